@@ -1,0 +1,45 @@
+//! The command line: flags, one library call, text. Results go to standard output, progress and one error to
+//! standard error; the exit code is 0, 1 (failed) or 2 (misuse).
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Train click-through-rate models from ad logs and pack them into weight files that a server maps and scores.
+#[derive(Parser)]
+#[command(name = "omomi", version, arg_required_else_help = true, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {}
+
+/// What ends a command early: the one message that `main` prints.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome: Result<(), Failure> = match cli.command {};
+    #[allow(unreachable_code, reason = "there is no command yet")]
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {}", message_with_causes(failure.as_ref()));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// An error's message with the messages of its causes behind it, each printed once.
+fn message_with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

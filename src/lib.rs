@@ -1,0 +1,1 @@
+//! Click-through-rate scoring without a weight on the JVM heap.
