@@ -1,0 +1,75 @@
+//! The contract as JSON: read from any layout, written in the one canonical layout that the fingerprint is made of.
+
+use serde_json::Value;
+
+use super::validate::validate;
+use super::{Buckets, Contract, ContractFaults, Fault, Field, FieldKind};
+
+pub(super) fn parse(bytes: &[u8]) -> Result<Contract, ContractFaults> {
+    let root: Value = serde_json::from_slice(bytes).map_err(|error| {
+        ContractFaults(vec![Fault {
+            line: Some(error.line()),
+            place: "contract".to_owned(),
+            message: format!("not JSON: {error}"),
+        }])
+    })?;
+    validate(&root, &|_| None).map_err(ContractFaults)
+}
+
+/// Written by hand because the order of keys is part of the format: the maps of a JSON library change theirs with a
+/// feature that any other crate may switch on.
+pub(super) fn canonical(contract: &Contract) -> String {
+    let crosses: Vec<String> = contract
+        .crosses
+        .iter()
+        .map(|cross| {
+            let names: Vec<String> =
+                cross.members.iter().map(|&member| quoted(&contract.fields[member].name)).collect();
+            format!("{{\"fields\":[{}]}}", names.join(","))
+        })
+        .collect();
+    let fields: Vec<String> = contract.fields.iter().map(field).collect();
+    format!(
+        "{{\"cross\":[{}],\"field\":[{}],\"label\":{},\"name\":{}}}",
+        crosses.join(","),
+        fields.join(","),
+        quoted(&contract.label),
+        quoted(&contract.name)
+    )
+}
+
+fn field(field: &Field) -> String {
+    let mut text = String::from("{");
+    if let FieldKind::Number { buckets, .. } = &field.kind {
+        let buckets = match buckets {
+            Buckets::Edges(edges) => floats(edges),
+            Buckets::Log2 => "{\"log2\":true}".to_owned(),
+        };
+        text.push_str(&format!("\"buckets\":{buckets},"));
+    }
+    text.push_str(&format!(
+        "\"log\":{},\"many\":{},\"meaning\":{},\"name\":{}",
+        quoted(field.log.word()),
+        field.many,
+        quoted(&field.meaning),
+        quoted(&field.name)
+    ));
+    if let FieldKind::Number { range, .. } = &field.kind {
+        text.push_str(&format!(",\"range\":{}", floats(range)));
+    }
+    text.push_str(&format!(",\"side\":{},\"type\":{}", quoted(field.side.word()), quoted(field.kind.word())));
+    if let FieldKind::Number { unit, .. } = &field.kind {
+        text.push_str(&format!(",\"unit\":{}", quoted(unit)));
+    }
+    text.push('}');
+    text
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn floats(numbers: &[f64]) -> String {
+    let texts: Vec<String> = numbers.iter().map(|&number| Value::from(number).to_string()).collect();
+    format!("[{}]", texts.join(","))
+}

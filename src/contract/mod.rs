@@ -1,0 +1,296 @@
+//! The contract: which fields a model reads, on which side, with what meaning. It is the agreement between the team
+//! that trains and the team that serves, kept as data that a machine checks.
+//!
+//! People write `contract.toml` ([`Contract::from_toml`]); a weight file embeds the [canonical
+//! JSON](Contract::canonical_json); logs and weight files name it by its [fingerprint](Contract::fingerprint). Both
+//! forms go through one validation that reports every fault at once, each with its place.
+//!
+//! ```
+//! use omomi::contract::Contract;
+//!
+//! let json = r#"{"name":"feed-ctr","label":"clicked","field":[
+//!     {"name":"media_id","side":"context","type":"id","meaning":"the media on which the slot is"}]}"#;
+//! let contract = Contract::from_json(json.as_bytes())?;
+//! assert_eq!(contract.fields()[0].name, "media_id");
+//! # Ok::<(), omomi::contract::ContractFaults>(())
+//! ```
+
+mod json;
+#[cfg(feature = "train")]
+mod toml;
+mod validate;
+
+use std::fmt;
+
+use crate::feature::{self, CROSS_JOINER};
+
+/// Most fields that one side (context or candidate) may have: presence is one 64-bit word per row.
+pub const MAX_FIELDS_PER_SIDE: usize = 64;
+/// Most crosses of a contract.
+pub const MAX_CROSSES: usize = 64;
+/// Most members of one cross; the fewest is 2.
+pub const MAX_CROSS_MEMBERS: usize = 4;
+/// Most bucket edges of a number field.
+pub const MAX_BUCKET_EDGES: usize = 1_024;
+/// Longest name of a contract, label or field, in bytes.
+pub const MAX_NAME_LEN_BYTES: usize = 64;
+
+/// A validated contract. Fields and crosses keep the order in which the contract lists them; that order defines the
+/// order of the sums in a score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contract {
+    name: String,
+    label: String,
+    fields: Vec<Field>,
+    crosses: Vec<Cross>,
+}
+
+/// An input slot, such as `creative_id`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// Name: of the log column, of the server's declaration, in every message.
+    pub name: String,
+    /// Whether all candidates of a request share its value.
+    pub side: Side,
+    /// What its categories are made of.
+    pub kind: FieldKind,
+    /// Whether a row has zero or more categories of it instead of at most one.
+    pub many: bool,
+    /// What the value is, in the words of both teams.
+    pub meaning: String,
+    /// How a serving log may write it down.
+    pub log: LogPolicy,
+}
+
+/// The side of a request that a field belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Shared by all candidates of a request: user, media, slot, time.
+    Context,
+    /// Of one candidate: creative, campaign, advertiser.
+    Candidate,
+}
+
+/// What the categories of a field are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FieldKind {
+    /// A 64-bit integer.
+    Id,
+    /// UTF-8 text.
+    Text,
+    /// A number that falls into a bucket; the bucket is the category.
+    Number {
+        /// Unit of the value, for people and for the check at binding.
+        unit: String,
+        /// Least and greatest value; anything outside, and NaN, counts as missing.
+        range: [f64; 2],
+        /// How a value becomes a category.
+        buckets: Buckets,
+    },
+}
+
+/// How a number becomes a category.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Buckets {
+    /// Bucket `i` holds the values with exactly `i` edges at or below them.
+    Edges(Vec<f64>),
+    /// One bucket per power of two: the 11 bits of the double's exponent.
+    Log2,
+}
+
+/// How a serving log may write a field down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogPolicy {
+    /// As it is.
+    Plain,
+    /// As its 64-bit value only.
+    Hashed,
+    /// Not at all.
+    Never,
+}
+
+/// Categories of several fields taken together as one feature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cross {
+    /// Indices into [`Contract::fields`], in the order in which keys are mixed.
+    pub members: Vec<usize>,
+}
+
+/// One thing that is wrong with a contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Line in the file, counted from 1, where the form of the contract has lines.
+    pub line: Option<usize>,
+    /// Place inside the contract, such as `field 3 (floor_price)`.
+    pub place: String,
+    /// What was expected and what was found.
+    pub message: String,
+}
+
+/// Every fault of a contract, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContractFaults(pub Vec<Fault>);
+
+impl Contract {
+    /// Reads a contract from JSON, canonical or not.
+    ///
+    /// # Errors
+    ///
+    /// Every fault at once.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ContractFaults> {
+        json::parse(bytes)
+    }
+
+    /// Reads a contract from the text of a `contract.toml`.
+    ///
+    /// # Errors
+    ///
+    /// Every fault at once, each with its line.
+    #[cfg(feature = "train")]
+    pub fn from_toml(text: &str) -> Result<Self, ContractFaults> {
+        toml::parse(text)
+    }
+
+    /// The one JSON text of this contract: keys sorted, defaults written out, no white space, floats as the shortest
+    /// text that reads back to the same double.
+    #[must_use]
+    pub fn canonical_json(&self) -> String {
+        json::canonical(self)
+    }
+
+    /// XXH3-64 of the canonical JSON: two contracts agree exactly when their fingerprints do.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.canonical_json().as_bytes())
+    }
+
+    /// Name of the contract.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Name of the log column that holds the label, 0 or 1.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The fields, in contract order.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The crosses, in contract order.
+    #[must_use]
+    pub fn crosses(&self) -> &[Cross] {
+        &self.crosses
+    }
+
+    /// The field with `name`.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The name of a cross of this contract: its members' names joined by [`CROSS_JOINER`].
+    #[must_use]
+    pub fn cross_name(&self, cross: &Cross) -> String {
+        let names: Vec<&str> = cross.members.iter().map(|&member| self.fields[member].name.as_str()).collect();
+        names.join(CROSS_JOINER)
+    }
+
+    /// Whether a cross needs both sides of a request, or which one side it lies in.
+    #[must_use]
+    pub fn cross_side(&self, cross: &Cross) -> Option<Side> {
+        let mut sides = cross.members.iter().map(|&member| self.fields[member].side);
+        let first = sides.next()?;
+        sides.all(|side| side == first).then_some(first)
+    }
+}
+
+impl Field {
+    /// Seed of this field's feature keys.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        feature::field_seed(&self.name)
+    }
+}
+
+impl Buckets {
+    /// The bucket of `number`, or nothing where it is outside `range` or NaN.
+    #[inline]
+    #[must_use]
+    pub fn index(&self, range: [f64; 2], number: f64) -> Option<u64> {
+        // False for NaN as well.
+        if !(number >= range[0] && number <= range[1]) {
+            return None;
+        }
+        Some(match self {
+            Self::Edges(edges) => edges.partition_point(|&edge| edge <= number) as u64,
+            // The sign is masked off so that -0.0, which is not below 0, joins 0.0.
+            Self::Log2 => number.to_bits() >> 52 & 0x7ff,
+        })
+    }
+}
+
+impl FieldKind {
+    /// The word for this kind in a contract: `id`, `text` or `number`.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Text => "text",
+            Self::Number { .. } => "number",
+        }
+    }
+}
+
+impl Side {
+    /// The word for this side in a contract: `context` or `candidate`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Context => "context",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
+impl LogPolicy {
+    /// The word for this policy in a contract: `plain`, `hashed` or `never`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Hashed => "hashed",
+            Self::Never => "never",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(formatter, "line {line}: ")?;
+        }
+        write!(formatter, "{}: {}", self.place, self.message)
+    }
+}
+
+impl fmt::Display for ContractFaults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(formatter, "the contract has {count} fault{}", if count == 1 { "" } else { "s" })?;
+        for fault in &self.0 {
+            write!(formatter, "\n  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ContractFaults {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! The contract as people write it: TOML, where every key and value has a line.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Error};
+
+use super::validate::{Path, validate};
+use super::{Contract, ContractFaults, Fault};
+
+pub(super) fn parse(text: &str) -> Result<Contract, ContractFaults> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(ContractFaults(errors.iter().map(|error| syntax_fault(text, error)).collect()));
+    }
+    let mut lines = HashMap::new();
+    let value = table_to_json(text, root.get_ref(), &Vec::new(), &mut lines);
+    validate(&value, &|path| lines.get(path).copied()).map_err(ContractFaults)
+}
+
+fn syntax_fault(text: &str, error: &Error) -> Fault {
+    Fault {
+        line: error.span().map(|span| line_of(text, &span)),
+        place: "contract".to_owned(),
+        message: format!("not TOML: {}", error.message()),
+    }
+}
+
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    text.as_bytes()[..span.start.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
+}
+
+fn table_to_json(text: &str, table: &DeTable<'_>, path: &Path, lines: &mut HashMap<Path, usize>) -> Value {
+    let mut object = serde_json::Map::new();
+    for (key, value) in table {
+        let mut path = path.clone();
+        path.push(key.get_ref().to_string());
+        lines.insert(path.clone(), line_of(text, &key.span()));
+        object.insert(key.get_ref().to_string(), value_to_json(text, value, &path, lines));
+    }
+    Value::Object(object)
+}
+
+fn value_to_json(text: &str, value: &Spanned<DeValue<'_>>, path: &Path, lines: &mut HashMap<Path, usize>) -> Value {
+    match value.get_ref() {
+        DeValue::String(string) => Value::from(string.as_ref()),
+        DeValue::Integer(integer) => {
+            i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).map_or(Value::Null, Value::from)
+        }
+        // Infinities and NaN have no JSON form; as `null` they fail the check of whatever they stand for.
+        DeValue::Float(float) => float.as_str().replace('_', "").parse::<f64>().map_or(Value::Null, Value::from),
+        DeValue::Boolean(boolean) => Value::from(*boolean),
+        DeValue::Datetime(datetime) => Value::from(datetime.to_string()),
+        DeValue::Array(array) => {
+            let mut list = Vec::new();
+            for (index, item) in array.iter().enumerate() {
+                let mut path = path.clone();
+                path.push(index.to_string());
+                lines.insert(path.clone(), line_of(text, &item.span()));
+                list.push(value_to_json(text, item, &path, lines));
+            }
+            Value::Array(list)
+        }
+        DeValue::Table(table) => table_to_json(text, table, path, lines),
+    }
+}

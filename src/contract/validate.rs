@@ -1,0 +1,396 @@
+//! One validation for every form of a contract. It walks a JSON value, so that TOML and JSON meet the same rules, and
+//! notes each fault with the path at which it stands; the form that was read knows which line a path is on.
+
+use serde_json::{Map, Value};
+
+use super::{
+    Buckets, Contract, Cross, Fault, Field, FieldKind, LogPolicy, MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS, MAX_CROSSES,
+    MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES, Side,
+};
+
+/// Keys and positions from the root to a value, such as `["field", "3", "unit"]`.
+pub(super) type Path = Vec<String>;
+
+/// What a form of the contract adds to a fault: the line that a path stands on.
+pub(super) type LineOf<'a> = &'a dyn Fn(&Path) -> Option<usize>;
+
+type Object = Map<String, Value>;
+
+const CONTRACT_KEYS: &[&str] = &["name", "label", "field", "cross"];
+const FIELD_KEYS: &[&str] = &["name", "side", "type", "many", "meaning", "log"];
+const NUMBER_KEYS: &[&str] = &["unit", "range", "buckets"];
+const CROSS_KEYS: &[&str] = &["fields"];
+
+pub(super) fn validate(root: &Value, line_of: LineOf<'_>) -> Result<Contract, Vec<Fault>> {
+    let mut checker = Checker { faults: Vec::new(), line_of };
+    let contract = checker.contract(root);
+    match contract {
+        Some(contract) if checker.faults.is_empty() => Ok(contract),
+        _ => {
+            checker.faults.sort_by_key(|fault| fault.line);
+            Err(checker.faults)
+        }
+    }
+}
+
+struct Checker<'a> {
+    faults: Vec<Fault>,
+    line_of: LineOf<'a>,
+}
+
+/// Where the checker is: the path for the line, and the words for people.
+#[derive(Clone)]
+struct Place {
+    path: Path,
+    words: String,
+}
+
+impl Place {
+    fn key(&self, key: &str) -> Self {
+        let mut path = self.path.clone();
+        path.push(key.to_owned());
+        Self { path, words: self.words.clone() }
+    }
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, place: &Place, message: impl Into<String>) {
+        // A value that is absent has no line of its own: its nearest ancestor stands for it.
+        let mut path = place.path.clone();
+        let mut line = (self.line_of)(&path);
+        while line.is_none() && path.pop().is_some() {
+            line = (self.line_of)(&path);
+        }
+        self.faults.push(Fault { line, place: place.words.clone(), message: message.into() });
+    }
+
+    fn contract(&mut self, root: &Value) -> Option<Contract> {
+        let place = Place { path: Vec::new(), words: "contract".to_owned() };
+        let Some(object) = root.as_object() else {
+            self.fault(&place, format!("expected a table, found {}", kind_of(root)));
+            return None;
+        };
+        self.unknown_keys(object, &place, CONTRACT_KEYS, &[]);
+        let name = self.contract_name(object, &place);
+        let label = self.identifier(object, &place, "label");
+        let fields = self.fields(object, &place);
+        let crosses = self.crosses(object, &place, &fields);
+        if let Some(label) = &label
+            && fields.iter().flatten().any(|field| field.name == *label)
+        {
+            self.fault(&place.key("label"), format!("the label `{label}` is also the name of a field"));
+        }
+        Some(Contract {
+            name: name?,
+            label: label?,
+            fields: fields.into_iter().collect::<Option<_>>()?,
+            crosses: crosses.into_iter().collect::<Option<_>>()?,
+        })
+    }
+
+    fn fields(&mut self, object: &Object, place: &Place) -> Vec<Option<Field>> {
+        let place = place.key("field");
+        let Some(list) = object.get("field").and_then(Value::as_array) else {
+            self.fault(&place, "expected at least one [[field]], found none");
+            return Vec::new();
+        };
+        if list.is_empty() {
+            self.fault(&place, "expected at least one [[field]], found none");
+        }
+        let mut fields: Vec<Option<Field>> = Vec::new();
+        for (index, value) in list.iter().enumerate() {
+            let name = value.get("name").and_then(Value::as_str);
+            let words = match name {
+                Some(name) => format!("field {} ({name})", index + 1),
+                None => format!("field {}", index + 1),
+            };
+            let place = Place { words, ..place.key(&index.to_string()) };
+            if let Some(name) = name
+                && let Some(first) =
+                    list[..index].iter().position(|value| value.get("name").and_then(Value::as_str) == Some(name))
+            {
+                self.fault(&place.key("name"), format!("the name is taken already by field {}", first + 1));
+            }
+            let field = self.field(value, &place);
+            if let Some(field) = &field {
+                let earlier = fields.iter().flatten().filter(|other| other.side == field.side).count();
+                if earlier == MAX_FIELDS_PER_SIDE {
+                    let side = field.side.word();
+                    self.fault(&place, format!("expected at most {MAX_FIELDS_PER_SIDE} {side} fields, found more"));
+                }
+            }
+            fields.push(field);
+        }
+        fields
+    }
+
+    fn field(&mut self, value: &Value, place: &Place) -> Option<Field> {
+        let Some(object) = value.as_object() else {
+            self.fault(place, format!("expected a table, found {}", kind_of(value)));
+            return None;
+        };
+        let name = self.identifier(object, place, "name");
+        let side = self.word(object, place, "side", &["context", "candidate"]);
+        let kind = self.word(object, place, "type", &["id", "text", "number"]);
+        let meaning = self.text(object, place, "meaning");
+        let log = match object.get("log") {
+            None => Some("plain"),
+            Some(_) => self.word(object, place, "log", &["plain", "hashed", "never"]),
+        };
+        let many = match object.get("many") {
+            None => Some(false),
+            Some(Value::Bool(many)) => Some(*many),
+            Some(other) => {
+                self.fault(&place.key("many"), format!("`many` must be true or false, found {}", kind_of(other)));
+                None
+            }
+        };
+        // Without a legible type the keys of numbers are let pass: they are not what is wrong.
+        let number_keys = if matches!(kind, Some("id" | "text")) { &[][..] } else { NUMBER_KEYS };
+        self.unknown_keys(object, place, FIELD_KEYS, number_keys);
+        let kind = match kind? {
+            "id" => Some(FieldKind::Id),
+            "text" => Some(FieldKind::Text),
+            _ => {
+                if many == Some(true) {
+                    self.fault(&place.key("many"), "a number field has one value: `many` goes with id or text");
+                }
+                self.number(object, place)
+            }
+        };
+        Some(Field {
+            name: name?,
+            side: if side? == "context" { Side::Context } else { Side::Candidate },
+            kind: kind?,
+            many: many?,
+            meaning: meaning?,
+            log: match log? {
+                "plain" => LogPolicy::Plain,
+                "hashed" => LogPolicy::Hashed,
+                _ => LogPolicy::Never,
+            },
+        })
+    }
+
+    fn number(&mut self, object: &Object, place: &Place) -> Option<FieldKind> {
+        let unit = self.text(object, place, "unit");
+        let range = self.range(object, place);
+        let buckets = self.buckets(object, place, range);
+        Some(FieldKind::Number { unit: unit?, range: range?, buckets: buckets? })
+    }
+
+    fn range(&mut self, object: &Object, place: &Place) -> Option<[f64; 2]> {
+        let place = place.key("range");
+        let Some(value) = object.get("range") else {
+            self.fault(&place, "a number needs a `range`: [least, greatest]");
+            return None;
+        };
+        let bounds: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
+        match bounds.as_deref() {
+            Some(&[least, greatest]) if least < greatest && least.is_finite() && greatest.is_finite() => {
+                Some([least, greatest])
+            }
+            _ => {
+                self.fault(&place, format!("`range` must be two numbers, the lesser first, found {value}"));
+                None
+            }
+        }
+    }
+
+    fn buckets(&mut self, object: &Object, place: &Place, range: Option<[f64; 2]>) -> Option<Buckets> {
+        let place = place.key("buckets");
+        let Some(value) = object.get("buckets") else {
+            self.fault(&place, "a number needs `buckets`: a list of edges, or { log2 = true }");
+            return None;
+        };
+        if let Some(table) = value.as_object() {
+            if table.len() != 1 || table.get("log2") != Some(&Value::Bool(true)) {
+                self.fault(&place, format!("`buckets` must be a list of edges or {{ log2 = true }}, found {value}"));
+                return None;
+            }
+            if range.is_some_and(|[least, _]| least < 0.0) {
+                self.fault(&place, "log2 buckets need a `range` that starts at 0 or above");
+                return None;
+            }
+            return Some(Buckets::Log2);
+        }
+        let edges: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
+        let Some(edges) = edges else {
+            self.fault(&place, format!("`buckets` must be a list of edges or {{ log2 = true }}, found {value}"));
+            return None;
+        };
+        if edges.is_empty() || edges.len() > MAX_BUCKET_EDGES {
+            self.fault(&place, format!("expected 1 to {MAX_BUCKET_EDGES} bucket edges, found {}", edges.len()));
+            return None;
+        }
+        if let Some(pair) = edges.windows(2).find(|pair| pair[0] >= pair[1]) {
+            self.fault(&place, format!("bucket edges must rise: {:?} stands before {:?}", pair[0], pair[1]));
+            return None;
+        }
+        if let Some([least, greatest]) = range
+            && let Some(edge) = edges.iter().find(|&&edge| edge <= least || edge > greatest)
+        {
+            self.fault(&place, format!("the bucket edge {edge:?} is outside the range {least:?} to {greatest:?}"));
+            return None;
+        }
+        Some(Buckets::Edges(edges))
+    }
+
+    fn crosses(&mut self, object: &Object, place: &Place, fields: &[Option<Field>]) -> Vec<Option<Cross>> {
+        let place = place.key("cross");
+        let list = match object.get("cross") {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(other) => {
+                self.fault(&place, format!("expected a list of [[cross]], found {}", kind_of(other)));
+                return Vec::new();
+            }
+        };
+        if list.len() > MAX_CROSSES {
+            self.fault(&place, format!("expected at most {MAX_CROSSES} crosses, found {}", list.len()));
+        }
+        let mut crosses: Vec<Option<Cross>> = Vec::new();
+        for (index, value) in list.iter().enumerate() {
+            let place = Place { words: format!("cross {}", index + 1), ..place.key(&index.to_string()) };
+            let cross = self.cross(value, &place, fields);
+            if let Some(cross) = &cross
+                && let Some(first) =
+                    crosses.iter().position(|other| other.as_ref().is_some_and(|other| same_members(other, cross)))
+            {
+                self.fault(&place, format!("the same fields are crossed already by cross {}", first + 1));
+            }
+            crosses.push(cross);
+        }
+        crosses
+    }
+
+    fn cross(&mut self, value: &Value, place: &Place, fields: &[Option<Field>]) -> Option<Cross> {
+        let Some(object) = value.as_object() else {
+            self.fault(place, format!("expected a table, found {}", kind_of(value)));
+            return None;
+        };
+        self.unknown_keys(object, place, CROSS_KEYS, &[]);
+        let place = place.key("fields");
+        let names: Option<Vec<&str>> =
+            object.get("fields").and_then(Value::as_array).and_then(|list| list.iter().map(Value::as_str).collect());
+        let Some(names) = names else {
+            self.fault(&place, "a cross needs `fields`: a list of field names");
+            return None;
+        };
+        if names.len() < 2 || names.len() > MAX_CROSS_MEMBERS {
+            self.fault(&place, format!("a cross has 2 to {MAX_CROSS_MEMBERS} fields, found {}", names.len()));
+            return None;
+        }
+        let mut members = Vec::new();
+        let mut many: Vec<&str> = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            if names[..index].contains(name) {
+                self.fault(&place, format!("the field `{name}` is crossed with itself"));
+                return None;
+            }
+            let position = fields.iter().position(|field| field.as_ref().is_some_and(|field| field.name == **name));
+            match position {
+                Some(position) => {
+                    members.push(position);
+                    if fields[position].as_ref().is_some_and(|field| field.many) {
+                        many.push(name);
+                    }
+                }
+                // A field that has faults of its own is not unknown; its faults are enough.
+                None if fields.iter().any(Option::is_none) => return None,
+                None => {
+                    self.fault(&place, format!("the contract has no field `{name}` to cross"));
+                    return None;
+                }
+            }
+        }
+        if many.len() > 1 {
+            self.fault(&place, format!("a cross may hold one `many` field, found {}", many.join(", ")));
+            return None;
+        }
+        Some(Cross { members })
+    }
+
+    fn unknown_keys(&mut self, object: &Object, place: &Place, known: &[&str], also_known: &[&str]) {
+        for key in object.keys() {
+            if known.contains(&key.as_str()) || also_known.contains(&key.as_str()) {
+                continue;
+            }
+            let message = if NUMBER_KEYS.contains(&key.as_str()) {
+                format!("`{key}` belongs to fields of type number only")
+            } else {
+                format!("unknown key `{key}`; known here: {}", [known, also_known].concat().join(", "))
+            };
+            self.fault(&place.key(key), message);
+        }
+    }
+
+    fn text<'v>(&mut self, object: &'v Object, place: &Place, key: &str) -> Option<String> {
+        match object.get(key) {
+            Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
+            Some(Value::String(_)) => {
+                self.fault(&place.key(key), format!("`{key}` is empty"));
+                None
+            }
+            Some(other) => {
+                self.fault(&place.key(key), format!("`{key}` must be text, found {}", kind_of(other)));
+                None
+            }
+            None => {
+                self.fault(&place.key(key), format!("`{key}` is missing"));
+                None
+            }
+        }
+    }
+
+    /// A name that people read: anything printable up to the longest length.
+    fn contract_name(&mut self, object: &Object, place: &Place) -> Option<String> {
+        let name = self.text(object, place, "name")?;
+        if name.len() > MAX_NAME_LEN_BYTES || name.chars().any(char::is_control) {
+            let message = format!("`name` must be at most {MAX_NAME_LEN_BYTES} bytes of printable text");
+            self.fault(&place.key("name"), message);
+            return None;
+        }
+        Some(name)
+    }
+
+    /// A name that stands in columns, headers and code.
+    fn identifier(&mut self, object: &Object, place: &Place, key: &str) -> Option<String> {
+        let name = self.text(object, place, key)?;
+        let mut bytes = name.bytes();
+        let starts_well = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+        let goes_on_well = bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !starts_well || !goes_on_well || name.len() > MAX_NAME_LEN_BYTES {
+            let message = format!(
+                "`{key}` must be at most {MAX_NAME_LEN_BYTES} letters, digits and underscores, no digit first, found `{name}`"
+            );
+            self.fault(&place.key(key), message);
+            return None;
+        }
+        Some(name)
+    }
+
+    fn word(&mut self, object: &Object, place: &Place, key: &str, words: &[&'static str]) -> Option<&'static str> {
+        let text = self.text(object, place, key)?;
+        let known = words.iter().find(|word| **word == text);
+        if known.is_none() {
+            self.fault(&place.key(key), format!("`{key}` must be one of {}, found `{text}`", words.join(", ")));
+        }
+        known.copied()
+    }
+}
+
+fn same_members(one: &Cross, other: &Cross) -> bool {
+    one.members.len() == other.members.len() && one.members.iter().all(|member| other.members.contains(member))
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a table",
+    }
+}

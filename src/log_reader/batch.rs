@@ -1,0 +1,81 @@
+//! Rows of a log as the trainer wants them: values by field, in contract order.
+
+/// Some consecutive rows of a log, decoded and checked against the contract.
+#[derive(Debug, Default, Clone)]
+pub struct RowBatch {
+    /// One label a row.
+    pub clicked: Vec<bool>,
+    /// Time of each impression in microseconds since 1970-01-01 UTC, where the log has a time column.
+    pub time_us: Option<Vec<i64>>,
+    /// One column a field of the contract, in contract order.
+    pub columns: Vec<FieldColumn>,
+}
+
+/// The categories of one field in the rows of a batch: row `i` has those at `offsets[i]..offsets[i + 1]`. A field that
+/// is not `many` has zero or one a row; zero is a missing value.
+#[derive(Debug, Default, Clone)]
+pub struct FieldColumn {
+    /// One more than there are rows, rising, the first 0.
+    pub offsets: Vec<u32>,
+    /// The value of each category, which together with the field's seed makes its feature key: the id, the hash of the
+    /// text, or the index of the bucket (see [`crate::feature`]).
+    pub values: Vec<u64>,
+    /// The categories as the log has them, beside `values`.
+    pub categories: Categories,
+    /// Values of a number field that are out of its range or NaN; they count as missing.
+    pub invalid_number_count: u64,
+}
+
+/// Categories as a log has them.
+#[derive(Debug, Clone)]
+pub enum Categories {
+    /// Of an `id` field: the values themselves say it.
+    Ids,
+    /// Of a `text` field, one text a value: text `i` lies at `offsets[i]..offsets[i + 1]` of `bytes`.
+    Texts {
+        /// One more than there are values, rising, the first 0.
+        offsets: Vec<u32>,
+        /// The UTF-8 texts, one behind the other.
+        bytes: String,
+    },
+    /// Of a `number` field: the numbers before they fell into buckets, one a value.
+    Numbers(Vec<f64>),
+}
+
+impl Default for Categories {
+    fn default() -> Self {
+        Self::Ids
+    }
+}
+
+impl RowBatch {
+    /// Number of rows.
+    #[must_use]
+    pub fn row_count(&self) -> usize {
+        self.clicked.len()
+    }
+}
+
+impl FieldColumn {
+    /// Where the values of row `row` lie.
+    ///
+    /// # Panics
+    ///
+    /// Where `row` is not a row of the batch.
+    #[inline]
+    #[must_use]
+    pub fn range(&self, row: usize) -> std::ops::Range<usize> {
+        self.offsets[row] as usize..self.offsets[row + 1] as usize
+    }
+
+    /// The text of value `index` of a `text` field.
+    #[must_use]
+    pub fn text(&self, index: usize) -> Option<&str> {
+        match &self.categories {
+            Categories::Texts { offsets, bytes } => {
+                bytes.get(*offsets.get(index)? as usize..*offsets.get(index + 1)? as usize)
+            }
+            Categories::Ids | Categories::Numbers(_) => None,
+        }
+    }
+}
