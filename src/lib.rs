@@ -1,6 +1,11 @@
 //! Click-through-rate scoring without a weight on the JVM heap.
 
 pub mod contract;
+pub mod error;
 pub mod feature;
 #[cfg(feature = "train")]
 pub mod log_reader;
+pub mod math;
+pub mod schema;
+pub use error::{Code, Error, Owner, RowProblem};
+pub use schema::{CandidateStatus, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
