@@ -4,6 +4,8 @@ pub mod contract;
 pub mod error;
 pub mod feature;
 #[cfg(feature = "train")]
+pub mod generate_log;
+#[cfg(feature = "train")]
 pub mod log_reader;
 pub mod math;
 pub mod schema;

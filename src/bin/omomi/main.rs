@@ -2,6 +2,7 @@
 //! standard error; the exit code is 0, 1 (failed) or 2 (misuse).
 
 mod contract;
+mod generate_log;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Contract(contract::Arguments),
+    GenerateLog(generate_log::Args),
 }
 
 /// What ends a command early: the one message that `main` prints.
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Contract(arguments) => contract::run(&arguments),
+        Command::GenerateLog(arguments) => generate_log::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
