@@ -1,44 +1,5 @@
 use super::*;
 
-const SMALL: &str = r#"
-name = "feed-ctr"
-label = "clicked"
-
-[[field]]
-name = "media_id"
-side = "context"
-type = "id"
-meaning = "the media on which the slot is"
-log = "hashed"
-
-[[field]]
-name = "interest"
-side = "context"
-type = "text"
-many = true
-meaning = "interest categories of the user"
-
-[[field]]
-name = "floor_price"
-side = "context"
-type = "number"
-unit = "JPY per 1,000 impressions"
-range = [0.0, 100000]
-buckets = [10.0, 50, 1e2]
-meaning = "lowest bid the media accepts"
-
-[[field]]
-name = "creative_id"
-side = "candidate"
-type = "id"
-meaning = "what is shown"
-
-[[cross]]
-fields = ["media_id", "creative_id"]
-[[cross]]
-fields = ["media_id", "interest"]
-"#;
-
 fn small() -> Contract {
     Contract::from_json(small_json().as_bytes()).unwrap()
 }
@@ -81,6 +42,45 @@ fn numbers_on_an_edge_fall_above_it_and_numbers_out_of_range_fall_nowhere() {
 #[cfg(feature = "train")]
 mod toml_form {
     use super::*;
+
+    const SMALL: &str = r#"
+name = "feed-ctr"
+label = "clicked"
+
+[[field]]
+name = "media_id"
+side = "context"
+type = "id"
+meaning = "the media on which the slot is"
+log = "hashed"
+
+[[field]]
+name = "interest"
+side = "context"
+type = "text"
+many = true
+meaning = "interest categories of the user"
+
+[[field]]
+name = "floor_price"
+side = "context"
+type = "number"
+unit = "JPY per 1,000 impressions"
+range = [0.0, 100000]
+buckets = [10.0, 50, 1e2]
+meaning = "lowest bid the media accepts"
+
+[[field]]
+name = "creative_id"
+side = "candidate"
+type = "id"
+meaning = "what is shown"
+
+[[cross]]
+fields = ["media_id", "creative_id"]
+[[cross]]
+fields = ["media_id", "interest"]
+"#;
 
     /// The one fault of `SMALL` with `from` replaced by `to`, as text.
     fn fault(from: &str, to: &str) -> String {

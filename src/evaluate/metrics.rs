@@ -1,5 +1,7 @@
 //! The metrics, summed one predicted row at a time.
 
+use crate::math;
+
 use super::auc::Ranks;
 
 /// Metrics of some predicted rows.
@@ -38,11 +40,49 @@ impl Metrics {
 /// Sums up predicted rows and says their [`Metrics`] at any time.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
+    totals: Totals,
+    ranks: Ranks,
+}
+
+/// Sums over predicted rows, of which every metric but the AUC is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Totals {
     impressions: u64,
     clicks: u64,
     log_loss_sum: f64,
     probability_sum: f64,
-    ranks: Ranks,
+}
+
+impl Totals {
+    /// Metrics of the rows that came after `earlier` was taken from the same evaluator, without the AUC.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Metrics {
+        Self {
+            impressions: self.impressions - earlier.impressions,
+            clicks: self.clicks - earlier.clicks,
+            log_loss_sum: self.log_loss_sum - earlier.log_loss_sum,
+            probability_sum: self.probability_sum - earlier.probability_sum,
+        }
+        .metrics(None)
+    }
+
+    fn metrics(self, auc: Option<f64>) -> Metrics {
+        let mut metrics = Metrics {
+            impressions: self.impressions,
+            clicks: self.clicks,
+            log_loss: 0.0,
+            normalized_entropy: None,
+            auc,
+            calibration_ratio: (self.clicks > 0).then(|| self.probability_sum / self.clicks as f64),
+        };
+        if self.impressions > 0 {
+            metrics.log_loss = self.log_loss_sum / self.impressions as f64;
+        }
+        if self.clicks > 0 && self.clicks < self.impressions {
+            metrics.normalized_entropy = Some(metrics.log_loss / metrics.constant_log_loss());
+        }
+        metrics
+    }
 }
 
 impl Evaluator {
@@ -59,18 +99,18 @@ impl Evaluator {
         Self::with(Ranks::exact())
     }
 
-    const fn with(ranks: Ranks) -> Self {
-        Self { impressions: 0, clicks: 0, log_loss_sum: 0.0, probability_sum: 0.0, ranks }
+    fn with(ranks: Ranks) -> Self {
+        Self { totals: Totals::default(), ranks }
     }
 
     /// Takes in a row that was predicted as the logit `logit`, which must not be NaN.
     #[inline]
     pub fn add_logit(&mut self, logit: f64, clicked: bool) {
         debug_assert!(!logit.is_nan());
-        self.impressions += 1;
-        self.clicks += u64::from(clicked);
-        self.log_loss_sum += log_loss(logit, clicked);
-        self.probability_sum += 1.0 / (1.0 + (-logit).exp());
+        self.totals.impressions += 1;
+        self.totals.clicks += u64::from(clicked);
+        self.totals.log_loss_sum += log_loss(logit, clicked);
+        self.totals.probability_sum += math::sigmoid(logit);
         self.ranks.add(logit, clicked);
     }
 
@@ -78,30 +118,23 @@ impl Evaluator {
     /// not clicked, makes the log loss infinite: neither is a probability in (0, 1).
     #[inline]
     pub fn add_probability(&mut self, probability: f64, clicked: bool) {
-        self.impressions += 1;
-        self.clicks += u64::from(clicked);
-        self.log_loss_sum -= if clicked { probability.ln() } else { (-probability).ln_1p() };
-        self.probability_sum += probability;
+        self.totals.impressions += 1;
+        self.totals.clicks += u64::from(clicked);
+        self.totals.log_loss_sum -= if clicked { probability.ln() } else { (-probability).ln_1p() };
+        self.totals.probability_sum += probability;
         self.ranks.add(probability.ln() - (-probability).ln_1p(), clicked);
     }
 
     /// The metrics of the rows so far. The exact form sorts them, so ask seldom.
     pub fn metrics(&mut self) -> Metrics {
-        let mut metrics = Metrics {
-            impressions: self.impressions,
-            clicks: self.clicks,
-            log_loss: 0.0,
-            normalized_entropy: None,
-            auc: self.ranks.auc(),
-            calibration_ratio: (self.clicks > 0).then(|| self.probability_sum / self.clicks as f64),
-        };
-        if self.impressions > 0 {
-            metrics.log_loss = self.log_loss_sum / self.impressions as f64;
-        }
-        if self.clicks > 0 && self.clicks < self.impressions {
-            metrics.normalized_entropy = Some(metrics.log_loss / metrics.constant_log_loss());
-        }
-        metrics
+        let auc = self.ranks.auc();
+        self.totals.metrics(auc)
+    }
+
+    /// The sums of the rows so far.
+    #[must_use]
+    pub const fn totals(&self) -> Totals {
+        self.totals
     }
 }
 
@@ -171,6 +204,21 @@ mod tests {
         assert_near(metrics.normalized_entropy.unwrap(), 1.0);
         assert_eq!(metrics.auc, Some(0.5));
         assert_near(metrics.calibration_ratio.unwrap(), 1.0);
+    }
+
+    #[test]
+    fn a_window_has_the_metrics_of_its_rows_alone() {
+        let (mut all, mut window) = (Evaluator::bounded(), Evaluator::bounded());
+        all.add_logit(2.0, false);
+        let earlier = all.totals();
+        for evaluator in [&mut all, &mut window] {
+            evaluator.add_logit(-1.0, false);
+            evaluator.add_logit(0.5, true);
+        }
+        let (found, expected) = (all.totals().since(earlier), window.metrics());
+        assert_eq!((found.impressions, found.clicks, found.auc), (2, 1, None));
+        assert_near(found.log_loss, expected.log_loss);
+        assert_near(found.calibration_ratio.unwrap(), expected.calibration_ratio.unwrap());
     }
 
     #[test]

@@ -16,4 +16,4 @@ mod auc;
 mod metrics;
 
 pub use auc::HISTOGRAM_BINS_PER_LOGIT;
-pub use metrics::{Evaluator, Metrics, entropy, log_loss};
+pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};

@@ -11,5 +11,5 @@ mod table;
 mod trainer;
 
 pub use error::TrainError;
-pub use optimizer::{Coordinate, Settings, probability, weight};
+pub use optimizer::{Coordinate, Settings, weight};
 pub use trainer::{FieldFeatures, Trainer, WrittenState};

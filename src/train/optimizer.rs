@@ -6,8 +6,8 @@
 //! `d` alone, so the training state keeps those two and nothing of a feature's path. Every feature present has the
 //! value 1, so the gradient of a row is the same for all of them: probability less label.
 //!
-//! Additions, divisions and square roots are exactly rounded everywhere. The exponential of [`probability`] is the
-//! platform's, so training is the same to the byte between runs on one platform, not between platforms.
+//! Additions, divisions and square roots are exactly rounded everywhere and the sigmoid is [our own](crate::math), so
+//! training gives the same bits on every platform.
 
 use super::TrainError;
 
@@ -105,13 +105,6 @@ pub fn weight(z: f64, d: f64, l1: f64, l2: f64) -> f64 {
     -(z - l1.copysign(z)) / (d + l2)
 }
 
-/// The probability of a logit, with the platform's exponential.
-#[inline]
-#[must_use]
-pub fn probability(logit: f64) -> f64 {
-    1.0 / (1.0 + (-logit).exp())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,12 +147,5 @@ mod tests {
         for (settings, message) in cases {
             assert_eq!(settings.check().unwrap_err().to_string(), message);
         }
-    }
-
-    #[test]
-    fn extreme_logits_give_probabilities_without_nan() {
-        assert_eq!(probability(0.0), 0.5);
-        assert_eq!(probability(1e9), 1.0);
-        assert_eq!(probability(-1e9), 0.0);
     }
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::contract::Contract;
 use crate::evaluate::{Evaluator, Metrics};
 use crate::log_reader::RowBatch;
+use crate::math;
 
-use super::optimizer::{Coordinate, probability};
+use super::optimizer::Coordinate;
 use super::sources::{ChunkFeatures, Source, UNSEEN};
 use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
 use super::table::{Counts, NEVER_US, Table};
@@ -220,7 +221,7 @@ impl Trainer {
             logit += weight;
             features.push((number, weight));
         });
-        let gradient = probability(logit) - f64::from(u8::from(clicked));
+        let gradient = math::sigmoid(logit) - f64::from(u8::from(clicked));
         let alpha = self.settings.alpha;
         self.bias = self.bias.updated(bias, gradient, alpha);
         for &(number, weight) in &features {

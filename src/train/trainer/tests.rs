@@ -139,7 +139,7 @@ impl PlainTwin {
             weights.push(Self::weight(z, n, SETTINGS.l1, SETTINGS.l2));
         }
         let logit = weights.iter().fold(bias, |sum, weight| sum + weight);
-        let gradient = 1.0 / (1.0 + (-logit).exp()) - if row.clicked { 1.0 } else { 0.0 };
+        let gradient = math::sigmoid(logit) - if row.clicked { 1.0 } else { 0.0 };
         self.bias = Self::step(self.bias, bias, gradient);
         for (name, weight) in names.iter().zip(weights) {
             let (z, n, impressions, clicks) = self.features.get_mut(name).unwrap();
@@ -279,7 +279,7 @@ fn a_planted_log_is_learned() {
     for row in 0..60_000 {
         let (media, creative) = (rng.random_range(0..20), rng.random_range(0..50));
         let logit = -2.0 + effect(media, 0.8) + effect(creative, 1.2);
-        let clicked = rng.random_bool(probability(logit));
+        let clicked = rng.random_bool(math::sigmoid(logit));
         if row >= 40_000 {
             bayes.add_logit(logit, clicked);
         }

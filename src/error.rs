@@ -1,0 +1,456 @@
+//! Every error of the serving library: its wording, its stable code, who must act, and what to do.
+//!
+//! A message says what was expected, what was found, and what to do. The code is what C and the JVM see; numbers are
+//! never reused. [`Code::ALL`] is the one list of codes; the C header and the Java exception are checked against it.
+
+use std::path::PathBuf;
+
+use crate::contract::ContractFaults;
+
+/// What went wrong while a weight file was opened, bound or scored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A pointer that must not be null is null.
+    #[error("{argument} is null")]
+    NullArgument {
+        /// Name of the argument.
+        argument: &'static str,
+    },
+    /// An argument has a value that its documentation rules out.
+    #[error("{argument}: {problem}")]
+    InvalidArgument {
+        /// Name of the argument.
+        argument: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A request block is not aligned to 8 bytes.
+    #[error("the request block is misaligned: expected an address that is a multiple of 8 bytes, found {address:#x}")]
+    Misaligned {
+        /// The address that was passed.
+        address: usize,
+    },
+    /// A request block, an option struct or a text buffer has another size than the callee needs.
+    #[error("{what} has the wrong size: expected {expected} bytes, found {found}")]
+    WrongSize {
+        /// What has the wrong size.
+        what: &'static str,
+        /// Size in bytes that the callee needs.
+        expected: u64,
+        /// Size in bytes that was passed.
+        found: u64,
+    },
+    /// A request names more candidates than its layout has rows.
+    #[error("too many candidates: the request's layout has rows for {expected}, {found} were passed")]
+    TooManyCandidates {
+        /// Candidate rows of the layout.
+        expected: u64,
+        /// Candidates that were passed.
+        found: u64,
+    },
+    /// Two threads called one scorer at once.
+    #[error("the scorer is in use by another thread: make one scorer per thread")]
+    ScorerBusy,
+    /// The context row cannot be read, so no candidate can be scored.
+    #[error("the context is malformed in field `{field}`: {problem}")]
+    ContextMalformed {
+        /// Name of the field.
+        field: String,
+        /// Why the row cannot be read.
+        problem: RowProblem,
+    },
+    /// Text that must be UTF-8 is not.
+    #[error("{what} is not UTF-8: the first bad byte is at {position}")]
+    NotUtf8 {
+        /// What is not UTF-8.
+        what: &'static str,
+        /// Offset of the first bad byte.
+        position: usize,
+    },
+    /// The server's declaration has no field of that name.
+    #[error("the schema has no field `{field}`")]
+    UnknownField {
+        /// The name that was asked for.
+        field: String,
+    },
+    /// A value was set in a field of another type or side.
+    #[error("field `{field}` was declared as {declared}, but is used as {used}")]
+    WrongFieldUse {
+        /// Name of the field.
+        field: String,
+        /// What the declaration says.
+        declared: String,
+        /// What the caller did.
+        used: &'static str,
+    },
+    /// A request's texts and many values do not fit into its tail.
+    #[error(
+        "the request's tail is full: it has {expected} bytes, {found} are needed; make the request's layout with a larger tail"
+    )]
+    TailFull {
+        /// Bytes of the tail.
+        expected: u64,
+        /// Bytes that were needed.
+        found: u64,
+    },
+    /// A row has more values of a `many` field than a row may have.
+    #[error("too many values in field `{field}`: at most {expected}, found {found}")]
+    TooManyValues {
+        /// Name of the field.
+        field: String,
+        /// Most values of a field in a row.
+        expected: u64,
+        /// Values that were passed.
+        found: u64,
+    },
+    /// The handle was closed already.
+    #[error("the {what} is closed")]
+    Closed {
+        /// What is closed.
+        what: &'static str,
+    },
+    /// The native library and the code that calls it are of different builds.
+    #[error(
+        "the native library has ABI version {found}, the caller was made for {expected}: deploy both from one release"
+    )]
+    AbiMismatch {
+        /// The caller's version.
+        expected: u32,
+        /// The library's version.
+        found: u32,
+    },
+
+    /// The server's declaration of its fields is not valid.
+    #[error("the schema is not valid: {problem}")]
+    SchemaInvalid {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The model reads a field that the server does not declare.
+    #[error("the model needs the {side} field `{field}` ({kind}), which the schema does not declare")]
+    FieldMissing {
+        /// Name of the field.
+        field: String,
+        /// Its side in the contract.
+        side: &'static str,
+        /// Its type in the contract.
+        kind: String,
+    },
+    /// The model and the server mean different things by one field.
+    #[error("field `{field}` differs in its {aspect}: the model's contract says {expected}, the schema says {found}")]
+    FieldMismatch {
+        /// Name of the field.
+        field: String,
+        /// What differs: side, type, many, unit or range.
+        aspect: &'static str,
+        /// What the model's contract says.
+        expected: String,
+        /// What the server declares.
+        found: String,
+    },
+
+    /// The operating system could not read or write a file.
+    #[error("cannot {action} {path}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file of that name exists; names of weight files are never used twice.
+    #[error("{path} exists already; a weight file's name is never used twice: choose the next generation's name")]
+    AlreadyExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The bytes are something else.
+    #[error("not a weight file: expected it to begin with {expected:02x?}, found {found:02x?}")]
+    NotAWeightFile {
+        /// The bytes at the front of every weight file.
+        expected: [u8; 8],
+        /// The bytes at the front of this one.
+        found: Vec<u8>,
+    },
+    /// The file was written in the other byte order.
+    #[error(
+        "the weight file is in the wrong byte order: expected the mark {expected:#010x}, found {found:#010x}; weight files are little-endian on every machine"
+    )]
+    WrongByteOrder {
+        /// The mark of a little-endian file.
+        expected: u32,
+        /// The mark of this one.
+        found: u32,
+    },
+    /// The file needs a newer library.
+    #[error(
+        "the weight file is too new: it needs a reader of format version {found}, this one reads up to {expected}; update the serving library first"
+    )]
+    TooNew {
+        /// The newest version that this library reads.
+        expected: u32,
+        /// The oldest version that can read the file.
+        found: u32,
+    },
+    /// The file has a section or an encoding that this library does not know and may not skip.
+    #[error(
+        "the weight file is too new: this library does not know its {what} {found}; update the serving library first"
+    )]
+    UnknownRequired {
+        /// What is not known.
+        what: &'static str,
+        /// Its number.
+        found: u32,
+    },
+    /// The file is of a version that this library no longer reads.
+    #[error("the weight file is too old: it has format version {found}, the oldest read is {expected}; pack it again")]
+    TooOld {
+        /// The oldest version that this library reads.
+        expected: u32,
+        /// The version of the file.
+        found: u32,
+    },
+    /// The file ends early.
+    #[error("the weight file is truncated: expected {expected} bytes, found {found}; publish it again")]
+    Truncated {
+        /// Bytes that were promised.
+        expected: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// The file goes on behind its end.
+    #[error("the weight file is too long: its header promises {expected} bytes, found {found}; publish it again")]
+    TooLong {
+        /// Bytes that were promised.
+        expected: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// A checksum does not match.
+    #[error(
+        "the weight file is damaged in its {part}: expected the checksum {expected:#010x}, found {found:#010x}; publish it again"
+    )]
+    Damaged {
+        /// Which part, with its place.
+        part: String,
+        /// The checksum in the file.
+        expected: u32,
+        /// The checksum of the bytes.
+        found: u32,
+    },
+    /// Checksums match, but the parts contradict each other: the writer was wrong, or the bytes were made by hand.
+    #[error("the weight file is malformed: {problem}; pack it again with a released version")]
+    Malformed {
+        /// What contradicts what.
+        problem: String,
+    },
+    /// The contract inside the file is not valid.
+    #[error("the contract inside the weight file is not valid; pack it again with a released version")]
+    FileContract(#[source] ContractFaults),
+    /// The file does not give the answers that it promises.
+    #[error(
+        "golden request {request}, candidate {candidate}: expected the logit {expected:?}, found {found:?}; do not serve this file"
+    )]
+    GoldenMismatch {
+        /// Index of the request.
+        request: usize,
+        /// Index of the candidate.
+        candidate: usize,
+        /// The logit in the file.
+        expected: f64,
+        /// The logit that this library computes.
+        found: f64,
+    },
+
+    /// The code of this library is wrong.
+    #[error("a defect in omomi was caught at the boundary: {message}; report it")]
+    Panic {
+        /// What the panic said.
+        message: String,
+    },
+}
+
+/// Why a row cannot be read. The numbers are the candidate's status in its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum RowProblem {
+    /// A text or a list of values lies outside the part of the tail that is in use.
+    OutsideTail = 1,
+    /// A text is not UTF-8.
+    NotUtf8 = 2,
+    /// A list has more values than a row may have.
+    TooManyValues = 3,
+}
+
+impl RowProblem {
+    /// Every problem.
+    pub const ALL: [Self; 3] = [Self::OutsideTail, Self::NotUtf8, Self::TooManyValues];
+}
+
+impl std::fmt::Display for RowProblem {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::OutsideTail => "a text or list lies outside the tail that is in use",
+            Self::NotUtf8 => "a text is not UTF-8",
+            Self::TooManyValues => "a list has more values than a row may have",
+        })
+    }
+}
+
+/// Who must act on an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The team that trains and packs.
+    Ml,
+    /// The team that runs the server.
+    Delivery,
+    /// Whoever keeps machines, disks and copies.
+    Infra,
+}
+
+impl Owner {
+    /// `ml`, `delivery` or `infra`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ml => "ml",
+            Self::Delivery => "delivery",
+            Self::Infra => "infra",
+        }
+    }
+}
+
+/// Declares [`Code`] from one table, so that number, name, owner and action cannot fall apart.
+macro_rules! codes {
+    ($($name:ident = $number:literal, $snake:literal, $owner:ident, $action:literal;)*) => {
+        /// The stable code of an error. Numbers are never reused; 0 is success and no code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(i32)]
+        #[allow(missing_docs, reason = "the table gives each code its name and its action")]
+        pub enum Code { $($name = $number,)* }
+
+        impl Code {
+            /// Every code, in the order of its number.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its name in snake case, the same in every language.
+            #[must_use]
+            pub const fn name(self) -> &'static str { match self { $(Self::$name => $snake,)* } }
+
+            /// Who must act.
+            #[must_use]
+            pub const fn owner(self) -> Owner { match self { $(Self::$name => Owner::$owner,)* } }
+
+            /// What they must do.
+            #[must_use]
+            pub const fn action(self) -> &'static str { match self { $(Self::$name => $action,)* } }
+        }
+    };
+}
+
+codes! {
+    NullArgument = 1, "null_argument", Delivery, "pass the argument";
+    InvalidArgument = 2, "invalid_argument", Delivery, "correct the argument";
+    Misaligned = 3, "misaligned", Delivery, "align the request block to 8 bytes, better 64";
+    WrongSize = 4, "wrong_size", Delivery, "take the size from the layout";
+    TooManyCandidates = 5, "too_many_candidates", Delivery, "split the request or make a larger layout";
+    ScorerBusy = 6, "scorer_busy", Delivery, "make one scorer per thread";
+    ContextMalformed = 7, "context_malformed", Delivery, "correct the context row";
+    NotUtf8 = 8, "not_utf8", Delivery, "pass UTF-8";
+    UnknownField = 9, "unknown_field", Delivery, "declare the field or correct its name";
+    WrongFieldUse = 10, "wrong_field_use", Delivery, "use the field as it was declared";
+    TailFull = 11, "tail_full", Delivery, "make the request's layout with a larger tail";
+    TooManyValues = 12, "too_many_values", Delivery, "pass fewer values";
+    Closed = 13, "closed", Delivery, "do not use a handle after closing it";
+    AbiMismatch = 14, "abi_mismatch", Delivery, "deploy library and caller from one release";
+    SchemaInvalid = 20, "schema_invalid", Delivery, "correct the declaration";
+    FieldMissing = 21, "field_missing", Delivery, "declare the field, or ask for a model without it";
+    FieldMismatch = 22, "field_mismatch", Delivery, "agree with the other team on the field";
+    File = 40, "file", Infra, "check path, permissions and disk";
+    AlreadyExists = 41, "already_exists", Ml, "choose the next generation's name";
+    NotAWeightFile = 42, "not_a_weight_file", Infra, "publish the weight file, not another one";
+    WrongByteOrder = 43, "wrong_byte_order", Infra, "publish the file as it was packed";
+    TooNew = 44, "too_new", Delivery, "update the serving library first";
+    TooOld = 45, "too_old", Ml, "pack it again";
+    Truncated = 46, "truncated", Infra, "publish it again";
+    TooLong = 47, "too_long", Infra, "publish it again";
+    Damaged = 48, "damaged", Infra, "publish it again";
+    Malformed = 49, "malformed", Ml, "pack it again with a released version";
+    FileContract = 50, "file_contract", Ml, "pack it again with a released version";
+    GoldenMismatch = 51, "golden_mismatch", Ml, "do not serve this file; pack it again";
+    Panic = 99, "panic", Delivery, "report the defect";
+}
+
+impl Error {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::NullArgument { .. } => Code::NullArgument,
+            Self::InvalidArgument { .. } => Code::InvalidArgument,
+            Self::Misaligned { .. } => Code::Misaligned,
+            Self::WrongSize { .. } => Code::WrongSize,
+            Self::TooManyCandidates { .. } => Code::TooManyCandidates,
+            Self::ScorerBusy => Code::ScorerBusy,
+            Self::ContextMalformed { .. } => Code::ContextMalformed,
+            Self::NotUtf8 { .. } => Code::NotUtf8,
+            Self::UnknownField { .. } => Code::UnknownField,
+            Self::WrongFieldUse { .. } => Code::WrongFieldUse,
+            Self::TailFull { .. } => Code::TailFull,
+            Self::TooManyValues { .. } => Code::TooManyValues,
+            Self::Closed { .. } => Code::Closed,
+            Self::AbiMismatch { .. } => Code::AbiMismatch,
+            Self::SchemaInvalid { .. } => Code::SchemaInvalid,
+            Self::FieldMissing { .. } => Code::FieldMissing,
+            Self::FieldMismatch { .. } => Code::FieldMismatch,
+            Self::File { .. } => Code::File,
+            Self::AlreadyExists { .. } => Code::AlreadyExists,
+            Self::NotAWeightFile { .. } => Code::NotAWeightFile,
+            Self::WrongByteOrder { .. } => Code::WrongByteOrder,
+            Self::TooNew { .. } | Self::UnknownRequired { .. } => Code::TooNew,
+            Self::TooOld { .. } => Code::TooOld,
+            Self::Truncated { .. } => Code::Truncated,
+            Self::TooLong { .. } => Code::TooLong,
+            Self::Damaged { .. } => Code::Damaged,
+            Self::Malformed { .. } => Code::Malformed,
+            Self::FileContract(_) => Code::FileContract,
+            Self::GoldenMismatch { .. } => Code::GoldenMismatch,
+            Self::Panic { .. } => Code::Panic,
+        }
+    }
+
+    /// Who must act.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        self.code().owner()
+    }
+
+    /// The message with the messages of its causes behind it, each printed once.
+    #[must_use]
+    pub fn full_message(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_rise_and_names_differ() {
+        let mut names = std::collections::HashSet::new();
+        for pair in Code::ALL.windows(2) {
+            assert!((pair[0] as i32) < pair[1] as i32, "{pair:?}");
+        }
+        assert!(Code::ALL.iter().all(|code| names.insert(code.name())));
+    }
+}

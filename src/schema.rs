@@ -1,0 +1,345 @@
+//! The server's declaration: which fields it can supply, by name and type, made once and good for every later model.
+//!
+//! A request's layout follows from the declaration alone, so request buffers stay as they are when a model is replaced.
+//!
+//! ```
+//! use omomi::{Capacity, RequestLayout, Schema, SchemaField, contract::Side};
+//!
+//! let schema = Schema::new(vec![
+//!     SchemaField::id("media_id", Side::Context),
+//!     SchemaField::text("interest", Side::Context).many(),
+//!     SchemaField::id("creative_id", Side::Candidate),
+//!     SchemaField::number("floor_price", Side::Context, "JPY per 1,000 impressions", [0.0, 100_000.0]),
+//! ])?;
+//! let layout = RequestLayout::new(&schema, Capacity { candidates: 500, tail_len_bytes: 4_096 })?;
+//! assert_eq!(layout.offsets().candidate_stride_bytes, 24);
+//! # Ok::<(), omomi::Error>(())
+//! ```
+
+use std::sync::Arc;
+
+use crate::contract::{Contract, FieldKind, MAX_FIELDS_PER_SIDE, Side};
+use crate::error::{Error, RowProblem};
+
+/// Most values of a `many` field in one row.
+pub const MAX_VALUES_PER_FIELD: usize = 1_024;
+/// Most candidate rows of a request's layout.
+pub const MAX_CANDIDATES: usize = 65_536;
+/// Longest tail of a request, in bytes.
+pub const MAX_TAIL_LEN_BYTES: usize = 64 << 20;
+
+/// What a server declares: its fields, each side in the order given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schema {
+    context: Vec<SchemaField>,
+    candidate: Vec<SchemaField>,
+}
+
+/// One declared field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SchemaField {
+    /// Name, as in the contract.
+    pub name: String,
+    /// Whether all candidates of a request share its value.
+    pub side: Side,
+    /// Type, as in the contract.
+    pub kind: SchemaKind,
+    /// Whether a row has zero or more values of it.
+    pub many: bool,
+}
+
+/// The type of a declared field.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SchemaKind {
+    /// A 64-bit integer.
+    Id,
+    /// UTF-8 text, or its hash.
+    Text,
+    /// A double.
+    Number {
+        /// Unit, as in the contract.
+        unit: String,
+        /// Least and greatest value, as in the contract.
+        range: [f64; 2],
+    },
+}
+
+/// Where a declared field lies in a row of its side. Ask the schema once and keep it: setting a value then needs no
+/// look-up by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldSlot {
+    /// The side whose rows have the field.
+    pub side: Side,
+    /// The index of its slot in such a row, counted from 0.
+    pub index: usize,
+}
+
+impl SchemaField {
+    /// A field of 64-bit integers.
+    #[must_use]
+    pub fn id(name: &str, side: Side) -> Self {
+        Self { name: name.to_owned(), side, kind: SchemaKind::Id, many: false }
+    }
+
+    /// A field of texts.
+    #[must_use]
+    pub fn text(name: &str, side: Side) -> Self {
+        Self { name: name.to_owned(), side, kind: SchemaKind::Text, many: false }
+    }
+
+    /// A field of numbers in `unit` from `range[0]` to `range[1]`.
+    #[must_use]
+    pub fn number(name: &str, side: Side, unit: &str, range: [f64; 2]) -> Self {
+        Self { name: name.to_owned(), side, kind: SchemaKind::Number { unit: unit.to_owned(), range }, many: false }
+    }
+
+    /// The same field with zero or more values a row.
+    #[must_use]
+    pub fn many(self) -> Self {
+        Self { many: true, ..self }
+    }
+}
+
+impl Schema {
+    /// Declares `fields`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SchemaInvalid`] for a name that stands twice or is empty, more than 64 fields on a side, a number that is
+    /// `many`, or a range that is not two finite numbers, the lesser first.
+    pub fn new(fields: Vec<SchemaField>) -> Result<Self, Error> {
+        let invalid = |problem: String| Err(Error::SchemaInvalid { problem });
+        let mut schema = Self { context: Vec::new(), candidate: Vec::new() };
+        for field in fields {
+            if field.name.is_empty() {
+                return invalid("a field has no name".to_owned());
+            }
+            if schema.slot(&field.name).is_some() {
+                return invalid(format!("the field `{}` is declared twice", field.name));
+            }
+            if let SchemaKind::Number { range, .. } = &field.kind {
+                if field.many {
+                    return invalid(format!("the number field `{}` cannot be `many`", field.name));
+                }
+                if !(range[0] < range[1] && range[0].is_finite() && range[1].is_finite()) {
+                    return invalid(format!(
+                        "the range of field `{}` must be two finite numbers, the lesser first, found {range:?}",
+                        field.name
+                    ));
+                }
+            }
+            let side = field.side;
+            let fields = schema.fields_mut(side);
+            if fields.len() == MAX_FIELDS_PER_SIDE {
+                return invalid(format!("more than {MAX_FIELDS_PER_SIDE} {} fields are declared", side.word()));
+            }
+            fields.push(field);
+        }
+        Ok(schema)
+    }
+
+    /// The declaration that supplies exactly what `contract` asks for, in contract order. For tools and tests; a server
+    /// that declares its fields by itself finds out when the other side changes its mind.
+    #[must_use]
+    pub fn of_contract(contract: &Contract) -> Self {
+        let mut schema = Self { context: Vec::new(), candidate: Vec::new() };
+        for field in contract.fields() {
+            let kind = match &field.kind {
+                FieldKind::Id => SchemaKind::Id,
+                FieldKind::Text => SchemaKind::Text,
+                FieldKind::Number { unit, range, .. } => SchemaKind::Number { unit: unit.clone(), range: *range },
+            };
+            let declared = SchemaField { name: field.name.clone(), side: field.side, kind, many: field.many };
+            schema.fields_mut(field.side).push(declared);
+        }
+        schema
+    }
+
+    /// The fields of one side; a field's index here is its slot's index.
+    #[must_use]
+    pub fn fields(&self, side: Side) -> &[SchemaField] {
+        match side {
+            Side::Context => &self.context,
+            Side::Candidate => &self.candidate,
+        }
+    }
+
+    /// Where the field called `name` lies, if it is declared.
+    #[must_use]
+    pub fn slot(&self, name: &str) -> Option<FieldSlot> {
+        [Side::Context, Side::Candidate].into_iter().find_map(|side| {
+            let index = self.fields(side).iter().position(|field| field.name == name)?;
+            Some(FieldSlot { side, index })
+        })
+    }
+
+    fn fields_mut(&mut self, side: Side) -> &mut Vec<SchemaField> {
+        match side {
+            Side::Context => &mut self.context,
+            Side::Candidate => &mut self.candidate,
+        }
+    }
+}
+
+/// How large a request may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Candidate rows, 1 to [`MAX_CANDIDATES`].
+    pub candidates: usize,
+    /// Bytes for texts and for values of `many` fields, up to [`MAX_TAIL_LEN_BYTES`]; rounded up to a multiple of 8.
+    pub tail_len_bytes: usize,
+}
+
+/// The layout of a request block: follows from a schema and a capacity, and from nothing else. Cheap to clone.
+///
+#[doc = include_str!("score/REQUEST.md")]
+#[derive(Debug, Clone)]
+pub struct RequestLayout {
+    schema: Arc<Schema>,
+    capacity: Capacity,
+    offsets: Offsets,
+}
+
+/// Byte offsets of a request block. All are multiples of 8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offsets {
+    /// Start of the context row.
+    pub context_offset: usize,
+    /// Start of the first candidate row.
+    pub candidates_offset: usize,
+    /// From one candidate row to the next.
+    pub candidate_stride_bytes: usize,
+    /// Start of the first answer.
+    pub answers_offset: usize,
+    /// Start of the tail.
+    pub tail_offset: usize,
+    /// Length of the whole block.
+    pub len_bytes: usize,
+}
+
+/// Numbers of a request block that do not depend on the schema.
+pub mod block {
+    /// The version of the block's layout, the first word of the header.
+    pub const LAYOUT_VERSION: u32 = 1;
+    /// Layout version: u32.
+    pub const LAYOUT_VERSION_OFFSET: usize = 0;
+    /// Bytes of the tail that this request uses: u32, written by the caller.
+    pub const TAIL_USED_OFFSET: usize = LAYOUT_VERSION_OFFSET + size_of::<u32>();
+    /// Generation of the model that answered: u64.
+    pub const GENERATION_OFFSET: usize = TAIL_USED_OFFSET + size_of::<u32>();
+    /// Candidates with a probability: u32.
+    pub const SCORED_COUNT_OFFSET: usize = GENERATION_OFFSET + size_of::<u64>();
+    /// Candidates refused, each with its status: u32.
+    pub const REFUSED_COUNT_OFFSET: usize = SCORED_COUNT_OFFSET + size_of::<u32>();
+    /// Categories without a weight: u32.
+    pub const UNSEEN_COUNT_OFFSET: usize = REFUSED_COUNT_OFFSET + size_of::<u32>();
+    /// Fields without a value: u32.
+    pub const MISSING_COUNT_OFFSET: usize = UNSEEN_COUNT_OFFSET + size_of::<u32>();
+    /// Numbers out of range or NaN: u32.
+    pub const INVALID_NUMBER_COUNT_OFFSET: usize = MISSING_COUNT_OFFSET + size_of::<u32>();
+    /// Length of the header.
+    pub const HEADER_LEN: usize = 64;
+
+    /// In a row: bit `i` says that the slot with index `i` has a value: u64.
+    pub const ROW_PRESENT_OFFSET: usize = 0;
+    /// In a row: bit `i` says that the text slot with index `i` refers to bytes in the tail instead of holding a hash: u64.
+    pub const ROW_INLINE_TEXT_OFFSET: usize = ROW_PRESENT_OFFSET + size_of::<u64>();
+    /// In a row: the first slot.
+    pub const ROW_SLOTS_OFFSET: usize = ROW_INLINE_TEXT_OFFSET + size_of::<u64>();
+    /// Length of a slot, and of a value in the tail.
+    pub const SLOT_LEN: usize = size_of::<u64>();
+
+    /// In an answer: the logit: f64.
+    pub const ANSWER_LOGIT_OFFSET: usize = 0;
+    /// In an answer: the probability: f32.
+    pub const ANSWER_PROBABILITY_OFFSET: usize = ANSWER_LOGIT_OFFSET + size_of::<f64>();
+    /// In an answer: the candidate's status, 0 where it was scored: u32.
+    pub const ANSWER_STATUS_OFFSET: usize = ANSWER_PROBABILITY_OFFSET + size_of::<f32>();
+    /// Length of an answer.
+    pub const ANSWER_LEN: usize = ANSWER_STATUS_OFFSET + size_of::<u32>();
+
+    const _: () = assert!(INVALID_NUMBER_COUNT_OFFSET + size_of::<u32>() <= HEADER_LEN);
+    const _: () = assert!(ANSWER_LEN == 16);
+}
+
+impl RequestLayout {
+    /// The layout for requests of up to `capacity` under `schema`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] for a capacity outside its limits.
+    pub fn new(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
+        if capacity.candidates == 0 || capacity.candidates > MAX_CANDIDATES {
+            let problem = format!("expected 1 to {MAX_CANDIDATES} candidate rows, found {}", capacity.candidates);
+            return Err(Error::InvalidArgument { argument: "capacity", problem });
+        }
+        if capacity.tail_len_bytes > MAX_TAIL_LEN_BYTES {
+            let problem =
+                format!("expected a tail of at most {MAX_TAIL_LEN_BYTES} bytes, found {}", capacity.tail_len_bytes);
+            return Err(Error::InvalidArgument { argument: "capacity", problem });
+        }
+        let capacity = Capacity { tail_len_bytes: capacity.tail_len_bytes.next_multiple_of(8), ..capacity };
+        let row_len = |side| block::ROW_SLOTS_OFFSET + schema.fields(side).len() * block::SLOT_LEN;
+        let context_offset = block::HEADER_LEN;
+        let candidates_offset = context_offset + row_len(Side::Context);
+        let candidate_stride_bytes = row_len(Side::Candidate);
+        let answers_offset = candidates_offset + capacity.candidates * candidate_stride_bytes;
+        let tail_offset = answers_offset + capacity.candidates * block::ANSWER_LEN;
+        let offsets = Offsets {
+            context_offset,
+            candidates_offset,
+            candidate_stride_bytes,
+            answers_offset,
+            tail_offset,
+            len_bytes: tail_offset + capacity.tail_len_bytes,
+        };
+        Ok(Self { schema: Arc::new(schema.clone()), capacity, offsets })
+    }
+
+    /// The declaration.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The capacity, its tail rounded up to a multiple of 8.
+    #[must_use]
+    pub const fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// The byte offsets.
+    #[must_use]
+    pub const fn offsets(&self) -> Offsets {
+        self.offsets
+    }
+}
+
+/// The status of a candidate's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CandidateStatus {
+    /// It has a logit and a probability.
+    Scored,
+    /// Its row could not be read; it has neither.
+    Refused(RowProblem),
+}
+
+impl CandidateStatus {
+    /// The number in the answer: 0 where the candidate was scored.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Scored => 0,
+            Self::Refused(problem) => problem as u32,
+        }
+    }
+
+    /// The status with that number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        if number == 0 {
+            return Some(Self::Scored);
+        }
+        RowProblem::ALL.into_iter().find(|problem| *problem as u32 == number).map(Self::Refused)
+    }
+}
