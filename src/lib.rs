@@ -6,6 +6,8 @@ pub mod error;
 pub mod evaluate;
 pub mod feature;
 #[cfg(feature = "train")]
+pub mod generate_log;
+#[cfg(feature = "train")]
 pub mod log_reader;
 pub mod math;
 #[cfg(feature = "train")]

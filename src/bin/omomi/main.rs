@@ -1,6 +1,8 @@
 //! The command line: flags, one library call, text. Results go to standard output, progress and one error to
 //! standard error; the exit code is 0, 1 (failed) or 2 (misuse).
 
+mod generate_log;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -14,15 +16,18 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    GenerateLog(generate_log::Args),
+}
 
 /// What ends a command early: the one message that `main` prints.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome: Result<(), Failure> = match cli.command {};
-    #[allow(unreachable_code, reason = "there is no command yet")]
+    let outcome: Result<(), Failure> = match cli.command {
+        Command::GenerateLog(args) => generate_log::run(&args),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
