@@ -1,6 +1,10 @@
 //! Why training stopped.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
+
+use crate::log_reader::LogError;
 
 use super::state::StateError;
 
@@ -27,6 +31,18 @@ pub enum TrainError {
         /// Most features of one process.
         limit: usize,
     },
+    /// The logs have no row that can be used.
+    #[error("the logs have no rows: expected at least one to learn from")]
+    NoRows,
+    /// A file is to be learned from and held out.
+    #[error("{} is held out, but also among the logs to learn from; name it once", .path.display())]
+    HeldOutIsLearned {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A log could not be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The training state could not be written.
     #[error(transparent)]
     State(#[from] StateError),

@@ -2,6 +2,7 @@
 //! standard error; the exit code is 0, 1 (failed) or 2 (misuse).
 
 mod generate_log;
+mod train;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     GenerateLog(generate_log::Args),
+    Train(Box<train::Arguments>),
 }
 
 /// What ends a command early: the one message that `main` prints.
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome: Result<(), Failure> = match cli.command {
         Command::GenerateLog(args) => generate_log::run(&args),
+        Command::Train(arguments) => train::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
