@@ -2,7 +2,13 @@
 //! standard error; the exit code is 0, 1 (failed) or 2 (misuse).
 
 mod contract;
+mod demo;
 mod generate_log;
+mod inspect;
+mod pack;
+mod text;
+mod train;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -18,8 +24,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Contract(contract::Arguments),
+    Demo(demo::Arguments),
     GenerateLog(generate_log::Args),
+    Contract(contract::Arguments),
+    Train(Box<train::Arguments>),
+    Pack(pack::Arguments),
+    Inspect(inspect::Arguments),
+    Verify(verify::Arguments),
 }
 
 /// What ends a command early: the one message that `main` prints.
@@ -29,7 +40,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Contract(arguments) => contract::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Pack(arguments) => pack::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
