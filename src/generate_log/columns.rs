@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder, UInt8Builder};
+use arrow_array::cast::AsArray;
 use arrow_array::types::UInt8Type;
-use arrow_array::{ArrayRef, DictionaryArray, StringArray, TimestampMicrosecondArray};
+use arrow_array::{Array, ArrayRef, DictionaryArray, ListArray, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 
 use super::clock::START_US;
@@ -164,10 +165,10 @@ impl Columns {
 
     fn take_interest(&mut self) -> Result<ArrayRef, ArrowError> {
         let (_, offsets, indices, validity) = self.interest.finish().into_parts();
-        let indices = arrow_array::cast::AsArray::as_primitive::<UInt8Type>(&indices).clone();
+        let indices = indices.as_primitive::<UInt8Type>().clone();
         let values = DictionaryArray::try_new(indices, Arc::clone(&self.interest_texts))?;
-        let element = Field::new("element", arrow_array::Array::data_type(&values).clone(), false);
-        Ok(Arc::new(arrow_array::ListArray::try_new(Arc::new(element), offsets, Arc::new(values), validity)?))
+        let element = Field::new("element", values.data_type().clone(), false);
+        Ok(Arc::new(ListArray::try_new(Arc::new(element), offsets, Arc::new(values), validity)?))
     }
 }
 

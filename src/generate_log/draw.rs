@@ -46,9 +46,8 @@ impl Draw {
     }
 
     /// Uniform in `0..count`. The bias is below `count / 2^32`, which no figure here can show.
-    #[expect(clippy::cast_possible_truncation, reason = "a 32-bit fraction of `count` is below `count`")]
     pub(super) fn below(&mut self, count: u32) -> u32 {
-        ((self.bits() >> 32) * u64::from(count) >> 32) as u32
+        (((self.bits() >> 32) * u64::from(count)) >> 32) as u32
     }
 
     /// Standard normal, by Box and Muller's transform.

@@ -113,7 +113,7 @@ impl Effects {
         }
     }
 
-    /// The row's logit without the intercept.
+    /// The row's logit without the bias.
     pub(super) fn logit(&self, row: &Row) -> f64 {
         let user = &row.user;
         let interests = user.interests.iter().flat_map(|interests| interests.as_slice());
@@ -193,8 +193,8 @@ impl Pairwise {
     }
 }
 
-/// The intercept at which the mean probability of `logits` is `click_rate`, by bisection.
-pub(super) fn intercept_for(click_rate: f64, logits: &[f64]) -> f64 {
+/// The bias at which the mean probability of `logits` is `click_rate`, by bisection.
+pub(super) fn bias_for(click_rate: f64, logits: &[f64]) -> f64 {
     let (mut low, mut high) = (-30.0, 30.0);
     // 60 / 2^40 is 5e-11, far below what a mean over a million rows can show.
     for _ in 0..40 {
@@ -214,11 +214,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intercept_brings_the_mean_probability_to_the_click_rate() {
+    fn bias_brings_the_mean_probability_to_the_click_rate() {
         let logits: Vec<f64> = (0..1000).map(|index| (f64::from(index) * 0.7).sin() * 2.0).collect();
         for click_rate in [0.002, 0.1, 0.36] {
-            let intercept = intercept_for(click_rate, &logits);
-            let mean = logits.iter().map(|logit| sigmoid(intercept + logit)).sum::<f64>() / 1000.0;
+            let bias = bias_for(click_rate, &logits);
+            let mean = logits.iter().map(|logit| sigmoid(bias + logit)).sum::<f64>() / 1000.0;
             assert!((mean - click_rate).abs() < 1e-9);
         }
     }
@@ -242,12 +242,10 @@ mod tests {
                 .expect("a row is left");
             matrix.swap(column, pivot);
             product *= matrix[column][column];
-            for row in column + 1..matrix.len() {
-                let factor = matrix[row][column] / matrix[column][column];
-                for other in column..matrix.len() {
-                    let above = matrix[column][other];
-                    matrix[row][other] -= factor * above;
-                }
+            let (above, below) = matrix.split_at_mut(column + 1);
+            for row in below {
+                let factor = row[column] / above[column][column];
+                row.iter_mut().zip(&above[column]).for_each(|(value, above)| *value -= factor * above);
             }
         }
         product

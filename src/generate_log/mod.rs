@@ -55,10 +55,10 @@
 //! | `true_probability` | f64 | | the probability with which `clicked` was drawn | | |
 //! | `clicked` | i64, 0 or 1 | | the label | | |
 //!
-//! The true logit is an intercept, the effects of the row's categories and numbers, and three pairwise terms of rank 4:
+//! The true logit is a bias, the effects of the row's categories and numbers, and three pairwise terms of rank 4:
 //! `segment` with `category` (sd 0.35), `slot` with `format` (0.30), `device` with `hour` (0.10). Effects are normal
-//! with the deviation of the table. A missing value adds nothing. The intercept is found by bisection so that the mean
-//! true probability is the click rate asked; beyond 131,072 rows the mean is over that many, evenly spread, which holds
+//! with the deviation of the table. A missing value adds nothing. The bias is found by bisection so that the mean
+//! true probability is the click rate asked; beyond 262,144 rows the mean is over that many, evenly spread, which holds
 //! it within a percent or so.
 //!
 //! # Limits
@@ -81,7 +81,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use effects::{Effects, intercept_for, sigmoid};
+use effects::{Effects, bias_for, sigmoid};
 use row::{Row, Rows};
 pub use summary::Summary;
 use summary::Tally;
@@ -89,7 +89,7 @@ use summary::Tally;
 /// The contract of every generated log, as the text of a `contract.toml`.
 pub const CONTRACT: &str = include_str!("contract.toml");
 
-/// Most rows of a log. The world of sites and creatives stays in memory and grows with the rows: 1 GB here.
+/// Most rows of a log. The world of sites and creatives stays in memory and grows with the rows: 2 GB here.
 pub const MOST_ROWS: u64 = 10_000_000_000;
 /// Most files of a log: what three digits can number.
 pub const MOST_FILES: usize = 1000;
@@ -105,6 +105,18 @@ pub struct LogSpec {
     pub seed: u64,
     /// The mean true probability, within [`CLICK_RATES`].
     pub click_rate: f64,
+}
+
+impl LogSpec {
+    fn check(&self) -> Result<(), Error> {
+        if !(1..=MOST_ROWS).contains(&self.rows) {
+            return Err(Error::RowCount { found: self.rows });
+        }
+        if !CLICK_RATES.contains(&self.click_rate) {
+            return Err(Error::ClickRate { found: self.click_rate });
+        }
+        Ok(())
+    }
 }
 
 /// How a log is written; none of it changes a row.
@@ -144,12 +156,10 @@ pub enum Error {
         found: f64,
     },
     /// More files than rows or than can be numbered, or none.
-    #[error("expected 1 to {most} files for {rows} rows, found {found}; ask for fewer files or more rows")]
+    #[error("expected 1 to {most} files, each with a row at least, found {found}; ask for another number of files")]
     FileCount {
         /// The number asked.
         found: usize,
-        /// The rows of the log.
-        rows: u64,
         /// The most files that this log can have.
         most: u64,
     },
@@ -198,21 +208,22 @@ pub fn write(
     options: WriteOptions,
     on_rows: &mut dyn FnMut(u64),
 ) -> Result<Summary, Error> {
-    let impressions = Impressions::new(spec)?;
+    spec.check()?;
+    let threads = match options.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads.min(MOST_THREADS),
+    };
     let most = spec.rows.min(MOST_FILES as u64);
     let file_count = paths.len() as u64;
     if file_count == 0 || file_count > most {
-        return Err(Error::FileCount { found: paths.len(), rows: spec.rows, most });
+        return Err(Error::FileCount { found: paths.len(), most });
     }
     if !options.overwrite
         && let Some(path) = paths.iter().find(|path| path.exists())
     {
         return Err(Error::Exists { path: path.clone() });
     }
-    let threads = match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    let impressions = Impressions::new(spec, threads);
     let mut tally = Tally::default();
     let mut written = 0;
     for (index, path) in (1u64..).zip(paths) {
@@ -225,7 +236,11 @@ pub fn write(
 
 /// The names `part-000.parquet`, `part-001.parquet`, ... of a log of `file_count` files in `folder`, which is made if
 /// absent. Fails if the folder holds such a part of a higher number: readers of `part-*.parquet` would mix two logs.
+/// `file_count` is at most [`MOST_FILES`].
 pub fn part_paths(folder: &Path, file_count: usize) -> Result<Vec<PathBuf>, Error> {
+    if file_count > MOST_FILES {
+        return Err(Error::FileCount { found: file_count, most: MOST_FILES as u64 });
+    }
     let failed = |source| Error::Io { path: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
     let paths: Vec<PathBuf> = (0..file_count).map(|index| folder.join(format!("part-{index:03}.parquet"))).collect();
@@ -243,26 +258,30 @@ pub fn part_paths(folder: &Path, file_count: usize) -> Result<Vec<PathBuf>, Erro
 struct Impressions {
     rows: Rows,
     effects: Effects,
-    intercept: f64,
+    bias: f64,
 }
 
+/// More threads than any machine has cores to feed would only cost memory.
+const MOST_THREADS: usize = 256;
+
 /// Rows over which the mean true probability is made to be the click rate.
-const PILOT_ROWS: u64 = 128 * 1024;
+const PILOT_ROWS: u64 = 256 * 1024;
 
 impl Impressions {
-    fn new(spec: &LogSpec) -> Result<Impressions, Error> {
-        if !(1..=MOST_ROWS).contains(&spec.rows) {
-            return Err(Error::RowCount { found: spec.rows });
-        }
-        if !CLICK_RATES.contains(&spec.click_rate) {
-            return Err(Error::ClickRate { found: spec.click_rate });
-        }
+    fn new(spec: &LogSpec, threads: usize) -> Impressions {
         let rows = Rows::new(spec.seed, spec.rows);
         let effects = Effects::new(spec.seed, &rows);
         let pilot_rows = spec.rows.min(PILOT_ROWS);
-        let logits: Vec<f64> =
-            (0..pilot_rows).map(|index| effects.logit(&rows.at(share_of(spec.rows, index, pilot_rows)))).collect();
-        Ok(Impressions { intercept: intercept_for(spec.click_rate, &logits), rows, effects })
+        let pilot: Vec<u64> = (0..pilot_rows).map(|index| share_of(spec.rows, index, pilot_rows)).collect();
+        let logits: Vec<f64> = std::thread::scope(|scope| {
+            let logit = |&index: &u64| effects.logit(&rows.at(index));
+            let workers: Vec<_> = pilot
+                .chunks(pilot.len().div_ceil(threads))
+                .map(|part| scope.spawn(move || part.iter().map(logit).collect::<Vec<f64>>()))
+                .collect();
+            workers.into_iter().flat_map(|worker| worker.join().expect("a pilot row does not panic")).collect()
+        });
+        Impressions { bias: bias_for(spec.click_rate, &logits), rows, effects }
     }
 
     /// Row `index`, its true probability, and whether it was clicked.
@@ -271,7 +290,7 @@ impl Impressions {
         // Rounded to f32, which halves the column's bytes; the click is drawn with the rounded probability, so the
         // column is the truth and not near it.
         #[expect(clippy::cast_possible_truncation, reason = "the rounding is meant")]
-        let probability = f64::from(sigmoid(self.intercept + self.effects.logit(&row)) as f32).clamp(1e-6, 1.0 - 1e-6);
+        let probability = f64::from(sigmoid(self.bias + self.effects.logit(&row)) as f32).clamp(1e-6, 1.0 - 1e-6);
         let clicked = row.luck < probability;
         (row, probability, clicked)
     }

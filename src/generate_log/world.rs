@@ -21,9 +21,9 @@ const ADVERTISER_HEAD: f64 = 0.2;
 const NO_SEGMENT_SHARE: f64 = 0.176;
 const NO_LANDING_SHARE: f64 = 0.08;
 const NO_THEME_SHARE: f64 = 0.45;
-/// A user's number of interests is a lognormal rounded down, cut off at the end: mean 5, median 2.
-const INTEREST_COUNT_MEDIAN: f64 = 2.6;
-const INTEREST_COUNT_SPREAD: f64 = 1.42;
+/// A user's number of interests is a lognormal rounded down and cut off after the most: mean 5, median 2.
+const INTEREST_COUNT_MEDIAN: f64 = 2.8;
+const INTEREST_COUNT_SPREAD: f64 = 1.44;
 pub(super) const MOST_INTERESTS: u8 = 42;
 const MOST_SLOTS_OF_SITE: usize = 3;
 

@@ -90,8 +90,7 @@ impl Alias {
         let bits = draw.bits();
         #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
         let fraction = bits as u32;
-        #[expect(clippy::cast_possible_truncation, reason = "a 32-bit fraction of the number of slots, below it")]
-        let index = ((bits >> 32) * self.slots.len() as u64 >> 32) as u32;
+        let index = (((bits >> 32) * self.slots.len() as u64) >> 32) as u32;
         let (threshold, other) = self.slots[index as usize];
         if fraction < threshold { index } else { other }
     }

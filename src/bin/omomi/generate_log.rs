@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// A folder for part-000.parquet and so on, or one file if the name ends in .parquet
     #[arg(long, value_name = "FOLDER|FILE")]
     out: PathBuf,
-    /// Cut the log by time into this many files; needs a folder
+    /// Cut the log by time into this many files, at most 1000; needs a folder
     #[arg(long, default_value_t = 1)]
     files: usize,
     /// Replace files that exist
