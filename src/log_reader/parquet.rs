@@ -1,6 +1,7 @@
 //! Parquet: only the wanted columns are decoded, some thousand rows at a time, and appended column by column.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,7 +68,8 @@ impl ParquetSource {
         let path = &file.path;
         let handle = File::open(path).map_err(|source| LogError::Unreadable { file: path.clone(), source })?;
         let damaged = |error| parquet_failure(path, 0, error);
-        let metadata = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()).map_err(damaged)?;
+        let metadata = unless_panic(path, 0, || ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()))?;
+        let metadata = metadata.map_err(damaged)?;
         let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
         let places = wanted.locate(path, &names)?;
         let schema = simplified(metadata.schema(), &places, wanted);
@@ -141,7 +143,7 @@ impl ParquetSource {
     fn decode(&mut self, wanted: &Wanted) -> Result<bool, LogError> {
         self.rows_before += self.decoded.row_count as u64;
         self.decoded = Decoded::default();
-        let Some(rows) = self.reader.next() else {
+        let Some(rows) = unless_panic(&self.file, self.rows_before, || self.reader.next())? else {
             if self.rows_before != self.row_count {
                 let message = format!("expected {} rows as the footer says, found fewer", self.row_count);
                 return Err(LogError::Damaged { file: self.file.clone(), rows_before: self.rows_before, message });
@@ -226,7 +228,7 @@ impl Decoded {
         cast: &dyn Array,
         expected: &'static str,
     ) -> Result<(), ArrowError> {
-        if array.null_count() == cast.null_count() {
+        if array.logical_null_count() == cast.null_count() {
             return Ok(());
         }
         let texts = cast_to(array, &DataType::Utf8)?;
@@ -413,6 +415,16 @@ fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type: &DataType
     }
     let column = wanted.name(target).to_owned();
     Err(LogError::WrongType { file: file.to_owned(), column, expected, found: data_type.to_string() })
+}
+
+/// Calls the decoder, which meets some damage with a panic. Nothing of it is used after one: the error ends the reading.
+fn unless_panic<T>(file: &Path, rows_before: u64, decode: impl FnOnce() -> T) -> Result<T, LogError> {
+    catch_unwind(AssertUnwindSafe(decode)).map_err(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        let message = words.unwrap_or_else(|| "the decoder gave up".to_owned());
+        LogError::Damaged { file: file.to_owned(), rows_before, message }
+    })
 }
 
 fn parquet_failure(file: &Path, rows_before: u64, error: ParquetError) -> LogError {
