@@ -1,6 +1,7 @@
 //! The command line: flags, one library call, text. Results go to standard output, progress and one error to
 //! standard error; the exit code is 0, 1 (failed) or 2 (misuse).
 
+mod contract;
 mod generate_log;
 mod train;
 
@@ -18,6 +19,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Contract(contract::Arguments),
     GenerateLog(generate_log::Args),
     Train(Box<train::Arguments>),
 }
@@ -27,7 +29,8 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome: Result<(), Failure> = match cli.command {
+    let outcome = match cli.command {
+        Command::Contract(arguments) => contract::run(&arguments),
         Command::GenerateLog(args) => generate_log::run(&args),
         Command::Train(arguments) => train::run(&arguments),
     };
