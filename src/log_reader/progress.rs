@@ -76,6 +76,15 @@ impl Progress {
         }
     }
 
+    /// Shows a line of the caller's between the others; on a terminal above the bar. Not where it is quiet.
+    pub fn note(&self, line: &str) {
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
+            Shown::Lines { .. } => eprintln!("{line}"),
+        }
+    }
+
     /// Shows the end: rows and time in all. A progress that is dropped unfinished, because of an error, leaves nothing
     /// on a terminal.
     pub fn finish(self, reader: &LogReader) {

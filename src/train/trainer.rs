@@ -19,8 +19,9 @@ const CHUNK_ROW_COUNT: usize = 512;
 /// A model in training.
 ///
 /// Each row is predicted before it is learned, so the metrics of the first pass are those of rows never seen
-/// (*progressive validation*). Rows are learned in the order in which they come; the same rows in the same order give
-/// the same state, to the byte.
+/// (*progressive validation*); all that is known of them is the observed CTR of the first batch, at which the bias
+/// starts. Rows are learned in the order in which they come; the same rows in the same order, with the same first batch,
+/// give the same state, to the byte.
 #[derive(Debug)]
 pub struct Trainer {
     contract: Contract,
@@ -87,6 +88,9 @@ impl Trainer {
     ///
     /// [`TrainError::TooManyFeatures`]; the trainer can then no longer be used.
     pub fn learn(&mut self, batch: &RowBatch) -> Result<(), TrainError> {
+        if self.pass == 1 && self.bias_counts.impressions == 0 {
+            self.bias = first_bias(&self.settings, &batch.clicked);
+        }
         let mut start = 0;
         while start < batch.row_count() {
             let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
@@ -242,6 +246,18 @@ impl Trainer {
     fn bias_weight(&self) -> f64 {
         self.settings.bias_weight(self.bias.z, self.settings.curvature(self.bias.n))
     }
+}
+
+/// The bias before the first row: the logit of the observed CTR of the first batch, in which one click and one impression
+/// without are added so that it is finite.
+///
+/// From a bias of 0 the first rows would push the weights of all their features below 0, and the base rate would for
+/// good lie spread over them; then every category seen later, which starts at 0, is predicted too high.
+fn first_bias(settings: &Settings, clicked: &[bool]) -> Coordinate {
+    let clicks = clicked.iter().filter(|&&clicked| clicked).count() + 1;
+    let others = clicked.len() + 2 - clicks;
+    let logit = (clicks as f64 / others as f64).ln();
+    Coordinate { z: -logit * settings.curvature(0.0), n: 0.0 }
 }
 
 impl FieldFeatures {

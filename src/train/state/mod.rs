@@ -121,7 +121,7 @@ pub enum StateError {
 }
 
 impl StateError {
-    fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+    pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         if source.kind() == std::io::ErrorKind::AlreadyExists {
             return Self::Exists { path: path.to_owned() };
         }
