@@ -40,6 +40,7 @@ mod error;
 mod files;
 mod json_lines;
 mod parquet;
+mod parquet_schema;
 mod progress;
 mod time;
 mod wanted;
@@ -151,9 +152,20 @@ impl LogReader {
     ///
     /// # Errors
     ///
-    /// A damaged file, a bad row more than allowed, or at the end of the last file a column that no JSON line had. The
-    /// rows read since the last batch are lost, and so is the place in the file: reading cannot go on.
+    /// A damaged file, a bad row more than allowed, or at the end of the last file a column that no JSON line had. An
+    /// error ends the reading: the rows since the last batch are lost, and there are no further ones.
     pub fn next_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
+        let batch = self.fill_batch();
+        if batch.is_err() {
+            self.file_index = self.files.len();
+            self.json_sample = None;
+            self.batch.discard_row();
+            self.batch.take();
+        }
+        batch
+    }
+
+    fn fill_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
         while self.file_index < self.files.len() && self.batch.rows_left() > 0 {
             let mut source = match self.source.take() {
                 Some(source) => source,

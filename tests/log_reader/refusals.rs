@@ -277,6 +277,7 @@ fn a_flipped_byte_of_parquet_never_ends_the_process() {
             }
         };
         refused_count += usize::from(outcome.is_err());
+        assert!(matches!(reader.next_batch(), Ok(None)), "an error ends the reading");
     }
     assert!(refused_count > bytes.len() / 2, "{refused_count} of {}", bytes.len());
 }

@@ -5,15 +5,16 @@ use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use omomi::contract::{Buckets, Contract, Field, FieldKind, Side};
 
 use crate::Failure;
 
 /// Edges of a number field that are listed before they are only counted.
 const MOST_LISTED_EDGES: usize = 8;
-/// Width of the table where there is no terminal to ask.
-const WIDTH_WITHOUT_TERMINAL: u16 = 100;
+
+/// A line below the header and nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// Read a contract.
 #[derive(Args)]
@@ -118,12 +119,12 @@ fn cross_table(contract: &Contract) -> Table {
     table
 }
 
+/// A table as wide as the terminal, or where there is none as wide as its cells, so that `grep` finds them whole.
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header.iter().copied());
-    if !stdout().is_terminal() {
-        table.set_width(WIDTH_WITHOUT_TERMINAL);
+    table.load_style(STYLE).set_header(header.iter().copied());
+    if stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table
 }
