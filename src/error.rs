@@ -4,6 +4,7 @@
 //! never reused. [`Code::ALL`] is the one list of codes; the C header and the Java exception are checked against it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::contract::ContractFaults;
 
@@ -56,7 +57,7 @@ pub enum Error {
     #[error("the context is malformed in field `{field}`: {problem}")]
     ContextMalformed {
         /// Name of the field.
-        field: String,
+        field: Arc<str>,
         /// Why the row cannot be read.
         problem: RowProblem,
     },

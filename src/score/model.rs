@@ -1,0 +1,224 @@
+//! A model: a weight file that was verified to the last byte and has given its golden answers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Request, Scorer};
+use crate::contract::Contract;
+use crate::error::Error;
+use crate::schema::{Capacity, RequestLayout, Schema};
+use crate::value::{FieldValue, RequestRows, Row};
+use crate::weight_file::golden::{self, GoldenRequest};
+use crate::weight_file::layout::SectionKind;
+use crate::weight_file::map::{FileBytes, LoadMode};
+use crate::weight_file::table::{Instructions, Table};
+use crate::weight_file::{Calibrator, Content, Header, WeightFile};
+
+/// A verified model, ready to score. Immutable and shared: clone the `Arc`.
+#[derive(Debug)]
+pub struct Model {
+    file: WeightFile<FileBytes>,
+    content: Content,
+    path: Option<PathBuf>,
+}
+
+/// What the golden requests of a file covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GoldenReport {
+    /// Number of requests.
+    pub request_count: usize,
+    /// Number of candidates in all of them.
+    pub candidate_count: usize,
+}
+
+impl Model {
+    /// Brings the weight file at `path` into memory, verifies every byte, and recomputes its golden requests by the kernel and by
+    /// its plain twin. Nothing can be scored before all of that went well.
+    ///
+    /// # Errors
+    ///
+    /// Each kind of damage has its own variant of [`Error`], with its owner.
+    pub fn load(path: &Path, mode: LoadMode) -> Result<Arc<Self>, Error> {
+        Self::verified(FileBytes::load(path, mode)?, Some(path.to_owned()))
+    }
+
+    /// The same over bytes that are in memory already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::load`].
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Arc<Self>, Error> {
+        Self::verified(FileBytes::from(bytes), None)
+    }
+
+    /// A model over a draft whose golden answers are still to be computed: what the writer computes them with.
+    #[cfg(feature = "train")]
+    pub(crate) fn with_unchecked_answers(bytes: Vec<u8>) -> Result<Arc<Self>, Error> {
+        let file = WeightFile::open(FileBytes::from(bytes))?;
+        let content = file.verify()?;
+        Ok(Arc::new(Self { file, content, path: None }))
+    }
+
+    fn verified(bytes: FileBytes, path: Option<PathBuf>) -> Result<Arc<Self>, Error> {
+        let file = WeightFile::open(bytes)?;
+        let content = file.verify()?;
+        let model = Arc::new(Self { file, content, path });
+        model.check_golden()?;
+        Ok(model)
+    }
+
+    /// Scores the golden requests, by every path, and compares the answers bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::GoldenMismatch`] at the first answer that differs; [`Error::Malformed`] if the requests cannot be read.
+    pub fn check_golden(self: &Arc<Self>) -> Result<GoldenReport, Error> {
+        let requests = self.golden_requests()?;
+        let mut report = GoldenReport { request_count: requests.len(), candidate_count: 0 };
+        for (index, golden) in requests.iter().enumerate() {
+            let (scorer, mut request) = self.scorer_for(&golden.rows, Instructions::detect())?;
+            request.fill(&golden.rows)?;
+            let candidate_count = golden.rows.candidates.len();
+            scorer.predict(&mut request, candidate_count)?;
+            compare(index, golden, &request)?;
+            scorer.predict_plain(&mut request, candidate_count)?;
+            compare(index, golden, &request)?;
+            report.candidate_count += candidate_count;
+        }
+        Ok(report)
+    }
+
+    /// A scorer and a request just large enough for `rows`, under the schema of the model's own contract. For tools: a server
+    /// declares its fields itself and keeps its scorer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if the rows are more than a request can hold.
+    pub fn scorer_for(
+        self: &Arc<Self>,
+        rows: &RequestRows,
+        instructions: Instructions,
+    ) -> Result<(Scorer, Request), Error> {
+        let tail_len = |row: &Row| row.values().map(tail_len_bytes).sum::<usize>();
+        let tail_len_bytes = tail_len(&rows.context) + rows.candidates.iter().map(tail_len).sum::<usize>();
+        let capacity = Capacity { candidates: rows.candidates.len().max(1), tail_len_bytes };
+        let layout = RequestLayout::new(&Schema::of_contract(self.contract()), capacity)?;
+        let scorer = Scorer::with_instructions(Arc::clone(self), &layout, instructions)?;
+        let request = scorer.new_request();
+        Ok((scorer, request))
+    }
+
+    /// The golden requests of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] if they cannot be read.
+    pub fn golden_requests(&self) -> Result<Vec<GoldenRequest>, Error> {
+        golden::from_json(self.contract(), self.file.section(SectionKind::Golden))
+    }
+
+    /// The table of weights.
+    #[inline]
+    #[must_use]
+    pub fn table(&self) -> Table<'_> {
+        let (weights, exceptions) =
+            (self.file.section(SectionKind::Weights), self.file.section(SectionKind::Exceptions));
+        // `verify` has made the same table of the same bytes.
+        Table::new(weights, exceptions, self.content.geometry).unwrap_or_else(|| unreachable!())
+    }
+
+    /// The contract.
+    #[must_use]
+    pub const fn contract(&self) -> &Contract {
+        &self.content.contract
+    }
+
+    /// Name of the serving logic.
+    #[must_use]
+    pub fn logic_id(&self) -> &str {
+        &self.content.logic_id
+    }
+
+    /// Generation of the training run.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.file.header().generation
+    }
+
+    /// Number of weights, the bias excluded.
+    #[must_use]
+    pub const fn weight_count(&self) -> u64 {
+        self.content.weight_count
+    }
+
+    /// Number of weights that the lines of the table would answer wrongly.
+    #[must_use]
+    pub const fn exception_count(&self) -> u64 {
+        self.content.exception_count
+    }
+
+    /// The weight that is always on, on the logit scale.
+    #[inline]
+    #[must_use]
+    pub const fn bias(&self) -> f64 {
+        self.content.bias
+    }
+
+    /// From sigmoid to published probability.
+    #[inline]
+    #[must_use]
+    pub const fn calibrator(&self) -> Calibrator {
+        self.content.calibrator
+    }
+
+    /// How the model came to be.
+    #[must_use]
+    pub const fn provenance(&self) -> &Value {
+        &self.content.provenance
+    }
+
+    /// The header of the file.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        self.file.header()
+    }
+
+    /// The file under the model.
+    #[must_use]
+    pub const fn file(&self) -> &WeightFile<FileBytes> {
+        &self.file
+    }
+
+    /// Where the file was when it was loaded.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+}
+
+/// What a value takes of a request's tail, at most.
+fn tail_len_bytes(value: &FieldValue) -> usize {
+    match value {
+        FieldValue::Id(_) | FieldValue::Number(_) => 0,
+        FieldValue::Text(text) => text.len(),
+        FieldValue::Ids(ids) => ids.len() * 8 + 8,
+        FieldValue::Texts(texts) => texts.iter().map(|text| text.len() + 8).sum::<usize>() + 8,
+    }
+}
+
+fn compare(request_index: usize, golden: &GoldenRequest, request: &Request) -> Result<(), Error> {
+    for (index, (logit, probability)) in golden.logits.iter().zip(&golden.probabilities).enumerate() {
+        let answer = request.answer(index);
+        if answer.logit.to_bits() != logit.to_bits() || answer.probability.to_bits() != probability.to_bits() {
+            return Err(Error::GoldenMismatch {
+                request: request_index,
+                candidate: index,
+                expected: *logit,
+                found: answer.logit,
+            });
+        }
+    }
+    Ok(())
+}

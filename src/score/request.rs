@@ -1,0 +1,366 @@
+//! A request block that Rust owns and fills.
+
+use crate::contract::Side;
+use crate::error::Error;
+use crate::schema::block::{
+    ANSWER_LEN, GENERATION_OFFSET, INVALID_NUMBER_COUNT_OFFSET, LAYOUT_VERSION, ROW_INLINE_TEXT_OFFSET,
+    ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN, UNSEEN_COUNT_OFFSET,
+};
+use crate::schema::{CandidateStatus, FieldSlot, MAX_VALUES_PER_FIELD, RequestLayout, SchemaField, SchemaKind};
+use crate::value::{FieldValue, RequestRows, Row};
+
+/// A request: one context row, candidate rows, and after [`Scorer::predict`](super::Scorer::predict) their answers. Made
+/// once and used again and again; filling it allocates nothing.
+#[derive(Debug, Clone)]
+pub struct Request {
+    layout: RequestLayout,
+    words: Vec<u64>,
+    tail_used_bytes: usize,
+}
+
+/// The answer for one candidate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Answer {
+    /// The logit; NaN where the candidate was refused.
+    pub logit: f64,
+    /// The probability; NaN where the candidate was refused.
+    pub probability: f32,
+    /// Whether it was scored.
+    pub status: CandidateStatus,
+}
+
+/// What happened in one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Candidates with a probability.
+    pub scored_count: u32,
+    /// Candidates whose row could not be read.
+    pub refused_count: u32,
+    /// Categories without a weight: of the context once, of each scored candidate; crosses are not counted.
+    pub unseen_count: u32,
+    /// Fields that the model reads and a row leaves empty: of the context once, of each scored candidate.
+    pub missing_count: u32,
+    /// Numbers out of range or NaN; they count as missing as well.
+    pub invalid_number_count: u32,
+}
+
+/// A row that is being filled. Setting a field twice keeps the last value.
+#[derive(Debug)]
+pub struct RowMut<'a> {
+    request: &'a mut Request,
+    side: Side,
+    start: usize,
+}
+
+const WORD: usize = size_of::<u64>();
+
+impl Request {
+    /// An empty request of `layout`.
+    #[must_use]
+    pub fn new(layout: &RequestLayout) -> Self {
+        let mut words = vec![0; layout.offsets().len_bytes / WORD];
+        words[0] = u64::from(LAYOUT_VERSION);
+        Self { layout: layout.clone(), words, tail_used_bytes: 0 }
+    }
+
+    /// Empties the context row and the tail. Each candidate row is emptied by [`Request::candidate`].
+    pub fn clear(&mut self) {
+        self.tail_used_bytes = 0;
+        self.store_tail_used();
+        self.clear_row(self.layout.offsets().context_offset);
+    }
+
+    /// The context row, as it is.
+    pub fn context(&mut self) -> RowMut<'_> {
+        let start = self.layout.offsets().context_offset;
+        RowMut { request: self, side: Side::Context, start }
+    }
+
+    /// The row of candidate `index`, emptied.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCandidates`] if the layout has no such row.
+    pub fn candidate(&mut self, index: usize) -> Result<RowMut<'_>, Error> {
+        let (offsets, capacity) = (self.layout.offsets(), self.layout.capacity().candidates);
+        if index >= capacity {
+            return Err(Error::TooManyCandidates { expected: capacity as u64, found: index as u64 + 1 });
+        }
+        let start = offsets.candidates_offset + index * offsets.candidate_stride_bytes;
+        self.clear_row(start);
+        Ok(RowMut { request: self, side: Side::Candidate, start })
+    }
+
+    /// Empties the request and fills it from `rows`, looking each field up by its name. Fields that the schema does not have are
+    /// left out, as a server would.
+    ///
+    /// # Errors
+    ///
+    /// As the setters of [`RowMut`].
+    pub fn fill(&mut self, rows: &RequestRows) -> Result<(), Error> {
+        self.clear();
+        self.context().set_all(&rows.context)?;
+        for (index, row) in rows.candidates.iter().enumerate() {
+            self.candidate(index)?.set_all(row)?;
+        }
+        Ok(())
+    }
+
+    /// The answer for candidate `index` of the last `predict`.
+    ///
+    /// # Panics
+    ///
+    /// If the layout has no such candidate.
+    #[must_use]
+    pub fn answer(&self, index: usize) -> Answer {
+        assert!(index < self.layout.capacity().candidates, "no candidate {index}");
+        let at = (self.layout.offsets().answers_offset + index * ANSWER_LEN) / WORD;
+        let (probability, status) = halves(self.word(at + 1));
+        Answer {
+            logit: f64::from_bits(self.word(at)),
+            probability: f32::from_bits(probability),
+            // Only `predict` writes answers, and it writes statuses that it knows.
+            status: CandidateStatus::from_number(status).unwrap_or(CandidateStatus::Scored),
+        }
+    }
+
+    /// The answers for the first `candidate_count` candidates of the last `predict`.
+    pub fn answers(&self, candidate_count: usize) -> impl ExactSizeIterator<Item = Answer> + '_ {
+        (0..candidate_count).map(|index| self.answer(index))
+    }
+
+    /// Generation of the model that answered last.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.word(GENERATION_OFFSET / WORD)
+    }
+
+    /// What happened in the last `predict`.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let (scored_count, refused_count) = halves(self.word(SCORED_COUNT_OFFSET / WORD));
+        let (unseen_count, missing_count) = halves(self.word(UNSEEN_COUNT_OFFSET / WORD));
+        let (invalid_number_count, _) = halves(self.word(INVALID_NUMBER_COUNT_OFFSET / WORD));
+        Counts { scored_count, refused_count, unseen_count, missing_count, invalid_number_count }
+    }
+
+    /// The layout.
+    #[must_use]
+    pub const fn layout(&self) -> &RequestLayout {
+        &self.layout
+    }
+
+    /// The address of the block, for calls that take raw memory.
+    pub fn block_address(&mut self) -> *mut u8 {
+        self.words.as_mut_ptr().cast()
+    }
+
+    pub(super) fn check_layout(&self, layout: &RequestLayout) -> Result<(), Error> {
+        let same = self.layout.offsets() == layout.offsets()
+            && (std::ptr::eq(self.layout.schema(), layout.schema()) || self.layout.schema() == layout.schema());
+        if !same {
+            let problem = "it was made for another layout than the scorer".to_owned();
+            return Err(Error::InvalidArgument { argument: "request", problem });
+        }
+        Ok(())
+    }
+
+    fn word(&self, index: usize) -> u64 {
+        u64::from_le(self.words[index])
+    }
+
+    fn clear_row(&mut self, start: usize) {
+        self.words[(start + ROW_PRESENT_OFFSET) / WORD] = 0;
+        self.words[(start + ROW_INLINE_TEXT_OFFSET) / WORD] = 0;
+    }
+
+    fn store_tail_used(&mut self) {
+        self.words[0] = (u64::from(LAYOUT_VERSION) | (self.tail_used_bytes as u64) << 32).to_le();
+    }
+
+    /// Takes `len` bytes of the tail, at a multiple of `alignment`, and returns where they start.
+    fn take_tail(&mut self, len: usize, alignment: usize) -> Result<usize, Error> {
+        let start = self.tail_used_bytes.next_multiple_of(alignment);
+        let capacity = self.layout.capacity().tail_len_bytes;
+        let end = start.saturating_add(len);
+        if end > capacity {
+            return Err(Error::TailFull { expected: capacity as u64, found: end as u64 });
+        }
+        self.tail_used_bytes = end;
+        self.store_tail_used();
+        Ok(start)
+    }
+
+    fn tail_bytes_mut(&mut self, start: usize, len: usize) -> &mut [u8] {
+        let at = self.layout.offsets().tail_offset + start;
+        let block_len = self.words.len() * WORD;
+        assert!(at + len <= block_len);
+        // SAFETY: inside the block by the assertion; bytes need no alignment, and every bit pattern is a valid u64.
+        unsafe { std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast::<u8>().add(at), len) }
+    }
+
+    fn put_text(&mut self, text: &str) -> Result<u64, Error> {
+        let start = self.take_tail(text.len(), 1)?;
+        self.tail_bytes_mut(start, text.len()).copy_from_slice(text.as_bytes());
+        Ok(pack(start, text.len()))
+    }
+}
+
+impl RowMut<'_> {
+    /// Sets an `id` field.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongFieldUse`] if the field is of another type or side.
+    pub fn set_id(&mut self, field: FieldSlot, id: i64) -> Result<(), Error> {
+        self.check(field, false, "an id", |kind| matches!(kind, SchemaKind::Id))?;
+        self.store(field, id.cast_unsigned(), false);
+        Ok(())
+    }
+
+    /// Sets a `text` field by its text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongFieldUse`], or [`Error::TailFull`] if there is no room for the text.
+    pub fn set_text(&mut self, field: FieldSlot, text: &str) -> Result<(), Error> {
+        self.check(field, false, "a text", |kind| matches!(kind, SchemaKind::Text))?;
+        let reference = self.request.put_text(text)?;
+        self.store(field, reference, true);
+        Ok(())
+    }
+
+    /// Sets a `text` field by the value of its text, [`crate::feature::text_value`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongFieldUse`].
+    pub fn set_text_value(&mut self, field: FieldSlot, value: u64) -> Result<(), Error> {
+        self.check(field, false, "a text", |kind| matches!(kind, SchemaKind::Text))?;
+        self.store(field, value, false);
+        Ok(())
+    }
+
+    /// Sets a `number` field. A number out of the field's range, or NaN, counts as missing when the request is scored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongFieldUse`].
+    pub fn set_number(&mut self, field: FieldSlot, number: f64) -> Result<(), Error> {
+        self.check(field, false, "a number", |kind| matches!(kind, SchemaKind::Number { .. }))?;
+        self.store(field, number.to_bits(), false);
+        Ok(())
+    }
+
+    /// Sets a `many` field of ids.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongFieldUse`], [`Error::TooManyValues`], or [`Error::TailFull`].
+    pub fn set_ids(&mut self, field: FieldSlot, ids: &[i64]) -> Result<(), Error> {
+        self.check(field, true, "a list of ids", |kind| matches!(kind, SchemaKind::Id))?;
+        let reference = self.put_list(field, ids.len(), |index, _| Ok(ids[index].cast_unsigned()))?;
+        self.store(field, reference, false);
+        Ok(())
+    }
+
+    /// Sets a `many` field of texts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongFieldUse`], [`Error::TooManyValues`], or [`Error::TailFull`].
+    pub fn set_texts(&mut self, field: FieldSlot, texts: &[impl AsRef<str>]) -> Result<(), Error> {
+        self.check(field, true, "a list of texts", |kind| matches!(kind, SchemaKind::Text))?;
+        let reference = self.put_list(field, texts.len(), |index, request| request.put_text(texts[index].as_ref()))?;
+        self.store(field, reference, true);
+        Ok(())
+    }
+
+    /// Sets every field of `row` that the schema has on this side.
+    ///
+    /// # Errors
+    ///
+    /// As the setters.
+    pub fn set_all(&mut self, row: &Row) -> Result<(), Error> {
+        for (name, value) in row {
+            let Some(field) = self.request.layout.schema().slot(name) else { continue };
+            match value {
+                FieldValue::Id(id) => self.set_id(field, *id)?,
+                FieldValue::Text(text) => self.set_text(field, text)?,
+                FieldValue::Number(number) => self.set_number(field, *number)?,
+                FieldValue::Ids(ids) => self.set_ids(field, ids)?,
+                FieldValue::Texts(texts) => self.set_texts(field, texts)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn put_list(
+        &mut self,
+        field: FieldSlot,
+        count: usize,
+        mut value: impl FnMut(usize, &mut Request) -> Result<u64, Error>,
+    ) -> Result<u64, Error> {
+        if count > MAX_VALUES_PER_FIELD {
+            let field = self.declared(field).map_or_else(String::new, |field| field.name.clone());
+            return Err(Error::TooManyValues { field, expected: MAX_VALUES_PER_FIELD as u64, found: count as u64 });
+        }
+        let start = self.request.take_tail(count * SLOT_LEN, SLOT_LEN)?;
+        for index in 0..count {
+            let value = value(index, self.request)?;
+            self.request.tail_bytes_mut(start + index * SLOT_LEN, SLOT_LEN).copy_from_slice(&value.to_le_bytes());
+        }
+        Ok(pack(start, count))
+    }
+
+    fn declared(&self, field: FieldSlot) -> Option<&SchemaField> {
+        self.request.layout.schema().fields(field.side).get(field.index)
+    }
+
+    fn check(
+        &self,
+        field: FieldSlot,
+        many: bool,
+        used: &'static str,
+        is_kind: impl Fn(&SchemaKind) -> bool,
+    ) -> Result<(), Error> {
+        let Some(declared) = self.declared(field) else {
+            return Err(Error::UnknownField { field: format!("{} field {}", field.side.word(), field.index) });
+        };
+        if field.side == self.side && declared.many == many && is_kind(&declared.kind) {
+            return Ok(());
+        }
+        let used = if field.side == self.side { used } else { "a field of the other side" };
+        Err(Error::WrongFieldUse { field: declared.name.clone(), declared: describe(declared), used })
+    }
+
+    fn store(&mut self, field: FieldSlot, word: u64, by_bytes: bool) {
+        let bit = 1_u64 << field.index;
+        let words = &mut self.request.words[self.start / WORD..];
+        words[ROW_SLOTS_OFFSET / WORD + field.index] = word.to_le();
+        let present = &mut words[ROW_PRESENT_OFFSET / WORD];
+        *present |= bit.to_le();
+        let inline_text = &mut words[ROW_INLINE_TEXT_OFFSET / WORD];
+        *inline_text = if by_bytes { *inline_text | bit.to_le() } else { *inline_text & !bit.to_le() };
+    }
+}
+
+fn describe(field: &SchemaField) -> String {
+    let many = if field.many { "many " } else { "" };
+    let kind = match &field.kind {
+        SchemaKind::Id => "id",
+        SchemaKind::Text => "text",
+        SchemaKind::Number { .. } => "number",
+    };
+    format!("a {} field of type {many}{kind}", field.side.word())
+}
+
+/// Two u32 in a word, the lower first. Lengths of a request's tail are below 2^32.
+const fn pack(low: usize, high: usize) -> u64 {
+    low as u64 | (high as u64) << 32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
+const fn halves(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
+}

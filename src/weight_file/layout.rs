@@ -1,0 +1,218 @@
+//! Where everything lies in a weight file. Each offset is the previous one plus its size, so no number is written twice;
+//! a test holds `FORMAT.md` against this page.
+
+/// The bytes at the front of every weight file. The first is not ASCII and the last are a line end, so that a transfer which
+/// took the file for text shows at once.
+pub const MAGIC: [u8; 8] = *b"\x89OMOMI\r\n";
+/// The bytes at the very end: the magic, backwards.
+pub const END_MARK: [u8; 8] = *b"\n\rIMOMO\x89";
+/// What the byte-order mark is in a little-endian file.
+pub const BYTE_ORDER: u32 = 0x0102_0304;
+/// The version that is written.
+pub const FORMAT_VERSION: u32 = 1;
+/// The oldest version that is read.
+pub const OLDEST_FORMAT_VERSION: u32 = 1;
+/// Bytes under one checksum.
+pub const CHUNK_LEN: usize = 1 << 20;
+/// Most sections of a file.
+pub const MAX_SECTIONS: usize = 64;
+/// Longest section of JSON other than the golden requests, in bytes.
+pub const MAX_JSON_LEN: u64 = 16 << 20;
+/// Longest section of golden requests, in bytes.
+pub const MAX_GOLDEN_LEN: u64 = 64 << 20;
+
+/// Byte-order mark: u32.
+pub const BYTE_ORDER_OFFSET: usize = MAGIC.len();
+/// Format version: u32.
+pub const FORMAT_VERSION_OFFSET: usize = BYTE_ORDER_OFFSET + size_of::<u32>();
+/// Oldest version of a reader that can read the file: u32.
+pub const OLDEST_READER_OFFSET: usize = FORMAT_VERSION_OFFSET + size_of::<u32>();
+/// Number of sections: u32.
+pub const SECTION_COUNT_OFFSET: usize = OLDEST_READER_OFFSET + size_of::<u32>();
+/// Total length of the file in bytes: u64.
+pub const TOTAL_LEN_OFFSET: usize = SECTION_COUNT_OFFSET + size_of::<u32>();
+/// Generation: u64.
+pub const GENERATION_OFFSET: usize = TOTAL_LEN_OFFSET + size_of::<u64>();
+/// File id: 16 bytes.
+pub const FILE_ID_OFFSET: usize = GENERATION_OFFSET + size_of::<u64>();
+/// Chunk length in bytes: u32.
+pub const CHUNK_LEN_OFFSET: usize = FILE_ID_OFFSET + FILE_ID_LEN;
+/// Number of chunks of all sections: u32.
+pub const CHUNK_COUNT_OFFSET: usize = CHUNK_LEN_OFFSET + size_of::<u32>();
+/// Offset of the checksums: u64.
+pub const CHECKSUMS_OFFSET_OFFSET: usize = CHUNK_COUNT_OFFSET + size_of::<u32>();
+/// CRC of the section table: u32.
+pub const SECTION_TABLE_CRC_OFFSET: usize = CHECKSUMS_OFFSET_OFFSET + size_of::<u64>();
+/// CRC of the checksums: u32.
+pub const CHECKSUMS_CRC_OFFSET: usize = SECTION_TABLE_CRC_OFFSET + size_of::<u32>();
+/// Zeros up to the header's CRC.
+pub const HEADER_ZEROS_OFFSET: usize = CHECKSUMS_CRC_OFFSET + size_of::<u32>();
+/// CRC of the header's other bytes: u32.
+pub const HEADER_CRC_OFFSET: usize = HEADER_LEN - size_of::<u32>();
+/// Length of the header.
+pub const HEADER_LEN: usize = 128;
+/// Length of the file id.
+pub const FILE_ID_LEN: usize = 16;
+
+/// In an entry of the section table: kind: u32.
+pub const SECTION_KIND_OFFSET: usize = 0;
+/// Flags: u32.
+pub const SECTION_FLAGS_OFFSET: usize = SECTION_KIND_OFFSET + size_of::<u32>();
+/// Offset from the start of the file: u64.
+pub const SECTION_OFFSET_OFFSET: usize = SECTION_FLAGS_OFFSET + size_of::<u32>();
+/// Length in bytes: u64.
+pub const SECTION_LEN_OFFSET: usize = SECTION_OFFSET_OFFSET + size_of::<u64>();
+/// Index of the first chunk: u32.
+pub const SECTION_FIRST_CHUNK_OFFSET: usize = SECTION_LEN_OFFSET + size_of::<u64>();
+/// Number of chunks: u32.
+pub const SECTION_CHUNK_COUNT_OFFSET: usize = SECTION_FIRST_CHUNK_OFFSET + size_of::<u32>();
+/// Length of an entry of the section table.
+pub const SECTION_ENTRY_LEN: usize = SECTION_CHUNK_COUNT_OFFSET + size_of::<u32>();
+/// The flag of a section that a reader may not skip.
+pub const FLAG_REQUIRED: u32 = 1;
+
+/// Alignment of the checksums, and of every section but the weights.
+pub const SECTION_ALIGNMENT: u64 = 64;
+/// Alignment of the weights: a page.
+pub const WEIGHTS_ALIGNMENT: u64 = 4_096;
+/// Alignment of the end.
+pub const END_ALIGNMENT: u64 = 8;
+/// Length of the end: total length and end mark.
+pub const END_LEN: usize = size_of::<u64>() + END_MARK.len();
+
+/// In the table section: layout: u32.
+pub const TABLE_LAYOUT_OFFSET: usize = 0;
+/// Encoding of the weights: u32.
+pub const TABLE_ENCODING_OFFSET: usize = TABLE_LAYOUT_OFFSET + size_of::<u32>();
+/// Number of weights, those in exceptions included: u64.
+pub const TABLE_WEIGHT_COUNT_OFFSET: usize = TABLE_ENCODING_OFFSET + size_of::<u32>();
+/// Number of shards: u32.
+pub const TABLE_SHARD_COUNT_OFFSET: usize = TABLE_WEIGHT_COUNT_OFFSET + size_of::<u64>();
+/// Lines in a shard: u32.
+pub const TABLE_SHARD_LINES_OFFSET: usize = TABLE_SHARD_COUNT_OFFSET + size_of::<u32>();
+/// Bias: f64.
+pub const TABLE_BIAS_OFFSET: usize = TABLE_SHARD_LINES_OFFSET + size_of::<u32>();
+/// Zeros up to the end of the section.
+pub const TABLE_ZEROS_OFFSET: usize = TABLE_BIAS_OFFSET + size_of::<f64>();
+/// Length of the table section.
+pub const TABLE_LEN: usize = 64;
+/// The layout of two-choice lines.
+pub const LAYOUT_TWO_CHOICE_LINES: u32 = 1;
+/// Weights as f32.
+pub const ENCODING_F32: u32 = 0;
+
+/// In an exception: feature key: u64.
+pub const EXCEPTION_KEY_OFFSET: usize = 0;
+/// Weight: f32.
+pub const EXCEPTION_WEIGHT_OFFSET: usize = EXCEPTION_KEY_OFFSET + size_of::<u64>();
+/// Zeros.
+pub const EXCEPTION_ZEROS_OFFSET: usize = EXCEPTION_WEIGHT_OFFSET + size_of::<f32>();
+/// Length of an exception.
+pub const EXCEPTION_LEN: usize = EXCEPTION_ZEROS_OFFSET + size_of::<u32>();
+
+/// In the calibrator section: kind: u32.
+pub const CALIBRATOR_KIND_OFFSET: usize = 0;
+/// Zeros.
+pub const CALIBRATOR_ZEROS_OFFSET: usize = CALIBRATOR_KIND_OFFSET + size_of::<u32>();
+/// Least probability: f64.
+pub const CALIBRATOR_LEAST_OFFSET: usize = CALIBRATOR_ZEROS_OFFSET + size_of::<u32>();
+/// Greatest probability: f64.
+pub const CALIBRATOR_GREATEST_OFFSET: usize = CALIBRATOR_LEAST_OFFSET + size_of::<f64>();
+/// Zeros up to the end of the section.
+pub const CALIBRATOR_TAIL_OFFSET: usize = CALIBRATOR_GREATEST_OFFSET + size_of::<f64>();
+/// Length of the calibrator section.
+pub const CALIBRATOR_LEN: usize = 32;
+/// No calibrator but the limits.
+pub const CALIBRATOR_NONE: u32 = 0;
+
+const _: () = assert!(HEADER_ZEROS_OFFSET == 80 && HEADER_CRC_OFFSET == 124);
+const _: () = assert!(SECTION_ENTRY_LEN == 32);
+const _: () = assert!(TABLE_ZEROS_OFFSET == 32 && EXCEPTION_LEN == 16 && CALIBRATOR_TAIL_OFFSET == 24);
+
+/// The kinds of sections that this version knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum SectionKind {
+    /// Canonical JSON of the contract.
+    Contract = 1,
+    /// JSON: logic id, and how the model came to be.
+    Provenance = 2,
+    /// Parameters of the table, and the bias.
+    Table = 3,
+    /// The lines of the table.
+    Weights = 4,
+    /// Keys that the lines would answer wrongly.
+    Exceptions = 5,
+    /// From sigmoid to published probability.
+    Calibrator = 6,
+    /// Requests and the exact logits they must give.
+    Golden = 7,
+    /// JSON: weights by field and cross.
+    FieldSizes = 8,
+}
+
+impl SectionKind {
+    /// Every kind, in the order in which a file has them.
+    pub const ALL: [Self; 8] = [
+        Self::Contract,
+        Self::Provenance,
+        Self::Table,
+        Self::Weights,
+        Self::Exceptions,
+        Self::Calibrator,
+        Self::Golden,
+        Self::FieldSizes,
+    ];
+
+    /// The number in the section table.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// The kind with that number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+
+    /// Its name in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Contract => "contract",
+            Self::Provenance => "provenance",
+            Self::Table => "table",
+            Self::Weights => "weights",
+            Self::Exceptions => "exceptions",
+            Self::Calibrator => "calibrator",
+            Self::Golden => "golden requests",
+            Self::FieldSizes => "field sizes",
+        }
+    }
+
+    /// Whether a file must have it.
+    #[must_use]
+    pub const fn is_required(self) -> bool {
+        !matches!(self, Self::FieldSizes)
+    }
+
+    /// Shortest and longest it may be, in bytes, and what its length must be a multiple of.
+    #[must_use]
+    pub const fn len_limits(self) -> (u64, u64, u64) {
+        match self {
+            Self::Contract | Self::Provenance | Self::FieldSizes => (2, MAX_JSON_LEN, 1),
+            Self::Golden => (2, MAX_GOLDEN_LEN, 1),
+            Self::Table => (TABLE_LEN as u64, TABLE_LEN as u64, 1),
+            Self::Weights => (64, u64::MAX, 64),
+            Self::Exceptions => (0, u64::MAX, EXCEPTION_LEN as u64),
+            Self::Calibrator => (CALIBRATOR_LEN as u64, CALIBRATOR_LEN as u64, 1),
+        }
+    }
+}
+
+/// Alignment of a section with that kind's number.
+#[must_use]
+pub const fn alignment(kind_number: u32) -> u64 {
+    if kind_number == SectionKind::Weights.number() { WEIGHTS_ALIGNMENT } else { SECTION_ALIGNMENT }
+}

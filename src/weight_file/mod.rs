@@ -1,0 +1,14 @@
+#![doc = include_str!("FORMAT.md")]
+
+mod checksum;
+pub mod golden;
+mod header;
+pub mod layout;
+pub mod map;
+mod reader;
+pub mod table;
+#[cfg(feature = "train")]
+pub mod writer;
+
+pub use header::{Header, Section};
+pub use reader::{Calibrator, Content, WeightFile};

@@ -1,0 +1,232 @@
+//! Opens a weight file over any bytes, and verifies all of them.
+
+use serde_json::Value;
+
+use super::checksum;
+use super::header::{Header, Record, Section};
+use super::layout::{self, CHUNK_LEN, HEADER_LEN, SECTION_ENTRY_LEN, SectionKind};
+use super::table::{Geometry, Table};
+use crate::contract::Contract;
+use crate::error::Error;
+
+/// A weight file over `B`: a slice, a vector, a mapping.
+#[derive(Debug)]
+pub struct WeightFile<B> {
+    bytes: B,
+    header: Header,
+}
+
+/// What the sections of a verified file say, beside the weights.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// The contract.
+    pub contract: Contract,
+    /// How the model came to be.
+    pub provenance: Value,
+    /// Name of the serving logic, from the provenance.
+    pub logic_id: String,
+    /// Number of weights.
+    pub weight_count: u64,
+    /// Number of weights that the exceptions hold.
+    pub exception_count: u64,
+    /// How many lines there are.
+    pub geometry: Geometry,
+    /// The bias.
+    pub bias: f64,
+    /// From sigmoid to published probability.
+    pub calibrator: Calibrator,
+}
+
+/// From sigmoid to published probability.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Calibrator {
+    /// Least probability.
+    pub least: f64,
+    /// Greatest probability.
+    pub greatest: f64,
+}
+
+impl Calibrator {
+    /// The published probability of a sigmoid.
+    #[inline]
+    #[must_use]
+    pub fn probability(&self, sigmoid: f64) -> f32 {
+        #[expect(clippy::cast_possible_truncation, reason = "probabilities are published as f32")]
+        let probability = sigmoid.max(self.least).min(self.greatest) as f32;
+        probability
+    }
+}
+
+fn malformed(problem: impl Into<String>) -> Error {
+    Error::Malformed { problem: problem.into() }
+}
+
+impl<B: AsRef<[u8]>> WeightFile<B> {
+    /// Decodes header and section table. Reads no section: until [`WeightFile::verify`] has returned, nothing else in the
+    /// file can be trusted.
+    ///
+    /// # Errors
+    ///
+    /// Each kind of damage has its own variant of [`Error`].
+    pub fn open(bytes: B) -> Result<Self, Error> {
+        let header = Header::decode(bytes.as_ref())?;
+        Ok(Self { bytes, header })
+    }
+
+    /// The header and the section table.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The bytes of the whole file.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+
+    /// The bytes of a section; empty where the file has none of that kind.
+    pub fn section(&self, kind: SectionKind) -> &[u8] {
+        self.header
+            .sections
+            .iter()
+            .find(|section| section.kind_number == kind.number())
+            .map_or(&[][..], |section| self.section_bytes(section))
+    }
+
+    /// Reads and checks every byte and every section: steps 5 and 6 of `FORMAT.md` but for the golden requests, which need a
+    /// scorer ([`crate::Model::load`] recomputes them).
+    ///
+    /// # Errors
+    ///
+    /// Each kind of damage has its own variant of [`Error`].
+    pub fn verify(&self) -> Result<Content, Error> {
+        self.verify_bytes()?;
+        self.content()
+    }
+
+    fn section_bytes(&self, section: &Section) -> &[u8] {
+        let start = usize::try_from(section.offset).unwrap_or(usize::MAX);
+        let len = usize::try_from(section.len_bytes).unwrap_or(usize::MAX);
+        // The header was checked against the length of these bytes.
+        self.bytes().get(start..).and_then(|bytes| bytes.get(..len)).unwrap_or(&[])
+    }
+
+    fn verify_bytes(&self) -> Result<(), Error> {
+        let mut end = (HEADER_LEN + self.header.sections.len() * SECTION_ENTRY_LEN) as u64;
+        for section in &self.header.sections {
+            self.verify_zeros(end, section.offset)?;
+            end = section.offset + section.len_bytes;
+        }
+        self.verify_zeros(end, self.header.checksums_offset)?;
+        let checksums_len = u64::from(self.header.chunk_count) * size_of::<u32>() as u64;
+        let checksums_end = self.header.checksums_offset + checksums_len;
+        self.verify_zeros(checksums_end, self.header.total_len_bytes - layout::END_LEN as u64)?;
+        let checksums = self.range(self.header.checksums_offset, checksums_end);
+        let (expected, found) = (self.header.checksums_crc, checksum::of_part(&self.header.file_id, checksums));
+        if expected != found {
+            return Err(Error::Damaged { part: "checksums".to_owned(), expected, found });
+        }
+        let checksums = Record(checksums);
+        for section in &self.header.sections {
+            for (index, chunk) in (0_u32..).zip(self.section_bytes(section).chunks(CHUNK_LEN)) {
+                let expected = checksums.u32((section.first_chunk + index) as usize * size_of::<u32>());
+                let found = checksum::of_chunk(&self.header.file_id, section.kind_number, index, chunk);
+                if expected != found {
+                    let part = format!("{}, chunk {index}", section.name());
+                    return Err(Error::Damaged { part, expected, found });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn range(&self, start: u64, end: u64) -> &[u8] {
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let end = usize::try_from(end).unwrap_or(usize::MAX);
+        self.bytes().get(start..end).unwrap_or(&[])
+    }
+
+    fn verify_zeros(&self, start: u64, end: u64) -> Result<(), Error> {
+        if self.range(start, end).iter().all(|&byte| byte == 0) {
+            return Ok(());
+        }
+        Err(malformed(format!("the bytes between its parts, {start} to {end}, are not zero")))
+    }
+
+    fn content(&self) -> Result<Content, Error> {
+        let contract_bytes = self.section(SectionKind::Contract);
+        let contract = Contract::from_json(contract_bytes).map_err(Error::FileContract)?;
+        if contract.canonical_json().as_bytes() != contract_bytes {
+            return Err(malformed("its contract is not in canonical form"));
+        }
+        let provenance = json_object(self.section(SectionKind::Provenance), "provenance")?;
+        let logic_id = match provenance.get("logic_id").and_then(Value::as_str) {
+            Some(logic_id) if !logic_id.is_empty() => logic_id.to_owned(),
+            _ => return Err(malformed("its provenance has no logic id")),
+        };
+        if !self.section(SectionKind::FieldSizes).is_empty() {
+            json_object(self.section(SectionKind::FieldSizes), "field sizes")?;
+        }
+        let (weight_count, geometry, bias) = self.table_parameters()?;
+        let exceptions = self.section(SectionKind::Exceptions);
+        let table = Table::new(self.section(SectionKind::Weights), exceptions, geometry)
+            .ok_or_else(|| malformed("its weights section is not as long as its table says"))?;
+        let occupied_count = table.validate()?;
+        let exception_count = table.exception_count();
+        if !(occupied_count..=occupied_count + exception_count).contains(&weight_count) {
+            return Err(malformed(format!(
+                "its table promises {weight_count} weights, the lines hold {occupied_count} and the exceptions {exception_count}"
+            )));
+        }
+        let calibrator = self.calibrator()?;
+        Ok(Content { contract, provenance, logic_id, weight_count, exception_count, geometry, bias, calibrator })
+    }
+
+    fn table_parameters(&self) -> Result<(u64, Geometry, f64), Error> {
+        let bytes = self.section(SectionKind::Table);
+        let record = Record(bytes);
+        let table_layout = record.u32(layout::TABLE_LAYOUT_OFFSET);
+        if table_layout != layout::LAYOUT_TWO_CHOICE_LINES {
+            return Err(Error::UnknownRequired { what: "table layout", found: table_layout });
+        }
+        let encoding = record.u32(layout::TABLE_ENCODING_OFFSET);
+        if encoding != layout::ENCODING_F32 {
+            return Err(Error::UnknownRequired { what: "weight encoding", found: encoding });
+        }
+        let bias = record.f64(layout::TABLE_BIAS_OFFSET);
+        if !bias.is_finite() || bytes.iter().skip(layout::TABLE_ZEROS_OFFSET).any(|&byte| byte != 0) {
+            return Err(malformed("its table section is not valid"));
+        }
+        let geometry = Geometry {
+            shard_count: record.u32(layout::TABLE_SHARD_COUNT_OFFSET),
+            shard_lines: record.u32(layout::TABLE_SHARD_LINES_OFFSET),
+        };
+        Ok((record.u64(layout::TABLE_WEIGHT_COUNT_OFFSET), geometry, bias))
+    }
+
+    fn calibrator(&self) -> Result<Calibrator, Error> {
+        let bytes = self.section(SectionKind::Calibrator);
+        let record = Record(bytes);
+        let kind = record.u32(layout::CALIBRATOR_KIND_OFFSET);
+        if kind != layout::CALIBRATOR_NONE {
+            return Err(Error::UnknownRequired { what: "calibrator", found: kind });
+        }
+        let least = record.f64(layout::CALIBRATOR_LEAST_OFFSET);
+        let greatest = record.f64(layout::CALIBRATOR_GREATEST_OFFSET);
+        let zeros = record.u32(layout::CALIBRATOR_ZEROS_OFFSET) == 0
+            && bytes.iter().skip(layout::CALIBRATOR_TAIL_OFFSET).all(|&byte| byte == 0);
+        // False for NaN as well.
+        if !(zeros && least > 0.0 && least < greatest && greatest < 1.0) {
+            return Err(malformed("its calibrator section is not valid"));
+        }
+        Ok(Calibrator { least, greatest })
+    }
+}
+
+/// A section of JSON that must be an object.
+pub(crate) fn json_object(bytes: &[u8], section: &str) -> Result<Value, Error> {
+    match serde_json::from_slice::<Value>(bytes) {
+        Ok(value) if value.is_object() => Ok(value),
+        Ok(_) => Err(malformed(format!("its {section} section is JSON, but not an object"))),
+        Err(error) => Err(malformed(format!("its {section} section is not JSON: {error}"))),
+    }
+}
