@@ -100,7 +100,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_throwPredictError<'local>(
         let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
         let error = handle.last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
         let message = || format!("a predict failed with code {code} and left no error behind");
-        Err(error.unwrap_or_else(|| Error::Panic { message: message() }).into())
+        Err::<(), _>(error.unwrap_or_else(|| Error::Panic { message: message() }).into())
     });
 }
 
@@ -199,7 +199,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_modelNumbers<'local>(
     call(env, |env| {
         // SAFETY: Java passes a handle of an open model.
         let model = unsafe { open_model(model) }?;
-        let numbers = [model.generation(), model.weight_count(), model.header().total_len];
+        let numbers = [model.generation(), model.weight_count(), model.header().total_len_bytes];
         long_array(env, &numbers.map(u64::cast_signed))
     })
 }

@@ -3,6 +3,7 @@
 pub mod contract;
 pub mod error;
 pub mod feature;
+mod jni;
 #[cfg(feature = "train")]
 pub mod log_reader;
 pub mod math;
