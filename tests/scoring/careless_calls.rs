@@ -1,0 +1,200 @@
+//! Whatever a caller passes, the process goes on, the error says what was wrong, and a bad candidate costs itself only. The same
+//! table stands in the C and JVM tests.
+
+use std::sync::Arc;
+
+use omomi::contract::Side;
+use omomi::{CandidateStatus, Capacity, Code, Error, Request, RequestLayout, RowProblem, Schema, SchemaField, Scorer};
+
+use crate::small_model::{contract, full_rows, model_for};
+
+fn scorer_and_request() -> (Scorer, Request) {
+    let schema = Schema::of_contract(&contract());
+    let layout = RequestLayout::new(&schema, Capacity { candidates: 20, tail_len_bytes: 64 << 10 }).unwrap();
+    let rows = full_rows(3);
+    let scorer = Scorer::new(model_for(&rows), &layout).unwrap();
+    let mut request = scorer.new_request();
+    request.fill(&rows).unwrap();
+    (scorer, request)
+}
+
+fn slot(request: &Request, name: &str) -> omomi::FieldSlot {
+    request.layout().schema().slot(name).unwrap()
+}
+
+/// Writes a word of a row behind the API's back.
+fn write_slot(request: &mut Request, candidate: usize, name: &str, word: u64) {
+    let offsets = request.layout().offsets();
+    let at =
+        offsets.candidates_offset + candidate * offsets.candidate_stride_bytes + 16 + slot(request, name).index * 8;
+    // SAFETY: inside the block that the request owns, at a multiple of 8.
+    unsafe { request.block_address().add(at).cast::<u64>().write(word) };
+}
+
+#[test]
+fn a_bad_candidate_costs_itself_and_nobody_else() {
+    let far = u64::from(u32::MAX);
+    for (name, word, problem) in [
+        ("title", far, RowProblem::OutsideTail),
+        ("title", far << 32, RowProblem::OutsideTail),
+        ("title", u64::MAX, RowProblem::OutsideTail),
+        ("tag", 4 | 1 << 32, RowProblem::OutsideTail),
+        ("tag", 20_000 << 32, RowProblem::TooManyValues),
+        ("tag", 1_000 << 32, RowProblem::OutsideTail),
+    ] {
+        let (scorer, mut request) = scorer_and_request();
+        scorer.predict(&mut request, 3).unwrap();
+        let before: Vec<_> = request.answers(3).collect();
+        write_slot(&mut request, 1, name, word);
+        scorer.predict(&mut request, 3).unwrap();
+        let answer = request.answer(1);
+        assert_eq!(answer.status, CandidateStatus::Refused(problem), "{name} {word:#x}");
+        assert!(answer.probability.is_nan() && answer.logit.is_nan());
+        assert_eq!((request.answer(0), request.answer(2)), (before[0], before[2]));
+        assert_eq!((request.counts().scored_count, request.counts().refused_count), (2, 1));
+        assert_eq!(scorer.explain(&mut request, 1).unwrap_err().code(), Code::InvalidArgument);
+    }
+}
+
+#[test]
+fn one_bad_byte_in_a_text_costs_its_candidate() {
+    let (scorer, mut request) = scorer_and_request();
+    let title = slot(&request, "title");
+    request.candidate(1).unwrap().set_text(title, "broken: ab").unwrap();
+    let offsets = request.layout().offsets();
+    // SAFETY: reads and writes inside the block that the request owns.
+    unsafe {
+        let block = request.block_address();
+        let row = offsets.candidates_offset + offsets.candidate_stride_bytes + 16 + title.index * 8;
+        let text_offset = block.add(row).cast::<u32>().read() as usize;
+        block.add(offsets.tail_offset + text_offset).write(0xff);
+    }
+    scorer.predict(&mut request, 3).unwrap();
+    assert_eq!(request.answer(1).status, CandidateStatus::Refused(RowProblem::NotUtf8));
+    assert_eq!(request.counts().scored_count, 2);
+}
+
+#[test]
+fn a_malformed_context_fails_the_call_and_leaves_the_answers_alone() {
+    let (scorer, mut request) = scorer_and_request();
+    scorer.predict(&mut request, 3).unwrap();
+    let before = request.answer(0);
+    let at = request.layout().offsets().context_offset + 16 + slot(&request, "region").index * 8;
+    // SAFETY: inside the block that the request owns.
+    unsafe { request.block_address().add(at).cast::<u64>().write(u64::MAX) };
+    let error = scorer.predict(&mut request, 3).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the context is malformed in field `region`: a text or list lies outside the tail that is in use"
+    );
+    assert_eq!(request.answer(0), before);
+}
+
+#[test]
+fn misuse_of_the_call_is_an_error() {
+    let (scorer, mut request) = scorer_and_request();
+    assert_eq!(scorer.predict(&mut request, 21).unwrap_err().code(), Code::TooManyCandidates);
+    let block = request.block_address();
+    // SAFETY: null and misaligned addresses are refused before they are read.
+    unsafe {
+        assert_eq!(scorer.predict_block(std::ptr::null_mut(), 1).unwrap_err().code(), Code::NullArgument);
+        assert_eq!(scorer.predict_block(block.wrapping_add(1), 1).unwrap_err().code(), Code::Misaligned);
+        block.cast::<u32>().write(9);
+        assert_eq!(scorer.predict_block(block, 1).unwrap_err().code(), Code::InvalidArgument);
+        block.cast::<u32>().write(1);
+        block.cast::<u32>().add(1).write(u32::MAX);
+        assert_eq!(scorer.predict_block(block, 1).unwrap_err().code(), Code::TailFull);
+    }
+    let mut other = Request::new(
+        &RequestLayout::new(&Schema::of_contract(&contract()), Capacity { candidates: 1, tail_len_bytes: 0 }).unwrap(),
+    );
+    assert_eq!(scorer.predict(&mut other, 1).unwrap_err().code(), Code::InvalidArgument);
+    scorer.predict(&mut scorer.new_request(), 0).unwrap();
+}
+
+#[test]
+fn setters_refuse_what_does_not_fit_and_keep_the_last_of_two_values() {
+    let (scorer, mut request) = scorer_and_request();
+    let (creative_id, title, tag) = (slot(&request, "creative_id"), slot(&request, "title"), slot(&request, "tag"));
+    let (region, age) = (slot(&request, "region"), slot(&request, "age_seconds"));
+    assert_eq!(request.candidate(20).unwrap_err().code(), Code::TooManyCandidates);
+    {
+        let mut row = request.candidate(0).unwrap();
+        assert_eq!(row.set_id(title, 1).unwrap_err().code(), Code::WrongFieldUse);
+        assert_eq!(row.set_id(tag, 1).unwrap_err().code(), Code::WrongFieldUse);
+        assert_eq!(row.set_text(region, "x").unwrap_err().code(), Code::WrongFieldUse);
+        assert_eq!(row.set_ids(tag, &[0; 20_000]).unwrap_err().code(), Code::TooManyValues);
+        assert_eq!(row.set_text(title, &"x".repeat(70_000)).unwrap_err().code(), Code::TailFull);
+        let nowhere = omomi::FieldSlot { side: Side::Candidate, index: 99 };
+        assert_eq!(row.set_id(nowhere, 1).unwrap_err().code(), Code::UnknownField);
+        row.set_id(creative_id, 0).unwrap();
+        row.set_id(creative_id, 1).unwrap();
+        row.set_number(age, f64::NAN).unwrap();
+    }
+    request.candidate(1).unwrap().set_id(creative_id, 1).unwrap();
+    scorer.predict(&mut request, 2).unwrap();
+    assert_eq!(request.answer(0), request.answer(1));
+    assert_eq!(request.counts().invalid_number_count, 1);
+}
+
+#[test]
+fn two_threads_on_one_scorer_get_an_error_or_the_right_answer() {
+    let (scorer, request) = scorer_and_request();
+    let expected: Vec<_> = {
+        let mut request = request.clone();
+        scorer.predict(&mut request, 3).unwrap();
+        request.answers(3).collect()
+    };
+    let busy_count = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut request = request.clone();
+                for _ in 0..2_000 {
+                    match scorer.predict(&mut request, 3) {
+                        Ok(()) => assert!(request.answers(3).eq(expected.iter().copied())),
+                        Err(Error::ScorerBusy) => {
+                            busy_count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+    });
+    let mut request = request.clone();
+    scorer.predict(&mut request, 3).unwrap();
+}
+
+#[test]
+fn a_model_that_is_dropped_lives_on_in_its_scorers() {
+    let (scorer, mut request) = scorer_and_request();
+    let weak = Arc::downgrade(scorer.model());
+    scorer.predict(&mut request, 3).unwrap();
+    drop(scorer);
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
+fn a_declaration_that_says_a_thing_twice_is_refused() {
+    let id = |name: &str| SchemaField::id(name, Side::Context);
+    for (fields, expected) in [
+        (vec![id("a"), id("a")], "the schema is not valid: the field `a` is declared twice"),
+        (vec![id("")], "the schema is not valid: a field has no name"),
+        (
+            vec![SchemaField::number("n", Side::Context, "s", [1.0, 1.0])],
+            "the schema is not valid: the range of field `n` must be two finite numbers, the lesser first, found [1.0, 1.0]",
+        ),
+        (
+            vec![SchemaField::number("n", Side::Context, "s", [0.0, 1.0]).many()],
+            "the schema is not valid: the number field `n` cannot be `many`",
+        ),
+    ] {
+        assert_eq!(Schema::new(fields).unwrap_err().to_string(), expected);
+    }
+    let many: Vec<_> = (0..65).map(|index| id(&format!("f{index}"))).collect();
+    assert_eq!(
+        Schema::new(many).unwrap_err().to_string(),
+        "the schema is not valid: more than 64 context fields are declared"
+    );
+}

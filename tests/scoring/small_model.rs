@@ -1,0 +1,161 @@
+//! A model with every kind of field and cross, made in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use omomi::contract::Contract;
+use omomi::score::Model;
+use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::weight_file::Calibrator;
+use omomi::weight_file::table::Instructions;
+use omomi::weight_file::writer::{self, Parts};
+
+pub const CONTRACT: &str = r#"
+name = "small"
+label = "clicked"
+
+[[field]]
+name = "media_id"
+side = "context"
+type = "id"
+meaning = "the media"
+
+[[field]]
+name = "interest"
+side = "context"
+type = "text"
+many = true
+meaning = "interests of the user"
+
+[[field]]
+name = "floor_price"
+side = "context"
+type = "number"
+unit = "JPY per 1,000 impressions"
+range = [0.0, 1000.0]
+buckets = [10.0, 50.0, 100.0]
+meaning = "lowest bid"
+
+[[field]]
+name = "region"
+side = "context"
+type = "text"
+meaning = "where the user is"
+
+[[field]]
+name = "creative_id"
+side = "candidate"
+type = "id"
+meaning = "what is shown"
+
+[[field]]
+name = "title"
+side = "candidate"
+type = "text"
+meaning = "what it says"
+
+[[field]]
+name = "tag"
+side = "candidate"
+type = "id"
+many = true
+meaning = "what it is about"
+
+[[field]]
+name = "age_seconds"
+side = "candidate"
+type = "number"
+unit = "s"
+range = [0.0, 1e9]
+buckets = { log2 = true }
+meaning = "how long it has been shown"
+
+[[cross]]
+fields = ["media_id", "creative_id"]
+[[cross]]
+fields = ["media_id", "region"]
+[[cross]]
+fields = ["interest", "title"]
+[[cross]]
+fields = ["creative_id", "title"]
+[[cross]]
+fields = ["region", "tag", "media_id"]
+[[cross]]
+fields = ["interest", "floor_price"]
+[[cross]]
+fields = ["tag", "age_seconds"]
+"#;
+
+pub const CALIBRATOR: Calibrator = Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 };
+
+pub fn contract() -> Contract {
+    Contract::from_toml(CONTRACT).unwrap()
+}
+
+/// A request in which every field has a value.
+pub fn full_rows(candidate_count: i64) -> RequestRows {
+    let texts = |texts: &[&str]| FieldValue::Texts(texts.iter().map(|&text| text.to_owned()).collect());
+    let row = |values: Vec<(&str, FieldValue)>| -> Row {
+        values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>()
+    };
+    RequestRows {
+        context: row(vec![
+            ("media_id", FieldValue::Id(i64::MIN)),
+            ("interest", texts(&["旅行", "", "news"])),
+            ("floor_price", FieldValue::Number(50.0)),
+            ("region", FieldValue::Text("東京".to_owned())),
+        ]),
+        candidates: (0..candidate_count)
+            .map(|id| {
+                row(vec![
+                    ("creative_id", FieldValue::Id(id)),
+                    ("title", FieldValue::Text(format!("タイトル {}", id % 7))),
+                    ("tag", FieldValue::Ids(vec![id % 3, 100 + id % 5])),
+                    ("age_seconds", FieldValue::Number(1.5 * f64::from(u32::try_from(id).unwrap()))),
+                ])
+            })
+            .collect(),
+    }
+}
+
+/// A model with `weights`, in any order.
+pub fn model_with(weights: &[(u64, f32)], golden: &[RequestRows]) -> Arc<Model> {
+    Model::from_bytes(bytes_with(weights, golden)).unwrap()
+}
+
+/// The bytes of a weight file with `weights`, in any order.
+pub fn bytes_with(weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
+    let mut weights = weights.to_vec();
+    weights.sort_by_key(|weight| weight.0);
+    weights.dedup_by_key(|weight| weight.0);
+    let contract = contract();
+    let parts = Parts {
+        contract: &contract,
+        generation: 7,
+        logic_id: "small-v1",
+        provenance: serde_json::Map::new(),
+        bias: -2.25,
+        weights: &weights,
+        calibrator: CALIBRATOR,
+        field_sizes: vec![("media_id".to_owned(), 1)],
+        golden,
+    };
+    writer::to_bytes(&parts).unwrap()
+}
+
+/// A model that knows about half of the features of `rows`, with weights drawn from their keys.
+pub fn model_for(rows: &RequestRows) -> Arc<Model> {
+    let empty = model_with(&[], std::slice::from_ref(rows));
+    let (scorer, mut request) = empty.scorer_for(rows, Instructions::PLAIN).unwrap();
+    request.fill(rows).unwrap();
+    let mut weights = Vec::new();
+    for index in 0..rows.candidates.len() {
+        for contribution in scorer.explain(&mut request, index).unwrap().contributions {
+            if contribution.key & 1 == 0 {
+                let size = f32::from(u16::try_from(contribution.key >> 20 & 0xfff).unwrap()) - 2_048.0;
+                weights.push((contribution.key, size / 3_000.0));
+            }
+        }
+    }
+    model_with(&weights, std::slice::from_ref(rows))
+}
