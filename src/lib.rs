@@ -74,6 +74,7 @@ pub mod error;
 #[cfg(feature = "train")]
 pub mod evaluate;
 pub mod feature;
+mod jni;
 #[cfg(feature = "train")]
 pub mod generate_log;
 #[cfg(feature = "train")]
