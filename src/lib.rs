@@ -1,15 +1,96 @@
-//! Click-through-rate scoring without a weight on the JVM heap.
+//! **omomi** (重み, "weight") scores ads with a click-through-rate model from any language that can call C or the JVM, with
+//! every weight outside the caller's heap; and it trains those models.
+//!
+//! ```text
+//!     ad logs (Parquet, CSV, JSONL)
+//!         | log_reader
+//!         v
+//!       train --> training state (Parquet: what the next training, or an average, goes on from)
+//!                     | pack: l1 threshold, golden requests
+//!                     v
+//!                 weight file 000042.omomi (sealed: lengths, checksums, golden requests)
+//!                     | weight_file::map, verified to the last byte
+//!                     v
+//!     request ---> score ---> probabilities          from Rust, C (capi, include/omomi.h) and the JVM (jni, jvm-bindings/)
+//!  (context +
+//!   candidates)
+//! ```
+//!
+//! Training and scoring meet in two modules only: [`feature`] says how a field and a category become a key, and
+//! [`weight_file::layout`] where a weight lies. The [`contract`] is the agreement between the two sides, as data.
+//!
+//! # A program for each reader
+//!
+//! **Who serves** opens a file, binds it to the fields that the server supplies, and keeps a scorer and a request for each thread:
+//!
+//! ```no_run
+//! use omomi::contract::Side;
+//! use omomi::{Capacity, LoadMode, Model, RequestLayout, Schema, SchemaField, Scorer};
+//!
+//! // Once, when the server starts: what it can supply. Good for every later model.
+//! let schema = Schema::new(vec![
+//!     SchemaField::id("media_id", Side::Context),
+//!     SchemaField::id("creative_id", Side::Candidate),
+//! ])?;
+//! let layout = RequestLayout::new(&schema, Capacity { candidates: 500, tail_len_bytes: 4_096 })?;
+//! let (media_id, creative_id) = (schema.slot("media_id").unwrap(), schema.slot("creative_id").unwrap());
+//!
+//! // For each generation: every byte verified, golden requests recomputed.
+//! let model = Model::load("feed-ctr/000042.omomi".as_ref(), LoadMode::Map)?;
+//! let scorer = Scorer::new(model, &layout)?;
+//!
+//! // For each request: nothing is allocated, nothing waits.
+//! let mut request = scorer.new_request();
+//! request.clear();
+//! request.context().set_id(media_id, 17)?;
+//! request.candidate(0)?.set_id(creative_id, 4_001)?;
+//! request.candidate(1)?.set_id(creative_id, 4_002)?;
+//! scorer.predict(&mut request, 2)?;
+//! let probability = request.answer(1).probability;
+//! # Ok::<(), omomi::Error>(())
+//! ```
+//!
+//! **Who trains** runs `omomi train` and `omomi pack`, or calls [`train::train`](crate::train) and [`pack::pack`](crate::pack) (feature `train`, on by default). **Who writes a reader**
+//! in another language starts from [`weight_file`], the specification, and `tests/reference`, which is such a reader.
+//!
+//! # The modules, in the order of the picture
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; keys; the sigmoid; every error of serving |
+//! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
+//! | `train`, `evaluate`, `pack` | rows to a training state; how good predictions are; a state to a weight file |
+//! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
+//! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
+//! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
+//!
+//! # Limits
+//!
+//! One model form: logistic regression over categories and crosses. Weights are f32. Linux on x86-64 is where this is measured;
+//! other little-endian Unix systems build and use the plain path.
 
 pub mod contract;
 pub mod error;
+#[cfg(feature = "train")]
+pub mod evaluate;
 pub mod feature;
+#[cfg(feature = "train")]
+pub mod generate_log;
+mod jni;
 #[cfg(feature = "train")]
 pub mod log_reader;
 pub mod math;
+#[cfg(feature = "train")]
+mod new_file;
+#[cfg(feature = "train")]
+pub mod pack;
 pub mod schema;
 pub mod score;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod value;
 pub mod weight_file;
+
 pub use error::{Code, Error, Owner, RowProblem};
 pub use schema::{CandidateStatus, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
 pub use score::{Answer, Counts, Explanation, Model, Request, Scorer};

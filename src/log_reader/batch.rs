@@ -1,5 +1,8 @@
 //! Rows of a log as the trainer wants them: values by field, in contract order.
 
+use crate::contract::{Contract, Side};
+use crate::value::{FieldValue, Row};
+
 /// Some consecutive rows of a log, decoded and checked against the contract.
 #[derive(Debug, Default, Clone)]
 pub struct RowBatch {
@@ -27,9 +30,10 @@ pub struct FieldColumn {
 }
 
 /// Categories as a log has them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default, Clone)]
 pub enum Categories {
     /// Of an `id` field: the values themselves say it.
+    #[default]
     Ids,
     /// Of a `text` field, one text a value: text `i` lies at `offsets[i]..offsets[i + 1]` of `bytes`.
     Texts {
@@ -42,12 +46,6 @@ pub enum Categories {
     Numbers(Vec<f64>),
 }
 
-impl Default for Categories {
-    fn default() -> Self {
-        Self::Ids
-    }
-}
-
 impl RowBatch {
     /// Number of rows.
     #[must_use]
@@ -56,7 +54,35 @@ impl RowBatch {
     }
 }
 
+impl RowBatch {
+    /// The values of one side of row `index`, by name of field: what a request for it would hold.
+    ///
+    /// # Panics
+    ///
+    /// Where `index` is not a row of the batch, or the batch is of another contract.
+    #[must_use]
+    pub fn row(&self, contract: &Contract, side: Side, index: usize) -> Row {
+        let fields = contract.fields().iter().zip(&self.columns).filter(|(field, _)| field.side == side);
+        fields.filter_map(|(field, column)| Some((field.name.clone(), column.value(field.many, index)?))).collect()
+    }
+}
+
 impl FieldColumn {
+    /// The value of row `row`; nothing where it is missing. An empty list counts as missing: a log does not tell the two apart.
+    fn value(&self, many: bool, row: usize) -> Option<FieldValue> {
+        let range = self.range(row);
+        let first = range.clone().next()?;
+        let texts = || range.clone().filter_map(|index| self.text(index)).map(str::to_owned);
+        let id = |index: usize| self.values[index].cast_signed();
+        Some(match (&self.categories, many) {
+            (Categories::Ids, false) => FieldValue::Id(id(first)),
+            (Categories::Ids, true) => FieldValue::Ids(range.clone().map(id).collect()),
+            (Categories::Texts { .. }, false) => FieldValue::Text(texts().next()?),
+            (Categories::Texts { .. }, true) => FieldValue::Texts(texts().collect()),
+            (Categories::Numbers(numbers), _) => FieldValue::Number(*numbers.get(first)?),
+        })
+    }
+
     /// Where the values of row `row` lie.
     ///
     /// # Panics

@@ -260,7 +260,10 @@ impl Job<'_> {
         }
         for cross in &self.plan.context_crosses {
             batch.clear();
-            let many = cross.members.iter().position(|member| context.of(member.index).len() != 1);
+            if cross.members.iter().any(|member| context.of(member.index).is_empty()) {
+                continue;
+            }
+            let many = cross.members.iter().position(|&member| self.plan.field(member).many);
             let count = many.map_or(1, |many| context.of(cross.members[many].index).len());
             for index in 0..count {
                 let step = |state, (position, member): (usize, &Member)| {

@@ -91,6 +91,17 @@ impl Request {
         Ok(RowMut { request: self, side: Side::Candidate, start })
     }
 
+    /// The context row, or the row of the first candidate, as it is: all that a log row fills.
+    #[cfg(feature = "train")]
+    pub(crate) fn row_of(&mut self, side: Side) -> RowMut<'_> {
+        let offsets = self.layout.offsets();
+        let start = match side {
+            Side::Context => offsets.context_offset,
+            Side::Candidate => offsets.candidates_offset,
+        };
+        RowMut { request: self, side, start }
+    }
+
     /// Empties the request and fills it from `rows`, looking each field up by its name. Fields that the schema does not have are
     /// left out, as a server would.
     ///

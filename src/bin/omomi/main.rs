@@ -1,6 +1,15 @@
 //! The command line: flags, one library call, text. Results go to standard output, progress and one error to
 //! standard error; the exit code is 0, 1 (failed) or 2 (misuse).
 
+mod contract;
+mod demo;
+mod generate_log;
+mod inspect;
+mod pack;
+mod text;
+mod train;
+mod verify;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -14,15 +23,30 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Demo(demo::Arguments),
+    GenerateLog(generate_log::Args),
+    Contract(contract::Arguments),
+    Train(Box<train::Arguments>),
+    Pack(pack::Arguments),
+    Inspect(inspect::Arguments),
+    Verify(verify::Arguments),
+}
 
 /// What ends a command early: the one message that `main` prints.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome: Result<(), Failure> = match cli.command {};
-    #[allow(unreachable_code, reason = "there is no command yet")]
+    let outcome = match cli.command {
+        Command::Contract(arguments) => contract::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::GenerateLog(arguments) => generate_log::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Pack(arguments) => pack::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,0 +1,134 @@
+//! `omomi contract`: what the two teams agreed on, for people to read.
+
+use std::fs;
+use std::io::{IsTerminal, Write, stdout};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+use omomi::contract::{Buckets, Contract, Field, FieldKind, Side};
+
+use crate::Failure;
+
+/// Edges of a number field that are listed before they are only counted.
+const MOST_LISTED_EDGES: usize = 8;
+
+/// A line below the header and nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// Read a contract.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a contract and print it as a table with its fingerprint, or print every fault with its line.
+    Check {
+        /// Path of the contract.toml.
+        file: PathBuf,
+    },
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::Check { file } => check(file),
+    }
+}
+
+fn check(file: &Path) -> Result<(), Failure> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
+    let contract = match Contract::from_toml(&text) {
+        Ok(contract) => contract,
+        Err(faults) => {
+            for fault in &faults.0 {
+                let line = fault.line.map_or_else(String::new, |line| format!("{line}:"));
+                eprintln!("{}:{line} {}: {}", file.display(), fault.place, fault.message);
+            }
+            let count = faults.0.len();
+            return Err(format!("{} has {count} fault{}", file.display(), plural(count)).into());
+        }
+    };
+    // A reader that closes the pipe early has seen enough.
+    let _ = stdout().write_all(describe(&contract).as_bytes());
+    Ok(())
+}
+
+fn describe(contract: &Contract) -> String {
+    let of_side = |side| contract.fields().iter().filter(|field| field.side == side).count();
+    let (fields, crosses) = (contract.fields().len(), contract.crosses().len());
+    let mut text = format!(
+        "contract     {}\nlabel        {}\nfields       {fields}: {} context, {} candidate\ncrosses      {crosses}\n\
+         fingerprint  {:016x}\n\n{}\n",
+        contract.name(),
+        contract.label(),
+        of_side(Side::Context),
+        of_side(Side::Candidate),
+        contract.fingerprint(),
+        field_table(contract),
+    );
+    if crosses > 0 {
+        text.push_str(&format!("\n{}\n", cross_table(contract)));
+    }
+    text
+}
+
+fn field_table(contract: &Contract) -> Table {
+    let mut table = new_table(&["field", "side", "type", "log", "meaning"]);
+    for field in contract.fields() {
+        let many = if field.many { ", many" } else { "" };
+        table.add_row([
+            field.name.clone(),
+            field.side.word().to_owned(),
+            format!("{}{many}", field.kind.word()),
+            field.log.word().to_owned(),
+            meaning(field),
+        ]);
+    }
+    table
+}
+
+/// The meaning, and below it what a number is measured in and how it is cut.
+fn meaning(field: &Field) -> String {
+    let FieldKind::Number { unit, range: [least, greatest], buckets } = &field.kind else {
+        return field.meaning.clone();
+    };
+    let buckets = match buckets {
+        Buckets::Log2 => "a bucket per power of 2".to_owned(),
+        Buckets::Edges(edges) if edges.len() <= MOST_LISTED_EDGES => {
+            let edges: Vec<String> = edges.iter().map(f64::to_string).collect();
+            format!("edges {}", edges.join(" "))
+        }
+        Buckets::Edges(edges) => {
+            let (first, last) = (edges[0], edges[edges.len() - 1]);
+            format!("{} edges from {first} to {last}", edges.len())
+        }
+    };
+    format!("{}\n{unit}; {least} to {greatest}; {buckets}", field.meaning)
+}
+
+fn cross_table(contract: &Contract) -> Table {
+    let mut table = new_table(&["cross", "side"]);
+    for cross in contract.crosses() {
+        let names: Vec<&str> = cross.members.iter().map(|&member| contract.fields()[member].name.as_str()).collect();
+        let side = contract.cross_side(cross).map_or("context x candidate", Side::word);
+        table.add_row([names.join(" x "), side.to_owned()]);
+    }
+    table
+}
+
+/// A table as wide as the terminal, or where there is none as wide as its cells, so that `grep` finds them whole.
+fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(STYLE).set_header(header.iter().copied());
+    if stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table
+}
+
+const fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

@@ -1,0 +1,91 @@
+//! `omomi generate-log`: an ad log whose true click probabilities are known.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use omomi::generate_log::{CONTRACT, LogSpec, Summary, WriteOptions, part_paths, write};
+
+use crate::Failure;
+
+/// Make an ad log with realistic marginals and a known true click probability in each row
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Rows of the log
+    #[arg(long, default_value_t = 1_000_000)]
+    rows: u64,
+    /// Another seed gives another world and other impressions; the same gives the same rows
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Mean true click probability, from 0.002 to 0.36
+    #[arg(long, default_value_t = 0.1)]
+    click_rate: f64,
+    /// A folder for part-000.parquet and so on, or one file if the name ends in .parquet
+    #[arg(long, value_name = "FOLDER|FILE")]
+    out: PathBuf,
+    /// Cut the log by time into this many files, at most 1000; needs a folder
+    #[arg(long, default_value_t = 1)]
+    files: usize,
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
+    /// Threads; 0 means one for each core
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let spec = LogSpec { rows: args.rows, seed: args.seed, click_rate: args.click_rate };
+    let one_file = args.out.extension().is_some_and(|extension| extension == "parquet");
+    let paths = match (one_file, args.files) {
+        (true, 1) => vec![args.out.clone()],
+        (true, found) => {
+            return Err(format!(
+                "expected a folder for {found} files, found the file name {}; give --out a folder",
+                args.out.display()
+            )
+            .into());
+        }
+        (false, count) => part_paths(&args.out, count)?,
+    };
+    let folder = if one_file { args.out.parent().unwrap_or(Path::new("")) } else { &args.out };
+    let options = WriteOptions { overwrite: args.force, threads: args.threads };
+    // Hidden by itself when standard error is not a terminal.
+    let progress = ProgressBar::new(args.rows)
+        .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?);
+    let outcome = write(&spec, &paths, options, &mut |rows| progress.inc(rows));
+    progress.finish_and_clear();
+    print(&outcome?, place_contract(folder)?)?;
+    Ok(())
+}
+
+/// Writes the contract beside the log, unless there is one, which may be the user's own. Returns its path and whether
+/// it is new.
+fn place_contract(folder: &Path) -> Result<(PathBuf, bool), Failure> {
+    let path = folder.join("contract.toml");
+    let failed = |error| format!("{} could not be written: {error}", path.display());
+    match OpenOptions::new().write(true).create_new(true).open(&path) {
+        Ok(mut file) => file.write_all(CONTRACT.as_bytes()).map_err(failed)?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok((path, false)),
+        Err(error) => return Err(failed(error).into()),
+    }
+    Ok((path, true))
+}
+
+fn print(summary: &Summary, (contract, contract_is_new): (PathBuf, bool)) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let entropy = summary.bayes_normalized_entropy();
+    writeln!(out, "rows                      {}", summary.rows)?;
+    writeln!(out, "clicks                    {}", summary.clicks)?;
+    writeln!(out, "observed CTR              {:.6}", summary.observed_ctr())?;
+    writeln!(out, "mean true probability     {:.6}", summary.mean_true_probability)?;
+    writeln!(out, "Bayes log loss            {:.6}", summary.bayes_log_loss)?;
+    writeln!(out, "constant's log loss       {:.6}", summary.constant_log_loss())?;
+    writeln!(out, "Bayes normalized entropy  {}", entropy.map_or("-".to_owned(), |entropy| format!("{entropy:.4}")))?;
+    for (path, bytes) in &summary.files {
+        writeln!(out, "file                      {} ({bytes} bytes)", path.display())?;
+    }
+    let kept = if contract_is_new { "" } else { " (was there, kept)" };
+    writeln!(out, "contract                  {}{kept}", contract.display())
+}

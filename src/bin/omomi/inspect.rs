@@ -1,0 +1,131 @@
+//! `omomi inspect`: what a weight file says about itself.
+
+use std::path::{Path, PathBuf};
+
+use omomi::contract::FieldKind;
+use omomi::train::state::StateReader;
+use omomi::weight_file::layout::SectionKind;
+use omomi::{LoadMode, Model};
+use serde_json::Value;
+
+use crate::Failure;
+use crate::text::{bytes, grouped, table};
+use crate::verify::load;
+
+/// Show header, sections, contract, provenance and weights per field of a weight file
+///
+/// The file is verified first; a damaged one is refused and never interpreted.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The weight file
+    file: PathBuf,
+    /// The training state that it was packed from: shows the largest weights with their categories
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// How many of the largest weights to show
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    largest: usize,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let model = load(&arguments.file, LoadMode::Map)?;
+    print_header(&model, &arguments.file);
+    print_sections(&model);
+    print_contract(&model);
+    print_field_sizes(&model);
+    println!("provenance\n{:#}\n", model.provenance());
+    if let Some(state) = &arguments.state {
+        print_largest(&model, state, arguments.largest)?;
+    }
+    Ok(())
+}
+
+fn print_header(model: &Model, path: &Path) {
+    let header = model.header();
+    let file_id: String = header.file_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let calibrator = model.calibrator();
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let rows = vec![
+        row("logic id", model.logic_id().to_owned()),
+        row("generation", header.generation.to_string()),
+        row("format version", format!("{} (readers from {})", header.format_version, header.oldest_reader)),
+        row("file id", file_id),
+        row("length", format!("{} bytes", grouped(header.total_len_bytes))),
+        row("weights", grouped(model.weight_count())),
+        row("exceptions", grouped(model.exception_count())),
+        row("bias", format!("{:.6}", model.bias())),
+        row("probabilities", format!("{:e} to {}", calibrator.least, calibrator.greatest)),
+        row("contract", format!("{} ({:016x})", model.contract().name(), model.contract().fingerprint())),
+    ];
+    println!("{}\n{}\n", path.display(), table(&[], rows));
+}
+
+fn print_sections(model: &Model) {
+    let rows = model.header().sections.iter().map(|section| {
+        vec![
+            section.kind_number.to_string(),
+            section.name(),
+            grouped(section.offset),
+            grouped(section.len_bytes),
+            section.chunk_count.to_string(),
+        ]
+    });
+    println!("{}\n", table(&["kind", "section", "offset", "bytes", "chunks"], rows.collect()));
+}
+
+fn print_contract(model: &Model) {
+    let contract = model.contract();
+    let fields = contract.fields().iter().map(|field| {
+        let unit = match &field.kind {
+            FieldKind::Number { unit, .. } => format!(" ({unit})"),
+            FieldKind::Id | FieldKind::Text => String::new(),
+        };
+        let many = if field.many { "many " } else { "" };
+        vec![field.name.clone(), field.side.word().to_owned(), format!("{many}{}{unit}", field.kind.word())]
+    });
+    let crosses = contract.crosses().iter().map(|cross| {
+        let side = contract.cross_side(cross).map_or("context x candidate", |side| side.word());
+        vec![contract.cross_name(cross), side.to_owned(), "cross".to_owned()]
+    });
+    println!("{}\n", table(&["field", "side", "type"], fields.chain(crosses).collect()));
+}
+
+fn print_field_sizes(model: &Model) {
+    let Ok(Value::Object(sizes)) = serde_json::from_slice(model.file().section(SectionKind::FieldSizes)) else {
+        return;
+    };
+    let weights_len = model.file().section(SectionKind::Weights).len() as u64;
+    let rows = sizes.iter().map(|(field, count)| {
+        let count = count.as_u64().unwrap_or(0);
+        // Lines are shared by all fields: each field's part of the bytes is its part of the weights.
+        let share = u128::from(weights_len) * u128::from(count) / u128::from(model.weight_count().max(1));
+        vec![field.clone(), grouped(count), bytes(u64::try_from(share).unwrap_or(u64::MAX))]
+    });
+    println!("{}\n", table(&["field", "weights", "about"], rows.collect()));
+}
+
+fn print_largest(model: &Model, state: &Path, count: usize) -> Result<(), Failure> {
+    let mut reader = StateReader::open(state)?;
+    if reader.metadata().contract.fingerprint() != model.contract().fingerprint() {
+        return Err(format!("{} was trained under another contract than the weight file", state.display()).into());
+    }
+    let mut largest: Vec<(f32, String, String, u64)> = Vec::new();
+    while let Some(batch) = reader.next_batch()? {
+        for row in batch.rows() {
+            let Some(weight) = model.table().get(row.key).filter(|_| !row.is_bias()) else { continue };
+            let at = largest.partition_point(|other| other.0.abs() >= weight.abs());
+            if at < count {
+                largest.insert(at, (weight, row.field.to_owned(), row.category.to_owned(), row.impressions));
+                largest.truncate(count);
+            }
+        }
+    }
+    let rows = largest
+        .into_iter()
+        .map(|(weight, field, category, impressions)| {
+            vec![format!("{weight:+.4}"), field, category, grouped(impressions)]
+        })
+        .collect();
+    println!("largest weights\n{}", table(&["weight", "field", "category", "impressions"], rows));
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! `omomi pack`: a training state becomes a weight file.
+
+use std::path::PathBuf;
+
+use omomi::contract::Contract;
+use omomi::log_reader::ReadOptions;
+use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
+
+use crate::Failure;
+use crate::text::{bytes, grouped, table};
+
+/// Pack a training state into a sealed weight file
+///
+/// Applies the l1 threshold, drops weights of 0, chooses golden requests from held-out rows, and writes the file whole or not at
+/// all: a temporary sibling is written, synced, read back, verified, made read-only and given its name. A name is never used twice.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The contract that the state was trained with
+    #[arg(long, value_name = "FILE")]
+    contract: PathBuf,
+    /// The training state, as `omomi train` wrote it
+    #[arg(long, value_name = "FILE")]
+    state: PathBuf,
+    /// Logs to choose golden requests from, better ones that were not trained on; paths or patterns
+    #[arg(long, value_name = "GLOB", required = true, num_args = 1..)]
+    held_out: Vec<String>,
+    /// Name of the serving logic, returned with each score and written to each log row
+    #[arg(long, value_name = "NAME")]
+    logic_id: String,
+    /// Generation of the training run: a number that only grows
+    #[arg(long, value_name = "N")]
+    generation: u64,
+    /// The weight file to make, such as 000042.omomi
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What separates the categories of a `many` field in a CSV cell
+    #[arg(long, value_name = "CHAR", default_value_t = '|')]
+    many_separator: char,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let contract = read_contract(&arguments.contract)?;
+    let options = PackOptions {
+        state: arguments.state.clone(),
+        held_out: arguments.held_out.clone(),
+        read: ReadOptions { many_separator: arguments.many_separator, ..ReadOptions::default() },
+        logic_id: arguments.logic_id.clone(),
+        generation: arguments.generation,
+        calibrator: DEFAULT_CALIBRATOR,
+    };
+    let report = pack(&contract, &options, &arguments.out)?;
+    print_report(&report);
+    for field in &report.uncovered_fields {
+        eprintln!("warning: no held-out row has a value of `{field}`, so no golden request covers one");
+    }
+    println!("Verified and read-only: {}", arguments.out.display());
+    Ok(())
+}
+
+/// The contract in the file at `path`.
+pub(crate) fn read_contract(path: &std::path::Path) -> Result<Contract, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(Contract::from_toml(&text).map_err(|faults| format!("{}: {faults}", path.display()))?)
+}
+
+pub(crate) fn print_report(report: &PackReport) {
+    let model = &report.model;
+    let len = model.header().total_len_bytes;
+    #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
+    let bytes_per_weight = len as f64 / model.weight_count().max(1) as f64;
+    let mut rows = vec![
+        vec!["features in the state".to_owned(), grouped(report.feature_count)],
+        vec!["weights in the file".to_owned(), grouped(model.weight_count())],
+        vec!["file".to_owned(), format!("{} ({bytes_per_weight:.2} bytes per weight)", bytes(len))],
+        vec!["golden requests".to_owned(), grouped(report.golden_count as u64)],
+    ];
+    for (field, count) in &report.field_sizes {
+        rows.push(vec![format!("  weights of {field}"), grouped(*count)]);
+    }
+    println!("{}", table(&[], rows));
+}

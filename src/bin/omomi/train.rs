@@ -1,0 +1,228 @@
+//! `omomi train`: logs become a training state.
+
+use std::fs;
+use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+
+use comfy_table::{CellAlignment, Table, presets};
+use omomi::contract::Contract;
+use omomi::evaluate::Metrics;
+use omomi::log_reader::{Progress, ReadOptions};
+use omomi::train::{Account, Event, Settings, Step, TrainOptions, provenance_path, train};
+
+use crate::Failure;
+
+/// Train a model from ad logs and write its training state.
+///
+/// Rows are learned in the order of the files, so name logs so that their names sort by time. The state is Parquet that
+/// any SQL engine reads; its provenance lies beside it as JSON.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Path of the contract.toml.
+    #[arg(long, value_name = "FILE")]
+    contract: PathBuf,
+    /// Logs to learn from: Parquet, CSV or JSON lines, paths or quoted patterns such as 'logs/*.parquet'.
+    #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
+    logs: Vec<String>,
+    /// The training state to write, such as out.parquet.
+    #[arg(long, value_name = "FILE")]
+    state: PathBuf,
+    /// Logs to evaluate the final weights on; none of them may be among the logs to learn from.
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    held_out: Vec<String>,
+    /// Learning rate: greater learns faster and noisier.
+    #[arg(long, default_value_t = Settings::default().alpha)]
+    alpha: f64,
+    /// Damps the first steps of a feature.
+    #[arg(long, default_value_t = Settings::default().beta)]
+    beta: f64,
+    /// Evidence up to which a weight is 0: greater gives smaller files.
+    #[arg(long, default_value_t = Settings::default().l1)]
+    l1: f64,
+    /// Pull of every weight towards 0.
+    #[arg(long, default_value_t = Settings::default().l2)]
+    l2: f64,
+    /// How often the logs are learned from.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    passes: u32,
+    /// Column with the time of the impression: gives the training window and when a feature was last seen.
+    #[arg(long, value_name = "COLUMN")]
+    time_column: Option<String>,
+    /// How many rows that cannot be used are skipped, of each set of logs, before it is an error.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    max_bad_rows: u64,
+    /// What stands between the categories of a `many` field in CSV.
+    #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
+    many_separator: char,
+    /// Replace the state and its provenance if they are there.
+    #[arg(long)]
+    force: bool,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let contract = read_contract(&arguments.contract)?;
+    let options = TrainOptions {
+        logs: arguments.logs.clone(),
+        held_out: arguments.held_out.clone(),
+        read: ReadOptions {
+            max_bad_rows: arguments.max_bad_rows,
+            many_separator: arguments.many_separator,
+            time_column: arguments.time_column.clone(),
+            ..ReadOptions::default()
+        },
+        settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
+        passes: arguments.passes,
+        state: arguments.state.clone(),
+        replace: arguments.force,
+        arguments: std::env::args().skip(1).collect(),
+    };
+    let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None };
+    let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
+    // A reader that closes the pipe early has seen enough.
+    let _ = stdout().write_all(describe(&account, &arguments.state).as_bytes());
+    Ok(())
+}
+
+fn read_contract(path: &Path) -> Result<Contract, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    Contract::from_toml(&text).map_err(|faults| format!("{}: {faults}", path.display()).into())
+}
+
+/// Shows on standard error what happens.
+struct Watcher {
+    quiet: bool,
+    passes: u32,
+    progress: Option<Progress>,
+}
+
+impl Watcher {
+    fn watch(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { step, reader } => {
+                let label = match step {
+                    Step::Learn { pass } if self.passes > 1 => format!("train, pass {pass} of {}", self.passes),
+                    Step::Learn { .. } => "train".to_owned(),
+                    Step::HeldOut => "held out".to_owned(),
+                };
+                self.progress = Some(Progress::new(&label, reader, self.quiet));
+            }
+            Event::Read(reader) => {
+                if let Some(progress) = &mut self.progress {
+                    progress.update(reader);
+                }
+            }
+            Event::Window { window, so_far } => {
+                if let Some(progress) = &self.progress {
+                    progress.note(&window_line(window, so_far));
+                }
+            }
+            Event::Finished(reader) => {
+                if let Some(progress) = self.progress.take() {
+                    progress.finish(reader);
+                }
+                for bad_row in reader.bad_rows() {
+                    eprintln!("skipped: {bad_row}");
+                }
+                let unlisted = reader.bad_row_count() - reader.bad_rows().len() as u64;
+                if unlisted > 0 {
+                    eprintln!("skipped: {} more rows", grouped(unlisted));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn window_line(window: &Metrics, so_far: &Metrics) -> String {
+    format!(
+        "{:>13} rows | last {}: log loss {:.5}, NE {}, calibration {} | so far: log loss {:.5}, NE {}, calibration {}, AUC {}",
+        grouped(so_far.impressions),
+        grouped(window.impressions),
+        window.log_loss,
+        figure(window.normalized_entropy),
+        figure(window.calibration_ratio),
+        so_far.log_loss,
+        figure(so_far.normalized_entropy),
+        figure(so_far.calibration_ratio),
+        figure(so_far.auc),
+    )
+}
+
+fn describe(account: &Account, state: &Path) -> String {
+    let mut text = format!("{}\n\n{}\n\n", metrics_table(account), field_table(account));
+    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<16}{value}\n"));
+    if account.bad_rows > 0 {
+        line("bad rows", format!("{} skipped", grouped(account.bad_rows)));
+    }
+    for (field, count) in &account.invalid_numbers {
+        line("out of range", format!("{} numbers of `{field}`, taken as missing", grouped(*count)));
+    }
+    let seconds = account.learn_seconds;
+    line("speed", format!("{:.0} rows/s, {seconds:.1} s of {:.1} s", account.rows_per_second, account.seconds));
+    if let Some(bytes) = account.peak_memory_bytes {
+        line("peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)));
+    }
+    line("state", format!("{} ({} bytes)", state.display(), grouped(account.state_len_bytes)));
+    line("provenance", provenance_path(state).display().to_string());
+    text
+}
+
+fn metrics_table(account: &Account) -> Table {
+    let mut table = new_table(&["", "progressive", "held out"]);
+    let mut row = |name: &str, of: &dyn Fn(&Metrics) -> String| {
+        let held_out = account.held_out.as_ref().map_or_else(|| "-".to_owned(), of);
+        table.add_row([name.to_owned(), of(&account.progressive), held_out]);
+    };
+    row("rows", &|metrics| grouped(metrics.impressions));
+    row("clicks", &|metrics| grouped(metrics.clicks));
+    row("log loss", &|metrics| format!("{:.6}", metrics.log_loss));
+    row("constant's log loss", &|metrics| format!("{:.6}", metrics.constant_log_loss()));
+    row("normalized entropy", &|metrics| figure(metrics.normalized_entropy));
+    row("AUC", &|metrics| figure(metrics.auc));
+    row("calibration ratio", &|metrics| figure(metrics.calibration_ratio));
+    right_aligned(table)
+}
+
+fn field_table(account: &Account) -> Table {
+    let mut table = new_table(&["field", "features", "not 0"]);
+    for field in &account.fields {
+        table.add_row([field.field.clone(), grouped(field.feature_count), grouped(field.nonzero_count)]);
+    }
+    table.add_row(["all".to_owned(), grouped(account.feature_count()), grouped(account.nonzero_count())]);
+    right_aligned(table)
+}
+
+fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header.iter().copied());
+    table
+}
+
+/// All columns but the first hold figures.
+fn right_aligned(mut table: Table) -> Table {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// A ratio that may be undefined.
+fn figure(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.4}"))
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

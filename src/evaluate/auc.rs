@@ -1,0 +1,140 @@
+//! Area under the ROC curve: the probability that a clicked row has a greater logit than one that was not clicked,
+//! where equal logits count half.
+
+/// Bins of one unit of the logit in the bounded form: logits that fall into one bin count as equal, so the AUC is off by
+/// at most half the probability that a clicked and an unclicked row share a bin.
+pub const HISTOGRAM_BINS_PER_LOGIT: u32 = 256;
+
+/// The logits beyond which the bounded form tells no rows apart: probabilities of less than 2e-7 and their mirror.
+const GREATEST_LOGIT: f64 = 16.0;
+const BIN_COUNT: usize = 2 * 16 * HISTOGRAM_BINS_PER_LOGIT as usize;
+
+/// What an AUC is computed from.
+#[derive(Debug, Clone)]
+pub(super) enum Ranks {
+    /// Rows a bin of the logit, unclicked and clicked: 128 KiB, however many rows.
+    Histogram(Vec<[u64; 2]>),
+    /// Each logit, unclicked and clicked: 8 bytes a row.
+    Exact([Vec<f64>; 2]),
+}
+
+impl Ranks {
+    pub(super) fn histogram() -> Self {
+        Self::Histogram(vec![[0; 2]; BIN_COUNT])
+    }
+
+    pub(super) fn exact() -> Self {
+        Self::Exact([Vec::new(), Vec::new()])
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, logit: f64, clicked: bool) {
+        match self {
+            Self::Histogram(bins) => bins[bin(logit)][usize::from(clicked)] += 1,
+            Self::Exact(logits) => logits[usize::from(clicked)].push(logit),
+        }
+    }
+
+    /// Nothing where no row or every row was clicked.
+    pub(super) fn auc(&mut self) -> Option<f64> {
+        // Twice the pairs that are in the right order plus once the pairs that are equal; a u128 holds it for 2^63 rows.
+        let mut double_wins = 0_u128;
+        let mut unclicked_below = 0_u128;
+        let mut clicked_count = 0_u128;
+        let mut tie = |unclicked: u64, clicked: u64| {
+            double_wins += u128::from(clicked) * (2 * unclicked_below + u128::from(unclicked));
+            unclicked_below += u128::from(unclicked);
+            clicked_count += u128::from(clicked);
+        };
+        match self {
+            Self::Histogram(bins) => {
+                for &[unclicked, clicked] in bins.iter() {
+                    tie(unclicked, clicked);
+                }
+            }
+            Self::Exact([unclicked, clicked]) => {
+                unclicked.sort_unstable_by(f64::total_cmp);
+                clicked.sort_unstable_by(f64::total_cmp);
+                let (mut low, mut high) = (unclicked.as_slice(), clicked.as_slice());
+                // Compared with `<` and not by bits, so that 0.0 and -0.0 tie.
+                while let Some(least) = first_of_both(low, high) {
+                    tie(take_equal(&mut low, least), take_equal(&mut high, least));
+                }
+            }
+        }
+        let double_pairs = 2 * unclicked_below * clicked_count;
+        // Lossless below 2^53 and rounded above, which is all that a ratio needs.
+        (double_pairs > 0).then(|| double_wins as f64 / double_pairs as f64)
+    }
+}
+
+fn first_of_both(low: &[f64], high: &[f64]) -> Option<f64> {
+    match (low.first(), high.first()) {
+        (Some(&one), Some(&other)) => Some(if other < one { other } else { one }),
+        (one, other) => one.or(other).copied(),
+    }
+}
+
+/// Takes the logits that are not above `least` off the front and counts them. "Not above" holds for NaN as well, so that
+/// one cannot stop the walk.
+fn take_equal(logits: &mut &[f64], least: f64) -> u64 {
+    let count = logits.iter().take_while(|&&logit| !(logit > least)).count();
+    *logits = &logits[count..];
+    count as u64
+}
+
+#[inline]
+fn bin(logit: f64) -> usize {
+    let shifted = (logit + GREATEST_LOGIT) * f64::from(HISTOGRAM_BINS_PER_LOGIT);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates at 0, NaN becomes 0")]
+    let bin = shifted as usize;
+    bin.min(BIN_COUNT - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auc(mut ranks: Ranks, rows: &[(f64, bool)]) -> Option<f64> {
+        for &(logit, clicked) in rows {
+            ranks.add(logit, clicked);
+        }
+        ranks.auc()
+    }
+
+    #[test]
+    fn pairs_in_order_count_one_and_ties_count_half() {
+        // Clicked 1.0 and 3.0 against unclicked 0.0, 1.0, 2.0: (win + tie + loss) + 3 wins = 4.5 of 6.
+        let rows = [(1.0, true), (3.0, true), (0.0, false), (1.0, false), (2.0, false)];
+        assert_eq!(auc(Ranks::exact(), &rows), Some(4.5 / 6.0));
+        assert_eq!(auc(Ranks::histogram(), &rows), Some(4.5 / 6.0));
+    }
+
+    #[test]
+    fn one_kind_of_row_has_no_auc() {
+        for ranks in [Ranks::exact(), Ranks::histogram()] {
+            assert_eq!(auc(ranks.clone(), &[]), None);
+            assert_eq!(auc(ranks.clone(), &[(1.0, true)]), None);
+            assert_eq!(auc(ranks, &[(1.0, false), (2.0, false)]), None);
+        }
+    }
+
+    #[test]
+    fn zeros_of_both_signs_tie() {
+        assert_eq!(auc(Ranks::exact(), &[(0.0, false), (-0.0, true)]), Some(0.5));
+    }
+
+    #[test]
+    fn the_histogram_is_near_the_exact_form_and_takes_any_logit() {
+        let mut rows = vec![(1e300, true), (-1e300, false), (f64::INFINITY, false), (f64::NEG_INFINITY, true)];
+        let mut state = 1_u64;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let uniform = (state >> 11) as f64 / (1_u64 << 53) as f64;
+            rows.push((uniform * 6.0 - 4.0, state & 0x7 < u64::from(uniform > 0.5) * 3 + 1));
+        }
+        let exact = auc(Ranks::exact(), &rows).unwrap();
+        let bounded = auc(Ranks::histogram(), &rows).unwrap();
+        assert!((exact - bounded).abs() < 1e-5, "{exact} {bounded}");
+    }
+}

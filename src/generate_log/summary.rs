@@ -1,0 +1,84 @@
+//! What a log turned out to be.
+
+use std::path::PathBuf;
+
+use super::Error;
+
+/// What is in a generated log. Log losses are natural and per impression.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Rows of all files.
+    pub rows: u64,
+    /// Rows that were clicked.
+    pub clicks: u64,
+    /// Mean of the column `true_probability`.
+    pub mean_true_probability: f64,
+    /// Log loss of the true probabilities on the clicks drawn: what no model can beat but by luck.
+    pub bayes_log_loss: f64,
+    /// The files written with their sizes in bytes, in the order of time.
+    pub files: Vec<(PathBuf, u64)>,
+}
+
+impl Summary {
+    /// Clicks divided by rows.
+    pub fn observed_ctr(&self) -> f64 {
+        self.clicks as f64 / self.rows as f64
+    }
+
+    /// Log loss of the best constant, the observed CTR. 0 if all rows or none were clicked.
+    pub fn constant_log_loss(&self) -> f64 {
+        let ctr = self.observed_ctr();
+        if ctr == 0.0 || ctr == 1.0 { 0.0 } else { -(ctr * ctr.ln() + (1.0 - ctr) * (1.0 - ctr).ln()) }
+    }
+
+    /// The Bayes log loss divided by the constant's: the lowest normalized entropy that a model can hope for. Absent
+    /// if all rows or none were clicked, for then the constant has no loss to divide by.
+    pub fn bayes_normalized_entropy(&self) -> Option<f64> {
+        let constant = self.constant_log_loss();
+        (constant > 0.0).then(|| self.bayes_log_loss / constant)
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+/// Sums over rows, added in the order of the rows so that they come out the same on any number of threads.
+#[derive(Default)]
+pub(super) struct Tally {
+    rows: u64,
+    clicks: u64,
+    probability: f64,
+    log_loss: f64,
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, true_probability: f64, clicked: bool) {
+        self.rows += 1;
+        self.clicks += u64::from(clicked);
+        self.probability += true_probability;
+        self.log_loss -= if clicked { true_probability.ln() } else { (1.0 - true_probability).ln() };
+    }
+
+    pub(super) fn add(&mut self, later: &Tally) {
+        self.rows += later.rows;
+        self.clicks += later.clicks;
+        self.probability += later.probability;
+        self.log_loss += later.log_loss;
+    }
+
+    pub(super) fn into_summary(self, paths: &[PathBuf]) -> Result<Summary, Error> {
+        let size = |path: &PathBuf| match path.metadata() {
+            Ok(metadata) => Ok((path.clone(), metadata.len())),
+            Err(source) => Err(Error::Io { path: path.clone(), source }),
+        };
+        Ok(Summary {
+            rows: self.rows,
+            clicks: self.clicks,
+            mean_true_probability: self.probability / self.rows as f64,
+            bayes_log_loss: self.log_loss / self.rows as f64,
+            files: paths.iter().map(size).collect::<Result<_, _>>()?,
+        })
+    }
+}

@@ -1,0 +1,339 @@
+//! A batch under construction. CSV and JSON lines hand over one cell after the other and then close or take back the
+//! row; Parquet appends whole columns (see `parquet`), and only through the same columns.
+
+use super::error::{RowFault, excerpt};
+use super::wanted::{Target, Wanted};
+use super::{Categories, FieldColumn, RowBatch, time};
+use crate::contract::{Field, FieldKind};
+use crate::feature;
+
+/// Values or bytes of text of one column at which a batch is full however few its rows are, so that a batch is bounded
+/// and its 32-bit offsets do: what is appended before the next look is at most 2^31 (one Arrow array) or one line.
+const FULL_LEN: usize = 1 << 28;
+
+/// What stands in messages for a field's cell, by its kind.
+pub(super) const fn expected_cell(kind: &FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Id => "an integer from -2^63 to 2^63 - 1",
+        FieldKind::Text => "text",
+        FieldKind::Number { .. } => "a number",
+    }
+}
+
+pub(super) const EXPECTED_LABEL: &str = "a label of 0 or 1";
+pub(super) const EXPECTED_TIME: &str =
+    "a time: an integer of microseconds, or text such as 2019-11-24T00:00:17.004101Z";
+
+/// A JSON value that is neither null, nor a list, nor an object.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scalar<'a> {
+    Bool(bool),
+    Integer(i64),
+    /// Above `i64::MAX`.
+    Unsigned(u64),
+    Float(f64),
+    Text(&'a str),
+}
+
+/// Rows of a batch so far.
+#[derive(Debug)]
+pub(super) struct BatchBuilder {
+    row_count_limit: usize,
+    pub(super) clicked: Vec<bool>,
+    pub(super) time_us: Option<Vec<i64>>,
+    pub(super) columns: Vec<ColumnBuilder>,
+    /// Of the row under construction.
+    row_clicked: Option<bool>,
+    row_time_us: Option<i64>,
+    /// No column is longer than this: see `FULL_LEN`.
+    length_bound: usize,
+}
+
+/// Values of one field so far.
+#[derive(Debug)]
+pub(super) struct ColumnBuilder {
+    pub(super) column: FieldColumn,
+    kind: FieldKind,
+    many: bool,
+    /// Of the row under construction.
+    row_invalid_number_count: u64,
+}
+
+impl BatchBuilder {
+    pub(super) fn new(wanted: &Wanted, with_time: bool, row_count_limit: usize) -> Self {
+        Self {
+            row_count_limit,
+            clicked: Vec::new(),
+            time_us: with_time.then(Vec::new),
+            columns: wanted.fields().iter().map(ColumnBuilder::new).collect(),
+            row_clicked: None,
+            row_time_us: None,
+            length_bound: 0,
+        }
+    }
+
+    /// How many rows still fit.
+    pub(super) fn rows_left(&self) -> usize {
+        if self.length_bound >= FULL_LEN {
+            return 0;
+        }
+        self.row_count_limit.saturating_sub(self.clicked.len())
+    }
+
+    /// Takes a cell of a CSV file.
+    pub(super) fn push_csv_cell(&mut self, target: Target, cell: &[u8], many_separator: char) -> Result<(), RowFault> {
+        if cell.is_empty() {
+            return Ok(());
+        }
+        let cell = std::str::from_utf8(cell).map_err(|_| RowFault::NotUtf8)?;
+        match target {
+            Target::Field(index) => {
+                let column = &mut self.columns[index];
+                if column.many {
+                    cell.split(many_separator).filter(|cell| !cell.is_empty()).try_for_each(|cell| column.parse(cell))
+                } else {
+                    column.parse(cell)
+                }
+            }
+            Target::Label => {
+                self.row_clicked = Some(match cell {
+                    "0" | "false" | "0.0" => false,
+                    "1" | "true" | "1.0" => true,
+                    _ => return Err(RowFault::Label { found: excerpt(cell) }),
+                });
+                Ok(())
+            }
+            Target::Time => self.push_time_text(cell),
+        }
+    }
+
+    /// Takes a value of a JSON line.
+    pub(super) fn push_scalar(&mut self, target: Target, scalar: Scalar<'_>) -> Result<(), RowFault> {
+        match (target, scalar) {
+            (Target::Field(index), scalar) => self.columns[index].push_scalar(scalar)?,
+            (Target::Label, scalar) => self.row_clicked = Some(scalar.label()?),
+            (Target::Time, Scalar::Integer(microseconds)) => self.row_time_us = Some(microseconds),
+            (Target::Time, Scalar::Text(text)) => self.push_time_text(text)?,
+            (Target::Time, other) => return Err(RowFault::Cell { expected: EXPECTED_TIME, found: other.to_found() }),
+        }
+        Ok(())
+    }
+
+    fn push_time_text(&mut self, text: &str) -> Result<(), RowFault> {
+        let time_us = time::parse_us(text);
+        let fault = || RowFault::Cell { expected: EXPECTED_TIME, found: excerpt(text) };
+        self.row_time_us = Some(time_us.ok_or_else(fault)?);
+        Ok(())
+    }
+
+    /// Whether `target` takes a list.
+    pub(super) fn is_many(&self, target: Target) -> bool {
+        matches!(target, Target::Field(index) if self.columns[index].many)
+    }
+
+    /// What a cell of `target` should hold, in the words of a message.
+    pub(super) fn expected(&self, target: Target) -> &'static str {
+        match target {
+            Target::Field(index) if self.columns[index].many => match self.columns[index].kind {
+                FieldKind::Id => "a list of integers",
+                FieldKind::Text | FieldKind::Number { .. } => "a list of texts",
+            },
+            Target::Field(index) => expected_cell(&self.columns[index].kind),
+            Target::Label => EXPECTED_LABEL,
+            Target::Time => EXPECTED_TIME,
+        }
+    }
+
+    /// Closes the row whose cells were taken from a line of `line_len` bytes; fields without a cell are missing. On a
+    /// fault the row is still open.
+    pub(super) fn finish_row(&mut self, line_len: usize) -> Result<(), (Target, RowFault)> {
+        let clicked = self.row_clicked.ok_or((Target::Label, RowFault::Missing { expected: EXPECTED_LABEL }))?;
+        if let Some(time_us) = &mut self.time_us {
+            let missing = (Target::Time, RowFault::Missing { expected: EXPECTED_TIME });
+            time_us.push(self.row_time_us.ok_or(missing)?);
+        }
+        self.clicked.push(clicked);
+        (self.row_clicked, self.row_time_us) = (None, None);
+        for column in &mut self.columns {
+            column.finish_row();
+        }
+        self.length_bound += line_len;
+        Ok(())
+    }
+
+    /// Notes that whole columns of rows were appended.
+    pub(super) fn finish_rows(&mut self) {
+        self.length_bound = self.columns.iter().map(ColumnBuilder::len).fold(self.length_bound, usize::max);
+    }
+
+    /// Takes back the cells of the row that is open.
+    pub(super) fn discard_row(&mut self) {
+        (self.row_clicked, self.row_time_us) = (None, None);
+        for column in &mut self.columns {
+            column.discard_row();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.clicked.is_empty()
+    }
+
+    /// Hands the rows over and starts the next batch, with as much room as this one took.
+    pub(super) fn take(&mut self) -> RowBatch {
+        let row_count = self.clicked.len();
+        self.length_bound = 0;
+        RowBatch {
+            clicked: std::mem::replace(&mut self.clicked, Vec::with_capacity(row_count)),
+            time_us: self.time_us.as_mut().map(|times| std::mem::replace(times, Vec::with_capacity(row_count))),
+            columns: self.columns.iter_mut().map(ColumnBuilder::take).collect(),
+        }
+    }
+}
+
+impl ColumnBuilder {
+    fn new(field: &Field) -> Self {
+        let categories = empty_categories(&field.kind, 0, 0);
+        Self {
+            column: FieldColumn { offsets: vec![0], values: Vec::new(), categories, invalid_number_count: 0 },
+            kind: field.kind.clone(),
+            many: field.many,
+            row_invalid_number_count: 0,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match &self.column.categories {
+            Categories::Texts { bytes, .. } => bytes.len().max(self.column.values.len()),
+            Categories::Ids | Categories::Numbers(_) => self.column.values.len(),
+        }
+    }
+
+    /// Takes one category from its text.
+    fn parse(&mut self, cell: &str) -> Result<(), RowFault> {
+        let fault = |kind| RowFault::Cell { expected: expected_cell(kind), found: excerpt(cell) };
+        match self.kind {
+            FieldKind::Id => self.push_id(cell.parse().map_err(|_| fault(&self.kind))?),
+            FieldKind::Text => self.push_text(cell),
+            FieldKind::Number { .. } => self.push_number(cell.parse().map_err(|_| fault(&self.kind))?),
+        }
+        Ok(())
+    }
+
+    fn push_scalar(&mut self, scalar: Scalar<'_>) -> Result<(), RowFault> {
+        match (&self.kind, scalar) {
+            (FieldKind::Id, Scalar::Integer(id)) => self.push_id(id),
+            (FieldKind::Text, Scalar::Text(text)) => self.push_text(text),
+            (FieldKind::Number { .. }, Scalar::Float(number)) => self.push_number(number),
+            #[expect(clippy::cast_precision_loss, reason = "a number is a double; the nearest one is meant")]
+            (FieldKind::Number { .. }, Scalar::Integer(number)) => self.push_number(number as f64),
+            #[expect(clippy::cast_precision_loss, reason = "a number is a double; the nearest one is meant")]
+            (FieldKind::Number { .. }, Scalar::Unsigned(number)) => self.push_number(number as f64),
+            (kind, other) => {
+                return Err(RowFault::Cell { expected: expected_cell(kind), found: other.to_found() });
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn push_id(&mut self, id: i64) {
+        self.column.values.push(feature::id_value(id));
+    }
+
+    #[inline]
+    pub(super) fn push_text(&mut self, text: &str) {
+        if let Categories::Texts { offsets, bytes } = &mut self.column.categories {
+            self.column.values.push(feature::text_value(text.as_bytes()));
+            bytes.push_str(text);
+            offsets.push(offset(bytes.len()));
+        }
+    }
+
+    #[inline]
+    pub(super) fn push_number(&mut self, number: f64) {
+        if let (FieldKind::Number { range, buckets, .. }, Categories::Numbers(numbers)) =
+            (&self.kind, &mut self.column.categories)
+        {
+            if let Some(bucket) = buckets.index(*range, number) {
+                self.column.values.push(bucket);
+                numbers.push(number);
+            } else {
+                self.row_invalid_number_count += 1;
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn finish_row(&mut self) {
+        self.column.offsets.push(offset(self.column.values.len()));
+        self.column.invalid_number_count += self.row_invalid_number_count;
+        self.row_invalid_number_count = 0;
+    }
+
+    fn discard_row(&mut self) {
+        let len = self.column.offsets.last().map_or(0, |&end| end as usize);
+        self.column.values.truncate(len);
+        match &mut self.column.categories {
+            Categories::Ids => {}
+            Categories::Numbers(numbers) => numbers.truncate(len),
+            Categories::Texts { offsets, bytes } => {
+                offsets.truncate(len + 1);
+                bytes.truncate(offsets[len] as usize);
+            }
+        }
+        self.row_invalid_number_count = 0;
+    }
+
+    fn take(&mut self) -> FieldColumn {
+        let column = &self.column;
+        let text_len = if let Categories::Texts { bytes, .. } = &column.categories { bytes.len() } else { 0 };
+        let mut offsets = Vec::with_capacity(column.offsets.len());
+        offsets.push(0);
+        let next = FieldColumn {
+            offsets,
+            values: Vec::with_capacity(column.values.len()),
+            categories: empty_categories(&self.kind, column.values.len(), text_len),
+            invalid_number_count: 0,
+        };
+        std::mem::replace(&mut self.column, next)
+    }
+}
+
+fn empty_categories(kind: &FieldKind, value_count: usize, text_len: usize) -> Categories {
+    match kind {
+        FieldKind::Id => Categories::Ids,
+        FieldKind::Number { .. } => Categories::Numbers(Vec::with_capacity(value_count)),
+        FieldKind::Text => {
+            let mut offsets = Vec::with_capacity(value_count + 1);
+            offsets.push(0);
+            Categories::Texts { offsets, bytes: String::with_capacity(text_len) }
+        }
+    }
+}
+
+/// A length as an offset. `FULL_LEN` keeps it from ever failing.
+#[inline]
+pub(super) fn offset(len: usize) -> u32 {
+    u32::try_from(len).expect("a batch is full long before its offsets are")
+}
+
+impl Scalar<'_> {
+    fn label(self) -> Result<bool, RowFault> {
+        match self {
+            Self::Bool(clicked) => Ok(clicked),
+            Self::Integer(0) | Self::Float(0.0) => Ok(false),
+            Self::Integer(1) | Self::Float(1.0) => Ok(true),
+            other => Err(RowFault::Label { found: other.to_found() }),
+        }
+    }
+
+    pub(super) fn to_found(self) -> String {
+        match self {
+            Self::Bool(value) => value.to_string(),
+            Self::Integer(value) => value.to_string(),
+            Self::Unsigned(value) => value.to_string(),
+            Self::Float(value) => format!("{value:?}"),
+            Self::Text(text) => format!("the text {}", excerpt(text)),
+        }
+    }
+}

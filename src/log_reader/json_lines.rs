@@ -1,0 +1,293 @@
+//! JSON lines: one object a row. Each line is parsed by itself, straight into the columns, so that a malformed line
+//! costs that row and nothing is allocated for a good one.
+
+use std::fmt;
+use std::io::{BufRead, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use serde_core::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::builder::{BatchBuilder, Scalar};
+use super::error::{BadRow, BadRows, RowFault};
+use super::files::{Compression, MAX_LINE_LEN, open_text, read_failure};
+use super::wanted::{Target, Wanted};
+use super::{LogError, LogFile};
+
+pub(super) struct JsonLinesSource {
+    file: PathBuf,
+    input: Box<dyn BufRead + Send>,
+    line: Vec<u8>,
+    row: u64,
+    keys: Keys,
+}
+
+/// The keys that are read, sorted, and what has been seen of them.
+struct Keys {
+    wanted: Vec<WantedKey>,
+    /// All keys of the first row, for the message about one that is missing.
+    first_row: Vec<String>,
+}
+
+struct WantedKey {
+    name: String,
+    target: Target,
+    /// The last row that has the key, counted from 1; 0 while none has.
+    last_row: u64,
+}
+
+impl JsonLinesSource {
+    pub(super) fn open(
+        file: &LogFile,
+        compression: Compression,
+        wanted: &Wanted,
+        read_len: Arc<AtomicU64>,
+    ) -> Result<Self, LogError> {
+        let mut keys: Vec<WantedKey> = wanted
+            .columns()
+            .iter()
+            .map(|(name, target)| WantedKey { name: name.clone(), target: *target, last_row: 0 })
+            .collect();
+        keys.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Self {
+            file: file.path.clone(),
+            input: open_text(&file.path, compression, read_len)?,
+            line: Vec::new(),
+            row: 0,
+            keys: Keys { wanted: keys, first_row: Vec::new() },
+        })
+    }
+
+    /// How many rows were read.
+    pub(super) fn row(&self) -> u64 {
+        self.row
+    }
+
+    /// The columns that some row had.
+    pub(super) fn seen(&self) -> impl Iterator<Item = Target> {
+        self.keys.wanted.iter().filter(|key| key.last_row > 0).map(|key| key.target)
+    }
+
+    /// The columns of the first row.
+    pub(super) fn first_row_keys(&self) -> &[String] {
+        &self.keys.first_row
+    }
+
+    /// Reads rows until the batch is full or the file ends; says whether it may have more.
+    pub(super) fn fill(
+        &mut self,
+        batch: &mut BatchBuilder,
+        wanted: &Wanted,
+        bad_rows: &mut BadRows,
+    ) -> Result<bool, LogError> {
+        while batch.rows_left() > 0 {
+            if !self.read_line()? {
+                return Ok(false);
+            }
+            if let Err((target, fault)) = self.take_row(batch) {
+                batch.discard_row();
+                bad_rows.add(BadRow {
+                    file: self.file.clone(),
+                    row: self.row,
+                    column: target.map(|target| wanted.name(target).to_owned()),
+                    fault,
+                })?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the next line that is not blank; false where there is none.
+    fn read_line(&mut self) -> Result<bool, LogError> {
+        loop {
+            self.line.clear();
+            let limit = MAX_LINE_LEN as u64 + 1;
+            let read = (&mut self.input).take(limit).read_until(b'\n', &mut self.line);
+            let len = read.map_err(|error| read_failure(&self.file, self.row, error))?;
+            if len == 0 {
+                return Ok(false);
+            }
+            if len > MAX_LINE_LEN {
+                let message = format!("expected a line of at most {} MiB, found a longer one", MAX_LINE_LEN >> 20);
+                return Err(LogError::Damaged { file: self.file.clone(), rows_before: self.row, message });
+            }
+            if self.row == 0 && self.line.starts_with(b"\xef\xbb\xbf") {
+                self.line.drain(..3);
+            }
+            if !self.line.trim_ascii().is_empty() {
+                self.row += 1;
+                return Ok(true);
+            }
+        }
+    }
+
+    fn take_row(&mut self, batch: &mut BatchBuilder) -> Result<(), (Option<Target>, RowFault)> {
+        let line = std::str::from_utf8(&self.line).map_err(|_| (None, RowFault::NotUtf8))?;
+        let mut fault = None;
+        let mut deserializer = serde_json::Deserializer::from_str(line);
+        let visitor = RowVisitor { batch, keys: &mut self.keys, row: self.row, fault: &mut fault };
+        let parsed = deserializer.deserialize_map(visitor).and_then(|()| deserializer.end());
+        parsed.map_err(|error| (None, not_json(&error)))?;
+        if let Some((target, fault)) = fault {
+            return Err((Some(target), fault));
+        }
+        batch.finish_row(self.line.len()).map_err(|(target, fault)| (Some(target), fault))
+    }
+}
+
+/// The parser counts lines too, but a row is one line: its column is enough.
+fn not_json(error: &serde_json::Error) -> RowFault {
+    let message = error.to_string();
+    let words = message.split(" at line ").next().unwrap_or(&message);
+    RowFault::NotJson { message: format!("{words} at byte {}", error.column()) }
+}
+
+/// Takes one object into the batch. A fault of a cell is noted, and the rest of the line still has to be JSON.
+struct RowVisitor<'a> {
+    batch: &'a mut BatchBuilder,
+    keys: &'a mut Keys,
+    row: u64,
+    fault: &'a mut Option<(Target, RowFault)>,
+}
+
+impl<'de> Visitor<'de> for RowVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(position) = map.next_key_seed(KeySeed { keys: self.keys, row: self.row })? {
+            let Some(position) = position else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let key = &mut self.keys.wanted[position];
+            if key.last_row == self.row {
+                self.fault.get_or_insert((key.target, RowFault::RepeatedKey));
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            key.last_row = self.row;
+            let cell = Cell { batch: self.batch, target: key.target, in_list: false, fault: self.fault };
+            map.next_value_seed(cell)?;
+        }
+        Ok(())
+    }
+}
+
+/// Finds a key among those that are read.
+struct KeySeed<'a> {
+    keys: &'a mut Keys,
+    row: u64,
+}
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E: de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        if self.row == 1 {
+            self.keys.first_row.push(key.to_owned());
+        }
+        Ok(self.keys.wanted.binary_search_by(|wanted| wanted.name.as_str().cmp(key)).ok())
+    }
+}
+
+/// Takes one value into the batch.
+struct Cell<'a> {
+    batch: &'a mut BatchBuilder,
+    target: Target,
+    in_list: bool,
+    fault: &'a mut Option<(Target, RowFault)>,
+}
+
+impl Cell<'_> {
+    fn scalar<E>(self, scalar: Scalar<'_>) -> Result<(), E> {
+        if !self.in_list && self.batch.is_many(self.target) {
+            return self.fault(scalar.to_found());
+        }
+        if let Err(fault) = self.batch.push_scalar(self.target, scalar) {
+            self.fault.get_or_insert((self.target, fault));
+        }
+        Ok(())
+    }
+
+    fn fault<E>(self, found: String) -> Result<(), E> {
+        let expected = self.batch.expected(self.target);
+        self.fault.get_or_insert((self.target, RowFault::Cell { expected, found }));
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Cell<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Cell<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    /// `null`: missing, or in a list no category.
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+        self.scalar(Scalar::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        self.scalar(Scalar::Integer(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        self.scalar(i64::try_from(value).map_or(Scalar::Unsigned(value), Scalar::Integer))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        self.scalar(Scalar::Float(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
+        self.scalar(Scalar::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        if self.in_list || !self.batch.is_many(self.target) {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            return self.fault("a list".to_owned());
+        }
+        loop {
+            let cell = Cell { batch: &mut *self.batch, target: self.target, in_list: true, fault: &mut *self.fault };
+            if list.next_element_seed(cell)?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        self.fault("an object".to_owned())
+    }
+}

@@ -1,0 +1,388 @@
+//! Parquet: only the wanted columns are decoded, some thousand rows at a time, and appended column by column.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+
+use super::builder::{BatchBuilder, ColumnBuilder, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, offset};
+use super::error::{BadRow, BadRows, RowFault, excerpt};
+use super::files::read_failure;
+use super::parquet_schema::{check_type, simplified};
+use super::wanted::{Target, Wanted};
+use super::{Categories, LogError, LogFile, time};
+use crate::contract::FieldKind;
+use crate::feature;
+
+/// Most rows decoded at a time, whatever the batch is to hold: what bounds the memory.
+const MAX_DECODED_ROW_COUNT: usize = 8_192;
+
+pub(super) struct ParquetSource {
+    file: PathBuf,
+    reader: ParquetRecordBatchReader,
+    /// What each decoded column is for.
+    targets: Vec<Target>,
+    row_count: u64,
+    /// Rows decoded before those of `decoded`.
+    rows_before: u64,
+    decoded: Decoded,
+}
+
+/// Some rows, every column as one of few array types.
+#[derive(Default)]
+struct Decoded {
+    columns: Vec<(Target, Cells)>,
+    row_count: usize,
+    next_row: usize,
+    /// Rows that cannot be used, rising, each once.
+    bad_rows: Vec<(usize, Target, RowFault)>,
+    next_bad_row: usize,
+}
+
+/// Values of a column, and where it is `many` the lists that hold them.
+struct Cells {
+    lists: Option<ListArray>,
+    values: Values,
+}
+
+enum Values {
+    Ids(Int64Array),
+    Texts(StringArray),
+    Numbers(Float64Array),
+    Labels(Float64Array),
+    Times(Int64Array),
+}
+
+impl ParquetSource {
+    pub(super) fn open(file: &LogFile, wanted: &Wanted, row_count_limit: usize) -> Result<Self, LogError> {
+        let path = &file.path;
+        let handle = File::open(path).map_err(|source| LogError::Unreadable { file: path.clone(), source })?;
+        let damaged = |error| parquet_failure(path, 0, error);
+        let metadata = unless_panic(path, 0, || ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()))?;
+        let metadata = metadata.map_err(damaged)?;
+        let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let places = wanted.locate(path, &names)?;
+        let schema = simplified(metadata.schema(), &places, wanted);
+        for &(index, target) in &places {
+            check_type(path, wanted, target, schema.field(index).data_type())?;
+        }
+        let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(damaged)?;
+        let row_count = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
+        let projection = ProjectionMask::roots(metadata.parquet_schema(), places.iter().map(|&(index, _)| index));
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, metadata)
+            .with_projection(projection)
+            .with_batch_size(row_count_limit.min(MAX_DECODED_ROW_COUNT))
+            .build()
+            .map_err(damaged)?;
+        // The projection keeps the order of the file.
+        let mut places = places;
+        places.sort_by_key(|&(index, _)| index);
+        let targets = places.into_iter().map(|(_, target)| target).collect();
+        Ok(Self { file: path.clone(), reader, targets, row_count, rows_before: 0, decoded: Decoded::default() })
+    }
+
+    /// How many rows the file says it has.
+    pub(super) fn row_count(&self) -> u64 {
+        self.row_count
+    }
+
+    /// How many rows were read.
+    pub(super) fn row(&self) -> u64 {
+        self.rows_before + self.decoded.next_row as u64
+    }
+
+    /// Reads rows until the batch is full or the file ends; says whether it may have more.
+    pub(super) fn fill(
+        &mut self,
+        batch: &mut BatchBuilder,
+        wanted: &Wanted,
+        bad_rows: &mut BadRows,
+    ) -> Result<bool, LogError> {
+        while batch.rows_left() > 0 {
+            if self.decoded.next_row == self.decoded.row_count && !self.decode(wanted)? {
+                return Ok(false);
+            }
+            let decoded = &mut self.decoded;
+            let next_bad = decoded.bad_rows.get(decoded.next_bad_row);
+            if let Some((row, target, fault)) = next_bad
+                && *row == decoded.next_row
+            {
+                bad_rows.add(BadRow {
+                    file: self.file.clone(),
+                    row: self.rows_before + *row as u64 + 1,
+                    column: Some(wanted.name(*target).to_owned()),
+                    fault: fault.clone(),
+                })?;
+                decoded.next_row += 1;
+                decoded.next_bad_row += 1;
+                continue;
+            }
+            let good_end = next_bad.map_or(decoded.row_count, |(row, ..)| *row);
+            let end = good_end.min(decoded.next_row + batch.rows_left());
+            for (target, cells) in &decoded.columns {
+                cells.append(*target, decoded.next_row, end, batch);
+            }
+            batch.finish_rows();
+            decoded.next_row = end;
+        }
+        Ok(true)
+    }
+
+    /// Decodes the next rows; false where there are none.
+    fn decode(&mut self, wanted: &Wanted) -> Result<bool, LogError> {
+        self.rows_before += self.decoded.row_count as u64;
+        self.decoded = Decoded::default();
+        let Some(rows) = unless_panic(&self.file, self.rows_before, || self.reader.next())? else {
+            if self.rows_before != self.row_count {
+                let message = format!("expected {} rows as the footer says, found fewer", self.row_count);
+                return Err(LogError::Damaged { file: self.file.clone(), rows_before: self.rows_before, message });
+            }
+            return Ok(false);
+        };
+        let damaged = |error: ArrowError| arrow_failure(&self.file, self.rows_before, error);
+        self.decoded = Decoded::new(&rows.map_err(damaged)?, &self.targets, wanted).map_err(damaged)?;
+        Ok(true)
+    }
+}
+
+impl Decoded {
+    fn new(rows: &RecordBatch, targets: &[Target], wanted: &Wanted) -> Result<Self, ArrowError> {
+        let mut decoded = Self { row_count: rows.num_rows(), ..Self::default() };
+        for (target, array) in targets.iter().zip(rows.columns()) {
+            let cells = decoded.decode(*target, array, wanted)?;
+            decoded.columns.push((*target, cells));
+        }
+        // Of several faults of a row the one in the first column is told.
+        decoded.bad_rows.sort_by_key(|(row, ..)| *row);
+        decoded.bad_rows.dedup_by_key(|(row, ..)| *row);
+        Ok(decoded)
+    }
+
+    fn decode(&mut self, target: Target, array: &ArrayRef, wanted: &Wanted) -> Result<Cells, ArrowError> {
+        let mut lists = None;
+        let values = match target {
+            Target::Field(index) => {
+                let field = &wanted.fields()[index];
+                lists = field.many.then(|| array.as_list::<i32>().clone());
+                let array = lists.as_ref().map_or(array, ListArray::values);
+                match &field.kind {
+                    FieldKind::Id => {
+                        let ids = cast_to(array, &DataType::Int64)?;
+                        let expected = expected_cell(&field.kind);
+                        self.note_lost(target, lists.as_ref(), array, &ids, expected)?;
+                        Values::Ids(ids.as_primitive::<Int64Type>().clone())
+                    }
+                    FieldKind::Text => Values::Texts(cast_to(array, &DataType::Utf8)?.as_string::<i32>().clone()),
+                    FieldKind::Number { .. } => {
+                        Values::Numbers(cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+                    }
+                }
+            }
+            Target::Label => {
+                let labels = cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
+                self.note_bad_labels(&labels);
+                Values::Labels(labels)
+            }
+            Target::Time => {
+                let times = decode_times(array)?;
+                self.note_lost(target, None, array, &times, EXPECTED_TIME)?;
+                for row in (0..times.len()).filter(|&row| array.is_null(row)) {
+                    self.bad_rows.push((row, target, RowFault::Missing { expected: EXPECTED_TIME }));
+                }
+                Values::Times(times)
+            }
+        };
+        Ok(Cells { lists, values })
+    }
+
+    /// Notes the rows whose label is neither 0 nor 1.
+    fn note_bad_labels(&mut self, labels: &Float64Array) {
+        for (row, label) in labels.iter().enumerate() {
+            let fault = match label {
+                #[expect(clippy::float_cmp, reason = "a label is exactly 0 or exactly 1")]
+                Some(label) if label == 0.0 || label == 1.0 => continue,
+                Some(label) => RowFault::Label { found: label.to_string() },
+                None => RowFault::Missing { expected: EXPECTED_LABEL },
+            };
+            self.bad_rows.push((row, Target::Label, fault));
+        }
+    }
+
+    /// Notes the rows that have a value in `array` whose `cast` found no place in the narrower type.
+    fn note_lost(
+        &mut self,
+        target: Target,
+        lists: Option<&ListArray>,
+        array: &ArrayRef,
+        cast: &dyn Array,
+        expected: &'static str,
+    ) -> Result<(), ArrowError> {
+        if array.logical_null_count() == cast.null_count() {
+            return Ok(());
+        }
+        let texts = cast_to(array, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>();
+        for row in 0..self.row_count {
+            let range = match lists {
+                Some(lists) if lists.is_null(row) => continue,
+                Some(lists) => index_range(lists.value_offsets(), row),
+                None => row..row + 1,
+            };
+            let lost = range.into_iter().find(|&index| array.is_valid(index) && cast.is_null(index));
+            if let Some(index) = lost {
+                let found = excerpt(texts.value(index));
+                self.bad_rows.push((row, target, RowFault::Cell { expected, found }));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cells {
+    /// Appends the rows from `start` to before `end`, of which none is bad.
+    fn append(&self, target: Target, start: usize, end: usize, batch: &mut BatchBuilder) {
+        let column = match (&self.values, target) {
+            (Values::Labels(labels), _) => {
+                batch.clicked.extend(labels.values()[start..end].iter().map(|&label| label != 0.0));
+                return;
+            }
+            (Values::Times(times), _) => {
+                if let Some(time_us) = &mut batch.time_us {
+                    time_us.extend_from_slice(&times.values()[start..end]);
+                }
+                return;
+            }
+            (_, Target::Field(index)) => &mut batch.columns[index],
+            (_, Target::Label | Target::Time) => return,
+        };
+        match &self.values {
+            Values::Ids(ids) if self.lists.is_none() && ids.null_count() == 0 => {
+                append_ids(column, &ids.values()[start..end])
+            }
+            Values::Ids(ids) => self.append_each(column, start, end, |column, index| {
+                if ids.is_valid(index) {
+                    column.push_id(ids.value(index));
+                }
+            }),
+            Values::Texts(texts) if self.lists.is_none() && texts.null_count() == 0 => {
+                append_texts(column, texts, start, end);
+            }
+            Values::Texts(texts) => self.append_each(column, start, end, |column, index| {
+                if texts.is_valid(index) {
+                    column.push_text(texts.value(index));
+                }
+            }),
+            Values::Numbers(numbers) => self.append_each(column, start, end, |column, index| {
+                if numbers.is_valid(index) {
+                    column.push_number(numbers.value(index));
+                }
+            }),
+            Values::Labels(_) | Values::Times(_) => {}
+        }
+    }
+
+    fn append_each(
+        &self,
+        column: &mut ColumnBuilder,
+        start: usize,
+        end: usize,
+        push: impl Fn(&mut ColumnBuilder, usize),
+    ) {
+        for row in start..end {
+            match &self.lists {
+                None => push(column, row),
+                Some(lists) if lists.is_valid(row) => {
+                    index_range(lists.value_offsets(), row).for_each(|index| push(column, index));
+                }
+                Some(_) => {}
+            }
+            column.finish_row();
+        }
+    }
+}
+
+/// Appends ids of which none is missing.
+fn append_ids(column: &mut ColumnBuilder, ids: &[i64]) {
+    let column = &mut column.column;
+    let first = offset(column.values.len()) + 1;
+    column.values.extend(ids.iter().map(|&id| feature::id_value(id)));
+    column.offsets.extend(first..=offset(column.values.len()));
+}
+
+/// Appends texts of which none is missing: their bytes lie one behind the other already.
+fn append_texts(column: &mut ColumnBuilder, texts: &StringArray, start: usize, end: usize) {
+    let column = &mut column.column;
+    let Categories::Texts { offsets, bytes } = &mut column.categories else { return };
+    let first = offset(column.values.len()) + 1;
+    for index in start..end {
+        let text = texts.value(index);
+        column.values.push(feature::text_value(text.as_bytes()));
+        bytes.push_str(text);
+        offsets.push(offset(bytes.len()));
+    }
+    column.offsets.extend(first..=offset(column.values.len()));
+}
+
+fn index_range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
+    // Arrow's offsets are never negative.
+    let index = |offset: i32| usize::try_from(offset).unwrap_or(0);
+    index(offsets[row])..index(offsets[row + 1])
+}
+
+/// Casts, where a value that finds no place in the new type becomes null.
+fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    if array.data_type() == to {
+        return Ok(Arc::clone(array));
+    }
+    cast_with_options(array, to, &CastOptions { safe: true, ..CastOptions::default() })
+}
+
+fn decode_times(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
+    match array.data_type() {
+        DataType::Utf8 => Ok(array.as_string::<i32>().iter().map(|text| text.and_then(time::parse_us)).collect()),
+        DataType::Timestamp(_, zone) => {
+            let times = cast_to(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
+            Ok(times.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>())
+        }
+        _ => Ok(cast_to(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
+    }
+}
+
+/// Calls the decoder, which meets some damage with a panic. Nothing of it is used after one: the error ends the reading.
+fn unless_panic<T>(file: &Path, rows_before: u64, decode: impl FnOnce() -> T) -> Result<T, LogError> {
+    catch_unwind(AssertUnwindSafe(decode)).map_err(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        let message = words.unwrap_or_else(|| "the decoder gave up".to_owned());
+        LogError::Damaged { file: file.to_owned(), rows_before, message }
+    })
+}
+
+fn parquet_failure(file: &Path, rows_before: u64, error: ParquetError) -> LogError {
+    match error {
+        ParquetError::External(cause) if cause.is::<std::io::Error>() => match cause.downcast::<std::io::Error>() {
+            Ok(error) => read_failure(file, rows_before, *error),
+            Err(cause) => LogError::Damaged { file: file.to_owned(), rows_before, message: cause.to_string() },
+        },
+        other => LogError::Damaged { file: file.to_owned(), rows_before, message: other.to_string() },
+    }
+}
+
+fn arrow_failure(file: &Path, rows_before: u64, error: ArrowError) -> LogError {
+    match error {
+        ArrowError::IoError(_, error) => read_failure(file, rows_before, error),
+        other => LogError::Damaged { file: file.to_owned(), rows_before, message: other.to_string() },
+    }
+}

@@ -1,0 +1,199 @@
+//! How far the reading is, on standard error: a bar on a terminal, now and then a plain line elsewhere.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::LogReader;
+
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
+
+/// Shows how far a [`LogReader`] is: rows, rows a second, time left.
+///
+/// ```no_run
+/// # fn work(mut reader: omomi::log_reader::LogReader) -> Result<(), omomi::log_reader::LogError> {
+/// use omomi::log_reader::Progress;
+///
+/// let mut progress = Progress::new("train", &reader, false);
+/// while let Some(batch) = reader.next_batch()? {
+///     progress.update(&reader);
+/// }
+/// progress.finish(&reader);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Progress {
+    label: String,
+    started: Instant,
+    shown: Shown,
+}
+
+#[derive(Debug)]
+enum Shown {
+    Nothing,
+    Bar(ProgressBar),
+    Lines { last: Instant },
+}
+
+impl Progress {
+    /// Starts the clock. `label` says what is done; with `quiet` nothing is ever shown.
+    #[must_use]
+    pub fn new(label: &str, reader: &LogReader, quiet: bool) -> Self {
+        let started = Instant::now();
+        let shown = if quiet {
+            Shown::Nothing
+        } else if stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(Some(reader.total_len_bytes()), ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template(BAR_TEMPLATE) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_prefix(label.to_owned());
+            Shown::Bar(bar)
+        } else {
+            Shown::Lines { last: started }
+        };
+        Self { label: label.to_owned(), started, shown }
+    }
+
+    /// Shows where `reader` is now. Cheap enough to be called for every batch.
+    pub fn update(&mut self, reader: &LogReader) {
+        let elapsed = self.started.elapsed();
+        match &mut self.shown {
+            Shown::Nothing => {}
+            Shown::Bar(bar) => {
+                bar.set_message(Standing::of(reader, elapsed).words());
+                bar.set_position(reader.read_len_bytes());
+            }
+            Shown::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
+                *last = Instant::now();
+                let standing = Standing::of(reader, elapsed);
+                eprintln!("{}: {} %, {}", self.label, standing.percent(), standing.words());
+            }
+            Shown::Lines { .. } => {}
+        }
+    }
+
+    /// Shows a line of the caller's between the others; on a terminal above the bar. Not where it is quiet.
+    pub fn note(&self, line: &str) {
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
+            Shown::Lines { .. } => eprintln!("{line}"),
+        }
+    }
+
+    /// Shows the end: rows and time in all. A progress that is dropped unfinished, because of an error, leaves nothing
+    /// on a terminal.
+    pub fn finish(self, reader: &LogReader) {
+        let elapsed = self.started.elapsed();
+        let words = Standing::of(reader, elapsed).final_words(elapsed);
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Bar(bar) => {
+                bar.finish_and_clear();
+                eprintln!("{}: {words}", self.label);
+            }
+            Shown::Lines { .. } => eprintln!("{}: {words}", self.label),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Shown::Bar(bar) = &self.shown
+            && !bar.is_finished()
+        {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Where a reader is.
+struct Standing {
+    row_count: u64,
+    bad_row_count: u64,
+    rows_per_second: u64,
+    /// From 0 to 1, by bytes.
+    share: f64,
+    left: Option<Duration>,
+}
+
+impl Standing {
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures for people, none negative")]
+    fn of(reader: &LogReader, elapsed: Duration) -> Self {
+        let seconds = elapsed.as_secs_f64();
+        let total = reader.total_len_bytes();
+        let share = if total == 0 { 1.0 } else { reader.read_len_bytes() as f64 / total as f64 };
+        Self {
+            row_count: reader.rows_read(),
+            bad_row_count: reader.bad_row_count(),
+            rows_per_second: (reader.rows_read() as f64 / seconds.max(1e-9)) as u64,
+            share,
+            left: Duration::try_from_secs_f64(seconds * (1.0 - share) / share).ok(),
+        }
+    }
+
+    fn percent(&self) -> String {
+        format!("{:.0}", self.share * 100.0)
+    }
+
+    fn words(&self) -> String {
+        let left = self.left.map_or_else(|| "?".to_owned(), duration_words);
+        format!("{}, {left} left", self.rows_words())
+    }
+
+    fn final_words(&self, elapsed: Duration) -> String {
+        format!("{}, {}", self.rows_words(), duration_words(elapsed))
+    }
+
+    fn rows_words(&self) -> String {
+        let bad = match self.bad_row_count {
+            0 => String::new(),
+            count => format!(" ({} bad ones skipped)", grouped(count)),
+        };
+        format!("{} rows{bad}, {} rows/s", grouped(self.row_count), grouped(self.rows_per_second))
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
+fn duration_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_written_for_people() {
+        assert_eq!(
+            ["0", "999", "1,000", "1,234,567"],
+            [0, 999, 1_000, 1_234_567].map(grouped).each_ref().map(String::as_str)
+        );
+        let words = [0.44, 12.0, 200.0, 7_500.0].map(|seconds| duration_words(Duration::from_secs_f64(seconds)));
+        assert_eq!(words.each_ref().map(String::as_str), ["0.4 s", "12 s", "3 min 20 s", "2 h 5 min"]);
+    }
+}

@@ -1,0 +1,162 @@
+//! A file that appears under its name only when it is whole: written as a sibling, synced, named, folder synced.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A file on its way to its name. Dropped before [`commit`](Self::commit), it leaves nothing; a process that is killed
+/// leaves the sibling, `.NAME.*.partial`, and never a part of a file under the name.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    file: File,
+    sibling: PathBuf,
+    target: PathBuf,
+    replace: bool,
+}
+
+impl NewFile {
+    /// Starts a file that will be `target`.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` where `target` is there and `replace` is not asked for; whatever the system says against writing
+    /// in that folder.
+    pub(crate) fn create(target: &Path, replace: bool) -> io::Result<Self> {
+        refuse_to_replace(target, replace)?;
+        let Some(name) = target.file_name() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends in a file name"));
+        };
+        // Process ids recur, in containers above all; together with the clock they do not.
+        let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let mut sibling_name = OsString::from(".");
+        sibling_name.push(name);
+        sibling_name.push(format!(".{}-{nanoseconds}.partial", std::process::id()));
+        let sibling = target.with_file_name(sibling_name);
+        let file = File::options().read(true).write(true).create_new(true).open(&sibling)?;
+        Ok(Self { file, sibling, target: target.to_owned(), replace })
+    }
+
+    /// The file as it is being written.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where the file is until then: to be read back before it gets its name.
+    pub(crate) fn sibling(&self) -> &Path {
+        &self.sibling
+    }
+
+    /// Takes away everybody's permission to write the file.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    pub(crate) fn make_read_only(&self) -> io::Result<()> {
+        let mut permissions = self.file.metadata()?.permissions();
+        permissions.set_readonly(true);
+        self.file.set_permissions(permissions)
+    }
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says, above all that the disk is full.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Makes what was written durable and gives it its name.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` where somebody else took the name in the meantime; whatever the system says. The name is then as it
+    /// was before.
+    pub(crate) fn commit(self) -> io::Result<()> {
+        self.sync()?;
+        if self.replace {
+            fs::rename(&self.sibling, &self.target)?;
+        } else {
+            self.take_free_name()?;
+        }
+        // The name itself lives in the folder.
+        let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    }
+
+    /// Gives the file its name by a link, which fails where the name is taken; a rename would silently take the place of a
+    /// file that appeared meanwhile, under the feet of whoever has it mapped.
+    fn take_free_name(&self) -> io::Result<()> {
+        match fs::hard_link(&self.sibling, &self.target) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                // Some file systems have no links; there the check and the rename are two steps.
+                refuse_to_replace(&self.target, false)?;
+                fs::rename(&self.sibling, &self.target)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// `AlreadyExists` where `target` is there and `replace` is false.
+pub(crate) fn refuse_to_replace(target: &Path, replace: bool) -> io::Result<()> {
+    if !replace && target.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    Ok(())
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // After a commit by link this removes the other name; after a rename there is nothing to remove.
+        let _ = fs::remove_file(&self.sibling);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_has_its_name_only_after_the_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("state");
+        let new_file = NewFile::create(&target, false).unwrap();
+        new_file.file().write_all(b"whole").unwrap();
+        assert!(!target.exists());
+        new_file.commit().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"whole");
+        assert_eq!(names(folder.path()), ["state"]);
+    }
+
+    #[test]
+    fn a_file_that_is_given_up_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(NewFile::create(&folder.path().join("state"), false).unwrap());
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_replaced_on_demand_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("state");
+        let late = NewFile::create(&target, false).unwrap();
+        fs::write(&target, b"first").unwrap();
+        assert_eq!(NewFile::create(&target, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(late.commit().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&target).unwrap(), b"first");
+        NewFile::create(&target, true).unwrap().commit().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"");
+        assert_eq!(names(folder.path()), ["state"]);
+    }
+}

@@ -1,0 +1,132 @@
+//! Which requests a weight file must answer for ever: a sample of held-out rows, and for each field one request with a
+//! value, one without, and one with a category that nobody has seen.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::contract::{Contract, Field, FieldKind, Side};
+use crate::log_reader::RowBatch;
+use crate::value::{FieldValue, RequestRows, Row};
+
+/// Requests taken from the sample.
+const SAMPLED_REQUESTS: usize = 32;
+/// Candidates in each of them.
+const CANDIDATES: usize = 4;
+/// Rows after which no more are looked at. A field that had no value until then has none worth waiting for.
+const MAX_ROWS: u64 = 200_000;
+
+/// The rows that were chosen so far.
+pub(super) struct GoldenRows<'a> {
+    contract: &'a Contract,
+    row_count: u64,
+    /// The rows whose numbers have the least hashes, with those hashes, in ascending order: a sample that depends on
+    /// nothing but the rows.
+    sample: Vec<(u64, SampledRow)>,
+    /// For each field, the first row in which it has a value.
+    covering: Vec<Option<SampledRow>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct SampledRow {
+    context: Row,
+    candidate: Row,
+}
+
+impl<'a> GoldenRows<'a> {
+    pub(super) fn new(contract: &'a Contract) -> Self {
+        Self { contract, row_count: 0, sample: Vec::new(), covering: vec![None; contract.fields().len()] }
+    }
+
+    /// Whether further rows would change nothing worth reading them.
+    pub(super) fn is_enough(&self) -> bool {
+        self.row_count >= MAX_ROWS
+    }
+
+    pub(super) fn look_at(&mut self, batch: &RowBatch) {
+        for index in 0..batch.row_count() {
+            let hash = xxh3_64(&self.row_count.to_le_bytes());
+            self.row_count += 1;
+            let full = self.sample.len() == SAMPLED_REQUESTS * CANDIDATES;
+            let is_sampled = !full || self.sample.last().is_some_and(|(greatest, _)| hash < *greatest);
+            let covers = |field: usize| !batch.columns[field].range(index).is_empty();
+            let is_first = (0..self.covering.len()).any(|field| self.covering[field].is_none() && covers(field));
+            if !is_sampled && !is_first {
+                continue;
+            }
+            let row = SampledRow {
+                context: batch.row(self.contract, Side::Context, index),
+                candidate: batch.row(self.contract, Side::Candidate, index),
+            };
+            for field in 0..self.covering.len() {
+                if self.covering[field].is_none() && covers(field) {
+                    self.covering[field] = Some(row.clone());
+                }
+            }
+            if is_sampled {
+                let at = self.sample.partition_point(|(other, _)| *other < hash);
+                self.sample.insert(at, (hash, row));
+                self.sample.truncate(SAMPLED_REQUESTS * CANDIDATES);
+            }
+        }
+    }
+
+    pub(super) fn uncovered_fields(&self) -> Vec<String> {
+        let fields = self.contract.fields().iter().zip(&self.covering);
+        fields.filter(|(_, row)| row.is_none()).map(|(field, _)| field.name.clone()).collect()
+    }
+
+    /// The requests; none if there were no rows.
+    pub(super) fn requests(&self) -> Vec<RequestRows> {
+        let Some((_, first)) = self.sample.first() else { return Vec::new() };
+        // Few rows are gone through again and again, in other combinations of context and candidates.
+        let sampled = |index: usize| &self.sample[index % self.sample.len()].1;
+        let mut requests: Vec<RequestRows> = (0..SAMPLED_REQUESTS)
+            .map(|request| RequestRows {
+                context: sampled(request * CANDIDATES).context.clone(),
+                candidates: (0..CANDIDATES)
+                    .map(|candidate| {
+                        sampled(request * CANDIDATES + candidate + request / self.sample.len()).candidate.clone()
+                    })
+                    .collect(),
+            })
+            .collect();
+        for (field, covering) in self.contract.fields().iter().zip(&self.covering) {
+            let row = covering.as_ref().unwrap_or(first);
+            requests.extend(requests_around(field, row));
+        }
+        requests.push(RequestRows { context: Row::new(), candidates: vec![Row::new(), first.candidate.clone()] });
+        requests
+    }
+}
+
+/// Requests in which `field` has its value, is missing, and has a category that nobody has seen: side by side among the
+/// candidates, or one after the other for a context field, which all candidates of a request share.
+fn requests_around(field: &Field, row: &SampledRow) -> Vec<RequestRows> {
+    let (mut missing, mut unseen) = (row.clone(), row.clone());
+    match field.side {
+        Side::Context => {
+            missing.context.remove(&field.name);
+            unseen.context.insert(field.name.clone(), unseen_value(field));
+            let request = |row: SampledRow| RequestRows { context: row.context, candidates: vec![row.candidate] };
+            vec![request(row.clone()), request(missing), request(unseen)]
+        }
+        Side::Candidate => {
+            missing.candidate.remove(&field.name);
+            unseen.candidate.insert(field.name.clone(), unseen_value(field));
+            let candidates = vec![row.candidate.clone(), missing.candidate, unseen.candidate];
+            vec![RequestRows { context: row.context.clone(), candidates }]
+        }
+    }
+}
+
+/// A category that no log has, or for a number one that is out of range.
+fn unseen_value(field: &Field) -> FieldValue {
+    const UNSEEN_ID: i64 = i64::MIN + 7;
+    const UNSEEN_TEXT: &str = "\u{1}unseen 未知";
+    match (&field.kind, field.many) {
+        (FieldKind::Id, false) => FieldValue::Id(UNSEEN_ID),
+        (FieldKind::Id, true) => FieldValue::Ids(vec![UNSEEN_ID, UNSEEN_ID + 1]),
+        (FieldKind::Text, false) => FieldValue::Text(UNSEEN_TEXT.to_owned()),
+        (FieldKind::Text, true) => FieldValue::Texts(vec![UNSEEN_TEXT.to_owned(), String::new()]),
+        (FieldKind::Number { range, .. }, _) => FieldValue::Number(range[1] * 2.0 + 1.0),
+    }
+}

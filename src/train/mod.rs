@@ -1,0 +1,24 @@
+//! Rows of a log become weights: logistic regression by per-coordinate FTRL-Proximal.
+//!
+//! [`train`] does a whole run, from files to a [training state](state) with its provenance; [`Trainer`] is its core,
+//! which learns batches of rows from wherever they come.
+//!
+//! # Limits
+//!
+//! One process has at most 2^32 - 1 features, at some 80 bytes each and their texts. A number's value enters the model
+//! as its bucket only. Rows count alike: there is no importance.
+
+mod error;
+mod key_index;
+mod optimizer;
+mod provenance;
+mod run;
+mod sources;
+pub mod state;
+mod table;
+mod trainer;
+
+pub use error::TrainError;
+pub use optimizer::{Coordinate, Settings, weight};
+pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
+pub use trainer::{FieldFeatures, Trainer, WrittenState};

@@ -1,0 +1,99 @@
+//! Where a training state comes from, as JSON beside it: for people, and for the tools that pack and gate.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use arrow_array::temporal_conversions::timestamp_us_to_datetime;
+use serde_json::{Value, json};
+
+use crate::contract::Contract;
+use crate::evaluate::Metrics;
+use crate::log_reader::LogFile;
+use crate::new_file::NewFile;
+
+use super::run::{Account, TrainOptions};
+
+pub(super) fn write(path: &Path, contract: &Contract, options: &TrainOptions, account: &Account) -> io::Result<()> {
+    let new_file = NewFile::create(path, options.replace)?;
+    let text = format!("{:#}\n", to_json(contract, options, account));
+    new_file.file().write_all(text.as_bytes())?;
+    new_file.commit()
+}
+
+fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Value {
+    let settings = options.settings;
+    let fields: Vec<Value> = account
+        .fields
+        .iter()
+        .map(|field| json!({ "field": field.field, "features": field.feature_count, "nonzero": field.nonzero_count }))
+        .collect();
+    let invalid_numbers: serde_json::Map<String, Value> =
+        account.invalid_numbers.iter().map(|(field, count)| (field.clone(), json!(count))).collect();
+    json!({
+        "tool_version": env!("CARGO_PKG_VERSION"),
+        "arguments": options.arguments,
+        "contract": { "name": contract.name(), "fingerprint": format!("{:016x}", contract.fingerprint()) },
+        "settings": {
+            "alpha": settings.alpha,
+            "beta": settings.beta,
+            "l1": settings.l1,
+            "l2": settings.l2,
+            "passes": options.passes,
+        },
+        "logs": files(&account.logs),
+        "held_out_logs": files(&account.held_out_logs),
+        "rows": account.rows,
+        "bad_rows": account.bad_rows,
+        "clicks": account.progressive.clicks,
+        "invalid_numbers": invalid_numbers,
+        "training_window": account.window_us.map(|(first_us, last_us)| {
+            json!({ "first": utc(first_us), "last": utc(last_us), "first_us": first_us, "last_us": last_us })
+        }),
+        "metrics": {
+            "progressive": metrics(&account.progressive),
+            "held_out": account.held_out.as_ref().map(metrics),
+        },
+        "features": account.feature_count(),
+        "nonzero": account.nonzero_count(),
+        "fields": fields,
+        "state": { "path": options.state.display().to_string(), "len_bytes": account.state_len_bytes },
+        "seconds": account.seconds,
+        "learn_seconds": account.learn_seconds,
+        "rows_per_second": account.rows_per_second,
+        "peak_memory_bytes": account.peak_memory_bytes,
+    })
+}
+
+fn files(files: &[LogFile]) -> Vec<Value> {
+    let file = |file: &LogFile| json!({ "path": file.path.display().to_string(), "len_bytes": file.len_bytes, "rows": file.row_count });
+    files.iter().map(file).collect()
+}
+
+fn metrics(metrics: &Metrics) -> Value {
+    json!({
+        "impressions": metrics.impressions,
+        "clicks": metrics.clicks,
+        "log_loss": metrics.log_loss,
+        "constant_log_loss": metrics.constant_log_loss(),
+        "normalized_entropy": metrics.normalized_entropy,
+        "auc": metrics.auc,
+        "calibration_ratio": metrics.calibration_ratio,
+    })
+}
+
+/// RFC 3339 in UTC; nothing for a time beyond the years that have one.
+fn utc(time_us: i64) -> Option<String> {
+    timestamp_us_to_datetime(time_us).map(|time| format!("{time:?}Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_rfc_3339() {
+        assert_eq!(utc(1_574_553_617_004_101).unwrap(), "2019-11-24T00:00:17.004101Z");
+        assert_eq!(utc(0).unwrap(), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(i64::MAX), None);
+    }
+}

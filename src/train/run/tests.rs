@@ -1,0 +1,122 @@
+use serde_json::Value;
+
+use super::*;
+
+const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[
+    {"name":"media","side":"context","type":"text","meaning":"m"},
+    {"name":"price","side":"context","type":"number","unit":"JPY","range":[0,100],"buckets":[10],"meaning":"m"}]}"#;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn with_logs() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write("day1.csv", "clicked,media,price,time\n1,a,5,2026-01-01T00:00:00Z\n0,b,50,2026-01-01T00:00:01Z\n");
+        folder.write("day2.csv", "clicked,media,price,time\n0,a,500,2026-01-02T00:00:00Z\n");
+        folder.write("late.csv", "clicked,media,price,time\n0,a,,2026-01-03T00:00:00Z\n1,c,7,2026-01-03T00:00:01Z\n");
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn pattern(&self, name: &str) -> Vec<String> {
+        vec![self.path(name).to_str().unwrap().to_owned()]
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn options(&self) -> TrainOptions {
+        TrainOptions {
+            logs: self.pattern("day*.csv"),
+            held_out: self.pattern("late.csv"),
+            read: ReadOptions { time_column: Some("time".to_owned()), ..ReadOptions::default() },
+            settings: Settings::default(),
+            passes: 2,
+            state: self.path("out.parquet"),
+            replace: false,
+            arguments: vec!["train".to_owned(), "--passes=2".to_owned()],
+        }
+    }
+
+    fn train(&self, options: &TrainOptions) -> Result<Account, String> {
+        let contract = Contract::from_json(CONTRACT.as_bytes()).unwrap();
+        train(&contract, options, &mut |_| ())
+            .map_err(|error| error.to_string().replace(self.0.path().to_str().unwrap(), "FOLDER"))
+    }
+}
+
+#[test]
+fn a_run_leaves_a_state_and_its_provenance() {
+    let folder = Folder::with_logs();
+    let account = folder.train(&folder.options()).unwrap();
+    assert_eq!((account.rows, account.bad_rows, account.progressive.clicks), (3, 0, 1));
+    assert_eq!(account.invalid_numbers, [("price".to_owned(), 1)]);
+    assert_eq!(account.feature_count(), 4);
+    let held_out = account.held_out.unwrap();
+    assert_eq!((held_out.impressions, held_out.clicks), (2, 1));
+
+    let mut state = super::super::state::StateReader::open(&folder.path("out.parquet")).unwrap();
+    assert_eq!((state.metadata().passes, state.metadata().rows, state.feature_count()), (2, 3, 4));
+    let counts: u64 = state.next_batch().unwrap().unwrap().rows().map(|row| row.impressions).sum();
+    // The bias 3, media 3, price 2: the second pass is not counted.
+    assert_eq!(counts, 8);
+
+    let provenance: Value = serde_json::from_slice(&fs::read(folder.path("out.provenance.json")).unwrap()).unwrap();
+    assert_eq!(provenance["arguments"][1], "--passes=2");
+    assert_eq!(provenance["training_window"]["first"], "2026-01-01T00:00:00Z");
+    assert_eq!(provenance["training_window"]["last"], "2026-01-02T00:00:00Z");
+    assert_eq!(provenance["logs"].as_array().unwrap().len(), 2);
+    assert_eq!(provenance["logs"][0]["len_bytes"], fs::metadata(folder.path("day1.csv")).unwrap().len());
+    assert_eq!(provenance["held_out_logs"][0]["rows"], 2);
+    assert_eq!(provenance["invalid_numbers"]["price"], 1);
+    assert_eq!(provenance["metrics"]["held_out"]["impressions"], 2);
+    assert_eq!(provenance["fields"][0]["features"], 2);
+}
+
+#[test]
+fn what_cannot_be_right_is_refused_before_anything_is_written() {
+    let folder = Folder::with_logs();
+    let options = folder.options();
+    let cases = [
+        (TrainOptions { passes: 0, ..options.clone() }, "expected at least 1 pass, found 0"),
+        (
+            TrainOptions { settings: Settings { alpha: -1.0, ..Settings::default() }, ..options.clone() },
+            "alpha must be a number above 0, found -1.0",
+        ),
+        (
+            TrainOptions { held_out: folder.pattern("./day1.csv"), ..options.clone() },
+            "FOLDER/./day1.csv is held out, but also among the logs to learn from; name it once",
+        ),
+    ];
+    for (options, expected) in cases {
+        assert_eq!(folder.train(&options).unwrap_err(), expected);
+    }
+    folder.write("empty.csv", "clicked,media,price,time\n");
+    let empty = TrainOptions { logs: folder.pattern("empty.csv"), ..options.clone() };
+    let expected = "the logs have no rows: expected at least one to learn from";
+    assert_eq!(folder.train(&empty).unwrap_err(), expected);
+    folder.write("bad.csv", "clicked,media,price,time\n2,a,5,2026-01-01T00:00:00Z\n");
+    let bad = TrainOptions { logs: folder.pattern("bad.csv"), ..options };
+    assert!(folder.train(&bad).unwrap_err().contains("label"));
+    assert!(!folder.path("out.parquet").exists() && !folder.path("out.provenance.json").exists());
+}
+
+#[test]
+fn files_that_are_there_are_replaced_on_demand_only() {
+    let folder = Folder::with_logs();
+    let mut options = folder.options();
+    for name in ["out.parquet", "out.provenance.json"] {
+        folder.write(name, "precious");
+        let expected = format!("FOLDER/{name} exists already; choose another name, or ask to replace it");
+        assert_eq!(folder.train(&options).unwrap_err(), expected);
+        assert_eq!(fs::read(folder.path(name)).unwrap(), b"precious");
+        options.replace = true;
+        folder.train(&options).unwrap();
+        options.replace = false;
+        fs::remove_file(folder.path("out.parquet")).unwrap();
+    }
+}

@@ -1,0 +1,239 @@
+//! What the features of a row come from: the fields of the contract, then its crosses, in contract order.
+//!
+//! Each category of a `many` field is a feature of its own with the value 1, and each time that a row lists it counts. A
+//! cross has one feature a row, or one for each category of its `many` member; where any member is missing it has none.
+
+use std::ops::Range;
+
+use crate::contract::{Contract, MAX_CROSS_MEMBERS};
+use crate::feature;
+use crate::log_reader::{Categories, FieldColumn, RowBatch};
+
+use super::TrainError;
+use super::table::Table;
+
+/// A field or a cross.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// The field's name, or the cross's: its members' names joined by `*`.
+    pub(super) name: String,
+    pub(super) kind: SourceKind,
+    seed: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum SourceKind {
+    /// Index into the contract's fields.
+    Field(usize),
+    /// Indices into the contract's fields, which are also the first sources.
+    Cross(Vec<usize>),
+}
+
+impl Source {
+    pub(super) fn list(contract: &Contract) -> Vec<Self> {
+        let fields = contract.fields().iter().enumerate().map(|(index, field)| Self {
+            name: field.name.clone(),
+            kind: SourceKind::Field(index),
+            seed: field.seed(),
+        });
+        let crosses = contract.crosses().iter().map(|cross| {
+            let name = contract.cross_name(cross);
+            Self { seed: feature::field_seed(&name), name, kind: SourceKind::Cross(cross.members.clone()) }
+        });
+        fields.chain(crosses).collect()
+    }
+}
+
+/// Stands for a feature that the table does not have.
+pub(super) const UNSEEN: u32 = u32::MAX;
+
+/// The features of some consecutive rows, by source.
+#[derive(Debug, Default)]
+pub(super) struct ChunkFeatures {
+    by_source: Vec<SourceFeatures>,
+}
+
+/// Features of one source: row `i` of the chunk has those at `offsets[i]..offsets[i + 1]`.
+#[derive(Debug, Default, Clone)]
+struct SourceFeatures {
+    offsets: Vec<u32>,
+    keys: Vec<u64>,
+    numbers: Vec<u32>,
+}
+
+impl SourceFeatures {
+    #[inline]
+    fn range(&self, row: usize) -> Range<usize> {
+        self.offsets[row] as usize..self.offsets[row + 1] as usize
+    }
+}
+
+impl ChunkFeatures {
+    /// Finds the features of `rows` in the table, and enters those that it does not have yet.
+    pub(super) fn enter(
+        &mut self,
+        sources: &[Source],
+        table: &mut Table,
+        batch: &RowBatch,
+        rows: &Range<usize>,
+    ) -> Result<(), TrainError> {
+        self.fill_keys(sources, batch, rows);
+        for (index, source) in sources.iter().enumerate() {
+            let mut numbers = std::mem::take(&mut self.by_source[index].numbers);
+            numbers.clear();
+            let entered = match &source.kind {
+                SourceKind::Field(field) => self.enter_field(index, &batch.columns[*field], rows, table, &mut numbers),
+                SourceKind::Cross(members) => self.enter_cross(index, members, table, &mut numbers),
+            };
+            self.by_source[index].numbers = numbers;
+            entered?;
+        }
+        Ok(())
+    }
+
+    /// Finds the features of `rows` in the table; [`UNSEEN`] stands for those that it does not have.
+    pub(super) fn find(&mut self, sources: &[Source], table: &Table, batch: &RowBatch, rows: &Range<usize>) {
+        self.fill_keys(sources, batch, rows);
+        for features in &mut self.by_source {
+            features.numbers.clear();
+            features.numbers.extend(features.keys.iter().map(|&key| table.find(key).unwrap_or(UNSEEN)));
+        }
+    }
+
+    /// Calls `visit` with the number of each feature of row `row` of the chunk, in contract order.
+    #[inline]
+    pub(super) fn of_row(&self, row: usize, mut visit: impl FnMut(u32)) {
+        for features in &self.by_source {
+            for &number in &features.numbers[features.range(row)] {
+                visit(number);
+            }
+        }
+    }
+
+    /// Calls `visit` with the row and the number of each feature, source by source: neighbouring visits touch
+    /// independent places of memory, and the processor waits for several at once.
+    pub(super) fn each(&self, mut visit: impl FnMut(usize, u32)) {
+        for features in &self.by_source {
+            for row in 0..features.offsets.len() - 1 {
+                for &number in &features.numbers[features.range(row)] {
+                    visit(row, number);
+                }
+            }
+        }
+    }
+
+    fn fill_keys(&mut self, sources: &[Source], batch: &RowBatch, rows: &Range<usize>) {
+        self.by_source.resize(sources.len(), SourceFeatures::default());
+        for (index, source) in sources.iter().enumerate() {
+            // A cross comes after all fields, so its members' keys are there.
+            let mut features = std::mem::take(&mut self.by_source[index]);
+            features.offsets.clear();
+            features.keys.clear();
+            match &source.kind {
+                SourceKind::Field(field) => fill_field(source.seed, &batch.columns[*field], rows, &mut features),
+                SourceKind::Cross(members) => self.fill_cross(source.seed, members, rows.len(), &mut features),
+            }
+            self.by_source[index] = features;
+        }
+    }
+
+    fn fill_cross(&self, seed: u64, members: &[usize], row_count: usize, features: &mut SourceFeatures) {
+        features.offsets.push(0);
+        for row in 0..row_count {
+            self.each_crossing(members, row, |positions| {
+                let keys = members.iter().zip(positions).map(|(&member, &at)| self.by_source[member].keys[at]);
+                features.keys.push(keys.fold(seed, feature::cross_step));
+            });
+            features.offsets.push(narrow(features.keys.len()));
+        }
+    }
+
+    /// Calls `visit` for each feature that a cross of `members` has in `row`, with the places of the members' features.
+    /// At most one member is a `many` field: the contract says so.
+    #[inline]
+    fn each_crossing(&self, members: &[usize], row: usize, mut visit: impl FnMut(&[usize])) {
+        let mut places = [0_usize; MAX_CROSS_MEMBERS];
+        let mut many = 0;
+        let mut count = 1;
+        for (position, &member) in members.iter().enumerate() {
+            let range = self.by_source[member].range(row);
+            places[position] = range.start;
+            if range.len() != 1 {
+                many = position;
+                count *= range.len();
+            }
+        }
+        for _ in 0..count {
+            visit(&places[..members.len()]);
+            places[many] += 1;
+        }
+    }
+
+    fn enter_field(
+        &self,
+        index: usize,
+        column: &FieldColumn,
+        rows: &Range<usize>,
+        table: &mut Table,
+        numbers: &mut Vec<u32>,
+    ) -> Result<(), TrainError> {
+        let first = column.offsets[rows.start] as usize;
+        for (place, &key) in self.by_source[index].keys.iter().enumerate() {
+            let number = table.find_or_insert(key, narrow_source(index), |origin| match &column.categories {
+                Categories::Texts { .. } => {
+                    let text = column.text(first + place).expect("a column has a text for each value");
+                    origin.extend_from_slice(text.as_bytes());
+                }
+                Categories::Ids | Categories::Numbers(_) => {
+                    origin.extend_from_slice(&column.values[first + place].to_le_bytes());
+                }
+            })?;
+            numbers.push(number);
+        }
+        Ok(())
+    }
+
+    fn enter_cross(
+        &self,
+        index: usize,
+        members: &[usize],
+        table: &mut Table,
+        numbers: &mut Vec<u32>,
+    ) -> Result<(), TrainError> {
+        let features = &self.by_source[index];
+        let mut outcome = Ok(());
+        for row in 0..features.offsets.len() - 1 {
+            let mut place = features.offsets[row] as usize;
+            self.each_crossing(members, row, |positions| {
+                let entered = table.find_or_insert(features.keys[place], narrow_source(index), |origin| {
+                    for (&member, &at) in members.iter().zip(positions) {
+                        origin.extend_from_slice(&self.by_source[member].numbers[at].to_le_bytes());
+                    }
+                });
+                place += 1;
+                match entered {
+                    Ok(number) => numbers.push(number),
+                    Err(error) => outcome = Err(error),
+                }
+            });
+        }
+        outcome
+    }
+}
+
+fn fill_field(seed: u64, column: &FieldColumn, rows: &Range<usize>, features: &mut SourceFeatures) {
+    let first = column.offsets[rows.start];
+    let last = column.offsets[rows.end];
+    features.offsets.extend(column.offsets[rows.start..=rows.end].iter().map(|&offset| offset - first));
+    let values = &column.values[first as usize..last as usize];
+    features.keys.extend(values.iter().map(|&value| feature::feature_key(seed, value)));
+}
+
+fn narrow(count: usize) -> u32 {
+    // A batch counts its values in 32 bits, and a cross has at most as many features as its `many` member has values.
+    u32::try_from(count).expect("a chunk has few features")
+}
+
+fn narrow_source(index: usize) -> u16 {
+    u16::try_from(index).expect("a contract has at most 128 fields and 64 crosses")
+}

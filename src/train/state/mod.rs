@@ -1,0 +1,179 @@
+//! The training state: what training leaves behind, as Parquet that any SQL engine reads.
+//!
+//! One row a feature, sorted by `key`, the bias first:
+//!
+//! | Column | Type | Meaning |
+//! | --- | --- | --- |
+//! | `field` | text | name of the field; of a cross, its members' names joined by `*`; `(bias)` for the bias |
+//! | `category` | text | an id in decimal, a text as it was, a number's bucket as an interval such as `[10.0, 50.0)`; of a cross, its members' categories joined by `*`, with `\` before a `*` or `\` of their own; empty for the bias |
+//! | `key` | u64 | feature key; 0 for the bias |
+//! | `z` | f64 | sum of the gradients less the steps taken |
+//! | `d` | f64 | curvature, `(beta + sqrt(n)) / alpha` |
+//! | `impressions` | u64 | times that a row had the feature, in the first pass |
+//! | `clicks` | u64 | those of them that were clicked |
+//! | `last_seen` | timestamp, microseconds UTC | time of the last row with it; null where the log had no time |
+//! | `weight` | f64 | `0` if `abs(z) <= l1`, else `-(z - sign(z) * l1) / (d + l2)`; for the bias `-z / d` |
+//!
+//! The file's key-value metadata holds what [`Metadata`] says, each under its name with `omomi.` before it. The same
+//! training gives the same bytes: no path, no time of day and nothing of the machine is in the file.
+
+mod metadata;
+mod reader;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use thiserror::Error;
+
+pub use metadata::Metadata;
+pub use reader::{StateBatch, StateReader};
+pub use writer::StateWriter;
+
+/// Version of the state's columns and metadata that this library writes, and the only one that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+/// The field of the bias row. No field of a contract can have this name.
+pub const BIAS_FIELD: &str = "(bias)";
+/// The key of the bias row, so that it is the first. That a feature has it too is as unlikely as any other collision,
+/// and does no harm: the bias is told by its field.
+pub const BIAS_KEY: u64 = 0;
+
+/// One feature of a training state.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StateRow<'a> {
+    /// Name of the field or cross, [`BIAS_FIELD`] for the bias.
+    pub field: &'a str,
+    /// Category, as the table of [this module](self) says.
+    pub category: &'a str,
+    /// Feature key.
+    pub key: u64,
+    /// Sum of the gradients less the steps taken.
+    pub z: f64,
+    /// Curvature.
+    pub d: f64,
+    /// Times that a row had the feature.
+    pub impressions: u64,
+    /// Those of them that were clicked.
+    pub clicks: u64,
+    /// Time of the last row with it, in microseconds since 1970-01-01 UTC.
+    pub last_seen_us: Option<i64>,
+    /// Weight on the logit scale, after the l1 threshold.
+    pub weight: f64,
+}
+
+impl StateRow<'_> {
+    /// Whether this is the row of the bias.
+    #[must_use]
+    pub fn is_bias(&self) -> bool {
+        self.field == BIAS_FIELD
+    }
+}
+
+/// Why a training state could not be written or read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The name is taken.
+    #[error("{} exists already; choose another name, or ask to replace it", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// What was tried: `write`, `read`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not Parquet, or it is damaged.
+    #[error("cannot {action} {} as Parquet", .path.display())]
+    Parquet {
+        /// What was tried: `write`, `read`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the Parquet library said.
+        source: parquet::errors::ParquetError,
+    },
+    /// The file is Parquet, but not a training state that this library reads.
+    #[error("{} is not a training state of this version: {problem}", .path.display())]
+    NotAState {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// A row says what no training says.
+    #[error("row {row} of the training state {}: {problem}", .path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Which row, counted from 1.
+        row: u64,
+        /// What was expected and what was found.
+        problem: String,
+    },
+}
+
+impl StateError {
+    pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        if source.kind() == std::io::ErrorKind::AlreadyExists {
+            return Self::Exists { path: path.to_owned() };
+        }
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    fn not_a_state(path: &Path, problem: impl Into<String>) -> Self {
+        Self::NotAState { path: path.to_owned(), problem: problem.into() }
+    }
+}
+
+/// The columns, in this order.
+fn schema() -> Arc<Schema> {
+    let last_seen = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    Arc::new(Schema::new(vec![
+        Field::new("field", DataType::Utf8, false),
+        Field::new("category", DataType::Utf8, false),
+        Field::new("key", DataType::UInt64, false),
+        Field::new("z", DataType::Float64, false),
+        Field::new("d", DataType::Float64, false),
+        Field::new("impressions", DataType::UInt64, false),
+        Field::new("clicks", DataType::UInt64, false),
+        Field::new("last_seen", last_seen, true),
+        Field::new("weight", DataType::Float64, false),
+    ]))
+}
+
+/// What a row must hold so that it can be the next after a row with `previous_key`, where there was one. Returns what
+/// is wrong.
+fn fault(row: &StateRow<'_>, previous_key: Option<u64>) -> Option<String> {
+    match previous_key {
+        None if !row.is_bias() || row.key != BIAS_KEY => {
+            return Some(format!("expected the bias first, found `{}` with key {}", row.field, row.key));
+        }
+        Some(_) if row.is_bias() => return Some("expected one bias, found a second".to_owned()),
+        // Only the bias may be followed by its own key.
+        Some(previous) if row.key < previous || (row.key == previous && row.key != BIAS_KEY) => {
+            return Some(format!("expected rising keys, found {} after {previous}", row.key));
+        }
+        _ => {}
+    }
+    if !row.z.is_finite() || !row.weight.is_finite() {
+        return Some(format!("expected finite z and weight, found {:?} and {:?}", row.z, row.weight));
+    }
+    if row.d <= 0.0 || !row.d.is_finite() {
+        return Some(format!("expected a curvature d above 0, found {:?}", row.d));
+    }
+    if row.clicks > row.impressions {
+        return Some(format!("expected at most {} clicks, found {}", row.impressions, row.clicks));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

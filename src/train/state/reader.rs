@@ -1,0 +1,203 @@
+//! Reads a training state batch by batch, in bounded memory, and trusts nothing in it.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, TimestampMicrosecondType, UInt64Type};
+use arrow_array::{Array, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
+use arrow_schema::{DataType, Schema, TimeUnit};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::{BIAS_FIELD, Metadata, StateError, StateRow, fault, schema};
+
+/// Rows of a batch: a few megabytes.
+const BATCH_ROW_COUNT: usize = 1 << 14;
+
+/// A training state that is being read, in the order of its keys, the bias first.
+///
+/// Columns, metadata and every row are checked: fields that the contract has, rising keys, finite numbers. A state that
+/// another engine has written (after an aggregation, say) is as good as one of ours, if it has the metadata.
+pub struct StateReader {
+    path: PathBuf,
+    metadata: Metadata,
+    feature_row_count: u64,
+    batches: ParquetRecordBatchReader,
+    field_names: HashSet<String>,
+    row_count: u64,
+    last_key: Option<u64>,
+}
+
+/// Some consecutive rows of a training state.
+pub struct StateBatch {
+    field: StringArray,
+    category: StringArray,
+    key: UInt64Array,
+    z: Float64Array,
+    d: Float64Array,
+    impressions: UInt64Array,
+    clicks: UInt64Array,
+    last_seen: TimestampMicrosecondArray,
+    weight: Float64Array,
+}
+
+impl StateReader {
+    /// Opens the training state `path` and checks its columns and metadata; rows are checked as they are read.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`], [`StateError::Parquet`], or [`StateError::NotAState`] with what is missing.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let file = File::open(path).map_err(|error| StateError::io("read", path, error))?;
+        let parquet_error = |source| StateError::Parquet { action: "read", path: path.to_owned(), source };
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_error)?;
+        check_schema(path, builder.schema())?;
+        let file_metadata = builder.metadata().file_metadata();
+        let pairs = file_metadata.key_value_metadata().map_or(&[][..], Vec::as_slice);
+        let metadata = Metadata::from_pairs(path, pairs)?;
+        let row_count = u64::try_from(file_metadata.num_rows()).unwrap_or(0);
+        if row_count == 0 {
+            return Err(StateError::not_a_state(path, "expected at least the row of the bias, found no row"));
+        }
+        let contract = &metadata.contract;
+        let field_names = contract.fields().iter().map(|field| field.name.clone());
+        let field_names = field_names.chain(contract.crosses().iter().map(|cross| contract.cross_name(cross)));
+        Ok(Self {
+            path: path.to_owned(),
+            field_names: field_names.chain([BIAS_FIELD.to_owned()]).collect(),
+            metadata,
+            feature_row_count: row_count - 1,
+            batches: builder.with_batch_size(BATCH_ROW_COUNT).build().map_err(parquet_error)?,
+            row_count: 0,
+            last_key: None,
+        })
+    }
+
+    /// What the state says about itself.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Number of features, the bias not counted: one less than there are rows.
+    #[must_use]
+    pub fn feature_count(&self) -> u64 {
+        self.feature_row_count
+    }
+
+    /// The next rows, or nothing after the last.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Parquet`] where the file is damaged, [`StateError::Row`] where a row says what no training says.
+    pub fn next_batch(&mut self) -> Result<Option<StateBatch>, StateError> {
+        let Some(batch) = self.batches.next() else {
+            return Ok(None);
+        };
+        let batch = batch.map_err(|error| {
+            let source = parquet::errors::ParquetError::from(error);
+            StateError::Parquet { action: "read", path: self.path.clone(), source }
+        })?;
+        self.refuse_nulls(&batch)?;
+        let batch = StateBatch::new(&batch);
+        for row in batch.rows() {
+            self.row_count += 1;
+            let unknown = || format!("expected a field or cross of the contract, found `{}`", row.field);
+            let problem = if self.field_names.contains(row.field) { None } else { Some(unknown()) };
+            if let Some(problem) = problem.or_else(|| fault(&row, self.last_key)) {
+                return Err(StateError::Row { path: self.path.clone(), row: self.row_count, problem });
+            }
+            self.last_key = Some(row.key);
+        }
+        Ok(Some(batch))
+    }
+
+    fn refuse_nulls(&self, batch: &RecordBatch) -> Result<(), StateError> {
+        for (field, column) in schema().fields().iter().zip(batch.columns()) {
+            if !field.is_nullable()
+                && let Some(row) = (0..column.len()).find(|&row| column.is_null(row))
+            {
+                let problem = format!("expected a value in column `{}`, found null", field.name());
+                return Err(StateError::Row { path: self.path.clone(), row: self.row_count + row as u64 + 1, problem });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StateBatch {
+    /// The schema is checked when the file is opened, so the columns have these types.
+    fn new(batch: &RecordBatch) -> Self {
+        let floats = |index| batch.column(index).as_primitive::<Float64Type>().clone();
+        let integers = |index| batch.column(index).as_primitive::<UInt64Type>().clone();
+        Self {
+            field: batch.column(0).as_string().clone(),
+            category: batch.column(1).as_string().clone(),
+            key: integers(2),
+            z: floats(3),
+            d: floats(4),
+            impressions: integers(5),
+            clicks: integers(6),
+            last_seen: batch.column(7).as_primitive::<TimestampMicrosecondType>().clone(),
+            weight: floats(8),
+        }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn row_count(&self) -> usize {
+        self.key.len()
+    }
+
+    /// Row `index` of the batch.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such row.
+    #[must_use]
+    pub fn row(&self, index: usize) -> StateRow<'_> {
+        StateRow {
+            field: self.field.value(index),
+            category: self.category.value(index),
+            key: self.key.value(index),
+            z: self.z.value(index),
+            d: self.d.value(index),
+            impressions: self.impressions.value(index),
+            clicks: self.clicks.value(index),
+            last_seen_us: self.last_seen.is_valid(index).then(|| self.last_seen.value(index)),
+            weight: self.weight.value(index),
+        }
+    }
+
+    /// The rows, in order.
+    pub fn rows(&self) -> impl Iterator<Item = StateRow<'_>> {
+        (0..self.row_count()).map(|index| self.row(index))
+    }
+}
+
+/// The names, their order and the types must be ours; whether a column could hold nulls, and how a time zone that is UTC
+/// is called, differs between engines.
+fn check_schema(path: &Path, found: &Schema) -> Result<(), StateError> {
+    let expected = schema();
+    let names = |schema: &Schema| {
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        names.join(", ")
+    };
+    if names(found) != names(&expected) {
+        let problem = format!("expected the columns {}; found {}", names(&expected), names(found));
+        return Err(StateError::not_a_state(path, problem));
+    }
+    for (expected, found) in expected.fields().iter().zip(found.fields()) {
+        let same = match found.data_type() {
+            DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => expected.name() == "last_seen",
+            other => other == expected.data_type(),
+        };
+        if !same {
+            let (name, expected, found) = (expected.name(), expected.data_type(), found.data_type());
+            let problem = format!("expected column `{name}` as {expected}, found {found}");
+            return Err(StateError::not_a_state(path, problem));
+        }
+    }
+    Ok(())
+}

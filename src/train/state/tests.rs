@@ -1,0 +1,195 @@
+use std::fs;
+
+use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+
+use crate::contract::Contract;
+use crate::train::Settings;
+
+use super::*;
+
+fn metadata() -> Metadata {
+    let json = r#"{"name":"tiny","label":"clicked","field":[
+        {"name":"a","side":"context","type":"text","meaning":"m"},
+        {"name":"b","side":"candidate","type":"id","meaning":"m"}],"cross":[{"fields":["a","b"]}]}"#;
+    Metadata {
+        contract: Contract::from_json(json.as_bytes()).unwrap(),
+        settings: Settings { alpha: 0.1, beta: 1.0, l1: 0.5, l2: 1e-3 },
+        rows: 1_000_000_007,
+        clicks: 12,
+        passes: 3,
+        tool_version: "0.1.0".to_owned(),
+    }
+}
+
+const BIAS: StateRow<'static> = StateRow {
+    field: BIAS_FIELD,
+    category: "",
+    key: 0,
+    z: 4.0,
+    d: 20.0,
+    impressions: 9,
+    clicks: 3,
+    last_seen_us: None,
+    weight: -0.2,
+};
+
+const ROW: StateRow<'static> = StateRow {
+    field: "a*b",
+    category: "猫*-3",
+    key: u64::MAX,
+    z: -1e-300,
+    d: f64::MIN_POSITIVE,
+    impressions: u64::MAX,
+    clicks: u64::MAX,
+    last_seen_us: Some(-1),
+    weight: 0.0,
+};
+
+fn write(path: &Path, rows: &[StateRow<'_>]) -> Result<u64, StateError> {
+    let mut writer = StateWriter::create(path, &metadata(), false)?;
+    rows.iter().try_for_each(|row| writer.push(row))?;
+    writer.finish()
+}
+
+/// The message of the error with its causes, without the folder of the file.
+fn message(error: &StateError, path: &Path) -> String {
+    let source = std::error::Error::source(error).map_or(String::new(), |source| format!(": {source}"));
+    format!("{error}{source}").replace(&path.display().to_string(), "FILE")
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.parquet");
+    let categories: Vec<String> = (0..40_000).map(|category| category.to_string()).collect();
+    let mut rows = vec![BIAS];
+    for (key, category) in (1..).zip(&categories) {
+        rows.push(StateRow { field: "b", category, key, clicks: 1, impressions: 2, z: 0.1, d: 7.0, ..ROW });
+    }
+    rows.push(ROW);
+    let len_bytes = write(&path, &rows).unwrap();
+    assert_eq!(len_bytes, fs::metadata(&path).unwrap().len());
+
+    let mut reader = StateReader::open(&path).unwrap();
+    assert_eq!(reader.metadata(), &metadata());
+    assert_eq!(reader.feature_count(), 40_001);
+    let mut read = 0;
+    while let Some(batch) = reader.next_batch().unwrap() {
+        for row in batch.rows() {
+            assert_eq!(row, rows[read]);
+            read += 1;
+        }
+    }
+    assert_eq!(read, rows.len());
+}
+
+#[test]
+fn a_state_is_not_overwritten_and_a_refused_one_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.parquet");
+    write(&path, &[BIAS]).unwrap();
+    let before = fs::read(&path).unwrap();
+    let error = write(&path, &[BIAS, ROW]).unwrap_err();
+    assert_eq!(message(&error, &path), "FILE exists already; choose another name, or ask to replace it");
+    assert_eq!(fs::read(&path).unwrap(), before);
+    let other = folder.path().join("other.parquet");
+    write(&other, &[ROW]).unwrap_err();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn rows_that_no_training_leaves_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.parquet");
+    let row = StateRow { key: 5, impressions: 2, clicks: 1, z: 0.1, d: 7.0, ..ROW };
+    let cases: [(&[StateRow<'_>], &str); 8] = [
+        (&[row], "row 1 of the training state FILE: expected the bias first, found `a*b` with key 5"),
+        (&[BIAS, BIAS], "row 2 of the training state FILE: expected one bias, found a second"),
+        (&[BIAS, row, row], "row 3 of the training state FILE: expected rising keys, found 5 after 5"),
+        (
+            &[BIAS, StateRow { z: f64::NAN, ..row }],
+            "row 2 of the training state FILE: expected finite z and weight, found NaN and 0.0",
+        ),
+        (
+            &[BIAS, StateRow { weight: f64::INFINITY, ..row }],
+            "row 2 of the training state FILE: expected finite z and weight, found 0.1 and inf",
+        ),
+        (
+            &[BIAS, StateRow { d: 0.0, ..row }],
+            "row 2 of the training state FILE: expected a curvature d above 0, found 0.0",
+        ),
+        (
+            &[BIAS, StateRow { d: f64::NAN, ..row }],
+            "row 2 of the training state FILE: expected a curvature d above 0, found NaN",
+        ),
+        (
+            &[BIAS, StateRow { clicks: 3, ..row }],
+            "row 2 of the training state FILE: expected at most 2 clicks, found 3",
+        ),
+    ];
+    for (rows, expected) in cases {
+        assert_eq!(message(&write(&path, rows).unwrap_err(), &path), expected);
+    }
+}
+
+#[test]
+fn fields_that_the_contract_does_not_have_are_refused_by_the_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.parquet");
+    write(&path, &[BIAS, StateRow { field: "b*a", ..ROW }]).unwrap();
+    let error = StateReader::open(&path).unwrap().next_batch().err().unwrap();
+    let expected = "row 2 of the training state FILE: expected a field or cross of the contract, found `b*a`";
+    assert_eq!(message(&error, &path), expected);
+}
+
+#[test]
+fn files_that_are_no_state_are_refused_with_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.parquet");
+    let opened = || message(&StateReader::open(&path).err().unwrap(), &path);
+    assert!(opened().starts_with("cannot read FILE: No such file"));
+    fs::write(&path, b"field,category,key\n").unwrap();
+    assert!(opened().starts_with("cannot read FILE as Parquet: "), "{}", opened());
+
+    let key: ArrayRef = Arc::new(UInt64Array::from(vec![1]));
+    let batch = RecordBatch::try_from_iter([("key", key)]).unwrap();
+    let mut parquet = ArrowWriter::try_new(fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    parquet.write(&batch).unwrap();
+    parquet.close().unwrap();
+    let expected = "FILE is not a training state of this version: expected the columns field, category, key, z, d, \
+                    impressions, clicks, last_seen, weight; found key";
+    assert_eq!(opened(), expected);
+}
+
+#[test]
+fn metadata_that_is_missing_or_contradicts_itself_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.parquet");
+    let pair = |key: &str, value: &str| parquet::file::metadata::KeyValue::new(key.to_owned(), value.to_owned());
+    let cases = [
+        (
+            "omomi.state_format_version",
+            None,
+            "the metadata key `omomi.state_format_version` is missing; tools that rewrite Parquet may drop it",
+        ),
+        ("omomi.state_format_version", Some("2"), "expected format version 1, found 2; read it with a newer omomi"),
+        ("omomi.state_format_version", Some("0"), "expected format version 1, found 0; train again"),
+        ("omomi.rows", Some("many"), "expected a number under the metadata key `omomi.rows`, found `many`"),
+        ("omomi.alpha", Some("0"), "alpha must be a number above 0, found 0.0"),
+        ("omomi.contract_fingerprint", Some("00"), "its contract has the fingerprint c1f7a55d4a29bd9e, but it says 00"),
+    ];
+    let fingerprint = format!("{:016x}", metadata().contract.fingerprint());
+    for (key, value, expected) in cases {
+        let mut pairs = metadata().to_pairs();
+        pairs.retain(|pair| pair.key != key);
+        pairs.extend(value.map(|value| pair(key, value)));
+        let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
+        let file = fs::File::create(&path).unwrap();
+        ArrowWriter::try_new(file, schema(), Some(properties)).unwrap().close().unwrap();
+        let expected = expected.replace("c1f7a55d4a29bd9e", &fingerprint);
+        let found = message(&StateReader::open(&path).err().unwrap(), &path);
+        assert_eq!(found, format!("FILE is not a training state of this version: {expected}"));
+    }
+}

@@ -1,0 +1,135 @@
+//! Writes a training state, one row after the other, in bounded memory.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::builder::{Float64Builder, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder};
+use arrow_array::{ArrayRef, RecordBatch};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+
+use crate::new_file::NewFile;
+
+use super::{Metadata, StateError, StateRow, fault, schema};
+
+/// Rows that are handed to the Parquet writer at once.
+const BATCH_ROW_COUNT: usize = 1 << 14;
+/// Rows of a row group: as many as a reader or writer of one holds compressed in memory.
+const ROW_GROUP_ROW_COUNT: usize = 1 << 18;
+
+/// A training state that is being written. Its file appears only when it is finished.
+pub struct StateWriter {
+    path: PathBuf,
+    new_file: NewFile,
+    parquet: ArrowWriter<File>,
+    columns: Columns,
+    row_count: u64,
+    last_key: Option<u64>,
+}
+
+#[derive(Default)]
+struct Columns {
+    field: StringBuilder,
+    category: StringBuilder,
+    key: UInt64Builder,
+    z: Float64Builder,
+    d: Float64Builder,
+    impressions: UInt64Builder,
+    clicks: UInt64Builder,
+    last_seen: TimestampMicrosecondBuilder,
+    weight: Float64Builder,
+}
+
+impl StateWriter {
+    /// Starts the training state that will be the file `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Exists`] where `path` is there and `replace` is not asked for; [`StateError::Io`].
+    pub fn create(path: &Path, metadata: &Metadata, replace: bool) -> Result<Self, StateError> {
+        let new_file = NewFile::create(path, replace).map_err(|error| StateError::io("write", path, error))?;
+        let file = new_file.file().try_clone().map_err(|error| StateError::io("write", path, error))?;
+        let mut properties = WriterProperties::builder()
+            .set_created_by("omomi".to_owned())
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROW_COUNT))
+            .set_key_value_metadata(Some(metadata.to_pairs()));
+        // Nearly every row has its own value here, so a dictionary would only be built to be thrown away.
+        for column in ["category", "key", "z", "d", "weight"] {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+        }
+        let properties = properties.set_column_encoding(ColumnPath::from("key"), Encoding::DELTA_BINARY_PACKED).build();
+        let parquet = ArrowWriter::try_new(file, schema(), Some(properties)).map_err(|source| StateError::Parquet {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        })?;
+        let columns = Columns::default();
+        Ok(Self { path: path.to_owned(), new_file, parquet, columns, row_count: 0, last_key: None })
+    }
+
+    /// Writes one row: the bias first, then the features by rising key.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Row`] where the row does not come next or holds what no training says; then it is not written.
+    pub fn push(&mut self, row: &StateRow<'_>) -> Result<(), StateError> {
+        if let Some(problem) = fault(row, self.last_key) {
+            return Err(StateError::Row { path: self.path.clone(), row: self.row_count + 1, problem });
+        }
+        self.last_key = Some(row.key);
+        self.row_count += 1;
+        let columns = &mut self.columns;
+        columns.field.append_value(row.field);
+        columns.category.append_value(row.category);
+        columns.key.append_value(row.key);
+        columns.z.append_value(row.z);
+        columns.d.append_value(row.d);
+        columns.impressions.append_value(row.impressions);
+        columns.clicks.append_value(row.clicks);
+        columns.last_seen.append_option(row.last_seen_us);
+        columns.weight.append_value(row.weight);
+        if columns.key.values_slice().len() == BATCH_ROW_COUNT {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Completes the file and gives it its name. Returns its size in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Exists`] where somebody took the name in the meantime; [`StateError::Io`].
+    pub fn finish(mut self) -> Result<u64, StateError> {
+        self.flush()?;
+        let closed = self.parquet.close();
+        closed.map_err(|source| StateError::Parquet { action: "write", path: self.path.clone(), source })?;
+        let len_bytes = self.new_file.file().metadata().map(|metadata| metadata.len());
+        let len_bytes = len_bytes.map_err(|error| StateError::io("write", &self.path, error))?;
+        self.new_file.commit().map_err(|error| StateError::io("write", &self.path, error))?;
+        Ok(len_bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), StateError> {
+        let columns = &mut self.columns;
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(columns.field.finish()),
+            Arc::new(columns.category.finish()),
+            Arc::new(columns.key.finish()),
+            Arc::new(columns.z.finish()),
+            Arc::new(columns.d.finish()),
+            Arc::new(columns.impressions.finish()),
+            Arc::new(columns.clicks.finish()),
+            Arc::new(columns.last_seen.finish().with_timezone("UTC")),
+            Arc::new(columns.weight.finish()),
+        ];
+        RecordBatch::try_new(schema(), arrays)
+            .map_err(ParquetError::from)
+            .and_then(|batch| self.parquet.write(&batch))
+            .map_err(|source| StateError::Parquet { action: "write", path: self.path.clone(), source })
+    }
+}

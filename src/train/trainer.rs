@@ -1,0 +1,290 @@
+//! The core of training: learns batches of rows one after the other, and says what it has learned.
+
+use std::path::Path;
+
+use crate::contract::Contract;
+use crate::evaluate::{Evaluator, Metrics};
+use crate::log_reader::RowBatch;
+use crate::math;
+
+use super::optimizer::Coordinate;
+use super::sources::{ChunkFeatures, Source, UNSEEN};
+use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
+use super::table::{Counts, NEVER_US, Table};
+use super::{Settings, TrainError};
+
+/// Rows whose features are looked up before the first of them is learned: their numbers stay in the cache meanwhile.
+const CHUNK_ROW_COUNT: usize = 512;
+
+/// A model in training.
+///
+/// Each row is predicted before it is learned, so the metrics of the first pass are those of rows never seen
+/// (*progressive validation*); all that is known of them is the observed CTR of the first batch, at which the bias
+/// starts. Rows are learned in the order in which they come; the same rows in the same order, with the same first batch,
+/// give the same state, to the byte.
+#[derive(Debug)]
+pub struct Trainer {
+    contract: Contract,
+    settings: Settings,
+    sources: Vec<Source>,
+    table: Table,
+    bias: Coordinate,
+    bias_counts: Counts,
+    first_seen_us: Option<i64>,
+    pass: u32,
+    progressive: Evaluator,
+    chunk: ChunkFeatures,
+    /// Features of the row at hand and the weights that predicted it.
+    row: Vec<(u32, f64)>,
+}
+
+/// The features of one field or cross in a trained model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldFeatures {
+    /// Name of the field or cross.
+    pub field: String,
+    /// Features that were seen.
+    pub feature_count: u64,
+    /// Those of them whose weight is not 0.
+    pub nonzero_count: u64,
+}
+
+/// A training state that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenState {
+    /// Size of the file.
+    pub len_bytes: u64,
+    /// Features by field and cross, in contract order.
+    pub fields: Vec<FieldFeatures>,
+}
+
+impl Trainer {
+    /// A model that has seen nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Setting`] where a setting is out of its bounds.
+    pub fn new(contract: &Contract, settings: Settings) -> Result<Self, TrainError> {
+        settings.check()?;
+        Ok(Self {
+            contract: contract.clone(),
+            settings,
+            sources: Source::list(contract),
+            table: Table::new(),
+            bias: Coordinate::default(),
+            bias_counts: Counts::NONE,
+            first_seen_us: None,
+            pass: 1,
+            progressive: Evaluator::bounded(),
+            chunk: ChunkFeatures::default(),
+            row: Vec::new(),
+        })
+    }
+
+    /// Learns the rows of a batch. In the first pass it also counts them and their features, and notes how well they were
+    /// predicted.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::TooManyFeatures`]; the trainer can then no longer be used.
+    pub fn learn(&mut self, batch: &RowBatch) -> Result<(), TrainError> {
+        if self.pass == 1 && self.bias_counts.impressions == 0 {
+            self.bias = first_bias(&self.settings, &batch.clicked);
+        }
+        let mut start = 0;
+        while start < batch.row_count() {
+            let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
+            start = rows.end;
+            let mut chunk = std::mem::take(&mut self.chunk);
+            chunk.enter(&self.sources, &mut self.table, batch, &rows)?;
+            let clicked = &batch.clicked[rows.clone()];
+            if self.pass == 1 {
+                let times_us = batch.time_us.as_ref().map(|times_us| &times_us[rows]);
+                self.count(&chunk, clicked, times_us);
+            }
+            for (row, &clicked) in clicked.iter().enumerate() {
+                let logit = self.learn_row(&chunk, row, clicked);
+                if self.pass == 1 {
+                    self.progressive.add_logit(logit, clicked);
+                }
+            }
+            self.chunk = chunk;
+        }
+        Ok(())
+    }
+
+    /// The rows that come now were learned before: from now on nothing is counted.
+    pub fn begin_next_pass(&mut self) {
+        self.pass += 1;
+    }
+
+    /// Predicts the rows of a batch without learning from them, and calls `visit` with each row's logit and whether it
+    /// was clicked. Unseen categories add 0.
+    pub fn predict(&self, batch: &RowBatch, mut visit: impl FnMut(f64, bool)) {
+        let bias = self.bias_weight();
+        let mut chunk = ChunkFeatures::default();
+        let mut start = 0;
+        while start < batch.row_count() {
+            let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
+            start = rows.end;
+            chunk.find(&self.sources, &self.table, batch, &rows);
+            for (row, &clicked) in batch.clicked[rows].iter().enumerate() {
+                let mut logit = bias;
+                chunk.of_row(row, |number| {
+                    if number != UNSEEN {
+                        logit += self.weight(number);
+                    }
+                });
+                visit(logit, clicked);
+            }
+        }
+    }
+
+    /// Metrics of the rows of the first pass, each predicted before it was learned.
+    pub fn progressive_metrics(&mut self) -> Metrics {
+        self.progressive.metrics()
+    }
+
+    /// Metrics of the rows of the first pass so far, summed up: what [`Metrics`] of a part of them are made of.
+    #[must_use]
+    pub fn progressive(&self) -> &Evaluator {
+        &self.progressive
+    }
+
+    /// Times of the first and of the last row, in microseconds since 1970-01-01 UTC, where the log has times.
+    #[must_use]
+    pub fn window_us(&self) -> Option<(i64, i64)> {
+        self.first_seen_us.map(|first| (first, self.bias_counts.last_seen_us))
+    }
+
+    /// Number of features seen, the bias not counted.
+    #[must_use]
+    pub fn feature_count(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Writes the training state to the file `path`, sorted by key.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::State`], among others where `path` is there and `replace` is not asked for.
+    pub fn write_state(&self, path: &Path, replace: bool) -> Result<WrittenState, TrainError> {
+        let metadata = Metadata {
+            contract: self.contract.clone(),
+            settings: self.settings,
+            rows: self.bias_counts.impressions,
+            clicks: self.bias_counts.clicks,
+            passes: self.pass,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let mut writer = StateWriter::create(path, &metadata, replace)?;
+        let d = self.settings.curvature(self.bias.n);
+        writer.push(&state_row((BIAS_FIELD, ""), BIAS_KEY, (self.bias.z, d), self.bias_counts, self.bias_weight()))?;
+        let mut fields: Vec<FieldFeatures> = self.sources.iter().map(|source| FieldFeatures::none(source)).collect();
+        let keys = self.table.keys();
+        let mut numbers: Vec<u32> = (0..).take(keys.len()).collect();
+        numbers.sort_unstable_by_key(|&number| keys[number as usize]);
+        let mut category = String::new();
+        for number in numbers {
+            let source = self.table.source(number);
+            category.clear();
+            self.table.write_category(&self.contract, &self.sources, number, &mut category);
+            let index = number as usize;
+            let Coordinate { z, n } = self.table.coordinates[index];
+            let d = self.settings.curvature(n);
+            let weight = self.settings.feature_weight(z, d);
+            fields[source].feature_count += 1;
+            fields[source].nonzero_count += u64::from(weight != 0.0);
+            let name = self.sources[source].name.as_str();
+            writer.push(&state_row((name, &category), keys[index], (z, d), self.table.counts[index], weight))?;
+        }
+        Ok(WrittenState { len_bytes: writer.finish()?, fields })
+    }
+
+    fn count(&mut self, chunk: &ChunkFeatures, clicked: &[bool], times_us: Option<&[i64]>) {
+        let time_us = |row: usize| times_us.map_or(NEVER_US, |times_us| times_us[row]);
+        for (row, &clicked) in clicked.iter().enumerate() {
+            self.bias_counts.count(clicked, time_us(row));
+        }
+        if let Some(first) = times_us.and_then(|times_us| times_us.iter().copied().min()) {
+            self.first_seen_us = Some(self.first_seen_us.map_or(first, |earlier| earlier.min(first)));
+        }
+        let counts = &mut self.table.counts;
+        chunk.each(|row, number| counts[number as usize].count(clicked[row], time_us(row)));
+    }
+
+    /// Predicts a row, then learns it. Returns the logit of the prediction.
+    #[inline]
+    fn learn_row(&mut self, chunk: &ChunkFeatures, row: usize, clicked: bool) -> f64 {
+        let bias = self.bias_weight();
+        let mut logit = bias;
+        let mut features = std::mem::take(&mut self.row);
+        features.clear();
+        chunk.of_row(row, |number| {
+            let weight = self.weight(number);
+            logit += weight;
+            features.push((number, weight));
+        });
+        let gradient = math::sigmoid(logit) - f64::from(u8::from(clicked));
+        let alpha = self.settings.alpha;
+        self.bias = self.bias.updated(bias, gradient, alpha);
+        for &(number, weight) in &features {
+            let coordinate = &mut self.table.coordinates[number as usize];
+            *coordinate = coordinate.updated(weight, gradient, alpha);
+        }
+        self.row = features;
+        logit
+    }
+
+    #[inline]
+    fn weight(&self, number: u32) -> f64 {
+        let Coordinate { z, n } = self.table.coordinates[number as usize];
+        self.settings.feature_weight(z, self.settings.curvature(n))
+    }
+
+    #[inline]
+    fn bias_weight(&self) -> f64 {
+        self.settings.bias_weight(self.bias.z, self.settings.curvature(self.bias.n))
+    }
+}
+
+/// The bias before the first row: the logit of the observed CTR of the first batch, in which one click and one impression
+/// without are added so that it is finite.
+///
+/// From a bias of 0 the first rows would push the weights of all their features below 0, and the base rate would for
+/// good lie spread over them; then every category seen later, which starts at 0, is predicted too high.
+fn first_bias(settings: &Settings, clicked: &[bool]) -> Coordinate {
+    let clicks = clicked.iter().filter(|&&clicked| clicked).count() + 1;
+    let others = clicked.len() + 2 - clicks;
+    let logit = (clicks as f64 / others as f64).ln();
+    Coordinate { z: -logit * settings.curvature(0.0), n: 0.0 }
+}
+
+impl FieldFeatures {
+    fn none(source: &Source) -> Self {
+        Self { field: source.name.clone(), feature_count: 0, nonzero_count: 0 }
+    }
+}
+
+fn state_row<'a>(
+    (field, category): (&'a str, &'a str),
+    key: u64,
+    (z, d): (f64, f64),
+    counts: Counts,
+    weight: f64,
+) -> StateRow<'a> {
+    StateRow {
+        field,
+        category,
+        key,
+        z,
+        d,
+        impressions: counts.impressions,
+        clicks: counts.clicks,
+        last_seen_us: (counts.last_seen_us != NEVER_US).then_some(counts.last_seen_us),
+        weight,
+    }
+}
+
+#[cfg(test)]
+mod tests;

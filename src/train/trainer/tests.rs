@@ -1,0 +1,334 @@
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use crate::feature;
+use crate::log_reader::{Categories, FieldColumn};
+use crate::train::state::StateReader;
+
+use super::*;
+
+const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[
+    {"name":"media_id","side":"context","type":"id","meaning":"m"},
+    {"name":"interest","side":"context","type":"text","many":true,"meaning":"m"},
+    {"name":"price","side":"context","type":"number","unit":"JPY","range":[0,100],"buckets":[10,50],"meaning":"m"},
+    {"name":"creative_id","side":"candidate","type":"id","meaning":"m"}],
+    "cross":[{"fields":["media_id","creative_id"]},{"fields":["creative_id","interest","price"]}]}"#;
+
+const SETTINGS: Settings = Settings { alpha: 0.2, beta: 0.7, l1: 0.3, l2: 0.9 };
+
+/// A row as the tests write it.
+#[derive(Clone)]
+struct Row {
+    clicked: bool,
+    media_id: Option<i64>,
+    interests: Vec<&'static str>,
+    price: Option<f64>,
+    creative_id: Option<i64>,
+}
+
+fn contract() -> Contract {
+    Contract::from_json(CONTRACT.as_bytes()).unwrap()
+}
+
+fn random_rows(count: usize, seed: u64) -> Vec<Row> {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let texts = ["sport", "旅行", "a*b", "a\\", "", "music"];
+    let row = |rng: &mut Pcg64| Row {
+        clicked: rng.random_bool(0.2),
+        media_id: rng.random_bool(0.9).then(|| rng.random_range(-3..20)),
+        interests: (0..rng.random_range(0..4)).map(|_| texts[rng.random_range(0..texts.len())]).collect(),
+        price: rng.random_bool(0.8).then(|| rng.random_range(0.0..100.0)),
+        creative_id: rng.random_bool(0.95).then(|| rng.random_range(0..50)),
+    };
+    (0..count).map(|_| row(&mut rng)).collect()
+}
+
+/// The batch that a log reader makes of rows; row `i` has the time `first_time_us + i`.
+fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
+    let ids = |of_row: fn(&Row) -> Option<i64>| {
+        let mut column = FieldColumn { offsets: vec![0], ..FieldColumn::default() };
+        for row in rows {
+            column.values.extend(of_row(row).map(feature::id_value));
+            column.offsets.push(u32::try_from(column.values.len()).unwrap());
+        }
+        column
+    };
+    let mut interest = FieldColumn { offsets: vec![0], ..FieldColumn::default() };
+    let mut price = interest.clone();
+    let (mut text_offsets, mut bytes, mut numbers) = (vec![0], String::new(), Vec::new());
+    let contract = contract();
+    for row in rows {
+        for text in &row.interests {
+            interest.values.push(feature::text_value(text.as_bytes()));
+            bytes.push_str(text);
+            text_offsets.push(u32::try_from(bytes.len()).unwrap());
+        }
+        interest.offsets.push(u32::try_from(interest.values.len()).unwrap());
+        if let (Some(number), crate::contract::FieldKind::Number { range, buckets, .. }) =
+            (row.price, &contract.fields()[2].kind)
+        {
+            price.values.push(buckets.index(*range, number).unwrap());
+            numbers.push(number);
+        }
+        price.offsets.push(u32::try_from(price.values.len()).unwrap());
+    }
+    interest.categories = Categories::Texts { offsets: text_offsets, bytes };
+    price.categories = Categories::Numbers(numbers);
+    RowBatch {
+        clicked: rows.iter().map(|row| row.clicked).collect(),
+        time_us: first_time_us.map(|first| (first..).take(rows.len()).collect()),
+        columns: vec![ids(|row| row.media_id), interest, price, ids(|row| row.creative_id)],
+    }
+}
+
+/// Features of a row as "field=category", in contract order.
+fn named_features(row: &Row) -> Vec<String> {
+    let escape = |text: &str| text.replace('\\', "\\\\").replace('*', "\\*");
+    let media = row.media_id.map(|id| id.to_string());
+    let creative = row.creative_id.map(|id| id.to_string());
+    let price = row.price.map(|price| match price {
+        ..10.0 => "[0.0, 10.0)",
+        ..50.0 => "[10.0, 50.0)",
+        _ => "[50.0, 100.0]",
+    });
+    let mut names = Vec::new();
+    names.extend(media.iter().map(|media| format!("media_id={media}")));
+    names.extend(row.interests.iter().map(|interest| format!("interest={interest}")));
+    names.extend(price.iter().map(|price| format!("price={price}")));
+    names.extend(creative.iter().map(|creative| format!("creative_id={creative}")));
+    if let (Some(media), Some(creative)) = (&media, &creative) {
+        names.push(format!("media_id*creative_id={media}*{creative}"));
+    }
+    if let (Some(creative), Some(price)) = (&creative, &price) {
+        for interest in &row.interests {
+            names.push(format!("creative_id*interest*price={creative}*{}*{price}", escape(interest)));
+        }
+    }
+    names
+}
+
+/// FTRL-Proximal written down as plainly as it can be, with texts for features.
+struct PlainTwin {
+    bias: (f64, f64),
+    features: HashMap<String, (f64, f64, u64, u64)>,
+}
+
+impl PlainTwin {
+    fn weight(z: f64, n: f64, l1: f64, l2: f64) -> f64 {
+        let sign = if z < 0.0 { -1.0 } else { 1.0 };
+        let d = (SETTINGS.beta + n.sqrt()) / SETTINGS.alpha;
+        if z.abs() <= l1 { 0.0 } else { -(z - sign * l1) / (d + l2) }
+    }
+
+    fn step((z, n): (f64, f64), weight: f64, gradient: f64) -> (f64, f64) {
+        let sigma = ((n + gradient * gradient).sqrt() - n.sqrt()) / SETTINGS.alpha;
+        (z + (gradient - sigma * weight), n + gradient * gradient)
+    }
+
+    fn starting_from(first_batch: &[Row]) -> Self {
+        let clicks = first_batch.iter().filter(|row| row.clicked).count() as f64 + 1.0;
+        let logit = (clicks / (first_batch.len() as f64 + 2.0 - clicks)).ln();
+        Self { bias: (-logit * (SETTINGS.beta / SETTINGS.alpha), 0.0), features: HashMap::new() }
+    }
+
+    /// Returns the logit of the prediction.
+    fn learn(&mut self, row: &Row, count: bool) -> f64 {
+        let names = named_features(row);
+        let bias = Self::weight(self.bias.0, self.bias.1, 0.0, 0.0);
+        let mut weights = Vec::new();
+        for name in &names {
+            let &mut (z, n, ..) = self.features.entry(name.clone()).or_default();
+            weights.push(Self::weight(z, n, SETTINGS.l1, SETTINGS.l2));
+        }
+        let logit = weights.iter().fold(bias, |sum, weight| sum + weight);
+        let gradient = math::sigmoid(logit) - if row.clicked { 1.0 } else { 0.0 };
+        self.bias = Self::step(self.bias, bias, gradient);
+        for (name, weight) in names.iter().zip(weights) {
+            let (z, n, impressions, clicks) = self.features.get_mut(name).unwrap();
+            (*z, *n) = Self::step((*z, *n), weight, gradient);
+            *impressions += u64::from(count);
+            *clicks += u64::from(count && row.clicked);
+        }
+        logit
+    }
+}
+
+fn written(trainer: &Trainer, name: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    trainer.write_state(&path, false).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn the_state_is_that_of_the_plain_twin_to_the_bit() {
+    let rows = random_rows(3_000, 1);
+    let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();
+    let mut twin = PlainTwin::starting_from(&rows[..1_100]);
+    let mut evaluator = Evaluator::bounded();
+    for pass in 1..=2 {
+        // Batches that are no multiple of a chunk.
+        for rows in rows.chunks(1_100) {
+            trainer.learn(&batch(rows, None)).unwrap();
+        }
+        for row in &rows {
+            let logit = twin.learn(row, pass == 1);
+            if pass == 1 {
+                evaluator.add_logit(logit, row.clicked);
+            }
+        }
+        if pass == 1 {
+            trainer.begin_next_pass();
+        }
+    }
+    assert_eq!(trainer.progressive_metrics(), evaluator.metrics());
+
+    let (_folder, path) = written(&trainer, "state.parquet");
+    let mut reader = StateReader::open(&path).unwrap();
+    assert_eq!(reader.feature_count(), twin.features.len() as u64);
+    assert_eq!((reader.metadata().rows, reader.metadata().passes), (3_000, 2));
+    while let Some(batch) = reader.next_batch().unwrap() {
+        for row in batch.rows() {
+            let (z, n, impressions, clicks) = if row.is_bias() {
+                let clicks = rows.iter().filter(|row| row.clicked).count();
+                (twin.bias.0, twin.bias.1, 3_000, clicks as u64)
+            } else {
+                twin.features.remove(&format!("{}={}", row.field, row.category)).unwrap()
+            };
+            let (l1, l2) = if row.is_bias() { (0.0, 0.0) } else { (SETTINGS.l1, SETTINGS.l2) };
+            let expected = [z, (SETTINGS.beta + n.sqrt()) / SETTINGS.alpha, PlainTwin::weight(z, n, l1, l2)];
+            assert_eq!([row.z, row.d, row.weight].map(f64::to_bits), expected.map(f64::to_bits), "{row:?}");
+            assert_eq!((row.impressions, row.clicks, row.last_seen_us), (impressions, clicks, None), "{row:?}");
+        }
+    }
+    assert!(twin.features.is_empty());
+}
+
+#[test]
+fn keys_are_those_of_the_feature_module() {
+    let row =
+        Row { clicked: true, media_id: Some(-7), interests: vec!["旅行"], price: Some(10.0), creative_id: Some(3) };
+    let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();
+    trainer.learn(&batch(&[row], None)).unwrap();
+    let (_folder, path) = written(&trainer, "state.parquet");
+    let batch = StateReader::open(&path).unwrap().next_batch().unwrap().unwrap();
+    let found: HashMap<String, u64> =
+        batch.rows().map(|row| (format!("{}={}", row.field, row.category), row.key)).collect();
+
+    let key = |field, value| feature::feature_key(feature::field_seed(field), value);
+    let media = key("media_id", feature::id_value(-7));
+    let interest = key("interest", feature::text_value("旅行".as_bytes()));
+    let (price, creative) = (key("price", 1), key("creative_id", 3));
+    let cross = |name, members: &[u64]| members.iter().copied().fold(feature::field_seed(name), feature::cross_step);
+    let expected = [
+        ("(bias)=", 0),
+        ("media_id=-7", media),
+        ("interest=旅行", interest),
+        ("price=[10.0, 50.0)", price),
+        ("creative_id=3", creative),
+        ("media_id*creative_id=-7*3", cross("media_id*creative_id", &[media, creative])),
+        (
+            "creative_id*interest*price=3*旅行*[10.0, 50.0)",
+            cross("creative_id*interest*price", &[creative, interest, price]),
+        ),
+    ];
+    assert_eq!(found, expected.map(|(name, key)| (name.to_owned(), key)).into());
+}
+
+#[test]
+fn the_same_rows_give_the_same_bytes_however_they_are_batched_after_the_first_batch() {
+    let rows = random_rows(2_000, 2);
+    let state = |batch_row_count: usize| {
+        let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();
+        let mut learn = |rows: &[Row], first_row: usize| {
+            trainer.learn(&batch(rows, Some(i64::try_from(first_row).unwrap()))).unwrap();
+        };
+        learn(&rows[..300], 0);
+        for (index, rows) in rows[300..].chunks(batch_row_count).enumerate() {
+            learn(rows, 300 + index * batch_row_count);
+        }
+        let (_folder, path) = written(&trainer, "state.parquet");
+        std::fs::read(path).unwrap()
+    };
+    let once = state(2_000);
+    assert!(once == state(2_000), "two runs differ");
+    assert!(once == state(7), "the size of batches shows in the state");
+}
+
+#[test]
+fn the_bias_starts_at_the_observed_ctr_and_stays_finite() {
+    for (clicks, rows, expected) in [(0, 0, 1.0_f64), (0, 8, 1.0 / 9.0), (8, 8, 9.0), (1, 8, 2.0 / 8.0)] {
+        let clicked: Vec<bool> = (0..rows).map(|row| row < clicks).collect();
+        let bias = first_bias(&SETTINGS, &clicked);
+        let weight = SETTINGS.bias_weight(bias.z, SETTINGS.curvature(bias.n));
+        assert!((weight - expected.ln()).abs() < 1e-12, "{clicks} of {rows}: {weight}");
+    }
+}
+
+#[test]
+fn last_seen_is_the_latest_time_and_the_window_spans_all() {
+    let row = |media_id| Row { clicked: false, media_id, interests: Vec::new(), price: None, creative_id: None };
+    let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();
+    assert_eq!(trainer.window_us(), None);
+    trainer.learn(&batch(&[row(Some(1)), row(Some(2)), row(None)], Some(500))).unwrap();
+    trainer.learn(&batch(&[row(Some(1))], Some(100))).unwrap();
+    assert_eq!(trainer.window_us(), Some((100, 502)));
+    let (_folder, path) = written(&trainer, "state.parquet");
+    let batch = StateReader::open(&path).unwrap().next_batch().unwrap().unwrap();
+    for row in batch.rows() {
+        let expected = match row.category {
+            "1" => 500,
+            "2" => 501,
+            _ => 502,
+        };
+        assert_eq!(row.last_seen_us, Some(expected), "{row:?}");
+    }
+}
+
+#[test]
+fn a_planted_log_is_learned() {
+    // Each media and each creative has an effect of its own, so the best possible log loss is known.
+    let effect = |id: i64, size: f64| ((id * 7_919 % 13) as f64 / 6.0 - 1.0) * size;
+    let mut rng = Pcg64::seed_from_u64(3);
+    let (mut bayes, mut rows) = (Evaluator::exact(), Vec::new());
+    for row in 0..60_000 {
+        let (media, creative) = (rng.random_range(0..20), rng.random_range(0..50));
+        let logit = -2.0 + effect(media, 0.8) + effect(creative, 1.2);
+        let clicked = rng.random_bool(math::sigmoid(logit));
+        if row >= 40_000 {
+            bayes.add_logit(logit, clicked);
+        }
+        let (media_id, creative_id) = (Some(media), Some(creative));
+        rows.push(Row { clicked, media_id, interests: Vec::new(), price: None, creative_id });
+    }
+    let mut trainer = Trainer::new(&contract(), Settings::default()).unwrap();
+    trainer.learn(&batch(&rows[..40_000], None)).unwrap();
+    let mut held_out = Evaluator::exact();
+    trainer.predict(&batch(&rows[40_000..], None), |logit, clicked| held_out.add_logit(logit, clicked));
+    let (bayes, held_out) = (bayes.metrics(), held_out.metrics());
+    let lost = (held_out.log_loss - bayes.log_loss) / (bayes.constant_log_loss() - bayes.log_loss);
+    assert!(lost < 0.1, "{:.1} % of what can be known was not learned", lost * 100.0);
+    assert!((held_out.calibration_ratio.unwrap() - 1.0).abs() < 0.05, "{held_out:?}");
+}
+
+#[test]
+fn predicting_changes_nothing_and_leaves_unseen_categories_out() {
+    let rows = random_rows(500, 4);
+    let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();
+    trainer.learn(&batch(&rows, None)).unwrap();
+    let unseen = Row {
+        clicked: false,
+        media_id: Some(1_000),
+        interests: vec!["never before"],
+        price: None,
+        creative_id: Some(1_000),
+    };
+    let mut logits = Vec::new();
+    for _ in 0..2 {
+        trainer.predict(&batch(std::slice::from_ref(&unseen), None), |logit, _| logits.push(logit));
+    }
+    assert_eq!(logits, [trainer.bias_weight(); 2]);
+}

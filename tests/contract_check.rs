@@ -1,0 +1,100 @@
+//! `omomi contract check`, as a person at a terminal meets it.
+#![cfg(feature = "train")]
+
+use std::fs;
+use std::process::{Command, Output};
+
+const GOOD: &str = r#"name = "feed-ctr"
+label = "clicked"
+
+[[field]]
+name = "interest"
+side = "context"
+type = "text"
+many = true
+log = "hashed"
+meaning = "interest categories of the user"
+
+[[field]]
+name = "floor_price"
+side = "context"
+type = "number"
+unit = "JPY per 1,000 impressions"
+range = [0.0, 100000]
+buckets = [10.5, 50, 1e2]
+meaning = "lowest bid the media accepts"
+
+[[field]]
+name = "creative_id"
+side = "candidate"
+type = "id"
+meaning = "広告の番号"
+
+[[cross]]
+fields = ["interest", "creative_id"]
+"#;
+
+fn check(file: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_omomi")).args(["contract", "check", file]).output().unwrap()
+}
+
+fn check_text(text: &str) -> (Output, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("contract.toml");
+    fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (check(&path), path)
+}
+
+#[test]
+fn a_good_contract_is_printed_with_its_fingerprint() {
+    let (output, _) = check_text(GOOD);
+    assert!(output.status.success());
+    assert!(output.stderr.is_empty());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let fingerprint = omomi::contract::Contract::from_toml(GOOD).unwrap().fingerprint();
+    for part in [
+        "contract     feed-ctr\n",
+        "label        clicked\n",
+        "fields       3: 2 context, 1 candidate\n",
+        "crosses      1\n",
+        &format!("fingerprint  {fingerprint:016x}\n"),
+        "text, many",
+        "hashed",
+        "JPY per 1,000 impressions; 0 to 100000; edges 10.5 50 100",
+        "広告の番号",
+        "interest x creative_id",
+        "context x candidate",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
+fn every_fault_is_printed_at_once_with_file_and_line() {
+    let text = GOOD.replace("unit = \"JPY per 1,000 impressions\"\n", "").replace("\"candidate\"", "\"creative\"");
+    let (output, path) = check_text(&text);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let expected = format!(
+        "{path}:12: field 2 (floor_price): `unit` is missing\n\
+         {path}:22: field 3 (creative_id): `side` must be one of context, candidate, found `creative`\n\
+         error: {path} has 2 faults\n"
+    );
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_one_error() {
+    let output = check("absent/contract.toml");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("error: absent/contract.toml: cannot be read: "), "{text}");
+    assert_eq!(text.lines().count(), 1);
+}
+
+#[test]
+fn a_command_without_its_file_is_misuse() {
+    let output = Command::new(env!("CARGO_BIN_EXE_omomi")).args(["contract", "check"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}

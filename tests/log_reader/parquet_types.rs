@@ -1,0 +1,194 @@
+//! Parquet has many types for one kind of value; all that can hold it are read alike.
+
+use std::sync::Arc;
+
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float32Array, Int8Array, Int64Array, ListArray,
+    StringArray, TimestampSecondArray, UInt64Array,
+};
+use arrow_cast::cast;
+use arrow_schema::{DataType, Field, TimeUnit};
+use omomi::log_reader::ReadOptions;
+
+use crate::rows::{Row, expected, name, parquet_columns, read, read_one, write_parquet};
+
+fn sample() -> Vec<Row> {
+    let row = |id: i64, title: &str| Row {
+        clicked: id == 2,
+        time_us: id * 1_000_000,
+        media_id: Some(id),
+        title: Some(title.to_owned()),
+        floor_price: Some(2.0),
+        tags: vec![title.to_owned(), "漫画".to_owned()],
+        segments: vec![id],
+    };
+    vec![row(1, "a"), row(2, ""), Row { title: None, media_id: None, floor_price: None, ..row(3, "c") }, row(4, "a")]
+}
+
+/// Asserts that the rows stay the same with `column` stored as `array`.
+fn assert_reads_with(column: &str, array: &dyn Fn(&ArrayRef) -> ArrayRef) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut columns = parquet_columns(&sample());
+    let slot = columns.iter_mut().find(|(name, _)| *name == column).unwrap();
+    slot.1 = array(&slot.1);
+    let data_type = slot.1.data_type().clone();
+    let path = write_parquet(folder.path().join("log.parquet"), &columns);
+    let options = ReadOptions { time_column: Some("shown_at".to_owned()), ..ReadOptions::default() };
+    let rows = read(&[name(&path)], options);
+    assert_eq!(rows.unwrap(), expected(&sample(), true), "{column} as {data_type}");
+}
+
+#[test]
+fn ids_are_read_from_integers_of_any_width_and_sign() {
+    use DataType::{Int8, Int16, Int32, UInt8, UInt16, UInt32, UInt64};
+    for data_type in [Int8, Int16, Int32, UInt8, UInt16, UInt32, UInt64] {
+        assert_reads_with("media_id", &|array| cast(array, &data_type).unwrap());
+        let list = DataType::List(Arc::new(Field::new_list_field(data_type.clone(), true)));
+        assert_reads_with("segments", &|array| cast(array, &list).unwrap());
+    }
+}
+
+#[test]
+fn texts_are_read_from_large_text_views_and_dictionaries() {
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    for data_type in [DataType::LargeUtf8, DataType::Utf8View, dictionary.clone(), DataType::Binary] {
+        assert_reads_with("title", &|array| cast(array, &data_type).unwrap());
+    }
+    for data_type in [DataType::LargeUtf8, DataType::Utf8View] {
+        let item = Arc::new(Field::new("element", data_type, true));
+        assert_reads_with("tags", &|array| cast(array, &DataType::List(Arc::clone(&item))).unwrap());
+        assert_reads_with("tags", &|array| cast(array, &DataType::LargeList(Arc::clone(&item))).unwrap());
+    }
+}
+
+#[test]
+fn numbers_are_read_from_integers_floats_and_decimals() {
+    for data_type in [DataType::Int16, DataType::UInt64, DataType::Float32, DataType::Decimal128(9, 3)] {
+        assert_reads_with("floor_price", &|array| cast(array, &data_type).unwrap());
+    }
+}
+
+#[test]
+fn labels_are_read_from_integers_floats_and_booleans() {
+    for data_type in [DataType::Int8, DataType::Int64, DataType::Float32, DataType::Float64] {
+        assert_reads_with("clicked", &|array| cast(array, &data_type).unwrap());
+    }
+}
+
+#[test]
+fn times_are_read_from_timestamps_of_any_unit_integers_and_text() {
+    use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+    for unit in [Second, Millisecond, Microsecond, Nanosecond] {
+        assert_reads_with("shown_at", &|array| cast(array, &DataType::Timestamp(unit, None)).unwrap());
+        let zoned = DataType::Timestamp(unit, Some("+00:00".into()));
+        assert_reads_with("shown_at", &|array| cast(array, &zoned).unwrap());
+    }
+    assert_reads_with("shown_at", &|array| cast(array, &DataType::Int64).unwrap());
+    let texts =
+        ["1970-01-01T00:00:01Z", "1970-01-01 00:00:02+00:00", "1970-01-01 00:00:03.000", "1970-01-01T09:00:04+09:00"];
+    assert_reads_with("shown_at", &|_| Arc::new(StringArray::from(texts.to_vec())));
+    assert_reads_with("shown_at", &|_| Arc::new(TimestampSecondArray::from(vec![1, 2, 3, 4])));
+}
+
+#[test]
+fn columns_that_are_null_throughout_are_missing_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut columns = parquet_columns(&sample());
+    for (name, array) in &mut columns {
+        if ["media_id", "title", "floor_price"].contains(name) {
+            *array = arrow_array::new_null_array(&DataType::Null, 4);
+        }
+    }
+    let path = write_parquet(folder.path().join("log.parquet"), &columns);
+    let rows: Vec<Row> =
+        sample().into_iter().map(|row| Row { media_id: None, title: None, floor_price: None, ..row }).collect();
+    assert_eq!(read_one(&path).unwrap(), expected(&rows, false));
+}
+
+#[test]
+fn null_lists_and_null_items_are_no_categories() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut columns = parquet_columns(&sample());
+    let lists = [Some(vec![Some(1), None, Some(2)]), None, Some(vec![]), Some(vec![None])];
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>(lists);
+    columns.iter_mut().find(|(name, _)| *name == "segments").unwrap().1 = Arc::new(lists);
+    let path = write_parquet(folder.path().join("log.parquet"), &columns);
+    let mut rows = sample();
+    for (row, segments) in rows.iter_mut().zip([vec![1, 2], vec![], vec![], vec![]]) {
+        row.segments = segments;
+    }
+    assert_eq!(read_one(&path).unwrap(), expected(&rows, false));
+}
+
+#[test]
+fn a_column_of_another_type_is_refused_with_both_types() {
+    let integers = || Arc::new(Int64Array::from(vec![0; 4])) as ArrayRef;
+    let texts = || Arc::new(StringArray::from(vec!["0"; 4])) as ArrayRef;
+    let dictionary: DictionaryArray<Int32Type> = vec!["0"; 4].into_iter().collect();
+    let cases: [(&str, ArrayRef, &str); 9] = [
+        ("media_id", texts(), "expected integers, found Utf8"),
+        ("media_id", Arc::new(Float32Array::from(vec![0.0; 4])), "expected integers, found Float32"),
+        ("media_id", Arc::new(dictionary), "expected integers, found Utf8"),
+        ("title", integers(), "expected text, found Int64"),
+        ("floor_price", Arc::new(BooleanArray::from(vec![true; 4])), "expected numbers, found Boolean"),
+        ("tags", texts(), "expected a list of texts, found Utf8"),
+        ("segments", integers(), "expected a list of integers, found Int64"),
+        ("clicked", texts(), "expected integers or booleans, found Utf8"),
+        ("media_id", Arc::new(BinaryArray::from_vec(vec![b"0"; 4])), "expected integers, found Binary"),
+    ];
+    for (column, array, message) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let mut columns = parquet_columns(&sample());
+        columns.iter_mut().find(|(name, _)| *name == column).unwrap().1 = array;
+        let path = write_parquet(folder.path().join("log.parquet"), &columns);
+        let error = read_one(&path).unwrap_err().to_string();
+        let start = format!("{}: column `{column}`: {message}; ", path.display());
+        assert!(error.starts_with(&start), "{error}");
+    }
+}
+
+#[test]
+fn ids_above_the_greatest_and_bad_labels_are_told_with_their_row() {
+    let columns = |clicked: ArrayRef, ids: ArrayRef| {
+        let mut columns = parquet_columns(&sample());
+        for (name, array) in &mut columns {
+            match *name {
+                "clicked" => *array = Arc::clone(&clicked),
+                "media_id" => *array = Arc::clone(&ids),
+                _ => {}
+            }
+        }
+        columns
+    };
+    let good_ids = || Arc::new(Int64Array::from(vec![0; 4])) as ArrayRef;
+    let good_labels = || Arc::new(Int8Array::from(vec![0; 4])) as ArrayRef;
+    let cases: [(ArrayRef, ArrayRef, &str); 4] = [
+        (
+            good_labels(),
+            Arc::new(UInt64Array::from(vec![Some(1), None, Some(3), Some(u64::MAX)])),
+            "row 4, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found `18446744073709551615`",
+        ),
+        (
+            Arc::new(Int8Array::from(vec![0, 1, 2, 0])),
+            good_ids(),
+            "row 3, column `clicked`: expected a label of 0 or 1, found 2",
+        ),
+        (
+            Arc::new(Float32Array::from(vec![0.0, 0.5, 1.0, 2.0])),
+            good_ids(),
+            "row 2, column `clicked`: expected a label of 0 or 1, found 0.5",
+        ),
+        (
+            Arc::new(Int8Array::from(vec![None, Some(1), None, Some(0)])),
+            good_ids(),
+            "row 1, column `clicked`: expected a label of 0 or 1, found nothing",
+        ),
+    ];
+    for (clicked, ids, message) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write_parquet(folder.path().join("log.parquet"), &columns(clicked, ids));
+        let error = read_one(&path).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: {message}; ", path.display())), "{error}");
+    }
+}

@@ -1,0 +1,304 @@
+//! What cannot be read is refused, or skipped and counted, with its file, row and column.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array};
+use omomi::log_reader::{BadRow, LogError, LogReader, ReadOptions, RowFault};
+
+use crate::rows::{
+    Row, contract, expected, json_lines, name, parquet_columns, read, read_one, rows, write, write_parquet, write_text,
+};
+
+const HEADER: &str = "clicked,media_id,title,floor_price,tags,segments\n";
+
+fn refusal(path: &Path) -> String {
+    read_one(path).unwrap_err().to_string()
+}
+
+fn file(folder: &tempfile::TempDir, file: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    write_text(folder.path().join(file), text.as_ref())
+}
+
+#[test]
+fn patterns_and_names_that_say_nothing_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |pattern: &str| format!("{}/{pattern}", name(folder.path()));
+    let open = |patterns: &[String]| LogReader::open(&contract(), patterns, ReadOptions::default()).unwrap_err();
+    assert!(matches!(open(&[]), LogError::NoPattern));
+    for pattern in [at("*.csv"), at("absent.csv"), name(folder.path())] {
+        let error = open(std::slice::from_ref(&pattern)).to_string();
+        assert!(error.starts_with(&format!("no file matches `{pattern}`: expected a path")), "{error}");
+    }
+    assert!(matches!(open(&[at("***.csv")]), LogError::BadPattern { .. }));
+    let path = file(&folder, "log.txt", "");
+    let error = open(&[name(&path)]).to_string();
+    assert!(error.starts_with(&format!("{}: expected a name that ends in .parquet, .csv,", path.display())), "{error}");
+    let options = ReadOptions { time_column: Some("title".to_owned()), ..ReadOptions::default() };
+    let error = LogReader::open(&contract(), &[name(&path)], options).unwrap_err();
+    assert!(error.to_string().starts_with("the time column `title` is also in the contract"), "{error}");
+}
+
+#[test]
+fn a_missing_column_is_told_with_those_that_are_there_before_any_row_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = write(folder.path(), "a.csv", &rows());
+    let csv = file(&folder, "b.csv", "clicked,media_id,titel,floor_price,tags,segments\n");
+    let mut columns = parquet_columns(&rows());
+    columns.remove(3);
+    let parquet = write_parquet(folder.path().join("c.parquet"), &columns);
+    for (path, found) in [
+        (csv, "clicked, media_id, titel, floor_price, tags, segments"),
+        (parquet, "segments, unused, clicked, tags, shown_at, media_id, floor_price"),
+    ] {
+        let error = LogReader::open(&contract(), &[name(&good), name(&path)], ReadOptions::default()).unwrap_err();
+        let start = format!("{}: the column `title` is missing: the file has {found}; correct the", path.display());
+        assert!(error.to_string().starts_with(&start), "{error}");
+    }
+    let twice = file(&folder, "d.csv", "clicked,title,media_id,title,floor_price,tags,segments\n");
+    assert!(refusal(&twice).starts_with(&format!("{}: the column `title` is there twice", twice.display())));
+    let options = ReadOptions { time_column: Some("at".to_owned()), ..ReadOptions::default() };
+    let error = read(&[name(&good)], options).unwrap_err().to_string();
+    assert!(error.contains("a.csv: the column `at` is missing: the file has unused, tags,"), "{error}");
+}
+
+#[test]
+fn a_key_that_no_json_line_has_is_a_missing_column_and_one_that_some_have_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = r#"{"clicked":0,"media_id":1,"title":"a","floor_price":1,"tags":[],"segments":[]}"#;
+    let bare = file(&folder, "a.jsonl", "{\"clicked\":0,\"titel\":\"a\"}\n");
+    let error = refusal(&bare);
+    let start = format!("{}: the column `media_id` is missing: the file has clicked, titel; ", bare.display());
+    assert!(error.starts_with(&start), "{error}");
+    let full = file(&folder, "b.jsonl", full);
+    assert_eq!(read(&[name(&bare), name(&full)], ReadOptions::default()).unwrap().0.len(), 2);
+    let empty = file(&folder, "c.jsonl", "\n");
+    assert_eq!(read_one(&empty).unwrap().0.len(), 0);
+}
+
+#[test]
+fn each_fault_of_a_csv_row_is_told_with_file_row_and_column() {
+    let cases: [(&[u8], &str); 12] = [
+        (b"2,,,,,", "row 3, column `clicked`: expected a label of 0 or 1, found `2`"),
+        (b"yes,,,,,", "row 3, column `clicked`: expected a label of 0 or 1, found `yes`"),
+        (b",1,,,,", "row 3, column `clicked`: expected a label of 0 or 1, found nothing"),
+        (b"0,1.0,,,,", "row 3, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found `1.0`"),
+        (
+            b"0,9223372036854775808,,,,",
+            "row 3, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found `9223372036854775808`",
+        ),
+        (b"0, 1,,,,", "row 3, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found ` 1`"),
+        (b"0,,,1 JPY,,", "row 3, column `floor_price`: expected a number, found `1 JPY`"),
+        (b"0,,,,,1|x", "row 3, column `segments`: expected an integer from -2^63 to 2^63 - 1, found `x`"),
+        (b"0,,\xff\xfe,,,", "row 3, column `title`: expected UTF-8 text, found other bytes"),
+        (b"0,,,,", "row 3: expected 6 cells as in the header, found 5"),
+        (b"0,,,,,,", "row 3: expected 6 cells as in the header, found 7"),
+        (
+            "0,広告クリエイティブの番号広告クリエイティブの番号広告クリエイティブの番号\n広告クリエイティブ,,,,"
+                .as_bytes(),
+            "row 4: expected 6 cells",
+        ),
+    ];
+    for (row, message) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let mut text = HEADER.as_bytes().to_vec();
+        text.extend_from_slice(b"0,1,a,,,\n\n1,2,\"b\nc\",,,\n");
+        text.extend_from_slice(row);
+        text.extend_from_slice(b"\n0,,,,,\n");
+        let path = file(&folder, "log.csv", text);
+        let error = refusal(&path);
+        if message.starts_with("row 4") {
+            assert!(error.starts_with(&format!("{}: row 3: expected 6 cells", path.display())), "{error}");
+            continue;
+        }
+        let end = "; correct it, or let a number of bad rows be skipped with --max-bad-rows";
+        assert_eq!(error, format!("{}: {message}{end}", path.display()));
+    }
+}
+
+#[test]
+fn each_fault_of_a_json_line_is_told_with_file_row_and_column() {
+    let id = "expected an integer from -2^63 to 2^63 - 1";
+    let cases: [(&[u8], &str); 17] = [
+        (br#"{"clicked":2}"#, "row 2, column `clicked`: expected a label of 0 or 1, found 2"),
+        (br#"{"clicked":"1"}"#, "row 2, column `clicked`: expected a label of 0 or 1, found the text `1`"),
+        (br#"{"clicked":0.5}"#, "row 2, column `clicked`: expected a label of 0 or 1, found 0.5"),
+        (br#"{"clicked":null}"#, "row 2, column `clicked`: expected a label of 0 or 1, found nothing"),
+        (br#"{}"#, "row 2, column `clicked`: expected a label of 0 or 1, found nothing"),
+        (br#"{"clicked":0,"media_id":"1"}"#, &format!("row 2, column `media_id`: {id}, found the text `1`")),
+        (br#"{"clicked":0,"media_id":1.0}"#, &format!("row 2, column `media_id`: {id}, found 1.0")),
+        (
+            br#"{"clicked":0,"media_id":9223372036854775808}"#,
+            &format!("row 2, column `media_id`: {id}, found 9223372036854775808"),
+        ),
+        (br#"{"clicked":0,"media_id":[1]}"#, &format!("row 2, column `media_id`: {id}, found a list")),
+        (br#"{"clicked":0,"title":{"a":[]}}"#, "row 2, column `title`: expected text, found an object"),
+        (br#"{"clicked":0,"floor_price":true}"#, "row 2, column `floor_price`: expected a number, found true"),
+        (br#"{"clicked":0,"tags":"a"}"#, "row 2, column `tags`: expected a list of texts, found the text `a`"),
+        (br#"{"clicked":0,"segments":[1,"a"]}"#, &format!("row 2, column `segments`: {id}, found the text `a`")),
+        (br#"{"clicked":0,"title":"a","title":"b"}"#, "row 2, column `title`: expected the key once, found it twice"),
+        (br#"{"clicked":0,"title":"#, "row 2: expected a JSON object on one line, found that it breaks off or is"),
+        (br#"{"clicked":0}{"clicked":1}"#, "row 2: expected a JSON object on one line, found that it breaks off or is"),
+        (b"{\"clicked\":0,\"title\":\"\xff\"}", "row 2: expected UTF-8 text, found other bytes"),
+    ];
+    for (line, message) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let text = [b"\n{\"clicked\":0}\n".as_slice(), line, b"\n{\"clicked\":1}\n"].concat();
+        let path = file(&folder, "log.jsonl.gz", text);
+        let error = refusal(&path);
+        assert!(error.starts_with(&format!("{}: {message}", path.display())), "{error}");
+    }
+}
+
+#[test]
+fn bad_rows_are_skipped_counted_and_listed_and_leave_no_trace_in_the_good_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = rows();
+    let lines: Vec<String> = json_lines(&good).lines().map(str::to_owned).collect();
+    let bad = [r#"{"title":"lost","segments":[1,2],"floor_price":5000,"clicked":0,"media_id":"x"}"#, "{", "[1]"];
+    let text = [&lines[0], bad[0], &lines[1], &lines[2], bad[1], bad[2], &lines[3], &lines[4]].join("\n");
+    let json = file(&folder, "a.jsonl", text);
+    let mut columns = parquet_columns(&good);
+    let labels = [Some(1), Some(7), Some(0), None, Some(0)];
+    columns[2].1 = Arc::new(Int64Array::from(labels.to_vec())) as ArrayRef;
+    let parquet = write_parquet(folder.path().join("b.parquet"), &columns);
+    let csv = file(&folder, "c.csv", format!("{HEADER}0,1,a,5000,x,1|x\n1,1,a\n1,5,,,,\n"));
+    let patterns = [name(&json), name(&parquet), name(&csv)];
+
+    let left = [good[0].clone(), good[2].clone(), good[4].clone()];
+    let last = Row { clicked: true, media_id: Some(5), ..Row::default() };
+    let all = [good, left.to_vec(), vec![last]].concat();
+    for batch_row_count in [1, 2, 100] {
+        let options = ReadOptions { max_bad_rows: 7, batch_row_count, ..ReadOptions::default() };
+        assert_eq!(read(&patterns, options).unwrap(), expected(&all, false));
+    }
+
+    let options = ReadOptions { max_bad_rows: 7, ..ReadOptions::default() };
+    let mut reader = LogReader::open(&contract(), &patterns, options).unwrap();
+    while reader.next_batch().unwrap().is_some() {}
+    assert_eq!(reader.bad_row_count(), 7);
+    let places: Vec<_> =
+        reader.bad_rows().iter().map(|bad| (bad.file.clone(), bad.row, bad.column.as_deref())).collect();
+    let expected_places = [
+        (json.clone(), 2, Some("media_id")),
+        (json.clone(), 5, None),
+        (json, 6, None),
+        (parquet.clone(), 2, Some("clicked")),
+        (parquet, 4, Some("clicked")),
+        (csv.clone(), 1, Some("segments")),
+        (csv, 2, None),
+    ];
+    assert_eq!(places, expected_places);
+
+    let options = ReadOptions { max_bad_rows: 6, ..ReadOptions::default() };
+    let error = read(&patterns, options).unwrap_err().to_string();
+    assert!(error.starts_with("expected at most 6 bad rows, found more; correct the log or raise"), "{error}");
+    assert_eq!(error.lines().count(), 8, "{error}");
+    assert!(error.lines().nth(1).unwrap().ends_with(
+        "a.jsonl: row 2, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found the text `x`"
+    ));
+}
+
+#[test]
+fn the_list_of_bad_rows_ends_where_their_count_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "log.csv", format!("{HEADER}{}", "3,,,,,\n".repeat(1_000)));
+    let options = ReadOptions { max_bad_rows: 1_000, ..ReadOptions::default() };
+    let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
+    assert!(reader.next_batch().unwrap().is_none());
+    assert_eq!((reader.bad_row_count(), reader.bad_rows().len()), (1_000, BadRow::MOST_LISTED));
+    assert_eq!(reader.bad_rows()[99].row, 100);
+    assert_eq!(reader.bad_rows()[99].fault, RowFault::Label { found: "`3`".to_owned() });
+}
+
+#[test]
+fn times_that_cannot_be_read_or_are_missing_are_bad_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "at,clicked,media_id,title,floor_price,tags,segments\n,0,,,,,\ntoday,0,,,,,\n1970-01-01,1,,,,,\n";
+    let path = file(&folder, "log.csv", text);
+    let options = ReadOptions { max_bad_rows: 2, time_column: Some("at".to_owned()), ..ReadOptions::default() };
+    let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
+    assert_eq!(reader.next_batch().unwrap().unwrap().time_us, Some(vec![0]));
+    let faults: Vec<String> = reader.bad_rows().iter().map(ToString::to_string).collect();
+    let expected =
+        "column `at`: expected a time: an integer of microseconds, or text such as 2019-11-24T00:00:17.004101Z";
+    assert_eq!(faults[0], format!("{}: row 1, {expected}, found nothing", path.display()));
+    assert_eq!(faults[1], format!("{}: row 2, {expected}, found `today`", path.display()));
+}
+
+#[test]
+fn truncated_and_corrupt_files_are_told_as_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let many: Vec<Row> = rows().into_iter().cycle().take(10_000).collect();
+    for file in ["log.parquet", "log.csv.gz", "log.jsonl.gz", "log.csv.zst", "log.jsonl.zst"] {
+        let path = write(folder.path(), file, &many);
+        let bytes = fs::read(&path).unwrap();
+        for len in [0, 1, 3, bytes.len() / 2, bytes.len() - 5, bytes.len() - 1] {
+            if len == 0 && file.contains("jsonl") {
+                continue;
+            }
+            fs::write(&path, &bytes[..len]).unwrap();
+            let error = read_one(&path).unwrap_err();
+            let text = error.to_string();
+            let named = text.starts_with(&format!("{}: damaged behind row ", path.display()));
+            assert!(named && text.ends_with("; write or copy the file again"), "{file} of {len} bytes: {text}");
+        }
+    }
+    for (name, bytes) in [
+        ("a.parquet", b"not Parquet, but long enough".as_slice()),
+        ("b.csv.gz", b"not gzip"),
+        ("c.jsonl.zst", b"not zstd"),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(read_one(&path).unwrap_err(), LogError::Damaged { rows_before: 0, .. }), "{name}");
+    }
+}
+
+#[test]
+fn a_flipped_byte_of_parquet_never_ends_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "log.parquet", &rows());
+    let bytes = fs::read(&path).unwrap();
+    let mut refused_count = 0;
+    for position in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[position] ^= 0x55;
+        fs::write(&path, damaged).unwrap();
+        let Ok(mut reader) = LogReader::open(&contract(), &[name(&path)], ReadOptions::default()) else {
+            refused_count += 1;
+            continue;
+        };
+        let outcome = loop {
+            match reader.next_batch() {
+                Ok(Some(_)) => {}
+                other => break other,
+            }
+        };
+        refused_count += usize::from(outcome.is_err());
+        assert!(matches!(reader.next_batch(), Ok(None)), "an error ends the reading");
+    }
+    assert!(refused_count > bytes.len() / 2, "{refused_count} of {}", bytes.len());
+}
+
+#[test]
+fn an_absent_file_and_a_line_without_end_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "log.csv", &rows());
+    let mut reader = LogReader::open(&contract(), &[name(&path)], ReadOptions::default()).unwrap();
+    fs::remove_file(&path).unwrap();
+    let error = reader.next_batch().unwrap_err();
+    assert_eq!(error.to_string(), format!("{}: cannot be read", path.display()));
+    assert!(std::error::Error::source(&error).is_some());
+
+    let unclosed = format!("{HEADER}0,1,\"{}", "a,\n".repeat(6 << 20));
+    let path = file(&folder, "unclosed.csv.zst", unclosed);
+    let error = refusal(&path);
+    assert!(error.contains("damaged behind row 0: expected a row of at most 16 MiB"), "{error}");
+    let path = file(&folder, "commas.csv", ",".repeat(1 << 20));
+    assert!(refusal(&path).contains("look for a quote that is not closed"));
+    let path = file(&folder, "endless.jsonl.zst", format!("{{\"clicked\":0}}\n{{\"title\":\"{}", "a".repeat(17 << 20)));
+    let error = refusal(&path);
+    assert!(error.contains("damaged behind row 1: expected a line of at most 16 MiB"), "{error}");
+}
