@@ -381,6 +381,8 @@ codes! {
     TooManyValues = 12, "too_many_values", Delivery, "pass fewer values";
     Closed = 13, "closed", Delivery, "do not use a handle after closing it";
     AbiMismatch = 14, "abi_mismatch", Delivery, "deploy library and caller from one release";
+    // Only the JVM raises this one: a process that links the library has it.
+    LibraryNotLoaded = 15, "library_not_loaded", Delivery, "deploy the library for this platform, and a folder it can be loaded from";
     SchemaInvalid = 20, "schema_invalid", Delivery, "correct the declaration";
     FieldMissing = 21, "field_missing", Delivery, "declare the field, or ask for a model without it";
     FieldMismatch = 22, "field_mismatch", Delivery, "agree with the other team on the field";

@@ -78,6 +78,7 @@ pub mod evaluate;
 pub mod feature;
 #[cfg(feature = "train")]
 pub mod generate_log;
+mod jni;
 #[cfg(feature = "train")]
 pub mod log_reader;
 pub mod math;

@@ -1,4 +1,4 @@
-//! A file that appears under its name only when it is whole: written as a sibling, synced, renamed, folder synced.
+//! A file that appears under its name only when it is whole: written as a sibling, synced, named, folder synced.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -43,6 +43,31 @@ impl NewFile {
         &self.file
     }
 
+    /// Where the file is until then: to be read back before it gets its name.
+    pub(crate) fn sibling(&self) -> &Path {
+        &self.sibling
+    }
+
+    /// Takes away everybody's permission to write the file.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    pub(crate) fn make_read_only(&self) -> io::Result<()> {
+        let mut permissions = self.file.metadata()?.permissions();
+        permissions.set_readonly(true);
+        self.file.set_permissions(permissions)
+    }
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says, above all that the disk is full.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
     /// Makes what was written durable and gives it its name.
     ///
     /// # Errors
@@ -50,12 +75,28 @@ impl NewFile {
     /// `AlreadyExists` where somebody else took the name in the meantime; whatever the system says. The name is then as it
     /// was before.
     pub(crate) fn commit(self) -> io::Result<()> {
-        self.file.sync_all()?;
-        refuse_to_replace(&self.target, self.replace)?;
-        fs::rename(&self.sibling, &self.target)?;
-        // The rename itself lives in the folder.
+        self.sync()?;
+        if self.replace {
+            fs::rename(&self.sibling, &self.target)?;
+        } else {
+            self.take_free_name()?;
+        }
+        // The name itself lives in the folder.
         let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    }
+
+    /// Gives the file its name by a link, which fails where the name is taken; a rename would silently take the place of a
+    /// file that appeared meanwhile, under the feet of whoever has it mapped.
+    fn take_free_name(&self) -> io::Result<()> {
+        match fs::hard_link(&self.sibling, &self.target) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                // Some file systems have no links; there the check and the rename are two steps.
+                refuse_to_replace(&self.target, false)?;
+                fs::rename(&self.sibling, &self.target)
+            }
+            outcome => outcome,
+        }
     }
 }
 
@@ -69,7 +110,7 @@ pub(crate) fn refuse_to_replace(target: &Path, replace: bool) -> io::Result<()> 
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        // After a commit the sibling is gone, and that it cannot be removed is as it should be.
+        // After a commit by link this removes the other name; after a rename there is nothing to remove.
         let _ = fs::remove_file(&self.sibling);
     }
 }

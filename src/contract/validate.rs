@@ -325,7 +325,7 @@ impl Checker<'_> {
         }
     }
 
-    fn text<'v>(&mut self, object: &'v Object, place: &Place, key: &str) -> Option<String> {
+    fn text(&mut self, object: &Object, place: &Place, key: &str) -> Option<String> {
         match object.get(key) {
             Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
             Some(Value::String(_)) => {

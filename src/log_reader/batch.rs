@@ -30,9 +30,10 @@ pub struct FieldColumn {
 }
 
 /// Categories as a log has them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default, Clone)]
 pub enum Categories {
     /// Of an `id` field: the values themselves say it.
+    #[default]
     Ids,
     /// Of a `text` field, one text a value: text `i` lies at `offsets[i]..offsets[i + 1]` of `bytes`.
     Texts {
@@ -43,12 +44,6 @@ pub enum Categories {
     },
     /// Of a `number` field: the numbers before they fell into buckets, one a value.
     Numbers(Vec<f64>),
-}
-
-impl Default for Categories {
-    fn default() -> Self {
-        Self::Ids
-    }
 }
 
 impl RowBatch {

@@ -40,6 +40,7 @@ mod error;
 mod files;
 mod json_lines;
 mod parquet;
+mod parquet_schema;
 mod progress;
 mod time;
 mod wanted;

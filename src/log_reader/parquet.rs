@@ -9,7 +9,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{ArrowError, DataType, Field as ArrowField, Schema, TimeUnit};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -19,6 +19,7 @@ use parquet::errors::ParquetError;
 use super::builder::{BatchBuilder, ColumnBuilder, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, offset};
 use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
+use super::parquet_schema::{check_type, simplified};
 use super::wanted::{Target, Wanted};
 use super::{Categories, LogError, LogFile, time};
 use crate::contract::FieldKind;
@@ -357,64 +358,6 @@ fn decode_times(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
         }
         _ => Ok(cast_to(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
     }
-}
-
-/// The schema to decode with: the file's, but every text, whether large, a view or a dictionary, as plain text, and
-/// every list as a plain list, so that each kind of value arrives as one type.
-fn simplified(schema: &Schema, places: &[(usize, Target)], wanted: &Wanted) -> Schema {
-    let mut fields: Vec<Arc<ArrowField>> = schema.fields().iter().cloned().collect();
-    for &(index, target) in places {
-        let is_text = matches!(target, Target::Field(field) if wanted.fields()[field].kind == FieldKind::Text);
-        let data_type = simplified_type(fields[index].data_type(), is_text);
-        fields[index] = Arc::new(fields[index].as_ref().clone().with_data_type(data_type));
-    }
-    Schema::new_with_metadata(fields, schema.metadata().clone())
-}
-
-fn simplified_type(data_type: &DataType, is_text: bool) -> DataType {
-    match data_type {
-        DataType::Dictionary(_, value) => simplified_type(value, is_text),
-        DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        // Older writers leave it to the reader to know that bytes are text.
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView if is_text => DataType::Utf8,
-        DataType::List(item) | DataType::LargeList(item) => {
-            let data_type = simplified_type(item.data_type(), is_text);
-            DataType::List(Arc::new(item.as_ref().clone().with_data_type(data_type)))
-        }
-        other => other.clone(),
-    }
-}
-
-fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type: &DataType) -> Result<(), LogError> {
-    let (fits, expected) = match target {
-        Target::Field(index) => {
-            let field = &wanted.fields()[index];
-            let item = match data_type {
-                DataType::List(item) if field.many => Some(item.data_type()),
-                other if !field.many => Some(other),
-                _ => None,
-            };
-            let (fits, expected) = match field.kind {
-                FieldKind::Id if field.many => (item.is_some_and(DataType::is_integer), "a list of integers"),
-                FieldKind::Id => (item.is_some_and(DataType::is_integer), "integers"),
-                FieldKind::Text if field.many => (item == Some(&DataType::Utf8), "a list of texts"),
-                FieldKind::Text => (item == Some(&DataType::Utf8), "text"),
-                FieldKind::Number { .. } => (item.is_some_and(DataType::is_numeric), "numbers"),
-            };
-            // A column without any value has no type.
-            (fits || item == Some(&DataType::Null), expected)
-        }
-        Target::Label => (data_type.is_numeric() || *data_type == DataType::Boolean, "integers or booleans"),
-        Target::Time => {
-            let is_time = matches!(data_type, DataType::Timestamp(..) | DataType::Utf8);
-            (is_time || data_type.is_integer(), "timestamps, integers of microseconds or text")
-        }
-    };
-    if fits {
-        return Ok(());
-    }
-    let column = wanted.name(target).to_owned();
-    Err(LogError::WrongType { file: file.to_owned(), column, expected, found: data_type.to_string() })
 }
 
 /// Calls the decoder, which meets some damage with a panic. Nothing of it is used after one: the error ends the reading.

@@ -83,7 +83,9 @@ impl<'a> GoldenRows<'a> {
             .map(|request| RequestRows {
                 context: sampled(request * CANDIDATES).context.clone(),
                 candidates: (0..CANDIDATES)
-                    .map(|candidate| sampled(request * CANDIDATES + candidate + request / self.sample.len()).candidate.clone())
+                    .map(|candidate| {
+                        sampled(request * CANDIDATES + candidate + request / self.sample.len()).candidate.clone()
+                    })
                     .collect(),
             })
             .collect();

@@ -1,9 +1,8 @@
 //! Makes weight files: lays the parts out, computes the golden answers, and puts the file under its name so that no reader
 //! ever sees half of it.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -17,6 +16,7 @@ use super::table::{self, BuiltTable, TableFull};
 use super::{Calibrator, checksum};
 use crate::contract::Contract;
 use crate::error::Error;
+use crate::new_file::NewFile;
 use crate::score::Model;
 use crate::value::RequestRows;
 
@@ -97,19 +97,18 @@ pub fn to_bytes(parts: &Parts<'_>) -> Result<Vec<u8>, WriteError> {
 ///
 /// [`Error::AlreadyExists`] if there is a file of that name: it is never touched, since servers may have it mapped.
 pub fn write(parts: &Parts<'_>, path: &Path) -> Result<Arc<Model>, WriteError> {
-    refuse_existing(path)?;
-    let bytes = to_bytes(parts)?;
-    let temporary = Temporary::beside(path)?;
-    temporary.fill(&bytes)?;
-    drop(bytes);
-    Model::load(&temporary.path, LoadMode::Map)?;
-    temporary.publish(path)?;
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: path.to_owned() },
+        _ => Error::File { action: "write", path: path.to_owned(), source: error },
+    };
+    // Started first, so that a name which is taken is found before the work.
+    let file = NewFile::create(path, false).map_err(failed)?;
+    file.file().write_all(&to_bytes(parts)?).map_err(failed)?;
+    file.sync().map_err(failed)?;
+    Model::load(file.sibling(), LoadMode::Map)?;
+    file.make_read_only().map_err(failed)?;
+    file.commit().map_err(failed)?;
     Ok(Model::load(path, LoadMode::Map)?)
-}
-
-fn refuse_existing(path: &Path) -> Result<(), Error> {
-    // A link that leads nowhere takes the name as well.
-    if path.symlink_metadata().is_ok() { Err(Error::AlreadyExists { path: path.to_owned() }) } else { Ok(()) }
 }
 
 fn answer(model: &Arc<Model>, golden: &mut [GoldenRequest]) -> Result<(), WriteError> {
@@ -248,61 +247,4 @@ fn file_id(generation: u64, contents: &[(SectionKind, &[u8])]) -> [u8; FILE_ID_L
         hasher.update(content);
     }
     hasher.digest128().to_le_bytes()
-}
-
-/// A file that is not yet under its name; removed on drop unless it was published.
-struct Temporary {
-    path: PathBuf,
-}
-
-impl Temporary {
-    fn beside(path: &Path) -> Result<Self, Error> {
-        let Some(name) = path.file_name() else {
-            let source = io::Error::other("expected the name of a file");
-            return Err(Error::File { action: "create", path: path.to_owned(), source });
-        };
-        let name = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
-        Ok(Self { path: path.with_file_name(name) })
-    }
-
-    fn fill(&self, bytes: &[u8]) -> Result<(), Error> {
-        let failed = |action| move |source| Error::File { action, path: self.path.clone(), source };
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).open(&self.path).map_err(failed("create"))?;
-        file.write_all(bytes).map_err(failed("write"))?;
-        file.sync_all().map_err(failed("sync"))
-    }
-
-    /// Makes the file read-only and gives it its name. The name is made by a link, because a rename would silently take the place
-    /// of a file that appeared meanwhile, under the feet of every server that has it mapped.
-    fn publish(self, path: &Path) -> Result<(), Error> {
-        let failed = |action| move |source| Error::File { action, path: path.to_owned(), source };
-        let mut permissions = fs::metadata(&self.path).map_err(failed("look at"))?.permissions();
-        permissions.set_readonly(true);
-        fs::set_permissions(&self.path, permissions).map_err(failed("make read-only"))?;
-        match fs::hard_link(&self.path, path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(Error::AlreadyExists { path: path.to_owned() });
-            }
-            // Some file systems have no links; there the check and the rename are two steps.
-            Err(_) => {
-                refuse_existing(path)?;
-                fs::rename(&self.path, path).map_err(failed("rename a finished file to"))?;
-            }
-        }
-        sync_folder(path).map_err(failed("sync the folder of"))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Gone already where it was renamed.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }

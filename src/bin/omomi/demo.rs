@@ -42,7 +42,10 @@ const PART_COUNT: usize = 5;
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !arguments.data.join("contract.toml").is_file() {
         let folder = arguments.data.display();
-        return Err(format!("there is no Open Bandit log in {folder}; run the demo in the repository, or name the folder with --data").into());
+        return Err(format!(
+            "there is no Open Bandit log in {folder}; run the demo in the repository, or name the folder with --data"
+        )
+        .into());
     }
     println!("1. A real log: ZOZOTOWN fashion recommendations, a week in 2019\n");
     real_log(arguments)?;
@@ -113,7 +116,13 @@ struct Run {
 }
 
 impl Run {
-    fn new(contract: &Contract, folder: &Path, logic_id: &str, logs: &[String], held_out: &str) -> Result<Self, Failure> {
+    fn new(
+        contract: &Contract,
+        folder: &Path,
+        logic_id: &str,
+        logs: &[String],
+        held_out: &str,
+    ) -> Result<Self, Failure> {
         let generations = folder.join("generations");
         fs::create_dir_all(&generations)?;
         let state = folder.join("state.parquet");
@@ -150,7 +159,10 @@ impl Run {
         let metrics = &self.held_out;
         let row = |name: &str, value: String| vec![name.to_owned(), value];
         Ok(vec![
-            row("rows trained on", format!("{} ({:.0} a second)", grouped(self.account.rows), self.account.rows_per_second)),
+            row(
+                "rows trained on",
+                format!("{} ({:.0} a second)", grouped(self.account.rows), self.account.rows_per_second),
+            ),
             row("rows held out", format!("{}, {} clicks", grouped(metrics.impressions), grouped(metrics.clicks))),
             row("log loss", format!("{:.6}", metrics.log_loss)),
             row("  of the observed CTR alone", format!("{:.6}", metrics.constant_log_loss())),

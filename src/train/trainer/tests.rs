@@ -111,7 +111,6 @@ fn named_features(row: &Row) -> Vec<String> {
 }
 
 /// FTRL-Proximal written down as plainly as it can be, with texts for features.
-#[derive(Default)]
 struct PlainTwin {
     bias: (f64, f64),
     features: HashMap<String, (f64, f64, u64, u64)>,
@@ -127,6 +126,12 @@ impl PlainTwin {
     fn step((z, n): (f64, f64), weight: f64, gradient: f64) -> (f64, f64) {
         let sigma = ((n + gradient * gradient).sqrt() - n.sqrt()) / SETTINGS.alpha;
         (z + (gradient - sigma * weight), n + gradient * gradient)
+    }
+
+    fn starting_from(first_batch: &[Row]) -> Self {
+        let clicks = first_batch.iter().filter(|row| row.clicked).count() as f64 + 1.0;
+        let logit = (clicks / (first_batch.len() as f64 + 2.0 - clicks)).ln();
+        Self { bias: (-logit * (SETTINGS.beta / SETTINGS.alpha), 0.0), features: HashMap::new() }
     }
 
     /// Returns the logit of the prediction.
@@ -162,7 +167,7 @@ fn written(trainer: &Trainer, name: &str) -> (tempfile::TempDir, PathBuf) {
 fn the_state_is_that_of_the_plain_twin_to_the_bit() {
     let rows = random_rows(3_000, 1);
     let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();
-    let mut twin = PlainTwin::default();
+    let mut twin = PlainTwin::starting_from(&rows[..1_100]);
     let mut evaluator = Evaluator::bounded();
     for pass in 1..=2 {
         // Batches that are no multiple of a chunk.
@@ -234,13 +239,16 @@ fn keys_are_those_of_the_feature_module() {
 }
 
 #[test]
-fn the_same_rows_give_the_same_bytes_however_they_are_batched() {
+fn the_same_rows_give_the_same_bytes_however_they_are_batched_after_the_first_batch() {
     let rows = random_rows(2_000, 2);
     let state = |batch_row_count: usize| {
         let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();
-        for (index, rows) in rows.chunks(batch_row_count).enumerate() {
-            let first_time_us = i64::try_from(index * batch_row_count).unwrap();
-            trainer.learn(&batch(rows, Some(first_time_us))).unwrap();
+        let mut learn = |rows: &[Row], first_row: usize| {
+            trainer.learn(&batch(rows, Some(i64::try_from(first_row).unwrap()))).unwrap();
+        };
+        learn(&rows[..300], 0);
+        for (index, rows) in rows[300..].chunks(batch_row_count).enumerate() {
+            learn(rows, 300 + index * batch_row_count);
         }
         let (_folder, path) = written(&trainer, "state.parquet");
         std::fs::read(path).unwrap()
@@ -248,6 +256,16 @@ fn the_same_rows_give_the_same_bytes_however_they_are_batched() {
     let once = state(2_000);
     assert!(once == state(2_000), "two runs differ");
     assert!(once == state(7), "the size of batches shows in the state");
+}
+
+#[test]
+fn the_bias_starts_at_the_observed_ctr_and_stays_finite() {
+    for (clicks, rows, expected) in [(0, 0, 1.0_f64), (0, 8, 1.0 / 9.0), (8, 8, 9.0), (1, 8, 2.0 / 8.0)] {
+        let clicked: Vec<bool> = (0..rows).map(|row| row < clicks).collect();
+        let bias = first_bias(&SETTINGS, &clicked);
+        let weight = SETTINGS.bias_weight(bias.z, SETTINGS.curvature(bias.n));
+        assert!((weight - expected.ln()).abs() < 1e-12, "{clicks} of {rows}: {weight}");
+    }
 }
 
 #[test]

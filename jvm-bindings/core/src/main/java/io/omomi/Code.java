@@ -1,0 +1,83 @@
+package io.omomi;
+
+import java.util.Locale;
+
+/** The stable code of an error, the same in Rust, C and Java. Numbers are never reused. */
+public enum Code {
+    // A test of the native library reads this table and holds it against its own.
+    NULL_ARGUMENT(1, Owner.DELIVERY, "pass the argument"),
+    INVALID_ARGUMENT(2, Owner.DELIVERY, "correct the argument"),
+    MISALIGNED(3, Owner.DELIVERY, "align the request block to 8 bytes, better 64"),
+    WRONG_SIZE(4, Owner.DELIVERY, "take the size from the layout"),
+    TOO_MANY_CANDIDATES(5, Owner.DELIVERY, "split the request or make a larger layout"),
+    SCORER_BUSY(6, Owner.DELIVERY, "make one scorer per thread"),
+    CONTEXT_MALFORMED(7, Owner.DELIVERY, "correct the context row"),
+    NOT_UTF8(8, Owner.DELIVERY, "pass UTF-8"),
+    UNKNOWN_FIELD(9, Owner.DELIVERY, "declare the field or correct its name"),
+    WRONG_FIELD_USE(10, Owner.DELIVERY, "use the field as it was declared"),
+    TAIL_FULL(11, Owner.DELIVERY, "make the request's layout with a larger tail"),
+    TOO_MANY_VALUES(12, Owner.DELIVERY, "pass fewer values"),
+    CLOSED(13, Owner.DELIVERY, "do not use a handle after closing it"),
+    ABI_MISMATCH(14, Owner.DELIVERY, "deploy library and caller from one release"),
+    LIBRARY_NOT_LOADED(15, Owner.DELIVERY, "deploy the library for this platform, and a folder it can be loaded from"),
+    SCHEMA_INVALID(20, Owner.DELIVERY, "correct the declaration"),
+    FIELD_MISSING(21, Owner.DELIVERY, "declare the field, or ask for a model without it"),
+    FIELD_MISMATCH(22, Owner.DELIVERY, "agree with the other team on the field"),
+    FILE(40, Owner.INFRA, "check path, permissions and disk"),
+    ALREADY_EXISTS(41, Owner.ML, "choose the next generation's name"),
+    NOT_A_WEIGHT_FILE(42, Owner.INFRA, "publish the weight file, not another one"),
+    WRONG_BYTE_ORDER(43, Owner.INFRA, "publish the file as it was packed"),
+    TOO_NEW(44, Owner.DELIVERY, "update the serving library first"),
+    TOO_OLD(45, Owner.ML, "pack it again"),
+    TRUNCATED(46, Owner.INFRA, "publish it again"),
+    TOO_LONG(47, Owner.INFRA, "publish it again"),
+    DAMAGED(48, Owner.INFRA, "publish it again"),
+    MALFORMED(49, Owner.ML, "pack it again with a released version"),
+    FILE_CONTRACT(50, Owner.ML, "pack it again with a released version"),
+    GOLDEN_MISMATCH(51, Owner.ML, "do not serve this file; pack it again"),
+    PANIC(99, Owner.DELIVERY, "report the defect");
+
+    private static final Code[] ALL = values();
+
+    private final int number;
+    private final Owner owner;
+    private final String action;
+    private final String codeName;
+
+    Code(int number, Owner owner, String action) {
+        this.number = number;
+        this.owner = owner;
+        this.action = action;
+        this.codeName = name().toLowerCase(Locale.ROOT);
+    }
+
+    /** The number that C and the native library use. */
+    public int number() {
+        return number;
+    }
+
+    /** The name in snake case, the same in every language. */
+    public String codeName() {
+        return codeName;
+    }
+
+    /** Who must act. */
+    public Owner owner() {
+        return owner;
+    }
+
+    /** What they must do. */
+    public String action() {
+        return action;
+    }
+
+    /** The code with that number, or {@link #PANIC}: the ABI handshake rules out a number that is not in the table. */
+    static Code ofNumber(int number) {
+        for (Code code : ALL) {
+            if (code.number == number) {
+                return code;
+            }
+        }
+        return PANIC;
+    }
+}

@@ -1,0 +1,91 @@
+package io.omomi;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+
+/** Why one candidate has its logit: the bias and the weight of each of its features, in the order they are added. */
+public final class Explanation {
+    private final double logit;
+    private final double bias;
+    private final List<Part> parts;
+
+    /** What {@link Native#explain} answers: names, feature keys, weights, and the logit with the bias. */
+    Explanation(Object[] answer) {
+        String[] names = (String[]) answer[0];
+        long[] keys = (long[]) answer[1];
+        double[] weights = (double[]) answer[2];
+        double[] sums = (double[]) answer[3];
+        List<Part> all = new ArrayList<>(names.length);
+        for (int i = 0; i < names.length; i++) {
+            all.add(new Part(names[i], keys[i], weights[i]));
+        }
+        parts = Collections.unmodifiableList(all);
+        logit = sums[0];
+        bias = sums[1];
+    }
+
+    /** The logit, to the bit the one that predict gives. */
+    public double logit() {
+        return logit;
+    }
+
+    /** The weight that is always on. */
+    public double bias() {
+        return bias;
+    }
+
+    /** The features of the context and of the candidate, and their crosses. */
+    public List<Part> parts() {
+        return parts;
+    }
+
+    /** One line for each part, for people. */
+    @Override
+    public String toString() {
+        StringBuilder text = new StringBuilder("logit ").append(logit).append("\n  bias ").append(bias);
+        for (Part part : parts) {
+            text.append("\n  ").append(part);
+        }
+        return text.toString();
+    }
+
+    /** One feature and what it adds to the logit. */
+    public static final class Part {
+        private final String name;
+        private final long featureKey;
+        /** NaN for an unseen category. */
+        private final double weight;
+
+        Part(String name, long featureKey, double weight) {
+            this.name = name;
+            this.featureKey = featureKey;
+            this.weight = weight;
+        }
+
+        /** The field's name, or the names of a cross's members joined by {@code *}. */
+        public String name() {
+            return name;
+        }
+
+        /** The key of the feature in the weight file. */
+        public long featureKey() {
+            return featureKey;
+        }
+
+        /** Whether the model has no weight for it. */
+        public boolean isUnseen() {
+            return Double.isNaN(weight);
+        }
+
+        /** What it adds to the logit, 0 for an unseen category. */
+        public double weight() {
+            return isUnseen() ? 0 : weight;
+        }
+
+        @Override
+        public String toString() {
+            return name + " " + Long.toHexString(featureKey) + (isUnseen() ? " unseen" : " " + weight);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+package io.omomi;
+
+/** One declared field: ask {@link Schema#field} once and keep it, then setting a value needs no look-up by name. */
+public final class Field {
+    final Schema schema;
+    final int slot;
+    /** Side, type and many in one number, so that a setter checks all three at once. */
+    final int use;
+
+    private final String name;
+    private final Side side;
+    private final FieldType type;
+    private final boolean many;
+    private final String unit;
+    private final double least;
+    private final double greatest;
+
+    Field(Schema schema, int slot, Schema.Declared declared) {
+        this.schema = schema;
+        this.slot = slot;
+        this.name = declared.name;
+        this.side = declared.side;
+        this.type = declared.type;
+        this.many = declared.many;
+        this.unit = declared.unit;
+        this.least = declared.least;
+        this.greatest = declared.greatest;
+        this.use = use(side, type, many);
+    }
+
+    static int use(Side side, FieldType type, boolean many) {
+        return side.ordinal() << 8 | type.ordinal() << 4 | (many ? 1 : 0);
+    }
+
+    /** Its name, as in the contract. */
+    public String name() {
+        return name;
+    }
+
+    /** Its side, as in the contract. */
+    public Side side() {
+        return side;
+    }
+
+    /** Its type, as in the contract. */
+    public FieldType type() {
+        return type;
+    }
+
+    /** Whether a row has zero or more values of it. */
+    public boolean isMany() {
+        return many;
+    }
+
+    /** The unit of a number, empty for the other types. */
+    public String unit() {
+        return unit;
+    }
+
+    /** The least value of a number, 0 for the other types. */
+    public double least() {
+        return least;
+    }
+
+    /** The greatest value of a number, 0 for the other types. */
+    public double greatest() {
+        return greatest;
+    }
+
+    /** How it was declared, for instance {@code a context field of type text, many}. */
+    String declared() {
+        return "a " + side.word() + " field of type " + type.word() + (many ? ", many" : "");
+    }
+
+    @Override
+    public String toString() {
+        return name + ": " + declared();
+    }
+}

@@ -1,0 +1,115 @@
+package io.omomi;
+
+import java.nio.file.Path;
+
+/**
+ * One weight file in memory, verified and ready. Immutable; share it between threads.
+ *
+ * <p>A {@link Scorer} holds a reference of its own. A model may therefore be closed as soon as the scorers that replace
+ * the old ones are open, while others still score: the memory goes when the last of them is closed.
+ */
+public final class Model implements AutoCloseable {
+    private final Path path;
+    private final Handle handle;
+    private final long generation;
+    private final long weightCount;
+    private final long lenBytes;
+    private final String logicId;
+    private final String contract;
+    private volatile boolean closed;
+
+    private Model(Path path, long address) {
+        this.path = path;
+        this.handle = new Handle(this, address, Native::closeModel);
+        long[] numbers = Native.modelNumbers(address);
+        this.generation = numbers[0];
+        this.weightCount = numbers[1];
+        this.lenBytes = numbers[2];
+        this.logicId = Native.modelLogicId(address);
+        this.contract = Native.modelContract(address);
+    }
+
+    /** Opens a weight file in the mode {@link LoadMode#MAP}. */
+    public static Model open(Path path) {
+        return open(path, LoadMode.MAP);
+    }
+
+    /**
+     * Opens a weight file: reads and verifies every byte, and recomputes its golden requests. Takes time, about a second a
+     * gigabyte: call it outside the request path.
+     *
+     * @throws OmomiException that says what is wrong with the file, and who must act; {@link Code#LIBRARY_NOT_LOADED} if
+     *     it is the first call and there is no native library
+     */
+    public static Model open(Path path, LoadMode mode) {
+        if (path == null) {
+            throw OmomiException.nullArgument("path");
+        }
+        if (mode == null) {
+            throw OmomiException.nullArgument("mode");
+        }
+        NativeLibrary.load();
+        return new Model(path, Native.openModel(Utf8.strict(path.toString(), "the path"), mode.ordinal()));
+    }
+
+    /** The file that was opened. */
+    public Path path() {
+        checkOpen();
+        return path;
+    }
+
+    /** The generation: a number that only grows from weight file to weight file. */
+    public long generation() {
+        checkOpen();
+        return generation;
+    }
+
+    /** The name of the serving logic, to be logged with each score. */
+    public String logicId() {
+        checkOpen();
+        return logicId;
+    }
+
+    /** How many weights the model has. */
+    public long weightCount() {
+        checkOpen();
+        return weightCount;
+    }
+
+    /** Length of the weight file in bytes. */
+    public long lenBytes() {
+        checkOpen();
+        return lenBytes;
+    }
+
+    /** The contract as canonical JSON: which fields the model reads, and what they mean. */
+    public String contract() {
+        checkOpen();
+        return contract;
+    }
+
+    /** Gives up this reference to the weight file. May be called twice, and while scorers of this model score. */
+    @Override
+    public synchronized void close() {
+        closed = true;
+        handle.close();
+    }
+
+    /** A native scorer with its own reference. Holds the lock of {@link #close}, which frees what this reads. */
+    synchronized long openScorer(RequestLayout layout, Request request) {
+        checkOpen();
+        return Native.openScorer(
+                handle.address(), layout.schema().encoded(), layout.candidates(), layout.tailLenBytes(), request.block);
+    }
+
+    private void checkOpen() {
+        if (closed) {
+            throw OmomiException.closed("model");
+        }
+    }
+
+    @Override
+    public String toString() {
+        return "Model(" + path + ", generation " + generation + (closed ? ", closed)" : ")");
+    }
+}

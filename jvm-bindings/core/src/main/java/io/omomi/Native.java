@@ -1,0 +1,51 @@
+package io.omomi;
+
+import java.nio.ByteBuffer;
+
+/**
+ * The native calls that are made once: opening, closing, asking. The one that is made for each request is {@link
+ * Scorer}'s. All throw {@link OmomiException}; text travels as UTF-8 bytes, because JNI's own encoding of strings is not
+ * UTF-8. No caller may pass a handle that was closed: {@link Model} and {@link Scorer} see to that.
+ */
+final class Native {
+    private Native() {}
+
+    static native int abiVersion();
+
+    static native void checkSchema(byte[] schema);
+
+    static native long[] layoutOffsets(byte[] schema, int candidates, int tailLenBytes);
+
+    /** Address of a direct buffer's first byte. */
+    static native long address(ByteBuffer buffer);
+
+    static native long openModel(byte[] path, int loadMode);
+
+    static native void closeModel(long model);
+
+    /** Generation, number of weights, length of the file in bytes. */
+    static native long[] modelNumbers(long model);
+
+    static native String modelLogicId(long model);
+
+    static native String modelContract(long model);
+
+    /** Keeps the address of {@code block}, and a reference of its own to the model. */
+    static native long openScorer(long model, byte[] schema, int candidates, int tailLenBytes, ByteBuffer block);
+
+    static native void closeScorer(long scorer);
+
+    /** Throws what the scorer's last predict failed with; {@code code} is what it returned. */
+    static native void throwPredictError(long scorer, int code);
+
+    /** A {@code String[]} of names, a {@code long[]} of feature keys and a {@code double[]}: see {@link Explanation}. */
+    static native Object[] explain(long scorer, int candidate);
+
+    static native long textValue(byte[] text);
+
+    static native long fieldSeed(byte[] name);
+
+    static native long featureKey(long seed, long value);
+
+    static native long crossStep(long state, long memberKey);
+}

@@ -1,0 +1,204 @@
+package io.omomi;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+
+/**
+ * Loads the native library, once for each class loader: from the file that the property {@value #PATH_PROPERTY} names, and
+ * from nowhere else if it is set; otherwise from the jar, through a temporary file of its own that is gone once it is
+ * loaded.
+ */
+final class NativeLibrary {
+    static final String PATH_PROPERTY = "io.omomi.library.path";
+    static final String FOLDER_PROPERTY = "io.omomi.tmpdir";
+    private static final String RESOURCE_ROOT = "/io/omomi/native/";
+
+    private static volatile boolean loaded;
+    private static OmomiException failure;
+
+    private NativeLibrary() {}
+
+    /**
+     * Loads the library if that has not happened yet. A failure is remembered: the next call fails in the same way.
+     *
+     * @throws OmomiException with {@link Code#LIBRARY_NOT_LOADED} or {@link Code#ABI_MISMATCH}
+     */
+    static void load() {
+        if (!loaded) {
+            loadOnce();
+        }
+    }
+
+    private static synchronized void loadOnce() {
+        if (loaded) {
+            return;
+        }
+        if (failure != null) {
+            throw new OmomiException(failure.code(), failure.getMessage(), failure);
+        }
+        try {
+            String path = System.getProperty(PATH_PROPERTY);
+            if (path != null) {
+                loadFile(path);
+            } else {
+                loadResource();
+            }
+            checkAbi();
+            loaded = true;
+        } catch (OmomiException refused) {
+            failure = refused;
+            throw refused;
+        }
+    }
+
+    private static void loadFile(String path) {
+        Path file = Paths.get(path).toAbsolutePath();
+        if (!Files.isRegularFile(file)) {
+            throw notLoaded("there is no file " + file + ", which the property " + PATH_PROPERTY + " names", null);
+        }
+        try {
+            System.load(file.toString());
+        } catch (UnsatisfiedLinkError cause) {
+            if (String.valueOf(cause.getMessage()).contains("already loaded in another classloader")) {
+                // The JVM ties a file to one class loader; a second one gets the same bytes from a copy.
+                try (InputStream bytes = Files.newInputStream(file)) {
+                    loadCopy(bytes, file.getFileName().toString(), sha256AndLen(file));
+                    return;
+                } catch (IOException unreadable) {
+                    throw notLoaded("cannot read " + file, unreadable);
+                }
+            }
+            throw notLoaded("cannot load " + file + ", which the property " + PATH_PROPERTY + " names", cause);
+        }
+    }
+
+    private static void loadResource() {
+        String fileName = System.mapLibraryName("omomi");
+        String resource = RESOURCE_ROOT + Platform.name() + "/" + fileName;
+        try (InputStream bytes = NativeLibrary.class.getResourceAsStream(resource)) {
+            if (bytes == null) {
+                throw notLoaded(
+                        "the jar has no " + resource + "; add the jar that was built for this platform, or build the"
+                                + " library and name it by the property " + PATH_PROPERTY,
+                        null);
+            }
+            loadCopy(bytes, fileName, readText(resource + ".sha256"));
+        } catch (IOException cause) {
+            throw notLoaded("cannot read " + resource + " from the jar", cause);
+        }
+    }
+
+    /** Loads a private copy of {@code bytes}, which must have the SHA-256 and the length that {@code expected} says. */
+    private static void loadCopy(InputStream bytes, String fileName, String expected) {
+        String folderName = System.getProperty(FOLDER_PROPERTY, System.getProperty("java.io.tmpdir"));
+        Path copy;
+        try {
+            copy = Files.createTempFile(Paths.get(folderName), "omomi-", "-" + fileName);
+        } catch (IOException cause) {
+            throw notLoaded(
+                    "cannot write to the folder " + folderName + "; name a folder that exists and can be written to by the"
+                            + " property " + FOLDER_PROPERTY,
+                    cause);
+        }
+        try {
+            try (OutputStream out = Files.newOutputStream(copy)) {
+                transfer(bytes, out);
+            }
+            String found = sha256AndLen(copy);
+            if (!found.equals(expected)) {
+                throw notLoaded(
+                        "the copy in " + folderName + " is damaged: expected SHA-256 and length " + expected + ", found "
+                                + found + "; check the jar and the space left in the folder",
+                        null);
+            }
+            System.load(copy.toAbsolutePath().toString());
+        } catch (UnsatisfiedLinkError cause) {
+            throw notLoaded(
+                    "cannot load the copy in " + folderName + "; if the folder is mounted noexec, name another one by the"
+                            + " property " + FOLDER_PROPERTY + "; if the C library is another one or older, name a library"
+                            + " built for it by the property " + PATH_PROPERTY,
+                    cause);
+        } catch (IOException cause) {
+            throw notLoaded("cannot copy the library to the folder " + folderName, cause);
+        } finally {
+            try {
+                // The mapping outlives the name, and nothing is left behind however the process ends.
+                Files.deleteIfExists(copy);
+            } catch (IOException stillThere) {
+                copy.toFile().deleteOnExit();
+            }
+        }
+    }
+
+    private static void checkAbi() {
+        int found;
+        try {
+            found = Native.abiVersion();
+        } catch (UnsatisfiedLinkError cause) {
+            throw notLoaded("the loaded library is not omomi's", cause);
+        }
+        if (found != Block.ABI_VERSION) {
+            throw new OmomiException(
+                    Code.ABI_MISMATCH,
+                    "the native library has ABI version " + found + ", the caller was made for " + Block.ABI_VERSION
+                            + ": deploy both from one release");
+        }
+    }
+
+    private static OmomiException notLoaded(String problem, Throwable cause) {
+        String reason = cause == null ? "" : ": " + cause;
+        return new OmomiException(
+                Code.LIBRARY_NOT_LOADED,
+                "the native library is not loaded on " + Platform.name() + " (libc: " + Platform.libc() + "): " + problem
+                        + reason,
+                cause);
+    }
+
+    private static String sha256AndLen(Path file) throws IOException {
+        MessageDigest digest;
+        try {
+            digest = MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException impossible) {
+            throw new IllegalStateException("every JVM has SHA-256", impossible);
+        }
+        long len = 0;
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] buffer = new byte[1 << 16];
+            for (int read = in.read(buffer); read >= 0; read = in.read(buffer)) {
+                digest.update(buffer, 0, read);
+                len += read;
+            }
+        }
+        StringBuilder text = new StringBuilder();
+        for (byte one : digest.digest()) {
+            text.append(Character.forDigit(one >> 4 & 15, 16)).append(Character.forDigit(one & 15, 16));
+        }
+        return text.append(' ').append(len).toString();
+    }
+
+    private static String readText(String resource) throws IOException {
+        try (InputStream in = NativeLibrary.class.getResourceAsStream(resource)) {
+            if (in == null) {
+                return "(none: " + resource + " is missing)";
+            }
+            ByteArrayOutputStream text = new ByteArrayOutputStream();
+            transfer(in, text);
+            return new String(text.toByteArray(), StandardCharsets.US_ASCII).trim();
+        }
+    }
+
+    private static void transfer(InputStream in, OutputStream out) throws IOException {
+        byte[] buffer = new byte[1 << 16];
+        for (int read = in.read(buffer); read >= 0; read = in.read(buffer)) {
+            out.write(buffer, 0, read);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+package io.omomi;
+
+/**
+ * Whatever this library refuses, with a stable code, the side that must act, and what to do. The message says what was
+ * expected and what was found.
+ */
+public final class OmomiException extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    private final Code code;
+
+    /** Called by the native library as well, which knows this signature. */
+    OmomiException(int codeNumber, String message) {
+        this(Code.ofNumber(codeNumber), message, null);
+    }
+
+    OmomiException(Code code, String message) {
+        this(code, message, null);
+    }
+
+    OmomiException(Code code, String message, Throwable cause) {
+        super(message, cause);
+        this.code = code;
+    }
+
+    /** The stable code. */
+    public Code code() {
+        return code;
+    }
+
+    /** Who must act. */
+    public Owner owner() {
+        return code.owner();
+    }
+
+    /** What they must do. */
+    public String action() {
+        return code.action();
+    }
+
+    /** Class, code, owner and message: what a stack trace begins with. */
+    @Override
+    public String toString() {
+        return getClass().getName() + ": " + code.codeName() + " (" + code.owner().word() + "): " + getMessage();
+    }
+
+    static OmomiException nullArgument(String argument) {
+        return new OmomiException(Code.NULL_ARGUMENT, argument + " is null");
+    }
+
+    static OmomiException invalidArgument(String argument, String problem) {
+        return new OmomiException(Code.INVALID_ARGUMENT, argument + ": " + problem);
+    }
+
+    static OmomiException closed(String what) {
+        return new OmomiException(Code.CLOSED, "the " + what + " is closed");
+    }
+}

@@ -1,0 +1,165 @@
+package io.omomi;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.concurrent.atomic.AtomicIntegerFieldUpdater;
+import java.util.concurrent.locks.LockSupport;
+
+/**
+ * The request block of one scorer: the context, the candidates and their texts, written in place and kept from request to
+ * request. Nothing here allocates.
+ *
+ * <p>Like its scorer it belongs to one thread at a time. The memory belongs to the Java object, so that a careless call,
+ * also one after close, meets an exception and never freed memory.
+ */
+public final class Request {
+    private static final AtomicIntegerFieldUpdater<Request> STATE =
+            AtomicIntegerFieldUpdater.newUpdater(Request.class, "state");
+    private static final int IDLE = 0;
+    private static final int BUSY = 1;
+    private static final int CLOSED = 2;
+    private static final long CLOSE_POLL_NANOS = 20_000;
+
+    final ByteBuffer block;
+    final RequestLayout layout;
+    final Schema schema;
+
+    private final Row context;
+    private final Row candidate;
+    private final int tailCapacity;
+    private volatile int state = IDLE;
+    private int tailUsed;
+    /** Candidate rows that may have values: only these are cleared. */
+    private int touchedCount;
+
+    Request(RequestLayout layout) {
+        this.layout = layout;
+        this.schema = layout.schema();
+        this.tailCapacity = layout.tailLenBytes();
+        ByteBuffer memory = ByteBuffer.allocateDirect(layout.len + Block.ALIGNMENT);
+        int lead = (int) (-Native.address(memory) & (Block.ALIGNMENT - 1));
+        memory.position(lead).limit(lead + layout.len);
+        this.block = memory.slice().order(ByteOrder.LITTLE_ENDIAN);
+        this.block.putInt(Block.LAYOUT_VERSION_OFFSET, Block.LAYOUT_VERSION);
+        this.context = new Row(this, Side.CONTEXT, layout.contextOffset);
+        this.candidate = new Row(this, Side.CANDIDATE, layout.candidatesOffset);
+    }
+
+    /**
+     * Forgets every value: the context and all candidates have no fields set, the tail is empty. Call it before each
+     * request.
+     *
+     * @throws OmomiException with {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
+     */
+    public void clear() {
+        checkIdle();
+        context.clear();
+        for (int i = 0; i < touchedCount; i++) {
+            candidate.at(layout.candidatesOffset + i * layout.candidateStride).clear();
+        }
+        touchedCount = 0;
+        tailUsed = 0;
+    }
+
+    /**
+     * The row of the context.
+     *
+     * @throws OmomiException with {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
+     */
+    public Row context() {
+        checkIdle();
+        return context;
+    }
+
+    /**
+     * The row of candidate {@code index}, counted from 0. It is one object, moved: fill one candidate after another.
+     *
+     * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the layout has no such row, {@link Code#CLOSED} or
+     *     {@link Code#SCORER_BUSY}
+     */
+    public Row candidate(int index) {
+        checkIdle();
+        if (index < 0 || index >= layout.candidates()) {
+            throw noSuchCandidate(index);
+        }
+        if (index >= touchedCount) {
+            touchedCount = index + 1;
+        }
+        return candidate.at(layout.candidatesOffset + index * layout.candidateStride);
+    }
+
+    /** Bytes of the tail in use: to learn how large a tail real requests need. */
+    public int tailUsedBytes() {
+        checkIdle();
+        return tailUsed;
+    }
+
+    private OmomiException noSuchCandidate(int index) {
+        if (index < 0) {
+            return OmomiException.invalidArgument("index", "expected 0 or more, found " + index);
+        }
+        return new OmomiException(
+                Code.TOO_MANY_CANDIDATES,
+                "too many candidates: the request's layout has rows for " + layout.candidates() + ", candidate " + index
+                        + " was asked for");
+    }
+
+    /**
+     * Takes {@code len} bytes of the tail and returns their offset within it, a multiple of 8 if {@code aligned}.
+     * Takes nothing if they do not fit.
+     */
+    int takeTail(long len, boolean aligned) {
+        int start = aligned ? (tailUsed + 7) & ~7 : tailUsed;
+        long end = start + len;
+        if (end > tailCapacity) {
+            throw new OmomiException(
+                    Code.TAIL_FULL,
+                    "the request's tail is full: it has " + tailCapacity + " bytes, " + end
+                            + " are needed; make the request's layout with a larger tail");
+        }
+        tailUsed = (int) end;
+        return start;
+    }
+
+    /** Says in the block how much of the tail is in use. */
+    void seal() {
+        block.putInt(Block.TAIL_USED_OFFSET, tailUsed);
+    }
+
+    void checkIdle() {
+        int now = state;
+        if (now != IDLE) {
+            throw notIdle(now);
+        }
+    }
+
+    /** Claims the block for one native call. */
+    void enter() {
+        if (!STATE.compareAndSet(this, IDLE, BUSY)) {
+            throw notIdle(state);
+        }
+    }
+
+    void leave() {
+        state = IDLE;
+    }
+
+    /** Closes for ever, after a native call that is under way has ended. Returns whether it was this call that closed. */
+    boolean close() {
+        while (!STATE.compareAndSet(this, IDLE, CLOSED)) {
+            if (state == CLOSED) {
+                return false;
+            }
+            LockSupport.parkNanos(CLOSE_POLL_NANOS);
+        }
+        return true;
+    }
+
+    private static OmomiException notIdle(int state) {
+        if (state == CLOSED) {
+            return OmomiException.closed("scorer");
+        }
+        return new OmomiException(
+                Code.SCORER_BUSY, "the scorer is in use by another thread: make one scorer per thread");
+    }
+}

@@ -1,0 +1,227 @@
+package io.omomi;
+
+import java.nio.ByteBuffer;
+import java.util.List;
+
+/**
+ * The fields of the context or of one candidate. A field that is not set is missing; a field that is set again takes the
+ * last value. Each setter throws {@link OmomiException} with {@link Code#WRONG_FIELD_USE} for a field of another schema,
+ * side or type, {@link Code#CLOSED} after close, {@link Code#SCORER_BUSY} during a predict on another thread; the row then
+ * stays as it was. Nothing here allocates.
+ */
+public final class Row {
+    private static final int PAIR_HIGH = 4;
+
+    private final Request request;
+    private final ByteBuffer block;
+    private final Side side;
+    private final int useId;
+    private final int useIds;
+    private final int useText;
+    private final int useTexts;
+    private final int useNumber;
+    private int offset;
+
+    Row(Request request, Side side, int offset) {
+        this.request = request;
+        this.block = request.block;
+        this.side = side;
+        this.offset = offset;
+        this.useId = Field.use(side, FieldType.ID, false);
+        this.useIds = Field.use(side, FieldType.ID, true);
+        this.useText = Field.use(side, FieldType.TEXT, false);
+        this.useTexts = Field.use(side, FieldType.TEXT, true);
+        this.useNumber = Field.use(side, FieldType.NUMBER, false);
+    }
+
+    Row at(int newOffset) {
+        offset = newOffset;
+        return this;
+    }
+
+    void clear() {
+        block.putLong(offset + Block.ROW_PRESENT_OFFSET, 0);
+        block.putLong(offset + Block.ROW_INLINE_TEXT_OFFSET, 0);
+    }
+
+    /** Sets an {@code id} field. */
+    public Row setId(Field field, long id) {
+        check(field, useId, "an id");
+        return set(field, id, false);
+    }
+
+    /**
+     * Sets a {@code text} field. The text's UTF-8 bytes go to the tail. An unpaired surrogate has no UTF-8: it costs the
+     * candidate ({@link CandidateStatus#NOT_UTF8}), or the request if it is in the context.
+     *
+     * @throws OmomiException with {@link Code#TAIL_FULL} if the text does not fit
+     */
+    public Row setText(Field field, CharSequence text) {
+        check(field, useText, "a text");
+        if (text == null) {
+            throw OmomiException.nullArgument("text");
+        }
+        long len = Utf8.len(text);
+        int start = request.takeTail(len, false);
+        Utf8.put(text, block, request.layout.tailOffset + start);
+        return set(field, pair(start, len), true);
+    }
+
+    /** Sets a {@code text} field by the value of its text, computed once by {@link Feature#textValue} and kept. */
+    public Row setTextValue(Field field, long textValue) {
+        check(field, useText, "a text value");
+        return set(field, textValue, false);
+    }
+
+    /** Sets a {@code number} field. NaN and numbers out of the field's range are counted and treated as missing. */
+    public Row setNumber(Field field, double number) {
+        check(field, useNumber, "a number");
+        return set(field, Double.doubleToRawLongBits(number), false);
+    }
+
+    /**
+     * Sets a {@code many} field of ids to the first {@code count} of {@code ids}. None is a value too: known to be empty.
+     *
+     * @throws OmomiException with {@link Code#TOO_MANY_VALUES} for more than 1,024, {@link Code#INVALID_ARGUMENT} for a
+     *     count outside the array, {@link Code#TAIL_FULL} if they do not fit
+     */
+    public Row setIds(Field field, long[] ids, int count) {
+        check(field, useIds, "ids");
+        return setLongs(field, "ids", ids, count);
+    }
+
+    /** Sets a {@code many} field of texts by their values, like {@link #setIds}. */
+    public Row setTextValues(Field field, long[] textValues, int count) {
+        check(field, useTexts, "text values");
+        return setLongs(field, "textValues", textValues, count);
+    }
+
+    /**
+     * Sets a {@code many} field of texts to the first {@code count} of {@code texts}, like {@link #setIds} and
+     * {@link #setText}.
+     */
+    public Row setTexts(Field field, CharSequence[] texts, int count) {
+        check(field, useTexts, "texts");
+        if (texts == null) {
+            throw OmomiException.nullArgument("texts");
+        }
+        checkCount(field, count, texts.length, "texts");
+        long len = 0;
+        for (int i = 0; i < count; i++) {
+            len += textLen(texts[i]);
+        }
+        int list = request.takeTail((long) count * Block.SLOT_LEN + len, true);
+        int next = list + count * Block.SLOT_LEN;
+        for (int i = 0; i < count; i++) {
+            next = putListed(list, i, next, texts[i]);
+        }
+        return set(field, pair(list, count), true);
+    }
+
+    /** Sets a {@code many} field of texts to all of {@code texts}, which should answer {@code get} in constant time. */
+    public Row setTexts(Field field, List<? extends CharSequence> texts) {
+        check(field, useTexts, "texts");
+        if (texts == null) {
+            throw OmomiException.nullArgument("texts");
+        }
+        int count = texts.size();
+        checkCount(field, count, count, "texts");
+        long len = 0;
+        for (int i = 0; i < count; i++) {
+            len += textLen(texts.get(i));
+        }
+        int list = request.takeTail((long) count * Block.SLOT_LEN + len, true);
+        int next = list + count * Block.SLOT_LEN;
+        for (int i = 0; i < count; i++) {
+            next = putListed(list, i, next, texts.get(i));
+        }
+        return set(field, pair(list, count), true);
+    }
+
+    /** Makes a field missing again. */
+    public Row unset(Field field) {
+        if (field == null) {
+            throw OmomiException.nullArgument("field");
+        }
+        check(field, Field.use(side, field.type(), field.isMany()), "a field of the " + side.word());
+        int at = offset + Block.ROW_PRESENT_OFFSET;
+        block.putLong(at, block.getLong(at) & ~(1L << field.slot));
+        return this;
+    }
+
+    private static long textLen(CharSequence text) {
+        if (text == null) {
+            throw OmomiException.nullArgument("a text");
+        }
+        return Utf8.len(text);
+    }
+
+    /** Writes text {@code index} of a list at {@code start} and returns the offset behind it. */
+    private int putListed(int list, int index, int start, CharSequence text) {
+        int tail = request.layout.tailOffset;
+        int end = Utf8.put(text, block, tail + start) - tail;
+        block.putLong(tail + list + index * Block.SLOT_LEN, pair(start, end - start));
+        return end;
+    }
+
+    private Row setLongs(Field field, String argument, long[] values, int count) {
+        if (values == null) {
+            throw OmomiException.nullArgument(argument);
+        }
+        checkCount(field, count, values.length, argument);
+        int list = request.takeTail((long) count * Block.SLOT_LEN, true);
+        int at = request.layout.tailOffset + list;
+        for (int i = 0; i < count; i++) {
+            block.putLong(at + i * Block.SLOT_LEN, values[i]);
+        }
+        return set(field, pair(list, count), false);
+    }
+
+    private static void checkCount(Field field, int count, int available, String argument) {
+        if (count > Block.MAX_VALUES_PER_FIELD) {
+            throw new OmomiException(
+                    Code.TOO_MANY_VALUES,
+                    "too many values in field `" + field.name() + "`: at most " + Block.MAX_VALUES_PER_FIELD + ", found "
+                            + count);
+        }
+        if (count < 0 || count > available) {
+            throw OmomiException.invalidArgument("count", "expected 0 to the " + available + " " + argument + ", found " + count);
+        }
+    }
+
+    private Row set(Field field, long slot, boolean inlineText) {
+        long bit = 1L << field.slot;
+        int row = offset;
+        block.putLong(row + Block.ROW_SLOTS_OFFSET + field.slot * Block.SLOT_LEN, slot);
+        block.putLong(row + Block.ROW_PRESENT_OFFSET, block.getLong(row + Block.ROW_PRESENT_OFFSET) | bit);
+        long inline = block.getLong(row + Block.ROW_INLINE_TEXT_OFFSET);
+        block.putLong(row + Block.ROW_INLINE_TEXT_OFFSET, inlineText ? inline | bit : inline & ~bit);
+        return this;
+    }
+
+    /** Two u32 as one little-endian u64, the first lower. */
+    private static long pair(int first, long second) {
+        return Integer.toUnsignedLong(first) | second << (8 * PAIR_HIGH);
+    }
+
+    private void check(Field field, int use, String used) {
+        if (field == null) {
+            throw OmomiException.nullArgument("field");
+        }
+        if (field.use != use || field.schema != request.schema) {
+            throw wrongUse(field, used);
+        }
+        request.checkIdle();
+    }
+
+    private OmomiException wrongUse(Field field, String used) {
+        if (field.schema != request.schema) {
+            return new OmomiException(
+                    Code.WRONG_FIELD_USE, "field `" + field.name() + "` belongs to another schema than the request");
+        }
+        return new OmomiException(
+                Code.WRONG_FIELD_USE,
+                "field `" + field.name() + "` was declared as " + field.declared() + ", but is used as " + used
+                        + " of the " + side.word());
+    }
+}

@@ -1,0 +1,161 @@
+package io.omomi;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The server's declaration: which fields it can supply, by name and type, made once and good for every later model.
+ * Immutable and shareable. A model that asks for something else is refused by {@link Scorer#open} with the field's name.
+ */
+public final class Schema {
+    private final List<Field> fields;
+    private final Map<String, Field> byName;
+    private final byte[] encoded;
+
+    private Schema(List<Declared> declared) {
+        List<Field> all = new ArrayList<>();
+        Map<String, Field> named = new HashMap<>();
+        int[] slots = new int[Side.values().length];
+        for (Declared one : declared) {
+            Field field = new Field(this, slots[one.side.ordinal()]++, one);
+            all.add(field);
+            named.put(one.name, field);
+        }
+        fields = Collections.unmodifiableList(all);
+        byName = named;
+        encoded = encode(declared);
+        // The rules of a declaration are the native library's; it throws SCHEMA_INVALID with the reason.
+        NativeLibrary.load();
+        Native.checkSchema(encoded);
+    }
+
+    /** Begins a declaration. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /**
+     * The field called {@code name}.
+     *
+     * @throws OmomiException with {@link Code#UNKNOWN_FIELD} if none is declared
+     */
+    public Field field(String name) {
+        if (name == null) {
+            throw OmomiException.nullArgument("name");
+        }
+        Field field = byName.get(name);
+        if (field == null) {
+            throw new OmomiException(Code.UNKNOWN_FIELD, "the schema has no field `" + name + "`");
+        }
+        return field;
+    }
+
+    /** All fields in the order of their declaration. */
+    public List<Field> fields() {
+        return fields;
+    }
+
+    /** The declaration as the native library reads it: see {@code decode_schema} there. */
+    byte[] encoded() {
+        return encoded;
+    }
+
+    private static byte[] encode(List<Declared> declared) {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        for (Declared one : declared) {
+            byte[] name = Utf8.strict(one.name, "a field's name");
+            byte[] unit = Utf8.strict(one.unit, "a field's unit");
+            ByteBuffer head = ByteBuffer.allocate(3 + 2 * Double.BYTES + 2 * Integer.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+            head.put((byte) one.side.ordinal()).put((byte) one.type.ordinal()).put((byte) (one.many ? 1 : 0));
+            head.putDouble(one.least).putDouble(one.greatest).putInt(name.length).putInt(unit.length);
+            bytes.write(head.array(), 0, head.capacity());
+            bytes.write(name, 0, name.length);
+            bytes.write(unit, 0, unit.length);
+        }
+        return bytes.toByteArray();
+    }
+
+    /** What the builder was told about one field. */
+    static final class Declared {
+        final String name;
+        final Side side;
+        final FieldType type;
+        final boolean many;
+        final String unit;
+        final double least;
+        final double greatest;
+
+        Declared(String name, Side side, FieldType type, boolean many, String unit, double least, double greatest) {
+            if (name == null) {
+                throw OmomiException.nullArgument("name");
+            }
+            if (side == null) {
+                throw OmomiException.nullArgument("side");
+            }
+            if (unit == null) {
+                throw OmomiException.nullArgument("unit");
+            }
+            this.name = name;
+            this.side = side;
+            this.type = type;
+            this.many = many;
+            this.unit = unit;
+            this.least = least;
+            this.greatest = greatest;
+        }
+    }
+
+    /** Collects the fields of a declaration. */
+    public static final class Builder {
+        private final List<Declared> declared = new ArrayList<>();
+
+        private Builder() {}
+
+        /** A field of 64-bit integers. */
+        public Builder id(String name, Side side) {
+            return add(name, side, FieldType.ID, false);
+        }
+
+        /** A field with zero or more 64-bit integers a row. */
+        public Builder ids(String name, Side side) {
+            return add(name, side, FieldType.ID, true);
+        }
+
+        /** A field of texts. */
+        public Builder text(String name, Side side) {
+            return add(name, side, FieldType.TEXT, false);
+        }
+
+        /** A field with zero or more texts a row. */
+        public Builder texts(String name, Side side) {
+            return add(name, side, FieldType.TEXT, true);
+        }
+
+        /** A field of numbers in {@code unit} from {@code least} to {@code greatest}. */
+        public Builder number(String name, Side side, String unit, double least, double greatest) {
+            declared.add(new Declared(name, side, FieldType.NUMBER, false, unit, least, greatest));
+            return this;
+        }
+
+        /**
+         * Ends the declaration.
+         *
+         * @throws OmomiException with {@link Code#SCHEMA_INVALID} for a name that stands twice or is empty, more than 64
+         *     fields on a side, or a range that is not two finite numbers, the lesser first
+         */
+        public Schema build() {
+            return new Schema(declared);
+        }
+
+        private Builder add(String name, Side side, FieldType type, boolean many) {
+            declared.add(new Declared(name, side, type, many, "", 0, 0));
+            return this;
+        }
+    }
+}

@@ -1,0 +1,32 @@
+/**
+ * Scores ads with an omomi weight file without keeping one weight on the heap.
+ *
+ * <p>A server declares its fields once ({@link io.omomi.Schema}), opens a weight file ({@link io.omomi.Model}) and gives
+ * each scoring thread its own {@link io.omomi.Scorer}. A request (one context, many candidates) is written into the
+ * scorer's {@link io.omomi.Request}, {@link io.omomi.Scorer#predict} answers it in place; nothing is allocated on the way.
+ *
+ * <pre>{@code
+ * Schema schema = Schema.builder()
+ *     .id("media_id", Side.CONTEXT)
+ *     .texts("interest", Side.CONTEXT)
+ *     .id("creative_id", Side.CANDIDATE)
+ *     .build();
+ * Field mediaId = schema.field("media_id");
+ * Field creativeId = schema.field("creative_id");
+ * RequestLayout layout = RequestLayout.of(schema, 500, 4096);
+ *
+ * try (Model model = Model.open(Paths.get("000042.omomi")); Scorer scorer = Scorer.open(model, layout)) {
+ *     Request request = scorer.request();
+ *     request.clear();
+ *     request.context().setId(mediaId, 7);
+ *     for (int i = 0; i < creatives.length; i++) {
+ *         request.candidate(i).setId(creativeId, creatives[i]);
+ *     }
+ *     scorer.predict(creatives.length);
+ *     float probability = scorer.probability(0);
+ * }
+ * }</pre>
+ *
+ * <p>Whatever goes wrong is an {@link io.omomi.OmomiException} with a stable code, the side that must act, and what to do.
+ */
+package io.omomi;

@@ -1,0 +1,250 @@
+package io.omomi;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.function.Executable;
+
+/** Whatever a caller does meets an exception with a code, or costs one candidate; nothing ends the process. */
+final class CarelessCallsTest {
+    private static final String UNPAIRED = "東\ud83d京";
+
+    private final Model model = Fixture.model();
+    private final Scorer scorer = Scorer.open(model, Fixture.LAYOUT);
+    private final Request request = scorer.request();
+
+    @BeforeEach
+    void clear() {
+        request.clear();
+    }
+
+    @AfterEach
+    void close() {
+        scorer.close();
+        model.close();
+    }
+
+    @TestFactory
+    Stream<DynamicTest> a_careless_call_throws_with_its_code_and_the_scorer_goes_on() {
+        Schema other = Schema.builder().id("media_id", Side.CONTEXT).build();
+        Row context = request.context();
+        List<DynamicTest> table = new ArrayList<>();
+        add(table, "null model path", Code.NULL_ARGUMENT, () -> Model.open(null));
+        add(table, "null load mode", Code.NULL_ARGUMENT, () -> Model.open(Fixture.weightFile(), null));
+        add(table, "null model", Code.NULL_ARGUMENT, () -> Scorer.open(null, Fixture.LAYOUT));
+        add(table, "null layout", Code.NULL_ARGUMENT, () -> Scorer.open(model, null));
+        add(table, "null schema", Code.NULL_ARGUMENT, () -> RequestLayout.of(null, 1, 0));
+        add(table, "null field name", Code.NULL_ARGUMENT, () -> Fixture.SCHEMA.field(null));
+        add(table, "null declared name", Code.NULL_ARGUMENT, () -> Schema.builder().id(null, Side.CONTEXT));
+        add(table, "null declared side", Code.NULL_ARGUMENT, () -> Schema.builder().id("x", null));
+        add(table, "null unit", Code.NULL_ARGUMENT, () -> Schema.builder().number("x", Side.CONTEXT, null, 0, 1));
+        add(table, "null field", Code.NULL_ARGUMENT, () -> context.setId(null, 1));
+        add(table, "null text", Code.NULL_ARGUMENT, () -> context.setText(Fixture.REGION, null));
+        add(table, "null ids", Code.NULL_ARGUMENT, () -> context.setIds(Fixture.SEGMENT_ID, null, 0));
+        add(table, "null texts", Code.NULL_ARGUMENT, () -> context.setTexts(Fixture.INTEREST, (List<String>) null));
+        add(table, "null among texts", Code.NULL_ARGUMENT, () -> context.setTexts(Fixture.INTEREST, Arrays.asList("a", null)));
+        add(table, "null text value", Code.NULL_ARGUMENT, () -> Feature.textValue(null));
+        add(table, "empty declaration name", Code.SCHEMA_INVALID, () -> Schema.builder().id("", Side.CONTEXT).build());
+        add(table, "field declared twice", Code.SCHEMA_INVALID,
+                () -> Schema.builder().id("x", Side.CONTEXT).id("x", Side.CANDIDATE).build());
+        add(table, "range of NaN", Code.SCHEMA_INVALID,
+                () -> Schema.builder().number("x", Side.CONTEXT, "JPY", Double.NaN, 1).build());
+        add(table, "65 fields on a side", Code.SCHEMA_INVALID, CarelessCallsTest::tooManyFields);
+        add(table, "unpaired surrogate in a field's name", Code.NOT_UTF8,
+                () -> Schema.builder().id(UNPAIRED, Side.CONTEXT).build());
+        add(table, "unpaired surrogate in a text to be hashed", Code.NOT_UTF8, () -> Feature.textValue(UNPAIRED));
+        add(table, "no candidates", Code.INVALID_ARGUMENT, () -> RequestLayout.of(Fixture.SCHEMA, 0, 0));
+        add(table, "minus one candidates", Code.INVALID_ARGUMENT, () -> RequestLayout.of(Fixture.SCHEMA, -1, 0));
+        add(table, "too many rows", Code.INVALID_ARGUMENT, () -> RequestLayout.of(Fixture.SCHEMA, Integer.MAX_VALUE, 0));
+        add(table, "negative tail", Code.INVALID_ARGUMENT, () -> RequestLayout.of(Fixture.SCHEMA, 1, -8));
+        add(table, "enormous tail", Code.INVALID_ARGUMENT, () -> RequestLayout.of(Fixture.SCHEMA, 1, Integer.MAX_VALUE));
+        add(table, "unknown field", Code.UNKNOWN_FIELD, () -> Fixture.SCHEMA.field("creativ_id"));
+        add(table, "field of another schema", Code.WRONG_FIELD_USE, () -> context.setId(other.field("media_id"), 1));
+        add(table, "candidate field in the context", Code.WRONG_FIELD_USE, () -> context.setId(Fixture.CREATIVE_ID, 1));
+        add(table, "id as text", Code.WRONG_FIELD_USE, () -> context.setText(Fixture.MEDIA_ID, "1"));
+        add(table, "text as id", Code.WRONG_FIELD_USE, () -> context.setId(Fixture.REGION, 1));
+        add(table, "many as one", Code.WRONG_FIELD_USE, () -> context.setText(Fixture.INTEREST, "x"));
+        add(table, "one as many", Code.WRONG_FIELD_USE, () -> context.setTexts(Fixture.REGION, List.of("x")));
+        add(table, "number as id", Code.WRONG_FIELD_USE, () -> context.setId(Fixture.FLOOR_PRICE, 1));
+        add(table, "20,000 ids", Code.TOO_MANY_VALUES, () -> context.setIds(Fixture.SEGMENT_ID, new long[20_000], 20_000));
+        add(table, "20,000 texts", Code.TOO_MANY_VALUES,
+                () -> context.setTexts(Fixture.INTEREST, Collections.nCopies(20_000, "x")));
+        add(table, "count beyond the array", Code.INVALID_ARGUMENT,
+                () -> context.setIds(Fixture.SEGMENT_ID, new long[2], 3));
+        add(table, "negative count", Code.INVALID_ARGUMENT, () -> context.setIds(Fixture.SEGMENT_ID, new long[2], -1));
+        add(table, "text larger than the tail", Code.TAIL_FULL, () -> context.setText(Fixture.REGION, "x".repeat(1 << 20)));
+        add(table, "texts larger than the tail", Code.TAIL_FULL,
+                () -> context.setTexts(Fixture.INTEREST, Collections.nCopies(1_000, "x".repeat(1_000))));
+        add(table, "candidate 500 of 500", Code.TOO_MANY_CANDIDATES, () -> request.candidate(500));
+        add(table, "candidate -1", Code.INVALID_ARGUMENT, () -> request.candidate(-1));
+        add(table, "predict too many", Code.TOO_MANY_CANDIDATES, () -> scorer.predict(501));
+        add(table, "predict the greatest int", Code.TOO_MANY_CANDIDATES, () -> scorer.predict(Integer.MAX_VALUE));
+        add(table, "predict minus one", Code.INVALID_ARGUMENT, () -> scorer.predict(-1));
+        add(table, "answer behind the last", Code.INVALID_ARGUMENT, () -> {
+            scorer.predict(2);
+            scorer.probability(2);
+        });
+        add(table, "answer -1", Code.INVALID_ARGUMENT, () -> scorer.status(-1));
+        add(table, "explain a row the layout does not have", Code.TOO_MANY_CANDIDATES, () -> scorer.explain(500));
+        add(table, "explain -1", Code.INVALID_ARGUMENT, () -> scorer.explain(-1));
+        add(table, "unpaired surrogate in the context", Code.CONTEXT_MALFORMED, () -> {
+            request.context().setText(Fixture.REGION, UNPAIRED);
+            scorer.predict(1);
+        });
+        return table.stream();
+    }
+
+    private void add(List<DynamicTest> table, String name, Code code, Executable call) {
+        table.add(DynamicTest.dynamicTest(name, () -> {
+            OmomiException thrown = assertThrows(OmomiException.class, call);
+            assertEquals(code, thrown.code(), thrown::toString);
+            assertFalse(thrown.getMessage().isEmpty());
+            request.clear();
+            scorer.predict(1);
+            assertEquals(CandidateStatus.SCORED, scorer.status(0));
+        }));
+    }
+
+    private static void tooManyFields() {
+        Schema.Builder builder = Schema.builder();
+        for (int i = 0; i < 65; i++) {
+            builder.id("field_" + i, Side.CONTEXT);
+        }
+        builder.build();
+    }
+
+    @Test
+    void a_bad_candidate_costs_that_candidate_alone_and_says_why() {
+        for (int i = 0; i < 5; i++) {
+            request.candidate(i).setId(Fixture.CREATIVE_ID, i).setText(Fixture.CATEGORY, "自動車");
+        }
+        scorer.predict(5);
+        double[] logits = new double[5];
+        for (int i = 0; i < 5; i++) {
+            logits[i] = scorer.logit(i);
+        }
+        request.candidate(1).setText(Fixture.CATEGORY, UNPAIRED);
+        request.candidate(2).setText(Fixture.CATEGORY, "x");
+        corruptSlot(2, Fixture.CATEGORY, 0xffff_ffff_ffff_fff0L);
+        request.candidate(3).setIds(Fixture.CAMPAIGN_ID, new long[1], 1);
+        corruptSlot(3, Fixture.CAMPAIGN_ID, 20_000L << 32);
+        scorer.predict(5);
+        assertEquals(CandidateStatus.NOT_UTF8, scorer.status(1));
+        assertEquals(CandidateStatus.OUTSIDE_TAIL, scorer.status(2));
+        assertEquals(CandidateStatus.TOO_MANY_VALUES, scorer.status(3));
+        assertEquals(2, scorer.scoredCount());
+        assertEquals(3, scorer.refusedCount());
+        for (int i = 1; i < 4; i++) {
+            assertTrue(Float.isNaN(scorer.probability(i)));
+            assertTrue(Double.isNaN(scorer.logit(i)));
+        }
+        for (int i : new int[] {0, 4}) {
+            assertEquals(CandidateStatus.SCORED, scorer.status(i));
+            assertEquals(logits[i], scorer.logit(i));
+        }
+    }
+
+    /** What no setter writes, but a stray writer might. */
+    private void corruptSlot(int candidate, Field field, long slot) {
+        RequestLayout layout = request.layout;
+        int row = layout.candidatesOffset + candidate * layout.candidateStride;
+        request.block.putLong(row + Block.ROW_SLOTS_OFFSET + field.slot * Block.SLOT_LEN, slot);
+    }
+
+    @Test
+    void a_field_that_is_set_twice_takes_the_last_value() {
+        request.candidate(0).setId(Fixture.CREATIVE_ID, 1).setText(Fixture.CATEGORY, "料理");
+        request.candidate(1).setId(Fixture.CREATIVE_ID, 7).setId(Fixture.CREATIVE_ID, 1);
+        request.candidate(1).setTextValue(Fixture.CATEGORY, 7).setText(Fixture.CATEGORY, "料理");
+        request.candidate(2).setId(Fixture.CREATIVE_ID, 1).setText(Fixture.CATEGORY, "x");
+        request.candidate(2).setTextValue(Fixture.CATEGORY, Feature.textValue("料理"));
+        scorer.predict(3);
+        assertEquals(scorer.logit(0), scorer.logit(1));
+        assertEquals(scorer.logit(0), scorer.logit(2));
+    }
+
+    @Test
+    void nan_and_numbers_out_of_range_are_counted_and_missing() {
+        scorer.predict(1);
+        double without = scorer.logit(0);
+        long missing = scorer.missingCount();
+        request.context().setNumber(Fixture.FLOOR_PRICE, Double.NaN);
+        request.candidate(0).setNumber(Fixture.CREATIVE_AGE, -1);
+        scorer.predict(1);
+        assertEquals(without, scorer.logit(0));
+        assertEquals(2, scorer.invalidNumberCount());
+        assertEquals(missing, scorer.missingCount());
+    }
+
+    @Test
+    void an_unset_field_and_a_cleared_request_are_missing_again() {
+        scorer.predict(1);
+        double empty = scorer.logit(0);
+        request.candidate(0).setId(Fixture.CREATIVE_ID, 1).unset(Fixture.CREATIVE_ID);
+        scorer.predict(1);
+        assertEquals(empty, scorer.logit(0));
+        Fixture.fill(request, 500, new Fixture.Text());
+        request.clear();
+        scorer.predict(500);
+        for (int i = 0; i < 500; i++) {
+            assertEquals(empty, scorer.logit(i));
+        }
+    }
+
+    @Test
+    void a_text_that_does_not_fit_leaves_the_row_as_it_was() {
+        request.candidate(0).setText(Fixture.CATEGORY, "料理");
+        request.candidate(1).setText(Fixture.CATEGORY, "料理");
+        assertThrows(OmomiException.class, () -> request.candidate(1).setText(Fixture.CATEGORY, "x".repeat(1 << 20)));
+        scorer.predict(2);
+        assertEquals(scorer.logit(0), scorer.logit(1));
+    }
+
+    @Test
+    void no_candidates_are_answered_with_none() {
+        scorer.predict(0);
+        assertEquals(0, scorer.answeredCount());
+        assertEquals(0, scorer.scoredCount());
+    }
+
+    @Test
+    void a_model_is_refused_with_the_name_of_the_field_that_the_schema_lacks_or_declares_otherwise() {
+        OmomiException missing = assertThrows(
+                OmomiException.class,
+                () -> Scorer.open(model, RequestLayout.of(Schema.builder().id("media_id", Side.CONTEXT).build(), 1, 0)));
+        assertEquals(Code.FIELD_MISSING, missing.code());
+        Schema.Builder otherwise = Schema.builder();
+        for (Field field : Fixture.SCHEMA.fields()) {
+            if (field == Fixture.FLOOR_PRICE) {
+                otherwise.number("floor_price", Side.CONTEXT, "USD", 0, 1000);
+            } else if (field.type() == FieldType.NUMBER) {
+                otherwise.number(field.name(), field.side(), field.unit(), field.least(), field.greatest());
+            } else if (field.type() == FieldType.ID) {
+                Schema.Builder unused = field.isMany()
+                        ? otherwise.ids(field.name(), field.side())
+                        : otherwise.id(field.name(), field.side());
+            } else {
+                Schema.Builder unused = field.isMany()
+                        ? otherwise.texts(field.name(), field.side())
+                        : otherwise.text(field.name(), field.side());
+            }
+        }
+        OmomiException mismatch = assertThrows(
+                OmomiException.class, () -> Scorer.open(model, RequestLayout.of(otherwise.build(), 1, 0)));
+        assertEquals(Code.FIELD_MISMATCH, mismatch.code());
+        assertTrue(mismatch.getMessage().contains("floor_price"), mismatch.getMessage());
+        assertTrue(mismatch.getMessage().contains("USD"), mismatch.getMessage());
+    }
+}

@@ -1,0 +1,235 @@
+package io.omomi;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.function.Executable;
+
+/** Closing, replacing, forgetting: at any time, on any thread. */
+final class LifecycleTest {
+    @TestFactory
+    Stream<DynamicTest> after_close_every_method_of_a_scorer_throws() {
+        Scorer scorer;
+        Request request;
+        Row context;
+        Row candidate;
+        try (Model model = Fixture.model()) {
+            scorer = Scorer.open(model, Fixture.LAYOUT);
+            request = scorer.request();
+            context = request.context();
+            candidate = request.candidate(0);
+            scorer.predict(1);
+        }
+        scorer.close();
+        scorer.close();
+        return Stream.of(
+                        call("request", scorer::request),
+                        call("predict", () -> scorer.predict(1)),
+                        call("probability", () -> scorer.probability(0)),
+                        call("logit", () -> scorer.logit(0)),
+                        call("status", () -> scorer.status(0)),
+                        call("answeredCount", scorer::answeredCount),
+                        call("scoredCount", scorer::scoredCount),
+                        call("refusedCount", scorer::refusedCount),
+                        call("unseenCount", scorer::unseenCount),
+                        call("missingCount", scorer::missingCount),
+                        call("invalidNumberCount", scorer::invalidNumberCount),
+                        call("generation", scorer::generation),
+                        call("logicId", scorer::logicId),
+                        call("explain", () -> scorer.explain(0)),
+                        call("clear", request::clear),
+                        call("context", request::context),
+                        call("candidate", () -> request.candidate(0)),
+                        call("tailUsedBytes", request::tailUsedBytes),
+                        call("setId", () -> context.setId(Fixture.MEDIA_ID, 1)),
+                        call("setText", () -> context.setText(Fixture.REGION, "x")),
+                        call("setTextValue", () -> candidate.setTextValue(Fixture.CATEGORY, 1)),
+                        call("setNumber", () -> candidate.setNumber(Fixture.CREATIVE_AGE, 1)),
+                        call("setIds", () -> context.setIds(Fixture.SEGMENT_ID, new long[1], 1)),
+                        call("setTexts", () -> context.setTexts(Fixture.INTEREST, List.of("x"))),
+                        call("setTextValues", () -> context.setTextValues(Fixture.INTEREST, new long[1], 1)),
+                        call("unset", () -> context.unset(Fixture.MEDIA_ID)))
+                .map(LifecycleTest::throwsClosed);
+    }
+
+    @TestFactory
+    Stream<DynamicTest> after_close_every_method_of_a_model_throws() {
+        Model model = Fixture.model();
+        model.close();
+        model.close();
+        return Stream.of(
+                        call("path", model::path),
+                        call("generation", model::generation),
+                        call("logicId", model::logicId),
+                        call("weightCount", model::weightCount),
+                        call("lenBytes", model::lenBytes),
+                        call("contract", model::contract),
+                        call("Scorer.open", () -> Scorer.open(model, Fixture.LAYOUT)))
+                .map(LifecycleTest::throwsClosed);
+    }
+
+    @Test
+    void a_scorer_outlives_its_model_and_the_mapping_goes_with_the_last_of_them() throws IOException {
+        int mapped = mappedWeightFiles();
+        Model model = Fixture.model();
+        assertTrue(mappedWeightFiles() > mapped, "a model maps its file");
+        Scorer scorer = Scorer.open(model, Fixture.LAYOUT);
+        model.close();
+        assertTrue(mappedWeightFiles() > mapped, "the scorer holds the mapping");
+        scorer.predict(1);
+        assertTrue(scorer.probability(0) > 0);
+        scorer.close();
+        assertEquals(mapped, mappedWeightFiles());
+    }
+
+    @Test
+    void four_threads_score_while_models_are_replaced_and_scorers_are_closed() throws Exception {
+        int open = Handle.openCount();
+        int mapped = mappedWeightFiles();
+        AtomicReference<Model> current = new AtomicReference<>(Fixture.model());
+        AtomicReference<Throwable> failure = new AtomicReference<>();
+        AtomicBoolean stop = new AtomicBoolean();
+        AtomicLong predictions = new AtomicLong();
+        AtomicReference<Scorer> victim = new AtomicReference<>();
+        List<Thread> threads = new ArrayList<>();
+        for (int i = 0; i < 4; i++) {
+            boolean isVictim = i == 0;
+            threads.add(new Thread(() -> {
+                try {
+                    Fixture.Text text = new Fixture.Text();
+                    while (!stop.get()) {
+                        try (Scorer scorer = Scorer.open(current.get(), Fixture.LAYOUT)) {
+                            if (isVictim) {
+                                victim.set(scorer);
+                            }
+                            for (int request = 0; request < 20 && !stop.get(); request++) {
+                                Fixture.fill(scorer.request(), 50, text);
+                                scorer.predict(50);
+                                assertTrue(scorer.probability(49) > 0);
+                                predictions.incrementAndGet();
+                            }
+                        } catch (OmomiException closed) {
+                            // A model closed between `get` and `open`, or a scorer closed from outside: both say so.
+                            assertEquals(Code.CLOSED, closed.code());
+                        }
+                    }
+                } catch (Throwable thrown) {
+                    failure.compareAndSet(null, thrown);
+                }
+            }));
+        }
+        threads.forEach(Thread::start);
+        for (int replacement = 0; replacement < 40; replacement++) {
+            current.getAndSet(Fixture.model()).close();
+            Scorer scorer = victim.get();
+            if (scorer != null) {
+                scorer.close();
+            }
+            Thread.sleep(5);
+        }
+        stop.set(true);
+        for (Thread thread : threads) {
+            thread.join();
+        }
+        current.get().close();
+        if (failure.get() != null) {
+            throw new AssertionError(failure.get());
+        }
+        assertTrue(predictions.get() > 0);
+        assertEquals(open, Handle.openCount());
+        assertEquals(mapped, mappedWeightFiles());
+    }
+
+    @Test
+    void models_that_are_forgotten_are_freed_when_the_next_one_is_opened() throws Exception {
+        int open = Handle.openCount();
+        int mapped = mappedWeightFiles();
+        forget();
+        for (int attempt = 0; attempt < 100 && Handle.openCount() > open; attempt++) {
+            System.gc();
+            Thread.sleep(20);
+            Fixture.model().close();
+        }
+        assertEquals(open, Handle.openCount());
+        assertEquals(mapped, mappedWeightFiles());
+    }
+
+    private static void forget() {
+        Model model = Fixture.model();
+        Scorer.open(model, Fixture.LAYOUT).predict(1);
+    }
+
+    @Test
+    void a_second_thread_on_one_scorer_meets_scorer_busy_and_a_close_waits() throws Exception {
+        RequestLayout large = RequestLayout.of(Fixture.SCHEMA, 65_536, 1024);
+        AtomicReference<Throwable> failure = new AtomicReference<>();
+        try (Model model = Fixture.model()) {
+            Scorer scorer = Scorer.open(model, large);
+            Thread first = new Thread(() -> {
+                try {
+                    while (true) {
+                        scorer.predict(65_536);
+                    }
+                } catch (OmomiException closed) {
+                    if (closed.code() != Code.CLOSED && closed.code() != Code.SCORER_BUSY) {
+                        failure.set(closed);
+                    }
+                } catch (Throwable thrown) {
+                    failure.set(thrown);
+                }
+            });
+            first.start();
+            boolean wasBusy = false;
+            for (int attempt = 0; attempt < 1_000_000 && !wasBusy && first.isAlive(); attempt++) {
+                try {
+                    scorer.request().clear();
+                } catch (OmomiException busy) {
+                    assertEquals(Code.SCORER_BUSY, busy.code());
+                    wasBusy = true;
+                }
+            }
+            scorer.close();
+            first.join();
+            assertTrue(wasBusy);
+        }
+        if (failure.get() != null) {
+            throw new AssertionError(failure.get());
+        }
+    }
+
+    private static int mappedWeightFiles() throws IOException {
+        String name = Fixture.weightFile().getFileName().toString();
+        int count = 0;
+        for (String line : Files.readAllLines(Path.of("/proc/self/maps"), java.nio.charset.StandardCharsets.ISO_8859_1)) {
+            count += line.endsWith(name) ? 1 : 0;
+        }
+        return count;
+    }
+
+    private record Call(String name, Executable body) {}
+
+    private static Call call(String name, Executable body) {
+        return new Call(name, body);
+    }
+
+    private static DynamicTest throwsClosed(Call call) {
+        return DynamicTest.dynamicTest(call.name, () -> {
+            OmomiException thrown = assertThrows(OmomiException.class, call.body);
+            assertEquals(Code.CLOSED, thrown.code());
+            assertEquals(Owner.DELIVERY, thrown.owner());
+        });
+    }
+}

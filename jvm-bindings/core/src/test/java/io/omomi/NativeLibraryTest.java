@@ -1,0 +1,202 @@
+package io.omomi;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.lang.reflect.InvocationTargetException;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Each test loads the classes, and with them the library, in a class loader of its own. */
+final class NativeLibraryTest {
+    private static final String RESOURCE = "io/omomi/native/" + Platform.name() + "/" + System.mapLibraryName("omomi");
+
+    @TempDir
+    Path folder;
+
+    @Test
+    void two_class_loaders_load_the_library_from_the_jar_and_leave_no_file_behind() throws Exception {
+        Map<String, String> properties = Map.of(NativeLibrary.FOLDER_PROPERTY, folder.toString());
+        try (Loader first = new Loader(); Loader second = new Loader()) {
+            assertEquals("", first.load(properties));
+            assertEquals("", second.load(properties));
+            assertNotSame(first.model(), second.model());
+            assertEquals(first.textValue("東京"), second.textValue("東京"));
+            assertEquals("[]", Files.list(folder).toList().toString());
+        }
+    }
+
+    @Test
+    void two_class_loaders_load_the_file_that_the_property_names() throws Exception {
+        Path library = extract();
+        Map<String, String> properties = Map.of(NativeLibrary.PATH_PROPERTY, library.toString());
+        try (Loader first = new Loader(); Loader second = new Loader()) {
+            assertEquals("", first.load(properties));
+            assertEquals("", second.load(properties));
+            assertEquals(first.textValue("東京"), second.textValue("東京"));
+        }
+    }
+
+    @Test
+    void a_path_that_names_nothing_is_refused_although_the_jar_has_the_library() throws Exception {
+        String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, folder.resolve("no.so").toString()));
+        assertContains(refusal, "library_not_loaded", "no.so", NativeLibrary.PATH_PROPERTY);
+    }
+
+    @Test
+    void a_path_that_names_no_library_is_refused() throws Exception {
+        Path text = Files.writeString(folder.resolve("libtext.so"), "not a library");
+        String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, text.toString()));
+        assertContains(refusal, "library_not_loaded", "libtext.so", Platform.name());
+    }
+
+    @Test
+    void a_folder_that_cannot_be_written_is_named_with_platform_and_remedy() throws Exception {
+        String refusal = refusal(Map.of(NativeLibrary.FOLDER_PROPERTY, folder.resolve("none").toString()));
+        assertContains(
+                refusal, "library_not_loaded", "none", Platform.name(), Platform.libc(), NativeLibrary.FOLDER_PROPERTY);
+    }
+
+    @Test
+    void a_folder_that_is_mounted_noexec_is_named_with_the_remedy() throws Exception {
+        Path noexec = noexecFolder();
+        org.junit.jupiter.api.Assumptions.assumeTrue(noexec != null, "no writable folder is mounted noexec here");
+        String refusal = refusal(Map.of(NativeLibrary.FOLDER_PROPERTY, noexec.toString()));
+        assertContains(refusal, "library_not_loaded", noexec.toString(), "noexec", NativeLibrary.FOLDER_PROPERTY);
+    }
+
+    @Test
+    void a_damaged_resource_is_refused_before_it_is_loaded() throws Exception {
+        Path root = folder.resolve("jar");
+        Path resource = root.resolve(RESOURCE);
+        Files.createDirectories(resource.getParent());
+        Files.writeString(resource, "not the library");
+        Files.writeString(resource.resolveSibling(resource.getFileName() + ".sha256"), "00 15");
+        try (Loader loader = new Loader(root.toUri().toURL())) {
+            String refusal = loader.load(Map.of(NativeLibrary.FOLDER_PROPERTY, folder.toString()));
+            assertContains(refusal, "library_not_loaded", "damaged", "00 15");
+            // The failure stays; it does not become a NoClassDefFoundError.
+            assertContains(loader.load(Map.of()), "library_not_loaded", "damaged", "00 15");
+        }
+        assertEquals("[jar]", Files.list(folder).map(path -> path.getFileName().toString()).toList().toString());
+    }
+
+    @Test
+    void a_library_without_its_digest_is_refused() throws Exception {
+        Path root = folder.resolve("jar");
+        Path resource = root.resolve(RESOURCE);
+        Files.createDirectories(resource.getParent());
+        Files.writeString(resource, "not the library");
+        try (Loader loader = new Loader(false, root.toUri().toURL())) {
+            assertContains(loader.load(Map.of()), "library_not_loaded", "sha256");
+        }
+    }
+
+    private static void assertContains(String text, String... words) {
+        for (String word : words) {
+            assertTrue(text.contains(word), () -> "expected `" + word + "` in: " + text);
+        }
+    }
+
+    private static String refusal(Map<String, String> properties) throws Exception {
+        try (Loader loader = new Loader()) {
+            return loader.load(properties);
+        }
+    }
+
+    private Path extract() throws IOException {
+        Path library = folder.resolve(System.mapLibraryName("omomi"));
+        try (var bytes = NativeLibraryTest.class.getResourceAsStream("/" + RESOURCE)) {
+            if (bytes == null) {
+                return Fixture.path(NativeLibrary.PATH_PROPERTY);
+            }
+            Files.copy(bytes, library);
+        }
+        return library;
+    }
+
+    private static Path noexecFolder() throws IOException {
+        for (String line : Files.readAllLines(Path.of("/proc/mounts"))) {
+            String[] words = line.split(" ");
+            Path mount = Path.of(words[1]);
+            if (List.of(words[3].split(",")).contains("noexec") && words[2].equals("tmpfs") && Files.isWritable(mount)) {
+                return mount;
+            }
+        }
+        return null;
+    }
+
+    /** The library's classes once more. What is in front comes first, as another jar would on a class path. */
+    private static final class Loader extends URLClassLoader {
+        Loader(URL... front) throws IOException {
+            this(true, front);
+        }
+
+        Loader(boolean withLibrary, URL... front) throws IOException {
+            super(urls(withLibrary, front), ClassLoader.getPlatformClassLoader());
+        }
+
+        private static URL[] urls(boolean withLibrary, URL[] front) throws IOException {
+            List<URL> urls = new ArrayList<>(List.of(front));
+            urls.add(Model.class.getProtectionDomain().getCodeSource().getLocation());
+            if (!withLibrary) {
+                Path classes = Files.createTempDirectory("omomi-classes-");
+                classes.toFile().deleteOnExit();
+                copyClasses(Path.of(Model.class.getProtectionDomain().getCodeSource().getLocation().getPath()), classes);
+                urls.set(urls.size() - 1, classes.toUri().toURL());
+            }
+            return urls.toArray(new URL[0]);
+        }
+
+        private static void copyClasses(Path from, Path to) throws IOException {
+            Path target = to.resolve("io/omomi");
+            Files.createDirectories(target);
+            try (var classes = Files.newDirectoryStream(from.resolve("io/omomi"), "*.class")) {
+                for (Path one : classes) {
+                    Path copy = Files.copy(one, target.resolve(one.getFileName()));
+                    copy.toFile().deleteOnExit();
+                }
+            }
+        }
+
+        Class<?> model() throws ClassNotFoundException {
+            return loadClass("io.omomi.Model");
+        }
+
+        long textValue(String text) throws Exception {
+            return (Long) loadClass("io.omomi.Feature").getMethod("textValue", CharSequence.class).invoke(null, text);
+        }
+
+        /** Loads the library with these properties; answers what it was refused with, or nothing. */
+        String load(Map<String, String> properties) throws Exception {
+            Map<String, String> before = new TreeMap<>();
+            for (String name : List.of(NativeLibrary.PATH_PROPERTY, NativeLibrary.FOLDER_PROPERTY)) {
+                String value = System.getProperty(name);
+                if (value != null) {
+                    before.put(name, value);
+                    System.clearProperty(name);
+                }
+            }
+            properties.forEach(System::setProperty);
+            try {
+                textValue("x");
+                return "";
+            } catch (InvocationTargetException thrown) {
+                return thrown.getCause().toString();
+            } finally {
+                properties.keySet().forEach(System::clearProperty);
+                before.forEach(System::setProperty);
+            }
+        }
+    }
+}

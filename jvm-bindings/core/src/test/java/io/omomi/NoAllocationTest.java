@@ -1,0 +1,46 @@
+package io.omomi;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.lang.management.ManagementFactory;
+import org.junit.jupiter.api.Test;
+
+/** Filling, predicting and reading cost no byte of heap. */
+final class NoAllocationTest {
+    private static final int CANDIDATES = 200;
+    private static final int WARM_UP_REQUESTS = 2_000;
+    private static final int REQUESTS = 200;
+
+    private float sink;
+
+    @Test
+    void a_request_allocates_nothing_from_clear_to_the_last_answer() {
+        com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+        try (Model model = Fixture.model(); Scorer scorer = Scorer.open(model, Fixture.LAYOUT)) {
+            Fixture.Text text = new Fixture.Text();
+            long thread = Thread.currentThread().getId();
+            // The first calls load classes and let the compiler of the JVM do its work.
+            run(scorer, text, WARM_UP_REQUESTS);
+            threads.getThreadAllocatedBytes(thread);
+            long before = threads.getThreadAllocatedBytes(thread);
+            long meter = threads.getThreadAllocatedBytes(thread) - before;
+            before = threads.getThreadAllocatedBytes(thread);
+            run(scorer, text, REQUESTS);
+            long allocated = threads.getThreadAllocatedBytes(thread) - before - meter;
+            assertEquals(0, allocated, "bytes in " + REQUESTS + " requests");
+        }
+    }
+
+    private void run(Scorer scorer, Fixture.Text text, int requests) {
+        for (int i = 0; i < requests; i++) {
+            Fixture.fill(scorer.request(), CANDIDATES, text);
+            scorer.predict(CANDIDATES);
+            for (int candidate = 0; candidate < CANDIDATES; candidate++) {
+                if (scorer.status(candidate) == CandidateStatus.SCORED) {
+                    sink += scorer.probability(candidate) + (float) scorer.logit(candidate);
+                }
+            }
+            sink += scorer.unseenCount() + scorer.missingCount() + scorer.invalidNumberCount() + scorer.generation();
+        }
+    }
+}

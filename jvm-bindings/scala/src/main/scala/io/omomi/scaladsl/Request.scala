@@ -1,0 +1,97 @@
+package io.omomi.scaladsl
+
+import java.util.AbstractList
+
+/** A category of a text field, computed once by `TextValue.of` and kept, for the texts that recur all day. */
+final class TextValue private (val bits: Long) extends AnyVal
+
+object TextValue {
+  /** The value of `text`: XXH3-64 of its UTF-8 bytes. */
+  def of(text: CharSequence): TextValue = new TextValue(io.omomi.Feature.textValue(text))
+}
+
+/** The request of one scorer, written in place and kept from request to request. */
+final class Request private[scaladsl] (underlying: io.omomi.Request) {
+  /** The row of the context. */
+  val context: Row[Context] = new Row[Context](underlying.context())
+  private val candidateRow = new Row[Candidate](underlying.candidate(0))
+
+  /** Forgets every value. Call it before each request. */
+  def clear(): Unit = underlying.clear()
+
+  /** The row of candidate `index`, counted from 0. It is one object, moved: fill one candidate after another. */
+  def candidate(index: Int): Row[Candidate] = {
+    underlying.candidate(index)
+    candidateRow
+  }
+
+  /** Bytes of the tail in use: to learn how large a tail real requests need. */
+  def tailUsedBytes: Int = underlying.tailUsedBytes()
+}
+
+/** The fields of the context or of one candidate: `row(field) = value`. A field that is not set is missing; a field that
+  * is set again takes the last value. Nothing here allocates.
+  */
+final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
+  private val listed = new Row.Listed
+
+  /** Sets an id field. */
+  def update(field: IdField[S], id: Long): Unit = {
+    underlying.setId(field.underlying, id)
+    ()
+  }
+
+  /** Sets a text field. */
+  def update(field: TextField[S], text: CharSequence): Unit = {
+    underlying.setText(field.underlying, text)
+    ()
+  }
+
+  /** Sets a text field by a value that was computed once. */
+  def update(field: TextField[S], value: TextValue): Unit = {
+    underlying.setTextValue(field.underlying, value.bits)
+    ()
+  }
+
+  /** Sets a number field. NaN and numbers out of the field's range are counted and treated as missing. */
+  def update(field: NumberField[S], number: Double): Unit = {
+    underlying.setNumber(field.underlying, number)
+    ()
+  }
+
+  /** Sets a field of many ids. None is a value too: known to be empty. */
+  def update(field: IdsField[S], ids: Array[Long]): Unit = {
+    underlying.setIds(field.underlying, ids, if (ids == null) 0 else ids.length)
+    ()
+  }
+
+  /** Sets a field of many texts. */
+  def update(field: TextsField[S], texts: Array[String]): Unit = {
+    underlying.setTexts(field.underlying, texts.asInstanceOf[Array[CharSequence]], if (texts == null) 0 else texts.length)
+    ()
+  }
+
+  /** Sets a field of many texts. */
+  def update(field: TextsField[S], texts: collection.IndexedSeq[String]): Unit = {
+    listed.of = texts
+    // A list that is kept would keep the caller's texts reachable.
+    try underlying.setTexts(field.underlying, if (texts == null) null else listed)
+    finally listed.of = null
+    ()
+  }
+
+  /** Makes a field missing again. */
+  def unset(field: Field[S]): Unit = {
+    underlying.unset(field.underlying)
+    ()
+  }
+}
+
+private object Row {
+  /** Shows an indexed sequence to Java; one for each row, so that nothing is allocated for it. */
+  final class Listed extends AbstractList[CharSequence] {
+    var of: collection.IndexedSeq[String] = _
+    override def get(index: Int): CharSequence = of(index)
+    override def size: Int = of.length
+  }
+}

@@ -1,0 +1,151 @@
+package io.omomi.scaladsl
+
+import java.lang.management.ManagementFactory
+import java.nio.file.Paths
+
+import io.omomi.Code
+import org.junit.jupiter.api.Assertions.{assertEquals, assertThrows, assertTrue}
+import org.junit.jupiter.api.Test
+
+/** The Scala face fills, predicts and answers as the Java core does, and costs as little. */
+class ScorerTest {
+  private val candidates = 100
+  private val interests = Vector("旅行", "料理", "未知の分野")
+  private val labels = Array("sale", "𠮷野家")
+  private val segments = Array(1L, 2L)
+  private val campaigns = Array(3L)
+
+  private def withScorer[A](body: Scorer => A): A = {
+    val model = Ad.get(Model.open(Ad.weightFile))
+    val layout = Ad.get(Layout.of(Ad, candidates = candidates, tailLenBytes = 64 * 1024))
+    val scorer = Ad.get(Scorer.open(model, layout))
+    model.close()
+    try body(scorer)
+    finally scorer.close()
+  }
+
+  private def fill(request: Request, category: TextValue): Unit = {
+    request.clear()
+    val context = request.context
+    context(Ad.mediaId) = 3L
+    context(Ad.region) = "東京都"
+    context(Ad.interest) = interests
+    context(Ad.segmentId) = segments
+    context(Ad.floorPrice) = 120.5
+    var i = 0
+    while (i < candidates) {
+      val candidate = request.candidate(i)
+      candidate(Ad.creativeId) = i.toLong
+      candidate(Ad.category) = category
+      candidate(Ad.label) = labels
+      candidate(Ad.campaignId) = campaigns
+      candidate(Ad.creativeAge) = i.toDouble
+      i += 1
+    }
+  }
+
+  @Test
+  def a_request_filled_in_scala_has_the_logits_of_one_filled_in_java(): Unit = withScorer { scorer =>
+    fill(scorer.request, TextValue.of("自動車"))
+    scorer.predict(candidates)
+    val model = io.omomi.Model.open(Ad.weightFile)
+    val reference = io.omomi.Scorer.open(model, io.omomi.RequestLayout.of(Ad.schema, candidates, 1 << 16))
+    reference.request().context()
+      .setId(Ad.schema.field("media_id"), 3)
+      .setText(Ad.schema.field("region"), "東京都")
+      .setTexts(Ad.schema.field("interest"), javaList(interests))
+      .setIds(Ad.schema.field("segment_id"), segments, 2)
+      .setNumber(Ad.schema.field("floor_price"), 120.5)
+    for (i <- 0 until candidates) {
+      reference.request().candidate(i)
+        .setId(Ad.schema.field("creative_id"), i.toLong)
+        .setText(Ad.schema.field("category"), "自動車")
+        .setTexts(Ad.schema.field("label"), javaList(labels.toVector))
+        .setIds(Ad.schema.field("campaign_id"), campaigns, 1)
+        .setNumber(Ad.schema.field("creative_age"), i.toDouble)
+    }
+    reference.predict(candidates)
+    for (i <- 0 until candidates) {
+      assertEquals(reference.logit(i), scorer.logit(i))
+      assertEquals(reference.probability(i), scorer.probability(i))
+      assertEquals(io.omomi.CandidateStatus.SCORED, scorer.status(i))
+    }
+    assertEquals(reference.unseenCount(), scorer.unseenCount)
+    assertEquals(reference.missingCount(), scorer.missingCount)
+    assertEquals(candidates, scorer.scoredCount)
+    assertEquals(0, scorer.refusedCount)
+    assertEquals(0L, scorer.invalidNumberCount)
+    assertEquals(42L, scorer.generation)
+    assertEquals("jvm-test-ロジック", scorer.logicId)
+    assertEquals(scorer.logit(1), scorer.explain(1).logit())
+    reference.close()
+    model.close()
+  }
+
+  @Test
+  def a_request_allocates_nothing_from_clear_to_the_last_answer(): Unit = withScorer { scorer =>
+    val threads = ManagementFactory.getThreadMXBean.asInstanceOf[com.sun.management.ThreadMXBean]
+    val thread = Thread.currentThread().getId
+    val category = TextValue.of("自動車")
+    run(scorer, category, 3000)
+    threads.getThreadAllocatedBytes(thread)
+    var before = threads.getThreadAllocatedBytes(thread)
+    val meter = threads.getThreadAllocatedBytes(thread) - before
+    before = threads.getThreadAllocatedBytes(thread)
+    run(scorer, category, 200)
+    val allocated = threads.getThreadAllocatedBytes(thread) - before - meter
+    assertEquals(0L, allocated)
+  }
+
+  private var sink = 0.0
+
+  private def run(scorer: Scorer, category: TextValue, requests: Int): Unit = {
+    var request = 0
+    while (request < requests) {
+      fill(scorer.request, category)
+      scorer.predict(candidates)
+      var i = 0
+      while (i < candidates) {
+        if (scorer.status(i) eq io.omomi.CandidateStatus.SCORED) {
+          sink += scorer.probability(i) + scorer.logit(i)
+        }
+        i += 1
+      }
+      request += 1
+    }
+  }
+
+  @Test
+  def opening_answers_with_a_refusal_and_everything_else_throws(): Unit = {
+    assertEquals(Code.FILE, Model.open(Paths.get("ない.omomi")).swap.fold(_ => Code.PANIC, _.code))
+    assertEquals(Code.INVALID_ARGUMENT, Layout.of(Ad, 0, 0).swap.fold(_ => Code.PANIC, _.code))
+    object Short extends Fields {
+      val mediaId = context.id("media_id")
+    }
+    val model = Ad.get(Model.open(Ad.weightFile))
+    val refused = Layout.of(Short, 1, 0).fold(Left(_), layout => Scorer.open(model, layout))
+    assertEquals(Code.FIELD_MISSING, refused.swap.fold(_ => Code.PANIC, _.code))
+    model.close()
+    withScorer { scorer =>
+      val wrong = assertThrows(classOf[OmomiException], () => scorer.request.context(Short.mediaId) = 1L)
+      assertEquals(Code.WRONG_FIELD_USE, wrong.code)
+      val nothing = assertThrows(
+        classOf[OmomiException],
+        () => scorer.request.context(Ad.interest) = (null: Vector[String]))
+      assertEquals(Code.NULL_ARGUMENT, nothing.code)
+      scorer.request.context(Ad.mediaId) = 1L
+      scorer.request.context.unset(Ad.mediaId)
+      assertTrue(scorer.request.tailUsedBytes == 0)
+      scorer.close()
+      scorer.close()
+      val closed = assertThrows(classOf[OmomiException], () => scorer.predict(1))
+      assertEquals(Code.CLOSED, closed.code)
+    }
+  }
+
+  private def javaList(texts: Seq[String]): java.util.List[String] = {
+    val list = new java.util.ArrayList[String]()
+    texts.foreach(list.add(_))
+    list
+  }
+}

@@ -1,0 +1,540 @@
+//! The JVM's way in: check, call, translate; no logic. The Java side is `jvm-bindings/core`, package `io.omomi`.
+//!
+//! One call is made for each request, [`Java_io_omomi_Scorer_predict0`]: it takes two numbers, uses neither `JNIEnv` nor a
+//! Java object, and so can stall no garbage collection. All others are made once (open, close, ask) and go through the jni
+//! crate. A panic never crosses: it becomes [`Error::Panic`].
+//!
+//! What Java owes: a handle is passed only while it is open, and a scorer to one thread at a time. `Model.java` and
+//! `Scorer.java` keep that promise with a lock and a state word. A request block belongs to its Java object, which the
+//! JVM keeps alive during a call on it, so that no careless setter can reach freed memory.
+
+#![allow(non_snake_case, reason = "the JVM finds a native method by the name of its class and its own")]
+#![allow(clippy::missing_safety_doc, reason = "the module says what Java owes; no Rust code calls these functions")]
+
+use std::any::Any;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jni::objects::{JByteArray, JByteBuffer, JClass, JDoubleArray, JLongArray, JObject, JObjectArray, JString};
+use jni::sys::{jint, jlong};
+use jni::{Env, EnvUnowned, JValue, Outcome, jni_sig, jni_str};
+
+use crate::contract::Side;
+use crate::error::{Code, Error};
+use crate::feature;
+use crate::schema::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
+use crate::score::{Model, Scorer};
+use crate::weight_file::map::LoadMode;
+
+/// Grows with every change of a native method's name, signature or meaning. `Block.java` has the same number.
+const ABI_VERSION: jint = 1;
+
+/// What a Java scorer holds.
+struct ScorerHandle {
+    scorer: Scorer,
+    /// The Java request's block, valid as long as the Java scorer is reachable.
+    block: *mut u8,
+    /// What the last predict failed with, for the call that makes an exception of it.
+    last_error: Mutex<Option<Error>>,
+}
+
+/// Why a call throws.
+enum Failure {
+    /// This library refuses.
+    Refused(Error),
+    /// The JVM does.
+    Jvm(jni::errors::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<jni::errors::Error> for Failure {
+    fn from(error: jni::errors::Error) -> Self {
+        Self::Jvm(error)
+    }
+}
+
+/// Scores the block of `scorer` and returns 0 or an error's code.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Scorer_predict0(
+    _env: *mut c_void,
+    _this: *mut c_void,
+    scorer: jlong,
+    candidate_count: jint,
+) -> jint {
+    // SAFETY: Java passes a handle of an open scorer.
+    let Some(handle) = (unsafe { borrow::<ScorerHandle>(scorer) }) else {
+        return Code::Closed as jint;
+    };
+    let predict = || {
+        let candidate_count = count(candidate_count, "candidateCount")?;
+        // SAFETY: the block was checked against the layout at open, and Java's `this` keeps it alive during the call.
+        unsafe { handle.scorer.predict_block(handle.block, candidate_count) }
+    };
+    let error = match catch_unwind(AssertUnwindSafe(predict)) {
+        Ok(Ok(())) => return 0,
+        Ok(Err(error)) => error,
+        Err(panic) => panicked(panic.as_ref()),
+    };
+    let code = error.code() as jint;
+    *handle.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    code
+}
+
+/// Throws what the last predict of `scorer` failed with.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_throwPredictError<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    scorer: jlong,
+    code: jint,
+) {
+    call(env, |_| {
+        // SAFETY: Java passes a handle of an open scorer.
+        let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
+        let error = handle.last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let message = || format!("a predict failed with code {code} and left no error behind");
+        Err::<(), _>(error.unwrap_or_else(|| Error::Panic { message: message() }).into())
+    });
+}
+
+/// The version of this interface.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_abiVersion(_env: *mut c_void, _class: *mut c_void) -> jint {
+    ABI_VERSION
+}
+
+/// Refuses a declaration that is not valid.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_checkSchema<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    schema: JByteArray<'local>,
+) {
+    call(env, |env| {
+        decode_schema(&env.convert_byte_array(&schema)?)?;
+        Ok(())
+    });
+}
+
+/// The offsets of a request block, in the order of the indices in `Block.java`.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_layoutOffsets<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    schema: JByteArray<'local>,
+    candidates: jint,
+    tail_len_bytes: jint,
+) -> JLongArray<'local> {
+    call(env, |env| {
+        let offsets = decode_layout(&env.convert_byte_array(&schema)?, candidates, tail_len_bytes)?.offsets();
+        let numbers = [
+            offsets.context_offset,
+            offsets.candidates_offset,
+            offsets.candidate_stride_bytes,
+            offsets.answers_offset,
+            offsets.tail_offset,
+            offsets.len_bytes,
+        ];
+        long_array(env, &numbers.map(|number| (number as u64).cast_signed()))
+    })
+}
+
+/// The address of a direct buffer.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_address<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    buffer: JByteBuffer<'local>,
+) -> jlong {
+    call(env, |env| Ok((env.get_direct_buffer_address(&buffer)?.addr() as u64).cast_signed()))
+}
+
+/// Opens a weight file; the handle is to be given to `closeModel`.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_openModel<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    path: JByteArray<'local>,
+    load_mode: jint,
+) -> jlong {
+    call(env, |env| {
+        let path = utf8(env.convert_byte_array(&path)?, "the path")?;
+        let mode = match load_mode {
+            0 => LoadMode::Map,
+            1 => LoadMode::Copy,
+            _ => return Err(invalid("mode", format!("expected 0 or 1, found {load_mode}")).into()),
+        };
+        Ok(into_handle(Model::load(Path::new(&path), mode)?))
+    })
+}
+
+/// Gives up Java's reference to a model.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_closeModel<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+) {
+    call(env, |_| {
+        // SAFETY: Java closes a handle once, and passes it to no other call from then on.
+        unsafe { free::<Arc<Model>>(model) };
+        Ok(())
+    });
+}
+
+/// Generation, number of weights, length of the file.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_modelNumbers<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+) -> JLongArray<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open model.
+        let model = unsafe { open_model(model) }?;
+        let numbers = [model.generation(), model.weight_count(), model.header().total_len_bytes];
+        long_array(env, &numbers.map(u64::cast_signed))
+    })
+}
+
+/// The name of the serving logic.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_modelLogicId<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+) -> JString<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open model.
+        let model = unsafe { open_model(model) }?;
+        Ok(env.new_string(model.logic_id())?)
+    })
+}
+
+/// The contract as canonical JSON.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_modelContract<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+) -> JString<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open model.
+        let model = unsafe { open_model(model) }?;
+        Ok(env.new_string(model.contract().canonical_json())?)
+    })
+}
+
+/// A scorer over the block of a Java request; the handle is to be given to `closeScorer`.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_openScorer<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+    schema: JByteArray<'local>,
+    candidates: jint,
+    tail_len_bytes: jint,
+    block: JByteBuffer<'local>,
+) -> jlong {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open model.
+        let model = unsafe { open_model(model) }?;
+        let layout = decode_layout(&env.convert_byte_array(&schema)?, candidates, tail_len_bytes)?;
+        let (expected, found) = (layout.offsets().len_bytes, env.get_direct_buffer_capacity(&block)?);
+        if found != expected {
+            let (expected, found) = (expected as u64, found as u64);
+            return Err(Error::WrongSize { what: "the request block", expected, found }.into());
+        }
+        let block = env.get_direct_buffer_address(&block)?;
+        let scorer = Scorer::new(Arc::clone(model), &layout)?;
+        Ok(into_handle(ScorerHandle { scorer, block, last_error: Mutex::new(None) }))
+    })
+}
+
+/// Gives up a scorer and its reference to the model.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_closeScorer<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    scorer: jlong,
+) {
+    call(env, |_| {
+        // SAFETY: Java closes a handle once, after the last call on it.
+        unsafe { free::<ScorerHandle>(scorer) };
+        Ok(())
+    });
+}
+
+/// Why a candidate has its logit: names, feature keys, weights (NaN for an unseen category), and logit with bias.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_explain<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    scorer: jlong,
+    candidate: jint,
+) -> JObjectArray<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open scorer.
+        let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
+        let candidate = count(candidate, "candidate")?;
+        // SAFETY: as in predict; the Java scorer, whose method called this one, keeps the block alive.
+        let why = unsafe { handle.scorer.explain_block(handle.block, candidate) }?;
+        let parts = why.contributions;
+        let names = JObjectArray::<JString>::new(env, parts.len(), JString::null())?;
+        for (index, part) in parts.iter().enumerate() {
+            let name = env.new_string(&part.field)?;
+            names.set_element(env, index, &name)?;
+            // A row may have more parts than the JVM has room for local references.
+            env.delete_local_ref(name);
+        }
+        let keys: Vec<i64> = parts.iter().map(|part| part.key.cast_signed()).collect();
+        let weights: Vec<f64> = parts.iter().map(|part| part.weight.map_or(f64::NAN, f64::from)).collect();
+        let keys = long_array(env, &keys)?;
+        let weights = double_array(env, &weights)?;
+        let sums = double_array(env, &[why.logit, why.bias])?;
+        let answer = JObjectArray::<JObject>::new(env, 4, JObject::null())?;
+        answer.set_element(env, 0, &names)?;
+        answer.set_element(env, 1, &keys)?;
+        answer.set_element(env, 2, &weights)?;
+        answer.set_element(env, 3, &sums)?;
+        Ok(answer)
+    })
+}
+
+/// The value of a text.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_textValue<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    text: JByteArray<'local>,
+) -> jlong {
+    call(env, |env| Ok(feature::text_value(&env.convert_byte_array(&text)?).cast_signed()))
+}
+
+/// The seed of a field or of a cross.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_fieldSeed<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    name: JByteArray<'local>,
+) -> jlong {
+    call(env, |env| {
+        let name = utf8(env.convert_byte_array(&name)?, "the name")?;
+        Ok(feature::field_seed(&name).cast_signed())
+    })
+}
+
+/// The feature key of a value.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_featureKey(
+    _env: *mut c_void,
+    _class: *mut c_void,
+    seed: jlong,
+    value: jlong,
+) -> jlong {
+    feature::feature_key(seed.cast_unsigned(), value.cast_unsigned()).cast_signed()
+}
+
+/// One step of a cross.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_crossStep(
+    _env: *mut c_void,
+    _class: *mut c_void,
+    state: jlong,
+    member_key: jlong,
+) -> jlong {
+    feature::cross_step(state.cast_unsigned(), member_key.cast_unsigned()).cast_signed()
+}
+
+/// Runs `body` and returns what it returns, or throws and returns nothing of use: the JVM does not look at it then.
+fn call<'local, T: Default>(
+    mut env: EnvUnowned<'local>,
+    body: impl FnOnce(&mut Env<'local>) -> Result<T, Failure>,
+) -> T {
+    let error = match env.with_env(body).into_outcome() {
+        Outcome::Ok(answer) => return answer,
+        // The JVM has an exception of its own pending, out of memory for instance, which is thrown as it is.
+        Outcome::Err(Failure::Jvm(jni::errors::Error::JavaException)) => return T::default(),
+        Outcome::Err(Failure::Jvm(error)) => Error::Panic { message: format!("JNI: {error}") },
+        Outcome::Err(Failure::Refused(error)) => error,
+        Outcome::Panic(panic) => panicked(panic.as_ref()),
+    };
+    match env.with_env(|env| throw(env, &error)).into_outcome() {
+        // Throwing ends with an error on purpose: an exception is pending.
+        Outcome::Ok(()) | Outcome::Err(_) | Outcome::Panic(_) => T::default(),
+    }
+}
+
+fn throw(env: &mut Env<'_>, error: &Error) -> Result<(), jni::errors::Error> {
+    let message = env.new_string(error.full_message())?;
+    // Found through the class loader of the native method's class, so that each class loader gets its own exceptions.
+    let class = env.find_class(jni_str!("io/omomi/OmomiException"))?;
+    let arguments = [JValue::Int(error.code() as jint), JValue::Object(&message)];
+    let exception = env.new_object(class, jni_sig!("(ILjava/lang/String;)V"), &arguments)?;
+    // SAFETY: the object was just made of a class that extends RuntimeException.
+    let exception = unsafe { jni::objects::JThrowable::from_raw(env, exception.into_raw()) };
+    env.throw(exception)
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::Panic { message: text.unwrap_or("no message").to_owned() }
+}
+
+fn into_handle<T>(value: T) -> jlong {
+    (Box::into_raw(Box::new(value)).expose_provenance() as u64).cast_signed()
+}
+
+/// The object of a handle, nothing for 0.
+///
+/// # Safety
+///
+/// `handle` is 0 or came from [`into_handle`] for a `T`, and is not freed while the reference lives.
+unsafe fn borrow<'a, T>(handle: jlong) -> Option<&'a T> {
+    // SAFETY: the caller's promise; a null pointer becomes nothing.
+    unsafe { pointer::<T>(handle).as_ref() }
+}
+
+/// Frees the object of a handle; 0 is left alone.
+///
+/// # Safety
+///
+/// `handle` is 0 or came from [`into_handle`] for a `T`, and is used by no one from now on.
+unsafe fn free<T>(handle: jlong) {
+    let object = pointer::<T>(handle);
+    if !object.is_null() {
+        // SAFETY: the caller's promise, and not null.
+        drop(unsafe { Box::from_raw(object) });
+    }
+}
+
+fn pointer<T>(handle: jlong) -> *mut T {
+    // A handle is an address of this process, so it fits; were it not, null is the safe answer.
+    std::ptr::with_exposed_provenance_mut(usize::try_from(handle.cast_unsigned()).unwrap_or(0))
+}
+
+/// # Safety
+///
+/// As [`borrow`], for a handle of a model.
+unsafe fn open_model<'a>(handle: jlong) -> Result<&'a Arc<Model>, Error> {
+    // SAFETY: the caller's promise.
+    unsafe { borrow::<Arc<Model>>(handle) }.ok_or(Error::Closed { what: "model" })
+}
+
+fn decode_layout(schema: &[u8], candidates: jint, tail_len_bytes: jint) -> Result<RequestLayout, Error> {
+    let candidates = count(candidates, "candidates")?;
+    let tail_len_bytes = count(tail_len_bytes, "tailLenBytes")?;
+    RequestLayout::new(&decode_schema(schema)?, Capacity { candidates, tail_len_bytes })
+}
+
+/// Reads what `Schema.java` writes, for each field: side, type and many as a byte each, the range as two f64, the lengths
+/// of name and unit as two u32, and then both as UTF-8.
+fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let short = || invalid("schema", "its bytes end within a field".to_owned());
+        let [side, kind, many] = *take(&mut bytes).ok_or_else(short)?;
+        let range = [
+            f64::from_le_bytes(*take(&mut bytes).ok_or_else(short)?),
+            f64::from_le_bytes(*take(&mut bytes).ok_or_else(short)?),
+        ];
+        let name_len = u32::from_le_bytes(*take(&mut bytes).ok_or_else(short)?);
+        let unit_len = u32::from_le_bytes(*take(&mut bytes).ok_or_else(short)?);
+        let mut text = |len: u32, what| {
+            let (text, rest) = bytes.split_at_checked(usize::try_from(len).ok()?)?;
+            bytes = rest;
+            Some(utf8(text.to_vec(), what))
+        };
+        let name = text(name_len, "a field's name").ok_or_else(short)??;
+        let unit = text(unit_len, "a field's unit").ok_or_else(short)??;
+        let side = if side == 0 { Side::Context } else { Side::Candidate };
+        let kind = match kind {
+            0 => SchemaKind::Id,
+            1 => SchemaKind::Text,
+            _ => SchemaKind::Number { unit, range },
+        };
+        fields.push(SchemaField { name, side, kind, many: many != 0 });
+    }
+    Schema::new(fields)
+}
+
+fn take<'a, const LEN: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; LEN]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(first)
+}
+
+fn count(number: jint, argument: &'static str) -> Result<usize, Error> {
+    usize::try_from(number).map_err(|_| invalid(argument, format!("expected 0 or more, found {number}")))
+}
+
+fn utf8(bytes: Vec<u8>, what: &'static str) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|error| Error::NotUtf8 { what, position: error.utf8_error().valid_up_to() })
+}
+
+fn invalid(argument: &'static str, problem: String) -> Error {
+    Error::InvalidArgument { argument, problem }
+}
+
+fn long_array<'local>(env: &mut Env<'local>, numbers: &[i64]) -> Result<JLongArray<'local>, Failure> {
+    let array = JLongArray::new(env, numbers.len())?;
+    array.set_region(env, 0, numbers)?;
+    Ok(array)
+}
+
+fn double_array<'local>(env: &mut Env<'local>, numbers: &[f64]) -> Result<JDoubleArray<'local>, Failure> {
+    let array = JDoubleArray::new(env, numbers.len())?;
+    array.set_region(env, 0, numbers)?;
+    Ok(array)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(side: u8, kind: u8, name: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![side, kind, 0];
+        bytes.extend(0.0_f64.to_le_bytes());
+        bytes.extend(1.0_f64.to_le_bytes());
+        bytes.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
+        bytes.extend(0_u32.to_le_bytes());
+        bytes.extend(name);
+        bytes
+    }
+
+    #[test]
+    fn a_schema_comes_back_as_java_wrote_it() {
+        let mut bytes = encoded(0, 0, "媒体".as_bytes());
+        bytes.extend(encoded(1, 2, b"age"));
+        let schema = decode_schema(&bytes).unwrap();
+        assert_eq!(schema.fields(Side::Context), [SchemaField::id("媒体", Side::Context)]);
+        assert_eq!(schema.fields(Side::Candidate), [SchemaField::number("age", Side::Candidate, "", [0.0, 1.0])]);
+    }
+
+    #[test]
+    fn a_schema_that_ends_early_is_refused_wherever_it_ends() {
+        let bytes = encoded(0, 1, "地域".as_bytes());
+        for len in 1..bytes.len() {
+            assert!(decode_schema(&bytes[..len]).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_schema_with_a_name_that_is_not_utf8_is_refused() {
+        assert_eq!(decode_schema(&encoded(0, 0, b"\xff")).unwrap_err().code(), Code::NotUtf8);
+    }
+
+    #[test]
+    fn a_closed_scorer_is_a_code() {
+        // SAFETY: 0 is no handle, and neither environment nor object is used.
+        let code = unsafe { Java_io_omomi_Scorer_predict0(std::ptr::null_mut(), std::ptr::null_mut(), 0, 1) };
+        assert_eq!(code, Code::Closed as jint);
+    }
+}

@@ -1,0 +1,69 @@
+//! Which types of Parquet columns can be read as what, and as which Arrow types they are decoded.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field as ArrowField, Schema};
+
+use super::LogError;
+use super::wanted::{Target, Wanted};
+use crate::contract::FieldKind;
+
+/// The schema to decode with: the file's, but every text, whether large, a view or a dictionary, as plain text, and
+/// every list as a plain list, so that each kind of value arrives as one type.
+pub(super) fn simplified(schema: &Schema, places: &[(usize, Target)], wanted: &Wanted) -> Schema {
+    let mut fields: Vec<Arc<ArrowField>> = schema.fields().iter().cloned().collect();
+    for &(index, target) in places {
+        let is_text = matches!(target, Target::Field(field) if wanted.fields()[field].kind == FieldKind::Text);
+        let data_type = simplified_type(fields[index].data_type(), is_text);
+        fields[index] = Arc::new(fields[index].as_ref().clone().with_data_type(data_type));
+    }
+    Schema::new_with_metadata(fields, schema.metadata().clone())
+}
+
+fn simplified_type(data_type: &DataType, is_text: bool) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, value) => simplified_type(value, is_text),
+        DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        // Older writers leave it to the reader to know that bytes are text.
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView if is_text => DataType::Utf8,
+        DataType::List(item) | DataType::LargeList(item) => {
+            let data_type = simplified_type(item.data_type(), is_text);
+            DataType::List(Arc::new(item.as_ref().clone().with_data_type(data_type)))
+        }
+        other => other.clone(),
+    }
+}
+
+/// Checks that `data_type`, simplified, can be read as what `target` is.
+pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type: &DataType) -> Result<(), LogError> {
+    let (fits, expected) = match target {
+        Target::Field(index) => {
+            let field = &wanted.fields()[index];
+            let item = match data_type {
+                DataType::List(item) if field.many => Some(item.data_type()),
+                other if !field.many => Some(other),
+                _ => None,
+            };
+            let (fits, expected) = match field.kind {
+                FieldKind::Id if field.many => (item.is_some_and(DataType::is_integer), "a list of integers"),
+                FieldKind::Id => (item.is_some_and(DataType::is_integer), "integers"),
+                FieldKind::Text if field.many => (item == Some(&DataType::Utf8), "a list of texts"),
+                FieldKind::Text => (item == Some(&DataType::Utf8), "text"),
+                FieldKind::Number { .. } => (item.is_some_and(DataType::is_numeric), "numbers"),
+            };
+            // A column without any value has no type.
+            (fits || item == Some(&DataType::Null), expected)
+        }
+        Target::Label => (data_type.is_numeric() || *data_type == DataType::Boolean, "integers or booleans"),
+        Target::Time => {
+            let is_time = matches!(data_type, DataType::Timestamp(..) | DataType::Utf8);
+            (is_time || data_type.is_integer(), "timestamps, integers of microseconds or text")
+        }
+    };
+    if fits {
+        return Ok(());
+    }
+    let column = wanted.name(target).to_owned();
+    Err(LogError::WrongType { file: file.to_owned(), column, expected, found: data_type.to_string() })
+}

@@ -1,0 +1,108 @@
+//! The JVM bindings, tested with the library of this build: Maven compiles `jvm-bindings` and runs the Java and Scala tests
+//! with `-Xcheck:jni`, on the JDK that Maven uses and, where there is one, on JDK 25.
+
+mod constants;
+mod weight_files;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use omomi::contract::Contract;
+
+/// What `-Xcheck:jni` says when native code breaks a rule.
+const JNI_COMPLAINTS: [&str; 3] = ["WARNING in native method", "FATAL ERROR in native method", "WARNING: JNI"];
+
+#[test]
+fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
+    if Command::new("mvn").arg("--version").output().is_err() {
+        eprintln!(
+            "skipped: there is no `mvn`; install Maven and a JDK of version 17 or newer to test the JVM bindings"
+        );
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let project = root.join("jvm-bindings");
+    let folder = tempfile::tempdir().unwrap();
+    let (weight_file, demo_file) = (folder.path().join("000042.omomi"), folder.path().join("000043.omomi"));
+    weight_files::write(&contract(&root.join("tests/jvm/contract.toml")), &weight_file);
+    weight_files::write(&contract(&root.join("src/generate_log/contract.toml")), &demo_file);
+
+    let mut maven = Command::new("mvn");
+    maven.args(["--batch-mode", "--no-transfer-progress", "--file"]).arg(project.join("pom.xml"));
+    for (property, path) in [
+        ("omomi.native.library", library()),
+        ("omomi.test.weight.file", weight_file),
+        ("omomi.test.demo.file", demo_file),
+        ("omomi.test.feature.keys", root.join("tests/feature_keys.tsv")),
+    ] {
+        maven.arg(format!("-D{property}={}", path.display()));
+    }
+    let second_jdk = second_jdk();
+    match &second_jdk {
+        Some(home) => drop(maven.arg(format!("-Domomi.second.jdk={}", home.display()))),
+        None => eprintln!("not tested on JDK 25: set JAVA25_HOME to one"),
+    }
+    for module in MODULES {
+        for reports in [REPORTS, SECOND_REPORTS] {
+            // Reports of an earlier run would count as this run's.
+            let _ = std::fs::remove_dir_all(project.join(module).join("target").join(reports));
+        }
+    }
+    let output = maven.arg("verify").output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
+
+    let mut said = text;
+    for module in MODULES {
+        let target = project.join(module).join("target");
+        assert!(count_tests(&target.join(REPORTS), &mut said) > 0, "no test ran in {module}");
+        if second_jdk.is_some() {
+            assert!(count_tests(&target.join(SECOND_REPORTS), &mut said) > 0, "no test ran in {module} on JDK 25");
+        }
+    }
+    let complaints: Vec<&str> =
+        said.lines().filter(|line| JNI_COMPLAINTS.iter().any(|complaint| line.contains(complaint))).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+const MODULES: [&str; 5] = ["core", "scala-2.12", "scala-2.13", "scala-3", "examples"];
+const REPORTS: &str = "surefire-reports";
+const SECOND_REPORTS: &str = "surefire-reports-second-jdk";
+
+fn contract(path: &Path) -> Contract {
+    Contract::from_toml(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The cdylib of this build, which cargo puts beside the tests.
+fn library() -> PathBuf {
+    let name = format!("{}omomi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let library = std::env::current_exe().unwrap().with_file_name(name);
+    assert!(library.is_file(), "no library at {}", library.display());
+    library
+}
+
+/// A JDK 25: what `JAVA25_HOME` names, or one where Linux keeps them.
+fn second_jdk() -> Option<PathBuf> {
+    if let Some(home) = std::env::var_os("JAVA25_HOME") {
+        return Some(PathBuf::from(home));
+    }
+    let mut homes = std::fs::read_dir("/usr/lib/jvm").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    homes.find(|home| {
+        std::fs::read_to_string(home.join("release")).is_ok_and(|release| release.contains("JAVA_VERSION=\"25"))
+    })
+}
+
+/// Number of tests in a folder of reports; adds to `said` what the JVMs printed past their tests.
+fn count_tests(reports: &Path, said: &mut String) -> usize {
+    let mut count = 0;
+    for entry in std::fs::read_dir(reports).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        if path.extension().is_some_and(|extension| extension == "xml") {
+            count += text.matches("<testcase ").count();
+        }
+        said.push_str(&text);
+        said.push('\n');
+    }
+    count
+}

@@ -1,0 +1,122 @@
+//! Scoring allocates nothing: a promise about cost, kept by a counting allocator. Alone in its binary, because the allocator
+//! is the whole process's.
+
+#[path = "scoring/small_model.rs"]
+mod small_model;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use omomi::value::FieldValue;
+use omomi::weight_file::table::Instructions;
+use omomi::{Code, Request, Scorer};
+
+use small_model::{full_rows, model_for};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATION_COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATION_COUNT.set(ALLOCATION_COUNT.get() + 1);
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
+        // A free on the request path costs as much as an allocation.
+        ALLOCATION_COUNT.set(ALLOCATION_COUNT.get() + 1);
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.dealloc(address, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_in(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATION_COUNT.get();
+    work();
+    ALLOCATION_COUNT.get() - before
+}
+
+fn scorer_and_request(instructions: Instructions) -> (Scorer, Request) {
+    let mut rows = full_rows(300);
+    rows.context.insert("interest".to_owned(), FieldValue::Texts((0..1_024).map(|n| n.to_string()).collect()));
+    let (scorer, mut request) = model_for(&rows).scorer_for(&rows, instructions).unwrap();
+    request.fill(&rows).unwrap();
+    (scorer, request)
+}
+
+#[test]
+fn the_counter_counts() {
+    assert!(allocations_in(|| drop(std::hint::black_box(vec![1_u8]))) >= 2);
+}
+
+#[test]
+fn predict_allocates_nothing_also_on_a_threads_first_call() {
+    for instructions in Instructions::all() {
+        let (scorer, mut request) = scorer_and_request(instructions);
+        let scored_count = std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    let count = allocations_in(|| scorer.predict(&mut request, 300).unwrap());
+                    assert_eq!(count, 0, "{instructions:?}");
+                    request.counts().scored_count
+                })
+                .join()
+                .unwrap()
+        });
+        assert_eq!(scored_count, 300);
+    }
+}
+
+#[test]
+fn filling_a_request_and_reading_its_answers_allocates_nothing() {
+    let (scorer, mut request) = scorer_and_request(Instructions::detect());
+    let slot = |name| request.layout().schema().slot(name).unwrap();
+    let (region, title, tag) = (slot("region"), slot("title"), slot("tag"));
+    let (interest, age) = (slot("interest"), slot("age_seconds"));
+    let mut sum = 0.0;
+    let count = allocations_in(|| {
+        request.clear();
+        request.context().set_text(region, "大阪").unwrap();
+        request.context().set_texts(interest, &["旅行", "news"]).unwrap();
+        for index in 0..300 {
+            let mut row = request.candidate(index).unwrap();
+            row.set_text(title, "タイトル").unwrap();
+            row.set_ids(tag, &[1, 2]).unwrap();
+            row.set_number(age, 3.5).unwrap();
+        }
+        scorer.predict(&mut request, 300).unwrap();
+        sum = request.answers(300).map(|answer| answer.probability).sum::<f32>();
+    });
+    assert_eq!(count, 0);
+    assert!(sum > 0.0);
+}
+
+#[test]
+fn refusing_a_candidate_or_a_context_allocates_nothing() {
+    let (scorer, mut request) = scorer_and_request(Instructions::detect());
+    let offsets = request.layout().offsets();
+    let block = request.block_address();
+    // SAFETY: inside the block that the request owns, at multiples of 8: all slots of candidate 1.
+    unsafe {
+        block
+            .add(offsets.candidates_offset + offsets.candidate_stride_bytes + 16)
+            .cast::<[u64; 4]>()
+            .write([u64::MAX; 4])
+    };
+    assert_eq!(allocations_in(|| scorer.predict(&mut request, 300).unwrap()), 0);
+    assert_eq!(request.counts().refused_count, 1);
+    // SAFETY: as above: all slots of the context.
+    unsafe { block.add(offsets.context_offset + 16).cast::<[u64; 4]>().write([u64::MAX; 4]) };
+    let mut error = None;
+    let count = allocations_in(|| error = scorer.predict(&mut request, 300).err());
+    assert_eq!(error.map(|error| error.code()), Some(Code::ContextMalformed));
+    assert_eq!(count, 0);
+}
