@@ -45,11 +45,10 @@ pub fn compile_object(dialect: Dialect, source: &Path, object: &Path) {
     run(dialect.compiler().arg("-c").arg(source).arg("-o").arg(object));
 }
 
-/// Compiles `sources` under `tests/c` and links them with the library of this build.
-pub fn compile_client(dialect: Dialect, sources: &[&str], linkage: Linkage, program: &Path) {
+/// Compiles `source` under `tests/c` and links it with the library of this build.
+pub fn compile_client(dialect: Dialect, source: &str, linkage: Linkage, program: &Path) {
     let mut command = dialect.compiler();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
-    command.args(sources.iter().map(|source| folder.join(source))).arg("-o").arg(program);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(source)).arg("-o").arg(program);
     match linkage {
         Linkage::Shared => {
             let library = shared_library();
