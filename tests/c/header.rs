@@ -15,9 +15,6 @@ use omomi::capi::{
 
 use crate::compiler::{Dialect, compile_object};
 
-/// In the order in which the header introduces them.
-const SOURCES: [&str; 6] = ["mod.rs", "model.rs", "schema.rs", "block.rs", "scorer.rs", "feature.rs"];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -57,12 +54,9 @@ fn made() -> String {
         ..Config::default()
     };
     config.export.include = ["OmomiHeader", "OmomiRowHead", "OmomiAnswer"].map(str::to_owned).to_vec();
-    let mut builder = Builder::new().with_config(config);
-    for name in SOURCES {
-        builder = builder.with_src(source(name));
-    }
     let mut bytes = Vec::new();
-    builder.generate().unwrap().write(&mut bytes);
+    // The other files are its modules.
+    Builder::new().with_config(config).with_src(source("mod.rs")).generate().unwrap().write(&mut bytes);
     // rustdoc's heading for what the caller owes is none in C.
     String::from_utf8(bytes).unwrap().replace("/// # Safety\n///\n", "/// The caller promises:\n")
 }
