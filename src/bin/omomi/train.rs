@@ -4,13 +4,16 @@ use std::fs;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use omomi::contract::Contract;
 use omomi::evaluate::Metrics;
 use omomi::log_reader::{Progress, ReadOptions};
 use omomi::train::{Account, Event, Settings, Step, TrainOptions, provenance_path, train};
 
 use crate::Failure;
+
+/// A line below the header and nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// Train a model from ad logs and write its training state.
 ///
@@ -152,8 +155,8 @@ fn window_line(window: &Metrics, so_far: &Metrics) -> String {
 }
 
 fn describe(account: &Account, state: &Path) -> String {
-    let mut text = format!("{}\n\n{}\n\n", metrics_table(account), field_table(account));
-    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<16}{value}\n"));
+    let mut text = format!("{}\n\n{}\n\n", metrics_table(account).trim_fmt(), field_table(account).trim_fmt());
+    let mut line = |name: &str, value: String| text.push_str(&format!(" {name:<16}{value}\n"));
     if account.bad_rows > 0 {
         line("bad rows", format!("{} skipped", grouped(account.bad_rows)));
     }
@@ -161,7 +164,9 @@ fn describe(account: &Account, state: &Path) -> String {
         line("out of range", format!("{} numbers of `{field}`, taken as missing", grouped(*count)));
     }
     let seconds = account.learn_seconds;
-    line("speed", format!("{:.0} rows/s, {seconds:.1} s of {:.1} s", account.rows_per_second, account.seconds));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure for people, never negative")]
+    let rows_per_second = grouped(account.rows_per_second as u64);
+    line("speed", format!("{rows_per_second} rows/s, {seconds:.1} s of {:.1} s", account.seconds));
     if let Some(bytes) = account.peak_memory_bytes {
         line("peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)));
     }
@@ -197,7 +202,7 @@ fn field_table(account: &Account) -> Table {
 
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header.iter().copied());
+    table.load_style(STYLE).set_header(header.iter().copied());
     table
 }
 
