@@ -1,0 +1,145 @@
+//! The reader under `tests/reference` was written in Python from `FORMAT.md` alone. It must agree with the crate about
+//! every file: that it is whole, and on each bit of its golden requests' logits and probabilities.
+
+#[path = "scoring/small_model.rs"]
+#[allow(dead_code, reason = "shared with the scoring tests, which use more of it")]
+mod small_model;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use omomi::value::{FieldValue, RequestRows, Row};
+use small_model::{bytes_with, full_rows};
+use xxhash_rust::xxh3::xxh3_64;
+
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference");
+
+/// Runs Python with `input` on its standard input; nothing where there is no Python, which is said.
+fn python(arguments: &[&str], input: &str) -> Option<Output> {
+    let child = Command::new("python3")
+        .args(arguments)
+        .env("PYTHONPATH", REFERENCE)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        eprintln!("SKIPPED: there is no python3 on the path to run the reference reader with");
+        return None;
+    };
+    // A reader that stops early closes the pipe; its message says more than the failed write.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    Some(child.wait_with_output().unwrap())
+}
+
+/// Exit code 0 and stdout, or exit code 1 and stderr, of the reference reader.
+fn read(bytes: &[u8]) -> Option<Result<String, String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.omomi");
+    std::fs::write(&path, bytes).unwrap();
+    let script = Path::new(REFERENCE).join("read_weight_file.py");
+    let output = python(&[script.to_str().unwrap(), path.to_str().unwrap()], "")?;
+    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    match output.status.code() {
+        Some(0) => Some(Ok(stdout)),
+        // An uncaught exception also ends with 1, but is no judgement of the file.
+        Some(1) if !stderr.contains("Traceback") => Some(Err(stderr)),
+        _ => panic!("{}\n{stdout}\n{stderr}", output.status),
+    }
+}
+
+/// Requests in which fields are missing, out of range, empty and repeated, beside full ones.
+fn requests() -> Vec<RequestRows> {
+    let texts = |texts: &[&str]| FieldValue::Texts(texts.iter().map(|&text| text.to_owned()).collect());
+    let row = |values: &[(&str, FieldValue)]| -> Row {
+        values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<BTreeMap<_, _>>()
+    };
+    let empty = RequestRows { context: Row::new(), candidates: vec![Row::new()] };
+    let careless = RequestRows {
+        context: row(&[("interest", texts(&["news", "news", "旅行"])), ("floor_price", FieldValue::Number(1e9))]),
+        candidates: vec![
+            row(&[("tag", FieldValue::Ids(vec![])), ("title", FieldValue::Text(String::new()))]),
+            row(&[("age_seconds", FieldValue::Number(5e-324)), ("creative_id", FieldValue::Id(i64::MAX))]),
+            row(&[("age_seconds", FieldValue::Number(-0.0)), ("tag", FieldValue::Ids(vec![1, 1, 2]))]),
+        ],
+    };
+    vec![full_rows(20), empty, careless, full_rows(1)]
+}
+
+/// Weights of about every feature of `requests` and of `noise_count` others, so that most shards and lines are used.
+fn weights(requests: &[RequestRows], noise_count: u64) -> Vec<(u64, f32)> {
+    let weight = |key: u64| f32::from(u16::try_from(key >> 48).unwrap()) / 20_000.0 - 1.5;
+    let mut keys: Vec<u64> = (0..noise_count).map(|index| xxh3_64(&index.to_le_bytes())).collect();
+    for rows in requests {
+        let empty = small_model::model_with(&[], std::slice::from_ref(rows));
+        let (scorer, mut request) = empty.scorer_for(rows, omomi::weight_file::table::Instructions::PLAIN).unwrap();
+        request.fill(rows).unwrap();
+        for index in 0..rows.candidates.len() {
+            let explanation = scorer.explain(&mut request, index).unwrap();
+            keys.extend(explanation.contributions.iter().map(|contribution| contribution.key));
+        }
+    }
+    keys.iter().filter(|&key| key % 8 != 0).map(|&key| (key, weight(key))).collect()
+}
+
+#[test]
+fn the_reader_written_from_the_specification_computes_every_bit_of_the_golden_requests() {
+    let requests = requests();
+    for noise_count in [0, 60_000] {
+        let bytes = bytes_with(&weights(&requests, noise_count), &requests);
+        let Some(outcome) = read(&bytes) else { return };
+        let summary = outcome.unwrap();
+        println!("{summary}");
+        assert!(summary.contains("golden: 4 requests, 25 candidates, all bits equal"), "{summary}");
+    }
+}
+
+#[test]
+fn the_reader_written_from_the_specification_refuses_a_damaged_file() {
+    let requests = [full_rows(2)];
+    let bytes = bytes_with(&weights(&requests, 10), &requests);
+    for position in (0..bytes.len()).step_by(bytes.len() / 20) {
+        let mut damaged = bytes.clone();
+        damaged[position] ^= 0x10;
+        let Some(outcome) = read(&damaged) else { return };
+        assert!(outcome.is_err(), "byte {position} flipped: {outcome:?}");
+    }
+    let Some(outcome) = read(&bytes[..bytes.len() - 1]) else { return };
+    assert!(outcome.as_ref().is_err_and(|message| message.contains("truncated")), "{outcome:?}");
+}
+
+#[test]
+fn xxh3_agrees_between_the_crate_and_the_reference_for_every_class_of_lengths() {
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut texts: Vec<Vec<u8>> = Vec::new();
+    for length in (0..=300).chain([511, 512, 513, 1_023, 1_024, 1_025, 1_088, 2_047, 2_048, 2_049, 5_000, 10_241]) {
+        texts.push(
+            (0..length)
+                .map(|_| {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    random.to_le_bytes()[7]
+                })
+                .collect(),
+        );
+    }
+    let mut input = String::new();
+    for text in &texts {
+        text.iter().for_each(|byte| write!(input, "{byte:02x}").unwrap());
+        input.push('\n');
+    }
+    let program = "import sys, xxh3\n\
+                   for line in sys.stdin: print(format(xxh3.xxh3_64(bytes.fromhex(line.strip())), '016x'))";
+    let Some(output) = python(&["-c", program], &input) else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let hashes = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(hashes.lines().count(), texts.len());
+    for (text, hash) in texts.iter().zip(hashes.lines()) {
+        assert_eq!(format!("{:016x}", xxh3_64(text)), hash, "{} bytes", text.len());
+    }
+}

@@ -1,0 +1,146 @@
+"""The contract of a weight file, in its one canonical form (FORMAT.md, 2)."""
+
+import json
+import math
+import re
+
+from weight_file import expect, json_object, require
+from xxh3 import xxh3_64
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+KEYS = {"log", "many", "meaning", "name", "side", "type"}
+NUMBER_KEYS = {"buckets", "range", "unit"}
+MAX_FIELDS_PER_SIDE = 64
+MAX_CROSSES = 64
+MAX_EDGES = 1024
+
+
+class Contract:
+    def __init__(self, data):
+        root = json_object("contract", data)
+        expect("contract: keys", ["cross", "field", "label", "name"], sorted(root))
+        expect("contract: canonical JSON", canonical(root), data.decode("utf-8"))
+        self.name, self.label = root["name"], root["label"]
+        require(is_text(self.name) and len(self.name.encode("utf-8")) <= 64, "contract: name")
+        require(is_name(self.label), "contract: label")
+        self.fields = {}
+        for field in as_list(root["field"], "field"):
+            check_field(field)
+            require(field["name"] not in self.fields, "contract: field {} stands twice".format(field["name"]))
+            self.fields[field["name"]] = field
+        require(self.fields, "contract: no field")
+        require(self.label not in self.fields, "contract: the label is also a field")
+        for side in ["context", "candidate"]:
+            count = sum(field["side"] == side for field in self.fields.values())
+            require(count <= MAX_FIELDS_PER_SIDE, "contract: {} {} fields".format(count, side))
+        self.crosses = [self._cross(cross) for cross in as_list(root["cross"], "cross")]
+        require(len(self.crosses) <= MAX_CROSSES, "contract: {} crosses".format(len(self.crosses)))
+        distinct = {frozenset(members) for members in self.crosses}
+        expect("contract: crosses of distinct fields", len(self.crosses), len(distinct))
+        self.fingerprint = xxh3_64(data)
+
+    def _cross(self, cross):
+        require(isinstance(cross, dict) and list(cross) == ["fields"], "contract: keys of a cross")
+        members = as_list(cross["fields"], "members of a cross")
+        require(2 <= len(members) <= 4, "contract: a cross of {} fields".format(len(members)))
+        for member in members:
+            require(is_text(member) and member in self.fields, "contract: cross of unknown {}".format(member))
+        expect("contract: fields of a cross", len(members), len(set(members)))
+        many = [member for member in members if self.fields[member]["many"]]
+        require(len(many) <= 1, "contract: a cross of {} `many` fields".format(len(many)))
+        return members
+
+    def cross_side(self, members):
+        """The side in which all members lie, or None."""
+        sides = {self.fields[member]["side"] for member in members}
+        return sides.pop() if len(sides) == 1 else None
+
+
+def check_field(field):
+    require(isinstance(field, dict), "contract: a field is not an object")
+    require(is_name(field.get("name")), "contract: name of a field: {}".format(field.get("name")))
+    place = "contract: field {}".format(field["name"])
+    is_number = field.get("type") == "number"
+    expect("{}: keys".format(place), sorted(KEYS | NUMBER_KEYS if is_number else KEYS), sorted(field))
+    require(field["type"] in ("id", "text", "number"), "{}: type {}".format(place, field["type"]))
+    require(field["side"] in ("context", "candidate"), "{}: side {}".format(place, field["side"]))
+    require(field["log"] in ("plain", "hashed", "never"), "{}: log {}".format(place, field["log"]))
+    require(field["many"] in (True, False), "{}: many".format(place))
+    require(is_text(field["meaning"]), "{}: meaning".format(place))
+    if is_number:
+        check_number_field(place, field)
+
+
+def check_number_field(place, field):
+    require(not field["many"], "{}: a number has one value".format(place))
+    require(is_text(field["unit"]), "{}: unit".format(place))
+    bounds = floats(place, field["range"])
+    require(len(bounds) == 2 and bounds[0] < bounds[1], "{}: range {}".format(place, bounds))
+    if isinstance(field["buckets"], dict):
+        expect("{}: buckets".format(place), {"log2": True}, field["buckets"])
+        require(bounds[0] >= 0, "{}: log2 buckets below 0".format(place))
+        return
+    edges = floats(place, field["buckets"])
+    require(1 <= len(edges) <= MAX_EDGES, "{}: {} edges".format(place, len(edges)))
+    rising = all(one < next_ for one, next_ in zip([bounds[0], *edges], edges))
+    require(rising and edges[-1] <= bounds[1], "{}: edges {}".format(place, edges))
+
+
+def canonical(value):
+    """Canonical JSON of a value whose keys may stand in any order."""
+    if isinstance(value, dict):
+        return "{" + ",".join(quoted(key) + ":" + canonical(value[key]) for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return canonical_float(float(value))
+    return quoted(value)
+
+
+def canonical_float(number):
+    """The shortest digits that read back to `number`, with an exponent where the page asks for one."""
+    digits, exponent = shortest_digits(number)
+    sign = "-" if math.copysign(1.0, number) < 0 else ""
+    if exponent < -5 or exponent >= 16:
+        point = "." + digits[1:] if len(digits) > 1 else ""
+        return "{}{}{}e{}".format(sign, digits[0], point, exponent)
+    if exponent < 0:
+        return "{}0.{}{}".format(sign, "0" * (-exponent - 1), digits)
+    whole = digits[: exponent + 1].ljust(exponent + 1, "0")
+    return "{}{}.{}".format(sign, whole, digits[exponent + 1 :] or "0")
+
+
+def shortest_digits(number):
+    """Decimal digits d and exponent x with |number| = d[0].d[1:] * 10**x; Python's repr finds the shortest."""
+    text, _, power = repr(abs(number)).partition("e")
+    whole, _, fraction = text.partition(".")
+    exponent = int(power or 0) + len(whole) - 1
+    digits = whole + fraction
+    leading = len(digits) - len(digits.lstrip("0"))
+    digits = digits.strip("0")
+    return (digits, exponent - leading) if digits else ("0", 0)
+
+
+def quoted(text):
+    return json.dumps(text, ensure_ascii=False)
+
+
+def floats(place, values):
+    numbers = as_list(values, "{}: numbers".format(place))
+    require(all(isinstance(number, float) for number in numbers), "{}: numbers {}".format(place, numbers))
+    return numbers
+
+
+def as_list(value, what):
+    require(isinstance(value, list), "contract: {} is not a list".format(what))
+    return value
+
+
+def is_text(value):
+    return isinstance(value, str) and value.strip() != ""
+
+
+def is_name(value):
+    return isinstance(value, str) and NAME.fullmatch(value) is not None

@@ -1,0 +1,66 @@
+"""Reads a weight file, checks every byte of it and recomputes its golden requests.
+
+    python3 tests/reference/read_weight_file.py FILE
+
+Exit code 0: the file is whole. 1: it is not, and stderr says what is wrong. 2: misuse.
+
+Written from src/weight_file/FORMAT.md alone, with the standard library of Python 3.9: it is the proof that the page is
+a complete specification.
+"""
+
+import sys
+
+import weight_file
+from contract import Contract
+from score import Scorer, check_golden
+from weight_file import Calibrator, WeightFile, WeightFileError, WeightTable, json_object, require
+
+
+def read(data):
+    """Lines of the summary. Raises WeightFileError."""
+    file = WeightFile(data)
+    contract = Contract(file.sections[weight_file.CONTRACT])
+    provenance = json_object("provenance", file.sections[weight_file.PROVENANCE])
+    logic_id = provenance.get("logic_id")
+    require(isinstance(logic_id, str) and logic_id, "provenance: logic_id is missing")
+    table = WeightTable(
+        file.sections[weight_file.TABLE],
+        file.sections[weight_file.WEIGHTS],
+        file.sections[weight_file.EXCEPTIONS],
+    )
+    calibrator = Calibrator(file.sections[weight_file.CALIBRATOR])
+    golden = json_object("golden requests", file.sections[weight_file.GOLDEN])
+    if weight_file.FIELD_SIZES in file.sections:
+        json_object("field sizes", file.sections[weight_file.FIELD_SIZES])
+    request_count, candidate_count = check_golden(golden, Scorer(contract, table, calibrator))
+    return [
+        "weight file: {} bytes, format version {}, generation {}".format(len(data), file.version, file.generation),
+        "logic id: {}".format(logic_id),
+        "contract: {}, {} fields, {} crosses, fingerprint {:016x}".format(
+            contract.name, len(contract.fields), len(contract.crosses), contract.fingerprint
+        ),
+        "weights: {} in {} shards of {} lines, {} exceptions".format(
+            table.weight_count, table.shard_count, table.shard_lines, len(table.exceptions)
+        ),
+        "golden: {} requests, {} candidates, all bits equal".format(request_count, candidate_count),
+    ]
+
+
+def main(arguments):
+    if len(arguments) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        with open(arguments[0], "rb") as file:
+            data = file.read()
+        lines = read(data)
+    except (OSError, WeightFileError) as error:
+        print("{}: {}".format(arguments[0], error), file=sys.stderr)
+        return 1
+    sys.stdout.reconfigure(encoding="utf-8")
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

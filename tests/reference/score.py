@@ -1,0 +1,132 @@
+"""The score of a request, defined to the last bit (FORMAT.md, 5 to 7)."""
+
+import math
+import struct
+
+import feature_keys
+from weight_file import require
+
+LOG2_E = float.fromhex("0x1.71547652b82fep+0")
+LN2_HIGH = float.fromhex("0x1.62e42feep-1")
+LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
+ROUND_TO_WHOLE = 6755399441055744.0
+
+
+class Scorer:
+    """Scores rows: dicts from field names to an int, a str, a float, or a list of ints or strs."""
+
+    def __init__(self, contract, table, calibrator):
+        self.contract = contract
+        self.table = table
+        self.calibrator = calibrator
+        self.seeds = {name: feature_keys.seed_of(name) for name in contract.fields}
+        self.cross_seeds = [feature_keys.seed_of("*".join(members)) for members in contract.crosses]
+
+    def logit(self, context, candidate):
+        keys = {}
+        for name, field in self.contract.fields.items():
+            row = context if field["side"] == "context" else candidate
+            keys[name] = [
+                feature_keys.category_key(self.seeds[name], value) for value in values_of(field, row.get(name))
+            ]
+        sums = {"context": 0.0, "candidate": 0.0, None: 0.0}
+        for name, field in self.contract.fields.items():
+            for key in keys[name]:
+                sums[field["side"]] += self._weight(key)
+        for members, seed in zip(self.contract.crosses, self.cross_seeds):
+            for key in cross_keys(seed, [keys[member] for member in members]):
+                sums[self.contract.cross_side(members)] += self._weight(key)
+        return ((self.table.bias + sums["context"]) + sums["candidate"]) + sums[None]
+
+    def probability(self, logit):
+        limited = min(max(sigmoid(logit), self.calibrator.least), self.calibrator.greatest)
+        return struct.unpack("<f", struct.pack("<f", limited))[0]
+
+    def _weight(self, key):
+        # An unseen category adds nothing; adding 0.0 to a sum that starts at 0.0 changes no bit of it.
+        return self.table.weight(key) or 0.0
+
+
+def values_of(field, value):
+    """The values of a field's categories: none where it is missing."""
+    if value is None:
+        return []
+    if field["type"] == "number":
+        least, greatest = field["range"]
+        edges = field["buckets"] if isinstance(field["buckets"], list) else None
+        bucket = feature_keys.number_value(float(value), least, greatest, edges)
+        return [] if bucket is None else [bucket]
+    value_of = feature_keys.id_value if field["type"] == "id" else feature_keys.text_value
+    return [value_of(category) for category in (value if field["many"] else [value])]
+
+
+def cross_keys(seed, members):
+    """Keys of a cross: one for each category of its `many` member, none if a member has no category."""
+    combinations = [[]]
+    for keys in members:
+        combinations = [chosen + [key] for chosen in combinations for key in keys]
+    return [feature_keys.cross_key(seed, chosen) for chosen in combinations]
+
+
+def sigmoid(logit):
+    a = min(abs(logit), 700.0)
+    shifted = (-a) * LOG2_E + ROUND_TO_WHOLE
+    n = shifted - ROUND_TO_WHOLE
+    r = ((-a) - n * LN2_HIGH) - n * LN2_LOW
+    e = 1.0 / math.factorial(13)
+    for i in range(12, -1, -1):
+        e = e * r + 1.0 / math.factorial(i)
+    e = e * math.ldexp(1.0, int(n))
+    return (1.0 if logit >= 0 else e) / (1.0 + e)
+
+
+def check_golden(golden, scorer):
+    """Recomputes all golden requests; returns the numbers of requests and of candidates."""
+    require(set(golden) == {"requests"}, "golden requests: keys {}".format(sorted(golden)))
+    requests = golden["requests"]
+    require(isinstance(requests, list) and requests, "golden requests: none")
+    candidate_count = 0
+    for index, request in enumerate(requests):
+        place = "golden request {}".format(index)
+        keys = ["candidates", "context", "logits", "probabilities"]
+        require(isinstance(request, dict) and sorted(request) == keys, "{}: keys".format(place))
+        context, candidates = request["context"], request["candidates"]
+        require(isinstance(candidates, list) and candidates, "{}: no candidate".format(place))
+        for answers in ["logits", "probabilities"]:
+            entries = request[answers]
+            require(isinstance(entries, list) and len(entries) == len(candidates), "{}: {}".format(place, answers))
+        check_row(place, scorer.contract, "context", context)
+        for number, candidate in enumerate(candidates):
+            check_row(place, scorer.contract, "candidate", candidate)
+            logit = scorer.logit(context, candidate)
+            probability = scorer.probability(logit)
+            compare(place, number, "logit", struct.pack(">d", logit).hex(), request["logits"][number])
+            found = struct.pack(">f", probability).hex()
+            compare(place, number, "probability", found, request["probabilities"][number])
+        candidate_count += len(candidates)
+    return len(requests), candidate_count
+
+
+def compare(place, number, what, found, expected):
+    message = "{}, candidate {}: expected the {} {}, computed {}".format(place, number, what, expected, found)
+    require(found == expected, message)
+
+
+def check_row(place, contract, side, row):
+    require(isinstance(row, dict), "{}: a row is not an object".format(place))
+    for name, value in row.items():
+        field = contract.fields.get(name)
+        known = field is not None and field["side"] == side
+        require(known, "{}: the contract has no {} field {}".format(place, side, name))
+        values = value if field["many"] else [value]
+        require(isinstance(values, list), "{}: {} is not a list".format(place, name))
+        for category in values:
+            require(fits(field["type"], category), "{}: {}: {!r} is not of its type".format(place, name, category))
+
+
+def fits(type_, value):
+    if isinstance(value, bool):
+        return False
+    if type_ == "id":
+        return isinstance(value, int) and -(2**63) <= value < 2**63
+    return isinstance(value, str if type_ == "text" else (int, float))
