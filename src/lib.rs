@@ -74,9 +74,9 @@ pub mod error;
 #[cfg(feature = "train")]
 pub mod evaluate;
 pub mod feature;
-mod jni;
 #[cfg(feature = "train")]
 pub mod generate_log;
+mod jni;
 #[cfg(feature = "train")]
 pub mod log_reader;
 pub mod math;

@@ -211,7 +211,6 @@ fn store(word: &AtomicU64, value: u64) {
 
 /// Of two u32 in a word, the lower and the higher.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "both halves fit")]
 const fn unpack(word: u64) -> (usize, usize) {
     ((word & 0xffff_ffff) as usize, (word >> 32) as usize)
 }

@@ -75,8 +75,8 @@ const fn tag_of(key: u64) -> u32 {
 /// The word and the bit in it that stand for a key in its first line's overflow filter.
 #[inline]
 const fn filter_bit(key: u64) -> (usize, u32) {
-    let bit = (key >> 28) as usize & 15;
-    (bit >> 1, 1 << (30 + (bit as u32 & 1)))
+    let bit = (key >> 28) & 15;
+    (bit as usize >> 1, 1 << (30 + (bit & 1)))
 }
 
 /// The tag word of slot `slot`, filter bits included.

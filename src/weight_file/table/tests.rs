@@ -96,7 +96,7 @@ proptest! {
         let entries = entries("creative_id", count);
         let built = build(&entries).unwrap();
         let table = table(&built);
-        let keys: Vec<u64> = queries.iter().map(|&(known, number)| match entries.get(number as usize % 4_000) {
+        let keys: Vec<u64> = queries.iter().map(|&(known, number)| match usize::try_from(number % 4_000).ok().and_then(|index| entries.get(index)) {
             Some(entry) if known => entry.0,
             _ => number,
         }).collect();
