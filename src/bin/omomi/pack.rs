@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// What separates the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHAR", default_value_t = '|')]
     many_separator: char,
+    /// How many held-out rows that cannot be used may be skipped
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_rows: u64,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -43,7 +46,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = PackOptions {
         state: arguments.state.clone(),
         held_out: arguments.held_out.clone(),
-        read: ReadOptions { many_separator: arguments.many_separator, ..ReadOptions::default() },
+        read: ReadOptions {
+            many_separator: arguments.many_separator,
+            max_bad_rows: arguments.max_bad_rows,
+            ..ReadOptions::default()
+        },
         logic_id: arguments.logic_id.clone(),
         generation: arguments.generation,
         calibrator: DEFAULT_CALIBRATOR,
