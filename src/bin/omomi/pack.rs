@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use omomi::contract::Contract;
 use omomi::log_reader::ReadOptions;
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
 
 use crate::Failure;
-use crate::text::{bytes, grouped, table};
+use crate::contract::read_contract;
+use crate::text::{bytes, grouped, say, table};
 
 /// Pack a training state into a sealed weight file
 ///
@@ -60,14 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for field in &report.uncovered_fields {
         eprintln!("warning: no held-out row has a value of `{field}`, so no golden request covers one");
     }
-    println!("Verified and read-only: {}", arguments.out.display());
+    say!("Verified and read-only: {}", arguments.out.display());
     Ok(())
-}
-
-/// The contract in the file at `path`.
-pub(crate) fn read_contract(path: &std::path::Path) -> Result<Contract, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Ok(Contract::from_toml(&text).map_err(|faults| format!("{}: {faults}", path.display()))?)
 }
 
 pub(crate) fn print_report(report: &PackReport) {
@@ -84,5 +78,5 @@ pub(crate) fn print_report(report: &PackReport) {
     for (field, count) in &report.field_sizes {
         rows.push(vec![format!("  weights of {field}"), grouped(*count)]);
     }
-    println!("{}", table(&[], rows));
+    say!("{}", table(&[], rows));
 }
