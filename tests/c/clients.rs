@@ -73,8 +73,8 @@ fn valgrind_finds_no_bad_access_and_no_leak() {
         return;
     }
     let fixture = Fixture::new();
-    let program = client(&fixture, Dialect::C99, "golden.c", Linkage::Shared);
+    let program = client(&fixture, Dialect::C99, "careless_calls.c", Linkage::Shared);
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
-    run(valgrind.arg(program).arg(fixture.path("small.omomi")).arg(fixture.path("requests.txt")));
+    run(valgrind.arg(program).arg(fixture.folder()));
 }
