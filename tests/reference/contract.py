@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import unicodedata
 
 from weight_file import expect, json_object, require
 from xxh3 import xxh3_64
@@ -22,6 +23,7 @@ class Contract:
         expect("contract: canonical JSON", canonical(root), data.decode("utf-8"))
         self.name, self.label = root["name"], root["label"]
         require(is_text(self.name) and len(self.name.encode("utf-8")) <= 64, "contract: name")
+        require(all(unicodedata.category(letter) != "Cc" for letter in self.name), "contract: name")
         require(is_name(self.label), "contract: label")
         self.fields = {}
         for field in as_list(root["field"], "field"):
@@ -65,7 +67,7 @@ def check_field(field):
     require(field["type"] in ("id", "text", "number"), "{}: type {}".format(place, field["type"]))
     require(field["side"] in ("context", "candidate"), "{}: side {}".format(place, field["side"]))
     require(field["log"] in ("plain", "hashed", "never"), "{}: log {}".format(place, field["log"]))
-    require(field["many"] in (True, False), "{}: many".format(place))
+    require(isinstance(field["many"], bool), "{}: many".format(place))
     require(is_text(field["meaning"]), "{}: meaning".format(place))
     if is_number:
         check_number_field(place, field)
@@ -77,7 +79,8 @@ def check_number_field(place, field):
     bounds = floats(place, field["range"])
     require(len(bounds) == 2 and bounds[0] < bounds[1], "{}: range {}".format(place, bounds))
     if isinstance(field["buckets"], dict):
-        expect("{}: buckets".format(place), {"log2": True}, field["buckets"])
+        log2 = list(field["buckets"]) == ["log2"] and field["buckets"]["log2"] is True
+        require(log2, "{}: buckets {}".format(place, field["buckets"]))
         require(bounds[0] >= 0, "{}: log2 buckets below 0".format(place))
         return
     edges = floats(place, field["buckets"])

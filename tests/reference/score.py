@@ -11,6 +11,10 @@ LN2_HIGH = float.fromhex("0x1.62e42feep-1")
 LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
 ROUND_TO_WHOLE = 6755399441055744.0
 
+MAX_CANDIDATES = 65_536
+MAX_CATEGORIES = 1_024
+MAX_TAIL_LEN = 64 << 20
+
 
 class Scorer:
     """Scores rows: dicts from field names to an int, a str, a float, or a list of ints or strs."""
@@ -82,22 +86,25 @@ def sigmoid(logit):
 
 def check_golden(golden, scorer):
     """Recomputes all golden requests; returns the numbers of requests and of candidates."""
-    require(set(golden) == {"requests"}, "golden requests: keys {}".format(sorted(golden)))
-    requests = golden["requests"]
+    requests = golden.get("requests")
     require(isinstance(requests, list) and requests, "golden requests: none")
     candidate_count = 0
     for index, request in enumerate(requests):
         place = "golden request {}".format(index)
-        keys = ["candidates", "context", "logits", "probabilities"]
-        require(isinstance(request, dict) and sorted(request) == keys, "{}: keys".format(place))
+        keys = {"candidates", "context", "logits", "probabilities"}
+        require(isinstance(request, dict) and keys <= set(request), "{}: expected {}".format(place, sorted(keys)))
         context, candidates = request["context"], request["candidates"]
-        require(isinstance(candidates, list) and candidates, "{}: no candidate".format(place))
+        require(isinstance(candidates, list), "{}: candidates".format(place))
+        require(1 <= len(candidates) <= MAX_CANDIDATES, "{}: {} candidates".format(place, len(candidates)))
         for answers in ["logits", "probabilities"]:
             entries = request[answers]
             require(isinstance(entries, list) and len(entries) == len(candidates), "{}: {}".format(place, answers))
         check_row(place, scorer.contract, "context", context)
-        for number, candidate in enumerate(candidates):
+        for candidate in candidates:
             check_row(place, scorer.contract, "candidate", candidate)
+        len_bytes = sum(map(tail_len, [context, *candidates]))
+        require(len_bytes <= MAX_TAIL_LEN, "{}: texts and lists of {} bytes".format(place, len_bytes))
+        for number, candidate in enumerate(candidates):
             logit = scorer.logit(context, candidate)
             probability = scorer.probability(logit)
             compare(place, number, "logit", struct.pack(">d", logit).hex(), request["logits"][number])
@@ -109,7 +116,7 @@ def check_golden(golden, scorer):
 
 def compare(place, number, what, found, expected):
     message = "{}, candidate {}: expected the {} {}, computed {}".format(place, number, what, expected, found)
-    require(found == expected, message)
+    require(isinstance(expected, str) and found == expected.lower(), message)
 
 
 def check_row(place, contract, side, row):
@@ -120,8 +127,20 @@ def check_row(place, contract, side, row):
         require(known, "{}: the contract has no {} field {}".format(place, side, name))
         values = value if field["many"] else [value]
         require(isinstance(values, list), "{}: {} is not a list".format(place, name))
+        require(len(values) <= MAX_CATEGORIES, "{}: {} has {} categories".format(place, name, len(values)))
         for category in values:
             require(fits(field["type"], category), "{}: {}: {!r} is not of its type".format(place, name, category))
+
+
+def tail_len(row):
+    """Bytes that the texts and lists of a row take in a request."""
+
+    def len_of(value):
+        if isinstance(value, list):
+            return 8 + sum(8 + len_of(category) for category in value)
+        return len(value.encode("utf-8")) if isinstance(value, str) else 0
+
+    return sum(map(len_of, row.values()))
 
 
 def fits(type_, value):

@@ -7,7 +7,7 @@ import zlib
 
 MAGIC = b"\x89OMOMI\r\n"
 END_MARK = MAGIC[::-1]
-BYTE_ORDER_MARK = 0x01020304
+BYTE_ORDER_MARK = bytes.fromhex("04030201")
 READER_VERSION = 1
 HEADER_LEN = 128
 SECTION_ENTRY_LEN = 32
@@ -76,10 +76,12 @@ class WeightFile:
     def _read_start(self):
         """Steps 1 to 3: whose file it is, which version, how long."""
         data = self.data
+        require(MAGIC.startswith(data[:8]), "not a weight file: it starts with {}".format(data[:8].hex()))
         require(len(data) >= HEADER_LEN, "truncated: expected at least 128 bytes, found {}".format(len(data)))
-        require(data[:8] == MAGIC, "not a weight file: it starts with {}".format(data[:8].hex()))
-        expect("byte-order mark", BYTE_ORDER_MARK, u32(data, 8))
-        expect("CRC of the header", zlib.crc32(data[:124]), u32(data, 124))
+        mark = data[8:12]
+        require(mark != BYTE_ORDER_MARK[::-1], "wrong byte order: the mark is {}".format(mark.hex()))
+        expect("CRC of the header", u32(data, 124), zlib.crc32(data[:124]))
+        expect("byte-order mark", BYTE_ORDER_MARK, mark)
         self.version, oldest_reader = u32(data, 12), u32(data, 16)
         require(oldest_reader <= READER_VERSION, "too new: it needs a reader of version {}".format(oldest_reader))
         require(self.version >= 1, "too old: format version {}".format(self.version))
@@ -102,7 +104,7 @@ class WeightFile:
         self.table_end = HEADER_LEN + SECTION_ENTRY_LEN * self.section_count
         require(self.table_end <= len(self.data), "the section table does not fit into the file")
         table = self.data[HEADER_LEN : self.table_end]
-        expect("CRC of the section table", self._crc(table), u32(self.data, 72))
+        expect("CRC of the section table", u32(self.data, 72), self._crc(table))
         self.entries = [Section(*entry) for entry in struct.iter_unpack("<IIQQII", table)]
         for one, next_ in zip(self.entries, self.entries[1:]):
             require(one.kind < next_.kind, "section {} stands before {}".format(one.name, next_.name))
@@ -147,7 +149,7 @@ class WeightFile:
 
     def _check_checksums(self):
         checksums = self.data[self.checksums_offset : self.checksums_end]
-        expect("CRC of the checksums", self._crc(checksums), u32(self.data, 76))
+        expect("CRC of the checksums", u32(self.data, 76), self._crc(checksums))
         for section in self.entries:
             for index in range(section.chunk_count):
                 start = section.offset + index * CHUNK_LEN
@@ -194,7 +196,9 @@ class WeightTable:
             require(zero == 0, "exceptions: reserved bytes are not zero")
             self.exceptions[key] = weight
             last_key = key
-        expect("table: number of weights", self.weight_count, filled + len(self.exceptions))
+        fits = filled <= self.weight_count <= filled + len(self.exceptions)
+        counts = "{} filled slots and {} exceptions".format(filled, len(self.exceptions))
+        require(fits, "table: expected {} weights, found {}".format(self.weight_count, counts))
 
     def weight(self, key):
         """Weight of a feature key, or None for an unseen category."""

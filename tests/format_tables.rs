@@ -1,0 +1,196 @@
+//! The tables of `FORMAT.md` and the constants of `layout` say the same: whoever changes one must change the other.
+
+use omomi::weight_file::layout::{self, SectionKind};
+use omomi::weight_file::table::{LINE_LEN, MAX_SHARD_LINES, SLOT_COUNT};
+
+const FORMAT: &str = include_str!("../src/weight_file/FORMAT.md");
+
+/// A row of an `offset | size | type | meaning` table.
+#[derive(Debug)]
+struct Row {
+    offset: usize,
+    len: usize,
+    kind: &'static str,
+    meaning: &'static str,
+}
+
+/// The cells of the first table behind `heading`, without its two header lines.
+fn table(heading: &str) -> Vec<Vec<&'static str>> {
+    let start = FORMAT.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    FORMAT[start..]
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
+}
+
+fn rows(heading: &str) -> Vec<Row> {
+    table(heading)
+        .iter()
+        .map(|cells| {
+            let [offset, len, kind, meaning] = cells[..] else { panic!("{cells:?}") };
+            Row { offset: offset.parse().unwrap(), len: len.parse().unwrap(), kind, meaning }
+        })
+        .collect()
+}
+
+/// Asserts that the rows of a table lie at `offsets`, without gaps, and end at `end`.
+#[track_caller]
+fn assert_table(heading: &str, offsets: &[usize], end: usize) {
+    let rows = rows(heading);
+    assert_eq!(rows.iter().map(|row| row.offset).collect::<Vec<_>>(), offsets, "{heading}");
+    let next = rows.iter().skip(1).map(|row| row.offset).chain([end]);
+    for (row, next) in rows.iter().zip(next) {
+        assert_eq!(row.offset + row.len, next, "{heading}: {row:?}");
+        let len = match row.kind {
+            "u32" => 4,
+            "u64" | "f64" => 8,
+            _ => row.len,
+        };
+        assert_eq!(row.len, len, "{heading}: {row:?}");
+    }
+}
+
+#[test]
+fn the_header_is_where_the_page_says() {
+    assert_table(
+        "### Header",
+        &[
+            0,
+            layout::BYTE_ORDER_OFFSET,
+            layout::FORMAT_VERSION_OFFSET,
+            layout::OLDEST_READER_OFFSET,
+            layout::SECTION_COUNT_OFFSET,
+            layout::TOTAL_LEN_OFFSET,
+            layout::GENERATION_OFFSET,
+            layout::FILE_ID_OFFSET,
+            layout::CHUNK_LEN_OFFSET,
+            layout::CHUNK_COUNT_OFFSET,
+            layout::CHECKSUMS_OFFSET_OFFSET,
+            layout::SECTION_TABLE_CRC_OFFSET,
+            layout::CHECKSUMS_CRC_OFFSET,
+            layout::HEADER_ZEROS_OFFSET,
+            layout::HEADER_CRC_OFFSET,
+        ],
+        layout::HEADER_LEN,
+    );
+}
+
+#[test]
+fn the_values_in_the_header_are_those_of_the_page() {
+    let rows = rows("### Header");
+    let hex: Vec<String> = layout::MAGIC.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(rows[0].meaning.contains(&hex.join(" ")));
+    assert!(rows[1].meaning.ends_with(&format!("{:#010x}", layout::BYTE_ORDER)));
+    assert!(rows[2].meaning.ends_with(&format!(": {}", layout::FORMAT_VERSION)));
+    assert!(rows[4].meaning.ends_with(&format!("1 to {}", layout::MAX_SECTIONS)));
+    assert!(rows[8].meaning.replace(',', "").ends_with(&layout::CHUNK_LEN.to_string()));
+    let end_mark: Vec<String> = layout::END_MARK.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(FORMAT.contains(&format!("The end mark is `{}`", end_mark.join(" "))));
+}
+
+#[test]
+fn an_entry_of_the_section_table_is_where_the_page_says() {
+    assert_table(
+        "### Section table",
+        &[
+            layout::SECTION_KIND_OFFSET,
+            layout::SECTION_FLAGS_OFFSET,
+            layout::SECTION_OFFSET_OFFSET,
+            layout::SECTION_LEN_OFFSET,
+            layout::SECTION_FIRST_CHUNK_OFFSET,
+            layout::SECTION_CHUNK_COUNT_OFFSET,
+        ],
+        layout::SECTION_ENTRY_LEN,
+    );
+}
+
+#[test]
+fn the_sections_are_those_of_the_page() {
+    let start = FORMAT.find("| kind | section |").unwrap();
+    let rows = FORMAT[start..].lines().skip(2).take_while(|line| line.starts_with('|'));
+    let rows: Vec<Vec<&str>> = rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect();
+    assert_eq!(rows.len(), SectionKind::ALL.len());
+    for (row, kind) in rows.iter().zip(SectionKind::ALL) {
+        assert_eq!(row[0], kind.number().to_string());
+        assert_eq!(row[1], kind.name());
+        assert_eq!(row[2], if kind.is_required() { "yes" } else { "no" }, "{}", kind.name());
+    }
+    for (kind, len) in [(3, layout::TABLE_LEN), (4, LINE_LEN), (5, layout::EXCEPTION_LEN), (6, layout::CALIBRATOR_LEN)]
+    {
+        assert!(rows[kind - 1][3].contains(&format!("{len} bytes")), "{:?}", rows[kind - 1]);
+    }
+    assert!(FORMAT.contains("Alignment is 4,096 for kind 4, and 64 for every other kind."));
+    assert_eq!((layout::alignment(4), layout::alignment(5)), (4_096, 64));
+    assert!(FORMAT.contains("Kinds 1, 2 and 8 are at most 16 MiB long, kind 7 at most 64 MiB"));
+    assert_eq!((layout::MAX_JSON_LEN, layout::MAX_GOLDEN_LEN), (16 << 20, 64 << 20));
+}
+
+#[test]
+fn the_table_section_is_where_the_page_says() {
+    assert_table(
+        "### Table",
+        &[
+            layout::TABLE_LAYOUT_OFFSET,
+            layout::TABLE_ENCODING_OFFSET,
+            layout::TABLE_WEIGHT_COUNT_OFFSET,
+            layout::TABLE_SHARD_COUNT_OFFSET,
+            layout::TABLE_SHARD_LINES_OFFSET,
+            layout::TABLE_BIAS_OFFSET,
+            layout::TABLE_ZEROS_OFFSET,
+        ],
+        layout::TABLE_LEN,
+    );
+    assert!(rows("### Table")[4].meaning.replace(',', "").ends_with(&format!("2 to {MAX_SHARD_LINES}")));
+}
+
+#[test]
+fn a_line_of_weights_is_where_the_page_says() {
+    assert_table("### Weights", &[0, SLOT_COUNT * size_of::<u32>()], LINE_LEN);
+}
+
+#[test]
+fn an_exception_is_where_the_page_says() {
+    assert_table(
+        "### Exceptions",
+        &[layout::EXCEPTION_KEY_OFFSET, layout::EXCEPTION_WEIGHT_OFFSET, layout::EXCEPTION_ZEROS_OFFSET],
+        layout::EXCEPTION_LEN,
+    );
+}
+
+#[test]
+fn the_calibrator_is_where_the_page_says() {
+    assert_table(
+        "## 6. Calibrator and probability",
+        &[
+            layout::CALIBRATOR_KIND_OFFSET,
+            layout::CALIBRATOR_ZEROS_OFFSET,
+            layout::CALIBRATOR_LEAST_OFFSET,
+            layout::CALIBRATOR_GREATEST_OFFSET,
+            layout::CALIBRATOR_TAIL_OFFSET,
+        ],
+        layout::CALIBRATOR_LEN,
+    );
+}
+
+#[test]
+fn the_limits_of_a_contract_and_of_a_request_are_those_of_the_page() {
+    use omomi::contract::{MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS, MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES};
+    use omomi::schema::{MAX_CANDIDATES, MAX_TAIL_LEN_BYTES, MAX_VALUES_PER_FIELD};
+    let page = FORMAT.replace('\n', " ").replace("   ", " ").replace("  ", " ").replace(',', "");
+    for words in [
+        format!("at most {MAX_FIELDS_PER_SIDE} on a side"),
+        format!("at most {MAX_CROSSES} crosses"),
+        format!("2 to {MAX_CROSS_MEMBERS} distinct members"),
+        format!("1 to {MAX_BUCKET_EDGES} edges"),
+        format!("[A-Za-z0-9_]{{0{}}}", MAX_NAME_LEN_BYTES - 1),
+        format!("name has at most {MAX_NAME_LEN_BYTES} bytes"),
+        format!("at most {MAX_CANDIDATES} candidates"),
+        format!("at most {MAX_VALUES_PER_FIELD} categories"),
+        format!("at most {} MiB: the bytes of each text", MAX_TAIL_LEN_BYTES >> 20),
+    ] {
+        assert!(page.contains(&words), "the page does not say `{words}`");
+    }
+}
