@@ -60,7 +60,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// What the weight of a feature with this id becomes: not 0, and different for most neighbours.
 fn weight_of(id: u64) -> f32 {
     let (z, d) = z_and_d(id);
-    SETTINGS.feature_weight(z, d) as f32
+    #[expect(clippy::cast_possible_truncation, reason = "weights are served as f32")]
+    let weight = SETTINGS.feature_weight(z, d) as f32;
+    weight
 }
 
 fn z_and_d(id: u64) -> (f64, f64) {
