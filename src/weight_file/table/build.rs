@@ -15,8 +15,6 @@ const LOAD: f64 = 0.95;
 const MAX_SEARCH_LINES: usize = 4_096;
 /// Times that a table which turned out too full is tried with one per cent more lines.
 const MAX_TRIES: u32 = 20;
-/// Marks an empty slot while building.
-const EMPTY: u32 = u32::MAX;
 
 /// The bytes of a built table.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,7 +124,15 @@ fn find_exceptions(
 ) -> Vec<u8> {
     if let Some(table) = Table::new(weights, &[], geometry) {
         let is_wrong = |entry: &&(u64, f32)| table.get(entry.0).map(f32::to_bits) != Some(entry.1.to_bits());
-        exceptional.extend(entries.iter().filter(is_wrong));
+        let thread_count = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            let parts = entries.chunks(entries.len().div_ceil(thread_count).max(1));
+            let look_up = |part: &'_ [(u64, f32)]| part.iter().filter(is_wrong).copied().collect::<Vec<_>>();
+            let workers: Vec<_> = parts.map(|part| scope.spawn(move || look_up(part))).collect();
+            for worker in workers {
+                exceptional.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+        });
     }
     exceptional.sort_by_key(|entry| entry.0);
     exceptional.dedup_by_key(|entry| entry.0);
@@ -140,19 +146,24 @@ fn find_exceptions(
     bytes
 }
 
-/// A shard while it is filled. Lines are counted from its own start.
+/// A shard while it is filled. Lines are counted from its own start. Keys stand in the lines themselves, not as indices into the
+/// entries, so that a search touches one place in memory for each line.
 struct Shard<'a> {
     entries: &'a [(u64, f32)],
     geometry: Geometry,
     base_line: usize,
-    /// Index of the entry in each slot, or [`EMPTY`].
-    slots: Vec<[u32; SLOT_COUNT]>,
+    keys: Vec<[u64; SLOT_COUNT]>,
+    weights: Vec<[f32; SLOT_COUNT]>,
+    /// Bit `s` of a line is set where its slot `s` is occupied.
+    occupied: Vec<u8>,
     /// For each line the number of the last search that came by, so that none visits it twice.
     visited: Vec<u32>,
     search_count: u32,
+    steps: Vec<Step>,
 }
 
-/// A line that a search came by: the entry in slot `slot` of the step `parent` could move here.
+/// A line that a search came by: the key in slot `slot` of the step `parent` could move here.
+#[derive(Clone, Copy)]
 struct Step {
     line: usize,
     parent: Option<(usize, usize)>,
@@ -160,30 +171,33 @@ struct Step {
 
 impl<'a> Shard<'a> {
     fn new(entries: &'a [(u64, f32)], geometry: Geometry, base_line: usize) -> Self {
-        Self { entries, geometry, base_line, slots: Vec::new(), visited: Vec::new(), search_count: 0 }
+        let (keys, weights, occupied, visited, steps) = Default::default();
+        Self { entries, geometry, base_line, keys, weights, occupied, visited, search_count: 0, steps }
     }
 
     /// Places the entries, writes the lines to `bytes`, and returns the entries that may share no line because of their
     /// tags; nothing if the shard is too full.
     fn fill(mut self, bytes: &mut [u8]) -> Option<Vec<(u64, f32)>> {
         let lines = self.geometry.shard_lines as usize;
-        self.slots = vec![[EMPTY; SLOT_COUNT]; lines];
+        self.keys = vec![[0; SLOT_COUNT]; lines];
+        self.weights = vec![[0.0; SLOT_COUNT]; lines];
+        self.occupied = vec![0; lines];
         self.visited = vec![0; lines];
         let mut unplaced = Vec::new();
         let mut overflow = Vec::new();
         // First lines first: a key that fits there must not be driven out by another's overflow.
-        for index in 0..u32::try_from(self.entries.len()).ok()? {
-            let line = self.first(index);
-            if self.has_tag(line, index) {
-                unplaced.push(self.entries[index as usize]);
-            } else if !self.put(line, index) {
-                overflow.push(index);
+        for &entry in self.entries {
+            let line = self.first(entry.0);
+            if self.has_tag(line, entry.0) {
+                unplaced.push(entry);
+            } else if !self.put(line, entry) {
+                overflow.push(entry);
             }
         }
-        for index in overflow {
-            match self.insert(index) {
+        for entry in overflow {
+            match self.insert(entry) {
                 Inserted::Yes => {}
-                Inserted::TagTaken => unplaced.push(self.entries[index as usize]),
+                Inserted::TagTaken => unplaced.push(entry),
                 Inserted::TooFull => return None,
             }
         }
@@ -191,88 +205,97 @@ impl<'a> Shard<'a> {
         Some(unplaced)
     }
 
-    fn key(&self, index: u32) -> u64 {
-        self.entries[index as usize].0
+    fn first(&self, key: u64) -> usize {
+        first_line(self.geometry.line_count(), key) - self.base_line
     }
 
-    fn first(&self, index: u32) -> usize {
-        first_line(self.geometry.line_count(), self.key(index)) - self.base_line
+    fn second(&self, key: u64) -> usize {
+        second_line(self.geometry.shard_lines, self.first(key) + self.base_line, key) - self.base_line
     }
 
-    fn second(&self, index: u32) -> usize {
-        second_line(self.geometry.shard_lines, self.first(index) + self.base_line, self.key(index)) - self.base_line
+    fn is_full(&self, line: usize) -> bool {
+        self.occupied[line] == u8::MAX
     }
 
-    fn has_tag(&self, line: usize, index: u32) -> bool {
-        let tag = tag_of(self.key(index));
-        self.slots[line].iter().any(|&other| other != EMPTY && tag_of(self.key(other)) == tag)
+    fn has_tag(&self, line: usize, key: u64) -> bool {
+        let (tag, occupied) = (tag_of(key), self.occupied[line]);
+        (0..SLOT_COUNT).any(|slot| tag_of(self.keys[line][slot]) == tag && occupied >> slot & 1 == 1)
     }
 
-    fn put(&mut self, line: usize, index: u32) -> bool {
-        let slot = self.slots[line].iter_mut().find(|slot| **slot == EMPTY);
-        slot.map(|slot| *slot = index).is_some()
+    fn put(&mut self, line: usize, (key, weight): (u64, f32)) -> bool {
+        let slot = self.occupied[line].trailing_ones() as usize;
+        if slot == SLOT_COUNT {
+            return false;
+        }
+        self.keys[line][slot] = key;
+        self.weights[line][slot] = weight;
+        self.occupied[line] |= 1 << slot;
+        true
+    }
+
+    fn take(&mut self, line: usize, slot: usize) -> (u64, f32) {
+        self.occupied[line] &= !(1 << slot);
+        (self.keys[line][slot], self.weights[line][slot])
     }
 
     /// Makes room for an entry by the shortest chain of moves, found breadth first.
     ///
     /// The chains that begin in its first line come before those of its second: a resident of the first line that moves over
     /// costs no more second look-ups than the entry itself would, while one that is driven out of the second line adds one.
-    fn insert(&mut self, index: u32) -> Inserted {
+    fn insert(&mut self, entry: (u64, f32)) -> Inserted {
         self.search_count += 1;
-        let mut steps = Vec::new();
-        for line in [self.first(index), self.second(index)] {
-            if !self.has_tag(line, index) {
-                self.visit(&mut steps, line, None);
-            }
+        self.steps.clear();
+        for line in [self.first(entry.0), self.second(entry.0)] {
+            self.visit(line, entry.0, None);
         }
-        if steps.is_empty() {
+        if self.steps.is_empty() {
             return Inserted::TagTaken;
         }
         let mut at = 0;
-        while at < steps.len() && steps.len() < MAX_SEARCH_LINES {
-            let line = steps[at].line;
-            if self.slots[line].contains(&EMPTY) {
-                self.move_along(&steps, at, index);
+        while at < self.steps.len() && at < MAX_SEARCH_LINES {
+            let line = self.steps[at].line;
+            if !self.is_full(line) {
+                self.move_along(at, entry);
                 return Inserted::Yes;
             }
             for slot in 0..SLOT_COUNT {
-                let resident = self.slots[line][slot];
+                let resident = self.keys[line][slot];
                 let first = self.first(resident);
                 let other = if line == first { self.second(resident) } else { first };
-                if !self.has_tag(other, resident) {
-                    self.visit(&mut steps, other, Some((at, slot)));
-                }
+                self.visit(other, resident, Some((at, slot)));
             }
             at += 1;
         }
         Inserted::TooFull
     }
 
-    fn visit(&mut self, steps: &mut Vec<Step>, line: usize, parent: Option<(usize, usize)>) {
-        if self.visited[line] != self.search_count {
+    /// Notes that `key` could move to `line`, unless a search has been there or the line has the key's tag.
+    fn visit(&mut self, line: usize, key: u64, parent: Option<(usize, usize)>) {
+        if self.visited[line] != self.search_count && !self.has_tag(line, key) {
             self.visited[line] = self.search_count;
-            steps.push(Step { line, parent });
+            self.steps.push(Step { line, parent });
         }
     }
 
-    /// Moves the residents along the path that ends at step `at`, whose line has room, then puts `index` where its root got free.
-    fn move_along(&mut self, steps: &[Step], mut at: usize, index: u32) {
-        while let Some((parent, slot)) = steps[at].parent {
-            let resident = std::mem::replace(&mut self.slots[steps[parent].line][slot], EMPTY);
-            self.put(steps[at].line, resident);
+    /// Moves the residents along the path that ends at step `at`, whose line has room, then puts `entry` where its root got
+    /// free.
+    fn move_along(&mut self, mut at: usize, entry: (u64, f32)) {
+        while let Some((parent, slot)) = self.steps[at].parent {
+            let resident = self.take(self.steps[parent].line, slot);
+            self.put(self.steps[at].line, resident);
             at = parent;
         }
-        self.put(steps[at].line, index);
+        self.put(self.steps[at].line, entry);
     }
 
     fn write(&self, bytes: &mut [u8]) {
-        for (line, slots) in self.slots.iter().enumerate() {
-            for (slot, &index) in slots.iter().enumerate().filter(|(_, index)| **index != EMPTY) {
-                let (key, weight) = self.entries[index as usize];
+        for line in 0..self.keys.len() {
+            for slot in (0..SLOT_COUNT).filter(|slot| self.occupied[line] >> slot & 1 == 1) {
+                let (key, weight) = (self.keys[line][slot], self.weights[line][slot]);
                 or_word(bytes, line, slot, tag_of(key));
-                bytes[line * LINE_LEN + WEIGHTS_OFFSET + slot * size_of::<f32>()..][..4]
+                bytes[line * LINE_LEN + WEIGHTS_OFFSET + slot * size_of::<f32>()..][..size_of::<f32>()]
                     .copy_from_slice(&weight.to_le_bytes());
-                let first = self.first(index);
+                let first = self.first(key);
                 if line != first {
                     let (word, bit) = filter_bit(key);
                     or_word(bytes, first, word, bit);
