@@ -60,7 +60,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// What the weight of a feature with this id becomes: not 0, and different for most neighbours.
 fn weight_of(id: u64) -> f32 {
     let (z, d) = z_and_d(id);
-    SETTINGS.feature_weight(z, d) as f32
+    #[expect(clippy::cast_possible_truncation, reason = "weights are served as f32")]
+    let weight = SETTINGS.feature_weight(z, d) as f32;
+    weight
 }
 
 fn z_and_d(id: u64) -> (f64, f64) {
@@ -80,17 +82,6 @@ fn write_state(contract: &Contract, path: &Path, count: u64) -> Result<(), Box<d
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let mut writer = StateWriter::create(path, &metadata, false)?;
-    let row = |field, category, key, (z, d)| StateRow {
-        field,
-        category,
-        key,
-        z,
-        d,
-        impressions: 10,
-        clicks: 1,
-        last_seen_us: None,
-        weight: SETTINGS.feature_weight(z, d),
-    };
     writer.push(&row(BIAS_FIELD, "", BIAS_KEY, (40.0, 20.0)))?;
     for (key, id) in ids {
         writer.push(&row("creative_id", &id.to_string(), key, z_and_d(id)))?;
@@ -98,6 +89,11 @@ fn write_state(contract: &Contract, path: &Path, count: u64) -> Result<(), Box<d
     writer.finish()?;
     fs::write(provenance_path(path), "{}")?;
     Ok(())
+}
+
+fn row<'a>(field: &'a str, category: &'a str, key: u64, (z, d): (f64, f64)) -> StateRow<'a> {
+    let weight = SETTINGS.feature_weight(z, d);
+    StateRow { field, category, key, z, d, impressions: 10, clicks: 1, last_seen_us: None, weight }
 }
 
 fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<(T, f64), E> {

@@ -42,6 +42,14 @@ pub enum Error {
         /// Size in bytes that was passed.
         found: u64,
     },
+    /// The header of a request block names a layout that this library does not read.
+    #[error("the request block has another layout: expected version {expected} in its header, found {found}")]
+    LayoutVersion {
+        /// The version that this library reads.
+        expected: u32,
+        /// The version in the header.
+        found: u32,
+    },
     /// A request names more candidates than its layout has rows.
     #[error("too many candidates: the request's layout has rows for {expected}, {found} were passed")]
     TooManyCandidates {
@@ -347,6 +355,13 @@ macro_rules! codes {
             /// What they must do.
             #[must_use]
             pub const fn action(self) -> &'static str { match self { $(Self::$name => $action,)* } }
+
+            /// Name and action as C wants them, each with a null byte at its end.
+            pub(crate) const fn c_texts(self) -> (&'static [u8], &'static [u8]) {
+                match self {
+                    $(Self::$name => (concat!($snake, "\0").as_bytes(), concat!($action, "\0").as_bytes()),)*
+                }
+            }
         }
     };
 }
@@ -392,7 +407,7 @@ impl Error {
     pub const fn code(&self) -> Code {
         match self {
             Self::NullArgument { .. } => Code::NullArgument,
-            Self::InvalidArgument { .. } => Code::InvalidArgument,
+            Self::InvalidArgument { .. } | Self::LayoutVersion { .. } => Code::InvalidArgument,
             Self::Misaligned { .. } => Code::Misaligned,
             Self::WrongSize { .. } => Code::WrongSize,
             Self::TooManyCandidates { .. } => Code::TooManyCandidates,
@@ -433,14 +448,21 @@ impl Error {
     /// The message with the messages of its causes behind it, each printed once.
     #[must_use]
     pub fn full_message(&self) -> String {
-        let mut text = self.to_string();
+        let mut text = String::new();
+        // A string takes whatever is written to it.
+        let _ = self.write_full_message(&mut text);
+        text
+    }
+
+    /// Writes what [`Error::full_message`] returns, and allocates nothing for it.
+    pub(crate) fn write_full_message(&self, text: &mut impl std::fmt::Write) -> std::fmt::Result {
+        write!(text, "{self}")?;
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
+            write!(text, ": {error}")?;
             cause = error.source();
         }
-        text
+        Ok(())
     }
 }
 

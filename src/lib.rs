@@ -63,12 +63,14 @@
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
+//! | [`capi`] | the same for C, with statuses for errors and panics |
 //!
 //! # Limits
 //!
 //! One model form: logistic regression over categories and crosses. Weights are f32. Linux on x86-64 is where this is measured;
 //! other little-endian Unix systems build and use the plain path.
 
+pub mod capi;
 pub mod contract;
 pub mod error;
 #[cfg(feature = "train")]

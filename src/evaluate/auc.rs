@@ -1,6 +1,8 @@
 //! Area under the ROC curve: the probability that a clicked row has a greater logit than one that was not clicked,
 //! where equal logits count half.
 
+use std::cmp::Ordering;
+
 /// Bins of one unit of the logit in the bounded form: logits that fall into one bin count as equal, so the AUC is off by
 /// at most half the probability that a clicked and an unclicked row share a bin.
 pub const HISTOGRAM_BINS_PER_LOGIT: u32 = 256;
@@ -75,10 +77,10 @@ fn first_of_both(low: &[f64], high: &[f64]) -> Option<f64> {
     }
 }
 
-/// Takes the logits that are not above `least` off the front and counts them. "Not above" holds for NaN as well, so that
-/// one cannot stop the walk.
+/// Takes the logits that are not above `least` off the front and counts them. NaN is not above anything, so that one
+/// cannot stop the walk.
 fn take_equal(logits: &mut &[f64], least: f64) -> u64 {
-    let count = logits.iter().take_while(|&&logit| !(logit > least)).count();
+    let count = logits.iter().take_while(|&&logit| logit.partial_cmp(&least) != Some(Ordering::Greater)).count();
     *logits = &logits[count..];
     count as u64
 }

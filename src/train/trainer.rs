@@ -180,7 +180,7 @@ impl Trainer {
         let mut writer = StateWriter::create(path, &metadata, replace)?;
         let d = self.settings.curvature(self.bias.n);
         writer.push(&state_row((BIAS_FIELD, ""), BIAS_KEY, (self.bias.z, d), self.bias_counts, self.bias_weight()))?;
-        let mut fields: Vec<FieldFeatures> = self.sources.iter().map(|source| FieldFeatures::none(source)).collect();
+        let mut fields: Vec<FieldFeatures> = self.sources.iter().map(FieldFeatures::none).collect();
         let keys = self.table.keys();
         let mut numbers: Vec<u32> = (0..).take(keys.len()).collect();
         numbers.sort_unstable_by_key(|&number| keys[number as usize]);

@@ -256,14 +256,14 @@ impl Header {
                 end.total_len_bytes, self.total_len_bytes
             )));
         }
-        // The file has exactly the total length by now, so its last bytes are the end.
-        let (_, last) = file.split_at(file.len() - END_LEN);
-        if last[..size_of::<u64>()] != self.total_len_bytes.to_le_bytes()
-            || last[size_of::<u64>()..] != layout::END_MARK
-        {
+        // The file has exactly the total length by now, so the end is there.
+        let last = usize::try_from(end.end_offset).ok().and_then(|start| file.get(start..)).unwrap_or(&[]);
+        let mut expected = self.total_len_bytes.to_le_bytes().to_vec();
+        expected.extend(layout::END_MARK);
+        if last != expected {
             return Err(Error::Damaged {
                 part: "end mark".to_owned(),
-                expected: checksum::plain(&layout::END_MARK),
+                expected: checksum::plain(&expected),
                 found: checksum::plain(last),
             });
         }

@@ -24,8 +24,8 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     let project = root.join("jvm-bindings");
     let folder = tempfile::tempdir().unwrap();
     let (weight_file, demo_file) = (folder.path().join("000042.omomi"), folder.path().join("000043.omomi"));
-    weight_files::write(&contract(&root.join("tests/jvm/contract.toml")), &weight_file);
-    weight_files::write(&contract(&root.join("src/generate_log/contract.toml")), &demo_file);
+    weight_files::write(&Contract::from_toml(include_str!("contract.toml")).unwrap(), &weight_file);
+    weight_files::write(&Contract::from_toml(omomi::generate_log::CONTRACT).unwrap(), &demo_file);
 
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--no-transfer-progress", "--file"]).arg(project.join("pom.xml"));
@@ -65,13 +65,22 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
+#[test]
+fn the_readme_shows_the_programs_that_the_tests_run() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("jvm-bindings");
+    let readme = std::fs::read_to_string(project.join("README.md")).unwrap();
+    for program in [
+        "examples/src/main/scala/io/omomi/examples/RankCreatives.scala",
+        "core/src/test/java/io/omomi/example/FirstProgram.java",
+    ] {
+        let source = std::fs::read_to_string(project.join(program)).unwrap();
+        assert!(readme.contains(&source), "README.md shows another {program}: copy the file into it");
+    }
+}
+
 const MODULES: [&str; 5] = ["core", "scala-2.12", "scala-2.13", "scala-3", "examples"];
 const REPORTS: &str = "surefire-reports";
 const SECOND_REPORTS: &str = "surefire-reports-second-jdk";
-
-fn contract(path: &Path) -> Contract {
-    Contract::from_toml(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
 
 /// The cdylib of this build, which cargo puts beside the tests.
 fn library() -> PathBuf {

@@ -1,20 +1,18 @@
 //! `omomi contract`: what the two teams agreed on, for people to read.
 
 use std::fs;
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::Table;
 use omomi::contract::{Buckets, Contract, Field, FieldKind, Side};
 
 use crate::Failure;
+use crate::text::new_table;
 
 /// Edges of a number field that are listed before they are only counted.
 const MOST_LISTED_EDGES: usize = 8;
-
-/// A line below the header and nothing else.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// Read a contract.
 #[derive(Args)]
@@ -54,6 +52,12 @@ fn check(file: &Path) -> Result<(), Failure> {
     // A reader that closes the pipe early has seen enough.
     let _ = stdout().write_all(describe(&contract).as_bytes());
     Ok(())
+}
+
+/// The contract in the file at `path`.
+pub(crate) fn read_contract(path: &Path) -> Result<Contract, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    Contract::from_toml(&text).map_err(|faults| format!("{}: {faults}", path.display()).into())
 }
 
 fn describe(contract: &Contract) -> String {
@@ -115,16 +119,6 @@ fn cross_table(contract: &Contract) -> Table {
         let names: Vec<&str> = cross.members.iter().map(|&member| contract.fields()[member].name.as_str()).collect();
         let side = contract.cross_side(cross).map_or("context x candidate", Side::word);
         table.add_row([names.join(" x "), side.to_owned()]);
-    }
-    table
-}
-
-/// A table as wide as the terminal, or where there is none as wide as its cells, so that `grep` finds them whole.
-fn new_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(STYLE).set_header(header.iter().copied());
-    if stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table
 }

@@ -16,7 +16,7 @@ use omomi::weight_file::table::Instructions;
 use omomi::{LoadMode, Model};
 
 use crate::Failure;
-use crate::text::{bytes, figure, grouped, table};
+use crate::text::{bytes, figure, grouped, say, table};
 
 /// Train, pack, map and score: on the real click log that ships with the repository, and on a generated one
 ///
@@ -47,16 +47,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         )
         .into());
     }
-    println!("1. A real log: ZOZOTOWN fashion recommendations, a week in 2019\n");
+    say!("1. A real log: ZOZOTOWN fashion recommendations, a week in 2019\n");
     real_log(arguments)?;
-    println!("\n2. A generated log: its true click probabilities are known\n");
+    say!("\n2. A generated log: its true click probabilities are known\n");
     let (folder, weight_file) = generated_log(arguments)?;
-    println!("\nTry next");
-    println!("  omomi inspect {}", weight_file.display());
-    println!("  omomi verify {}", weight_file.display());
-    println!("  omomi contract check {}", folder.join("logs/contract.toml").display());
-    println!("  rank 500 candidates from Scala: jvm-bindings/README.md");
-    println!("  (in the repository, `cargo run --release --` stands for `omomi`)");
+    say!("\nTry next");
+    say!("  omomi inspect {}", weight_file.display());
+    say!("  omomi verify {}", weight_file.display());
+    say!("  omomi contract check {}", folder.join("logs/contract.toml").display());
+    say!("  rank 500 candidates from Scala: jvm-bindings/README.md");
+    say!("  (in the repository, `cargo run --release --` stands for `omomi`)");
     Ok(())
 }
 
@@ -70,11 +70,11 @@ fn real_log(arguments: &Arguments) -> Result<(), Failure> {
     }
     files.sort();
     let (held_out, logs) = files.split_last().ok_or("the Open Bandit folder has no Parquet files")?;
-    let contract = crate::pack::read_contract(&arguments.data.join("contract.toml"))?;
+    let contract = crate::contract::read_contract(&arguments.data.join("contract.toml"))?;
     let run = Run::new(&contract, &arguments.dir.join("open-bandit"), "open-bandit-demo", logs, held_out)?;
     let rows = run.rows()?;
-    println!("{}", table(&["", "held-out day"], rows));
-    println!("  (287 clicks in 60,000 rows teach next to nothing: this log proves the path, the next one the figures)");
+    say!("{}", table(&["", "held-out day"], rows));
+    say!("  (287 clicks in 60,000 rows teach next to nothing: this log proves the path, the next one the figures)");
     run.print_file();
     Ok(())
 }
@@ -89,7 +89,7 @@ fn generated_log(arguments: &Arguments) -> Result<(PathBuf, PathBuf), Failure> {
     generate_log::write(&spec, &paths, WriteOptions { overwrite: true, ..WriteOptions::default() }, &mut |_| ())?;
     fs::write(logs.join("contract.toml"), generate_log::CONTRACT)?;
     let seconds = start.elapsed().as_secs_f64();
-    println!("  generated {} rows in {seconds:.1} s\n", grouped(arguments.rows));
+    say!("  generated {} rows in {seconds:.1} s\n", grouped(arguments.rows));
 
     let contract = Contract::from_toml(generate_log::CONTRACT)?;
     let files: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
@@ -99,7 +99,7 @@ fn generated_log(arguments: &Arguments) -> Result<(PathBuf, PathBuf), Failure> {
     let mut rows = run.rows()?;
     rows.insert(3, vec!["  of the true probabilities".to_owned(), format!("{:.6}", bayes.log_loss)]);
     rows.insert(6, vec!["  of the true probabilities".to_owned(), figure(bayes.normalized_entropy)]);
-    println!("{}", table(&["", "held-out rows"], rows));
+    say!("{}", table(&["", "held-out rows"], rows));
     run.print_file();
     run.print_latency(held_out)?;
     Ok((folder, run.weight_file.clone()))
@@ -177,7 +177,7 @@ impl Run {
         #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
         let bytes_per_weight = len as f64 / self.model.weight_count().max(1) as f64;
         let weights_len = self.model.file().section(omomi::weight_file::layout::SectionKind::Weights).len();
-        println!(
+        say!(
             "\n  state        {} ({} features)\n  weight file  {} (read-only)\n               {}, {} weights, {bytes_per_weight:.2} bytes each; {} of it is the table",
             self.state.display(),
             grouped(self.report.feature_count),
@@ -209,7 +209,7 @@ impl Run {
         }
         latencies_us.sort_by(f64::total_cmp);
         let (p50, p99) = (latencies_us[REQUEST_COUNT / 2], latencies_us[REQUEST_COUNT * 99 / 100]);
-        println!(
+        say!(
             "\n  one request of {count} candidates, {} fields and {} crosses ({}): p50 {p50:.0} µs, p99 {p99:.0} µs",
             contract.fields().len(),
             contract.crosses().len(),

@@ -9,7 +9,7 @@ use omomi::{LoadMode, Model};
 use serde_json::Value;
 
 use crate::Failure;
-use crate::text::{bytes, grouped, table};
+use crate::text::{bytes, grouped, say, table};
 use crate::verify::load;
 
 /// Show header, sections, contract, provenance and weights per field of a weight file
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print_sections(&model);
     print_contract(&model);
     print_field_sizes(&model);
-    println!("provenance\n{:#}\n", model.provenance());
+    say!("provenance\n{:#}\n", model.provenance());
     if let Some(state) = &arguments.state {
         print_largest(&model, state, arguments.largest)?;
     }
@@ -57,7 +57,7 @@ fn print_header(model: &Model, path: &Path) {
         row("probabilities", format!("{:e} to {}", calibrator.least, calibrator.greatest)),
         row("contract", format!("{} ({:016x})", model.contract().name(), model.contract().fingerprint())),
     ];
-    println!("{}\n{}\n", path.display(), table(&[], rows));
+    say!("{}\n{}\n", path.display(), table(&[], rows));
 }
 
 fn print_sections(model: &Model) {
@@ -70,7 +70,7 @@ fn print_sections(model: &Model) {
             section.chunk_count.to_string(),
         ]
     });
-    println!("{}\n", table(&["kind", "section", "offset", "bytes", "chunks"], rows.collect()));
+    say!("{}\n", table(&["kind", "section", "offset", "bytes", "chunks"], rows.collect()));
 }
 
 fn print_contract(model: &Model) {
@@ -87,7 +87,7 @@ fn print_contract(model: &Model) {
         let side = contract.cross_side(cross).map_or("context x candidate", |side| side.word());
         vec![contract.cross_name(cross), side.to_owned(), "cross".to_owned()]
     });
-    println!("{}\n", table(&["field", "side", "type"], fields.chain(crosses).collect()));
+    say!("{}\n", table(&["field", "side", "type"], fields.chain(crosses).collect()));
 }
 
 fn print_field_sizes(model: &Model) {
@@ -101,7 +101,7 @@ fn print_field_sizes(model: &Model) {
         let share = u128::from(weights_len) * u128::from(count) / u128::from(model.weight_count().max(1));
         vec![field.clone(), grouped(count), bytes(u64::try_from(share).unwrap_or(u64::MAX))]
     });
-    println!("{}\n", table(&["field", "weights", "about"], rows.collect()));
+    say!("{}\n", table(&["field", "weights", "about"], rows.collect()));
 }
 
 fn print_largest(model: &Model, state: &Path, count: usize) -> Result<(), Failure> {
@@ -126,6 +126,6 @@ fn print_largest(model: &Model, state: &Path, count: usize) -> Result<(), Failur
             vec![format!("{weight:+.4}"), field, category, grouped(impressions)]
         })
         .collect();
-    println!("largest weights\n{}", table(&["weight", "field", "category", "impressions"], rows));
+    say!("largest weights\n{}", table(&["weight", "field", "category", "impressions"], rows));
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use omomi::contract::Contract;
 use omomi::log_reader::ReadOptions;
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
 
 use crate::Failure;
-use crate::text::{bytes, grouped, table};
+use crate::contract::read_contract;
+use crate::text::{bytes, grouped, say, table};
 
 /// Pack a training state into a sealed weight file
 ///
@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// What separates the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHAR", default_value_t = '|')]
     many_separator: char,
+    /// How many held-out rows that cannot be used may be skipped
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_rows: u64,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -43,7 +46,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = PackOptions {
         state: arguments.state.clone(),
         held_out: arguments.held_out.clone(),
-        read: ReadOptions { many_separator: arguments.many_separator, ..ReadOptions::default() },
+        read: ReadOptions {
+            many_separator: arguments.many_separator,
+            max_bad_rows: arguments.max_bad_rows,
+            ..ReadOptions::default()
+        },
         logic_id: arguments.logic_id.clone(),
         generation: arguments.generation,
         calibrator: DEFAULT_CALIBRATOR,
@@ -53,14 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for field in &report.uncovered_fields {
         eprintln!("warning: no held-out row has a value of `{field}`, so no golden request covers one");
     }
-    println!("Verified and read-only: {}", arguments.out.display());
+    say!("Verified and read-only: {}", arguments.out.display());
     Ok(())
-}
-
-/// The contract in the file at `path`.
-pub(crate) fn read_contract(path: &std::path::Path) -> Result<Contract, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Ok(Contract::from_toml(&text).map_err(|faults| format!("{}: {faults}", path.display()))?)
 }
 
 pub(crate) fn print_report(report: &PackReport) {
@@ -77,5 +78,5 @@ pub(crate) fn print_report(report: &PackReport) {
     for (field, count) in &report.field_sizes {
         rows.push(vec![format!("  weights of {field}"), grouped(*count)]);
     }
-    println!("{}", table(&[], rows));
+    say!("{}", table(&[], rows));
 }

@@ -1,17 +1,37 @@
 //! Figures and tables as people read them.
 
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use std::io::{IsTerminal, stdout};
+
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 /// A line below the header and nothing else.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// A table; every column but the first stands to the right if it holds figures only.
-pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+/// Prints a line on standard output. A reader that closes the pipe early has seen enough.
+macro_rules! say {
+    ($($arguments:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($arguments)*);
+    }};
+}
+pub(crate) use say;
+
+/// A table as wide as the terminal, or where there is none as wide as its cells, so that `grep` finds them whole.
+pub(crate) fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE);
     if !header.is_empty() {
-        table.set_header(header);
+        table.set_header(header.iter().copied());
     }
+    if stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table
+}
+
+/// A table of `rows`; every column but the first stands to the right if it holds figures only.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = new_table(header);
     let column_count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let is_figure = |text: &String| text.starts_with(|first: char| first.is_ascii_digit() || "+-".contains(first));
     let figures: Vec<bool> =

@@ -1,16 +1,15 @@
 //! `omomi train`: logs become a training state.
 
-use std::fs;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
-use comfy_table::{CellAlignment, Table, presets};
-use omomi::contract::Contract;
 use omomi::evaluate::Metrics;
 use omomi::log_reader::{Progress, ReadOptions};
 use omomi::train::{Account, Event, Settings, Step, TrainOptions, provenance_path, train};
 
 use crate::Failure;
+use crate::contract::read_contract;
+use crate::text::{figure, grouped, table};
 
 /// Train a model from ad logs and write its training state.
 ///
@@ -86,11 +85,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_contract(path: &Path) -> Result<Contract, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
-    Contract::from_toml(&text).map_err(|faults| format!("{}: {faults}", path.display()).into())
-}
-
 /// Shows on standard error what happens.
 struct Watcher {
     quiet: bool,
@@ -153,7 +147,7 @@ fn window_line(window: &Metrics, so_far: &Metrics) -> String {
 
 fn describe(account: &Account, state: &Path) -> String {
     let mut text = format!("{}\n\n{}\n\n", metrics_table(account), field_table(account));
-    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<16}{value}\n"));
+    let mut line = |name: &str, value: String| text.push_str(&format!(" {name:<16}{value}\n"));
     if account.bad_rows > 0 {
         line("bad rows", format!("{} skipped", grouped(account.bad_rows)));
     }
@@ -161,7 +155,9 @@ fn describe(account: &Account, state: &Path) -> String {
         line("out of range", format!("{} numbers of `{field}`, taken as missing", grouped(*count)));
     }
     let seconds = account.learn_seconds;
-    line("speed", format!("{:.0} rows/s, {seconds:.1} s of {:.1} s", account.rows_per_second, account.seconds));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure for people, never negative")]
+    let rows_per_second = grouped(account.rows_per_second as u64);
+    line("speed", format!("{rows_per_second} rows/s, {seconds:.1} s of {:.1} s", account.seconds));
     if let Some(bytes) = account.peak_memory_bytes {
         line("peak memory", format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)));
     }
@@ -170,11 +166,11 @@ fn describe(account: &Account, state: &Path) -> String {
     text
 }
 
-fn metrics_table(account: &Account) -> Table {
-    let mut table = new_table(&["", "progressive", "held out"]);
+fn metrics_table(account: &Account) -> String {
+    let mut rows = Vec::new();
     let mut row = |name: &str, of: &dyn Fn(&Metrics) -> String| {
         let held_out = account.held_out.as_ref().map_or_else(|| "-".to_owned(), of);
-        table.add_row([name.to_owned(), of(&account.progressive), held_out]);
+        rows.push(vec![name.to_owned(), of(&account.progressive), held_out]);
     };
     row("rows", &|metrics| grouped(metrics.impressions));
     row("clicks", &|metrics| grouped(metrics.clicks));
@@ -183,46 +179,12 @@ fn metrics_table(account: &Account) -> Table {
     row("normalized entropy", &|metrics| figure(metrics.normalized_entropy));
     row("AUC", &|metrics| figure(metrics.auc));
     row("calibration ratio", &|metrics| figure(metrics.calibration_ratio));
-    right_aligned(table)
+    table(&["", "progressive", "held out"], rows)
 }
 
-fn field_table(account: &Account) -> Table {
-    let mut table = new_table(&["field", "features", "not 0"]);
-    for field in &account.fields {
-        table.add_row([field.field.clone(), grouped(field.feature_count), grouped(field.nonzero_count)]);
-    }
-    table.add_row(["all".to_owned(), grouped(account.feature_count()), grouped(account.nonzero_count())]);
-    right_aligned(table)
-}
-
-fn new_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header.iter().copied());
-    table
-}
-
-/// All columns but the first hold figures.
-fn right_aligned(mut table: Table) -> Table {
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
-/// A ratio that may be undefined.
-fn figure(figure: Option<f64>) -> String {
-    figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.4}"))
-}
-
-/// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+fn field_table(account: &Account) -> String {
+    let row = |name: &str, all, kept| vec![name.to_owned(), grouped(all), grouped(kept)];
+    let fields = account.fields.iter().map(|field| row(&field.field, field.feature_count, field.nonzero_count));
+    let all = row("all", account.feature_count(), account.nonzero_count());
+    table(&["field", "features", "not 0"], fields.chain([all]).collect())
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use omomi::{LoadMode, Model};
 
 use crate::Failure;
-use crate::text::{bytes, grouped};
+use crate::text::{bytes, grouped, say};
 
 /// Check every byte of a weight file and recompute its golden requests
 ///
@@ -26,11 +26,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let model = load(&arguments.file, mode)?;
     let seconds = start.elapsed().as_secs_f64();
     let report = model.check_golden()?;
-    println!("{}: every byte verified", arguments.file.display());
-    println!("  {} weights, {}, {seconds:.2} s", grouped(model.weight_count()), bytes(model.header().total_len_bytes));
-    println!(
+    say!("{}: every byte verified", arguments.file.display());
+    say!("  {} weights, {}, {seconds:.2} s", grouped(model.weight_count()), bytes(model.header().total_len_bytes));
+    say!(
         "  {} golden requests with {} candidates: all bits equal, by the kernel and by its plain twin",
-        report.request_count, report.candidate_count
+        report.request_count,
+        report.candidate_count
     );
     Ok(())
 }

@@ -294,20 +294,20 @@ fn a_planted_log_is_learned() {
     let effect = |id: i64, size: f64| ((id * 7_919 % 13) as f64 / 6.0 - 1.0) * size;
     let mut rng = Pcg64::seed_from_u64(3);
     let (mut bayes, mut rows) = (Evaluator::exact(), Vec::new());
-    for row in 0..60_000 {
+    for row in 0..200_000 {
         let (media, creative) = (rng.random_range(0..20), rng.random_range(0..50));
         let logit = -2.0 + effect(media, 0.8) + effect(creative, 1.2);
         let clicked = rng.random_bool(math::sigmoid(logit));
-        if row >= 40_000 {
+        if row >= 160_000 {
             bayes.add_logit(logit, clicked);
         }
         let (media_id, creative_id) = (Some(media), Some(creative));
         rows.push(Row { clicked, media_id, interests: Vec::new(), price: None, creative_id });
     }
     let mut trainer = Trainer::new(&contract(), Settings::default()).unwrap();
-    trainer.learn(&batch(&rows[..40_000], None)).unwrap();
+    trainer.learn(&batch(&rows[..160_000], None)).unwrap();
     let mut held_out = Evaluator::exact();
-    trainer.predict(&batch(&rows[40_000..], None), |logit, clicked| held_out.add_logit(logit, clicked));
+    trainer.predict(&batch(&rows[160_000..], None), |logit, clicked| held_out.add_logit(logit, clicked));
     let (bayes, held_out) = (bayes.metrics(), held_out.metrics());
     let lost = (held_out.log_loss - bayes.log_loss) / (bayes.constant_log_loss() - bayes.log_loss);
     assert!(lost < 0.1, "{:.1} % of what can be known was not learned", lost * 100.0);

@@ -214,10 +214,13 @@ impl<'a> Shard<'a> {
     }
 
     /// Makes room for an entry by the shortest chain of moves, found breadth first.
+    ///
+    /// The chains that begin in its first line come before those of its second: a resident of the first line that moves over
+    /// costs no more second look-ups than the entry itself would, while one that is driven out of the second line adds one.
     fn insert(&mut self, index: u32) -> Inserted {
         self.search_count += 1;
         let mut steps = Vec::new();
-        for line in [self.second(index), self.first(index)] {
+        for line in [self.first(index), self.second(index)] {
             if !self.has_tag(line, index) {
                 self.visit(&mut steps, line, None);
             }

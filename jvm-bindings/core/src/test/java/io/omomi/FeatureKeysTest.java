@@ -1,25 +1,61 @@
 package io.omomi;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import org.junit.jupiter.api.Test;
 
-/** The native arithmetic that Java calls is the one that made the vectors. */
+/** The arithmetic that Java reaches makes the keys of the vector file, which every implementation reads. */
 final class FeatureKeysTest {
     @Test
-    void a_feature_key_is_a_mix_of_the_fields_seed_and_the_value() {
-        long seed = Feature.fieldSeed("creative_id");
-        assertEquals(Feature.featureKey(seed, 42), mix(seed ^ 42));
-        assertEquals(Feature.crossStep(seed, 7), mix(Long.rotateLeft(seed, 23) ^ 7));
-        // XXH3-64 of no bytes, known to every implementation.
-        assertEquals(0x2d06800538d394c2L, Feature.textValue(""));
+    void every_vector_has_its_seed_its_value_and_its_key() throws IOException {
+        int checked = 0;
+        for (String line : Files.readAllLines(Fixture.path("omomi.test.feature.keys"))) {
+            if (line.startsWith("#") || line.isEmpty()) {
+                continue;
+            }
+            String[] columns = line.split("\t");
+            String kind = columns[0];
+            String input = columns[3];
+            String value = columns[5];
+            String key = columns[6];
+            long seed = Feature.fieldSeed(columns[1]);
+            assertEquals(columns[2], hex(seed), line);
+            if (kind.equals("cross")) {
+                long state = seed;
+                for (String member : input.split(",")) {
+                    state = Feature.crossStep(state, Long.parseUnsignedLong(member, 16));
+                }
+                assertEquals(key, hex(state), line);
+            } else if (!key.equals("-")) {
+                switch (kind) {
+                    case "id" -> assertEquals(value, hex(Long.parseLong(input)), line);
+                    case "text" -> assertEquals(value, hex(Feature.textValue(text(input))), line);
+                    // Native code finds a number's bucket; the golden requests cover that.
+                    default -> assertEquals("number", kind, line);
+                }
+                assertEquals(key, hex(Feature.featureKey(seed, Long.parseUnsignedLong(value, 16))), line);
+            }
+            checked++;
+        }
+        assertTrue(checked > 100, "only " + checked + " vectors were read");
     }
 
-    private static long mix(long x) {
-        x ^= x >>> 30;
-        x *= 0xbf58476d1ce4e5b9L;
-        x ^= x >>> 27;
-        x *= 0x94d049bb133111ebL;
-        return x ^ x >>> 31;
+    private static String text(String hexBytes) {
+        if (hexBytes.equals("-")) {
+            return "";
+        }
+        byte[] bytes = new byte[hexBytes.length() / 2];
+        for (int i = 0; i < bytes.length; i++) {
+            bytes[i] = (byte) Integer.parseInt(hexBytes.substring(2 * i, 2 * i + 2), 16);
+        }
+        return new String(bytes, StandardCharsets.UTF_8);
+    }
+
+    private static String hex(long bits) {
+        return String.format("%016x", bits);
     }
 }

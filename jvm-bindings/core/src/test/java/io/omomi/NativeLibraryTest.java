@@ -3,11 +3,13 @@ package io.omomi;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.lang.reflect.InvocationTargetException;
 import java.net.URL;
 import java.net.URLClassLoader;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -61,6 +63,12 @@ final class NativeLibraryTest {
     }
 
     @Test
+    void a_path_that_names_another_library_is_refused() throws Exception {
+        String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, otherLibrary().toString()));
+        assertContains(refusal, "library_not_loaded", "not omomi's");
+    }
+
+    @Test
     void a_folder_that_cannot_be_written_is_named_with_platform_and_remedy() throws Exception {
         String refusal = refusal(Map.of(NativeLibrary.FOLDER_PROPERTY, folder.resolve("none").toString()));
         assertContains(
@@ -70,7 +78,7 @@ final class NativeLibraryTest {
     @Test
     void a_folder_that_is_mounted_noexec_is_named_with_the_remedy() throws Exception {
         Path noexec = noexecFolder();
-        org.junit.jupiter.api.Assumptions.assumeTrue(noexec != null, "no writable folder is mounted noexec here");
+        assumeTrue(noexec != null, "no writable folder is mounted noexec here");
         String refusal = refusal(Map.of(NativeLibrary.FOLDER_PROPERTY, noexec.toString()));
         assertContains(refusal, "library_not_loaded", noexec.toString(), "noexec", NativeLibrary.FOLDER_PROPERTY);
     }
@@ -123,6 +131,16 @@ final class NativeLibraryTest {
             Files.copy(bytes, library);
         }
         return library;
+    }
+
+    /** A library that every JVM has loaded and that is not ours, under a name of its own. */
+    private Path otherLibrary() throws IOException {
+        for (String line : Files.readAllLines(Path.of("/proc/self/maps"), StandardCharsets.ISO_8859_1)) {
+            if (line.contains("/libm.so") || line.contains("/libm-")) {
+                return Files.copy(Path.of(line.substring(line.indexOf('/'))), folder.resolve("libother.so"));
+            }
+        }
+        throw new IllegalStateException("the JVM has not loaded libm");
     }
 
     private static Path noexecFolder() throws IOException {

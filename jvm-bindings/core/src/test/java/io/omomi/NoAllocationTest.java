@@ -10,6 +10,7 @@ final class NoAllocationTest {
     private static final int CANDIDATES = 200;
     private static final int WARM_UP_REQUESTS = 2_000;
     private static final int REQUESTS = 200;
+    private static final int ROUNDS = 5;
 
     private float sink;
 
@@ -21,13 +22,17 @@ final class NoAllocationTest {
             long thread = Thread.currentThread().getId();
             // The first calls load classes and let the compiler of the JVM do its work.
             run(scorer, text, WARM_UP_REQUESTS);
-            threads.getThreadAllocatedBytes(thread);
-            long before = threads.getThreadAllocatedBytes(thread);
-            long meter = threads.getThreadAllocatedBytes(thread) - before;
-            before = threads.getThreadAllocatedBytes(thread);
-            run(scorer, text, REQUESTS);
-            long allocated = threads.getThreadAllocatedBytes(thread) - before - meter;
-            assertEquals(0, allocated, "bytes in " + REQUESTS + " requests");
+            // The JVM itself allocates now and then, as it links or compiles, and charges the thread. What a request costs is
+            // there in every round; what the JVM costs is not.
+            long least = Long.MAX_VALUE;
+            for (int round = 0; round < ROUNDS && least > 0; round++) {
+                long before = threads.getThreadAllocatedBytes(thread);
+                long meter = threads.getThreadAllocatedBytes(thread) - before;
+                before = threads.getThreadAllocatedBytes(thread);
+                run(scorer, text, REQUESTS);
+                least = Math.min(least, threads.getThreadAllocatedBytes(thread) - before - meter);
+            }
+            assertEquals(0, least, "bytes in " + REQUESTS + " requests");
         }
     }
 

@@ -88,13 +88,15 @@ class ScorerTest {
     val thread = Thread.currentThread().getId
     val category = TextValue.of("自動車")
     run(scorer, category, 3000)
-    threads.getThreadAllocatedBytes(thread)
-    var before = threads.getThreadAllocatedBytes(thread)
-    val meter = threads.getThreadAllocatedBytes(thread) - before
-    before = threads.getThreadAllocatedBytes(thread)
-    run(scorer, category, 200)
-    val allocated = threads.getThreadAllocatedBytes(thread) - before - meter
-    assertEquals(0L, allocated)
+    // What a request costs is there in every round; what the JVM allocates as it links and compiles is not.
+    val rounds = (0 until 5).map { _ =>
+      var before = threads.getThreadAllocatedBytes(thread)
+      val meter = threads.getThreadAllocatedBytes(thread) - before
+      before = threads.getThreadAllocatedBytes(thread)
+      run(scorer, category, 200)
+      threads.getThreadAllocatedBytes(thread) - before - meter
+    }
+    assertEquals(0L, rounds.min, s"bytes in each of five rounds of 200 requests: $rounds")
   }
 
   private var sink = 0.0

@@ -1,0 +1,930 @@
+/*
+ * omomi: click-through-rate scoring, for C and C++.
+ *
+ * Made by cbindgen from src/capi of the crate omomi; change it there, not here.
+ *
+ * CONVENTIONS
+ *
+ * Calls.     Every call that can fail returns an OmomiStatus: OMOMI_STATUS_OK (0) or the number of an error. First comes
+ *            the handle, then inputs, then outputs, last the error. Outputs are written on success only. A probability
+ *            is never an error code.
+ * Errors.    The last argument is an OmomiError of yours, or NULL if the status is enough. A call that fails writes
+ *            status, owner (who must act) and a message into it; a call that succeeds leaves it alone.
+ * Null.      NULL for a pointer that is needed is OMOMI_STATUS_NULL_ARGUMENT. Arrays and texts of length 0 may be NULL.
+ * Panics.    A defect in the library is OMOMI_STATUS_PANIC and never ends your process; omomi_test_panic() proves it.
+ * Structs.   Where a struct begins with size_bytes, set it to the struct's sizeof before the call, for outputs as well.
+ *            Another size is OMOMI_STATUS_WRONG_SIZE: your code was compiled with another header.
+ * Texts.     Texts that you pass are UTF-8 with a length in bytes, and need no null byte. Texts that you get are copied
+ *            into your buffer with a null byte behind them: pass NULL and a capacity of 0 to learn the length, which does
+ *            not count that byte. Functions that return a const char * return static text.
+ * Ownership. A handle that an ..._open or ..._of_model call gave you goes back through the ..._close of its type, once.
+ *            Closing NULL does nothing. Handles keep what they need of each other, so any order of closing is right.
+ *            The library keeps no pointer of yours after a call.
+ * Threads.   Any number of threads may use one model, schema or layout at once. Open one scorer, and keep one request
+ *            block, for each thread; a scorer that is in use answers OMOMI_STATUS_SCORER_BUSY. No call may race with the
+ *            close of its handle.
+ * Cost.      omomi_scorer_predict and the static inline functions allocate nothing, lock nothing and wait for nothing,
+ *            also on a thread's first call, also when they fail. All other calls are for start-up and tools.
+ * Undefined. A handle that was closed, memory that is shorter than you say, and a struct that another thread writes
+ *            meanwhile cannot be told from good ones: as everywhere in C, they are yours to avoid. A request block that
+ *            another thread writes during predict costs only its answers.
+ *
+ * EXAMPLE    (error checks left out; tests/c/example.c is complete)
+ *
+ *     OmomiField fields[] = {
+ *         omomi_id_field("media_id", OMOMI_SIDE_CONTEXT),
+ *         omomi_id_field("creative_id", OMOMI_SIDE_CANDIDATE),
+ *     };
+ *     OmomiError error = OMOMI_ERROR_INIT;
+ *     OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+ *     omomi_schema_open(fields, 2, &schema, &error);                      once, when the server starts
+ *     omomi_schema_slot(schema, "media_id", 8, &media_id, &error);
+ *     omomi_schema_slot(schema, "creative_id", 11, &creative_id, &error);
+ *     omomi_layout_open(schema, 500, 4096, &layout, &error);
+ *     omomi_layout_offsets(layout, &offsets, &error);
+ *     omomi_model_open(path, strlen(path), NULL, &model, &error);         for each generation
+ *     omomi_scorer_open(model, layout, &scorer, &error);                  for each thread
+ *     omomi_request_init(&request, &offsets, malloc(offsets.len_bytes), offsets.len_bytes);
+ *
+ *     omomi_request_clear(&request);                                      for each request
+ *     omomi_set_id(omomi_context_row(&request), media_id, 17);
+ *     omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 4001);
+ *     omomi_set_id(omomi_candidate_row(&request, 1), creative_id, 4002);
+ *     if (omomi_request_predict(scorer, &request, 2, &error) == OMOMI_STATUS_OK)
+ *         printf("%g\n", omomi_request_answer(&request, 1).probability);
+ */
+
+#ifndef OMOMI_H
+#define OMOMI_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/// The values of OmomiStatus.
+enum {
+  OMOMI_STATUS_OK = 0,
+  /// For delivery: pass the argument.
+  OMOMI_STATUS_NULL_ARGUMENT = 1,
+  /// For delivery: correct the argument.
+  OMOMI_STATUS_INVALID_ARGUMENT = 2,
+  /// For delivery: align the request block to 8 bytes, better 64.
+  OMOMI_STATUS_MISALIGNED = 3,
+  /// For delivery: take the size from the layout.
+  OMOMI_STATUS_WRONG_SIZE = 4,
+  /// For delivery: split the request or make a larger layout.
+  OMOMI_STATUS_TOO_MANY_CANDIDATES = 5,
+  /// For delivery: make one scorer per thread.
+  OMOMI_STATUS_SCORER_BUSY = 6,
+  /// For delivery: correct the context row.
+  OMOMI_STATUS_CONTEXT_MALFORMED = 7,
+  /// For delivery: pass UTF-8.
+  OMOMI_STATUS_NOT_UTF8 = 8,
+  /// For delivery: declare the field or correct its name.
+  OMOMI_STATUS_UNKNOWN_FIELD = 9,
+  /// For delivery: use the field as it was declared.
+  OMOMI_STATUS_WRONG_FIELD_USE = 10,
+  /// For delivery: make the request's layout with a larger tail.
+  OMOMI_STATUS_TAIL_FULL = 11,
+  /// For delivery: pass fewer values.
+  OMOMI_STATUS_TOO_MANY_VALUES = 12,
+  /// For delivery: do not use a handle after closing it.
+  OMOMI_STATUS_CLOSED = 13,
+  /// For delivery: deploy library and caller from one release.
+  OMOMI_STATUS_ABI_MISMATCH = 14,
+  /// For delivery: deploy the library for this platform, and a folder it can be loaded from.
+  OMOMI_STATUS_LIBRARY_NOT_LOADED = 15,
+  /// For delivery: correct the declaration.
+  OMOMI_STATUS_SCHEMA_INVALID = 20,
+  /// For delivery: declare the field, or ask for a model without it.
+  OMOMI_STATUS_FIELD_MISSING = 21,
+  /// For delivery: agree with the other team on the field.
+  OMOMI_STATUS_FIELD_MISMATCH = 22,
+  /// For infra: check path, permissions and disk.
+  OMOMI_STATUS_FILE = 40,
+  /// For ml: choose the next generation's name.
+  OMOMI_STATUS_ALREADY_EXISTS = 41,
+  /// For infra: publish the weight file, not another one.
+  OMOMI_STATUS_NOT_A_WEIGHT_FILE = 42,
+  /// For infra: publish the file as it was packed.
+  OMOMI_STATUS_WRONG_BYTE_ORDER = 43,
+  /// For delivery: update the serving library first.
+  OMOMI_STATUS_TOO_NEW = 44,
+  /// For ml: pack it again.
+  OMOMI_STATUS_TOO_OLD = 45,
+  /// For infra: publish it again.
+  OMOMI_STATUS_TRUNCATED = 46,
+  /// For infra: publish it again.
+  OMOMI_STATUS_TOO_LONG = 47,
+  /// For infra: publish it again.
+  OMOMI_STATUS_DAMAGED = 48,
+  /// For ml: pack it again with a released version.
+  OMOMI_STATUS_MALFORMED = 49,
+  /// For ml: pack it again with a released version.
+  OMOMI_STATUS_FILE_CONTRACT = 50,
+  /// For ml: do not serve this file; pack it again.
+  OMOMI_STATUS_GOLDEN_MISMATCH = 51,
+  /// For delivery: report the defect.
+  OMOMI_STATUS_PANIC = 99,
+};
+
+/// Grows with every change that needs clients to be compiled anew. Compare with `omomi_abi_version()` at start where the
+/// library is found at run time.
+#define OMOMI_ABI_VERSION 1
+
+/// Length of an error's message, its null byte included. A longer message is cut at the end of a character.
+#define OMOMI_MESSAGE_CAPACITY_BYTES 1024
+
+/// The version of the request block's layout, the first word of its header.
+#define OMOMI_LAYOUT_VERSION 1
+
+/// Most values of a `many` field in one row.
+#define OMOMI_MAX_VALUES_PER_FIELD 1024
+
+/// In `OmomiAnswer.status`: the candidate has a logit and a probability.
+#define OMOMI_CANDIDATE_SCORED 0
+
+/// In `OmomiAnswer.status`: a text or a list of its row lies outside the part of the tail that is in use.
+#define OMOMI_CANDIDATE_OUTSIDE_TAIL 1
+
+/// In `OmomiAnswer.status`: a text of its row is not UTF-8.
+#define OMOMI_CANDIDATE_NOT_UTF8 2
+
+/// In `OmomiAnswer.status`: a list of its row has more than `OMOMI_MAX_VALUES_PER_FIELD` values.
+#define OMOMI_CANDIDATE_TOO_MANY_VALUES 3
+
+/// Room for the name of a field or of a cross, its null byte included.
+#define OMOMI_NAME_CAPACITY_BYTES 264
+
+/// The layout of request blocks of one schema and capacity. Immutable: any number of threads may use one layout.
+typedef struct OmomiLayout OmomiLayout;
+
+/// A verified weight file, ready to score. Immutable: any number of threads may use one model.
+typedef struct OmomiModel OmomiModel;
+
+/// The fields that a server can supply, declared once and good for every later model. Immutable: any number of threads may
+/// use one schema.
+typedef struct OmomiSchema OmomiSchema;
+
+/// A model bound to a layout, with the memory that one thread needs for scoring. Open one for each thread; a second thread
+/// that calls meanwhile gets `OMOMI_STATUS_SCORER_BUSY` at once, and no harm is done.
+typedef struct OmomiScorer OmomiScorer;
+
+/// What a call returns: `OMOMI_STATUS_OK` or the number of an error. Numbers are never reused, and later versions may
+/// return more of them.
+typedef int32_t OmomiStatus;
+
+/// Who must act on an error: one of `OMOMI_OWNER_...`.
+typedef uint32_t OmomiOwner;
+
+/// Why a call failed. The caller sets `size_bytes` once (`OMOMI_ERROR_INIT` does); a call that fails writes the rest, a
+/// call that succeeds writes nothing.
+typedef struct {
+  /// `sizeof(OmomiError)`, set by the caller.
+  size_t size_bytes;
+  /// The status that was returned.
+  OmomiStatus status;
+  /// Who must act.
+  OmomiOwner owner;
+  /// What was expected, what was found and what to do: UTF-8, with a null byte at its end.
+  char message[OMOMI_MESSAGE_CAPACITY_BYTES];
+} OmomiError;
+
+/// How a weight file gets into memory: one of `OMOMI_LOAD_MODE_...`.
+typedef uint32_t OmomiLoadMode;
+
+/// How to open a weight file.
+typedef struct {
+  /// `sizeof(OmomiOpenOptions)`, set by the caller.
+  size_t size_bytes;
+  /// One of `OMOMI_LOAD_MODE_...`.
+  OmomiLoadMode load_mode;
+} OmomiOpenOptions;
+
+/// What is known of a model.
+typedef struct {
+  /// `sizeof(OmomiModelInfo)`, set by the caller.
+  size_t size_bytes;
+  /// Generation of the training run.
+  uint64_t generation;
+  /// Number of weights, the bias excluded.
+  uint64_t weight_count;
+  /// Length of the file.
+  uint64_t file_len_bytes;
+  /// Fingerprint of the contract: two models mean the same by their fields exactly when these are equal.
+  uint64_t contract_fingerprint;
+  /// The weight that is always on, on the logit scale.
+  double bias;
+} OmomiModelInfo;
+
+/// The side of a request that a field belongs to: one of `OMOMI_SIDE_...`.
+typedef uint32_t OmomiSide;
+
+/// The type of a field: one of `OMOMI_KIND_...`.
+typedef uint32_t OmomiKind;
+
+/// One declared field. `omomi_id_field`, `omomi_text_field`, `omomi_number_field` and `omomi_many` fill it.
+typedef struct {
+  /// `sizeof(OmomiField)`, set by the caller.
+  size_t size_bytes;
+  /// Name, as in the contract: UTF-8; needs no null byte.
+  const char *name;
+  /// Length of the name.
+  size_t name_len_bytes;
+  /// One of `OMOMI_SIDE_...`.
+  OmomiSide side;
+  /// One of `OMOMI_KIND_...`.
+  OmomiKind kind;
+  /// 1 where a row has zero or more values of it, otherwise 0.
+  uint32_t many;
+  /// 0.
+  uint32_t reserved;
+  /// Of a number its unit, as in the contract; otherwise not read.
+  const char *unit;
+  /// Length of the unit.
+  size_t unit_len_bytes;
+  /// Of a number its least value, as in the contract; otherwise not read.
+  double least;
+  /// Of a number its greatest value, as in the contract; otherwise not read.
+  double greatest;
+} OmomiField;
+
+/// Where a declared field lies in the rows of its side, and what it holds. Ask once, keep it, and pass it to the setters.
+typedef struct {
+  /// One of `OMOMI_SIDE_...`.
+  OmomiSide side;
+  /// Index of the slot in a row of that side, counted from 0.
+  uint32_t index;
+  /// One of `OMOMI_KIND_...`.
+  OmomiKind kind;
+  /// 1 where a row has zero or more values of it, otherwise 0.
+  uint32_t many;
+} OmomiSlot;
+
+/// Byte offsets of a request block, all multiples of 8, and its capacity.
+typedef struct {
+  /// `sizeof(OmomiOffsets)`, set by the caller.
+  size_t size_bytes;
+  /// Start of the context row.
+  size_t context_offset;
+  /// Start of the first candidate row.
+  size_t candidates_offset;
+  /// From one candidate row to the next.
+  size_t candidate_stride_bytes;
+  /// Start of the first answer.
+  size_t answers_offset;
+  /// Start of the tail.
+  size_t tail_offset;
+  /// Length of the whole block: what to allocate, aligned to 8 bytes, better 64.
+  size_t len_bytes;
+  /// Number of candidate rows.
+  size_t candidate_capacity;
+  /// Length of the tail.
+  size_t tail_len_bytes;
+} OmomiOffsets;
+
+/// The account of one candidate's probability.
+typedef struct {
+  /// `sizeof(OmomiExplanation)`, set by the caller.
+  size_t size_bytes;
+  /// Number of features, present in the file or unseen.
+  size_t contribution_count;
+  /// The weight that is always on.
+  double bias;
+  /// The logit, the same bits as predict gives.
+  double logit;
+  /// The probability, the same bits as predict gives.
+  float probability;
+} OmomiExplanation;
+
+/// What one feature adds to the logit.
+typedef struct {
+  /// Its feature key.
+  uint64_t key;
+  /// Its weight on the logit scale; 0 for an unseen category.
+  float weight;
+  /// 1 where the file has a weight for it, 0 for an unseen category.
+  uint32_t has_weight;
+  /// Name of the field, or of the cross ("media_id*creative_id"), with a null byte at its end.
+  char name[OMOMI_NAME_CAPACITY_BYTES];
+} OmomiContribution;
+
+/// The front of a request block. The caller writes the first two members (`omomi_request_init` and the setters do),
+/// predict the counts.
+typedef struct {
+  /// `OMOMI_LAYOUT_VERSION`.
+  uint32_t layout_version;
+  /// Bytes of the tail that this request uses.
+  uint32_t tail_used_bytes;
+  /// Generation of the model that answered.
+  uint64_t generation;
+  /// Candidates with a probability.
+  uint32_t scored_count;
+  /// Candidates that were refused, each with its status in its answer.
+  uint32_t refused_count;
+  /// Categories for which the model has no weight: of the context once, of each scored candidate; crosses not counted.
+  uint32_t unseen_count;
+  /// Fields that the model reads and a row leaves empty: of the context once, of each scored candidate.
+  uint32_t missing_count;
+  /// Numbers out of range or NaN; they count as missing as well.
+  uint32_t invalid_number_count;
+  /// Left alone.
+  uint32_t reserved[7];
+} OmomiHeader;
+
+/// The front of a row. Slots of 8 bytes follow, one for each field of the side in the order of declaration.
+typedef struct {
+  /// Bit i: slot i has a value.
+  uint64_t present;
+  /// Bit i: text slot i refers to bytes in the tail; clear where it holds a text value.
+  uint64_t inline_text;
+} OmomiRowHead;
+
+/// The answer for one candidate.
+typedef struct {
+  /// The logit; NaN where the candidate was refused.
+  double logit;
+  /// The probability, in (0, 1); NaN where the candidate was refused.
+  float probability;
+  /// `OMOMI_CANDIDATE_SCORED`, or why the candidate was refused.
+  uint32_t status;
+} OmomiAnswer;
+
+/// Nobody: there is no error.
+#define OMOMI_OWNER_NONE 0
+
+/// The team that trains and packs.
+#define OMOMI_OWNER_ML 1
+
+/// The team that runs the server.
+#define OMOMI_OWNER_DELIVERY 2
+
+/// Whoever keeps machines, disks and copies.
+#define OMOMI_OWNER_INFRA 3
+
+/// A shared mapping: all processes of the machine share one copy. The file must be replaced by rename, never written.
+#define OMOMI_LOAD_MODE_MAP 0
+
+/// A private copy, in huge pages where the system gives them: immune to whatever happens to the file later.
+#define OMOMI_LOAD_MODE_COPY 1
+
+/// Shared by all candidates of a request: user, media, slot, time.
+#define OMOMI_SIDE_CONTEXT 0
+
+/// Of one candidate: creative, campaign, advertiser.
+#define OMOMI_SIDE_CANDIDATE 1
+
+/// 64-bit integers.
+#define OMOMI_KIND_ID 0
+
+/// UTF-8 texts.
+#define OMOMI_KIND_TEXT 1
+
+/// Doubles.
+#define OMOMI_KIND_NUMBER 2
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/// The ABI version of the library that answers.
+uint32_t omomi_abi_version(void);
+
+/// The release of the library, such as "0.1.0". Static text.
+const char *omomi_version(void);
+
+/// The name of a status, such as "null_argument", the same in every language; "unknown" for a number that this library
+/// does not return. Static text.
+const char *omomi_status_name(OmomiStatus status);
+
+/// What the owner of a status must do, such as "publish it again"; empty for `OMOMI_STATUS_OK` and for unknown numbers.
+/// Static text.
+const char *omomi_status_action(OmomiStatus status);
+
+/// Who must act on a status; `OMOMI_OWNER_NONE` for `OMOMI_STATUS_OK` and for unknown numbers.
+OmomiOwner omomi_status_owner(OmomiStatus status);
+
+/// The name of an owner: "ml", "delivery", "infra", or "none". Static text.
+const char *omomi_owner_name(OmomiOwner owner);
+
+/// Panics inside the library on purpose and returns `OMOMI_STATUS_PANIC`: proves, for the build that you deploy, that a
+/// defect in the library costs a call and not the process. Prints a line to stderr, as every panic does.
+///
+/// The caller promises:
+/// `error` is null or points to an `OmomiError`.
+OmomiStatus omomi_test_panic(OmomiError *error);
+
+/// The value of a text, for `omomi_set_text_value`: computed once for a text that recurs, it saves passing the text with
+/// every request.
+///
+/// The caller promises:
+/// `text` is null or points to `text_len_bytes` readable bytes; `out_value` and `error` are null or writable.
+OmomiStatus omomi_text_value(const char *text,
+                             size_t text_len_bytes,
+                             uint64_t *out_value,
+                             OmomiError *error);
+
+/// The feature key of `value` in the field called `name`. The value is the id itself, a text's value, or a number's
+/// bucket. For tools and tests; scoring needs no keys from its caller.
+///
+/// The caller promises:
+/// `name` is null or points to `name_len_bytes` readable bytes; `out_key` and `error` are null or writable.
+OmomiStatus omomi_feature_key(const char *name,
+                              size_t name_len_bytes,
+                              uint64_t value,
+                              uint64_t *out_key,
+                              OmomiError *error);
+
+/// The feature key of crossed features: `name` is the members' names in contract order joined by "*", `member_keys` are
+/// their feature keys in the same order. For tools and tests.
+///
+/// The caller promises:
+/// `name` is null or points to `name_len_bytes` readable bytes, `member_keys` is null or points to `member_count` keys;
+/// `out_key` and `error` are null or writable.
+OmomiStatus omomi_cross_key(const char *name,
+                            size_t name_len_bytes,
+                            const uint64_t *member_keys,
+                            size_t member_count,
+                            uint64_t *out_key,
+                            OmomiError *error);
+
+/// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests; nothing can be scored before
+/// that went well. Reads the whole file, so not for a request's thread. Every kind of damage has its own status. Close the
+/// model with `omomi_model_close`.
+///
+/// `options` may be null: the file is mapped then.
+///
+/// The caller promises:
+/// `path` is null or points to `path_len_bytes` readable bytes, `options` is null or points to its struct; `out_model` and
+/// `error` are null or writable.
+OmomiStatus omomi_model_open(const char *path,
+                             size_t path_len_bytes,
+                             const OmomiOpenOptions *options,
+                             OmomiModel **out_model,
+                             OmomiError *error);
+
+/// Gives a model back. Scorers that were opened on it go on working. Null is left alone.
+///
+/// The caller promises:
+/// `model` is null, or is open and used by nobody from now on.
+void omomi_model_close(OmomiModel *model);
+
+/// Writes what is known of a model. The caller sets `out_info->size_bytes`.
+///
+/// The caller promises:
+/// `model` is null or open; `out_info` and `error` are null or writable.
+OmomiStatus omomi_model_info(const OmomiModel *model, OmomiModelInfo *out_info, OmomiError *error);
+
+/// Copies the name of the serving logic, with a null byte, into the caller's buffer; see "Texts" above.
+///
+/// The caller promises:
+/// `model` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null
+/// or writable.
+OmomiStatus omomi_model_logic_id(const OmomiModel *model,
+                                 char *out_text,
+                                 size_t capacity_bytes,
+                                 size_t *out_len_bytes,
+                                 OmomiError *error);
+
+/// Copies the contract as canonical JSON, with a null byte, into the caller's buffer; see "Texts" above.
+///
+/// The caller promises:
+/// As `omomi_model_logic_id`.
+OmomiStatus omomi_model_contract_json(const OmomiModel *model,
+                                      char *out_text,
+                                      size_t capacity_bytes,
+                                      size_t *out_len_bytes,
+                                      OmomiError *error);
+
+/// Declares the fields that a server can supply. Each side keeps the order given. Close the schema with
+/// `omomi_schema_close`.
+///
+/// `OMOMI_STATUS_SCHEMA_INVALID` for a name that stands twice or is empty, more than 64 fields on a side, a number that is
+/// `many`, or a range that is not two finite numbers, the lesser first.
+///
+/// The caller promises:
+/// `fields` is null or points to `field_count` structs whose texts are as long as they say; `out_schema` and `error` are
+/// null or writable.
+OmomiStatus omomi_schema_open(const OmomiField *fields,
+                              size_t field_count,
+                              OmomiSchema **out_schema,
+                              OmomiError *error);
+
+/// Declares exactly what a model asks for, in contract order. For tools and tests; a server that declares its fields by
+/// itself finds out when the other team changes its mind. Close the schema with `omomi_schema_close`.
+///
+/// The caller promises:
+/// `model` is null or open; `out_schema` and `error` are null or writable.
+OmomiStatus omomi_schema_of_model(const OmomiModel *model, OmomiSchema **out_schema, OmomiError *error);
+
+/// Gives a schema back. Layouts that were made of it go on working. Null is left alone.
+///
+/// The caller promises:
+/// `schema` is null, or is open and used by nobody from now on.
+void omomi_schema_close(OmomiSchema *schema);
+
+/// Where the field called `name` lies; `OMOMI_STATUS_UNKNOWN_FIELD` if it is not declared.
+///
+/// The caller promises:
+/// `schema` is null or open; `name` is null or points to `name_len_bytes` readable bytes; `out_slot` and `error` are null or
+/// writable.
+OmomiStatus omomi_schema_slot(const OmomiSchema *schema,
+                              const char *name,
+                              size_t name_len_bytes,
+                              OmomiSlot *out_slot,
+                              OmomiError *error);
+
+/// The layout of requests of up to `candidate_capacity` candidates (1 to 65,536), with a tail of `tail_len_bytes` (up to
+/// 64 MiB) for texts and for the values of `many` fields. Close it with `omomi_layout_close`.
+///
+/// The caller promises:
+/// `schema` is null or open; `out_layout` and `error` are null or writable.
+OmomiStatus omomi_layout_open(const OmomiSchema *schema,
+                              size_t candidate_capacity,
+                              size_t tail_len_bytes,
+                              OmomiLayout **out_layout,
+                              OmomiError *error);
+
+/// Gives a layout back. Scorers that were opened with it go on working. Null is left alone.
+///
+/// The caller promises:
+/// `layout` is null, or is open and used by nobody from now on.
+void omomi_layout_close(OmomiLayout *layout);
+
+/// Writes the offsets of a layout's request blocks. The caller sets `out_offsets->size_bytes`.
+///
+/// The caller promises:
+/// `layout` is null or open; `out_offsets` and `error` are null or writable.
+OmomiStatus omomi_layout_offsets(const OmomiLayout *layout, OmomiOffsets *out_offsets, OmomiError *error);
+
+/// Binds a model to a layout. The scorer keeps what it needs of both: closing or replacing them never touches it. Close it
+/// with `omomi_scorer_close`.
+///
+/// `OMOMI_STATUS_FIELD_MISSING` or `OMOMI_STATUS_FIELD_MISMATCH`, with the field's name in the message, if the model needs
+/// what the layout's schema does not declare, or declares otherwise.
+///
+/// The caller promises:
+/// `model` and `layout` are null or open; `out_scorer` and `error` are null or writable.
+OmomiStatus omomi_scorer_open(const OmomiModel *model,
+                              const OmomiLayout *layout,
+                              OmomiScorer **out_scorer,
+                              OmomiError *error);
+
+/// Gives a scorer back. Null is left alone.
+///
+/// The caller promises:
+/// `scorer` is null, or is open and used by nobody from now on.
+void omomi_scorer_close(OmomiScorer *scorer);
+
+/// Scores the first `candidate_count` candidates of the request in `block` and writes an answer for each of them, and the
+/// counts in the header. Allocates nothing and waits for nothing, also when it fails.
+///
+/// A candidate whose row cannot be read costs itself only: its answer has a status and no probability. A context row
+/// that cannot be read fails the call with `OMOMI_STATUS_CONTEXT_MALFORMED`. A call that fails writes no answer.
+///
+/// `block` must be aligned to 8 bytes and `block_len_bytes` long, exactly as long as the scorer's layout says.
+///
+/// The caller promises:
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null or
+/// writable.
+OmomiStatus omomi_scorer_predict(const OmomiScorer *scorer,
+                                 void *block,
+                                 size_t block_len_bytes,
+                                 size_t candidate_count,
+                                 OmomiError *error);
+
+/// Why candidate `candidate` (counted from 0) of the request in `block` gets its probability: the account, and what each
+/// feature adds, in the order in which they add. Allocates; not for the serving path.
+///
+/// `out_contributions` may be null with a capacity of 0: then only the account is written, with the number of
+/// contributions to make room for. `OMOMI_STATUS_WRONG_SIZE` if the capacity is too small otherwise. The caller sets
+/// `out_explanation->size_bytes`.
+///
+/// The caller promises:
+/// As `omomi_scorer_predict`; `out_explanation` is null or writable, `out_contributions` is null or has room for
+/// `contribution_capacity` structs.
+OmomiStatus omomi_scorer_explain(const OmomiScorer *scorer,
+                                 void *block,
+                                 size_t block_len_bytes,
+                                 size_t candidate,
+                                 OmomiExplanation *out_explanation,
+                                 OmomiContribution *out_contributions,
+                                 size_t contribution_capacity,
+                                 OmomiError *error);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+
+/*
+ * REQUESTS
+ *
+ * Static inline functions that fill and read a request block, so that nobody computes offsets. They allocate nothing. A
+ * setter that fails writes nothing; setting a field twice keeps the last value.
+ */
+
+#if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#error "omomi.h fills request blocks on little-endian machines only"
+#endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Initializers that set size_bytes: `OmomiError error = OMOMI_ERROR_INIT;`.
+#define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
+#define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
+#define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
+#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0 }
+#define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
+
+/// A field of 64-bit integers. `name` ends with a null byte and lives until the schema is open.
+static inline OmomiField omomi_id_field(const char *name, OmomiSide side) {
+  OmomiField field;
+  memset(&field, 0, sizeof field);
+  field.size_bytes = sizeof field;
+  field.name = name;
+  field.name_len_bytes = name == NULL ? 0 : strlen(name);
+  field.side = side;
+  field.kind = OMOMI_KIND_ID;
+  return field;
+}
+
+/// A field of texts.
+static inline OmomiField omomi_text_field(const char *name, OmomiSide side) {
+  OmomiField field = omomi_id_field(name, side);
+  field.kind = OMOMI_KIND_TEXT;
+  return field;
+}
+
+/// A field of numbers in `unit` from `least` to `greatest`, as in the contract.
+static inline OmomiField omomi_number_field(const char *name, OmomiSide side, const char *unit, double least,
+                                            double greatest) {
+  OmomiField field = omomi_id_field(name, side);
+  field.kind = OMOMI_KIND_NUMBER;
+  field.unit = unit;
+  field.unit_len_bytes = unit == NULL ? 0 : strlen(unit);
+  field.least = least;
+  field.greatest = greatest;
+  return field;
+}
+
+/// The same field with zero or more values a row.
+static inline OmomiField omomi_many(OmomiField field) {
+  field.many = 1;
+  return field;
+}
+
+/// A request block of yours, and its offsets.
+typedef struct {
+  unsigned char *block;
+  OmomiOffsets offsets;
+} OmomiRequest;
+
+/// A row of a request that is being filled; `bytes` is NULL where the request has no such row.
+typedef struct {
+  OmomiRequest *request;
+  unsigned char *bytes;
+  OmomiSide side;
+} OmomiRow;
+
+/// A text of a list.
+typedef struct {
+  const char *text;
+  size_t len_bytes;
+} OmomiText;
+
+/// The front of the request: after predict, generation and counts.
+static inline OmomiHeader omomi_request_header(const OmomiRequest *request) {
+  OmomiHeader header;
+  memcpy(&header, request->block, sizeof header);
+  return header;
+}
+
+/// The answer for candidate `index` of the last predict, which must be below the number of candidates that it scored.
+static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
+  OmomiAnswer answer;
+  memcpy(&answer, request->block + request->offsets.answers_offset + index * sizeof answer, sizeof answer);
+  return answer;
+}
+
+/// Bytes of the tail that are in use.
+static inline uint32_t omomi_request_tail_used_bytes(const OmomiRequest *request) {
+  uint32_t used;
+  memcpy(&used, request->block + offsetof(OmomiHeader, tail_used_bytes), sizeof used);
+  return used;
+}
+
+/// Empties the context row and the tail. Each candidate row is emptied by omomi_candidate_row.
+static inline void omomi_request_clear(OmomiRequest *request) {
+  memset(request->block + offsetof(OmomiHeader, tail_used_bytes), 0, sizeof(uint32_t));
+  memset(request->block + request->offsets.context_offset, 0, sizeof(OmomiRowHead));
+}
+
+/// Makes an empty request of `block`, which the caller has aligned to 8 bytes, better 64, and which stays the caller's.
+/// OMOMI_STATUS_MISALIGNED, or OMOMI_STATUS_WRONG_SIZE if `block_len_bytes` is not `offsets->len_bytes`.
+static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiOffsets *offsets, void *block,
+                                             size_t block_len_bytes) {
+  const uint32_t version = OMOMI_LAYOUT_VERSION;
+  if (request == NULL || offsets == NULL || block == NULL)
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  if ((uintptr_t)block % 8 != 0)
+    return OMOMI_STATUS_MISALIGNED;
+  if (offsets->size_bytes != sizeof *offsets || block_len_bytes != offsets->len_bytes)
+    return OMOMI_STATUS_WRONG_SIZE;
+  request->block = (unsigned char *)block;
+  request->offsets = *offsets;
+  memset(block, 0, block_len_bytes);
+  memcpy(request->block + offsetof(OmomiHeader, layout_version), &version, sizeof version);
+  return OMOMI_STATUS_OK;
+}
+
+/// The context row, as it is.
+static inline OmomiRow omomi_context_row(OmomiRequest *request) {
+  OmomiRow row;
+  row.request = request;
+  row.bytes = request->block + request->offsets.context_offset;
+  row.side = OMOMI_SIDE_CONTEXT;
+  return row;
+}
+
+/// The row of candidate `index`, emptied. Setters of a row that the layout does not have return
+/// OMOMI_STATUS_TOO_MANY_CANDIDATES.
+static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
+  OmomiRow row;
+  row.request = request;
+  row.bytes = NULL;
+  row.side = OMOMI_SIDE_CANDIDATE;
+  if (index < request->offsets.candidate_capacity) {
+    row.bytes = request->block + request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes;
+    memset(row.bytes, 0, sizeof(OmomiRowHead));
+  }
+  return row;
+}
+
+/// omomi_scorer_predict for a request.
+static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
+                                                size_t candidate_count, OmomiError *error) {
+  return omomi_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
+}
+
+/// For the setters: whether `slot` is one of `row`, of that kind.
+static inline OmomiStatus omomi_row_check(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+  const OmomiOffsets *offsets = &row.request->offsets;
+  size_t row_len;
+  if (row.bytes == NULL)
+    return OMOMI_STATUS_TOO_MANY_CANDIDATES;
+  if (slot.side != row.side || slot.kind != kind || slot.many != many)
+    return OMOMI_STATUS_WRONG_FIELD_USE;
+  row_len = row.side == OMOMI_SIDE_CONTEXT ? offsets->candidates_offset - offsets->context_offset
+                                           : offsets->candidate_stride_bytes;
+  if (slot.index >= (row_len - sizeof(OmomiRowHead)) / 8)
+    return OMOMI_STATUS_UNKNOWN_FIELD;
+  return OMOMI_STATUS_OK;
+}
+
+/// For the setters: writes a slot and marks it present.
+static inline void omomi_row_store(OmomiRow row, OmomiSlot slot, uint64_t word, int inline_text) {
+  const uint64_t bit = (uint64_t)1 << slot.index;
+  OmomiRowHead head;
+  memcpy(&head, row.bytes, sizeof head);
+  head.present |= bit;
+  head.inline_text = inline_text ? head.inline_text | bit : head.inline_text & ~bit;
+  memcpy(row.bytes, &head, sizeof head);
+  memcpy(row.bytes + sizeof head + 8 * (size_t)slot.index, &word, sizeof word);
+}
+
+/// For the setters: where `len_bytes` of the tail start, at a multiple of `alignment`.
+static inline OmomiStatus omomi_tail_take(OmomiRequest *request, size_t len_bytes, size_t alignment,
+                                          uint32_t *out_start) {
+  const size_t used = omomi_request_tail_used_bytes(request);
+  const size_t start = (used + alignment - 1) / alignment * alignment;
+  uint32_t end;
+  if (start > request->offsets.tail_len_bytes || len_bytes > request->offsets.tail_len_bytes - start)
+    return OMOMI_STATUS_TAIL_FULL;
+  end = (uint32_t)(start + len_bytes);
+  memcpy(request->block + offsetof(OmomiHeader, tail_used_bytes), &end, sizeof end);
+  *out_start = (uint32_t)start;
+  return OMOMI_STATUS_OK;
+}
+
+/// For the setters: a place in the tail, or a list, as one word.
+static inline uint64_t omomi_reference(uint32_t start, uint32_t count) {
+  return (uint64_t)start | (uint64_t)count << 32;
+}
+
+/// For the setters: copies a text into the tail.
+static inline OmomiStatus omomi_tail_put_text(OmomiRequest *request, const char *text, size_t len_bytes,
+                                              uint64_t *out_reference) {
+  uint32_t start;
+  OmomiStatus status;
+  if (text == NULL && len_bytes != 0)
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  status = omomi_tail_take(request, len_bytes, 1, &start);
+  if (status != OMOMI_STATUS_OK)
+    return status;
+  if (len_bytes != 0)
+    memcpy(request->block + request->offsets.tail_offset + start, text, len_bytes);
+  *out_reference = omomi_reference(start, (uint32_t)len_bytes);
+  return OMOMI_STATUS_OK;
+}
+
+/// For the setters: puts a list of `count` words into the tail.
+static inline OmomiStatus omomi_row_store_words(OmomiRow row, OmomiSlot slot, const void *words, size_t count) {
+  uint32_t start;
+  OmomiStatus status;
+  if (words == NULL && count != 0)
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  if (count > OMOMI_MAX_VALUES_PER_FIELD)
+    return OMOMI_STATUS_TOO_MANY_VALUES;
+  status = omomi_tail_take(row.request, count * 8, 8, &start);
+  if (status != OMOMI_STATUS_OK)
+    return status;
+  if (count != 0)
+    memcpy(row.request->block + row.request->offsets.tail_offset + start, words, count * 8);
+  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count), 0);
+  return OMOMI_STATUS_OK;
+}
+
+/// Sets an id field.
+static inline OmomiStatus omomi_set_id(OmomiRow row, OmomiSlot slot, int64_t id) {
+  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_ID, 0);
+  if (status == OMOMI_STATUS_OK)
+    omomi_row_store(row, slot, (uint64_t)id, 0);
+  return status;
+}
+
+/// Sets a number field. A number out of the field's range, or NaN, counts as missing when the request is scored.
+static inline OmomiStatus omomi_set_number(OmomiRow row, OmomiSlot slot, double number) {
+  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_NUMBER, 0);
+  uint64_t word;
+  memcpy(&word, &number, sizeof word);
+  if (status == OMOMI_STATUS_OK)
+    omomi_row_store(row, slot, word, 0);
+  return status;
+}
+
+/// Sets a text field by its text: UTF-8, which is looked at when the request is scored.
+static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, const char *text, size_t len_bytes) {
+  uint64_t reference = 0;
+  OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 0);
+  if (status == OMOMI_STATUS_OK)
+    status = omomi_tail_put_text(row.request, text, len_bytes, &reference);
+  if (status == OMOMI_STATUS_OK)
+    omomi_row_store(row, slot, reference, 1);
+  return status;
+}
+
+/// Sets a text field by the value of its text, from omomi_text_value.
+static inline OmomiStatus omomi_set_text_value(OmomiRow row, OmomiSlot slot, uint64_t value) {
+  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 0);
+  if (status == OMOMI_STATUS_OK)
+    omomi_row_store(row, slot, value, 0);
+  return status;
+}
+
+/// Sets a `many` field of ids. No ids at all is known to be empty, and not missing.
+static inline OmomiStatus omomi_set_ids(OmomiRow row, OmomiSlot slot, const int64_t *ids, size_t count) {
+  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_ID, 1);
+  return status == OMOMI_STATUS_OK ? omomi_row_store_words(row, slot, ids, count) : status;
+}
+
+/// Sets a `many` field of texts by the values of its texts.
+static inline OmomiStatus omomi_set_text_values(OmomiRow row, OmomiSlot slot, const uint64_t *values, size_t count) {
+  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 1);
+  return status == OMOMI_STATUS_OK ? omomi_row_store_words(row, slot, values, count) : status;
+}
+
+/// Sets a `many` field of texts by its texts.
+static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const OmomiText *texts, size_t count) {
+  const uint32_t used_before = omomi_request_tail_used_bytes(row.request);
+  uint32_t start = 0;
+  size_t index;
+  OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 1);
+  if (status == OMOMI_STATUS_OK && texts == NULL && count != 0)
+    status = OMOMI_STATUS_NULL_ARGUMENT;
+  if (status == OMOMI_STATUS_OK && count > OMOMI_MAX_VALUES_PER_FIELD)
+    status = OMOMI_STATUS_TOO_MANY_VALUES;
+  if (status == OMOMI_STATUS_OK)
+    status = omomi_tail_take(row.request, count * 8, 8, &start);
+  for (index = 0; status == OMOMI_STATUS_OK && index < count; index++) {
+    uint64_t reference = 0;
+    unsigned char *word = row.request->block + row.request->offsets.tail_offset + start + 8 * index;
+    status = omomi_tail_put_text(row.request, texts[index].text, texts[index].len_bytes, &reference);
+    memcpy(word, &reference, sizeof reference);
+  }
+  if (status == OMOMI_STATUS_OK)
+    omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count), 1);
+  else
+    memcpy(row.request->block + offsetof(OmomiHeader, tail_used_bytes), &used_before, sizeof used_before);
+  return status;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,25 @@
+package io.omomi.example;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import org.junit.jupiter.api.Test;
+
+/** The program in the README runs, with nothing but what is public. */
+final class FirstProgramTest {
+    @Test
+    void it_prints_a_probability_for_each_of_three_creatives() {
+        ByteArrayOutputStream printed = new ByteArrayOutputStream();
+        PrintStream before = System.out;
+        System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
+        try {
+            FirstProgram.main(new String[] {System.getProperty("omomi.test.weight.file")});
+        } finally {
+            System.setOut(before);
+        }
+        String text = printed.toString(StandardCharsets.UTF_8);
+        assertEquals(3, text.lines().filter(line -> line.matches("creative [0-2]: 0\\.[0-9]+")).count(), text);
+    }
+}

@@ -1,0 +1,38 @@
+package io.omomi.examples
+
+import java.nio.file.Paths
+
+import io.omomi.scaladsl._
+
+/** What this server can supply, declared once: good for every later model. */
+object Feed extends Fields {
+  val siteId = context.id("site_id")
+  val region = context.text("region")
+  val creativeId = candidate.id("creative_id")
+}
+
+object QuickStart {
+  def main(arguments: Array[String]): Unit = {
+    val opened = for {
+      layout <- Layout.of(Feed, candidates = 500, tailLenBytes = 4096)
+      model <- Model.open(Paths.get(arguments(0))) // every byte verified, golden requests recomputed
+      scorer <- Scorer.open(model, layout) // one for each thread
+    } yield {
+      model.close() // the scorer has a reference of its own
+      scorer
+    }
+
+    opened match {
+      case Left(refused) => println(s"${refused.getMessage} (${refused.owner.word}: ${refused.action})")
+      case Right(scorer) =>
+        val request = scorer.request
+        request.clear()
+        request.context(Feed.siteId) = 3L
+        request.context(Feed.region) = "東京都"
+        for (i <- 0 until 500) request.candidate(i)(Feed.creativeId) = 4000L + i
+        scorer.predict(500) // no lock, no garbage
+        println(s"${scorer.logicId}: ${scorer.probability(0)}")
+        scorer.close()
+    }
+  }
+}

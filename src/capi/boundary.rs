@@ -1,0 +1,223 @@
+//! What every function does at the boundary: errors and panics become a status, pointers become references, texts are
+//! copied. Nothing on the way of a failed `predict` allocates.
+
+use std::any::Any;
+use std::ffi::c_char;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+use super::{OMOMI_MESSAGE_CAPACITY_BYTES, OmomiError, OmomiStatus, owner};
+use crate::error::{Code, Error};
+
+pub(super) const OK: OmomiStatus = 0;
+
+/// Runs `body`. What goes wrong in it, panics included, becomes a status, and is written to `error`.
+///
+/// # Safety
+///
+/// `error` is null or points to an `OmomiError` that nobody else uses.
+pub(super) unsafe fn status(error: *mut OmomiError, body: impl FnOnce() -> Result<(), Error>) -> OmomiStatus {
+    if let Some(error) = NonNull::new(error) {
+        // SAFETY: the caller's promise.
+        if unsafe { check_size(error, "error") }.is_err() {
+            // Of another build's size, or never initialized: nothing may be written to it.
+            return Code::WrongSize as OmomiStatus;
+        }
+    }
+    let failure = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => return OK,
+        Ok(Err(failure)) => failure,
+        Err(panic) => panicked(panic.as_ref()),
+    };
+    if let Some(error) = NonNull::new(error) {
+        // SAFETY: the caller's promise, and its size is that of the struct.
+        unsafe { report(error, &failure) };
+    }
+    failure.code() as OmomiStatus
+}
+
+/// Frees what [`into_handle`] made; null is left alone.
+///
+/// # Safety
+///
+/// `handle` is null or came from [`into_handle`] and is used by nobody from now on.
+pub(super) unsafe fn close<T>(handle: *mut T) {
+    let Some(handle) = NonNull::new(handle) else { return };
+    // SAFETY: the caller's promise.
+    let free = || drop(unsafe { Box::from_raw(handle.as_ptr()) });
+    // Nothing is left to be done or told if freeing panics.
+    let _ = catch_unwind(AssertUnwindSafe(free));
+}
+
+pub(super) fn into_handle<T>(value: T) -> *mut T {
+    Box::into_raw(Box::new(value))
+}
+
+/// The object behind a handle, or the struct behind a pointer.
+///
+/// # Safety
+///
+/// `pointer` is null or points to a `T` that lives, unchanged, as long as `'a`.
+pub(super) unsafe fn reference<'a, T>(pointer: *const T, argument: &'static str) -> Result<&'a T, Error> {
+    // SAFETY: the caller's promise.
+    unsafe { pointer.as_ref() }.ok_or(Error::NullArgument { argument })
+}
+
+/// A place for an output.
+pub(super) fn output<T>(pointer: *mut T, argument: &'static str) -> Result<NonNull<T>, Error> {
+    NonNull::new(pointer).ok_or(Error::NullArgument { argument })
+}
+
+/// Refuses a struct of another size than this library's: the caller was compiled with another header, or forgot to say.
+///
+/// # Safety
+///
+/// `pointer` points to at least a readable `size_t`, the first member of every struct with a `size_bytes`.
+pub(super) unsafe fn check_size<T>(pointer: NonNull<T>, what: &'static str) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    let size_bytes = unsafe { pointer.cast::<usize>().read() };
+    if size_bytes != size_of::<T>() {
+        return Err(Error::WrongSize { what, expected: size_of::<T>() as u64, found: size_bytes as u64 });
+    }
+    Ok(())
+}
+
+/// The elements behind a pointer, which may be null where there are none.
+///
+/// # Safety
+///
+/// `elements` is null or points to `count` readable elements that live, unchanged, as long as `'a`.
+pub(super) unsafe fn slice<'a, T>(elements: *const T, count: usize, argument: &'static str) -> Result<&'a [T], Error> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if elements.is_null() {
+        return Err(Error::NullArgument { argument });
+    }
+    // No memory is that large: a length was mistaken for another number, -1 for instance.
+    if count.checked_mul(size_of::<T>()).is_none_or(|len_bytes| isize::try_from(len_bytes).is_err()) {
+        let problem = format!("{count} elements are more than memory can hold");
+        return Err(Error::InvalidArgument { argument, problem });
+    }
+    // SAFETY: not null, not too large, and the caller promises the rest.
+    Ok(unsafe { std::slice::from_raw_parts(elements, count) })
+}
+
+/// A text with its length.
+///
+/// # Safety
+///
+/// As [`slice`].
+pub(super) unsafe fn text<'a>(text: *const c_char, len: usize, argument: &'static str) -> Result<&'a str, Error> {
+    // SAFETY: the caller's promise; any char is a valid u8.
+    let bytes = unsafe { slice(text.cast::<u8>(), len, argument) }?;
+    std::str::from_utf8(bytes).map_err(|error| Error::NotUtf8 { what: argument, position: error.valid_up_to() })
+}
+
+/// Copies `text` and a null byte into the caller's buffer, and its length without that byte to `out_len_bytes`. Without a
+/// buffer only the length is written.
+///
+/// # Safety
+///
+/// `out_text` is null or points to `capacity_bytes` writable bytes, `out_len_bytes` is null or points to a writable `size_t`.
+pub(super) unsafe fn copy_text(
+    text: &str,
+    out_text: *mut c_char,
+    capacity_bytes: usize,
+    out_len_bytes: *mut usize,
+) -> Result<(), Error> {
+    let out_len_bytes = output(out_len_bytes, "out_len_bytes")?;
+    match NonNull::new(out_text) {
+        None if capacity_bytes != 0 => return Err(Error::NullArgument { argument: "out_text" }),
+        None => {}
+        Some(_) if capacity_bytes <= text.len() => {
+            let (expected, found) = (text.len() as u64 + 1, capacity_bytes as u64);
+            return Err(Error::WrongSize { what: "out_text", expected, found });
+        }
+        // SAFETY: the caller promises as many bytes as `capacity_bytes` says, which is more than the text has.
+        Some(out_text) => unsafe { copy_with_null(text, out_text) },
+    }
+    // SAFETY: not null, and the caller promises that it can be written.
+    unsafe { out_len_bytes.write(text.len()) };
+    Ok(())
+}
+
+/// # Safety
+///
+/// `place` has room for the text and one byte more.
+pub(super) unsafe fn copy_with_null(text: &str, place: NonNull<c_char>) {
+    let place = place.as_ptr().cast::<u8>();
+    // SAFETY: the caller's promise; the caller's memory and our text cannot overlap.
+    unsafe {
+        place.copy_from_nonoverlapping(text.as_ptr(), text.len());
+        place.add(text.len()).write(0);
+    }
+}
+
+/// # Safety
+///
+/// `error` points to an `OmomiError` of this library's size that nobody else uses.
+unsafe fn report(error: NonNull<OmomiError>, failure: &Error) {
+    let error = error.as_ptr();
+    // SAFETY: the caller's promise. The message may be uninitialized memory, so it is reached by pointer only.
+    unsafe {
+        (&raw mut (*error).status).write(failure.code() as OmomiStatus);
+        (&raw mut (*error).owner).write(owner(failure.owner()));
+        let mut message = Message { place: (&raw mut (*error).message).cast(), len: 0 };
+        // It fails where the message is cut, which is no harm.
+        let _ = failure.write_full_message(&mut message);
+        message.place.add(message.len).write(0);
+    }
+}
+
+/// Writes into an error's message, and keeps a byte for the null at its end.
+struct Message {
+    /// Start of `OMOMI_MESSAGE_CAPACITY_BYTES` writable bytes, of which `len` are written.
+    place: *mut u8,
+    len: usize,
+}
+
+impl fmt::Write for Message {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = OMOMI_MESSAGE_CAPACITY_BYTES - 1 - self.len;
+        let fitting = &text[..fitting_len(text, room)];
+        // SAFETY: `fitting` is no longer than the room behind the first `len` bytes.
+        unsafe { self.place.add(self.len).copy_from_nonoverlapping(fitting.as_ptr(), fitting.len()) };
+        self.len += fitting.len();
+        if fitting.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+/// The length of the longest part of `text` that has at most `room` bytes and ends with a whole character.
+fn fitting_len(text: &str, room: usize) -> usize {
+    (0..=room.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0)
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::Panic { message: text.unwrap_or("no message").to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_at_the_end_of_a_character() {
+        let mut error = OmomiError {
+            size_bytes: size_of::<OmomiError>(),
+            status: 0,
+            owner: 0,
+            message: [1; OMOMI_MESSAGE_CAPACITY_BYTES],
+        };
+        let failure = Error::UnknownField { field: "重".repeat(1_000) };
+        // SAFETY: the struct is this function's own.
+        let status = unsafe { status(&raw mut error, || Err(failure)) };
+        assert_eq!(status, Code::UnknownField as OmomiStatus);
+        // SAFETY: as above; the message has a null byte at its end.
+        let message = unsafe { std::ffi::CStr::from_ptr(error.message.as_ptr()) }.to_str().unwrap();
+        assert!(message.starts_with("the schema has no field `重"), "{message}");
+        assert!((1_021..1_024).contains(&message.len()), "{}", message.len());
+    }
+}

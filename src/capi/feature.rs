@@ -1,0 +1,89 @@
+//! Categories and feature keys, as the library computes them.
+
+use std::ffi::c_char;
+
+use super::boundary::{output, slice, status, text};
+use super::{OmomiError, OmomiStatus};
+use crate::feature::{cross_step, feature_key, field_seed};
+
+/// The value of a text, for `omomi_set_text_value`: computed once for a text that recurs, it saves passing the text with
+/// every request.
+///
+/// # Safety
+///
+/// `text` is null or points to `text_len_bytes` readable bytes; `out_value` and `error` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_text_value(
+    text: *const c_char,
+    text_len_bytes: usize,
+    out_value: *mut u64,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let text = unsafe { self::text(text, text_len_bytes, "text") }?;
+        let out_value = output(out_value, "out_value")?;
+        // SAFETY: not null, and the caller promises that it can be written.
+        unsafe { out_value.write(crate::feature::text_value(text.as_bytes())) };
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// The feature key of `value` in the field called `name`. The value is the id itself, a text's value, or a number's
+/// bucket. For tools and tests; scoring needs no keys from its caller.
+///
+/// # Safety
+///
+/// `name` is null or points to `name_len_bytes` readable bytes; `out_key` and `error` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_feature_key(
+    name: *const c_char,
+    name_len_bytes: usize,
+    value: u64,
+    out_key: *mut u64,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let name = unsafe { text(name, name_len_bytes, "name") }?;
+        let out_key = output(out_key, "out_key")?;
+        // SAFETY: not null, and the caller promises that it can be written.
+        unsafe { out_key.write(feature_key(field_seed(name), value)) };
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// The feature key of crossed features: `name` is the members' names in contract order joined by "*", `member_keys` are
+/// their feature keys in the same order. For tools and tests.
+///
+/// # Safety
+///
+/// `name` is null or points to `name_len_bytes` readable bytes, `member_keys` is null or points to `member_count` keys;
+/// `out_key` and `error` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_cross_key(
+    name: *const c_char,
+    name_len_bytes: usize,
+    member_keys: *const u64,
+    member_count: usize,
+    out_key: *mut u64,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let name = unsafe { text(name, name_len_bytes, "name") }?;
+        // SAFETY: the caller's promise.
+        let member_keys = unsafe { slice(member_keys, member_count, "member_keys") }?;
+        let out_key = output(out_key, "out_key")?;
+        let key = member_keys.iter().fold(field_seed(name), |state, &key| cross_step(state, key));
+        // SAFETY: not null, and the caller promises that it can be written.
+        unsafe { out_key.write(key) };
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}

@@ -1,0 +1,145 @@
+//! The C ABI: check, call, translate; no logic. `include/omomi.h` is made from these files and checked against them, and
+//! begins with the conventions.
+//!
+//! Names and comments here are what a C programmer reads, so they speak of C. Every number that comes from C is checked
+//! before it becomes a Rust enum; every output is written last, when nothing can fail any more.
+
+mod block;
+mod boundary;
+mod feature;
+mod model;
+mod schema;
+mod scorer;
+
+use std::ffi::c_char;
+
+pub use block::{
+    OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL, OMOMI_CANDIDATE_SCORED, OMOMI_CANDIDATE_TOO_MANY_VALUES,
+    OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD, OmomiAnswer, OmomiHeader, OmomiRowHead,
+};
+pub use feature::{omomi_cross_key, omomi_feature_key, omomi_text_value};
+pub use model::{
+    OMOMI_LOAD_MODE_COPY, OMOMI_LOAD_MODE_MAP, OmomiLoadMode, OmomiModel, OmomiModelInfo, OmomiOpenOptions,
+    omomi_model_close, omomi_model_contract_json, omomi_model_info, omomi_model_logic_id, omomi_model_open,
+};
+pub use schema::{
+    OMOMI_KIND_ID, OMOMI_KIND_NUMBER, OMOMI_KIND_TEXT, OMOMI_SIDE_CANDIDATE, OMOMI_SIDE_CONTEXT, OmomiField, OmomiKind,
+    OmomiLayout, OmomiOffsets, OmomiSchema, OmomiSide, OmomiSlot, omomi_layout_close, omomi_layout_offsets,
+    omomi_layout_open, omomi_schema_close, omomi_schema_of_model, omomi_schema_open, omomi_schema_slot,
+};
+pub use scorer::{
+    OMOMI_NAME_CAPACITY_BYTES, OmomiContribution, OmomiExplanation, OmomiScorer, omomi_scorer_close,
+    omomi_scorer_explain, omomi_scorer_open, omomi_scorer_predict,
+};
+
+use crate::error::{Code, Owner};
+
+/// Grows with every change that needs clients to be compiled anew. Compare with `omomi_abi_version()` at start where the
+/// library is found at run time.
+pub const OMOMI_ABI_VERSION: u32 = 1;
+
+/// Length of an error's message, its null byte included. A longer message is cut at the end of a character.
+pub const OMOMI_MESSAGE_CAPACITY_BYTES: usize = 1024;
+
+/// Who must act on an error: one of `OMOMI_OWNER_...`.
+pub type OmomiOwner = u32;
+/// Nobody: there is no error.
+pub const OMOMI_OWNER_NONE: OmomiOwner = 0;
+/// The team that trains and packs.
+pub const OMOMI_OWNER_ML: OmomiOwner = 1;
+/// The team that runs the server.
+pub const OMOMI_OWNER_DELIVERY: OmomiOwner = 2;
+/// Whoever keeps machines, disks and copies.
+pub const OMOMI_OWNER_INFRA: OmomiOwner = 3;
+
+/// What a call returns: `OMOMI_STATUS_OK` or the number of an error. Numbers are never reused, and later versions may
+/// return more of them.
+pub type OmomiStatus = i32;
+
+/// Why a call failed. The caller sets `size_bytes` once (`OMOMI_ERROR_INIT` does); a call that fails writes the rest, a
+/// call that succeeds writes nothing.
+#[repr(C)]
+#[derive(Debug)]
+pub struct OmomiError {
+    /// `sizeof(OmomiError)`, set by the caller.
+    pub size_bytes: usize,
+    /// The status that was returned.
+    pub status: OmomiStatus,
+    /// Who must act.
+    pub owner: OmomiOwner,
+    /// What was expected, what was found and what to do: UTF-8, with a null byte at its end.
+    pub message: [c_char; OMOMI_MESSAGE_CAPACITY_BYTES],
+}
+
+/// The ABI version of the library that answers.
+#[unsafe(no_mangle)]
+pub extern "C" fn omomi_abi_version() -> u32 {
+    OMOMI_ABI_VERSION
+}
+
+/// The release of the library, such as "0.1.0". Static text.
+#[unsafe(no_mangle)]
+pub extern "C" fn omomi_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// The name of a status, such as "null_argument", the same in every language; "unknown" for a number that this library
+/// does not return. Static text.
+#[unsafe(no_mangle)]
+pub extern "C" fn omomi_status_name(status: OmomiStatus) -> *const c_char {
+    let name = match code(status) {
+        Some(code) => code.c_texts().0,
+        None if status == boundary::OK => b"ok\0",
+        None => b"unknown\0",
+    };
+    name.as_ptr().cast()
+}
+
+/// What the owner of a status must do, such as "publish it again"; empty for `OMOMI_STATUS_OK` and for unknown numbers.
+/// Static text.
+#[unsafe(no_mangle)]
+pub extern "C" fn omomi_status_action(status: OmomiStatus) -> *const c_char {
+    code(status).map_or(b"\0".as_slice(), |code| code.c_texts().1).as_ptr().cast()
+}
+
+/// Who must act on a status; `OMOMI_OWNER_NONE` for `OMOMI_STATUS_OK` and for unknown numbers.
+#[unsafe(no_mangle)]
+pub extern "C" fn omomi_status_owner(status: OmomiStatus) -> OmomiOwner {
+    code(status).map_or(OMOMI_OWNER_NONE, |code| owner(code.owner()))
+}
+
+/// The name of an owner: "ml", "delivery", "infra", or "none". Static text.
+#[unsafe(no_mangle)]
+pub extern "C" fn omomi_owner_name(owner: OmomiOwner) -> *const c_char {
+    let name: &[u8] = match owner {
+        OMOMI_OWNER_ML => b"ml\0",
+        OMOMI_OWNER_DELIVERY => b"delivery\0",
+        OMOMI_OWNER_INFRA => b"infra\0",
+        _ => b"none\0",
+    };
+    name.as_ptr().cast()
+}
+
+/// Panics inside the library on purpose and returns `OMOMI_STATUS_PANIC`: proves, for the build that you deploy, that a
+/// defect in the library costs a call and not the process. Prints a line to stderr, as every panic does.
+///
+/// # Safety
+///
+/// `error` is null or points to an `OmomiError`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_test_panic(error: *mut OmomiError) -> OmomiStatus {
+    // SAFETY: the caller's promise.
+    unsafe { boundary::status(error, || panic!("a test asked for this panic")) }
+}
+
+fn code(status: OmomiStatus) -> Option<Code> {
+    Code::ALL.iter().copied().find(|&code| code as i32 == status)
+}
+
+const fn owner(owner: Owner) -> OmomiOwner {
+    match owner {
+        Owner::Ml => OMOMI_OWNER_ML,
+        Owner::Delivery => OMOMI_OWNER_DELIVERY,
+        Owner::Infra => OMOMI_OWNER_INFRA,
+    }
+}

@@ -1,0 +1,196 @@
+//! Opening weight files and asking what is in them.
+
+use std::ffi::c_char;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::boundary::{check_size, close, copy_text, into_handle, output, reference, status, text};
+use super::{OmomiError, OmomiStatus};
+use crate::error::Error;
+use crate::score::Model;
+use crate::weight_file::map::LoadMode;
+
+/// A verified weight file, ready to score. Immutable: any number of threads may use one model.
+#[derive(Debug)]
+pub struct OmomiModel(pub(super) Arc<Model>);
+
+/// How a weight file gets into memory: one of `OMOMI_LOAD_MODE_...`.
+pub type OmomiLoadMode = u32;
+/// A shared mapping: all processes of the machine share one copy. The file must be replaced by rename, never written.
+pub const OMOMI_LOAD_MODE_MAP: OmomiLoadMode = 0;
+/// A private copy, in huge pages where the system gives them: immune to whatever happens to the file later.
+pub const OMOMI_LOAD_MODE_COPY: OmomiLoadMode = 1;
+
+/// How to open a weight file.
+#[repr(C)]
+#[derive(Debug)]
+pub struct OmomiOpenOptions {
+    /// `sizeof(OmomiOpenOptions)`, set by the caller.
+    pub size_bytes: usize,
+    /// One of `OMOMI_LOAD_MODE_...`.
+    pub load_mode: OmomiLoadMode,
+}
+
+/// What is known of a model.
+#[repr(C)]
+#[derive(Debug)]
+pub struct OmomiModelInfo {
+    /// `sizeof(OmomiModelInfo)`, set by the caller.
+    pub size_bytes: usize,
+    /// Generation of the training run.
+    pub generation: u64,
+    /// Number of weights, the bias excluded.
+    pub weight_count: u64,
+    /// Length of the file.
+    pub file_len_bytes: u64,
+    /// Fingerprint of the contract: two models mean the same by their fields exactly when these are equal.
+    pub contract_fingerprint: u64,
+    /// The weight that is always on, on the logit scale.
+    pub bias: f64,
+}
+
+/// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests; nothing can be scored before
+/// that went well. Reads the whole file, so not for a request's thread. Every kind of damage has its own status. Close the
+/// model with `omomi_model_close`.
+///
+/// `options` may be null: the file is mapped then.
+///
+/// # Safety
+///
+/// `path` is null or points to `path_len_bytes` readable bytes, `options` is null or points to its struct; `out_model` and
+/// `error` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_model_open(
+    path: *const c_char,
+    path_len_bytes: usize,
+    options: *const OmomiOpenOptions,
+    out_model: *mut *mut OmomiModel,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        if path.is_null() {
+            return Err(Error::NullArgument { argument: "path" });
+        }
+        // SAFETY: the caller's promise.
+        let path = unsafe { text(path, path_len_bytes, "path") }?;
+        // SAFETY: the caller's promise.
+        let mode = unsafe { load_mode(options) }?;
+        let out_model = output(out_model, "out_model")?;
+        let model = OmomiModel(Model::load(Path::new(path), mode)?);
+        // SAFETY: not null, and the caller promises that it can be written.
+        unsafe { out_model.write(into_handle(model)) };
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Gives a model back. Scorers that were opened on it go on working. Null is left alone.
+///
+/// # Safety
+///
+/// `model` is null, or is open and used by nobody from now on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_model_close(model: *mut OmomiModel) {
+    // SAFETY: the caller's promise.
+    unsafe { close(model) };
+}
+
+/// Writes what is known of a model. The caller sets `out_info->size_bytes`.
+///
+/// # Safety
+///
+/// `model` is null or open; `out_info` and `error` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_model_info(
+    model: *const OmomiModel,
+    out_info: *mut OmomiModelInfo,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let model = &unsafe { reference(model, "model") }?.0;
+        let out_info = output(out_info, "out_info")?;
+        // SAFETY: not null, and the caller promises the struct.
+        unsafe { check_size(out_info, "out_info") }?;
+        let info = OmomiModelInfo {
+            size_bytes: size_of::<OmomiModelInfo>(),
+            generation: model.generation(),
+            weight_count: model.weight_count(),
+            file_len_bytes: model.header().total_len_bytes,
+            contract_fingerprint: model.contract().fingerprint(),
+            bias: model.bias(),
+        };
+        // SAFETY: as above.
+        unsafe { out_info.write(info) };
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Copies the name of the serving logic, with a null byte, into the caller's buffer; see "Texts" above.
+///
+/// # Safety
+///
+/// `model` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null
+/// or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_model_logic_id(
+    model: *const OmomiModel,
+    out_text: *mut c_char,
+    capacity_bytes: usize,
+    out_len_bytes: *mut usize,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let model = &unsafe { reference(model, "model") }?.0;
+        // SAFETY: the caller's promise.
+        unsafe { copy_text(model.logic_id(), out_text, capacity_bytes, out_len_bytes) }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Copies the contract as canonical JSON, with a null byte, into the caller's buffer; see "Texts" above.
+///
+/// # Safety
+///
+/// As `omomi_model_logic_id`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_model_contract_json(
+    model: *const OmomiModel,
+    out_text: *mut c_char,
+    capacity_bytes: usize,
+    out_len_bytes: *mut usize,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let model = &unsafe { reference(model, "model") }?.0;
+        // SAFETY: the caller's promise.
+        unsafe { copy_text(&model.contract().canonical_json(), out_text, capacity_bytes, out_len_bytes) }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// # Safety
+///
+/// `options` is null or points to its struct.
+unsafe fn load_mode(options: *const OmomiOpenOptions) -> Result<LoadMode, Error> {
+    let Some(options) = NonNull::new(options.cast_mut()) else { return Ok(LoadMode::default()) };
+    // SAFETY: the caller's promise.
+    unsafe { check_size(options, "options") }?;
+    // SAFETY: the caller's promise, and the struct is as long as this library's.
+    match unsafe { options.as_ref() }.load_mode {
+        OMOMI_LOAD_MODE_MAP => Ok(LoadMode::Map),
+        OMOMI_LOAD_MODE_COPY => Ok(LoadMode::Copy),
+        found => {
+            let problem = format!("expected OMOMI_LOAD_MODE_MAP or OMOMI_LOAD_MODE_COPY, found {found}");
+            Err(Error::InvalidArgument { argument: "options->load_mode", problem })
+        }
+    }
+}

@@ -1,0 +1,312 @@
+
+/*
+ * REQUESTS
+ *
+ * Static inline functions that fill and read a request block, so that nobody computes offsets. They allocate nothing. A
+ * setter that fails writes nothing; setting a field twice keeps the last value.
+ */
+
+#if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#error "omomi.h fills request blocks on little-endian machines only"
+#endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Initializers that set size_bytes: `OmomiError error = OMOMI_ERROR_INIT;`.
+#define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
+#define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
+#define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
+#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0 }
+#define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
+
+/// A field of 64-bit integers. `name` ends with a null byte and lives until the schema is open.
+static inline OmomiField omomi_id_field(const char *name, OmomiSide side) {
+  OmomiField field;
+  memset(&field, 0, sizeof field);
+  field.size_bytes = sizeof field;
+  field.name = name;
+  field.name_len_bytes = name == NULL ? 0 : strlen(name);
+  field.side = side;
+  field.kind = OMOMI_KIND_ID;
+  return field;
+}
+
+/// A field of texts.
+static inline OmomiField omomi_text_field(const char *name, OmomiSide side) {
+  OmomiField field = omomi_id_field(name, side);
+  field.kind = OMOMI_KIND_TEXT;
+  return field;
+}
+
+/// A field of numbers in `unit` from `least` to `greatest`, as in the contract.
+static inline OmomiField omomi_number_field(const char *name, OmomiSide side, const char *unit, double least,
+                                            double greatest) {
+  OmomiField field = omomi_id_field(name, side);
+  field.kind = OMOMI_KIND_NUMBER;
+  field.unit = unit;
+  field.unit_len_bytes = unit == NULL ? 0 : strlen(unit);
+  field.least = least;
+  field.greatest = greatest;
+  return field;
+}
+
+/// The same field with zero or more values a row.
+static inline OmomiField omomi_many(OmomiField field) {
+  field.many = 1;
+  return field;
+}
+
+/// A request block of yours, and its offsets.
+typedef struct {
+  unsigned char *block;
+  OmomiOffsets offsets;
+} OmomiRequest;
+
+/// A row of a request that is being filled; `bytes` is NULL where the request has no such row.
+typedef struct {
+  OmomiRequest *request;
+  unsigned char *bytes;
+  OmomiSide side;
+} OmomiRow;
+
+/// A text of a list.
+typedef struct {
+  const char *text;
+  size_t len_bytes;
+} OmomiText;
+
+/// The front of the request: after predict, generation and counts.
+static inline OmomiHeader omomi_request_header(const OmomiRequest *request) {
+  OmomiHeader header;
+  memcpy(&header, request->block, sizeof header);
+  return header;
+}
+
+/// The answer for candidate `index` of the last predict, which must be below the number of candidates that it scored.
+static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
+  OmomiAnswer answer;
+  memcpy(&answer, request->block + request->offsets.answers_offset + index * sizeof answer, sizeof answer);
+  return answer;
+}
+
+/// Bytes of the tail that are in use.
+static inline uint32_t omomi_request_tail_used_bytes(const OmomiRequest *request) {
+  uint32_t used;
+  memcpy(&used, request->block + offsetof(OmomiHeader, tail_used_bytes), sizeof used);
+  return used;
+}
+
+/// Empties the context row and the tail. Each candidate row is emptied by omomi_candidate_row.
+static inline void omomi_request_clear(OmomiRequest *request) {
+  memset(request->block + offsetof(OmomiHeader, tail_used_bytes), 0, sizeof(uint32_t));
+  memset(request->block + request->offsets.context_offset, 0, sizeof(OmomiRowHead));
+}
+
+/// Makes an empty request of `block`, which the caller has aligned to 8 bytes, better 64, and which stays the caller's.
+/// OMOMI_STATUS_MISALIGNED, or OMOMI_STATUS_WRONG_SIZE if `block_len_bytes` is not `offsets->len_bytes`.
+static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiOffsets *offsets, void *block,
+                                             size_t block_len_bytes) {
+  const uint32_t version = OMOMI_LAYOUT_VERSION;
+  if (request == NULL || offsets == NULL || block == NULL)
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  if ((uintptr_t)block % 8 != 0)
+    return OMOMI_STATUS_MISALIGNED;
+  if (offsets->size_bytes != sizeof *offsets || block_len_bytes != offsets->len_bytes)
+    return OMOMI_STATUS_WRONG_SIZE;
+  request->block = (unsigned char *)block;
+  request->offsets = *offsets;
+  memset(block, 0, block_len_bytes);
+  memcpy(request->block + offsetof(OmomiHeader, layout_version), &version, sizeof version);
+  return OMOMI_STATUS_OK;
+}
+
+/// The context row, as it is.
+static inline OmomiRow omomi_context_row(OmomiRequest *request) {
+  OmomiRow row;
+  row.request = request;
+  row.bytes = request->block + request->offsets.context_offset;
+  row.side = OMOMI_SIDE_CONTEXT;
+  return row;
+}
+
+/// The row of candidate `index`, emptied. Setters of a row that the layout does not have return
+/// OMOMI_STATUS_TOO_MANY_CANDIDATES.
+static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
+  OmomiRow row;
+  row.request = request;
+  row.bytes = NULL;
+  row.side = OMOMI_SIDE_CANDIDATE;
+  if (index < request->offsets.candidate_capacity) {
+    row.bytes = request->block + request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes;
+    memset(row.bytes, 0, sizeof(OmomiRowHead));
+  }
+  return row;
+}
+
+/// omomi_scorer_predict for a request.
+static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
+                                                size_t candidate_count, OmomiError *error) {
+  return omomi_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
+}
+
+/// For the setters: whether `slot` is one of `row`, of that kind.
+static inline OmomiStatus omomi_row_check(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+  const OmomiOffsets *offsets = &row.request->offsets;
+  size_t row_len;
+  if (row.bytes == NULL)
+    return OMOMI_STATUS_TOO_MANY_CANDIDATES;
+  if (slot.side != row.side || slot.kind != kind || slot.many != many)
+    return OMOMI_STATUS_WRONG_FIELD_USE;
+  row_len = row.side == OMOMI_SIDE_CONTEXT ? offsets->candidates_offset - offsets->context_offset
+                                           : offsets->candidate_stride_bytes;
+  if (slot.index >= (row_len - sizeof(OmomiRowHead)) / 8)
+    return OMOMI_STATUS_UNKNOWN_FIELD;
+  return OMOMI_STATUS_OK;
+}
+
+/// For the setters: writes a slot and marks it present.
+static inline void omomi_row_store(OmomiRow row, OmomiSlot slot, uint64_t word, int inline_text) {
+  const uint64_t bit = (uint64_t)1 << slot.index;
+  OmomiRowHead head;
+  memcpy(&head, row.bytes, sizeof head);
+  head.present |= bit;
+  head.inline_text = inline_text ? head.inline_text | bit : head.inline_text & ~bit;
+  memcpy(row.bytes, &head, sizeof head);
+  memcpy(row.bytes + sizeof head + 8 * (size_t)slot.index, &word, sizeof word);
+}
+
+/// For the setters: where `len_bytes` of the tail start, at a multiple of `alignment`.
+static inline OmomiStatus omomi_tail_take(OmomiRequest *request, size_t len_bytes, size_t alignment,
+                                          uint32_t *out_start) {
+  const size_t used = omomi_request_tail_used_bytes(request);
+  const size_t start = (used + alignment - 1) / alignment * alignment;
+  uint32_t end;
+  if (start > request->offsets.tail_len_bytes || len_bytes > request->offsets.tail_len_bytes - start)
+    return OMOMI_STATUS_TAIL_FULL;
+  end = (uint32_t)(start + len_bytes);
+  memcpy(request->block + offsetof(OmomiHeader, tail_used_bytes), &end, sizeof end);
+  *out_start = (uint32_t)start;
+  return OMOMI_STATUS_OK;
+}
+
+/// For the setters: a place in the tail, or a list, as one word.
+static inline uint64_t omomi_reference(uint32_t start, uint32_t count) {
+  return (uint64_t)start | (uint64_t)count << 32;
+}
+
+/// For the setters: copies a text into the tail.
+static inline OmomiStatus omomi_tail_put_text(OmomiRequest *request, const char *text, size_t len_bytes,
+                                              uint64_t *out_reference) {
+  uint32_t start;
+  OmomiStatus status;
+  if (text == NULL && len_bytes != 0)
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  status = omomi_tail_take(request, len_bytes, 1, &start);
+  if (status != OMOMI_STATUS_OK)
+    return status;
+  if (len_bytes != 0)
+    memcpy(request->block + request->offsets.tail_offset + start, text, len_bytes);
+  *out_reference = omomi_reference(start, (uint32_t)len_bytes);
+  return OMOMI_STATUS_OK;
+}
+
+/// For the setters: puts a list of `count` words into the tail.
+static inline OmomiStatus omomi_row_store_words(OmomiRow row, OmomiSlot slot, const void *words, size_t count) {
+  uint32_t start;
+  OmomiStatus status;
+  if (words == NULL && count != 0)
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  if (count > OMOMI_MAX_VALUES_PER_FIELD)
+    return OMOMI_STATUS_TOO_MANY_VALUES;
+  status = omomi_tail_take(row.request, count * 8, 8, &start);
+  if (status != OMOMI_STATUS_OK)
+    return status;
+  if (count != 0)
+    memcpy(row.request->block + row.request->offsets.tail_offset + start, words, count * 8);
+  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count), 0);
+  return OMOMI_STATUS_OK;
+}
+
+/// Sets an id field.
+static inline OmomiStatus omomi_set_id(OmomiRow row, OmomiSlot slot, int64_t id) {
+  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_ID, 0);
+  if (status == OMOMI_STATUS_OK)
+    omomi_row_store(row, slot, (uint64_t)id, 0);
+  return status;
+}
+
+/// Sets a number field. A number out of the field's range, or NaN, counts as missing when the request is scored.
+static inline OmomiStatus omomi_set_number(OmomiRow row, OmomiSlot slot, double number) {
+  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_NUMBER, 0);
+  uint64_t word;
+  memcpy(&word, &number, sizeof word);
+  if (status == OMOMI_STATUS_OK)
+    omomi_row_store(row, slot, word, 0);
+  return status;
+}
+
+/// Sets a text field by its text: UTF-8, which is looked at when the request is scored.
+static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, const char *text, size_t len_bytes) {
+  uint64_t reference = 0;
+  OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 0);
+  if (status == OMOMI_STATUS_OK)
+    status = omomi_tail_put_text(row.request, text, len_bytes, &reference);
+  if (status == OMOMI_STATUS_OK)
+    omomi_row_store(row, slot, reference, 1);
+  return status;
+}
+
+/// Sets a text field by the value of its text, from omomi_text_value.
+static inline OmomiStatus omomi_set_text_value(OmomiRow row, OmomiSlot slot, uint64_t value) {
+  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 0);
+  if (status == OMOMI_STATUS_OK)
+    omomi_row_store(row, slot, value, 0);
+  return status;
+}
+
+/// Sets a `many` field of ids. No ids at all is known to be empty, and not missing.
+static inline OmomiStatus omomi_set_ids(OmomiRow row, OmomiSlot slot, const int64_t *ids, size_t count) {
+  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_ID, 1);
+  return status == OMOMI_STATUS_OK ? omomi_row_store_words(row, slot, ids, count) : status;
+}
+
+/// Sets a `many` field of texts by the values of its texts.
+static inline OmomiStatus omomi_set_text_values(OmomiRow row, OmomiSlot slot, const uint64_t *values, size_t count) {
+  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 1);
+  return status == OMOMI_STATUS_OK ? omomi_row_store_words(row, slot, values, count) : status;
+}
+
+/// Sets a `many` field of texts by its texts.
+static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const OmomiText *texts, size_t count) {
+  const uint32_t used_before = omomi_request_tail_used_bytes(row.request);
+  uint32_t start = 0;
+  size_t index;
+  OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 1);
+  if (status == OMOMI_STATUS_OK && texts == NULL && count != 0)
+    status = OMOMI_STATUS_NULL_ARGUMENT;
+  if (status == OMOMI_STATUS_OK && count > OMOMI_MAX_VALUES_PER_FIELD)
+    status = OMOMI_STATUS_TOO_MANY_VALUES;
+  if (status == OMOMI_STATUS_OK)
+    status = omomi_tail_take(row.request, count * 8, 8, &start);
+  for (index = 0; status == OMOMI_STATUS_OK && index < count; index++) {
+    uint64_t reference = 0;
+    unsigned char *word = row.request->block + row.request->offsets.tail_offset + start + 8 * index;
+    status = omomi_tail_put_text(row.request, texts[index].text, texts[index].len_bytes, &reference);
+    memcpy(word, &reference, sizeof reference);
+  }
+  if (status == OMOMI_STATUS_OK)
+    omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count), 1);
+  else
+    memcpy(row.request->block + offsetof(OmomiHeader, tail_used_bytes), &used_before, sizeof used_before);
+  return status;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,49 @@
+/* Checks for the clients: the first that fails says where, and ends the client with 1. */
+
+#ifndef OMOMI_TESTS_CHECK_H
+#define OMOMI_TESTS_CHECK_H
+
+#include <omomi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHECK(condition)                                                                                              \
+  do {                                                                                                                \
+    if (!(condition)) {                                                                                               \
+      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                         \
+      exit(1);                                                                                                        \
+    }                                                                                                                 \
+  } while (0)
+
+/* The call, which sees an error struct called `error`, returns the status OMOMI_STATUS_<name>. */
+#define EXPECT(name, call)                                                                                            \
+  do {                                                                                                                \
+    const OmomiStatus found = (call);                                                                                 \
+    if (found != OMOMI_STATUS_##name) {                                                                               \
+      fprintf(stderr, "%s:%d: expected %s, found %s: %s\n", __FILE__, __LINE__, #name, omomi_status_name(found),      \
+              error.message);                                                                                         \
+      exit(1);                                                                                                        \
+    }                                                                                                                 \
+  } while (0)
+
+/* The same, and the error struct says so as well, with a message that contains `text`. */
+#define EXPECT_SAYING(name, text, call)                                                                               \
+  do {                                                                                                                \
+    EXPECT(name, call);                                                                                               \
+    if (error.status != OMOMI_STATUS_##name || error.owner != omomi_status_owner(error.status) ||                     \
+        strstr(error.message, text) == NULL) {                                                                        \
+      fprintf(stderr, "%s:%d: the error says %d, owner %u, `%s`\n", __FILE__, __LINE__, (int)error.status,            \
+              (unsigned)error.owner, error.message);                                                                  \
+      exit(1);                                                                                                        \
+    }                                                                                                                 \
+  } while (0)
+
+/* A block for a request of these offsets; never freed before the client ends. */
+static inline void *new_block(const OmomiOffsets *offsets) {
+  void *block = malloc(offsets->len_bytes);
+  CHECK(block != NULL);
+  return block;
+}
+
+#endif

@@ -1,0 +1,80 @@
+//! C and C++ programs against the library of this build.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::compiler::{Dialect, Linkage, compile_client, run};
+use crate::fixture::Fixture;
+
+/// Compiles a client of `tests/c` into the fixture's folder.
+fn client(fixture: &Fixture, dialect: Dialect, source: &str, linkage: Linkage) -> PathBuf {
+    let program = fixture.path(&format!("{dialect:?}-{linkage:?}-{}", source.replace('.', "-")));
+    compile_client(dialect, source, linkage, &program);
+    program
+}
+
+#[test]
+fn c_and_cpp_clients_get_the_bits_that_rust_gets() {
+    let fixture = Fixture::new();
+    let (weight_file, requests) = (fixture.path("small.omomi"), fixture.path("requests.txt"));
+    for (dialect, source, linkage, request_count) in [
+        (Dialect::C99, "golden.c", Linkage::Shared, 6),
+        (Dialect::Cpp17, "golden.cpp", Linkage::Shared, 3),
+        (Dialect::C11, "golden.c", Linkage::Static, 6),
+    ] {
+        let program = client(&fixture, dialect, source, linkage);
+        let said = run(Command::new(program).arg(&weight_file).arg(&requests));
+        assert_eq!(said, format!("{request_count} requests\n"));
+    }
+}
+
+#[test]
+fn a_c_client_survives_every_careless_call() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C99, "careless_calls.c", Linkage::Shared);
+    let said = run(Command::new(program).arg(fixture.folder()));
+    assert!(said.contains("every careless call was survived"), "{said}");
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_predict_from_c_allocates_nothing() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C11, "no_allocation.c", Linkage::Shared);
+    assert_eq!(run(Command::new(program).arg(fixture.path("small.omomi"))), "0 allocations\n");
+}
+
+#[test]
+fn feature_keys_from_c_are_those_of_the_vector_file() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C99, "feature_keys.c", Linkage::Shared);
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/feature_keys.tsv");
+    let said = run(Command::new(program).arg(vectors));
+    let count: u32 = said.trim_end().strip_suffix(" vectors").and_then(|count| count.parse().ok()).unwrap();
+    assert!(count > 100, "only {count} vectors were read");
+}
+
+#[test]
+fn the_example_ranks_three_creatives_and_says_what_is_wrong_with_another_file() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C99, "example.c", Linkage::Shared);
+    let said = run(Command::new(&program).arg(fixture.path("small.omomi")));
+    assert_eq!(said.matches(": probability 0.").count(), 3, "{said}");
+    let output = Command::new(&program).arg(fixture.path("text.omomi")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.starts_with("not a weight file") && said.ends_with("(for infra)\n"), "{said}");
+}
+
+#[test]
+fn valgrind_finds_no_bad_access_and_no_leak() {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        eprintln!("skipped: no valgrind");
+        return;
+    }
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C99, "careless_calls.c", Linkage::Shared);
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
+    run(valgrind.arg(program).arg(fixture.folder()));
+}

@@ -1,0 +1,85 @@
+//! The C and C++ compilers of the machine.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A language that the header promises to be clean in.
+#[derive(Debug, Clone, Copy)]
+pub enum Dialect {
+    C99,
+    C11,
+    Cpp17,
+}
+
+/// What a client is linked with.
+#[derive(Debug, Clone, Copy)]
+pub enum Linkage {
+    Shared,
+    Static,
+}
+
+impl Dialect {
+    pub const ALL: [Self; 3] = [Self::C99, Self::C11, Self::Cpp17];
+
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::C99 | Self::C11 => "c",
+            Self::Cpp17 => "cpp",
+        }
+    }
+
+    fn compiler(self) -> Command {
+        let (program, standard) = match self {
+            Self::C99 => ("cc", "-std=c99"),
+            Self::C11 => ("cc", "-std=c11"),
+            Self::Cpp17 => ("c++", "-std=c++17"),
+        };
+        let mut command = Command::new(program);
+        command.args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-g", "-pthread", "-I"]);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("include"));
+        command
+    }
+}
+
+pub fn compile_object(dialect: Dialect, source: &Path, object: &Path) {
+    run(dialect.compiler().arg("-c").arg(source).arg("-o").arg(object));
+}
+
+/// Compiles `source` under `tests/c` and links it with the library of this build.
+pub fn compile_client(dialect: Dialect, source: &str, linkage: Linkage, program: &Path) {
+    let mut command = dialect.compiler();
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(source)).arg("-o").arg(program);
+    match linkage {
+        Linkage::Shared => {
+            let library = shared_library();
+            command.arg(format!("-Wl,-rpath,{}", library.parent().unwrap().display())).arg(library);
+        }
+        Linkage::Static => drop(command.arg(built("libomomi.a"))),
+    }
+    // What `rustc --print native-static-libs` asks for; harmless where the library is shared.
+    command.args(["-ldl", "-lm", "-lpthread"]);
+    run(&mut command);
+}
+
+/// The cdylib of this build.
+pub fn shared_library() -> PathBuf {
+    built(&format!("{}omomi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX))
+}
+
+/// A library of this build, which cargo puts beside the tests.
+fn built(name: &str) -> PathBuf {
+    let library = std::env::current_exe().unwrap().with_file_name(name);
+    assert!(library.is_file(), "no library at {}", library.display());
+    library
+}
+
+/// Runs a command to its end and returns what it printed; a failure shows what it said.
+pub fn run(command: &mut Command) -> String {
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => panic!("cannot run {command:?}: {error}; install a C and a C++ compiler"),
+    };
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?} ended with {}\n{text}", output.status);
+    text
+}

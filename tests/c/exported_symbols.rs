@@ -1,0 +1,38 @@
+//! The library exports the names of `exported_symbols.txt`, those of `include/omomi.h` and those that the JVM looks for.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::compiler::{run, shared_library};
+
+/// The names of the list; lines that begin with `#` are comments.
+fn listed() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/exported_symbols.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_library_exports_the_listed_names_and_no_other() {
+    let output = run(Command::new("nm").args(["-D", "--defined-only"]).arg(shared_library()));
+    let mut exported: Vec<_> = output.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    exported.sort_unstable();
+    let mut listed = listed();
+    listed.sort_unstable();
+    let missing: Vec<_> = listed.iter().filter(|name| !exported.contains(&name.as_str())).collect();
+    let extra: Vec<_> = exported.iter().filter(|name| !listed.iter().any(|listed| listed == *name)).collect();
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "listed in tests/c/exported_symbols.txt but not exported: {missing:#?}; exported but not listed: {extra:#?}"
+    );
+}
+
+#[test]
+fn the_header_declares_every_listed_name_of_c() {
+    let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/omomi.h");
+    let header = std::fs::read_to_string(header).unwrap();
+    for name in listed().iter().filter(|name| name.starts_with("omomi_")) {
+        assert!(header.contains(&format!("{name}(")), "{name}");
+    }
+}

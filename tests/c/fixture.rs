@@ -1,0 +1,112 @@
+//! What the clients read: a weight file, requests with their answers, and files that are no weight files.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use omomi::score::Model;
+use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::weight_file::table::Instructions;
+
+use crate::small_model::{full_rows, model_for};
+
+/// A folder that is removed when the test ends.
+pub struct Fixture {
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = full_rows(20);
+        let model = model_for(&rows);
+        let bytes = model.file().bytes();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        write("small.omomi", bytes);
+        write("text.omomi", b"this is a text, which is longer than eight bytes");
+        write("empty.omomi", b"");
+        write("truncated.omomi", &bytes[..bytes.len() - 1]);
+        write("longer.omomi", &[bytes, &[0]].concat());
+        let mut damaged = bytes.to_vec();
+        let inside_contract = bytes.windows(9).position(|window| window == b"the media").unwrap();
+        damaged[inside_contract] ^= 1;
+        write("damaged.omomi", &damaged);
+        let mut requests = vec![rows, rows_with_gaps()];
+        requests.extend(model.golden_requests().unwrap().into_iter().map(|golden| golden.rows));
+        write("requests.txt", requests.iter().map(|rows| with_answers(&model, rows)).collect::<String>().as_bytes());
+        Self { folder }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// Missing fields, empty lists and texts, unseen categories, and numbers that count as missing.
+fn rows_with_gaps() -> RequestRows {
+    let row = |values: &[(&str, FieldValue)]| -> Row {
+        values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    };
+    RequestRows {
+        context: row(&[("interest", FieldValue::Texts(Vec::new())), ("region", FieldValue::Text(String::new()))]),
+        candidates: vec![
+            Row::new(),
+            row(&[("creative_id", FieldValue::Id(i64::MAX)), ("age_seconds", FieldValue::Number(f64::NAN))]),
+            row(&[("tag", FieldValue::Ids(Vec::new())), ("age_seconds", FieldValue::Number(-0.0))]),
+            row(&[("title", FieldValue::Text("見たことのない".to_owned())), ("age_seconds", FieldValue::Number(1e10))]),
+        ],
+    }
+}
+
+/// The lines that `golden.h` describes.
+fn with_answers(model: &std::sync::Arc<Model>, rows: &RequestRows) -> String {
+    let count = rows.candidates.len();
+    let (scorer, mut request) = model.scorer_for(rows, Instructions::PLAIN).unwrap();
+    request.fill(rows).unwrap();
+    scorer.predict_plain(&mut request, count).unwrap();
+    let mut text = format!("request {count}\ncontext\n");
+    write_row(&mut text, &rows.context);
+    for (index, row) in rows.candidates.iter().enumerate() {
+        writeln!(text, "candidate {index}").unwrap();
+        write_row(&mut text, row);
+    }
+    text.push_str("answers\n");
+    for answer in request.answers(count) {
+        let (logit, probability) = (answer.logit.to_bits(), answer.probability.to_bits());
+        writeln!(text, "{logit:016x} {probability:08x} {}", answer.status.number()).unwrap();
+    }
+    let counts = request.counts();
+    let (unseen, missing, invalid) = (counts.unseen_count, counts.missing_count, counts.invalid_number_count);
+    writeln!(text, "counts {} {} {unseen} {missing} {invalid}", counts.scored_count, counts.refused_count).unwrap();
+    text
+}
+
+fn write_row(text: &mut String, row: &Row) {
+    for (name, value) in row {
+        let (kind, words) = match value {
+            FieldValue::Id(id) => ("id", id.to_string()),
+            FieldValue::Number(number) => ("number", format!("{:016x}", number.to_bits())),
+            FieldValue::Text(value) => ("text", hex(value)),
+            FieldValue::Ids(ids) => ("ids", list(ids.iter().map(i64::to_string).collect())),
+            FieldValue::Texts(texts) => ("texts", list(texts.iter().map(|text| hex(text)).collect())),
+        };
+        writeln!(text, "{kind} {name} {words}").unwrap();
+    }
+}
+
+fn list(words: Vec<String>) -> String {
+    format!("{} {}", words.len(), words.join(" "))
+}
+
+fn hex(text: &str) -> String {
+    if text.is_empty() {
+        return "-".to_owned();
+    }
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
+}

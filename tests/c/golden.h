@@ -1,0 +1,152 @@
+/*
+ * Reads requests with their expected answers and compares them with what the library answers, bit for bit.
+ *
+ * A line each; white space parts words; texts are hexadecimal, "-" is the empty one; doubles and floats are their bits:
+ *
+ *     request <number of candidates>
+ *     context | candidate <index>
+ *     id <field> <number> | number <field> <bits> | text <field> <hex>
+ *     ids <field> <count> <number>... | texts <field> <count> <hex>...
+ *     answers
+ *     <logit> <probability> <status>                        for each candidate
+ *     counts <scored> <refused> <unseen> <missing> <invalid number>
+ */
+
+#ifndef OMOMI_TESTS_GOLDEN_H
+#define OMOMI_TESTS_GOLDEN_H
+
+#include "check.h"
+#include <inttypes.h>
+
+enum { GOLDEN_CANDIDATES = 64, GOLDEN_TAIL_LEN_BYTES = 65536, GOLDEN_VALUES = 64, GOLDEN_TEXT_LEN_BYTES = 1024 };
+
+static inline size_t golden_text(FILE *file, char *out_text) {
+  char hex[2 * GOLDEN_TEXT_LEN_BYTES + 1];
+  size_t len = 0;
+  CHECK(fscanf(file, "%2048s", hex) == 1);
+  if (strcmp(hex, "-") == 0)
+    return 0;
+  for (; hex[2 * len] != 0; len++) {
+    unsigned byte;
+    CHECK(sscanf(hex + 2 * len, "%2x", &byte) == 1);
+    out_text[len] = (char)(unsigned char)byte;
+  }
+  return len;
+}
+
+/* Sets the field of which the line speaks that `kind` begins. */
+static inline void golden_field(FILE *file, const char *kind, const OmomiSchema *schema, OmomiRow row) {
+  static char texts[GOLDEN_VALUES][GOLDEN_TEXT_LEN_BYTES];
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiText list[GOLDEN_VALUES];
+  int64_t ids[GOLDEN_VALUES];
+  OmomiSlot slot;
+  char name[65];
+  size_t count = 1, index;
+  CHECK(fscanf(file, "%64s", name) == 1);
+  EXPECT(OK, omomi_schema_slot(schema, name, strlen(name), &slot, &error));
+  if (strcmp(kind, "number") == 0) {
+    uint64_t bits;
+    double number;
+    CHECK(fscanf(file, "%" SCNx64, &bits) == 1);
+    memcpy(&number, &bits, sizeof number);
+    EXPECT(OK, omomi_set_number(row, slot, number));
+    return;
+  }
+  if (kind[strlen(kind) - 1] == 's')
+    CHECK(fscanf(file, "%zu", &count) == 1 && count <= GOLDEN_VALUES);
+  if (kind[0] == 'i') {
+    for (index = 0; index < count; index++)
+      CHECK(fscanf(file, "%" SCNd64, &ids[index]) == 1);
+    if (strcmp(kind, "id") == 0)
+      EXPECT(OK, omomi_set_id(row, slot, ids[0]));
+    else
+      EXPECT(OK, omomi_set_ids(row, slot, ids, count));
+    return;
+  }
+  for (index = 0; index < count; index++) {
+    list[index].text = texts[index];
+    list[index].len_bytes = golden_text(file, texts[index]);
+  }
+  if (strcmp(kind, "text") == 0)
+    EXPECT(OK, omomi_set_text(row, slot, list[0].text, list[0].len_bytes));
+  else
+    EXPECT(OK, omomi_set_texts(row, slot, list, count));
+}
+
+static inline void golden_compare(FILE *file, const OmomiScorer *scorer, OmomiRequest *request, size_t count) {
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiHeader header;
+  uint32_t scored, refused, unseen, missing, invalid;
+  size_t index;
+  EXPECT(OK, omomi_request_predict(scorer, request, count, &error));
+  for (index = 0; index < count; index++) {
+    const OmomiAnswer answer = omomi_request_answer(request, index);
+    uint64_t logit, expected_logit;
+    uint32_t probability, expected_probability, expected_status;
+    memcpy(&logit, &answer.logit, sizeof logit);
+    memcpy(&probability, &answer.probability, sizeof probability);
+    CHECK(fscanf(file, "%" SCNx64 " %" SCNx32 " %" SCNu32, &expected_logit, &expected_probability, &expected_status) ==
+          3);
+    CHECK(logit == expected_logit && probability == expected_probability && answer.status == expected_status);
+    if (answer.status == OMOMI_CANDIDATE_SCORED) {
+      OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
+      EXPECT(OK, omomi_scorer_explain(scorer, request->block, request->offsets.len_bytes, index, &explanation, NULL, 0,
+                                      &error));
+      CHECK(memcmp(&explanation.logit, &answer.logit, sizeof logit) == 0);
+      CHECK(memcmp(&explanation.probability, &answer.probability, sizeof probability) == 0);
+    }
+  }
+  header = omomi_request_header(request);
+  CHECK(fscanf(file, " counts %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32, &scored, &refused, &unseen,
+               &missing, &invalid) == 5);
+  CHECK(header.scored_count == scored && header.refused_count == refused && header.unseen_count == unseen);
+  CHECK(header.missing_count == missing && header.invalid_number_count == invalid);
+}
+
+/* Scores every request of the file at `path` and returns how many there were. */
+static inline size_t golden_check_all(const char *path, const OmomiModel *model) {
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  OmomiSchema *schema;
+  OmomiLayout *layout;
+  OmomiScorer *scorer;
+  OmomiRequest request;
+  OmomiRow row;
+  void *block;
+  char word[16];
+  size_t request_count = 0, candidate_count = 0, index;
+  FILE *file = fopen(path, "r");
+  CHECK(file != NULL);
+  EXPECT(OK, omomi_schema_of_model(model, &schema, &error));
+  EXPECT(OK, omomi_layout_open(schema, GOLDEN_CANDIDATES, GOLDEN_TAIL_LEN_BYTES, &layout, &error));
+  EXPECT(OK, omomi_layout_offsets(layout, &offsets, &error));
+  EXPECT(OK, omomi_scorer_open(model, layout, &scorer, &error));
+  block = new_block(&offsets);
+  EXPECT(OK, omomi_request_init(&request, &offsets, block, offsets.len_bytes));
+  row = omomi_context_row(&request);
+  while (fscanf(file, "%15s", word) == 1) {
+    if (strcmp(word, "request") == 0) {
+      CHECK(fscanf(file, "%zu", &candidate_count) == 1);
+      omomi_request_clear(&request);
+      request_count++;
+    } else if (strcmp(word, "context") == 0) {
+      row = omomi_context_row(&request);
+    } else if (strcmp(word, "candidate") == 0) {
+      CHECK(fscanf(file, "%zu", &index) == 1);
+      row = omomi_candidate_row(&request, index);
+    } else if (strcmp(word, "answers") == 0) {
+      golden_compare(file, scorer, &request, candidate_count);
+    } else {
+      golden_field(file, word, schema, row);
+    }
+  }
+  fclose(file);
+  free(block);
+  omomi_scorer_close(scorer);
+  omomi_layout_close(layout);
+  omomi_schema_close(schema);
+  return request_count;
+}
+
+#endif

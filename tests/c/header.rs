@@ -1,0 +1,136 @@
+//! `include/omomi.h` is what cbindgen makes of `src/capi`, and agrees with Rust on every struct.
+//!
+//! `OMOMI_BLESS=1 cargo test --test c header` writes the header anew.
+
+use std::fmt::Write;
+use std::mem::offset_of;
+use std::path::{Path, PathBuf};
+
+use cbindgen::{Braces, Builder, Config, DocumentationStyle, Language, Style};
+use omomi::Code;
+use omomi::capi::{
+    OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiModelInfo,
+    OmomiOffsets, OmomiOpenOptions, OmomiRowHead, OmomiSlot,
+};
+
+use crate::compiler::{Dialect, compile_object};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn header_path() -> PathBuf {
+    root().join("include/omomi.h")
+}
+
+/// The statuses as C constants: made from the one table of codes, which no parser can see behind its macro.
+fn statuses() -> String {
+    let mut text = String::from("\n/// The values of OmomiStatus.\nenum {\n  OMOMI_STATUS_OK = 0,\n");
+    for &code in Code::ALL {
+        let name = code.name().to_uppercase();
+        let (owner, action) = (code.owner().word(), code.action());
+        writeln!(text, "  /// For {owner}: {action}.\n  OMOMI_STATUS_{name} = {},", code as i32).unwrap();
+    }
+    text.push_str("};");
+    text
+}
+
+fn made() -> String {
+    let source = |name: &str| root().join("src/capi").join(name);
+    let text = |name: &str| std::fs::read_to_string(source(name)).unwrap();
+    let mut config = Config {
+        language: Language::C,
+        cpp_compat: true,
+        header: Some(text("conventions.h").trim_end().to_owned()),
+        no_includes: true,
+        sys_includes: ["stddef.h", "stdint.h", "string.h"].map(str::to_owned).to_vec(),
+        after_includes: Some(statuses()),
+        trailer: Some(text("request.h").trim_end().to_owned()),
+        style: Style::Type,
+        braces: Braces::SameLine,
+        line_length: 120,
+        documentation_style: DocumentationStyle::Cxx,
+        usize_is_size_t: true,
+        ..Config::default()
+    };
+    config.export.include = ["OmomiHeader", "OmomiRowHead", "OmomiAnswer"].map(str::to_owned).to_vec();
+    let mut bytes = Vec::new();
+    // The other files are its modules.
+    Builder::new().with_config(config).with_src(source("mod.rs")).generate().unwrap().write(&mut bytes);
+    // rustdoc's heading for what the caller owes is none in C.
+    String::from_utf8(bytes).unwrap().replace("/// # Safety\n///\n", "/// The caller promises:\n")
+}
+
+#[test]
+fn the_committed_header_is_what_cbindgen_makes() {
+    let made = made();
+    if std::env::var_os("OMOMI_BLESS").is_some() {
+        std::fs::write(header_path(), &made).unwrap();
+    }
+    let committed = std::fs::read_to_string(header_path()).unwrap_or_default();
+    let differing = committed.lines().zip(made.lines()).position(|(left, right)| left != right);
+    assert!(
+        committed == made,
+        "include/omomi.h is stale, first at line {}; run `OMOMI_BLESS=1 cargo test --test c header` and read the difference",
+        differing.map_or_else(|| committed.lines().count().min(made.lines().count()), |line| line + 1)
+    );
+}
+
+/// A static assertion for the size of a struct and for the offset of each of its members.
+macro_rules! layout {
+    ($text:ident, $($name:ident { $($member:ident)* })*) => {
+        $(
+            writeln!($text, "OMOMI_SAME(sizeof({0}), {1});", stringify!($name), size_of::<$name>()).unwrap();
+            $(
+                let (name, member) = (stringify!($name), stringify!($member));
+                let offset = offset_of!($name, $member);
+                writeln!($text, "OMOMI_SAME(offsetof({name}, {member}), {offset});").unwrap();
+            )*
+        )*
+    };
+}
+
+fn layouts() -> String {
+    let mut text = String::from(
+        "#include \"omomi.h\"\n\
+         #ifdef __cplusplus\n#define OMOMI_SAME(a, b) static_assert((a) == (b), #a)\n\
+         #elif __STDC_VERSION__ >= 201112L\n#define OMOMI_SAME(a, b) _Static_assert((a) == (b), #a)\n\
+         #else\n#define OMOMI_JOIN(a, b) a##b\n#define OMOMI_NAME(line) OMOMI_JOIN(same_, line)\n\
+         #define OMOMI_SAME(a, b) typedef char OMOMI_NAME(__LINE__)[(a) == (b) ? 1 : -1]\n#endif\n",
+    );
+    layout! { text,
+        OmomiError { size_bytes status owner message }
+        OmomiOpenOptions { size_bytes load_mode }
+        OmomiModelInfo { size_bytes generation weight_count file_len_bytes contract_fingerprint bias }
+        OmomiField { size_bytes name name_len_bytes side kind many reserved unit unit_len_bytes least greatest }
+        OmomiSlot { side index kind many }
+        OmomiOffsets {
+            size_bytes context_offset candidates_offset candidate_stride_bytes answers_offset tail_offset len_bytes
+            candidate_capacity tail_len_bytes
+        }
+        OmomiHeader {
+            layout_version tail_used_bytes generation scored_count refused_count unseen_count missing_count
+            invalid_number_count reserved
+        }
+        OmomiRowHead { present inline_text }
+        OmomiAnswer { logit probability status }
+        OmomiExplanation { size_bytes contribution_count bias logit probability }
+        OmomiContribution { key weight has_weight name }
+    }
+    for &code in Code::ALL {
+        writeln!(text, "OMOMI_SAME(OMOMI_STATUS_{}, {});", code.name().to_uppercase(), code as i32).unwrap();
+    }
+    text.push_str("extern int omomi_layouts_are_the_same;\n");
+    text
+}
+
+#[test]
+fn every_dialect_compiles_the_header_without_a_warning_and_sees_the_structs_that_rust_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = layouts();
+    for dialect in Dialect::ALL {
+        let source = folder.path().join("layouts").with_extension(dialect.extension());
+        std::fs::write(&source, &text).unwrap();
+        compile_object(dialect, &source, &folder.path().join("layouts.o"));
+    }
+}

@@ -1,0 +1,176 @@
+/*
+ * no_allocation WEIGHT_FILE: a predict allocates nothing, also on a thread's first call, also when it fails, also when it
+ * meets another thread. This program's malloc and its kin stand in for those of the C library, so the library's are counted.
+ */
+
+#define _POSIX_C_SOURCE 200809L
+
+#include "small.h"
+#include <errno.h>
+#include <pthread.h>
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+extern void __libc_free(void *);
+
+static int armed, allocation_count;
+
+static void note(void) {
+  if (__atomic_load_n(&armed, __ATOMIC_SEQ_CST) != 0)
+    __atomic_add_fetch(&allocation_count, 1, __ATOMIC_SEQ_CST);
+}
+
+void *malloc(size_t size) {
+  note();
+  return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size) {
+  note();
+  return __libc_calloc(count, size);
+}
+
+void *realloc(void *memory, size_t size) {
+  note();
+  return __libc_realloc(memory, size);
+}
+
+void free(void *memory) {
+  note();
+  __libc_free(memory);
+}
+
+void *memalign(size_t alignment, size_t size) {
+  note();
+  return __libc_memalign(alignment, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
+
+int posix_memalign(void **memory, size_t alignment, size_t size) {
+  *memory = memalign(alignment, size);
+  return *memory == NULL ? ENOMEM : 0;
+}
+
+static void arm(void) {
+  __atomic_store_n(&allocation_count, 0, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&armed, 1, __ATOMIC_SEQ_CST);
+}
+
+static int disarm(void) {
+  __atomic_store_n(&armed, 0, __ATOMIC_SEQ_CST);
+  return __atomic_load_n(&allocation_count, __ATOMIC_SEQ_CST);
+}
+
+static Small small;
+static pthread_barrier_t barrier;
+static int answered_count;
+
+static void *predict_once(void *unused) {
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiStatus status;
+  (void)unused;
+  arm();
+  status = omomi_request_predict(small.scorer, &small.request, SMALL_FILLED, &error);
+  CHECK(disarm() == 0);
+  EXPECT(OK, status);
+  return NULL;
+}
+
+/* Many predicts on the one scorer, of which some meet the other thread's. */
+static void *predict_often(void *memory) {
+  OmomiRequest *request = (OmomiRequest *)memory;
+  OmomiError error = OMOMI_ERROR_INIT;
+  size_t round;
+  pthread_barrier_wait(&barrier); /* started */
+  pthread_barrier_wait(&barrier); /* armed */
+  for (round = 0; round < 20000; round++) {
+    const OmomiStatus status = omomi_request_predict(small.scorer, request, SMALL_FILLED, &error);
+    CHECK(status == OMOMI_STATUS_OK || status == OMOMI_STATUS_SCORER_BUSY);
+    if (status == OMOMI_STATUS_OK)
+      __atomic_add_fetch(&answered_count, 1, __ATOMIC_SEQ_CST);
+  }
+  pthread_barrier_wait(&barrier); /* done */
+  pthread_barrier_wait(&barrier); /* disarmed: a thread's end may free what its start allocated */
+  return NULL;
+}
+
+static void fail_in_every_way(void) {
+  OmomiError error = OMOMI_ERROR_INIT;
+  unsigned char *block = small.request.block;
+  const size_t len = small.offsets.len_bytes;
+  const uint32_t used = omomi_request_tail_used_bytes(&small.request), wrong = 0xffffffff, version = 1;
+  const OmomiSlot region = small_slot(&small, "region"), title = small_slot(&small, "title");
+  unsigned char *region_slot = block + small.offsets.context_offset + 16 + 8 * region.index;
+  unsigned char *title_slot = block + small.offsets.candidates_offset + 16 + 8 * title.index;
+  OmomiStatus statuses[9];
+  uint64_t kept, nowhere = UINT64_MAX;
+  arm();
+  statuses[0] = omomi_scorer_predict(NULL, block, len, 1, &error);
+  statuses[1] = omomi_scorer_predict(small.scorer, NULL, len, 1, &error);
+  statuses[2] = omomi_scorer_predict(small.scorer, block + 1, len, 1, &error);
+  statuses[3] = omomi_scorer_predict(small.scorer, block, len - 8, 1, &error);
+  statuses[4] = omomi_scorer_predict(small.scorer, block, len, SMALL_CANDIDATES + 1, &error);
+  memcpy(block, &wrong, 4);
+  statuses[5] = omomi_scorer_predict(small.scorer, block, len, 1, &error);
+  memcpy(block, &version, 4);
+  memcpy(block + 4, &wrong, 4);
+  statuses[6] = omomi_scorer_predict(small.scorer, block, len, 1, &error);
+  memcpy(block + 4, &used, 4);
+  memcpy(&kept, region_slot, 8);
+  memcpy(region_slot, &nowhere, 8);
+  statuses[7] = omomi_scorer_predict(small.scorer, block, len, 1, &error);
+  memcpy(region_slot, &kept, 8);
+  memcpy(title_slot, &nowhere, 8);
+  statuses[8] = omomi_scorer_predict(small.scorer, block, len, 1, &error);
+  CHECK(disarm() == 0);
+  EXPECT(NULL_ARGUMENT, statuses[0]);
+  EXPECT(NULL_ARGUMENT, statuses[1]);
+  EXPECT(MISALIGNED, statuses[2]);
+  EXPECT(WRONG_SIZE, statuses[3]);
+  EXPECT(TOO_MANY_CANDIDATES, statuses[4]);
+  EXPECT(INVALID_ARGUMENT, statuses[5]);
+  EXPECT(TAIL_FULL, statuses[6]);
+  EXPECT(CONTEXT_MALFORMED, statuses[7]);
+  EXPECT(OK, statuses[8]);
+  CHECK(omomi_request_answer(&small.request, 0).status == OMOMI_CANDIDATE_OUTSIDE_TAIL);
+}
+
+int main(int argc, char **argv) {
+  OmomiRequest requests[2];
+  pthread_t threads[2];
+  size_t index;
+  void *volatile memory; /* so that no compiler leaves the pair of calls out */
+  CHECK(argc == 2);
+  arm();
+  memory = malloc(1);
+  free(memory);
+  CHECK(disarm() == 2);
+  arm();
+  small = small_open(argv[1]);
+  CHECK(disarm() > 10);
+
+  predict_once(NULL);
+  CHECK(pthread_create(&threads[0], NULL, predict_once, NULL) == 0);
+  CHECK(pthread_join(threads[0], NULL) == 0);
+  fail_in_every_way();
+
+  CHECK(pthread_barrier_init(&barrier, NULL, 3) == 0);
+  for (index = 0; index < 2; index++) {
+    requests[index] = small_request(&small);
+    CHECK(pthread_create(&threads[index], NULL, predict_often, &requests[index]) == 0);
+  }
+  pthread_barrier_wait(&barrier);
+  arm();
+  pthread_barrier_wait(&barrier);
+  pthread_barrier_wait(&barrier);
+  CHECK(disarm() == 0);
+  pthread_barrier_wait(&barrier);
+  for (index = 0; index < 2; index++)
+    CHECK(pthread_join(threads[index], NULL) == 0);
+  CHECK(answered_count > 0);
+  printf("0 allocations\n");
+  return 0;
+}

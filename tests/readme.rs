@@ -1,0 +1,43 @@
+//! What the README shows is what is built and tested: its programs are files of the repository, word for word.
+
+use std::fs;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// The text of the README's block in `language` that has `mark` in it.
+fn block(readme: &str, language: &str, mark: &str) -> String {
+    let open = format!("```{language}\n");
+    let blocks = readme.split(&open).skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.into_iter().find(|block| block.contains(mark)).unwrap_or_else(|| panic!("no {language} block")).to_owned()
+}
+
+#[test]
+fn programs_in_the_readme_are_the_ones_that_are_compiled() {
+    let readme = read("README.md");
+    for (language, mark, path) in [
+        ("scala", "object QuickStart", "jvm-bindings/examples/src/main/scala/io/omomi/examples/QuickStart.scala"),
+        ("c", "int main", "tests/c/example.c"),
+    ] {
+        let (shown, compiled) = (block(&readme, language, mark), read(path));
+        assert!(compiled.ends_with(&shown), "{path} does not end with what the README shows:\n{shown}");
+    }
+}
+
+#[test]
+fn the_contract_in_the_readme_lacks_only_the_other_half_of_its_cross() {
+    let contract = block(&read("README.md"), "toml", "feed-ctr");
+    let faults = omomi::contract::Contract::from_toml(&contract).unwrap_err();
+    assert_eq!(faults.0.len(), 1, "{faults}");
+    assert!(faults.to_string().contains("the contract has no field `media_id` to cross"), "{faults}");
+}
+
+#[test]
+fn commands_in_the_readme_exist() {
+    let readme = read("README.md");
+    let ci = read(".ci/run");
+    for command in ["cargo run --release -- demo", "cargo test"] {
+        assert!(readme.contains(command) && ci.contains(command), "{command}");
+    }
+}
