@@ -18,6 +18,18 @@ fn canonical_json_is_one_text_whatever_the_layout_was() {
     assert_eq!(contract.fingerprint(), 0x0dee_9fd4_8e91_8f08);
 }
 
+/// The names of fields were each compared with all before them, and every unknown key was a fault of its own: hours and
+/// gigabytes for the 16 MiB that a contract in a weight file may have.
+#[test]
+fn very_many_fields_or_faults_cost_no_more_than_a_few() {
+    let fields: Vec<String> = (0..200_000).map(|index| format!("{{\"name\":\"f{index}\"}}")).collect();
+    let faults = Contract::from_json(format!("{{\"field\":[{}]}}", fields.join(",")).as_bytes()).unwrap_err();
+    assert!(faults.to_string().contains("expected at most 128 fields, found 200000"), "{faults}");
+    let keys: Vec<String> = (0..200_000).map(|index| format!("\"k{index}\":0")).collect();
+    let faults = Contract::from_json(format!("{{{}}}", keys.join(",")).as_bytes()).unwrap_err();
+    assert_eq!(faults.0.len(), 200);
+}
+
 #[test]
 fn crosses_know_their_side_and_name() {
     let contract = small();

@@ -21,6 +21,11 @@ const FIELD_KEYS: &[&str] = &["name", "side", "type", "many", "meaning", "log"];
 const NUMBER_KEYS: &[&str] = &["unit", "range", "buckets"];
 const CROSS_KEYS: &[&str] = &["fields"];
 
+/// Length of a list of fields beyond which its length is the only fault that is reported.
+const MAX_FIELDS_LOOKED_AT: usize = 1_024;
+/// Faults after which no more are noted: nobody reads more, and hostile bytes may hold millions.
+const MAX_FAULTS: usize = 200;
+
 pub(super) fn validate(root: &Value, line_of: LineOf<'_>) -> Result<Contract, Vec<Fault>> {
     let mut checker = Checker { faults: Vec::new(), line_of };
     let contract = checker.contract(root);
@@ -55,6 +60,9 @@ impl Place {
 
 impl Checker<'_> {
     fn fault(&mut self, place: &Place, message: impl Into<String>) {
+        if self.faults.len() == MAX_FAULTS {
+            return;
+        }
         // A value that is absent has no line of its own: its nearest ancestor stands for it.
         let mut path = place.path.clone();
         let mut line = (self.line_of)(&path);
@@ -96,6 +104,12 @@ impl Checker<'_> {
         };
         if list.is_empty() {
             self.fault(&place, "expected at least one [[field]], found none");
+        }
+        // Each field is compared with those before it, and a list from hostile bytes may be a million long.
+        if list.len() > MAX_FIELDS_LOOKED_AT {
+            let message = format!("expected at most {} fields, found {}", 2 * MAX_FIELDS_PER_SIDE, list.len());
+            self.fault(&place, message);
+            return Vec::new();
         }
         let mut fields: Vec<Option<Field>> = Vec::new();
         for (index, value) in list.iter().enumerate() {
@@ -248,6 +262,7 @@ impl Checker<'_> {
         };
         if list.len() > MAX_CROSSES {
             self.fault(&place, format!("expected at most {MAX_CROSSES} crosses, found {}", list.len()));
+            return Vec::new();
         }
         let mut crosses: Vec<Option<Cross>> = Vec::new();
         for (index, value) in list.iter().enumerate() {

@@ -78,8 +78,10 @@ impl Model {
         let requests = self.golden_requests()?;
         let mut report = GoldenReport { request_count: requests.len(), candidate_count: 0 };
         for (index, golden) in requests.iter().enumerate() {
-            let (scorer, mut request) = self.scorer_for(&golden.rows, Instructions::detect())?;
-            request.fill(&golden.rows)?;
+            // Rows that no request can hold are a fault of the file, whoever else would be asked to act on such an error.
+            let unfit = |error: Error| Error::Malformed { problem: format!("golden request {index}: {error}") };
+            let (scorer, mut request) = self.scorer_for(&golden.rows, Instructions::detect()).map_err(unfit)?;
+            request.fill(&golden.rows).map_err(unfit)?;
             let candidate_count = golden.rows.candidates.len();
             scorer.predict(&mut request, candidate_count)?;
             compare(index, golden, &request)?;

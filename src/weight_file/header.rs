@@ -90,8 +90,8 @@ impl Header {
     pub fn decode(file: &[u8]) -> Result<Self, Error> {
         let file_len = file.len() as u64;
         let found = &file[..file.len().min(MAGIC.len())];
-        // A short file that begins like a weight file is a truncated one.
-        if !MAGIC.starts_with(found) || found.is_empty() {
+        // A short file that begins like a weight file, an empty one included, is a truncated one.
+        if !MAGIC.starts_with(found) {
             return Err(Error::NotAWeightFile { expected: MAGIC, found: found.to_vec() });
         }
         let Some(header) = file.first_chunk::<HEADER_LEN>() else {

@@ -1,0 +1,292 @@
+//! Sections that a careless writer might make: correct checksums around a content that must not be served.
+
+use std::fmt::Write as _;
+
+use omomi::weight_file::layout::{self, SectionKind};
+use omomi::{Code, Model};
+
+use crate::sealing::{put, sections_of, u32_at, with_content};
+use crate::{assert_refused, tiny_file};
+
+fn with(kind: SectionKind, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    with_content(&tiny_file::bytes(), kind, change)
+}
+
+fn with_text(kind: SectionKind, text: &str) -> Vec<u8> {
+    with(kind, |content| *content = text.as_bytes().to_vec())
+}
+
+/// With `from` replaced by `to` in the text of a section.
+fn with_replaced(kind: SectionKind, from: &str, to: &str) -> Vec<u8> {
+    with(kind, |content| {
+        let text = String::from_utf8(content.clone()).unwrap();
+        assert!(text.contains(from), "{text}");
+        *content = text.replacen(from, to, 1).into_bytes();
+    })
+}
+
+#[test]
+fn a_contract_that_is_not_json_is_refused() {
+    for text in ["{}x", "not json", "{\"cross\":", "[]", "\u{feff}{}"] {
+        assert_refused(&with_text(SectionKind::Contract, text), Code::FileContract, "contract");
+    }
+    assert_refused(&with(SectionKind::Contract, |content| content[20] = 0xff), Code::FileContract, "not JSON");
+}
+
+#[test]
+fn a_contract_with_faults_is_refused_with_each_of_them() {
+    let bytes = with_replaced(SectionKind::Contract, r#""side":"context""#, r#""side":"both""#);
+    assert_refused(&bytes, Code::FileContract, "`side` must be one of context, candidate");
+    let bytes = with_replaced(SectionKind::Contract, r#""cross":["#, r#""colour":1,"cross":["#);
+    assert_refused(&bytes, Code::FileContract, "unknown key `colour`");
+}
+
+#[test]
+fn a_contract_nested_beyond_reason_is_refused_without_exhausting_the_stack() {
+    assert_refused(&with_text(SectionKind::Contract, &"[".repeat(1 << 20)), Code::FileContract, "not JSON");
+    let nested = "{\"a\":".repeat(1 << 18);
+    assert_refused(&with_text(SectionKind::Provenance, &nested), Code::Malformed, "not JSON");
+}
+
+#[test]
+fn a_contract_of_very_many_fields_crosses_or_keys_is_refused_at_once() {
+    // Comparing each of a million names with all before it would take hours.
+    let list = |item: &dyn Fn(usize) -> String| (0..600_000).map(item).collect::<Vec<_>>().join(",");
+    let fields = format!("{{\"field\":[{}]}}", list(&|index| format!("{{\"name\":\"f{index}\"}}")));
+    assert_refused(&with_text(SectionKind::Contract, &fields), Code::FileContract, "at most 128 fields");
+    let crosses = format!("{{\"cross\":[{}]}}", list(&|_| "{\"fields\":[]}".to_owned()));
+    assert_refused(&with_text(SectionKind::Contract, &crosses), Code::FileContract, "at most 64 crosses");
+    let keys = format!("{{{}}}", list(&|index| format!("\"k{index}\":0")));
+    let error = Model::from_bytes(with_text(SectionKind::Contract, &keys)).unwrap_err();
+    assert_eq!(error.code(), Code::FileContract);
+    assert!(error.full_message().len() < 100_000, "{} bytes of message", error.full_message().len());
+}
+
+#[test]
+fn a_contract_in_another_form_than_the_canonical_one_is_malformed() {
+    for (from, to) in [("{\"cross\"", "{ \"cross\""), ("}]}", "}]}\n"), (r#","log":"plain","many":false"#, "")] {
+        let bytes = with(SectionKind::Contract, |content| {
+            let text = String::from_utf8(content.clone()).unwrap();
+            let changed = text.replacen(from, to, 1);
+            *content = if changed == text { format!("{text}\n") } else { changed }.into_bytes();
+        });
+        assert_refused(&bytes, Code::Malformed, "canonical");
+    }
+}
+
+#[test]
+fn provenance_that_is_no_object_or_has_no_logic_id_is_malformed() {
+    assert_refused(&with_text(SectionKind::Provenance, "{]"), Code::Malformed, "provenance section is not JSON");
+    assert_refused(&with_text(SectionKind::Provenance, "[]"), Code::Malformed, "not an object");
+    for text in ["{}", r#"{"logic_id":""}"#, r#"{"logic_id":7}"#, r#"{"logic_id":null}"#] {
+        assert_refused(&with_text(SectionKind::Provenance, text), Code::Malformed, "no logic id");
+    }
+}
+
+#[test]
+fn field_sizes_that_are_no_object_are_malformed() {
+    assert_refused(&with_text(SectionKind::FieldSizes, "[]"), Code::Malformed, "field sizes");
+}
+
+#[test]
+fn an_unknown_table_layout_encoding_or_calibrator_is_too_new() {
+    for (kind, offset, what) in [
+        (SectionKind::Table, layout::TABLE_LAYOUT_OFFSET, "table layout"),
+        (SectionKind::Table, layout::TABLE_ENCODING_OFFSET, "weight encoding"),
+        (SectionKind::Calibrator, layout::CALIBRATOR_KIND_OFFSET, "calibrator"),
+    ] {
+        let bytes = with(kind, |content| put(content, offset, &9_u32.to_le_bytes()));
+        assert_refused(&bytes, Code::TooNew, &format!("does not know its {what} 9"));
+    }
+}
+
+#[test]
+fn a_bias_that_is_not_finite_is_malformed() {
+    for bias in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let bytes = with(SectionKind::Table, |content| put(content, layout::TABLE_BIAS_OFFSET, &bias.to_le_bytes()));
+        assert_refused(&bytes, Code::Malformed, "table section");
+    }
+}
+
+#[test]
+fn reserved_bytes_that_are_not_zero_are_malformed() {
+    for (kind, offset) in [
+        (SectionKind::Table, layout::TABLE_ZEROS_OFFSET),
+        (SectionKind::Table, layout::TABLE_LEN - 1),
+        (SectionKind::Calibrator, layout::CALIBRATOR_ZEROS_OFFSET),
+        (SectionKind::Calibrator, layout::CALIBRATOR_LEN - 1),
+        (SectionKind::Exceptions, layout::EXCEPTION_ZEROS_OFFSET),
+    ] {
+        assert_refused(&with(kind, |content| content[offset] = 1), Code::Malformed, "not valid");
+    }
+}
+
+#[test]
+fn a_geometry_that_does_not_fit_the_weights_is_malformed() {
+    let (shards, lines) = (layout::TABLE_SHARD_COUNT_OFFSET, layout::TABLE_SHARD_LINES_OFFSET);
+    let greatest = u32::MAX;
+    for (offset, value) in
+        [(shards, 0), (shards, 2), (shards, greatest), (lines, 0), (lines, 1), (lines, 3), (lines, greatest)]
+    {
+        let bytes = with(SectionKind::Table, |content| put(content, offset, &value.to_le_bytes()));
+        assert_refused(&bytes, Code::Malformed, "weights section is not as long");
+    }
+    // 2 x 1 lines are as long as 1 x 2, but a shard of one line has no second one.
+    let bytes = with(SectionKind::Table, |content| {
+        put(content, shards, &2_u32.to_le_bytes());
+        put(content, lines, &1_u32.to_le_bytes());
+    });
+    assert_refused(&bytes, Code::Malformed, "weights section is not as long");
+    // The product wraps to the right number in 32 bits.
+    let bytes = with(SectionKind::Table, |content| {
+        put(content, shards, &((1_u32 << 31) + 1).to_le_bytes());
+        put(content, lines, &2_u32.to_le_bytes());
+    });
+    assert_refused(&bytes, Code::Malformed, "weights section is not as long");
+    assert_refused(&with(SectionKind::Weights, |content| content.truncate(100)), Code::Malformed, "cannot be 100");
+}
+
+#[test]
+fn a_number_of_weights_that_the_table_cannot_hold_is_malformed() {
+    for count in [0_u64, 2, 5, u64::MAX] {
+        let bytes =
+            with(SectionKind::Table, |content| put(content, layout::TABLE_WEIGHT_COUNT_OFFSET, &count.to_le_bytes()));
+        assert_refused(&bytes, Code::Malformed, "its table promises");
+    }
+}
+
+/// Offset of the first slot that is filled, or empty, and of the line that it is in.
+fn slot(weights: &[u8], filled: bool) -> (usize, usize) {
+    let is_wanted = |&(line, slot): &(usize, usize)| (u32_at(weights, line + slot) & 0x3fff_ffff != 0) == filled;
+    (0..weights.len())
+        .step_by(64)
+        .flat_map(|line| (0..32).step_by(4).map(move |slot| (line, slot)))
+        .find(is_wanted)
+        .unwrap()
+}
+
+#[test]
+fn a_weight_that_is_not_finite_is_malformed() {
+    for weight in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let bytes = with(SectionKind::Weights, |content| {
+            let (line, slot) = slot(content, true);
+            put(content, line + 32 + slot, &weight.to_le_bytes());
+        });
+        assert_refused(&bytes, Code::Malformed, "of the weights");
+        let bytes = with(SectionKind::Exceptions, |content| {
+            put(content, layout::EXCEPTION_WEIGHT_OFFSET, &weight.to_le_bytes());
+        });
+        assert_refused(&bytes, Code::Malformed, "the exception for key");
+    }
+}
+
+#[test]
+fn a_tag_that_stands_twice_in_a_line_is_malformed() {
+    let bytes = with(SectionKind::Weights, |content| {
+        let (line, slot) = slot(content, true);
+        let tag = u32_at(content, line + slot);
+        put(content, line + (slot + 4) % 32, &tag.to_le_bytes());
+    });
+    assert_refused(&bytes, Code::Malformed, "has a tag twice");
+}
+
+#[test]
+fn an_empty_slot_with_a_weight_is_malformed() {
+    // The bits of -0.0: a slot is empty only with all bits zero.
+    let bytes = with(SectionKind::Weights, |content| {
+        let (line, slot) = slot(content, false);
+        put(content, line + 32 + slot, &(-0.0_f32).to_le_bytes());
+    });
+    assert_refused(&bytes, Code::Malformed, "one in an empty slot");
+}
+
+#[test]
+fn exceptions_out_of_order_or_twice_are_malformed() {
+    let twice = with(SectionKind::Exceptions, |content| content.extend_from_within(..16));
+    assert_refused(&twice, Code::Malformed, "exceptions are out of order");
+    let falling = with(SectionKind::Exceptions, |content| content.extend_from_slice(&[0; 16]));
+    assert_refused(&falling, Code::Malformed, "exceptions are out of order");
+    assert_refused(&with(SectionKind::Exceptions, |content| content.truncate(15)), Code::Malformed, "cannot be 15");
+}
+
+#[test]
+fn limits_of_the_calibrator_outside_0_to_1_or_out_of_order_are_malformed() {
+    let (least, greatest) = (layout::CALIBRATOR_LEAST_OFFSET, layout::CALIBRATOR_GREATEST_OFFSET);
+    for (offset, value) in [
+        (least, 0.0),
+        (least, -0.0),
+        (least, -1.0),
+        (least, f64::NAN),
+        (least, 0.9995),
+        (least, 0.999),
+        (greatest, 1.0),
+        (greatest, f64::INFINITY),
+        (greatest, f64::NAN),
+        (greatest, 0.0),
+    ] {
+        let bytes = with(SectionKind::Calibrator, |content| put(content, offset, &value.to_le_bytes()));
+        assert_refused(&bytes, Code::Malformed, "calibrator section");
+    }
+}
+
+#[test]
+fn golden_requests_that_cannot_be_read_are_malformed() {
+    for text in ["{", "[]", "{}", r#"{"requests":7}"#, r#"{"requests":[]}"#] {
+        assert_refused(&with_text(SectionKind::Golden, text), Code::Malformed, "golden requests");
+    }
+    for (from, to, words) in [
+        (r#""user":7"#, r#""reader":7"#, "no field `reader`"),
+        (r#""user":7"#, r#""word":["a"]"#, "belongs to the candidate"),
+        (r#""user":7"#, r#""user":7.5"#, "needs id"),
+        (r#""user":7"#, r#""user":9223372036854775808"#, "needs id"),
+        (r#""context":"#, r#""contexts":"#, "a row is not an object"),
+        (r#""candidates":["#, r#""candidates":[{},"#, "not equally many"),
+        (r#""logits":["#, r#""logits":["zzzzzzzzzzzzzzzz","#, "16 hexadecimal digits"),
+        (r#""logits":["#, r#""logits":["+000000000000000","#, "16 hexadecimal digits"),
+        (r#""probabilities":["#, r#""probabilities":["0","#, "8 hexadecimal digits"),
+    ] {
+        assert_refused(&with_replaced(SectionKind::Golden, from, to), Code::Malformed, words);
+    }
+}
+
+#[test]
+fn golden_requests_that_no_request_can_hold_are_malformed_and_not_the_servers_fault() {
+    let mut many = String::from(r#""a""#);
+    (0..1_024).for_each(|index| write!(many, r#","{index}""#).unwrap());
+    let bytes = with_replaced(SectionKind::Golden, r#"["旅行"]"#, &format!("[{many}]"));
+    assert_refused(&bytes, Code::Malformed, "golden request 0: too many values in field `word`");
+}
+
+#[test]
+fn an_answer_that_differs_in_its_last_bit_is_a_golden_mismatch() {
+    let golden = sections_of(&tiny_file::bytes()).swap_remove(6).content;
+    let golden = String::from_utf8(golden).unwrap();
+    for list in ["\"logits\":[\"", "\"probabilities\":[\""] {
+        let start = golden.find(list).unwrap() + list.len();
+        let end = start + golden[start..].find('"').unwrap();
+        let bytes = with(SectionKind::Golden, |content| content[end - 1] ^= 1);
+        assert_refused(&bytes, Code::GoldenMismatch, "golden request 0, candidate 0");
+    }
+}
+
+#[test]
+fn a_weight_that_differs_in_its_last_bit_is_a_golden_mismatch() {
+    let mut mismatch_count = 0;
+    for position in (0..128).step_by(4).filter(|position| position & 32 != 0) {
+        let weights = sections_of(&tiny_file::bytes()).swap_remove(3).content;
+        if u32_at(&weights, position) == 0 {
+            continue;
+        }
+        let bytes = with(SectionKind::Weights, |content| content[position] ^= 1);
+        mismatch_count +=
+            usize::from(Model::from_bytes(bytes).is_err_and(|error| error.code() == Code::GoldenMismatch));
+    }
+    // The golden request reads three of the four weights; the fourth, or its twin, is an exception.
+    assert!(mismatch_count >= 2, "{mismatch_count}");
+}
+
+#[test]
+fn a_bias_that_differs_in_its_last_bit_is_a_golden_mismatch() {
+    let bytes = with(SectionKind::Table, |content| content[layout::TABLE_BIAS_OFFSET] ^= 1);
+    assert_refused(&bytes, Code::GoldenMismatch, "golden request 0, candidate 0");
+}

@@ -1,0 +1,46 @@
+//! The smallest file that has something in every section: two fields, a cross, a few weights, one exception.
+
+use std::sync::OnceLock;
+
+use omomi::contract::Contract;
+use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
+use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::weight_file::Calibrator;
+use omomi::weight_file::writer::{self, Parts};
+
+pub const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[
+    {"name":"user","side":"context","type":"id","meaning":"who"},
+    {"name":"word","side":"candidate","type":"text","many":true,"meaning":"what"}],
+    "cross":[{"fields":["user","word"]}]}"#;
+
+/// The bytes of the file.
+pub fn bytes() -> Vec<u8> {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| with_generation(1)).clone()
+}
+
+/// The same model as another generation: another file id.
+pub fn with_generation(generation: u64) -> Vec<u8> {
+    let contract = Contract::from_json(CONTRACT.as_bytes()).unwrap();
+    let user = feature_key(field_seed("user"), id_value(7));
+    let word = feature_key(field_seed("word"), text_value("旅行".as_bytes()));
+    let both = [user, word].into_iter().fold(field_seed("user*word"), cross_step);
+    // The twin of `user` has its line and its tag, so one of the two must be an exception.
+    let mut weights = vec![(user, 0.5), (user ^ 1 << 30, -1.0), (word, -0.25), (both, 1.5)];
+    weights.sort_by_key(|weight| weight.0);
+    let parts = Parts {
+        contract: &contract,
+        generation,
+        logic_id: "tiny-v1",
+        provenance: serde_json::Map::new(),
+        bias: -2.0,
+        weights: &weights,
+        calibrator: Calibrator { least: 1e-6, greatest: 0.999 },
+        field_sizes: vec![("user".to_owned(), 2), ("word".to_owned(), 1)],
+        golden: &[RequestRows {
+            context: Row::from([("user".to_owned(), FieldValue::Id(7))]),
+            candidates: vec![Row::from([("word".to_owned(), FieldValue::Texts(vec!["旅行".to_owned()]))]), Row::new()],
+        }],
+    };
+    writer::to_bytes(&parts).unwrap()
+}
