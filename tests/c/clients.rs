@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::compiler::{Dialect, Linkage, compile_client, run};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, trained};
 
 /// Compiles a client of `tests/c` into the fixture's folder.
 fn client(fixture: &Fixture, dialect: Dialect, source: &str, linkage: Linkage) -> PathBuf {
@@ -26,6 +26,17 @@ fn c_and_cpp_clients_get_the_bits_that_rust_gets() {
         let said = run(Command::new(program).arg(&weight_file).arg(&requests));
         assert_eq!(said, format!("{request_count} requests\n"));
     }
+}
+
+#[test]
+fn a_c_client_gives_the_golden_answers_of_a_trained_and_packed_file() {
+    let fixture = Fixture::new();
+    let request_count = trained(fixture.folder());
+    assert!(request_count >= 32);
+    let program = client(&fixture, Dialect::C99, "golden.c", Linkage::Shared);
+    let said = run(Command::new(program).arg(fixture.path("trained.omomi")).arg(fixture.path("trained.txt")));
+    // Each once by mapping and once by copy.
+    assert_eq!(said, format!("{} requests\n", 2 * request_count));
 }
 
 #[test]

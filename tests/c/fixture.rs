@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use omomi::LoadMode;
 use omomi::score::Model;
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::table::Instructions;
@@ -43,6 +44,25 @@ impl Fixture {
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// Makes a weight file as a user does (log, training state, pack) and writes down its golden requests. Returns how many.
+pub fn trained(folder: &Path) -> usize {
+    for arguments in [
+        "generate-log --rows 20000 --seed 5 --click-rate 0.1 --out logs --files 2",
+        "train --contract logs/contract.toml --logs logs/part-000.parquet --state state.parquet --quiet",
+        "pack --contract logs/contract.toml --state state.parquet --held-out logs/part-001.parquet \
+         --logic-id trained --generation 1 --out trained.omomi",
+    ] {
+        let mut omomi = std::process::Command::new(env!("CARGO_BIN_EXE_omomi"));
+        let output = omomi.current_dir(folder).args(arguments.split_whitespace()).output().unwrap();
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let model = Model::load(&folder.join("trained.omomi"), LoadMode::Map).unwrap();
+    let requests = model.golden_requests().unwrap();
+    let lines: String = requests.iter().map(|golden| with_answers(&model, &golden.rows)).collect();
+    std::fs::write(folder.join("trained.txt"), lines).unwrap();
+    requests.len()
 }
 
 /// Missing fields, empty lists and texts, unseen categories, and numbers that count as missing.
