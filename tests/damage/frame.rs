@@ -300,7 +300,7 @@ fn padding_that_is_not_zero_is_damaged() {
     for index in 0..8 {
         let entry = entry_at(index);
         let end = u64_at(&bytes, entry + SECTION_OFFSET_OFFSET) + u64_at(&bytes, entry + SECTION_LEN_OFFSET);
-        if end % 64 != 0 {
+        if !end.is_multiple_of(64) {
             padding.push(usize::try_from(end).unwrap());
         }
     }
