@@ -124,8 +124,8 @@ fn the_sections_are_those_of_the_page() {
     }
     assert!(FORMAT.contains("Alignment is 4,096 for kind 4, and 64 for every other kind."));
     assert_eq!((layout::alignment(4), layout::alignment(5)), (4_096, 64));
-    assert!(FORMAT.contains("Kinds 1, 2 and 8 are at most 16 MiB long, kind 7 at most 64 MiB"));
-    assert_eq!((layout::MAX_JSON_LEN, layout::MAX_GOLDEN_LEN), (16 << 20, 64 << 20));
+    assert!(FORMAT.contains("Kinds 1, 2 and 8 are at most 4 MiB long, kind 7 at most 8 MiB"));
+    assert_eq!((layout::MAX_JSON_LEN, layout::MAX_GOLDEN_LEN), (4 << 20, 8 << 20));
 }
 
 #[test]

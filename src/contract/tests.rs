@@ -19,7 +19,7 @@ fn canonical_json_is_one_text_whatever_the_layout_was() {
 }
 
 /// The names of fields were each compared with all before them, and every unknown key was a fault of its own: hours and
-/// gigabytes for the 16 MiB that a contract in a weight file may have.
+/// gigabytes for the 16 MiB that then was the most that a contract in a weight file may have.
 #[test]
 fn very_many_fields_or_faults_cost_no_more_than_a_few() {
     let fields: Vec<String> = (0..200_000).map(|index| format!("{{\"name\":\"f{index}\"}}")).collect();

@@ -16,10 +16,11 @@ pub const OLDEST_FORMAT_VERSION: u32 = 1;
 pub const CHUNK_LEN: usize = 1 << 20;
 /// Most sections of a file.
 pub const MAX_SECTIONS: usize = 64;
-/// Longest section of JSON other than the golden requests, in bytes.
-pub const MAX_JSON_LEN: u64 = 16 << 20;
+/// Longest section of JSON other than the golden requests, in bytes. Reading JSON takes memory many times as large, and a
+/// hostile file shall not have much of it.
+pub const MAX_JSON_LEN: u64 = 4 << 20;
 /// Longest section of golden requests, in bytes.
-pub const MAX_GOLDEN_LEN: u64 = 64 << 20;
+pub const MAX_GOLDEN_LEN: u64 = 8 << 20;
 
 /// Byte-order mark: u32.
 pub const BYTE_ORDER_OFFSET: usize = MAGIC.len();
