@@ -3,6 +3,7 @@
 //! A message says what was expected, what was found, and what to do. The code is what C and the JVM see; numbers are
 //! never reused. [`Code::ALL`] is the one list of codes; the C header and the Java exception are checked against it.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -443,6 +444,13 @@ impl Error {
     #[must_use]
     pub const fn owner(&self) -> Owner {
         self.code().owner()
+    }
+
+    /// What a panic becomes at a boundary that it may not cross.
+    pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Panic { message: text.unwrap_or("no message").to_owned() }
     }
 
     /// The message with the messages of its causes behind it, each printed once.

@@ -1,7 +1,6 @@
 //! What every function does at the boundary: errors and panics become a status, pointers become references, texts are
 //! copied. Nothing on the way of a failed `predict` allocates.
 
-use std::any::Any;
 use std::ffi::c_char;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +27,7 @@ pub(super) unsafe fn status(error: *mut OmomiError, body: impl FnOnce() -> Resul
     let failure = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return OK,
         Ok(Err(failure)) => failure,
-        Err(panic) => panicked(panic.as_ref()),
+        Err(panic) => Error::from_panic(panic.as_ref()),
     };
     if let Some(error) = NonNull::new(error) {
         // SAFETY: the caller's promise, and its size is that of the struct.
@@ -192,11 +191,6 @@ impl fmt::Write for Message {
 /// The length of the longest part of `text` that has at most `room` bytes and ends with a whole character.
 fn fitting_len(text: &str, room: usize) -> usize {
     (0..=room.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0)
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Error::Panic { message: text.unwrap_or("no message").to_owned() }
 }
 
 #[cfg(test)]

@@ -132,8 +132,9 @@ pub fn provenance_path(state: &Path) -> PathBuf {
 /// # Errors
 ///
 /// What cannot be right is found before the first row is learned: settings out of bounds, files that are there already,
-/// logs that cannot be opened or are held out as well. Then [`TrainError::Log`] for what is wrong with a row or file. In
-/// every case the files that the run would have written are as they were before.
+/// logs that cannot be opened or are held out as well. Then [`TrainError::Log`] for what is wrong with a row or file. The
+/// files that the run would have written are as they were before, but for one case: where the provenance cannot be written, the
+/// state, which comes first, is there already.
 pub fn train(
     contract: &Contract,
     options: &TrainOptions,

@@ -11,7 +11,7 @@ use crate::Failure;
 
 /// Make an ad log with realistic marginals and a known true click probability in each row
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Arguments {
     /// Rows of the log
     #[arg(long, default_value_t = 1_000_000)]
     rows: u64,
@@ -35,24 +35,24 @@ pub(crate) struct Args {
     threads: usize,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let spec = LogSpec { rows: args.rows, seed: args.seed, click_rate: args.click_rate };
-    let one_file = args.out.extension().is_some_and(|extension| extension == "parquet");
-    let paths = match (one_file, args.files) {
-        (true, 1) => vec![args.out.clone()],
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let spec = LogSpec { rows: arguments.rows, seed: arguments.seed, click_rate: arguments.click_rate };
+    let one_file = arguments.out.extension().is_some_and(|extension| extension == "parquet");
+    let paths = match (one_file, arguments.files) {
+        (true, 1) => vec![arguments.out.clone()],
         (true, found) => {
             return Err(format!(
                 "expected a folder for {found} files, found the file name {}; give --out a folder",
-                args.out.display()
+                arguments.out.display()
             )
             .into());
         }
-        (false, count) => part_paths(&args.out, count)?,
+        (false, count) => part_paths(&arguments.out, count)?,
     };
-    let folder = if one_file { args.out.parent().unwrap_or(Path::new("")) } else { &args.out };
-    let options = WriteOptions { overwrite: args.force, threads: args.threads };
+    let folder = if one_file { arguments.out.parent().unwrap_or(Path::new("")) } else { &arguments.out };
+    let options = WriteOptions { overwrite: arguments.force, threads: arguments.threads };
     // Hidden by itself when standard error is not a terminal.
-    let progress = ProgressBar::new(args.rows)
+    let progress = ProgressBar::new(arguments.rows)
         .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?);
     let outcome = write(&spec, &paths, options, &mut |rows| progress.inc(rows));
     progress.finish_and_clear();

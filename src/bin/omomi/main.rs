@@ -25,7 +25,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Arguments),
-    GenerateLog(generate_log::Args),
+    GenerateLog(generate_log::Arguments),
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
     Pack(pack::Arguments),

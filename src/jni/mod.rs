@@ -11,7 +11,8 @@
 #![allow(non_snake_case, reason = "the JVM finds a native method by the name of its class and its own")]
 #![allow(clippy::missing_safety_doc, reason = "the module says what Java owes; no Rust code calls these functions")]
 
-use std::any::Any;
+mod arguments;
+
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -21,12 +22,12 @@ use jni::objects::{JByteArray, JByteBuffer, JClass, JDoubleArray, JLongArray, JO
 use jni::sys::{jint, jlong};
 use jni::{Env, EnvUnowned, JValue, Outcome, jni_sig, jni_str};
 
-use crate::contract::Side;
 use crate::error::{Code, Error};
 use crate::feature;
-use crate::schema::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
 use crate::score::{Model, Scorer};
 use crate::weight_file::map::LoadMode;
+
+use arguments::{count, decode_layout, decode_schema, invalid, utf8};
 
 /// Grows with every change of a native method's name, signature or meaning. `Block.java` has the same number.
 const ABI_VERSION: jint = 1;
@@ -80,7 +81,7 @@ pub unsafe extern "system" fn Java_io_omomi_Scorer_predict0(
     let error = match catch_unwind(AssertUnwindSafe(predict)) {
         Ok(Ok(())) => return 0,
         Ok(Err(error)) => error,
-        Err(panic) => panicked(panic.as_ref()),
+        Err(panic) => Error::from_panic(panic.as_ref()),
     };
     let code = error.code() as jint;
     *handle.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -364,7 +365,7 @@ fn call<'local, T: Default>(
         Outcome::Err(Failure::Jvm(jni::errors::Error::JavaException)) => return T::default(),
         Outcome::Err(Failure::Jvm(error)) => Error::Panic { message: format!("JNI: {error}") },
         Outcome::Err(Failure::Refused(error)) => error,
-        Outcome::Panic(panic) => panicked(panic.as_ref()),
+        Outcome::Panic(panic) => Error::from_panic(panic.as_ref()),
     };
     match env.with_env(|env| throw(env, &error)).into_outcome() {
         // Throwing ends with an error on purpose: an exception is pending.
@@ -381,11 +382,6 @@ fn throw(env: &mut Env<'_>, error: &Error) -> Result<(), jni::errors::Error> {
     // SAFETY: the object was just made of a class that extends RuntimeException.
     let exception = unsafe { jni::objects::JThrowable::from_raw(env, exception.into_raw()) };
     env.throw(exception)
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Error::Panic { message: text.unwrap_or("no message").to_owned() }
 }
 
 fn into_handle<T>(value: T) -> jlong {
@@ -428,61 +424,6 @@ unsafe fn open_model<'a>(handle: jlong) -> Result<&'a Arc<Model>, Error> {
     unsafe { borrow::<Arc<Model>>(handle) }.ok_or(Error::Closed { what: "model" })
 }
 
-fn decode_layout(schema: &[u8], candidates: jint, tail_len_bytes: jint) -> Result<RequestLayout, Error> {
-    let candidates = count(candidates, "candidates")?;
-    let tail_len_bytes = count(tail_len_bytes, "tailLenBytes")?;
-    RequestLayout::new(&decode_schema(schema)?, Capacity { candidates, tail_len_bytes })
-}
-
-/// Reads what `Schema.java` writes, for each field: side, type and many as a byte each, the range as two f64, the lengths
-/// of name and unit as two u32, and then both as UTF-8.
-fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
-    let mut fields = Vec::new();
-    while !bytes.is_empty() {
-        let short = || invalid("schema", "its bytes end within a field".to_owned());
-        let [side, kind, many] = *take(&mut bytes).ok_or_else(short)?;
-        let range = [
-            f64::from_le_bytes(*take(&mut bytes).ok_or_else(short)?),
-            f64::from_le_bytes(*take(&mut bytes).ok_or_else(short)?),
-        ];
-        let name_len = u32::from_le_bytes(*take(&mut bytes).ok_or_else(short)?);
-        let unit_len = u32::from_le_bytes(*take(&mut bytes).ok_or_else(short)?);
-        let mut text = |len: u32, what| {
-            let (text, rest) = bytes.split_at_checked(usize::try_from(len).ok()?)?;
-            bytes = rest;
-            Some(utf8(text.to_vec(), what))
-        };
-        let name = text(name_len, "a field's name").ok_or_else(short)??;
-        let unit = text(unit_len, "a field's unit").ok_or_else(short)??;
-        let side = if side == 0 { Side::Context } else { Side::Candidate };
-        let kind = match kind {
-            0 => SchemaKind::Id,
-            1 => SchemaKind::Text,
-            _ => SchemaKind::Number { unit, range },
-        };
-        fields.push(SchemaField { name, side, kind, many: many != 0 });
-    }
-    Schema::new(fields)
-}
-
-fn take<'a, const LEN: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; LEN]> {
-    let (first, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(first)
-}
-
-fn count(number: jint, argument: &'static str) -> Result<usize, Error> {
-    usize::try_from(number).map_err(|_| invalid(argument, format!("expected 0 or more, found {number}")))
-}
-
-fn utf8(bytes: Vec<u8>, what: &'static str) -> Result<String, Error> {
-    String::from_utf8(bytes).map_err(|error| Error::NotUtf8 { what, position: error.utf8_error().valid_up_to() })
-}
-
-fn invalid(argument: &'static str, problem: String) -> Error {
-    Error::InvalidArgument { argument, problem }
-}
-
 fn long_array<'local>(env: &mut Env<'local>, numbers: &[i64]) -> Result<JLongArray<'local>, Failure> {
     let array = JLongArray::new(env, numbers.len())?;
     array.set_region(env, 0, numbers)?;
@@ -498,38 +439,6 @@ fn double_array<'local>(env: &mut Env<'local>, numbers: &[f64]) -> Result<JDoubl
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn encoded(side: u8, kind: u8, name: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![side, kind, 0];
-        bytes.extend(0.0_f64.to_le_bytes());
-        bytes.extend(1.0_f64.to_le_bytes());
-        bytes.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
-        bytes.extend(0_u32.to_le_bytes());
-        bytes.extend(name);
-        bytes
-    }
-
-    #[test]
-    fn a_schema_comes_back_as_java_wrote_it() {
-        let mut bytes = encoded(0, 0, "媒体".as_bytes());
-        bytes.extend(encoded(1, 2, b"age"));
-        let schema = decode_schema(&bytes).unwrap();
-        assert_eq!(schema.fields(Side::Context), [SchemaField::id("媒体", Side::Context)]);
-        assert_eq!(schema.fields(Side::Candidate), [SchemaField::number("age", Side::Candidate, "", [0.0, 1.0])]);
-    }
-
-    #[test]
-    fn a_schema_that_ends_early_is_refused_wherever_it_ends() {
-        let bytes = encoded(0, 1, "地域".as_bytes());
-        for len in 1..bytes.len() {
-            assert!(decode_schema(&bytes[..len]).is_err(), "{len} bytes");
-        }
-    }
-
-    #[test]
-    fn a_schema_with_a_name_that_is_not_utf8_is_refused() {
-        assert_eq!(decode_schema(&encoded(0, 0, b"\xff")).unwrap_err().code(), Code::NotUtf8);
-    }
 
     #[test]
     fn a_closed_scorer_is_a_code() {

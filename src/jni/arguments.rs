@@ -1,0 +1,100 @@
+//! What Java passes, checked and decoded: counts, texts, and a declaration as `Schema.java` writes it.
+
+use jni::sys::jint;
+
+use crate::contract::Side;
+use crate::error::Error;
+use crate::schema::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
+
+pub(super) fn decode_layout(schema: &[u8], candidates: jint, tail_len_bytes: jint) -> Result<RequestLayout, Error> {
+    let candidates = count(candidates, "candidates")?;
+    let tail_len_bytes = count(tail_len_bytes, "tailLenBytes")?;
+    RequestLayout::new(&decode_schema(schema)?, Capacity { candidates, tail_len_bytes })
+}
+
+/// Reads what `Schema.java` writes, for each field: side, type and many as a byte each, the range as two f64, the lengths
+/// of name and unit as two u32, and then both as UTF-8.
+pub(super) fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let short = || invalid("schema", "its bytes end within a field".to_owned());
+        let [side, kind, many] = *take(&mut bytes).ok_or_else(short)?;
+        let range = [
+            f64::from_le_bytes(*take(&mut bytes).ok_or_else(short)?),
+            f64::from_le_bytes(*take(&mut bytes).ok_or_else(short)?),
+        ];
+        let name_len = u32::from_le_bytes(*take(&mut bytes).ok_or_else(short)?);
+        let unit_len = u32::from_le_bytes(*take(&mut bytes).ok_or_else(short)?);
+        let mut text = |len: u32, what| {
+            let (text, rest) = bytes.split_at_checked(usize::try_from(len).ok()?)?;
+            bytes = rest;
+            Some(utf8(text.to_vec(), what))
+        };
+        let name = text(name_len, "a field's name").ok_or_else(short)??;
+        let unit = text(unit_len, "a field's unit").ok_or_else(short)??;
+        let side = if side == 0 { Side::Context } else { Side::Candidate };
+        let kind = match kind {
+            0 => SchemaKind::Id,
+            1 => SchemaKind::Text,
+            _ => SchemaKind::Number { unit, range },
+        };
+        fields.push(SchemaField { name, side, kind, many: many != 0 });
+    }
+    Schema::new(fields)
+}
+
+fn take<'a, const LEN: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; LEN]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(first)
+}
+
+pub(super) fn count(number: jint, argument: &'static str) -> Result<usize, Error> {
+    usize::try_from(number).map_err(|_| invalid(argument, format!("expected 0 or more, found {number}")))
+}
+
+pub(super) fn utf8(bytes: Vec<u8>, what: &'static str) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|error| Error::NotUtf8 { what, position: error.utf8_error().valid_up_to() })
+}
+
+pub(super) fn invalid(argument: &'static str, problem: String) -> Error {
+    Error::InvalidArgument { argument, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    fn encoded(side: u8, kind: u8, name: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![side, kind, 0];
+        bytes.extend(0.0_f64.to_le_bytes());
+        bytes.extend(1.0_f64.to_le_bytes());
+        bytes.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
+        bytes.extend(0_u32.to_le_bytes());
+        bytes.extend(name);
+        bytes
+    }
+
+    #[test]
+    fn a_schema_comes_back_as_java_wrote_it() {
+        let mut bytes = encoded(0, 0, "媒体".as_bytes());
+        bytes.extend(encoded(1, 2, b"age"));
+        let schema = decode_schema(&bytes).unwrap();
+        assert_eq!(schema.fields(Side::Context), [SchemaField::id("媒体", Side::Context)]);
+        assert_eq!(schema.fields(Side::Candidate), [SchemaField::number("age", Side::Candidate, "", [0.0, 1.0])]);
+    }
+
+    #[test]
+    fn a_schema_that_ends_early_is_refused_wherever_it_ends() {
+        let bytes = encoded(0, 1, "地域".as_bytes());
+        for len in 1..bytes.len() {
+            assert!(decode_schema(&bytes[..len]).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_schema_with_a_name_that_is_not_utf8_is_refused() {
+        assert_eq!(decode_schema(&encoded(0, 0, b"\xff")).unwrap_err().code(), Code::NotUtf8);
+    }
+}
