@@ -12,6 +12,7 @@ mod error;
 mod key_index;
 mod optimizer;
 mod provenance;
+mod quantiles;
 mod run;
 mod sources;
 pub mod state;
@@ -20,5 +21,6 @@ mod trainer;
 
 pub use error::TrainError;
 pub use optimizer::{Coordinate, Settings, weight};
+pub use quantiles::{QuantileError, fill_quantiles};
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
 pub use trainer::{FieldFeatures, Trainer, WrittenState};

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use omomi::contract::{Buckets, Contract, Field, FieldKind, Side};
+use omomi::log_reader::ReadOptions;
+use omomi::train::fill_quantiles;
 
 use crate::Failure;
 use crate::text::new_table;
@@ -14,7 +16,7 @@ use crate::text::new_table;
 /// Edges of a number field that are listed before they are only counted.
 const MOST_LISTED_EDGES: usize = 8;
 
-/// Read a contract.
+/// Check a contract, or complete it from logs.
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -28,16 +30,39 @@ enum Command {
         /// Path of the contract.toml.
         file: PathBuf,
     },
+    /// Find the edges of `buckets = { quantiles = N }` in logs and print the contract with them; the rest of its text stays.
+    Quantiles {
+        /// Path of the contract.toml.
+        file: PathBuf,
+        /// Logs to find them in: Parquet, CSV or JSON lines, paths or quoted patterns.
+        #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
+        logs: Vec<String>,
+        /// What separates the categories of a `many` field in a CSV cell.
+        #[arg(long, value_name = "CHAR", default_value_t = '|')]
+        many_separator: char,
+        /// How many rows that cannot be used may be skipped.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        max_bad_rows: u64,
+    },
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Check { file } => check(file),
+        Command::Quantiles { file, logs, many_separator, max_bad_rows } => {
+            let options =
+                ReadOptions { many_separator: *many_separator, max_bad_rows: *max_bad_rows, ..ReadOptions::default() };
+            let filled =
+                fill_quantiles(&read(file)?, logs, options).map_err(|error| format!("{}: {error}", file.display()))?;
+            // A reader that closes the pipe early has seen enough.
+            let _ = stdout().write_all(filled.as_bytes());
+            Ok(())
+        }
     }
 }
 
 fn check(file: &Path) -> Result<(), Failure> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
+    let text = read(file)?;
     let contract = match Contract::from_toml(&text) {
         Ok(contract) => contract,
         Err(faults) => {
@@ -54,10 +79,13 @@ fn check(file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()).into())
+}
+
 /// The contract in the file at `path`.
 pub(crate) fn read_contract(path: &Path) -> Result<Contract, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
-    Contract::from_toml(&text).map_err(|faults| format!("{}: {faults}", path.display()).into())
+    Contract::from_toml(&read(path)?).map_err(|faults| format!("{}: {faults}", path.display()).into())
 }
 
 fn describe(contract: &Contract) -> String {

@@ -1,0 +1,206 @@
+//! Quantile buckets: a contract may leave the edges of a number field to the logs, `buckets = { quantiles = 16 }`. They
+//! are found once, before training, and written back into the contract, so that both teams agree on the same edges.
+
+use std::ops::Range;
+
+use toml::de::DeTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::contract::{Contract, ContractFaults, Fault, FieldKind, MAX_BUCKET_EDGES};
+use crate::log_reader::{Categories, LogError, LogReader, ReadOptions};
+
+/// Values of a field from which its quantiles are taken: the edges are off by about 1 in 1,000 of the rows.
+const SAMPLE_LEN: usize = 200_000;
+
+/// Why quantiles could not be found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantileError {
+    /// The contract has other faults than edges that are still to be found.
+    #[error(transparent)]
+    Contract(#[from] ContractFaults),
+    /// The logs cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The logs do not tell values apart.
+    #[error(
+        "the logs have no two different values of `{field}` within its range; expected enough to find quantiles from"
+    )]
+    NoValues {
+        /// Name of the field.
+        field: String,
+    },
+}
+
+/// A field whose edges are to be found.
+struct OpenField {
+    name: String,
+    bucket_count: usize,
+    /// Where its `{ quantiles = N }` stands in the text.
+    span: Range<usize>,
+    /// A valid list of edges that holds its place while the logs are read.
+    stand_in: String,
+    /// The values whose numbers have the least hashes, with those hashes: a sample that depends on nothing but the rows.
+    sample: Vec<(u64, f64)>,
+    value_count: u64,
+}
+
+/// The text of `contract.toml` with each `{ quantiles = N }` replaced by the edges of N buckets that hold about equally
+/// many rows of the logs. Everything else, comments included, stays as it is. A value that is very frequent fills a bucket of
+/// its own, so there may be fewer.
+///
+/// # Errors
+///
+/// [`QuantileError`].
+pub fn fill_quantiles(text: &str, logs: &[impl AsRef<str>], options: ReadOptions) -> Result<String, QuantileError> {
+    let mut open = open_fields(text)?;
+    let stand_ins: Vec<String> = open.iter().map(|field| field.stand_in.clone()).collect();
+    let contract = Contract::from_toml(&replaced(text, &open, &stand_ins))?;
+    let mut reader = LogReader::open(&contract, logs, options)?;
+    while let Some(batch) = reader.next_batch()? {
+        for (field, column) in contract.fields().iter().zip(&batch.columns) {
+            let field =
+                open.iter_mut().find(|open| open.name == field.name && matches!(field.kind, FieldKind::Number { .. }));
+            if let (Some(field), Categories::Numbers(numbers)) = (field, &column.categories) {
+                numbers.iter().for_each(|&number| field.take(number));
+            }
+        }
+    }
+    let edges = open.iter_mut().map(OpenField::edges).collect::<Result<Vec<_>, _>>()?;
+    Ok(replaced(text, &open, &edges))
+}
+
+fn open_fields(text: &str) -> Result<Vec<OpenField>, QuantileError> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // The contract's own reader says where and why.
+        return Contract::from_toml(text).map(|_| Vec::new()).map_err(QuantileError::from);
+    }
+    let fields = root.get_ref().get("field").and_then(|fields| fields.get_ref().as_array());
+    let mut open = Vec::new();
+    for field in fields.into_iter().flat_map(|fields| fields.iter()) {
+        let field = field.get_ref();
+        let Some(buckets) = field.get("buckets") else { continue };
+        let Some(quantiles) = buckets.get_ref().get("quantiles") else { continue };
+        let name = field.get("name").and_then(|name| name.get_ref().as_str()).unwrap_or_default().to_owned();
+        let count = quantiles.get_ref().as_integer().and_then(|count| count.as_str().parse().ok());
+        let Some(bucket_count) = count.filter(|count| (2..=MAX_BUCKET_EDGES).contains(count)) else {
+            let message = format!("`quantiles` must be a number of buckets from 2 to {MAX_BUCKET_EDGES}");
+            let line = Some(text[..quantiles.span().start].matches('\n').count() + 1);
+            return Err(ContractFaults(vec![Fault { line, place: format!("field {name}"), message }]).into());
+        };
+        let greatest =
+            field.get("range").and_then(|range| range.get_ref().get(1)).map(|greatest| &text[greatest.span()]);
+        let stand_in = format!("[{}]", greatest.unwrap_or("0"));
+        open.push(OpenField { name, bucket_count, span: buckets.span(), stand_in, sample: Vec::new(), value_count: 0 });
+    }
+    Ok(open)
+}
+
+/// The text with the place of each open field taken by its text in `edges`.
+fn replaced(text: &str, open: &[OpenField], edges: &[String]) -> String {
+    let mut filled = String::new();
+    let mut end = 0;
+    for (field, edges) in open.iter().zip(edges) {
+        filled.push_str(&text[end..field.span.start]);
+        filled.push_str(edges);
+        end = field.span.end;
+    }
+    filled + &text[end..]
+}
+
+impl OpenField {
+    fn take(&mut self, number: f64) {
+        let hash = xxh3_64(&self.value_count.to_le_bytes());
+        self.value_count += 1;
+        self.sample.push((hash, number));
+        // Cut only now and then, and once more at the end: what is cut off could never come back.
+        if self.sample.len() == 2 * SAMPLE_LEN {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.sample.len() > SAMPLE_LEN {
+            self.sample.select_nth_unstable_by_key(SAMPLE_LEN, |(hash, _)| *hash);
+            self.sample.truncate(SAMPLE_LEN);
+        }
+    }
+
+    fn edges(&mut self) -> Result<String, QuantileError> {
+        self.cut();
+        let mut numbers: Vec<f64> = self.sample.iter().map(|(_, number)| *number).collect();
+        numbers.sort_by(f64::total_cmp);
+        let quantile = |index: usize| numbers.get(numbers.len() * index / self.bucket_count).copied();
+        let mut edges: Vec<f64> = (1..self.bucket_count).filter_map(quantile).collect();
+        edges.dedup();
+        // A bucket begins at its edge, so an edge at the least value would have an empty bucket before it.
+        edges.retain(|edge| numbers.first().is_some_and(|least| edge > least));
+        if edges.is_empty() {
+            let greatest = numbers.last().filter(|greatest| numbers.first().is_some_and(|least| greatest > &least));
+            let edge = greatest.ok_or_else(|| QuantileError::NoValues { field: self.name.clone() })?;
+            edges.push(*edge);
+        }
+        let texts: Vec<String> = edges.iter().map(|edge| format!("{edge:?}")).collect();
+        Ok(format!("[{}]", texts.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"# The agreement.
+name = "quantiles"
+label = "clicked"
+
+[[field]]
+name = "price"    # of the slot
+side = "context"
+type = "number"
+unit = "JPY"
+range = [0, 1000]
+buckets = { quantiles = 4 } # found from last week
+meaning = "lowest bid"
+"#;
+
+    fn fill(text: &str, prices: impl Iterator<Item = f64>) -> Result<String, QuantileError> {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log.csv");
+        let rows: String = prices.map(|price| format!("{price},0\n")).collect();
+        std::fs::write(&log, format!("price,clicked\n{rows}")).unwrap();
+        fill_quantiles(text, &[log.display().to_string()], ReadOptions::default())
+    }
+
+    #[test]
+    fn edges_cut_the_rows_into_equal_parts_and_the_rest_of_the_text_stays() {
+        let filled = fill(TEXT, (0..400).map(f64::from)).unwrap();
+        assert_eq!(filled, TEXT.replace("{ quantiles = 4 }", "[100.0, 200.0, 300.0]"));
+        Contract::from_toml(&filled).unwrap();
+    }
+
+    #[test]
+    fn a_frequent_value_fills_a_bucket_of_its_own() {
+        let filled = fill(TEXT, (0..400).map(|row| if row < 300 { 0.0 } else { f64::from(row) })).unwrap();
+        assert!(filled.contains("buckets = [300.0]"), "{filled}");
+    }
+
+    #[test]
+    fn what_cannot_be_found_is_said() {
+        let error = fill(TEXT, std::iter::repeat_n(5.0, 10)).unwrap_err();
+        assert!(error.to_string().contains("no two different values of `price`"), "{error}");
+        let error = fill(&TEXT.replace("= 4", "= 1"), std::iter::empty()).unwrap_err();
+        assert!(error.to_string().contains("line 11: field price: `quantiles` must be"), "{error}");
+        let error = fill(&TEXT.replace("unit = \"JPY\"\n", ""), std::iter::empty()).unwrap_err();
+        assert!(error.to_string().contains("`unit` is missing"), "{error}");
+    }
+
+    #[test]
+    fn a_contract_with_open_edges_is_no_contract_yet() {
+        let faults = Contract::from_toml(TEXT).unwrap_err();
+        assert!(
+            faults.to_string().contains("line 11: field 1 (price): the edges of quantiles are still to be found"),
+            "{faults}"
+        );
+    }
+}
