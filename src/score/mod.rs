@@ -2,7 +2,8 @@
 //! locking.
 //!
 //! [`Model`] is immutable and shared; [`Scorer`] is a model bound to one request layout, with the scratch memory of one
-//! thread; [`Request`] owns a request block and fills it. [`kernel`](self) scores batches; a plain twin stands beside it, and one property suite runs over both.
+//! thread; [`Request`] owns a request block and fills it. The kernel scores in batches; a plain twin stands beside it, and
+//! one property suite runs over both.
 //!
 //! # Limits
 //!
