@@ -178,16 +178,38 @@ impl<'a> RowView<'a> {
     /// before it have been passed already.
     #[inline]
     pub(super) fn each_of_many(&self, field: &PlannedField, mut each: impl FnMut(u64)) -> Result<bool, RowProblem> {
-        if self.present >> field.slot & 1 == 0 {
-            return Ok(false);
-        }
-        let list = self.block.list(load(&self.words[ROW_SLOTS_OFFSET / WORD + field.slot]))?;
-        let by_bytes = matches!(field.reading, Reading::Text) && self.inline_text >> field.slot & 1 == 1;
+        let Some(list) = self.many(field)? else { return Ok(false) };
+        let by_bytes = self.is_by_bytes(field);
         for value in list {
             let value = load(value);
             each(if by_bytes { text_value(self.block.text(value)?) } else { value });
         }
         Ok(true)
+    }
+
+    /// Whether a `many` field is present, once all of it was found readable. Hashes nothing.
+    #[inline]
+    pub(super) fn check_many(&self, field: &PlannedField) -> Result<bool, RowProblem> {
+        let Some(list) = self.many(field)? else { return Ok(false) };
+        if self.is_by_bytes(field) {
+            for value in list {
+                self.block.text(load(value))?;
+            }
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn many(&self, field: &PlannedField) -> Result<Option<&'a [AtomicU64]>, RowProblem> {
+        if self.present >> field.slot & 1 == 0 {
+            return Ok(None);
+        }
+        self.block.list(load(&self.words[ROW_SLOTS_OFFSET / WORD + field.slot])).map(Some)
+    }
+
+    #[inline]
+    fn is_by_bytes(&self, field: &PlannedField) -> bool {
+        matches!(field.reading, Reading::Text) && self.inline_text >> field.slot & 1 == 1
     }
 }
 
