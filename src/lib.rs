@@ -78,6 +78,7 @@ pub mod evaluate;
 pub mod feature;
 #[cfg(feature = "train")]
 pub mod generate_log;
+mod instructions;
 mod jni;
 #[cfg(feature = "train")]
 pub mod log_reader;
@@ -94,6 +95,7 @@ pub mod value;
 pub mod weight_file;
 
 pub use error::{Code, Error, Owner, RowProblem};
+pub use instructions::Instructions;
 pub use schema::{CandidateStatus, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
 pub use score::{Answer, Counts, Explanation, Model, Request, Scorer};
 pub use weight_file::map::LoadMode;

@@ -7,8 +7,8 @@ mod small_model;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use omomi::Instructions;
 use omomi::value::FieldValue;
-use omomi::weight_file::table::Instructions;
 use omomi::{Code, Request, Scorer};
 
 use small_model::{full_rows, model_for};

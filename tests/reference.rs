@@ -76,7 +76,7 @@ fn weights(requests: &[RequestRows], noise_count: u64) -> Vec<(u64, f32)> {
     let mut keys: Vec<u64> = (0..noise_count).map(|index| xxh3_64(&index.to_le_bytes())).collect();
     for rows in requests {
         let empty = small_model::model_with(&[], std::slice::from_ref(rows));
-        let (scorer, mut request) = empty.scorer_for(rows, omomi::weight_file::table::Instructions::PLAIN).unwrap();
+        let (scorer, mut request) = empty.scorer_for(rows, omomi::Instructions::PLAIN).unwrap();
         request.fill(rows).unwrap();
         for index in 0..rows.candidates.len() {
             let explanation = scorer.explain(&mut request, index).unwrap();

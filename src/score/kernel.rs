@@ -14,9 +14,10 @@ use super::request::{Answer, Counts};
 use crate::contract::Side;
 use crate::error::{Error, RowProblem};
 use crate::feature::{cross_step, feature_key};
+use crate::instructions::Instructions;
 use crate::math::sigmoid;
 use crate::schema::{CandidateStatus, MAX_VALUES_PER_FIELD};
-use crate::weight_file::table::{Instructions, Table};
+use crate::weight_file::table::Table;
 
 /// Candidates read at once: their keys (8 bytes each a field) stay in the first-level cache.
 const CHUNK: usize = 128;

@@ -30,8 +30,8 @@ use kernel::Scratch;
 use plan::Plan;
 
 use crate::error::Error;
+use crate::instructions::Instructions;
 use crate::schema::RequestLayout;
-use crate::weight_file::table::Instructions;
 
 /// A model bound to a request layout, with the scratch memory of one thread.
 ///

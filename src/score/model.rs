@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::{Request, Scorer};
 use crate::contract::Contract;
 use crate::error::Error;
+use crate::instructions::Instructions;
 use crate::schema::{Capacity, RequestLayout, Schema};
 use crate::value::{FieldValue, RequestRows, Row};
 use crate::weight_file::golden::{self, GoldenRequest};
 use crate::weight_file::layout::SectionKind;
 use crate::weight_file::map::{FileBytes, LoadMode};
-use crate::weight_file::table::{Instructions, Table};
+use crate::weight_file::table::Table;
 use crate::weight_file::{Calibrator, Content, Header, WeightFile};
 
 /// A verified model, ready to score. Immutable and shared: clone the `Arc`.

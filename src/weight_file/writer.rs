@@ -16,6 +16,7 @@ use super::table::{self, BuiltTable, TableFull};
 use super::{Calibrator, checksum};
 use crate::contract::Contract;
 use crate::error::Error;
+use crate::instructions::Instructions;
 use crate::new_file::NewFile;
 use crate::score::Model;
 use crate::value::RequestRows;
@@ -113,8 +114,7 @@ pub fn write(parts: &Parts<'_>, path: &Path) -> Result<Arc<Model>, WriteError> {
 
 fn answer(model: &Arc<Model>, golden: &mut [GoldenRequest]) -> Result<(), WriteError> {
     for request in golden {
-        let instructions = table::Instructions::PLAIN;
-        let (scorer, mut block) = model.scorer_for(&request.rows, instructions)?;
+        let (scorer, mut block) = model.scorer_for(&request.rows, Instructions::PLAIN)?;
         block.fill(&request.rows)?;
         let count = request.rows.candidates.len();
         scorer.predict_plain(&mut block, count)?;

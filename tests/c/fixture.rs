@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use omomi::Instructions;
 use omomi::LoadMode;
 use omomi::score::Model;
 use omomi::value::{FieldValue, RequestRows, Row};
-use omomi::weight_file::table::Instructions;
 
 use crate::small_model::{full_rows, model_for};
 

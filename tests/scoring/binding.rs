@@ -27,8 +27,7 @@ fn a_server_may_declare_more_fields_and_in_another_order() {
     let mut request = scorer.new_request();
     request.fill(&rows).unwrap();
     scorer.predict(&mut request, 5).unwrap();
-    let (own_scorer, mut own_request) =
-        scorer.model().scorer_for(&rows, omomi::weight_file::table::Instructions::PLAIN).unwrap();
+    let (own_scorer, mut own_request) = scorer.model().scorer_for(&rows, omomi::Instructions::PLAIN).unwrap();
     own_request.fill(&rows).unwrap();
     own_scorer.predict(&mut own_request, 5).unwrap();
     assert!(request.answers(5).eq(own_request.answers(5)));

@@ -1,8 +1,8 @@
 //! The kernel under every set of instructions, and its plain twin, give the same bits and the same counts.
 
+use omomi::Instructions;
 use omomi::score::{Request, Scorer};
 use omomi::value::{FieldValue, RequestRows, Row};
-use omomi::weight_file::table::Instructions;
 use proptest::prelude::*;
 
 use crate::small_model::{contract, full_rows, model_for};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use omomi::Instructions;
 use omomi::contract::Contract;
 use omomi::score::Model;
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
-use omomi::weight_file::table::Instructions;
 use omomi::weight_file::writer::{self, Parts};
 
 pub const CONTRACT: &str = r#"

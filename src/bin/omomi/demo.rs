@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use omomi::Instructions;
 use omomi::contract::{Contract, Side};
 use omomi::evaluate::{Evaluator, Metrics, evaluate};
 use omomi::generate_log::{self, LogSpec, WriteOptions};
@@ -12,7 +13,6 @@ use omomi::log_reader::{Categories, LogReader, ReadOptions};
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
 use omomi::train::{Account, Settings, TrainOptions, train};
 use omomi::value::RequestRows;
-use omomi::weight_file::table::Instructions;
 use omomi::{LoadMode, Model};
 
 use crate::Failure;

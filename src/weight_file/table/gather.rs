@@ -1,57 +1,11 @@
 //! Many look-ups at once: the lines of keys further on are prefetched while those of the first are compared.
 
 use super::{Line, Table, filter_bit, first_line, second_line, tag_of, tag_word};
+use crate::instructions::{Instructions, Set};
 
 /// How many keys ahead a line is asked for. Memory answers in about 100 ns and a look-up takes a few: a dozen or
 /// two in flight keep it busy, and more than the core's miss buffers hold gains nothing.
 const PREFETCH_DISTANCE: usize = 24;
-
-/// Instructions that were found on this machine. A value other than [`Instructions::PLAIN`] can only be had from
-/// [`Instructions::detect`], so holding it is the proof that the processor has them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instructions(Set);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Set {
-    Plain,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-}
-
-impl Instructions {
-    /// What every processor has.
-    pub const PLAIN: Self = Self(Set::Plain);
-
-    /// The best that this processor has.
-    #[must_use]
-    pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi1") {
-            return Self(Set::Avx2);
-        }
-        Self::PLAIN
-    }
-
-    /// Every set that this processor has, the plain one first: what a property test runs over.
-    #[must_use]
-    pub fn all() -> Vec<Self> {
-        let mut all = vec![Self::PLAIN];
-        if Self::detect() != Self::PLAIN {
-            all.push(Self::detect());
-        }
-        all
-    }
-
-    /// `plain` or `avx2`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self.0 {
-            Set::Plain => "plain",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => "avx2",
-        }
-    }
-}
 
 impl Table<'_> {
     /// Writes the weight of `keys[i]`, or 0 if the table has none, to `weights[i]`, and returns how many keys have a weight.
@@ -65,7 +19,7 @@ impl Table<'_> {
             // One branch a batch instead of one a key for what hardly any file has.
             return gather_with(keys, weights, |_| (), |key| self.get(key));
         }
-        match instructions.0 {
+        match instructions.set() {
             Set::Plain => gather_with(keys, weights, |key| self.prefetch(key), |key| self.get(key)),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: only `detect` makes this value, and only where the processor has AVX2 and BMI1.

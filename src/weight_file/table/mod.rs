@@ -11,7 +11,6 @@ mod validate;
 
 #[cfg(feature = "train")]
 pub use build::{BuiltTable, TableFull, build};
-pub use gather::Instructions;
 
 use super::header::Record;
 use super::layout::{self, EXCEPTION_LEN};
@@ -119,6 +118,13 @@ impl<'a> Table<'a> {
             && line_count <= u64::from(u32::MAX)
             && (2..=MAX_SHARD_LINES).contains(&geometry.shard_lines);
         fits.then_some(Self { lines, exceptions, line_count, shard_lines: geometry.shard_lines })
+    }
+
+    /// What the weights of field or cross `group` of the contract (fields first, then crosses) are multiplied by, in f32.
+    #[inline]
+    #[must_use]
+    pub const fn scale(&self, _group: usize) -> f32 {
+        1.0
     }
 
     /// The weight of `key` on the logit scale, or nothing if the table has none. One key at a time; scoring looks many up

@@ -1,3 +1,4 @@
+use crate::instructions::Instructions;
 use proptest::prelude::*;
 
 use super::*;

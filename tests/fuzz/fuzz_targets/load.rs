@@ -12,7 +12,7 @@ mod sealing;
 use libfuzzer_sys::fuzz_target;
 use omomi::Model;
 use omomi::weight_file::layout::{self, HEADER_LEN, MAX_SECTIONS, SECTION_ENTRY_LEN};
-use omomi::weight_file::table::Instructions;
+use omomi::Instructions;
 
 fuzz_target!(|bytes: &[u8]| {
     load(bytes.to_vec());
