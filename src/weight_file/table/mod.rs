@@ -12,6 +12,8 @@ mod validate;
 #[cfg(feature = "train")]
 pub use build::{BuiltTable, TableFull, build};
 
+use std::hint::select_unpredictable;
+
 use super::header::Record;
 use super::layout::{self, EXCEPTION_LEN};
 
@@ -53,14 +55,16 @@ const fn first_line(line_count: u64, key: u64) -> usize {
     ((key >> 32).wrapping_mul(line_count) >> 32) as usize
 }
 
-/// The second line of a key whose first line is `first`.
+/// The second line of a key whose first line is `first`, without a branch: which of the two ways it goes is a toss-up.
 #[inline]
-const fn second_line(shard_lines: u32, first: usize, key: u64) -> usize {
-    let lines = shard_lines as usize;
-    let step = 1 + (((key & 0xffff_ffff) * (shard_lines as u64 - 1)) >> 32) as usize;
-    let place = first % lines;
-    let moved = if place + step >= lines { place + step - lines } else { place + step };
-    first - place + moved
+fn second_line(geometry: Geometry, first: usize, key: u64) -> usize {
+    let lines = geometry.shard_lines as usize;
+    // The shard of the first line: `first / lines`, found without a division.
+    let shard = ((key >> 32) * u64::from(geometry.shard_count)) >> 32;
+    let base = shard as usize * lines;
+    let step = 1 + (((key & 0xffff_ffff) * (u64::from(geometry.shard_lines) - 1)) >> 32) as usize;
+    let place = first - base + step;
+    base + select_unpredictable(place >= lines, place.wrapping_sub(lines), place)
 }
 
 /// The tag of a key: never 0, which marks an empty slot.
@@ -76,6 +80,13 @@ const fn tag_of(key: u64) -> u32 {
 const fn filter_bit(key: u64) -> (usize, u32) {
     let bit = (key >> 28) & 15;
     (bit as usize >> 1, 1 << (30 + (bit & 1)))
+}
+
+/// Whether the overflow filter of `line`, the first of `key`, has the key's bit set.
+#[inline]
+fn overflows(line: &Line, key: u64) -> bool {
+    let (word, bit) = filter_bit(key);
+    tag_word(line, word) & bit != 0
 }
 
 /// The tag word of slot `slot`, filter bits included.
@@ -102,7 +113,7 @@ pub struct Table<'a> {
     lines: &'a [Line],
     exceptions: &'a [[u8; EXCEPTION_LEN]],
     line_count: u64,
-    shard_lines: u32,
+    geometry: Geometry,
 }
 
 impl<'a> Table<'a> {
@@ -117,7 +128,7 @@ impl<'a> Table<'a> {
             && lines.len() as u64 == line_count
             && line_count <= u64::from(u32::MAX)
             && (2..=MAX_SHARD_LINES).contains(&geometry.shard_lines);
-        fits.then_some(Self { lines, exceptions, line_count, shard_lines: geometry.shard_lines })
+        fits.then_some(Self { lines, exceptions, line_count, geometry })
     }
 
     /// What the weights of field or cross `group` of the contract (fields first, then crosses) are multiplied by, in f32.
@@ -134,17 +145,22 @@ impl<'a> Table<'a> {
         if let Some(weight) = self.exception(key) {
             return Some(weight);
         }
+        self.get_from_lines(key)
+    }
+
+    /// What the lines alone say: wrong for the keys of the exceptions.
+    #[inline]
+    fn get_from_lines(&self, key: u64) -> Option<f32> {
         let tag = tag_of(key);
         let first = first_line(self.line_count, key);
         let line = &self.lines[first];
         if let Some(slot) = find_tag(line, tag) {
             return Some(weight_at(line, slot));
         }
-        let (word, bit) = filter_bit(key);
-        if tag_word(line, word) & bit == 0 {
+        if !overflows(line, key) {
             return None;
         }
-        let line = &self.lines[second_line(self.shard_lines, first, key)];
+        let line = &self.lines[second_line(self.geometry, first, key)];
         find_tag(line, tag).map(|slot| weight_at(line, slot))
     }
 
@@ -152,8 +168,7 @@ impl<'a> Table<'a> {
     #[must_use]
     pub fn lines_touched(&self, key: u64) -> usize {
         let line = &self.lines[first_line(self.line_count, key)];
-        let (word, bit) = filter_bit(key);
-        if find_tag(line, tag_of(key)).is_some() || tag_word(line, word) & bit == 0 { 1 } else { 2 }
+        if find_tag(line, tag_of(key)).is_some() || !overflows(line, key) { 1 } else { 2 }
     }
 
     /// The weight of a key that the lines would answer wrongly. There are nearly always none.
