@@ -114,6 +114,7 @@ pub struct Table<'a> {
     exceptions: &'a [[u8; EXCEPTION_LEN]],
     line_count: u64,
     geometry: Geometry,
+    exception_filter: ExceptionFilter,
 }
 
 impl<'a> Table<'a> {
@@ -128,7 +129,8 @@ impl<'a> Table<'a> {
             && lines.len() as u64 == line_count
             && line_count <= u64::from(u32::MAX)
             && (2..=MAX_SHARD_LINES).contains(&geometry.shard_lines);
-        fits.then_some(Self { lines, exceptions, line_count, geometry })
+        let exception_filter = ExceptionFilter::new(exceptions);
+        fits.then_some(Self { lines, exceptions, line_count, geometry, exception_filter })
     }
 
     /// What the weights of field or cross `group` of the contract (fields first, then crosses) are multiplied by, in f32.
@@ -174,7 +176,7 @@ impl<'a> Table<'a> {
     /// The weight of a key that the lines would answer wrongly. There are nearly always none.
     #[inline]
     fn exception(&self, key: u64) -> Option<f32> {
-        if self.exceptions.is_empty() {
+        if !self.exception_filter.may_have(key) {
             return None;
         }
         let index = self
@@ -182,6 +184,39 @@ impl<'a> Table<'a> {
             .binary_search_by_key(&key, |exception| Record(exception).u64(layout::EXCEPTION_KEY_OFFSET))
             .ok()?;
         Some(Record(&self.exceptions[index]).f32(layout::EXCEPTION_WEIGHT_OFFSET))
+    }
+}
+
+/// Tells most keys that are no exceptions without a search: large tables have a few exceptions, and every look-up asks.
+#[derive(Debug, Clone, Copy)]
+struct ExceptionFilter([u64; 8]);
+
+impl ExceptionFilter {
+    /// With more exceptions than these every key passes. Only a file that was made to have so many has them, and a
+    /// filter of more bits would take too long to make for each request.
+    const MAX_EXCEPTIONS: usize = 128;
+
+    fn new(exceptions: &[[u8; EXCEPTION_LEN]]) -> Self {
+        if exceptions.len() > Self::MAX_EXCEPTIONS {
+            return Self([u64::MAX; 8]);
+        }
+        let mut words = [0; 8];
+        for exception in exceptions {
+            let (word, bit) = Self::bit(Record(exception).u64(layout::EXCEPTION_KEY_OFFSET));
+            words[word] |= bit;
+        }
+        Self(words)
+    }
+
+    #[inline]
+    const fn may_have(&self, key: u64) -> bool {
+        let (word, bit) = Self::bit(key);
+        self.0[word] & bit != 0
+    }
+
+    #[inline]
+    const fn bit(key: u64) -> (usize, u64) {
+        ((key >> 6 & 7) as usize, 1 << (key & 63))
     }
 }
 

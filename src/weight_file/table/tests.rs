@@ -69,12 +69,28 @@ fn keys_with_one_tag_and_one_line_become_exceptions_and_keep_their_weights() {
     assert!(built.exceptions.len() >= EXCEPTION_LEN);
     let table = table(&built);
     table.validate().unwrap();
+    assert_all_are_gathered(&entries, table);
+}
+
+fn assert_all_are_gathered(entries: &[(u64, f32)], table: Table<'_>) {
     let mut weights = vec![0.0; entries.len()];
     let keys: Vec<u64> = entries.iter().map(|entry| entry.0).collect();
     for instructions in Instructions::all() {
         assert_eq!(table.gather(instructions, &keys, &mut weights), entries.len());
         assert!(entries.iter().zip(&weights).all(|(entry, &weight)| entry.1 == weight));
     }
+}
+
+#[test]
+fn hundreds_of_exceptions_are_found_too() {
+    let mut entries = entries("creative_id", 10_000);
+    for index in 0..300 {
+        entries.push((entries[index * 30].0 ^ (1 << 30), -1.0));
+    }
+    entries.sort_by_key(|entry| entry.0);
+    let built = build(&entries).unwrap();
+    assert!(built.exceptions.len() >= 200 * EXCEPTION_LEN, "{}", built.exceptions.len() / EXCEPTION_LEN);
+    assert_all_are_gathered(&entries, table(&built));
 }
 
 #[test]

@@ -121,7 +121,6 @@ impl Table<'_> {
     }
 
     /// Corrects the weights of keys that the lines answer wrongly. Returns how many of them the lines did not have at all.
-    #[cold]
     fn gather_exceptions(&self, keys: &[u64], weights: &mut [f32]) -> usize {
         let mut found_count = 0;
         for (&key, weight) in keys.iter().zip(weights) {
