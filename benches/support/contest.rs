@@ -6,11 +6,12 @@
 //! baseline (`--save-baseline`, `--baseline`). Both views show the same measurement.
 #![allow(dead_code, reason = "each bench uses its part")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 
+use crate::core_time::CoreTime;
 use crate::ratios::{Report, Samples, Target};
 
 /// How long a contestant runs in a round, unless a single call takes longer. Before it, half as long passes untimed: the
@@ -43,16 +44,17 @@ impl<'a> Contest<'a> {
         self.round_count = count.max(11);
     }
 
-    /// Enters a contestant. The first one is what all others are compared with.
+    /// Enters a contestant, timed by what its thread spends on a core. The first one is what all others are compared with.
     pub fn enter(&mut self, name: &str, mut call: impl FnMut() + 'a) {
         self.enter_timed(name, move |call_count| {
-            let start = Instant::now();
+            let start = CoreTime::now();
             (0..call_count).for_each(|_| call());
             start.elapsed()
         });
     }
 
-    /// Enters a contestant that keeps its own time: it is given a number of calls and returns how long they took.
+    /// Enters a contestant that keeps its own time: it is given a number of calls and returns how long they took. For what
+    /// waits for a disk or has threads of its own, and to leave out a part.
     pub fn enter_timed(&mut self, name: &str, timed: impl FnMut(u64) -> Duration + 'a) {
         self.contestants.push((name.to_owned(), Box::new(timed)));
     }

@@ -193,11 +193,12 @@ fn machine(bench: &str) -> Vec<(&'static str, String)> {
     let date =
         date.map_or_else(|_| "unknown".to_owned(), |said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments = if arguments.is_empty() { String::new() } else { format!(" -- {}", arguments.join(" ")) };
     let processor = line_of("/proc/cpuinfo", "model name");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     vec![
         ("date", date),
-        ("command", format!("cargo bench --bench {bench} -- {}", arguments.join(" "))),
+        ("command", format!("cargo bench --bench {bench}{arguments}")),
         ("processor", format!("{processor}, {} instructions", Instructions::detect().name())),
         ("allowed on cores", format!("{} ({cores})", line_of("/proc/self/status", "Cpus_allowed_list"))),
         ("load average at the start", line_of("/proc/loadavg", "")),
