@@ -4,18 +4,7 @@
 //! All contestants start from the categories that a server holds and end with a probability for each candidate, unless
 //! their name says otherwise. Before anything is timed, all of them have given the same answers.
 
-#[path = "support/c_client.rs"]
-mod c_client;
-#[path = "support/contest.rs"]
-mod contest;
-#[path = "support/core_time.rs"]
-mod core_time;
-#[path = "support/peers.rs"]
-mod peers;
-#[path = "support/ratios.rs"]
-mod ratios;
-#[path = "support/requests.rs"]
-mod requests;
+mod support;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -24,12 +13,12 @@ use std::time::Duration;
 use omomi::feature::{cross_step, feature_key, id_value, text_value};
 use omomi::{CandidateStatus, Instructions, LoadMode, Model, Request, Scorer};
 
-use c_client::CClient;
-use contest::{Bench, Contest};
-use core_time::CoreTime;
-use peers::{KeyMap, TextMap, text_key};
-use ratios::Target;
-use requests::{BIAS, FIELD_COUNT, Shape, Traffic, Values};
+use support::c_client::CClient;
+use support::contest::{Bench, Contest};
+use support::core_time::CoreTime;
+use support::peers::{KeyMap, TextMap, text_key};
+use support::ratios::Target;
+use support::requests::{BIAS, FIELD_COUNT, Shape, Traffic, Values, text_of};
 
 fn main() {
     let mut bench = Bench::from_args("score");
@@ -51,7 +40,7 @@ fn inline(bench: &mut Bench, name: &str, shape: Shape, most_ns_from_c: f64) {
     let key_map = KeyMap::new(&traffic.weights);
     let named = traffic.each_weight();
     let named: Vec<(String, f64)> = if shape.texts {
-        named.map(|(field, id, weight)| (text_key(field, requests::text_of(id)), weight.into())).collect()
+        named.map(|(field, id, weight)| (text_key(field, text_of(id)), weight.into())).collect()
     } else {
         named.map(|(field, id, weight)| (text_key(field, id), weight.into())).collect()
     };

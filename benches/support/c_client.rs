@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use crate::requests::{FIELD_COUNT, Traffic};
+use super::requests::{FIELD_COUNT, Traffic};
 
 /// A running client. It ends with its standard input.
 pub struct CClient {

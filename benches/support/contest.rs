@@ -4,15 +4,14 @@
 //! B; on a machine with neighbours that compares two different moments. So it is not asked to time: it is handed the
 //! rounds as its samples and does what it is good at, the statistics of each contestant and the comparison with a saved
 //! baseline (`--save-baseline`, `--baseline`). Both views show the same measurement.
-#![allow(dead_code, reason = "each bench uses its part")]
 
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 
-use crate::core_time::CoreTime;
-use crate::ratios::{Report, Samples, Target};
+use super::core_time::CoreTime;
+use super::ratios::{Report, Samples, Target};
 
 /// How long a contestant runs in a round, unless a single call takes longer. Before it, half as long passes untimed: the
 /// caches still hold what the contestant before it left.

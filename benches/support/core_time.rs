@@ -1,6 +1,5 @@
 //! Time that this thread spent on a core. On a quiet machine that is the time on the wall; on a busy one it leaves out the turns
 //! of others, which would otherwise drown what is measured.
-#![allow(dead_code, reason = "each bench uses its part")]
 
 use std::time::Duration;
 

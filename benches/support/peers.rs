@@ -1,5 +1,4 @@
 //! What a server would do without this library: weights on the heap, one map from feature to weight.
-#![allow(dead_code, reason = "each bench uses its part")]
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -1,5 +1,4 @@
 //! What a contest gave: medians, ratios taken round by round, and targets met or missed, as a table in Markdown.
-#![allow(dead_code, reason = "each bench uses its part")]
 
 use std::fmt::Write as _;
 use std::fs;

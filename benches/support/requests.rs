@@ -2,7 +2,6 @@
 //!
 //! Every field has as many categories as the next and all are equally frequent, so that nearly every look-up goes to a line
 //! which no other one touched lately: the hard case. Real traffic repeats itself and is faster.
-#![allow(dead_code, reason = "each bench uses its part")]
 
 use std::path::Path;
 use std::sync::Arc;
