@@ -5,6 +5,7 @@
 //! rounds as its samples and does what it is good at, the statistics of each contestant and the comparison with a saved
 //! baseline (`--save-baseline`, `--baseline`). Both views show the same measurement.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
@@ -44,10 +45,11 @@ impl<'a> Contest<'a> {
     }
 
     /// Enters a contestant, timed by what its thread spends on a core. The first one is what all others are compared with.
-    pub fn enter(&mut self, name: &str, mut call: impl FnMut() + 'a) {
+    /// What a call returns counts as used.
+    pub fn enter<T>(&mut self, name: &str, mut call: impl FnMut() -> T + 'a) {
         self.enter_timed(name, move |call_count| {
             let start = CoreTime::now();
-            (0..call_count).for_each(|_| call());
+            (0..call_count).for_each(|_| drop(black_box(call())));
             start.elapsed()
         });
     }
@@ -101,6 +103,7 @@ fn calls_of_a_turn(timed: &mut Timed<'_>) -> u64 {
 
 /// A run of one bench program.
 pub struct Bench {
+    name: String,
     criterion: Criterion,
     report: Report,
     smoke: bool,
@@ -112,12 +115,14 @@ impl Bench {
         let smoke = is_smoke();
         // The samples are there already: nothing has to warm up, and any time suffices to hand them over.
         let criterion = Criterion::default().warm_up_time(Duration::from_nanos(1)).without_plots();
-        Self { criterion: criterion.configure_from_args(), report: Report::new(name, smoke), smoke }
+        let criterion = criterion.configure_from_args();
+        Self { name: name.to_owned(), criterion, report: Report::new(name, smoke), smoke }
     }
 
     /// Times the contestants and reports the ratios, unless Criterion's filter leaves the contest out.
     pub fn run(&mut self, mut contest: Contest<'_>) {
-        let mut group: BenchmarkGroup<'_, WallTime> = self.criterion.benchmark_group(&contest.name);
+        let name = format!("{}/{}", self.name, contest.name);
+        let mut group: BenchmarkGroup<'_, WallTime> = self.criterion.benchmark_group(name);
         group.sampling_mode(SamplingMode::Flat).sample_size(contest.round_count);
         group.throughput(Throughput::Elements(contest.units_per_call));
         let names: Vec<String> = contest.contestants.iter().map(|(name, _)| name.clone()).collect();

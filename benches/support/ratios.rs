@@ -118,14 +118,8 @@ fn spread(values: impl Iterator<Item = f64>) -> Spread {
 
 /// Three digits that say something.
 fn digits(value: f64) -> String {
-    let places = if value >= 100.0 {
-        0
-    } else if value >= 10.0 {
-        1
-    } else {
-        2
-    };
-    format!("{value:.places$}")
+    let places = (0..6).find(|&places| value >= 100.0 / 10_f64.powi(places)).unwrap_or(6);
+    format!("{value:.*}", usize::try_from(places).unwrap_or(0))
 }
 
 /// The report of one bench: where and when it ran, then a table for each contest.
@@ -160,7 +154,9 @@ impl Report {
 
     /// A figure that is no time, such as bytes per weight.
     pub fn note(&mut self, line: &str) {
-        println!("* {line}");
+        if !self.smoke {
+            println!("* {line}");
+        }
         writeln!(self.text, "\n* {line}").expect("memory");
     }
 
