@@ -14,6 +14,8 @@ impl Table<'_> {
     ///
     /// If `weights` is shorter than `keys`.
     pub fn gather(&self, instructions: Instructions, keys: &[u64], weights: &mut [f32]) -> usize {
+        #[cfg(all(test, feature = "train"))]
+        crate::work::note_look_ups(keys.len());
         let weights = &mut weights[..keys.len()];
         if !self.exceptions.is_empty() {
             // One branch a batch instead of one a key for what hardly any file has.
