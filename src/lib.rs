@@ -93,6 +93,8 @@ pub mod score;
 pub mod train;
 pub mod value;
 pub mod weight_file;
+#[cfg(all(test, feature = "train"))]
+mod work;
 
 pub use error::{Code, Error, Owner, RowProblem};
 pub use instructions::Instructions;

@@ -17,6 +17,8 @@ mod model;
 mod plain;
 mod plan;
 mod request;
+#[cfg(all(test, feature = "train"))]
+mod work_tests;
 
 use std::cell::UnsafeCell;
 use std::sync::Arc;
