@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use prepared::Prepared;
-pub(super) use prepared::RecordCounts;
+pub(super) use prepared::{Contents, Record, RecordCounts};
+pub(super) use records::Records;
 
 use super::block::{Block, RowView};
 use super::plan::PlannedField;
