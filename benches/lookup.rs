@@ -84,7 +84,7 @@ fn look_up(bench: &mut Bench, world: &World, queries: &Queries, pages: Pages) {
     let memory = pages.hold(&world.lines);
     let memory: &[u8] = &memory;
     let table = Table::new(memory, &world.exceptions, world.geometry).expect("a table");
-    let touches = touches(&table, world.geometry, &queries.keys);
+    let touches = Touches::of(&table, world.geometry, &queries.keys, BATCH);
     let texts: Vec<String> = match world.text_map {
         Some(_) => queries.ids.iter().map(|&id| text_of(id)).collect(),
         None => Vec::new(),
@@ -145,26 +145,6 @@ impl Turn {
         let turn = self.next(all.len() / BATCH);
         &all[turn * BATCH..(turn + 1) * BATCH]
     }
-}
-
-/// The lines of each batch: first all first ones, then the second ones of the keys that need them. `FORMAT.md` (4) has the formulas.
-fn touches(table: &Table<'_>, geometry: Geometry, keys: &[u64]) -> Touches {
-    let (shard_count, shard_lines) = (u64::from(geometry.shard_count), u64::from(geometry.shard_lines));
-    let first = |key: u64| ((key >> 32) * shard_count * shard_lines) >> 32;
-    let second = |key: u64| {
-        let place = first(key) % shard_lines;
-        let step = 1 + (((key & 0xffff_ffff) * (shard_lines - 1)) >> 32);
-        first(key) - place + (place + step) % shard_lines
-    };
-    let mut touches = Touches::new();
-    for batch in keys.chunks(BATCH) {
-        batch.iter().for_each(|&key| touches.push(first(key)));
-        for &key in batch.iter().filter(|&&key| table.lines_touched(key) == 2) {
-            touches.push(second(key));
-        }
-        touches.end_batch();
-    }
-    touches
 }
 
 fn assert_answers(world: &World, queries: &Queries, table: &Table<'_>, texts: &[String]) {

@@ -2,6 +2,7 @@
 
 use memmap2::MmapMut;
 use omomi::feature::{feature_key, field_seed, id_value};
+use omomi::weight_file::table::{Geometry, Table};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -108,16 +109,24 @@ impl Touches {
     /// How many lines ahead are asked for: 48 was the best of 12 to 96.
     const AHEAD: usize = 48;
 
-    pub fn new() -> Self {
-        Self { lines: Vec::new(), ends: vec![0] }
-    }
-
-    pub fn push(&mut self, line: u64) {
-        self.lines.push(u32::try_from(line).expect("fewer than 2^32 lines"));
-    }
-
-    pub fn end_batch(&mut self) {
-        self.ends.push(self.lines.len());
+    /// What `table` touches to look up `keys` in batches: first all first lines, then the second ones of the keys that need
+    /// them. `FORMAT.md` (4) has the formulas.
+    pub fn of(table: &Table<'_>, geometry: Geometry, keys: &[u64], batch: usize) -> Self {
+        let (shard_count, shard_lines) = (u64::from(geometry.shard_count), u64::from(geometry.shard_lines));
+        let first = |key: u64| ((key >> 32) * shard_count * shard_lines) >> 32;
+        let second = |key: u64| {
+            let place = first(key) % shard_lines;
+            let step = 1 + (((key & 0xffff_ffff) * (shard_lines - 1)) >> 32);
+            first(key) - place + (place + step) % shard_lines
+        };
+        let mut touches = Self { lines: Vec::new(), ends: vec![0] };
+        for batch in keys.chunks(batch) {
+            let overflowing = batch.iter().filter(|&&key| table.lines_touched(key) == 2);
+            let lines = batch.iter().map(|&key| first(key)).chain(overflowing.map(|&key| second(key)));
+            touches.lines.extend(lines.map(|line| u32::try_from(line).expect("fewer than 2^32 lines")));
+            touches.ends.push(touches.lines.len());
+        }
+        touches
     }
 
     pub fn len(&self) -> usize {
@@ -134,11 +143,11 @@ impl Touches {
         let (words, _) = table.as_chunks::<64>();
         let mut sum = 0_u32;
         for &line in lines.iter().take(Self::AHEAD) {
-            prefetch(words, line);
+            prefetch(words.as_ptr().wrapping_add(line as usize));
         }
         for (index, &line) in lines.iter().enumerate() {
             if let Some(&ahead) = lines.get(index + Self::AHEAD) {
-                prefetch(words, ahead);
+                prefetch(words.as_ptr().wrapping_add(ahead as usize));
             }
             sum = sum.wrapping_add(u32::from(words[line as usize][0]));
         }
@@ -146,15 +155,15 @@ impl Touches {
     }
 }
 
-/// Asks memory for a line.
-#[inline]
-pub fn prefetch(lines: &[[u8; 64]], index: u32) {
+/// Asks memory for the line of the cache that holds `at`.
+#[inline(always)]
+pub fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch reads nothing and cannot fault, and SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(lines.as_ptr().wrapping_add(index as usize).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (lines, index);
+    let _ = at;
 }
