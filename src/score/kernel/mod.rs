@@ -185,9 +185,12 @@ struct Work<'a> {
 pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
     match job.instructions.set() {
         Set::Plain => predict_with(job, scratch),
+        // Every aarch64 target of the compiler has NEON anyway.
+        #[cfg(target_arch = "aarch64")]
+        Set::Neon => predict_with(job, scratch),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Instructions` holds this set only where the processor has it.
-        Set::Avx2 => unsafe { predict_avx2(job, scratch) },
+        // SAFETY: `Instructions` holds these sets only where the processor has them, and the second has all of the first.
+        Set::Avx2 | Set::Avx512 => unsafe { predict_avx2(job, scratch) },
     }
 }
 
