@@ -22,6 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use explain::{Contribution, Explanation};
+#[cfg(feature = "train")]
+pub(crate) use model::tail_len_bytes;
 pub use model::{GoldenReport, Model};
 pub use request::{Answer, Counts, Request, RowMut};
 
