@@ -7,11 +7,11 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use omomi::latency::{Rotation, RotationSize, Run, measure};
+//! use omomi::latency::{Rotation, RotationSpec, Run, measure};
 //! use omomi::{LoadMode, Model};
 //!
 //! let model = Model::load("feed-ctr/000042.omomi".as_ref(), LoadMode::Map)?;
-//! let rotation = Rotation::synthetic(&model, RotationSize { requests: 4_096, candidates: 500, seed: 1 })?;
+//! let rotation = Rotation::synthetic(&model, RotationSpec { requests: 4_096, candidates: 500, seed: 1, hashed_texts: false })?;
 //! rotation.check(&model, 500)?;
 //! let run = Run { rate_per_second: Some(2_000.0), ..Run::new(2, 500, Duration::from_secs(10)) };
 //! let measurement = measure(&model, &rotation, &run)?;
@@ -32,12 +32,14 @@
 //! # What is in a figure
 //!
 //! One request is: fill the rows (values set by slot), predict, read every answer. Between those the clock is read, [`clock_cost_ns`] each time.
-//! Nothing is recorded while the run warms up. Distributions keep three digits.
+//! The rows lie in memory as they do in a server, so filling fetches most of them from beyond the near caches; that is often more than half of the
+//! time. Nothing is recorded while the run warms up. Distributions keep three digits.
 //!
 //! # Limits
 //!
 //! Requests fall due at even distances; real ones come in bursts. Load comes from the process itself: no network, no JVM.
 
+mod coverage;
 mod draw;
 mod durations;
 mod error;
@@ -46,17 +48,19 @@ mod log_rows;
 mod machine;
 mod rotation;
 mod schedule;
+mod slot_row;
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+pub use coverage::Coverage;
 pub use durations::Durations;
 pub use error::LatencyError;
 pub use log_rows::{MOST_LOG_CANDIDATES, MOST_LOG_ROWS};
 pub use machine::{clock_cost_ns, processor_name};
-pub use rotation::{Coverage, Rotation, RotationSize, Source};
+pub use rotation::{Rotation, RotationSpec, Source};
 
 use durations::Times;
 use machine::preemption_count;
@@ -97,7 +101,7 @@ impl Run {
         if self.threads == 0 || self.threads > MAX_THREADS {
             return invalid(format!("expected 1 to {MAX_THREADS} threads, found {}", self.threads));
         }
-        let most = rotation.size().candidates;
+        let most = rotation.spec().candidates;
         if self.candidates == 0 || self.candidates > most {
             return invalid(format!("the rotation has 1 to {most} candidates a request, found {}", self.candidates));
         }
@@ -241,7 +245,7 @@ impl<'a> Worker<'a> {
         let layout = rotation.layout(run.candidates)?;
         let scorer = Scorer::new(Arc::clone(model), &layout)?;
         let request = scorer.new_request();
-        let next = thread * rotation.size().requests / run.threads;
+        let next = thread * rotation.spec().requests / run.threads;
         Ok(Self { rotation, scorer, request, candidate_count: run.candidates, next })
     }
 

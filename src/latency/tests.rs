@@ -9,7 +9,7 @@ use crate::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
 use crate::train::{Settings, TrainOptions, train};
 use crate::{LoadMode, generate_log};
 
-const SIZE: RotationSize = RotationSize { requests: 64, candidates: 40, seed: 1 };
+const SPEC: RotationSpec = RotationSpec { requests: 64, candidates: 40, seed: 1, hashed_texts: false };
 
 /// A model trained on a generated log, and the pattern of its held-out log.
 fn trained(folder: &Path) -> (Arc<Model>, String) {
@@ -42,9 +42,9 @@ fn trained(folder: &Path) -> (Arc<Model>, String) {
     (Model::load(&path, LoadMode::Map).unwrap(), held_out)
 }
 
-fn from_log(model: &Model, log: &str, size: RotationSize) -> Result<Rotation, LatencyError> {
+fn from_log(model: &Model, log: &str, spec: RotationSpec) -> Result<Rotation, LatencyError> {
     let mut reader = LogReader::open(model.contract(), &[log], ReadOptions::default()).unwrap();
-    Rotation::from_log(model, &mut reader, size)
+    Rotation::from_log(model, &mut reader, spec)
 }
 
 /// The answers to all requests of a rotation.
@@ -52,7 +52,7 @@ fn answers(model: &Arc<Model>, rotation: &Rotation, candidates: usize) -> Vec<u6
     let scorer = Scorer::new(Arc::clone(model), &rotation.layout(candidates).unwrap()).unwrap();
     let mut request = scorer.new_request();
     let mut bits = Vec::new();
-    for index in 0..rotation.size().requests {
+    for index in 0..rotation.spec().requests {
         rotation.fill(index, candidates, &mut request).unwrap();
         scorer.predict(&mut request, candidates).unwrap();
         bits.extend(request.answers(candidates).map(|answer| answer.logit.to_bits()));
@@ -64,10 +64,10 @@ fn answers(model: &Arc<Model>, rotation: &Rotation, candidates: usize) -> Vec<u6
 fn rotations_of_a_log_and_invented_ones_are_whole_repeatable_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let (model, log) = trained(folder.path());
-    let make: [&dyn Fn(RotationSize) -> Rotation; 2] =
-        [&|size| from_log(&model, &log, size).unwrap(), &|size| Rotation::synthetic(&model, size).unwrap()];
+    let make: [&dyn Fn(RotationSpec) -> Rotation; 2] =
+        [&|spec| from_log(&model, &log, spec).unwrap(), &|spec| Rotation::synthetic(&model, spec).unwrap()];
     for (make, source) in make.into_iter().zip([Source::Log, Source::Invented]) {
-        let rotation = make(SIZE);
+        let rotation = make(SPEC);
         assert_eq!((rotation.source(), rotation.context_count()), (source, 64));
         assert!(rotation.candidate_count() > 1_000 && rotation.feature_count() > 100);
         let coverage = rotation.check(&model, 40).unwrap();
@@ -77,8 +77,13 @@ fn rotations_of_a_log_and_invented_ones_are_whole_repeatable_and_counted() {
         let (unseen, unseen_crosses) = (coverage.unseen_share().unwrap(), coverage.unseen_cross_share().unwrap());
         assert!((0.01..0.9).contains(&unseen) && (0.0..=1.0).contains(&unseen_crosses), "{coverage:?}");
         assert!(coverage.missing_count > 0);
-        assert_eq!(answers(&model, &rotation, 40), answers(&model, &make(SIZE), 40));
-        assert_ne!(answers(&model, &rotation, 40), answers(&model, &make(RotationSize { seed: 2, ..SIZE }), 40));
+        assert_eq!(answers(&model, &rotation, 40), answers(&model, &make(SPEC), 40));
+        assert_ne!(answers(&model, &rotation, 40), answers(&model, &make(RotationSpec { seed: 2, ..SPEC }), 40));
+        assert_eq!(
+            answers(&model, &rotation, 40),
+            answers(&model, &make(RotationSpec { hashed_texts: true, ..SPEC }), 40),
+            "a text and its hash are one category"
+        );
         // Smaller requests are the first part of large ones.
         let (large, small) = (answers(&model, &rotation, 40), answers(&model, &rotation, 3));
         assert_eq!(large.chunks(40).map(|chunk| &chunk[..3]).collect::<Vec<_>>().concat(), small);
@@ -90,7 +95,7 @@ fn a_log_has_fewer_unseen_categories_than_invented_rows() {
     let folder = tempfile::tempdir().unwrap();
     let (model, log) = trained(folder.path());
     let unseen = |rotation: &Rotation| rotation.check(&model, 40).unwrap().unseen_share().unwrap();
-    let (real, invented) = (from_log(&model, &log, SIZE).unwrap(), Rotation::synthetic(&model, SIZE).unwrap());
+    let (real, invented) = (from_log(&model, &log, SPEC).unwrap(), Rotation::synthetic(&model, SPEC).unwrap());
     assert!(unseen(&real) < unseen(&invented), "{} {}", unseen(&real), unseen(&invented));
 }
 
@@ -98,16 +103,16 @@ fn a_log_has_fewer_unseen_categories_than_invented_rows() {
 fn candidates_of_a_request_are_distinct_while_there_are_enough() {
     let folder = tempfile::tempdir().unwrap();
     let (model, log) = trained(folder.path());
-    let rotation = from_log(&model, &log, SIZE).unwrap();
-    for index in 0..SIZE.requests {
+    let rotation = from_log(&model, &log, SPEC).unwrap();
+    for index in 0..SPEC.requests {
         let mut rows = rotation.rows_of(index, 40).to_vec();
         rows.sort_unstable();
         rows.dedup();
         assert_eq!(rows.len(), 40);
     }
     assert_ne!(rotation.rows_of(0, 40), rotation.rows_of(1, 40));
-    assert_eq!(rotation.rows_of(3, 40), rotation.rows_of(SIZE.requests + 3, 40));
-    let most = RotationSize { requests: 2, candidates: rotation.candidate_count() + 5, seed: 1 };
+    assert_eq!(rotation.rows_of(3, 40), rotation.rows_of(SPEC.requests + 3, 40));
+    let most = RotationSpec { requests: 2, candidates: rotation.candidate_count() + 5, ..SPEC };
     let rotation = from_log(&model, &log, most).unwrap();
     let rows = rotation.rows_of(1, most.candidates);
     assert_eq!(rows[..5], rows[most.candidates - 5..]);
@@ -118,7 +123,7 @@ fn candidates_of_a_request_are_distinct_while_there_are_enough() {
 fn a_run_counts_every_request_in_every_distribution() {
     let folder = tempfile::tempdir().unwrap();
     let (model, _) = trained(folder.path());
-    let rotation = Rotation::synthetic(&model, SIZE).unwrap();
+    let rotation = Rotation::synthetic(&model, SPEC).unwrap();
     let run = Run { warm_up: Duration::from_millis(5), ..Run::new(2, 40, Duration::from_millis(60)) };
     let back_to_back = measure(&model, &rotation, &run).unwrap();
     let at_rate = measure(&model, &rotation, &Run { rate_per_second: Some(500.0), ..run }).unwrap();
@@ -143,7 +148,7 @@ fn a_run_counts_every_request_in_every_distribution() {
 fn what_cannot_be_run_is_refused_with_its_limits() {
     let folder = tempfile::tempdir().unwrap();
     let (model, _) = trained(folder.path());
-    let rotation = Rotation::synthetic(&model, SIZE).unwrap();
+    let rotation = Rotation::synthetic(&model, SPEC).unwrap();
     let run = Run::new(1, 40, Duration::from_secs(1));
     for (run, expected) in [
         (Run { threads: 0, ..run }, "expected 1 to 1024 threads, found 0"),
@@ -156,11 +161,11 @@ fn what_cannot_be_run_is_refused_with_its_limits() {
         let error = measure(&model, &rotation, &run).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
-    for (size, expected) in [
-        (RotationSize { requests: 0, ..SIZE }, "requests in rotation, found 0"),
-        (RotationSize { candidates: 65_537, ..SIZE }, "expected 1 to 65536 candidates a request, found 65537"),
+    for (spec, expected) in [
+        (RotationSpec { requests: 0, ..SPEC }, "requests in rotation, found 0"),
+        (RotationSpec { candidates: 65_537, ..SPEC }, "expected 1 to 65536 candidates a request, found 65537"),
     ] {
-        let error = Rotation::synthetic(&model, size).unwrap_err().to_string();
+        let error = Rotation::synthetic(&model, spec).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 }
@@ -169,15 +174,15 @@ fn what_cannot_be_run_is_refused_with_its_limits() {
 fn an_answer_that_differs_from_the_plain_twins_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let (model, _) = trained(folder.path());
-    let rotation = Rotation::synthetic(&model, SIZE).unwrap();
+    let rotation = Rotation::synthetic(&model, SPEC).unwrap();
     let scorer = Scorer::new(Arc::clone(&model), &rotation.layout(40).unwrap()).unwrap();
     let (mut one, mut other) = (scorer.new_request(), scorer.new_request());
     for (index, request) in [&mut one, &mut other].into_iter().enumerate() {
         rotation.fill(index, 40, request).unwrap();
         scorer.predict(request, 40).unwrap();
     }
-    rotation::compare(7, 40, &one, &one).unwrap();
-    let error = rotation::compare(7, 40, &one, &other).unwrap_err().to_string();
+    coverage::compare(7, 40, &one, &one).unwrap();
+    let error = coverage::compare(7, 40, &one, &other).unwrap_err().to_string();
     assert!(error.starts_with("wrong answer: for candidate 0 of request 7 the kernel gives"), "{error}");
 }
 
@@ -196,7 +201,7 @@ fn invented_rows_have_the_types_of_their_fields_and_no_number_out_of_range() {
                 assert_eq!(&read, row);
             }
         }
-        let rotation = Rotation::new(model.contract(), rows, Source::Invented, SIZE, &mut random).unwrap();
+        let rotation = Rotation::new(model.contract(), rows, Source::Invented, SPEC, &mut random).unwrap();
         let scorer = Scorer::new(Arc::clone(&model), &rotation.layout(40).unwrap()).unwrap();
         let mut request = scorer.new_request();
         rotation.fill(0, 40, &mut request).unwrap();
