@@ -170,6 +170,7 @@ impl Measurement {
     /// Whether the rate was more than the machine could do, so that latencies say how long the run was and little else.
     #[must_use]
     pub fn is_overloaded(&self) -> bool {
+        // The last requests end a little after the run, and that is not falling behind.
         let fell_behind = |rate| self.requests_per_second() < 0.98 * rate;
         self.unserved_count > 0 || self.run.rate_per_second.is_some_and(fell_behind)
     }
@@ -185,8 +186,9 @@ impl Measurement {
 /// gives no more threads.
 pub fn measure(model: &Arc<Model>, rotation: &Rotation, run: &Run) -> Result<Measurement, LatencyError> {
     run.check(rotation)?;
-    let workers: Vec<Worker<'_>> =
-        (0..run.threads).map(|thread| Worker::new(model, rotation, run, thread)).collect::<Result<_, _>>()?;
+    let layout = rotation.layout(run.candidates)?;
+    let worker = |thread| Ok(Worker::new(Scorer::new(Arc::clone(model), &layout)?, rotation, run, thread));
+    let workers: Vec<Worker<'_>> = (0..run.threads).map(worker).collect::<Result<_, Error>>()?;
     let clock = SystemClock::start();
     let schedule = Schedule::new(clock.now_ns(), run.warm_up, run.duration, run.rate_per_second);
     let outcomes: Vec<Result<WorkerReport, LatencyError>> = thread::scope(|scope| {
@@ -241,12 +243,10 @@ struct WorkerReport {
 }
 
 impl<'a> Worker<'a> {
-    fn new(model: &Arc<Model>, rotation: &'a Rotation, run: &Run, thread: usize) -> Result<Self, LatencyError> {
-        let layout = rotation.layout(run.candidates)?;
-        let scorer = Scorer::new(Arc::clone(model), &layout)?;
+    fn new(scorer: Scorer, rotation: &'a Rotation, run: &Run, thread: usize) -> Self {
         let request = scorer.new_request();
         let next = thread * rotation.spec().requests / run.threads;
-        Ok(Self { rotation, scorer, request, candidate_count: run.candidates, next })
+        Self { rotation, scorer, request, candidate_count: run.candidates, next }
     }
 
     fn work(mut self, clock: &SystemClock, schedule: &Schedule) -> Result<WorkerReport, LatencyError> {

@@ -19,6 +19,8 @@ use crate::value::{FieldValue, Row};
 
 /// Most requests of a rotation.
 const MAX_REQUESTS: usize = 1 << 20;
+/// Most candidates of all its requests together: 4 bytes each.
+const MAX_DRAWN: usize = 1 << 28;
 
 /// What a rotation is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,6 +206,12 @@ fn check_spec(spec: RotationSpec) -> Result<(), LatencyError> {
     }
     if spec.candidates == 0 || spec.candidates > MAX_CANDIDATES {
         return invalid(format!("expected 1 to {MAX_CANDIDATES} candidates a request, found {}", spec.candidates));
+    }
+    if spec.requests * spec.candidates > MAX_DRAWN {
+        let (requests, candidates) = (spec.requests, spec.candidates);
+        return invalid(format!(
+            "{requests} requests of {candidates} candidates are too many: expected {MAX_DRAWN} candidates in all"
+        ));
     }
     Ok(())
 }

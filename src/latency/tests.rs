@@ -164,6 +164,10 @@ fn what_cannot_be_run_is_refused_with_its_limits() {
     for (spec, expected) in [
         (RotationSpec { requests: 0, ..SPEC }, "requests in rotation, found 0"),
         (RotationSpec { candidates: 65_537, ..SPEC }, "expected 1 to 65536 candidates a request, found 65537"),
+        (
+            RotationSpec { requests: 1 << 20, candidates: 257, ..SPEC },
+            "1048576 requests of 257 candidates are too many: expected 268435456 candidates in all",
+        ),
     ] {
         let error = Rotation::synthetic(&model, spec).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
