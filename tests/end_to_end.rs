@@ -149,6 +149,11 @@ fn bench_measures_every_combination_and_says_the_same_in_text_and_json() {
         assert!((0.0..1.0).contains(&run["unseen_share"].as_f64().unwrap()), "{run}");
     }
 
+    let prepared = succeed(folder, &format!("{BENCH} --candidates 3 --prepared"));
+    for part in ["rows", "prepared", "candidates for the model took"] {
+        assert!(prepared.contains(part), "{part} is not in\n{prepared}");
+    }
+
     let at_rate = format!("{BENCH} --logs logs/part-002.parquet --candidates 5 --rate 200,400 --mode copy --json -");
     let figures: Value = serde_json::from_str(&succeed(folder, &at_rate)).unwrap();
     assert_eq!(figures["requests"]["source"], "log");

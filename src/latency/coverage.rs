@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::error::LatencyError;
 use super::rotation::Rotation;
+use super::setup::Setup;
 use crate::contract::{Contract, Side};
-use crate::score::{Model, Request, Scorer};
+use crate::score::{Model, Request};
 
 /// Requests whose answers are compared with those of the plain twin.
 const COMPARED_REQUESTS: usize = 16;
@@ -48,21 +49,22 @@ impl Coverage {
 }
 
 impl Rotation {
-    /// Fills and scores the requests with `candidates` candidates each, once: compares the answers of the first ones with those of
-    /// the plain twin, bit for bit, and counts what is unseen.
+    /// Fills and scores the requests with `candidates` candidates each, once, as rows or prepared: compares the answers of the first
+    /// ones with those of the plain twin for the same rows, bit for bit, and counts what is unseen.
     ///
     /// # Errors
     ///
     /// [`LatencyError::AnswersDiffer`]; [`LatencyError::Score`] if a request cannot be filled or scored.
-    pub fn check(&self, model: &Arc<Model>, candidates: usize) -> Result<Coverage, LatencyError> {
-        let layout = self.layout(candidates)?;
-        let scorer = Scorer::new(Arc::clone(model), &layout)?;
-        let (mut request, mut twin) = (scorer.new_request(), scorer.new_request());
+    pub fn check(&self, model: &Arc<Model>, candidates: usize, prepared: bool) -> Result<Coverage, LatencyError> {
+        let setup = Setup::new(self, candidates, prepared)?;
+        let scorer = setup.scorer(model)?;
+        let plain = Setup::new(self, candidates, false)?.scorer(model)?;
+        let (mut request, mut twin) = (scorer.new_request(), plain.new_request());
         let mut coverage = Coverage::default();
         let crosses = candidate_crosses(model.contract());
         let request_count = self.spec().requests.min(COUNTED_CANDIDATES.div_ceil(candidates));
         for index in 0..request_count {
-            self.fill(index, candidates, &mut request)?;
+            setup.fill(index, &mut request)?;
             scorer.predict(&mut request, candidates)?;
             let counts = request.counts();
             coverage.request_count += 1;
@@ -73,11 +75,11 @@ impl Rotation {
                 continue;
             }
             self.fill(index, candidates, &mut twin)?;
-            scorer.predict_plain(&mut twin, candidates)?;
+            plain.predict_plain(&mut twin, candidates)?;
             compare(index, candidates, &request, &twin)?;
             coverage.compared_count += 1;
             for candidate in 0..candidates {
-                let explanation = scorer.explain(&mut twin, candidate)?;
+                let explanation = plain.explain(&mut twin, candidate)?;
                 for contribution in explanation.contributions.iter().filter(|one| crosses.contains(&one.field)) {
                     coverage.cross_count += 1;
                     coverage.unseen_cross_count += u64::from(contribution.weight.is_none());

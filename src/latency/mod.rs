@@ -12,7 +12,7 @@
 //!
 //! let model = Model::load("feed-ctr/000042.omomi".as_ref(), LoadMode::Map)?;
 //! let rotation = Rotation::synthetic(&model, RotationSpec { requests: 4_096, candidates: 500, seed: 1, hashed_texts: false })?;
-//! rotation.check(&model, 500)?;
+//! rotation.check(&model, 500, false)?;
 //! let run = Run { rate_per_second: Some(2_000.0), ..Run::new(2, 500, Duration::from_secs(10)) };
 //! let measurement = measure(&model, &rotation, &run)?;
 //! println!("p99.9: {} ns", measurement.latency.quantile_ns(0.999));
@@ -48,6 +48,7 @@ mod log_rows;
 mod machine;
 mod rotation;
 mod schedule;
+mod setup;
 mod slot_row;
 
 use std::hint::black_box;
@@ -65,6 +66,7 @@ pub use rotation::{Rotation, RotationSpec, Source};
 use durations::Times;
 use machine::preemption_count;
 use schedule::{Clock, Schedule, Stamps, SystemClock};
+use setup::Setup;
 
 use crate::error::Error;
 use crate::score::{Model, Request, Scorer};
@@ -81,6 +83,8 @@ pub struct Run {
     pub threads: usize,
     /// Candidates of each request: 1 to what the rotation was made for.
     pub candidates: usize,
+    /// Whether the candidates are prepared beforehand, all of the rotation's, and requests name them by index.
+    pub prepared: bool,
     /// Requests that fall due each second, all threads together, up to [`MAX_RATE_PER_SECOND`]; nothing for back to back.
     pub rate_per_second: Option<f64>,
     /// How long requests are sent and recorded.
@@ -90,10 +94,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// Back to back, after a second of warming up.
+    /// Rows in the requests, back to back, after a second of warming up.
     #[must_use]
     pub const fn new(threads: usize, candidates: usize, duration: Duration) -> Self {
-        Self { threads, candidates, rate_per_second: None, duration, warm_up: Duration::from_secs(1) }
+        Self { threads, candidates, prepared: false, rate_per_second: None, duration, warm_up: Duration::from_secs(1) }
     }
 
     fn check(&self, rotation: &Rotation) -> Result<(), LatencyError> {
@@ -142,6 +146,9 @@ pub struct Measurement {
     pub predict: Durations,
     /// Reading the answers.
     pub read: Durations,
+    /// How long it took to prepare all candidates for the model before the run, where they are prepared: what each new model costs a server,
+    /// off the request path.
+    pub preparation: Option<Duration>,
     /// How often the system took the processor away from a thread of the run, where the system says so: what long requests on a shared
     /// machine are often due to.
     pub preemption_count: Option<u64>,
@@ -186,9 +193,13 @@ impl Measurement {
 /// gives no more threads.
 pub fn measure(model: &Arc<Model>, rotation: &Rotation, run: &Run) -> Result<Measurement, LatencyError> {
     run.check(rotation)?;
-    let layout = rotation.layout(run.candidates)?;
-    let worker = |thread| Ok(Worker::new(Scorer::new(Arc::clone(model), &layout)?, rotation, run, thread));
-    let workers: Vec<Worker<'_>> = (0..run.threads).map(worker).collect::<Result<_, Error>>()?;
+    let setup = Setup::new(rotation, run.candidates, run.prepared)?;
+    let (scorers, preparation) = setup.scorers(model, run.threads)?;
+    // Threads start apart in the rotation, so that they do not warm each other's caches.
+    let first = |thread| thread * rotation.spec().requests / run.threads;
+    let workers =
+        scorers.into_iter().enumerate().map(|(thread, scorer)| Worker::new(scorer, &setup, run, first(thread)));
+    let workers: Vec<Worker<'_>> = workers.collect();
     let clock = SystemClock::start();
     let schedule = Schedule::new(clock.now_ns(), run.warm_up, run.duration, run.rate_per_second);
     let outcomes: Vec<Result<WorkerReport, LatencyError>> = thread::scope(|scope| {
@@ -223,17 +234,18 @@ pub fn measure(model: &Arc<Model>, rotation: &Rotation, run: &Run) -> Result<Mea
         fill: times.fill,
         predict: times.predict,
         read: times.read,
+        preparation,
         preemption_count,
     })
 }
 
 /// One thread of a run.
 struct Worker<'a> {
-    rotation: &'a Rotation,
+    setup: &'a Setup<'a>,
     scorer: Scorer,
     request: Request,
     candidate_count: usize,
-    /// The next request of the rotation. Threads start apart, so that they do not warm each other's caches.
+    /// The next request of the rotation.
     next: usize,
 }
 
@@ -243,10 +255,9 @@ struct WorkerReport {
 }
 
 impl<'a> Worker<'a> {
-    fn new(scorer: Scorer, rotation: &'a Rotation, run: &Run, thread: usize) -> Self {
+    fn new(scorer: Scorer, setup: &'a Setup<'a>, run: &Run, next: usize) -> Self {
         let request = scorer.new_request();
-        let next = thread * rotation.spec().requests / run.threads;
-        Self { rotation, scorer, request, candidate_count: run.candidates, next }
+        Self { setup, scorer, request, candidate_count: run.candidates, next }
     }
 
     fn work(mut self, clock: &SystemClock, schedule: &Schedule) -> Result<WorkerReport, LatencyError> {
@@ -262,7 +273,7 @@ impl<'a> Worker<'a> {
         let index = self.next;
         self.next += 1;
         let start_ns = clock.now_ns();
-        self.rotation.fill(index, self.candidate_count, &mut self.request)?;
+        self.setup.fill(index, &mut self.request)?;
         let filled_ns = clock.now_ns();
         self.scorer.predict(&mut self.request, self.candidate_count)?;
         let predicted_ns = clock.now_ns();

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::feature::{feature_key, id_value, text_value};
 use crate::log_reader::LogReader;
 use crate::schema::{Capacity, MAX_CANDIDATES, RequestLayout, Schema};
-use crate::score::{Model, Request};
+use crate::score::{CandidateSet, Model, Request};
 use crate::value::{FieldValue, Row};
 
 /// Most requests of a rotation.
@@ -159,13 +159,34 @@ impl Rotation {
     }
 
     /// A layout for requests of `candidates` candidates, with room for the longest of them.
-    pub(super) fn layout(&self, candidates: usize) -> Result<RequestLayout, LatencyError> {
+    pub(super) fn layout(&self, candidates: usize) -> Result<RequestLayout, Error> {
         let tail_len = |index| {
             let rows = self.rows_of(index, candidates).iter().map(|&row| &self.candidates[row as usize]);
             rows.chain([self.context_of(index)]).map(|row| row.tail_len_bytes).sum()
         };
         let tail_len_bytes = (0..self.spec.requests).map(tail_len).max().unwrap_or(0);
-        Ok(RequestLayout::new(&self.schema, Capacity { candidates, tail_len_bytes })?)
+        RequestLayout::new(&self.schema, Capacity { candidates, tail_len_bytes })
+    }
+
+    /// The same for requests that name prepared candidates: only their contexts have a tail.
+    pub(super) fn prepared_layout(&self, candidates: usize) -> Result<RequestLayout, Error> {
+        let tail_len_bytes = longest_tail(&self.contexts);
+        RequestLayout::prepared(&self.schema, Capacity { candidates, tail_len_bytes })
+    }
+
+    /// All candidates, each at the index of its row.
+    pub(super) fn candidate_set(&self) -> Result<CandidateSet, Error> {
+        let capacity = Capacity { candidates: 1, tail_len_bytes: longest_tail(&self.candidates) };
+        let layout = RequestLayout::new(&self.schema, capacity)?;
+        let most_values = self.candidates.iter().map(SlotRow::most_values).max().unwrap_or(0);
+        let set = CandidateSet::new(&layout, self.candidates.len(), most_values)?;
+        let mut request = Request::new(&layout);
+        for (index, row) in (0..).zip(&self.candidates) {
+            request.clear();
+            row.write(&mut request.candidate(0)?)?;
+            set.put(index, &mut request, 0)?;
+        }
+        Ok(set)
     }
 
     /// Fills `request` as a server does: values that it has at hand, by slot.
@@ -174,6 +195,16 @@ impl Rotation {
         self.context_of(index).write(&mut request.context())?;
         for (place, &row) in self.rows_of(index, candidates).iter().enumerate() {
             self.candidates[row as usize].write(&mut request.candidate(place)?)?;
+        }
+        Ok(())
+    }
+
+    /// The same for a request that names candidates of [`Rotation::candidate_set`].
+    pub(super) fn fill_prepared(&self, index: usize, candidates: usize, request: &mut Request) -> Result<(), Error> {
+        request.clear();
+        self.context_of(index).write(&mut request.context())?;
+        for (place, &row) in self.rows_of(index, candidates).iter().enumerate() {
+            request.set_candidate(place, row)?;
         }
         Ok(())
     }
@@ -197,6 +228,10 @@ impl Rotation {
 pub(super) struct Rows {
     pub(super) contexts: Vec<Row>,
     pub(super) candidates: Vec<Row>,
+}
+
+fn longest_tail(rows: &[SlotRow]) -> usize {
+    rows.iter().map(|row| row.tail_len_bytes).max().unwrap_or(0)
 }
 
 fn check_spec(spec: RotationSpec) -> Result<(), LatencyError> {

@@ -46,6 +46,16 @@ impl SlotRow {
         }
         Ok(())
     }
+
+    /// Number of values of its longest list.
+    pub(super) fn most_values(&self) -> usize {
+        let list_len = |(_, value): &(FieldSlot, SlotValue)| match value {
+            SlotValue::Plain(FieldValue::Ids(ids)) => ids.len(),
+            SlotValue::Plain(FieldValue::Texts(texts)) => texts.len(),
+            SlotValue::Plain(_) | SlotValue::TextHash(_) => 0,
+        };
+        self.values.iter().map(list_len).max().unwrap_or(0)
+    }
 }
 
 fn category_count(value: &FieldValue) -> u64 {

@@ -70,13 +70,14 @@ fn rotations_of_a_log_and_invented_ones_are_whole_repeatable_and_counted() {
         let rotation = make(SPEC);
         assert_eq!((rotation.source(), rotation.context_count()), (source, 64));
         assert!(rotation.candidate_count() > 1_000 && rotation.feature_count() > 100);
-        let coverage = rotation.check(&model, 40).unwrap();
+        let coverage = rotation.check(&model, 40, false).unwrap();
         assert_eq!((coverage.request_count, coverage.compared_count), (64, 16));
         // Of each request: at most all values of the context and 8 of each candidate.
         assert!((64 * 40 * 4..64 * (40 * 8 + 200)).contains(&coverage.category_count), "{coverage:?}");
         let (unseen, unseen_crosses) = (coverage.unseen_share().unwrap(), coverage.unseen_cross_share().unwrap());
         assert!((0.01..0.9).contains(&unseen) && (0.0..=1.0).contains(&unseen_crosses), "{coverage:?}");
         assert!(coverage.missing_count > 0);
+        assert_eq!(rotation.check(&model, 40, true).unwrap(), coverage, "prepared candidates meet the same weights");
         assert_eq!(answers(&model, &rotation, 40), answers(&model, &make(SPEC), 40));
         assert_ne!(answers(&model, &rotation, 40), answers(&model, &make(RotationSpec { seed: 2, ..SPEC }), 40));
         assert_eq!(
@@ -94,7 +95,7 @@ fn rotations_of_a_log_and_invented_ones_are_whole_repeatable_and_counted() {
 fn a_log_has_fewer_unseen_categories_than_invented_rows() {
     let folder = tempfile::tempdir().unwrap();
     let (model, log) = trained(folder.path());
-    let unseen = |rotation: &Rotation| rotation.check(&model, 40).unwrap().unseen_share().unwrap();
+    let unseen = |rotation: &Rotation| rotation.check(&model, 40, false).unwrap().unseen_share().unwrap();
     let (real, invented) = (from_log(&model, &log, SPEC).unwrap(), Rotation::synthetic(&model, SPEC).unwrap());
     assert!(unseen(&real) < unseen(&invented), "{} {}", unseen(&real), unseen(&invented));
 }
@@ -116,7 +117,7 @@ fn candidates_of_a_request_are_distinct_while_there_are_enough() {
     let rotation = from_log(&model, &log, most).unwrap();
     let rows = rotation.rows_of(1, most.candidates);
     assert_eq!(rows[..5], rows[most.candidates - 5..]);
-    rotation.check(&model, most.candidates).unwrap();
+    rotation.check(&model, most.candidates, false).unwrap();
 }
 
 #[test]
@@ -127,11 +128,12 @@ fn a_run_counts_every_request_in_every_distribution() {
     let run = Run { warm_up: Duration::from_millis(5), ..Run::new(2, 40, Duration::from_millis(60)) };
     let back_to_back = measure(&model, &rotation, &run).unwrap();
     let at_rate = measure(&model, &rotation, &Run { rate_per_second: Some(500.0), ..run }).unwrap();
-    // Half a second's rate for 60 ms.
+    let prepared = measure(&model, &rotation, &Run { prepared: true, ..run }).unwrap();
+    assert!(prepared.preparation.is_some() && back_to_back.preparation.is_none());
     assert_eq!(at_rate.request_count + at_rate.unserved_count, 30);
     assert_eq!((back_to_back.wait.count(), at_rate.wait.count()), (0, 30));
     assert_eq!(back_to_back.unserved_count, 0);
-    for measurement in [&back_to_back, &at_rate] {
+    for measurement in [&back_to_back, &at_rate, &prepared] {
         assert!(measurement.request_count > 0);
         assert_eq!(measurement.latency.count(), measurement.request_count + measurement.unserved_count);
         for part in [&measurement.request, &measurement.fill, &measurement.predict, &measurement.read] {

@@ -41,6 +41,9 @@ pub(crate) struct Arguments {
     /// How many candidates a request has
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "100,500", value_parser = candidates)]
     candidates: Vec<usize>,
+    /// Run each combination once more with prepared candidates: handed over beforehand, and named by index in the requests
+    #[arg(long)]
+    prepared: bool,
     /// How many requests fall due each second, all threads together
     #[arg(long, value_name = "R,...", value_delimiter = ',', value_parser = rate)]
     rate: Vec<f64>,
@@ -87,7 +90,7 @@ Examples:
   omomi bench 000042.omomi
   omomi bench 000042.omomi --logs 'logs/2026-01-11-*.parquet' --threads 1,2 --candidates 100,500
   omomi bench 000042.omomi --logs yesterday.parquet --threads 2 --rate 1000,2000,4000 --seconds 60
-  omomi bench 000042.omomi --mode copy --json copy.json
+  omomi bench 000042.omomi --prepared --mode copy --json copy.json
 
 Figures of a shared or busy machine say little: look at `preempted`, and pin the process (taskset) where you can.";
 
@@ -99,10 +102,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let runs = runs(arguments);
     let mut outcomes: Vec<Outcome> = Vec::new();
     for run in &runs {
-        let checked = outcomes.iter().find(|other| other.measurement.run.candidates == run.candidates);
+        let checked = outcomes.iter().find(|other| same_requests(&other.measurement.run, run));
         let coverage = match checked {
             Some(other) => other.coverage,
-            None => check(&rotation, &model, run.candidates)?,
+            None => check(&rotation, &model, run)?,
         };
         if !arguments.quiet {
             eprintln!("bench: run {} of {}, {}", outcomes.len() + 1, runs.len(), run_words(run));
@@ -121,9 +124,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
+fn same_requests(one: &Run, other: &Run) -> bool {
+    (one.candidates, one.prepared) == (other.candidates, other.prepared)
+}
+
 /// Makes sure of the answers, and says so where the figures will be about a table that is read in vain.
-fn check(rotation: &Rotation, model: &Arc<Model>, candidates: usize) -> Result<Coverage, Failure> {
-    let coverage = rotation.check(model, candidates)?;
+fn check(rotation: &Rotation, model: &Arc<Model>, run: &Run) -> Result<Coverage, Failure> {
+    let coverage = rotation.check(model, run.candidates, run.prepared)?;
     if let Some(share) = coverage.unseen_share().filter(|&share| share > 0.5) {
         let advice = match rotation.source() {
             Source::Invented => "give --logs for requests that the model knows",
@@ -137,12 +144,15 @@ fn check(rotation: &Rotation, model: &Arc<Model>, candidates: usize) -> Result<C
 fn runs(arguments: &Arguments) -> Vec<Run> {
     let rates: Vec<Option<f64>> =
         if arguments.rate.is_empty() { vec![None] } else { arguments.rate.iter().copied().map(Some).collect() };
+    let forms = if arguments.prepared { &[false, true][..] } else { &[false] };
+    let (duration, warm_up) = (arguments.seconds, arguments.warm_up_seconds);
     let mut runs = Vec::new();
     for &candidates in &arguments.candidates {
-        for &threads in &arguments.threads {
-            for &rate_per_second in &rates {
-                let (duration, warm_up) = (arguments.seconds, arguments.warm_up_seconds);
-                runs.push(Run { threads, candidates, rate_per_second, duration, warm_up });
+        for &prepared in forms {
+            for &threads in &arguments.threads {
+                for &rate_per_second in &rates {
+                    runs.push(Run { threads, candidates, prepared, rate_per_second, duration, warm_up });
+                }
             }
         }
     }

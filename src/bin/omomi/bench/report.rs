@@ -19,7 +19,8 @@ pub(super) fn run_words(run: &Run) -> String {
     let pace = run.rate_per_second.map_or_else(|| "back to back".to_owned(), |asked| rate(asked) + " requests/s");
     let seconds = (run.duration + run.warm_up).as_secs_f64();
     let threads = if run.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", run.threads) };
-    format!("{threads}, {} candidates, {pace}, {seconds:.1} s", run.candidates)
+    let prepared = if run.prepared { "prepared " } else { "" };
+    format!("{threads}, {} {prepared}candidates, {pace}, {seconds:.1} s", run.candidates)
 }
 
 /// Everything that is reported.
@@ -37,6 +38,11 @@ impl Report<'_> {
         let from = if at_rate { "from when it was due" } else { "from its start, sent back to back" };
         say!("\nlatency of a request, {from}, until its last answer is read (µs)\n{}", self.latency_table(at_rate));
         say!("\nwhere the time of a request goes (µs)\n{}", self.parts_table(at_rate));
+        let preparation = self.outcomes.iter().filter_map(|outcome| outcome.measurement.preparation).min();
+        if let Some(preparation) = preparation {
+            let (count, ms) = (grouped(self.rotation.candidate_count() as u64), preparation.as_secs_f64() * 1e3);
+            say!("preparing {count} candidates for the model took {ms:.1} ms, off the request path");
+        }
         for outcome in self.outcomes.iter().filter(|outcome| outcome.measurement.is_overloaded()) {
             let Measurement { run, unserved_count, .. } = &outcome.measurement;
             say!(
@@ -77,12 +83,25 @@ impl Report<'_> {
         );
     }
 
-    fn latency_table(&self, at_rate: bool) -> String {
+    fn run_header(&self) -> Vec<&'static str> {
         let mut header = vec!["threads", "candidates"];
+        header.extend(self.arguments.prepared.then_some("as"));
+        header
+    }
+
+    fn run_cells(&self, run: &Run) -> Vec<String> {
+        let mut cells = vec![run.threads.to_string(), run.candidates.to_string()];
+        let form = if run.prepared { "prepared" } else { "rows" };
+        cells.extend(self.arguments.prepared.then(|| form.to_owned()));
+        cells
+    }
+
+    fn latency_table(&self, at_rate: bool) -> String {
+        let mut header = self.run_header();
         header.extend(at_rate.then_some("asked/s"));
         header.extend(["requests/s", "predictions/s", "p50", "p90", "p99", "p99.9", "max", "preempted"]);
         let rows = self.outcomes.iter().map(|Outcome { measurement, .. }| {
-            let mut row = run_cells(&measurement.run);
+            let mut row = self.run_cells(&measurement.run);
             row.extend(measurement.run.rate_per_second.map(rate));
             row.push(whole(measurement.requests_per_second()));
             row.push(whole(measurement.predictions_per_second()));
@@ -95,13 +114,13 @@ impl Report<'_> {
     }
 
     fn parts_table(&self, at_rate: bool) -> String {
-        let mut header = vec!["threads", "candidates"];
+        let mut header = self.run_header();
         header.extend(at_rate.then_some("asked/s"));
         header.extend(at_rate.then_some("wait p99"));
         header.extend(["fill p50", "predict p50", "predict p99", "predict max", "read p50"]);
         header.extend(["predict ns/candidate", "unseen", "unseen crosses"]);
         let rows = self.outcomes.iter().map(|Outcome { measurement, coverage }| {
-            let mut row = run_cells(&measurement.run);
+            let mut row = self.run_cells(&measurement.run);
             row.extend(measurement.run.rate_per_second.map(rate));
             row.extend(at_rate.then(|| us(measurement.wait.quantile_ns(0.99))));
             row.push(us(measurement.fill.quantile_ns(0.5)));
@@ -161,6 +180,8 @@ impl Outcome {
         json!({
             "threads": run.threads,
             "candidates": run.candidates,
+            "prepared": run.prepared,
+            "preparation_seconds": measurement.preparation.map(|preparation| preparation.as_secs_f64()),
             "rate_per_second": run.rate_per_second,
             "seconds": measurement.elapsed.as_secs_f64(),
             "warm_up_seconds": run.warm_up.as_secs_f64(),
@@ -202,10 +223,6 @@ fn durations(durations: &Durations) -> Value {
 #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
 fn per_request(count: u64, coverage: &Coverage) -> f64 {
     count as f64 / coverage.request_count.max(1) as f64
-}
-
-fn run_cells(run: &Run) -> Vec<String> {
-    vec![run.threads.to_string(), run.candidates.to_string()]
 }
 
 /// Microseconds, with as many digits as are worth reading.
