@@ -21,8 +21,9 @@ use report::{Outcome, Report, run_words};
 
 /// Measure how long requests take: latency at p50, p90, p99, p99.9 and the longest, and where the time goes
 ///
-/// Fills, scores and reads requests as a server does, for each combination of --threads, --candidates and --rate in turn. Before
-/// anything is timed the file is verified and answers are compared with those of the plain twin.
+/// Fills, scores and reads requests as a server does, for each combination of --threads, --candidates and --rate in turn. Filling
+/// includes fetching the rows from memory, as in a server that keeps an object for each creative. Before anything is timed the
+/// file is verified and answers are compared with those of the plain twin.
 ///
 /// Without --rate, each thread sends its next request when the last one is done: what the machine can do. With --rate, requests fall due
 /// at that rate and latency counts from then, so that a stall shows in every request that waited: what users see.
