@@ -27,6 +27,8 @@ use std::time::Duration;
 
 pub use candidate_set::{CandidateSet, MAX_PREPARED_CANDIDATES};
 pub use explain::{Contribution, Explanation};
+#[cfg(feature = "train")]
+pub(crate) use model::tail_len_bytes;
 pub use model::{GoldenReport, Model};
 pub use request::{Answer, Counts, Request, RowMut};
 
