@@ -98,6 +98,6 @@ mod work;
 
 pub use error::{Code, Error, Owner, RowProblem};
 pub use instructions::Instructions;
-pub use schema::{CandidateStatus, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
-pub use score::{Answer, Counts, Explanation, Model, Request, Scorer};
+pub use schema::{CandidateStatus, Candidates, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
+pub use score::{Answer, CandidateSet, Counts, Explanation, Model, Request, Scorer};
 pub use weight_file::map::LoadMode;

@@ -51,7 +51,7 @@ fn value(name: &'static str) -> BoxedStrategy<FieldValue> {
     }
 }
 
-fn row(names: &[&'static str]) -> impl Strategy<Value = Row> + use<> {
+pub fn row(names: &[&'static str]) -> impl Strategy<Value = Row> + use<> {
     let values: Vec<_> = names.iter().map(|&name| prop::option::weighted(0.8, value(name))).collect();
     let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
     values.prop_map(move |values| {
@@ -59,7 +59,7 @@ fn row(names: &[&'static str]) -> impl Strategy<Value = Row> + use<> {
     })
 }
 
-fn request_rows() -> impl Strategy<Value = RequestRows> {
+pub fn request_rows() -> impl Strategy<Value = RequestRows> {
     let context = row(&["media_id", "interest", "floor_price", "region"]);
     let candidates = prop::collection::vec(row(&["creative_id", "title", "tag", "age_seconds"]), 0..20);
     // Several times over, so that there are requests of more than one chunk.
@@ -80,6 +80,20 @@ proptest! {
         let (scorers, mut request) = scorers(&rows);
         request.fill(&rows).unwrap();
         assert_all_paths_agree(&scorers, &mut request, rows.candidates.len());
+    }
+
+    /// What one request left in the scratch memory must not show in the next one.
+    #[test]
+    fn on_one_request_after_another(requests in prop::collection::vec(request_rows(), 2..6)) {
+        let all = RequestRows {
+            context: requests[0].context.clone(),
+            candidates: requests.iter().flat_map(|rows| rows.candidates.clone()).chain([Row::new()]).collect(),
+        };
+        let (scorers, mut request) = scorers(&all);
+        for rows in &requests {
+            request.fill(rows).unwrap();
+            assert_all_paths_agree(&scorers, &mut request, rows.candidates.len());
+        }
     }
 
     #[test]

@@ -118,19 +118,13 @@ pub fn full_rows(candidate_count: i64) -> RequestRows {
     }
 }
 
-/// A model with `weights`, in any order.
-pub fn model_with(weights: &[(u64, f32)], golden: &[RequestRows]) -> Arc<Model> {
-    Model::from_bytes(bytes_with(weights, golden)).unwrap()
-}
-
 /// The bytes of a weight file with `weights`, in any order.
-pub fn bytes_with(weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
+pub fn bytes_of(contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
     let mut weights = weights.to_vec();
     weights.sort_by_key(|weight| weight.0);
     weights.dedup_by_key(|weight| weight.0);
-    let contract = contract();
     let parts = Parts {
-        contract: &contract,
+        contract,
         generation: 7,
         logic_id: "small-v1",
         provenance: serde_json::Map::new(),
@@ -145,7 +139,13 @@ pub fn bytes_with(weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
 
 /// A model that knows about half of the features of `rows`, with weights drawn from their keys.
 pub fn model_for(rows: &RequestRows) -> Arc<Model> {
-    let empty = model_with(&[], std::slice::from_ref(rows));
+    model_of(&contract(), rows)
+}
+
+/// The same under another contract.
+pub fn model_of(contract: &Contract, rows: &RequestRows) -> Arc<Model> {
+    let golden = std::slice::from_ref(rows);
+    let empty = Model::from_bytes(bytes_of(contract, &[], golden)).unwrap();
     let (scorer, mut request) = empty.scorer_for(rows, Instructions::PLAIN).unwrap();
     request.fill(rows).unwrap();
     let mut weights = Vec::new();
@@ -157,5 +157,5 @@ pub fn model_for(rows: &RequestRows) -> Arc<Model> {
             }
         }
     }
-    model_with(&weights, std::slice::from_ref(rows))
+    Model::from_bytes(bytes_of(contract, &weights, golden)).unwrap()
 }

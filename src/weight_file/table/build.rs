@@ -210,7 +210,7 @@ impl<'a> Shard<'a> {
     }
 
     fn second(&self, key: u64) -> usize {
-        second_line(self.geometry.shard_lines, self.first(key) + self.base_line, key) - self.base_line
+        second_line(self.geometry, self.first(key) + self.base_line, key) - self.base_line
     }
 
     fn is_full(&self, line: usize) -> bool {

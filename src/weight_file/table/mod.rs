@@ -12,6 +12,8 @@ mod validate;
 #[cfg(feature = "train")]
 pub use build::{BuiltTable, TableFull, build};
 
+use std::hint::select_unpredictable;
+
 use super::header::Record;
 use super::layout::{self, EXCEPTION_LEN};
 
@@ -53,14 +55,16 @@ const fn first_line(line_count: u64, key: u64) -> usize {
     ((key >> 32).wrapping_mul(line_count) >> 32) as usize
 }
 
-/// The second line of a key whose first line is `first`.
+/// The second line of a key whose first line is `first`, without a branch: which of the two ways it goes is a toss-up.
 #[inline]
-const fn second_line(shard_lines: u32, first: usize, key: u64) -> usize {
-    let lines = shard_lines as usize;
-    let step = 1 + (((key & 0xffff_ffff) * (shard_lines as u64 - 1)) >> 32) as usize;
-    let place = first % lines;
-    let moved = if place + step >= lines { place + step - lines } else { place + step };
-    first - place + moved
+fn second_line(geometry: Geometry, first: usize, key: u64) -> usize {
+    let lines = geometry.shard_lines as usize;
+    // The shard of the first line: `first / lines`, found without a division.
+    let shard = ((key >> 32) * u64::from(geometry.shard_count)) >> 32;
+    let base = shard as usize * lines;
+    let step = 1 + (((key & 0xffff_ffff) * (u64::from(geometry.shard_lines) - 1)) >> 32) as usize;
+    let place = first - base + step;
+    base + select_unpredictable(place >= lines, place.wrapping_sub(lines), place)
 }
 
 /// The tag of a key: never 0, which marks an empty slot.
@@ -76,6 +80,13 @@ const fn tag_of(key: u64) -> u32 {
 const fn filter_bit(key: u64) -> (usize, u32) {
     let bit = (key >> 28) & 15;
     (bit as usize >> 1, 1 << (30 + (bit & 1)))
+}
+
+/// Whether the overflow filter of `line`, the first of `key`, has the key's bit set.
+#[inline]
+fn overflows(line: &Line, key: u64) -> bool {
+    let (word, bit) = filter_bit(key);
+    tag_word(line, word) & bit != 0
 }
 
 /// The tag word of slot `slot`, filter bits included.
@@ -102,7 +113,8 @@ pub struct Table<'a> {
     lines: &'a [Line],
     exceptions: &'a [[u8; EXCEPTION_LEN]],
     line_count: u64,
-    shard_lines: u32,
+    geometry: Geometry,
+    exception_filter: ExceptionFilter,
 }
 
 impl<'a> Table<'a> {
@@ -117,7 +129,8 @@ impl<'a> Table<'a> {
             && lines.len() as u64 == line_count
             && line_count <= u64::from(u32::MAX)
             && (2..=MAX_SHARD_LINES).contains(&geometry.shard_lines);
-        fits.then_some(Self { lines, exceptions, line_count, shard_lines: geometry.shard_lines })
+        let exception_filter = ExceptionFilter::new(exceptions);
+        fits.then_some(Self { lines, exceptions, line_count, geometry, exception_filter })
     }
 
     /// What the weights of field or cross `group` of the contract (fields first, then crosses) are multiplied by, in f32.
@@ -134,17 +147,22 @@ impl<'a> Table<'a> {
         if let Some(weight) = self.exception(key) {
             return Some(weight);
         }
+        self.get_from_lines(key)
+    }
+
+    /// What the lines alone say: wrong for the keys of the exceptions.
+    #[inline]
+    fn get_from_lines(&self, key: u64) -> Option<f32> {
         let tag = tag_of(key);
         let first = first_line(self.line_count, key);
         let line = &self.lines[first];
         if let Some(slot) = find_tag(line, tag) {
             return Some(weight_at(line, slot));
         }
-        let (word, bit) = filter_bit(key);
-        if tag_word(line, word) & bit == 0 {
+        if !overflows(line, key) {
             return None;
         }
-        let line = &self.lines[second_line(self.shard_lines, first, key)];
+        let line = &self.lines[second_line(self.geometry, first, key)];
         find_tag(line, tag).map(|slot| weight_at(line, slot))
     }
 
@@ -152,14 +170,13 @@ impl<'a> Table<'a> {
     #[must_use]
     pub fn lines_touched(&self, key: u64) -> usize {
         let line = &self.lines[first_line(self.line_count, key)];
-        let (word, bit) = filter_bit(key);
-        if find_tag(line, tag_of(key)).is_some() || tag_word(line, word) & bit == 0 { 1 } else { 2 }
+        if find_tag(line, tag_of(key)).is_some() || !overflows(line, key) { 1 } else { 2 }
     }
 
     /// The weight of a key that the lines would answer wrongly. There are nearly always none.
     #[inline]
     fn exception(&self, key: u64) -> Option<f32> {
-        if self.exceptions.is_empty() {
+        if !self.exception_filter.may_have(key) {
             return None;
         }
         let index = self
@@ -167,6 +184,39 @@ impl<'a> Table<'a> {
             .binary_search_by_key(&key, |exception| Record(exception).u64(layout::EXCEPTION_KEY_OFFSET))
             .ok()?;
         Some(Record(&self.exceptions[index]).f32(layout::EXCEPTION_WEIGHT_OFFSET))
+    }
+}
+
+/// Tells most keys that are no exceptions without a search: large tables have a few exceptions, and every look-up asks.
+#[derive(Debug, Clone, Copy)]
+struct ExceptionFilter([u64; 8]);
+
+impl ExceptionFilter {
+    /// With more exceptions than these every key passes. Only a file that was made to have so many has them, and a
+    /// filter of more bits would take too long to make for each request.
+    const MAX_EXCEPTIONS: usize = 128;
+
+    fn new(exceptions: &[[u8; EXCEPTION_LEN]]) -> Self {
+        if exceptions.len() > Self::MAX_EXCEPTIONS {
+            return Self([u64::MAX; 8]);
+        }
+        let mut words = [0; 8];
+        for exception in exceptions {
+            let (word, bit) = Self::bit(Record(exception).u64(layout::EXCEPTION_KEY_OFFSET));
+            words[word] |= bit;
+        }
+        Self(words)
+    }
+
+    #[inline]
+    const fn may_have(&self, key: u64) -> bool {
+        let (word, bit) = Self::bit(key);
+        self.0[word] & bit != 0
+    }
+
+    #[inline]
+    const fn bit(key: u64) -> (usize, u64) {
+        ((key >> 6 & 7) as usize, 1 << (key & 63))
     }
 }
 

@@ -69,12 +69,28 @@ fn keys_with_one_tag_and_one_line_become_exceptions_and_keep_their_weights() {
     assert!(built.exceptions.len() >= EXCEPTION_LEN);
     let table = table(&built);
     table.validate().unwrap();
+    assert_all_are_gathered(&entries, table);
+}
+
+fn assert_all_are_gathered(entries: &[(u64, f32)], table: Table<'_>) {
     let mut weights = vec![0.0; entries.len()];
     let keys: Vec<u64> = entries.iter().map(|entry| entry.0).collect();
     for instructions in Instructions::all() {
         assert_eq!(table.gather(instructions, &keys, &mut weights), entries.len());
         assert!(entries.iter().zip(&weights).all(|(entry, &weight)| entry.1 == weight));
     }
+}
+
+#[test]
+fn hundreds_of_exceptions_are_found_too() {
+    let mut entries = entries("creative_id", 10_000);
+    for index in 0..300 {
+        entries.push((entries[index * 30].0 ^ (1 << 30), -1.0));
+    }
+    entries.sort_by_key(|entry| entry.0);
+    let built = build(&entries).unwrap();
+    assert!(built.exceptions.len() >= 200 * EXCEPTION_LEN, "{}", built.exceptions.len() / EXCEPTION_LEN);
+    assert_all_are_gathered(&entries, table(&built));
 }
 
 #[test]
@@ -89,25 +105,47 @@ fn keys_that_are_no_hashes_are_refused_and_not_searched_for_ever() {
     assert_eq!(build(&entries), Err(TableFull { key_count: 2_999 }));
 }
 
+#[test]
+fn no_number_of_keys_is_too_short_or_too_odd_to_gather() {
+    let entries = entries("creative_id", 1_000);
+    let built = build(&entries).unwrap();
+    let table = table(&built);
+    let keys: Vec<u64> = entries.iter().map(|entry| entry.0).collect();
+    for instructions in Instructions::all() {
+        for len in (0..100).chain(250..270).chain(500..530) {
+            // One weight more than keys: it must be left alone.
+            let mut weights = vec![f32::NAN; len + 1];
+            assert_eq!(table.gather(instructions, &keys[..len], &mut weights), len);
+            assert!(entries.iter().zip(&weights[..len]).all(|(entry, &weight)| entry.1 == weight), "{len}");
+            assert!(weights[len].is_nan());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn every_set_of_instructions_gathers_what_the_plain_look_up_gives(
-        count in 0_u64..3_000, queries in prop::collection::vec((any::<bool>(), any::<u64>()), 0..200)
+        count in 0_u64..3_000, zero_every in 1_usize..10, query_count in 0_usize..1_500, seed in any::<u64>()
     ) {
-        let entries = entries("creative_id", count);
+        let mut entries = entries("creative_id", count);
+        for (index, entry) in entries.iter_mut().step_by(zero_every).enumerate() {
+            entry.1 = if index % 2 == 0 { 0.0 } else { -0.0 };
+        }
         let built = build(&entries).unwrap();
         let table = table(&built);
-        let keys: Vec<u64> = queries.iter().map(|&(known, number)| match usize::try_from(number % 4_000).ok().and_then(|index| entries.get(index)) {
-            Some(entry) if known => entry.0,
-            _ => number,
+        let keys: Vec<u64> = (0..query_count as u64).map(|index| {
+            let number = feature_key(seed, index);
+            // Three of four are known.
+            let index = usize::try_from(number % (count * 4 / 3 + 1)).unwrap();
+            entries.get(index).map_or(number, |entry| entry.0)
         }).collect();
         let expected: Vec<Option<f32>> = keys.iter().map(|&key| table.get(key)).collect();
         for instructions in Instructions::all() {
             let mut weights = vec![f32::NAN; keys.len()];
             let found_count = table.gather(instructions, &keys, &mut weights);
-            prop_assert_eq!(found_count, expected.iter().flatten().count());
+            prop_assert_eq!(found_count, expected.iter().flatten().count(), "{}", instructions.name());
             for (weight, expected) in weights.iter().zip(&expected) {
-                prop_assert_eq!(weight.to_bits(), expected.unwrap_or(0.0).to_bits());
+                prop_assert_eq!(weight.to_bits(), expected.unwrap_or(0.0).to_bits(), "{}", instructions.name());
             }
         }
     }
