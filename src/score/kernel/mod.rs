@@ -199,9 +199,9 @@ pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error>
 ///
 /// # Safety
 ///
-/// The processor has AVX2 and BMI1.
+/// The processor has AVX2, BMI1, BMI2 and POPCNT.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1")]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 unsafe fn predict_avx2(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
     predict_with(job, scratch)
 }
