@@ -80,7 +80,7 @@ fn value(kind: &str, category: u64) -> u64 {
 
 /// Never 0, spread over -0.5 to 0.5, and exact in every encoding of 16 bits and more.
 fn weight(key: u64) -> f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the upper 10 bits, which fit")]
+    // Ten bits, which fit.
     let top = (key >> 54) as u16;
     (f32::from(2 * top) - 1_023.0) / 2_048.0
 }
