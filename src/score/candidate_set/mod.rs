@@ -214,7 +214,10 @@ impl CandidateSet {
         let block = unsafe { Block::new(block, &self.layout) }?;
         let row_count = self.layout.capacity().candidates;
         if candidate >= row_count {
-            return Err(Error::TooManyCandidates { expected: row_count as u64, found: candidate as u64 + 1 });
+            return Err(Error::TooManyCandidates {
+                expected: row_count as u64,
+                found: (candidate as u64).saturating_add(1),
+            });
         }
         StoredRow::copy(block.candidate(candidate), &self.fields, self.values_per_field).map_err(|(field, problem)| {
             let limit = match problem {
