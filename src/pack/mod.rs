@@ -3,6 +3,7 @@
 
 mod golden_rows;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::score::Model;
 use crate::train::provenance_path;
 use crate::train::state::{StateError, StateReader};
 use crate::weight_file::Calibrator;
+use crate::weight_file::table::{EncodedWeights, Entry, popularity_of};
 use crate::weight_file::writer::{self, Parts, WriteError};
 
 use golden_rows::GoldenRows;
@@ -131,7 +133,7 @@ pub fn pack(contract: &Contract, options: &PackOptions, out: &Path) -> Result<Pa
         logic_id: &options.logic_id,
         provenance,
         bias: weights.bias,
-        weights: &weights.by_key,
+        weights: &weights.encoded,
         calibrator: options.calibrator,
         field_sizes: weights.field_sizes.clone(),
         golden: &golden,
@@ -149,7 +151,7 @@ pub fn pack(contract: &Contract, options: &PackOptions, out: &Path) -> Result<Pa
 /// The weights of a state that are not 0.
 struct Weights {
     bias: f64,
-    by_key: Vec<(u64, f32)>,
+    encoded: EncodedWeights,
     field_sizes: Vec<(String, u64)>,
     feature_count: u64,
 }
@@ -163,15 +165,14 @@ impl Weights {
             return Err(PackError::OtherContract { expected, found });
         }
         let settings = metadata.settings;
-        let fields = contract.fields().iter().map(|field| field.name.clone());
-        let crosses = contract.crosses().iter().map(|cross| contract.cross_name(cross));
-        let mut field_sizes: Vec<(String, u64)> = fields.chain(crosses).map(|name| (name, 0)).collect();
-        let mut weights =
-            Self { bias: 0.0, by_key: Vec::new(), field_sizes: Vec::new(), feature_count: reader.feature_count() };
+        let names = group_names(contract);
+        let groups: HashMap<&str, u16> = names.iter().map(String::as_str).zip(0..).collect();
+        let mut sizes = vec![0; names.len()];
+        let (mut bias, mut entries) = (0.0, Vec::new());
         while let Some(batch) = reader.next_batch()? {
             for row in batch.rows() {
                 if row.is_bias() {
-                    weights.bias = settings.bias_weight(row.z, row.d);
+                    bias = settings.bias_weight(row.z, row.d);
                     continue;
                 }
                 #[expect(clippy::cast_possible_truncation, reason = "weights are served as f32")]
@@ -179,18 +180,22 @@ impl Weights {
                 if weight == 0.0 {
                     continue;
                 }
-                let size = field_sizes.iter_mut().find(|(name, _)| name == row.field);
-                let Some((_, size)) = size else {
+                let Some(&group) = groups.get(row.field) else {
                     return Err(PackError::UnknownField { field: row.field.to_owned(), key: row.key });
                 };
-                *size += 1;
-                weights.by_key.push((row.key, weight));
+                sizes[usize::from(group)] += 1;
+                entries.push(Entry { key: row.key, weight, group, popularity: popularity_of(row.impressions) });
             }
         }
-        field_sizes.retain(|(_, size)| *size > 0);
-        weights.field_sizes = field_sizes;
-        Ok(weights)
+        let field_sizes = names.iter().cloned().zip(sizes).filter(|(_, size)| *size > 0).collect();
+        Ok(Self { bias, encoded: entries.into(), field_sizes, feature_count: reader.feature_count() })
     }
+}
+
+/// The fields of a contract, then its crosses, by name.
+fn group_names(contract: &Contract) -> Vec<String> {
+    let fields = contract.fields().iter().map(|field| field.name.clone());
+    fields.chain(contract.crosses().iter().map(|cross| contract.cross_name(cross))).collect()
 }
 
 /// The provenance of the weight file: what the training run left beside the state, as far as it says where the weights come from.

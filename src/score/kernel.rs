@@ -78,6 +78,8 @@ struct Batch {
     keys: Vec<u64>,
     owners: Vec<u16>,
     weights: Vec<f32>,
+    /// What the weights of these keys are multiplied by: they are all of one field or cross.
+    scale: f32,
 }
 
 impl Scratch {
@@ -99,6 +101,7 @@ impl Scratch {
                 keys: Vec::with_capacity(BATCH),
                 owners: Vec::with_capacity(BATCH),
                 weights: vec![0.0; BATCH],
+                scale: 1.0,
             },
             many_keys: Vec::with_capacity(MAX_VALUES_PER_FIELD),
         }
@@ -253,14 +256,16 @@ enum Sums {
 impl Job<'_> {
     fn context_sum(&self, context: &ContextKeys<'_>, batch: &mut Batch, tally: &mut Tally) -> f64 {
         let mut sum = [0.0];
-        for keys in context.keys.chunks(BATCH) {
-            batch.clear();
-            keys.iter().for_each(|&key| batch.push(key, 0));
-            let found_count = batch.flush(self, &mut sum);
-            tally.unseen_count += (keys.len() - found_count) as u64;
+        for (index, field) in self.plan.context.iter().enumerate() {
+            batch.start(self.table.scale(field.group));
+            for keys in context.of(index).chunks(BATCH) {
+                keys.iter().for_each(|&key| batch.push(key, 0));
+                let found_count = batch.flush(self, &mut sum);
+                tally.unseen_count += (keys.len() - found_count) as u64;
+            }
         }
         for cross in &self.plan.context_crosses {
-            batch.clear();
+            batch.start(self.table.scale(cross.group));
             if cross.members.iter().any(|member| context.of(member.index).is_empty()) {
                 continue;
             }
@@ -280,7 +285,7 @@ impl Job<'_> {
 
     fn add_candidate_fields(&self, first: usize, chunk: &mut Chunk, batch: &mut Batch, tally: &mut Tally) {
         for (index, field) in self.plan.candidate.iter().enumerate() {
-            batch.clear();
+            batch.start(self.table.scale(field.group));
             let mut key_count = 0;
             let mut found_count = 0;
             for &place in &chunk.live {
@@ -333,7 +338,7 @@ impl Job<'_> {
             let start = leading.fold(cross.seed, |state, (_, member)| cross_step(state, context.of(member.index)[0]));
             let needed = cross.members.iter().filter(|member| member.side == Side::Candidate);
             let needed = needed.fold(0_u64, |bits, member| bits | 1 << member.index);
-            batch.clear();
+            batch.start(self.table.scale(cross.group));
             for &place in live.iter() {
                 if present[place] & needed != needed {
                     continue;
@@ -378,6 +383,13 @@ impl Job<'_> {
 }
 
 impl Batch {
+    /// Begins with the keys of another field or cross.
+    #[inline]
+    fn start(&mut self, scale: f32) {
+        self.clear();
+        self.scale = scale;
+    }
+
     #[inline]
     fn clear(&mut self) {
         self.keys.clear();
@@ -404,7 +416,7 @@ impl Batch {
     fn flush(&mut self, job: &Job<'_>, sums: &mut [f64]) -> usize {
         let found_count = job.table.gather(job.instructions, &self.keys, &mut self.weights);
         for (&owner, &weight) in self.owners.iter().zip(&self.weights) {
-            sums[owner as usize] += f64::from(weight);
+            sums[owner as usize] += f64::from(weight * self.scale);
         }
         self.clear();
         found_count

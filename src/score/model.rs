@@ -129,7 +129,7 @@ impl Model {
         let (weights, exceptions) =
             (self.file.section(SectionKind::Weights), self.file.section(SectionKind::Exceptions));
         // `verify` has made the same table of the same bytes.
-        Table::new(weights, exceptions, self.content.geometry).unwrap_or_else(|| unreachable!())
+        Table::new(weights, exceptions, self.file.scales(), self.content.geometry).unwrap_or_else(|| unreachable!())
     }
 
     /// The contract.

@@ -118,7 +118,7 @@ pub(super) fn candidate_sums(
 fn add_fields(model: &Model, fields: &[PlannedField], keys: &RowKeys, sum: &mut Sum, observer: Observer<'_>) {
     for (field, keys) in fields.iter().zip(&keys.fields) {
         for &key in keys {
-            let weight = model.table().get(key);
+            let weight = weight(model, field.group, key);
             observer(&field.name, key, weight);
             sum.logit += f64::from(weight.unwrap_or(0.0));
             sum.unseen_count += u64::from(weight.is_none());
@@ -145,9 +145,15 @@ fn add_crosses(
             states = states.iter().flat_map(|&state| keys.iter().map(move |&key| cross_step(state, key))).collect();
         }
         for key in states {
-            let weight = model.table().get(key);
+            let weight = weight(model, cross.group, key);
             observer(&cross.name, key, weight);
             sum.logit += f64::from(weight.unwrap_or(0.0));
         }
     }
+}
+
+/// The weight of a key of field or cross `group`, on the logit scale.
+fn weight(model: &Model, group: usize, key: u64) -> Option<f32> {
+    let table = model.table();
+    table.get(key).map(|weight| weight * table.scale(group))
 }

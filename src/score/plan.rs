@@ -22,6 +22,8 @@ pub(super) struct Plan {
 pub(super) struct PlannedField {
     /// Shared, so that an error on the request path can carry it without allocating.
     pub(super) name: Arc<str>,
+    /// Its index in the contract, which its weights' scale goes by.
+    pub(super) group: usize,
     pub(super) seed: u64,
     /// Index of its slot in the server's row.
     pub(super) slot: usize,
@@ -41,6 +43,8 @@ pub(super) enum Reading {
 #[derive(Debug, Clone)]
 pub(super) struct PlannedCross {
     pub(super) name: String,
+    /// Its index in the contract behind all fields, which its weights' scale goes by.
+    pub(super) group: usize,
     pub(super) seed: u64,
     pub(super) members: Vec<Member>,
 }
@@ -62,8 +66,8 @@ impl Plan {
             mixed_crosses: Vec::new(),
         };
         let mut members = Vec::new();
-        for field in contract.fields() {
-            let planned = bind_field(field, schema)?;
+        for (group, field) in contract.fields().iter().enumerate() {
+            let planned = bind_field(field, group, schema)?;
             let fields = match field.side {
                 Side::Context => &mut plan.context,
                 Side::Candidate => &mut plan.candidate,
@@ -71,7 +75,7 @@ impl Plan {
             members.push(Member { side: field.side, index: fields.len() });
             fields.push(planned);
         }
-        for cross in contract.crosses() {
+        for (group, cross) in (contract.fields().len()..).zip(contract.crosses()) {
             let name = contract.cross_name(cross);
             let seed = field_seed(&name);
             let members = cross.members.iter().map(|&member| members[member]).collect();
@@ -80,7 +84,7 @@ impl Plan {
                 Some(Side::Candidate) => &mut plan.candidate_crosses,
                 None => &mut plan.mixed_crosses,
             };
-            crosses.push(PlannedCross { name, seed, members });
+            crosses.push(PlannedCross { name, group, seed, members });
         }
         Ok(plan)
     }
@@ -93,7 +97,7 @@ impl Plan {
     }
 }
 
-fn bind_field(field: &Field, schema: &Schema) -> Result<PlannedField, Error> {
+fn bind_field(field: &Field, group: usize, schema: &Schema) -> Result<PlannedField, Error> {
     let Some(slot) = schema.slot(&field.name) else {
         return Err(Error::FieldMissing {
             field: field.name.clone(),
@@ -120,6 +124,7 @@ fn bind_field(field: &Field, schema: &Schema) -> Result<PlannedField, Error> {
     };
     Ok(PlannedField {
         name: Arc::from(field.name.as_str()),
+        group,
         seed: field.seed(),
         slot: slot.index,
         reading,

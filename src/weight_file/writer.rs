@@ -12,7 +12,7 @@ use super::golden::{self, GoldenRequest};
 use super::header::{Section, place_end, place_section};
 use super::layout::{self, CHUNK_LEN, FILE_ID_LEN, HEADER_LEN, SECTION_ENTRY_LEN, SectionKind};
 use super::map::LoadMode;
-use super::table::{self, BuiltTable, TableFull};
+use super::table::{self, BuiltTable, EncodedWeights, Entry, TableFull};
 use super::{Calibrator, checksum};
 use crate::contract::Contract;
 use crate::error::Error;
@@ -34,8 +34,8 @@ pub struct Parts<'a> {
     pub provenance: Map<String, Value>,
     /// The weight that is always on, on the logit scale.
     pub bias: f64,
-    /// Feature keys and weights, in strictly ascending order of key.
-    pub weights: &'a [(u64, f32)],
+    /// The weights, in strictly ascending order of key.
+    pub weights: &'a EncodedWeights,
     /// From sigmoid to published probability.
     pub calibrator: Calibrator,
     /// Number of weights of each field and cross, by name.
@@ -67,7 +67,7 @@ pub fn to_bytes(parts: &Parts<'_>) -> Result<Vec<u8>, WriteError> {
     if parts.logic_id.is_empty() {
         return Err(WriteError::Parts("the logic id is empty; name the serving logic".to_owned()));
     }
-    if let Some(&(key, weight)) = parts.weights.iter().find(|(_, weight)| !weight.is_finite()) {
+    if let Some(&Entry { key, weight, .. }) = parts.weights.entries().iter().find(|entry| !entry.weight.is_finite()) {
         return Err(WriteError::Parts(format!("the weight of key {key:#018x} is {weight}, expected a finite number")));
     }
     if parts.golden.is_empty() || parts.golden.iter().any(|rows| rows.candidates.is_empty()) {
@@ -157,11 +157,12 @@ fn assemble(parts: &Parts<'_>, built: &BuiltTable, golden: &[GoldenRequest]) -> 
 fn table_section(parts: &Parts<'_>, built: &BuiltTable) -> Vec<u8> {
     let mut bytes = vec![0; layout::TABLE_LEN];
     put(&mut bytes, layout::TABLE_LAYOUT_OFFSET, &layout::LAYOUT_TWO_CHOICE_LINES.to_le_bytes());
-    put(&mut bytes, layout::TABLE_ENCODING_OFFSET, &layout::ENCODING_F32.to_le_bytes());
-    put(&mut bytes, layout::TABLE_WEIGHT_COUNT_OFFSET, &(parts.weights.len() as u64).to_le_bytes());
+    put(&mut bytes, layout::TABLE_ENCODING_OFFSET, &built.geometry.encoding.number().to_le_bytes());
+    put(&mut bytes, layout::TABLE_WEIGHT_COUNT_OFFSET, &(parts.weights.entries().len() as u64).to_le_bytes());
     put(&mut bytes, layout::TABLE_SHARD_COUNT_OFFSET, &built.geometry.shard_count.to_le_bytes());
     put(&mut bytes, layout::TABLE_SHARD_LINES_OFFSET, &built.geometry.shard_lines.to_le_bytes());
     put(&mut bytes, layout::TABLE_BIAS_OFFSET, &parts.bias.to_le_bytes());
+    bytes.extend_from_slice(&built.scales);
     bytes
 }
 

@@ -8,6 +8,7 @@ use omomi::contract::Contract;
 use omomi::score::Model;
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
+use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
 use omomi::weight_file::writer::{self, Parts};
 
 pub const CONTRACT: &str = r#"
@@ -125,10 +126,22 @@ pub fn model_with(weights: &[(u64, f32)], golden: &[RequestRows]) -> Arc<Model> 
 
 /// The bytes of a weight file with `weights`, in any order.
 pub fn bytes_with(weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
-    let mut weights = weights.to_vec();
-    weights.sort_by_key(|weight| weight.0);
-    weights.dedup_by_key(|weight| weight.0);
+    bytes_in(Encoding::F32, weights, golden)
+}
+
+/// The bytes of a weight file with `weights`, in any order, and another scale for each field where the encoding has them.
+pub fn bytes_in(encoding: Encoding, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
     let contract = contract();
+    let group_count = contract.fields().len() + contract.crosses().len();
+    let mut entries: Vec<_> = weights.iter().map(|&pair| Entry::from(pair)).collect();
+    entries.sort_by_key(|entry| entry.key);
+    entries.dedup_by_key(|entry| entry.key);
+    for entry in &mut entries {
+        // Which field a key is of cannot be seen; any will do, as long as the scales differ.
+        entry.group = u16::try_from(entry.key % group_count as u64).unwrap();
+        entry.weight *= 1.0 + f32::from(entry.group);
+    }
+    let weights = EncodedWeights::encode(entries, encoding, group_count).unwrap();
     let parts = Parts {
         contract: &contract,
         generation: 7,

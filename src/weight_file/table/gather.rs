@@ -1,6 +1,7 @@
 //! Many look-ups at once: the lines of keys further on are prefetched while those of the first are compared.
 
-use super::{Line, Table, filter_bit, first_line, second_line, tag_of, tag_word};
+use super::line::Line;
+use super::{Encoding, Table, first_line};
 use crate::instructions::{Instructions, Set};
 
 /// How many keys ahead a line is asked for. Memory answers in about 100 ns and a look-up takes a few: a dozen or
@@ -19,8 +20,11 @@ impl Table<'_> {
             // One branch a batch instead of one a key for what hardly any file has.
             return gather_with(keys, weights, |_| (), |key| self.get(key));
         }
+        if self.encoding != Encoding::F32 {
+            return gather_with(keys, weights, |key| self.prefetch(key), |key| self.get_from_lines(key));
+        }
         match instructions.set() {
-            Set::Plain => gather_with(keys, weights, |key| self.prefetch(key), |key| self.get(key)),
+            Set::Plain => gather_with(keys, weights, |key| self.prefetch(key), |key| self.get_from_lines(key)),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: only `detect` makes this value, and only where the processor has AVX2 and BMI1.
             Set::Avx2 => unsafe { avx2::gather(self, keys, weights) },
@@ -72,8 +76,12 @@ mod avx2 {
         _mm256_set1_epi32,
     };
 
-    use super::super::{SLOT_COUNT, TAG_MASK, weight_at};
-    use super::{Line, Table, filter_bit, first_line, gather_with, second_line, tag_of, tag_word};
+    use super::super::line::{F32Line, LineFormat};
+    use super::super::{low_word, second_line};
+    use super::{Line, Table, first_line, gather_with};
+
+    const SLOT_COUNT: usize = F32Line::SLOT_COUNT;
+    const TAG_MASK: u32 = F32Line::TAG_MASK;
 
     /// # Safety
     ///
@@ -96,18 +104,17 @@ mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2,bmi1")]
     unsafe fn get(table: &Table<'_>, key: u64) -> Option<f32> {
-        let tag = tag_of(key);
+        let tag = F32Line::tag_of(low_word(key));
         let first = first_line(table.line_count, key);
         let line = &table.lines[first];
         if let Some(slot) = find_tag(line, tag) {
-            return Some(weight_at(line, slot));
+            return Some(F32Line::weight(line, slot));
         }
-        let (word, bit) = filter_bit(key);
-        if tag_word(line, word) & bit == 0 {
+        if !F32Line::overflows(line, low_word(key)) {
             return None;
         }
         let line = &table.lines[second_line(table.shard_lines, first, key)];
-        find_tag(line, tag).map(|slot| weight_at(line, slot))
+        find_tag(line, tag).map(|slot| F32Line::weight(line, slot))
     }
 
     /// The slot of `line` that has `tag`: all eight compared at once.
