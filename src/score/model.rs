@@ -62,6 +62,12 @@ impl Model {
         Ok(Arc::new(Self { file, content, path: None }))
     }
 
+    /// The bytes of a model that was made of bytes and that nothing else holds: the writer changes them.
+    #[cfg(feature = "train")]
+    pub(crate) fn into_bytes(self: Arc<Self>) -> Option<Vec<u8>> {
+        Arc::into_inner(self)?.file.into_inner().into_vec()
+    }
+
     fn verified(bytes: FileBytes, path: Option<PathBuf>) -> Result<Arc<Self>, Error> {
         let file = WeightFile::open(bytes)?;
         let content = file.verify()?;

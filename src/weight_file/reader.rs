@@ -78,6 +78,12 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         &self.header
     }
 
+    /// What the file is over.
+    #[cfg(feature = "train")]
+    pub(crate) fn into_inner(self) -> B {
+        self.bytes
+    }
+
     /// The bytes of the whole file.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_ref()

@@ -12,7 +12,7 @@ use crate::weight_file::layout::{EXCEPTION_KEY_OFFSET, EXCEPTION_LEN, EXCEPTION_
 use shard::Shard;
 
 /// Times that a table which turned out too full is tried with one per cent more lines.
-const MAX_TRIES: u32 = 20;
+const MAX_TRIES: usize = 20;
 
 /// The bytes of a built table.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,11 +86,54 @@ impl<'a> BuildOptions<'a> {
 ///
 /// As [`build`].
 pub fn build_with(weights: &EncodedWeights, options: &mut BuildOptions<'_>) -> Result<BuiltTable, TableFull> {
-    match weights.encoding() {
-        Encoding::F32 => build_lines::<F32Line>(weights, options),
-        Encoding::F16 => build_lines::<F16Line>(weights, options),
-        Encoding::I8 => build_lines::<I8Line>(weights, options),
+    for geometry in geometries(weights) {
+        let mut lines = vec![0; geometry.weights_len_bytes()];
+        if let Some(exceptions) = fill(weights, geometry, &mut lines, options) {
+            let scales = scales_section(weights);
+            return Ok(BuiltTable { geometry, weights: lines, exceptions, scales });
+        }
     }
+    Err(TableFull { key_count: weights.entries().len() })
+}
+
+/// The geometries in which a table of `weights` may find room, the smallest first. The first nearly always does.
+pub(in crate::weight_file) fn geometries(weights: &EncodedWeights) -> impl Iterator<Item = Geometry> {
+    let encoding = weights.encoding();
+    #[expect(clippy::cast_precision_loss, reason = "a count of lines below 2^32")]
+    let line_count = weights.entries().len() as f64 / (encoding.slot_count() as f64 * load(encoding));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of lines below 2^32")]
+    let least = line_count.ceil().max(2.0) as u64;
+    let next = |line_count: &u64| Some(line_count + line_count / 100 + 1);
+    std::iter::successors(Some(least), next)
+        .take(MAX_TRIES)
+        .map_while(move |line_count| geometry_of(encoding, line_count))
+}
+
+/// Writes the lines of a table of `weights` to `lines`, which are zeros, and returns the section of exceptions; nothing if there
+/// is not enough room.
+///
+/// # Panics
+///
+/// If the entries are out of order.
+pub(in crate::weight_file) fn fill(
+    weights: &EncodedWeights,
+    geometry: Geometry,
+    lines: &mut [u8],
+    options: &mut BuildOptions<'_>,
+) -> Option<Vec<u8>> {
+    let entries = weights.entries();
+    assert!(entries.is_sorted_by(|one, other| one.key < other.key), "entries must rise strictly by key");
+    let exceptional = match weights.encoding() {
+        Encoding::F32 => fill_shards::<F32Line>(entries, geometry, lines, options),
+        Encoding::F16 => fill_shards::<F16Line>(entries, geometry, lines, options),
+        Encoding::I8 => fill_shards::<I8Line>(entries, geometry, lines, options),
+    };
+    exceptional.map(exceptions_section)
+}
+
+/// What stands behind the parameters in the table section.
+pub(in crate::weight_file) fn scales_section(weights: &EncodedWeights) -> Vec<u8> {
+    weights.scales().iter().flat_map(|scale| scale.to_le_bytes()).collect()
 }
 
 /// Share of the slots that is filled. Fuller tables need longer chains of moves and touch more second lines. The more slots a
@@ -101,32 +144,6 @@ const fn load(encoding: Encoding) -> f64 {
         Encoding::F16 => 0.99,
         Encoding::I8 => 0.975,
     }
-}
-
-fn build_lines<F: LineFormat>(
-    weights: &EncodedWeights,
-    options: &mut BuildOptions<'_>,
-) -> Result<BuiltTable, TableFull> {
-    let entries = weights.entries();
-    assert!(entries.is_sorted_by(|one, other| one.key < other.key), "entries must rise strictly by key");
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a count of lines below 2^32"
-    )]
-    let mut line_count = (entries.len() as f64 / (F::SLOT_COUNT as f64 * load(F::ENCODING))).ceil().max(2.0) as u64;
-    for _ in 0..MAX_TRIES {
-        let Some(geometry) = geometry_of(F::ENCODING, line_count) else { break };
-        let mut lines = vec![0; usize::try_from(geometry.line_count()).unwrap_or(usize::MAX) * LINE_LEN];
-        if let Some(exceptional) = fill_shards::<F>(entries, geometry, &mut lines, options) {
-            let exceptions = exceptions_section(exceptional);
-            let scales = weights.scales().iter().flat_map(|scale| scale.to_le_bytes()).collect();
-            return Ok(BuiltTable { geometry, weights: lines, exceptions, scales });
-        }
-        line_count += line_count / 100 + 1;
-    }
-    Err(TableFull { key_count: entries.len() })
 }
 
 fn geometry_of(encoding: Encoding, line_count: u64) -> Option<Geometry> {

@@ -16,6 +16,8 @@ mod validate;
 #[cfg(feature = "train")]
 pub use build::{BuildOptions, BuiltTable, TableFull, build, build_with};
 #[cfg(feature = "train")]
+pub(super) use build::{fill, geometries, scales_section};
+#[cfg(feature = "train")]
 pub use encode::{EncodeError, EncodedWeights, Entry, Rounding, popularity_of};
 pub use encoding::{Encoding, f16_value};
 
@@ -45,6 +47,12 @@ impl Geometry {
     #[must_use]
     pub const fn line_count(self) -> u64 {
         self.shard_count as u64 * self.shard_lines as u64
+    }
+
+    /// Length of the weights section.
+    #[cfg(feature = "train")]
+    pub(super) fn weights_len_bytes(self) -> usize {
+        usize::try_from(self.line_count()).map_or(usize::MAX, |count| count.saturating_mul(LINE_LEN))
     }
 }
 
