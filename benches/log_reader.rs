@@ -1,12 +1,12 @@
-//! How fast a log of 20 fields becomes batches, on one core, by format: `cargo bench --bench log_reader [-- ROWS]`.
-//! Every format has to give the same values before its time counts.
+//! Decodes a log of 20 fields into batches, by format: `taskset -c 1 cargo bench --bench log_reader [-- FILTER]`.
+
+mod support;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow_array::builder::{Float64Builder, Int8Builder, Int64Builder, ListBuilder, StringBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
@@ -17,51 +17,50 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use rand::{RngExt, SeedableRng};
 
+use support::contest::{Bench, Contest};
+
 const ID_FIELD_COUNT: usize = 8;
 const TEXT_FIELD_COUNT: usize = 8;
-const NUMBER_FIELD_COUNT: usize = 3;
 /// Together with one `many` field 20 fields.
-const DEFAULT_ROW_COUNT: usize = 1_000_000;
+const NUMBER_FIELD_COUNT: usize = 3;
+const FORMATS: [&str; 6] = ["log.parquet", "log.csv", "log.csv.gz", "log.csv.zst", "log.jsonl", "log.jsonl.zst"];
 
 fn main() {
-    // Cargo passes `--bench` itself.
-    let row_count = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(DEFAULT_ROW_COUNT);
+    let mut bench = Bench::from_args("log_reader");
+    let row_count = if bench.is_smoke() { 1_000 } else { 100_000 };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let contract = contract();
     write_log(folder.path(), row_count);
-    println!("{row_count} rows of 20 fields");
-    let mut sums = Vec::new();
-    for name in ["log.parquet", "log.csv", "log.csv.gz", "log.csv.zst", "log.jsonl", "log.jsonl.zst"] {
-        let path = folder.path().join(name);
-        let (started, started_on_core) = (Instant::now(), seconds_on_core());
-        let options = ReadOptions::default();
-        let mut reader = LogReader::open(&contract, &[path.to_str().expect("UTF-8")], options).expect("a log");
-        let mut sum = 0_u64;
-        while let Some(batch) = reader.next_batch().expect("good rows") {
-            for column in &batch.columns {
-                sum = column.values.iter().fold(sum, |sum, value| sum.wrapping_mul(31).wrapping_add(*value));
-                sum = column.offsets.iter().fold(sum, |sum, offset| sum.wrapping_add(u64::from(*offset)));
-            }
-        }
-        let seconds = started.elapsed().as_secs_f64();
-        let on_core = seconds_on_core().zip(started_on_core).map_or(seconds, |(end, start)| end - start);
-        let len_mb = fs::metadata(&path).expect("a length").len() / 1_000_000;
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-        let rows_per_second = row_count as f64 / on_core;
-        println!(
-            "{name:14} {len_mb:>5} MB  {seconds:>6.2} s, {on_core:>6.2} s on the core  {:>5.2} M rows/s",
-            rows_per_second / 1e6
-        );
-        sums.push(sum);
-    }
+    let sums: Vec<u64> = FORMATS.iter().map(|name| decode(&contract, &folder.path().join(name))).collect();
     assert!(sums.windows(2).all(|pair| pair[0] == pair[1]), "every format gives the same values: {sums:?}");
+
+    let mut contest = Contest::new("formats", "row", row_count as u64);
+    contest.rounds(11);
+    for name in FORMATS {
+        let path = folder.path().join(name);
+        let contract = &contract;
+        contest.enter(name, move || decode(contract, &path));
+    }
+    bench.run(contest);
+    for name in FORMATS {
+        let len = fs::metadata(folder.path().join(name)).expect("a length").len();
+        bench.note(&format!("`{name}`: {:.1} bytes a row", len as f64 / row_count as f64));
+    }
+    bench.finish();
 }
 
-/// Time that this thread spent running, where the system says it: what a busy machine leaves comparable.
-fn seconds_on_core() -> Option<f64> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    let nanoseconds: f64 = text.split(' ').next()?.parse().ok()?;
-    Some(nanoseconds / 1e9)
+/// Decodes all rows and adds their values up, so that every value of every format has been seen.
+fn decode(contract: &Contract, path: &Path) -> u64 {
+    let path = path.to_str().expect("UTF-8");
+    let mut reader = LogReader::open(contract, &[path], ReadOptions::default()).expect("a log");
+    let mut sum = 0_u64;
+    while let Some(batch) = reader.next_batch().expect("good rows") {
+        for column in &batch.columns {
+            sum = column.values.iter().fold(sum, |sum, value| sum.wrapping_mul(31).wrapping_add(*value));
+            sum = column.offsets.iter().fold(sum, |sum, offset| sum.wrapping_add(u64::from(*offset)));
+        }
+    }
+    sum
 }
 
 fn contract() -> Contract {

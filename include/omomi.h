@@ -153,6 +153,12 @@ enum {
 /// In `OmomiAnswer.status`: a list of its row has more than `OMOMI_MAX_VALUES_PER_FIELD` values.
 #define OMOMI_CANDIDATE_TOO_MANY_VALUES 3
 
+/// In `OmomiAnswer.status`: the candidate set holds no candidate at that index.
+#define OMOMI_CANDIDATE_NO_CANDIDATE 4
+
+/// In `OmomiAnswer.status`: the time was up before the candidate was reached.
+#define OMOMI_CANDIDATE_LATE 5
+
 /// Room for the name of a field or of a cross, its null byte included.
 #define OMOMI_NAME_CAPACITY_BYTES 264
 
@@ -271,8 +277,10 @@ typedef struct {
   size_t candidates_offset;
   /// From one candidate row to the next.
   size_t candidate_stride_bytes;
-  /// Start of the first answer.
-  size_t answers_offset;
+  /// Start of the first model's result: its outcome, then its answers.
+  size_t results_offset;
+  /// From one model's result to the next one's.
+  size_t result_stride_bytes;
   /// Start of the tail.
   size_t tail_offset;
   /// Length of the whole block: what to allocate, aligned to 8 bytes, better 64.
@@ -309,19 +317,26 @@ typedef struct {
   char name[OMOMI_NAME_CAPACITY_BYTES];
 } OmomiContribution;
 
-/// The front of a request block. The caller writes the first two members (`omomi_request_init` and the setters do),
-/// predict the counts.
+/// The front of a request block. The caller writes the first two members: `omomi_request_init` and the setters do.
 typedef struct {
   /// `OMOMI_LAYOUT_VERSION`.
   uint32_t layout_version;
   /// Bytes of the tail that this request uses.
   uint32_t tail_used_bytes;
+  /// Left alone.
+  uint32_t reserved[14];
+} OmomiHeader;
+
+/// The front of a model's result, which predict writes: what happened. The answers follow.
+typedef struct {
   /// Generation of the model that answered.
   uint64_t generation;
   /// Candidates with a probability.
   uint32_t scored_count;
   /// Candidates that were refused, each with its status in its answer.
   uint32_t refused_count;
+  /// Candidates that were not reached before the time was up.
+  uint32_t late_count;
   /// Categories for which the model has no weight: of the context once, of each scored candidate; crosses not counted.
   uint32_t unseen_count;
   /// Fields that the model reads and a row leaves empty: of the context once, of each scored candidate.
@@ -329,8 +344,8 @@ typedef struct {
   /// Numbers out of range or NaN; they count as missing as well.
   uint32_t invalid_number_count;
   /// Left alone.
-  uint32_t reserved[7];
-} OmomiHeader;
+  uint32_t reserved[8];
+} OmomiOutcome;
 
 /// The front of a row. Slots of 8 bytes follow, one for each field of the side in the order of declaration.
 typedef struct {
@@ -342,11 +357,11 @@ typedef struct {
 
 /// The answer for one candidate.
 typedef struct {
-  /// The logit; NaN where the candidate was refused.
+  /// The logit; NaN where the candidate was not scored.
   double logit;
-  /// The probability, in (0, 1); NaN where the candidate was refused.
+  /// The probability, in (0, 1); NaN where the candidate was not scored.
   float probability;
-  /// `OMOMI_CANDIDATE_SCORED`, or why the candidate was refused.
+  /// `OMOMI_CANDIDATE_SCORED`, or why the candidate was not.
   uint32_t status;
 } OmomiAnswer;
 
@@ -577,7 +592,7 @@ OmomiStatus omomi_scorer_open(const OmomiModel *model,
 void omomi_scorer_close(OmomiScorer *scorer);
 
 /// Scores the first `candidate_count` candidates of the request in `block` and writes an answer for each of them, and the
-/// counts in the header. Allocates nothing and waits for nothing, also when it fails.
+/// counts. Allocates nothing and waits for nothing, also when it fails.
 ///
 /// A candidate whose row cannot be read costs itself only: its answer has a status and no probability. A context row
 /// that cannot be read fails the call with `OMOMI_STATUS_CONTEXT_MALFORMED`. A call that fails writes no answer.
@@ -638,7 +653,7 @@ extern "C" {
 #define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
 #define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
 #define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
-#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0 }
+#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 
 /// A field of 64-bit integers. `name` ends with a null byte and lives until the schema is open.
@@ -697,17 +712,18 @@ typedef struct {
   size_t len_bytes;
 } OmomiText;
 
-/// The front of the request: after predict, generation and counts.
-static inline OmomiHeader omomi_request_header(const OmomiRequest *request) {
-  OmomiHeader header;
-  memcpy(&header, request->block, sizeof header);
-  return header;
+/// What happened in the last predict: generation and counts.
+static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
+  OmomiOutcome outcome;
+  memcpy(&outcome, request->block + request->offsets.results_offset, sizeof outcome);
+  return outcome;
 }
 
 /// The answer for candidate `index` of the last predict, which must be below the number of candidates that it scored.
 static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
   OmomiAnswer answer;
-  memcpy(&answer, request->block + request->offsets.answers_offset + index * sizeof answer, sizeof answer);
+  size_t answers = request->offsets.results_offset + sizeof(OmomiOutcome);
+  memcpy(&answer, request->block + answers + index * sizeof answer, sizeof answer);
   return answer;
 }
 

@@ -292,11 +292,13 @@ pub enum RowProblem {
     NotUtf8 = 2,
     /// A list has more values than a row may have.
     TooManyValues = 3,
+    /// The candidate set holds no candidate at that index.
+    NoCandidate = 4,
 }
 
 impl RowProblem {
     /// Every problem.
-    pub const ALL: [Self; 3] = [Self::OutsideTail, Self::NotUtf8, Self::TooManyValues];
+    pub const ALL: [Self; 4] = [Self::OutsideTail, Self::NotUtf8, Self::TooManyValues, Self::NoCandidate];
 }
 
 impl std::fmt::Display for RowProblem {
@@ -305,6 +307,7 @@ impl std::fmt::Display for RowProblem {
             Self::OutsideTail => "a text or list lies outside the tail that is in use",
             Self::NotUtf8 => "a text is not UTF-8",
             Self::TooManyValues => "a list has more values than a row may have",
+            Self::NoCandidate => "the candidate set holds no candidate at that index",
         })
     }
 }

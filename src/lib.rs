@@ -93,9 +93,11 @@ pub mod score;
 pub mod train;
 pub mod value;
 pub mod weight_file;
+#[cfg(all(test, feature = "train"))]
+mod work;
 
 pub use error::{Code, Error, Owner, RowProblem};
 pub use instructions::Instructions;
-pub use schema::{CandidateStatus, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
-pub use score::{Answer, Counts, Explanation, Model, Request, Scorer};
+pub use schema::{CandidateStatus, Candidates, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
+pub use score::{Answer, CandidateSet, Counts, Explanation, Model, Request, Scorer};
 pub use weight_file::map::LoadMode;

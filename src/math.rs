@@ -13,43 +13,41 @@ const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
 /// Logits are cut to this magnitude, so that the power of two below stays normal.
 const GREATEST_LOGIT: f64 = 700.0;
-/// 1/i! for i from 13 down to 0, each rounded to double.
-const INVERSE_FACTORIALS: [f64; 14] = [
-    1.0 / 6_227_020_800.0,
-    1.0 / 479_001_600.0,
-    1.0 / 39_916_800.0,
-    1.0 / 3_628_800.0,
-    1.0 / 362_880.0,
-    1.0 / 40_320.0,
-    1.0 / 5_040.0,
-    1.0 / 720.0,
-    1.0 / 120.0,
-    1.0 / 24.0,
-    1.0 / 6.0,
-    0.5,
-    1.0,
+/// Coefficients of r^8 down to r^0 of the polynomial closest to e^r, by relative error, for |r| up to ln 2 / 2, with 1 at r = 0
+/// (found by the Remez exchange algorithm). Its relative error is below 1.1e-12.
+const EXP_COEFFICIENTS: [f64; 9] = [
+    f64::from_bits(0x3efa_4275_57b2_eec7),
+    f64::from_bits(0x3f2a_1c75_6799_8558),
+    f64::from_bits(0x3f56_c142_4145_6875),
+    f64::from_bits(0x3f81_1106_aa7a_3471),
+    f64::from_bits(0x3fa5_5555_661f_9f61),
+    f64::from_bits(0x3fc5_5555_5b50_629b),
+    f64::from_bits(0x3fdf_ffff_fff9_521f),
+    f64::from_bits(0x3fef_ffff_fffc_4a26),
     1.0,
 ];
 
 /// The sigmoid of `logit`, in [0, 1]: `1 / (1 + exp(-logit))`.
 ///
-/// The relative error is below 1e-15 (tested against the platform's `exp` over logits from -40 to 40).
-#[inline]
+/// The relative error is below 2e-12 (tested against the platform's `exp` over logits from -40 to 40): a twenty-thousandth of what
+/// rounding the probability to f32 may add. There is no branch in it, so a loop over it becomes vector instructions.
+#[inline(always)]
 #[must_use]
 pub fn sigmoid(logit: f64) -> f64 {
-    let small = exp_of_negative(-logit.abs().min(GREATEST_LOGIT));
+    let magnitude = logit.abs();
+    let small = exp_of_negative(-if magnitude < GREATEST_LOGIT { magnitude } else { GREATEST_LOGIT });
     let numerator = if logit >= 0.0 { 1.0 } else { small };
     numerator / (1.0 + small)
 }
 
 /// e to the power of `y`, which lies in [-700, 0].
-#[inline]
+#[inline(always)]
 fn exp_of_negative(y: f64) -> f64 {
     let shifted = y * LOG2_E + ROUNDER;
     let whole = shifted - ROUNDER;
     let rest = (y - whole * LN2_HIGH) - whole * LN2_LOW;
-    let mut sum = INVERSE_FACTORIALS[0];
-    for coefficient in &INVERSE_FACTORIALS[1..] {
+    let mut sum = EXP_COEFFICIENTS[0];
+    for coefficient in &EXP_COEFFICIENTS[1..] {
         sum = sum * rest + coefficient;
     }
     // The low bits of `shifted` hold the whole number; moved into the exponent it is the power of two.
@@ -62,14 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sigmoid_agrees_with_the_platform_to_1e_15() {
+    fn sigmoid_agrees_with_the_platform_to_2e_12() {
         let mut greatest: f64 = 0.0;
         for step in -400_000..=400_000 {
             let logit = f64::from(step) * 1e-4;
             let expected = if logit >= 0.0 { 1.0 / (1.0 + (-logit).exp()) } else { logit.exp() / (1.0 + logit.exp()) };
             greatest = greatest.max(((sigmoid(logit) - expected) / expected).abs());
         }
-        assert!(greatest < 1e-15, "{greatest:e}");
+        assert!(greatest < 2e-12, "{greatest:e}");
     }
 
     #[test]
@@ -88,11 +86,11 @@ mod tests {
         let bits: Vec<u64> =
             [-20.0, -2.944_438_979_166_44, -1.0, 0.1, 3.5].map(|logit| sigmoid(logit).to_bits()).to_vec();
         let expected = [
-            0x3e21_b486_5556_b5d4,
-            0x3fa9_9999_9999_999e,
-            0x3fd1_3656_1454_ba86,
-            0x3fe0_cca1_2729_afb8,
-            0x3fef_0fdf_cbf1_9a93,
+            0x3e21_b486_5556_aa1e,
+            0x3fa9_9999_9999_7d17,
+            0x3fd1_3656_1454_b637,
+            0x3fe0_cca1_2729_aa99,
+            0x3fef_0fdf_cbf1_99c1,
         ];
         assert_eq!(bits, expected, "{bits:#018x?}");
     }

@@ -25,6 +25,8 @@ use crate::error::{Error, RowProblem};
 pub const MAX_VALUES_PER_FIELD: usize = 1_024;
 /// Most candidate rows of a request's layout.
 pub const MAX_CANDIDATES: usize = 65_536;
+/// Most models that one request is scored for.
+pub const MAX_MODELS: usize = 16;
 /// Longest tail of a request, in bytes.
 pub const MAX_TAIL_LEN_BYTES: usize = 64 << 20;
 
@@ -190,27 +192,41 @@ pub struct Capacity {
     pub tail_len_bytes: usize,
 }
 
-/// The layout of a request block: follows from a schema and a capacity, and from nothing else. Cheap to clone.
+/// How a request names its candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Candidates {
+    /// By their rows, in the request.
+    Inline,
+    /// By their indices in a [`CandidateSet`](crate::CandidateSet), which holds their rows.
+    Prepared,
+}
+
+/// The layout of a request block: follows from a schema, a capacity, how candidates are named, and the number of models, and from
+/// nothing else. Cheap to clone.
 ///
 #[doc = include_str!("score/REQUEST.md")]
 #[derive(Debug, Clone)]
 pub struct RequestLayout {
     schema: Arc<Schema>,
     capacity: Capacity,
+    candidates: Candidates,
+    model_count: usize,
     offsets: Offsets,
 }
 
-/// Byte offsets of a request block. All are multiples of 8.
+/// Byte offsets of a request block. All starts are multiples of 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offsets {
     /// Start of the context row.
     pub context_offset: usize,
-    /// Start of the first candidate row.
+    /// Start of the first candidate row, or of the first index.
     pub candidates_offset: usize,
-    /// From one candidate row to the next.
+    /// From one candidate row to the next; of prepared candidates, from one index to the next: 4.
     pub candidate_stride_bytes: usize,
-    /// Start of the first answer.
-    pub answers_offset: usize,
+    /// Start of the first model's result: its outcome, then its answers.
+    pub results_offset: usize,
+    /// From one model's result to the next one's.
+    pub result_stride_bytes: usize,
     /// Start of the tail.
     pub tail_offset: usize,
     /// Length of the whole block.
@@ -225,20 +241,25 @@ pub mod block {
     pub const LAYOUT_VERSION_OFFSET: usize = 0;
     /// Bytes of the tail that this request uses: u32, written by the caller.
     pub const TAIL_USED_OFFSET: usize = LAYOUT_VERSION_OFFSET + size_of::<u32>();
-    /// Generation of the model that answered: u64.
-    pub const GENERATION_OFFSET: usize = TAIL_USED_OFFSET + size_of::<u32>();
+    /// Length of the header.
+    pub const HEADER_LEN: usize = 64;
+
+    /// In an outcome: generation of the model that answered: u64.
+    pub const GENERATION_OFFSET: usize = 0;
     /// Candidates with a probability: u32.
     pub const SCORED_COUNT_OFFSET: usize = GENERATION_OFFSET + size_of::<u64>();
     /// Candidates refused, each with its status: u32.
     pub const REFUSED_COUNT_OFFSET: usize = SCORED_COUNT_OFFSET + size_of::<u32>();
+    /// Candidates that were not reached before the time was up: u32.
+    pub const LATE_COUNT_OFFSET: usize = REFUSED_COUNT_OFFSET + size_of::<u32>();
     /// Categories without a weight: u32.
-    pub const UNSEEN_COUNT_OFFSET: usize = REFUSED_COUNT_OFFSET + size_of::<u32>();
+    pub const UNSEEN_COUNT_OFFSET: usize = LATE_COUNT_OFFSET + size_of::<u32>();
     /// Fields without a value: u32.
     pub const MISSING_COUNT_OFFSET: usize = UNSEEN_COUNT_OFFSET + size_of::<u32>();
     /// Numbers out of range or NaN: u32.
     pub const INVALID_NUMBER_COUNT_OFFSET: usize = MISSING_COUNT_OFFSET + size_of::<u32>();
-    /// Length of the header.
-    pub const HEADER_LEN: usize = 64;
+    /// Length of an outcome.
+    pub const OUTCOME_LEN: usize = 64;
 
     /// In a row: bit `i` says that the slot with index `i` has a value: u64.
     pub const ROW_PRESENT_OFFSET: usize = 0;
@@ -258,19 +279,50 @@ pub mod block {
     /// Length of an answer.
     pub const ANSWER_LEN: usize = ANSWER_STATUS_OFFSET + size_of::<u32>();
 
-    const _: () = assert!(INVALID_NUMBER_COUNT_OFFSET + size_of::<u32>() <= HEADER_LEN);
+    /// Length of the index of a prepared candidate.
+    pub const INDEX_LEN: usize = size_of::<u32>();
+
+    const _: () = assert!(TAIL_USED_OFFSET + size_of::<u32>() <= HEADER_LEN);
+    const _: () = assert!(INVALID_NUMBER_COUNT_OFFSET + size_of::<u32>() <= OUTCOME_LEN);
     const _: () = assert!(ANSWER_LEN == 16);
 }
 
 impl RequestLayout {
-    /// The layout for requests of up to `capacity` under `schema`.
+    /// The layout for requests of up to `capacity` under `schema`, whose candidates are rows in the request.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidArgument`] for a capacity outside its limits.
     pub fn new(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
+        Self::with(Arc::new(schema.clone()), capacity, Candidates::Inline, 1)
+    }
+
+    /// The same for requests that name prepared candidates by their indices.
+    ///
+    /// # Errors
+    ///
+    /// As [`RequestLayout::new`].
+    pub fn prepared(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
+        Self::with(Arc::new(schema.clone()), capacity, Candidates::Prepared, 1)
+    }
+
+    /// The same layout with answers of `model_count` models, which score a request in one call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] unless there are 1 to [`MAX_MODELS`] models.
+    pub fn for_models(&self, model_count: usize) -> Result<Self, Error> {
+        Self::with(Arc::clone(&self.schema), self.capacity, self.candidates, model_count)
+    }
+
+    fn with(
+        schema: Arc<Schema>,
+        capacity: Capacity,
+        candidates: Candidates,
+        model_count: usize,
+    ) -> Result<Self, Error> {
         if capacity.candidates == 0 || capacity.candidates > MAX_CANDIDATES {
-            let problem = format!("expected 1 to {MAX_CANDIDATES} candidate rows, found {}", capacity.candidates);
+            let problem = format!("expected 1 to {MAX_CANDIDATES} candidates, found {}", capacity.candidates);
             return Err(Error::InvalidArgument { argument: "capacity", problem });
         }
         if capacity.tail_len_bytes > MAX_TAIL_LEN_BYTES {
@@ -278,22 +330,31 @@ impl RequestLayout {
                 format!("expected a tail of at most {MAX_TAIL_LEN_BYTES} bytes, found {}", capacity.tail_len_bytes);
             return Err(Error::InvalidArgument { argument: "capacity", problem });
         }
+        if model_count == 0 || model_count > MAX_MODELS {
+            let problem = format!("expected 1 to {MAX_MODELS} models, found {model_count}");
+            return Err(Error::InvalidArgument { argument: "model count", problem });
+        }
         let capacity = Capacity { tail_len_bytes: capacity.tail_len_bytes.next_multiple_of(8), ..capacity };
         let row_len = |side| block::ROW_SLOTS_OFFSET + schema.fields(side).len() * block::SLOT_LEN;
         let context_offset = block::HEADER_LEN;
         let candidates_offset = context_offset + row_len(Side::Context);
-        let candidate_stride_bytes = row_len(Side::Candidate);
-        let answers_offset = candidates_offset + capacity.candidates * candidate_stride_bytes;
-        let tail_offset = answers_offset + capacity.candidates * block::ANSWER_LEN;
+        let candidate_stride_bytes = match candidates {
+            Candidates::Inline => row_len(Side::Candidate),
+            Candidates::Prepared => block::INDEX_LEN,
+        };
+        let results_offset = candidates_offset + (capacity.candidates * candidate_stride_bytes).next_multiple_of(8);
+        let result_stride_bytes = block::OUTCOME_LEN + capacity.candidates * block::ANSWER_LEN;
+        let tail_offset = results_offset + model_count * result_stride_bytes;
         let offsets = Offsets {
             context_offset,
             candidates_offset,
             candidate_stride_bytes,
-            answers_offset,
+            results_offset,
+            result_stride_bytes,
             tail_offset,
             len_bytes: tail_offset + capacity.tail_len_bytes,
         };
-        Ok(Self { schema: Arc::new(schema.clone()), capacity, offsets })
+        Ok(Self { schema, capacity, candidates, model_count, offsets })
     }
 
     /// The declaration.
@@ -306,6 +367,18 @@ impl RequestLayout {
     #[must_use]
     pub const fn capacity(&self) -> Capacity {
         self.capacity
+    }
+
+    /// How requests name their candidates.
+    #[must_use]
+    pub const fn candidates(&self) -> Candidates {
+        self.candidates
+    }
+
+    /// Number of models that answer.
+    #[must_use]
+    pub const fn model_count(&self) -> usize {
+        self.model_count
     }
 
     /// The byte offsets.
@@ -322,7 +395,12 @@ pub enum CandidateStatus {
     Scored,
     /// Its row could not be read; it has neither.
     Refused(RowProblem),
+    /// The time was up before it was reached; it has neither.
+    Late,
 }
+
+/// The number of [`CandidateStatus::Late`] in an answer.
+const LATE_NUMBER: u32 = 5;
 
 impl CandidateStatus {
     /// The number in the answer: 0 where the candidate was scored.
@@ -331,15 +409,17 @@ impl CandidateStatus {
         match self {
             Self::Scored => 0,
             Self::Refused(problem) => problem as u32,
+            Self::Late => LATE_NUMBER,
         }
     }
 
     /// The status with that number.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
-        if number == 0 {
-            return Some(Self::Scored);
+        match number {
+            0 => Some(Self::Scored),
+            LATE_NUMBER => Some(Self::Late),
+            _ => RowProblem::ALL.into_iter().find(|problem| *problem as u32 == number).map(Self::Refused),
         }
-        RowProblem::ALL.into_iter().find(|problem| *problem as u32 == number).map(Self::Refused)
     }
 }

@@ -6,10 +6,12 @@ mod small_model;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use omomi::Instructions;
 use omomi::value::FieldValue;
-use omomi::{Code, Request, Scorer};
+use omomi::{CandidateSet, Capacity, Code, Instructions, Request, RequestLayout, Scorer};
 
 use small_model::{full_rows, model_for};
 
@@ -119,4 +121,42 @@ fn refusing_a_candidate_or_a_context_allocates_nothing() {
     let count = allocations_in(|| error = scorer.predict(&mut request, 300).err());
     assert_eq!(error.map(|error| error.code()), Some(Code::ContextMalformed));
     assert_eq!(count, 0);
+}
+
+/// Two models, candidates by index, a time limit: also when an index is empty and when another thread replaces rows meanwhile.
+#[test]
+fn predicting_prepared_candidates_for_two_models_allocates_nothing() {
+    let rows = full_rows(300);
+    let (single, mut carrier) = model_for(&rows).scorer_for(&rows, Instructions::detect()).unwrap();
+    carrier.fill(&rows).unwrap();
+    let set = Arc::new(CandidateSet::new(single.layout(), 300, 8).unwrap());
+    for candidate in 0..299 {
+        set.add(&mut carrier, candidate).unwrap();
+    }
+    let capacity = Capacity { candidates: 300, tail_len_bytes: 1_024 };
+    let layout = RequestLayout::prepared(single.layout().schema(), capacity).unwrap().for_models(2).unwrap();
+    let models = vec![Arc::clone(single.model()), model_for(&full_rows(2))];
+    let scorer = Scorer::with_candidates(models, &layout, &set).unwrap();
+    let mut request = scorer.new_request();
+    request.context().set_all(&rows.context).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                set.put(7, &mut carrier, 8).unwrap();
+            }
+        });
+        let count = allocations_in(|| {
+            for index in 0..300 {
+                request.set_candidate(index as usize, index).unwrap();
+            }
+            for _ in 0..100 {
+                scorer.predict_within(&mut request, 300, Some(Duration::from_secs(60))).unwrap();
+            }
+        });
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(count, 0);
+    });
+    let counts = request.counts_of(1);
+    assert_eq!((counts.scored_count, counts.refused_count, counts.late_count), (299, 1, 0));
 }

@@ -11,9 +11,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use omomi::Model;
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::table::Encoding;
-use small_model::{bytes_in, full_rows};
+use small_model::{bytes_in, bytes_of, contract, full_rows};
 use xxhash_rust::xxh3::xxh3_64;
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference");
@@ -76,7 +77,7 @@ fn weights(requests: &[RequestRows], noise_count: u64) -> Vec<(u64, f32)> {
     let weight = |key: u64| f32::from(u16::try_from(key >> 48).unwrap()) / 20_000.0 - 1.5;
     let mut keys: Vec<u64> = (0..noise_count).map(|index| xxh3_64(&index.to_le_bytes())).collect();
     for rows in requests {
-        let empty = small_model::model_with(&[], std::slice::from_ref(rows));
+        let empty = Model::from_bytes(bytes_of(&contract(), &[], std::slice::from_ref(rows))).unwrap();
         let (scorer, mut request) = empty.scorer_for(rows, omomi::Instructions::PLAIN).unwrap();
         request.fill(rows).unwrap();
         for index in 0..rows.candidates.len() {
@@ -94,12 +95,12 @@ fn weights(requests: &[RequestRows], noise_count: u64) -> Vec<(u64, f32)> {
 fn the_reader_written_from_the_specification_computes_every_bit_of_the_golden_requests() {
     let requests = requests();
     for encoding in Encoding::ALL {
-        for (noise_count, shards) in [(0, "in 1 shards"), (1_000_000, "in 2 shards")] {
+        for (noise_count, shards) in [(0, "in 1 shards"), (1_200_000, "in 2 shards")] {
             if noise_count > 0 && encoding != Encoding::I8 {
                 // More shards show nothing that the encoding has a part in, and this reader takes its time.
                 continue;
             }
-            let bytes = bytes_in(encoding, &weights(&requests, noise_count), &requests);
+            let bytes = bytes_in(encoding, &contract(), &weights(&requests, noise_count), &requests);
             let Some(outcome) = read(&bytes) else { return };
             let summary = outcome.unwrap();
             println!("{summary}");
@@ -114,7 +115,7 @@ fn the_reader_written_from_the_specification_computes_every_bit_of_the_golden_re
 fn the_reader_written_from_the_specification_refuses_a_damaged_file() {
     let requests = [full_rows(2)];
     for encoding in Encoding::ALL {
-        assert_damage_is_refused(&bytes_in(encoding, &weights(&requests, 10), &requests));
+        assert_damage_is_refused(&bytes_in(encoding, &contract(), &weights(&requests, 10), &requests));
     }
 }
 

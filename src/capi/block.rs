@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use crate::error::RowProblem;
-use crate::schema::{MAX_VALUES_PER_FIELD, block};
+use crate::schema::{CandidateStatus, MAX_VALUES_PER_FIELD, block};
 
 /// The version of the request block's layout, the first word of its header.
 pub const OMOMI_LAYOUT_VERSION: u32 = 1;
@@ -19,9 +19,12 @@ pub const OMOMI_CANDIDATE_OUTSIDE_TAIL: u32 = 1;
 pub const OMOMI_CANDIDATE_NOT_UTF8: u32 = 2;
 /// In `OmomiAnswer.status`: a list of its row has more than `OMOMI_MAX_VALUES_PER_FIELD` values.
 pub const OMOMI_CANDIDATE_TOO_MANY_VALUES: u32 = 3;
+/// In `OmomiAnswer.status`: the candidate set holds no candidate at that index.
+pub const OMOMI_CANDIDATE_NO_CANDIDATE: u32 = 4;
+/// In `OmomiAnswer.status`: the time was up before the candidate was reached.
+pub const OMOMI_CANDIDATE_LATE: u32 = 5;
 
-/// The front of a request block. The caller writes the first two members (`omomi_request_init` and the setters do),
-/// predict the counts.
+/// The front of a request block. The caller writes the first two members: `omomi_request_init` and the setters do.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiHeader {
@@ -29,12 +32,22 @@ pub struct OmomiHeader {
     pub layout_version: u32,
     /// Bytes of the tail that this request uses.
     pub tail_used_bytes: u32,
+    /// Left alone.
+    pub reserved: [u32; 14],
+}
+
+/// The front of a model's result, which predict writes: what happened. The answers follow.
+#[repr(C)]
+#[derive(Debug)]
+pub struct OmomiOutcome {
     /// Generation of the model that answered.
     pub generation: u64,
     /// Candidates with a probability.
     pub scored_count: u32,
     /// Candidates that were refused, each with its status in its answer.
     pub refused_count: u32,
+    /// Candidates that were not reached before the time was up.
+    pub late_count: u32,
     /// Categories for which the model has no weight: of the context once, of each scored candidate; crosses not counted.
     pub unseen_count: u32,
     /// Fields that the model reads and a row leaves empty: of the context once, of each scored candidate.
@@ -42,7 +55,7 @@ pub struct OmomiHeader {
     /// Numbers out of range or NaN; they count as missing as well.
     pub invalid_number_count: u32,
     /// Left alone.
-    pub reserved: [u32; 7],
+    pub reserved: [u32; 8],
 }
 
 /// The front of a row. Slots of 8 bytes follow, one for each field of the side in the order of declaration.
@@ -59,11 +72,11 @@ pub struct OmomiRowHead {
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiAnswer {
-    /// The logit; NaN where the candidate was refused.
+    /// The logit; NaN where the candidate was not scored.
     pub logit: f64,
-    /// The probability, in (0, 1); NaN where the candidate was refused.
+    /// The probability, in (0, 1); NaN where the candidate was not scored.
     pub probability: f32,
-    /// `OMOMI_CANDIDATE_SCORED`, or why the candidate was refused.
+    /// `OMOMI_CANDIDATE_SCORED`, or why the candidate was not.
     pub status: u32,
 }
 
@@ -73,16 +86,21 @@ const _: () = {
     assert!(OMOMI_CANDIDATE_OUTSIDE_TAIL == RowProblem::OutsideTail as u32);
     assert!(OMOMI_CANDIDATE_NOT_UTF8 == RowProblem::NotUtf8 as u32);
     assert!(OMOMI_CANDIDATE_TOO_MANY_VALUES == RowProblem::TooManyValues as u32);
+    assert!(OMOMI_CANDIDATE_NO_CANDIDATE == RowProblem::NoCandidate as u32);
+    assert!(OMOMI_CANDIDATE_LATE == CandidateStatus::Late.number());
 
     assert!(size_of::<OmomiHeader>() == block::HEADER_LEN);
     assert!(offset_of!(OmomiHeader, layout_version) == block::LAYOUT_VERSION_OFFSET);
     assert!(offset_of!(OmomiHeader, tail_used_bytes) == block::TAIL_USED_OFFSET);
-    assert!(offset_of!(OmomiHeader, generation) == block::GENERATION_OFFSET);
-    assert!(offset_of!(OmomiHeader, scored_count) == block::SCORED_COUNT_OFFSET);
-    assert!(offset_of!(OmomiHeader, refused_count) == block::REFUSED_COUNT_OFFSET);
-    assert!(offset_of!(OmomiHeader, unseen_count) == block::UNSEEN_COUNT_OFFSET);
-    assert!(offset_of!(OmomiHeader, missing_count) == block::MISSING_COUNT_OFFSET);
-    assert!(offset_of!(OmomiHeader, invalid_number_count) == block::INVALID_NUMBER_COUNT_OFFSET);
+
+    assert!(size_of::<OmomiOutcome>() == block::OUTCOME_LEN);
+    assert!(offset_of!(OmomiOutcome, generation) == block::GENERATION_OFFSET);
+    assert!(offset_of!(OmomiOutcome, scored_count) == block::SCORED_COUNT_OFFSET);
+    assert!(offset_of!(OmomiOutcome, refused_count) == block::REFUSED_COUNT_OFFSET);
+    assert!(offset_of!(OmomiOutcome, late_count) == block::LATE_COUNT_OFFSET);
+    assert!(offset_of!(OmomiOutcome, unseen_count) == block::UNSEEN_COUNT_OFFSET);
+    assert!(offset_of!(OmomiOutcome, missing_count) == block::MISSING_COUNT_OFFSET);
+    assert!(offset_of!(OmomiOutcome, invalid_number_count) == block::INVALID_NUMBER_COUNT_OFFSET);
 
     assert!(size_of::<OmomiRowHead>() == block::ROW_SLOTS_OFFSET);
     assert!(offset_of!(OmomiRowHead, present) == block::ROW_PRESENT_OFFSET);

@@ -15,7 +15,7 @@ use std::ffi::c_char;
 
 pub use block::{
     OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL, OMOMI_CANDIDATE_SCORED, OMOMI_CANDIDATE_TOO_MANY_VALUES,
-    OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD, OmomiAnswer, OmomiHeader, OmomiRowHead,
+    OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD, OmomiAnswer, OmomiHeader, OmomiOutcome, OmomiRowHead,
 };
 pub use feature::{omomi_cross_key, omomi_feature_key, omomi_text_value};
 pub use model::{

@@ -20,7 +20,7 @@ extern "C" {
 #define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
 #define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
 #define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
-#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0 }
+#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 
 /// A field of 64-bit integers. `name` ends with a null byte and lives until the schema is open.
@@ -79,17 +79,18 @@ typedef struct {
   size_t len_bytes;
 } OmomiText;
 
-/// The front of the request: after predict, generation and counts.
-static inline OmomiHeader omomi_request_header(const OmomiRequest *request) {
-  OmomiHeader header;
-  memcpy(&header, request->block, sizeof header);
-  return header;
+/// What happened in the last predict: generation and counts.
+static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
+  OmomiOutcome outcome;
+  memcpy(&outcome, request->block + request->offsets.results_offset, sizeof outcome);
+  return outcome;
 }
 
 /// The answer for candidate `index` of the last predict, which must be below the number of candidates that it scored.
 static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
   OmomiAnswer answer;
-  memcpy(&answer, request->block + request->offsets.answers_offset + index * sizeof answer, sizeof answer);
+  size_t answers = request->offsets.results_offset + sizeof(OmomiOutcome);
+  memcpy(&answer, request->block + answers + index * sizeof answer, sizeof answer);
   return answer;
 }
 

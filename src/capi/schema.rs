@@ -89,8 +89,10 @@ pub struct OmomiOffsets {
     pub candidates_offset: usize,
     /// From one candidate row to the next.
     pub candidate_stride_bytes: usize,
-    /// Start of the first answer.
-    pub answers_offset: usize,
+    /// Start of the first model's result: its outcome, then its answers.
+    pub results_offset: usize,
+    /// From one model's result to the next one's.
+    pub result_stride_bytes: usize,
     /// Start of the tail.
     pub tail_offset: usize,
     /// Length of the whole block: what to allocate, aligned to 8 bytes, better 64.
@@ -282,7 +284,8 @@ pub unsafe extern "C" fn omomi_layout_offsets(
             context_offset: offsets.context_offset,
             candidates_offset: offsets.candidates_offset,
             candidate_stride_bytes: offsets.candidate_stride_bytes,
-            answers_offset: offsets.answers_offset,
+            results_offset: offsets.results_offset,
+            result_stride_bytes: offsets.result_stride_bytes,
             tail_offset: offsets.tail_offset,
             len_bytes: offsets.len_bytes,
             candidate_capacity: capacity.candidates,

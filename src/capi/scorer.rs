@@ -95,7 +95,7 @@ pub unsafe extern "C" fn omomi_scorer_close(scorer: *mut OmomiScorer) {
 }
 
 /// Scores the first `candidate_count` candidates of the request in `block` and writes an answer for each of them, and the
-/// counts in the header. Allocates nothing and waits for nothing, also when it fails.
+/// counts. Allocates nothing and waits for nothing, also when it fails.
 ///
 /// A candidate whose row cannot be read costs itself only: its answer has a status and no probability. A context row
 /// that cannot be read fails the call with `OMOMI_STATUS_CONTEXT_MALFORMED`. A call that fails writes no answer.
@@ -119,7 +119,7 @@ pub unsafe extern "C" fn omomi_scorer_predict(
         let scorer = &unsafe { reference(scorer, "scorer") }?.0;
         check_block_len(scorer, block_len_bytes)?;
         // SAFETY: the block is null, or by the caller's promise as long as was just checked.
-        unsafe { scorer.predict_block(block.cast(), candidate_count) }
+        unsafe { scorer.predict_block(block.cast(), candidate_count, None) }
     };
     // SAFETY: the caller's promise.
     unsafe { status(error, body) }

@@ -76,7 +76,7 @@ pub unsafe extern "system" fn Java_io_omomi_Scorer_predict0(
     let predict = || {
         let candidate_count = count(candidate_count, "candidateCount")?;
         // SAFETY: the block was checked against the layout at open, and Java's `this` keeps it alive during the call.
-        unsafe { handle.scorer.predict_block(handle.block, candidate_count) }
+        unsafe { handle.scorer.predict_block(handle.block, candidate_count, None) }
     };
     let error = match catch_unwind(AssertUnwindSafe(predict)) {
         Ok(Ok(())) => return 0,
@@ -139,7 +139,8 @@ pub extern "system" fn Java_io_omomi_Native_layoutOffsets<'local>(
             offsets.context_offset,
             offsets.candidates_offset,
             offsets.candidate_stride_bytes,
-            offsets.answers_offset,
+            offsets.results_offset,
+            offsets.result_stride_bytes,
             offsets.tail_offset,
             offsets.len_bytes,
         ];

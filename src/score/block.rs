@@ -10,9 +10,9 @@ use super::request::{Answer, Counts};
 use crate::error::{Error, RowProblem};
 use crate::feature::{id_value, text_value};
 use crate::schema::block::{
-    ANSWER_LEN, GENERATION_OFFSET, HEADER_LEN, INVALID_NUMBER_COUNT_OFFSET, LAYOUT_VERSION, LAYOUT_VERSION_OFFSET,
-    ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN, TAIL_USED_OFFSET,
-    UNSEEN_COUNT_OFFSET,
+    ANSWER_LEN, GENERATION_OFFSET, HEADER_LEN, INDEX_LEN, LATE_COUNT_OFFSET, LAYOUT_VERSION, LAYOUT_VERSION_OFFSET,
+    MISSING_COUNT_OFFSET, OUTCOME_LEN, ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET,
+    SCORED_COUNT_OFFSET, SLOT_LEN, TAIL_USED_OFFSET,
 };
 use crate::schema::{CandidateStatus, MAX_VALUES_PER_FIELD, Offsets, RequestLayout};
 
@@ -20,15 +20,21 @@ use crate::schema::{CandidateStatus, MAX_VALUES_PER_FIELD, Offsets, RequestLayou
 pub(super) struct Block<'a> {
     words: &'a [AtomicU64],
     offsets: Offsets,
-    tail: *const u8,
-    tail_used_bytes: usize,
+    tail: Tail<'a>,
 }
 
-/// A row of a block.
+/// The part of a tail that is in use: texts, and values of `many` fields.
+#[derive(Clone, Copy)]
+pub(super) struct Tail<'a> {
+    words: &'a [AtomicU64],
+    used_bytes: usize,
+}
+
+/// A row of a block, or of a candidate set.
 #[derive(Clone, Copy)]
 pub(super) struct RowView<'a> {
-    block: &'a Block<'a>,
     words: &'a [AtomicU64],
+    tail: Tail<'a>,
     present: u64,
     inline_text: u64,
 }
@@ -58,81 +64,111 @@ impl<'a> Block<'a> {
         // SAFETY: not null, aligned to 8, and the caller promises `len_bytes` readable and writable bytes. Atomics may be
         // shared with whoever else writes them.
         let words = unsafe { std::slice::from_raw_parts(address.cast::<AtomicU64>(), offsets.len_bytes / WORD) };
-        // SAFETY: the tail begins inside the block, or at its very end where it is empty.
-        let tail = unsafe { address.add(offsets.tail_offset) };
-        let mut block = Self { words, offsets, tail, tail_used_bytes: 0 };
+        let (front, tail) = words.split_at(offsets.tail_offset / WORD);
+        let mut block = Self { words: front, offsets, tail: Tail { words: tail, used_bytes: 0 } };
         let version = block.header_u32(LAYOUT_VERSION_OFFSET);
         if version != LAYOUT_VERSION {
             return Err(Error::LayoutVersion { expected: LAYOUT_VERSION, found: version });
         }
-        let tail_used = block.header_u32(TAIL_USED_OFFSET) as usize;
-        let tail_len = offsets.len_bytes - offsets.tail_offset;
-        if tail_used > tail_len {
-            return Err(Error::TailFull { expected: tail_len as u64, found: tail_used as u64 });
-        }
-        block.tail_used_bytes = tail_used;
+        block.tail = Tail::new(tail, block.header_u32(TAIL_USED_OFFSET) as usize)?;
         Ok(block)
     }
 
-    pub(super) fn context(&'a self) -> RowView<'a> {
+    pub(super) fn context(&self) -> RowView<'a> {
         self.row(self.offsets.context_offset, self.offsets.candidates_offset)
     }
 
+    /// Row `index` of a block with inline candidates.
     #[inline]
-    pub(super) fn candidate(&'a self, index: usize) -> RowView<'a> {
+    pub(super) fn candidate(&self, index: usize) -> RowView<'a> {
         let start = self.offsets.candidates_offset + index * self.offsets.candidate_stride_bytes;
         self.row(start, start + self.offsets.candidate_stride_bytes)
     }
 
+    /// The words of `count` rows from `first` on, of a block with inline candidates, and how many words each has.
     #[inline]
-    fn row(&'a self, start: usize, end: usize) -> RowView<'a> {
-        let words = &self.words[start / WORD..end / WORD];
-        RowView {
-            block: self,
-            words,
-            present: load(&words[ROW_PRESENT_OFFSET / WORD]),
-            inline_text: load(&words[ROW_INLINE_TEXT_OFFSET / WORD]),
-        }
+    pub(super) fn candidate_words(&self, first: usize, count: usize) -> (&'a [AtomicU64], usize) {
+        let stride = self.offsets.candidate_stride_bytes / WORD;
+        let start = self.offsets.candidates_offset / WORD + first * stride;
+        (&self.words[start..start + count * stride], stride)
     }
 
-    pub(super) fn write_answer(&self, index: usize, answer: Answer) {
-        let at = (self.offsets.answers_offset + index * ANSWER_LEN) / WORD;
-        store(&self.words[at], answer.logit.to_bits());
-        let high = u64::from(answer.status.number()) << 32;
-        store(&self.words[at + 1], high | u64::from(answer.probability.to_bits()));
+    /// The indices of `count` candidates from `first` on, of a block with prepared candidates.
+    #[inline]
+    pub(super) fn candidate_indices(&self, first: usize, count: usize) -> &'a [AtomicU32] {
+        const _: () = assert!(INDEX_LEN == size_of::<AtomicU32>());
+        let start = self.offsets.candidates_offset + first * INDEX_LEN;
+        assert!(start + count * INDEX_LEN <= self.offsets.results_offset);
+        // SAFETY: inside the block by the assertion; the start is a multiple of 4, and half of an atomically shared word is an
+        // atomically shared half.
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<AtomicU32>().add(start / INDEX_LEN), count) }
     }
 
-    pub(super) fn write_counts(&self, generation: u64, counts: Counts) {
-        store(&self.words[GENERATION_OFFSET / WORD], generation);
-        self.store_pair(SCORED_COUNT_OFFSET, counts.scored_count, counts.refused_count);
-        self.store_pair(UNSEEN_COUNT_OFFSET, counts.unseen_count, counts.missing_count);
-        let at = INVALID_NUMBER_COUNT_OFFSET / size_of::<u32>();
-        self.half(at).store(counts.invalid_number_count.to_le(), Ordering::Relaxed);
+    pub(super) const fn tail(&self) -> Tail<'a> {
+        self.tail
     }
 
-    fn store_pair(&self, offset: usize, low: u32, high: u32) {
-        store(&self.words[offset / WORD], u64::from(high) << 32 | u64::from(low));
+    #[inline]
+    fn row(&self, start: usize, end: usize) -> RowView<'a> {
+        RowView::new(&self.words[start / WORD..end / WORD], self.tail)
+    }
+
+    /// Where the answers of model `model` from candidate `first` on begin: two words each, logit, then probability and status.
+    #[inline]
+    pub(super) fn answers(&self, model: usize, first: usize, count: usize) -> &'a [AtomicU64] {
+        let start = self.result(model) + (OUTCOME_LEN + first * ANSWER_LEN) / WORD;
+        &self.words[start..start + count * ANSWER_LEN / WORD]
+    }
+
+    pub(super) fn write_answer(&self, model: usize, index: usize, answer: Answer) {
+        answer.store(self.answers(model, index, 1));
+    }
+
+    pub(super) fn write_outcome(&self, model: usize, generation: u64, counts: Counts) {
+        let outcome = &self.words[self.result(model)..][..OUTCOME_LEN / WORD];
+        let store_pair = |offset: usize, low: u32, high: u32| {
+            store(&outcome[offset / WORD], u64::from(high) << 32 | u64::from(low));
+        };
+        store(&outcome[GENERATION_OFFSET / WORD], generation);
+        store_pair(SCORED_COUNT_OFFSET, counts.scored_count, counts.refused_count);
+        store_pair(LATE_COUNT_OFFSET, counts.late_count, counts.unseen_count);
+        store_pair(MISSING_COUNT_OFFSET, counts.missing_count, counts.invalid_number_count);
+    }
+
+    /// Index of the first word of a model's result.
+    #[inline]
+    fn result(&self, model: usize) -> usize {
+        (self.offsets.results_offset + model * self.offsets.result_stride_bytes) / WORD
     }
 
     fn header_u32(&self, offset: usize) -> u32 {
-        u32::from_le(self.half(offset / size_of::<u32>()).load(Ordering::Relaxed))
+        assert!(offset < HEADER_LEN);
+        let (low, high) = unpack(load(&self.words[offset / WORD]));
+        #[expect(clippy::cast_possible_truncation, reason = "halves of a word")]
+        let half = if offset.is_multiple_of(WORD) { low } else { high } as u32;
+        half
+    }
+}
+
+impl<'a> Tail<'a> {
+    /// The first `used_bytes` of `words`.
+    pub(super) fn new(words: &'a [AtomicU64], used_bytes: usize) -> Result<Self, Error> {
+        let len = size_of_val(words);
+        if used_bytes > len {
+            return Err(Error::TailFull { expected: len as u64, found: used_bytes as u64 });
+        }
+        Ok(Self { words, used_bytes })
     }
 
-    fn half(&self, index: usize) -> &AtomicU32 {
-        assert!(index < HEADER_LEN / size_of::<u32>());
-        // SAFETY: inside the header, and half of an aligned, atomically shared word is an aligned, atomically shared half.
-        unsafe { &*self.words.as_ptr().cast::<AtomicU32>().add(index) }
-    }
-
-    /// The bytes of a text in the part of the tail that is in use.
+    /// The bytes of a text.
     #[inline]
     fn text(&self, reference: u64) -> Result<&'a [u8], RowProblem> {
         let (offset, len) = unpack(reference);
-        if offset.checked_add(len).is_none_or(|end| end > self.tail_used_bytes) {
+        if offset.checked_add(len).is_none_or(|end| end > self.used_bytes) {
             return Err(RowProblem::OutsideTail);
         }
-        // SAFETY: inside the tail, which is inside the block, by the check above.
-        let text = unsafe { std::slice::from_raw_parts(self.tail.add(offset), len) };
+        // SAFETY: inside the tail by the check above.
+        let text = unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(offset), len) };
         // Nearly every category is ASCII, which needs no further look.
         if !text.is_ascii() && std::str::from_utf8(text).is_err() {
             return Err(RowProblem::NotUtf8);
@@ -140,7 +176,7 @@ impl<'a> Block<'a> {
         Ok(text)
     }
 
-    /// The values of a `many` field in the part of the tail that is in use.
+    /// The values of a `many` field.
     #[inline]
     fn list(&self, reference: u64) -> Result<&'a [AtomicU64], RowProblem> {
         let (offset, count) = unpack(reference);
@@ -148,15 +184,27 @@ impl<'a> Block<'a> {
             return Err(RowProblem::TooManyValues);
         }
         let end = offset.checked_add(count * SLOT_LEN);
-        if !offset.is_multiple_of(SLOT_LEN) || end.is_none_or(|end| end > self.tail_used_bytes) {
+        if !offset.is_multiple_of(SLOT_LEN) || end.is_none_or(|end| end > self.used_bytes) {
             return Err(RowProblem::OutsideTail);
         }
-        let start = (self.offsets.tail_offset + offset) / WORD;
-        Ok(&self.words[start..start + count])
+        Ok(&self.words[offset / WORD..][..count])
     }
 }
 
 impl<'a> RowView<'a> {
+    /// The row that lies in `words`, its texts and lists in `tail`.
+    #[inline]
+    pub(super) fn new(words: &'a [AtomicU64], tail: Tail<'a>) -> Self {
+        let word = |offset: usize| load(&words[offset / WORD]);
+        Self { words, tail, present: word(ROW_PRESENT_OFFSET), inline_text: word(ROW_INLINE_TEXT_OFFSET) }
+    }
+
+    /// The same row, of which the first two words were read before.
+    #[inline]
+    pub(super) const fn with_head(words: &'a [AtomicU64], tail: Tail<'a>, present: u64, inline_text: u64) -> Self {
+        Self { words, tail, present, inline_text }
+    }
+
     /// The value of a field that has at most one.
     #[inline]
     pub(super) fn single(&self, field: &PlannedField) -> Result<Single, RowProblem> {
@@ -167,7 +215,7 @@ impl<'a> RowView<'a> {
         Ok(match &field.reading {
             Reading::Id => Single::Value(id_value(slot.cast_signed())),
             Reading::Text if self.inline_text >> field.slot & 1 == 0 => Single::Value(slot),
-            Reading::Text => Single::Value(text_value(self.block.text(slot)?)),
+            Reading::Text => Single::Value(text_value(self.tail.text(slot)?)),
             Reading::Number { range, buckets } => {
                 buckets.index(*range, f64::from_bits(slot)).map_or(Single::InvalidNumber, Single::Value)
             }
@@ -178,55 +226,45 @@ impl<'a> RowView<'a> {
     /// before it have been passed already.
     #[inline]
     pub(super) fn each_of_many(&self, field: &PlannedField, mut each: impl FnMut(u64)) -> Result<bool, RowProblem> {
-        let Some(list) = self.many(field)? else { return Ok(false) };
-        let by_bytes = self.is_by_bytes(field);
+        if self.present >> field.slot & 1 == 0 {
+            return Ok(false);
+        }
+        let list = self.tail.list(load(&self.words[ROW_SLOTS_OFFSET / WORD + field.slot]))?;
+        let by_bytes = matches!(field.reading, Reading::Text) && self.inline_text >> field.slot & 1 == 1;
         for value in list {
             let value = load(value);
-            each(if by_bytes { text_value(self.block.text(value)?) } else { value });
+            each(if by_bytes { text_value(self.tail.text(value)?) } else { value });
         }
         Ok(true)
-    }
-
-    /// Whether a `many` field is present, once all of it was found readable. Hashes nothing.
-    #[inline]
-    pub(super) fn check_many(&self, field: &PlannedField) -> Result<bool, RowProblem> {
-        let Some(list) = self.many(field)? else { return Ok(false) };
-        if self.is_by_bytes(field) {
-            for value in list {
-                self.block.text(load(value))?;
-            }
-        }
-        Ok(true)
-    }
-
-    #[inline]
-    fn many(&self, field: &PlannedField) -> Result<Option<&'a [AtomicU64]>, RowProblem> {
-        if self.present >> field.slot & 1 == 0 {
-            return Ok(None);
-        }
-        self.block.list(load(&self.words[ROW_SLOTS_OFFSET / WORD + field.slot])).map(Some)
-    }
-
-    #[inline]
-    fn is_by_bytes(&self, field: &PlannedField) -> bool {
-        matches!(field.reading, Reading::Text) && self.inline_text >> field.slot & 1 == 1
     }
 }
 
 impl Answer {
     /// The answer of a candidate whose row cannot be read.
     pub(super) const fn refused(problem: RowProblem) -> Self {
-        Self { logit: f64::NAN, probability: f32::NAN, status: CandidateStatus::Refused(problem) }
+        Self::without_probability(CandidateStatus::Refused(problem))
+    }
+
+    /// The answer of a candidate that has no probability.
+    pub(super) const fn without_probability(status: CandidateStatus) -> Self {
+        Self { logit: f64::NAN, probability: f32::NAN, status }
+    }
+
+    /// Writes the two words of an answer.
+    #[inline]
+    pub(super) fn store(self, words: &[AtomicU64]) {
+        store(&words[0], self.logit.to_bits());
+        store(&words[1], u64::from(self.status.number()) << 32 | u64::from(self.probability.to_bits()));
     }
 }
 
 #[inline]
-fn load(word: &AtomicU64) -> u64 {
+pub(super) fn load(word: &AtomicU64) -> u64 {
     u64::from_le(word.load(Ordering::Relaxed))
 }
 
 #[inline]
-fn store(word: &AtomicU64, value: u64) {
+pub(super) fn store(word: &AtomicU64, value: u64) {
     word.store(value.to_le(), Ordering::Relaxed);
 }
 

@@ -1,9 +1,8 @@
 //! Why a candidate gets its probability.
 
-use super::block::Block;
-use super::plain;
-use super::{Model, plan::Plan};
-use crate::error::Error;
+use super::block::{Block, RowView};
+use super::plain::Reader;
+use crate::error::{Error, RowProblem};
 use crate::math::sigmoid;
 
 /// The account of one candidate's probability.
@@ -30,18 +29,30 @@ pub struct Contribution {
     pub weight: Option<f32>,
 }
 
-pub(super) fn explain(model: &Model, plan: &Plan, block: &Block<'_>, candidate: usize) -> Result<Explanation, Error> {
+/// Explains the candidate with that row.
+pub(super) fn explain(
+    reader: Reader<'_>,
+    block: &Block<'_>,
+    candidate: usize,
+    row: Result<RowView<'_>, RowProblem>,
+) -> Result<Explanation, Error> {
     let mut contributions = Vec::new();
     let mut note = |field: &str, key: u64, weight: Option<f32>| {
         contributions.push(Contribution { field: field.to_owned(), key, weight });
     };
-    let context = plain::context_keys(plan, block)?;
-    let keys = plain::row_keys(block.candidate(candidate), &plan.candidate).map_err(|(field, problem)| {
-        let problem = format!("candidate {candidate} is malformed in field `{field}`: {problem}");
-        Error::InvalidArgument { argument: "request", problem }
-    })?;
-    let context_sum = plain::context_sum(model, plan, &context, &mut note);
-    let (own, crossed) = plain::candidate_sums(model, plan, &context, &keys, &mut note);
+    let malformed = |problem: String| Error::InvalidArgument {
+        argument: "request",
+        problem: format!("candidate {candidate} {problem}"),
+    };
+    let row = row.map_err(|problem| malformed(format!("cannot be explained: {problem}")))?;
+    let context = reader.context_keys(block)?;
+    let keys = reader
+        .candidate_keys(row)
+        .map_err(|(field, problem)| malformed(format!("is malformed in field `{field}`: {problem}")))?;
+    let context_sum = reader.context_sum(&context, &mut note);
+    let own = reader.own_sum(&keys, &mut note);
+    let crossed = reader.crossed_sum(&context, &keys, &mut note);
+    let model = reader.model;
     let logit = ((model.bias() + context_sum.logit) + own.logit) + crossed.logit;
     let probability = model.calibrator().probability(sigmoid(logit));
     Ok(Explanation { bias: model.bias(), contributions, logit, probability })

@@ -1,46 +1,55 @@
 //! Scoring: a verified model, bound to the fields that a server supplies, answers requests without allocating or
 //! locking.
 //!
-//! [`Model`] is immutable and shared; [`Scorer`] is a model bound to one request layout, with the scratch memory of one
-//! thread; [`Request`] owns a request block and fills it. The kernel scores in batches; a plain twin stands beside it, and
-//! one property suite runs over both.
+//! [`Model`] is immutable and shared; [`Scorer`] is one or several models bound to one request layout, with the scratch memory of one
+//! thread; [`Request`] owns a request block and fills it. A [`CandidateSet`] holds candidates that were prepared beforehand, so that
+//! requests name them by index. The kernel scores in batches; a plain twin stands beside it, and one property suite runs over both.
 //!
 //! # Limits
 //!
 //! A scorer serves one thread at a time: a second caller gets [`Error::ScorerBusy`] and no wait.
 
 mod block;
+mod candidate_set;
 mod explain;
 mod kernel;
 mod model;
 mod plain;
 mod plan;
 mod request;
+#[cfg(all(test, feature = "train"))]
+mod work_tests;
 
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+pub use candidate_set::{CandidateSet, MAX_PREPARED_CANDIDATES};
 pub use explain::{Contribution, Explanation};
 pub use model::{GoldenReport, Model};
 pub use request::{Answer, Counts, Request, RowMut};
 
-use block::Block;
-use kernel::Scratch;
-use plan::Plan;
+use block::{Block, RowView};
+use kernel::{Job, Part, Scratch, TimeLimit};
+use plain::Reader;
+use plan::KeyPlan;
 
-use crate::error::Error;
+use crate::error::{Error, RowProblem};
 use crate::instructions::Instructions;
-use crate::schema::RequestLayout;
+use crate::schema::{Candidates, RequestLayout};
 
-/// A model bound to a request layout, with the scratch memory of one thread.
+/// One or several models bound to a request layout, with the scratch memory of one thread.
 ///
-/// It keeps its own reference to the model: dropping or replacing the model elsewhere never touches a scorer at work.
+/// It keeps its own references to the models: dropping or replacing them elsewhere never touches a scorer at work.
 #[derive(Debug)]
 pub struct Scorer {
-    model: Arc<Model>,
     layout: RequestLayout,
-    plan: Plan,
+    keys: KeyPlan,
+    parts: Vec<Part>,
+    /// Where the layout's indices point.
+    candidates: Option<Arc<CandidateSet>>,
+    chunk: usize,
     instructions: Instructions,
     busy: AtomicBool,
     scratch: UnsafeCell<Scratch>,
@@ -49,6 +58,9 @@ pub struct Scorer {
 // SAFETY: `scratch` is the only field that is not `Sync`, and it is only reached through `Claim`, of which `busy` lets one
 // exist at a time.
 unsafe impl Sync for Scorer {}
+
+/// What finds the row of a candidate.
+type RowOf<'f, 'r> = &'f dyn Fn(usize) -> Result<RowView<'r>, RowProblem>;
 
 /// Exclusive use of a scorer's scratch memory; given back on drop, also when a panic unwinds.
 struct Claim<'a>(&'a Scorer);
@@ -80,30 +92,95 @@ impl Scorer {
     /// # Errors
     ///
     /// [`Error::FieldMissing`] or [`Error::FieldMismatch`], naming the field, if the model needs what the layout's schema does not
-    /// declare, or declares otherwise.
+    /// declare, or declares otherwise; [`Error::InvalidArgument`] for a layout of several models or of prepared candidates.
     pub fn new(model: Arc<Model>, layout: &RequestLayout) -> Result<Self, Error> {
-        Self::with_instructions(model, layout, Instructions::detect())
+        Self::bind(vec![model], layout, None)
     }
 
-    /// The same with a chosen set of instructions, for tests and benchmarks.
+    /// Binds several models to requests of `layout`, which was made [for as many](RequestLayout::for_models): one call then scores
+    /// a request for all of them (the arms of a test, a shadow), and makes its feature keys once. Each answers as it would alone,
+    /// but a context row that one of them cannot read fails the call.
     ///
     /// # Errors
     ///
     /// As [`Scorer::new`].
-    pub fn with_instructions(
-        model: Arc<Model>,
-        layout: &RequestLayout,
-        instructions: Instructions,
-    ) -> Result<Self, Error> {
-        let plan = Plan::bind(model.contract(), layout.schema())?;
-        let scratch = UnsafeCell::new(Scratch::new(&plan));
-        Ok(Self { model, layout: layout.clone(), plan, instructions, busy: AtomicBool::new(false), scratch })
+    pub fn for_models(models: Vec<Arc<Model>>, layout: &RequestLayout) -> Result<Self, Error> {
+        Self::bind(models, layout, None)
     }
 
-    /// The model that answers.
+    /// The same for requests that name candidates of `set` by index. Prepares them for each model that is new to the set, which takes
+    /// the time of some look-ups for each candidate. The answers are, bit for bit, those for the same rows in the request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scorer::new`]; [`Error::InvalidArgument`] for a layout that is not of [prepared candidates](RequestLayout::prepared) or
+    /// whose schema is not the set's.
+    pub fn with_candidates(
+        models: Vec<Arc<Model>>,
+        layout: &RequestLayout,
+        set: &Arc<CandidateSet>,
+    ) -> Result<Self, Error> {
+        Self::bind(models, layout, Some(Arc::clone(set)))
+    }
+
+    fn bind(
+        models: Vec<Arc<Model>>,
+        layout: &RequestLayout,
+        candidates: Option<Arc<CandidateSet>>,
+    ) -> Result<Self, Error> {
+        let invalid = |problem| Err(Error::InvalidArgument { argument: "layout", problem });
+        if models.len() != layout.model_count() {
+            return invalid(format!("it is for {} models, found {}", layout.model_count(), models.len()));
+        }
+        match (layout.candidates(), &candidates) {
+            (Candidates::Inline, None) => {}
+            (Candidates::Prepared, Some(set)) if set.layout().schema() == layout.schema() => {}
+            (Candidates::Inline, Some(_)) => {
+                return invalid("its candidates are rows, but a candidate set was given".to_owned());
+            }
+            (Candidates::Prepared, None) => {
+                return invalid("its candidates are indices, but no candidate set was given".to_owned());
+            }
+            (Candidates::Prepared, Some(_)) => {
+                return invalid("its schema is not that of the candidate set".to_owned());
+            }
+        }
+        let (keys, plans) = KeyPlan::bind(models.iter().map(|model| model.contract()), layout.schema())?;
+        let parts = models.into_iter().zip(plans).map(|(model, plan)| {
+            let prepared = candidates.as_ref().map(|set| set.prepare(&model)).transpose()?;
+            let needed = keys.fields_in_mixed_crosses(&plan);
+            Ok(Part { model, plan, prepared, needed })
+        });
+        let parts = parts.collect::<Result<Vec<_>, Error>>()?;
+        let scratch = UnsafeCell::new(Scratch::new(&keys, &parts));
+        let chunk = kernel::chunk(&keys, candidates.as_deref());
+        Ok(Self {
+            layout: layout.clone(),
+            keys,
+            parts,
+            candidates,
+            chunk,
+            instructions: Instructions::detect(),
+            busy: AtomicBool::new(false),
+            scratch,
+        })
+    }
+
+    /// The same scorer with a chosen set of instructions, for tests and benchmarks.
+    #[must_use]
+    pub fn using(self, instructions: Instructions) -> Self {
+        Self { instructions, ..self }
+    }
+
+    /// The model that answers; the first, if there are several.
     #[must_use]
     pub fn model(&self) -> &Arc<Model> {
-        &self.model
+        &self.parts[0].model
+    }
+
+    /// The models that answer, in the order given.
+    pub fn models(&self) -> impl ExactSizeIterator<Item = &Arc<Model>> {
+        self.parts.iter().map(|part| &part.model)
     }
 
     /// The layout of the requests.
@@ -126,10 +203,26 @@ impl Scorer {
     /// [`Error::TooManyCandidates`], [`Error::ScorerBusy`], [`Error::ContextMalformed`], or [`Error::InvalidArgument`] for a
     /// request of another layout. No answer has been written then. A malformed candidate is no error: its answer says so.
     pub fn predict(&self, request: &mut Request, candidate_count: usize) -> Result<(), Error> {
+        self.predict_within(request, candidate_count, None)
+    }
+
+    /// The same, but begins no further chunk of 128 candidates once `budget` has passed since the call. Candidates that were not
+    /// reached have the status [`CandidateStatus::Late`](crate::CandidateStatus::Late) and are counted; for several models they are
+    /// the same ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scorer::predict`]. That the time was up is no error.
+    pub fn predict_within(
+        &self,
+        request: &mut Request,
+        candidate_count: usize,
+        budget: Option<Duration>,
+    ) -> Result<(), Error> {
         request.check_layout(&self.layout)?;
         let block = request.block_address();
         // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed mutably.
-        unsafe { self.predict_block(block, candidate_count) }
+        unsafe { self.predict_block(block, candidate_count, budget) }
     }
 
     /// The same over a block of raw memory: the call behind C and the JVM.
@@ -144,12 +237,27 @@ impl Scorer {
     ///
     /// `block` is null, or points to memory that can be read and written for `layout().offsets().len_bytes` bytes during the call.
     /// Other threads may write it meanwhile without harm to the process, but the answers are meaningless then.
-    pub unsafe fn predict_block(&self, block: *mut u8, candidate_count: usize) -> Result<(), Error> {
+    pub unsafe fn predict_block(
+        &self,
+        block: *mut u8,
+        candidate_count: usize,
+        budget: Option<Duration>,
+    ) -> Result<(), Error> {
+        let time_limit = budget.map(TimeLimit::starting_now);
         // SAFETY: the caller's promise.
         let block = unsafe { Block::new(block, &self.layout) }?;
         self.check_count(candidate_count)?;
-        let mut claim = Claim::take(self)?;
-        kernel::predict(&self.model, &self.plan, self.instructions, &block, candidate_count, claim.scratch())
+        let job = Job {
+            keys: &self.keys,
+            parts: &self.parts,
+            instructions: self.instructions,
+            block: &block,
+            candidates: self.layout.candidates(),
+            candidate_count,
+            chunk: self.chunk,
+            time_limit,
+        };
+        kernel::predict(&job, Claim::take(self)?.scratch())
     }
 
     /// The same by the plain twin: one candidate at a time, allocating, obviously right. For tests.
@@ -162,11 +270,14 @@ impl Scorer {
         self.check_count(candidate_count)?;
         // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed mutably.
         let block = unsafe { Block::new(request.block_address(), &self.layout) }?;
-        plain::predict(&self.model, &self.plan, &block, candidate_count)
+        self.with_rows(&block, |row_of| {
+            let mut parts = self.parts.iter().enumerate();
+            parts.try_for_each(|part| plain::predict(&self.keys, part, &block, candidate_count, row_of))
+        })
     }
 
-    /// Why candidate `candidate` of `request` gets its probability: the weight of each of its features. Allocates; not for the
-    /// serving path.
+    /// Why candidate `candidate` of `request` gets its probability from the first model: the weight of each of its features.
+    /// Allocates; not for the serving path.
     ///
     /// # Errors
     ///
@@ -191,7 +302,18 @@ impl Scorer {
         // SAFETY: the caller's promise.
         let block = unsafe { Block::new(block, &self.layout) }?;
         self.check_count(candidate.saturating_add(1))?;
-        explain::explain(&self.model, &self.plan, &block, candidate)
+        let reader = Reader { model: self.model(), keys: &self.keys, plan: &self.parts[0].plan };
+        self.with_rows(&block, |row_of| explain::explain(reader, &block, candidate, row_of(candidate)))
+    }
+
+    /// Calls `body` with what finds the row of a candidate, in the request or in the set. The set stays as it is meanwhile.
+    fn with_rows<T>(&self, block: &Block<'_>, body: impl FnOnce(RowOf<'_, '_>) -> T) -> T {
+        let Some(set) = &self.candidates else {
+            return body(&|index| Ok(block.candidate(index)));
+        };
+        let rows = set.rows();
+        let indices = block.candidate_indices(0, self.layout.capacity().candidates);
+        body(&|index| rows.get(u32::from_le(indices[index].load(Ordering::Relaxed))))
     }
 
     fn check_count(&self, candidate_count: usize) -> Result<(), Error> {

@@ -114,7 +114,7 @@ impl Model {
         let tail_len_bytes = tail_len(&rows.context) + rows.candidates.iter().map(tail_len).sum::<usize>();
         let capacity = Capacity { candidates: rows.candidates.len().max(1), tail_len_bytes };
         let layout = RequestLayout::new(&Schema::of_contract(self.contract()), capacity)?;
-        let scorer = Scorer::with_instructions(Arc::clone(self), &layout, instructions)?;
+        let scorer = Scorer::new(Arc::clone(self), &layout)?.using(instructions);
         let request = scorer.new_request();
         Ok((scorer, request))
     }

@@ -1,23 +1,31 @@
 //! The plain twin of the kernel: one candidate, one feature, one look-up at a time. Short enough to be seen to be right; what the
-//! kernel answers must be the same bits. `explain` runs on it too, by looking over its shoulder.
+//! kernel answers must be the same bits. `explain` runs on it too, by looking over its shoulder, and prepared candidates are prepared
+//! by it.
 
 use std::sync::Arc;
 
+use super::Model;
 use super::block::{Block, RowView, Single};
-use super::plan::{Plan, PlannedCross, PlannedField};
+use super::kernel::{Part, Tally};
+use super::plan::{KeyPlan, Plan, PlannedCross, PlannedField, Use};
 use super::request::{Answer, Counts};
-use super::{Model, kernel};
 use crate::contract::Side;
 use crate::error::{Error, RowProblem};
 use crate::feature::{cross_step, feature_key};
 use crate::math::sigmoid;
 use crate::schema::CandidateStatus;
 
-/// The feature keys of each field of one side in a row, in contract order.
+/// The feature keys of a row, by field of the key plan; empty for a field that the model does not read.
 pub(super) struct RowKeys {
     fields: Vec<Vec<u64>>,
-    missing_count: u64,
-    invalid_number_count: u64,
+    pub(super) missing_count: u64,
+    pub(super) invalid_number_count: u64,
+}
+
+impl RowKeys {
+    pub(super) fn of(&self, field: usize) -> &[u64] {
+        &self.fields[field]
+    }
 }
 
 /// Looks on as features are scored: name of the field or cross, feature key, weight.
@@ -27,53 +35,143 @@ pub(super) type Observer<'a> = &'a mut dyn FnMut(&str, u64, Option<f32>);
 #[derive(Default)]
 pub(super) struct Sum {
     pub(super) logit: f64,
-    unseen_count: u64,
+    pub(super) unseen_count: u64,
 }
 
-pub(super) fn predict(model: &Model, plan: &Plan, block: &Block<'_>, candidate_count: usize) -> Result<(), Error> {
-    let context = context_keys(plan, block)?;
-    let context_sum = context_sum(model, plan, &context, &mut |_, _, _| ());
-    let mut tally = kernel::Tally {
+/// A model and what it reads.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) model: &'a Model,
+    pub(super) keys: &'a KeyPlan,
+    pub(super) plan: &'a Plan,
+}
+
+/// Scores every candidate for the model with index `model_index`; `row_of` finds the row of a candidate.
+pub(super) fn predict<'b>(
+    keys: &KeyPlan,
+    (model_index, part): (usize, &Part),
+    block: &Block<'_>,
+    candidate_count: usize,
+    row_of: impl Fn(usize) -> Result<RowView<'b>, RowProblem>,
+) -> Result<(), Error> {
+    let reader = Reader { model: &part.model, keys, plan: &part.plan };
+    let context = reader.context_keys(block)?;
+    let context_sum = reader.context_sum(&context, &mut |_, _, _| ());
+    let mut tally = Tally {
         unseen_count: context_sum.unseen_count,
         missing_count: context.missing_count,
         invalid_number_count: context.invalid_number_count,
         ..Default::default()
     };
     for index in 0..candidate_count {
-        let keys = match row_keys(block.candidate(index), &plan.candidate) {
+        let keys = match row_of(index).and_then(|row| reader.candidate_keys(row).map_err(|(_, problem)| problem)) {
             Ok(keys) => keys,
-            Err((_, problem)) => {
-                block.write_answer(index, Answer::refused(problem));
+            Err(problem) => {
+                block.write_answer(model_index, index, Answer::refused(problem));
                 tally.refused_count += 1;
                 continue;
             }
         };
-        let (own, crossed) = candidate_sums(model, plan, &context, &keys, &mut |_, _, _| ());
-        let logit = ((model.bias() + context_sum.logit) + own.logit) + crossed.logit;
-        let probability = model.calibrator().probability(sigmoid(logit));
-        block.write_answer(index, Answer { logit, probability, status: CandidateStatus::Scored });
+        let own = reader.own_sum(&keys, &mut |_, _, _| ());
+        let crossed = reader.crossed_sum(&context, &keys, &mut |_, _, _| ());
+        let logit = ((part.model.bias() + context_sum.logit) + own.logit) + crossed.logit;
+        let probability = part.model.calibrator().probability(sigmoid(logit));
+        block.write_answer(model_index, index, Answer { logit, probability, status: CandidateStatus::Scored });
         tally.scored_count += 1;
         tally.unseen_count += own.unseen_count;
         tally.missing_count += keys.missing_count;
         tally.invalid_number_count += keys.invalid_number_count;
     }
-    block.write_counts(model.generation(), Counts::from(tally));
+    block.write_outcome(model_index, part.model.generation(), Counts::from(tally));
     Ok(())
 }
 
-pub(super) fn context_keys(plan: &Plan, block: &Block<'_>) -> Result<RowKeys, Error> {
-    row_keys(block.context(), &plan.context)
-        .map_err(|(field, problem)| Error::ContextMalformed { field: Arc::clone(field), problem })
+impl<'a> Reader<'a> {
+    pub(super) fn context_keys(&self, block: &Block<'_>) -> Result<RowKeys, Error> {
+        row_keys(block.context(), &self.keys.context, &self.plan.context)
+            .map_err(|(field, problem)| Error::ContextMalformed { field: Arc::clone(field), problem })
+    }
+
+    pub(super) fn candidate_keys(&self, row: RowView<'_>) -> Result<RowKeys, (&'a Arc<str>, RowProblem)> {
+        row_keys(row, &self.keys.candidate, &self.plan.candidate)
+    }
+
+    pub(super) fn context_sum(&self, context: &RowKeys, observer: Observer<'_>) -> Sum {
+        let mut sum = Sum::default();
+        self.add_fields(&self.keys.context, &self.plan.context, context, &mut sum, observer);
+        self.add_crosses(&self.keys.context_crosses, &self.plan.context_crosses, context, None, &mut sum, observer);
+        sum
+    }
+
+    /// The sum over a candidate's fields, and over the crosses among them.
+    pub(super) fn own_sum(&self, candidate: &RowKeys, observer: Observer<'_>) -> Sum {
+        let mut sum = Sum::default();
+        self.add_fields(&self.keys.candidate, &self.plan.candidate, candidate, &mut sum, observer);
+        self.add_crosses(&self.keys.crosses, &self.plan.candidate_crosses, candidate, None, &mut sum, observer);
+        sum
+    }
+
+    /// The sum over a candidate's crosses with the context.
+    pub(super) fn crossed_sum(&self, context: &RowKeys, candidate: &RowKeys, observer: Observer<'_>) -> Sum {
+        let mut sum = Sum::default();
+        self.add_crosses(&self.keys.crosses, &self.plan.mixed_crosses, candidate, Some(context), &mut sum, observer);
+        sum
+    }
+
+    fn add_fields(&self, fields: &[PlannedField], uses: &[Use], keys: &RowKeys, sum: &mut Sum, observer: Observer<'_>) {
+        for field in uses {
+            for &key in keys.of(field.index) {
+                let weight = self.weight(key, field.group);
+                observer(&fields[field.index].name, key, weight);
+                sum.logit += f64::from(weight.unwrap_or(0.0));
+                sum.unseen_count += u64::from(weight.is_none());
+            }
+        }
+    }
+
+    /// Adds crosses whose members are in `row`, but for those of the context if `context` is given.
+    fn add_crosses(
+        &self,
+        crosses: &[PlannedCross],
+        uses: &[Use],
+        row: &RowKeys,
+        context: Option<&RowKeys>,
+        sum: &mut Sum,
+        observer: Observer<'_>,
+    ) {
+        for Use { index, group } in uses {
+            let cross = &crosses[*index];
+            // A member without categories leaves no state behind, and so no feature.
+            let mut states = vec![cross.seed];
+            for member in &cross.members {
+                let keys = context.filter(|_| member.side == Side::Context).unwrap_or(row).of(member.index);
+                states = states.iter().flat_map(|&state| keys.iter().map(move |&key| cross_step(state, key))).collect();
+            }
+            for key in states {
+                let weight = self.weight(key, *group);
+                observer(&cross.name, key, weight);
+                sum.logit += f64::from(weight.unwrap_or(0.0));
+            }
+        }
+    }
+
+    fn weight(&self, key: u64, group: usize) -> Option<f32> {
+        let table = self.model.table();
+        table.get(key).map(|weight| weight * table.scale(group))
+    }
 }
 
-pub(super) fn row_keys<'p>(
+/// The keys of those `fields` that `uses` names; or the name of the first that cannot be read, and why.
+fn row_keys<'p>(
     row: RowView<'_>,
     fields: &'p [PlannedField],
+    uses: &[Use],
 ) -> Result<RowKeys, (&'p Arc<str>, RowProblem)> {
-    let mut keys = RowKeys { fields: Vec::new(), missing_count: 0, invalid_number_count: 0 };
-    for field in fields {
+    let mut keys = RowKeys { fields: vec![Vec::new(); fields.len()], missing_count: 0, invalid_number_count: 0 };
+    for Use { index, .. } in uses {
+        let field = &fields[*index];
         let at_field = |problem| (&field.name, problem);
-        let mut own = Vec::new();
+        let own = &mut keys.fields[*index];
         if field.many {
             let present =
                 row.each_of_many(field, |value| own.push(feature_key(field.seed, value))).map_err(at_field)?;
@@ -88,72 +186,6 @@ pub(super) fn row_keys<'p>(
                 }
             }
         }
-        keys.fields.push(own);
     }
     Ok(keys)
-}
-
-pub(super) fn context_sum(model: &Model, plan: &Plan, keys: &RowKeys, observer: Observer<'_>) -> Sum {
-    let mut sum = Sum::default();
-    add_fields(model, &plan.context, keys, &mut sum, observer);
-    add_crosses(model, &plan.context_crosses, keys, keys, &mut sum, observer);
-    sum
-}
-
-/// The candidate's own sum and the sum of its crosses with the context.
-pub(super) fn candidate_sums(
-    model: &Model,
-    plan: &Plan,
-    context: &RowKeys,
-    keys: &RowKeys,
-    observer: Observer<'_>,
-) -> (Sum, Sum) {
-    let (mut own, mut crossed) = (Sum::default(), Sum::default());
-    add_fields(model, &plan.candidate, keys, &mut own, observer);
-    add_crosses(model, &plan.candidate_crosses, context, keys, &mut own, observer);
-    add_crosses(model, &plan.mixed_crosses, context, keys, &mut crossed, observer);
-    (own, crossed)
-}
-
-fn add_fields(model: &Model, fields: &[PlannedField], keys: &RowKeys, sum: &mut Sum, observer: Observer<'_>) {
-    for (field, keys) in fields.iter().zip(&keys.fields) {
-        for &key in keys {
-            let weight = weight(model, field.group, key);
-            observer(&field.name, key, weight);
-            sum.logit += f64::from(weight.unwrap_or(0.0));
-            sum.unseen_count += u64::from(weight.is_none());
-        }
-    }
-}
-
-fn add_crosses(
-    model: &Model,
-    crosses: &[PlannedCross],
-    context: &RowKeys,
-    candidate: &RowKeys,
-    sum: &mut Sum,
-    observer: Observer<'_>,
-) {
-    for cross in crosses {
-        // A member without categories leaves no state behind, and so no feature.
-        let mut states = vec![cross.seed];
-        for member in &cross.members {
-            let keys = match member.side {
-                Side::Context => &context.fields[member.index],
-                Side::Candidate => &candidate.fields[member.index],
-            };
-            states = states.iter().flat_map(|&state| keys.iter().map(move |&key| cross_step(state, key))).collect();
-        }
-        for key in states {
-            let weight = weight(model, cross.group, key);
-            observer(&cross.name, key, weight);
-            sum.logit += f64::from(weight.unwrap_or(0.0));
-        }
-    }
-}
-
-/// The weight of a key of field or cross `group`, on the logit scale.
-fn weight(model: &Model, group: usize, key: u64) -> Option<f32> {
-    let table = model.table();
-    table.get(key).map(|weight| weight * table.scale(group))
 }

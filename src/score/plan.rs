@@ -1,5 +1,6 @@
-//! A contract bound to a schema: where each field of the model lies in the server's rows.
+//! Contracts bound to a schema: where each field of the models lies in the server's rows, and which feature keys are made of them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::contract::{Buckets, Contract, Field, FieldKind, Side};
@@ -7,23 +8,64 @@ use crate::error::Error;
 use crate::feature::field_seed;
 use crate::schema::{Schema, SchemaField, SchemaKind};
 
-/// What a scorer does for a request, in contract order.
-#[derive(Debug, Clone)]
-pub(super) struct Plan {
+/// What the models of a scorer read, each field and cross once, however many models read it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KeyPlan {
     pub(super) context: Vec<PlannedField>,
     pub(super) candidate: Vec<PlannedField>,
+    /// Crosses with a candidate field among their members.
+    pub(super) crosses: Vec<PlannedCross>,
+    /// Crosses of context fields only.
     pub(super) context_crosses: Vec<PlannedCross>,
-    pub(super) candidate_crosses: Vec<PlannedCross>,
-    pub(super) mixed_crosses: Vec<PlannedCross>,
+    /// Where the keys of each candidate field are kept, by index.
+    pub(super) field_columns: Vec<Column>,
+    /// Where the keys of each cross with a candidate field are kept, by index; nothing where a member is `many`.
+    pub(super) cross_columns: Vec<Option<usize>>,
+    /// Columns with one key a candidate: first those of fields, then those of crosses.
+    pub(super) column_count: usize,
+    /// Columns with any number of keys a candidate.
+    pub(super) many_column_count: usize,
+}
+
+/// Where the keys of a candidate field are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    /// One key a candidate, in this column.
+    Single(usize),
+    /// Any number of keys a candidate, in this column of the second kind.
+    Many(usize),
+}
+
+/// What one model makes of the keys, in contract order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plan {
+    pub(super) context: Vec<Use>,
+    pub(super) candidate: Vec<Use>,
+    pub(super) context_crosses: Vec<Use>,
+    pub(super) candidate_crosses: Vec<Use>,
+    pub(super) mixed_crosses: Vec<Use>,
+    /// Neighbouring columns of candidate fields, looked up together.
+    pub(super) field_runs: Vec<Range<usize>>,
+    /// Neighbouring columns of candidate crosses.
+    pub(super) candidate_cross_runs: Vec<Range<usize>>,
+    /// Neighbouring columns of mixed crosses.
+    pub(super) mixed_cross_runs: Vec<Range<usize>>,
+}
+
+/// That a model reads a field or cross.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Use {
+    /// Its index in its list of the [`KeyPlan`].
+    pub(super) index: usize,
+    /// Its index in the contract, fields first, then crosses: what its weights' scale goes by.
+    pub(super) group: usize,
 }
 
 /// A field that the model reads.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct PlannedField {
     /// Shared, so that an error on the request path can carry it without allocating.
     pub(super) name: Arc<str>,
-    /// Its index in the contract, which its weights' scale goes by.
-    pub(super) group: usize,
     pub(super) seed: u64,
     /// Index of its slot in the server's row.
     pub(super) slot: usize,
@@ -32,7 +74,7 @@ pub(super) struct PlannedField {
 }
 
 /// How a slot becomes a value.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reading {
     Id,
     Text,
@@ -40,53 +82,116 @@ pub(super) enum Reading {
 }
 
 /// A cross that the model reads.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct PlannedCross {
     pub(super) name: String,
-    /// Its index in the contract behind all fields, which its weights' scale goes by.
-    pub(super) group: usize,
     pub(super) seed: u64,
     pub(super) members: Vec<Member>,
+    /// Position of the member that is `many`, if one is.
+    pub(super) many: Option<usize>,
+    /// How many leading members are context fields with one value each: the steps over them are the same for all candidates.
+    pub(super) leading_count: usize,
 }
 
-/// A member of a cross: the index of its field in [`Plan::context`] or [`Plan::candidate`].
-#[derive(Debug, Clone, Copy)]
+/// A member of a cross: the index of its field in [`KeyPlan::context`] or [`KeyPlan::candidate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) side: Side,
     pub(super) index: usize,
 }
 
-impl Plan {
-    pub(super) fn bind(contract: &Contract, schema: &Schema) -> Result<Self, Error> {
-        let mut plan = Self {
-            context: Vec::new(),
-            candidate: Vec::new(),
-            context_crosses: Vec::new(),
-            candidate_crosses: Vec::new(),
-            mixed_crosses: Vec::new(),
-        };
+impl KeyPlan {
+    /// Binds each contract to the schema, and shares what they have in common.
+    pub(super) fn bind<'c>(
+        contracts: impl Iterator<Item = &'c Contract>,
+        schema: &Schema,
+    ) -> Result<(Self, Vec<Plan>), Error> {
+        let mut keys = Self::default();
+        let mut plans = contracts.map(|contract| keys.add(contract, schema)).collect::<Result<Vec<_>, _>>()?;
+        keys.lay_columns();
+        for plan in &mut plans {
+            let field_columns = plan.candidate.iter().map(|field| match keys.field_columns[field.index] {
+                Column::Single(column) => Some(column),
+                Column::Many(_) => None,
+            });
+            plan.field_runs = runs(field_columns);
+            plan.candidate_cross_runs =
+                runs(plan.candidate_crosses.iter().map(|cross| keys.cross_columns[cross.index]));
+            plan.mixed_cross_runs = runs(plan.mixed_crosses.iter().map(|cross| keys.cross_columns[cross.index]));
+        }
+        Ok((keys, plans))
+    }
+
+    fn add(&mut self, contract: &Contract, schema: &Schema) -> Result<Plan, Error> {
+        let mut plan = Plan::default();
         let mut members = Vec::new();
         for (group, field) in contract.fields().iter().enumerate() {
-            let planned = bind_field(field, group, schema)?;
-            let fields = match field.side {
-                Side::Context => &mut plan.context,
-                Side::Candidate => &mut plan.candidate,
+            let planned = bind_field(field, schema)?;
+            let (fields, uses) = match field.side {
+                Side::Context => (&mut self.context, &mut plan.context),
+                Side::Candidate => (&mut self.candidate, &mut plan.candidate),
             };
-            members.push(Member { side: field.side, index: fields.len() });
-            fields.push(planned);
+            let index = index_of_or_push(fields, planned);
+            members.push(Member { side: field.side, index });
+            uses.push(Use { index, group });
         }
-        for (group, cross) in (contract.fields().len()..).zip(contract.crosses()) {
+        for (cross, group) in contract.crosses().iter().zip(contract.fields().len()..) {
             let name = contract.cross_name(cross);
-            let seed = field_seed(&name);
-            let members = cross.members.iter().map(|&member| members[member]).collect();
-            let crosses = match contract.cross_side(cross) {
+            let members: Vec<_> = cross.members.iter().map(|&member| members[member]).collect();
+            let many = members.iter().position(|&member| self.field(member).many);
+            let is_fixed =
+                |(position, member): &(usize, &Member)| member.side == Side::Context && Some(*position) != many;
+            let leading_count = members.iter().enumerate().take_while(is_fixed).count();
+            let planned = PlannedCross { seed: field_seed(&name), name, members, many, leading_count };
+            let side = contract.cross_side(cross);
+            let crosses = if side == Some(Side::Context) { &mut self.context_crosses } else { &mut self.crosses };
+            let index = index_of_or_push(crosses, planned);
+            let uses = match side {
                 Some(Side::Context) => &mut plan.context_crosses,
                 Some(Side::Candidate) => &mut plan.candidate_crosses,
                 None => &mut plan.mixed_crosses,
             };
-            crosses.push(PlannedCross { name, group, seed, members });
+            uses.push(Use { index, group });
         }
         Ok(plan)
+    }
+
+    fn lay_columns(&mut self) {
+        let take = |count: &mut usize| {
+            *count += 1;
+            *count - 1
+        };
+        for field in &self.candidate {
+            self.field_columns.push(match field.many {
+                false => Column::Single(take(&mut self.column_count)),
+                true => Column::Many(take(&mut self.many_column_count)),
+            });
+        }
+        for cross in &self.crosses {
+            self.cross_columns.push(cross.many.is_none().then(|| take(&mut self.column_count)));
+        }
+    }
+
+    /// The column with the keys of a member, if it is a candidate field with one key a candidate.
+    #[inline]
+    pub(super) fn column_of(&self, member: Member) -> Option<usize> {
+        match (member.side, self.field_columns.get(member.index)) {
+            (Side::Candidate, Some(&Column::Single(column))) => Some(column),
+            _ => None,
+        }
+    }
+
+    /// The candidate fields whose keys the mixed crosses of `plan` need, each once, in the order in which they are met.
+    pub(super) fn fields_in_mixed_crosses(&self, plan: &Plan) -> Vec<usize> {
+        let mut fields = Vec::new();
+        for cross in &plan.mixed_crosses {
+            for member in &self.crosses[cross.index].members {
+                if member.side == Side::Candidate {
+                    index_of_or_push(&mut fields, member.index);
+                }
+            }
+        }
+        fields
     }
 
     pub(super) fn field(&self, member: Member) -> &PlannedField {
@@ -97,7 +202,28 @@ impl Plan {
     }
 }
 
-fn bind_field(field: &Field, group: usize, schema: &Schema) -> Result<PlannedField, Error> {
+fn index_of_or_push<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
+    list.iter().position(|other| *other == item).unwrap_or_else(|| {
+        list.push(item);
+        list.len() - 1
+    })
+}
+
+/// The columns that are there, neighbours joined.
+fn runs(columns: impl Iterator<Item = Option<usize>>) -> Vec<Range<usize>> {
+    let mut columns: Vec<_> = columns.flatten().collect();
+    columns.sort_unstable();
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for column in columns {
+        match runs.last_mut() {
+            Some(run) if run.end == column => run.end += 1,
+            _ => runs.push(column..column + 1),
+        }
+    }
+    runs
+}
+
+fn bind_field(field: &Field, schema: &Schema) -> Result<PlannedField, Error> {
     let Some(slot) = schema.slot(&field.name) else {
         return Err(Error::FieldMissing {
             field: field.name.clone(),
@@ -124,7 +250,6 @@ fn bind_field(field: &Field, group: usize, schema: &Schema) -> Result<PlannedFie
     };
     Ok(PlannedField {
         name: Arc::from(field.name.as_str()),
-        group,
         seed: field.seed(),
         slot: slot.index,
         reading,

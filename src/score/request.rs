@@ -3,10 +3,12 @@
 use crate::contract::Side;
 use crate::error::Error;
 use crate::schema::block::{
-    ANSWER_LEN, GENERATION_OFFSET, INVALID_NUMBER_COUNT_OFFSET, LAYOUT_VERSION, ROW_INLINE_TEXT_OFFSET,
-    ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN, UNSEEN_COUNT_OFFSET,
+    ANSWER_LEN, GENERATION_OFFSET, INDEX_LEN, LATE_COUNT_OFFSET, LAYOUT_VERSION, MISSING_COUNT_OFFSET, OUTCOME_LEN,
+    ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN,
 };
-use crate::schema::{CandidateStatus, FieldSlot, MAX_VALUES_PER_FIELD, RequestLayout, SchemaField, SchemaKind};
+use crate::schema::{
+    CandidateStatus, Candidates, FieldSlot, MAX_VALUES_PER_FIELD, RequestLayout, SchemaField, SchemaKind,
+};
 use crate::value::{FieldValue, RequestRows, Row};
 
 /// A request: one context row, candidate rows, and after [`Scorer::predict`](super::Scorer::predict) their answers. Made
@@ -21,9 +23,9 @@ pub struct Request {
 /// The answer for one candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Answer {
-    /// The logit; NaN where the candidate was refused.
+    /// The logit; NaN where the candidate was not scored.
     pub logit: f64,
-    /// The probability; NaN where the candidate was refused.
+    /// The probability; NaN where the candidate was not scored.
     pub probability: f32,
     /// Whether it was scored.
     pub status: CandidateStatus,
@@ -36,6 +38,8 @@ pub struct Counts {
     pub scored_count: u32,
     /// Candidates whose row could not be read.
     pub refused_count: u32,
+    /// Candidates that were not reached before the time was up.
+    pub late_count: u32,
     /// Categories without a weight: of the context once, of each scored candidate; crosses are not counted.
     pub unseen_count: u32,
     /// Fields that the model reads and a row leaves empty: of the context once, of each scored candidate.
@@ -80,15 +84,44 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyCandidates`] if the layout has no such row.
+    /// [`Error::TooManyCandidates`] if the layout has no such row, [`Error::InvalidArgument`] if its candidates are prepared.
     pub fn candidate(&mut self, index: usize) -> Result<RowMut<'_>, Error> {
-        let (offsets, capacity) = (self.layout.offsets(), self.layout.capacity().candidates);
-        if index >= capacity {
-            return Err(Error::TooManyCandidates { expected: capacity as u64, found: index as u64 + 1 });
-        }
+        self.check_candidate(index, Candidates::Inline)?;
+        let offsets = self.layout.offsets();
         let start = offsets.candidates_offset + index * offsets.candidate_stride_bytes;
         self.clear_row(start);
         Ok(RowMut { request: self, side: Side::Candidate, start })
+    }
+
+    /// Names prepared candidate `index_in_set` of the scorer's [`CandidateSet`](super::CandidateSet) as candidate `index`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCandidates`] if the layout has no such candidate, [`Error::InvalidArgument`] if its candidates are rows.
+    pub fn set_candidate(&mut self, index: usize, index_in_set: u32) -> Result<(), Error> {
+        self.check_candidate(index, Candidates::Prepared)?;
+        let at = self.layout.offsets().candidates_offset + index * INDEX_LEN;
+        let shift = at % WORD * 8;
+        let word = &mut self.words[at / WORD];
+        *word = (u64::from_le(*word) & !(0xffff_ffff << shift) | u64::from(index_in_set) << shift).to_le();
+        Ok(())
+    }
+
+    fn check_candidate(&self, index: usize, used_as: Candidates) -> Result<(), Error> {
+        let capacity = self.layout.capacity().candidates;
+        if index >= capacity {
+            return Err(Error::TooManyCandidates { expected: capacity as u64, found: index as u64 + 1 });
+        }
+        if self.layout.candidates() != used_as {
+            let problem = match used_as {
+                Candidates::Inline => {
+                    "its layout is for prepared candidates, which are named by index and have no rows"
+                }
+                Candidates::Prepared => "its layout is for candidates that are rows in the request",
+            };
+            return Err(Error::InvalidArgument { argument: "request", problem: problem.to_owned() });
+        }
+        Ok(())
     }
 
     /// The context row, or the row of the first candidate, as it is: all that a log row fills.
@@ -117,15 +150,25 @@ impl Request {
         Ok(())
     }
 
-    /// The answer for candidate `index` of the last `predict`.
+    /// The answer for candidate `index` of the last `predict`, by the first model.
     ///
     /// # Panics
     ///
     /// If the layout has no such candidate.
     #[must_use]
     pub fn answer(&self, index: usize) -> Answer {
+        self.answer_of(0, index)
+    }
+
+    /// The answer of model `model` for candidate `index` of the last `predict`.
+    ///
+    /// # Panics
+    ///
+    /// If the layout has no such model or candidate.
+    #[must_use]
+    pub fn answer_of(&self, model: usize, index: usize) -> Answer {
         assert!(index < self.layout.capacity().candidates, "no candidate {index}");
-        let at = (self.layout.offsets().answers_offset + index * ANSWER_LEN) / WORD;
+        let at = self.result(model) + (OUTCOME_LEN + index * ANSWER_LEN) / WORD;
         let (probability, status) = halves(self.word(at + 1));
         Answer {
             logit: f64::from_bits(self.word(at)),
@@ -135,24 +178,49 @@ impl Request {
         }
     }
 
-    /// The answers for the first `candidate_count` candidates of the last `predict`.
+    /// The answers for the first `candidate_count` candidates of the last `predict`, by the first model.
     pub fn answers(&self, candidate_count: usize) -> impl ExactSizeIterator<Item = Answer> + '_ {
-        (0..candidate_count).map(|index| self.answer(index))
+        self.answers_of(0, candidate_count)
     }
 
-    /// Generation of the model that answered last.
+    /// The answers of model `model` for the first `candidate_count` candidates of the last `predict`.
+    pub fn answers_of(&self, model: usize, candidate_count: usize) -> impl ExactSizeIterator<Item = Answer> + '_ {
+        (0..candidate_count).map(move |index| self.answer_of(model, index))
+    }
+
+    /// Generation of the first model in the last `predict`.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.word(GENERATION_OFFSET / WORD)
+        self.generation_of(0)
     }
 
-    /// What happened in the last `predict`.
+    /// Generation of model `model` in the last `predict`.
+    #[must_use]
+    pub fn generation_of(&self, model: usize) -> u64 {
+        self.word(self.result(model) + GENERATION_OFFSET / WORD)
+    }
+
+    /// What happened in the last `predict`, by the first model.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let (scored_count, refused_count) = halves(self.word(SCORED_COUNT_OFFSET / WORD));
-        let (unseen_count, missing_count) = halves(self.word(UNSEEN_COUNT_OFFSET / WORD));
-        let (invalid_number_count, _) = halves(self.word(INVALID_NUMBER_COUNT_OFFSET / WORD));
-        Counts { scored_count, refused_count, unseen_count, missing_count, invalid_number_count }
+        self.counts_of(0)
+    }
+
+    /// What happened in the last `predict`, by model `model`.
+    #[must_use]
+    pub fn counts_of(&self, model: usize) -> Counts {
+        let pair = |offset: usize| halves(self.word(self.result(model) + offset / WORD));
+        let (scored_count, refused_count) = pair(SCORED_COUNT_OFFSET);
+        let (late_count, unseen_count) = pair(LATE_COUNT_OFFSET);
+        let (missing_count, invalid_number_count) = pair(MISSING_COUNT_OFFSET);
+        Counts { scored_count, refused_count, late_count, unseen_count, missing_count, invalid_number_count }
+    }
+
+    /// Index of the first word of a model's result.
+    fn result(&self, model: usize) -> usize {
+        assert!(model < self.layout.model_count(), "no model {model}");
+        let offsets = self.layout.offsets();
+        (offsets.results_offset + model * offsets.result_stride_bytes) / WORD
     }
 
     /// The layout.
@@ -168,6 +236,7 @@ impl Request {
 
     pub(super) fn check_layout(&self, layout: &RequestLayout) -> Result<(), Error> {
         let same = self.layout.offsets() == layout.offsets()
+            && self.layout.candidates() == layout.candidates()
             && (std::ptr::eq(self.layout.schema(), layout.schema()) || self.layout.schema() == layout.schema());
         if !same {
             let problem = "it was made for another layout than the scorer".to_owned();

@@ -237,10 +237,11 @@ static void misuse_of_predict_is_a_status_and_writes_no_answer(void) {
   memcpy(block + 4, before + 4, 4);
   memset(region_slot, 0xff, 8);
   EXPECT_SAYING(CONTEXT_MALFORMED, "field `region`", omomi_request_predict(small.scorer, &request, 1, &error));
-  CHECK(memcmp(before + small.offsets.answers_offset, block + small.offsets.answers_offset, 16 * SMALL_FILLED) == 0);
+  CHECK(memcmp(before + small.offsets.results_offset, block + small.offsets.results_offset,
+               small.offsets.result_stride_bytes) == 0);
   memcpy(block, before, len);
   EXPECT(OK, omomi_request_predict(small.scorer, &request, 0, &error));
-  CHECK(omomi_request_header(&request).scored_count == 0);
+  CHECK(omomi_request_outcome(&request).scored_count == 0);
   free(before);
   free(block);
 }
@@ -284,7 +285,7 @@ static void a_bad_candidate_costs_itself_and_nobody_else(void) {
       else
         CHECK(memcmp(&answer, &before[candidate], sizeof answer) == 0);
     }
-    CHECK(omomi_request_header(&request).scored_count == 2 && omomi_request_header(&request).refused_count == 1);
+    CHECK(omomi_request_outcome(&request).scored_count == 2 && omomi_request_outcome(&request).refused_count == 1);
     EXPECT(INVALID_ARGUMENT, omomi_scorer_explain(small.scorer, request.block, small.offsets.len_bytes, 1, &explanation,
                                                   NULL, 0, &error));
   }
@@ -337,7 +338,7 @@ static void setters_refuse_what_does_not_fit_and_keep_the_last_of_two_values(voi
   answers[0] = omomi_request_answer(&request, 0);
   answers[1] = omomi_request_answer(&request, 1);
   CHECK(memcmp(&answers[0], &answers[1], sizeof answers[0]) == 0);
-  CHECK(omomi_request_header(&request).invalid_number_count == 1);
+  CHECK(omomi_request_outcome(&request).invalid_number_count == 1);
 
   EXPECT(NULL_ARGUMENT, omomi_request_init(NULL, &small.offsets, request.block, small.offsets.len_bytes));
   EXPECT(NULL_ARGUMENT, omomi_request_init(&other, NULL, request.block, small.offsets.len_bytes));
@@ -432,7 +433,7 @@ static void a_scorer_outlives_its_model_schema_and_layout(const char *path) {
   omomi_layout_close(other.layout);
   omomi_schema_close(other.schema);
   EXPECT(OK, omomi_request_predict(other.scorer, &other.request, SMALL_FILLED, &error));
-  CHECK(omomi_request_header(&other.request).generation == 7);
+  CHECK(omomi_request_outcome(&other.request).generation == 7);
   omomi_scorer_close(other.scorer);
   free(other.request.block);
 }

@@ -76,7 +76,7 @@ static inline void golden_field(FILE *file, const char *kind, const OmomiSchema 
 
 static inline void golden_compare(FILE *file, const OmomiScorer *scorer, OmomiRequest *request, size_t count) {
   OmomiError error = OMOMI_ERROR_INIT;
-  OmomiHeader header;
+  OmomiOutcome outcome;
   uint32_t scored, refused, unseen, missing, invalid;
   size_t index;
   EXPECT(OK, omomi_request_predict(scorer, request, count, &error));
@@ -97,11 +97,11 @@ static inline void golden_compare(FILE *file, const OmomiScorer *scorer, OmomiRe
       CHECK(memcmp(&explanation.probability, &answer.probability, sizeof probability) == 0);
     }
   }
-  header = omomi_request_header(request);
+  outcome = omomi_request_outcome(request);
   CHECK(fscanf(file, " counts %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32, &scored, &refused, &unseen,
                &missing, &invalid) == 5);
-  CHECK(header.scored_count == scored && header.refused_count == refused && header.unseen_count == unseen);
-  CHECK(header.missing_count == missing && header.invalid_number_count == invalid);
+  CHECK(outcome.scored_count == scored && outcome.refused_count == refused && outcome.unseen_count == unseen);
+  CHECK(outcome.missing_count == missing && outcome.invalid_number_count == invalid);
 }
 
 /* Scores every request of the file at `path` and returns how many there were. */

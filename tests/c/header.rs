@@ -10,7 +10,7 @@ use cbindgen::{Braces, Builder, Config, DocumentationStyle, Language, Style};
 use omomi::Code;
 use omomi::capi::{
     OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiModelInfo,
-    OmomiOffsets, OmomiOpenOptions, OmomiRowHead, OmomiSlot,
+    OmomiOffsets, OmomiOpenOptions, OmomiOutcome, OmomiRowHead, OmomiSlot,
 };
 
 use crate::compiler::{Dialect, compile_object};
@@ -53,7 +53,7 @@ fn made() -> String {
         usize_is_size_t: true,
         ..Config::default()
     };
-    config.export.include = ["OmomiHeader", "OmomiRowHead", "OmomiAnswer"].map(str::to_owned).to_vec();
+    config.export.include = ["OmomiHeader", "OmomiOutcome", "OmomiRowHead", "OmomiAnswer"].map(str::to_owned).to_vec();
     let mut bytes = Vec::new();
     // The other files are its modules.
     Builder::new().with_config(config).with_src(source("mod.rs")).generate().unwrap().write(&mut bytes);
@@ -105,12 +105,12 @@ fn layouts() -> String {
         OmomiField { size_bytes name name_len_bytes side kind many reserved unit unit_len_bytes least greatest }
         OmomiSlot { side index kind many }
         OmomiOffsets {
-            size_bytes context_offset candidates_offset candidate_stride_bytes answers_offset tail_offset len_bytes
-            candidate_capacity tail_len_bytes
+            size_bytes context_offset candidates_offset candidate_stride_bytes results_offset result_stride_bytes
+            tail_offset len_bytes candidate_capacity tail_len_bytes
         }
-        OmomiHeader {
-            layout_version tail_used_bytes generation scored_count refused_count unseen_count missing_count
-            invalid_number_count reserved
+        OmomiHeader { layout_version tail_used_bytes reserved }
+        OmomiOutcome {
+            generation scored_count refused_count late_count unseen_count missing_count invalid_number_count reserved
         }
         OmomiRowHead { present inline_text }
         OmomiAnswer { logit probability status }

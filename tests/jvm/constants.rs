@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use omomi::schema::{MAX_VALUES_PER_FIELD, block};
-use omomi::{Code, RowProblem};
+use omomi::{CandidateStatus, Code, RowProblem};
 
 fn source(class: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("jvm-bindings/core/src/main/java/io/omomi");
@@ -24,6 +24,8 @@ fn each_number_of_the_request_block_is_the_same_in_java() {
         ("GENERATION_OFFSET", block::GENERATION_OFFSET),
         ("SCORED_COUNT_OFFSET", block::SCORED_COUNT_OFFSET),
         ("REFUSED_COUNT_OFFSET", block::REFUSED_COUNT_OFFSET),
+        ("LATE_COUNT_OFFSET", block::LATE_COUNT_OFFSET),
+        ("OUTCOME_LEN", block::OUTCOME_LEN),
         ("UNSEEN_COUNT_OFFSET", block::UNSEEN_COUNT_OFFSET),
         ("MISSING_COUNT_OFFSET", block::MISSING_COUNT_OFFSET),
         ("INVALID_NUMBER_COUNT_OFFSET", block::INVALID_NUMBER_COUNT_OFFSET),
@@ -88,5 +90,7 @@ fn each_status_of_a_candidate_has_its_number_in_java() {
         });
         rust.push(name);
     }
+    assert_eq!(CandidateStatus::Late.number() as usize, rust.len());
+    rust.push("LATE".to_owned());
     assert_eq!(java, rust);
 }

@@ -6,6 +6,18 @@ import struct
 import feature_keys
 from weight_file import require
 
+# c8 to c0.
+EXP_COEFFICIENTS = [
+    float.fromhex("0x1.a427557b2eec7p-16"),
+    float.fromhex("0x1.a1c7567998558p-13"),
+    float.fromhex("0x1.6c14241456875p-10"),
+    float.fromhex("0x1.11106aa7a3471p-7"),
+    float.fromhex("0x1.55555661f9f61p-5"),
+    float.fromhex("0x1.555555b50629bp-3"),
+    float.fromhex("0x1.ffffffff9521fp-2"),
+    float.fromhex("0x1.ffffffffc4a26p-1"),
+    1.0,
+]
 LOG2_E = float.fromhex("0x1.71547652b82fep+0")
 LN2_HIGH = float.fromhex("0x1.62e42feep-1")
 LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
@@ -78,9 +90,9 @@ def sigmoid(logit):
     shifted = (-a) * LOG2_E + ROUND_TO_WHOLE
     n = shifted - ROUND_TO_WHOLE
     r = ((-a) - n * LN2_HIGH) - n * LN2_LOW
-    e = 1.0 / math.factorial(13)
-    for i in range(12, -1, -1):
-        e = e * r + 1.0 / math.factorial(i)
+    e = EXP_COEFFICIENTS[0]
+    for coefficient in EXP_COEFFICIENTS[1:]:
+        e = e * r + coefficient
     e = e * math.ldexp(1.0, int(n))
     return (1.0 if logit >= 0 else e) / (1.0 + e)
 

@@ -97,13 +97,13 @@ fn misuse_of_the_call_is_an_error() {
     let block = request.block_address();
     // SAFETY: null and misaligned addresses are refused before they are read.
     unsafe {
-        assert_eq!(scorer.predict_block(std::ptr::null_mut(), 1).unwrap_err().code(), Code::NullArgument);
-        assert_eq!(scorer.predict_block(block.wrapping_add(1), 1).unwrap_err().code(), Code::Misaligned);
+        assert_eq!(scorer.predict_block(std::ptr::null_mut(), 1, None).unwrap_err().code(), Code::NullArgument);
+        assert_eq!(scorer.predict_block(block.wrapping_add(1), 1, None).unwrap_err().code(), Code::Misaligned);
         block.cast::<u32>().write(9);
-        assert_eq!(scorer.predict_block(block, 1).unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(scorer.predict_block(block, 1, None).unwrap_err().code(), Code::InvalidArgument);
         block.cast::<u32>().write(1);
         block.cast::<u32>().add(1).write(u32::MAX);
-        assert_eq!(scorer.predict_block(block, 1).unwrap_err().code(), Code::TailFull);
+        assert_eq!(scorer.predict_block(block, 1, None).unwrap_err().code(), Code::TailFull);
     }
     let mut other = Request::new(
         &RequestLayout::new(&Schema::of_contract(&contract()), Capacity { candidates: 1, tail_len_bytes: 0 }).unwrap(),

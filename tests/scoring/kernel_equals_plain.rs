@@ -1,11 +1,14 @@
 //! The kernel under every set of instructions, and its plain twin, give the same bits and the same counts.
 
+use std::sync::Arc;
+
 use omomi::Instructions;
 use omomi::score::{Request, Scorer};
 use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::weight_file::table::Encoding;
 use proptest::prelude::*;
 
-use crate::small_model::{contract, full_rows, model_for};
+use crate::small_model::{contract, full_rows, model_in};
 
 /// What a request gave: bits of each answer, and the counts; or the error.
 fn outcome(request: &Request, count: usize, result: Result<(), omomi::Error>) -> (Vec<(u64, u32, u32)>, String) {
@@ -21,19 +24,25 @@ fn outcome(request: &Request, count: usize, result: Result<(), omomi::Error>) ->
 }
 
 fn assert_all_paths_agree(scorers: &[Scorer], request: &mut Request, count: usize) {
-    let plain = scorers[0].predict_plain(request, count);
-    let expected = outcome(request, count, plain);
-    for scorer in scorers {
-        let result = scorer.predict(request, count);
-        assert_eq!(outcome(request, count, result), expected);
+    for scorers in scorers.chunk_by(|one, other| Arc::ptr_eq(one.model(), other.model())) {
+        let plain = scorers[0].predict_plain(request, count);
+        let expected = outcome(request, count, plain);
+        for scorer in scorers {
+            let result = scorer.predict(request, count);
+            assert_eq!(outcome(request, count, result), expected);
+        }
     }
 }
 
+/// Scorers of one model in each encoding, f32 first, with every set of instructions, and a request for any of them.
 fn scorers(rows: &RequestRows) -> (Vec<Scorer>, Request) {
-    let model = model_for(rows);
-    let scorer = |instructions| model.scorer_for(rows, instructions).unwrap();
-    let scorers: Vec<_> = Instructions::all().into_iter().map(|instructions| scorer(instructions).0).collect();
-    let request = scorer(Instructions::PLAIN).1;
+    let mut scorers = Vec::new();
+    for encoding in Encoding::ALL {
+        let model = model_in(encoding, &contract(), rows);
+        let scorer = |instructions| model.scorer_for(rows, instructions).unwrap().0;
+        scorers.extend(Instructions::all().into_iter().map(scorer));
+    }
+    let request = scorers[0].new_request();
     (scorers, request)
 }
 
@@ -51,7 +60,7 @@ fn value(name: &'static str) -> BoxedStrategy<FieldValue> {
     }
 }
 
-fn row(names: &[&'static str]) -> impl Strategy<Value = Row> + use<> {
+pub fn row(names: &[&'static str]) -> impl Strategy<Value = Row> + use<> {
     let values: Vec<_> = names.iter().map(|&name| prop::option::weighted(0.8, value(name))).collect();
     let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
     values.prop_map(move |values| {
@@ -59,7 +68,7 @@ fn row(names: &[&'static str]) -> impl Strategy<Value = Row> + use<> {
     })
 }
 
-fn request_rows() -> impl Strategy<Value = RequestRows> {
+pub fn request_rows() -> impl Strategy<Value = RequestRows> {
     let context = row(&["media_id", "interest", "floor_price", "region"]);
     let candidates = prop::collection::vec(row(&["creative_id", "title", "tag", "age_seconds"]), 0..20);
     // Several times over, so that there are requests of more than one chunk.
@@ -80,6 +89,20 @@ proptest! {
         let (scorers, mut request) = scorers(&rows);
         request.fill(&rows).unwrap();
         assert_all_paths_agree(&scorers, &mut request, rows.candidates.len());
+    }
+
+    /// What one request left in the scratch memory must not show in the next one.
+    #[test]
+    fn on_one_request_after_another(requests in prop::collection::vec(request_rows(), 2..6)) {
+        let all = RequestRows {
+            context: requests[0].context.clone(),
+            candidates: requests.iter().flat_map(|rows| rows.candidates.clone()).chain([Row::new()]).collect(),
+        };
+        let (scorers, mut request) = scorers(&all);
+        for rows in &requests {
+            request.fill(rows).unwrap();
+            assert_all_paths_agree(&scorers, &mut request, rows.candidates.len());
+        }
     }
 
     #[test]

@@ -3,4 +3,7 @@
 mod binding;
 mod careless_calls;
 mod kernel_equals_plain;
+mod prepared;
+mod several_models;
 mod small_model;
+mod time_limit;

@@ -119,19 +119,13 @@ pub fn full_rows(candidate_count: i64) -> RequestRows {
     }
 }
 
-/// A model with `weights`, in any order.
-pub fn model_with(weights: &[(u64, f32)], golden: &[RequestRows]) -> Arc<Model> {
-    Model::from_bytes(bytes_with(weights, golden)).unwrap()
-}
-
 /// The bytes of a weight file with `weights`, in any order.
-pub fn bytes_with(weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
-    bytes_in(Encoding::F32, weights, golden)
+pub fn bytes_of(contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
+    bytes_in(Encoding::F32, contract, weights, golden)
 }
 
-/// The bytes of a weight file with `weights`, in any order, and another scale for each field where the encoding has them.
-pub fn bytes_in(encoding: Encoding, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
-    let contract = contract();
+/// The same in another encoding, with another scale for each field where it has them.
+pub fn bytes_in(encoding: Encoding, contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
     let group_count = contract.fields().len() + contract.crosses().len();
     let mut entries: Vec<_> = weights.iter().map(|&pair| Entry::from(pair)).collect();
     entries.sort_by_key(|entry| entry.key);
@@ -139,11 +133,11 @@ pub fn bytes_in(encoding: Encoding, weights: &[(u64, f32)], golden: &[RequestRow
     for entry in &mut entries {
         // Which field a key is of cannot be seen; any will do, as long as the scales differ.
         entry.group = u16::try_from(entry.key % group_count as u64).unwrap();
-        entry.weight *= 1.0 + f32::from(entry.group);
+        entry.weight *= 1.0 + f32::from(entry.group) / 8.0;
     }
     let weights = EncodedWeights::encode(entries, encoding, group_count).unwrap();
     let parts = Parts {
-        contract: &contract,
+        contract,
         generation: 7,
         logic_id: "small-v1",
         provenance: serde_json::Map::new(),
@@ -158,7 +152,13 @@ pub fn bytes_in(encoding: Encoding, weights: &[(u64, f32)], golden: &[RequestRow
 
 /// A model that knows about half of the features of `rows`, with weights drawn from their keys.
 pub fn model_for(rows: &RequestRows) -> Arc<Model> {
-    let empty = model_with(&[], std::slice::from_ref(rows));
+    model_in(Encoding::F32, &contract(), rows)
+}
+
+/// The same under any contract and in any encoding.
+pub fn model_in(encoding: Encoding, contract: &Contract, rows: &RequestRows) -> Arc<Model> {
+    let golden = std::slice::from_ref(rows);
+    let empty = Model::from_bytes(bytes_of(contract, &[], golden)).unwrap();
     let (scorer, mut request) = empty.scorer_for(rows, Instructions::PLAIN).unwrap();
     request.fill(rows).unwrap();
     let mut weights = Vec::new();
@@ -170,5 +170,5 @@ pub fn model_for(rows: &RequestRows) -> Arc<Model> {
             }
         }
     }
-    model_with(&weights, std::slice::from_ref(rows))
+    Model::from_bytes(bytes_in(encoding, contract, &weights, golden)).unwrap()
 }

@@ -177,6 +177,12 @@ impl EncodedWeights {
         &self.entries
     }
 
+    /// Other weights in their place, all of which the encoding can hold.
+    #[cfg(test)]
+    pub(super) fn replace_entries(&mut self, entries: Vec<Entry>) {
+        self.entries = entries;
+    }
+
     /// What rounding did.
     #[must_use]
     pub const fn rounding(&self) -> Rounding {

@@ -163,8 +163,9 @@ pub(super) struct F16Line;
 impl F16Line {
     pub(super) const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
 
+    /// The weight of a slot, as it stands there.
     #[inline(always)]
-    fn bits(line: &Line, slot: usize) -> u16 {
+    pub(super) fn bits(line: &Line, slot: usize) -> u16 {
         Record(line).u16(Self::WEIGHTS_OFFSET + slot * size_of::<u16>())
     }
 }
@@ -211,8 +212,9 @@ pub(super) struct I8Line;
 impl I8Line {
     pub(super) const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
 
+    /// The weight of a slot, as it stands there.
     #[inline(always)]
-    fn number(line: &Line, slot: usize) -> i8 {
+    pub(super) fn number(line: &Line, slot: usize) -> i8 {
         line[Self::WEIGHTS_OFFSET + slot].cast_signed()
     }
 }

@@ -21,6 +21,8 @@ pub(super) use build::{fill, geometries, scales_section};
 pub use encode::{EncodeError, EncodedWeights, Entry, Rounding, popularity_of};
 pub use encoding::{Encoding, f16_value};
 
+use std::hint::select_unpredictable;
+
 use super::header::Record;
 use super::layout::{self, EXCEPTION_LEN};
 use line::{F16Line, F32Line, I8Line, Line, LineFormat};
@@ -69,13 +71,15 @@ const fn step(shard_lines: u32, low_word: u32) -> usize {
     1 + ((low_word as u64 * (shard_lines as u64 - 1)) >> 32) as usize
 }
 
-/// The second line of a key whose first line is `first`.
+/// The second line of a key whose first line is `first`, without a branch: which of the two ways it goes is a toss-up.
 #[inline]
-const fn second_line(shard_lines: u32, first: usize, key: u64) -> usize {
-    let (lines, step) = (shard_lines as usize, step(shard_lines, low_word(key)));
-    let place = first % lines;
-    let moved = if place + step >= lines { place + step - lines } else { place + step };
-    first - place + moved
+fn second_line(geometry: Geometry, first: usize, key: u64) -> usize {
+    let lines = geometry.shard_lines as usize;
+    // The shard of the first line: `first / lines`, found without a division.
+    let shard = ((key >> 32) * u64::from(geometry.shard_count)) >> 32;
+    let base = shard as usize * lines;
+    let place = first - base + step(geometry.shard_lines, low_word(key));
+    base + select_unpredictable(place >= lines, place.wrapping_sub(lines), place)
 }
 
 /// The low word of a key, which its tag and its filter bit are made of.
@@ -93,8 +97,8 @@ pub struct Table<'a> {
     exceptions: &'a [[u8; EXCEPTION_LEN]],
     scales: &'a [[u8; size_of::<f32>()]],
     line_count: u64,
-    shard_lines: u32,
-    encoding: Encoding,
+    geometry: Geometry,
+    exception_filter: ExceptionFilter,
 }
 
 impl<'a> Table<'a> {
@@ -112,15 +116,15 @@ impl<'a> Table<'a> {
             && lines.len() as u64 == line_count
             && line_count <= u64::from(u32::MAX)
             && (2..=MAX_SHARD_LINES).contains(&geometry.shard_lines);
-        let (shard_lines, encoding) = (geometry.shard_lines, geometry.encoding);
-        fits.then_some(Self { lines, exceptions, scales, line_count, shard_lines, encoding })
+        let exception_filter = ExceptionFilter::new(exceptions);
+        fits.then_some(Self { lines, exceptions, scales, line_count, geometry, exception_filter })
     }
 
     /// How weights stand in the lines.
     #[inline]
     #[must_use]
     pub const fn encoding(&self) -> Encoding {
-        self.encoding
+        self.geometry.encoding
     }
 
     /// What the weights of field or cross `group` of the contract (fields first, then crosses) are multiplied by, in f32.
@@ -143,7 +147,7 @@ impl<'a> Table<'a> {
     /// What the lines answer, which is wrong for the keys of exceptions.
     #[inline]
     fn get_from_lines(&self, key: u64) -> Option<f32> {
-        match self.encoding {
+        match self.geometry.encoding {
             Encoding::F32 => self.get_from::<F32Line>(key),
             Encoding::F16 => self.get_from::<F16Line>(key),
             Encoding::I8 => self.get_from::<I8Line>(key),
@@ -162,14 +166,14 @@ impl<'a> Table<'a> {
         if !F::overflows(line, low_word) {
             return None;
         }
-        let line = &self.lines[second_line(self.shard_lines, first, key)];
+        let line = &self.lines[second_line(self.geometry, first, key)];
         F::find_tag(line, tag).map(|slot| F::weight(line, slot))
     }
 
     /// How many lines a look-up of `key` touches: 1 or 2. For tests and figures.
     #[must_use]
     pub fn lines_touched(&self, key: u64) -> usize {
-        match self.encoding {
+        match self.geometry.encoding {
             Encoding::F32 => self.lines_touched_of::<F32Line>(key),
             Encoding::F16 => self.lines_touched_of::<F16Line>(key),
             Encoding::I8 => self.lines_touched_of::<I8Line>(key),
@@ -185,7 +189,7 @@ impl<'a> Table<'a> {
     /// The weight of a key that the lines would answer wrongly. There are nearly always none.
     #[inline]
     fn exception(&self, key: u64) -> Option<f32> {
-        if self.exceptions.is_empty() {
+        if !self.exception_filter.may_have(key) {
             return None;
         }
         let index = self
@@ -193,6 +197,39 @@ impl<'a> Table<'a> {
             .binary_search_by_key(&key, |exception| Record(exception).u64(layout::EXCEPTION_KEY_OFFSET))
             .ok()?;
         Some(Record(&self.exceptions[index]).f32(layout::EXCEPTION_WEIGHT_OFFSET))
+    }
+}
+
+/// Tells most keys that are no exceptions without a search: large tables have a few exceptions, and every look-up asks.
+#[derive(Debug, Clone, Copy)]
+struct ExceptionFilter([u64; 8]);
+
+impl ExceptionFilter {
+    /// With more exceptions than these every key passes. Only a file that was made to have so many has them, and a
+    /// filter of more bits would take too long to make for each request.
+    const MAX_EXCEPTIONS: usize = 128;
+
+    fn new(exceptions: &[[u8; EXCEPTION_LEN]]) -> Self {
+        if exceptions.len() > Self::MAX_EXCEPTIONS {
+            return Self([u64::MAX; 8]);
+        }
+        let mut words = [0; 8];
+        for exception in exceptions {
+            let (word, bit) = Self::bit(Record(exception).u64(layout::EXCEPTION_KEY_OFFSET));
+            words[word] |= bit;
+        }
+        Self(words)
+    }
+
+    #[inline]
+    const fn may_have(&self, key: u64) -> bool {
+        let (word, bit) = Self::bit(key);
+        self.0[word] & bit != 0
+    }
+
+    #[inline]
+    const fn bit(key: u64) -> (usize, u64) {
+        ((key >> 6 & 7) as usize, 1 << (key & 63))
     }
 }
 

@@ -157,14 +157,33 @@ fn keys_with_one_tag_and_both_lines_become_exceptions_and_keep_their_weights() {
         let built = build(&weights).unwrap();
         // One of the three stands in their second line.
         assert_eq!(built.exceptions.len(), 2 * EXCEPTION_LEN);
-        let table = built.table();
-        table.validate(1).unwrap();
-        let mut found = vec![0.0; entries.len()];
-        let keys: Vec<u64> = entries.iter().map(|entry| entry.key).collect();
-        for instructions in Instructions::all() {
-            assert_eq!(table.gather(instructions, &keys, &mut found), entries.len());
-            assert!(weights.entries().iter().zip(&found).all(|(entry, &weight)| entry.weight == weight));
+        built.table().validate(1).unwrap();
+        assert_all_are_gathered(weights.entries(), built.table());
+    }
+}
+
+fn assert_all_are_gathered(entries: &[Entry], table: Table<'_>) {
+    let mut weights = vec![0.0; entries.len()];
+    let keys: Vec<u64> = entries.iter().map(|entry| entry.key).collect();
+    for instructions in Instructions::all() {
+        assert_eq!(table.gather(instructions, &keys, &mut weights), entries.len());
+        assert!(entries.iter().zip(&weights).all(|(entry, &weight)| entry.weight == weight));
+    }
+}
+
+#[test]
+fn hundreds_of_exceptions_are_found_too() {
+    for encoding in Encoding::ALL {
+        let mut entries = entries("creative_id", 10_000);
+        entries.retain(|entry| entry.weight > 100.0);
+        for index in 0..300 {
+            entries.push((entries[index * 30].key ^ (1 << 32), -1_000.0).into());
         }
+        entries.sort_by_key(|entry| entry.key);
+        let weights = encoded(&entries, encoding);
+        let built = build(&weights).unwrap();
+        assert!(built.exceptions.len() >= 200 * EXCEPTION_LEN, "{}", built.exceptions.len() / EXCEPTION_LEN);
+        assert_all_are_gathered(weights.entries(), built.table());
     }
 }
 
@@ -198,27 +217,57 @@ fn keys_that_are_no_hashes_are_refused_and_not_searched_for_ever() {
     }
 }
 
+#[test]
+fn no_number_of_keys_is_too_short_or_too_odd_to_gather() {
+    for encoding in Encoding::ALL {
+        let weights = encoded(&entries("creative_id", 1_000), encoding);
+        let entries = weights.entries();
+        let built = build(&weights).unwrap();
+        let table = built.table();
+        let keys: Vec<u64> = entries.iter().map(|entry| entry.key).collect();
+        for instructions in Instructions::all() {
+            for len in (0..100).chain(250..270).chain(500..530) {
+                // One weight more than keys: it must be left alone.
+                let mut weights = vec![f32::NAN; len + 1];
+                assert_eq!(table.gather(instructions, &keys[..len], &mut weights), len);
+                assert!(entries.iter().zip(&weights[..len]).all(|(entry, &weight)| entry.weight == weight), "{len}");
+                assert!(weights[len].is_nan());
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn every_set_of_instructions_gathers_what_the_plain_look_up_gives(
         count in 0_u64..3_000,
         encoding in prop::sample::select(&Encoding::ALL[..]),
-        queries in prop::collection::vec((any::<bool>(), any::<u64>()), 0..200),
+        zero_every in 1_usize..10,
+        query_count in 0_usize..1_500,
+        seed in any::<u64>(),
     ) {
-        let entries = entries("creative_id", count);
-        let built = build(&encoded(&entries, encoding)).unwrap();
+        let mut weights = encoded(&entries("creative_id", count), encoding);
+        let mut entries = weights.entries().to_vec();
+        for (index, entry) in entries.iter_mut().step_by(zero_every).enumerate() {
+            // No i8 is -0.0.
+            entry.weight = if index % 2 == 0 || encoding == Encoding::I8 { 0.0 } else { -0.0 };
+        }
+        weights.replace_entries(entries.clone());
+        let built = build(&weights).unwrap();
         let table = built.table();
-        let keys: Vec<u64> = queries.iter().map(|&(known, number)| match usize::try_from(number % 4_000).ok().and_then(|index| entries.get(index)) {
-            Some(entry) if known => entry.key,
-            _ => number,
+        let keys: Vec<u64> = (0..query_count as u64).map(|index| {
+            let number = feature_key(seed, index);
+            // Three of four are known.
+            let index = usize::try_from(number % (entries.len() as u64 * 4 / 3 + 1)).unwrap();
+            entries.get(index).map_or(number, |entry| entry.key)
         }).collect();
         let expected: Vec<Option<f32>> = keys.iter().map(|&key| table.get(key)).collect();
         for instructions in Instructions::all() {
             let mut weights = vec![f32::NAN; keys.len()];
             let found_count = table.gather(instructions, &keys, &mut weights);
-            prop_assert_eq!(found_count, expected.iter().flatten().count());
+            prop_assert_eq!(found_count, expected.iter().flatten().count(), "{}", instructions.name());
             for (weight, expected) in weights.iter().zip(&expected) {
-                prop_assert_eq!(weight.to_bits(), expected.unwrap_or(0.0).to_bits());
+                prop_assert_eq!(weight.to_bits(), expected.unwrap_or(0.0).to_bits(), "{}", instructions.name());
             }
         }
     }

@@ -17,7 +17,7 @@ impl Table<'_> {
     pub(in crate::weight_file) fn validate(&self, group_count: usize) -> Result<u64, Error> {
         self.validate_scales(group_count)?;
         self.validate_exceptions()?;
-        match self.encoding {
+        match self.geometry.encoding {
             Encoding::F32 => self.validate_lines::<F32Line>(),
             Encoding::F16 => self.validate_lines::<F16Line>(),
             Encoding::I8 => self.validate_lines::<I8Line>(),
@@ -25,12 +25,12 @@ impl Table<'_> {
     }
 
     fn validate_scales(&self, group_count: usize) -> Result<(), Error> {
-        let expected = if self.encoding.has_scales() { group_count } else { 0 };
+        let expected = if self.geometry.encoding.has_scales() { group_count } else { 0 };
         if self.scales.len() != expected {
             let found = self.scales.len();
             return Err(malformed(format!(
                 "its table has {found} scales, expected {expected} with the encoding {}",
-                self.encoding.name()
+                self.geometry.encoding.name()
             )));
         }
         for group in 0..expected {
@@ -45,7 +45,7 @@ impl Table<'_> {
 
     fn validate_exceptions(&self) -> Result<(), Error> {
         // Times its scale, an exception must be as finite as what stands in the lines.
-        let greatest = if self.encoding.has_scales() { 127.0 } else { f32::MAX };
+        let greatest = if self.geometry.encoding.has_scales() { 127.0 } else { f32::MAX };
         let mut last_key = None;
         for exception in self.exceptions {
             let record = Record(exception);

@@ -10,12 +10,15 @@ interface Block {
     int LAYOUT_VERSION = 1;
     int LAYOUT_VERSION_OFFSET = 0;
     int TAIL_USED_OFFSET = 4;
-    int GENERATION_OFFSET = 8;
-    int SCORED_COUNT_OFFSET = 16;
-    int REFUSED_COUNT_OFFSET = 20;
-    int UNSEEN_COUNT_OFFSET = 24;
-    int MISSING_COUNT_OFFSET = 28;
-    int INVALID_NUMBER_COUNT_OFFSET = 32;
+
+    int GENERATION_OFFSET = 0;
+    int SCORED_COUNT_OFFSET = 8;
+    int REFUSED_COUNT_OFFSET = 12;
+    int LATE_COUNT_OFFSET = 16;
+    int UNSEEN_COUNT_OFFSET = 20;
+    int MISSING_COUNT_OFFSET = 24;
+    int INVALID_NUMBER_COUNT_OFFSET = 28;
+    int OUTCOME_LEN = 64;
 
     int ROW_PRESENT_OFFSET = 0;
     int ROW_INLINE_TEXT_OFFSET = 8;
@@ -33,9 +36,10 @@ interface Block {
     int CONTEXT_OFFSET_INDEX = 0;
     int CANDIDATES_OFFSET_INDEX = 1;
     int CANDIDATE_STRIDE_BYTES_INDEX = 2;
-    int ANSWERS_OFFSET_INDEX = 3;
-    int TAIL_OFFSET_INDEX = 4;
-    int LEN_BYTES_INDEX = 5;
+    int RESULTS_OFFSET_INDEX = 3;
+    int RESULT_STRIDE_BYTES_INDEX = 4;
+    int TAIL_OFFSET_INDEX = 5;
+    int LEN_BYTES_INDEX = 6;
 
     /** The block starts at a multiple of this many bytes: a row then never straddles more cache lines than it must. */
     int ALIGNMENT = 64;

@@ -10,7 +10,11 @@ public enum CandidateStatus {
     /** A text is not UTF-8: its string has an unpaired surrogate. */
     NOT_UTF8,
     /** A list has more values than a row may have. */
-    TOO_MANY_VALUES;
+    TOO_MANY_VALUES,
+    /** The candidate set holds no candidate at that index. */
+    NO_CANDIDATE,
+    /** The time was up before it was reached. */
+    LATE;
 
     private static final CandidateStatus[] ALL = values();
 

@@ -8,7 +8,8 @@ public final class RequestLayout {
     final int contextOffset;
     final int candidatesOffset;
     final int candidateStride;
-    final int answersOffset;
+    final int resultsOffset;
+    final int resultStride;
     final int tailOffset;
     final int len;
 
@@ -21,7 +22,8 @@ public final class RequestLayout {
         this.contextOffset = Math.toIntExact(offsets[Block.CONTEXT_OFFSET_INDEX]);
         this.candidatesOffset = Math.toIntExact(offsets[Block.CANDIDATES_OFFSET_INDEX]);
         this.candidateStride = Math.toIntExact(offsets[Block.CANDIDATE_STRIDE_BYTES_INDEX]);
-        this.answersOffset = Math.toIntExact(offsets[Block.ANSWERS_OFFSET_INDEX]);
+        this.resultsOffset = Math.toIntExact(offsets[Block.RESULTS_OFFSET_INDEX]);
+        this.resultStride = Math.toIntExact(offsets[Block.RESULT_STRIDE_BYTES_INDEX]);
         this.tailOffset = Math.toIntExact(offsets[Block.TAIL_OFFSET_INDEX]);
         this.len = Math.toIntExact(offsets[Block.LEN_BYTES_INDEX]);
     }

@@ -12,7 +12,7 @@ public final class Scorer implements AutoCloseable {
     private final Handle handle;
     private final long address;
     private final String logicId;
-    private final int answersOffset;
+    private final int resultOffset;
     /** Candidates of the last predict that succeeded: only they have answers. */
     private int answeredCount;
 
@@ -21,7 +21,7 @@ public final class Scorer implements AutoCloseable {
         this.handle = new Handle(this, address, Native::closeScorer);
         this.address = address;
         this.logicId = logicId;
-        this.answersOffset = request.layout.answersOffset;
+        this.resultOffset = request.layout.resultsOffset;
     }
 
     /**
@@ -120,7 +120,7 @@ public final class Scorer implements AutoCloseable {
     /** The generation of the model that gave the answers, 0 before the first. */
     public long generation() {
         request.checkIdle();
-        return request.block.getLong(Block.GENERATION_OFFSET);
+        return request.block.getLong(resultOffset + Block.GENERATION_OFFSET);
     }
 
     /** The name of the serving logic, to be logged with each score. */
@@ -158,12 +158,12 @@ public final class Scorer implements AutoCloseable {
             throw OmomiException.invalidArgument(
                     "candidate", "expected one of the " + answeredCount + " that were answered, found " + candidate);
         }
-        return answersOffset + candidate * Block.ANSWER_LEN;
+        return resultOffset + Block.OUTCOME_LEN + candidate * Block.ANSWER_LEN;
     }
 
     private int count(int offset) {
         request.checkIdle();
-        return request.block.getInt(offset);
+        return request.block.getInt(resultOffset + offset);
     }
 
     /**

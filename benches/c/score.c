@@ -1,0 +1,163 @@
+/*
+ * score WEIGHT_FILE REQUESTS: scores requests as a server in C does, when it is told to, and says how long that took.
+ * `cargo bench --bench score` compiles it, talks to it over pipes, and so times it in turns with everything else.
+ *
+ * REQUESTS holds 64-bit integers: 1 where the fields are texts and 0 where they are ids, the numbers of requests, of
+ * candidates in each and of fields of each side, then the categories of each request, those of the context first.
+ * Each line of the standard input is a number of requests to score; the answer is the time in nanoseconds. First of all
+ * comes one number that every bit of every logit changes.
+ */
+
+#define _POSIX_C_SOURCE 200809L
+
+#include <inttypes.h>
+#include <omomi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define MAX_FIELDS 32
+/* "category-" and six digits. */
+#define TEXT_LEN 15
+
+static OmomiError error = OMOMI_ERROR_INIT;
+static OmomiScorer *scorer;
+static OmomiRequest request;
+static OmomiSlot context_slots[MAX_FIELDS], candidate_slots[MAX_FIELDS];
+static int64_t texts_wanted, request_count, candidate_count, field_count;
+static int64_t *ids;
+static char (*texts)[TEXT_LEN + 1];
+
+static void check(OmomiStatus status) {
+  if (status != OMOMI_STATUS_OK) {
+    fprintf(stderr, "%s\n", error.message);
+    exit(1);
+  }
+}
+
+static void need(int condition, const char *what) {
+  if (!condition) {
+    fprintf(stderr, "%s\n", what);
+    exit(1);
+  }
+}
+
+static void read_numbers(FILE *file, int64_t *numbers, size_t count) {
+  need(fread(numbers, sizeof *numbers, count, file) == count, "the requests are too short");
+}
+
+static void read_requests(const char *path) {
+  FILE *file = fopen(path, "rb");
+  int64_t head[4];
+  size_t count, index;
+  need(file != NULL, "no requests");
+  read_numbers(file, head, 4);
+  texts_wanted = head[0], request_count = head[1], candidate_count = head[2], field_count = head[3];
+  need(field_count <= MAX_FIELDS, "too many fields");
+  count = (size_t)(request_count * (1 + candidate_count) * field_count);
+  ids = malloc(count * sizeof *ids);
+  texts = malloc(count * sizeof *texts);
+  need(ids != NULL && texts != NULL, "no memory");
+  read_numbers(file, ids, count);
+  for (index = 0; texts_wanted && index < count; index++)
+    need(snprintf(texts[index], sizeof texts[index], "category-%06" PRId64, ids[index]) == TEXT_LEN, "a long category");
+  fclose(file);
+}
+
+static OmomiSlot slot(const OmomiSchema *schema, const char *name) {
+  OmomiSlot slot;
+  check(omomi_schema_slot(schema, name, strlen(name), &slot, &error));
+  return slot;
+}
+
+static void open_scorer(const char *path) {
+  OmomiField fields[2 * MAX_FIELDS];
+  char names[2 * MAX_FIELDS][32];
+  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  OmomiSchema *schema;
+  OmomiLayout *layout;
+  OmomiModel *model;
+  const size_t tail_len = texts_wanted ? (size_t)((1 + candidate_count) * field_count * TEXT_LEN) : 0;
+  size_t count = 0, index;
+  void *block;
+  for (index = 0; index < 2 * (size_t)field_count; index++, count++) {
+    const int of_context = index < (size_t)field_count;
+    const OmomiSide side = of_context ? OMOMI_SIDE_CONTEXT : OMOMI_SIDE_CANDIDATE;
+    snprintf(names[count], sizeof names[count], "%s_%d", of_context ? "context" : "candidate",
+             (int)(index % (size_t)field_count));
+    fields[count] = texts_wanted ? omomi_text_field(names[count], side) : omomi_id_field(names[count], side);
+  }
+  check(omomi_schema_open(fields, count, &schema, &error));
+  for (index = 0; index < (size_t)field_count; index++) {
+    context_slots[index] = slot(schema, names[index]);
+    candidate_slots[index] = slot(schema, names[(size_t)field_count + index]);
+  }
+  check(omomi_layout_open(schema, (size_t)candidate_count, tail_len, &layout, &error));
+  check(omomi_layout_offsets(layout, &offsets, &error));
+  check(omomi_model_open(path, strlen(path), NULL, &model, &error));
+  check(omomi_scorer_open(model, layout, &scorer, &error));
+  need(posix_memalign(&block, 64, offsets.len_bytes) == 0, "no memory");
+  check(omomi_request_init(&request, &offsets, block, offsets.len_bytes));
+}
+
+static void fill_row(OmomiRow row, const OmomiSlot *slots, size_t at) {
+  size_t field;
+  for (field = 0; field < (size_t)field_count; field++)
+    if (texts_wanted)
+      omomi_set_text(row, slots[field], texts[at + field], TEXT_LEN);
+    else
+      omomi_set_id(row, slots[field], ids[at + field]);
+}
+
+static void score(size_t index) {
+  size_t at = index * (size_t)((1 + candidate_count) * field_count), candidate;
+  omomi_request_clear(&request);
+  fill_row(omomi_context_row(&request), context_slots, at);
+  for (candidate = 0; candidate < (size_t)candidate_count; candidate++)
+    fill_row(omomi_candidate_row(&request, candidate), candidate_slots, at += (size_t)field_count);
+  check(omomi_request_predict(scorer, &request, (size_t)candidate_count, &error));
+}
+
+static uint64_t folded_logits(void) {
+  uint64_t folded = 0, bits;
+  size_t index, candidate;
+  for (index = 0; index < (size_t)request_count; index++) {
+    score(index);
+    for (candidate = 0; candidate < (size_t)candidate_count; candidate++) {
+      const OmomiAnswer answer = omomi_request_answer(&request, candidate);
+      memcpy(&bits, &answer.logit, sizeof bits);
+      folded = 31 * folded + bits;
+    }
+  }
+  return folded;
+}
+
+/* Time that this thread spent on a core, as the other contestants are timed. */
+static int64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int main(int argc, char **argv) {
+  volatile float sum; /* so that no compiler leaves out the reading */
+  int64_t calls, call;
+  size_t index = 0, candidate;
+  need(argc == 3, "usage: score WEIGHT_FILE REQUESTS");
+  read_requests(argv[2]);
+  open_scorer(argv[1]);
+  printf("%" PRIu64 "\n", folded_logits());
+  fflush(stdout);
+  while (scanf("%" SCNd64, &calls) == 1) {
+    const int64_t start = now_ns();
+    for (call = 0; call < calls; call++) {
+      score(index = (index + 1) % (size_t)request_count);
+      sum = 0;
+      for (candidate = 0; candidate < (size_t)candidate_count; candidate++)
+        sum += omomi_request_answer(&request, candidate).probability;
+    }
+    printf("%" PRId64 "\n", now_ns() - start);
+    fflush(stdout);
+  }
+  return 0;
+}

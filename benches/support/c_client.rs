@@ -1,0 +1,91 @@
+//! The program `benches/c/score.c`, compiled against the library of this build and told over pipes when to score.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use super::requests::{FIELD_COUNT, Traffic};
+
+/// A running client. It ends with its standard input.
+pub struct CClient {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl CClient {
+    /// Starts a client that scores the requests of `traffic` by the weight file `model`; nothing where no C compiler is.
+    pub fn start(folder: &Path, model: &Path, traffic: &Traffic) -> Option<Self> {
+        let (program, requests) = (folder.join("score"), folder.join("requests"));
+        if !compile(&program) {
+            eprintln!("no C compiler: the client in C is left out");
+            return None;
+        }
+        fs::write(&requests, encode(traffic)).expect("room for the requests");
+        let mut child = Command::new(program)
+            .args([model, &requests])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the client starts");
+        let said = BufReader::new(child.stdout.take().expect("a pipe"));
+        Some(Self { child, said })
+    }
+
+    /// What it says first: the folded logits of all requests.
+    pub fn check(&mut self) -> u64 {
+        self.next_number()
+    }
+
+    /// How long it took to score so many requests.
+    pub fn time(&mut self, call_count: u64) -> Duration {
+        let input = self.child.stdin.as_mut().expect("a pipe");
+        writeln!(input, "{call_count}").expect("the client listens");
+        Duration::from_nanos(self.next_number())
+    }
+
+    fn next_number(&mut self) -> u64 {
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("the client speaks");
+        line.trim().parse().unwrap_or_else(|_| panic!("the client said `{line}`"))
+    }
+}
+
+impl Drop for CClient {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // Nothing is left to do should it have failed: every answer was checked when it came.
+        let _ = self.child.wait();
+    }
+}
+
+fn compile(program: &Path) -> bool {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Cargo puts the library beside the bench.
+    let library_folder = std::env::current_exe().expect("this program has a path");
+    let library_folder = library_folder.parent().expect("a folder");
+    let name = format!("{}omomi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let mut compiler = Command::new("cc");
+    compiler.args(["-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"]).arg(here.join("include"));
+    compiler.arg(here.join("benches/c/score.c")).arg("-o").arg(program);
+    compiler.arg(format!("-Wl,-rpath,{}", library_folder.display())).arg(library_folder.join(name));
+    match compiler.status() {
+        Ok(status) => {
+            assert!(status.success(), "{compiler:?} ended with {status}");
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn encode(traffic: &Traffic) -> Vec<u8> {
+    let count = |count: usize| i64::try_from(count).expect("few");
+    let shape = traffic.shape;
+    let mut numbers = vec![i64::from(shape.texts), count(shape.request_count), count(shape.candidate_count)];
+    numbers.push(count(FIELD_COUNT));
+    for values in &traffic.requests {
+        numbers.extend(values.context.iter().chain(&values.candidates));
+    }
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}

@@ -1,0 +1,109 @@
+//! Records that one writer replaces while any number of threads read them, without a lock on the reading side.
+//!
+//! A record has a version and two copies of its content. The writer fills the copy that nobody is sent to and then raises the version,
+//! whose lowest bit says which copy is valid; a reader that finds the version unchanged behind its reading has read one content
+//! throughout. It reads again only if the very same record was replaced meanwhile.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+/// A fixed number of records of a fixed length. All words are 0 until a record is first written; memory is taken as it is used.
+#[derive(Debug)]
+pub(super) struct Records {
+    words: Box<[AtomicU64]>,
+    /// Words of a content.
+    content_len: usize,
+    /// From one record to the next: the version, and two contents.
+    stride: usize,
+}
+
+impl Records {
+    pub(super) fn new(count: usize, content_len: usize) -> Self {
+        let stride = 1 + 2 * content_len;
+        // Zeroed memory from the allocator is not touched, as a loop over atomics would do.
+        let words = Box::into_raw(vec![0_u64; count * stride].into_boxed_slice());
+        // SAFETY: the box was just made, and an `AtomicU64` has size, alignment and bit patterns of a `u64`.
+        let words = unsafe { Box::from_raw(words as *mut [AtomicU64]) };
+        Self { words, content_len, stride }
+    }
+
+    /// Replaces record `index`.
+    ///
+    /// One caller at a time, which must not be waited for by a reader: [`CandidateSet`](super::CandidateSet) calls it under its lock.
+    /// (A second caller meanwhile would mix two contents, but touch no memory that is not the record's.)
+    pub(super) fn write(&self, index: usize, content: &[u64]) {
+        let record = &self.words[index * self.stride..][..self.stride];
+        let version = record[0].load(Ordering::Relaxed);
+        // A reader that sees one of the words below also sees the version that sent readers to the other copy.
+        fence(Ordering::Release);
+        for (word, &value) in self.content(record, version + 1).iter().zip(content) {
+            word.store(value, Ordering::Relaxed);
+        }
+        record[0].store(version + 1, Ordering::Release);
+    }
+
+    /// What `take` makes of the content of record `index`; nothing if there is no such record. `take` is called again if the
+    /// record was replaced meanwhile, and only its last answer counts.
+    #[inline(always)]
+    pub(super) fn read<T>(&self, index: usize, mut take: impl FnMut(&[AtomicU64]) -> T) -> Option<T> {
+        let start = index.checked_mul(self.stride)?;
+        let record = self.words.get(start..start.checked_add(self.stride)?)?;
+        loop {
+            let version = record[0].load(Ordering::Acquire);
+            let taken = take(self.content(record, version));
+            fence(Ordering::Acquire);
+            if record[0].load(Ordering::Relaxed) == version {
+                return Some(taken);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn content<'a>(&self, record: &'a [AtomicU64], version: u64) -> &'a [AtomicU64] {
+        let start = 1 + (version & 1) as usize * self.content_len;
+        &record[start..start + self.content_len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_was_never_written_is_all_zeros_and_one_outside_is_nothing() {
+        let records = Records::new(3, 2);
+        let sum = |content: &[AtomicU64]| content.iter().map(|word| word.load(Ordering::Relaxed)).sum::<u64>();
+        assert_eq!(records.read(2, sum), Some(0));
+        assert_eq!(records.read(3, sum), None);
+        assert_eq!(records.read(usize::MAX, sum), None);
+    }
+
+    /// All words of a content are equal here, so a mixture of two contents would show.
+    #[test]
+    fn readers_never_see_a_mixture_while_a_writer_replaces_without_pause() {
+        let records = Records::new(2, 5);
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let (mut reading_count, mut last) = (0_u64, 0);
+                        while !done.load(Ordering::Relaxed) || reading_count < 1_000 {
+                            let words = records.read(1, |content| {
+                                std::array::from_fn::<_, 5, _>(|index| content[index].load(Ordering::Relaxed))
+                            });
+                            let words = words.unwrap();
+                            assert!(words.iter().all(|word| *word == words[0]), "{words:?}");
+                            assert!(words[0] >= last, "went back from {last} to {}", words[0]);
+                            last = words[0];
+                            reading_count += 1;
+                        }
+                    })
+                })
+                .collect();
+            let count = if cfg!(miri) { 500 } else { 1_000_000 };
+            (1..=count).for_each(|value| records.write(1, &[value; 5]));
+            done.store(true, Ordering::Relaxed);
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+        });
+    }
+}

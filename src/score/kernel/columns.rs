@@ -1,0 +1,456 @@
+//! A chunk of candidates as columns of feature keys: those of each field and cross lie together, so that they are made, looked up
+//! and added in loops without a branch.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::super::block::{RowView, Single, load};
+use super::super::candidate_set::{Prepared, RecordCounts};
+use super::super::plan::{Column, KeyPlan, Plan, PlannedField, Reading};
+use super::context::Context;
+use super::{Bits, CHUNK, Job, Running, Tally, Work, each_place, is_set, ones, put, set};
+use crate::error::RowProblem;
+use crate::feature::{cross_step, feature_key};
+use crate::schema::MAX_VALUES_PER_FIELD;
+use crate::schema::block::{ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SLOT_LEN};
+
+/// What stands in a column where a candidate has no category. It is looked up like any key, which costs less than a branch, and its
+/// weight is then left out.
+pub(super) const ABSENT_KEY: u64 = 0;
+
+/// What was read of a chunk of candidates.
+#[derive(Debug)]
+pub(super) struct Columns {
+    /// Candidates in the chunk.
+    count: usize,
+    /// Key of candidate `c` in column `k` at `k * count + c`; the same for its weight.
+    keys: Vec<u64>,
+    weights: Vec<f32>,
+    /// By column: the candidates without a category.
+    absent: Vec<Bits>,
+    /// By column of a field: the candidates with a number out of range or NaN.
+    invalid: Vec<Bits>,
+    many: Vec<ManyColumn>,
+    /// Values that could not be read. Nearly always none.
+    malformed: Vec<Malformed>,
+    /// First two words of each row.
+    present: [u64; CHUNK],
+    inline_text: [u64; CHUNK],
+}
+
+/// The keys of a `many` field.
+#[derive(Debug)]
+struct ManyColumn {
+    /// One candidate behind the other.
+    keys: Vec<u64>,
+    weights: Vec<f32>,
+    /// Where each candidate's keys end.
+    ends: [u32; CHUNK],
+    /// The candidates without the field; an empty list is a value.
+    absent: Bits,
+}
+
+/// A field of a row that could not be read.
+#[derive(Debug, Clone, Copy)]
+struct Malformed {
+    field: usize,
+    place: usize,
+    problem: RowProblem,
+}
+
+/// Most keys of a `many` field in a chunk: twice what one candidate may have, so that each chunk has at least one.
+pub(super) const MANY_CAPACITY: usize = 2 * MAX_VALUES_PER_FIELD;
+
+impl Columns {
+    pub(super) fn new(plan: &KeyPlan) -> Self {
+        Self {
+            count: 0,
+            keys: vec![0; plan.column_count * CHUNK],
+            weights: vec![0.0; plan.column_count * CHUNK],
+            absent: vec![Bits::default(); plan.column_count],
+            invalid: vec![Bits::default(); plan.column_count],
+            many: (0..plan.many_column_count).map(|_| ManyColumn::new()).collect(),
+            malformed: Vec::with_capacity(plan.candidate.len() * CHUNK),
+            present: [0; CHUNK],
+            inline_text: [0; CHUNK],
+        }
+    }
+
+    /// Candidates in the chunk.
+    #[inline(always)]
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Reads the rows of up to `wanted` candidates from `first` on, each word once.
+    #[inline(always)]
+    pub(super) fn read_rows(&mut self, job: &Job<'_>, first: usize, wanted: usize) {
+        self.malformed.clear();
+        self.count = if self.many.is_empty() { wanted } else { self.read_many_fields(job, first, wanted) };
+        let (words, stride) = job.block.candidate_words(first, self.count);
+        let (mut all_present, mut any_inline) = (u64::MAX, 0);
+        let heads = self.present.iter_mut().zip(&mut self.inline_text);
+        for (row, (present, inline_text)) in words.chunks_exact(stride).zip(heads) {
+            *present = load(&row[ROW_PRESENT_OFFSET / SLOT_LEN]);
+            *inline_text = load(&row[ROW_INLINE_TEXT_OFFSET / SLOT_LEN]);
+            all_present &= *present;
+            any_inline |= *inline_text;
+        }
+        for (index, field) in job.keys.candidate.iter().enumerate() {
+            let Column::Single(column) = job.keys.field_columns[index] else { continue };
+            let holds_value = match field.reading {
+                Reading::Id => true,
+                Reading::Text => any_inline >> field.slot & 1 == 0,
+                Reading::Number { .. } => false,
+            };
+            if holds_value && all_present >> field.slot & 1 == 1 {
+                self.absent[column] = Bits::default();
+                self.invalid[column] = Bits::default();
+                let keys = &mut self.keys[column * self.count..][..self.count];
+                let slot = ROW_SLOTS_OFFSET / SLOT_LEN + field.slot;
+                for (key, row) in keys.iter_mut().zip(words.chunks_exact(stride)) {
+                    *key = feature_key(field.seed, load(&row[slot]));
+                }
+            } else {
+                self.read_field(job, index, field, column, words, stride);
+            }
+        }
+    }
+
+    /// Reads a field that some rows lack, or whose slot is not its value.
+    fn read_field(
+        &mut self,
+        job: &Job<'_>,
+        index: usize,
+        field: &PlannedField,
+        column: usize,
+        words: &[AtomicU64],
+        stride: usize,
+    ) {
+        let (mut absent, mut invalid) = (Bits::default(), Bits::default());
+        let keys = &mut self.keys[column * self.count..][..self.count];
+        for (place, (key, row)) in keys.iter_mut().zip(words.chunks_exact(stride)).enumerate() {
+            let row = RowView::with_head(row, job.block.tail(), self.present[place], self.inline_text[place]);
+            *key = match row.single(field) {
+                Ok(Single::Value(value)) => feature_key(field.seed, value),
+                other => {
+                    set(&mut absent, place);
+                    match other {
+                        Ok(Single::InvalidNumber) => set(&mut invalid, place),
+                        Ok(_) => {}
+                        Err(problem) => self.malformed.push(Malformed { field: index, place, problem }),
+                    }
+                    ABSENT_KEY
+                }
+            };
+        }
+        self.absent[column] = absent;
+        self.invalid[column] = invalid;
+    }
+
+    /// Reads the `many` fields of as many candidates as there is room for, and returns how many those are.
+    fn read_many_fields(&mut self, job: &Job<'_>, first: usize, wanted: usize) -> usize {
+        self.many.iter_mut().for_each(ManyColumn::clear);
+        for place in 0..wanted {
+            if self.many.iter().any(|many| many.keys.len() + MAX_VALUES_PER_FIELD > MANY_CAPACITY) {
+                return place;
+            }
+            let row = job.block.candidate(first + place);
+            for (index, field) in job.keys.candidate.iter().enumerate() {
+                let Column::Many(column) = job.keys.field_columns[index] else { continue };
+                let many = &mut self.many[column];
+                let start = many.keys.len();
+                match row.each_of_many(field, |value| many.keys.push(feature_key(field.seed, value))) {
+                    Ok(true) => {}
+                    Ok(false) => set(&mut many.absent, place),
+                    Err(problem) => {
+                        many.keys.truncate(start);
+                        set(&mut many.absent, place);
+                        self.malformed.push(Malformed { field: index, place, problem });
+                    }
+                }
+                many.end(place);
+            }
+        }
+        wanted
+    }
+
+    /// Reads what was prepared of the candidates with these indices: own sums, and the keys that crosses need. Says whether some
+    /// index holds no candidate; its sum is NaN then.
+    #[inline(always)]
+    pub(super) fn read_prepared(
+        &mut self,
+        work: &Work<'_>,
+        prepared: &Prepared,
+        indices: &[AtomicU32],
+        own_sums: &mut [f64; CHUNK],
+        tally: &mut Tally,
+    ) -> bool {
+        self.count = indices.len();
+        let mut counts = RecordCounts::default();
+        let own_sums = &mut own_sums[..self.count];
+        let needed = &work.part.needed;
+        if needed.is_empty() {
+            for (own_sum, index) in own_sums.iter_mut().zip(indices) {
+                let found = prepared.read(load_index(index), |record| (record.own_sum(), record.counts()));
+                let (sum, own_counts) = found.unwrap_or((f64::NAN, RecordCounts::default()));
+                *own_sum = sum;
+                counts.add(own_counts);
+            }
+        } else {
+            self.read_prepared_keys(work, prepared, indices, own_sums, &mut counts);
+        }
+        counts.add_to(tally);
+        own_sums.iter().fold(false, |found, sum| found | sum.is_nan())
+    }
+
+    fn read_prepared_keys(
+        &mut self,
+        work: &Work<'_>,
+        prepared: &Prepared,
+        indices: &[AtomicU32],
+        own_sums: &mut [f64],
+        counts: &mut RecordCounts,
+    ) {
+        let Self { count, keys, absent, many, .. } = self;
+        many.iter_mut().for_each(ManyColumn::clear);
+        let columns = || work.part.needed.iter().map(|&field| work.job.keys.field_columns[field]);
+        for column in columns() {
+            if let Column::Single(column) = column {
+                absent[column] = Bits::default();
+            }
+        }
+        for (place, (own_sum, index)) in own_sums.iter_mut().zip(indices).enumerate() {
+            let found = prepared.read(load_index(index), |record| {
+                // It may be read again, if it was replaced meanwhile: nothing here adds to what an earlier reading left.
+                let mut words = record.keys();
+                for (bit, column) in columns().enumerate() {
+                    match column {
+                        Column::Single(column) => {
+                            keys[column * *count + place] = words.one();
+                            put(&mut absent[column], place, record.is_absent(bit));
+                        }
+                        Column::Many(column) => {
+                            let many = &mut many[column];
+                            let start = many.range_start(place);
+                            many.keys.truncate(start);
+                            words.list(|key| many.keys.push(key));
+                            many.end(place);
+                        }
+                    }
+                }
+                *own_sum = record.own_sum();
+                record.counts()
+            });
+            match found {
+                Some(own_counts) => counts.add(own_counts),
+                None => {
+                    *own_sum = f64::NAN;
+                    for column in columns() {
+                        match column {
+                            Column::Single(column) => put(&mut absent[column], place, true),
+                            Column::Many(column) => many[column].end(place),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes the keys of a cross of which no member is `many`.
+    #[inline(always)]
+    pub(super) fn make_cross_keys(&mut self, plan: &KeyPlan, cross_index: usize, context: &Context) {
+        let Some(column) = plan.cross_columns[cross_index] else { return };
+        let Some(start) = context.start_of(cross_index) else {
+            // It is looked up with its neighbours, but adds nothing in this request.
+            self.keys[column * self.count..][..self.count].fill(ABSENT_KEY);
+            self.absent[column] = Bits::default();
+            return;
+        };
+        let cross = &plan.crosses[cross_index];
+        let count = self.count;
+        // Columns of crosses come behind those of fields.
+        let (field_keys, keys) = self.keys.split_at_mut(column * count);
+        let keys = &mut keys[..count];
+        let mut absent = Bits::default();
+        keys.fill(start);
+        for member in &cross.members[cross.leading_count..] {
+            match plan.column_of(*member) {
+                Some(member_column) => {
+                    let member_keys = &field_keys[member_column * count..][..count];
+                    for (key, &member_key) in keys.iter_mut().zip(member_keys) {
+                        *key = cross_step(*key, member_key);
+                    }
+                    for (absent, member_absent) in absent.iter_mut().zip(&self.absent[member_column]) {
+                        *absent |= member_absent;
+                    }
+                }
+                None => {
+                    let member_key = context.keys_of(member.index)[0];
+                    for key in keys.iter_mut() {
+                        *key = cross_step(*key, member_key);
+                    }
+                }
+            }
+        }
+        self.absent[column] = absent;
+    }
+
+    /// The keys of a candidate's field.
+    #[inline]
+    pub(super) fn keys_of(&self, plan: &KeyPlan, field: usize, place: usize) -> &[u64] {
+        match plan.field_columns[field] {
+            Column::Single(column) if is_set(&self.absent[column], place) => &[],
+            Column::Single(column) => std::slice::from_ref(&self.keys[column * self.count + place]),
+            Column::Many(column) => self.many[column].keys_of(place),
+        }
+    }
+
+    /// The candidates that cannot be read by a model with this plan.
+    #[inline(always)]
+    pub(super) fn refused(&self, plan: &Plan) -> Bits {
+        let mut refused = Bits::default();
+        for malformed in &self.malformed {
+            if plan.candidate.iter().any(|field| field.index == malformed.field) {
+                set(&mut refused, malformed.place);
+            }
+        }
+        refused
+    }
+
+    /// Why a candidate cannot be read: the problem of its first such field in contract order.
+    pub(super) fn problem(&self, plan: &Plan, place: usize) -> Option<RowProblem> {
+        plan.candidate
+            .iter()
+            .find_map(|field| {
+                let mut malformed = self.malformed.iter();
+                malformed.find(|malformed| malformed.place == place && malformed.field == field.index)
+            })
+            .map(|malformed| malformed.problem)
+    }
+
+    /// Looks up the fields that a model reads, and counts what has no weight, no value, or a wrong number.
+    #[inline(always)]
+    pub(super) fn look_up_fields(&mut self, work: &Work<'_>, refused: &Bits, running: &mut Running) {
+        let plan = &work.part.plan;
+        let tally = &mut running.tally;
+        let mut unseen_count = 0;
+        for run in &plan.field_runs {
+            let range = run.start * self.count..run.end * self.count;
+            let key_count = range.len();
+            let found_count =
+                work.table.gather(work.job.instructions, &self.keys[range.clone()], &mut self.weights[range]);
+            unseen_count += (key_count - found_count) as u64;
+            for column in run.clone() {
+                let absent_count = ones(&self.absent[column]);
+                if absent_count > 0 {
+                    self.leave_out_absent(column);
+                    if !running.finds_absent {
+                        unseen_count -= absent_count;
+                    }
+                    let live_absent = without(&self.absent[column], refused);
+                    tally.missing_count += ones(&live_absent);
+                    tally.invalid_number_count += ones(&without(&self.invalid[column], refused));
+                }
+            }
+        }
+        for field in &plan.candidate {
+            let Column::Many(column) = work.job.keys.field_columns[field.index] else { continue };
+            let many = &mut self.many[column];
+            let found_count = work.table.gather(work.job.instructions, &many.keys, &mut many.weights);
+            unseen_count += (many.keys.len() - found_count) as u64;
+            tally.missing_count += ones(&without(&many.absent, refused));
+        }
+        if ones(refused) > 0 {
+            // Their other fields were looked up along with everybody's; what they lack is not counted.
+            each_place(refused, |place| {
+                for field in &plan.candidate {
+                    let keys = self.keys_of(work.job.keys, field.index, place);
+                    unseen_count -= keys.iter().filter(|&&key| work.table.get(key).is_none()).count() as u64;
+                }
+            });
+        }
+        tally.unseen_count += unseen_count;
+    }
+
+    /// Looks up columns of crosses.
+    #[inline(always)]
+    pub(super) fn look_up_crosses(&mut self, work: &Work<'_>, runs: &[Range<usize>]) {
+        for run in runs {
+            let range = run.start * self.count..run.end * self.count;
+            work.table.gather(work.job.instructions, &self.keys[range.clone()], &mut self.weights[range]);
+            for column in run.clone() {
+                self.leave_out_absent(column);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn leave_out_absent(&mut self, column: usize) {
+        let weights = &mut self.weights[column * self.count..][..self.count];
+        each_place(&self.absent[column], |place| weights[place] = 0.0);
+    }
+
+    /// Adds a column's weights to the sums.
+    #[inline(always)]
+    pub(super) fn add(&self, column: usize, scale: f32, sums: &mut [f64; CHUNK]) {
+        for (sum, weight) in sums.iter_mut().zip(&self.weights[column * self.count..][..self.count]) {
+            *sum += f64::from(weight * scale);
+        }
+    }
+
+    /// Adds the weights of a `many` field to the sums.
+    pub(super) fn add_many(&self, column: usize, scale: f32, sums: &mut [f64; CHUNK]) {
+        let many = &self.many[column];
+        for (place, sum) in sums.iter_mut().enumerate().take(self.count) {
+            for weight in &many.weights[many.range(place)] {
+                *sum += f64::from(weight * scale);
+            }
+        }
+    }
+}
+
+impl ManyColumn {
+    fn new() -> Self {
+        Self {
+            keys: Vec::with_capacity(MANY_CAPACITY),
+            weights: vec![0.0; MANY_CAPACITY],
+            ends: [0; CHUNK],
+            absent: Bits::default(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.absent = Bits::default();
+    }
+
+    /// Ends the keys of the candidate at `place`; those of the next begin here.
+    fn end(&mut self, place: usize) {
+        #[expect(clippy::cast_possible_truncation, reason = "at most the capacity")]
+        let end = self.keys.len() as u32;
+        self.ends[place] = end;
+    }
+
+    fn range_start(&self, place: usize) -> usize {
+        if place == 0 { 0 } else { self.ends[place - 1] as usize }
+    }
+
+    fn range(&self, place: usize) -> Range<usize> {
+        self.range_start(place)..self.ends[place] as usize
+    }
+
+    fn keys_of(&self, place: usize) -> &[u64] {
+        &self.keys[self.range(place)]
+    }
+}
+
+fn without(bits: &Bits, others: &Bits) -> Bits {
+    std::array::from_fn(|index| bits[index] & !others[index])
+}
+
+/// Index of a candidate in its set.
+#[inline(always)]
+fn load_index(index: &AtomicU32) -> u32 {
+    u32::from_le(index.load(Ordering::Relaxed))
+}

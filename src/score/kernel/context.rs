@@ -1,0 +1,141 @@
+//! The context: read once a request, looked up once for each model.
+
+use std::sync::Arc;
+
+use super::super::block::Single;
+use super::super::plan::KeyPlan;
+use super::crosses::Stream;
+use super::{CHUNK, Job, Tally, Work};
+use crate::contract::Side;
+use crate::error::Error;
+use crate::feature::{cross_step, feature_key};
+use crate::schema::MAX_VALUES_PER_FIELD;
+
+/// The context of a request as feature keys.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// Feature keys of all fields, one field behind the other.
+    keys: Vec<u64>,
+    weights: Vec<f32>,
+    /// By field.
+    fields: Vec<ContextField>,
+    /// By cross with a candidate field: the state after its leading context members, or nothing if a context member has no category.
+    cross_starts: Vec<Option<u64>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ContextField {
+    start: usize,
+    end: usize,
+    is_missing: bool,
+    is_invalid_number: bool,
+}
+
+impl Context {
+    pub(super) fn new(plan: &KeyPlan) -> Self {
+        let capacity = plan.context.iter().map(|field| if field.many { MAX_VALUES_PER_FIELD } else { 1 }).sum();
+        Self {
+            keys: Vec::with_capacity(capacity),
+            weights: vec![0.0; capacity],
+            fields: Vec::with_capacity(plan.context.len()),
+            cross_starts: Vec::with_capacity(plan.crosses.len()),
+        }
+    }
+
+    /// The feature keys of a field.
+    #[inline]
+    pub(super) fn keys_of(&self, field: usize) -> &[u64] {
+        let ContextField { start, end, .. } = self.fields[field];
+        &self.keys[start..end]
+    }
+
+    pub(super) fn read(&mut self, job: &Job<'_>) -> Result<(), Error> {
+        let Self { keys, fields, .. } = self;
+        keys.clear();
+        fields.clear();
+        let row = job.block.context();
+        for field in &job.keys.context {
+            let start = keys.len();
+            let at_field = |problem| Error::ContextMalformed { field: Arc::clone(&field.name), problem };
+            let (mut is_missing, mut is_invalid_number) = (false, false);
+            if field.many {
+                let add = |value| keys.push(feature_key(field.seed, value));
+                is_missing = !row.each_of_many(field, add).map_err(at_field)?;
+            } else {
+                match row.single(field).map_err(at_field)? {
+                    Single::Value(value) => keys.push(feature_key(field.seed, value)),
+                    absent => {
+                        is_missing = true;
+                        is_invalid_number = absent == Single::InvalidNumber;
+                    }
+                }
+            }
+            fields.push(ContextField { start, end: keys.len(), is_missing, is_invalid_number });
+        }
+        Ok(())
+    }
+
+    /// The sum over the context's fields and over the crosses among them, in contract order.
+    pub(super) fn sum(&mut self, work: &Work<'_>, stream: &mut Stream, tally: &mut Tally) -> f64 {
+        let plan = &work.part.plan;
+        let Self { keys, weights, fields, .. } = self;
+        let mut gather = |start: usize, end: usize| {
+            (end - start) - work.table.gather(work.job.instructions, &keys[start..end], &mut weights[start..end])
+        };
+        // A model nearly always reads all of it; then it is looked up in one go.
+        let reads_all = plan.context.len() == fields.len();
+        let mut unseen_count = if reads_all { gather(0, keys.len()) } else { 0 };
+        for field in &plan.context {
+            let ContextField { start, end, is_missing, is_invalid_number } = fields[field.index];
+            if !reads_all {
+                unseen_count += gather(start, end);
+            }
+            tally.missing_count += u64::from(is_missing);
+            tally.invalid_number_count += u64::from(is_invalid_number);
+        }
+        tally.unseen_count += unseen_count as u64;
+        let mut sum = 0.0;
+        for field in &plan.context {
+            let scale = work.table.scale(field.group);
+            let ContextField { start, end, .. } = fields[field.index];
+            for weight in &weights[start..end] {
+                sum += f64::from(weight * scale);
+            }
+        }
+        let mut sums = [0.0; CHUNK];
+        sums[0] = sum;
+        for cross in &plan.context_crosses {
+            let scale = work.table.scale(cross.group);
+            stream.add_context_cross(work, &work.job.keys.context_crosses[cross.index], scale, self, &mut sums);
+        }
+        sums[0]
+    }
+
+    /// Takes the crosses with candidate fields as far as the context alone allows.
+    pub(super) fn start_crosses(&mut self, plan: &KeyPlan) {
+        self.cross_starts.clear();
+        for cross in &plan.crosses {
+            let lacks = cross
+                .members
+                .iter()
+                .any(|member| member.side == Side::Context && self.keys_of(member.index).is_empty());
+            let leading = &cross.members[..cross.leading_count];
+            let start = (!lacks).then(|| {
+                leading.iter().fold(cross.seed, |state, member| cross_step(state, self.keys_of(member.index)[0]))
+            });
+            self.cross_starts.push(start);
+        }
+    }
+
+    /// The state of a cross after its leading context members, if every context member has a category.
+    #[inline]
+    pub(super) fn start_of(&self, cross: usize) -> Option<u64> {
+        self.cross_starts[cross]
+    }
+
+    /// Whether a cross can have a feature at all in this request.
+    #[inline]
+    pub(super) fn has_members_of(&self, cross: usize) -> bool {
+        self.cross_starts[cross].is_some()
+    }
+}

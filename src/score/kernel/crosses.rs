@@ -1,0 +1,118 @@
+//! Crosses with a `many` member: any number of features a candidate, so their keys stream through a batch.
+
+use super::super::plan::{Member, PlannedCross};
+use super::columns::Columns;
+use super::context::Context;
+use super::{CHUNK, Work};
+use crate::contract::Side;
+use crate::feature::cross_step;
+
+/// Keys looked up at once.
+const BATCH: usize = 1_024;
+
+/// Keys waiting to be looked up, and whose they are.
+#[derive(Debug)]
+pub(super) struct Stream {
+    keys: Vec<u64>,
+    owners: Vec<u8>,
+    weights: Vec<f32>,
+}
+
+const _: () = assert!(CHUNK <= 1 << u8::BITS);
+
+impl Stream {
+    pub(super) fn new() -> Self {
+        Self { keys: Vec::with_capacity(BATCH), owners: Vec::with_capacity(BATCH), weights: vec![0.0; BATCH] }
+    }
+
+    /// Adds a cross of context fields to the first sum.
+    pub(super) fn add_context_cross(
+        &mut self,
+        work: &Work<'_>,
+        cross: &PlannedCross,
+        scale: f32,
+        context: &Context,
+        sums: &mut [f64; CHUNK],
+    ) {
+        if cross.members.iter().any(|member| context.keys_of(member.index).is_empty()) {
+            return;
+        }
+        let many = cross.many.map_or(&[0][..], |many| context.keys_of(cross.members[many].index));
+        for &many_key in many {
+            let key = key_of(cross, cross.seed, 0, many_key, |member| context.keys_of(member.index)[0]);
+            self.push(work, scale, key, 0, sums);
+        }
+        self.flush(work, scale, sums);
+    }
+
+    /// Adds a cross that has a `many` member to the sum of every candidate of the chunk.
+    pub(super) fn add_cross(
+        &mut self,
+        work: &Work<'_>,
+        cross: &PlannedCross,
+        scale: f32,
+        context: &Context,
+        columns: &Columns,
+        sums: &mut [f64; CHUNK],
+    ) {
+        let Some(many) = cross.many.map(|position| cross.members[position]) else { return };
+        let leading = &cross.members[..cross.leading_count];
+        let start =
+            leading.iter().fold(cross.seed, |state, member| cross_step(state, context.keys_of(member.index)[0]));
+        for place in 0..columns.count() {
+            let lacks = cross.members.iter().any(|&member| {
+                member.side == Side::Candidate && columns.keys_of(work.job.keys, member.index, place).is_empty()
+            });
+            if lacks {
+                continue;
+            }
+            let first_key = |member: &Member| match member.side {
+                Side::Context => context.keys_of(member.index)[0],
+                Side::Candidate => columns.keys_of(work.job.keys, member.index, place)[0],
+            };
+            let many_keys = match many.side {
+                Side::Context => context.keys_of(many.index),
+                Side::Candidate => columns.keys_of(work.job.keys, many.index, place),
+            };
+            for &many_key in many_keys {
+                let key = key_of(cross, start, cross.leading_count, many_key, first_key);
+                self.push(work, scale, key, place, sums);
+            }
+        }
+        self.flush(work, scale, sums);
+    }
+
+    #[inline]
+    fn push(&mut self, work: &Work<'_>, scale: f32, key: u64, place: usize, sums: &mut [f64; CHUNK]) {
+        if self.keys.len() == BATCH {
+            self.flush(work, scale, sums);
+        }
+        self.keys.push(key);
+        #[expect(clippy::cast_possible_truncation, reason = "a place in a chunk")]
+        self.owners.push(place as u8);
+    }
+
+    /// Looks the keys up, adds each weight to its owner's sum, and empties the batch.
+    fn flush(&mut self, work: &Work<'_>, scale: f32, sums: &mut [f64; CHUNK]) {
+        work.table.gather(work.job.instructions, &self.keys, &mut self.weights);
+        for (&owner, weight) in self.owners.iter().zip(&self.weights) {
+            sums[owner as usize] += f64::from(weight * scale);
+        }
+        self.keys.clear();
+        self.owners.clear();
+    }
+}
+
+/// The key of a cross with `many_key` at its `many` member, from the state after its first `done_count` members on.
+#[inline]
+fn key_of(
+    cross: &PlannedCross,
+    start: u64,
+    done_count: usize,
+    many_key: u64,
+    single_key: impl Fn(&Member) -> u64,
+) -> u64 {
+    cross.members.iter().enumerate().skip(done_count).fold(start, |state, (position, member)| {
+        cross_step(state, if Some(position) == cross.many { many_key } else { single_key(member) })
+    })
+}

@@ -1,0 +1,358 @@
+//! The kernel: a request in three steps, each over many candidates at once, so that look-ups come in batches long enough to hide
+//! memory's latency behind prefetches.
+//!
+//! Once a request: the context's feature keys ([`context`]), and each model's sum over them. Then, a chunk of candidates at a time:
+//! the rows become columns of feature keys, made once for all models ([`columns`]); each model looks its columns up in one go, adds
+//! them in contract order, and turns logits into probabilities ([`answers`]). Prepared candidates skip the rows: their sums and keys
+//! were made when they were put into their set.
+//!
+//! The order of additions is the one that `FORMAT.md` (5) defines, so the bits are those of the plain twin.
+
+mod answers;
+mod columns;
+mod context;
+mod crosses;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Model;
+use super::block::Block;
+use super::candidate_set::{CandidateSet, Prepared};
+use super::plan::{Column, KeyPlan, Plan, Use};
+use super::request::{Answer, Counts};
+use crate::error::{Error, RowProblem};
+use crate::instructions::{Instructions, Set};
+use crate::schema::{CandidateStatus, Candidates};
+use crate::weight_file::table::Table;
+use columns::Columns;
+use context::Context;
+use crosses::Stream;
+
+/// Candidates in a chunk: their keys stay in the first-level cache, and time is looked at once a chunk.
+pub(super) const CHUNK: usize = 128;
+
+/// One bit a candidate of a chunk.
+type Bits = [u64; CHUNK / 64];
+
+/// Calls `each` with the place of every bit that is set.
+fn each_place(bits: &Bits, mut each: impl FnMut(usize)) {
+    for (index, &word) in bits.iter().enumerate() {
+        let mut rest = word;
+        while rest != 0 {
+            each(index * 64 + rest.trailing_zeros() as usize);
+            rest &= rest - 1;
+        }
+    }
+}
+
+fn ones(bits: &Bits) -> u64 {
+    bits.iter().map(|word| u64::from(word.count_ones())).sum()
+}
+
+fn set(bits: &mut Bits, place: usize) {
+    bits[place / 64] |= 1 << (place % 64);
+}
+
+fn put(bits: &mut Bits, place: usize, value: bool) {
+    let word = &mut bits[place / 64];
+    *word = *word & !(1 << (place % 64)) | u64::from(value) << (place % 64);
+}
+
+fn is_set(bits: &Bits, place: usize) -> bool {
+    bits[place / 64] >> (place % 64) & 1 == 1
+}
+
+/// Counts of one request, before they are cut to what an outcome holds.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Tally {
+    pub(super) scored_count: u64,
+    pub(super) refused_count: u64,
+    pub(super) late_count: u64,
+    pub(super) unseen_count: u64,
+    pub(super) missing_count: u64,
+    pub(super) invalid_number_count: u64,
+}
+
+impl From<Tally> for Counts {
+    fn from(tally: Tally) -> Self {
+        let cut = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            scored_count: cut(tally.scored_count),
+            refused_count: cut(tally.refused_count),
+            late_count: cut(tally.late_count),
+            unseen_count: cut(tally.unseen_count),
+            missing_count: cut(tally.missing_count),
+            invalid_number_count: cut(tally.invalid_number_count),
+        }
+    }
+}
+
+/// Candidates in a chunk of a scorer. A chunk of prepared candidates must have room for as many values as each may have.
+pub(super) fn chunk(keys: &KeyPlan, set: Option<&CandidateSet>) -> usize {
+    match set {
+        Some(set) if keys.many_column_count > 0 => CHUNK.min(columns::MANY_CAPACITY / set.values_per_field().max(1)),
+        _ => CHUNK,
+    }
+}
+
+/// One of the models that a scorer asks.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) model: Arc<Model>,
+    pub(super) plan: Plan,
+    /// What was made of the set's candidates for this model, where the layout names candidates by index.
+    pub(super) prepared: Option<Arc<Prepared>>,
+    /// The candidate fields whose keys mixed crosses need, in the order in which prepared records have them.
+    pub(super) needed: Vec<usize>,
+}
+
+/// The memory that scoring works in, made once with a scorer.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    context: Context,
+    columns: Columns,
+    stream: Stream,
+    sums: Sums,
+    /// By model.
+    running: Vec<Running>,
+}
+
+/// Sums of a chunk's candidates for one model.
+#[derive(Debug)]
+struct Sums {
+    own: [f64; CHUNK],
+    crossed: [f64; CHUNK],
+}
+
+/// What a model keeps from chunk to chunk of one request.
+#[derive(Debug, Default, Clone, Copy)]
+struct Running {
+    /// Bias and the sum over the context.
+    start: f64,
+    tally: Tally,
+    /// Whether the table has a weight for the key that stands for an absent one.
+    finds_absent: bool,
+}
+
+impl Scratch {
+    pub(super) fn new(keys: &KeyPlan, parts: &[Part]) -> Self {
+        Self {
+            context: Context::new(keys),
+            columns: Columns::new(keys),
+            stream: Stream::new(),
+            sums: Sums { own: [0.0; CHUNK], crossed: [0.0; CHUNK] },
+            running: vec![Running::default(); parts.len()],
+        }
+    }
+}
+
+/// What stays the same throughout a request.
+pub(super) struct Job<'a> {
+    pub(super) keys: &'a KeyPlan,
+    pub(super) parts: &'a [Part],
+    pub(super) instructions: Instructions,
+    pub(super) block: &'a Block<'a>,
+    pub(super) candidates: Candidates,
+    pub(super) candidate_count: usize,
+    /// Candidates in a chunk, at most [`CHUNK`].
+    pub(super) chunk: usize,
+    pub(super) time_limit: Option<TimeLimit>,
+}
+
+/// When a request's time is up.
+#[derive(Clone, Copy)]
+pub(super) struct TimeLimit {
+    started: Instant,
+    budget: Duration,
+}
+
+impl TimeLimit {
+    pub(super) fn starting_now(budget: Duration) -> Self {
+        Self { started: Instant::now(), budget }
+    }
+
+    fn is_up(self) -> bool {
+        self.started.elapsed() >= self.budget
+    }
+}
+
+/// A model at work on a chunk.
+struct Work<'a> {
+    job: &'a Job<'a>,
+    part: &'a Part,
+    table: Table<'a>,
+}
+
+pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+    match job.instructions.set() {
+        Set::Plain => predict_with(job, scratch),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Instructions` holds this set only where the processor has it.
+        Set::Avx2 => unsafe { predict_avx2(job, scratch) },
+    }
+}
+
+/// The same steps, compiled for wider registers: column sums and sigmoids are loops that the compiler turns into vectors, without
+/// changing a bit, because it never reorders or fuses floating-point operations.
+///
+/// # Safety
+///
+/// The processor has AVX2, BMI1, BMI2 and POPCNT.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+unsafe fn predict_avx2(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+    predict_with(job, scratch)
+}
+
+#[inline(always)]
+fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+    let Scratch { context, columns, stream, sums, running } = scratch;
+    context.read(job)?;
+    for (part, running) in job.parts.iter().zip(running.iter_mut()) {
+        let table = part.model.table();
+        let mut tally = Tally::default();
+        let work = Work { job, part, table };
+        let start = part.model.bias() + context.sum(&work, stream, &mut tally);
+        *running = Running { start, tally, finds_absent: table.get(columns::ABSENT_KEY).is_some() };
+    }
+    context.start_crosses(job.keys);
+    let mut first = 0;
+    while first < job.candidate_count && !job.time_limit.is_some_and(TimeLimit::is_up) {
+        let wanted = job.chunk.min(job.candidate_count - first);
+        if job.candidates == Candidates::Inline {
+            columns.read_rows(job, first, wanted);
+            for cross in 0..job.keys.crosses.len() {
+                columns.make_cross_keys(job.keys, cross, context);
+            }
+        }
+        for (model, (part, running)) in job.parts.iter().zip(running.iter_mut()).enumerate() {
+            let work = Work { job, part, table: part.model.table() };
+            match &part.prepared {
+                Some(prepared) => {
+                    work.score_prepared(prepared, model, first, wanted, context, columns, stream, sums, running)
+                }
+                None => work.score_rows(model, first, context, columns, stream, sums, running),
+            }
+        }
+        first += columns.count();
+    }
+    for (model, (part, running)) in job.parts.iter().zip(running).enumerate() {
+        for index in first..job.candidate_count {
+            job.block.write_answer(model, index, Answer::without_probability(CandidateStatus::Late));
+        }
+        running.tally.late_count = (job.candidate_count - first) as u64;
+        job.block.write_outcome(model, part.model.generation(), Counts::from(running.tally));
+    }
+    Ok(())
+}
+
+impl Work<'_> {
+    /// Scores the chunk whose rows were read.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "the parts of the scratch memory, borrowed one by one")]
+    fn score_rows(
+        &self,
+        model: usize,
+        first: usize,
+        context: &Context,
+        columns: &mut Columns,
+        stream: &mut Stream,
+        sums: &mut Sums,
+        running: &mut Running,
+    ) {
+        let count = columns.count();
+        let plan = &self.part.plan;
+        let refused = columns.refused(plan);
+        columns.look_up_fields(self, &refused, running);
+        sums.own[..count].fill(0.0);
+        sums.crossed[..count].fill(0.0);
+        for field in &plan.candidate {
+            let scale = self.table.scale(field.group);
+            match self.job.keys.field_columns[field.index] {
+                Column::Single(column) => columns.add(column, scale, &mut sums.own),
+                Column::Many(column) => columns.add_many(column, scale, &mut sums.own),
+            }
+        }
+        self.add_crosses(&plan.candidate_crosses, &plan.candidate_cross_runs, context, columns, stream, &mut sums.own);
+        self.add_crosses(&plan.mixed_crosses, &plan.mixed_cross_runs, context, columns, stream, &mut sums.crossed);
+        let refused_count = ones(&refused);
+        running.tally.refused_count += refused_count;
+        running.tally.scored_count += count as u64 - refused_count;
+        let answers = self.job.block.answers(model, first, count);
+        answers::write(running.start, sums, self.part.model.calibrator(), answers);
+        if refused_count > 0 {
+            each_place(&refused, |place| {
+                if let Some(problem) = columns.problem(plan, place) {
+                    self.job.block.write_answer(model, first + place, Answer::refused(problem));
+                }
+            });
+        }
+    }
+
+    /// Scores a chunk of candidates that are named by index.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "the parts of the scratch memory, borrowed one by one")]
+    fn score_prepared(
+        &self,
+        prepared: &Prepared,
+        model: usize,
+        first: usize,
+        count: usize,
+        context: &Context,
+        columns: &mut Columns,
+        stream: &mut Stream,
+        sums: &mut Sums,
+        running: &mut Running,
+    ) {
+        let plan = &self.part.plan;
+        let indices = self.job.block.candidate_indices(first, count);
+        let has_gaps = columns.read_prepared(self, prepared, indices, &mut sums.own, &mut running.tally);
+        sums.crossed[..count].fill(0.0);
+        if !plan.mixed_crosses.is_empty() {
+            for cross in &plan.mixed_crosses {
+                columns.make_cross_keys(self.job.keys, cross.index, context);
+            }
+            self.add_crosses(&plan.mixed_crosses, &plan.mixed_cross_runs, context, columns, stream, &mut sums.crossed);
+        }
+        let answers = self.job.block.answers(model, first, count);
+        answers::write(running.start, sums, self.part.model.calibrator(), answers);
+        let mut refused_count = 0;
+        if has_gaps {
+            for (place, sum) in sums.own[..count].iter().enumerate() {
+                if sum.is_nan() {
+                    refused_count += 1;
+                    let answer = Answer::refused(RowProblem::NoCandidate);
+                    self.job.block.write_answer(model, first + place, answer);
+                }
+            }
+        }
+        running.tally.refused_count += refused_count;
+        running.tally.scored_count += count as u64 - refused_count;
+    }
+
+    /// Looks up and adds crosses in contract order.
+    #[inline(always)]
+    fn add_crosses(
+        &self,
+        crosses: &[Use],
+        runs: &[Range<usize>],
+        context: &Context,
+        columns: &mut Columns,
+        stream: &mut Stream,
+        sums: &mut [f64; CHUNK],
+    ) {
+        columns.look_up_crosses(self, runs);
+        for cross in crosses {
+            if !context.has_members_of(cross.index) {
+                continue;
+            }
+            let scale = self.table.scale(cross.group);
+            match self.job.keys.cross_columns[cross.index] {
+                Some(column) => columns.add(column, scale, sums),
+                None => stream.add_cross(self, &self.job.keys.crosses[cross.index], scale, context, columns, sums),
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is shared is done once: work is counted, because answers are the same however often it is done.
+
+use std::sync::Arc;
+
+use super::{Model, Request, Scorer};
+use crate::contract::Contract;
+use crate::instructions::Instructions;
+use crate::value::{FieldValue, RequestRows, Row};
+use crate::weight_file::Calibrator;
+use crate::weight_file::writer::{Parts, to_bytes};
+use crate::work::{Work, work_of};
+
+const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
+    {"name":"media_id","side":"context","type":"id","meaning":"m"},
+    {"name":"region","side":"context","type":"text","meaning":"m"},
+    {"name":"interest","side":"context","type":"text","many":true,"meaning":"m"},
+    {"name":"creative_id","side":"candidate","type":"id","meaning":"m"},
+    {"name":"title","side":"candidate","type":"text","meaning":"m"}],
+    "cross":[
+    {"fields":["media_id","region"]},
+    {"fields":["creative_id","title"]},
+    {"fields":["media_id","creative_id"]},
+    {"fields":["interest","title"]}]}"#;
+
+/// Features of the context alone: one id, one text, three interests, one cross.
+const CONTEXT_FEATURE_COUNT: u64 = 1 + 1 + 3 + 1;
+/// Features of each candidate: one id, one text, their cross, one cross with the media and three with the interests.
+const CANDIDATE_FEATURE_COUNT: u64 = 1 + 1 + 1 + 1 + 3;
+/// Texts of the context.
+const CONTEXT_TEXT_COUNT: u64 = 1 + 3;
+
+fn rows(candidate_count: u64) -> RequestRows {
+    let row = |values: &[(&str, FieldValue)]| -> Row {
+        values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    };
+    let text = |text: &str| FieldValue::Text(text.to_owned());
+    let interests = FieldValue::Texts(["news", "travel", "food"].map(str::to_owned).to_vec());
+    let candidate = |id: u64| row(&[("creative_id", FieldValue::Id(id.cast_signed())), ("title", text("a title"))]);
+    RequestRows {
+        context: row(&[("media_id", FieldValue::Id(7)), ("region", text("tokyo")), ("interest", interests)]),
+        candidates: (0..candidate_count).map(candidate).collect(),
+    }
+}
+
+/// A model without weights: every feature has to be looked up to know that.
+fn scorer_for(rows: &RequestRows, instructions: Instructions) -> (Scorer, Request) {
+    let contract = Contract::from_json(CONTRACT.as_bytes()).unwrap();
+    let parts = Parts {
+        contract: &contract,
+        generation: 1,
+        logic_id: "small",
+        provenance: serde_json::Map::new(),
+        bias: 0.0,
+        weights: &Vec::new().into(),
+        calibrator: Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 },
+        field_sizes: Vec::new(),
+        golden: std::slice::from_ref(rows),
+    };
+    let model: Arc<Model> = Model::from_bytes(to_bytes(&parts).unwrap()).unwrap();
+    let (scorer, mut request) = model.scorer_for(rows, instructions).unwrap();
+    request.fill(rows).unwrap();
+    (scorer, request)
+}
+
+#[test]
+fn the_context_is_worked_on_once_a_request_however_many_candidates_share_it() {
+    for instructions in Instructions::all() {
+        // Numbers on both sides of what a kernel may work on at a time.
+        for candidate_count in [1, 2, 127, 128, 129, 500] {
+            let (scorer, mut request) = scorer_for(&rows(candidate_count), instructions);
+            let count = usize::try_from(candidate_count).unwrap();
+            let work = work_of(|| scorer.predict(&mut request, count).unwrap());
+            let expected = Work {
+                look_up_count: CONTEXT_FEATURE_COUNT + candidate_count * CANDIDATE_FEATURE_COUNT,
+                hashed_text_count: CONTEXT_TEXT_COUNT + candidate_count,
+            };
+            assert_eq!(work, expected, "{candidate_count} candidates, {instructions:?}");
+        }
+    }
+}
+
+#[test]
+fn a_call_for_each_candidate_looks_the_context_up_each_time() {
+    let (scorer, mut request) = scorer_for(&rows(100), Instructions::detect());
+    let features_of = |index| scorer.explain(&mut request, index).unwrap().contributions.len() as u64;
+    let look_up_count: u64 = (0..100).map(features_of).sum();
+    assert_eq!(look_up_count, 100 * (CONTEXT_FEATURE_COUNT + CANDIDATE_FEATURE_COUNT));
+    let shared = work_of(|| scorer.predict(&mut request, 100).unwrap());
+    assert_eq!(look_up_count - shared.look_up_count, 99 * CONTEXT_FEATURE_COUNT);
+}

@@ -1,0 +1,252 @@
+//! Prepared candidates: the answers of inline rows, bit for bit, also while rows come and go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use omomi::score::{Model, Request, Scorer};
+use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::weight_file::table::Encoding;
+use omomi::{
+    CandidateSet, CandidateStatus, Candidates, Capacity, Code, Instructions, RequestLayout, RowProblem, Schema,
+};
+use proptest::prelude::*;
+
+use crate::kernel_equals_plain::request_rows;
+use crate::several_models::{answers, other_contract, rows_of_other};
+use crate::small_model::{contract, full_rows, model_for, model_in};
+
+const NO_CANDIDATE: CandidateStatus = CandidateStatus::Refused(RowProblem::NoCandidate);
+
+fn inline_layout(candidates: usize) -> RequestLayout {
+    let capacity = Capacity { candidates, tail_len_bytes: 1 << 20 };
+    RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap()
+}
+
+fn prepared_layout(candidates: usize) -> RequestLayout {
+    let capacity = Capacity { candidates, tail_len_bytes: 4_096 };
+    RequestLayout::prepared(&Schema::of_contract(&contract()), capacity).unwrap()
+}
+
+/// A set with the candidates of `rows`, at their indices.
+fn set_with(rows: &RequestRows) -> Arc<CandidateSet> {
+    let layout = inline_layout(rows.candidates.len());
+    let set = CandidateSet::new(&layout, rows.candidates.len() + 10, 8).unwrap();
+    let mut request = Request::new(&layout);
+    request.fill(rows).unwrap();
+    for candidate in 0..rows.candidates.len() {
+        assert_eq!(set.add(&mut request, candidate).unwrap() as usize, candidate);
+    }
+    Arc::new(set)
+}
+
+fn request_naming(layout: &RequestLayout, context: &Row, indices: &[u32]) -> Request {
+    let mut request = Request::new(layout);
+    request.context().set_all(context).unwrap();
+    for (candidate, &index) in indices.iter().enumerate() {
+        request.set_candidate(candidate, index).unwrap();
+    }
+    request
+}
+
+fn inline_answers(model: &Arc<Model>, rows: &RequestRows) -> Request {
+    let scorer = Scorer::new(Arc::clone(model), &inline_layout(rows.candidates.len())).unwrap();
+    let mut request = scorer.new_request();
+    request.fill(rows).unwrap();
+    scorer.predict(&mut request, rows.candidates.len()).unwrap();
+    request
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn any_subset_in_any_order_answers_as_inline_rows_do(
+        mut rows in request_rows(),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 1..400),
+    ) {
+        if rows.candidates.is_empty() {
+            rows.candidates.push(Row::new());
+        }
+        let set = set_with(&rows);
+        let models = [model_for(&rows), model_in(Encoding::I8, &other_contract(), &rows_of_other(&rows))];
+        let indices: Vec<u32> =
+            picks.iter().map(|pick| u32::try_from(pick.index(rows.candidates.len())).unwrap()).collect();
+        let named = RequestRows {
+            context: rows.context.clone(),
+            candidates: indices.iter().map(|&index| rows.candidates[index as usize].clone()).collect(),
+        };
+        let layout = prepared_layout(indices.len()).for_models(2).unwrap();
+        let mut request = request_naming(&layout, &rows.context, &indices);
+        for instructions in Instructions::all() {
+            let scorer = Scorer::with_candidates(models.to_vec(), &layout, &set).unwrap().using(instructions);
+            for plain in [false, true] {
+                if plain {
+                    scorer.predict_plain(&mut request, indices.len()).unwrap();
+                } else {
+                    scorer.predict(&mut request, indices.len()).unwrap();
+                }
+                for (index, model) in models.iter().enumerate() {
+                    let inline = inline_answers(model, &named);
+                    prop_assert_eq!(answers(&request, index, indices.len()), answers(&inline, 0, indices.len()));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_may_be_replaced_and_removed_and_a_gap_costs_only_itself() {
+    let rows = full_rows(20);
+    let set = set_with(&rows);
+    let model = model_for(&rows);
+    let layout = prepared_layout(4);
+    let scorer = Scorer::with_candidates(vec![Arc::clone(&model)], &layout, &set).unwrap();
+    let expected = |candidate: usize| inline_answers(&model, &rows).answer(candidate);
+
+    let mut request = request_naming(&layout, &rows.context, &[3, 29, u32::MAX, 5]);
+    scorer.predict(&mut request, 4).unwrap();
+    assert_eq!([request.answer(0), request.answer(3)], [expected(3), expected(5)]);
+    assert_eq!([1, 2].map(|candidate| request.answer(candidate).status), [NO_CANDIDATE; 2]);
+    assert!(request.answer(1).logit.is_nan() && request.answer(1).probability.is_nan());
+    assert_eq!((request.counts().scored_count, request.counts().refused_count), (2, 2));
+
+    let mut carrier = Request::new(set.layout());
+    carrier.candidate(0).unwrap().set_all(&rows.candidates[7]).unwrap();
+    set.put(29, &mut carrier, 0).unwrap();
+    set.put(3, &mut carrier, 0).unwrap();
+    assert!(set.remove(5).unwrap());
+    assert!(!set.remove(5).unwrap());
+    scorer.predict(&mut request, 4).unwrap();
+    assert_eq!([request.answer(0), request.answer(1)], [expected(7); 2]);
+    assert_eq!(request.answer(3).status, NO_CANDIDATE);
+    assert_eq!(set.candidate_count(), 20);
+    assert_eq!(set.add(&mut carrier, 0).unwrap(), 5, "the lowest free index");
+    assert_eq!(set.add(&mut carrier, 0).unwrap(), 20);
+    let explanation = scorer.explain(&mut request, 0).unwrap();
+    assert_eq!(explanation.logit.to_bits(), expected(7).logit.to_bits());
+}
+
+#[test]
+fn careless_use_is_refused_and_leaves_the_set_as_it_was() {
+    let rows = full_rows(3);
+    let set = set_with(&rows);
+    let mut carrier = Request::new(set.layout());
+    let refused = |result: Result<u32, omomi::Error>, needle: &str| {
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains(needle), "{error}");
+        error.code()
+    };
+    carrier.candidate(0).unwrap().set_all(&rows.candidates[0]).unwrap();
+    assert_eq!(
+        refused(set.put(13, &mut carrier, 0).map(|()| 0), "below the set's capacity of 13"),
+        Code::InvalidArgument
+    );
+    assert_eq!(refused(set.remove(13).map(u32::from), "found 13"), Code::InvalidArgument);
+    assert_eq!(refused(set.add(&mut carrier, 3), "3"), Code::TooManyCandidates);
+    let many: Vec<i64> = (0..9).collect();
+    let tag = set.layout().schema().slot("tag").unwrap();
+    carrier.candidate(0).unwrap().set_ids(tag, &many).unwrap();
+    refused(set.add(&mut carrier, 0), "`tag`: a list has more values than a row may have (up to 8 in this set)");
+    for _ in 3..13 {
+        set.add(&mut carrier, 1).unwrap();
+    }
+    assert_eq!(refused(set.add(&mut carrier, 1), "13"), Code::TooManyCandidates);
+    assert_eq!(set.candidate_count(), 13);
+
+    let mut other = Request::new(&inline_layout(4));
+    refused(set.add(&mut other, 0), "another layout");
+    let mut named = Request::new(&prepared_layout(3));
+    refused(named.candidate(0).map(|_| 0), "named by index");
+    refused(named.set_candidate(3, 0).map(|()| 0), "3");
+    refused(carrier.set_candidate(0, 0).map(|()| 0), "rows in the request");
+    refused(CandidateSet::new(&prepared_layout(1), 1, 0).map(|_| 0), "its candidates are indices");
+    refused(CandidateSet::new(set.layout(), 0, 0).map(|_| 0), "found 0");
+    refused(CandidateSet::new(set.layout(), 1, 1_025).map(|_| 0), "at most 1024");
+
+    let model = model_for(&rows);
+    let refused = |result: Result<Scorer, omomi::Error>, needle: &str| {
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains(needle), "{error}");
+    };
+    refused(Scorer::new(Arc::clone(&model), &prepared_layout(1)), "no candidate set was given");
+    let models = || vec![Arc::clone(&model)];
+    refused(Scorer::with_candidates(models(), &inline_layout(1), &set), "a candidate set was given");
+    let schema = Schema::of_contract(&other_contract());
+    let layout = RequestLayout::prepared(&schema, Capacity { candidates: 1, tail_len_bytes: 0 }).unwrap();
+    refused(Scorer::with_candidates(models(), &layout, &set), "not that of the candidate set");
+    assert_eq!(layout.candidates(), Candidates::Prepared);
+}
+
+/// Two threads score without pause while a third replaces, removes and adds; each answer must be that of a row which was there.
+#[test]
+fn every_answer_belongs_to_a_row_that_was_there_while_rows_are_replaced_without_pause() {
+    let rows = full_rows(2);
+    let set = set_with(&rows);
+    let model = model_for(&rows);
+    let inline = inline_answers(&model, &rows);
+    let known =
+        [inline.answer(0), inline.answer(1)].map(|answer| (answer.logit.to_bits(), answer.probability.to_bits()));
+    assert_ne!(known[0], known[1]);
+    let layout = prepared_layout(2);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let scorer = Scorer::with_candidates(vec![Arc::clone(&model)], &layout, &set).unwrap();
+                let mut request = request_naming(&layout, &rows.context, &[0, 1]);
+                while !done.load(Ordering::Relaxed) {
+                    scorer.predict(&mut request, 2).unwrap();
+                    for answer in request.answers(2) {
+                        match answer.status {
+                            CandidateStatus::Scored => {
+                                assert!(known.contains(&(answer.logit.to_bits(), answer.probability.to_bits())));
+                            }
+                            status => assert_eq!(status, NO_CANDIDATE),
+                        }
+                    }
+                }
+            });
+        }
+        let mut carrier = Request::new(set.layout());
+        carrier.fill(&rows).unwrap();
+        for turn in 0..20_000_u32 {
+            set.put(turn & 1, &mut carrier, usize::from(turn & 2 == 0)).unwrap();
+            if turn % 7 == 0 {
+                set.remove(turn & 1).unwrap();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_model_that_nobody_scores_with_any_more_is_given_back() {
+    let rows = full_rows(5);
+    let set = set_with(&rows);
+    let model = model_for(&rows);
+    let layout = prepared_layout(1);
+    let scorers = [0, 1].map(|_| Scorer::with_candidates(vec![Arc::clone(&model)], &layout, &set).unwrap());
+    // The model itself, two scorers, and what was prepared for both.
+    assert_eq!(Arc::strong_count(&model), 4);
+    drop(scorers);
+    assert_eq!(Arc::strong_count(&model), 1);
+}
+
+#[test]
+fn lists_in_crosses_are_prepared_as_well() {
+    let mut rows = full_rows(300);
+    for (index, row) in (0..).zip(&mut rows.candidates) {
+        row.insert("tag".to_owned(), FieldValue::Ids((0..index % 9).collect()));
+    }
+    let set = set_with(&rows);
+    let model = model_for(&rows);
+    let layout = prepared_layout(300);
+    let scorer = Scorer::with_candidates(vec![Arc::clone(&model)], &layout, &set).unwrap();
+    let indices: Vec<u32> = (0..300).rev().collect();
+    let mut request = request_naming(&layout, &rows.context, &indices);
+    scorer.predict(&mut request, 300).unwrap();
+    let inline = inline_answers(&model, &rows);
+    for candidate in 0..300 {
+        assert_eq!(request.answer(candidate), inline.answer(299 - candidate));
+    }
+}
