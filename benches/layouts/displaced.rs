@@ -2,6 +2,8 @@
 //! builder searches for the pilot with which each finds a line that has room. A look-up reads the pilot, then exactly one
 //! line. Just what the comparison needs: no file, no exceptions, f32.
 
+#![expect(clippy::cast_possible_truncation, reason = "indices of what fits in memory, on 64-bit machines")]
+
 use super::support::look_ups::prefetch;
 
 /// Keys of a group, on average.
@@ -36,14 +38,14 @@ pub struct Reader<'a> {
 
 #[inline(always)]
 fn group_of(group_count: u64, key: u64) -> usize {
-    ((key >> 32) * group_count >> 32) as usize
+    (((key >> 32) * group_count) >> 32) as usize
 }
 
 /// All bits of the key count here: with some only, keys that share them and the pilot would share line and tag.
 #[inline(always)]
 fn line_of(line_count: u64, key: u64, pilot: u8) -> usize {
     let moved = (key ^ u64::from(pilot).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    ((moved >> 32) * line_count >> 32) as usize
+    (((moved >> 32) * line_count) >> 32) as usize
 }
 
 #[inline(always)]
