@@ -7,7 +7,7 @@
 use super::support::look_ups::prefetch;
 
 /// Keys of a group, on average.
-const GROUP_LEN: u64 = 5;
+const GROUP_LEN: usize = 5;
 /// Share of the slots that is filled.
 const LOAD: f64 = 0.95;
 const SLOT_COUNT: usize = 8;
@@ -59,20 +59,19 @@ fn tag_of(key: u64) -> u32 {
 pub fn build(weights: &[(u64, f32)]) -> Displaced {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of lines")]
     let line_count = (weights.len() as f64 / (SLOT_COUNT as f64 * LOAD)).ceil().max(2.0) as usize;
-    let group_count = (weights.len() as u64).div_ceil(GROUP_LEN);
-    let mut starts = vec![0; group_count as usize + 1];
+    let group_count = weights.len().div_ceil(GROUP_LEN);
+    let mut starts = vec![0; group_count + 1];
     for weight in weights {
-        starts[group_of(group_count, weight.0) + 1] += 1;
+        starts[group_of(group_count as u64, weight.0) + 1] += 1;
     }
-    for group in 0..group_count as usize {
+    for group in 0..group_count {
         starts[group + 1] += starts[group];
     }
-    let mut built =
-        Displaced { pilots: vec![0; group_count as usize], lines: vec![[0; 64]; line_count], unplaced_count: 0 };
+    let mut built = Displaced { pilots: vec![0; group_count], lines: vec![[0; 64]; line_count], unplaced_count: 0 };
     let mut filled = vec![0_u8; line_count];
     let greatest = starts.windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0);
     for len in (1..=greatest).rev() {
-        for group in (0..group_count as usize).filter(|&group| starts[group + 1] - starts[group] == len) {
+        for group in (0..group_count).filter(|&group| starts[group + 1] - starts[group] == len) {
             let members = &weights[starts[group]..starts[group + 1]];
             match (0..=u8::MAX).find(|&pilot| built.place(members, pilot, &mut filled)) {
                 Some(pilot) => built.pilots[group] = pilot,
