@@ -20,11 +20,13 @@
  * Ownership. A handle that an ..._open or ..._of_model call gave you goes back through the ..._close of its type, once.
  *            Closing NULL does nothing. Handles keep what they need of each other, so any order of closing is right.
  *            The library keeps no pointer of yours after a call.
- * Threads.   Any number of threads may use one model, schema or layout at once. Open one scorer, and keep one request
- *            block, for each thread; a scorer that is in use answers OMOMI_STATUS_SCORER_BUSY. No call may race with the
- *            close of its handle.
- * Cost.      omomi_scorer_predict and the static inline functions allocate nothing, lock nothing and wait for nothing,
- *            also on a thread's first call, also when they fail. All other calls are for start-up and tools.
+ * Threads.   Any number of threads may use one model, schema, layout or candidate set at once. Open one scorer, and keep
+ *            one request block, for each thread; a scorer that is in use answers OMOMI_STATUS_SCORER_BUSY. No call may race
+ *            with the close of its handle.
+ * Cost.      omomi_scorer_predict, omomi_scorer_predict_within and the static inline functions allocate nothing, lock
+ *            nothing and wait for nothing, also on a thread's first call, also when they fail, also while another thread
+ *            changes a candidate set. All other calls, and the two inline functions that change a candidate set, are for
+ *            start-up, for tools and for threads that serve no request.
  * Undefined. A handle that was closed, memory that is shorter than you say, and a struct that another thread writes
  *            meanwhile cannot be told from good ones: as everywhere in C, they are yours to avoid. A request block that
  *            another thread writes during predict costs only its answers.
@@ -52,6 +54,24 @@
  *     omomi_set_id(omomi_candidate_row(&request, 1), creative_id, 4002);
  *     if (omomi_request_predict(scorer, &request, 2, &error) == OMOMI_STATUS_OK)
  *         printf("%g\n", omomi_request_answer(&request, 1).probability);
+ *
+ * PREPARED   Creatives live for hours: hand their rows over once, and let requests name them by index. The answers are the
+ * CANDIDATES same, bit for bit, for a fraction of the time.
+ *
+ *     OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
+ *     omomi_candidate_set_open(layout, 10000, 8, &set, &error);           once; layout and request as above
+ *     options.candidate_capacity = 500, options.candidates = OMOMI_CANDIDATES_PREPARED;
+ *     omomi_layout_open_with(schema, &options, &prepared_layout, &error);
+ *     const OmomiModel *models[] = {model};                               or several, for one call each request
+ *     omomi_scorer_open_with(models, 1, prepared_layout, set, &prepared_scorer, &error);
+ *
+ *     omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 4001);  for each creative, by any thread, at any time
+ *     omomi_request_add_to_set(set, &request, 0, &index_of_4001, &error);
+ *
+ *     omomi_request_clear(&prepared_request);                             for each request
+ *     omomi_set_id(omomi_context_row(&prepared_request), media_id, 17);
+ *     omomi_request_set_candidate(&prepared_request, 0, index_of_4001);
+ *     omomi_request_predict_within(prepared_scorer, &prepared_request, 1, 2000, &error);     2 ms at most
  */
 
 #ifndef OMOMI_H
@@ -162,6 +182,11 @@ enum {
 /// Room for the name of a field or of a cross, its null byte included.
 #define OMOMI_NAME_CAPACITY_BYTES 264
 
+/// Candidates that requests name by index: creatives live for hours, so their rows are handed over once, and each model's share of
+/// the work on them is done then. Any number of threads may add, replace and remove candidates while others score: a request scores
+/// each candidate as it was before a change or as it is after it, never as a mixture, and no predict waits.
+typedef struct OmomiCandidateSet OmomiCandidateSet;
+
 /// The layout of request blocks of one schema and capacity. Immutable: any number of threads may use one layout.
 typedef struct OmomiLayout OmomiLayout;
 
@@ -172,8 +197,8 @@ typedef struct OmomiModel OmomiModel;
 /// use one schema.
 typedef struct OmomiSchema OmomiSchema;
 
-/// A model bound to a layout, with the memory that one thread needs for scoring. Open one for each thread; a second thread
-/// that calls meanwhile gets `OMOMI_STATUS_SCORER_BUSY` at once, and no harm is done.
+/// One or several models bound to a layout, with the memory that one thread needs for scoring. Open one for each thread; a second
+/// thread that calls meanwhile gets `OMOMI_STATUS_SCORER_BUSY` at once, and no harm is done.
 typedef struct OmomiScorer OmomiScorer;
 
 /// What a call returns: `OMOMI_STATUS_OK` or the number of an error. Numbers are never reused, and later versions may
@@ -195,6 +220,51 @@ typedef struct {
   /// What was expected, what was found and what to do: UTF-8, with a null byte at its end.
   char message[OMOMI_MESSAGE_CAPACITY_BYTES];
 } OmomiError;
+
+/// How requests name their candidates: one of `OMOMI_CANDIDATES_...`.
+typedef uint32_t OmomiCandidates;
+
+/// What requests look like. Begin with `OMOMI_LAYOUT_OPTIONS_INIT`, which is for one model and inline candidates.
+typedef struct {
+  /// `sizeof(OmomiLayoutOptions)`, set by the caller.
+  size_t size_bytes;
+  /// Most candidates of a request, 1 to 65,536.
+  size_t candidate_capacity;
+  /// Bytes for texts and for the values of `many` fields, up to 64 MiB. Those of prepared candidates need none.
+  size_t tail_len_bytes;
+  /// Models that score a request in one call, 1 to 16.
+  size_t model_count;
+  /// One of `OMOMI_CANDIDATES_...`.
+  OmomiCandidates candidates;
+} OmomiLayoutOptions;
+
+/// Byte offsets of a request block, all multiples of 8, and its capacity.
+typedef struct {
+  /// `sizeof(OmomiOffsets)`, set by the caller.
+  size_t size_bytes;
+  /// Start of the context row.
+  size_t context_offset;
+  /// Start of the first candidate row, or of the first index.
+  size_t candidates_offset;
+  /// From one candidate row to the next; of prepared candidates, from one index to the next: 4.
+  size_t candidate_stride_bytes;
+  /// Start of the first model's result: its outcome, then its answers.
+  size_t results_offset;
+  /// From one model's result to the next one's.
+  size_t result_stride_bytes;
+  /// Start of the tail.
+  size_t tail_offset;
+  /// Length of the whole block: what to allocate, aligned to 8 bytes, better 64.
+  size_t len_bytes;
+  /// Most candidates of a request.
+  size_t candidate_capacity;
+  /// Length of the tail.
+  size_t tail_len_bytes;
+  /// Models that score a request in one call.
+  size_t model_count;
+  /// One of `OMOMI_CANDIDATES_...`.
+  OmomiCandidates candidates;
+} OmomiOffsets;
 
 /// How a weight file gets into memory: one of `OMOMI_LOAD_MODE_...`.
 typedef uint32_t OmomiLoadMode;
@@ -266,30 +336,6 @@ typedef struct {
   /// 1 where a row has zero or more values of it, otherwise 0.
   uint32_t many;
 } OmomiSlot;
-
-/// Byte offsets of a request block, all multiples of 8, and its capacity.
-typedef struct {
-  /// `sizeof(OmomiOffsets)`, set by the caller.
-  size_t size_bytes;
-  /// Start of the context row.
-  size_t context_offset;
-  /// Start of the first candidate row.
-  size_t candidates_offset;
-  /// From one candidate row to the next.
-  size_t candidate_stride_bytes;
-  /// Start of the first model's result: its outcome, then its answers.
-  size_t results_offset;
-  /// From one model's result to the next one's.
-  size_t result_stride_bytes;
-  /// Start of the tail.
-  size_t tail_offset;
-  /// Length of the whole block: what to allocate, aligned to 8 bytes, better 64.
-  size_t len_bytes;
-  /// Number of candidate rows.
-  size_t candidate_capacity;
-  /// Length of the tail.
-  size_t tail_len_bytes;
-} OmomiOffsets;
 
 /// The account of one candidate's probability.
 typedef struct {
@@ -377,6 +423,12 @@ typedef struct {
 /// Whoever keeps machines, disks and copies.
 #define OMOMI_OWNER_INFRA 3
 
+/// By their rows, in the request.
+#define OMOMI_CANDIDATES_INLINE 0
+
+/// By their indices in an `OmomiCandidateSet`, which holds their rows.
+#define OMOMI_CANDIDATES_PREPARED 1
+
 /// A shared mapping: all processes of the machine share one copy. The file must be replaced by rename, never written.
 #define OMOMI_LOAD_MODE_MAP 0
 
@@ -429,6 +481,71 @@ const char *omomi_owner_name(OmomiOwner owner);
 /// `error` is null or points to an `OmomiError`.
 OmomiStatus omomi_test_panic(OmomiError *error);
 
+/// An empty set for up to `candidate_capacity` candidates (1 to 1,048,576), whose rows will come from requests of `layout`, which
+/// has inline candidates. A `many` field of a row may have up to `values_per_field` values (0 to
+/// `OMOMI_MAX_VALUES_PER_FIELD`); memory is taken for that many. Close the set with `omomi_candidate_set_close`.
+///
+/// The caller promises:
+/// `layout` is null or open; `out_set` and `error` are null or writable.
+OmomiStatus omomi_candidate_set_open(const OmomiLayout *layout,
+                                     size_t candidate_capacity,
+                                     size_t values_per_field,
+                                     OmomiCandidateSet **out_set,
+                                     OmomiError *error);
+
+/// Gives a candidate set back. Scorers that were opened with it go on working with the candidates that it had. Null is left alone.
+///
+/// The caller promises:
+/// `set` is null, or is open and used by nobody from now on.
+void omomi_candidate_set_close(OmomiCandidateSet *set);
+
+/// Adds the candidate whose row is that of candidate `candidate` (counted from 0) of the request in `block`, and writes its index in
+/// the set: the lowest that is free. The context row is not read.
+///
+/// `OMOMI_STATUS_TOO_MANY_CANDIDATES` if the set is full or the request has no such row, `OMOMI_STATUS_INVALID_ARGUMENT` with the
+/// field's name in the message if the row cannot be read or has more values than the set takes. The set is as it was then.
+///
+/// The caller promises:
+/// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `out_index` and `error` are
+/// null or writable.
+OmomiStatus omomi_candidate_set_add(const OmomiCandidateSet *set,
+                                    void *block,
+                                    size_t block_len_bytes,
+                                    size_t candidate,
+                                    uint32_t *out_index,
+                                    OmomiError *error);
+
+/// Puts the candidate whose row is that of candidate `candidate` of the request in `block` at `index`, in place of what was there.
+///
+/// As `omomi_candidate_set_add` otherwise; `OMOMI_STATUS_INVALID_ARGUMENT` also for an index that is not below the set's capacity.
+///
+/// The caller promises:
+/// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null or writable.
+OmomiStatus omomi_candidate_set_put(const OmomiCandidateSet *set,
+                                    uint32_t index,
+                                    void *block,
+                                    size_t block_len_bytes,
+                                    size_t candidate,
+                                    OmomiError *error);
+
+/// Removes the candidate at `index`; whether there was one is written to `out_removed` as 1 or 0, unless that is null. A request that
+/// names it from now on gets `OMOMI_CANDIDATE_NO_CANDIDATE` for it.
+///
+/// `OMOMI_STATUS_INVALID_ARGUMENT` for an index that is not below the set's capacity.
+///
+/// The caller promises:
+/// `set` is null or open; `out_removed` and `error` are null or writable.
+OmomiStatus omomi_candidate_set_remove(const OmomiCandidateSet *set,
+                                       uint32_t index,
+                                       uint32_t *out_removed,
+                                       OmomiError *error);
+
+/// The number of candidates in a set.
+///
+/// The caller promises:
+/// `set` is null or open; `out_count` and `error` are null or writable.
+OmomiStatus omomi_candidate_set_count(const OmomiCandidateSet *set, size_t *out_count, OmomiError *error);
+
 /// The value of a text, for `omomi_set_text_value`: computed once for a text that recurs, it saves passing the text with
 /// every request.
 ///
@@ -462,6 +579,38 @@ OmomiStatus omomi_cross_key(const char *name,
                             size_t member_count,
                             uint64_t *out_key,
                             OmomiError *error);
+
+/// The layout of requests of up to `candidate_capacity` candidates (1 to 65,536), with a tail of `tail_len_bytes` (up to
+/// 64 MiB) for texts and for the values of `many` fields. Close it with `omomi_layout_close`.
+///
+/// The caller promises:
+/// `schema` is null or open; `out_layout` and `error` are null or writable.
+OmomiStatus omomi_layout_open(const OmomiSchema *schema,
+                              size_t candidate_capacity,
+                              size_t tail_len_bytes,
+                              OmomiLayout **out_layout,
+                              OmomiError *error);
+
+/// The same for requests of prepared candidates, or for several models: as `options` say.
+///
+/// The caller promises:
+/// `schema` is null or open; `options` is null or points to its struct; `out_layout` and `error` are null or writable.
+OmomiStatus omomi_layout_open_with(const OmomiSchema *schema,
+                                   const OmomiLayoutOptions *options,
+                                   OmomiLayout **out_layout,
+                                   OmomiError *error);
+
+/// Gives a layout back. Scorers and candidate sets that were opened with it go on working. Null is left alone.
+///
+/// The caller promises:
+/// `layout` is null, or is open and used by nobody from now on.
+void omomi_layout_close(OmomiLayout *layout);
+
+/// Writes the offsets of a layout's request blocks. The caller sets `out_offsets->size_bytes`.
+///
+/// The caller promises:
+/// `layout` is null or open; `out_offsets` and `error` are null or writable.
+OmomiStatus omomi_layout_offsets(const OmomiLayout *layout, OmomiOffsets *out_offsets, OmomiError *error);
 
 /// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests; nothing can be scored before
 /// that went well. Reads the whole file, so not for a request's thread. Every kind of damage has its own status. Close the
@@ -549,29 +698,6 @@ OmomiStatus omomi_schema_slot(const OmomiSchema *schema,
                               OmomiSlot *out_slot,
                               OmomiError *error);
 
-/// The layout of requests of up to `candidate_capacity` candidates (1 to 65,536), with a tail of `tail_len_bytes` (up to
-/// 64 MiB) for texts and for the values of `many` fields. Close it with `omomi_layout_close`.
-///
-/// The caller promises:
-/// `schema` is null or open; `out_layout` and `error` are null or writable.
-OmomiStatus omomi_layout_open(const OmomiSchema *schema,
-                              size_t candidate_capacity,
-                              size_t tail_len_bytes,
-                              OmomiLayout **out_layout,
-                              OmomiError *error);
-
-/// Gives a layout back. Scorers that were opened with it go on working. Null is left alone.
-///
-/// The caller promises:
-/// `layout` is null, or is open and used by nobody from now on.
-void omomi_layout_close(OmomiLayout *layout);
-
-/// Writes the offsets of a layout's request blocks. The caller sets `out_offsets->size_bytes`.
-///
-/// The caller promises:
-/// `layout` is null or open; `out_offsets` and `error` are null or writable.
-OmomiStatus omomi_layout_offsets(const OmomiLayout *layout, OmomiOffsets *out_offsets, OmomiError *error);
-
 /// Binds a model to a layout. The scorer keeps what it needs of both: closing or replacing them never touches it. Close it
 /// with `omomi_scorer_close`.
 ///
@@ -584,6 +710,24 @@ OmomiStatus omomi_scorer_open(const OmomiModel *model,
                               const OmomiLayout *layout,
                               OmomiScorer **out_scorer,
                               OmomiError *error);
+
+/// Binds several models, prepared candidates, or both, to a layout that was made for as many models and for such candidates. One call
+/// then scores a request for all of the models (the arms of a test, a shadow), which costs less than a call for each. Each answers as it
+/// would alone, but a context row that one of them cannot read fails the call. `set` is null unless the layout is for prepared
+/// candidates; a model that is new to the set is prepared now, which takes the time of some look-ups for each candidate.
+///
+/// As `omomi_scorer_open` otherwise; `OMOMI_STATUS_INVALID_ARGUMENT` if `model_count` or `set` is not what the layout is for, or if the
+/// set is of another schema.
+///
+/// The caller promises:
+/// `models` is null or points to `model_count` pointers, each of them null or an open model; `layout` and `set` are null or open;
+/// `out_scorer` and `error` are null or writable.
+OmomiStatus omomi_scorer_open_with(const OmomiModel *const *models,
+                                   size_t model_count,
+                                   const OmomiLayout *layout,
+                                   const OmomiCandidateSet *set,
+                                   OmomiScorer **out_scorer,
+                                   OmomiError *error);
 
 /// Gives a scorer back. Null is left alone.
 ///
@@ -608,7 +752,20 @@ OmomiStatus omomi_scorer_predict(const OmomiScorer *scorer,
                                  size_t candidate_count,
                                  OmomiError *error);
 
-/// Why candidate `candidate` (counted from 0) of the request in `block` gets its probability: the account, and what each
+/// The same, but begins no further chunk of up to 128 candidates once `budget_us` microseconds have passed since the call. Candidates
+/// that were not reached have the status `OMOMI_CANDIDATE_LATE` and no probability, and are counted; for several models they are the
+/// same ones. That the time was up is no error.
+///
+/// The caller promises:
+/// As `omomi_scorer_predict`.
+OmomiStatus omomi_scorer_predict_within(const OmomiScorer *scorer,
+                                        void *block,
+                                        size_t block_len_bytes,
+                                        size_t candidate_count,
+                                        uint64_t budget_us,
+                                        OmomiError *error);
+
+/// Why candidate `candidate` (counted from 0) of the request in `block` gets its probability from the first model: the account, and what each
 /// feature adds, in the order in which they add. Allocates; not for the serving path.
 ///
 /// `out_contributions` may be null with a capacity of 0: then only the account is written, with the number of
@@ -653,7 +810,8 @@ extern "C" {
 #define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
 #define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
 #define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
-#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define OMOMI_LAYOUT_OPTIONS_INIT { sizeof(OmomiLayoutOptions), 0, 0, 1, OMOMI_CANDIDATES_INLINE }
+#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE }
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 
 /// A field of 64-bit integers. `name` ends with a null byte and lives until the schema is open.
@@ -712,19 +870,33 @@ typedef struct {
   size_t len_bytes;
 } OmomiText;
 
-/// What happened in the last predict: generation and counts.
-static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
+/// What happened in the last predict, by model `model`, which must be below the layout's number of models: generation and
+/// counts.
+static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request, size_t model) {
   OmomiOutcome outcome;
-  memcpy(&outcome, request->block + request->offsets.results_offset, sizeof outcome);
+  const size_t result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
+  memcpy(&outcome, request->block + result, sizeof outcome);
   return outcome;
 }
 
-/// The answer for candidate `index` of the last predict, which must be below the number of candidates that it scored.
-static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
+/// What happened in the last predict, by the first model.
+static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
+  return omomi_request_outcome_of(request, 0);
+}
+
+/// The answer of model `model` for candidate `index` of the last predict. Both must be below the numbers of models and of
+/// candidates that it had.
+static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, size_t model, size_t index) {
   OmomiAnswer answer;
-  size_t answers = request->offsets.results_offset + sizeof(OmomiOutcome);
-  memcpy(&answer, request->block + answers + index * sizeof answer, sizeof answer);
+  const size_t result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
+  memcpy(&answer, request->block + result + sizeof(OmomiOutcome) + index * sizeof answer, sizeof answer);
   return answer;
+}
+
+/// The answer of the first model for candidate `index` of the last predict, which must be below the number of candidates that
+/// it had.
+static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
+  return omomi_request_answer_of(request, 0, index);
 }
 
 /// Bytes of the tail that are in use.
@@ -768,17 +940,30 @@ static inline OmomiRow omomi_context_row(OmomiRequest *request) {
 }
 
 /// The row of candidate `index`, emptied. Setters of a row that the layout does not have return
-/// OMOMI_STATUS_TOO_MANY_CANDIDATES.
+/// OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT where candidates are prepared and have no rows.
 static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
   OmomiRow row;
   row.request = request;
   row.bytes = NULL;
   row.side = OMOMI_SIDE_CANDIDATE;
-  if (index < request->offsets.candidate_capacity) {
+  if (request->offsets.candidates == OMOMI_CANDIDATES_INLINE && index < request->offsets.candidate_capacity) {
     row.bytes = request->block + request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes;
     memset(row.bytes, 0, sizeof(OmomiRowHead));
   }
   return row;
+}
+
+/// Names prepared candidate `index_in_set` of the scorer's candidate set as candidate `index`. What the set has there is
+/// looked at when the request is scored. OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT where candidates
+/// are rows.
+static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set) {
+  const OmomiOffsets *offsets = &request->offsets;
+  if (offsets->candidates != OMOMI_CANDIDATES_PREPARED)
+    return OMOMI_STATUS_INVALID_ARGUMENT;
+  if (index >= offsets->candidate_capacity)
+    return OMOMI_STATUS_TOO_MANY_CANDIDATES;
+  memcpy(request->block + offsets->candidates_offset + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
+  return OMOMI_STATUS_OK;
 }
 
 /// omomi_scorer_predict for a request.
@@ -787,12 +972,32 @@ static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, Omomi
   return omomi_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
 }
 
+/// omomi_scorer_predict_within for a request.
+static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
+                                                       size_t candidate_count, uint64_t budget_us, OmomiError *error) {
+  return omomi_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
+                                     error);
+}
+
+/// omomi_candidate_set_add for a candidate of a request.
+static inline OmomiStatus omomi_request_add_to_set(const OmomiCandidateSet *set, OmomiRequest *request,
+                                                   size_t candidate, uint32_t *out_index, OmomiError *error) {
+  return omomi_candidate_set_add(set, request->block, request->offsets.len_bytes, candidate, out_index, error);
+}
+
+/// omomi_candidate_set_put for a candidate of a request.
+static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set, uint32_t index, OmomiRequest *request,
+                                                   size_t candidate, OmomiError *error) {
+  return omomi_candidate_set_put(set, index, request->block, request->offsets.len_bytes, candidate, error);
+}
+
 /// For the setters: whether `slot` is one of `row`, of that kind.
 static inline OmomiStatus omomi_row_check(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
   const OmomiOffsets *offsets = &row.request->offsets;
   size_t row_len;
   if (row.bytes == NULL)
-    return OMOMI_STATUS_TOO_MANY_CANDIDATES;
+    return offsets->candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
+                                                          : OMOMI_STATUS_INVALID_ARGUMENT;
   if (slot.side != row.side || slot.kind != kind || slot.many != many)
     return OMOMI_STATUS_WRONG_FIELD_USE;
   row_len = row.side == OMOMI_SIDE_CONTEXT ? offsets->candidates_offset - offsets->context_offset

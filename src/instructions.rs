@@ -9,8 +9,15 @@ pub struct Instructions(Set);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
     Plain,
+    /// AVX2, BMI1, BMI2 and POPCNT: any x86-64 server since 2013.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// The same, and AVX-512 F and VL.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// NEON: any aarch64 server.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Instructions {
@@ -21,21 +28,26 @@ impl Instructions {
     #[must_use]
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2")
-            && std::is_x86_feature_detected!("bmi1")
-            && std::is_x86_feature_detected!("bmi2")
-            && std::is_x86_feature_detected!("f16c")
-            && std::is_x86_feature_detected!("popcnt")
-        {
+        if has_avx512() {
+            return Self(Set::Avx512);
+        } else if has_avx2() {
             return Self(Set::Avx2);
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            return Self(Set::Neon);
         }
         Self::PLAIN
     }
 
-    /// Every set that this processor has, the plain one first: what a property test runs over.
+    /// Every set that this processor has, the plain one first and the best one last: what a property test runs over.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = vec![Self::PLAIN];
+        #[cfg(target_arch = "x86_64")]
+        if has_avx512() {
+            all.push(Self(Set::Avx2));
+        }
         if Self::detect() != Self::PLAIN {
             all.push(Self::detect());
         }
@@ -48,13 +60,31 @@ impl Instructions {
         self.0
     }
 
-    /// `plain` or `avx2`.
+    /// `plain`, `avx2`, `avx512` or `neon`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.0 {
             Set::Plain => "plain",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
         }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    std::is_x86_feature_detected!("avx2")
+        && std::is_x86_feature_detected!("bmi1")
+        && std::is_x86_feature_detected!("bmi2")
+        && std::is_x86_feature_detected!("f16c")
+        && std::is_x86_feature_detected!("popcnt")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    has_avx2() && std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl")
 }

@@ -63,6 +63,7 @@
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
+//! | `latency` | how long requests take under load, stalls included |
 //! | [`capi`] | the same for C, with statuses for errors and panics |
 //!
 //! # Limits
@@ -80,6 +81,8 @@ pub mod feature;
 pub mod generate_log;
 mod instructions;
 mod jni;
+#[cfg(feature = "train")]
+pub mod latency;
 #[cfg(feature = "train")]
 pub mod log_reader;
 pub mod math;

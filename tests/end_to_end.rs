@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use omomi::weight_file::layout::SectionKind;
 use omomi::{LoadMode, Model};
+use serde_json::Value;
 
 fn omomi(folder: &Path, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_omomi"))
@@ -154,4 +155,60 @@ fn what_is_wrong_is_said_with_who_must_act() {
     );
     assert!(error.contains("part-999"), "{error}");
     assert!(!folder.join("2.omomi").exists());
+}
+
+#[test]
+fn bench_measures_every_combination_and_says_the_same_in_text_and_json() {
+    let folder = trained();
+    let folder = folder.path();
+    succeed(folder, &format!("{PACK} --generation 1 --out 000001.omomi"));
+    const BENCH: &str = "bench 000001.omomi --seconds 0.05 --warm-up-seconds 0 --requests 40 --quiet";
+    let text = succeed(folder, &format!("{BENCH} --threads 1,2 --candidates 3,20 --json figures.json"));
+    for part in
+        ["feed-v1, generation 1", "40 different requests, invented", "equal in all bits", "back to back", "p99.9"]
+    {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let figures: Value = serde_json::from_str(&fs::read_to_string(folder.join("figures.json")).unwrap()).unwrap();
+    let runs = figures["runs"].as_array().unwrap();
+    let order: Vec<_> = runs.iter().map(|run| (run["candidates"].as_u64(), run["threads"].as_u64())).collect();
+    assert_eq!(
+        order,
+        [(3, 1), (3, 2), (20, 1), (20, 2)].map(|(candidates, threads)| (Some(candidates), Some(threads)))
+    );
+    for run in runs {
+        let count = run["requests"].as_u64().unwrap();
+        assert!(count > 0 && run["wait_us"].is_null() && run["rate_per_second"].is_null(), "{run}");
+        for part in ["latency_us", "request_us", "fill_us", "predict_us", "read_us"] {
+            assert_eq!(run[part]["count"].as_u64(), Some(count), "{part} of {run}");
+            for quantile in ["p50", "p90", "p99", "p99_9", "max", "mean"] {
+                assert!(run[part][quantile].is_number(), "{quantile} of {part}");
+            }
+        }
+        assert!((0.0..1.0).contains(&run["unseen_share"].as_f64().unwrap()), "{run}");
+    }
+
+    let prepared = succeed(folder, &format!("{BENCH} --candidates 3 --prepared"));
+    for part in ["rows", "prepared", "candidates for the model took"] {
+        assert!(prepared.contains(part), "{part} is not in\n{prepared}");
+    }
+
+    let at_rate = format!("{BENCH} --logs logs/part-002.parquet --candidates 5 --rate 200,400 --mode copy --json -");
+    let figures: Value = serde_json::from_str(&succeed(folder, &at_rate)).unwrap();
+    assert_eq!(figures["requests"]["source"], "log");
+    assert_eq!(figures["weight_file"]["mode"], "copy");
+    for (run, due_count) in figures["runs"].as_array().unwrap().iter().zip([10, 20]) {
+        let counts = [&run["requests"], &run["unserved_requests"]].map(|count| count.as_u64().unwrap());
+        assert_eq!(counts[0] + counts[1], due_count, "{run}");
+        assert_eq!(run["latency_us"]["count"], due_count);
+        assert_eq!(run["wait_us"]["count"], due_count);
+    }
+
+    let error = fail(folder, &format!("{BENCH} --json figures.json"));
+    assert!(error.contains("figures.json exists already"), "{error}");
+    for misuse in ["--threads 0", "--candidates 65537", "--rate 0", "--seconds 0", "--mode huge"] {
+        let output = omomi(folder, &format!("bench 000001.omomi {misuse}"));
+        assert_eq!(output.status.code(), Some(2), "{misuse}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("expected"), "{misuse}");
+    }
 }

@@ -17,6 +17,7 @@
 pub mod c_client;
 pub mod contest;
 pub mod core_time;
+pub mod look_ups;
 pub mod peers;
 pub mod ratios;
 pub mod requests;

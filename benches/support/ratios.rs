@@ -157,7 +157,9 @@ impl Report {
         if !self.smoke {
             println!("* {line}");
         }
-        writeln!(self.text, "\n* {line}").expect("memory");
+        let after_note = self.text.lines().last().is_some_and(|last| last.starts_with("* "));
+        let gap = if after_note { "" } else { "\n" };
+        writeln!(self.text, "{gap}* {line}").expect("memory");
     }
 
     /// Puts the report where `.ci/bench` collects it. Figures of a smoke test mean nothing and are not kept.

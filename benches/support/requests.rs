@@ -168,9 +168,9 @@ impl Traffic {
         RequestLayout::new(&Schema::of_contract(&self.contract), capacity).expect("a layout")
     }
 
-    /// Fills request `index` as a server does: field by field, from categories that it holds.
+    /// Empties the request and fills the context row of request `index`.
     #[inline]
-    pub fn fill(&self, request: &mut Request, index: usize) {
+    pub fn fill_context(&self, request: &mut Request, index: usize) {
         let values = &self.requests[index];
         request.clear();
         let mut row = request.context();
@@ -181,6 +181,13 @@ impl Traffic {
                 row.set_id(slot, values.context[field]).expect("an id field");
             }
         }
+    }
+
+    /// Fills request `index` as a server does: field by field, from categories that it holds.
+    #[inline]
+    pub fn fill(&self, request: &mut Request, index: usize) {
+        self.fill_context(request, index);
+        let values = &self.requests[index];
         for candidate in 0..self.shape.candidate_count {
             let mut row = request.candidate(candidate).expect("room");
             let start = candidate * FIELD_COUNT;

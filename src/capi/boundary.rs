@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 
 use super::{OMOMI_MESSAGE_CAPACITY_BYTES, OmomiError, OmomiStatus, owner};
 use crate::error::{Code, Error};
+use crate::schema::RequestLayout;
 
 pub(super) const OK: OmomiStatus = 0;
 
@@ -78,6 +79,16 @@ pub(super) unsafe fn check_size<T>(pointer: NonNull<T>, what: &'static str) -> R
     let size_bytes = unsafe { pointer.cast::<usize>().read() };
     if size_bytes != size_of::<T>() {
         return Err(Error::WrongSize { what, expected: size_of::<T>() as u64, found: size_bytes as u64 });
+    }
+    Ok(())
+}
+
+/// Refuses a request block of another length than that of the requests of `layout`.
+pub(super) fn check_block_len(layout: &RequestLayout, block_len_bytes: usize) -> Result<(), Error> {
+    let expected = layout.offsets().len_bytes;
+    if block_len_bytes != expected {
+        let (expected, found) = (expected as u64, block_len_bytes as u64);
+        return Err(Error::WrongSize { what: "the request block", expected, found });
     }
     Ok(())
 }

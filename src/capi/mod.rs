@@ -6,7 +6,9 @@
 
 mod block;
 mod boundary;
+mod candidate_set;
 mod feature;
+mod layout;
 mod model;
 mod schema;
 mod scorer;
@@ -14,22 +16,30 @@ mod scorer;
 use std::ffi::c_char;
 
 pub use block::{
-    OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL, OMOMI_CANDIDATE_SCORED, OMOMI_CANDIDATE_TOO_MANY_VALUES,
-    OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD, OmomiAnswer, OmomiHeader, OmomiOutcome, OmomiRowHead,
+    OMOMI_CANDIDATE_LATE, OMOMI_CANDIDATE_NO_CANDIDATE, OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL,
+    OMOMI_CANDIDATE_SCORED, OMOMI_CANDIDATE_TOO_MANY_VALUES, OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD,
+    OmomiAnswer, OmomiHeader, OmomiOutcome, OmomiRowHead,
+};
+pub use candidate_set::{
+    OmomiCandidateSet, omomi_candidate_set_add, omomi_candidate_set_close, omomi_candidate_set_count,
+    omomi_candidate_set_open, omomi_candidate_set_put, omomi_candidate_set_remove,
 };
 pub use feature::{omomi_cross_key, omomi_feature_key, omomi_text_value};
+pub use layout::{
+    OMOMI_CANDIDATES_INLINE, OMOMI_CANDIDATES_PREPARED, OmomiCandidates, OmomiLayout, OmomiLayoutOptions, OmomiOffsets,
+    omomi_layout_close, omomi_layout_offsets, omomi_layout_open, omomi_layout_open_with,
+};
 pub use model::{
     OMOMI_LOAD_MODE_COPY, OMOMI_LOAD_MODE_MAP, OmomiLoadMode, OmomiModel, OmomiModelInfo, OmomiOpenOptions,
     omomi_model_close, omomi_model_contract_json, omomi_model_info, omomi_model_logic_id, omomi_model_open,
 };
 pub use schema::{
     OMOMI_KIND_ID, OMOMI_KIND_NUMBER, OMOMI_KIND_TEXT, OMOMI_SIDE_CANDIDATE, OMOMI_SIDE_CONTEXT, OmomiField, OmomiKind,
-    OmomiLayout, OmomiOffsets, OmomiSchema, OmomiSide, OmomiSlot, omomi_layout_close, omomi_layout_offsets,
-    omomi_layout_open, omomi_schema_close, omomi_schema_of_model, omomi_schema_open, omomi_schema_slot,
+    OmomiSchema, OmomiSide, OmomiSlot, omomi_schema_close, omomi_schema_of_model, omomi_schema_open, omomi_schema_slot,
 };
 pub use scorer::{
     OMOMI_NAME_CAPACITY_BYTES, OmomiContribution, OmomiExplanation, OmomiScorer, omomi_scorer_close,
-    omomi_scorer_explain, omomi_scorer_open, omomi_scorer_predict,
+    omomi_scorer_explain, omomi_scorer_open, omomi_scorer_open_with, omomi_scorer_predict, omomi_scorer_predict_within,
 };
 
 use crate::error::{Code, Owner};

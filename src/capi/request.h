@@ -20,7 +20,8 @@ extern "C" {
 #define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
 #define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
 #define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
-#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define OMOMI_LAYOUT_OPTIONS_INIT { sizeof(OmomiLayoutOptions), 0, 0, 1, OMOMI_CANDIDATES_INLINE }
+#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE }
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 
 /// A field of 64-bit integers. `name` ends with a null byte and lives until the schema is open.
@@ -79,19 +80,33 @@ typedef struct {
   size_t len_bytes;
 } OmomiText;
 
-/// What happened in the last predict: generation and counts.
-static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
+/// What happened in the last predict, by model `model`, which must be below the layout's number of models: generation and
+/// counts.
+static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request, size_t model) {
   OmomiOutcome outcome;
-  memcpy(&outcome, request->block + request->offsets.results_offset, sizeof outcome);
+  const size_t result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
+  memcpy(&outcome, request->block + result, sizeof outcome);
   return outcome;
 }
 
-/// The answer for candidate `index` of the last predict, which must be below the number of candidates that it scored.
-static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
+/// What happened in the last predict, by the first model.
+static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
+  return omomi_request_outcome_of(request, 0);
+}
+
+/// The answer of model `model` for candidate `index` of the last predict. Both must be below the numbers of models and of
+/// candidates that it had.
+static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, size_t model, size_t index) {
   OmomiAnswer answer;
-  size_t answers = request->offsets.results_offset + sizeof(OmomiOutcome);
-  memcpy(&answer, request->block + answers + index * sizeof answer, sizeof answer);
+  const size_t result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
+  memcpy(&answer, request->block + result + sizeof(OmomiOutcome) + index * sizeof answer, sizeof answer);
   return answer;
+}
+
+/// The answer of the first model for candidate `index` of the last predict, which must be below the number of candidates that
+/// it had.
+static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
+  return omomi_request_answer_of(request, 0, index);
 }
 
 /// Bytes of the tail that are in use.
@@ -135,17 +150,30 @@ static inline OmomiRow omomi_context_row(OmomiRequest *request) {
 }
 
 /// The row of candidate `index`, emptied. Setters of a row that the layout does not have return
-/// OMOMI_STATUS_TOO_MANY_CANDIDATES.
+/// OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT where candidates are prepared and have no rows.
 static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
   OmomiRow row;
   row.request = request;
   row.bytes = NULL;
   row.side = OMOMI_SIDE_CANDIDATE;
-  if (index < request->offsets.candidate_capacity) {
+  if (request->offsets.candidates == OMOMI_CANDIDATES_INLINE && index < request->offsets.candidate_capacity) {
     row.bytes = request->block + request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes;
     memset(row.bytes, 0, sizeof(OmomiRowHead));
   }
   return row;
+}
+
+/// Names prepared candidate `index_in_set` of the scorer's candidate set as candidate `index`. What the set has there is
+/// looked at when the request is scored. OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT where candidates
+/// are rows.
+static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set) {
+  const OmomiOffsets *offsets = &request->offsets;
+  if (offsets->candidates != OMOMI_CANDIDATES_PREPARED)
+    return OMOMI_STATUS_INVALID_ARGUMENT;
+  if (index >= offsets->candidate_capacity)
+    return OMOMI_STATUS_TOO_MANY_CANDIDATES;
+  memcpy(request->block + offsets->candidates_offset + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
+  return OMOMI_STATUS_OK;
 }
 
 /// omomi_scorer_predict for a request.
@@ -154,12 +182,32 @@ static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, Omomi
   return omomi_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
 }
 
+/// omomi_scorer_predict_within for a request.
+static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
+                                                       size_t candidate_count, uint64_t budget_us, OmomiError *error) {
+  return omomi_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
+                                     error);
+}
+
+/// omomi_candidate_set_add for a candidate of a request.
+static inline OmomiStatus omomi_request_add_to_set(const OmomiCandidateSet *set, OmomiRequest *request,
+                                                   size_t candidate, uint32_t *out_index, OmomiError *error) {
+  return omomi_candidate_set_add(set, request->block, request->offsets.len_bytes, candidate, out_index, error);
+}
+
+/// omomi_candidate_set_put for a candidate of a request.
+static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set, uint32_t index, OmomiRequest *request,
+                                                   size_t candidate, OmomiError *error) {
+  return omomi_candidate_set_put(set, index, request->block, request->offsets.len_bytes, candidate, error);
+}
+
 /// For the setters: whether `slot` is one of `row`, of that kind.
 static inline OmomiStatus omomi_row_check(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
   const OmomiOffsets *offsets = &row.request->offsets;
   size_t row_len;
   if (row.bytes == NULL)
-    return OMOMI_STATUS_TOO_MANY_CANDIDATES;
+    return offsets->candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
+                                                          : OMOMI_STATUS_INVALID_ARGUMENT;
   if (slot.side != row.side || slot.kind != kind || slot.many != many)
     return OMOMI_STATUS_WRONG_FIELD_USE;
   row_len = row.side == OMOMI_SIDE_CONTEXT ? offsets->candidates_offset - offsets->context_offset

@@ -1,4 +1,4 @@
-//! What a server declares, and the layout of its request blocks.
+//! What a server declares.
 
 use std::ffi::c_char;
 use std::ptr::NonNull;
@@ -8,16 +8,12 @@ use super::model::OmomiModel;
 use super::{OmomiError, OmomiStatus};
 use crate::contract::{MAX_FIELDS_PER_SIDE, Side};
 use crate::error::Error;
-use crate::schema::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
+use crate::schema::{Schema, SchemaField, SchemaKind};
 
 /// The fields that a server can supply, declared once and good for every later model. Immutable: any number of threads may
 /// use one schema.
 #[derive(Debug)]
 pub struct OmomiSchema(pub(super) Schema);
-
-/// The layout of request blocks of one schema and capacity. Immutable: any number of threads may use one layout.
-#[derive(Debug)]
-pub struct OmomiLayout(pub(super) RequestLayout);
 
 /// The side of a request that a field belongs to: one of `OMOMI_SIDE_...`.
 pub type OmomiSide = u32;
@@ -75,32 +71,6 @@ pub struct OmomiSlot {
     pub kind: OmomiKind,
     /// 1 where a row has zero or more values of it, otherwise 0.
     pub many: u32,
-}
-
-/// Byte offsets of a request block, all multiples of 8, and its capacity.
-#[repr(C)]
-#[derive(Debug)]
-pub struct OmomiOffsets {
-    /// `sizeof(OmomiOffsets)`, set by the caller.
-    pub size_bytes: usize,
-    /// Start of the context row.
-    pub context_offset: usize,
-    /// Start of the first candidate row.
-    pub candidates_offset: usize,
-    /// From one candidate row to the next.
-    pub candidate_stride_bytes: usize,
-    /// Start of the first model's result: its outcome, then its answers.
-    pub results_offset: usize,
-    /// From one model's result to the next one's.
-    pub result_stride_bytes: usize,
-    /// Start of the tail.
-    pub tail_offset: usize,
-    /// Length of the whole block: what to allocate, aligned to 8 bytes, better 64.
-    pub len_bytes: usize,
-    /// Number of candidate rows.
-    pub candidate_capacity: usize,
-    /// Length of the tail.
-    pub tail_len_bytes: usize,
 }
 
 /// Declares the fields that a server can supply. Each side keeps the order given. Close the schema with
@@ -217,82 +187,6 @@ pub unsafe extern "C" fn omomi_schema_slot(
         };
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_slot.write(OmomiSlot { side, index, kind, many: u32::from(field.many) }) };
-        Ok(())
-    };
-    // SAFETY: the caller's promise.
-    unsafe { status(error, body) }
-}
-
-/// The layout of requests of up to `candidate_capacity` candidates (1 to 65,536), with a tail of `tail_len_bytes` (up to
-/// 64 MiB) for texts and for the values of `many` fields. Close it with `omomi_layout_close`.
-///
-/// # Safety
-///
-/// `schema` is null or open; `out_layout` and `error` are null or writable.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn omomi_layout_open(
-    schema: *const OmomiSchema,
-    candidate_capacity: usize,
-    tail_len_bytes: usize,
-    out_layout: *mut *mut OmomiLayout,
-    error: *mut OmomiError,
-) -> OmomiStatus {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let schema = &unsafe { reference(schema, "schema") }?.0;
-        let out_layout = output(out_layout, "out_layout")?;
-        let layout = RequestLayout::new(schema, Capacity { candidates: candidate_capacity, tail_len_bytes })?;
-        // SAFETY: not null, and the caller promises that it can be written.
-        unsafe { out_layout.write(into_handle(OmomiLayout(layout))) };
-        Ok(())
-    };
-    // SAFETY: the caller's promise.
-    unsafe { status(error, body) }
-}
-
-/// Gives a layout back. Scorers that were opened with it go on working. Null is left alone.
-///
-/// # Safety
-///
-/// `layout` is null, or is open and used by nobody from now on.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn omomi_layout_close(layout: *mut OmomiLayout) {
-    // SAFETY: the caller's promise.
-    unsafe { close(layout) };
-}
-
-/// Writes the offsets of a layout's request blocks. The caller sets `out_offsets->size_bytes`.
-///
-/// # Safety
-///
-/// `layout` is null or open; `out_offsets` and `error` are null or writable.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn omomi_layout_offsets(
-    layout: *const OmomiLayout,
-    out_offsets: *mut OmomiOffsets,
-    error: *mut OmomiError,
-) -> OmomiStatus {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let layout = &unsafe { reference(layout, "layout") }?.0;
-        let out_offsets = output(out_offsets, "out_offsets")?;
-        // SAFETY: not null, and the caller promises the struct.
-        unsafe { check_size(out_offsets, "out_offsets") }?;
-        let (offsets, capacity) = (layout.offsets(), layout.capacity());
-        let offsets = OmomiOffsets {
-            size_bytes: size_of::<OmomiOffsets>(),
-            context_offset: offsets.context_offset,
-            candidates_offset: offsets.candidates_offset,
-            candidate_stride_bytes: offsets.candidate_stride_bytes,
-            results_offset: offsets.results_offset,
-            result_stride_bytes: offsets.result_stride_bytes,
-            tail_offset: offsets.tail_offset,
-            len_bytes: offsets.len_bytes,
-            candidate_capacity: capacity.candidates,
-            tail_len_bytes: capacity.tail_len_bytes,
-        };
-        // SAFETY: as above.
-        unsafe { out_offsets.write(offsets) };
         Ok(())
     };
     // SAFETY: the caller's promise.

@@ -3,17 +3,21 @@
 use std::ffi::{c_char, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::boundary::{check_size, close, copy_with_null, into_handle, output, reference, status};
+use super::boundary::{
+    check_block_len, check_size, close, copy_with_null, into_handle, output, reference, slice, status,
+};
+use super::candidate_set::OmomiCandidateSet;
+use super::layout::OmomiLayout;
 use super::model::OmomiModel;
-use super::schema::OmomiLayout;
 use super::{OmomiError, OmomiStatus};
 use crate::contract::{MAX_CROSS_MEMBERS, MAX_NAME_LEN_BYTES};
 use crate::error::Error;
 use crate::score::{Contribution, Scorer};
 
-/// A model bound to a layout, with the memory that one thread needs for scoring. Open one for each thread; a second thread
-/// that calls meanwhile gets `OMOMI_STATUS_SCORER_BUSY` at once, and no harm is done.
+/// One or several models bound to a layout, with the memory that one thread needs for scoring. Open one for each thread; a second
+/// thread that calls meanwhile gets `OMOMI_STATUS_SCORER_BUSY` at once, and no harm is done.
 #[derive(Debug)]
 pub struct OmomiScorer(Scorer);
 
@@ -83,6 +87,54 @@ pub unsafe extern "C" fn omomi_scorer_open(
     unsafe { status(error, body) }
 }
 
+/// Binds several models, prepared candidates, or both, to a layout that was made for as many models and for such candidates. One call
+/// then scores a request for all of the models (the arms of a test, a shadow), which costs less than a call for each. Each answers as it
+/// would alone, but a context row that one of them cannot read fails the call. `set` is null unless the layout is for prepared
+/// candidates; a model that is new to the set is prepared now, which takes the time of some look-ups for each candidate.
+///
+/// As `omomi_scorer_open` otherwise; `OMOMI_STATUS_INVALID_ARGUMENT` if `model_count` or `set` is not what the layout is for, or if the
+/// set is of another schema.
+///
+/// # Safety
+///
+/// `models` is null or points to `model_count` pointers, each of them null or an open model; `layout` and `set` are null or open;
+/// `out_scorer` and `error` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_scorer_open_with(
+    models: *const *const OmomiModel,
+    model_count: usize,
+    layout: *const OmomiLayout,
+    set: *const OmomiCandidateSet,
+    out_scorer: *mut *mut OmomiScorer,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let layout = &unsafe { reference(layout, "layout") }?.0;
+        if model_count != layout.model_count() {
+            let problem = format!("the layout is for {}, found {model_count}", layout.model_count());
+            return Err(Error::InvalidArgument { argument: "model_count", problem });
+        }
+        // SAFETY: the caller's promise.
+        let models = unsafe { slice(models, model_count, "models") }?;
+        let out_scorer = output(out_scorer, "out_scorer")?;
+        // SAFETY: the caller's promise.
+        let model = |&model| Ok(Arc::clone(&unsafe { reference::<OmomiModel>(model, "an element of models") }?.0));
+        let models = models.iter().map(model).collect::<Result<Vec<_>, Error>>()?;
+        // SAFETY: the caller's promise.
+        let scorer = match unsafe { set.as_ref() } {
+            Some(set) => Scorer::with_candidates(models, layout, &set.0),
+            None => Scorer::for_models(models, layout),
+        };
+        let scorer = OmomiScorer(scorer?);
+        // SAFETY: not null, and the caller promises that it can be written.
+        unsafe { out_scorer.write(into_handle(scorer)) };
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
 /// Gives a scorer back. Null is left alone.
 ///
 /// # Safety
@@ -116,16 +168,55 @@ pub unsafe extern "C" fn omomi_scorer_predict(
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let scorer = &unsafe { reference(scorer, "scorer") }?.0;
-        check_block_len(scorer, block_len_bytes)?;
-        // SAFETY: the block is null, or by the caller's promise as long as was just checked.
-        unsafe { scorer.predict_block(block.cast(), candidate_count, None) }
+        unsafe { predict(scorer, block, block_len_bytes, candidate_count, None) }
     };
     // SAFETY: the caller's promise.
     unsafe { status(error, body) }
 }
 
-/// Why candidate `candidate` (counted from 0) of the request in `block` gets its probability: the account, and what each
+/// The same, but begins no further chunk of up to 128 candidates once `budget_us` microseconds have passed since the call. Candidates
+/// that were not reached have the status `OMOMI_CANDIDATE_LATE` and no probability, and are counted; for several models they are the
+/// same ones. That the time was up is no error.
+///
+/// # Safety
+///
+/// As `omomi_scorer_predict`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_scorer_predict_within(
+    scorer: *const OmomiScorer,
+    block: *mut c_void,
+    block_len_bytes: usize,
+    candidate_count: usize,
+    budget_us: u64,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        let budget = Duration::from_micros(budget_us);
+        // SAFETY: the caller's promise.
+        unsafe { predict(scorer, block, block_len_bytes, candidate_count, Some(budget)) }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// # Safety
+///
+/// As [`omomi_scorer_predict`].
+unsafe fn predict(
+    scorer: *const OmomiScorer,
+    block: *mut c_void,
+    block_len_bytes: usize,
+    candidate_count: usize,
+    budget: Option<Duration>,
+) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    let scorer = &unsafe { reference(scorer, "scorer") }?.0;
+    check_block_len(scorer.layout(), block_len_bytes)?;
+    // SAFETY: the block is null, or by the caller's promise as long as was just checked.
+    unsafe { scorer.predict_block(block.cast(), candidate_count, budget) }
+}
+
+/// Why candidate `candidate` (counted from 0) of the request in `block` gets its probability from the first model: the account, and what each
 /// feature adds, in the order in which they add. Allocates; not for the serving path.
 ///
 /// `out_contributions` may be null with a capacity of 0: then only the account is written, with the number of
@@ -150,7 +241,7 @@ pub unsafe extern "C" fn omomi_scorer_explain(
     let body = || {
         // SAFETY: the caller's promise.
         let scorer = &unsafe { reference(scorer, "scorer") }?.0;
-        check_block_len(scorer, block_len_bytes)?;
+        check_block_len(scorer.layout(), block_len_bytes)?;
         let out_explanation = output(out_explanation, "out_explanation")?;
         // SAFETY: not null, and the caller promises the struct.
         unsafe { check_size(out_explanation, "out_explanation") }?;
@@ -185,15 +276,6 @@ pub unsafe extern "C" fn omomi_scorer_explain(
     };
     // SAFETY: the caller's promise.
     unsafe { status(error, body) }
-}
-
-fn check_block_len(scorer: &Scorer, block_len_bytes: usize) -> Result<(), Error> {
-    let expected = scorer.layout().offsets().len_bytes;
-    if block_len_bytes != expected {
-        let (expected, found) = (expected as u64, block_len_bytes as u64);
-        return Err(Error::WrongSize { what: "the request block", expected, found });
-    }
-    Ok(())
 }
 
 /// # Safety

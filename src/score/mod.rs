@@ -27,6 +27,8 @@ use std::time::Duration;
 
 pub use candidate_set::{CandidateSet, MAX_PREPARED_CANDIDATES};
 pub use explain::{Contribution, Explanation};
+#[cfg(feature = "train")]
+pub(crate) use model::tail_len_bytes;
 pub use model::{GoldenReport, Model};
 pub use request::{Answer, Counts, Request, RowMut};
 
@@ -148,7 +150,7 @@ impl Scorer {
         let (keys, plans) = KeyPlan::bind(models.iter().map(|model| model.contract()), layout.schema())?;
         let parts = models.into_iter().zip(plans).map(|(model, plan)| {
             let prepared = candidates.as_ref().map(|set| set.prepare(&model)).transpose()?;
-            let needed = keys.fields_in_mixed_crosses(&plan);
+            let needed = keys.needed(&plan);
             Ok(Part { model, plan, prepared, needed })
         });
         let parts = parts.collect::<Result<Vec<_>, Error>>()?;

@@ -208,7 +208,7 @@ impl Model {
 }
 
 /// What a value takes of a request's tail, at most.
-fn tail_len_bytes(value: &FieldValue) -> usize {
+pub(crate) fn tail_len_bytes(value: &FieldValue) -> usize {
     match value {
         FieldValue::Id(_) | FieldValue::Number(_) => 0,
         FieldValue::Text(text) => text.len(),

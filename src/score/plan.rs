@@ -52,6 +52,16 @@ pub(super) struct Plan {
     pub(super) mixed_cross_runs: Vec<Range<usize>>,
 }
 
+/// The candidate fields whose keys mixed crosses need, with their columns. Bound to the same contract in another scorer, it names the same
+/// fields in the same order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Needed {
+    pub(super) single_fields: Vec<usize>,
+    pub(super) single_columns: Vec<usize>,
+    pub(super) many_fields: Vec<usize>,
+    pub(super) many_columns: Vec<usize>,
+}
+
 /// That a model reads a field or cross.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Use {
@@ -181,17 +191,21 @@ impl KeyPlan {
         }
     }
 
-    /// The candidate fields whose keys the mixed crosses of `plan` need, each once, in the order in which they are met.
-    pub(super) fn fields_in_mixed_crosses(&self, plan: &Plan) -> Vec<usize> {
-        let mut fields = Vec::new();
+    /// The candidate fields whose keys the mixed crosses of `plan` need, each once, in the order in which they are met: those with one
+    /// key a candidate, then those that are `many`.
+    pub(super) fn needed(&self, plan: &Plan) -> Needed {
+        let mut needed = Needed::default();
         for cross in &plan.mixed_crosses {
-            for member in &self.crosses[cross.index].members {
-                if member.side == Side::Candidate {
-                    index_of_or_push(&mut fields, member.index);
-                }
+            for member in self.crosses[cross.index].members.iter().filter(|member| member.side == Side::Candidate) {
+                let (fields, columns, column) = match self.field_columns[member.index] {
+                    Column::Single(column) => (&mut needed.single_fields, &mut needed.single_columns, column),
+                    Column::Many(column) => (&mut needed.many_fields, &mut needed.many_columns, column),
+                };
+                index_of_or_push(fields, member.index);
+                index_of_or_push(columns, column);
             }
         }
-        fields
+        needed
     }
 
     pub(super) fn field(&self, member: Member) -> &PlannedField {

@@ -110,7 +110,10 @@ impl Request {
     fn check_candidate(&self, index: usize, used_as: Candidates) -> Result<(), Error> {
         let capacity = self.layout.capacity().candidates;
         if index >= capacity {
-            return Err(Error::TooManyCandidates { expected: capacity as u64, found: index as u64 + 1 });
+            return Err(Error::TooManyCandidates {
+                expected: capacity as u64,
+                found: (index as u64).saturating_add(1),
+            });
         }
         if self.layout.candidates() != used_as {
             let problem = match used_as {

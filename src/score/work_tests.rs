@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Model, Request, Scorer};
+use super::{CandidateSet, Model, Request, Scorer};
 use crate::contract::Contract;
 use crate::instructions::Instructions;
+use crate::schema::RequestLayout;
 use crate::value::{FieldValue, RequestRows, Row};
 use crate::weight_file::Calibrator;
 use crate::weight_file::writer::{Parts, to_bytes};
@@ -24,8 +25,10 @@ const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
 
 /// Features of the context alone: one id, one text, three interests, one cross.
 const CONTEXT_FEATURE_COUNT: u64 = 1 + 1 + 3 + 1;
-/// Features of each candidate: one id, one text, their cross, one cross with the media and three with the interests.
-const CANDIDATE_FEATURE_COUNT: u64 = 1 + 1 + 1 + 1 + 3;
+/// Crosses of each candidate with the context: one with the media and three with the interests.
+const MIXED_FEATURE_COUNT: u64 = 1 + 3;
+/// Features of each candidate: one id, one text, their cross, and those with the context.
+const CANDIDATE_FEATURE_COUNT: u64 = 1 + 1 + 1 + MIXED_FEATURE_COUNT;
 /// Texts of the context.
 const CONTEXT_TEXT_COUNT: u64 = 1 + 3;
 
@@ -77,6 +80,36 @@ fn the_context_is_worked_on_once_a_request_however_many_candidates_share_it() {
             assert_eq!(work, expected, "{candidate_count} candidates, {instructions:?}");
         }
     }
+}
+
+#[test]
+fn of_prepared_candidates_only_the_crosses_with_the_context_are_looked_up() {
+    let rows = rows(300);
+    let (inline, mut request) = scorer_for(&rows, Instructions::detect());
+    let set = Arc::new(CandidateSet::new(inline.layout(), 300, 0).unwrap());
+    (0..300).for_each(|candidate| assert!(set.add(&mut request, candidate).is_ok()));
+    let layout = RequestLayout::prepared(inline.layout().schema(), inline.layout().capacity()).unwrap();
+    let scorer = Scorer::with_candidates(vec![Arc::clone(inline.model())], &layout, &set).unwrap();
+    let mut request = scorer.new_request();
+    request.context().set_all(&rows.context).unwrap();
+    (0..300).for_each(|index| request.set_candidate(index as usize, index).unwrap());
+    let work = work_of(|| scorer.predict(&mut request, 300).unwrap());
+    let look_up_count = CONTEXT_FEATURE_COUNT + 300 * MIXED_FEATURE_COUNT;
+    assert_eq!(work, Work { look_up_count, hashed_text_count: CONTEXT_TEXT_COUNT });
+}
+
+#[test]
+fn several_models_look_up_their_own_weights_by_keys_that_were_made_once() {
+    let rows = rows(300);
+    let (alone, mut request) = scorer_for(&rows, Instructions::detect());
+    let work_alone = work_of(|| alone.predict(&mut request, 300).unwrap());
+    let layout = alone.layout().for_models(3).unwrap();
+    let models = (0..3).map(|_| Arc::clone(alone.model())).collect();
+    let together = Scorer::for_models(models, &layout).unwrap();
+    let mut request = together.new_request();
+    request.fill(&rows).unwrap();
+    let work = work_of(|| together.predict(&mut request, 300).unwrap());
+    assert_eq!(work, Work { look_up_count: 3 * work_alone.look_up_count, ..work_alone });
 }
 
 #[test]

@@ -48,6 +48,14 @@ fn a_c_client_survives_every_careless_call() {
 }
 
 #[test]
+fn a_c_client_scores_prepared_candidates_for_several_models_within_a_time() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C99, "candidate_sets.c", Linkage::Shared);
+    let said = run(Command::new(program).arg(fixture.folder()));
+    assert_eq!(said, "every call on a candidate set was answered\n");
+}
+
+#[test]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn a_predict_from_c_allocates_nothing() {
     let fixture = Fixture::new();
@@ -84,8 +92,10 @@ fn valgrind_finds_no_bad_access_and_no_leak() {
         return;
     }
     let fixture = Fixture::new();
-    let program = client(&fixture, Dialect::C99, "careless_calls.c", Linkage::Shared);
-    let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
-    run(valgrind.arg(program).arg(fixture.folder()));
+    for source in ["careless_calls.c", "candidate_sets.c"] {
+        let program = client(&fixture, Dialect::C99, source, Linkage::Shared);
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
+        run(valgrind.arg(program).arg(fixture.folder()));
+    }
 }

@@ -1,5 +1,6 @@
 /*
- * Reads requests with their expected answers and compares them with what the library answers, bit for bit.
+ * Reads requests with their expected answers and compares them with what the library answers, bit for bit: candidates as
+ * rows for one model, and prepared candidates for two.
  *
  * A line each; white space parts words; texts are hexadecimal, "-" is the empty one; doubles and floats are their bits:
  *
@@ -104,6 +105,68 @@ static inline void golden_compare(FILE *file, const OmomiScorer *scorer, OmomiRe
   CHECK(outcome.missing_count == missing && outcome.invalid_number_count == invalid);
 }
 
+/* The other way to ask: the request's rows in a candidate set, named by index, the last one first, for one model twice, within a
+ * time that suffices. */
+typedef struct {
+  OmomiLayout *layout;
+  OmomiCandidateSet *set;
+  OmomiScorer *scorer;
+  OmomiRequest request;
+} GoldenPrepared;
+
+static inline GoldenPrepared golden_prepared_open(const OmomiModel *model, const OmomiSchema *schema,
+                                                  const OmomiLayout *layout) {
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
+  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  const OmomiModel *models[2];
+  GoldenPrepared prepared;
+  models[0] = models[1] = model;
+  options.candidate_capacity = GOLDEN_CANDIDATES;
+  options.tail_len_bytes = GOLDEN_TAIL_LEN_BYTES;
+  options.model_count = 2;
+  options.candidates = OMOMI_CANDIDATES_PREPARED;
+  EXPECT(OK, omomi_layout_open_with(schema, &options, &prepared.layout, &error));
+  EXPECT(OK, omomi_layout_offsets(prepared.layout, &offsets, &error));
+  EXPECT(OK, omomi_candidate_set_open(layout, GOLDEN_CANDIDATES, GOLDEN_VALUES, &prepared.set, &error));
+  EXPECT(OK, omomi_scorer_open_with(models, 2, prepared.layout, prepared.set, &prepared.scorer, &error));
+  EXPECT(OK, omomi_request_init(&prepared.request, &offsets, new_block(&offsets), offsets.len_bytes));
+  return prepared;
+}
+
+static inline void golden_prepared_close(GoldenPrepared *prepared) {
+  free(prepared->request.block);
+  omomi_candidate_set_close(prepared->set);
+  omomi_layout_close(prepared->layout);
+  omomi_scorer_close(prepared->scorer);
+}
+
+/* Both models give, bit for bit, the answers and counts that `inline_request` has. */
+static inline void golden_compare_prepared(GoldenPrepared *prepared, OmomiRequest *inline_request, size_t count) {
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiRequest *request = &prepared->request;
+  const OmomiOffsets *from = &inline_request->offsets, *to = &request->offsets;
+  const OmomiOutcome expected_outcome = omomi_request_outcome(inline_request);
+  size_t index, model;
+  /* The same context row, and the same tail behind it. */
+  memcpy(request->block, inline_request->block, from->candidates_offset);
+  memcpy(request->block + to->tail_offset, inline_request->block + from->tail_offset, GOLDEN_TAIL_LEN_BYTES);
+  for (index = 0; index < count; index++) {
+    EXPECT(OK, omomi_request_put_in_set(prepared->set, (uint32_t)index, inline_request, index, &error));
+    EXPECT(OK, omomi_request_set_candidate(request, index, (uint32_t)(count - 1 - index)));
+  }
+  EXPECT(OK, omomi_request_predict_within(prepared->scorer, request, count, 60 * 1000000, &error));
+  for (model = 0; model < 2; model++) {
+    const OmomiOutcome outcome = omomi_request_outcome_of(request, model);
+    for (index = 0; index < count; index++) {
+      const OmomiAnswer answer = omomi_request_answer_of(request, model, index);
+      const OmomiAnswer expected = omomi_request_answer(inline_request, count - 1 - index);
+      CHECK(memcmp(&answer, &expected, sizeof answer) == 0);
+    }
+    CHECK(memcmp(&outcome, &expected_outcome, sizeof outcome) == 0);
+  }
+}
+
 /* Scores every request of the file at `path` and returns how many there were. */
 static inline size_t golden_check_all(const char *path, const OmomiModel *model) {
   OmomiError error = OMOMI_ERROR_INIT;
@@ -113,6 +176,7 @@ static inline size_t golden_check_all(const char *path, const OmomiModel *model)
   OmomiScorer *scorer;
   OmomiRequest request;
   OmomiRow row;
+  GoldenPrepared prepared;
   void *block;
   char word[16];
   size_t request_count = 0, candidate_count = 0, index;
@@ -122,6 +186,7 @@ static inline size_t golden_check_all(const char *path, const OmomiModel *model)
   EXPECT(OK, omomi_layout_open(schema, GOLDEN_CANDIDATES, GOLDEN_TAIL_LEN_BYTES, &layout, &error));
   EXPECT(OK, omomi_layout_offsets(layout, &offsets, &error));
   EXPECT(OK, omomi_scorer_open(model, layout, &scorer, &error));
+  prepared = golden_prepared_open(model, schema, layout);
   block = new_block(&offsets);
   EXPECT(OK, omomi_request_init(&request, &offsets, block, offsets.len_bytes));
   row = omomi_context_row(&request);
@@ -137,12 +202,14 @@ static inline size_t golden_check_all(const char *path, const OmomiModel *model)
       row = omomi_candidate_row(&request, index);
     } else if (strcmp(word, "answers") == 0) {
       golden_compare(file, scorer, &request, candidate_count);
+      golden_compare_prepared(&prepared, &request, candidate_count);
     } else {
       golden_field(file, word, schema, row);
     }
   }
   fclose(file);
   free(block);
+  golden_prepared_close(&prepared);
   omomi_scorer_close(scorer);
   omomi_layout_close(layout);
   omomi_schema_close(schema);

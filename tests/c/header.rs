@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Braces, Builder, Config, DocumentationStyle, Language, Style};
 use omomi::Code;
 use omomi::capi::{
-    OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiModelInfo,
-    OmomiOffsets, OmomiOpenOptions, OmomiOutcome, OmomiRowHead, OmomiSlot,
+    OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiLayoutOptions,
+    OmomiModelInfo, OmomiOffsets, OmomiOpenOptions, OmomiOutcome, OmomiRowHead, OmomiSlot,
 };
 
 use crate::compiler::{Dialect, compile_object};
@@ -106,8 +106,9 @@ fn layouts() -> String {
         OmomiSlot { side index kind many }
         OmomiOffsets {
             size_bytes context_offset candidates_offset candidate_stride_bytes results_offset result_stride_bytes
-            tail_offset len_bytes candidate_capacity tail_len_bytes
+            tail_offset len_bytes candidate_capacity tail_len_bytes model_count candidates
         }
+        OmomiLayoutOptions { size_bytes candidate_capacity tail_len_bytes model_count candidates }
         OmomiHeader { layout_version tail_used_bytes reserved }
         OmomiOutcome {
             generation scored_count refused_count late_count unseen_count missing_count invalid_number_count reserved

@@ -1,6 +1,6 @@
 /*
  * no_allocation WEIGHT_FILE: a predict allocates nothing, also on a thread's first call, also when it fails, also when it
- * meets another thread. This program's malloc and its kin stand in for those of the C library, so the library's are counted.
+ * meets another thread, also of prepared candidates for two models within a time. This program's malloc and its kin stand in for those of the C library, so the library's are counted.
  */
 
 #define _POSIX_C_SOURCE 200809L
@@ -79,6 +79,50 @@ static void *predict_once(void *unused) {
   return NULL;
 }
 
+/* Filling, predicting and reading; one index is of no candidate, and the second predict comes too late. */
+static void predict_prepared(void) {
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
+  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  OmomiCandidateSet *set;
+  OmomiLayout *layout;
+  OmomiScorer *scorer;
+  OmomiRequest request;
+  OmomiStatus statuses[2];
+  OmomiOutcome outcomes[2];
+  const OmomiSlot media_id = small_slot(&small, "media_id");
+  const OmomiModel *models[2];
+  uint32_t index;
+  models[0] = models[1] = small.model;
+  options.candidate_capacity = 4;
+  options.model_count = 2;
+  options.candidates = OMOMI_CANDIDATES_PREPARED;
+  EXPECT(OK, omomi_candidate_set_open(small.layout, 10, 4, &set, &error));
+  for (index = 0; index < SMALL_FILLED; index++)
+    EXPECT(OK, omomi_request_put_in_set(set, index, &small.request, index, &error));
+  EXPECT(OK, omomi_layout_open_with(small.schema, &options, &layout, &error));
+  EXPECT(OK, omomi_layout_offsets(layout, &offsets, &error));
+  EXPECT(OK, omomi_scorer_open_with(models, 2, layout, set, &scorer, &error));
+  EXPECT(OK, omomi_request_init(&request, &offsets, new_block(&offsets), offsets.len_bytes));
+  arm();
+  omomi_request_clear(&request);
+  omomi_set_id(omomi_context_row(&request), media_id, 1);
+  for (index = 0; index < 4; index++)
+    omomi_request_set_candidate(&request, index, index);
+  statuses[0] = omomi_request_predict_within(scorer, &request, 4, 60 * 1000000, &error);
+  outcomes[0] = omomi_request_outcome_of(&request, 1);
+  statuses[1] = omomi_request_predict_within(scorer, &request, 4, 0, &error);
+  outcomes[1] = omomi_request_outcome_of(&request, 1);
+  CHECK(disarm() == 0);
+  EXPECT(OK, statuses[0]);
+  EXPECT(OK, statuses[1]);
+  CHECK(outcomes[0].scored_count == SMALL_FILLED && outcomes[0].refused_count == 1 && outcomes[1].late_count == 4);
+  free(request.block);
+  omomi_scorer_close(scorer);
+  omomi_layout_close(layout);
+  omomi_candidate_set_close(set);
+}
+
 /* Many predicts on the one scorer, of which some meet the other thread's. */
 static void *predict_often(void *memory) {
   OmomiRequest *request = (OmomiRequest *)memory;
@@ -155,6 +199,7 @@ int main(int argc, char **argv) {
   predict_once(NULL);
   CHECK(pthread_create(&threads[0], NULL, predict_once, NULL) == 0);
   CHECK(pthread_join(threads[0], NULL) == 0);
+  predict_prepared();
   fail_in_every_way();
 
   CHECK(pthread_barrier_init(&barrier, NULL, 3) == 0);

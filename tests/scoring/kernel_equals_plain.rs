@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use omomi::Instructions;
 use omomi::score::{Request, Scorer};
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::table::Encoding;
+use omomi::{Capacity, Instructions, RequestLayout, Schema};
 use proptest::prelude::*;
 
 use crate::small_model::{contract, full_rows, model_in};
@@ -98,7 +98,12 @@ proptest! {
             context: requests[0].context.clone(),
             candidates: requests.iter().flat_map(|rows| rows.candidates.clone()).chain([Row::new()]).collect(),
         };
-        let (scorers, mut request) = scorers(&all);
+        let model = model_in(Encoding::F32, &contract(), &all);
+        let capacity = Capacity { candidates: all.candidates.len(), tail_len_bytes: 1 << 16 };
+        let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+        let scorer = |instructions| Scorer::new(Arc::clone(&model), &layout).unwrap().using(instructions);
+        let scorers: Vec<_> = Instructions::all().into_iter().map(scorer).collect();
+        let mut request = Request::new(&layout);
         for rows in &requests {
             request.fill(rows).unwrap();
             assert_all_paths_agree(&scorers, &mut request, rows.candidates.len());

@@ -142,7 +142,9 @@ fn careless_use_is_refused_and_leaves_the_set_as_it_was() {
         Code::InvalidArgument
     );
     assert_eq!(refused(set.remove(13).map(u32::from), "found 13"), Code::InvalidArgument);
-    assert_eq!(refused(set.add(&mut carrier, 3), "3"), Code::TooManyCandidates);
+    for nowhere in [3, usize::MAX] {
+        assert_eq!(refused(set.add(&mut carrier, nowhere), "3"), Code::TooManyCandidates);
+    }
     let many: Vec<i64> = (0..9).collect();
     let tag = set.layout().schema().slot("tag").unwrap();
     carrier.candidate(0).unwrap().set_ids(tag, &many).unwrap();
@@ -158,6 +160,7 @@ fn careless_use_is_refused_and_leaves_the_set_as_it_was() {
     let mut named = Request::new(&prepared_layout(3));
     refused(named.candidate(0).map(|_| 0), "named by index");
     refused(named.set_candidate(3, 0).map(|()| 0), "3");
+    refused(named.set_candidate(usize::MAX, 0).map(|()| 0), "3");
     refused(carrier.set_candidate(0, 0).map(|()| 0), "rows in the request");
     refused(CandidateSet::new(&prepared_layout(1), 1, 0).map(|_| 0), "its candidates are indices");
     refused(CandidateSet::new(set.layout(), 0, 0).map(|_| 0), "found 0");

@@ -1,6 +1,7 @@
 //! The command line: flags, one library call, text. Results go to standard output, progress and one error to
 //! standard error; the exit code is 0, 1 (failed) or 2 (misuse).
 
+mod bench;
 mod contract;
 mod demo;
 mod generate_log;
@@ -32,6 +33,7 @@ enum Command {
     Pack(pack::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
+    Bench(bench::Arguments),
 }
 
 /// What ends a command early: the one message that `main` prints.
@@ -40,6 +42,7 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),

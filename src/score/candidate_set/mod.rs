@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use prepared::Prepared;
-pub(super) use prepared::RecordCounts;
+pub(super) use prepared::{Contents, Record, RecordCounts};
+pub(super) use records::Records;
 
 use super::block::{Block, RowView};
 use super::plan::PlannedField;
@@ -213,7 +214,10 @@ impl CandidateSet {
         let block = unsafe { Block::new(block, &self.layout) }?;
         let row_count = self.layout.capacity().candidates;
         if candidate >= row_count {
-            return Err(Error::TooManyCandidates { expected: row_count as u64, found: candidate as u64 + 1 });
+            return Err(Error::TooManyCandidates {
+                expected: row_count as u64,
+                found: (candidate as u64).saturating_add(1),
+            });
         }
         StoredRow::copy(block.candidate(candidate), &self.fields, self.values_per_field).map_err(|(field, problem)| {
             let limit = match problem {

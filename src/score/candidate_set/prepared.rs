@@ -5,23 +5,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::Model;
 use super::super::kernel::Tally;
-use super::super::plain::Reader;
-use super::super::plan::{KeyPlan, Plan};
-use super::records::Records;
+use super::super::plain::{Reader, RowKeys};
+use super::super::plan::{KeyPlan, Needed, Plan};
+use super::records::{Records, zeroed};
 use super::stored_row::StoredRow;
 use crate::error::Error;
 use crate::schema::Schema;
 
-/// A sum's bits are stored combined with these, so that a record that was never written, all zeros, reads as NaN: no candidate.
+/// A sum's bits are stored combined with these, so that memory which was never written, all zeros, reads as NaN: no candidate.
 const NO_CANDIDATE: u64 = f64::NAN.to_bits();
 
-/// In a content: the candidate's own sum.
+/// In a record: the candidate's own sum.
 const SUM_WORD: usize = 0;
-/// In a content: what its row lacks.
+/// In a record: what its row lacks.
 const COUNTS_WORD: usize = 1;
-/// In a content with keys: the fields without one, a bit each.
+/// In a record: the fields without a key, a bit each, of those with one key at most.
 const ABSENT_WORD: usize = 2;
-/// In a content with keys: the first of them. A field has one word; a `many` field has the number of its keys, then room for them.
+/// In a record: the first key. Fields with one key at most have a word each; then a `many` field has the number of its keys, and room
+/// for them.
 const KEYS_WORD: usize = 3;
 
 /// The candidates of a set, prepared for one model.
@@ -30,21 +31,35 @@ pub struct Prepared {
     model: Arc<Model>,
     keys: KeyPlan,
     plan: Plan,
-    /// Candidate fields in mixed crosses.
-    needed: Vec<usize>,
+    needed: Needed,
     values_per_field: usize,
-    records: Records,
+    contents: Contents,
 }
 
-/// The content of a record, as it is being read.
+/// What is kept of each candidate.
+#[derive(Debug)]
+pub(in crate::score) enum Contents {
+    /// Its own sum: all there is without crosses with the context.
+    Sums(Sums),
+    /// Its own sum and keys.
+    Records(Records),
+}
+
+/// An own sum and what the row lacks, for each candidate. The sum is one word, and so is never seen half replaced; a request that
+/// reads while it is being replaced may count what the other row lacks.
+#[derive(Debug)]
+pub(in crate::score) struct Sums {
+    entries: Box<[[AtomicU64; 2]]>,
+}
+
+/// A record as it is being read.
 #[derive(Clone, Copy)]
 pub(in crate::score) struct Record<'a> {
     words: &'a [AtomicU64],
-    values_per_field: usize,
 }
 
-/// The keys of a record, one field after the other.
-pub(in crate::score) struct RecordKeys<'a> {
+/// The lists of a record, one `many` field after the other.
+pub(in crate::score) struct Lists<'a> {
     words: &'a [AtomicU64],
     values_per_field: usize,
 }
@@ -67,42 +82,65 @@ impl RecordCounts {
     }
 }
 
-impl Record<'_> {
-    /// The sum over the candidate's own fields and crosses; NaN if there is no candidate.
+impl Sums {
+    fn new(capacity: usize) -> Self {
+        Self { entries: zeroed(capacity) }
+    }
+
+    fn write(&self, index: usize, [sum, counts]: [u64; 2]) {
+        self.entries[index][0].store(sum, Ordering::Relaxed);
+        self.entries[index][1].store(counts, Ordering::Relaxed);
+    }
+
+    /// The own sum of a candidate, NaN where there is none, and what its row lacks.
     #[inline(always)]
-    pub(in crate::score) fn own_sum(&self) -> f64 {
-        f64::from_bits(self.words[SUM_WORD].load(Ordering::Relaxed) ^ NO_CANDIDATE)
-    }
-
-    #[inline(always)]
-    pub(in crate::score) fn counts(&self) -> RecordCounts {
-        RecordCounts(self.words[COUNTS_WORD].load(Ordering::Relaxed))
-    }
-
-    /// Whether the field `position` of those with keys has none.
-    #[inline]
-    pub(in crate::score) fn is_absent(&self, position: usize) -> bool {
-        self.words[ABSENT_WORD].load(Ordering::Relaxed) >> position & 1 == 1
-    }
-
-    #[inline]
-    pub(in crate::score) fn keys(&self) -> RecordKeys<'_> {
-        RecordKeys { words: &self.words[KEYS_WORD..], values_per_field: self.values_per_field }
+    pub(in crate::score) fn get(&self, index: u32) -> (f64, RecordCounts) {
+        static NONE: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+        let [sum, counts] = self.entries.get(index as usize).unwrap_or(&NONE);
+        (sum_of(sum), RecordCounts(counts.load(Ordering::Relaxed)))
     }
 }
 
-impl RecordKeys<'_> {
-    /// The key of the next field, which has at most one.
-    #[inline]
-    pub(in crate::score) fn one(&mut self) -> u64 {
-        let (key, rest) = (self.words[0].load(Ordering::Relaxed), &self.words[1..]);
-        self.words = rest;
-        key
+#[inline(always)]
+fn sum_of(word: &AtomicU64) -> f64 {
+    f64::from_bits(word.load(Ordering::Relaxed) ^ NO_CANDIDATE)
+}
+
+impl<'a> Record<'a> {
+    #[inline(always)]
+    pub(in crate::score) const fn new(words: &'a [AtomicU64]) -> Self {
+        Self { words }
     }
 
-    /// Calls `each` with the keys of the next field, which is `many`.
+    /// The sum over the candidate's own fields and crosses; NaN if there is no candidate.
+    #[inline(always)]
+    pub(in crate::score) fn own_sum(self) -> f64 {
+        sum_of(&self.words[SUM_WORD])
+    }
+
+    #[inline(always)]
+    pub(in crate::score) fn counts(self) -> RecordCounts {
+        RecordCounts(self.words[COUNTS_WORD].load(Ordering::Relaxed))
+    }
+
+    /// The fields without a key, of those with one key at most: a bit each.
+    #[inline(always)]
+    pub(in crate::score) fn absent(self) -> u64 {
+        self.words[ABSENT_WORD].load(Ordering::Relaxed)
+    }
+
+    /// The keys of the `single_count` fields with one key at most, and the lists of the others.
+    #[inline(always)]
+    pub(in crate::score) fn keys(self, single_count: usize, values_per_field: usize) -> (&'a [AtomicU64], Lists<'a>) {
+        let (single, words) = self.words[KEYS_WORD..].split_at(single_count);
+        (single, Lists { words, values_per_field })
+    }
+}
+
+impl Lists<'_> {
+    /// Calls `each` with the keys of the next `many` field.
     #[inline]
-    pub(in crate::score) fn list(&mut self, each: impl FnMut(u64)) {
+    pub(in crate::score) fn next(&mut self, each: impl FnMut(u64)) {
         let (list, rest) = self.words[1..].split_at(self.values_per_field);
         // While the record is being replaced the number may be any; what is read then is thrown away.
         let count = usize::try_from(self.words[0].load(Ordering::Relaxed)).unwrap_or(usize::MAX);
@@ -120,14 +158,13 @@ impl Prepared {
     ) -> Result<Self, Error> {
         let (keys, mut plans) = KeyPlan::bind(std::iter::once(model.contract()), schema)?;
         let plan = plans.pop().unwrap_or_default();
-        let needed = keys.fields_in_mixed_crosses(&plan);
-        let key_words = |&field: &usize| if keys.candidate[field].many { 1 + values_per_field } else { 1 };
-        let content_len = match needed.iter().map(key_words).sum::<usize>() {
-            0 => COUNTS_WORD + 1,
-            len => KEYS_WORD + len,
+        let needed = keys.needed(&plan);
+        let key_words = needed.single_fields.len() + needed.many_fields.len() * (1 + values_per_field);
+        let contents = match key_words {
+            0 => Contents::Sums(Sums::new(capacity)),
+            words => Contents::Records(Records::new(capacity, KEYS_WORD + words)),
         };
-        let records = Records::new(capacity, content_len);
-        Ok(Self { model: Arc::clone(model), keys, plan, needed, values_per_field, records })
+        Ok(Self { model: Arc::clone(model), keys, plan, needed, values_per_field, contents })
     }
 
     /// The model.
@@ -135,44 +172,46 @@ impl Prepared {
         &self.model
     }
 
-    /// What `take` makes of the record at `index`; nothing if it lies outside the set.
     #[inline(always)]
-    pub(in crate::score) fn read<T>(&self, index: u32, mut take: impl FnMut(Record<'_>) -> T) -> Option<T> {
-        let values_per_field = self.values_per_field;
-        self.records.read(index as usize, |words| take(Record { words, values_per_field }))
+    pub(in crate::score) const fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    #[inline(always)]
+    pub(in crate::score) const fn values_per_field(&self) -> usize {
+        self.values_per_field
     }
 
     /// Prepares the candidate at `index` anew, or leaves none there. The caller holds the set's lock.
     pub(super) fn update(&self, index: usize, row: Option<&StoredRow>) {
-        let content = row.map_or_else(|| vec![0; COUNTS_WORD + 1], |row| self.content(row));
-        self.records.write(index, &content);
-    }
-
-    fn content(&self, row: &StoredRow) -> Vec<u64> {
         let reader = Reader { model: &self.model, keys: &self.keys, plan: &self.plan };
         // A stored row was read once already, so that nothing in it is malformed; such a row would prepare nothing.
-        let Ok(keys) = reader.candidate_keys(row.view()) else {
-            return vec![0; COUNTS_WORD + 1];
-        };
-        let sum = reader.own_sum(&keys, &mut |_, _, _| ());
-        let counts = sum.unseen_count | keys.missing_count << 32 | keys.invalid_number_count << 48;
-        let mut content = vec![sum.logit.to_bits() ^ NO_CANDIDATE, counts];
-        if self.needed.is_empty() {
-            return content;
+        let keys = row.and_then(|row| reader.candidate_keys(row.view()).ok());
+        let [sum, counts] = keys.as_ref().map_or([0; 2], |keys| {
+            let sum = reader.own_sum(keys, &mut |_, _, _| ());
+            let counts = sum.unseen_count | keys.missing_count << 32 | keys.invalid_number_count << 48;
+            [sum.logit.to_bits() ^ NO_CANDIDATE, counts]
+        });
+        match &self.contents {
+            Contents::Sums(sums) => sums.write(index, [sum, counts]),
+            Contents::Records(records) => records.write(index, &self.record(sum, counts, keys.as_ref())),
         }
-        let is_absent = |&field: &usize| keys.of(field).is_empty();
-        let absent = self.needed.iter().enumerate().filter(|(_, field)| is_absent(field));
-        content.push(absent.fold(0, |bits, (position, _)| bits | 1 << position));
-        for &field in &self.needed {
-            let own = keys.of(field);
-            if self.keys.candidate[field].many {
-                content.push(own.len() as u64);
-                content.extend(own);
-                content.resize(content.len() + self.values_per_field - own.len(), 0);
-            } else {
-                content.push(own.first().copied().unwrap_or(0));
-            }
+    }
+
+    fn record(&self, sum: u64, counts: u64, keys: Option<&RowKeys>) -> Vec<u64> {
+        let mut words = vec![sum, counts, 0];
+        let keys_of = |field: usize| keys.map_or(&[][..], |keys| keys.of(field));
+        for (position, &field) in self.needed.single_fields.iter().enumerate() {
+            let key = keys_of(field).first();
+            words[ABSENT_WORD] |= u64::from(key.is_none()) << position;
+            words.push(key.copied().unwrap_or(0));
         }
-        content
+        for &field in &self.needed.many_fields {
+            let list = keys_of(field);
+            words.push(list.len() as u64);
+            words.extend(list);
+            words.resize(words.len() + self.values_per_field - list.len(), 0);
+        }
+        words
     }
 }

@@ -6,10 +6,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+/// Groups of words that are 0, in memory that is taken from the system only as it is used.
+pub(super) fn zeroed<const LEN: usize>(count: usize) -> Box<[[AtomicU64; LEN]]> {
+    // Zeroed memory comes from the allocator untouched; a loop over atomics would touch all of it.
+    let words = Box::into_raw(vec![[0_u64; LEN]; count].into_boxed_slice());
+    // SAFETY: the box was just made, and an `AtomicU64` has the size, alignment and bit patterns of a `u64`.
+    unsafe { Box::from_raw(words as *mut [[AtomicU64; LEN]]) }
+}
+
 /// A fixed number of records of a fixed length. All words are 0 until a record is first written; memory is taken as it is used.
 #[derive(Debug)]
-pub(super) struct Records {
-    words: Box<[AtomicU64]>,
+pub(in crate::score) struct Records {
+    words: Box<[[AtomicU64; 1]]>,
     /// Words of a content.
     content_len: usize,
     /// From one record to the next: the version, and two contents.
@@ -19,10 +27,7 @@ pub(super) struct Records {
 impl Records {
     pub(super) fn new(count: usize, content_len: usize) -> Self {
         let stride = 1 + 2 * content_len;
-        // Zeroed memory from the allocator is not touched, as a loop over atomics would do.
-        let words = Box::into_raw(vec![0_u64; count * stride].into_boxed_slice());
-        // SAFETY: the box was just made, and an `AtomicU64` has size, alignment and bit patterns of a `u64`.
-        let words = unsafe { Box::from_raw(words as *mut [AtomicU64]) };
+        let words: Box<[[AtomicU64; 1]]> = zeroed(count * stride);
         Self { words, content_len, stride }
     }
 
@@ -31,7 +36,7 @@ impl Records {
     /// One caller at a time, which must not be waited for by a reader: [`CandidateSet`](super::CandidateSet) calls it under its lock.
     /// (A second caller meanwhile would mix two contents, but touch no memory that is not the record's.)
     pub(super) fn write(&self, index: usize, content: &[u64]) {
-        let record = &self.words[index * self.stride..][..self.stride];
+        let record = &self.words.as_flattened()[index * self.stride..][..self.stride];
         let version = record[0].load(Ordering::Relaxed);
         // A reader that sees one of the words below also sees the version that sent readers to the other copy.
         fence(Ordering::Release);
@@ -44,9 +49,9 @@ impl Records {
     /// What `take` makes of the content of record `index`; nothing if there is no such record. `take` is called again if the
     /// record was replaced meanwhile, and only its last answer counts.
     #[inline(always)]
-    pub(super) fn read<T>(&self, index: usize, mut take: impl FnMut(&[AtomicU64]) -> T) -> Option<T> {
+    pub(in crate::score) fn read<T>(&self, index: usize, mut take: impl FnMut(&[AtomicU64]) -> T) -> Option<T> {
         let start = index.checked_mul(self.stride)?;
-        let record = self.words.get(start..start.checked_add(self.stride)?)?;
+        let record = self.words.as_flattened().get(start..start.checked_add(self.stride)?)?;
         loop {
             let version = record[0].load(Ordering::Acquire);
             let taken = take(self.content(record, version));

@@ -7,21 +7,27 @@ use super::{CHUNK, Sums};
 use crate::math::sigmoid;
 use crate::weight_file::Calibrator;
 
-/// Writes logit and probability of each candidate of a chunk, with the status of one that was scored.
+/// Writes logit and probability of each candidate of a chunk, with the status of one that was scored. Without crosses with the context
+/// their sum, 0, is not added, which leaves every bit as it is.
 #[inline(always)]
-pub(super) fn write(start: f64, sums: &Sums, calibrator: Calibrator, answers: &[AtomicU64]) {
+pub(super) fn write(start: f64, sums: &mut Sums, is_crossed: bool, calibrator: Calibrator, answers: &[AtomicU64]) {
     let (answers, _) = answers.as_chunks::<2>();
     let count = answers.len().min(CHUNK);
-    let mut logits = [0.0; CHUNK];
-    let mut probabilities = [0.0_f32; CHUNK];
-    let sums = sums.own[..count].iter().zip(&sums.crossed[..count]);
-    for (logit, (own, crossed)) in logits.iter_mut().zip(sums) {
-        *logit = (start + own) + crossed;
+    // The own sums become logits in place.
+    let logits = &mut sums.own[..count];
+    for logit in logits.iter_mut() {
+        *logit += start;
     }
-    for (probability, &logit) in probabilities.iter_mut().zip(&logits[..count]) {
+    if is_crossed {
+        for (logit, crossed) in logits.iter_mut().zip(&sums.crossed) {
+            *logit += crossed;
+        }
+    }
+    let probabilities = &mut sums.probabilities[..count];
+    for (probability, &logit) in probabilities.iter_mut().zip(&*logits) {
         *probability = calibrator.probability(sigmoid(logit));
     }
-    for ([logit_word, other_word], (logit, probability)) in answers.iter().zip(logits.iter().zip(&probabilities)) {
+    for ([logit_word, other_word], (logit, probability)) in answers.iter().zip(logits.iter().zip(&*probabilities)) {
         store(logit_word, logit.to_bits());
         // The status of a candidate that was scored is 0.
         store(other_word, u64::from(probability.to_bits()));

@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::super::block::{RowView, Single, load};
-use super::super::candidate_set::{Prepared, RecordCounts};
-use super::super::plan::{Column, KeyPlan, Plan, PlannedField, Reading};
+use super::super::candidate_set::{Contents, Prepared, Record, RecordCounts, Records};
+use super::super::plan::{Column, KeyPlan, Needed, Plan, PlannedField, Reading};
 use super::context::Context;
-use super::{Bits, CHUNK, Job, Running, Tally, Work, each_place, is_set, ones, put, set};
+use super::{Bits, CHUNK, Job, Running, Tally, Work, each_place, is_set, ones, set};
 use crate::error::RowProblem;
 use crate::feature::{cross_step, feature_key};
 use crate::schema::MAX_VALUES_PER_FIELD;
@@ -189,71 +189,74 @@ impl Columns {
         self.count = indices.len();
         let mut counts = RecordCounts::default();
         let own_sums = &mut own_sums[..self.count];
-        let needed = &work.part.needed;
-        if needed.is_empty() {
-            for (own_sum, index) in own_sums.iter_mut().zip(indices) {
-                let found = prepared.read(load_index(index), |record| (record.own_sum(), record.counts()));
-                let (sum, own_counts) = found.unwrap_or((f64::NAN, RecordCounts::default()));
-                *own_sum = sum;
-                counts.add(own_counts);
+        match prepared.contents() {
+            Contents::Sums(sums) => {
+                for (own_sum, index) in own_sums.iter_mut().zip(indices) {
+                    let (sum, own_counts) = sums.get(load_index(index));
+                    *own_sum = sum;
+                    counts.add(own_counts);
+                }
             }
-        } else {
-            self.read_prepared_keys(work, prepared, indices, own_sums, &mut counts);
+            Contents::Records(records) => {
+                self.read_records(work, prepared, records, indices, own_sums, &mut counts);
+            }
         }
         counts.add_to(tally);
         own_sums.iter().fold(false, |found, sum| found | sum.is_nan())
     }
 
-    fn read_prepared_keys(
+    #[inline(always)]
+    fn read_records(
         &mut self,
         work: &Work<'_>,
         prepared: &Prepared,
+        records: &Records,
         indices: &[AtomicU32],
         own_sums: &mut [f64],
         counts: &mut RecordCounts,
     ) {
-        let Self { count, keys, absent, many, .. } = self;
-        many.iter_mut().for_each(ManyColumn::clear);
-        let columns = || work.part.needed.iter().map(|&field| work.job.keys.field_columns[field]);
-        for column in columns() {
-            if let Column::Single(column) = column {
-                absent[column] = Bits::default();
+        let needed = &work.part.needed;
+        let values_per_field = prepared.values_per_field();
+        for column in &needed.single_columns {
+            self.absent[*column] = Bits::default();
+        }
+        self.many.iter_mut().for_each(ManyColumn::clear);
+        for (place, (own_sum, index)) in own_sums.iter_mut().zip(indices).enumerate() {
+            let (count, keys, many) = (self.count, &mut self.keys, &mut self.many);
+            let found = records.read(load_index(index) as usize, |words| {
+                // It may be read again, if it was replaced meanwhile: nothing here adds to what an earlier reading left.
+                let record = Record::new(words);
+                let (single_keys, mut lists) = record.keys(needed.single_columns.len(), values_per_field);
+                for (&column, key) in needed.single_columns.iter().zip(single_keys) {
+                    keys[column * count + place] = key.load(Ordering::Relaxed);
+                }
+                for &column in &needed.many_columns {
+                    let many = &mut many[column];
+                    many.keys.truncate(many.range_start(place));
+                    lists.next(|key| many.keys.push(key));
+                    many.end(place);
+                }
+                (record.own_sum(), record.counts(), record.absent())
+            });
+            let (sum, own_counts, absent) = found.unwrap_or((f64::NAN, RecordCounts::default(), u64::MAX));
+            *own_sum = sum;
+            counts.add(own_counts);
+            if absent != 0 {
+                self.note_absent(needed, place, absent, found.is_none());
             }
         }
-        for (place, (own_sum, index)) in own_sums.iter_mut().zip(indices).enumerate() {
-            let found = prepared.read(load_index(index), |record| {
-                // It may be read again, if it was replaced meanwhile: nothing here adds to what an earlier reading left.
-                let mut words = record.keys();
-                for (bit, column) in columns().enumerate() {
-                    match column {
-                        Column::Single(column) => {
-                            keys[column * *count + place] = words.one();
-                            put(&mut absent[column], place, record.is_absent(bit));
-                        }
-                        Column::Many(column) => {
-                            let many = &mut many[column];
-                            let start = many.range_start(place);
-                            many.keys.truncate(start);
-                            words.list(|key| many.keys.push(key));
-                            many.end(place);
-                        }
-                    }
-                }
-                *own_sum = record.own_sum();
-                record.counts()
-            });
-            match found {
-                Some(own_counts) => counts.add(own_counts),
-                None => {
-                    *own_sum = f64::NAN;
-                    for column in columns() {
-                        match column {
-                            Column::Single(column) => put(&mut absent[column], place, true),
-                            Column::Many(column) => many[column].end(place),
-                        }
-                    }
-                }
+    }
+
+    /// Notes which of the keys that crosses need a prepared candidate lacks.
+    #[cold]
+    fn note_absent(&mut self, needed: &Needed, place: usize, absent: u64, is_outside: bool) {
+        for (position, &column) in needed.single_columns.iter().enumerate() {
+            if absent >> position & 1 == 1 {
+                set(&mut self.absent[column], place);
             }
+        }
+        if is_outside {
+            needed.many_columns.iter().for_each(|&column| self.many[column].end(place));
         }
     }
 
@@ -273,18 +276,24 @@ impl Columns {
         let (field_keys, keys) = self.keys.split_at_mut(column * count);
         let keys = &mut keys[..count];
         let mut absent = Bits::default();
-        keys.fill(start);
-        for member in &cross.members[cross.leading_count..] {
-            match plan.column_of(*member) {
+        for (position, &member) in cross.members[cross.leading_count..].iter().enumerate() {
+            match plan.column_of(member) {
                 Some(member_column) => {
                     let member_keys = &field_keys[member_column * count..][..count];
-                    for (key, &member_key) in keys.iter_mut().zip(member_keys) {
-                        *key = cross_step(*key, member_key);
+                    if position == 0 {
+                        for (key, &member_key) in keys.iter_mut().zip(member_keys) {
+                            *key = cross_step(start, member_key);
+                        }
+                    } else {
+                        for (key, &member_key) in keys.iter_mut().zip(member_keys) {
+                            *key = cross_step(*key, member_key);
+                        }
                     }
                     for (absent, member_absent) in absent.iter_mut().zip(&self.absent[member_column]) {
                         *absent |= member_absent;
                     }
                 }
+                // It is not the first: leading context members are in `start`.
                 None => {
                     let member_key = context.keys_of(member.index)[0];
                     for key in keys.iter_mut() {

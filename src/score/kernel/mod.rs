@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use super::Model;
 use super::block::Block;
 use super::candidate_set::{CandidateSet, Prepared};
-use super::plan::{Column, KeyPlan, Plan, Use};
+use super::plan::{Column, KeyPlan, Needed, Plan, Use};
 use super::request::{Answer, Counts};
 use crate::error::{Error, RowProblem};
 use crate::instructions::{Instructions, Set};
@@ -53,11 +53,6 @@ fn ones(bits: &Bits) -> u64 {
 
 fn set(bits: &mut Bits, place: usize) {
     bits[place / 64] |= 1 << (place % 64);
-}
-
-fn put(bits: &mut Bits, place: usize, value: bool) {
-    let word = &mut bits[place / 64];
-    *word = *word & !(1 << (place % 64)) | u64::from(value) << (place % 64);
 }
 
 fn is_set(bits: &Bits, place: usize) -> bool {
@@ -104,8 +99,8 @@ pub(super) struct Part {
     pub(super) plan: Plan,
     /// What was made of the set's candidates for this model, where the layout names candidates by index.
     pub(super) prepared: Option<Arc<Prepared>>,
-    /// The candidate fields whose keys mixed crosses need, in the order in which prepared records have them.
-    pub(super) needed: Vec<usize>,
+    /// Where the keys go that mixed crosses need of prepared candidates.
+    pub(super) needed: Needed,
 }
 
 /// The memory that scoring works in, made once with a scorer.
@@ -124,6 +119,8 @@ pub(super) struct Scratch {
 struct Sums {
     own: [f64; CHUNK],
     crossed: [f64; CHUNK],
+    /// What the sums become.
+    probabilities: [f32; CHUNK],
 }
 
 /// What a model keeps from chunk to chunk of one request.
@@ -142,7 +139,7 @@ impl Scratch {
             context: Context::new(keys),
             columns: Columns::new(keys),
             stream: Stream::new(),
-            sums: Sums { own: [0.0; CHUNK], crossed: [0.0; CHUNK] },
+            sums: Sums { own: [0.0; CHUNK], crossed: [0.0; CHUNK], probabilities: [0.0; CHUNK] },
             running: vec![Running::default(); parts.len()],
         }
     }
@@ -188,9 +185,12 @@ struct Work<'a> {
 pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
     match job.instructions.set() {
         Set::Plain => predict_with(job, scratch),
+        // Every aarch64 target of the compiler has NEON anyway.
+        #[cfg(target_arch = "aarch64")]
+        Set::Neon => predict_with(job, scratch),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Instructions` holds this set only where the processor has it.
-        Set::Avx2 => unsafe { predict_avx2(job, scratch) },
+        // SAFETY: `Instructions` holds these sets only where the processor has them, and the second has all of the first.
+        Set::Avx2 | Set::Avx512 => unsafe { predict_avx2(job, scratch) },
     }
 }
 
@@ -267,7 +267,6 @@ impl Work<'_> {
         let refused = columns.refused(plan);
         columns.look_up_fields(self, &refused, running);
         sums.own[..count].fill(0.0);
-        sums.crossed[..count].fill(0.0);
         for field in &plan.candidate {
             let scale = self.table.scale(field.group);
             match self.job.keys.field_columns[field.index] {
@@ -276,12 +275,16 @@ impl Work<'_> {
             }
         }
         self.add_crosses(&plan.candidate_crosses, &plan.candidate_cross_runs, context, columns, stream, &mut sums.own);
-        self.add_crosses(&plan.mixed_crosses, &plan.mixed_cross_runs, context, columns, stream, &mut sums.crossed);
+        let is_crossed = !plan.mixed_crosses.is_empty();
+        if is_crossed {
+            sums.crossed[..count].fill(0.0);
+            self.add_crosses(&plan.mixed_crosses, &plan.mixed_cross_runs, context, columns, stream, &mut sums.crossed);
+        }
         let refused_count = ones(&refused);
         running.tally.refused_count += refused_count;
         running.tally.scored_count += count as u64 - refused_count;
         let answers = self.job.block.answers(model, first, count);
-        answers::write(running.start, sums, self.part.model.calibrator(), answers);
+        answers::write(running.start, sums, is_crossed, self.part.model.calibrator(), answers);
         if refused_count > 0 {
             each_place(&refused, |place| {
                 if let Some(problem) = columns.problem(plan, place) {
@@ -309,15 +312,16 @@ impl Work<'_> {
         let plan = &self.part.plan;
         let indices = self.job.block.candidate_indices(first, count);
         let has_gaps = columns.read_prepared(self, prepared, indices, &mut sums.own, &mut running.tally);
-        sums.crossed[..count].fill(0.0);
-        if !plan.mixed_crosses.is_empty() {
+        let is_crossed = !plan.mixed_crosses.is_empty();
+        if is_crossed {
+            sums.crossed[..count].fill(0.0);
             for cross in &plan.mixed_crosses {
                 columns.make_cross_keys(self.job.keys, cross.index, context);
             }
             self.add_crosses(&plan.mixed_crosses, &plan.mixed_cross_runs, context, columns, stream, &mut sums.crossed);
         }
         let answers = self.job.block.answers(model, first, count);
-        answers::write(running.start, sums, self.part.model.calibrator(), answers);
+        answers::write(running.start, sums, is_crossed, self.part.model.calibrator(), answers);
         let mut refused_count = 0;
         if has_gaps {
             for (place, sum) in sums.own[..count].iter().enumerate() {

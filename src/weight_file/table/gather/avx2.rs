@@ -7,13 +7,9 @@ use std::arch::x86_64::{
 };
 
 use super::avx2_small::SmallLines;
-use super::{GROUP, LineReader, Located, gather_with};
+use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with, weight_or_zero};
 use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
 use crate::weight_file::table::{Encoding, Table, low_word};
-
-const SLOT_COUNT: usize = F32Line::SLOT_COUNT;
-const TAG_MASK: u32 = F32Line::TAG_MASK;
-const WEIGHTS_OFFSET: usize = F32Line::WEIGHTS_OFFSET;
 
 /// # Safety
 ///
@@ -40,17 +36,16 @@ impl LineReader for F32Lines {
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
         // SAFETY: the caller promises AVX2 and the indices; the store is to 32 bytes that are ours.
         unsafe {
-            // Each of the eight has one lane at most that is not 0. Merging two by unpacking both halves and taking either
-            // keeps lanes apart: of `a` and `b` it leaves a0|a2, b0|b2, a1|a3, b1|b3 in each half.
-            let pair_0 = merge_pair(weight_or_zeros(lines, located, 0), weight_or_zeros(lines, located, 1));
-            let pair_1 = merge_pair(weight_or_zeros(lines, located, 2), weight_or_zeros(lines, located, 3));
-            let pair_2 = merge_pair(weight_or_zeros(lines, located, 4), weight_or_zeros(lines, located, 5));
-            let pair_3 = merge_pair(weight_or_zeros(lines, located, 6), weight_or_zeros(lines, located, 7));
-            let four_0 = merge_four(pair_0, pair_1);
-            let four_1 = merge_four(pair_2, pair_3);
-            let low = _mm256_permute2x128_si256::<0x20>(four_0, four_1);
-            let high = _mm256_permute2x128_si256::<0x31>(four_0, four_1);
-            let all = _mm256_or_si256(low, high);
+            let all = one_lane_each([
+                weight_or_zeros(lines, located, 0),
+                weight_or_zeros(lines, located, 1),
+                weight_or_zeros(lines, located, 2),
+                weight_or_zeros(lines, located, 3),
+                weight_or_zeros(lines, located, 4),
+                weight_or_zeros(lines, located, 5),
+                weight_or_zeros(lines, located, 6),
+                weight_or_zeros(lines, located, 7),
+            ]);
             _mm256_storeu_si256(weights.as_mut_ptr().cast(), all);
             let zeros = _mm256_cmpeq_epi32(all, _mm256_setzero_si256());
             #[expect(clippy::cast_possible_truncation, reason = "a bit for each of eight lanes")]
@@ -63,10 +58,9 @@ impl LineReader for F32Lines {
     unsafe fn find(line: &Line, tag: u32) -> (f32, usize) {
         // SAFETY: the caller promises AVX2.
         let equal = unsafe { _mm256_movemask_ps(_mm256_castsi256_ps(equal_tags(line, tag))) };
-        let found = usize::from(equal != 0);
-        // Without a slot the weight of some other is read, and masked.
-        let weight = F32Line::weight(line, equal.trailing_zeros() as usize & (SLOT_COUNT - 1));
-        (f32::from_bits(weight.to_bits() & u32::from(equal != 0).wrapping_neg()), found)
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bit for each of eight lanes")]
+        let equal = equal as u8;
+        weight_or_zero(line, equal)
     }
 
     #[inline(always)]
@@ -106,11 +100,29 @@ unsafe fn weight_or_zeros(lines: &[Line], located: &Located, index: usize) -> __
     }
 }
 
+/// Of eight registers with one lane at most that is not 0, that lane each.
+///
 /// # Safety
 ///
 /// The processor has AVX2.
 #[inline(always)]
-unsafe fn merge_pair(one: __m256i, other: __m256i) -> __m256i {
+pub(super) unsafe fn one_lane_each(of: [__m256i; GROUP]) -> __m256i {
+    // SAFETY: the caller promises AVX2.
+    unsafe {
+        // Merging `a` and `b` leaves a0|a2, b0|b2, a1|a3, b1|b3 in each half, so lanes of different registers stay apart.
+        let four_0 = merge_pairs(merge(of[0], of[1]), merge(of[2], of[3]));
+        let four_1 = merge_pairs(merge(of[4], of[5]), merge(of[6], of[7]));
+        let low = _mm256_permute2x128_si256::<0x20>(four_0, four_1);
+        let high = _mm256_permute2x128_si256::<0x31>(four_0, four_1);
+        _mm256_or_si256(low, high)
+    }
+}
+
+/// # Safety
+///
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn merge(one: __m256i, other: __m256i) -> __m256i {
     // SAFETY: the caller promises AVX2.
     unsafe { _mm256_or_si256(_mm256_unpacklo_epi32(one, other), _mm256_unpackhi_epi32(one, other)) }
 }
@@ -119,7 +131,7 @@ unsafe fn merge_pair(one: __m256i, other: __m256i) -> __m256i {
 ///
 /// The processor has AVX2.
 #[inline(always)]
-unsafe fn merge_four(one: __m256i, other: __m256i) -> __m256i {
+unsafe fn merge_pairs(one: __m256i, other: __m256i) -> __m256i {
     // SAFETY: the caller promises AVX2.
     unsafe { _mm256_or_si256(_mm256_unpacklo_epi64(one, other), _mm256_unpackhi_epi64(one, other)) }
 }

@@ -14,9 +14,19 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx2_small;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
-use super::{Line, Table, first_line, second_line};
+use super::line::{F32Line, Line, LineFormat};
+use super::{Encoding, Table, first_line, second_line};
 use crate::instructions::{Instructions, Set};
+
+// The vector paths of f32 lines are written with these.
+const SLOT_COUNT: usize = F32Line::SLOT_COUNT;
+const TAG_MASK: u32 = F32Line::TAG_MASK;
+const WEIGHTS_OFFSET: usize = F32Line::WEIGHTS_OFFSET;
 
 /// Keys that go through the first pass together.
 const GROUP: usize = 8;
@@ -102,6 +112,19 @@ impl Table<'_> {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: only `detect` makes this value, and only where the processor has these instructions.
             Set::Avx2 => unsafe { avx2::gather(self, keys, weights) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx512 => unsafe {
+                match self.encoding() {
+                    Encoding::F32 => avx512::gather(self, keys, weights),
+                    Encoding::F16 | Encoding::I8 => avx2::gather(self, keys, weights),
+                }
+            },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Set::Neon if self.encoding() == Encoding::F32 => unsafe { neon::gather(self, keys, weights) },
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => self.gather_plain(keys, weights),
         };
         // One branch a batch instead of one a key for what hardly any file has.
         if self.exceptions.is_empty() { found_count } else { found_count + self.gather_exceptions(keys, weights) }
@@ -327,6 +350,14 @@ fn masked_tag(tag_mask: u32, key: u64) -> u32 {
     (low & tag_mask).max(1)
 }
 
+/// The weight of the slot of an f32 line whose bit `equal` has, or 0, and whether there is one; without a branch.
+#[inline(always)]
+fn weight_or_zero(line: &Line, equal: u8) -> (f32, usize) {
+    // Without a slot the weight of some other is read, and masked.
+    let weight = F32Line::weight(line, equal.trailing_zeros() as usize & (SLOT_COUNT - 1));
+    (f32::from_bits(weight.to_bits() & u32::from(equal != 0).wrapping_neg()), usize::from(equal != 0))
+}
+
 /// Asks memory for a line.
 #[inline(always)]
 fn prefetch(lines: &[Line], index: usize) {
@@ -336,6 +367,12 @@ fn prefetch(lines: &[Line], index: usize) {
         // SAFETY: a prefetch reads nothing and cannot fault, and SSE is part of x86-64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(lines.as_ptr().wrapping_add(index).cast()) };
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch reads nothing and cannot fault. There is no stable intrinsic for it.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{line}]", line = in(reg) lines.as_ptr().wrapping_add(index),
+            options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = (lines, index);
 }

@@ -3,9 +3,12 @@ package io.omomi;
 /** One declared field: ask {@link Schema#field} once and keep it, then setting a value needs no look-up by name. */
 public final class Field {
     final Schema schema;
-    final int slot;
-    /** Side, type and many in one number, so that a setter checks all three at once. */
-    final int use;
+    /** Where its slot is, counted from the row's start. */
+    final int slotOffset;
+    /** Its bit in the row's masks. */
+    final long bit;
+    /** Stands for schema, side, type and many, so that a setter checks all four with one comparison. */
+    final Object use;
 
     private final String name;
     private final Side side;
@@ -17,7 +20,8 @@ public final class Field {
 
     Field(Schema schema, int slot, Schema.Declared declared) {
         this.schema = schema;
-        this.slot = slot;
+        this.slotOffset = Block.ROW_SLOTS_OFFSET + slot * Block.SLOT_LEN;
+        this.bit = 1L << slot;
         this.name = declared.name;
         this.side = declared.side;
         this.type = declared.type;
@@ -25,11 +29,7 @@ public final class Field {
         this.unit = declared.unit;
         this.least = declared.least;
         this.greatest = declared.greatest;
-        this.use = use(side, type, many);
-    }
-
-    static int use(Side side, FieldType type, boolean many) {
-        return side.ordinal() << 8 | type.ordinal() << 4 | (many ? 1 : 0);
+        this.use = schema.use(side, type, many);
     }
 
     /** Its name, as in the contract. */

@@ -28,6 +28,11 @@ public final class Request {
     private final Row candidate;
     private final int tailCapacity;
     private volatile int state = IDLE;
+    /**
+     * The state as the thread knows it that made the last call: what the setters look at. They cannot do without the check, nor
+     * with a volatile read each; a thread that shares a request unlawfully meets the other check with its next candidate.
+     */
+    private int stateForSetters = IDLE;
     private int tailUsed;
     /** Candidate rows that may have values: only these are cleared. */
     private int touchedCount;
@@ -133,14 +138,24 @@ public final class Request {
         }
     }
 
+    /** {@link #checkIdle} for setters. */
+    void checkMayBeSet() {
+        int now = stateForSetters;
+        if (now != IDLE) {
+            throw notIdle(now);
+        }
+    }
+
     /** Claims the block for one native call. */
     void enter() {
         if (!STATE.compareAndSet(this, IDLE, BUSY)) {
             throw notIdle(state);
         }
+        stateForSetters = BUSY;
     }
 
     void leave() {
+        stateForSetters = IDLE;
         state = IDLE;
     }
 
@@ -152,6 +167,7 @@ public final class Request {
             }
             LockSupport.parkNanos(CLOSE_POLL_NANOS);
         }
+        stateForSetters = CLOSED;
         return true;
     }
 

@@ -15,39 +15,46 @@ public final class Row {
     private final Request request;
     private final ByteBuffer block;
     private final Side side;
-    private final int useId;
-    private final int useIds;
-    private final int useText;
-    private final int useTexts;
-    private final int useNumber;
+    private final Object useId;
+    private final Object useIds;
+    private final Object useText;
+    private final Object useTexts;
+    private final Object useNumber;
     private int offset;
+    /** What the block has at the row's {@link Block#ROW_PRESENT_OFFSET}. To ask the block would cost each setter a wait for the last one. */
+    private long present;
+    /** The same of {@link Block#ROW_INLINE_TEXT_OFFSET}. */
+    private long inlineText;
 
     Row(Request request, Side side, int offset) {
         this.request = request;
         this.block = request.block;
         this.side = side;
         this.offset = offset;
-        this.useId = Field.use(side, FieldType.ID, false);
-        this.useIds = Field.use(side, FieldType.ID, true);
-        this.useText = Field.use(side, FieldType.TEXT, false);
-        this.useTexts = Field.use(side, FieldType.TEXT, true);
-        this.useNumber = Field.use(side, FieldType.NUMBER, false);
+        Schema schema = request.schema;
+        this.useId = schema.use(side, FieldType.ID, false);
+        this.useIds = schema.use(side, FieldType.ID, true);
+        this.useText = schema.use(side, FieldType.TEXT, false);
+        this.useTexts = schema.use(side, FieldType.TEXT, true);
+        this.useNumber = schema.use(side, FieldType.NUMBER, false);
     }
 
     Row at(int newOffset) {
         offset = newOffset;
+        present = block.getLong(newOffset + Block.ROW_PRESENT_OFFSET);
+        inlineText = block.getLong(newOffset + Block.ROW_INLINE_TEXT_OFFSET);
         return this;
     }
 
     void clear() {
-        block.putLong(offset + Block.ROW_PRESENT_OFFSET, 0);
-        block.putLong(offset + Block.ROW_INLINE_TEXT_OFFSET, 0);
+        setPresent(0);
+        setInlineText(0);
     }
 
     /** Sets an {@code id} field. */
     public Row setId(Field field, long id) {
         check(field, useId, "an id");
-        return set(field, id, false);
+        return set(field, id);
     }
 
     /**
@@ -76,7 +83,7 @@ public final class Row {
     /** Sets a {@code number} field. NaN and numbers out of the field's range are counted and treated as missing. */
     public Row setNumber(Field field, double number) {
         check(field, useNumber, "a number");
-        return set(field, Double.doubleToRawLongBits(number), false);
+        return set(field, Double.doubleToRawLongBits(number));
     }
 
     /**
@@ -143,9 +150,8 @@ public final class Row {
         if (field == null) {
             throw OmomiException.nullArgument("field");
         }
-        check(field, Field.use(side, field.type(), field.isMany()), "a field of the " + side.word());
-        int at = offset + Block.ROW_PRESENT_OFFSET;
-        block.putLong(at, block.getLong(at) & ~(1L << field.slot));
+        check(field, request.schema.use(side, field.type(), field.isMany()), "a field of the " + side.word());
+        setPresent(present & ~field.bit);
         return this;
     }
 
@@ -189,14 +195,29 @@ public final class Row {
         }
     }
 
-    private Row set(Field field, long slot, boolean inlineText) {
-        long bit = 1L << field.slot;
-        int row = offset;
-        block.putLong(row + Block.ROW_SLOTS_OFFSET + field.slot * Block.SLOT_LEN, slot);
-        block.putLong(row + Block.ROW_PRESENT_OFFSET, block.getLong(row + Block.ROW_PRESENT_OFFSET) | bit);
-        long inline = block.getLong(row + Block.ROW_INLINE_TEXT_OFFSET);
-        block.putLong(row + Block.ROW_INLINE_TEXT_OFFSET, inlineText ? inline | bit : inline & ~bit);
+    private Row set(Field field, long slot) {
+        block.putLong(offset + field.slotOffset, slot);
+        setPresent(present | field.bit);
         return this;
+    }
+
+    /** For fields of texts: says whether the slot has a text of the tail or a value. */
+    private Row set(Field field, long slot, boolean isInlineText) {
+        long inline = isInlineText ? inlineText | field.bit : inlineText & ~field.bit;
+        if (inline != inlineText) {
+            setInlineText(inline);
+        }
+        return set(field, slot);
+    }
+
+    private void setPresent(long bits) {
+        present = bits;
+        block.putLong(offset + Block.ROW_PRESENT_OFFSET, bits);
+    }
+
+    private void setInlineText(long bits) {
+        inlineText = bits;
+        block.putLong(offset + Block.ROW_INLINE_TEXT_OFFSET, bits);
     }
 
     /** Two u32 as one little-endian u64, the first lower. */
@@ -204,14 +225,14 @@ public final class Row {
         return Integer.toUnsignedLong(first) | second << (8 * PAIR_HIGH);
     }
 
-    private void check(Field field, int use, String used) {
+    private void check(Field field, Object use, String used) {
         if (field == null) {
             throw OmomiException.nullArgument("field");
         }
-        if (field.use != use || field.schema != request.schema) {
+        if (field.use != use) {
             throw wrongUse(field, used);
         }
-        request.checkIdle();
+        request.checkMayBeSet();
     }
 
     private OmomiException wrongUse(Field field, String used) {

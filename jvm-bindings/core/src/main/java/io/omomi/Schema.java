@@ -4,6 +4,7 @@ import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
@@ -17,8 +18,11 @@ public final class Schema {
     private final List<Field> fields;
     private final Map<String, Field> byName;
     private final byte[] encoded;
+    /** See {@link #use}. */
+    private final Object[] uses = new Object[Side.values().length * FieldType.values().length * 2];
 
     private Schema(List<Declared> declared) {
+        Arrays.setAll(uses, index -> new Object());
         List<Field> all = new ArrayList<>();
         Map<String, Field> named = new HashMap<>();
         int[] slots = new int[Side.values().length];
@@ -59,6 +63,11 @@ public final class Schema {
     /** All fields in the order of their declaration. */
     public List<Field> fields() {
         return fields;
+    }
+
+    /** An object of its own for each side, type and many of this schema: the fields that a setter takes all have the same. */
+    Object use(Side side, FieldType type, boolean many) {
+        return uses[(side.ordinal() * FieldType.values().length + type.ordinal()) * 2 + (many ? 1 : 0)];
     }
 
     /** The declaration as the native library reads it: see {@code decode_schema} there. */

@@ -160,7 +160,7 @@ final class CarelessCallsTest {
     private void corruptSlot(int candidate, Field field, long slot) {
         RequestLayout layout = request.layout;
         int row = layout.candidatesOffset + candidate * layout.candidateStride;
-        request.block.putLong(row + Block.ROW_SLOTS_OFFSET + field.slot * Block.SLOT_LEN, slot);
+        request.block.putLong(row + field.slotOffset, slot);
     }
 
     @Test

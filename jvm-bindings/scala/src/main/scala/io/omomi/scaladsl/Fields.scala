@@ -49,38 +49,46 @@ abstract class Fields {
 
   private[scaladsl] lazy val schema: Schema = {
     val built = builder.build()
-    declared.foreach(field => field.underlying = built.field(field.name))
+    // By index, since a list's elements are cast, and a cast makes the JVM remember that these classes know Java's `Field`:
+    // see `Declaring` for what depends on it.
+    declared.indices.foreach(i => declared(i).underlying = built.fields.get(i))
     built
   }
 
-  /** Declares fields of one side. */
+  /** Declares fields of one side.
+    *
+    * Each method has a type parameter, which is always inferred as the field's own class, for the sake of speed: the caller's
+    * class then has to cast what it gets. Up to JDK 23 the JVM inlines a method, such as the accessor of one of your vals, only
+    * if the code that the method comes from has looked up every class in the method's signature, and an accessor does not.
+    * Without the cast each `row(field) = value` pays for a call.
+    */
   protected final class Declaring[S <: Side] private[Fields] (side: io.omomi.Side) {
     /** A field of 64-bit integers. */
-    def id(name: String): IdField[S] = {
+    def id[F >: IdField[S] <: Field[S]](name: String): F = {
       builder.id(name, side)
       keep(new IdField[S](name))
     }
 
     /** A field with zero or more 64-bit integers a row. */
-    def ids(name: String): IdsField[S] = {
+    def ids[F >: IdsField[S] <: Field[S]](name: String): F = {
       builder.ids(name, side)
       keep(new IdsField[S](name))
     }
 
     /** A field of texts. */
-    def text(name: String): TextField[S] = {
+    def text[F >: TextField[S] <: Field[S]](name: String): F = {
       builder.text(name, side)
       keep(new TextField[S](name))
     }
 
     /** A field with zero or more texts a row. */
-    def texts(name: String): TextsField[S] = {
+    def texts[F >: TextsField[S] <: Field[S]](name: String): F = {
       builder.texts(name, side)
       keep(new TextsField[S](name))
     }
 
     /** A field of numbers in `unit` from `least` to `greatest`. */
-    def number(name: String, unit: String, least: Double, greatest: Double): NumberField[S] = {
+    def number[F >: NumberField[S] <: Field[S]](name: String, unit: String, least: Double, greatest: Double): F = {
       builder.number(name, side, unit, least, greatest)
       keep(new NumberField[S](name))
     }

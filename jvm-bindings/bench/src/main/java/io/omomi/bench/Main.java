@@ -1,0 +1,99 @@
+package io.omomi.bench;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.profile.GCProfiler;
+import org.openjdk.jmh.results.RunResult;
+import org.openjdk.jmh.results.format.ResultFormatFactory;
+import org.openjdk.jmh.results.format.ResultFormatType;
+import org.openjdk.jmh.runner.Runner;
+import org.openjdk.jmh.runner.RunnerException;
+import org.openjdk.jmh.runner.options.ChainedOptionsBuilder;
+import org.openjdk.jmh.runner.options.OptionsBuilder;
+import org.openjdk.jmh.runner.options.TimeValue;
+import org.openjdk.jmh.runner.options.VerboseMode;
+
+/**
+ * Runs every benchmark on every JDK that is named, and prints what they have to do with each other. Called by {@code run}:
+ * the options are settings {@code name=value}, and the homes of JDKs.
+ */
+public final class Main {
+    /** Whether to take a glance instead of a measurement. */
+    private final boolean isShort;
+    private final Map<String, String> settings;
+
+    private Main(Map<String, String> settings) {
+        this.settings = settings;
+        this.isShort = settings.containsKey("short");
+    }
+
+    public static void main(String[] arguments) throws RunnerException {
+        Map<String, String> settings = new java.util.LinkedHashMap<>();
+        List<String> homes = new ArrayList<>();
+        for (String argument : arguments) {
+            int equals = argument.indexOf('=');
+            if (equals < 0) {
+                homes.add(argument);
+            } else {
+                settings.put(argument.substring(0, equals), argument.substring(equals + 1));
+            }
+        }
+        Main main = new Main(settings);
+        List<Summary> summaries = new ArrayList<>();
+        for (String home : homes) {
+            summaries.add(main.runOn(Path.of(home)));
+        }
+        System.out.println();
+        summaries.forEach(summary -> System.out.println(summary.text()));
+    }
+
+    private Summary runOn(Path home) throws RunnerException {
+        List<RunResult> results = new ArrayList<>();
+        results.addAll(run(options(home, CallBenchmark.class)));
+        results.addAll(run(requests(home, Kind.ID, Contestants.WITH_IDS)));
+        results.addAll(run(requests(home, Kind.TEXT, Contestants.WITH_TEXTS).param("candidates", "500")));
+        results.addAll(run(options(home, StepBenchmark.class).param("candidates", "500")));
+        Path file = Path.of(settings.get("results"), "jmh-" + home.getFileName() + ".json");
+        ResultFormatFactory.getInstance(ResultFormatType.JSON, file.toString()).writeOut(results);
+        return new Summary(results);
+    }
+
+    private ChainedOptionsBuilder requests(Path home, Kind kind, List<String> contestants) {
+        return options(home, RequestBenchmark.class)
+                .param("kind", kind.name())
+                .param("contestant", contestants.toArray(new String[0]));
+    }
+
+    private ChainedOptionsBuilder options(Path home, Class<?> benchmark) {
+        String only = settings.getOrDefault("only", "");
+        return new OptionsBuilder()
+                .include("^" + benchmark.getName() + "\\..*" + only)
+                .jvm(home.resolve("bin/java").toString())
+                // Even on one processor, where the JVM would choose the serial collector, which no server runs.
+                .jvmArgsAppend(
+                        "-Xms4g", "-Xmx4g", "-XX:+UseG1GC", "-XX:+IgnoreUnrecognizedVMOptions",
+                        "--enable-native-access=ALL-UNNAMED",
+                        "-Dio.omomi.library.path=" + settings.get("library"),
+                        "-Domomi.bench.folder=" + settings.get("folder"),
+                        "-Domomi.bench.weights=" + settings.get("weights"),
+                        "-Domomi.bench.skew=" + settings.get("skew"))
+                .mode(Mode.AverageTime)
+                .timeUnit(java.util.concurrent.TimeUnit.NANOSECONDS)
+                .forks(isShort ? 1 : 3)
+                .warmupIterations(isShort ? 2 : 5)
+                .warmupTime(TimeValue.milliseconds(isShort ? 800 : 1_000))
+                .measurementIterations(5)
+                .measurementTime(TimeValue.milliseconds(isShort ? 400 : 1_000))
+                .addProfiler(GCProfiler.class)
+                .shouldFailOnError(true)
+                .verbosity(VerboseMode.NORMAL);
+    }
+
+    private static Collection<RunResult> run(ChainedOptionsBuilder options) throws RunnerException {
+        return new Runner(options.build()).run();
+    }
+}

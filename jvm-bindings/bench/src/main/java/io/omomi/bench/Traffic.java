@@ -1,0 +1,105 @@
+package io.omomi.bench;
+
+import io.omomi.Feature;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.SplittableRandom;
+
+/**
+ * The requests that all contestants score: always the same ones, more of them than the caches of a processor core hold the
+ * weights of. Nine values of ten have a weight.
+ */
+public final class Traffic {
+    /** Requests that differ. */
+    public static final int REQUESTS = 64;
+    /** Candidates of each. */
+    public static final int CANDIDATES = 500;
+
+    private static final double KNOWN = 0.9;
+    private static final long SEED = 20_260_101;
+
+    private final Kind kind;
+    private final long[][] context = new long[REQUESTS][];
+    private final long[][] candidates = new long[REQUESTS][];
+    private final String[][] contextTexts = new String[REQUESTS][];
+    private final String[][] candidateTexts = new String[REQUESTS][];
+
+    /** The texts are made for the kind {@link Kind#TEXT} only. */
+    public Traffic(Kind kind) {
+        this.kind = kind;
+        SplittableRandom random = new SplittableRandom(SEED);
+        // As in a server, whose creatives hold their texts: one object for each, and not the ones that a map has as keys.
+        Map<Long, String> texts = new HashMap<>();
+        for (int request = 0; request < REQUESTS; request++) {
+            context[request] = draw(random, Weights.FIELDS);
+            candidates[request] = draw(random, CANDIDATES * Weights.FIELDS);
+            if (kind == Kind.TEXT) {
+                contextTexts[request] = texts(context[request], texts);
+                candidateTexts[request] = texts(candidates[request], texts);
+            }
+        }
+    }
+
+    /** The type of all values. */
+    public Kind kind() {
+        return kind;
+    }
+
+    /** The values of a request's context, in the order of {@link Weights#CONTEXT}. */
+    public long[] context(int request) {
+        return context[request];
+    }
+
+    /** The values of a request's candidates, one candidate behind the other, in the order of {@link Weights#CANDIDATE}. */
+    public long[] candidates(int request) {
+        return candidates[request];
+    }
+
+    /** As {@link #context}, as texts. */
+    public String[] contextTexts(int request) {
+        return contextTexts[request];
+    }
+
+    /** As {@link #candidates}, as texts. */
+    public String[] candidateTexts(int request) {
+        return candidateTexts[request];
+    }
+
+    /** The logit that a candidate must get, computed from the weights' definition and no table. */
+    public double expectedLogit(int request, int candidate) {
+        double sum = Weights.BIAS;
+        for (int field = 0; field < Weights.FIELDS; field++) {
+            sum += weight(Weights.CONTEXT[field], context[request][field])
+                    + weight(Weights.CANDIDATE[field], candidates[request][candidate * Weights.FIELDS + field]);
+        }
+        return sum;
+    }
+
+    private double weight(String field, long category) {
+        if (category >= Weights.knownCategories()) {
+            return 0;
+        }
+        return Weights.weight(Weights.key(Feature.fieldSeed(field), kind.value(category)));
+    }
+
+    private static long[] draw(SplittableRandom random, int count) {
+        long known = Weights.knownCategories();
+        boolean uniform = "uniform".equals(System.getProperty("omomi.bench.skew"));
+        long[] drawn = new long[count];
+        for (int i = 0; i < count; i++) {
+            // Category k with a probability in proportion to 1 / (k + 1), as near as a logarithm comes to Zipf's law.
+            double rank = uniform ? random.nextDouble() * known : Math.expm1(random.nextDouble() * Math.log1p(known));
+            long category = Math.min((long) rank, known - 1);
+            drawn[i] = random.nextDouble() < KNOWN ? category : known + category;
+        }
+        return drawn;
+    }
+
+    private static String[] texts(long[] categories, Map<Long, String> texts) {
+        String[] found = new String[categories.length];
+        for (int i = 0; i < found.length; i++) {
+            found[i] = texts.computeIfAbsent(categories[i], Weights::text);
+        }
+        return found;
+    }
+}

@@ -1,0 +1,259 @@
+//! `omomi bench`: how long requests take with a weight file, on this machine.
+
+mod report;
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use omomi::latency::{Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, Run, Source, measure};
+use omomi::log_reader::{LogReader, ReadOptions};
+use omomi::schema::MAX_CANDIDATES;
+use omomi::{LoadMode, Model};
+
+use crate::Failure;
+use crate::text::say;
+use crate::verify::load;
+
+use report::{Outcome, Report, run_words};
+
+/// Measure how long requests take: latency at p50, p90, p99, p99.9 and the longest, and where the time goes
+///
+/// Fills, scores and reads requests as a server does, for each combination of --threads, --candidates and --rate in turn. Filling
+/// includes fetching the rows from memory, as in a server that keeps an object for each creative. Before anything is timed the
+/// file is verified and answers are compared with those of the plain twin.
+///
+/// Without --rate, each thread sends its next request when the last one is done: what the machine can do. With --rate, requests fall due
+/// at that rate and latency counts from then, so that a stall shows in every request that waited: what users see.
+///
+/// Without --logs, requests are invented after the golden requests of the file. Where a field has many categories most of the
+/// invented ones are unseen, and the table is then read without finding much: look at the share of unseen categories,
+/// and give a log that the model was not trained on for figures to decide by.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The weight file
+    file: PathBuf,
+    /// How many threads send requests, each with its own scorer; several numbers for several runs
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = threads)]
+    threads: Vec<usize>,
+    /// How many candidates a request has
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "100,500", value_parser = candidates)]
+    candidates: Vec<usize>,
+    /// Run each combination once more with prepared candidates: handed over beforehand, and named by index in the requests
+    #[arg(long)]
+    prepared: bool,
+    /// How many requests fall due each second, all threads together
+    #[arg(long, value_name = "R,...", value_delimiter = ',', value_parser = rate)]
+    rate: Vec<f64>,
+    /// How long each run takes
+    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    seconds: Duration,
+    /// How long requests are sent before that, unrecorded
+    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds_or_none)]
+    warm_up_seconds: Duration,
+    /// Logs whose rows become contexts and candidates: Parquet, CSV or JSON lines, paths or quoted patterns
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    logs: Vec<String>,
+    /// What separates the categories of a `many` field in a CSV cell of the logs
+    #[arg(long, value_name = "CHAR", default_value_t = ReadOptions::default().many_separator)]
+    many_separator: char,
+    /// How many rows of the logs that cannot be used may be skipped
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_rows: u64,
+    /// How many different requests there are, before the first comes again
+    #[arg(long, value_name = "N", default_value_t = 4_096)]
+    requests: usize,
+    /// Another seed draws other requests; the same draws the same
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Pass texts as hashes that were made once, as a server may do with texts that recur; lists of texts excepted
+    #[arg(long)]
+    hashed_texts: bool,
+    /// map: the file as it lies in the page cache; copy: a private copy in huge pages
+    #[arg(long, value_name = "map|copy", default_value = "map", value_parser = mode)]
+    mode: LoadMode,
+    /// Write all figures as JSON, to a new file or with - to standard output instead of the tables
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+    /// Replace the JSON file if it is there
+    #[arg(long)]
+    force: bool,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  omomi bench 000042.omomi
+  omomi bench 000042.omomi --logs 'logs/2026-01-11-*.parquet' --threads 1,2 --candidates 100,500
+  omomi bench 000042.omomi --logs yesterday.parquet --threads 2 --rate 1000,2000,4000 --seconds 60
+  omomi bench 000042.omomi --prepared --mode copy --json copy.json
+
+Figures of a shared or busy machine say little: look at `preempted`, and pin the process (taskset) where you can.";
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    check_json_path(arguments)?;
+    let model = load(&arguments.file, arguments.mode)?;
+    let rotation = rotation(arguments, &model)?;
+    warn(arguments, &rotation);
+    let runs = runs(arguments);
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for run in &runs {
+        let checked = outcomes.iter().find(|other| same_requests(&other.measurement.run, run));
+        let coverage = match checked {
+            Some(other) => other.coverage,
+            None => check(&rotation, &model, run)?,
+        };
+        if !arguments.quiet {
+            eprintln!("bench: run {} of {}, {}", outcomes.len() + 1, runs.len(), run_words(run));
+        }
+        outcomes.push(Outcome { coverage, measurement: measure(&model, &rotation, run)? });
+    }
+    let report = Report { arguments, model: &model, rotation: &rotation, outcomes: &outcomes };
+    match &arguments.json {
+        Some(path) if path.as_os_str() == "-" => say!("{:#}", report.to_json()),
+        Some(path) => {
+            report.print();
+            write_new(path, &format!("{:#}\n", report.to_json()), arguments.force)?;
+        }
+        None => report.print(),
+    }
+    Ok(())
+}
+
+fn same_requests(one: &Run, other: &Run) -> bool {
+    (one.candidates, one.prepared) == (other.candidates, other.prepared)
+}
+
+/// Makes sure of the answers, and says so where the figures will be about a table that is read in vain.
+fn check(rotation: &Rotation, model: &Arc<Model>, run: &Run) -> Result<Coverage, Failure> {
+    let coverage = rotation.check(model, run.candidates, run.prepared)?;
+    if let Some(share) = coverage.unseen_share().filter(|&share| share > 0.5) {
+        let advice = match rotation.source() {
+            Source::Invented => "give --logs for requests that the model knows",
+            Source::Log => "is this the log of another model?",
+        };
+        eprintln!("warning: {:.0} % of the categories are unseen; {advice}", share * 100.0);
+    }
+    Ok(coverage)
+}
+
+fn runs(arguments: &Arguments) -> Vec<Run> {
+    let rates: Vec<Option<f64>> =
+        if arguments.rate.is_empty() { vec![None] } else { arguments.rate.iter().copied().map(Some).collect() };
+    let forms = if arguments.prepared { &[false, true][..] } else { &[false] };
+    let (duration, warm_up) = (arguments.seconds, arguments.warm_up_seconds);
+    let mut runs = Vec::new();
+    for &candidates in &arguments.candidates {
+        for &prepared in forms {
+            for &threads in &arguments.threads {
+                for &rate_per_second in &rates {
+                    runs.push(Run { threads, candidates, prepared, rate_per_second, duration, warm_up });
+                }
+            }
+        }
+    }
+    runs
+}
+
+fn rotation(arguments: &Arguments, model: &Arc<Model>) -> Result<Rotation, Failure> {
+    let candidates = arguments.candidates.iter().copied().max().unwrap_or(1);
+    let (requests, seed, hashed_texts) = (arguments.requests, arguments.seed, arguments.hashed_texts);
+    let spec = RotationSpec { requests, candidates, seed, hashed_texts };
+    if arguments.logs.is_empty() {
+        return Ok(Rotation::synthetic(model, spec)?);
+    }
+    let options = ReadOptions {
+        many_separator: arguments.many_separator,
+        max_bad_rows: arguments.max_bad_rows,
+        ..ReadOptions::default()
+    };
+    let mut reader = LogReader::open(model.contract(), &arguments.logs, options)?;
+    Ok(Rotation::from_log(model, &mut reader, spec)?)
+}
+
+/// What would make the figures mean something else than they seem to.
+fn warn(arguments: &Arguments, rotation: &Rotation) {
+    let (rows, most) = (rotation.candidate_count(), rotation.spec().candidates);
+    if rows < most {
+        eprintln!(
+            "warning: there are {rows} different candidates for requests of {most}: some stand there more than once"
+        );
+    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if let Some(threads) = arguments.threads.iter().find(|&&threads| threads > processors) {
+        eprintln!("warning: {threads} threads share {processors} processors and wait for each other");
+    }
+    if cfg!(debug_assertions) {
+        eprintln!("warning: this omomi was built without --release: its figures mean nothing");
+    }
+}
+
+/// Refuses before an hour of measuring what could not be written after it.
+fn check_json_path(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.json {
+        Some(path) if path.as_os_str() != "-" && !arguments.force && path.exists() => Err(exists(path)),
+        _ => Ok(()),
+    }
+}
+
+fn exists(path: &Path) -> Failure {
+    format!("{} exists already; name another file or pass --force", path.display()).into()
+}
+
+fn write_new(path: &Path, text: &str, replace: bool) -> Result<(), Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if replace {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => exists(path),
+        _ => format!("cannot write {}: {error}", path.display()).into(),
+    })
+}
+
+fn mode(text: &str) -> Result<LoadMode, String> {
+    let mode = [LoadMode::Map, LoadMode::Copy].into_iter().find(|mode| mode.name() == text);
+    mode.ok_or_else(|| "expected map or copy".to_owned())
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    whole_from_1_to(MAX_THREADS, text)
+}
+
+fn candidates(text: &str) -> Result<usize, String> {
+    whole_from_1_to(MAX_CANDIDATES, text)
+}
+
+fn whole_from_1_to(most: usize, text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("expected a whole number from 1 to {most}"))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|&rate| rate > 0.0 && rate <= MAX_RATE_PER_SECOND);
+    rate.ok_or_else(|| format!("expected requests a second, above 0 and up to {MAX_RATE_PER_SECOND}"))
+}
+
+/// Longest run that can be asked for.
+const MAX_SECONDS: f64 = 86_400.0;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    seconds_or_none(text)
+        .ok()
+        .filter(|seconds| !seconds.is_zero())
+        .ok_or_else(|| "expected seconds, above 0".to_owned())
+}
+
+fn seconds_or_none(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("expected seconds, from 0 to {MAX_SECONDS}"))
+}

@@ -1,0 +1,111 @@
+//! What is made sure of before anything is timed: that the answers are right, and what the requests meet in the file.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::error::LatencyError;
+use super::rotation::Rotation;
+use super::setup::Setup;
+use crate::contract::{Contract, Side};
+use crate::score::{Model, Request};
+
+/// Requests whose answers are compared with those of the plain twin.
+const COMPARED_REQUESTS: usize = 16;
+/// Candidates after which no further requests are scored to count what is unseen.
+const COUNTED_CANDIDATES: usize = 1 << 20;
+
+/// What the rows of a rotation meet in a weight file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Coverage {
+    /// Requests that were scored to count: all, or as many as have a million candidates.
+    pub request_count: u64,
+    /// Categories in them: of the context once, of each candidate.
+    pub category_count: u64,
+    /// Those without a weight.
+    pub unseen_count: u64,
+    /// Fields without a value: of the context once, of each candidate.
+    pub missing_count: u64,
+    /// Requests whose answers were compared with the plain twin's. Crosses are counted in these only.
+    pub compared_count: u64,
+    /// Crossed categories of candidates with the context or with each other.
+    pub cross_count: u64,
+    /// Those without a weight.
+    pub unseen_cross_count: u64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shares to read")]
+impl Coverage {
+    /// The share of categories without a weight, 0 to 1; nothing where there are no categories.
+    #[must_use]
+    pub fn unseen_share(&self) -> Option<f64> {
+        (self.category_count > 0).then(|| self.unseen_count as f64 / self.category_count as f64)
+    }
+
+    /// The share of crossed categories without a weight, 0 to 1; nothing where there are none.
+    #[must_use]
+    pub fn unseen_cross_share(&self) -> Option<f64> {
+        (self.cross_count > 0).then(|| self.unseen_cross_count as f64 / self.cross_count as f64)
+    }
+}
+
+impl Rotation {
+    /// Fills and scores the requests with `candidates` candidates each, once, as rows or prepared: compares the answers of the first
+    /// ones with those of the plain twin for the same rows, bit for bit, and counts what is unseen.
+    ///
+    /// # Errors
+    ///
+    /// [`LatencyError::AnswersDiffer`]; [`LatencyError::Score`] if a request cannot be filled or scored.
+    pub fn check(&self, model: &Arc<Model>, candidates: usize, prepared: bool) -> Result<Coverage, LatencyError> {
+        let setup = Setup::new(self, candidates, prepared)?;
+        let scorer = setup.scorer(model)?;
+        let plain = Setup::new(self, candidates, false)?.scorer(model)?;
+        let (mut request, mut twin) = (scorer.new_request(), plain.new_request());
+        let mut coverage = Coverage::default();
+        let crosses = candidate_crosses(model.contract());
+        let request_count = self.spec().requests.min(COUNTED_CANDIDATES.div_ceil(candidates));
+        for index in 0..request_count {
+            setup.fill(index, &mut request)?;
+            scorer.predict(&mut request, candidates)?;
+            let counts = request.counts();
+            coverage.request_count += 1;
+            coverage.category_count += self.category_count(index, candidates) - u64::from(counts.invalid_number_count);
+            coverage.unseen_count += u64::from(counts.unseen_count);
+            coverage.missing_count += u64::from(counts.missing_count);
+            if index >= COMPARED_REQUESTS {
+                continue;
+            }
+            self.fill(index, candidates, &mut twin)?;
+            plain.predict_plain(&mut twin, candidates)?;
+            compare(index, candidates, &request, &twin)?;
+            coverage.compared_count += 1;
+            for candidate in 0..candidates {
+                let explanation = plain.explain(&mut twin, candidate)?;
+                for contribution in explanation.contributions.iter().filter(|one| crosses.contains(&one.field)) {
+                    coverage.cross_count += 1;
+                    coverage.unseen_cross_count += u64::from(contribution.weight.is_none());
+                }
+            }
+        }
+        Ok(coverage)
+    }
+}
+
+/// Names of the crosses that differ between the candidates of a request.
+fn candidate_crosses(contract: &Contract) -> HashSet<String> {
+    let crosses = contract.crosses().iter();
+    let crosses = crosses.filter(|cross| contract.cross_side(cross) != Some(Side::Context));
+    crosses.map(|cross| contract.cross_name(cross)).collect()
+}
+
+pub(super) fn compare(index: usize, candidates: usize, kernel: &Request, plain: &Request) -> Result<(), LatencyError> {
+    for (candidate, (kernel, plain)) in kernel.answers(candidates).zip(plain.answers(candidates)).enumerate() {
+        let same = kernel.logit.to_bits() == plain.logit.to_bits()
+            && kernel.probability.to_bits() == plain.probability.to_bits()
+            && kernel.status == plain.status;
+        if !same {
+            let (kernel, plain) = (kernel.logit, plain.logit);
+            return Err(LatencyError::AnswersDiffer { request: index, candidate, kernel, plain });
+        }
+    }
+    Ok(())
+}

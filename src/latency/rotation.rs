@@ -1,0 +1,293 @@
+//! The requests of a run: rows kept by slot, and which of them make up which request.
+
+use std::collections::HashSet;
+
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+
+use super::draw::below;
+use super::error::LatencyError;
+use super::slot_row::SlotRow;
+use super::{invented, log_rows};
+use crate::contract::{Contract, FieldKind};
+use crate::error::Error;
+use crate::feature::{feature_key, id_value, text_value};
+use crate::log_reader::LogReader;
+use crate::schema::{Capacity, MAX_CANDIDATES, RequestLayout, Schema};
+use crate::score::{CandidateSet, Model, Request};
+use crate::value::{FieldValue, Row};
+
+/// Most requests of a rotation.
+const MAX_REQUESTS: usize = 1 << 20;
+/// Most candidates of all its requests together: 4 bytes each.
+const MAX_DRAWN: usize = 1 << 28;
+
+/// What a rotation is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RotationSpec {
+    /// Distinct requests, after which the first comes again. Enough of them keep the processor's caches from knowing all
+    /// answers.
+    pub requests: usize,
+    /// Candidates of the largest request; smaller ones leave some out.
+    pub candidates: usize,
+    /// The same seed gives the same requests.
+    pub seed: u64,
+    /// Whether texts are passed as hashes that were made once, as a server may do with texts that recur all day, and not as UTF-8 bytes.
+    /// Lists of texts go by their bytes all the same.
+    pub hashed_texts: bool,
+}
+
+/// Where the rows of a rotation come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Rows of a log.
+    Log,
+    /// Invented after the golden requests of the weight file.
+    Invented,
+}
+
+impl Source {
+    /// `log` or `invented`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Invented => "invented",
+        }
+    }
+}
+
+/// Requests that are sent one after the other, over and over. The candidates of one request are distinct rows while there are
+/// enough of them, as those of an ad server are: each creative competes once.
+#[derive(Debug)]
+pub struct Rotation {
+    spec: RotationSpec,
+    source: Source,
+    schema: Schema,
+    contexts: Vec<SlotRow>,
+    candidates: Vec<SlotRow>,
+    /// Of request `r`: the indices of its candidates' rows, from `r * spec.candidates` on.
+    drawn: Vec<u32>,
+    feature_count: u64,
+}
+
+impl Rotation {
+    /// Requests whose contexts and candidates are rows of a log: contexts as often as the log has them, candidates each once. The best load
+    /// there is, if the log is one that the model was not trained on. At most [`MOST_LOG_ROWS`](super::MOST_LOG_ROWS) rows are read, and at most
+    /// [`MOST_LOG_CANDIDATES`](super::MOST_LOG_CANDIDATES) distinct candidates kept.
+    ///
+    /// # Errors
+    ///
+    /// [`LatencyError::Log`] and [`LatencyError::NoRows`]; [`LatencyError::InvalidRun`] for a size outside its limits.
+    pub fn from_log(model: &Model, reader: &mut LogReader, spec: RotationSpec) -> Result<Self, LatencyError> {
+        check_spec(spec)?;
+        let mut random = Pcg64Mcg::seed_from_u64(spec.seed);
+        let rows = log_rows::sample(model.contract(), reader, spec.requests, &mut random)?;
+        Self::new(model.contract(), rows, Source::Log, spec, &mut random)
+    }
+
+    /// Requests invented after the golden requests of the weight file, field by field: a field is as often missing, and its lists
+    /// are as long, as there. Where categories recur in the golden requests, they are drawn from there; where they hardly do,
+    /// new ones are made up, some more popular than others, and those are **unseen**: no weight is found for them. How large
+    /// that share is, [`Rotation::check`] says. Fields are drawn independently, so crosses are mostly unseen.
+    ///
+    /// # Errors
+    ///
+    /// [`LatencyError::Score`] if the golden requests cannot be read; [`LatencyError::InvalidRun`] for a size outside its limits.
+    pub fn synthetic(model: &Model, spec: RotationSpec) -> Result<Self, LatencyError> {
+        check_spec(spec)?;
+        let mut random = Pcg64Mcg::seed_from_u64(spec.seed);
+        let rows = invented::rows(model.contract(), &model.golden_requests()?, spec.requests, &mut random);
+        Self::new(model.contract(), rows, Source::Invented, spec, &mut random)
+    }
+
+    pub(super) fn new(
+        contract: &Contract,
+        rows: Rows,
+        source: Source,
+        spec: RotationSpec,
+        random: &mut Pcg64Mcg,
+    ) -> Result<Self, LatencyError> {
+        if rows.contexts.is_empty() || rows.candidates.is_empty() {
+            return Err(LatencyError::NoRows);
+        }
+        let schema = Schema::of_contract(contract);
+        let by_slot =
+            |rows: Vec<Row>| rows.into_iter().map(|row| SlotRow::new(&schema, row, spec.hashed_texts)).collect();
+        let feature_count = distinct_feature_count(contract, rows.contexts.iter().chain(&rows.candidates));
+        let drawn = draw_candidates(rows.candidates.len(), spec, random);
+        Ok(Self {
+            spec,
+            source,
+            contexts: by_slot(rows.contexts),
+            candidates: by_slot(rows.candidates),
+            drawn,
+            feature_count,
+            schema,
+        })
+    }
+
+    /// What it was made of.
+    #[must_use]
+    pub const fn spec(&self) -> RotationSpec {
+        self.spec
+    }
+
+    /// Where the rows come from.
+    #[must_use]
+    pub const fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Number of context rows.
+    #[must_use]
+    pub const fn context_count(&self) -> usize {
+        self.contexts.len()
+    }
+
+    /// Number of distinct candidate rows. Where it is less than the candidates of a request, rows recur within a request.
+    #[must_use]
+    pub const fn candidate_count(&self) -> usize {
+        self.candidates.len()
+    }
+
+    /// Number of distinct features in all rows, crosses excluded. A look-up touches 64 bytes of the table or more, so 64 times this number
+    /// is what a run needs in the caches to find them all there.
+    #[must_use]
+    pub const fn feature_count(&self) -> u64 {
+        self.feature_count
+    }
+
+    /// A layout for requests of `candidates` candidates, with room for the longest of them.
+    pub(super) fn layout(&self, candidates: usize) -> Result<RequestLayout, Error> {
+        let tail_len = |index| {
+            let rows = self.rows_of(index, candidates).iter().map(|&row| &self.candidates[row as usize]);
+            rows.chain([self.context_of(index)]).map(|row| row.tail_len_bytes).sum()
+        };
+        let tail_len_bytes = (0..self.spec.requests).map(tail_len).max().unwrap_or(0);
+        RequestLayout::new(&self.schema, Capacity { candidates, tail_len_bytes })
+    }
+
+    /// The same for requests that name prepared candidates: only their contexts have a tail.
+    pub(super) fn prepared_layout(&self, candidates: usize) -> Result<RequestLayout, Error> {
+        let tail_len_bytes = longest_tail(&self.contexts);
+        RequestLayout::prepared(&self.schema, Capacity { candidates, tail_len_bytes })
+    }
+
+    /// All candidates, each at the index of its row.
+    pub(super) fn candidate_set(&self) -> Result<CandidateSet, Error> {
+        let capacity = Capacity { candidates: 1, tail_len_bytes: longest_tail(&self.candidates) };
+        let layout = RequestLayout::new(&self.schema, capacity)?;
+        let most_values = self.candidates.iter().map(SlotRow::most_values).max().unwrap_or(0);
+        let set = CandidateSet::new(&layout, self.candidates.len(), most_values)?;
+        let mut request = Request::new(&layout);
+        for (index, row) in (0..).zip(&self.candidates) {
+            request.clear();
+            row.write(&mut request.candidate(0)?)?;
+            set.put(index, &mut request, 0)?;
+        }
+        Ok(set)
+    }
+
+    /// Fills `request` as a server does: values that it has at hand, by slot.
+    pub(super) fn fill(&self, index: usize, candidates: usize, request: &mut Request) -> Result<(), Error> {
+        request.clear();
+        self.context_of(index).write(&mut request.context())?;
+        for (place, &row) in self.rows_of(index, candidates).iter().enumerate() {
+            self.candidates[row as usize].write(&mut request.candidate(place)?)?;
+        }
+        Ok(())
+    }
+
+    /// The same for a request that names candidates of [`Rotation::candidate_set`].
+    pub(super) fn fill_prepared(&self, index: usize, candidates: usize, request: &mut Request) -> Result<(), Error> {
+        request.clear();
+        self.context_of(index).write(&mut request.context())?;
+        for (place, &row) in self.rows_of(index, candidates).iter().enumerate() {
+            request.set_candidate(place, row)?;
+        }
+        Ok(())
+    }
+
+    fn context_of(&self, index: usize) -> &SlotRow {
+        &self.contexts[index % self.spec.requests % self.contexts.len()]
+    }
+
+    pub(super) fn rows_of(&self, index: usize, candidates: usize) -> &[u32] {
+        let first = index % self.spec.requests * self.spec.candidates;
+        &self.drawn[first..first + candidates]
+    }
+
+    pub(super) fn category_count(&self, index: usize, candidates: usize) -> u64 {
+        let rows = self.rows_of(index, candidates).iter().map(|&row| &self.candidates[row as usize]);
+        rows.chain([self.context_of(index)]).map(|row| row.category_count).sum()
+    }
+}
+
+/// Rows to make requests of, by name of field.
+pub(super) struct Rows {
+    pub(super) contexts: Vec<Row>,
+    pub(super) candidates: Vec<Row>,
+}
+
+fn longest_tail(rows: &[SlotRow]) -> usize {
+    rows.iter().map(|row| row.tail_len_bytes).max().unwrap_or(0)
+}
+
+fn check_spec(spec: RotationSpec) -> Result<(), LatencyError> {
+    let invalid = |problem: String| Err(LatencyError::InvalidRun { problem });
+    if spec.requests == 0 || spec.requests > MAX_REQUESTS {
+        return invalid(format!("expected 1 to {MAX_REQUESTS} requests in rotation, found {}", spec.requests));
+    }
+    if spec.candidates == 0 || spec.candidates > MAX_CANDIDATES {
+        return invalid(format!("expected 1 to {MAX_CANDIDATES} candidates a request, found {}", spec.candidates));
+    }
+    if spec.requests * spec.candidates > MAX_DRAWN {
+        let (requests, candidates) = (spec.requests, spec.candidates);
+        return invalid(format!(
+            "{requests} requests of {candidates} candidates are too many: expected {MAX_DRAWN} candidates in all"
+        ));
+    }
+    Ok(())
+}
+
+/// For each request, rows out of `row_count`, none of them twice while there are enough.
+fn draw_candidates(row_count: usize, spec: RotationSpec, random: &mut Pcg64Mcg) -> Vec<u32> {
+    let row_count = u32::try_from(row_count).unwrap_or(u32::MAX);
+    let mut rows: Vec<u32> = (0..row_count).collect();
+    let mut drawn = Vec::with_capacity(spec.requests * spec.candidates);
+    for _ in 0..spec.requests {
+        for place in 0..spec.candidates.min(rows.len()) {
+            let other = place + below(random, rows.len() - place);
+            rows.swap(place, other);
+        }
+        drawn.extend(rows.iter().cycle().take(spec.candidates));
+    }
+    drawn
+}
+
+fn distinct_feature_count<'a>(contract: &Contract, rows: impl Iterator<Item = &'a Row>) -> u64 {
+    let mut keys = HashSet::new();
+    for row in rows {
+        for field in contract.fields() {
+            let seed = field.seed();
+            let mut add = |value| {
+                keys.insert(feature_key(seed, value));
+            };
+            match (row.get(&field.name), &field.kind) {
+                (None, _) => {}
+                (Some(FieldValue::Id(id)), _) => add(id_value(*id)),
+                (Some(FieldValue::Ids(ids)), _) => ids.iter().copied().map(id_value).for_each(add),
+                (Some(FieldValue::Text(text)), _) => add(text_value(text.as_bytes())),
+                (Some(FieldValue::Texts(texts)), _) => {
+                    texts.iter().map(|text| text_value(text.as_bytes())).for_each(add);
+                }
+                (Some(FieldValue::Number(number)), FieldKind::Number { range, buckets, .. }) => {
+                    buckets.index(*range, *number).into_iter().for_each(add);
+                }
+                (Some(FieldValue::Number(_)), FieldKind::Id | FieldKind::Text) => {}
+            }
+        }
+    }
+    keys.len() as u64
+}

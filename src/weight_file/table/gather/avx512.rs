@@ -1,0 +1,88 @@
+//! AVX-512 (F and VL, at 256 bits: wider registers gain nothing for lines of eight slots): comparisons give masks, and loads take
+//! them, so a weight that is not asked for is never in a register.
+
+use std::arch::x86_64::{
+    __m256i, __mmask8, _mm256_and_si256, _mm256_cmpeq_epi32_mask, _mm256_loadu_si256, _mm256_maskz_loadu_epi32,
+    _mm256_set1_epi32, _mm256_storeu_si256, _mm256_testn_epi32_mask,
+};
+
+use super::avx2::one_lane_each;
+use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with, weight_or_zero};
+use crate::weight_file::table::line::{F32Line, Line, LineFormat};
+use crate::weight_file::table::{Table, low_word};
+
+/// # Safety
+///
+/// The processor has AVX-512 F and VL, AVX2, BMI1, BMI2, F16C and POPCNT.
+#[target_feature(enable = "avx512f,avx512vl,avx2,bmi1,bmi2,f16c,popcnt")]
+pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
+    // SAFETY: the caller promises what this function enables.
+    unsafe { gather_with::<F32Lines>(table, keys, weights) }
+}
+
+/// Lines of eight tag words and eight f32.
+struct F32Lines;
+
+impl LineReader for F32Lines {
+    const TAG_MASK: u32 = TAG_MASK;
+
+    #[inline(always)]
+    unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
+        // SAFETY: the caller promises AVX-512 and the indices; the store is to 32 bytes that are ours.
+        unsafe {
+            let all = one_lane_each([
+                weight_or_zeros(lines, located, 0),
+                weight_or_zeros(lines, located, 1),
+                weight_or_zeros(lines, located, 2),
+                weight_or_zeros(lines, located, 3),
+                weight_or_zeros(lines, located, 4),
+                weight_or_zeros(lines, located, 5),
+                weight_or_zeros(lines, located, 6),
+                weight_or_zeros(lines, located, 7),
+            ]);
+            _mm256_storeu_si256(weights.as_mut_ptr().cast(), all);
+            _mm256_testn_epi32_mask(all, all)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn find(line: &Line, tag: u32) -> (f32, usize) {
+        // SAFETY: the caller promises AVX-512.
+        weight_or_zero(line, unsafe { equal_tags(line, tag) })
+    }
+
+    #[inline(always)]
+    fn overflows(line: &Line, key: u64) -> bool {
+        F32Line::overflows(line, low_word(key))
+    }
+}
+
+/// The bit of the slot that has `tag`.
+///
+/// # Safety
+///
+/// The processor has AVX-512 F and VL.
+#[inline(always)]
+unsafe fn equal_tags(line: &Line, tag: u32) -> __mmask8 {
+    const _: () = assert!(size_of::<__m256i>() == SLOT_COUNT * size_of::<u32>());
+    // SAFETY: the caller promises AVX-512; the line has 64 readable bytes, and the load needs no alignment.
+    unsafe {
+        let words = _mm256_loadu_si256(line.as_ptr().cast());
+        let tags = _mm256_and_si256(words, _mm256_set1_epi32(TAG_MASK.cast_signed()));
+        _mm256_cmpeq_epi32_mask(tags, _mm256_set1_epi32(tag.cast_signed()))
+    }
+}
+
+/// The weight of a key of the group in the lane of its slot, 0 in the others.
+///
+/// # Safety
+///
+/// The processor has AVX-512 F and VL, and the indices of `located` are in bounds.
+#[inline(always)]
+unsafe fn weight_or_zeros(lines: &[Line], located: &Located, index: usize) -> __m256i {
+    // SAFETY: the caller promises AVX-512 and the index; the weights are the 32 bytes after the tag words.
+    unsafe {
+        let line = lines.get_unchecked(located.lines[index] as usize);
+        _mm256_maskz_loadu_epi32(equal_tags(line, located.tags[index]), line.as_ptr().add(WEIGHTS_OFFSET).cast())
+    }
+}

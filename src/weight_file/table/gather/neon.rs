@@ -1,0 +1,137 @@
+//! NEON: the tags of a line compared four at a time. Every aarch64 processor has it.
+
+use std::arch::aarch64::{
+    uint32x4_t, vaddvq_u32, vandq_u32, vceqq_u32, vceqzq_u32, vdupq_n_u32, vld1q_u32, vorrq_u32, vpaddq_u32, vst1q_u32,
+};
+
+use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
+use crate::weight_file::table::line::{F32Line, Line, LineFormat};
+use crate::weight_file::table::{Table, low_word};
+
+/// # Safety
+///
+/// The processor has NEON.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
+    // SAFETY: the caller promises what this function enables.
+    unsafe { gather_with::<F32Lines>(table, keys, weights) }
+}
+
+/// Lines of eight tag words and eight f32.
+struct F32Lines;
+
+impl LineReader for F32Lines {
+    const TAG_MASK: u32 = TAG_MASK;
+
+    #[inline(always)]
+    unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
+        // SAFETY: the caller promises NEON and the indices; the stores are to 32 bytes that are ours.
+        unsafe {
+            let low = one_lane_each([
+                weight_or_zeros(lines, located, 0),
+                weight_or_zeros(lines, located, 1),
+                weight_or_zeros(lines, located, 2),
+                weight_or_zeros(lines, located, 3),
+            ]);
+            let high = one_lane_each([
+                weight_or_zeros(lines, located, 4),
+                weight_or_zeros(lines, located, 5),
+                weight_or_zeros(lines, located, 6),
+                weight_or_zeros(lines, located, 7),
+            ]);
+            let weights: *mut u32 = weights.as_mut_ptr().cast();
+            vst1q_u32(weights, low);
+            vst1q_u32(weights.add(SLOT_COUNT / 2), high);
+            lane_mask(vceqzq_u32(low), vceqzq_u32(high))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn find(line: &Line, tag: u32) -> (f32, usize) {
+        // SAFETY: the caller promises NEON; the line has 64 readable bytes.
+        unsafe {
+            let (low, high) = equal_tags(line, tag);
+            (f32::from_bits(vaddvq_u32(weights_where(line, low, high))), usize::from(lane_mask(low, high) != 0))
+        }
+    }
+
+    #[inline(always)]
+    fn overflows(line: &Line, key: u64) -> bool {
+        F32Line::overflows(line, low_word(key))
+    }
+}
+
+/// All ones in the lane of the slot that has `tag`: slots 0 to 3, then 4 to 7.
+///
+/// # Safety
+///
+/// The processor has NEON.
+#[inline(always)]
+unsafe fn equal_tags(line: &Line, tag: u32) -> (uint32x4_t, uint32x4_t) {
+    const _: () = assert!(2 * size_of::<uint32x4_t>() == SLOT_COUNT * size_of::<u32>());
+    // SAFETY: the caller promises NEON; the line has 64 readable bytes, and the loads need no alignment.
+    unsafe {
+        let words: *const u32 = line.as_ptr().cast();
+        let (mask, tag) = (vdupq_n_u32(TAG_MASK), vdupq_n_u32(tag));
+        let low = vceqq_u32(vandq_u32(vld1q_u32(words), mask), tag);
+        let high = vceqq_u32(vandq_u32(vld1q_u32(words.add(SLOT_COUNT / 2)), mask), tag);
+        (low, high)
+    }
+}
+
+/// The weight of the slot that is marked, of `low` in its lane, of `high` four lanes further down; 0 in the others.
+///
+/// # Safety
+///
+/// The processor has NEON.
+#[inline(always)]
+unsafe fn weights_where(line: &Line, low: uint32x4_t, high: uint32x4_t) -> uint32x4_t {
+    // SAFETY: the caller promises NEON; the weights are the 32 bytes after the tag words.
+    unsafe {
+        let weights: *const u32 = line.as_ptr().add(WEIGHTS_OFFSET).cast();
+        vorrq_u32(vandq_u32(low, vld1q_u32(weights)), vandq_u32(high, vld1q_u32(weights.add(SLOT_COUNT / 2))))
+    }
+}
+
+/// # Safety
+///
+/// The processor has NEON, and the indices of `located` are in bounds.
+#[inline(always)]
+unsafe fn weight_or_zeros(lines: &[Line], located: &Located, index: usize) -> uint32x4_t {
+    // SAFETY: the caller promises NEON and the index.
+    unsafe {
+        let line = lines.get_unchecked(located.lines[index] as usize);
+        let (low, high) = equal_tags(line, located.tags[index]);
+        weights_where(line, low, high)
+    }
+}
+
+/// Of four registers with one lane at most that is not 0, that lane each: adding zeros changes no bit.
+///
+/// # Safety
+///
+/// The processor has NEON.
+#[inline(always)]
+unsafe fn one_lane_each(of: [uint32x4_t; GROUP / 2]) -> uint32x4_t {
+    // SAFETY: the caller promises NEON.
+    unsafe { vpaddq_u32(vpaddq_u32(of[0], of[1]), vpaddq_u32(of[2], of[3])) }
+}
+
+/// A bit for each lane that is all ones, of `low` bits 0 to 3, of `high` bits 4 to 7.
+///
+/// # Safety
+///
+/// The processor has NEON.
+#[inline(always)]
+unsafe fn lane_mask(low: uint32x4_t, high: uint32x4_t) -> u8 {
+    const LOW_BITS: [u32; 4] = [1, 2, 4, 8];
+    const HIGH_BITS: [u32; 4] = [16, 32, 64, 128];
+    // SAFETY: the caller promises NEON; the loads are of 16 bytes each.
+    unsafe {
+        let low = vandq_u32(low, vld1q_u32(LOW_BITS.as_ptr()));
+        let high = vandq_u32(high, vld1q_u32(HIGH_BITS.as_ptr()));
+        #[expect(clippy::cast_possible_truncation, reason = "the sum of eight different bits")]
+        let mask = vaddvq_u32(vorrq_u32(low, high)) as u8;
+        mask
+    }
+}
