@@ -9,6 +9,8 @@ use crate::weight_file::table::{Entry, Geometry, LINE_LEN, first_line, low_word,
 
 /// Most lines looked at to make room for one key.
 const MAX_SEARCH_LINES: usize = 4_096;
+/// Most lines looked at while popular keys are left where they are: in a nearly full table more would seldom help.
+const MAX_CAREFUL_SEARCH_LINES: usize = 64;
 /// Most pairs of a line and a tag that are barred in a shard: of hashes, one or two are.
 const MAX_BARRED: usize = 1_000;
 /// Times that a shard is filled anew because of keys that its lines would answer wrongly.
@@ -131,7 +133,7 @@ impl<'a, F: LineFormat> Shard<'a, F> {
         // first line takes two lines to look up from then on. Where all are as popular, that would only make chains longer.
         let popularity = |entry: &Entry| entry.popularity;
         let differ = self.entries.iter().map(popularity).min() != self.entries.iter().map(popularity).max();
-        let kept_slots = if differ { F::SLOT_COUNT / 2 } else { 0 };
+        let kept_slots = if differ { F::SLOT_COUNT / 3 } else { 0 };
         let mut unplaced = Vec::new();
         for entry in overflow {
             match self.insert(entry, kept_slots) {
@@ -247,8 +249,9 @@ impl<'a, F: LineFormat> Shard<'a, F> {
         if self.steps.is_empty() {
             return Inserted::TagTaken;
         }
+        let most_lines = if kept_slots == 0 { MAX_SEARCH_LINES } else { MAX_CAREFUL_SEARCH_LINES };
         let mut at = 0;
-        while at < self.steps.len() && at < MAX_SEARCH_LINES {
+        while at < self.steps.len() && at < most_lines {
             let line = self.steps[at].line;
             if !self.is_full(line) {
                 self.move_along(at, entry);
