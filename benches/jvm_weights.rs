@@ -12,6 +12,7 @@ use omomi::contract::Contract;
 use omomi::feature::{feature_key, field_seed, text_value};
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
+use omomi::weight_file::table::EncodedWeights;
 use omomi::weight_file::writer::{self, Parts};
 use serde_json::{Map, json};
 
@@ -54,6 +55,7 @@ fn write(kind: &str, per_field: u64, path: &Path) -> Result<Arc<Model>, Box<dyn 
         }));
     }
     weights.sort_unstable_by_key(|&(key, _)| key);
+    let weights: EncodedWeights = weights.into_iter().collect();
     let golden: Vec<RequestRows> = (0..GOLDEN_COUNT).map(|number| golden_request(kind, number)).collect();
     let parts = Parts {
         contract: &contract,

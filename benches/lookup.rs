@@ -14,7 +14,7 @@
 mod support;
 
 use omomi::Instructions;
-use omomi::weight_file::table::{Geometry, Table, build};
+use omomi::weight_file::table::{BuiltTable, Geometry, Table, build};
 
 use support::contest::{Bench, Contest};
 use support::look_ups::{Pages, Popularity, Touches, ids, key_of, weight_of, weights};
@@ -47,6 +47,7 @@ struct World {
     geometry: Geometry,
     lines: Vec<u8>,
     exceptions: Vec<u8>,
+    scales: Vec<u8>,
     key_map: KeyMap,
     text_map: Option<TextMap>,
 }
@@ -54,11 +55,11 @@ struct World {
 impl World {
     fn new(weight_count: u64) -> Self {
         let weights = weights(weight_count);
-        let built = build(&weights).expect("a table");
+        let built = build(&weights.iter().copied().collect()).expect("a table");
         let text_map = (weight_count <= TEXT_MAP_LIMIT)
             .then(|| TextMap::new((0..weight_count).map(|id| (text_of(id), f64::from(weight_of(id))))));
-        let (geometry, lines, exceptions) = (built.geometry, built.weights, built.exceptions);
-        Self { weight_count, geometry, lines, exceptions, key_map: KeyMap::new(&weights), text_map }
+        let BuiltTable { geometry, weights: lines, exceptions, scales } = built;
+        Self { weight_count, geometry, lines, exceptions, scales, key_map: KeyMap::new(&weights), text_map }
     }
 }
 
@@ -83,7 +84,7 @@ impl Queries {
 fn look_up(bench: &mut Bench, world: &World, queries: &Queries, pages: Pages) {
     let memory = pages.hold(&world.lines);
     let memory: &[u8] = &memory;
-    let table = Table::new(memory, &world.exceptions, world.geometry).expect("a table");
+    let table = Table::new(memory, &world.exceptions, &world.scales, world.geometry).expect("a table");
     let touches = Touches::of(&table, world.geometry, &queries.keys, BATCH);
     let texts: Vec<String> = match world.text_map {
         Some(_) => queries.ids.iter().map(|&id| text_of(id)).collect(),

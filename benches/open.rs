@@ -80,13 +80,14 @@ fn open(bench: &mut Bench, name: &str, count: i64) {
 fn write_model(path: &Path, weights: &[(u64, f32)]) {
     let candidate: Row = [("creative_id".to_owned(), FieldValue::Id(0))].into();
     let contract = Contract::from_json(CONTRACT.as_bytes()).expect("a contract");
+    let weights = weights.iter().copied().collect();
     let parts = Parts {
         contract: &contract,
         generation: 1,
         logic_id: "bench",
         provenance: serde_json::Map::new(),
         bias: 0.0,
-        weights,
+        weights: &weights,
         calibrator: CALIBRATOR,
         field_sizes: Vec::new(),
         golden: &[RequestRows { context: Row::new(), candidates: vec![candidate] }],

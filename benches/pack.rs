@@ -13,6 +13,7 @@ use omomi::log_reader::ReadOptions;
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
 use omomi::train::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
 use omomi::train::{Settings, provenance_path};
+use omomi::weight_file::table::Encoding;
 use omomi::{LoadMode, Model};
 
 const CONTRACT: &str = r#"{"name":"bench","label":"clicked","field":[
@@ -35,10 +36,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         logic_id: "bench".to_owned(),
         generation: 1,
         calibrator: DEFAULT_CALIBRATOR,
+        encoding: Encoding::F32,
     };
     let out = folder.path().join("000001.omomi");
     let resident_before = status_kib("VmRSS:");
-    let (report, pack_seconds) = timed(|| pack(&contract, &options, &out))?;
+    let (report, pack_seconds) = timed(|| pack(&contract, &options, &out, &mut |_| ()))?;
     assert_eq!(report.model.weight_count(), count);
     drop(report);
     let peak = status_kib("VmHWM:");

@@ -80,6 +80,7 @@ fn has_avx2() -> bool {
     std::is_x86_feature_detected!("avx2")
         && std::is_x86_feature_detected!("bmi1")
         && std::is_x86_feature_detected!("bmi2")
+        && std::is_x86_feature_detected!("f16c")
         && std::is_x86_feature_detected!("popcnt")
 }
 

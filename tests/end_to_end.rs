@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use omomi::weight_file::layout::SectionKind;
 use omomi::{LoadMode, Model};
 use serde_json::Value;
 
@@ -81,6 +82,44 @@ fn the_same_state_packs_to_the_same_bytes_and_a_name_is_never_used_twice() {
     assert!(bytes == fs::read(folder.join("000001.omomi")).unwrap());
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(names.filter(|name| name.starts_with('.')).count(), 0, "temporary files were left behind");
+}
+
+#[test]
+fn smaller_encodings_say_what_rounding_costs_and_it_is_next_to_nothing() {
+    let folder = trained();
+    let folder = folder.path();
+    succeed(folder, &format!("{PACK} --generation 1 --out f32.omomi"));
+    let weights_len = |name: &str| {
+        let model = Model::load(&folder.join(name), LoadMode::Copy).unwrap();
+        (model.file().section(SectionKind::Weights).len() as f64, model.weight_count())
+    };
+    let (f32_len, f32_count) = weights_len("f32.omomi");
+    for (encoding, most_change, most_share) in [("f16", 1e-4, 5.4 / 8.4), ("i8", 5e-4, 4.4 / 8.4)] {
+        let name = format!("{encoding}.omomi");
+        let packed = succeed(folder, &format!("{PACK} --generation 1 --encoding {encoding} --out {name}"));
+        for words in ["largest rounding error", "mean rounding error", "change of log loss"] {
+            assert!(packed.contains(words), "{packed}");
+        }
+        let model = Model::load(&folder.join(&name), LoadMode::Copy).unwrap();
+        let said = &model.provenance()["encoding"];
+        println!("{encoding}: {said:#}");
+        assert_eq!(said["name"], encoding);
+        let change = said["log_loss_change"].as_f64().unwrap();
+        assert!(change.abs() < most_change, "{said}");
+        assert_eq!(said["held_out_rows"], 10_000);
+        let (len, count) = weights_len(&name);
+        assert_eq!(count + said["rounded_to_zero"].as_u64().unwrap(), f32_count);
+        assert!(len / f32_len < most_share * 1.01, "{len} of {f32_len} bytes");
+        let inspected = succeed(folder, &format!("inspect {name}"));
+        let line = inspected.lines().map(str::trim).find(|line| line.starts_with("encoding")).unwrap();
+        assert!(line.contains(encoding), "{line}");
+        assert!(succeed(folder, &format!("verify {name}")).contains(&format!("weights in {encoding}")));
+        // The same state gives the same bytes here too.
+        succeed(folder, &format!("{PACK} --generation 1 --encoding {encoding} --out again-{name}"));
+        assert!(fs::read(folder.join(&name)).unwrap() == fs::read(folder.join(format!("again-{name}"))).unwrap());
+    }
+    let error = omomi(folder, &format!("{PACK} --generation 1 --encoding f8 --out f8.omomi"));
+    assert_eq!(error.status.code(), Some(2));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The tables of `FORMAT.md` and the constants of `layout` say the same: whoever changes one must change the other.
 
 use omomi::weight_file::layout::{self, SectionKind};
-use omomi::weight_file::table::{LINE_LEN, MAX_SHARD_LINES, SLOT_COUNT};
+use omomi::weight_file::table::{Encoding, LINE_LEN, MAX_SHARD_LINES};
 
 const FORMAT: &str = include_str!("../src/weight_file/FORMAT.md");
 
@@ -147,8 +147,31 @@ fn the_table_section_is_where_the_page_says() {
 }
 
 #[test]
-fn a_line_of_weights_is_where_the_page_says() {
-    assert_table("### Weights", &[0, SLOT_COUNT * size_of::<u32>()], LINE_LEN);
+fn the_encodings_and_their_lines_are_where_the_page_says() {
+    let names = Encoding::ALL.map(|encoding| format!("{}, {}", encoding.number(), encoding.name())).join("; ");
+    assert!(rows("### Table")[1].meaning.ends_with(&names));
+    assert!(FORMAT.contains(&format!("Behind these {} bytes stand the *scales*", layout::TABLE_SCALES_OFFSET)));
+    for encoding in Encoding::ALL {
+        let slots = encoding.slot_count();
+        let filter_bits = if encoding == Encoding::F32 { 16 } else { 32 };
+        let heading =
+            format!("With the encoding {}, {slots} slots and a filter of {filter_bits} bits:", encoding.name());
+        // Tags (and filter), weights; or two parts of the tags, weights, filter.
+        match encoding {
+            Encoding::F32 => assert_table(&heading, &[0, 4 * slots], LINE_LEN),
+            Encoding::F16 => assert_table(&heading, &[0, 2 * slots, 3 * slots, 5 * slots], LINE_LEN),
+            Encoding::I8 => assert_table(&heading, &[0, 2 * slots, 3 * slots, 4 * slots], LINE_LEN),
+        }
+        for row in rows(&heading).iter().filter(|row| row.kind.contains(" x ")) {
+            assert!(row.kind.starts_with(&format!("{slots} x ")), "{row:?}");
+        }
+        // Nowhere does the table of sizes promise what the lines cannot hold.
+        let sizes = FORMAT.lines().find(|line| line.starts_with(&format!("| {} | 9", encoding.name()))).unwrap();
+        let cells: Vec<&str> = sizes.trim_matches('|').split('|').map(str::trim).collect();
+        let filled: f64 = cells[1].trim_end_matches(" %").parse().unwrap();
+        let bytes: f64 = cells[2].parse().unwrap();
+        assert!((LINE_LEN as f64 / (slots as f64 * filled / 100.0) - bytes).abs() < 0.01, "{sizes}");
+    }
 }
 
 #[test]

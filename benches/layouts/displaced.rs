@@ -2,10 +2,12 @@
 //! builder searches for the pilot with which each finds a line that has room. A look-up reads the pilot, then exactly one
 //! line. Just what the comparison needs: no file, no exceptions, f32.
 
+#![expect(clippy::cast_possible_truncation, reason = "indices of what fits in memory, on 64-bit machines")]
+
 use super::support::look_ups::prefetch;
 
 /// Keys of a group, on average.
-const GROUP_LEN: u64 = 5;
+const GROUP_LEN: usize = 5;
 /// Share of the slots that is filled.
 const LOAD: f64 = 0.95;
 const SLOT_COUNT: usize = 8;
@@ -36,14 +38,14 @@ pub struct Reader<'a> {
 
 #[inline(always)]
 fn group_of(group_count: u64, key: u64) -> usize {
-    ((key >> 32) * group_count >> 32) as usize
+    (((key >> 32) * group_count) >> 32) as usize
 }
 
 /// All bits of the key count here: with some only, keys that share them and the pilot would share line and tag.
 #[inline(always)]
 fn line_of(line_count: u64, key: u64, pilot: u8) -> usize {
     let moved = (key ^ u64::from(pilot).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    ((moved >> 32) * line_count >> 32) as usize
+    (((moved >> 32) * line_count) >> 32) as usize
 }
 
 #[inline(always)]
@@ -57,20 +59,19 @@ fn tag_of(key: u64) -> u32 {
 pub fn build(weights: &[(u64, f32)]) -> Displaced {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of lines")]
     let line_count = (weights.len() as f64 / (SLOT_COUNT as f64 * LOAD)).ceil().max(2.0) as usize;
-    let group_count = (weights.len() as u64).div_ceil(GROUP_LEN);
-    let mut starts = vec![0; group_count as usize + 1];
+    let group_count = weights.len().div_ceil(GROUP_LEN);
+    let mut starts = vec![0; group_count + 1];
     for weight in weights {
-        starts[group_of(group_count, weight.0) + 1] += 1;
+        starts[group_of(group_count as u64, weight.0) + 1] += 1;
     }
-    for group in 0..group_count as usize {
+    for group in 0..group_count {
         starts[group + 1] += starts[group];
     }
-    let mut built =
-        Displaced { pilots: vec![0; group_count as usize], lines: vec![[0; 64]; line_count], unplaced_count: 0 };
+    let mut built = Displaced { pilots: vec![0; group_count], lines: vec![[0; 64]; line_count], unplaced_count: 0 };
     let mut filled = vec![0_u8; line_count];
     let greatest = starts.windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0);
     for len in (1..=greatest).rev() {
-        for group in (0..group_count as usize).filter(|&group| starts[group + 1] - starts[group] == len) {
+        for group in (0..group_count).filter(|&group| starts[group + 1] - starts[group] == len) {
             let members = &weights[starts[group]..starts[group + 1]];
             match (0..=u8::MAX).find(|&pilot| built.place(members, pilot, &mut filled)) {
                 Some(pilot) => built.pilots[group] = pilot,

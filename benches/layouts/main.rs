@@ -47,10 +47,8 @@ fn main() {
     } else if counts.is_empty() {
         counts = vec![1_000_000, 10_000_000];
     }
-    let words = ["uniform", "0.7", "1.0", "small", "huge"];
     let is_asked = |word: &str, rivals: &[&str]| {
         let asked = |word: &str| given.iter().any(|argument| argument == word);
-        debug_assert!(words.contains(&word));
         asked(word) || !rivals.iter().any(|rival| asked(rival))
     };
     println!(
@@ -87,27 +85,38 @@ impl World {
             let popular_keys: std::collections::HashSet<u64> = (0..popular).map(key_of).collect();
             let (popular_weights, others): (Vec<_>, Vec<_>) =
                 weights.iter().partition(|weight| popular_keys.contains(&weight.0));
-            (popular, build(&popular_weights).expect("a table"), build(&others).expect("a table"))
+            (popular, built(&popular_weights), built(&others))
         });
         let split = split.collect();
-        Self { count, whole: build(&weights).expect("a table"), displaced: displaced::build(&weights), split }
+        Self { count, whole: built(&weights), displaced: displaced::build(&weights), split }
     }
+}
+
+/// The library's table of these weights.
+fn built(weights: &[(u64, f32)]) -> BuiltTable {
+    build(&weights.iter().copied().collect()).expect("a table")
 }
 
 /// A table of the library in pages of some size.
 struct Placed {
     memory: MmapMut,
     exceptions: Vec<u8>,
+    scales: Vec<u8>,
     geometry: Geometry,
 }
 
 impl Placed {
     fn new(built: &BuiltTable, pages: Pages) -> Self {
-        Self { memory: pages.hold(&built.weights), exceptions: built.exceptions.clone(), geometry: built.geometry }
+        Self {
+            memory: pages.hold(&built.weights),
+            exceptions: built.exceptions.clone(),
+            scales: built.scales.clone(),
+            geometry: built.geometry,
+        }
     }
 
     fn table(&self) -> Table<'_> {
-        Table::new(&self.memory, &self.exceptions, self.geometry).expect("a table")
+        Table::new(&self.memory, &self.exceptions, &self.scales, self.geometry).expect("a table")
     }
 }
 

@@ -62,11 +62,11 @@ pub fn weights(count: u64) -> Vec<(u64, f32)> {
 /// Categories to look up: nine of ten are known, drawn by popularity, and each of the others is a new one.
 pub fn ids(popularity: Popularity, weight_count: u64, count: usize) -> Vec<u64> {
     let mut random = Pcg64Mcg::seed_from_u64(11);
-    let mut id = |index: usize| match random.random_range(0..10) {
+    let id = |index: usize| match random.random_range(0..10) {
         0 => weight_count + index as u64,
         _ => popularity.rank(random.random(), weight_count),
     };
-    (0..count).map(|index| id(index)).collect()
+    (0..count).map(id).collect()
 }
 
 /// The size of the pages that a table lies in.

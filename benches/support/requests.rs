@@ -10,6 +10,7 @@ use omomi::contract::{Contract, Side};
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
+use omomi::weight_file::table::EncodedWeights;
 use omomi::weight_file::writer::{self, Parts};
 use omomi::{Capacity, FieldSlot, Model, Request, RequestLayout, Schema};
 use rand::{RngExt, SeedableRng};
@@ -140,7 +141,7 @@ impl Traffic {
 
     /// Writes the weight file of the model, or of an arm of an A/B test that weighs the same features otherwise.
     pub fn write(&self, path: &Path, arm: u8) -> Arc<Model> {
-        let weights: Vec<(u64, f32)> =
+        let weights: EncodedWeights =
             self.weights.iter().map(|&(key, weight)| (key, weight * (1.0 + f32::from(arm)))).collect();
         let golden = [self.rows(0, 4.min(self.shape.candidate_count))];
         let parts = Parts {

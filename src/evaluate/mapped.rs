@@ -38,19 +38,38 @@ pub fn evaluate(
     reader: &mut LogReader,
     watch: &mut dyn FnMut(&LogReader),
 ) -> Result<Metrics, EvaluateError> {
-    let mut evaluator = Evaluator::exact();
+    let [metrics] = evaluate_each([model], reader, watch)?;
+    Ok(metrics)
+}
+
+/// As [`evaluate`], for several models of one contract while the logs are read once.
+///
+/// # Errors
+///
+/// As [`evaluate`].
+pub fn evaluate_each<const COUNT: usize>(
+    models: [&Arc<Model>; COUNT],
+    reader: &mut LogReader,
+    watch: &mut dyn FnMut(&LogReader),
+) -> Result<[Metrics; COUNT], EvaluateError> {
     let mut row_count = 0;
-    let mut rows = LogScorer::new(model).map_err(|source| EvaluateError::Score { row: 0, source })?;
+    let mut scored = Vec::with_capacity(COUNT);
+    for model in models {
+        let rows = LogScorer::new(model).map_err(|source| EvaluateError::Score { row: 0, source })?;
+        scored.push((rows, Evaluator::exact()));
+    }
     while let Some(batch) = reader.next_batch()? {
         for (index, &clicked) in batch.clicked.iter().enumerate() {
             row_count += 1;
-            let probability = rows.probability(&batch, index);
-            let probability = probability.map_err(|source| EvaluateError::Score { row: row_count, source })?;
-            evaluator.add_probability(f64::from(probability), clicked);
+            for (rows, evaluator) in &mut scored {
+                let probability = rows.probability(&batch, index);
+                let probability = probability.map_err(|source| EvaluateError::Score { row: row_count, source })?;
+                evaluator.add_probability(f64::from(probability), clicked);
+            }
         }
         watch(reader);
     }
-    Ok(evaluator.metrics())
+    Ok(std::array::from_fn(|index| scored[index].1.metrics()))
 }
 
 /// Scores log rows one at a time.

@@ -17,5 +17,5 @@ mod mapped;
 mod metrics;
 
 pub use auc::HISTOGRAM_BINS_PER_LOGIT;
-pub use mapped::{EvaluateError, evaluate};
+pub use mapped::{EvaluateError, evaluate, evaluate_each};
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};

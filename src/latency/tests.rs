@@ -7,6 +7,7 @@ use crate::contract::{Contract, Side};
 use crate::log_reader::{LogReader, ReadOptions};
 use crate::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
 use crate::train::{Settings, TrainOptions, train};
+use crate::weight_file::table::Encoding;
 use crate::{LoadMode, generate_log};
 
 const SPEC: RotationSpec = RotationSpec { requests: 64, candidates: 40, seed: 1, hashed_texts: false };
@@ -36,9 +37,10 @@ fn trained(folder: &Path) -> (Arc<Model>, String) {
         logic_id: "latency-test".to_owned(),
         generation: 1,
         calibrator: DEFAULT_CALIBRATOR,
+        encoding: Encoding::F32,
     };
     let path = folder.join("000001.omomi");
-    pack(&contract, &options, &path).unwrap();
+    pack(&contract, &options, &path, &mut |_| ()).unwrap();
     (Model::load(&path, LoadMode::Map).unwrap(), held_out)
 }
 

@@ -62,6 +62,12 @@ impl Model {
         Ok(Arc::new(Self { file, content, path: None }))
     }
 
+    /// The bytes of a model that was made of bytes and that nothing else holds: the writer changes them.
+    #[cfg(feature = "train")]
+    pub(crate) fn into_bytes(self: Arc<Self>) -> Option<Vec<u8>> {
+        Arc::into_inner(self)?.file.into_inner().into_vec()
+    }
+
     fn verified(bytes: FileBytes, path: Option<PathBuf>) -> Result<Arc<Self>, Error> {
         let file = WeightFile::open(bytes)?;
         let content = file.verify()?;
@@ -129,7 +135,7 @@ impl Model {
         let (weights, exceptions) =
             (self.file.section(SectionKind::Weights), self.file.section(SectionKind::Exceptions));
         // `verify` has made the same table of the same bytes.
-        Table::new(weights, exceptions, self.content.geometry).unwrap_or_else(|| unreachable!())
+        Table::new(weights, exceptions, self.file.scales(), self.content.geometry).unwrap_or_else(|| unreachable!())
     }
 
     /// The contract.

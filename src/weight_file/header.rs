@@ -64,6 +64,10 @@ impl Record<'_> {
         self.0.get(offset..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes))
     }
 
+    pub(super) fn u16(&self, offset: usize) -> u16 {
+        self.0.get(offset..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u16::from_le_bytes(*bytes))
+    }
+
     pub(super) fn u64(&self, offset: usize) -> u64 {
         self.0.get(offset..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }

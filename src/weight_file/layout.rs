@@ -1,6 +1,8 @@
 //! Where everything lies in a weight file. Each offset is the previous one plus its size, so no number is written twice;
 //! a test holds `FORMAT.md` against this page.
 
+use crate::contract::{MAX_CROSSES, MAX_FIELDS_PER_SIDE};
+
 /// The bytes at the front of every weight file. The first is not ASCII and the last are a line end, so that a transfer which
 /// took the file for text shows at once.
 pub const MAGIC: [u8; 8] = *b"\x89OMOMI\r\n";
@@ -95,12 +97,20 @@ pub const TABLE_SHARD_LINES_OFFSET: usize = TABLE_SHARD_COUNT_OFFSET + size_of::
 pub const TABLE_BIAS_OFFSET: usize = TABLE_SHARD_LINES_OFFSET + size_of::<u32>();
 /// Zeros up to the end of the section.
 pub const TABLE_ZEROS_OFFSET: usize = TABLE_BIAS_OFFSET + size_of::<f64>();
-/// Length of the table section.
+/// Length of the table section without scales.
 pub const TABLE_LEN: usize = 64;
+/// Scales, one for each field and cross where the encoding has them: f32.
+pub const TABLE_SCALES_OFFSET: usize = TABLE_LEN;
+/// Length of the longest table section: scales of the most fields and crosses that a contract can have.
+pub const MAX_TABLE_LEN: usize = TABLE_SCALES_OFFSET + (2 * MAX_FIELDS_PER_SIDE + MAX_CROSSES) * size_of::<f32>();
 /// The layout of two-choice lines.
 pub const LAYOUT_TWO_CHOICE_LINES: u32 = 1;
 /// Weights as f32.
 pub const ENCODING_F32: u32 = 0;
+/// Weights as f16.
+pub const ENCODING_F16: u32 = 1;
+/// Weights as i8, with a scale for each field and cross.
+pub const ENCODING_I8: u32 = 2;
 
 /// In an exception: feature key: u64.
 pub const EXCEPTION_KEY_OFFSET: usize = 0;
@@ -204,7 +214,7 @@ impl SectionKind {
         match self {
             Self::Contract | Self::Provenance | Self::FieldSizes => (2, MAX_JSON_LEN, 1),
             Self::Golden => (2, MAX_GOLDEN_LEN, 1),
-            Self::Table => (TABLE_LEN as u64, TABLE_LEN as u64, 1),
+            Self::Table => (TABLE_LEN as u64, MAX_TABLE_LEN as u64, size_of::<f32>() as u64),
             Self::Weights => (64, u64::MAX, 64),
             Self::Exceptions => (0, u64::MAX, EXCEPTION_LEN as u64),
             Self::Calibrator => (CALIBRATOR_LEN as u64, CALIBRATOR_LEN as u64, 1),

@@ -1,6 +1,8 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod checksum;
+#[cfg(feature = "train")]
+mod draft;
 pub mod golden;
 mod header;
 pub mod layout;

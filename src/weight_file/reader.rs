@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::checksum;
 use super::header::{Header, Record, Section};
 use super::layout::{self, CHUNK_LEN, HEADER_LEN, SECTION_ENTRY_LEN, SectionKind};
-use super::table::{Geometry, Table};
+use super::table::{Encoding, Geometry, Table};
 use crate::contract::Contract;
 use crate::error::Error;
 
@@ -76,6 +76,12 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     /// The header and the section table.
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// What the file is over.
+    #[cfg(feature = "train")]
+    pub(crate) fn into_inner(self) -> B {
+        self.bytes
     }
 
     /// The bytes of the whole file.
@@ -175,9 +181,10 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         }
         let (weight_count, geometry, bias) = self.table_parameters()?;
         let exceptions = self.section(SectionKind::Exceptions);
-        let table = Table::new(self.section(SectionKind::Weights), exceptions, geometry)
+        let scales = self.scales();
+        let table = Table::new(self.section(SectionKind::Weights), exceptions, scales, geometry)
             .ok_or_else(|| malformed("its weights section is not as long as its table says"))?;
-        let occupied_count = table.validate()?;
+        let occupied_count = table.validate(contract.fields().len() + contract.crosses().len())?;
         let exception_count = table.exception_count();
         if !(occupied_count..=occupied_count + exception_count).contains(&weight_count) {
             return Err(malformed(format!(
@@ -188,6 +195,11 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         Ok(Content { contract, provenance, logic_id, weight_count, exception_count, geometry, bias, calibrator })
     }
 
+    /// What stands behind the parameters of the table.
+    pub(crate) fn scales(&self) -> &[u8] {
+        self.section(SectionKind::Table).get(layout::TABLE_SCALES_OFFSET..).unwrap_or(&[])
+    }
+
     fn table_parameters(&self) -> Result<(u64, Geometry, f64), Error> {
         let bytes = self.section(SectionKind::Table);
         let record = Record(bytes);
@@ -196,14 +208,16 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
             return Err(Error::UnknownRequired { what: "table layout", found: table_layout });
         }
         let encoding = record.u32(layout::TABLE_ENCODING_OFFSET);
-        if encoding != layout::ENCODING_F32 {
+        let Some(encoding) = Encoding::from_number(encoding) else {
             return Err(Error::UnknownRequired { what: "weight encoding", found: encoding });
-        }
+        };
         let bias = record.f64(layout::TABLE_BIAS_OFFSET);
-        if !bias.is_finite() || bytes.iter().skip(layout::TABLE_ZEROS_OFFSET).any(|&byte| byte != 0) {
+        let zeros = bytes.get(layout::TABLE_ZEROS_OFFSET..layout::TABLE_LEN).unwrap_or(&[]);
+        if !bias.is_finite() || zeros.iter().any(|&byte| byte != 0) {
             return Err(malformed("its table section is not valid"));
         }
         let geometry = Geometry {
+            encoding,
             shard_count: record.u32(layout::TABLE_SHARD_COUNT_OFFSET),
             shard_lines: record.u32(layout::TABLE_SHARD_LINES_OFFSET),
         };

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use omomi::weight_file::layout::{self, SectionKind};
+use omomi::weight_file::table::Encoding;
 use omomi::{Code, Model};
 
 use crate::sealing::{put, sections_of, u32_at, with_content};
@@ -155,49 +156,126 @@ fn a_number_of_weights_that_the_table_cannot_hold_is_malformed() {
     }
 }
 
-/// Offset of the first slot that is filled, or empty, and of the line that it is in.
-fn slot(weights: &[u8], filled: bool) -> (usize, usize) {
-    let is_wanted = |&(line, slot): &(usize, usize)| (u32_at(weights, line + slot) & 0x3fff_ffff != 0) == filled;
-    (0..weights.len())
-        .step_by(64)
-        .flat_map(|line| (0..32).step_by(4).map(move |slot| (line, slot)))
-        .find(is_wanted)
-        .unwrap()
+/// Where things are in the slot of a line: parts of the tag and the weight, each as offset and length.
+struct Slot {
+    tag: Vec<(usize, usize)>,
+    weight: (usize, usize),
+}
+
+/// The slots of line `line` in `encoding`.
+fn slots(encoding: Encoding, line: usize) -> impl Iterator<Item = Slot> {
+    let (start, count) = (line * 64, encoding.slot_count());
+    (0..count).map(move |slot| match encoding {
+        Encoding::F32 => Slot { tag: vec![(start + 4 * slot, 4)], weight: (start + 4 * count + 4 * slot, 4) },
+        small => {
+            let len = if small == Encoding::F16 { 2 } else { 1 };
+            let tag = vec![(start + 2 * slot, 2), (start + 2 * count + slot, 1)];
+            Slot { tag, weight: (start + 3 * count + len * slot, len) }
+        }
+    })
+}
+
+/// The first slot of the file that is filled, or empty, and another of the same line.
+fn slot(encoding: Encoding, weights: &[u8], filled: bool) -> (Slot, Slot) {
+    let is_filled = |slot: &Slot| {
+        let bytes = slot.tag.iter().flat_map(|&(offset, len)| &weights[offset..offset + len]);
+        // The high bits of a tag word of f32 are the filter's.
+        bytes.zip([0xff, 0xff, 0xff, 0x3f]).any(|(byte, mask)| byte & mask != 0)
+    };
+    let mut lines = (0..weights.len() / 64).map(|line| slots(encoding, line).collect::<Vec<_>>());
+    let mut line = lines.find(|line| line.iter().any(|slot| is_filled(slot) == filled)).unwrap();
+    let at = line.iter().position(|slot| is_filled(slot) == filled).unwrap();
+    let found = line.swap_remove(at);
+    (found, line.swap_remove(0))
+}
+
+/// The tiny file in `encoding` with a slot of the weights changed by `change`, which gets the slot and another of its line.
+fn with_slot(encoding: Encoding, filled: bool, change: impl Fn(&mut Vec<u8>, &Slot, &Slot)) -> Vec<u8> {
+    with_content(&tiny_file::bytes_in(encoding), SectionKind::Weights, |content| {
+        let (found, other) = slot(encoding, content, filled);
+        change(content, &found, &other);
+    })
 }
 
 #[test]
-fn a_weight_that_is_not_finite_is_malformed() {
+fn a_weight_that_its_encoding_does_not_have_is_malformed() {
+    let cases: [(Encoding, Vec<Vec<u8>>); 3] = [
+        (
+            Encoding::F32,
+            [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].map(|weight| weight.to_le_bytes().to_vec()).into(),
+        ),
+        (Encoding::F16, [0x7e00_u16, 0x7c00, 0xfc00].map(|bits| bits.to_le_bytes().to_vec()).into()),
+        (Encoding::I8, vec![vec![0x80]]),
+    ];
+    for (encoding, weights) in cases {
+        for weight in weights {
+            let bytes = with_slot(encoding, true, |content, slot, _| put(content, slot.weight.0, &weight));
+            assert_refused(&bytes, Code::Malformed, "a weight that its encoding does not have");
+        }
+    }
+}
+
+#[test]
+fn an_exception_whose_weight_is_not_finite_is_malformed() {
     for weight in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        let bytes = with(SectionKind::Weights, |content| {
-            let (line, slot) = slot(content, true);
-            put(content, line + 32 + slot, &weight.to_le_bytes());
-        });
-        assert_refused(&bytes, Code::Malformed, "of the weights");
         let bytes = with(SectionKind::Exceptions, |content| {
             put(content, layout::EXCEPTION_WEIGHT_OFFSET, &weight.to_le_bytes());
         });
         assert_refused(&bytes, Code::Malformed, "the exception for key");
     }
+    // Times its scale it might not be finite.
+    let bytes = with_content(&tiny_file::bytes_in(Encoding::I8), SectionKind::Exceptions, |content| {
+        put(content, layout::EXCEPTION_WEIGHT_OFFSET, &128.0_f32.to_le_bytes());
+    });
+    assert_refused(&bytes, Code::Malformed, "the exception for key");
+}
+
+#[test]
+fn a_scale_that_no_weight_can_be_multiplied_by_is_malformed() {
+    for scale in [0.0, -0.0, -1.0, 1e-40, f32::MAX, f32::INFINITY, f32::NAN] {
+        let bytes = with_content(&tiny_file::bytes_in(Encoding::I8), SectionKind::Table, |content| {
+            put(content, layout::TABLE_SCALES_OFFSET + 4, &scale.to_le_bytes());
+        });
+        assert_refused(&bytes, Code::Malformed, "scale 1 of its table is");
+    }
+}
+
+#[test]
+fn another_number_of_scales_than_fields_and_crosses_is_malformed() {
+    for (encoding, expected) in [(Encoding::F32, 0), (Encoding::F16, 0), (Encoding::I8, 3)] {
+        for count in [0, 1, 3, 4].into_iter().filter(|&count| count != expected) {
+            let bytes = with_content(&tiny_file::bytes_in(encoding), SectionKind::Table, |content| {
+                content.truncate(layout::TABLE_SCALES_OFFSET);
+                (0..count).for_each(|_| content.extend_from_slice(&1.0_f32.to_le_bytes()));
+            });
+            let words =
+                format!("its table has {count} scales, expected {expected} with the encoding {}", encoding.name());
+            assert_refused(&bytes, Code::Malformed, &words);
+        }
+    }
+    let half_a_scale = with(SectionKind::Table, |content| content.extend_from_slice(&[0; 2]));
+    assert_refused(&half_a_scale, Code::Malformed, "cannot be 66 bytes long");
 }
 
 #[test]
 fn a_tag_that_stands_twice_in_a_line_is_malformed() {
-    let bytes = with(SectionKind::Weights, |content| {
-        let (line, slot) = slot(content, true);
-        let tag = u32_at(content, line + slot);
-        put(content, line + (slot + 4) % 32, &tag.to_le_bytes());
-    });
-    assert_refused(&bytes, Code::Malformed, "has a tag twice");
+    for encoding in Encoding::ALL {
+        let bytes = with_slot(encoding, true, |content, slot, other| {
+            for (&(from, len), &(to, _)) in slot.tag.iter().zip(&other.tag) {
+                content.copy_within(from..from + len, to);
+            }
+        });
+        assert_refused(&bytes, Code::Malformed, "has a tag twice");
+    }
 }
 
 #[test]
 fn an_empty_slot_with_a_weight_is_malformed() {
-    // The bits of -0.0: a slot is empty only with all bits zero.
-    let bytes = with(SectionKind::Weights, |content| {
-        let (line, slot) = slot(content, false);
-        put(content, line + 32 + slot, &(-0.0_f32).to_le_bytes());
-    });
-    assert_refused(&bytes, Code::Malformed, "one in an empty slot");
+    for encoding in Encoding::ALL {
+        // The bits of -0.0 or of -128: a slot is empty only with all bits zero.
+        let bytes = with_slot(encoding, false, |content, slot, _| content[slot.weight.0 + slot.weight.1 - 1] = 0x80);
+        assert_refused(&bytes, Code::Malformed, "one in an empty slot");
+    }
 }
 
 #[test]

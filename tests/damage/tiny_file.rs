@@ -6,6 +6,7 @@ use omomi::contract::Contract;
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
+use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
 use omomi::weight_file::writer::{self, Parts};
 
 pub const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[
@@ -19,15 +20,26 @@ pub fn bytes() -> Vec<u8> {
     BYTES.get_or_init(|| with_generation(1)).clone()
 }
 
+/// The bytes of the file with weights in another encoding.
+pub fn bytes_in(encoding: Encoding) -> Vec<u8> {
+    made(1, encoding)
+}
+
 /// The same model as another generation: another file id.
 pub fn with_generation(generation: u64) -> Vec<u8> {
+    made(generation, Encoding::F32)
+}
+
+fn made(generation: u64, encoding: Encoding) -> Vec<u8> {
     let contract = Contract::from_json(CONTRACT.as_bytes()).unwrap();
     let user = feature_key(field_seed("user"), id_value(7));
     let word = feature_key(field_seed("word"), text_value("旅行".as_bytes()));
     let both = [user, word].into_iter().fold(field_seed("user*word"), cross_step);
-    // The twin of `user` has its line and its tag, so one of the two must be an exception.
-    let mut weights = vec![(user, 0.5), (user ^ 1 << 30, -1.0), (word, -0.25), (both, 1.5)];
-    weights.sort_by_key(|weight| weight.0);
+    // The twin of `user` has its lines and its tag, so one of the two must be an exception.
+    let weights = [(user, 0.5, 0), (user ^ 1 << 32, -1.0, 0), (word, -0.25, 1), (both, 1.5, 2)];
+    let mut entries = weights.map(|(key, weight, group)| Entry { key, weight, group, popularity: 0 });
+    entries.sort_by_key(|entry| entry.key);
+    let weights = EncodedWeights::encode(entries.to_vec(), encoding, 3).unwrap();
     let parts = Parts {
         contract: &contract,
         generation,

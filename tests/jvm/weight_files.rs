@@ -27,14 +27,13 @@ pub fn write(contract: &Contract, path: &Path) {
             weigh(contract, &rows.context, candidate, &mut weights);
         }
     }
-    let weights: Vec<(u64, f32)> = weights.into_iter().collect();
     let parts = Parts {
         contract,
         generation: 42,
         logic_id: "jvm-test-ロジック",
         provenance: Map::new(),
         bias: -2.0,
-        weights: &weights,
+        weights: &weights.into_iter().collect(),
         calibrator: Calibrator { least: 1e-6, greatest: 0.999 },
         field_sizes: Vec::new(),
         golden: &golden,

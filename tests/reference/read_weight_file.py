@@ -27,6 +27,7 @@ def read(data):
         file.sections[weight_file.TABLE],
         file.sections[weight_file.WEIGHTS],
         file.sections[weight_file.EXCEPTIONS],
+        len(contract.fields) + len(contract.crosses),
     )
     calibrator = Calibrator(file.sections[weight_file.CALIBRATOR])
     golden = json_object("golden requests", file.sections[weight_file.GOLDEN])
@@ -39,8 +40,8 @@ def read(data):
         "contract: {}, {} fields, {} crosses, fingerprint {:016x}".format(
             contract.name, len(contract.fields), len(contract.crosses), contract.fingerprint
         ),
-        "weights: {} in {} shards of {} lines, {} exceptions".format(
-            table.weight_count, table.shard_count, table.shard_lines, len(table.exceptions)
+        "weights: {} in {}, in {} shards of {} lines, {} exceptions".format(
+            table.weight_count, table.encoding, table.shard_count, table.shard_lines, len(table.exceptions)
         ),
         "golden: {} requests, {} candidates, all bits equal".format(request_count, candidate_count),
     ]

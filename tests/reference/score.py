@@ -46,21 +46,22 @@ class Scorer:
                 feature_keys.category_key(self.seeds[name], value) for value in values_of(field, row.get(name))
             ]
         sums = {"context": 0.0, "candidate": 0.0, None: 0.0}
-        for name, field in self.contract.fields.items():
+        for group, (name, field) in enumerate(self.contract.fields.items()):
             for key in keys[name]:
-                sums[field["side"]] += self._weight(key)
-        for members, seed in zip(self.contract.crosses, self.cross_seeds):
+                sums[field["side"]] += self._weight(key, group)
+        crosses = zip(self.contract.crosses, self.cross_seeds)
+        for group, (members, seed) in enumerate(crosses, len(self.contract.fields)):
             for key in cross_keys(seed, [keys[member] for member in members]):
-                sums[self.contract.cross_side(members)] += self._weight(key)
+                sums[self.contract.cross_side(members)] += self._weight(key, group)
         return ((self.table.bias + sums["context"]) + sums["candidate"]) + sums[None]
 
     def probability(self, logit):
         limited = min(max(sigmoid(logit), self.calibrator.least), self.calibrator.greatest)
         return struct.unpack("<f", struct.pack("<f", limited))[0]
 
-    def _weight(self, key):
+    def _weight(self, key, group):
         # An unseen category adds nothing; adding 0.0 to a sum that starts at 0.0 changes no bit of it.
-        return self.table.weight(key) or 0.0
+        return self.table.weight(key, group) or 0.0
 
 
 def values_of(field, value):

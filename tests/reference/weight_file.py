@@ -26,11 +26,8 @@ LONGEST = {CONTRACT: 4 * MEBIBYTE, PROVENANCE: 4 * MEBIBYTE, GOLDEN: 8 * MEBIBYT
 
 TABLE_LEN = 64
 LINE_LEN = 64
-SLOTS = 8
 EXCEPTION_LEN = 16
 CALIBRATOR_LEN = 32
-TAG_MASK = 0x3FFFFFFF
-POSITIVE_INFINITY_BITS = 0x7F800000
 
 
 class WeightFileError(Exception):
@@ -168,31 +165,82 @@ class WeightFile:
         return crc
 
 
-class WeightTable:
-    """The learned numbers: bias, lines and exceptions."""
+class F32Lines:
+    SLOTS, TAG_MASK = 8, 0x3FFFFFFF
 
-    def __init__(self, table, weights, exceptions):
-        expect("table: length", TABLE_LEN, len(table))
+    @staticmethod
+    def parts(line):
+        """Tags, weights, the bits of the weights, and the overflow filter of a line."""
+        words, weights = struct.unpack_from("<8I", line), struct.unpack_from("<8f", line, 32)
+        overflow = sum((word >> 30) << 2 * slot for slot, word in enumerate(words))
+        return [word & F32Lines.TAG_MASK for word in words], weights, struct.unpack_from("<8I", line, 32), overflow
+
+    @staticmethod
+    def filter_bit(key):
+        return key >> 28 & 15
+
+
+class SmallLines:
+    """Lines of f16 and i8: `code` says what the weights are, `bits_code` how their bits are read."""
+
+    TAG_MASK = 0xFFFFFF
+
+    def __init__(self, slots, code, bits_code):
+        self.SLOTS = slots
+        self.low, self.high = "<{}H".format(slots), "<{}B".format(slots)
+        self.code, self.bits_code = "<{}{}".format(slots, code), "<{}{}".format(slots, bits_code)
+
+    def parts(self, line):
+        low, high = struct.unpack_from(self.low, line), struct.unpack_from(self.high, line, 2 * self.SLOTS)
+        tags = [one | other << 16 for one, other in zip(low, high)]
+        at = 3 * self.SLOTS
+        return tags, struct.unpack_from(self.code, line, at), struct.unpack_from(self.bits_code, line, at), u32(line, 60)
+
+    @staticmethod
+    def filter_bit(key):
+        return key >> 24 & 31
+
+
+ENCODINGS = {0: F32Lines, 1: SmallLines(12, "e", "H"), 2: SmallLines(15, "b", "B")}
+ENCODING_NAMES = {0: "f32", 1: "f16", 2: "i8"}
+I8 = 2
+
+
+class WeightTable:
+    """The learned numbers: bias, scales, lines and exceptions."""
+
+    def __init__(self, table, weights, exceptions, group_count):
+        """`group_count` is the number of fields and crosses."""
+        require(len(table) >= TABLE_LEN, "table: length {}".format(len(table)))
         layout, encoding, self.weight_count, self.shard_count, self.shard_lines, self.bias = struct.unpack_from(
             "<IIQIId", table
         )
-        require(layout == 1 and encoding == 0, "too new: table layout {}, encoding {}".format(layout, encoding))
+        known = layout == 1 and encoding in ENCODINGS
+        require(known, "too new: table layout {}, encoding {}".format(layout, encoding))
+        self.encoding, self.format = ENCODING_NAMES[encoding], ENCODINGS[encoding]
         require(self.shard_count >= 1, "table: no shard")
         require(2 <= self.shard_lines <= 65_536, "table: {} lines in a shard".format(self.shard_lines))
         self.line_count = self.shard_count * self.shard_lines
         require(self.line_count < 2**32, "table: {} lines".format(self.line_count))
         require(math.isfinite(self.bias), "table: bias {}".format(self.bias))
-        require(not any(table[32:]), "table: reserved bytes are not zero")
+        require(not any(table[32:TABLE_LEN]), "table: reserved bytes are not zero")
+        scale_count = group_count if encoding == I8 else 0
+        expect("table: length", TABLE_LEN + 4 * scale_count, len(table))
+        self.scales = struct.unpack_from("<{}f".format(scale_count), table, TABLE_LEN) or (1.0,) * group_count
+        for scale in self.scales:
+            normal = 2.0**-126 <= scale and math.isfinite(f32_product(scale, 127.0))
+            require(normal, "table: scale {}".format(scale))
 
         expect("weights: length", LINE_LEN * self.line_count, len(weights))
         self.lines = weights
-        filled = sum(check_line(index, words) for index, words in enumerate(struct.iter_unpack("<16I", weights)))
+        filled = sum(self._check_line(index) for index in range(self.line_count))
         require(len(exceptions) % EXCEPTION_LEN == 0, "exceptions: length {}".format(len(exceptions)))
         self.exceptions = {}
         last_key = -1
         for key, weight, zero in struct.iter_unpack("<QfI", exceptions):
             require(key > last_key, "exceptions: key {:#018x} is out of order".format(key))
-            require(math.isfinite(weight), "exceptions: weight {} of key {:#018x}".format(weight, key))
+            valid = math.isfinite(weight) and (encoding != I8 or abs(weight) <= 127)
+            require(valid, "exceptions: weight {} of key {:#018x}".format(weight, key))
             require(zero == 0, "exceptions: reserved bytes are not zero")
             self.exceptions[key] = weight
             last_key = key
@@ -200,44 +248,49 @@ class WeightTable:
         counts = "{} filled slots and {} exceptions".format(filled, len(self.exceptions))
         require(fits, "table: expected {} weights, found {}".format(self.weight_count, counts))
 
-    def weight(self, key):
-        """Weight of a feature key, or None for an unseen category."""
-        if key in self.exceptions:
-            return self.exceptions[key]
-        tag = key & TAG_MASK or 1
+    def weight(self, key, group):
+        """Weight of a feature key of a field or cross, or None for an unseen category."""
+        weight = self.exceptions.get(key)
+        if weight is None:
+            weight = self._in_lines(key)
+        return None if weight is None else f32_product(weight, self.scales[group])
+
+    def _in_lines(self, key):
+        tag = key & self.format.TAG_MASK or 1
         first = (key >> 32) * self.line_count >> 32
-        words, weight = self._in_line(first, tag)
-        if weight is not None:
-            return weight
-        filter_bit = key >> 28 & 15
-        if not words[filter_bit // 2] >> (30 + filter_bit % 2) & 1:
+        tags, weights, _, overflow = self._line(first)
+        if tag in tags:
+            return weights[tags.index(tag)]
+        if not overflow >> self.format.filter_bit(key) & 1:
             return None
         step = 1 + ((key & 0xFFFFFFFF) * (self.shard_lines - 1) >> 32)
         shard_start = first - first % self.shard_lines
-        second = shard_start + (first - shard_start + step) % self.shard_lines
-        return self._in_line(second, tag)[1]
+        tags, weights, _, _ = self._line(shard_start + (first - shard_start + step) % self.shard_lines)
+        return weights[tags.index(tag)] if tag in tags else None
 
-    def _in_line(self, line, tag):
-        line = struct.unpack_from("<8I8f", self.lines, LINE_LEN * line)
-        for slot in range(SLOTS):
-            if line[slot] & TAG_MASK == tag:
-                return line, line[SLOTS + slot]
-        return line, None
+    def _line(self, index):
+        return self.format.parts(self.lines[LINE_LEN * index : LINE_LEN * (index + 1)])
+
+    def _check_line(self, index):
+        """Number of filled slots of a line, after its checks."""
+        seen = set()
+        for slot, (tag, weight, bits) in enumerate(zip(*self._line(index)[:3])):
+            if tag == 0:
+                require(bits == 0, "weights: line {}, slot {} is empty but has a weight".format(index, slot))
+                continue
+            valid = weight != -128 if self.encoding == "i8" else math.isfinite(weight)
+            require(valid, "weights: line {}, slot {}: the weight is {}".format(index, slot, weight))
+            require(tag not in seen, "weights: line {} has the tag {:#x} twice".format(index, tag))
+            seen.add(tag)
+        return len(seen)
 
 
-def check_line(index, words):
-    """Number of filled slots of a line, after its checks. `words` are its 8 tag words and the bits of its 8 weights."""
-    tags = set()
-    for slot in range(SLOTS):
-        tag, weight_bits = words[slot] & TAG_MASK, words[SLOTS + slot]
-        if tag == 0:
-            require(weight_bits == 0, "weights: line {}, slot {} is empty but has a weight".format(index, slot))
-            continue
-        finite = weight_bits & 0x7FFFFFFF < POSITIVE_INFINITY_BITS
-        require(finite, "weights: line {}, slot {}: the weight is not finite".format(index, slot))
-        require(tag not in tags, "weights: line {} has the tag {:#x} twice".format(index, tag))
-        tags.add(tag)
-    return len(tags)
+def f32_product(one, other):
+    """Of two numbers that are f32: exact in f64 (24 bits each), so that it is rounded once."""
+    try:
+        return struct.unpack("<f", struct.pack("<f", one * other))[0]
+    except OverflowError:
+        return math.inf
 
 
 class Calibrator:

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use omomi::score::{Request, Scorer};
 use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::weight_file::table::Encoding;
 use omomi::{Capacity, Instructions, RequestLayout, Schema};
 use proptest::prelude::*;
 
-use crate::small_model::{contract, full_rows, model_for};
+use crate::small_model::{contract, full_rows, model_in};
 
 /// What a request gave: bits of each answer, and the counts; or the error.
 fn outcome(request: &Request, count: usize, result: Result<(), omomi::Error>) -> (Vec<(u64, u32, u32)>, String) {
@@ -23,19 +24,25 @@ fn outcome(request: &Request, count: usize, result: Result<(), omomi::Error>) ->
 }
 
 fn assert_all_paths_agree(scorers: &[Scorer], request: &mut Request, count: usize) {
-    let plain = scorers[0].predict_plain(request, count);
-    let expected = outcome(request, count, plain);
-    for scorer in scorers {
-        let result = scorer.predict(request, count);
-        assert_eq!(outcome(request, count, result), expected);
+    for scorers in scorers.chunk_by(|one, other| Arc::ptr_eq(one.model(), other.model())) {
+        let plain = scorers[0].predict_plain(request, count);
+        let expected = outcome(request, count, plain);
+        for scorer in scorers {
+            let result = scorer.predict(request, count);
+            assert_eq!(outcome(request, count, result), expected);
+        }
     }
 }
 
+/// Scorers of one model in each encoding, f32 first, with every set of instructions, and a request for any of them.
 fn scorers(rows: &RequestRows) -> (Vec<Scorer>, Request) {
-    let model = model_for(rows);
-    let scorer = |instructions| model.scorer_for(rows, instructions).unwrap();
-    let scorers: Vec<_> = Instructions::all().into_iter().map(|instructions| scorer(instructions).0).collect();
-    let request = scorer(Instructions::PLAIN).1;
+    let mut scorers = Vec::new();
+    for encoding in Encoding::ALL {
+        let model = model_in(encoding, &contract(), rows);
+        let scorer = |instructions| model.scorer_for(rows, instructions).unwrap().0;
+        scorers.extend(Instructions::all().into_iter().map(scorer));
+    }
+    let request = scorers[0].new_request();
     (scorers, request)
 }
 
@@ -91,7 +98,7 @@ proptest! {
             context: requests[0].context.clone(),
             candidates: requests.iter().flat_map(|rows| rows.candidates.clone()).chain([Row::new()]).collect(),
         };
-        let model = model_for(&all);
+        let model = model_in(Encoding::F32, &contract(), &all);
         let capacity = Capacity { candidates: all.candidates.len(), tail_len_bytes: 1 << 16 };
         let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
         let scorer = |instructions| Scorer::new(Arc::clone(&model), &layout).unwrap().using(instructions);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use omomi::score::{Model, Request, Scorer};
 use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::weight_file::table::Encoding;
 use omomi::{
     CandidateSet, CandidateStatus, Candidates, Capacity, Code, Instructions, RequestLayout, RowProblem, Schema,
 };
@@ -12,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::kernel_equals_plain::request_rows;
 use crate::several_models::{answers, other_contract, rows_of_other};
-use crate::small_model::{contract, full_rows, model_for, model_of};
+use crate::small_model::{contract, full_rows, model_for, model_in};
 
 const NO_CANDIDATE: CandidateStatus = CandidateStatus::Refused(RowProblem::NoCandidate);
 
@@ -67,7 +68,7 @@ proptest! {
             rows.candidates.push(Row::new());
         }
         let set = set_with(&rows);
-        let models = [model_for(&rows), model_of(&other_contract(), &rows_of_other(&rows))];
+        let models = [model_for(&rows), model_in(Encoding::I8, &other_contract(), &rows_of_other(&rows))];
         let indices: Vec<u32> =
             picks.iter().map(|pick| u32::try_from(pick.index(rows.candidates.len())).unwrap()).collect();
         let named = RequestRows {

@@ -3,11 +3,12 @@
 use omomi::contract::Contract;
 use omomi::score::{Request, Scorer};
 use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::weight_file::table::Encoding;
 use omomi::{Capacity, Instructions, RequestLayout, Schema};
 use proptest::prelude::*;
 
 use crate::kernel_equals_plain::{request_rows, row};
-use crate::small_model::{contract, full_rows, model_for, model_of};
+use crate::small_model::{contract, full_rows, model_for, model_in};
 
 /// Fewer fields than the small model has, in another order, and a number cut into other buckets.
 const OTHER_CONTRACT: &str = r#"
@@ -81,7 +82,7 @@ struct Setting {
 
 /// The small model, the other one, and the small one again.
 fn setting(rows: &RequestRows) -> Setting {
-    let models = [model_for(rows), model_of(&other_contract(), &rows_of_other(rows))];
+    let models = [model_for(rows), model_in(Encoding::I8, &other_contract(), &rows_of_other(rows))];
     let capacity = Capacity { candidates: rows.candidates.len().max(1), tail_len_bytes: 1 << 20 };
     let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
     let alone = models.each_ref().map(|model| {

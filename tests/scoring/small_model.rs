@@ -8,6 +8,7 @@ use omomi::contract::Contract;
 use omomi::score::Model;
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
+use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
 use omomi::weight_file::writer::{self, Parts};
 
 pub const CONTRACT: &str = r#"
@@ -120,9 +121,21 @@ pub fn full_rows(candidate_count: i64) -> RequestRows {
 
 /// The bytes of a weight file with `weights`, in any order.
 pub fn bytes_of(contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
-    let mut weights = weights.to_vec();
-    weights.sort_by_key(|weight| weight.0);
-    weights.dedup_by_key(|weight| weight.0);
+    bytes_in(Encoding::F32, contract, weights, golden)
+}
+
+/// The same in another encoding, with another scale for each field where it has them.
+pub fn bytes_in(encoding: Encoding, contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
+    let group_count = contract.fields().len() + contract.crosses().len();
+    let mut entries: Vec<_> = weights.iter().map(|&pair| Entry::from(pair)).collect();
+    entries.sort_by_key(|entry| entry.key);
+    entries.dedup_by_key(|entry| entry.key);
+    for entry in &mut entries {
+        // Which field a key is of cannot be seen; any will do, as long as the scales differ.
+        entry.group = u16::try_from(entry.key % group_count as u64).unwrap();
+        entry.weight *= 1.0 + f32::from(entry.group) / 8.0;
+    }
+    let weights = EncodedWeights::encode(entries, encoding, group_count).unwrap();
     let parts = Parts {
         contract,
         generation: 7,
@@ -139,11 +152,11 @@ pub fn bytes_of(contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRo
 
 /// A model that knows about half of the features of `rows`, with weights drawn from their keys.
 pub fn model_for(rows: &RequestRows) -> Arc<Model> {
-    model_of(&contract(), rows)
+    model_in(Encoding::F32, &contract(), rows)
 }
 
-/// The same under another contract.
-pub fn model_of(contract: &Contract, rows: &RequestRows) -> Arc<Model> {
+/// The same under any contract and in any encoding.
+pub fn model_in(encoding: Encoding, contract: &Contract, rows: &RequestRows) -> Arc<Model> {
     let golden = std::slice::from_ref(rows);
     let empty = Model::from_bytes(bytes_of(contract, &[], golden)).unwrap();
     let (scorer, mut request) = empty.scorer_for(rows, Instructions::PLAIN).unwrap();
@@ -157,5 +170,5 @@ pub fn model_of(contract: &Contract, rows: &RequestRows) -> Arc<Model> {
             }
         }
     }
-    Model::from_bytes(bytes_of(contract, &weights, golden)).unwrap()
+    Model::from_bytes(bytes_in(encoding, contract, &weights, golden)).unwrap()
 }

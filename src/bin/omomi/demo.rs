@@ -13,6 +13,7 @@ use omomi::log_reader::{Categories, LogReader, ReadOptions};
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
 use omomi::train::{Account, Settings, TrainOptions, train};
 use omomi::value::RequestRows;
+use omomi::weight_file::table::Encoding;
 use omomi::{LoadMode, Model};
 
 use crate::Failure;
@@ -147,8 +148,9 @@ impl Run {
             logic_id: logic_id.to_owned(),
             generation,
             calibrator: DEFAULT_CALIBRATOR,
+            encoding: Encoding::F32,
         };
-        let report = pack(contract, &options, &weight_file)?;
+        let report = pack(contract, &options, &weight_file, &mut |_| ())?;
         let model = Model::load(&weight_file, LoadMode::Map)?;
         let mut reader = LogReader::open(contract, &[held_out], ReadOptions::default())?;
         let held_out = evaluate(&model, &mut reader, &mut |_| ())?;

@@ -1,5 +1,6 @@
 //! `omomi inspect`: what a weight file says about itself.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use omomi::contract::FieldKind;
@@ -52,12 +53,27 @@ fn print_header(model: &Model, path: &Path) {
         row("file id", file_id),
         row("length", format!("{} bytes", grouped(header.total_len_bytes))),
         row("weights", grouped(model.weight_count())),
+        row("encoding", encoding(model)),
         row("exceptions", grouped(model.exception_count())),
         row("bias", format!("{:.6}", model.bias())),
         row("probabilities", format!("{:e} to {}", calibrator.least, calibrator.greatest)),
         row("contract", format!("{} ({:016x})", model.contract().name(), model.contract().fingerprint())),
     ];
     say!("{}\n{}\n", path.display(), table(&[], rows));
+}
+
+/// The encoding of the weights, with the range of the scales where it has them.
+fn encoding(model: &Model) -> String {
+    let table = model.table();
+    let name = table.encoding().name();
+    if !table.encoding().has_scales() {
+        return name.to_owned();
+    }
+    let group_count = model.contract().fields().len() + model.contract().crosses().len();
+    let (least, greatest) = (0..group_count)
+        .map(|group| table.scale(group))
+        .fold((f32::INFINITY, 0.0_f32), |(least, greatest), scale| (least.min(scale), greatest.max(scale)));
+    format!("{name} (scales from {least:.3e} to {greatest:.3e})")
 }
 
 fn print_sections(model: &Model) {
@@ -109,10 +125,15 @@ fn print_largest(model: &Model, state: &Path, count: usize) -> Result<(), Failur
     if reader.metadata().contract.fingerprint() != model.contract().fingerprint() {
         return Err(format!("{} was trained under another contract than the weight file", state.display()).into());
     }
+    let contract = model.contract();
+    let fields = contract.fields().iter().map(|field| field.name.clone());
+    let crosses = contract.crosses().iter().map(|cross| contract.cross_name(cross));
+    let groups: HashMap<String, usize> = fields.chain(crosses).zip(0..).collect();
     let mut largest: Vec<(f32, String, String, u64)> = Vec::new();
     while let Some(batch) = reader.next_batch()? {
         for row in batch.rows() {
             let Some(weight) = model.table().get(row.key).filter(|_| !row.is_bias()) else { continue };
+            let weight = weight * model.table().scale(groups.get(row.field).copied().unwrap_or(0));
             let at = largest.partition_point(|other| other.0.abs() >= weight.abs());
             if at < count {
                 largest.insert(at, (weight, row.field.to_owned(), row.category.to_owned(), row.impressions));

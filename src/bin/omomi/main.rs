@@ -7,6 +7,7 @@ mod demo;
 mod generate_log;
 mod inspect;
 mod pack;
+mod pack_progress;
 mod text;
 mod train;
 mod verify;

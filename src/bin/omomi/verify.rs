@@ -27,7 +27,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let seconds = start.elapsed().as_secs_f64();
     let report = model.check_golden()?;
     say!("{}: every byte verified", arguments.file.display());
-    say!("  {} weights, {}, {seconds:.2} s", grouped(model.weight_count()), bytes(model.header().total_len_bytes));
+    say!(
+        "  {} weights in {}, {}, {seconds:.2} s",
+        grouped(model.weight_count()),
+        model.table().encoding().name(),
+        bytes(model.header().total_len_bytes)
+    );
     say!(
         "  {} golden requests with {} candidates: all bits equal, by the kernel and by its plain twin",
         report.request_count,

@@ -1,36 +1,76 @@
 //! What bytes must satisfy to be a table, beyond matching their checksums.
 
-use super::{LINE_LEN, SLOT_COUNT, TAG_MASK, Table, tag_word, weight_at};
+use super::line::{F16Line, F32Line, I8Line, Line, LineFormat};
+use super::{Encoding, Table};
 use crate::error::Error;
 use crate::weight_file::header::Record;
 use crate::weight_file::layout;
 
+fn malformed(problem: impl Into<String>) -> Error {
+    Error::Malformed { problem: problem.into() }
+}
+
 impl Table<'_> {
-    /// Checks every slot and every exception: finite weights, empty slots without a weight, no tag twice in a line,
-    /// exceptions in order. Returns the number of occupied slots.
-    pub(in crate::weight_file) fn validate(&self) -> Result<u64, Error> {
-        let mut occupied_count = 0;
-        for (index, line) in self.lines.iter().enumerate() {
-            let count = validate_line(line).ok_or_else(|| Error::Malformed {
-                problem: format!(
-                    "line {index} of the weights has a tag twice, a weight that is not finite, or one in an empty slot"
-                ),
-            })?;
-            occupied_count += u64::from(count);
+    /// Checks every slot, every exception and every scale: finite weights, empty slots without a weight, no tag twice in a line,
+    /// exceptions in order, scales that are normal. Returns the number of occupied slots. `group_count` is the number of
+    /// fields and crosses of the contract.
+    pub(in crate::weight_file) fn validate(&self, group_count: usize) -> Result<u64, Error> {
+        self.validate_scales(group_count)?;
+        self.validate_exceptions()?;
+        match self.geometry.encoding {
+            Encoding::F32 => self.validate_lines::<F32Line>(),
+            Encoding::F16 => self.validate_lines::<F16Line>(),
+            Encoding::I8 => self.validate_lines::<I8Line>(),
         }
+    }
+
+    fn validate_scales(&self, group_count: usize) -> Result<(), Error> {
+        let expected = if self.geometry.encoding.has_scales() { group_count } else { 0 };
+        if self.scales.len() != expected {
+            let found = self.scales.len();
+            return Err(malformed(format!(
+                "its table has {found} scales, expected {expected} with the encoding {}",
+                self.geometry.encoding.name()
+            )));
+        }
+        for group in 0..expected {
+            let scale = self.scale(group);
+            // The greatest weight of an i8 is 127 times the scale.
+            if !scale.is_normal() || scale < 0.0 || !(scale * 127.0).is_finite() {
+                return Err(malformed(format!("scale {group} of its table is {scale:e}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_exceptions(&self) -> Result<(), Error> {
+        // Times its scale, an exception must be as finite as what stands in the lines.
+        let greatest = if self.geometry.encoding.has_scales() { 127.0 } else { f32::MAX };
         let mut last_key = None;
         for exception in self.exceptions {
             let record = Record(exception);
             let key = record.u64(layout::EXCEPTION_KEY_OFFSET);
             if last_key >= Some(key) {
-                return Err(Error::Malformed { problem: "the exceptions are out of order".to_owned() });
+                return Err(malformed("the exceptions are out of order"));
             }
-            if !record.f32(layout::EXCEPTION_WEIGHT_OFFSET).is_finite()
-                || record.u32(layout::EXCEPTION_ZEROS_OFFSET) != 0
-            {
-                return Err(Error::Malformed { problem: format!("the exception for key {key:#018x} is not valid") });
+            let weight = record.f32(layout::EXCEPTION_WEIGHT_OFFSET);
+            if weight.is_nan() || weight.abs() > greatest || record.u32(layout::EXCEPTION_ZEROS_OFFSET) != 0 {
+                return Err(malformed(format!("the exception for key {key:#018x} is not valid")));
             }
             last_key = Some(key);
+        }
+        Ok(())
+    }
+
+    fn validate_lines<F: LineFormat>(&self) -> Result<u64, Error> {
+        let mut occupied_count = 0;
+        for (index, line) in self.lines.iter().enumerate() {
+            let count = validate_line::<F>(line).ok_or_else(|| {
+                malformed(format!(
+                    "line {index} of the weights has a tag twice, a weight that its encoding does not have, or one in an empty slot"
+                ))
+            })?;
+            occupied_count += u64::from(count);
         }
         Ok(occupied_count)
     }
@@ -42,21 +82,20 @@ impl Table<'_> {
 }
 
 /// The number of occupied slots, or nothing if the line is not valid.
-fn validate_line(line: &[u8; LINE_LEN]) -> Option<u32> {
-    let tags: [u32; SLOT_COUNT] = std::array::from_fn(|slot| tag_word(line, slot) & TAG_MASK);
+fn validate_line<F: LineFormat>(line: &Line) -> Option<u32> {
     let mut count = 0;
-    for slot in 0..SLOT_COUNT {
-        let weight = weight_at(line, slot);
-        if tags[slot] == 0 {
-            if weight.to_bits() != 0 {
-                return None;
-            }
-            continue;
-        }
-        if !weight.is_finite() || tags[..slot].contains(&tags[slot]) {
+    for slot in 0..F::SLOT_COUNT {
+        if !F::is_valid(line, slot) {
             return None;
         }
-        count += 1;
+        let tag = F::tag(line, slot);
+        if tag != 0 {
+            count += 1;
+            // The first slot that has the tag is this one, unless it stands there twice.
+            if F::find_tag(line, tag) != Some(slot) {
+                return None;
+            }
+        }
     }
     Some(count)
 }

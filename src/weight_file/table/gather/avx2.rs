@@ -6,16 +6,24 @@ use std::arch::x86_64::{
     _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
 };
 
-use super::{GROUP, LineReader, Located, gather_with, weight_or_zero};
-use crate::weight_file::table::{Line, SLOT_COUNT, TAG_MASK, Table, WEIGHTS_OFFSET, overflows};
+use super::avx2_small::SmallLines;
+use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with, weight_or_zero};
+use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
+use crate::weight_file::table::{Encoding, Table, low_word};
 
 /// # Safety
 ///
-/// The processor has AVX2, BMI1, BMI2 and POPCNT.
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+/// The processor has AVX2, BMI1, BMI2, F16C and POPCNT.
+#[target_feature(enable = "avx2,bmi1,bmi2,f16c,popcnt")]
 pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     // SAFETY: the caller promises what this function enables.
-    unsafe { gather_with::<F32Lines>(table, keys, weights) }
+    unsafe {
+        match table.encoding() {
+            Encoding::F32 => gather_with::<F32Lines>(table, keys, weights),
+            Encoding::F16 => gather_with::<SmallLines<F16Line>>(table, keys, weights),
+            Encoding::I8 => gather_with::<SmallLines<I8Line>>(table, keys, weights),
+        }
+    }
 }
 
 /// Lines of eight tag words and eight f32.
@@ -57,7 +65,7 @@ impl LineReader for F32Lines {
 
     #[inline(always)]
     fn overflows(line: &Line, key: u64) -> bool {
-        overflows(line, key)
+        F32Line::overflows(line, low_word(key))
     }
 }
 

@@ -7,13 +7,14 @@ use std::arch::x86_64::{
 };
 
 use super::avx2::one_lane_each;
-use super::{GROUP, LineReader, Located, gather_with, weight_or_zero};
-use crate::weight_file::table::{Line, SLOT_COUNT, TAG_MASK, Table, WEIGHTS_OFFSET, overflows};
+use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with, weight_or_zero};
+use crate::weight_file::table::line::{F32Line, Line, LineFormat};
+use crate::weight_file::table::{Table, low_word};
 
 /// # Safety
 ///
-/// The processor has AVX-512 F and VL, AVX2, BMI1, BMI2 and POPCNT.
-#[target_feature(enable = "avx512f,avx512vl,avx2,bmi1,bmi2,popcnt")]
+/// The processor has AVX-512 F and VL, AVX2, BMI1, BMI2, F16C and POPCNT.
+#[target_feature(enable = "avx512f,avx512vl,avx2,bmi1,bmi2,f16c,popcnt")]
 pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     // SAFETY: the caller promises what this function enables.
     unsafe { gather_with::<F32Lines>(table, keys, weights) }
@@ -52,7 +53,7 @@ impl LineReader for F32Lines {
 
     #[inline(always)]
     fn overflows(line: &Line, key: u64) -> bool {
-        overflows(line, key)
+        F32Line::overflows(line, low_word(key))
     }
 }
 

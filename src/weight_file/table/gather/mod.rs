@@ -13,12 +13,20 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_small;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
-use super::{Line, SLOT_COUNT, Table, first_line, second_line, weight_at};
+use super::line::{F32Line, Line, LineFormat};
+use super::{Encoding, Table, first_line, second_line};
 use crate::instructions::{Instructions, Set};
+
+// The vector paths of f32 lines are written with these.
+const SLOT_COUNT: usize = F32Line::SLOT_COUNT;
+const TAG_MASK: u32 = F32Line::TAG_MASK;
+const WEIGHTS_OFFSET: usize = F32Line::WEIGHTS_OFFSET;
 
 /// Keys that go through the first pass together.
 const GROUP: usize = 8;
@@ -106,10 +114,17 @@ impl Table<'_> {
             Set::Avx2 => unsafe { avx2::gather(self, keys, weights) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Set::Avx512 => unsafe { avx512::gather(self, keys, weights) },
+            Set::Avx512 => unsafe {
+                match self.encoding() {
+                    Encoding::F32 => avx512::gather(self, keys, weights),
+                    Encoding::F16 | Encoding::I8 => avx2::gather(self, keys, weights),
+                }
+            },
             #[cfg(target_arch = "aarch64")]
             // SAFETY: as above.
-            Set::Neon => unsafe { neon::gather(self, keys, weights) },
+            Set::Neon if self.encoding() == Encoding::F32 => unsafe { neon::gather(self, keys, weights) },
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => self.gather_plain(keys, weights),
         };
         // One branch a batch instead of one a key for what hardly any file has.
         if self.exceptions.is_empty() { found_count } else { found_count + self.gather_exceptions(keys, weights) }
@@ -335,11 +350,11 @@ fn masked_tag(tag_mask: u32, key: u64) -> u32 {
     (low & tag_mask).max(1)
 }
 
-/// The weight of the slot whose bit `equal` has, or 0, and whether there is one; without a branch.
+/// The weight of the slot of an f32 line whose bit `equal` has, or 0, and whether there is one; without a branch.
 #[inline(always)]
 fn weight_or_zero(line: &Line, equal: u8) -> (f32, usize) {
     // Without a slot the weight of some other is read, and masked.
-    let weight = weight_at(line, equal.trailing_zeros() as usize & (SLOT_COUNT - 1));
+    let weight = F32Line::weight(line, equal.trailing_zeros() as usize & (SLOT_COUNT - 1));
     (f32::from_bits(weight.to_bits() & u32::from(equal != 0).wrapping_neg()), usize::from(equal != 0))
 }
 

@@ -4,8 +4,9 @@ use std::arch::aarch64::{
     uint32x4_t, vaddvq_u32, vandq_u32, vceqq_u32, vceqzq_u32, vdupq_n_u32, vld1q_u32, vorrq_u32, vpaddq_u32, vst1q_u32,
 };
 
-use super::{GROUP, LineReader, Located, gather_with};
-use crate::weight_file::table::{Line, SLOT_COUNT, TAG_MASK, Table, WEIGHTS_OFFSET, overflows};
+use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
+use crate::weight_file::table::line::{F32Line, Line, LineFormat};
+use crate::weight_file::table::{Table, low_word};
 
 /// # Safety
 ///
@@ -56,7 +57,7 @@ impl LineReader for F32Lines {
 
     #[inline(always)]
     fn overflows(line: &Line, key: u64) -> bool {
-        overflows(line, key)
+        F32Line::overflows(line, low_word(key))
     }
 }
 

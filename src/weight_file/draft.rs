@@ -1,0 +1,234 @@
+//! A weight file in memory while it is made: sections lie where they will lie in the file, so that the large ones are written
+//! in place and never copied.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::checksum;
+use super::header::{End, Header, Section, place_end, place_section};
+use super::layout::{self, CHUNK_LEN, FILE_ID_LEN, HEADER_LEN, SECTION_ENTRY_LEN, SectionKind};
+use crate::error::Error;
+
+/// The parts of a file, not sealed yet. Whether they make sense is the reader's question.
+pub(super) struct Draft {
+    generation: u64,
+    sections: Vec<Section>,
+    end: End,
+    bytes: Vec<u8>,
+}
+
+/// The parts would end beyond any file.
+#[derive(Debug)]
+pub(super) struct TooLarge;
+
+impl Draft {
+    /// Sections of zeros with these lengths, in ascending order of kind.
+    pub(super) fn new(generation: u64, lens: &[(SectionKind, usize)]) -> Result<Self, TooLarge> {
+        let kinds = lens.iter().map(|&(kind, len)| (kind.number(), len as u64));
+        let (sections, end) = lay_out(kinds).ok_or(TooLarge)?;
+        let bytes = vec![0; usize::try_from(end.total_len_bytes).map_err(|_| TooLarge)?];
+        Ok(Self { generation, sections, end, bytes })
+    }
+
+    /// A sealed file that is to be changed.
+    pub(super) fn of_file(bytes: Vec<u8>) -> Result<Self, Error> {
+        let Header { generation, sections, chunk_count, .. } = Header::decode(&bytes)?;
+        let end = sections.last().and_then(|last| place_end(last.offset + last.len_bytes, chunk_count));
+        let Some(end) = end else { unreachable!("the header was checked") };
+        Ok(Self { generation, sections, end, bytes })
+    }
+
+    /// The bytes of a section, to be written in place.
+    ///
+    /// # Panics
+    ///
+    /// If the file has none of that kind.
+    pub(super) fn section_mut(&mut self, kind: SectionKind) -> &mut [u8] {
+        let range = range(&self.sections[self.index_of(kind)]);
+        &mut self.bytes[range]
+    }
+
+    /// Replaces the content of a section; the sections behind it move where the length is another.
+    ///
+    /// # Panics
+    ///
+    /// If the file has none of that kind.
+    pub(super) fn replace(&mut self, kind: SectionKind, content: &[u8]) -> Result<(), TooLarge> {
+        let index = self.index_of(kind);
+        let len = |section: &Section| {
+            if section.kind_number == kind.number() { content.len() as u64 } else { section.len_bytes }
+        };
+        let (sections, end) =
+            lay_out(self.sections.iter().map(|section| (section.kind_number, len(section)))).ok_or(TooLarge)?;
+        let total_len = usize::try_from(end.total_len_bytes).map_err(|_| TooLarge)?;
+        if total_len > self.bytes.len() {
+            self.bytes.resize(total_len, 0);
+        }
+        // All behind it move the same way: the first to move is the one that moves into what is free already.
+        let moves = self.sections.iter().map(range).zip(sections.iter().map(range)).skip(index + 1);
+        let mut moves: Vec<_> = moves.filter(|(from, to)| from != to).collect();
+        if moves.iter().any(|(from, to)| to.start > from.start) {
+            moves.reverse();
+        }
+        for (from, to) in moves {
+            self.bytes.copy_within(from, to.start);
+        }
+        self.bytes.truncate(total_len);
+        (self.sections, self.end) = (sections, end);
+        self.section_mut(kind).copy_from_slice(content);
+        self.clear_between_sections();
+        Ok(())
+    }
+
+    fn index_of(&self, kind: SectionKind) -> usize {
+        let index = self.sections.iter().position(|section| section.kind_number == kind.number());
+        index.unwrap_or_else(|| panic!("the draft has no {} section", kind.name()))
+    }
+
+    /// Zeros wherever something may have been left by a section that moved.
+    fn clear_between_sections(&mut self) {
+        let mut last_end = HEADER_LEN + self.sections.len() * SECTION_ENTRY_LEN;
+        for section in &self.sections {
+            let range = range(section);
+            self.bytes[last_end..range.start].fill(0);
+            last_end = range.end;
+        }
+        self.bytes[last_end..].fill(0);
+    }
+
+    /// Computes identity and checksums and gives the bytes of the file. The same sections give the same bytes.
+    pub(super) fn seal(mut self) -> Vec<u8> {
+        let file_id = self.file_id();
+        let mut checksums = Vec::new();
+        for section in &self.sections {
+            for (index, chunk) in (0_u32..).zip(self.bytes[range(section)].chunks(CHUNK_LEN)) {
+                checksums.extend(checksum::of_chunk(&file_id, section.kind_number, index, chunk).to_le_bytes());
+            }
+        }
+        let checksums_crc = checksum::of_part(&file_id, &checksums);
+        let at = position(self.end.checksums_offset);
+        self.put(at, &checksums);
+        let at = position(self.end.end_offset);
+        self.put(at, &self.end.total_len_bytes.to_le_bytes());
+        self.put(at + size_of::<u64>(), &layout::END_MARK);
+        self.put_section_table();
+        let section_table = &self.bytes[HEADER_LEN..HEADER_LEN + self.sections.len() * SECTION_ENTRY_LEN];
+        let section_table_crc = checksum::of_part(&file_id, section_table);
+        self.put_header(&file_id, section_table_crc, checksums_crc);
+        self.bytes
+    }
+
+    /// The identity of a content: the same content has the same.
+    fn file_id(&self) -> [u8; FILE_ID_LEN] {
+        let mut hasher = Xxh3::new();
+        hasher.update(&self.generation.to_le_bytes());
+        for section in &self.sections {
+            hasher.update(&section.kind_number.to_le_bytes());
+            hasher.update(&section.len_bytes.to_le_bytes());
+            hasher.update(&self.bytes[range(section)]);
+        }
+        hasher.digest128().to_le_bytes()
+    }
+
+    fn put_section_table(&mut self) {
+        for (index, section) in self.sections.clone().iter().enumerate() {
+            let at = HEADER_LEN + index * SECTION_ENTRY_LEN;
+            let flags = if section.required { layout::FLAG_REQUIRED } else { 0 };
+            self.put(at + layout::SECTION_KIND_OFFSET, &section.kind_number.to_le_bytes());
+            self.put(at + layout::SECTION_FLAGS_OFFSET, &flags.to_le_bytes());
+            self.put(at + layout::SECTION_OFFSET_OFFSET, &section.offset.to_le_bytes());
+            self.put(at + layout::SECTION_LEN_OFFSET, &section.len_bytes.to_le_bytes());
+            self.put(at + layout::SECTION_FIRST_CHUNK_OFFSET, &section.first_chunk.to_le_bytes());
+            self.put(at + layout::SECTION_CHUNK_COUNT_OFFSET, &section.chunk_count.to_le_bytes());
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "64 sections at most, chunks of 1 MiB")]
+    fn put_header(&mut self, file_id: &[u8; FILE_ID_LEN], section_table_crc: u32, checksums_crc: u32) {
+        let chunk_count: u32 = self.sections.iter().map(|section| section.chunk_count).sum();
+        self.put(0, &layout::MAGIC);
+        self.put(layout::BYTE_ORDER_OFFSET, &layout::BYTE_ORDER.to_le_bytes());
+        self.put(layout::FORMAT_VERSION_OFFSET, &layout::FORMAT_VERSION.to_le_bytes());
+        self.put(layout::OLDEST_READER_OFFSET, &layout::FORMAT_VERSION.to_le_bytes());
+        self.put(layout::SECTION_COUNT_OFFSET, &(self.sections.len() as u32).to_le_bytes());
+        self.put(layout::TOTAL_LEN_OFFSET, &self.end.total_len_bytes.to_le_bytes());
+        self.put(layout::GENERATION_OFFSET, &self.generation.to_le_bytes());
+        self.put(layout::FILE_ID_OFFSET, file_id);
+        self.put(layout::CHUNK_LEN_OFFSET, &(CHUNK_LEN as u32).to_le_bytes());
+        self.put(layout::CHUNK_COUNT_OFFSET, &chunk_count.to_le_bytes());
+        self.put(layout::CHECKSUMS_OFFSET_OFFSET, &self.end.checksums_offset.to_le_bytes());
+        self.put(layout::SECTION_TABLE_CRC_OFFSET, &section_table_crc.to_le_bytes());
+        self.put(layout::CHECKSUMS_CRC_OFFSET, &checksums_crc.to_le_bytes());
+        self.bytes[layout::HEADER_ZEROS_OFFSET..layout::HEADER_CRC_OFFSET].fill(0);
+        let header_crc = checksum::plain(&self.bytes[..layout::HEADER_CRC_OFFSET]);
+        self.put(layout::HEADER_CRC_OFFSET, &header_crc.to_le_bytes());
+    }
+
+    fn put(&mut self, offset: usize, value: &[u8]) {
+        self.bytes[offset..offset + value.len()].copy_from_slice(value);
+    }
+}
+
+/// Where sections of these kinds and lengths lie, and what follows on them; nothing if that is beyond any file.
+fn lay_out(lens: impl Iterator<Item = (u32, u64)> + Clone) -> Option<(Vec<Section>, End)> {
+    let mut sections = Vec::new();
+    let mut end = (HEADER_LEN + lens.clone().count() * SECTION_ENTRY_LEN) as u64;
+    let mut chunk_count = 0;
+    for (kind_number, len_bytes) in lens {
+        let section = place_section(end, chunk_count, kind_number, len_bytes)?;
+        end = section.offset + section.len_bytes;
+        chunk_count += section.chunk_count;
+        sections.push(section);
+    }
+    Some((sections, place_end(end, chunk_count)?))
+}
+
+/// A position in bytes that are in memory.
+fn position(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+fn range(section: &Section) -> std::ops::Range<usize> {
+    position(section.offset)..position(section.offset + section.len_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [SectionKind; 3] = [SectionKind::Contract, SectionKind::Weights, SectionKind::FieldSizes];
+
+    /// A draft with sections of these lengths.
+    fn draft(lens: [usize; 3]) -> Draft {
+        let mut draft = Draft::new(7, &KINDS.into_iter().zip(lens).collect::<Vec<_>>()).unwrap();
+        for (kind, len) in KINDS.into_iter().zip(lens) {
+            draft.section_mut(kind).copy_from_slice(&content(kind, len));
+        }
+        draft
+    }
+
+    fn content(kind: SectionKind, len: usize) -> Vec<u8> {
+        // No byte is 0, so that what is left where it should not be shows.
+        (0..len).map(|index| u8::try_from(1 + (index + kind.number() as usize * 50) % 255).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_section_that_is_replaced_gives_the_same_file_as_if_it_had_been_so_from_the_start() {
+        // Within the padding, over a page, over a chunk, and back.
+        let lens = [10, 64, 4_096 - 128 - 96, 9_000, CHUNK_LEN + 1, 0];
+        for (index, kind) in KINDS.into_iter().enumerate() {
+            for (from, to) in lens.into_iter().flat_map(|from| lens.map(|to| (from, to))) {
+                let mut all = [100, 20_000, 200];
+                all[index] = from;
+                // One as it is made, one with the marks and checksums of a file.
+                let sealed = Draft { bytes: draft(all).seal(), ..draft(all) };
+                let drafts = [draft(all), sealed];
+                all[index] = to;
+                let expected = draft(all).seal();
+                for mut changed in drafts {
+                    changed.replace(kind, &content(kind, to)).unwrap();
+                    assert!(changed.seal() == expected, "{} from {from} to {to} bytes", kind.name());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Rounds weights to what an encoding can hold.
+
+use half::f16;
+
+use super::Encoding;
+
+/// The least magnitude that f16 rounds to infinity.
+const F16_LIMIT: f32 = 65_520.0;
+/// The greatest number of an i8; its negative is the least, so that the scale is the same on both sides of 0.
+const I8_GREATEST: f32 = 127.0;
+
+/// One weight on its way into a table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Entry {
+    /// The feature key.
+    pub key: u64,
+    /// The weight on the logit scale; in [`EncodedWeights`] before its scale.
+    pub weight: f32,
+    /// The field or cross that it belongs to: its index in the contract, fields first, then crosses.
+    pub group: u16,
+    /// How often it will be looked up, on any scale that rises; see [`popularity_of`]. Popular weights take one line to look up.
+    pub popularity: u16,
+}
+
+const _: () = assert!(size_of::<Entry>() == 16, "builders hold one of these for each weight");
+
+/// A weight of the first field, as popular as any other.
+impl From<(u64, f32)> for Entry {
+    fn from((key, weight): (u64, f32)) -> Self {
+        Self { key, weight, group: 0, popularity: 0 }
+    }
+}
+
+/// The popularity of a feature that so many impressions had: rises with them, to within 1 %.
+#[must_use]
+pub fn popularity_of(impressions: u64) -> u16 {
+    // The high half of an f32 has its exponent and 7 bits of its mantissa, and positive floats are in the order of their bits.
+    #[expect(clippy::cast_precision_loss, reason = "to within 1 % is enough")]
+    let [_, _, low, high] = (impressions as f32).to_le_bytes();
+    u16::from_le_bytes([low, high])
+}
+
+/// What rounding did to the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rounding {
+    /// Largest difference between a weight and what it was rounded to, on the logit scale.
+    pub largest_error: f64,
+    /// Mean of these differences.
+    pub mean_error: f64,
+    /// Weights that were rounded to 0 and left out: an unseen category adds 0 as well.
+    pub zero_count: u64,
+}
+
+/// Weights that their encoding can hold exactly.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedWeights {
+    encoding: Encoding,
+    scales: Vec<f32>,
+    entries: Vec<Entry>,
+    rounding: Rounding,
+}
+
+/// Weights that an encoding cannot hold.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A weight is NaN or infinite.
+    #[error("the weight of key {key:#018x} is {weight}, expected a finite number")]
+    NotFinite {
+        /// The feature key.
+        key: u64,
+        /// The weight.
+        weight: f32,
+    },
+    /// A weight is beyond the greatest f16.
+    #[error(
+        "the weight of key {key:#018x} is {weight}, but f16 ends at 65504: pack with the encoding f32, or train with a greater l2"
+    )]
+    BeyondF16 {
+        /// The feature key.
+        key: u64,
+        /// The weight.
+        weight: f32,
+    },
+}
+
+/// Weights as they are, in f32.
+impl From<Vec<Entry>> for EncodedWeights {
+    fn from(entries: Vec<Entry>) -> Self {
+        Self { encoding: Encoding::F32, scales: Vec::new(), entries, rounding: Rounding::default() }
+    }
+}
+
+/// Weights as they are, in f32, none of them popular.
+impl FromIterator<(u64, f32)> for EncodedWeights {
+    fn from_iter<I: IntoIterator<Item = (u64, f32)>>(pairs: I) -> Self {
+        pairs.into_iter().map(Entry::from).collect::<Vec<_>>().into()
+    }
+}
+
+impl EncodedWeights {
+    /// Rounds `entries` to the nearest that `encoding` can hold, ties to even, in place. `group_count` is the number of fields
+    /// and crosses of the contract. A scale is the greatest magnitude of its group divided by 127.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] for a weight that is not finite, or that f16 cannot hold.
+    ///
+    /// # Panics
+    ///
+    /// If an entry is of a group that there is not.
+    pub fn encode(entries: Vec<Entry>, encoding: Encoding, group_count: usize) -> Result<Self, EncodeError> {
+        if let Some(&Entry { key, weight, .. }) = entries.iter().find(|entry| !entry.weight.is_finite()) {
+            return Err(EncodeError::NotFinite { key, weight });
+        }
+        let mut weights = Self { encoding, ..Self::from(entries) };
+        match encoding {
+            Encoding::F32 => {}
+            Encoding::F16 => {
+                if let Some(&Entry { key, weight, .. }) =
+                    weights.entries.iter().find(|entry| entry.weight.abs() >= F16_LIMIT)
+                {
+                    return Err(EncodeError::BeyondF16 { key, weight });
+                }
+                weights.round(|entry| {
+                    let rounded = f16::from_f32(entry.weight).to_f32();
+                    (rounded, rounded)
+                });
+            }
+            Encoding::I8 => {
+                weights.scales = scales_of(&weights.entries, group_count);
+                let scales = std::mem::take(&mut weights.scales);
+                weights.round(|entry| {
+                    let scale = scales[usize::from(entry.group)];
+                    let number = (entry.weight / scale).round_ties_even().clamp(-I8_GREATEST, I8_GREATEST);
+                    (number, number * scale)
+                });
+                weights.scales = scales;
+            }
+        }
+        Ok(weights)
+    }
+
+    /// Replaces each weight by the first number that `round` makes of it; the second is what it will count as.
+    fn round(&mut self, round: impl Fn(&Entry) -> (f32, f32)) {
+        let count = self.entries.len();
+        let (mut sum, mut largest) = (0.0, 0.0_f64);
+        self.entries.retain_mut(|entry| {
+            let (stored, rounded) = round(entry);
+            let error = (f64::from(rounded) - f64::from(entry.weight)).abs();
+            sum += error;
+            largest = largest.max(error);
+            entry.weight = stored;
+            stored != 0.0
+        });
+        #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
+        let mean_error = sum / count.max(1) as f64;
+        let zero_count = (count - self.entries.len()) as u64;
+        self.rounding = Rounding { largest_error: largest, mean_error, zero_count };
+    }
+
+    /// How the weights stand in the lines.
+    #[must_use]
+    pub const fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// What the weights of each group are multiplied by; none where the encoding has no scales.
+    #[must_use]
+    pub fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    /// The weights, before their scales.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Other weights in their place, all of which the encoding can hold.
+    #[cfg(test)]
+    pub(super) fn replace_entries(&mut self, entries: Vec<Entry>) {
+        self.entries = entries;
+    }
+
+    /// What rounding did.
+    #[must_use]
+    pub const fn rounding(&self) -> Rounding {
+        self.rounding
+    }
+
+    /// The weights, to be encoded otherwise where this encoding is f32.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+}
+
+/// For each group the step between neighbouring numbers: as small as its greatest weight allows.
+fn scales_of(entries: &[Entry], group_count: usize) -> Vec<f32> {
+    let mut greatest = vec![0.0_f32; group_count];
+    for entry in entries {
+        let greatest = &mut greatest[usize::from(entry.group)];
+        *greatest = greatest.max(entry.weight.abs());
+    }
+    greatest.into_iter().map(scale_for).collect()
+}
+
+/// The scale that brings `greatest` to 127.
+fn scale_for(greatest: f32) -> f32 {
+    if greatest == 0.0 {
+        return 1.0;
+    }
+    let scale = (greatest / I8_GREATEST).max(f32::MIN_POSITIVE);
+    // Division may have rounded up, and 127 times the scale is a weight too.
+    if (scale * I8_GREATEST).is_finite() { scale } else { scale.next_down() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entries(weights: &[f32], group_count: u16) -> Vec<Entry> {
+        let entry = |(index, &weight): (usize, &f32)| {
+            let index = u16::try_from(index).unwrap();
+            Entry { key: u64::from(index), weight, group: index % group_count, popularity: 0 }
+        };
+        weights.iter().enumerate().map(entry).collect()
+    }
+
+    fn value(weights: &EncodedWeights, entry: &Entry) -> f32 {
+        entry.weight * weights.scales().get(usize::from(entry.group)).copied().unwrap_or(1.0)
+    }
+
+    #[test]
+    fn popularity_rises_with_impressions() {
+        let impressions = [0, 1, 2, 3, 100, 110, 1_000_000, u64::from(u32::MAX), u64::MAX];
+        assert!(impressions.map(popularity_of).is_sorted_by(|one, other| one < other));
+        assert_eq!(popularity_of(0), 0);
+    }
+
+    #[test]
+    fn f32_leaves_weights_alone_and_keeps_zeros_and_subnormals() {
+        let before = entries(&[0.0, -1e-42, 3e38], 1);
+        let weights = EncodedWeights::encode(before.clone(), Encoding::F32, 1).unwrap();
+        assert_eq!((weights.entries(), weights.rounding()), (&before[..], Rounding::default()));
+    }
+
+    #[test]
+    fn weights_that_round_to_zero_are_left_out_and_counted() {
+        // Half of the least subnormal f16 is a tie, and even is 0; half a step of the i8 as well.
+        for (encoding, weights) in [(Encoding::F16, [2.0_f32.powi(-25), 1.0]), (Encoding::I8, [0.5, 127.0])] {
+            let encoded = EncodedWeights::encode(entries(&weights, 1), encoding, 1).unwrap();
+            assert_eq!(encoded.entries().len(), 1, "{}", encoding.name());
+            assert_eq!(encoded.rounding().zero_count, 1);
+            assert_eq!(encoded.rounding().largest_error, f64::from(weights[0]));
+            assert_eq!(encoded.rounding().mean_error, f64::from(weights[0]) / 2.0);
+        }
+    }
+
+    #[test]
+    fn weights_beyond_f16_are_refused_and_those_that_round_to_its_greatest_are_not() {
+        let greatest = EncodedWeights::encode(entries(&[65_519.0, -65_519.0], 1), Encoding::F16, 1).unwrap();
+        assert!(greatest.entries().iter().all(|entry| entry.weight.abs() == 65_504.0));
+        let refused = EncodedWeights::encode(entries(&[1.0, -65_520.0], 1), Encoding::F16, 1);
+        assert_eq!(refused, Err(EncodeError::BeyondF16 { key: 1, weight: -65_520.0 }));
+    }
+
+    #[test]
+    fn weights_that_are_not_finite_are_refused_by_every_encoding() {
+        for encoding in Encoding::ALL {
+            for weight in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let refused = EncodedWeights::encode(entries(&[1.0, weight], 1), encoding, 1);
+                assert!(matches!(refused, Err(EncodeError::NotFinite { key: 1, .. })), "{refused:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn scales_are_normal_and_make_finite_weights_whatever_the_weights() {
+        for greatest in [0.0, 1e-45, f32::MIN_POSITIVE, 1.0, f32::MAX, f32::MAX.next_down()] {
+            let scale = scale_for(greatest);
+            assert!(scale.is_normal() && scale > 0.0 && (scale * 127.0).is_finite(), "{greatest:e}: {scale:e}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_weight_is_rounded_by_more_than_half_a_step(weights in prop::collection::vec(-8.0_f32..8.0, 1..200)) {
+            for encoding in [Encoding::F16, Encoding::I8] {
+                let before = entries(&weights, 3);
+                let encoded = EncodedWeights::encode(before.clone(), encoding, 3).unwrap();
+                let mut kept = encoded.entries().iter().peekable();
+                for entry in &before {
+                    let found = kept.next_if(|kept| kept.key == entry.key).map_or(0.0, |kept| value(&encoded, kept));
+                    let half_step = match encoding {
+                        Encoding::I8 => encoded.scales()[usize::from(entry.group)] / 2.0,
+                        _ => (entry.weight.abs() / 2_048.0).max(2.0_f32.powi(-25)),
+                    };
+                    let error = f64::from((found - entry.weight).abs());
+                    prop_assert!(error <= f64::from(half_step) * (1.0 + 1e-5), "{} became {found}", entry.weight);
+                    prop_assert!(error <= encoded.rounding().largest_error * (1.0 + 1e-6));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Where tags, weights and the overflow filter lie in a line, for each encoding. `FORMAT.md` (4) has the same as tables.
+
+use super::LINE_LEN;
+use super::encoding::{Encoding, f16_value};
+use crate::weight_file::header::Record;
+
+/// One line: tags, weights and an overflow filter.
+pub(super) type Line = [u8; LINE_LEN];
+
+/// A kind of line. Everything is computed from the low 32 bits of a feature key, called its *low word*: which line it belongs
+/// to is a question of the table.
+pub(super) trait LineFormat {
+    const ENCODING: Encoding;
+    /// Slots in a line.
+    const SLOT_COUNT: usize = Self::ENCODING.slot_count();
+    /// Which bits of a low word are the tag.
+    const TAG_MASK: u32;
+
+    /// The tag of a key: never 0, which marks an empty slot.
+    #[inline(always)]
+    fn tag_of(low_word: u32) -> u32 {
+        match low_word & Self::TAG_MASK {
+            0 => 1,
+            tag => tag,
+        }
+    }
+
+    /// The tag in slot `slot`, 0 if it is empty.
+    fn tag(line: &Line, slot: usize) -> u32;
+
+    /// The weight in slot `slot`, before its scale.
+    fn weight(line: &Line, slot: usize) -> f32;
+
+    /// Whether a key with the same filter bit had to leave its first line, which is `line`.
+    fn overflows(line: &Line, low_word: u32) -> bool;
+
+    /// Notes in its first line that a key had to leave it.
+    #[cfg(feature = "train")]
+    fn note_overflow(line: &mut Line, low_word: u32);
+
+    /// Fills an empty slot. The weight must be one that the encoding has.
+    #[cfg(feature = "train")]
+    fn fill(line: &mut Line, slot: usize, tag: u32, weight: f32);
+
+    /// Whether a slot's weight may stand in a file: it is finite, and of an empty slot all bits are zero.
+    fn is_valid(line: &Line, slot: usize) -> bool;
+
+    /// The slot of `line` that has `tag`: the plain twin of the vector comparisons.
+    #[inline(always)]
+    fn find_tag(line: &Line, tag: u32) -> Option<usize> {
+        (0..Self::SLOT_COUNT).find(|&slot| Self::tag(line, slot) == tag)
+    }
+}
+
+/// Eight tag words, whose two high bits are the filter, then eight f32.
+pub(super) struct F32Line;
+
+impl F32Line {
+    pub(super) const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * size_of::<u32>();
+
+    /// The tag word of slot `slot`, filter bits included.
+    #[inline(always)]
+    fn word(line: &Line, slot: usize) -> u32 {
+        Record(line).u32(slot * size_of::<u32>())
+    }
+
+    /// The word and the bit in it that stand for a key in its first line's overflow filter.
+    #[inline(always)]
+    const fn filter_bit(low_word: u32) -> (usize, u32) {
+        let bit = low_word >> 28;
+        (bit as usize >> 1, 1 << (30 + (bit & 1)))
+    }
+
+    #[cfg(feature = "train")]
+    fn or_word(line: &mut Line, slot: usize, bits: u32) {
+        let word = Self::word(line, slot) | bits;
+        put(line, slot * size_of::<u32>(), word.to_le_bytes());
+    }
+}
+
+impl LineFormat for F32Line {
+    const ENCODING: Encoding = Encoding::F32;
+    const TAG_MASK: u32 = 0x3fff_ffff;
+
+    #[inline(always)]
+    fn tag(line: &Line, slot: usize) -> u32 {
+        Self::word(line, slot) & Self::TAG_MASK
+    }
+
+    #[inline(always)]
+    fn weight(line: &Line, slot: usize) -> f32 {
+        Record(line).f32(Self::WEIGHTS_OFFSET + slot * size_of::<f32>())
+    }
+
+    #[inline(always)]
+    fn overflows(line: &Line, low_word: u32) -> bool {
+        let (slot, bit) = Self::filter_bit(low_word);
+        Self::word(line, slot) & bit != 0
+    }
+
+    #[cfg(feature = "train")]
+    fn note_overflow(line: &mut Line, low_word: u32) {
+        let (slot, bit) = Self::filter_bit(low_word);
+        Self::or_word(line, slot, bit);
+    }
+
+    #[cfg(feature = "train")]
+    fn fill(line: &mut Line, slot: usize, tag: u32, weight: f32) {
+        Self::or_word(line, slot, tag);
+        put(line, Self::WEIGHTS_OFFSET + slot * size_of::<f32>(), weight.to_le_bytes());
+    }
+
+    fn is_valid(line: &Line, slot: usize) -> bool {
+        let weight = Self::weight(line, slot);
+        if Self::tag(line, slot) == 0 { weight.to_bits() == 0 } else { weight.is_finite() }
+    }
+}
+
+/// What the lines of the small encodings share: a u16 for the low bits of each tag, a u8 for its high bits, the weights,
+/// and a filter of 32 bits at the end.
+const FILTER_OFFSET: usize = LINE_LEN - size_of::<u32>();
+const SMALL_TAG_MASK: u32 = 0x00ff_ffff;
+
+/// The tag of slot `slot` in a line of `slot_count`.
+#[inline(always)]
+fn small_tag(line: &Line, slot_count: usize, slot: usize) -> u32 {
+    let low = Record(line).u16(slot * size_of::<u16>());
+    u32::from(low) | u32::from(line[slot_count * size_of::<u16>() + slot]) << 16
+}
+
+/// The bit of the filter that stands for a key.
+#[inline(always)]
+const fn small_filter_bit(low_word: u32) -> u32 {
+    1 << (low_word >> 24 & 31)
+}
+
+#[inline(always)]
+fn small_overflows(line: &Line, low_word: u32) -> bool {
+    Record(line).u32(FILTER_OFFSET) & small_filter_bit(low_word) != 0
+}
+
+#[cfg(feature = "train")]
+fn note_small_overflow(line: &mut Line, low_word: u32) {
+    let filter = Record(line).u32(FILTER_OFFSET) | small_filter_bit(low_word);
+    put(line, FILTER_OFFSET, filter.to_le_bytes());
+}
+
+#[cfg(feature = "train")]
+fn put_small_tag(line: &mut Line, slot_count: usize, slot: usize, tag: u32) {
+    let [low, middle, high, _] = tag.to_le_bytes();
+    put(line, slot * size_of::<u16>(), [low, middle]);
+    put(line, slot_count * size_of::<u16>() + slot, [high]);
+}
+
+#[cfg(feature = "train")]
+fn put<const LEN: usize>(line: &mut Line, offset: usize, bytes: [u8; LEN]) {
+    line[offset..offset + LEN].copy_from_slice(&bytes);
+}
+
+/// Twelve tags of 24 bits, twelve f16, a filter.
+pub(super) struct F16Line;
+
+impl F16Line {
+    pub(super) const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
+
+    /// The weight of a slot, as it stands there.
+    #[inline(always)]
+    pub(super) fn bits(line: &Line, slot: usize) -> u16 {
+        Record(line).u16(Self::WEIGHTS_OFFSET + slot * size_of::<u16>())
+    }
+}
+
+impl LineFormat for F16Line {
+    const ENCODING: Encoding = Encoding::F16;
+    const TAG_MASK: u32 = SMALL_TAG_MASK;
+
+    #[inline(always)]
+    fn tag(line: &Line, slot: usize) -> u32 {
+        small_tag(line, Self::SLOT_COUNT, slot)
+    }
+
+    #[inline(always)]
+    fn weight(line: &Line, slot: usize) -> f32 {
+        f16_value(Self::bits(line, slot))
+    }
+
+    #[inline(always)]
+    fn overflows(line: &Line, low_word: u32) -> bool {
+        small_overflows(line, low_word)
+    }
+
+    #[cfg(feature = "train")]
+    fn note_overflow(line: &mut Line, low_word: u32) {
+        note_small_overflow(line, low_word);
+    }
+
+    #[cfg(feature = "train")]
+    fn fill(line: &mut Line, slot: usize, tag: u32, weight: f32) {
+        put_small_tag(line, Self::SLOT_COUNT, slot, tag);
+        let bits = half::f16::from_f32(weight).to_bits();
+        put(line, Self::WEIGHTS_OFFSET + slot * size_of::<u16>(), bits.to_le_bytes());
+    }
+
+    fn is_valid(line: &Line, slot: usize) -> bool {
+        if Self::tag(line, slot) == 0 { Self::bits(line, slot) == 0 } else { Self::weight(line, slot).is_finite() }
+    }
+}
+
+/// Fifteen tags of 24 bits, fifteen i8, a filter.
+pub(super) struct I8Line;
+
+impl I8Line {
+    pub(super) const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
+
+    /// The weight of a slot, as it stands there.
+    #[inline(always)]
+    pub(super) fn number(line: &Line, slot: usize) -> i8 {
+        line[Self::WEIGHTS_OFFSET + slot].cast_signed()
+    }
+}
+
+impl LineFormat for I8Line {
+    const ENCODING: Encoding = Encoding::I8;
+    const TAG_MASK: u32 = SMALL_TAG_MASK;
+
+    #[inline(always)]
+    fn tag(line: &Line, slot: usize) -> u32 {
+        small_tag(line, Self::SLOT_COUNT, slot)
+    }
+
+    #[inline(always)]
+    fn weight(line: &Line, slot: usize) -> f32 {
+        f32::from(Self::number(line, slot))
+    }
+
+    #[inline(always)]
+    fn overflows(line: &Line, low_word: u32) -> bool {
+        small_overflows(line, low_word)
+    }
+
+    #[cfg(feature = "train")]
+    fn note_overflow(line: &mut Line, low_word: u32) {
+        note_small_overflow(line, low_word);
+    }
+
+    #[cfg(feature = "train")]
+    fn fill(line: &mut Line, slot: usize, tag: u32, weight: f32) {
+        put_small_tag(line, Self::SLOT_COUNT, slot, tag);
+        #[expect(clippy::cast_possible_truncation, reason = "whole numbers from -127 to 127")]
+        let number = weight as i8;
+        put(line, Self::WEIGHTS_OFFSET + slot, number.to_le_bytes());
+    }
+
+    fn is_valid(line: &Line, slot: usize) -> bool {
+        let number = Self::number(line, slot);
+        if Self::tag(line, slot) == 0 { number == 0 } else { number != i8::MIN }
+    }
+}
+
+const _: () = assert!(F32Line::WEIGHTS_OFFSET + F32Line::SLOT_COUNT * size_of::<f32>() == LINE_LEN);
+const _: () = assert!(F16Line::WEIGHTS_OFFSET + F16Line::SLOT_COUNT * size_of::<u16>() == FILTER_OFFSET);
+const _: () = assert!(I8Line::WEIGHTS_OFFSET + I8Line::SLOT_COUNT == FILTER_OFFSET);
