@@ -68,8 +68,9 @@
 //!
 //! # Limits
 //!
-//! One model form: logistic regression over categories and crosses. Weights are f32. Linux on x86-64 is where this is measured;
-//! other little-endian Unix systems build and use the plain path.
+//! One model form: logistic regression over categories and crosses. Linux on x86-64 is where this is measured;
+//! other little-endian Unix systems build; processors other than x86-64 and aarch64 use the plain paths.
+//! The AVX-512 look-up compiles, but has not been run yet: no such processor was at hand.
 
 pub mod capi;
 pub mod contract;
