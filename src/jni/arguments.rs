@@ -6,10 +6,19 @@ use crate::contract::Side;
 use crate::error::Error;
 use crate::schema::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
 
-pub(super) fn decode_layout(schema: &[u8], candidates: jint, tail_len_bytes: jint) -> Result<RequestLayout, Error> {
-    let candidates = count(candidates, "candidates")?;
-    let tail_len_bytes = count(tail_len_bytes, "tailLenBytes")?;
-    RequestLayout::new(&decode_schema(schema)?, Capacity { candidates, tail_len_bytes })
+/// Reads what `RequestLayout.java` writes: candidates, length of the tail, 1 for prepared candidates and 0 for rows, and the number
+/// of models, as an i32 each, and then the schema.
+pub(super) fn decode_layout(mut bytes: &[u8]) -> Result<RequestLayout, Error> {
+    let mut next = |argument| {
+        let number = take(&mut bytes).ok_or_else(|| invalid("layout", "its bytes are too few".to_owned()))?;
+        count(jint::from_le_bytes(*number), argument)
+    };
+    let capacity = Capacity { candidates: next("candidates")?, tail_len_bytes: next("tailLenBytes")? };
+    let (is_prepared, model_count) = (next("isPrepared")? != 0, next("modelCount")?);
+    let schema = decode_schema(bytes)?;
+    let layout =
+        if is_prepared { RequestLayout::prepared(&schema, capacity) } else { RequestLayout::new(&schema, capacity) };
+    layout?.for_models(model_count)
 }
 
 /// Reads what `Schema.java` writes, for each field: side, type and many as a byte each, the range as two f64, the lengths
@@ -65,6 +74,7 @@ pub(super) fn invalid(argument: &'static str, problem: String) -> Error {
 mod tests {
     use super::*;
     use crate::error::Code;
+    use crate::schema::Candidates;
 
     fn encoded(side: u8, kind: u8, name: &[u8]) -> Vec<u8> {
         let mut bytes = vec![side, kind, 0];
@@ -91,6 +101,20 @@ mod tests {
         for len in 1..bytes.len() {
             assert!(decode_schema(&bytes[..len]).is_err(), "{len} bytes");
         }
+    }
+
+    #[test]
+    fn a_layout_comes_back_as_java_wrote_it_or_is_refused() {
+        let encoded = |numbers: [jint; 4]| -> Vec<u8> {
+            numbers.into_iter().flat_map(jint::to_le_bytes).chain(encoded(1, 0, b"creative_id")).collect()
+        };
+        let layout = decode_layout(&encoded([5, 9, 1, 2])).unwrap();
+        assert_eq!(layout.capacity(), Capacity { candidates: 5, tail_len_bytes: 16 });
+        assert_eq!((layout.candidates(), layout.model_count()), (Candidates::Prepared, 2));
+        assert_eq!(decode_layout(&encoded([5, 0, 0, 1])).unwrap().candidates(), Candidates::Inline);
+        assert!(decode_layout(&encoded([-5, 0, 0, 1])).is_err());
+        assert!(decode_layout(&encoded([5, 0, 0, 0])).is_err());
+        assert!(decode_layout(&[0; 15]).is_err());
     }
 
     #[test]

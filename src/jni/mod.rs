@@ -1,22 +1,24 @@
 //! The JVM's way in: check, call, translate; no logic. The Java side is `jvm-bindings/core`, package `io.omomi`.
 //!
-//! One call is made for each request, [`Java_io_omomi_Scorer_predict0`]: it takes two numbers, uses neither `JNIEnv` nor a
+//! One call is made for each request, [`Java_io_omomi_Scorer_predict0`]: it takes three numbers, uses neither `JNIEnv` nor a
 //! Java object, and so can stall no garbage collection. All others are made once (open, close, ask) and go through the jni
 //! crate. A panic never crosses: it becomes [`Error::Panic`].
 //!
 //! What Java owes: a handle is passed only while it is open, and a scorer to one thread at a time. `Model.java` and
-//! `Scorer.java` keep that promise with a lock and a state word. A request block belongs to its Java object, which the
+//! `Scorer.java` keep that promise with a lock and a state word, `CandidateSet.java` with a lock. A request block belongs to its Java object, which the
 //! JVM keeps alive during a call on it, so that no careless setter can reach freed memory.
 
 #![allow(non_snake_case, reason = "the JVM finds a native method by the name of its class and its own")]
 #![allow(clippy::missing_safety_doc, reason = "the module says what Java owes; no Rust code calls these functions")]
 
 mod arguments;
+mod candidate_set;
 
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jni::objects::{JByteArray, JByteBuffer, JClass, JDoubleArray, JLongArray, JObject, JObjectArray, JString};
 use jni::sys::{jint, jlong};
@@ -24,13 +26,15 @@ use jni::{Env, EnvUnowned, JValue, Outcome, jni_sig, jni_str};
 
 use crate::error::{Code, Error};
 use crate::feature;
+use crate::schema::RequestLayout;
 use crate::score::{Model, Scorer};
 use crate::weight_file::map::LoadMode;
 
 use arguments::{count, decode_layout, decode_schema, invalid, utf8};
+use candidate_set::CandidateSetHandle;
 
 /// Grows with every change of a native method's name, signature or meaning. `Block.java` has the same number.
-const ABI_VERSION: jint = 1;
+const ABI_VERSION: jint = 2;
 
 /// What a Java scorer holds.
 struct ScorerHandle {
@@ -61,13 +65,14 @@ impl From<jni::errors::Error> for Failure {
     }
 }
 
-/// Scores the block of `scorer` and returns 0 or an error's code.
+/// Scores the block of `scorer` and returns 0 or an error's code. A budget below 0 is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Scorer_predict0(
     _env: *mut c_void,
     _this: *mut c_void,
     scorer: jlong,
     candidate_count: jint,
+    budget_nanos: jlong,
 ) -> jint {
     // SAFETY: Java passes a handle of an open scorer.
     let Some(handle) = (unsafe { borrow::<ScorerHandle>(scorer) }) else {
@@ -75,8 +80,9 @@ pub unsafe extern "system" fn Java_io_omomi_Scorer_predict0(
     };
     let predict = || {
         let candidate_count = count(candidate_count, "candidateCount")?;
+        let budget = u64::try_from(budget_nanos).ok().map(Duration::from_nanos);
         // SAFETY: the block was checked against the layout at open, and Java's `this` keeps it alive during the call.
-        unsafe { handle.scorer.predict_block(handle.block, candidate_count, None) }
+        unsafe { handle.scorer.predict_block(handle.block, candidate_count, budget) }
     };
     let error = match catch_unwind(AssertUnwindSafe(predict)) {
         Ok(Ok(())) => return 0,
@@ -129,12 +135,10 @@ pub extern "system" fn Java_io_omomi_Native_checkSchema<'local>(
 pub extern "system" fn Java_io_omomi_Native_layoutOffsets<'local>(
     env: EnvUnowned<'local>,
     _class: JClass<'local>,
-    schema: JByteArray<'local>,
-    candidates: jint,
-    tail_len_bytes: jint,
+    layout: JByteArray<'local>,
 ) -> JLongArray<'local> {
     call(env, |env| {
-        let offsets = decode_layout(&env.convert_byte_array(&schema)?, candidates, tail_len_bytes)?.offsets();
+        let offsets = decode_layout(&env.convert_byte_array(&layout)?)?.offsets();
         let numbers = [
             offsets.context_offset,
             offsets.candidates_offset,
@@ -174,6 +178,20 @@ pub extern "system" fn Java_io_omomi_Native_openModel<'local>(
             _ => return Err(invalid("mode", format!("expected 0 or 1, found {load_mode}")).into()),
         };
         Ok(into_handle(Model::load(Path::new(&path), mode)?))
+    })
+}
+
+/// One more reference to a model, to be given to `closeModel` as well.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_shareModel<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+) -> jlong {
+    call(env, |_| {
+        // SAFETY: Java passes a handle of an open model.
+        let model = unsafe { open_model(model) }?;
+        Ok(into_handle(Arc::clone(model)))
     })
 }
 
@@ -234,33 +252,34 @@ pub unsafe extern "system" fn Java_io_omomi_Native_modelContract<'local>(
     })
 }
 
-/// A scorer over the block of a Java request; the handle is to be given to `closeScorer`.
+/// A scorer over the block of a Java request; the handle is to be given to `closeScorer`. 0 stands for no candidate set.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_openScorer<'local>(
     env: EnvUnowned<'local>,
     _class: JClass<'local>,
-    model: jlong,
-    schema: JByteArray<'local>,
-    candidates: jint,
-    tail_len_bytes: jint,
+    models: JLongArray<'local>,
+    layout: JByteArray<'local>,
+    set: jlong,
     block: JByteBuffer<'local>,
 ) -> jlong {
     call(env, |env| {
-        // SAFETY: Java passes a handle of an open model.
-        let model = unsafe { open_model(model) }?;
-        let layout = decode_layout(&env.convert_byte_array(&schema)?, candidates, tail_len_bytes)?;
-        let (expected, found) = (layout.offsets().len_bytes, env.get_direct_buffer_capacity(&block)?);
-        if found != expected {
-            let (expected, found) = (expected as u64, found as u64);
-            return Err(Error::WrongSize { what: "the request block", expected, found }.into());
-        }
-        let block = env.get_direct_buffer_address(&block)?;
-        let scorer = Scorer::new(Arc::clone(model), &layout)?;
-        Ok(into_handle(ScorerHandle { scorer, block, last_error: Mutex::new(None) }))
+        let mut handles = vec![0; models.len(env)?];
+        models.get_region(env, 0, &mut handles)?;
+        // SAFETY: Java passes handles of open models.
+        let models = handles.into_iter().map(|model| unsafe { open_model(model) }.cloned());
+        let models = models.collect::<Result<Vec<_>, Error>>()?;
+        let layout = decode_layout(&env.convert_byte_array(&layout)?)?;
+        let block = checked_block(env, &block, &layout)?;
+        // SAFETY: Java passes a handle of an open candidate set, or 0.
+        let scorer = match unsafe { borrow::<CandidateSetHandle>(set) } {
+            Some(set) => Scorer::with_candidates(models, &layout, &set.set),
+            None => Scorer::for_models(models, &layout),
+        };
+        Ok(into_handle(ScorerHandle { scorer: scorer?, block, last_error: Mutex::new(None) }))
     })
 }
 
-/// Gives up a scorer and its reference to the model.
+/// Gives up a scorer and its references to models and candidate set.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_closeScorer<'local>(
     env: EnvUnowned<'local>,
@@ -274,7 +293,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_closeScorer<'local>(
     });
 }
 
-/// Why a candidate has its logit: names, feature keys, weights (NaN for an unseen category), and logit with bias.
+/// Why a candidate has its logit by the first model: names, feature keys, weights (NaN for an unseen category), and logit with bias.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_explain<'local>(
     env: EnvUnowned<'local>,
@@ -385,6 +404,20 @@ fn throw(env: &mut Env<'_>, error: &Error) -> Result<(), jni::errors::Error> {
     env.throw(exception)
 }
 
+/// The address of a Java request's block, which must be as long as `layout` says.
+fn checked_block<'local>(
+    env: &mut Env<'local>,
+    block: &JByteBuffer<'local>,
+    layout: &RequestLayout,
+) -> Result<*mut u8, Failure> {
+    let (expected, found) = (layout.offsets().len_bytes, env.get_direct_buffer_capacity(block)?);
+    if found != expected {
+        let (expected, found) = (expected as u64, found as u64);
+        return Err(Error::WrongSize { what: "the request block", expected, found }.into());
+    }
+    Ok(env.get_direct_buffer_address(block)?)
+}
+
 fn into_handle<T>(value: T) -> jlong {
     (Box::into_raw(Box::new(value)).expose_provenance() as u64).cast_signed()
 }
@@ -444,7 +477,7 @@ mod tests {
     #[test]
     fn a_closed_scorer_is_a_code() {
         // SAFETY: 0 is no handle, and neither environment nor object is used.
-        let code = unsafe { Java_io_omomi_Scorer_predict0(std::ptr::null_mut(), std::ptr::null_mut(), 0, 1) };
+        let code = unsafe { Java_io_omomi_Scorer_predict0(std::ptr::null_mut(), std::ptr::null_mut(), 0, 1, -1) };
         assert_eq!(code, Code::Closed as jint);
     }
 }

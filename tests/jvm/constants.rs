@@ -37,6 +37,7 @@ fn each_number_of_the_request_block_is_the_same_in_java() {
         ("ANSWER_PROBABILITY_OFFSET", block::ANSWER_PROBABILITY_OFFSET),
         ("ANSWER_STATUS_OFFSET", block::ANSWER_STATUS_OFFSET),
         ("ANSWER_LEN", block::ANSWER_LEN),
+        ("INDEX_LEN", block::INDEX_LEN),
         ("MAX_VALUES_PER_FIELD", MAX_VALUES_PER_FIELD),
     ];
     for (name, number) in rust {

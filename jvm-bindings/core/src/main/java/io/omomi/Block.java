@@ -5,7 +5,7 @@ package io.omomi;
  * in {@code src/score/REQUEST.md}; a test of the native library reads this file and holds each number against its own.
  */
 interface Block {
-    int ABI_VERSION = 1;
+    int ABI_VERSION = 2;
 
     int LAYOUT_VERSION = 1;
     int LAYOUT_VERSION_OFFSET = 0;
@@ -29,6 +29,9 @@ interface Block {
     int ANSWER_PROBABILITY_OFFSET = 8;
     int ANSWER_STATUS_OFFSET = 12;
     int ANSWER_LEN = 16;
+
+    /** A prepared candidate in a request: its index in the candidate set, a u32. */
+    int INDEX_LEN = 4;
 
     int MAX_VALUES_PER_FIELD = 1024;
 

@@ -95,11 +95,13 @@ public final class Model implements AutoCloseable {
         handle.close();
     }
 
-    /** A native scorer with its own reference. Holds the lock of {@link #close}, which frees what this reads. */
-    synchronized long openScorer(RequestLayout layout, Request request) {
+    /**
+     * One more native reference, to be given to {@link Native#closeModel}. Holds the lock of {@link #close}, which frees what
+     * this reads.
+     */
+    synchronized long share() {
         checkOpen();
-        return Native.openScorer(
-                handle.address(), layout.schema().encoded(), layout.candidates(), layout.tailLenBytes(), request.block);
+        return Native.shareModel(handle.address());
     }
 
     private void checkOpen() {

@@ -14,12 +14,15 @@ final class Native {
 
     static native void checkSchema(byte[] schema);
 
-    static native long[] layoutOffsets(byte[] schema, int candidates, int tailLenBytes);
+    static native long[] layoutOffsets(byte[] layout);
 
     /** Address of a direct buffer's first byte. */
     static native long address(ByteBuffer buffer);
 
     static native long openModel(byte[] path, int loadMode);
+
+    /** One more reference, to be closed as well. */
+    static native long shareModel(long model);
 
     static native void closeModel(long model);
 
@@ -30,8 +33,8 @@ final class Native {
 
     static native String modelContract(long model);
 
-    /** Keeps the address of {@code block}, and a reference of its own to the model. */
-    static native long openScorer(long model, byte[] schema, int candidates, int tailLenBytes, ByteBuffer block);
+    /** Keeps the address of {@code block}, and references of its own to the models and the set, which is 0 for none. */
+    static native long openScorer(long[] models, byte[] layout, long set, ByteBuffer block);
 
     static native void closeScorer(long scorer);
 
@@ -40,6 +43,20 @@ final class Native {
 
     /** A {@code String[]} of names, a {@code long[]} of feature keys and a {@code double[]}: see {@link Explanation}. */
     static native Object[] explain(long scorer, int candidate);
+
+    /** Keeps the address of {@code block}, from whose candidate 0 the rows come. */
+    static native long openCandidateSet(byte[] layout, int capacity, int valuesPerField, ByteBuffer block);
+
+    static native void closeCandidateSet(long set);
+
+    static native int addCandidate(long set);
+
+    static native void putCandidate(long set, int index);
+
+    /** 1 if there was one, otherwise 0. */
+    static native int removeCandidate(long set, int index);
+
+    static native long candidateCount(long set);
 
     static native long textValue(byte[] text);
 

@@ -26,6 +26,8 @@ public final class Request {
 
     private final Row context;
     private final Row candidate;
+    /** What the request belongs to, for the message of a call after close. */
+    private final String owner;
     private final int tailCapacity;
     private volatile int state = IDLE;
     /**
@@ -33,14 +35,20 @@ public final class Request {
      * with a volatile read each; a thread that shares a request unlawfully meets the other check with its next candidate.
      */
     private int stateForSetters = IDLE;
+    /** Candidates that are rows, or that are named: one of the two is 0. */
+    private final int rowCount;
+    private final int nameCount;
     private int tailUsed;
     /** Candidate rows that may have values: only these are cleared. */
     private int touchedCount;
 
-    Request(RequestLayout layout) {
+    Request(RequestLayout layout, String owner) {
         this.layout = layout;
+        this.owner = owner;
         this.schema = layout.schema();
         this.tailCapacity = layout.tailLenBytes();
+        this.rowCount = layout.isPrepared() ? 0 : layout.candidates();
+        this.nameCount = layout.isPrepared() ? layout.candidates() : 0;
         ByteBuffer memory = ByteBuffer.allocateDirect(layout.len + Block.ALIGNMENT);
         int lead = (int) (-Native.address(memory) & (Block.ALIGNMENT - 1));
         memory.position(lead).limit(lead + layout.len);
@@ -79,18 +87,35 @@ public final class Request {
     /**
      * The row of candidate {@code index}, counted from 0. It is one object, moved: fill one candidate after another.
      *
-     * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the layout has no such row, {@link Code#CLOSED} or
-     *     {@link Code#SCORER_BUSY}
+     * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the layout has no such row, {@link
+     *     Code#INVALID_ARGUMENT} if its candidates are prepared and have no rows, {@link Code#CLOSED} or {@link
+     *     Code#SCORER_BUSY}
      */
     public Row candidate(int index) {
         checkIdle();
-        if (index < 0 || index >= layout.candidates()) {
-            throw noSuchCandidate(index);
+        if (index < 0 || index >= rowCount) {
+            throw noSuchCandidate(index, false);
         }
         if (index >= touchedCount) {
             touchedCount = index + 1;
         }
         return candidate.at(layout.candidatesOffset + index * layout.candidateStride);
+    }
+
+    /**
+     * Names prepared candidate {@code indexInSet} of the scorer's {@link CandidateSet} as candidate {@code index}. What the
+     * set has there is looked at when the request is scored: where it has nothing, the status is {@link
+     * CandidateStatus#NO_CANDIDATE}. {@link #clear} leaves the names alone; name all the candidates that are to be scored.
+     *
+     * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the layout has no such candidate, {@link
+     *     Code#INVALID_ARGUMENT} if its candidates are rows, {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
+     */
+    public void setCandidate(int index, int indexInSet) {
+        checkIdle();
+        if (index < 0 || index >= nameCount) {
+            throw noSuchCandidate(index, true);
+        }
+        block.putInt(layout.candidatesOffset + index * Block.INDEX_LEN, indexInSet);
     }
 
     /** Bytes of the tail in use: to learn how large a tail real requests need. */
@@ -99,13 +124,20 @@ public final class Request {
         return tailUsed;
     }
 
-    private OmomiException noSuchCandidate(int index) {
+    private OmomiException noSuchCandidate(int index, boolean byName) {
+        if (byName != layout.isPrepared()) {
+            return OmomiException.invalidArgument(
+                    "layout",
+                    byName
+                            ? "its candidates are rows in the request, which are not named"
+                            : "its candidates are prepared: they are named by index and have no rows");
+        }
         if (index < 0) {
             return OmomiException.invalidArgument("index", "expected 0 or more, found " + index);
         }
         return new OmomiException(
                 Code.TOO_MANY_CANDIDATES,
-                "too many candidates: the request's layout has rows for " + layout.candidates() + ", candidate " + index
+                "too many candidates: the request's layout is for " + layout.candidates() + ", candidate " + index
                         + " was asked for");
     }
 
@@ -171,9 +203,9 @@ public final class Request {
         return true;
     }
 
-    private static OmomiException notIdle(int state) {
+    private OmomiException notIdle(int state) {
         if (state == CLOSED) {
-            return OmomiException.closed("scorer");
+            return OmomiException.closed(owner);
         }
         return new OmomiException(
                 Code.SCORER_BUSY, "the scorer is in use by another thread: make one scorer per thread");

@@ -1,8 +1,11 @@
 package io.omomi;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+
 /**
- * Where everything lies in a request block: follows from a schema and a capacity, and from nothing else, so that requests
- * stay as they are when a model is replaced. Immutable and shareable; make one and open all scorers with it.
+ * Where everything lies in a request block: follows from a schema, a capacity, how candidates are named and the number of
+ * models, and from nothing else, so that requests stay as they are when a model is replaced. Immutable and shareable; make one and open all scorers with it.
  */
 public final class RequestLayout {
     final int contextOffset;
@@ -15,10 +18,20 @@ public final class RequestLayout {
 
     private final Schema schema;
     private final int candidates;
+    private final int tailLenBytes;
+    private final boolean isPrepared;
+    private final int modelCount;
 
-    private RequestLayout(Schema schema, int candidates, long[] offsets) {
+    private RequestLayout(Schema schema, int candidates, int tailLenBytes, boolean isPrepared, int modelCount) {
+        if (schema == null) {
+            throw OmomiException.nullArgument("schema");
+        }
         this.schema = schema;
         this.candidates = candidates;
+        this.tailLenBytes = tailLenBytes;
+        this.isPrepared = isPrepared;
+        this.modelCount = modelCount;
+        long[] offsets = Native.layoutOffsets(encoded());
         this.contextOffset = Math.toIntExact(offsets[Block.CONTEXT_OFFSET_INDEX]);
         this.candidatesOffset = Math.toIntExact(offsets[Block.CANDIDATES_OFFSET_INDEX]);
         this.candidateStride = Math.toIntExact(offsets[Block.CANDIDATE_STRIDE_BYTES_INDEX]);
@@ -36,10 +49,24 @@ public final class RequestLayout {
      *     tail
      */
     public static RequestLayout of(Schema schema, int candidates, int tailLenBytes) {
-        if (schema == null) {
-            throw OmomiException.nullArgument("schema");
-        }
-        return new RequestLayout(schema, candidates, Native.layoutOffsets(schema.encoded(), candidates, tailLenBytes));
+        return new RequestLayout(schema, candidates, tailLenBytes, false, 1);
+    }
+
+    /**
+     * The same for requests that name the candidates of a {@link CandidateSet} by index: {@link Request#setCandidate}. The
+     * tail is for the context alone.
+     */
+    public static RequestLayout prepared(Schema schema, int candidates, int tailLenBytes) {
+        return new RequestLayout(schema, candidates, tailLenBytes, true, 1);
+    }
+
+    /**
+     * The same layout with answers of {@code modelCount} models, which score a request in one call.
+     *
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} unless there are 1 to 16 models
+     */
+    public RequestLayout forModels(int modelCount) {
+        return new RequestLayout(schema, candidates, tailLenBytes, isPrepared, modelCount);
     }
 
     /** The declaration. */
@@ -52,6 +79,16 @@ public final class RequestLayout {
         return candidates;
     }
 
+    /** Whether requests name prepared candidates by index instead of having their rows. */
+    public boolean isPrepared() {
+        return isPrepared;
+    }
+
+    /** Models that score a request in one call. */
+    public int modelCount() {
+        return modelCount;
+    }
+
     /** Bytes of the tail: what was asked for, rounded up to a multiple of 8. */
     public int tailLenBytes() {
         return len - tailOffset;
@@ -60,5 +97,13 @@ public final class RequestLayout {
     /** Bytes of a request block; each scorer has one, outside the heap. */
     public int lenBytes() {
         return len;
+    }
+
+    /** The layout as the native library reads it: see {@code decode_layout} there. */
+    byte[] encoded() {
+        byte[] fields = schema.encoded();
+        ByteBuffer bytes = ByteBuffer.allocate(4 * Integer.BYTES + fields.length).order(ByteOrder.LITTLE_ENDIAN);
+        bytes.putInt(candidates).putInt(tailLenBytes).putInt(isPrepared ? 1 : 0).putInt(modelCount).put(fields);
+        return bytes.array();
     }
 }

@@ -43,7 +43,7 @@ final class CarelessCallsTest {
         List<DynamicTest> table = new ArrayList<>();
         add(table, "null model path", Code.NULL_ARGUMENT, () -> Model.open(null));
         add(table, "null load mode", Code.NULL_ARGUMENT, () -> Model.open(Fixture.weightFile(), null));
-        add(table, "null model", Code.NULL_ARGUMENT, () -> Scorer.open(null, Fixture.LAYOUT));
+        add(table, "null model", Code.NULL_ARGUMENT, () -> Scorer.open((Model) null, Fixture.LAYOUT));
         add(table, "null layout", Code.NULL_ARGUMENT, () -> Scorer.open(model, null));
         add(table, "null schema", Code.NULL_ARGUMENT, () -> RequestLayout.of(null, 1, 0));
         add(table, "null field name", Code.NULL_ARGUMENT, () -> Fixture.SCHEMA.field(null));

@@ -85,6 +85,13 @@ final class Fixture {
 
     /** Fills a request that sets every field, with texts in Japanese; candidate {@code i} differs from the others. */
     static void fill(Request request, int candidates, Text text) {
+        fillContext(request, text);
+        for (int i = 0; i < candidates; i++) {
+            fillCandidate(request.candidate(i), i, text);
+        }
+    }
+
+    static void fillContext(Request request, Text text) {
         request.clear();
         request.context()
                 .setId(MEDIA_ID, 3)
@@ -92,14 +99,24 @@ final class Fixture {
                 .setTexts(INTEREST, text.interests, text.interests.length)
                 .setIds(SEGMENT_ID, text.segments, text.segments.length)
                 .setNumber(FLOOR_PRICE, 120.5);
+    }
+
+    static void fillCandidate(Row row, int i, Text text) {
+        row.setId(CREATIVE_ID, i)
+                .setTextValue(CATEGORY, text.categoryValue)
+                .setTexts(LABEL, text.labels)
+                .setIds(CAMPAIGN_ID, text.segments, 1)
+                .setNumber(CREATIVE_AGE, i);
+    }
+
+    /** A set with the candidates of {@link #fill} at their indices, and room for ten more. */
+    static CandidateSet candidateSet(int candidates, Text text) {
+        CandidateSet set = CandidateSet.open(SCHEMA, candidates + 10, 8);
         for (int i = 0; i < candidates; i++) {
-            request.candidate(i)
-                    .setId(CREATIVE_ID, i)
-                    .setTextValue(CATEGORY, text.categoryValue)
-                    .setTexts(LABEL, text.labels)
-                    .setIds(CAMPAIGN_ID, text.segments, 1)
-                    .setNumber(CREATIVE_AGE, i);
+            int creative = i;
+            set.put(i, row -> fillCandidate(row, creative, text));
         }
+        return set;
     }
 
     /** What a caller keeps between requests. */

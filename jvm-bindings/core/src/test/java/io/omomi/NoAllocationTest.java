@@ -3,6 +3,8 @@ package io.omomi;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.lang.management.ManagementFactory;
+import java.util.Arrays;
+import java.util.function.IntConsumer;
 import org.junit.jupiter.api.Test;
 
 /** Filling, predicting and reading cost no byte of heap. */
@@ -16,23 +18,56 @@ final class NoAllocationTest {
 
     @Test
     void a_request_allocates_nothing_from_clear_to_the_last_answer() {
-        com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
         try (Model model = Fixture.model(); Scorer scorer = Scorer.open(model, Fixture.LAYOUT)) {
             Fixture.Text text = new Fixture.Text();
-            long thread = Thread.currentThread().getId();
-            // The first calls load classes and let the compiler of the JVM do its work.
-            run(scorer, text, WARM_UP_REQUESTS);
-            // The JVM itself allocates now and then, as it links or compiles, and charges the thread. What a request costs is
-            // there in every round; what the JVM costs is not.
-            long least = Long.MAX_VALUE;
-            for (int round = 0; round < ROUNDS && least > 0; round++) {
-                long before = threads.getThreadAllocatedBytes(thread);
-                long meter = threads.getThreadAllocatedBytes(thread) - before;
-                before = threads.getThreadAllocatedBytes(thread);
-                run(scorer, text, REQUESTS);
-                least = Math.min(least, threads.getThreadAllocatedBytes(thread) - before - meter);
+            assertAllocatesNothing(requests -> run(scorer, text, requests));
+        }
+    }
+
+    @Test
+    void neither_does_one_of_prepared_candidates_for_two_models_within_a_time() {
+        Fixture.Text text = new Fixture.Text();
+        RequestLayout layout = RequestLayout.prepared(Fixture.SCHEMA, CANDIDATES, 4096).forModels(2);
+        try (Model model = Fixture.model();
+                CandidateSet set = Fixture.candidateSet(CANDIDATES - 1, text);
+                Scorer scorer = Scorer.open(Arrays.asList(model, model), layout, set)) {
+            assertAllocatesNothing(requests -> runPrepared(scorer, text, requests));
+            assertEquals(CANDIDATES - 1, scorer.scoredCount(1));
+            assertEquals(CandidateStatus.NO_CANDIDATE, scorer.status(1, CANDIDATES - 1));
+        }
+    }
+
+    private static void assertAllocatesNothing(IntConsumer requests) {
+        com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+        long thread = Thread.currentThread().getId();
+        // The first calls load classes and let the compiler of the JVM do its work.
+        requests.accept(WARM_UP_REQUESTS);
+        // The JVM itself allocates now and then, as it links or compiles, and charges the thread. What a request costs is
+        // there in every round; what the JVM costs is not.
+        long least = Long.MAX_VALUE;
+        for (int round = 0; round < ROUNDS && least > 0; round++) {
+            long before = threads.getThreadAllocatedBytes(thread);
+            long meter = threads.getThreadAllocatedBytes(thread) - before;
+            before = threads.getThreadAllocatedBytes(thread);
+            requests.accept(REQUESTS);
+            least = Math.min(least, threads.getThreadAllocatedBytes(thread) - before - meter);
+        }
+        assertEquals(0, least, "bytes in " + REQUESTS + " requests");
+    }
+
+    private void runPrepared(Scorer scorer, Fixture.Text text, int requests) {
+        for (int i = 0; i < requests; i++) {
+            Fixture.fillContext(scorer.request(), text);
+            for (int candidate = 0; candidate < CANDIDATES; candidate++) {
+                scorer.request().setCandidate(candidate, candidate);
             }
-            assertEquals(0, least, "bytes in " + REQUESTS + " requests");
+            scorer.predictWithin(CANDIDATES, i % 2 == 0 ? 0 : Long.MAX_VALUE);
+            for (int candidate = 0; candidate < CANDIDATES; candidate++) {
+                if (scorer.status(1, candidate) == CandidateStatus.SCORED) {
+                    sink += scorer.probability(1, candidate) + (float) scorer.logit(candidate);
+                }
+            }
+            sink += scorer.unseenCount(1) + scorer.lateCount() + scorer.generation(1);
         }
     }
 

@@ -14,16 +14,21 @@ object TextValue {
 final class Request private[scaladsl] (underlying: io.omomi.Request) {
   /** The row of the context. */
   val context: Row[Context] = new Row[Context](underlying.context())
-  private val candidateRow = new Row[Candidate](underlying.candidate(0))
+  // Made for the first candidate: requests of prepared candidates have no rows.
+  private var candidateRow: Row[Candidate] = _
 
   /** Forgets every value. Call it before each request. */
   def clear(): Unit = underlying.clear()
 
   /** The row of candidate `index`, counted from 0. It is one object, moved: fill one candidate after another. */
   def candidate(index: Int): Row[Candidate] = {
-    underlying.candidate(index)
+    val row = underlying.candidate(index)
+    if (candidateRow eq null) candidateRow = new Row[Candidate](row)
     candidateRow
   }
+
+  /** Names candidate `indexInSet` of the scorer's [[CandidateSet]] as candidate `index`. `clear` leaves the names alone. */
+  def setCandidate(index: Int, indexInSet: Int): Unit = underlying.setCandidate(index, indexInSet)
 
   /** Bytes of the tail in use: to learn how large a tail real requests need. */
   def tailUsedBytes: Int = underlying.tailUsedBytes()

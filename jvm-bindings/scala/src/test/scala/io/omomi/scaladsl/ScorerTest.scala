@@ -118,6 +118,51 @@ class ScorerTest {
   }
 
   @Test
+  def prepared_candidates_have_the_logits_of_rows_for_each_of_two_models(): Unit = withScorer { inline =>
+    val category = TextValue.of("自動車")
+    fill(inline.request, category)
+    inline.predict(candidates)
+    val model = Ad.get(Model.open(Ad.weightFile))
+    val set = Ad.get(CandidateSet.open(Ad, capacity = 2 * candidates, valuesPerField = 4))
+    val layout = Ad.get(Ad.get(Layout.prepared(Ad, candidates, tailLenBytes = 4096)).forModels(2))
+    val scorer = Ad.get(Scorer.open(Seq(model, model), layout, set))
+    def row(i: Int)(row: Row[Candidate]): Unit = {
+      row(Ad.creativeId) = i.toLong
+      row(Ad.category) = category
+      row(Ad.label) = labels
+      row(Ad.campaignId) = campaigns
+      row(Ad.creativeAge) = i.toDouble
+    }
+    val indices = (0 until candidates).map(i => set.add(row(i) _))
+    set.put(indices(1))(row(1))
+    val request = scorer.request
+    request.clear()
+    val context = request.context
+    context(Ad.mediaId) = 3L
+    context(Ad.region) = "東京都"
+    context(Ad.interest) = interests
+    context(Ad.segmentId) = segments
+    context(Ad.floorPrice) = 120.5
+    indices.zipWithIndex.foreach { case (index, i) => request.setCandidate(i, index) }
+    scorer.predictWithin(candidates, budgetNanos = Long.MaxValue)
+    for (i <- 0 until candidates; model <- 0 until scorer.modelCount) {
+      assertEquals(inline.logit(i), scorer.logit(model, i))
+      assertEquals(inline.probability(i), scorer.probability(model, i))
+    }
+    assertEquals(inline.unseenCount, scorer.unseenCount(1))
+    assertEquals(0, scorer.lateCount)
+    assertTrue(set.remove(indices(0)))
+    assertEquals(candidates - 1, set.count)
+    scorer.predict(candidates)
+    assertEquals(io.omomi.CandidateStatus.NO_CANDIDATE, scorer.status(1, 0))
+    assertEquals(Code.INVALID_ARGUMENT, Scorer.open(model, layout, set).swap.fold(_ => Code.PANIC, _.code))
+    assertEquals(Code.INVALID_ARGUMENT, CandidateSet.open(Ad, 0, 0).swap.fold(_ => Code.PANIC, _.code))
+    scorer.close()
+    set.close()
+    model.close()
+  }
+
+  @Test
   def opening_answers_with_a_refusal_and_everything_else_throws(): Unit = {
     assertEquals(Code.FILE, Model.open(Paths.get("ない.omomi")).swap.fold(_ => Code.PANIC, _.code))
     assertEquals(Code.INVALID_ARGUMENT, Layout.of(Ad, 0, 0).swap.fold(_ => Code.PANIC, _.code))

@@ -1,0 +1,132 @@
+package io.omomi;
+
+import java.util.function.Consumer;
+
+/**
+ * Candidates that requests name by index: creatives live for hours, so their rows are handed over once, and each model's
+ * share of the work on them is done then. The answers are, bit for bit, those for the same rows in a request.
+ *
+ * <p>Any thread may add, replace and remove candidates at any time, while others score: a request scores each candidate as
+ * it was before a change or as it is after it, never as a mixture, and no {@code predict} waits. Changes wait for each
+ * other; make them off the request path.
+ *
+ * <pre>{@code
+ * CandidateSet set = CandidateSet.open(schema, 10_000, 8);
+ * int index = set.add(row -> row.setId(creativeId, 42));
+ *
+ * Scorer scorer = Scorer.open(model, RequestLayout.prepared(schema, 500, 4096), set);
+ * scorer.request().setCandidate(0, index);
+ * scorer.predict(1);
+ * }</pre>
+ *
+ * <p>Scorers hold their own reference, and go on with the candidates that the set had when it was closed.
+ */
+public final class CandidateSet implements AutoCloseable {
+    /** Room for the texts and lists of one row. */
+    private static final int ROW_TAIL_LEN_BYTES = 1 << 20;
+
+    /** Carries rows into the set. */
+    private final Request carrier;
+    private final Handle handle;
+    private final int capacity;
+    private boolean isFilling;
+
+    private CandidateSet(Request carrier, long address, int capacity) {
+        this.carrier = carrier;
+        this.handle = new Handle(this, address, Native::closeCandidateSet);
+        this.capacity = capacity;
+    }
+
+    /**
+     * An empty set for up to {@code capacity} candidates with the candidate fields of {@code schema}. A {@code many} field
+     * of a row may have up to {@code valuesPerField} values; memory is taken for that many.
+     *
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} unless there are 1 to 1,048,576 candidates and 0 to 1,024
+     *     values
+     */
+    public static CandidateSet open(Schema schema, int capacity, int valuesPerField) {
+        RequestLayout layout = RequestLayout.of(schema, 1, ROW_TAIL_LEN_BYTES);
+        Request carrier = new Request(layout, "candidate set");
+        long address = Native.openCandidateSet(layout.encoded(), capacity, valuesPerField, carrier.block);
+        return new CandidateSet(carrier, address, capacity);
+    }
+
+    /**
+     * Adds a candidate, whose row {@code fill} sets, and returns its index: the lowest that is free. {@code fill} is called
+     * once, before this returns; the row is empty then, and is not to be kept.
+     *
+     * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the set is full, {@link Code#INVALID_ARGUMENT} naming
+     *     the field if the row cannot be read or has too many values, {@link Code#CLOSED}. The set is as it was then, also
+     *     if {@code fill} throws.
+     */
+    public synchronized int add(Consumer<? super Row> fill) {
+        fill(fill);
+        return Native.addCandidate(handle.address());
+    }
+
+    /**
+     * Puts a candidate, whose row {@code fill} sets, at {@code index}, in place of what was there.
+     *
+     * @throws OmomiException as {@link #add} does; {@link Code#INVALID_ARGUMENT} also for an index that is not below the
+     *     capacity
+     */
+    public synchronized void put(int index, Consumer<? super Row> fill) {
+        fill(fill);
+        Native.putCandidate(handle.address(), index);
+    }
+
+    /**
+     * Removes the candidate at {@code index} and returns whether there was one. A request that names it from now on gets
+     * {@link CandidateStatus#NO_CANDIDATE} for it.
+     *
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} for an index that is not below the capacity, {@link
+     *     Code#CLOSED}
+     */
+    public synchronized boolean remove(int index) {
+        carrier.checkIdle();
+        return Native.removeCandidate(handle.address(), index) != 0;
+    }
+
+    /** Number of candidates in the set. */
+    public synchronized int count() {
+        carrier.checkIdle();
+        return Math.toIntExact(Native.candidateCount(handle.address()));
+    }
+
+    /** Most candidates at once; indices lie below it. */
+    public int capacity() {
+        carrier.checkIdle();
+        return capacity;
+    }
+
+    /** Gives up this reference to the candidates, after a change that is under way. May be called twice. */
+    @Override
+    public synchronized void close() {
+        carrier.close();
+        handle.close();
+    }
+
+    /** A native scorer with a reference of its own. Holds the lock of {@link #close}, which frees what this reads. */
+    synchronized long openScorer(long[] models, RequestLayout layout, Request request) {
+        carrier.checkIdle();
+        return Native.openScorer(models, layout.encoded(), handle.address(), request.block);
+    }
+
+    private void fill(Consumer<? super Row> fill) {
+        if (fill == null) {
+            throw OmomiException.nullArgument("fill");
+        }
+        if (isFilling) {
+            throw OmomiException.invalidArgument("fill", "it changes the set for which it fills a row");
+        }
+        carrier.clear();
+        isFilling = true;
+        try {
+            fill.accept(carrier.candidate(0));
+        } finally {
+            isFilling = false;
+        }
+        // The filler may have closed the set; what comes next says so.
+        carrier.seal();
+    }
+}
