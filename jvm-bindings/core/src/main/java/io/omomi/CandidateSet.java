@@ -127,6 +127,6 @@ public final class CandidateSet implements AutoCloseable {
             isFilling = false;
         }
         // The filler may have closed the set; what comes next says so.
-        carrier.seal();
+        carrier.seal(1);
     }
 }

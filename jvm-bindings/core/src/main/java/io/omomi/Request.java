@@ -39,8 +39,8 @@ public final class Request {
     private final int rowCount;
     private final int nameCount;
     private int tailUsed;
-    /** Candidate rows that may have values: only these are cleared. */
-    private int touchedCount;
+    /** Candidate rows that are part of this request. Those behind them still have what an earlier request left there. */
+    private int begunCount;
 
     Request(RequestLayout layout, String owner) {
         this.layout = layout;
@@ -67,10 +67,8 @@ public final class Request {
     public void clear() {
         checkIdle();
         context.clear();
-        for (int i = 0; i < touchedCount; i++) {
-            candidate.at(layout.candidatesOffset + i * layout.candidateStride).clear();
-        }
-        touchedCount = 0;
+        candidate.clear();
+        begunCount = 0;
         tailUsed = 0;
     }
 
@@ -96,10 +94,12 @@ public final class Request {
         if (index < 0 || index >= rowCount) {
             throw noSuchCandidate(index, false);
         }
-        if (index >= touchedCount) {
-            touchedCount = index + 1;
+        if (index < begunCount) {
+            return candidate.resume(rowOffset(index));
         }
-        return candidate.at(layout.candidatesOffset + index * layout.candidateStride);
+        beginUpTo(index);
+        begunCount = index + 1;
+        return candidate.begin(rowOffset(index));
     }
 
     /**
@@ -149,17 +149,43 @@ public final class Request {
         int start = aligned ? (tailUsed + 7) & ~7 : tailUsed;
         long end = start + len;
         if (end > tailCapacity) {
-            throw new OmomiException(
-                    Code.TAIL_FULL,
-                    "the request's tail is full: it has " + tailCapacity + " bytes, " + end
-                            + " are needed; make the request's layout with a larger tail");
+            throw tailFull(end);
         }
         tailUsed = (int) end;
         return start;
     }
 
-    /** Says in the block how much of the tail is in use. */
-    void seal() {
+    OmomiException tailFull(long needed) {
+        return new OmomiException(
+                Code.TAIL_FULL,
+                "the request's tail is full: it has " + tailCapacity + " bytes, " + needed
+                        + " are needed; make the request's layout with a larger tail");
+    }
+
+    /** Where the next text goes. */
+    int tailUsed() {
+        return tailUsed;
+    }
+
+    /** Begins the rows below {@code count} that were skipped: nothing is set in them. */
+    private void beginUpTo(int count) {
+        while (begunCount < count) {
+            candidate.begin(rowOffset(begunCount++));
+        }
+    }
+
+    private int rowOffset(int index) {
+        return layout.candidatesOffset + index * layout.candidateStride;
+    }
+
+    /** Brings the block up to date with what was set, for a native call that looks at {@code candidateCount} rows. */
+    void seal(int candidateCount) {
+        context.seal();
+        // Where candidates are named, names stand where rows would: no row may be written there.
+        if (rowCount > 0) {
+            beginUpTo(Math.min(candidateCount, rowCount));
+            candidate.seal();
+        }
         block.putInt(Block.TAIL_USED_OFFSET, tailUsed);
     }
 

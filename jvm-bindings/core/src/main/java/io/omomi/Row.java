@@ -20,10 +20,13 @@ public final class Row {
     private final Object useText;
     private final Object useTexts;
     private final Object useNumber;
+    /** Where the row begins in the block. */
     private int offset;
-    /** What the block has at the row's {@link Block#ROW_PRESENT_OFFSET}. To ask the block would cost each setter a wait for the last one. */
+    /**
+     * The row's word of present fields, and its word of texts in the tail. They are written to the block when the row is
+     * complete, by {@link #seal}: a setter that changed them there would wait for what the last one wrote.
+     */
     private long present;
-    /** The same of {@link Block#ROW_INLINE_TEXT_OFFSET}. */
     private long inlineText;
 
     Row(Request request, Side side, int offset) {
@@ -39,16 +42,34 @@ public final class Row {
         this.useNumber = schema.use(side, FieldType.NUMBER, false);
     }
 
-    Row at(int newOffset) {
+    /** Moves to the row at {@code newOffset} of the block, with nothing set in it whatever is there. */
+    Row begin(int newOffset) {
+        seal();
+        offset = newOffset;
+        present = 0;
+        inlineText = 0;
+        return this;
+    }
+
+    /** Moves back to the row at {@code newOffset} of the block and what is set in it. */
+    Row resume(int newOffset) {
+        seal();
         offset = newOffset;
         present = block.getLong(newOffset + Block.ROW_PRESENT_OFFSET);
         inlineText = block.getLong(newOffset + Block.ROW_INLINE_TEXT_OFFSET);
         return this;
     }
 
+    /** Writes down which fields the row has: before another row's turn, and before a native call. */
+    void seal() {
+        block.putLong(offset + Block.ROW_PRESENT_OFFSET, present);
+        block.putLong(offset + Block.ROW_INLINE_TEXT_OFFSET, inlineText);
+    }
+
+    /** Forgets what is set in the row. */
     void clear() {
-        setPresent(0);
-        setInlineText(0);
+        present = 0;
+        inlineText = 0;
     }
 
     /** Sets an {@code id} field. */
@@ -68,10 +89,10 @@ public final class Row {
         if (text == null) {
             throw OmomiException.nullArgument("text");
         }
-        long len = Utf8.len(text);
-        int start = request.takeTail(len, false);
-        Utf8.put(text, block, request.layout.tailOffset + start);
-        return set(field, pair(start, len), true);
+        int start = request.tailUsed();
+        int end = putText(text, start);
+        request.takeTail(end - start, false);
+        return set(field, pair(start, end - start), true);
     }
 
     /** Sets a {@code text} field by the value of its text, computed once by {@link Feature#textValue} and kept. */
@@ -151,7 +172,7 @@ public final class Row {
             throw OmomiException.nullArgument("field");
         }
         check(field, request.schema.use(side, field.type(), field.isMany()), "a field of the " + side.word());
-        setPresent(present & ~field.bit);
+        present &= ~field.bit;
         return this;
     }
 
@@ -164,10 +185,19 @@ public final class Row {
 
     /** Writes text {@code index} of a list at {@code start} and returns the offset behind it. */
     private int putListed(int list, int index, int start, CharSequence text) {
-        int tail = request.layout.tailOffset;
-        int end = Utf8.put(text, block, tail + start) - tail;
-        block.putLong(tail + list + index * Block.SLOT_LEN, pair(start, end - start));
+        int end = putText(text, start);
+        block.putLong(request.layout.tailOffset + list + index * Block.SLOT_LEN, pair(start, end - start));
         return end;
+    }
+
+    /** Writes a text at {@code start} of the tail and returns the offset behind it. */
+    private int putText(CharSequence text, int start) {
+        int tail = request.layout.tailOffset;
+        int end = Utf8.put(text, block, tail + start, request.layout.len);
+        if (end == Utf8.NO_ROOM) {
+            throw request.tailFull(start + Utf8.len(text));
+        }
+        return end - tail;
     }
 
     private Row setLongs(Field field, String argument, long[] values, int count) {
@@ -197,27 +227,14 @@ public final class Row {
 
     private Row set(Field field, long slot) {
         block.putLong(offset + field.slotOffset, slot);
-        setPresent(present | field.bit);
+        present |= field.bit;
         return this;
     }
 
     /** For fields of texts: says whether the slot has a text of the tail or a value. */
     private Row set(Field field, long slot, boolean isInlineText) {
-        long inline = isInlineText ? inlineText | field.bit : inlineText & ~field.bit;
-        if (inline != inlineText) {
-            setInlineText(inline);
-        }
+        inlineText = isInlineText ? inlineText | field.bit : inlineText & ~field.bit;
         return set(field, slot);
-    }
-
-    private void setPresent(long bits) {
-        present = bits;
-        block.putLong(offset + Block.ROW_PRESENT_OFFSET, bits);
-    }
-
-    private void setInlineText(long bits) {
-        inlineText = bits;
-        block.putLong(offset + Block.ROW_INLINE_TEXT_OFFSET, bits);
     }
 
     /** Two u32 as one little-endian u64, the first lower. */

@@ -139,7 +139,7 @@ public final class Scorer implements AutoCloseable {
         request.enter();
         try {
             answeredCount = 0;
-            request.seal();
+            request.seal(candidateCount);
             int code = predict0(address, candidateCount, budgetNanos);
             if (code != 0) {
                 Native.throwPredictError(address, code);
@@ -279,7 +279,7 @@ public final class Scorer implements AutoCloseable {
     public Explanation explain(int candidate) {
         request.enter();
         try {
-            request.seal();
+            request.seal(candidate + 1);
             return new Explanation(Native.explain(address, candidate));
         } finally {
             request.leave();

@@ -7,6 +7,11 @@ import java.nio.charset.StandardCharsets;
 
 /** Text to bytes: without garbage into a request's tail, or strictly for the calls that are made once. */
 final class Utf8 {
+    /** What {@link #put} answers if a text does not fit. */
+    static final int NO_ROOM = -1;
+
+    private static final int EIGHT = 8;
+
     private Utf8() {}
 
     /**
@@ -14,9 +19,13 @@ final class Utf8 {
      * native library sees them and refuses the candidate, as it would refuse them from any caller.
      */
     static long len(CharSequence text) {
+        return len(text, 0);
+    }
+
+    private static long len(CharSequence text, int first) {
         int count = text.length();
-        long len = count;
-        for (int i = 0; i < count; i++) {
+        long len = count - first;
+        for (int i = first; i < count; i++) {
             char c = text.charAt(i);
             if (c >= 0x80) {
                 if (c < 0x800) {
@@ -33,11 +42,22 @@ final class Utf8 {
         return len;
     }
 
-    /** Writes {@code text} at {@code start} and returns the position behind it. */
-    static int put(CharSequence text, ByteBuffer bytes, int start) {
-        int at = start;
+    /**
+     * Writes {@code text} at {@code start} of a little-endian buffer and returns the position behind it, or {@link #NO_ROOM}
+     * if that is behind {@code limit}; what is written there then means nothing.
+     */
+    static int put(CharSequence text, ByteBuffer bytes, int start, int limit) {
         int count = text.length();
-        for (int i = 0; i < count; i++) {
+        int first = 0;
+        int at = start;
+        while (first + EIGHT <= count && at + EIGHT <= limit && putEight(text, first, bytes, at)) {
+            first += EIGHT;
+            at += EIGHT;
+        }
+        if (at + len(text, first) > limit) {
+            return NO_ROOM;
+        }
+        for (int i = first; i < count; i++) {
             char c = text.charAt(i);
             if (c < 0x80) {
                 bytes.put(at++, (byte) c);
@@ -57,6 +77,25 @@ final class Utf8 {
             }
         }
         return at;
+    }
+
+    /** Writes the eight characters from {@code i} on at once if all are ASCII, as they mostly are, and nothing otherwise. */
+    private static boolean putEight(CharSequence text, int i, ByteBuffer bytes, int at) {
+        char a = text.charAt(i);
+        char b = text.charAt(i + 1);
+        char c = text.charAt(i + 2);
+        char d = text.charAt(i + 3);
+        char e = text.charAt(i + 4);
+        char f = text.charAt(i + 5);
+        char g = text.charAt(i + 6);
+        char h = text.charAt(i + 7);
+        if ((a | b | c | d | e | f | g | h) >= 0x80) {
+            return false;
+        }
+        long low = a | b << 8 | c << 16 | d << 24;
+        long high = e | f << 8 | g << 16 | h << 24;
+        bytes.putLong(at, low | high << 32);
+        return true;
     }
 
     private static boolean isPair(char c, CharSequence text, int i, int count) {

@@ -2,6 +2,7 @@ package io.omomi;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -201,6 +202,30 @@ final class CarelessCallsTest {
         for (int i = 0; i < 500; i++) {
             assertEquals(empty, scorer.logit(i));
         }
+    }
+
+    @Test
+    void a_candidate_that_is_skipped_or_visited_again_has_nothing_of_an_earlier_request() {
+        request.candidate(0).setId(Fixture.CREATIVE_ID, 1);
+        scorer.predict(2);
+        double one = scorer.logit(0);
+        double empty = scorer.logit(1);
+        assertNotEquals(one, empty, "the id has a weight");
+        Fixture.fill(request, 500, new Fixture.Text());
+        request.clear();
+        request.candidate(3).setId(Fixture.CREATIVE_ID, 1);
+        request.candidate(1).setId(Fixture.CREATIVE_ID, 1);
+        request.candidate(4);
+        request.candidate(3);
+        scorer.predict(6);
+        for (int i = 0; i < 6; i++) {
+            assertEquals(i == 1 || i == 3 ? one : empty, scorer.logit(i), "candidate " + i);
+        }
+        request.candidate(4).setId(Fixture.CREATIVE_ID, 1);
+        scorer.predict(6);
+        assertEquals(one, scorer.logit(3));
+        assertEquals(one, scorer.logit(4));
+        assertEquals(empty, scorer.logit(5));
     }
 
     @Test
