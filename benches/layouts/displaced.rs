@@ -2,8 +2,6 @@
 //! builder searches for the pilot with which each finds a line that has room. A look-up reads the pilot, then exactly one
 //! line. Just what the comparison needs: no file, no exceptions, f32.
 
-#![expect(clippy::cast_possible_truncation, reason = "indices of what fits in memory, on 64-bit machines")]
-
 use super::support::look_ups::prefetch;
 
 /// Keys of a group, on average.
