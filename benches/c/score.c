@@ -2,8 +2,9 @@
  * score WEIGHT_FILE REQUESTS: scores requests as a server in C does, when it is told to, and says how long that took.
  * `cargo bench --bench score` compiles it, talks to it over pipes, and so times it in turns with everything else.
  *
- * REQUESTS holds 64-bit integers: 1 where the fields are texts and 0 where they are ids, the numbers of requests, of
- * candidates in each and of fields of each side, then the categories of each request, those of the context first.
+ * REQUESTS holds 64-bit integers: 1 where the fields are texts and 0 where they are ids, 1 where candidates are to be prepared, the
+ * numbers of requests, of candidates in each and of fields of each side, then the categories of each request, those of the context
+ * first; where candidates are to be prepared, then the index of each in the set, request by request.
  * Each line of the standard input is a number of requests to score; the answer is the time in nanoseconds. First of all
  * comes one number that every bit of every logit changes.
  */
@@ -24,8 +25,8 @@ static OmomiError error = OMOMI_ERROR_INIT;
 static OmomiScorer *scorer;
 static OmomiRequest request;
 static OmomiSlot context_slots[MAX_FIELDS], candidate_slots[MAX_FIELDS];
-static int64_t texts_wanted, request_count, candidate_count, field_count;
-static int64_t *ids;
+static int64_t texts_wanted, prepared, request_count, candidate_count, field_count;
+static int64_t *ids, *indices;
 static char (*texts)[TEXT_LEN + 1];
 
 static void check(OmomiStatus status) {
@@ -48,17 +49,22 @@ static void read_numbers(FILE *file, int64_t *numbers, size_t count) {
 
 static void read_requests(const char *path) {
   FILE *file = fopen(path, "rb");
-  int64_t head[4];
+  int64_t head[5];
   size_t count, index;
   need(file != NULL, "no requests");
-  read_numbers(file, head, 4);
-  texts_wanted = head[0], request_count = head[1], candidate_count = head[2], field_count = head[3];
+  read_numbers(file, head, 5);
+  texts_wanted = head[0], prepared = head[1], request_count = head[2], candidate_count = head[3], field_count = head[4];
   need(field_count <= MAX_FIELDS, "too many fields");
   count = (size_t)(request_count * (1 + candidate_count) * field_count);
   ids = malloc(count * sizeof *ids);
   texts = malloc(count * sizeof *texts);
   need(ids != NULL && texts != NULL, "no memory");
   read_numbers(file, ids, count);
+  if (prepared) {
+    indices = malloc((size_t)(request_count * candidate_count) * sizeof *indices);
+    need(indices != NULL, "no memory");
+    read_numbers(file, indices, (size_t)(request_count * candidate_count));
+  }
   for (index = 0; texts_wanted && index < count; index++)
     need(snprintf(texts[index], sizeof texts[index], "category-%06" PRId64, ids[index]) == TEXT_LEN, "a long category");
   fclose(file);
@@ -70,16 +76,53 @@ static OmomiSlot slot(const OmomiSchema *schema, const char *name) {
   return slot;
 }
 
+static void fill_row(OmomiRow row, const OmomiSlot *slots, size_t at) {
+  size_t field;
+  for (field = 0; field < (size_t)field_count; field++)
+    if (texts_wanted)
+      omomi_set_text(row, slots[field], texts[at + field], TEXT_LEN);
+    else
+      omomi_set_id(row, slots[field], ids[at + field]);
+}
+
+static void init_request(const OmomiLayout *layout) {
+  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  void *block;
+  check(omomi_layout_offsets(layout, &offsets, &error));
+  need(posix_memalign(&block, 64, offsets.len_bytes) == 0, "no memory");
+  check(omomi_request_init(&request, &offsets, block, offsets.len_bytes));
+}
+
+/* Puts the candidates of all requests into a set, by way of requests that have them inline. */
+static void open_prepared_scorer(const OmomiSchema *schema, const OmomiLayout *layout, const OmomiModel *model) {
+  OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
+  OmomiLayout *prepared_layout;
+  OmomiCandidateSet *set;
+  size_t index, candidate, at = 0;
+  check(omomi_candidate_set_open(layout, (size_t)(request_count * candidate_count), 0, &set, &error));
+  for (index = 0; index < (size_t)request_count; index++, at += (size_t)field_count)
+    for (candidate = 0; candidate < (size_t)candidate_count; candidate++) {
+      const int64_t index_in_set = indices[index * (size_t)candidate_count + candidate];
+      omomi_request_clear(&request);
+      fill_row(omomi_candidate_row(&request, 0), candidate_slots, at += (size_t)field_count);
+      check(omomi_request_put_in_set(set, (uint32_t)index_in_set, &request, 0, &error));
+    }
+  free(request.block);
+  options.candidate_capacity = (size_t)candidate_count;
+  options.candidates = OMOMI_CANDIDATES_PREPARED;
+  check(omomi_layout_open_with(schema, &options, &prepared_layout, &error));
+  check(omomi_scorer_open_with(&model, 1, prepared_layout, set, &scorer, &error));
+  init_request(prepared_layout);
+}
+
 static void open_scorer(const char *path) {
   OmomiField fields[2 * MAX_FIELDS];
   char names[2 * MAX_FIELDS][32];
-  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
   OmomiSchema *schema;
   OmomiLayout *layout;
   OmomiModel *model;
   const size_t tail_len = texts_wanted ? (size_t)((1 + candidate_count) * field_count * TEXT_LEN) : 0;
   size_t count = 0, index;
-  void *block;
   for (index = 0; index < 2 * (size_t)field_count; index++, count++) {
     const int of_context = index < (size_t)field_count;
     const OmomiSide side = of_context ? OMOMI_SIDE_CONTEXT : OMOMI_SIDE_CANDIDATE;
@@ -93,20 +136,12 @@ static void open_scorer(const char *path) {
     candidate_slots[index] = slot(schema, names[(size_t)field_count + index]);
   }
   check(omomi_layout_open(schema, (size_t)candidate_count, tail_len, &layout, &error));
-  check(omomi_layout_offsets(layout, &offsets, &error));
   check(omomi_model_open(path, strlen(path), NULL, &model, &error));
-  check(omomi_scorer_open(model, layout, &scorer, &error));
-  need(posix_memalign(&block, 64, offsets.len_bytes) == 0, "no memory");
-  check(omomi_request_init(&request, &offsets, block, offsets.len_bytes));
-}
-
-static void fill_row(OmomiRow row, const OmomiSlot *slots, size_t at) {
-  size_t field;
-  for (field = 0; field < (size_t)field_count; field++)
-    if (texts_wanted)
-      omomi_set_text(row, slots[field], texts[at + field], TEXT_LEN);
-    else
-      omomi_set_id(row, slots[field], ids[at + field]);
+  init_request(layout);
+  if (prepared)
+    open_prepared_scorer(schema, layout, model);
+  else
+    check(omomi_scorer_open(model, layout, &scorer, &error));
 }
 
 static void score(size_t index) {
@@ -114,7 +149,10 @@ static void score(size_t index) {
   omomi_request_clear(&request);
   fill_row(omomi_context_row(&request), context_slots, at);
   for (candidate = 0; candidate < (size_t)candidate_count; candidate++)
-    fill_row(omomi_candidate_row(&request, candidate), candidate_slots, at += (size_t)field_count);
+    if (prepared)
+      omomi_request_set_candidate(&request, candidate, (uint32_t)indices[index * (size_t)candidate_count + candidate]);
+    else
+      fill_row(omomi_candidate_row(&request, candidate), candidate_slots, at += (size_t)field_count);
   check(omomi_request_predict(scorer, &request, (size_t)candidate_count, &error));
 }
 

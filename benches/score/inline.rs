@@ -27,7 +27,7 @@ pub fn run(bench: &mut Bench, name: &str, shape: Shape, most_ns_from_c: f64) {
     let expected = Answers::of(&traffic, &model);
     expected.assert_by(&traffic, by_keys);
     expected.assert_by(&traffic, by_names);
-    let mut from_c = CClient::start(folder.path(), &path, &traffic);
+    let mut from_c = CClient::start(folder.path(), &path, &traffic, None);
     if let Some(client) = &mut from_c {
         assert_eq!(client.check(), expected.folded_logits(), "a client in C gets the same bits");
     }

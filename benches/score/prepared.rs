@@ -9,6 +9,7 @@ use rand::seq::SliceRandom;
 use crate::answers::Answers;
 use crate::calls::{look_ups, predict_alone, whole_call};
 use crate::rivals::{in_turn, score_by_keys};
+use crate::support::c_client::CClient;
 use crate::support::contest::{Bench, Contest};
 use crate::support::peers::KeyMap;
 use crate::support::ratios::Target;
@@ -18,14 +19,24 @@ use crate::support::requests::{Shape, Traffic, Values};
 pub fn run(bench: &mut Bench, shape: Shape) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let traffic = Traffic::new(shape);
-    let model = traffic.write(&folder.path().join("000001.omomi"), 0);
+    let path = folder.path().join("000001.omomi");
+    let model = traffic.write(&path, 0);
     let set = PreparedTraffic::new(&traffic);
+    let mut from_c = CClient::start(folder.path(), &path, &traffic, Some(&set.indices));
+    if let Some(client) = &mut from_c {
+        let expected = Answers::of(&traffic, &model).folded_logits();
+        assert_eq!(client.check(), expected, "a client in C gets the same bits");
+    }
     let (prepared, inline) = scorers(&traffic, &set, &model);
     let fill_inline = |request: &mut Request, index| traffic.fill(request, index);
     let fill = |request: &mut Request, index| set.fill(request, index);
 
     let mut contest = Contest::new("prepared", "candidate", shape.candidate_count as u64);
     contest.enter("omomi, prepared", whole_call(&traffic, &prepared, fill));
+    if let Some(client) = &mut from_c {
+        contest.enter_timed("omomi from C, prepared", |call_count| client.time(call_count));
+        contest.target(Target::AtMostNs("omomi from C, prepared", 6.0));
+    }
     let predict = |request: &mut Request, count| prepared.predict(request, count);
     contest.enter_timed("predict alone, prepared", predict_alone(&traffic, &set.layout, fill, predict));
     let few = "predict alone, the same candidates each time";

@@ -15,14 +15,15 @@ pub struct CClient {
 }
 
 impl CClient {
-    /// Starts a client that scores the requests of `traffic` by the weight file `model`; nothing where no C compiler is.
-    pub fn start(folder: &Path, model: &Path, traffic: &Traffic) -> Option<Self> {
+    /// Starts a client that scores the requests of `traffic` by the weight file `model`; nothing where no C compiler is. Where
+    /// `indices` has the index of each candidate of each request, it prepares them.
+    pub fn start(folder: &Path, model: &Path, traffic: &Traffic, indices: Option<&[Vec<u32>]>) -> Option<Self> {
         let (program, requests) = (folder.join("score"), folder.join("requests"));
         if !compile(&program) {
             eprintln!("no C compiler: the client in C is left out");
             return None;
         }
-        fs::write(&requests, encode(traffic)).expect("room for the requests");
+        fs::write(&requests, encode(traffic, indices)).expect("room for the requests");
         let mut child = Command::new(program)
             .args([model, &requests])
             .stdin(Stdio::piped())
@@ -79,13 +80,14 @@ fn compile(program: &Path) -> bool {
     }
 }
 
-fn encode(traffic: &Traffic) -> Vec<u8> {
+fn encode(traffic: &Traffic, indices: Option<&[Vec<u32>]>) -> Vec<u8> {
     let count = |count: usize| i64::try_from(count).expect("few");
     let shape = traffic.shape;
-    let mut numbers = vec![i64::from(shape.texts), count(shape.request_count), count(shape.candidate_count)];
-    numbers.push(count(FIELD_COUNT));
+    let mut numbers = vec![i64::from(shape.texts), i64::from(indices.is_some())];
+    numbers.extend([shape.request_count, shape.candidate_count, FIELD_COUNT].map(count));
     for values in &traffic.requests {
         numbers.extend(values.context.iter().chain(&values.candidates));
     }
+    numbers.extend(indices.into_iter().flatten().flatten().copied().map(i64::from));
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
