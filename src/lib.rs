@@ -91,6 +91,7 @@ pub mod math;
 mod new_file;
 #[cfg(feature = "train")]
 pub mod pack;
+mod prefetch;
 pub mod schema;
 pub mod score;
 #[cfg(feature = "train")]

@@ -129,11 +129,16 @@ impl<'a> Record<'a> {
         self.words[ABSENT_WORD].load(Ordering::Relaxed)
     }
 
-    /// The keys of the `single_count` fields with one key at most, and the lists of the others.
+    /// The keys of the fields with one key at most, and whatever follows.
     #[inline(always)]
-    pub(in crate::score) fn keys(self, single_count: usize, values_per_field: usize) -> (&'a [AtomicU64], Lists<'a>) {
-        let (single, words) = self.words[KEYS_WORD..].split_at(single_count);
-        (single, Lists { words, values_per_field })
+    pub(in crate::score) fn keys(self) -> &'a [AtomicU64] {
+        &self.words[KEYS_WORD..]
+    }
+
+    /// The lists of the other fields, behind the keys of `single_count`.
+    #[inline(always)]
+    pub(in crate::score) fn lists(self, single_count: usize, values_per_field: usize) -> Lists<'a> {
+        Lists { words: &self.keys()[single_count..], values_per_field }
     }
 }
 

@@ -6,6 +6,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use crate::prefetch::prefetch;
+
+const CACHE_LINE_WORDS: usize = 8;
+
 /// Groups of words that are 0, in memory that is taken from the system only as it is used.
 pub(super) fn zeroed<const LEN: usize>(count: usize) -> Box<[[AtomicU64; LEN]]> {
     // Zeroed memory comes from the allocator untouched; a loop over atomics would touch all of it.
@@ -60,6 +64,15 @@ impl Records {
                 return Some(taken);
             }
         }
+    }
+
+    /// Asks memory for record `index`, which need not be there.
+    #[inline(always)]
+    pub(in crate::score) fn prefetch(&self, index: usize) {
+        let record = self.words.as_ptr().wrapping_add(index.wrapping_mul(self.stride));
+        prefetch(record);
+        // Either content may be the valid one; with a few keys both lie in two lines.
+        prefetch(record.wrapping_add(CACHE_LINE_WORDS));
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::super::block::{RowView, Single, load};
-use super::super::candidate_set::{Contents, Prepared, Record, RecordCounts, Records};
+use super::super::candidate_set::{Contents, Lists, Prepared, Record, RecordCounts, Records};
 use super::super::plan::{Column, KeyPlan, Needed, Plan, PlannedField, Reading};
 use super::context::Context;
 use super::{Bits, CHUNK, Job, Running, Tally, Work, each_place, is_set, ones, set};
@@ -58,6 +58,9 @@ struct Malformed {
     problem: RowProblem,
 }
 
+/// How many prepared records ahead memory is asked for one.
+const RECORDS_AHEAD: usize = 8;
+
 /// Most keys of a `many` field in a chunk: twice what one candidate may have, so that each chunk has at least one.
 pub(super) const MANY_CAPACITY: usize = 2 * MAX_VALUES_PER_FIELD;
 
@@ -109,7 +112,11 @@ impl Columns {
                 let keys = &mut self.keys[column * self.count..][..self.count];
                 let slot = ROW_SLOTS_OFFSET / SLOT_LEN + field.slot;
                 for (key, row) in keys.iter_mut().zip(words.chunks_exact(stride)) {
-                    *key = feature_key(field.seed, load(&row[slot]));
+                    *key = load(&row[slot]);
+                }
+                // A loop of its own, over values that lie side by side: it becomes vector code.
+                for key in keys {
+                    *key = feature_key(field.seed, *key);
                 }
             } else {
                 self.read_field(job, index, field, column, words, stride);
@@ -222,19 +229,19 @@ impl Columns {
         }
         self.many.iter_mut().for_each(ManyColumn::clear);
         for (place, (own_sum, index)) in own_sums.iter_mut().zip(indices).enumerate() {
+            if let Some(later) = indices.get(place + RECORDS_AHEAD) {
+                records.prefetch(load_index(later) as usize);
+            }
             let (count, keys, many) = (self.count, &mut self.keys, &mut self.many);
+            // A record may be read again, if it was replaced meanwhile: nothing here adds to what an earlier reading left.
             let found = records.read(load_index(index) as usize, |words| {
-                // It may be read again, if it was replaced meanwhile: nothing here adds to what an earlier reading left.
                 let record = Record::new(words);
-                let (single_keys, mut lists) = record.keys(needed.single_columns.len(), values_per_field);
-                for (&column, key) in needed.single_columns.iter().zip(single_keys) {
+                for (&column, key) in needed.single_columns.iter().zip(record.keys()) {
                     keys[column * count + place] = key.load(Ordering::Relaxed);
                 }
-                for &column in &needed.many_columns {
-                    let many = &mut many[column];
-                    many.keys.truncate(many.range_start(place));
-                    lists.next(|key| many.keys.push(key));
-                    many.end(place);
+                if !needed.many_columns.is_empty() {
+                    let mut lists = record.lists(needed.single_columns.len(), values_per_field);
+                    read_lists(&needed.many_columns, &mut lists, many, place);
                 }
                 (record.own_sum(), record.counts(), record.absent())
             });
@@ -416,6 +423,17 @@ impl Columns {
                 *sum += f64::from(weight * scale);
             }
         }
+    }
+}
+
+/// Reads the keys that crosses need of a prepared candidate's `many` fields.
+#[inline(never)]
+fn read_lists(columns: &[usize], lists: &mut Lists<'_>, many: &mut [ManyColumn], place: usize) {
+    for &column in columns {
+        let many = &mut many[column];
+        many.keys.truncate(many.range_start(place));
+        lists.next(|key| many.keys.push(key));
+        many.end(place);
     }
 }
 

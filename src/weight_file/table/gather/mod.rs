@@ -22,6 +22,7 @@ mod neon;
 use super::line::{F32Line, Line, LineFormat};
 use super::{Encoding, Table, first_line, second_line};
 use crate::instructions::{Instructions, Set};
+use crate::prefetch::prefetch;
 
 // The vector paths of f32 lines are written with these.
 const SLOT_COUNT: usize = F32Line::SLOT_COUNT;
@@ -36,7 +37,7 @@ const GROUPS_AHEAD: usize = 8;
 /// Groups whose lines and tags are kept: those ahead, the current one, and the one that is being located.
 const RING: usize = 16;
 /// Keys of which the second lines are looked up together, a chunk later.
-const CHUNK: usize = 256;
+const CHUNK: usize = 128;
 /// How many keys ahead the plain loop asks for a line.
 const PLAIN_KEYS_AHEAD: usize = 24;
 
@@ -92,7 +93,7 @@ impl Located {
     #[inline(always)]
     fn prefetch(&self, lines: &[Line]) {
         for &line in &self.lines {
-            prefetch(lines, line as usize);
+            prefetch(line_at(lines, line as usize));
         }
     }
 }
@@ -133,12 +134,12 @@ impl Table<'_> {
     /// The twin that all others are held against: one key after the other.
     fn gather_plain(&self, keys: &[u64], weights: &mut [f32]) -> usize {
         for &key in &keys[..keys.len().min(PLAIN_KEYS_AHEAD)] {
-            prefetch(self.lines, first_line(self.line_count, key));
+            prefetch(line_at(self.lines, first_line(self.line_count, key)));
         }
         let mut found_count = 0;
         for (index, (&key, weight)) in keys.iter().zip(weights).enumerate() {
             if let Some(&later) = keys.get(index + PLAIN_KEYS_AHEAD) {
-                prefetch(self.lines, first_line(self.line_count, later));
+                prefetch(line_at(self.lines, first_line(self.line_count, later)));
             }
             let found = self.get_from_lines(key);
             *weight = found.unwrap_or(0.0);
@@ -171,7 +172,7 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
     let (groups, rest) = keys.as_chunks::<GROUP>();
     let rest_at = keys.len() - rest.len();
     for &key in rest {
-        prefetch(lines, first_line(table.line_count, key));
+        prefetch(line_at(lines, first_line(table.line_count, key)));
     }
     let mut ring = [Located::NONE; RING];
     for (index, group) in groups.iter().take(GROUPS_AHEAD + 1).enumerate() {
@@ -266,16 +267,18 @@ static SET_BITS: [[u8; 8]; 256] = {
 
 /// Keys of a chunk whose second lines have to be looked up.
 struct Seconds {
+    /// Where the chunk begins among all keys.
+    chunk_at: usize,
     count: usize,
-    /// Where each stands among all keys.
-    places: [usize; CHUNK],
+    /// Where each stands in the chunk.
+    places: [u16; CHUNK],
     /// Its first line, then its second.
     lines: [u32; CHUNK],
 }
 
 impl Seconds {
     const fn new() -> Self {
-        Self { count: 0, places: [0; CHUNK], lines: [0; CHUNK] }
+        Self { chunk_at: 0, count: 0, places: [0; CHUNK], lines: [0; CHUNK] }
     }
 
     /// Takes those of the keys that got 0 whose filter bit is set, and returns how many have the weight 0 in their first
@@ -295,8 +298,7 @@ impl Seconds {
         let mut found_count = 0;
         let mut count = 0;
         for &place in &zeros.places[..zeros.count] {
-            let place = chunk_at + place as usize;
-            let key = keys[place];
+            let key = keys[chunk_at + place as usize];
             let first = first_line(table.line_count, key);
             let line = &table.lines[first];
             // SAFETY: the caller promises the instructions.
@@ -308,6 +310,7 @@ impl Seconds {
             self.lines[count] = first;
             count += usize::from(R::overflows(line, key)) & (found ^ 1);
         }
+        self.chunk_at = chunk_at;
         self.count = count;
         found_count
     }
@@ -315,8 +318,8 @@ impl Seconds {
     #[inline(always)]
     fn prefetch(&mut self, table: &Table<'_>, keys: &[u64]) {
         for (line, &place) in self.lines.iter_mut().zip(&self.places[..self.count]) {
-            let second = second_line(table.geometry, *line as usize, keys[place]);
-            prefetch(table.lines, second);
+            let second = second_line(table.geometry, *line as usize, keys[self.chunk_at + place as usize]);
+            prefetch(line_at(table.lines, second));
             #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 2^32 lines")]
             let second = second as u32;
             *line = second;
@@ -332,6 +335,7 @@ impl Seconds {
     unsafe fn look_up<R: LineReader>(&self, table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
         let mut found_count = 0;
         for (&line, &place) in self.lines.iter().zip(&self.places[..self.count]) {
+            let place = self.chunk_at + place as usize;
             let tag = masked_tag(R::TAG_MASK, keys[place]);
             // SAFETY: the caller promises the instructions.
             let (weight, found) = unsafe { R::find(&table.lines[line as usize], tag) };
@@ -358,21 +362,8 @@ fn weight_or_zero(line: &Line, equal: u8) -> (f32, usize) {
     (f32::from_bits(weight.to_bits() & u32::from(equal != 0).wrapping_neg()), usize::from(equal != 0))
 }
 
-/// Asks memory for a line.
+/// Where a line is, for a prefetch: nothing checks that there is one.
 #[inline(always)]
-fn prefetch(lines: &[Line], index: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing and cannot fault, and SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(lines.as_ptr().wrapping_add(index).cast()) };
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: a prefetch reads nothing and cannot fault. There is no stable intrinsic for it.
-    unsafe {
-        std::arch::asm!("prfm pldl1keep, [{line}]", line = in(reg) lines.as_ptr().wrapping_add(index),
-            options(nostack, readonly, preserves_flags));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let _ = (lines, index);
+fn line_at(lines: &[Line], index: usize) -> *const Line {
+    lines.as_ptr().wrapping_add(index)
 }
