@@ -144,6 +144,10 @@ enum {
   OMOMI_STATUS_FILE_CONTRACT = 50,
   /// For ml: do not serve this file; pack it again.
   OMOMI_STATUS_GOLDEN_MISMATCH = 51,
+  /// For infra: publish it again.
+  OMOMI_STATUS_DIGEST_MISMATCH = 55,
+  /// For infra: write it again with omomi publish, rollback, pin, freeze, off or on.
+  OMOMI_STATUS_STORE_MALFORMED = 61,
   /// For delivery: report the defect.
   OMOMI_STATUS_PANIC = 99,
 };

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::contract::ContractFaults;
+use crate::store::Digest;
 
 /// What went wrong while a weight file was opened, bound or scored.
 #[derive(Debug, thiserror::Error)]
@@ -274,6 +275,31 @@ pub enum Error {
         found: f64,
     },
 
+    /// A published weight file is not the one that the store names.
+    #[error(
+        "{path} is not the file that was published: expected the digest {expected}, found {found}; publish it again"
+    )]
+    DigestMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The digest that the store names.
+        expected: Digest,
+        /// The digest of its bytes.
+        found: Digest,
+    },
+    /// A file of a store does not say what such a file says.
+    #[error(
+        "{path} is malformed: expected {expected}, found {found}; write it again with `omomi publish`, `rollback`, `pin`, `freeze`, `off` or `on`"
+    )]
+    StoreMalformed {
+        /// The file.
+        path: PathBuf,
+        /// What such a file says.
+        expected: &'static str,
+        /// What this one says.
+        found: String,
+    },
+
     /// The code of this library is wrong.
     #[error("a defect in omomi was caught at the boundary: {message}; report it")]
     Panic {
@@ -402,6 +428,8 @@ codes! {
     Malformed = 49, "malformed", Ml, "pack it again with a released version";
     FileContract = 50, "file_contract", Ml, "pack it again with a released version";
     GoldenMismatch = 51, "golden_mismatch", Ml, "do not serve this file; pack it again";
+    DigestMismatch = 55, "digest_mismatch", Infra, "publish it again";
+    StoreMalformed = 61, "store_malformed", Infra, "write it again with omomi publish, rollback, pin, freeze, off or on";
     Panic = 99, "panic", Delivery, "report the defect";
 }
 
@@ -439,6 +467,8 @@ impl Error {
             Self::Malformed { .. } => Code::Malformed,
             Self::FileContract(_) => Code::FileContract,
             Self::GoldenMismatch { .. } => Code::GoldenMismatch,
+            Self::DigestMismatch { .. } => Code::DigestMismatch,
+            Self::StoreMalformed { .. } => Code::StoreMalformed,
             Self::Panic { .. } => Code::Panic,
         }
     }

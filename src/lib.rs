@@ -63,6 +63,7 @@
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
+//! | [`store`] | the directory through which weight files reach the servers |
 //! | `latency` | how long requests take under load, stalls included |
 //! | [`capi`] | the same for C, with statuses for errors and panics |
 //!
@@ -94,6 +95,7 @@ pub mod pack;
 mod prefetch;
 pub mod schema;
 pub mod score;
+pub mod store;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod value;

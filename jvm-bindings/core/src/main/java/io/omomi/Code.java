@@ -35,6 +35,8 @@ public enum Code {
     MALFORMED(49, Owner.ML, "pack it again with a released version"),
     FILE_CONTRACT(50, Owner.ML, "pack it again with a released version"),
     GOLDEN_MISMATCH(51, Owner.ML, "do not serve this file; pack it again"),
+    DIGEST_MISMATCH(55, Owner.INFRA, "publish it again"),
+    STORE_MALFORMED(61, Owner.INFRA, "write it again with omomi publish, rollback, pin, freeze, off or on"),
     PANIC(99, Owner.DELIVERY, "report the defect");
 
     private static final Code[] ALL = values();
