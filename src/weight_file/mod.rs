@@ -8,6 +8,7 @@ mod header;
 pub mod layout;
 pub mod map;
 mod reader;
+pub mod source;
 pub mod table;
 #[cfg(feature = "train")]
 pub mod writer;
