@@ -295,7 +295,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What such a file says.
-        expected: &'static str,
+        expected: String,
         /// What this one says.
         found: String,
     },

@@ -95,6 +95,7 @@ pub mod pack;
 mod prefetch;
 pub mod schema;
 pub mod score;
+mod short_text;
 pub mod store;
 #[cfg(feature = "train")]
 pub mod train;
