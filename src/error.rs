@@ -359,6 +359,12 @@ impl Owner {
             Self::Infra => "infra",
         }
     }
+
+    /// The owner with that word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Ml, Self::Delivery, Self::Infra].into_iter().find(|owner| owner.word() == word)
+    }
 }
 
 /// Declares [`Code`] from one table, so that number, name, owner and action cannot fall apart.
