@@ -10,7 +10,8 @@ use cbindgen::{Braces, Builder, Config, DocumentationStyle, Language, Style};
 use omomi::Code;
 use omomi::capi::{
     OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiLayoutOptions,
-    OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiOffsets, OmomiOpenOptions, OmomiOutcome, OmomiRowHead, OmomiSlot,
+    OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiOffsets, OmomiOpenOptions, OmomiOutcome, OmomiRowHead,
+    OmomiSlot,
 };
 
 use crate::compiler::{Dialect, compile_object};
