@@ -98,7 +98,8 @@ final class LiveChaosTest {
         System.out.println("chaos: " + seen);
         assertTrue(answers.get() > 100 && swapsSeen.get() > 10 && otherStates.get() > 0, seen);
         assertTrue(residentNow < resident + RESIDENT_SLACK_BYTES, seen);
-        assertTrue(directBuffers() <= direct, () -> "more than " + direct + " direct buffers");
+        long directNow = directBuffers();
+        assertTrue(directNow <= direct, direct + " direct buffers, then " + directNow);
     }
 
     /** A new store with a server that starts on it; the one before it ends while others score with what it served. */
