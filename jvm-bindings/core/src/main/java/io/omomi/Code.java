@@ -35,6 +35,9 @@ public enum Code {
     MALFORMED(49, Owner.ML, "pack it again with a released version"),
     FILE_CONTRACT(50, Owner.ML, "pack it again with a released version"),
     GOLDEN_MISMATCH(51, Owner.ML, "do not serve this file; pack it again"),
+    SIGNATURE_MISSING(52, Owner.ML, "sign it, then publish it"),
+    SIGNATURE_INVALID(53, Owner.INFRA, "publish the file as it was signed"),
+    SIGNATURE_KEY_UNKNOWN(54, Owner.DELIVERY, "accept the key, or have the file signed by an accepted one"),
     DIGEST_MISMATCH(55, Owner.INFRA, "publish it again"),
     STORE_MALFORMED(61, Owner.INFRA, "write it again with omomi publish, rollback, pin, freeze, off or on"),
     PANIC(99, Owner.DELIVERY, "report the defect");
