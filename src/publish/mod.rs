@@ -21,6 +21,7 @@ mod error;
 mod fresh_process;
 pub mod limits;
 mod place;
+pub mod status;
 mod step;
 mod warning;
 

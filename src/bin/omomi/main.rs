@@ -12,6 +12,7 @@ mod pack_progress;
 mod publish;
 mod refusal;
 mod sign;
+mod status;
 mod text;
 mod train;
 mod verify;
@@ -42,6 +43,7 @@ enum Command {
     Keygen(sign::KeygenArguments),
     Sign(sign::SignArguments),
     Publish(publish::Arguments),
+    Status(status::Arguments),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
     /// Keep on each server what it serves now, whatever is published
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
