@@ -152,8 +152,32 @@ enum {
   OMOMI_STATUS_SIGNATURE_KEY_UNKNOWN = 54,
   /// For infra: publish it again.
   OMOMI_STATUS_DIGEST_MISMATCH = 55,
+  /// For ml: prune the model, or have the limit raised.
+  OMOMI_STATUS_FILE_TOO_LARGE = 56,
+  /// For delivery: raise the budget, or have the model pruned.
+  OMOMI_STATUS_MEMORY_BUDGET = 57,
+  /// For ml: publish the next generation, or pin the old one.
+  OMOMI_STATUS_GENERATION_BEHIND = 58,
+  /// For ml: agree on the contract before publishing.
+  OMOMI_STATUS_CONTRACT_NOT_EXPECTED = 59,
+  /// For infra: take the permission to write away.
+  OMOMI_STATUS_WRITABLE_BY_OTHERS = 60,
   /// For infra: write it again with omomi publish, rollback, pin, freeze, off or on.
   OMOMI_STATUS_STORE_MALFORMED = 61,
+  /// For infra: publish the next generation.
+  OMOMI_STATUS_NAME_REUSED = 62,
+  /// For ml: find out why before it is served again.
+  OMOMI_STATUS_KILLED_PROCESS = 64,
+  /// For infra: replace weight files by rename only.
+  OMOMI_STATUS_CHANGED_IN_PLACE = 65,
+  /// For infra: publish the file under its own name.
+  OMOMI_STATUS_GENERATION_MISMATCH = 66,
+  /// For ml: publish a model.
+  OMOMI_STATUS_NO_MODEL = 70,
+  /// For delivery: switch scoring on when the reason is gone.
+  OMOMI_STATUS_SWITCHED_OFF = 71,
+  /// For delivery: give the server a state folder of its own that it may write.
+  OMOMI_STATUS_STATE_UNUSABLE = 72,
   /// For delivery: report the defect.
   OMOMI_STATUS_PANIC = 99,
 };

@@ -326,6 +326,114 @@ pub enum Error {
         /// What this one says.
         found: String,
     },
+    /// A weight file is larger than this server takes.
+    #[error(
+        "the weight file is too large for this server: expected at most {expected} bytes, found {found}; prune the model, or raise the limit"
+    )]
+    FileTooLarge {
+        /// Most bytes of a file.
+        expected: u64,
+        /// Bytes of this one.
+        found: u64,
+    },
+    /// The file and what is in memory already are more than this server allows.
+    #[error(
+        "the weight file does not fit into the memory budget: expected at most {expected} bytes for all models in memory, found {held} in memory and {needed} more to load; raise the budget, or prune the model"
+    )]
+    MemoryBudget {
+        /// Most bytes of all models together.
+        expected: u64,
+        /// Bytes in memory.
+        held: u64,
+        /// Bytes of the file.
+        needed: u64,
+    },
+    /// The generation is older than what is served, or than this server's limit.
+    #[error(
+        "generation {found} is behind: expected {expected} or later; going back needs a pin: omomi rollback, or omomi pin"
+    )]
+    GenerationBehind {
+        /// The least generation that may be served.
+        expected: u64,
+        /// The generation that was found.
+        found: u64,
+    },
+    /// The header of a file has another generation than its name.
+    #[error(
+        "the weight file has another generation inside: expected {expected}, as its name says, found {found}; publish it under its own name"
+    )]
+    GenerationMismatch {
+        /// The generation in the file's name.
+        expected: u64,
+        /// The generation in its header.
+        found: u64,
+    },
+    /// The contract is none that this server was told to expect.
+    #[error(
+        "the contract is not one that this server expects: its fingerprint is {found:016x}, expected {expected}; agree on the contract before publishing"
+    )]
+    ContractNotExpected {
+        /// The fingerprints that are expected.
+        expected: String,
+        /// The fingerprint of the file's contract.
+        found: u64,
+    },
+    /// Others than the owner may write the file.
+    #[error(
+        "{path} may be written by others than its owner: expected permissions without 0022, found {mode:04o}; take the permission away (omomi publish does), or allow it"
+    )]
+    WritableByOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A generation's name has another content than before.
+    #[error(
+        "generation {generation} was replaced under its name: its content is not the one that is being served; a generation's name is never used twice: publish the next generation"
+    )]
+    NameReused {
+        /// The generation.
+        generation: u64,
+    },
+    /// The process died while the generation was on trial.
+    #[error(
+        "a process died while generation {generation} was on trial, for the {deaths}. time (expected at most {expected}); do not serve it before the reason is known"
+    )]
+    KilledProcess {
+        /// The generation.
+        generation: u64,
+        /// Most deaths that are put down to chance.
+        expected: u32,
+        /// Deaths so far.
+        deaths: u32,
+    },
+    /// The file under a mapping was written, truncated or replaced in its place.
+    #[error(
+        "{path} was changed in place while it was being served: {change}; replace weight files by rename only (omomi publish does), or load them in the mode `copy`"
+    )]
+    ChangedInPlace {
+        /// The file.
+        path: PathBuf,
+        /// What changed.
+        change: String,
+    },
+    /// There is nothing to serve yet.
+    #[error("there is no model to score with: answer by other means until one is served")]
+    NoModel,
+    /// Serving is switched off.
+    #[error("scoring is switched off: answer by other means until it is switched on (omomi on)")]
+    SwitchedOff,
+    /// The folder in which a server keeps its journal cannot be used.
+    #[error(
+        "the state folder {path} cannot be used: {problem}; deaths on trial and quarantine are forgotten when this process ends"
+    )]
+    StateUnusable {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
 
     /// The code of this library is wrong.
     #[error("a defect in omomi was caught at the boundary: {message}; report it")]
@@ -465,7 +573,19 @@ codes! {
     SignatureInvalid = 53, "signature_invalid", Infra, "publish the file as it was signed";
     SignatureKeyUnknown = 54, "signature_key_unknown", Delivery, "accept the key, or have the file signed by an accepted one";
     DigestMismatch = 55, "digest_mismatch", Infra, "publish it again";
+    FileTooLarge = 56, "file_too_large", Ml, "prune the model, or have the limit raised";
+    MemoryBudget = 57, "memory_budget", Delivery, "raise the budget, or have the model pruned";
+    GenerationBehind = 58, "generation_behind", Ml, "publish the next generation, or pin the old one";
+    ContractNotExpected = 59, "contract_not_expected", Ml, "agree on the contract before publishing";
+    WritableByOthers = 60, "writable_by_others", Infra, "take the permission to write away";
     StoreMalformed = 61, "store_malformed", Infra, "write it again with omomi publish, rollback, pin, freeze, off or on";
+    NameReused = 62, "name_reused", Infra, "publish the next generation";
+    KilledProcess = 64, "killed_process", Ml, "find out why before it is served again";
+    ChangedInPlace = 65, "changed_in_place", Infra, "replace weight files by rename only";
+    GenerationMismatch = 66, "generation_mismatch", Infra, "publish the file under its own name";
+    NoModel = 70, "no_model", Ml, "publish a model";
+    SwitchedOff = 71, "switched_off", Delivery, "switch scoring on when the reason is gone";
+    StateUnusable = 72, "state_unusable", Delivery, "give the server a state folder of its own that it may write";
     Panic = 99, "panic", Delivery, "report the defect";
 }
 
@@ -508,6 +628,18 @@ impl Error {
             Self::SignatureKeyUnknown { .. } => Code::SignatureKeyUnknown,
             Self::DigestMismatch { .. } => Code::DigestMismatch,
             Self::StoreMalformed { .. } => Code::StoreMalformed,
+            Self::FileTooLarge { .. } => Code::FileTooLarge,
+            Self::MemoryBudget { .. } => Code::MemoryBudget,
+            Self::GenerationBehind { .. } => Code::GenerationBehind,
+            Self::GenerationMismatch { .. } => Code::GenerationMismatch,
+            Self::ContractNotExpected { .. } => Code::ContractNotExpected,
+            Self::WritableByOthers { .. } => Code::WritableByOthers,
+            Self::NameReused { .. } => Code::NameReused,
+            Self::KilledProcess { .. } => Code::KilledProcess,
+            Self::ChangedInPlace { .. } => Code::ChangedInPlace,
+            Self::NoModel => Code::NoModel,
+            Self::SwitchedOff => Code::SwitchedOff,
+            Self::StateUnusable { .. } => Code::StateUnusable,
             Self::Panic { .. } => Code::Panic,
         }
     }

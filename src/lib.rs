@@ -86,10 +86,10 @@ mod instructions;
 mod jni;
 #[cfg(feature = "train")]
 pub mod latency;
+pub mod live;
 #[cfg(feature = "train")]
 pub mod log_reader;
 pub mod math;
-#[cfg(feature = "train")]
 mod new_file;
 #[cfg(feature = "train")]
 pub mod pack;

@@ -39,7 +39,7 @@ use plan::KeyPlan;
 
 use crate::error::{Error, RowProblem};
 use crate::instructions::Instructions;
-use crate::schema::{Candidates, RequestLayout};
+use crate::schema::{Candidates, RequestLayout, Schema};
 
 /// One or several models bound to a request layout, with the scratch memory of one thread.
 ///
@@ -60,6 +60,23 @@ pub struct Scorer {
 // SAFETY: `scratch` is the only field that is not `Sync`, and it is only reached through `Claim`, of which `busy` lets one
 // exist at a time.
 unsafe impl Sync for Scorer {}
+
+/// Refuses a model that needs a field which `schema` does not declare, or declares otherwise.
+pub(crate) fn check_bind(model: &Model, schema: &Schema) -> Result<(), Error> {
+    KeyPlan::bind(std::iter::once(model.contract()), schema).map(|_| ())
+}
+
+/// Refuses a set where `layout` wants none, none where it wants one, and one of another schema.
+pub(crate) fn check_candidates(layout: &RequestLayout, set: Option<&CandidateSet>) -> Result<(), Error> {
+    let problem = match (layout.candidates(), set) {
+        (Candidates::Inline, None) => return Ok(()),
+        (Candidates::Prepared, Some(set)) if set.layout().schema() == layout.schema() => return Ok(()),
+        (Candidates::Inline, Some(_)) => "its candidates are rows, but a candidate set was given",
+        (Candidates::Prepared, None) => "its candidates are indices, but no candidate set was given",
+        (Candidates::Prepared, Some(_)) => "its schema is not that of the candidate set",
+    };
+    Err(Error::InvalidArgument { argument: "layout", problem: problem.to_owned() })
+}
 
 /// What finds the row of a candidate.
 type RowOf<'f, 'r> = &'f dyn Fn(usize) -> Result<RowView<'r>, RowProblem>;
@@ -134,19 +151,7 @@ impl Scorer {
         if models.len() != layout.model_count() {
             return invalid(format!("it is for {} models, found {}", layout.model_count(), models.len()));
         }
-        match (layout.candidates(), &candidates) {
-            (Candidates::Inline, None) => {}
-            (Candidates::Prepared, Some(set)) if set.layout().schema() == layout.schema() => {}
-            (Candidates::Inline, Some(_)) => {
-                return invalid("its candidates are rows, but a candidate set was given".to_owned());
-            }
-            (Candidates::Prepared, None) => {
-                return invalid("its candidates are indices, but no candidate set was given".to_owned());
-            }
-            (Candidates::Prepared, Some(_)) => {
-                return invalid("its schema is not that of the candidate set".to_owned());
-            }
-        }
+        check_candidates(layout, candidates.as_deref())?;
         let (keys, plans) = KeyPlan::bind(models.iter().map(|model| model.contract()), layout.schema())?;
         let parts = models.into_iter().zip(plans).map(|(model, plan)| {
             let prepared = candidates.as_ref().map(|set| set.prepare(&model)).transpose()?;
@@ -260,6 +265,20 @@ impl Scorer {
             time_limit,
         };
         kernel::predict(&job, Claim::take(self)?.scratch())
+    }
+
+    /// What happened in the last predict over `block`, by the first model.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scorer::predict_block`] for a block that is null, misaligned or of another layout version.
+    ///
+    /// # Safety
+    ///
+    /// As [`Scorer::predict_block`].
+    pub(crate) unsafe fn counts_in_block(&self, block: *mut u8) -> Result<Counts, Error> {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { Block::new(block, &self.layout) }?.counts(0))
     }
 
     /// The same by the plain twin: one candidate at a time, allocating, obviously right. For tests.

@@ -11,6 +11,7 @@ mod reader;
 pub mod signature;
 #[cfg(feature = "train")]
 pub mod signing;
+pub mod source;
 pub mod table;
 #[cfg(feature = "train")]
 pub mod writer;

@@ -39,7 +39,19 @@ public enum Code {
     SIGNATURE_INVALID(53, Owner.INFRA, "publish the file as it was signed"),
     SIGNATURE_KEY_UNKNOWN(54, Owner.DELIVERY, "accept the key, or have the file signed by an accepted one"),
     DIGEST_MISMATCH(55, Owner.INFRA, "publish it again"),
+    FILE_TOO_LARGE(56, Owner.ML, "prune the model, or have the limit raised"),
+    MEMORY_BUDGET(57, Owner.DELIVERY, "raise the budget, or have the model pruned"),
+    GENERATION_BEHIND(58, Owner.ML, "publish the next generation, or pin the old one"),
+    CONTRACT_NOT_EXPECTED(59, Owner.ML, "agree on the contract before publishing"),
+    WRITABLE_BY_OTHERS(60, Owner.INFRA, "take the permission to write away"),
     STORE_MALFORMED(61, Owner.INFRA, "write it again with omomi publish, rollback, pin, freeze, off or on"),
+    NAME_REUSED(62, Owner.INFRA, "publish the next generation"),
+    KILLED_PROCESS(64, Owner.ML, "find out why before it is served again"),
+    CHANGED_IN_PLACE(65, Owner.INFRA, "replace weight files by rename only"),
+    GENERATION_MISMATCH(66, Owner.INFRA, "publish the file under its own name"),
+    NO_MODEL(70, Owner.ML, "publish a model"),
+    SWITCHED_OFF(71, Owner.DELIVERY, "switch scoring on when the reason is gone"),
+    STATE_UNUSABLE(72, Owner.DELIVERY, "give the server a state folder of its own that it may write"),
     PANIC(99, Owner.DELIVERY, "report the defect");
 
     private static final Code[] ALL = values();

@@ -1,0 +1,7 @@
+//! A server's life beside a store in which anything may happen.
+
+mod following;
+#[path = "../scoring/small_model.rs"]
+#[expect(dead_code, reason = "shared with other tests, which use the rest")]
+mod small_model;
+mod world;
