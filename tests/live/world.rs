@@ -104,8 +104,8 @@ impl Server {
     pub fn ask(&mut self) -> Result<u64, &'static str> {
         self.scorer.predict(&mut self.request, CANDIDATE_COUNT).map_err(|error| error.code().name())?;
         let generation = self.request.generation();
-        let answers: Vec<Answer> = self.request.answers(CANDIDATE_COUNT).collect();
-        assert!(same_bits(&answers, &expected_answers(generation)), "generation {generation} gave other answers");
+        let (found, expected) = (self.request.answers(CANDIDATE_COUNT), expected_answers(generation));
+        assert!(same_bits(found, expected.into_iter()), "generation {generation} gave other answers");
         Ok(generation)
     }
 
@@ -121,9 +121,9 @@ impl Server {
     }
 }
 
-pub fn same_bits(left: &[Answer], right: &[Answer]) -> bool {
-    let bits = |answer: &Answer| (answer.logit.to_bits(), answer.probability.to_bits(), answer.status);
-    left.iter().map(bits).eq(right.iter().map(bits))
+pub fn same_bits(left: impl Iterator<Item = Answer>, right: impl Iterator<Item = Answer>) -> bool {
+    let bits = |answer: Answer| (answer.logit.to_bits(), answer.probability.to_bits(), answer.status);
+    left.map(bits).eq(right.map(bits))
 }
 
 pub fn expected_answers(generation: u64) -> Vec<Answer> {
