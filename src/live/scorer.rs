@@ -144,3 +144,69 @@ impl LiveScorer {
         }
     }
 }
+
+#[cfg(all(test, feature = "train"))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::contract::{Contract, Side};
+    use crate::live::{LiveModel, LiveOptions};
+    use crate::schema::{Capacity, Schema, SchemaField};
+    use crate::store::{Current, Digest, Store};
+    use crate::value::{FieldValue, RequestRows, Row};
+    use crate::weight_file::Calibrator;
+    use crate::weight_file::writer::{self, Parts};
+
+    const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
+        {"name":"creative_id","side":"candidate","type":"id","meaning":"m"}]}"#;
+
+    /// Puts a generation into a store in which nobody looks yet.
+    fn publish(store: &Store, generation: u64) {
+        let candidate: Row = [("creative_id".to_owned(), FieldValue::Id(1))].into();
+        let parts = Parts {
+            contract: &Contract::from_json(CONTRACT.as_bytes()).unwrap(),
+            generation,
+            logic_id: "small",
+            provenance: serde_json::Map::new(),
+            bias: -3.0,
+            weights: &Vec::new().into(),
+            calibrator: Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 },
+            field_sizes: Vec::new(),
+            golden: &[RequestRows { context: Row::new(), candidates: vec![candidate] }],
+        };
+        let bytes = writer::to_bytes(&parts).unwrap();
+        std::fs::create_dir_all(store.generations_path()).unwrap();
+        std::fs::write(store.generation_path(generation), &bytes).unwrap();
+        let current = Current { generation, digest: Digest::of(&bytes) };
+        std::fs::write(store.current_path(), current.to_string()).unwrap();
+    }
+
+    /// A background thread may hold each of the locks as long as it likes.
+    #[test]
+    fn a_predict_waits_for_no_lock_with_a_model_without_one_and_while_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = Schema::new(vec![SchemaField::id("creative_id", Side::Candidate)]).unwrap();
+        let layout = RequestLayout::new(&schema, Capacity { candidates: 1, tail_len_bytes: 0 }).unwrap();
+        let options = LiveOptions { poll_interval: Duration::from_secs(3_600), ..LiveOptions::default() };
+        let live = LiveModel::open(folder.path(), &schema, options).unwrap();
+        let scorer = Arc::new(live.scorer(&layout).unwrap());
+        let ask_while_all_is_locked = || {
+            let _locks = (live.shared.seats(), live.shared.status(), live.shared.bell());
+            let (said, heard) = mpsc::channel();
+            let scorer = Arc::clone(&scorer);
+            std::thread::spawn(move || {
+                let outcome = scorer.predict(&mut scorer.new_request(), 1);
+                said.send(outcome.map_err(|error| error.code().name()))
+            });
+            heard.recv_timeout(Duration::from_secs(60)).expect("the predict waits")
+        };
+        assert_eq!(ask_while_all_is_locked(), Err("no_model"));
+        publish(&Store::new(folder.path()), 1);
+        live.look_now();
+        assert_eq!(ask_while_all_is_locked(), Ok(()));
+        std::fs::write(folder.path().join("control"), "off").unwrap();
+        live.look_now();
+        assert_eq!(ask_while_all_is_locked(), Err("switched_off"));
+    }
+}
