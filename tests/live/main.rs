@@ -3,6 +3,7 @@
 mod again;
 #[cfg(target_os = "linux")]
 mod chaos;
+mod deaths;
 mod following;
 #[path = "../scoring/small_model.rs"]
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]

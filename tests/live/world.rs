@@ -15,8 +15,9 @@ use crate::small_model;
 pub const CANDIDATE_COUNT: usize = 20;
 
 pub struct World {
-    pub folder: tempfile::TempDir,
     pub store: Store,
+    /// Nothing where the folder is another process's.
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl World {
@@ -24,11 +25,16 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
         fs::create_dir(store.generations_path()).unwrap();
-        Self { folder, store }
+        Self { store, _folder: Some(folder) }
+    }
+
+    /// The store of another process.
+    pub fn in_folder(dir: impl Into<PathBuf>) -> Self {
+        Self { store: Store::new(dir), _folder: None }
     }
 
     pub fn dir(&self) -> &Path {
-        self.folder.path()
+        self.store.dir()
     }
 
     /// The bytes of a weight file of that generation; each generation has other weights.
