@@ -131,6 +131,16 @@ impl Loader<'_> {
     }
 }
 
+/// Whether `source` still has the content of `digest`. Takes no memory for it.
+pub(super) fn is_still(source: &SourceFile, digest: Digest, go_on: &mut GoOn<'_>) -> Result<bool, Stop> {
+    let mut digester = Digester::new();
+    source.read_in_steps(STEP_LEN, &mut |step| {
+        digester.update(step);
+        go_on()
+    })?;
+    Ok(digester.finish() == digest)
+}
+
 /// A private copy of what `source` holds now, if that is still the content of `digest`.
 pub(super) fn private_copy(source: &SourceFile, digest: Digest, go_on: &mut GoOn<'_>) -> Result<Arc<Model>, Stop> {
     let bytes = FileBytes::of(source, LoadMode::Copy, go_on)?;

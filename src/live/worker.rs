@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::choice::{self, Situation, Wanted};
-use super::load::{Loader, Stop, Trace};
+use super::load::{self, Loader, Stop, Trace};
 use super::memory::{Memory, Quarantined};
 use super::report::{Attempt, LiveStatus, Outcome, Reason, Stage};
 use super::sample::SampledRequest;
@@ -51,6 +51,15 @@ struct Holding {
     since: SystemTime,
     /// What is wrong with it, and yet no reason not to serve it: it was changed in place, it could not be locked.
     reasons: Vec<Reason>,
+}
+
+impl Holding {
+    /// Whether its bytes are those that were verified. Nobody has looked after a mapped file while another one was served.
+    fn is_as_verified(&self) -> bool {
+        self.load_mode == LoadMode::Copy
+            || self.source.stamp_now().is_ok_and(|now| now == self.stamp)
+            || matches!(load::is_still(&self.source, self.current.digest, &mut || Ok(())), Ok(true))
+    }
 }
 
 /// A generation on trial.

@@ -1,5 +1,9 @@
 //! A server's life beside a store in which anything may happen.
 
+mod again;
+#[cfg(target_os = "linux")]
+mod chaos;
+mod deaths;
 mod following;
 #[path = "../scoring/small_model.rs"]
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]
