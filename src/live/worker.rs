@@ -334,8 +334,10 @@ impl Worker {
 
     fn quarantine(&mut self, current: Current, error: &Error) {
         // A server that is configured or declared otherwise after its next start may well take what its own limits refuse now.
-        let is_lasting = error.code() == Code::Panic
-            || (error.owner() != Owner::Delivery && error.code() != Code::ContractNotExpected);
+        let is_its_own_limit =
+            matches!(error.code(), Code::ContractNotExpected | Code::SignatureMissing | Code::SignatureKeyUnknown)
+                || error.owner() == Owner::Delivery;
+        let is_lasting = error.code() == Code::Panic || !is_its_own_limit;
         self.memory.quarantine(Quarantined::now(current, error, is_lasting));
     }
 

@@ -5,6 +5,7 @@ mod again;
 mod chaos;
 mod deaths;
 mod following;
+mod signatures;
 #[path = "../scoring/small_model.rs"]
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod small_model;
