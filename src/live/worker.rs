@@ -3,11 +3,13 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::census::Census;
 use super::choice::{self, Situation, Wanted};
+use super::health;
 use super::load::{self, Loaded, Loader, Stop, Trace};
 use super::memory::{Memory, Quarantined};
 use super::report::{Attempt, LiveStatus, Outcome, Reason, Served, ServingState, Stage};
@@ -121,12 +123,16 @@ impl Worker {
                 (bell.is_asked, bell.is_passing) = (false, true);
             }
             let pass = catch_unwind(AssertUnwindSafe(|| self.pass()));
+            let is_well = pass.is_ok();
             if let Err(panic) = pass {
                 self.shared.status().reasons.push(Reason::of(&Error::from_panic(panic.as_ref())));
             }
             let pause = self.pause();
             let mut bell = self.shared.bell();
             bell.is_passing = false;
+            if is_well {
+                bell.passed_at = Some(Instant::now());
+            }
             bell.done_passes += 1;
             self.shared.rung.notify_all();
             let is_quiet = |bell: &mut Bell| !bell.is_asked && !bell.is_stopped;
@@ -153,6 +159,7 @@ impl Worker {
         self.watch_file();
         self.judge_trial();
         self.follow();
+        self.check_training_age();
         self.take_away();
         self.take_samples();
         self.report();
@@ -413,6 +420,7 @@ impl Worker {
         let message = format!("scoring with generation {} panicked while it was on trial", bad.current.generation);
         let error = Error::Panic { message };
         self.quarantine(bad.current, &error);
+        self.shared.ledger().withdrawn(error.code());
         self.reasons.push(Reason::of(&error));
         self.retire(Some(bad));
         self.serve_fallback();
@@ -469,6 +477,7 @@ impl Worker {
                 self.retired.push(mapped);
             }
             Err(_) => {
+                self.shared.ledger().withdrawn(error.code());
                 self.reasons.push(Reason::of(&error));
                 let lost = self.served.take();
                 // What was good last is not there any more, and what was good before it is not known.
@@ -527,22 +536,44 @@ impl Worker {
         let all = std::mem::take(&mut seats.all);
         let (left, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|seat| Arc::strong_count(seat) == 1);
         seats.all = kept;
+        // Orders what a scorer's thread counted last before the look at it; the thread has let go of the seat.
+        fence(Ordering::Acquire);
+        for seat in &left {
+            seats.departed.add(&seat.counters);
+        }
         drop(seats);
         drop(left);
     }
 
     fn take_samples(&mut self) {
         let seats = self.shared.seats().all.clone();
+        let mut census = self.served.as_ref().map(|served| Census::of(&served.model, &self.shared.field_names));
         for seat in seats {
-            if let Some(sample) = seat.sample.take() {
+            if let Some(mut sample) = seat.sample.take() {
+                if let Some(census) = &mut census {
+                    census.count(&seat, &mut sample);
+                }
                 self.recent.retain(|(known, _)| !Arc::ptr_eq(known, &seat));
                 self.recent.push((seat, sample));
             }
         }
+        if let Some(census) = census {
+            self.shared.ledger().sampled(&census);
+        }
     }
 
+    /// Says so where the served generation learned from data that is older than this server's limit.
+    fn check_training_age(&mut self) {
+        if let (Some(limit), Some(served)) = (self.shared.options.most_training_age, &self.served)
+            && let Err(error) = health::check_training_age(&served.model, limit)
+        {
+            self.reasons.push(Reason::of(&error));
+        }
+    }
+
+    /// Of all scorers, those that are gone included.
     fn panics(&self) -> u64 {
-        self.shared.seats().all.iter().map(|seat| seat.counters.panics.load(Ordering::Relaxed)).sum()
+        self.shared.request_counts().panics
     }
 
     /// Bytes of all models in memory.
@@ -561,6 +592,7 @@ impl Worker {
         if attempt.stages.len() == 1 && self.attempts.back().as_ref().is_some_and(is_known) {
             return;
         }
+        self.shared.ledger().tried(&attempt);
         if self.attempts.len() == MAX_ATTEMPTS {
             self.attempts.pop_front();
         }
