@@ -295,7 +295,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What such a file says.
-        expected: &'static str,
+        expected: String,
         /// What this one says.
         found: String,
     },
@@ -479,6 +479,12 @@ impl Owner {
             Self::Delivery => "delivery",
             Self::Infra => "infra",
         }
+    }
+
+    /// The owner with that word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Ml, Self::Delivery, Self::Infra].into_iter().find(|owner| owner.word() == word)
     }
 }
 

@@ -63,7 +63,7 @@
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
-//! | [`store`] | the directory through which weight files reach the servers |
+//! | [`store`], `publish` | the directory through which weight files reach the servers, read; and changed |
 //! | `latency` | how long requests take under load, stalls included |
 //! | [`capi`] | the same for C, with statuses for errors and panics |
 //!
@@ -93,8 +93,11 @@ mod new_file;
 #[cfg(feature = "train")]
 pub mod pack;
 mod prefetch;
+#[cfg(feature = "train")]
+pub mod publish;
 pub mod schema;
 pub mod score;
+mod short_text;
 pub mod store;
 #[cfg(feature = "train")]
 pub mod train;

@@ -1,22 +1,27 @@
 //! The background thread: looks at the store, brings what it says into service, and takes away what is no longer used. All that
 //! may wait, allocate, read or unmap happens here.
 
+mod account;
+mod swap;
+#[cfg(all(test, feature = "train"))]
+mod tests;
+mod watch;
+
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::census::Census;
 use super::choice::{self, Situation, Wanted};
 use super::health;
-use super::load::{self, Loaded, Loader, Stop, Trace};
+use super::load::{Loader, Stop, Trace};
 use super::memory::{Memory, Quarantined};
-use super::report::{Attempt, LiveStatus, Outcome, Reason, Served, ServingState, Stage};
+use super::report::{Attempt, LiveStatus, Outcome, Reason, Stage};
 use super::sample::SampledRequest;
 use super::seat::{Seat, Serving};
 use super::slot::Replaced;
-use super::{Bell, Shared, seconds_of, unix_seconds};
+use super::{Bell, Shared, unix_seconds};
 use crate::error::{Code, Error, Owner};
 use crate::score::Model;
 use crate::store::{Control, Current, Digest, Store};
@@ -86,6 +91,8 @@ pub(super) struct Worker {
     reasons: Vec<Reason>,
     reported: Option<(LiveStatus, Instant)>,
     resident_bytes: Option<u64>,
+    /// Nothing else can be served: a generation whose trial the last process did not survive is better than none.
+    is_last_resort: bool,
     jitter: u64,
 }
 
@@ -109,6 +116,7 @@ impl Worker {
             reasons: Vec::new(),
             reported: None,
             resident_bytes: None,
+            is_last_resort: false,
             jitter: unix_nanoseconds() | 1,
             shared,
         }
@@ -205,6 +213,12 @@ impl Worker {
         if self.served.is_none() && self.control != Control::Off {
             self.serve_an_older_one(&wanted, &situation);
         }
+        if self.served.is_none() && self.control != Control::Off {
+            // A death may have been chance, and there is nothing else: one more, and it is quarantine.
+            self.is_last_resort = true;
+            let _ = self.serve(&wanted, &situation);
+            self.is_last_resort = false;
+        }
     }
 
     /// Without anything to serve, what was good last is better than nothing; on a new machine, whose journal is empty, what was
@@ -233,7 +247,8 @@ impl Worker {
         let kept = match &outcome {
             Ok(()) => Outcome::Served,
             Err(Stop::Refused(error)) => Outcome::Refused(Reason::of(error)),
-            Err(Stop::Known(reason)) => Outcome::Refused(reason.clone()),
+            // There is an account of it already.
+            Err(Stop::Known(_)) => return outcome,
             Err(Stop::Interrupted) => Outcome::Interrupted,
         };
         let (digest, stages) = (trace.digest, trace.stages);
@@ -298,200 +313,6 @@ impl Worker {
         self.swap_in(loaded, reasons, trace)
     }
 
-    /// Makes scorers for the generation, warms them, and switches every live scorer to it.
-    fn swap_in(&mut self, loaded: Loaded, reasons: Vec<Reason>, trace: &mut Trace) -> Result<(), Stop> {
-        let Loaded { model, source, digest, load_mode } = loaded;
-        let current = Current { generation: model.generation(), digest };
-        let prepared = trace.stage(Stage::Prepare, || Ok(self.prepare(&model)?))?;
-        trace.stage(Stage::Warm, || {
-            self.warm(&prepared);
-            Ok(())
-        })?;
-        let is_known_to_be_good = self.memory.good == Some(current);
-        if !is_known_to_be_good {
-            trace.stage(Stage::Journal, || {
-                self.memory.begin_trial(current);
-                Ok(())
-            })?;
-        }
-        if let Err(stop) = trace.stage(Stage::Swap, || Ok(self.switch(&model, prepared)?)) {
-            self.memory.give_up_trial();
-            return Err(stop);
-        }
-        let stamp = source.stamp();
-        let holding = Holding { model, current, source, stamp, load_mode, since: SystemTime::now(), reasons };
-        let was_on_trial = self.trial.is_some();
-        let before = self.served.replace(holding);
-        if is_known_to_be_good {
-            self.trial = None;
-            self.memory.give_up_trial();
-            self.retire(before);
-            let fallback = self.fallback.take();
-            self.retire(fallback);
-        } else {
-            self.trial = Some(Trial { began: Instant::now(), panics_before: self.panics() });
-            if was_on_trial {
-                // Nobody knows whether it is good; the one before it is.
-                self.retire(before);
-            } else {
-                self.fallback = before;
-            }
-        }
-        Ok(())
-    }
-
-    fn prepare(&self, model: &Arc<Model>) -> Result<Vec<(Arc<Seat>, Box<Serving>)>, Error> {
-        // The lock is not held meanwhile: preparing may take long, and scorers may be opened.
-        let seats = self.shared.seats().all.clone();
-        seats
-            .into_iter()
-            .map(|seat| {
-                let serving = Box::new(seat.serving(model)?);
-                Ok((seat, serving))
-            })
-            .collect()
-    }
-
-    /// Scores the last known requests with the scorers that are about to answer, so that what they touch lies in the caches.
-    fn warm(&mut self, prepared: &[(Arc<Seat>, Box<Serving>)]) {
-        for (seat, request) in &mut self.recent {
-            let serving = prepared.iter().find(|(prepared, _)| Arc::ptr_eq(prepared, seat));
-            if let Some((_, serving)) = serving
-                && let Serving::Model(scorer) = &**serving
-            {
-                // SAFETY: the copy is a block of the seat's layout, which is the scorer's, aligned and as long as the layout says.
-                let scored = unsafe { scorer.predict_block(request.block_address(), request.candidate_count, None) };
-                // A request that the model refuses has warmed what it could.
-                drop(scored);
-            }
-        }
-    }
-
-    /// Switches every live scorer to `model`.
-    fn switch(&mut self, model: &Arc<Model>, prepared: Vec<(Arc<Seat>, Box<Serving>)>) -> Result<(), Error> {
-        let mut seats = self.shared.seats();
-        let mut all: Vec<(Arc<Seat>, Box<Serving>)> = prepared;
-        for seat in &seats.all {
-            // Opened since they were prepared.
-            if !all.iter().any(|(prepared, _)| Arc::ptr_eq(prepared, seat)) {
-                all.push((Arc::clone(seat), Box::new(seat.serving(model)?)));
-            }
-        }
-        seats.served = Some(Arc::clone(model));
-        if seats.logic_ids.len() == MAX_LOGIC_IDS {
-            seats.logic_ids.remove(0);
-        }
-        seats.logic_ids.push((model.generation(), Arc::from(model.logic_id())));
-        for (seat, serving) in all {
-            let replaced = seat.slot.replace(serving);
-            self.replaced.push((seat, replaced));
-        }
-        Ok(())
-    }
-
-    /// Takes every live scorer off its generation.
-    fn switch_to_nothing(&mut self) {
-        let mut seats = self.shared.seats();
-        seats.served = None;
-        for seat in &seats.all {
-            let replaced = seat.slot.replace(Box::new(Serving::Nothing));
-            self.replaced.push((Arc::clone(seat), replaced));
-        }
-    }
-
-    /// A trial ends well after its time, and badly with the first panic.
-    fn judge_trial(&mut self) {
-        let Some(trial) = &self.trial else { return };
-        if self.panics() > trial.panics_before {
-            self.go_back();
-        } else if trial.began.elapsed() >= self.shared.options.trial {
-            self.trial = None;
-            self.memory.end_trial();
-            let fallback = self.fallback.take();
-            self.retire(fallback);
-        }
-    }
-
-    /// The generation on trial has panicked: quarantines it, and serves the last good one, which is still in memory.
-    fn go_back(&mut self) {
-        self.trial = None;
-        self.memory.give_up_trial();
-        let Some(bad) = self.served.take() else { return };
-        let message = format!("scoring with generation {} panicked while it was on trial", bad.current.generation);
-        let error = Error::Panic { message };
-        self.quarantine(bad.current, &error);
-        self.shared.ledger().withdrawn(error.code());
-        self.reasons.push(Reason::of(&error));
-        self.retire(Some(bad));
-        self.serve_fallback();
-    }
-
-    fn serve_fallback(&mut self) {
-        if let Some(fallback) = self.fallback.take()
-            && let Ok(prepared) = self.prepare(&fallback.model)
-            && self.switch(&fallback.model, prepared).is_ok()
-        {
-            self.served = Some(fallback);
-        } else {
-            self.switch_to_nothing();
-        }
-    }
-
-    /// A mapped file must stay as it is. Where it does not, serving moves to a private copy of the verified bytes, if they are still
-    /// there to be copied, and otherwise away from them.
-    fn watch_file(&mut self) {
-        let Some(served) = &mut self.served else { return };
-        self.reasons.extend(served.reasons.iter().cloned());
-        if served.load_mode != LoadMode::Map {
-            return;
-        }
-        let now = match served.source.stamp_now() {
-            Ok(now) if now == served.stamp => return,
-            Ok(now) => now,
-            Err(error) => {
-                self.reasons.push(Reason::of(&error));
-                return;
-            }
-        };
-        let (current, before) = (served.current, served.stamp);
-        let change = describe_change(before, now);
-        if now.len_bytes < before.len_bytes {
-            // Whoever touches a page behind the new end ends the process: nobody may, while the bytes are looked at.
-            self.switch_to_nothing();
-        }
-        let Some(served) = &mut self.served else { return };
-        let copy = load::private_copy(&served.source, current.digest, &mut || Ok(()));
-        let error = Error::ChangedInPlace { path: served.source.path().to_owned(), change };
-        match copy {
-            // Another name or other permissions: the bytes were not touched.
-            Ok(_) if (now.len_bytes, now.written) == (before.len_bytes, before.written) => served.stamp = now,
-            Ok(copy) => {
-                served.reasons.push(Reason::of(&error));
-                served.load_mode = LoadMode::Copy;
-                self.reasons.push(Reason::of(&error));
-                let mapped = std::mem::replace(&mut served.model, Arc::clone(&copy));
-                let prepared = self.prepare(&copy);
-                if prepared.and_then(|prepared| self.switch(&copy, prepared)).is_err() {
-                    self.switch_to_nothing();
-                }
-                self.retired.push(mapped);
-            }
-            Err(_) => {
-                self.shared.ledger().withdrawn(error.code());
-                self.reasons.push(Reason::of(&error));
-                let lost = self.served.take();
-                // What was good last is not there any more, and what was good before it is not known.
-                if self.memory.good == Some(current) && self.fallback.is_none() {
-                    self.memory.forget_good();
-                }
-                self.trial = None;
-                self.memory.give_up_trial();
-                self.retire(lost);
-                self.serve_fallback();
-            }
-        }
-    }
-
     /// Refuses a content that was refused before, or whose trial the last process did not survive.
     fn check_memory(&self, digest: Digest) -> Result<(), Stop> {
         if let Some(quarantined) = self.memory.quarantine_of(digest) {
@@ -501,7 +322,7 @@ impl Worker {
         }
         let deaths = self.memory.deaths.iter().find(|deaths| deaths.tried.digest == digest);
         match deaths {
-            Some(deaths) if self.started.elapsed() < self.shared.options.retry_after_death => {
+            Some(deaths) if !self.is_last_resort && self.started.elapsed() < self.shared.options.retry_after_death => {
                 Err(Stop::Known(Reason::of(&deaths.error(self.shared.options.most_deaths))))
             }
             _ => Ok(()),
@@ -513,53 +334,6 @@ impl Worker {
         let is_lasting = error.code() == Code::Panic
             || (error.owner() != Owner::Delivery && error.code() != Code::ContractNotExpected);
         self.memory.quarantine(Quarantined::now(current, error, is_lasting));
-    }
-
-    fn retire(&mut self, holding: Option<Holding>) {
-        self.retired.extend(holding.map(|holding| holding.model));
-    }
-
-    /// Frees what no request uses any more: scorers, then models, and the places of scorers that are gone.
-    fn take_away(&mut self) {
-        let mut used = Vec::new();
-        for (seat, replaced) in self.replaced.drain(..) {
-            if let Err(replaced) = seat.slot.free(replaced) {
-                used.push((seat, replaced));
-            }
-        }
-        self.replaced = used;
-        let retired = std::mem::take(&mut self.retired);
-        self.retired = retired.into_iter().filter_map(Model::give_back_slowly).collect();
-        // A seat that only the list holds has lost its live scorer.
-        let (recent, mut seats) = (&mut self.recent, self.shared.seats());
-        recent.retain(|(seat, _)| Arc::strong_count(seat) > 2);
-        let all = std::mem::take(&mut seats.all);
-        let (left, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|seat| Arc::strong_count(seat) == 1);
-        seats.all = kept;
-        // Orders what a scorer's thread counted last before the look at it; the thread has let go of the seat.
-        fence(Ordering::Acquire);
-        for seat in &left {
-            seats.departed.add(&seat.counters);
-        }
-        drop(seats);
-        drop(left);
-    }
-
-    fn take_samples(&mut self) {
-        let seats = self.shared.seats().all.clone();
-        let mut census = self.served.as_ref().map(|served| Census::of(&served.model, &self.shared.field_names));
-        for seat in seats {
-            if let Some(mut sample) = seat.sample.take() {
-                if let Some(census) = &mut census {
-                    census.count(&seat, &mut sample);
-                }
-                self.recent.retain(|(known, _)| !Arc::ptr_eq(known, &seat));
-                self.recent.push((seat, sample));
-            }
-        }
-        if let Some(census) = census {
-            self.shared.ledger().sampled(&census);
-        }
     }
 
     /// Says so where the served generation learned from data that is older than this server's limit.
@@ -588,8 +362,8 @@ impl Worker {
 
     fn note(&mut self, attempt: Attempt) {
         // A refusal at the door is tried again at each pass, and one account of it is enough.
-        let is_known = |last: &&Attempt| last.generation == attempt.generation && last.outcome == attempt.outcome;
-        if attempt.stages.len() == 1 && self.attempts.back().as_ref().is_some_and(is_known) {
+        let is_same = |known: &Attempt| known.generation == attempt.generation && known.outcome == attempt.outcome;
+        if attempt.stages.len() == 1 && self.attempts.iter().any(is_same) {
             return;
         }
         self.shared.ledger().tried(&attempt);
@@ -597,69 +371,6 @@ impl Worker {
             self.attempts.pop_front();
         }
         self.attempts.push_back(attempt);
-    }
-
-    fn report(&mut self) {
-        if let Some(problem) = &self.memory.problem {
-            self.reasons.push(Reason::of(problem));
-        }
-        let state = if self.control == Control::Off {
-            ServingState::Off
-        } else if self.served.is_some() {
-            ServingState::Serving
-        } else {
-            ServingState::NoModel
-        };
-        // Asking for each page takes milliseconds a gigabyte.
-        if self.reported.as_ref().is_none_or(|(_, written)| written.elapsed() >= HEARTBEAT) {
-            self.resident_bytes = self.models().map(|model| model.resident_bytes()).sum();
-        }
-        let status = LiveStatus {
-            state,
-            control: self.control,
-            served: self.served.as_ref().map(|served| self.describe(served)),
-            retired_count: self.retired.len() + usize::from(self.fallback.is_some()),
-            mapped_bytes: self.held_bytes(),
-            resident_bytes: self.resident_bytes,
-            reasons: self.reasons.clone(),
-            attempts: self.attempts.iter().cloned().collect(),
-            quarantined: self.memory.quarantined.clone(),
-            heartbeat_unix_seconds: unix_seconds(),
-        };
-        self.write_report(&status);
-        *self.shared.status() = status;
-    }
-
-    /// Writes the report if it says something new, or is old.
-    fn write_report(&mut self, status: &LiveStatus) {
-        let is_known = self.reported.as_ref().is_some_and(|(known, written)| {
-            let known = (&known.state, &known.served, &known.reasons, &known.attempts, &known.control);
-            let new = (&status.state, &status.served, &status.reasons, &status.attempts, &status.control);
-            known == new && written.elapsed() < HEARTBEAT
-        });
-        if is_known {
-            return;
-        }
-        if self.memory.is_on_disk() {
-            self.memory.write_report(&status.to_json());
-        }
-        self.reported = Some((status.clone(), Instant::now()));
-    }
-
-    fn describe(&self, served: &Holding) -> Served {
-        let model = &served.model;
-        Served {
-            generation: served.current.generation,
-            digest: served.current.digest,
-            logic_id: model.logic_id().to_owned(),
-            contract_fingerprint: model.contract().fingerprint(),
-            weight_count: model.weight_count(),
-            file_len_bytes: model.header().total_len_bytes,
-            load_mode: served.load_mode,
-            is_on_trial: self.trial.is_some(),
-            since_unix_seconds: seconds_of(served.since),
-            training_end_unix_seconds: model.training_end_unix_seconds(),
-        }
     }
 
     /// The poll interval, a fifth more or less.
@@ -694,16 +405,6 @@ fn look_around(shared: &Shared, store: &Store, control: Control, last_look: &mut
 /// Whether a refusal holds for the bytes under whatever name, and not for their name or place.
 fn is_about_the_content(code: Code) -> bool {
     !matches!(code, Code::File | Code::DigestMismatch | Code::GenerationMismatch)
-}
-
-fn describe_change(before: FileStamp, now: FileStamp) -> String {
-    if now.len_bytes != before.len_bytes {
-        return format!("its length was {} bytes and is {}", before.len_bytes, now.len_bytes);
-    }
-    if now.written == before.written {
-        return "its permissions or names are other ones".to_owned();
-    }
-    "it was written to".to_owned()
 }
 
 fn unix_nanoseconds() -> u64 {

@@ -18,13 +18,12 @@ mod control;
 mod current;
 mod digest;
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::Error;
+use crate::short_text::{self, TextError};
 
 pub use control::Control;
 pub use current::Current;
@@ -166,46 +165,14 @@ fn parse_generation(text: &str) -> Option<u64> {
 
 /// What a text file says, or nothing where there is none.
 fn read<T: FromStr<Err = UnexpectedText>>(path: &Path) -> Result<Option<T>, Error> {
-    let Some(text) = read_text(path)? else { return Ok(None) };
-    let malformed =
-        |UnexpectedText { expected, found }| Error::StoreMalformed { path: path.to_owned(), expected, found };
-    text.parse().map(Some).map_err(malformed)
-}
-
-/// The text of a short regular file, or nothing where there is none. Never waits for anybody.
-fn read_text(path: &Path) -> Result<Option<String>, Error> {
-    let failed = |action| move |source| Error::File { action, path: path.to_owned(), source };
     let malformed = |expected, found| Error::StoreMalformed { path: path.to_owned(), expected, found };
-    // Without O_NONBLOCK a FIFO would hold its reader until somebody opens it for writing.
-    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(failed("open"))?,
-    };
-    let kind = file.metadata().map_err(failed("look at"))?.file_type();
-    if !kind.is_file() {
-        let found = if kind.is_dir() {
-            "a folder"
-        } else if kind.is_fifo() {
-            "a FIFO"
-        } else {
-            "a device"
-        };
-        return Err(malformed("a regular file", found.to_owned()));
-    }
-    let mut text = String::new();
-    match file.take(MAX_TEXT_LEN + 1).read_to_string(&mut text) {
-        Err(error) if error.kind() == ErrorKind::InvalidData => {
-            return Err(malformed("UTF-8", "other bytes".to_owned()));
-        }
-        outcome => outcome.map_err(failed("read"))?,
-    };
-    if text.len() as u64 > MAX_TEXT_LEN {
-        return Err(malformed("at most 4096 bytes", "more".to_owned()));
-    }
-    Ok(Some(text))
+    let text = short_text::read(path, MAX_TEXT_LEN).map_err(|error| match error {
+        TextError::Io { action, source } => Error::File { action, path: path.to_owned(), source },
+        TextError::Unexpected { expected, found } => malformed(expected, found.to_owned()),
+    })?;
+    let Some(text) = text else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: UnexpectedText| malformed(error.expected.to_owned(), error.found))
 }
-
-const _: () = assert!(MAX_TEXT_LEN == 4_096, "the message of a text that is too long says so");
 
 #[cfg(test)]
 mod tests {

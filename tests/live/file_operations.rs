@@ -129,7 +129,8 @@ fn what_the_page_says_of_each_command_is_what_happens() {
 }
 
 /// The name of the test that runs itself again in a process that may die.
-const TRUNCATION: &str = "file_operations::a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_copies";
+const TRUNCATION: &str =
+    "file_operations::a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_copies";
 /// The environment variable by which that process knows what to do.
 const CHILD_MODE: &str = "OMOMI_TEST_TRUNCATED_LOAD_MODE";
 

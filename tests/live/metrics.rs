@@ -300,7 +300,10 @@ fn training_data_that_is_too_old_or_of_unknown_age_is_a_reason_and_is_served_all
     let server = world.serve_with(LiveOptions { most_training_age: Some(hour), ..options() });
     let reason = server.live.health().reasons.remove(0);
     assert_eq!((reason.code, reason.owner().word()), (Code::StaleTrainingData, "ml"));
-    assert!(reason.text.contains("expected an end at most 3600 seconds ago, found none in its provenance"), "{reason:?}");
+    assert!(
+        reason.text.contains("expected an end at most 3600 seconds ago, found none in its provenance"),
+        "{reason:?}"
+    );
     assert_eq!(server.live.metrics().training_age_seconds(), None);
     assert_eq!(world.serve_with(LiveOptions { name: "free".to_owned(), ..options() }).reasons(), [""; 0]);
 }
@@ -352,10 +355,7 @@ fn the_text_says_what_the_numbers_say() {
     assert_eq!(page.value("omomi_served_generation", &[]), Some(9.0));
     assert_eq!(page.value("omomi_prediction_latency_seconds_count", &[]), Some(7.0));
     assert_eq!(page.value("omomi_prediction_latency_seconds_bucket", &[("le", "+Inf")]), Some(7.0));
-    assert_eq!(
-        page.value("omomi_prediction_latency_seconds_sum", &[]),
-        Some(metrics.latency.sum_ns as f64 / 1e9)
-    );
+    assert_eq!(page.value("omomi_prediction_latency_seconds_sum", &[]), Some(metrics.latency.sum_ns as f64 / 1e9));
     let age = page.value("omomi_training_age_seconds", &[]).unwrap();
     assert!((100.0..200.0).contains(&age));
     assert_eq!(page.value("omomi_resident_bytes", &[]), metrics.resident_bytes.map(|bytes| bytes as f64));

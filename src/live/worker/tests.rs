@@ -1,0 +1,156 @@
+//! What no store can be made to cause from outside: a panic while scoring, and a change of mind during a load.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::super::{LiveModel, LiveOptions};
+use super::{Stop, look_around};
+use crate::contract::Contract;
+use crate::error::{Code, Error};
+use crate::schema::{Capacity, RequestLayout, Schema};
+use crate::store::{Control, Current, Digest, Store};
+use crate::value::{FieldValue, RequestRows, Row};
+use crate::weight_file::Calibrator;
+use crate::weight_file::writer::{Parts, to_bytes};
+
+const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
+    {"name":"creative_id","side":"candidate","type":"id","meaning":"m"}]}"#;
+
+fn contract() -> Contract {
+    Contract::from_json(CONTRACT.as_bytes()).unwrap()
+}
+
+fn publish(store: &Store, generation: u64) {
+    let row: Row = std::iter::once(("creative_id".to_owned(), FieldValue::Id(1))).collect();
+    let golden = [RequestRows { context: Row::new(), candidates: vec![row] }];
+    let parts = Parts {
+        contract: &contract(),
+        generation,
+        logic_id: "small",
+        provenance: serde_json::Map::new(),
+        bias: 0.0,
+        weights: &Vec::new().into(),
+        calibrator: Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 },
+        field_sizes: Vec::new(),
+        golden: &golden,
+    };
+    let bytes = to_bytes(&parts).unwrap();
+    std::fs::create_dir_all(store.generations_path()).unwrap();
+    std::fs::write(store.generation_path(generation), &bytes).unwrap();
+    let current = Current { generation, digest: Digest::of(&bytes) };
+    std::fs::write(store.current_path(), current.to_string()).unwrap();
+}
+
+fn live(dir: &Path, trial: Duration) -> LiveModel {
+    let options = LiveOptions { poll_interval: Duration::from_secs(3_600), trial, ..LiveOptions::default() };
+    LiveModel::open(dir, &Schema::of_contract(&contract()), options).unwrap()
+}
+
+fn generation_served(live: &LiveModel) -> Option<u64> {
+    live.status().served.map(|served| served.generation)
+}
+
+#[test]
+fn a_generation_that_panics_on_trial_is_quarantined_and_the_last_good_one_is_back_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    // Found good at the next look.
+    let server = live(folder.path(), Duration::ZERO);
+    server.look_now();
+    drop(server);
+    let server = live(folder.path(), Duration::from_secs(3_600));
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = server.scorer(&layout).unwrap();
+    publish(&store, 2);
+    server.look_now();
+    assert_eq!((generation_served(&server), server.status().retired_count), (Some(2), 1));
+    server.shared.seats().all[0].counters.failed(Code::Panic);
+    server.look_now();
+    let mut request = scorer.new_request();
+    scorer.predict(&mut request, 1).unwrap();
+    assert_eq!((generation_served(&server), request.generation()), (Some(1), 1));
+    assert_eq!(server.status().quarantined[0].code, Code::Panic);
+    drop((scorer, server));
+    // The next process knows.
+    let server = live(folder.path(), Duration::ZERO);
+    assert_eq!(generation_served(&server), Some(1));
+    assert_eq!(server.status().reasons[0].code, Code::Panic);
+}
+
+#[test]
+fn a_panic_after_the_trial_is_no_reason_to_go_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let _scorer = server.scorer(&layout).unwrap();
+    publish(&store, 2);
+    server.look_now();
+    server.look_now();
+    server.shared.seats().all[0].counters.failed(Code::Panic);
+    server.look_now();
+    assert_eq!(generation_served(&server), Some(2));
+}
+
+#[test]
+fn a_load_ends_when_people_decide_otherwise_and_scoring_is_off_before_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let server = live(folder.path(), Duration::ZERO);
+    let shared = &server.shared;
+    let long_ago = || Instant::now().checked_sub(Duration::from_secs(7_200)).unwrap();
+    assert!(look_around(shared, &store, Control::Follow, &mut long_ago()).is_ok());
+    std::fs::write(store.control_path(), "off\n").unwrap();
+    assert!(
+        look_around(shared, &store, Control::Follow, &mut Instant::now()).is_ok(),
+        "the store is not asked each time"
+    );
+    assert!(matches!(look_around(shared, &store, Control::Follow, &mut long_ago()), Err(Stop::Interrupted)));
+    assert!(shared.is_off.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_live_scorer_outlives_its_live_model_and_keeps_its_generation() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = server.scorer(&layout).unwrap();
+    drop(server);
+    publish(&store, 2);
+    let mut request = scorer.new_request();
+    scorer.predict(&mut request, 1).unwrap();
+    assert_eq!(request.generation(), 1);
+    assert!(matches!(scorer.predict(&mut request, 2), Err(Error::TooManyCandidates { .. })));
+}
+
+#[test]
+fn a_generation_that_a_process_did_not_survive_waits_unless_there_is_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let trying = || {
+        let digest = Digest::of(&std::fs::read(store.generation_path(2)).unwrap());
+        let state = store.state_path().join("server");
+        let mut memory = super::Memory::open(state, 1);
+        memory.begin_trial(Current { generation: 2, digest });
+    };
+    let server = live(folder.path(), Duration::ZERO);
+    server.look_now();
+    drop(server);
+    publish(&store, 2);
+    trying();
+    let server = live(folder.path(), Duration::ZERO);
+    assert_eq!(generation_served(&server), Some(1));
+    assert_eq!(server.status().reasons[0].code, Code::KilledProcess);
+    drop(server);
+    std::fs::remove_file(store.generation_path(1)).unwrap();
+    assert_eq!(generation_served(&live(folder.path(), Duration::ZERO)), Some(2));
+}
