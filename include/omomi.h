@@ -178,6 +178,8 @@ enum {
   OMOMI_STATUS_SWITCHED_OFF = 71,
   /// For delivery: give the server a state folder of its own that it may write.
   OMOMI_STATUS_STATE_UNUSABLE = 72,
+  /// For ml: train on newer logs and publish.
+  OMOMI_STATUS_STALE_TRAINING_DATA = 73,
   /// For delivery: report the defect.
   OMOMI_STATUS_PANIC = 99,
 };

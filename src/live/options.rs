@@ -38,6 +38,8 @@ pub struct LiveOptions {
     pub trusted_keys: TrustedKeys,
     /// Serve files that their group or everybody may write, too.
     pub allow_writable_files: bool,
+    /// The age of the training data from which on a reason says that it is stale; serving goes on. No limit if nothing.
+    pub most_training_age: Option<Duration>,
     /// Keep the served file's pages in memory (`mlock`). Where the system refuses, serving goes on and a reason says so.
     pub lock_memory: bool,
     /// Whether the server answers by itself where there is no model; then it is ready without one.
@@ -60,6 +62,7 @@ impl Default for LiveOptions {
             signature: SignaturePolicy::Off,
             trusted_keys: TrustedKeys::default(),
             allow_writable_files: false,
+            most_training_age: None,
             lock_memory: false,
             has_fallback: false,
         }
