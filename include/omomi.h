@@ -161,6 +161,12 @@ enum {
   OMOMI_STATUS_FILE_CONTRACT = 50,
   /// For ml: do not serve this file; pack it again.
   OMOMI_STATUS_GOLDEN_MISMATCH = 51,
+  /// For ml: sign it, then publish it.
+  OMOMI_STATUS_SIGNATURE_MISSING = 52,
+  /// For infra: publish the file as it was signed.
+  OMOMI_STATUS_SIGNATURE_INVALID = 53,
+  /// For delivery: accept the key, or have the file signed by an accepted one.
+  OMOMI_STATUS_SIGNATURE_KEY_UNKNOWN = 54,
   /// For infra: publish it again.
   OMOMI_STATUS_DIGEST_MISMATCH = 55,
   /// For ml: prune the model, or have the limit raised.
@@ -189,6 +195,8 @@ enum {
   OMOMI_STATUS_SWITCHED_OFF = 71,
   /// For delivery: give the server a state folder of its own that it may write.
   OMOMI_STATUS_STATE_UNUSABLE = 72,
+  /// For ml: train on newer logs and publish.
+  OMOMI_STATUS_STALE_TRAINING_DATA = 73,
   /// For delivery: report the defect.
   OMOMI_STATUS_PANIC = 99,
 };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::contract::ContractFaults;
 use crate::store::Digest;
+use crate::weight_file::signature::KeyId;
 
 /// What went wrong while a weight file was opened, bound or scored.
 #[derive(Debug, thiserror::Error)]
@@ -275,6 +276,32 @@ pub enum Error {
         found: f64,
     },
 
+    /// The file is not signed, and has to be.
+    #[error(
+        "the weight file is not signed: expected a signature by {expected}, found none; sign it with `omomi sign`, then publish it"
+    )]
+    SignatureMissing {
+        /// Ids of the keys whose signatures are accepted.
+        expected: String,
+    },
+    /// The signature is not one of these bytes.
+    #[error(
+        "the weight file does not match its signature by key {key}: it was changed after it was signed; publish it as it was signed"
+    )]
+    SignatureInvalid {
+        /// Id of the key.
+        key: KeyId,
+    },
+    /// The file is signed by somebody whom nobody here knows.
+    #[error(
+        "the weight file is signed by a key that is not known: expected {expected}, found {found}; accept the key, or have the file signed by one that is accepted"
+    )]
+    SignatureKeyUnknown {
+        /// Ids of the keys whose signatures are accepted.
+        expected: String,
+        /// Id of the key that signed.
+        found: KeyId,
+    },
     /// A published weight file is not the one that the store names.
     #[error(
         "{path} is not the file that was published: expected the digest {expected}, found {found}; publish it again"
@@ -408,6 +435,19 @@ pub enum Error {
         problem: String,
     },
 
+    /// The data that the served generation was trained on is older than this server's limit.
+    #[error(
+        "the training data of generation {generation} is stale: expected an end at most {expected} seconds ago, found {found}; train on newer logs and publish"
+    )]
+    StaleTrainingData {
+        /// The generation.
+        generation: u64,
+        /// The greatest age of the data's end, in seconds.
+        expected: u64,
+        /// When the data ends.
+        found: String,
+    },
+
     /// The code of this library is wrong.
     #[error("a defect in omomi was caught at the boundary: {message}; report it")]
     Panic {
@@ -488,6 +528,11 @@ macro_rules! codes {
             /// Every code, in the order of its number.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
+            /// Its index in [`Code::ALL`].
+            pub(crate) fn index(self) -> usize {
+                Self::ALL.iter().position(|code| *code == self).unwrap_or_else(|| unreachable!())
+            }
+
             /// Its name in snake case, the same in every language.
             #[must_use]
             pub const fn name(self) -> &'static str { match self { $(Self::$name => $snake,)* } }
@@ -542,6 +587,9 @@ codes! {
     Malformed = 49, "malformed", Ml, "pack it again with a released version";
     FileContract = 50, "file_contract", Ml, "pack it again with a released version";
     GoldenMismatch = 51, "golden_mismatch", Ml, "do not serve this file; pack it again";
+    SignatureMissing = 52, "signature_missing", Ml, "sign it, then publish it";
+    SignatureInvalid = 53, "signature_invalid", Infra, "publish the file as it was signed";
+    SignatureKeyUnknown = 54, "signature_key_unknown", Delivery, "accept the key, or have the file signed by an accepted one";
     DigestMismatch = 55, "digest_mismatch", Infra, "publish it again";
     FileTooLarge = 56, "file_too_large", Ml, "prune the model, or have the limit raised";
     MemoryBudget = 57, "memory_budget", Delivery, "raise the budget, or have the model pruned";
@@ -556,6 +604,7 @@ codes! {
     NoModel = 70, "no_model", Ml, "publish a model";
     SwitchedOff = 71, "switched_off", Delivery, "switch scoring on when the reason is gone";
     StateUnusable = 72, "state_unusable", Delivery, "give the server a state folder of its own that it may write";
+    StaleTrainingData = 73, "stale_training_data", Ml, "train on newer logs and publish";
     Panic = 99, "panic", Delivery, "report the defect";
 }
 
@@ -593,6 +642,9 @@ impl Error {
             Self::Malformed { .. } => Code::Malformed,
             Self::FileContract(_) => Code::FileContract,
             Self::GoldenMismatch { .. } => Code::GoldenMismatch,
+            Self::SignatureMissing { .. } => Code::SignatureMissing,
+            Self::SignatureInvalid { .. } => Code::SignatureInvalid,
+            Self::SignatureKeyUnknown { .. } => Code::SignatureKeyUnknown,
             Self::DigestMismatch { .. } => Code::DigestMismatch,
             Self::StoreMalformed { .. } => Code::StoreMalformed,
             Self::FileTooLarge { .. } => Code::FileTooLarge,
@@ -607,6 +659,7 @@ impl Error {
             Self::NoModel => Code::NoModel,
             Self::SwitchedOff => Code::SwitchedOff,
             Self::StateUnusable { .. } => Code::StateUnusable,
+            Self::StaleTrainingData { .. } => Code::StaleTrainingData,
             Self::Panic { .. } => Code::Panic,
         }
     }

@@ -86,7 +86,10 @@ impl LiveScorer {
             return Err(Error::SwitchedOff);
         }
         let started = Instant::now();
-        let serving = self.seat.slot.claim().ok_or(Error::ScorerBusy)?;
+        let Some(serving) = self.seat.slot.claim() else {
+            self.seat.counters.busy();
+            return Err(Error::ScorerBusy);
+        };
         let predict = || match &*serving {
             Serving::Nothing => Err(Error::NoModel),
             Serving::Model(scorer) => {

@@ -35,6 +35,9 @@ public enum Code {
     MALFORMED(49, Owner.ML, "pack it again with a released version"),
     FILE_CONTRACT(50, Owner.ML, "pack it again with a released version"),
     GOLDEN_MISMATCH(51, Owner.ML, "do not serve this file; pack it again"),
+    SIGNATURE_MISSING(52, Owner.ML, "sign it, then publish it"),
+    SIGNATURE_INVALID(53, Owner.INFRA, "publish the file as it was signed"),
+    SIGNATURE_KEY_UNKNOWN(54, Owner.DELIVERY, "accept the key, or have the file signed by an accepted one"),
     DIGEST_MISMATCH(55, Owner.INFRA, "publish it again"),
     FILE_TOO_LARGE(56, Owner.ML, "prune the model, or have the limit raised"),
     MEMORY_BUDGET(57, Owner.DELIVERY, "raise the budget, or have the model pruned"),
@@ -49,6 +52,7 @@ public enum Code {
     NO_MODEL(70, Owner.ML, "publish a model"),
     SWITCHED_OFF(71, Owner.DELIVERY, "switch scoring on when the reason is gone"),
     STATE_UNUSABLE(72, Owner.DELIVERY, "give the server a state folder of its own that it may write"),
+    STALE_TRAINING_DATA(73, Owner.ML, "train on newer logs and publish"),
     PANIC(99, Owner.DELIVERY, "report the defect");
 
     private static final Code[] ALL = values();
