@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::live::LiveOptions;
 use crate::schema::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
 use crate::weight_file::map::LoadMode;
+use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
 /// Reads what `RequestLayout.java` writes: candidates, length of the tail, 1 for prepared candidates and 0 for rows, and the number
 /// of models, as an i32 each, and then the schema.
@@ -56,42 +57,86 @@ pub(super) fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
     Schema::new(fields)
 }
 
-/// Reads what `LiveOptions.java` writes: load mode and most deaths as an i32 each; poll interval, trial and retry in nanoseconds, most
-/// bytes of a file and of all, and least generation as an i64 each; three flags of a byte; the fingerprints' number as an i32, the
-/// fingerprints as i64s; and then the name as UTF-8.
-pub(super) fn decode_live_options(mut bytes: &[u8]) -> Result<LiveOptions, Error> {
-    let short = || invalid("options", "their bytes are too few".to_owned());
-    let mut int = || take(&mut bytes).map(|number| jint::from_le_bytes(*number)).ok_or_else(short);
-    let (mode, most_deaths) = (int()?, int()?);
-    let mut long = |argument| {
-        let number = take(&mut bytes).map(|number| jlong::from_le_bytes(*number)).ok_or_else(short)?;
-        u64::try_from(number).map_err(|_| invalid(argument, format!("expected 0 or more, found {number}")))
-    };
-    let poll_interval = Duration::from_nanos(long("pollInterval")?);
-    let trial = Duration::from_nanos(long("trial")?);
-    let retry_after_death = Duration::from_nanos(long("retryAfterDeath")?);
-    let most_file_len_bytes = long("mostFileLenBytes")?;
-    let memory_budget_bytes = long("memoryBudgetBytes")?;
-    let least_generation = long("leastGeneration")?;
-    let flags: [u8; 3] = *take(&mut bytes).ok_or_else(short)?;
-    let count = count(jint::from_le_bytes(*take(&mut bytes).ok_or_else(short)?), "contractFingerprints")?;
-    let fingerprint = |_| take(&mut bytes).map(|bits| u64::from_le_bytes(*bits)).ok_or_else(short);
-    let contract_fingerprints = (0..count).map(fingerprint).collect::<Result<_, Error>>()?;
+/// Reads what `LiveOptions.java` writes: load mode, signature policy and most deaths as an i32 each; poll interval, trial, retry and most
+/// training age (0 for no limit) in nanoseconds, most bytes of a file and of all, and least generation as an i64 each; three flags of a
+/// byte; the fingerprints' number as an i32 and the fingerprints as i64s; the number of paths of keys as an i32, and each path as UTF-8
+/// behind its length as an i32; and then the name as UTF-8.
+pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
+    let mut bytes = Numbers(bytes);
+    let (load_mode, policy) = (load_mode(bytes.int()?)?, bytes.int()?);
+    let most_deaths = bytes.count("mostDeaths")?;
+    let poll_interval = bytes.duration("pollInterval")?;
+    let trial = bytes.duration("trial")?;
+    let retry_after_death = bytes.duration("retryAfterDeath")?;
+    let most_training_age = Some(bytes.duration("mostTrainingAge")?).filter(|age| !age.is_zero());
+    let most_file_len_bytes = bytes.number("mostFileLenBytes")?;
+    let memory_budget_bytes = bytes.number("memoryBudgetBytes")?;
+    let least_generation = bytes.number("leastGeneration")?;
+    let flags: [u8; 3] = *bytes.take()?;
+    let fingerprint_count = bytes.count("contractFingerprints")?;
+    let fingerprints = (0..fingerprint_count).map(|_| bytes.take().map(|bits| u64::from_le_bytes(*bits)));
+    let contract_fingerprints = fingerprints.collect::<Result<_, Error>>()?;
+    let key_count = bytes.count("trustedKeys")?;
+    let key_paths = (0..key_count).map(|_| bytes.text("the path of a key")).collect::<Result<Vec<_>, Error>>()?;
+    let expected_policy = || invalid("signature", format!("expected 0, 1 or 2, found {policy}"));
     Ok(LiveOptions {
-        name: utf8(bytes.to_vec(), "the name")?,
-        load_mode: load_mode(mode)?,
+        name: utf8(bytes.0.to_vec(), "the name")?,
+        load_mode,
         poll_interval,
         trial,
-        most_deaths: u32::try_from(self::count(most_deaths, "mostDeaths")?).unwrap_or(u32::MAX),
+        most_deaths: u32::try_from(most_deaths).unwrap_or(u32::MAX),
         retry_after_death,
         most_file_len_bytes,
         memory_budget_bytes,
         least_generation,
         contract_fingerprints,
+        signature: usize::try_from(policy)
+            .ok()
+            .and_then(|policy| SignaturePolicy::ALL.get(policy).copied())
+            .ok_or_else(expected_policy)?,
+        trusted_keys: TrustedKeys::read(key_paths)?,
         allow_writable_files: flags[0] != 0,
+        most_training_age,
         lock_memory: flags[1] != 0,
         has_fallback: flags[2] != 0,
     })
+}
+
+/// The bytes of options that are not read yet.
+struct Numbers<'a>(&'a [u8]);
+
+impl<'a> Numbers<'a> {
+    fn take<const LEN: usize>(&mut self) -> Result<&'a [u8; LEN], Error> {
+        take(&mut self.0).ok_or_else(too_few)
+    }
+
+    fn int(&mut self) -> Result<jint, Error> {
+        self.take().map(|number| jint::from_le_bytes(*number))
+    }
+
+    fn count(&mut self, argument: &'static str) -> Result<usize, Error> {
+        count(self.int()?, argument)
+    }
+
+    fn number(&mut self, argument: &'static str) -> Result<u64, Error> {
+        let number = jlong::from_le_bytes(*self.take()?);
+        u64::try_from(number).map_err(|_| invalid(argument, format!("expected 0 or more, found {number}")))
+    }
+
+    fn duration(&mut self, argument: &'static str) -> Result<Duration, Error> {
+        self.number(argument).map(Duration::from_nanos)
+    }
+
+    fn text(&mut self, what: &'static str) -> Result<String, Error> {
+        let len = self.count(what)?;
+        let (text, rest) = self.0.split_at_checked(len).ok_or_else(too_few)?;
+        self.0 = rest;
+        utf8(text.to_vec(), what)
+    }
+}
+
+fn too_few() -> Error {
+    invalid("options", "their bytes are too few".to_owned())
 }
 
 /// The load mode of an ordinal of `LoadMode.java`.
@@ -168,33 +213,38 @@ mod tests {
         assert!(decode_layout(&[0; 15]).is_err());
     }
 
-    /// As `LiveOptions.java` writes them, with two fingerprints.
-    fn encoded_options(numbers: [jlong; 6]) -> Vec<u8> {
-        let mut bytes: Vec<u8> = [1, 5].into_iter().flat_map(jint::to_le_bytes).collect();
+    /// As `LiveOptions.java` writes them, with two fingerprints and no key.
+    fn encoded_options(policy: jint, numbers: [jlong; 7]) -> Vec<u8> {
+        let mut bytes: Vec<u8> = [1, policy, 5].into_iter().flat_map(jint::to_le_bytes).collect();
         bytes.extend(numbers.into_iter().flat_map(jlong::to_le_bytes));
         bytes.extend([1, 0, 1]);
         bytes.extend(2_i32.to_le_bytes());
         bytes.extend([7, -1].into_iter().flat_map(jlong::to_le_bytes));
+        bytes.extend(0_i32.to_le_bytes());
         bytes.extend("ad-1".as_bytes());
         bytes
     }
 
     #[test]
     fn options_come_back_as_java_wrote_them_or_are_refused_wherever_they_end() {
-        let bytes = encoded_options([1, 2, 3, 4, 5, 6]);
+        let bytes = encoded_options(1, [1, 2, 3, 0, 4, 5, 6]);
         let options = decode_live_options(&bytes).unwrap();
         assert_eq!((options.name.as_str(), options.load_mode, options.most_deaths), ("ad-1", LoadMode::Copy, 5));
         let nanoseconds = [options.poll_interval, options.trial, options.retry_after_death].map(|time| time.as_nanos());
         assert_eq!(nanoseconds, [1, 2, 3]);
         let limits = [options.most_file_len_bytes, options.memory_budget_bytes, options.least_generation];
         assert_eq!(limits, [4, 5, 6]);
+        assert_eq!((options.most_training_age, options.signature), (None, SignaturePolicy::Accept));
         assert_eq!(options.contract_fingerprints, [7, u64::MAX]);
         assert_eq!((options.allow_writable_files, options.lock_memory, options.has_fallback), (true, false, true));
         for len in 0..bytes.len() - "ad-1".len() {
             assert!(decode_live_options(&bytes[..len]).is_err(), "{len} bytes");
         }
-        let negative = decode_live_options(&encoded_options([1, 2, 3, 4, -5, 6])).unwrap_err();
-        assert!(negative.to_string().contains("memoryBudgetBytes: expected 0 or more, found -5"), "{negative}");
+        let negative = decode_live_options(&encoded_options(0, [1, 2, 3, 4, 5, -6, 7])).unwrap_err();
+        assert!(negative.to_string().contains("memoryBudgetBytes: expected 0 or more, found -6"), "{negative}");
+        for policy in [-1, 3] {
+            assert!(decode_live_options(&encoded_options(policy, [1; 7])).is_err(), "{policy}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use omomi::live::{LiveOptions, ServingState};
 use omomi::schema::{MAX_VALUES_PER_FIELD, block};
+use omomi::weight_file::signature::SignaturePolicy;
 use omomi::{CandidateStatus, Code, LoadMode, RowProblem};
 
 fn source(class: &str) -> String {
@@ -80,8 +81,10 @@ fn enum_constants(class: &str) -> Vec<String> {
 }
 
 #[test]
-fn states_and_load_modes_have_their_order_in_java() {
+fn states_load_modes_and_policies_have_their_order_in_java() {
     assert_eq!(enum_constants("ServingState.java"), ServingState::ALL.map(|state| state.name().to_uppercase()));
+    let policies = SignaturePolicy::ALL.map(|policy| policy.word().to_uppercase());
+    assert_eq!(enum_constants("SignaturePolicy.java"), policies);
     assert_eq!(enum_constants("LoadMode.java"), [LoadMode::Map, LoadMode::Copy].map(|mode| mode.name().to_uppercase()));
 }
 
@@ -114,11 +117,14 @@ fn the_default_options_of_live_serving_are_the_same_in_java() {
         ("mostFileLenBytes", bytes(rust.most_file_len_bytes)),
         ("memoryBudgetBytes", bytes(rust.memory_budget_bytes)),
         ("leastGeneration", rust.least_generation.to_string()),
+        ("signature", format!("SignaturePolicy.{}", rust.signature.word().to_uppercase())),
+        ("trustedKeys", format!("new Path[{}]", rust.trusted_keys.keys().len())),
         ("allowWritableFiles", rust.allow_writable_files.to_string()),
         ("lockMemory", rust.lock_memory.to_string()),
         ("hasFallback", rust.has_fallback.to_string()),
         ("contractFingerprints", format!("new long[{}]", rust.contract_fingerprints.len())),
     ];
+    assert!(rust.most_training_age.is_none() && source.contains("private Duration mostTrainingAge;"));
     for (option, value) in expected {
         assert_eq!(defaults.get(option), Some(&value.as_str()), "{option}");
     }

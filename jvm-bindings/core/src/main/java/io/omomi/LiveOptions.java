@@ -2,6 +2,7 @@ package io.omomi;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.file.Path;
 import java.time.Duration;
 
 /**
@@ -13,7 +14,7 @@ import java.time.Duration;
  * }</pre>
  */
 public final class LiveOptions {
-    private static final int NUMBERS_LEN = 3 * Integer.BYTES + 6 * Long.BYTES + 3;
+    private static final int NUMBERS_LEN = 5 * Integer.BYTES + 7 * Long.BYTES + 3;
 
     /** As the native library reads them: see {@code decode_live_options} there. */
     private final byte[] encoded;
@@ -48,10 +49,14 @@ public final class LiveOptions {
         private long mostFileLenBytes = Long.MAX_VALUE;
         private long memoryBudgetBytes = Long.MAX_VALUE;
         private long leastGeneration = 0;
+        private SignaturePolicy signature = SignaturePolicy.OFF;
         private boolean allowWritableFiles = false;
         private boolean lockMemory = false;
         private boolean hasFallback = false;
         private long[] contractFingerprints = new long[0];
+        private Path[] trustedKeys = new Path[0];
+        /** Null for no limit. */
+        private Duration mostTrainingAge;
 
         private Builder() {}
 
@@ -124,6 +129,30 @@ public final class LiveOptions {
             return this;
         }
 
+        /** What signatures have to do with whether a weight file is served. */
+        public Builder signature(SignaturePolicy signature) {
+            this.signature = given(signature, "signature");
+            return this;
+        }
+
+        /**
+         * Files with the public keys whose signatures count, as {@code omomi keygen} makes them; two while one takes the place of
+         * the other. They are read when a live model is opened.
+         */
+        public Builder trustedKeys(Path... trustedKeys) {
+            this.trustedKeys = given(trustedKeys, "trustedKeys").clone();
+            for (Path key : this.trustedKeys) {
+                given(key, "an element of trustedKeys");
+            }
+            return this;
+        }
+
+        /** The age of the training data, above 0, from which on a reason says that it is stale; serving goes on. No limit by default. */
+        public Builder mostTrainingAge(Duration mostTrainingAge) {
+            this.mostTrainingAge = given(mostTrainingAge, "mostTrainingAge");
+            return this;
+        }
+
         /** Whether to serve files that their group or everybody may write, too. */
         public Builder allowWritableFiles(boolean allowWritableFiles) {
             this.allowWritableFiles = allowWritableFiles;
@@ -149,10 +178,16 @@ public final class LiveOptions {
          */
         public LiveOptions build() {
             byte[] text = Utf8.strict(name, "the name");
+            byte[][] paths = new byte[trustedKeys.length][];
             int len = NUMBERS_LEN + contractFingerprints.length * Long.BYTES + text.length;
+            for (int i = 0; i < paths.length; i++) {
+                paths[i] = Utf8.strict(trustedKeys[i].toString(), "the path of a key");
+                len += Integer.BYTES + paths[i].length;
+            }
             ByteBuffer bytes = ByteBuffer.allocate(len).order(ByteOrder.LITTLE_ENDIAN);
-            bytes.putInt(loadMode.ordinal()).putInt(mostDeaths);
+            bytes.putInt(loadMode.ordinal()).putInt(signature.ordinal()).putInt(mostDeaths);
             bytes.putLong(nanos(pollInterval)).putLong(nanos(trial)).putLong(nanos(retryAfterDeath));
+            bytes.putLong(mostTrainingAge == null ? 0 : nanos(mostTrainingAge));
             bytes.putLong(mostFileLenBytes).putLong(memoryBudgetBytes).putLong(leastGeneration);
             for (boolean flag : new boolean[] {allowWritableFiles, lockMemory, hasFallback}) {
                 bytes.put((byte) (flag ? 1 : 0));
@@ -160,6 +195,10 @@ public final class LiveOptions {
             bytes.putInt(contractFingerprints.length);
             for (long fingerprint : contractFingerprints) {
                 bytes.putLong(fingerprint);
+            }
+            bytes.putInt(paths.length);
+            for (byte[] path : paths) {
+                bytes.putInt(path.length).put(path);
             }
             return new LiveOptions(bytes.put(text).array());
         }
