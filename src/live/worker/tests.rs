@@ -1,7 +1,9 @@
-//! What no store can be made to cause from outside: a panic while scoring, and a change of mind during a load.
+//! What no store can be made to cause from outside: a panic while scoring, a change of mind during a load, a lock that is held.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::super::{LiveModel, LiveOptions};
@@ -153,4 +155,55 @@ fn a_generation_that_a_process_did_not_survive_waits_unless_there_is_nothing_els
     drop(server);
     std::fs::remove_file(store.generation_path(1)).unwrap();
     assert_eq!(generation_served(&live(folder.path(), Duration::ZERO)), Some(2));
+}
+
+#[test]
+fn a_last_good_generation_whose_file_was_written_to_meanwhile_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    server.look_now();
+    drop(server);
+    let server = live(folder.path(), Duration::from_secs(3_600));
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = server.scorer(&layout).unwrap();
+    publish(&store, 2);
+    server.look_now();
+    let len = usize::try_from(std::fs::metadata(store.generation_path(1)).unwrap().len()).unwrap();
+    let mut file = std::fs::File::options().write(true).open(store.generation_path(1)).unwrap();
+    std::io::Write::write_all(&mut file, &vec![0; len]).unwrap();
+    server.shared.seats().all[0].counters.failed(Code::Panic);
+    server.look_now();
+    let error = scorer.predict(&mut scorer.new_request(), 1).unwrap_err();
+    assert_eq!((generation_served(&server), error.code()), (None, Code::NoModel));
+}
+
+/// A background thread may hold each of the locks as long as it likes.
+#[test]
+fn a_predict_waits_for_no_lock_with_a_model_without_one_and_while_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let server = live(folder.path(), Duration::ZERO);
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = Arc::new(server.scorer(&layout).unwrap());
+    let ask_while_all_is_locked = || {
+        let _locks = (server.shared.seats(), server.shared.status(), server.shared.bell());
+        let (said, heard) = mpsc::channel();
+        let scorer = Arc::clone(&scorer);
+        std::thread::spawn(move || {
+            let outcome = scorer.predict(&mut scorer.new_request(), 1);
+            said.send(outcome.map_err(|error| error.code()))
+        });
+        heard.recv_timeout(Duration::from_secs(60)).expect("the predict waits")
+    };
+    assert_eq!(ask_while_all_is_locked(), Err(Code::NoModel));
+    publish(&store, 1);
+    server.look_now();
+    assert_eq!(ask_while_all_is_locked(), Ok(()));
+    std::fs::write(store.control_path(), "off").unwrap();
+    server.look_now();
+    assert_eq!(ask_while_all_is_locked(), Err(Code::SwitchedOff));
 }
