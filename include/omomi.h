@@ -144,6 +144,12 @@ enum {
   OMOMI_STATUS_FILE_CONTRACT = 50,
   /// For ml: do not serve this file; pack it again.
   OMOMI_STATUS_GOLDEN_MISMATCH = 51,
+  /// For ml: sign it, then publish it.
+  OMOMI_STATUS_SIGNATURE_MISSING = 52,
+  /// For infra: publish the file as it was signed.
+  OMOMI_STATUS_SIGNATURE_INVALID = 53,
+  /// For delivery: accept the key, or have the file signed by an accepted one.
+  OMOMI_STATUS_SIGNATURE_KEY_UNKNOWN = 54,
   /// For infra: publish it again.
   OMOMI_STATUS_DIGEST_MISMATCH = 55,
   /// For ml: prune the model, or have the limit raised.

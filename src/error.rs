@@ -1,7 +1,4 @@
-//! Every error of the serving library: its wording, its stable code, who must act, and what to do.
-//!
-//! A message says what was expected, what was found, and what to do. The code is what C and the JVM see; numbers are
-//! never reused. [`Code::ALL`] is the one list of codes; the C header and the Java exception are checked against it.
+#![doc = include_str!("ERRORS.md")]
 
 use std::any::Any;
 use std::path::PathBuf;
@@ -9,6 +6,7 @@ use std::sync::Arc;
 
 use crate::contract::ContractFaults;
 use crate::store::Digest;
+use crate::weight_file::signature::KeyId;
 
 /// What went wrong while a weight file was opened, bound or scored.
 #[derive(Debug, thiserror::Error)]
@@ -275,6 +273,32 @@ pub enum Error {
         found: f64,
     },
 
+    /// The file is not signed, and has to be.
+    #[error(
+        "the weight file is not signed: expected a signature by {expected}, found none; sign it with `omomi sign`, then publish it"
+    )]
+    SignatureMissing {
+        /// Ids of the keys whose signatures are accepted.
+        expected: String,
+    },
+    /// The signature is not one of these bytes.
+    #[error(
+        "the weight file does not match its signature by key {key}: it was changed after it was signed; publish it as it was signed"
+    )]
+    SignatureInvalid {
+        /// Id of the key.
+        key: KeyId,
+    },
+    /// The file is signed by somebody whom nobody here knows.
+    #[error(
+        "the weight file is signed by a key that is not known: expected {expected}, found {found}; accept the key, or have the file signed by one that is accepted"
+    )]
+    SignatureKeyUnknown {
+        /// Ids of the keys whose signatures are accepted.
+        expected: String,
+        /// Id of the key that signed.
+        found: KeyId,
+    },
     /// A published weight file is not the one that the store names.
     #[error(
         "{path} is not the file that was published: expected the digest {expected}, found {found}; publish it again"
@@ -560,6 +584,9 @@ codes! {
     Malformed = 49, "malformed", Ml, "pack it again with a released version";
     FileContract = 50, "file_contract", Ml, "pack it again with a released version";
     GoldenMismatch = 51, "golden_mismatch", Ml, "do not serve this file; pack it again";
+    SignatureMissing = 52, "signature_missing", Ml, "sign it, then publish it";
+    SignatureInvalid = 53, "signature_invalid", Infra, "publish the file as it was signed";
+    SignatureKeyUnknown = 54, "signature_key_unknown", Delivery, "accept the key, or have the file signed by an accepted one";
     DigestMismatch = 55, "digest_mismatch", Infra, "publish it again";
     FileTooLarge = 56, "file_too_large", Ml, "prune the model, or have the limit raised";
     MemoryBudget = 57, "memory_budget", Delivery, "raise the budget, or have the model pruned";
@@ -612,6 +639,9 @@ impl Error {
             Self::Malformed { .. } => Code::Malformed,
             Self::FileContract(_) => Code::FileContract,
             Self::GoldenMismatch { .. } => Code::GoldenMismatch,
+            Self::SignatureMissing { .. } => Code::SignatureMissing,
+            Self::SignatureInvalid { .. } => Code::SignatureInvalid,
+            Self::SignatureKeyUnknown { .. } => Code::SignatureKeyUnknown,
             Self::DigestMismatch { .. } => Code::DigestMismatch,
             Self::StoreMalformed { .. } => Code::StoreMalformed,
             Self::FileTooLarge { .. } => Code::FileTooLarge,

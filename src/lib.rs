@@ -81,6 +81,7 @@ pub mod evaluate;
 pub mod feature;
 #[cfg(feature = "train")]
 pub mod generate_log;
+mod hex;
 mod instructions;
 mod jni;
 #[cfg(feature = "train")]

@@ -12,6 +12,7 @@ use crate::score::{Model, check_bind};
 use crate::store::{Digest, Digester, Store};
 use crate::weight_file::WeightFile;
 use crate::weight_file::map::{FileBytes, LoadMode};
+use crate::weight_file::signature::verify_signature;
 use crate::weight_file::source::SourceFile;
 
 /// Bytes between two questions whether to go on.
@@ -117,7 +118,9 @@ impl Loader<'_> {
             if found != wanted.generation {
                 return Err(Error::GenerationMismatch { expected: wanted.generation, found }.into());
             }
-            Model::with_unchecked_answers_of(file, Some(source.path().to_owned()), go_on)
+            let model = Model::with_unchecked_answers_of(file, Some(source.path().to_owned()), go_on)?;
+            verify_signature(model.file(), &self.options.trusted_keys, self.options.signature)?;
+            Ok(model)
         })?;
         trace.stage(Stage::Golden, || {
             model.check_golden()?;
@@ -129,6 +132,16 @@ impl Loader<'_> {
         })?;
         Ok(Loaded { model, source, digest, load_mode })
     }
+}
+
+/// Whether `source` still has the content of `digest`. Takes no memory for it.
+pub(super) fn is_still(source: &SourceFile, digest: Digest, go_on: &mut GoOn<'_>) -> Result<bool, Stop> {
+    let mut digester = Digester::new();
+    source.read_in_steps(STEP_LEN, &mut |step| {
+        digester.update(step);
+        go_on()
+    })?;
+    Ok(digester.finish() == digest)
 }
 
 /// A private copy of what `source` holds now, if that is still the content of `digest`.

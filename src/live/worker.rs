@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::choice::{self, Situation, Wanted};
 use super::health;
-use super::load::{Loader, Stop, Trace};
+use super::load::{self, Loader, Stop, Trace};
 use super::memory::{Memory, Quarantined};
 use super::report::{Attempt, LiveStatus, Outcome, Reason, Stage};
 use super::sample::SampledRequest;
@@ -52,6 +52,15 @@ struct Holding {
     since: SystemTime,
     /// What is wrong with it, and yet no reason not to serve it: it was changed in place, it could not be locked.
     reasons: Vec<Reason>,
+}
+
+impl Holding {
+    /// Whether its bytes are those that were verified. Nobody has looked after a mapped file while another one was served.
+    fn is_as_verified(&self) -> bool {
+        self.load_mode == LoadMode::Copy
+            || self.source.stamp_now().is_ok_and(|now| now == self.stamp)
+            || matches!(load::is_still(&self.source, self.current.digest, &mut || Ok(())), Ok(true))
+    }
 }
 
 /// A generation on trial.
@@ -331,8 +340,10 @@ impl Worker {
 
     fn quarantine(&mut self, current: Current, error: &Error) {
         // A server that is configured or declared otherwise after its next start may well take what its own limits refuse now.
-        let is_lasting = error.code() == Code::Panic
-            || (error.owner() != Owner::Delivery && error.code() != Code::ContractNotExpected);
+        let is_its_own_limit =
+            matches!(error.code(), Code::ContractNotExpected | Code::SignatureMissing | Code::SignatureKeyUnknown)
+                || error.owner() == Owner::Delivery;
+        let is_lasting = error.code() == Code::Panic || !is_its_own_limit;
         self.memory.quarantine(Quarantined::now(current, error, is_lasting));
     }
 

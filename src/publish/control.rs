@@ -136,7 +136,7 @@ fn before_served(store: &Store) -> Result<u64, PublishError> {
 }
 
 /// A folder that merely has the name would be switched off without anybody being the quieter for it.
-fn check_store(store: &Store) -> Result<(), PublishError> {
+pub(super) fn check_store(store: &Store) -> Result<(), PublishError> {
     if store.generations_path().is_dir() {
         return Ok(());
     }

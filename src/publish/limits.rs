@@ -8,6 +8,8 @@
 //! warn_size_ratio = [0.7, 1.4]       # its size, divided by the median of the last 5 files: outside is a warning
 //! fail_size_ratio = [0.5, 2.0]       # outside is a refusal
 //! # oldest_training_end = "14 days"  # how long ago the last row of the training data may be: days, hours or minutes
+//! signature = "off"                  # off | accept | require: whether files have to be signed
+//! keys = []                          # public keys whose signatures count, such as ["keys/2026.pub"]: paths from the store on
 //! # accepted_contracts = ["ffa9bd1e2caa96ad"]    # fingerprints that servers accept, as `omomi contract check` prints them
 //!
 //! [most_features]                    # for a field or a cross
@@ -20,7 +22,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -31,9 +33,10 @@ use crate::contract::validate::kind_of;
 use crate::error::Error;
 use crate::short_text::{self, TextError};
 use crate::store::Store;
-use crate::weight_file::WeightFile;
 use crate::weight_file::layout::SectionKind;
-use crate::weight_file::map::{FileBytes, LoadMode};
+use crate::weight_file::map::FileBytes;
+use crate::weight_file::signature::SignaturePolicy;
+use crate::weight_file::{Content, WeightFile};
 
 use super::warning::ratio;
 use super::{PublishError, Warning};
@@ -59,6 +62,10 @@ pub struct Limits {
     pub oldest_training_end: Option<Duration>,
     /// Fingerprints of contracts that servers accept; where there are none, every contract is accepted.
     pub accepted_contracts: Vec<u64>,
+    /// What signatures have to do with it.
+    pub signature: SignaturePolicy,
+    /// Files of the public keys whose signatures count.
+    pub keys: Vec<PathBuf>,
     /// Most features of a field or cross, by name.
     pub most_features: BTreeMap<String, u64>,
 }
@@ -72,6 +79,8 @@ impl Default for Limits {
             fail_size_ratio: [0.5, 2.0],
             oldest_training_end: None,
             accepted_contracts: Vec::new(),
+            signature: SignaturePolicy::Off,
+            keys: Vec::new(),
             most_features: BTreeMap::new(),
         }
     }
@@ -114,7 +123,11 @@ impl Limits {
         })?;
         match text {
             None => Ok(Self::default()),
-            Some(text) => Self::from_toml(&text).map_err(|faults| LimitsFaults { path, faults }.into()),
+            Some(text) => {
+                let mut limits = Self::from_toml(&text).map_err(|faults| LimitsFaults { path, faults })?;
+                limits.keys.iter_mut().for_each(|key| *key = store.dir().join(&*key));
+                Ok(limits)
+            }
         }
     }
 
@@ -148,6 +161,8 @@ impl Limits {
             "fail_size_ratio" => self.fail_size_ratio = place.ratios(value)?,
             "oldest_training_end" => self.oldest_training_end = Some(place.duration(value)?),
             "accepted_contracts" => self.accepted_contracts = place.fingerprints(value)?,
+            "signature" => self.signature = place.policy(value)?,
+            "keys" => self.keys = place.paths(value)?,
             "most_features" => {
                 let Some(table) = value.as_object() else { return Err(place.unexpected("a table", value)) };
                 for (field, value) in table {
@@ -178,13 +193,11 @@ impl Limits {
     }
 
     /// Holds what a verified file says against the limits.
-    pub(super) fn check_content(&self, path: &Path, generation: u64) -> Result<Vec<Warning>, PublishError> {
-        let file = WeightFile::open(FileBytes::load(path, LoadMode::Map)?)?;
-        let found = file.header().generation;
-        if found != generation {
-            return Err(PublishError::Changed { expected: generation, found });
-        }
-        let content = file.verify()?;
+    pub(super) fn check_content(
+        &self,
+        file: &WeightFile<FileBytes>,
+        content: &Content,
+    ) -> Result<Vec<Warning>, PublishError> {
         let found = content.contract.fingerprint();
         if !self.accepted_contracts.is_empty() && !self.accepted_contracts.contains(&found) {
             return Err(PublishError::ContractNotAccepted { expected: self.accepted_contracts.clone(), found });
@@ -197,7 +210,7 @@ impl Limits {
             }
         }
         self.check_field_sizes(file.section(SectionKind::FieldSizes))?;
-        let contract = content.contract;
+        let contract = &content.contract;
         let is_unknown = |name: &&String| {
             !contract.fields().iter().any(|field| field.name == **name)
                 && !contract.crosses().iter().any(|cross| contract.cross_name(cross) == **name)
@@ -285,6 +298,16 @@ impl Place<'_> {
         };
         let duration = value.as_str().and_then(parse);
         duration.ok_or_else(|| self.unexpected("a number of days, hours or minutes, such as \"14 days\"", value))
+    }
+
+    fn policy(&self, value: &Value) -> Result<SignaturePolicy, Fault> {
+        let policy = value.as_str().and_then(SignaturePolicy::from_word);
+        policy.ok_or_else(|| self.unexpected("`off`, `accept` or `require`", value))
+    }
+
+    fn paths(&self, value: &Value) -> Result<Vec<PathBuf>, Fault> {
+        let paths = value.as_array().and_then(|list| list.iter().map(|path| Some(path.as_str()?.into())).collect());
+        paths.ok_or_else(|| self.unexpected("a list of paths", value))
     }
 
     fn fingerprints(&self, value: &Value) -> Result<Vec<u64>, Fault> {

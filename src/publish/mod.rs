@@ -5,8 +5,8 @@
 //! 1. The store is locked, so that two publishers cannot interleave, and what a publisher that died left behind is removed.
 //! 2. The file is looked at: header, length, generation.
 //! 3. It is copied to a hidden sibling of its future name, synced, read back from the disk, and made read-only.
-//! 4. **The copy** is verified with its golden requests in a fresh process, whose end no file can make the publisher's end, and
-//!    held against the [`Limits`]. What was verified is what is published, whatever happens to the original meanwhile.
+//! 4. **The copy** is verified with its golden requests in a fresh process, whose end no file can make the publisher's end, its
+//!    [signature](crate::weight_file::signature) is, where one is asked for, and it is held against the [`Limits`]. What was verified is what is published, whatever happens to the original meanwhile.
 //! 5. The text for `current` is written and synced beside it, so that nothing that needs room on the disk is left to do.
 //! 6. The copy gets its name, by a link, which never replaces a file; the folder is synced.
 //! 7. `current` is replaced by rename, and its folder synced.
@@ -21,6 +21,7 @@ mod error;
 mod fresh_process;
 pub mod limits;
 mod place;
+pub mod status;
 mod step;
 mod warning;
 
@@ -32,8 +33,10 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::new_file::{NewFile, sync_folder_of};
 use crate::store::{Current, Digest, Digester, Store};
-use crate::weight_file::Header;
 use crate::weight_file::layout::HEADER_LEN;
+use crate::weight_file::map::{FileBytes, LoadMode};
+use crate::weight_file::signature::{SignaturePolicy, TrustedKeys, verify_signature};
+use crate::weight_file::{Header, WeightFile};
 
 use place::Place;
 
@@ -59,6 +62,8 @@ pub struct PublishOptions {
     pub file: PathBuf,
     /// What verifies the copy.
     pub verifier: Verifier,
+    /// What signatures have to do with it, and the keys that are trusted, where not the limits of the store shall say it.
+    pub signature: Option<(SignaturePolicy, TrustedKeys)>,
 }
 
 /// What was published.
@@ -139,7 +144,7 @@ impl Publication<'_> {
         (self.watch)(Step::Verify);
         self.options.verifier.verify(copy_path)?;
         (self.watch)(Step::CheckLimits);
-        self.warnings.extend(limits.check_content(copy_path, generation)?);
+        self.check_content(&limits, copy_path, generation)?;
 
         let current = Current { generation, digest };
         (self.watch)(Step::WriteText);
@@ -225,6 +230,22 @@ impl Publication<'_> {
             return Err(PublishError::NameTaken { path: path.to_owned(), expected, found });
         }
         Ok(found)
+    }
+
+    /// Holds what the verified copy says against the limits.
+    fn check_content(&mut self, limits: &Limits, copy_path: &Path, expected: u64) -> Result<(), PublishError> {
+        let file = WeightFile::open(FileBytes::load(copy_path, LoadMode::Map)?)?;
+        let found = file.header().generation;
+        if found != expected {
+            return Err(PublishError::Changed { expected, found });
+        }
+        let content = file.verify()?;
+        match &self.options.signature {
+            Some((policy, keys)) => verify_signature(&file, keys, *policy)?,
+            None => verify_signature(&file, &TrustedKeys::read(&limits.keys)?, limits.signature)?,
+        };
+        self.warnings.extend(limits.check_content(&file, &content)?);
+        Ok(())
     }
 
     fn give_name(&mut self, copied: Copied, path: &Path) -> Result<(), PublishError> {

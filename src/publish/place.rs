@@ -13,9 +13,19 @@ use super::{MODE_OF_TEXT, PublishError, failed};
 
 /// A store that this process alone publishes to. The system takes the lock back when the process ends, however it ends.
 pub(super) struct Place {
-    _lock: File,
+    _lock: Lock,
     /// The folders that were not there before, outer ones first.
     made: Vec<PathBuf>,
+}
+
+/// A lock on a folder, until it is dropped.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not left to the closing of the file: a process that another thread is just starting has it open too, for a moment.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Place {
@@ -35,7 +45,7 @@ impl Place {
         let folder = store.generations_path();
         let lock = File::open(&folder).map_err(failed("open", &folder))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: lock, made }),
+            Ok(()) => Ok(Self { _lock: Lock(lock), made }),
             Err(TryLockError::WouldBlock) => Err(PublishError::Busy { dir: store.dir().to_owned() }),
             Err(TryLockError::Error(error)) => Err(failed("lock", &folder)(error)),
         }
@@ -51,13 +61,13 @@ impl Place {
 
 /// Waits a moment for whoever else changes `control`; nothing where they do not come to an end. To go on then is right: a store is
 /// switched off even where somebody's process hangs.
-pub(super) fn lock_control(store: &Store) -> Result<Option<File>, PublishError> {
+pub(super) fn lock_control(store: &Store) -> Result<Option<Lock>, PublishError> {
     const PATIENCE: Duration = Duration::from_secs(2);
     let lock = File::open(store.dir()).map_err(failed("open", store.dir()))?;
     let start = Instant::now();
     loop {
         match lock.try_lock() {
-            Ok(()) => return Ok(Some(lock)),
+            Ok(()) => return Ok(Some(Lock(lock))),
             Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(10));
             }

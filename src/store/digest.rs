@@ -6,6 +6,7 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 
 use super::UnexpectedText;
+use crate::hex;
 
 /// SHA-256 of all bytes of a file, written as 64 hexadecimal digits in lower case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +56,7 @@ impl Digester {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        hex::write(&self.0, formatter)
     }
 }
 
@@ -69,25 +70,7 @@ impl FromStr for Digest {
     type Err = UnexpectedText;
 
     fn from_str(text: &str) -> Result<Self, UnexpectedText> {
-        let unexpected = || UnexpectedText::new("64 hexadecimal digits in lower case", text);
-        if text.len() != 2 * Self::LEN {
-            return Err(unexpected());
-        }
-        let mut bytes = [0; Self::LEN];
-        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let [high, low] = [digits[0], digits[1]].map(nibble);
-            *byte = high.zip(low).map(|(high, low)| high << 4 | low).ok_or_else(unexpected)?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-/// Lower case only: a digest has one text.
-const fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+        hex::read(text).map(Self).ok_or_else(|| UnexpectedText::new("64 hexadecimal digits in lower case", text))
     }
 }
 

@@ -121,7 +121,7 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         Ok(self.content()?)
     }
 
-    fn section_bytes(&self, section: &Section) -> &[u8] {
+    pub(super) fn section_bytes(&self, section: &Section) -> &[u8] {
         let start = usize::try_from(section.offset).unwrap_or(usize::MAX);
         let len = usize::try_from(section.len_bytes).unwrap_or(usize::MAX);
         // The header was checked against the length of these bytes.

@@ -2,6 +2,7 @@
 //! is used, whatever happens to its name meanwhile.
 
 use std::fs::{File, Metadata, OpenOptions};
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -106,6 +107,29 @@ impl SourceFile {
             path: self.path.clone(),
             source,
         })
+    }
+
+    /// Hands the bytes that the file has now to `take`, step by step, from the first to the last. Nobody dies of a file that shrinks
+    /// meanwhile, as whoever reads a mapping of it would.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if it cannot be read, and whatever `take` says.
+    pub(crate) fn read_in_steps<E: From<Error>>(
+        &self,
+        step_len: usize,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let failed = |source| Error::File { action: "read", path: self.path.clone(), source };
+        let mut file = &self.file;
+        file.rewind().map_err(failed)?;
+        let mut step = vec![0; step_len];
+        loop {
+            match file.read(&mut step).map_err(failed)? {
+                0 => return Ok(()),
+                count => take(&step[..count])?,
+            }
+        }
     }
 
     /// Its length in bytes when it was opened.

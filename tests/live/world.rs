@@ -15,8 +15,9 @@ use crate::small_model;
 pub const CANDIDATE_COUNT: usize = 20;
 
 pub struct World {
-    pub folder: tempfile::TempDir,
     pub store: Store,
+    /// Nothing where the folder is another process's.
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl World {
@@ -24,11 +25,16 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
         fs::create_dir(store.generations_path()).unwrap();
-        Self { folder, store }
+        Self { store, _folder: Some(folder) }
+    }
+
+    /// The store of another process.
+    pub fn in_folder(dir: impl Into<PathBuf>) -> Self {
+        Self { store: Store::new(dir), _folder: None }
     }
 
     pub fn dir(&self) -> &Path {
-        self.folder.path()
+        self.store.dir()
     }
 
     /// The bytes of a weight file of that generation; each generation has other weights.
@@ -104,8 +110,8 @@ impl Server {
     pub fn ask(&mut self) -> Result<u64, &'static str> {
         self.scorer.predict(&mut self.request, CANDIDATE_COUNT).map_err(|error| error.code().name())?;
         let generation = self.request.generation();
-        let answers: Vec<Answer> = self.request.answers(CANDIDATE_COUNT).collect();
-        assert!(same_bits(&answers, &expected_answers(generation)), "generation {generation} gave other answers");
+        let (found, expected) = (self.request.answers(CANDIDATE_COUNT), expected_answers(generation));
+        assert!(same_bits(found, expected.into_iter()), "generation {generation} gave other answers");
         Ok(generation)
     }
 
@@ -121,9 +127,9 @@ impl Server {
     }
 }
 
-pub fn same_bits(left: &[Answer], right: &[Answer]) -> bool {
-    let bits = |answer: &Answer| (answer.logit.to_bits(), answer.probability.to_bits(), answer.status);
-    left.iter().map(bits).eq(right.iter().map(bits))
+pub fn same_bits(left: impl Iterator<Item = Answer>, right: impl Iterator<Item = Answer>) -> bool {
+    let bits = |answer: Answer| (answer.logit.to_bits(), answer.probability.to_bits(), answer.status);
+    left.map(bits).eq(right.map(bits))
 }
 
 pub fn expected_answers(generation: u64) -> Vec<Answer> {

@@ -131,13 +131,18 @@ pub fn bytes_in(encoding: Encoding, contract: &Contract, weights: &[(u64, f32)],
 
 /// The bytes of a weight file of that generation, with weights that no other generation has.
 pub fn bytes_of_generation(generation: u64) -> Vec<u8> {
+    slow_bytes_of_generation(generation, 1)
+}
+
+/// The same with so many golden requests, for a file that takes a while to load.
+pub fn slow_bytes_of_generation(generation: u64, golden_count: usize) -> Vec<u8> {
     let (contract, rows) = (contract(), full_rows(20));
     let shift = f32::from(u16::try_from(generation % 1_000).unwrap()) / 1_000.0;
     let weights: Vec<(u64, f32)> = keys_of(&contract, &rows)
         .into_iter()
         .map(|key| (key, f32::from(u16::try_from(key >> 20 & 0xfff).unwrap()) / 3_000.0 - shift))
         .collect();
-    bytes_as(generation, Encoding::F32, &contract, &weights, std::slice::from_ref(&rows))
+    bytes_as(generation, Encoding::F32, &contract, &weights, &vec![rows; golden_count])
 }
 
 fn bytes_as(

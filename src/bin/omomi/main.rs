@@ -11,6 +11,8 @@ mod pack;
 mod pack_progress;
 mod publish;
 mod refusal;
+mod sign;
+mod status;
 mod text;
 mod train;
 mod verify;
@@ -38,7 +40,10 @@ enum Command {
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
     Bench(bench::Arguments),
+    Keygen(sign::KeygenArguments),
+    Sign(sign::SignArguments),
     Publish(publish::Arguments),
+    Status(status::Arguments),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
     /// Keep on each server what it serves now, whatever is published
@@ -61,12 +66,15 @@ fn main() -> ExitCode {
         Command::Freeze(arguments) => control::run_switch(&arguments, Control::Freeze),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Keygen(arguments) => sign::run_keygen(&arguments),
         Command::Off(arguments) => control::run_switch(&arguments, Control::Off),
         Command::On(arguments) => control::run_switch(&arguments, Control::Follow),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
+        Command::Sign(arguments) => sign::run_sign(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use omomi::publish::{PublishOptions, Published, Verifier, publish};
+use omomi::publish::{PublishError, PublishOptions, Published, Verifier, Warning, publish};
 use omomi::store::Store;
 use serde_json::json;
 
 use crate::Failure;
 use crate::refusal::{Refusal, print_json};
+use crate::sign::SignatureArguments;
 use crate::text::{bytes, say};
 
 /// Publish a weight file to a store, the directory from which servers take their models
@@ -25,6 +26,8 @@ pub(crate) struct Arguments {
     to: PathBuf,
     #[command(flatten)]
     verifying: Verifying,
+    #[command(flatten)]
+    signature: SignatureArguments,
     /// Print the outcome as JSON
     #[arg(long)]
     json: bool,
@@ -46,10 +49,13 @@ impl Verifying {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = PublishOptions { file: arguments.file.clone(), verifier: arguments.verifying.verifier()? };
-    let published = publish(&Store::new(&arguments.to), &options, &mut |_| ());
-    let published =
-        published.map_err(|error| Refusal::from(error).about(arguments.file.display()).report(arguments.json))?;
+    let refuse = |error: PublishError| Refusal::from(error).about(arguments.file.display()).report(arguments.json);
+    let options = PublishOptions {
+        file: arguments.file.clone(),
+        verifier: arguments.verifying.verifier()?,
+        signature: arguments.signature.read().map_err(|error| refuse(error.into()))?,
+    };
+    let published = publish(&Store::new(&arguments.to), &options, &mut |_| ()).map_err(refuse)?;
     for warning in &published.warnings {
         eprintln!("warning: {warning}");
     }
@@ -81,9 +87,10 @@ fn say_outcome(published: &Published, arguments: &Arguments) {
     say!("  {}, sha256 {}", bytes(published.len_bytes), current.digest);
     match published.before {
         None => say!("  nothing was published before"),
-        Some(before) => {
-            say!("  before: generation {}", before.generation);
-            say!("  undo: omomi rollback {}", arguments.to.display());
-        }
+        Some(before) => say!("  before: generation {}", before.generation),
+    }
+    let is_followed = !published.warnings.iter().any(|warning| matches!(warning, Warning::NotFollowed { .. }));
+    if is_followed && published.before.is_some() {
+        say!("  undo: omomi rollback {}", arguments.to.display());
     }
 }

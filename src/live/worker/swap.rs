@@ -143,7 +143,7 @@ impl Worker {
     }
 
     pub(super) fn serve_fallback(&mut self) {
-        if let Some(fallback) = self.fallback.take()
+        if let Some(fallback) = self.fallback.take().filter(Holding::is_as_verified)
             && let Ok(prepared) = self.prepare(&fallback.model)
             && self.switch(&fallback.model, prepared).is_ok()
         {

@@ -1,7 +1,9 @@
-//! What no store can be made to cause from outside: a panic while scoring, and a change of mind during a load.
+//! What no store can be made to cause from outside: a panic while scoring, a change of mind during a load, a lock that is held.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::super::{LiveModel, LiveOptions};
@@ -114,6 +116,51 @@ fn a_load_ends_when_people_decide_otherwise_and_scoring_is_off_before_it_does() 
     assert!(shared.is_off.load(Ordering::Relaxed));
 }
 
+/// Held here, by the thread that scores, each of them would hold the request for ever.
+#[test]
+fn a_request_takes_no_lock_that_the_background_thread_or_whoever_asks_for_numbers_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = server.scorer(&layout).unwrap();
+    let mut request = scorer.new_request();
+    {
+        let shared = &*server.shared;
+        let _held = (shared.seats(), shared.status(), shared.ledger(), shared.bell());
+        scorer.predict(&mut request, 1).unwrap();
+        shared.is_off.store(true, Ordering::Relaxed);
+        assert!(matches!(scorer.predict(&mut request, 1), Err(Error::SwitchedOff)));
+    }
+    let requests = server.metrics().requests;
+    assert_eq!((requests.predictions, requests.off), (1, 1));
+}
+
+#[test]
+fn a_panic_is_counted_when_its_scorer_is_gone_and_still_ends_the_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    server.look_now();
+    drop(server);
+    let server = live(folder.path(), Duration::from_secs(3_600));
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    publish(&store, 2);
+    let scorer = server.scorer(&layout).unwrap();
+    server.look_now();
+    assert_eq!(generation_served(&server), Some(2));
+    server.shared.seats().all[0].counters.failed(Code::Panic);
+    drop(scorer);
+    server.look_now();
+    assert_eq!((generation_served(&server), server.shared.seats().all.len()), (Some(1), 0));
+    let metrics = server.metrics();
+    assert_eq!((metrics.requests.panics, metrics.swaps.withdrawn.of(Code::Panic)), (1, 1));
+}
+
 #[test]
 fn a_live_scorer_outlives_its_live_model_and_keeps_its_generation() {
     let folder = tempfile::tempdir().unwrap();
@@ -153,4 +200,55 @@ fn a_generation_that_a_process_did_not_survive_waits_unless_there_is_nothing_els
     drop(server);
     std::fs::remove_file(store.generation_path(1)).unwrap();
     assert_eq!(generation_served(&live(folder.path(), Duration::ZERO)), Some(2));
+}
+
+#[test]
+fn a_last_good_generation_whose_file_was_written_to_meanwhile_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    server.look_now();
+    drop(server);
+    let server = live(folder.path(), Duration::from_secs(3_600));
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = server.scorer(&layout).unwrap();
+    publish(&store, 2);
+    server.look_now();
+    let len = usize::try_from(std::fs::metadata(store.generation_path(1)).unwrap().len()).unwrap();
+    let mut file = std::fs::File::options().write(true).open(store.generation_path(1)).unwrap();
+    std::io::Write::write_all(&mut file, &vec![0; len]).unwrap();
+    server.shared.seats().all[0].counters.failed(Code::Panic);
+    server.look_now();
+    let error = scorer.predict(&mut scorer.new_request(), 1).unwrap_err();
+    assert_eq!((generation_served(&server), error.code()), (None, Code::NoModel));
+}
+
+/// A background thread may hold each of the locks as long as it likes.
+#[test]
+fn a_predict_waits_for_no_lock_with_a_model_without_one_and_while_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let server = live(folder.path(), Duration::ZERO);
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = Arc::new(server.scorer(&layout).unwrap());
+    let ask_while_all_is_locked = || {
+        let _locks = (server.shared.seats(), server.shared.status(), server.shared.bell());
+        let (said, heard) = mpsc::channel();
+        let scorer = Arc::clone(&scorer);
+        std::thread::spawn(move || {
+            let outcome = scorer.predict(&mut scorer.new_request(), 1);
+            said.send(outcome.map_err(|error| error.code()))
+        });
+        heard.recv_timeout(Duration::from_secs(60)).expect("the predict waits")
+    };
+    assert_eq!(ask_while_all_is_locked(), Err(Code::NoModel));
+    publish(&store, 1);
+    server.look_now();
+    assert_eq!(ask_while_all_is_locked(), Ok(()));
+    std::fs::write(store.control_path(), "off").unwrap();
+    server.look_now();
+    assert_eq!(ask_while_all_is_locked(), Err(Code::SwitchedOff));
 }

@@ -33,11 +33,15 @@ impl Worker {
             self.switch_to_nothing();
         }
         let Some(served) = &mut self.served else { return };
+        // A file that lost its name, or got another one: what a publisher does that makes room. Not worth a copy of it.
+        let is_written = (now.len_bytes, now.written) != (before.len_bytes, before.written);
+        if !is_written && matches!(load::is_still(&served.source, current.digest, &mut || Ok(())), Ok(true)) {
+            served.stamp = now;
+            return;
+        }
         let copy = load::private_copy(&served.source, current.digest, &mut || Ok(()));
         let error = Error::ChangedInPlace { path: served.source.path().to_owned(), change };
         match copy {
-            // Another name or other permissions: the bytes were not touched.
-            Ok(_) if (now.len_bytes, now.written) == (before.len_bytes, before.written) => served.stamp = now,
             Ok(copy) => {
                 served.reasons.push(Reason::of(&error));
                 served.load_mode = LoadMode::Copy;
