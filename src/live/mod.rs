@@ -111,6 +111,11 @@ impl Shared {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
+        let seats = self.seats();
+        seats.logic_ids.iter().rev().find(|(known, _)| *known == generation).map(|(_, logic_id)| Arc::clone(logic_id))
+    }
 }
 
 impl LiveModel {
@@ -189,8 +194,7 @@ impl LiveModel {
     /// Name of the serving logic of a generation that answers, or did lately: what is logged with its scores.
     #[must_use]
     pub fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
-        let seats = self.shared.seats();
-        seats.logic_ids.iter().rev().find(|(known, _)| *known == generation).map(|(_, logic_id)| Arc::clone(logic_id))
+        self.shared.logic_id(generation)
     }
 
     /// What is served and why, what was refused and by whose fault, and how long each step took.

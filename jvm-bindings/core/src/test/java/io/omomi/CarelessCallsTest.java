@@ -161,7 +161,7 @@ final class CarelessCallsTest {
     private void corruptSlot(int candidate, Field field, long slot) {
         RequestLayout layout = request.layout;
         int row = layout.candidatesOffset + candidate * layout.candidateStride;
-        request.block.putLong(row + field.slotOffset, slot);
+        request.block.putLong(row + field.slotWord * Block.SLOT_LEN, slot);
     }
 
     @Test
