@@ -1,10 +1,14 @@
-//! What Java passes, checked and decoded: counts, texts, and a declaration as `Schema.java` writes it.
+//! What Java passes, checked and decoded: counts, texts, a declaration as `Schema.java` writes it, and options.
 
-use jni::sys::jint;
+use std::time::Duration;
+
+use jni::sys::{jint, jlong};
 
 use crate::contract::Side;
 use crate::error::Error;
+use crate::live::LiveOptions;
 use crate::schema::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
+use crate::weight_file::map::LoadMode;
 
 /// Reads what `RequestLayout.java` writes: candidates, length of the tail, 1 for prepared candidates and 0 for rows, and the number
 /// of models, as an i32 each, and then the schema.
@@ -50,6 +54,53 @@ pub(super) fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
         fields.push(SchemaField { name, side, kind, many: many != 0 });
     }
     Schema::new(fields)
+}
+
+/// Reads what `LiveOptions.java` writes: load mode and most deaths as an i32 each; poll interval, trial and retry in nanoseconds, most
+/// bytes of a file and of all, and least generation as an i64 each; three flags of a byte; the fingerprints' number as an i32, the
+/// fingerprints as i64s; and then the name as UTF-8.
+pub(super) fn decode_live_options(mut bytes: &[u8]) -> Result<LiveOptions, Error> {
+    let short = || invalid("options", "their bytes are too few".to_owned());
+    let mut int = || take(&mut bytes).map(|number| jint::from_le_bytes(*number)).ok_or_else(short);
+    let (mode, most_deaths) = (int()?, int()?);
+    let mut long = |argument| {
+        let number = take(&mut bytes).map(|number| jlong::from_le_bytes(*number)).ok_or_else(short)?;
+        u64::try_from(number).map_err(|_| invalid(argument, format!("expected 0 or more, found {number}")))
+    };
+    let poll_interval = Duration::from_nanos(long("pollInterval")?);
+    let trial = Duration::from_nanos(long("trial")?);
+    let retry_after_death = Duration::from_nanos(long("retryAfterDeath")?);
+    let most_file_len_bytes = long("mostFileLenBytes")?;
+    let memory_budget_bytes = long("memoryBudgetBytes")?;
+    let least_generation = long("leastGeneration")?;
+    let flags: [u8; 3] = *take(&mut bytes).ok_or_else(short)?;
+    let count = count(jint::from_le_bytes(*take(&mut bytes).ok_or_else(short)?), "contractFingerprints")?;
+    let fingerprint = |_| take(&mut bytes).map(|bits| u64::from_le_bytes(*bits)).ok_or_else(short);
+    let contract_fingerprints = (0..count).map(fingerprint).collect::<Result<_, Error>>()?;
+    Ok(LiveOptions {
+        name: utf8(bytes.to_vec(), "the name")?,
+        load_mode: load_mode(mode)?,
+        poll_interval,
+        trial,
+        most_deaths: u32::try_from(self::count(most_deaths, "mostDeaths")?).unwrap_or(u32::MAX),
+        retry_after_death,
+        most_file_len_bytes,
+        memory_budget_bytes,
+        least_generation,
+        contract_fingerprints,
+        allow_writable_files: flags[0] != 0,
+        lock_memory: flags[1] != 0,
+        has_fallback: flags[2] != 0,
+    })
+}
+
+/// The load mode of an ordinal of `LoadMode.java`.
+pub(super) fn load_mode(ordinal: jint) -> Result<LoadMode, Error> {
+    match ordinal {
+        0 => Ok(LoadMode::Map),
+        1 => Ok(LoadMode::Copy),
+        _ => Err(invalid("mode", format!("expected 0 or 1, found {ordinal}"))),
+    }
 }
 
 fn take<'a, const LEN: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; LEN]> {
@@ -115,6 +166,35 @@ mod tests {
         assert!(decode_layout(&encoded([-5, 0, 0, 1])).is_err());
         assert!(decode_layout(&encoded([5, 0, 0, 0])).is_err());
         assert!(decode_layout(&[0; 15]).is_err());
+    }
+
+    /// As `LiveOptions.java` writes them, with two fingerprints.
+    fn encoded_options(numbers: [jlong; 6]) -> Vec<u8> {
+        let mut bytes: Vec<u8> = [1, 5].into_iter().flat_map(jint::to_le_bytes).collect();
+        bytes.extend(numbers.into_iter().flat_map(jlong::to_le_bytes));
+        bytes.extend([1, 0, 1]);
+        bytes.extend(2_i32.to_le_bytes());
+        bytes.extend([7, -1].into_iter().flat_map(jlong::to_le_bytes));
+        bytes.extend("ad-1".as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn options_come_back_as_java_wrote_them_or_are_refused_wherever_they_end() {
+        let bytes = encoded_options([1, 2, 3, 4, 5, 6]);
+        let options = decode_live_options(&bytes).unwrap();
+        assert_eq!((options.name.as_str(), options.load_mode, options.most_deaths), ("ad-1", LoadMode::Copy, 5));
+        let nanoseconds = [options.poll_interval, options.trial, options.retry_after_death].map(|time| time.as_nanos());
+        assert_eq!(nanoseconds, [1, 2, 3]);
+        let limits = [options.most_file_len_bytes, options.memory_budget_bytes, options.least_generation];
+        assert_eq!(limits, [4, 5, 6]);
+        assert_eq!(options.contract_fingerprints, [7, u64::MAX]);
+        assert_eq!((options.allow_writable_files, options.lock_memory, options.has_fallback), (true, false, true));
+        for len in 0..bytes.len() - "ad-1".len() {
+            assert!(decode_live_options(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        let negative = decode_live_options(&encoded_options([1, 2, 3, 4, -5, 6])).unwrap_err();
+        assert!(negative.to_string().contains("memoryBudgetBytes: expected 0 or more, found -5"), "{negative}");
     }
 
     #[test]
