@@ -330,9 +330,6 @@ typedef struct {
 /// How a weight file gets into memory: one of `OMOMI_LOAD_MODE_...`.
 typedef uint32_t OmomiLoadMode;
 
-/// What signatures have to do with what is served: one of `OMOMI_SIGNATURE_POLICY_...`.
-typedef uint32_t OmomiSignaturePolicy;
-
 /// How a server wants its models served. Begin with `OMOMI_LIVE_OPTIONS_INIT`, which is fit for a server that trusts its disk, and
 /// change what you need. The library copies what it needs of it.
 typedef struct {
@@ -369,14 +366,6 @@ typedef struct {
   uint32_t lock_memory;
   /// 1 if the server answers by itself where there is no model: then it is ready without one.
   uint32_t has_fallback;
-  /// What signatures have to do with what is served.
-  OmomiSignaturePolicy signature_policy;
-  /// Paths of the public keys whose signatures count, a line each.
-  const char *trusted_key_paths;
-  /// Length of these lines.
-  size_t trusted_key_paths_len_bytes;
-  /// The age of the training data from which on a reason says that it is stale; serving goes on. `UINT64_MAX`: no limit.
-  uint64_t most_training_age_ms;
 } OmomiLiveOptions;
 
 /// Whether requests get answers: one of `OMOMI_SERVING_STATE_...`.
@@ -610,15 +599,6 @@ typedef struct {
 
 /// One generation is served, whatever is published.
 #define OMOMI_CONTROL_PIN 3
-
-/// Nothing.
-#define OMOMI_SIGNATURE_POLICY_OFF 0
-
-/// A signature by a known key has to be right; other files are accepted. For the time in which signing is introduced.
-#define OMOMI_SIGNATURE_POLICY_ACCEPT 1
-
-/// A right signature by a known key has to be there.
-#define OMOMI_SIGNATURE_POLICY_REQUIRE 2
 
 /// A shared mapping: all processes of the machine share one copy. The file must be replaced by rename, never written.
 #define OMOMI_LOAD_MODE_MAP 0
@@ -1134,7 +1114,7 @@ extern "C" {
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
   { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_MAP, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,     \
-    NULL, 0, 0, 0, 0, OMOMI_SIGNATURE_POLICY_OFF, NULL, 0, UINT64_MAX }
+    NULL, 0, 0, 0, 0 }
 #define OMOMI_LIVE_STATUS_INIT                                                                                         \
   { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
     OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }

@@ -12,7 +12,6 @@ use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::live::{LiveModel, LiveOptions, LiveStatus, Served, ServingState};
 use crate::store::Control;
-use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
 /// The model that a store says is to be served, now and later: a thread of the library follows the store and verifies each
 /// generation before it answers. Any number of threads may use one.
@@ -77,24 +76,7 @@ pub struct OmomiLiveOptions {
     pub lock_memory: u32,
     /// 1 if the server answers by itself where there is no model: then it is ready without one.
     pub has_fallback: u32,
-    /// What signatures have to do with what is served.
-    pub signature_policy: OmomiSignaturePolicy,
-    /// Paths of the public keys whose signatures count, a line each.
-    pub trusted_key_paths: *const c_char,
-    /// Length of these lines.
-    pub trusted_key_paths_len_bytes: usize,
-    /// The age of the training data from which on a reason says that it is stale; serving goes on. `UINT64_MAX`: no limit.
-    pub most_training_age_ms: u64,
 }
-
-/// What signatures have to do with what is served: one of `OMOMI_SIGNATURE_POLICY_...`.
-pub type OmomiSignaturePolicy = u32;
-/// Nothing.
-pub const OMOMI_SIGNATURE_POLICY_OFF: OmomiSignaturePolicy = 0;
-/// A signature by a known key has to be right; other files are accepted. For the time in which signing is introduced.
-pub const OMOMI_SIGNATURE_POLICY_ACCEPT: OmomiSignaturePolicy = 1;
-/// A right signature by a known key has to be there.
-pub const OMOMI_SIGNATURE_POLICY_REQUIRE: OmomiSignaturePolicy = 2;
 
 /// What a live model says of itself. `omomi_live_status_json` says more: every reason, attempt and quarantined file.
 #[repr(C)]
@@ -311,14 +293,7 @@ unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, 
     let (fingerprints, count) = (options.contract_fingerprints, options.contract_fingerprint_count);
     // SAFETY: the caller's promise.
     let fingerprints = unsafe { slice(fingerprints, count, "options->contract_fingerprints") }?;
-    let (paths, len) = (options.trusted_key_paths, options.trusted_key_paths_len_bytes);
-    // SAFETY: the caller's promise.
-    let key_paths = unsafe { text(paths, len, "options->trusted_key_paths") }?;
-    let most_training_age = Some(options.most_training_age_ms).filter(|&age| age != u64::MAX);
     Ok(LiveOptions {
-        signature: signature_policy(options.signature_policy)?,
-        trusted_keys: TrustedKeys::read(key_paths.lines())?,
-        most_training_age: most_training_age.map(Duration::from_millis),
         name: name.to_owned(),
         load_mode: checked_load_mode(options.load_mode)?,
         poll_interval: Duration::from_millis(options.poll_interval_ms),
@@ -333,18 +308,6 @@ unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, 
         lock_memory: flag(options.lock_memory, "options->lock_memory")?,
         has_fallback: flag(options.has_fallback, "options->has_fallback")?,
     })
-}
-
-fn signature_policy(number: OmomiSignaturePolicy) -> Result<SignaturePolicy, Error> {
-    match number {
-        OMOMI_SIGNATURE_POLICY_OFF => Ok(SignaturePolicy::Off),
-        OMOMI_SIGNATURE_POLICY_ACCEPT => Ok(SignaturePolicy::Accept),
-        OMOMI_SIGNATURE_POLICY_REQUIRE => Ok(SignaturePolicy::Require),
-        found => {
-            let problem = format!("expected an OMOMI_SIGNATURE_POLICY_..., found {found}");
-            Err(Error::InvalidArgument { argument: "options->signature_policy", problem })
-        }
-    }
 }
 
 fn flag(number: u32, argument: &'static str) -> Result<bool, Error> {

@@ -33,10 +33,9 @@ pub use layout::{
 };
 pub use live::{
     OMOMI_CONTROL_FOLLOW, OMOMI_CONTROL_FREEZE, OMOMI_CONTROL_OFF, OMOMI_CONTROL_PIN, OMOMI_SERVING_STATE_NO_MODEL,
-    OMOMI_SERVING_STATE_OFF, OMOMI_SERVING_STATE_SERVING, OMOMI_SIGNATURE_POLICY_ACCEPT, OMOMI_SIGNATURE_POLICY_OFF,
-    OMOMI_SIGNATURE_POLICY_REQUIRE, OmomiControl, OmomiLive, OmomiLiveOptions, OmomiLiveStatus, OmomiServingState,
-    OmomiSignaturePolicy, omomi_live_close, omomi_live_logic_id, omomi_live_look_now, omomi_live_open,
-    omomi_live_status, omomi_live_status_json,
+    OMOMI_SERVING_STATE_OFF, OMOMI_SERVING_STATE_SERVING, OmomiControl, OmomiLive, OmomiLiveOptions, OmomiLiveStatus,
+    OmomiServingState, omomi_live_close, omomi_live_logic_id, omomi_live_look_now, omomi_live_open, omomi_live_status,
+    omomi_live_status_json,
 };
 pub use live_scorer::{
     OmomiLiveScorer, omomi_live_scorer_close, omomi_live_scorer_explain, omomi_live_scorer_open,

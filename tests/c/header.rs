@@ -121,8 +121,7 @@ fn layouts() -> String {
         OmomiLiveOptions {
             size_bytes name name_len_bytes load_mode most_deaths poll_interval_ms trial_ms retry_after_death_ms
             most_file_len_bytes memory_budget_bytes least_generation contract_fingerprints contract_fingerprint_count
-            allow_writable_files lock_memory has_fallback signature_policy trusted_key_paths trusted_key_paths_len_bytes
-            most_training_age_ms
+            allow_writable_files lock_memory has_fallback
         }
         OmomiLiveStatus {
             size_bytes state control pinned_generation has_generation is_on_trial generation weight_count file_len_bytes
