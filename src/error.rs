@@ -1,7 +1,4 @@
-//! Every error of the serving library: its wording, its stable code, who must act, and what to do.
-//!
-//! A message says what was expected, what was found, and what to do. The code is what C and the JVM see; numbers are
-//! never reused. [`Code::ALL`] is the one list of codes; the C header and the Java exception are checked against it.
+#![doc = include_str!("ERRORS.md")]
 
 use std::any::Any;
 use std::path::PathBuf;
@@ -435,6 +432,19 @@ pub enum Error {
         problem: String,
     },
 
+    /// The data that the served generation was trained on is older than this server's limit.
+    #[error(
+        "the training data of generation {generation} is stale: expected an end at most {expected} seconds ago, found {found}; train on newer logs and publish"
+    )]
+    StaleTrainingData {
+        /// The generation.
+        generation: u64,
+        /// The greatest age of the data's end, in seconds.
+        expected: u64,
+        /// When the data ends.
+        found: String,
+    },
+
     /// The code of this library is wrong.
     #[error("a defect in omomi was caught at the boundary: {message}; report it")]
     Panic {
@@ -515,6 +525,11 @@ macro_rules! codes {
             /// Every code, in the order of its number.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
+            /// Its index in [`Code::ALL`].
+            pub(crate) fn index(self) -> usize {
+                Self::ALL.iter().position(|code| *code == self).unwrap_or_else(|| unreachable!())
+            }
+
             /// Its name in snake case, the same in every language.
             #[must_use]
             pub const fn name(self) -> &'static str { match self { $(Self::$name => $snake,)* } }
@@ -586,6 +601,7 @@ codes! {
     NoModel = 70, "no_model", Ml, "publish a model";
     SwitchedOff = 71, "switched_off", Delivery, "switch scoring on when the reason is gone";
     StateUnusable = 72, "state_unusable", Delivery, "give the server a state folder of its own that it may write";
+    StaleTrainingData = 73, "stale_training_data", Ml, "train on newer logs and publish";
     Panic = 99, "panic", Delivery, "report the defect";
 }
 
@@ -640,6 +656,7 @@ impl Error {
             Self::NoModel => Code::NoModel,
             Self::SwitchedOff => Code::SwitchedOff,
             Self::StateUnusable { .. } => Code::StateUnusable,
+            Self::StaleTrainingData { .. } => Code::StaleTrainingData,
             Self::Panic { .. } => Code::Panic,
         }
     }

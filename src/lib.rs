@@ -72,7 +72,7 @@
 //!
 //! One model form: logistic regression over categories and crosses. Linux on x86-64 is where this is measured;
 //! other little-endian Unix systems build; processors other than x86-64 and aarch64 use the plain paths.
-//! The AVX-512 look-up compiles, but has not been run yet: no such processor was at hand.
+//! The NEON look-up passes its lints; its tests ran, emulated, before lines of f16 and i8 were added, which take the plain path there.
 
 pub mod capi;
 pub mod contract;

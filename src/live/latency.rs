@@ -10,6 +10,52 @@ const MAX_BITS: u32 = 35;
 /// Number of buckets.
 pub(super) const BUCKET_COUNT: usize = (((MAX_BITS - LINEAR_BITS + 1) << LINEAR_BITS) as usize) + 1;
 
+/// Number of bounds that [`Latency`] has.
+pub const LATENCY_BOUND_COUNT: usize = 41;
+
+/// How long requests took, in buckets twice to a doubling, from a microsecond to a second: coarse enough for a scrape every few
+/// seconds. Their bounds are bounds of the finer buckets that requests are counted in, so that each count is exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// Requests that took less than the bound of that index and not less than the one before; the last ones took longer than all.
+    pub counts: [u64; LATENCY_BOUND_COUNT + 1],
+    /// What all requests took together, in nanoseconds.
+    pub sum_ns: u64,
+}
+
+impl Latency {
+    /// The bounds in nanoseconds: 1.024 us, 1.536 us, 2.048 us and so on to 1.07 s.
+    pub const BOUNDS_NS: [u64; LATENCY_BOUND_COUNT] = {
+        let mut bounds = [0; LATENCY_BOUND_COUNT];
+        let mut index = 0;
+        while index < LATENCY_BOUND_COUNT {
+            bounds[index] = [1_024, 1_536][index % 2] << (index / 2);
+            index += 1;
+        }
+        bounds
+    };
+
+    pub(super) fn of(fine_counts: &[u64; BUCKET_COUNT], sum_ns: u64) -> Self {
+        let mut counts = [0; LATENCY_BOUND_COUNT + 1];
+        let mut coarse = 0;
+        for (fine, count) in fine_counts.iter().enumerate() {
+            while coarse < LATENCY_BOUND_COUNT
+                && upper_bound_ns(fine).is_none_or(|bound| bound > Self::BOUNDS_NS[coarse])
+            {
+                coarse += 1;
+            }
+            counts[coarse] += count;
+        }
+        Self { counts, sum_ns }
+    }
+
+    /// Number of requests.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
 /// Durations by bucket, with their sum. One writer at a time.
 #[derive(Debug)]
 pub(super) struct LatencyHistogram {
@@ -82,6 +128,24 @@ mod tests {
                 assert!(least.is_some_and(|least| nanoseconds >= least), "{nanoseconds}");
             }
         }
+    }
+
+    #[test]
+    fn each_coarse_bound_is_a_fine_one_so_that_coarse_counts_are_exact() {
+        let histogram = LatencyHistogram::default();
+        for bound in Latency::BOUNDS_NS {
+            assert!((0..BUCKET_COUNT).any(|fine| upper_bound_ns(fine) == Some(bound)), "{bound}");
+            histogram.record(Duration::from_nanos(bound - 1));
+            histogram.record(Duration::from_nanos(bound));
+        }
+        let mut fine = [0; BUCKET_COUNT];
+        let sum_ns = histogram.add_to(&mut fine);
+        let latency = Latency::of(&fine, sum_ns);
+        let mut expected = [2; LATENCY_BOUND_COUNT + 1];
+        (expected[0], expected[LATENCY_BOUND_COUNT]) = (1, 1);
+        assert_eq!(latency.counts, expected);
+        assert_eq!(latency.count(), 2 * LATENCY_BOUND_COUNT as u64);
+        assert_eq!(latency.sum_ns, Latency::BOUNDS_NS.iter().map(|bound| 2 * bound - 1).sum::<u64>());
     }
 
     #[test]

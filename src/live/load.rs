@@ -12,6 +12,7 @@ use crate::score::{Model, check_bind};
 use crate::store::{Digest, Digester, Store};
 use crate::weight_file::WeightFile;
 use crate::weight_file::map::{FileBytes, LoadMode};
+use crate::weight_file::signature::verify_signature;
 use crate::weight_file::source::SourceFile;
 
 /// Bytes between two questions whether to go on.
@@ -117,7 +118,9 @@ impl Loader<'_> {
             if found != wanted.generation {
                 return Err(Error::GenerationMismatch { expected: wanted.generation, found }.into());
             }
-            Model::with_unchecked_answers_of(file, Some(source.path().to_owned()), go_on)
+            let model = Model::with_unchecked_answers_of(file, Some(source.path().to_owned()), go_on)?;
+            verify_signature(model.file(), &self.options.trusted_keys, self.options.signature)?;
+            Ok(model)
         })?;
         trace.stage(Stage::Golden, || {
             model.check_golden()?;

@@ -1,11 +1,16 @@
 #![doc = include_str!("LIVE.md")]
 
+mod census;
 mod choice;
 mod counters;
+mod health;
 mod latency;
+mod ledger;
 mod load;
 mod memory;
+mod metrics;
 mod options;
+mod prometheus;
 mod report;
 mod sample;
 mod scorer;
@@ -22,9 +27,14 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use counters::RequestCounts;
+pub use health::Health;
+pub use latency::{LATENCY_BOUND_COUNT, Latency};
+pub use ledger::{CodeCounts, LastLoad, SampledField, SwapCounts};
 pub use memory::Quarantined;
+pub use metrics::{LiveMetrics, ServedMetrics};
 pub use options::LiveOptions;
 pub use report::{Attempt, LiveStatus, Outcome, Reason, Served, ServingState, Stage};
 pub use scorer::LiveScorer;
@@ -33,6 +43,8 @@ use crate::error::Error;
 use crate::schema::{RequestLayout, Schema};
 use crate::score::{CandidateSet, Model};
 use crate::store::Store;
+use counters::CounterSums;
+use ledger::{FieldNames, Ledger};
 use seat::Seat;
 use worker::Worker;
 
@@ -52,6 +64,11 @@ struct Shared {
     is_off: AtomicBool,
     seats: Mutex<Seats>,
     status: Mutex<LiveStatus>,
+    ledger: Mutex<Ledger>,
+    /// Of the schema.
+    field_names: Arc<FieldNames>,
+    /// Name of the store's directory.
+    store_name: Arc<str>,
     bell: Mutex<Bell>,
     rung: Condvar,
 }
@@ -60,6 +77,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Seats {
     all: Vec<Arc<Seat>>,
+    /// What scorers have counted that are gone.
+    departed: CounterSums,
     served: Option<Arc<Model>>,
     /// Logic ids of the last generations, the newest last.
     logic_ids: Vec<(u64, Arc<str>)>,
@@ -72,6 +91,8 @@ struct Bell {
     is_asked: bool,
     is_passing: bool,
     done_passes: u64,
+    /// When a pass was done that went well.
+    passed_at: Option<Instant>,
 }
 
 impl Shared {
@@ -85,6 +106,15 @@ impl Shared {
 
     fn status(&self) -> MutexGuard<'_, LiveStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
+        let seats = self.seats();
+        seats.logic_ids.iter().rev().find(|(known, _)| *known == generation).map(|(_, logic_id)| Arc::clone(logic_id))
     }
 }
 
@@ -104,6 +134,9 @@ impl LiveModel {
             is_off: AtomicBool::new(false),
             seats: Mutex::default(),
             status: Mutex::new(LiveStatus::before_the_first_look()),
+            ledger: Mutex::default(),
+            field_names: Arc::new(FieldNames::of(schema)),
+            store_name: name_of(dir),
             bell: Mutex::default(),
             rung: Condvar::new(),
         });
@@ -161,8 +194,7 @@ impl LiveModel {
     /// Name of the serving logic of a generation that answers, or did lately: what is logged with its scores.
     #[must_use]
     pub fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
-        let seats = self.shared.seats();
-        seats.logic_ids.iter().rev().find(|(known, _)| *known == generation).map(|(_, logic_id)| Arc::clone(logic_id))
+        self.shared.logic_id(generation)
     }
 
     /// What is served and why, what was refused and by whose fault, and how long each step took.
@@ -206,6 +238,12 @@ impl Drop for LiveModel {
             let _ = thread.join();
         }
     }
+}
+
+/// The last part of a path, as far as it is text.
+fn name_of(dir: &Path) -> Arc<str> {
+    let whole = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into()
 }
 
 fn unix_seconds() -> u64 {

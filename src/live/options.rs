@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::weight_file::map::LoadMode;
+use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
 /// How a [`LiveModel`](super::LiveModel) serves. The defaults are fit for a server that trusts its disk.
 #[derive(Debug, Clone)]
@@ -31,8 +32,14 @@ pub struct LiveOptions {
     pub least_generation: u64,
     /// Fingerprints of the contracts that are served; any that binds if there are none.
     pub contract_fingerprints: Vec<u64>,
+    /// What signatures have to do with what is served.
+    pub signature: SignaturePolicy,
+    /// The keys whose signatures count.
+    pub trusted_keys: TrustedKeys,
     /// Serve files that their group or everybody may write, too.
     pub allow_writable_files: bool,
+    /// The age of the training data from which on a reason says that it is stale; serving goes on. No limit if nothing.
+    pub most_training_age: Option<Duration>,
     /// Keep the served file's pages in memory (`mlock`). Where the system refuses, serving goes on and a reason says so.
     pub lock_memory: bool,
     /// Whether the server answers by itself where there is no model; then it is ready without one.
@@ -52,7 +59,10 @@ impl Default for LiveOptions {
             memory_budget_bytes: u64::MAX,
             least_generation: 0,
             contract_fingerprints: Vec::new(),
+            signature: SignaturePolicy::Off,
+            trusted_keys: TrustedKeys::default(),
             allow_writable_files: false,
+            most_training_age: None,
             lock_memory: false,
             has_fallback: false,
         }
@@ -69,6 +79,9 @@ impl LiveOptions {
                 "expected a name of letters, digits, `-`, `_` and `.` that does not begin with `.`, found {:?}",
                 self.name
             ));
+        }
+        if self.signature == SignaturePolicy::Require && self.trusted_keys.keys().is_empty() {
+            return invalid("expected a trusted key where signatures are required, found none".to_owned());
         }
         if self.poll_interval.is_zero() {
             return invalid("expected a poll interval above 0, found 0".to_owned());

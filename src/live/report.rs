@@ -91,7 +91,7 @@ pub enum Stage {
     Read,
     /// All bytes read for the digest; in the mode `map` this brings them into memory.
     Digest,
-    /// Checksums and sections.
+    /// Checksums and sections, and the signature where one is asked for.
     Verify,
     /// Golden requests recomputed.
     Golden,

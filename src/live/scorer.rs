@@ -86,7 +86,10 @@ impl LiveScorer {
             return Err(Error::SwitchedOff);
         }
         let started = Instant::now();
-        let serving = self.seat.slot.claim().ok_or(Error::ScorerBusy)?;
+        let Some(serving) = self.seat.slot.claim() else {
+            self.seat.counters.busy();
+            return Err(Error::ScorerBusy);
+        };
         let predict = || match &*serving {
             Serving::Nothing => Err(Error::NoModel),
             Serving::Model(scorer) => {
@@ -111,6 +114,13 @@ impl LiveScorer {
                 Err(error)
             }
         }
+    }
+
+    /// Name of the serving logic of a generation that answers, or did lately, also once the live model is gone. Waits for the
+    /// background thread where that changes generations just then: keep the name, and ask again when the generation is another one.
+    #[must_use]
+    pub fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
+        self.shared.logic_id(generation)
     }
 
     /// Why candidate `candidate` of `request` gets its probability: see [`Scorer::explain`]. Allocates; not for the request path.

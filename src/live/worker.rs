@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::choice::{self, Situation, Wanted};
+use super::health;
 use super::load::{self, Loader, Stop, Trace};
 use super::memory::{Memory, Quarantined};
 use super::report::{Attempt, LiveStatus, Outcome, Reason, Stage};
@@ -139,12 +140,16 @@ impl Worker {
                 (bell.is_asked, bell.is_passing) = (false, true);
             }
             let pass = catch_unwind(AssertUnwindSafe(|| self.pass()));
+            let is_well = pass.is_ok();
             if let Err(panic) = pass {
                 self.shared.status().reasons.push(Reason::of(&Error::from_panic(panic.as_ref())));
             }
             let pause = self.pause();
             let mut bell = self.shared.bell();
             bell.is_passing = false;
+            if is_well {
+                bell.passed_at = Some(Instant::now());
+            }
             bell.done_passes += 1;
             self.shared.rung.notify_all();
             let is_quiet = |bell: &mut Bell| !bell.is_asked && !bell.is_stopped;
@@ -171,6 +176,7 @@ impl Worker {
         self.watch_file();
         self.judge_trial();
         self.follow();
+        self.check_training_age();
         self.take_away();
         self.take_samples();
         self.report();
@@ -334,13 +340,25 @@ impl Worker {
 
     fn quarantine(&mut self, current: Current, error: &Error) {
         // A server that is configured or declared otherwise after its next start may well take what its own limits refuse now.
-        let is_lasting = error.code() == Code::Panic
-            || (error.owner() != Owner::Delivery && error.code() != Code::ContractNotExpected);
+        let is_its_own_limit =
+            matches!(error.code(), Code::ContractNotExpected | Code::SignatureMissing | Code::SignatureKeyUnknown)
+                || error.owner() == Owner::Delivery;
+        let is_lasting = error.code() == Code::Panic || !is_its_own_limit;
         self.memory.quarantine(Quarantined::now(current, error, is_lasting));
     }
 
+    /// Says so where the served generation learned from data that is older than this server's limit.
+    fn check_training_age(&mut self) {
+        if let (Some(limit), Some(served)) = (self.shared.options.most_training_age, &self.served)
+            && let Err(error) = health::check_training_age(&served.model, limit)
+        {
+            self.reasons.push(Reason::of(&error));
+        }
+    }
+
+    /// Of all scorers, those that are gone included.
     fn panics(&self) -> u64 {
-        self.shared.seats().all.iter().map(|seat| seat.counters.panics.load(Ordering::Relaxed)).sum()
+        self.shared.request_counts().panics
     }
 
     /// Bytes of all models in memory.
@@ -359,6 +377,7 @@ impl Worker {
         if attempt.stages.len() == 1 && self.attempts.iter().any(is_same) {
             return;
         }
+        self.shared.ledger().tried(&attempt);
         if self.attempts.len() == MAX_ATTEMPTS {
             self.attempts.pop_front();
         }

@@ -327,6 +327,36 @@ impl Scorer {
         self.with_rows(&block, |row_of| explain::explain(reader, &block, candidate, row_of(candidate)))
     }
 
+    /// Shows `observer` each category of the request in `block`, by the name of its field, and whether the first model has a weight
+    /// for it: those of the context once, then those of the first `candidate_count` candidates. Crosses are shown under their own
+    /// names. Rows that cannot be read are passed over. Allocates; not for the serving path.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scorer::predict_block`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Scorer::predict_block`].
+    pub(crate) unsafe fn observe_block(
+        &self,
+        block: *mut u8,
+        candidate_count: usize,
+        observer: &mut dyn FnMut(&str, bool),
+    ) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        let block = unsafe { Block::new(block, &self.layout) }?;
+        self.check_count(candidate_count)?;
+        let reader = Reader { model: self.model(), keys: &self.keys, plan: &self.parts[0].plan };
+        let mut note = |name: &str, _: u64, weight: Option<f32>| observer(name, weight.is_some());
+        reader.context_sum(&reader.context_keys(&block)?, &mut note);
+        self.with_rows(&block, |row_of| {
+            let keys = (0..candidate_count).filter_map(|index| reader.candidate_keys(row_of(index).ok()?).ok());
+            keys.for_each(|keys| drop(reader.own_sum(&keys, &mut note)));
+        });
+        Ok(())
+    }
+
     /// Calls `body` with what finds the row of a candidate, in the request or in the set. The set stays as it is meanwhile.
     fn with_rows<T>(&self, block: &Block<'_>, body: impl FnOnce(RowOf<'_, '_>) -> T) -> T {
         let Some(set) = &self.candidates else {

@@ -4,7 +4,11 @@ mod again;
 #[cfg(target_os = "linux")]
 mod chaos;
 mod deaths;
+mod exposition;
+mod file_operations;
 mod following;
+mod metrics;
+mod signatures;
 #[path = "../scoring/small_model.rs"]
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod small_model;

@@ -1,8 +1,10 @@
 //! From a verified generation to one that answers, and back: scorers made, warmed, switched, and taken away.
 
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Instant, SystemTime};
 
+use super::super::census::Census;
 use super::super::load::{Loaded, Stop, Trace};
 use super::super::report::{Reason, Stage};
 use super::super::seat::{Seat, Serving};
@@ -134,6 +136,7 @@ impl Worker {
         let message = format!("scoring with generation {} panicked while it was on trial", bad.current.generation);
         let error = Error::Panic { message };
         self.quarantine(bad.current, &error);
+        self.shared.ledger().withdrawn(error.code());
         self.reasons.push(Reason::of(&error));
         self.retire(Some(bad));
         self.serve_fallback();
@@ -171,17 +174,29 @@ impl Worker {
         let all = std::mem::take(&mut seats.all);
         let (left, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|seat| Arc::strong_count(seat) == 1);
         seats.all = kept;
+        // What a scorer's thread counted last comes before its letting go of the seat, and this after that.
+        fence(Ordering::Acquire);
+        for seat in &left {
+            seats.departed.add(&seat.counters);
+        }
         drop(seats);
         drop(left);
     }
 
     pub(super) fn take_samples(&mut self) {
         let seats = self.shared.seats().all.clone();
+        let mut census = self.served.as_ref().map(|served| Census::of(&served.model, &self.shared.field_names));
         for seat in seats {
-            if let Some(sample) = seat.sample.take() {
+            if let Some(mut sample) = seat.sample.take() {
+                if let Some(census) = &mut census {
+                    census.count(&seat, &mut sample);
+                }
                 self.recent.retain(|(known, _)| !Arc::ptr_eq(known, &seat));
                 self.recent.push((seat, sample));
             }
+        }
+        if let Some(census) = census {
+            self.shared.ledger().sampled(&census);
         }
     }
 }

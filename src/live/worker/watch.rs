@@ -54,6 +54,7 @@ impl Worker {
                 self.retired.push(mapped);
             }
             Err(_) => {
+                self.shared.ledger().withdrawn(error.code());
                 self.reasons.push(Reason::of(&error));
                 let lost = self.served.take();
                 // What was good last is not there any more, and what was good before it is not known.

@@ -1,13 +1,14 @@
 //! AVX2: the eight tags of a line compared at once, the weights of eight keys brought together in one register.
 
 use std::arch::x86_64::{
-    __m256i, _mm256_and_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_loadu_si256, _mm256_movemask_ps,
-    _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256,
-    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
+    __m256i, _mm256_and_si256, _mm256_andnot_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_loadu_si256,
+    _mm256_movemask_ps, _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi32, _mm256_setzero_si256,
+    _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
+    _mm256_xor_si256,
 };
 
 use super::avx2_small::SmallLines;
-use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with, weight_or_zero};
+use super::{GROUP, LineReader, Located, NO_WEIGHT, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
 use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
 use crate::weight_file::table::{Encoding, Table, low_word};
 
@@ -34,7 +35,7 @@ impl LineReader for F32Lines {
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
-        // SAFETY: the caller promises AVX2 and the indices; the store is to 32 bytes that are ours.
+        // SAFETY: the caller promises AVX2 and the lines; the store is to 32 bytes that are ours.
         unsafe {
             let all = one_lane_each([
                 weight_or_zeros(lines, located, 0),
@@ -46,21 +47,13 @@ impl LineReader for F32Lines {
                 weight_or_zeros(lines, located, 6),
                 weight_or_zeros(lines, located, 7),
             ]);
-            _mm256_storeu_si256(weights.as_mut_ptr().cast(), all);
-            let zeros = _mm256_cmpeq_epi32(all, _mm256_setzero_si256());
+            let missing = _mm256_cmpeq_epi32(all, _mm256_setzero_si256());
+            let weights_or_zeros = _mm256_andnot_si256(missing, _mm256_xor_si256(all, no_weight()));
+            _mm256_storeu_si256(weights.as_mut_ptr().cast(), weights_or_zeros);
             #[expect(clippy::cast_possible_truncation, reason = "a bit for each of eight lanes")]
-            let mask = _mm256_movemask_ps(_mm256_castsi256_ps(zeros)) as u8;
-            mask
+            let missing = _mm256_movemask_ps(_mm256_castsi256_ps(missing)) as u8;
+            !missing
         }
-    }
-
-    #[inline(always)]
-    unsafe fn find(line: &Line, tag: u32) -> (f32, usize) {
-        // SAFETY: the caller promises AVX2.
-        let equal = unsafe { _mm256_movemask_ps(_mm256_castsi256_ps(equal_tags(line, tag))) };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bit for each of eight lanes")]
-        let equal = equal as u8;
-        weight_or_zero(line, equal)
     }
 
     #[inline(always)]
@@ -85,19 +78,28 @@ unsafe fn equal_tags(line: &Line, tag: u32) -> __m256i {
     }
 }
 
-/// The weight of a key of the group in the lane of its slot, 0 in the others.
+/// The weight of a key of the group, combined with [`NO_WEIGHT`], in the lane of its slot; 0 in the others.
 ///
 /// # Safety
 ///
-/// The processor has AVX2, and the indices of `located` are in bounds.
+/// The processor has AVX2, and the lines were located in the table of `lines`.
 #[inline(always)]
 unsafe fn weight_or_zeros(lines: &[Line], located: &Located, index: usize) -> __m256i {
-    // SAFETY: the caller promises AVX2 and the index; the weights are the 32 bytes after the tag words.
+    // SAFETY: the caller promises AVX2 and the line; the weights are the 32 bytes after the tag words.
     unsafe {
-        let line = lines.get_unchecked(located.lines[index] as usize);
+        let line = located.line(lines, index);
         let weights = _mm256_loadu_si256(line.as_ptr().add(WEIGHTS_OFFSET).cast());
-        _mm256_and_si256(equal_tags(line, located.tags[index]), weights)
+        _mm256_and_si256(equal_tags(line, located.tags[index]), _mm256_xor_si256(weights, no_weight()))
     }
+}
+
+/// # Safety
+///
+/// The processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn no_weight() -> __m256i {
+    // SAFETY: the caller promises AVX2.
+    unsafe { _mm256_set1_epi32(NO_WEIGHT.cast_signed()) }
 }
 
 /// Of eight registers with one lane at most that is not 0, that lane each.

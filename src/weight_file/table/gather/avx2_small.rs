@@ -2,10 +2,9 @@
 //! at once.
 
 use std::arch::x86_64::{
-    __m256i, _mm_and_si128, _mm_cmpeq_epi8, _mm_loadl_epi64, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16,
-    _mm_set1_epi8, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmpeq_epi16,
-    _mm256_cmpeq_epi32, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_extracti128_si256,
-    _mm256_loadu_si256, _mm256_movemask_ps, _mm256_set1_epi16, _mm256_setzero_si256, _mm256_storeu_ps,
+    _mm_and_si128, _mm_cmpeq_epi8, _mm_loadl_epi64, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set1_epi8,
+    _mm256_castsi256_si128, _mm256_cmpeq_epi16, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps,
+    _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_set1_epi16, _mm256_storeu_ps,
 };
 use std::marker::PhantomData;
 
@@ -29,7 +28,7 @@ pub(super) trait SmallFormat: LineFormat {
     /// # Safety
     ///
     /// The processor has AVX2 and F16C.
-    unsafe fn widen(bits: &[Self::Bits; GROUP], weights: &mut [f32; GROUP]) -> __m256i;
+    unsafe fn widen(bits: &[Self::Bits; GROUP], weights: &mut [f32; GROUP]);
 }
 
 impl SmallFormat for F16Line {
@@ -43,13 +42,9 @@ impl SmallFormat for F16Line {
     }
 
     #[inline(always)]
-    unsafe fn widen(bits: &[u16; GROUP], weights: &mut [f32; GROUP]) -> __m256i {
+    unsafe fn widen(bits: &[u16; GROUP], weights: &mut [f32; GROUP]) {
         // SAFETY: the caller promises F16C; there are 16 readable and 32 writable bytes.
-        unsafe {
-            let all = _mm256_cvtph_ps(_mm_loadu_si128(bits.as_ptr().cast()));
-            _mm256_storeu_ps(weights.as_mut_ptr(), all);
-            _mm256_castps_si256(all)
-        }
+        unsafe { _mm256_storeu_ps(weights.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(bits.as_ptr().cast()))) };
     }
 }
 
@@ -64,12 +59,11 @@ impl SmallFormat for I8Line {
     }
 
     #[inline(always)]
-    unsafe fn widen(bits: &[i8; GROUP], weights: &mut [f32; GROUP]) -> __m256i {
+    unsafe fn widen(bits: &[i8; GROUP], weights: &mut [f32; GROUP]) {
         // SAFETY: the caller promises AVX2; there are 8 readable and 32 writable bytes.
         unsafe {
             let all = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(bits.as_ptr().cast())));
             _mm256_storeu_ps(weights.as_mut_ptr(), all);
-            _mm256_castps_si256(all)
         }
     }
 }
@@ -80,30 +74,22 @@ impl<F: SmallFormat> LineReader for SmallLines<F> {
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
         let mut bits = [F::Bits::default(); GROUP];
-        // SAFETY: the caller promises the instructions and the indices.
+        let mut found = 0;
+        // SAFETY: the caller promises the instructions and the lines.
         unsafe {
             let mut index = 0;
             while index < GROUP {
-                let line = lines.get_unchecked(located.lines[index] as usize);
-                bits[index] = bits_of::<F>(line, located.tags[index]).0;
+                let line = located.line(lines, index);
+                let equal = equal_tags::<F>(line, located.tags[index]);
+                // Without a slot the weight of some other is read, and masked.
+                let slot = equal.trailing_zeros() as usize & 15;
+                bits[index] = F::masked_bits(line, slot, u32::from(equal != 0).wrapping_neg());
+                found |= u8::from(equal != 0) << index;
                 index += 1;
             }
-            let zeros = _mm256_cmpeq_epi32(F::widen(&bits, weights), _mm256_setzero_si256());
-            #[expect(clippy::cast_possible_truncation, reason = "a bit for each of eight lanes")]
-            let mask = _mm256_movemask_ps(_mm256_castsi256_ps(zeros)) as u8;
-            mask
+            F::widen(&bits, weights);
         }
-    }
-
-    #[inline(always)]
-    unsafe fn find(line: &Line, tag: u32) -> (f32, usize) {
-        // SAFETY: the caller promises the instructions.
-        unsafe {
-            let (bits, found) = bits_of::<F>(line, tag);
-            let mut weights = [0.0; GROUP];
-            F::widen(&[bits; GROUP], &mut weights);
-            (weights[0], found)
-        }
+        found
     }
 
     #[inline(always)]
@@ -112,13 +98,13 @@ impl<F: SmallFormat> LineReader for SmallLines<F> {
     }
 }
 
-/// The weight that `line` has for `tag`, or 0, and whether it has one: 1 or 0.
+/// A bit for each slot of `line` that has `tag`: one or none.
 ///
 /// # Safety
 ///
 /// The processor has AVX2.
 #[inline(always)]
-unsafe fn bits_of<F: SmallFormat>(line: &Line, tag: u32) -> (F::Bits, usize) {
+unsafe fn equal_tags<F: SmallFormat>(line: &Line, tag: u32) -> u32 {
     const { assert!(F::SLOT_COUNT <= 15 && 3 * F::SLOT_COUNT <= 64 - 16) };
     let [low, middle, high, _] = tag.to_le_bytes();
     // SAFETY: the caller promises AVX2; both loads end before the line does.
@@ -132,9 +118,5 @@ unsafe fn bits_of<F: SmallFormat>(line: &Line, tag: u32) -> (F::Bits, usize) {
         _mm_movemask_epi8(_mm_and_si128(low_equal, high_equal)).cast_unsigned()
     };
     // What stands behind the tags was compared as well.
-    let equal = equal & ((1 << F::SLOT_COUNT) - 1);
-    let found = usize::from(equal != 0);
-    // Without a slot the weight of the first is read, and masked.
-    let slot = equal.trailing_zeros() as usize & 15;
-    (F::masked_bits(line, slot, u32::from(equal != 0).wrapping_neg()), found)
+    equal & ((1 << F::SLOT_COUNT) - 1)
 }

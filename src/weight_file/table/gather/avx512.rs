@@ -2,12 +2,12 @@
 //! them, so a weight that is not asked for is never in a register.
 
 use std::arch::x86_64::{
-    __m256i, __mmask8, _mm256_and_si256, _mm256_cmpeq_epi32_mask, _mm256_loadu_si256, _mm256_maskz_loadu_epi32,
-    _mm256_set1_epi32, _mm256_storeu_si256, _mm256_testn_epi32_mask,
+    __m256i, __mmask8, _mm256_and_si256, _mm256_cmpeq_epi32_mask, _mm256_loadu_si256, _mm256_maskz_xor_epi32,
+    _mm256_set1_epi32, _mm256_storeu_si256, _mm256_test_epi32_mask,
 };
 
-use super::avx2::one_lane_each;
-use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with, weight_or_zero};
+use super::avx2::{no_weight, one_lane_each};
+use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
 use crate::weight_file::table::line::{F32Line, Line, LineFormat};
 use crate::weight_file::table::{Table, low_word};
 
@@ -28,7 +28,7 @@ impl LineReader for F32Lines {
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
-        // SAFETY: the caller promises AVX-512 and the indices; the store is to 32 bytes that are ours.
+        // SAFETY: the caller promises AVX-512 and the lines; the store is to 32 bytes that are ours.
         unsafe {
             let all = one_lane_each([
                 weight_or_zeros(lines, located, 0),
@@ -40,15 +40,10 @@ impl LineReader for F32Lines {
                 weight_or_zeros(lines, located, 6),
                 weight_or_zeros(lines, located, 7),
             ]);
-            _mm256_storeu_si256(weights.as_mut_ptr().cast(), all);
-            _mm256_testn_epi32_mask(all, all)
+            let found = _mm256_test_epi32_mask(all, all);
+            _mm256_storeu_si256(weights.as_mut_ptr().cast(), _mm256_maskz_xor_epi32(found, all, no_weight()));
+            found
         }
-    }
-
-    #[inline(always)]
-    unsafe fn find(line: &Line, tag: u32) -> (f32, usize) {
-        // SAFETY: the caller promises AVX-512.
-        weight_or_zero(line, unsafe { equal_tags(line, tag) })
     }
 
     #[inline(always)]
@@ -73,16 +68,17 @@ unsafe fn equal_tags(line: &Line, tag: u32) -> __mmask8 {
     }
 }
 
-/// The weight of a key of the group in the lane of its slot, 0 in the others.
+/// The weight of a key of the group, combined with [`NO_WEIGHT`], in the lane of its slot; 0 in the others.
 ///
 /// # Safety
 ///
-/// The processor has AVX-512 F and VL, and the indices of `located` are in bounds.
+/// The processor has AVX-512 F and VL, and the lines were located in the table of `lines`.
 #[inline(always)]
 unsafe fn weight_or_zeros(lines: &[Line], located: &Located, index: usize) -> __m256i {
-    // SAFETY: the caller promises AVX-512 and the index; the weights are the 32 bytes after the tag words.
+    // SAFETY: the caller promises AVX-512 and the line; the weights are the 32 bytes after the tag words.
     unsafe {
-        let line = lines.get_unchecked(located.lines[index] as usize);
-        _mm256_maskz_loadu_epi32(equal_tags(line, located.tags[index]), line.as_ptr().add(WEIGHTS_OFFSET).cast())
+        let line = located.line(lines, index);
+        let weights = _mm256_loadu_si256(line.as_ptr().add(WEIGHTS_OFFSET).cast());
+        _mm256_maskz_xor_epi32(equal_tags(line, located.tags[index]), weights, no_weight())
     }
 }

@@ -3,10 +3,10 @@
 //! A look-up on its own mispredicts a branch where a key is unseen or lies in its second line, and each costs more than the
 //! rest of the work. So keys go through in two passes, neither of which branches on what it finds:
 //!
-//! 1. Eight keys at a time, each in its first line: the weight of the slot that has the tag, or 0. Meanwhile the lines of
-//!    keys further on are prefetched.
-//! 2. Of the keys that got 0, those whose overflow filter bit is set are looked up in their second lines, which have been
-//!    prefetched while the next chunk went through the first pass.
+//! 1. Eight keys at a time, each in its first line: the weight of the slot that has the tag, or 0 and that there is none. Meanwhile
+//!    the lines of keys further on are prefetched.
+//! 2. Of the keys without a weight there, those whose overflow filter bit is set are looked up in their second lines, again eight at
+//!    a time. These lines have been prefetched while the next chunk went through the first pass.
 //!
 //! What differs between formats of lines and sets of instructions is a [`LineReader`]; the two passes are written once.
 
@@ -19,8 +19,10 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
+use std::mem::MaybeUninit;
+
 use super::line::{F32Line, Line, LineFormat};
-use super::{Encoding, Table, first_line, second_line};
+use super::{Encoding, LINE_LEN, Table, first_line, low_word, second_line};
 use crate::instructions::{Instructions, Set};
 use crate::prefetch::prefetch;
 
@@ -51,50 +53,78 @@ trait LineReader {
     /// The bits of a key that are its tag; where they are 0, the tag is 1.
     const TAG_MASK: u32;
 
-    /// Writes to `weights[i]` the weight that the line `located.lines[i]` has for `located.tags[i]`, or 0. Returns a mask
-    /// of the weights that are +0.0, bit `i` for `weights[i]`.
+    /// Writes to `weights[i]` the weight that line `i` of `located` has for tag `i`, or 0. Returns a mask of the keys that have one,
+    /// bit `i` for `weights[i]`: a weight may be 0 itself.
     ///
     /// # Safety
     ///
-    /// The processor has the instructions, and each of `located.lines` is an index into `lines`.
+    /// The processor has the instructions, and the lines were located in the table of `lines`.
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8;
-
-    /// The weight that `line` has for `tag`, or 0, and whether it has one: 1 or 0.
-    ///
-    /// # Safety
-    ///
-    /// The processor has the instructions.
-    unsafe fn find(line: &Line, tag: u32) -> (f32, usize);
 
     /// Whether the filter bit of `key` is set in its first line: a key with the same bit lies in its second line.
     fn overflows(line: &Line, key: u64) -> bool;
 }
 
-/// First lines and tags of a group of keys.
+/// What a register of weights is combined with (exclusive or) before those of other slots are masked away: no weight is NaN, so what
+/// is 0 afterwards has no weight, and what has one can be told from it even if the weight is 0.
+const NO_WEIGHT: u32 = f32::NAN.to_bits();
+
+/// Lines and tags of a group of keys.
 #[derive(Clone, Copy)]
 struct Located {
-    lines: [u32; GROUP],
+    /// How many bytes behind the first line each line starts.
+    offsets: [usize; GROUP],
     tags: [u32; GROUP],
 }
 
 impl Located {
-    const NONE: Self = Self { lines: [0; GROUP], tags: [0; GROUP] };
+    const NONE: Self = Self { offsets: [0; GROUP], tags: [0; GROUP] };
 
+    /// Memory for groups to be located in. Nothing is cleared: calls with a few keys would take longer for it than for their keys.
     #[inline(always)]
-    fn locate(&mut self, table: &Table<'_>, tag_mask: u32, keys: &[u64; GROUP]) {
-        for (index, &key) in keys.iter().enumerate() {
-            #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 2^32 lines")]
-            let line = first_line(table.line_count, key) as u32;
-            self.lines[index] = line;
-            self.tags[index] = masked_tag(tag_mask, key);
+    const fn memory<const COUNT: usize>() -> [MaybeUninit<Self>; COUNT] {
+        [const { MaybeUninit::uninit() }; COUNT]
+    }
+
+    /// The first lines of `keys`.
+    #[inline(always)]
+    fn first_lines(table: &Table<'_>, tag_mask: u32, keys: [u64; GROUP]) -> Self {
+        let mut located = Self::NONE;
+        for (index, key) in keys.into_iter().enumerate() {
+            located.offsets[index] = first_line(table.line_count, key) * LINE_LEN;
+            located.tags[index] = masked_tag(tag_mask, key);
         }
+        located
+    }
+
+    /// Their second lines.
+    #[inline(always)]
+    fn second_lines(table: &Table<'_>, tag_mask: u32, keys: [u64; GROUP]) -> Self {
+        let mut located = Self::NONE;
+        for (index, key) in keys.into_iter().enumerate() {
+            let first = first_line(table.line_count, key);
+            located.offsets[index] = second_line(table.geometry, first, key) * LINE_LEN;
+            located.tags[index] = masked_tag(tag_mask, key);
+        }
+        located
     }
 
     #[inline(always)]
     fn prefetch(&self, lines: &[Line]) {
-        for &line in &self.lines {
-            prefetch(line_at(lines, line as usize));
+        for offset in self.offsets {
+            prefetch(lines.as_ptr().wrapping_byte_add(offset));
         }
+    }
+
+    /// The line of a key.
+    ///
+    /// # Safety
+    ///
+    /// The lines were located in the table of `lines`.
+    #[inline(always)]
+    unsafe fn line<'a>(&self, lines: &'a [Line], index: usize) -> &'a Line {
+        // SAFETY: a multiple of the length of a line, below that of the table.
+        unsafe { &*lines.as_ptr().byte_add(self.offsets[index]) }
     }
 }
 
@@ -168,94 +198,105 @@ impl Table<'_> {
 /// The processor has the instructions of `R`, and the caller enables them.
 #[inline(always)]
 unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
+    if keys.len() < GROUP {
+        return table.gather_plain(keys, weights);
+    }
     let lines = table.lines;
-    let (groups, rest) = keys.as_chunks::<GROUP>();
-    let rest_at = keys.len() - rest.len();
-    for &key in rest {
-        prefetch(line_at(lines, first_line(table.line_count, key)));
+    let group_count = keys.len().div_ceil(GROUP);
+    let mut ring = Located::memory::<RING>();
+    for (at, located) in ring[..group_count.min(GROUPS_AHEAD + 1)].iter_mut().enumerate() {
+        let located = located.write(Located::first_lines(table, R::TAG_MASK, group_at(keys, at)));
+        if at < GROUPS_AHEAD {
+            located.prefetch(lines);
+        }
     }
-    let mut ring = [Located::NONE; RING];
-    for (index, group) in groups.iter().take(GROUPS_AHEAD + 1).enumerate() {
-        ring[index].locate(table, R::TAG_MASK, group);
-    }
-    for located in &ring[..groups.len().min(GROUPS_AHEAD)] {
-        located.prefetch(lines);
-    }
-    let mut found_count = 0;
-    let mut zeros = Places::new();
-    let mut seconds = Seconds::new();
+    let mut found_count = keys.len();
+    let (mut missing, mut seconds) = (Places::new(), Seconds::new());
     let mut at = 0;
-    while at < groups.len() {
+    while at < group_count {
         let chunk_at = at * GROUP;
-        let chunk_end = groups.len().min(at + CHUNK / GROUP);
-        zeros.count = 0;
+        let chunk_end = group_count.min(at + CHUNK / GROUP);
+        missing.count = 0;
         while at < chunk_end {
-            // What was located a turn ago is prefetched now: read back from memory, it need not be taken out of vectors.
-            ring[(at + GROUPS_AHEAD) % RING].prefetch(lines);
-            if let Some(group) = groups.get(at + GROUPS_AHEAD + 1) {
-                ring[(at + GROUPS_AHEAD + 1) % RING].locate(table, R::TAG_MASK, group);
+            if at + GROUPS_AHEAD < group_count {
+                // What was located a turn ago is prefetched now: read back from memory, it need not be taken out of vectors.
+                // SAFETY: each group below the count is located a turn before this one at the latest.
+                unsafe { ring[(at + GROUPS_AHEAD) % RING].assume_init_ref() }.prefetch(lines);
             }
-            let group_at = at * GROUP;
-            if let Some(weights) = weights[group_at..].first_chunk_mut() {
-                // SAFETY: the caller promises the instructions; `locate` made the indices, for this table.
-                let mask = unsafe { R::weights_of_group(lines, &ring[at % RING], weights) };
-                zeros.push_all(mask, group_at - chunk_at);
+            if at + GROUPS_AHEAD + 1 < group_count {
+                let group = group_at(keys, at + GROUPS_AHEAD + 1);
+                ring[(at + GROUPS_AHEAD + 1) % RING].write(Located::first_lines(table, R::TAG_MASK, group));
+            }
+            let start = start_of_group(keys.len(), at);
+            if let Some(weights) = weights[start..].first_chunk_mut() {
+                // SAFETY: the caller promises the instructions; this group was located above, in this table.
+                let found = unsafe { R::weights_of_group(lines, ring[at % RING].assume_init_ref(), weights) };
+                missing.push_all(!found >> (at * GROUP - start), at * GROUP - chunk_at);
             }
             at += 1;
         }
-        found_count += at * GROUP - chunk_at - zeros.count;
+        found_count -= missing.count as usize;
         // SAFETY: the caller promises the instructions.
-        unsafe {
-            found_count += seconds.look_up::<R>(table, keys, weights);
-            found_count += seconds.choose::<R>(table, keys, chunk_at, &zeros);
-        }
-        seconds.prefetch(table, keys);
+        found_count += unsafe { seconds.look_up::<R>(lines, weights) };
+        seconds.choose::<R>(table, keys, chunk_at, &missing);
     }
     // SAFETY: as above.
-    found_count += unsafe { seconds.look_up::<R>(table, keys, weights) };
-    for (&key, weight) in rest.iter().zip(&mut weights[rest_at..]) {
-        let found = table.get_from_lines(key);
-        *weight = found.unwrap_or(0.0);
-        found_count += usize::from(found.is_some());
-    }
-    found_count
+    found_count + unsafe { seconds.look_up::<R>(lines, weights) }
+}
+
+/// Where a group starts among `key_count` keys, which are a group at least. Where the last keys are fewer than a group, it starts
+/// earlier: some are looked up twice, to the same end.
+#[inline(always)]
+fn start_of_group(key_count: usize, index: usize) -> usize {
+    (index * GROUP).min(key_count - GROUP)
+}
+
+#[inline(always)]
+fn group_at(keys: &[u64], index: usize) -> [u64; GROUP] {
+    *keys[start_of_group(keys.len(), index)..].first_chunk().unwrap_or(&[0; GROUP])
 }
 
 /// Places in a chunk, in ascending order.
 struct Places {
-    count: usize,
-    /// A group is written at once, so there is room for one more.
-    places: [u16; CHUNK + GROUP],
+    count: u8,
+    /// A group is written at once, so there is room for one more. More room than a chunk needs: no count lies outside.
+    places: [u8; u8::MAX as usize + GROUP],
 }
+
+const _: () = assert!(CHUNK <= u8::MAX as usize);
 
 impl Places {
     const fn new() -> Self {
-        Self { count: 0, places: [0; CHUNK + GROUP] }
+        Self { count: 0, places: [0; u8::MAX as usize + GROUP] }
     }
 
     /// Adds the places `from + i` for each bit `i` of `mask`, without a branch.
     #[inline(always)]
     fn push_all(&mut self, mask: u8, from: usize) {
-        if let Some(places) = self.places[self.count..].first_chunk_mut::<GROUP>() {
-            #[expect(clippy::cast_possible_truncation, reason = "a place in a chunk")]
-            let from = from as u16;
-            for (place, bit) in places.iter_mut().zip(SET_BITS[mask as usize]) {
-                *place = from + u16::from(bit);
-            }
-        }
-        self.count += mask.count_ones() as usize;
+        let count = self.count as usize;
+        // Eight places in a word: none of them carries into the next.
+        let places = SET_BITS[mask as usize] + from as u64 * 0x0101_0101_0101_0101;
+        self.places[count..count + GROUP].copy_from_slice(&places.to_le_bytes());
+        #[expect(clippy::cast_possible_truncation, reason = "at most 8")]
+        let added_count = mask.count_ones() as u8;
+        self.count += added_count;
+    }
+
+    #[inline(always)]
+    fn all(&self) -> &[u8] {
+        &self.places[..self.count as usize]
     }
 }
 
-/// For each mask the indices of the bits that are set, in ascending order, then zeros.
-static SET_BITS: [[u8; 8]; 256] = {
-    let mut all = [[0; 8]; 256];
+/// For each mask the indices of the bits that are set, in ascending order from the lowest byte on, then zeros.
+static SET_BITS: [u64; 256] = {
+    let mut all = [0; 256];
     let mut mask = 0;
     while mask < 256 {
-        let (mut count, mut bit) = (0, 0_u8);
+        let (mut count, mut bit) = (0, 0);
         while bit < 8 {
             if mask >> bit & 1 == 1 {
-                all[mask][count] = bit;
+                all[mask] |= bit << (8 * count);
                 count += 1;
             }
             bit += 1;
@@ -265,64 +306,50 @@ static SET_BITS: [[u8; 8]; 256] = {
     all
 };
 
-/// Keys of a chunk whose second lines have to be looked up.
+/// Keys of a chunk whose second lines have to be looked up, in groups.
 struct Seconds {
+    count: usize,
     /// Where the chunk begins among all keys.
     chunk_at: usize,
-    count: usize,
-    /// Where each stands in the chunk.
-    places: [u16; CHUNK],
-    /// Its first line, then its second.
-    lines: [u32; CHUNK],
+    /// Where each key stands in the chunk. The last group is filled up with its last one, which gets its weight again.
+    places: [u8; CHUNK],
+    located: [MaybeUninit<Located>; CHUNK / GROUP],
 }
 
 impl Seconds {
     const fn new() -> Self {
-        Self { chunk_at: 0, count: 0, places: [0; CHUNK], lines: [0; CHUNK] }
+        Self { count: 0, chunk_at: 0, places: [0; CHUNK], located: Located::memory() }
     }
 
-    /// Takes those of the keys that got 0 whose filter bit is set, and returns how many have the weight 0 in their first
-    /// line.
-    ///
-    /// # Safety
-    ///
-    /// The processor has the instructions of `R`.
+    /// Takes those of the keys without a weight whose filter bit is set, and asks for their second lines.
     #[inline(always)]
-    unsafe fn choose<R: LineReader>(
-        &mut self,
-        table: &Table<'_>,
-        keys: &[u64],
-        chunk_at: usize,
-        zeros: &Places,
-    ) -> usize {
-        let mut found_count = 0;
+    fn choose<R: LineReader>(&mut self, table: &Table<'_>, keys: &[u64], chunk_at: usize, missing: &Places) {
+        let keys = &keys[chunk_at..];
         let mut count = 0;
-        for &place in &zeros.places[..zeros.count] {
-            let key = keys[chunk_at + place as usize];
-            let first = first_line(table.line_count, key);
-            let line = &table.lines[first];
-            // SAFETY: the caller promises the instructions.
-            let (_, found) = unsafe { R::find(line, masked_tag(R::TAG_MASK, key)) };
-            found_count += found;
+        for &place in missing.all() {
+            let key = keys[place as usize];
             self.places[count] = place;
-            #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 2^32 lines")]
-            let first = first as u32;
-            self.lines[count] = first;
-            count += usize::from(R::overflows(line, key)) & (found ^ 1);
+            count += usize::from(R::overflows(&table.lines[first_line(table.line_count, key)], key));
         }
-        self.chunk_at = chunk_at;
         self.count = count;
-        found_count
-    }
-
-    #[inline(always)]
-    fn prefetch(&mut self, table: &Table<'_>, keys: &[u64]) {
-        for (line, &place) in self.lines.iter_mut().zip(&self.places[..self.count]) {
-            let second = second_line(table.geometry, *line as usize, keys[self.chunk_at + place as usize]);
-            prefetch(line_at(table.lines, second));
-            #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 2^32 lines")]
-            let second = second as u32;
-            *line = second;
+        self.chunk_at = chunk_at;
+        if count == 0 {
+            return;
+        }
+        let last = self.places[count - 1];
+        self.places[count..count.next_multiple_of(GROUP)].fill(last);
+        let (groups, _) = self.places[..count.next_multiple_of(GROUP)].as_chunks::<GROUP>();
+        for (located, places) in self.located.iter_mut().zip(groups) {
+            let mut group = [0; GROUP];
+            for (key, &place) in group.iter_mut().zip(places) {
+                *key = keys[place as usize];
+            }
+            located.write(Located::second_lines(table, R::TAG_MASK, group));
+        }
+        // A loop of its own: read back from memory, offsets need not be taken out of vectors.
+        for located in &self.located[..groups.len()] {
+            // SAFETY: written above.
+            unsafe { located.assume_init_ref() }.prefetch(table.lines);
         }
     }
 
@@ -330,17 +357,26 @@ impl Seconds {
     ///
     /// # Safety
     ///
-    /// The processor has the instructions of `R`.
+    /// The processor has the instructions of `R`, and `lines` are those of the table that they were chosen for.
     #[inline(always)]
-    unsafe fn look_up<R: LineReader>(&self, table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
+    unsafe fn look_up<R: LineReader>(&self, lines: &[Line], weights: &mut [f32]) -> usize {
+        let weights = &mut weights[self.chunk_at..];
+        let (groups, _) = self.places.as_chunks::<GROUP>();
         let mut found_count = 0;
-        for (&line, &place) in self.lines.iter().zip(&self.places[..self.count]) {
-            let place = self.chunk_at + place as usize;
-            let tag = masked_tag(R::TAG_MASK, keys[place]);
-            // SAFETY: the caller promises the instructions.
-            let (weight, found) = unsafe { R::find(&table.lines[line as usize], tag) };
-            weights[place] = weight;
-            found_count += found;
+        let mut rest_count = self.count;
+        for (located, places) in self.located.iter().zip(groups) {
+            if rest_count == 0 {
+                break;
+            }
+            let mut all = [0.0; GROUP];
+            // SAFETY: the caller promises the instructions; as many groups as have keys were located, in this table.
+            let found = unsafe { R::weights_of_group(lines, located.assume_init_ref(), &mut all) };
+            for (&place, weight) in places.iter().zip(all) {
+                weights[place as usize] = weight;
+            }
+            let asked_count = rest_count.min(GROUP);
+            found_count += (found & u8::MAX >> (GROUP - asked_count)).count_ones() as usize;
+            rest_count -= asked_count;
         }
         found_count
     }
@@ -349,17 +385,7 @@ impl Seconds {
 /// The tag of a key under a format's mask, without a branch.
 #[inline(always)]
 fn masked_tag(tag_mask: u32, key: u64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the low bits are the tag")]
-    let low = key as u32;
-    (low & tag_mask).max(1)
-}
-
-/// The weight of the slot of an f32 line whose bit `equal` has, or 0, and whether there is one; without a branch.
-#[inline(always)]
-fn weight_or_zero(line: &Line, equal: u8) -> (f32, usize) {
-    // Without a slot the weight of some other is read, and masked.
-    let weight = F32Line::weight(line, equal.trailing_zeros() as usize & (SLOT_COUNT - 1));
-    (f32::from_bits(weight.to_bits() & u32::from(equal != 0).wrapping_neg()), usize::from(equal != 0))
+    (low_word(key) & tag_mask).max(1)
 }
 
 /// Where a line is, for a prefetch: nothing checks that there is one.

@@ -1,10 +1,11 @@
 //! NEON: the tags of a line compared four at a time. Every aarch64 processor has it.
 
 use std::arch::aarch64::{
-    uint32x4_t, vaddvq_u32, vandq_u32, vceqq_u32, vceqzq_u32, vdupq_n_u32, vld1q_u32, vorrq_u32, vpaddq_u32, vst1q_u32,
+    uint32x4_t, vaddvq_u32, vandq_u32, vbicq_u32, vceqq_u32, vceqzq_u32, vdupq_n_u32, veorq_u32, vld1q_u32, vorrq_u32,
+    vpaddq_u32, vst1q_u32,
 };
 
-use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
+use super::{GROUP, LineReader, Located, NO_WEIGHT, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
 use crate::weight_file::table::line::{F32Line, Line, LineFormat};
 use crate::weight_file::table::{Table, low_word};
 
@@ -25,7 +26,7 @@ impl LineReader for F32Lines {
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
-        // SAFETY: the caller promises NEON and the indices; the stores are to 32 bytes that are ours.
+        // SAFETY: the caller promises NEON and the lines; the stores are to 32 bytes that are ours.
         unsafe {
             let low = one_lane_each([
                 weight_or_zeros(lines, located, 0),
@@ -39,19 +40,11 @@ impl LineReader for F32Lines {
                 weight_or_zeros(lines, located, 6),
                 weight_or_zeros(lines, located, 7),
             ]);
+            let (low_missing, high_missing) = (vceqzq_u32(low), vceqzq_u32(high));
             let weights: *mut u32 = weights.as_mut_ptr().cast();
-            vst1q_u32(weights, low);
-            vst1q_u32(weights.add(SLOT_COUNT / 2), high);
-            lane_mask(vceqzq_u32(low), vceqzq_u32(high))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn find(line: &Line, tag: u32) -> (f32, usize) {
-        // SAFETY: the caller promises NEON; the line has 64 readable bytes.
-        unsafe {
-            let (low, high) = equal_tags(line, tag);
-            (f32::from_bits(vaddvq_u32(weights_where(line, low, high))), usize::from(lane_mask(low, high) != 0))
+            vst1q_u32(weights, vbicq_u32(veorq_u32(low, no_weight()), low_missing));
+            vst1q_u32(weights.add(SLOT_COUNT / 2), vbicq_u32(veorq_u32(high, no_weight()), high_missing));
+            !lane_mask(low_missing, high_missing)
         }
     }
 
@@ -79,7 +72,8 @@ unsafe fn equal_tags(line: &Line, tag: u32) -> (uint32x4_t, uint32x4_t) {
     }
 }
 
-/// The weight of the slot that is marked, of `low` in its lane, of `high` four lanes further down; 0 in the others.
+/// The weight of the slot that is marked, combined with [`NO_WEIGHT`], of `low` in its lane, of `high` four lanes further down; 0 in the
+/// others.
 ///
 /// # Safety
 ///
@@ -89,18 +83,29 @@ unsafe fn weights_where(line: &Line, low: uint32x4_t, high: uint32x4_t) -> uint3
     // SAFETY: the caller promises NEON; the weights are the 32 bytes after the tag words.
     unsafe {
         let weights: *const u32 = line.as_ptr().add(WEIGHTS_OFFSET).cast();
-        vorrq_u32(vandq_u32(low, vld1q_u32(weights)), vandq_u32(high, vld1q_u32(weights.add(SLOT_COUNT / 2))))
+        let low = vandq_u32(low, veorq_u32(vld1q_u32(weights), no_weight()));
+        let high = vandq_u32(high, veorq_u32(vld1q_u32(weights.add(SLOT_COUNT / 2)), no_weight()));
+        vorrq_u32(low, high)
     }
 }
 
 /// # Safety
 ///
-/// The processor has NEON, and the indices of `located` are in bounds.
+/// The processor has NEON.
+#[inline(always)]
+unsafe fn no_weight() -> uint32x4_t {
+    // SAFETY: the caller promises NEON.
+    unsafe { vdupq_n_u32(NO_WEIGHT) }
+}
+
+/// # Safety
+///
+/// The processor has NEON, and the lines were located in the table of `lines`.
 #[inline(always)]
 unsafe fn weight_or_zeros(lines: &[Line], located: &Located, index: usize) -> uint32x4_t {
-    // SAFETY: the caller promises NEON and the index.
+    // SAFETY: the caller promises NEON and the line.
     unsafe {
-        let line = lines.get_unchecked(located.lines[index] as usize);
+        let line = located.line(lines, index);
         let (low, high) = equal_tags(line, located.tags[index]);
         weights_where(line, low, high)
     }

@@ -52,6 +52,7 @@ public enum Code {
     NO_MODEL(70, Owner.ML, "publish a model"),
     SWITCHED_OFF(71, Owner.DELIVERY, "switch scoring on when the reason is gone"),
     STATE_UNUSABLE(72, Owner.DELIVERY, "give the server a state folder of its own that it may write"),
+    STALE_TRAINING_DATA(73, Owner.ML, "train on newer logs and publish"),
     PANIC(99, Owner.DELIVERY, "report the defect");
 
     private static final Code[] ALL = values();
