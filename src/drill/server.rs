@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::live::{LiveModel, LiveOptions, LiveScorer};
 use crate::instructions::Instructions;
+use crate::live::{LiveModel, LiveOptions, LiveScorer};
 use crate::schema::{Capacity, RequestLayout, Schema};
 use crate::score::{Model, Request};
 use crate::weight_file::golden::GoldenRequest;
