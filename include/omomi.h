@@ -20,12 +20,12 @@
  * Ownership. A handle that an ..._open or ..._of_model call gave you goes back through the ..._close of its type, once.
  *            Closing NULL does nothing. Handles keep what they need of each other, so any order of closing is right.
  *            The library keeps no pointer of yours after a call.
- * Threads.   Any number of threads may use one model, schema, layout or candidate set at once. Open one scorer, and keep
- *            one request block, for each thread; a scorer that is in use answers OMOMI_STATUS_SCORER_BUSY. No call may race
+ * Threads.   Any number of threads may use one model, live model, schema, layout or candidate set at once. Open one scorer,
+ *            and keep one request block, for each thread; a scorer that is in use answers OMOMI_STATUS_SCORER_BUSY. No call may race
  *            with the close of its handle.
- * Cost.      omomi_scorer_predict, omomi_scorer_predict_within and the static inline functions allocate nothing, lock
- *            nothing and wait for nothing, also on a thread's first call, also when they fail, also while another thread
- *            changes a candidate set. All other calls, and the two inline functions that change a candidate set, are for
+ * Cost.      omomi_scorer_predict, omomi_live_scorer_predict, both with _within, and the static inline functions allocate
+ *            nothing, lock nothing and wait for nothing, also on a thread's first call, also when they fail, also while
+ *            another thread changes a candidate set or a generation. All other calls, and the two inline functions that change a candidate set, are for
  *            start-up, for tools and for threads that serve no request.
  * Undefined. A handle that was closed, memory that is shorter than you say, and a struct that another thread writes
  *            meanwhile cannot be told from good ones: as everywhere in C, they are yours to avoid. A request block that
@@ -72,6 +72,23 @@
  *     omomi_set_id(omomi_context_row(&prepared_request), media_id, 17);
  *     omomi_request_set_candidate(&prepared_request, 0, index_of_4001);
  *     omomi_request_predict_within(prepared_scorer, &prepared_request, 1, 2000, &error);     2 ms at most
+ *
+ * LIVE       A server that runs for months follows a store, the directory that `omomi publish` writes to. A thread of the
+ * SERVING    library verifies what is published there, and a request is answered by the last good generation, whatever
+ *            happens to the newest. There may be none yet, and people may switch scoring off: both are statuses, not
+ *            failures, and a server that has an answer of its own never stops for them.
+ *
+ *     OmomiLiveOptions options = OMOMI_LIVE_OPTIONS_INIT;
+ *     options.name = "ad-server-1", options.name_len_bytes = 11;          another one for each process
+ *     omomi_live_open("/feed-ctr", 9, schema, &options, &live, &error);   once; schema, layout and request as above
+ *     omomi_live_scorer_open(live, layout, NULL, &live_scorer, &error);   for each thread, good for every generation
+ *
+ *     switch (omomi_request_predict_live(live_scorer, &request, 2, &error)) {                for each request
+ *     case OMOMI_STATUS_OK:           rank by omomi_request_answer; log omomi_request_outcome(&request).generation
+ *     case OMOMI_STATUS_NO_MODEL:     no generation could be served yet: rank without one
+ *     case OMOMI_STATUS_SWITCHED_OFF: people have switched scoring off: rank without it
+ *     default:                        the call was wrong, and error.message says how
+ *     }
  */
 
 #ifndef OMOMI_H
@@ -144,6 +161,42 @@ enum {
   OMOMI_STATUS_FILE_CONTRACT = 50,
   /// For ml: do not serve this file; pack it again.
   OMOMI_STATUS_GOLDEN_MISMATCH = 51,
+  /// For ml: sign it, then publish it.
+  OMOMI_STATUS_SIGNATURE_MISSING = 52,
+  /// For infra: publish the file as it was signed.
+  OMOMI_STATUS_SIGNATURE_INVALID = 53,
+  /// For delivery: accept the key, or have the file signed by an accepted one.
+  OMOMI_STATUS_SIGNATURE_KEY_UNKNOWN = 54,
+  /// For infra: publish it again.
+  OMOMI_STATUS_DIGEST_MISMATCH = 55,
+  /// For ml: prune the model, or have the limit raised.
+  OMOMI_STATUS_FILE_TOO_LARGE = 56,
+  /// For delivery: raise the budget, or have the model pruned.
+  OMOMI_STATUS_MEMORY_BUDGET = 57,
+  /// For ml: publish the next generation, or pin the old one.
+  OMOMI_STATUS_GENERATION_BEHIND = 58,
+  /// For ml: agree on the contract before publishing.
+  OMOMI_STATUS_CONTRACT_NOT_EXPECTED = 59,
+  /// For infra: take the permission to write away.
+  OMOMI_STATUS_WRITABLE_BY_OTHERS = 60,
+  /// For infra: write it again with omomi publish, rollback, pin, freeze, off or on.
+  OMOMI_STATUS_STORE_MALFORMED = 61,
+  /// For infra: publish the next generation.
+  OMOMI_STATUS_NAME_REUSED = 62,
+  /// For ml: find out why before it is served again.
+  OMOMI_STATUS_KILLED_PROCESS = 64,
+  /// For infra: replace weight files by rename only.
+  OMOMI_STATUS_CHANGED_IN_PLACE = 65,
+  /// For infra: publish the file under its own name.
+  OMOMI_STATUS_GENERATION_MISMATCH = 66,
+  /// For ml: publish a model.
+  OMOMI_STATUS_NO_MODEL = 70,
+  /// For delivery: switch scoring on when the reason is gone.
+  OMOMI_STATUS_SWITCHED_OFF = 71,
+  /// For delivery: give the server a state folder of its own that it may write.
+  OMOMI_STATUS_STATE_UNUSABLE = 72,
+  /// For ml: train on newer logs and publish.
+  OMOMI_STATUS_STALE_TRAINING_DATA = 73,
   /// For delivery: report the defect.
   OMOMI_STATUS_PANIC = 99,
 };
@@ -189,6 +242,14 @@ typedef struct OmomiCandidateSet OmomiCandidateSet;
 
 /// The layout of request blocks of one schema and capacity. Immutable: any number of threads may use one layout.
 typedef struct OmomiLayout OmomiLayout;
+
+/// The model that a store says is to be served, now and later: a thread of the library follows the store and verifies each
+/// generation before it answers. Any number of threads may use one.
+typedef struct OmomiLive OmomiLive;
+
+/// Scores with whatever generation a live model serves: the next request after a swap is scored by the new one, and each request by one
+/// throughout. Open one for each thread; a second thread that calls meanwhile gets `OMOMI_STATUS_SCORER_BUSY` at once.
+typedef struct OmomiLiveScorer OmomiLiveScorer;
 
 /// A verified weight file, ready to score. Immutable: any number of threads may use one model.
 typedef struct OmomiModel OmomiModel;
@@ -269,6 +330,141 @@ typedef struct {
 /// How a weight file gets into memory: one of `OMOMI_LOAD_MODE_...`.
 typedef uint32_t OmomiLoadMode;
 
+/// The path of a file.
+typedef struct {
+  /// UTF-8.
+  const char *path;
+  /// Length of the path.
+  size_t len_bytes;
+} OmomiPath;
+
+/// What signatures have to do with whether a weight file is served: one of `OMOMI_SIGNATURE_...`.
+typedef uint32_t OmomiSignature;
+
+/// How a server wants its models served. Begin with `OMOMI_LIVE_OPTIONS_INIT`, which is fit for a server that trusts its disk, and
+/// change what you need. The library copies what it needs of it.
+typedef struct {
+  /// `sizeof(OmomiLiveOptions)`, set by the caller.
+  size_t size_bytes;
+  /// Name of this serving process among those that share the store: its journal, quarantine and report lie in `state/<name>`.
+  /// Letters, digits, `-`, `_` and `.`, and another one for each process.
+  const char *name;
+  /// Length of the name.
+  size_t name_len_bytes;
+  /// One of `OMOMI_LOAD_MODE_...`.
+  OmomiLoadMode load_mode;
+  /// Deaths of the process during trials of one generation that are put down to chance; one more, and it goes into quarantine.
+  uint32_t most_deaths;
+  /// How often the store is looked at, above 0; each wait is up to a fifth longer or shorter.
+  uint64_t poll_interval_ms;
+  /// How long a new generation is on trial. The last good one stays in memory meanwhile, and takes over at once if scoring panics.
+  uint64_t trial_ms;
+  /// How long after the start of a process a generation whose trial the last process did not survive is tried once more.
+  uint64_t retry_after_death_ms;
+  /// Most bytes of a weight file.
+  uint64_t most_file_len_bytes;
+  /// Most bytes of all models in memory together, the one to load included.
+  uint64_t memory_budget_bytes;
+  /// The least generation that is served, a pin included.
+  uint64_t least_generation;
+  /// Fingerprints of the contracts that are served; any contract that binds if there are none.
+  const uint64_t *contract_fingerprints;
+  /// Number of fingerprints.
+  size_t contract_fingerprint_count;
+  /// Files with the public keys whose signatures count, as `omomi keygen` makes them; two while one takes the place of the other. They
+  /// are read once.
+  const OmomiPath *trusted_key_paths;
+  /// Number of files.
+  size_t trusted_key_path_count;
+  /// The age of the training data from which on a reason says that it is stale; serving goes on. 0 for no limit.
+  uint64_t most_training_age_seconds;
+  /// One of `OMOMI_SIGNATURE_...`.
+  OmomiSignature signature;
+  /// 1 to serve files that their group or everybody may write, too; otherwise 0.
+  uint32_t allow_writable_files;
+  /// 1 to keep the served file's pages in memory (`mlock`). Where the system refuses, serving goes on and a reason says so.
+  uint32_t lock_memory;
+  /// 1 if the server answers by itself where there is no model: then it is ready without one.
+  uint32_t has_fallback;
+} OmomiLiveOptions;
+
+/// Whether requests get answers: one of `OMOMI_SERVING_STATE_...`.
+typedef uint32_t OmomiServingState;
+
+/// What people decided over the head of what is published: one of `OMOMI_CONTROL_...`.
+typedef uint32_t OmomiControl;
+
+/// What a live model says of itself. `omomi_live_status_json` says more: every reason, attempt and quarantined file.
+typedef struct {
+  /// `sizeof(OmomiLiveStatus)`, set by the caller.
+  size_t size_bytes;
+  /// Whether requests get answers.
+  OmomiServingState state;
+  /// What people decided, as this process understood it last.
+  OmomiControl control;
+  /// The generation that people pinned; 0 where they did not.
+  uint64_t pinned_generation;
+  /// 1 if there is a generation that answers, or would if scoring were not switched off. The members up to
+  /// `training_end_unix_seconds` speak of it, and are 0 otherwise.
+  uint32_t has_generation;
+  /// 1 while it is on trial.
+  uint32_t is_on_trial;
+  /// Its number.
+  uint64_t generation;
+  /// Number of its weights.
+  uint64_t weight_count;
+  /// Length of its file.
+  uint64_t file_len_bytes;
+  /// Fingerprint of its contract.
+  uint64_t contract_fingerprint;
+  /// Since when it answers, in seconds since 1970.
+  uint64_t since_unix_seconds;
+  /// How its bytes are in memory; a mapped file that was changed in place becomes a copy.
+  OmomiLoadMode load_mode;
+  /// 1 if it says when the data ends that it was trained on.
+  uint32_t has_training_end;
+  /// The end of that data, in seconds since 1970.
+  int64_t training_end_unix_seconds;
+  /// Generations that are no longer served and still in memory.
+  size_t retired_count;
+  /// Bytes of all models in memory.
+  uint64_t mapped_bytes;
+  /// Of these, the bytes that lie in memory now; 0 where the system does not say.
+  uint64_t resident_bytes;
+  /// Things that are not as they should be; 0 if all is well.
+  size_t reason_count;
+  /// Contents that are not tried again.
+  size_t quarantined_count;
+  /// When all of this was so, in seconds since 1970.
+  uint64_t heartbeat_unix_seconds;
+} OmomiLiveStatus;
+
+/// The account of one candidate's probability.
+typedef struct {
+  /// `sizeof(OmomiExplanation)`, set by the caller.
+  size_t size_bytes;
+  /// Number of features, present in the file or unseen.
+  size_t contribution_count;
+  /// The weight that is always on.
+  double bias;
+  /// The logit, the same bits as predict gives.
+  double logit;
+  /// The probability, the same bits as predict gives.
+  float probability;
+} OmomiExplanation;
+
+/// What one feature adds to the logit.
+typedef struct {
+  /// Its feature key.
+  uint64_t key;
+  /// Its weight on the logit scale; 0 for an unseen category.
+  float weight;
+  /// 1 where the file has a weight for it, 0 for an unseen category.
+  uint32_t has_weight;
+  /// Name of the field, or of the cross ("media_id*creative_id"), with a null byte at its end.
+  char name[OMOMI_NAME_CAPACITY_BYTES];
+} OmomiContribution;
+
 /// How to open a weight file.
 typedef struct {
   /// `sizeof(OmomiOpenOptions)`, set by the caller.
@@ -337,32 +533,6 @@ typedef struct {
   uint32_t many;
 } OmomiSlot;
 
-/// The account of one candidate's probability.
-typedef struct {
-  /// `sizeof(OmomiExplanation)`, set by the caller.
-  size_t size_bytes;
-  /// Number of features, present in the file or unseen.
-  size_t contribution_count;
-  /// The weight that is always on.
-  double bias;
-  /// The logit, the same bits as predict gives.
-  double logit;
-  /// The probability, the same bits as predict gives.
-  float probability;
-} OmomiExplanation;
-
-/// What one feature adds to the logit.
-typedef struct {
-  /// Its feature key.
-  uint64_t key;
-  /// Its weight on the logit scale; 0 for an unseen category.
-  float weight;
-  /// 1 where the file has a weight for it, 0 for an unseen category.
-  uint32_t has_weight;
-  /// Name of the field, or of the cross ("media_id*creative_id"), with a null byte at its end.
-  char name[OMOMI_NAME_CAPACITY_BYTES];
-} OmomiContribution;
-
 /// The front of a request block. The caller writes the first two members: `omomi_request_init` and the setters do.
 typedef struct {
   /// `OMOMI_LAYOUT_VERSION`.
@@ -428,6 +598,36 @@ typedef struct {
 
 /// By their indices in an `OmomiCandidateSet`, which holds their rows.
 #define OMOMI_CANDIDATES_PREPARED 1
+
+/// A generation answers.
+#define OMOMI_SERVING_STATE_SERVING 0
+
+/// There is none that could be served yet: predict returns `OMOMI_STATUS_NO_MODEL`.
+#define OMOMI_SERVING_STATE_NO_MODEL 1
+
+/// People switched scoring off: predict returns `OMOMI_STATUS_SWITCHED_OFF`.
+#define OMOMI_SERVING_STATE_OFF 2
+
+/// Nothing: what is published is served.
+#define OMOMI_CONTROL_FOLLOW 0
+
+/// What is served stays served.
+#define OMOMI_CONTROL_FREEZE 1
+
+/// Nothing is served.
+#define OMOMI_CONTROL_OFF 2
+
+/// One generation is served, whatever is published.
+#define OMOMI_CONTROL_PIN 3
+
+/// Nothing: they are not looked at.
+#define OMOMI_SIGNATURE_OFF 0
+
+/// A signature by a trusted key has to be right; files without one are served: for the time in which signing is introduced.
+#define OMOMI_SIGNATURE_ACCEPT 1
+
+/// A right signature by a trusted key has to be there.
+#define OMOMI_SIGNATURE_REQUIRE 2
 
 /// A shared mapping: all processes of the machine share one copy. The file must be replaced by rename, never written.
 #define OMOMI_LOAD_MODE_MAP 0
@@ -611,6 +811,134 @@ void omomi_layout_close(OmomiLayout *layout);
 /// The caller promises:
 /// `layout` is null or open; `out_offsets` and `error` are null or writable.
 OmomiStatus omomi_layout_offsets(const OmomiLayout *layout, OmomiOffsets *out_offsets, OmomiError *error);
+
+/// Follows the store in the directory `dir` for a server that declares `schema`, and returns when it has been looked at once: then a
+/// good generation is served already, if there is one. Never fails because of what is in the store, a directory that is not there
+/// included: `omomi_live_status_json` has the reasons. Starts a thread; close the live model with `omomi_live_close`.
+///
+/// `options` may be null: as `OMOMI_LIVE_OPTIONS_INIT` then. `OMOMI_STATUS_INVALID_ARGUMENT` for options that would never work.
+///
+/// The caller promises:
+/// `dir` is null or points to `dir_len_bytes` readable bytes, `schema` is null or open, `options` is null or points to its struct,
+/// whose texts and arrays are as long as it says; `out_live` and `error` are null or writable.
+OmomiStatus omomi_live_open(const char *dir,
+                            size_t dir_len_bytes,
+                            const OmomiSchema *schema,
+                            const OmomiLiveOptions *options,
+                            OmomiLive **out_live,
+                            OmomiError *error);
+
+/// Gives a live model back and ends its thread. Live scorers go on with the generation that they have. Null is left alone.
+///
+/// The caller promises:
+/// `live` is null, or is open and used by nobody from now on.
+void omomi_live_close(OmomiLive *live);
+
+/// Looks at the store now instead of at the next poll, and returns when that is done: seconds, if there is a large file to load.
+/// That nothing good was found is no error.
+///
+/// The caller promises:
+/// `live` is null or open; `error` is null or writable.
+OmomiStatus omomi_live_look_now(const OmomiLive *live,
+                                OmomiError *error);
+
+/// Writes what a live model says of itself, as it was at the last look. The caller sets `out_status->size_bytes`
+/// (`OMOMI_LIVE_STATUS_INIT` does).
+///
+/// The caller promises:
+/// `live` is null or open; `out_status` and `error` are null or writable.
+OmomiStatus omomi_live_status(const OmomiLive *live, OmomiLiveStatus *out_status, OmomiError *error);
+
+/// Copies all that a live model says of itself, as a JSON object with a null byte, into the caller's buffer; see "Texts" above. It is
+/// what `state/<name>/report.json` holds: the generation with its logic id, reasons with code, owner and action, the last attempts with
+/// what each step took, what is in quarantine. The text may have grown since its length was asked for, and the status is
+/// `OMOMI_STATUS_WRONG_SIZE` then: ask again.
+///
+/// The caller promises:
+/// `live` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null or
+/// writable.
+OmomiStatus omomi_live_status_json(const OmomiLive *live,
+                                   char *out_text,
+                                   size_t capacity_bytes,
+                                   size_t *out_len_bytes,
+                                   OmomiError *error);
+
+/// Copies the name of the serving logic of a generation that answers, or did lately, with a null byte, into the caller's buffer: what is
+/// logged with its scores. See "Texts" above. `OMOMI_STATUS_INVALID_ARGUMENT` for any other generation. Keep the name, and ask
+/// again when `OmomiOutcome.generation` is another one.
+///
+/// The caller promises:
+/// As `omomi_live_status_json`.
+OmomiStatus omomi_live_logic_id(const OmomiLive *live,
+                                uint64_t generation,
+                                char *out_text,
+                                size_t capacity_bytes,
+                                size_t *out_len_bytes,
+                                OmomiError *error);
+
+/// A scorer for requests of `layout`, which is for one model, with the generation that is served and every later one. `set` is null unless
+/// the layout is for prepared candidates; a later generation is prepared before it is swapped in. The scorer keeps what it needs:
+/// closing layout, set or live model never touches it, but without its live model it sees no later generation. Close it with
+/// `omomi_live_scorer_close`.
+///
+/// `OMOMI_STATUS_INVALID_ARGUMENT` for a layout of another schema than the live model's, of several models, or for other candidates
+/// than `set` says. That there is no model yet is no error.
+///
+/// The caller promises:
+/// `live`, `layout` and `set` are null or open; `out_scorer` and `error` are null or writable.
+OmomiStatus omomi_live_scorer_open(const OmomiLive *live,
+                                   const OmomiLayout *layout,
+                                   const OmomiCandidateSet *set,
+                                   OmomiLiveScorer **out_scorer,
+                                   OmomiError *error);
+
+/// Gives a live scorer back. Null is left alone.
+///
+/// The caller promises:
+/// `scorer` is null, or is open and used by nobody from now on.
+void omomi_live_scorer_close(OmomiLiveScorer *scorer);
+
+/// Scores the first `candidate_count` candidates of the request in `block`, as `omomi_scorer_predict` does; the outcome says which
+/// generation answered. Allocates nothing and waits for nothing, whatever happens in the store meanwhile.
+///
+/// Two statuses are no failures but part of a server's days, and it answers by its own logic then: `OMOMI_STATUS_NO_MODEL` while
+/// there is no generation that could be served, and `OMOMI_STATUS_SWITCHED_OFF` while people have switched scoring off. The call has
+/// written no answers, and costs less than one that has.
+///
+/// The caller promises:
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null or
+/// writable.
+OmomiStatus omomi_live_scorer_predict(const OmomiLiveScorer *scorer,
+                                      void *block,
+                                      size_t block_len_bytes,
+                                      size_t candidate_count,
+                                      OmomiError *error);
+
+/// The same within a time: see `omomi_scorer_predict_within`.
+///
+/// The caller promises:
+/// As `omomi_live_scorer_predict`.
+OmomiStatus omomi_live_scorer_predict_within(const OmomiLiveScorer *scorer,
+                                             void *block,
+                                             size_t block_len_bytes,
+                                             size_t candidate_count,
+                                             uint64_t budget_us,
+                                             OmomiError *error);
+
+/// Why candidate `candidate` of the request in `block` gets its probability from the generation that answers now, which may be a later one
+/// than in the last predict: see `omomi_scorer_explain`. `OMOMI_STATUS_NO_MODEL` if there is none.
+///
+/// The caller promises:
+/// As `omomi_live_scorer_predict`; `out_explanation` is null or writable, `out_contributions` is null or has room for
+/// `contribution_capacity` structs.
+OmomiStatus omomi_live_scorer_explain(const OmomiLiveScorer *scorer,
+                                      void *block,
+                                      size_t block_len_bytes,
+                                      size_t candidate,
+                                      OmomiExplanation *out_explanation,
+                                      OmomiContribution *out_contributions,
+                                      size_t contribution_capacity,
+                                      OmomiError *error);
 
 /// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests; nothing can be scored before
 /// that went well. Reads the whole file, so not for a request's thread. Every kind of damage has its own status. Close the
@@ -813,6 +1141,12 @@ extern "C" {
 #define OMOMI_LAYOUT_OPTIONS_INIT { sizeof(OmomiLayoutOptions), 0, 0, 1, OMOMI_CANDIDATES_INLINE }
 #define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE }
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
+#define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
+  { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_MAP, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,     \
+    NULL, 0, NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
+#define OMOMI_LIVE_STATUS_INIT                                                                                         \
+  { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
+    OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /// A field of 64-bit integers. `name` ends with a null byte and lives until the schema is open.
 static inline OmomiField omomi_id_field(const char *name, OmomiSide side) {
@@ -977,6 +1311,20 @@ static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer
                                                        size_t candidate_count, uint64_t budget_us, OmomiError *error) {
   return omomi_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
                                      error);
+}
+
+/// omomi_live_scorer_predict for a request.
+static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                     size_t candidate_count, OmomiError *error) {
+  return omomi_live_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
+}
+
+/// omomi_live_scorer_predict_within for a request.
+static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                            size_t candidate_count, uint64_t budget_us,
+                                                            OmomiError *error) {
+  return omomi_live_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
+                                          error);
 }
 
 /// omomi_candidate_set_add for a candidate of a request.

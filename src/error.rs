@@ -1,13 +1,12 @@
-//! Every error of the serving library: its wording, its stable code, who must act, and what to do.
-//!
-//! A message says what was expected, what was found, and what to do. The code is what C and the JVM see; numbers are
-//! never reused. [`Code::ALL`] is the one list of codes; the C header and the Java exception are checked against it.
+#![doc = include_str!("ERRORS.md")]
 
 use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::contract::ContractFaults;
+use crate::store::Digest;
+use crate::weight_file::signature::KeyId;
 
 /// What went wrong while a weight file was opened, bound or scored.
 #[derive(Debug, thiserror::Error)]
@@ -274,6 +273,178 @@ pub enum Error {
         found: f64,
     },
 
+    /// The file is not signed, and has to be.
+    #[error(
+        "the weight file is not signed: expected a signature by {expected}, found none; sign it with `omomi sign`, then publish it"
+    )]
+    SignatureMissing {
+        /// Ids of the keys whose signatures are accepted.
+        expected: String,
+    },
+    /// The signature is not one of these bytes.
+    #[error(
+        "the weight file does not match its signature by key {key}: it was changed after it was signed; publish it as it was signed"
+    )]
+    SignatureInvalid {
+        /// Id of the key.
+        key: KeyId,
+    },
+    /// The file is signed by somebody whom nobody here knows.
+    #[error(
+        "the weight file is signed by a key that is not known: expected {expected}, found {found}; accept the key, or have the file signed by one that is accepted"
+    )]
+    SignatureKeyUnknown {
+        /// Ids of the keys whose signatures are accepted.
+        expected: String,
+        /// Id of the key that signed.
+        found: KeyId,
+    },
+    /// A published weight file is not the one that the store names.
+    #[error(
+        "{path} is not the file that was published: expected the digest {expected}, found {found}; publish it again"
+    )]
+    DigestMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The digest that the store names.
+        expected: Digest,
+        /// The digest of its bytes.
+        found: Digest,
+    },
+    /// A file of a store does not say what such a file says.
+    #[error(
+        "{path} is malformed: expected {expected}, found {found}; write it again with `omomi publish`, `rollback`, `pin`, `freeze`, `off` or `on`"
+    )]
+    StoreMalformed {
+        /// The file.
+        path: PathBuf,
+        /// What such a file says.
+        expected: String,
+        /// What this one says.
+        found: String,
+    },
+    /// A weight file is larger than this server takes.
+    #[error(
+        "the weight file is too large for this server: expected at most {expected} bytes, found {found}; prune the model, or raise the limit"
+    )]
+    FileTooLarge {
+        /// Most bytes of a file.
+        expected: u64,
+        /// Bytes of this one.
+        found: u64,
+    },
+    /// The file and what is in memory already are more than this server allows.
+    #[error(
+        "the weight file does not fit into the memory budget: expected at most {expected} bytes for all models in memory, found {held} in memory and {needed} more to load; raise the budget, or prune the model"
+    )]
+    MemoryBudget {
+        /// Most bytes of all models together.
+        expected: u64,
+        /// Bytes in memory.
+        held: u64,
+        /// Bytes of the file.
+        needed: u64,
+    },
+    /// The generation is older than what is served, or than this server's limit.
+    #[error(
+        "generation {found} is behind: expected {expected} or later; going back needs a pin: omomi rollback, or omomi pin"
+    )]
+    GenerationBehind {
+        /// The least generation that may be served.
+        expected: u64,
+        /// The generation that was found.
+        found: u64,
+    },
+    /// The header of a file has another generation than its name.
+    #[error(
+        "the weight file has another generation inside: expected {expected}, as its name says, found {found}; publish it under its own name"
+    )]
+    GenerationMismatch {
+        /// The generation in the file's name.
+        expected: u64,
+        /// The generation in its header.
+        found: u64,
+    },
+    /// The contract is none that this server was told to expect.
+    #[error(
+        "the contract is not one that this server expects: its fingerprint is {found:016x}, expected {expected}; agree on the contract before publishing"
+    )]
+    ContractNotExpected {
+        /// The fingerprints that are expected.
+        expected: String,
+        /// The fingerprint of the file's contract.
+        found: u64,
+    },
+    /// Others than the owner may write the file.
+    #[error(
+        "{path} may be written by others than its owner: expected permissions without 0022, found {mode:04o}; take the permission away (omomi publish does), or allow it"
+    )]
+    WritableByOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A generation's name has another content than before.
+    #[error(
+        "generation {generation} was replaced under its name: its content is not the one that is being served; a generation's name is never used twice: publish the next generation"
+    )]
+    NameReused {
+        /// The generation.
+        generation: u64,
+    },
+    /// The process died while the generation was on trial.
+    #[error(
+        "a process died while generation {generation} was on trial, for the {deaths}. time (expected at most {expected}); do not serve it before the reason is known"
+    )]
+    KilledProcess {
+        /// The generation.
+        generation: u64,
+        /// Most deaths that are put down to chance.
+        expected: u32,
+        /// Deaths so far.
+        deaths: u32,
+    },
+    /// The file under a mapping was written, truncated or replaced in its place.
+    #[error(
+        "{path} was changed in place while it was being served: {change}; replace weight files by rename only (omomi publish does), or load them in the mode `copy`"
+    )]
+    ChangedInPlace {
+        /// The file.
+        path: PathBuf,
+        /// What changed.
+        change: String,
+    },
+    /// There is nothing to serve yet.
+    #[error("there is no model to score with: answer by other means until one is served")]
+    NoModel,
+    /// Serving is switched off.
+    #[error("scoring is switched off: answer by other means until it is switched on (omomi on)")]
+    SwitchedOff,
+    /// The folder in which a server keeps its journal cannot be used.
+    #[error(
+        "the state folder {path} cannot be used: {problem}; deaths on trial and quarantine are forgotten when this process ends"
+    )]
+    StateUnusable {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
+
+    /// The data that the served generation was trained on is older than this server's limit.
+    #[error(
+        "the training data of generation {generation} is stale: expected an end at most {expected} seconds ago, found {found}; train on newer logs and publish"
+    )]
+    StaleTrainingData {
+        /// The generation.
+        generation: u64,
+        /// The greatest age of the data's end, in seconds.
+        expected: u64,
+        /// When the data ends.
+        found: String,
+    },
+
     /// The code of this library is wrong.
     #[error("a defect in omomi was caught at the boundary: {message}; report it")]
     Panic {
@@ -333,6 +504,12 @@ impl Owner {
             Self::Infra => "infra",
         }
     }
+
+    /// The owner with that word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Ml, Self::Delivery, Self::Infra].into_iter().find(|owner| owner.word() == word)
+    }
 }
 
 /// Declares [`Code`] from one table, so that number, name, owner and action cannot fall apart.
@@ -347,6 +524,11 @@ macro_rules! codes {
         impl Code {
             /// Every code, in the order of its number.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its index in [`Code::ALL`].
+            pub(crate) fn index(self) -> usize {
+                Self::ALL.iter().position(|code| *code == self).unwrap_or_else(|| unreachable!())
+            }
 
             /// Its name in snake case, the same in every language.
             #[must_use]
@@ -402,6 +584,24 @@ codes! {
     Malformed = 49, "malformed", Ml, "pack it again with a released version";
     FileContract = 50, "file_contract", Ml, "pack it again with a released version";
     GoldenMismatch = 51, "golden_mismatch", Ml, "do not serve this file; pack it again";
+    SignatureMissing = 52, "signature_missing", Ml, "sign it, then publish it";
+    SignatureInvalid = 53, "signature_invalid", Infra, "publish the file as it was signed";
+    SignatureKeyUnknown = 54, "signature_key_unknown", Delivery, "accept the key, or have the file signed by an accepted one";
+    DigestMismatch = 55, "digest_mismatch", Infra, "publish it again";
+    FileTooLarge = 56, "file_too_large", Ml, "prune the model, or have the limit raised";
+    MemoryBudget = 57, "memory_budget", Delivery, "raise the budget, or have the model pruned";
+    GenerationBehind = 58, "generation_behind", Ml, "publish the next generation, or pin the old one";
+    ContractNotExpected = 59, "contract_not_expected", Ml, "agree on the contract before publishing";
+    WritableByOthers = 60, "writable_by_others", Infra, "take the permission to write away";
+    StoreMalformed = 61, "store_malformed", Infra, "write it again with omomi publish, rollback, pin, freeze, off or on";
+    NameReused = 62, "name_reused", Infra, "publish the next generation";
+    KilledProcess = 64, "killed_process", Ml, "find out why before it is served again";
+    ChangedInPlace = 65, "changed_in_place", Infra, "replace weight files by rename only";
+    GenerationMismatch = 66, "generation_mismatch", Infra, "publish the file under its own name";
+    NoModel = 70, "no_model", Ml, "publish a model";
+    SwitchedOff = 71, "switched_off", Delivery, "switch scoring on when the reason is gone";
+    StateUnusable = 72, "state_unusable", Delivery, "give the server a state folder of its own that it may write";
+    StaleTrainingData = 73, "stale_training_data", Ml, "train on newer logs and publish";
     Panic = 99, "panic", Delivery, "report the defect";
 }
 
@@ -439,6 +639,24 @@ impl Error {
             Self::Malformed { .. } => Code::Malformed,
             Self::FileContract(_) => Code::FileContract,
             Self::GoldenMismatch { .. } => Code::GoldenMismatch,
+            Self::SignatureMissing { .. } => Code::SignatureMissing,
+            Self::SignatureInvalid { .. } => Code::SignatureInvalid,
+            Self::SignatureKeyUnknown { .. } => Code::SignatureKeyUnknown,
+            Self::DigestMismatch { .. } => Code::DigestMismatch,
+            Self::StoreMalformed { .. } => Code::StoreMalformed,
+            Self::FileTooLarge { .. } => Code::FileTooLarge,
+            Self::MemoryBudget { .. } => Code::MemoryBudget,
+            Self::GenerationBehind { .. } => Code::GenerationBehind,
+            Self::GenerationMismatch { .. } => Code::GenerationMismatch,
+            Self::ContractNotExpected { .. } => Code::ContractNotExpected,
+            Self::WritableByOthers { .. } => Code::WritableByOthers,
+            Self::NameReused { .. } => Code::NameReused,
+            Self::KilledProcess { .. } => Code::KilledProcess,
+            Self::ChangedInPlace { .. } => Code::ChangedInPlace,
+            Self::NoModel => Code::NoModel,
+            Self::SwitchedOff => Code::SwitchedOff,
+            Self::StateUnusable { .. } => Code::StateUnusable,
+            Self::StaleTrainingData { .. } => Code::StaleTrainingData,
             Self::Panic { .. } => Code::Panic,
         }
     }

@@ -63,6 +63,7 @@
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
+//! | [`store`], `publish` | the directory through which weight files reach the servers, read; and changed |
 //! | `latency` | how long requests take under load, stalls included |
 //! | [`capi`] | the same for C, with statuses for errors and panics |
 //!
@@ -80,20 +81,25 @@ pub mod evaluate;
 pub mod feature;
 #[cfg(feature = "train")]
 pub mod generate_log;
+mod hex;
 mod instructions;
 mod jni;
 #[cfg(feature = "train")]
 pub mod latency;
+pub mod live;
 #[cfg(feature = "train")]
 pub mod log_reader;
 pub mod math;
-#[cfg(feature = "train")]
 mod new_file;
 #[cfg(feature = "train")]
 pub mod pack;
 mod prefetch;
+#[cfg(feature = "train")]
+pub mod publish;
 pub mod schema;
 pub mod score;
+mod short_text;
+pub mod store;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod value;

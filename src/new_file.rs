@@ -44,6 +44,7 @@ impl NewFile {
     }
 
     /// Where the file is until then: to be read back before it gets its name.
+    #[cfg(feature = "train")]
     pub(crate) fn sibling(&self) -> &Path {
         &self.sibling
     }
@@ -53,6 +54,7 @@ impl NewFile {
     /// # Errors
     ///
     /// Whatever the system says.
+    #[cfg(feature = "train")]
     pub(crate) fn make_read_only(&self) -> io::Result<()> {
         let mut permissions = self.file.metadata()?.permissions();
         permissions.set_readonly(true);
@@ -76,14 +78,17 @@ impl NewFile {
     /// was before.
     pub(crate) fn commit(self) -> io::Result<()> {
         self.sync()?;
-        if self.replace {
-            fs::rename(&self.sibling, &self.target)?;
-        } else {
-            self.take_free_name()?;
-        }
-        // The name itself lives in the folder.
-        let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+        self.take_name()?;
+        sync_folder_of(&self.target)
+    }
+
+    /// Gives the file its name. Lasting is the name only when its folder was synced: [`sync_folder_of`].
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub(crate) fn take_name(&self) -> io::Result<()> {
+        if self.replace { fs::rename(&self.sibling, &self.target) } else { self.take_free_name() }
     }
 
     /// Gives the file its name by a link, which fails where the name is taken; a rename would silently take the place of a
@@ -98,6 +103,16 @@ impl NewFile {
             outcome => outcome,
         }
     }
+}
+
+/// Makes the names in the folder of `path` durable: they live in the folder, not in the files.
+///
+/// # Errors
+///
+/// Whatever the system says.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// `AlreadyExists` where `target` is there and `replace` is false.

@@ -118,8 +118,13 @@ fn the_sections_are_those_of_the_page() {
         assert_eq!(row[1], kind.name());
         assert_eq!(row[2], if kind.is_required() { "yes" } else { "no" }, "{}", kind.name());
     }
-    for (kind, len) in [(3, layout::TABLE_LEN), (4, LINE_LEN), (5, layout::EXCEPTION_LEN), (6, layout::CALIBRATOR_LEN)]
-    {
+    for (kind, len) in [
+        (3, layout::TABLE_LEN),
+        (4, LINE_LEN),
+        (5, layout::EXCEPTION_LEN),
+        (6, layout::CALIBRATOR_LEN),
+        (9, layout::SIGNATURE_LEN),
+    ] {
         assert!(rows[kind - 1][3].contains(&format!("{len} bytes")), "{:?}", rows[kind - 1]);
     }
     assert!(FORMAT.contains("Alignment is 4,096 for kind 4, and 64 for every other kind."));
@@ -195,6 +200,48 @@ fn the_calibrator_is_where_the_page_says() {
             layout::CALIBRATOR_TAIL_OFFSET,
         ],
         layout::CALIBRATOR_LEN,
+    );
+}
+
+#[test]
+fn the_signature_and_what_is_signed_are_where_the_page_says() {
+    assert_table(
+        "## 8. Signature",
+        &[
+            layout::SIGNATURE_ALGORITHM_OFFSET,
+            layout::SIGNATURE_ZEROS_OFFSET,
+            layout::SIGNATURE_KEY_ID_OFFSET,
+            layout::SIGNATURE_BYTES_OFFSET,
+        ],
+        layout::SIGNATURE_LEN,
+    );
+    let algorithm = format!("algorithm: {}, Ed25519", layout::SIGNATURE_ED25519);
+    assert!(rows("## 8. Signature")[0].meaning.starts_with(&algorithm));
+    assert_table(
+        "What is signed is not in the file; it is computed from it. First these bytes:",
+        &[
+            0,
+            layout::SIGNED_FORMAT_VERSION_OFFSET,
+            layout::SIGNED_OLDEST_READER_OFFSET,
+            layout::SIGNED_GENERATION_OFFSET,
+            layout::SIGNED_FILE_ID_OFFSET,
+            layout::SIGNED_SECTION_COUNT_OFFSET,
+            layout::SIGNED_ZEROS_OFFSET,
+        ],
+        layout::SIGNED_FRONT_LEN,
+    );
+    let domain = std::str::from_utf8(&layout::SIGNED_DOMAIN).unwrap().trim_end_matches('\0');
+    assert_eq!(domain.len(), layout::SIGNED_DOMAIN.len() - 1);
+    assert!(FORMAT.contains(&format!("`{domain}` and a zero")));
+    assert_table(
+        "Then, for each section but the signature, in the order of the section table:",
+        &[
+            layout::SIGNED_KIND_OFFSET,
+            layout::SIGNED_FLAGS_OFFSET,
+            layout::SIGNED_LEN_OFFSET,
+            layout::SIGNED_DIGEST_OFFSET,
+        ],
+        layout::SIGNED_SECTION_LEN,
     );
 }
 

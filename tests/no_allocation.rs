@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use omomi::live::{LiveModel, LiveOptions, LiveScorer};
+use omomi::store::{Control, Current, Digest, Store};
 use omomi::value::FieldValue;
-use omomi::{CandidateSet, Capacity, Code, Instructions, Request, RequestLayout, Scorer};
+use omomi::{CandidateSet, Capacity, Code, Instructions, Request, RequestLayout, Schema, Scorer};
 
-use small_model::{full_rows, model_for};
+use small_model::{bytes_of_generation, contract, full_rows, model_for};
 
 struct Counting;
 
@@ -159,4 +161,124 @@ fn predicting_prepared_candidates_for_two_models_allocates_nothing() {
     });
     let counts = request.counts_of(1);
     assert_eq!((counts.scored_count, counts.refused_count, counts.late_count), (299, 1, 0));
+}
+
+/// A store, and a server that looks at it when it is told to.
+struct Live {
+    store: Store,
+    model: LiveModel,
+    _folder: tempfile::TempDir,
+}
+
+impl Live {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        std::fs::create_dir(store.generations_path()).unwrap();
+        let options =
+            LiveOptions { poll_interval: Duration::from_secs(3_600), trial: Duration::ZERO, ..LiveOptions::default() };
+        let model = LiveModel::open(folder.path(), &Schema::of_contract(&contract()), options).unwrap();
+        Self { store, model, _folder: folder }
+    }
+
+    /// Publishes a generation, and returns when it is served.
+    fn publish(&self, generation: u64) {
+        let bytes = bytes_of_generation(generation);
+        std::fs::write(self.store.generation_path(generation), &bytes).unwrap();
+        let current = Current { generation, digest: Digest::of(&bytes) };
+        std::fs::write(self.store.current_path(), current.to_string()).unwrap();
+        self.model.look_now();
+        assert_eq!(self.model.model().unwrap().generation(), generation);
+    }
+
+    fn decide(&self, control: Control) {
+        std::fs::write(self.store.control_path(), control.to_string()).unwrap();
+        self.model.look_now();
+    }
+
+    fn scorer_and_request(&self) -> (LiveScorer, Request) {
+        let rows = full_rows(300);
+        let capacity = Capacity { candidates: 300, tail_len_bytes: 1 << 16 };
+        let scorer =
+            self.model.scorer(&RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap()).unwrap();
+        let mut request = scorer.new_request();
+        request.fill(&rows).unwrap();
+        (scorer, request)
+    }
+}
+
+/// What the first call of a thread that has just begun allocates, and the generation that answered or the error.
+fn first_call_of_a_thread(scorer: &LiveScorer, request: &mut Request) -> (u64, Result<u64, Code>) {
+    std::thread::scope(|scope| {
+        let call = || {
+            let mut outcome = Ok(());
+            let count = allocations_in(|| outcome = scorer.predict(request, 300));
+            (count, outcome.map(|()| request.generation()).map_err(|error| error.code()))
+        };
+        scope.spawn(call).join().unwrap()
+    })
+}
+
+#[test]
+fn the_first_call_of_a_thread_allocates_nothing_without_a_model_after_each_swap_and_while_off() {
+    let live = Live::new();
+    let (scorer, mut request) = live.scorer_and_request();
+    assert_eq!(first_call_of_a_thread(&scorer, &mut request), (0, Err(Code::NoModel)));
+    for generation in 1..4 {
+        live.publish(generation);
+        assert_eq!(first_call_of_a_thread(&scorer, &mut request), (0, Ok(generation)));
+    }
+    live.decide(Control::Off);
+    assert_eq!(first_call_of_a_thread(&scorer, &mut request), (0, Err(Code::SwitchedOff)));
+    live.decide(Control::Follow);
+    assert_eq!(first_call_of_a_thread(&scorer, &mut request), (0, Ok(3)));
+}
+
+/// Whatever is replaced meanwhile is freed by the background thread, and not by the request that used it last.
+#[test]
+fn scoring_allocates_and_frees_nothing_while_generations_are_swapped() {
+    let live = Live::new();
+    live.publish(1);
+    let (scorer, mut request) = live.scorer_and_request();
+    let is_over = AtomicBool::new(false);
+    let (count, answered) = std::thread::scope(|scope| {
+        let scoring = scope.spawn(|| {
+            let mut answered = [0_u64; 22];
+            let count = allocations_in(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    scorer.predict(&mut request, 300).unwrap();
+                    answered[usize::try_from(request.generation()).unwrap()] += 1;
+                }
+            });
+            (count, answered)
+        });
+        for generation in 2..22 {
+            live.publish(generation);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        scoring.join().unwrap()
+    });
+    assert_eq!(count, 0);
+    assert!(answered.iter().filter(|count| **count > 0).count() > 3, "too few swaps were seen: {answered:?}");
+}
+
+#[test]
+fn taking_the_numbers_of_a_live_model_and_writing_them_down_allocates_nothing_also_on_a_threads_first_call() {
+    let live = Live::new();
+    live.publish(1);
+    let (scorer, mut request) = live.scorer_and_request();
+    scorer.predict(&mut request, 300).unwrap();
+    // The second look counts the categories of the request above.
+    live.model.look_now();
+    let mut buffer = vec![0; 64 << 10];
+    let (count, written) = std::thread::scope(|scope| {
+        let call = || {
+            let mut written = Err(0);
+            let count = allocations_in(|| written = live.model.metrics().write_prometheus(&mut buffer));
+            (count, written.unwrap())
+        };
+        scope.spawn(call).join().unwrap()
+    });
+    assert_eq!(count, 0);
+    assert!(std::str::from_utf8(&buffer[..written]).unwrap().contains("omomi_sampled_unseen_ratio"));
 }

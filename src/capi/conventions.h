@@ -20,12 +20,12 @@
  * Ownership. A handle that an ..._open or ..._of_model call gave you goes back through the ..._close of its type, once.
  *            Closing NULL does nothing. Handles keep what they need of each other, so any order of closing is right.
  *            The library keeps no pointer of yours after a call.
- * Threads.   Any number of threads may use one model, schema, layout or candidate set at once. Open one scorer, and keep
- *            one request block, for each thread; a scorer that is in use answers OMOMI_STATUS_SCORER_BUSY. No call may race
+ * Threads.   Any number of threads may use one model, live model, schema, layout or candidate set at once. Open one scorer,
+ *            and keep one request block, for each thread; a scorer that is in use answers OMOMI_STATUS_SCORER_BUSY. No call may race
  *            with the close of its handle.
- * Cost.      omomi_scorer_predict, omomi_scorer_predict_within and the static inline functions allocate nothing, lock
- *            nothing and wait for nothing, also on a thread's first call, also when they fail, also while another thread
- *            changes a candidate set. All other calls, and the two inline functions that change a candidate set, are for
+ * Cost.      omomi_scorer_predict, omomi_live_scorer_predict, both with _within, and the static inline functions allocate
+ *            nothing, lock nothing and wait for nothing, also on a thread's first call, also when they fail, also while
+ *            another thread changes a candidate set or a generation. All other calls, and the two inline functions that change a candidate set, are for
  *            start-up, for tools and for threads that serve no request.
  * Undefined. A handle that was closed, memory that is shorter than you say, and a struct that another thread writes
  *            meanwhile cannot be told from good ones: as everywhere in C, they are yours to avoid. A request block that
@@ -72,6 +72,23 @@
  *     omomi_set_id(omomi_context_row(&prepared_request), media_id, 17);
  *     omomi_request_set_candidate(&prepared_request, 0, index_of_4001);
  *     omomi_request_predict_within(prepared_scorer, &prepared_request, 1, 2000, &error);     2 ms at most
+ *
+ * LIVE       A server that runs for months follows a store, the directory that `omomi publish` writes to. A thread of the
+ * SERVING    library verifies what is published there, and a request is answered by the last good generation, whatever
+ *            happens to the newest. There may be none yet, and people may switch scoring off: both are statuses, not
+ *            failures, and a server that has an answer of its own never stops for them.
+ *
+ *     OmomiLiveOptions options = OMOMI_LIVE_OPTIONS_INIT;
+ *     options.name = "ad-server-1", options.name_len_bytes = 11;          another one for each process
+ *     omomi_live_open("/feed-ctr", 9, schema, &options, &live, &error);   once; schema, layout and request as above
+ *     omomi_live_scorer_open(live, layout, NULL, &live_scorer, &error);   for each thread, good for every generation
+ *
+ *     switch (omomi_request_predict_live(live_scorer, &request, 2, &error)) {                for each request
+ *     case OMOMI_STATUS_OK:           rank by omomi_request_answer; log omomi_request_outcome(&request).generation
+ *     case OMOMI_STATUS_NO_MODEL:     no generation could be served yet: rank without one
+ *     case OMOMI_STATUS_SWITCHED_OFF: people have switched scoring off: rank without it
+ *     default:                        the call was wrong, and error.message says how
+ *     }
  */
 
 #ifndef OMOMI_H

@@ -9,6 +9,8 @@ mod boundary;
 mod candidate_set;
 mod feature;
 mod layout;
+mod live;
+mod live_scorer;
 mod model;
 mod schema;
 mod scorer;
@@ -28,6 +30,17 @@ pub use feature::{omomi_cross_key, omomi_feature_key, omomi_text_value};
 pub use layout::{
     OMOMI_CANDIDATES_INLINE, OMOMI_CANDIDATES_PREPARED, OmomiCandidates, OmomiLayout, OmomiLayoutOptions, OmomiOffsets,
     omomi_layout_close, omomi_layout_offsets, omomi_layout_open, omomi_layout_open_with,
+};
+pub use live::{
+    OMOMI_CONTROL_FOLLOW, OMOMI_CONTROL_FREEZE, OMOMI_CONTROL_OFF, OMOMI_CONTROL_PIN, OMOMI_SERVING_STATE_NO_MODEL,
+    OMOMI_SERVING_STATE_OFF, OMOMI_SERVING_STATE_SERVING, OMOMI_SIGNATURE_ACCEPT, OMOMI_SIGNATURE_OFF,
+    OMOMI_SIGNATURE_REQUIRE, OmomiControl, OmomiLive, OmomiLiveOptions, OmomiLiveStatus, OmomiPath, OmomiServingState,
+    OmomiSignature, omomi_live_close, omomi_live_logic_id, omomi_live_look_now, omomi_live_open, omomi_live_status,
+    omomi_live_status_json,
+};
+pub use live_scorer::{
+    OmomiLiveScorer, omomi_live_scorer_close, omomi_live_scorer_explain, omomi_live_scorer_open,
+    omomi_live_scorer_predict, omomi_live_scorer_predict_within,
 };
 pub use model::{
     OMOMI_LOAD_MODE_COPY, OMOMI_LOAD_MODE_MAP, OmomiLoadMode, OmomiModel, OmomiModelInfo, OmomiOpenOptions,

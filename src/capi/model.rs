@@ -185,12 +185,24 @@ unsafe fn load_mode(options: *const OmomiOpenOptions) -> Result<LoadMode, Error>
     // SAFETY: the caller's promise.
     unsafe { check_size(options, "options") }?;
     // SAFETY: the caller's promise, and the struct is as long as this library's.
-    match unsafe { options.as_ref() }.load_mode {
+    checked_load_mode(unsafe { options.as_ref() }.load_mode)
+}
+
+/// The load mode of that number, as it stands in an options struct.
+pub(super) fn checked_load_mode(load_mode: OmomiLoadMode) -> Result<LoadMode, Error> {
+    match load_mode {
         OMOMI_LOAD_MODE_MAP => Ok(LoadMode::Map),
         OMOMI_LOAD_MODE_COPY => Ok(LoadMode::Copy),
         found => {
             let problem = format!("expected OMOMI_LOAD_MODE_MAP or OMOMI_LOAD_MODE_COPY, found {found}");
             Err(Error::InvalidArgument { argument: "options->load_mode", problem })
         }
+    }
+}
+
+pub(super) const fn load_mode_number(load_mode: LoadMode) -> OmomiLoadMode {
+    match load_mode {
+        LoadMode::Map => OMOMI_LOAD_MODE_MAP,
+        LoadMode::Copy => OMOMI_LOAD_MODE_COPY,
     }
 }

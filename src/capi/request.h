@@ -23,6 +23,12 @@ extern "C" {
 #define OMOMI_LAYOUT_OPTIONS_INIT { sizeof(OmomiLayoutOptions), 0, 0, 1, OMOMI_CANDIDATES_INLINE }
 #define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE }
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
+#define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
+  { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_MAP, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,     \
+    NULL, 0, NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
+#define OMOMI_LIVE_STATUS_INIT                                                                                         \
+  { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
+    OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /// A field of 64-bit integers. `name` ends with a null byte and lives until the schema is open.
 static inline OmomiField omomi_id_field(const char *name, OmomiSide side) {
@@ -187,6 +193,20 @@ static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer
                                                        size_t candidate_count, uint64_t budget_us, OmomiError *error) {
   return omomi_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
                                      error);
+}
+
+/// omomi_live_scorer_predict for a request.
+static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                     size_t candidate_count, OmomiError *error) {
+  return omomi_live_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
+}
+
+/// omomi_live_scorer_predict_within for a request.
+static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                            size_t candidate_count, uint64_t budget_us,
+                                                            OmomiError *error) {
+  return omomi_live_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
+                                          error);
 }
 
 /// omomi_candidate_set_add for a candidate of a request.

@@ -14,7 +14,7 @@ use super::model::OmomiModel;
 use super::{OmomiError, OmomiStatus};
 use crate::contract::{MAX_CROSS_MEMBERS, MAX_NAME_LEN_BYTES};
 use crate::error::Error;
-use crate::score::{Contribution, Scorer};
+use crate::score::{Contribution, Explanation, Scorer};
 
 /// One or several models bound to a layout, with the memory that one thread needs for scoring. Open one for each thread; a second
 /// thread that calls meanwhile gets `OMOMI_STATUS_SCORER_BUSY` at once, and no harm is done.
@@ -242,40 +242,56 @@ pub unsafe extern "C" fn omomi_scorer_explain(
         // SAFETY: the caller's promise.
         let scorer = &unsafe { reference(scorer, "scorer") }?.0;
         check_block_len(scorer.layout(), block_len_bytes)?;
-        let out_explanation = output(out_explanation, "out_explanation")?;
-        // SAFETY: not null, and the caller promises the struct.
-        unsafe { check_size(out_explanation, "out_explanation") }?;
         // SAFETY: the block is null, or by the caller's promise as long as was just checked.
-        let explanation = unsafe { scorer.explain_block(block.cast(), candidate) }?;
-        let contributions = &explanation.contributions;
-        match NonNull::new(out_contributions) {
-            None if contribution_capacity != 0 => return Err(Error::NullArgument { argument: "out_contributions" }),
-            None => {}
-            Some(_) if contribution_capacity < contributions.len() => {
-                let len_bytes = |count: usize| (count as u64).saturating_mul(size_of::<OmomiContribution>() as u64);
-                let (expected, found) = (len_bytes(contributions.len()), len_bytes(contribution_capacity));
-                return Err(Error::WrongSize { what: "out_contributions", expected, found });
-            }
-            Some(first) => {
-                for (index, contribution) in contributions.iter().enumerate() {
-                    // SAFETY: the caller promises room for as many as `contribution_capacity` says, which is enough.
-                    unsafe { write_contribution(contribution, first.add(index)) };
-                }
-            }
-        }
-        let explanation = OmomiExplanation {
-            size_bytes: size_of::<OmomiExplanation>(),
-            contribution_count: contributions.len(),
-            bias: explanation.bias,
-            logit: explanation.logit,
-            probability: explanation.probability,
-        };
-        // SAFETY: as above.
-        unsafe { out_explanation.write(explanation) };
-        Ok(())
+        let explain = || unsafe { scorer.explain_block(block.cast(), candidate) };
+        // SAFETY: the caller's promise.
+        unsafe { write_explanation(explain, out_explanation, out_contributions, contribution_capacity) }
     };
     // SAFETY: the caller's promise.
     unsafe { status(error, body) }
+}
+
+/// Writes what `explain` answers, once it is known that there is a place for it.
+///
+/// # Safety
+///
+/// `out_explanation` is null or writable, `out_contributions` is null or has room for `contribution_capacity` structs.
+pub(super) unsafe fn write_explanation(
+    explain: impl FnOnce() -> Result<Explanation, Error>,
+    out_explanation: *mut OmomiExplanation,
+    out_contributions: *mut OmomiContribution,
+    contribution_capacity: usize,
+) -> Result<(), Error> {
+    let out_explanation = output(out_explanation, "out_explanation")?;
+    // SAFETY: not null, and the caller promises the struct.
+    unsafe { check_size(out_explanation, "out_explanation") }?;
+    let explanation = explain()?;
+    let contributions = &explanation.contributions;
+    match NonNull::new(out_contributions) {
+        None if contribution_capacity != 0 => return Err(Error::NullArgument { argument: "out_contributions" }),
+        None => {}
+        Some(_) if contribution_capacity < contributions.len() => {
+            let len_bytes = |count: usize| (count as u64).saturating_mul(size_of::<OmomiContribution>() as u64);
+            let (expected, found) = (len_bytes(contributions.len()), len_bytes(contribution_capacity));
+            return Err(Error::WrongSize { what: "out_contributions", expected, found });
+        }
+        Some(first) => {
+            for (index, contribution) in contributions.iter().enumerate() {
+                // SAFETY: the caller promises room for as many as `contribution_capacity` says, which is enough.
+                unsafe { write_contribution(contribution, first.add(index)) };
+            }
+        }
+    }
+    let explanation = OmomiExplanation {
+        size_bytes: size_of::<OmomiExplanation>(),
+        contribution_count: contributions.len(),
+        bias: explanation.bias,
+        logit: explanation.logit,
+        probability: explanation.probability,
+    };
+    // SAFETY: as above.
+    unsafe { out_explanation.write(explanation) };
+    Ok(())
 }
 
 /// # Safety

@@ -17,8 +17,8 @@
 
 mod json;
 #[cfg(feature = "train")]
-mod toml;
-mod validate;
+pub(crate) mod toml;
+pub(crate) mod validate;
 
 use std::fmt;
 

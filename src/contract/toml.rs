@@ -10,20 +10,29 @@ use toml::de::{DeTable, DeValue, Error};
 use super::validate::{Path, validate};
 use super::{Contract, ContractFaults, Fault};
 
+/// The line of each key and item.
+pub(crate) type Lines = HashMap<Path, usize>;
+
 pub(super) fn parse(text: &str) -> Result<Contract, ContractFaults> {
-    let (root, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        return Err(ContractFaults(errors.iter().map(|error| syntax_fault(text, error)).collect()));
-    }
-    let mut lines = HashMap::new();
-    let value = table_to_json(text, root.get_ref(), &Vec::new(), &mut lines);
+    let (value, lines) = to_json(text, "contract").map_err(ContractFaults)?;
     validate(&value, &|path| lines.get(path).copied()).map_err(ContractFaults)
 }
 
-fn syntax_fault(text: &str, error: &Error) -> Fault {
+/// What a text of TOML says, as JSON with its lines, or what is no TOML in it; `place` stands in the faults.
+pub(crate) fn to_json(text: &str, place: &str) -> Result<(Value, Lines), Vec<Fault>> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(errors.iter().map(|error| syntax_fault(text, place, error)).collect());
+    }
+    let mut lines = HashMap::new();
+    let value = table_to_json(text, root.get_ref(), &Vec::new(), &mut lines);
+    Ok((value, lines))
+}
+
+fn syntax_fault(text: &str, place: &str, error: &Error) -> Fault {
     Fault {
         line: error.span().map(|span| line_of(text, &span)),
-        place: "contract".to_owned(),
+        place: place.to_owned(),
         message: format!("not TOML: {}", error.message()),
     }
 }
@@ -32,7 +41,7 @@ fn line_of(text: &str, span: &Range<usize>) -> usize {
     text.as_bytes()[..span.start.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
-fn table_to_json(text: &str, table: &DeTable<'_>, path: &Path, lines: &mut HashMap<Path, usize>) -> Value {
+fn table_to_json(text: &str, table: &DeTable<'_>, path: &Path, lines: &mut Lines) -> Value {
     let mut object = serde_json::Map::new();
     for (key, value) in table {
         let mut path = path.clone();
@@ -43,7 +52,7 @@ fn table_to_json(text: &str, table: &DeTable<'_>, path: &Path, lines: &mut HashM
     Value::Object(object)
 }
 
-fn value_to_json(text: &str, value: &Spanned<DeValue<'_>>, path: &Path, lines: &mut HashMap<Path, usize>) -> Value {
+fn value_to_json(text: &str, value: &Spanned<DeValue<'_>>, path: &Path, lines: &mut Lines) -> Value {
     match value.get_ref() {
         DeValue::String(string) => Value::from(string.as_ref()),
         DeValue::Integer(integer) => {

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Keys and positions from the root to a value, such as `["field", "3", "unit"]`.
-pub(super) type Path = Vec<String>;
+pub(crate) type Path = Vec<String>;
 
 /// What a form of the contract adds to a fault: the line that a path stands on.
 pub(super) type LineOf<'a> = &'a dyn Fn(&Path) -> Option<usize>;
@@ -404,7 +404,7 @@ fn same_members(one: &Cross, other: &Cross) -> bool {
     one.members.len() == other.members.len() && one.members.iter().all(|member| other.members.contains(member))
 }
 
-fn kind_of(value: &Value) -> &'static str {
+pub(crate) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "true or false",

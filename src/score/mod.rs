@@ -39,7 +39,7 @@ use plan::KeyPlan;
 
 use crate::error::{Error, RowProblem};
 use crate::instructions::Instructions;
-use crate::schema::{Candidates, RequestLayout};
+use crate::schema::{Candidates, RequestLayout, Schema};
 
 /// One or several models bound to a request layout, with the scratch memory of one thread.
 ///
@@ -60,6 +60,23 @@ pub struct Scorer {
 // SAFETY: `scratch` is the only field that is not `Sync`, and it is only reached through `Claim`, of which `busy` lets one
 // exist at a time.
 unsafe impl Sync for Scorer {}
+
+/// Refuses a model that needs a field which `schema` does not declare, or declares otherwise.
+pub(crate) fn check_bind(model: &Model, schema: &Schema) -> Result<(), Error> {
+    KeyPlan::bind(std::iter::once(model.contract()), schema).map(|_| ())
+}
+
+/// Refuses a set where `layout` wants none, none where it wants one, and one of another schema.
+pub(crate) fn check_candidates(layout: &RequestLayout, set: Option<&CandidateSet>) -> Result<(), Error> {
+    let problem = match (layout.candidates(), set) {
+        (Candidates::Inline, None) => return Ok(()),
+        (Candidates::Prepared, Some(set)) if set.layout().schema() == layout.schema() => return Ok(()),
+        (Candidates::Inline, Some(_)) => "its candidates are rows, but a candidate set was given",
+        (Candidates::Prepared, None) => "its candidates are indices, but no candidate set was given",
+        (Candidates::Prepared, Some(_)) => "its schema is not that of the candidate set",
+    };
+    Err(Error::InvalidArgument { argument: "layout", problem: problem.to_owned() })
+}
 
 /// What finds the row of a candidate.
 type RowOf<'f, 'r> = &'f dyn Fn(usize) -> Result<RowView<'r>, RowProblem>;
@@ -134,19 +151,7 @@ impl Scorer {
         if models.len() != layout.model_count() {
             return invalid(format!("it is for {} models, found {}", layout.model_count(), models.len()));
         }
-        match (layout.candidates(), &candidates) {
-            (Candidates::Inline, None) => {}
-            (Candidates::Prepared, Some(set)) if set.layout().schema() == layout.schema() => {}
-            (Candidates::Inline, Some(_)) => {
-                return invalid("its candidates are rows, but a candidate set was given".to_owned());
-            }
-            (Candidates::Prepared, None) => {
-                return invalid("its candidates are indices, but no candidate set was given".to_owned());
-            }
-            (Candidates::Prepared, Some(_)) => {
-                return invalid("its schema is not that of the candidate set".to_owned());
-            }
-        }
+        check_candidates(layout, candidates.as_deref())?;
         let (keys, plans) = KeyPlan::bind(models.iter().map(|model| model.contract()), layout.schema())?;
         let parts = models.into_iter().zip(plans).map(|(model, plan)| {
             let prepared = candidates.as_ref().map(|set| set.prepare(&model)).transpose()?;
@@ -262,6 +267,20 @@ impl Scorer {
         kernel::predict(&job, Claim::take(self)?.scratch())
     }
 
+    /// What happened in the last predict over `block`, by the first model.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scorer::predict_block`] for a block that is null, misaligned or of another layout version.
+    ///
+    /// # Safety
+    ///
+    /// As [`Scorer::predict_block`].
+    pub(crate) unsafe fn counts_in_block(&self, block: *mut u8) -> Result<Counts, Error> {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { Block::new(block, &self.layout) }?.counts(0))
+    }
+
     /// The same by the plain twin: one candidate at a time, allocating, obviously right. For tests.
     ///
     /// # Errors
@@ -306,6 +325,36 @@ impl Scorer {
         self.check_count(candidate.saturating_add(1))?;
         let reader = Reader { model: self.model(), keys: &self.keys, plan: &self.parts[0].plan };
         self.with_rows(&block, |row_of| explain::explain(reader, &block, candidate, row_of(candidate)))
+    }
+
+    /// Shows `observer` each category of the request in `block`, by the name of its field, and whether the first model has a weight
+    /// for it: those of the context once, then those of the first `candidate_count` candidates. Crosses are shown under their own
+    /// names. Rows that cannot be read are passed over. Allocates; not for the serving path.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scorer::predict_block`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Scorer::predict_block`].
+    pub(crate) unsafe fn observe_block(
+        &self,
+        block: *mut u8,
+        candidate_count: usize,
+        observer: &mut dyn FnMut(&str, bool),
+    ) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        let block = unsafe { Block::new(block, &self.layout) }?;
+        self.check_count(candidate_count)?;
+        let reader = Reader { model: self.model(), keys: &self.keys, plan: &self.parts[0].plan };
+        let mut note = |name: &str, _: u64, weight: Option<f32>| observer(name, weight.is_some());
+        reader.context_sum(&reader.context_keys(&block)?, &mut note);
+        self.with_rows(&block, |row_of| {
+            let keys = (0..candidate_count).filter_map(|index| reader.candidate_keys(row_of(index).ok()?).ok());
+            keys.for_each(|keys| drop(reader.own_sum(&keys, &mut note)));
+        });
+        Ok(())
     }
 
     /// Calls `body` with what finds the row of a candidate, in the request or in the set. The set stays as it is meanwhile.

@@ -57,9 +57,18 @@ impl Model {
     /// A model over a draft whose golden answers are still to be computed: what the writer computes them with.
     #[cfg(feature = "train")]
     pub(crate) fn with_unchecked_answers(bytes: Vec<u8>) -> Result<Arc<Self>, Error> {
-        let file = WeightFile::open(FileBytes::from(bytes))?;
-        let content = file.verify()?;
-        Ok(Arc::new(Self { file, content, path: None }))
+        Self::with_unchecked_answers_of(WeightFile::open(FileBytes::from(bytes))?, None, &mut || Ok(()))
+    }
+
+    /// A model whose bytes are verified and whose golden answers are not: [`Model::check_golden`] has to follow. `go_on` is asked every
+    /// megabyte.
+    pub(crate) fn with_unchecked_answers_of<E: From<Error>>(
+        file: WeightFile<FileBytes>,
+        path: Option<PathBuf>,
+        go_on: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<Arc<Self>, E> {
+        let content = file.verify_asking(go_on)?;
+        Ok(Arc::new(Self { file, content, path }))
     }
 
     /// The bytes of a model that was made of bytes and that nothing else holds: the writer changes them.
@@ -68,10 +77,19 @@ impl Model {
         Arc::into_inner(self)?.file.into_inner().into_vec()
     }
 
+    /// Gives the memory back a little at a time, if nothing else holds the model; otherwise answers with it.
+    pub(crate) fn give_back_slowly(self: Arc<Self>) -> Option<Arc<Self>> {
+        match Arc::try_unwrap(self) {
+            Ok(model) => {
+                model.file.into_inner().give_back_slowly();
+                None
+            }
+            Err(held) => Some(held),
+        }
+    }
+
     fn verified(bytes: FileBytes, path: Option<PathBuf>) -> Result<Arc<Self>, Error> {
-        let file = WeightFile::open(bytes)?;
-        let content = file.verify()?;
-        let model = Arc::new(Self { file, content, path });
+        let model = Self::with_unchecked_answers_of::<Error>(WeightFile::open(bytes)?, path, &mut || Ok(()))?;
         model.check_golden()?;
         Ok(model)
     }
@@ -154,6 +172,23 @@ impl Model {
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.file.header().generation
+    }
+
+    /// The end of the data that the model was trained on, in seconds since 1970, where its provenance says.
+    #[must_use]
+    pub fn training_end_unix_seconds(&self) -> Option<i64> {
+        let last_us = self.content.provenance.pointer("/training/training_window/last_us")?.as_i64()?;
+        Some(last_us.div_euclid(1_000_000))
+    }
+
+    /// Keeps the file's bytes in memory.
+    pub(crate) fn lock_in_memory(&self) -> std::io::Result<()> {
+        self.file.source().lock()
+    }
+
+    /// Bytes of the file that lie in memory now, nothing where the system does not say.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        self.file.source().resident_bytes()
     }
 
     /// Number of weights, the bias excluded.

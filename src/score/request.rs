@@ -237,7 +237,7 @@ impl Request {
         self.words.as_mut_ptr().cast()
     }
 
-    pub(super) fn check_layout(&self, layout: &RequestLayout) -> Result<(), Error> {
+    pub(crate) fn check_layout(&self, layout: &RequestLayout) -> Result<(), Error> {
         let same = self.layout.offsets() == layout.offsets()
             && self.layout.candidates() == layout.candidates()
             && (std::ptr::eq(self.layout.schema(), layout.schema()) || self.layout.schema() == layout.schema());

@@ -79,6 +79,25 @@ impl Draft {
         Ok(())
     }
 
+    /// The same file with a section of that kind in it, in addition or instead of the one that was there.
+    pub(super) fn with_section(mut self, kind: SectionKind, content: &[u8]) -> Result<Self, TooLarge> {
+        if !self.sections.iter().any(|section| section.kind_number == kind.number()) {
+            let mut lens: Vec<_> =
+                self.sections.iter().map(|section| (section.kind_number, section.len_bytes)).collect();
+            lens.push((kind.number(), content.len() as u64));
+            lens.sort_by_key(|(kind_number, _)| *kind_number);
+            let (sections, end) = lay_out(lens.into_iter()).ok_or(TooLarge)?;
+            let mut bytes = vec![0; usize::try_from(end.total_len_bytes).map_err(|_| TooLarge)?];
+            let kept = sections.iter().filter(|section| section.kind_number != kind.number());
+            for (from, to) in self.sections.iter().map(range).zip(kept.map(range)) {
+                bytes[to].copy_from_slice(&self.bytes[from]);
+            }
+            self = Self { generation: self.generation, sections, end, bytes };
+        }
+        self.replace(kind, content)?;
+        Ok(self)
+    }
+
     fn index_of(&self, kind: SectionKind) -> usize {
         let index = self.sections.iter().position(|section| section.kind_number == kind.number());
         index.unwrap_or_else(|| panic!("the draft has no {} section", kind.name()))
@@ -117,11 +136,12 @@ impl Draft {
         self.bytes
     }
 
-    /// The identity of a content: the same content has the same.
+    /// The identity of a content: the same content has the same, whoever vouches for it.
     fn file_id(&self) -> [u8; FILE_ID_LEN] {
         let mut hasher = Xxh3::new();
         hasher.update(&self.generation.to_le_bytes());
-        for section in &self.sections {
+        let is_signed = |section: &&Section| section.kind_number != SectionKind::Signature.number();
+        for section in self.sections.iter().filter(is_signed) {
             hasher.update(&section.kind_number.to_le_bytes());
             hasher.update(&section.len_bytes.to_le_bytes());
             hasher.update(&self.bytes[range(section)]);
@@ -229,6 +249,22 @@ mod tests {
                     assert!(changed.seal() == expected, "{} from {from} to {to} bytes", kind.name());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_section_that_is_added_gives_the_same_file_as_if_it_had_been_there_from_the_start() {
+        let lens = [100, 20_032, 200];
+        let all = KINDS.into_iter().zip(lens).collect::<Vec<_>>();
+        for left_out in KINDS {
+            let others: Vec<_> = all.iter().copied().filter(|(kind, _)| *kind != left_out).collect();
+            let mut without = Draft::new(7, &others).unwrap();
+            for (kind, len) in others {
+                without.section_mut(kind).copy_from_slice(&content(kind, len));
+            }
+            let len = all.iter().find(|(kind, _)| *kind == left_out).unwrap().1;
+            let with = without.with_section(left_out, &content(left_out, len)).unwrap();
+            assert!(with.seal() == draft(lens).seal(), "{}", left_out.name());
         }
     }
 }

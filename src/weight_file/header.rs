@@ -57,7 +57,7 @@ impl Section {
 }
 
 /// Reads little-endian numbers at fixed offsets of a record whose length was checked.
-pub(super) struct Record<'a>(pub(super) &'a [u8]);
+pub(crate) struct Record<'a>(pub(super) &'a [u8]);
 
 impl Record<'_> {
     pub(super) fn u32(&self, offset: usize) -> u32 {
@@ -92,13 +92,21 @@ impl Header {
     ///
     /// Each kind of damage has its own variant of [`Error`].
     pub fn decode(file: &[u8]) -> Result<Self, Error> {
-        let file_len = file.len() as u64;
-        let found = &file[..file.len().min(MAGIC.len())];
+        let (mut header, record) = Self::decode_front(file, file.len() as u64)?;
+        header.decode_sections(file, &record)?;
+        header.check_sections(file)?;
+        Ok(header)
+    }
+
+    /// What the first [`HEADER_LEN`] bytes of a file of `file_len` bytes say, still without sections: enough to refuse most of what
+    /// is no weight file before it is read as a whole.
+    pub(crate) fn decode_front(front: &[u8], file_len: u64) -> Result<(Self, Record<'_>), Error> {
+        let found = &front[..front.len().min(MAGIC.len())];
         // A short file that begins like a weight file, an empty one included, is a truncated one.
         if !MAGIC.starts_with(found) {
             return Err(Error::NotAWeightFile { expected: MAGIC, found: found.to_vec() });
         }
-        let Some(header) = file.first_chunk::<HEADER_LEN>() else {
+        let Some(header) = front.first_chunk::<HEADER_LEN>() else {
             return Err(Error::Truncated { expected: HEADER_LEN as u64, found: file_len });
         };
         let record = Record(header);
@@ -141,7 +149,7 @@ impl Header {
         if header[layout::HEADER_ZEROS_OFFSET..layout::HEADER_CRC_OFFSET].iter().any(|&byte| byte != 0) {
             return Err(malformed("the reserved bytes of the header are not zero"));
         }
-        let mut header = Self {
+        let decoded = Self {
             format_version,
             oldest_reader,
             total_len_bytes,
@@ -152,9 +160,7 @@ impl Header {
             checksums_crc: record.u32(layout::CHECKSUMS_CRC_OFFSET),
             sections: Vec::new(),
         };
-        header.decode_sections(file, &record)?;
-        header.check_sections(file)?;
-        Ok(header)
+        Ok((decoded, record))
     }
 
     fn decode_sections(&mut self, file: &[u8], record: &Record<'_>) -> Result<(), Error> {

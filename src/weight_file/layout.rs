@@ -136,6 +136,48 @@ pub const CALIBRATOR_LEN: usize = 32;
 /// No calibrator but the limits.
 pub const CALIBRATOR_NONE: u32 = 0;
 
+/// In the signature section: algorithm: u32.
+pub const SIGNATURE_ALGORITHM_OFFSET: usize = 0;
+/// Zeros.
+pub const SIGNATURE_ZEROS_OFFSET: usize = SIGNATURE_ALGORITHM_OFFSET + size_of::<u32>();
+/// Key id: 8 bytes.
+pub const SIGNATURE_KEY_ID_OFFSET: usize = SIGNATURE_ZEROS_OFFSET + size_of::<u32>();
+/// The signature: 64 bytes.
+pub const SIGNATURE_BYTES_OFFSET: usize = SIGNATURE_KEY_ID_OFFSET + KEY_ID_LEN;
+/// Length of the signature section.
+pub const SIGNATURE_LEN: usize = SIGNATURE_BYTES_OFFSET + 64;
+/// Length of a key id.
+pub const KEY_ID_LEN: usize = 8;
+/// Ed25519.
+pub const SIGNATURE_ED25519: u32 = 1;
+
+/// At the front of what is signed, so that no signature of anything else passes for one of a weight file.
+pub const SIGNED_DOMAIN: [u8; 32] = *b"omomi weight file, signature v1\0";
+/// In what is signed: format version: u32.
+pub const SIGNED_FORMAT_VERSION_OFFSET: usize = SIGNED_DOMAIN.len();
+/// Oldest version of a reader: u32.
+pub const SIGNED_OLDEST_READER_OFFSET: usize = SIGNED_FORMAT_VERSION_OFFSET + size_of::<u32>();
+/// Generation: u64.
+pub const SIGNED_GENERATION_OFFSET: usize = SIGNED_OLDEST_READER_OFFSET + size_of::<u32>();
+/// File id: 16 bytes.
+pub const SIGNED_FILE_ID_OFFSET: usize = SIGNED_GENERATION_OFFSET + size_of::<u64>();
+/// Number of sections: u32.
+pub const SIGNED_SECTION_COUNT_OFFSET: usize = SIGNED_FILE_ID_OFFSET + FILE_ID_LEN;
+/// Zeros.
+pub const SIGNED_ZEROS_OFFSET: usize = SIGNED_SECTION_COUNT_OFFSET + size_of::<u32>();
+/// Length of what is signed without sections.
+pub const SIGNED_FRONT_LEN: usize = SIGNED_ZEROS_OFFSET + size_of::<u32>();
+/// In what is signed of a section: kind: u32.
+pub const SIGNED_KIND_OFFSET: usize = 0;
+/// Flags: u32.
+pub const SIGNED_FLAGS_OFFSET: usize = SIGNED_KIND_OFFSET + size_of::<u32>();
+/// Length in bytes: u64.
+pub const SIGNED_LEN_OFFSET: usize = SIGNED_FLAGS_OFFSET + size_of::<u32>();
+/// SHA-256 of the section: 32 bytes.
+pub const SIGNED_DIGEST_OFFSET: usize = SIGNED_LEN_OFFSET + size_of::<u64>();
+/// Length of what is signed of a section.
+pub const SIGNED_SECTION_LEN: usize = SIGNED_DIGEST_OFFSET + 32;
+
 const _: () = assert!(HEADER_ZEROS_OFFSET == 80 && HEADER_CRC_OFFSET == 124);
 const _: () = assert!(SECTION_ENTRY_LEN == 32);
 const _: () = assert!(TABLE_ZEROS_OFFSET == 32 && EXCEPTION_LEN == 16 && CALIBRATOR_TAIL_OFFSET == 24);
@@ -160,11 +202,13 @@ pub enum SectionKind {
     Golden = 7,
     /// JSON: weights by field and cross.
     FieldSizes = 8,
+    /// Who vouches for the file.
+    Signature = 9,
 }
 
 impl SectionKind {
     /// Every kind, in the order in which a file has them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Contract,
         Self::Provenance,
         Self::Table,
@@ -173,6 +217,7 @@ impl SectionKind {
         Self::Calibrator,
         Self::Golden,
         Self::FieldSizes,
+        Self::Signature,
     ];
 
     /// The number in the section table.
@@ -199,13 +244,14 @@ impl SectionKind {
             Self::Calibrator => "calibrator",
             Self::Golden => "golden requests",
             Self::FieldSizes => "field sizes",
+            Self::Signature => "signature",
         }
     }
 
     /// Whether a file must have it.
     #[must_use]
     pub const fn is_required(self) -> bool {
-        !matches!(self, Self::FieldSizes)
+        !matches!(self, Self::FieldSizes | Self::Signature)
     }
 
     /// Shortest and longest it may be, in bytes, and what its length must be a multiple of.
@@ -218,6 +264,7 @@ impl SectionKind {
             Self::Weights => (64, u64::MAX, 64),
             Self::Exceptions => (0, u64::MAX, EXCEPTION_LEN as u64),
             Self::Calibrator => (CALIBRATOR_LEN as u64, CALIBRATOR_LEN as u64, 1),
+            Self::Signature => (SIGNATURE_LEN as u64, SIGNATURE_LEN as u64, 1),
         }
     }
 }

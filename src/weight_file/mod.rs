@@ -8,6 +8,10 @@ mod header;
 pub mod layout;
 pub mod map;
 mod reader;
+pub mod signature;
+#[cfg(feature = "train")]
+pub mod signing;
+pub mod source;
 pub mod table;
 #[cfg(feature = "train")]
 pub mod writer;

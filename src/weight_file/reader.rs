@@ -82,7 +82,11 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     }
 
     /// What the file is over.
-    #[cfg(feature = "train")]
+    pub(crate) const fn source(&self) -> &B {
+        &self.bytes
+    }
+
+    /// What the file is over.
     pub(crate) fn into_inner(self) -> B {
         self.bytes
     }
@@ -108,18 +112,23 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     ///
     /// Each kind of damage has its own variant of [`Error`].
     pub fn verify(&self) -> Result<Content, Error> {
-        self.verify_bytes()?;
-        self.content()
+        self.verify_asking(&mut || Ok(()))
     }
 
-    fn section_bytes(&self, section: &Section) -> &[u8] {
+    /// The same, and asks `go_on` before each chunk: reading a large file takes seconds.
+    pub(crate) fn verify_asking<E: From<Error>>(&self, go_on: &mut dyn FnMut() -> Result<(), E>) -> Result<Content, E> {
+        self.verify_bytes(go_on)?;
+        Ok(self.content()?)
+    }
+
+    pub(super) fn section_bytes(&self, section: &Section) -> &[u8] {
         let start = usize::try_from(section.offset).unwrap_or(usize::MAX);
         let len = usize::try_from(section.len_bytes).unwrap_or(usize::MAX);
         // The header was checked against the length of these bytes.
         self.bytes().get(start..).and_then(|bytes| bytes.get(..len)).unwrap_or(&[])
     }
 
-    fn verify_bytes(&self) -> Result<(), Error> {
+    fn verify_bytes<E: From<Error>>(&self, go_on: &mut dyn FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut end = (HEADER_LEN + self.header.sections.len() * SECTION_ENTRY_LEN) as u64;
         for section in &self.header.sections {
             self.verify_zeros(end, section.offset)?;
@@ -132,16 +141,17 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         let checksums = self.range(self.header.checksums_offset, checksums_end);
         let (expected, found) = (self.header.checksums_crc, checksum::of_part(&self.header.file_id, checksums));
         if expected != found {
-            return Err(Error::Damaged { part: "checksums".to_owned(), expected, found });
+            return Err(Error::Damaged { part: "checksums".to_owned(), expected, found }.into());
         }
         let checksums = Record(checksums);
         for section in &self.header.sections {
             for (index, chunk) in (0_u32..).zip(self.section_bytes(section).chunks(CHUNK_LEN)) {
+                go_on()?;
                 let expected = checksums.u32((section.first_chunk + index) as usize * size_of::<u32>());
                 let found = checksum::of_chunk(&self.header.file_id, section.kind_number, index, chunk);
                 if expected != found {
                     let part = format!("{}, chunk {index}", section.name());
-                    return Err(Error::Damaged { part, expected, found });
+                    return Err(Error::Damaged { part, expected, found }.into());
                 }
             }
         }

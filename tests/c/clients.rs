@@ -42,9 +42,11 @@ fn a_c_client_gives_the_golden_answers_of_a_trained_and_packed_file() {
 #[test]
 fn a_c_client_survives_every_careless_call() {
     let fixture = Fixture::new();
-    let program = client(&fixture, Dialect::C99, "careless_calls.c", Linkage::Shared);
-    let said = run(Command::new(program).arg(fixture.folder()));
-    assert!(said.contains("every careless call was survived"), "{said}");
+    for source in ["careless_calls.c", "live_careless_calls.c"] {
+        let program = client(&fixture, Dialect::C99, source, Linkage::Shared);
+        let said = run(Command::new(program).arg(fixture.folder()));
+        assert!(said.contains("every careless call was survived"), "{said}");
+    }
 }
 
 #[test]
@@ -60,7 +62,7 @@ fn a_c_client_scores_prepared_candidates_for_several_models_within_a_time() {
 fn a_predict_from_c_allocates_nothing() {
     let fixture = Fixture::new();
     let program = client(&fixture, Dialect::C11, "no_allocation.c", Linkage::Shared);
-    assert_eq!(run(Command::new(program).arg(fixture.path("small.omomi"))), "0 allocations\n");
+    assert_eq!(run(Command::new(program).arg(fixture.folder())), "0 allocations\n");
 }
 
 #[test]
@@ -92,7 +94,7 @@ fn valgrind_finds_no_bad_access_and_no_leak() {
         return;
     }
     let fixture = Fixture::new();
-    for source in ["careless_calls.c", "candidate_sets.c"] {
+    for source in ["careless_calls.c", "live_careless_calls.c", "candidate_sets.c"] {
         let program = client(&fixture, Dialect::C99, source, Linkage::Shared);
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);

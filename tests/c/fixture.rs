@@ -1,4 +1,4 @@
-//! What the clients read: a weight file, requests with their answers, and files that are no weight files.
+//! What the clients read: a weight file, requests with their answers, files that are no weight files, and a store.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use omomi::Instructions;
 use omomi::LoadMode;
 use omomi::score::Model;
+use omomi::store::{Current, Digest, Store};
 use omomi::value::{FieldValue, RequestRows, Row};
 
 use crate::small_model::{full_rows, model_for};
+use crate::world::{World, replace};
 
 /// A folder that is removed when the test ends.
 pub struct Fixture {
@@ -34,6 +36,7 @@ impl Fixture {
         let mut requests = vec![rows, rows_with_gaps()];
         requests.extend(model.golden_requests().unwrap().into_iter().map(|golden| golden.rows));
         write("requests.txt", requests.iter().map(|rows| with_answers(&model, rows)).collect::<String>().as_bytes());
+        publish(&folder.path().join("store"), &[(8, &World::bytes(8)), (7, bytes)]);
         Self { folder }
     }
 
@@ -43,6 +46,17 @@ impl Fixture {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+}
+
+/// A store with these generations, of which the last is the current one.
+fn publish(dir: &Path, generations: &[(u64, &[u8])]) {
+    let store = Store::new(dir);
+    std::fs::create_dir_all(store.generations_path()).unwrap();
+    for &(generation, bytes) in generations {
+        replace(&store.generation_path(generation), bytes);
+        let current = Current { generation, digest: Digest::of(bytes) };
+        replace(&store.current_path(), current.to_string().as_bytes());
     }
 }
 

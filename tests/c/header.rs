@@ -10,7 +10,8 @@ use cbindgen::{Braces, Builder, Config, DocumentationStyle, Language, Style};
 use omomi::Code;
 use omomi::capi::{
     OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiLayoutOptions,
-    OmomiModelInfo, OmomiOffsets, OmomiOpenOptions, OmomiOutcome, OmomiRowHead, OmomiSlot,
+    OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiOffsets, OmomiOpenOptions, OmomiOutcome, OmomiPath,
+    OmomiRowHead, OmomiSlot,
 };
 
 use crate::compiler::{Dialect, compile_object};
@@ -117,6 +118,17 @@ fn layouts() -> String {
         OmomiAnswer { logit probability status }
         OmomiExplanation { size_bytes contribution_count bias logit probability }
         OmomiContribution { key weight has_weight name }
+        OmomiLiveOptions {
+            size_bytes name name_len_bytes load_mode most_deaths poll_interval_ms trial_ms retry_after_death_ms
+            most_file_len_bytes memory_budget_bytes least_generation contract_fingerprints contract_fingerprint_count
+            trusted_key_paths trusted_key_path_count most_training_age_seconds signature allow_writable_files lock_memory has_fallback
+        }
+        OmomiPath { path len_bytes }
+        OmomiLiveStatus {
+            size_bytes state control pinned_generation has_generation is_on_trial generation weight_count file_len_bytes
+            contract_fingerprint since_unix_seconds load_mode has_training_end training_end_unix_seconds retired_count
+            mapped_bytes resident_bytes reason_count quarantined_count heartbeat_unix_seconds
+        }
     }
     for &code in Code::ALL {
         writeln!(text, "OMOMI_SAME(OMOMI_STATUS_{}, {});", code.name().to_uppercase(), code as i32).unwrap();

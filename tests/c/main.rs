@@ -8,5 +8,9 @@ mod compiler;
 mod exported_symbols;
 mod fixture;
 mod header;
+mod live;
 #[path = "../scoring/small_model.rs"]
 mod small_model;
+#[path = "../live/world.rs"]
+#[expect(dead_code, reason = "shared with the live tests, which use the rest")]
+mod world;

@@ -1,6 +1,8 @@
 /*
- * no_allocation WEIGHT_FILE: a predict allocates nothing, also on a thread's first call, also when it fails, also when it
- * meets another thread, also of prepared candidates for two models within a time. This program's malloc and its kin stand in for those of the C library, so the library's are counted.
+ * no_allocation FOLDER: a predict allocates nothing, also on a thread's first call, also when it fails, also when it meets
+ * another thread, also of prepared candidates for two models within a time, also with what a store serves, after a swap,
+ * without a model and switched off. This program's malloc and its kin stand in for those of the C library, so the
+ * library's are counted. FOLDER has small.omomi and a store in which it is published.
  */
 
 #define _POSIX_C_SOURCE 200809L
@@ -182,18 +184,71 @@ static void fail_in_every_way(void) {
   CHECK(omomi_request_answer(&small.request, 0).status == OMOMI_CANDIDATE_OUTSIDE_TAIL);
 }
 
+/* Writes `control`, and has the live model see it. */
+static void decide(OmomiLive *live, const char *store, const char *decision) {
+  OmomiError error = OMOMI_ERROR_INIT;
+  char path[4096];
+  FILE *file;
+  snprintf(path, sizeof path, "%s/control", store);
+  file = fopen(path, "w");
+  CHECK(file != NULL && fputs(decision, file) >= 0 && fclose(file) == 0);
+  EXPECT(OK, omomi_live_look_now(live, &error));
+}
+
+static OmomiStatus predict_live_once(const OmomiLiveScorer *scorer) {
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiStatus status;
+  arm();
+  status = omomi_request_predict_live(scorer, &small.request, SMALL_FILLED, &error);
+  CHECK(disarm() == 0);
+  return status;
+}
+
+/* The thread of the live model sleeps while the count is on. */
+static void predict_live(const char *folder) {
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiLiveOptions options = OMOMI_LIVE_OPTIONS_INIT;
+  OmomiLive *lives[2];
+  OmomiLiveScorer *scorers[2];
+  char dirs[2][4096];
+  size_t index;
+  options.poll_interval_ms = 3600 * 1000;
+  snprintf(dirs[0], sizeof dirs[0], "%s/store", folder);
+  snprintf(dirs[1], sizeof dirs[1], "%s/no-store", folder);
+  for (index = 0; index < 2; index++) {
+    EXPECT(OK, omomi_live_open(dirs[index], strlen(dirs[index]), small.schema, &options, &lives[index], &error));
+    EXPECT(OK, omomi_live_scorer_open(lives[index], small.layout, NULL, &scorers[index], &error));
+    /* Once more, so that what the thread does at its leisure is done. */
+    EXPECT(OK, omomi_live_look_now(lives[index], &error));
+  }
+  EXPECT(OK, predict_live_once(scorers[0]));
+  EXPECT(NO_MODEL, predict_live_once(scorers[1]));
+  decide(lives[0], dirs[0], "off\n");
+  EXPECT(SWITCHED_OFF, predict_live_once(scorers[0]));
+  decide(lives[0], dirs[0], "pin 000008\n");
+  EXPECT(OK, predict_live_once(scorers[0]));
+  CHECK(omomi_request_outcome(&small.request).generation == 8);
+  EXPECT(OK, predict_live_once(scorers[0]));
+  for (index = 0; index < 2; index++) {
+    omomi_live_scorer_close(scorers[index]);
+    omomi_live_close(lives[index]);
+  }
+}
+
 int main(int argc, char **argv) {
+  char path[4096];
   OmomiRequest requests[2];
   pthread_t threads[2];
   size_t index;
   void *volatile memory; /* so that no compiler leaves the pair of calls out */
   CHECK(argc == 2);
+  snprintf(path, sizeof path, "%s/small.omomi", argv[1]);
   arm();
   memory = malloc(1);
   free(memory);
   CHECK(disarm() == 2);
   arm();
-  small = small_open(argv[1]);
+  small = small_open(path);
   CHECK(disarm() > 10);
 
   predict_once(NULL);
@@ -201,6 +256,7 @@ int main(int argc, char **argv) {
   CHECK(pthread_join(threads[0], NULL) == 0);
   predict_prepared();
   fail_in_every_way();
+  predict_live(argv[1]);
 
   CHECK(pthread_barrier_init(&barrier, NULL, 3) == 0);
   for (index = 0; index < 2; index++) {

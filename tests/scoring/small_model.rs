@@ -126,6 +126,32 @@ pub fn bytes_of(contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRo
 
 /// The same in another encoding, with another scale for each field where it has them.
 pub fn bytes_in(encoding: Encoding, contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
+    bytes_as(7, encoding, contract, weights, golden)
+}
+
+/// The bytes of a weight file of that generation, with weights that no other generation has.
+pub fn bytes_of_generation(generation: u64) -> Vec<u8> {
+    slow_bytes_of_generation(generation, 1)
+}
+
+/// The same with so many golden requests, for a file that takes a while to load.
+pub fn slow_bytes_of_generation(generation: u64, golden_count: usize) -> Vec<u8> {
+    let (contract, rows) = (contract(), full_rows(20));
+    let shift = f32::from(u16::try_from(generation % 1_000).unwrap()) / 1_000.0;
+    let weights: Vec<(u64, f32)> = keys_of(&contract, &rows)
+        .into_iter()
+        .map(|key| (key, f32::from(u16::try_from(key >> 20 & 0xfff).unwrap()) / 3_000.0 - shift))
+        .collect();
+    bytes_as(generation, Encoding::F32, &contract, &weights, &vec![rows; golden_count])
+}
+
+fn bytes_as(
+    generation: u64,
+    encoding: Encoding,
+    contract: &Contract,
+    weights: &[(u64, f32)],
+    golden: &[RequestRows],
+) -> Vec<u8> {
     let group_count = contract.fields().len() + contract.crosses().len();
     let mut entries: Vec<_> = weights.iter().map(|&pair| Entry::from(pair)).collect();
     entries.sort_by_key(|entry| entry.key);
@@ -138,7 +164,7 @@ pub fn bytes_in(encoding: Encoding, contract: &Contract, weights: &[(u64, f32)],
     let weights = EncodedWeights::encode(entries, encoding, group_count).unwrap();
     let parts = Parts {
         contract,
-        generation: 7,
+        generation,
         logic_id: "small-v1",
         provenance: serde_json::Map::new(),
         bias: -2.25,
@@ -157,18 +183,17 @@ pub fn model_for(rows: &RequestRows) -> Arc<Model> {
 
 /// The same under any contract and in any encoding.
 pub fn model_in(encoding: Encoding, contract: &Contract, rows: &RequestRows) -> Arc<Model> {
-    let golden = std::slice::from_ref(rows);
-    let empty = Model::from_bytes(bytes_of(contract, &[], golden)).unwrap();
+    let size = |key: u64| f32::from(u16::try_from(key >> 20 & 0xfff).unwrap()) - 2_048.0;
+    let weights: Vec<(u64, f32)> = keys_of(contract, rows).into_iter().map(|key| (key, size(key) / 3_000.0)).collect();
+    Model::from_bytes(bytes_in(encoding, contract, &weights, std::slice::from_ref(rows))).unwrap()
+}
+
+/// About half of the feature keys of `rows`.
+fn keys_of(contract: &Contract, rows: &RequestRows) -> Vec<u64> {
+    let empty = Model::from_bytes(bytes_of(contract, &[], std::slice::from_ref(rows))).unwrap();
     let (scorer, mut request) = empty.scorer_for(rows, Instructions::PLAIN).unwrap();
     request.fill(rows).unwrap();
-    let mut weights = Vec::new();
-    for index in 0..rows.candidates.len() {
-        for contribution in scorer.explain(&mut request, index).unwrap().contributions {
-            if contribution.key & 1 == 0 {
-                let size = f32::from(u16::try_from(contribution.key >> 20 & 0xfff).unwrap()) - 2_048.0;
-                weights.push((contribution.key, size / 3_000.0));
-            }
-        }
-    }
-    Model::from_bytes(bytes_in(encoding, contract, &weights, golden)).unwrap()
+    let explained =
+        (0..rows.candidates.len()).flat_map(|index| scorer.explain(&mut request, index).unwrap().contributions);
+    explained.map(|contribution| contribution.key).filter(|key| key & 1 == 0).collect()
 }

@@ -3,11 +3,16 @@
 
 mod bench;
 mod contract;
+mod control;
 mod demo;
 mod generate_log;
 mod inspect;
 mod pack;
 mod pack_progress;
+mod publish;
+mod refusal;
+mod sign;
+mod status;
 mod text;
 mod train;
 mod verify;
@@ -15,6 +20,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use omomi::store::Control;
 
 /// Train click-through-rate models from ad logs and pack them into weight files that a server maps and scores.
 #[derive(Parser)]
@@ -34,6 +40,18 @@ enum Command {
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
     Bench(bench::Arguments),
+    Keygen(sign::KeygenArguments),
+    Sign(sign::SignArguments),
+    Publish(publish::Arguments),
+    Status(status::Arguments),
+    Rollback(control::RollbackArguments),
+    Pin(control::PinArguments),
+    /// Keep on each server what it serves now, whatever is published
+    Freeze(control::SwitchArguments),
+    /// Serve nothing: servers answer by their own logic
+    Off(control::SwitchArguments),
+    /// Take back rollback, pin, freeze or off: servers follow what is published
+    On(control::SwitchArguments),
 }
 
 /// What ends a command early: the one message that `main` prints.
@@ -45,9 +63,18 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Freeze(arguments) => control::run_switch(&arguments, Control::Freeze),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Keygen(arguments) => sign::run_keygen(&arguments),
+        Command::Off(arguments) => control::run_switch(&arguments, Control::Off),
+        Command::On(arguments) => control::run_switch(&arguments, Control::Follow),
         Command::Pack(arguments) => pack::run(&arguments),
+        Command::Pin(arguments) => control::run_pin(&arguments),
+        Command::Publish(arguments) => publish::run(&arguments),
+        Command::Rollback(arguments) => control::run_rollback(&arguments),
+        Command::Sign(arguments) => sign::run_sign(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };

@@ -1,11 +1,17 @@
 //! `omomi verify`: every byte of a weight file, and its golden requests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
-use omomi::{LoadMode, Model};
+use omomi::score::GoldenReport;
+use omomi::weight_file::signature::{SignatureState, verify_signature};
+use omomi::{Error, LoadMode, Model};
+use serde_json::json;
 
 use crate::Failure;
+use crate::refusal::{Refusal, print_json};
+use crate::sign::SignatureArguments;
 use crate::text::{bytes, grouped, say};
 
 /// Check every byte of a weight file and recompute its golden requests
@@ -18,14 +24,33 @@ pub(crate) struct Arguments {
     /// Verify a private copy instead of the shared mapping
     #[arg(long)]
     copy: bool,
+    #[command(flatten)]
+    signature: SignatureArguments,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mode = if arguments.copy { LoadMode::Copy } else { LoadMode::Map };
     let start = Instant::now();
-    let model = load(&arguments.file, mode)?;
+    let (model, report, signature) = verify(arguments, mode).map_err(|error| refusal(error, arguments))?;
     let seconds = start.elapsed().as_secs_f64();
-    let report = model.check_golden()?;
+    if arguments.json {
+        print_json(&json!({
+            "verified": {
+                "generation": model.generation(),
+                "logic_id": model.logic_id(),
+                "weights": model.weight_count(),
+                "encoding": model.table().encoding().name(),
+                "len_bytes": model.header().total_len_bytes,
+                "golden_requests": report.request_count,
+                "golden_candidates": report.candidate_count,
+                "signature": signature_words(signature),
+            },
+        }));
+        return Ok(());
+    }
     say!("{}: every byte verified", arguments.file.display());
     say!(
         "  {} weights in {}, {}, {seconds:.2} s",
@@ -38,14 +63,40 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         report.request_count,
         report.candidate_count
     );
+    if let Some(words) = signature_words(signature) {
+        say!("  {words}");
+    }
     Ok(())
 }
 
 /// A verified model, or what is wrong with its file, who must act and how.
-pub(crate) fn load(path: &std::path::Path, mode: LoadMode) -> Result<std::sync::Arc<Model>, Failure> {
-    Model::load(path, mode).map_err(|error| {
-        let code = error.code();
-        let (owner, action) = (code.owner().word(), code.action());
-        format!("{}: {}\n  who must act: {owner}\n  what to do: {action}", path.display(), error.full_message()).into()
-    })
+pub(crate) fn load(path: &Path, mode: LoadMode) -> Result<Arc<Model>, Failure> {
+    Model::load(path, mode).map_err(|error| Refusal::from(error).about(path.display()).report(false))
+}
+
+fn verify(arguments: &Arguments, mode: LoadMode) -> Result<(Arc<Model>, GoldenReport, SignatureState), Error> {
+    let signature = arguments.signature.read()?;
+    let model = Model::load(&arguments.file, mode)?;
+    let report = model.check_golden()?;
+    let state = match signature {
+        None => SignatureState::NotChecked,
+        Some((policy, keys)) => verify_signature(model.file(), &keys, policy)?,
+    };
+    Ok((model, report, state))
+}
+
+/// What is known about who vouches for the file; nothing where it was not looked at.
+fn signature_words(state: SignatureState) -> Option<String> {
+    match state {
+        SignatureState::NotChecked => None,
+        SignatureState::Unsigned => Some("not signed".to_owned()),
+        SignatureState::UnknownKey(key) => Some(format!("signed by the key {key}, which is not known")),
+        SignatureState::Signed(key) => Some(format!("signed by the key {key}")),
+    }
+}
+
+/// As JSON it does not name the file: whoever asked knows it by another name, such as that of the original.
+fn refusal(error: Error, arguments: &Arguments) -> Failure {
+    let refusal = Refusal::from(error);
+    if arguments.json { refusal.report(true) } else { refusal.about(arguments.file.display()).report(false) }
 }

@@ -3,8 +3,8 @@ package io.omomi;
 /** One declared field: ask {@link Schema#field} once and keep it, then setting a value needs no look-up by name. */
 public final class Field {
     final Schema schema;
-    /** Where its slot is, counted from the row's start. */
-    final int slotOffset;
+    /** Where its slot is, counted in words from the row's start. */
+    final int slotWord;
     /** Its bit in the row's masks. */
     final long bit;
     /** Stands for schema, side, type and many, so that a setter checks all four with one comparison. */
@@ -20,7 +20,7 @@ public final class Field {
 
     Field(Schema schema, int slot, Schema.Declared declared) {
         this.schema = schema;
-        this.slotOffset = Block.ROW_SLOTS_OFFSET + slot * Block.SLOT_LEN;
+        this.slotWord = Block.ROW_SLOTS_OFFSET / Block.SLOT_LEN + slot;
         this.bit = 1L << slot;
         this.name = declared.name;
         this.side = declared.side;

@@ -2,6 +2,7 @@ package io.omomi;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.LongBuffer;
 import java.util.concurrent.atomic.AtomicIntegerFieldUpdater;
 import java.util.concurrent.locks.LockSupport;
 
@@ -21,6 +22,9 @@ public final class Request {
     private static final long CLOSE_POLL_NANOS = 20_000;
 
     final ByteBuffer block;
+    /** The same memory by words. */
+    final LongBuffer words;
+    final Tail tail;
     final RequestLayout layout;
     final Schema schema;
 
@@ -28,7 +32,6 @@ public final class Request {
     private final Row candidate;
     /** What the request belongs to, for the message of a call after close. */
     private final String owner;
-    private final int tailCapacity;
     private volatile int state = IDLE;
     /**
      * The state as the thread knows it that made the last call: what the setters look at. They cannot do without the check, nor
@@ -38,7 +41,9 @@ public final class Request {
     /** Candidates that are rows, or that are named: one of the two is 0. */
     private final int rowCount;
     private final int nameCount;
-    private int tailUsed;
+    /** Where the first candidate's row begins, and how long a row is, in words. */
+    private final int firstCandidateWord;
+    private final int candidateWords;
     /** Candidate rows that are part of this request. Those behind them still have what an earlier request left there. */
     private int begunCount;
 
@@ -46,7 +51,6 @@ public final class Request {
         this.layout = layout;
         this.owner = owner;
         this.schema = layout.schema();
-        this.tailCapacity = layout.tailLenBytes();
         this.rowCount = layout.isPrepared() ? 0 : layout.candidates();
         this.nameCount = layout.isPrepared() ? layout.candidates() : 0;
         ByteBuffer memory = ByteBuffer.allocateDirect(layout.len + Block.ALIGNMENT);
@@ -54,8 +58,12 @@ public final class Request {
         memory.position(lead).limit(lead + layout.len);
         this.block = memory.slice().order(ByteOrder.LITTLE_ENDIAN);
         this.block.putInt(Block.LAYOUT_VERSION_OFFSET, Block.LAYOUT_VERSION);
-        this.context = new Row(this, Side.CONTEXT, layout.contextOffset);
-        this.candidate = new Row(this, Side.CANDIDATE, layout.candidatesOffset);
+        this.words = this.block.asLongBuffer();
+        this.tail = new Tail(this.block, this.words, layout);
+        this.firstCandidateWord = layout.candidatesOffset / Block.SLOT_LEN;
+        this.candidateWords = layout.candidateStride / Block.SLOT_LEN;
+        this.context = new Row(this, Side.CONTEXT, layout.contextOffset / Block.SLOT_LEN);
+        this.candidate = new Row(this, Side.CANDIDATE, firstCandidateWord);
     }
 
     /**
@@ -69,7 +77,7 @@ public final class Request {
         context.clear();
         candidate.clear();
         begunCount = 0;
-        tailUsed = 0;
+        tail.clear();
     }
 
     /**
@@ -95,11 +103,11 @@ public final class Request {
             throw noSuchCandidate(index, false);
         }
         if (index < begunCount) {
-            return candidate.resume(rowOffset(index));
+            return candidate.resume(firstWord(index));
         }
         beginUpTo(index);
         begunCount = index + 1;
-        return candidate.begin(rowOffset(index));
+        return candidate.begin(firstWord(index));
     }
 
     /**
@@ -121,7 +129,7 @@ public final class Request {
     /** Bytes of the tail in use: to learn how large a tail real requests need. */
     public int tailUsedBytes() {
         checkIdle();
-        return tailUsed;
+        return tail.used();
     }
 
     private OmomiException noSuchCandidate(int index, boolean byName) {
@@ -141,41 +149,15 @@ public final class Request {
                         + " was asked for");
     }
 
-    /**
-     * Takes {@code len} bytes of the tail and returns their offset within it, a multiple of 8 if {@code aligned}.
-     * Takes nothing if they do not fit.
-     */
-    int takeTail(long len, boolean aligned) {
-        int start = aligned ? (tailUsed + 7) & ~7 : tailUsed;
-        long end = start + len;
-        if (end > tailCapacity) {
-            throw tailFull(end);
-        }
-        tailUsed = (int) end;
-        return start;
-    }
-
-    OmomiException tailFull(long needed) {
-        return new OmomiException(
-                Code.TAIL_FULL,
-                "the request's tail is full: it has " + tailCapacity + " bytes, " + needed
-                        + " are needed; make the request's layout with a larger tail");
-    }
-
-    /** Where the next text goes. */
-    int tailUsed() {
-        return tailUsed;
-    }
-
     /** Begins the rows below {@code count} that were skipped: nothing is set in them. */
     private void beginUpTo(int count) {
         while (begunCount < count) {
-            candidate.begin(rowOffset(begunCount++));
+            candidate.begin(firstWord(begunCount++));
         }
     }
 
-    private int rowOffset(int index) {
-        return layout.candidatesOffset + index * layout.candidateStride;
+    private int firstWord(int index) {
+        return firstCandidateWord + index * candidateWords;
     }
 
     /** Brings the block up to date with what was set, for a native call that looks at {@code candidateCount} rows. */
@@ -186,7 +168,8 @@ public final class Request {
             beginUpTo(Math.min(candidateCount, rowCount));
             candidate.seal();
         }
-        block.putInt(Block.TAIL_USED_OFFSET, tailUsed);
+        tail.flush();
+        block.putInt(Block.TAIL_USED_OFFSET, tail.used());
     }
 
     void checkIdle() {
@@ -214,7 +197,8 @@ public final class Request {
 
     void leave() {
         stateForSetters = IDLE;
-        state = IDLE;
+        // What was written before is seen by whoever sees this; nobody waits for it to be seen.
+        STATE.lazySet(this, IDLE);
     }
 
     /** Closes for ever, after a native call that is under way has ended. Returns whether it was this call that closed. */

@@ -7,8 +7,8 @@ import java.nio.charset.StandardCharsets;
 
 /** Text to bytes: without garbage into a request's tail, or strictly for the calls that are made once. */
 final class Utf8 {
-    /** What {@link #put} answers if a text does not fit. */
-    static final int NO_ROOM = -1;
+    /** Bytes that a char takes at most: a pair of surrogates takes four together. */
+    static final int MAX_BYTES_PER_CHAR = 3;
 
     private static final int EIGHT = 8;
 
@@ -19,13 +19,9 @@ final class Utf8 {
      * native library sees them and refuses the candidate, as it would refuse them from any caller.
      */
     static long len(CharSequence text) {
-        return len(text, 0);
-    }
-
-    private static long len(CharSequence text, int first) {
         int count = text.length();
-        long len = count - first;
-        for (int i = first; i < count; i++) {
+        long len = count;
+        for (int i = 0; i < count; i++) {
             char c = text.charAt(i);
             if (c >= 0x80) {
                 if (c < 0x800) {
@@ -43,59 +39,65 @@ final class Utf8 {
     }
 
     /**
-     * Writes {@code text} at {@code start} of a little-endian buffer and returns the position behind it, or {@link #NO_ROOM}
-     * if that is behind {@code limit}; what is written there then means nothing.
+     * Writes {@code text}, whose length is {@code count}, at {@code start} of an array, which must have room for {@link
+     * #MAX_BYTES_PER_CHAR} bytes each, and returns the position behind it.
      */
-    static int put(CharSequence text, ByteBuffer bytes, int start, int limit) {
-        int count = text.length();
-        int first = 0;
+    static int put(CharSequence text, int count, byte[] bytes, int start) {
+        // Nearly every category is a string and ASCII: then its bytes are copied as they are.
+        if (text instanceof String && isAscii((String) text, count)) {
+            putAscii((String) text, count, bytes, start);
+            return start + count;
+        }
+        return putChars(text, 0, count, bytes, start);
+    }
+
+    /** The same for the chars from {@code first} up to {@code end}, which must not part a pair of surrogates. */
+    static int putChars(CharSequence text, int first, int end, byte[] bytes, int start) {
         int at = start;
-        while (first + EIGHT <= count && at + EIGHT <= limit && putEight(text, first, bytes, at)) {
-            first += EIGHT;
-            at += EIGHT;
-        }
-        if (at + len(text, first) > limit) {
-            return NO_ROOM;
-        }
-        for (int i = first; i < count; i++) {
+        for (int i = first; i < end; i++) {
             char c = text.charAt(i);
             if (c < 0x80) {
-                bytes.put(at++, (byte) c);
+                bytes[at++] = (byte) c;
             } else if (c < 0x800) {
-                bytes.put(at++, (byte) (0xc0 | c >> 6));
-                bytes.put(at++, (byte) (0x80 | c & 0x3f));
-            } else if (isPair(c, text, i, count)) {
+                bytes[at++] = (byte) (0xc0 | c >> 6);
+                bytes[at++] = (byte) (0x80 | c & 0x3f);
+            } else if (isPair(c, text, i, end)) {
                 int point = Character.toCodePoint(c, text.charAt(++i));
-                bytes.put(at++, (byte) (0xf0 | point >> 18));
-                bytes.put(at++, (byte) (0x80 | point >> 12 & 0x3f));
-                bytes.put(at++, (byte) (0x80 | point >> 6 & 0x3f));
-                bytes.put(at++, (byte) (0x80 | point & 0x3f));
+                bytes[at++] = (byte) (0xf0 | point >> 18);
+                bytes[at++] = (byte) (0x80 | point >> 12 & 0x3f);
+                bytes[at++] = (byte) (0x80 | point >> 6 & 0x3f);
+                bytes[at++] = (byte) (0x80 | point & 0x3f);
             } else {
-                bytes.put(at++, (byte) (0xe0 | c >> 12));
-                bytes.put(at++, (byte) (0x80 | c >> 6 & 0x3f));
-                bytes.put(at++, (byte) (0x80 | c & 0x3f));
+                bytes[at++] = (byte) (0xe0 | c >> 12);
+                bytes[at++] = (byte) (0x80 | c >> 6 & 0x3f);
+                bytes[at++] = (byte) (0x80 | c & 0x3f);
             }
         }
         return at;
     }
 
-    /** Writes the eight characters from {@code i} on at once if all are ASCII, as they mostly are, and nothing otherwise. */
-    private static boolean putEight(CharSequence text, int i, ByteBuffer bytes, int at) {
-        char a = text.charAt(i);
-        char b = text.charAt(i + 1);
-        char c = text.charAt(i + 2);
-        char d = text.charAt(i + 3);
-        char e = text.charAt(i + 4);
-        char f = text.charAt(i + 5);
-        char g = text.charAt(i + 6);
-        char h = text.charAt(i + 7);
-        if ((a | b | c | d | e | f | g | h) >= 0x80) {
-            return false;
+    /** Eight chars at a time, written out: where many setters are compiled into one method, the JVM unrolls no loops any more. */
+    private static boolean isAscii(String text, int count) {
+        int i = 0;
+        for (; i <= count - EIGHT; i += EIGHT) {
+            int any = text.charAt(i) | text.charAt(i + 1) | text.charAt(i + 2) | text.charAt(i + 3)
+                    | text.charAt(i + 4) | text.charAt(i + 5) | text.charAt(i + 6) | text.charAt(i + 7);
+            if (any >= 0x80) {
+                return false;
+            }
         }
-        long low = a | b << 8 | c << 16 | d << 24;
-        long high = e | f << 8 | g << 16 | h << 24;
-        bytes.putLong(at, low | high << 32);
+        for (; i < count; i++) {
+            if (text.charAt(i) >= 0x80) {
+                return false;
+            }
+        }
         return true;
+    }
+
+    /** Copies the lower byte of each char, which is all there is of ASCII; deprecated, because it does so with any text. */
+    @SuppressWarnings("deprecation")
+    private static void putAscii(String text, int count, byte[] bytes, int start) {
+        text.getBytes(0, count, bytes, start);
     }
 
     private static boolean isPair(char c, CharSequence text, int i, int count) {

@@ -15,7 +15,7 @@ public class CallBenchmark {
     @Setup
     public void open() {
         NativeCall.load();
-        opened = Contestants.openOmomi(new Traffic(Kind.ID));
+        opened = Contestants.openOmomi(Contestants.OMOMI, new Traffic(Kind.ID));
     }
 
     @TearDown

@@ -54,16 +54,17 @@ public final class Main {
     private Summary runOn(Path home) throws RunnerException {
         List<RunResult> results = new ArrayList<>();
         results.addAll(run(options(home, CallBenchmark.class)));
-        results.addAll(run(requests(home, Kind.ID, Contestants.WITH_IDS)));
-        results.addAll(run(requests(home, Kind.TEXT, Contestants.WITH_TEXTS).param("candidates", "500")));
-        results.addAll(run(options(home, StepBenchmark.class).param("candidates", "500")));
+        results.addAll(run(of(home, RequestBenchmark.class, Kind.ID, Contestants.WITH_IDS)));
+        results.addAll(run(of(home, RequestBenchmark.class, Kind.TEXT, Contestants.WITH_TEXTS).param("candidates", "500")));
+        results.addAll(run(of(home, StepBenchmark.class, Kind.ID, Contestants.IN_STEPS_WITH_IDS).param("candidates", "500")));
+        results.addAll(run(of(home, StepBenchmark.class, Kind.TEXT, Contestants.IN_STEPS_WITH_TEXTS).param("candidates", "500")));
         Path file = Path.of(settings.get("results"), "jmh-" + home.getFileName() + ".json");
         ResultFormatFactory.getInstance(ResultFormatType.JSON, file.toString()).writeOut(results);
         return new Summary(results);
     }
 
-    private ChainedOptionsBuilder requests(Path home, Kind kind, List<String> contestants) {
-        return options(home, RequestBenchmark.class)
+    private ChainedOptionsBuilder of(Path home, Class<?> benchmark, Kind kind, List<String> contestants) {
+        return options(home, benchmark)
                 .param("kind", kind.name())
                 .param("contestant", contestants.toArray(new String[0]));
     }

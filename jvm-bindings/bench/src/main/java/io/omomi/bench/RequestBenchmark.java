@@ -34,7 +34,7 @@ public class RequestBenchmark {
     }
 
     @Benchmark
-    public float request() {
+    public float request(Allocated allocated) {
         next = (next + 1) % Traffic.REQUESTS;
         return opened.score(next, candidates);
     }

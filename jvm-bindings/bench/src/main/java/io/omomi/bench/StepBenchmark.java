@@ -20,6 +20,10 @@ public class StepBenchmark {
     @Param({"1", "10", "100", "500"})
     public int candidates;
 
+    /** One of this library's {@link Contestants}. */
+    @Param("")
+    public String contestant;
+
     private Omomi opened;
     private int next;
 
@@ -34,7 +38,7 @@ public class StepBenchmark {
 
     @Setup
     public void open() {
-        opened = Contestants.openOmomi(new Traffic(kind));
+        opened = Contestants.openOmomi(contestant, new Traffic(kind));
     }
 
     @TearDown

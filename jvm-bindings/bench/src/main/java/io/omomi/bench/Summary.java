@@ -4,15 +4,12 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.TreeMap;
 import org.openjdk.jmh.infra.BenchmarkParams;
 import org.openjdk.jmh.results.Result;
 import org.openjdk.jmh.results.RunResult;
 
 /** What the results of one JDK say, as text: medians, and ratios to this library's. */
 final class Summary {
-    private static final String ALLOCATED = "gc.alloc.rate.norm";
-
     private final Collection<RunResult> results;
     private final StringBuilder text = new StringBuilder();
 
@@ -25,6 +22,7 @@ final class Summary {
         requests(Kind.ID);
         requests(Kind.TEXT);
         steps();
+        targets();
     }
 
     String text() {
@@ -39,15 +37,9 @@ final class Summary {
     }
 
     private void requests(Kind kind) {
-        Map<Integer, Double> ours = new TreeMap<>();
         List<RunResult> found = of(RequestBenchmark.class).stream()
                 .filter(result -> result.getParams().getParam("kind").equals(kind.name()))
                 .toList();
-        for (RunResult result : found) {
-            if (contestant(result).equals(Contestants.OMOMI)) {
-                ours.put(candidates(result), median(result));
-            }
-        }
         line("A request of 10 context fields and 10 fields a candidate, type %s", kind.name().toLowerCase(Locale.ROOT));
         line("");
         line("| candidates | contestant | ns a request | +- | ns a candidate | times omomi's | bytes allocated |");
@@ -57,27 +49,53 @@ final class Summary {
                 .forEach(result -> line(
                         "| %d | %s | %,.0f | %.0f %% | %,.1f | %.2f | %,.0f |",
                         candidates(result), contestant(result), median(result), spread(result),
-                        median(result) / candidates(result), median(result) / ours.get(candidates(result)),
-                        result.getSecondaryResults().get(ALLOCATED).getScore()));
+                        median(result) / candidates(result), median(result) / median(of(kind, Contestants.OMOMI, candidates(result))),
+                        allocated(result)));
         line("");
     }
 
     private void steps() {
         line("Where omomi's time goes");
         line("");
-        line("| type | candidates | fill | native call | read |");
-        line("| --- | ---: | ---: | ---: | ---: |");
+        line("| type | candidates | contestant | fill | native call | read |");
+        line("| --- | ---: | --- | ---: | ---: | ---: |");
         for (RunResult result : of(StepBenchmark.class)) {
             Map<String, Result> steps = result.getSecondaryResults();
             double fill = steps.get("fill").getScore();
             double predict = steps.get("predict").getScore();
             double read = steps.get("read").getScore();
             double percent = 100 / (fill + predict + read);
-            line("| %s | %d | %.1f %% | %.1f %% | %.1f %% |",
-                    result.getParams().getParam("kind").toLowerCase(Locale.ROOT), candidates(result),
+            line("| %s | %d | %s | %.1f %% | %.1f %% | %.1f %% |",
+                    result.getParams().getParam("kind").toLowerCase(Locale.ROOT), candidates(result), contestant(result),
                     fill * percent, predict * percent, read * percent);
         }
         line("");
+    }
+
+    private void targets() {
+        RunResult ours = of(Kind.ID, Contestants.OMOMI, Traffic.CANDIDATES);
+        line("What it must show with %d candidates of ids", Traffic.CANDIDATES);
+        line("");
+        target("times faster than " + Contestants.FASTUTIL_KEYS, 5, times(ours, Contestants.FASTUTIL_KEYS));
+        target("times faster than " + Contestants.HASH_MAP, 20, times(ours, Contestants.HASH_MAP));
+        line("* bytes allocated by a request: 0 wanted, %.3f found", allocated(ours));
+        line("");
+    }
+
+    private void target(String what, double wanted, double found) {
+        line("* %s: %.0f wanted, %.2f found%s", what, wanted, found, found < wanted ? ": MISSED" : "");
+    }
+
+    private double times(RunResult ours, String rival) {
+        return median(of(Kind.ID, rival, candidates(ours))) / median(ours);
+    }
+
+    private RunResult of(Kind kind, String contestant, int candidates) {
+        return of(RequestBenchmark.class).stream()
+                .filter(result -> result.getParams().getParam("kind").equals(kind.name())
+                        && contestant(result).equals(contestant) && candidates(result) == candidates)
+                .findFirst()
+                .orElseThrow();
     }
 
     private List<RunResult> of(Class<?> benchmark) {
@@ -98,6 +116,14 @@ final class Summary {
 
     private static String contestant(RunResult result) {
         return result.getParams().getParam("contestant");
+    }
+
+    /** Bytes that the benchmark's thread allocated for each request. */
+    private static double allocated(RunResult result) {
+        long requests = result.getBenchmarkResults().stream()
+                .mapToLong(fork -> fork.getMetadata().getMeasurementOps())
+                .sum();
+        return result.getSecondaryResults().get("bytes").getScore() / requests;
     }
 
     /** Of all iterations of all forks. */

@@ -65,6 +65,18 @@ public final class Traffic {
         return candidateTexts[request];
     }
 
+    /** A place for each candidate of each request, one request behind the other: all numbers from 0 on, in no order. */
+    public int[] shuffledCandidates() {
+        int[] places = new int[REQUESTS * CANDIDATES];
+        SplittableRandom random = new SplittableRandom(SEED);
+        for (int i = 0; i < places.length; i++) {
+            int other = random.nextInt(i + 1);
+            places[i] = places[other];
+            places[other] = i;
+        }
+        return places;
+    }
+
     /** The logit that a candidate must get, computed from the weights' definition and no table. */
     public double expectedLogit(int request, int candidate) {
         double sum = Weights.BIAS;

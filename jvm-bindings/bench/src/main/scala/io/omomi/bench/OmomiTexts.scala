@@ -121,15 +121,7 @@ final class OmomiTexts(file: Path, traffic: Traffic, kept: Boolean) extends Omom
 
   override def predict(candidates: Int): Unit = scorer.predict(candidates)
 
-  override def read(candidates: Int): Float = {
-    var sum = 0.0f
-    var i = 0
-    while (i < candidates) {
-      sum += scorer.probability(i)
-      i += 1
-    }
-    sum
-  }
+  override def read(candidates: Int): Float = Read.sum(scorer, candidates)
 
   override def logit(candidate: Int): Double = scorer.logit(candidate)
 

@@ -1,0 +1,35 @@
+package io.omomi.bench;
+
+import com.sun.management.ThreadMXBean;
+import java.lang.management.ManagementFactory;
+import org.openjdk.jmh.annotations.AuxCounters;
+import org.openjdk.jmh.annotations.Level;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+
+/**
+ * What the benchmark's thread allocates from the beginning of an iteration to its end. JMH's own profiler counts what JMH
+ * allocates between iterations as well.
+ */
+@State(Scope.Thread)
+@AuxCounters(AuxCounters.Type.EVENTS)
+public class Allocated {
+    private final ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    private final long thread = Thread.currentThread().getId();
+    private long before;
+
+    /** Bytes of all iterations. */
+    public long bytes;
+
+    @Setup(Level.Iteration)
+    public void begin() {
+        before = threads.getThreadAllocatedBytes(thread);
+    }
+
+    @TearDown(Level.Iteration)
+    public void end() {
+        bytes = threads.getThreadAllocatedBytes(thread) - before;
+    }
+}

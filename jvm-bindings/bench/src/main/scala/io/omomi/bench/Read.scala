@@ -1,0 +1,16 @@
+package io.omomi.bench
+
+import io.omomi.scaladsl._
+
+private object Read {
+  /** The sum of the first model's probabilities. */
+  def sum(scorer: Scorer, candidates: Int): Float = {
+    var sum = 0.0f
+    var i = 0
+    while (i < candidates) {
+      sum += scorer.probability(i)
+      i += 1
+    }
+    sum
+  }
+}

@@ -1,0 +1,96 @@
+//! `omomi publish`: a weight file becomes what servers serve.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use omomi::publish::{PublishError, PublishOptions, Published, Verifier, Warning, publish};
+use omomi::store::Store;
+use serde_json::json;
+
+use crate::Failure;
+use crate::refusal::{Refusal, print_json};
+use crate::sign::SignatureArguments;
+use crate::text::{bytes, say};
+
+/// Publish a weight file to a store, the directory from which servers take their models
+///
+/// The file is copied, read back, verified with its golden requests in a fresh process, and held against the limits in DIR/limits.toml;
+/// then the copy gets the next generation's name, and `current` names it. Killed at any moment, it leaves the old state or the new
+/// one. A refusal says why and who must act, with exit code 1, and changes nothing.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The weight file
+    file: PathBuf,
+    /// The store; made where it is not there yet
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    #[command(flatten)]
+    verifying: Verifying,
+    #[command(flatten)]
+    signature: SignatureArguments,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How files are verified before servers are sent to them.
+#[derive(clap::Args)]
+pub(crate) struct Verifying {
+    /// Longest time that verifying may take
+    #[arg(long, value_name = "SECONDS", default_value_t = Verifier::DEFAULT_TIME_LIMIT.as_secs())]
+    verify_seconds: u64,
+}
+
+impl Verifying {
+    pub(crate) fn verifier(&self) -> Result<Verifier, Failure> {
+        let time_limit = Duration::from_secs(self.verify_seconds);
+        Ok(Verifier { time_limit, ..Verifier::this_program()? })
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let refuse = |error: PublishError| Refusal::from(error).about(arguments.file.display()).report(arguments.json);
+    let options = PublishOptions {
+        file: arguments.file.clone(),
+        verifier: arguments.verifying.verifier()?,
+        signature: arguments.signature.read().map_err(|error| refuse(error.into()))?,
+    };
+    let published = publish(&Store::new(&arguments.to), &options, &mut |_| ()).map_err(refuse)?;
+    for warning in &published.warnings {
+        eprintln!("warning: {warning}");
+    }
+    if arguments.json {
+        print_outcome(&published)
+    } else {
+        say_outcome(&published, arguments)
+    }
+    Ok(())
+}
+
+fn print_outcome(published: &Published) {
+    let warnings: Vec<String> = published.warnings.iter().map(ToString::to_string).collect();
+    print_json(&json!({
+        "published": {
+            "generation": published.current.generation,
+            "digest": published.current.digest.to_string(),
+            "path": published.path.display().to_string(),
+            "len_bytes": published.len_bytes,
+        },
+        "before": published.before.map(|before| before.generation),
+        "warnings": warnings,
+    }));
+}
+
+fn say_outcome(published: &Published, arguments: &Arguments) {
+    let current = published.current;
+    say!("Published generation {}: {}", current.generation, published.path.display());
+    say!("  {}, sha256 {}", bytes(published.len_bytes), current.digest);
+    match published.before {
+        None => say!("  nothing was published before"),
+        Some(before) => say!("  before: generation {}", before.generation),
+    }
+    let is_followed = !published.warnings.iter().any(|warning| matches!(warning, Warning::NotFollowed { .. }));
+    if is_followed && published.before.is_some() {
+        say!("  undo: omomi rollback {}", arguments.to.display());
+    }
+}

@@ -1,0 +1,126 @@
+//! `omomi status`: what is published, what people decided, and what servers say.
+
+use std::path::PathBuf;
+
+use omomi::publish::status::{GenerationStatus, ServerStatus, Status};
+use omomi::store::Store;
+use serde_json::Value;
+
+use crate::Failure;
+use crate::refusal::{Refusal, print_json};
+use crate::text::{bytes, grouped, say, table};
+
+/// Show what is published, served and quarantined in a store, and why
+///
+/// Every weight file that is shown is read to its last byte, so that damage shows. What servers serve is what they last reported: a report
+/// that is older than 30 seconds is marked as stale.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The store
+    dir: PathBuf,
+    /// How many of the newest generations to read and show
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    last: usize,
+    /// Print it all as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let status = Status::read(&Store::new(&arguments.dir), arguments.last);
+    let status = status.map_err(|error| Refusal::from(error).report(arguments.json))?;
+    if arguments.json {
+        print_json(&status.to_json());
+        return Ok(());
+    }
+    say_decisions(&status);
+    say_generations(&status);
+    say_servers(&status.servers);
+    Ok(())
+}
+
+fn say_decisions(status: &Status) {
+    let current = match &status.current {
+        Ok(Some(current)) => format!("generation {}", current.generation),
+        Ok(None) => "nothing yet".to_owned(),
+        Err(error) => format!("not known: {} (for {})", error.full_message(), error.owner().word()),
+    };
+    let control = match &status.control {
+        Ok(control) => control.to_string(),
+        Err(error) => format!("not known: {} (for {})", error.full_message(), error.owner().word()),
+    };
+    say!("published  {current}\ncontrol    {control}\n");
+}
+
+fn say_generations(status: &Status) {
+    if status.older_count > 0 {
+        say!("{} older generations are not shown", grouped(status.older_count as u64));
+    }
+    if status.generations.is_empty() {
+        return;
+    }
+    let rows = status.generations.iter().map(generation_row).collect();
+    say!("{}\n", table(&["generation", "size", "weights", "training end", "sha256", ""], rows));
+}
+
+fn generation_row(generation: &GenerationStatus) -> Vec<String> {
+    let number = generation.generation.to_string();
+    let remark = if generation.is_unfinished { "never became current: publish it again" } else { "" };
+    match &generation.file {
+        Ok(file) => vec![
+            number,
+            bytes(file.len_bytes),
+            grouped(file.weight_count),
+            file.training_end.clone().unwrap_or_else(|| "-".to_owned()),
+            file.digest.to_string(),
+            remark.to_owned(),
+        ],
+        Err(error) => {
+            let remark = format!("{} (for {})", error.full_message(), error.owner().word());
+            vec![number, "-".to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned(), remark]
+        }
+    }
+}
+
+fn say_servers(servers: &[ServerStatus]) {
+    if servers.is_empty() {
+        say!("no server has reported");
+        return;
+    }
+    let rows = servers.iter().map(server_row).collect();
+    say!("{}", table(&["server", "state", "served", "last report"], rows));
+    for server in servers {
+        let Ok(report) = &server.report else { continue };
+        for reason in list(report, "reasons") {
+            let [code, text, owner] = ["code", "text", "owner"].map(|key| word(&reason[key]));
+            say!("\n{}: {code}: {text}\n  who must act: {owner}", server.name);
+        }
+        for quarantined in list(report, "quarantined") {
+            let [reason, owner] = ["reason", "owner"].map(|key| word(&quarantined[key]));
+            let generation = &quarantined["generation"];
+            say!("\n{}: generation {generation} is in quarantine: {reason}\n  who must act: {owner}", server.name);
+        }
+    }
+}
+
+fn server_row(server: &ServerStatus) -> Vec<String> {
+    let age = server.heartbeat_age_seconds.map_or("-".to_owned(), |age| format!("{} s ago", grouped(age)));
+    let age = if server.is_stale() { format!("{age}, stale: is the process alive?") } else { age };
+    match &server.report {
+        Ok(report) => {
+            let served = &report["served"]["generation"];
+            let served = if served.is_null() { "-".to_owned() } else { served.to_string() };
+            vec![server.name.clone(), word(&report["state"]), served, age]
+        }
+        Err(problem) => vec![server.name.clone(), problem.clone(), "-".to_owned(), age],
+    }
+}
+
+fn list<'a>(report: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    report[key].as_array().into_iter().flatten()
+}
+
+/// A text as it is, and anything else as JSON: a report may be of another version than this program.
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

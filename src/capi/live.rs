@@ -1,0 +1,409 @@
+//! Serving what a store says, now and later: opening, asking, looking.
+
+use std::ffi::c_char;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use super::boundary::{check_size, close, copy_text, into_handle, output, reference, slice, status, text};
+use super::model::{OMOMI_LOAD_MODE_MAP, OmomiLoadMode, checked_load_mode, load_mode_number};
+use super::schema::OmomiSchema;
+use super::{OmomiError, OmomiStatus};
+use crate::error::Error;
+use crate::live::{LiveModel, LiveOptions, LiveStatus, Served, ServingState};
+use crate::store::Control;
+use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
+
+/// The model that a store says is to be served, now and later: a thread of the library follows the store and verifies each
+/// generation before it answers. Any number of threads may use one.
+#[derive(Debug)]
+pub struct OmomiLive(pub(super) LiveModel);
+
+/// Whether requests get answers: one of `OMOMI_SERVING_STATE_...`.
+pub type OmomiServingState = u32;
+/// A generation answers.
+pub const OMOMI_SERVING_STATE_SERVING: OmomiServingState = 0;
+/// There is none that could be served yet: predict returns `OMOMI_STATUS_NO_MODEL`.
+pub const OMOMI_SERVING_STATE_NO_MODEL: OmomiServingState = 1;
+/// People switched scoring off: predict returns `OMOMI_STATUS_SWITCHED_OFF`.
+pub const OMOMI_SERVING_STATE_OFF: OmomiServingState = 2;
+
+/// What people decided over the head of what is published: one of `OMOMI_CONTROL_...`.
+pub type OmomiControl = u32;
+/// Nothing: what is published is served.
+pub const OMOMI_CONTROL_FOLLOW: OmomiControl = 0;
+/// What is served stays served.
+pub const OMOMI_CONTROL_FREEZE: OmomiControl = 1;
+/// Nothing is served.
+pub const OMOMI_CONTROL_OFF: OmomiControl = 2;
+/// One generation is served, whatever is published.
+pub const OMOMI_CONTROL_PIN: OmomiControl = 3;
+
+/// What signatures have to do with whether a weight file is served: one of `OMOMI_SIGNATURE_...`.
+pub type OmomiSignature = u32;
+/// Nothing: they are not looked at.
+pub const OMOMI_SIGNATURE_OFF: OmomiSignature = 0;
+/// A signature by a trusted key has to be right; files without one are served: for the time in which signing is introduced.
+pub const OMOMI_SIGNATURE_ACCEPT: OmomiSignature = 1;
+/// A right signature by a trusted key has to be there.
+pub const OMOMI_SIGNATURE_REQUIRE: OmomiSignature = 2;
+
+/// The path of a file.
+#[repr(C)]
+#[derive(Debug)]
+pub struct OmomiPath {
+    /// UTF-8.
+    pub path: *const c_char,
+    /// Length of the path.
+    pub len_bytes: usize,
+}
+
+/// How a server wants its models served. Begin with `OMOMI_LIVE_OPTIONS_INIT`, which is fit for a server that trusts its disk, and
+/// change what you need. The library copies what it needs of it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct OmomiLiveOptions {
+    /// `sizeof(OmomiLiveOptions)`, set by the caller.
+    pub size_bytes: usize,
+    /// Name of this serving process among those that share the store: its journal, quarantine and report lie in `state/<name>`.
+    /// Letters, digits, `-`, `_` and `.`, and another one for each process.
+    pub name: *const c_char,
+    /// Length of the name.
+    pub name_len_bytes: usize,
+    /// One of `OMOMI_LOAD_MODE_...`.
+    pub load_mode: OmomiLoadMode,
+    /// Deaths of the process during trials of one generation that are put down to chance; one more, and it goes into quarantine.
+    pub most_deaths: u32,
+    /// How often the store is looked at, above 0; each wait is up to a fifth longer or shorter.
+    pub poll_interval_ms: u64,
+    /// How long a new generation is on trial. The last good one stays in memory meanwhile, and takes over at once if scoring panics.
+    pub trial_ms: u64,
+    /// How long after the start of a process a generation whose trial the last process did not survive is tried once more.
+    pub retry_after_death_ms: u64,
+    /// Most bytes of a weight file.
+    pub most_file_len_bytes: u64,
+    /// Most bytes of all models in memory together, the one to load included.
+    pub memory_budget_bytes: u64,
+    /// The least generation that is served, a pin included.
+    pub least_generation: u64,
+    /// Fingerprints of the contracts that are served; any contract that binds if there are none.
+    pub contract_fingerprints: *const u64,
+    /// Number of fingerprints.
+    pub contract_fingerprint_count: usize,
+    /// Files with the public keys whose signatures count, as `omomi keygen` makes them; two while one takes the place of the other. They
+    /// are read once.
+    pub trusted_key_paths: *const OmomiPath,
+    /// Number of files.
+    pub trusted_key_path_count: usize,
+    /// The age of the training data from which on a reason says that it is stale; serving goes on. 0 for no limit.
+    pub most_training_age_seconds: u64,
+    /// One of `OMOMI_SIGNATURE_...`.
+    pub signature: OmomiSignature,
+    /// 1 to serve files that their group or everybody may write, too; otherwise 0.
+    pub allow_writable_files: u32,
+    /// 1 to keep the served file's pages in memory (`mlock`). Where the system refuses, serving goes on and a reason says so.
+    pub lock_memory: u32,
+    /// 1 if the server answers by itself where there is no model: then it is ready without one.
+    pub has_fallback: u32,
+}
+
+/// What a live model says of itself. `omomi_live_status_json` says more: every reason, attempt and quarantined file.
+#[repr(C)]
+#[derive(Debug)]
+pub struct OmomiLiveStatus {
+    /// `sizeof(OmomiLiveStatus)`, set by the caller.
+    pub size_bytes: usize,
+    /// Whether requests get answers.
+    pub state: OmomiServingState,
+    /// What people decided, as this process understood it last.
+    pub control: OmomiControl,
+    /// The generation that people pinned; 0 where they did not.
+    pub pinned_generation: u64,
+    /// 1 if there is a generation that answers, or would if scoring were not switched off. The members up to
+    /// `training_end_unix_seconds` speak of it, and are 0 otherwise.
+    pub has_generation: u32,
+    /// 1 while it is on trial.
+    pub is_on_trial: u32,
+    /// Its number.
+    pub generation: u64,
+    /// Number of its weights.
+    pub weight_count: u64,
+    /// Length of its file.
+    pub file_len_bytes: u64,
+    /// Fingerprint of its contract.
+    pub contract_fingerprint: u64,
+    /// Since when it answers, in seconds since 1970.
+    pub since_unix_seconds: u64,
+    /// How its bytes are in memory; a mapped file that was changed in place becomes a copy.
+    pub load_mode: OmomiLoadMode,
+    /// 1 if it says when the data ends that it was trained on.
+    pub has_training_end: u32,
+    /// The end of that data, in seconds since 1970.
+    pub training_end_unix_seconds: i64,
+    /// Generations that are no longer served and still in memory.
+    pub retired_count: usize,
+    /// Bytes of all models in memory.
+    pub mapped_bytes: u64,
+    /// Of these, the bytes that lie in memory now; 0 where the system does not say.
+    pub resident_bytes: u64,
+    /// Things that are not as they should be; 0 if all is well.
+    pub reason_count: usize,
+    /// Contents that are not tried again.
+    pub quarantined_count: usize,
+    /// When all of this was so, in seconds since 1970.
+    pub heartbeat_unix_seconds: u64,
+}
+
+/// Follows the store in the directory `dir` for a server that declares `schema`, and returns when it has been looked at once: then a
+/// good generation is served already, if there is one. Never fails because of what is in the store, a directory that is not there
+/// included: `omomi_live_status_json` has the reasons. Starts a thread; close the live model with `omomi_live_close`.
+///
+/// `options` may be null: as `OMOMI_LIVE_OPTIONS_INIT` then. `OMOMI_STATUS_INVALID_ARGUMENT` for options that would never work.
+///
+/// # Safety
+///
+/// `dir` is null or points to `dir_len_bytes` readable bytes, `schema` is null or open, `options` is null or points to its struct,
+/// whose texts and arrays are as long as it says; `out_live` and `error` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_live_open(
+    dir: *const c_char,
+    dir_len_bytes: usize,
+    schema: *const OmomiSchema,
+    options: *const OmomiLiveOptions,
+    out_live: *mut *mut OmomiLive,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        if dir.is_null() {
+            return Err(Error::NullArgument { argument: "dir" });
+        }
+        // SAFETY: the caller's promise.
+        let dir = unsafe { text(dir, dir_len_bytes, "dir") }?;
+        // SAFETY: the caller's promise.
+        let schema = &unsafe { reference(schema, "schema") }?.0;
+        // SAFETY: the caller's promise.
+        let options = unsafe { live_options(options) }?;
+        let out_live = output(out_live, "out_live")?;
+        let live = OmomiLive(LiveModel::open(Path::new(dir), schema, options)?);
+        // SAFETY: not null, and the caller promises that it can be written.
+        unsafe { out_live.write(into_handle(live)) };
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Gives a live model back and ends its thread. Live scorers go on with the generation that they have. Null is left alone.
+///
+/// # Safety
+///
+/// `live` is null, or is open and used by nobody from now on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_live_close(live: *mut OmomiLive) {
+    // SAFETY: the caller's promise.
+    unsafe { close(live) };
+}
+
+/// Looks at the store now instead of at the next poll, and returns when that is done: seconds, if there is a large file to load.
+/// That nothing good was found is no error.
+///
+/// # Safety
+///
+/// `live` is null or open; `error` is null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_live_look_now(live: *const OmomiLive, error: *mut OmomiError) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        unsafe { reference(live, "live") }?.0.look_now();
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Writes what a live model says of itself, as it was at the last look. The caller sets `out_status->size_bytes`
+/// (`OMOMI_LIVE_STATUS_INIT` does).
+///
+/// # Safety
+///
+/// `live` is null or open; `out_status` and `error` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_live_status(
+    live: *const OmomiLive,
+    out_status: *mut OmomiLiveStatus,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let live = &unsafe { reference(live, "live") }?.0;
+        let out_status = output(out_status, "out_status")?;
+        // SAFETY: not null, and the caller promises the struct.
+        unsafe { check_size(out_status, "out_status") }?;
+        let live_status = of_rust(&live.status());
+        // SAFETY: as above.
+        unsafe { out_status.write(live_status) };
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Copies all that a live model says of itself, as a JSON object with a null byte, into the caller's buffer; see "Texts" above. It is
+/// what `state/<name>/report.json` holds: the generation with its logic id, reasons with code, owner and action, the last attempts with
+/// what each step took, what is in quarantine. The text may have grown since its length was asked for, and the status is
+/// `OMOMI_STATUS_WRONG_SIZE` then: ask again.
+///
+/// # Safety
+///
+/// `live` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null or
+/// writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_live_status_json(
+    live: *const OmomiLive,
+    out_text: *mut c_char,
+    capacity_bytes: usize,
+    out_len_bytes: *mut usize,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let live = &unsafe { reference(live, "live") }?.0;
+        let json = live.status().to_json().to_string();
+        // SAFETY: the caller's promise.
+        unsafe { copy_text(&json, out_text, capacity_bytes, out_len_bytes) }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Copies the name of the serving logic of a generation that answers, or did lately, with a null byte, into the caller's buffer: what is
+/// logged with its scores. See "Texts" above. `OMOMI_STATUS_INVALID_ARGUMENT` for any other generation. Keep the name, and ask
+/// again when `OmomiOutcome.generation` is another one.
+///
+/// # Safety
+///
+/// As `omomi_live_status_json`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_live_logic_id(
+    live: *const OmomiLive,
+    generation: u64,
+    out_text: *mut c_char,
+    capacity_bytes: usize,
+    out_len_bytes: *mut usize,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let live = &unsafe { reference(live, "live") }?.0;
+        let logic_id = live.logic_id(generation).ok_or_else(|| not_served(generation))?;
+        // SAFETY: the caller's promise.
+        unsafe { copy_text(&logic_id, out_text, capacity_bytes, out_len_bytes) }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+fn not_served(generation: u64) -> Error {
+    let problem = format!("expected one that answers or did lately, found {generation}");
+    Error::InvalidArgument { argument: "generation", problem }
+}
+
+/// # Safety
+///
+/// `options` is null or points to its struct, whose texts and arrays are as long as it says.
+unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, Error> {
+    let Some(options) = NonNull::new(options.cast_mut()) else { return Ok(LiveOptions::default()) };
+    // SAFETY: the caller's promise.
+    unsafe { check_size(options, "options") }?;
+    // SAFETY: the caller's promise, and the struct is as long as this library's.
+    let options = unsafe { options.as_ref() };
+    // SAFETY: the caller's promise.
+    let name = unsafe { text(options.name, options.name_len_bytes, "options->name") }?;
+    let (fingerprints, count) = (options.contract_fingerprints, options.contract_fingerprint_count);
+    // SAFETY: the caller's promise.
+    let fingerprints = unsafe { slice(fingerprints, count, "options->contract_fingerprints") }?;
+    let paths = (options.trusted_key_paths, options.trusted_key_path_count);
+    // SAFETY: the caller's promise.
+    let paths = unsafe { slice(paths.0, paths.1, "options->trusted_key_paths") }?;
+    // SAFETY: the caller's promise.
+    let path = |path: &OmomiPath| unsafe { text(path.path, path.len_bytes, "a path of options->trusted_key_paths") };
+    let paths = paths.iter().map(path).collect::<Result<Vec<_>, Error>>()?;
+    let most_training_age = options.most_training_age_seconds;
+    Ok(LiveOptions {
+        name: name.to_owned(),
+        load_mode: checked_load_mode(options.load_mode)?,
+        poll_interval: Duration::from_millis(options.poll_interval_ms),
+        trial: Duration::from_millis(options.trial_ms),
+        most_deaths: options.most_deaths,
+        retry_after_death: Duration::from_millis(options.retry_after_death_ms),
+        most_file_len_bytes: options.most_file_len_bytes,
+        memory_budget_bytes: options.memory_budget_bytes,
+        least_generation: options.least_generation,
+        contract_fingerprints: fingerprints.to_vec(),
+        signature: signature(options.signature)?,
+        trusted_keys: TrustedKeys::read(paths)?,
+        most_training_age: (most_training_age != 0).then(|| Duration::from_secs(most_training_age)),
+        allow_writable_files: flag(options.allow_writable_files, "options->allow_writable_files")?,
+        lock_memory: flag(options.lock_memory, "options->lock_memory")?,
+        has_fallback: flag(options.has_fallback, "options->has_fallback")?,
+    })
+}
+
+fn signature(number: OmomiSignature) -> Result<SignaturePolicy, Error> {
+    match number {
+        OMOMI_SIGNATURE_OFF => Ok(SignaturePolicy::Off),
+        OMOMI_SIGNATURE_ACCEPT => Ok(SignaturePolicy::Accept),
+        OMOMI_SIGNATURE_REQUIRE => Ok(SignaturePolicy::Require),
+        found => {
+            let problem = format!("expected one of OMOMI_SIGNATURE_..., found {found}");
+            Err(Error::InvalidArgument { argument: "options->signature", problem })
+        }
+    }
+}
+
+fn flag(number: u32, argument: &'static str) -> Result<bool, Error> {
+    match number {
+        0 => Ok(false),
+        1 => Ok(true),
+        found => Err(Error::InvalidArgument { argument, problem: format!("expected 0 or 1, found {found}") }),
+    }
+}
+
+fn of_rust(status: &LiveStatus) -> OmomiLiveStatus {
+    let state = match status.state {
+        ServingState::Serving => OMOMI_SERVING_STATE_SERVING,
+        ServingState::NoModel => OMOMI_SERVING_STATE_NO_MODEL,
+        ServingState::Off => OMOMI_SERVING_STATE_OFF,
+    };
+    let (control, pinned_generation) = match status.control {
+        Control::Follow => (OMOMI_CONTROL_FOLLOW, 0),
+        Control::Freeze => (OMOMI_CONTROL_FREEZE, 0),
+        Control::Off => (OMOMI_CONTROL_OFF, 0),
+        Control::Pin(generation) => (OMOMI_CONTROL_PIN, generation),
+    };
+    let served = status.served.as_ref();
+    let number = |number: fn(&Served) -> u64| served.map_or(0, number);
+    let training_end = served.and_then(|served| served.training_end_unix_seconds);
+    OmomiLiveStatus {
+        size_bytes: size_of::<OmomiLiveStatus>(),
+        state,
+        control,
+        pinned_generation,
+        has_generation: u32::from(served.is_some()),
+        is_on_trial: u32::from(served.is_some_and(|served| served.is_on_trial)),
+        generation: number(|served| served.generation),
+        weight_count: number(|served| served.weight_count),
+        file_len_bytes: number(|served| served.file_len_bytes),
+        contract_fingerprint: number(|served| served.contract_fingerprint),
+        since_unix_seconds: number(|served| served.since_unix_seconds),
+        load_mode: served.map_or(OMOMI_LOAD_MODE_MAP, |served| load_mode_number(served.load_mode)),
+        has_training_end: u32::from(training_end.is_some()),
+        training_end_unix_seconds: training_end.unwrap_or(0),
+        retired_count: status.retired_count,
+        mapped_bytes: status.mapped_bytes,
+        resident_bytes: status.resident_bytes.unwrap_or(0),
+        reason_count: status.reasons.len(),
+        quarantined_count: status.quarantined.len(),
+        heartbeat_unix_seconds: status.heartbeat_unix_seconds,
+    }
+}

@@ -1,0 +1,174 @@
+//! The way of a generation from its name to a model that may answer, up to the point where live scorers come in.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::choice::Wanted;
+use super::options::LiveOptions;
+use super::report::{Reason, Stage};
+use crate::error::Error;
+use crate::schema::Schema;
+use crate::score::{Model, check_bind};
+use crate::store::{Digest, Digester, Store};
+use crate::weight_file::WeightFile;
+use crate::weight_file::map::{FileBytes, LoadMode};
+use crate::weight_file::signature::verify_signature;
+use crate::weight_file::source::SourceFile;
+
+/// Bytes between two questions whether to go on.
+const STEP_LEN: usize = 1 << 20;
+
+/// Why a load ended early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The generation is refused.
+    Refused(Error),
+    /// The generation was refused before.
+    Known(Reason),
+    /// People decided otherwise meanwhile, or the process is about to end.
+    Interrupted,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// A verified generation in memory.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) model: Arc<Model>,
+    pub(super) source: SourceFile,
+    pub(super) digest: Digest,
+    pub(super) load_mode: LoadMode,
+}
+
+/// Asked again and again during a load whether to go on.
+pub(super) type GoOn<'a> = dyn FnMut() -> Result<(), Stop> + 'a;
+
+/// What a load leaves behind, however it ends.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    pub(super) stages: Vec<(Stage, Duration)>,
+    pub(super) digest: Option<Digest>,
+}
+
+impl Trace {
+    /// Runs a stage and notes what it took.
+    pub(super) fn stage<T>(&mut self, stage: Stage, body: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+        let started = Instant::now();
+        let outcome = body();
+        self.stages.push((stage, started.elapsed()));
+        outcome
+    }
+}
+
+/// What a load is made by.
+pub(super) struct Loader<'a> {
+    pub(super) store: &'a Store,
+    pub(super) schema: &'a Schema,
+    pub(super) options: &'a LiveOptions,
+    /// Bytes of the models in memory.
+    pub(super) held_bytes: u64,
+    /// What is known of contents before they are verified: refuses one that is in quarantine.
+    pub(super) check_digest: &'a dyn Fn(Digest) -> Result<(), Stop>,
+}
+
+impl Loader<'_> {
+    /// Opens the file of `wanted` and looks at what can be seen from outside.
+    pub(super) fn open(&self, wanted: &Wanted, trace: &mut Trace) -> Result<SourceFile, Stop> {
+        trace.stage(Stage::Open, || {
+            let source = SourceFile::open(&self.store.generation_path(wanted.generation))?;
+            if !self.options.allow_writable_files {
+                source.check_permissions()?;
+            }
+            let (expected, found) = (self.options.most_file_len_bytes, source.len_bytes());
+            if found > expected {
+                return Err(Error::FileTooLarge { expected, found }.into());
+            }
+            let (budget, held) = (self.options.memory_budget_bytes, self.held_bytes);
+            if held.saturating_add(found) > budget {
+                return Err(Error::MemoryBudget { expected: budget, held, needed: found }.into());
+            }
+            Ok(source)
+        })
+    }
+
+    /// Reads, verifies and binds the file.
+    pub(super) fn load(
+        &self,
+        wanted: &Wanted,
+        source: SourceFile,
+        trace: &mut Trace,
+        go_on: &mut GoOn<'_>,
+    ) -> Result<Loaded, Stop> {
+        let load_mode = self.options.load_mode;
+        let bytes = trace.stage(Stage::Read, || FileBytes::of(&source, load_mode, go_on))?;
+        let digest = trace.stage(Stage::Digest, || digest_of(bytes.as_ref(), go_on))?;
+        trace.digest = Some(digest);
+        if let Some(expected) = wanted.digest.filter(|expected| *expected != digest) {
+            let path = source.path().to_owned();
+            return Err(Error::DigestMismatch { path, expected, found: digest }.into());
+        }
+        (self.check_digest)(digest)?;
+        let model = trace.stage(Stage::Verify, || {
+            let file = WeightFile::open(bytes)?;
+            let found = file.header().generation;
+            if found != wanted.generation {
+                return Err(Error::GenerationMismatch { expected: wanted.generation, found }.into());
+            }
+            let model = Model::with_unchecked_answers_of(file, Some(source.path().to_owned()), go_on)?;
+            verify_signature(model.file(), &self.options.trusted_keys, self.options.signature)?;
+            Ok(model)
+        })?;
+        trace.stage(Stage::Golden, || {
+            model.check_golden()?;
+            go_on()
+        })?;
+        trace.stage(Stage::Bind, || {
+            check_contract(&model, &self.options.contract_fingerprints)?;
+            Ok(check_bind(&model, self.schema)?)
+        })?;
+        Ok(Loaded { model, source, digest, load_mode })
+    }
+}
+
+/// Whether `source` still has the content of `digest`. Takes no memory for it.
+pub(super) fn is_still(source: &SourceFile, digest: Digest, go_on: &mut GoOn<'_>) -> Result<bool, Stop> {
+    let mut digester = Digester::new();
+    source.read_in_steps(STEP_LEN, &mut |step| {
+        digester.update(step);
+        go_on()
+    })?;
+    Ok(digester.finish() == digest)
+}
+
+/// A private copy of what `source` holds now, if that is still the content of `digest`.
+pub(super) fn private_copy(source: &SourceFile, digest: Digest, go_on: &mut GoOn<'_>) -> Result<Arc<Model>, Stop> {
+    let bytes = FileBytes::of(source, LoadMode::Copy, go_on)?;
+    let found = digest_of(bytes.as_ref(), go_on)?;
+    if found != digest {
+        return Err(Error::DigestMismatch { path: source.path().to_owned(), expected: digest, found }.into());
+    }
+    // A model that gave its golden answers once gives them again over the same bytes.
+    Model::with_unchecked_answers_of(WeightFile::open(bytes)?, Some(source.path().to_owned()), go_on)
+}
+
+fn digest_of(bytes: &[u8], go_on: &mut GoOn<'_>) -> Result<Digest, Stop> {
+    let mut digester = Digester::new();
+    for step in bytes.chunks(STEP_LEN) {
+        go_on()?;
+        digester.update(step);
+    }
+    Ok(digester.finish())
+}
+
+fn check_contract(model: &Model, expected: &[u64]) -> Result<(), Error> {
+    let found = model.contract().fingerprint();
+    if expected.is_empty() || expected.contains(&found) {
+        return Ok(());
+    }
+    let expected = expected.iter().map(|fingerprint| format!("{fingerprint:016x}")).collect::<Vec<_>>().join(" or ");
+    Err(Error::ContractNotExpected { expected, found })
+}

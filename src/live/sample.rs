@@ -1,0 +1,102 @@
+//! A request now and then, copied as it passes: the background thread warms the next generation with it, and counts unseen
+//! categories by field, which would be too dear for every request.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use crate::schema::{RequestLayout, block};
+
+/// Most candidates of a copy: enough to warm and to count, and copied in a microsecond.
+const MAX_SAMPLED_CANDIDATES: usize = 32;
+
+const WORD: usize = size_of::<u64>();
+
+/// The request thread may write.
+const WANTED: u8 = 0;
+/// The request thread writes.
+const COPYING: u8 = 1;
+/// The background thread may read.
+const READY: u8 = 2;
+
+/// Room for the copy of a request of one layout.
+#[derive(Debug)]
+pub(super) struct Sample {
+    state: AtomicU8,
+    candidate_count: AtomicUsize,
+    /// A block of the layout; its answers are nobody's.
+    words: Box<[AtomicU64]>,
+}
+
+/// A copy of a request: a block that may be scored.
+#[derive(Debug)]
+pub(super) struct SampledRequest {
+    words: Box<[AtomicU64]>,
+    pub(super) candidate_count: usize,
+}
+
+impl Sample {
+    pub(super) fn new(layout: &RequestLayout) -> Self {
+        let words = (0..layout.offsets().len_bytes / WORD).map(|_| AtomicU64::new(0)).collect();
+        Self { state: AtomicU8::new(WANTED), candidate_count: AtomicUsize::new(0), words }
+    }
+
+    /// Copies the request in `request`, if one is wanted. Costs one load otherwise, and never waits.
+    ///
+    /// # Safety
+    ///
+    /// `request` points to a block of the sample's layout, aligned to 8 bytes, whose tail's use was checked by a predict.
+    #[inline]
+    pub(super) unsafe fn offer(&self, request: *const u8, layout: &RequestLayout, candidate_count: usize) {
+        if self.state.load(Ordering::Relaxed) == WANTED {
+            // SAFETY: the caller's promise.
+            unsafe { self.copy(request, layout, candidate_count) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Sample::offer`].
+    #[cold]
+    unsafe fn copy(&self, request: *const u8, layout: &RequestLayout, candidate_count: usize) {
+        if self.state.compare_exchange(WANTED, COPYING, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return;
+        }
+        // SAFETY: the caller promises a block of the layout, which is as long as the sample's words. Atomics may be shared with
+        // whoever else writes them.
+        let request = unsafe { std::slice::from_raw_parts(request.cast::<AtomicU64>(), self.words.len()) };
+        let offsets = layout.offsets();
+        let candidate_count = candidate_count.min(MAX_SAMPLED_CANDIDATES);
+        let rows_end = offsets.candidates_offset + candidate_count * offsets.candidate_stride_bytes;
+        let copy = |from: usize, to: usize| {
+            let words = from / WORD..to.div_ceil(WORD).min(self.words.len());
+            for (copy, word) in self.words[words.clone()].iter().zip(&request[words]) {
+                copy.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        };
+        copy(0, rows_end);
+        // From the copy: the request's own word may have become another since it was checked, and only what is in use is copied.
+        let header = u64::from_le(self.words[block::TAIL_USED_OFFSET / WORD].load(Ordering::Relaxed));
+        let tail_used = usize::try_from(header >> (8 * (block::TAIL_USED_OFFSET % WORD)) & 0xffff_ffff);
+        let tail_used = tail_used.unwrap_or(0).min(offsets.len_bytes - offsets.tail_offset);
+        copy(offsets.tail_offset, offsets.tail_offset + tail_used);
+        self.candidate_count.store(candidate_count, Ordering::Relaxed);
+        self.state.store(READY, Ordering::Release);
+    }
+
+    /// The copy that was made, if there is one, and asks for the next. For the background thread.
+    pub(super) fn take(&self) -> Option<SampledRequest> {
+        if self.state.load(Ordering::Acquire) != READY {
+            return None;
+        }
+        let words = self.words.iter().map(|word| AtomicU64::new(word.load(Ordering::Relaxed))).collect();
+        let candidate_count = self.candidate_count.load(Ordering::Relaxed);
+        self.state.store(WANTED, Ordering::Release);
+        Some(SampledRequest { words, candidate_count })
+    }
+}
+
+impl SampledRequest {
+    /// The address of the block.
+    pub(super) fn block_address(&mut self) -> *mut u8 {
+        self.words.as_mut_ptr().cast()
+    }
+}

@@ -1,0 +1,64 @@
+//! What a live scorer and the background thread share: the scorer of the served generation, in a slot, and beside it what the
+//! request thread leaves behind for the background thread: counts, and now and then a request.
+
+use std::sync::Arc;
+
+use super::counters::Counters;
+use super::sample::Sample;
+use super::slot::Slot;
+use crate::error::Error;
+use crate::schema::RequestLayout;
+use crate::score::{CandidateSet, Model, Scorer};
+
+/// What answers the requests of one live scorer.
+#[derive(Debug)]
+pub(super) enum Serving {
+    /// No generation could be served yet.
+    Nothing,
+    /// The scorer of a generation, made by the background thread.
+    Model(Scorer),
+}
+
+/// The place of one live scorer.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) layout: RequestLayout,
+    pub(super) candidates: Option<Arc<CandidateSet>>,
+    pub(super) slot: Slot<Serving>,
+    pub(super) counters: Counters,
+    pub(super) sample: Sample,
+}
+
+impl Seat {
+    pub(super) fn new(
+        layout: &RequestLayout,
+        candidates: Option<Arc<CandidateSet>>,
+        model: Option<&Arc<Model>>,
+    ) -> Result<Self, Error> {
+        let serving = match model {
+            Some(model) => bind(model, layout, candidates.as_ref())?,
+            None => Serving::Nothing,
+        };
+        Ok(Self {
+            slot: Slot::new(Box::new(serving)),
+            counters: Counters::new(),
+            sample: Sample::new(layout),
+            layout: layout.clone(),
+            candidates,
+        })
+    }
+
+    /// What serves `model` here. Allocates: for the background thread.
+    pub(super) fn serving(&self, model: &Arc<Model>) -> Result<Serving, Error> {
+        bind(model, &self.layout, self.candidates.as_ref())
+    }
+}
+
+fn bind(model: &Arc<Model>, layout: &RequestLayout, candidates: Option<&Arc<CandidateSet>>) -> Result<Serving, Error> {
+    let models = vec![Arc::clone(model)];
+    let scorer = match candidates {
+        Some(set) => Scorer::with_candidates(models, layout, set),
+        None => Scorer::for_models(models, layout),
+    };
+    scorer.map(Serving::Model)
+}

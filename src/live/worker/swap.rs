@@ -1,0 +1,202 @@
+//! From a verified generation to one that answers, and back: scorers made, warmed, switched, and taken away.
+
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::{Instant, SystemTime};
+
+use super::super::census::Census;
+use super::super::load::{Loaded, Stop, Trace};
+use super::super::report::{Reason, Stage};
+use super::super::seat::{Seat, Serving};
+use super::{Holding, MAX_LOGIC_IDS, Trial, Worker};
+use crate::error::Error;
+use crate::score::Model;
+use crate::store::Current;
+
+impl Worker {
+    /// Makes scorers for the generation, warms them, and switches every live scorer to it.
+    pub(super) fn swap_in(&mut self, loaded: Loaded, reasons: Vec<Reason>, trace: &mut Trace) -> Result<(), Stop> {
+        let Loaded { model, source, digest, load_mode } = loaded;
+        let current = Current { generation: model.generation(), digest };
+        let prepared = trace.stage(Stage::Prepare, || Ok(self.prepare(&model)?))?;
+        trace.stage(Stage::Warm, || {
+            self.warm(&prepared);
+            Ok(())
+        })?;
+        let is_known_to_be_good = self.memory.good == Some(current);
+        if !is_known_to_be_good {
+            trace.stage(Stage::Journal, || {
+                self.memory.begin_trial(current);
+                Ok(())
+            })?;
+        }
+        if let Err(stop) = trace.stage(Stage::Swap, || Ok(self.switch(&model, prepared)?)) {
+            self.memory.give_up_trial();
+            return Err(stop);
+        }
+        let stamp = source.stamp();
+        let holding = Holding { model, current, source, stamp, load_mode, since: SystemTime::now(), reasons };
+        let was_on_trial = self.trial.is_some();
+        let before = self.served.replace(holding);
+        if is_known_to_be_good {
+            self.trial = None;
+            self.memory.give_up_trial();
+            self.retire(before);
+            let fallback = self.fallback.take();
+            self.retire(fallback);
+        } else {
+            self.trial = Some(Trial { began: Instant::now(), panics_before: self.panics() });
+            if was_on_trial {
+                // Nobody knows whether it is good; the one before it is.
+                self.retire(before);
+            } else {
+                self.fallback = before;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn prepare(&self, model: &Arc<Model>) -> Result<Vec<(Arc<Seat>, Box<Serving>)>, Error> {
+        // The lock is not held meanwhile: preparing may take long, and scorers may be opened.
+        let seats = self.shared.seats().all.clone();
+        seats
+            .into_iter()
+            .map(|seat| {
+                let serving = Box::new(seat.serving(model)?);
+                Ok((seat, serving))
+            })
+            .collect()
+    }
+
+    /// Scores the last known requests with the scorers that are about to answer, so that what they touch lies in the caches.
+    fn warm(&mut self, prepared: &[(Arc<Seat>, Box<Serving>)]) {
+        for (seat, request) in &mut self.recent {
+            let serving = prepared.iter().find(|(prepared, _)| Arc::ptr_eq(prepared, seat));
+            if let Some((_, serving)) = serving
+                && let Serving::Model(scorer) = &**serving
+            {
+                // SAFETY: the copy is a block of the seat's layout, which is the scorer's, aligned and as long as the layout says.
+                let scored = unsafe { scorer.predict_block(request.block_address(), request.candidate_count, None) };
+                // A request that the model refuses has warmed what it could.
+                drop(scored);
+            }
+        }
+    }
+
+    /// Switches every live scorer to `model`.
+    pub(super) fn switch(&mut self, model: &Arc<Model>, prepared: Vec<(Arc<Seat>, Box<Serving>)>) -> Result<(), Error> {
+        let mut seats = self.shared.seats();
+        let mut all: Vec<(Arc<Seat>, Box<Serving>)> = prepared;
+        for seat in &seats.all {
+            // Opened since they were prepared.
+            if !all.iter().any(|(prepared, _)| Arc::ptr_eq(prepared, seat)) {
+                all.push((Arc::clone(seat), Box::new(seat.serving(model)?)));
+            }
+        }
+        seats.served = Some(Arc::clone(model));
+        if seats.logic_ids.len() == MAX_LOGIC_IDS {
+            seats.logic_ids.remove(0);
+        }
+        seats.logic_ids.push((model.generation(), Arc::from(model.logic_id())));
+        for (seat, serving) in all {
+            let replaced = seat.slot.replace(serving);
+            self.replaced.push((seat, replaced));
+        }
+        Ok(())
+    }
+
+    /// Takes every live scorer off its generation.
+    pub(super) fn switch_to_nothing(&mut self) {
+        let mut seats = self.shared.seats();
+        seats.served = None;
+        for seat in &seats.all {
+            let replaced = seat.slot.replace(Box::new(Serving::Nothing));
+            self.replaced.push((Arc::clone(seat), replaced));
+        }
+    }
+
+    /// A trial ends well after its time, and badly with the first panic.
+    pub(super) fn judge_trial(&mut self) {
+        let Some(trial) = &self.trial else { return };
+        if self.panics() > trial.panics_before {
+            self.go_back();
+        } else if trial.began.elapsed() >= self.shared.options.trial {
+            self.trial = None;
+            self.memory.end_trial();
+            let fallback = self.fallback.take();
+            self.retire(fallback);
+        }
+    }
+
+    /// The generation on trial has panicked: quarantines it, and serves the last good one, which is still in memory.
+    fn go_back(&mut self) {
+        self.trial = None;
+        self.memory.give_up_trial();
+        let Some(bad) = self.served.take() else { return };
+        let message = format!("scoring with generation {} panicked while it was on trial", bad.current.generation);
+        let error = Error::Panic { message };
+        self.quarantine(bad.current, &error);
+        self.shared.ledger().withdrawn(error.code());
+        self.reasons.push(Reason::of(&error));
+        self.retire(Some(bad));
+        self.serve_fallback();
+    }
+
+    pub(super) fn serve_fallback(&mut self) {
+        if let Some(fallback) = self.fallback.take().filter(Holding::is_as_verified)
+            && let Ok(prepared) = self.prepare(&fallback.model)
+            && self.switch(&fallback.model, prepared).is_ok()
+        {
+            self.served = Some(fallback);
+        } else {
+            self.switch_to_nothing();
+        }
+    }
+
+    pub(super) fn retire(&mut self, holding: Option<Holding>) {
+        self.retired.extend(holding.map(|holding| holding.model));
+    }
+
+    /// Frees what no request uses any more: scorers, then models, and the places of scorers that are gone.
+    pub(super) fn take_away(&mut self) {
+        let mut used = Vec::new();
+        for (seat, replaced) in self.replaced.drain(..) {
+            if let Err(replaced) = seat.slot.free(replaced) {
+                used.push((seat, replaced));
+            }
+        }
+        self.replaced = used;
+        let retired = std::mem::take(&mut self.retired);
+        self.retired = retired.into_iter().filter_map(Model::give_back_slowly).collect();
+        // A seat that only the list holds has lost its live scorer.
+        let (recent, mut seats) = (&mut self.recent, self.shared.seats());
+        recent.retain(|(seat, _)| Arc::strong_count(seat) > 2);
+        let all = std::mem::take(&mut seats.all);
+        let (left, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|seat| Arc::strong_count(seat) == 1);
+        seats.all = kept;
+        // What a scorer's thread counted last comes before its letting go of the seat, and this after that.
+        fence(Ordering::Acquire);
+        for seat in &left {
+            seats.departed.add(&seat.counters);
+        }
+        drop(seats);
+        drop(left);
+    }
+
+    pub(super) fn take_samples(&mut self) {
+        let seats = self.shared.seats().all.clone();
+        let mut census = self.served.as_ref().map(|served| Census::of(&served.model, &self.shared.field_names));
+        for seat in seats {
+            if let Some(mut sample) = seat.sample.take() {
+                if let Some(census) = &mut census {
+                    census.count(&seat, &mut sample);
+                }
+                self.recent.retain(|(known, _)| !Arc::ptr_eq(known, &seat));
+                self.recent.push((seat, sample));
+            }
+        }
+        if let Some(census) = census {
+            self.shared.ledger().sampled(&census);
+        }
+    }
+}

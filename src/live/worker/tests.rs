@@ -1,0 +1,254 @@
+//! What no store can be made to cause from outside: a panic while scoring, a change of mind during a load, a lock that is held.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::super::{LiveModel, LiveOptions};
+use super::{Stop, look_around};
+use crate::contract::Contract;
+use crate::error::{Code, Error};
+use crate::schema::{Capacity, RequestLayout, Schema};
+use crate::store::{Control, Current, Digest, Store};
+use crate::value::{FieldValue, RequestRows, Row};
+use crate::weight_file::Calibrator;
+use crate::weight_file::writer::{Parts, to_bytes};
+
+const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
+    {"name":"creative_id","side":"candidate","type":"id","meaning":"m"}]}"#;
+
+fn contract() -> Contract {
+    Contract::from_json(CONTRACT.as_bytes()).unwrap()
+}
+
+fn publish(store: &Store, generation: u64) {
+    let row: Row = std::iter::once(("creative_id".to_owned(), FieldValue::Id(1))).collect();
+    let golden = [RequestRows { context: Row::new(), candidates: vec![row] }];
+    let parts = Parts {
+        contract: &contract(),
+        generation,
+        logic_id: "small",
+        provenance: serde_json::Map::new(),
+        bias: 0.0,
+        weights: &Vec::new().into(),
+        calibrator: Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 },
+        field_sizes: Vec::new(),
+        golden: &golden,
+    };
+    let bytes = to_bytes(&parts).unwrap();
+    std::fs::create_dir_all(store.generations_path()).unwrap();
+    std::fs::write(store.generation_path(generation), &bytes).unwrap();
+    let current = Current { generation, digest: Digest::of(&bytes) };
+    std::fs::write(store.current_path(), current.to_string()).unwrap();
+}
+
+fn live(dir: &Path, trial: Duration) -> LiveModel {
+    let options = LiveOptions { poll_interval: Duration::from_secs(3_600), trial, ..LiveOptions::default() };
+    LiveModel::open(dir, &Schema::of_contract(&contract()), options).unwrap()
+}
+
+fn generation_served(live: &LiveModel) -> Option<u64> {
+    live.status().served.map(|served| served.generation)
+}
+
+#[test]
+fn a_generation_that_panics_on_trial_is_quarantined_and_the_last_good_one_is_back_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    // Found good at the next look.
+    let server = live(folder.path(), Duration::ZERO);
+    server.look_now();
+    drop(server);
+    let server = live(folder.path(), Duration::from_secs(3_600));
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = server.scorer(&layout).unwrap();
+    publish(&store, 2);
+    server.look_now();
+    assert_eq!((generation_served(&server), server.status().retired_count), (Some(2), 1));
+    server.shared.seats().all[0].counters.failed(Code::Panic);
+    server.look_now();
+    let mut request = scorer.new_request();
+    scorer.predict(&mut request, 1).unwrap();
+    assert_eq!((generation_served(&server), request.generation()), (Some(1), 1));
+    assert_eq!(server.status().quarantined[0].code, Code::Panic);
+    drop((scorer, server));
+    // The next process knows.
+    let server = live(folder.path(), Duration::ZERO);
+    assert_eq!(generation_served(&server), Some(1));
+    assert_eq!(server.status().reasons[0].code, Code::Panic);
+}
+
+#[test]
+fn a_panic_after_the_trial_is_no_reason_to_go_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let _scorer = server.scorer(&layout).unwrap();
+    publish(&store, 2);
+    server.look_now();
+    server.look_now();
+    server.shared.seats().all[0].counters.failed(Code::Panic);
+    server.look_now();
+    assert_eq!(generation_served(&server), Some(2));
+}
+
+#[test]
+fn a_load_ends_when_people_decide_otherwise_and_scoring_is_off_before_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let server = live(folder.path(), Duration::ZERO);
+    let shared = &server.shared;
+    let long_ago = || Instant::now().checked_sub(Duration::from_secs(7_200)).unwrap();
+    assert!(look_around(shared, &store, Control::Follow, &mut long_ago()).is_ok());
+    std::fs::write(store.control_path(), "off\n").unwrap();
+    assert!(
+        look_around(shared, &store, Control::Follow, &mut Instant::now()).is_ok(),
+        "the store is not asked each time"
+    );
+    assert!(matches!(look_around(shared, &store, Control::Follow, &mut long_ago()), Err(Stop::Interrupted)));
+    assert!(shared.is_off.load(Ordering::Relaxed));
+}
+
+/// Held here, by the thread that scores, each of them would hold the request for ever.
+#[test]
+fn a_request_takes_no_lock_that_the_background_thread_or_whoever_asks_for_numbers_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = server.scorer(&layout).unwrap();
+    let mut request = scorer.new_request();
+    {
+        let shared = &*server.shared;
+        let _held = (shared.seats(), shared.status(), shared.ledger(), shared.bell());
+        scorer.predict(&mut request, 1).unwrap();
+        shared.is_off.store(true, Ordering::Relaxed);
+        assert!(matches!(scorer.predict(&mut request, 1), Err(Error::SwitchedOff)));
+    }
+    let requests = server.metrics().requests;
+    assert_eq!((requests.predictions, requests.off), (1, 1));
+}
+
+#[test]
+fn a_panic_is_counted_when_its_scorer_is_gone_and_still_ends_the_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    server.look_now();
+    drop(server);
+    let server = live(folder.path(), Duration::from_secs(3_600));
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    publish(&store, 2);
+    let scorer = server.scorer(&layout).unwrap();
+    server.look_now();
+    assert_eq!(generation_served(&server), Some(2));
+    server.shared.seats().all[0].counters.failed(Code::Panic);
+    drop(scorer);
+    server.look_now();
+    assert_eq!((generation_served(&server), server.shared.seats().all.len()), (Some(1), 0));
+    let metrics = server.metrics();
+    assert_eq!((metrics.requests.panics, metrics.swaps.withdrawn.of(Code::Panic)), (1, 1));
+}
+
+#[test]
+fn a_live_scorer_outlives_its_live_model_and_keeps_its_generation() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = server.scorer(&layout).unwrap();
+    drop(server);
+    publish(&store, 2);
+    let mut request = scorer.new_request();
+    scorer.predict(&mut request, 1).unwrap();
+    assert_eq!(request.generation(), 1);
+    assert!(matches!(scorer.predict(&mut request, 2), Err(Error::TooManyCandidates { .. })));
+}
+
+#[test]
+fn a_generation_that_a_process_did_not_survive_waits_unless_there_is_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let trying = || {
+        let digest = Digest::of(&std::fs::read(store.generation_path(2)).unwrap());
+        let state = store.state_path().join("server");
+        let mut memory = super::Memory::open(state, 1);
+        memory.begin_trial(Current { generation: 2, digest });
+    };
+    let server = live(folder.path(), Duration::ZERO);
+    server.look_now();
+    drop(server);
+    publish(&store, 2);
+    trying();
+    let server = live(folder.path(), Duration::ZERO);
+    assert_eq!(generation_served(&server), Some(1));
+    assert_eq!(server.status().reasons[0].code, Code::KilledProcess);
+    drop(server);
+    std::fs::remove_file(store.generation_path(1)).unwrap();
+    assert_eq!(generation_served(&live(folder.path(), Duration::ZERO)), Some(2));
+}
+
+#[test]
+fn a_last_good_generation_whose_file_was_written_to_meanwhile_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    server.look_now();
+    drop(server);
+    let server = live(folder.path(), Duration::from_secs(3_600));
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = server.scorer(&layout).unwrap();
+    publish(&store, 2);
+    server.look_now();
+    let len = usize::try_from(std::fs::metadata(store.generation_path(1)).unwrap().len()).unwrap();
+    let mut file = std::fs::File::options().write(true).open(store.generation_path(1)).unwrap();
+    std::io::Write::write_all(&mut file, &vec![0; len]).unwrap();
+    server.shared.seats().all[0].counters.failed(Code::Panic);
+    server.look_now();
+    let error = scorer.predict(&mut scorer.new_request(), 1).unwrap_err();
+    assert_eq!((generation_served(&server), error.code()), (None, Code::NoModel));
+}
+
+/// A background thread may hold each of the locks as long as it likes.
+#[test]
+fn a_predict_waits_for_no_lock_with_a_model_without_one_and_while_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let server = live(folder.path(), Duration::ZERO);
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
+    let scorer = Arc::new(server.scorer(&layout).unwrap());
+    let ask_while_all_is_locked = || {
+        let _locks = (server.shared.seats(), server.shared.status(), server.shared.bell());
+        let (said, heard) = mpsc::channel();
+        let scorer = Arc::clone(&scorer);
+        std::thread::spawn(move || {
+            let outcome = scorer.predict(&mut scorer.new_request(), 1);
+            said.send(outcome.map_err(|error| error.code()))
+        });
+        heard.recv_timeout(Duration::from_secs(60)).expect("the predict waits")
+    };
+    assert_eq!(ask_while_all_is_locked(), Err(Code::NoModel));
+    publish(&store, 1);
+    server.look_now();
+    assert_eq!(ask_while_all_is_locked(), Ok(()));
+    std::fs::write(store.control_path(), "off").unwrap();
+    server.look_now();
+    assert_eq!(ask_while_all_is_locked(), Err(Code::SwitchedOff));
+}

@@ -1,0 +1,406 @@
+//! What may be published to a store: `limits.toml` in its directory, agreed on by both teams.
+//!
+//! Everything in it is optional. This is all of it, with the values that hold where it says nothing:
+//!
+//! ```toml
+//! least_bytes = 1                    # of a weight file
+//! most_bytes = 16_000_000_000
+//! warn_size_ratio = [0.7, 1.4]       # its size, divided by the median of the last 5 files: outside is a warning
+//! fail_size_ratio = [0.5, 2.0]       # outside is a refusal
+//! # oldest_training_end = "14 days"  # how long ago the last row of the training data may be: days, hours or minutes
+//! signature = "off"                  # off | accept | require: whether files have to be signed
+//! keys = []                          # public keys whose signatures count, such as ["keys/2026.pub"]: paths from the store on
+//! # accepted_contracts = ["ffa9bd1e2caa96ad"]    # fingerprints that servers accept, as `omomi contract check` prints them
+//!
+//! [most_features]                    # for a field or a cross
+//! # creative_id = 5_000_000
+//! # "media_id*creative_id" = 20_000_000
+//! ```
+//!
+//! A key that is not known is a fault, so that a limit with a typing error does not fail to limit. The first file of a store has no median to
+//! be held against. These are limits for publishers; servers have their own, and hold to them whatever was published.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::contract::Fault;
+use crate::contract::toml::{Lines, to_json};
+use crate::contract::validate::kind_of;
+use crate::error::Error;
+use crate::short_text::{self, TextError};
+use crate::store::Store;
+use crate::weight_file::layout::SectionKind;
+use crate::weight_file::map::FileBytes;
+use crate::weight_file::signature::SignaturePolicy;
+use crate::weight_file::{Content, WeightFile};
+
+use super::warning::ratio;
+use super::{PublishError, Warning};
+
+/// How many files the median is taken of.
+pub(super) const USUAL_COUNT: usize = 5;
+
+/// Longest `limits.toml`, in bytes: room for a limit of every field that a contract can have.
+const MAX_TEXT_LEN: u64 = 64 << 10;
+
+/// What may be published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Least bytes of a file.
+    pub least_bytes: u64,
+    /// Most bytes of a file.
+    pub most_bytes: u64,
+    /// Size, divided by the median of the last files: outside is a warning.
+    pub warn_size_ratio: [f64; 2],
+    /// Size, divided by the median of the last files: outside is a refusal.
+    pub fail_size_ratio: [f64; 2],
+    /// How long ago the last row of the training data may be.
+    pub oldest_training_end: Option<Duration>,
+    /// Fingerprints of contracts that servers accept; where there are none, every contract is accepted.
+    pub accepted_contracts: Vec<u64>,
+    /// What signatures have to do with it.
+    pub signature: SignaturePolicy,
+    /// Files of the public keys whose signatures count.
+    pub keys: Vec<PathBuf>,
+    /// Most features of a field or cross, by name.
+    pub most_features: BTreeMap<String, u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            least_bytes: 1,
+            most_bytes: 16_000_000_000,
+            warn_size_ratio: [0.7, 1.4],
+            fail_size_ratio: [0.5, 2.0],
+            oldest_training_end: None,
+            accepted_contracts: Vec::new(),
+            signature: SignaturePolicy::Off,
+            keys: Vec::new(),
+            most_features: BTreeMap::new(),
+        }
+    }
+}
+
+/// Everything that is wrong with a `limits.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitsFaults {
+    /// The file.
+    pub path: PathBuf,
+    /// The faults, in the order of the file.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for LimitsFaults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.faults.len();
+        write!(formatter, "{} has {count} fault{}", self.path.display(), if count == 1 { "" } else { "s" })?;
+        self.faults.iter().try_for_each(|fault| write!(formatter, "\n  {fault}"))
+    }
+}
+
+impl std::error::Error for LimitsFaults {}
+
+impl Limits {
+    /// The limits of a store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Limits`], every fault at once.
+    pub fn of_store(store: &Store) -> Result<Self, PublishError> {
+        let path = store.dir().join("limits.toml");
+        let text = short_text::read(&path, MAX_TEXT_LEN).map_err(|error| match error {
+            TextError::Io { action, source } => Error::File { action, path: path.clone(), source }.into(),
+            TextError::Unexpected { expected, found } => {
+                let message = format!("expected {expected}, found {found}");
+                let fault = Fault { line: None, place: "limits".to_owned(), message };
+                PublishError::Limits(LimitsFaults { path: path.clone(), faults: vec![fault] })
+            }
+        })?;
+        match text {
+            None => Ok(Self::default()),
+            Some(text) => {
+                let mut limits = Self::from_toml(&text).map_err(|faults| LimitsFaults { path, faults })?;
+                limits.keys.iter_mut().for_each(|key| *key = store.dir().join(&*key));
+                Ok(limits)
+            }
+        }
+    }
+
+    /// Reads limits from the text of a `limits.toml`.
+    ///
+    /// # Errors
+    ///
+    /// Every fault at once, each with its line.
+    pub fn from_toml(text: &str) -> Result<Self, Vec<Fault>> {
+        let (value, lines) = to_json(text, "limits")?;
+        let mut limits = Self::default();
+        let mut faults = Vec::new();
+        for (key, value) in value.as_object().into_iter().flatten() {
+            let place = Place { lines: &lines, path: vec![key.clone()] };
+            if let Err(fault) = limits.set(&place, key, value) {
+                faults.push(fault);
+            }
+        }
+        if faults.is_empty() {
+            return Ok(limits);
+        }
+        faults.sort_by_key(|fault| fault.line);
+        Err(faults)
+    }
+
+    fn set(&mut self, place: &Place<'_>, key: &str, value: &Value) -> Result<(), Fault> {
+        match key {
+            "least_bytes" => self.least_bytes = place.whole_number(value)?,
+            "most_bytes" => self.most_bytes = place.whole_number(value)?,
+            "warn_size_ratio" => self.warn_size_ratio = place.ratios(value)?,
+            "fail_size_ratio" => self.fail_size_ratio = place.ratios(value)?,
+            "oldest_training_end" => self.oldest_training_end = Some(place.duration(value)?),
+            "accepted_contracts" => self.accepted_contracts = place.fingerprints(value)?,
+            "signature" => self.signature = place.policy(value)?,
+            "keys" => self.keys = place.paths(value)?,
+            "most_features" => {
+                let Some(table) = value.as_object() else { return Err(place.unexpected("a table", value)) };
+                for (field, value) in table {
+                    let place = Place { path: vec![key.to_owned(), field.clone()], ..*place };
+                    self.most_features.insert(field.clone(), place.whole_number(value)?);
+                }
+            }
+            _ => return Err(place.fault("not known; the keys are those of the documentation".to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Holds the length of a file against the limits and the lengths of the files before.
+    pub(super) fn check_len(&self, found: u64, usual_lens: &[u64]) -> Result<Option<Warning>, PublishError> {
+        if found < self.least_bytes {
+            return Err(PublishError::TooSmall { expected: self.least_bytes, found });
+        }
+        if found > self.most_bytes {
+            return Err(PublishError::TooLarge { expected: self.most_bytes, found });
+        }
+        let Some(median) = median(usual_lens) else { return Ok(None) };
+        let is_within = |[least, most]: [f64; 2]| (least..=most).contains(&ratio(found, median));
+        if !is_within(self.fail_size_ratio) {
+            return Err(PublishError::UnusualLen { expected: self.fail_size_ratio, median, found });
+        }
+        let usual = self.warn_size_ratio;
+        Ok((!is_within(usual)).then_some(Warning::UnusualLen { found, median, usual }))
+    }
+
+    /// Holds what a verified file says against the limits.
+    pub(super) fn check_content(
+        &self,
+        file: &WeightFile<FileBytes>,
+        content: &Content,
+    ) -> Result<Vec<Warning>, PublishError> {
+        let found = content.contract.fingerprint();
+        if !self.accepted_contracts.is_empty() && !self.accepted_contracts.contains(&found) {
+            return Err(PublishError::ContractNotAccepted { expected: self.accepted_contracts.clone(), found });
+        }
+        if let Some(expected) = self.oldest_training_end {
+            let end_us = training_end_us(&content.provenance).ok_or(PublishError::NoTrainingEnd)?;
+            let found = age(end_us);
+            if found > expected {
+                return Err(PublishError::TrainingTooOld { expected, found });
+            }
+        }
+        self.check_field_sizes(file.section(SectionKind::FieldSizes))?;
+        let contract = &content.contract;
+        let is_unknown = |name: &&String| {
+            !contract.fields().iter().any(|field| field.name == **name)
+                && !contract.crosses().iter().any(|cross| contract.cross_name(cross) == **name)
+        };
+        let unknown = self.most_features.keys().filter(is_unknown);
+        Ok(unknown.map(|field| Warning::UnknownField { field: field.clone() }).collect())
+    }
+
+    fn check_field_sizes(&self, section: &[u8]) -> Result<(), PublishError> {
+        if self.most_features.is_empty() {
+            return Ok(());
+        }
+        let Ok(Value::Object(sizes)) = serde_json::from_slice(section) else { return Err(PublishError::NoFieldSizes) };
+        for (field, &expected) in &self.most_features {
+            // A field that has no weight is not listed.
+            let found = sizes.get(field).and_then(Value::as_u64).unwrap_or(0);
+            if found > expected {
+                return Err(PublishError::TooManyFeatures { field: field.clone(), expected, found });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When the training data of a file ends, in microseconds since 1970-01-01 UTC, where its provenance says it.
+pub(super) fn training_end_us(provenance: &Value) -> Option<i64> {
+    provenance["training"]["training_window"]["last_us"].as_i64()
+}
+
+/// How long ago a time is; nothing of it for a time to come.
+fn age(time_us: i64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_micros(u64::try_from(time_us).unwrap_or(0)))
+}
+
+fn median(lens: &[u64]) -> Option<u64> {
+    let mut lens = lens.to_vec();
+    lens.sort_unstable();
+    let [lower, upper] = [lens.len().checked_sub(1)? / 2, lens.len() / 2].map(|index| lens[index]);
+    Some(lower.midpoint(upper))
+}
+
+/// Where a value stands.
+struct Place<'a> {
+    lines: &'a Lines,
+    path: Vec<String>,
+}
+
+impl Place<'_> {
+    fn fault(&self, message: String) -> Fault {
+        Fault { line: self.lines.get(&self.path).copied(), place: self.path.join("."), message }
+    }
+
+    fn unexpected(&self, expected: &str, value: &Value) -> Fault {
+        let found = match value {
+            Value::String(text) => format!("{text:?}"),
+            Value::Number(number) => number.to_string(),
+            other => kind_of(other).to_owned(),
+        };
+        self.fault(format!("expected {expected}, found {found}"))
+    }
+
+    fn whole_number(&self, value: &Value) -> Result<u64, Fault> {
+        value.as_u64().ok_or_else(|| self.unexpected("a whole number from 0 on", value))
+    }
+
+    fn ratios(&self, value: &Value) -> Result<[f64; 2], Fault> {
+        let list = value.as_array().map(|list| list.iter().map(Value::as_f64).collect::<Vec<_>>());
+        match list.as_deref() {
+            Some(&[Some(least), Some(most)]) if 0.0 <= least && least <= most => Ok([least, most]),
+            _ => Err(self.unexpected("two numbers, the lesser first, such as [0.5, 2.0]", value)),
+        }
+    }
+
+    fn duration(&self, value: &Value) -> Result<Duration, Fault> {
+        let parse = |text: &str| {
+            let (count, unit) = text.split_once(' ')?;
+            let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
+                "day" => 86_400,
+                "hour" => 3_600,
+                "minute" => 60,
+                _ => return None,
+            };
+            count.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
+        };
+        let duration = value.as_str().and_then(parse);
+        duration.ok_or_else(|| self.unexpected("a number of days, hours or minutes, such as \"14 days\"", value))
+    }
+
+    fn policy(&self, value: &Value) -> Result<SignaturePolicy, Fault> {
+        let policy = value.as_str().and_then(SignaturePolicy::from_word);
+        policy.ok_or_else(|| self.unexpected("`off`, `accept` or `require`", value))
+    }
+
+    fn paths(&self, value: &Value) -> Result<Vec<PathBuf>, Fault> {
+        let paths = value.as_array().and_then(|list| list.iter().map(|path| Some(path.as_str()?.into())).collect());
+        paths.ok_or_else(|| self.unexpected("a list of paths", value))
+    }
+
+    fn fingerprints(&self, value: &Value) -> Result<Vec<u64>, Fault> {
+        let parse = |value: &Value| {
+            let text = value.as_str().filter(|text| text.len() == 16 && !text.starts_with('+'))?;
+            u64::from_str_radix(text, 16).ok()
+        };
+        let list = value.as_array().filter(|list| !list.is_empty());
+        let fingerprints = list.and_then(|list| list.iter().map(parse).collect());
+        fingerprints.ok_or_else(|| self.unexpected("a list of fingerprints, each of 16 hexadecimal digits", value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example above, without comment signs.
+    fn documented() -> String {
+        let page = include_str!("limits.rs").lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim_start);
+        let example = page.skip_while(|line| *line != "```toml").skip(1).take_while(|line| *line != "```");
+        example.map(|line| line.trim_start_matches("# ")).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn an_empty_text_has_the_limits_that_are_documented() {
+        let documented = Limits::from_toml(&documented()).unwrap();
+        let most_features =
+            BTreeMap::from([("creative_id".to_owned(), 5_000_000), ("media_id*creative_id".to_owned(), 20_000_000)]);
+        let expected = Limits {
+            oldest_training_end: Some(Duration::from_secs(14 * 86_400)),
+            accepted_contracts: vec![0xffa9_bd1e_2caa_96ad],
+            most_features,
+            ..Limits::from_toml("").unwrap()
+        };
+        assert_eq!(documented, expected);
+        assert_eq!(Limits::from_toml("").unwrap(), Limits::default());
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_line() {
+        let text = "least_bytes = -1\nmost_byte = 5\nwarn_size_ratio = [2.0, 1.0]\nfail_size_ratio = [1.0]\n\
+                    oldest_training_end = \"14\"\naccepted_contracts = [\"12\"]\n[most_features]\nx = \"many\"\n";
+        let faults = Limits::from_toml(text).unwrap_err();
+        let lines: Vec<_> = faults.iter().map(|fault| fault.line.unwrap()).collect();
+        assert_eq!(lines, [1, 2, 3, 4, 5, 6, 8], "{faults:?}");
+        assert!(faults[0].to_string().contains("line 1: least_bytes: expected a whole number"), "{}", faults[0]);
+        assert!(faults[1].to_string().contains("most_byte: not known"), "{}", faults[1]);
+        assert!(faults[6].to_string().contains("most_features.x"), "{}", faults[6]);
+    }
+
+    #[test]
+    fn what_is_no_toml_is_a_fault() {
+        assert!(Limits::from_toml("least_bytes = ").unwrap_err()[0].to_string().contains("limits: not TOML"));
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        let seconds = |text: &str| {
+            let limits = Limits::from_toml(&format!("oldest_training_end = \"{text}\"")).ok()?;
+            limits.oldest_training_end.map(|duration| duration.as_secs())
+        };
+        assert_eq!(seconds("1 day"), Some(86_400));
+        assert_eq!(seconds("36 hours"), Some(36 * 3_600));
+        assert_eq!(seconds("90 minutes"), Some(90 * 60));
+        for text in ["14", "14 weeks", "-1 days", "1.5 days", "days", "999999999999999999 days"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_median_of_an_even_count_is_in_the_middle() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[5]), Some(5));
+        assert_eq!(median(&[9, 1]), Some(5));
+        assert_eq!(median(&[9, 1, 2]), Some(2));
+        assert_eq!(median(&[u64::MAX, u64::MAX]), Some(u64::MAX));
+    }
+
+    #[test]
+    fn sizes_at_the_limit_are_within() {
+        let limits = Limits { least_bytes: 50, most_bytes: 200, ..Limits::default() };
+        let name = |len| limits.check_len(len, &[100]).map_err(|error| error.name().to_owned());
+        assert!(matches!(name(50), Ok(Some(Warning::UnusualLen { found: 50, median: 100, .. }))));
+        assert_eq!(name(49), Err("too_small".to_owned()));
+        assert_eq!(name(70), Ok(None));
+        assert_eq!(name(140), Ok(None));
+        assert!(matches!(name(200), Ok(Some(_))));
+        assert_eq!(name(201), Err("too_large".to_owned()));
+        let wide = Limits { most_bytes: 1_000, least_bytes: 1, ..limits.clone() };
+        let name = |len| wide.check_len(len, &[100]).map_err(|error| error.name().to_owned());
+        assert_eq!(name(49), Err("unusual_size".to_owned()));
+        assert_eq!(name(201), Err("unusual_size".to_owned()));
+        assert_eq!(wide.check_len(7, &[]).unwrap(), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! Short text files that anybody may have put there: opened without waiting for a FIFO's writer, regular files only, and never
+//! more of them in memory than such a file can need.
+
+use std::fs::{File, FileType};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Why there is no text.
+#[derive(Debug)]
+pub(crate) enum TextError {
+    /// The system could not do it.
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is no short text.
+    Unexpected {
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: &'static str,
+    },
+}
+
+/// The text of the file at `path`, of at most `most_bytes` bytes, or nothing where there is no file.
+pub(crate) fn read(path: &Path, most_bytes: u64) -> Result<Option<String>, TextError> {
+    let failed = |action| move |source| TextError::Io { action, source };
+    let unexpected = |expected: &str, found| TextError::Unexpected { expected: expected.to_owned(), found };
+    // Without O_NONBLOCK a FIFO would hold its reader until somebody opens it for writing.
+    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(failed("open"))?,
+    };
+    let kind = file.metadata().map_err(failed("look at"))?.file_type();
+    if !kind.is_file() {
+        return Err(unexpected("a regular file", word_of(kind)));
+    }
+    let mut text = String::new();
+    match file.take(most_bytes + 1).read_to_string(&mut text) {
+        Err(error) if error.kind() == ErrorKind::InvalidData => return Err(unexpected("UTF-8", "other bytes")),
+        outcome => outcome.map_err(failed("read"))?,
+    };
+    if text.len() as u64 > most_bytes {
+        return Err(unexpected(&format!("at most {most_bytes} bytes"), "more"));
+    }
+    Ok(Some(text))
+}
+
+fn word_of(kind: FileType) -> &'static str {
+    match kind {
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_fifo() => "a FIFO",
+        _ => "a device",
+    }
+}

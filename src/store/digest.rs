@@ -1,0 +1,117 @@
+//! The digest of a file: SHA-256 of its bytes, so that `sha256sum` prints the same.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+
+use super::UnexpectedText;
+use crate::hex;
+
+/// SHA-256 of all bytes of a file, written as 64 hexadecimal digits in lower case.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; Self::LEN]);
+
+impl Digest {
+    /// Length in bytes.
+    pub const LEN: usize = 32;
+
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut digester = Digester::new();
+        digester.update(bytes);
+        digester.finish()
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
+
+/// A digest of bytes that come piece by piece.
+#[derive(Debug, Clone, Default)]
+pub struct Digester(Sha256);
+
+impl Digester {
+    /// The digest of nothing so far.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, formatter)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Digest({self})")
+    }
+}
+
+impl FromStr for Digest {
+    type Err = UnexpectedText;
+
+    fn from_str(text: &str) -> Result<Self, UnexpectedText> {
+        hex::read(text).map(Self).ok_or_else(|| UnexpectedText::new("64 hexadecimal digits in lower case", text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From the standard, FIPS 180-4.
+    const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn the_digest_is_that_of_sha256sum() {
+        assert_eq!(Digest::of(b"abc").to_string(), OF_ABC);
+    }
+
+    #[test]
+    fn pieces_give_the_digest_of_the_whole() {
+        let mut digester = Digester::new();
+        digester.update(b"a");
+        digester.update(b"");
+        digester.update(b"bc");
+        assert_eq!(digester.finish(), Digest::of(b"abc"));
+    }
+
+    #[test]
+    fn the_text_is_read_back() {
+        assert_eq!(OF_ABC.parse(), Ok(Digest::of(b"abc")));
+    }
+
+    #[test]
+    fn any_other_text_is_refused() {
+        let texts = [
+            String::new(),
+            OF_ABC[1..].to_owned(),
+            format!("{OF_ABC}0"),
+            OF_ABC.to_uppercase(),
+            OF_ABC.replace('b', "g"),
+            OF_ABC.replacen("ba", "é", 1),
+        ];
+        for text in texts {
+            assert!(text.parse::<Digest>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Vouches for weight files: key pairs, and files with a signature in them.
+
+use std::fmt;
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ed25519_dalek::{Signer, SigningKey};
+
+use super::draft::Draft;
+use super::layout::{self, SIGNATURE_LEN, SectionKind};
+use super::map::{FileBytes, LoadMode};
+use super::signature::{PublicKey, key_text, not_a_key, signed_bytes};
+use super::writer::{Place, WriteError};
+use super::{WeightFile, signature::KeyId};
+use crate::error::Error;
+use crate::hex;
+use crate::new_file::NewFile;
+use crate::score::Model;
+
+/// What stands in front of a private key in its file.
+const PRIVATE_KEY_WORD: &str = "ed25519-private";
+
+/// The half of a key pair that signs. Its bytes are overwritten when it is dropped, and it is never printed.
+pub struct PrivateKey(SigningKey);
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "PrivateKey({})", self.public().id())
+    }
+}
+
+impl PrivateKey {
+    /// A new key, from the system's randomness.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(SigningKey::from_bytes(&rand::random()))
+    }
+
+    /// Reads a key from its file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if it cannot be read; [`Error::InvalidArgument`] if it holds something else, or if others than its owner may read it.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::File { action: "look at the key", path: path.to_owned(), source };
+        let text = key_text(path)?;
+        let mode = path.metadata().map_err(failed)?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let problem = format!("expected a key that its owner alone may read, found the mode {mode:04o}; chmod 600");
+            return Err(not_a_key(path, &problem));
+        }
+        let digits = text.trim_end().strip_prefix(PRIVATE_KEY_WORD).and_then(|rest| rest.strip_prefix(' '));
+        let bytes = digits.and_then(hex::read);
+        let bytes = bytes.ok_or_else(|| not_a_key(path, "expected `ed25519-private` and 64 hexadecimal digits"))?;
+        Ok(Self(SigningKey::from_bytes(&bytes)))
+    }
+
+    /// Writes the key to `path`, for its owner alone to read, and the public key beside it, with `.pub` behind its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if there is a file of either name: a key that is overwritten is lost.
+    pub fn write(&self, path: &Path) -> Result<PathBuf, Error> {
+        let mut public_path = path.as_os_str().to_owned();
+        public_path.push(".pub");
+        let public_path = PathBuf::from(public_path);
+        let private = text_file(path, &format!("{PRIVATE_KEY_WORD} {}\n", Hex(&self.0.to_bytes())), 0o600)?;
+        let public = text_file(&public_path, &format!("{}\n", self.public()), 0o644)?;
+        public.commit().map_err(failed(&public_path))?;
+        private.commit().map_err(failed(path))?;
+        Ok(public_path)
+    }
+
+    /// The half that verifies.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        PublicKey::new(self.0.verifying_key())
+    }
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(self.0, formatter)
+    }
+}
+
+/// A text on its way to its name. Its mode is set before there is anything to read in it.
+fn text_file(path: &Path, text: &str, mode: u32) -> Result<NewFile, Error> {
+    let new_file = NewFile::create(path, false).map_err(failed(path))?;
+    new_file.file().set_permissions(Permissions::from_mode(mode)).map_err(failed(path))?;
+    new_file.file().write_all(text.as_bytes()).map_err(failed(path))?;
+    Ok(new_file)
+}
+
+fn failed(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    |error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            not_a_key(path, "expected a free name, found a file: a key that is overwritten is lost")
+        }
+        _ => Error::File { action: "write", path: path.to_owned(), source: error },
+    }
+}
+
+/// The bytes of a weight file with a signature in it, in addition or instead of the one that it had. Nothing else that the file says
+/// changes. The same file and key give the same bytes.
+///
+/// # Errors
+///
+/// [`WriteError`] for bytes that are no weight file.
+pub fn sign(file: Vec<u8>, key: &PrivateKey) -> Result<Vec<u8>, WriteError> {
+    let key_id = key.public().id();
+    let draft = Draft::of_file(file)?.with_section(SectionKind::Signature, &section(key_id, &[0; 64]))?;
+    // Sealed once for the file id, which is signed too and does not depend on the signature.
+    let unsigned = WeightFile::open(draft.seal())?;
+    let signature = key.0.sign(&signed_bytes(&unsigned));
+    let mut draft = Draft::of_file(unsigned.into_inner())?;
+    draft.replace(SectionKind::Signature, &section(key_id, &signature.to_bytes()))?;
+    Ok(draft.seal())
+}
+
+/// Verifies the weight file at `path`, signs it and writes the outcome to `out`, where it gets its name when it is whole and verified.
+///
+/// # Errors
+///
+/// [`WriteError`]; a file that is at `out` already is never touched.
+pub fn sign_file(path: &Path, key: &PrivateKey, out: &Path) -> Result<Arc<Model>, WriteError> {
+    let place = Place::take(out)?;
+    let bytes = FileBytes::load(path, LoadMode::Copy)?.as_ref().to_vec();
+    // Nobody shall vouch for what a server would refuse.
+    let Some(bytes) = Model::from_bytes(bytes)?.into_bytes() else { unreachable!("the model is held here alone") };
+    place.write(sign(bytes, key)?)
+}
+
+fn section(key: KeyId, signature: &[u8; 64]) -> Vec<u8> {
+    let mut bytes = layout::SIGNATURE_ED25519.to_le_bytes().to_vec();
+    bytes.resize(layout::SIGNATURE_KEY_ID_OFFSET, 0);
+    bytes.extend(key.as_bytes());
+    bytes.extend(signature);
+    debug_assert_eq!(bytes.len(), SIGNATURE_LEN);
+    bytes
+}

@@ -1,0 +1,271 @@
+/*
+ * live_careless_calls FOLDER: as careless_calls, for live models. FOLDER has small.omomi and a store in which it is published.
+ */
+
+#include "small.h"
+#include <pthread.h>
+
+static OmomiError error = OMOMI_ERROR_INIT;
+static Small small;
+static char dir[4096];
+static OmomiLive *live;
+static OmomiLiveScorer *scorer;
+
+static OmomiLiveOptions quiet_options(void) {
+  OmomiLiveOptions options = OMOMI_LIVE_OPTIONS_INIT;
+  options.poll_interval_ms = 3600 * 1000;
+  return options;
+}
+
+static OmomiStatus open_with(const OmomiLiveOptions *options) {
+  OmomiLive *opened = NULL;
+  const OmomiStatus status = omomi_live_open(dir, strlen(dir), small.schema, options, &opened, &error);
+  CHECK((opened != NULL) == (status == OMOMI_STATUS_OK));
+  omomi_live_close(opened);
+  return status;
+}
+
+static void careless_opening_is_a_status(void) {
+  const uint64_t fingerprints[2] = {1, 2};
+  const OmomiPath absent_key = {"no.public", 9};
+  const size_t len = strlen(dir);
+  OmomiLive *opened = NULL;
+  OmomiLiveOptions options = quiet_options();
+  EXPECT_SAYING(NULL_ARGUMENT, "dir is null", omomi_live_open(NULL, 3, small.schema, NULL, &opened, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "schema is null", omomi_live_open(dir, len, NULL, NULL, &opened, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "out_live is null", omomi_live_open(dir, len, small.schema, NULL, NULL, &error));
+  EXPECT(NOT_UTF8, omomi_live_open("a\xff", 2, small.schema, NULL, &opened, &error));
+  CHECK(opened == NULL);
+  EXPECT(OK, open_with(NULL));
+  options.size_bytes--;
+  EXPECT(WRONG_SIZE, open_with(&options));
+  options = quiet_options();
+  options.load_mode = 7;
+  EXPECT_SAYING(INVALID_ARGUMENT, "found 7", open_with(&options));
+  options = quiet_options();
+  options.lock_memory = 2;
+  EXPECT_SAYING(INVALID_ARGUMENT, "options->lock_memory: expected 0 or 1, found 2", open_with(&options));
+  options = quiet_options();
+  options.poll_interval_ms = 0;
+  EXPECT_SAYING(INVALID_ARGUMENT, "poll interval", open_with(&options));
+  options = quiet_options();
+  options.name = "a/b", options.name_len_bytes = 3;
+  EXPECT_SAYING(INVALID_ARGUMENT, "a/b", open_with(&options));
+  options = quiet_options();
+  options.name = NULL;
+  EXPECT_SAYING(NULL_ARGUMENT, "options->name is null", open_with(&options));
+  options = quiet_options();
+  options.contract_fingerprint_count = 2;
+  EXPECT(NULL_ARGUMENT, open_with(&options));
+  options.contract_fingerprints = fingerprints;
+  EXPECT(OK, open_with(&options));
+  options = quiet_options();
+  options.signature = 3;
+  EXPECT_SAYING(INVALID_ARGUMENT, "found 3", open_with(&options));
+  options.signature = OMOMI_SIGNATURE_REQUIRE;
+  EXPECT_SAYING(INVALID_ARGUMENT, "expected a trusted key", open_with(&options));
+  options.trusted_key_path_count = 1;
+  EXPECT(NULL_ARGUMENT, open_with(&options));
+  options.trusted_key_paths = &absent_key;
+  EXPECT(FILE, open_with(&options));
+}
+
+static void a_directory_without_a_store_is_no_failure(void) {
+  OmomiLiveStatus status = OMOMI_LIVE_STATUS_INIT;
+  OmomiLiveScorer *without_model = NULL;
+  OmomiLiveOptions options = quiet_options();
+  OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
+  OmomiLive *opened = NULL;
+  char absent[4100];
+  snprintf(absent, sizeof absent, "%s-not", dir);
+  EXPECT(OK, omomi_live_open(absent, strlen(absent), small.schema, &options, &opened, &error));
+  EXPECT(OK, omomi_live_status(opened, &status, &error));
+  CHECK(status.state == OMOMI_SERVING_STATE_NO_MODEL && status.has_generation == 0 && status.reason_count > 0);
+  EXPECT(OK, omomi_live_scorer_open(opened, small.layout, NULL, &without_model, &error));
+  EXPECT_SAYING(NO_MODEL, "answer by other means",
+                omomi_request_predict_live(without_model, &small.request, SMALL_FILLED, &error));
+  CHECK(omomi_status_owner(OMOMI_STATUS_NO_MODEL) == OMOMI_OWNER_ML);
+  EXPECT(NO_MODEL, omomi_live_scorer_explain(without_model, small.request.block, small.offsets.len_bytes, 0,
+                                             &explanation, NULL, 0, &error));
+  omomi_live_close(opened);
+  omomi_live_scorer_close(without_model);
+}
+
+static void careless_questions_are_a_status(void) {
+  OmomiLiveStatus status = OMOMI_LIVE_STATUS_INIT;
+  char text[9] = "unchanged"; /* without its null byte, which C99 allows */
+  size_t len = 77;
+  EXPECT_SAYING(NULL_ARGUMENT, "live is null", omomi_live_look_now(NULL, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_status(NULL, &status, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_status(live, NULL, &error));
+  status.size_bytes++;
+  EXPECT(WRONG_SIZE, omomi_live_status(live, &status, &error));
+  CHECK(status.heartbeat_unix_seconds == 0);
+  EXPECT(NULL_ARGUMENT, omomi_live_status_json(NULL, text, 9, &len, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_status_json(live, NULL, 9, &len, &error));
+  EXPECT(WRONG_SIZE, omomi_live_status_json(live, text, 9, &len, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_logic_id(NULL, 7, text, 9, &len, &error));
+  EXPECT_SAYING(INVALID_ARGUMENT, "found 8", omomi_live_logic_id(live, 8, text, 9, &len, &error));
+  EXPECT(WRONG_SIZE, omomi_live_logic_id(live, 7, text, 8, &len, &error));
+  CHECK(len == 77 && memcmp(text, "unchanged", 9) == 0);
+  EXPECT(OK, omomi_live_logic_id(live, 7, text, 9, &len, &error));
+  CHECK(len == 8 && strcmp(text, "small-v1") == 0);
+  omomi_live_close(NULL);
+  omomi_live_scorer_close(NULL);
+}
+
+static OmomiStatus open_scorer(const OmomiLayout *layout, const OmomiCandidateSet *set) {
+  OmomiLiveScorer *opened = NULL;
+  const OmomiStatus status = omomi_live_scorer_open(live, layout, set, &opened, &error);
+  CHECK((opened != NULL) == (status == OMOMI_STATUS_OK));
+  omomi_live_scorer_close(opened);
+  return status;
+}
+
+static void a_scorer_of_another_layout_is_refused(void) {
+  const OmomiField field = omomi_id_field("media_id", OMOMI_SIDE_CONTEXT);
+  OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
+  OmomiLiveScorer *opened = NULL;
+  OmomiSchema *other_schema;
+  OmomiLayout *other, *two_models, *prepared;
+  OmomiCandidateSet *set;
+  EXPECT(OK, omomi_schema_open(&field, 1, &other_schema, &error));
+  EXPECT(OK, omomi_layout_open(other_schema, 5, 0, &other, &error));
+  options.candidate_capacity = 5;
+  options.model_count = 2;
+  EXPECT(OK, omomi_layout_open_with(small.schema, &options, &two_models, &error));
+  options.model_count = 1;
+  options.candidates = OMOMI_CANDIDATES_PREPARED;
+  EXPECT(OK, omomi_layout_open_with(small.schema, &options, &prepared, &error));
+  EXPECT(OK, omomi_candidate_set_open(small.layout, 10, 4, &set, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "live is null", omomi_live_scorer_open(NULL, small.layout, NULL, &opened, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "layout is null", omomi_live_scorer_open(live, NULL, NULL, &opened, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_scorer_open(live, small.layout, NULL, NULL, &error));
+  CHECK(opened == NULL);
+  EXPECT_SAYING(INVALID_ARGUMENT, "schema", open_scorer(other, NULL));
+  EXPECT_SAYING(INVALID_ARGUMENT, "several models", open_scorer(two_models, NULL));
+  EXPECT(INVALID_ARGUMENT, open_scorer(prepared, NULL));
+  EXPECT(INVALID_ARGUMENT, open_scorer(small.layout, set));
+  EXPECT(OK, open_scorer(prepared, set));
+  omomi_candidate_set_close(set);
+  omomi_layout_close(prepared);
+  omomi_layout_close(two_models);
+  omomi_layout_close(other);
+  omomi_schema_close(other_schema);
+}
+
+static void prepared_candidates_have_the_answers_of_rows(void) {
+  OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
+  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  const OmomiText interests[] = {{"\xe6\x97\x85\xe8\xa1\x8c", 6}, {"", 0}, {"news", 4}};
+  OmomiLiveScorer *prepared_scorer;
+  OmomiCandidateSet *set;
+  OmomiLayout *layout;
+  OmomiRequest request;
+  OmomiRow context;
+  uint32_t index;
+  options.candidate_capacity = SMALL_FILLED;
+  options.tail_len_bytes = 4096;
+  options.candidates = OMOMI_CANDIDATES_PREPARED;
+  EXPECT(OK, omomi_candidate_set_open(small.layout, 10, 4, &set, &error));
+  EXPECT(OK, omomi_layout_open_with(small.schema, &options, &layout, &error));
+  EXPECT(OK, omomi_layout_offsets(layout, &offsets, &error));
+  EXPECT(OK, omomi_live_scorer_open(live, layout, set, &prepared_scorer, &error));
+  EXPECT(OK, omomi_request_init(&request, &offsets, new_block(&offsets), offsets.len_bytes));
+  omomi_request_clear(&request);
+  context = omomi_context_row(&request);
+  EXPECT(OK, omomi_set_id(context, small_slot(&small, "media_id"), INT64_MIN));
+  EXPECT(OK, omomi_set_texts(context, small_slot(&small, "interest"), interests, 3));
+  EXPECT(OK, omomi_set_number(context, small_slot(&small, "floor_price"), 50.0));
+  EXPECT(OK, omomi_set_text(context, small_slot(&small, "region"), "\xe6\x9d\xb1\xe4\xba\xac", 6));
+  for (index = 0; index < SMALL_FILLED; index++) {
+    EXPECT(OK, omomi_request_put_in_set(set, index, &small.request, index, &error));
+    omomi_request_set_candidate(&request, index, index);
+  }
+  EXPECT(OK, omomi_request_predict_live(prepared_scorer, &request, SMALL_FILLED, &error));
+  EXPECT(OK, omomi_request_predict_live(scorer, &small.request, SMALL_FILLED, &error));
+  for (index = 0; index < SMALL_FILLED; index++) {
+    const OmomiAnswer answer = omomi_request_answer(&request, index);
+    const OmomiAnswer expected = omomi_request_answer(&small.request, index);
+    CHECK(answer.status == OMOMI_CANDIDATE_SCORED && memcmp(&answer, &expected, sizeof answer) == 0);
+  }
+  omomi_live_scorer_close(prepared_scorer);
+  omomi_layout_close(layout);
+  omomi_candidate_set_close(set);
+  free(request.block);
+}
+
+static void misuse_of_predict_is_a_status_and_the_next_call_is_answered(void) {
+  unsigned char *block = small.request.block;
+  const size_t len = small.offsets.len_bytes;
+  OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
+  EXPECT_SAYING(NULL_ARGUMENT, "scorer is null", omomi_live_scorer_predict(NULL, block, len, 1, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_scorer_predict(scorer, NULL, len, 1, &error));
+  EXPECT(MISALIGNED, omomi_live_scorer_predict(scorer, block + 1, len, 1, &error));
+  EXPECT(WRONG_SIZE, omomi_live_scorer_predict(scorer, block, len - 8, 1, &error));
+  EXPECT(TOO_MANY_CANDIDATES, omomi_live_scorer_predict_within(scorer, block, len, (size_t)-1, 5, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_scorer_predict(NULL, NULL, 0, 0, NULL));
+  EXPECT(NULL_ARGUMENT, omomi_live_scorer_explain(NULL, block, len, 0, &explanation, NULL, 0, &error));
+  EXPECT(WRONG_SIZE, omomi_live_scorer_explain(scorer, block, 8, 0, &explanation, NULL, 0, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_scorer_explain(scorer, block, len, 0, NULL, NULL, 0, &error));
+  EXPECT(TOO_MANY_CANDIDATES,
+         omomi_live_scorer_explain(scorer, block, len, (size_t)-1, &explanation, NULL, 0, &error));
+  EXPECT(OK, omomi_request_predict_live(scorer, &small.request, SMALL_FILLED, &error));
+  CHECK(omomi_request_outcome(&small.request).generation == 7);
+  CHECK(omomi_request_outcome(&small.request).scored_count == SMALL_FILLED);
+}
+
+static size_t answered_count;
+
+static void *predict_often(void *unused) {
+  OmomiError thread_error = OMOMI_ERROR_INIT;
+  OmomiRequest request = small_request(&small);
+  size_t round;
+  (void)unused;
+  for (round = 0; round < 2000; round++) {
+    const OmomiStatus status = omomi_request_predict_live(scorer, &request, SMALL_FILLED, &thread_error);
+    CHECK(status == OMOMI_STATUS_OK || status == OMOMI_STATUS_SCORER_BUSY);
+    if (status != OMOMI_STATUS_OK)
+      continue;
+    CHECK(omomi_request_answer(&request, 1).logit == omomi_request_answer(&small.request, 1).logit);
+    __atomic_add_fetch(&answered_count, 1, __ATOMIC_SEQ_CST);
+  }
+  free(request.block);
+  return NULL;
+}
+
+/* While a third one looks at the store, which takes nothing from them. */
+static void threads_on_one_scorer_get_a_status_or_the_right_answer(void) {
+  pthread_t threads[2];
+  size_t index;
+  for (index = 0; index < 2; index++)
+    CHECK(pthread_create(&threads[index], NULL, predict_often, NULL) == 0);
+  for (index = 0; index < 20; index++)
+    EXPECT(OK, omomi_live_look_now(live, &error));
+  for (index = 0; index < 2; index++)
+    CHECK(pthread_join(threads[index], NULL) == 0);
+  CHECK(answered_count > 0);
+}
+
+int main(int argc, char **argv) {
+  OmomiLiveOptions options = quiet_options();
+  char path[4096];
+  CHECK(argc == 2);
+  snprintf(path, sizeof path, "%s/small.omomi", argv[1]);
+  snprintf(dir, sizeof dir, "%s/store", argv[1]);
+  small = small_open(path);
+  careless_opening_is_a_status();
+  a_directory_without_a_store_is_no_failure();
+  EXPECT(OK, omomi_live_open(dir, strlen(dir), small.schema, &options, &live, &error));
+  EXPECT(OK, omomi_live_scorer_open(live, small.layout, NULL, &scorer, &error));
+  careless_questions_are_a_status();
+  a_scorer_of_another_layout_is_refused();
+  prepared_candidates_have_the_answers_of_rows();
+  misuse_of_predict_is_a_status_and_the_next_call_is_answered();
+  threads_on_one_scorer_get_a_status_or_the_right_answer();
+  omomi_live_close(live);
+  omomi_live_scorer_close(scorer);
+  small_close(&small);
+  printf("every careless call was survived\n");
+  return 0;
+}

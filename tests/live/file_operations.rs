@@ -1,0 +1,151 @@
+//! The table of file operations in `LIVE.md`, row by row: each command is run, word for word, on the file of a running server.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use omomi::LoadMode;
+use omomi::live::LiveOptions;
+
+use crate::again;
+use crate::world::{CANDIDATE_COUNT, Server, World, expected_answers, options, same_bits};
+
+const PAGE: &str = include_str!("../../src/live/LIVE.md");
+
+/// The columns of the table.
+#[derive(Debug)]
+struct Row {
+    command: &'static str,
+    meanwhile: &'static str,
+    afterwards: &'static str,
+    noticed: &'static str,
+    copy: &'static str,
+    next_start: &'static str,
+}
+
+fn rows() -> Vec<Row> {
+    let table = PAGE.lines().skip_while(|line| !line.starts_with("| command on the served file |"));
+    let rows = table.skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [command, meanwhile, afterwards, noticed, copy, next_start] = cells[..] else { panic!("{line}") };
+        Row { command: command.trim_matches('`'), meanwhile, afterwards, noticed, copy, next_start }
+    })
+    .collect()
+}
+
+/// As root may anyway: what is published is read-only.
+pub fn make_writable(path: &Path) {
+    fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+}
+
+/// Generations 1 and 2, of which 2 is served and known to be good, and beside them a file with another content of the same length.
+fn world_with_two_generations(load_mode: LoadMode) -> (World, Server) {
+    let world = World::new();
+    world.publish(1);
+    world.publish(2);
+    make_writable(&world.store.generation_path(2));
+    fs::write(world.store.generations_path().join("new"), World::bytes(3)).unwrap();
+    let mut server = world.serve_with(LiveOptions { load_mode, ..options() });
+    server.live.look_now();
+    assert_eq!((server.ask(), server.reasons()), (Ok(2), vec![]));
+    (world, server)
+}
+
+/// Runs `command` among the weight files; says whether its tool is there.
+fn run(world: &World, command: &str) -> bool {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).current_dir(world.store.generations_path()).stdin(Stdio::null());
+    let output = shell.output().unwrap();
+    let is_missing = output.status.code() == Some(127);
+    assert!(is_missing || output.status.success(), "{command}: {output:?}");
+    !is_missing
+}
+
+/// What requests get before the server has looked.
+fn answers(server: &mut Server) -> &'static str {
+    server.scorer.predict(&mut server.request, CANDIDATE_COUNT).unwrap();
+    if same_bits(server.request.answers(CANDIDATE_COUNT), expected_answers(2).into_iter()) {
+        "right answers"
+    } else {
+        "wrong answers"
+    }
+}
+
+/// What is served, in the words of the table.
+fn serving(server: &mut Server, load_mode: LoadMode) -> &'static str {
+    let generation = server.ask();
+    match (generation, server.live.status().served.map(|served| served.load_mode)) {
+        (Ok(2), Some(found)) if found == load_mode => "goes on",
+        (Ok(2), Some(LoadMode::Copy)) => "goes on from a private copy",
+        (Ok(1), _) => "000001 takes over",
+        other => panic!("{other:?}"),
+    }
+}
+
+fn next_start(world: &World, server: Server) -> String {
+    drop(server);
+    let mut server = world.serve();
+    let served = server.ask().map_or("no model".to_owned(), |generation| format!("{generation:06}"));
+    let reasons = server.live.status().reasons;
+    let code = reasons.iter().map(|reason| reason.code.name()).find(|code| *code != "no_model");
+    code.map_or(served.clone(), |code| format!("{served}, `{code}`"))
+}
+
+#[test]
+fn what_the_page_says_of_each_command_is_what_happens() {
+    let mut differences = BTreeMap::new();
+    let rows = rows();
+    assert!(rows.len() > 12, "the table is not where it was");
+    for row in rows {
+        let (world, mut server) = world_with_two_generations(LoadMode::Map);
+        if !run(&world, row.command) {
+            println!("skipped: there is no tool for `{}`", row.command);
+            continue;
+        }
+        // Whoever touches a page that is not there dies, so that is tried in a process of its own, below.
+        let meanwhile = if row.meanwhile == "SIGBUS" { "SIGBUS" } else { answers(&mut server) };
+        let meanwhile_is_said = row.meanwhile.trim_end_matches(" or SIGBUS") == meanwhile;
+        server.live.look_now();
+        let afterwards = serving(&mut server, LoadMode::Map);
+        let reasons = server.reasons();
+        let noticed = if reasons.is_empty() { "nothing".to_owned() } else { format!("`{}`", reasons[0]) };
+        let map_start = next_start(&world, server);
+
+        let (world, mut server) = world_with_two_generations(LoadMode::Copy);
+        assert!(run(&world, row.command));
+        assert_eq!(answers(&mut server), "right answers", "{}", row.command);
+        server.live.look_now();
+        let copy = serving(&mut server, LoadMode::Copy);
+        assert_eq!((server.reasons(), answers(&mut server)), (vec![], "right answers"), "{}", row.command);
+        let copy_start = next_start(&world, server);
+
+        let found = (afterwards, &*noticed, copy, &*map_start, &*copy_start);
+        let said = (row.afterwards, row.noticed, row.copy, row.next_start, row.next_start);
+        if !meanwhile_is_said || found != said {
+            differences.insert(row.command, format!("found {meanwhile}, {found:?}, the page says {row:?}"));
+        }
+    }
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+#[test]
+fn a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_copies() {
+    const NAME: &str =
+        "file_operations::a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_copies";
+    if let Some(role) = again::role() {
+        let load_mode = if role == LoadMode::Map.name() { LoadMode::Map } else { LoadMode::Copy };
+        let (world, mut server) = world_with_two_generations(load_mode);
+        assert!(run(&world, "truncate -s 0 000002.omomi"));
+        println!("{}", answers(&mut server));
+        return;
+    }
+    let child = |load_mode: LoadMode| again::command(NAME, load_mode.name()).output().unwrap();
+    let copy = child(LoadMode::Copy);
+    assert!(copy.status.success(), "{copy:?}");
+    assert!(String::from_utf8_lossy(&copy.stdout).contains("right answers"), "{copy:?}");
+    assert_eq!(child(LoadMode::Map).status.signal(), Some(libc::SIGBUS));
+}

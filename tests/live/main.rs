@@ -1,0 +1,15 @@
+//! A server's life beside a store in which anything may happen.
+
+mod again;
+#[cfg(target_os = "linux")]
+mod chaos;
+mod deaths;
+mod exposition;
+mod file_operations;
+mod following;
+mod metrics;
+mod signatures;
+#[path = "../scoring/small_model.rs"]
+#[expect(dead_code, reason = "shared with other tests, which use the rest")]
+mod small_model;
+mod world;

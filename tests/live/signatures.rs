@@ -1,0 +1,47 @@
+//! Who vouches for what a server serves.
+
+use omomi::live::LiveOptions;
+use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
+use omomi::weight_file::signing::{PrivateKey, sign};
+
+use crate::world::{World, options};
+
+fn trusting(keys: &[&PrivateKey]) -> LiveOptions {
+    LiveOptions {
+        signature: SignaturePolicy::Require,
+        trusted_keys: TrustedKeys::new(keys.iter().map(|key| key.public()).collect()),
+        ..options()
+    }
+}
+
+#[test]
+fn while_one_key_takes_the_place_of_another_files_signed_by_either_are_served() {
+    let world = World::new();
+    let (old, new, foreign) = (PrivateKey::generate(), PrivateKey::generate(), PrivateKey::generate());
+    world.publish_bytes(1, &sign(World::bytes(1), &old).unwrap());
+    let mut server = world.serve_with(trusting(&[&old, &new]));
+    assert_eq!(server.ask(), Ok(1));
+    world.publish_bytes(2, &sign(World::bytes(2), &new).unwrap());
+    assert_eq!(server.look_and_ask(), Ok(2));
+    world.publish_bytes(3, &sign(World::bytes(3), &foreign).unwrap());
+    assert_eq!((server.look_and_ask(), server.reasons()), (Ok(2), vec!["signature_key_unknown"]));
+    world.publish(4);
+    assert_eq!((server.look_and_ask(), server.reasons()), (Ok(2), vec!["signature_missing"]));
+}
+
+#[test]
+fn a_file_that_was_refused_for_want_of_a_key_is_served_by_a_server_that_has_it() {
+    let world = World::new();
+    let (key, other) = (PrivateKey::generate(), PrivateKey::generate());
+    world.publish_bytes(1, &sign(World::bytes(1), &key).unwrap());
+    assert_eq!(world.serve_with(trusting(&[&other])).ask(), Err("no_model"));
+    assert_eq!(world.serve_with(trusting(&[&key])).ask(), Ok(1));
+}
+
+#[test]
+fn signatures_that_are_required_of_nobody_are_refused_at_once() {
+    let options = LiveOptions { signature: SignaturePolicy::Require, ..options() };
+    let world = World::new();
+    let refused = omomi::live::LiveModel::open(world.dir(), &crate::world::schema(), options);
+    assert_eq!(refused.unwrap_err().code().name(), "invalid_argument");
+}

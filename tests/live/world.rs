@@ -1,0 +1,153 @@
+//! A store with published generations, and a server that follows it.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use omomi::live::{LiveModel, LiveOptions, LiveScorer};
+use omomi::store::{Control, Current, Digest, Store};
+use omomi::{Answer, Capacity, Model, Request, RequestLayout, Schema};
+
+use crate::small_model;
+
+/// Candidates of the request that everything is asked with.
+pub const CANDIDATE_COUNT: usize = 20;
+
+pub struct World {
+    pub store: Store,
+    /// Nothing where the folder is another process's.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        fs::create_dir(store.generations_path()).unwrap();
+        Self { store, _folder: Some(folder) }
+    }
+
+    /// The store of another process.
+    pub fn in_folder(dir: impl Into<PathBuf>) -> Self {
+        Self { store: Store::new(dir), _folder: None }
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// The bytes of a weight file of that generation; each generation has other weights.
+    pub fn bytes(generation: u64) -> Vec<u8> {
+        small_model::bytes_of_generation(generation)
+    }
+
+    /// Puts bytes under the name of a generation, as a publisher does: written beside it, read-only, renamed.
+    pub fn put(&self, generation: u64, bytes: &[u8]) -> PathBuf {
+        let path = self.store.generation_path(generation);
+        replace(&path, bytes);
+        path
+    }
+
+    /// Points `current` to what lies under the name of a generation.
+    pub fn point_to(&self, generation: u64) {
+        let digest = Digest::of(&fs::read(self.store.generation_path(generation)).unwrap());
+        replace(&self.store.current_path(), Current { generation, digest }.to_string().as_bytes());
+    }
+
+    pub fn publish(&self, generation: u64) {
+        self.publish_bytes(generation, &Self::bytes(generation));
+    }
+
+    pub fn publish_bytes(&self, generation: u64, bytes: &[u8]) {
+        self.put(generation, bytes);
+        self.point_to(generation);
+    }
+
+    pub fn control(&self, control: Control) {
+        replace(&self.store.control_path(), format!("{control}\n").as_bytes());
+    }
+
+    pub fn serve(&self) -> Server {
+        self.serve_with(options())
+    }
+
+    pub fn serve_with(&self, options: LiveOptions) -> Server {
+        Server::new(LiveModel::open(self.dir(), &schema(), options).unwrap())
+    }
+}
+
+/// Looks at the store only when asked to, and finds a generation good at the next look.
+pub fn options() -> LiveOptions {
+    LiveOptions { poll_interval: Duration::from_secs(3_600), trial: Duration::ZERO, ..LiveOptions::default() }
+}
+
+pub fn schema() -> Schema {
+    Schema::of_contract(&small_model::contract())
+}
+
+pub fn layout() -> RequestLayout {
+    RequestLayout::new(&schema(), Capacity { candidates: CANDIDATE_COUNT, tail_len_bytes: 8_192 }).unwrap()
+}
+
+/// A live model with one scorer and a filled request.
+pub struct Server {
+    pub live: LiveModel,
+    pub scorer: LiveScorer,
+    pub request: Request,
+}
+
+impl Server {
+    pub fn new(live: LiveModel) -> Self {
+        let scorer = live.scorer(&layout()).unwrap();
+        let mut request = scorer.new_request();
+        request.fill(&small_model::full_rows(CANDIDATE_COUNT as i64)).unwrap();
+        Self { live, scorer, request }
+    }
+
+    /// The generation that answers, after its answers were compared with what a model over the same bytes gives; the error's name
+    /// where nothing answers.
+    pub fn ask(&mut self) -> Result<u64, &'static str> {
+        self.scorer.predict(&mut self.request, CANDIDATE_COUNT).map_err(|error| error.code().name())?;
+        let generation = self.request.generation();
+        let (found, expected) = (self.request.answers(CANDIDATE_COUNT), expected_answers(generation));
+        assert!(same_bits(found, expected.into_iter()), "generation {generation} gave other answers");
+        Ok(generation)
+    }
+
+    /// Looks at the store, and asks.
+    pub fn look_and_ask(&mut self) -> Result<u64, &'static str> {
+        self.live.look_now();
+        self.ask()
+    }
+
+    /// The codes of what is not as it should be.
+    pub fn reasons(&self) -> Vec<&'static str> {
+        self.live.status().reasons.iter().map(|reason| reason.code.name()).collect()
+    }
+}
+
+pub fn same_bits(left: impl Iterator<Item = Answer>, right: impl Iterator<Item = Answer>) -> bool {
+    let bits = |answer: Answer| (answer.logit.to_bits(), answer.probability.to_bits(), answer.status);
+    left.map(bits).eq(right.map(bits))
+}
+
+pub fn expected_answers(generation: u64) -> Vec<Answer> {
+    let model = Model::from_bytes(World::bytes(generation)).unwrap();
+    let scorer = omomi::Scorer::new(model, &layout()).unwrap();
+    let mut request = scorer.new_request();
+    request.fill(&small_model::full_rows(CANDIDATE_COUNT as i64)).unwrap();
+    scorer.predict(&mut request, CANDIDATE_COUNT).unwrap();
+    request.answers(CANDIDATE_COUNT).collect()
+}
+
+pub fn replace(path: &Path, bytes: &[u8]) {
+    let sibling = path.with_extension("new");
+    let _ = fs::remove_file(&sibling);
+    let mut file = File::create(&sibling).unwrap();
+    file.write_all(bytes).unwrap();
+    let mut permissions = file.metadata().unwrap().permissions();
+    permissions.set_readonly(true);
+    file.set_permissions(permissions).unwrap();
+    fs::rename(&sibling, path).unwrap();
+}

@@ -1,0 +1,185 @@
+//! Weight files and stores to publish them to.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use omomi::Model;
+use omomi::contract::Contract;
+use omomi::publish::{PublishError, PublishOptions, Published, Step, Verifier, publish};
+use omomi::store::{Digest, Store};
+use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::weight_file::Calibrator;
+use omomi::weight_file::map::LoadMode;
+use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
+use omomi::weight_file::writer::{self, Parts};
+use serde_json::json;
+
+const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
+    {"name":"user","side":"context","type":"id","meaning":"who"},
+    {"name":"word","side":"candidate","type":"text","meaning":"what"}]}"#;
+
+/// Weights of a file that is copied in three pieces.
+pub const USUAL_WEIGHT_COUNT: u64 = 70_000;
+
+/// What a weight file is to say.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub generation: u64,
+    pub weight_count: u64,
+    /// How long ago the training data ended.
+    pub training_age: Option<Duration>,
+}
+
+impl Wanted {
+    pub fn generation(generation: u64) -> Self {
+        Self { generation, weight_count: 100, training_age: Some(Duration::from_secs(3_600)) }
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let contract = contract();
+        let key = |index: u64| (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut keys: Vec<u64> = (0..self.weight_count).map(key).collect();
+        keys.sort_unstable();
+        let entries = keys.iter().map(|&key| Entry { key, weight: 0.5, group: 0, popularity: 0 }).collect();
+        let weights = EncodedWeights::encode(entries, Encoding::F32, 2).unwrap();
+        let mut provenance = serde_json::Map::new();
+        if let Some(age) = self.training_age {
+            let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().saturating_sub(age);
+            let last_us = u64::try_from(end.as_micros()).unwrap();
+            provenance.insert("training".to_owned(), json!({ "training_window": { "last_us": last_us } }));
+        }
+        let user = Row::from([("user".to_owned(), FieldValue::Id(7))]);
+        let word = Row::from([("word".to_owned(), FieldValue::Text("旅行".to_owned()))]);
+        let parts = Parts {
+            contract: &contract,
+            generation: self.generation,
+            logic_id: "small-v1",
+            provenance,
+            bias: -2.0,
+            weights: &weights,
+            calibrator: Calibrator { least: 1e-6, greatest: 0.999 },
+            field_sizes: vec![("user".to_owned(), self.weight_count)],
+            golden: &[RequestRows { context: user, candidates: vec![word, Row::new()] }],
+        };
+        writer::to_bytes(&parts).unwrap()
+    }
+
+    /// The file, under a name that says nothing, in `folder`.
+    pub fn file_in(&self, folder: &Path) -> PathBuf {
+        let path = folder.join(format!("packed-{}", self.generation));
+        fs::write(&path, self.bytes()).unwrap();
+        path
+    }
+}
+
+pub fn contract() -> Contract {
+    Contract::from_json(CONTRACT.as_bytes()).unwrap()
+}
+
+/// The command that people have installed.
+pub fn verifier() -> Verifier {
+    Verifier {
+        program: env!("CARGO_BIN_EXE_omomi").into(),
+        arguments: ["verify", "--json"].map(OsString::from).to_vec(),
+        time_limit: Verifier::DEFAULT_TIME_LIMIT,
+    }
+}
+
+pub fn options(file: &Path) -> PublishOptions {
+    PublishOptions { file: file.to_owned(), verifier: verifier(), signature: None }
+}
+
+/// A store and a folder for files beside it.
+pub struct Fixture {
+    folder: tempfile::TempDir,
+    pub store: Store,
+}
+
+impl Fixture {
+    /// A store that is not there yet.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().join("feed-ctr"));
+        Self { folder, store }
+    }
+
+    /// A store to which these generations were published.
+    pub fn with(generations: impl IntoIterator<Item = u64>) -> Self {
+        let fixture = Self::new();
+        for generation in generations {
+            fixture.publish(&Wanted::generation(generation)).unwrap();
+        }
+        fixture
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn publish(&self, wanted: &Wanted) -> Result<Published, PublishError> {
+        publish(&self.store, &options(&wanted.file_in(self.folder())), &mut |_| ())
+    }
+
+    /// Publishes with these lines in `limits.toml`.
+    pub fn publish_within(&self, limits: &str, wanted: &Wanted) -> Result<Published, PublishError> {
+        fs::create_dir_all(self.store.dir()).unwrap();
+        fs::write(self.store.dir().join("limits.toml"), limits).unwrap();
+        self.publish(wanted)
+    }
+
+    /// Asserts that publishing is refused by a message with `words` in it, with name and owner, and changes nothing.
+    #[track_caller]
+    pub fn assert_refused(&self, file: &Path, (name, owner, words): (&str, omomi::Owner, &str)) {
+        let before = everything_in(self.folder());
+        let error = publish(&self.store, &options(file), &mut |_| ()).expect_err("it was published");
+        let message = error.to_string();
+        assert_eq!((error.name(), error.owner()), (name, owner), "{message}");
+        assert!(message.contains(words), "expected `{words}` in: {message}");
+        assert!(!error.action().is_empty());
+        assert_eq!(everything_in(self.folder()), before, "something was changed or left behind");
+    }
+}
+
+/// Every file and folder below `folder`: its permissions, and the digest of a file.
+pub fn everything_in(folder: &Path) -> BTreeMap<PathBuf, (u32, Option<Digest>)> {
+    let mut everything = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = path.symlink_metadata().unwrap();
+        let digest = metadata.is_file().then(|| Digest::of(&fs::read(&path).unwrap()));
+        if metadata.is_dir() {
+            everything.extend(everything_in(&path));
+        }
+        everything.insert(path, (metadata.permissions().mode() & 0o7777, digest));
+    }
+    everything
+}
+
+/// Names below `folder` that no reader looks at.
+pub fn leftovers_in(folder: &Path) -> Vec<PathBuf> {
+    let is_hidden = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with('.');
+    everything_in(folder).into_keys().filter(is_hidden).collect()
+}
+
+/// What `current` names, after the file was verified as a server does it: digest, every byte, golden requests, generation, mode.
+#[track_caller]
+pub fn published_generation(store: &Store) -> Option<u64> {
+    let current = store.read_current().unwrap()?;
+    let path = store.generation_path(current.generation);
+    assert_eq!(Digest::of(&fs::read(&path).unwrap()), current.digest);
+    assert_eq!(Model::load(&path, LoadMode::Copy).unwrap().generation(), current.generation);
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o444);
+    Some(current.generation)
+}
+
+/// The steps of publishing `wanted`, in the order in which they are announced.
+pub fn steps_of_publishing(fixture: &Fixture, wanted: &Wanted) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let file = wanted.file_in(fixture.folder());
+    publish(&fixture.store, &options(&file), &mut |step| steps.push(step)).unwrap();
+    steps
+}

@@ -1,0 +1,178 @@
+//! A process that changes a store is killed at each step in turn, by a signal that it cannot catch. Afterwards the store is in the
+//! old state or in the new one, and the next process finishes or begins anew and cleans up.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use omomi::publish::{Step, publish, rollback, set_control};
+use omomi::store::{Control, Store};
+
+use crate::fixture::{
+    Fixture, USUAL_WEIGHT_COUNT, Wanted, leftovers_in, options, published_generation, steps_of_publishing, verifier,
+};
+
+const DEED: &str = "OMOMI_TEST_DEED";
+const STORE: &str = "OMOMI_TEST_STORE";
+const FILE: &str = "OMOMI_TEST_FILE";
+const STEP: &str = "OMOMI_TEST_STEP";
+const OCCURRENCE: &str = "OMOMI_TEST_OCCURRENCE";
+
+/// Where to die: before that step, announced for the time of that number, from 0.
+#[derive(Debug, Clone, Copy)]
+struct KillPoint {
+    step: Step,
+    occurrence: usize,
+}
+
+#[test]
+#[ignore = "the other tests of this file start it in a process of its own, in which it is killed"]
+fn victim() {
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let store = Store::new(variable(STORE));
+    let step = Step::from_name(&variable(STEP)).unwrap();
+    let mut left: usize = variable(OCCURRENCE).parse().unwrap();
+    let mut die = |announced: Step| {
+        if announced != step {
+            return;
+        }
+        if left == 0 {
+            // SAFETY: both calls take and give plain numbers.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        }
+        left -= 1;
+    };
+    match variable(DEED).as_str() {
+        "publish" => drop(publish(&store, &options(Path::new(&variable(FILE))), &mut die)),
+        "rollback" => drop(rollback(&store, None, &verifier(), &mut die)),
+        control => drop(set_control(&store, control.parse().unwrap(), &mut die)),
+    }
+    panic!("expected to be killed at {step:?}");
+}
+
+/// Does the deed in another process, which dies at that point.
+fn do_and_die(deed: &str, store: &Store, file: &Path, point: KillPoint) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["kill::victim", "--exact", "--ignored", "--nocapture"])
+        .env(DEED, deed)
+        .env(STORE, store.dir())
+        .env(FILE, file)
+        .env(STEP, point.step.name())
+        .env(OCCURRENCE, point.occurrence.to_string())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{deed} was not killed at {point:?}:\n{said}");
+}
+
+/// Every announcement as a place to die at.
+fn kill_points(announced: &[Step]) -> Vec<KillPoint> {
+    let point = |(index, &step): (usize, &Step)| {
+        let occurrence = announced[..index].iter().filter(|&&earlier| earlier == step).count();
+        KillPoint { step, occurrence }
+    };
+    announced.iter().enumerate().map(point).collect()
+}
+
+/// A store with `before` published, and the file of generation 2 beside it.
+fn prepared(before: &[u64]) -> (Fixture, PathBuf) {
+    let fixture = Fixture::new();
+    for &generation in before {
+        fixture.publish(&usual(generation)).unwrap();
+    }
+    let file = usual(2).file_in(fixture.folder());
+    (fixture, file)
+}
+
+fn usual(generation: u64) -> Wanted {
+    // The same bytes each time: without a time in it.
+    Wanted { weight_count: USUAL_WEIGHT_COUNT, training_age: None, ..Wanted::generation(generation) }
+}
+
+fn publication_killed_at_every_step(before: &[u64]) {
+    let announced = steps_of_publishing(&prepared(before).0, &usual(2));
+    assert!(Step::ALL.iter().all(|step| announced.contains(step)), "{announced:?}");
+    assert!(announced.iter().filter(|&&step| step == Step::Copy).count() >= 3, "expected to die amid the copying too");
+    for point in kill_points(&announced) {
+        // The same file again, or the next generation.
+        for next in [2, 3] {
+            let (fixture, file) = prepared(before);
+            do_and_die("publish", &fixture.store, &file, point);
+            let is_new = point.step > Step::ReplaceText;
+            let expected = if is_new { Some(2) } else { before.last().copied() };
+            assert_eq!(published_generation(&fixture.store), expected, "killed at {point:?}");
+
+            let again = fixture.publish(&usual(next));
+            if is_new && next == 2 {
+                assert_eq!(again.unwrap_err().name(), "not_newer", "killed at {point:?}");
+                fixture.publish(&usual(3)).unwrap();
+            } else {
+                again.unwrap_or_else(|error| panic!("killed at {point:?}, then {next}: {error}"));
+                assert_eq!(published_generation(&fixture.store), Some(next), "killed at {point:?}");
+            }
+            assert_eq!(leftovers_in(fixture.store.dir()), Vec::<PathBuf>::new(), "killed at {point:?}");
+        }
+    }
+}
+
+#[test]
+fn a_publication_that_is_killed_at_any_step_leaves_the_old_generation_or_the_new_one() {
+    publication_killed_at_every_step(&[1]);
+}
+
+#[test]
+fn a_first_publication_that_is_killed_at_any_step_leaves_nothing_or_the_new_generation() {
+    publication_killed_at_every_step(&[]);
+}
+
+#[test]
+fn a_publication_that_was_named_and_not_made_current_is_completed_by_the_same_bytes_only() {
+    let (fixture, file) = prepared(&[1]);
+    do_and_die("publish", &fixture.store, &file, KillPoint { step: Step::ReplaceText, occurrence: 0 });
+    assert_eq!(fixture.store.generations().unwrap(), [1, 2]);
+    let other = Wanted { weight_count: USUAL_WEIGHT_COUNT - 1, ..usual(2) };
+    let other_file = fixture.folder().join("other");
+    std::fs::write(&other_file, other.bytes()).unwrap();
+    let error = publish(&fixture.store, &options(&other_file), &mut |_| ()).unwrap_err();
+    assert_eq!((error.name(), error.owner()), ("name_taken", omomi::Owner::Ml), "{error}");
+    assert_eq!(published_generation(&fixture.store), Some(1));
+    let mut steps = Vec::new();
+    publish(&fixture.store, &options(&file), &mut |step| steps.push(step)).unwrap();
+    assert!(!steps.contains(&Step::TakeName), "{steps:?}");
+    assert_eq!(published_generation(&fixture.store), Some(2));
+}
+
+/// Dies at every step of a deed that changes `control` from one decision to another.
+fn control_killed_at_every_step(deed: &str, from: Control, to: Control) {
+    for step in Step::OF_CONTROL {
+        if step == Step::Verify && deed != "rollback" {
+            continue;
+        }
+        let fixture = Fixture::with([1, 2]);
+        if from != Control::Follow {
+            set_control(&fixture.store, from, &mut |_| ()).unwrap();
+        }
+        do_and_die(deed, &fixture.store, Path::new(""), KillPoint { step, occurrence: 0 });
+        let expected = if step > Step::ReplaceText { to } else { from };
+        assert_eq!(fixture.store.read_control().unwrap(), expected, "{deed} killed at {step:?}");
+        assert_eq!(published_generation(&fixture.store), Some(2));
+        set_control(&fixture.store, Control::Freeze, &mut |_| ()).unwrap();
+        assert_eq!(fixture.store.read_control().unwrap(), Control::Freeze, "{deed} killed at {step:?}");
+        assert_eq!(leftovers_in(fixture.store.dir()), Vec::<PathBuf>::new(), "{deed} killed at {step:?}");
+    }
+}
+
+#[test]
+fn switching_off_is_done_or_not_done_whenever_it_is_killed() {
+    control_killed_at_every_step("off", Control::Follow, Control::Off);
+}
+
+#[test]
+fn switching_on_is_done_or_not_done_whenever_it_is_killed() {
+    control_killed_at_every_step("follow", Control::Off, Control::Follow);
+}
+
+#[test]
+fn going_back_is_done_or_not_done_whenever_it_is_killed() {
+    control_killed_at_every_step("rollback", Control::Follow, Control::Pin(1));
+}

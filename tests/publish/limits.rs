@@ -1,0 +1,145 @@
+//! Each limit of `limits.toml` refuses what is beyond it, and lets pass what is not.
+
+use std::time::Duration;
+
+use omomi::Owner;
+use omomi::publish::Warning;
+
+use crate::fixture::{Fixture, Wanted, contract};
+use crate::sealing::{assemble, sections_of};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Asserts that `limits` refuse `wanted`, and that `wide` ones let it pass.
+#[track_caller]
+fn assert_limited(fixture: &Fixture, wanted: &Wanted, limits: &str, wide: &str, refusal: (&str, Owner, &str)) {
+    let file = wanted.file_in(fixture.folder());
+    std::fs::create_dir_all(fixture.store.generations_path()).unwrap();
+    std::fs::create_dir_all(fixture.store.state_path()).unwrap();
+    std::fs::write(fixture.store.dir().join("limits.toml"), limits).unwrap();
+    fixture.assert_refused(&file, refusal);
+    fixture.publish_within(wide, wanted).unwrap();
+}
+
+fn len_of(wanted: &Wanted) -> usize {
+    wanted.bytes().len()
+}
+
+#[test]
+fn a_file_with_fewer_bytes_than_the_least_is_refused() {
+    let wanted = Wanted::generation(1);
+    let len = len_of(&wanted);
+    let [limits, wide] = [len + 1, len].map(|bytes| format!("least_bytes = {bytes}"));
+    let words = format!("expected at least {} bytes, found {len}", len + 1);
+    assert_limited(&Fixture::new(), &wanted, &limits, &wide, ("too_small", Owner::Ml, &words));
+}
+
+#[test]
+fn a_file_with_more_bytes_than_the_most_is_refused() {
+    let wanted = Wanted::generation(1);
+    let len = len_of(&wanted);
+    let [limits, wide] = [len - 1, len].map(|bytes| format!("most_bytes = {bytes}"));
+    let words = format!("expected at most {} bytes, found {len}", len - 1);
+    assert_limited(&Fixture::new(), &wanted, &limits, &wide, ("too_large", Owner::Ml, &words));
+}
+
+#[test]
+fn a_file_more_than_twice_as_large_as_those_before_is_refused() {
+    let fixture = Fixture::with([1, 2, 3]);
+    let wanted = Wanted { weight_count: 5_000, ..Wanted::generation(4) };
+    let refusal = ("unusual_size", Owner::Ml, "expected 0.5 to 2 times the median");
+    assert_limited(&fixture, &wanted, "", "fail_size_ratio = [0.5, 20.0]", refusal);
+}
+
+#[test]
+fn a_file_less_than_half_as_large_as_those_before_is_refused() {
+    let fixture = Fixture::new();
+    fixture.publish(&Wanted { weight_count: 5_000, ..Wanted::generation(1) }).unwrap();
+    let refusal = ("unusual_size", Owner::Ml, "expected 0.5 to 2 times the median");
+    assert_limited(&fixture, &Wanted::generation(2), "", "fail_size_ratio = [0.01, 2.0]", refusal);
+}
+
+#[test]
+fn a_file_half_as_large_again_as_those_before_is_published_with_a_warning() {
+    let fixture = Fixture::new();
+    fixture.publish(&Wanted { weight_count: 3_000, ..Wanted::generation(1) }).unwrap();
+    let published = fixture.publish(&Wanted { weight_count: 5_000, ..Wanted::generation(2) }).unwrap();
+    assert!(matches!(published.warnings[..], [Warning::UnusualLen { .. }]), "{:?}", published.warnings);
+    let within = fixture.publish(&Wanted { weight_count: 4_000, ..Wanted::generation(3) }).unwrap();
+    assert_eq!(within.warnings, []);
+}
+
+#[test]
+fn only_the_last_five_files_say_what_is_usual() {
+    let fixture = Fixture::new();
+    let wide = "fail_size_ratio = [0.0, 1000.0]";
+    for generation in 1..=5 {
+        fixture.publish_within(wide, &Wanted { weight_count: 20_000, ..Wanted::generation(generation) }).unwrap();
+    }
+    for generation in 6..=8 {
+        fixture.publish_within(wide, &Wanted::generation(generation)).unwrap();
+    }
+    fixture.publish_within("", &Wanted::generation(9)).unwrap();
+}
+
+#[test]
+fn a_field_with_too_many_features_is_refused() {
+    let refusal =
+        ("too_many_features", Owner::Ml, "field `user` has too many features: expected at most 99, found 100");
+    let (limits, wide) = ("[most_features]\nuser = 99\nword = 0", "[most_features]\nuser = 100");
+    assert_limited(&Fixture::new(), &Wanted::generation(1), limits, wide, refusal);
+}
+
+#[test]
+fn a_limit_of_a_field_that_is_not_there_is_a_warning() {
+    let published = Fixture::new().publish_within("[most_features]\nuesr = 9", &Wanted::generation(1)).unwrap();
+    assert_eq!(published.warnings, [Warning::UnknownField { field: "uesr".to_owned() }]);
+}
+
+#[test]
+fn a_file_that_does_not_count_its_features_is_refused_where_they_are_limited() {
+    let fixture = Fixture::with([1]);
+    let sections = sections_of(&Wanted::generation(2).bytes());
+    let without: Vec<_> = sections.into_iter().filter(|section| section.kind != 8).collect();
+    let file = fixture.folder().join("without");
+    std::fs::write(&file, assemble(&without)).unwrap();
+    std::fs::write(fixture.store.dir().join("limits.toml"), "[most_features]\nuser = 1000").unwrap();
+    // The file id and generation of the assembled file are any; the generation is not newer by chance.
+    let mut bytes = std::fs::read(&file).unwrap();
+    crate::sealing::put(&mut bytes, omomi::weight_file::layout::GENERATION_OFFSET, &2_u64.to_le_bytes());
+    crate::sealing::reseal(&mut bytes);
+    std::fs::write(&file, bytes).unwrap();
+    fixture.assert_refused(&file, ("no_field_sizes", Owner::Ml, "expected the section `field sizes`, found none"));
+}
+
+#[test]
+fn a_file_that_was_trained_on_old_data_is_refused() {
+    let wanted = Wanted { training_age: Some(49 * HOUR), ..Wanted::generation(1) };
+    let refusal =
+        ("training_too_old", Owner::Ml, "expected it to end at most 2.0 days ago, found its end 2.0 days ago");
+    let [limits, wide] = ["2 days", "50 hours"].map(|age| format!("oldest_training_end = \"{age}\""));
+    assert_limited(&Fixture::new(), &wanted, &limits, &wide, refusal);
+}
+
+#[test]
+fn a_file_that_does_not_say_when_its_data_ends_is_refused_where_that_is_limited() {
+    let wanted = Wanted { training_age: None, ..Wanted::generation(1) };
+    let refusal = ("no_training_end", Owner::Ml, "expected `training_window` in its provenance, found none");
+    assert_limited(&Fixture::new(), &wanted, "oldest_training_end = \"14 days\"", "", refusal);
+}
+
+#[test]
+fn a_contract_that_servers_do_not_accept_is_refused() {
+    let found = contract().fingerprint();
+    let limits = format!("accepted_contracts = [\"{:016x}\"]", found ^ 1);
+    let wide = format!("accepted_contracts = [\"{:016x}\", \"{found:016x}\"]", found ^ 1);
+    let words = format!("expected a fingerprint out of {:016x}, found {found:016x}", found ^ 1);
+    let refusal = ("contract_not_accepted", Owner::Ml, &*words);
+    assert_limited(&Fixture::new(), &Wanted::generation(1), &limits, &wide, refusal);
+}
+
+#[test]
+fn limits_with_a_typing_error_limit_everything() {
+    let refusal = ("limits_invalid", Owner::Delivery, "line 1: most_byte: not known");
+    assert_limited(&Fixture::new(), &Wanted::generation(1), "most_byte = 5", "", refusal);
+}

@@ -1,0 +1,53 @@
+//! A reader that looks all the time while others publish and go back sees one state after another, never a mixture.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use omomi::Model;
+use omomi::publish::{rollback, set_control};
+use omomi::store::{Control, Digest, Store};
+
+use crate::fixture::{Fixture, Wanted, verifier};
+
+/// Looks until it is told to stop; the generations that it saw, without repetitions.
+fn look(store: &Store, stop: &AtomicBool) -> (Vec<u64>, Vec<Control>) {
+    let (mut generations, mut controls) = (Vec::new(), Vec::new());
+    while !stop.load(Ordering::Relaxed) {
+        let current = store.read_current().unwrap().expect("something was published before");
+        let bytes = std::fs::read(store.generation_path(current.generation)).unwrap();
+        assert_eq!(Digest::of(&bytes), current.digest);
+        assert_eq!(Model::from_bytes(bytes).unwrap().generation(), current.generation);
+        generations.push(current.generation);
+        let control = store.read_control().unwrap();
+        if let Control::Pin(generation) = control {
+            assert!(store.generations().unwrap().contains(&generation));
+        }
+        controls.push(control);
+    }
+    generations.dedup();
+    controls.dedup();
+    (generations, controls)
+}
+
+#[test]
+fn a_reader_sees_whole_generations_only_and_in_their_order() {
+    let fixture = Fixture::with([1]);
+    let stop = AtomicBool::new(false);
+    let (generations, controls) = thread::scope(|scope| {
+        let reader = scope.spawn(|| look(&fixture.store, &stop));
+        // Whatever fails here ends the reader as well, and with it the test.
+        let outcome = std::panic::catch_unwind(|| {
+            for generation in 2..=12 {
+                fixture.publish(&Wanted::generation(generation)).unwrap();
+                rollback(&fixture.store, None, &verifier(), &mut |_| ()).unwrap();
+                set_control(&fixture.store, Control::Follow, &mut |_| ()).unwrap();
+            }
+        });
+        stop.store(true, Ordering::Relaxed);
+        let seen = reader.join().unwrap();
+        outcome.unwrap();
+        seen
+    });
+    assert!(generations.is_sorted(), "{generations:?}");
+    assert!(generations.len() > 5 && controls.len() > 5, "the reader was too slow: {generations:?}, {controls:?}");
+}

@@ -1,0 +1,189 @@
+//! What is no file to publish, or no store to publish to, is refused with an owner, and nothing is changed or left behind.
+
+use std::ffi::OsString;
+use std::fs;
+use std::time::Duration;
+
+use omomi::publish::{PublishOptions, Step, Verifier, publish};
+use omomi::weight_file::layout::SectionKind;
+use omomi::{Owner, publish::Warning};
+
+use crate::fixture::{Fixture, Wanted, everything_in, leftovers_in, options, published_generation};
+use crate::sealing::{put, reseal, u64_at};
+
+#[test]
+fn a_generation_that_is_not_newer_than_all_others_is_refused() {
+    let fixture = Fixture::with([5, 7]);
+    for generation in [7, 6, 5, 0] {
+        let file = Wanted::generation(generation).file_in(fixture.folder());
+        let words = format!("generation {generation} is not newer: expected one above 7");
+        fixture.assert_refused(&file, ("not_newer", Owner::Ml, &words));
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_does_not_set_its_generation_free() {
+    let fixture = Fixture::with([5, 7]);
+    fs::remove_file(fixture.store.generation_path(7)).unwrap();
+    let file = Wanted::generation(7).file_in(fixture.folder());
+    fixture.assert_refused(&file, ("not_newer", Owner::Ml, "expected one above 7"));
+}
+
+#[test]
+fn a_damaged_file_is_refused_wherever_the_damage_is() {
+    let fixture = Fixture::with([1]);
+    let whole = Wanted::generation(2).bytes();
+    let file = fixture.folder().join("damaged");
+    for position in (0..whole.len()).step_by(whole.len() / 40) {
+        let mut bytes = whole.clone();
+        bytes[position] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let before = everything_in(fixture.folder());
+        let error = publish(&fixture.store, &options(&file), &mut |_| ()).expect_err("a damaged file was published");
+        assert_eq!(error.owner(), Owner::Infra, "byte {position}: {error}");
+        assert_eq!(everything_in(fixture.folder()), before);
+    }
+    for len in [0, 5, 127, 128, whole.len() / 2, whole.len() - 1] {
+        fs::write(&file, &whole[..len]).unwrap();
+        fixture.assert_refused(&file, ("truncated", Owner::Infra, "truncated"));
+    }
+}
+
+#[test]
+fn a_file_that_does_not_give_its_golden_answers_is_refused_by_the_other_process() {
+    let fixture = Fixture::with([1]);
+    let mut bytes = Wanted::generation(2).bytes();
+    let entry = crate::sealing::entry_at(SectionKind::Table.number() as usize - 1);
+    let table = usize::try_from(u64_at(&bytes, entry + omomi::weight_file::layout::SECTION_OFFSET_OFFSET)).unwrap();
+    put(&mut bytes, table + omomi::weight_file::layout::TABLE_BIAS_OFFSET, &(-3.0_f64).to_le_bytes());
+    reseal(&mut bytes);
+    let file = fixture.folder().join("other-bias");
+    fs::write(&file, bytes).unwrap();
+    fixture.assert_refused(&file, ("golden_mismatch", Owner::Ml, "golden request 0, candidate 0"));
+}
+
+#[test]
+fn what_is_no_weight_file_is_refused_on_a_first_publication_too_and_leaves_no_store() {
+    let fixture = Fixture::new();
+    let file = fixture.folder().join("notes.txt");
+    fs::write(&file, "not a weight file").unwrap();
+    fixture.assert_refused(&file, ("not_a_weight_file", Owner::Infra, "not a weight file"));
+    fixture.assert_refused(&fixture.folder().join("absent"), ("file", Owner::Infra, "cannot open"));
+    fixture.assert_refused(fixture.folder(), ("file", Owner::Infra, "cannot publish"));
+    assert!(!fixture.store.dir().exists());
+}
+
+#[test]
+fn a_fifo_is_refused_and_nobody_waits_for_its_writer() {
+    let fixture = Fixture::with([1]);
+    let path = fixture.folder().join("fifo");
+    let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the text has a null byte at its end.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let error = publish(&fixture.store, &options(&path), &mut |_| ()).unwrap_err();
+    assert_eq!((error.name(), error.owner()), ("file", Owner::Infra), "{error}");
+}
+
+#[test]
+fn a_store_whose_parent_is_not_there_is_refused() {
+    let fixture = Fixture::new();
+    let store = omomi::store::Store::new(fixture.folder().join("typo/feed-ctr"));
+    let file = Wanted::generation(1).file_in(fixture.folder());
+    let error = publish(&store, &options(&file), &mut |_| ()).unwrap_err();
+    assert_eq!((error.name(), error.owner()), ("file", Owner::Infra), "{error}");
+    assert!(!fixture.folder().join("typo").exists());
+}
+
+#[test]
+fn two_publications_at_once_are_refused_and_the_first_one_goes_on() {
+    let fixture = Fixture::with([1]);
+    let files = [2, 3].map(|generation| Wanted::generation(generation).file_in(fixture.folder()));
+    let mut refused_count = 0;
+    publish(&fixture.store, &options(&files[0]), &mut |step| {
+        if step == Step::Lock {
+            return;
+        }
+        let error = publish(&fixture.store, &options(&files[1]), &mut |_| ()).unwrap_err();
+        assert_eq!((error.name(), error.owner()), ("busy", Owner::Ml), "{error}");
+        refused_count += 1;
+    })
+    .unwrap();
+    assert!(refused_count >= Step::ALL.len() - 1, "{refused_count}");
+    assert_eq!(published_generation(&fixture.store), Some(2));
+    publish(&fixture.store, &options(&files[1]), &mut |_| ()).unwrap();
+}
+
+#[test]
+fn a_file_that_changes_its_generation_while_it_is_copied_is_refused() {
+    let fixture = Fixture::with([1]);
+    let file = Wanted::generation(2).file_in(fixture.folder());
+    let other = Wanted::generation(3).bytes();
+    let mut is_changed = false;
+    let error = publish(&fixture.store, &options(&file), &mut |step| {
+        if step == Step::Copy && !is_changed {
+            fs::write(&file, &other).unwrap();
+            is_changed = true;
+        }
+    })
+    .unwrap_err();
+    assert_eq!((error.name(), error.owner()), ("changed", Owner::Ml), "{error}");
+    assert_eq!(published_generation(&fixture.store), Some(1));
+    assert!(leftovers_in(fixture.store.dir()).is_empty());
+}
+
+#[test]
+fn a_copy_that_does_not_read_back_as_it_was_written_is_refused() {
+    let fixture = Fixture::with([1]);
+    let file = Wanted::generation(2).file_in(fixture.folder());
+    let error = publish(&fixture.store, &options(&file), &mut |step| {
+        if step == Step::ReadBack {
+            let sibling = leftovers_in(&fixture.store.generations_path()).pop().unwrap();
+            let mut bytes = fs::read(&sibling).unwrap();
+            bytes[1_000] ^= 1;
+            // Root may write what nobody may write.
+            let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            fs::set_permissions(&sibling, permissions).unwrap();
+            fs::write(&sibling, bytes).unwrap();
+        }
+    })
+    .unwrap_err();
+    assert_eq!((error.name(), error.owner()), ("read_back_differs", Owner::Infra), "{error}");
+    assert_eq!(published_generation(&fixture.store), Some(1));
+    assert!(leftovers_in(fixture.store.dir()).is_empty());
+}
+
+#[test]
+fn a_verifier_that_does_not_come_to_a_verdict_approves_of_nothing() {
+    let fixture = Fixture::with([1]);
+    let file = Wanted::generation(2).file_in(fixture.folder());
+    for (script, name) in
+        [("kill -9 $$", "verifier_failed"), ("exit 2", "verifier_failed"), ("exec sleep 60", "verifier_too_slow")]
+    {
+        let verifier = Verifier {
+            program: "/bin/sh".into(),
+            arguments: ["-c", script].map(OsString::from).to_vec(),
+            time_limit: Duration::from_millis(500),
+        };
+        let before = everything_in(fixture.folder());
+        let options = PublishOptions { verifier, ..options(&file) };
+        let error = publish(&fixture.store, &options, &mut |_| ()).unwrap_err();
+        assert_eq!((error.name(), error.owner()), (name, Owner::Infra), "{error}");
+        assert_eq!(everything_in(fixture.folder()), before);
+    }
+}
+
+#[test]
+fn a_current_that_says_nothing_sensible_is_written_again_by_publishing() {
+    let fixture = Fixture::with([1, 2]);
+    fs::write(fixture.store.current_path(), "000002\n").unwrap();
+    let file = Wanted::generation(1).file_in(fixture.folder());
+    fixture.assert_refused(&file, ("not_newer", Owner::Ml, "expected one above 2"));
+    // The same bytes again, or the next generation.
+    let bytes = fs::read(fixture.store.generation_path(2)).unwrap();
+    let file = fixture.folder().join("same");
+    fs::write(&file, bytes).unwrap();
+    let published = publish(&fixture.store, &options(&file), &mut |_| ()).unwrap();
+    assert!(matches!(published.warnings[..], [Warning::CurrentMalformed { .. }]), "{:?}", published.warnings);
+    assert_eq!(published_generation(&fixture.store), Some(2));
+    fixture.publish(&Wanted::generation(3)).unwrap();
+}
