@@ -330,6 +330,17 @@ typedef struct {
 /// How a weight file gets into memory: one of `OMOMI_LOAD_MODE_...`.
 typedef uint32_t OmomiLoadMode;
 
+/// The path of a file.
+typedef struct {
+  /// UTF-8.
+  const char *path;
+  /// Length of the path.
+  size_t len_bytes;
+} OmomiPath;
+
+/// What signatures have to do with whether a weight file is served: one of `OMOMI_SIGNATURE_...`.
+typedef uint32_t OmomiSignature;
+
 /// How a server wants its models served. Begin with `OMOMI_LIVE_OPTIONS_INIT`, which is fit for a server that trusts its disk, and
 /// change what you need. The library copies what it needs of it.
 typedef struct {
@@ -360,6 +371,15 @@ typedef struct {
   const uint64_t *contract_fingerprints;
   /// Number of fingerprints.
   size_t contract_fingerprint_count;
+  /// Files with the public keys whose signatures count, as `omomi keygen` makes them; two while one takes the place of the other. They
+  /// are read once.
+  const OmomiPath *trusted_key_paths;
+  /// Number of files.
+  size_t trusted_key_path_count;
+  /// The age of the training data from which on a reason says that it is stale; serving goes on. 0 for no limit.
+  uint64_t most_training_age_seconds;
+  /// One of `OMOMI_SIGNATURE_...`.
+  OmomiSignature signature;
   /// 1 to serve files that their group or everybody may write, too; otherwise 0.
   uint32_t allow_writable_files;
   /// 1 to keep the served file's pages in memory (`mlock`). Where the system refuses, serving goes on and a reason says so.
@@ -600,6 +620,15 @@ typedef struct {
 /// One generation is served, whatever is published.
 #define OMOMI_CONTROL_PIN 3
 
+/// Nothing: they are not looked at.
+#define OMOMI_SIGNATURE_OFF 0
+
+/// A signature by a trusted key has to be right; files without one are served: for the time in which signing is introduced.
+#define OMOMI_SIGNATURE_ACCEPT 1
+
+/// A right signature by a trusted key has to be there.
+#define OMOMI_SIGNATURE_REQUIRE 2
+
 /// A shared mapping: all processes of the machine share one copy. The file must be replaced by rename, never written.
 #define OMOMI_LOAD_MODE_MAP 0
 
@@ -791,7 +820,7 @@ OmomiStatus omomi_layout_offsets(const OmomiLayout *layout, OmomiOffsets *out_of
 ///
 /// The caller promises:
 /// `dir` is null or points to `dir_len_bytes` readable bytes, `schema` is null or open, `options` is null or points to its struct,
-/// whose name and fingerprints are as long as it says; `out_live` and `error` are null or writable.
+/// whose texts and arrays are as long as it says; `out_live` and `error` are null or writable.
 OmomiStatus omomi_live_open(const char *dir,
                             size_t dir_len_bytes,
                             const OmomiSchema *schema,
@@ -1114,7 +1143,7 @@ extern "C" {
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
   { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_MAP, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,     \
-    NULL, 0, 0, 0, 0 }
+    NULL, 0, NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
 #define OMOMI_LIVE_STATUS_INIT                                                                                         \
   { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
     OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }

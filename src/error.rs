@@ -1,7 +1,4 @@
-//! Every error of the serving library: its wording, its stable code, who must act, and what to do.
-//!
-//! A message says what was expected, what was found, and what to do. The code is what C and the JVM see; numbers are
-//! never reused. [`Code::ALL`] is the one list of codes; the C header and the Java exception are checked against it.
+#![doc = include_str!("ERRORS.md")]
 
 use std::any::Any;
 use std::path::PathBuf;

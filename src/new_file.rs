@@ -44,6 +44,7 @@ impl NewFile {
     }
 
     /// Where the file is until then: to be read back before it gets its name.
+    #[cfg(feature = "train")]
     pub(crate) fn sibling(&self) -> &Path {
         &self.sibling
     }
@@ -53,6 +54,7 @@ impl NewFile {
     /// # Errors
     ///
     /// Whatever the system says.
+    #[cfg(feature = "train")]
     pub(crate) fn make_read_only(&self) -> io::Result<()> {
         let mut permissions = self.file.metadata()?.permissions();
         permissions.set_readonly(true);

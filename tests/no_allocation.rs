@@ -261,3 +261,24 @@ fn scoring_allocates_and_frees_nothing_while_generations_are_swapped() {
     assert_eq!(count, 0);
     assert!(answered.iter().filter(|count| **count > 0).count() > 3, "too few swaps were seen: {answered:?}");
 }
+
+#[test]
+fn taking_the_numbers_of_a_live_model_and_writing_them_down_allocates_nothing_also_on_a_threads_first_call() {
+    let live = Live::new();
+    live.publish(1);
+    let (scorer, mut request) = live.scorer_and_request();
+    scorer.predict(&mut request, 300).unwrap();
+    // The second look counts the categories of the request above.
+    live.model.look_now();
+    let mut buffer = vec![0; 64 << 10];
+    let (count, written) = std::thread::scope(|scope| {
+        let call = || {
+            let mut written = Err(0);
+            let count = allocations_in(|| written = live.model.metrics().write_prometheus(&mut buffer));
+            (count, written.unwrap())
+        };
+        scope.spawn(call).join().unwrap()
+    });
+    assert_eq!(count, 0);
+    assert!(std::str::from_utf8(&buffer[..written]).unwrap().contains("omomi_sampled_unseen_ratio"));
+}

@@ -34,6 +34,19 @@ fn the_contract_in_the_readme_lacks_only_the_other_half_of_its_cross() {
 }
 
 #[test]
+fn every_word_behind_omomi_in_a_shell_block_of_the_readme_is_a_command() {
+    let readme = read("README.md");
+    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("omomi "));
+    let words: std::collections::BTreeSet<&str> = lines.filter_map(|line| line.split(' ').next()).collect();
+    assert!(words.contains("publish") && words.contains("train"), "{words:?}");
+    for word in words {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_omomi")).args([word, "--help"]).output().unwrap();
+        assert!(output.status.success(), "omomi {word}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn commands_in_the_readme_exist() {
     let readme = read("README.md");
     let ci = read(".ci/run");

@@ -11,8 +11,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use ed25519_dalek::{Signature, VerifyingKey};
 use omomi::Model;
+use omomi::store::Digest;
 use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::weight_file::signing::{PrivateKey, sign};
 use omomi::weight_file::table::Encoding;
 use small_model::{bytes_in, bytes_of, contract, full_rows};
 use xxhash_rust::xxh3::xxh3_64;
@@ -128,6 +131,36 @@ fn assert_damage_is_refused(bytes: &[u8]) {
     }
     let Some(outcome) = read(&bytes[..bytes.len() - 1]) else { return };
     assert!(outcome.as_ref().is_err_and(|message| message.contains("truncated")), "{outcome:?}");
+}
+
+#[test]
+fn what_is_signed_can_be_computed_from_the_specification_and_a_signature_hurts_no_reader_that_knows_none() {
+    let requests = [full_rows(2)];
+    let bytes = bytes_of(&contract(), &weights(&requests, 10), &requests);
+    let key = PrivateKey::generate();
+    let signed = sign(bytes, &key).unwrap();
+    let Some(outcome) = read(&signed) else { return };
+    outcome.unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("signed.omomi");
+    std::fs::write(&path, signed).unwrap();
+    let script = Path::new(REFERENCE).join("signed_bytes.py");
+    let Some(output) = python(&[script.to_str().unwrap(), path.to_str().unwrap()], "") else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Vec<u8>> = said.lines().map(bytes_of_hex).collect();
+    let [message, key_id, signature] = &lines[..] else { panic!("{said}") };
+    let public = key.public().to_string();
+    let public = bytes_of_hex(public.strip_prefix("ed25519-public ").unwrap());
+    assert_eq!(key_id[..], Digest::of(&public).as_bytes()[..8]);
+    let verifying_key = VerifyingKey::from_bytes(public[..].try_into().unwrap()).unwrap();
+    verifying_key.verify_strict(message, &Signature::from_slice(signature).unwrap()).unwrap();
+}
+
+fn bytes_of_hex(text: &str) -> Vec<u8> {
+    let byte = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+    text.as_bytes().chunks_exact(2).map(byte).collect()
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::live::{LiveModel, LiveOptions, LiveStatus, Served, ServingState};
 use crate::store::Control;
+use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
 /// The model that a store says is to be served, now and later: a thread of the library follows the store and verifies each
 /// generation before it answers. Any number of threads may use one.
@@ -37,6 +38,25 @@ pub const OMOMI_CONTROL_FREEZE: OmomiControl = 1;
 pub const OMOMI_CONTROL_OFF: OmomiControl = 2;
 /// One generation is served, whatever is published.
 pub const OMOMI_CONTROL_PIN: OmomiControl = 3;
+
+/// What signatures have to do with whether a weight file is served: one of `OMOMI_SIGNATURE_...`.
+pub type OmomiSignature = u32;
+/// Nothing: they are not looked at.
+pub const OMOMI_SIGNATURE_OFF: OmomiSignature = 0;
+/// A signature by a trusted key has to be right; files without one are served: for the time in which signing is introduced.
+pub const OMOMI_SIGNATURE_ACCEPT: OmomiSignature = 1;
+/// A right signature by a trusted key has to be there.
+pub const OMOMI_SIGNATURE_REQUIRE: OmomiSignature = 2;
+
+/// The path of a file.
+#[repr(C)]
+#[derive(Debug)]
+pub struct OmomiPath {
+    /// UTF-8.
+    pub path: *const c_char,
+    /// Length of the path.
+    pub len_bytes: usize,
+}
 
 /// How a server wants its models served. Begin with `OMOMI_LIVE_OPTIONS_INIT`, which is fit for a server that trusts its disk, and
 /// change what you need. The library copies what it needs of it.
@@ -70,6 +90,15 @@ pub struct OmomiLiveOptions {
     pub contract_fingerprints: *const u64,
     /// Number of fingerprints.
     pub contract_fingerprint_count: usize,
+    /// Files with the public keys whose signatures count, as `omomi keygen` makes them; two while one takes the place of the other. They
+    /// are read once.
+    pub trusted_key_paths: *const OmomiPath,
+    /// Number of files.
+    pub trusted_key_path_count: usize,
+    /// The age of the training data from which on a reason says that it is stale; serving goes on. 0 for no limit.
+    pub most_training_age_seconds: u64,
+    /// One of `OMOMI_SIGNATURE_...`.
+    pub signature: OmomiSignature,
     /// 1 to serve files that their group or everybody may write, too; otherwise 0.
     pub allow_writable_files: u32,
     /// 1 to keep the served file's pages in memory (`mlock`). Where the system refuses, serving goes on and a reason says so.
@@ -134,7 +163,7 @@ pub struct OmomiLiveStatus {
 /// # Safety
 ///
 /// `dir` is null or points to `dir_len_bytes` readable bytes, `schema` is null or open, `options` is null or points to its struct,
-/// whose name and fingerprints are as long as it says; `out_live` and `error` are null or writable.
+/// whose texts and arrays are as long as it says; `out_live` and `error` are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_open(
     dir: *const c_char,
@@ -293,6 +322,13 @@ unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, 
     let (fingerprints, count) = (options.contract_fingerprints, options.contract_fingerprint_count);
     // SAFETY: the caller's promise.
     let fingerprints = unsafe { slice(fingerprints, count, "options->contract_fingerprints") }?;
+    let paths = (options.trusted_key_paths, options.trusted_key_path_count);
+    // SAFETY: the caller's promise.
+    let paths = unsafe { slice(paths.0, paths.1, "options->trusted_key_paths") }?;
+    // SAFETY: the caller's promise.
+    let path = |path: &OmomiPath| unsafe { text(path.path, path.len_bytes, "a path of options->trusted_key_paths") };
+    let paths = paths.iter().map(path).collect::<Result<Vec<_>, Error>>()?;
+    let most_training_age = options.most_training_age_seconds;
     Ok(LiveOptions {
         name: name.to_owned(),
         load_mode: checked_load_mode(options.load_mode)?,
@@ -304,10 +340,25 @@ unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, 
         memory_budget_bytes: options.memory_budget_bytes,
         least_generation: options.least_generation,
         contract_fingerprints: fingerprints.to_vec(),
+        signature: signature(options.signature)?,
+        trusted_keys: TrustedKeys::read(paths)?,
+        most_training_age: (most_training_age != 0).then(|| Duration::from_secs(most_training_age)),
         allow_writable_files: flag(options.allow_writable_files, "options->allow_writable_files")?,
         lock_memory: flag(options.lock_memory, "options->lock_memory")?,
         has_fallback: flag(options.has_fallback, "options->has_fallback")?,
     })
+}
+
+fn signature(number: OmomiSignature) -> Result<SignaturePolicy, Error> {
+    match number {
+        OMOMI_SIGNATURE_OFF => Ok(SignaturePolicy::Off),
+        OMOMI_SIGNATURE_ACCEPT => Ok(SignaturePolicy::Accept),
+        OMOMI_SIGNATURE_REQUIRE => Ok(SignaturePolicy::Require),
+        found => {
+            let problem = format!("expected one of OMOMI_SIGNATURE_..., found {found}");
+            Err(Error::InvalidArgument { argument: "options->signature", problem })
+        }
+    }
 }
 
 fn flag(number: u32, argument: &'static str) -> Result<bool, Error> {

@@ -33,8 +33,9 @@ pub use layout::{
 };
 pub use live::{
     OMOMI_CONTROL_FOLLOW, OMOMI_CONTROL_FREEZE, OMOMI_CONTROL_OFF, OMOMI_CONTROL_PIN, OMOMI_SERVING_STATE_NO_MODEL,
-    OMOMI_SERVING_STATE_OFF, OMOMI_SERVING_STATE_SERVING, OmomiControl, OmomiLive, OmomiLiveOptions, OmomiLiveStatus,
-    OmomiServingState, omomi_live_close, omomi_live_logic_id, omomi_live_look_now, omomi_live_open, omomi_live_status,
+    OMOMI_SERVING_STATE_OFF, OMOMI_SERVING_STATE_SERVING, OMOMI_SIGNATURE_ACCEPT, OMOMI_SIGNATURE_OFF,
+    OMOMI_SIGNATURE_REQUIRE, OmomiControl, OmomiLive, OmomiLiveOptions, OmomiLiveStatus, OmomiPath, OmomiServingState,
+    OmomiSignature, omomi_live_close, omomi_live_logic_id, omomi_live_look_now, omomi_live_open, omomi_live_status,
     omomi_live_status_json,
 };
 pub use live_scorer::{

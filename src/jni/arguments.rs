@@ -1,10 +1,15 @@
-//! What Java passes, checked and decoded: counts, texts, and a declaration as `Schema.java` writes it.
+//! What Java passes, checked and decoded: counts, texts, a declaration as `Schema.java` writes it, and options.
 
-use jni::sys::jint;
+use std::time::Duration;
+
+use jni::sys::{jint, jlong};
 
 use crate::contract::Side;
 use crate::error::Error;
+use crate::live::LiveOptions;
 use crate::schema::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
+use crate::weight_file::map::LoadMode;
+use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
 /// Reads what `RequestLayout.java` writes: candidates, length of the tail, 1 for prepared candidates and 0 for rows, and the number
 /// of models, as an i32 each, and then the schema.
@@ -50,6 +55,97 @@ pub(super) fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
         fields.push(SchemaField { name, side, kind, many: many != 0 });
     }
     Schema::new(fields)
+}
+
+/// Reads what `LiveOptions.java` writes: load mode, signature policy and most deaths as an i32 each; poll interval, trial, retry and most
+/// training age (0 for no limit) in nanoseconds, most bytes of a file and of all, and least generation as an i64 each; three flags of a
+/// byte; the fingerprints' number as an i32 and the fingerprints as i64s; the number of paths of keys as an i32, and each path as UTF-8
+/// behind its length as an i32; and then the name as UTF-8.
+pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
+    let mut bytes = Numbers(bytes);
+    let (load_mode, policy) = (load_mode(bytes.int()?)?, bytes.int()?);
+    let most_deaths = bytes.count("mostDeaths")?;
+    let poll_interval = bytes.duration("pollInterval")?;
+    let trial = bytes.duration("trial")?;
+    let retry_after_death = bytes.duration("retryAfterDeath")?;
+    let most_training_age = Some(bytes.duration("mostTrainingAge")?).filter(|age| !age.is_zero());
+    let most_file_len_bytes = bytes.number("mostFileLenBytes")?;
+    let memory_budget_bytes = bytes.number("memoryBudgetBytes")?;
+    let least_generation = bytes.number("leastGeneration")?;
+    let flags: [u8; 3] = *bytes.take()?;
+    let fingerprint_count = bytes.count("contractFingerprints")?;
+    let fingerprints = (0..fingerprint_count).map(|_| bytes.take().map(|bits| u64::from_le_bytes(*bits)));
+    let contract_fingerprints = fingerprints.collect::<Result<_, Error>>()?;
+    let key_count = bytes.count("trustedKeys")?;
+    let key_paths = (0..key_count).map(|_| bytes.text("the path of a key")).collect::<Result<Vec<_>, Error>>()?;
+    let expected_policy = || invalid("signature", format!("expected 0, 1 or 2, found {policy}"));
+    Ok(LiveOptions {
+        name: utf8(bytes.0.to_vec(), "the name")?,
+        load_mode,
+        poll_interval,
+        trial,
+        most_deaths: u32::try_from(most_deaths).unwrap_or(u32::MAX),
+        retry_after_death,
+        most_file_len_bytes,
+        memory_budget_bytes,
+        least_generation,
+        contract_fingerprints,
+        signature: usize::try_from(policy)
+            .ok()
+            .and_then(|policy| SignaturePolicy::ALL.get(policy).copied())
+            .ok_or_else(expected_policy)?,
+        trusted_keys: TrustedKeys::read(key_paths)?,
+        allow_writable_files: flags[0] != 0,
+        most_training_age,
+        lock_memory: flags[1] != 0,
+        has_fallback: flags[2] != 0,
+    })
+}
+
+/// The bytes of options that are not read yet.
+struct Numbers<'a>(&'a [u8]);
+
+impl<'a> Numbers<'a> {
+    fn take<const LEN: usize>(&mut self) -> Result<&'a [u8; LEN], Error> {
+        take(&mut self.0).ok_or_else(too_few)
+    }
+
+    fn int(&mut self) -> Result<jint, Error> {
+        self.take().map(|number| jint::from_le_bytes(*number))
+    }
+
+    fn count(&mut self, argument: &'static str) -> Result<usize, Error> {
+        count(self.int()?, argument)
+    }
+
+    fn number(&mut self, argument: &'static str) -> Result<u64, Error> {
+        let number = jlong::from_le_bytes(*self.take()?);
+        u64::try_from(number).map_err(|_| invalid(argument, format!("expected 0 or more, found {number}")))
+    }
+
+    fn duration(&mut self, argument: &'static str) -> Result<Duration, Error> {
+        self.number(argument).map(Duration::from_nanos)
+    }
+
+    fn text(&mut self, what: &'static str) -> Result<String, Error> {
+        let len = self.count(what)?;
+        let (text, rest) = self.0.split_at_checked(len).ok_or_else(too_few)?;
+        self.0 = rest;
+        utf8(text.to_vec(), what)
+    }
+}
+
+fn too_few() -> Error {
+    invalid("options", "their bytes are too few".to_owned())
+}
+
+/// The load mode of an ordinal of `LoadMode.java`.
+pub(super) fn load_mode(ordinal: jint) -> Result<LoadMode, Error> {
+    match ordinal {
+        0 => Ok(LoadMode::Map),
+        1 => Ok(LoadMode::Copy),
+        _ => Err(invalid("mode", format!("expected 0 or 1, found {ordinal}"))),
+    }
 }
 
 fn take<'a, const LEN: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; LEN]> {
@@ -115,6 +211,40 @@ mod tests {
         assert!(decode_layout(&encoded([-5, 0, 0, 1])).is_err());
         assert!(decode_layout(&encoded([5, 0, 0, 0])).is_err());
         assert!(decode_layout(&[0; 15]).is_err());
+    }
+
+    /// As `LiveOptions.java` writes them, with two fingerprints and no key.
+    fn encoded_options(policy: jint, numbers: [jlong; 7]) -> Vec<u8> {
+        let mut bytes: Vec<u8> = [1, policy, 5].into_iter().flat_map(jint::to_le_bytes).collect();
+        bytes.extend(numbers.into_iter().flat_map(jlong::to_le_bytes));
+        bytes.extend([1, 0, 1]);
+        bytes.extend(2_i32.to_le_bytes());
+        bytes.extend([7, -1].into_iter().flat_map(jlong::to_le_bytes));
+        bytes.extend(0_i32.to_le_bytes());
+        bytes.extend("ad-1".as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn options_come_back_as_java_wrote_them_or_are_refused_wherever_they_end() {
+        let bytes = encoded_options(1, [1, 2, 3, 0, 4, 5, 6]);
+        let options = decode_live_options(&bytes).unwrap();
+        assert_eq!((options.name.as_str(), options.load_mode, options.most_deaths), ("ad-1", LoadMode::Copy, 5));
+        let nanoseconds = [options.poll_interval, options.trial, options.retry_after_death].map(|time| time.as_nanos());
+        assert_eq!(nanoseconds, [1, 2, 3]);
+        let limits = [options.most_file_len_bytes, options.memory_budget_bytes, options.least_generation];
+        assert_eq!(limits, [4, 5, 6]);
+        assert_eq!((options.most_training_age, options.signature), (None, SignaturePolicy::Accept));
+        assert_eq!(options.contract_fingerprints, [7, u64::MAX]);
+        assert_eq!((options.allow_writable_files, options.lock_memory, options.has_fallback), (true, false, true));
+        for len in 0..bytes.len() - "ad-1".len() {
+            assert!(decode_live_options(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        let negative = decode_live_options(&encoded_options(0, [1, 2, 3, 4, 5, -6, 7])).unwrap_err();
+        assert!(negative.to_string().contains("memoryBudgetBytes: expected 0 or more, found -6"), "{negative}");
+        for policy in [-1, 3] {
+            assert!(decode_live_options(&encoded_options(policy, [1; 7])).is_err(), "{policy}");
+        }
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! The JVM's way in: check, call, translate; no logic. The Java side is `jvm-bindings/core`, package `io.omomi`.
 //!
-//! One call is made for each request, [`Java_io_omomi_Scorer_predict0`]: it takes three numbers, uses neither `JNIEnv` nor a
+//! One call is made for each request, [`Java_io_omomi_AbstractScorer_predict0`]: it takes three numbers, uses neither `JNIEnv` nor a
 //! Java object, and so can stall no garbage collection. All others are made once (open, close, ask) and go through the jni
 //! crate. A panic never crosses: it becomes [`Error::Panic`].
 //!
 //! What Java owes: a handle is passed only while it is open, and a scorer to one thread at a time. `Model.java` and
-//! `Scorer.java` keep that promise with a lock and a state word, `CandidateSet.java` with a lock. A request block belongs to its Java object, which the
-//! JVM keeps alive during a call on it, so that no careless setter can reach freed memory.
+//! `AbstractScorer.java` keep that promise with a lock and a state word, `CandidateSet.java` with a lock, `LiveModel.java` by counting the
+//! calls that are under way. A request block belongs to its Java object, which the JVM keeps alive during a call on it, so that no
+//! careless setter can reach freed memory.
 
 #![allow(non_snake_case, reason = "the JVM finds a native method by the name of its class and its own")]
 #![allow(clippy::missing_safety_doc, reason = "the module says what Java owes; no Rust code calls these functions")]
 
 mod arguments;
 mod candidate_set;
+mod live;
+mod live_status;
 
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,23 +29,63 @@ use jni::{Env, EnvUnowned, JValue, Outcome, jni_sig, jni_str};
 
 use crate::error::{Code, Error};
 use crate::feature;
+use crate::live::LiveScorer;
 use crate::schema::RequestLayout;
-use crate::score::{Model, Scorer};
-use crate::weight_file::map::LoadMode;
+use crate::score::{Explanation, Model, Scorer};
 
-use arguments::{count, decode_layout, decode_schema, invalid, utf8};
+use arguments::{count, decode_layout, decode_schema, load_mode, utf8};
 use candidate_set::CandidateSetHandle;
 
 /// Grows with every change of a native method's name, signature or meaning. `Block.java` has the same number.
-const ABI_VERSION: jint = 2;
+const ABI_VERSION: jint = 3;
+
+/// What scores the requests of a Java scorer.
+enum Scoring {
+    /// Models that were given when it was opened.
+    Given(Scorer),
+    /// What a store says.
+    Live(LiveScorer),
+}
+
+impl Scoring {
+    /// # Safety
+    ///
+    /// As [`Scorer::predict_block`].
+    unsafe fn predict_block(&self, block: *mut u8, count: usize, budget: Option<Duration>) -> Result<(), Error> {
+        match self {
+            // SAFETY: the caller's promise.
+            Self::Given(scorer) => unsafe { scorer.predict_block(block, count, budget) },
+            // SAFETY: the caller's promise.
+            Self::Live(scorer) => unsafe { scorer.predict_block(block, count, budget) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Scorer::predict_block`].
+    unsafe fn explain_block(&self, block: *mut u8, candidate: usize) -> Result<Explanation, Error> {
+        match self {
+            // SAFETY: the caller's promise.
+            Self::Given(scorer) => unsafe { scorer.explain_block(block, candidate) },
+            // SAFETY: the caller's promise.
+            Self::Live(scorer) => unsafe { scorer.explain_block(block, candidate) },
+        }
+    }
+}
 
 /// What a Java scorer holds.
 struct ScorerHandle {
-    scorer: Scorer,
+    scorer: Scoring,
     /// The Java request's block, valid as long as the Java scorer is reachable.
     block: *mut u8,
     /// What the last predict failed with, for the call that makes an exception of it.
     last_error: Mutex<Option<Error>>,
+}
+
+impl ScorerHandle {
+    const fn new(scorer: Scoring, block: *mut u8) -> Self {
+        Self { scorer, block, last_error: Mutex::new(None) }
+    }
 }
 
 /// Why a call throws.
@@ -67,7 +110,7 @@ impl From<jni::errors::Error> for Failure {
 
 /// Scores the block of `scorer` and returns 0 or an error's code. A budget below 0 is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "system" fn Java_io_omomi_Scorer_predict0(
+pub unsafe extern "system" fn Java_io_omomi_AbstractScorer_predict0(
     _env: *mut c_void,
     _this: *mut c_void,
     scorer: jlong,
@@ -90,6 +133,10 @@ pub unsafe extern "system" fn Java_io_omomi_Scorer_predict0(
         Err(panic) => Error::from_panic(panic.as_ref()),
     };
     let code = error.code() as jint;
+    if matches!(error, Error::NoModel | Error::SwitchedOff) {
+        // Java makes no exception of these.
+        return code;
+    }
     *handle.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     code
 }
@@ -168,16 +215,11 @@ pub extern "system" fn Java_io_omomi_Native_openModel<'local>(
     env: EnvUnowned<'local>,
     _class: JClass<'local>,
     path: JByteArray<'local>,
-    load_mode: jint,
+    mode: jint,
 ) -> jlong {
     call(env, |env| {
         let path = utf8(env.convert_byte_array(&path)?, "the path")?;
-        let mode = match load_mode {
-            0 => LoadMode::Map,
-            1 => LoadMode::Copy,
-            _ => return Err(invalid("mode", format!("expected 0 or 1, found {load_mode}")).into()),
-        };
-        Ok(into_handle(Model::load(Path::new(&path), mode)?))
+        Ok(into_handle(Model::load(Path::new(&path), load_mode(mode)?)?))
     })
 }
 
@@ -275,7 +317,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_openScorer<'local>(
             Some(set) => Scorer::with_candidates(models, &layout, &set.set),
             None => Scorer::for_models(models, &layout),
         };
-        Ok(into_handle(ScorerHandle { scorer: scorer?, block, last_error: Mutex::new(None) }))
+        Ok(into_handle(ScorerHandle::new(Scoring::Given(scorer?), block)))
     })
 }
 
@@ -477,7 +519,8 @@ mod tests {
     #[test]
     fn a_closed_scorer_is_a_code() {
         // SAFETY: 0 is no handle, and neither environment nor object is used.
-        let code = unsafe { Java_io_omomi_Scorer_predict0(std::ptr::null_mut(), std::ptr::null_mut(), 0, 1, -1) };
+        let code =
+            unsafe { Java_io_omomi_AbstractScorer_predict0(std::ptr::null_mut(), std::ptr::null_mut(), 0, 1, -1) };
         assert_eq!(code, Code::Closed as jint);
     }
 }

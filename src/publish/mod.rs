@@ -15,6 +15,17 @@
 //! to a publisher that died between 6 and 7; publishing the same bytes again completes it.
 //!
 //! A refusal says its reason, who must act and how ([`PublishError`]), and leaves nothing behind.
+//!
+//! ```no_run
+//! use omomi::publish::{PublishOptions, Verifier, publish};
+//! use omomi::store::Store;
+//!
+//! let verifier = Verifier { program: "omomi".into(), ..Verifier::this_program()? };
+//! let options = PublishOptions { file: "000042.omomi".into(), verifier, signature: None };
+//! let published = publish(&Store::new("feed-ctr"), &options, &mut |step| eprintln!("{}", step.name()))?;
+//! assert_eq!(published.current.generation, 42);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod control;
 mod error;

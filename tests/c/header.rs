@@ -10,8 +10,8 @@ use cbindgen::{Braces, Builder, Config, DocumentationStyle, Language, Style};
 use omomi::Code;
 use omomi::capi::{
     OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiLayoutOptions,
-    OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiOffsets, OmomiOpenOptions, OmomiOutcome, OmomiRowHead,
-    OmomiSlot,
+    OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiOffsets, OmomiOpenOptions, OmomiOutcome, OmomiPath,
+    OmomiRowHead, OmomiSlot,
 };
 
 use crate::compiler::{Dialect, compile_object};
@@ -121,8 +121,9 @@ fn layouts() -> String {
         OmomiLiveOptions {
             size_bytes name name_len_bytes load_mode most_deaths poll_interval_ms trial_ms retry_after_death_ms
             most_file_len_bytes memory_budget_bytes least_generation contract_fingerprints contract_fingerprint_count
-            allow_writable_files lock_memory has_fallback
+            trusted_key_paths trusted_key_path_count most_training_age_seconds signature allow_writable_files lock_memory has_fallback
         }
+        OmomiPath { path len_bytes }
         OmomiLiveStatus {
             size_bytes state control pinned_generation has_generation is_on_trial generation weight_count file_len_bytes
             contract_fingerprint since_unix_seconds load_mode has_training_end training_end_unix_seconds retired_count

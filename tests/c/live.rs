@@ -129,7 +129,7 @@ fn the_initializer_of_the_options_is_the_default_of_rust() {
     let options = LiveOptions::default();
     let milliseconds = |duration: Duration| duration.as_millis();
     let expected = format!(
-        "{} {} {} {} {} {} {} {} {} {} {} {} {}\n",
+        "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}\n",
         options.name,
         options.load_mode as u32,
         options.most_deaths,
@@ -140,6 +140,9 @@ fn the_initializer_of_the_options_is_the_default_of_rust() {
         options.memory_budget_bytes,
         options.least_generation,
         options.contract_fingerprints.len(),
+        options.trusted_keys.keys().len(),
+        options.most_training_age.map_or(0, |age| age.as_secs()),
+        options.signature as u32,
         u32::from(options.allow_writable_files),
         u32::from(options.lock_memory),
         u32::from(options.has_fallback),

@@ -27,6 +27,7 @@ static OmomiStatus open_with(const OmomiLiveOptions *options) {
 
 static void careless_opening_is_a_status(void) {
   const uint64_t fingerprints[2] = {1, 2};
+  const OmomiPath absent_key = {"no.public", 9};
   const size_t len = strlen(dir);
   OmomiLive *opened = NULL;
   OmomiLiveOptions options = quiet_options();
@@ -58,6 +59,15 @@ static void careless_opening_is_a_status(void) {
   EXPECT(NULL_ARGUMENT, open_with(&options));
   options.contract_fingerprints = fingerprints;
   EXPECT(OK, open_with(&options));
+  options = quiet_options();
+  options.signature = 3;
+  EXPECT_SAYING(INVALID_ARGUMENT, "found 3", open_with(&options));
+  options.signature = OMOMI_SIGNATURE_REQUIRE;
+  EXPECT_SAYING(INVALID_ARGUMENT, "expected a trusted key", open_with(&options));
+  options.trusted_key_path_count = 1;
+  EXPECT(NULL_ARGUMENT, open_with(&options));
+  options.trusted_key_paths = &absent_key;
+  EXPECT(FILE, open_with(&options));
 }
 
 static void a_directory_without_a_store_is_no_failure(void) {

@@ -13,7 +13,8 @@ int main() {
   std::cout << std::string(options.name, options.name_len_bytes) << ' ' << options.load_mode << ' ' << options.most_deaths
             << ' ' << options.poll_interval_ms << ' ' << options.trial_ms << ' ' << options.retry_after_death_ms << ' '
             << options.most_file_len_bytes << ' ' << options.memory_budget_bytes << ' ' << options.least_generation << ' '
-            << options.contract_fingerprint_count << ' ' << options.allow_writable_files << ' ' << options.lock_memory
+            << options.contract_fingerprint_count << ' ' << options.trusted_key_path_count << ' '
+            << options.most_training_age_seconds << ' ' << options.signature << ' ' << options.allow_writable_files << ' ' << options.lock_memory
             << ' ' << options.has_fallback << '\n';
   return 0;
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use omomi::live::{LiveOptions, ServingState};
 use omomi::schema::{MAX_VALUES_PER_FIELD, block};
-use omomi::{CandidateStatus, Code, RowProblem};
+use omomi::weight_file::signature::SignaturePolicy;
+use omomi::{CandidateStatus, Code, LoadMode, RowProblem};
 
 fn source(class: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("jvm-bindings/core/src/main/java/io/omomi");
@@ -68,17 +70,69 @@ fn each_code_has_its_number_owner_and_action_in_java() {
     assert_eq!(java, rust);
 }
 
+/// The constants of a Java enum without arguments, in the order of their ordinals.
+fn enum_constants(class: &str) -> Vec<String> {
+    let source = source(class);
+    let lines = source.lines().map(str::trim);
+    let is_constant = |word: &&str| {
+        !word.is_empty() && word.chars().all(|letter| letter.is_ascii_uppercase() || "0123456789_".contains(letter))
+    };
+    lines.map(|line| line.trim_end_matches([',', ';'])).filter(is_constant).map(str::to_owned).collect()
+}
+
+#[test]
+fn states_load_modes_and_policies_have_their_order_in_java() {
+    assert_eq!(enum_constants("ServingState.java"), ServingState::ALL.map(|state| state.name().to_uppercase()));
+    let policies = SignaturePolicy::ALL.map(|policy| policy.word().to_uppercase());
+    assert_eq!(enum_constants("SignaturePolicy.java"), policies);
+    assert_eq!(enum_constants("LoadMode.java"), [LoadMode::Map, LoadMode::Copy].map(|mode| mode.name().to_uppercase()));
+}
+
+#[test]
+fn the_default_options_of_live_serving_are_the_same_in_java() {
+    let source = source("LiveOptions.java");
+    let defaults: BTreeMap<&str, &str> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("private ")?.strip_suffix(';')?.split_once(" = "))
+        .filter_map(|(declared, value)| Some((declared.split_once(' ')?.1, value)))
+        .collect();
+    let rust = LiveOptions::default();
+    let duration = |duration: std::time::Duration| {
+        let digits = duration.as_millis().to_string();
+        let grouped = match digits.len() {
+            4.. => format!("{}_{}", &digits[..digits.len() - 3], &digits[digits.len() - 3..]),
+            _ => digits,
+        };
+        format!("Duration.ofMillis({grouped})")
+    };
+    // A long of Java has a bit less, which nobody's memory will need.
+    let bytes = |bytes: u64| if bytes == u64::MAX { "Long.MAX_VALUE".to_owned() } else { bytes.to_string() };
+    let expected = [
+        ("name", format!("{:?}", rust.name)),
+        ("loadMode", format!("LoadMode.{}", rust.load_mode.name().to_uppercase())),
+        ("pollInterval", duration(rust.poll_interval)),
+        ("trial", duration(rust.trial)),
+        ("mostDeaths", rust.most_deaths.to_string()),
+        ("retryAfterDeath", duration(rust.retry_after_death)),
+        ("mostFileLenBytes", bytes(rust.most_file_len_bytes)),
+        ("memoryBudgetBytes", bytes(rust.memory_budget_bytes)),
+        ("leastGeneration", rust.least_generation.to_string()),
+        ("signature", format!("SignaturePolicy.{}", rust.signature.word().to_uppercase())),
+        ("trustedKeys", format!("new Path[{}]", rust.trusted_keys.keys().len())),
+        ("allowWritableFiles", rust.allow_writable_files.to_string()),
+        ("lockMemory", rust.lock_memory.to_string()),
+        ("hasFallback", rust.has_fallback.to_string()),
+        ("contractFingerprints", format!("new long[{}]", rust.contract_fingerprints.len())),
+    ];
+    assert!(rust.most_training_age.is_none() && source.contains("private Duration mostTrainingAge;"));
+    for (option, value) in expected {
+        assert_eq!(defaults.get(option), Some(&value.as_str()), "{option}");
+    }
+}
+
 #[test]
 fn each_status_of_a_candidate_has_its_number_in_java() {
-    let source = source("CandidateStatus.java");
-    let java: Vec<&str> = source
-        .lines()
-        .map(str::trim)
-        .filter_map(|line| line.strip_suffix([',', ';']))
-        .filter(|word| {
-            word.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
-        })
-        .collect();
+    let java = enum_constants("CandidateStatus.java");
     let mut rust = vec!["SCORED".to_owned()];
     for problem in RowProblem::ALL {
         assert_eq!(problem as usize, rust.len());

@@ -1,5 +1,7 @@
 //! The JVM bindings, tested with the library of this build: Maven compiles `jvm-bindings` and runs the Java and Scala tests
 //! with `-Xcheck:jni`, on the JDK that Maven uses and, where there is one, on JDK 25.
+//!
+//! `OMOMI_JVM_CHAOS_SECONDS=60 cargo test --test jvm` has the store of a live model damaged for that long instead of for a few seconds.
 
 mod constants;
 mod weight_files;
@@ -24,7 +26,10 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     let project = root.join("jvm-bindings");
     let folder = tempfile::tempdir().unwrap();
     let (weight_file, demo_file) = (folder.path().join("000042.omomi"), folder.path().join("000043.omomi"));
-    weight_files::write(&Contract::from_toml(include_str!("contract.toml")).unwrap(), &weight_file);
+    let contract = Contract::from_toml(include_str!("contract.toml")).unwrap();
+    weight_files::write(&contract, &weight_file);
+    let generations = folder.path().join("generations");
+    weight_files::write_generations(&contract, GENERATION_COUNT, &generations);
     weight_files::write(&Contract::from_toml(omomi::generate_log::CONTRACT).unwrap(), &demo_file);
 
     let mut maven = Command::new("mvn");
@@ -33,9 +38,13 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
         ("omomi.native.library", library()),
         ("omomi.test.weight.file", weight_file),
         ("omomi.test.demo.file", demo_file),
+        ("omomi.test.generations", generations),
         ("omomi.test.feature.keys", root.join("tests/feature_keys.tsv")),
     ] {
         maven.arg(format!("-D{property}={}", path.display()));
+    }
+    if let Some(seconds) = std::env::var_os("OMOMI_JVM_CHAOS_SECONDS") {
+        maven.arg(format!("-Domomi.test.chaos.seconds={}", seconds.display()));
     }
     let second_jdk = second_jdk();
     match &second_jdk {
@@ -77,6 +86,9 @@ fn the_readme_shows_the_programs_that_the_tests_run() {
         assert!(readme.contains(&source), "README.md shows another {program}: copy the file into it");
     }
 }
+
+/// Generations that the tests of live models publish.
+const GENERATION_COUNT: u64 = 48;
 
 const MODULES: [&str; 5] = ["core", "scala-2.12", "scala-2.13", "scala-3", "examples"];
 const REPORTS: &str = "surefire-reports";

@@ -20,6 +20,19 @@ const REQUEST_COUNT: usize = 48;
 
 /// Packs a weight file for `contract` under `path`.
 pub fn write(contract: &Contract, path: &Path) {
+    write_generation(contract, 42, "jvm-test-ロジック", path);
+}
+
+/// Packs the generations 1 to `count` into `folder`, each with weights and a logic id of its own.
+pub fn write_generations(contract: &Contract, count: u64, folder: &Path) {
+    std::fs::create_dir(folder).unwrap();
+    for generation in 1..=count {
+        let path = folder.join(format!("{generation:06}.omomi"));
+        write_generation(contract, generation, &format!("live-ロジック-{generation}"), &path);
+    }
+}
+
+fn write_generation(contract: &Contract, generation: u64, logic_id: &str, path: &Path) {
     let golden: Vec<RequestRows> = (0..REQUEST_COUNT).map(|number| request(contract, number)).collect();
     let mut weights = BTreeMap::new();
     for rows in &golden {
@@ -27,10 +40,12 @@ pub fn write(contract: &Contract, path: &Path) {
             weigh(contract, &rows.context, candidate, &mut weights);
         }
     }
+    let shift = f32::from(u16::try_from(generation).unwrap()) / 1_000.0;
+    weights.values_mut().for_each(|weight| *weight += shift);
     let parts = Parts {
         contract,
-        generation: 42,
-        logic_id: "jvm-test-ロジック",
+        generation,
+        logic_id,
         provenance: Map::new(),
         bias: -2.0,
         weights: &weights.into_iter().collect(),

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use omomi::LoadMode;
 use omomi::live::LiveOptions;
 
+use crate::again;
 use crate::world::{CANDIDATE_COUNT, Server, World, expected_answers, options, same_bits};
 
 const PAGE: &str = include_str!("../../src/live/LIVE.md");
@@ -67,8 +68,11 @@ fn run(world: &World, command: &str) -> bool {
 /// What requests get before the server has looked.
 fn answers(server: &mut Server) -> &'static str {
     server.scorer.predict(&mut server.request, CANDIDATE_COUNT).unwrap();
-    let answers: Vec<_> = server.request.answers(CANDIDATE_COUNT).collect();
-    if same_bits(&answers, &expected_answers(2)) { "right answers" } else { "wrong answers" }
+    if same_bits(server.request.answers(CANDIDATE_COUNT), expected_answers(2).into_iter()) {
+        "right answers"
+    } else {
+        "wrong answers"
+    }
 }
 
 /// What is served, in the words of the table.
@@ -128,28 +132,20 @@ fn what_the_page_says_of_each_command_is_what_happens() {
     assert!(differences.is_empty(), "{differences:#?}");
 }
 
-/// The name of the test that runs itself again in a process that may die.
-const TRUNCATION: &str =
-    "file_operations::a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_copies";
-/// The environment variable by which that process knows what to do.
-const CHILD_MODE: &str = "OMOMI_TEST_TRUNCATED_LOAD_MODE";
-
 #[test]
 fn a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_copies() {
-    if let Ok(mode) = std::env::var(CHILD_MODE) {
-        let load_mode = if mode == LoadMode::Map.name() { LoadMode::Map } else { LoadMode::Copy };
+    const NAME: &str =
+        "file_operations::a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_copies";
+    if let Some(role) = again::role() {
+        let load_mode = if role == LoadMode::Map.name() { LoadMode::Map } else { LoadMode::Copy };
         let (world, mut server) = world_with_two_generations(load_mode);
         assert!(run(&world, "truncate -s 0 000002.omomi"));
-        assert_eq!(answers(&mut server), "right answers");
+        println!("{}", answers(&mut server));
         return;
     }
-    let child = |load_mode: LoadMode| {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", TRUNCATION]).env(CHILD_MODE, load_mode.name());
-        child.output().unwrap()
-    };
+    let child = |load_mode: LoadMode| again::command(NAME, load_mode.name()).output().unwrap();
     let copy = child(LoadMode::Copy);
     assert!(copy.status.success(), "{copy:?}");
-    assert!(String::from_utf8_lossy(&copy.stdout).contains("1 passed"), "{copy:?}");
+    assert!(String::from_utf8_lossy(&copy.stdout).contains("right answers"), "{copy:?}");
     assert_eq!(child(LoadMode::Map).status.signal(), Some(libc::SIGBUS));
 }

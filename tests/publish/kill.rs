@@ -110,7 +110,7 @@ fn publication_killed_at_every_step(before: &[u64]) {
                 again.unwrap_or_else(|error| panic!("killed at {point:?}, then {next}: {error}"));
                 assert_eq!(published_generation(&fixture.store), Some(next), "killed at {point:?}");
             }
-            assert_eq!(leftovers_in(fixture.store.dir()), [PathBuf::new(); 0], "killed at {point:?}");
+            assert_eq!(leftovers_in(fixture.store.dir()), Vec::<PathBuf>::new(), "killed at {point:?}");
         }
     }
 }
@@ -158,7 +158,7 @@ fn control_killed_at_every_step(deed: &str, from: Control, to: Control) {
         assert_eq!(published_generation(&fixture.store), Some(2));
         set_control(&fixture.store, Control::Freeze, &mut |_| ()).unwrap();
         assert_eq!(fixture.store.read_control().unwrap(), Control::Freeze, "{deed} killed at {step:?}");
-        assert_eq!(leftovers_in(fixture.store.dir()), [PathBuf::new(); 0], "{deed} killed at {step:?}");
+        assert_eq!(leftovers_in(fixture.store.dir()), Vec::<PathBuf>::new(), "{deed} killed at {step:?}");
     }
 }
 

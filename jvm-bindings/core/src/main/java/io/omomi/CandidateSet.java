@@ -112,6 +112,12 @@ public final class CandidateSet implements AutoCloseable {
         return Native.openScorer(models, layout.encoded(), handle.address(), request.block);
     }
 
+    /** The same for a live scorer. */
+    synchronized long openLiveScorer(LiveModel live, RequestLayout layout, Request request) {
+        carrier.checkIdle();
+        return live.openScorer(layout, handle.address(), request);
+    }
+
     private void fill(Consumer<? super Row> fill) {
         if (fill == null) {
             throw OmomiException.nullArgument("fill");

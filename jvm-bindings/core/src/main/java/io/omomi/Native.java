@@ -4,8 +4,8 @@ import java.nio.ByteBuffer;
 
 /**
  * The native calls that are made once: opening, closing, asking. The one that is made for each request is {@link
- * Scorer}'s. All throw {@link OmomiException}; text travels as UTF-8 bytes, because JNI's own encoding of strings is not
- * UTF-8. No caller may pass a handle that was closed: {@link Model} and {@link Scorer} see to that.
+ * AbstractScorer}'s. All throw {@link OmomiException}; text travels as UTF-8 bytes, because JNI's own encoding of strings is
+ * not UTF-8. No caller may pass a handle that was closed: the classes that have handles see to that.
  */
 final class Native {
     private Native() {}
@@ -57,6 +57,26 @@ final class Native {
     static native int removeCandidate(long set, int index);
 
     static native long candidateCount(long set);
+
+    /** Starts a thread; returns when the store has been looked at once. */
+    static native long openLiveModel(byte[] dir, byte[] schema, byte[] options);
+
+    /** Ends the thread. */
+    static native void closeLiveModel(long live);
+
+    static native void lookNow(long live);
+
+    /** The ordinal of a {@link ServingState}. */
+    static native int servingState(long live);
+
+    /** What {@link LiveStatus} reads. */
+    static native byte[] liveStatus(long live);
+
+    /** Keeps the address of {@code block}, and references of its own to what it needs; the set is 0 for none. */
+    static native long openLiveScorer(long live, byte[] layout, long set, ByteBuffer block);
+
+    /** The serving logic of a generation that answers a live scorer, or did lately. */
+    static native String liveLogicId(long scorer, long generation);
 
     static native long textValue(byte[] text);
 

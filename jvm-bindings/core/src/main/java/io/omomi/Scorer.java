@@ -10,25 +10,12 @@ import java.util.List;
  * <p>It holds its own reference to each model, so that a model may be closed or replaced at any time. After {@link #close}
  * every method throws {@link Code#CLOSED}; a close that races with a predict waits for it.
  */
-public final class Scorer implements AutoCloseable {
-    private static final long NO_BUDGET = -1;
-
-    private final Request request;
-    private final Handle handle;
-    private final long address;
+public final class Scorer extends AbstractScorer {
     private final String[] logicIds;
-    private final int resultsOffset;
-    private final int resultStride;
-    /** Candidates of the last predict that succeeded: only they have answers. */
-    private int answeredCount;
 
     private Scorer(Request request, long address, String[] logicIds) {
-        this.request = request;
-        this.handle = new Handle(this, address, Native::closeScorer);
-        this.address = address;
+        super(request, address);
         this.logicIds = logicIds;
-        this.resultsOffset = request.layout.resultsOffset;
-        this.resultStride = request.layout.resultStride;
     }
 
     /**
@@ -106,12 +93,6 @@ public final class Scorer implements AutoCloseable {
         }
     }
 
-    /** The request to fill; always the same object. */
-    public Request request() {
-        request.checkIdle();
-        return request;
-    }
-
     /**
      * Scores the first {@code candidateCount} candidates of the request, in place. A candidate that cannot be read costs
      * itself only: see {@link #status}. The request stays as it is.
@@ -135,132 +116,7 @@ public final class Scorer implements AutoCloseable {
         score(candidateCount, Math.max(0, budgetNanos));
     }
 
-    private void score(int candidateCount, long budgetNanos) {
-        request.enter();
-        try {
-            answeredCount = 0;
-            request.seal(candidateCount);
-            int code = predict0(address, candidateCount, budgetNanos);
-            if (code != 0) {
-                Native.throwPredictError(address, code);
-            }
-            answeredCount = candidateCount;
-        } finally {
-            request.leave();
-        }
-    }
-
-    /**
-     * The click probability of a candidate, in (0, 1), or NaN unless its status is {@link CandidateStatus#SCORED}. Of
-     * several models it is the first that is asked here and in the other methods without a model.
-     */
-    public float probability(int candidate) {
-        return probability(0, candidate);
-    }
-
-    /** The click probability of a candidate by model {@code model}, counted from 0 in the order given to {@code open}. */
-    public float probability(int model, int candidate) {
-        return request.block.getFloat(answer(model, candidate) + Block.ANSWER_PROBABILITY_OFFSET);
-    }
-
-    /** The logit of a candidate, or NaN unless its status is {@link CandidateStatus#SCORED}. */
-    public double logit(int candidate) {
-        return logit(0, candidate);
-    }
-
-    /** The logit of a candidate by model {@code model}. */
-    public double logit(int model, int candidate) {
-        return request.block.getDouble(answer(model, candidate) + Block.ANSWER_LOGIT_OFFSET);
-    }
-
-    /** What became of a candidate. */
-    public CandidateStatus status(int candidate) {
-        return status(0, candidate);
-    }
-
-    /** What became of a candidate with model {@code model}. */
-    public CandidateStatus status(int model, int candidate) {
-        return CandidateStatus.ofNumber(request.block.getInt(answer(model, candidate) + Block.ANSWER_STATUS_OFFSET));
-    }
-
-    /** Models that answer. */
-    public int modelCount() {
-        request.checkIdle();
-        return logicIds.length;
-    }
-
-    /** Candidates of the last predict, 0 before the first and after one that threw. */
-    public int answeredCount() {
-        request.checkIdle();
-        return answeredCount;
-    }
-
-    /** Candidates with a probability in the last predict. */
-    public int scoredCount() {
-        return scoredCount(0);
-    }
-
-    /** Candidates with a probability by model {@code model} in the last predict. */
-    public int scoredCount(int model) {
-        return count(model, Block.SCORED_COUNT_OFFSET);
-    }
-
-    /** Candidates that were refused in the last predict, each with its status. */
-    public int refusedCount() {
-        return refusedCount(0);
-    }
-
-    /** Candidates that model {@code model} refused in the last predict, each with its status. */
-    public int refusedCount(int model) {
-        return count(model, Block.REFUSED_COUNT_OFFSET);
-    }
-
-    /** Candidates that the last predict did not reach before its time was up, the same for all models. */
-    public int lateCount() {
-        return count(0, Block.LATE_COUNT_OFFSET);
-    }
-
-    /** Categories for which the model has no weight; the context's count once. */
-    public long unseenCount() {
-        return unseenCount(0);
-    }
-
-    /** Categories for which model {@code model} has no weight; the context's count once. */
-    public long unseenCount(int model) {
-        return Integer.toUnsignedLong(count(model, Block.UNSEEN_COUNT_OFFSET));
-    }
-
-    /** Fields that the model reads and a row left empty; the context's count once. */
-    public long missingCount() {
-        return missingCount(0);
-    }
-
-    /** Fields that model {@code model} reads and a row left empty; the context's count once. */
-    public long missingCount(int model) {
-        return Integer.toUnsignedLong(count(model, Block.MISSING_COUNT_OFFSET));
-    }
-
-    /** Numbers out of their field's range, or NaN; they are counted as missing too. */
-    public long invalidNumberCount() {
-        return invalidNumberCount(0);
-    }
-
-    /** Numbers out of their field's range, or NaN, in fields that model {@code model} reads. */
-    public long invalidNumberCount(int model) {
-        return Integer.toUnsignedLong(count(model, Block.INVALID_NUMBER_COUNT_OFFSET));
-    }
-
-    /** The generation of the model that gave the answers, 0 before the first. */
-    public long generation() {
-        return generation(0);
-    }
-
-    /** The generation of model {@code model}, 0 before the first predict. */
-    public long generation(int model) {
-        return request.block.getLong(result(model) + Block.GENERATION_OFFSET);
-    }
-
-    /** The name of the serving logic, to be logged with each score. */
+    @Override
     public String logicId() {
         return logicId(0);
     }
@@ -270,56 +126,4 @@ public final class Scorer implements AutoCloseable {
         result(model);
         return logicIds[model];
     }
-
-    /**
-     * Why a candidate of the request has the logit it has by the first model. Allocates; not for the request path.
-     *
-     * @throws OmomiException as {@link #predict} does, and if the candidate cannot be read
-     */
-    public Explanation explain(int candidate) {
-        request.enter();
-        try {
-            request.seal(candidate + 1);
-            return new Explanation(Native.explain(address, candidate));
-        } finally {
-            request.leave();
-        }
-    }
-
-    /** Gives up the references to models and candidate set, after a predict that is under way. May be called twice. */
-    @Override
-    public void close() {
-        if (request.close()) {
-            handle.close();
-        }
-    }
-
-    private int answer(int model, int candidate) {
-        int result = result(model);
-        if (candidate < 0 || candidate >= answeredCount) {
-            throw OmomiException.invalidArgument(
-                    "candidate", "expected one of the " + answeredCount + " that were answered, found " + candidate);
-        }
-        return result + Block.OUTCOME_LEN + candidate * Block.ANSWER_LEN;
-    }
-
-    private int count(int model, int offset) {
-        return request.block.getInt(result(model) + offset);
-    }
-
-    /** Where the result of a model begins. */
-    private int result(int model) {
-        request.checkIdle();
-        if (model < 0 || model >= logicIds.length) {
-            throw OmomiException.invalidArgument(
-                    "model", "expected one of the " + logicIds.length + " of this scorer, found " + model);
-        }
-        return resultsOffset + model * resultStride;
-    }
-
-    /**
-     * Scores the block whose address the native scorer learned at open, and returns 0 or an error's number. Below 0 the
-     * budget is none. Primitives only, no array, no callback: nothing here can stall a garbage collection.
-     */
-    private native int predict0(long scorer, int candidateCount, long budgetNanos);
 }

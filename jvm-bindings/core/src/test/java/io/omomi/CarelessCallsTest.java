@@ -6,6 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -17,6 +20,7 @@ import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Whatever a caller does meets an exception with a code, or costs one candidate; nothing ends the process. */
 final class CarelessCallsTest {
@@ -116,6 +120,60 @@ final class CarelessCallsTest {
             scorer.predict(1);
             assertEquals(CandidateStatus.SCORED, scorer.status(0));
         }));
+    }
+
+    @TestFactory
+    Stream<DynamicTest> a_careless_call_on_a_live_model_throws_with_its_code(@TempDir Path folder) throws IOException {
+        Store store = new Store(folder);
+        store.publish(1);
+        LiveModel live = store.open();
+        LiveScorer liveScorer = LiveScorer.open(live, Fixture.LAYOUT);
+        RequestLayout prepared = RequestLayout.prepared(Fixture.SCHEMA, 5, 0);
+        Schema other = Schema.builder().id("media_id", Side.CONTEXT).build();
+        List<DynamicTest> table = new ArrayList<>();
+        add(table, "null directory", Code.NULL_ARGUMENT, () -> LiveModel.open(null, Fixture.SCHEMA));
+        add(table, "null schema of a live model", Code.NULL_ARGUMENT, () -> LiveModel.open(folder, null));
+        add(table, "null options", Code.NULL_ARGUMENT, () -> LiveModel.open(folder, Fixture.SCHEMA, null));
+        add(table, "null name", Code.NULL_ARGUMENT, () -> LiveOptions.builder().name(null));
+        add(table, "null duration", Code.NULL_ARGUMENT, () -> LiveOptions.builder().trial(null));
+        add(table, "null mode", Code.NULL_ARGUMENT, () -> LiveOptions.builder().loadMode(null));
+        add(table, "null fingerprints", Code.NULL_ARGUMENT, () -> LiveOptions.builder().contractFingerprints((long[]) null));
+        add(table, "unpaired surrogate in the name", Code.NOT_UTF8, () -> LiveOptions.builder().name(UNPAIRED).build());
+        add(table, "name that leads elsewhere", Code.INVALID_ARGUMENT, () -> store.open(Store.options().name("../x").build()));
+        add(table, "no poll interval", Code.INVALID_ARGUMENT,
+                () -> store.open(Store.options().pollInterval(Duration.ZERO).build()));
+        add(table, "negative trial", Code.INVALID_ARGUMENT,
+                () -> store.open(Store.options().trial(Duration.ofSeconds(Long.MIN_VALUE)).build()));
+        add(table, "negative budget", Code.INVALID_ARGUMENT, () -> store.open(Store.options().memoryBudgetBytes(-1).build()));
+        add(table, "negative deaths", Code.INVALID_ARGUMENT, () -> store.open(Store.options().mostDeaths(-1).build()));
+        add(table, "null live model", Code.NULL_ARGUMENT, () -> LiveScorer.open(null, Fixture.LAYOUT));
+        add(table, "null layout of a live scorer", Code.NULL_ARGUMENT, () -> LiveScorer.open(live, null));
+        add(table, "null set", Code.NULL_ARGUMENT, () -> LiveScorer.open(live, prepared, null));
+        add(table, "layout of another schema", Code.INVALID_ARGUMENT,
+                () -> LiveScorer.open(live, RequestLayout.of(other, 1, 0)));
+        add(table, "layout of two models", Code.INVALID_ARGUMENT,
+                () -> LiveScorer.open(live, Fixture.LAYOUT.forModels(2)));
+        add(table, "prepared candidates without a set", Code.INVALID_ARGUMENT, () -> LiveScorer.open(live, prepared));
+        add(table, "predict too many live", Code.TOO_MANY_CANDIDATES, () -> liveScorer.predict(501));
+        add(table, "predict minus one live", Code.INVALID_ARGUMENT, () -> liveScorer.predict(-1));
+        add(table, "model 1 of 1", Code.INVALID_ARGUMENT, () -> {
+            liveScorer.predict(1);
+            liveScorer.probability(1, 0);
+        });
+        add(table, "logic id before the first answer", Code.INVALID_ARGUMENT,
+                () -> LiveScorer.open(live, Fixture.LAYOUT).logicId());
+        add(table, "unpaired surrogate in a live context", Code.CONTEXT_MALFORMED, () -> {
+            liveScorer.request().context().setText(Fixture.REGION, UNPAIRED);
+            liveScorer.predict(1);
+        });
+        add(table, "closed live model", Code.CLOSED, () -> {
+            liveScorer.request().clear();
+            assertEquals(ServingState.SERVING, liveScorer.predict(1));
+            live.close();
+            liveScorer.close();
+            live.lookNow();
+        });
+        return table.stream();
     }
 
     private static void tooManyFields() {

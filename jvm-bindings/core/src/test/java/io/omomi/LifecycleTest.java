@@ -17,6 +17,7 @@ import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Closing, replacing, forgetting: at any time, on any thread. */
 final class LifecycleTest {
@@ -79,6 +80,118 @@ final class LifecycleTest {
                         call("contract", model::contract),
                         call("Scorer.open", () -> Scorer.open(model, Fixture.LAYOUT)))
                 .map(LifecycleTest::throwsClosed);
+    }
+
+    @TestFactory
+    Stream<DynamicTest> after_close_every_method_of_a_live_model_throws(@TempDir Path folder) throws IOException {
+        LiveModel live = new Store(folder).open();
+        live.close();
+        live.close();
+        return Stream.of(
+                        call("lookNow", live::lookNow),
+                        call("state", live::state),
+                        call("status", live::status),
+                        call("LiveScorer.open", () -> LiveScorer.open(live, Fixture.LAYOUT)))
+                .map(LifecycleTest::throwsClosed);
+    }
+
+    @TestFactory
+    Stream<DynamicTest> after_close_every_method_of_a_live_scorer_throws(@TempDir Path folder) throws IOException {
+        Store store = new Store(folder);
+        store.publish(1);
+        LiveScorer scorer;
+        try (LiveModel live = store.open()) {
+            scorer = LiveScorer.open(live, Fixture.LAYOUT);
+            assertEquals(ServingState.SERVING, scorer.predict(1));
+        }
+        scorer.close();
+        scorer.close();
+        return Stream.of(
+                        call("request", scorer::request),
+                        call("predict", () -> scorer.predict(1)),
+                        call("predictWithin", () -> scorer.predictWithin(1, 1_000)),
+                        call("probability", () -> scorer.probability(0)),
+                        call("generation", scorer::generation),
+                        call("logicId", scorer::logicId),
+                        call("explain", () -> scorer.explain(0)))
+                .map(LifecycleTest::throwsClosed);
+    }
+
+    @Test
+    void live_models_and_scorers_leave_no_handle_thread_or_mapping_behind(@TempDir Path folder) throws IOException {
+        int open = Handle.openCount();
+        int threads = LiveChaosTest.liveThreads();
+        Store store = new Store(folder);
+        for (long generation = 1; generation <= 20; generation++) {
+            store.publish(generation);
+            LiveScorer scorer;
+            try (LiveModel live = store.open()) {
+                scorer = LiveScorer.open(live, Fixture.LAYOUT);
+                assertTrue(mapped(store.path(generation).toString()) > 0, "the live model maps the file");
+            }
+            assertEquals(ServingState.SERVING, scorer.predict(1));
+            assertTrue(mapped(store.path(generation).toString()) > 0, "the scorer holds the mapping");
+            scorer.close();
+            assertEquals(0, mapped(store.path(generation).toString()));
+        }
+        assertEquals(open, Handle.openCount());
+        assertEquals(threads, LiveChaosTest.liveThreads());
+    }
+
+    @Test
+    void a_close_of_a_live_model_waits_for_the_calls_of_other_threads(@TempDir Path folder) throws Exception {
+        Store store = new Store(folder);
+        AtomicReference<Throwable> failure = new AtomicReference<>();
+        for (int round = 0; round < 20; round++) {
+            store.publish(round + 1);
+            LiveModel live = store.open();
+            List<Thread> threads = new ArrayList<>();
+            for (Executable body : List.<Executable>of(live::lookNow, live::status, () -> LiveScorer.open(live, Fixture.LAYOUT).close())) {
+                Thread thread = new Thread(() -> {
+                    try {
+                        while (true) {
+                            body.execute();
+                        }
+                    } catch (OmomiException closed) {
+                        if (closed.code() != Code.CLOSED) {
+                            failure.set(closed);
+                        }
+                    } catch (Throwable thrown) {
+                        failure.set(thrown);
+                    }
+                });
+                thread.start();
+                threads.add(thread);
+            }
+            Thread.sleep(10);
+            live.close();
+            for (Thread thread : threads) {
+                thread.join();
+            }
+        }
+        if (failure.get() != null) {
+            throw new AssertionError(failure.get());
+        }
+    }
+
+    @Test
+    void a_live_model_that_is_forgotten_is_ended_when_the_next_one_is_opened(@TempDir Path folder) throws Exception {
+        int open = Handle.openCount();
+        int threads = LiveChaosTest.liveThreads();
+        Store store = new Store(folder);
+        store.publish(1);
+        forgetLive(store);
+        for (int attempt = 0; attempt < 100 && Handle.openCount() > open; attempt++) {
+            System.gc();
+            Thread.sleep(20);
+            store.open().close();
+        }
+        assertEquals(open, Handle.openCount());
+        assertEquals(threads, LiveChaosTest.liveThreads());
+    }
+
+    private static void forgetLive(Store store) {
+        LiveScorer.open(store.open(), Fixture.LAYOUT).predict(1);
     }
 
     @Test
@@ -211,7 +324,10 @@ final class LifecycleTest {
     }
 
     private static int mappedWeightFiles() throws IOException {
-        String name = Fixture.weightFile().getFileName().toString();
+        return mapped(Fixture.weightFile().getFileName().toString());
+    }
+
+    private static int mapped(String name) throws IOException {
         int count = 0;
         for (String line : Files.readAllLines(Path.of("/proc/self/maps"), java.nio.charset.StandardCharsets.ISO_8859_1)) {
             count += line.endsWith(name) ? 1 : 0;

@@ -2,10 +2,13 @@ package io.omomi;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.io.IOException;
 import java.lang.management.ManagementFactory;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.function.IntConsumer;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Filling, predicting and reading cost no byte of heap. */
 final class NoAllocationTest {
@@ -34,6 +37,21 @@ final class NoAllocationTest {
             assertAllocatesNothing(requests -> runPrepared(scorer, text, requests));
             assertEquals(CANDIDATES - 1, scorer.scoredCount(1));
             assertEquals(CandidateStatus.NO_CANDIDATE, scorer.status(1, CANDIDATES - 1));
+        }
+    }
+
+    @Test
+    void neither_does_one_of_a_live_model_whether_it_serves_or_has_no_model_or_is_off(@TempDir Path folder) throws IOException {
+        Fixture.Text text = new Fixture.Text();
+        Store store = new Store(folder);
+        try (LiveModel live = store.open(); LiveScorer scorer = LiveScorer.open(live, Fixture.LAYOUT)) {
+            assertAllocatesNothing(requests -> runLive(scorer, text, ServingState.NO_MODEL, requests));
+            store.publish(1);
+            live.lookNow();
+            assertAllocatesNothing(requests -> runLive(scorer, text, ServingState.SERVING, requests));
+            store.decide("off");
+            live.lookNow();
+            assertAllocatesNothing(requests -> runLive(scorer, text, ServingState.OFF, requests));
         }
     }
 
@@ -68,6 +86,21 @@ final class NoAllocationTest {
                 }
             }
             sink += scorer.unseenCount(1) + scorer.lateCount() + scorer.generation(1);
+        }
+    }
+
+    private void runLive(LiveScorer scorer, Fixture.Text text, ServingState expected, int requests) {
+        for (int i = 0; i < requests; i++) {
+            Fixture.fill(scorer.request(), CANDIDATES, text);
+            if (scorer.predict(CANDIDATES) != expected) {
+                throw new AssertionError("not " + expected);
+            }
+            for (int candidate = 0; candidate < scorer.answeredCount(); candidate++) {
+                sink += scorer.probability(candidate);
+            }
+            if (expected == ServingState.SERVING) {
+                sink += scorer.logicId().length() + scorer.generation();
+            }
         }
     }
 

@@ -1,0 +1,225 @@
+package io.omomi;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/** What a {@link LiveModel} says of itself, as it was at the last look. Immutable. */
+public final class LiveStatus {
+    private final ServingState state;
+    private final String control;
+    private final Served served;
+    private final long retiredCount;
+    private final long mappedBytes;
+    private final OptionalLong residentBytes;
+    private final List<Reason> reasons;
+    private final long quarantinedCount;
+    private final Instant heartbeat;
+    private final String json;
+
+    /** Reads what the native library writes: see {@code live_status} there. */
+    LiveStatus(byte[] encoded) {
+        ByteBuffer bytes = ByteBuffer.wrap(encoded).order(ByteOrder.LITTLE_ENDIAN);
+        state = ServingState.ofNumber(bytes.get());
+        control = text(bytes);
+        served = bytes.get() == 0 ? null : new Served(bytes);
+        retiredCount = bytes.getLong();
+        mappedBytes = bytes.getLong();
+        residentBytes = optional(bytes);
+        long reasonCount = bytes.getLong();
+        List<Reason> all = new ArrayList<>();
+        for (long i = 0; i < reasonCount; i++) {
+            all.add(new Reason(bytes));
+        }
+        reasons = Collections.unmodifiableList(all);
+        quarantinedCount = bytes.getLong();
+        heartbeat = Instant.ofEpochSecond(bytes.getLong());
+        json = text(bytes);
+    }
+
+    /** Whether requests get answers. */
+    public ServingState state() {
+        return state;
+    }
+
+    /** What people decided, as this process understood it last: {@code follow}, {@code freeze}, {@code off} or {@code pin 000041}. */
+    public String control() {
+        return control;
+    }
+
+    /** The generation that answers, or would if scoring were not switched off. */
+    public Optional<Served> served() {
+        return Optional.ofNullable(served);
+    }
+
+    /** Generations that are no longer served and still in memory, because a reader is not gone or a trial not over. */
+    public long retiredCount() {
+        return retiredCount;
+    }
+
+    /** Bytes of all models in memory. */
+    public long mappedBytes() {
+        return mappedBytes;
+    }
+
+    /** Of these, the bytes that lie in memory now, where the system says. */
+    public OptionalLong residentBytes() {
+        return residentBytes;
+    }
+
+    /** What is not as it should be, and who must act. */
+    public List<Reason> reasons() {
+        return reasons;
+    }
+
+    /** Contents that are not tried again. */
+    public long quarantinedCount() {
+        return quarantinedCount;
+    }
+
+    /** When all of this was so. */
+    public Instant heartbeat() {
+        return heartbeat;
+    }
+
+    /** All of it and more as a JSON object: attempts with what each step took, what is in quarantine and why. */
+    public String json() {
+        return json;
+    }
+
+    @Override
+    public String toString() {
+        return json;
+    }
+
+    private static String text(ByteBuffer bytes) {
+        byte[] text = new byte[bytes.getInt()];
+        bytes.get(text);
+        return new String(text, StandardCharsets.UTF_8);
+    }
+
+    private static OptionalLong optional(ByteBuffer bytes) {
+        return bytes.get() == 0 ? OptionalLong.empty() : OptionalLong.of(bytes.getLong());
+    }
+
+    /** The file's word is any number, of which not every one is an instant. */
+    private static Instant instant(long unixSeconds) {
+        long least = Instant.MIN.getEpochSecond();
+        return Instant.ofEpochSecond(Math.max(least, Math.min(Instant.MAX.getEpochSecond(), unixSeconds)));
+    }
+
+    /** The generation that answers. */
+    public static final class Served {
+        private final long generation;
+        private final String digest;
+        private final String logicId;
+        private final long contractFingerprint;
+        private final long weightCount;
+        private final long fileLenBytes;
+        private final LoadMode loadMode;
+        private final boolean isOnTrial;
+        private final Instant since;
+        private final Instant trainingEnd;
+
+        private Served(ByteBuffer bytes) {
+            generation = bytes.getLong();
+            digest = text(bytes);
+            logicId = text(bytes);
+            contractFingerprint = bytes.getLong();
+            weightCount = bytes.getLong();
+            fileLenBytes = bytes.getLong();
+            loadMode = bytes.get() == 0 ? LoadMode.MAP : LoadMode.COPY;
+            isOnTrial = bytes.get() != 0;
+            since = Instant.ofEpochSecond(bytes.getLong());
+            OptionalLong end = optional(bytes);
+            trainingEnd = end.isPresent() ? instant(end.getAsLong()) : null;
+        }
+
+        /** Its number. */
+        public long generation() {
+            return generation;
+        }
+
+        /** SHA-256 of its file, in hexadecimal digits. */
+        public String digest() {
+            return digest;
+        }
+
+        /** The name of the serving logic. */
+        public String logicId() {
+            return logicId;
+        }
+
+        /** Fingerprint of its contract. */
+        public long contractFingerprint() {
+            return contractFingerprint;
+        }
+
+        /** How many weights it has. */
+        public long weightCount() {
+            return weightCount;
+        }
+
+        /** Length of its file in bytes. */
+        public long fileLenBytes() {
+            return fileLenBytes;
+        }
+
+        /** How its bytes are in memory; a mapped file that was changed in place becomes a copy. */
+        public LoadMode loadMode() {
+            return loadMode;
+        }
+
+        /** Whether it is still on trial. */
+        public boolean isOnTrial() {
+            return isOnTrial;
+        }
+
+        /** Since when it answers. */
+        public Instant since() {
+            return since;
+        }
+
+        /** The end of the data that it was trained on, where it says so. */
+        public Optional<Instant> trainingEnd() {
+            return Optional.ofNullable(trainingEnd);
+        }
+    }
+
+    /** Something that is not as it should be. */
+    public static final class Reason {
+        private final Code code;
+        private final String text;
+
+        private Reason(ByteBuffer bytes) {
+            code = Code.ofNumber(bytes.getInt());
+            text = LiveStatus.text(bytes);
+        }
+
+        /** What it is. */
+        public Code code() {
+            return code;
+        }
+
+        /** Who must act. */
+        public Owner owner() {
+            return code.owner();
+        }
+
+        /** What was expected, what was found, what to do. */
+        public String text() {
+            return text;
+        }
+
+        @Override
+        public String toString() {
+            return code.codeName() + " (" + owner().word() + "): " + text;
+        }
+    }
+}

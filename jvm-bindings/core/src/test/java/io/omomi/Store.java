@@ -1,0 +1,132 @@
+package io.omomi;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** A store that a test publishes to, and damages: the layout of {@code src/store} by hand. */
+final class Store {
+    /** Generations that {@code tests/jvm} packs: 1 to this. */
+    static final int GENERATION_COUNT = 48;
+    /** Candidates of the request whose answers are known. */
+    static final int CANDIDATES = 20;
+
+    private static final Map<Long, double[]> KNOWN_LOGITS = new ConcurrentHashMap<>();
+
+    final Path dir;
+
+    Store(Path dir) throws IOException {
+        this.dir = dir;
+        Files.createDirectories(dir.resolve("generations"));
+    }
+
+    static LiveOptions.Builder options() {
+        return LiveOptions.builder()
+                .name("jvm-test")
+                // Looks only when it is asked to, and finds a generation good at the next look.
+                .pollInterval(java.time.Duration.ofHours(1))
+                .trial(java.time.Duration.ZERO);
+    }
+
+    LiveModel open() {
+        return open(options().build());
+    }
+
+    LiveModel open(LiveOptions options) {
+        return LiveModel.open(dir, Fixture.SCHEMA, options);
+    }
+
+    Path path(long generation) {
+        return dir.resolve("generations").resolve(name(generation));
+    }
+
+    /** The bytes of a good file. */
+    static byte[] bytes(long generation) throws IOException {
+        return Files.readAllBytes(original(generation));
+    }
+
+    /** What {@link Fixture#fill} with {@link #CANDIDATES} candidates gets from that generation. */
+    static double[] logits(long generation) {
+        return KNOWN_LOGITS.computeIfAbsent(generation, Store::computeLogits);
+    }
+
+    void publish(long generation) throws IOException {
+        publish(generation, bytes(generation));
+    }
+
+    void publish(long generation, byte[] bytes) throws IOException {
+        replace(path(generation), bytes);
+        replace(dir.resolve("current"), (String.format("%06d ", generation) + digest(bytes) + "\n").getBytes());
+    }
+
+    /** Writes {@code control}: {@code freeze}, {@code off} or {@code pin 000041}. */
+    void decide(String decision) throws IOException {
+        replace(dir.resolve("control"), (decision + "\n").getBytes());
+    }
+
+    /** Takes {@code control} away, so that what is published is served again. */
+    void follow() throws IOException {
+        Files.deleteIfExists(dir.resolve("control"));
+    }
+
+    /** Changes a file where it lies, as nobody should. */
+    void overwrite(long generation, byte[] bytes) throws IOException {
+        Path path = path(generation);
+        if (Files.exists(path)) {
+            Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw-r--r--"));
+        }
+        try (FileChannel file = FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+            file.write(ByteBuffer.wrap(bytes), 0);
+            file.truncate(bytes.length);
+        }
+    }
+
+    private static void replace(Path path, byte[] bytes) throws IOException {
+        Path sibling = path.resolveSibling(path.getFileName() + ".new");
+        Files.write(sibling, bytes);
+        Files.setPosixFilePermissions(sibling, PosixFilePermissions.fromString("r--r--r--"));
+        Files.move(sibling, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+    }
+
+    private static double[] computeLogits(long generation) {
+        RequestLayout layout = RequestLayout.of(Fixture.SCHEMA, CANDIDATES, 16 << 10);
+        try (Model model = Model.open(original(generation), LoadMode.COPY); Scorer scorer = Scorer.open(model, layout)) {
+            Fixture.fill(scorer.request(), CANDIDATES, new Fixture.Text());
+            scorer.predict(CANDIDATES);
+            return logits(scorer);
+        }
+    }
+
+    static double[] logits(AbstractScorer scorer) {
+        double[] logits = new double[CANDIDATES];
+        Arrays.setAll(logits, scorer::logit);
+        return logits;
+    }
+
+    private static Path original(long generation) {
+        return Fixture.path("omomi.test.generations").resolve(name(generation));
+    }
+
+    private static String name(long generation) {
+        return String.format("%06d.omomi", generation);
+    }
+
+    private static String digest(byte[] bytes) {
+        try {
+            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
+        } catch (NoSuchAlgorithmException impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+}

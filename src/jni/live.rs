@@ -1,0 +1,147 @@
+//! Live models of the JVM. The call that is made for each request is that of every scorer; all of these are made off the request path.
+
+use std::path::Path;
+
+use jni::EnvUnowned;
+use jni::objects::{JByteArray, JByteBuffer, JClass, JString};
+use jni::sys::{jint, jlong};
+
+use super::arguments::{decode_layout, decode_live_options, decode_schema, invalid, utf8};
+use super::candidate_set::CandidateSetHandle;
+use super::live_status::encode;
+use super::{ScorerHandle, Scoring, borrow, call, checked_block, free, into_handle};
+use crate::error::Error;
+use crate::live::{LiveModel, ServingState};
+
+/// Follows the store in a directory; the handle is to be given to `closeLiveModel`.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_openLiveModel<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    dir: JByteArray<'local>,
+    schema: JByteArray<'local>,
+    options: JByteArray<'local>,
+) -> jlong {
+    call(env, |env| {
+        let dir = utf8(env.convert_byte_array(&dir)?, "the directory")?;
+        let schema = decode_schema(&env.convert_byte_array(&schema)?)?;
+        let options = decode_live_options(&env.convert_byte_array(&options)?)?;
+        Ok(into_handle(LiveModel::open(Path::new(&dir), &schema, options)?))
+    })
+}
+
+/// Ends the thread of a live model.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_closeLiveModel<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    live: jlong,
+) {
+    call(env, |_| {
+        // SAFETY: Java closes a handle once, after the last call on it.
+        unsafe { free::<LiveModel>(live) };
+        Ok(())
+    });
+}
+
+/// Looks at the store.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_lookNow<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    live: jlong,
+) {
+    call(env, |_| {
+        // SAFETY: Java passes a handle of an open live model.
+        unsafe { open_live(live) }?.look_now();
+        Ok(())
+    });
+}
+
+/// The ordinal of the state in `ServingState.java`.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_servingState<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    live: jlong,
+) -> jint {
+    call(env, |_| {
+        // SAFETY: Java passes a handle of an open live model.
+        Ok(ordinal(unsafe { open_live(live) }?.status().state))
+    })
+}
+
+/// The status, as `LiveStatus.java` reads it.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_liveStatus<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    live: jlong,
+) -> JByteArray<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open live model.
+        let status = unsafe { open_live(live) }?.status();
+        Ok(env.byte_array_from_slice(&encode(&status))?)
+    })
+}
+
+/// A scorer over the block of a Java request; the handle is to be given to `closeScorer`. 0 stands for no candidate set.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_openLiveScorer<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    live: jlong,
+    layout: JByteArray<'local>,
+    set: jlong,
+    block: JByteBuffer<'local>,
+) -> jlong {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open live model.
+        let live = unsafe { open_live(live) }?;
+        let layout = decode_layout(&env.convert_byte_array(&layout)?)?;
+        let block = checked_block(env, &block, &layout)?;
+        // SAFETY: Java passes a handle of an open candidate set, or 0.
+        let scorer = match unsafe { borrow::<CandidateSetHandle>(set) } {
+            Some(set) => live.scorer_with_candidates(&layout, &set.set),
+            None => live.scorer(&layout),
+        };
+        Ok(into_handle(ScorerHandle::new(Scoring::Live(scorer?), block)))
+    })
+}
+
+/// The name of the serving logic of a generation that answers a live scorer, or did lately.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_liveLogicId<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    scorer: jlong,
+    generation: jlong,
+) -> JString<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open scorer.
+        let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
+        let logic_id = match &handle.scorer {
+            Scoring::Live(scorer) => scorer.logic_id(generation.cast_unsigned()),
+            Scoring::Given(_) => None,
+        };
+        let problem = || format!("expected one that answers or did lately, found {}", generation.cast_unsigned());
+        let logic_id = logic_id.ok_or_else(|| invalid("generation", problem()))?;
+        Ok(env.new_string(&*logic_id)?)
+    })
+}
+
+pub(super) const fn ordinal(state: ServingState) -> jint {
+    match state {
+        ServingState::Serving => 0,
+        ServingState::NoModel => 1,
+        ServingState::Off => 2,
+    }
+}
+
+/// # Safety
+///
+/// As [`borrow`], for a handle of a live model.
+unsafe fn open_live<'a>(handle: jlong) -> Result<&'a LiveModel, Error> {
+    // SAFETY: the caller's promise.
+    unsafe { borrow(handle) }.ok_or(Error::Closed { what: "live model" })
+}
