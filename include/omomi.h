@@ -89,6 +89,9 @@
  *     case OMOMI_STATUS_SWITCHED_OFF: people have switched scoring off: rank without it
  *     default:                        the call was wrong, and error.message says how
  *     }
+ *
+ *            omomi_live_status, omomi_live_metrics and omomi_live_prometheus say how it goes: who answers since when, what is not as
+ *            it should be and who must act, whether a health check should pass.
  */
 
 #ifndef OMOMI_H
@@ -231,6 +234,12 @@ enum {
 
 /// In `OmomiAnswer.status`: the time was up before the candidate was reached.
 #define OMOMI_CANDIDATE_LATE 5
+
+/// Number of bounds of the latency buckets: `omomi_live_latency_bound_ns`.
+#define OMOMI_LATENCY_BOUND_COUNT 41
+
+/// Number of latency buckets: one below each bound, and one for what took longer than all.
+#define OMOMI_LATENCY_BUCKET_COUNT 42
 
 /// Room for the name of a field or of a cross, its null byte included.
 #define OMOMI_NAME_CAPACITY_BYTES 264
@@ -438,6 +447,96 @@ typedef struct {
   /// When all of this was so, in seconds since 1970.
   uint64_t heartbeat_unix_seconds;
 } OmomiLiveStatus;
+
+/// The numbers of a live model at one moment. Those that are called counts of what happened (requests, candidates, categories, latency,
+/// swaps) are since the live model was opened and never go down.
+typedef struct {
+  /// `sizeof(OmomiLiveMetrics)`, set by the caller.
+  size_t size_bytes;
+  /// Requests that were scored.
+  uint64_t prediction_count;
+  /// Requests that were refused, such as one whose context is malformed.
+  uint64_t failed_count;
+  /// Requests that ended in a defect of the library, which was caught.
+  uint64_t panic_count;
+  /// Requests while there was no model.
+  uint64_t no_model_count;
+  /// Requests while scoring was switched off.
+  uint64_t off_count;
+  /// Requests while another thread used the same scorer.
+  uint64_t busy_count;
+  /// Candidates that were scored.
+  uint64_t scored_count;
+  /// Candidates that were malformed.
+  uint64_t refused_count;
+  /// Candidates that were not reached in time.
+  uint64_t late_count;
+  /// Categories without a weight; crosses do not count.
+  uint64_t unseen_count;
+  /// Fields that the model reads and that had no value.
+  uint64_t missing_count;
+  /// Numbers outside the range of their field, which count as missing, too.
+  uint64_t invalid_number_count;
+  /// Scored requests by how long they took: bucket i is below bound i and not below bound i - 1.
+  uint64_t latency_counts[OMOMI_LATENCY_BUCKET_COUNT];
+  /// What all of them took together, in nanoseconds.
+  uint64_t latency_sum_ns;
+  /// Attempts after which a generation was served.
+  uint64_t swap_served_count;
+  /// Attempts after which a generation was refused; the Prometheus text has them by reason and owner.
+  uint64_t swap_refused_count;
+  /// Attempts that were given up because people decided otherwise meanwhile.
+  uint64_t swap_interrupted_count;
+  /// Generations that were taken out of service, for whatever reason.
+  uint64_t swap_withdrawn_count;
+  /// What the last attempt took, in nanoseconds; 0 before the first. The Prometheus text has its stages.
+  uint64_t last_load_ns;
+  /// Whether requests get answers.
+  OmomiServingState state;
+  /// What people decided.
+  OmomiControl control;
+  /// 1 if the library's thread looks at the store or loads a generation. Requests are answered without it, too, but no publication
+  /// and no `off` reaches them: a reason to restart the process.
+  uint32_t is_live;
+  /// 1 if requests may be sent here: a generation answers, or the server answers by its own logic, because scoring was switched off or
+  /// because `OmomiLiveOptions.has_fallback` says that it does without a model.
+  uint32_t is_ready;
+  /// 1 if there is a generation that answers, or would if scoring were not switched off. The members up to
+  /// `training_end_unix_seconds` speak of it, and are 0 otherwise.
+  uint32_t has_generation;
+  /// 1 while it is on trial.
+  uint32_t is_on_trial;
+  /// Its number.
+  uint64_t generation;
+  /// Number of its weights.
+  uint64_t weight_count;
+  /// Length of its file.
+  uint64_t file_len_bytes;
+  /// Since when it answers, in seconds since 1970.
+  uint64_t since_unix_seconds;
+  /// How its bytes are in memory.
+  OmomiLoadMode load_mode;
+  /// 1 if it says when the data ends that it was trained on.
+  uint32_t has_training_end;
+  /// The end of that data, in seconds since 1970.
+  int64_t training_end_unix_seconds;
+  /// Things that are not as they should be; 0 if all is well.
+  uint64_t reason_count;
+  /// Contents that are not tried again.
+  uint64_t quarantined_count;
+  /// Generations that are no longer served and still in memory.
+  uint64_t retired_count;
+  /// Bytes of all models in memory.
+  uint64_t mapped_bytes;
+  /// Of these, the bytes that lie in memory now; 0 where the system does not say.
+  uint64_t resident_bytes;
+  /// Requests whose categories were counted by field, for the Prometheus text.
+  uint64_t sampled_request_count;
+  /// When the library's thread last looked at the store, in seconds since 1970.
+  uint64_t last_pass_unix_seconds;
+  /// When this was taken, in seconds since 1970.
+  uint64_t taken_unix_seconds;
+} OmomiLiveMetrics;
 
 /// The account of one candidate's probability.
 typedef struct {
@@ -876,6 +975,33 @@ OmomiStatus omomi_live_logic_id(const OmomiLive *live,
                                 size_t *out_len_bytes,
                                 OmomiError *error);
 
+/// Writes the numbers of this moment. Allocates nothing, and no request waits for it; it may itself wait a moment for the library's thread,
+/// so it is for a thread that serves no request. The caller sets `out_metrics->size_bytes` (`OMOMI_LIVE_METRICS_INIT` does).
+///
+/// The caller promises:
+/// `live` is null or open; `out_metrics` and `error` are null or writable.
+OmomiStatus omomi_live_metrics(const OmomiLive *live,
+                               OmomiLiveMetrics *out_metrics,
+                               OmomiError *error);
+
+/// The bound of latency bucket `index` in nanoseconds; `UINT64_MAX` for the last bucket and for numbers beyond it.
+uint64_t omomi_live_latency_bound_ns(size_t index);
+
+/// Copies the numbers of one or several live models, whose stores have different names, into the caller's buffer as Prometheus text
+/// (`text/plain; version=0.0.4`) with a null byte; see "Texts" above. Every series has the labels `store`, the name of the store's
+/// directory, and `logic_id`. The text may have grown since its length was asked for, and the status is `OMOMI_STATUS_WRONG_SIZE` then: keep
+/// a buffer of twice the length. For one live model nothing is allocated.
+///
+/// The caller promises:
+/// `lives` is null or points to `live_count` pointers, each of them null or an open live model; `out_text` is null or has
+/// `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null or writable.
+OmomiStatus omomi_live_prometheus(const OmomiLive *const *lives,
+                                  size_t live_count,
+                                  char *out_text,
+                                  size_t capacity_bytes,
+                                  size_t *out_len_bytes,
+                                  OmomiError *error);
+
 /// A scorer for requests of `layout`, which is for one model, with the generation that is served and every later one. `set` is null unless
 /// the layout is for prepared candidates; a later generation is prepared before it is swapped in. The scorer keeps what it needs:
 /// closing layout, set or live model never touches it, but without its live model it sees no later generation. Close it with
@@ -1144,6 +1270,10 @@ extern "C" {
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
   { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_MAP, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,     \
     NULL, 0, NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
+#define OMOMI_LIVE_METRICS_INIT                                                                                        \
+  { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \
+    OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, \
+    0, 0, 0, 0 }
 #define OMOMI_LIVE_STATUS_INIT                                                                                         \
   { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
     OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }

@@ -89,6 +89,9 @@
  *     case OMOMI_STATUS_SWITCHED_OFF: people have switched scoring off: rank without it
  *     default:                        the call was wrong, and error.message says how
  *     }
+ *
+ *            omomi_live_status, omomi_live_metrics and omomi_live_prometheus say how it goes: who answers since when, what is not as
+ *            it should be and who must act, whether a health check should pass.
  */
 
 #ifndef OMOMI_H

@@ -369,24 +369,32 @@ fn flag(number: u32, argument: &'static str) -> Result<bool, Error> {
     }
 }
 
-fn of_rust(status: &LiveStatus) -> OmomiLiveStatus {
-    let state = match status.state {
+pub(super) const fn serving_state(state: ServingState) -> OmomiServingState {
+    match state {
         ServingState::Serving => OMOMI_SERVING_STATE_SERVING,
         ServingState::NoModel => OMOMI_SERVING_STATE_NO_MODEL,
         ServingState::Off => OMOMI_SERVING_STATE_OFF,
-    };
-    let (control, pinned_generation) = match status.control {
+    }
+}
+
+/// The number of a decision, and the generation that it pins.
+pub(super) const fn control(control: Control) -> (OmomiControl, u64) {
+    match control {
         Control::Follow => (OMOMI_CONTROL_FOLLOW, 0),
         Control::Freeze => (OMOMI_CONTROL_FREEZE, 0),
         Control::Off => (OMOMI_CONTROL_OFF, 0),
         Control::Pin(generation) => (OMOMI_CONTROL_PIN, generation),
-    };
+    }
+}
+
+fn of_rust(status: &LiveStatus) -> OmomiLiveStatus {
+    let (control, pinned_generation) = control(status.control);
     let served = status.served.as_ref();
     let number = |number: fn(&Served) -> u64| served.map_or(0, number);
     let training_end = served.and_then(|served| served.training_end_unix_seconds);
     OmomiLiveStatus {
         size_bytes: size_of::<OmomiLiveStatus>(),
-        state,
+        state: serving_state(status.state),
         control,
         pinned_generation,
         has_generation: u32::from(served.is_some()),

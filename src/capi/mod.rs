@@ -10,6 +10,7 @@ mod candidate_set;
 mod feature;
 mod layout;
 mod live;
+mod live_metrics;
 mod live_scorer;
 mod model;
 mod schema;
@@ -37,6 +38,10 @@ pub use live::{
     OMOMI_SIGNATURE_REQUIRE, OmomiControl, OmomiLive, OmomiLiveOptions, OmomiLiveStatus, OmomiPath, OmomiServingState,
     OmomiSignature, omomi_live_close, omomi_live_logic_id, omomi_live_look_now, omomi_live_open, omomi_live_status,
     omomi_live_status_json,
+};
+pub use live_metrics::{
+    OMOMI_LATENCY_BOUND_COUNT, OMOMI_LATENCY_BUCKET_COUNT, OmomiLiveMetrics, omomi_live_latency_bound_ns,
+    omomi_live_metrics, omomi_live_prometheus,
 };
 pub use live_scorer::{
     OmomiLiveScorer, omomi_live_scorer_close, omomi_live_scorer_explain, omomi_live_scorer_open,

@@ -26,6 +26,10 @@ extern "C" {
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
   { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_MAP, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,     \
     NULL, 0, NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
+#define OMOMI_LIVE_METRICS_INIT                                                                                        \
+  { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \
+    OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, \
+    0, 0, 0, 0 }
 #define OMOMI_LIVE_STATUS_INIT                                                                                         \
   { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
     OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }

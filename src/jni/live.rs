@@ -6,9 +6,9 @@ use jni::EnvUnowned;
 use jni::objects::{JByteArray, JByteBuffer, JClass, JString};
 use jni::sys::{jint, jlong};
 
-use super::arguments::{decode_layout, decode_live_options, decode_schema, invalid, utf8};
+use super::arguments::{count, decode_layout, decode_live_options, decode_schema, invalid, utf8};
 use super::candidate_set::CandidateSetHandle;
-use super::live_status::encode;
+use super::live_answers::{encode_metrics, encode_status};
 use super::{ScorerHandle, Scoring, borrow, call, checked_block, free, into_handle};
 use crate::error::Error;
 use crate::live::{LiveModel, ServingState};
@@ -81,7 +81,64 @@ pub unsafe extern "system" fn Java_io_omomi_Native_liveStatus<'local>(
     call(env, |env| {
         // SAFETY: Java passes a handle of an open live model.
         let status = unsafe { open_live(live) }?.status();
-        Ok(env.byte_array_from_slice(&encode(&status))?)
+        Ok(env.byte_array_from_slice(&encode_status(&status))?)
+    })
+}
+
+/// The numbers of this moment, as `LiveMetrics.java` reads them.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_liveMetrics<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    live: jlong,
+) -> JByteArray<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open live model.
+        let metrics = unsafe { open_live(live) }?.metrics();
+        Ok(env.byte_array_from_slice(&encode_metrics(&metrics))?)
+    })
+}
+
+/// Writes the numbers as Prometheus text into a direct buffer between two positions, and returns the text's length. Where that is greater
+/// than the room, what was written is of no use.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_livePrometheus<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    live: jlong,
+    buffer: JByteBuffer<'local>,
+    position: jint,
+    limit: jint,
+) -> jlong {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open live model.
+        let live = unsafe { open_live(live) }?;
+        let (position, limit) = (count(position, "position")?, count(limit, "limit")?);
+        let (address, capacity) = (env.get_direct_buffer_address(&buffer)?, env.get_direct_buffer_capacity(&buffer)?);
+        if position > limit || limit > capacity {
+            let problem =
+                format!("expected a position up to the limit and a limit up to {capacity}, found {position}, {limit}");
+            return Err(invalid("buffer", problem).into());
+        }
+        // SAFETY: a direct buffer has as many bytes as its capacity says, which Java made zeros at first; the caller keeps it reachable,
+        // and lets nobody else use it meanwhile.
+        let room = unsafe { std::slice::from_raw_parts_mut(address.add(position), limit - position) };
+        let (Ok(len) | Err(len)) = live.metrics().write_prometheus(room);
+        Ok((len as u64).cast_signed())
+    })
+}
+
+/// Bit 0: live; bit 1: ready.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_liveHealth<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    live: jlong,
+) -> jint {
+    call(env, |_| {
+        // SAFETY: Java passes a handle of an open live model.
+        let health = unsafe { open_live(live) }?.health();
+        Ok(jint::from(health.is_live) | jint::from(health.is_ready) << 1)
     })
 }
 

@@ -15,7 +15,7 @@
 mod arguments;
 mod candidate_set;
 mod live;
-mod live_status;
+mod live_answers;
 
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -10,8 +10,8 @@ use cbindgen::{Braces, Builder, Config, DocumentationStyle, Language, Style};
 use omomi::Code;
 use omomi::capi::{
     OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiLayoutOptions,
-    OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiOffsets, OmomiOpenOptions, OmomiOutcome, OmomiPath,
-    OmomiRowHead, OmomiSlot,
+    OmomiLiveMetrics, OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiOffsets, OmomiOpenOptions, OmomiOutcome,
+    OmomiPath, OmomiRowHead, OmomiSlot,
 };
 
 use crate::compiler::{Dialect, compile_object};
@@ -124,6 +124,14 @@ fn layouts() -> String {
             trusted_key_paths trusted_key_path_count most_training_age_seconds signature allow_writable_files lock_memory has_fallback
         }
         OmomiPath { path len_bytes }
+        OmomiLiveMetrics {
+            size_bytes prediction_count failed_count panic_count no_model_count off_count busy_count scored_count
+            refused_count late_count unseen_count missing_count invalid_number_count latency_counts latency_sum_ns
+            swap_served_count swap_refused_count swap_interrupted_count swap_withdrawn_count last_load_ns state control
+            is_live is_ready has_generation is_on_trial generation weight_count file_len_bytes since_unix_seconds load_mode
+            has_training_end training_end_unix_seconds reason_count quarantined_count retired_count mapped_bytes
+            resident_bytes sampled_request_count last_pass_unix_seconds taken_unix_seconds
+        }
         OmomiLiveStatus {
             size_bytes state control pinned_generation has_generation is_on_trial generation weight_count file_len_bytes
             contract_fingerprint since_unix_seconds load_mode has_training_end training_end_unix_seconds retired_count

@@ -108,6 +108,33 @@ static void says_all_of_it_as_json(void) {
   free(json);
 }
 
+/* What it counts, and the same as Prometheus text, which fits the buffer or is refused. */
+static void says_what_it_counts(void) {
+  OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
+  const OmomiLive *lives[1];
+  size_t len = 0, again = 0, bucket;
+  uint64_t timed_count = 0;
+  char *text;
+  EXPECT(OK, omomi_live_metrics(live, &metrics, &error));
+  CHECK(metrics.state == OMOMI_SERVING_STATE_SERVING && metrics.is_live == 1 && metrics.is_ready == 1);
+  CHECK(metrics.prediction_count > answered_count && metrics.scored_count == SMALL_FILLED * metrics.prediction_count);
+  CHECK(metrics.no_model_count > 0 && metrics.off_count > 0 && metrics.failed_count == 0 && metrics.panic_count == 0);
+  CHECK(metrics.swap_served_count > 10 && metrics.swap_refused_count == 2 && metrics.last_load_ns > 0);
+  CHECK(metrics.has_generation == 1 && metrics.generation > 10 && metrics.taken_unix_seconds > 0);
+  for (bucket = 0; bucket < OMOMI_LATENCY_BUCKET_COUNT; bucket++) {
+    timed_count += metrics.latency_counts[bucket];
+    CHECK(bucket == 0 || omomi_live_latency_bound_ns(bucket) > omomi_live_latency_bound_ns(bucket - 1));
+  }
+  CHECK(timed_count == metrics.prediction_count && metrics.latency_sum_ns > 0);
+  lives[0] = live;
+  EXPECT(OK, omomi_live_prometheus(lives, 1, NULL, 0, &len, &error));
+  text = (char *)malloc(2 * len);
+  EXPECT_SAYING(WRONG_SIZE, "out_text", omomi_live_prometheus(lives, 1, text, 100, &again, &error));
+  EXPECT(OK, omomi_live_prometheus(lives, 1, text, 2 * len, &again, &error));
+  CHECK(strlen(text) == again && strncmp(text, "# HELP ", 7) == 0 && strstr(text, "omomi_") != NULL);
+  free(text);
+}
+
 /* A scorer outlives its live model, and explains what it says. */
 static void goes_on_without_the_live_model(OmomiLiveScorer *scorer) {
   OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
@@ -150,6 +177,7 @@ int main(int argc, char **argv) {
   CHECK(pthread_join(thread, NULL) == 0);
   CHECK(answered_count > 0);
   says_all_of_it_as_json();
+  says_what_it_counts();
   omomi_live_close(live);
   goes_on_without_the_live_model(scorer);
   omomi_live_scorer_close(scorer);

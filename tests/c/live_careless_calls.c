@@ -92,6 +92,8 @@ static void a_directory_without_a_store_is_no_failure(void) {
 }
 
 static void careless_questions_are_a_status(void) {
+  OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
+  const OmomiLive *lives[2] = {NULL, NULL};
   OmomiLiveStatus status = OMOMI_LIVE_STATUS_INIT;
   char text[9] = "unchanged"; /* without its null byte, which C99 allows */
   size_t len = 77;
@@ -110,6 +112,20 @@ static void careless_questions_are_a_status(void) {
   CHECK(len == 77 && memcmp(text, "unchanged", 9) == 0);
   EXPECT(OK, omomi_live_logic_id(live, 7, text, 9, &len, &error));
   CHECK(len == 8 && strcmp(text, "small-v1") == 0);
+  metrics.size_bytes--;
+  EXPECT(WRONG_SIZE, omomi_live_metrics(live, &metrics, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_metrics(NULL, &metrics, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_metrics(live, NULL, &error));
+  CHECK(omomi_live_latency_bound_ns(OMOMI_LATENCY_BOUND_COUNT) == UINT64_MAX);
+  CHECK(omomi_live_latency_bound_ns((size_t)-1) == UINT64_MAX);
+  EXPECT(NULL_ARGUMENT, omomi_live_prometheus(NULL, 1, text, 9, &len, &error));
+  EXPECT(INVALID_ARGUMENT, omomi_live_prometheus(lives, (size_t)-1, text, 9, &len, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "an element of lives", omomi_live_prometheus(lives, 2, NULL, 0, &len, &error));
+  lives[0] = live;
+  EXPECT(NULL_ARGUMENT, omomi_live_prometheus(lives, 1, NULL, 9, &len, &error));
+  EXPECT(INVALID_ARGUMENT, omomi_live_prometheus(lives, 1, text, (size_t)-1, &len, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_prometheus(lives, 1, text, 9, NULL, &error));
+  EXPECT(WRONG_SIZE, omomi_live_prometheus(lives, 1, text, 9, &len, &error));
   omomi_live_close(NULL);
   omomi_live_scorer_close(NULL);
 }

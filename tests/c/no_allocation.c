@@ -204,6 +204,22 @@ static OmomiStatus predict_live_once(const OmomiLiveScorer *scorer) {
   return status;
 }
 
+/* Nor does a look at the numbers of one live model. */
+static void measure(const OmomiLive *live) {
+  static char text[1 << 20];
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
+  OmomiStatus statuses[2];
+  size_t len;
+  arm();
+  statuses[0] = omomi_live_metrics(live, &metrics, &error);
+  statuses[1] = omomi_live_prometheus(&live, 1, text, sizeof text, &len, &error);
+  CHECK(disarm() == 0);
+  EXPECT(OK, statuses[0]);
+  EXPECT(OK, statuses[1]);
+  CHECK(metrics.prediction_count == 3 && metrics.off_count == 1 && len > 1000);
+}
+
 /* The thread of the live model sleeps while the count is on. */
 static void predict_live(const char *folder) {
   OmomiError error = OMOMI_ERROR_INIT;
@@ -229,6 +245,7 @@ static void predict_live(const char *folder) {
   EXPECT(OK, predict_live_once(scorers[0]));
   CHECK(omomi_request_outcome(&small.request).generation == 8);
   EXPECT(OK, predict_live_once(scorers[0]));
+  measure(lives[0]);
   for (index = 0; index < 2; index++) {
     omomi_live_scorer_close(scorers[index]);
     omomi_live_close(lives[index]);

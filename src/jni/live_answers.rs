@@ -1,0 +1,133 @@
+//! What is said of a live model, as bytes that `LiveStatus.java` and `LiveMetrics.java` read. Integers are little-endian and have 8 bytes
+//! unless it says otherwise, texts are UTF-8 behind their length as a u32, lists stand behind their number, what may be absent has a
+//! byte in front of it that says whether it is there.
+
+use super::live::ordinal;
+use crate::live::{CodeCounts, Latency, LiveMetrics, LiveStatus, Reason, Served, ServingState};
+use crate::weight_file::map::LoadMode;
+
+/// State as a byte and control as a text; the served generation, where there is one; four counts and sizes, of which the last may be
+/// absent; the reasons behind their number; the number of contents in quarantine; the time; and all of it as JSON.
+pub(super) fn encode_status(status: &LiveStatus) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.push(state(status.state));
+    text(&mut bytes, &status.control.to_string());
+    bytes.push(u8::from(status.served.is_some()));
+    if let Some(served) = &status.served {
+        encode_served(&mut bytes, served);
+    }
+    number(&mut bytes, status.retired_count as u64);
+    number(&mut bytes, status.mapped_bytes);
+    optional(&mut bytes, status.resident_bytes);
+    number(&mut bytes, status.reasons.len() as u64);
+    for reason in &status.reasons {
+        encode_reason(&mut bytes, reason);
+    }
+    number(&mut bytes, status.quarantined.len() as u64);
+    number(&mut bytes, status.heartbeat_unix_seconds);
+    text(&mut bytes, &status.to_json().to_string());
+    bytes
+}
+
+/// What became of requests; bounds and counts of their latency, and its sum; what became of swaps; whether it is live and ready, a byte
+/// each, and its state; the served generation; reasons by code, sizes and counts; and the fields with what was counted on samples.
+pub(super) fn encode_metrics(metrics: &LiveMetrics) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let requests = &metrics.requests;
+    for count in [
+        requests.predictions,
+        requests.failed,
+        requests.panics,
+        requests.no_model,
+        requests.off,
+        requests.busy,
+        requests.scored,
+        requests.refused,
+        requests.late,
+        requests.unseen,
+        requests.missing,
+        requests.invalid_numbers,
+    ] {
+        number(&mut bytes, count);
+    }
+    numbers(&mut bytes, &Latency::BOUNDS_NS);
+    numbers(&mut bytes, &metrics.latency.counts);
+    number(&mut bytes, metrics.latency.sum_ns);
+    number(&mut bytes, metrics.swaps.served);
+    number(&mut bytes, metrics.swaps.interrupted);
+    code_counts(&mut bytes, &metrics.swaps.refused);
+    code_counts(&mut bytes, &metrics.swaps.withdrawn);
+    bytes.extend([u8::from(metrics.is_live), u8::from(metrics.is_ready), state(metrics.state)]);
+    optional(&mut bytes, metrics.served.map(|served| served.generation));
+    optional(&mut bytes, metrics.training_age_seconds());
+    code_counts(&mut bytes, &metrics.reasons);
+    for count in [metrics.quarantined_count, metrics.retired_count, metrics.mapped_bytes] {
+        number(&mut bytes, count);
+    }
+    optional(&mut bytes, metrics.resident_bytes);
+    number(&mut bytes, metrics.sampled_requests);
+    number(&mut bytes, metrics.fields().count() as u64);
+    for (name, field) in metrics.fields() {
+        text(&mut bytes, name);
+        for count in [field.categories, field.unseen, field.served_categories, field.served_unseen] {
+            number(&mut bytes, count);
+        }
+    }
+    bytes
+}
+
+fn state(state: ServingState) -> u8 {
+    // An ordinal is small.
+    u8::try_from(ordinal(state)).unwrap_or(u8::MAX)
+}
+
+fn code_counts(bytes: &mut Vec<u8>, counts: &CodeCounts) {
+    number(bytes, counts.iter().count() as u64);
+    for (code, count) in counts.iter() {
+        bytes.extend((code as i32).to_le_bytes());
+        number(bytes, count);
+    }
+}
+
+fn numbers(bytes: &mut Vec<u8>, all: &[u64]) {
+    number(bytes, all.len() as u64);
+    all.iter().for_each(|&one| number(bytes, one));
+}
+
+fn encode_served(bytes: &mut Vec<u8>, served: &Served) {
+    number(bytes, served.generation);
+    text(bytes, &served.digest.to_string());
+    text(bytes, &served.logic_id);
+    number(bytes, served.contract_fingerprint);
+    number(bytes, served.weight_count);
+    number(bytes, served.file_len_bytes);
+    bytes.push(match served.load_mode {
+        LoadMode::Map => 0,
+        LoadMode::Copy => 1,
+    });
+    bytes.push(u8::from(served.is_on_trial));
+    number(bytes, served.since_unix_seconds);
+    optional(bytes, served.training_end_unix_seconds.map(i64::cast_unsigned));
+}
+
+fn encode_reason(bytes: &mut Vec<u8>, reason: &Reason) {
+    bytes.extend((reason.code as i32).to_le_bytes());
+    text(bytes, &reason.text);
+}
+
+fn number(bytes: &mut Vec<u8>, number: u64) {
+    bytes.extend(number.to_le_bytes());
+}
+
+fn optional(bytes: &mut Vec<u8>, value: Option<u64>) {
+    bytes.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        number(bytes, value);
+    }
+}
+
+fn text(bytes: &mut Vec<u8>, text: &str) {
+    // Reports are a few thousand bytes.
+    bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend(text.as_bytes());
+}
