@@ -18,6 +18,7 @@ fn programs_in_the_readme_are_the_ones_that_are_compiled() {
     let readme = read("README.md");
     for (language, mark, path) in [
         ("scala", "object QuickStart", "jvm-bindings/examples/src/main/scala/io/omomi/examples/QuickStart.scala"),
+        ("scala", "object ServeLive", "jvm-bindings/examples/src/main/scala/io/omomi/examples/ServeLive.scala"),
         ("c", "int main", "tests/c/example.c"),
     ] {
         let (shown, compiled) = (block(&readme, language, mark), read(path));

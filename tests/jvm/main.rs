@@ -80,7 +80,9 @@ fn the_readme_shows_the_programs_that_the_tests_run() {
     let readme = std::fs::read_to_string(project.join("README.md")).unwrap();
     for program in [
         "examples/src/main/scala/io/omomi/examples/RankCreatives.scala",
+        "examples/src/main/scala/io/omomi/examples/ServeLive.scala",
         "core/src/test/java/io/omomi/example/FirstProgram.java",
+        "core/src/test/java/io/omomi/example/LiveModelMeters.java",
     ] {
         let source = std::fs::read_to_string(project.join(program)).unwrap();
         assert!(readme.contains(&source), "README.md shows another {program}: copy the file into it");

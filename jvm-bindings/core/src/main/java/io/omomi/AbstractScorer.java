@@ -1,9 +1,10 @@
 package io.omomi;
 
 /**
- * What every scorer has, whoever says which model answers: a request, the one native call, the answers, and an end.
+ * What a {@link Scorer} and a {@link LiveScorer} have in common: a request, its answers, and an end. For code that reads answers
+ * whoever says which model gives them; there are no other scorers.
  */
-abstract class AbstractScorer implements AutoCloseable {
+public abstract class AbstractScorer implements AutoCloseable {
     static final long NO_BUDGET = -1;
     static final int NO_MODEL = Code.NO_MODEL.number();
     static final int SWITCHED_OFF = Code.SWITCHED_OFF.number();

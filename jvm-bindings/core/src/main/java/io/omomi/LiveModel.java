@@ -1,5 +1,7 @@
 package io.omomi;
 
+import java.nio.Buffer;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 
 /**
@@ -96,6 +98,79 @@ public final class LiveModel implements AutoCloseable {
         long address = begin();
         try {
             return new LiveStatus(Native.liveStatus(address));
+        } finally {
+            end();
+        }
+    }
+
+    /**
+     * Whether the thread that follows the store has looked at it lately, or is loading a generation. Requests are answered without
+     * it, too, but no publication and no {@code off} reaches them: a reason to restart the process.
+     *
+     * @throws OmomiException with {@link Code#CLOSED}
+     */
+    public boolean isLive() {
+        return (health() & 1) != 0;
+    }
+
+    /**
+     * Whether requests may be sent here: a generation answers, or the server answers by its own logic, because scoring was
+     * switched off or because {@link LiveOptions.Builder#hasFallback} says that it does without a model.
+     *
+     * @throws OmomiException with {@link Code#CLOSED}
+     */
+    public boolean isReady() {
+        return (health() & 2) != 0;
+    }
+
+    private int health() {
+        long address = begin();
+        try {
+            return Native.liveHealth(address);
+        } finally {
+            end();
+        }
+    }
+
+    /**
+     * The numbers of this moment. No request waits for it.
+     *
+     * @throws OmomiException with {@link Code#CLOSED}
+     */
+    public LiveMetrics metrics() {
+        long address = begin();
+        try {
+            return new LiveMetrics(Native.liveMetrics(address));
+        } finally {
+            end();
+        }
+    }
+
+    /**
+     * Writes the numbers of this moment as Prometheus text ({@code text/plain; version=0.0.4}, UTF-8) at the position of a direct
+     * buffer, and moves that behind it. Every series has the labels {@code store} and {@code logic_id}. Allocates nothing.
+     *
+     * @throws OmomiException with {@link Code#WRONG_SIZE}, which says how much is needed, if the buffer has too little room, and
+     *     is as it was but for the bytes behind its position; {@link Code#INVALID_ARGUMENT} for a buffer that is not direct or
+     *     is read-only; {@link Code#CLOSED}
+     */
+    public void writePrometheus(ByteBuffer buffer) {
+        if (buffer == null) {
+            throw OmomiException.nullArgument("buffer");
+        }
+        if (!buffer.isDirect() || buffer.isReadOnly()) {
+            throw OmomiException.invalidArgument("buffer", "expected a direct buffer that can be written, found another one");
+        }
+        long address = begin();
+        try {
+            long len = Native.livePrometheus(address, buffer, buffer.position(), buffer.limit());
+            if (len > buffer.remaining()) {
+                throw new OmomiException(
+                        Code.WRONG_SIZE,
+                        "the buffer has the wrong size: expected " + len + " bytes of room, found " + buffer.remaining());
+            }
+            // As a Buffer, whose method older JDKs have, too.
+            ((Buffer) buffer).position(buffer.position() + (int) len);
         } finally {
             end();
         }

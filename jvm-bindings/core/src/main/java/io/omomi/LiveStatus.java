@@ -1,8 +1,5 @@
 package io.omomi;
 
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -23,24 +20,22 @@ public final class LiveStatus {
     private final Instant heartbeat;
     private final String json;
 
-    /** Reads what the native library writes: see {@code live_status} there. */
-    LiveStatus(byte[] encoded) {
-        ByteBuffer bytes = ByteBuffer.wrap(encoded).order(ByteOrder.LITTLE_ENDIAN);
-        state = ServingState.ofNumber(bytes.get());
-        control = text(bytes);
-        served = bytes.get() == 0 ? null : new Served(bytes);
-        retiredCount = bytes.getLong();
-        mappedBytes = bytes.getLong();
-        residentBytes = optional(bytes);
-        long reasonCount = bytes.getLong();
+    LiveStatus(byte[] bytes) {
+        Encoded encoded = new Encoded(bytes);
+        state = ServingState.ofNumber(encoded.small());
+        control = encoded.text();
+        served = encoded.flag() ? new Served(encoded) : null;
+        retiredCount = encoded.number();
+        mappedBytes = encoded.number();
+        residentBytes = encoded.optional();
         List<Reason> all = new ArrayList<>();
-        for (long i = 0; i < reasonCount; i++) {
-            all.add(new Reason(bytes));
+        for (int left = encoded.count(); left > 0; left--) {
+            all.add(new Reason(encoded));
         }
         reasons = Collections.unmodifiableList(all);
-        quarantinedCount = bytes.getLong();
-        heartbeat = Instant.ofEpochSecond(bytes.getLong());
-        json = text(bytes);
+        quarantinedCount = encoded.number();
+        heartbeat = Instant.ofEpochSecond(encoded.number());
+        json = encoded.text();
     }
 
     /** Whether requests get answers. */
@@ -98,16 +93,6 @@ public final class LiveStatus {
         return json;
     }
 
-    private static String text(ByteBuffer bytes) {
-        byte[] text = new byte[bytes.getInt()];
-        bytes.get(text);
-        return new String(text, StandardCharsets.UTF_8);
-    }
-
-    private static OptionalLong optional(ByteBuffer bytes) {
-        return bytes.get() == 0 ? OptionalLong.empty() : OptionalLong.of(bytes.getLong());
-    }
-
     /** The file's word is any number, of which not every one is an instant. */
     private static Instant instant(long unixSeconds) {
         long least = Instant.MIN.getEpochSecond();
@@ -127,17 +112,17 @@ public final class LiveStatus {
         private final Instant since;
         private final Instant trainingEnd;
 
-        private Served(ByteBuffer bytes) {
-            generation = bytes.getLong();
-            digest = text(bytes);
-            logicId = text(bytes);
-            contractFingerprint = bytes.getLong();
-            weightCount = bytes.getLong();
-            fileLenBytes = bytes.getLong();
-            loadMode = bytes.get() == 0 ? LoadMode.MAP : LoadMode.COPY;
-            isOnTrial = bytes.get() != 0;
-            since = Instant.ofEpochSecond(bytes.getLong());
-            OptionalLong end = optional(bytes);
+        private Served(Encoded encoded) {
+            generation = encoded.number();
+            digest = encoded.text();
+            logicId = encoded.text();
+            contractFingerprint = encoded.number();
+            weightCount = encoded.number();
+            fileLenBytes = encoded.number();
+            loadMode = encoded.small() == 0 ? LoadMode.MAP : LoadMode.COPY;
+            isOnTrial = encoded.flag();
+            since = Instant.ofEpochSecond(encoded.number());
+            OptionalLong end = encoded.optional();
             trainingEnd = end.isPresent() ? instant(end.getAsLong()) : null;
         }
 
@@ -197,9 +182,9 @@ public final class LiveStatus {
         private final Code code;
         private final String text;
 
-        private Reason(ByteBuffer bytes) {
-            code = Code.ofNumber(bytes.getInt());
-            text = LiveStatus.text(bytes);
+        private Reason(Encoded encoded) {
+            code = encoded.code();
+            text = encoded.text();
         }
 
         /** What it is. */

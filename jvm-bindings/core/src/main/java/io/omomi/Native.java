@@ -72,6 +72,18 @@ final class Native {
     /** What {@link LiveStatus} reads. */
     static native byte[] liveStatus(long live);
 
+    /** What {@link LiveMetrics} reads. */
+    static native byte[] liveMetrics(long live);
+
+    /**
+     * Writes Prometheus text into a direct buffer between two positions, and returns its length; where that is greater than
+     * the room, what was written is of no use.
+     */
+    static native long livePrometheus(long live, ByteBuffer buffer, int position, int limit);
+
+    /** Bit 0: live; bit 1: ready. */
+    static native int liveHealth(long live);
+
     /** Keeps the address of {@code block}, and references of its own to what it needs; the set is 0 for none. */
     static native long openLiveScorer(long live, byte[] layout, long set, ByteBuffer block);
 

@@ -27,6 +27,9 @@
  * }
  * }</pre>
  *
+ * <p>A server that runs for months follows a store instead of opening files: see {@link io.omomi.LiveModel} and {@link
+ * io.omomi.LiveScorer}.
+ *
  * <p>Whatever goes wrong is an {@link io.omomi.OmomiException} with a stable code, the side that must act, and what to do.
  */
 package io.omomi;

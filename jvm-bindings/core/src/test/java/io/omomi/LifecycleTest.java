@@ -91,6 +91,10 @@ final class LifecycleTest {
                         call("lookNow", live::lookNow),
                         call("state", live::state),
                         call("status", live::status),
+                        call("metrics", live::metrics),
+                        call("writePrometheus", () -> live.writePrometheus(java.nio.ByteBuffer.allocateDirect(8))),
+                        call("isLive", live::isLive),
+                        call("isReady", live::isReady),
                         call("LiveScorer.open", () -> LiveScorer.open(live, Fixture.LAYOUT)))
                 .map(LifecycleTest::throwsClosed);
     }

@@ -1,10 +1,9 @@
 package io.omomi.scaladsl
 
 import java.nio.file.Path
-import java.util.ArrayList
 import java.util.function.Consumer
 
-import io.omomi.{Explanation, RequestLayout}
+import io.omomi.{Explanation, RequestLayout, ServingState}
 
 /** Where everything lies in a request of some declaration; immutable, made once, good for every later model. */
 final class Layout private (private[scaladsl] val underlying: RequestLayout) {
@@ -77,13 +76,87 @@ object CandidateSet {
     refusable(new CandidateSet(io.omomi.CandidateSet.open(fields.schema, capacity, valuesPerField)))
 }
 
+/** What a [[Scorer]] and a [[LiveScorer]] have in common: a request and its answers. */
+sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extends AutoCloseable {
+  /** The request to fill; always the same object. */
+  final val request: Request = new Request(underlying.request())
+
+  /** The click probability of a candidate, in (0, 1), or NaN unless it was scored. Of several models the first answers here
+    * and in the other methods without a model.
+    */
+  final def probability(candidate: Int): Float = underlying.probability(candidate)
+
+  /** The click probability of a candidate by model `model`, counted from 0 in the order given to `open`. */
+  final def probability(model: Int, candidate: Int): Float = underlying.probability(model, candidate)
+
+  /** The logit of a candidate, or NaN unless it was scored. */
+  final def logit(candidate: Int): Double = underlying.logit(candidate)
+
+  /** The logit of a candidate by model `model`. */
+  final def logit(model: Int, candidate: Int): Double = underlying.logit(model, candidate)
+
+  /** What became of a candidate. */
+  final def status(candidate: Int): CandidateStatus = underlying.status(candidate)
+
+  /** What became of a candidate with model `model`. */
+  final def status(model: Int, candidate: Int): CandidateStatus = underlying.status(model, candidate)
+
+  /** Models that answer. */
+  final def modelCount: Int = underlying.modelCount()
+
+  /** Candidates with a probability in the last predict. */
+  final def scoredCount: Int = underlying.scoredCount()
+
+  /** Candidates with a probability by model `model`. */
+  final def scoredCount(model: Int): Int = underlying.scoredCount(model)
+
+  /** Candidates that were refused, each with its status. */
+  final def refusedCount: Int = underlying.refusedCount()
+
+  /** Candidates that model `model` refused. */
+  final def refusedCount(model: Int): Int = underlying.refusedCount(model)
+
+  /** Candidates that were not reached before the time was up. */
+  final def lateCount: Int = underlying.lateCount()
+
+  /** Categories for which the model has no weight. */
+  final def unseenCount: Long = underlying.unseenCount()
+
+  /** Categories for which model `model` has no weight. */
+  final def unseenCount(model: Int): Long = underlying.unseenCount(model)
+
+  /** Fields that the model reads and a row left empty. */
+  final def missingCount: Long = underlying.missingCount()
+
+  /** Fields that model `model` reads and a row left empty. */
+  final def missingCount(model: Int): Long = underlying.missingCount(model)
+
+  /** Numbers out of their field's range, or NaN. */
+  final def invalidNumberCount: Long = underlying.invalidNumberCount()
+
+  /** Numbers out of their field's range, or NaN, in fields that model `model` reads. */
+  final def invalidNumberCount(model: Int): Long = underlying.invalidNumberCount(model)
+
+  /** The generation of the model that gave the answers. */
+  final def generation: Long = underlying.generation()
+
+  /** The generation of model `model`. */
+  final def generation(model: Int): Long = underlying.generation(model)
+
+  /** The name of the serving logic that gave the answers, to be logged with each score. */
+  def logicId: String
+
+  /** Why a candidate has the logit it has. Allocates; not for the request path. */
+  final def explain(candidate: Int): Explanation = underlying.explain(candidate)
+
+  /** Gives up what it holds of models and candidates, after a predict that is under way. May be called twice. */
+  override final def close(): Unit = underlying.close()
+}
+
 /** Scores requests with one model, or with several in one call. Make one for each thread. It holds its own reference to each
   * model, which may be closed or replaced at any time; after `close` every method throws.
   */
-final class Scorer private (underlying: io.omomi.Scorer) extends AutoCloseable {
-  /** The request to fill; always the same object. */
-  val request: Request = new Request(underlying.request())
-
+final class Scorer private (underlying: io.omomi.Scorer) extends AbstractScorer(underlying) {
   /** Scores the first `candidateCount` candidates of the request. A candidate that cannot be read costs itself only. */
   def predict(candidateCount: Int): Unit = underlying.predict(candidateCount)
 
@@ -92,79 +165,10 @@ final class Scorer private (underlying: io.omomi.Scorer) extends AutoCloseable {
     */
   def predictWithin(candidateCount: Int, budgetNanos: Long): Unit = underlying.predictWithin(candidateCount, budgetNanos)
 
-  /** The click probability of a candidate, in (0, 1), or NaN unless it was scored. Of several models the first answers here
-    * and in the other methods without a model.
-    */
-  def probability(candidate: Int): Float = underlying.probability(candidate)
-
-  /** The click probability of a candidate by model `model`, counted from 0 in the order given to `open`. */
-  def probability(model: Int, candidate: Int): Float = underlying.probability(model, candidate)
-
-  /** The logit of a candidate, or NaN unless it was scored. */
-  def logit(candidate: Int): Double = underlying.logit(candidate)
-
-  /** The logit of a candidate by model `model`. */
-  def logit(model: Int, candidate: Int): Double = underlying.logit(model, candidate)
-
-  /** What became of a candidate. */
-  def status(candidate: Int): CandidateStatus = underlying.status(candidate)
-
-  /** What became of a candidate with model `model`. */
-  def status(model: Int, candidate: Int): CandidateStatus = underlying.status(model, candidate)
-
-  /** Models that answer. */
-  def modelCount: Int = underlying.modelCount()
-
-  /** Candidates with a probability in the last predict. */
-  def scoredCount: Int = underlying.scoredCount()
-
-  /** Candidates with a probability by model `model`. */
-  def scoredCount(model: Int): Int = underlying.scoredCount(model)
-
-  /** Candidates that were refused, each with its status. */
-  def refusedCount: Int = underlying.refusedCount()
-
-  /** Candidates that model `model` refused. */
-  def refusedCount(model: Int): Int = underlying.refusedCount(model)
-
-  /** Candidates that were not reached before the time was up. */
-  def lateCount: Int = underlying.lateCount()
-
-  /** Categories for which the model has no weight. */
-  def unseenCount: Long = underlying.unseenCount()
-
-  /** Categories for which model `model` has no weight. */
-  def unseenCount(model: Int): Long = underlying.unseenCount(model)
-
-  /** Fields that the model reads and a row left empty. */
-  def missingCount: Long = underlying.missingCount()
-
-  /** Fields that model `model` reads and a row left empty. */
-  def missingCount(model: Int): Long = underlying.missingCount(model)
-
-  /** Numbers out of their field's range, or NaN. */
-  def invalidNumberCount: Long = underlying.invalidNumberCount()
-
-  /** Numbers out of their field's range, or NaN, in fields that model `model` reads. */
-  def invalidNumberCount(model: Int): Long = underlying.invalidNumberCount(model)
-
-  /** The generation of the model that gave the answers. */
-  def generation: Long = underlying.generation()
-
-  /** The generation of model `model`. */
-  def generation(model: Int): Long = underlying.generation(model)
-
-  /** The name of the serving logic, to be logged with each score. */
-  def logicId: String = underlying.logicId()
+  override def logicId: String = underlying.logicId()
 
   /** The name of the serving logic of model `model`. */
   def logicId(model: Int): String = underlying.logicId(model)
-
-  /** Why a candidate has the logit it has. Allocates; not for the request path. */
-  def explain(candidate: Int): Explanation = underlying.explain(candidate)
-
-  /** Gives up the reference to the model, after a predict that is under way. May be called twice. */
-  override def close(): Unit = underlying.close()
 }
 
 object Scorer {
@@ -185,16 +189,50 @@ object Scorer {
   /** The same for requests that name candidates of `set` by index. */
   def open(models: Seq[Model], layout: Layout, set: CandidateSet): Either[OmomiException, Scorer] =
     refusable(new Scorer(io.omomi.Scorer.open(ofJava(models), ofJava(layout), ofJava(set))))
+}
 
-  private def ofJava(layout: Layout): RequestLayout = if (layout == null) null else layout.underlying
+object LiveModel {
+  /** Follows the store in `dir`: what is published there is verified and served, the last good generation where the newest is
+    * bad, or none yet. Left only for options that would never work; `status` says what is not as it should be.
+    */
+  def open(
+      dir: Path,
+      fields: Fields,
+      options: io.omomi.LiveOptions = io.omomi.LiveOptions.defaults()): Either[OmomiException, LiveModel] =
+    refusable(io.omomi.LiveModel.open(dir, fields.schema, options))
+}
 
-  private def ofJava(set: CandidateSet): io.omomi.CandidateSet = if (set == null) null else set.underlying
+/** Scores requests with whatever generation a live model serves. Make one for each thread, once. It goes on with the generation
+  * that it has when its live model is closed; after its own `close` every method throws.
+  *
+  * {{{
+  * scorer.predict(candidateCount) match {
+  *   case ServingState.SERVING => rankByProbability(scorer)
+  *   case _                    => rankByBid()
+  * }
+  * }}}
+  */
+final class LiveScorer private (underlying: io.omomi.LiveScorer) extends AbstractScorer(underlying) {
+  /** Scores the first `candidateCount` candidates of the request, and says whether it did. After anything but `SERVING` there are
+    * no answers, and the server answers by its own logic.
+    */
+  def predict(candidateCount: Int): ServingState = underlying.predict(candidateCount)
 
-  private def ofJava(models: Seq[Model]): ArrayList[Model] =
-    if (models == null) null
-    else {
-      val list = new ArrayList[Model](models.length)
-      models.foreach(list.add(_))
-      list
-    }
+  /** The same within `budgetNanos` nanoseconds: see [[Scorer.predictWithin]]. */
+  def predictWithin(candidateCount: Int, budgetNanos: Long): ServingState =
+    underlying.predictWithin(candidateCount, budgetNanos)
+
+  override def logicId: String = underlying.logicId()
+}
+
+object LiveScorer {
+  /** A scorer for whatever `live` serves, with memory for requests of `layout`. Left for a layout of other fields than the live
+    * model's, of several models, or of prepared candidates.
+    */
+  def open(live: LiveModel, layout: Layout): Either[OmomiException, LiveScorer] =
+    refusable(new LiveScorer(io.omomi.LiveScorer.open(live, ofJava(layout))))
+
+  /** The same for requests that name candidates of `set` by index. */
+  def open(live: LiveModel, layout: Layout, set: CandidateSet): Either[OmomiException, LiveScorer] =
+    refusable(new LiveScorer(io.omomi.LiveScorer.open(live, ofJava(layout), ofJava(set))))
 }

@@ -38,6 +38,21 @@ package object scaladsl {
   /** How a weight file comes into memory. */
   type LoadMode = io.omomi.LoadMode
 
+  /** The model that a store says is to be served, now and later. Any number of threads may use one. */
+  type LiveModel = io.omomi.LiveModel
+
+  private[scaladsl] def ofJava(layout: Layout): io.omomi.RequestLayout = if (layout == null) null else layout.underlying
+
+  private[scaladsl] def ofJava(set: CandidateSet): io.omomi.CandidateSet = if (set == null) null else set.underlying
+
+  private[scaladsl] def ofJava(models: Seq[Model]): java.util.ArrayList[Model] =
+    if (models == null) null
+    else {
+      val list = new java.util.ArrayList[Model](models.length)
+      models.foreach(list.add(_))
+      list
+    }
+
   private[scaladsl] def refusable[A](open: => A): Either[OmomiException, A] =
     try Right(open)
     catch { case refused: OmomiException => Left(refused) }

@@ -1,0 +1,152 @@
+package io.omomi;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.omomi.example.LiveModelMeters;
+import java.io.IOException;
+import java.nio.Buffer;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What a live model counts, as an object, as Prometheus text and in a registry of Micrometer. */
+final class LiveMetricsTest {
+    private static final RequestLayout LAYOUT = RequestLayout.of(Fixture.SCHEMA, Store.CANDIDATES, 16 << 10);
+
+    private Store store;
+    private LiveModel live;
+    private LiveScorer scorer;
+
+    @BeforeEach
+    void scoreThreeTimesAndBeRefusedOnce(@TempDir Path folder) throws IOException {
+        store = new Store(folder);
+        live = store.open();
+        scorer = LiveScorer.open(live, LAYOUT);
+        assertEquals(ServingState.NO_MODEL, scorer.predict(1));
+        store.publish(1);
+        live.lookNow();
+        Fixture.fill(scorer.request(), Store.CANDIDATES, new Fixture.Text());
+        for (int i = 0; i < 3; i++) {
+            assertEquals(ServingState.SERVING, scorer.predict(Store.CANDIDATES));
+        }
+        assertThrows(OmomiException.class, () -> scorer.predict(Store.CANDIDATES + 1));
+        byte[] damaged = Store.bytes(2);
+        damaged[damaged.length / 2] ^= 1;
+        store.publish(2, damaged);
+        live.lookNow();
+    }
+
+    @AfterEach
+    void close() {
+        scorer.close();
+        live.close();
+    }
+
+    @Test
+    void each_request_and_swap_is_counted_once() {
+        LiveMetrics metrics = live.metrics();
+        assertEquals(3, metrics.predictionCount());
+        assertEquals(1, metrics.failedCount());
+        assertEquals(1, metrics.noModelCount());
+        assertEquals(0, metrics.offCount() + metrics.panicCount() + metrics.busyCount());
+        assertEquals(3 * Store.CANDIDATES, metrics.scoredCount());
+        assertEquals(0, metrics.refusedCount() + metrics.lateCount());
+        assertEquals(3 * scorer.unseenCount(), metrics.unseenCount());
+        assertEquals(3 * scorer.missingCount(), metrics.missingCount());
+        assertEquals(3 * scorer.invalidNumberCount(), metrics.invalidNumberCount());
+        IntStream buckets = IntStream.range(0, metrics.latencyBucketCount());
+        assertEquals(3, buckets.mapToLong(metrics::latencyCount).sum());
+        assertEquals(Long.MAX_VALUE, metrics.latencyBoundNanos(metrics.latencyBucketCount() - 1));
+        assertTrue(metrics.latencyBoundNanos(0) < metrics.latencyBoundNanos(1));
+        assertTrue(metrics.latencySum().toNanos() > 0);
+        assertEquals(1, metrics.swapServedCount());
+        assertEquals(0, metrics.swapInterruptedCount());
+        Code refused = live.status().reasons().get(0).code();
+        assertEquals(Map.of(refused, 1L), metrics.swapRefusedCounts());
+        assertEquals(Map.of(), metrics.swapWithdrawnCounts());
+        assertEquals(Map.of(refused, 1L), metrics.reasonCounts());
+        assertEquals(1, metrics.quarantinedCount());
+        assertEquals(0, metrics.retiredCount());
+        assertEquals(ServingState.SERVING, metrics.state());
+        assertEquals(1, metrics.generation().orElseThrow());
+        assertTrue(metrics.trainingAgeSeconds().isEmpty());
+        assertTrue(metrics.mappedBytes() > 0);
+        assertTrue(metrics.residentBytes().isEmpty() || metrics.residentBytes().getAsLong() > 0);
+    }
+
+    @Test
+    void categories_are_counted_by_field_on_samples() {
+        LiveMetrics metrics = live.metrics();
+        assertTrue(metrics.sampledRequestCount() > 0);
+        assertEquals(
+                Fixture.SCHEMA.fields().stream().map(Field::name).sorted().toList(),
+                metrics.fields().stream().map(LiveMetrics.SampledField::name).sorted().toList());
+        LiveMetrics.SampledField interest = metrics.fields().stream()
+                .filter(field -> field.name().equals("interest"))
+                .findFirst()
+                .orElseThrow();
+        // The last of the four interests is unknown.
+        assertEquals(4 * metrics.sampledRequestCount(), interest.categoryCount());
+        assertEquals(metrics.sampledRequestCount(), interest.unseenCount());
+        assertEquals(0.25, interest.unseenRatio());
+    }
+
+    @Test
+    void a_health_check_is_passed_with_a_model_or_a_fallback_and_off_is_ready(@TempDir Path empty) throws IOException {
+        assertTrue(live.isLive() && live.isReady());
+        store.decide("off");
+        live.lookNow();
+        assertTrue(live.isReady());
+        assertTrue(live.metrics().isReady() && live.metrics().isLive());
+        Store none = new Store(empty);
+        try (LiveModel without = none.open();
+                LiveModel with = none.open(Store.options().name("other").hasFallback(true).build())) {
+            assertFalse(without.isReady());
+            assertTrue(with.isReady() && without.isLive());
+        }
+    }
+
+    @Test
+    void prometheus_text_goes_into_a_direct_buffer_or_says_how_much_room_it_needs() {
+        ByteBuffer buffer = ByteBuffer.allocateDirect(1 << 20);
+        buffer.position(7);
+        live.writePrometheus(buffer);
+        int end = buffer.position();
+        ((Buffer) buffer).flip().position(7);
+        String text = StandardCharsets.UTF_8.decode(buffer).toString();
+        assertTrue(text.startsWith("# HELP ") && text.endsWith("\n"), text);
+        assertTrue(text.lines().anyMatch(line -> line.startsWith("omomi_") && line.contains("logic_id=\"live-ロジック-1\"")), text);
+        buffer.clear().limit(end - 8);
+        OmomiException tooSmall = assertThrows(OmomiException.class, () -> live.writePrometheus(buffer.position(0)));
+        assertEquals(Code.WRONG_SIZE, tooSmall.code());
+        assertEquals(0, buffer.position());
+        for (ByteBuffer wrong : new ByteBuffer[] {ByteBuffer.allocate(1 << 20), buffer.asReadOnlyBuffer()}) {
+            OmomiException refused = assertThrows(OmomiException.class, () -> live.writePrometheus(wrong));
+            assertEquals(Code.INVALID_ARGUMENT, refused.code());
+        }
+        assertEquals(Code.NULL_ARGUMENT, assertThrows(OmomiException.class, () -> live.writePrometheus(null)).code());
+    }
+
+    @Test
+    void a_registry_of_micrometer_shows_the_numbers_of_the_moment() {
+        SimpleMeterRegistry registry = new SimpleMeterRegistry();
+        new LiveModelMeters(live).bindTo(registry);
+        assertEquals(3, registry.get("omomi.predictions").functionCounter().count());
+        assertEquals(1, registry.get("omomi.requests.without.model").functionCounter().count());
+        assertEquals(1, registry.get("omomi.ready").gauge().value());
+        assertEquals(1, registry.get("omomi.generation").gauge().value());
+        assertEquals(1, registry.get("omomi.reasons").gauge().value());
+        scorer.predict(Store.CANDIDATES);
+        assertEquals(4, registry.get("omomi.predictions").functionCounter().count());
+    }
+}
