@@ -275,7 +275,7 @@ fn categories_of_prepared_candidates_are_counted_too() {
     let mut request = scorer.new_request();
     request.context().set_all(&small_model::full_rows(1).context).unwrap();
     for candidate in 0..CANDIDATE_COUNT {
-        request.set_candidate(candidate, candidate as u32).unwrap();
+        request.set_candidate(candidate, u32::try_from(candidate).unwrap()).unwrap();
     }
     scorer.predict(&mut request, CANDIDATE_COUNT).unwrap();
     server.live.look_now();
