@@ -98,6 +98,19 @@ impl Draft {
         Ok(self)
     }
 
+    /// The same file under another generation, and without what vouched for it under its own.
+    pub(super) fn with_generation(self, generation: u64) -> Result<Self, TooLarge> {
+        let vouches = SectionKind::Signature.number();
+        let kept = || self.sections.iter().filter(|section| section.kind_number != vouches);
+        let lens = kept().map(|section| (section.kind_number, section.len_bytes));
+        let (sections, end) = lay_out(lens).ok_or(TooLarge)?;
+        let mut bytes = vec![0; usize::try_from(end.total_len_bytes).map_err(|_| TooLarge)?];
+        for (from, to) in kept().map(range).zip(sections.iter().map(range)) {
+            bytes[to].copy_from_slice(&self.bytes[from]);
+        }
+        Ok(Self { generation, sections, end, bytes })
+    }
+
     fn index_of(&self, kind: SectionKind) -> usize {
         let index = self.sections.iter().position(|section| section.kind_number == kind.number());
         index.unwrap_or_else(|| panic!("the draft has no {} section", kind.name()))

@@ -109,6 +109,11 @@ pub(crate) fn with_provenance(
     Ok(draft.seal())
 }
 
+/// `file` under another generation; a signature, which would not be right any more, is left out.
+pub(crate) fn with_generation(file: Vec<u8>, generation: u64) -> Result<Vec<u8>, WriteError> {
+    Ok(Draft::of_file(file)?.with_generation(generation)?.seal())
+}
+
 /// Makes a weight file under `path` and returns the verified model over it.
 ///
 /// The bytes go to a temporary sibling, are synced, read back and verified with the golden requests; then the file is made

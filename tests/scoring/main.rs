@@ -5,5 +5,6 @@ mod careless_calls;
 mod kernel_equals_plain;
 mod prepared;
 mod several_models;
+#[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod small_model;
 mod time_limit;

@@ -5,6 +5,7 @@ mod bench;
 mod contract;
 mod control;
 mod demo;
+mod drill;
 mod generate_log;
 mod inspect;
 mod pack;
@@ -43,6 +44,9 @@ enum Command {
     Keygen(sign::KeygenArguments),
     Sign(sign::SignArguments),
     Publish(publish::Arguments),
+    Drill(drill::Arguments),
+    #[command(hide = true)]
+    DrillServer(drill::ServerArguments),
     Status(status::Arguments),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
@@ -63,6 +67,8 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Drill(arguments) => drill::run(&arguments),
+        Command::DrillServer(arguments) => drill::run_server(&arguments),
         Command::Freeze(arguments) => control::run_switch(&arguments, Control::Freeze),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -1,0 +1,155 @@
+//! The copy of a store that incidents may happen to, and everything that is done to it from outside.
+
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::error::DrillError;
+use super::{DrillOptions, files};
+use crate::publish::{PublishOptions, Step, Verifier, publish, set_control};
+use crate::score::Model;
+use crate::store::{Control, Current, Digest, Store};
+use crate::weight_file::map::LoadMode;
+use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
+
+/// A store of its own, in a folder that goes with it.
+#[derive(Debug)]
+pub(super) struct Copy {
+    folder: Folder,
+    pub(super) store: Store,
+    verifier: Verifier,
+    /// The weight file that was published in the original, out of every incident's reach.
+    pub(super) original: PathBuf,
+    bytes: Vec<u8>,
+    next_generation: u64,
+}
+
+/// Removed with everything in it.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is left to whoever cleans the scratch folder.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Copy {
+    pub(super) fn of(dir: &Path, options: &DrillOptions) -> Result<Self, DrillError> {
+        let original_store = Store::new(dir);
+        let Some(current) = original_store.read_current()? else {
+            return Err(DrillError::NothingPublished { dir: dir.to_owned() });
+        };
+        let path = original_store.generation_path(current.generation);
+        let bytes = fs::read(&path).map_err(DrillError::system("read", path))?;
+        let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let folder = options.scratch.join(format!("omomi-drill-{}-{nanoseconds}", std::process::id()));
+        fs::create_dir(&folder).map_err(DrillError::system("make", &folder))?;
+        let folder = Folder(folder);
+        let store = Store::new(folder.0.join("store"));
+        let original = folder.0.join("original.omomi");
+        write_new(&original, &bytes)?;
+        let arguments = ["verify", "--json"].map(Into::into).to_vec();
+        let verifier =
+            Verifier { program: options.program.clone(), arguments, time_limit: Verifier::DEFAULT_TIME_LIMIT };
+        // Refused here, before anything else, where it is no file that a server would take.
+        Model::load(&original, LoadMode::Map)?;
+        let next_generation = current.generation + 1;
+        Ok(Self { folder, store, verifier, original, bytes, next_generation })
+    }
+
+    pub(super) fn new_generation(&mut self) -> u64 {
+        self.next_generation += 1;
+        self.next_generation - 1
+    }
+
+    /// The bytes of a good file of that generation.
+    pub(super) fn good_bytes(&self, generation: u64) -> Result<Vec<u8>, DrillError> {
+        Ok(files::of_generation(self.bytes.clone(), generation)?)
+    }
+
+    /// Publishes a good file as it is meant to be done, and answers with its generation and when `current` was moved.
+    pub(super) fn publish_good(&mut self) -> Result<(u64, Instant), DrillError> {
+        let generation = self.new_generation();
+        let file = self.folder.0.join("incoming.omomi");
+        write_new(&file, &self.good_bytes(generation)?)?;
+        let mut moved = Instant::now();
+        // A new generation that nobody has signed: what is rehearsed is not who may publish.
+        let signature = Some((SignaturePolicy::Off, TrustedKeys::default()));
+        let options = PublishOptions { file: file.clone(), verifier: self.verifier.clone(), signature };
+        publish(&self.store, &options, &mut |step| {
+            if step == Step::ReplaceText {
+                moved = Instant::now();
+            }
+        })?;
+        fs::remove_file(&file).map_err(DrillError::system("remove", file))?;
+        Ok((generation, moved))
+    }
+
+    /// Puts `bytes` under the name of a generation and points `current` to them, as a careless hand does: nothing is verified.
+    pub(super) fn publish_carelessly(&self, generation: u64, bytes: &[u8], mode: u32) -> Result<Instant, DrillError> {
+        let path = self.store.generation_path(generation);
+        replace(&path, bytes, mode)?;
+        let current = Current { generation, digest: Digest::of(bytes) };
+        replace(&self.store.current_path(), current.to_string().as_bytes(), 0o644)
+    }
+
+    /// Takes a generation that was published carelessly away, and points `current` back to where it was.
+    pub(super) fn withdraw(&self, generation: u64, before: &str) -> Result<(), DrillError> {
+        let path = self.store.generation_path(generation);
+        fs::remove_file(&path).map_err(DrillError::system("remove", path))?;
+        replace(&self.store.current_path(), before.as_bytes(), 0o644)?;
+        Ok(())
+    }
+
+    pub(super) fn current_text(&self) -> Result<String, DrillError> {
+        let path = self.store.current_path();
+        fs::read_to_string(&path).map_err(DrillError::system("read", path))
+    }
+
+    pub(super) fn decide(&self, control: Control) -> Result<Instant, DrillError> {
+        let mut decided = Instant::now();
+        set_control(&self.store, control, &mut |step| {
+            if step == Step::ReplaceText {
+                decided = Instant::now();
+            }
+        })?;
+        Ok(decided)
+    }
+
+    pub(super) fn remove(&self, path: &Path) -> Result<Instant, DrillError> {
+        let removed = Instant::now();
+        fs::remove_file(path).map_err(DrillError::system("remove", path))?;
+        Ok(removed)
+    }
+
+    /// Writes into a file that is there, from its first byte on, without making it shorter.
+    pub(super) fn write_in_place(&self, generation: u64, bytes: &[u8]) -> Result<Instant, DrillError> {
+        let path = self.store.generation_path(generation);
+        let failed = |action| DrillError::system(action, &path);
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).map_err(failed("make writable"))?;
+        let file = File::options().write(true).open(&path).map_err(failed("open"))?;
+        let written = Instant::now();
+        file.write_all_at(bytes, 0).map_err(failed("write"))?;
+        fs::set_permissions(&path, Permissions::from_mode(0o444)).map_err(failed("make read-only"))?;
+        Ok(written)
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DrillError> {
+    File::create_new(path).and_then(|mut file| file.write_all(bytes)).map_err(DrillError::system("write", path))
+}
+
+/// Puts `bytes` under a name at once, and answers with when.
+pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<Instant, DrillError> {
+    let sibling = path.with_extension("careless");
+    write_new(&sibling, bytes)?;
+    fs::set_permissions(&sibling, Permissions::from_mode(mode))
+        .map_err(DrillError::system("allow reading of", &sibling))?;
+    let replaced = Instant::now();
+    fs::rename(&sibling, path).map_err(DrillError::system("replace", path))?;
+    Ok(replaced)
+}

@@ -1,0 +1,51 @@
+//! Weight files that are good under another generation, and files that are not good.
+
+use serde_json::Map;
+
+use crate::contract::Contract;
+use crate::value::{FieldValue, RequestRows, Row};
+use crate::weight_file::Calibrator;
+use crate::weight_file::writer::{self, Parts, WriteError};
+
+/// The same model under another generation.
+pub(super) fn of_generation(bytes: Vec<u8>, generation: u64) -> Result<Vec<u8>, WriteError> {
+    writer::with_generation(bytes, generation)
+}
+
+/// One bit is another one, in the middle.
+pub(super) fn with_a_flipped_bit(mut bytes: Vec<u8>) -> Vec<u8> {
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    bytes
+}
+
+/// What a copy leaves that was cut off.
+pub(super) fn half(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.len() / 2);
+    bytes
+}
+
+/// A file of somebody else.
+pub(super) fn foreign() -> Vec<u8> {
+    b"PK\x03\x04 this is an archive of something else\n".repeat(100)
+}
+
+/// A good weight file for which the server would have to supply a field that it has never heard of.
+pub(super) fn of_another_contract(generation: u64) -> Result<Vec<u8>, WriteError> {
+    const CONTRACT: &str = r#"{"name":"drill","label":"clicked","field":[{"name":"a_field_that_no_server_has_heard_of",
+        "side":"candidate","type":"id","meaning":"something that was agreed on with another team"}]}"#;
+    let contract = Contract::from_json(CONTRACT.as_bytes()).map_err(|error| WriteError::Parts(error.to_string()))?;
+    let row: Row = contract.fields().iter().map(|field| (field.name.clone(), FieldValue::Id(1))).collect();
+    let parts = Parts {
+        contract: &contract,
+        generation,
+        logic_id: "drill",
+        provenance: Map::new(),
+        bias: 0.0,
+        weights: &Vec::new().into(),
+        calibrator: Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 },
+        field_sizes: Vec::new(),
+        golden: &[RequestRows { context: Row::new(), candidates: vec![row] }],
+    };
+    writer::to_bytes(&parts)
+}

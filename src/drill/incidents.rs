@@ -1,0 +1,497 @@
+//! The incidents, one after the other, and what is expected of a server in each.
+
+use std::time::{Duration, Instant};
+
+use super::copy::{Copy, replace};
+use super::report::{DrillReport, IncidentReport};
+use super::server::ServerOptions;
+use super::watched::{Said, Watched};
+use super::{DrillError, DrillOptions, files};
+use crate::error::Code;
+use crate::store::Control;
+use crate::weight_file::map::LoadMode;
+
+/// Long enough not to end during a drill.
+const LONG: Duration = Duration::from_secs(3_600);
+/// How often a server has looked, at least, before nothing more is expected to happen.
+const POLLS_HELD: u32 = 3;
+const MODE_OF_WEIGHT_FILE: u32 = 0o444;
+
+type Incident = (&'static str, fn(&mut Stage) -> Result<Happened, DrillError>);
+
+/// Number of incidents.
+pub const INCIDENT_COUNT: usize = INCIDENTS.len();
+
+const INCIDENTS: [Incident; 27] = [
+    ("a good file is published", publish),
+    ("a file with one flipped bit", flipped_bit),
+    ("a file that was cut off", half),
+    ("a file of somebody else", foreign),
+    ("a file under another generation's name", other_name),
+    ("a file of another contract", other_contract),
+    ("a file that everybody may write", writable),
+    ("a file that was replaced after it was published", other_bytes),
+    ("the publisher dies while it copies", dead_publisher),
+    ("the trainer is dead", nothing),
+    ("`current` is removed", no_current),
+    ("`current` is nonsense", nonsense_in_current),
+    ("`control` is nonsense", nonsense_in_control),
+    ("freeze, then a publication", freeze),
+    ("off", off),
+    ("on", on),
+    ("rollback", rollback),
+    ("on after a rollback", on_after_rollback),
+    ("the served file is removed", removed),
+    ("the served file is written in place, with the same bytes", rewritten),
+    ("the served file is zeroed in place (mode copy)", zeroed),
+    ("killed, and the served file is damaged at the next start", killed_with_damaged_file),
+    ("killed and started again", killed),
+    ("killed, and the newest file is bad at the next start", killed_with_bad_file),
+    ("killed during a trial", killed_on_trial),
+    ("killed during a trial for the second time", killed_on_trial_twice),
+    ("killed while scoring is off", killed_while_off),
+];
+
+/// What has happened, and what a server has to make of it.
+struct Happened {
+    at: Instant,
+    expected: Expected,
+    /// How people bring everything into order.
+    tidy_up: TidyUp,
+}
+
+struct Expected {
+    /// The generation that answers; nothing while scoring is off.
+    answered: Option<u64>,
+    /// The code of what the server complains of.
+    reason: Option<Code>,
+    /// Whether a content has to be in quarantine that was not before.
+    is_quarantined: bool,
+    /// How often another generation may answer, or none.
+    most_changes: u64,
+    may_fail: bool,
+}
+
+enum TidyUp {
+    Nothing,
+    /// A generation is taken away, and `current` says again what it said.
+    Withdraw(u64, String),
+    /// `current` says again what it said.
+    PointBack(String),
+    Decide(Control),
+    Publish,
+}
+
+impl Expected {
+    fn goes_on(generation: u64) -> Self {
+        Self { answered: Some(generation), reason: None, is_quarantined: false, most_changes: 0, may_fail: false }
+    }
+
+    fn swaps_to(generation: u64) -> Self {
+        Self { most_changes: 1, ..Self::goes_on(generation) }
+    }
+
+    fn complaining(self, reason: Code) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    fn is_met_by(&self, said: &Said, quarantined_before: u64) -> bool {
+        let is_answered = match self.answered {
+            Some(generation) => said.answered == Some(generation),
+            None => said.error.as_deref() == Some(Code::SwitchedOff.name()),
+        };
+        let is_complained_of = match self.reason {
+            Some(reason) => said.reasons.iter().any(|said| said == reason.name()),
+            None => said.reasons.is_empty(),
+        };
+        let is_quarantined = !self.is_quarantined || said.quarantined_count > quarantined_before;
+        is_answered && is_complained_of && is_quarantined && said.change_count > 0
+    }
+
+    fn describe(&self) -> String {
+        let mut text = match self.answered {
+            Some(generation) => format!("{generation:06} answers"),
+            None => Code::SwitchedOff.name().to_owned(),
+        };
+        if let Some(reason) = self.reason {
+            text = format!("{text}; {}", reason.name());
+        }
+        if self.is_quarantined {
+            text.push_str(", quarantine");
+        }
+        text
+    }
+}
+
+/// The server, its store, and who does what to them.
+struct Stage {
+    server: Watched,
+    copy: Copy,
+    options: DrillOptions,
+    /// What the server serves when nothing is wrong.
+    good: u64,
+    /// What it served before that.
+    good_before: u64,
+    /// How many servers there were before this one.
+    process: u64,
+    /// Of the servers that are gone.
+    request_count: u64,
+}
+
+pub(super) fn rehearse(
+    mut copy: Copy,
+    options: &DrillOptions,
+    watch: &mut dyn FnMut(&IncidentReport),
+) -> Result<DrillReport, DrillError> {
+    let (first, _) = copy.publish_good()?;
+    let server_options = server_options(&copy, options);
+    let server = Watched::start(&options.program, &server_options)?;
+    let options = options.clone();
+    let mut stage = Stage { server, copy, options, good: first, good_before: first, process: 0, request_count: 0 };
+    let mut incidents = Vec::with_capacity(INCIDENT_COUNT);
+    for (name, incident) in INCIDENTS {
+        let report = stage.rehearse(name, incident)?;
+        watch(&report);
+        incidents.push(report);
+    }
+    let request_count = stage.request_count + stage.server.said().request_count;
+    Ok(DrillReport { incidents, request_count, poll_interval: stage.options.poll_interval })
+}
+
+fn server_options(copy: &Copy, options: &DrillOptions) -> ServerOptions {
+    ServerOptions {
+        dir: copy.store.dir().to_owned(),
+        schema_of: copy.original.clone(),
+        load_mode: LoadMode::Map,
+        poll_interval: options.poll_interval,
+        // Good at the next look.
+        trial: Duration::ZERO,
+        retry_after_death: LONG,
+    }
+}
+
+impl Stage {
+    fn rehearse(
+        &mut self,
+        name: &'static str,
+        incident: fn(&mut Self) -> Result<Happened, DrillError>,
+    ) -> Result<IncidentReport, DrillError> {
+        self.come_to_rest(name)?;
+        let (before, process) = (self.server.said(), self.process);
+        let Happened { at, expected, tidy_up } = incident(self)?;
+        let quarantined_before = before.quarantined_count;
+        // A new process counts from 0, and its first answer is a change.
+        let (before, first) = if process == self.process { (before, 0) } else { (Said::default(), 1) };
+        let is_met = |said: &Said| expected.is_met_by(said, quarantined_before);
+        let met = self.server.wait_until(is_met, self.options.time_limit);
+        let took = met.is_some().then(|| at.elapsed());
+        // What is right has to stay right.
+        std::thread::sleep(self.options.poll_interval * POLLS_HELD);
+        let after = self.server.said();
+        let change_count = after.change_count - before.change_count;
+        let is_steady = change_count <= expected.most_changes + first;
+        let mut seen = after.describe();
+        if !is_steady {
+            seen = format!("{seen}; {change_count} changes of what answers");
+        }
+        if expected.is_quarantined && after.quarantined_count > quarantined_before {
+            seen.push_str(", quarantine");
+        }
+        let report = IncidentReport {
+            name,
+            expected: expected.describe(),
+            seen,
+            took: took.filter(|_| is_steady && is_met(&after)),
+            failed_count: after.failed_count - before.failed_count,
+            may_fail: expected.may_fail,
+        };
+        self.tidy_up(tidy_up)?;
+        Ok(report)
+    }
+
+    fn tidy_up(&mut self, how: TidyUp) -> Result<(), DrillError> {
+        match how {
+            TidyUp::Nothing => {}
+            TidyUp::Withdraw(generation, current) => self.copy.withdraw(generation, &current)?,
+            TidyUp::PointBack(current) => {
+                replace(&self.copy.store.current_path(), current.as_bytes(), 0o644)?;
+            }
+            TidyUp::Decide(control) => {
+                self.copy.decide(control)?;
+            }
+            TidyUp::Publish => {
+                self.publish()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every incident begins with a server that has nothing to complain of.
+    fn come_to_rest(&self, incident: &'static str) -> Result<(), DrillError> {
+        let is_at_rest = |said: &Said| said.answered == Some(self.good) && said.reasons.is_empty() && !said.is_on_trial;
+        if self.server.wait_until(is_at_rest, self.options.time_limit).is_some() {
+            return Ok(());
+        }
+        let found = self.server.said().describe();
+        Err(DrillError::Restless { incident, expected: self.good, found })
+    }
+
+    fn publish(&mut self) -> Result<Instant, DrillError> {
+        let (generation, at) = self.copy.publish_good()?;
+        (self.good_before, self.good) = (self.good, generation);
+        Ok(at)
+    }
+
+    /// Ends the server as `kill -9` does.
+    fn kill(&mut self) -> Instant {
+        let killed = self.server.kill();
+        self.request_count += self.server.said().request_count;
+        killed
+    }
+
+    /// Ends the server and starts another one.
+    fn restart(&mut self, change: impl FnOnce(&mut ServerOptions)) -> Result<(), DrillError> {
+        self.kill();
+        self.start(change)
+    }
+
+    fn start(&mut self, change: impl FnOnce(&mut ServerOptions)) -> Result<(), DrillError> {
+        let mut options = server_options(&self.copy, &self.options);
+        change(&mut options);
+        self.server = Watched::start(&self.options.program, &options)?;
+        self.process += 1;
+        Ok(())
+    }
+
+    /// Publishes a good file for a server whose trials do not end, and kills that server as soon as the file is on trial. Answers with the
+    /// generation and when that was.
+    fn die_on_trial(&mut self, name: &'static str) -> Result<(u64, Instant), DrillError> {
+        self.restart(|options| options.trial = LONG)?;
+        self.come_to_rest(name)?;
+        let (generation, _) = self.copy.publish_good()?;
+        self.wait_for_trial(name, generation)?;
+        Ok((generation, self.kill()))
+    }
+
+    fn wait_for_trial(&self, incident: &'static str, generation: u64) -> Result<(), DrillError> {
+        let is_on_trial = |said: &Said| said.answered == Some(generation) && said.is_on_trial;
+        let found = || self.server.said().describe();
+        let on_trial = self.server.wait_until(is_on_trial, self.options.time_limit);
+        on_trial.map(|_| ()).ok_or_else(|| DrillError::Restless { incident, expected: generation, found: found() })
+    }
+
+    /// A careless publication, which a server has to refuse.
+    fn careless(
+        &mut self,
+        reason: Code,
+        mode: u32,
+        bytes: impl FnOnce(&Self, u64) -> Result<Vec<u8>, DrillError>,
+    ) -> Result<Happened, DrillError> {
+        let current = self.copy.current_text()?;
+        let generation = self.copy.new_generation();
+        let bytes = bytes(self, generation)?;
+        let at = self.copy.publish_carelessly(generation, &bytes, mode)?;
+        let expected = Expected::goes_on(self.good).complaining(reason);
+        Ok(Happened { at, expected, tidy_up: TidyUp::Withdraw(generation, current) })
+    }
+
+    fn goes_on(&self, at: Instant, tidy_up: TidyUp) -> Happened {
+        Happened { at, expected: Expected::goes_on(self.good), tidy_up }
+    }
+}
+
+fn publish(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let at = stage.publish()?;
+    Ok(Happened { at, expected: Expected::swaps_to(stage.good), tidy_up: TidyUp::Nothing })
+}
+
+fn flipped_bit(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let happened = stage.careless(Code::Damaged, MODE_OF_WEIGHT_FILE, |stage, generation| {
+        Ok(files::with_a_flipped_bit(stage.copy.good_bytes(generation)?))
+    })?;
+    Ok(Happened { expected: Expected { is_quarantined: true, ..happened.expected }, ..happened })
+}
+
+fn half(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.careless(Code::Truncated, MODE_OF_WEIGHT_FILE, |stage, generation| {
+        Ok(files::half(stage.copy.good_bytes(generation)?))
+    })
+}
+
+fn foreign(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.careless(Code::NotAWeightFile, MODE_OF_WEIGHT_FILE, |_, _| Ok(files::foreign()))
+}
+
+fn other_name(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.careless(Code::GenerationMismatch, MODE_OF_WEIGHT_FILE, |stage, _| stage.copy.good_bytes(stage.good))
+}
+
+fn other_contract(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.careless(Code::FieldMissing, MODE_OF_WEIGHT_FILE, |_, generation| Ok(files::of_another_contract(generation)?))
+}
+
+fn writable(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.careless(Code::WritableByOthers, 0o666, |stage, generation| stage.copy.good_bytes(generation))
+}
+
+fn other_bytes(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let happened =
+        stage.careless(Code::DigestMismatch, 0o666, |stage, generation| stage.copy.good_bytes(generation))?;
+    // Until now it is refused for its permissions; what replaces it has none of these, and other bytes.
+    if let TidyUp::Withdraw(generation, _) = &happened.tidy_up {
+        let bytes = files::with_a_flipped_bit(stage.copy.good_bytes(*generation)?);
+        let at = replace(&stage.copy.store.generation_path(*generation), &bytes, MODE_OF_WEIGHT_FILE)?;
+        return Ok(Happened { at, ..happened });
+    }
+    Ok(happened)
+}
+
+fn dead_publisher(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let generation = stage.copy.new_generation();
+    let bytes = stage.copy.good_bytes(generation)?;
+    let path = stage.copy.store.generation_path(generation);
+    let sibling = path.with_file_name(format!(".{generation:06}.omomi.7-1.partial"));
+    let at = replace(&sibling, &bytes[..bytes.len() / 2], MODE_OF_WEIGHT_FILE)?;
+    // The next publisher removes it.
+    Ok(stage.goes_on(at, TidyUp::Nothing))
+}
+
+fn nothing(stage: &mut Stage) -> Result<Happened, DrillError> {
+    Ok(stage.goes_on(Instant::now(), TidyUp::Nothing))
+}
+
+fn no_current(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let current = stage.copy.current_text()?;
+    let at = stage.copy.remove(&stage.copy.store.current_path())?;
+    Ok(stage.goes_on(at, TidyUp::PointBack(current)))
+}
+
+fn nonsense_in_current(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let current = stage.copy.current_text()?;
+    let at = replace(&stage.copy.store.current_path(), b"latest\n", 0o644)?;
+    let expected = Expected::goes_on(stage.good).complaining(Code::StoreMalformed);
+    Ok(Happened { at, expected, tidy_up: TidyUp::PointBack(current) })
+}
+
+fn nonsense_in_control(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let at = replace(&stage.copy.store.control_path(), b"offf\n", 0o644)?;
+    let expected = Expected::goes_on(stage.good).complaining(Code::StoreMalformed);
+    Ok(Happened { at, expected, tidy_up: TidyUp::Decide(Control::Follow) })
+}
+
+fn freeze(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.copy.decide(Control::Freeze)?;
+    // Seen by the server before what it must not follow.
+    std::thread::sleep(stage.options.poll_interval * POLLS_HELD);
+    let frozen = stage.good;
+    let at = stage.publish()?;
+    Ok(Happened { at, expected: Expected::goes_on(frozen), tidy_up: TidyUp::Decide(Control::Follow) })
+}
+
+fn off(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let at = stage.copy.decide(Control::Off)?;
+    let expected = Expected { answered: None, may_fail: true, ..Expected::swaps_to(stage.good) };
+    Ok(Happened { at, expected, tidy_up: TidyUp::Decide(Control::Follow) })
+}
+
+fn on(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.copy.decide(Control::Off)?;
+    let is_off = |said: &Said| said.error.as_deref() == Some(Code::SwitchedOff.name());
+    // Where it is not, the incident before this one has shown that.
+    let _ = stage.server.wait_until(is_off, stage.options.time_limit);
+    let at = stage.copy.decide(Control::Follow)?;
+    let expected = Expected { may_fail: true, most_changes: 2, ..Expected::swaps_to(stage.good) };
+    Ok(Happened { at, expected, tidy_up: TidyUp::Nothing })
+}
+
+fn rollback(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let at = stage.copy.decide(Control::Pin(stage.good_before))?;
+    Ok(Happened { at, expected: Expected::swaps_to(stage.good_before), tidy_up: TidyUp::Decide(Control::Follow) })
+}
+
+fn on_after_rollback(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.copy.decide(Control::Pin(stage.good_before))?;
+    let is_back = |said: &Said| said.answered == Some(stage.good_before);
+    // Where it is not, the incident before this one has shown that.
+    let _ = stage.server.wait_until(is_back, stage.options.time_limit);
+    let at = stage.copy.decide(Control::Follow)?;
+    let expected = Expected { most_changes: 2, ..Expected::swaps_to(stage.good) };
+    Ok(Happened { at, expected, tidy_up: TidyUp::Nothing })
+}
+
+fn removed(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let at = stage.copy.remove(&stage.copy.store.generation_path(stage.good))?;
+    Ok(stage.goes_on(at, TidyUp::Publish))
+}
+
+/// As `rsync --inplace` does it: the mode `map` notices, and moves to a private copy.
+fn rewritten(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let bytes = stage.copy.good_bytes(stage.good)?;
+    let at = stage.copy.write_in_place(stage.good, &bytes)?;
+    let expected = Expected::goes_on(stage.good).complaining(Code::ChangedInPlace);
+    Ok(Happened { at, expected, tidy_up: TidyUp::Publish })
+}
+
+fn zeroed(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.restart(|options| options.load_mode = LoadMode::Copy)?;
+    stage.come_to_rest("the served file is zeroed in place (mode copy)")?;
+    let at = zero(stage)?;
+    Ok(stage.goes_on(at, TidyUp::Publish))
+}
+
+fn zero(stage: &Stage) -> Result<Instant, DrillError> {
+    let zeros = vec![0; stage.copy.good_bytes(stage.good)?.len()];
+    stage.copy.write_in_place(stage.good, &zeros)
+}
+
+fn killed_with_damaged_file(stage: &mut Stage) -> Result<Happened, DrillError> {
+    // One to fall back to, which the incident before may have damaged.
+    stage.publish()?;
+    stage.come_to_rest("killed, and the served file is damaged at the next start")?;
+    let at = stage.kill();
+    zero(stage)?;
+    stage.start(|_| ())?;
+    let expected = Expected::goes_on(stage.good_before).complaining(Code::DigestMismatch);
+    Ok(Happened { at, expected, tidy_up: TidyUp::Publish })
+}
+
+fn killed(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let at = stage.kill();
+    stage.start(|_| ())?;
+    Ok(stage.goes_on(at, TidyUp::Nothing))
+}
+
+fn killed_with_bad_file(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let at = stage.kill();
+    let happened = stage.careless(Code::Truncated, MODE_OF_WEIGHT_FILE, |stage, generation| {
+        Ok(files::half(stage.copy.good_bytes(generation)?))
+    })?;
+    stage.start(|_| ())?;
+    Ok(Happened { at, ..happened })
+}
+
+fn killed_on_trial(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let (_, at) = stage.die_on_trial("killed during a trial")?;
+    stage.start(|_| ())?;
+    let expected = Expected::goes_on(stage.good).complaining(Code::KilledProcess);
+    Ok(Happened { at, expected, tidy_up: TidyUp::Publish })
+}
+
+fn killed_on_trial_twice(stage: &mut Stage) -> Result<Happened, DrillError> {
+    const NAME: &str = "killed during a trial for the second time";
+    let (generation, _) = stage.die_on_trial(NAME)?;
+    stage.start(|options| (options.trial, options.retry_after_death) = (LONG, Duration::ZERO))?;
+    stage.wait_for_trial(NAME, generation)?;
+    let at = stage.kill();
+    stage.start(|options| options.retry_after_death = Duration::ZERO)?;
+    let expected = Expected::goes_on(stage.good).complaining(Code::KilledProcess);
+    Ok(Happened { at, expected: Expected { is_quarantined: true, ..expected }, tidy_up: TidyUp::Publish })
+}
+
+fn killed_while_off(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.copy.decide(Control::Off)?;
+    let at = stage.kill();
+    stage.start(|_| ())?;
+    let expected = Expected { answered: None, may_fail: true, ..Expected::goes_on(stage.good) };
+    Ok(Happened { at, expected, tidy_up: TidyUp::Decide(Control::Follow) })
+}

@@ -1,0 +1,175 @@
+//! The server of a drill: follows a store, scores golden requests without pause, and says on standard output what it serves.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::instructions::Instructions;
+use crate::live::{LiveModel, LiveOptions, LiveScorer};
+use crate::schema::{Capacity, RequestLayout, Schema};
+use crate::score::{Model, Request};
+use crate::weight_file::golden::GoldenRequest;
+use crate::weight_file::map::LoadMode;
+
+/// Between two requests: thousands a second, and the machine is left to others.
+const PAUSE: Duration = Duration::from_micros(200);
+/// Between two looks at what the live model says of itself.
+const STATUS_PAUSE: Duration = Duration::from_millis(10);
+/// Longest silence on standard output.
+const MAX_SILENCE: Duration = Duration::from_millis(100);
+
+/// How the server of a drill serves.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// The store.
+    pub dir: PathBuf,
+    /// A weight file with the contract that the server declares its fields by.
+    pub schema_of: PathBuf,
+    /// How files get into memory.
+    pub load_mode: LoadMode,
+    /// How often it looks at the store.
+    pub poll_interval: Duration,
+    /// How long a generation is on trial.
+    pub trial: Duration,
+    /// How long one waits that a process before this one did not survive.
+    pub retry_after_death: Duration,
+}
+
+/// Serves until standard input ends, or somebody ends the process.
+///
+/// # Errors
+///
+/// [`Error`] if there is nothing to begin with.
+pub fn serve(options: &ServerOptions) -> Result<(), Error> {
+    // Whoever started this process has the other end, and takes it along when it dies.
+    std::thread::spawn(|| {
+        let mut rest = [0; 64];
+        while std::io::stdin().read(&mut rest).is_ok_and(|count| count > 0) {}
+        std::process::exit(0);
+    });
+    let original = Model::load(&options.schema_of, LoadMode::Map)?;
+    let schema = Schema::of_contract(original.contract());
+    let asked = original.golden_requests()?;
+    let layout = RequestLayout::new(&schema, room_for(&original, &asked)?)?;
+    let live = LiveModel::open(&options.dir, &schema, live_options(options))?;
+    Server::new(live.scorer(&layout)?, asked.into()).serve(&live)
+}
+
+/// What the longest of the requests needs.
+fn room_for(model: &Arc<Model>, requests: &[GoldenRequest]) -> Result<Capacity, Error> {
+    let mut room = Capacity { candidates: 1, tail_len_bytes: 0 };
+    for request in requests {
+        let Capacity { candidates, tail_len_bytes } =
+            model.scorer_for(&request.rows, Instructions::detect())?.0.layout().capacity();
+        room.candidates = room.candidates.max(candidates);
+        room.tail_len_bytes = room.tail_len_bytes.max(tail_len_bytes);
+    }
+    Ok(room)
+}
+
+fn live_options(options: &ServerOptions) -> LiveOptions {
+    LiveOptions {
+        name: "drill".to_owned(),
+        load_mode: options.load_mode,
+        poll_interval: options.poll_interval,
+        trial: options.trial,
+        retry_after_death: options.retry_after_death,
+        ..LiveOptions::default()
+    }
+}
+
+/// Asks, and counts.
+struct Server {
+    scorer: LiveScorer,
+    request: Request,
+    /// What is asked.
+    asked: Arc<[GoldenRequest]>,
+    /// The golden requests of each generation that has answered; without a verified one, no answer could be told from a wrong one.
+    golden: HashMap<u64, Arc<[GoldenRequest]>>,
+    turn: usize,
+    request_count: u64,
+    failed_count: u64,
+    change_count: u64,
+    /// The generation that answered last, or what kept it from answering.
+    answered: Result<u64, &'static str>,
+}
+
+impl Server {
+    fn new(scorer: LiveScorer, asked: Arc<[GoldenRequest]>) -> Self {
+        let (request, golden) = (scorer.new_request(), HashMap::new());
+        let (request_count, failed_count, change_count) = (0, 0, 0);
+        let answered = Err("nothing_asked");
+        Self { scorer, request, asked, golden, turn: 0, request_count, failed_count, change_count, answered }
+    }
+
+    fn serve(mut self, live: &LiveModel) -> Result<(), Error> {
+        let (mut looked, mut spoke, mut said) = (Instant::now(), None::<Instant>, Value::Null);
+        loop {
+            let answered = self.ask(live)?;
+            self.request_count += 1;
+            self.failed_count += u64::from(answered.is_err());
+            let is_change = answered != self.answered;
+            self.change_count += u64::from(is_change);
+            self.answered = answered;
+            if is_change || looked.elapsed() >= STATUS_PAUSE {
+                looked = Instant::now();
+                let status = live.status();
+                let reasons: Vec<&str> = status.reasons.iter().map(|reason| reason.code.name()).collect();
+                let is_on_trial = status.served.as_ref().is_some_and(|served| served.is_on_trial);
+                let now = json!({ "answered": self.answered.ok(), "error": self.answered.err(), "reasons": reasons,
+                    "is_on_trial": is_on_trial, "quarantined_count": status.quarantined.len() });
+                if now != said || spoke.is_none_or(|spoke| spoke.elapsed() >= MAX_SILENCE) {
+                    (said, spoke) = (now, Some(Instant::now()));
+                    if !self.say(&said) {
+                        return Ok(());
+                    }
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The generation that answered, with its golden answers; or what kept it from that.
+    fn ask(&mut self, live: &LiveModel) -> Result<Result<u64, &'static str>, Error> {
+        self.turn = (self.turn + 1) % self.asked.len();
+        let golden = &self.asked[self.turn];
+        let candidate_count = golden.rows.candidates.len();
+        self.request.fill(&golden.rows)?;
+        if let Err(error) = self.scorer.predict(&mut self.request, candidate_count) {
+            return Ok(Err(error.code().name()));
+        }
+        let generation = self.request.generation();
+        if !self.golden.contains_key(&generation)
+            && let Some(model) = live.model().filter(|model| model.generation() == generation)
+        {
+            self.golden.insert(generation, model.golden_requests()?.into());
+        }
+        let Some(own) = self.golden.get(&generation) else { return Ok(Ok(generation)) };
+        if own[..] != self.asked[..] {
+            // The next request is one whose answer this generation knows.
+            (self.asked, self.turn) = (Arc::clone(own), 0);
+            return Ok(Ok(generation));
+        }
+        let is_right = self.request.answers(candidate_count).zip(&golden.logits).zip(&golden.probabilities).all(
+            |((answer, logit), probability)| {
+                answer.logit.to_bits() == logit.to_bits() && answer.probability.to_bits() == probability.to_bits()
+            },
+        );
+        Ok(if is_right { Ok(generation) } else { Err("wrong_answer") })
+    }
+
+    /// Whether somebody hears it.
+    fn say(&self, state: &Value) -> bool {
+        let mut line = state.clone();
+        line["request_count"] = json!(self.request_count);
+        line["failed_count"] = json!(self.failed_count);
+        line["change_count"] = json!(self.change_count);
+        let mut output = std::io::stdout().lock();
+        writeln!(output, "{line}").and_then(|()| output.flush()).is_ok()
+    }
+}

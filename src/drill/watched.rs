@@ -1,0 +1,152 @@
+//! The server's process as the drill sees it: what it says, and when.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::error::DrillError;
+use super::server::ServerOptions;
+
+/// What a server has said last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// The generation that answered its last request.
+    pub(super) answered: Option<u64>,
+    /// What kept it from answering.
+    pub(super) error: Option<String>,
+    pub(super) reasons: Vec<String>,
+    pub(super) is_on_trial: bool,
+    pub(super) quarantined_count: u64,
+    pub(super) request_count: u64,
+    pub(super) failed_count: u64,
+    /// How often another generation answered, or none any more.
+    pub(super) change_count: u64,
+    /// Whether the process has ended.
+    pub(super) is_over: bool,
+}
+
+impl Said {
+    fn of(line: &Value) -> Self {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let count = |name: &str| line[name].as_u64().unwrap_or(0);
+        Self {
+            answered: line["answered"].as_u64(),
+            error: text(&line["error"]),
+            reasons: line["reasons"].as_array().into_iter().flatten().filter_map(text).collect(),
+            is_on_trial: line["is_on_trial"] == true,
+            quarantined_count: count("quarantined_count"),
+            request_count: count("request_count"),
+            failed_count: count("failed_count"),
+            change_count: count("change_count"),
+            is_over: false,
+        }
+    }
+
+    /// In words.
+    pub(super) fn describe(&self) -> String {
+        let mut text = match (&self.answered, &self.error) {
+            _ if self.is_over => "the process has ended".to_owned(),
+            (Some(generation), _) => format!("{generation:06} answers"),
+            (None, Some(error)) => error.clone(),
+            (None, None) => "nothing yet".to_owned(),
+        };
+        if !self.reasons.is_empty() {
+            text = format!("{text}; {}", self.reasons.join(", "));
+        }
+        text
+    }
+}
+
+/// A server in a process of its own, which ends with this.
+#[derive(Debug)]
+pub(super) struct Watched {
+    child: Child,
+    heard: Arc<Heard>,
+    listener: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    said: Mutex<Said>,
+    news: Condvar,
+}
+
+impl Heard {
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watched {
+    pub(super) fn start(program: &Path, options: &ServerOptions) -> Result<Self, DrillError> {
+        let millis = |duration: Duration| duration.as_millis().to_string();
+        let mut child = Command::new(program)
+            .arg("drill-server")
+            .arg(&options.dir)
+            .arg("--schema-of")
+            .arg(&options.schema_of)
+            .args(["--load-mode", options.load_mode.name()])
+            .args(["--poll-ms", &millis(options.poll_interval)])
+            .args(["--trial-ms", &millis(options.trial)])
+            .args(["--retry-ms", &millis(options.retry_after_death)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(DrillError::system("start", program))?;
+        let heard = Arc::new(Heard::default());
+        let listener = child.stdout.take().map(|output| {
+            let heard = Arc::clone(&heard);
+            std::thread::spawn(move || listen(output, &heard))
+        });
+        Ok(Self { child, heard, listener })
+    }
+
+    /// What it has said last.
+    pub(super) fn said(&self) -> Said {
+        self.heard.lock().clone()
+    }
+
+    /// Waits until it says something that `is_met` takes; nothing where it does not in time.
+    pub(super) fn wait_until(&self, is_met: impl Fn(&Said) -> bool, time_limit: Duration) -> Option<Said> {
+        let waiting = |said: &mut Said| !is_met(said) && !said.is_over;
+        let woken = self.heard.news.wait_timeout_while(self.heard.lock(), time_limit, waiting);
+        let said = woken.unwrap_or_else(PoisonError::into_inner).0.clone();
+        is_met(&said).then_some(said)
+    }
+
+    /// Ends it as `kill -9` does, and answers with when.
+    pub(super) fn kill(&mut self) -> Instant {
+        // Fails where it has ended by itself, which is as good.
+        let _ = self.child.kill();
+        let killed = Instant::now();
+        let _ = self.child.wait();
+        if let Some(listener) = self.listener.take() {
+            // Its pipe is closed, so it ends.
+            let _ = listener.join();
+        }
+        killed
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn listen(output: ChildStdout, heard: &Heard) {
+    for line in BufReader::new(output).lines() {
+        let Ok(line) = line else { break };
+        if let Ok(value) = serde_json::from_str(&line) {
+            *heard.lock() = Said::of(&value);
+            heard.news.notify_all();
+        }
+    }
+    heard.lock().is_over = true;
+    heard.news.notify_all();
+}
