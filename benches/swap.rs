@@ -275,7 +275,7 @@ impl Run {
                 }
             }
         }
-        assert!(!self.swaps.is_empty() && quiet.len() > 0 && swapping.len() > 0, "a run without a swap");
+        assert!(!self.swaps.is_empty() && !quiet.is_empty() && !swapping.is_empty(), "a run without a swap");
     }
 }
 

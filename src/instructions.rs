@@ -9,10 +9,10 @@ pub struct Instructions(Set);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
     Plain,
-    /// AVX2, BMI1, BMI2 and POPCNT: any x86-64 server since 2013.
+    /// AVX2, BMI1, BMI2, F16C and POPCNT: any x86-64 server since 2013.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// The same, and AVX-512 F and VL.
+    /// The same, and AVX-512 F, VL, BW and DQ: what every server with AVX-512 has had since 2017.
     #[cfg(target_arch = "x86_64")]
     Avx512,
     /// NEON: any aarch64 server.
@@ -86,5 +86,9 @@ fn has_avx2() -> bool {
 
 #[cfg(target_arch = "x86_64")]
 fn has_avx512() -> bool {
-    has_avx2() && std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl")
+    has_avx2()
+        && std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512vl")
+        && std::is_x86_feature_detected!("avx512bw")
+        && std::is_x86_feature_detected!("avx512dq")
 }

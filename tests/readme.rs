@@ -26,6 +26,14 @@ fn programs_in_the_readme_are_the_ones_that_are_compiled() {
 }
 
 #[test]
+fn the_rust_program_in_the_readme_is_an_example_of_the_documentation() {
+    let (shown, page) = (block(&read("README.md"), "rust", "LiveModel::open"), read("src/live/LIVE.md"));
+    let example = page.split("```no_run\n").nth(1).unwrap().split("```").next().unwrap();
+    let visible: Vec<&str> = example.lines().filter(|line| !line.starts_with("# ")).collect();
+    assert_eq!(shown.lines().collect::<Vec<_>>(), visible);
+}
+
+#[test]
 fn the_contract_in_the_readme_lacks_only_the_other_half_of_its_cross() {
     let contract = block(&read("README.md"), "toml", "feed-ctr");
     let faults = omomi::contract::Contract::from_toml(&contract).unwrap_err();

@@ -40,6 +40,7 @@ use candidate_set::CandidateSetHandle;
 const ABI_VERSION: jint = 3;
 
 /// What scores the requests of a Java scorer.
+#[expect(clippy::large_enum_variant, reason = "there is one for each scorer, in a box of its own")]
 enum Scoring {
     /// Models that were given when it was opened.
     Given(Scorer),

@@ -97,7 +97,9 @@ const fn bucket(nanoseconds: u64) -> usize {
     let bits = u64::BITS - nanoseconds.leading_zeros();
     let shift = bits.saturating_sub(LINEAR_BITS + 1);
     // Below 16 ns the bucket is the duration; from there on eight buckets a doubling.
-    ((shift << LINEAR_BITS) as u64 + (nanoseconds >> shift)) as usize
+    #[expect(clippy::cast_possible_truncation, reason = "below the number of buckets")]
+    let bucket = ((shift << LINEAR_BITS) as u64 + (nanoseconds >> shift)) as usize;
+    bucket
 }
 
 /// The least duration above those of a bucket, in nanoseconds; nothing for the last.

@@ -12,6 +12,7 @@ use crate::score::{CandidateSet, Model, Scorer};
 
 /// What answers the requests of one live scorer.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lies in the box of its slot, and is hardly ever nothing")]
 pub(super) enum Serving {
     /// No generation could be served yet.
     Nothing,

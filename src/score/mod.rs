@@ -352,7 +352,9 @@ impl Scorer {
         reader.context_sum(&reader.context_keys(&block)?, &mut note);
         self.with_rows(&block, |row_of| {
             let keys = (0..candidate_count).filter_map(|index| reader.candidate_keys(row_of(index).ok()?).ok());
-            keys.for_each(|keys| drop(reader.own_sum(&keys, &mut note)));
+            for keys in keys {
+                let _ = reader.own_sum(&keys, &mut note);
+            }
         });
         Ok(())
     }

@@ -149,3 +149,33 @@ fn a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_cop
     assert!(String::from_utf8_lossy(&copy.stdout).contains("right answers"), "{copy:?}");
     assert_eq!(child(LoadMode::Map).status.signal(), Some(libc::SIGBUS));
 }
+
+/// A limit of no bytes for each file that is written is as good as a disk without room.
+#[test]
+fn on_a_full_disk_generations_are_swapped_and_only_the_memory_of_deaths_is_missing() {
+    const NAME: &str =
+        "file_operations::on_a_full_disk_generations_are_swapped_and_only_the_memory_of_deaths_is_missing";
+    if let Some(dir) = again::role() {
+        let world = World::in_folder(dir);
+        let mut server = world.serve();
+        println!("\nserves {:?}, {:?}", server.ask(), server.reasons());
+        // A name can be given where nothing can be written.
+        fs::rename(world.dir().join("next"), world.store.current_path()).unwrap();
+        println!("serves {:?}, {:?}", server.look_and_ask(), server.reasons());
+        return;
+    }
+    let world = World::new();
+    world.publish(2);
+    fs::rename(world.store.current_path(), world.dir().join("next")).unwrap();
+    world.publish(1);
+    let binary = again::command(NAME, world.dir().to_str().unwrap());
+    let mut child = Command::new("sh");
+    child.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]).arg(binary.get_program());
+    child.args(binary.get_args()).envs(binary.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    for generation in 1..=2 {
+        let expected = format!("serves Ok({generation}), [\"state_unusable\"]");
+        assert!(said.contains(&expected), "expected `{expected}`: {output:?}");
+    }
+}

@@ -275,7 +275,7 @@ fn categories_of_prepared_candidates_are_counted_too() {
     let mut request = scorer.new_request();
     request.context().set_all(&small_model::full_rows(1).context).unwrap();
     for candidate in 0..CANDIDATE_COUNT {
-        request.set_candidate(candidate, candidate as u32).unwrap();
+        request.set_candidate(candidate, u32::try_from(candidate).unwrap()).unwrap();
     }
     scorer.predict(&mut request, CANDIDATE_COUNT).unwrap();
     server.live.look_now();
@@ -380,6 +380,24 @@ fn a_text_without_room_says_how_much_it_needs_and_several_models_share_its_headi
     assert_eq!((of("omomi_served_generation", &first), of("omomi_served_generation", &second)), (Some(1.0), None));
     let names = |page: &Page| page.families().cloned().collect::<BTreeSet<_>>();
     assert!(names(&read(&text_of(&first))).is_subset(&names(&both)));
+}
+
+#[test]
+fn the_page_lists_the_families_that_there_are() {
+    const PAGE: &str = include_str!("../../src/live/LIVE.md");
+    let table = PAGE.lines().skip_while(|line| !line.starts_with("| name | labels | what |"));
+    let names = table.skip(2).take_while(|line| line.starts_with('|')).map(|line| line.split('|').nth(1).unwrap());
+    let listed: BTreeSet<&str> = names.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    // Everything that can be told: a generation of a known age, a refusal, a request whose categories were counted.
+    let world = World::new();
+    world.publish_bytes(1, &bytes_trained_until(1, "told", Some(now())));
+    let mut server = world.serve();
+    server.scorer.predict(&mut server.request, CANDIDATE_COUNT).unwrap();
+    world.publish_bytes(2, b"\x89OMOMI\r\n and then nothing");
+    server.live.look_now();
+    let text = text_of(&server.live.metrics());
+    let page = read(&text);
+    assert_eq!(listed, page.families().map(String::as_str).collect());
 }
 
 /// `promtool` comes with Prometheus; its checks are those of the people who read the text.

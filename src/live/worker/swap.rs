@@ -13,6 +13,9 @@ use crate::error::Error;
 use crate::score::Model;
 use crate::store::Current;
 
+/// What is about to answer, for each live scorer.
+type Prepared = Vec<(Arc<Seat>, Box<Serving>)>;
+
 impl Worker {
     /// Makes scorers for the generation, warms them, and switches every live scorer to it.
     pub(super) fn swap_in(&mut self, loaded: Loaded, reasons: Vec<Reason>, trace: &mut Trace) -> Result<(), Stop> {
@@ -56,7 +59,7 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn prepare(&self, model: &Arc<Model>) -> Result<Vec<(Arc<Seat>, Box<Serving>)>, Error> {
+    pub(super) fn prepare(&self, model: &Arc<Model>) -> Result<Prepared, Error> {
         // The lock is not held meanwhile: preparing may take long, and scorers may be opened.
         let seats = self.shared.seats().all.clone();
         seats
@@ -69,7 +72,7 @@ impl Worker {
     }
 
     /// Scores the last known requests with the scorers that are about to answer, so that what they touch lies in the caches.
-    fn warm(&mut self, prepared: &[(Arc<Seat>, Box<Serving>)]) {
+    fn warm(&mut self, prepared: &Prepared) {
         for (seat, request) in &mut self.recent {
             let serving = prepared.iter().find(|(prepared, _)| Arc::ptr_eq(prepared, seat));
             if let Some((_, serving)) = serving
@@ -84,9 +87,9 @@ impl Worker {
     }
 
     /// Switches every live scorer to `model`.
-    pub(super) fn switch(&mut self, model: &Arc<Model>, prepared: Vec<(Arc<Seat>, Box<Serving>)>) -> Result<(), Error> {
+    pub(super) fn switch(&mut self, model: &Arc<Model>, prepared: Prepared) -> Result<(), Error> {
         let mut seats = self.shared.seats();
-        let mut all: Vec<(Arc<Seat>, Box<Serving>)> = prepared;
+        let mut all = prepared;
         for seat in &seats.all {
             // Opened since they were prepared.
             if !all.iter().any(|(prepared, _)| Arc::ptr_eq(prepared, seat)) {

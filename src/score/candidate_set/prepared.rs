@@ -1,7 +1,7 @@
 //! What a model makes of a set's candidates before any request: their own sums, and the keys that crosses with the context need.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::super::Model;
 use super::super::kernel::Tally;
@@ -92,12 +92,19 @@ impl Sums {
         self.entries[index][1].store(counts, Ordering::Relaxed);
     }
 
-    /// The own sum of a candidate, NaN where there is none, and what its row lacks.
+    /// Writes the own sums of the candidates with these indices, NaN where there is none, and adds up what their rows lack.
     #[inline(always)]
-    pub(in crate::score) fn get(&self, index: u32) -> (f64, RecordCounts) {
+    pub(in crate::score) fn read(&self, indices: &[AtomicU32], own_sums: &mut [f64], counts: &mut RecordCounts) {
         static NONE: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
-        let [sum, counts] = self.entries.get(index as usize).unwrap_or(&NONE);
-        (sum_of(sum), RecordCounts(counts.load(Ordering::Relaxed)))
+        let entries = &*self.entries;
+        let mut read_counts = *counts;
+        for (own_sum, index) in own_sums.iter_mut().zip(indices) {
+            let index = u32::from_le(index.load(Ordering::Relaxed));
+            let [sum, counts] = entries.get(index as usize).unwrap_or(&NONE);
+            *own_sum = sum_of(sum);
+            read_counts.add(RecordCounts(counts.load(Ordering::Relaxed)));
+        }
+        *counts = read_counts;
     }
 }
 

@@ -1,8 +1,10 @@
 //! Records that one writer replaces while any number of threads read them, without a lock on the reading side.
 //!
-//! A record has a version and two copies of its content. The writer fills the copy that nobody is sent to and then raises the version,
-//! whose lowest bit says which copy is valid; a reader that finds the version unchanged behind its reading has read one content
-//! throughout. It reads again only if the very same record was replaced meanwhile.
+//! A record has a version and a content, and all records together have one spare content. The writer puts the new content into the spare
+//! one and makes the record's version odd, which sends readers there; then it replaces the record's own content, and makes the version
+//! even again. So there is always one content that nobody writes, and between two replacements a reader needs the record's own memory
+//! alone: one line of the cache, if the content is short. A reader that finds the version unchanged behind its reading has read one
+//! content throughout. It reads again only if the very same record was replaced meanwhile.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -22,45 +24,59 @@ pub(super) fn zeroed<const LEN: usize>(count: usize) -> Box<[[AtomicU64; LEN]]> 
 #[derive(Debug)]
 pub(in crate::score) struct Records {
     words: Box<[[AtomicU64; 1]]>,
-    /// Words of a content.
-    content_len: usize,
-    /// From one record to the next: the version, and two contents.
+    /// The word at which the first record starts, and a line of the cache.
+    start: usize,
+    count: usize,
+    /// From one record to the next.
     stride: usize,
+    spare: Box<[AtomicU64]>,
 }
+
+/// In a record: its version. The content follows.
+const VERSION_WORD: usize = 0;
+const CONTENT_WORD: usize = 1;
 
 impl Records {
     pub(super) fn new(count: usize, content_len: usize) -> Self {
-        let stride = 1 + 2 * content_len;
-        let words: Box<[[AtomicU64; 1]]> = zeroed(count * stride);
-        Self { words, content_len, stride }
+        let len = CONTENT_WORD + content_len;
+        // Short records never lie across two lines of the cache.
+        let stride = if len <= CACHE_LINE_WORDS { len.next_power_of_two() } else { len };
+        let words: Box<[[AtomicU64; 1]]> = zeroed(count * stride + CACHE_LINE_WORDS);
+        // Where the allocator cannot tell, 0 is as right as any other start.
+        let start = words.as_ptr().align_offset(CACHE_LINE_WORDS * size_of::<AtomicU64>()).min(CACHE_LINE_WORDS);
+        let spare = (0..content_len).map(|_| AtomicU64::new(0)).collect();
+        Self { words, start, count, stride, spare }
     }
 
     /// Replaces record `index`.
     ///
     /// One caller at a time, which must not be waited for by a reader: [`CandidateSet`](super::CandidateSet) calls it under its lock.
-    /// (A second caller meanwhile would mix two contents, but touch no memory that is not the record's.)
+    /// (A second caller meanwhile would mix two contents, but touch no memory that is not the records'.)
     pub(super) fn write(&self, index: usize, content: &[u64]) {
-        let record = &self.words.as_flattened()[index * self.stride..][..self.stride];
-        let version = record[0].load(Ordering::Relaxed);
-        // A reader that sees one of the words below also sees the version that sent readers to the other copy.
-        fence(Ordering::Release);
-        for (word, &value) in self.content(record, version + 1).iter().zip(content) {
-            word.store(value, Ordering::Relaxed);
-        }
-        record[0].store(version + 1, Ordering::Release);
+        assert!(index < self.count);
+        let record = &self.words.as_flattened()[self.start + index * self.stride..][..self.stride];
+        let own = &record[CONTENT_WORD..];
+        let version = record[VERSION_WORD].load(Ordering::Relaxed);
+        replace(&self.spare, content);
+        record[VERSION_WORD].store(version + 1, Ordering::Release);
+        replace(own, content);
+        record[VERSION_WORD].store(version + 2, Ordering::Release);
     }
 
     /// What `take` makes of the content of record `index`; nothing if there is no such record. `take` is called again if the
     /// record was replaced meanwhile, and only its last answer counts.
     #[inline(always)]
     pub(in crate::score) fn read<T>(&self, index: usize, mut take: impl FnMut(&[AtomicU64]) -> T) -> Option<T> {
-        let start = index.checked_mul(self.stride)?;
-        let record = self.words.as_flattened().get(start..start.checked_add(self.stride)?)?;
+        if index >= self.count {
+            return None;
+        }
+        let record = self.words.as_flattened().get(self.start + index * self.stride..)?.get(..self.stride)?;
+        let [version_word, own @ ..] = record else { return None };
         loop {
-            let version = record[0].load(Ordering::Acquire);
-            let taken = take(self.content(record, version));
+            let version = version_word.load(Ordering::Acquire);
+            let taken = take(if version & 1 == 0 { own } else { &self.spare });
             fence(Ordering::Acquire);
-            if record[0].load(Ordering::Relaxed) == version {
+            if version_word.load(Ordering::Relaxed) == version {
                 return Some(taken);
             }
         }
@@ -69,16 +85,20 @@ impl Records {
     /// Asks memory for record `index`, which need not be there.
     #[inline(always)]
     pub(in crate::score) fn prefetch(&self, index: usize) {
-        let record = self.words.as_ptr().wrapping_add(index.wrapping_mul(self.stride));
+        let record = self.words.as_ptr().wrapping_add(self.start).wrapping_add(index.wrapping_mul(self.stride));
         prefetch(record);
-        // Either content may be the valid one; with a few keys both lie in two lines.
-        prefetch(record.wrapping_add(CACHE_LINE_WORDS));
+        if self.stride > CACHE_LINE_WORDS {
+            prefetch(record.wrapping_add(CACHE_LINE_WORDS));
+        }
     }
+}
 
-    #[inline(always)]
-    fn content<'a>(&self, record: &'a [AtomicU64], version: u64) -> &'a [AtomicU64] {
-        let start = 1 + (version & 1) as usize * self.content_len;
-        &record[start..start + self.content_len]
+/// Writes a content that readers may still be reading: whoever sees one of its words then finds that the version which sent it there has
+/// changed.
+fn replace(words: &[AtomicU64], content: &[u64]) {
+    fence(Ordering::Release);
+    for (word, &value) in words.iter().zip(content) {
+        word.store(value, Ordering::Relaxed);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::super::block::store;
 use super::{CHUNK, Sums};
-use crate::math::sigmoid;
+use crate::math::{exp_of_rest, reduce, sigmoid_of};
 use crate::weight_file::Calibrator;
 
 /// Writes logit and probability of each candidate of a chunk, with the status of one that was scored. Without crosses with the context
@@ -23,9 +23,19 @@ pub(super) fn write(start: f64, sums: &mut Sums, is_crossed: bool, calibrator: C
             *logit += crossed;
         }
     }
-    let probabilities = &mut sums.probabilities[..count];
-    for (probability, &logit) in probabilities.iter_mut().zip(&*logits) {
-        *probability = calibrator.probability(sigmoid(logit));
+    let Sums { own: logits, shifted, exps, probabilities, .. } = sums;
+    let (logits, probabilities) = (&logits[..count], &mut probabilities[..count]);
+    for (&logit, (shifted, rest)) in logits.iter().zip(shifted.iter_mut().zip(exps.iter_mut())) {
+        let reduced = reduce(logit);
+        (*shifted, *rest) = (reduced.shifted, reduced.rest);
+    }
+    for exp in &mut exps[..count] {
+        *exp = exp_of_rest(*exp);
+    }
+    for ((probability, &logit), (&shifted, &exp)) in
+        probabilities.iter_mut().zip(logits).zip(shifted.iter().zip(&*exps))
+    {
+        *probability = calibrator.probability(sigmoid_of(logit, shifted, exp));
     }
     for ([logit_word, other_word], (logit, probability)) in answers.iter().zip(logits.iter().zip(&*probabilities)) {
         store(logit_word, logit.to_bits());

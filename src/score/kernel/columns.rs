@@ -197,13 +197,7 @@ impl Columns {
         let mut counts = RecordCounts::default();
         let own_sums = &mut own_sums[..self.count];
         match prepared.contents() {
-            Contents::Sums(sums) => {
-                for (own_sum, index) in own_sums.iter_mut().zip(indices) {
-                    let (sum, own_counts) = sums.get(load_index(index));
-                    *own_sum = sum;
-                    counts.add(own_counts);
-                }
-            }
+            Contents::Sums(sums) => sums.read(indices, own_sums, &mut counts),
             Contents::Records(records) => {
                 self.read_records(work, prepared, records, indices, own_sums, &mut counts);
             }

@@ -119,8 +119,17 @@ pub(super) struct Scratch {
 struct Sums {
     own: [f64; CHUNK],
     crossed: [f64; CHUNK],
-    /// What the sums become.
+    /// What the sums become, by way of two parts of the sigmoid.
     probabilities: [f32; CHUNK],
+    shifted: [f64; CHUNK],
+    exps: [f64; CHUNK],
+}
+
+impl Sums {
+    const fn new() -> Self {
+        const ZEROS: [f64; CHUNK] = [0.0; CHUNK];
+        Self { own: ZEROS, crossed: ZEROS, probabilities: [0.0; CHUNK], shifted: ZEROS, exps: ZEROS }
+    }
 }
 
 /// What a model keeps from chunk to chunk of one request.
@@ -139,7 +148,7 @@ impl Scratch {
             context: Context::new(keys),
             columns: Columns::new(keys),
             stream: Stream::new(),
-            sums: Sums { own: [0.0; CHUNK], crossed: [0.0; CHUNK], probabilities: [0.0; CHUNK] },
+            sums: Sums::new(),
             running: vec![Running::default(); parts.len()],
         }
     }
@@ -189,8 +198,11 @@ pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error>
         #[cfg(target_arch = "aarch64")]
         Set::Neon => predict_with(job, scratch),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Instructions` holds these sets only where the processor has them, and the second has all of the first.
-        Set::Avx2 | Set::Avx512 => unsafe { predict_avx2(job, scratch) },
+        // SAFETY: `Instructions` holds this set only where the processor has it.
+        Set::Avx2 => unsafe { predict_avx2(job, scratch) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Set::Avx512 => unsafe { predict_avx512(job, scratch) },
     }
 }
 
@@ -203,6 +215,17 @@ pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error>
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 unsafe fn predict_avx2(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+    predict_with(job, scratch)
+}
+
+/// The same, for registers that are wider still; and a product of 64 bits, of which a feature key takes two, is one instruction here.
+///
+/// # Safety
+///
+/// The processor has AVX-512 F, VL, BW and DQ, AVX2, BMI1, BMI2 and POPCNT.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,bmi1,bmi2,popcnt")]
+unsafe fn predict_avx512(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
     predict_with(job, scratch)
 }
 

@@ -211,7 +211,8 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
         }
     }
     let mut found_count = keys.len();
-    let (mut missing, mut seconds) = (Places::new(), Seconds::new());
+    let mut missing = Places::new();
+    let mut seconds = Seconds::new();
     let mut at = 0;
     while at < group_count {
         let chunk_at = at * GROUP;
@@ -235,7 +236,7 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
             }
             at += 1;
         }
-        found_count -= missing.count as usize;
+        found_count -= missing.count;
         // SAFETY: the caller promises the instructions.
         found_count += unsafe { seconds.look_up::<R>(lines, weights) };
         seconds.choose::<R>(table, keys, chunk_at, &missing);
@@ -258,33 +259,33 @@ fn group_at(keys: &[u64], index: usize) -> [u64; GROUP] {
 
 /// Places in a chunk, in ascending order.
 struct Places {
-    count: u8,
-    /// A group is written at once, so there is room for one more. More room than a chunk needs: no count lies outside.
-    places: [u8; u8::MAX as usize + GROUP],
+    count: usize,
+    /// A group is written at once, so there is room for one more.
+    places: [u8; CHUNK + GROUP],
 }
 
-const _: () = assert!(CHUNK <= u8::MAX as usize);
+const _: () = assert!(CHUNK <= 1 << u8::BITS);
 
 impl Places {
+    #[inline(always)]
     const fn new() -> Self {
-        Self { count: 0, places: [0; u8::MAX as usize + GROUP] }
+        Self { count: 0, places: [0; CHUNK + GROUP] }
     }
 
     /// Adds the places `from + i` for each bit `i` of `mask`, without a branch.
     #[inline(always)]
     fn push_all(&mut self, mask: u8, from: usize) {
-        let count = self.count as usize;
+        // Never more than that, which the compiler cannot know.
+        let count = self.count.min(CHUNK);
         // Eight places in a word: none of them carries into the next.
         let places = SET_BITS[mask as usize] + from as u64 * 0x0101_0101_0101_0101;
         self.places[count..count + GROUP].copy_from_slice(&places.to_le_bytes());
-        #[expect(clippy::cast_possible_truncation, reason = "at most 8")]
-        let added_count = mask.count_ones() as u8;
-        self.count += added_count;
+        self.count = count + mask.count_ones() as usize;
     }
 
     #[inline(always)]
     fn all(&self) -> &[u8] {
-        &self.places[..self.count as usize]
+        &self.places[..self.count]
     }
 }
 
@@ -317,6 +318,7 @@ struct Seconds {
 }
 
 impl Seconds {
+    #[inline(always)]
     const fn new() -> Self {
         Self { count: 0, chunk_at: 0, places: [0; CHUNK], located: Located::memory() }
     }

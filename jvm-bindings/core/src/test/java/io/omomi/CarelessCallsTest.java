@@ -139,6 +139,12 @@ final class CarelessCallsTest {
         add(table, "null mode", Code.NULL_ARGUMENT, () -> LiveOptions.builder().loadMode(null));
         add(table, "null fingerprints", Code.NULL_ARGUMENT, () -> LiveOptions.builder().contractFingerprints((long[]) null));
         add(table, "unpaired surrogate in the name", Code.NOT_UTF8, () -> LiveOptions.builder().name(UNPAIRED).build());
+        add(table, "null policy", Code.NULL_ARGUMENT, () -> LiveOptions.builder().signature(null));
+        add(table, "null among keys", Code.NULL_ARGUMENT, () -> LiveOptions.builder().trustedKeys(folder, null));
+        add(table, "signatures by no key", Code.INVALID_ARGUMENT,
+                () -> store.open(Store.options().signature(SignaturePolicy.REQUIRE).build()));
+        add(table, "key that is not there", Code.FILE,
+                () -> store.open(Store.options().trustedKeys(folder.resolve("鍵.public")).build()));
         add(table, "name that leads elsewhere", Code.INVALID_ARGUMENT, () -> store.open(Store.options().name("../x").build()));
         add(table, "no poll interval", Code.INVALID_ARGUMENT,
                 () -> store.open(Store.options().pollInterval(Duration.ZERO).build()));
@@ -160,8 +166,11 @@ final class CarelessCallsTest {
             liveScorer.predict(1);
             liveScorer.probability(1, 0);
         });
-        add(table, "logic id before the first answer", Code.INVALID_ARGUMENT,
-                () -> LiveScorer.open(live, Fixture.LAYOUT).logicId());
+        add(table, "logic id before the first answer", Code.INVALID_ARGUMENT, () -> {
+            try (LiveScorer unasked = LiveScorer.open(live, Fixture.LAYOUT)) {
+                unasked.logicId();
+            }
+        });
         add(table, "unpaired surrogate in a live context", Code.CONTEXT_MALFORMED, () -> {
             liveScorer.request().context().setText(Fixture.REGION, UNPAIRED);
             liveScorer.predict(1);

@@ -64,9 +64,10 @@ public final class Main {
     }
 
     private ChainedOptionsBuilder of(Path home, Class<?> benchmark, Kind kind, List<String> contestants) {
-        return options(home, benchmark)
+        ChainedOptionsBuilder options = options(home, benchmark)
                 .param("kind", kind.name())
                 .param("contestant", contestants.toArray(new String[0]));
+        return settings.containsKey("candidates") ? options.param("candidates", settings.get("candidates")) : options;
     }
 
     private ChainedOptionsBuilder options(Path home, Class<?> benchmark) {

@@ -49,7 +49,8 @@ final class Summary {
                 .forEach(result -> line(
                         "| %d | %s | %,.0f | %.0f %% | %,.1f | %.2f | %,.0f |",
                         candidates(result), contestant(result), median(result), spread(result),
-                        median(result) / candidates(result), median(result) / median(of(kind, Contestants.OMOMI, candidates(result))),
+                        median(result) / candidates(result),
+                        median(result) / median(of(kind, Contestants.OMOMI, candidates(result))),
                         allocated(result)));
         line("");
     }
@@ -73,6 +74,9 @@ final class Summary {
     }
 
     private void targets() {
+        if (of(RequestBenchmark.class).stream().noneMatch(result -> candidates(result) == Traffic.CANDIDATES)) {
+            return;
+        }
         RunResult ours = of(Kind.ID, Contestants.OMOMI, Traffic.CANDIDATES);
         line("What it must show with %d candidates of ids", Traffic.CANDIDATES);
         line("");
