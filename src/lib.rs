@@ -64,8 +64,8 @@
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
 //! | [`store`], `publish` | the directory through which weight files reach the servers, read; and changed |
-//! | `drill` | incidents, rehearsed against a live process in a copy of a store |
 //! | [`live`] | a model that follows a store while requests go on; what it says of itself |
+//! | `drill` | incidents, rehearsed against a live process in a copy of a store |
 //! | `latency` | how long requests take under load, stalls included |
 //! | [`capi`] | the same for C, with statuses for errors and panics |
 //!

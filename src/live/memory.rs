@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -16,6 +17,10 @@ use crate::error::{Code, Error};
 use crate::new_file::NewFile;
 use crate::store::{Current, Digest};
 
+/// How long a lock that somebody has is asked for again: the process before this one may still be ending, and one that a server
+/// starts has all that the server has open until it runs its own program.
+const LOCK_PATIENCE: Duration = Duration::from_millis(200);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// Most refusals that are kept; the oldest is forgotten first.
 const MAX_QUARANTINED: usize = 64;
 
@@ -183,10 +188,14 @@ impl Memory {
         let path = self.path("lock");
         let file = File::options().create(true).truncate(false).write(true).open(path);
         let file = file.map_err(|error| error.to_string())?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(fs::TryLockError::WouldBlock) => Err("another process of that name has it".to_owned()),
-            Err(fs::TryLockError::Error(error)) => Err(error.to_string()),
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(fs::TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
+                Err(fs::TryLockError::WouldBlock) => return Err("another process of that name has it".to_owned()),
+                Err(fs::TryLockError::Error(error)) => return Err(error.to_string()),
+            }
         }
     }
 
@@ -377,6 +386,19 @@ mod tests {
         first.end_trial();
         drop((first, second));
         assert_eq!(Memory::open(folder.path().to_owned(), 9).good, Some(current(1)));
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_of_a_moment_later_is_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Memory::open(folder.path().to_owned(), 9);
+        let second = std::thread::scope(|scope| {
+            let second = scope.spawn(|| Memory::open(folder.path().to_owned(), 9));
+            std::thread::sleep(LOCK_PAUSE);
+            drop(first);
+            second.join().unwrap()
+        });
+        assert!(second.problem.is_none() && second.is_on_disk());
     }
 
     #[test]

@@ -116,28 +116,6 @@ fn a_load_ends_when_people_decide_otherwise_and_scoring_is_off_before_it_does() 
     assert!(shared.is_off.load(Ordering::Relaxed));
 }
 
-/// Held here, by the thread that scores, each of them would hold the request for ever.
-#[test]
-fn a_request_takes_no_lock_that_the_background_thread_or_whoever_asks_for_numbers_takes() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::new(folder.path());
-    publish(&store, 1);
-    let server = live(folder.path(), Duration::ZERO);
-    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
-    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
-    let scorer = server.scorer(&layout).unwrap();
-    let mut request = scorer.new_request();
-    {
-        let shared = &*server.shared;
-        let _held = (shared.seats(), shared.status(), shared.ledger(), shared.bell());
-        scorer.predict(&mut request, 1).unwrap();
-        shared.is_off.store(true, Ordering::Relaxed);
-        assert!(matches!(scorer.predict(&mut request, 1), Err(Error::SwitchedOff)));
-    }
-    let requests = server.metrics().requests;
-    assert_eq!((requests.predictions, requests.off), (1, 1));
-}
-
 #[test]
 fn a_panic_is_counted_when_its_scorer_is_gone_and_still_ends_the_trial() {
     let folder = tempfile::tempdir().unwrap();
@@ -235,7 +213,8 @@ fn a_predict_waits_for_no_lock_with_a_model_without_one_and_while_off() {
     let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
     let scorer = Arc::new(server.scorer(&layout).unwrap());
     let ask_while_all_is_locked = || {
-        let _locks = (server.shared.seats(), server.shared.status(), server.shared.bell());
+        let shared = &*server.shared;
+        let _locks = (shared.seats(), shared.status(), shared.ledger(), shared.bell());
         let (said, heard) = mpsc::channel();
         let scorer = Arc::clone(&scorer);
         std::thread::spawn(move || {
