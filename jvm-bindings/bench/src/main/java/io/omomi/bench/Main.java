@@ -22,6 +22,8 @@ import org.openjdk.jmh.runner.options.VerboseMode;
  * the options are settings {@code name=value}, and the homes of JDKs.
  */
 public final class Main {
+    private static final String MOST = Integer.toString(Traffic.CANDIDATES);
+
     /** Whether to take a glance instead of a measurement. */
     private final boolean isShort;
     private final Map<String, String> settings;
@@ -54,20 +56,22 @@ public final class Main {
     private Summary runOn(Path home) throws RunnerException {
         List<RunResult> results = new ArrayList<>();
         results.addAll(run(options(home, CallBenchmark.class)));
-        results.addAll(run(of(home, RequestBenchmark.class, Kind.ID, Contestants.WITH_IDS)));
-        results.addAll(run(of(home, RequestBenchmark.class, Kind.TEXT, Contestants.WITH_TEXTS).param("candidates", "500")));
-        results.addAll(run(of(home, StepBenchmark.class, Kind.ID, Contestants.IN_STEPS_WITH_IDS).param("candidates", "500")));
-        results.addAll(run(of(home, StepBenchmark.class, Kind.TEXT, Contestants.IN_STEPS_WITH_TEXTS).param("candidates", "500")));
+        results.addAll(run(of(home, RequestBenchmark.class, Kind.ID, Contestants.WITH_IDS, "1", "10", "100", MOST)));
+        results.addAll(run(of(home, RequestBenchmark.class, Kind.TEXT, Contestants.WITH_TEXTS, MOST)));
+        results.addAll(run(of(home, StepBenchmark.class, Kind.ID, Contestants.IN_STEPS_WITH_IDS, MOST)));
+        results.addAll(run(of(home, StepBenchmark.class, Kind.TEXT, Contestants.IN_STEPS_WITH_TEXTS, MOST)));
         Path file = Path.of(settings.get("results"), "jmh-" + home.getFileName() + ".json");
         ResultFormatFactory.getInstance(ResultFormatType.JSON, file.toString()).writeOut(results);
         return new Summary(results);
     }
 
-    private ChainedOptionsBuilder of(Path home, Class<?> benchmark, Kind kind, List<String> contestants) {
-        ChainedOptionsBuilder options = options(home, benchmark)
+    private ChainedOptionsBuilder of(
+            Path home, Class<?> benchmark, Kind kind, List<String> contestants, String... candidates) {
+        String only = settings.get("candidates");
+        return options(home, benchmark)
                 .param("kind", kind.name())
-                .param("contestant", contestants.toArray(new String[0]));
-        return settings.containsKey("candidates") ? options.param("candidates", settings.get("candidates")) : options;
+                .param("contestant", contestants.toArray(new String[0]))
+                .param("candidates", only == null ? candidates : new String[] {only});
     }
 
     private ChainedOptionsBuilder options(Path home, Class<?> benchmark) {
