@@ -1,5 +1,11 @@
 //! Every interleaving of a request thread and the background thread on a slot, walked by loom: nobody uses what was freed, what was
 //! replaced becomes free, and nothing is leaked. The source is the library's own; only its atomics are loom's.
+//!
+//! Seen beside this, by other tools over the same source. ThreadSanitizer (nightly 2026-05-19, two threads that claim and one that
+//! replaces, the standard library not instrumented): nothing in 2,000,000 replacements; with `free` taking the value at once, five reports
+//! of races and of use after free. Valgrind's memcheck over `tests/live/chaos.rs`, in the mode `copy`: nothing in a minute. Left out:
+//! Miri, which came with no toolchain at hand, ThreadSanitizer over the whole library, which needs the source of the standard library, and
+//! Valgrind's helgrind and drd, which know locks and take atomics for races.
 
 #[path = "../src/live/slot.rs"]
 mod slot;
