@@ -6,6 +6,7 @@
 
 mod answers;
 mod calls;
+mod encodings;
 mod inline;
 mod models;
 mod prepared;
@@ -24,5 +25,6 @@ fn main() {
     prepared::run(&mut bench, full);
     prepared::run_with_crosses(&mut bench, Shape { cross_count: 4, ..full });
     models::run(&mut bench, full);
+    encodings::run(&mut bench, full);
     bench.finish();
 }

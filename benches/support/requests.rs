@@ -10,7 +10,7 @@ use omomi::contract::{Contract, Side};
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
-use omomi::weight_file::table::EncodedWeights;
+use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
 use omomi::weight_file::writer::{self, Parts};
 use omomi::{Capacity, FieldSlot, Model, Request, RequestLayout, Schema};
 use rand::{RngExt, SeedableRng};
@@ -141,8 +141,25 @@ impl Traffic {
 
     /// Writes the weight file of the model, or of an arm of an A/B test that weighs the same features otherwise.
     pub fn write(&self, path: &Path, arm: u8) -> Arc<Model> {
-        let weights: EncodedWeights =
-            self.weights.iter().map(|&(key, weight)| (key, weight * (1.0 + f32::from(arm)))).collect();
+        let weights = self.weights.iter().map(|&(key, weight)| (key, weight * (1.0 + f32::from(arm)))).collect();
+        self.write_weights(path, arm, &weights)
+    }
+
+    /// Writes the weight file of the model without its crosses, in an encoding.
+    pub fn write_in(&self, path: &Path, encoding: Encoding) -> Arc<Model> {
+        let fields = self.contract.fields();
+        let mut entries: Vec<Entry> = Vec::with_capacity(self.weights.len());
+        for (group, field) in (0..).zip(fields) {
+            let seed = field_seed(&field.name);
+            let keys = (0..self.category_count).map(|id| self.key(seed, id)).filter(|&key| is_known(key));
+            entries.extend(keys.map(|key| Entry { group, ..Entry::from((key, weight_of(key))) }));
+        }
+        entries.sort_unstable_by_key(|entry| entry.key);
+        let weights = EncodedWeights::encode(entries, encoding, fields.len()).expect("small weights");
+        self.write_weights(path, 0, &weights)
+    }
+
+    fn write_weights(&self, path: &Path, arm: u8, weights: &EncodedWeights) -> Arc<Model> {
         let golden = [self.rows(0, 4.min(self.shape.candidate_count))];
         let parts = Parts {
             contract: &self.contract,
@@ -150,7 +167,7 @@ impl Traffic {
             logic_id: "bench",
             provenance: serde_json::Map::new(),
             bias: BIAS,
-            weights: &weights,
+            weights,
             calibrator: CALIBRATOR,
             field_sizes: Vec::new(),
             golden: &golden,

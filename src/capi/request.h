@@ -77,11 +77,12 @@ typedef struct {
   OmomiOffsets offsets;
 } OmomiRequest;
 
-/// A row of a request that is being filled; `bytes` is NULL where the request has no such row.
+/// A row of a request that is being filled. Where the request has no such row, `bytes` is NULL and `slot_count` is 0.
 typedef struct {
   OmomiRequest *request;
   unsigned char *bytes;
   OmomiSide side;
+  uint32_t slot_count;
 } OmomiRow;
 
 /// A text of a list.
@@ -150,12 +151,18 @@ static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiO
   return OMOMI_STATUS_OK;
 }
 
+/// For the rows: how many slots a row of `row_len` bytes has.
+static inline uint32_t omomi_slot_count(size_t row_len) {
+  return (uint32_t)((row_len - sizeof(OmomiRowHead)) / 8);
+}
+
 /// The context row, as it is.
 static inline OmomiRow omomi_context_row(OmomiRequest *request) {
   OmomiRow row;
   row.request = request;
   row.bytes = request->block + request->offsets.context_offset;
   row.side = OMOMI_SIDE_CONTEXT;
+  row.slot_count = omomi_slot_count(request->offsets.candidates_offset - request->offsets.context_offset);
   return row;
 }
 
@@ -166,8 +173,10 @@ static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) 
   row.request = request;
   row.bytes = NULL;
   row.side = OMOMI_SIDE_CANDIDATE;
+  row.slot_count = 0;
   if (request->offsets.candidates == OMOMI_CANDIDATES_INLINE && index < request->offsets.candidate_capacity) {
     row.bytes = request->block + request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes;
+    row.slot_count = omomi_slot_count(request->offsets.candidate_stride_bytes);
     memset(row.bytes, 0, sizeof(OmomiRowHead));
   }
   return row;
@@ -225,31 +234,39 @@ static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set,
   return omomi_candidate_set_put(set, index, request->block, request->offsets.len_bytes, candidate, error);
 }
 
-/// For the setters: whether `slot` is one of `row`, of that kind.
-static inline OmomiStatus omomi_row_check(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
-  const OmomiOffsets *offsets = &row.request->offsets;
-  size_t row_len;
+/// For the setters: why `slot` is none of `row`, of that kind.
+static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
   if (row.bytes == NULL)
-    return offsets->candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
-                                                          : OMOMI_STATUS_INVALID_ARGUMENT;
+    return row.request->offsets.candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
+                                                                      : OMOMI_STATUS_INVALID_ARGUMENT;
   if (slot.side != row.side || slot.kind != kind || slot.many != many)
     return OMOMI_STATUS_WRONG_FIELD_USE;
-  row_len = row.side == OMOMI_SIDE_CONTEXT ? offsets->candidates_offset - offsets->context_offset
-                                           : offsets->candidate_stride_bytes;
-  if (slot.index >= (row_len - sizeof(OmomiRowHead)) / 8)
-    return OMOMI_STATUS_UNKNOWN_FIELD;
-  return OMOMI_STATUS_OK;
+  return OMOMI_STATUS_UNKNOWN_FIELD;
 }
 
-/// For the setters: writes a slot and marks it present.
+/// For the setters: whether `slot` is one of `row`, of that kind. Nothing is read of the request, which the compiler would have to
+/// read again for each field, because every store might have changed it.
+static inline OmomiStatus omomi_row_check(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+  if (slot.side == row.side && slot.kind == kind && slot.many == many && slot.index < row.slot_count)
+    return OMOMI_STATUS_OK;
+  return omomi_row_refusal(row, slot, kind, many);
+}
+
+/// For the setters: writes a slot and marks it present. Whether a text stands there by its bytes is noted of texts alone.
 static inline void omomi_row_store(OmomiRow row, OmomiSlot slot, uint64_t word, int inline_text) {
   const uint64_t bit = (uint64_t)1 << slot.index;
-  OmomiRowHead head;
-  memcpy(&head, row.bytes, sizeof head);
-  head.present |= bit;
-  head.inline_text = inline_text ? head.inline_text | bit : head.inline_text & ~bit;
-  memcpy(row.bytes, &head, sizeof head);
-  memcpy(row.bytes + sizeof head + 8 * (size_t)slot.index, &word, sizeof word);
+  unsigned char *const present_at = row.bytes + offsetof(OmomiRowHead, present);
+  unsigned char *const inline_text_at = row.bytes + offsetof(OmomiRowHead, inline_text);
+  uint64_t present, inline_texts;
+  memcpy(&present, present_at, sizeof present);
+  present |= bit;
+  memcpy(present_at, &present, sizeof present);
+  if (slot.kind == OMOMI_KIND_TEXT) {
+    memcpy(&inline_texts, inline_text_at, sizeof inline_texts);
+    inline_texts = inline_text ? inline_texts | bit : inline_texts & ~bit;
+    memcpy(inline_text_at, &inline_texts, sizeof inline_texts);
+  }
+  memcpy(row.bytes + sizeof(OmomiRowHead) + 8 * (size_t)slot.index, &word, sizeof word);
 }
 
 /// For the setters: where `len_bytes` of the tail start, at a multiple of `alignment`.
