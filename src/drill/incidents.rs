@@ -363,7 +363,8 @@ fn nothing(stage: &mut Stage) -> Result<Happened, DrillError> {
 fn no_current(stage: &mut Stage) -> Result<Happened, DrillError> {
     let current = stage.copy.current_text()?;
     let at = stage.copy.remove(&stage.copy.store.current_path())?;
-    Ok(stage.goes_on(at, TidyUp::PointBack(current)))
+    let expected = Expected::goes_on(stage.good).complaining(Code::File);
+    Ok(Happened { at, expected, tidy_up: TidyUp::PointBack(current) })
 }
 
 fn nonsense_in_current(stage: &mut Stage) -> Result<Happened, DrillError> {

@@ -43,8 +43,9 @@ pub(super) fn wanted(situation: &Situation) -> Option<Wanted> {
     let wanted = match situation.control {
         Control::Off => None,
         Control::Pin(generation) => Some(Wanted::pinned(generation)),
+        // A process that starts without a `current`, or while all is frozen, goes on with what the one before it served.
+        Control::Follow if situation.served.is_none() => situation.current.or(situation.good).map(Wanted::of),
         Control::Follow => situation.current.map(Wanted::of),
-        // A process that starts while all is frozen goes on with what the one before it served.
         Control::Freeze if situation.served.is_none() => situation.good.or(situation.current).map(Wanted::of),
         Control::Freeze => None,
     };
@@ -86,6 +87,13 @@ mod tests {
         assert_eq!(wanted(&situation), Some(Wanted::of(current(42))));
         assert_eq!(wanted(&Situation { served: Some(current(42)), ..situation }), None);
         assert_eq!(wanted(&NOTHING), None);
+    }
+
+    #[test]
+    fn a_start_without_a_current_goes_on_with_what_was_good() {
+        let started = Situation { good: Some(current(41)), ..NOTHING };
+        assert_eq!(wanted(&started), Some(Wanted::of(current(41))));
+        assert_eq!(wanted(&Situation { served: Some(current(41)), ..started }), None);
     }
 
     #[test]

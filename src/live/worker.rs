@@ -36,6 +36,8 @@ const MAX_LOGIC_IDS: usize = 16;
 const MAX_OLDER_TRIED: usize = 3;
 /// How often the report is written while nothing changes: its heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Longest pause that is counted with: whoever asks for more wants to look only when asked to.
+const MAX_PAUSE: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// How much less the background thread is worth to the system than a request's.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
@@ -142,7 +144,10 @@ impl Worker {
             let pass = catch_unwind(AssertUnwindSafe(|| self.pass()));
             let is_well = pass.is_ok();
             if let Err(panic) = pass {
-                self.shared.status().reasons.push(Reason::of(&Error::from_panic(panic.as_ref())));
+                let reasons = &mut self.shared.status().reasons;
+                // One account of it is enough, however often it happens.
+                reasons.retain(|reason| reason.code != Code::Panic);
+                reasons.push(Reason::of(&Error::from_panic(panic.as_ref())));
             }
             let pause = self.pause();
             let mut bell = self.shared.bell();
@@ -192,7 +197,13 @@ impl Worker {
     }
 
     fn situation(&mut self) -> Situation {
-        let current = self.store.read_current().unwrap_or_else(|error| {
+        let absent = |path| Error::File { action: "find", path, source: std::io::ErrorKind::NotFound.into() };
+        let current = match self.store.read_current() {
+            // What is served was published once, so somebody took it away.
+            Ok(None) if self.served.is_some() => Err(absent(self.store.current_path())),
+            current => current,
+        };
+        let current = current.unwrap_or_else(|error| {
             self.reasons.push(Reason::of(&error));
             None
         });
@@ -391,7 +402,7 @@ impl Worker {
         self.jitter ^= self.jitter >> 7;
         self.jitter ^= self.jitter << 17;
         let percent = u32::try_from(80 + self.jitter % 41).unwrap_or(100);
-        self.shared.options.poll_interval * percent / 100
+        self.shared.options.poll_interval.min(MAX_PAUSE) * percent / 100
     }
 }
 

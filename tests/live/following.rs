@@ -138,3 +138,18 @@ fn what_a_servers_own_limits_refuse_is_served_by_one_with_other_limits() {
     }
     assert_eq!(world.serve().ask(), Ok(1));
 }
+
+#[test]
+fn without_a_current_what_is_served_goes_on_also_after_a_start_and_somebody_is_told() {
+    let world = World::new();
+    world.publish(1);
+    let mut server = world.serve();
+    server.live.look_now();
+    std::fs::remove_file(world.store.current_path()).unwrap();
+    assert_eq!((server.look_and_ask(), server.reasons()), (Ok(1), vec!["file"]));
+    drop(server);
+    let mut server = world.serve();
+    assert_eq!(server.ask(), Ok(1));
+    world.publish(2);
+    assert_eq!((server.look_and_ask(), server.reasons()), (Ok(2), vec![]));
+}

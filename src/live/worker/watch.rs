@@ -50,6 +50,8 @@ impl Worker {
                 let prepared = self.prepare(&copy);
                 if prepared.and_then(|prepared| self.switch(&copy, prepared)).is_err() {
                     self.switch_to_nothing();
+                    let unused = self.served.take();
+                    self.retire(unused);
                 }
                 self.retired.push(mapped);
             }
