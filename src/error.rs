@@ -1,8 +1,12 @@
 #![doc = include_str!("ERRORS.md")]
 
+mod code;
+
 use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use code::{Code, Owner};
 
 use crate::contract::ContractFaults;
 use crate::store::Digest;
@@ -483,128 +487,6 @@ impl std::fmt::Display for RowProblem {
     }
 }
 
-/// Who must act on an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Owner {
-    /// The team that trains and packs.
-    Ml,
-    /// The team that runs the server.
-    Delivery,
-    /// Whoever keeps machines, disks and copies.
-    Infra,
-}
-
-impl Owner {
-    /// `ml`, `delivery` or `infra`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Ml => "ml",
-            Self::Delivery => "delivery",
-            Self::Infra => "infra",
-        }
-    }
-
-    /// The owner with that word.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Ml, Self::Delivery, Self::Infra].into_iter().find(|owner| owner.word() == word)
-    }
-}
-
-/// Declares [`Code`] from one table, so that number, name, owner and action cannot fall apart.
-macro_rules! codes {
-    ($($name:ident = $number:literal, $snake:literal, $owner:ident, $action:literal;)*) => {
-        /// The stable code of an error. Numbers are never reused; 0 is success and no code.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[repr(i32)]
-        #[allow(missing_docs, reason = "the table gives each code its name and its action")]
-        pub enum Code { $($name = $number,)* }
-
-        impl Code {
-            /// Every code, in the order of its number.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// Its index in [`Code::ALL`].
-            pub(crate) fn index(self) -> usize {
-                Self::ALL.iter().position(|code| *code == self).unwrap_or_else(|| unreachable!())
-            }
-
-            /// Its name in snake case, the same in every language.
-            #[must_use]
-            pub const fn name(self) -> &'static str { match self { $(Self::$name => $snake,)* } }
-
-            /// Who must act.
-            #[must_use]
-            pub const fn owner(self) -> Owner { match self { $(Self::$name => Owner::$owner,)* } }
-
-            /// What they must do.
-            #[must_use]
-            pub const fn action(self) -> &'static str { match self { $(Self::$name => $action,)* } }
-
-            /// Name and action as C wants them, each with a null byte at its end.
-            pub(crate) const fn c_texts(self) -> (&'static [u8], &'static [u8]) {
-                match self {
-                    $(Self::$name => (concat!($snake, "\0").as_bytes(), concat!($action, "\0").as_bytes()),)*
-                }
-            }
-        }
-    };
-}
-
-codes! {
-    NullArgument = 1, "null_argument", Delivery, "pass the argument";
-    InvalidArgument = 2, "invalid_argument", Delivery, "correct the argument";
-    Misaligned = 3, "misaligned", Delivery, "align the request block to 8 bytes, better 64";
-    WrongSize = 4, "wrong_size", Delivery, "take the size from the layout";
-    TooManyCandidates = 5, "too_many_candidates", Delivery, "split the request or make a larger layout";
-    ScorerBusy = 6, "scorer_busy", Delivery, "make one scorer per thread";
-    ContextMalformed = 7, "context_malformed", Delivery, "correct the context row";
-    NotUtf8 = 8, "not_utf8", Delivery, "pass UTF-8";
-    UnknownField = 9, "unknown_field", Delivery, "declare the field or correct its name";
-    WrongFieldUse = 10, "wrong_field_use", Delivery, "use the field as it was declared";
-    TailFull = 11, "tail_full", Delivery, "make the request's layout with a larger tail";
-    TooManyValues = 12, "too_many_values", Delivery, "pass fewer values";
-    Closed = 13, "closed", Delivery, "do not use a handle after closing it";
-    AbiMismatch = 14, "abi_mismatch", Delivery, "deploy library and caller from one release";
-    // Only the JVM raises this one: a process that links the library has it.
-    LibraryNotLoaded = 15, "library_not_loaded", Delivery, "deploy the library for this platform, and a folder it can be loaded from";
-    SchemaInvalid = 20, "schema_invalid", Delivery, "correct the declaration";
-    FieldMissing = 21, "field_missing", Delivery, "declare the field, or ask for a model without it";
-    FieldMismatch = 22, "field_mismatch", Delivery, "agree with the other team on the field";
-    File = 40, "file", Infra, "check path, permissions and disk";
-    AlreadyExists = 41, "already_exists", Ml, "choose the next generation's name";
-    NotAWeightFile = 42, "not_a_weight_file", Infra, "publish the weight file, not another one";
-    WrongByteOrder = 43, "wrong_byte_order", Infra, "publish the file as it was packed";
-    TooNew = 44, "too_new", Delivery, "update the serving library first";
-    TooOld = 45, "too_old", Ml, "pack it again";
-    Truncated = 46, "truncated", Infra, "publish it again";
-    TooLong = 47, "too_long", Infra, "publish it again";
-    Damaged = 48, "damaged", Infra, "publish it again";
-    Malformed = 49, "malformed", Ml, "pack it again with a released version";
-    FileContract = 50, "file_contract", Ml, "pack it again with a released version";
-    GoldenMismatch = 51, "golden_mismatch", Ml, "do not serve this file; pack it again";
-    SignatureMissing = 52, "signature_missing", Ml, "sign it, then publish it";
-    SignatureInvalid = 53, "signature_invalid", Infra, "publish the file as it was signed";
-    SignatureKeyUnknown = 54, "signature_key_unknown", Delivery, "accept the key, or have the file signed by an accepted one";
-    DigestMismatch = 55, "digest_mismatch", Infra, "publish it again";
-    FileTooLarge = 56, "file_too_large", Ml, "prune the model, or have the limit raised";
-    MemoryBudget = 57, "memory_budget", Delivery, "raise the budget, or have the model pruned";
-    GenerationBehind = 58, "generation_behind", Ml, "publish the next generation, or pin the old one";
-    ContractNotExpected = 59, "contract_not_expected", Ml, "agree on the contract before publishing";
-    WritableByOthers = 60, "writable_by_others", Infra, "take the permission to write away";
-    StoreMalformed = 61, "store_malformed", Infra, "write it again with omomi publish, rollback, pin, freeze, off or on";
-    NameReused = 62, "name_reused", Infra, "publish the next generation";
-    KilledProcess = 64, "killed_process", Ml, "find out why before it is served again";
-    ChangedInPlace = 65, "changed_in_place", Infra, "replace weight files by rename only";
-    GenerationMismatch = 66, "generation_mismatch", Infra, "publish the file under its own name";
-    NoModel = 70, "no_model", Ml, "publish a model";
-    SwitchedOff = 71, "switched_off", Delivery, "switch scoring on when the reason is gone";
-    StateUnusable = 72, "state_unusable", Delivery, "give the server a state folder of its own that it may write";
-    StaleTrainingData = 73, "stale_training_data", Ml, "train on newer logs and publish";
-    Panic = 99, "panic", Delivery, "report the defect";
-}
-
 impl Error {
     /// The stable code.
     #[must_use]
@@ -692,19 +574,5 @@ impl Error {
             cause = error.source();
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_rise_and_names_differ() {
-        let mut names = std::collections::HashSet::new();
-        for pair in Code::ALL.windows(2) {
-            assert!((pair[0] as i32) < pair[1] as i32, "{pair:?}");
-        }
-        assert!(Code::ALL.iter().all(|code| names.insert(code.name())));
     }
 }

@@ -56,6 +56,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     say!("  omomi inspect {}", weight_file.display());
     say!("  omomi verify {}", weight_file.display());
     say!("  omomi contract check {}", folder.join("logs/contract.toml").display());
+    let store = folder.join("store");
+    say!("  omomi publish {} --to {}", weight_file.display(), store.display());
+    say!("  omomi status {}", store.display());
+    say!("  omomi drill {}    (what may happen to a server, rehearsed)", store.display());
     say!("  rank 500 candidates from Scala: jvm-bindings/README.md");
     say!("  (in the repository, `cargo run --release --` stands for `omomi`)");
     Ok(())

@@ -49,23 +49,31 @@ fn live(dir: &Path, trial: Duration) -> LiveModel {
     LiveModel::open(dir, &Schema::of_contract(&contract()), options).unwrap()
 }
 
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    (folder, store)
+}
+
+fn layout() -> RequestLayout {
+    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
+    RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap()
+}
+
 fn generation_served(live: &LiveModel) -> Option<u64> {
     live.status().served.map(|served| served.generation)
 }
 
 #[test]
 fn a_generation_that_panics_on_trial_is_quarantined_and_the_last_good_one_is_back_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::new(folder.path());
+    let (folder, store) = store();
     publish(&store, 1);
     // Found good at the next look.
     let server = live(folder.path(), Duration::ZERO);
     server.look_now();
     drop(server);
     let server = live(folder.path(), Duration::from_secs(3_600));
-    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
-    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
-    let scorer = server.scorer(&layout).unwrap();
+    let scorer = server.scorer(&layout()).unwrap();
     publish(&store, 2);
     server.look_now();
     assert_eq!((generation_served(&server), server.status().retired_count), (Some(2), 1));
@@ -84,13 +92,10 @@ fn a_generation_that_panics_on_trial_is_quarantined_and_the_last_good_one_is_bac
 
 #[test]
 fn a_panic_after_the_trial_is_no_reason_to_go_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::new(folder.path());
+    let (folder, store) = store();
     publish(&store, 1);
     let server = live(folder.path(), Duration::ZERO);
-    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
-    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
-    let _scorer = server.scorer(&layout).unwrap();
+    let _scorer = server.scorer(&layout()).unwrap();
     publish(&store, 2);
     server.look_now();
     server.look_now();
@@ -101,8 +106,7 @@ fn a_panic_after_the_trial_is_no_reason_to_go_back() {
 
 #[test]
 fn a_load_ends_when_people_decide_otherwise_and_scoring_is_off_before_it_does() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::new(folder.path());
+    let (folder, store) = store();
     let server = live(folder.path(), Duration::ZERO);
     let shared = &server.shared;
     let long_ago = || Instant::now().checked_sub(Duration::from_secs(7_200)).unwrap();
@@ -118,17 +122,14 @@ fn a_load_ends_when_people_decide_otherwise_and_scoring_is_off_before_it_does() 
 
 #[test]
 fn a_panic_is_counted_when_its_scorer_is_gone_and_still_ends_the_trial() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::new(folder.path());
+    let (folder, store) = store();
     publish(&store, 1);
     let server = live(folder.path(), Duration::ZERO);
     server.look_now();
     drop(server);
     let server = live(folder.path(), Duration::from_secs(3_600));
-    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
-    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
     publish(&store, 2);
-    let scorer = server.scorer(&layout).unwrap();
+    let scorer = server.scorer(&layout()).unwrap();
     server.look_now();
     assert_eq!(generation_served(&server), Some(2));
     server.shared.seats().all[0].counters.failed(Code::Panic);
@@ -141,13 +142,10 @@ fn a_panic_is_counted_when_its_scorer_is_gone_and_still_ends_the_trial() {
 
 #[test]
 fn a_live_scorer_outlives_its_live_model_and_keeps_its_generation() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::new(folder.path());
+    let (folder, store) = store();
     publish(&store, 1);
     let server = live(folder.path(), Duration::ZERO);
-    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
-    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
-    let scorer = server.scorer(&layout).unwrap();
+    let scorer = server.scorer(&layout()).unwrap();
     drop(server);
     publish(&store, 2);
     let mut request = scorer.new_request();
@@ -158,8 +156,7 @@ fn a_live_scorer_outlives_its_live_model_and_keeps_its_generation() {
 
 #[test]
 fn a_generation_that_a_process_did_not_survive_waits_unless_there_is_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::new(folder.path());
+    let (folder, store) = store();
     publish(&store, 1);
     let trying = || {
         let digest = Digest::of(&std::fs::read(store.generation_path(2)).unwrap());
@@ -182,16 +179,13 @@ fn a_generation_that_a_process_did_not_survive_waits_unless_there_is_nothing_els
 
 #[test]
 fn a_last_good_generation_whose_file_was_written_to_meanwhile_does_not_come_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::new(folder.path());
+    let (folder, store) = store();
     publish(&store, 1);
     let server = live(folder.path(), Duration::ZERO);
     server.look_now();
     drop(server);
     let server = live(folder.path(), Duration::from_secs(3_600));
-    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
-    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
-    let scorer = server.scorer(&layout).unwrap();
+    let scorer = server.scorer(&layout()).unwrap();
     publish(&store, 2);
     server.look_now();
     let len = usize::try_from(std::fs::metadata(store.generation_path(1)).unwrap().len()).unwrap();
@@ -206,12 +200,9 @@ fn a_last_good_generation_whose_file_was_written_to_meanwhile_does_not_come_back
 /// A background thread may hold each of the locks as long as it likes.
 #[test]
 fn a_predict_waits_for_no_lock_with_a_model_without_one_and_while_off() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::new(folder.path());
+    let (folder, store) = store();
     let server = live(folder.path(), Duration::ZERO);
-    let capacity = Capacity { candidates: 1, tail_len_bytes: 0 };
-    let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
-    let scorer = Arc::new(server.scorer(&layout).unwrap());
+    let scorer = Arc::new(server.scorer(&layout()).unwrap());
     let ask_while_all_is_locked = || {
         let shared = &*server.shared;
         let _locks = (shared.seats(), shared.status(), shared.ledger(), shared.bell());
