@@ -14,12 +14,13 @@
 
 mod arguments;
 mod candidate_set;
+mod feature;
 mod live;
 mod live_answers;
+mod model;
 
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,12 +29,11 @@ use jni::sys::{jint, jlong};
 use jni::{Env, EnvUnowned, JValue, Outcome, jni_sig, jni_str};
 
 use crate::error::{Code, Error};
-use crate::feature;
 use crate::live::LiveScorer;
 use crate::schema::RequestLayout;
 use crate::score::{Explanation, Model, Scorer};
 
-use arguments::{count, decode_layout, decode_schema, load_mode, utf8};
+use arguments::{count, decode_layout, decode_schema};
 use candidate_set::CandidateSetHandle;
 
 /// Grows with every change of a native method's name, signature or meaning. `Block.java` has the same number.
@@ -210,91 +210,6 @@ pub extern "system" fn Java_io_omomi_Native_address<'local>(
     call(env, |env| Ok((env.get_direct_buffer_address(&buffer)?.addr() as u64).cast_signed()))
 }
 
-/// Opens a weight file; the handle is to be given to `closeModel`.
-#[unsafe(no_mangle)]
-pub extern "system" fn Java_io_omomi_Native_openModel<'local>(
-    env: EnvUnowned<'local>,
-    _class: JClass<'local>,
-    path: JByteArray<'local>,
-    mode: jint,
-) -> jlong {
-    call(env, |env| {
-        let path = utf8(env.convert_byte_array(&path)?, "the path")?;
-        Ok(into_handle(Model::load(Path::new(&path), load_mode(mode)?)?))
-    })
-}
-
-/// One more reference to a model, to be given to `closeModel` as well.
-#[unsafe(no_mangle)]
-pub unsafe extern "system" fn Java_io_omomi_Native_shareModel<'local>(
-    env: EnvUnowned<'local>,
-    _class: JClass<'local>,
-    model: jlong,
-) -> jlong {
-    call(env, |_| {
-        // SAFETY: Java passes a handle of an open model.
-        let model = unsafe { open_model(model) }?;
-        Ok(into_handle(Arc::clone(model)))
-    })
-}
-
-/// Gives up Java's reference to a model.
-#[unsafe(no_mangle)]
-pub unsafe extern "system" fn Java_io_omomi_Native_closeModel<'local>(
-    env: EnvUnowned<'local>,
-    _class: JClass<'local>,
-    model: jlong,
-) {
-    call(env, |_| {
-        // SAFETY: Java closes a handle once, and passes it to no other call from then on.
-        unsafe { free::<Arc<Model>>(model) };
-        Ok(())
-    });
-}
-
-/// Generation, number of weights, length of the file.
-#[unsafe(no_mangle)]
-pub unsafe extern "system" fn Java_io_omomi_Native_modelNumbers<'local>(
-    env: EnvUnowned<'local>,
-    _class: JClass<'local>,
-    model: jlong,
-) -> JLongArray<'local> {
-    call(env, |env| {
-        // SAFETY: Java passes a handle of an open model.
-        let model = unsafe { open_model(model) }?;
-        let numbers = [model.generation(), model.weight_count(), model.header().total_len_bytes];
-        long_array(env, &numbers.map(u64::cast_signed))
-    })
-}
-
-/// The name of the serving logic.
-#[unsafe(no_mangle)]
-pub unsafe extern "system" fn Java_io_omomi_Native_modelLogicId<'local>(
-    env: EnvUnowned<'local>,
-    _class: JClass<'local>,
-    model: jlong,
-) -> JString<'local> {
-    call(env, |env| {
-        // SAFETY: Java passes a handle of an open model.
-        let model = unsafe { open_model(model) }?;
-        Ok(env.new_string(model.logic_id())?)
-    })
-}
-
-/// The contract as canonical JSON.
-#[unsafe(no_mangle)]
-pub unsafe extern "system" fn Java_io_omomi_Native_modelContract<'local>(
-    env: EnvUnowned<'local>,
-    _class: JClass<'local>,
-    model: jlong,
-) -> JString<'local> {
-    call(env, |env| {
-        // SAFETY: Java passes a handle of an open model.
-        let model = unsafe { open_model(model) }?;
-        Ok(env.new_string(model.contract().canonical_json())?)
-    })
-}
-
 /// A scorer over the block of a Java request; the handle is to be given to `closeScorer`. 0 stands for no candidate set.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_openScorer<'local>(
@@ -370,51 +285,6 @@ pub unsafe extern "system" fn Java_io_omomi_Native_explain<'local>(
         answer.set_element(env, 3, &sums)?;
         Ok(answer)
     })
-}
-
-/// The value of a text.
-#[unsafe(no_mangle)]
-pub extern "system" fn Java_io_omomi_Native_textValue<'local>(
-    env: EnvUnowned<'local>,
-    _class: JClass<'local>,
-    text: JByteArray<'local>,
-) -> jlong {
-    call(env, |env| Ok(feature::text_value(&env.convert_byte_array(&text)?).cast_signed()))
-}
-
-/// The seed of a field or of a cross.
-#[unsafe(no_mangle)]
-pub extern "system" fn Java_io_omomi_Native_fieldSeed<'local>(
-    env: EnvUnowned<'local>,
-    _class: JClass<'local>,
-    name: JByteArray<'local>,
-) -> jlong {
-    call(env, |env| {
-        let name = utf8(env.convert_byte_array(&name)?, "the name")?;
-        Ok(feature::field_seed(&name).cast_signed())
-    })
-}
-
-/// The feature key of a value.
-#[unsafe(no_mangle)]
-pub extern "system" fn Java_io_omomi_Native_featureKey(
-    _env: *mut c_void,
-    _class: *mut c_void,
-    seed: jlong,
-    value: jlong,
-) -> jlong {
-    feature::feature_key(seed.cast_unsigned(), value.cast_unsigned()).cast_signed()
-}
-
-/// One step of a cross.
-#[unsafe(no_mangle)]
-pub extern "system" fn Java_io_omomi_Native_crossStep(
-    _env: *mut c_void,
-    _class: *mut c_void,
-    state: jlong,
-    member_key: jlong,
-) -> jlong {
-    feature::cross_step(state.cast_unsigned(), member_key.cast_unsigned()).cast_signed()
 }
 
 /// Runs `body` and returns what it returns, or throws and returns nothing of use: the JVM does not look at it then.

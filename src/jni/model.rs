@@ -1,0 +1,97 @@
+//! Opening weight files and asking what is in them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jni::EnvUnowned;
+use jni::objects::{JByteArray, JClass, JLongArray, JString};
+use jni::sys::{jint, jlong};
+
+use super::arguments::{load_mode, utf8};
+use super::{call, free, into_handle, long_array, open_model};
+use crate::score::Model;
+
+/// Opens a weight file; the handle is to be given to `closeModel`.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_openModel<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    path: JByteArray<'local>,
+    mode: jint,
+) -> jlong {
+    call(env, |env| {
+        let path = utf8(env.convert_byte_array(&path)?, "the path")?;
+        Ok(into_handle(Model::load(Path::new(&path), load_mode(mode)?)?))
+    })
+}
+
+/// One more reference to a model, to be given to `closeModel` as well.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_shareModel<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+) -> jlong {
+    call(env, |_| {
+        // SAFETY: Java passes a handle of an open model.
+        let model = unsafe { open_model(model) }?;
+        Ok(into_handle(Arc::clone(model)))
+    })
+}
+
+/// Gives up Java's reference to a model.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_closeModel<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+) {
+    call(env, |_| {
+        // SAFETY: Java closes a handle once, and passes it to no other call from then on.
+        unsafe { free::<Arc<Model>>(model) };
+        Ok(())
+    });
+}
+
+/// Generation, number of weights, length of the file.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_modelNumbers<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+) -> JLongArray<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open model.
+        let model = unsafe { open_model(model) }?;
+        let numbers = [model.generation(), model.weight_count(), model.header().total_len_bytes];
+        long_array(env, &numbers.map(u64::cast_signed))
+    })
+}
+
+/// The name of the serving logic.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_modelLogicId<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+) -> JString<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open model.
+        let model = unsafe { open_model(model) }?;
+        Ok(env.new_string(model.logic_id())?)
+    })
+}
+
+/// The contract as canonical JSON.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_modelContract<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    model: jlong,
+) -> JString<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open model.
+        let model = unsafe { open_model(model) }?;
+        Ok(env.new_string(model.contract().canonical_json())?)
+    })
+}
