@@ -13,7 +13,7 @@ use omomi::feature::{feature_key, field_seed};
 use omomi::log_reader::ReadOptions;
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
 use omomi::train::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
-use omomi::train::{Settings, provenance_path};
+use omomi::train::{Settings, WeightRule, provenance_path};
 use omomi::weight_file::table::{BuildOptions, BuiltTable, EncodedWeights, Encoding, Entry, build_with, popularity_of};
 use omomi::{Instructions, LoadMode, Model};
 
@@ -179,6 +179,10 @@ fn write_state(contract: &Contract, path: &Path, keys: &[u64]) -> Result<(), Box
     let metadata = Metadata {
         contract: contract.clone(),
         settings: SETTINGS,
+        weight_rule: WeightRule::of(&SETTINGS),
+        negative_rate: 1.0,
+        shards: 1,
+        window_us: None,
         rows: count as u64,
         clicks: count as u64 / 10,
         passes: 1,

@@ -29,7 +29,7 @@ impl Weights {
         if expected != found {
             return Err(PackError::OtherContract { expected, found });
         }
-        let settings = metadata.settings;
+        let rule = metadata.weight_rule;
         let names = group_names(contract);
         let groups: HashMap<&str, u16> = names.iter().map(String::as_str).zip(0..).collect();
         let feature_count = reader.feature_count();
@@ -37,12 +37,12 @@ impl Weights {
         while let Some(batch) = reader.next_batch()? {
             for row in batch.rows() {
                 if row.is_bias() {
-                    bias = settings.bias_weight(row.z, row.d);
+                    bias = rule.bias_weight(row.z, row.d);
                     continue;
                 }
                 read_count += 1;
                 #[expect(clippy::cast_possible_truncation, reason = "weights are served as f32")]
-                let weight = settings.feature_weight(row.z, row.d) as f32;
+                let weight = rule.feature_weight(row.z, row.d) as f32;
                 if weight == 0.0 {
                     continue;
                 }

@@ -16,11 +16,15 @@ mod quantiles;
 mod run;
 mod sources;
 pub mod state;
+mod state_model;
 mod table;
 mod trainer;
+mod weight_rule;
 
 pub use error::TrainError;
 pub use optimizer::{Coordinate, Settings, weight};
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
+pub use state_model::{StateFeature, StateModel};
 pub use trainer::{FieldFeatures, Trainer, WrittenState};
+pub use weight_rule::WeightRule;

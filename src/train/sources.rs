@@ -10,6 +10,7 @@ use crate::feature;
 use crate::log_reader::{Categories, FieldColumn, RowBatch};
 
 use super::TrainError;
+use super::key_index::KeyIndex;
 use super::table::Table;
 
 /// A field or a cross.
@@ -91,12 +92,12 @@ impl ChunkFeatures {
         Ok(())
     }
 
-    /// Finds the features of `rows` in the table; [`UNSEEN`] stands for those that it does not have.
-    pub(super) fn find(&mut self, sources: &[Source], table: &Table, batch: &RowBatch, rows: &Range<usize>) {
+    /// Finds the features of `rows` in `index`; [`UNSEEN`] stands for those that it does not have.
+    pub(super) fn find(&mut self, sources: &[Source], index: &KeyIndex, batch: &RowBatch, rows: &Range<usize>) {
         self.fill_keys(sources, batch, rows);
         for features in &mut self.by_source {
             features.numbers.clear();
-            features.numbers.extend(features.keys.iter().map(|&key| table.find(key).unwrap_or(UNSEEN)));
+            features.numbers.extend(features.keys.iter().map(|&key| index.find(key).unwrap_or(UNSEEN)));
         }
     }
 

@@ -74,10 +74,9 @@ impl Table {
         usize::from(self.sources[number as usize])
     }
 
-    /// The number of the feature with `key`.
-    #[inline]
-    pub(super) fn find(&self, key: u64) -> Option<u32> {
-        self.index.find(key)
+    /// The numbers of the features, by key.
+    pub(super) fn index(&self) -> &KeyIndex {
+        &self.index
     }
 
     /// The number of the feature with `key`, which becomes known if it is not yet; then `origin` writes down what its

@@ -11,10 +11,10 @@ use super::optimizer::Coordinate;
 use super::sources::{ChunkFeatures, Source, UNSEEN};
 use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
 use super::table::{Counts, NEVER_US, Table};
-use super::{Settings, TrainError};
+use super::{Settings, TrainError, WeightRule};
 
 /// Rows whose features are looked up before the first of them is learned: their numbers stay in the cache meanwhile.
-const CHUNK_ROW_COUNT: usize = 512;
+pub(super) const CHUNK_ROW_COUNT: usize = 512;
 
 /// A model in training.
 ///
@@ -127,7 +127,7 @@ impl Trainer {
         while start < batch.row_count() {
             let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
             start = rows.end;
-            chunk.find(&self.sources, &self.table, batch, &rows);
+            chunk.find(&self.sources, self.table.index(), batch, &rows);
             for (row, &clicked) in batch.clicked[rows].iter().enumerate() {
                 let mut logit = bias;
                 chunk.of_row(row, |number| {
@@ -172,6 +172,10 @@ impl Trainer {
         let metadata = Metadata {
             contract: self.contract.clone(),
             settings: self.settings,
+            weight_rule: WeightRule::of(&self.settings),
+            negative_rate: 1.0,
+            shards: 1,
+            window_us: self.window_us(),
             rows: self.bias_counts.impressions,
             clicks: self.bias_counts.clicks,
             passes: self.pass,

@@ -5,7 +5,7 @@ use std::path::Path;
 use parquet::file::metadata::KeyValue;
 
 use crate::contract::Contract;
-use crate::train::Settings;
+use crate::train::{Settings, WeightRule};
 
 use super::{FORMAT_VERSION, StateError};
 
@@ -16,6 +16,15 @@ pub struct Metadata {
     pub contract: Contract,
     /// Settings of the optimizer.
     pub settings: Settings,
+    /// How the weights that are served follow from `z` and `d`.
+    pub weight_rule: WeightRule,
+    /// Share of the rows that were not clicked from which it was learned, each of them counting 1 over this share; 1 where all
+    /// of them were.
+    pub negative_rate: f64,
+    /// Number of training runs of which this is the average; 1 for what one run has left.
+    pub shards: u32,
+    /// Times of the first and of the last row, in microseconds since 1970-01-01 UTC, where the logs had times.
+    pub window_us: Option<(i64, i64)>,
     /// Rows of one pass.
     pub rows: u64,
     /// Those of them that were clicked.
@@ -33,6 +42,15 @@ const ALPHA_KEY: &str = "omomi.alpha";
 const BETA_KEY: &str = "omomi.beta";
 const L1_KEY: &str = "omomi.l1";
 const L2_KEY: &str = "omomi.l2";
+const WEIGHT_L1_KEY: &str = "omomi.weight_rule.l1";
+const WEIGHT_L2_KEY: &str = "omomi.weight_rule.l2";
+const WEIGHT_LEAST_MAGNITUDE_KEY: &str = "omomi.weight_rule.least_magnitude";
+const WEIGHT_SCALE_KEY: &str = "omomi.weight_rule.scale";
+const WEIGHT_SHIFT_KEY: &str = "omomi.weight_rule.shift";
+const NEGATIVE_RATE_KEY: &str = "omomi.negative_rate";
+const SHARDS_KEY: &str = "omomi.shards";
+const FIRST_SEEN_KEY: &str = "omomi.first_seen_us";
+const LAST_SEEN_KEY: &str = "omomi.last_seen_us";
 const ROWS_KEY: &str = "omomi.rows";
 const CLICKS_KEY: &str = "omomi.clicks";
 const PASSES_KEY: &str = "omomi.passes";
@@ -41,6 +59,10 @@ const TOOL_VERSION_KEY: &str = "omomi.tool_version";
 impl Metadata {
     pub(super) fn to_pairs(&self) -> Vec<KeyValue> {
         let Settings { alpha, beta, l1, l2 } = self.settings;
+        let rule = self.weight_rule;
+        let window = self.window_us.map_or([None, None], |(first, last)| [Some(first), Some(last)]);
+        let window = [FIRST_SEEN_KEY, LAST_SEEN_KEY].into_iter().zip(window);
+        let window = window.filter_map(|(key, time_us)| Some((key, time_us?.to_string())));
         [
             (FORMAT_VERSION_KEY, FORMAT_VERSION.to_string()),
             (CONTRACT_KEY, self.contract.canonical_json()),
@@ -50,13 +72,22 @@ impl Metadata {
             (BETA_KEY, format!("{beta:?}")),
             (L1_KEY, format!("{l1:?}")),
             (L2_KEY, format!("{l2:?}")),
+            (WEIGHT_L1_KEY, format!("{:?}", rule.l1)),
+            (WEIGHT_L2_KEY, format!("{:?}", rule.l2)),
+            (WEIGHT_LEAST_MAGNITUDE_KEY, format!("{:?}", rule.least_magnitude)),
+            (WEIGHT_SCALE_KEY, format!("{:?}", rule.scale)),
+            (WEIGHT_SHIFT_KEY, format!("{:?}", rule.shift)),
+            (NEGATIVE_RATE_KEY, format!("{:?}", self.negative_rate)),
+            (SHARDS_KEY, self.shards.to_string()),
             (ROWS_KEY, self.rows.to_string()),
             (CLICKS_KEY, self.clicks.to_string()),
             (PASSES_KEY, self.passes.to_string()),
             (TOOL_VERSION_KEY, self.tool_version.clone()),
         ]
+        .into_iter()
+        .chain(window)
         .map(|(key, value)| KeyValue::new(key.to_owned(), value))
-        .into()
+        .collect()
     }
 
     pub(super) fn from_pairs(path: &Path, pairs: &[KeyValue]) -> Result<Self, StateError> {
@@ -82,9 +113,33 @@ impl Metadata {
             l2: pairs.parsed(L2_KEY)?,
         };
         settings.check().map_err(|error| StateError::not_a_state(path, error.to_string()))?;
+        let weight_rule = WeightRule {
+            l1: pairs.parsed(WEIGHT_L1_KEY)?,
+            l2: pairs.parsed(WEIGHT_L2_KEY)?,
+            least_magnitude: pairs.parsed(WEIGHT_LEAST_MAGNITUDE_KEY)?,
+            scale: pairs.parsed(WEIGHT_SCALE_KEY)?,
+            shift: pairs.parsed(WEIGHT_SHIFT_KEY)?,
+        };
+        if let Some((name, expected, found)) = weight_rule.fault() {
+            let problem = format!("the weight rule's {name} must be a number {expected}, found {found:?}");
+            return Err(StateError::not_a_state(path, problem));
+        }
+        let negative_rate: f64 = pairs.parsed(NEGATIVE_RATE_KEY)?;
+        if negative_rate <= 0.0 || negative_rate > 1.0 || negative_rate.is_nan() {
+            let problem = format!("expected a negative_rate above 0 and at most 1, found {negative_rate:?}");
+            return Err(StateError::not_a_state(path, problem));
+        }
+        let window_us = match (pairs.find(FIRST_SEEN_KEY), pairs.find(LAST_SEEN_KEY)) {
+            (None, None) => None,
+            _ => Some((pairs.parsed(FIRST_SEEN_KEY)?, pairs.parsed(LAST_SEEN_KEY)?)),
+        };
         Ok(Self {
             contract,
             settings,
+            weight_rule,
+            negative_rate,
+            shards: pairs.parsed(SHARDS_KEY)?,
+            window_us,
             rows: pairs.parsed(ROWS_KEY)?,
             clicks: pairs.parsed(CLICKS_KEY)?,
             passes: pairs.parsed(PASSES_KEY)?,
@@ -99,9 +154,12 @@ struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
+    fn find(&self, key: &str) -> Option<&'a str> {
+        self.pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
+    }
+
     fn text(&self, key: &str) -> Result<&'a str, StateError> {
-        let pair = self.pairs.iter().find(|pair| pair.key == key);
-        pair.and_then(|pair| pair.value.as_deref()).ok_or_else(|| {
+        self.find(key).ok_or_else(|| {
             let problem = format!("the metadata key `{key}` is missing; tools that rewrite Parquet may drop it");
             StateError::not_a_state(self.path, problem)
         })

@@ -12,7 +12,7 @@
 //! | `impressions` | u64 | times that a row had the feature, in the first pass |
 //! | `clicks` | u64 | those of them that were clicked |
 //! | `last_seen` | timestamp, microseconds UTC | time of the last row with it; null where the log had no time |
-//! | `weight` | f64 | `0` if `abs(z) <= l1`, else `-(z - sign(z) * l1) / (d + l2)`; for the bias `-z / d` |
+//! | `weight` | f64 | the weight that is served, as the state's [weight rule](crate::train::WeightRule) has it from `z` and `d` |
 //!
 //! The file's key-value metadata holds what [`Metadata`] says, each under its name with `omomi.` before it. The same
 //! training gives the same bytes: no path, no time of day and nothing of the machine is in the file.
@@ -32,7 +32,7 @@ pub use reader::{StateBatch, StateReader};
 pub use writer::StateWriter;
 
 /// Version of the state's columns and metadata that this library writes, and the only one that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// The field of the bias row. No field of a contract can have this name.
 pub const BIAS_FIELD: &str = "(bias)";
 /// The key of the bias row, so that it is the first. That a feature has it too is as unlikely as any other collision,

@@ -5,7 +5,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use crate::contract::Contract;
-use crate::train::Settings;
+use crate::train::{Settings, WeightRule};
 
 use super::*;
 
@@ -16,6 +16,10 @@ fn metadata() -> Metadata {
     Metadata {
         contract: Contract::from_json(json.as_bytes()).unwrap(),
         settings: Settings { alpha: 0.1, beta: 1.0, l1: 0.5, l2: 1e-3 },
+        weight_rule: WeightRule { l1: 2.5, l2: 1e-3, least_magnitude: 1e-4, scale: 1.01, shift: -0.125 },
+        negative_rate: 0.1,
+        shards: 8,
+        window_us: Some((-1, 1_574_553_617_004_101)),
         rows: 1_000_000_007,
         clicks: 12,
         passes: 3,
@@ -174,9 +178,16 @@ fn metadata_that_is_missing_or_contradicts_itself_is_refused() {
             None,
             "the metadata key `omomi.state_format_version` is missing; tools that rewrite Parquet may drop it",
         ),
-        ("omomi.state_format_version", Some("2"), "expected format version 1, found 2; read it with a newer omomi"),
-        ("omomi.state_format_version", Some("0"), "expected format version 1, found 0; train again"),
+        ("omomi.state_format_version", Some("3"), "expected format version 2, found 3; read it with a newer omomi"),
+        ("omomi.state_format_version", Some("0"), "expected format version 2, found 0; train again"),
         ("omomi.rows", Some("many"), "expected a number under the metadata key `omomi.rows`, found `many`"),
+        ("omomi.weight_rule.scale", Some("-1"), "the weight rule's scale must be a number above 0, found -1.0"),
+        ("omomi.negative_rate", Some("NaN"), "expected a negative_rate above 0 and at most 1, found NaN"),
+        (
+            "omomi.last_seen_us",
+            None,
+            "the metadata key `omomi.last_seen_us` is missing; tools that rewrite Parquet may drop it",
+        ),
         ("omomi.alpha", Some("0"), "alpha must be a number above 0, found 0.0"),
         ("omomi.contract_fingerprint", Some("00"), "its contract has the fingerprint c1f7a55d4a29bd9e, but it says 00"),
     ];

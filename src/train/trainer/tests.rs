@@ -6,6 +6,7 @@ use rand_pcg::Pcg64;
 
 use crate::feature;
 use crate::log_reader::{Categories, FieldColumn};
+use crate::train::StateModel;
 use crate::train::state::StateReader;
 
 use super::*;
@@ -331,4 +332,34 @@ fn predicting_changes_nothing_and_leaves_unseen_categories_out() {
         trainer.predict(&batch(std::slice::from_ref(&unseen), None), |logit, _| logits.push(logit));
     }
     assert_eq!(logits, [trainer.bias_weight(); 2]);
+}
+
+#[test]
+fn a_state_predicts_what_its_trainer_predicts() {
+    let rows = random_rows(3_000, 5);
+    let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();
+    trainer.learn(&batch(&rows, None)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.parquet");
+    trainer.write_state(&path, false).unwrap();
+
+    // Rows of another seed have categories, and crosses above all, that were never seen.
+    let others = batch(&random_rows(1_000, 6), None);
+    let mut expected = Vec::new();
+    trainer.predict(&others, |logit, clicked| expected.push((logit, clicked)));
+    let mut model = StateModel::read(&path).unwrap();
+    let mut index = 0;
+    model.predict(&others, |logit, clicked| {
+        // A curvature is read from the state as it was computed, so only the order of the sums could differ.
+        assert_eq!((logit.to_bits(), clicked), (expected[index].0.to_bits(), expected[index].1));
+        index += 1;
+    });
+    assert_eq!(index, expected.len());
+
+    model.follow(WeightRule::of(&SETTINGS).recalibrated(0.5, 2.0));
+    let mut index = 0;
+    model.predict(&others, |logit, _| {
+        assert!((logit - (0.5 * expected[index].0 + 2.0)).abs() < 1e-12);
+        index += 1;
+    });
 }

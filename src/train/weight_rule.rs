@@ -1,0 +1,106 @@
+//! How the weights that are served follow from a training state.
+
+use super::{Settings, weight};
+
+/// From `z` and `d` of a [state row](super::state::StateRow) to the weight that is served. Training leaves
+/// [the optimizer's own rule](WeightRule::of); pruning moves its thresholds and recalibration its scale and shift,
+/// while `z` and `d` stay what training has learned.
+///
+/// ```text
+/// raw(z, d, l1) = 0 if |z| <= l1, else -(z - sign(z) l1) / (d + l2)
+/// weight        = scale raw(z, d, l1), or 0 where |raw| < least_magnitude
+/// bias weight   = scale (-z / d) + shift
+/// ```
+///
+/// The model's logit is thus `scale` times the logit of the raw weights, plus `shift`: Platt scaling (Platt 1999,
+/// "Probabilistic outputs for support vector machines"), folded into bias and weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WeightRule {
+    /// Evidence `|z|` up to which a weight is 0. At least 0.
+    pub l1: f64,
+    /// Added to the curvature. At least 0.
+    pub l2: f64,
+    /// Raw weights of less than this magnitude are 0. At least 0.
+    pub least_magnitude: f64,
+    /// Multiplies the logit. Above 0.
+    pub scale: f64,
+    /// Is added to the logit after that.
+    pub shift: f64,
+}
+
+impl WeightRule {
+    /// The rule that these settings train with.
+    #[must_use]
+    pub const fn of(settings: &Settings) -> Self {
+        Self { l1: settings.l1, l2: settings.l2, least_magnitude: 0.0, scale: 1.0, shift: 0.0 }
+    }
+
+    /// The rule whose logits are `scale` times this one's, plus `shift`.
+    #[must_use]
+    pub const fn recalibrated(self, scale: f64, shift: f64) -> Self {
+        Self { scale: self.scale * scale, shift: self.shift * scale + shift, ..self }
+    }
+
+    /// The weight of a feature. Never negative zero, which a table could not tell from "no weight".
+    #[inline]
+    #[must_use]
+    pub fn feature_weight(&self, z: f64, d: f64) -> f64 {
+        let raw = weight(z, d, self.l1, self.l2);
+        if raw == 0.0 || raw.abs() < self.least_magnitude { 0.0 } else { self.scale * raw }
+    }
+
+    /// The weight of the bias.
+    #[inline]
+    #[must_use]
+    pub fn bias_weight(&self, z: f64, d: f64) -> f64 {
+        self.scale * weight(z, d, 0.0, 0.0) + self.shift
+    }
+
+    /// What is wrong with it: the name of a number that is out of its bounds or not finite, its bounds, and the number.
+    pub(super) fn fault(&self) -> Option<(&'static str, &'static str, f64)> {
+        let bounds = [
+            ("l1", self.l1, self.l1 >= 0.0, "at least 0"),
+            ("l2", self.l2, self.l2 >= 0.0, "at least 0"),
+            ("least_magnitude", self.least_magnitude, self.least_magnitude >= 0.0, "at least 0"),
+            ("scale", self.scale, self.scale > 0.0, "above 0"),
+            ("shift", self.shift, true, "that is finite"),
+        ];
+        let fault = bounds.into_iter().find(|&(_, found, holds, _)| !holds || !found.is_finite());
+        fault.map(|(name, found, _, expected)| (name, expected, found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: Settings = Settings { alpha: 0.5, beta: 1.0, l1: 0.25, l2: 2.0 };
+
+    #[test]
+    fn the_rule_of_the_settings_gives_the_weights_of_the_optimizer() {
+        let rule = WeightRule::of(&SETTINGS);
+        for (z, d) in [(0.75, 3.5), (-0.75, 3.5), (0.25, 1.0), (-9.0, 2.0), (0.0, 1.0)] {
+            assert_eq!(rule.feature_weight(z, d).to_bits(), SETTINGS.feature_weight(z, d).to_bits());
+            assert_eq!(rule.bias_weight(z, d), SETTINGS.bias_weight(z, d));
+        }
+    }
+
+    #[test]
+    fn recalibrations_and_thresholds_compose() {
+        let rule = WeightRule::of(&SETTINGS).recalibrated(2.0, 1.0).recalibrated(0.5, -3.0);
+        assert_eq!((rule.scale, rule.shift), (1.0, -2.5));
+        let rule = WeightRule { least_magnitude: 0.1, scale: 4.0, ..rule };
+        // -(0.75 - 0.25) / 5.5 = -0.0909: less than 0.1, whatever the scale.
+        assert_eq!(rule.feature_weight(0.75, 3.5), 0.0);
+        assert_eq!(rule.feature_weight(0.85, 3.5), 4.0 * -(0.85 - 0.25) / 5.5);
+        assert_eq!(rule.bias_weight(-1.0, 2.0), 4.0 * 0.5 - 2.5);
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_named() {
+        let rule = WeightRule::of(&SETTINGS);
+        assert_eq!(rule.fault(), None);
+        assert_eq!(WeightRule { scale: 0.0, ..rule }.fault(), Some(("scale", "above 0", 0.0)));
+        assert_eq!(WeightRule { shift: f64::INFINITY, ..rule }.fault().map(|fault| fault.0), Some("shift"));
+    }
+}
