@@ -13,6 +13,7 @@ mod inspect;
 mod pack;
 mod pack_progress;
 mod publish;
+mod recalibrate;
 mod refusal;
 mod sign;
 mod status;
@@ -40,6 +41,7 @@ enum Command {
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
     Average(average::Arguments),
+    Recalibrate(recalibrate::Arguments),
     Pack(pack::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
+        Command::Recalibrate(arguments) => recalibrate::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),
         Command::Status(arguments) => status::run(&arguments),
