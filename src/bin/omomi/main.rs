@@ -8,6 +8,7 @@ mod control;
 mod count_progress;
 mod demo;
 mod drill;
+mod evaluate;
 mod generate_log;
 mod inspect;
 mod pack;
@@ -43,6 +44,7 @@ enum Command {
     Average(average::Arguments),
     Recalibrate(recalibrate::Arguments),
     Pack(pack::Arguments),
+    Evaluate(evaluate::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
     Bench(bench::Arguments),
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
         Command::DrillServer(arguments) => drill::run_server(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Freeze(arguments) => control::run_switch(&arguments, Control::Freeze),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
