@@ -13,6 +13,7 @@ mod generate_log;
 mod inspect;
 mod pack;
 mod pack_progress;
+mod prune;
 mod publish;
 mod recalibrate;
 mod refusal;
@@ -43,6 +44,7 @@ enum Command {
     Train(Box<train::Arguments>),
     Average(average::Arguments),
     Recalibrate(recalibrate::Arguments),
+    Prune(Box<prune::Arguments>),
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Inspect(inspect::Arguments),
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         Command::On(arguments) => control::run_switch(&arguments, Control::Follow),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
+        Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Recalibrate(arguments) => recalibrate::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
