@@ -78,10 +78,14 @@ impl Part {
     }
 }
 
-/// `z` and `d` of the average of `parts`, the states that have the feature out of `state_count`. `common` is what their common
-/// start has of it: each of them contains it, and it counts once.
-pub(super) fn average_of(rule: Rule, parts: &[Part], common: Option<(f64, f64)>, state_count: usize) -> (f64, f64) {
-    let (common_z, common_d) = common.unwrap_or((0.0, 0.0));
+/// `z` and `d` of the average of `parts`, the states that have the feature out of `state_count`. `common` is the `z` and `d` with
+/// which all of them began: each contains it, and it counts once.
+pub(super) fn average_of(
+    rule: Rule,
+    parts: &[Part],
+    (common_z, common_d): (f64, f64),
+    state_count: usize,
+) -> (f64, f64) {
     let z = parts.iter().fold(common_z, |sum, part| sum + (part.z - common_z));
     let d = parts.iter().fold(common_d, |sum, part| sum + (part.d - common_d));
     let sum = |parts: &mut dyn Iterator<Item = f64>| parts.fold(0.0, |sum, weight| sum + weight);
@@ -107,12 +111,15 @@ mod tests {
 
     const SETTINGS: Settings = Settings { alpha: 0.5, beta: 1.0, l1: 1.0, l2: 0.25 };
 
+    /// The curvature of a feature that nobody has seen: beta / alpha.
+    const NOTHING: f64 = 2.0;
+
     fn part(z: f64, d: f64, seen_count: u64) -> Part {
         Part { z, d, weight: SETTINGS.feature_weight(z, d), seen_count }
     }
 
     fn weight(rule: Rule, parts: &[Part], state_count: usize) -> f64 {
-        let (z, d) = average_of(rule, parts, None, state_count);
+        let (z, d) = average_of(rule, parts, (0.0, NOTHING), state_count);
         rule.weight_rule(&SETTINGS).feature_weight(z, d)
     }
 
@@ -121,11 +128,13 @@ mod tests {
         // Neither part is past l1 by itself.
         let parts = [part(-0.75, 3.0, 1), part(-0.75, 5.0, 2)];
         assert_eq!(parts.map(|part| part.weight), [0.0, 0.0]);
-        assert_eq!(average_of(Rule::Curvature, &parts, None, 3), (-1.5, 8.0));
-        assert_eq!(weight(Rule::Curvature, &parts, 3), 0.5 / 8.25);
-        // Without a threshold it is the mean of the raw weights, weighted by d.
+        // Both contain the 2 of a feature that nobody has seen.
+        assert_eq!(average_of(Rule::Curvature, &parts, (0.0, NOTHING), 3), (-1.5, 6.0));
+        assert_eq!(weight(Rule::Curvature, &parts, 3), 0.5 / 6.25);
+        // With nothing in common and without a threshold it is the mean of the raw weights, weighted by d.
+        let (z, d) = average_of(Rule::Curvature, &parts, (0.0, 0.0), 3);
         let mean = parts.iter().map(|part| part.d * part.raw_weight()).sum::<f64>() / 8.0;
-        assert_eq!(1.5 / 8.0, mean);
+        assert_eq!((-z / d, mean), (1.5 / 8.0, 1.5 / 8.0));
     }
 
     #[test]
@@ -137,19 +146,19 @@ mod tests {
         assert_eq!(weight(Rule::Seen, &parts, 4), 1.0);
         assert_eq!(weight(Rule::Count, &parts, 4), 1.0);
         assert_eq!(weight(Rule::Count, &parts[..2], 4), 0.75);
-        assert_eq!(average_of(Rule::Plain, &parts, None, 4).1, 9.0);
+        assert_eq!(average_of(Rule::Plain, &parts, (0.0, NOTHING), 4).1, 5.0);
     }
 
     #[test]
     fn a_common_start_counts_once() {
         let parts = [part(-2.0, 5.0, 1), part(-3.0, 4.5, 0)];
-        assert_eq!(average_of(Rule::Curvature, &parts, Some((-3.0, 4.5)), 2), (-2.0, 5.0));
-        assert_eq!(average_of(Rule::Curvature, &[], Some((-3.0, 4.5)), 2), (-3.0, 4.5));
+        assert_eq!(average_of(Rule::Curvature, &parts, (-3.0, 4.5), 2), (-2.0, 5.0));
+        assert_eq!(average_of(Rule::Curvature, &[], (-3.0, 4.5), 2), (-3.0, 4.5));
         // Only the first saw it since.
-        assert_eq!(average_of(Rule::Seen, &parts, Some((-3.0, 4.5)), 2), (-parts[0].weight * 5.0, 5.0));
+        assert_eq!(average_of(Rule::Seen, &parts, (-3.0, 4.5), 2), (-parts[0].weight * 5.0, 5.0));
         let nobody = [part(-3.0, 4.5, 0), part(-3.0, 4.5, 0)];
         for rule in Rule::ALL {
-            let (z, d) = average_of(rule, &nobody, Some((-3.0, 4.5)), 2);
+            let (z, d) = average_of(rule, &nobody, (-3.0, 4.5), 2);
             let weight = rule.weight_rule(&SETTINGS).feature_weight(z, d);
             assert!((weight - nobody[0].weight).abs() < 1e-15, "{rule}");
         }
