@@ -105,6 +105,8 @@ pub mod score;
 mod short_text;
 pub mod store;
 #[cfg(feature = "train")]
+mod toml_settings;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod value;
 pub mod weight_file;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Owner};
 use crate::store::Digest;
+use crate::toml_settings::{NoSettings, SettingsFaults};
 
-use super::limits::LimitsFaults;
 use super::warning::ratio;
 
 /// Why a store was not changed.
@@ -31,7 +31,7 @@ pub enum PublishError {
     },
     /// `limits.toml` is not valid.
     #[error(transparent)]
-    Limits(#[from] LimitsFaults),
+    Limits(#[from] SettingsFaults),
 
     /// The generation is not newer than what is published.
     #[error("generation {found} is not newer: expected one above {newest}, the newest that is published")]
@@ -199,6 +199,15 @@ pub enum PublishError {
         /// The generation that is served.
         served: u64,
     },
+}
+
+impl From<NoSettings> for PublishError {
+    fn from(error: NoSettings) -> Self {
+        match error {
+            NoSettings::Unreadable(error) => error.into(),
+            NoSettings::Faults(faults) => faults.into(),
+        }
+    }
 }
 
 impl PublishError {

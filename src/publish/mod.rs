@@ -51,10 +51,11 @@ use crate::weight_file::{Header, WeightFile};
 
 use place::Place;
 
+pub use crate::toml_settings::SettingsFaults;
 pub use control::{ControlChange, pin, rollback, set_control};
 pub use error::PublishError;
 pub use fresh_process::Verifier;
-pub use limits::{Limits, LimitsFaults};
+pub use limits::Limits;
 pub use step::Step;
 pub use warning::Warning;
 
