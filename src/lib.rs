@@ -59,7 +59,8 @@
 //! | --- | --- |
 //! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; keys; the sigmoid; every error of serving |
 //! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
-//! | `train`, `evaluate`, `pack` | rows to a training state; how good predictions are; a state to a weight file |
+//! | `train`, `pack` | rows to a training state; a state to a weight file |
+//! | `evaluate`, `gate` | how good predictions are; whether a weight file may be published |
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
@@ -83,6 +84,8 @@ pub mod error;
 #[cfg(feature = "train")]
 pub mod evaluate;
 pub mod feature;
+#[cfg(feature = "train")]
+pub mod gate;
 #[cfg(feature = "train")]
 pub mod generate_log;
 mod hex;

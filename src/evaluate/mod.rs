@@ -35,4 +35,4 @@ pub use facts::{field_weights, file_facts};
 pub use file::EvaluationFileError;
 pub use mapped::{EvaluateError, evaluate, evaluate_each};
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};
-pub use run::{EvaluateOptions, evaluate_files};
+pub use run::{By, EvaluateOptions, evaluate_files};

@@ -8,6 +8,7 @@
 //! warn_size_ratio = [0.7, 1.4]       # its size, divided by the median of the last 5 files: outside is a warning
 //! fail_size_ratio = [0.5, 2.0]       # outside is a refusal
 //! # oldest_training_end = "14 days"  # how long ago the last row of the training data may be: days, hours or minutes
+//! blessing = "require"               # off | require: whether files need a blessing, which omomi gate gives
 //! signature = "off"                  # off | accept | require: whether files have to be signed
 //! keys = []                          # public keys whose signatures count, such as ["keys/2026.pub"]: paths from the store on
 //! # accepted_contracts = ["ffa9bd1e2caa96ad"]    # fingerprints that servers accept, as `omomi contract check` prints them
@@ -35,7 +36,7 @@ use crate::weight_file::signature::SignaturePolicy;
 use crate::weight_file::{Content, WeightFile};
 
 use super::warning::ratio;
-use super::{PublishError, Warning};
+use super::{BlessingPolicy, PublishError, Warning};
 
 /// How many files the median is taken of.
 pub(super) const USUAL_COUNT: usize = 5;
@@ -55,6 +56,8 @@ pub struct Limits {
     pub oldest_training_end: Option<Duration>,
     /// Fingerprints of contracts that servers accept; where there are none, every contract is accepted.
     pub accepted_contracts: Vec<u64>,
+    /// Whether files need a blessing.
+    pub blessing: BlessingPolicy,
     /// What signatures have to do with it.
     pub signature: SignaturePolicy,
     /// Files of the public keys whose signatures count.
@@ -72,6 +75,7 @@ impl Default for Limits {
             fail_size_ratio: [0.5, 2.0],
             oldest_training_end: None,
             accepted_contracts: Vec::new(),
+            blessing: BlessingPolicy::Require,
             signature: SignaturePolicy::Off,
             keys: Vec::new(),
             most_features: BTreeMap::new(),
@@ -112,6 +116,7 @@ impl Limits {
             "fail_size_ratio" => self.fail_size_ratio = place.ratios(value)?,
             "oldest_training_end" => self.oldest_training_end = Some(place.duration(value)?),
             "accepted_contracts" => self.accepted_contracts = fingerprints(place, value)?,
+            "blessing" => self.blessing = blessing(place, value)?,
             "signature" => self.signature = policy(place, value)?,
             "keys" => self.keys = place.paths(value)?,
             "most_features" => {
@@ -201,6 +206,11 @@ fn median(lens: &[u64]) -> Option<u64> {
     lens.sort_unstable();
     let [lower, upper] = [lens.len().checked_sub(1)? / 2, lens.len() / 2].map(|index| lens[index]);
     Some(lower.midpoint(upper))
+}
+
+fn blessing(place: &Place<'_>, value: &Value) -> Result<BlessingPolicy, Fault> {
+    let policy = value.as_str().and_then(BlessingPolicy::from_word);
+    policy.ok_or_else(|| place.unexpected("`off` or `require`", value))
 }
 
 fn policy(place: &Place<'_>, value: &Value) -> Result<SignaturePolicy, Fault> {
