@@ -102,6 +102,8 @@ mod new_file;
 pub mod pack;
 mod prefetch;
 #[cfg(feature = "train")]
+pub mod prune;
+#[cfg(feature = "train")]
 pub mod publish;
 pub mod schema;
 pub mod score;
