@@ -60,7 +60,7 @@
 //! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; keys; the sigmoid; every error of serving |
 //! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
 //! | `train`, `pack` | rows to a training state; a state to a weight file |
-//! | `evaluate`, `gate` | how good predictions are; whether a weight file may be published |
+//! | `evaluate`, `gate`, `explain` | how good predictions are; whether a weight file may be published; why a probability |
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
@@ -83,6 +83,8 @@ pub mod drill;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod evaluate;
+#[cfg(feature = "train")]
+pub mod explain;
 pub mod feature;
 #[cfg(feature = "train")]
 pub mod gate;

@@ -17,7 +17,7 @@ mod run;
 mod sources;
 pub mod state;
 mod state_model;
-mod table;
+pub(crate) mod table;
 mod trainer;
 mod weight_rule;
 

@@ -19,6 +19,7 @@ const SHOWN_VALUES: usize = 10;
 /// shift of the predictions and the difference with its interval (paired bootstrap). Files of several contracts are scored on the same
 /// rows.
 #[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("rows").required(true).arg("logs")))]
 pub(crate) struct Arguments {
     /// The weight files
     #[arg(required = true, value_name = "FILE")]
@@ -37,10 +38,10 @@ pub(crate) struct Arguments {
 }
 
 /// Which rows are scored, and what they are cut by.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct LogArguments {
     /// Logs that were not trained on; paths or patterns
-    #[arg(long, value_name = "GLOB", required = true, num_args = 1..)]
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
     logs: Vec<String>,
     /// A column by whose values there are figures of their own; may be given several times
     #[arg(long, value_name = "COLUMN")]
@@ -69,6 +70,11 @@ pub(crate) struct LogArguments {
 }
 
 impl LogArguments {
+    /// The same, cut by every field where no column was named.
+    pub(crate) fn or_by_fields(&self) -> Self {
+        Self { by_fields: self.by_fields || self.by.is_empty(), ..self.clone() }
+    }
+
     /// What the library is asked for.
     pub(crate) fn options(&self, files: &[PathBuf], baseline: Option<&PathBuf>) -> EvaluateOptions {
         let by = if self.by_fields { By::Fields } else { By::Columns(self.by.clone()) };
@@ -154,7 +160,13 @@ fn names(evaluation: &Evaluation) -> Vec<String> {
 
 pub(crate) fn print_evaluation(evaluation: &Evaluation) {
     let rows = &evaluation.rows;
-    say!("{} rows, {} clicks, in {} files\n", grouped(rows.impressions), grouped(rows.clicks), rows.logs.len());
+    say!(
+        "{} rows, {} clicks, in {} log file{}\n",
+        grouped(rows.impressions),
+        grouped(rows.clicks),
+        rows.logs.len(),
+        if rows.logs.len() == 1 { "" } else { "s" }
+    );
     say!("{}\n", overall_table(evaluation));
     for column in 0..models(evaluation)[0].by.len() {
         say!("{}\n", slice_table(evaluation, column));

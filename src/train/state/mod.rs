@@ -28,7 +28,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use thiserror::Error;
 
-pub(super) use category::join_category;
+pub(crate) use category::join_category;
 pub use category::split_categories;
 pub use metadata::Metadata;
 pub use reader::{StateBatch, StateReader};
