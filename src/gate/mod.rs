@@ -13,7 +13,7 @@ pub mod settings;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
+use crate::error::{Error, Owner};
 use crate::evaluate::{
     EvaluateError, EvaluateOptions, Evaluation, EvaluationFileError, ModelEvaluation, evaluate_files,
 };
@@ -211,7 +211,7 @@ fn check_store_size(store: &Path, generation: u64, len_bytes: u64) -> Result<Che
         action: action.to_owned(),
     };
     match check_size(&Store::new(store), generation, len_bytes) {
-        Ok(()) => Ok(check(true, format!("{len_bytes} bytes"), "", crate::error::Owner::Ml)),
+        Ok(()) => Ok(check(true, format!("{len_bytes} bytes"), "", Owner::Ml)),
         Err(
             error @ (PublishError::TooSmall { .. } | PublishError::TooLarge { .. } | PublishError::UnusualLen { .. }),
         ) => Ok(check(false, error.to_string(), error.action(), error.owner())),
