@@ -59,8 +59,9 @@
 //! | --- | --- |
 //! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; keys; the sigmoid; every error of serving |
 //! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
-//! | `train`, `evaluate`, `pack` | rows to a training state; how good predictions are; a state to a weight file |
+//! | `train`, `pack` | rows to a training state; a state to a weight file |
 //! | `average`, `recalibrate` | several training states to one; a state to one that promises what held-out rows hold |
+//! | `evaluate`, `gate`, `explain` | how good predictions are; whether a weight file may be published; why a probability |
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
@@ -85,7 +86,11 @@ pub mod drill;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod evaluate;
+#[cfg(feature = "train")]
+pub mod explain;
 pub mod feature;
+#[cfg(feature = "train")]
+pub mod gate;
 #[cfg(feature = "train")]
 pub mod generate_log;
 mod hex;
@@ -111,6 +116,8 @@ pub mod schema;
 pub mod score;
 mod short_text;
 pub mod store;
+#[cfg(feature = "train")]
+mod toml_settings;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod value;
