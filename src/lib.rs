@@ -100,6 +100,8 @@ pub mod math;
 mod new_file;
 #[cfg(feature = "train")]
 pub mod pack;
+#[cfg(feature = "train")]
+mod parent_process;
 mod prefetch;
 #[cfg(feature = "train")]
 pub mod publish;
@@ -109,6 +111,8 @@ mod short_text;
 pub mod store;
 #[cfg(feature = "train")]
 pub mod train;
+#[cfg(feature = "train")]
+pub mod train_shards;
 pub mod value;
 pub mod weight_file;
 #[cfg(all(test, feature = "train"))]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::average::AverageError;
 use crate::log_reader::LogError;
 use crate::train::TrainError;
 
@@ -13,7 +14,9 @@ use crate::train::TrainError;
 #[non_exhaustive]
 pub enum TrainShardsError {
     /// A shard is a whole number of files, and there are too few.
-    #[error("expected at least {expected} files, one a shard, found {found}; ask for fewer shards, or cut by another --split")]
+    #[error(
+        "expected at least {expected} files, one a shard, found {found}; ask for fewer shards, or cut by another --split"
+    )]
     TooFewFiles {
         /// Number of shards.
         expected: usize,
@@ -62,6 +65,9 @@ pub enum TrainShardsError {
     /// A log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The states of the shards do not become one.
+    #[error(transparent)]
+    Average(#[from] AverageError),
     /// Training cannot begin.
     #[error(transparent)]
     Train(#[from] TrainError),

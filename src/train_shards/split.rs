@@ -69,7 +69,12 @@ impl Split {
     /// # Errors
     ///
     /// [`TrainShardsError::TooFewFiles`]; [`LogError`] where the files cannot be listed or opened.
-    pub fn narrow(&self, shard: OneOf, contract: &Contract, options: &mut TrainOptions) -> Result<(), TrainShardsError> {
+    pub fn narrow(
+        &self,
+        shard: OneOf,
+        contract: &Contract,
+        options: &mut TrainOptions,
+    ) -> Result<(), TrainShardsError> {
         let by = match self {
             Self::File => {
                 let reader = LogReader::open(contract, &options.logs, options.read.clone())?;
@@ -167,9 +172,9 @@ impl FromStr for OneOf {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text.split_once('/').and_then(|(number, count)| {
-            Some(Self { number: number.parse().ok()?, count: count.parse().ok()? })
-        });
+        let parsed = text
+            .split_once('/')
+            .and_then(|(number, count)| Some(Self { number: number.parse().ok()?, count: count.parse().ok()? }));
         let in_bounds = parsed.filter(|one| one.number >= 1 && one.number <= one.count);
         in_bounds.ok_or_else(|| format!("expected a number and how many there are, such as 2/8, found `{text}`"))
     }

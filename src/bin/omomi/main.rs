@@ -14,10 +14,12 @@ mod pack;
 mod pack_progress;
 mod publish;
 mod refusal;
+mod shards_progress;
 mod sign;
 mod status;
 mod text;
 mod train;
+mod train_shards;
 mod verify;
 
 use std::process::ExitCode;
