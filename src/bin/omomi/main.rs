@@ -8,11 +8,14 @@ mod control;
 mod count_progress;
 mod demo;
 mod drill;
+mod evaluate;
 mod generate_log;
 mod inspect;
 mod pack;
 mod pack_progress;
+mod prune;
 mod publish;
+mod recalibrate;
 mod refusal;
 mod shards_progress;
 mod sign;
@@ -42,7 +45,10 @@ enum Command {
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
     Average(average::Arguments),
+    Recalibrate(recalibrate::Arguments),
+    Prune(Box<prune::Arguments>),
     Pack(pack::Arguments),
+    Evaluate(evaluate::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
     Bench(bench::Arguments),
@@ -75,6 +81,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
         Command::DrillServer(arguments) => drill::run_server(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Freeze(arguments) => control::run_switch(&arguments, Control::Freeze),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
@@ -83,7 +90,9 @@ fn main() -> ExitCode {
         Command::On(arguments) => control::run_switch(&arguments, Control::Follow),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
+        Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
+        Command::Recalibrate(arguments) => recalibrate::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),
         Command::Status(arguments) => status::run(&arguments),
