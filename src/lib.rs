@@ -61,6 +61,7 @@
 //! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
 //! | `train`, `evaluate`, `pack` | rows to a training state; how good predictions are; a state to a weight file |
 //! | `average`, `recalibrate` | several training states to one; a state to one that promises what held-out rows hold |
+//! | `train_shards`, `tune` | many processes train parts of a log, averaged; a search of the settings |
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
@@ -117,6 +118,8 @@ pub mod store;
 pub mod train;
 #[cfg(feature = "train")]
 pub mod train_shards;
+#[cfg(feature = "train")]
+pub mod tune;
 pub mod value;
 pub mod weight_file;
 #[cfg(all(test, feature = "train"))]

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::average::AverageError;
 use crate::log_reader::LogError;
+use crate::recalibrate::RecalibrateError;
 use crate::train::TrainError;
 
 /// Why training in shards stopped.
@@ -68,6 +69,9 @@ pub enum TrainShardsError {
     /// The states of the shards do not become one.
     #[error(transparent)]
     Average(#[from] AverageError),
+    /// The merged state is not recalibrated.
+    #[error(transparent)]
+    Recalibrate(#[from] RecalibrateError),
     /// Training cannot begin.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -23,7 +23,7 @@
 //!         shard-0001.provenance.json
 //!         shard-0001.done.json     the marker, written last: what the state depends on, and its own digest
 //!         shard-0001.stderr.txt    what its processes said on standard error
-//!         merged.parquet           where another round follows: what it goes on from
+//!         merged.parquet           where something follows, another round or a recalibration: what it goes on from
 //! ```
 //!
 //! A shard whose marker tells of the same version, contract, settings, cut and logs (by content, SHA-256) is not learned again;
@@ -64,6 +64,7 @@ use std::path::PathBuf;
 
 use crate::average::{AverageReport, Rule};
 use crate::evaluate::Metrics;
+use crate::recalibrate::RecalibrateReport;
 use crate::train::TrainOptions;
 
 pub use error::{ShardFailure, TrainShardsError};
@@ -94,6 +95,8 @@ pub struct TrainShardsOptions {
     pub rule: Rule,
     /// Whether a shard may have less than half or more than twice the median rows.
     pub allow_uneven: bool,
+    /// Paths and patterns of logs that nothing was trained on, by which the merged state is recalibrated. Empty for none.
+    pub recalibrate_on: Vec<String>,
     /// Where the states of the shards are kept.
     pub work_dir: PathBuf,
     /// The program that trains a shard: `omomi`.
@@ -114,9 +117,11 @@ pub fn shard_alpha(alpha: f64, shard_count: u32) -> f64 {
 pub struct ShardsAccount {
     /// The shards, by round and number.
     pub shards: Vec<ShardAccount>,
-    /// The merged state, of the last round.
+    /// The merged state of the last round.
     pub average: AverageReport,
-    /// Metrics of the held-out rows under the merged state.
+    /// How the merged state was recalibrated, if it was asked for.
+    pub recalibration: Option<RecalibrateReport>,
+    /// Metrics of the held-out rows under the state that comes out.
     pub held_out: Option<Metrics>,
     /// Seconds of the whole run.
     pub seconds: f64,

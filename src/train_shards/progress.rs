@@ -125,6 +125,15 @@ pub enum Happening {
         /// How long it took.
         seconds: f64,
     },
+    /// The merged state was recalibrated.
+    Recalibrated {
+        /// What the logit was multiplied with.
+        scale: f64,
+        /// What was added to it after that.
+        shift: f64,
+        /// How long it took.
+        seconds: f64,
+    },
     /// The command ends well.
     Done {
         /// How long it took.

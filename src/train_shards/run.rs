@@ -11,6 +11,7 @@ use crate::contract::Contract;
 use crate::evaluate::{Evaluator, Metrics};
 use crate::log_reader::LogReader;
 use crate::new_file::refuse_to_replace;
+use crate::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
 use crate::store::Digest;
 use crate::train::state::{StateError, StateReader};
 use crate::train::{StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_overlap};
@@ -47,9 +48,13 @@ pub fn train_shards(
             .map_err(|error| TrainError::from(StateError::io("write", path, error)))?;
     }
     let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
-    if !train.held_out.is_empty() {
-        let held_out = LogReader::open(contract, &train.held_out, train.read.clone())?;
-        refuse_overlap(reader.files(), held_out.files())?;
+    let mut used = reader.files().to_vec();
+    for patterns in [&options.recalibrate_on, &train.held_out] {
+        if !patterns.is_empty() {
+            let held_out = LogReader::open(contract, patterns, train.read.clone())?;
+            refuse_overlap(&used, held_out.files())?;
+            used.extend_from_slice(held_out.files());
+        }
     }
     let split = options.split.clone().completed(contract, train, &mut |_| ())?;
     let plan = Plan::new(contract, options, &split)?;
@@ -85,6 +90,10 @@ pub fn train_shards(
         merged = Some(report);
     }
     teller.round = None;
+    let recalibration = match options.recalibrate_on.as_slice() {
+        [] => None,
+        _ => Some(recalibrate_merged(options, work_dir.merged(round_count.max(1)), &mut teller)?),
+    };
     let held_out = match train.held_out.as_slice() {
         [] => None,
         patterns => Some(evaluate(contract, train, patterns)?),
@@ -92,7 +101,27 @@ pub fn train_shards(
     let seconds = started.elapsed().as_secs_f64();
     teller.tell(None, Happening::Done { seconds });
     let average = merged.expect("there is at least one round");
-    Ok(ShardsAccount { shards, average, held_out, seconds })
+    Ok(ShardsAccount { shards, average, recalibration, held_out, seconds })
+}
+
+fn recalibrate_merged(
+    options: &TrainShardsOptions,
+    merged: PathBuf,
+    teller: &mut Teller<'_>,
+) -> Result<RecalibrateReport, TrainShardsError> {
+    let train = &options.train;
+    let recalibrate_options = RecalibrateOptions {
+        state: merged,
+        logs: options.recalibrate_on.clone(),
+        read: train.read.clone(),
+        out: train.state.clone(),
+        replace: train.replace,
+        arguments: train.arguments.clone(),
+    };
+    let report = recalibrate(&recalibrate_options, &mut |_| ())?;
+    let (scale, shift) = (report.scaling.scale, report.scaling.shift);
+    teller.tell(None, Happening::Recalibrated { scale, shift, seconds: report.seconds });
+    Ok(report)
 }
 
 fn evaluate(contract: &Contract, train: &TrainOptions, patterns: &[String]) -> Result<Metrics, TrainShardsError> {
@@ -263,8 +292,10 @@ impl Round<'_> {
     }
 
     fn merged_path(&self) -> PathBuf {
-        if self.number == self.plan.options.round_count.max(1) {
-            self.plan.options.train.state.clone()
+        let options = self.plan.options;
+        let is_last = self.number == options.round_count.max(1);
+        if is_last && options.recalibrate_on.is_empty() {
+            options.train.state.clone()
         } else {
             self.work_dir.merged(self.number)
         }

@@ -86,6 +86,7 @@ impl Fixture {
             round_count: 1,
             rule: Rule::Curvature,
             allow_uneven: false,
+            recalibrate_on: Vec::new(),
             work_dir: self.path("work"),
             program: OMOMI.into(),
         }

@@ -23,6 +23,7 @@ mod status;
 mod text;
 mod train;
 mod train_shards;
+mod tune;
 mod verify;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ enum Command {
     Average(average::Arguments),
     Recalibrate(recalibrate::Arguments),
     Prune(Box<prune::Arguments>),
+    Tune(Box<tune::Arguments>),
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Inspect(inspect::Arguments),
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         Command::Sign(arguments) => sign::run_sign(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match outcome {

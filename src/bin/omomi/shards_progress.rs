@@ -137,6 +137,9 @@ fn words(happening: &Happening) -> Option<String> {
         }
         Happening::Failed { message } => format!("failed: {message}"),
         Happening::Merged { features, seconds } => format!("merged: {} features in {seconds:.1} s", grouped(*features)),
+        Happening::Recalibrated { scale, shift, seconds } => {
+            format!("recalibrated: scale {scale:.4}, shift {shift:+.4} in {seconds:.1} s")
+        }
         _ => return None,
     })
 }

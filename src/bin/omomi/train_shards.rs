@@ -48,6 +48,9 @@ pub(crate) struct ShardFlags {
     /// Learning rate of the shards [default: alpha times the root of their number].
     #[arg(long, value_name = "ALPHA", requires = "shards")]
     shard_alpha: Option<f64>,
+    /// Logs that are not learned, to recalibrate the merged state on; evaluate on others.
+    #[arg(long, value_name = "PATTERN", requires = "shards", num_args = 1..)]
+    recalibrate_on: Vec<String>,
     /// Learn one shard only: what a process of --shards N does, for instance on another machine. Give it the --alpha of shards.
     #[arg(long, value_name = "I/N", conflicts_with = "shards")]
     shard: Option<OneOf>,
@@ -93,6 +96,7 @@ pub(crate) fn run(
         round_count: flags.rounds,
         rule: flags.rule,
         allow_uneven: flags.allow_uneven,
+        recalibrate_on: flags.recalibrate_on.clone(),
         work_dir: flags.work_dir.clone().unwrap_or_else(|| train.state.with_extension("shards")),
         program: std::env::current_exe()?,
         train,
@@ -112,6 +116,15 @@ fn print(account: &ShardsAccount, options: &TrainShardsOptions) {
     let average = &account.average;
     line("features", format!("{} ({} not 0)", grouped(average.feature_count()), grouped(average.nonzero_count())));
     line("alpha", format!("{} (of the shards)", average.metadata.settings.alpha));
+    if let Some(report) = &account.recalibration {
+        let ratios =
+            format!("{} to {}", figure(report.before.calibration_ratio), figure(report.after.calibration_ratio));
+        let (scale, shift) = (report.scaling.scale, report.scaling.shift);
+        line(
+            "recalibrated",
+            format!("scale {scale:.4}, shift {shift:+.4}; calibration ratio {ratios} on the same rows"),
+        );
+    }
     line("time", format!("{:.1} s", account.seconds));
     let state = &options.train.state;
     line("state", format!("{} ({} bytes)", state.display(), grouped(average.state_len_bytes)));
