@@ -24,11 +24,12 @@ mod weight_rule;
 
 pub use error::TrainError;
 pub use optimizer::{Coordinate, Settings, weight};
-pub(crate) use provenance::{files_json, metrics_json, start_json, window_json, write_provenance};
+pub(crate) use provenance::{files_json, metrics_json, start_json, utc, window_json, write_provenance};
 pub use quantiles::{QuantileError, fill_quantiles};
+pub(crate) use run::refuse_overlap;
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
 pub use start::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};
-pub(crate) use start::{days_of, decayed, refuse_start};
+pub(crate) use start::{age_days, days_of, decayed, refuse_start};
 pub use state_model::{StateFeature, StateModel};
 pub use trainer::{FieldFeatures, Trainer, WrittenState};
 pub use weight_rule::WeightRule;

@@ -19,10 +19,13 @@ mod prune;
 mod publish;
 mod recalibrate;
 mod refusal;
+mod shards_progress;
 mod sign;
 mod status;
 mod text;
 mod train;
+mod train_shards;
+mod tune;
 mod verify;
 
 use std::process::ExitCode;
@@ -47,6 +50,7 @@ enum Command {
     Average(average::Arguments),
     Recalibrate(recalibrate::Arguments),
     Prune(Box<prune::Arguments>),
+    Tune(Box<tune::Arguments>),
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Gate(Box<gate::Arguments>),
@@ -104,6 +108,7 @@ fn main() -> ExitCode {
         Command::Sign(arguments) => sign::run_sign(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match outcome {
