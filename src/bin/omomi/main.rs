@@ -1,17 +1,21 @@
 //! The command line: flags, one library call, text. Results go to standard output, progress and one error to
 //! standard error; the exit code is 0, 1 (failed) or 2 (misuse).
 
+mod average;
 mod bench;
 mod contract;
 mod control;
+mod count_progress;
 mod demo;
 mod drill;
+mod evaluate;
 mod generate_log;
 mod inspect;
 mod pack;
 mod pack_progress;
 mod prune;
 mod publish;
+mod recalibrate;
 mod refusal;
 mod sign;
 mod status;
@@ -38,8 +42,11 @@ enum Command {
     GenerateLog(generate_log::Arguments),
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
+    Average(average::Arguments),
+    Recalibrate(recalibrate::Arguments),
     Prune(Box<prune::Arguments>),
     Pack(pack::Arguments),
+    Evaluate(evaluate::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
     Bench(bench::Arguments),
@@ -66,11 +73,13 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
+        Command::Average(arguments) => average::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
         Command::DrillServer(arguments) => drill::run_server(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Freeze(arguments) => control::run_switch(&arguments, Control::Freeze),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
@@ -81,6 +90,7 @@ fn main() -> ExitCode {
         Command::Pin(arguments) => control::run_pin(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
+        Command::Recalibrate(arguments) => recalibrate::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),
         Command::Status(arguments) => status::run(&arguments),
