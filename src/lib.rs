@@ -60,6 +60,7 @@
 //! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; keys; the sigmoid; every error of serving |
 //! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
 //! | `train`, `evaluate`, `pack` | rows to a training state; how good predictions are; a state to a weight file |
+//! | `prune` | a state made smaller on purpose, with a bill of what that costs |
 //! | `average`, `recalibrate` | several training states to one; a state to one that promises what held-out rows hold |
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
