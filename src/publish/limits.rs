@@ -18,6 +18,9 @@
 //! # "media_id*creative_id" = 20_000_000
 //! ```
 //!
+//! `omomi prune` holds what a file will be against the same limits before it is made, and the numbers of weights of its fields against
+//! those of the last 5 files, in the same ratios.
+//!
 //! A key that is not known is a fault, so that a limit with a typing error does not fail to limit. The first file of a store has no median to
 //! be held against. These are limits for publishers; servers have their own, and hold to them whatever was published.
 
