@@ -100,6 +100,10 @@ pub mod pack;
 mod prefetch;
 #[cfg(feature = "train")]
 pub mod publish;
+#[cfg(feature = "train")]
+mod readable;
+#[cfg(feature = "train")]
+pub mod report;
 pub mod schema;
 pub mod score;
 mod short_text;
