@@ -13,9 +13,14 @@
 //! ```
 
 mod auc;
+mod evaluation;
 mod mapped;
 mod metrics;
 
 pub use auc::HISTOGRAM_BINS_PER_LOGIT;
+pub use evaluation::{
+    Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
+    FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics, UserAuc,
+};
 pub use mapped::{EvaluateError, evaluate, evaluate_each};
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};

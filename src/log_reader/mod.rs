@@ -48,7 +48,7 @@ mod wanted;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use batch::{Categories, FieldColumn, RowBatch};
+pub use batch::{Categories, ExtraColumn, FieldColumn, RowBatch};
 pub use error::{BadRow, LogError, RowFault};
 pub use files::LogFile;
 pub use progress::Progress;
@@ -75,11 +75,20 @@ pub struct ReadOptions {
     /// Name of the column with the time of the impression: timestamps of any unit, RFC 3339 text (UTC where it has no
     /// offset), or integers that are microseconds since 1970-01-01 UTC. Every row needs one.
     pub time_column: Option<String>,
+    /// Names of columns that are handed out as texts beside the fields, in this order: whatever a caller wants to cut
+    /// the rows by or to weigh them with. They may be columns of the contract too. Lists cannot be read so.
+    pub extra_columns: Vec<String>,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { batch_row_count: 8_192, max_bad_rows: 0, many_separator: '|', time_column: None }
+        Self {
+            batch_row_count: 8_192,
+            max_bad_rows: 0,
+            many_separator: '|',
+            time_column: None,
+            extra_columns: Vec::new(),
+        }
     }
 }
 
@@ -122,7 +131,7 @@ impl LogReader {
     /// lines excepted, which are known at the end only) or has one of a wrong type.
     pub fn open(contract: &Contract, patterns: &[impl AsRef<str>], options: ReadOptions) -> Result<Self, LogError> {
         let options = ReadOptions { batch_row_count: options.batch_row_count.max(1), ..options };
-        let wanted = Wanted::new(contract, options.time_column.as_deref())?;
+        let wanted = Wanted::new(contract, options.time_column.as_deref(), &options.extra_columns)?;
         let (files, formats) = files::expand(patterns)?.into_iter().unzip();
         let batch = BatchBuilder::new(&wanted, options.time_column.is_some(), options.batch_row_count);
         let bad_rows = BadRows { max: options.max_bad_rows, ..BadRows::default() };

@@ -1,6 +1,7 @@
 //! Logs of every format, as the trainer sees them, and how the reader refuses what it cannot read.
 #![cfg(feature = "train")]
 
+mod extra_columns;
 mod formats;
 mod parquet_types;
 mod refusals;
