@@ -99,6 +99,8 @@ mod new_file;
 pub mod pack;
 mod prefetch;
 #[cfg(feature = "train")]
+pub mod prune;
+#[cfg(feature = "train")]
 pub mod publish;
 #[cfg(feature = "train")]
 mod readable;
