@@ -42,7 +42,7 @@ use super::warning::ratio;
 use super::{PublishError, Warning};
 
 /// How many files the median is taken of.
-pub(super) const USUAL_COUNT: usize = 5;
+pub(crate) const USUAL_COUNT: usize = 5;
 
 /// Longest `limits.toml`, in bytes: room for a limit of every field that a contract can have.
 const MAX_TEXT_LEN: u64 = 64 << 10;
@@ -246,7 +246,7 @@ fn age(time_us: i64) -> Duration {
     now.saturating_sub(Duration::from_micros(u64::try_from(time_us).unwrap_or(0)))
 }
 
-fn median(lens: &[u64]) -> Option<u64> {
+pub(crate) fn median(lens: &[u64]) -> Option<u64> {
     let mut lens = lens.to_vec();
     lens.sort_unstable();
     let [lower, upper] = [lens.len().checked_sub(1)? / 2, lens.len() / 2].map(|index| lens[index]);

@@ -12,6 +12,7 @@ mod pack;
 mod pack_progress;
 mod publish;
 mod refusal;
+mod report;
 mod sign;
 mod status;
 mod text;
@@ -44,6 +45,7 @@ enum Command {
     Keygen(sign::KeygenArguments),
     Sign(sign::SignArguments),
     Publish(publish::Arguments),
+    Report(report::Arguments),
     Drill(drill::Arguments),
     #[command(hide = true)]
     DrillServer(drill::ServerArguments),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),
         Command::Status(arguments) => status::run(&arguments),

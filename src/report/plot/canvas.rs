@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -87,7 +86,7 @@ pub(super) enum Side {
 }
 
 /// Why a plot could not be drawn.
-pub(super) type PlotError = DrawingAreaErrorKind<std::io::Error>;
+pub(in crate::report) type PlotError = DrawingAreaErrorKind<std::io::Error>;
 
 /// What lies around the plane, in pixels.
 #[derive(Debug, Clone, Copy)]
@@ -129,9 +128,8 @@ impl Canvas {
         let down = height - bottom * UNITS..top * UNITS;
         let coordinates = Cartesian2d::new(self.x.clone(), self.y.clone(), (across, down));
         let area = root.apply_coord_spec(coordinates);
-        paint(&Plane { area: &area, x: self.x.clone(), y: self.y.clone() })?;
+        paint(&Plane { area, x: self.x.clone(), y: self.y.clone() })?;
         root.present()?;
-        drop(area);
         drop(root);
         Ok(with_classes(&svg, &self.title, self.height))
     }
@@ -139,7 +137,7 @@ impl Canvas {
 
 /// Where marks are placed by what they mean.
 pub(super) struct Plane<'a> {
-    area: &'a DrawingArea<SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
+    area: DrawingArea<SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
     /// What it shows, from left to right.
     pub x: Range<f64>,
     /// What it shows, from the bottom to the top.
@@ -187,7 +185,8 @@ impl Plane<'_> {
             Side::Below => Pos::new(HPos::Center, VPos::Top),
         };
         let font = ("sans-serif", LETTERS * FONT_FACTOR * f64::from(UNITS));
-        let style = TextStyle::from(font.into_font()).color(&ink.stand_in()).pos(anchor);
+        let colour = ink.stand_in();
+        let style = TextStyle::from(font.into_font()).color(&colour).pos(anchor);
         self.area.strip_coord_spec().draw(&Text::new(text, place, style))
     }
 
@@ -198,7 +197,7 @@ impl Plane<'_> {
 }
 
 fn stroke(ink: Ink, width: f64) -> ShapeStyle {
-    ShapeStyle::from(ink.stand_in()).stroke_width(units(width))
+    ShapeStyle::from(ink.stand_in()).stroke_width(units(width).unsigned_abs())
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a plot has some hundred pixels")]
