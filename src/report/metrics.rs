@@ -191,7 +191,7 @@ fn precise(value: Option<f64>) -> String {
 }
 
 fn percent(share: f64) -> String {
-    format!("{:.2} %", share * 100.0)
+    format!("{:.2}\u{a0}%", share * 100.0)
 }
 
 /// Of a loss, less is better; a difference whose interval holds 0 is none.
@@ -207,8 +207,8 @@ fn class_of_loss(difference: Difference) -> &'static str {
 fn change_words(change: Difference) -> String {
     let [value, low, high] = [change.value, change.low, change.high].map(|part| part * 100.0);
     match class_of_loss(change) {
-        "better" => format!("{:.2} % better than the baseline ({:.2} to {:.2} %)", -value, -high, -low),
-        "worse" => format!("{value:.2} % worse than the baseline ({low:.2} to {high:.2} %)"),
-        _ => format!("{value:+.2} % against the baseline, not told apart from 0 ({low:+.2} to {high:+.2} %)"),
+        "better" => format!("{:.2}\u{a0}% better than the baseline ({:.2} to {:.2}\u{a0}%)", -value, -high, -low),
+        "worse" => format!("{value:.2}\u{a0}% worse than the baseline ({low:.2} to {high:.2}\u{a0}%)"),
+        _ => format!("{value:+.2}\u{a0}% against the baseline, not told apart from 0 ({low:+.2} to {high:+.2}\u{a0}%)"),
     }
 }

@@ -43,13 +43,10 @@ pub(in crate::report) fn calibration(title: &str, rows: &[RatioRow], tolerated: 
         let (top, bottom) = (plane.y.end, plane.y.start);
         plane.area(&[(low, bottom), (high, bottom), (high, top), (low, top)], Ink::Usual)
     };
-    Rows { title, x: (&x, "calibration ratio (probabilities over clicks)"), names: &names }.draw(
+    let axis = (&x, "calibration ratio (probabilities over clicks)");
+    Rows { title, x: axis, reference: Some(1.0), names: &names }.draw(
         under,
         |plane, index, y| {
-            if index == 0 {
-                let one = x.place(1.0);
-                plane.line(&[(one, plane.y.start), (one, plane.y.end)], Ink::Reference, 1.5)?;
-            }
             let inks = [(&rows[index].baseline, Ink::Baseline, y + 4.0), (&rows[index].model, Ink::Model, y - 3.0)];
             for (ratio, ink, y) in inks {
                 let Some(ratio) = ratio else { continue };

@@ -79,8 +79,6 @@ pub(super) enum Side {
     Left,
     /// To the right of it, in the middle of its height.
     Right,
-    /// Over it, centred.
-    Above,
     /// Under it, centred.
     Below,
 }
@@ -181,13 +179,20 @@ impl Plane<'_> {
         let anchor = match side {
             Side::Left => Pos::new(HPos::Right, VPos::Center),
             Side::Right => Pos::new(HPos::Left, VPos::Center),
-            Side::Above => Pos::new(HPos::Center, VPos::Bottom),
             Side::Below => Pos::new(HPos::Center, VPos::Top),
         };
         let font = ("sans-serif", LETTERS * FONT_FACTOR * f64::from(UNITS));
         let colour = ink.stand_in();
         let style = TextStyle::from(font.into_font()).color(&colour).pos(anchor);
         self.area.strip_coord_spec().draw(&Text::new(text, place, style))
+    }
+
+    /// A text under a point and `below` pixels of it, centred as far as the drawing's edges let it.
+    pub(super) fn text_within(&self, at: Point, below: f64, text: &str, ink: Ink) -> Result<(), PlotError> {
+        let x = f64::from(self.pixel(at).0) / f64::from(UNITS);
+        let half = text_width(text) / 2.0 + 1.0;
+        let away = x.clamp(half, (f64::from(WIDTH) - half).max(half)) - x;
+        self.text(at, [away, below], Side::Below, text, ink)
     }
 
     /// Where a point lies on the whole drawing.

@@ -16,6 +16,8 @@ pub(in crate::report) struct HourPoint {
 }
 
 const HOUR_US: i64 = 3_600_000_000;
+/// From more hours on, the lines stand without their points.
+const MOST_MARKED_HOURS: usize = 72;
 
 /// The plot of the model's hours, and of the baseline's where there is one.
 pub(in crate::report) fn entropy_by_hour(
@@ -41,6 +43,9 @@ fn draw_hours(plane: &Plane<'_>, x: &Axis, y: &Axis, hours: &[HourPoint], ink: I
     let place = |hour: &HourPoint| (x.place(hour.time_us as f64), y.place(hour.normalized_entropy));
     for run in hours.chunk_by(|one, next| next.time_us - one.time_us <= HOUR_US) {
         plane.line(&run.iter().map(place).collect::<Vec<_>>(), ink, 2.0)?;
+    }
+    if hours.len() > MOST_MARKED_HOURS {
+        return Ok(());
     }
     for hour in hours {
         if ink == Ink::Baseline { plane.ring(place(hour), 2.4, ink)? } else { plane.dot(place(hour), 2.6, ink)? }

@@ -32,7 +32,7 @@ pub(in crate::report) fn field_sizes(title: &str, rows: &[FieldSizeRow]) -> Resu
     let x = Axis::linear(sizes.map(|size| size.bytes as f64), true, bytes_by);
     let figure = |row: &FieldSizeRow| format!("{}, {} weights", bytes(row.model.bytes), grouped(row.model.weights));
     let names: Vec<_> = rows.iter().map(|row| (row.name.clone(), figure(row))).collect();
-    Rows { title, x: (&x, "bytes of its weights"), names: &names }.draw(
+    Rows { title, x: (&x, "bytes of its weights"), reference: None, names: &names }.draw(
         |_| Ok(()),
         |plane, index, y| {
             let row = &rows[index];

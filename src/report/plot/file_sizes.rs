@@ -47,11 +47,11 @@ pub(in crate::report) fn file_sizes(title: &str, sizes: &FileSizes) -> Result<St
             let places: Vec<_> = files.iter().enumerate().map(place).collect();
             plane.line(&places, Ink::Model, 1.2)?;
             for (file, &at) in files.iter().zip(&places) {
-                let is_outside = |[low, high]: [f64; 2]| !(low..=high).contains(&(file.bytes as f64));
-                plane.dot(at, 3.2, if file.usual.is_some_and(is_outside) { Ink::Chosen } else { Ink::Model })?;
                 if Some(file.generation) == sizes.evaluated {
                     plane.ring(at, 6.5, Ink::Model)?;
                 }
+                let is_outside = |[low, high]: [f64; 2]| !(low..=high).contains(&(file.bytes as f64));
+                plane.dot(at, 3.2, if file.usual.is_some_and(is_outside) { Ink::Chosen } else { Ink::Model })?;
                 if Some(file.generation) == sizes.current {
                     let is_right = at.0 > (plane.x.start + plane.x.end) / 2.0;
                     let side = if is_right { Side::Left } else { Side::Right };

@@ -8,9 +8,9 @@ const MARGINS: Margins = Margins { top: 26, right: 16, bottom: 44, left: 52 };
 /// Around rows: their names stand in them.
 const ROW_MARGINS: Margins = Margins { top: 6, right: 12, bottom: 44, left: 12 };
 /// From the top of a row to the middle of its name, and to the middle of its marks.
-const NAME_PIXELS: f64 = 10.0;
-const MARKS_PIXELS: f64 = 26.0;
-const ROW_PIXELS: u32 = 38;
+const NAME_PIXELS: f64 = 12.0;
+const MARKS_PIXELS: f64 = 28.0;
+const ROW_PIXELS: u32 = 40;
 
 /// A plane between two axes.
 pub(super) struct Frame<'a> {
@@ -57,7 +57,7 @@ impl Frame<'_> {
 fn draw_x_axis(plane: &Plane<'_>, axis: &Axis, name: &str) -> Result<(), PlotError> {
     for (place, text) in &axis.ticks {
         plane.line(&[(*place, plane.y.start), (*place, plane.y.end)], Ink::Grid, 1.0)?;
-        plane.text((*place, plane.y.start), [0.0, 6.0], Side::Below, text, Ink::Quiet)?;
+        plane.text_within((*place, plane.y.start), 6.0, text, Ink::Quiet)?;
     }
     plane.text((plane.x.end, plane.y.start), [0.0, 32.0], Side::Left, name, Ink::Text)
 }
@@ -68,6 +68,8 @@ pub(super) struct Rows<'a> {
     pub title: &'a str,
     /// The axis and its name with its unit.
     pub x: (&'a Axis, &'a str),
+    /// Where a line points out the value that stands for no error, or no weight.
+    pub reference: Option<f64>,
     /// What stands over the marks of each row: to the left its name, to the right a figure.
     pub names: &'a [(String, String)],
 }
@@ -93,13 +95,18 @@ impl Rows<'_> {
         canvas.draw(|plane| {
             under(plane)?;
             draw_x_axis(plane, axis, axis_name)?;
+            if let Some(reference) = self.reference {
+                let x = axis.place(reference);
+                plane.line(&[(x, plane.y.start), (x, plane.y.end)], Ink::Reference, 1.5)?;
+            }
             for (index, (name, figure)) in self.names.iter().enumerate() {
                 let top = index as f64 * f64::from(ROW_PIXELS);
                 let room = f64::from(WIDTH) - text_width(figure) - 40.0;
-                let at = top + NAME_PIXELS;
-                plane.text((plane.x.start, at), [0.0, 0.0], Side::Right, &shortened(name, room), Ink::Text)?;
-                plane.text((plane.x.end, at), [0.0, 0.0], Side::Left, figure, Ink::Quiet)?;
+                plane.line(&[(plane.x.start, top), (plane.x.end, top)], Ink::Grid, 1.0)?;
                 paint(plane, index, top + MARKS_PIXELS)?;
+                let (at, room) = (top + NAME_PIXELS, f64::from(WIDTH) - text_width(figure) - 40.0);
+                plane.text((plane.x.start, at), [4.0, 0.0], Side::Right, &shortened(name, room), Ink::Text)?;
+                plane.text((plane.x.end, at), [-4.0, 0.0], Side::Left, figure, Ink::Quiet)?;
             }
             Ok(())
         })

@@ -21,7 +21,7 @@ pub(in crate::report) struct SpreadRow {
 pub(in crate::report) fn shard_spread(title: &str, rows: &[SpreadRow]) -> Result<String, PlotError> {
     let x = Axis::linear(rows.iter().map(|row| row.spread), true, with_decimals_of);
     let names: Vec<_> = rows.iter().map(|row| (row.name.clone(), row.figure.clone())).collect();
-    Rows { title, x: (&x, "standard deviation between shards (logit)"), names: &names }.draw(
+    Rows { title, x: (&x, "standard deviation between shards (logit)"), reference: None, names: &names }.draw(
         |_| Ok(()),
         |plane, index, y| plane.bar(x.place(0.0), x.place(rows[index].spread), y, [6.0, 4.0], Ink::Model),
     )

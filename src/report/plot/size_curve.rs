@@ -64,6 +64,7 @@ pub(in crate::report) fn size_curve(title: &str, curve: &SizeCurve) -> Result<St
             let Some(chosen) = &curve.chosen else { return Ok(()) };
             let at = place(chosen);
             plane.ring(at, 6.5, Ink::Chosen)?;
+            plane.dot(at, 2.8, Ink::Chosen)?;
             // To the side on which there is room.
             let is_right = at.0 > (plane.x.start + plane.x.end) / 2.0;
             let (side, away) = if is_right { (Side::Left, -12.0) } else { (Side::Right, 12.0) };

@@ -2,7 +2,7 @@
 
 use super::PlotError;
 use super::axis::Axis;
-use super::canvas::{Ink, Plane};
+use super::canvas::Ink;
 use super::frame::Rows;
 use crate::readable::{grouped, with_decimals_of};
 
@@ -25,15 +25,9 @@ pub(in crate::report) fn weight_changes(title: &str, changes: &[WeightChange]) -
     let x = Axis::linear(weights, false, with_decimals_of);
     let figure = |change: &WeightChange| format!("{} impressions", grouped(change.impressions));
     let names: Vec<_> = changes.iter().map(|change| (change.name.clone(), figure(change))).collect();
-    let zero = |plane: &Plane<'_>| {
-        plane.line(&[(x.place(0.0), plane.y.start), (x.place(0.0), plane.y.end)], Ink::Reference, 1.5)
-    };
-    Rows { title, x: (&x, "weight (logit)"), names: &names }.draw(
+    Rows { title, x: (&x, "weight (logit)"), reference: Some(0.0), names: &names }.draw(
         |_| Ok(()),
         |plane, index, y| {
-            if index == 0 {
-                zero(plane)?;
-            }
             let change = &changes[index];
             let (from, to) = ((x.place(change.baseline), y), (x.place(change.model), y));
             plane.line(&[from, to], Ink::Quiet, 1.5)?;
