@@ -39,19 +39,11 @@ impl Ranks {
 
     /// Nothing where no row or every row was clicked.
     pub(super) fn auc(&mut self) -> Option<f64> {
-        // Twice the pairs that are in the right order plus once the pairs that are equal; a u128 holds it for 2^63 rows.
-        let mut double_wins = 0_u128;
-        let mut unclicked_below = 0_u128;
-        let mut clicked_count = 0_u128;
-        let mut tie = |unclicked: u64, clicked: u64| {
-            double_wins += u128::from(clicked) * (2 * unclicked_below + u128::from(unclicked));
-            unclicked_below += u128::from(unclicked);
-            clicked_count += u128::from(clicked);
-        };
+        let mut pairs = Pairs::default();
         match self {
             Self::Histogram(bins) => {
                 for &[unclicked, clicked] in bins.iter() {
-                    tie(unclicked, clicked);
+                    pairs.add(unclicked, clicked);
                 }
             }
             Self::Exact([unclicked, clicked]) => {
@@ -60,13 +52,36 @@ impl Ranks {
                 let (mut low, mut high) = (unclicked.as_slice(), clicked.as_slice());
                 // Compared with `<` and not by bits, so that 0.0 and -0.0 tie.
                 while let Some(least) = first_of_both(low, high) {
-                    tie(take_equal(&mut low, least), take_equal(&mut high, least));
+                    pairs.add(take_equal(&mut low, least), take_equal(&mut high, least));
                 }
             }
         }
-        let double_pairs = 2 * unclicked_below * clicked_count;
+        pairs.auc()
+    }
+}
+
+/// Pairs of a clicked and an unclicked row, counted over rows of rising logit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pairs {
+    /// Twice the pairs that are in the right order plus once the pairs that are equal; a u128 holds it for 2^63 rows.
+    double_wins: u128,
+    unclicked: u128,
+    clicked: u128,
+}
+
+impl Pairs {
+    /// Takes in rows of one logit, which is above all before.
+    pub(super) fn add(&mut self, unclicked: u64, clicked: u64) {
+        self.double_wins += u128::from(clicked) * (2 * self.unclicked + u128::from(unclicked));
+        self.unclicked += u128::from(unclicked);
+        self.clicked += u128::from(clicked);
+    }
+
+    /// Nothing where no row or every row was clicked.
+    pub(super) fn auc(&self) -> Option<f64> {
+        let double_pairs = 2 * self.unclicked * self.clicked;
         // Lossless below 2^53 and rounded above, which is all that a ratio needs.
-        (double_pairs > 0).then(|| double_wins as f64 / double_pairs as f64)
+        (double_pairs > 0).then(|| self.double_wins as f64 / double_pairs as f64)
     }
 }
 

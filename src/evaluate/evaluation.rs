@@ -58,7 +58,7 @@ pub struct ModelEvaluation {
     pub comparison: Option<Comparison>,
 }
 
-/// What a weight file itself says.
+/// What a weight file itself says. All its numbers are finite: no other file passes its verification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileFacts {
@@ -78,14 +78,12 @@ pub struct FileFacts {
     pub contract_fingerprint: String,
     /// How its weights stand in it: `f32`, `f16` or `i8`.
     pub encoding: String,
-    /// The weight that is always on, on the logit scale; nothing where it is not finite.
-    pub bias: Option<f64>,
+    /// The weight that is always on, on the logit scale.
+    pub bias: f64,
     /// Weights, the bias excluded.
     pub weight_count: u64,
-    /// Largest magnitude of a finite weight, the bias excluded; 0 without weights.
+    /// Largest magnitude of a weight, the bias excluded; 0 without weights.
     pub largest_weight: f64,
-    /// Weights that are NaN or infinite, the bias included.
-    pub not_finite_weight_count: u64,
     /// The weights of each field and cross that has any, in contract order.
     pub fields: Vec<FieldWeights>,
     /// Rows that it was trained on, where its provenance says it.
@@ -115,7 +113,7 @@ pub struct Overall {
     pub impressions: u64,
     /// Those of them that were clicked.
     pub clicks: u64,
-    /// Rows whose answer was no probability in (0, 1), NaN for one. They are in no other figure.
+    /// Rows whose answer was no probability in (0, 1). They are in no other figure.
     pub not_probability_count: u64,
     /// Mean probability; 0 without rows.
     pub mean_probability: f64,

@@ -6,6 +6,7 @@ mod contract;
 mod control;
 mod demo;
 mod drill;
+mod evaluate;
 mod generate_log;
 mod inspect;
 mod pack;
@@ -39,6 +40,7 @@ enum Command {
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
     Pack(pack::Arguments),
+    Evaluate(evaluate::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
     Bench(bench::Arguments),
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
         Command::DrillServer(arguments) => drill::run_server(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Freeze(arguments) => control::run_switch(&arguments, Control::Freeze),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
