@@ -27,9 +27,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::contract::Fault;
 use crate::contract::toml::{Lines, to_json};
 use crate::contract::validate::kind_of;
+use crate::contract::{Contract, Fault};
 use crate::error::Error;
 use crate::short_text::{self, TextError};
 use crate::store::Store;
@@ -43,6 +43,9 @@ use super::{PublishError, Warning};
 
 /// How many files the median is taken of.
 pub(crate) const USUAL_COUNT: usize = 5;
+
+/// Weights of a field up to which a ratio says nothing: a device more or less.
+const LEAST_FIELD_SIZE: u64 = 1_000;
 
 /// Longest `limits.toml`, in bytes: room for a limit of every field that a contract can have.
 const MAX_TEXT_LEN: u64 = 64 << 10;
@@ -192,6 +195,26 @@ impl Limits {
         Ok((!is_within(usual)).then_some(Warning::UnusualLen { found, median, usual }))
     }
 
+    /// Holds the number of weights of a field against how many the files before had, as [`Limits::check_len`] does with bytes.
+    pub(super) fn check_field_size(
+        &self,
+        field: &str,
+        found: u64,
+        usual_sizes: &[u64],
+    ) -> Result<Option<Warning>, PublishError> {
+        let Some(median) = median(usual_sizes) else { return Ok(None) };
+        if found.max(median) < LEAST_FIELD_SIZE {
+            return Ok(None);
+        }
+        let is_within = |[least, most]: [f64; 2]| (least..=most).contains(&ratio(found, median));
+        let field = field.to_owned();
+        if !is_within(self.fail_size_ratio) {
+            return Err(PublishError::UnusualFieldSize { field, expected: self.fail_size_ratio, median, found });
+        }
+        let usual = self.warn_size_ratio;
+        Ok((!is_within(usual)).then_some(Warning::UnusualFieldSize { field, found, median, usual }))
+    }
+
     /// Holds what a verified file says against the limits.
     pub(super) fn check_content(
         &self,
@@ -209,30 +232,47 @@ impl Limits {
                 return Err(PublishError::TrainingTooOld { expected, found });
             }
         }
-        self.check_field_sizes(file.section(SectionKind::FieldSizes))?;
-        let contract = &content.contract;
+        if !self.most_features.is_empty() {
+            let sizes = serde_json::from_slice(file.section(SectionKind::FieldSizes));
+            self.check_field_sizes(&sizes.map_err(|_| PublishError::NoFieldSizes)?)?;
+        }
+        Ok(self.unknown_fields(&content.contract))
+    }
+
+    /// A warning for each limit of a field that the contract does not have.
+    pub(super) fn unknown_fields(&self, contract: &Contract) -> Vec<Warning> {
         let is_unknown = |name: &&String| {
             !contract.fields().iter().any(|field| field.name == **name)
                 && !contract.crosses().iter().any(|cross| contract.cross_name(cross) == **name)
         };
         let unknown = self.most_features.keys().filter(is_unknown);
-        Ok(unknown.map(|field| Warning::UnknownField { field: field.clone() }).collect())
+        unknown.map(|field| Warning::UnknownField { field: field.clone() }).collect()
     }
 
-    fn check_field_sizes(&self, section: &[u8]) -> Result<(), PublishError> {
-        if self.most_features.is_empty() {
-            return Ok(());
-        }
-        let Ok(Value::Object(sizes)) = serde_json::from_slice(section) else { return Err(PublishError::NoFieldSizes) };
+    /// Holds the numbers of weights of fields and crosses against the limits.
+    pub(super) fn check_field_sizes(&self, sizes: &BTreeMap<String, u64>) -> Result<(), PublishError> {
         for (field, &expected) in &self.most_features {
             // A field that has no weight is not listed.
-            let found = sizes.get(field).and_then(Value::as_u64).unwrap_or(0);
+            let found = sizes.get(field).copied().unwrap_or(0);
             if found > expected {
                 return Err(PublishError::TooManyFeatures { field: field.clone(), expected, found });
             }
         }
         Ok(())
     }
+}
+
+/// The time that a text such as `14 days` stands for: days, hours or minutes.
+#[must_use]
+pub fn duration_of(text: &str) -> Option<Duration> {
+    let (count, unit) = text.split_once(' ')?;
+    let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
+        "day" => 86_400,
+        "hour" => 3_600,
+        "minute" => 60,
+        _ => return None,
+    };
+    count.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
 }
 
 /// When the training data of a file ends, in microseconds since 1970-01-01 UTC, where its provenance says it.
@@ -286,17 +326,7 @@ impl Place<'_> {
     }
 
     fn duration(&self, value: &Value) -> Result<Duration, Fault> {
-        let parse = |text: &str| {
-            let (count, unit) = text.split_once(' ')?;
-            let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
-                "day" => 86_400,
-                "hour" => 3_600,
-                "minute" => 60,
-                _ => return None,
-            };
-            count.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
-        };
-        let duration = value.as_str().and_then(parse);
+        let duration = value.as_str().and_then(duration_of);
         duration.ok_or_else(|| self.unexpected("a number of days, hours or minutes, such as \"14 days\"", value))
     }
 

@@ -32,6 +32,7 @@ mod error;
 mod fresh_process;
 pub mod limits;
 mod place;
+mod planned;
 pub mod status;
 mod step;
 mod warning;
@@ -55,6 +56,7 @@ pub use control::{ControlChange, pin, rollback, set_control};
 pub use error::PublishError;
 pub use fresh_process::Verifier;
 pub use limits::{Limits, LimitsFaults};
+pub use planned::check_planned;
 pub use step::Step;
 pub use warning::Warning;
 
@@ -138,7 +140,9 @@ impl Publication<'_> {
         let generation = source.generation;
         let before = self.read_current()?;
         let is_named = self.check_generation(generation, before)?;
-        let usual_lens = self.usual_lens(generation)?;
+        let mut others = self.store.generations()?;
+        others.retain(|&other| other != generation);
+        let usual_lens = usual_lens(self.store, &others)?;
         self.warnings.extend(limits.check_len(source.len_bytes, &usual_lens)?);
 
         let path = self.store.generation_path(generation);
@@ -197,15 +201,6 @@ impl Publication<'_> {
             Some(newest) if found <= newest => Err(PublishError::NotNewer { newest, found }),
             _ => Ok(false),
         }
-    }
-
-    /// Lengths of the files that were published last.
-    fn usual_lens(&self, generation: u64) -> Result<Vec<u64>, PublishError> {
-        let mut others = self.store.generations()?;
-        others.retain(|&other| other != generation);
-        let last = others.iter().rev().take(limits::USUAL_COUNT).map(|&other| self.store.generation_path(other));
-        let lens = last.map(|path| path.metadata().map(|metadata| metadata.len()).map_err(failed("look at", &path)));
-        lens.collect()
     }
 
     /// Copies the file to a hidden sibling of `path`, down to the disk.
@@ -278,6 +273,13 @@ impl Publication<'_> {
             Err(error) => self.warnings.push(Warning::ControlUnreadable { problem: error.full_message() }),
         }
     }
+}
+
+/// Lengths of the last of these files.
+fn usual_lens(store: &Store, generations: &[u64]) -> Result<Vec<u64>, PublishError> {
+    let last = generations.iter().rev().take(limits::USUAL_COUNT).map(|&generation| store.generation_path(generation));
+    let lens = last.map(|path| path.metadata().map(|metadata| metadata.len()).map_err(failed("look at", &path)));
+    lens.collect()
 }
 
 /// The file that is to be published, opened once.

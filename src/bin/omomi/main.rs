@@ -11,6 +11,7 @@ mod generate_log;
 mod inspect;
 mod pack;
 mod pack_progress;
+mod prune;
 mod publish;
 mod refusal;
 mod report;
@@ -39,6 +40,7 @@ enum Command {
     GenerateLog(generate_log::Arguments),
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
+    Prune(Box<prune::Arguments>),
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Inspect(inspect::Arguments),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::On(arguments) => control::run_switch(&arguments, Control::Follow),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
+        Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
