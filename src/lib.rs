@@ -60,6 +60,7 @@
 //! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; keys; the sigmoid; every error of serving |
 //! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
 //! | `train`, `evaluate`, `pack` | rows to a training state; how good predictions are; a state to a weight file |
+//! | `average` | several training states to one |
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
@@ -75,6 +76,8 @@
 //! other little-endian Unix systems build; processors other than x86-64 and aarch64 use the plain paths.
 //! The NEON look-up passes its lints; its tests ran, emulated, before lines of f16 and i8 were added, which take the plain path there.
 
+#[cfg(feature = "train")]
+pub mod average;
 pub mod capi;
 pub mod contract;
 #[cfg(feature = "train")]

@@ -151,7 +151,6 @@ pub(super) fn table(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<Metri
         row("weights", "", &|model| grouped(model.file.weight_count)),
         row("encoding", "", &|model| model.file.encoding.clone()),
         row("largest weight", "magnitude, on the logit scale", &|model| format!("{:.3}", model.file.largest_weight)),
-        row("weights that are not finite", "", &|model| grouped(model.file.not_finite_weight_count)),
     ]);
     rows
 }

@@ -37,6 +37,7 @@ use crate::evaluate::{Difference, Evaluation, GroupsOf};
 use crate::new_file::{NewFile, refuse_to_replace};
 use crate::prune::Bill;
 use crate::readable::grouped;
+use crate::train::provenance_path;
 
 pub use error::ReportError;
 use page::Page;
@@ -54,6 +55,8 @@ pub struct ReportInputs {
     pub state: Option<PathBuf>,
     /// The training state that the baseline comes from.
     pub baseline_state: Option<PathBuf>,
+    /// The provenance of the state, where it is not beside it: of an average, it brings the spread of the shards.
+    pub provenance: Option<PathBuf>,
     /// The store of the serving logic: brings the history of file sizes.
     pub store: Option<PathBuf>,
     /// Whether a file that is there is replaced.
@@ -99,6 +102,8 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
             Some(bill)
         }
     };
+    let beside = inputs.state.as_deref().map(provenance_path).filter(|path| path.is_file());
+    let provenance = inputs.provenance.clone().or(beside);
     let panels = [
         panels::reliability(&subject)?,
         panels::entropy_by_hour(&subject)?,
@@ -106,7 +111,7 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
         panels::size_curve(bill.as_ref())?,
         panels::field_sizes(&subject)?,
         panels::weight_changes(&subject, inputs.state.as_deref(), inputs.baseline_state.as_deref())?,
-        panels::shard_spread()?,
+        panels::shard_spread(&subject, provenance.as_deref())?,
         panels::file_sizes(&subject, inputs.store.as_deref())?,
     ];
     let (mut figures, mut absent) = (Vec::new(), Vec::new());

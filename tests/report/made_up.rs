@@ -13,6 +13,7 @@ use omomi::prune::{Amounts, Bill, BudgetBill, Change, CurvePoint, Quality, RuleB
 use omomi::report::ReportInputs;
 use omomi::train::state::{BIAS_FIELD, Metadata, StateRow, StateWriter};
 use omomi::train::{Settings, WeightRule};
+use serde_json::json;
 
 /// A category that must never become markup.
 pub const HOSTILE: &str = "<script>alert('&\"')</script>";
@@ -46,7 +47,9 @@ pub fn inputs(folder: &Path) -> ReportInputs {
     };
     let evaluation = write("evaluation.json", serde_json::to_string(&evaluation(true)).unwrap());
     let bill = write("pruned.bill.json", serde_json::to_string(&bill()).unwrap());
+    let provenance = write("merged.provenance.json", provenance().to_string());
     ReportInputs {
+        provenance: Some(provenance),
         bill: Some(bill),
         state: Some(state(&folder.join("model.parquet"), 1.0)),
         baseline_state: Some(state(&folder.join("baseline.parquet"), 0.0)),
@@ -148,10 +151,9 @@ fn file(generation: u64, worse: f64) -> FileFacts {
         contract: contract().name().to_owned(),
         contract_fingerprint: fingerprint(),
         encoding: "f32".to_owned(),
-        bias: Some(-2.4),
+        bias: -2.4,
         weight_count: fields.iter().map(|field| field.weight_count).sum(),
         largest_weight: 3.21,
-        not_finite_weight_count: 0,
         fields: fields.into(),
         training_rows: Some(40_000_000),
         training_window_us: Some([MIDNIGHT_US - 14 * 24 * HOUR_US, MIDNIGHT_US - 1]),
@@ -266,6 +268,7 @@ fn state(path: &Path, moved: f64) -> PathBuf {
         rows: 1_000_000,
         clicks: 98_212,
         passes: 1,
+        start: None,
         tool_version: "0.1.0".to_owned(),
     };
     let bias = StateRow {
@@ -297,6 +300,19 @@ fn state(path: &Path, moved: f64) -> PathBuf {
     }
     writer.finish().unwrap();
     path.to_owned()
+}
+
+/// What `omomi average` says of 8 shards.
+fn provenance() -> serde_json::Value {
+    let spread = FIELDS.iter().zip(0..).map(|((field, features), index)| {
+        let seen_by = [features / 2, 0, 0, 0, 0, 0, 0, features / 2];
+        let [deviation, magnitude] = [noise(index) * 0.1, 0.1 + noise(index + 50) * 0.2];
+        json!({
+            "field": field, "features": features, "nonzero": features, "seen_by": seen_by,
+            "standard_deviation": deviation, "magnitude": magnitude,
+        })
+    });
+    json!({ "contract": { "fingerprint": fingerprint() }, "spread": spread.collect::<Vec<_>>() })
 }
 
 /// A store with files of some sizes; of a file, the report looks at its length only.

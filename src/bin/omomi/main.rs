@@ -1,9 +1,11 @@
 //! The command line: flags, one library call, text. Results go to standard output, progress and one error to
 //! standard error; the exit code is 0, 1 (failed) or 2 (misuse).
 
+mod average;
 mod bench;
 mod contract;
 mod control;
+mod count_progress;
 mod demo;
 mod drill;
 mod evaluate;
@@ -41,6 +43,7 @@ enum Command {
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
     Prune(Box<prune::Arguments>),
+    Average(average::Arguments),
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Inspect(inspect::Arguments),
@@ -70,6 +73,7 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
+        Command::Average(arguments) => average::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -28,6 +28,9 @@ pub(crate) struct Arguments {
     /// The training state that the baseline comes from
     #[arg(long, value_name = "FILE")]
     baseline_state: Option<PathBuf>,
+    /// The provenance of the state, where it is not beside it (STATE.provenance.json): of an average, it brings the spread of the shards
+    #[arg(long, value_name = "FILE")]
+    provenance: Option<PathBuf>,
     /// The store of the serving logic: brings the history of file sizes
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -42,6 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         bill: arguments.bill.clone(),
         state: arguments.state.clone(),
         baseline_state: arguments.baseline_state.clone(),
+        provenance: arguments.provenance.clone(),
         store: arguments.store.clone(),
         replace: arguments.force,
     };

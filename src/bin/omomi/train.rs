@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use omomi::evaluate::Metrics;
 use omomi::log_reader::{Progress, ReadOptions};
-use omomi::train::{Account, Event, Settings, Step, TrainOptions, provenance_path, train};
+use omomi::train::{
+    Account, Event, LINEAGE_DAYS_LIMIT, Settings, StartOptions, Step, TrainOptions, provenance_path, train,
+};
 
 use crate::Failure;
 use crate::contract::read_contract;
@@ -41,6 +43,15 @@ pub(crate) struct Arguments {
     /// Pull of every weight towards 0.
     #[arg(long, default_value_t = Settings::default().l2)]
     l2: f64,
+    /// Training state to go on from, of the same contract and settings; without it training begins from nothing.
+    #[arg(long, value_name = "FILE")]
+    start: Option<PathBuf>,
+    /// What is left of the start for each day from its last row to the first of the logs, such as 0.97.
+    #[arg(long, value_name = "GAMMA_PER_DAY", default_value_t = 1.0, requires = "start")]
+    decay: f64,
+    /// Age of the start in days, in place of what the times of the rows say.
+    #[arg(long, value_name = "DAYS", requires = "start")]
+    age_days: Option<f64>,
     /// How often the logs are learned from.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     passes: u32,
@@ -73,6 +84,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             ..ReadOptions::default()
         },
         settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
+        start: arguments.start.clone().map(|state| StartOptions {
+            state,
+            decay_per_day: arguments.decay,
+            age_days: arguments.age_days,
+        }),
         passes: arguments.passes,
         state: arguments.state.clone(),
         replace: arguments.force,
@@ -82,6 +98,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
     // A reader that closes the pipe early has seen enough.
     let _ = stdout().write_all(describe(&account, &arguments.state).as_bytes());
+    if let Some(days) = account.lineage_days
+        && account.start.is_some()
+        && days > LINEAGE_DAYS_LIMIT
+    {
+        eprintln!("warning: the model was built from nothing {days:.1} days ago; build it anew every few weeks");
+    }
     Ok(())
 }
 
@@ -153,6 +175,12 @@ fn describe(account: &Account, state: &Path) -> String {
     }
     for (field, count) in &account.invalid_numbers {
         line("out of range", format!("{} numbers of `{field}`, taken as missing", grouped(*count)));
+    }
+    if let Some(start) = &account.start {
+        let days =
+            account.lineage_days.map_or(String::new(), |days| format!(", built from nothing {days:.1} days ago"));
+        let (path, rows) = (start.path.display(), grouped(start.rows));
+        line("start", format!("{path} ({rows} rows, of which {:.4} is left{days})", start.decay));
     }
     let seconds = account.learn_seconds;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure for people, never negative")]

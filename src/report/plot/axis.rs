@@ -6,6 +6,8 @@ use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 
 /// Most ticks of an axis: more would run into each other on a telephone.
 const MOST_TICKS: usize = 6;
+/// From this ratio of the greatest to the least value on, values matter by their ratios.
+const LOGARITHMIC_FROM: f64 = 8.0;
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
 
@@ -52,9 +54,20 @@ impl Axis {
         Self { scale: Scale::Linear, range: first * step..last * step, ticks }
     }
 
+    /// An axis of values above 0 that matter by their ratios: [logarithmic](Self::logarithmic) where they span much, linear where they
+    /// do not.
+    pub(super) fn of_ratios(values: impl IntoIterator<Item = f64>, text: impl Fn(f64) -> String) -> Self {
+        let values: Vec<f64> = values.into_iter().collect();
+        let (least, greatest) = bounds(values.iter().copied().filter(|value| *value > 0.0)).unwrap_or((1.0, 1.0));
+        if greatest >= least * LOGARITHMIC_FROM {
+            return Self::logarithmic(values, text);
+        }
+        Self::linear(values, false, |value, _| text(value))
+    }
+
     /// An axis of ratios, logarithmic, with ticks at 1, 2 and 5 times powers of 10 as far as there is room. Values that are not
     /// above 0 lie at its lower end.
-    pub(super) fn logarithmic(values: impl IntoIterator<Item = f64>, text: impl Fn(f64) -> String) -> Self {
+    fn logarithmic(values: impl IntoIterator<Item = f64>, text: impl Fn(f64) -> String) -> Self {
         let positive = values.into_iter().filter(|value| *value > 0.0).map(f64::log10);
         let (least, greatest) = bounds(positive).unwrap_or((-2.0, 0.0));
         let margin = ((greatest - least) * 0.04).max(0.02);

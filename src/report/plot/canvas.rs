@@ -12,7 +12,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 /// Plotters places marks on whole units, so that everything is drawn this many times as large as it is shown.
 const UNITS: i32 = 10;
 /// How wide a plot is, in the pixels of its font size: narrow, so that it can be read on a telephone.
-pub(super) const WIDTH: u32 = 440;
+pub(super) const WIDTH: u32 = 400;
 /// Height of the letters.
 const LETTERS: f64 = 12.0;
 /// Plotters divides sizes by this before it writes them.
@@ -287,9 +287,9 @@ mod tests {
     #[test]
     fn points_lie_where_the_margins_and_ranges_put_them() {
         let svg = canvas().draw(|plane| plane.line(&[(0.0, 0.0), (10.0, 1.0)], Ink::Model, 1.0)).unwrap();
-        // 440 pixels less 40 and 20 across, 140 less 10 and 30 down.
-        assert!(svg.contains("points=\"400,1100 4200,100 \""), "{svg}");
-        assert!(svg.contains("viewBox=\"0 0 4400 1400\""), "{svg}");
+        // 400 pixels less 40 and 20 across, 140 less 10 and 30 down.
+        assert!(svg.contains("points=\"400,1100 3800,100 \""), "{svg}");
+        assert!(svg.contains("viewBox=\"0 0 4000 1400\""), "{svg}");
     }
 
     #[test]

@@ -101,7 +101,6 @@ impl Rows<'_> {
             }
             for (index, (name, figure)) in self.names.iter().enumerate() {
                 let top = index as f64 * f64::from(ROW_PIXELS);
-                let room = f64::from(WIDTH) - text_width(figure) - 40.0;
                 plane.line(&[(plane.x.start, top), (plane.x.end, top)], Ink::Grid, 1.0)?;
                 paint(plane, index, top + MARKS_PIXELS)?;
                 let (at, room) = (top + NAME_PIXELS, f64::from(WIDTH) - text_width(figure) - 40.0);

@@ -17,9 +17,6 @@ pub(in crate::report) struct ReliabilityBin {
     pub interval: [f64; 2],
 }
 
-/// From this ratio of the greatest to the least probability on, the axes are logarithmic.
-const LOGARITHMIC_FROM: f64 = 8.0;
-
 /// The plot of the model's bins, and of the baseline's where there is one.
 pub(in crate::report) fn reliability(
     title: &str,
@@ -28,14 +25,7 @@ pub(in crate::report) fn reliability(
 ) -> Result<String, PlotError> {
     let both = || model.iter().chain(baseline);
     let points = both().flat_map(|bin| [bin.predicted, bin.observed]);
-    let predicted = both().map(|bin| bin.predicted).filter(|predicted| *predicted > 0.0);
-    let [least, greatest] = predicted.fold([f64::MAX, 0.0], |[least, greatest], next| [next.min(least), next.max(greatest)]);
-    let text = |value: f64| significant(value, 2);
-    let axis = if greatest >= least * LOGARITHMIC_FROM {
-        Axis::logarithmic(points, text)
-    } else {
-        Axis::linear(points.chain(both().flat_map(|bin| bin.interval)), false, |value, _| text(value))
-    };
+    let axis = Axis::of_ratios(points, |value| significant(value, 2));
     let frame = Frame { title, x: (&axis, "mean probability"), y: (&axis, "observed CTR"), height: 370 };
     let diagonal =
         |plane: &Plane<'_>| plane.line(&[(plane.x.start, plane.y.start), (plane.x.end, plane.y.end)], Ink::Reference, 1.5);

@@ -41,7 +41,7 @@ pub(in crate::report) struct SizeCurve {
 pub(in crate::report) fn size_curve(title: &str, curve: &SizeCurve) -> Result<String, PlotError> {
     let points = || curve.series.iter().flat_map(|series| &series.points).chain(&curve.chosen);
     let sizes = points().map(|point| point.bytes).chain([curve.max_bytes]);
-    let x = Axis::linear(sizes.map(|size| size as f64), true, bytes_by);
+    let x = Axis::of_ratios(sizes.map(|size| size as f64), |size| bytes_by(size, size));
     let y = Axis::linear(points().map(|point| point.normalized_entropy), false, with_decimals_of);
     let place = |point: &SizePoint| (x.place(point.bytes as f64), y.place(point.normalized_entropy));
     let frame = Frame { title, x: (&x, "weight file"), y: (&y, "normalized entropy"), height: 320 };
