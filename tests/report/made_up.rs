@@ -251,6 +251,7 @@ fn bill() -> Bill {
         held_out_rows: 500_000,
         total: change,
         measures: Vec::new(),
+        unfitted: None,
         budget: Some(BudgetBill { max_bytes: 14_000_000, curve, chosen: CURVE_POINT_COUNT + 6 }),
         warnings: Vec::new(),
     }
