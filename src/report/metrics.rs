@@ -72,10 +72,8 @@ pub(super) fn cards(subject: &Subject<'_>) -> Vec<Card> {
     let auc = Card {
         name: "AUC",
         value: figure(overall.auc),
-        beside: baseline.map_or_else(
-            || "0.5 for a constant".to_owned(),
-            |baseline| format!("baseline {}", figure(baseline.auc)),
-        ),
+        beside: baseline
+            .map_or_else(|| "0.5 for a constant".to_owned(), |baseline| format!("baseline {}", figure(baseline.auc))),
         class: "",
     };
     let file = &subject.model.file;

@@ -23,7 +23,6 @@ pub const HOUR_COUNT: usize = 48;
 pub const SITE_COUNT: usize = 12;
 pub const CURVE_POINT_COUNT: usize = 9;
 pub const FILE_COUNT: u64 = 14;
-pub const CHANGE_COUNT: usize = 20;
 /// Fields of the weight files.
 pub const FIELDS: [(&str, u64); 6] = [
     ("user_id", 1_904_211),
@@ -118,7 +117,11 @@ fn model(generation: u64, worse: f64, is_compared: bool) -> ModelEvaluation {
             },
             ColumnSlices {
                 column: "device".to_owned(),
-                slices: [HOSTILE, "tablet"].into_iter().zip(20..).map(|(name, seed)| slice(name.to_owned(), seed, worse)).collect(),
+                slices: [HOSTILE, "tablet"]
+                    .into_iter()
+                    .zip(20..)
+                    .map(|(name, seed)| slice(name.to_owned(), seed, worse))
+                    .collect(),
                 other: None,
             },
         ],
@@ -224,23 +227,43 @@ fn field_rates(field: &str, worse: f64) -> FieldRates {
 fn bill() -> Bill {
     let rule = RuleBill::from(WeightRule::of(&Settings::default()));
     let amounts = |weights: u64| Amounts { categories: 9_000_000, weights, bytes: weights * 17 / 2, mass: 1e6 };
-    let change = Change { before: amounts(9_000_000), after: amounts(2_900_000), mass_removed: 1e4, held_out: None, fields: Vec::new() };
-    let ways = [("evidence", "f32", 8.4), ("evidence", "f16", 5.4), ("l1", "f32", 8.4), ("l1", "f16", 5.4), ("magnitude", "f32", 8.4)];
-    let curve: Vec<CurvePoint> = ways.into_iter().zip(0..).flat_map(|((cut, encoding, bytes), way)| {
-        (0..CURVE_POINT_COUNT).map(move |point| {
-            let weights = 150_000.0 * 1.6_f64.powi(i32::try_from(point).unwrap());
-            let entropy = 0.8705 + 900.0 * (1.0 + 0.3 * f64::from(way % 3)) / (weights + 90_000.0);
-            CurvePoint {
-                cut: cut.to_owned(),
-                threshold: 40.0 / (point + 1) as f64,
-                encoding: encoding.to_owned(),
-                weights: weights as u64,
-                bytes: (weights * bytes) as u64,
-                shift: 0.01,
-                quality: Quality { log_loss: entropy * 0.32, normalized_entropy: Some(entropy), calibration_ratio: Some(1.0) },
-            }
+    let change = Change {
+        before: amounts(9_000_000),
+        after: amounts(2_900_000),
+        mass_removed: 1e4,
+        held_out: None,
+        fields: Vec::new(),
+    };
+    let ways = [
+        ("evidence", "f32", 8.4),
+        ("evidence", "f16", 5.4),
+        ("l1", "f32", 8.4),
+        ("l1", "f16", 5.4),
+        ("magnitude", "i8", 4.4),
+    ];
+    let curve: Vec<CurvePoint> = ways
+        .into_iter()
+        .zip(0..)
+        .flat_map(|((cut, encoding, bytes), way)| {
+            (0..CURVE_POINT_COUNT).map(move |point| {
+                let weights = 150_000.0 * 1.6_f64.powi(i32::try_from(point).unwrap());
+                let entropy = 0.8705 + 900.0 * (1.0 + 0.3 * f64::from(way % 3)) / (weights + 90_000.0);
+                CurvePoint {
+                    cut: cut.to_owned(),
+                    threshold: 40.0 / (point + 1) as f64,
+                    encoding: encoding.to_owned(),
+                    weights: weights as u64,
+                    bytes: (weights * bytes) as u64,
+                    shift: 0.01,
+                    quality: Quality {
+                        log_loss: entropy * 0.32,
+                        normalized_entropy: Some(entropy),
+                        calibration_ratio: Some(1.0),
+                    },
+                }
+            })
         })
-    }).collect();
+        .collect();
     Bill {
         tool_version: "0.1.0".to_owned(),
         contract: contract().name().to_owned(),
@@ -286,7 +309,8 @@ fn state(path: &Path, moved: f64) -> PathBuf {
     let mut rows: Vec<(u64, String, f64, u64)> = (0..300)
         .map(|index| {
             let name = if index == 7 { HOSTILE.to_owned() } else { format!("kind-{index}") };
-            let weight = noise(index) * 2.0 - 1.0 + moved * (noise(index + 1_000) - 0.5) * if index % 50 == 7 { 3.0 } else { 0.8 };
+            let weight = noise(index) * 2.0 - 1.0
+                + moved * (noise(index + 1_000) - 0.5) * if index % 50 == 7 { 3.0 } else { 0.8 };
             // Of every tenth, one of the two states has no weight.
             let weight = if index % 10 == 3 && moved == 0.0 { 0.0 } else { weight };
             (text_value(name.as_bytes()), name, weight, 40 + index as u64 * 911)
@@ -296,7 +320,15 @@ fn state(path: &Path, moved: f64) -> PathBuf {
     let mut writer = StateWriter::create(path, &metadata, false).unwrap();
     writer.push(&bias).unwrap();
     for (key, category, weight, impressions) in &rows {
-        let row = StateRow { field: "device", category, key: *key, impressions: *impressions, weight: *weight, clicks: 0, ..bias };
+        let row = StateRow {
+            field: "device",
+            category,
+            key: *key,
+            impressions: *impressions,
+            weight: *weight,
+            clicks: 0,
+            ..bias
+        };
         writer.push(&row).unwrap();
     }
     writer.finish().unwrap();

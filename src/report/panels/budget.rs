@@ -17,15 +17,19 @@ pub(in crate::report) fn size_curve(bill: Option<&Bill>) -> Result<Panel, Report
     };
     let budget = bill.budget.as_ref().filter(|budget| !budget.curve.is_empty());
     let Some(budget) = budget else {
-        return Ok(Panel::Absent(Absent { title, how: "a bill of omomi prune with --max-bytes; this one has no curve" }));
+        return Ok(Panel::Absent(Absent {
+            title,
+            how: "a bill of omomi prune with --max-bytes; this one has no curve",
+        }));
     };
     let chosen = budget.chosen_point();
     let point = |point: &CurvePoint| {
         let normalized_entropy = point.quality.normalized_entropy?;
         Some(SizePoint { bytes: point.bytes, normalized_entropy })
     };
-    let is_of_chosen =
-        |point: &CurvePoint| chosen.is_some_and(|chosen| (&point.cut, &point.encoding) == (&chosen.cut, &chosen.encoding));
+    let is_of_chosen = |point: &CurvePoint| {
+        chosen.is_some_and(|chosen| (&point.cut, &point.encoding) == (&chosen.cut, &chosen.encoding))
+    };
     let mut points: Vec<&CurvePoint> = budget.curve.iter().collect();
     points.sort_by_key(|point| (&point.cut, &point.encoding, point.bytes));
     let series = points.chunk_by(|one, next| (&one.cut, &one.encoding) == (&next.cut, &next.encoding));
@@ -47,7 +51,14 @@ pub(in crate::report) fn size_curve(bill: Option<&Bill>) -> Result<Panel, Report
         ]
     });
     let table = Table::new(["cut by", "encoding", "bytes", "normalized entropy", "weights", "from"], rows);
-    Ok(Panel::Figure(Figure { id: "size-curve", title, caption: caption(bill, chosen), legend: legend(&points, chosen), svg, table }))
+    Ok(Panel::Figure(Figure {
+        id: "size-curve",
+        title,
+        caption: caption(bill, chosen),
+        legend: legend(&points, chosen),
+        svg,
+        table,
+    }))
 }
 
 fn step(encoding: &str) -> u8 {
@@ -63,13 +74,18 @@ fn caption(bill: &Bill, chosen: Option<&CurvePoint>) -> String {
         "What each further byte is worth, on {} held-out rows.{chosen} Before pruning: {} in {}.",
         grouped(bill.held_out_rows),
         bytes(before.bytes),
-        if before.weights == after.weights { "as many weights".to_owned() } else { format!("{} weights", grouped(before.weights)) },
+        if before.weights == after.weights {
+            "as many weights".to_owned()
+        } else {
+            format!("{} weights", grouped(before.weights))
+        },
     )
 }
 
 fn legend(points: &[&CurvePoint], chosen: Option<&CurvePoint>) -> Vec<Key> {
     let chosen = chosen.map(|chosen| Key::new("model", format!("chosen way: {}, {}", chosen.cut, chosen.encoding)));
     let others = ENCODINGS.iter().filter(|encoding| points.iter().any(|point| point.encoding == **encoding));
-    let others = others.map(|encoding| Key::new(&format!("step-{}", step(encoding)), format!("other ways, {encoding}")));
+    let others =
+        others.map(|encoding| Key::new(&format!("step-{}", step(encoding)), format!("other ways, {encoding}")));
     chosen.into_iter().chain(others).collect()
 }

@@ -4,9 +4,7 @@ use super::{Absent, Figure, Key, Panel, Table, model_keys, or_dash};
 use crate::evaluate::{Calibration, FieldWeights, ModelEvaluation, Slice};
 use crate::readable::{bytes, grouped};
 use crate::report::ReportError;
-use crate::report::plot::{
-    self, FieldSize, FieldSizeRow, HourPoint, Ratio, RatioRow, ReliabilityBin,
-};
+use crate::report::plot::{self, FieldSize, FieldSizeRow, HourPoint, Ratio, RatioRow, ReliabilityBin};
 use crate::report::subject::{Subject, utc_hour};
 
 /// Most rows of a plot: more are found in the table.
@@ -92,8 +90,9 @@ pub(in crate::report) fn entropy_by_hour(subject: &Subject<'_>) -> Result<Panel,
     Ok(Panel::Figure(Figure {
         id: "entropy-by-hour",
         title,
-        caption: "Log loss over the entropy of the hour's own observed CTR: lower is better, 1 is no better than a constant."
-            .to_owned(),
+        caption:
+            "Log loss over the entropy of the hour's own observed CTR: lower is better, 1 is no better than a constant."
+                .to_owned(),
         legend: legend(subject),
         svg,
         table: Table::new(["hour (UTC)", "model", "baseline", "calibration", "clicks", "impressions"], rows),
@@ -163,10 +162,8 @@ fn ratio_row(subject: &Subject<'_>, column: &str, slice: &Slice) -> RatioRow {
         let by = baseline.by.iter().find(|by| by.column == column)?;
         by.slices.iter().find(|other| other.value == slice.value)?.metrics.calibration
     };
-    let ratio = |calibration: Calibration| Ratio {
-        ratio: calibration.ratio,
-        interval: [calibration.low, calibration.high],
-    };
+    let ratio =
+        |calibration: Calibration| Ratio { ratio: calibration.ratio, interval: [calibration.low, calibration.high] };
     RatioRow {
         name: slice.value.as_ref().map_or_else(|| format!("{column}: none"), |value| format!("{column} = {value}")),
         figure: format!("{} clicks", grouped(slice.metrics.clicks)),
@@ -212,7 +209,11 @@ pub(in crate::report) fn field_sizes(subject: &Subject<'_>) -> Result<Panel, Rep
     };
     let mut rows: Vec<FieldSizeRow> = fields
         .iter()
-        .map(|field| FieldSizeRow { name: field.field.clone(), model: size(field), baseline: of_baseline(&field.field) })
+        .map(|field| FieldSizeRow {
+            name: field.field.clone(),
+            model: size(field),
+            baseline: of_baseline(&field.field),
+        })
         .collect();
     let gone = baseline_fields.into_iter().flatten();
     let gone = gone.filter(|field| fields.iter().all(|kept| kept.field != field.field));

@@ -9,6 +9,7 @@ use crate::readable::grouped;
 use crate::report::plot::{self, SpreadRow};
 use crate::report::subject::Subject;
 use crate::report::{ReportError, read_json};
+use crate::train::state::BIAS_FIELD;
 
 /// What the provenance of a training state says, as far as it is drawn: [`crate::average`] documents it.
 #[derive(Debug, Deserialize)]
@@ -67,24 +68,25 @@ pub(in crate::report) fn shard_spread(subject: &Subject<'_>, provenance: Option<
             "How far the weights of {shard_count} shards lie apart, beside how large the averaged weights are, over the features \
              that at least two shards saw. Shards that differ by more than the weights say little together."
         ),
-        legend: vec![Key::new("model", "standard deviation between shards"), Key::new("area step-3", "mean magnitude of the weights")],
+        legend: vec![
+            Key::new("model", "standard deviation between shards"),
+            Key::new("area step-3", "mean magnitude of the weights"),
+        ],
         svg,
         table: Table::new(header, table_rows),
     }))
 }
 
-/// Nothing for a field of which no two shards saw one feature.
+/// Nothing for a field of which no two shards saw one feature, and for the bias: beside it, all others would vanish.
 fn row(field: &Spread) -> Option<SpreadRow> {
+    if field.field == BIAS_FIELD {
+        return None;
+    }
     let seen: u64 = field.seen_by.iter().sum();
     let by_all = *field.seen_by.last()?;
-    // Of the bias, which every shard has, there is nothing to say.
-    let figure = match field.features {
-        0 | 1 => String::new(),
-        _ => format!("{:.0} % seen by all shards", 100.0 * by_all as f64 / seen.max(1) as f64),
-    };
     Some(SpreadRow {
         name: field.field.clone(),
-        figure,
+        figure: format!("{:.0} % seen by all shards", 100.0 * by_all as f64 / seen.max(1) as f64),
         spread: field.standard_deviation?,
         magnitude: field.magnitude?,
     })

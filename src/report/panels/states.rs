@@ -25,7 +25,10 @@ pub(in crate::report) fn weight_changes(
     };
     let changes = Changes::between(subject, state, baseline_state)?;
     if changes.largest.is_empty() {
-        return Ok(Panel::Absent(Absent { title, how: "two states that differ: every weight of these two is the same" }));
+        return Ok(Panel::Absent(Absent {
+            title,
+            how: "two states that differ: every weight of these two is the same",
+        }));
     }
     let svg = plot::weight_changes(title, &changes.largest[..changes.largest.len().min(DRAWN_COUNT)])?;
     let rows = changes.largest.iter().map(|change| {

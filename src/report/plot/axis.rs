@@ -74,7 +74,8 @@ impl Axis {
         let range = least - margin..greatest + margin;
         let decades = whole_numbers(range.start.floor(), range.end.ceil());
         let ticks = |factors: &[f64]| -> Vec<f64> {
-            let ticks = decades.clone().flat_map(|decade| factors.iter().map(move |factor| factor * 10_f64.powf(decade)));
+            let ticks =
+                decades.clone().flat_map(|decade| factors.iter().map(move |factor| factor * 10_f64.powf(decade)));
             ticks.filter(|tick| range.contains(&tick.log10())).collect()
         };
         let choices: [&[f64]; 4] = [&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]];

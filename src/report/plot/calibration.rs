@@ -44,18 +44,15 @@ pub(in crate::report) fn calibration(title: &str, rows: &[RatioRow], tolerated: 
         plane.area(&[(low, bottom), (high, bottom), (high, top), (low, top)], Ink::Usual)
     };
     let axis = (&x, "calibration ratio (probabilities over clicks)");
-    Rows { title, x: axis, reference: Some(1.0), names: &names }.draw(
-        under,
-        |plane, index, y| {
-            let inks = [(&rows[index].baseline, Ink::Baseline, y + 4.0), (&rows[index].model, Ink::Model, y - 3.0)];
-            for (ratio, ink, y) in inks {
-                let Some(ratio) = ratio else { continue };
-                let [low, high] = ratio.interval.map(|end| x.place(end));
-                plane.line(&[(low, y), (high, y)], ink, 1.5)?;
-                let at = (x.place(ratio.ratio), y);
-                if ink == Ink::Baseline { plane.ring(at, 3.0, ink)? } else { plane.dot(at, 3.6, ink)? }
-            }
-            Ok(())
-        },
-    )
+    Rows { title, x: axis, reference: Some(1.0), names: &names }.draw(under, |plane, index, y| {
+        let inks = [(&rows[index].baseline, Ink::Baseline, y + 4.0), (&rows[index].model, Ink::Model, y - 3.0)];
+        for (ratio, ink, y) in inks {
+            let Some(ratio) = ratio else { continue };
+            let [low, high] = ratio.interval.map(|end| x.place(end));
+            plane.line(&[(low, y), (high, y)], ink, 1.5)?;
+            let at = (x.place(ratio.ratio), y);
+            if ink == Ink::Baseline { plane.ring(at, 3.0, ink)? } else { plane.dot(at, 3.6, ink)? }
+        }
+        Ok(())
+    })
 }

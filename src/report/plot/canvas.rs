@@ -31,6 +31,8 @@ pub(super) enum Ink {
     Text,
     /// Text beside it.
     Quiet,
+    /// Text among marks, with room around its letters.
+    Label,
     /// Grid lines.
     Grid,
     /// Where the best value lies, or a limit.
@@ -47,12 +49,13 @@ pub(super) enum Ink {
 pub(super) const STEP_COUNT: u8 = 4;
 
 impl Ink {
-    const NAMED: [(Self, &'static str); 9] = [
+    const NAMED: [(Self, &'static str); 10] = [
         (Self::Model, "model"),
         (Self::Baseline, "baseline"),
         (Self::Chosen, "chosen"),
         (Self::Text, "text"),
         (Self::Quiet, "quiet"),
+        (Self::Label, "label"),
         (Self::Grid, "grid"),
         (Self::Reference, "reference"),
         (Self::Usual, "usual"),
@@ -224,9 +227,7 @@ fn with_classes(svg: &str, title: &str, height: u32) -> String {
     }
     let (width, height) = (WIDTH * UNITS.unsigned_abs(), height * UNITS.unsigned_abs());
     let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
-    format!(
-        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>{body}"
-    )
+    format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>{body}")
 }
 
 /// Width of a text in pixels, as far as it can be told without its font.

@@ -56,7 +56,7 @@ pub(in crate::report) fn file_sizes(title: &str, sizes: &FileSizes) -> Result<St
                     let is_right = at.0 > (plane.x.start + plane.x.end) / 2.0;
                     let side = if is_right { Side::Left } else { Side::Right };
                     let text = format!("current: {}", bytes(file.bytes));
-                    plane.text(at, [if is_right { -10.0 } else { 10.0 }, -14.0], side, &text, Ink::Text)?;
+                    plane.text(at, [if is_right { -10.0 } else { 10.0 }, -14.0], side, &text, Ink::Label)?;
                 }
             }
             Ok(())

@@ -32,13 +32,8 @@ impl Frame<'_> {
         paint: impl FnOnce(&Plane<'_>) -> Result<(), PlotError>,
     ) -> Result<String, PlotError> {
         let ((x, x_name), (y, y_name)) = (self.x, self.y);
-        let canvas = Canvas {
-            title: self.title.to_owned(),
-            height: self.height,
-            margins: MARGINS,
-            x: x.range(),
-            y: y.range(),
-        };
+        let canvas =
+            Canvas { title: self.title.to_owned(), height: self.height, margins: MARGINS, x: x.range(), y: y.range() };
         canvas.draw(|plane| {
             under(plane)?;
             draw_x_axis(plane, x, x_name)?;

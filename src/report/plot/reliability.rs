@@ -27,8 +27,9 @@ pub(in crate::report) fn reliability(
     let points = both().flat_map(|bin| [bin.predicted, bin.observed]);
     let axis = Axis::of_ratios(points, |value| significant(value, 2));
     let frame = Frame { title, x: (&axis, "mean probability"), y: (&axis, "observed CTR"), height: 370 };
-    let diagonal =
-        |plane: &Plane<'_>| plane.line(&[(plane.x.start, plane.y.start), (plane.x.end, plane.y.end)], Ink::Reference, 1.5);
+    let diagonal = |plane: &Plane<'_>| {
+        plane.line(&[(plane.x.start, plane.y.start), (plane.x.end, plane.y.end)], Ink::Reference, 1.5)
+    };
     frame.draw(
         |_| Ok(()),
         |plane| {

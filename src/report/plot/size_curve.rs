@@ -52,8 +52,7 @@ pub(in crate::report) fn size_curve(title: &str, curve: &SizeCurve) -> Result<St
             // The chosen one lies over the others.
             series.sort_by_key(|series| series.is_chosen);
             for series in series {
-                let (ink, width) =
-                    if series.is_chosen { (Ink::Model, 2.5) } else { (Ink::Step(series.step), 1.2) };
+                let (ink, width) = if series.is_chosen { (Ink::Model, 2.5) } else { (Ink::Step(series.step), 1.2) };
                 let places: Vec<_> = series.points.iter().map(place).collect();
                 plane.line(&places, ink, width)?;
                 for at in places {
@@ -69,7 +68,7 @@ pub(in crate::report) fn size_curve(title: &str, curve: &SizeCurve) -> Result<St
             let is_right = at.0 > (plane.x.start + plane.x.end) / 2.0;
             let (side, away) = if is_right { (Side::Left, -12.0) } else { (Side::Right, 12.0) };
             let text = format!("chosen: {}", bytes(chosen.bytes));
-            plane.text(at, [away, -14.0], side, &text, Ink::Text)
+            plane.text(at, [away, -14.0], side, &text, Ink::Label)
         },
     )
 }
@@ -79,5 +78,5 @@ fn draw_budget(plane: &Plane<'_>, x: &Axis, max_bytes: u64) -> Result<(), PlotEr
     plane.line(&[(at, plane.y.start), (at, plane.y.end)], Ink::Reference, 1.5)?;
     let is_right = at > (plane.x.start + plane.x.end) / 2.0;
     let (side, away) = if is_right { (Side::Left, -6.0) } else { (Side::Right, 6.0) };
-    plane.text((at, plane.y.end), [away, 8.0], side, &format!("budget: {}", bytes(max_bytes)), Ink::Quiet)
+    plane.text((at, plane.y.end), [away, 8.0], side, &format!("budget: {}", bytes(max_bytes)), Ink::Label)
 }
