@@ -60,7 +60,8 @@
 //! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; keys; the sigmoid; every error of serving |
 //! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
 //! | `train`, `evaluate`, `pack` | rows to a training state; how good predictions are; a state to a weight file |
-//! | `average` | several training states to one |
+//! | `average`, `recalibrate` | several training states to one; a state to one that promises what held-out rows hold |
+//! | `report` | an evaluation as a page of plots, to read and to mail |
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
@@ -107,6 +108,8 @@ pub mod prune;
 pub mod publish;
 #[cfg(feature = "train")]
 mod readable;
+#[cfg(feature = "train")]
+pub mod recalibrate;
 #[cfg(feature = "train")]
 pub mod report;
 pub mod schema;

@@ -48,7 +48,9 @@ pub(crate) fn significant(number: f64, digits: i32) -> String {
     if number == 0.0 || !number.is_finite() {
         return number.to_string();
     }
-    let decimals = digits - 1 - (number.abs().log10() + 1e-9).floor() as i32;
+    #[expect(clippy::cast_possible_truncation, reason = "an exponent of base 10 is at most 308")]
+    let exponent = (number.abs().log10() + 1e-9).floor() as i32;
+    let decimals = digits - 1 - exponent;
     let text = format!("{number:.*}", usize::try_from(decimals).unwrap_or(0));
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }

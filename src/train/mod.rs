@@ -24,7 +24,7 @@ mod weight_rule;
 
 pub use error::TrainError;
 pub use optimizer::{Coordinate, Settings, weight};
-pub(crate) use provenance::{start_json, window_json, write_provenance};
+pub(crate) use provenance::{files_json, metrics_json, start_json, window_json, write_provenance};
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
 pub use start::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};

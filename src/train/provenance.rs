@@ -46,8 +46,8 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
             "l2": settings.l2,
             "passes": options.passes,
         },
-        "logs": files(&account.logs),
-        "held_out_logs": files(&account.held_out_logs),
+        "logs": files_json(&account.logs),
+        "held_out_logs": files_json(&account.held_out_logs),
         "rows": account.rows,
         "bad_rows": account.bad_rows,
         "clicks": account.progressive.clicks,
@@ -56,8 +56,8 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
         "start": account.start.as_ref().map(start_json),
         "lineage_days": account.lineage_days,
         "metrics": {
-            "progressive": metrics(&account.progressive),
-            "held_out": account.held_out.as_ref().map(metrics),
+            "progressive": metrics_json(&account.progressive),
+            "held_out": account.held_out.as_ref().map(metrics_json),
         },
         "features": account.feature_count(),
         "nonzero": account.nonzero_count(),
@@ -70,12 +70,12 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
     })
 }
 
-fn files(files: &[LogFile]) -> Vec<Value> {
+pub(crate) fn files_json(files: &[LogFile]) -> Vec<Value> {
     let file = |file: &LogFile| json!({ "path": file.path.display().to_string(), "len_bytes": file.len_bytes, "rows": file.row_count });
     files.iter().map(file).collect()
 }
 
-fn metrics(metrics: &Metrics) -> Value {
+pub(crate) fn metrics_json(metrics: &Metrics) -> Value {
     json!({
         "impressions": metrics.impressions,
         "clicks": metrics.clicks,

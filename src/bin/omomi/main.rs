@@ -15,6 +15,7 @@ mod pack;
 mod pack_progress;
 mod prune;
 mod publish;
+mod recalibrate;
 mod refusal;
 mod report;
 mod sign;
@@ -42,8 +43,9 @@ enum Command {
     GenerateLog(generate_log::Arguments),
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
-    Prune(Box<prune::Arguments>),
     Average(average::Arguments),
+    Recalibrate(recalibrate::Arguments),
+    Prune(Box<prune::Arguments>),
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Inspect(inspect::Arguments),
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Command::Pin(arguments) => control::run_pin(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
+        Command::Recalibrate(arguments) => recalibrate::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),

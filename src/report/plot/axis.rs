@@ -10,6 +10,10 @@ const MOST_TICKS: usize = 6;
 const LOGARITHMIC_FROM: f64 = 8.0;
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
+/// Times beyond some 3,000 years are no times.
+const MOST_TIME_US: i64 = 100_000_000_000_000_000;
+/// More ticks than this do not come of values that can be told apart.
+const MOST_WHOLE_NUMBERS: usize = 1_000;
 
 /// How values are placed along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,19 +84,23 @@ impl Axis {
         };
         let choices: [&[f64]; 4] = [&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]];
         let chosen = choices.into_iter().map(ticks).find(|ticks| ticks.len() <= MOST_TICKS);
-        let chosen = chosen.unwrap_or_else(|| ticks(&[1.0]).into_iter().step_by(2).collect());
+        let chosen = chosen.unwrap_or_else(|| {
+            let decades = ticks(&[1.0]);
+            let step = decades.len().div_ceil(MOST_TICKS).max(1);
+            decades.into_iter().step_by(step).collect()
+        });
         let ticks = chosen.into_iter().map(|tick| (tick.log10(), text(tick))).collect();
         Self { scale: Scale::Logarithmic, range, ticks }
     }
 
     /// An axis of times, in microseconds since 1970-01-01 UTC: hours as `06:00`, and days as `24 Nov`.
     pub(super) fn times(times_us: impl IntoIterator<Item = i64>) -> Self {
-        let times: Vec<i64> = times_us.into_iter().collect();
+        let times: Vec<i64> = times_us.into_iter().map(|time| time.clamp(-MOST_TIME_US, MOST_TIME_US)).collect();
         let first = times.iter().copied().min().unwrap_or(0);
-        let last = times.iter().copied().max().unwrap_or(0).max(first.saturating_add(HOUR_US));
+        let last = times.iter().copied().max().unwrap_or(0).max(first + HOUR_US);
         let steps = [1, 2, 3, 6, 12, 24, 48, 168, 336, 672].map(|hours| hours * HOUR_US);
-        let count = |step: i64| (last.div_euclid(step) - (first - 1).div_euclid(step)) as usize;
-        let step = steps.into_iter().find(|&step| count(step) <= MOST_TICKS).unwrap_or((last - first) / 4);
+        let count = |step: i64| (last.div_euclid(step) - (first - 1).div_euclid(step)).unsigned_abs();
+        let step = steps.into_iter().find(|&step| count(step) <= MOST_TICKS as u64).unwrap_or((last - first) / 4);
         let mut tick = -(-first).div_euclid(step) * step;
         let mut ticks = Vec::new();
         while tick <= last {
@@ -153,7 +161,8 @@ fn round_step(step: f64) -> f64 {
 }
 
 fn whole_numbers(first: f64, last: f64) -> impl Iterator<Item = f64> + Clone {
-    std::iter::successors(Some(first), |number| Some(number + 1.0)).take_while(move |number| *number <= last)
+    let numbers = std::iter::successors(Some(first), |number| Some(number + 1.0));
+    numbers.take_while(move |number| *number <= last).take(MOST_WHOLE_NUMBERS)
 }
 
 /// `06:00`, or the day where one begins.
@@ -200,6 +209,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_at_the_end_of_what_a_double_holds_have_an_end() {
+        for values in [[1e16, 1e16 + 2.0], [-1e308, 1e308], [1e-300, 1e300], [f64::MIN_POSITIVE, f64::MAX]] {
+            assert!(Axis::linear(values, false, |value, _| value.to_string()).ticks.len() <= MOST_WHOLE_NUMBERS);
+            assert!(Axis::of_ratios(values, |value| value.to_string()).ticks.len() <= MOST_WHOLE_NUMBERS);
+        }
+    }
+
+    #[test]
     fn a_logarithmic_axis_has_ticks_of_one_leading_digit() {
         let axis = Axis::logarithmic([0.004, 0.37], |value| format!("{value:.3}"));
         assert_eq!(texts(&axis), ["0.005", "0.010", "0.020", "0.050", "0.100", "0.200"]);
@@ -219,6 +236,7 @@ mod tests {
         assert_eq!(texts(&axis), ["24 Nov", "12:00", "25 Nov", "12:00", "26 Nov", "12:00"]);
         assert!(Axis::times([midnight_us]).range().contains(&(midnight_us as f64)));
         assert!(Axis::times([0, 9_000 * 24 * hours]).ticks.len() <= MOST_TICKS + 1);
+        assert!(Axis::times([i64::MIN, i64::MAX]).ticks.len() <= MOST_TICKS + 1);
     }
 
     #[test]

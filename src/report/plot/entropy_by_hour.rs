@@ -41,7 +41,7 @@ pub(in crate::report) fn entropy_by_hour(
 /// Points joined by a line that is broken where hours are missing.
 fn draw_hours(plane: &Plane<'_>, x: &Axis, y: &Axis, hours: &[HourPoint], ink: Ink) -> Result<(), PlotError> {
     let place = |hour: &HourPoint| (x.place(hour.time_us as f64), y.place(hour.normalized_entropy));
-    for run in hours.chunk_by(|one, next| next.time_us - one.time_us <= HOUR_US) {
+    for run in hours.chunk_by(|one, next| next.time_us.saturating_sub(one.time_us) <= HOUR_US) {
         plane.line(&run.iter().map(place).collect::<Vec<_>>(), ink, 2.0)?;
     }
     if hours.len() > MOST_MARKED_HOURS {
