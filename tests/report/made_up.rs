@@ -22,7 +22,7 @@ pub const BIN_COUNT: usize = 20;
 pub const HOUR_COUNT: usize = 48;
 pub const SITE_COUNT: usize = 12;
 pub const CURVE_POINT_COUNT: usize = 9;
-pub const FILE_COUNT: u64 = 14;
+pub const FILE_COUNT: usize = 14;
 /// Fields of the weight files.
 pub const FIELDS: [(&str, u64); 6] = [
     ("user_id", 1_904_211),
@@ -69,6 +69,11 @@ fn fingerprint() -> String {
 fn noise(seed: usize) -> f64 {
     let mixed = (seed as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of made-up files are small")]
+fn rounded(number: f64) -> u64 {
+    number.round() as u64
 }
 
 /// An evaluation with slices, hours and, where it is asked for, a baseline.
@@ -138,7 +143,7 @@ fn model(generation: u64, worse: f64, is_compared: bool) -> ModelEvaluation {
 }
 
 fn file(generation: u64, worse: f64) -> FileFacts {
-    let grown = |count: u64| (count as f64 * (1.0 + 0.3 * worse)).round() as u64;
+    let grown = |count: u64| rounded(count as f64 * (1.0 + 0.3 * worse));
     let fields = FIELDS.map(|(field, count)| FieldWeights {
         field: field.to_owned(),
         weight_count: grown(count),
@@ -174,7 +179,7 @@ fn reliability_bin(bin: usize, worse: f64) -> ReliabilityBin {
     let half = 1.96 * (observed * (1.0 - observed) / 20_000.0).sqrt();
     ReliabilityBin {
         impressions: 50_000,
-        clicks: (observed * 50_000.0).round() as u64,
+        clicks: rounded(observed * 50_000.0),
         mean_probability: predicted,
         observed_ctr: observed,
         observed_ctr_low: observed - half,
@@ -212,7 +217,7 @@ fn hour_slice(hour: usize, entropy: f64) -> HourSlice {
 }
 
 fn field_rates(field: &str, worse: f64) -> FieldRates {
-    let unseen = (31_000.0 * (1.0 + 0.2 * worse)) as u64;
+    let unseen = rounded(31_000.0 * (1.0 + 0.2 * worse));
     FieldRates {
         field: field.to_owned(),
         categories: 1_000_000,
@@ -252,8 +257,8 @@ fn bill() -> Bill {
                     cut: cut.to_owned(),
                     threshold: 40.0 / (point + 1) as f64,
                     encoding: encoding.to_owned(),
-                    weights: weights as u64,
-                    bytes: (weights * bytes) as u64,
+                    weights: rounded(weights),
+                    bytes: rounded(weights * bytes),
                     shift: 0.01,
                     quality: Quality {
                         log_loss: entropy * 0.32,
@@ -352,10 +357,10 @@ fn provenance() -> serde_json::Value {
 fn store(dir: &Path) -> PathBuf {
     let generations = dir.join("generations");
     fs::create_dir_all(&generations).unwrap();
-    for generation in 29..29 + FILE_COUNT {
+    for generation in (29_u64..).take(FILE_COUNT) {
         let grown = 1.0 + 0.02 * generation as f64 + if generation == 36 { 0.7 } else { 0.0 };
         let file = fs::File::create(generations.join(format!("{generation:06}.omomi"))).unwrap();
-        file.set_len((1.6e7 * grown) as u64).unwrap();
+        file.set_len(rounded(1.6e7 * grown)).unwrap();
     }
     let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     fs::write(dir.join("current"), format!("000042 {digest}\n")).unwrap();

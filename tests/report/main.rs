@@ -30,7 +30,7 @@ const MARKS: [(&str, &str, usize); 15] = [
     ("weight-changes", "circle.fill-model", 20),
     ("shard-spread", "rect.fill-model", made_up::FIELDS.len()),
     // One of them is out of the band.
-    ("file-sizes", "circle.fill-model", made_up::FILE_COUNT as usize - 1),
+    ("file-sizes", "circle.fill-model", made_up::FILE_COUNT - 1),
 ];
 
 /// Ids of the plots.
