@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use omomi::contract::FieldKind;
 use omomi::evaluate::field_weights;
 use omomi::train::state::StateReader;
-use omomi::weight_file::layout::SectionKind;
 use omomi::{LoadMode, Model};
 
 use crate::Failure;
