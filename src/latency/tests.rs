@@ -24,6 +24,7 @@ fn trained(folder: &Path) -> (Arc<Model>, String) {
         held_out: Vec::new(),
         read: ReadOptions::default(),
         settings: Settings::default(),
+        start: None,
         passes: 1,
         state: folder.join("state.parquet"),
         replace: false,

@@ -34,6 +34,8 @@ pub struct Bill {
     /// Held-out rows that the metrics are of, or 0 where there are none. Where the logs have more rows than are held in memory, it is
     /// a sample of them.
     pub held_out_rows: u64,
+    /// The state as it came, on these rows, with its bias where it was. All other metrics are of models whose bias was fitted on these rows.
+    pub unfitted: Option<Quality>,
     /// Everything together.
     pub total: Change,
     /// Each measure, in the order in which they were taken: each begins with what the one before it has left.
@@ -62,7 +64,8 @@ pub struct RuleBill {
 /// What one measure took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MeasureBill {
-    /// Its name: `live`, `last_seen`, `min_impressions`, `l1`, `least_magnitude`, `max_categories` or `max_bytes`.
+    /// Its name: `live`, `last_seen`, `min_impressions`, `l1`, `least_magnitude`, `max_categories`, `max_bytes`, or `zero` for weights of
+    /// 0, which are left out last.
     pub measure: String,
     /// What was asked for, in words.
     pub setting: String,
@@ -80,7 +83,7 @@ pub struct Change {
     /// Sum over the features of impressions times how far their weight moved: what was taken from the logits of the training
     /// rows, whatever its sign.
     pub mass_removed: f64,
-    /// Predictions before and after, where there are held-out rows. After it the bias is fitted again.
+    /// Predictions before and after, where there are held-out rows.
     pub held_out: Option<HeldOutChange>,
     /// The same for each field and cross of the contract, in contract order.
     pub fields: Vec<FieldChange>,
@@ -114,12 +117,13 @@ pub struct FieldChange {
     pub held_out: Option<HeldOutChange>,
 }
 
-/// Predictions of the held-out rows before and after.
+/// Predictions of the held-out rows before and after. The bias is fitted on them both times, so that a difference is what the
+/// change costs and not what the fit gains.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeldOutChange {
     /// Before.
     pub before: Quality,
-    /// After, with the bias fitted again.
+    /// After.
     pub after: Quality,
 }
 

@@ -158,6 +158,21 @@ pub enum PublishError {
         /// Bytes of the file.
         found: u64,
     },
+    /// The number of weights of a field is unlike that of the files before.
+    #[error(
+        "the number of weights of `{field}` is unlike those before: expected {} to {} times the median of {median}, found {:.2} times ({found})",
+        expected[0], expected[1], ratio(*found, *median)
+    )]
+    UnusualFieldSize {
+        /// The field or cross.
+        field: String,
+        /// Least and greatest ratio.
+        expected: [f64; 2],
+        /// Median of the files before.
+        median: u64,
+        /// Its weights in the file.
+        found: u64,
+    },
     /// A field has more weights than was agreed.
     #[error("field `{field}` has too many features: expected at most {expected}, found {found}")]
     TooManyFeatures {
@@ -285,6 +300,11 @@ impl PublishError {
             Self::UnusualLen { .. } => {
                 ("unusual_size", Ml, "check the training data; if it is right, widen fail_size_ratio in limits.toml")
             }
+            Self::UnusualFieldSize { .. } => (
+                "unusual_field_size",
+                Ml,
+                "check the training data of the field; if it is right, widen fail_size_ratio in limits.toml",
+            ),
             Self::TooManyFeatures { .. } => {
                 ("too_many_features", Ml, "prune the field, or have its limit in limits.toml raised")
             }

@@ -18,6 +18,9 @@
 //! # "media_id*creative_id" = 20_000_000
 //! ```
 //!
+//! `omomi prune` holds what a file will be against the same limits before it is made, and the numbers of weights of its fields against
+//! those of the last 5 files, in the same ratios.
+//!
 //! A key that is not known is a fault, so that a limit with a typing error does not fail to limit. The first file of a store has no median to
 //! be held against. These are limits for publishers; servers have their own, and hold to them whatever was published.
 
@@ -27,7 +30,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::contract::Fault;
+use crate::contract::{Contract, Fault};
 use crate::store::Store;
 use crate::toml_settings::{self, Place, SettingsFaults};
 use crate::weight_file::layout::SectionKind;
@@ -39,7 +42,10 @@ use super::warning::ratio;
 use super::{BlessingPolicy, PublishError, Warning};
 
 /// How many files the median is taken of.
-pub(super) const USUAL_COUNT: usize = 5;
+pub(crate) const USUAL_COUNT: usize = 5;
+
+/// Weights of a field up to which a ratio says nothing: a device more or less.
+const LEAST_FIELD_SIZE: u64 = 1_000;
 
 /// What may be published.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,6 +153,26 @@ impl Limits {
         Ok((!is_within(usual)).then_some(Warning::UnusualLen { found, median, usual }))
     }
 
+    /// Holds the number of weights of a field against how many the files before had, as [`Limits::check_len`] does with bytes.
+    pub(super) fn check_field_size(
+        &self,
+        field: &str,
+        found: u64,
+        usual_sizes: &[u64],
+    ) -> Result<Option<Warning>, PublishError> {
+        let Some(median) = median(usual_sizes) else { return Ok(None) };
+        if found.max(median) < LEAST_FIELD_SIZE {
+            return Ok(None);
+        }
+        let is_within = |[least, most]: [f64; 2]| (least..=most).contains(&ratio(found, median));
+        let field = field.to_owned();
+        if !is_within(self.fail_size_ratio) {
+            return Err(PublishError::UnusualFieldSize { field, expected: self.fail_size_ratio, median, found });
+        }
+        let usual = self.warn_size_ratio;
+        Ok((!is_within(usual)).then_some(Warning::UnusualFieldSize { field, found, median, usual }))
+    }
+
     /// Holds what a verified file says against the limits.
     pub(super) fn check_content(
         &self,
@@ -164,30 +190,47 @@ impl Limits {
                 return Err(PublishError::TrainingTooOld { expected, found });
             }
         }
-        self.check_field_sizes(file.section(SectionKind::FieldSizes))?;
-        let contract = &content.contract;
+        if !self.most_features.is_empty() {
+            let sizes = serde_json::from_slice(file.section(SectionKind::FieldSizes));
+            self.check_field_sizes(&sizes.map_err(|_| PublishError::NoFieldSizes)?)?;
+        }
+        Ok(self.unknown_fields(&content.contract))
+    }
+
+    /// A warning for each limit of a field that the contract does not have.
+    pub(super) fn unknown_fields(&self, contract: &Contract) -> Vec<Warning> {
         let is_unknown = |name: &&String| {
             !contract.fields().iter().any(|field| field.name == **name)
                 && !contract.crosses().iter().any(|cross| contract.cross_name(cross) == **name)
         };
         let unknown = self.most_features.keys().filter(is_unknown);
-        Ok(unknown.map(|field| Warning::UnknownField { field: field.clone() }).collect())
+        unknown.map(|field| Warning::UnknownField { field: field.clone() }).collect()
     }
 
-    fn check_field_sizes(&self, section: &[u8]) -> Result<(), PublishError> {
-        if self.most_features.is_empty() {
-            return Ok(());
-        }
-        let Ok(Value::Object(sizes)) = serde_json::from_slice(section) else { return Err(PublishError::NoFieldSizes) };
+    /// Holds the numbers of weights of fields and crosses against the limits.
+    pub(super) fn check_field_sizes(&self, sizes: &BTreeMap<String, u64>) -> Result<(), PublishError> {
         for (field, &expected) in &self.most_features {
             // A field that has no weight is not listed.
-            let found = sizes.get(field).and_then(Value::as_u64).unwrap_or(0);
+            let found = sizes.get(field).copied().unwrap_or(0);
             if found > expected {
                 return Err(PublishError::TooManyFeatures { field: field.clone(), expected, found });
             }
         }
         Ok(())
     }
+}
+
+/// The time that a text such as `14 days` stands for: days, hours or minutes.
+#[must_use]
+pub fn duration_of(text: &str) -> Option<Duration> {
+    let (count, unit) = text.split_once(' ')?;
+    let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
+        "day" => 86_400,
+        "hour" => 3_600,
+        "minute" => 60,
+        _ => return None,
+    };
+    count.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
 }
 
 /// When the training data of a file ends, in microseconds since 1970-01-01 UTC, where its provenance says it.
@@ -201,7 +244,7 @@ fn age(time_us: i64) -> Duration {
     now.saturating_sub(Duration::from_micros(u64::try_from(time_us).unwrap_or(0)))
 }
 
-fn median(lens: &[u64]) -> Option<u64> {
+pub(crate) fn median(lens: &[u64]) -> Option<u64> {
     let mut lens = lens.to_vec();
     lens.sort_unstable();
     let [lower, upper] = [lens.len().checked_sub(1)? / 2, lens.len() / 2].map(|index| lens[index]);

@@ -33,6 +33,7 @@ mod error;
 mod fresh_process;
 pub mod limits;
 mod place;
+mod planned;
 pub mod status;
 mod step;
 mod warning;
@@ -58,6 +59,7 @@ pub use control::{ControlChange, pin, rollback, set_control};
 pub use error::PublishError;
 pub use fresh_process::Verifier;
 pub use limits::Limits;
+pub use planned::check_planned;
 pub use step::Step;
 pub use warning::Warning;
 
@@ -148,7 +150,7 @@ impl Publication<'_> {
             BlessingPolicy::Off => None,
             BlessingPolicy::Require => Some(blessing::blessed_digest(&self.options.file)?),
         };
-        let usual_lens = usual_lens(self.store, generation)?;
+        let usual_lens = usual_lens(self.store, &others_than(self.store, generation)?)?;
         self.warnings.extend(limits.check_len(source.len_bytes, &usual_lens)?);
 
         let path = self.store.generation_path(generation);
@@ -284,11 +286,16 @@ impl Publication<'_> {
     }
 }
 
-/// Lengths of the files that were published last.
-fn usual_lens(store: &Store, generation: u64) -> Result<Vec<u64>, PublishError> {
+/// The generations that have files, without this one.
+fn others_than(store: &Store, generation: u64) -> Result<Vec<u64>, PublishError> {
     let mut others = store.generations()?;
     others.retain(|&other| other != generation);
-    let last = others.iter().rev().take(limits::USUAL_COUNT).map(|&other| store.generation_path(other));
+    Ok(others)
+}
+
+/// Lengths of the last of these files.
+fn usual_lens(store: &Store, generations: &[u64]) -> Result<Vec<u64>, PublishError> {
+    let last = generations.iter().rev().take(limits::USUAL_COUNT).map(|&generation| store.generation_path(generation));
     let lens = last.map(|path| path.metadata().map(|metadata| metadata.len()).map_err(failed("look at", &path)));
     lens.collect()
 }
@@ -301,7 +308,8 @@ fn usual_lens(store: &Store, generation: u64) -> Result<Vec<u64>, PublishError> 
 /// The refusal that publishing would meet.
 pub fn check_size(store: &Store, generation: u64, len_bytes: u64) -> Result<(), PublishError> {
     let limits = Limits::of_store(store)?;
-    let lens = if store.generations_path().is_dir() { usual_lens(store, generation)? } else { Vec::new() };
+    let others = if store.generations_path().is_dir() { others_than(store, generation)? } else { Vec::new() };
+    let lens = usual_lens(store, &others)?;
     limits.check_len(len_bytes, &lens).map(|_| ())
 }
 

@@ -10,6 +10,7 @@ use crate::evaluate::{Evaluator, Metrics};
 use crate::log_reader::{LogFile, LogReader, ReadOptions};
 use crate::new_file::refuse_to_replace;
 
+use super::start::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::StateError;
 use super::{FieldFeatures, Settings, TrainError, Trainer, provenance};
 
@@ -24,6 +25,8 @@ pub struct TrainOptions {
     pub read: ReadOptions,
     /// Settings of the optimizer.
     pub settings: Settings,
+    /// From which state training goes on; nothing to begin from nothing.
+    pub start: Option<StartOptions>,
     /// How often the logs are learned from, at least 1.
     pub passes: u32,
     /// Where the training state goes; its provenance goes [beside it](provenance_path).
@@ -88,6 +91,11 @@ pub struct Account {
     pub invalid_numbers: Vec<(String, u64)>,
     /// Times of the first and of the last row, in microseconds since 1970-01-01 UTC, where a time column was named.
     pub window_us: Option<(i64, i64)>,
+    /// The state from which the run went on, if there was one.
+    pub start: Option<StartAccount>,
+    /// Days from the first row that the model is built on, be it before its start, to the last, where times are known. Past
+    /// [`LINEAGE_DAYS_LIMIT`](super::LINEAGE_DAYS_LIMIT) it should be built from nothing.
+    pub lineage_days: Option<f64>,
     /// Metrics of the first pass, each row predicted before it was learned.
     pub progressive: Metrics,
     /// Metrics of the held-out rows under the final weights.
@@ -141,7 +149,7 @@ pub fn train(
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Account, TrainError> {
     let started = Instant::now();
-    let mut trainer = Trainer::new(contract, options.settings)?;
+    options.settings.check()?;
     if options.passes == 0 {
         return Err(TrainError::NoPass);
     }
@@ -157,6 +165,13 @@ pub fn train(
     if let Some(held_out_reader) = &held_out_reader {
         refuse_overlap(reader.files(), held_out_reader.files())?;
     }
+    let mut trainer = match &options.start {
+        Some(start) => {
+            let decay = decay_of(start, contract, options)?;
+            Trainer::resume(contract, options.settings, &start.state, decay)?
+        }
+        None => Trainer::new(contract, options.settings)?,
+    };
 
     let mut invalid_numbers = vec![0; contract.fields().len()];
     for pass in 1..=options.passes {
@@ -206,6 +221,8 @@ pub fn train(
         bad_rows: reader.bad_row_count(),
         invalid_numbers: invalid_numbers.map(|(field, count)| (field.name.clone(), count)).collect(),
         window_us: trainer.window_us(),
+        start: trainer.start().cloned(),
+        lineage_days: trainer.lineage_us().map(days_of),
         progressive: trainer.progressive_metrics(),
         held_out,
         fields: written.fields,
@@ -236,7 +253,7 @@ fn evaluate(
 }
 
 /// Rows that were learned say nothing of rows never seen.
-fn refuse_overlap(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
+pub(crate) fn refuse_overlap(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
     // One file may be named in several ways. Where the system cannot say, the name has to do.
     let place = |file: &LogFile| fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let learned: HashSet<PathBuf> = logs.iter().map(place).collect();

@@ -1,5 +1,9 @@
 //! The core of training: learns batches of rows one after the other, and says what it has learned.
 
+mod resume;
+#[cfg(test)]
+mod resume_tests;
+
 use std::path::Path;
 
 use crate::contract::Contract;
@@ -9,9 +13,9 @@ use crate::math;
 
 use super::optimizer::Coordinate;
 use super::sources::{ChunkFeatures, Source, UNSEEN};
-use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
+use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, widest};
 use super::table::{Counts, NEVER_US, Table};
-use super::{Settings, TrainError, WeightRule};
+use super::{Settings, StartAccount, TrainError, WeightRule};
 
 /// Rows whose features are looked up before the first of them is learned: their numbers stay in the cache meanwhile.
 pub(super) const CHUNK_ROW_COUNT: usize = 512;
@@ -30,7 +34,10 @@ pub struct Trainer {
     table: Table,
     bias: Coordinate,
     bias_counts: Counts,
-    first_seen_us: Option<i64>,
+    /// From where training goes on.
+    start: Option<StartAccount>,
+    /// Times of the first and of the last row that was learned here.
+    window_us: Option<(i64, i64)>,
     pass: u32,
     progressive: Evaluator,
     chunk: ChunkFeatures,
@@ -73,7 +80,8 @@ impl Trainer {
             table: Table::new(),
             bias: Coordinate::default(),
             bias_counts: Counts::NONE,
-            first_seen_us: None,
+            start: None,
+            window_us: None,
             pass: 1,
             progressive: Evaluator::bounded(),
             chunk: ChunkFeatures::default(),
@@ -88,7 +96,7 @@ impl Trainer {
     ///
     /// [`TrainError::TooManyFeatures`]; the trainer can then no longer be used.
     pub fn learn(&mut self, batch: &RowBatch) -> Result<(), TrainError> {
-        if self.pass == 1 && self.bias_counts.impressions == 0 {
+        if self.pass == 1 && self.start.is_none() && self.bias_counts.impressions == 0 {
             self.bias = first_bias(&self.settings, &batch.clicked);
         }
         let mut start = 0;
@@ -151,10 +159,17 @@ impl Trainer {
         &self.progressive
     }
 
-    /// Times of the first and of the last row, in microseconds since 1970-01-01 UTC, where the log has times.
+    /// Times of the first and of the last row that was learned here, in microseconds since 1970-01-01 UTC, where the log
+    /// has times. What was learned before, and training went on from, is not counted.
     #[must_use]
     pub fn window_us(&self) -> Option<(i64, i64)> {
-        self.first_seen_us.map(|first| (first, self.bias_counts.last_seen_us))
+        self.window_us
+    }
+
+    /// Times of the first and of the last row that the model is built on, those before its start among them.
+    #[must_use]
+    pub fn lineage_us(&self) -> Option<(i64, i64)> {
+        widest(self.start.as_ref().and_then(|start| start.window_us), self.window_us)
     }
 
     /// Number of features seen, the bias not counted.
@@ -163,25 +178,19 @@ impl Trainer {
         self.table.len()
     }
 
+    /// Number of features whose weight is not 0, the bias not counted.
+    #[must_use]
+    pub fn nonzero_count(&self) -> u64 {
+        (0..).take(self.table.len()).filter(|&number| self.weight(number) != 0.0).count() as u64
+    }
+
     /// Writes the training state to the file `path`, sorted by key.
     ///
     /// # Errors
     ///
     /// [`TrainError::State`], among others where `path` is there and `replace` is not asked for.
     pub fn write_state(&self, path: &Path, replace: bool) -> Result<WrittenState, TrainError> {
-        let metadata = Metadata {
-            contract: self.contract.clone(),
-            settings: self.settings,
-            weight_rule: WeightRule::of(&self.settings),
-            negative_rate: 1.0,
-            shards: 1,
-            window_us: self.window_us(),
-            rows: self.bias_counts.impressions,
-            clicks: self.bias_counts.clicks,
-            passes: self.pass,
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let mut writer = StateWriter::create(path, &metadata, replace)?;
+        let mut writer = StateWriter::create(path, &self.metadata(), replace)?;
         let d = self.settings.curvature(self.bias.n);
         writer.push(&state_row((BIAS_FIELD, ""), BIAS_KEY, (self.bias.z, d), self.bias_counts, self.bias_weight()))?;
         let mut fields: Vec<FieldFeatures> = self.sources.iter().map(FieldFeatures::none).collect();
@@ -205,13 +214,31 @@ impl Trainer {
         Ok(WrittenState { len_bytes: writer.finish()?, fields })
     }
 
+    /// What the state says about itself.
+    fn metadata(&self) -> Metadata {
+        Metadata {
+            contract: self.contract.clone(),
+            settings: self.settings,
+            weight_rule: WeightRule::of(&self.settings),
+            negative_rate: 1.0,
+            shards: 1,
+            window_us: self.lineage_us(),
+            rows: self.bias_counts.impressions,
+            clicks: self.bias_counts.clicks,
+            passes: self.pass,
+            start: self.start.as_ref().map(Start::from),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
     fn count(&mut self, chunk: &ChunkFeatures, clicked: &[bool], times_us: Option<&[i64]>) {
         let time_us = |row: usize| times_us.map_or(NEVER_US, |times_us| times_us[row]);
         for (row, &clicked) in clicked.iter().enumerate() {
             self.bias_counts.count(clicked, time_us(row));
         }
-        if let Some(first) = times_us.and_then(|times_us| times_us.iter().copied().min()) {
-            self.first_seen_us = Some(self.first_seen_us.map_or(first, |earlier| earlier.min(first)));
+        if let Some(times_us) = times_us {
+            let ends = (times_us.iter().copied().min(), times_us.iter().copied().max());
+            self.window_us = widest(self.window_us, ends.0.zip(ends.1));
         }
         let counts = &mut self.table.counts;
         chunk.each(|row, number| counts[number as usize].count(clicked[row], time_us(row)));

@@ -136,6 +136,7 @@ impl Run {
             held_out: Vec::new(),
             read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
             settings: Settings::default(),
+            start: None,
             passes: 1,
             state: state.clone(),
             replace: true,

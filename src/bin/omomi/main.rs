@@ -1,9 +1,11 @@
 //! The command line: flags, one library call, text. Results go to standard output, progress and one error to
 //! standard error; the exit code is 0, 1 (failed) or 2 (misuse). Of `gate` it is 2 for a file that is held back, and 64 for misuse.
 
+mod average;
 mod bench;
 mod contract;
 mod control;
+mod count_progress;
 mod demo;
 mod drill;
 mod evaluate;
@@ -13,12 +15,18 @@ mod generate_log;
 mod inspect;
 mod pack;
 mod pack_progress;
+mod prune;
 mod publish;
+mod recalibrate;
 mod refusal;
+mod report;
+mod shards_progress;
 mod sign;
 mod status;
 mod text;
 mod train;
+mod train_shards;
+mod tune;
 mod verify;
 
 use std::process::ExitCode;
@@ -40,9 +48,14 @@ enum Command {
     GenerateLog(generate_log::Arguments),
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
+    Tune(Box<tune::Arguments>),
+    Average(average::Arguments),
+    Recalibrate(recalibrate::Arguments),
+    Prune(Box<prune::Arguments>),
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Gate(Box<gate::Arguments>),
+    Report(report::Arguments),
     Explain(explain::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
@@ -73,6 +86,7 @@ fn main() -> ExitCode {
         Err(misuse) => return answer(&misuse),
     };
     let outcome = match cli.command {
+        Command::Average(arguments) => average::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
@@ -89,11 +103,15 @@ fn main() -> ExitCode {
         Command::On(arguments) => control::run_switch(&arguments, Control::Follow),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
+        Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
+        Command::Recalibrate(arguments) => recalibrate::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match outcome {

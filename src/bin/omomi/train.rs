@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 
 use omomi::evaluate::Metrics;
 use omomi::log_reader::{Progress, ReadOptions};
-use omomi::train::{Account, Event, Settings, Step, TrainOptions, provenance_path, train};
+use omomi::train::{
+    Account, Event, LINEAGE_DAYS_LIMIT, Settings, StartOptions, Step, TrainOptions, provenance_path, train,
+};
+use omomi::train_shards::train_for_parent;
 
 use crate::Failure;
 use crate::contract::read_contract;
 use crate::text::{figure, grouped, table};
+use crate::train_shards::{self, ShardFlags};
 
 /// Train a model from ad logs and write its training state.
 ///
@@ -24,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
     logs: Vec<String>,
     /// The training state to write, such as out.parquet.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", visible_alias = "out")]
     state: PathBuf,
     /// Logs to evaluate the final weights on; none of them may be among the logs to learn from.
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
@@ -41,6 +45,15 @@ pub(crate) struct Arguments {
     /// Pull of every weight towards 0.
     #[arg(long, default_value_t = Settings::default().l2)]
     l2: f64,
+    /// Training state to go on from, of the same contract and settings; without it training begins from nothing.
+    #[arg(long, value_name = "FILE")]
+    start: Option<PathBuf>,
+    /// What is left of the start for each day from its last row to the first of the logs, such as 0.97.
+    #[arg(long, value_name = "GAMMA_PER_DAY", default_value_t = 1.0, requires = "start")]
+    decay: f64,
+    /// Age of the start in days, in place of what the times of the rows say.
+    #[arg(long, value_name = "DAYS", requires = "start")]
+    age_days: Option<f64>,
     /// How often the logs are learned from.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     passes: u32,
@@ -59,11 +72,13 @@ pub(crate) struct Arguments {
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    shards: ShardFlags,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_contract(&arguments.contract)?;
-    let options = TrainOptions {
+    let mut options = TrainOptions {
         logs: arguments.logs.clone(),
         held_out: arguments.held_out.clone(),
         read: ReadOptions {
@@ -73,15 +88,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             ..ReadOptions::default()
         },
         settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
+        start: arguments.start.clone().map(|state| StartOptions {
+            state,
+            decay_per_day: arguments.decay,
+            age_days: arguments.age_days,
+        }),
         passes: arguments.passes,
         state: arguments.state.clone(),
         replace: arguments.force,
         arguments: std::env::args().skip(1).collect(),
     };
+    if let Some(shard_count) = arguments.shards.shards {
+        let (contract_file, quiet) = (&arguments.contract, arguments.quiet);
+        return train_shards::run(&contract, contract_file, options, shard_count, &arguments.shards, quiet);
+    }
+    arguments.shards.narrow(&contract, &mut options)?;
+    if arguments.shards.for_parent {
+        train_for_parent(&contract, &options, &mut stdout())?;
+        return Ok(());
+    }
     let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None };
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
     // A reader that closes the pipe early has seen enough.
     let _ = stdout().write_all(describe(&account, &arguments.state).as_bytes());
+    if let Some(days) = account.lineage_days
+        && account.start.is_some()
+        && days > LINEAGE_DAYS_LIMIT
+    {
+        eprintln!("warning: the model was built from nothing {days:.1} days ago; build it anew every few weeks");
+    }
     Ok(())
 }
 
@@ -153,6 +188,12 @@ fn describe(account: &Account, state: &Path) -> String {
     }
     for (field, count) in &account.invalid_numbers {
         line("out of range", format!("{} numbers of `{field}`, taken as missing", grouped(*count)));
+    }
+    if let Some(start) = &account.start {
+        let days =
+            account.lineage_days.map_or(String::new(), |days| format!(", built from nothing {days:.1} days ago"));
+        let (path, rows) = (start.path.display(), grouped(start.rows));
+        line("start", format!("{path} ({rows} rows, of which {:.4} is left{days})", start.decay));
     }
     let seconds = account.learn_seconds;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure for people, never negative")]

@@ -18,6 +18,7 @@
 //! training gives the same bytes: no path, no time of day and nothing of the machine is in the file.
 
 mod category;
+mod difference;
 mod metadata;
 mod reader;
 mod writer;
@@ -30,7 +31,9 @@ use thiserror::Error;
 
 pub(crate) use category::join_category;
 pub use category::split_categories;
-pub use metadata::Metadata;
+pub use difference::Difference;
+pub(crate) use metadata::widest;
+pub use metadata::{Metadata, Start};
 pub use reader::{StateBatch, StateReader};
 pub use writer::StateWriter;
 
@@ -124,7 +127,7 @@ pub enum StateError {
 }
 
 impl StateError {
-    pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         if source.kind() == std::io::ErrorKind::AlreadyExists {
             return Self::Exists { path: path.to_owned() };
         }
@@ -178,5 +181,7 @@ fn fault(row: &StateRow<'_>, previous_key: Option<u64>) -> Option<String> {
     None
 }
 
+#[cfg(test)]
+pub(crate) mod test_rows;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ mod line;
 mod validate;
 
 #[cfg(feature = "train")]
-pub use build::{BuildOptions, BuiltTable, TableFull, build, build_with};
+pub use build::{BuildOptions, BuiltTable, TableFull, build, build_with, bytes_per_weight};
 #[cfg(feature = "train")]
 pub(super) use build::{fill, geometries, scales_section};
 #[cfg(feature = "train")]
