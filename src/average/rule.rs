@@ -78,12 +78,21 @@ impl Part {
     }
 }
 
+/// What the common start of the states has of a feature: `z` and `d`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Common {
+    /// The whole of it.
+    pub(super) whole: (f64, f64),
+    /// What each state began with.
+    pub(super) in_each: (f64, f64),
+}
+
 /// `z` and `d` of the average of `parts`, the states that have the feature out of `state_count`. `common` is what their common
 /// start has of it: each of them contains it, and it counts once.
-pub(super) fn average_of(rule: Rule, parts: &[Part], common: Option<(f64, f64)>, state_count: usize) -> (f64, f64) {
-    let (common_z, common_d) = common.unwrap_or((0.0, 0.0));
-    let z = parts.iter().fold(common_z, |sum, part| sum + (part.z - common_z));
-    let d = parts.iter().fold(common_d, |sum, part| sum + (part.d - common_d));
+pub(super) fn average_of(rule: Rule, parts: &[Part], common: Option<Common>, state_count: usize) -> (f64, f64) {
+    let Common { whole, in_each } = common.unwrap_or(Common { whole: (0.0, 0.0), in_each: (0.0, 0.0) });
+    let z = parts.iter().fold(whole.0, |sum, part| sum + (part.z - in_each.0));
+    let d = parts.iter().fold(whole.1, |sum, part| sum + (part.d - in_each.1));
     let sum = |parts: &mut dyn Iterator<Item = f64>| parts.fold(0.0, |sum, weight| sum + weight);
     let weights = || parts.iter().map(|part| part.weight);
     let seen_count: u64 = parts.iter().map(|part| part.seen_count).sum();
@@ -106,6 +115,8 @@ mod tests {
     use super::*;
 
     const SETTINGS: Settings = Settings { alpha: 0.5, beta: 1.0, l1: 1.0, l2: 0.25 };
+
+    const COMMON: Common = Common { whole: (-3.0, 4.5), in_each: (-3.0, 4.5) };
 
     fn part(z: f64, d: f64, seen_count: u64) -> Part {
         Part { z, d, weight: SETTINGS.feature_weight(z, d), seen_count }
@@ -143,13 +154,13 @@ mod tests {
     #[test]
     fn a_common_start_counts_once() {
         let parts = [part(-2.0, 5.0, 1), part(-3.0, 4.5, 0)];
-        assert_eq!(average_of(Rule::Curvature, &parts, Some((-3.0, 4.5)), 2), (-2.0, 5.0));
-        assert_eq!(average_of(Rule::Curvature, &[], Some((-3.0, 4.5)), 2), (-3.0, 4.5));
+        assert_eq!(average_of(Rule::Curvature, &parts, Some(COMMON), 2), (-2.0, 5.0));
+        assert_eq!(average_of(Rule::Curvature, &[], Some(COMMON), 2), (-3.0, 4.5));
         // Only the first saw it since.
-        assert_eq!(average_of(Rule::Seen, &parts, Some((-3.0, 4.5)), 2), (-parts[0].weight * 5.0, 5.0));
+        assert_eq!(average_of(Rule::Seen, &parts, Some(COMMON), 2), (-parts[0].weight * 5.0, 5.0));
         let nobody = [part(-3.0, 4.5, 0), part(-3.0, 4.5, 0)];
         for rule in Rule::ALL {
-            let (z, d) = average_of(rule, &nobody, Some((-3.0, 4.5)), 2);
+            let (z, d) = average_of(rule, &nobody, Some(COMMON), 2);
             let weight = rule.weight_rule(&SETTINGS).feature_weight(z, d);
             assert!((weight - nobody[0].weight).abs() < 1e-15, "{rule}");
         }

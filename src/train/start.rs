@@ -25,6 +25,17 @@ pub struct StartOptions {
     /// Its age in days. Nothing for the time from its last row to the first row of the logs, which both need times then.
     /// Runs whose states will be averaged must agree on it, so where their logs begin at different times it must be said.
     pub age_days: Option<f64>,
+    /// How many runs go on from it at once, on parts of the rows, to be averaged: at least 1. Each takes its
+    /// [share](StartOptions#shares) of the evidence.
+    ///
+    /// # Shares
+    ///
+    /// A run that goes on from all the evidence takes small steps, and however small they are, given enough rows it arrives at
+    /// what its rows say. So do the others; and summed up, a correction that all of them make is made as often as there are
+    /// runs. A run that begins with its share of the curvature, and with the whole weight, can be averaged like one that began
+    /// from nothing. What few have seen has no curvature to share: it begins at that of an unseen feature in each of them, and
+    /// what they add to it is summed up, as it should be.
+    pub shares: u32,
 }
 
 /// The state from which a run went on.
@@ -41,12 +52,33 @@ pub struct StartAccount {
     pub rows: u64,
     /// What its `z` and `d` were multiplied with.
     pub decay: f64,
+    /// Among how many runs its curvature was shared.
+    pub shares: u32,
 }
 
 /// What decay leaves of a coordinate. Its weight stays, until its curvature is down at that of a coordinate that has seen
 /// nothing, `beta / alpha`; from then on it goes towards 0.
 pub(crate) fn decayed(z: f64, d: f64, decay: f64, settings: &Settings) -> (f64, f64) {
     (z * decay, (d * decay).max(settings.curvature(0.0)))
+}
+
+/// What one of `shares` runs takes of a feature: its part of the curvature, which is no less than that of a feature that has seen
+/// nothing, and the whole weight.
+pub(crate) fn share_of(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64, f64) {
+    if shares <= 1 {
+        return (z, d);
+    }
+    let part = (d / f64::from(shares)).max(settings.curvature(0.0));
+    let weight = settings.feature_weight(z, d);
+    if weight == 0.0 {
+        return (z * (part / d), part);
+    }
+    (-weight * (part + settings.l2) - settings.l1.copysign(weight), part)
+}
+
+/// The same for the bias, which no threshold touches.
+pub(crate) fn share_of_bias(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64, f64) {
+    share_of(z, d, shares, &Settings { l1: 0.0, l2: 0.0, ..*settings })
 }
 
 /// Refuses a state whose `z` does not say what was learned.

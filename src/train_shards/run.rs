@@ -86,7 +86,8 @@ pub fn train_shards(
         let round = Round { plan: &plan, work_dir: &work_dir, logs: &logs, number: round, start: start.as_ref() };
         shards.extend(round.learn(&mut teller)?);
         let report = round.merge(&mut teller)?;
-        start = Some(StartOptions { state: round.merged_path(), decay_per_day: 1.0, age_days: None });
+        start =
+            Some(StartOptions { state: round.merged_path(), decay_per_day: 1.0, age_days: None, shares: shard_count });
         merged = Some(report);
     }
     teller.round = None;
@@ -177,6 +178,9 @@ impl<'a> Plan<'a> {
             logs.push(reader.files().iter().map(|file| file.path.clone()).collect());
         }
         let mut start = options.train.start.clone();
+        if let Some(start) = &mut start {
+            start.shares = count;
+        }
         if let Some(start) = &mut start
             && start.decay_per_day < 1.0
             && start.age_days.is_none()
@@ -280,9 +284,10 @@ impl Round<'_> {
         let mut command: Vec<OsString> = ["train", "--for-parent", "--force"].map(OsString::from).into();
         command.push(with_value("--contract", &self.plan.options.contract_file));
         command.push(with_value("--state", &paths.state));
-        if let Some(StartOptions { state, decay_per_day, age_days }) = self.start {
+        if let Some(StartOptions { state, decay_per_day, age_days, shares }) = self.start {
             command.push(with_value("--start", state));
             command.push(format!("--decay={decay_per_day:?}").into());
+            command.push(format!("--start-shares={shares}").into());
             command.extend(age_days.map(|days| OsString::from(format!("--age-days={days:?}"))));
         }
         let arguments = self.plan.arguments(shard, self.number);
@@ -331,8 +336,9 @@ impl Supervisor<'_, '_> {
     fn inputs(&self, shard: u32) -> Inputs {
         let plan = self.round.plan;
         let mut arguments = plan.arguments(shard, self.round.number);
-        if let Some(StartOptions { decay_per_day, age_days, .. }) = self.round.start {
+        if let Some(StartOptions { decay_per_day, age_days, shares, .. }) = self.round.start {
             arguments.insert("--decay".to_owned(), format!("{decay_per_day:?}"));
+            arguments.insert("--start-shares".to_owned(), shares.to_string());
             arguments.extend(age_days.map(|days| ("--age-days".to_owned(), format!("{days:?}"))));
         }
         Inputs {

@@ -24,7 +24,7 @@ fn metadata() -> Metadata {
         rows: 1_000_000_007,
         clicks: 12,
         passes: 3,
-        start: Some(Start { digest: Digest::of(b"start"), decay: 0.97 }),
+        start: Some(Start { digest: Digest::of(b"start"), decay: 0.97, shares: 1 }),
         tool_version: "0.1.0".to_owned(),
     }
 }
