@@ -15,7 +15,7 @@ use crate::weight_file::writer::planned_lens;
 /// Digits of the largest number of weights of a field.
 const COUNT_DIGITS: u64 = 10;
 /// Room for what packing adds to the provenance: the logic id, and what rounding cost.
-const PROVENANCE_ROOM: u64 = 512;
+const PROVENANCE_ROOM: u64 = 384;
 
 /// The lengths of everything in a weight file but its table.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@
 //!
 //! A smaller encoding leaves room for more weights, so that the best one depends on the budget.
 
-use super::stage::{Bench, Stage};
+use super::stage::{Stage, Workbench};
 use super::{BudgetBill, CurvePoint, Event, PruneError};
 use crate::train::{StateFeature, WeightRule};
 use crate::weight_file::table::{EncodedWeights, Encoding, Entry};
@@ -75,7 +75,7 @@ struct Trial {
 
 /// The weights of a model and those of them that have to go.
 struct Cutter<'a> {
-    bench: &'a Bench<'a>,
+    workbench: &'a Workbench<'a>,
     base: &'a Stage,
     /// For each way of cutting, the scores of all weights, the greatest first.
     scores: Vec<(Cut, Vec<f64>)>,
@@ -87,13 +87,13 @@ struct Cutter<'a> {
 ///
 /// [`PruneError::BudgetTooSmall`].
 pub(super) fn meet(
-    bench: &Bench<'_>,
+    workbench: &Workbench<'_>,
     base: &Stage,
     max_bytes: u64,
     encodings: &[Encoding],
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Met, PruneError> {
-    let cutter = Cutter::new(bench, base);
+    let cutter = Cutter::new(workbench, base);
     let sizes = cutter.sizes(max_bytes, encodings);
     let mut curve: Vec<(CurvePoint, Trial, bool)> = Vec::new();
     let of = sizes.len() * encodings.len() * Cut::ALL.len();
@@ -101,7 +101,7 @@ pub(super) fn meet(
         for (encoding_index, &encoding) in encodings.iter().enumerate() {
             let count = (size_index * encodings.len() + encoding_index) * Cut::ALL.len();
             watch(Event::Tried { count, of });
-            let Some(most) = bench.plan.most_weights(encoding, size) else { continue };
+            let Some(most) = workbench.plan.most_weights(encoding, size) else { continue };
             let is_whole = most >= cutter.weight_count();
             let is_known =
                 |(_, trial, _): &(CurvePoint, Trial, bool)| trial.encoding == encoding && trial.threshold == 0.0;
@@ -123,7 +123,7 @@ pub(super) fn meet(
     let whole = |&index: &usize| curve[index].1.threshold == 0.0 && curve[index].1.encoding == Encoding::F32;
     let best = fitting.clone().find(whole).or_else(|| fitting.min_by(|one, other| loss(one).total_cmp(&loss(other))));
     let Some(chosen) = best else {
-        let least = encodings.iter().filter_map(|&encoding| bench.plan.lens_bytes(encoding, 0));
+        let least = encodings.iter().filter_map(|&encoding| workbench.plan.lens_bytes(encoding, 0));
         let least = least.map(|[_, most]| most).min().unwrap_or(u64::MAX);
         return Err(PruneError::BudgetTooSmall { max_bytes, least });
     };
@@ -133,16 +133,16 @@ pub(super) fn meet(
 }
 
 impl<'a> Cutter<'a> {
-    fn new(bench: &'a Bench<'a>, base: &'a Stage) -> Self {
+    fn new(workbench: &'a Workbench<'a>, base: &'a Stage) -> Self {
         let scores = |cut: Cut| {
-            let features = bench.model.features().iter().zip(&base.weights);
+            let features = workbench.model.features().iter().zip(&base.weights);
             let weighty = features.filter(|(_, weight)| **weight != 0.0);
             let mut scores: Vec<f64> = weighty.map(|(feature, _)| cut.score(&base.rule, feature)).collect();
             scores.sort_unstable_by(|one, other| other.total_cmp(one));
             (cut, scores)
         };
         // Evidence and l1 have the same scores.
-        Self { bench, base, scores: vec![scores(Cut::Evidence), scores(Cut::Magnitude)] }
+        Self { workbench, base, scores: vec![scores(Cut::Evidence), scores(Cut::Magnitude)] }
     }
 
     fn weight_count(&self) -> u64 {
@@ -151,7 +151,8 @@ impl<'a> Cutter<'a> {
 
     /// The budget, smaller sizes, and greater ones up to the whole model in the largest encoding.
     fn sizes(&self, max_bytes: u64, encodings: &[Encoding]) -> Vec<u64> {
-        let whole = encodings.iter().filter_map(|&encoding| self.bench.plan.lens_bytes(encoding, self.weight_count()));
+        let whole =
+            encodings.iter().filter_map(|&encoding| self.workbench.plan.lens_bytes(encoding, self.weight_count()));
         let whole = whole.map(|[_, most]| most).max().unwrap_or(u64::MAX);
         let mut sizes: Vec<u64> = SMALLER_SIZES.iter().map(|part| max_bytes / part).collect();
         sizes.push(max_bytes);
@@ -189,7 +190,7 @@ impl<'a> Cutter<'a> {
 
     /// The weights that stay, as the encoding rounds them, their numbers in the place of their keys.
     fn encoded(&self, trial: &Trial) -> Option<EncodedWeights> {
-        let features = self.bench.model.features();
+        let features = self.workbench.model.features();
         let rule = trial.cut.rule(&self.base.rule, trial.threshold);
         let stays = |number: usize| self.base.kept[number] && self.is_above(trial, number);
         let entries = (0..features.len()).filter(|&number| stays(number)).filter_map(|number| {
@@ -198,14 +199,14 @@ impl<'a> Cutter<'a> {
             let weight = rule.feature_weight(feature.z, feature.d) as f32;
             (weight != 0.0).then_some(Entry { key: number as u64, weight, group: feature.group, popularity: 0 })
         });
-        let contract = &self.bench.model.metadata().contract;
+        let contract = &self.workbench.model.metadata().contract;
         let group_count = contract.fields().len() + contract.crosses().len();
         EncodedWeights::encode(entries.collect(), trial.encoding, group_count).ok()
     }
 
     /// Whether a cut by evidence leaves a feature; the others do it by their rule.
     fn is_above(&self, trial: &Trial, number: usize) -> bool {
-        trial.cut != Cut::Evidence || self.bench.model.features()[number].z.abs() > trial.threshold
+        trial.cut != Cut::Evidence || self.workbench.model.features()[number].z.abs() > trial.threshold
     }
 
     fn stage(&self, trial: Trial) -> Stage {
@@ -219,14 +220,14 @@ impl<'a> Cutter<'a> {
                 weights[number] = f64::from(entry.weight * scale);
             }
         }
-        self.bench.stage_of_weights(kept.collect(), rule, trial.encoding, weights)
+        self.workbench.stage_of_weights(kept.collect(), rule, trial.encoding, weights)
     }
 
     fn point(&self, trial: Trial) -> Option<CurvePoint> {
         let stage = self.stage(trial);
         let fitted = stage.fitted?;
         let weights = stage.weights.iter().filter(|&&weight| weight != 0.0).count() as u64;
-        let [bytes, _] = self.bench.plan.lens_bytes(trial.encoding, weights)?;
+        let [bytes, _] = self.workbench.plan.lens_bytes(trial.encoding, weights)?;
         Some(CurvePoint {
             cut: trial.cut.name().to_owned(),
             threshold: trial.threshold,

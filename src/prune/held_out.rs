@@ -49,23 +49,25 @@ impl HeldOut {
 
     /// Takes in more rows.
     pub(super) fn add(&mut self, model: &StateModel, batch: &RowBatch) {
-        model.each_row(batch, |numbers, clicked| {
-            let hash = xxh3_64(&self.row_count.to_le_bytes());
-            self.row_count += 1;
-            if hash > self.greatest_hash {
-                return;
-            }
-            let row = u32::try_from(self.clicked.len()).expect("the sample is thinned before it has so many rows");
-            self.hashes.push(hash);
-            self.clicked.push(clicked);
-            for &number in numbers {
-                let group = model.features()[number as usize].group;
-                self.columns[usize::from(group)].push((row, number));
-            }
-            if self.clicked.len() > self.most_rows {
-                self.thin();
-            }
-        });
+        let group_of = |number: u32| usize::from(model.features()[number as usize].group);
+        model.each_row(batch, |numbers, clicked| self.push(numbers, group_of, clicked));
+    }
+
+    fn push(&mut self, numbers: &[u32], group_of: impl Fn(u32) -> usize, clicked: bool) {
+        let hash = xxh3_64(&self.row_count.to_le_bytes());
+        self.row_count += 1;
+        if hash > self.greatest_hash {
+            return;
+        }
+        let row = u32::try_from(self.clicked.len()).expect("the sample is thinned before it has so many rows");
+        self.hashes.push(hash);
+        self.clicked.push(clicked);
+        for &number in numbers {
+            self.columns[group_of(number)].push((row, number));
+        }
+        if self.clicked.len() > self.most_rows {
+            self.thin();
+        }
     }
 
     /// Leaves about half of the rows.
@@ -151,5 +153,69 @@ impl HeldOut {
             }
         }
         Fitted { shift, quality: self.quality(logits, shift) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Row `i` of `row_count` has the feature `i % 7` of the group 0, and of the group 1 the features 7 to 9 whose bit `i` has; every
+    /// third row was clicked.
+    fn rows(row_count: u32, most_rows: usize) -> HeldOut {
+        let mut rows = HeldOut::new(2, most_rows);
+        for row in 0..row_count {
+            let mut numbers = vec![row % 7];
+            numbers.extend((0..3).filter(|bit| row >> bit & 1 == 1).map(|bit| 7 + bit));
+            rows.push(&numbers, |number| usize::from(number >= 7), row % 3 == 0);
+        }
+        rows
+    }
+
+    /// Powers of two, whose sums tell the features that are in them.
+    const WEIGHTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+    #[test]
+    fn a_sample_has_the_rows_with_the_least_hashes_and_their_features() {
+        let (all, sample) = (rows(10_000, 10_000), rows(10_000, 1_000));
+        assert_eq!((all.sampled_row_count(), sample.row_count()), (10_000, 10_000));
+        assert!((400..=1_000).contains(&sample.sampled_row_count()), "{}", sample.sampled_row_count());
+        let logits = all.logits(0.0, &WEIGHTS);
+        let expected = logits.iter().zip(&all.clicked).zip(&all.hashes);
+        let expected = expected.filter(|(_, hash)| **hash <= sample.greatest_hash).map(|(row, _)| row);
+        let found = sample.logits(0.0, &WEIGHTS);
+        assert!(found.iter().zip(&sample.clicked).eq(expected));
+    }
+
+    #[test]
+    fn the_bias_is_fitted_where_the_mean_prediction_is_the_observed_ctr() {
+        let rows = rows(3_000, 3_000);
+        for far in [0.0, 30.0, -30.0] {
+            let fitted = rows.fit(&rows.logits(far, &[0.01; 10]));
+            assert!((fitted.quality.calibration_ratio.unwrap() - 1.0).abs() < 1e-9, "{fitted:?}");
+            let beside =
+                [-0.01, 0.01].map(|step| rows.quality(&rows.logits(far + fitted.shift + step, &[0.01; 10]), 0.0));
+            assert!(beside.iter().all(|beside| beside.log_loss > fitted.quality.log_loss));
+        }
+    }
+
+    #[test]
+    fn one_group_alone_gains_what_its_weights_gain() {
+        let rows = rows(100, 100);
+        let mut after = WEIGHTS;
+        after[7..].fill(0.0);
+        let mut logits = rows.logits(-1.0, &WEIGHTS);
+        rows.add_gain(0, &WEIGHTS, &after, &mut logits);
+        assert_eq!(logits, rows.logits(-1.0, &WEIGHTS), "nothing of the group changed");
+        rows.add_gain(1, &WEIGHTS, &after, &mut logits);
+        assert_eq!(logits, rows.logits(-1.0, &after));
+    }
+
+    #[test]
+    fn rows_of_one_kind_alone_are_refused() {
+        assert!(rows(100, 100).refuse_one_sided().is_ok());
+        let refusal = rows(1, 1).refuse_one_sided().unwrap_err().to_string();
+        assert!(refusal.ends_with("found 1 clicks in 1 rows"), "{refusal}");
+        assert!(HeldOut::new(1, 1).refuse_one_sided().is_err());
     }
 }

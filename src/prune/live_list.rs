@@ -1,5 +1,10 @@
 //! A list of what is live, such as the creatives that may be shown today, read with distrust: a list that somebody's export broke
 //! would make a model forget what it has learned.
+//!
+//! # Limits
+//!
+//! Plain CSV alone: no Parquet, nothing compressed. A list that breaks off between two lines looks like a shorter list; only the share
+//! of categories that would go gives it away.
 
 use std::collections::HashSet;
 use std::fs;
@@ -39,6 +44,10 @@ type Problem = (Option<u64>, String);
 fn parse(bytes: &[u8], field: &Field) -> Result<HashSet<String>, Problem> {
     // A mark that some exporters put before UTF-8.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let other_formats = [(&b"PAR1"[..], "Parquet"), (b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")];
+    if let Some((_, found)) = other_formats.iter().find(|(mark, _)| bytes.starts_with(mark)) {
+        return Err((None, format!("expected plain CSV, found {found}")));
+    }
     let is_cut_off = !bytes.ends_with(b"\n") && !bytes.ends_with(b"\r");
     let mut records = Records::new(bytes);
     let Some((_, header)) = records.next()? else {
@@ -180,6 +189,7 @@ mod tests {
     fn lists_that_an_export_broke_are_refused() {
         let cases = [
             ("", "expected entries, found an empty file"),
+            ("PAR1\0", "expected plain CSV, found Parquet"),
             ("creative_id\n", "expected entries, found a header alone"),
             ("id,state\n17,on\n", "1: expected a column `creative_id`, found id, state"),
             (

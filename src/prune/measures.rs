@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::guard::Guard;
-use super::stage::{Bench, Stage};
+use super::stage::{Stage, Workbench};
 use super::{BudgetBill, ByField, Event, LiveList, MeasureBill, PruneError, budget, categories};
 use crate::contract::Contract;
 use crate::train::WeightRule;
@@ -76,13 +76,13 @@ impl Measures {
     pub(super) fn take(
         &self,
         state: &Path,
-        bench: &Bench<'_>,
+        workbench: &Workbench<'_>,
         guard: &Guard,
         first: &Stage,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Taken, PruneError> {
-        let mut taken = Taking { bench, watch, last: first.clone(), measures: Vec::new() };
-        let model = bench.model;
+        let mut taken = Taking { workbench, watch, last: first.clone(), measures: Vec::new() };
+        let model = workbench.model;
         if let Some(list) = &self.live {
             taken.begin("live");
             let dropped = categories::not_live(state, model, list, guard)?;
@@ -114,7 +114,7 @@ impl Measures {
         if let Some(max_bytes) = self.max_bytes {
             taken.begin("max_bytes");
             let encodings = if self.encodings.is_empty() { &Encoding::ALL[..] } else { &self.encodings };
-            let met = budget::meet(bench, &taken.last, max_bytes, encodings, taken.watch)?;
+            let met = budget::meet(workbench, &taken.last, max_bytes, encodings, taken.watch)?;
             taken.go_to("max_bytes", format!("{max_bytes} bytes"), met.stage);
             budget = Some(met.bill);
         }
@@ -127,7 +127,7 @@ impl Measures {
 
 /// Measures that are being taken.
 struct Taking<'a> {
-    bench: &'a Bench<'a>,
+    workbench: &'a Workbench<'a>,
     watch: &'a mut dyn FnMut(Event<'_>),
     last: Stage,
     measures: Vec<MeasureBill>,
@@ -143,19 +143,19 @@ impl Taking<'_> {
         let kept: Vec<bool> = self.last.kept.iter().zip(dropped).map(|(&kept, &dropped)| kept && !dropped).collect();
         let weights = self.last.weights.iter().zip(&kept);
         let weights = weights.map(|(&weight, &kept)| if kept { weight } else { 0.0 }).collect();
-        let next = self.bench.stage_of_weights(kept, self.last.rule, self.last.encoding, weights);
+        let next = self.workbench.stage_of_weights(kept, self.last.rule, self.last.encoding, weights);
         self.go_to(measure, setting, next);
     }
 
     /// The weights follow another rule.
     fn follow(&mut self, measure: &'static str, setting: f64, change: impl FnOnce(WeightRule) -> WeightRule) {
         self.begin(measure);
-        let next = self.bench.stage(self.last.kept.clone(), change(self.last.rule));
+        let next = self.workbench.stage(self.last.kept.clone(), change(self.last.rule));
         self.go_to(measure, format!("{setting:?}"), next);
     }
 
     fn go_to(&mut self, measure: &str, setting: String, next: Stage) {
-        let change = self.bench.change(&self.last, &next);
+        let change = self.workbench.change(&self.last, &next);
         self.measures.push(MeasureBill { measure: measure.to_owned(), setting, change });
         self.last = next;
     }

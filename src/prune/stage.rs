@@ -30,13 +30,13 @@ impl Stage {
 }
 
 /// What stages are made with.
-pub(super) struct Bench<'a> {
+pub(super) struct Workbench<'a> {
     pub(super) model: &'a StateModel,
     pub(super) plan: &'a FilePlan,
     pub(super) held_out: Option<&'a HeldOut>,
 }
 
-impl Bench<'_> {
+impl Workbench<'_> {
     /// The state as it came.
     pub(super) fn first_stage(&self) -> Stage {
         let rule = self.model.metadata().weight_rule;

@@ -14,9 +14,9 @@ use crate::train::state::{Metadata, StateError, StateReader, StateRow, StateWrit
 use crate::train::{WeightRule, provenance_path};
 
 /// Room for what the provenance says of a pruning, beside its measures, in bytes.
-const SUMMARY_ROOM: u64 = 512;
+const SUMMARY_ROOM: u64 = 320;
 /// Room for what it says of a measure.
-const MEASURE_ROOM: u64 = 384;
+const MEASURE_ROOM: u64 = 256;
 
 /// Bytes by which the provenance of the state grows, at most, unless names are very long.
 pub(super) fn provenance_growth_bytes(measures: &Measures) -> u64 {

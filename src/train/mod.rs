@@ -18,7 +18,7 @@ mod sources;
 mod start;
 pub mod state;
 mod state_model;
-mod table;
+pub(crate) mod table;
 mod trainer;
 mod weight_rule;
 

@@ -185,13 +185,14 @@ fn print_report(report: &PruneReport, arguments: &Arguments) {
     let bill = &report.bill;
     say!("{}\n", measure_table(bill));
     if let Some(budget) = &bill.budget {
-        say!("{}\n", curve_table(budget));
+        say!("{}\n", curve_table(bill, budget));
     }
     say!("{}\n", field_table(&bill.total));
     if bill.held_out_rows > 0 {
         let rows = format!("{} of {}", grouped(bill.held_out_rows), grouped(report.held_out_row_count));
         let shift = bill.rule_after.shift - bill.rule_before.shift;
-        say!(" held-out rows   {rows}; the bias was fitted on them: {shift:+.4}");
+        let ratio = figure(bill.unfitted.and_then(|quality| quality.calibration_ratio));
+        say!(" held-out rows   {rows}; the bias was fitted on them: {shift:+.4} (calibration ratio before: {ratio})");
     }
     say!(" state           {} ({})", arguments.out.display(), bytes(report.state_len_bytes));
     say!(" bill            {}", report.bill_path.display());
@@ -254,7 +255,9 @@ fn field_table(total: &Change) -> String {
 }
 
 /// The best model of each size and the chosen one.
-fn curve_table(budget: &BudgetBill) -> String {
+fn curve_table(bill: &Bill, budget: &BudgetBill) -> String {
+    let uncut = bill.measures.iter().find(|measure| measure.measure == "max_bytes");
+    let uncut = uncut.and_then(|measure| measure.change.held_out).map(|held_out| held_out.before);
     let mut best = f64::INFINITY;
     let mut rows = Vec::new();
     for (index, point) in budget.curve.iter().enumerate() {
@@ -270,10 +273,11 @@ fn curve_table(budget: &BudgetBill) -> String {
             point.cut.clone(),
             format!("{:.4}", point.threshold),
             figure(point.quality.normalized_entropy),
+            growth(uncut.map(|before| HeldOutChange { before, after: point.quality })),
             if index == budget.chosen { format!("chosen for {}", bytes(budget.max_bytes)) } else { String::new() },
         ]);
     }
-    table(&["bytes", "weights", "encoding", "cut by", "above", "NE", ""], rows)
+    table(&["bytes", "weights", "encoding", "cut by", "above", "NE", "change of NE", ""], rows)
 }
 
 fn percent(share: f64) -> String {
