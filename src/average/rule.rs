@@ -140,6 +140,21 @@ mod tests {
     }
 
     #[test]
+    fn a_correction_that_all_shards_make_is_made_once_and_what_each_adds_is_added() {
+        // All had the weight 0.5 and found by themselves that it should be 0.25: so says the average.
+        let dense = Common { whole: (-40.0, 80.0), in_each: (-10.0, 20.0) };
+        let parts = [part(-5.25, 21.0, 50); 4];
+        assert_eq!(average_of(Rule::Curvature, &parts, Some(dense), 4), (-21.0, 84.0));
+        // With the whole curvature in each it would be made four times over.
+        let summed = Common { whole: (-40.0, 80.0), in_each: (-40.0, 80.0) };
+        let (z, d) = average_of(Rule::Curvature, &[part(-20.25, 81.0, 50); 4], Some(summed), 4);
+        assert_eq!(-z / d, (40.0 - 4.0 * 19.75) / 84.0);
+        // Too little curvature to share: gradients add up.
+        let rare = Common { whole: (-1.0, 2.0), in_each: (-1.0, 2.0) };
+        assert_eq!(average_of(Rule::Curvature, &[part(-1.5, 2.0, 1); 2], Some(rare), 2), (-2.0, 2.0));
+    }
+
+    #[test]
     fn means_of_finished_weights_differ_in_who_counts() {
         // Weights 1, 0 (below the threshold) and 2.
         let parts = [part(-4.25, 3.0, 3), part(0.5, 3.0, 1), part(-7.5, 3.0, 1)];

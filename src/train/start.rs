@@ -134,3 +134,36 @@ pub(crate) fn days_of((first_us, last_us): (i64, i64)) -> f64 {
 pub(super) fn digest(path: &Path) -> Result<Digest, StateError> {
     Digest::of_file(path).map_err(|error| StateError::io("read", path, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: Settings = Settings { alpha: 0.5, beta: 1.0, l1: 1.0, l2: 0.25 };
+
+    #[test]
+    fn a_share_has_its_part_of_the_curvature_and_the_whole_weight() {
+        for (z, d) in [(-9.0, 40.0), (9.0, 40.0), (1.5, 40.0)] {
+            let (share_z, share_d) = share_of(z, d, 8, &SETTINGS);
+            assert_eq!(share_d, 5.0);
+            let (whole, share) = (SETTINGS.feature_weight(z, d), SETTINGS.feature_weight(share_z, share_d));
+            assert!(whole != 0.0 && (whole - share).abs() < 1e-15, "{whole}, {share}");
+        }
+        let (z, d) = share_of_bias(-9.0, 40.0, 8, &SETTINGS);
+        assert_eq!((SETTINGS.bias_weight(z, d), d), (9.0 / 40.0, 5.0));
+    }
+
+    #[test]
+    fn what_few_have_seen_keeps_the_curvature_of_an_unseen_feature_and_its_weight() {
+        let (z, d) = share_of(-2.0, 3.0, 8, &SETTINGS);
+        assert_eq!(d, SETTINGS.curvature(0.0));
+        assert!((SETTINGS.feature_weight(z, d) - SETTINGS.feature_weight(-2.0, 3.0)).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_weight_of_0_stays_0_and_a_share_among_one_is_the_whole() {
+        let (z, d) = share_of(-0.5, 40.0, 8, &SETTINGS);
+        assert_eq!((z, d, SETTINGS.feature_weight(z, d)), (-0.0625, 5.0, 0.0));
+        assert_eq!(share_of(-0.5, 40.0, 1, &SETTINGS), (-0.5, 40.0));
+    }
+}

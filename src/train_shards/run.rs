@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::average::{AverageOptions, AverageReport, average};
 use crate::contract::Contract;
 use crate::evaluate::{Evaluator, Metrics};
-use crate::log_reader::LogReader;
+use crate::log_reader::{LogFile, LogReader};
 use crate::new_file::refuse_to_replace;
 use crate::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
 use crate::store::Digest;
@@ -19,6 +19,7 @@ use crate::train::{StartOptions, StateModel, TrainError, TrainOptions, age_days,
 use super::crew::{Crew, Foreman, Job};
 use super::inputs::{DigestedLogs, Inputs, Marker, Standing};
 use super::progress::ProgressFile;
+use super::split::deal;
 use super::work_dir::WorkDir;
 use super::{
     Happening, OneOf, ProgressEvent, ShardAccount, ShardsAccount, Split, TrainShardsError, TrainShardsOptions,
@@ -57,7 +58,7 @@ pub fn train_shards(
         }
     }
     let split = options.split.clone().completed(contract, train, &mut |_| ())?;
-    let plan = Plan::new(contract, options, &split)?;
+    let plan = Plan::new(contract, options, &split, reader.files())?;
 
     let work_dir = WorkDir::take(&options.work_dir)?;
     let progress = work_dir.progress();
@@ -163,20 +164,24 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
+    /// `files` are all logs.
     fn new(
         contract: &'a Contract,
         options: &'a TrainShardsOptions,
         split: &'a Split,
+        files: &[LogFile],
     ) -> Result<Self, TrainShardsError> {
         let count = options.shard_count;
-        let mut logs = Vec::new();
-        for number in 1..=count {
-            let mut narrowed = options.train.clone();
-            split.narrow(OneOf { number, count }, contract, &mut narrowed)?;
+        let paths = |files: &[LogFile]| files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
+        let logs = if *split == Split::File {
+            deal(files, count)?.iter().map(|own| paths(own)).collect()
+        } else {
             // Opened once, so that a column that is missing is found here.
-            let reader = LogReader::open(contract, &narrowed.logs, narrowed.read)?;
-            logs.push(reader.files().iter().map(|file| file.path.clone()).collect());
-        }
+            let mut narrowed = options.train.clone();
+            split.narrow(OneOf { number: 1, count }, contract, &mut narrowed)?;
+            LogReader::open(contract, &narrowed.logs, narrowed.read)?;
+            vec![paths(files); count as usize]
+        };
         let mut start = options.train.start.clone();
         if let Some(start) = &mut start {
             start.shares = count;
