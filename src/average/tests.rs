@@ -137,8 +137,9 @@ fn the_average_is_that_of_the_plain_twin() {
             let impressions = parts.iter().map(|part| part.impressions).sum::<u64>();
             assert_eq!((row.impressions, row.clicks), (impressions, parts.iter().map(|part| part.clicks).sum()));
             assert_eq!(row.last_seen_us, parts.iter().filter_map(|part| part.last_seen_us).max());
-            let (z, d) = (sum(|part| part.z), sum(|part| part.d));
-            let (l1, l2) = if key == BIAS_KEY { (0.0, 0.0) } else { (SETTINGS.l1, SETTINGS.l2) };
+            // What a shard has before it sees anything: beta / alpha.
+            let (l1, l2, nothing) = if key == BIAS_KEY { (0.0, 0.0, 0.0) } else { (SETTINGS.l1, SETTINGS.l2, 5.0) };
+            let (z, d) = (sum(|part| part.z), sum(|part| part.d) - nothing * (parts.len() as f64 - 1.0));
             let weight = match rule {
                 Rule::Curvature if z.abs() <= l1 => 0.0,
                 Rule::Curvature => -(z - z.signum() * l1) / (d + l2),

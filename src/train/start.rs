@@ -32,9 +32,9 @@ pub struct StartOptions {
     ///
     /// A run that goes on from all the evidence takes small steps, and however small they are, given enough rows it arrives at
     /// what its rows say. So do the others; and summed up, a correction that all of them make is made as often as there are
-    /// runs. A run that begins with its share of the curvature, and with the whole weight, can be averaged like one that began
-    /// from nothing. What few have seen has no curvature to share: it begins at that of an unseen feature in each of them, and
-    /// what they add to it is summed up, as it should be.
+    /// runs. So each begins with the whole weight and with its part of the evidence, which is what the curvature is above that of
+    /// a feature that nobody has seen, and can be averaged like one that began from nothing. What few have seen has hardly
+    /// any evidence to share, and what runs add to it is summed up, as it should be.
     pub shares: u32,
 }
 
@@ -62,13 +62,14 @@ pub(crate) fn decayed(z: f64, d: f64, decay: f64, settings: &Settings) -> (f64, 
     (z * decay, (d * decay).max(settings.curvature(0.0)))
 }
 
-/// What one of `shares` runs takes of a feature: its part of the curvature, which is no less than that of a feature that has seen
-/// nothing, and the whole weight.
+/// What one of `shares` runs takes of a feature: the whole weight, and its part of what the curvature is above that of a feature
+/// that nobody has seen.
 pub(crate) fn share_of(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64, f64) {
     if shares <= 1 {
         return (z, d);
     }
-    let part = (d / f64::from(shares)).max(settings.curvature(0.0));
+    let unseen = settings.curvature(0.0);
+    let part = unseen + (d - unseen).max(0.0) / f64::from(shares);
     let weight = settings.feature_weight(z, d);
     if weight == 0.0 {
         return (z * (part / d), part);
@@ -139,31 +140,28 @@ pub(super) fn digest(path: &Path) -> Result<Digest, StateError> {
 mod tests {
     use super::*;
 
+    /// The curvature of a feature that nobody has seen is 2.
     const SETTINGS: Settings = Settings { alpha: 0.5, beta: 1.0, l1: 1.0, l2: 0.25 };
 
     #[test]
-    fn a_share_has_its_part_of_the_curvature_and_the_whole_weight() {
-        for (z, d) in [(-9.0, 40.0), (9.0, 40.0), (1.5, 40.0)] {
+    fn a_share_has_its_part_of_the_evidence_and_the_whole_weight() {
+        for (z, d, share) in
+            [(-9.0, 42.0, 7.0), (9.0, 42.0, 7.0), (1.5, 42.0, 7.0), (-2.0, 3.0, 2.125), (-2.0, 2.0, 2.0)]
+        {
             let (share_z, share_d) = share_of(z, d, 8, &SETTINGS);
-            assert_eq!(share_d, 5.0);
+            assert_eq!(share_d, share);
             let (whole, share) = (SETTINGS.feature_weight(z, d), SETTINGS.feature_weight(share_z, share_d));
             assert!(whole != 0.0 && (whole - share).abs() < 1e-15, "{whole}, {share}");
         }
-        let (z, d) = share_of_bias(-9.0, 40.0, 8, &SETTINGS);
-        assert_eq!((SETTINGS.bias_weight(z, d), d), (9.0 / 40.0, 5.0));
-    }
-
-    #[test]
-    fn what_few_have_seen_keeps_the_curvature_of_an_unseen_feature_and_its_weight() {
-        let (z, d) = share_of(-2.0, 3.0, 8, &SETTINGS);
-        assert_eq!(d, SETTINGS.curvature(0.0));
-        assert!((SETTINGS.feature_weight(z, d) - SETTINGS.feature_weight(-2.0, 3.0)).abs() < 1e-15);
+        let (z, d) = share_of_bias(-9.0, 42.0, 8, &SETTINGS);
+        assert_eq!(d, 7.0);
+        assert!((SETTINGS.bias_weight(z, d) - 9.0 / 42.0).abs() < 1e-15);
     }
 
     #[test]
     fn a_weight_of_0_stays_0_and_a_share_among_one_is_the_whole() {
-        let (z, d) = share_of(-0.5, 40.0, 8, &SETTINGS);
-        assert_eq!((z, d, SETTINGS.feature_weight(z, d)), (-0.0625, 5.0, 0.0));
-        assert_eq!(share_of(-0.5, 40.0, 1, &SETTINGS), (-0.5, 40.0));
+        let (z, d) = share_of(-0.75, 42.0, 8, &SETTINGS);
+        assert_eq!((z, d, SETTINGS.feature_weight(z, d)), (-0.125, 7.0, 0.0));
+        assert_eq!(share_of(-0.75, 42.0, 1, &SETTINGS), (-0.75, 42.0));
     }
 }
