@@ -15,6 +15,9 @@ pub enum EvaluateError {
     /// A log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// There is nothing to evaluate.
+    #[error("expected at least one weight file, found none")]
+    NoWeightFile,
     /// A file is no good weight file.
     #[error("{}", path.display())]
     WeightFile {

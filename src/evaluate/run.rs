@@ -18,6 +18,7 @@ use super::metrics::{Totals, logit_of, probability_log_loss};
 use super::rates::FieldCounts;
 use super::slices::{ColumnTotals, HourTotals, calibration};
 use super::users::UserRows;
+use crate::contract::{Contract, Field, FieldKind};
 use crate::log_reader::{LogReader, ReadOptions, RowBatch};
 use crate::score::Model;
 use crate::weight_file::map::LoadMode;
@@ -38,12 +39,33 @@ pub struct EvaluateOptions {
     pub logs: Vec<String>,
     /// How they are read. With a time column there are figures by hour.
     pub read: ReadOptions,
-    /// Columns by whose values there are figures of their own.
-    pub by: Vec<String>,
+    /// By which values there are figures of their own.
+    pub by: By,
     /// The column with the user, within whose rows ranks are compared and who is drawn whole by the bootstrap.
     pub user: Option<String>,
     /// What the draws of the bootstrap begin from.
     pub seed: u64,
+}
+
+/// By which values rows are cut into slices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// By those of these columns.
+    Columns(Vec<String>),
+    /// By those of each field of the first file's contract that has ids or texts, one a row.
+    Fields,
+}
+
+impl By {
+    fn columns(&self, contract: &Contract) -> Vec<String> {
+        match self {
+            Self::Columns(columns) => columns.clone(),
+            Self::Fields => {
+                let is_cut_by = |field: &&Field| !field.many && !matches!(field.kind, FieldKind::Number { .. });
+                contract.fields().iter().filter(is_cut_by).map(|field| field.name.clone()).collect()
+            }
+        }
+    }
 }
 
 /// Scores every row of the logs with every file and says how good the probabilities are. `watch` is called after each
@@ -66,8 +88,10 @@ pub fn evaluate_files(
         model.map_err(|source| EvaluateError::WeightFile { path: path.clone(), source })
     };
     let models = options.files.iter().chain(&options.baseline).map(load).collect::<Result<Vec<_>, _>>()?;
-    let mut lanes = Lane::of_contracts(&models, options)?;
-    let mut sums = Sums::new(models.len(), options);
+    let Some(first) = models.first() else { return Err(EvaluateError::NoWeightFile) };
+    let columns = options.by.columns(first.contract());
+    let mut lanes = Lane::of_contracts(&models, &columns, options)?;
+    let mut sums = Sums::new(models.len(), &columns, options);
     while let Some(batches) = next_batches(&mut lanes)? {
         for (lane, batch) in lanes.iter_mut().zip(&batches) {
             lane.count_fields(batch);
@@ -98,7 +122,11 @@ struct Lane {
 }
 
 impl Lane {
-    fn of_contracts(models: &[Arc<Model>], options: &EvaluateOptions) -> Result<Vec<Self>, EvaluateError> {
+    fn of_contracts(
+        models: &[Arc<Model>],
+        columns: &[String],
+        options: &EvaluateOptions,
+    ) -> Result<Vec<Self>, EvaluateError> {
         let mut indices: BTreeMap<(usize, u64), Vec<usize>> = BTreeMap::new();
         for (index, model) in models.iter().enumerate() {
             let fingerprint = model.contract().fingerprint();
@@ -106,7 +134,7 @@ impl Lane {
             indices.entry((first.unwrap_or(index), fingerprint)).or_default().push(index);
         }
         let read = ReadOptions {
-            extra_columns: options.by.iter().chain(&options.user).cloned().collect(),
+            extra_columns: columns.iter().chain(&options.user).cloned().collect(),
             ..options.read.clone()
         };
         let lane = |indices: Vec<usize>| {
@@ -165,7 +193,7 @@ struct ModelSums {
 }
 
 impl<'a> Sums<'a> {
-    fn new(model_count: usize, options: &'a EvaluateOptions) -> Self {
+    fn new(model_count: usize, columns: &[String], options: &'a EvaluateOptions) -> Self {
         let sums = || ModelSums { totals: Totals::default(), histogram: Histogram::new(), not_probability_count: 0 };
         let groups_of = if options.user.is_some() { GroupsOf::Users } else { GroupsOf::ConsecutiveRows };
         Self {
@@ -176,7 +204,7 @@ impl<'a> Sums<'a> {
             probabilities: vec![0.0; model_count],
             losses: vec![0.0; model_count],
             by_model: (0..model_count).map(|_| sums()).collect(),
-            columns: options.by.iter().map(|column| ColumnTotals::new(column, model_count)).collect(),
+            columns: columns.iter().map(|column| ColumnTotals::new(column, model_count)).collect(),
             hours: HourTotals::default(),
             users: options.user.as_ref().map(|_| UserRows::new(model_count)),
             groups: options.baseline.as_ref().map(|_| Groups::new(groups_of, model_count)),

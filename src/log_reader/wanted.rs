@@ -47,6 +47,13 @@ impl Wanted {
         Ok(Self { fields, columns, extra_count: extra_columns.len() })
     }
 
+    /// What is left when nobody wants the fields.
+    pub(super) fn without_fields(mut self) -> Self {
+        self.fields.clear();
+        self.columns.retain(|(_, target)| !matches!(target, Target::Field(_)));
+        self
+    }
+
     pub(super) fn fields(&self) -> &[Field] {
         &self.fields
     }

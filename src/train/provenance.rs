@@ -103,7 +103,7 @@ pub(crate) fn window_json((first_us, last_us): (i64, i64)) -> Value {
 }
 
 /// RFC 3339 in UTC; nothing for a time beyond the years that have one.
-fn utc(time_us: i64) -> Option<String> {
+pub(crate) fn utc(time_us: i64) -> Option<String> {
     timestamp_us_to_datetime(time_us).map(|time| format!("{time:?}Z"))
 }
 

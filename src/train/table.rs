@@ -166,7 +166,7 @@ fn origin_value(origin: &[u8]) -> u64 {
 }
 
 /// The numbers in a bucket as an interval, such as `[10.0, 50.0)`.
-fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text: &mut String) {
+pub(crate) fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text: &mut String) {
     let (start, end) = match buckets {
         Buckets::Edges(edges) => {
             let bucket = usize::try_from(bucket).expect("there are few edges");

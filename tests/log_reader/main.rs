@@ -4,5 +4,6 @@
 mod extra_columns;
 mod formats;
 mod parquet_types;
+mod parts;
 mod refusals;
 mod rows;

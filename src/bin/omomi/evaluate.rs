@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use omomi::evaluate::{
-    Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
+    By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
 };
 use omomi::log_reader::{LogReader, Progress, ReadOptions};
 
@@ -19,6 +19,7 @@ const SHOWN_VALUES: usize = 10;
 /// shift of the predictions and the difference with its interval (paired bootstrap). Files of several contracts are scored on the same
 /// rows.
 #[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("rows").required(true).arg("logs")))]
 pub(crate) struct Arguments {
     /// The weight files
     #[arg(required = true, value_name = "FILE")]
@@ -37,14 +38,17 @@ pub(crate) struct Arguments {
 }
 
 /// Which rows are scored, and what they are cut by.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct LogArguments {
     /// Logs that were not trained on; paths or patterns
-    #[arg(long, value_name = "GLOB", required = true, num_args = 1..)]
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
     logs: Vec<String>,
     /// A column by whose values there are figures of their own; may be given several times
     #[arg(long, value_name = "COLUMN")]
     by: Vec<String>,
+    /// Figures by the values of every field of the contract that has ids or texts, one a row
+    #[arg(long, conflicts_with = "by")]
+    by_fields: bool,
     /// The column with the user: for the AUC within users, and whose rows the bootstrap draws together
     #[arg(long, value_name = "COLUMN")]
     user: Option<String>,
@@ -62,12 +66,19 @@ pub(crate) struct LogArguments {
     max_bad_rows: u64,
     /// Show no progress
     #[arg(long)]
-    quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 impl LogArguments {
-    pub(crate) fn evaluate(&self, files: &[PathBuf], baseline: Option<&PathBuf>) -> Result<Evaluation, Failure> {
-        let options = EvaluateOptions {
+    /// The same, cut by every field where no column was named.
+    pub(crate) fn or_by_fields(&self) -> Self {
+        Self { by_fields: self.by_fields || self.by.is_empty(), ..self.clone() }
+    }
+
+    /// What the library is asked for.
+    pub(crate) fn options(&self, files: &[PathBuf], baseline: Option<&PathBuf>) -> EvaluateOptions {
+        let by = if self.by_fields { By::Fields } else { By::Columns(self.by.clone()) };
+        EvaluateOptions {
             files: files.to_vec(),
             baseline: baseline.cloned(),
             logs: self.logs.clone(),
@@ -77,24 +88,37 @@ impl LogArguments {
                 time_column: self.time_column.clone(),
                 ..ReadOptions::default()
             },
-            by: self.by.clone(),
+            by,
             user: self.user.clone(),
             seed: self.seed,
-        };
-        let mut progress: Option<Progress> = None;
-        let evaluation = evaluate_files(&options, &mut |reader: &LogReader| {
-            progress.get_or_insert_with(|| Progress::new("evaluate", reader, self.quiet)).update(reader);
-        })?;
-        drop(progress);
-        if evaluation.rows.bad_rows > 0 {
-            eprintln!("skipped: {} rows", grouped(evaluation.rows.bad_rows));
         }
-        Ok(evaluation)
+    }
+}
+
+/// Shows how far an evaluation is.
+pub(crate) struct EvaluateProgress {
+    quiet: bool,
+    shown: Option<Progress>,
+}
+
+impl EvaluateProgress {
+    pub(crate) const fn new(quiet: bool) -> Self {
+        Self { quiet, shown: None }
+    }
+
+    pub(crate) fn watch(&mut self, reader: &LogReader) {
+        self.shown.get_or_insert_with(|| Progress::new("evaluate", reader, self.quiet)).update(reader);
     }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let evaluation = arguments.logs.evaluate(&arguments.files, arguments.baseline.as_ref())?;
+    let options = arguments.logs.options(&arguments.files, arguments.baseline.as_ref());
+    let mut progress = EvaluateProgress::new(arguments.logs.quiet);
+    let evaluation = evaluate_files(&options, &mut |reader| progress.watch(reader))?;
+    drop(progress);
+    if evaluation.rows.bad_rows > 0 {
+        eprintln!("skipped: {} rows", grouped(evaluation.rows.bad_rows));
+    }
     match &arguments.json {
         Some(path) if path.as_os_str() == "-" => {
             say!("{}", evaluation.to_json().trim_end());
@@ -136,7 +160,13 @@ fn names(evaluation: &Evaluation) -> Vec<String> {
 
 pub(crate) fn print_evaluation(evaluation: &Evaluation) {
     let rows = &evaluation.rows;
-    say!("{} rows, {} clicks, in {} files\n", grouped(rows.impressions), grouped(rows.clicks), rows.logs.len());
+    say!(
+        "{} rows, {} clicks, in {} log file{}\n",
+        grouped(rows.impressions),
+        grouped(rows.clicks),
+        rows.logs.len(),
+        if rows.logs.len() == 1 { "" } else { "s" }
+    );
     say!("{}\n", overall_table(evaluation));
     for column in 0..models(evaluation)[0].by.len() {
         say!("{}\n", slice_table(evaluation, column));

@@ -71,8 +71,9 @@ pub(crate) fn bytes(count: u64) -> String {
 
 /// A size in bytes as people write it: `200MB` (powers of 1,000), `64MiB` (powers of 1,024), `5000`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, u64); 7] = [
+    const UNITS: [(&str, u64); 8] = [
         ("kB", 1_000),
+        ("KB", 1_000),
         ("MB", 1_000_000),
         ("GB", 1_000_000_000),
         ("KiB", 1 << 10),
@@ -99,8 +100,8 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_their_units() {
-        let sizes = ["200MB", "1.5 kB", "64MiB", "7", "7B"].map(|text| parse_bytes(text).unwrap());
-        assert_eq!(sizes, [200_000_000, 1_500, 64 << 20, 7, 7]);
+        let sizes = ["200MB", "1.5 kB", "2KB", "64MiB", "7", "7B"].map(|text| parse_bytes(text).unwrap());
+        assert_eq!(sizes, [200_000_000, 1_500, 2_000, 64 << 20, 7, 7]);
         for text in ["", "MB", "-1MB", "1 mb", "NaN"] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }

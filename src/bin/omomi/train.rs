@@ -8,10 +8,12 @@ use omomi::log_reader::{Progress, ReadOptions};
 use omomi::train::{
     Account, Event, LINEAGE_DAYS_LIMIT, Settings, StartOptions, Step, TrainOptions, provenance_path, train,
 };
+use omomi::train_shards::train_for_parent;
 
 use crate::Failure;
 use crate::contract::read_contract;
 use crate::text::{figure, grouped, table};
+use crate::train_shards::{self, ShardFlags};
 
 /// Train a model from ad logs and write its training state.
 ///
@@ -26,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
     logs: Vec<String>,
     /// The training state to write, such as out.parquet.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", visible_alias = "out")]
     state: PathBuf,
     /// Logs to evaluate the final weights on; none of them may be among the logs to learn from.
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
@@ -70,11 +72,13 @@ pub(crate) struct Arguments {
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    shards: ShardFlags,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_contract(&arguments.contract)?;
-    let options = TrainOptions {
+    let mut options = TrainOptions {
         logs: arguments.logs.clone(),
         held_out: arguments.held_out.clone(),
         read: ReadOptions {
@@ -94,6 +98,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         replace: arguments.force,
         arguments: std::env::args().skip(1).collect(),
     };
+    if let Some(shard_count) = arguments.shards.shards {
+        let (contract_file, quiet) = (&arguments.contract, arguments.quiet);
+        return train_shards::run(&contract, contract_file, options, shard_count, &arguments.shards, quiet);
+    }
+    arguments.shards.narrow(&contract, &mut options)?;
+    if arguments.shards.for_parent {
+        train_for_parent(&contract, &options, &mut stdout())?;
+        return Ok(());
+    }
     let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None };
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
     // A reader that closes the pipe early has seen enough.

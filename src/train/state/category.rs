@@ -6,7 +6,7 @@ const JOINER: char = '*';
 const ESCAPE: char = '\\';
 
 /// Appends the category of the next member of a cross to `text`, which is empty before the first.
-pub(in crate::train) fn join_category(is_first: bool, category: &str, text: &mut String) {
+pub(crate) fn join_category(is_first: bool, category: &str, text: &mut String) {
     if !is_first {
         text.push(JOINER);
     }

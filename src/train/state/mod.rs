@@ -29,7 +29,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use thiserror::Error;
 
-pub(super) use category::join_category;
+pub(crate) use category::join_category;
 pub use category::split_categories;
 pub use difference::Difference;
 pub(crate) use metadata::widest;
