@@ -39,6 +39,7 @@ impl Trained {
             held_out: Vec::new(),
             read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
             settings: Settings { l1: 0.0, ..Settings::default() },
+            start: None,
             passes: 1,
             state: trained.state(),
             replace: false,
