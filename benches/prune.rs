@@ -16,7 +16,7 @@ use omomi::weight_file::table::Encoding;
 
 /// Files of the log, by time; the last is held out.
 const FILE_COUNT: usize = 10;
-/// Sizes to prune to, as parts of the file that would have every weight.
+/// Sizes to prune to, as parts of the table that would have every weight.
 const PARTS: [u64; 3] = [4, 10, 40];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -40,6 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let trained = whole(&trained, held_out, folder.path())?;
     let uncut = whole(&state, held_out, folder.path())?;
     let (all, best) = (uncut.total.before, loss(&uncut));
+    let table_bytes: u64 = uncut.total.fields.iter().map(|field| field.before.bytes).sum();
+    let fixed_bytes = all.bytes - table_bytes;
     println!("{} categories, {} bytes, log loss {best:.6}", all.categories, all.bytes);
     let growth = |log_loss: f64| (log_loss / best - 1.0) * 100.0;
     println!(
@@ -52,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "budget bytes   file bytes  encoding     weights  of categories    evidence          l1   magnitude  seconds  peak MiB"
     );
     for part in PARTS {
-        let max_bytes = all.bytes / part;
+        let max_bytes = fixed_bytes + table_bytes / part;
         for encoding in Encoding::ALL {
             let out = folder.path().join("pruned.parquet");
             let measures = Measures { max_bytes: Some(max_bytes), encodings: vec![encoding], ..Measures::default() };
