@@ -98,7 +98,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Err(HeldBack { file: arguments.file.clone(), reasons: verdict.reasons().count() }.into())
 }
 
-fn settings(path: Option<&Path>) -> Result<GateSettings, Failure> {
+/// The settings in that file, or in the usual one where there is one.
+pub(crate) fn settings(path: Option<&Path>) -> Result<GateSettings, Failure> {
     match path {
         Some(path) => Ok(GateSettings::read(path)?),
         None if Path::new(USUAL_SETTINGS).exists() => Ok(GateSettings::read(Path::new(USUAL_SETTINGS))?),
