@@ -18,7 +18,8 @@ const USUAL_SETTINGS: &str = "gate.toml";
 ///
 /// Holds its figures on logs against gate.toml: calibration, over all and by slice, normalized entropy and shift against the
 /// baseline, unseen categories, weights, size, rows of the training. A file that passes gets a blessing beside it,
-/// NAME.blessing.json, which omomi publish asks for; one that is held back loses the blessing it had.
+/// NAME.blessing.json, which omomi publish asks for; one that is held back loses the blessing it had. Slices are those of every field
+/// with ids or texts, unless --by names others.
 ///
 /// Exit code 0: it passed. 2: it is held back, and every reason is told with who must act. 1: it could not be judged. 64: misuse of
 /// the command line, which is 2 with other commands.
