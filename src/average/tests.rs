@@ -192,7 +192,7 @@ fn a_start_in_common_is_counted_once() {
 
     // Half is left, but no curvature below that of an unseen feature, which is 5.
     let after = |rows: u64, window_us| {
-        let start = Some(Start { digest, decay: 0.125 });
+        let start = Some(Start { digest, decay: 0.125, shares: 1 });
         Metadata { rows: 4_000 + rows, clicks: 400 + rows / 10, window_us, start, ..metadata() }
     };
     let one = [("a", text("x"), 5, -1.25, 5.0 + 3.0, 1_000), ("b", text("7"), 9, 0.125, 5.0, 30)];
@@ -219,7 +219,7 @@ fn a_start_in_common_is_counted_once() {
     assert_eq!(numbers, expected);
     let said = &report.metadata;
     assert_eq!((said.rows, said.clicks, said.window_us), (5_700, 570, Some((0, 90))));
-    assert_eq!(said.start, Some(Start { digest, decay: 0.125 }));
+    assert_eq!(said.start, Some(Start { digest, decay: 0.125, shares: 1 }));
     assert_eq!(report.shards.iter().map(|shard| shard.rows).sum::<u64>(), 1_700);
     // Only one shard saw the new feature, and none the feature 9.
     assert_eq!(report.fields[2].seen_by, [1, 0]);
@@ -243,7 +243,7 @@ fn a_start_in_common_is_counted_once() {
         )
     );
     let fresh = folder.write("fresh.parquet", &metadata(), (-12.0, 26.0), &[]);
-    let mixed = AverageOptions { states: [&states[..], &[fresh.clone()]].concat(), ..options.clone() };
+    let mixed = AverageOptions { states: [&states[..], std::slice::from_ref(&fresh)].concat(), ..options.clone() };
     assert_eq!(
         folder.refusal(&mixed),
         format!(

@@ -168,7 +168,7 @@ pub fn train(
     let mut trainer = match &options.start {
         Some(start) => {
             let decay = decay_of(start, contract, options)?;
-            Trainer::resume(contract, options.settings, &start.state, decay)?
+            Trainer::resume(contract, options.settings, &start.state, decay, start.shares)?
         }
         None => Trainer::new(contract, options.settings)?,
     };
