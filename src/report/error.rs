@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::evaluate::EvaluationFileError;
 use crate::publish::PublishError;
 use crate::train::state::StateError;
 
@@ -51,6 +52,23 @@ pub enum ReportError {
         expected: u32,
         /// The version that it has.
         found: u32,
+    },
+    /// The evaluation cannot be read.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationFileError),
+    /// A blessing is of another weight file.
+    #[error(
+        "{} blesses another weight file: expected one of the digest {expected}, found {found}; pass the blessing beside the \
+         evaluated file",
+        .path.display()
+    )]
+    OtherFile {
+        /// The blessing.
+        path: PathBuf,
+        /// Digest of the evaluated file.
+        expected: String,
+        /// Digest that is blessed.
+        found: String,
     },
     /// The evaluation is of no weight file.
     #[error("{} evaluates no weight file; expected at least one", .path.display())]

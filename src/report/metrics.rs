@@ -134,7 +134,7 @@ pub(super) fn table(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<Metri
         let within = |model: &ModelEvaluation| precise(model.overall.user_auc.map(|auc| auc.by_impressions));
         rows.push(row("AUC within users", "weighted with impressions (GAUC)", &within));
         let within = |model: &ModelEvaluation| precise(model.overall.user_auc.map(|auc| auc.by_clicks));
-        rows.push(row("AUC within users", "weighted with clicks", &within));
+        rows.push(row("AUC within users, by clicks", "weighted with clicks", &within));
     }
     rows.extend([
         row("calibration ratio", "probabilities over clicks, 1 is right; interval of 95 %", &calibration),

@@ -1,7 +1,7 @@
 //! How good a model is, as one HTML page: for people who decide, and for those to whom they mail it.
 //!
 //! The page is made of files that other commands have left: the [evaluation](crate::evaluate::Evaluation) of a weight file, and
-//! where they are given a pruning's bill, two training states, the provenance of an average, and a store. It needs nothing else: no
+//! where they are given a pruning's bill, two training states, the provenance of an average, a blessing, and a store. It needs nothing else: no
 //! script, no font and no picture from outside. It follows the reader's choice of light or dark, can be read on a telephone, and
 //! has the figures behind each plot as a table. The same input gives the same page.
 //!
@@ -25,6 +25,7 @@ mod page;
 mod panels;
 mod plot;
 mod subject;
+mod verdict;
 
 use std::fs;
 use std::io::Write;
@@ -34,6 +35,7 @@ use askama::Template;
 use serde::de::DeserializeOwned;
 
 use crate::evaluate::{Difference, Evaluation, GroupsOf};
+use crate::gate::GateSettings;
 use crate::new_file::{NewFile, refuse_to_replace};
 use crate::prune::Bill;
 use crate::readable::grouped;
@@ -43,6 +45,7 @@ pub use error::ReportError;
 use page::Page;
 use panels::Panel;
 use subject::{Subject, utc_hour};
+use verdict::Verdict;
 
 /// What a report is made of.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +62,10 @@ pub struct ReportInputs {
     pub provenance: Option<PathBuf>,
     /// The store of the serving logic: brings the history of file sizes.
     pub store: Option<PathBuf>,
+    /// The blessing of the weight file: what the gate said of it.
+    pub blessing: Option<PathBuf>,
+    /// Where there is no blessing, what the gate would say is told by these settings.
+    pub gate: GateSettings,
     /// Whether a file that is there is replaced.
     pub replace: bool,
 }
@@ -91,7 +98,7 @@ pub fn write(inputs: &ReportInputs, out: &Path) -> Result<(), ReportError> {
 ///
 /// As [`write`].
 pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
-    let evaluation = read_evaluation(&inputs.evaluation)?;
+    let evaluation = Evaluation::read(&inputs.evaluation)?;
     let no_model = || ReportError::NoModel { path: inputs.evaluation.clone() };
     let subject = Subject::of(&evaluation).ok_or_else(no_model)?;
     let bill: Option<Bill> = match &inputs.bill {
@@ -104,10 +111,11 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
     };
     let beside = inputs.state.as_deref().map(provenance_path).filter(|path| path.is_file());
     let provenance = inputs.provenance.clone().or(beside);
+    let verdict = Verdict::of(&subject, inputs)?;
     let panels = [
         panels::reliability(&subject)?,
         panels::entropy_by_hour(&subject)?,
-        panels::calibration(&subject)?,
+        panels::calibration(&subject, &verdict.settings)?,
         panels::size_curve(bill.as_ref())?,
         panels::field_sizes(&subject)?,
         panels::weight_changes(&subject, inputs.state.as_deref(), inputs.baseline_state.as_deref())?,
@@ -125,7 +133,7 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
         logic_id: &subject.model.file.logic_id,
         name: &subject.name,
         facts: facts(&evaluation, &subject),
-        verdict: None,
+        verdict,
         cards: metrics::cards(&subject),
         files: metrics::file_names(&evaluation),
         has_baseline: subject.baseline.is_some(),
@@ -137,15 +145,6 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
         tool_version: env!("CARGO_PKG_VERSION"),
     };
     Ok(page.render()?)
-}
-
-fn read_evaluation(path: &Path) -> Result<Evaluation, ReportError> {
-    let evaluation: Evaluation = read_json(path, "an evaluation", "omomi evaluate --json")?;
-    let (expected, found) = (Evaluation::FORMAT_VERSION, evaluation.format_version);
-    if found != expected {
-        return Err(ReportError::FormatVersion { path: path.to_owned(), expected, found });
-    }
-    Ok(evaluation)
 }
 
 fn read_json<T: DeserializeOwned>(
@@ -169,7 +168,7 @@ fn facts(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<(&'static str, S
     let compared = subject.baseline.map(|_| ("compared with", subject.baseline_name.clone()));
     [
         Some(("evaluated on", format!("{} rows with {} clicks{bad}", grouped(rows.impressions), grouped(rows.clicks)))),
-        rows.window_us.map(|times| ("from", window(times))),
+        rows.window_us.map(|times| ("rows from", window(times))),
         compared,
         file.training_rows.map(|rows| ("trained on", format!("{} rows", grouped(rows)))),
         file.training_window_us.map(|times| ("trained from", window(times))),

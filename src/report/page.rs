@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::metrics::{Card, FieldRow, MetricRow};
 use super::panels::{Absent, Figure};
+use super::verdict::Verdict;
 
 /// What `page.html` is filled with. Everything but the plots and the style sheet is escaped.
 #[derive(Template)]
@@ -15,8 +16,8 @@ pub(super) struct Page<'a> {
     pub name: &'a str,
     /// Names and values of what opens the report.
     pub facts: Vec<(&'static str, String)>,
-    /// Whether a gate let the file pass, and what it said.
-    pub verdict: Option<Verdict>,
+    /// What the gate says of the file.
+    pub verdict: Verdict,
     /// Figures that people ask for first.
     pub cards: Vec<Card>,
     /// Names of the files that were evaluated.
@@ -35,15 +36,6 @@ pub(super) struct Page<'a> {
     pub absent: Vec<Absent>,
     /// Version of the library that made the report.
     pub tool_version: &'static str,
-}
-
-/// What a gate said.
-#[derive(Debug)]
-pub(super) struct Verdict {
-    /// Class in the style sheet: `better` or `worse`.
-    pub class: &'static str,
-    /// What it said.
-    pub text: String,
 }
 
 impl Page<'_> {

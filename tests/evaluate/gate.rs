@@ -174,7 +174,7 @@ fn an_evaluation_that_is_there_already_is_judged_the_same_and_only_for_its_own_f
 
 #[test]
 fn a_typing_error_is_no_verdict() {
-    let folder = World::new();
+    let folder = World::empty();
     for misuse in ["gate", "gate 000002.omomi", "gate 000002.omomi --evaluation a --logs b", "gate x --frist --logs y"]
     {
         folder.fail(64, misuse);

@@ -40,6 +40,9 @@ fn files_of_another_model_are_refused_by_name() {
         assert!(message.contains(name) && message.contains("under 0000000000000001"), "{message}");
     }
     assert!(render(&none).is_ok());
+    let other = changed(folder.path(), |evaluation| evaluation.models[0].file.digest = "00".repeat(32));
+    let message = refusal(&ReportInputs { blessing: all.blessing, ..other });
+    assert!(message.contains("000042.blessing.json blesses another weight file"), "{message}");
 }
 
 #[test]
@@ -49,12 +52,16 @@ fn what_is_no_evaluation_is_refused() {
     assert!(refusal(&ReportInputs::of(&path)).contains("cannot read"));
     fs::write(&path, "{}").unwrap();
     let message = refusal(&ReportInputs::of(&path));
+    assert!(message.contains("changed.json is not an evaluation"), "{message}");
+    let other = folder.path().join("other.json");
+    fs::write(&other, "{}").unwrap();
+    let message = refusal(&ReportInputs { bill: Some(other), ..changed(folder.path(), |_| ()) });
     assert!(
-        message.contains("changed.json is not an evaluation; expected what `omomi evaluate --json` writes"),
+        message.contains("other.json is not the bill of a pruning; expected what `omomi prune` writes"),
         "{message}"
     );
     let inputs = changed(folder.path(), |evaluation| evaluation.format_version = 99);
-    assert!(refusal(&inputs).contains("has the format version 99, expected 1"));
+    assert!(refusal(&inputs).contains("format version 1, found 99"));
     let inputs = changed(folder.path(), |evaluation| evaluation.models.clear());
     assert!(refusal(&inputs).contains("evaluates no weight file"));
 }
@@ -93,6 +100,7 @@ fn the_command_writes_the_page() {
         ("--state", inputs.state.as_ref()),
         ("--baseline-state", inputs.baseline_state.as_ref()),
         ("--provenance", inputs.provenance.as_ref()),
+        ("--blessing", inputs.blessing.as_ref()),
         ("--store", inputs.store.as_ref()),
         ("--out", Some(&out)),
     ];

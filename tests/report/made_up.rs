@@ -9,6 +9,7 @@ use omomi::evaluate::{
     FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics,
 };
 use omomi::feature::text_value;
+use omomi::gate::{Blessing, Candidate, GateSettings, judge};
 use omomi::prune::{Amounts, Bill, BudgetBill, Change, CurvePoint, Quality, RuleBill};
 use omomi::report::ReportInputs;
 use omomi::train::state::{BIAS_FIELD, Metadata, StateRow, StateWriter};
@@ -47,7 +48,9 @@ pub fn inputs(folder: &Path) -> ReportInputs {
     let evaluation = write("evaluation.json", serde_json::to_string(&evaluation(true)).unwrap());
     let bill = write("pruned.bill.json", serde_json::to_string(&bill()).unwrap());
     let provenance = write("merged.provenance.json", provenance().to_string());
+    let blessing = write("000042.blessing.json", serde_json::to_string(&blessing()).unwrap());
     ReportInputs {
+        blessing: Some(blessing),
         provenance: Some(provenance),
         bill: Some(bill),
         state: Some(state(&folder.join("model.parquet"), 1.0)),
@@ -282,6 +285,31 @@ fn bill() -> Bill {
         unfitted: None,
         budget: Some(BudgetBill { max_bytes: 14_000_000, curve, chosen: CURVE_POINT_COUNT + 6 }),
         warnings: Vec::new(),
+    }
+}
+
+/// The blessing of the evaluated file, by a gate that lets a slice be as it is.
+fn blessing() -> Blessing {
+    let evaluation = evaluation(true);
+    let model = &evaluation.models[0];
+    let settings = GateSettings { slice_calibration_ratio: [0.7, 1.25], ..GateSettings::default() };
+    let candidate = Candidate { model, baseline: evaluation.baseline.as_ref(), first: false };
+    Blessing {
+        format_version: Blessing::FORMAT_VERSION,
+        tool_version: "0.1.0".to_owned(),
+        digest: model.file.digest.clone(),
+        generation: model.file.generation,
+        logic_id: model.file.logic_id.clone(),
+        contract_fingerprint: model.file.contract_fingerprint.clone(),
+        training_window_us: model.file.training_window_us,
+        rows: evaluation.rows.clone(),
+        first: false,
+        baseline_digest: None,
+        settings_digest: settings.digest().to_string(),
+        overall: model.overall.clone(),
+        comparison: model.comparison.clone(),
+        checks: judge(candidate, &settings),
+        settings,
     }
 }
 

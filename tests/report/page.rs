@@ -66,10 +66,32 @@ fn the_figures_of_the_evaluation_are_in_the_page() {
 
 #[test]
 fn a_slice_out_of_its_band_is_told() {
-    let page = full_page();
+    let page = page_of(&made_up::evaluation(true));
     let figure = figure(&page, "calibration-by-slice");
     assert!(figure.contains("1 slice of 1,600 clicks or more outside 0.85 to 1.15."), "{}", &figure[..800]);
     assert!(figure.contains("site_id = 122"));
+    // A blessing brings the settings that its gate had.
+    let page = full_page();
+    assert!(page.contains("<p class=\"verdict better\">It passed the gate: all "));
+    assert!(page.contains("No slice of 1,600 clicks or more outside 0.7 to 1.25."));
+}
+
+#[test]
+fn what_the_gate_would_say_is_told_with_every_reason() {
+    let evaluation = made_up::evaluation(true);
+    let page = page_of(&evaluation);
+    // The slice that is out of its band.
+    assert!(page.contains("<p class=\"verdict worse\">The gate would hold it back: 1 of "), "{page:.9000}");
+    let (_, gate) = page.split_once("id=\"gate\"").unwrap();
+    let first_row = gate.split_once("<tbody>").unwrap().1.split_once("</tr>").unwrap().0;
+    assert!(first_row.contains("site_id") && first_row.contains("122"), "{first_row}");
+    assert!(first_row.contains("<td class=\"worse\">for ml</td>") && first_row.contains("0.85 to 1.15"), "{first_row}");
+    let mut good = evaluation;
+    good.models[0].by.clear();
+    assert!(page_of(&good).contains("<p class=\"verdict better\">It would pass the gate: all "));
+    good.baseline = None;
+    good.models[0].comparison = None;
+    assert!(page_of(&good).contains("It would pass the gate as the first file of its logic: all "));
 }
 
 #[test]

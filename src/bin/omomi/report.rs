@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use omomi::report::{ReportInputs, write};
 
 use crate::Failure;
+use crate::gate::settings;
 use crate::text::say;
 
 /// Write an evaluation as one HTML page with its plots, to read and to mail
@@ -34,6 +35,12 @@ pub(crate) struct Arguments {
     /// The store of the serving logic: brings the history of file sizes
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// The blessing of the weight file (NAME.blessing.json): what omomi gate said of it
+    #[arg(long, value_name = "FILE")]
+    blessing: Option<PathBuf>,
+    /// By what a file without a blessing is judged; without it gate.toml in the current directory, or the usual settings where there is none
+    #[arg(long, value_name = "FILE", conflicts_with = "blessing")]
+    gate: Option<PathBuf>,
     /// Replace the page if it is there
     #[arg(long)]
     force: bool,
@@ -47,6 +54,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         baseline_state: arguments.baseline_state.clone(),
         provenance: arguments.provenance.clone(),
         store: arguments.store.clone(),
+        blessing: arguments.blessing.clone(),
+        gate: settings(arguments.gate.as_deref())?,
         replace: arguments.force,
     };
     write(&inputs, &arguments.out)?;

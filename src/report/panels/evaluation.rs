@@ -2,6 +2,7 @@
 
 use super::{Absent, Figure, Key, Panel, Table, model_keys, or_dash};
 use crate::evaluate::{Calibration, FieldWeights, ModelEvaluation, Slice};
+use crate::gate::GateSettings;
 use crate::readable::{bytes, grouped};
 use crate::report::ReportError;
 use crate::report::plot::{self, FieldSize, FieldSizeRow, HourPoint, Ratio, RatioRow, ReliabilityBin};
@@ -9,10 +10,6 @@ use crate::report::subject::{Subject, utc_hour};
 
 /// Most rows of a plot: more are found in the table.
 const MOST_PLOT_ROWS: usize = 24;
-/// The band in which the calibration ratios of slices have to lie, and from how many clicks on, unless a gate says otherwise.
-const TOLERATED_RATIO: [f64; 2] = [0.85, 1.15];
-const JUDGED_FROM_CLICKS: u64 = 1_600;
-
 /// Observed CTR against probability.
 pub(in crate::report) fn reliability(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Reliability";
@@ -100,7 +97,7 @@ pub(in crate::report) fn entropy_by_hour(subject: &Subject<'_>) -> Result<Panel,
 }
 
 /// Calibration ratios of slices.
-pub(in crate::report) fn calibration(subject: &Subject<'_>) -> Result<Panel, ReportError> {
+pub(in crate::report) fn calibration(subject: &Subject<'_>, gate: &GateSettings) -> Result<Panel, ReportError> {
     let title = "Calibration by slice";
     let slices: Vec<(&str, &Slice)> = subject
         .model
@@ -113,10 +110,10 @@ pub(in crate::report) fn calibration(subject: &Subject<'_>) -> Result<Panel, Rep
         return Ok(Panel::Absent(Absent { title, how: "omomi evaluate --by COLUMN" }));
     }
     let rows: Vec<RatioRow> = slices.iter().map(|(column, slice)| ratio_row(subject, column, slice)).collect();
-    let shown: Vec<RatioRow> = chosen(&slices).into_iter().map(|index| rows[index].clone()).collect();
-    let svg = plot::calibration(title, &shown, TOLERATED_RATIO)?;
-    let outside = slices.iter().filter(|(_, slice)| is_judged_outside(slice)).count();
-    let [low, high] = TOLERATED_RATIO;
+    let shown: Vec<RatioRow> = chosen(&slices, gate).into_iter().map(|index| rows[index].clone()).collect();
+    let svg = plot::calibration(title, &shown, gate.slice_calibration_ratio)?;
+    let outside = slices.iter().filter(|(_, slice)| is_judged_outside(slice, gate)).count();
+    let [low, high] = gate.slice_calibration_ratio;
     let verdict = match outside {
         0 => "No slice".to_owned(),
         1 => "1 slice".to_owned(),
@@ -149,7 +146,7 @@ pub(in crate::report) fn calibration(subject: &Subject<'_>) -> Result<Panel, Rep
         caption: format!(
             "Above 1, probabilities promise too much. Lines: intervals of 95 %. {verdict} of {} clicks or more outside {low} to \
              {high}.{left_out}",
-            grouped(JUDGED_FROM_CLICKS)
+            grouped(gate.slice_least_clicks)
         ),
         legend,
         svg,
@@ -172,22 +169,23 @@ fn ratio_row(subject: &Subject<'_>, column: &str, slice: &Slice) -> RatioRow {
     }
 }
 
-fn is_judged_outside(slice: &Slice) -> bool {
-    let [low, high] = TOLERATED_RATIO;
+/// Whether the gate stops at this slice.
+fn is_judged_outside(slice: &Slice, gate: &GateSettings) -> bool {
+    let [low, high] = gate.slice_calibration_ratio;
     let is_outside = |calibration: Calibration| !(low..=high).contains(&calibration.ratio);
-    slice.metrics.clicks >= JUDGED_FROM_CLICKS && slice.metrics.calibration.is_some_and(is_outside)
+    slice.metrics.clicks >= gate.slice_least_clicks && slice.metrics.calibration.is_some_and(is_outside)
 }
 
 /// Indices of the slices to draw, in their order: those that a gate would stop at, and then those of the most clicks, as many of
 /// each column.
-fn chosen(slices: &[(&str, &Slice)]) -> Vec<usize> {
+fn chosen(slices: &[(&str, &Slice)], gate: &GateSettings) -> Vec<usize> {
     // Within a column, slices come by falling clicks: how many of its slices come before says how much one matters.
     let mut before = 0;
     let mut last_column = None;
     let ranks = slices.iter().map(|&(column, slice)| {
         before = if last_column == Some(column) { before + 1 } else { 0 };
         last_column = Some(column);
-        if is_judged_outside(slice) { 0 } else { before + 1 }
+        if is_judged_outside(slice, gate) { 0 } else { before + 1 }
     });
     let mut ranked: Vec<(usize, usize)> = ranks.zip(0..).collect();
     ranked.sort_unstable();
