@@ -243,7 +243,7 @@ fn a_start_in_common_is_counted_once() {
         )
     );
     let fresh = folder.write("fresh.parquet", &metadata(), (-12.0, 26.0), &[]);
-    let mixed = AverageOptions { states: [&states[..], &[fresh.clone()]].concat(), ..options.clone() };
+    let mixed = AverageOptions { states: [&states[..], std::slice::from_ref(&fresh)].concat(), ..options.clone() };
     assert_eq!(
         folder.refusal(&mixed),
         format!(
