@@ -220,6 +220,7 @@ impl Trainer {
             contract: self.contract.clone(),
             settings: self.settings,
             weight_rule: WeightRule::of(&self.settings),
+            pruned: false,
             negative_rate: 1.0,
             shards: 1,
             window_us: self.lineage_us(),
