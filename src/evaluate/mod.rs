@@ -18,4 +18,5 @@ mod metrics;
 
 pub use auc::HISTOGRAM_BINS_PER_LOGIT;
 pub use mapped::{EvaluateError, evaluate, evaluate_each};
+pub(crate) use metrics::whole;
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};

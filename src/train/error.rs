@@ -12,7 +12,7 @@ use super::state::StateError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A setting of the optimizer is out of its bounds.
+    /// A setting is out of its bounds.
     #[error("{name} must be a number {expected}, found {found:?}")]
     Setting {
         /// Its name.

@@ -6,7 +6,7 @@
 //! # Limits
 //!
 //! One process has at most 2^32 - 1 features, at some 80 bytes each and their texts. A number's value enters the model
-//! as its bucket only. Rows count alike: there is no importance.
+//! as its bucket only.
 
 mod error;
 mod key_index;
@@ -14,6 +14,7 @@ mod optimizer;
 mod provenance;
 mod quantiles;
 mod run;
+mod sampling;
 mod sources;
 pub mod state;
 mod state_model;
@@ -25,6 +26,7 @@ pub use error::TrainError;
 pub use optimizer::{Coordinate, Settings, weight};
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
+pub use sampling::Sampling;
 pub use state_model::{StateFeature, StateModel};
 pub use trainer::{FieldFeatures, Trainer, WrittenState};
 pub use weight_rule::WeightRule;

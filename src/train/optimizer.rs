@@ -4,7 +4,7 @@
 //! Each feature is a coordinate with two numbers: `z`, the sum of its gradients less the steps already taken, and `n`,
 //! the sum of its squared gradients. Its curvature is `d = (beta + sqrt(n)) / alpha`; its weight follows from `z` and
 //! `d` alone, so the training state keeps those two and nothing of a feature's path. Every feature present has the
-//! value 1, so the gradient of a row is the same for all of them: probability less label.
+//! value 1, so the gradient of a row is the same for all of them: probability less label, times the row's importance.
 //!
 //! Additions, divisions and square roots are exactly rounded everywhere and the sigmoid is [our own](crate::math), so
 //! training gives the same bits on every platform.

@@ -40,6 +40,7 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
             "l2": settings.l2,
             "passes": options.passes,
         },
+        "sampling": { "negative_rate": options.sampling.negative_rate, "seed": options.sampling.seed },
         "logs": files(&account.logs),
         "held_out_logs": files(&account.held_out_logs),
         "rows": account.rows,

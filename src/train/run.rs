@@ -11,7 +11,7 @@ use crate::log_reader::{LogFile, LogReader, ReadOptions};
 use crate::new_file::refuse_to_replace;
 
 use super::state::StateError;
-use super::{FieldFeatures, Settings, TrainError, Trainer, provenance};
+use super::{FieldFeatures, Sampling, Settings, TrainError, Trainer, provenance};
 
 /// What to train on, how, and where to leave the result.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct TrainOptions {
     pub read: ReadOptions,
     /// Settings of the optimizer.
     pub settings: Settings,
+    /// Which of the rows are learned from. Held-out rows are all predicted.
+    pub sampling: Sampling,
     /// How often the logs are learned from, at least 1.
     pub passes: u32,
     /// Where the training state goes; its provenance goes [beside it](provenance_path).
@@ -80,7 +82,7 @@ pub struct Account {
     pub logs: Vec<LogFile>,
     /// The files that were held out.
     pub held_out_logs: Vec<LogFile>,
-    /// Rows of one pass.
+    /// Rows of one pass, those that were left out included.
     pub rows: u64,
     /// Rows of one pass that could not be used and were skipped, as the options allow.
     pub bad_rows: u64,
@@ -141,7 +143,7 @@ pub fn train(
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Account, TrainError> {
     let started = Instant::now();
-    let mut trainer = Trainer::new(contract, options.settings)?;
+    let mut trainer = Trainer::with_sampling(contract, options.settings, options.sampling)?;
     if options.passes == 0 {
         return Err(TrainError::NoPass);
     }

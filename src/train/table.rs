@@ -10,8 +10,10 @@ use super::sources::{Source, SourceKind};
 /// How often a feature was seen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counts {
-    pub(super) impressions: u64,
-    pub(super) clicks: u64,
+    /// Importance of the rows with it: a whole number where rows count alike, exact up to 2^53.
+    pub(super) impressions: f64,
+    /// That of those that were clicked.
+    pub(super) clicks: f64,
     /// Time of the last row with it, [`NEVER_US`] where no row had a time.
     pub(super) last_seen_us: i64,
 }
@@ -20,12 +22,12 @@ pub(super) struct Counts {
 pub(super) const NEVER_US: i64 = i64::MIN;
 
 impl Counts {
-    pub(super) const NONE: Self = Self { impressions: 0, clicks: 0, last_seen_us: NEVER_US };
+    pub(super) const NONE: Self = Self { impressions: 0.0, clicks: 0.0, last_seen_us: NEVER_US };
 
     #[inline]
-    pub(super) fn count(&mut self, clicked: bool, time_us: i64) {
-        self.impressions += 1;
-        self.clicks += u64::from(clicked);
+    pub(super) fn count(&mut self, clicked: bool, importance: f64, time_us: i64) {
+        self.impressions += importance;
+        self.clicks += if clicked { importance } else { 0.0 };
         self.last_seen_us = self.last_seen_us.max(time_us);
     }
 }

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use crate::contract::Contract;
-use crate::evaluate::{Evaluator, Metrics};
+use crate::evaluate::{Evaluator, Metrics, whole};
 use crate::log_reader::RowBatch;
 use crate::math;
 
 use super::optimizer::Coordinate;
+use super::sampling::Sampler;
 use super::sources::{ChunkFeatures, Source, UNSEEN};
 use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
 use super::table::{Counts, NEVER_US, Table};
-use super::{Settings, TrainError, WeightRule};
+use super::{Sampling, Settings, TrainError, WeightRule};
 
 /// Rows whose features are looked up before the first of them is learned: their numbers stay in the cache meanwhile.
 pub(super) const CHUNK_ROW_COUNT: usize = 512;
@@ -26,6 +27,7 @@ pub(super) const CHUNK_ROW_COUNT: usize = 512;
 pub struct Trainer {
     contract: Contract,
     settings: Settings,
+    sampler: Sampler,
     sources: Vec<Source>,
     table: Table,
     bias: Coordinate,
@@ -59,16 +61,27 @@ pub struct WrittenState {
 }
 
 impl Trainer {
-    /// A model that has seen nothing.
+    /// A model that has seen nothing and will learn every row.
     ///
     /// # Errors
     ///
     /// [`TrainError::Setting`] where a setting is out of its bounds.
     pub fn new(contract: &Contract, settings: Settings) -> Result<Self, TrainError> {
+        Self::with_sampling(contract, settings, Sampling::default())
+    }
+
+    /// A model that has seen nothing and will learn the rows that `sampling` keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Setting`] where a setting or the rate of the sampling is out of its bounds.
+    pub fn with_sampling(contract: &Contract, settings: Settings, sampling: Sampling) -> Result<Self, TrainError> {
         settings.check()?;
+        sampling.check()?;
         Ok(Self {
             contract: contract.clone(),
             settings,
+            sampler: Sampler::new(sampling),
             sources: Source::list(contract),
             table: Table::new(),
             bias: Coordinate::default(),
@@ -88,8 +101,17 @@ impl Trainer {
     ///
     /// [`TrainError::TooManyFeatures`]; the trainer can then no longer be used.
     pub fn learn(&mut self, batch: &RowBatch) -> Result<(), TrainError> {
-        if self.pass == 1 && self.bias_counts.impressions == 0 {
-            self.bias = first_bias(&self.settings, &batch.clicked);
+        let mut sampler = std::mem::replace(&mut self.sampler, Sampler::new(Sampling::default()));
+        let kept = sampler.thin_out(batch);
+        let batch = kept.as_ref().unwrap_or(batch);
+        let learned = self.learn_rows(batch, sampler.importance(batch));
+        self.sampler = sampler;
+        learned
+    }
+
+    fn learn_rows(&mut self, batch: &RowBatch, importance: &[f64]) -> Result<(), TrainError> {
+        if self.pass == 1 && self.bias_counts.impressions == 0.0 {
+            self.bias = first_bias(&self.settings, &batch.clicked, importance);
         }
         let mut start = 0;
         while start < batch.row_count() {
@@ -97,15 +119,15 @@ impl Trainer {
             start = rows.end;
             let mut chunk = std::mem::take(&mut self.chunk);
             chunk.enter(&self.sources, &mut self.table, batch, &rows)?;
-            let clicked = &batch.clicked[rows.clone()];
+            let (clicked, importance) = (&batch.clicked[rows.clone()], &importance[rows.clone()]);
             if self.pass == 1 {
                 let times_us = batch.time_us.as_ref().map(|times_us| &times_us[rows]);
-                self.count(&chunk, clicked, times_us);
+                self.count(&chunk, clicked, importance, times_us);
             }
-            for (row, &clicked) in clicked.iter().enumerate() {
-                let logit = self.learn_row(&chunk, row, clicked);
+            for (row, (&clicked, &importance)) in clicked.iter().zip(importance).enumerate() {
+                let logit = self.learn_row(&chunk, row, clicked, importance);
                 if self.pass == 1 {
-                    self.progressive.add_logit(logit, clicked);
+                    self.progressive.add_important_logit(logit, clicked, importance);
                 }
             }
             self.chunk = chunk;
@@ -116,6 +138,7 @@ impl Trainer {
     /// The rows that come now were learned before: from now on nothing is counted.
     pub fn begin_next_pass(&mut self) {
         self.pass += 1;
+        self.sampler.rewind();
     }
 
     /// Predicts the rows of a batch without learning from them, and calls `visit` with each row's logit and whether it
@@ -173,11 +196,11 @@ impl Trainer {
             contract: self.contract.clone(),
             settings: self.settings,
             weight_rule: WeightRule::of(&self.settings),
-            negative_rate: 1.0,
+            negative_rate: self.sampler.sampling().negative_rate,
             shards: 1,
             window_us: self.window_us(),
-            rows: self.bias_counts.impressions,
-            clicks: self.bias_counts.clicks,
+            rows: whole(self.bias_counts.impressions),
+            clicks: whole(self.bias_counts.clicks),
             passes: self.pass,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -205,21 +228,21 @@ impl Trainer {
         Ok(WrittenState { len_bytes: writer.finish()?, fields })
     }
 
-    fn count(&mut self, chunk: &ChunkFeatures, clicked: &[bool], times_us: Option<&[i64]>) {
+    fn count(&mut self, chunk: &ChunkFeatures, clicked: &[bool], importance: &[f64], times_us: Option<&[i64]>) {
         let time_us = |row: usize| times_us.map_or(NEVER_US, |times_us| times_us[row]);
-        for (row, &clicked) in clicked.iter().enumerate() {
-            self.bias_counts.count(clicked, time_us(row));
+        for (row, (&clicked, &importance)) in clicked.iter().zip(importance).enumerate() {
+            self.bias_counts.count(clicked, importance, time_us(row));
         }
         if let Some(first) = times_us.and_then(|times_us| times_us.iter().copied().min()) {
             self.first_seen_us = Some(self.first_seen_us.map_or(first, |earlier| earlier.min(first)));
         }
         let counts = &mut self.table.counts;
-        chunk.each(|row, number| counts[number as usize].count(clicked[row], time_us(row)));
+        chunk.each(|row, number| counts[number as usize].count(clicked[row], importance[row], time_us(row)));
     }
 
     /// Predicts a row, then learns it. Returns the logit of the prediction.
     #[inline]
-    fn learn_row(&mut self, chunk: &ChunkFeatures, row: usize, clicked: bool) -> f64 {
+    fn learn_row(&mut self, chunk: &ChunkFeatures, row: usize, clicked: bool, importance: f64) -> f64 {
         let bias = self.bias_weight();
         let mut logit = bias;
         let mut features = std::mem::take(&mut self.row);
@@ -229,7 +252,7 @@ impl Trainer {
             logit += weight;
             features.push((number, weight));
         });
-        let gradient = math::sigmoid(logit) - f64::from(u8::from(clicked));
+        let gradient = importance * (math::sigmoid(logit) - f64::from(u8::from(clicked)));
         let alpha = self.settings.alpha;
         self.bias = self.bias.updated(bias, gradient, alpha);
         for &(number, weight) in &features {
@@ -257,10 +280,12 @@ impl Trainer {
 ///
 /// From a bias of 0 the first rows would push the weights of all their features below 0, and the base rate would for
 /// good lie spread over them; then every category seen later, which starts at 0, is predicted too high.
-fn first_bias(settings: &Settings, clicked: &[bool]) -> Coordinate {
-    let clicks = clicked.iter().filter(|&&clicked| clicked).count() + 1;
-    let others = clicked.len() + 2 - clicks;
-    let logit = (clicks as f64 / others as f64).ln();
+fn first_bias(settings: &Settings, clicked: &[bool], importance: &[f64]) -> Coordinate {
+    let (mut clicks, mut others) = (1.0, 1.0);
+    for (&clicked, &importance) in clicked.iter().zip(importance) {
+        *if clicked { &mut clicks } else { &mut others } += importance;
+    }
+    let logit = (clicks / others).ln();
     Coordinate { z: -logit * settings.curvature(0.0), n: 0.0 }
 }
 
@@ -283,8 +308,8 @@ fn state_row<'a>(
         key,
         z,
         d,
-        impressions: counts.impressions,
-        clicks: counts.clicks,
+        impressions: whole(counts.impressions),
+        clicks: whole(counts.clicks),
         last_seen_us: (counts.last_seen_us != NEVER_US).then_some(counts.last_seen_us),
         weight,
     }

@@ -11,7 +11,7 @@ use omomi::evaluate::{Evaluator, Metrics, evaluate};
 use omomi::generate_log::{self, LogSpec, WriteOptions};
 use omomi::log_reader::{Categories, LogReader, ReadOptions};
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
-use omomi::train::{Account, Settings, TrainOptions, train};
+use omomi::train::{Account, Sampling, Settings, TrainOptions, train};
 use omomi::value::RequestRows;
 use omomi::weight_file::table::Encoding;
 use omomi::{LoadMode, Model};
@@ -136,6 +136,7 @@ impl Run {
             held_out: Vec::new(),
             read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
             settings: Settings::default(),
+            sampling: Sampling::default(),
             passes: 1,
             state: state.clone(),
             replace: true,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use omomi::evaluate::Metrics;
 use omomi::log_reader::{Progress, ReadOptions};
-use omomi::train::{Account, Event, Settings, Step, TrainOptions, provenance_path, train};
+use omomi::train::{Account, Event, Sampling, Settings, Step, TrainOptions, provenance_path, train};
 
 use crate::Failure;
 use crate::contract::read_contract;
@@ -41,6 +41,12 @@ pub(crate) struct Arguments {
     /// Pull of every weight towards 0.
     #[arg(long, default_value_t = Settings::default().l2)]
     l2: f64,
+    /// Share of the rows not clicked that are learned from, each counting 1 over this: less time for little accuracy.
+    #[arg(long, value_name = "RATE", default_value_t = Sampling::default().negative_rate)]
+    negative_rate: f64,
+    /// With another number other rows are left out.
+    #[arg(long, value_name = "NUMBER", default_value_t = Sampling::default().seed)]
+    sample_seed: u64,
     /// How often the logs are learned from.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     passes: u32,
@@ -73,6 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             ..ReadOptions::default()
         },
         settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
+        sampling: Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed },
         passes: arguments.passes,
         state: arguments.state.clone(),
         replace: arguments.force,

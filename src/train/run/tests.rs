@@ -35,6 +35,7 @@ impl Folder {
             held_out: self.pattern("late.csv"),
             read: ReadOptions { time_column: Some("time".to_owned()), ..ReadOptions::default() },
             settings: Settings::default(),
+            sampling: Sampling::default(),
             passes: 2,
             state: self.path("out.parquet"),
             replace: false,
@@ -86,6 +87,10 @@ fn what_cannot_be_right_is_refused_before_anything_is_written() {
         (
             TrainOptions { settings: Settings { alpha: -1.0, ..Settings::default() }, ..options.clone() },
             "alpha must be a number above 0, found -1.0",
+        ),
+        (
+            TrainOptions { sampling: Sampling { negative_rate: 0.0, seed: 0 }, ..options.clone() },
+            "negative_rate must be a number above 0 and at most 1, found 0.0",
         ),
         (
             TrainOptions { held_out: folder.pattern("./day1.csv"), ..options.clone() },
