@@ -13,6 +13,8 @@ pub struct RowBatch {
     pub time_us: Option<Vec<i64>>,
     /// One column a field of the contract, in contract order.
     pub columns: Vec<FieldColumn>,
+    /// One column for each of [`ReadOptions::extra_columns`](super::ReadOptions::extra_columns), in their order.
+    pub extra: Vec<ExtraColumn>,
 }
 
 /// The categories of one field in the rows of a batch: row `i` has those at `offsets[i]..offsets[i + 1]`. A field that
@@ -28,6 +30,40 @@ pub struct FieldColumn {
     pub categories: Categories,
     /// Values of a number field that are out of its range or NaN; they count as missing.
     pub invalid_number_count: u64,
+}
+
+/// A column of the log as texts, one or none a row: text as it stands, numbers in decimal, `true` and `false`, times as
+/// RFC 3339. None is a missing value.
+#[derive(Debug, Default, Clone)]
+pub struct ExtraColumn {
+    /// Where the text of each row ends in `bytes`; it begins where the one before ends.
+    pub(super) ends: Vec<u32>,
+    /// Whether a row has a text, which may be empty.
+    pub(super) present: Vec<bool>,
+    pub(super) bytes: String,
+}
+
+impl ExtraColumn {
+    /// The text of row `row`; nothing where it is missing.
+    ///
+    /// # Panics
+    ///
+    /// Where `row` is not a row of the batch.
+    #[must_use]
+    pub fn text(&self, row: usize) -> Option<&str> {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        self.present[row].then(|| &self.bytes[start as usize..self.ends[row] as usize])
+    }
+
+    /// The number of row `row`; nothing where it is missing or its text is no number.
+    ///
+    /// # Panics
+    ///
+    /// Where `row` is not a row of the batch.
+    #[must_use]
+    pub fn number(&self, row: usize) -> Option<f64> {
+        self.text(row)?.parse().ok()
+    }
 }
 
 /// Categories as a log has them.

@@ -3,7 +3,7 @@
 
 use super::error::{RowFault, excerpt};
 use super::wanted::{Target, Wanted};
-use super::{Categories, FieldColumn, RowBatch, time};
+use super::{Categories, ExtraColumn, FieldColumn, RowBatch, time};
 use crate::contract::{Field, FieldKind};
 use crate::feature;
 
@@ -21,6 +21,7 @@ pub(super) const fn expected_cell(kind: &FieldKind) -> &'static str {
 }
 
 pub(super) const EXPECTED_LABEL: &str = "a label of 0 or 1";
+pub(super) const EXPECTED_EXTRA: &str = "text, a number, a boolean or a time";
 pub(super) const EXPECTED_TIME: &str =
     "a time: an integer of microseconds, or text such as 2019-11-24T00:00:17.004101Z";
 
@@ -42,11 +43,20 @@ pub(super) struct BatchBuilder {
     pub(super) clicked: Vec<bool>,
     pub(super) time_us: Option<Vec<i64>>,
     pub(super) columns: Vec<ColumnBuilder>,
+    pub(super) extra: Vec<ExtraBuilder>,
     /// Of the row under construction.
     row_clicked: Option<bool>,
     row_time_us: Option<i64>,
     /// No column is longer than this: see `FULL_LEN`.
     length_bound: usize,
+}
+
+/// Texts of one extra column so far.
+#[derive(Debug, Default)]
+pub(super) struct ExtraBuilder {
+    column: ExtraColumn,
+    /// Of the row under construction.
+    row_present: bool,
 }
 
 /// Values of one field so far.
@@ -66,6 +76,7 @@ impl BatchBuilder {
             clicked: Vec::new(),
             time_us: with_time.then(Vec::new),
             columns: wanted.fields().iter().map(ColumnBuilder::new).collect(),
+            extra: (0..wanted.extra_count()).map(|_| ExtraBuilder::default()).collect(),
             row_clicked: None,
             row_time_us: None,
             length_bound: 0,
@@ -104,6 +115,10 @@ impl BatchBuilder {
                 Ok(())
             }
             Target::Time => self.push_time_text(cell),
+            Target::Extra(index) => {
+                self.extra[index].push(cell);
+                Ok(())
+            }
         }
     }
 
@@ -114,6 +129,8 @@ impl BatchBuilder {
             (Target::Label, scalar) => self.row_clicked = Some(scalar.label()?),
             (Target::Time, Scalar::Integer(microseconds)) => self.row_time_us = Some(microseconds),
             (Target::Time, Scalar::Text(text)) => self.push_time_text(text)?,
+            (Target::Extra(index), Scalar::Text(text)) => self.extra[index].push(text),
+            (Target::Extra(index), other) => self.extra[index].push(&other.to_found()),
             (Target::Time, other) => return Err(RowFault::Cell { expected: EXPECTED_TIME, found: other.to_found() }),
         }
         Ok(())
@@ -141,6 +158,7 @@ impl BatchBuilder {
             Target::Field(index) => expected_cell(&self.columns[index].kind),
             Target::Label => EXPECTED_LABEL,
             Target::Time => EXPECTED_TIME,
+            Target::Extra(_) => EXPECTED_EXTRA,
         }
     }
 
@@ -154,24 +172,23 @@ impl BatchBuilder {
         }
         self.clicked.push(clicked);
         (self.row_clicked, self.row_time_us) = (None, None);
-        for column in &mut self.columns {
-            column.finish_row();
-        }
+        self.columns.iter_mut().for_each(ColumnBuilder::finish_row);
+        self.extra.iter_mut().for_each(ExtraBuilder::finish_row);
         self.length_bound += line_len;
         Ok(())
     }
 
     /// Notes that whole columns of rows were appended.
     pub(super) fn finish_rows(&mut self) {
-        self.length_bound = self.columns.iter().map(ColumnBuilder::len).fold(self.length_bound, usize::max);
+        let lens = self.columns.iter().map(ColumnBuilder::len).chain(self.extra.iter().map(ExtraBuilder::len));
+        self.length_bound = lens.fold(self.length_bound, usize::max);
     }
 
     /// Takes back the cells of the row that is open.
     pub(super) fn discard_row(&mut self) {
         (self.row_clicked, self.row_time_us) = (None, None);
-        for column in &mut self.columns {
-            column.discard_row();
-        }
+        self.columns.iter_mut().for_each(ColumnBuilder::discard_row);
+        self.extra.iter_mut().for_each(ExtraBuilder::discard_row);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -186,7 +203,40 @@ impl BatchBuilder {
             clicked: std::mem::replace(&mut self.clicked, Vec::with_capacity(row_count)),
             time_us: self.time_us.as_mut().map(|times| std::mem::replace(times, Vec::with_capacity(row_count))),
             columns: self.columns.iter_mut().map(ColumnBuilder::take).collect(),
+            extra: self.extra.iter_mut().map(ExtraBuilder::take).collect(),
         }
+    }
+}
+
+impl ExtraBuilder {
+    fn len(&self) -> usize {
+        self.column.bytes.len()
+    }
+
+    /// Takes the text of the row; without one it is missing.
+    pub(super) fn push(&mut self, text: &str) {
+        self.column.bytes.push_str(text);
+        self.row_present = true;
+    }
+
+    pub(super) fn finish_row(&mut self) {
+        self.column.ends.push(offset(self.column.bytes.len()));
+        self.column.present.push(std::mem::take(&mut self.row_present));
+    }
+
+    fn discard_row(&mut self) {
+        self.column.bytes.truncate(self.column.ends.last().map_or(0, |&end| end as usize));
+        self.row_present = false;
+    }
+
+    fn take(&mut self) -> ExtraColumn {
+        let column = &self.column;
+        let next = ExtraColumn {
+            ends: Vec::with_capacity(column.ends.len()),
+            present: Vec::with_capacity(column.present.len()),
+            bytes: String::with_capacity(column.bytes.len()),
+        };
+        std::mem::replace(&mut self.column, next)
     }
 }
 

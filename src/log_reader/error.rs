@@ -104,6 +104,17 @@ pub enum LogError {
         /// The column.
         column: String,
     },
+    /// There is no part of that number.
+    #[error("expected a part from 1 to {count}, found {number}")]
+    NoSuchPart {
+        /// Number of the part.
+        number: u32,
+        /// How many parts there are.
+        count: u32,
+    },
+    /// Rows are to be cut by time, but nothing says when they were.
+    #[error("rows are cut by their time: expected the name of the time column, found none; name it with --time-column")]
+    PartsWithoutTime,
     /// A row cannot be used, and no bad row is allowed.
     #[error("{0}; correct it, or let a number of bad rows be skipped with --max-bad-rows")]
     BadRow(BadRow),

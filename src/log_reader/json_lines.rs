@@ -34,7 +34,8 @@ struct Keys {
 
 struct WantedKey {
     name: String,
-    target: Target,
+    /// At least one; several where an extra column is a column of the contract too.
+    targets: Vec<Target>,
     /// The last row that has the key, counted from 1; 0 while none has.
     last_row: u64,
     /// Position of the key that was found behind this one: lines tend to have their keys in one order.
@@ -65,9 +66,16 @@ impl JsonLinesSource {
         let mut keys: Vec<WantedKey> = wanted
             .columns()
             .iter()
-            .map(|(name, target)| WantedKey { name: name.clone(), target: *target, last_row: 0, next: 0 })
+            .map(|(name, target)| WantedKey { name: name.clone(), targets: vec![*target], last_row: 0, next: 0 })
             .collect();
         keys.sort_by(|one, other| one.name.cmp(&other.name));
+        keys.dedup_by(|again, first| {
+            let same = again.name == first.name;
+            if same {
+                first.targets.append(&mut again.targets);
+            }
+            same
+        });
         Ok(Self {
             file: file.path.clone(),
             input: open_text(&file.path, compression, read_len)?,
@@ -84,7 +92,7 @@ impl JsonLinesSource {
 
     /// The columns that some row had.
     pub(super) fn seen(&self) -> impl Iterator<Item = Target> {
-        self.keys.wanted.iter().filter(|key| key.last_row > 0).map(|key| key.target)
+        self.keys.wanted.iter().filter(|key| key.last_row > 0).flat_map(|key| key.targets.iter().copied())
     }
 
     /// The columns of the first row.
@@ -184,12 +192,12 @@ impl<'de> Visitor<'de> for RowVisitor<'_> {
             };
             let key = &mut self.keys.wanted[position];
             if key.last_row == self.row {
-                self.fault.get_or_insert((key.target, RowFault::RepeatedKey));
+                self.fault.get_or_insert((key.targets[0], RowFault::RepeatedKey));
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             key.last_row = self.row;
-            let cell = Cell { batch: self.batch, target: key.target, in_list: false, fault: self.fault };
+            let cell = Cell { batch: self.batch, targets: &key.targets, in_list: false, fault: self.fault };
             map.next_value_seed(cell)?;
         }
         Ok(())
@@ -228,25 +236,27 @@ impl Visitor<'_> for KeySeed<'_> {
 /// Takes one value into the batch.
 struct Cell<'a> {
     batch: &'a mut BatchBuilder,
-    target: Target,
+    targets: &'a [Target],
     in_list: bool,
     fault: &'a mut Option<(Target, RowFault)>,
 }
 
 impl Cell<'_> {
     fn scalar<E>(self, scalar: Scalar<'_>) -> Result<(), E> {
-        if !self.in_list && self.batch.is_many(self.target) {
-            return self.fault(scalar.to_found());
-        }
-        if let Err(fault) = self.batch.push_scalar(self.target, scalar) {
-            self.fault.get_or_insert((self.target, fault));
+        for &target in self.targets {
+            if !self.in_list && self.batch.is_many(target) {
+                return self.fault(target, scalar.to_found());
+            }
+            if let Err(fault) = self.batch.push_scalar(target, scalar) {
+                self.fault.get_or_insert((target, fault));
+            }
         }
         Ok(())
     }
 
-    fn fault<E>(self, found: String) -> Result<(), E> {
-        let expected = self.batch.expected(self.target);
-        self.fault.get_or_insert((self.target, RowFault::Cell { expected, found }));
+    fn fault<E>(self, target: Target, found: String) -> Result<(), E> {
+        let expected = self.batch.expected(target);
+        self.fault.get_or_insert((target, RowFault::Cell { expected, found }));
         Ok(())
     }
 }
@@ -292,12 +302,13 @@ impl<'de> Visitor<'de> for Cell<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        if self.in_list || !self.batch.is_many(self.target) {
+        let single = self.targets.iter().copied().find(|&target| self.in_list || !self.batch.is_many(target));
+        if let Some(target) = single {
             while list.next_element::<IgnoredAny>()?.is_some() {}
-            return self.fault("a list".to_owned());
+            return self.fault(target, "a list".to_owned());
         }
         loop {
-            let cell = Cell { batch: &mut *self.batch, target: self.target, in_list: true, fault: &mut *self.fault };
+            let cell = Cell { batch: &mut *self.batch, targets: self.targets, in_list: true, fault: &mut *self.fault };
             if list.next_element_seed(cell)?.is_none() {
                 return Ok(());
             }
@@ -306,6 +317,7 @@ impl<'de> Visitor<'de> for Cell<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        self.fault("an object".to_owned())
+        let target = self.targets[0];
+        self.fault(target, "an object".to_owned())
     }
 }

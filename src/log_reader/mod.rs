@@ -42,16 +42,20 @@ mod json_lines;
 mod parquet;
 mod parquet_schema;
 mod progress;
+mod row_part;
 mod time;
+mod time_range;
 mod wanted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use batch::{Categories, FieldColumn, RowBatch};
+pub use batch::{Categories, ExtraColumn, FieldColumn, RowBatch};
 pub use error::{BadRow, LogError, RowFault};
 pub use files::LogFile;
 pub use progress::Progress;
+pub use row_part::{PartBy, RowPart};
+pub use time_range::time_range;
 
 use builder::BatchBuilder;
 use csv::CsvSource;
@@ -59,6 +63,7 @@ use error::BadRows;
 use files::Format;
 use json_lines::JsonLinesSource;
 use parquet::ParquetSource;
+use row_part::Narrowing;
 use wanted::{Target, Wanted};
 
 use crate::contract::Contract;
@@ -75,11 +80,23 @@ pub struct ReadOptions {
     /// Name of the column with the time of the impression: timestamps of any unit, RFC 3339 text (UTC where it has no
     /// offset), or integers that are microseconds since 1970-01-01 UTC. Every row needs one.
     pub time_column: Option<String>,
+    /// Names of columns that are handed out as texts beside the fields, in this order: whatever a caller wants to cut
+    /// the rows by or to weigh them with. They may be columns of the contract too. Lists cannot be read so.
+    pub extra_columns: Vec<String>,
+    /// Only rows that are in each of these parts are handed out.
+    pub parts: Vec<RowPart>,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { batch_row_count: 8_192, max_bad_rows: 0, many_separator: '|', time_column: None }
+        Self {
+            batch_row_count: 8_192,
+            max_bad_rows: 0,
+            many_separator: '|',
+            time_column: None,
+            extra_columns: Vec::new(),
+            parts: Vec::new(),
+        }
     }
 }
 
@@ -96,6 +113,7 @@ pub struct LogReader {
     batch: BatchBuilder,
     bad_rows: BadRows,
     rows_read: u64,
+    narrowing: Narrowing,
     /// Bytes taken from the file that is read, where it is text.
     read_len: Arc<AtomicU64>,
     /// Columns that some row of JSON lines had, and the file that speaks for those that none had.
@@ -121,8 +139,19 @@ impl LogReader {
     /// A pattern that finds no file, a file of unknown format, one that cannot be opened, lacks a column (keys of JSON
     /// lines excepted, which are known at the end only) or has one of a wrong type.
     pub fn open(contract: &Contract, patterns: &[impl AsRef<str>], options: ReadOptions) -> Result<Self, LogError> {
+        let narrowing = Narrowing::new(&options.parts, options.time_column.is_some())?;
+        let extra_columns: Vec<String> = options.extra_columns.iter().chain(narrowing.columns()).cloned().collect();
+        let wanted = Wanted::new(contract, options.time_column.as_deref(), &extra_columns)?;
+        Self::open_wanted(wanted, narrowing, patterns, options)
+    }
+
+    fn open_wanted(
+        wanted: Wanted,
+        narrowing: Narrowing,
+        patterns: &[impl AsRef<str>],
+        options: ReadOptions,
+    ) -> Result<Self, LogError> {
         let options = ReadOptions { batch_row_count: options.batch_row_count.max(1), ..options };
-        let wanted = Wanted::new(contract, options.time_column.as_deref())?;
         let (files, formats) = files::expand(patterns)?.into_iter().unzip();
         let batch = BatchBuilder::new(&wanted, options.time_column.is_some(), options.batch_row_count);
         let bad_rows = BadRows { max: options.max_bad_rows, ..BadRows::default() };
@@ -136,6 +165,7 @@ impl LogReader {
             batch,
             bad_rows,
             rows_read: 0,
+            narrowing,
             read_len: Arc::default(),
             seen: Vec::new(),
             json_sample: None,
@@ -155,14 +185,21 @@ impl LogReader {
     /// A damaged file, a bad row more than allowed, or at the end of the last file a column that no JSON line had. An
     /// error ends the reading: the rows since the last batch are lost, and there are no further ones.
     pub fn next_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
-        let batch = self.fill_batch();
-        if batch.is_err() {
-            self.file_index = self.files.len();
-            self.json_sample = None;
-            self.batch.discard_row();
-            self.batch.take();
+        loop {
+            let batch = self.fill_batch();
+            if batch.is_err() {
+                self.file_index = self.files.len();
+                self.json_sample = None;
+                self.batch.discard_row();
+                self.batch.take();
+            }
+            let Some(mut batch) = batch? else { return Ok(None) };
+            self.narrowing.narrow(&mut batch);
+            if batch.row_count() > 0 {
+                self.rows_read += batch.row_count() as u64;
+                return Ok(Some(batch));
+            }
         }
-        batch
     }
 
     fn fill_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
@@ -181,9 +218,7 @@ impl LogReader {
             self.check_json_keys()?;
             return Ok(None);
         }
-        let batch = self.batch.take();
-        self.rows_read += batch.row_count() as u64;
-        Ok(Some(batch))
+        Ok(Some(self.batch.take()))
     }
 
     fn open_source(&self, index: usize) -> Result<Source, LogError> {

@@ -31,8 +31,8 @@ const MAX_DECODED_ROW_COUNT: usize = 8_192;
 pub(super) struct ParquetSource {
     file: PathBuf,
     reader: ParquetRecordBatchReader,
-    /// What each decoded column is for.
-    targets: Vec<Target>,
+    /// What the decoded columns are for: which of them, and for what.
+    places: Vec<(usize, Target)>,
     row_count: u64,
     /// Rows decoded before those of `decoded`.
     rows_before: u64,
@@ -86,11 +86,14 @@ impl ParquetSource {
             .with_batch_size(row_count_limit.min(MAX_DECODED_ROW_COUNT))
             .build()
             .map_err(damaged)?;
-        // The projection keeps the order of the file.
-        let mut places = places;
+        // The projection keeps the order of the file, and has a column that is wanted twice once.
+        let mut columns: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let mut places: Vec<(usize, Target)> =
+            places.iter().map(|&(index, target)| (columns.partition_point(|&before| before < index), target)).collect();
         places.sort_by_key(|&(index, _)| index);
-        let targets = places.into_iter().map(|(_, target)| target).collect();
-        Ok(Self { file: path.clone(), reader, targets, row_count, rows_before: 0, decoded: Decoded::default() })
+        Ok(Self { file: path.clone(), reader, places, row_count, rows_before: 0, decoded: Decoded::default() })
     }
 
     /// How many rows the file says it has.
@@ -152,17 +155,17 @@ impl ParquetSource {
             return Ok(false);
         };
         let damaged = |error: ArrowError| arrow_failure(&self.file, self.rows_before, error);
-        self.decoded = Decoded::new(&rows.map_err(damaged)?, &self.targets, wanted).map_err(damaged)?;
+        self.decoded = Decoded::new(&rows.map_err(damaged)?, &self.places, wanted).map_err(damaged)?;
         Ok(true)
     }
 }
 
 impl Decoded {
-    fn new(rows: &RecordBatch, targets: &[Target], wanted: &Wanted) -> Result<Self, ArrowError> {
+    fn new(rows: &RecordBatch, places: &[(usize, Target)], wanted: &Wanted) -> Result<Self, ArrowError> {
         let mut decoded = Self { row_count: rows.num_rows(), ..Self::default() };
-        for (target, array) in targets.iter().zip(rows.columns()) {
-            let cells = decoded.decode(*target, array, wanted)?;
-            decoded.columns.push((*target, cells));
+        for &(index, target) in places {
+            let cells = decoded.decode(target, rows.column(index), wanted)?;
+            decoded.columns.push((target, cells));
         }
         // Of several faults of a row the one in the first column is told.
         decoded.bad_rows.sort_by_key(|(row, ..)| *row);
@@ -203,6 +206,7 @@ impl Decoded {
                 }
                 Values::Times(times)
             }
+            Target::Extra(_) => Values::Texts(decode_texts(array)?),
         };
         Ok(Cells { lists, values })
     }
@@ -264,8 +268,18 @@ impl Cells {
                 }
                 return;
             }
+            (Values::Texts(texts), Target::Extra(index)) => {
+                let column = &mut batch.extra[index];
+                for row in start..end {
+                    if texts.is_valid(row) {
+                        column.push(texts.value(row));
+                    }
+                    column.finish_row();
+                }
+                return;
+            }
             (_, Target::Field(index)) => &mut batch.columns[index],
-            (_, Target::Label | Target::Time) => return,
+            (_, Target::Label | Target::Time | Target::Extra(_)) => return,
         };
         match &self.values {
             Values::Ids(ids) if self.lists.is_none() && ids.null_count() == 0 => {
@@ -347,6 +361,15 @@ fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
         return Ok(Arc::clone(array));
     }
     cast_with_options(array, to, &CastOptions { safe: true, ..CastOptions::default() })
+}
+
+/// Any single values as texts. Of a time with a zone the instant is told, in UTC: names of zones need not be known for that.
+fn decode_texts(array: &ArrayRef) -> Result<StringArray, ArrowError> {
+    let instants = match array.data_type() {
+        DataType::Timestamp(unit, Some(_)) => cast_to(array, &DataType::Timestamp(*unit, Some("+00:00".into())))?,
+        _ => Arc::clone(array),
+    };
+    Ok(cast_to(&instants, &DataType::Utf8)?.as_string::<i32>().clone())
 }
 
 fn decode_times(array: &ArrayRef) -> Result<Int64Array, ArrowError> {

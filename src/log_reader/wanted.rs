@@ -1,4 +1,5 @@
-//! Which columns of a log are read: the fields of the contract, the label and the time; the others are passed over.
+//! Which columns of a log are read: the fields of the contract, the label, the time and what else was asked for; the
+//! others are passed over.
 
 use std::path::Path;
 
@@ -12,18 +13,26 @@ pub(super) enum Target {
     Field(usize),
     Label,
     Time,
+    /// Column of `ReadOptions::extra_columns`, by its index.
+    Extra(usize),
 }
 
 /// The columns that are read.
 #[derive(Debug)]
 pub(super) struct Wanted {
     fields: Vec<Field>,
-    /// The fields in contract order, then the label, then the time.
+    /// The fields in contract order, then the label, then the time, then the extra columns. Those may have the name of
+    /// another column, which is then read for both.
     columns: Vec<(String, Target)>,
+    extra_count: usize,
 }
 
 impl Wanted {
-    pub(super) fn new(contract: &Contract, time_column: Option<&str>) -> Result<Self, LogError> {
+    pub(super) fn new(
+        contract: &Contract,
+        time_column: Option<&str>,
+        extra_columns: &[String],
+    ) -> Result<Self, LogError> {
         let fields = contract.fields().to_vec();
         let mut columns: Vec<(String, Target)> =
             fields.iter().enumerate().map(|(index, field)| (field.name.clone(), Target::Field(index))).collect();
@@ -34,11 +43,23 @@ impl Wanted {
             }
             columns.push((time_column.to_owned(), Target::Time));
         }
-        Ok(Self { fields, columns })
+        columns.extend(extra_columns.iter().enumerate().map(|(index, name)| (name.clone(), Target::Extra(index))));
+        Ok(Self { fields, columns, extra_count: extra_columns.len() })
+    }
+
+    /// What is left when nobody wants the fields.
+    pub(super) fn without_fields(mut self) -> Self {
+        self.fields.clear();
+        self.columns.retain(|(_, target)| !matches!(target, Target::Field(_)));
+        self
     }
 
     pub(super) fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    pub(super) fn extra_count(&self) -> usize {
+        self.extra_count
     }
 
     pub(super) fn columns(&self) -> &[(String, Target)] {
@@ -51,6 +72,7 @@ impl Wanted {
             Target::Field(index) => index,
             Target::Label => self.fields.len(),
             Target::Time => self.fields.len() + 1,
+            Target::Extra(index) => self.columns.len() - self.extra_count + index,
         };
         &self.columns[index].0
     }

@@ -1,7 +1,9 @@
 //! Logs of every format, as the trainer sees them, and how the reader refuses what it cannot read.
 #![cfg(feature = "train")]
 
+mod extra_columns;
 mod formats;
 mod parquet_types;
+mod parts;
 mod refusals;
 mod rows;

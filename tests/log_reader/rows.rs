@@ -127,7 +127,7 @@ pub fn name(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-fn take_apart(contract: &Contract, batch: &RowBatch, rows: &mut Vec<ReadRow>) {
+pub fn take_apart(contract: &Contract, batch: &RowBatch, rows: &mut Vec<ReadRow>) {
     assert_eq!(batch.columns.len(), contract.fields().len());
     for (column, field) in batch.columns.iter().zip(contract.fields()) {
         assert_eq!(column.offsets.len(), batch.row_count() + 1);
