@@ -186,6 +186,7 @@ fn write_state(contract: &Contract, path: &Path, keys: &[u64]) -> Result<(), Box
         rows: count as u64,
         clicks: count as u64 / 10,
         passes: 1,
+        start: None,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let mut writer = StateWriter::create(path, &metadata, false)?;

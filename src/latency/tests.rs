@@ -25,6 +25,7 @@ fn trained(folder: &Path) -> (Arc<Model>, String) {
         read: ReadOptions::default(),
         settings: Settings::default(),
         sampling: Sampling::default(),
+        start: None,
         passes: 1,
         state: folder.join("state.parquet"),
         replace: false,

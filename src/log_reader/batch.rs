@@ -1,6 +1,5 @@
 //! Rows of a log as the trainer wants them: values by field, in contract order.
 
-use super::builder::offset;
 use crate::contract::{Contract, Side};
 use crate::value::{FieldValue, Row};
 
@@ -11,6 +10,8 @@ pub struct RowBatch {
     pub clicked: Vec<bool>,
     /// Time of each impression in microseconds since 1970-01-01 UTC, where the log has a time column.
     pub time_us: Option<Vec<i64>>,
+    /// How much each row counts, where the log has a column for it; else rows count alike.
+    pub importance: Option<Vec<f64>>,
     /// One column a field of the contract, in contract order.
     pub columns: Vec<FieldColumn>,
     /// One column for each of [`ReadOptions::extra_columns`](super::ReadOptions::extra_columns), in their order.
@@ -90,21 +91,6 @@ impl RowBatch {
         self.clicked.len()
     }
 
-    /// A batch of these rows alone, in this order. Its [invalid numbers](FieldColumn::invalid_number_count) are those of
-    /// the whole batch.
-    ///
-    /// # Panics
-    ///
-    /// Where one of `rows` is not a row of the batch.
-    #[must_use]
-    pub fn select(&self, rows: &[usize]) -> Self {
-        Self {
-            clicked: rows.iter().map(|&row| self.clicked[row]).collect(),
-            time_us: self.time_us.as_ref().map(|times_us| rows.iter().map(|&row| times_us[row]).collect()),
-            columns: self.columns.iter().map(|column| column.select(rows)).collect(),
-        }
-    }
-
     /// The values of one side of row `index`, by name of field: what a request for it would hold.
     ///
     /// # Panics
@@ -118,29 +104,6 @@ impl RowBatch {
 }
 
 impl FieldColumn {
-    fn select(&self, rows: &[usize]) -> Self {
-        let mut selected =
-            Self { offsets: vec![0], invalid_number_count: self.invalid_number_count, ..Self::default() };
-        for &row in rows {
-            selected.values.extend_from_slice(&self.values[self.range(row)]);
-            selected.offsets.push(offset(selected.values.len()));
-        }
-        let indices = || rows.iter().flat_map(|&row| self.range(row));
-        selected.categories = match &self.categories {
-            Categories::Ids => Categories::Ids,
-            Categories::Numbers(numbers) => Categories::Numbers(indices().map(|index| numbers[index]).collect()),
-            Categories::Texts { .. } => {
-                let (mut offsets, mut bytes) = (vec![0], String::new());
-                for text in indices().filter_map(|index| self.text(index)) {
-                    bytes.push_str(text);
-                    offsets.push(offset(bytes.len()));
-                }
-                Categories::Texts { offsets, bytes }
-            }
-        };
-        selected
-    }
-
     /// The value of row `row`; nothing where it is missing. An empty list counts as missing: a log does not tell the two apart.
     fn value(&self, many: bool, row: usize) -> Option<FieldValue> {
         let range = self.range(row);

@@ -16,7 +16,10 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 
-use super::builder::{BatchBuilder, ColumnBuilder, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, offset};
+use super::builder::{
+    BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, is_importance,
+    offset,
+};
 use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
 use super::parquet_schema::{check_type, simplified};
@@ -62,6 +65,7 @@ enum Values {
     Numbers(Float64Array),
     Labels(Float64Array),
     Times(Int64Array),
+    Importances(Float64Array),
 }
 
 impl ParquetSource {
@@ -206,6 +210,11 @@ impl Decoded {
                 }
                 Values::Times(times)
             }
+            Target::Importance => {
+                let importances = cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
+                self.note_bad_importances(&importances);
+                Values::Importances(importances)
+            }
             Target::Extra(_) => Values::Texts(decode_texts(array)?),
         };
         Ok(Cells { lists, values })
@@ -221,6 +230,19 @@ impl Decoded {
                 None => RowFault::Missing { expected: EXPECTED_LABEL },
             };
             self.bad_rows.push((row, Target::Label, fault));
+        }
+    }
+
+    /// Notes the rows that do not say how much they count.
+    fn note_bad_importances(&mut self, importances: &Float64Array) {
+        let expected = EXPECTED_IMPORTANCE;
+        for (row, importance) in importances.iter().enumerate() {
+            let fault = match importance {
+                Some(importance) if is_importance(importance) => continue,
+                Some(importance) => RowFault::Cell { expected, found: format!("{importance:?}") },
+                None => RowFault::Missing { expected },
+            };
+            self.bad_rows.push((row, Target::Importance, fault));
         }
     }
 
@@ -268,6 +290,12 @@ impl Cells {
                 }
                 return;
             }
+            (Values::Importances(importances), _) => {
+                if let Some(importance) = &mut batch.importance {
+                    importance.extend_from_slice(&importances.values()[start..end]);
+                }
+                return;
+            }
             (Values::Texts(texts), Target::Extra(index)) => {
                 let column = &mut batch.extra[index];
                 for row in start..end {
@@ -279,7 +307,7 @@ impl Cells {
                 return;
             }
             (_, Target::Field(index)) => &mut batch.columns[index],
-            (_, Target::Label | Target::Time | Target::Extra(_)) => return,
+            (_, Target::Label | Target::Time | Target::Importance | Target::Extra(_)) => return,
         };
         match &self.values {
             Values::Ids(ids) if self.lists.is_none() && ids.null_count() == 0 => {
@@ -303,7 +331,7 @@ impl Cells {
                     column.push_number(numbers.value(index));
                 }
             }),
-            Values::Labels(_) | Values::Times(_) => {}
+            Values::Labels(_) | Values::Times(_) | Values::Importances(_) => {}
         }
     }
 

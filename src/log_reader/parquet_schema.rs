@@ -17,7 +17,7 @@ pub(super) fn simplified(schema: &Schema, places: &[(usize, Target)], wanted: &W
         let is_text = match target {
             Target::Field(field) => wanted.fields()[field].kind == FieldKind::Text,
             Target::Extra(_) => true,
-            Target::Label | Target::Time => false,
+            Target::Label | Target::Time | Target::Importance => false,
         };
         let data_type = simplified_type(fields[index].data_type(), is_text);
         fields[index] = Arc::new(fields[index].as_ref().clone().with_data_type(data_type));
@@ -64,6 +64,7 @@ pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type
             let is_time = matches!(data_type, DataType::Timestamp(..) | DataType::Utf8);
             (is_time || data_type.is_integer(), "timestamps, integers of microseconds or text")
         }
+        Target::Importance => (data_type.is_numeric(), "numbers"),
         Target::Extra(_) => {
             let is_other = matches!(data_type, DataType::Utf8 | DataType::Boolean | DataType::Null);
             (is_other || data_type.is_numeric() || data_type.is_temporal(), "text, numbers, booleans or times")

@@ -2,11 +2,21 @@
 
 use std::fmt;
 use std::str::FromStr;
+#[cfg(feature = "train")]
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 use sha2::{Digest as _, Sha256};
 
 use super::UnexpectedText;
 use crate::hex;
+
+/// Bytes of a file that are read at once.
+#[cfg(feature = "train")]
+const PIECE_LEN_BYTES: usize = 1 << 18;
 
 /// SHA-256 of all bytes of a file, written as 64 hexadecimal digits in lower case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +32,26 @@ impl Digest {
         let mut digester = Digester::new();
         digester.update(bytes);
         digester.finish()
+    }
+
+    /// The digest of the file `path`, which is read once from front to back.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    #[cfg(feature = "train")]
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let mut digester = Digester::new();
+        let mut piece = vec![0; PIECE_LEN_BYTES];
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => return Ok(digester.finish()),
+                Ok(filled) => digester.update(&piece[..filled]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Its bytes.

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::log_reader::LogError;
 
-use super::state::StateError;
+use super::state::{Difference, StateError};
 
 /// Why training stopped.
 #[derive(Debug, Error)]
@@ -39,6 +39,40 @@ pub enum TrainError {
     HeldOutIsLearned {
         /// The file.
         path: PathBuf,
+    },
+    /// The state to go on from is of another contract or of other settings.
+    #[error("cannot go on from {}: its {difference}; train with what it was trained with, or from nothing", .path.display())]
+    StartDiffers {
+        /// The state.
+        path: PathBuf,
+        /// In what.
+        difference: Difference,
+    },
+    /// The state to go on from says nothing of what was learned.
+    #[error(
+        "cannot go on from {}: it is an average of finished weights, for comparison; average by the rule `curvature`",
+        .path.display()
+    )]
+    StartOfFinishedWeights {
+        /// The state.
+        path: PathBuf,
+    },
+    /// How much is left of a state depends on its age, and nothing says it.
+    #[error(
+        "cannot tell how old {} is: expected times in it and in the logs; name the time column, or say its age in days",
+        .path.display()
+    )]
+    NoAge {
+        /// The state.
+        path: PathBuf,
+    },
+    /// The decay leaves nothing of the state to go on from.
+    #[error("nothing is left of {} after {days:.1} days; train from nothing", .path.display())]
+    NothingLeft {
+        /// The state.
+        path: PathBuf,
+        /// Its age.
+        days: f64,
     },
     /// A log could not be read.
     #[error(transparent)]

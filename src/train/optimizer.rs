@@ -62,6 +62,14 @@ impl Settings {
         (self.beta + n.sqrt()) / self.alpha
     }
 
+    /// The sum of the squared gradients of a coordinate with the curvature `d`: undoes [`curvature`](Self::curvature).
+    #[inline]
+    #[must_use]
+    pub fn squared_gradients(&self, d: f64) -> f64 {
+        let root = (self.alpha * d - self.beta).max(0.0);
+        root * root
+    }
+
     /// The weight of a feature with this `z` and this curvature.
     #[inline]
     #[must_use]
@@ -125,6 +133,7 @@ mod tests {
         assert_eq!(d, 3.5);
         let weight = PLAIN.feature_weight(first.z, d);
         assert_eq!(weight, -0.5 / 5.5);
+        assert_eq!((PLAIN.squared_gradients(d), PLAIN.squared_gradients(1.9)), (0.5625, 0.0));
         // Step 2: gradient -1. n = 1.5625, sigma = (1.25 - 0.75) / 0.5 = 1, z = 0.75 + (-1 - 1 * w).
         let second = first.updated(weight, -1.0, PLAIN.alpha);
         assert_eq!(second, Coordinate { z: 0.75 + (-1.0 + 0.5 / 5.5), n: 1.5625 });

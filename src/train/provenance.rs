@@ -11,6 +11,7 @@ use crate::evaluate::Metrics;
 use crate::log_reader::LogFile;
 use crate::new_file::NewFile;
 
+use super::StartAccount;
 use super::run::{Account, TrainOptions};
 
 pub(super) fn write(path: &Path, contract: &Contract, options: &TrainOptions, account: &Account) -> io::Result<()> {
@@ -41,15 +42,16 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
             "passes": options.passes,
         },
         "sampling": { "negative_rate": options.sampling.negative_rate, "seed": options.sampling.seed },
+        "importance_column": options.read.importance_column,
         "logs": files(&account.logs),
         "held_out_logs": files(&account.held_out_logs),
         "rows": account.rows,
         "bad_rows": account.bad_rows,
         "clicks": account.progressive.clicks,
         "invalid_numbers": invalid_numbers,
-        "training_window": account.window_us.map(|(first_us, last_us)| {
-            json!({ "first": utc(first_us), "last": utc(last_us), "first_us": first_us, "last_us": last_us })
-        }),
+        "training_window": account.window_us.map(window),
+        "start": account.start.as_ref().map(start),
+        "lineage_days": account.lineage_days,
         "metrics": {
             "progressive": metrics(&account.progressive),
             "held_out": account.held_out.as_ref().map(metrics),
@@ -80,6 +82,21 @@ fn metrics(metrics: &Metrics) -> Value {
         "auc": metrics.auc,
         "calibration_ratio": metrics.calibration_ratio,
     })
+}
+
+fn start(start: &StartAccount) -> Value {
+    json!({
+        "path": start.path.display().to_string(),
+        "digest": start.digest.to_string(),
+        "training_window": start.window_us.map(window),
+        "rows": start.rows,
+        "decay": start.decay,
+    })
+}
+
+/// Times of a first and a last row.
+pub(crate) fn window((first_us, last_us): (i64, i64)) -> Value {
+    json!({ "first": utc(first_us), "last": utc(last_us), "first_us": first_us, "last_us": last_us })
 }
 
 /// RFC 3339 in UTC; nothing for a time beyond the years that have one.

@@ -10,6 +10,7 @@ use crate::evaluate::{Evaluator, Metrics};
 use crate::log_reader::{LogFile, LogReader, ReadOptions};
 use crate::new_file::refuse_to_replace;
 
+use super::start::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::StateError;
 use super::{FieldFeatures, Sampling, Settings, TrainError, Trainer, provenance};
 
@@ -26,6 +27,8 @@ pub struct TrainOptions {
     pub settings: Settings,
     /// Which of the rows are learned from. Held-out rows are all predicted.
     pub sampling: Sampling,
+    /// From which state training goes on; nothing to begin from nothing.
+    pub start: Option<StartOptions>,
     /// How often the logs are learned from, at least 1.
     pub passes: u32,
     /// Where the training state goes; its provenance goes [beside it](provenance_path).
@@ -90,6 +93,11 @@ pub struct Account {
     pub invalid_numbers: Vec<(String, u64)>,
     /// Times of the first and of the last row, in microseconds since 1970-01-01 UTC, where a time column was named.
     pub window_us: Option<(i64, i64)>,
+    /// The state from which the run went on, if there was one.
+    pub start: Option<StartAccount>,
+    /// Days from the first row that the model is built on, be it before its start, to the last, where times are known. Past
+    /// [`LINEAGE_DAYS_LIMIT`](super::LINEAGE_DAYS_LIMIT) it should be built from nothing.
+    pub lineage_days: Option<f64>,
     /// Metrics of the first pass, each row predicted before it was learned.
     pub progressive: Metrics,
     /// Metrics of the held-out rows under the final weights.
@@ -143,7 +151,8 @@ pub fn train(
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Account, TrainError> {
     let started = Instant::now();
-    let mut trainer = Trainer::with_sampling(contract, options.settings, options.sampling)?;
+    options.settings.check()?;
+    options.sampling.check()?;
     if options.passes == 0 {
         return Err(TrainError::NoPass);
     }
@@ -159,6 +168,13 @@ pub fn train(
     if let Some(held_out_reader) = &held_out_reader {
         refuse_overlap(reader.files(), held_out_reader.files())?;
     }
+    let mut trainer = match &options.start {
+        Some(start) => {
+            let decay = decay_of(start, contract, options)?;
+            Trainer::resume(contract, options.settings, options.sampling, &start.state, decay)?
+        }
+        None => Trainer::with_sampling(contract, options.settings, options.sampling)?,
+    };
 
     let mut invalid_numbers = vec![0; contract.fields().len()];
     for pass in 1..=options.passes {
@@ -208,6 +224,8 @@ pub fn train(
         bad_rows: reader.bad_row_count(),
         invalid_numbers: invalid_numbers.map(|(field, count)| (field.name.clone(), count)).collect(),
         window_us: trainer.window_us(),
+        start: trainer.start().cloned(),
+        lineage_days: trainer.lineage_us().map(days_of),
         progressive: trainer.progressive_metrics(),
         held_out,
         fields: written.fields,
@@ -227,10 +245,14 @@ fn evaluate(
     reader: &mut LogReader,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Metrics, TrainError> {
-    let mut evaluator = Evaluator::exact();
+    // An exact AUC takes rows to count alike.
+    let mut evaluator = if reader.has_importance() { Evaluator::bounded() } else { Evaluator::exact() };
     watch(Event::Started { step: Step::HeldOut, reader });
     while let Some(batch) = reader.next_batch()? {
-        trainer.predict(&batch, |logit, clicked| evaluator.add_logit(logit, clicked));
+        let mut importance = batch.importance.iter().flatten();
+        trainer.predict(&batch, |logit, clicked| {
+            evaluator.add_important_logit(logit, clicked, importance.next().copied().unwrap_or(1.0));
+        });
         watch(Event::Read(reader));
     }
     watch(Event::Finished(reader));

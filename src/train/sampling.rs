@@ -80,17 +80,22 @@ impl Sampler {
         if self.sampling.negative_rate >= 1.0 {
             return None;
         }
-        let rows = (first..).zip(&batch.clicked).enumerate();
-        let rows: Vec<usize> =
-            rows.filter(|&(_, (row, &clicked))| self.sampling.keeps(row, clicked)).map(|(index, _)| index).collect();
-        Some(batch.select(&rows))
+        let rows = (first..).zip(&batch.clicked);
+        let keep: Vec<bool> = rows.map(|(row, &clicked)| self.sampling.keeps(row, clicked)).collect();
+        let mut kept = batch.clone();
+        kept.keep_rows(&keep);
+        Some(kept)
     }
 
-    /// How much each row of `batch`, of which only kept rows are left, counts.
+    /// How much each row of `batch`, of which only kept rows are left, counts: as the log says, and if it was not clicked
+    /// for those left out too.
     pub(super) fn importance(&mut self, batch: &RowBatch) -> &[f64] {
         let unclicked = 1.0 / self.sampling.negative_rate;
         self.importance.clear();
         self.importance.extend(batch.clicked.iter().map(|&clicked| if clicked { 1.0 } else { unclicked }));
+        for (importance, &factor) in self.importance.iter_mut().zip(batch.importance.iter().flatten()) {
+            *importance *= factor;
+        }
         &self.importance
     }
 }
@@ -119,6 +124,8 @@ mod tests {
         assert!((8_550..9_450).contains(&others), "{others}");
         let importance: f64 = sampler.importance(&kept).iter().sum();
         assert_eq!(importance, (clicks + 10 * others) as f64);
+        let doubled = RowBatch { importance: Some(vec![2.0; kept.row_count()]), ..kept };
+        assert_eq!(sampler.importance(&doubled).iter().sum::<f64>(), 2.0 * importance);
     }
 
     #[test]
@@ -129,8 +136,10 @@ mod tests {
         let mut parts = Vec::new();
         once.rewind();
         for start in [0, 700] {
-            let part: Vec<usize> = (start..if start == 0 { 700 } else { 2_000 }).collect();
-            parts.extend(once.thin_out(&rows.select(&part)).unwrap().time_us.unwrap());
+            let mut part = batch(2_000);
+            let keep: Vec<bool> = (0..2_000).map(|row| (row < 700) == (start == 0)).collect();
+            part.keep_rows(&keep);
+            parts.extend(once.thin_out(&part).unwrap().time_us.unwrap());
         }
         assert_eq!(whole, Some(parts));
         let mut other = Sampler::new(Sampling { negative_rate: 0.3, seed: 2 });

@@ -49,6 +49,9 @@ pub(super) struct Table {
     sources: Vec<u16>,
     origins: Vec<u8>,
     origin_ends: Vec<usize>,
+    /// Features of the state from which training goes on: the first numbers are theirs, and their origins are their
+    /// categories as the state has them.
+    kept_count: usize,
 }
 
 impl Table {
@@ -60,6 +63,7 @@ impl Table {
             sources: Vec::new(),
             origins: Vec::new(),
             origin_ends: Vec::new(),
+            kept_count: 0,
         }
     }
 
@@ -106,9 +110,31 @@ impl Table {
         Ok(number)
     }
 
+    /// Makes a feature known that the state from which training goes on has: its category stays the text that it is
+    /// there. All of them come before the first that is found in a log.
+    pub(super) fn keep(
+        &mut self,
+        key: u64,
+        source: u16,
+        category: &str,
+        coordinate: Coordinate,
+        counts: Counts,
+    ) -> Result<(), TrainError> {
+        debug_assert_eq!(self.kept_count, self.len());
+        let number = self.find_or_insert(key, source, |origin| origin.extend_from_slice(category.as_bytes()))?;
+        self.kept_count = self.len();
+        self.coordinates[number as usize] = coordinate;
+        self.counts[number as usize] = counts;
+        Ok(())
+    }
+
     /// Appends the category of feature `number` to `text`, in the form that the training state has it.
     pub(super) fn write_category(&self, contract: &Contract, sources: &[Source], number: u32, text: &mut String) {
         let origin = self.origin(number);
+        if (number as usize) < self.kept_count {
+            text.push_str(&String::from_utf8_lossy(origin));
+            return;
+        }
         match &sources[self.source(number)].kind {
             SourceKind::Field(field) => match &contract.fields()[*field].kind {
                 FieldKind::Id => text.push_str(&origin_value(origin).cast_signed().to_string()),

@@ -1,5 +1,9 @@
 //! The core of training: learns batches of rows one after the other, and says what it has learned.
 
+mod resume;
+#[cfg(test)]
+mod resume_tests;
+
 use std::path::Path;
 
 use crate::contract::Contract;
@@ -10,9 +14,9 @@ use crate::math;
 use super::optimizer::Coordinate;
 use super::sampling::Sampler;
 use super::sources::{ChunkFeatures, Source, UNSEEN};
-use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
+use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, widest};
 use super::table::{Counts, NEVER_US, Table};
-use super::{Sampling, Settings, TrainError, WeightRule};
+use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
 
 /// Rows whose features are looked up before the first of them is learned: their numbers stay in the cache meanwhile.
 pub(super) const CHUNK_ROW_COUNT: usize = 512;
@@ -32,7 +36,10 @@ pub struct Trainer {
     table: Table,
     bias: Coordinate,
     bias_counts: Counts,
-    first_seen_us: Option<i64>,
+    /// From where training goes on.
+    start: Option<StartAccount>,
+    /// Times of the first and of the last row that was learned here.
+    window_us: Option<(i64, i64)>,
     pass: u32,
     progressive: Evaluator,
     chunk: ChunkFeatures,
@@ -86,7 +93,8 @@ impl Trainer {
             table: Table::new(),
             bias: Coordinate::default(),
             bias_counts: Counts::NONE,
-            first_seen_us: None,
+            start: None,
+            window_us: None,
             pass: 1,
             progressive: Evaluator::bounded(),
             chunk: ChunkFeatures::default(),
@@ -110,7 +118,7 @@ impl Trainer {
     }
 
     fn learn_rows(&mut self, batch: &RowBatch, importance: &[f64]) -> Result<(), TrainError> {
-        if self.pass == 1 && self.bias_counts.impressions == 0.0 {
+        if self.pass == 1 && self.start.is_none() && self.bias_counts.impressions == 0.0 {
             self.bias = first_bias(&self.settings, &batch.clicked, importance);
         }
         let mut start = 0;
@@ -142,7 +150,7 @@ impl Trainer {
     }
 
     /// Predicts the rows of a batch without learning from them, and calls `visit` with each row's logit and whether it
-    /// was clicked. Unseen categories add 0.
+    /// was clicked. Unseen categories add 0. Sampling leaves none of them out.
     pub fn predict(&self, batch: &RowBatch, mut visit: impl FnMut(f64, bool)) {
         let bias = self.bias_weight();
         let mut chunk = ChunkFeatures::default();
@@ -174,10 +182,17 @@ impl Trainer {
         &self.progressive
     }
 
-    /// Times of the first and of the last row, in microseconds since 1970-01-01 UTC, where the log has times.
+    /// Times of the first and of the last row that was learned here, in microseconds since 1970-01-01 UTC, where the log
+    /// has times. What was learned before, and training went on from, is not counted.
     #[must_use]
     pub fn window_us(&self) -> Option<(i64, i64)> {
-        self.first_seen_us.map(|first| (first, self.bias_counts.last_seen_us))
+        self.window_us
+    }
+
+    /// Times of the first and of the last row that the model is built on, those before its start among them.
+    #[must_use]
+    pub fn lineage_us(&self) -> Option<(i64, i64)> {
+        widest(self.start.as_ref().and_then(|start| start.window_us), self.window_us)
     }
 
     /// Number of features seen, the bias not counted.
@@ -192,19 +207,7 @@ impl Trainer {
     ///
     /// [`TrainError::State`], among others where `path` is there and `replace` is not asked for.
     pub fn write_state(&self, path: &Path, replace: bool) -> Result<WrittenState, TrainError> {
-        let metadata = Metadata {
-            contract: self.contract.clone(),
-            settings: self.settings,
-            weight_rule: WeightRule::of(&self.settings),
-            negative_rate: self.sampler.sampling().negative_rate,
-            shards: 1,
-            window_us: self.window_us(),
-            rows: whole(self.bias_counts.impressions),
-            clicks: whole(self.bias_counts.clicks),
-            passes: self.pass,
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let mut writer = StateWriter::create(path, &metadata, replace)?;
+        let mut writer = StateWriter::create(path, &self.metadata(), replace)?;
         let d = self.settings.curvature(self.bias.n);
         writer.push(&state_row((BIAS_FIELD, ""), BIAS_KEY, (self.bias.z, d), self.bias_counts, self.bias_weight()))?;
         let mut fields: Vec<FieldFeatures> = self.sources.iter().map(FieldFeatures::none).collect();
@@ -228,13 +231,31 @@ impl Trainer {
         Ok(WrittenState { len_bytes: writer.finish()?, fields })
     }
 
+    /// What the state says about itself.
+    fn metadata(&self) -> Metadata {
+        Metadata {
+            contract: self.contract.clone(),
+            settings: self.settings,
+            weight_rule: WeightRule::of(&self.settings),
+            negative_rate: self.sampler.sampling().negative_rate,
+            shards: 1,
+            window_us: self.lineage_us(),
+            rows: whole(self.bias_counts.impressions),
+            clicks: whole(self.bias_counts.clicks),
+            passes: self.pass,
+            start: self.start.as_ref().map(Start::from),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
     fn count(&mut self, chunk: &ChunkFeatures, clicked: &[bool], importance: &[f64], times_us: Option<&[i64]>) {
         let time_us = |row: usize| times_us.map_or(NEVER_US, |times_us| times_us[row]);
         for (row, (&clicked, &importance)) in clicked.iter().zip(importance).enumerate() {
             self.bias_counts.count(clicked, importance, time_us(row));
         }
-        if let Some(first) = times_us.and_then(|times_us| times_us.iter().copied().min()) {
-            self.first_seen_us = Some(self.first_seen_us.map_or(first, |earlier| earlier.min(first)));
+        if let Some(times_us) = times_us {
+            let ends = (times_us.iter().copied().min(), times_us.iter().copied().max());
+            self.window_us = widest(self.window_us, ends.0.zip(ends.1));
         }
         let counts = &mut self.table.counts;
         chunk.each(|row, number| counts[number as usize].count(clicked[row], importance[row], time_us(row)));

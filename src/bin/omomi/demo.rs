@@ -137,6 +137,7 @@ impl Run {
             read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
             settings: Settings::default(),
             sampling: Sampling::default(),
+            start: None,
             passes: 1,
             state: state.clone(),
             replace: true,

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use omomi::evaluate::Metrics;
 use omomi::log_reader::{Progress, ReadOptions};
-use omomi::train::{Account, Event, Sampling, Settings, Step, TrainOptions, provenance_path, train};
+use omomi::train::{
+    Account, Event, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions, provenance_path, train,
+};
 
 use crate::Failure;
 use crate::contract::read_contract;
@@ -47,12 +49,24 @@ pub(crate) struct Arguments {
     /// With another number other rows are left out.
     #[arg(long, value_name = "NUMBER", default_value_t = Sampling::default().seed)]
     sample_seed: u64,
+    /// Training state to go on from, of the same contract and settings; without it training begins from nothing.
+    #[arg(long, value_name = "FILE")]
+    start: Option<PathBuf>,
+    /// What is left of the start for each day from its last row to the first of the logs, such as 0.97.
+    #[arg(long, value_name = "GAMMA_PER_DAY", default_value_t = 1.0, requires = "start")]
+    decay: f64,
+    /// Age of the start in days, in place of what the times of the rows say.
+    #[arg(long, value_name = "DAYS", requires = "start")]
+    age_days: Option<f64>,
     /// How often the logs are learned from.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     passes: u32,
     /// Column with the time of the impression: gives the training window and when a feature was last seen.
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
+    /// Column that says how much a row counts, such as 10 for one that stands for nine left out of the log.
+    #[arg(long, value_name = "COLUMN", visible_alias = "weight-column")]
+    importance_column: Option<String>,
     /// How many rows that cannot be used are skipped, of each set of logs, before it is an error.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
@@ -76,10 +90,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             max_bad_rows: arguments.max_bad_rows,
             many_separator: arguments.many_separator,
             time_column: arguments.time_column.clone(),
+            importance_column: arguments.importance_column.clone(),
             ..ReadOptions::default()
         },
         settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
         sampling: Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed },
+        start: arguments.start.clone().map(|state| StartOptions {
+            state,
+            decay_per_day: arguments.decay,
+            age_days: arguments.age_days,
+        }),
         passes: arguments.passes,
         state: arguments.state.clone(),
         replace: arguments.force,
@@ -89,6 +109,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
     // A reader that closes the pipe early has seen enough.
     let _ = stdout().write_all(describe(&account, &arguments.state).as_bytes());
+    if let Some(days) = account.lineage_days
+        && account.start.is_some()
+        && days > LINEAGE_DAYS_LIMIT
+    {
+        eprintln!("warning: the model was built from nothing {days:.1} days ago; build it anew every few weeks");
+    }
     Ok(())
 }
 
@@ -160,6 +186,12 @@ fn describe(account: &Account, state: &Path) -> String {
     }
     for (field, count) in &account.invalid_numbers {
         line("out of range", format!("{} numbers of `{field}`, taken as missing", grouped(*count)));
+    }
+    if let Some(start) = &account.start {
+        let days =
+            account.lineage_days.map_or(String::new(), |days| format!(", built from nothing {days:.1} days ago"));
+        let (path, rows) = (start.path.display(), grouped(start.rows));
+        line("start", format!("{path} ({rows} rows, of which {:.4} is left{days})", start.decay));
     }
     let seconds = account.learn_seconds;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure for people, never negative")]

@@ -36,6 +36,7 @@ impl Folder {
             read: ReadOptions { time_column: Some("time".to_owned()), ..ReadOptions::default() },
             settings: Settings::default(),
             sampling: Sampling::default(),
+            start: None,
             passes: 2,
             state: self.path("out.parquet"),
             replace: false,
@@ -76,6 +77,52 @@ fn a_run_leaves_a_state_and_its_provenance() {
     assert_eq!(provenance["invalid_numbers"]["price"], 1);
     assert_eq!(provenance["metrics"]["held_out"]["impressions"], 2);
     assert_eq!(provenance["fields"][0]["features"], 2);
+}
+
+#[test]
+fn a_run_goes_on_from_a_state_with_what_its_age_leaves_of_it() {
+    let folder = Folder::with_logs();
+    folder.train(&folder.options()).unwrap();
+    let start = StartOptions { state: folder.path("out.parquet"), decay_per_day: 0.25, age_days: None };
+    let options = TrainOptions {
+        logs: folder.pattern("late.csv"),
+        held_out: Vec::new(),
+        start: Some(start.clone()),
+        state: folder.path("next.parquet"),
+        ..folder.options()
+    };
+    let account = folder.train(&options).unwrap();
+    // From the 2nd to the 3rd of January is one day.
+    let used = account.start.unwrap();
+    assert_eq!((used.rows, used.decay, account.rows), (3, 0.25, 2));
+    assert!((account.lineage_days.unwrap() - 2.0).abs() < 1e-3);
+    let provenance: Value = serde_json::from_slice(&fs::read(folder.path("next.provenance.json")).unwrap()).unwrap();
+    assert_eq!(provenance["start"]["digest"], used.digest.to_string());
+    assert_eq!(provenance["start"]["training_window"]["last"], "2026-01-02T00:00:00Z");
+    assert_eq!(provenance["training_window"]["first"], "2026-01-03T00:00:00Z");
+    assert!(provenance["lineage_days"].as_f64().unwrap() >= 2.0);
+
+    let said = StartOptions { age_days: Some(2.0), ..start.clone() };
+    let said = TrainOptions { start: Some(said), replace: true, ..options.clone() };
+    assert_eq!(folder.train(&said).unwrap().start.unwrap().decay, 0.0625);
+
+    let read = ReadOptions { time_column: None, ..options.read.clone() };
+    let without_times = TrainOptions { read, replace: true, ..options.clone() };
+    let expected = "cannot tell how old FOLDER/out.parquet is: expected times in it and in the logs; name the time \
+                    column, or say its age in days";
+    assert_eq!(folder.train(&without_times).unwrap_err(), expected);
+    let forgotten = StartOptions { age_days: Some(1e6), ..start.clone() };
+    let forgotten = TrainOptions { start: Some(forgotten), replace: true, ..options.clone() };
+    let expected = "nothing is left of FOLDER/out.parquet after 1000000.0 days; train from nothing";
+    assert_eq!(folder.train(&forgotten).unwrap_err(), expected);
+    for (decay_per_day, age_days, expected) in [
+        (1.5, None, "decay must be a number above 0 and at most 1, found 1.5"),
+        (0.9, Some(-1.0), "age_days must be a number at least 0, found -1.0"),
+    ] {
+        let start = StartOptions { decay_per_day, age_days, ..start.clone() };
+        let options = TrainOptions { start: Some(start), replace: true, ..options.clone() };
+        assert_eq!(folder.train(&options).unwrap_err(), expected);
+    }
 }
 
 #[test]

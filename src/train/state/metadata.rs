@@ -5,6 +5,7 @@ use std::path::Path;
 use parquet::file::metadata::KeyValue;
 
 use crate::contract::Contract;
+use crate::store::Digest;
 use crate::train::{Settings, WeightRule};
 
 use super::{FORMAT_VERSION, StateError};
@@ -23,16 +24,36 @@ pub struct Metadata {
     pub negative_rate: f64,
     /// Number of training runs of which this is the average; 1 for what one run has left.
     pub shards: u32,
-    /// Times of the first and of the last row, in microseconds since 1970-01-01 UTC, where the logs had times.
+    /// Times of the first and of the last row, those of the start among them, in microseconds since 1970-01-01 UTC, where the logs had times.
     pub window_us: Option<(i64, i64)>,
-    /// Rows of one pass.
+    /// Rows of one pass, and those of the start.
     pub rows: u64,
     /// Those of them that were clicked.
     pub clicks: u64,
     /// Times that the rows were learned from.
     pub passes: u32,
+    /// The state from which training went on; nothing where it began from nothing.
+    pub start: Option<Start>,
     /// Version of the library that wrote the state.
     pub tool_version: String,
+}
+
+/// A training state from which training went on. What it knew is part of what came out of it, so states that have one in
+/// common are averaged with this part [counted once](crate::average).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Start {
+    /// Digest of its file.
+    pub digest: Digest,
+    /// What its `z` and `d` were multiplied with before the first row: above 0, at most 1.
+    pub decay: f64,
+}
+
+/// The window that holds both.
+pub(crate) fn widest(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (one, other) {
+        (Some((first, last)), Some((other_first, other_last))) => Some((first.min(other_first), last.max(other_last))),
+        _ => one.or(other),
+    }
 }
 
 const FORMAT_VERSION_KEY: &str = "omomi.state_format_version";
@@ -54,6 +75,8 @@ const LAST_SEEN_KEY: &str = "omomi.last_seen_us";
 const ROWS_KEY: &str = "omomi.rows";
 const CLICKS_KEY: &str = "omomi.clicks";
 const PASSES_KEY: &str = "omomi.passes";
+const START_DIGEST_KEY: &str = "omomi.start_digest";
+const START_DECAY_KEY: &str = "omomi.start_decay";
 const TOOL_VERSION_KEY: &str = "omomi.tool_version";
 
 impl Metadata {
@@ -63,6 +86,9 @@ impl Metadata {
         let window = self.window_us.map_or([None, None], |(first, last)| [Some(first), Some(last)]);
         let window = [FIRST_SEEN_KEY, LAST_SEEN_KEY].into_iter().zip(window);
         let window = window.filter_map(|(key, time_us)| Some((key, time_us?.to_string())));
+        let start = self.start.map(|start| {
+            [(START_DIGEST_KEY, start.digest.to_string()), (START_DECAY_KEY, format!("{:?}", start.decay))]
+        });
         [
             (FORMAT_VERSION_KEY, FORMAT_VERSION.to_string()),
             (CONTRACT_KEY, self.contract.canonical_json()),
@@ -86,6 +112,7 @@ impl Metadata {
         ]
         .into_iter()
         .chain(window)
+        .chain(start.into_iter().flatten())
         .map(|(key, value)| KeyValue::new(key.to_owned(), value))
         .collect()
     }
@@ -133,6 +160,10 @@ impl Metadata {
             (None, None) => None,
             _ => Some((pairs.parsed(FIRST_SEEN_KEY)?, pairs.parsed(LAST_SEEN_KEY)?)),
         };
+        let start = match (pairs.find(START_DIGEST_KEY), pairs.find(START_DECAY_KEY)) {
+            (None, None) => None,
+            _ => Some(pairs.start()?),
+        };
         Ok(Self {
             contract,
             settings,
@@ -143,6 +174,7 @@ impl Metadata {
             rows: pairs.parsed(ROWS_KEY)?,
             clicks: pairs.parsed(CLICKS_KEY)?,
             passes: pairs.parsed(PASSES_KEY)?,
+            start,
             tool_version: pairs.text(TOOL_VERSION_KEY)?.to_owned(),
         })
     }
@@ -163,6 +195,20 @@ impl<'a> Pairs<'a> {
             let problem = format!("the metadata key `{key}` is missing; tools that rewrite Parquet may drop it");
             StateError::not_a_state(self.path, problem)
         })
+    }
+
+    fn start(&self) -> Result<Start, StateError> {
+        let text = self.text(START_DIGEST_KEY)?;
+        let digest = text.parse().map_err(|_| {
+            let problem = format!("expected a digest under the metadata key `{START_DIGEST_KEY}`, found `{text}`");
+            StateError::not_a_state(self.path, problem)
+        })?;
+        let decay: f64 = self.parsed(START_DECAY_KEY)?;
+        if decay <= 0.0 || decay > 1.0 || decay.is_nan() {
+            let problem = format!("expected a decay of the start above 0 and at most 1, found {decay:?}");
+            return Err(StateError::not_a_state(self.path, problem));
+        }
+        Ok(Start { digest, decay })
     }
 
     fn parsed<T: std::str::FromStr>(&self, key: &str) -> Result<T, StateError> {

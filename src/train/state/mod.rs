@@ -17,6 +17,7 @@
 //! The file's key-value metadata holds what [`Metadata`] says, each under its name with `omomi.` before it. The same
 //! training gives the same bytes: no path, no time of day and nothing of the machine is in the file.
 
+mod difference;
 mod metadata;
 mod reader;
 mod writer;
@@ -27,7 +28,9 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use thiserror::Error;
 
-pub use metadata::Metadata;
+pub use difference::Difference;
+pub(crate) use metadata::widest;
+pub use metadata::{Metadata, Start};
 pub use reader::{StateBatch, StateReader};
 pub use writer::StateWriter;
 
@@ -175,5 +178,7 @@ fn fault(row: &StateRow<'_>, previous_key: Option<u64>) -> Option<String> {
     None
 }
 
+#[cfg(test)]
+pub(crate) mod test_rows;
 #[cfg(test)]
 mod tests;

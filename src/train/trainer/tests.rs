@@ -18,11 +18,11 @@ const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[
     {"name":"creative_id","side":"candidate","type":"id","meaning":"m"}],
     "cross":[{"fields":["media_id","creative_id"]},{"fields":["creative_id","interest","price"]}]}"#;
 
-const SETTINGS: Settings = Settings { alpha: 0.2, beta: 0.7, l1: 0.3, l2: 0.9 };
+pub(super) const SETTINGS: Settings = Settings { alpha: 0.2, beta: 0.7, l1: 0.3, l2: 0.9 };
 
 /// A row as the tests write it.
 #[derive(Clone)]
-struct Row {
+pub(super) struct Row {
     clicked: bool,
     media_id: Option<i64>,
     interests: Vec<&'static str>,
@@ -30,11 +30,11 @@ struct Row {
     creative_id: Option<i64>,
 }
 
-fn contract() -> Contract {
+pub(super) fn contract() -> Contract {
     Contract::from_json(CONTRACT.as_bytes()).unwrap()
 }
 
-fn random_rows(count: usize, seed: u64) -> Vec<Row> {
+pub(super) fn random_rows(count: usize, seed: u64) -> Vec<Row> {
     let mut rng = Pcg64::seed_from_u64(seed);
     let texts = ["sport", "旅行", "a*b", "a\\", "", "music"];
     let row = |rng: &mut Pcg64| Row {
@@ -48,7 +48,7 @@ fn random_rows(count: usize, seed: u64) -> Vec<Row> {
 }
 
 /// The batch that a log reader makes of rows; row `i` has the time `first_time_us + i`.
-fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
+pub(super) fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
     let ids = |of_row: fn(&Row) -> Option<i64>| {
         let mut column = FieldColumn { offsets: vec![0], ..FieldColumn::default() };
         for row in rows {
@@ -159,7 +159,7 @@ impl PlainTwin {
     }
 }
 
-fn written(trainer: &Trainer, name: &str) -> (tempfile::TempDir, PathBuf) {
+pub(super) fn written(trainer: &Trainer, name: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     trainer.write_state(&path, false).unwrap();

@@ -1,0 +1,90 @@
+//! A trainer that goes on from a training state.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::contract::Contract;
+use crate::train::optimizer::Coordinate;
+use crate::train::start::{decayed, digest, refuse_start};
+use crate::train::state::{Difference, Start, StateReader, StateRow};
+use crate::train::table::{Counts, NEVER_US};
+use crate::train::{Sampling, Settings, StartAccount, TrainError};
+
+use super::Trainer;
+
+impl Trainer {
+    /// A model that has learned what the training state `start` has, of which `decay`, above 0 and at most 1, is left, and
+    /// will learn the rows that `sampling` keeps.
+    ///
+    /// `z` and `d` of each feature and of the bias are multiplied with `decay`; `d` goes no lower than where a feature
+    /// starts that was never seen, `beta / alpha`. The squared gradients follow from it: `n = (alpha d - beta)^2`. Counts and the
+    /// time when a feature was last seen stay as they are, whatever the decay: they say on how many rows the model was
+    /// built, which is what thresholds on them ask. The start's own weight rule is left behind: thresholds and recalibration
+    /// belong to the weights that were served, not to what was learned.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::State`] where `start` cannot be read; [`TrainError::StartDiffers`] where it is of another contract or of
+    /// other settings; [`TrainError::StartOfFinishedWeights`].
+    pub fn resume(
+        contract: &Contract,
+        settings: Settings,
+        sampling: Sampling,
+        start: &Path,
+        decay: f64,
+    ) -> Result<Self, TrainError> {
+        let mut trainer = Self::with_sampling(contract, settings, sampling)?;
+        if !(decay > 0.0 && decay <= 1.0) {
+            return Err(TrainError::Setting { name: "decay", expected: "above 0 and at most 1", found: decay });
+        }
+        let digest = digest(start)?;
+        let mut reader = StateReader::open(start)?;
+        let metadata = reader.metadata();
+        if let Some(difference) = Difference::between(&trainer.metadata(), metadata) {
+            return Err(TrainError::StartDiffers { path: start.to_owned(), difference });
+        }
+        refuse_start(start, metadata)?;
+        trainer.start = Some(StartAccount {
+            path: start.to_owned(),
+            digest,
+            window_us: metadata.window_us,
+            rows: metadata.rows,
+            decay,
+        });
+        let names = trainer.sources.iter().map(|source| source.name.clone());
+        let sources: HashMap<String, u16> = names.zip(0..).collect();
+        while let Some(batch) = reader.next_batch()? {
+            for row in batch.rows() {
+                let (z, d) = decayed(row.z, row.d, decay, &settings);
+                let coordinate = Coordinate { z, n: settings.squared_gradients(d) };
+                if row.is_bias() {
+                    (trainer.bias, trainer.bias_counts) = (coordinate, counts(&row));
+                } else {
+                    // The reader has checked that the contract has the field.
+                    trainer.table.keep(row.key, sources[row.field], row.category, coordinate, counts(&row))?;
+                }
+            }
+        }
+        Ok(trainer)
+    }
+
+    /// The state from which this training goes on.
+    #[must_use]
+    pub fn start(&self) -> Option<&StartAccount> {
+        self.start.as_ref()
+    }
+}
+
+impl From<&StartAccount> for Start {
+    fn from(account: &StartAccount) -> Self {
+        Self { digest: account.digest, decay: account.decay }
+    }
+}
+
+fn counts(row: &StateRow<'_>) -> Counts {
+    Counts {
+        impressions: row.impressions as f64,
+        clicks: row.clicks as f64,
+        last_seen_us: row.last_seen_us.unwrap_or(NEVER_US),
+    }
+}
