@@ -9,7 +9,9 @@
 //! as its bucket only.
 
 mod error;
+mod indexed_rows;
 mod key_index;
+mod learner;
 mod optimizer;
 mod provenance;
 mod quantiles;

@@ -10,6 +10,7 @@ use crate::feature;
 use crate::log_reader::{Categories, FieldColumn, RowBatch};
 
 use super::TrainError;
+use super::indexed_rows::{IndexedRows, may_repeat};
 use super::key_index::KeyIndex;
 use super::table::Table;
 
@@ -107,6 +108,36 @@ impl ChunkFeatures {
         for features in &self.by_source {
             for &number in &features.numbers[features.range(row)] {
                 visit(number);
+            }
+        }
+    }
+
+    /// Puts the rows of the chunk side by side. How much they count is left to the caller.
+    pub(super) fn fill_rows(&mut self, clicked: &[bool], rows: &mut IndexedRows) {
+        rows.clear();
+        rows.clicked.extend_from_slice(clicked);
+        rows.repeats.resize(clicked.len(), false);
+        // Where the next feature of each row goes: first behind the rows before, at last behind the row itself.
+        rows.ends.resize(clicked.len(), 0);
+        for features in &self.by_source {
+            for (end, ends) in rows.ends.iter_mut().zip(features.offsets.windows(2)) {
+                *end += ends[1] - ends[0];
+            }
+        }
+        let mut start = 0;
+        for end in &mut rows.ends {
+            start += std::mem::replace(end, start);
+        }
+        rows.numbers.resize(start as usize, 0);
+        for features in &self.by_source {
+            for (row, ends) in features.offsets.windows(2).enumerate() {
+                let numbers = &features.numbers[ends[0] as usize..ends[1] as usize];
+                let next = &mut rows.ends[row];
+                for &number in numbers {
+                    rows.numbers[*next as usize] = number;
+                    *next += 1;
+                }
+                rows.repeats[row] |= numbers.len() > 1 && may_repeat(numbers);
             }
         }
     }

@@ -9,8 +9,9 @@ use std::path::Path;
 use crate::contract::Contract;
 use crate::evaluate::{Evaluator, Metrics, whole};
 use crate::log_reader::RowBatch;
-use crate::math;
 
+use super::indexed_rows::IndexedRows;
+use super::learner::Learner;
 use super::optimizer::Coordinate;
 use super::sampling::Sampler;
 use super::sources::{ChunkFeatures, Source, UNSEEN};
@@ -43,8 +44,8 @@ pub struct Trainer {
     pass: u32,
     progressive: Evaluator,
     chunk: ChunkFeatures,
-    /// Features of the row at hand and the weights that predicted it.
-    row: Vec<(u32, f64)>,
+    rows: IndexedRows,
+    learner: Learner,
 }
 
 /// The features of one field or cross in a trained model.
@@ -98,7 +99,8 @@ impl Trainer {
             pass: 1,
             progressive: Evaluator::bounded(),
             chunk: ChunkFeatures::default(),
-            row: Vec::new(),
+            rows: IndexedRows::default(),
+            learner: Learner::new(settings),
         })
     }
 
@@ -132,13 +134,11 @@ impl Trainer {
                 let times_us = batch.time_us.as_ref().map(|times_us| &times_us[rows]);
                 self.count(&chunk, clicked, importance, times_us);
             }
-            for (row, (&clicked, &importance)) in clicked.iter().zip(importance).enumerate() {
-                let logit = self.learn_row(&chunk, row, clicked, importance);
-                if self.pass == 1 {
-                    self.progressive.add_important_logit(logit, clicked, importance);
-                }
-            }
+            chunk.fill_rows(clicked, &mut self.rows);
+            self.rows.importance.extend_from_slice(importance);
             self.chunk = chunk;
+            let progressive = (self.pass == 1).then_some(&mut self.progressive);
+            learn_indexed(&mut self.learner, &self.rows, &mut self.bias, &mut self.table.coordinates, progressive);
         }
         Ok(())
     }
@@ -261,29 +261,6 @@ impl Trainer {
         chunk.each(|row, number| counts[number as usize].count(clicked[row], importance[row], time_us(row)));
     }
 
-    /// Predicts a row, then learns it. Returns the logit of the prediction.
-    #[inline]
-    fn learn_row(&mut self, chunk: &ChunkFeatures, row: usize, clicked: bool, importance: f64) -> f64 {
-        let bias = self.bias_weight();
-        let mut logit = bias;
-        let mut features = std::mem::take(&mut self.row);
-        features.clear();
-        chunk.of_row(row, |number| {
-            let weight = self.weight(number);
-            logit += weight;
-            features.push((number, weight));
-        });
-        let gradient = importance * (math::sigmoid(logit) - f64::from(u8::from(clicked)));
-        let alpha = self.settings.alpha;
-        self.bias = self.bias.updated(bias, gradient, alpha);
-        for &(number, weight) in &features {
-            let coordinate = &mut self.table.coordinates[number as usize];
-            *coordinate = coordinate.updated(weight, gradient, alpha);
-        }
-        self.row = features;
-        logit
-    }
-
     #[inline]
     fn weight(&self, number: u32) -> f64 {
         let Coordinate { z, n } = self.table.coordinates[number as usize];
@@ -293,6 +270,22 @@ impl Trainer {
     #[inline]
     fn bias_weight(&self) -> f64 {
         self.settings.bias_weight(self.bias.z, self.settings.curvature(self.bias.n))
+    }
+}
+
+/// Learns rows and notes in `progressive`, where it is given, how well they were predicted.
+fn learn_indexed(
+    learner: &mut Learner,
+    rows: &IndexedRows,
+    bias: &mut Coordinate,
+    coordinates: &mut [Coordinate],
+    progressive: Option<&mut Evaluator>,
+) {
+    match progressive {
+        Some(progressive) => learner.learn(rows, bias, coordinates, |row| {
+            progressive.add_important_logit(row.logit, row.clicked, row.importance);
+        }),
+        None => learner.learn(rows, bias, coordinates, |_| ()),
     }
 }
 

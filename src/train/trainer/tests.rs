@@ -81,6 +81,7 @@ pub(super) fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
     RowBatch {
         clicked: rows.iter().map(|row| row.clicked).collect(),
         time_us: first_time_us.map(|first| (first..).take(rows.len()).collect()),
+        importance: None,
         columns: vec![ids(|row| row.media_id), interest, price, ids(|row| row.creative_id)],
         extra: Vec::new(),
     }
@@ -125,9 +126,10 @@ impl PlainTwin {
         if z.abs() <= l1 { 0.0 } else { -(z - sign * l1) / (d + l2) }
     }
 
-    fn step((z, n): (f64, f64), weight: f64, gradient: f64) -> (f64, f64) {
-        let sigma = ((n + gradient * gradient).sqrt() - n.sqrt()) / SETTINGS.alpha;
-        (z + (gradient - sigma * weight), n + gradient * gradient)
+    fn step((z, n): (f64, f64), weight: f64, gradient: f64, importance: f64) -> (f64, f64) {
+        let next_n = n + importance * gradient * gradient;
+        let sigma = (next_n.sqrt() - n.sqrt()) / SETTINGS.alpha;
+        (z + (importance * gradient - sigma * weight), next_n)
     }
 
     fn starting_from(first_batch: &[Row], unclicked_importance: f64) -> Self {
@@ -147,11 +149,11 @@ impl PlainTwin {
             weights.push(Self::weight(z, n, SETTINGS.l1, SETTINGS.l2));
         }
         let logit = weights.iter().fold(bias, |sum, weight| sum + weight);
-        let gradient = importance * (math::sigmoid(logit) - if row.clicked { 1.0 } else { 0.0 });
-        self.bias = Self::step(self.bias, bias, gradient);
+        let gradient = math::sigmoid(logit) - if row.clicked { 1.0 } else { 0.0 };
+        self.bias = Self::step(self.bias, bias, gradient, importance);
         for (name, weight) in names.iter().zip(weights) {
             let (z, n, impressions, clicks) = self.features.get_mut(name).unwrap();
-            (*z, *n) = Self::step((*z, *n), weight, gradient);
+            (*z, *n) = Self::step((*z, *n), weight, gradient, importance);
             *impressions += if count { importance } else { 0.0 };
             *clicks += if count && row.clicked { importance } else { 0.0 };
         }
