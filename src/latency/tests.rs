@@ -27,6 +27,7 @@ fn trained(folder: &Path) -> (Arc<Model>, String) {
         sampling: Sampling::default(),
         start: None,
         passes: 1,
+        cache: None,
         state: folder.join("state.parquet"),
         replace: false,
         arguments: Vec::new(),

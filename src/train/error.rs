@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::log_reader::LogError;
 
+use super::RowCacheError;
 use super::state::{Difference, StateError};
 
 /// Why training stopped.
@@ -77,6 +78,9 @@ pub enum TrainError {
     /// A log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A row cache could not be made or used.
+    #[error(transparent)]
+    RowCache(#[from] RowCacheError),
     /// The training state could not be written.
     #[error(transparent)]
     State(#[from] StateError),

@@ -5,6 +5,7 @@
 //! one and exactly in any width, and the logit is summed in contract order, so the bits are those of one feature after the
 //! other.
 
+use crate::evaluate::Evaluator;
 use crate::math;
 use crate::prefetch::prefetch;
 
@@ -31,27 +32,19 @@ struct Columns {
     weight: Vec<f64>,
 }
 
-/// A row that was predicted and then learned.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LearnedRow {
-    /// Logit of the prediction.
-    pub(super) logit: f64,
-    pub(super) clicked: bool,
-    pub(super) importance: f64,
-}
-
 impl Learner {
     pub(super) fn new(settings: Settings) -> Self {
         Self { settings, columns: Columns::default() }
     }
 
-    /// Predicts and then learns each of `rows`, whose features are numbers of `coordinates`.
+    /// Predicts and then learns each of `rows`, whose features are numbers of `coordinates`. Notes in `progressive`, where
+    /// it is given, how well they were predicted.
     pub(super) fn learn(
         &mut self,
         rows: &IndexedRows,
         bias: &mut Coordinate,
         coordinates: &mut [Coordinate],
-        mut visit: impl FnMut(LearnedRow),
+        mut progressive: Option<&mut Evaluator>,
     ) {
         for row in 0..rows.row_count().min(ROWS_AHEAD) {
             fetch(rows, row, coordinates);
@@ -74,7 +67,9 @@ impl Learner {
                 self.columns.update(numbers.len(), gradient, importance, self.settings.alpha);
                 self.columns.write(numbers, coordinates);
             }
-            visit(LearnedRow { logit, clicked, importance });
+            if let Some(progressive) = &mut progressive {
+                progressive.add_important_logit(logit, clicked, importance);
+            }
         }
     }
 }

@@ -24,6 +24,12 @@ pub(super) const NEVER_US: i64 = i64::MIN;
 impl Counts {
     pub(super) const NONE: Self = Self { impressions: 0.0, clicks: 0.0, last_seen_us: NEVER_US };
 
+    pub(super) fn add(&mut self, other: Self) {
+        self.impressions += other.impressions;
+        self.clicks += other.clicks;
+        self.last_seen_us = self.last_seen_us.max(other.last_seen_us);
+    }
+
     #[inline]
     pub(super) fn count(&mut self, clicked: bool, importance: f64, time_us: i64) {
         self.impressions += importance;
@@ -110,6 +116,26 @@ impl Table {
         Ok(number)
     }
 
+    /// Adds to the counts of the feature with `key`, which becomes known if it is not yet: its category is the text
+    /// `category`. Returns its number. No feature was found in a log before.
+    pub(super) fn count_kept(
+        &mut self,
+        key: u64,
+        source: u16,
+        category: &str,
+        counts: Counts,
+    ) -> Result<u32, TrainError> {
+        let number = match self.index.find(key) {
+            Some(number) => number,
+            None => {
+                self.keep(key, source, category, Coordinate::default(), Counts::NONE)?;
+                narrow_number(self.len() - 1)
+            }
+        };
+        self.counts[number as usize].add(counts);
+        Ok(number)
+    }
+
     /// Makes a feature known that the state from which training goes on has: its category stays the text that it is
     /// there. All of them come before the first that is found in a log.
     pub(super) fn keep(
@@ -163,6 +189,10 @@ impl Table {
         let start = if number == 0 { 0 } else { self.origin_ends[number - 1] };
         &self.origins[start..self.origin_ends[number]]
     }
+}
+
+fn narrow_number(number: usize) -> u32 {
+    u32::try_from(number).expect("the index keeps the count of keys below the limit")
 }
 
 fn origin_value(origin: &[u8]) -> u64 {

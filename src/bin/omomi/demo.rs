@@ -139,6 +139,7 @@ impl Run {
             sampling: Sampling::default(),
             start: None,
             passes: 1,
+            cache: None,
             state: state.clone(),
             replace: true,
             arguments: vec!["demo".to_owned()],

@@ -61,6 +61,10 @@ pub(crate) struct Arguments {
     /// How often the logs are learned from.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     passes: u32,
+    /// Keep the rows here with their features numbered, for runs with other settings and for further passes: made if it is
+    /// missing or of other logs, else read in place of them.
+    #[arg(long, value_name = "FILE")]
+    cache: Option<PathBuf>,
     /// Column with the time of the impression: gives the training window and when a feature was last seen.
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
@@ -101,6 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             age_days: arguments.age_days,
         }),
         passes: arguments.passes,
+        cache: arguments.cache.clone(),
         state: arguments.state.clone(),
         replace: arguments.force,
         arguments: std::env::args().skip(1).collect(),

@@ -38,6 +38,7 @@ impl Folder {
             sampling: Sampling::default(),
             start: None,
             passes: 2,
+            cache: None,
             state: self.path("out.parquet"),
             replace: false,
             arguments: vec!["train".to_owned(), "--passes=2".to_owned()],

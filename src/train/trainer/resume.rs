@@ -51,17 +51,18 @@ impl Trainer {
             rows: metadata.rows,
             decay,
         });
-        let names = trainer.sources.iter().map(|source| source.name.clone());
+        let names = trainer.indexer.sources.iter().map(|source| source.name.clone());
         let sources: HashMap<String, u16> = names.zip(0..).collect();
         while let Some(batch) = reader.next_batch()? {
             for row in batch.rows() {
                 let (z, d) = decayed(row.z, row.d, decay, &settings);
                 let coordinate = Coordinate { z, n: settings.squared_gradients(d) };
                 if row.is_bias() {
-                    (trainer.bias, trainer.bias_counts) = (coordinate, counts(&row));
+                    (trainer.bias, trainer.indexer.totals) = (coordinate, counts(&row));
+                    trainer.has_bias = true;
                 } else {
                     // The reader has checked that the contract has the field.
-                    trainer.table.keep(row.key, sources[row.field], row.category, coordinate, counts(&row))?;
+                    trainer.indexer.table.keep(row.key, sources[row.field], row.category, coordinate, counts(&row))?;
                 }
             }
         }

@@ -9,6 +9,8 @@ use crate::log_reader::{Categories, FieldColumn};
 use crate::train::StateModel;
 use crate::train::state::StateReader;
 
+use crate::math;
+
 use super::*;
 
 const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[
@@ -306,7 +308,7 @@ fn the_same_rows_give_the_same_bytes_however_they_are_batched_after_the_first_ba
 fn the_bias_starts_at_the_observed_ctr_and_stays_finite() {
     for (clicks, rows, expected) in [(0, 0, 1.0_f64), (0, 8, 1.0 / 9.0), (8, 8, 9.0), (1, 8, 2.0 / 8.0)] {
         let clicked: Vec<bool> = (0..rows).map(|row| row < clicks).collect();
-        let bias = first_bias(&SETTINGS, &clicked, &vec![1.0; rows]);
+        let bias = first_bias(&SETTINGS, LabelSums::of(&clicked, &vec![1.0; rows]));
         let weight = SETTINGS.bias_weight(bias.z, SETTINGS.curvature(bias.n));
         assert!((weight - expected.ln()).abs() < 1e-12, "{clicks} of {rows}: {weight}");
     }
