@@ -59,7 +59,10 @@
 //! | --- | --- |
 //! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; keys; the sigmoid; every error of serving |
 //! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
-//! | `train`, `evaluate`, `pack` | rows to a training state; how good predictions are; a state to a weight file |
+//! | `train`, `train_shards`, `tune` | rows to a training state; by many processes at once; a search of the settings |
+//! | `average`, `recalibrate`, `prune` | several states to one; promises that hold; smaller on purpose |
+//! | `pack`, `evaluate`, `explain` | a state to a weight file; how good its predictions are; why a probability |
+//! | `gate`, `report` | whether a weight file may be published; all of this on one page to look at |
 //! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
 //! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
 //! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
@@ -75,6 +78,8 @@
 //! other little-endian Unix systems build; processors other than x86-64 and aarch64 use the plain paths.
 //! The NEON look-up passes its lints; its tests ran, emulated, before lines of f16 and i8 were added, which take the plain path there.
 
+#[cfg(feature = "train")]
+pub mod average;
 pub mod capi;
 pub mod contract;
 #[cfg(feature = "train")]
@@ -82,7 +87,11 @@ pub mod drill;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod evaluate;
+#[cfg(feature = "train")]
+pub mod explain;
 pub mod feature;
+#[cfg(feature = "train")]
+pub mod gate;
 #[cfg(feature = "train")]
 pub mod generate_log;
 mod hex;
@@ -97,15 +106,27 @@ pub mod math;
 mod new_file;
 #[cfg(feature = "train")]
 pub mod pack;
+#[cfg(feature = "train")]
+mod parent_process;
 mod prefetch;
 #[cfg(feature = "train")]
+pub mod prune;
+#[cfg(feature = "train")]
 pub mod publish;
+#[cfg(feature = "train")]
+pub mod recalibrate;
 pub mod schema;
 pub mod score;
 mod short_text;
 pub mod store;
 #[cfg(feature = "train")]
+mod toml_settings;
+#[cfg(feature = "train")]
 pub mod train;
+#[cfg(feature = "train")]
+pub mod train_shards;
+#[cfg(feature = "train")]
+pub mod tune;
 pub mod value;
 pub mod weight_file;
 #[cfg(all(test, feature = "train"))]

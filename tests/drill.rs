@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use omomi::publish::{PublishOptions, Verifier, publish};
+use omomi::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 use omomi::store::Store;
 use serde_json::Value;
 
@@ -40,7 +40,12 @@ fn every_incident_goes_as_expected_and_the_store_stays_as_it_is() {
     fs::create_dir(&scratch).unwrap();
     fs::write(&file, small_model::bytes_of_generation(41)).unwrap();
     let verifier = Verifier { program: env!("CARGO_BIN_EXE_omomi").into(), ..Verifier::this_program().unwrap() };
-    publish(&Store::new(&store), &PublishOptions { file, verifier, signature: None }, &mut |_| ()).unwrap();
+    publish(
+        &Store::new(&store),
+        &PublishOptions { file, verifier, signature: None, blessing: Some(BlessingPolicy::Off) },
+        &mut |_| (),
+    )
+    .unwrap();
     let before = listing(&store);
 
     let output = drill(&store, &scratch, &["--poll-ms", "100", "--json"]);
@@ -66,7 +71,12 @@ fn a_server_that_does_not_do_in_time_what_is_expected_fails_the_drill() {
     let verifier = Verifier { program: env!("CARGO_BIN_EXE_omomi").into(), ..Verifier::this_program().unwrap() };
     let file = folder.path().join("file");
     fs::write(&file, small_model::bytes_of_generation(41)).unwrap();
-    publish(&store, &PublishOptions { file, verifier, signature: None }, &mut |_| ()).unwrap();
+    publish(
+        &store,
+        &PublishOptions { file, verifier, signature: None, blessing: Some(BlessingPolicy::Off) },
+        &mut |_| (),
+    )
+    .unwrap();
     // Nobody waits for a server that looks once an hour.
     let output = drill(store.dir(), folder.path(), &["--poll-ms", "3600000", "--wait-seconds", "0"]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::validate::validate;
-use super::{Buckets, Contract, ContractFaults, Fault, Field, FieldKind};
+use super::{Buckets, CategoryLimit, Contract, ContractFaults, Fault, Field, FieldKind};
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Contract, ContractFaults> {
     let root: Value = serde_json::from_slice(bytes).map_err(|error| {
@@ -25,7 +25,8 @@ pub(super) fn canonical(contract: &Contract) -> String {
         .map(|cross| {
             let names: Vec<String> =
                 cross.members.iter().map(|&member| quoted(&contract.fields[member].name)).collect();
-            format!("{{\"fields\":[{}]}}", names.join(","))
+            let (most, over) = category_limit(cross.category_limit);
+            format!("{{\"fields\":[{}]{most}{over}}}", names.join(","))
         })
         .collect();
     let fields: Vec<String> = contract.fields.iter().map(field).collect();
@@ -47,8 +48,9 @@ fn field(field: &Field) -> String {
         };
         text.push_str(&format!("\"buckets\":{buckets},"));
     }
+    let (most, over) = category_limit(field.category_limit);
     text.push_str(&format!(
-        "\"log\":{},\"many\":{},\"meaning\":{},\"name\":{}",
+        "\"log\":{},\"many\":{}{most},\"meaning\":{},\"name\":{}{over}",
         quoted(field.log.word()),
         field.many,
         quoted(&field.meaning),
@@ -63,6 +65,14 @@ fn field(field: &Field) -> String {
     }
     text.push('}');
     text
+}
+
+/// The two keys of a limit, each behind a comma; nothing where there is none, so that a contract without limits keeps the
+/// fingerprint that it had before there were any.
+fn category_limit(limit: Option<CategoryLimit>) -> (String, String) {
+    limit.map_or_else(Default::default, |CategoryLimit { most, over }| {
+        (format!(",\"max_categories\":{most}"), format!(",\"over_max\":{}", quoted(over.word())))
+    })
 }
 
 fn quoted(text: &str) -> String {

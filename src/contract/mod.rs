@@ -60,6 +60,8 @@ pub struct Field {
     pub meaning: String,
     /// How a serving log may write it down.
     pub log: LogPolicy,
+    /// How many of its categories a model may have.
+    pub category_limit: Option<CategoryLimit>,
 }
 
 /// The side of a request that a field belongs to.
@@ -114,6 +116,27 @@ pub enum LogPolicy {
 pub struct Cross {
     /// Indices into [`Contract::fields`], in the order in which keys are mixed.
     pub members: Vec<usize>,
+    /// How many of its features a model may have.
+    pub category_limit: Option<CategoryLimit>,
+}
+
+/// How many categories of a field or cross a model may have, and what pruning does where there are more. Scoring takes
+/// no notice of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CategoryLimit {
+    /// Most categories whose weight is not 0: `max_categories` in the contract. At least 1.
+    pub most: u64,
+    /// What happens where there are more: `over_max` in the contract.
+    pub over: OverLimit,
+}
+
+/// What pruning does where a field has more categories than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverLimit {
+    /// It stops: somebody must look.
+    Error,
+    /// It drops those that were seen least.
+    Drop,
 }
 
 /// One thing that is wrong with a contract.
@@ -254,6 +277,17 @@ impl Side {
         match self {
             Self::Context => "context",
             Self::Candidate => "candidate",
+        }
+    }
+}
+
+impl OverLimit {
+    /// The word for it in a contract: `error` or `drop`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Drop => "drop",
         }
     }
 }

@@ -18,6 +18,21 @@ fn canonical_json_is_one_text_whatever_the_layout_was() {
     assert_eq!(contract.fingerprint(), 0x0dee_9fd4_8e91_8f08);
 }
 
+#[test]
+fn limits_of_categories_stand_in_the_canonical_json_and_only_where_there_are_some() {
+    let limited = small_json()
+        .replace(r#""many":true,"#, r#""many":true,"max_categories":1000000,"#)
+        .replace(r#""name":"interest","#, r#""name":"interest","over_max":"error","#)
+        .replace(r#"["media_id","interest"]}"#, r#"["media_id","interest"],"max_categories":5,"over_max":"drop"}"#);
+    let contract = Contract::from_json(limited.as_bytes()).unwrap();
+    assert_eq!(contract.canonical_json(), limited);
+    let expected = CategoryLimit { most: 1_000_000, over: OverLimit::Error };
+    assert_eq!(contract.fields()[1].category_limit, Some(expected));
+    assert_eq!(contract.crosses()[1].category_limit, Some(CategoryLimit { most: 5, over: OverLimit::Drop }));
+    assert_eq!((contract.fields()[0].category_limit, contract.crosses()[0].category_limit), (None, None));
+    assert_ne!(contract.fingerprint(), small().fingerprint());
+}
+
 /// The names of fields were each compared with all before them, and every unknown key was a fault of its own: hours and
 /// gigabytes for the 16 MiB that then was the most that a contract in a weight file may have.
 #[test]
@@ -213,6 +228,26 @@ fields = ["media_id", "interest"]
             let found = fault(from, to);
             assert!(found.starts_with(expected), "expected: {expected}\n   found: {found}");
         }
+    }
+
+    #[test]
+    fn limits_of_categories_are_errors_unless_told_to_drop_and_are_checked() {
+        let limited = SMALL.replace("many = true", "many = true\nmax_categories = 1_000");
+        let contract = Contract::from_toml(&limited).unwrap();
+        let expected = CategoryLimit { most: 1_000, over: OverLimit::Error };
+        assert_eq!(contract.fields()[1].category_limit, Some(expected));
+        let cases = [
+            ("max_categories = 0", "`max_categories` must be a whole number from 1 on, found 0"),
+            ("max_categories = 1.5", "`max_categories` must be a whole number from 1 on, found 1.5"),
+            ("over_max = \"drop\"", "`over_max` goes with `max_categories`, which is missing"),
+            ("max_categories = 9\nover_max = \"keep\"", "`over_max` must be one of error, drop, found `keep`"),
+        ];
+        for (added, expected) in cases {
+            let found = fault("many = true", &format!("many = true\n{added}"));
+            assert!(found.ends_with(&format!("field 2 (interest): {expected}")), "{found}");
+        }
+        let found = fault("[\"media_id\", \"interest\"]", "[\"media_id\", \"interest\"]\nmax_categories = -1");
+        assert!(found.ends_with("cross 2: `max_categories` must be a whole number from 1 on, found -1"), "{found}");
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Buckets, Contract, Cross, Fault, Field, FieldKind, LogPolicy, MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS, MAX_CROSSES,
-    MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES, Side,
+    Buckets, CategoryLimit, Contract, Cross, Fault, Field, FieldKind, LogPolicy, MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS,
+    MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES, OverLimit, Side,
 };
 
 /// Keys and positions from the root to a value, such as `["field", "3", "unit"]`.
@@ -17,9 +17,9 @@ pub(super) type LineOf<'a> = &'a dyn Fn(&Path) -> Option<usize>;
 type Object = Map<String, Value>;
 
 const CONTRACT_KEYS: &[&str] = &["name", "label", "field", "cross"];
-const FIELD_KEYS: &[&str] = &["name", "side", "type", "many", "meaning", "log"];
+const FIELD_KEYS: &[&str] = &["name", "side", "type", "many", "meaning", "log", "max_categories", "over_max"];
 const NUMBER_KEYS: &[&str] = &["unit", "range", "buckets"];
-const CROSS_KEYS: &[&str] = &["fields"];
+const CROSS_KEYS: &[&str] = &["fields", "max_categories", "over_max"];
 
 /// Length of a list of fields beyond which its length is the only fault that is reported.
 const MAX_FIELDS_LOOKED_AT: usize = 1_024;
@@ -159,6 +159,7 @@ impl Checker<'_> {
                 None
             }
         };
+        let category_limit = self.category_limit(object, place);
         // Without a legible type the keys of numbers are let pass: they are not what is wrong.
         let number_keys = if matches!(kind, Some("id" | "text")) { &[][..] } else { NUMBER_KEYS };
         self.unknown_keys(object, place, FIELD_KEYS, number_keys);
@@ -183,7 +184,29 @@ impl Checker<'_> {
                 "hashed" => LogPolicy::Hashed,
                 _ => LogPolicy::Never,
             },
+            category_limit: category_limit?,
         })
+    }
+
+    /// `max_categories` with `over_max`, where the contract has them; nothing if they are faulty.
+    #[expect(clippy::option_option, reason = "faulty, absent and there are three things")]
+    fn category_limit(&mut self, object: &Object, place: &Place) -> Option<Option<CategoryLimit>> {
+        let over = match object.get("over_max") {
+            None => Some("error"),
+            Some(_) if !object.contains_key("max_categories") => {
+                self.fault(&place.key("over_max"), "`over_max` goes with `max_categories`, which is missing");
+                return None;
+            }
+            Some(_) => self.word(object, place, "over_max", &["error", "drop"]),
+        };
+        let Some(value) = object.get("max_categories") else { return Some(None) };
+        let most = value.as_u64().filter(|&most| most > 0);
+        if most.is_none() {
+            let message = format!("`max_categories` must be a whole number from 1 on, found {value}");
+            self.fault(&place.key("max_categories"), message);
+        }
+        let over = if over? == "error" { OverLimit::Error } else { OverLimit::Drop };
+        Some(Some(CategoryLimit { most: most?, over }))
     }
 
     fn number(&mut self, object: &Object, place: &Place) -> Option<FieldKind> {
@@ -290,6 +313,7 @@ impl Checker<'_> {
             return None;
         };
         self.unknown_keys(object, place, CROSS_KEYS, &[]);
+        let category_limit = self.category_limit(object, place);
         let place = place.key("fields");
         let names: Option<Vec<&str>> =
             object.get("fields").and_then(Value::as_array).and_then(|list| list.iter().map(Value::as_str).collect());
@@ -328,7 +352,7 @@ impl Checker<'_> {
             self.fault(&place, format!("a cross may hold one `many` field, found {}", many.join(", ")));
             return None;
         }
-        Some(Cross { members })
+        Some(Cross { members, category_limit: category_limit? })
     }
 
     fn unknown_keys(&mut self, object: &Object, place: &Place, known: &[&str], also_known: &[&str]) {

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::error::DrillError;
 use super::{DrillOptions, files};
-use crate::publish::{PublishOptions, Step, Verifier, publish, set_control};
+use crate::publish::{BlessingPolicy, PublishOptions, Step, Verifier, publish, set_control};
 use crate::score::Model;
 use crate::store::{Control, Current, Digest, Store};
 use crate::weight_file::map::LoadMode;
@@ -79,7 +79,9 @@ impl Copy {
         let mut moved = Instant::now();
         // A new generation that nobody has signed: what is rehearsed is not who may publish.
         let signature = Some((SignaturePolicy::Off, TrustedKeys::default()));
-        let options = PublishOptions { file: file.clone(), verifier: self.verifier.clone(), signature };
+        // What is rehearsed is publishing, not judging.
+        let blessing = Some(BlessingPolicy::Off);
+        let options = PublishOptions { file: file.clone(), verifier: self.verifier.clone(), signature, blessing };
         publish(&self.store, &options, &mut |step| {
             if step == Step::ReplaceText {
                 moved = Instant::now();

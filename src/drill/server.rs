@@ -1,7 +1,7 @@
 //! The server of a drill: follows a store, scores golden requests without pause, and says on standard output what it serves.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::error::Error;
 use crate::instructions::Instructions;
 use crate::live::{LiveModel, LiveOptions, LiveScorer};
+use crate::parent_process::end_with_parent;
 use crate::schema::{Capacity, RequestLayout, Schema};
 use crate::score::{Model, Request};
 use crate::weight_file::golden::GoldenRequest;
@@ -46,12 +47,7 @@ pub struct ServerOptions {
 ///
 /// [`Error`] if there is nothing to begin with.
 pub fn serve(options: &ServerOptions) -> Result<(), Error> {
-    // Whoever started this process has the other end, and takes it along when it dies.
-    std::thread::spawn(|| {
-        let mut rest = [0; 64];
-        while std::io::stdin().read(&mut rest).is_ok_and(|count| count > 0) {}
-        std::process::exit(0);
-    });
+    end_with_parent(0);
     let original = Model::load(&options.schema_of, LoadMode::Map)?;
     let schema = Schema::of_contract(original.contract());
     let asked = original.golden_requests()?;

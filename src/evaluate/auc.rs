@@ -40,20 +40,11 @@ impl Ranks {
 
     /// Nothing where no row or every row was clicked.
     pub(super) fn auc(&mut self) -> Option<f64> {
-        // Twice the pairs that are in the right order plus once the pairs that are equal: whole numbers where all rows count
-        // alike, exact below 2^53 and rounded above, which is all that a ratio needs.
-        let mut double_wins = 0.0;
-        let mut unclicked_below = 0.0;
-        let mut clicked_sum = 0.0;
-        let mut tie = |unclicked: f64, clicked: f64| {
-            double_wins += clicked * (2.0 * unclicked_below + unclicked);
-            unclicked_below += unclicked;
-            clicked_sum += clicked;
-        };
+        let mut pairs = Pairs::default();
         match self {
             Self::Histogram(bins) => {
                 for &[unclicked, clicked] in bins.iter() {
-                    tie(unclicked, clicked);
+                    pairs.add(unclicked, clicked);
                 }
             }
             Self::Exact([unclicked, clicked]) => {
@@ -62,12 +53,37 @@ impl Ranks {
                 let (mut low, mut high) = (unclicked.as_slice(), clicked.as_slice());
                 // Compared with `<` and not by bits, so that 0.0 and -0.0 tie.
                 while let Some(least) = first_of_both(low, high) {
-                    tie(take_equal(&mut low, least), take_equal(&mut high, least));
+                    pairs.add(take_equal(&mut low, least), take_equal(&mut high, least));
                 }
             }
         }
-        let double_pairs = 2.0 * unclicked_below * clicked_sum;
-        (double_pairs > 0.0).then(|| double_wins / double_pairs)
+        pairs.auc()
+    }
+}
+
+/// Pairs of a clicked and an unclicked row, counted over rows of rising logit, each as important as its two rows together: the
+/// product.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pairs {
+    /// Twice the pairs that are in the right order plus once the pairs that are equal: where all rows count alike a whole
+    /// number, exact below 2^53 and rounded above, which is all that a ratio needs.
+    double_wins: f64,
+    unclicked: f64,
+    clicked: f64,
+}
+
+impl Pairs {
+    /// Takes in rows of one logit, which is above all before.
+    pub(super) fn add(&mut self, unclicked: f64, clicked: f64) {
+        self.double_wins += clicked * (2.0 * self.unclicked + unclicked);
+        self.unclicked += unclicked;
+        self.clicked += clicked;
+    }
+
+    /// Nothing where no row or every row was clicked.
+    pub(super) fn auc(&self) -> Option<f64> {
+        let double_pairs = 2.0 * self.unclicked * self.clicked;
+        (double_pairs > 0.0).then(|| self.double_wins / double_pairs)
     }
 }
 

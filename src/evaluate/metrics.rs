@@ -55,6 +55,26 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Takes in a row: its log loss and its probability.
+    #[inline]
+    pub(super) fn add(&mut self, log_loss: f64, probability: f64, clicked: bool) {
+        self.add_important(log_loss, probability, clicked, 1.0);
+    }
+
+    /// Takes in a row that counts as `importance` rows.
+    #[inline]
+    fn add_important(&mut self, log_loss: f64, probability: f64, clicked: bool, importance: f64) {
+        self.impressions += importance;
+        self.clicks += if clicked { importance } else { 0.0 };
+        self.log_loss_sum += importance * log_loss;
+        self.probability_sum += importance * probability;
+    }
+
+    /// Mean of the probabilities; 0 without rows.
+    pub(super) fn mean_probability(&self) -> f64 {
+        self.probability_sum / self.impressions.max(1.0)
+    }
+
     /// Metrics of the rows that came after `earlier` was taken from the same evaluator, without the AUC.
     #[must_use]
     pub fn since(self, earlier: Self) -> Metrics {
@@ -67,7 +87,8 @@ impl Totals {
         .metrics(None)
     }
 
-    fn metrics(self, auc: Option<f64>) -> Metrics {
+    /// The metrics of the rows, with an AUC that was found otherwise.
+    pub(super) fn metrics(self, auc: Option<f64>) -> Metrics {
         let mut metrics = Metrics {
             impressions: whole(self.impressions),
             clicks: whole(self.clicks),
@@ -115,10 +136,7 @@ impl Evaluator {
     #[inline]
     pub fn add_important_logit(&mut self, logit: f64, clicked: bool, importance: f64) {
         debug_assert!(!logit.is_nan());
-        self.totals.impressions += importance;
-        self.totals.clicks += if clicked { importance } else { 0.0 };
-        self.totals.log_loss_sum += importance * log_loss(logit, clicked);
-        self.totals.probability_sum += importance * math::sigmoid(logit);
+        self.totals.add_important(log_loss(logit, clicked), math::sigmoid(logit), clicked, importance);
         self.ranks.add(logit, clicked, importance);
     }
 
@@ -126,11 +144,8 @@ impl Evaluator {
     /// not clicked, makes the log loss infinite: neither is a probability in (0, 1).
     #[inline]
     pub fn add_probability(&mut self, probability: f64, clicked: bool) {
-        self.totals.impressions += 1.0;
-        self.totals.clicks += f64::from(u8::from(clicked));
-        self.totals.log_loss_sum -= if clicked { probability.ln() } else { (-probability).ln_1p() };
-        self.totals.probability_sum += probability;
-        self.ranks.add(probability.ln() - (-probability).ln_1p(), clicked, 1.0);
+        self.totals.add(probability_log_loss(probability, clicked), probability, clicked);
+        self.ranks.add(logit_of(probability), clicked, 1.0);
     }
 
     /// The metrics of the rows so far. The exact form sorts them, so ask seldom.
@@ -163,6 +178,18 @@ pub fn log_loss(logit: f64, clicked: bool) -> f64 {
     // ln(1 + e^x) with the sign turned so that e^x is at most 1.
     let against = if clicked { -logit } else { logit };
     against.max(0.0) + (-against.abs()).exp().ln_1p()
+}
+
+/// Log loss of one row that was predicted as `probability`.
+#[inline]
+pub(super) fn probability_log_loss(probability: f64, clicked: bool) -> f64 {
+    if clicked { -probability.ln() } else { -(-probability).ln_1p() }
+}
+
+/// The logit whose sigmoid is `probability`.
+#[inline]
+pub(super) fn logit_of(probability: f64) -> f64 {
+    probability.ln() - (-probability).ln_1p()
 }
 
 /// Entropy of an event of this probability, in nats; 0 at 0 and 1.

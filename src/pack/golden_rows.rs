@@ -15,7 +15,7 @@ const CANDIDATES: usize = 4;
 const MAX_ROWS: u64 = 200_000;
 
 /// The rows that were chosen so far.
-pub(super) struct GoldenRows<'a> {
+pub(crate) struct GoldenRows<'a> {
     contract: &'a Contract,
     row_count: u64,
     /// The rows whose numbers have the least hashes, with those hashes, in ascending order: a sample that depends on
@@ -32,16 +32,16 @@ struct SampledRow {
 }
 
 impl<'a> GoldenRows<'a> {
-    pub(super) fn new(contract: &'a Contract) -> Self {
+    pub(crate) fn new(contract: &'a Contract) -> Self {
         Self { contract, row_count: 0, sample: Vec::new(), covering: vec![None; contract.fields().len()] }
     }
 
     /// Whether further rows would change nothing worth reading them.
-    pub(super) fn is_enough(&self) -> bool {
+    pub(crate) fn is_enough(&self) -> bool {
         self.row_count >= MAX_ROWS
     }
 
-    pub(super) fn look_at(&mut self, batch: &RowBatch) {
+    pub(crate) fn look_at(&mut self, batch: &RowBatch) {
         for index in 0..batch.row_count() {
             let hash = xxh3_64(&self.row_count.to_le_bytes());
             self.row_count += 1;
@@ -69,13 +69,13 @@ impl<'a> GoldenRows<'a> {
         }
     }
 
-    pub(super) fn uncovered_fields(&self) -> Vec<String> {
+    pub(crate) fn uncovered_fields(&self) -> Vec<String> {
         let fields = self.contract.fields().iter().zip(&self.covering);
         fields.filter(|(_, row)| row.is_none()).map(|(field, _)| field.name.clone()).collect()
     }
 
     /// The requests; none if there were no rows.
-    pub(super) fn requests(&self) -> Vec<RequestRows> {
+    pub(crate) fn requests(&self) -> Vec<RequestRows> {
         let Some((_, first)) = self.sample.first() else { return Vec::new() };
         // Few rows are gone through again and again, in other combinations of context and candidates.
         let sampled = |index: usize| &self.sample[index % self.sample.len()].1;

@@ -3,6 +3,7 @@
 //! is whole and verified.
 
 mod golden_rows;
+mod planned;
 mod weights;
 
 use std::path::{Path, PathBuf};
@@ -21,8 +22,10 @@ use crate::weight_file::Calibrator;
 use crate::weight_file::table::{EncodeError, EncodedWeights, Encoding, Rounding};
 use crate::weight_file::writer::{self, Parts, Place, WriteError};
 
-use golden_rows::GoldenRows;
+pub(crate) use golden_rows::GoldenRows;
+pub use planned::FilePlan;
 use weights::Weights;
+pub(crate) use weights::group_names;
 
 /// Limits of the published probability unless told otherwise: one in a million on either side.
 pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 };
@@ -188,6 +191,17 @@ pub fn pack(
     let model = place.write(made.bytes)?;
     let (field_sizes, golden_count) = (made.field_sizes, golden.len());
     Ok(PackReport { model, feature_count, field_sizes, rounded: made.rounded, golden_count, uncovered_fields })
+}
+
+/// The encoding that pruning chose for a state, if its provenance says so: what to pack it with unless told otherwise.
+///
+/// # Errors
+///
+/// [`PackError::Provenance`].
+pub fn chosen_encoding(state: &Path) -> Result<Option<Encoding>, PackError> {
+    let provenance = provenance(state)?;
+    let name = provenance["training"]["pruned"]["encoding"].as_str();
+    Ok(Encoding::ALL.into_iter().find(|encoding| Some(encoding.name()) == name))
 }
 
 /// What every file of one packing has.

@@ -68,7 +68,7 @@ pub(super) fn field_sizes(contract: &Contract, entries: &[Entry]) -> Vec<(String
 }
 
 /// The fields of a contract, then its crosses, by name: the index of each is its group.
-fn group_names(contract: &Contract) -> Vec<String> {
+pub(crate) fn group_names(contract: &Contract) -> Vec<String> {
     let fields = contract.fields().iter().map(|field| field.name.clone());
     fields.chain(contract.crosses().iter().map(|cross| contract.cross_name(cross))).collect()
 }

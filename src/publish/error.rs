@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Owner};
 use crate::store::Digest;
+use crate::toml_settings::{NoSettings, SettingsFaults};
 
-use super::limits::LimitsFaults;
 use super::warning::ratio;
 
 /// Why a store was not changed.
@@ -31,7 +31,7 @@ pub enum PublishError {
     },
     /// `limits.toml` is not valid.
     #[error(transparent)]
-    Limits(#[from] LimitsFaults),
+    Limits(#[from] SettingsFaults),
 
     /// The generation is not newer than what is published.
     #[error("generation {found} is not newer: expected one above {newest}, the newest that is published")]
@@ -67,6 +67,27 @@ pub enum PublishError {
         /// The digest of what was written.
         expected: Digest,
         /// The digest of what was read.
+        found: Digest,
+    },
+
+    /// The file has no blessing.
+    #[error("the file has no blessing: expected {}, which omomi gate writes for a file that passes", path.display())]
+    NoBlessing {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// What should be the blessing is something else.
+    #[error("{} is not a blessing: expected JSON with the digest of the file", path.display())]
+    NotABlessing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The blessing is that of other bytes.
+    #[error("the blessing is that of another file: expected the digest {expected}, found {found}")]
+    BlessingOfOther {
+        /// The digest that the blessing names.
+        expected: Digest,
+        /// The digest of the file.
         found: Digest,
     },
 
@@ -137,6 +158,21 @@ pub enum PublishError {
         /// Bytes of the file.
         found: u64,
     },
+    /// The number of weights of a field is unlike that of the files before.
+    #[error(
+        "the number of weights of `{field}` is unlike those before: expected {} to {} times the median of {median}, found {:.2} times ({found})",
+        expected[0], expected[1], ratio(*found, *median)
+    )]
+    UnusualFieldSize {
+        /// The field or cross.
+        field: String,
+        /// Least and greatest ratio.
+        expected: [f64; 2],
+        /// Median of the files before.
+        median: u64,
+        /// Its weights in the file.
+        found: u64,
+    },
     /// A field has more weights than was agreed.
     #[error("field `{field}` has too many features: expected at most {expected}, found {found}")]
     TooManyFeatures {
@@ -201,6 +237,15 @@ pub enum PublishError {
     },
 }
 
+impl From<NoSettings> for PublishError {
+    fn from(error: NoSettings) -> Self {
+        match error {
+            NoSettings::Unreadable(error) => error.into(),
+            NoSettings::Faults(faults) => faults.into(),
+        }
+    }
+}
+
 impl PublishError {
     /// The stable name in snake case: that of [`crate::Code`] where servers have the same error.
     #[must_use]
@@ -233,6 +278,13 @@ impl PublishError {
             Self::NameTaken { .. } => ("name_taken", Ml, "pack it as the next generation: a name is never used twice"),
             Self::Changed { .. } => ("changed", Ml, "publish a file that nobody is writing"),
             Self::ReadBackDiffers { .. } => ("read_back_differs", Infra, "check the disk, then publish it again"),
+            Self::NoBlessing { .. } => {
+                ("not_blessed", Ml, "let omomi gate judge the file; to publish it all the same, use --unblessed")
+            }
+            Self::NotABlessing { .. } => ("not_a_blessing", Ml, "let omomi gate judge the file again"),
+            Self::BlessingOfOther { .. } => {
+                ("blessing_of_other", Ml, "let omomi gate judge the file as it is now; sign a file before, not after")
+            }
             Self::NoVerifier { .. } => ("no_verifier", Infra, "install omomi whole"),
             Self::VerifierTooSlow { .. } => {
                 ("verifier_too_slow", Infra, "check the load of the machine, or allow more time")
@@ -248,6 +300,11 @@ impl PublishError {
             Self::UnusualLen { .. } => {
                 ("unusual_size", Ml, "check the training data; if it is right, widen fail_size_ratio in limits.toml")
             }
+            Self::UnusualFieldSize { .. } => (
+                "unusual_field_size",
+                Ml,
+                "check the training data of the field; if it is right, widen fail_size_ratio in limits.toml",
+            ),
             Self::TooManyFeatures { .. } => {
                 ("too_many_features", Ml, "prune the field, or have its limit in limits.toml raised")
             }

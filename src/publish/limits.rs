@@ -8,6 +8,7 @@
 //! warn_size_ratio = [0.7, 1.4]       # its size, divided by the median of the last 5 files: outside is a warning
 //! fail_size_ratio = [0.5, 2.0]       # outside is a refusal
 //! # oldest_training_end = "14 days"  # how long ago the last row of the training data may be: days, hours or minutes
+//! blessing = "require"               # off | require: whether files need a blessing, which omomi gate gives
 //! signature = "off"                  # off | accept | require: whether files have to be signed
 //! keys = []                          # public keys whose signatures count, such as ["keys/2026.pub"]: paths from the store on
 //! # accepted_contracts = ["ffa9bd1e2caa96ad"]    # fingerprints that servers accept, as `omomi contract check` prints them
@@ -17,35 +18,34 @@
 //! # "media_id*creative_id" = 20_000_000
 //! ```
 //!
+//! `omomi prune` holds what a file will be against the same limits before it is made, and the numbers of weights of its fields against
+//! those of the last 5 files, in the same ratios.
+//!
 //! A key that is not known is a fault, so that a limit with a typing error does not fail to limit. The first file of a store has no median to
 //! be held against. These are limits for publishers; servers have their own, and hold to them whatever was published.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::contract::Fault;
-use crate::contract::toml::{Lines, to_json};
-use crate::contract::validate::kind_of;
-use crate::error::Error;
-use crate::short_text::{self, TextError};
+use crate::contract::{Contract, Fault};
 use crate::store::Store;
+use crate::toml_settings::{self, Place, SettingsFaults};
 use crate::weight_file::layout::SectionKind;
 use crate::weight_file::map::FileBytes;
 use crate::weight_file::signature::SignaturePolicy;
 use crate::weight_file::{Content, WeightFile};
 
 use super::warning::ratio;
-use super::{PublishError, Warning};
+use super::{BlessingPolicy, PublishError, Warning};
 
 /// How many files the median is taken of.
 pub(super) const USUAL_COUNT: usize = 5;
 
-/// Longest `limits.toml`, in bytes: room for a limit of every field that a contract can have.
-const MAX_TEXT_LEN: u64 = 64 << 10;
+/// Weights of a field up to which a ratio says nothing: a device more or less.
+const LEAST_FIELD_SIZE: u64 = 1_000;
 
 /// What may be published.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +62,8 @@ pub struct Limits {
     pub oldest_training_end: Option<Duration>,
     /// Fingerprints of contracts that servers accept; where there are none, every contract is accepted.
     pub accepted_contracts: Vec<u64>,
+    /// Whether files need a blessing.
+    pub blessing: BlessingPolicy,
     /// What signatures have to do with it.
     pub signature: SignaturePolicy,
     /// Files of the public keys whose signatures count.
@@ -79,31 +81,13 @@ impl Default for Limits {
             fail_size_ratio: [0.5, 2.0],
             oldest_training_end: None,
             accepted_contracts: Vec::new(),
+            blessing: BlessingPolicy::Require,
             signature: SignaturePolicy::Off,
             keys: Vec::new(),
             most_features: BTreeMap::new(),
         }
     }
 }
-
-/// Everything that is wrong with a `limits.toml`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitsFaults {
-    /// The file.
-    pub path: PathBuf,
-    /// The faults, in the order of the file.
-    pub faults: Vec<Fault>,
-}
-
-impl fmt::Display for LimitsFaults {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.faults.len();
-        write!(formatter, "{} has {count} fault{}", self.path.display(), if count == 1 { "" } else { "s" })?;
-        self.faults.iter().try_for_each(|fault| write!(formatter, "\n  {fault}"))
-    }
-}
-
-impl std::error::Error for LimitsFaults {}
 
 impl Limits {
     /// The limits of a store.
@@ -113,22 +97,10 @@ impl Limits {
     /// [`PublishError::Limits`], every fault at once.
     pub fn of_store(store: &Store) -> Result<Self, PublishError> {
         let path = store.dir().join("limits.toml");
-        let text = short_text::read(&path, MAX_TEXT_LEN).map_err(|error| match error {
-            TextError::Io { action, source } => Error::File { action, path: path.clone(), source }.into(),
-            TextError::Unexpected { expected, found } => {
-                let message = format!("expected {expected}, found {found}");
-                let fault = Fault { line: None, place: "limits".to_owned(), message };
-                PublishError::Limits(LimitsFaults { path: path.clone(), faults: vec![fault] })
-            }
-        })?;
-        match text {
-            None => Ok(Self::default()),
-            Some(text) => {
-                let mut limits = Self::from_toml(&text).map_err(|faults| LimitsFaults { path, faults })?;
-                limits.keys.iter_mut().for_each(|key| *key = store.dir().join(&*key));
-                Ok(limits)
-            }
-        }
+        let Some(text) = toml_settings::read_text(&path)? else { return Ok(Self::default()) };
+        let mut limits = Self::from_toml(&text).map_err(|faults| SettingsFaults { path, faults })?;
+        limits.keys.iter_mut().for_each(|key| *key = store.dir().join(&*key));
+        Ok(limits)
     }
 
     /// Reads limits from the text of a `limits.toml`.
@@ -137,20 +109,9 @@ impl Limits {
     ///
     /// Every fault at once, each with its line.
     pub fn from_toml(text: &str) -> Result<Self, Vec<Fault>> {
-        let (value, lines) = to_json(text, "limits")?;
         let mut limits = Self::default();
-        let mut faults = Vec::new();
-        for (key, value) in value.as_object().into_iter().flatten() {
-            let place = Place { lines: &lines, path: vec![key.clone()] };
-            if let Err(fault) = limits.set(&place, key, value) {
-                faults.push(fault);
-            }
-        }
-        if faults.is_empty() {
-            return Ok(limits);
-        }
-        faults.sort_by_key(|fault| fault.line);
-        Err(faults)
+        toml_settings::each_key(text, "limits", &mut |place, key, value| limits.set(place, key, value))?;
+        Ok(limits)
     }
 
     fn set(&mut self, place: &Place<'_>, key: &str, value: &Value) -> Result<(), Fault> {
@@ -160,17 +121,17 @@ impl Limits {
             "warn_size_ratio" => self.warn_size_ratio = place.ratios(value)?,
             "fail_size_ratio" => self.fail_size_ratio = place.ratios(value)?,
             "oldest_training_end" => self.oldest_training_end = Some(place.duration(value)?),
-            "accepted_contracts" => self.accepted_contracts = place.fingerprints(value)?,
-            "signature" => self.signature = place.policy(value)?,
+            "accepted_contracts" => self.accepted_contracts = fingerprints(place, value)?,
+            "blessing" => self.blessing = blessing(place, value)?,
+            "signature" => self.signature = policy(place, value)?,
             "keys" => self.keys = place.paths(value)?,
             "most_features" => {
                 let Some(table) = value.as_object() else { return Err(place.unexpected("a table", value)) };
                 for (field, value) in table {
-                    let place = Place { path: vec![key.to_owned(), field.clone()], ..*place };
-                    self.most_features.insert(field.clone(), place.whole_number(value)?);
+                    self.most_features.insert(field.clone(), place.key(field).whole_number(value)?);
                 }
             }
-            _ => return Err(place.fault("not known; the keys are those of the documentation".to_owned())),
+            _ => return Err(place.unknown()),
         }
         Ok(())
     }
@@ -192,6 +153,26 @@ impl Limits {
         Ok((!is_within(usual)).then_some(Warning::UnusualLen { found, median, usual }))
     }
 
+    /// Holds the number of weights of a field against how many the files before had, as [`Limits::check_len`] does with bytes.
+    pub(super) fn check_field_size(
+        &self,
+        field: &str,
+        found: u64,
+        usual_sizes: &[u64],
+    ) -> Result<Option<Warning>, PublishError> {
+        let Some(median) = median(usual_sizes) else { return Ok(None) };
+        if found.max(median) < LEAST_FIELD_SIZE {
+            return Ok(None);
+        }
+        let is_within = |[least, most]: [f64; 2]| (least..=most).contains(&ratio(found, median));
+        let field = field.to_owned();
+        if !is_within(self.fail_size_ratio) {
+            return Err(PublishError::UnusualFieldSize { field, expected: self.fail_size_ratio, median, found });
+        }
+        let usual = self.warn_size_ratio;
+        Ok((!is_within(usual)).then_some(Warning::UnusualFieldSize { field, found, median, usual }))
+    }
+
     /// Holds what a verified file says against the limits.
     pub(super) fn check_content(
         &self,
@@ -209,30 +190,47 @@ impl Limits {
                 return Err(PublishError::TrainingTooOld { expected, found });
             }
         }
-        self.check_field_sizes(file.section(SectionKind::FieldSizes))?;
-        let contract = &content.contract;
+        if !self.most_features.is_empty() {
+            let sizes = serde_json::from_slice(file.section(SectionKind::FieldSizes));
+            self.check_field_sizes(&sizes.map_err(|_| PublishError::NoFieldSizes)?)?;
+        }
+        Ok(self.unknown_fields(&content.contract))
+    }
+
+    /// A warning for each limit of a field that the contract does not have.
+    pub(super) fn unknown_fields(&self, contract: &Contract) -> Vec<Warning> {
         let is_unknown = |name: &&String| {
             !contract.fields().iter().any(|field| field.name == **name)
                 && !contract.crosses().iter().any(|cross| contract.cross_name(cross) == **name)
         };
         let unknown = self.most_features.keys().filter(is_unknown);
-        Ok(unknown.map(|field| Warning::UnknownField { field: field.clone() }).collect())
+        unknown.map(|field| Warning::UnknownField { field: field.clone() }).collect()
     }
 
-    fn check_field_sizes(&self, section: &[u8]) -> Result<(), PublishError> {
-        if self.most_features.is_empty() {
-            return Ok(());
-        }
-        let Ok(Value::Object(sizes)) = serde_json::from_slice(section) else { return Err(PublishError::NoFieldSizes) };
+    /// Holds the numbers of weights of fields and crosses against the limits.
+    pub(super) fn check_field_sizes(&self, sizes: &BTreeMap<String, u64>) -> Result<(), PublishError> {
         for (field, &expected) in &self.most_features {
             // A field that has no weight is not listed.
-            let found = sizes.get(field).and_then(Value::as_u64).unwrap_or(0);
+            let found = sizes.get(field).copied().unwrap_or(0);
             if found > expected {
                 return Err(PublishError::TooManyFeatures { field: field.clone(), expected, found });
             }
         }
         Ok(())
     }
+}
+
+/// The time that a text such as `14 days` stands for: days, hours or minutes.
+#[must_use]
+pub fn duration_of(text: &str) -> Option<Duration> {
+    let (count, unit) = text.split_once(' ')?;
+    let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
+        "day" => 86_400,
+        "hour" => 3_600,
+        "minute" => 60,
+        _ => return None,
+    };
+    count.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
 }
 
 /// When the training data of a file ends, in microseconds since 1970-01-01 UTC, where its provenance says it.
@@ -253,72 +251,24 @@ fn median(lens: &[u64]) -> Option<u64> {
     Some(lower.midpoint(upper))
 }
 
-/// Where a value stands.
-struct Place<'a> {
-    lines: &'a Lines,
-    path: Vec<String>,
+fn blessing(place: &Place<'_>, value: &Value) -> Result<BlessingPolicy, Fault> {
+    let policy = value.as_str().and_then(BlessingPolicy::from_word);
+    policy.ok_or_else(|| place.unexpected("`off` or `require`", value))
 }
 
-impl Place<'_> {
-    fn fault(&self, message: String) -> Fault {
-        Fault { line: self.lines.get(&self.path).copied(), place: self.path.join("."), message }
-    }
+fn policy(place: &Place<'_>, value: &Value) -> Result<SignaturePolicy, Fault> {
+    let policy = value.as_str().and_then(SignaturePolicy::from_word);
+    policy.ok_or_else(|| place.unexpected("`off`, `accept` or `require`", value))
+}
 
-    fn unexpected(&self, expected: &str, value: &Value) -> Fault {
-        let found = match value {
-            Value::String(text) => format!("{text:?}"),
-            Value::Number(number) => number.to_string(),
-            other => kind_of(other).to_owned(),
-        };
-        self.fault(format!("expected {expected}, found {found}"))
-    }
-
-    fn whole_number(&self, value: &Value) -> Result<u64, Fault> {
-        value.as_u64().ok_or_else(|| self.unexpected("a whole number from 0 on", value))
-    }
-
-    fn ratios(&self, value: &Value) -> Result<[f64; 2], Fault> {
-        let list = value.as_array().map(|list| list.iter().map(Value::as_f64).collect::<Vec<_>>());
-        match list.as_deref() {
-            Some(&[Some(least), Some(most)]) if 0.0 <= least && least <= most => Ok([least, most]),
-            _ => Err(self.unexpected("two numbers, the lesser first, such as [0.5, 2.0]", value)),
-        }
-    }
-
-    fn duration(&self, value: &Value) -> Result<Duration, Fault> {
-        let parse = |text: &str| {
-            let (count, unit) = text.split_once(' ')?;
-            let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
-                "day" => 86_400,
-                "hour" => 3_600,
-                "minute" => 60,
-                _ => return None,
-            };
-            count.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
-        };
-        let duration = value.as_str().and_then(parse);
-        duration.ok_or_else(|| self.unexpected("a number of days, hours or minutes, such as \"14 days\"", value))
-    }
-
-    fn policy(&self, value: &Value) -> Result<SignaturePolicy, Fault> {
-        let policy = value.as_str().and_then(SignaturePolicy::from_word);
-        policy.ok_or_else(|| self.unexpected("`off`, `accept` or `require`", value))
-    }
-
-    fn paths(&self, value: &Value) -> Result<Vec<PathBuf>, Fault> {
-        let paths = value.as_array().and_then(|list| list.iter().map(|path| Some(path.as_str()?.into())).collect());
-        paths.ok_or_else(|| self.unexpected("a list of paths", value))
-    }
-
-    fn fingerprints(&self, value: &Value) -> Result<Vec<u64>, Fault> {
-        let parse = |value: &Value| {
-            let text = value.as_str().filter(|text| text.len() == 16 && !text.starts_with('+'))?;
-            u64::from_str_radix(text, 16).ok()
-        };
-        let list = value.as_array().filter(|list| !list.is_empty());
-        let fingerprints = list.and_then(|list| list.iter().map(parse).collect());
-        fingerprints.ok_or_else(|| self.unexpected("a list of fingerprints, each of 16 hexadecimal digits", value))
-    }
+fn fingerprints(place: &Place<'_>, value: &Value) -> Result<Vec<u64>, Fault> {
+    let parse = |value: &Value| {
+        let text = value.as_str().filter(|text| text.len() == 16 && !text.starts_with('+'))?;
+        u64::from_str_radix(text, 16).ok()
+    };
+    let list = value.as_array().filter(|list| !list.is_empty());
+    let fingerprints = list.and_then(|list| list.iter().map(parse).collect());
+    fingerprints.ok_or_else(|| place.unexpected("a list of fingerprints, each of 16 hexadecimal digits", value))
 }
 
 #[cfg(test)]

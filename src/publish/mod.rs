@@ -3,7 +3,7 @@
 //! Publishing takes a file through these steps, each of which may be the last one that the process lives to see:
 //!
 //! 1. The store is locked, so that two publishers cannot interleave, and what a publisher that died left behind is removed.
-//! 2. The file is looked at: header, length, generation.
+//! 2. The file is looked at: header, length, generation; and where one is asked for, its [blessing](crate::gate).
 //! 3. It is copied to a hidden sibling of its future name, synced, read back from the disk, and made read-only.
 //! 4. **The copy** is verified with its golden requests in a fresh process, whose end no file can make the publisher's end, its
 //!    [signature](crate::weight_file::signature) is, where one is asked for, and it is held against the [`Limits`]. What was verified is what is published, whatever happens to the original meanwhile.
@@ -21,17 +21,19 @@
 //! use omomi::store::Store;
 //!
 //! let verifier = Verifier { program: "omomi".into(), ..Verifier::this_program()? };
-//! let options = PublishOptions { file: "000042.omomi".into(), verifier, signature: None };
+//! let options = PublishOptions { file: "000042.omomi".into(), verifier, signature: None, blessing: None };
 //! let published = publish(&Store::new("feed-ctr"), &options, &mut |step| eprintln!("{}", step.name()))?;
 //! assert_eq!(published.current.generation, 42);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod blessing;
 mod control;
 mod error;
 mod fresh_process;
 pub mod limits;
 mod place;
+mod planned;
 pub mod status;
 mod step;
 mod warning;
@@ -51,10 +53,13 @@ use crate::weight_file::{Header, WeightFile};
 
 use place::Place;
 
+pub use crate::toml_settings::SettingsFaults;
+pub use blessing::{BlessingPolicy, blessing_path};
 pub use control::{ControlChange, pin, rollback, set_control};
 pub use error::PublishError;
 pub use fresh_process::Verifier;
-pub use limits::{Limits, LimitsFaults};
+pub use limits::Limits;
+pub use planned::check_planned;
 pub use step::Step;
 pub use warning::Warning;
 
@@ -75,6 +80,8 @@ pub struct PublishOptions {
     pub verifier: Verifier,
     /// What signatures have to do with it, and the keys that are trusted, where not the limits of the store shall say it.
     pub signature: Option<(SignaturePolicy, TrustedKeys)>,
+    /// Whether the file needs a [blessing](crate::gate), where not the limits of the store shall say it.
+    pub blessing: Option<BlessingPolicy>,
 }
 
 /// What was published.
@@ -138,7 +145,12 @@ impl Publication<'_> {
         let generation = source.generation;
         let before = self.read_current()?;
         let is_named = self.check_generation(generation, before)?;
-        let usual_lens = self.usual_lens(generation)?;
+        let policy = self.options.blessing.unwrap_or(limits.blessing);
+        let blessed = match policy {
+            BlessingPolicy::Off => None,
+            BlessingPolicy::Require => Some(blessing::blessed_digest(&self.options.file)?),
+        };
+        let usual_lens = usual_lens(self.store, &others_than(self.store, generation)?)?;
         self.warnings.extend(limits.check_len(source.len_bytes, &usual_lens)?);
 
         let path = self.store.generation_path(generation);
@@ -152,6 +164,9 @@ impl Publication<'_> {
             Copied::Sibling(file) => file.sibling(),
             Copied::Named => &path,
         };
+        if let Some(expected) = blessed.filter(|&blessed| blessed != digest) {
+            return Err(PublishError::BlessingOfOther { expected, found: digest });
+        }
         (self.watch)(Step::Verify);
         self.options.verifier.verify(copy_path)?;
         (self.watch)(Step::CheckLimits);
@@ -197,15 +212,6 @@ impl Publication<'_> {
             Some(newest) if found <= newest => Err(PublishError::NotNewer { newest, found }),
             _ => Ok(false),
         }
-    }
-
-    /// Lengths of the files that were published last.
-    fn usual_lens(&self, generation: u64) -> Result<Vec<u64>, PublishError> {
-        let mut others = self.store.generations()?;
-        others.retain(|&other| other != generation);
-        let last = others.iter().rev().take(limits::USUAL_COUNT).map(|&other| self.store.generation_path(other));
-        let lens = last.map(|path| path.metadata().map(|metadata| metadata.len()).map_err(failed("look at", &path)));
-        lens.collect()
     }
 
     /// Copies the file to a hidden sibling of `path`, down to the disk.
@@ -278,6 +284,33 @@ impl Publication<'_> {
             Err(error) => self.warnings.push(Warning::ControlUnreadable { problem: error.full_message() }),
         }
     }
+}
+
+/// The generations that have files, without this one.
+fn others_than(store: &Store, generation: u64) -> Result<Vec<u64>, PublishError> {
+    let mut others = store.generations()?;
+    others.retain(|&other| other != generation);
+    Ok(others)
+}
+
+/// Lengths of the last of these files.
+fn usual_lens(store: &Store, generations: &[u64]) -> Result<Vec<u64>, PublishError> {
+    let last = generations.iter().rev().take(limits::USUAL_COUNT).map(|&generation| store.generation_path(generation));
+    let lens = last.map(|path| path.metadata().map(|metadata| metadata.len()).map_err(failed("look at", &path)));
+    lens.collect()
+}
+
+/// Holds the length of a file that is to be `generation` against the limits of a store and the files in it, before it is published.
+/// A store that is not there yet has no files.
+///
+/// # Errors
+///
+/// The refusal that publishing would meet.
+pub fn check_size(store: &Store, generation: u64, len_bytes: u64) -> Result<(), PublishError> {
+    let limits = Limits::of_store(store)?;
+    let others = if store.generations_path().is_dir() { others_than(store, generation)? } else { Vec::new() };
+    let lens = usual_lens(store, &others)?;
+    limits.check_len(len_bytes, &lens).map(|_| ())
 }
 
 /// The file that is to be published, opened once.

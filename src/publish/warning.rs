@@ -17,6 +17,17 @@ pub enum Warning {
         /// Ratios of the two that are usual.
         usual: [f64; 2],
     },
+    /// The number of weights of a field is unlike that of the files before, but not enough to refuse it.
+    UnusualFieldSize {
+        /// The field or cross.
+        field: String,
+        /// Its weights in the file.
+        found: u64,
+        /// Median of the files before.
+        median: u64,
+        /// Ratios of the two that are usual.
+        usual: [f64; 2],
+    },
     /// A limit names a field that the contract does not have, so it limits nothing.
     UnknownField {
         /// The name.
@@ -45,6 +56,11 @@ impl fmt::Display for Warning {
             Self::UnusualLen { found, median, usual: [least, most] } => write!(
                 formatter,
                 "the file has {found} bytes, {:.2} times the median of the files before ({median} bytes); usual is {least} to {most}",
+                ratio(*found, *median)
+            ),
+            Self::UnusualFieldSize { field, found, median, usual: [least, most] } => write!(
+                formatter,
+                "`{field}` has {found} weights, {:.2} times the median of the files before ({median}); usual is {least} to {most}",
                 ratio(*found, *median)
             ),
             Self::UnknownField { field } => {

@@ -15,8 +15,13 @@ use super::StartAccount;
 use super::run::{Account, TrainOptions};
 
 pub(super) fn write(path: &Path, contract: &Contract, options: &TrainOptions, account: &Account) -> io::Result<()> {
-    let new_file = NewFile::create(path, options.replace)?;
-    let text = format!("{:#}\n", to_json(contract, options, account));
+    write_provenance(path, options.replace, &to_json(contract, options, account))
+}
+
+/// Writes a provenance, whole or not at all.
+pub(crate) fn write_provenance(path: &Path, replace: bool, provenance: &Value) -> io::Result<()> {
+    let new_file = NewFile::create(path, replace)?;
+    let text = format!("{provenance:#}\n");
     new_file.file().write_all(text.as_bytes())?;
     new_file.commit()
 }
@@ -43,18 +48,18 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
         },
         "sampling": { "negative_rate": options.sampling.negative_rate, "seed": options.sampling.seed },
         "importance_column": options.read.importance_column,
-        "logs": files(&account.logs),
-        "held_out_logs": files(&account.held_out_logs),
+        "logs": files_json(&account.logs),
+        "held_out_logs": files_json(&account.held_out_logs),
         "rows": account.rows,
         "bad_rows": account.bad_rows,
         "clicks": account.progressive.clicks,
         "invalid_numbers": invalid_numbers,
-        "training_window": account.window_us.map(window),
-        "start": account.start.as_ref().map(start),
+        "training_window": account.window_us.map(window_json),
+        "start": account.start.as_ref().map(start_json),
         "lineage_days": account.lineage_days,
         "metrics": {
-            "progressive": metrics(&account.progressive),
-            "held_out": account.held_out.as_ref().map(metrics),
+            "progressive": metrics_json(&account.progressive),
+            "held_out": account.held_out.as_ref().map(metrics_json),
         },
         "features": account.feature_count(),
         "nonzero": account.nonzero_count(),
@@ -67,12 +72,12 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
     })
 }
 
-fn files(files: &[LogFile]) -> Vec<Value> {
+pub(crate) fn files_json(files: &[LogFile]) -> Vec<Value> {
     let file = |file: &LogFile| json!({ "path": file.path.display().to_string(), "len_bytes": file.len_bytes, "rows": file.row_count });
     files.iter().map(file).collect()
 }
 
-fn metrics(metrics: &Metrics) -> Value {
+pub(crate) fn metrics_json(metrics: &Metrics) -> Value {
     json!({
         "impressions": metrics.impressions,
         "clicks": metrics.clicks,
@@ -84,23 +89,23 @@ fn metrics(metrics: &Metrics) -> Value {
     })
 }
 
-fn start(start: &StartAccount) -> Value {
+pub(crate) fn start_json(start: &StartAccount) -> Value {
     json!({
         "path": start.path.display().to_string(),
         "digest": start.digest.to_string(),
-        "training_window": start.window_us.map(window),
+        "training_window": start.window_us.map(window_json),
         "rows": start.rows,
         "decay": start.decay,
     })
 }
 
 /// Times of a first and a last row.
-pub(crate) fn window((first_us, last_us): (i64, i64)) -> Value {
+pub(crate) fn window_json((first_us, last_us): (i64, i64)) -> Value {
     json!({ "first": utc(first_us), "last": utc(last_us), "first_us": first_us, "last_us": last_us })
 }
 
 /// RFC 3339 in UTC; nothing for a time beyond the years that have one.
-fn utc(time_us: i64) -> Option<String> {
+pub(crate) fn utc(time_us: i64) -> Option<String> {
     timestamp_us_to_datetime(time_us).map(|time| format!("{time:?}Z"))
 }
 

@@ -255,7 +255,7 @@ fn evaluate(
 }
 
 /// Rows that were learned say nothing of rows never seen.
-fn refuse_overlap(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
+pub(crate) fn refuse_overlap(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
     // One file may be named in several ways. Where the system cannot say, the name has to do.
     let place = |file: &LogFile| fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let learned: HashSet<PathBuf> = logs.iter().map(place).collect();

@@ -84,7 +84,7 @@ pub(super) fn decay_of(start: &StartOptions, contract: &Contract, options: &Trai
 }
 
 /// Days from the last row of the start to the first of the logs; 0 where they overlap.
-fn age_days(start: &StartOptions, contract: &Contract, options: &TrainOptions) -> Result<f64, TrainError> {
+pub(crate) fn age_days(start: &StartOptions, contract: &Contract, options: &TrainOptions) -> Result<f64, TrainError> {
     let window_us = StateReader::open(&start.state)?.metadata().window_us;
     let mut reader = LogReader::open(contract, &options.logs, options.read.clone())?;
     let first_us = reader.next_batch()?.and_then(|batch| batch.time_us?.into_iter().min());

@@ -6,6 +6,7 @@ use super::TrainError;
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::optimizer::Coordinate;
 use super::sources::{Source, SourceKind};
+use super::state::join_category;
 
 /// How often a feature was seen.
 #[derive(Debug, Clone, Copy)]
@@ -175,10 +176,7 @@ impl Table {
                     let member = u32::from_le_bytes(member.try_into().expect("chunks are of this size"));
                     member_category.clear();
                     self.write_category(contract, sources, member, &mut member_category);
-                    if position > 0 {
-                        text.push('*');
-                    }
-                    write_escaped(&member_category, text);
+                    join_category(position == 0, &member_category, text);
                 }
             }
         }
@@ -199,18 +197,8 @@ fn origin_value(origin: &[u8]) -> u64 {
     u64::from_le_bytes(origin.try_into().expect("ids and numbers are written as 8 bytes"))
 }
 
-/// A member's category inside a cross: a `*` or `\` of its own gets a `\` before it, so that the joints can be told.
-fn write_escaped(category: &str, text: &mut String) {
-    for char in category.chars() {
-        if matches!(char, '*' | '\\') {
-            text.push('\\');
-        }
-        text.push(char);
-    }
-}
-
 /// The numbers in a bucket as an interval, such as `[10.0, 50.0)`.
-fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text: &mut String) {
+pub(crate) fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text: &mut String) {
     let (start, end) = match buckets {
         Buckets::Edges(edges) => {
             let bucket = usize::try_from(bucket).expect("there are few edges");
@@ -246,12 +234,5 @@ mod tests {
         let texts = [1022, 1023, 1033].map(|bucket| bucket_text(&Buckets::Log2, bucket));
         assert_eq!(texts, ["[0.5, 1.0)", "[1.0, 2.0)", "[1024.0, 2048.0)"]);
         assert_eq!(bucket_text(&Buckets::Log2, 0), "[0.0, 2.2250738585072014e-308)");
-    }
-
-    #[test]
-    fn members_of_a_cross_can_be_told_apart_whatever_their_text() {
-        let mut text = String::new();
-        write_escaped("a*b\\", &mut text);
-        assert_eq!(text, "a\\*b\\\\");
     }
 }

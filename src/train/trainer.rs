@@ -173,6 +173,12 @@ impl Trainer {
         self.indexer.table.len()
     }
 
+    /// Number of features whose weight is not 0, the bias not counted.
+    #[must_use]
+    pub fn nonzero_count(&self) -> u64 {
+        (0..).take(self.indexer.table.len()).filter(|&number| self.weight(number) != 0.0).count() as u64
+    }
+
     /// Writes the training state to the file `path`, sorted by key.
     ///
     /// # Errors

@@ -201,6 +201,12 @@ impl Draft {
     }
 }
 
+/// Length of a file with sections of these lengths, in ascending order of kind; nothing if that is beyond any file.
+pub(super) fn planned_len(lens: &[(SectionKind, u64)]) -> Option<u64> {
+    let (_, end) = lay_out(lens.iter().map(|&(kind, len)| (kind.number(), len)))?;
+    Some(end.total_len_bytes)
+}
+
 /// Where sections of these kinds and lengths lie, and what follows on them; nothing if that is beyond any file.
 fn lay_out(lens: impl Iterator<Item = (u32, u64)> + Clone) -> Option<(Vec<Section>, End)> {
     let mut sections = Vec::new();

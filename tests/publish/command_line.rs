@@ -60,14 +60,14 @@ fn generations_are_published_and_gone_back_from_in_words() {
     let fixture = packed();
     let folder = fixture.folder();
     assert_says(
-        &succeed(folder, "publish packed-1 --to feed-ctr"),
+        &succeed(folder, "publish packed-1 --unblessed --to feed-ctr"),
         &["Published generation 1", "nothing was published before"],
     );
-    let said = succeed(folder, "publish packed-2 --to feed-ctr");
+    let said = succeed(folder, "publish packed-2 --unblessed --to feed-ctr");
     assert_says(&said, &["feed-ctr/generations/000002.omomi", "before: generation 1", "undo: omomi rollback feed-ctr"]);
     assert_eq!(published_generation(&fixture.store), Some(2));
 
-    let (error, _) = fail(folder, "publish packed-2 --to feed-ctr");
+    let (error, _) = fail(folder, "publish packed-2 --unblessed --to feed-ctr");
     assert_says(
         &error,
         &["packed-2: generation 2 is not newer", "who must act: ml", "what to do: pack it as the next"],
@@ -75,7 +75,7 @@ fn generations_are_published_and_gone_back_from_in_words() {
 
     let said = succeed(folder, "rollback feed-ctr");
     assert_says(&said, &["`pin 000001`; before it was `follow`", "served: generation 1", "undo: omomi on feed-ctr"]);
-    let output = omomi(folder, "publish packed-3 --to feed-ctr");
+    let output = omomi(folder, "publish packed-3 --unblessed --to feed-ctr");
     assert!(output.status.success());
     assert_says(&String::from_utf8(output.stderr).unwrap(), &["warning: servers do not follow", "`pin 000001`"]);
     assert!(!String::from_utf8(output.stdout).unwrap().contains("undo"));
@@ -94,12 +94,12 @@ fn generations_are_published_and_gone_back_from_in_words() {
 fn machines_read_the_same_as_json() {
     let fixture = packed();
     let folder = fixture.folder();
-    let said = succeed_json(folder, "publish packed-1 --to feed-ctr --json");
+    let said = succeed_json(folder, "publish packed-1 --unblessed --to feed-ctr --json");
     let digest = fixture.store.read_current().unwrap().unwrap().digest.to_string();
     assert_eq!(said["published"]["generation"], 1);
     assert_eq!(said["published"]["digest"], digest);
     assert_eq!((&said["before"], &said["warnings"]), (&Value::Null, &json!([])));
-    let (_, said) = fail(folder, "publish packed-1 --to feed-ctr --json");
+    let (_, said) = fail(folder, "publish packed-1 --unblessed --to feed-ctr --json");
     assert_eq!([&said["refused"]["code"], &said["refused"]["owner"]], ["not_newer", "ml"]);
     assert!(said["refused"]["message"].is_string() && said["refused"]["action"].is_string(), "{said}");
     let said = succeed_json(folder, "off feed-ctr --json");
@@ -122,7 +122,7 @@ fn the_owner_of_a_bad_file_is_passed_on_from_the_process_that_verifies() {
     let mut bytes = fs::read(folder.join("packed-1")).unwrap();
     bytes[5_000] ^= 1;
     fs::write(folder.join("packed-1"), bytes).unwrap();
-    let (error, said) = fail(folder, "publish packed-1 --to feed-ctr --json");
+    let (error, said) = fail(folder, "publish packed-1 --unblessed --to feed-ctr --json");
     assert_says(
         &error,
         &["packed-1: the weight file is damaged in its", "who must act: infra", "what to do: publish it again"],
@@ -146,9 +146,9 @@ fn files_are_signed_and_signatures_demanded() {
     assert_says(&succeed(folder, "verify packed-1 --signature accept --keys signer.pub"), &["not signed"]);
     let (error, _) = fail(folder, &format!("verify packed-1 {REQUIRED}"));
     assert_says(&error, &["the weight file is not signed", "who must act: ml"]);
-    let (_, said) = fail(folder, &format!("publish packed-1 --to feed-ctr --json {REQUIRED}"));
+    let (_, said) = fail(folder, &format!("publish packed-1 --unblessed --to feed-ctr --json {REQUIRED}"));
     assert_eq!(said["refused"]["code"], "signature_missing");
-    succeed(folder, &format!("publish signed-1 --to feed-ctr {REQUIRED}"));
+    succeed(folder, &format!("publish signed-1 --unblessed --to feed-ctr {REQUIRED}"));
     assert_eq!(published_generation(&fixture.store), Some(1));
     for misuse in ["verify packed-1 --signature maybe", "verify packed-1 --keys signer.pub"] {
         assert_eq!(omomi(folder, misuse).status.code(), Some(2), "{misuse}");
@@ -159,9 +159,9 @@ fn files_are_signed_and_signatures_demanded() {
 fn the_status_shows_what_is_published_served_and_quarantined_and_why() {
     let fixture = packed();
     let folder = fixture.folder();
-    succeed(folder, "publish packed-1 --to feed-ctr");
+    succeed(folder, "publish packed-1 --unblessed --to feed-ctr");
     assert_says(&succeed(folder, "status feed-ctr"), &["published  generation 1", "no server has reported"]);
-    succeed(folder, "publish packed-2 --to feed-ctr");
+    succeed(folder, "publish packed-2 --unblessed --to feed-ctr");
     succeed(folder, "freeze feed-ctr");
     let state = fixture.store.state_path().join("ad-server-7");
     fs::create_dir(&state).unwrap();

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use omomi::Model;
 use omomi::contract::Contract;
-use omomi::publish::{PublishError, PublishOptions, Published, Step, Verifier, publish};
+use omomi::publish::{BlessingPolicy, PublishError, PublishOptions, Published, Step, Verifier, publish};
 use omomi::store::{Digest, Store};
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
@@ -89,8 +89,10 @@ pub fn verifier() -> Verifier {
     }
 }
 
+/// Most tests are of files that nobody has judged.
 pub fn options(file: &Path) -> PublishOptions {
-    PublishOptions { file: file.to_owned(), verifier: verifier(), signature: None }
+    let blessing = Some(BlessingPolicy::Off);
+    PublishOptions { file: file.to_owned(), verifier: verifier(), signature: None, blessing }
 }
 
 /// A store and a folder for files beside it.

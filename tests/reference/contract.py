@@ -11,6 +11,7 @@ from xxh3 import xxh3_64
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 KEYS = {"log", "many", "meaning", "name", "side", "type"}
 NUMBER_KEYS = {"buckets", "range", "unit"}
+LIMIT_KEYS = {"max_categories", "over_max"}
 MAX_FIELDS_PER_SIDE = 64
 MAX_CROSSES = 64
 MAX_EDGES = 1024
@@ -42,7 +43,8 @@ class Contract:
         self.fingerprint = xxh3_64(data)
 
     def _cross(self, cross):
-        require(isinstance(cross, dict) and list(cross) == ["fields"], "contract: keys of a cross")
+        require(isinstance(cross, dict), "contract: a cross is not an object")
+        expect("contract: keys of a cross", ["fields"], sorted(cross.keys() - limit_keys("contract: a cross", cross)))
         members = as_list(cross["fields"], "members of a cross")
         require(2 <= len(members) <= 4, "contract: a cross of {} fields".format(len(members)))
         for member in members:
@@ -63,7 +65,8 @@ def check_field(field):
     require(is_name(field.get("name")), "contract: name of a field: {}".format(field.get("name")))
     place = "contract: field {}".format(field["name"])
     is_number = field.get("type") == "number"
-    expect("{}: keys".format(place), sorted(KEYS | NUMBER_KEYS if is_number else KEYS), sorted(field))
+    keys = field.keys() - limit_keys(place, field)
+    expect("{}: keys".format(place), sorted(KEYS | NUMBER_KEYS if is_number else KEYS), sorted(keys))
     require(field["type"] in ("id", "text", "number"), "{}: type {}".format(place, field["type"]))
     require(field["side"] in ("context", "candidate"), "{}: side {}".format(place, field["side"]))
     require(field["log"] in ("plain", "hashed", "never"), "{}: log {}".format(place, field["log"]))
@@ -71,6 +74,17 @@ def check_field(field):
     require(is_text(field["meaning"]), "{}: meaning".format(place))
     if is_number:
         check_number_field(place, field)
+
+
+def limit_keys(place, table):
+    """The keys of a limit of categories, if there is one, which is then valid."""
+    keys = LIMIT_KEYS & table.keys()
+    if keys:
+        expect("{}: keys of a limit".format(place), sorted(LIMIT_KEYS), sorted(keys))
+        most = table["max_categories"]
+        require(type(most) is int and 1 <= most < 2**64, "{}: max_categories {}".format(place, most))
+        require(table["over_max"] in ("error", "drop"), "{}: over_max {}".format(place, table["over_max"]))
+    return keys
 
 
 def check_number_field(place, field):

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use comfy_table::Table;
-use omomi::contract::{Buckets, Contract, Field, FieldKind, Side};
+use omomi::contract::{Buckets, CategoryLimit, Contract, Field, FieldKind, OverLimit, Side};
 use omomi::log_reader::ReadOptions;
 use omomi::train::fill_quantiles;
 
 use crate::Failure;
-use crate::text::new_table;
+use crate::text::{grouped, new_table};
 
 /// Edges of a number field that are listed before they are only counted.
 const MOST_LISTED_EDGES: usize = 8;
@@ -122,8 +122,18 @@ fn field_table(contract: &Contract) -> Table {
     table
 }
 
-/// The meaning, and below it what a number is measured in and how it is cut.
+/// The meaning, and below it what a number is measured in and how it is cut, or how many categories there may be.
 fn meaning(field: &Field) -> String {
+    let meaning = meaning_of_value(field);
+    field.category_limit.map_or_else(|| meaning.clone(), |limit| format!("{meaning}\n{}", limit_text(limit)))
+}
+
+fn limit_text(limit: CategoryLimit) -> String {
+    let more = if limit.over == OverLimit::Drop { "more are dropped by" } else { "more are an error of" };
+    format!("at most {} categories, {more} omomi prune", grouped(limit.most))
+}
+
+fn meaning_of_value(field: &Field) -> String {
     let FieldKind::Number { unit, range: [least, greatest], buckets } = &field.kind else {
         return field.meaning.clone();
     };
@@ -142,11 +152,12 @@ fn meaning(field: &Field) -> String {
 }
 
 fn cross_table(contract: &Contract) -> Table {
-    let mut table = new_table(&["cross", "side"]);
+    let mut table = new_table(&["cross", "side", ""]);
     for cross in contract.crosses() {
         let names: Vec<&str> = cross.members.iter().map(|&member| contract.fields()[member].name.as_str()).collect();
         let side = contract.cross_side(cross).map_or("context x candidate", Side::word);
-        table.add_row([names.join(" x "), side.to_owned()]);
+        let limit = cross.category_limit.map_or_else(String::new, limit_text);
+        table.add_row([names.join(" x "), side.to_owned(), limit]);
     }
     table
 }

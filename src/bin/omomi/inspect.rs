@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use omomi::contract::FieldKind;
+use omomi::evaluate::field_weights;
 use omomi::train::state::StateReader;
-use omomi::weight_file::layout::SectionKind;
 use omomi::{LoadMode, Model};
-use serde_json::Value;
 
 use crate::Failure;
 use crate::text::{bytes, grouped, say, table};
@@ -107,16 +106,11 @@ fn print_contract(model: &Model) {
 }
 
 fn print_field_sizes(model: &Model) {
-    let Ok(Value::Object(sizes)) = serde_json::from_slice(model.file().section(SectionKind::FieldSizes)) else {
+    let fields = field_weights(model);
+    if fields.is_empty() {
         return;
-    };
-    let weights_len = model.file().section(SectionKind::Weights).len() as u64;
-    let rows = sizes.iter().map(|(field, count)| {
-        let count = count.as_u64().unwrap_or(0);
-        // Lines are shared by all fields: each field's part of the bytes is its part of the weights.
-        let share = u128::from(weights_len) * u128::from(count) / u128::from(model.weight_count().max(1));
-        vec![field.clone(), grouped(count), bytes(u64::try_from(share).unwrap_or(u64::MAX))]
-    });
+    }
+    let rows = fields.into_iter().map(|it| vec![it.field, grouped(it.weight_count), bytes(it.len_bytes)]);
     say!("{}\n", table(&["field", "weights", "about"], rows.collect()));
 }
 

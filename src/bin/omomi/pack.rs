@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use omomi::log_reader::ReadOptions;
-use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
+use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
 use omomi::weight_file::table::Encoding;
 
 use crate::Failure;
@@ -36,9 +36,9 @@ pub(crate) struct Arguments {
     /// The weight file to make, such as 000042.omomi
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How weights stand in the file: f32 takes 8.4 bytes a weight, f16 5.4, i8 4.4
-    #[arg(long, value_enum, default_value = "f32")]
-    encoding: EncodingName,
+    /// How weights stand in the file: f32 takes 8.4 bytes a weight, f16 5.4, i8 4.4; f32 unless `omomi prune` chose another
+    #[arg(long, value_enum)]
+    encoding: Option<EncodingName>,
     /// What separates the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHAR", default_value_t = '|')]
     many_separator: char,
@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
 
 /// An encoding as it is named on the command line.
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum EncodingName {
+pub(crate) enum EncodingName {
     /// The weights as they are
     F32,
     /// Half precision: 11 significant bits, up to 65,504
@@ -73,6 +73,10 @@ impl From<EncodingName> for Encoding {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_contract(&arguments.contract)?;
+    let encoding = match arguments.encoding {
+        Some(name) => name.into(),
+        None => chosen_encoding(&arguments.state)?.unwrap_or_default(),
+    };
     let options = PackOptions {
         state: arguments.state.clone(),
         held_out: arguments.held_out.clone(),
@@ -84,7 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         logic_id: arguments.logic_id.clone(),
         generation: arguments.generation,
         calibrator: DEFAULT_CALIBRATOR,
-        encoding: arguments.encoding.into(),
+        encoding,
     };
     let mut progress = PackProgress::new(arguments.quiet);
     let report = pack(&contract, &options, &arguments.out, &mut |event| progress.watch(event))?;

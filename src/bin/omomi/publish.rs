@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use omomi::publish::{PublishError, PublishOptions, Published, Verifier, Warning, publish};
+use omomi::publish::{BlessingPolicy, PublishError, PublishOptions, Published, Verifier, Warning, publish};
 use omomi::store::Store;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::text::{bytes, say};
 
 /// Publish a weight file to a store, the directory from which servers take their models
 ///
-/// The file is copied, read back, verified with its golden requests in a fresh process, and held against the limits in DIR/limits.toml;
+/// The file needs the blessing that omomi gate writes beside it, unless DIR/limits.toml says otherwise. It is copied, read back, verified with its golden requests in a fresh process, and held against the limits in DIR/limits.toml;
 /// then the copy gets the next generation's name, and `current` names it. Killed at any moment, it leaves the old state or the new
 /// one. A refusal says why and who must act, with exit code 1, and changes nothing.
 #[derive(clap::Args)]
@@ -28,6 +28,9 @@ pub(crate) struct Arguments {
     verifying: Verifying,
     #[command(flatten)]
     signature: SignatureArguments,
+    /// Publish the file though it has no blessing of omomi gate
+    #[arg(long)]
+    unblessed: bool,
     /// Print the outcome as JSON
     #[arg(long)]
     json: bool,
@@ -54,6 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         file: arguments.file.clone(),
         verifier: arguments.verifying.verifier()?,
         signature: arguments.signature.read().map_err(|error| refuse(error.into()))?,
+        blessing: arguments.unblessed.then_some(BlessingPolicy::Off),
     };
     let published = publish(&Store::new(&arguments.to), &options, &mut |_| ()).map_err(refuse)?;
     for warning in &published.warnings {

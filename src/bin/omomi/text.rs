@@ -69,6 +69,26 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{count} bytes")
 }
 
+/// A size in bytes as people write it: `200MB` (powers of 1,000), `64MiB` (powers of 1,024), `5000`.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 8] = [
+        ("kB", 1_000),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("B", 1),
+    ];
+    let (number, unit) =
+        UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((text, 1));
+    let number: Option<f64> = number.trim().parse().ok().filter(|number: &f64| *number > 0.0 && *number < 1e15);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "above 0, and far below 2^63")]
+    let bytes = number.map(|number| (number * unit as f64) as u64);
+    bytes.ok_or_else(|| "expected a size such as 200MB or 64MiB".to_owned())
+}
+
 /// A metric that may not be defined.
 pub(crate) fn figure(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
@@ -77,6 +97,15 @@ pub(crate) fn figure(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        let sizes = ["200MB", "1.5 kB", "2KB", "64MiB", "7", "7B"].map(|text| parse_bytes(text).unwrap());
+        assert_eq!(sizes, [200_000_000, 1_500, 2_000, 64 << 20, 7, 7]);
+        for text in ["", "MB", "-1MB", "1 mb", "NaN"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn thousands_stand_apart() {

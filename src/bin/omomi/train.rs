@@ -8,10 +8,13 @@ use omomi::log_reader::{Progress, ReadOptions};
 use omomi::train::{
     Account, Event, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions, provenance_path, train,
 };
+use omomi::train_shards::train_for_parent;
 
 use crate::Failure;
 use crate::contract::read_contract;
+use crate::count_progress::CountProgress;
 use crate::text::{figure, grouped, table};
+use crate::train_shards::{self, ShardFlags};
 
 /// Train a model from ad logs and write its training state.
 ///
@@ -26,7 +29,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
     logs: Vec<String>,
     /// The training state to write, such as out.parquet.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", visible_alias = "out")]
     state: PathBuf,
     /// Logs to evaluate the final weights on; none of them may be among the logs to learn from.
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
@@ -63,7 +66,7 @@ pub(crate) struct Arguments {
     passes: u32,
     /// Keep the rows here with their features numbered, for runs with other settings and for further passes: made if it is
     /// missing or of other logs, else read in place of them.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "shards")]
     cache: Option<PathBuf>,
     /// Column with the time of the impression: gives the training window and when a feature was last seen.
     #[arg(long, value_name = "COLUMN")]
@@ -83,11 +86,13 @@ pub(crate) struct Arguments {
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    shards: ShardFlags,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_contract(&arguments.contract)?;
-    let options = TrainOptions {
+    let mut options = TrainOptions {
         logs: arguments.logs.clone(),
         held_out: arguments.held_out.clone(),
         read: ReadOptions {
@@ -110,7 +115,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         replace: arguments.force,
         arguments: std::env::args().skip(1).collect(),
     };
-    let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None };
+    if let Some(shard_count) = arguments.shards.shards {
+        let (contract_file, quiet) = (&arguments.contract, arguments.quiet);
+        return train_shards::run(&contract, contract_file, options, shard_count, &arguments.shards, quiet);
+    }
+    arguments.shards.narrow(&contract, &mut options)?;
+    if arguments.shards.for_parent {
+        train_for_parent(&contract, &options, &mut stdout())?;
+        return Ok(());
+    }
+    let relearning = CountProgress::new(arguments.quiet);
+    let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None, relearning };
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
     // A reader that closes the pipe early has seen enough.
     let _ = stdout().write_all(describe(&account, &arguments.state).as_bytes());
@@ -128,6 +143,8 @@ struct Watcher {
     quiet: bool,
     passes: u32,
     progress: Option<Progress>,
+    /// Rows of a row cache, which nobody reads from logs.
+    relearning: CountProgress,
 }
 
 impl Watcher {
@@ -137,6 +154,7 @@ impl Watcher {
                 let label = match step {
                     Step::Learn { pass } if self.passes > 1 => format!("train, pass {pass} of {}", self.passes),
                     Step::Learn { .. } => "train".to_owned(),
+                    Step::Cache => "number the rows".to_owned(),
                     Step::HeldOut => "held out".to_owned(),
                 };
                 self.progress = Some(Progress::new(&label, reader, self.quiet));
@@ -146,11 +164,21 @@ impl Watcher {
                     progress.update(reader);
                 }
             }
-            Event::Window { window, so_far } => {
-                if let Some(progress) = &self.progress {
-                    progress.note(&window_line(window, so_far));
+            Event::CacheIsStale { path } if !self.quiet => {
+                eprintln!("{}: a row cache of other rows or another version; it is made anew", path.display());
+            }
+            Event::Relearned { pass, row_count, of } => {
+                let name =
+                    if self.passes > 1 { format!("train, pass {pass} of {}", self.passes) } else { "train".to_owned() };
+                self.relearning.count(&name, "rows", *row_count, *of);
+                if row_count == of {
+                    self.relearning.finish();
                 }
             }
+            Event::Window { window, so_far } => match &self.progress {
+                Some(progress) => progress.note(&window_line(window, so_far)),
+                None => self.relearning.note(&window_line(window, so_far)),
+            },
             Event::Finished(reader) => {
                 if let Some(progress) = self.progress.take() {
                     progress.finish(reader);

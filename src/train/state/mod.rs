@@ -17,6 +17,7 @@
 //! The file's key-value metadata holds what [`Metadata`] says, each under its name with `omomi.` before it. The same
 //! training gives the same bytes: no path, no time of day and nothing of the machine is in the file.
 
+mod category;
 mod difference;
 mod metadata;
 mod reader;
@@ -28,6 +29,8 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use thiserror::Error;
 
+pub(crate) use category::join_category;
+pub use category::split_categories;
 pub use difference::Difference;
 pub(crate) use metadata::widest;
 pub use metadata::{Metadata, Start};
@@ -124,7 +127,7 @@ pub enum StateError {
 }
 
 impl StateError {
-    pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         if source.kind() == std::io::ErrorKind::AlreadyExists {
             return Self::Exists { path: path.to_owned() };
         }

@@ -150,6 +150,16 @@ impl StateBatch {
         self.key.len()
     }
 
+    /// The key of row `index` of the batch.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such row.
+    #[must_use]
+    pub fn key(&self, index: usize) -> u64 {
+        self.key.value(index)
+    }
+
     /// Row `index` of the batch.
     ///
     /// # Panics

@@ -86,7 +86,7 @@ impl<'a> BuildOptions<'a> {
 ///
 /// As [`build`].
 pub fn build_with(weights: &EncodedWeights, options: &mut BuildOptions<'_>) -> Result<BuiltTable, TableFull> {
-    for geometry in geometries(weights) {
+    for geometry in geometries(weights.encoding(), weights.entries().len() as u64) {
         let mut lines = vec![0; geometry.weights_len_bytes()];
         if let Some(exceptions) = fill(weights, geometry, &mut lines, options) {
             let scales = scales_section(weights);
@@ -96,11 +96,10 @@ pub fn build_with(weights: &EncodedWeights, options: &mut BuildOptions<'_>) -> R
     Err(TableFull { key_count: weights.entries().len() })
 }
 
-/// The geometries in which a table of `weights` may find room, the smallest first. The first nearly always does.
-pub(in crate::weight_file) fn geometries(weights: &EncodedWeights) -> impl Iterator<Item = Geometry> {
-    let encoding = weights.encoding();
+/// The geometries in which a table of so many weights may find room, the smallest first. The first nearly always does.
+pub(in crate::weight_file) fn geometries(encoding: Encoding, weight_count: u64) -> impl Iterator<Item = Geometry> {
     #[expect(clippy::cast_precision_loss, reason = "a count of lines below 2^32")]
-    let line_count = weights.entries().len() as f64 / (encoding.slot_count() as f64 * load(encoding));
+    let line_count = weight_count as f64 / (encoding.slot_count() as f64 * load(encoding));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of lines below 2^32")]
     let least = line_count.ceil().max(2.0) as u64;
     let next = |line_count: &u64| Some(line_count + line_count / 100 + 1);
@@ -134,6 +133,12 @@ pub(in crate::weight_file) fn fill(
 /// What stands behind the parameters in the table section.
 pub(in crate::weight_file) fn scales_section(weights: &EncodedWeights) -> Vec<u8> {
     weights.scales().iter().flat_map(|scale| scale.to_le_bytes()).collect()
+}
+
+/// Bytes that a weight takes in a table, its share of the empty slots included.
+#[must_use]
+pub fn bytes_per_weight(encoding: Encoding) -> f64 {
+    LINE_LEN as f64 / (encoding.slot_count() as f64 * load(encoding))
 }
 
 /// Share of the slots that is filled. Fuller tables need longer chains of moves and touch more second lines. The more slots a

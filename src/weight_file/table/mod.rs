@@ -14,7 +14,7 @@ mod line;
 mod validate;
 
 #[cfg(feature = "train")]
-pub use build::{BuildOptions, BuiltTable, TableFull, build, build_with};
+pub use build::{BuildOptions, BuiltTable, TableFull, build, build_with, bytes_per_weight};
 #[cfg(feature = "train")]
 pub(super) use build::{fill, geometries, scales_section};
 #[cfg(feature = "train")]
@@ -169,6 +169,27 @@ impl<'a> Table<'a> {
         }
         let line = &self.lines[second_line(self.geometry, first, key)];
         F::find_tag(line, tag).map(|slot| F::weight(line, slot))
+    }
+
+    /// The largest magnitude of a weight, before its scale; 0 without weights.
+    #[cfg(feature = "train")]
+    #[must_use]
+    pub fn largest_magnitude(&self) -> f32 {
+        let in_lines = match self.geometry.encoding {
+            Encoding::F32 => self.largest_in_lines::<F32Line>(),
+            Encoding::F16 => self.largest_in_lines::<F16Line>(),
+            Encoding::I8 => self.largest_in_lines::<I8Line>(),
+        };
+        let exceptions = self.exceptions.iter();
+        let exceptions = exceptions.map(|exception| Record(exception).f32(layout::EXCEPTION_WEIGHT_OFFSET).abs());
+        exceptions.fold(in_lines, f32::max)
+    }
+
+    /// Empty slots have a weight of 0.
+    #[cfg(feature = "train")]
+    fn largest_in_lines<F: LineFormat>(&self) -> f32 {
+        let of_line = |line: &Line| (0..F::SLOT_COUNT).map(|slot| F::weight(line, slot).abs()).fold(0.0, f32::max);
+        self.lines.iter().map(of_line).fold(0.0, f32::max)
     }
 
     /// How many lines a look-up of `key` touches: 1 or 2. For tests and figures.

@@ -1,0 +1,107 @@
+//! Why states were not averaged.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::train::TrainError;
+use crate::train::state::{Difference, StateError};
+
+/// Why states were not averaged. Nothing was written then, but where [`StateError`] names a file that could not be.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AverageError {
+    /// There is nothing to average.
+    #[error("expected at least 2 training states to average, found {found}")]
+    TooFew {
+        /// How many there are.
+        found: usize,
+    },
+    /// A state is named twice, or there is a copy of it.
+    #[error("{} and {} are the same training state; name it once", .first.display(), .second.display())]
+    Twice {
+        /// The first of the two.
+        first: PathBuf,
+        /// The second.
+        second: PathBuf,
+    },
+    /// Two states were not trained alike.
+    #[error(
+        "{} cannot be averaged with {}: its {difference}; train all with the same contract and settings",
+        .path.display(), .other.display()
+    )]
+    Differs {
+        /// The state.
+        path: PathBuf,
+        /// The first state.
+        other: PathBuf,
+        /// In what they differ.
+        difference: Difference,
+    },
+    /// A state is no longer as training has left it.
+    #[error(
+        "{} cannot be averaged: its {name} is {found:?}, expected {expected:?} as training leaves it; average first, then \
+         prune and recalibrate",
+        .path.display()
+    )]
+    Changed {
+        /// The state.
+        path: PathBuf,
+        /// What of its weight rule.
+        name: &'static str,
+        /// What training leaves.
+        expected: f64,
+        /// What it is.
+        found: f64,
+    },
+    /// A state has far fewer or far more rows than the others.
+    #[error(
+        "{} has {rows} rows, expected half to twice the median of {median_rows}; look why its data set is so {}, or \
+         allow uneven states",
+        .path.display(), if .rows < .median_rows { "small" } else { "large" }
+    )]
+    Uneven {
+        /// The state.
+        path: PathBuf,
+        /// Its rows, those of the start left out.
+        rows: u64,
+        /// Median of all states.
+        median_rows: u64,
+    },
+    /// A state did not begin where it should have.
+    #[error("{} began from {found}, expected {expected}; {action}", .path.display())]
+    OtherStart {
+        /// The state.
+        path: PathBuf,
+        /// What the others, or the options, say.
+        expected: String,
+        /// What the state says.
+        found: String,
+        /// What to do.
+        action: &'static str,
+    },
+    /// A state has seen less than what it went on from.
+    #[error(
+        "{} has {} impressions and {} clicks of `{field}` {category:?}, expected at least the {} and {} of its start; train \
+         it again",
+        .path.display(), .found.0, .found.1, .expected.0, .expected.1
+    )]
+    LessThanStart {
+        /// The state.
+        path: PathBuf,
+        /// Field of the feature.
+        field: String,
+        /// Its category.
+        category: String,
+        /// Impressions and clicks of the start.
+        expected: (u64, u64),
+        /// Impressions and clicks of the state.
+        found: (u64, u64),
+    },
+    /// The common start cannot be gone on from.
+    #[error(transparent)]
+    Start(#[from] TrainError),
+    /// A state could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}

@@ -1,0 +1,167 @@
+//! The states to average: opened, told apart, and refused where they do not belong together.
+
+use std::path::{Path, PathBuf};
+
+use crate::store::Digest;
+use crate::train::state::{Difference, Metadata, Start, StateError, StateReader};
+use crate::train::{WeightRule, refuse_start};
+
+use super::{AverageError, AverageOptions};
+
+/// A state that is averaged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shard {
+    /// Its file.
+    pub path: PathBuf,
+    /// Digest of the file.
+    pub digest: Digest,
+    /// Size of the file.
+    pub len_bytes: u64,
+    /// Rows that it was trained on, those of the common start left out.
+    pub rows: u64,
+    /// Those of them that were clicked.
+    pub clicks: u64,
+    /// Its features, the bias not counted.
+    pub feature_count: u64,
+    /// What it says about itself.
+    pub metadata: Metadata,
+}
+
+/// The states and their common start, checked.
+pub(super) struct Inputs {
+    /// In the order of their digests, which is the same however they were named.
+    pub(super) shards: Vec<Shard>,
+    /// In the same order.
+    pub(super) readers: Vec<StateReader>,
+    pub(super) start: Option<CommonStart>,
+}
+
+/// The state from which all others went on.
+pub(super) struct CommonStart {
+    pub(super) path: PathBuf,
+    pub(super) reader: StateReader,
+    pub(super) start: Start,
+    pub(super) metadata: Metadata,
+}
+
+impl Inputs {
+    pub(super) fn open(options: &AverageOptions) -> Result<Self, AverageError> {
+        if options.states.len() < 2 {
+            return Err(AverageError::TooFew { found: options.states.len() });
+        }
+        let mut inputs = Vec::with_capacity(options.states.len());
+        for path in &options.states {
+            let reader = StateReader::open(path)?;
+            let metadata = reader.metadata().clone();
+            let shard = Shard {
+                path: path.clone(),
+                digest: digest(path)?,
+                len_bytes: std::fs::metadata(path).map_err(|error| StateError::io("read", path, error))?.len(),
+                rows: metadata.rows,
+                clicks: metadata.clicks,
+                feature_count: reader.feature_count(),
+                metadata,
+            };
+            inputs.push((shard, reader));
+        }
+        for (index, (shard, _)) in inputs.iter().enumerate() {
+            let first = &inputs[0].0;
+            if let Some(difference) = Difference::between(&first.metadata, &shard.metadata) {
+                let (path, other) = (shard.path.clone(), first.path.clone());
+                return Err(AverageError::Differs { path, other, difference });
+            }
+            refuse_changed(shard)?;
+            if let Some((twin, _)) = inputs[..index].iter().find(|(earlier, _)| earlier.digest == shard.digest) {
+                return Err(AverageError::Twice { first: twin.path.clone(), second: shard.path.clone() });
+            }
+        }
+        let start = common_start(options.start.as_deref(), inputs.iter().map(|(shard, _)| shard))?;
+        if let Some(start) = &start {
+            for (shard, _) in &mut inputs {
+                shard.rows = shard.rows.saturating_sub(start.metadata.rows);
+                shard.clicks = shard.clicks.saturating_sub(start.metadata.clicks);
+            }
+        }
+        if !options.allow_uneven {
+            refuse_uneven(inputs.iter().map(|(shard, _)| shard))?;
+        }
+        inputs.sort_unstable_by_key(|(shard, _)| shard.digest);
+        let (shards, readers) = inputs.into_iter().unzip();
+        Ok(Self { shards, readers, start })
+    }
+}
+
+fn digest(path: &Path) -> Result<Digest, StateError> {
+    Digest::of_file(path).map_err(|error| StateError::io("read", path, error))
+}
+
+/// Thresholds and recalibration are for one model: those of a shard say nothing of the average.
+fn refuse_changed(shard: &Shard) -> Result<(), AverageError> {
+    let numbers = |rule: WeightRule| [rule.l1, rule.l2, rule.least_magnitude, rule.scale, rule.shift];
+    let names = ["l1 of the weights", "l2 of the weights", "least magnitude", "scale", "shift"];
+    let expected = numbers(WeightRule::of(&shard.metadata.settings));
+    let pairs = expected.into_iter().zip(numbers(shard.metadata.weight_rule));
+    match names.into_iter().zip(pairs).find(|(_, (expected, found))| expected != found) {
+        Some((name, (expected, found))) => {
+            Err(AverageError::Changed { path: shard.path.clone(), name, expected, found })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The common part of states that went on from one state would be counted once for each of them if nobody said so.
+fn common_start<'a>(
+    path: Option<&Path>,
+    mut shards: impl Iterator<Item = &'a Shard>,
+) -> Result<Option<CommonStart>, AverageError> {
+    let first = shards.next().expect("there are at least two states");
+    let describe = |start: Option<Start>| match start {
+        Some(start) => format!("the state with the digest {} and decay {:?}", start.digest, start.decay),
+        None => "nothing".to_owned(),
+    };
+    let refuse = |shard: &Shard, expected: Option<Start>, action| {
+        let (expected, found) = (describe(expected), describe(shard.metadata.start));
+        Err(AverageError::OtherStart { path: shard.path.clone(), expected, found, action })
+    };
+    let common = first.metadata.start;
+    if let Some(other) = shards.find(|shard| shard.metadata.start != common) {
+        return refuse(other, common, "give all shards the same start, and the same age where it decays");
+    }
+    let (path, start) = match (path, common) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => return refuse(first, None, "name the start, so that it is counted once"),
+        (Some(_), None) => {
+            return Err(AverageError::OtherStart {
+                path: first.path.clone(),
+                expected: "the start that was named".to_owned(),
+                found: "nothing".to_owned(),
+                action: "leave the start out, or train from it",
+            });
+        }
+        (Some(path), Some(start)) => (path, start),
+    };
+    let named = Start { digest: digest(path)?, ..start };
+    if named != start {
+        return refuse(first, Some(named), "name the start that it was trained from");
+    }
+    let reader = StateReader::open(path)?;
+    let metadata = reader.metadata().clone();
+    if let Some(difference) = Difference::between(&first.metadata, &metadata) {
+        return Err(AverageError::Differs { path: path.to_owned(), other: first.path.clone(), difference });
+    }
+    refuse_start(path, &metadata)?;
+    Ok(Some(CommonStart { path: path.to_owned(), reader, start, metadata }))
+}
+
+fn refuse_uneven<'a>(shards: impl Iterator<Item = &'a Shard> + Clone) -> Result<(), AverageError> {
+    let mut rows: Vec<u64> = shards.clone().map(|shard| shard.rows).collect();
+    rows.sort_unstable();
+    let middle = rows.len() / 2;
+    let median_rows = if rows.len() % 2 == 1 { rows[middle] } else { rows[middle - 1].midpoint(rows[middle]) };
+    for shard in shards {
+        if shard.rows.saturating_mul(2) < median_rows || shard.rows > median_rows.saturating_mul(2) {
+            return Err(AverageError::Uneven { path: shard.path.clone(), rows: shard.rows, median_rows });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! `omomi average`: training states of several data sets become one.
+
+use std::path::PathBuf;
+
+use omomi::average::{AverageOptions, AverageReport, Event, FieldSpread, Rule, average};
+use omomi::train::provenance_path;
+
+use crate::Failure;
+use crate::count_progress::CountProgress;
+use crate::text::{bytes, figure, grouped, say, table};
+
+/// Average training states of several data sets into one
+///
+/// The states must be of one contract and of the same settings, as `omomi train` left them: average first, then prune and
+/// recalibrate. They are merged row by row, with a batch of each in memory; the result is the same, to the byte, in whatever order
+/// they are named. Its provenance lies beside it as JSON.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The training states, at least two
+    #[arg(value_name = "STATE", required = true, num_args = 1..)]
+    states: Vec<PathBuf>,
+    /// The training state to write, such as merged.parquet
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How features become one: by curvature; or, to compare with, as a plain mean of finished weights, a mean over the states
+    /// that saw the feature, or a mean weighted by its impressions
+    #[arg(long, value_name = "curvature|plain|seen|count", default_value_t, value_parser = str::parse::<Rule>)]
+    rule: Rule,
+    /// The state that all were trained from (`omomi train --start`): what it knew is counted once
+    #[arg(long, value_name = "FILE")]
+    start: Option<PathBuf>,
+    /// Take states of less than half or more than twice the median rows as well
+    #[arg(long)]
+    allow_uneven: bool,
+    /// Replace the state and its provenance if they are there
+    #[arg(long)]
+    force: bool,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let options = AverageOptions {
+        states: arguments.states.clone(),
+        start: arguments.start.clone(),
+        rule: arguments.rule,
+        allow_uneven: arguments.allow_uneven,
+        state: arguments.out.clone(),
+        replace: arguments.force,
+        arguments: std::env::args().skip(1).collect(),
+    };
+    let mut progress = CountProgress::new(arguments.quiet);
+    let report = average(&options, &mut |event| {
+        if let Event::Merged { row_count, of } = event {
+            progress.count("average", "rows", *row_count, *of);
+        }
+    })?;
+    progress.finish();
+    print_report(&report);
+    if report.name_collision_count > 0 {
+        let count = grouped(report.name_collision_count);
+        eprintln!("warning: {count} keys have another name in one state than in another; each has one weight");
+    }
+    say!("state      {} ({})", arguments.out.display(), bytes(report.state_len_bytes));
+    say!("provenance {}", provenance_path(&arguments.out).display());
+    Ok(())
+}
+
+pub(crate) fn print_report(report: &AverageReport) {
+    let shards = report.shards.iter().map(|shard| {
+        let counts = [shard.rows, shard.clicks, shard.feature_count].map(grouped);
+        [vec![shard.path.display().to_string()], counts.to_vec()].concat()
+    });
+    let metadata = &report.metadata;
+    let counts = [metadata.rows, metadata.clicks, report.feature_count()].map(grouped);
+    let all = [vec!["average".to_owned()], counts.to_vec()].concat();
+    say!("{}\n", table(&["state", "rows", "clicks", "features"], shards.chain([all]).collect()));
+
+    let seen_by_all = |field: &FieldSpread| field.seen_by.last().copied().unwrap_or(0);
+    let seen_by_one = |field: &FieldSpread| field.seen_by.first().copied().unwrap_or(0);
+    let fields = report.fields.iter().map(|field| {
+        let counts = [field.feature_count, field.nonzero_count, seen_by_one(field), seen_by_all(field)].map(grouped);
+        let spread = [figure(field.magnitude), figure(field.standard_deviation)];
+        [vec![field.field.clone()], counts.to_vec(), spread.to_vec()].concat()
+    });
+    let header = ["field", "features", "not 0", "seen by one", "by all", "magnitude", "spread"];
+    say!("{}\n", table(&header, fields.collect()));
+}

@@ -1,0 +1,290 @@
+//! `omomi evaluate`: how good the probabilities of weight files are on logs.
+
+use std::path::PathBuf;
+
+use omomi::evaluate::{
+    By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
+};
+use omomi::log_reader::{LogReader, Progress, ReadOptions};
+
+use crate::Failure;
+use crate::text::{bytes, figure, grouped, say, table};
+
+/// Values of a column that the table shows; the JSON has all.
+const SHOWN_VALUES: usize = 10;
+
+/// Score logs with weight files, through the very library that serves, and say how good the probabilities are
+///
+/// Log loss, normalized entropy, AUCs, calibration with intervals of 95 %, unseen categories; against a baseline also the
+/// shift of the predictions and the difference with its interval (paired bootstrap). Files of several contracts are scored on the same
+/// rows.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("rows").required(true).arg("logs")))]
+pub(crate) struct Arguments {
+    /// The weight files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The weight file that they are held against
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    #[command(flatten)]
+    logs: LogArguments,
+    /// Write all figures as JSON to this file; `-` for standard output instead of the table
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Replace the file of --json if it is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// Which rows are scored, and what they are cut by.
+#[derive(Clone, clap::Args)]
+pub(crate) struct LogArguments {
+    /// Logs that were not trained on; paths or patterns
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
+    logs: Vec<String>,
+    /// A column by whose values there are figures of their own; may be given several times
+    #[arg(long, value_name = "COLUMN")]
+    by: Vec<String>,
+    /// Figures by the values of every field of the contract that has ids or texts, one a row
+    #[arg(long, conflicts_with = "by")]
+    by_fields: bool,
+    /// The column with the user: for the AUC within users, and whose rows the bootstrap draws together
+    #[arg(long, value_name = "COLUMN")]
+    user: Option<String>,
+    /// The column with the time of the impression: for figures by hour
+    #[arg(long, value_name = "COLUMN")]
+    time_column: Option<String>,
+    /// What the draws of the bootstrap begin from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// What separates the categories of a `many` field in a CSV cell
+    #[arg(long, value_name = "CHAR", default_value_t = '|')]
+    many_separator: char,
+    /// How many rows that cannot be used may be skipped
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_rows: u64,
+    /// Show no progress
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+impl LogArguments {
+    /// The same, cut by every field where no column was named.
+    pub(crate) fn or_by_fields(&self) -> Self {
+        Self { by_fields: self.by_fields || self.by.is_empty(), ..self.clone() }
+    }
+
+    /// What the library is asked for.
+    pub(crate) fn options(&self, files: &[PathBuf], baseline: Option<&PathBuf>) -> EvaluateOptions {
+        let by = if self.by_fields { By::Fields } else { By::Columns(self.by.clone()) };
+        EvaluateOptions {
+            files: files.to_vec(),
+            baseline: baseline.cloned(),
+            logs: self.logs.clone(),
+            read: ReadOptions {
+                many_separator: self.many_separator,
+                max_bad_rows: self.max_bad_rows,
+                time_column: self.time_column.clone(),
+                ..ReadOptions::default()
+            },
+            by,
+            user: self.user.clone(),
+            seed: self.seed,
+        }
+    }
+}
+
+/// Shows how far an evaluation is.
+pub(crate) struct EvaluateProgress {
+    quiet: bool,
+    shown: Option<Progress>,
+}
+
+impl EvaluateProgress {
+    pub(crate) const fn new(quiet: bool) -> Self {
+        Self { quiet, shown: None }
+    }
+
+    pub(crate) fn watch(&mut self, reader: &LogReader) {
+        self.shown.get_or_insert_with(|| Progress::new("evaluate", reader, self.quiet)).update(reader);
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let options = arguments.logs.options(&arguments.files, arguments.baseline.as_ref());
+    let mut progress = EvaluateProgress::new(arguments.logs.quiet);
+    let evaluation = evaluate_files(&options, &mut |reader| progress.watch(reader))?;
+    drop(progress);
+    if evaluation.rows.bad_rows > 0 {
+        eprintln!("skipped: {} rows", grouped(evaluation.rows.bad_rows));
+    }
+    match &arguments.json {
+        Some(path) if path.as_os_str() == "-" => {
+            say!("{}", evaluation.to_json().trim_end());
+            return Ok(());
+        }
+        Some(path) => evaluation.write(path, arguments.force)?,
+        None => {}
+    }
+    print_evaluation(&evaluation);
+    if let Some(path) = &arguments.json {
+        say!("All figures: {}", path.display());
+    }
+    Ok(())
+}
+
+/// The models, the baseline last.
+fn models(evaluation: &Evaluation) -> Vec<&ModelEvaluation> {
+    evaluation.models.iter().chain(&evaluation.baseline).collect()
+}
+
+/// What stands above the column of each model.
+fn names(evaluation: &Evaluation) -> Vec<String> {
+    let name =
+        |path: &str| PathBuf::from(path).file_name().map_or(path.to_owned(), |name| name.to_string_lossy().into());
+    let names: Vec<String> = models(evaluation).iter().map(|model| name(&model.file.path)).collect();
+    let is_repeated = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
+    let named = models(evaluation)
+        .iter()
+        .zip(&names)
+        .map(|(model, name)| if is_repeated(name) { model.file.path.clone() } else { name.clone() })
+        .collect::<Vec<_>>();
+    let last = named.len() - usize::from(evaluation.baseline.is_some());
+    named
+        .into_iter()
+        .enumerate()
+        .map(|(index, name)| if index == last { format!("{name} (baseline)") } else { name })
+        .collect()
+}
+
+pub(crate) fn print_evaluation(evaluation: &Evaluation) {
+    let rows = &evaluation.rows;
+    say!(
+        "{} rows, {} clicks, in {} log file{}\n",
+        grouped(rows.impressions),
+        grouped(rows.clicks),
+        rows.logs.len(),
+        if rows.logs.len() == 1 { "" } else { "s" }
+    );
+    say!("{}\n", overall_table(evaluation));
+    for column in 0..models(evaluation)[0].by.len() {
+        say!("{}\n", slice_table(evaluation, column));
+    }
+    say!("{}\n", field_table(evaluation));
+}
+
+fn overall_table(evaluation: &Evaluation) -> String {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, of: &dyn Fn(&ModelEvaluation) -> String| {
+        let cells = models(evaluation).into_iter().map(of);
+        rows.push(std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>());
+    };
+    row("generation", &|model| model.file.generation.to_string());
+    row("log loss", &|model| format!("{:.6}", model.overall.log_loss));
+    row("normalized entropy", &|model| exact_figure(model.overall.normalized_entropy));
+    row("AUC", &|model| exact_figure(model.overall.auc));
+    row("PR-AUC", &|model| exact_figure(model.overall.pr_auc));
+    if evaluation.rows.user_column.is_some() {
+        row("AUC within users", &|model| exact_figure(model.overall.user_auc.map(|auc| auc.by_impressions)));
+        row("  by clicks", &|model| exact_figure(model.overall.user_auc.map(|auc| auc.by_clicks)));
+    }
+    row("calibration ratio", &|model| calibration(model.overall.calibration));
+    row("calibration error", &|model| format!("{:.6}", model.overall.expected_calibration_error));
+    row("unseen categories", &|model| percent(model.overall.unseen_rate));
+    if evaluation.baseline.is_some() {
+        let of = |of: &dyn Fn(&omomi::evaluate::Comparison) -> String, model: &ModelEvaluation| {
+            model.comparison.as_ref().map_or_else(|| "-".to_owned(), of)
+        };
+        row("shift (PSI)", &|model| of(&|it| format!("{:.5}", it.population_stability_index), model));
+        row("change of NE", &|model| of(&|it| difference(it.normalized_entropy_change, 100.0, " %"), model));
+        row("change of log loss", &|model| of(&|it| difference(it.log_loss_difference, 1.0, ""), model));
+    }
+    row("largest weight", &|model| format!("{:.4}", model.file.largest_weight));
+    row("weights", &|model| grouped(model.file.weight_count));
+    row("file", &|model| bytes(model.file.len_bytes));
+    if models(evaluation).iter().any(|model| model.overall.not_probability_count > 0) {
+        row("no probability", &|model| grouped(model.overall.not_probability_count));
+    }
+    let names = names(evaluation);
+    let header: Vec<&str> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
+    table(&header, rows)
+}
+
+/// The slices of one column with most clicks.
+fn slice_table(evaluation: &Evaluation, column: usize) -> String {
+    let (models, names) = (models(evaluation), names(evaluation));
+    let of_first = &models[0].by[column];
+    let mut header = vec![of_first.column.clone(), "rows".to_owned(), "clicks".to_owned()];
+    let suffix = |index: usize| if models.len() == 1 { String::new() } else { format!(", {}", names[index]) };
+    header.extend(
+        (0..models.len()).flat_map(|model| [format!("calibration{}", suffix(model)), format!("NE{}", suffix(model))]),
+    );
+    let row = |name: &str, of: &dyn Fn(&ModelEvaluation) -> Option<SliceMetrics>| {
+        let first = of(models[0]);
+        let count = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), grouped);
+        let mut row = vec![name.to_owned(), count(first.map(|it| it.impressions)), count(first.map(|it| it.clicks))];
+        for model in &models {
+            let metrics = of(model);
+            row.push(calibration(metrics.and_then(|metrics| metrics.calibration)));
+            row.push(figure(metrics.and_then(|metrics| metrics.normalized_entropy)));
+        }
+        row
+    };
+    let mut rows: Vec<Vec<String>> = of_first
+        .slices
+        .iter()
+        .take(SHOWN_VALUES)
+        .map(|slice| {
+            let same = |model: &ModelEvaluation| {
+                model.by[column].slices.iter().find(|other| other.value == slice.value).map(|slice| slice.metrics)
+            };
+            row(slice.value.as_deref().unwrap_or("(none)"), &same)
+        })
+        .collect();
+    if of_first.other.is_some() {
+        rows.push(row("(further values)", &|model| model.by[column].other));
+    }
+    let more = of_first.slices.len().saturating_sub(SHOWN_VALUES);
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let text = table(&header, rows);
+    if more == 0 { text } else { format!("{text}\n... and {} more values: see --json", grouped(more as u64)) }
+}
+
+fn field_table(evaluation: &Evaluation) -> String {
+    let (models, names) = (models(evaluation), names(evaluation));
+    let mut header = vec!["field".to_owned(), "categories".to_owned(), "missing".to_owned()];
+    header.extend(
+        names.iter().map(|name| if models.len() == 1 { "unseen".to_owned() } else { format!("unseen, {name}") }),
+    );
+    let row = |field: &omomi::evaluate::FieldRates| {
+        let mut row = vec![field.field.clone(), grouped(field.categories), percent(field.missing_rate)];
+        row.extend(models.iter().map(|model| {
+            let same = model.fields.iter().find(|other| other.field == field.field);
+            same.map_or_else(|| "-".to_owned(), |field| percent(field.unseen_rate))
+        }));
+        row
+    };
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    table(&header, models[0].fields.iter().map(row).collect())
+}
+
+/// A metric in which small differences count.
+fn exact_figure(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.5}"))
+}
+
+fn calibration(calibration: Option<Calibration>) -> String {
+    let words = |it: Calibration| format!("{:.4} ({:.4} to {:.4})", it.ratio, it.low, it.high);
+    calibration.map_or_else(|| "-".to_owned(), words)
+}
+
+fn difference(difference: Option<Difference>, factor: f64, unit: &str) -> String {
+    let figure = |value: f64| format!("{:+.5}", value * factor);
+    let words = |it: Difference| format!("{}{unit} ({} to {})", figure(it.value), figure(it.low), figure(it.high));
+    difference.map_or_else(|| "-".to_owned(), words)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}

@@ -1,0 +1,109 @@
+//! `omomi explain`: why a probability.
+
+use std::path::PathBuf;
+
+use omomi::LoadMode;
+use omomi::explain::{Account, Feature, explain, request_of_json, request_of_row};
+use omomi::log_reader::{LogReader, ReadOptions};
+use serde_json::json;
+
+use crate::Failure;
+use crate::refusal::print_json;
+use crate::text::{grouped, say, table};
+use crate::verify::load;
+
+/// Explain a probability: the weights of one request, largest first
+///
+/// The request is a row of a log, or JSON as golden requests stand in weight files: {"context": {..}, "candidates": [{..}, ..]}.
+/// With the training state it also says how often each feature was seen.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("asked").required(true).args(["logs", "request"])))]
+pub(crate) struct Arguments {
+    /// The weight file
+    file: PathBuf,
+    /// The log that has the row; paths or patterns
+    #[arg(long, value_name = "GLOB", num_args = 1.., requires = "row")]
+    logs: Vec<String>,
+    /// Which row of the log, counted from 1 over all its files
+    #[arg(long, value_name = "N", requires = "logs", value_parser = clap::value_parser!(u64).range(1..))]
+    row: Option<u64>,
+    /// A file with the request as JSON
+    #[arg(long, value_name = "FILE")]
+    request: Option<PathBuf>,
+    /// Which candidate of the request, counted from 0
+    #[arg(long, value_name = "N", requires = "request", default_value_t = 0)]
+    candidate: usize,
+    /// The training state that the weight file was packed from
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// What separates the categories of a `many` field in a CSV cell
+    #[arg(long, value_name = "CHAR", default_value_t = '|')]
+    many_separator: char,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let model = load(&arguments.file, LoadMode::Map)?;
+    let (rows, clicked) = match &arguments.request {
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            (request_of_json(&model, &text)?, None)
+        }
+        None => {
+            let options = ReadOptions { many_separator: arguments.many_separator, ..ReadOptions::default() };
+            let mut reader = LogReader::open(model.contract(), &arguments.logs, options)?;
+            let (rows, clicked) = request_of_row(&model, &mut reader, arguments.row.unwrap_or(1))?;
+            (rows, Some(clicked))
+        }
+    };
+    let account = explain(&model, &rows, arguments.candidate, arguments.state.as_deref())?;
+    if arguments.json {
+        print_json(&json!({ "explanation": account, "clicked": clicked }));
+    } else {
+        print_account(&account, clicked, arguments.state.is_some());
+    }
+    Ok(())
+}
+
+fn print_account(account: &Account, clicked: Option<bool>, with_counts: bool) {
+    let mut header = vec!["weight", "field", "category"];
+    if with_counts {
+        header.extend(["impressions", "clicks"]);
+    }
+    let mut rows = vec![vec![format!("{:+.6}", account.bias), "(bias)".to_owned()]];
+    rows.extend(account.features.iter().map(|feature| {
+        let weight = feature.weight.map_or_else(|| "unseen".to_owned(), |weight| format!("{weight:+.6}"));
+        let mut row = vec![weight, feature.field.clone(), category(feature)];
+        if with_counts {
+            row.extend(
+                [feature.impressions, feature.clicks].map(|count| count.map_or_else(|| "-".to_owned(), grouped)),
+            );
+        }
+        row
+    }));
+    say!("generation {} of the logic `{}`\n\n{}\n", account.generation, account.logic_id, table(&header, rows));
+    if !account.missing.is_empty() {
+        say!("without a value: {}", account.missing.join(", "));
+    }
+    if !account.invalid_numbers.is_empty() {
+        say!("out of range or NaN: {}", account.invalid_numbers.join(", "));
+    }
+    say!("sum of all   {:+.6}  (the logit)", account.logit);
+    say!("sigmoid       {:.6}", account.sigmoid);
+    say!("probability   {:.6}", account.probability);
+    if let Some(clicked) = clicked {
+        say!("the row was {}", if clicked { "clicked" } else { "not clicked" });
+    }
+}
+
+/// The category; of a cross, its members with their fields.
+fn category(feature: &Feature) -> String {
+    if feature.members.is_empty() {
+        return feature.category.clone();
+    }
+    let members = feature.members.iter().map(|member| format!("{} = {}", member.field, member.category));
+    members.collect::<Vec<_>>().join(", ")
+}

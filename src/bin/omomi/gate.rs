@@ -1,0 +1,129 @@
+//! `omomi gate`: whether a weight file may be published.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use omomi::gate::{Check, Figures, GateOptions, GateSettings, Verdict, gate};
+use serde_json::json;
+
+use crate::Failure;
+use crate::evaluate::{EvaluateProgress, LogArguments};
+use crate::refusal::print_json;
+use crate::text::{say, table};
+
+/// Where the settings are unless told otherwise.
+const USUAL_SETTINGS: &str = "gate.toml";
+
+/// Judge whether a weight file may be published, with every reason against it
+///
+/// Holds its figures on logs against gate.toml: calibration, over all and by slice, normalized entropy and shift against the
+/// baseline, unseen categories, weights, size, rows of the training. A file that passes gets a blessing beside it,
+/// NAME.blessing.json, which omomi publish asks for; one that is held back loses the blessing it had.
+///
+/// Exit code 0: it passed. 2: it is held back, and every reason is told with who must act. 1: it could not be judged. 64: misuse of
+/// the command line, which is 2 with other commands.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("figures").required(true).args(["evaluation", "logs"])))]
+pub(crate) struct Arguments {
+    /// The weight file
+    file: PathBuf,
+    /// An evaluation of it, as omomi evaluate --json wrote it, with the baseline in it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "by", "by_fields", "user", "time_column"])]
+    evaluation: Option<PathBuf>,
+    /// The weight file that it is to take the place of, scored on the same logs
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// What a file must be like; without it gate.toml in the current directory, or the usual settings where there is none
+    #[arg(long, value_name = "FILE")]
+    gate: Option<PathBuf>,
+    /// It is the first file of its logic: there is nothing to hold it against
+    #[arg(long)]
+    first: bool,
+    /// The store that it is to be published to: holds its size against the limits of the store
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    #[command(flatten)]
+    logs: LogArguments,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A file that is held back: the one failure with exit code 2.
+#[derive(Debug)]
+pub(crate) struct HeldBack {
+    file: PathBuf,
+    reasons: usize,
+}
+
+impl fmt::Display for HeldBack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.reasons == 1 { "reason" } else { "reasons" };
+        write!(formatter, "{} is held back, for {} {plural}", self.file.display(), self.reasons)
+    }
+}
+
+impl std::error::Error for HeldBack {}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let options = GateOptions {
+        file: arguments.file.clone(),
+        figures: match &arguments.evaluation {
+            Some(path) => Figures::Evaluation(path.clone()),
+            None => {
+                let files = std::slice::from_ref(&arguments.file);
+                Figures::Logs(arguments.logs.or_by_fields().options(files, arguments.baseline.as_ref()))
+            }
+        },
+        settings: settings(arguments.gate.as_deref())?,
+        first: arguments.first,
+        store: arguments.store.clone(),
+    };
+    let mut progress = EvaluateProgress::new(arguments.logs.quiet);
+    let verdict = gate(&options, &mut |reader| progress.watch(reader))?;
+    drop(progress);
+    if arguments.json {
+        print_json(&json!({
+            "passed": verdict.passed(),
+            "checks": verdict.checks,
+            "blessing": verdict.blessing.as_ref().map(|path| path.display().to_string()),
+        }));
+    } else {
+        print_verdict(&verdict);
+    }
+    if verdict.passed() {
+        return Ok(());
+    }
+    Err(HeldBack { file: arguments.file.clone(), reasons: verdict.reasons().count() }.into())
+}
+
+fn settings(path: Option<&Path>) -> Result<GateSettings, Failure> {
+    match path {
+        Some(path) => Ok(GateSettings::read(path)?),
+        None if Path::new(USUAL_SETTINGS).exists() => Ok(GateSettings::read(Path::new(USUAL_SETTINGS))?),
+        None => Ok(GateSettings::default()),
+    }
+}
+
+fn print_verdict(verdict: &Verdict) {
+    let row = |check: &Check| {
+        let outcome = if check.passed { "passed" } else { "held back" };
+        vec![outcome.to_owned(), name_of(check), check.expected.clone(), check.found.clone()]
+    };
+    let rows = verdict.checks.iter().map(row).collect();
+    say!("{}", table(&["", "check", "expected", "found"], rows));
+    for check in verdict.reasons() {
+        say!("\n{}\n  expected {}, found {}", name_of(check), check.expected, check.found);
+        say!("  who must act: {}\n  what to do: {}", check.owner.word(), check.action);
+    }
+    if let Some(path) = &verdict.blessing {
+        say!("\nPassed. The blessing: {}", path.display());
+    }
+}
+
+fn name_of(check: &Check) -> String {
+    match &check.subject {
+        Some(subject) => format!("{}: {subject}", check.name),
+        None => check.name.clone(),
+    }
+}

@@ -1,0 +1,289 @@
+//! `omomi prune`: a training state becomes a smaller one, with a bill.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use omomi::log_reader::{Progress, ReadOptions};
+use omomi::prune::{
+    Bill, BudgetBill, ByField, Change, DEFAULT_MOST_DROPPED_SHARE, DEFAULT_SAMPLE_ROW_COUNT, Event, HeldOutChange,
+    LiveList, Measures, PruneOptions, PruneReport, prune,
+};
+use omomi::publish::limits::duration_of;
+
+use crate::Failure;
+use crate::pack::EncodingName;
+use crate::text::{bytes, figure, grouped, parse_bytes, say, table};
+
+/// Make a training state smaller on purpose, and say what that costs
+///
+/// Measures are taken in the order below, on the state, without training again. Each writes what it took and what it cost on held-out
+/// rows, by field, to PRUNED.bill.json. The pruned state is for `omomi pack`; training goes on from the unpruned one. Fields that
+/// have more categories than the contract's `max_categories` are cut, or are an error, as the contract says.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The training state
+    #[arg(value_name = "STATE")]
+    state: PathBuf,
+    /// The pruned state to write; its provenance and bill go beside it
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Categories that are alive, as CSV: with a header that names the field, or of one column; all others go
+    #[arg(long, value_name = "FILE", requires = "field")]
+    live: Option<PathBuf>,
+    /// The field of the live list
+    #[arg(long, value_name = "FIELD", requires = "live")]
+    field: Option<String>,
+    /// How long before the end of the training window a category may have been seen last: "30 days", or "creative_id=7 days"
+    #[arg(long, value_name = "[FIELD=]TIME", value_parser = parse_time)]
+    last_seen: Vec<(Option<String>, Duration)>,
+    /// Rows that must have had a category: 10, or creative_id=5
+    #[arg(long, value_name = "[FIELD=]N", value_parser = parse_count)]
+    min_impressions: Vec<(Option<String>, u64)>,
+    /// Evidence up to which a weight is 0: at least what the state has already
+    #[arg(long, value_name = "X")]
+    l1: Option<f64>,
+    /// Weights of less than this magnitude become 0; the bias is fitted again on the held-out rows
+    #[arg(long, value_name = "X", requires = "held_out")]
+    least_magnitude: Option<f64>,
+    /// Most bytes of the weight file, such as 200MB: cuts what loses least and chooses the encoding
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, requires = "held_out")]
+    max_bytes: Option<u64>,
+    /// The encoding to meet the size with; may stand several times; any unless told otherwise
+    #[arg(long, value_enum, requires = "max_bytes")]
+    encoding: Vec<EncodingName>,
+    /// Logs that were not trained on, to fit the bias on and to measure the cost: best those that `omomi pack` will have
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    held_out: Vec<String>,
+    /// Most held-out rows to hold in memory; of more a sample is taken
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SAMPLE_ROW_COUNT)]
+    sample_rows: usize,
+    /// Greatest share of a field's categories that the live list or the time may drop
+    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_MOST_DROPPED_SHARE)]
+    most_dropped_share: f64,
+    /// Insist on what looks wrong: such a share, a live list that matches nothing, a size that the store would refuse
+    #[arg(long)]
+    allow: bool,
+    /// The store that the weight file is for: its limits and the sizes of its files are checked now
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// What stands between the categories of a `many` field in CSV
+    #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
+    many_separator: char,
+    /// How many held-out rows that cannot be used may be skipped
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_bad_rows: u64,
+    /// Replace the pruned state, its provenance and its bill if they are there
+    #[arg(long)]
+    force: bool,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let live = arguments.live.clone().zip(arguments.field.clone());
+    let options = PruneOptions {
+        replace: arguments.force,
+        measures: Measures {
+            live: live.map(|(path, field)| LiveList { path, field }),
+            last_seen: by_field(&arguments.last_seen),
+            min_impressions: by_field(&arguments.min_impressions),
+            l1: arguments.l1,
+            least_magnitude: arguments.least_magnitude,
+            max_bytes: arguments.max_bytes,
+            encodings: arguments.encoding.iter().map(|&name| name.into()).collect(),
+        },
+        most_dropped_share: arguments.most_dropped_share,
+        allow: arguments.allow,
+        held_out: arguments.held_out.clone(),
+        read: ReadOptions {
+            many_separator: arguments.many_separator,
+            max_bad_rows: arguments.max_bad_rows,
+            ..ReadOptions::default()
+        },
+        sample_row_count: arguments.sample_rows,
+        store: arguments.store.clone(),
+        ..PruneOptions::new(&arguments.state, &arguments.out)
+    };
+    let mut watcher = Watcher::new(arguments.quiet);
+    let pruned = prune(&options, &mut |event| watcher.watch(&event));
+    watcher.working.finish_and_clear();
+    print_report(&pruned?, arguments);
+    Ok(())
+}
+
+fn by_field<T: Copy>(settings: &[(Option<String>, T)]) -> ByField<T> {
+    let mut by_field = ByField::default();
+    for (field, setting) in settings {
+        match field {
+            Some(field) => {
+                by_field.named.insert(field.clone(), *setting);
+            }
+            None => by_field.others = Some(*setting),
+        }
+    }
+    by_field
+}
+
+fn split_field(text: &str) -> (Option<String>, &str) {
+    text.split_once('=').map_or((None, text), |(field, setting)| (Some(field.to_owned()), setting))
+}
+
+fn parse_count(text: &str) -> Result<(Option<String>, u64), String> {
+    let (field, count) = split_field(text);
+    let count = count.parse().map_err(|_| "expected a whole number such as 10, or creative_id=5".to_owned())?;
+    Ok((field, count))
+}
+
+fn parse_time(text: &str) -> Result<(Option<String>, Duration), String> {
+    let (field, time) = split_field(text);
+    let time = duration_of(time).ok_or_else(|| {
+        "expected a number of days, hours or minutes, such as \"30 days\" or \"creative_id=7 days\"".to_owned()
+    })?;
+    Ok((field, time))
+}
+
+/// Shows on standard error what happens.
+struct Watcher {
+    quiet: bool,
+    reading: Option<Progress>,
+    /// What is not counted in rows; hides itself where there is no terminal.
+    working: ProgressBar,
+}
+
+impl Watcher {
+    fn new(quiet: bool) -> Self {
+        let working = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        working.enable_steady_tick(Duration::from_millis(200));
+        Self { quiet, reading: None, working }
+    }
+
+    fn watch(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Reading => self.working.set_message("read the state"),
+            Event::Started(reader) => self.reading = Some(Progress::new("held out", reader, self.quiet)),
+            Event::Read(reader) => {
+                if let Some(progress) = &mut self.reading {
+                    progress.update(reader);
+                }
+            }
+            Event::Finished(reader) => {
+                if let Some(progress) = self.reading.take() {
+                    progress.finish(reader);
+                }
+            }
+            Event::Measure(measure) => self.working.set_message(format!("take the measure {measure}")),
+            Event::Tried { count, of } => self.working.set_message(format!("meet the budget: {count} of {of} models")),
+            Event::Writing => self.working.set_message("write the pruned state"),
+            _ => {}
+        }
+    }
+}
+
+fn print_report(report: &PruneReport, arguments: &Arguments) {
+    let bill = &report.bill;
+    say!("{}\n", measure_table(bill));
+    if let Some(budget) = &bill.budget {
+        say!("{}\n", curve_table(bill, budget));
+    }
+    say!("{}\n", field_table(&bill.total));
+    if bill.held_out_rows > 0 {
+        let rows = format!("{} of {}", grouped(bill.held_out_rows), grouped(report.held_out_row_count));
+        let shift = bill.rule_after.shift - bill.rule_before.shift;
+        let ratio = figure(bill.unfitted.and_then(|quality| quality.calibration_ratio));
+        say!(" held-out rows   {rows}; the bias was fitted on them: {shift:+.4} (calibration ratio before: {ratio})");
+    }
+    say!(" state           {} ({})", arguments.out.display(), bytes(report.state_len_bytes));
+    say!(" bill            {}", report.bill_path.display());
+    say!(" next            omomi pack --state {} --encoding {} ...", arguments.out.display(), bill.encoding);
+    for warning in &bill.warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+fn measure_table(bill: &Bill) -> String {
+    let mut rows = vec![change_row("as it came", String::new(), &bill.total, Moment::Before)];
+    for measure in &bill.measures {
+        rows.push(change_row(&measure.measure, measure.setting.clone(), &measure.change, Moment::After));
+    }
+    rows.push(change_row("together", String::new(), &bill.total, Moment::After));
+    table(&["measure", "setting", "categories", "weights", "bytes", "mass removed", "NE", "change of NE"], rows)
+}
+
+/// Which side of a change is shown.
+#[derive(Clone, Copy, PartialEq)]
+enum Moment {
+    Before,
+    After,
+}
+
+fn change_row(measure: &str, setting: String, change: &Change, moment: Moment) -> Vec<String> {
+    let is_after = moment == Moment::After;
+    let amounts = if is_after { change.after } else { change.before };
+    let quality = change.held_out.map(|held_out| if is_after { held_out.after } else { held_out.before });
+    vec![
+        measure.to_owned(),
+        setting,
+        grouped(amounts.categories),
+        grouped(amounts.weights),
+        bytes(amounts.bytes),
+        if is_after {
+            percent(change.mass_removed / change.before.mass.max(f64::MIN_POSITIVE))
+        } else {
+            "-".to_owned()
+        },
+        figure(quality.and_then(|quality| quality.normalized_entropy)),
+        if is_after { growth(change.held_out) } else { "-".to_owned() },
+    ]
+}
+
+fn field_table(total: &Change) -> String {
+    let rows = total.fields.iter().map(|field| {
+        vec![
+            field.field.clone(),
+            grouped(field.before.categories),
+            grouped(field.after.categories),
+            bytes(field.before.bytes),
+            bytes(field.after.bytes),
+            percent(field.mass_removed / field.before.mass.max(f64::MIN_POSITIVE)),
+            growth(field.held_out),
+        ]
+    });
+    let header = ["field", "categories", "left", "bytes", "left", "mass removed", "change of NE, this field alone"];
+    table(&header, rows.collect())
+}
+
+/// The best model of each size and the chosen one.
+fn curve_table(bill: &Bill, budget: &BudgetBill) -> String {
+    let uncut = bill.measures.iter().find(|measure| measure.measure == "max_bytes");
+    let uncut = uncut.and_then(|measure| measure.change.held_out).map(|held_out| held_out.before);
+    let mut best = f64::INFINITY;
+    let mut rows = Vec::new();
+    for (index, point) in budget.curve.iter().enumerate() {
+        // By rising size: what is larger and no better is not worth a line.
+        if point.quality.log_loss >= best && index != budget.chosen {
+            continue;
+        }
+        best = best.min(point.quality.log_loss);
+        rows.push(vec![
+            bytes(point.bytes),
+            grouped(point.weights),
+            point.encoding.clone(),
+            point.cut.clone(),
+            format!("{:.4}", point.threshold),
+            figure(point.quality.normalized_entropy),
+            growth(uncut.map(|before| HeldOutChange { before, after: point.quality })),
+            if index == budget.chosen { format!("chosen for {}", bytes(budget.max_bytes)) } else { String::new() },
+        ]);
+    }
+    table(&["bytes", "weights", "encoding", "cut by", "above", "NE", "change of NE", ""], rows)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+fn growth(change: Option<HeldOutChange>) -> String {
+    change.map_or_else(|| "-".to_owned(), |change| format!("{:+.3} %", change.loss_growth() * 100.0))
+}

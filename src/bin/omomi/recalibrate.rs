@@ -1,0 +1,94 @@
+//! `omomi recalibrate`: held-out rows say by how much a state promises too much or too little.
+
+use std::path::PathBuf;
+
+use omomi::evaluate::Metrics;
+use omomi::log_reader::{Progress, ReadOptions};
+use omomi::recalibrate::{Event, RecalibrateOptions, RecalibrateReport, recalibrate};
+use omomi::train::provenance_path;
+
+use crate::Failure;
+use crate::count_progress::CountProgress;
+use crate::text::{bytes, figure, grouped, say, table};
+
+/// Recalibrate a training state on held-out logs
+///
+/// Fits a scale and a shift of the logit (Platt scaling) and folds them into the weights: averages and pruned models need it. The rows
+/// must be such that the state was not trained on, and they are no longer held out afterwards: evaluate on others.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The training state
+    #[arg(value_name = "STATE")]
+    state: PathBuf,
+    /// Logs that the state was not trained on, paths or quoted patterns
+    #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
+    logs: Vec<String>,
+    /// The training state to write, such as recalibrated.parquet
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How many rows that cannot be used may be skipped
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    max_bad_rows: u64,
+    /// What stands between the categories of a `many` field in CSV
+    #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
+    many_separator: char,
+    /// Replace the state and its provenance if they are there
+    #[arg(long)]
+    force: bool,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let options = RecalibrateOptions {
+        state: arguments.state.clone(),
+        logs: arguments.logs.clone(),
+        read: ReadOptions {
+            max_bad_rows: arguments.max_bad_rows,
+            many_separator: arguments.many_separator,
+            ..ReadOptions::default()
+        },
+        out: arguments.out.clone(),
+        replace: arguments.force,
+        arguments: std::env::args().skip(1).collect(),
+    };
+    let mut predicted = None;
+    let mut written = CountProgress::new(arguments.quiet);
+    let report = recalibrate(&options, &mut |event| match event {
+        Event::Started(reader) => predicted = Some(Progress::new("predict held-out rows", reader, arguments.quiet)),
+        Event::Read(reader) => {
+            if let Some(progress) = &mut predicted {
+                progress.update(reader);
+            }
+        }
+        Event::Finished(reader) => {
+            if let Some(progress) = predicted.take() {
+                progress.finish(reader);
+            }
+        }
+        Event::Written { row_count, of } => written.count("write the state", "rows", *row_count, *of),
+        _ => {}
+    })?;
+    written.finish();
+    print_report(&report);
+    say!("state      {} ({})", arguments.out.display(), bytes(report.state_len_bytes));
+    say!("provenance {}", provenance_path(&arguments.out).display());
+    Ok(())
+}
+
+pub(crate) fn print_report(report: &RecalibrateReport) {
+    let row =
+        |name: &str, of: &dyn Fn(&Metrics) -> String| vec![name.to_owned(), of(&report.before), of(&report.after)];
+    let rows = vec![
+        row("rows", &|metrics| grouped(metrics.impressions)),
+        row("clicks", &|metrics| grouped(metrics.clicks)),
+        row("log loss", &|metrics| format!("{:.6}", metrics.log_loss)),
+        row("normalized entropy", &|metrics| figure(metrics.normalized_entropy)),
+        row("calibration ratio", &|metrics| figure(metrics.calibration_ratio)),
+    ];
+    say!("{}\n", table(&["", "before", "after"], rows));
+    let scaling = report.scaling;
+    say!("scale      {:.4} (standard error {:.4})", scaling.scale, scaling.scale_error);
+    say!("shift      {:+.4} (standard error {:.4})", scaling.shift, scaling.shift_error);
+}

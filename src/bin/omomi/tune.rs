@@ -1,0 +1,267 @@
+//! `omomi tune`: searches the settings of training.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use omomi::log_reader::{Progress, ReadOptions};
+use omomi::train::{Sampling, Settings, TrainOptions};
+use omomi::train_shards::Split;
+use omomi::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::contract::read_contract;
+use crate::text::{figure, grouped, say, table};
+
+/// Search alpha, l1 and l2 for the least log loss, within a budget
+///
+/// Tries a coarse grid around where it begins, then smaller and smaller steps around the best, each by training on the first rows of the
+/// logs. The log loss is that of --held-out rows, or without them that of rows predicted before they were learned. Prints what it
+/// tried, best first, and the command to train with.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Path of the contract.toml
+    #[arg(long, value_name = "FILE")]
+    contract: PathBuf,
+    /// Logs to learn from, paths or quoted patterns
+    #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
+    logs: Vec<String>,
+    /// Logs to judge the settings on; they are no longer held out afterwards: evaluate on others
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    held_out: Vec<String>,
+    /// Most rows that are learned, and most that are held out: the first ones; they are held in memory
+    #[arg(long, value_name = "COUNT", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
+    rows: u64,
+    /// Most trials
+    #[arg(long, value_name = "TRIALS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    budget: u32,
+    /// Most minutes, in place of a number of trials
+    #[arg(long, value_name = "MINUTES", conflicts_with = "budget")]
+    minutes: Option<f64>,
+    /// What is searched: alpha, l1, l2, beta
+    #[arg(long, value_name = "SETTING", value_delimiter = ',', default_value = "alpha,l1,l2")]
+    search: Vec<Searched>,
+    /// Learning rate at which the search begins; with --shards that of the shards
+    #[arg(long, default_value_t = Settings::default().alpha)]
+    alpha: f64,
+    /// Begin here
+    #[arg(long, default_value_t = Settings::default().beta)]
+    beta: f64,
+    /// Begin here
+    #[arg(long, default_value_t = Settings::default().l1)]
+    l1: f64,
+    /// Begin here
+    #[arg(long, default_value_t = Settings::default().l2)]
+    l2: f64,
+    /// How often the rows are learned
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    passes: u32,
+    /// Judge the average of so many shards, as `omomi train --shards` makes it; needs --held-out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    shards: Option<u32>,
+    /// By what rows are dealt out to shards
+    #[arg(long, value_name = "file|column:NAME|time|random", default_value = "random")]
+    split: Split,
+    /// Trials at once [default: one a core]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    threads: Option<u32>,
+    /// Column with the time of the impression, for --split time
+    #[arg(long, value_name = "COLUMN")]
+    time_column: Option<String>,
+    /// How many rows that cannot be used are skipped, of each set of logs, before it is an error
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    max_bad_rows: u64,
+    /// What stands between the categories of a `many` field in CSV
+    #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
+    many_separator: char,
+    /// Write what was tried to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let contract = read_contract(&arguments.contract)?;
+    let options = options(arguments)?;
+    let (quiet, mut reading) = (arguments.quiet, None::<Progress>);
+    let report = tune(&contract, &options, &mut |event| match event {
+        Event::Read(reader) => {
+            reading.get_or_insert_with(|| Progress::new("read the sample", reader, quiet)).update(reader)
+        }
+        Event::Tried { trial, count, least_loss } if !quiet => {
+            reading = None;
+            eprintln!("trial {count}: {}, log loss {:.6}, least {least_loss:.6}", words(trial), trial.metrics.log_loss);
+        }
+        _ => {}
+    })?;
+    let command = command(arguments, &report.trials[0].settings);
+    if let Some(path) = &arguments.json {
+        let text = format!("{:#}\n", to_json(arguments, &report, &command));
+        fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    print(&report, &command);
+    Ok(())
+}
+
+fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
+    let budget = match arguments.minutes {
+        None => Budget::Trials(arguments.budget as usize),
+        Some(minutes) => Budget::Time(
+            Duration::try_from_secs_f64(minutes * 60.0)
+                .map_err(|_| format!("expected a number of minutes, found {minutes}"))?,
+        ),
+    };
+    Ok(TuneOptions {
+        train: TrainOptions {
+            logs: arguments.logs.clone(),
+            held_out: arguments.held_out.clone(),
+            read: ReadOptions {
+                max_bad_rows: arguments.max_bad_rows,
+                many_separator: arguments.many_separator,
+                time_column: arguments.time_column.clone(),
+                ..ReadOptions::default()
+            },
+            settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
+            sampling: Sampling::default(),
+            start: None,
+            cache: None,
+            passes: arguments.passes,
+            state: PathBuf::new(),
+            replace: false,
+            arguments: Vec::new(),
+        },
+        searched: arguments.search.clone(),
+        sharding: arguments.shards.map(|shard_count| Sharding { shard_count, split: arguments.split.clone() }),
+        row_count: arguments.rows,
+        budget,
+        thread_count: arguments
+            .threads
+            .map_or_else(|| available_parallelism().map_or(1, usize::from), |count| count as usize),
+        scratch: std::env::temp_dir(),
+    })
+}
+
+fn words(trial: &Trial) -> String {
+    let Settings { alpha, beta, l1, l2 } = trial.settings;
+    format!("alpha {alpha}, beta {beta}, l1 {l1}, l2 {l2}")
+}
+
+fn print(report: &TuneReport, command: &str) {
+    let row = |trial: &Trial| {
+        let (Settings { alpha, beta, l1, l2 }, metrics) = (trial.settings, &trial.metrics);
+        let mut row: Vec<String> = [alpha, beta, l1, l2].map(|number| number.to_string()).into();
+        row.extend([
+            format!("{:.6}", metrics.log_loss),
+            figure(metrics.normalized_entropy),
+            figure(metrics.auc),
+            figure(metrics.calibration_ratio),
+            grouped(trial.nonzero_count),
+            format!("{:.1}", trial.seconds),
+        ]);
+        row
+    };
+    let header = ["alpha", "beta", "l1", "l2", "log loss", "NE", "AUC", "calibration", "weights", "seconds"];
+    say!("{}\n", table(&header, report.trials.iter().map(row).collect()));
+    let judged = match report.held_out_row_count {
+        0 => "each row predicted before it was learned".to_owned(),
+        count => format!("judged on {} held-out rows", grouped(count)),
+    };
+    say!(" {} trials on {} rows, {judged}, in {:.1} s", report.trials.len(), grouped(report.row_count), report.seconds);
+    if !report.converged {
+        say!(" the budget ended the search: with a greater one it may find better");
+    }
+    say!("\n Train with\n   {command}");
+}
+
+/// The command that trains with `settings`.
+fn command(arguments: &Arguments, settings: &Settings) -> String {
+    let Settings { alpha, beta, l1, l2 } = settings;
+    let mut command = format!("omomi train --contract {} --logs", quoted(&arguments.contract.display().to_string()));
+    for pattern in &arguments.logs {
+        command.push_str(&format!(" {}", quoted(pattern)));
+    }
+    let alpha_flag = if let Some(count) = arguments.shards {
+        command.push_str(&format!(" --shards {count} --split {}", quoted(&arguments.split.to_string())));
+        "--shard-alpha"
+    } else {
+        "--alpha"
+    };
+    command.push_str(&format!(" {alpha_flag} {alpha} --beta {beta} --l1 {l1} --l2 {l2}"));
+    if arguments.passes > 1 {
+        command.push_str(&format!(" --passes {}", arguments.passes));
+    }
+    if let Some(column) = &arguments.time_column {
+        command.push_str(&format!(" --time-column {}", quoted(column)));
+    }
+    if arguments.max_bad_rows > 0 {
+        command.push_str(&format!(" --max-bad-rows {}", arguments.max_bad_rows));
+    }
+    if arguments.many_separator != ReadOptions::default().many_separator {
+        command.push_str(&format!(" --many-separator {}", quoted(&arguments.many_separator.to_string())));
+    }
+    command + " --state state.parquet"
+}
+
+/// A word as a shell takes it: in quotes where it would take it for something else.
+fn quoted(word: &str) -> String {
+    let is_plain = |char: char| char.is_alphanumeric() || "-_./:,=@%+".contains(char);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn to_json(arguments: &Arguments, report: &TuneReport, command: &str) -> Value {
+    let trial = |trial: &Trial| {
+        let (Settings { alpha, beta, l1, l2 }, metrics) = (trial.settings, &trial.metrics);
+        json!({
+            "alpha": alpha,
+            "beta": beta,
+            "l1": l1,
+            "l2": l2,
+            "log_loss": metrics.log_loss,
+            "normalized_entropy": metrics.normalized_entropy,
+            "auc": metrics.auc,
+            "calibration_ratio": metrics.calibration_ratio,
+            "nonzero": trial.nonzero_count,
+            "seconds": trial.seconds,
+        })
+    };
+    json!({
+        "tool_version": env!("CARGO_PKG_VERSION"),
+        "logs": arguments.logs,
+        "held_out": arguments.held_out,
+        "rows": report.row_count,
+        "held_out_rows": report.held_out_row_count,
+        "loss": if report.held_out_row_count > 0 { "held_out" } else { "progressive" },
+        "shards": arguments.shards,
+        "split": arguments.shards.map(|_| arguments.split.to_string()),
+        "searched": arguments.search.iter().map(|searched| searched.name()).collect::<Vec<_>>(),
+        "converged": report.converged,
+        "command": command,
+        "trials": report.trials.iter().map(trial).collect::<Vec<_>>(),
+        "seconds": report.seconds,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_the_shell_where_they_need_it() {
+        let cases = [
+            ("logs/a.parquet", "logs/a.parquet"),
+            ("logs/*.parquet", "'logs/*.parquet'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ];
+        for (word, expected) in cases {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}

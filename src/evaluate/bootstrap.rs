@@ -1,0 +1,246 @@
+//! The paired bootstrap: how far a difference between two models on the same rows may be chance.
+//!
+//! Rows are drawn in groups, since rows of one user, or of one moment, are not independent: a group holds all rows of some users, or
+//! consecutive rows. The number of groups is bounded, and only their sums are kept.
+
+use rand::Rng;
+use rand_pcg::Pcg64Mcg;
+
+use super::evaluation::{Bootstrap, Difference, GroupsOf};
+use super::metrics::entropy;
+
+/// How often the groups are drawn.
+pub(super) const RESAMPLE_COUNT: usize = 1_000;
+/// Groups of users: each user belongs to one by the hash.
+const USER_GROUP_COUNT: usize = 1 << 10;
+/// Most groups of consecutive rows; then every two neighbours become one.
+const MOST_ROW_GROUPS: usize = 1 << 11;
+/// Consecutive rows of a group at first.
+const FIRST_ROWS_PER_GROUP: u64 = 64;
+/// Resamples below the interval of 95 %, and above it.
+const TAIL_COUNT: usize = RESAMPLE_COUNT / 40;
+
+/// Sums by group.
+#[derive(Debug)]
+pub(super) struct Groups {
+    groups_of: GroupsOf,
+    rows_per_group: u64,
+    row_count: u64,
+    /// By weight file, by group: the sum of the log losses.
+    losses: Vec<Vec<f64>>,
+    /// By group.
+    counts: Vec<Counts>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    impressions: u64,
+    clicks: u64,
+}
+
+impl Groups {
+    pub(super) fn new(groups_of: GroupsOf, model_count: usize) -> Self {
+        let mut groups = Self {
+            groups_of,
+            rows_per_group: FIRST_ROWS_PER_GROUP,
+            row_count: 0,
+            losses: vec![Vec::new(); model_count],
+            counts: Vec::new(),
+        };
+        if groups_of == GroupsOf::Users {
+            groups.grow(USER_GROUP_COUNT);
+        }
+        groups
+    }
+
+    fn grow(&mut self, group_count: usize) {
+        self.counts.resize(group_count, Counts::default());
+        self.losses.iter_mut().for_each(|losses| losses.resize(group_count, 0.0));
+    }
+
+    /// Takes in the next row: its user's hash, or nothing, and the log losses of all weight files.
+    pub(super) fn add(&mut self, user: Option<u64>, clicked: bool, losses: &[f64]) {
+        let group = match self.groups_of {
+            // A row without a user is a user of its own.
+            GroupsOf::Users => user.unwrap_or(self.row_count) % USER_GROUP_COUNT as u64,
+            GroupsOf::ConsecutiveRows => self.row_count / self.rows_per_group,
+        };
+        self.row_count += 1;
+        let mut group = usize::try_from(group).unwrap_or(usize::MAX);
+        if group >= MOST_ROW_GROUPS {
+            self.merge_neighbours();
+            group /= 2;
+        }
+        if group >= self.counts.len() {
+            self.grow(group + 1);
+        }
+        self.counts[group].impressions += 1;
+        self.counts[group].clicks += u64::from(clicked);
+        for (sums, loss) in self.losses.iter_mut().zip(losses) {
+            sums[group] += loss;
+        }
+    }
+
+    fn merge_neighbours(&mut self) {
+        self.rows_per_group *= 2;
+        let pair = |pair: &[Counts]| Counts {
+            impressions: pair.iter().map(|counts| counts.impressions).sum(),
+            clicks: pair.iter().map(|counts| counts.clicks).sum(),
+        };
+        self.counts = self.counts.chunks(2).map(pair).collect();
+        for losses in &mut self.losses {
+            *losses = losses.chunks(2).map(|pair| pair.iter().sum()).collect();
+        }
+    }
+
+    /// Differences of each weight file but the last, which is the baseline, from the baseline.
+    pub(super) fn differences(&self, seed: u64) -> Vec<Differences> {
+        let filled: Vec<usize> = (0..self.counts.len()).filter(|&group| self.counts[group].impressions > 0).collect();
+        let Some(model_count) = self.losses.len().checked_sub(1) else { return Vec::new() };
+        let everything = self.draw(&mut filled.iter().copied());
+        let mut random = Pcg64Mcg::new(u128::from(seed) << 64 | u128::from(seed) | 1);
+        let below = u64::try_from(filled.len()).unwrap_or(u64::MAX);
+        let draws: Vec<Draw> = (0..if filled.is_empty() { 0 } else { RESAMPLE_COUNT })
+            .map(|_| {
+                let mut drawn = (0..filled.len()).map(|_| {
+                    // The high bits of a 32-bit number times the count: below the count, and even enough for some thousands.
+                    let index = (random.next_u64() >> 32) * below >> 32;
+                    filled[usize::try_from(index).unwrap_or(0)]
+                });
+                self.draw(&mut drawn)
+            })
+            .collect();
+        let bootstrap = Bootstrap { groups_of: self.groups_of, groups: below, resamples: RESAMPLE_COUNT as u64, seed };
+        let differences = |model: usize| Differences {
+            log_loss: difference(&everything, &draws, |draw| draw.log_loss_difference(model)),
+            normalized_entropy: difference(&everything, &draws, |draw| draw.normalized_entropy_difference(model)),
+            normalized_entropy_change: difference(&everything, &draws, |draw| draw.change(model)),
+            bootstrap,
+        };
+        (0..model_count).map(differences).collect()
+    }
+
+    fn draw(&self, groups: &mut dyn Iterator<Item = usize>) -> Draw {
+        let mut draw = Draw { impressions: 0, clicks: 0, losses: vec![0.0; self.losses.len()] };
+        for group in groups {
+            draw.impressions += self.counts[group].impressions;
+            draw.clicks += self.counts[group].clicks;
+            for (sum, losses) in draw.losses.iter_mut().zip(&self.losses) {
+                *sum += losses[group];
+            }
+        }
+        draw
+    }
+}
+
+/// What one weight file is worth against the baseline.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Differences {
+    pub(super) log_loss: Option<Difference>,
+    pub(super) normalized_entropy: Option<Difference>,
+    pub(super) normalized_entropy_change: Option<Difference>,
+    pub(super) bootstrap: Bootstrap,
+}
+
+/// Sums over drawn groups.
+struct Draw {
+    impressions: u64,
+    clicks: u64,
+    losses: Vec<f64>,
+}
+
+impl Draw {
+    fn baseline_loss(&self) -> f64 {
+        self.losses.last().copied().unwrap_or(0.0)
+    }
+
+    fn log_loss_difference(&self, model: usize) -> Option<f64> {
+        (self.impressions > 0).then(|| (self.losses[model] - self.baseline_loss()) / self.impressions as f64)
+    }
+
+    fn normalized_entropy_difference(&self, model: usize) -> Option<f64> {
+        let constant = entropy(self.clicks as f64 / self.impressions.max(1) as f64);
+        let difference = self.log_loss_difference(model)?;
+        (constant > 0.0).then(|| difference / constant)
+    }
+
+    fn change(&self, model: usize) -> Option<f64> {
+        let is_defined = self.clicks > 0 && self.clicks < self.impressions && self.baseline_loss() > 0.0;
+        is_defined.then(|| self.losses[model] / self.baseline_loss() - 1.0)
+    }
+}
+
+/// The difference on all rows, and between which ends it lies in 95 % of the draws. Draws in which it is not defined are left out.
+fn difference(everything: &Draw, draws: &[Draw], of: impl Fn(&Draw) -> Option<f64>) -> Option<Difference> {
+    let value = of(everything)?;
+    let mut drawn: Vec<f64> = draws.iter().filter_map(of).collect();
+    drawn.sort_unstable_by(f64::total_cmp);
+    let tail = TAIL_COUNT * drawn.len() / RESAMPLE_COUNT;
+    let (Some(&low), Some(&high)) = (drawn.get(tail), drawn.iter().nth_back(tail)) else { return None };
+    Some(Difference { value, low, high })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows whose first model loses by `gap` on average, with noise that a small generator makes.
+    fn groups(groups_of: GroupsOf, row_count: u64, gap: f64) -> Groups {
+        let mut groups = Groups::new(groups_of, 2);
+        let mut state = 9_u64;
+        for row in 0..row_count {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let noise = (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5;
+            groups.add(Some(row / 10 * 0x9e37), row % 5 == 0, &[0.5 + gap + noise, 0.5]);
+        }
+        groups
+    }
+
+    #[test]
+    fn the_interval_is_as_wide_as_that_of_the_normal_distribution() {
+        for groups_of in [GroupsOf::ConsecutiveRows, GroupsOf::Users] {
+            let differences = groups(groups_of, 100_000, 0.01).differences(1)[0];
+            let found = differences.log_loss.unwrap();
+            // The noise is uniform of width 1: its standard deviation is 1 / sqrt(12).
+            let reach = 1.96 / 12.0_f64.sqrt() / 100_000.0_f64.sqrt();
+            assert!((found.value - 0.01).abs() < reach * 1.5, "{found:?}");
+            for end in [found.value - found.low, found.high - found.value] {
+                assert!((end / reach - 1.0).abs() < 0.2, "{groups_of:?}: expected {reach}, found {end}");
+            }
+            let entropy_there = entropy(0.2);
+            let scaled = differences.normalized_entropy.unwrap();
+            assert!((scaled.value - found.value / entropy_there).abs() < 1e-12);
+            let change = differences.normalized_entropy_change.unwrap();
+            assert!((change.value - found.value / 0.5).abs() < 1e-9, "{change:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_rows_and_seed_give_the_same_interval_and_another_seed_another() {
+        let groups = groups(GroupsOf::ConsecutiveRows, 5_000, 0.0);
+        let low = |seed| groups.differences(seed)[0].log_loss.unwrap().low;
+        assert_eq!(low(3).to_bits(), low(3).to_bits());
+        assert!((low(3) - low(4)).abs() > 0.0);
+    }
+
+    #[test]
+    fn groups_of_consecutive_rows_are_bounded_and_lose_no_row() {
+        for row_count in [1, 63, 64, 65, 131_072, 131_073, 400_000] {
+            let groups = groups(GroupsOf::ConsecutiveRows, row_count, 0.0);
+            assert!(groups.counts.len() <= MOST_ROW_GROUPS);
+            assert_eq!(groups.counts.iter().map(|counts| counts.impressions).sum::<u64>(), row_count);
+            let full = groups.counts[..groups.counts.len() - 1].iter();
+            assert!(full.into_iter().all(|counts| counts.impressions == groups.rows_per_group), "{row_count}");
+        }
+    }
+
+    #[test]
+    fn without_rows_or_without_clicks_there_is_no_difference_of_entropies() {
+        assert!(groups(GroupsOf::Users, 0, 0.0).differences(1)[0].log_loss.is_none());
+        let mut unclicked = Groups::new(GroupsOf::ConsecutiveRows, 2);
+        unclicked.add(None, false, &[0.3, 0.2]);
+        let differences = unclicked.differences(1)[0];
+        assert!((differences.log_loss.unwrap().value - 0.1).abs() < 1e-12);
+        assert!(differences.normalized_entropy.is_none() && differences.normalized_entropy_change.is_none());
+    }
+}

@@ -1,0 +1,70 @@
+//! What a weight file says of itself, for evaluations.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::evaluation::{FieldWeights, FileFacts};
+use crate::score::Model;
+use crate::store::Digest;
+use crate::weight_file::layout::SectionKind;
+
+/// The facts of the file under `model`, which was at `path`.
+#[must_use]
+pub fn file_facts(model: &Model, path: &Path) -> FileFacts {
+    let training = model.provenance().get("training").unwrap_or(&Value::Null);
+    let window = |end: &str| training.pointer(&format!("/training_window/{end}")).and_then(Value::as_i64);
+    let fields = field_weights(model);
+    FileFacts {
+        path: path.display().to_string(),
+        len_bytes: model.header().total_len_bytes,
+        digest: Digest::of(model.file().bytes()).to_string(),
+        generation: model.generation(),
+        logic_id: model.logic_id().to_owned(),
+        contract: model.contract().name().to_owned(),
+        contract_fingerprint: format!("{:016x}", model.contract().fingerprint()),
+        encoding: model.table().encoding().name().to_owned(),
+        bias: model.bias(),
+        weight_count: model.weight_count(),
+        largest_weight: largest_weight(model, &fields),
+        fields,
+        training_rows: training.get("rows").and_then(Value::as_u64),
+        training_window_us: window("first_us").zip(window("last_us")).map(|(first, last)| [first, last]),
+    }
+}
+
+/// The weights of each field and cross, in contract order, as far as the file says it.
+#[must_use]
+pub fn field_weights(model: &Model) -> Vec<FieldWeights> {
+    let Ok(Value::Object(counts)) = serde_json::from_slice(model.file().section(SectionKind::FieldSizes)) else {
+        return Vec::new();
+    };
+    let weights_len = model.file().section(SectionKind::Weights).len() as u64;
+    let fields = group_names(model).into_iter().filter_map(|field| {
+        let weight_count = counts.get(&field)?.as_u64()?;
+        // Lines are shared by all fields: each field's part of the bytes is its part of the weights.
+        let share = u128::from(weights_len) * u128::from(weight_count) / u128::from(model.weight_count().max(1));
+        Some(FieldWeights { field, weight_count, len_bytes: u64::try_from(share).unwrap_or(u64::MAX) })
+    });
+    fields.collect()
+}
+
+/// The names of fields and crosses, in the order of their groups.
+fn group_names(model: &Model) -> Vec<String> {
+    let contract = model.contract();
+    let fields = contract.fields().iter().map(|field| field.name.clone());
+    fields.chain(contract.crosses().iter().map(|cross| contract.cross_name(cross))).collect()
+}
+
+/// The largest magnitude of a weight. Where the table has scales, a line does not say whose weight it holds; but a scale is made so
+/// that its group's largest weight is 127 of it.
+fn largest_weight(model: &Model, fields: &[FieldWeights]) -> f64 {
+    let table = model.table();
+    if !table.encoding().has_scales() {
+        return f64::from(table.largest_magnitude());
+    }
+    let names = group_names(model);
+    let has_weights = |name: &String| fields.iter().any(|field| field.field == *name && field.weight_count > 0);
+    let scales = (0..names.len()).filter(|&group| has_weights(&names[group])).map(|group| table.scale(group));
+    f64::from(scales.fold(0.0, f32::max)) * 127.0
+}

@@ -1,0 +1,344 @@
+//! Weight files scored on logs: reads rows, sums figures up, and says them in the end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::EvaluateError;
+use super::bootstrap::Groups;
+use super::evaluation::{
+    Comparison, EvaluatedRows, Evaluation, FieldRates, GroupsOf, ModelEvaluation, Overall, ReliabilityBin, UserAuc,
+};
+use super::facts::file_facts;
+use super::histogram::Histogram;
+use super::log_scorer::LogScorer;
+use super::metrics::{Totals, logit_of, probability_log_loss};
+use super::rates::FieldCounts;
+use super::slices::{ColumnTotals, HourTotals, calibration};
+use super::users::UserRows;
+use crate::contract::{Contract, Field, FieldKind};
+use crate::log_reader::{LogReader, ReadOptions, RowBatch};
+use crate::score::Model;
+use crate::weight_file::map::LoadMode;
+
+/// Bins of the reliability curve and of the calibration error.
+const RELIABILITY_BIN_COUNT: u64 = 20;
+/// Bins of the population stability index: what the usual limits of 0.1 and 0.25 were found with.
+const SHIFT_BIN_COUNT: u64 = 10;
+
+/// What to evaluate.
+#[derive(Debug, Clone)]
+pub struct EvaluateOptions {
+    /// The weight files.
+    pub files: Vec<PathBuf>,
+    /// The weight file that they are held against.
+    pub baseline: Option<PathBuf>,
+    /// Paths and patterns of the logs.
+    pub logs: Vec<String>,
+    /// How they are read. With a time column there are figures by hour.
+    pub read: ReadOptions,
+    /// By which values there are figures of their own.
+    pub by: By,
+    /// The column with the user, within whose rows ranks are compared and who is drawn whole by the bootstrap.
+    pub user: Option<String>,
+    /// What the draws of the bootstrap begin from.
+    pub seed: u64,
+}
+
+/// By which values rows are cut into slices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// By those of these columns.
+    Columns(Vec<String>),
+    /// By those of each field of the first file's contract that has ids or texts, one a row.
+    Fields,
+}
+
+impl By {
+    fn columns(&self, contract: &Contract) -> Vec<String> {
+        match self {
+            Self::Columns(columns) => columns.clone(),
+            Self::Fields => {
+                let is_cut_by = |field: &&Field| !field.many && !matches!(field.kind, FieldKind::Number { .. });
+                contract.fields().iter().filter(is_cut_by).map(|field| field.name.clone()).collect()
+            }
+        }
+    }
+}
+
+/// Scores every row of the logs with every file and says how good the probabilities are. `watch` is called after each
+/// batch.
+///
+/// Files of several contracts are scored on the same rows: the logs are read once for each contract.
+///
+/// Memory is bounded whatever the number of rows, but for the AUC within users: some 17 bytes and 4 for each file a row where a user
+/// column is named.
+///
+/// # Errors
+///
+/// [`EvaluateError`] for a file that is no good weight file, a log that cannot be read, or a row that no request can hold.
+pub fn evaluate_files(
+    options: &EvaluateOptions,
+    watch: &mut dyn FnMut(&LogReader),
+) -> Result<Evaluation, EvaluateError> {
+    let load = |path: &PathBuf| {
+        let model = Model::load(path, LoadMode::Map);
+        model.map_err(|source| EvaluateError::WeightFile { path: path.clone(), source })
+    };
+    let models = options.files.iter().chain(&options.baseline).map(load).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = models.first() else { return Err(EvaluateError::NoWeightFile) };
+    let columns = options.by.columns(first.contract());
+    let mut lanes = Lane::of_contracts(&models, &columns, options)?;
+    let mut sums = Sums::new(models.len(), &columns, options);
+    while let Some(batches) = next_batches(&mut lanes)? {
+        for (lane, batch) in lanes.iter_mut().zip(&batches) {
+            lane.count_fields(batch);
+        }
+        for row in 0..batches[0].row_count() {
+            for (lane, batch) in lanes.iter_mut().zip(&batches) {
+                let scored = lane.scorer.score(batch, row);
+                scored.map_err(|source| EvaluateError::Score { row: sums.row_count + 1, source })?;
+                for (answer, &model) in lane.models.iter().enumerate() {
+                    sums.probabilities[model] = lane.scorer.answer(answer).probability;
+                }
+            }
+            sums.add_row(&batches[0], row);
+        }
+        watch(&lanes[0].reader);
+    }
+    Ok(sums.evaluation(&models, &lanes, options))
+}
+
+/// The models of one contract, and the logs as that contract reads them.
+struct Lane {
+    reader: LogReader,
+    scorer: LogScorer,
+    /// Which of all models these are.
+    models: Vec<usize>,
+    /// By model of the lane.
+    fields: Vec<FieldCounts>,
+}
+
+impl Lane {
+    fn of_contracts(
+        models: &[Arc<Model>],
+        columns: &[String],
+        options: &EvaluateOptions,
+    ) -> Result<Vec<Self>, EvaluateError> {
+        let mut indices: BTreeMap<(usize, u64), Vec<usize>> = BTreeMap::new();
+        for (index, model) in models.iter().enumerate() {
+            let fingerprint = model.contract().fingerprint();
+            let first = models.iter().position(|model| model.contract().fingerprint() == fingerprint);
+            indices.entry((first.unwrap_or(index), fingerprint)).or_default().push(index);
+        }
+        let read = ReadOptions {
+            extra_columns: columns.iter().chain(&options.user).cloned().collect(),
+            ..options.read.clone()
+        };
+        let lane = |indices: Vec<usize>| {
+            let own: Vec<_> = indices.iter().map(|&index| Arc::clone(&models[index])).collect();
+            let reader = LogReader::open(own[0].contract(), &options.logs, read.clone())?;
+            let fields = own.iter().map(|model| FieldCounts::new(model.contract())).collect();
+            let scorer = LogScorer::new(own).map_err(|source| EvaluateError::Score { row: 0, source })?;
+            Ok(Self { reader, scorer, models: indices, fields })
+        };
+        indices.into_values().map(lane).collect()
+    }
+
+    fn count_fields(&mut self, batch: &RowBatch) {
+        for (model, counts) in self.scorer.models().zip(&mut self.fields) {
+            counts.add(model, batch);
+        }
+    }
+}
+
+/// The next rows, as each contract reads them; nothing at the end.
+fn next_batches(lanes: &mut [Lane]) -> Result<Option<Vec<RowBatch>>, EvaluateError> {
+    let mut batches = Vec::with_capacity(lanes.len());
+    for lane in lanes.iter_mut() {
+        batches.extend(lane.reader.next_batch()?);
+    }
+    if batches.is_empty() {
+        return Ok(None);
+    }
+    let same = batches.len() == lanes.len()
+        && batches.iter().all(|batch| batch.clicked == batches[0].clicked)
+        && lanes.iter().all(|lane| lane.reader.bad_row_count() == lanes[0].reader.bad_row_count());
+    // A row that one contract can read and another cannot would shift all rows behind it.
+    if same { Ok(Some(batches)) } else { Err(EvaluateError::RowsDiffer) }
+}
+
+/// Everything that is summed up over the rows.
+struct Sums<'a> {
+    options: &'a EvaluateOptions,
+    row_count: u64,
+    click_count: u64,
+    window_us: Option<[i64; 2]>,
+    /// Of the row at hand, by model, the baseline last.
+    probabilities: Vec<f32>,
+    losses: Vec<f64>,
+    by_model: Vec<ModelSums>,
+    columns: Vec<ColumnTotals>,
+    hours: HourTotals,
+    users: Option<UserRows>,
+    groups: Option<Groups>,
+}
+
+struct ModelSums {
+    totals: Totals,
+    histogram: Histogram,
+    not_probability_count: u64,
+}
+
+impl<'a> Sums<'a> {
+    fn new(model_count: usize, columns: &[String], options: &'a EvaluateOptions) -> Self {
+        let sums = || ModelSums { totals: Totals::default(), histogram: Histogram::new(), not_probability_count: 0 };
+        let groups_of = if options.user.is_some() { GroupsOf::Users } else { GroupsOf::ConsecutiveRows };
+        Self {
+            options,
+            row_count: 0,
+            click_count: 0,
+            window_us: None,
+            probabilities: vec![0.0; model_count],
+            losses: vec![0.0; model_count],
+            by_model: (0..model_count).map(|_| sums()).collect(),
+            columns: columns.iter().map(|column| ColumnTotals::new(column, model_count)).collect(),
+            hours: HourTotals::default(),
+            users: options.user.as_ref().map(|_| UserRows::new(model_count)),
+            groups: options.baseline.as_ref().map(|_| Groups::new(groups_of, model_count)),
+        }
+    }
+
+    /// Takes in a row whose probabilities are there.
+    fn add_row(&mut self, batch: &RowBatch, row: usize) {
+        let clicked = batch.clicked[row];
+        self.row_count += 1;
+        self.click_count += u64::from(clicked);
+        let time_us = batch.time_us.as_ref().map(|times| times[row]);
+        if let Some(time_us) = time_us {
+            let [first, last] = self.window_us.unwrap_or([time_us; 2]);
+            self.window_us = Some([first.min(time_us), last.max(time_us)]);
+        }
+        let model_count = self.probabilities.len();
+        let mut slices: Vec<&mut [Totals]> = Vec::with_capacity(self.columns.len() + 1);
+        for (column, texts) in self.columns.iter_mut().zip(&batch.extra) {
+            slices.push(column.of(texts.text(row)));
+        }
+        slices.extend(time_us.map(|time_us| self.hours.of(time_us, model_count)));
+        let mut all_probabilities = true;
+        for (model, sums) in self.by_model.iter_mut().enumerate() {
+            let probability = f64::from(self.probabilities[model]);
+            if !(probability > 0.0 && probability < 1.0) {
+                sums.not_probability_count += 1;
+                all_probabilities = false;
+                continue;
+            }
+            let loss = probability_log_loss(probability, clicked);
+            self.losses[model] = loss;
+            sums.totals.add(loss, probability, clicked);
+            sums.histogram.add(logit_of(probability), probability, clicked);
+            for totals in &mut slices {
+                totals[model].add(loss, probability, clicked);
+            }
+        }
+        if !all_probabilities {
+            return;
+        }
+        // The user's column is the last.
+        let user = self.users.as_ref().and_then(|_| batch.extra.last()?.text(row)).map(|user| xxh3_64(user.as_bytes()));
+        if let (Some(users), Some(user)) = (&mut self.users, user) {
+            users.add(user, clicked, &self.probabilities);
+        }
+        if let Some(groups) = &mut self.groups {
+            groups.add(user, clicked, &self.losses);
+        }
+    }
+
+    fn evaluation(self, models: &[Arc<Model>], lanes: &[Lane], options: &EvaluateOptions) -> Evaluation {
+        let user_aucs = self.users.as_ref().map_or_else(|| vec![None; models.len()], UserRows::aucs);
+        let paths: Vec<&Path> = options.files.iter().chain(&options.baseline).map(PathBuf::as_path).collect();
+        let mut fields: Vec<Vec<FieldRates>> = vec![Vec::new(); models.len()];
+        for lane in lanes {
+            for (counts, &model) in lane.fields.iter().zip(&lane.models) {
+                fields[model] = counts.rates();
+            }
+        }
+        let mut evaluations: Vec<ModelEvaluation> = Vec::with_capacity(models.len());
+        for (index, (sums, fields)) in self.by_model.iter().zip(fields).enumerate() {
+            let reliability = sums.histogram.equal_mass(RELIABILITY_BIN_COUNT);
+            evaluations.push(ModelEvaluation {
+                file: file_facts(&models[index], paths[index]),
+                overall: overall(sums, &reliability, &fields, user_aucs[index]),
+                reliability,
+                by: self.columns.iter().map(|column| column.slices(index)).collect(),
+                hours: self.hours.slices(index),
+                fields,
+                comparison: None,
+            });
+        }
+        let mut baseline = None;
+        if let Some(groups) = &self.groups {
+            baseline = evaluations.pop();
+            let differences = groups.differences(options.seed);
+            for (index, (evaluation, differences)) in evaluations.iter_mut().zip(differences).enumerate() {
+                let theirs = &self.by_model[self.by_model.len() - 1].histogram;
+                evaluation.comparison = Some(Comparison {
+                    population_stability_index: self.by_model[index]
+                        .histogram
+                        .population_stability_index(theirs, SHIFT_BIN_COUNT),
+                    log_loss_difference: differences.log_loss,
+                    normalized_entropy_difference: differences.normalized_entropy,
+                    normalized_entropy_change: differences.normalized_entropy_change,
+                    bootstrap: differences.bootstrap,
+                });
+            }
+        }
+        Evaluation {
+            format_version: Evaluation::FORMAT_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            rows: self.rows(&lanes[0].reader),
+            models: evaluations,
+            baseline,
+        }
+    }
+
+    fn rows(&self, reader: &LogReader) -> EvaluatedRows {
+        EvaluatedRows {
+            logs: reader.files().iter().map(|file| file.path.display().to_string()).collect(),
+            impressions: self.row_count,
+            clicks: self.click_count,
+            bad_rows: reader.bad_row_count(),
+            user_column: self.options.user.clone(),
+            time_column: self.options.read.time_column.clone(),
+            window_us: self.window_us,
+        }
+    }
+}
+
+fn overall(
+    sums: &ModelSums,
+    reliability: &[ReliabilityBin],
+    fields: &[FieldRates],
+    user_auc: Option<UserAuc>,
+) -> Overall {
+    let metrics = sums.totals.metrics(sums.histogram.auc());
+    let distance = |bin: &ReliabilityBin| bin.impressions as f64 * (bin.observed_ctr - bin.mean_probability).abs();
+    let unseen: u64 = fields.iter().map(|field| field.unseen).sum();
+    let categories: u64 = fields.iter().map(|field| field.categories).sum();
+    Overall {
+        impressions: metrics.impressions,
+        clicks: metrics.clicks,
+        not_probability_count: sums.not_probability_count,
+        mean_probability: sums.totals.mean_probability(),
+        log_loss: metrics.log_loss,
+        normalized_entropy: metrics.normalized_entropy,
+        auc: metrics.auc,
+        pr_auc: sums.histogram.pr_auc(),
+        user_auc,
+        calibration: metrics.calibration_ratio.map(|ratio| calibration(ratio, metrics.clicks)),
+        expected_calibration_error: reliability.iter().map(distance).sum::<f64>() / metrics.impressions.max(1) as f64,
+        unseen_rate: unseen as f64 / categories.max(1) as f64,
+    }
+}

@@ -1,0 +1,166 @@
+//! Figures of the rows of each value of a column, and of each hour.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::evaluation::{Calibration, ColumnSlices, HourSlice, Slice, SliceMetrics};
+use super::histogram::NORMAL_95;
+use super::metrics::Totals;
+
+const HOUR_US: i64 = 3_600_000_000;
+
+/// The figures of some rows.
+pub(super) fn slice_metrics(totals: &Totals) -> SliceMetrics {
+    let metrics = totals.metrics(None);
+    SliceMetrics {
+        impressions: metrics.impressions,
+        clicks: metrics.clicks,
+        mean_probability: totals.mean_probability(),
+        log_loss: metrics.log_loss,
+        normalized_entropy: metrics.normalized_entropy,
+        calibration: metrics.calibration_ratio.map(|ratio| calibration(ratio, metrics.clicks)),
+    }
+}
+
+/// A ratio over so many clicks, with its interval.
+pub(super) fn calibration(ratio: f64, clicks: u64) -> Calibration {
+    let factor = (NORMAL_95 / (clicks as f64).sqrt()).exp();
+    Calibration { ratio, low: ratio / factor, high: ratio * factor }
+}
+
+/// Totals of each weight file for the rows of one value.
+type TotalsByModel = Vec<Totals>;
+
+/// The rows by the values of one column.
+#[derive(Debug)]
+pub(super) struct ColumnTotals {
+    column: String,
+    model_count: usize,
+    /// Index in `totals` of each value.
+    values: HashMap<String, usize>,
+    totals: Vec<TotalsByModel>,
+    without_value: TotalsByModel,
+    other: TotalsByModel,
+}
+
+impl ColumnTotals {
+    pub(super) fn new(column: &str, model_count: usize) -> Self {
+        let nothing = vec![Totals::default(); model_count];
+        Self {
+            column: column.to_owned(),
+            model_count,
+            values: HashMap::new(),
+            totals: Vec::new(),
+            without_value: nothing.clone(),
+            other: nothing,
+        }
+    }
+
+    /// The totals of the rows with this value.
+    pub(super) fn of(&mut self, value: Option<&str>) -> &mut [Totals] {
+        let Some(value) = value else { return &mut self.without_value };
+        if let Some(&index) = self.values.get(value) {
+            return &mut self.totals[index];
+        }
+        if self.totals.len() == ColumnSlices::MOST_VALUES {
+            return &mut self.other;
+        }
+        self.values.insert(value.to_owned(), self.totals.len());
+        self.totals.push(vec![Totals::default(); self.model_count]);
+        self.totals.last_mut().unwrap_or(&mut self.other)
+    }
+
+    /// What `model` made of them.
+    pub(super) fn slices(&self, model: usize) -> ColumnSlices {
+        let values = self.values.iter().map(|(value, &index)| (Some(value.clone()), &self.totals[index]));
+        let mut slices: Vec<Slice> = values
+            .chain([(None, &self.without_value)])
+            .map(|(value, totals)| Slice { value, metrics: slice_metrics(&totals[model]) })
+            .filter(|slice| slice.metrics.impressions > 0)
+            .collect();
+        // The value last, so that the order is always the same.
+        slices.sort_by(|one, other| {
+            let rank = |slice: &Slice| (slice.metrics.clicks, slice.metrics.impressions);
+            rank(other).cmp(&rank(one)).then_with(|| one.value.cmp(&other.value))
+        });
+        let other = slice_metrics(&self.other[model]);
+        ColumnSlices { column: self.column.clone(), slices, other: (other.impressions > 0).then_some(other) }
+    }
+}
+
+/// The rows by hour.
+#[derive(Debug, Default)]
+pub(super) struct HourTotals(BTreeMap<i64, TotalsByModel>);
+
+impl HourTotals {
+    /// The totals of the rows of this time's hour.
+    pub(super) fn of(&mut self, time_us: i64, model_count: usize) -> &mut [Totals] {
+        let hour = time_us.div_euclid(HOUR_US);
+        self.0.entry(hour).or_insert_with(|| vec![Totals::default(); model_count])
+    }
+
+    /// What `model` made of them.
+    pub(super) fn slices(&self, model: usize) -> Vec<HourSlice> {
+        let slice = |(hour, totals): (&i64, &TotalsByModel)| HourSlice {
+            start_us: hour.saturating_mul(HOUR_US),
+            metrics: slice_metrics(&totals[model]),
+        };
+        self.0.iter().map(slice).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(totals: &mut [Totals], clicked: bool) {
+        totals.iter_mut().for_each(|totals| totals.add(0.5, 0.25, clicked));
+    }
+
+    #[test]
+    fn values_are_told_by_clicks_then_impressions_then_text_and_those_without_one_are_one_of_them() {
+        let mut column = ColumnTotals::new("site", 1);
+        for (value, clicked) in
+            [(Some("b"), false), (Some("a"), false), (None, true), (Some("c"), true), (Some("c"), false)]
+        {
+            add(column.of(value), clicked);
+        }
+        let slices = column.slices(0);
+        let order: Vec<_> = slices.slices.iter().map(|slice| slice.value.as_deref()).collect();
+        assert_eq!(order, [Some("c"), None, Some("a"), Some("b")]);
+        assert_eq!(slices.other, None);
+        let metrics = slices.slices[0].metrics;
+        assert_eq!((metrics.impressions, metrics.clicks), (2, 1));
+        assert_eq!(metrics.calibration.unwrap().ratio, 0.5);
+        assert_eq!(metrics.normalized_entropy.unwrap(), 0.5 / 2.0_f64.ln());
+    }
+
+    #[test]
+    fn values_beyond_the_most_are_one_slice() {
+        let mut column = ColumnTotals::new("user", 2);
+        for value in 0..ColumnSlices::MOST_VALUES + 3 {
+            add(column.of(Some(&value.to_string())), false);
+        }
+        add(column.of(Some("0")), false);
+        let slices = column.slices(1);
+        assert_eq!(slices.slices.len(), ColumnSlices::MOST_VALUES);
+        assert_eq!(slices.other.unwrap().impressions, 3);
+        assert_eq!(slices.slices[0].metrics.impressions, 2);
+    }
+
+    #[test]
+    fn the_interval_of_a_calibration_ratio_narrows_with_the_root_of_the_clicks() {
+        // 1,600 clicks: e^(1.96 / 40).
+        let found = calibration(1.1, 1_600);
+        assert!((found.high - 1.1 * 1.050_22).abs() < 1e-5 && (found.low - 1.1 / 1.050_22).abs() < 1e-5, "{found:?}");
+    }
+
+    #[test]
+    fn hours_begin_at_whole_hours_on_both_sides_of_1970() {
+        let mut hours = HourTotals::default();
+        for time_us in [0, HOUR_US - 1, HOUR_US, -1] {
+            add(hours.of(time_us, 1), true);
+        }
+        let starts: Vec<_> = hours.slices(0).iter().map(|hour| (hour.start_us, hour.metrics.impressions)).collect();
+        assert_eq!(starts, [(-HOUR_US, 1), (0, 2), (HOUR_US, 1)]);
+    }
+}

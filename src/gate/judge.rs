@@ -1,0 +1,234 @@
+//! Holds an evaluation against the settings of a gate.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::GateSettings;
+use crate::error::Owner;
+use crate::evaluate::{Calibration, ModelEvaluation, Slice};
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// Its stable name in snake case.
+    pub name: String,
+    /// Which slice, field or file, where there are several.
+    pub subject: Option<String>,
+    /// Whether it is as expected.
+    pub passed: bool,
+    /// What was expected, with its figures.
+    pub expected: String,
+    /// What was found, with its figures.
+    pub found: String,
+    /// Who must act where it is not as expected.
+    #[serde(serialize_with = "write_owner", deserialize_with = "read_owner")]
+    pub owner: Owner,
+    /// What they must do.
+    pub action: String,
+}
+
+fn write_owner<S: Serializer>(owner: &Owner, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(owner.word())
+}
+
+fn read_owner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Owner, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    Owner::from_word(&word).ok_or_else(|| de::Error::custom(format!("expected ml, delivery or infra, found {word}")))
+}
+
+/// What is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// The figures of the weight file.
+    pub model: &'a ModelEvaluation,
+    /// Those of the weight file that it is to take the place of, on the same rows.
+    pub baseline: Option<&'a ModelEvaluation>,
+    /// Whether somebody said that it is the first of its logic, so that there is nothing to hold it against.
+    pub first: bool,
+}
+
+/// Looks at everything that the settings limit. The checks are always in the same order.
+#[must_use]
+pub fn judge(candidate: Candidate<'_>, settings: &GateSettings) -> Vec<Check> {
+    let mut judge = Judge { settings, checks: Vec::new() };
+    judge.check_place(candidate);
+    judge.check_alone(candidate.model);
+    if let Some(baseline) = candidate.baseline {
+        judge.check_against(candidate.model, baseline);
+    }
+    judge.checks
+}
+
+struct Judge<'a> {
+    settings: &'a GateSettings,
+    checks: Vec<Check>,
+}
+
+impl Judge<'_> {
+    /// Notes a check; all of them are for the team that trains.
+    fn note(&mut self, name: &str, passed: bool, (expected, found): (String, String), action: &str) -> &mut Check {
+        self.checks.push(Check {
+            name: name.to_owned(),
+            subject: None,
+            passed,
+            expected,
+            found,
+            owner: Owner::Ml,
+            action: action.to_owned(),
+        });
+        let last = self.checks.len() - 1;
+        &mut self.checks[last]
+    }
+
+    /// Whether there is what the file has to be held against.
+    fn check_place(&mut self, candidate: Candidate<'_>) {
+        let logic_id = &candidate.model.file.logic_id;
+        let same_logic = |baseline: &&ModelEvaluation| baseline.file.logic_id == *logic_id;
+        let words = |baseline: &ModelEvaluation| {
+            format!("generation {} of the logic `{}`", baseline.file.generation, baseline.file.logic_id)
+        };
+        let found = candidate.baseline.map_or_else(|| "none".to_owned(), words);
+        if candidate.first {
+            let expected = format!("none of the logic `{logic_id}`: the file was said to be its first");
+            let passed = candidate.baseline.filter(same_logic).is_none();
+            self.note("first", passed, (expected, found), "leave out --first: there is a file before this one");
+        } else {
+            let expected = format!("one of the logic `{logic_id}`");
+            let passed = candidate.baseline.filter(same_logic).is_some();
+            let action = "name the file that is served now with --baseline; if this is the first of its logic, say so with --first";
+            self.note("baseline", passed, (expected, found), action);
+        }
+    }
+
+    fn check_alone(&mut self, model: &ModelEvaluation) {
+        let (settings, overall) = (self.settings, &model.overall);
+        let (least, found) = (settings.least_clicks, overall.clicks);
+        let words = (format!("at least {least}"), found.to_string());
+        self.note("clicks", found >= least, words, "evaluate on more rows");
+
+        let found = overall.not_probability_count;
+        let words = ("a probability in (0, 1) for every row".to_owned(), format!("{found} rows without one"));
+        self.note("probabilities", found == 0, words, "look for weights that are far too large, then train again");
+
+        let [least, greatest] = settings.calibration_ratio;
+        let action = "recalibrate the model on recent rows, then pack it again";
+        self.note(
+            "calibration",
+            is_within(overall.calibration, settings.calibration_ratio),
+            (format!("{least} to {greatest}"), calibration_words(overall.calibration)),
+            action,
+        );
+        self.check_slices(model);
+
+        let (most, found) = (settings.most_weight, model.file.largest_weight);
+        let words = (format!("at most {most}"), format!("{found:.4}"));
+        self.note(
+            "largest_weight",
+            found <= most,
+            words,
+            "train with a greater l2, or look for a feature that gives the label away",
+        );
+    }
+
+    /// Every slice that is not within the limits by itself, or all of them in one check.
+    fn check_slices(&mut self, model: &ModelEvaluation) {
+        let (limits, least_clicks) = (self.settings.slice_calibration_ratio, self.settings.slice_least_clicks);
+        let expected = format!("{} to {} with {least_clicks} clicks or more", limits[0], limits[1]);
+        let (mut looked_at, mut passed) = (0_u64, true);
+        for by in &model.by {
+            for slice in by.slices.iter().filter(|slice| slice.metrics.clicks >= least_clicks) {
+                looked_at += 1;
+                if is_within(slice.metrics.calibration, limits) {
+                    continue;
+                }
+                passed = false;
+                let found = slice_words(slice);
+                let action = "train on recent rows of that slice, or cross its field with what tells its rows apart";
+                let subject = format!("{} = {}", by.column, slice.value.as_deref().unwrap_or("(none)"));
+                self.note("slice_calibration", false, (expected.clone(), found), action).subject = Some(subject);
+            }
+        }
+        if passed {
+            self.note("slice_calibration", true, (expected, format!("all {looked_at} slices within")), "");
+        }
+    }
+
+    fn check_against(&mut self, model: &ModelEvaluation, baseline: &ModelEvaluation) {
+        let settings = self.settings;
+        let comparison = model.comparison.as_ref();
+        let most = settings.most_entropy_rise;
+        let change = comparison.and_then(|comparison| comparison.normalized_entropy_change);
+        let found = change.map_or_else(
+            || "none, for want of clicks".to_owned(),
+            |it| format!("{:+.4} % ({:+.4} to {:+.4})", it.value * 100.0, it.low * 100.0, it.high * 100.0),
+        );
+        let words = (format!("at most {:+} % against the baseline", percent(most)), found);
+        let action = "train on more or newer rows, or prune less; omomi evaluate --baseline says more";
+        self.note("normalized_entropy", change.is_some_and(|change| change.value <= most), words, action);
+
+        let most = settings.most_shift;
+        let found = comparison.map(|comparison| comparison.population_stability_index);
+        let words = (format!("below {most}"), found.map_or_else(|| "none".to_owned(), |found| format!("{found:.5}")));
+        let action = "compare the reliability curves of both files: probabilities have moved as a whole";
+        self.note("shift", found.is_some_and(|found| found < most), words, action);
+
+        self.check_unseen(model, baseline);
+
+        let (found, before) = (model.file.len_bytes, baseline.file.len_bytes);
+        let action = "check the training data and the pruning; if the size is right, widen size_ratio in gate.toml";
+        self.check_ratio("size", settings.size_ratio, [found, before], "bytes", action);
+        if let (Some(found), Some(before)) = (model.file.training_rows, baseline.file.training_rows) {
+            let action = "check that all logs were there; if they were, widen training_rows_ratio in gate.toml";
+            self.check_ratio("training_rows", settings.training_rows_ratio, [found, before], "rows", action);
+        }
+    }
+
+    /// Every field that has more unseen categories than it may, or all of them in one check.
+    fn check_unseen(&mut self, model: &ModelEvaluation, baseline: &ModelEvaluation) {
+        let most = self.settings.most_unseen_rise;
+        let expected = format!("at most {:+} points against the baseline", percent(most));
+        let action = "check that the field was trained on as it is logged, and what was pruned of it";
+        let mut passed = true;
+        for field in &model.fields {
+            let Some(before) = baseline.fields.iter().find(|before| before.field == field.field) else { continue };
+            if field.unseen_rate - before.unseen_rate > most {
+                passed = false;
+                let found = format!("{:.2} %, from {:.2} %", field.unseen_rate * 100.0, before.unseen_rate * 100.0);
+                self.note("unseen", false, (expected.clone(), found), action).subject = Some(field.field.clone());
+            }
+        }
+        if passed {
+            self.note("unseen", true, (expected, "no field above".to_owned()), "");
+        }
+    }
+
+    fn check_ratio(&mut self, name: &str, limits: [f64; 2], [found, before]: [u64; 2], unit: &str, action: &str) {
+        let ratio = found as f64 / before.max(1) as f64;
+        let words = (
+            format!("{} to {} times the baseline's {before} {unit}", limits[0], limits[1]),
+            format!("{ratio:.3} times: {found} {unit}"),
+        );
+        self.note(name, (limits[0]..=limits[1]).contains(&ratio), words, action);
+    }
+}
+
+fn is_within(calibration: Option<Calibration>, [least, greatest]: [f64; 2]) -> bool {
+    calibration.is_some_and(|calibration| (least..=greatest).contains(&calibration.ratio))
+}
+
+fn calibration_words(calibration: Option<Calibration>) -> String {
+    let words = |it: Calibration| format!("{:.4} ({:.4} to {:.4})", it.ratio, it.low, it.high);
+    calibration.map_or_else(|| "none, for want of clicks".to_owned(), words)
+}
+
+fn slice_words(slice: &Slice) -> String {
+    format!("{} with {} clicks", calibration_words(slice.metrics.calibration), slice.metrics.clicks)
+}
+
+/// A share as per cent, without the digits that are only rounding.
+fn percent(share: f64) -> f64 {
+    (share * 1e8).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests;

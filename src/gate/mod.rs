@@ -1,0 +1,231 @@
+//! The gate: whether a weight file may be published, with every reason against it.
+//!
+//! A file that is as the [settings](GateSettings) want it is blessed: `000042.blessing.json` beside `000042.omomi` says so, and
+//! [publishing](crate::publish) asks for it. A file that is held back loses the blessing that it may have had.
+//!
+//! A blessing guards against mistakes. It names its file by digest, so it is worth nothing for other bytes: sign a file before it is
+//! judged, not afterwards. It does not guard against those who would forge one; signatures do.
+
+mod blessing;
+mod judge;
+pub mod settings;
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Owner};
+use crate::evaluate::{
+    EvaluateError, EvaluateOptions, Evaluation, EvaluationFileError, ModelEvaluation, evaluate_files,
+};
+use crate::log_reader::LogReader;
+use crate::publish::{PublishError, blessing_path, check_size};
+use crate::score::Model;
+use crate::store::{Digest, Store};
+use crate::toml_settings::{NoSettings, SettingsFaults};
+use crate::weight_file::map::LoadMode;
+
+pub use blessing::Blessing;
+pub use judge::{Candidate, Check, judge};
+pub use settings::GateSettings;
+
+/// What to judge, and by what.
+#[derive(Debug, Clone)]
+pub struct GateOptions {
+    /// The weight file.
+    pub file: PathBuf,
+    /// Where its figures come from.
+    pub figures: Figures,
+    /// What it must be like.
+    pub settings: GateSettings,
+    /// Whether it is the first of its logic, so that there is no baseline to hold it against.
+    pub first: bool,
+    /// The store that it is to be published to, whose limits of size it is held against.
+    pub store: Option<PathBuf>,
+}
+
+/// Where the figures of a weight file come from.
+#[derive(Debug, Clone)]
+pub enum Figures {
+    /// From this evaluation file.
+    Evaluation(PathBuf),
+    /// From logs, of which its files must be the file alone.
+    Logs(EvaluateOptions),
+}
+
+/// What came of judging.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// Everything that was looked at.
+    pub checks: Vec<Check>,
+    /// The blessing that was written; none for a file that is held back.
+    pub blessing: Option<PathBuf>,
+}
+
+impl Verdict {
+    /// Whether the file may be published.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.blessing.is_some()
+    }
+
+    /// The reasons against it.
+    pub fn reasons(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| !check.passed)
+    }
+}
+
+/// Why a weight file could not be judged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Serving(#[from] Error),
+    /// `gate.toml` is not there.
+    #[error("{} is not there: expected the settings of the gate", path.display())]
+    NoSettings {
+        /// The file.
+        path: PathBuf,
+    },
+    /// `gate.toml` is not valid.
+    #[error(transparent)]
+    Settings(#[from] SettingsFaults),
+    /// The evaluation file cannot be used.
+    #[error(transparent)]
+    EvaluationFile(#[from] EvaluationFileError),
+    /// The logs cannot be evaluated.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// The evaluation is of other files.
+    #[error(
+        "the evaluation {} is not of {}: expected a file with the digest {expected}, found {}; evaluate this file",
+        evaluation.display(), file.display(), found.join(", ")
+    )]
+    OtherFile {
+        /// The evaluation file.
+        evaluation: PathBuf,
+        /// The weight file.
+        file: PathBuf,
+        /// Its digest.
+        expected: Digest,
+        /// Digests of the files that were evaluated.
+        found: Vec<String>,
+    },
+    /// The store cannot be looked at.
+    #[error(transparent)]
+    Store(Box<PublishError>),
+    /// The blessing cannot be written, or an earlier one not be taken away.
+    #[error("cannot {action} the blessing {}", path.display())]
+    Blessing {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl From<NoSettings> for GateError {
+    fn from(error: NoSettings) -> Self {
+        match error {
+            NoSettings::Unreadable(error) => error.into(),
+            NoSettings::Faults(faults) => faults.into(),
+        }
+    }
+}
+
+/// Judges a weight file and blesses it where nothing speaks against it. `watch` is called after each batch of rows that is scored.
+///
+/// # Errors
+///
+/// [`GateError`] where it could not be judged; its blessing, if it had one, is as it was.
+pub fn gate(options: &GateOptions, watch: &mut dyn FnMut(&LogReader)) -> Result<Verdict, GateError> {
+    let model = match Model::load(&options.file, LoadMode::Map) {
+        Ok(model) => model,
+        Err(error @ Error::File { .. }) => return Err(error.into()),
+        Err(error) => return held_back(options, vec![refused(&error)]),
+    };
+    let digest = Digest::of(model.file().bytes());
+    let len_bytes = model.header().total_len_bytes;
+    drop(model);
+    let evaluation = match &options.figures {
+        Figures::Evaluation(path) => Evaluation::read(path)?,
+        Figures::Logs(logs) => {
+            let logs = EvaluateOptions { files: vec![options.file.clone()], ..logs.clone() };
+            evaluate_files(&logs, watch)?
+        }
+    };
+    let model = model_of(&evaluation, digest, options)?;
+    let candidate = Candidate { model, baseline: evaluation.baseline.as_ref(), first: options.first };
+    let mut checks = judge(candidate, &options.settings);
+    if let Some(store) = &options.store {
+        checks.push(check_store_size(store, model.file.generation, len_bytes)?);
+    }
+    if checks.iter().any(|check| !check.passed) {
+        return held_back(options, checks);
+    }
+    Blessing::new(&evaluation, model, options.first, &options.settings, &checks).write_beside(&options.file)?;
+    Ok(Verdict { checks, blessing: Some(blessing_path(&options.file)) })
+}
+
+fn model_of<'a>(
+    evaluation: &'a Evaluation,
+    digest: Digest,
+    options: &GateOptions,
+) -> Result<&'a ModelEvaluation, GateError> {
+    let found = || evaluation.models.iter().map(|model| &model.file.digest);
+    let expected = digest.to_string();
+    evaluation.models.iter().find(|model| model.file.digest == expected).ok_or_else(|| {
+        let evaluation = match &options.figures {
+            Figures::Evaluation(path) => path.clone(),
+            Figures::Logs(_) => PathBuf::from("of the logs"),
+        };
+        let found = found().cloned().collect();
+        GateError::OtherFile { evaluation, file: options.file.clone(), expected: digest, found }
+    })
+}
+
+/// A file that its own verification refuses: damaged, made wrongly, or with weights that are not finite.
+fn refused(error: &Error) -> Check {
+    Check {
+        name: error.code().name().to_owned(),
+        subject: None,
+        passed: false,
+        expected: "a weight file that passes its own verification".to_owned(),
+        found: error.full_message(),
+        owner: error.owner(),
+        action: error.code().action().to_owned(),
+    }
+}
+
+/// Holds the size against the limits of the store and the files in it.
+fn check_store_size(store: &Path, generation: u64, len_bytes: u64) -> Result<Check, GateError> {
+    let check = |passed, found: String, action: &str, owner| Check {
+        name: "store_size".to_owned(),
+        subject: Some(store.display().to_string()),
+        passed,
+        expected: "within the limits of the store".to_owned(),
+        found,
+        owner,
+        action: action.to_owned(),
+    };
+    match check_size(&Store::new(store), generation, len_bytes) {
+        Ok(()) => Ok(check(true, format!("{len_bytes} bytes"), "", Owner::Ml)),
+        Err(
+            error @ (PublishError::TooSmall { .. } | PublishError::TooLarge { .. } | PublishError::UnusualLen { .. }),
+        ) => Ok(check(false, error.to_string(), error.action(), error.owner())),
+        Err(error) => Err(GateError::Store(Box::new(error))),
+    }
+}
+
+/// A file that is held back must not keep the blessing of an earlier judgement.
+fn held_back(options: &GateOptions, checks: Vec<Check>) -> Result<Verdict, GateError> {
+    let path = blessing_path(&options.file);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(GateError::Blessing { action: "take away", path, source })
+        }
+        _ => Ok(Verdict { checks, blessing: None }),
+    }
+}

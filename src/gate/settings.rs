@@ -1,0 +1,173 @@
+//! What a weight file must be like to be published: `gate.toml`.
+//!
+//! Everything in it is optional. This is all of it, with the values that hold where it says nothing:
+//!
+//! ```toml
+//! least_clicks = 100                      # in the evaluation: fewer say nothing about anything
+//! most_entropy_rise = 0.001               # normalized entropy, divided by the baseline's, less 1: 0.1 % worse
+//! calibration_ratio = [0.95, 1.05]        # sum of the probabilities over clicks
+//! slice_calibration_ratio = [0.85, 1.15]  # the same of every slice of the evaluation with so many clicks:
+//! slice_least_clicks = 1_600
+//! most_shift = 0.1                        # population stability index of the probabilities against the baseline's
+//! most_unseen_rise = 0.02                 # share of a field's categories without a weight, less the baseline's: 2 points
+//! most_weight = 10.0                      # magnitude of a weight, on the logit scale
+//! size_ratio = [0.5, 2.0]                 # bytes of the file, divided by the baseline's
+//! training_rows_ratio = [0.5, 2.0]        # rows that it was trained on, divided by the baseline's, where both files say it
+//! ```
+//!
+//! A key that is not known is a fault, so that a limit with a typing error does not fail to limit.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::GateError;
+use crate::contract::Fault;
+use crate::store::Digest;
+use crate::toml_settings::{self, Place, SettingsFaults};
+
+/// What a weight file must be like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateSettings {
+    /// Least clicks of the evaluation.
+    pub least_clicks: u64,
+    /// Most that the normalized entropy may be above the baseline's, as a part of it.
+    pub most_entropy_rise: f64,
+    /// Least and greatest calibration ratio.
+    pub calibration_ratio: [f64; 2],
+    /// Least and greatest calibration ratio of a slice.
+    pub slice_calibration_ratio: [f64; 2],
+    /// Clicks from which on a slice is looked at.
+    pub slice_least_clicks: u64,
+    /// Greatest population stability index.
+    pub most_shift: f64,
+    /// Most that the share of a field's categories without a weight may be above the baseline's.
+    pub most_unseen_rise: f64,
+    /// Greatest magnitude of a weight.
+    pub most_weight: f64,
+    /// Least and greatest ratio of the file's bytes to the baseline's.
+    pub size_ratio: [f64; 2],
+    /// Least and greatest ratio of the rows that it was trained on to the baseline's.
+    pub training_rows_ratio: [f64; 2],
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        Self {
+            least_clicks: 100,
+            most_entropy_rise: 0.001,
+            calibration_ratio: [0.95, 1.05],
+            slice_calibration_ratio: [0.85, 1.15],
+            slice_least_clicks: 1_600,
+            most_shift: 0.1,
+            most_unseen_rise: 0.02,
+            most_weight: 10.0,
+            size_ratio: [0.5, 2.0],
+            training_rows_ratio: [0.5, 2.0],
+        }
+    }
+}
+
+impl GateSettings {
+    /// Reads a `gate.toml`.
+    ///
+    /// # Errors
+    ///
+    /// [`GateError::Serving`] where the file is not there or cannot be read, [`GateError::Settings`] with every fault at once.
+    pub fn read(path: &Path) -> Result<Self, GateError> {
+        let Some(text) = toml_settings::read_text(path)? else {
+            return Err(GateError::NoSettings { path: path.to_owned() });
+        };
+        Self::from_toml(&text).map_err(|faults| SettingsFaults { path: PathBuf::from(path), faults }.into())
+    }
+
+    /// Reads settings from the text of a `gate.toml`.
+    ///
+    /// # Errors
+    ///
+    /// Every fault at once, each with its line.
+    pub fn from_toml(text: &str) -> Result<Self, Vec<Fault>> {
+        let mut settings = Self::default();
+        toml_settings::each_key(text, "gate", &mut |place, key, value| settings.set(place, key, value))?;
+        Ok(settings)
+    }
+
+    fn set(&mut self, place: &Place<'_>, key: &str, value: &Value) -> Result<(), Fault> {
+        match key {
+            "least_clicks" => self.least_clicks = place.whole_number(value)?,
+            "most_entropy_rise" => self.most_entropy_rise = place.number(value)?,
+            "calibration_ratio" => self.calibration_ratio = place.ratios(value)?,
+            "slice_calibration_ratio" => self.slice_calibration_ratio = place.ratios(value)?,
+            "slice_least_clicks" => self.slice_least_clicks = place.whole_number(value)?,
+            "most_shift" => self.most_shift = place.number(value)?,
+            "most_unseen_rise" => self.most_unseen_rise = place.number(value)?,
+            "most_weight" => self.most_weight = place.number(value)?,
+            "size_ratio" => self.size_ratio = place.ratios(value)?,
+            "training_rows_ratio" => self.training_rows_ratio = place.ratios(value)?,
+            _ => return Err(place.unknown()),
+        }
+        Ok(())
+    }
+
+    /// A digest of all settings: the same whether a value was written or is the one that holds anyway.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let json = serde_json::to_vec(self).unwrap_or_else(|_| unreachable!("a plain structure"));
+        Digest::of(&json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example above.
+    fn documented() -> String {
+        let page = include_str!("settings.rs").lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim_start);
+        let example = page.skip_while(|line| *line != "```toml").skip(1).take_while(|line| *line != "```");
+        example.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn an_empty_text_has_the_settings_that_are_documented_and_all_of_them_are() {
+        assert_eq!(GateSettings::from_toml(&documented()).unwrap(), GateSettings::default());
+        assert_eq!(GateSettings::from_toml("").unwrap(), GateSettings::default());
+        let Value::Object(keys) = serde_json::to_value(GateSettings::default()).unwrap() else { panic!("a table") };
+        for key in keys.keys() {
+            assert!(documented().contains(&format!("{key} = ")), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_key_is_read_into_its_own_setting() {
+        let text = "least_clicks = 1\nmost_entropy_rise = 2\ncalibration_ratio = [3, 3.5]\nslice_calibration_ratio = [4, 4.5]\n\
+                    slice_least_clicks = 5\nmost_shift = 6.5\nmost_unseen_rise = 7\nmost_weight = 8\nsize_ratio = [9, 9.5]\n\
+                    training_rows_ratio = [10, 10.5]\n";
+        let expected = GateSettings {
+            least_clicks: 1,
+            most_entropy_rise: 2.0,
+            calibration_ratio: [3.0, 3.5],
+            slice_calibration_ratio: [4.0, 4.5],
+            slice_least_clicks: 5,
+            most_shift: 6.5,
+            most_unseen_rise: 7.0,
+            most_weight: 8.0,
+            size_ratio: [9.0, 9.5],
+            training_rows_ratio: [10.0, 10.5],
+        };
+        assert_eq!(GateSettings::from_toml(text).unwrap(), expected);
+        assert_ne!(expected.digest(), GateSettings::default().digest());
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_line() {
+        let text = "most_shft = 0.1\nmost_weight = -1\ncalibration_ratio = [1.1, 0.9]\nleast_clicks = 1.5\n";
+        let faults = GateSettings::from_toml(text).unwrap_err();
+        assert_eq!(faults.iter().map(|fault| fault.line.unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4], "{faults:?}");
+        assert!(faults[0].to_string().contains("line 1: most_shft: not known"), "{}", faults[0]);
+        assert!(faults[1].to_string().contains("most_weight: expected a number from 0 on, found -1"), "{}", faults[1]);
+        assert!(GateSettings::from_toml("least_clicks = ").unwrap_err()[0].to_string().contains("gate: not TOML"));
+    }
+}

@@ -1,0 +1,241 @@
+//! Meets a budget in bytes by deciding which weights stay and how they are rounded, without training again.
+//!
+//! Three ways of cutting are tried, each with every encoding, on held-out rows:
+//!
+//! * by **evidence**: weights stay where `|z|` is great, and stay as they are. `|z|` is about the weight times the root of its
+//!   impressions, so its square is about what the log loss of the training rows grows by if the weight goes;
+//! * by **l1**: the same ones stay, but are pulled towards 0, as if it had been trained with that l1;
+//! * by **magnitude**: weights stay where they are great, however few impressions they were learned from.
+//!
+//! A smaller encoding leaves room for more weights, so that the best one depends on the budget.
+
+use super::stage::{Stage, Workbench};
+use super::{BudgetBill, CurvePoint, Event, PruneError};
+use crate::train::{StateFeature, WeightRule};
+use crate::weight_file::table::{EncodedWeights, Encoding, Entry};
+
+/// Sizes of the curve beside the budget itself and the whole model.
+const SMALLER_SIZES: [u64; 2] = [4, 2];
+const GREATER_SIZE_COUNT: i32 = 3;
+
+/// A stage that meets a budget, and what was tried to find it.
+pub(super) struct Met {
+    pub(super) stage: Stage,
+    pub(super) bill: BudgetBill,
+}
+
+/// What decides which weights stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Evidence,
+    L1,
+    Magnitude,
+}
+
+impl Cut {
+    const ALL: [Self; 3] = [Self::Evidence, Self::L1, Self::Magnitude];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Evidence => "evidence",
+            Self::L1 => "l1",
+            Self::Magnitude => "magnitude",
+        }
+    }
+
+    /// What has to be above the threshold.
+    fn score(self, rule: &WeightRule, feature: &StateFeature) -> f64 {
+        match self {
+            Self::Evidence | Self::L1 => feature.z.abs(),
+            Self::Magnitude => WeightRule { scale: 1.0, ..*rule }.feature_weight(feature.z, feature.d).abs(),
+        }
+    }
+
+    /// The rule of the weights that stay.
+    fn rule(self, rule: &WeightRule, threshold: f64) -> WeightRule {
+        match self {
+            Self::Evidence => *rule,
+            Self::L1 => WeightRule { l1: rule.l1.max(threshold), ..*rule },
+            // A weight of exactly the least magnitude stays.
+            Self::Magnitude if threshold > 0.0 => {
+                WeightRule { least_magnitude: rule.least_magnitude.max(threshold.next_up()), ..*rule }
+            }
+            Self::Magnitude => *rule,
+        }
+    }
+}
+
+/// A way of cutting at one threshold, with one encoding.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    cut: Cut,
+    threshold: f64,
+    encoding: Encoding,
+}
+
+/// The weights of a model and those of them that have to go.
+struct Cutter<'a> {
+    workbench: &'a Workbench<'a>,
+    base: &'a Stage,
+    /// For each way of cutting, the scores of all weights, the greatest first.
+    scores: Vec<(Cut, Vec<f64>)>,
+}
+
+/// Meets the budget of `max_bytes` with one of `encodings`, losing least. `watch` is told how far it is.
+///
+/// # Errors
+///
+/// [`PruneError::BudgetTooSmall`].
+pub(super) fn meet(
+    workbench: &Workbench<'_>,
+    base: &Stage,
+    max_bytes: u64,
+    encodings: &[Encoding],
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<Met, PruneError> {
+    let cutter = Cutter::new(workbench, base);
+    let sizes = cutter.sizes(max_bytes, encodings);
+    let mut curve: Vec<(CurvePoint, Trial, bool)> = Vec::new();
+    let of = sizes.len() * encodings.len() * Cut::ALL.len();
+    for (size_index, &size) in sizes.iter().enumerate() {
+        for (encoding_index, &encoding) in encodings.iter().enumerate() {
+            let count = (size_index * encodings.len() + encoding_index) * Cut::ALL.len();
+            watch(Event::Tried { count, of });
+            let Some(most) = workbench.plan.most_weights(encoding, size) else { continue };
+            let is_whole = most >= cutter.weight_count();
+            let is_known =
+                |(_, trial, _): &(CurvePoint, Trial, bool)| trial.encoding == encoding && trial.threshold == 0.0;
+            if is_whole && curve.iter().any(is_known) {
+                continue;
+            }
+            for cut in if is_whole { &Cut::ALL[..1] } else { &Cut::ALL } {
+                let Some(trial) = cutter.trial(*cut, encoding, most) else { continue };
+                let Some(point) = cutter.point(trial) else { continue };
+                curve.push((point, trial, size == max_bytes || (is_whole && size <= max_bytes)));
+            }
+        }
+    }
+    watch(Event::Tried { count: of, of });
+    curve.sort_by_key(|(point, ..)| point.bytes);
+    let loss = |index: &usize| curve[*index].0.quality.log_loss;
+    let fitting = (0..curve.len()).filter(|&index| curve[index].2);
+    // Where everything fits as it is, there is nothing to decide.
+    let whole = |&index: &usize| curve[index].1.threshold == 0.0 && curve[index].1.encoding == Encoding::F32;
+    let best = fitting.clone().find(whole).or_else(|| fitting.min_by(|one, other| loss(one).total_cmp(&loss(other))));
+    let Some(chosen) = best else {
+        let least = encodings.iter().filter_map(|&encoding| workbench.plan.lens_bytes(encoding, 0));
+        let least = least.map(|[_, most]| most).min().unwrap_or(u64::MAX);
+        return Err(PruneError::BudgetTooSmall { max_bytes, least });
+    };
+    let stage = cutter.stage(curve[chosen].1);
+    let curve = curve.into_iter().map(|(point, ..)| point).collect();
+    Ok(Met { stage, bill: BudgetBill { max_bytes, curve, chosen } })
+}
+
+impl<'a> Cutter<'a> {
+    fn new(workbench: &'a Workbench<'a>, base: &'a Stage) -> Self {
+        let scores = |cut: Cut| {
+            let features = workbench.model.features().iter().zip(&base.weights);
+            let weighty = features.filter(|(_, weight)| **weight != 0.0);
+            let mut scores: Vec<f64> = weighty.map(|(feature, _)| cut.score(&base.rule, feature)).collect();
+            scores.sort_unstable_by(|one, other| other.total_cmp(one));
+            (cut, scores)
+        };
+        // Evidence and l1 have the same scores.
+        Self { workbench, base, scores: vec![scores(Cut::Evidence), scores(Cut::Magnitude)] }
+    }
+
+    fn weight_count(&self) -> u64 {
+        self.scores[0].1.len() as u64
+    }
+
+    /// The budget, smaller sizes, and greater ones up to the whole model in the largest encoding.
+    fn sizes(&self, max_bytes: u64, encodings: &[Encoding]) -> Vec<u64> {
+        let whole =
+            encodings.iter().filter_map(|&encoding| self.workbench.plan.lens_bytes(encoding, self.weight_count()));
+        let whole = whole.map(|[_, most]| most).max().unwrap_or(u64::MAX);
+        let mut sizes: Vec<u64> = SMALLER_SIZES.iter().map(|part| max_bytes / part).collect();
+        sizes.push(max_bytes);
+        let step = (whole as f64 / max_bytes.max(1) as f64).powf(1.0 / f64::from(GREATER_SIZE_COUNT + 1)).max(1.5);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size to try, whichever")]
+        let greater = (1..=GREATER_SIZE_COUNT).map(|power| (max_bytes as f64 * step.powi(power)) as u64);
+        sizes.extend(greater.filter(|&size| size < whole));
+        sizes.push(whole.max(max_bytes));
+        sizes.dedup();
+        sizes
+    }
+
+    /// The least threshold at which at most `most` weights stay; nothing where the encoding cannot hold them.
+    fn trial(&self, cut: Cut, encoding: Encoding, most: u64) -> Option<Trial> {
+        let by_magnitude = usize::from(cut == Cut::Magnitude);
+        let scores = &self.scores[by_magnitude].1;
+        let trial = |count: usize| Trial { cut, threshold: scores.get(count).copied().unwrap_or(0.0), encoding };
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(scores.len());
+        let mut best = trial(most);
+        let stay_count = |trial: &Trial| Some(self.encoded(trial)?.entries().len());
+        // The weights that an encoding rounds to 0 take no room, so that more of the others may stay.
+        let (mut least, mut beyond) = (most, scores.len() + 1);
+        let is_short = stay_count(&best)? < most - most / 500;
+        while is_short && beyond - least > 1 + most / 1_000 {
+            let middle = least.midpoint(beyond);
+            let tried = trial(middle);
+            if stay_count(&tried)? <= most {
+                (least, best) = (middle, tried);
+            } else {
+                beyond = middle;
+            }
+        }
+        Some(best)
+    }
+
+    /// The weights that stay, as the encoding rounds them, their numbers in the place of their keys.
+    fn encoded(&self, trial: &Trial) -> Option<EncodedWeights> {
+        let features = self.workbench.model.features();
+        let rule = trial.cut.rule(&self.base.rule, trial.threshold);
+        let stays = |number: usize| self.base.kept[number] && self.is_above(trial, number);
+        let entries = (0..features.len()).filter(|&number| stays(number)).filter_map(|number| {
+            let feature = &features[number];
+            #[expect(clippy::cast_possible_truncation, reason = "weights are served as f32")]
+            let weight = rule.feature_weight(feature.z, feature.d) as f32;
+            (weight != 0.0).then_some(Entry { key: number as u64, weight, group: feature.group, popularity: 0 })
+        });
+        let contract = &self.workbench.model.metadata().contract;
+        let group_count = contract.fields().len() + contract.crosses().len();
+        EncodedWeights::encode(entries.collect(), trial.encoding, group_count).ok()
+    }
+
+    /// Whether a cut by evidence leaves a feature; the others do it by their rule.
+    fn is_above(&self, trial: &Trial, number: usize) -> bool {
+        trial.cut != Cut::Evidence || self.workbench.model.features()[number].z.abs() > trial.threshold
+    }
+
+    fn stage(&self, trial: Trial) -> Stage {
+        let rule = trial.cut.rule(&self.base.rule, trial.threshold);
+        let kept = (0..self.base.kept.len()).map(|number| self.base.kept[number] && self.is_above(&trial, number));
+        let mut weights = vec![0.0; self.base.kept.len()];
+        if let Some(encoded) = self.encoded(&trial) {
+            for entry in encoded.entries() {
+                let scale = encoded.scales().get(usize::from(entry.group)).copied().unwrap_or(1.0);
+                let number = usize::try_from(entry.key).expect("the number of a feature in memory");
+                weights[number] = f64::from(entry.weight * scale);
+            }
+        }
+        self.workbench.stage_of_weights(kept.collect(), rule, trial.encoding, weights)
+    }
+
+    fn point(&self, trial: Trial) -> Option<CurvePoint> {
+        let stage = self.stage(trial);
+        let fitted = stage.fitted?;
+        let weights = stage.weights.iter().filter(|&&weight| weight != 0.0).count() as u64;
+        let [bytes, _] = self.workbench.plan.lens_bytes(trial.encoding, weights)?;
+        Some(CurvePoint {
+            cut: trial.cut.name().to_owned(),
+            threshold: trial.threshold,
+            encoding: trial.encoding.name().to_owned(),
+            weights,
+            bytes,
+            shift: fitted.shift,
+            quality: fitted.quality,
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! Which features go because of the category that they are of: dead by a live list, not seen for long, or hardly ever seen.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::time::Duration;
+
+use super::live_list::{self, LiveList};
+use super::{Guard, PruneError};
+use crate::contract::{Contract, FieldKind, OverLimit};
+use crate::pack::group_names;
+use crate::train::StateModel;
+use crate::train::state::{StateReader, StateRow, split_categories};
+
+/// A setting for all fields and crosses, and others for some of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByField<T> {
+    /// For those that are not named.
+    pub others: Option<T>,
+    /// For those that are, by name.
+    pub named: BTreeMap<String, T>,
+}
+
+impl<T> Default for ByField<T> {
+    fn default() -> Self {
+        Self { others: None, named: BTreeMap::new() }
+    }
+}
+
+impl<T: Copy> ByField<T> {
+    /// Whether it says anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.others.is_none() && self.named.is_empty()
+    }
+
+    /// In words, each setting as `text` has it.
+    pub(super) fn describe(&self, text: impl Fn(&T) -> String) -> String {
+        let named = self.named.iter().map(|(field, setting)| format!("{field}: {}", text(setting)));
+        self.others.iter().map(&text).chain(named).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The setting of each field and cross of the contract, in its order.
+    fn of_groups(&self, contract: &Contract) -> Result<Vec<Option<T>>, PruneError> {
+        let names = group_names(contract);
+        if let Some(field) = self.named.keys().find(|field| !names.contains(field)) {
+            return Err(PruneError::UnknownField { field: field.clone(), known: names });
+        }
+        Ok(names.iter().map(|name| self.named.get(name).copied().or(self.others)).collect())
+    }
+}
+
+/// Features that fewer rows had than their field needs, by number.
+pub(super) fn seldom_seen(model: &StateModel, least: &ByField<u64>) -> Result<Vec<bool>, PruneError> {
+    let least = least.of_groups(&model.metadata().contract)?;
+    let is_seldom = |group: u16, impressions: u64| least[usize::from(group)].is_some_and(|least| impressions < least);
+    Ok(model.features().iter().map(|feature| is_seldom(feature.group, feature.impressions)).collect())
+}
+
+/// Features of which a live list says that they are dead, by number: categories of its field, and crosses that have one.
+pub(super) fn not_live(
+    state: &Path,
+    model: &StateModel,
+    list: &LiveList,
+    guard: &Guard,
+) -> Result<Vec<bool>, PruneError> {
+    let contract = &model.metadata().contract;
+    let unknown = || PruneError::UnknownField { field: list.field.clone(), known: group_names(contract) };
+    let field = contract.field(&list.field).ok_or_else(unknown)?;
+    if matches!(field.kind, FieldKind::Number { .. }) {
+        return Err(PruneError::Setting {
+            name: "the field of a live list",
+            expected: "an id or a text".to_owned(),
+            found: format!("the number `{}`", field.name),
+        });
+    }
+    let live = live_list::read(&list.path, field)?;
+    let dead = Dead::new(contract, &list.field, |category| !live.contains(category));
+    let dropped = each_row(state, |row| dead.has(row))?;
+    let (gone, of) = guard.count(model, &list.field, &dropped);
+    if gone == of && !guard.allow {
+        let (path, field, entries) = (list.path.clone(), list.field.clone(), live.len() as u64);
+        return Err(PruneError::NoneLive { path, field, entries, categories: of });
+    }
+    guard.check(model, &list.field, &dropped, "the live list", "whoever exports the list")?;
+    Ok(dropped)
+}
+
+/// Features that were last seen longer before the end of the training window than their field may be, by number, and crosses
+/// that have a category of a named field which was. What has no time stays.
+pub(super) fn not_seen_since(
+    state: &Path,
+    model: &StateModel,
+    longest: &ByField<Duration>,
+    guard: &Guard,
+) -> Result<Vec<bool>, PruneError> {
+    let metadata = model.metadata();
+    let contract = &metadata.contract;
+    let longest_by_group = longest.of_groups(contract)?;
+    let Some((_, end_us)) = metadata.window_us else { return Err(PruneError::NoTimes) };
+    let names = group_names(contract);
+    let first_us = |longest: Duration| end_us.saturating_sub(i64::try_from(longest.as_micros()).unwrap_or(i64::MAX));
+    let first_us: BTreeMap<&str, i64> = names
+        .iter()
+        .zip(&longest_by_group)
+        .filter_map(|(name, longest)| Some((name.as_str(), first_us((*longest)?))))
+        .collect();
+    let is_old = |row: &StateRow<'_>| {
+        let first_us = first_us.get(row.field);
+        row.last_seen_us.zip(first_us).is_some_and(|(last_us, first_us)| last_us < *first_us)
+    };
+    // A cross is older than its members, so that it needs their names only where they have a limit of their own.
+    let mut dead: BTreeMap<&str, HashSet<String>> = longest
+        .named
+        .keys()
+        .filter(|name| contract.field(name).is_some())
+        .map(|name| (&**name, HashSet::new()))
+        .collect();
+    let mut dropped = each_row(state, |row| {
+        let is_old = is_old(row);
+        if is_old && let Some(dead) = dead.get_mut(row.field) {
+            dead.insert(row.category.to_owned());
+        }
+        Ok(is_old)
+    })?;
+    for (field, dead) in dead.iter().filter(|(_, dead)| !dead.is_empty()) {
+        let dead = Dead::new(contract, field, |category| dead.contains(category));
+        let also = each_row(state, |row| dead.has(row))?;
+        dropped.iter_mut().zip(also).for_each(|(dropped, also)| *dropped |= also);
+    }
+    for field in contract.fields() {
+        guard.check(model, &field.name, &dropped, "--last-seen", "whoever fills the log's time column")?;
+    }
+    Ok(dropped)
+}
+
+/// Features of fields that have more weights than the contract allows, by number: those that were seen least, until there are no
+/// more than allowed. Nothing where the contract allows any number.
+pub(super) fn over_limit(model: &StateModel, weights: &[f64]) -> Result<Option<Vec<bool>>, PruneError> {
+    let contract = &model.metadata().contract;
+    let limits = contract.fields().iter().map(|field| field.category_limit);
+    let limits: Vec<_> = limits.chain(contract.crosses().iter().map(|cross| cross.category_limit)).collect();
+    if limits.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let mut dropped = vec![false; weights.len()];
+    for (group, limit) in limits.into_iter().enumerate() {
+        let Some(limit) = limit else { continue };
+        let features = model.features().iter().zip(weights).enumerate();
+        let own = features.filter(|(_, (feature, weight))| usize::from(feature.group) == group && **weight != 0.0);
+        let mut own: Vec<(u64, usize)> = own.map(|(number, (feature, _))| (feature.impressions, number)).collect();
+        let Some(most) = usize::try_from(limit.most).ok().filter(|&most| most < own.len()) else { continue };
+        if limit.over == OverLimit::Error {
+            let field = group_names(contract).swap_remove(group);
+            return Err(PruneError::TooManyCategories { field, most: limit.most, found: own.len() as u64 });
+        }
+        let gone = own.len() - most;
+        own.select_nth_unstable(gone);
+        own[..gone].iter().for_each(|&(_, number)| dropped[number] = true);
+    }
+    Ok(Some(dropped))
+}
+
+/// Says which rows of a state have a dead category of a field.
+struct Dead<'a, F> {
+    field: &'a str,
+    /// The crosses that it is a member of, by name: the place of the member, and how many there are.
+    crosses: HashMap<String, (usize, usize)>,
+    is_dead: F,
+}
+
+impl<'a, F: Fn(&str) -> bool> Dead<'a, F> {
+    fn new(contract: &Contract, field: &'a str, is_dead: F) -> Self {
+        let is_field = |&member: &usize| contract.fields()[member].name == field;
+        let crosses = contract.crosses().iter().filter_map(|cross| {
+            let place = cross.members.iter().position(is_field)?;
+            Some((contract.cross_name(cross), (place, cross.members.len())))
+        });
+        Self { field, crosses: crosses.collect(), is_dead }
+    }
+
+    fn has(&self, row: &StateRow<'_>) -> Result<bool, PruneError> {
+        if row.field == self.field {
+            return Ok((self.is_dead)(row.category));
+        }
+        let Some(&(place, count)) = self.crosses.get(row.field) else { return Ok(false) };
+        match split_categories(row.category).filter(|categories| categories.len() == count) {
+            Some(categories) => Ok((self.is_dead)(&categories[place])),
+            None => Err(PruneError::CrossCategory {
+                field: row.field.to_owned(),
+                category: row.category.to_owned(),
+                expected: count,
+            }),
+        }
+    }
+}
+
+/// What `visit` says of each feature of a state, by number.
+fn each_row(
+    state: &Path,
+    mut visit: impl FnMut(&StateRow<'_>) -> Result<bool, PruneError>,
+) -> Result<Vec<bool>, PruneError> {
+    let mut reader = StateReader::open(state)?;
+    let mut answers = Vec::new();
+    while let Some(batch) = reader.next_batch()? {
+        for row in batch.rows().filter(|row| !row.is_bias()) {
+            answers.push(visit(&row)?);
+        }
+    }
+    Ok(answers)
+}

@@ -1,0 +1,216 @@
+//! A list of what is live, such as the creatives that may be shown today, read with distrust: a list that somebody's export broke
+//! would make a model forget what it has learned.
+//!
+//! # Limits
+//!
+//! Plain CSV alone: no Parquet, nothing compressed. A list that breaks off between two lines looks like a shorter list; only the share
+//! of categories that would go gives it away.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use csv_core::{ReadRecordResult, Reader};
+
+use super::PruneError;
+use crate::contract::{Field, FieldKind};
+
+/// Where a list of live categories is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveList {
+    /// A CSV file: with a header that names the field's column, or of one column, whose first line then is an entry.
+    pub path: PathBuf,
+    /// The field of which it lists categories.
+    pub field: String,
+}
+
+/// The live categories of a field, as a training state writes them.
+///
+/// # Errors
+///
+/// [`PruneError::LiveListMalformed`] for a list without entries, a line with fewer or more columns than the first, a last line that breaks
+/// off, and an entry that is not of the field's type.
+pub(super) fn read(path: &Path, field: &Field) -> Result<HashSet<String>, PruneError> {
+    let bytes = fs::read(path).map_err(|source| PruneError::LiveListUnreadable { path: path.to_owned(), source })?;
+    parse(&bytes, field).map_err(|(line, problem)| PruneError::LiveListMalformed {
+        path: path.to_owned(),
+        line,
+        problem,
+    })
+}
+
+type Problem = (Option<u64>, String);
+
+fn parse(bytes: &[u8], field: &Field) -> Result<HashSet<String>, Problem> {
+    // A mark that some exporters put before UTF-8.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let other_formats = [(&b"PAR1"[..], "Parquet"), (b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")];
+    if let Some((_, found)) = other_formats.iter().find(|(mark, _)| bytes.starts_with(mark)) {
+        return Err((None, format!("expected plain CSV, found {found}")));
+    }
+    let is_cut_off = !bytes.ends_with(b"\n") && !bytes.ends_with(b"\r");
+    let mut records = Records::new(bytes);
+    let Some((_, header)) = records.next()? else {
+        return Err((None, "expected entries, found an empty file".to_owned()));
+    };
+    let column = header.iter().position(|name| *name == field.name);
+    let column_count = header.len();
+    let mut live = HashSet::new();
+    let place = match column {
+        Some(place) => place,
+        None if column_count == 1 => {
+            live.insert(entry(&header[0], field, 1)?);
+            0
+        }
+        None => {
+            let found = header.join(", ");
+            return Err((Some(1), format!("expected a column `{}`, found {found}", field.name)));
+        }
+    };
+    while let Some((line, record)) = records.next()? {
+        if record.len() != column_count {
+            let found = record.len();
+            let broken = is_cut_off && records.is_at_end() && found < column_count;
+            let cut_off = if broken { " and no end of the line: the list breaks off" } else { "" };
+            return Err((Some(line), format!("expected {column_count} columns, found {found}{cut_off}")));
+        }
+        live.insert(entry(&record[place], field, line)?);
+    }
+    if live.is_empty() {
+        return Err((None, "expected entries, found a header alone".to_owned()));
+    }
+    Ok(live)
+}
+
+/// An entry as a training state writes the category.
+fn entry(cell: &str, field: &Field, line: u64) -> Result<String, Problem> {
+    match field.kind {
+        FieldKind::Id => match cell.trim().parse::<i64>() {
+            Ok(id) => Ok(id.to_string()),
+            Err(_) => {
+                let header = if line == 1 { format!(" or the header `{}`", field.name) } else { String::new() };
+                Err((Some(line), format!("expected an integer{header}, as `{}` is an id, found `{cell}`", field.name)))
+            }
+        },
+        _ if cell.is_empty() => Err((Some(line), "expected a category, found an empty cell".to_owned())),
+        _ => Ok(cell.to_owned()),
+    }
+}
+
+/// The records of a CSV text.
+struct Records<'a> {
+    reader: Reader,
+    rest: &'a [u8],
+    /// The line that `rest` begins on.
+    line: u64,
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl<'a> Records<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { reader: Reader::new(), rest: bytes, line: 1, text: vec![0; 1 << 12], ends: vec![0; 16] }
+    }
+
+    fn skip(&mut self, len: usize) {
+        let (read, rest) = self.rest.split_at(len);
+        self.line += read.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.rest = rest;
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next record that is not an empty line, with the line on which it starts.
+    fn next(&mut self) -> Result<Option<(u64, Vec<String>)>, Problem> {
+        let (mut text_len, mut end_count) = (0, 0);
+        self.skip(self.rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count());
+        let line = self.line;
+        loop {
+            let (result, read, written, ended) =
+                self.reader.read_record(self.rest, &mut self.text[text_len..], &mut self.ends[end_count..]);
+            self.skip(read);
+            text_len += written;
+            end_count += ended;
+            match result {
+                ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                // Asked again with nothing to read, the reader hands out what it has.
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::End => return Ok(None),
+                ReadRecordResult::Record => break,
+            }
+        }
+        let mut start = 0;
+        let mut cells = Vec::with_capacity(end_count);
+        for &end in &self.ends[..end_count] {
+            let cell = str::from_utf8(&self.text[start..end]);
+            let cell = cell.map_err(|_| (Some(line), "expected UTF-8, found other bytes".to_owned()))?;
+            cells.push(cell.to_owned());
+            start = end;
+        }
+        Ok(Some((line, cells)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Contract;
+
+    fn fields() -> Vec<Field> {
+        let json = r#"{"name":"live","label":"clicked","field":[
+            {"name":"creative_id","side":"candidate","type":"id","meaning":"m"},
+            {"name":"title","side":"candidate","type":"text","meaning":"m"}]}"#;
+        Contract::from_json(json.as_bytes()).unwrap().fields().to_vec()
+    }
+
+    fn live(text: &str, field: usize) -> Result<Vec<String>, String> {
+        let parsed = parse(text.as_bytes(), &fields()[field]);
+        let live =
+            parsed.map_err(|(line, problem)| line.map_or(problem.clone(), |line| format!("{line}: {problem}")))?;
+        let mut live: Vec<String> = live.into_iter().collect();
+        live.sort();
+        Ok(live)
+    }
+
+    #[test]
+    fn a_column_is_found_by_its_name_and_a_single_one_needs_none() {
+        let expected = Ok(vec!["-3".to_owned(), "17".to_owned()]);
+        assert_eq!(live("state,creative_id\non,17\non,-3\non,017\n", 0), expected);
+        assert_eq!(live("creative_id\r\n17\r\n-3", 0), expected);
+        assert_eq!(live("\u{feff}17\n\n-3\n", 0), expected);
+        let texts = Ok(vec!["a*b, \"c\"".to_owned(), "猫".to_owned()]);
+        assert_eq!(live("title\n\"a*b, \"\"c\"\"\"\n猫\n", 1), texts);
+    }
+
+    #[test]
+    fn lists_that_an_export_broke_are_refused() {
+        let cases = [
+            ("", "expected entries, found an empty file"),
+            ("PAR1\0", "expected plain CSV, found Parquet"),
+            ("creative_id\n", "expected entries, found a header alone"),
+            ("id,state\n17,on\n", "1: expected a column `creative_id`, found id, state"),
+            (
+                "creative_id,state\n17,on\n1",
+                "3: expected 2 columns, found 1 and no end of the line: the list breaks off",
+            ),
+            ("creative_id,state\n17\n18,on\n", "2: expected 2 columns, found 1"),
+            ("id\n17\n", "1: expected an integer or the header `creative_id`, as `creative_id` is an id, found `id`"),
+            ("17\r\nNULL\r\n", "2: expected an integer, as `creative_id` is an id, found `NULL`"),
+            ("17\n1.5\n", "2: expected an integer, as `creative_id` is an id, found `1.5`"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(live(text, 0), Err(expected.to_owned()), "{text:?}");
+        }
+        assert_eq!(live("title,state\n,on\n", 1), Err("2: expected a category, found an empty cell".to_owned()));
+    }
+
+    #[test]
+    fn long_lines_and_many_columns_are_read() {
+        let header: Vec<String> = (0..100).map(|column| format!("column_{column}")).collect();
+        let text = format!("{},title\n{},{}\n", header.join(","), ",".repeat(99), "猫".repeat(5_000));
+        assert_eq!(live(&text, 1), Ok(vec!["猫".repeat(5_000)]));
+    }
+}

@@ -1,0 +1,162 @@
+//! The measures, in the order in which they are taken.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::guard::Guard;
+use super::stage::{Stage, Workbench};
+use super::{BudgetBill, ByField, Event, LiveList, MeasureBill, PruneError, budget, categories};
+use crate::contract::Contract;
+use crate::train::WeightRule;
+use crate::weight_file::table::Encoding;
+
+/// What to do. Nothing unless told otherwise, but for what the contract says of most categories.
+#[derive(Debug, Clone, Default)]
+pub struct Measures {
+    /// Categories of its field that are not in it go.
+    pub live: Option<LiveList>,
+    /// How long before the end of the training window a feature may have been seen last.
+    pub last_seen: ByField<Duration>,
+    /// Rows that must have had a feature.
+    pub min_impressions: ByField<u64>,
+    /// Evidence `|z|` up to which a weight is 0: at least what it was.
+    pub l1: Option<f64>,
+    /// Raw weights of less than this magnitude are 0: at least what it was.
+    pub least_magnitude: Option<f64>,
+    /// Most bytes of the weight file.
+    pub max_bytes: Option<u64>,
+    /// The encodings that a budget may be met with; where it is empty, any.
+    pub encodings: Vec<Encoding>,
+}
+
+/// What was done.
+pub(super) struct Taken {
+    pub(super) last: Stage,
+    pub(super) measures: Vec<MeasureBill>,
+    pub(super) budget: Option<BudgetBill>,
+}
+
+impl Measures {
+    /// How many there are, the last one included, which is always taken.
+    pub(super) fn count(&self) -> usize {
+        let asked = [
+            self.live.is_some(),
+            !self.last_seen.is_empty(),
+            !self.min_impressions.is_empty(),
+            self.l1.is_some(),
+            self.least_magnitude.is_some(),
+            self.max_bytes.is_some(),
+        ];
+        asked.iter().filter(|asked| **asked).count() + 2
+    }
+
+    /// Refuses what cannot be done with a state of this contract and rule.
+    pub(super) fn check(&self, contract: &Contract, rule: &WeightRule, has_held_out: bool) -> Result<(), PruneError> {
+        let is_limited = contract.fields().iter().any(|field| field.category_limit.is_some())
+            || contract.crosses().iter().any(|cross| cross.category_limit.is_some());
+        if self.count() == 2 && !is_limited {
+            return Err(PruneError::NoMeasure);
+        }
+        let settings = [("l1", self.l1, rule.l1), ("least_magnitude", self.least_magnitude, rule.least_magnitude)];
+        for (name, asked, was) in settings {
+            if let Some(found) = asked.filter(|asked| !asked.is_finite() || *asked < was) {
+                let expected = format!("a number of at least {was:?}, which the state has already");
+                return Err(PruneError::Setting { name, expected, found: format!("{found:?}") });
+            }
+        }
+        let by_weight =
+            [("--least-magnitude", self.least_magnitude.is_some()), ("--max-bytes", self.max_bytes.is_some())];
+        match by_weight.into_iter().find(|(_, asked)| *asked && !has_held_out) {
+            Some((measure, _)) => Err(PruneError::NeedsHeldOut { measure }),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the measures on the state `state`, of which `first` is the stage.
+    pub(super) fn take(
+        &self,
+        state: &Path,
+        workbench: &Workbench<'_>,
+        guard: &Guard,
+        first: &Stage,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Taken, PruneError> {
+        let mut taken = Taking { workbench, watch, last: first.clone(), measures: Vec::new() };
+        let model = workbench.model;
+        if let Some(list) = &self.live {
+            taken.begin("live");
+            let dropped = categories::not_live(state, model, list, guard)?;
+            let name = list.path.file_name().unwrap_or_default().display();
+            taken.drop_features("live", format!("{} in {name}", list.field), &dropped);
+        }
+        if !self.last_seen.is_empty() {
+            taken.begin("last_seen");
+            let dropped = categories::not_seen_since(state, model, &self.last_seen, guard)?;
+            let setting = self.last_seen.describe(|longest| format!("{:.1} days", longest.as_secs_f64() / 86_400.0));
+            taken.drop_features("last_seen", setting, &dropped);
+        }
+        if !self.min_impressions.is_empty() {
+            taken.begin("min_impressions");
+            let dropped = categories::seldom_seen(model, &self.min_impressions)?;
+            taken.drop_features("min_impressions", self.min_impressions.describe(u64::to_string), &dropped);
+        }
+        if let Some(l1) = self.l1 {
+            taken.follow("l1", l1, |rule| WeightRule { l1, ..rule });
+        }
+        if let Some(least_magnitude) = self.least_magnitude {
+            taken.follow("least_magnitude", least_magnitude, |rule| WeightRule { least_magnitude, ..rule });
+        }
+        if let Some(dropped) = categories::over_limit(model, &taken.last.weights)? {
+            taken.begin("max_categories");
+            taken.drop_features("max_categories", "as the contract says".to_owned(), &dropped);
+        }
+        let mut budget = None;
+        if let Some(max_bytes) = self.max_bytes {
+            taken.begin("max_bytes");
+            let encodings = if self.encodings.is_empty() { &Encoding::ALL[..] } else { &self.encodings };
+            let met = budget::meet(workbench, &taken.last, max_bytes, encodings, taken.watch)?;
+            taken.go_to("max_bytes", format!("{max_bytes} bytes"), met.stage);
+            budget = Some(met.bill);
+        }
+        let has_none: Vec<bool> = taken.last.weights.iter().map(|&weight| weight == 0.0).collect();
+        taken.begin("zero");
+        taken.drop_features("zero", "weights of 0 are left out".to_owned(), &has_none);
+        Ok(Taken { last: taken.last, measures: taken.measures, budget })
+    }
+}
+
+/// Measures that are being taken.
+struct Taking<'a> {
+    workbench: &'a Workbench<'a>,
+    watch: &'a mut dyn FnMut(Event<'_>),
+    last: Stage,
+    measures: Vec<MeasureBill>,
+}
+
+impl Taking<'_> {
+    fn begin(&mut self, measure: &'static str) {
+        (self.watch)(Event::Measure(measure));
+    }
+
+    /// The features of `dropped` go.
+    fn drop_features(&mut self, measure: &str, setting: String, dropped: &[bool]) {
+        let kept: Vec<bool> = self.last.kept.iter().zip(dropped).map(|(&kept, &dropped)| kept && !dropped).collect();
+        let weights = self.last.weights.iter().zip(&kept);
+        let weights = weights.map(|(&weight, &kept)| if kept { weight } else { 0.0 }).collect();
+        let next = self.workbench.stage_of_weights(kept, self.last.rule, self.last.encoding, weights);
+        self.go_to(measure, setting, next);
+    }
+
+    /// The weights follow another rule.
+    fn follow(&mut self, measure: &'static str, setting: f64, change: impl FnOnce(WeightRule) -> WeightRule) {
+        self.begin(measure);
+        let next = self.workbench.stage(self.last.kept.clone(), change(self.last.rule));
+        self.go_to(measure, format!("{setting:?}"), next);
+    }
+
+    fn go_to(&mut self, measure: &str, setting: String, next: Stage) {
+        let change = self.workbench.change(&self.last, &next);
+        self.measures.push(MeasureBill { measure: measure.to_owned(), setting, change });
+        self.last = next;
+    }
+}

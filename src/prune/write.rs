@@ -1,0 +1,110 @@
+//! Writes what pruning leaves: the state, its provenance and its bill.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::stage::Stage;
+use super::{Bill, Measures, PruneError, PruneOptions};
+use crate::new_file::NewFile;
+use crate::pack::PackError;
+use crate::train::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
+use crate::train::{WeightRule, provenance_path};
+
+/// Room for what the provenance says of a pruning, beside its measures, in bytes.
+const SUMMARY_ROOM: u64 = 320;
+/// Room for what it says of a measure.
+const MEASURE_ROOM: u64 = 256;
+
+/// Bytes by which the provenance of the state grows, at most, unless names are very long.
+pub(super) fn provenance_growth_bytes(measures: &Measures) -> u64 {
+    SUMMARY_ROOM + measures.count() as u64 * MEASURE_ROOM
+}
+
+/// Writes all three files and returns the size of the state in bytes.
+pub(super) fn write(
+    options: &PruneOptions,
+    stage: &Stage,
+    rule: &WeightRule,
+    bill: &Bill,
+    bill_path: &Path,
+) -> Result<u64, PruneError> {
+    let provenance = provenance(&options.state, bill)?;
+    let len_bytes = write_state(options, stage, rule)?;
+    write_json(&provenance_path(&options.out), &provenance, options.replace)?;
+    let bill = serde_json::to_value(bill).map_err(|error| StateError::io("write", bill_path, error.into()))?;
+    write_json(bill_path, &bill, options.replace)?;
+    Ok(len_bytes)
+}
+
+fn write_state(options: &PruneOptions, stage: &Stage, rule: &WeightRule) -> Result<u64, StateError> {
+    let mut reader = StateReader::open(&options.state)?;
+    let metadata = Metadata { weight_rule: *rule, ..reader.metadata().clone() };
+    let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
+    let mut number = 0;
+    while let Some(batch) = reader.next_batch()? {
+        for row in batch.rows() {
+            if row.is_bias() {
+                writer.push(&StateRow { weight: rule.bias_weight(row.z, row.d), ..row })?;
+                continue;
+            }
+            // The model numbers features in the order of the rows.
+            if stage.kept[number] {
+                writer.push(&StateRow { weight: rule.feature_weight(row.z, row.d), ..row })?;
+            }
+            number += 1;
+        }
+    }
+    writer.finish()
+}
+
+/// The provenance of the state, with `pruned` in addition: what the bill says, but for the fields and the curve. It goes into
+/// the weight file, so it is short.
+fn provenance(state: &Path, bill: &Bill) -> Result<Value, PruneError> {
+    let path = provenance_path(state);
+    let unreadable = |source| PackError::Provenance { path: path.clone(), source };
+    let text = fs::read_to_string(&path).map_err(unreadable)?;
+    let provenance: Value = serde_json::from_str(&text).map_err(|error| unreadable(error.into()))?;
+    let Value::Object(mut provenance) = provenance else {
+        return Err(unreadable(io::Error::other("it is not a JSON object")).into());
+    };
+    let mut pruned = summary(bill);
+    if let Some(earlier) = provenance.remove("pruned") {
+        pruned.insert("earlier".to_owned(), earlier);
+    }
+    provenance.insert("pruned".to_owned(), Value::Object(pruned));
+    Ok(Value::Object(provenance))
+}
+
+fn summary(bill: &Bill) -> Map<String, Value> {
+    let measures = bill.measures.iter().map(|bill| {
+        let change = &bill.change;
+        json!({
+            "measure": bill.measure,
+            "setting": bill.setting,
+            "categories": [change.before.categories, change.after.categories],
+            "weights": [change.before.weights, change.after.weights],
+            "log_loss": change.held_out.map(|held_out| [held_out.before.log_loss, held_out.after.log_loss]),
+        })
+    });
+    let summary = json!({
+        "tool_version": bill.tool_version,
+        "encoding": bill.encoding,
+        "max_bytes": bill.budget.as_ref().map(|budget| budget.max_bytes),
+        "held_out_rows": bill.held_out_rows,
+        "weight_rule": bill.rule_after,
+        "measures": measures.collect::<Vec<_>>(),
+    });
+    let Value::Object(summary) = summary else { unreachable!("it is written as an object") };
+    summary
+}
+
+fn write_json(path: &Path, value: &Value, replace: bool) -> Result<(), StateError> {
+    let written = NewFile::create(path, replace).and_then(|new_file| {
+        new_file.file().write_all(format!("{value:#}\n").as_bytes())?;
+        new_file.commit()
+    });
+    written.map_err(|error| StateError::io("write", path, error))
+}

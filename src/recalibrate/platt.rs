@@ -1,0 +1,194 @@
+//! Platt scaling: the scale and the shift of the logit under which rows are most likely.
+//!
+//! Newton's method on two numbers. The log loss is convex in them, so it has one minimum, or none where the rows are too few
+//! or too clean; sums run in the order of the rows, so the same rows give the same bits.
+
+use crate::evaluate::log_loss;
+use crate::math::sigmoid;
+
+/// Steps after which the fit gives up. A dozen is plenty where there is a minimum.
+const MAX_STEPS: u32 = 100;
+/// Times that a step which makes things worse is halved.
+const MAX_HALVINGS: u32 = 30;
+/// A step shorter than this, in scale and in shift, is the last.
+const SHORT: f64 = 1e-10;
+/// Beyond these, rows and model do not belong together, or the rows are so clean that the logit can be scaled without end.
+const SCALES: [f64; 2] = [0.1, 10.0];
+
+/// What the logit is multiplied with, and what is then added to it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlattScaling {
+    /// Multiplies the logit.
+    pub scale: f64,
+    /// Is added to the logit after that.
+    pub shift: f64,
+    /// Standard error of `scale`: how far other rows of the same kind would move it.
+    pub scale_error: f64,
+    /// Standard error of `shift`.
+    pub shift_error: f64,
+}
+
+/// Why there is no good scale and shift.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlattFault {
+    /// Every row was clicked, or none.
+    #[error("expected held-out rows with and without a click, found {clicks} clicks in {rows} rows; take more rows")]
+    OneSided {
+        /// Clicked rows.
+        clicks: u64,
+        /// All rows.
+        rows: u64,
+    },
+    /// All rows are predicted the same.
+    #[error(
+        "every held-out row is predicted as the logit {logit}: expected predictions that differ; look whether state and rows belong together"
+    )]
+    Constant {
+        /// The logit.
+        logit: f64,
+    },
+    /// The best scale is no recalibration.
+    #[error(
+        "the held-out rows ask for {scale:.3} times the logit, expected 0.1 to 10; look whether state and rows belong \
+         together, and whether there are enough rows"
+    )]
+    Scale {
+        /// The scale to which the fit came.
+        scale: f64,
+    },
+}
+
+/// Fits scale and shift to rows that were predicted as `logits`.
+pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, PlattFault> {
+    let (clicks, rows) = (clicked.iter().filter(|&&clicked| clicked).count() as u64, clicked.len() as u64);
+    if clicks == 0 || clicks == rows {
+        return Err(PlattFault::OneSided { clicks, rows });
+    }
+    if logits.iter().all(|&logit| logit == logits[0]) {
+        return Err(PlattFault::Constant { logit: logits[0] });
+    }
+    let loss = |scale: f64, shift: f64| -> f64 {
+        logits.iter().zip(clicked).map(|(&logit, &clicked)| log_loss(scale * logit + shift, clicked)).sum()
+    };
+    let (mut scale, mut shift) = (1.0, 0.0);
+    let mut least_loss = loss(scale, shift);
+    for _ in 0..MAX_STEPS {
+        let slope = Slope::at(scale, shift, logits, clicked);
+        let Some((mut scale_step, mut shift_step)) = slope.newton_step() else {
+            return Err(PlattFault::Scale { scale });
+        };
+        let mut halvings = 0;
+        let mut next_loss = loss(scale + scale_step, shift + shift_step);
+        // Far from the minimum a whole step may jump over it. At the minimum, rounding decides: then it is good enough.
+        while !(next_loss <= least_loss) && halvings < MAX_HALVINGS {
+            (scale_step, shift_step, halvings) = (scale_step / 2.0, shift_step / 2.0, halvings + 1);
+            next_loss = loss(scale + scale_step, shift + shift_step);
+        }
+        if next_loss <= least_loss {
+            (scale, shift, least_loss) = (scale + scale_step, shift + shift_step, next_loss);
+        }
+        if !(SCALES[0]..=SCALES[1]).contains(&scale) {
+            return Err(PlattFault::Scale { scale });
+        }
+        if scale_step.abs() < SHORT && shift_step.abs() < SHORT || halvings == MAX_HALVINGS {
+            let [scale_error, shift_error] = Slope::at(scale, shift, logits, clicked).errors();
+            return Ok(PlattScaling { scale, shift, scale_error, shift_error });
+        }
+    }
+    Err(PlattFault::Scale { scale })
+}
+
+/// First and second derivatives of the log loss by scale and shift.
+struct Slope {
+    scale: f64,
+    shift: f64,
+    scale_scale: f64,
+    scale_shift: f64,
+    shift_shift: f64,
+}
+
+impl Slope {
+    fn at(scale: f64, shift: f64, logits: &[f64], clicked: &[bool]) -> Self {
+        let mut slope = Self { scale: 0.0, shift: 0.0, scale_scale: 0.0, scale_shift: 0.0, shift_shift: 0.0 };
+        for (&logit, &clicked) in logits.iter().zip(clicked) {
+            let probability = sigmoid(scale * logit + shift);
+            let gradient = probability - f64::from(u8::from(clicked));
+            let curvature = probability * (1.0 - probability);
+            slope.scale += gradient * logit;
+            slope.shift += gradient;
+            slope.scale_scale += curvature * logit * logit;
+            slope.scale_shift += curvature * logit;
+            slope.shift_shift += curvature;
+        }
+        slope
+    }
+
+    fn determinant(&self) -> f64 {
+        self.scale_scale * self.shift_shift - self.scale_shift * self.scale_shift
+    }
+
+    /// To the minimum of the parabola that fits here; nothing where it has none.
+    fn newton_step(&self) -> Option<(f64, f64)> {
+        let determinant = self.determinant();
+        let scale = (self.scale_shift * self.shift - self.shift_shift * self.scale) / determinant;
+        let shift = (self.scale_shift * self.scale - self.scale_scale * self.shift) / determinant;
+        (determinant > 0.0 && scale.is_finite() && shift.is_finite()).then_some((scale, shift))
+    }
+
+    /// Standard errors of scale and shift: the inverse of the second derivatives is their covariance.
+    fn errors(&self) -> [f64; 2] {
+        [self.shift_shift, self.scale_scale].map(|variance| (variance / self.determinant()).sqrt())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    use super::*;
+
+    /// Rows whose true logit is `scale` times the predicted one plus `shift`.
+    fn rows(count: usize, scale: f64, shift: f64) -> (Vec<f64>, Vec<bool>) {
+        let mut rng = Pcg64::seed_from_u64(1);
+        let row = |_| {
+            let logit = rng.random_range(-5.0..1.0);
+            (logit, rng.random_bool(sigmoid(scale * logit + shift)))
+        };
+        (0..count).map(row).unzip()
+    }
+
+    #[test]
+    fn planted_scales_and_shifts_are_found_within_their_errors() {
+        for (scale, shift) in [(1.0, 0.0), (0.5, 0.7), (1.3, -0.4), (4.0, 6.0), (0.2, -3.0)] {
+            let (logits, clicked) = rows(200_000, scale, shift);
+            let found = fit(&logits, &clicked).unwrap();
+            assert!((found.scale - scale).abs() < 4.0 * found.scale_error, "{found:?}");
+            assert!((found.shift - shift).abs() < 4.0 * found.shift_error, "{found:?}");
+            assert!(found.scale_error < 0.1 && found.shift_error < 0.1, "{found:?}");
+            // At the minimum the mean prediction is the observed CTR.
+            let sum: f64 = logits.iter().map(|logit| sigmoid(found.scale * logit + found.shift)).sum();
+            let clicks = clicked.iter().filter(|&&clicked| clicked).count() as f64;
+            assert!((sum / clicks - 1.0).abs() < 1e-9, "{}", sum / clicks);
+            assert_eq!(fit(&logits, &clicked), Ok(found));
+        }
+    }
+
+    #[test]
+    fn rows_that_say_nothing_of_the_scale_are_refused() {
+        assert_eq!(fit(&[1.0, 2.0], &[false, false]), Err(PlattFault::OneSided { clicks: 0, rows: 2 }));
+        assert_eq!(fit(&[1.0, 2.0], &[true, true]), Err(PlattFault::OneSided { clicks: 2, rows: 2 }));
+        assert_eq!(fit(&[], &[]), Err(PlattFault::OneSided { clicks: 0, rows: 0 }));
+        assert_eq!(fit(&[2.0, 2.0], &[true, false]), Err(PlattFault::Constant { logit: 2.0 }));
+        // Clean rows ask for an endless scale, reversed ones for a negative one.
+        let scale = |logits: &[f64], clicked: &[bool]| match fit(logits, clicked) {
+            Err(PlattFault::Scale { scale }) => scale,
+            other => panic!("{other:?}"),
+        };
+        assert!(scale(&[-1.0, -2.0, 1.0, 2.0], &[false, false, true, true]) > SCALES[1]);
+        let (logits, clicked) = rows(10_000, 1.0, 0.0);
+        let reversed: Vec<f64> = logits.iter().map(|logit| -logit).collect();
+        assert!(scale(&reversed, &clicked) < SCALES[0]);
+    }
+}

@@ -1,0 +1,58 @@
+//! What a recalibrated state says of where it comes from: what the state said before, and what it was recalibrated on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::log_reader::LogFile;
+use crate::train::{files_json, metrics_json, provenance_path};
+
+use super::{RecalibrateOptions, RecalibrateReport};
+
+/// What lies beside the state; nothing where that is no provenance.
+pub(super) fn read(state: &Path) -> Map<String, Value> {
+    let text = fs::read(provenance_path(state)).unwrap_or_default();
+    match serde_json::from_slice(&text) {
+        Ok(Value::Object(provenance)) => provenance,
+        _ => Map::new(),
+    }
+}
+
+/// One of `files` that the model has learned, according to its provenance and, of an average, to that of its shards.
+pub(super) fn learned(provenance: &Map<String, Value>, files: &[LogFile]) -> Option<PathBuf> {
+    // One file may be named in several ways. Where the system cannot say, the name has to do.
+    let place = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let shards = provenance.get("shards").and_then(Value::as_array).into_iter().flatten();
+    let logs = shards.map(|shard| &shard["provenance"]["logs"]).chain(provenance.get("logs"));
+    let logs = logs.filter_map(Value::as_array).flatten().filter_map(|log| log["path"].as_str());
+    let learned: Vec<PathBuf> = logs.map(|path| place(path.as_ref())).collect();
+    files.iter().find(|file| learned.contains(&place(&file.path))).map(|file| file.path.clone())
+}
+
+pub(super) fn to_json(
+    mut provenance: Map<String, Value>,
+    options: &RecalibrateOptions,
+    report: &RecalibrateReport,
+) -> Value {
+    let scaling = report.scaling;
+    let recalibration = json!({
+        "logs": files_json(&report.logs),
+        "scale": scaling.scale,
+        "shift": scaling.shift,
+        "scale_error": scaling.scale_error,
+        "shift_error": scaling.shift_error,
+        "before": metrics_json(&report.before),
+        "after": metrics_json(&report.after),
+    });
+    let recalibrations = provenance.entry("recalibrations").or_insert_with(|| json!([]));
+    match recalibrations {
+        Value::Array(recalibrations) => recalibrations.push(recalibration),
+        other => *other = json!([recalibration]),
+    }
+    let state = json!({ "path": options.out.display().to_string(), "len_bytes": report.state_len_bytes });
+    provenance.insert("state".to_owned(), state);
+    provenance.insert("arguments".to_owned(), json!(options.arguments));
+    provenance.insert("seconds".to_owned(), json!(report.seconds));
+    Value::Object(provenance)
+}

@@ -1,0 +1,146 @@
+//! Settings in files of TOML that people write: every key optional, a key that is not known a fault, every fault told at once and with
+//! its line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::contract::Fault;
+use crate::contract::toml::{Lines, to_json};
+use crate::contract::validate::kind_of;
+use crate::error::Error;
+use crate::short_text::{self, TextError};
+
+/// Longest file of settings, in bytes: room for a limit of every field that a contract can have.
+const MAX_TEXT_LEN: u64 = 64 << 10;
+
+/// Everything that is wrong with a file of settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsFaults {
+    /// The file.
+    pub path: PathBuf,
+    /// The faults, in the order of the file.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for SettingsFaults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.faults.len();
+        write!(formatter, "{} has {count} fault{}", self.path.display(), if count == 1 { "" } else { "s" })?;
+        self.faults.iter().try_for_each(|fault| write!(formatter, "\n  {fault}"))
+    }
+}
+
+impl std::error::Error for SettingsFaults {}
+
+/// Why a file of settings has no text.
+#[derive(Debug)]
+pub(crate) enum NoSettings {
+    /// The system could not read it.
+    Unreadable(Error),
+    /// It is no text.
+    Faults(SettingsFaults),
+}
+
+/// The text of the file at `path`, or nothing where there is none.
+pub(crate) fn read_text(path: &Path) -> Result<Option<String>, NoSettings> {
+    short_text::read(path, MAX_TEXT_LEN).map_err(|error| match error {
+        TextError::Io { action, source } => {
+            NoSettings::Unreadable(Error::File { action, path: path.to_owned(), source })
+        }
+        TextError::Unexpected { expected, found } => {
+            let message = format!("expected {expected}, found {found}");
+            let fault = Fault { line: None, place: "settings".to_owned(), message };
+            NoSettings::Faults(SettingsFaults { path: path.to_owned(), faults: vec![fault] })
+        }
+    })
+}
+
+/// Hands each key of the text to `set` with its value and its place. `what` stands in faults that have no key.
+///
+/// # Errors
+///
+/// Every fault at once, in the order of the text.
+pub(crate) fn each_key(
+    text: &str,
+    what: &str,
+    set: &mut dyn FnMut(&Place<'_>, &str, &Value) -> Result<(), Fault>,
+) -> Result<(), Vec<Fault>> {
+    let (value, lines) = to_json(text, what)?;
+    let mut faults = Vec::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let place = Place { lines: &lines, path: vec![key.clone()] };
+        faults.extend(set(&place, key, value).err());
+    }
+    faults.sort_by_key(|fault| fault.line);
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// Where a value stands.
+pub(crate) struct Place<'a> {
+    lines: &'a Lines,
+    path: Vec<String>,
+}
+
+impl Place<'_> {
+    /// The place of a key in the table that stands here.
+    pub(crate) fn key(&self, key: &str) -> Self {
+        Self { path: self.path.iter().cloned().chain([key.to_owned()]).collect(), ..*self }
+    }
+
+    pub(crate) fn unknown(&self) -> Fault {
+        self.fault("not known; the keys are those of the documentation".to_owned())
+    }
+
+    fn fault(&self, message: String) -> Fault {
+        Fault { line: self.lines.get(&self.path).copied(), place: self.path.join("."), message }
+    }
+
+    pub(crate) fn unexpected(&self, expected: &str, value: &Value) -> Fault {
+        let found = match value {
+            Value::String(text) => format!("{text:?}"),
+            Value::Number(number) => number.to_string(),
+            other => kind_of(other).to_owned(),
+        };
+        self.fault(format!("expected {expected}, found {found}"))
+    }
+
+    pub(crate) fn whole_number(&self, value: &Value) -> Result<u64, Fault> {
+        value.as_u64().ok_or_else(|| self.unexpected("a whole number from 0 on", value))
+    }
+
+    pub(crate) fn number(&self, value: &Value) -> Result<f64, Fault> {
+        let number = value.as_f64().filter(|number| *number >= 0.0);
+        number.ok_or_else(|| self.unexpected("a number from 0 on", value))
+    }
+
+    pub(crate) fn ratios(&self, value: &Value) -> Result<[f64; 2], Fault> {
+        let list = value.as_array().map(|list| list.iter().map(Value::as_f64).collect::<Vec<_>>());
+        match list.as_deref() {
+            Some(&[Some(least), Some(most)]) if 0.0 <= least && least <= most => Ok([least, most]),
+            _ => Err(self.unexpected("two numbers, the lesser first, such as [0.5, 2.0]", value)),
+        }
+    }
+
+    pub(crate) fn duration(&self, value: &Value) -> Result<Duration, Fault> {
+        let parse = |text: &str| {
+            let (count, unit) = text.split_once(' ')?;
+            let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
+                "day" => 86_400,
+                "hour" => 3_600,
+                "minute" => 60,
+                _ => return None,
+            };
+            count.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
+        };
+        let duration = value.as_str().and_then(parse);
+        duration.ok_or_else(|| self.unexpected("a number of days, hours or minutes, such as \"14 days\"", value))
+    }
+
+    pub(crate) fn paths(&self, value: &Value) -> Result<Vec<PathBuf>, Fault> {
+        let paths = value.as_array().and_then(|list| list.iter().map(|path| Some(path.as_str()?.into())).collect());
+        paths.ok_or_else(|| self.unexpected("a list of paths", value))
+    }
+}

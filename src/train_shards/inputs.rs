@@ -1,0 +1,206 @@
+//! What the state of a shard depends on, and the marker that says what a finished state has come from.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::log_reader::LogFile;
+use crate::new_file::NewFile;
+use crate::store::Digest;
+
+use super::Happening;
+
+/// All that the bytes of a state depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Inputs {
+    /// Version of the library.
+    pub(super) tool_version: String,
+    /// Fingerprint of the contract.
+    pub(super) contract: String,
+    /// Flags of the command and their values, but for those that say where files are.
+    pub(super) arguments: BTreeMap<String, String>,
+    /// SHA-256 of the state that training goes on from, where there is one.
+    pub(super) start: Option<String>,
+    /// The logs, in the order in which they are learned.
+    pub(super) logs: Vec<DigestedLog>,
+}
+
+/// A log by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DigestedLog {
+    path: PathBuf,
+    len_bytes: u64,
+    sha256: String,
+}
+
+/// What stands beside a finished state, written after it: `shard-0001.done.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Marker {
+    inputs: Inputs,
+    /// SHA-256 of the state.
+    state_sha256: String,
+    /// The last report of the process that made it.
+    finished: Happening,
+}
+
+/// Whether a shard has to be learned.
+pub(super) enum Standing {
+    /// Nobody has learned it here.
+    New,
+    /// It was learned, and nothing has changed since; with the report of then.
+    Finished(Happening),
+    /// It was learned, but has to be learned again, for this reason.
+    Stale(String),
+}
+
+impl Inputs {
+    /// What is other than it was; nothing where all is the same.
+    fn difference_from(&self, earlier: &Self) -> Option<String> {
+        let differ = |name: &str, was: &str, is: &str| (was != is).then(|| format!("the {name} was {was}, is {is}"));
+        let none = |start: &Option<String>| start.clone().unwrap_or_else(|| "none".to_owned());
+        differ("version of omomi", &earlier.tool_version, &self.tool_version)
+            .or_else(|| differ("fingerprint of the contract", &earlier.contract, &self.contract))
+            .or_else(|| self.argument_that_differs(earlier))
+            .or_else(|| differ("digest of the state to go on from", &none(&earlier.start), &none(&self.start)))
+            .or_else(|| self.log_that_differs(earlier))
+    }
+
+    fn argument_that_differs(&self, earlier: &Self) -> Option<String> {
+        let names = self.arguments.keys().chain(earlier.arguments.keys());
+        let value =
+            |inputs: &Self, name: &String| inputs.arguments.get(name).map_or("absent", String::as_str).to_owned();
+        let mut values = names.map(|name| (name, value(earlier, name), value(self, name)));
+        values.find(|(_, was, is)| was != is).map(|(name, was, is)| format!("{name} was {was}, is {is}"))
+    }
+
+    fn log_that_differs(&self, earlier: &Self) -> Option<String> {
+        let find = |inputs: &Self, path: &Path| inputs.logs.iter().find(|log| log.path == path).cloned();
+        for log in &self.logs {
+            match find(earlier, &log.path) {
+                None => return Some(format!("{} was added", log.path.display())),
+                Some(was) if was != *log => return Some(format!("{} has changed", log.path.display())),
+                Some(_) => {}
+            }
+        }
+        let gone = earlier.logs.iter().find(|log| find(self, &log.path).is_none());
+        let gone = gone.map(|log| format!("{} is no longer learned", log.path.display()));
+        gone.or_else(|| (self.logs != earlier.logs).then(|| "the order of the logs has changed".to_owned()))
+    }
+}
+
+impl Marker {
+    /// Notes that `state` is what was learned of `inputs`. Returns the digest of the state.
+    pub(super) fn write(path: &Path, inputs: Inputs, state: &Path, finished: Happening) -> io::Result<()> {
+        let marker = Self { inputs, state_sha256: Digest::of_file(state)?.to_string(), finished };
+        let new_file = NewFile::create(path, true)?;
+        let text = serde_json::to_string_pretty(&marker)? + "\n";
+        new_file.file().write_all(text.as_bytes())?;
+        new_file.commit()
+    }
+
+    /// Compares what is to be learned with what was.
+    pub(super) fn look(path: &Path, inputs: &Inputs, state: &Path) -> Standing {
+        let Ok(text) = fs::read_to_string(path) else { return Standing::New };
+        let Ok(marker) = serde_json::from_str::<Self>(&text) else {
+            return Standing::Stale(format!("{} cannot be read", path.display()));
+        };
+        if let Some(difference) = inputs.difference_from(&marker.inputs) {
+            return Standing::Stale(difference);
+        }
+        match Digest::of_file(state) {
+            Ok(digest) if digest.to_string() == marker.state_sha256 => Standing::Finished(marker.finished),
+            Ok(_) => Standing::Stale(format!("{} has changed since it was written", state.display())),
+            Err(error) => Standing::Stale(format!("{} cannot be read: {error}", state.display())),
+        }
+    }
+}
+
+/// Logs of which the content is known, and that it has not changed since.
+pub(super) struct DigestedLogs(BTreeMap<PathBuf, (DigestedLog, Look)>);
+
+/// What a glance at a file says: who writes to it changes this.
+#[derive(PartialEq)]
+struct Look {
+    len_bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl DigestedLogs {
+    /// Reads all files once. Each costs what reading it costs, little beside learning it.
+    pub(super) fn read(files: &[LogFile]) -> Result<Self, (PathBuf, io::Error)> {
+        let digest = |path: &PathBuf| -> io::Result<(DigestedLog, Look)> {
+            // Looked at first: a change meanwhile is noticed later.
+            let look = Look::of(&fs::metadata(path)?);
+            let sha256 = Digest::of_file(path)?.to_string();
+            Ok((DigestedLog { path: path.clone(), len_bytes: look.len_bytes, sha256 }, look))
+        };
+        let digested = files.iter().map(|LogFile { path, .. }| {
+            let digested = digest(path).map_err(|error| (path.clone(), error))?;
+            Ok((path.clone(), digested))
+        });
+        digested.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// What is known of some of them, in this order.
+    pub(super) fn of<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<DigestedLog> {
+        paths.into_iter().filter_map(|path| self.0.get(path)).map(|(log, _)| log.clone()).collect()
+    }
+
+    /// The first of `logs` that is not as it was when it was read.
+    pub(super) fn changed(&self, logs: &[DigestedLog]) -> Option<PathBuf> {
+        let is_same = |log: &&DigestedLog| {
+            let look = fs::metadata(&log.path).map(|metadata| Look::of(&metadata));
+            look.is_ok_and(|look| self.0.get(&log.path).is_some_and(|(_, earlier)| *earlier == look))
+        };
+        logs.iter().find(|log| !is_same(log)).map(|log| log.path.clone())
+    }
+}
+
+impl Look {
+    fn of(metadata: &Metadata) -> Self {
+        Self { len_bytes: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs() -> Inputs {
+        let log = |path: &str, sha256: &str| DigestedLog { path: path.into(), len_bytes: 5, sha256: sha256.to_owned() };
+        Inputs {
+            tool_version: "1.2.3".to_owned(),
+            contract: "00ff".to_owned(),
+            arguments: [("--alpha", "0.1"), ("--l1", "1.0")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            start: None,
+            logs: vec![log("a", "aa"), log("b", "bb")],
+        }
+    }
+
+    #[test]
+    fn what_has_changed_is_said_in_words() {
+        let changes: [(fn(&mut Inputs), &str); 9] = [
+            (|now| now.tool_version = "1.3.0".to_owned(), "the version of omomi was 1.2.3, is 1.3.0"),
+            (|now| now.contract = "0100".to_owned(), "the fingerprint of the contract was 00ff, is 0100"),
+            (|now| now.arguments.extend([("--alpha".to_owned(), "0.2".to_owned())]), "--alpha was 0.1, is 0.2"),
+            (|now| now.arguments.extend([("--l2".to_owned(), "1.0".to_owned())]), "--l2 was absent, is 1.0"),
+            (|now| drop(now.arguments.remove("--l1")), "--l1 was 1.0, is absent"),
+            (|now| now.start = Some("77".to_owned()), "the digest of the state to go on from was none, is 77"),
+            (|now| now.logs[1].sha256 = "bc".to_owned(), "b has changed"),
+            (|now| drop(now.logs.remove(0)), "a is no longer learned"),
+            (|now| now.logs.reverse(), "the order of the logs has changed"),
+        ];
+        for (change, expected) in changes {
+            let mut now = inputs();
+            change(&mut now);
+            assert_eq!(now.difference_from(&inputs()).as_deref(), Some(expected));
+        }
+        assert_eq!(inputs().difference_from(&inputs()), None);
+    }
+}

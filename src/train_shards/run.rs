@@ -1,0 +1,395 @@
+//! The whole of it: cut, learn what is missing, average, and again for each round.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::average::{AverageOptions, AverageReport, average};
+use crate::contract::Contract;
+use crate::evaluate::{Evaluator, Metrics};
+use crate::log_reader::LogReader;
+use crate::new_file::refuse_to_replace;
+use crate::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
+use crate::store::Digest;
+use crate::train::state::{StateError, StateReader};
+use crate::train::{StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_overlap};
+
+use super::crew::{Crew, Foreman, Job};
+use super::inputs::{DigestedLogs, Inputs, Marker, Standing};
+use super::progress::ProgressFile;
+use super::work_dir::WorkDir;
+use super::{
+    Happening, OneOf, ProgressEvent, ShardAccount, ShardsAccount, Split, TrainShardsError, TrainShardsOptions,
+};
+
+/// Trains the shards that are not finished yet, each in a process of its own, and averages all. `watch` is told what happens; the
+/// same goes to `progress.jsonl` in the work folder.
+///
+/// # Errors
+///
+/// What cannot be right is found before the first process is started. [`TrainShardsError::Shards`] names the shards that failed;
+/// those that are finished are kept. No file but those in the work folder has changed then.
+pub fn train_shards(
+    contract: &Contract,
+    options: &TrainShardsOptions,
+    watch: &mut dyn FnMut(&ProgressEvent),
+) -> Result<ShardsAccount, TrainShardsError> {
+    let started = Instant::now();
+    let TrainShardsOptions { shard_count, round_count, process_count, .. } = *options;
+    if shard_count < 2 {
+        return Err(TrainShardsError::TooFewShards { found: shard_count });
+    }
+    let train = &options.train;
+    train.settings.check()?;
+    for path in [&train.state, &provenance_path(&train.state)] {
+        refuse_to_replace(path, train.replace)
+            .map_err(|error| TrainError::from(StateError::io("write", path, error)))?;
+    }
+    let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
+    let mut used = reader.files().to_vec();
+    for patterns in [&options.recalibrate_on, &train.held_out] {
+        if !patterns.is_empty() {
+            let held_out = LogReader::open(contract, patterns, train.read.clone())?;
+            refuse_overlap(&used, held_out.files())?;
+            used.extend_from_slice(held_out.files());
+        }
+    }
+    let split = options.split.clone().completed(contract, train, &mut |_| ())?;
+    let plan = Plan::new(contract, options, &split)?;
+
+    let work_dir = WorkDir::take(&options.work_dir)?;
+    let progress = work_dir.progress();
+    let file = ProgressFile::open(&progress).map_err(TrainShardsError::io("write", &progress))?;
+    let mut teller = Teller { file, watch, round: None };
+    let split = split.to_string();
+    teller.tell(None, Happening::Begun { shards: shard_count, processes: process_count, rounds: round_count, split });
+    let digest_started = Instant::now();
+    let logs = DigestedLogs::read(reader.files());
+    let logs = logs.map_err(|(path, source)| TrainShardsError::Io { action: "read", path, source })?;
+    teller.tell(
+        None,
+        Happening::Digested {
+            files: reader.files().len(),
+            len_bytes: reader.total_len_bytes(),
+            seconds: digest_started.elapsed().as_secs_f64(),
+        },
+    );
+
+    let mut shards = Vec::new();
+    let mut start = plan.start.clone();
+    let mut merged = None;
+    for round in 1..=round_count.max(1) {
+        teller.round = Some(round);
+        work_dir.begin_round(round)?;
+        let round = Round { plan: &plan, work_dir: &work_dir, logs: &logs, number: round, start: start.as_ref() };
+        shards.extend(round.learn(&mut teller)?);
+        let report = round.merge(&mut teller)?;
+        start = Some(StartOptions { state: round.merged_path(), decay_per_day: 1.0, age_days: None });
+        merged = Some(report);
+    }
+    teller.round = None;
+    let recalibration = match options.recalibrate_on.as_slice() {
+        [] => None,
+        _ => Some(recalibrate_merged(options, work_dir.merged(round_count.max(1)), &mut teller)?),
+    };
+    let held_out = match train.held_out.as_slice() {
+        [] => None,
+        patterns => Some(evaluate(contract, train, patterns)?),
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    teller.tell(None, Happening::Done { seconds });
+    let average = merged.expect("there is at least one round");
+    Ok(ShardsAccount { shards, average, recalibration, held_out, seconds })
+}
+
+fn recalibrate_merged(
+    options: &TrainShardsOptions,
+    merged: PathBuf,
+    teller: &mut Teller<'_>,
+) -> Result<RecalibrateReport, TrainShardsError> {
+    let train = &options.train;
+    let recalibrate_options = RecalibrateOptions {
+        state: merged,
+        logs: options.recalibrate_on.clone(),
+        read: train.read.clone(),
+        out: train.state.clone(),
+        replace: train.replace,
+        arguments: train.arguments.clone(),
+    };
+    let report = recalibrate(&recalibrate_options, &mut |_| ())?;
+    let (scale, shift) = (report.scaling.scale, report.scaling.shift);
+    teller.tell(None, Happening::Recalibrated { scale, shift, seconds: report.seconds });
+    Ok(report)
+}
+
+fn evaluate(contract: &Contract, train: &TrainOptions, patterns: &[String]) -> Result<Metrics, TrainShardsError> {
+    let model = StateModel::read(&train.state)?;
+    let mut reader = LogReader::open(contract, patterns, train.read.clone())?;
+    let mut evaluator = Evaluator::exact();
+    while let Some(batch) = reader.next_batch()? {
+        model.predict(&batch, |logit, clicked| evaluator.add_logit(logit, clicked));
+    }
+    Ok(evaluator.metrics())
+}
+
+/// Tells what happens, to whoever watches and in the file.
+struct Teller<'a> {
+    file: ProgressFile,
+    watch: &'a mut dyn FnMut(&ProgressEvent),
+    round: Option<u32>,
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, shard: Option<u32>, happening: Happening) {
+        let event = ProgressEvent::now(self.round, shard, happening);
+        (self.watch)(&event);
+        // No hours of work are lost because they cannot be told of. A full disk meets the states too, which say so.
+        let _ = self.file.add(&event);
+    }
+}
+
+/// What is to be learned, the same for every round but for its part of the rows and its start.
+struct Plan<'a> {
+    contract: &'a Contract,
+    options: &'a TrainShardsOptions,
+    split: &'a Split,
+    /// The logs of each shard.
+    logs: Vec<Vec<PathBuf>>,
+    /// What the first round goes on from.
+    start: Option<StartOptions>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(
+        contract: &'a Contract,
+        options: &'a TrainShardsOptions,
+        split: &'a Split,
+    ) -> Result<Self, TrainShardsError> {
+        let count = options.shard_count;
+        let mut logs = Vec::new();
+        for number in 1..=count {
+            let mut narrowed = options.train.clone();
+            split.narrow(OneOf { number, count }, contract, &mut narrowed)?;
+            // Opened once, so that a column that is missing is found here.
+            let reader = LogReader::open(contract, &narrowed.logs, narrowed.read)?;
+            logs.push(reader.files().iter().map(|file| file.path.clone()).collect());
+        }
+        let mut start = options.train.start.clone();
+        if let Some(start) = &mut start
+            && start.decay_per_day < 1.0
+            && start.age_days.is_none()
+        {
+            // Shards begin at different times; what is left of their common start must be the same.
+            start.age_days = Some(age_days(start, contract, &options.train)?);
+        }
+        Ok(Self { contract, options, split, logs, start })
+    }
+
+    /// The flags of a shard's command on which its state depends, but for its files.
+    fn arguments(&self, shard: u32, round: u32) -> BTreeMap<String, String> {
+        let TrainOptions { read, settings, sampling, passes, .. } = &self.options.train;
+        let mut arguments: Vec<(&str, String)> = vec![
+            // `{:?}` is the shortest text that reads back to the same double.
+            ("--alpha", format!("{:?}", settings.alpha)),
+            ("--beta", format!("{:?}", settings.beta)),
+            ("--l1", format!("{:?}", settings.l1)),
+            ("--l2", format!("{:?}", settings.l2)),
+            ("--negative-rate", format!("{:?}", sampling.negative_rate)),
+            ("--sample-seed", sampling.seed.to_string()),
+            ("--passes", passes.to_string()),
+            ("--max-bad-rows", read.max_bad_rows.to_string()),
+            ("--many-separator", read.many_separator.to_string()),
+        ];
+        arguments.extend(read.time_column.iter().map(|column| ("--time-column", column.clone())));
+        let importance_column = read.importance_column.iter();
+        arguments.extend(importance_column.map(|column| ("--importance-column", column.clone())));
+        if *self.split != Split::File {
+            let shard = OneOf { number: shard, count: self.options.shard_count };
+            arguments.extend([("--shard", shard.to_string()), ("--split", self.split.to_string())]);
+        }
+        if self.options.round_count > 1 {
+            let round = OneOf { number: round, count: self.options.round_count };
+            arguments.push(("--round", round.to_string()));
+        }
+        arguments.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// One round.
+struct Round<'a> {
+    plan: &'a Plan<'a>,
+    work_dir: &'a WorkDir,
+    logs: &'a DigestedLogs,
+    number: u32,
+    start: Option<&'a StartOptions>,
+}
+
+impl Round<'_> {
+    fn shard_count(&self) -> u32 {
+        self.plan.options.shard_count
+    }
+
+    /// Learns the shards that are not finished.
+    fn learn(&self, teller: &mut Teller<'_>) -> Result<Vec<ShardAccount>, TrainShardsError> {
+        let options = self.plan.options;
+        let start_digest = match self.start {
+            Some(StartOptions { state, .. }) => {
+                Some(Digest::of_file(state).map_err(TrainShardsError::io("read", state))?.to_string())
+            }
+            None => None,
+        };
+        let mut supervisor = Supervisor { round: self, start_digest, teller, accounts: BTreeMap::new() };
+        let mut jobs = Vec::new();
+        for shard in 1..=self.shard_count() {
+            let paths = self.work_dir.shard(self.number, shard);
+            match Marker::look(&paths.marker, &supervisor.inputs(shard), &paths.state) {
+                Standing::Finished(finished) => {
+                    supervisor.reuse(shard, finished);
+                    continue;
+                }
+                Standing::Stale(reason) => supervisor.observe(shard, Happening::Stale { reason }),
+                Standing::New => {}
+            }
+            // The marker of another state must not outlive it, and the words of other processes would be taken for those of ours.
+            for path in [paths.marker, paths.stderr.clone()] {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(TrainShardsError::io("remove", &path)(error));
+                    }
+                    _ => {}
+                }
+            }
+            jobs.push(Job { shard, arguments: self.command(shard), stderr: paths.stderr });
+        }
+        let crew =
+            Crew { program: &options.program, process_count: options.process_count, retry_count: options.retry_count };
+        let failures = crew.run(jobs, &mut supervisor);
+        if !failures.is_empty() {
+            let (shard_count, work_dir) = (self.shard_count(), self.work_dir.path().to_owned());
+            return Err(TrainShardsError::Shards { failures, shard_count, work_dir });
+        }
+        Ok(supervisor.accounts.into_values().collect())
+    }
+
+    /// The whole command of a shard.
+    fn command(&self, shard: u32) -> Vec<OsString> {
+        let with_value = |name: &str, value: &Path| {
+            let mut argument = OsString::from(format!("{name}="));
+            argument.push(value);
+            argument
+        };
+        let paths = self.work_dir.shard(self.number, shard);
+        let mut command: Vec<OsString> = ["train", "--for-parent", "--force"].map(OsString::from).into();
+        command.push(with_value("--contract", &self.plan.options.contract_file));
+        command.push(with_value("--state", &paths.state));
+        if let Some(StartOptions { state, decay_per_day, age_days }) = self.start {
+            command.push(with_value("--start", state));
+            command.push(format!("--decay={decay_per_day:?}").into());
+            command.extend(age_days.map(|days| OsString::from(format!("--age-days={days:?}"))));
+        }
+        if self.plan.options.round_count > 1 {
+            // Rows are read and numbered in the first round only.
+            command.push(with_value("--cache", &self.work_dir.row_cache(shard)));
+        }
+        let arguments = self.plan.arguments(shard, self.number);
+        command.extend(arguments.into_iter().map(|(name, value)| OsString::from(format!("{name}={value}"))));
+        command.extend(self.plan.logs[shard as usize - 1].iter().map(|path| with_value("--logs", path)));
+        command
+    }
+
+    fn merged_path(&self) -> PathBuf {
+        let options = self.plan.options;
+        let is_last = self.number == options.round_count.max(1);
+        if is_last && options.recalibrate_on.is_empty() {
+            options.train.state.clone()
+        } else {
+            self.work_dir.merged(self.number)
+        }
+    }
+
+    fn merge(&self, teller: &mut Teller<'_>) -> Result<AverageReport, TrainShardsError> {
+        let TrainShardsOptions { train, rule, allow_uneven, .. } = self.plan.options;
+        let state = self.merged_path();
+        let options = AverageOptions {
+            states: (1..=self.shard_count()).map(|shard| self.work_dir.shard(self.number, shard).state).collect(),
+            start: self.start.map(|start| start.state.clone()),
+            rule: *rule,
+            allow_uneven: *allow_uneven,
+            replace: train.replace || state != train.state,
+            state,
+            arguments: train.arguments.clone(),
+        };
+        let report = average(&options, &mut |_| ())?;
+        teller.tell(None, Happening::Merged { features: report.feature_count(), seconds: report.seconds });
+        Ok(report)
+    }
+}
+
+/// Follows the processes of a round and notes what is finished.
+struct Supervisor<'a, 'b> {
+    round: &'a Round<'a>,
+    start_digest: Option<String>,
+    teller: &'a mut Teller<'b>,
+    accounts: BTreeMap<u32, ShardAccount>,
+}
+
+impl Supervisor<'_, '_> {
+    fn inputs(&self, shard: u32) -> Inputs {
+        let plan = self.round.plan;
+        let mut arguments = plan.arguments(shard, self.round.number);
+        if let Some(StartOptions { decay_per_day, age_days, .. }) = self.round.start {
+            arguments.insert("--decay".to_owned(), format!("{decay_per_day:?}"));
+            arguments.extend(age_days.map(|days| ("--age-days".to_owned(), format!("{days:?}"))));
+        }
+        Inputs {
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            contract: fingerprint(plan.contract),
+            arguments,
+            start: self.start_digest.clone(),
+            logs: self.round.logs.of(&plan.logs[shard as usize - 1]),
+        }
+    }
+
+    fn reuse(&mut self, shard: u32, finished: Happening) {
+        if let Happening::Finished { rows, log_loss, .. } = finished {
+            self.observe(shard, Happening::Reused { rows, log_loss });
+        }
+        self.note(shard, true, finished);
+    }
+
+    fn note(&mut self, shard: u32, reused: bool, finished: Happening) {
+        self.accounts.insert(shard, ShardAccount { round: self.round.number, shard, reused, finished });
+    }
+}
+
+impl Foreman for Supervisor<'_, '_> {
+    fn observe(&mut self, shard: u32, happening: Happening) {
+        self.teller.tell(Some(shard), happening);
+    }
+
+    fn accept(&mut self, shard: u32, finished: &Happening) -> Result<(), String> {
+        let paths = self.round.work_dir.shard(self.round.number, shard);
+        let inputs = self.inputs(shard);
+        if let Some(path) = self.round.logs.changed(&inputs.logs) {
+            return Err(format!("{} was written to while it was learned; run again when it is whole", path.display()));
+        }
+        let reader = StateReader::open(&paths.state).map_err(|error| error.to_string())?;
+        let (expected, found) = (&inputs.contract, fingerprint(&reader.metadata().contract));
+        if *expected != found {
+            let contract_file = self.round.plan.options.contract_file.display();
+            return Err(format!(
+                "{contract_file} has changed: expected the fingerprint {expected}, found {found}; run again"
+            ));
+        }
+        Marker::write(&paths.marker, inputs, &paths.state, finished.clone())
+            .map_err(|error| format!("cannot write {}: {error}", paths.marker.display()))?;
+        self.note(shard, false, finished.clone());
+        Ok(())
+    }
+}
+
+fn fingerprint(contract: &Contract) -> String {
+    format!("{:016x}", contract.fingerprint())
+}

@@ -1,0 +1,75 @@
+//! The folder in which a training in shards keeps what is finished.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::TrainShardsError;
+
+/// A work folder that is ours until this is dropped.
+pub(super) struct WorkDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Files of one shard in one round.
+pub(super) struct ShardPaths {
+    pub(super) state: PathBuf,
+    pub(super) marker: PathBuf,
+    pub(super) stderr: PathBuf,
+}
+
+impl WorkDir {
+    /// Makes the folder where there is none, and locks it.
+    pub(super) fn take(path: &Path) -> Result<Self, TrainShardsError> {
+        fs::create_dir_all(path).map_err(TrainShardsError::io("make the folder", path))?;
+        // Locked is the folder itself: a file in it would be one more thing to explain.
+        let lock = File::open(path).map_err(TrainShardsError::io("open", path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(TrainShardsError::Busy { work_dir: path.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(TrainShardsError::io("lock", path)(error)),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn progress(&self) -> PathBuf {
+        self.path.join("progress.jsonl")
+    }
+
+    /// Makes the folder of a round, and removes the unfinished files of processes that were killed there.
+    pub(super) fn begin_round(&self, round: u32) -> Result<(), TrainShardsError> {
+        let folder = self.round(round);
+        fs::create_dir_all(&folder).map_err(TrainShardsError::io("make the folder", &folder))?;
+        for entry in folder.read_dir().map_err(TrainShardsError::io("list", &folder))? {
+            let entry = entry.map_err(TrainShardsError::io("list", &folder))?;
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".partial")) {
+                let path = entry.path();
+                fs::remove_file(&path).map_err(TrainShardsError::io("remove what was left behind:", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a shard, for all rounds.
+    pub(super) fn row_cache(&self, shard: u32) -> PathBuf {
+        self.path.join(format!("shard-{shard:04}.rows"))
+    }
+
+    pub(super) fn shard(&self, round: u32, shard: u32) -> ShardPaths {
+        let path = |ending: &str| self.round(round).join(format!("shard-{shard:04}.{ending}"));
+        ShardPaths { state: path("parquet"), marker: path("done.json"), stderr: path("stderr.txt") }
+    }
+
+    /// The merged state of a round that others follow.
+    pub(super) fn merged(&self, round: u32) -> PathBuf {
+        self.round(round).join("merged.parquet")
+    }
+
+    fn round(&self, round: u32) -> PathBuf {
+        self.path.join(format!("round-{round:02}"))
+    }
+}

@@ -1,0 +1,181 @@
+//! A bad weight file is held back by the gate that it ought to be held back by; a good one is blessed and published.
+
+use std::fs;
+
+use omomi::weight_file::layout::SectionKind;
+use serde_json::{Value, json};
+
+use crate::sealing::{assemble, sections_of};
+use crate::world::World;
+
+const LOGS: &str = "--logs logs/part-002.parquet";
+
+/// Names of the checks that hold a file back, with their subjects.
+fn reasons(world: &World, arguments: &str) -> Vec<(String, Option<String>)> {
+    let output = world.omomi(&format!("gate {arguments} --json"));
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["passed"], &said["blessing"]), (&json!(false), &Value::Null));
+    let checks = said["checks"].as_array().unwrap();
+    let failed = checks.iter().filter(|check| check["passed"] == false);
+    let reason = |check: &Value| {
+        for key in ["owner", "action", "expected", "found"] {
+            assert!(!check[key].as_str().unwrap().is_empty(), "{key} of {check}");
+        }
+        (check["name"].as_str().unwrap().to_owned(), check["subject"].as_str().map(str::to_owned))
+    };
+    failed.map(reason).collect()
+}
+
+fn names(reasons: &[(String, Option<String>)]) -> Vec<&str> {
+    let mut names: Vec<&str> = reasons.iter().map(|(name, _)| name.as_str()).collect();
+    names.dedup();
+    names
+}
+
+#[test]
+fn a_good_file_is_blessed_and_published_and_nothing_else_is() {
+    let world = World::new();
+    let error = world.fail(1, "publish 000002.omomi --to store");
+    assert!(error.contains("the file has no blessing: expected 000002.blessing.json"), "{error}");
+
+    let said = world.succeed(&format!("gate 000002.omomi --baseline before.omomi {LOGS}"));
+    assert!(said.contains("Passed. The blessing: 000002.blessing.json"), "{said}");
+    let blessing = fs::read(world.path("000002.blessing.json")).unwrap();
+    let parsed: Value = serde_json::from_slice(&blessing).unwrap();
+    let digest = omomi::store::Digest::of(&fs::read(world.path("000002.omomi")).unwrap()).to_string();
+    assert_eq!((&parsed["digest"], &parsed["generation"]), (&json!(digest), &json!(2)));
+    assert_eq!(parsed["first"], false);
+    assert!(parsed["training_window_us"][1].as_i64().unwrap() > parsed["training_window_us"][0].as_i64().unwrap());
+    for key in ["settings_digest", "baseline_digest"] {
+        assert_eq!(parsed[key].as_str().unwrap().len(), 64, "{key}");
+    }
+    world.succeed(&format!("gate 000002.omomi --baseline before.omomi {LOGS}"));
+    assert!(fs::read(world.path("000002.blessing.json")).unwrap() == blessing, "the same input, another blessing");
+
+    let said = world.succeed("publish 000002.omomi --to store");
+    assert!(said.contains("Published generation 2"), "{said}");
+    // Other bytes under the blessing's name: it is worth nothing for them.
+    fs::copy(world.path("000002.blessing.json"), world.path("before.blessing.json")).unwrap();
+    let error = world.fail(1, "publish before.omomi --to other");
+    assert!(error.contains("the blessing is that of another file"), "{error}");
+    world.succeed("publish before.omomi --to other --unblessed");
+}
+
+#[test]
+fn weights_twice_as_large_as_they_were_learned_are_held_back_for_every_figure_that_they_spoil() {
+    let world = World::new();
+    world.pack_changed(
+        "doubled",
+        |metadata| metadata.weight_rule = metadata.weight_rule.recalibrated(2.0, 0.0),
+        |_| true,
+    );
+    let reasons = reasons(&world, &format!("doubled.omomi --baseline before.omomi {LOGS}"));
+    for name in ["calibration", "slice_calibration", "normalized_entropy", "shift"] {
+        assert!(names(&reasons).contains(&name), "{name} is not in {reasons:?}");
+    }
+    assert!(reasons.iter().any(|(_, subject)| subject.as_deref() == Some("device = smartphone")), "{reasons:?}");
+
+    let said = world.omomi(&format!("gate doubled.omomi --baseline before.omomi {LOGS}"));
+    let (text, error) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(text.contains("who must act: ml") && text.contains("recalibrate the model"), "{text}");
+    assert!(error.contains("doubled.omomi is held back, for "), "{error}");
+    let error = world.fail(1, "publish doubled.omomi --to store");
+    assert!(error.contains("the file has no blessing"), "{error}");
+}
+
+#[test]
+fn a_field_that_was_lost_is_held_back_by_name() {
+    let world = World::new();
+    world.pack_changed("lost", |_| (), |row| row.field != "advertiser_id");
+    let reasons = reasons(&world, &format!("lost.omomi --baseline 000002.omomi {LOGS}"));
+    assert!(reasons.contains(&("unseen".to_owned(), Some("advertiser_id".to_owned()))), "{reasons:?}");
+    assert!(names(&reasons).contains(&"normalized_entropy"), "{reasons:?}");
+}
+
+#[test]
+fn weights_that_are_not_finite_and_damage_are_held_back_with_their_owners() {
+    let world = World::new();
+    let bytes = fs::read(world.path("000002.omomi")).unwrap();
+    let mut sections = sections_of(&bytes);
+    let weights = sections.iter_mut().find(|section| section.kind == SectionKind::Weights.number()).unwrap();
+    // Some slot of the first lines has a weight: the second half of each line of f32.
+    let slot = (32..).step_by(4).find(|at| at % 64 >= 32 && weights.content[*at..at + 4] != [0; 4]).unwrap();
+    weights.content[slot..slot + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(world.path("nan.omomi"), assemble(&sections)).unwrap();
+    let mut damaged = bytes.clone();
+    damaged[5_000] ^= 1;
+    fs::write(world.path("damaged.omomi"), damaged).unwrap();
+    for (file, name, owner) in [("nan.omomi", "malformed", "ml"), ("damaged.omomi", "damaged", "infra")] {
+        let reasons = reasons(&world, &format!("{file} --baseline before.omomi {LOGS}"));
+        assert_eq!(names(&reasons), [name], "{file}");
+        let said = world.omomi(&format!("gate {file} --baseline before.omomi {LOGS}"));
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.contains(&format!("who must act: {owner}")), "{said}");
+    }
+}
+
+#[test]
+fn the_first_file_of_a_logic_says_so_and_no_other_may() {
+    let world = World::new();
+    assert_eq!(names(&reasons(&world, &format!("000002.omomi {LOGS}"))), ["baseline"]);
+    assert_eq!(names(&reasons(&world, &format!("000002.omomi {LOGS} --first --baseline before.omomi"))), ["first"]);
+    world.succeed(&format!("gate 000002.omomi {LOGS} --first"));
+    assert!(world.path("000002.blessing.json").exists());
+    // Held back now, it loses the blessing that it had.
+    reasons(&world, &format!("000002.omomi {LOGS}"));
+    assert!(!world.path("000002.blessing.json").exists());
+}
+
+#[test]
+fn settings_and_the_store_say_what_is_too_much() {
+    let world = World::new();
+    let arguments = format!("000002.omomi --baseline before.omomi {LOGS}");
+    fs::write(world.path("gate.toml"), "size_ratio = [0.9, 1.1]\nmost_weight = 0.1\nleast_clicks = 1_000_000\n")
+        .unwrap();
+    assert_eq!(names(&reasons(&world, &arguments)), ["clicks", "largest_weight", "size"]);
+    fs::write(world.path("rows.toml"), "training_rows_ratio = [0.5, 1.9]\n").unwrap();
+    assert_eq!(names(&reasons(&world, &format!("{arguments} --gate rows.toml"))), ["training_rows"]);
+    fs::write(world.path("wrong.toml"), "most_weight = 1\nmost_shft = 0.1\n").unwrap();
+    let error = world.fail(1, &format!("gate {arguments} --gate wrong.toml"));
+    assert!(error.contains("wrong.toml has 1 fault") && error.contains("line 2: most_shft: not known"), "{error}");
+    let error = world.fail(1, &format!("gate {arguments} --gate absent.toml"));
+    assert!(error.contains("absent.toml is not there"), "{error}");
+    fs::remove_file(world.path("gate.toml")).unwrap();
+
+    world.succeed("publish before.omomi --to store --unblessed");
+    world.succeed(&format!("gate {arguments} --store store"));
+    fs::write(world.path("store/limits.toml"), "most_bytes = 1000\n").unwrap();
+    assert_eq!(names(&reasons(&world, &format!("{arguments} --store store"))), ["store_size"]);
+}
+
+#[test]
+fn an_evaluation_that_is_there_already_is_judged_the_same_and_only_for_its_own_file() {
+    let world = World::new();
+    world.succeed(&format!("evaluate 000002.omomi --baseline before.omomi {LOGS} --by-fields --json eval.json"));
+    world.succeed(&format!("gate 000002.omomi --baseline before.omomi {LOGS}"));
+    let of_logs = fs::read(world.path("000002.blessing.json")).unwrap();
+    world.succeed("gate 000002.omomi --evaluation eval.json");
+    assert!(fs::read(world.path("000002.blessing.json")).unwrap() == of_logs, "another blessing");
+    let error = world.fail(1, "gate before.omomi --evaluation eval.json");
+    assert!(
+        error.contains("the evaluation eval.json is not of before.omomi: expected a file with the digest"),
+        "{error}"
+    );
+    let error = world.fail(1, "gate absent.omomi --evaluation eval.json");
+    assert!(error.contains("absent.omomi"), "{error}");
+    fs::write(world.path("not.json"), "{}").unwrap();
+    let error = world.fail(1, "gate 000002.omomi --evaluation not.json");
+    assert!(error.contains("not.json is not an evaluation"), "{error}");
+}
+
+#[test]
+fn a_typing_error_is_no_verdict() {
+    let folder = World::new();
+    for misuse in ["gate", "gate 000002.omomi", "gate 000002.omomi --evaluation a --logs b", "gate x --frist --logs y"]
+    {
+        folder.fail(64, misuse);
+    }
+    folder.fail(2, "evaluate 000002.omomi");
+    assert!(folder.succeed("gate --help").contains("64: misuse"));
+}

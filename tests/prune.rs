@@ -1,0 +1,398 @@
+//! Pruning on a generated log, from training to the weight file: what goes, what stays, what it costs, and what is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use omomi::contract::Contract;
+use omomi::generate_log::{self, LogSpec, WriteOptions};
+use omomi::log_reader::ReadOptions;
+use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
+use omomi::prune::{Bill, ByField, LiveList, Measures, PruneError, PruneOptions, PruneReport, bill_path, prune};
+use omomi::publish::{PublishOptions, Verifier, publish};
+use omomi::store::Store;
+use omomi::train::state::{StateReader, split_categories};
+use omomi::train::{Settings, TrainOptions, provenance_path, train};
+use omomi::weight_file::table::Encoding;
+
+/// A generated log of five parts and a state trained on the first four without l1, so that every category has a weight.
+struct Trained {
+    folder: tempfile::TempDir,
+}
+
+impl Trained {
+    /// The same one for all tests, none of which changes it.
+    fn once() -> &'static Self {
+        static TRAINED: OnceLock<Trained> = OnceLock::new();
+        TRAINED.get_or_init(|| Self::new(generate_log::CONTRACT))
+    }
+
+    fn new(contract: &str) -> Self {
+        let trained = Self { folder: tempfile::tempdir().unwrap() };
+        let spec = LogSpec { rows: 250_000, seed: 5, click_rate: 0.1 };
+        generate_log::write(&spec, &trained.logs(), WriteOptions::default(), &mut |_| ()).unwrap();
+        let options = TrainOptions {
+            logs: trained.logs()[..4].iter().map(|path| path.display().to_string()).collect(),
+            held_out: Vec::new(),
+            read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
+            settings: Settings { l1: 0.0, ..Settings::default() },
+            passes: 1,
+            state: trained.state(),
+            replace: false,
+            arguments: Vec::new(),
+        };
+        train(&Contract::from_toml(contract).unwrap(), &options, &mut |_| ()).unwrap();
+        trained
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn logs(&self) -> Vec<PathBuf> {
+        (0..5).map(|part| self.path(&format!("part-{part}.parquet"))).collect()
+    }
+
+    fn state(&self) -> PathBuf {
+        self.path("state.parquet")
+    }
+
+    fn held_out(&self) -> String {
+        self.logs()[4].display().to_string()
+    }
+
+    /// The options for `measures`, whose result goes to `folder`.
+    fn options(&self, folder: &Path, measures: Measures) -> PruneOptions {
+        let held_out = vec![self.held_out()];
+        PruneOptions { measures, held_out, ..PruneOptions::new(self.state(), folder.join("pruned.parquet")) }
+    }
+
+    fn prune(&self, folder: &Path, measures: Measures) -> PruneReport {
+        prune(&self.options(folder, measures), &mut |_| ()).unwrap()
+    }
+
+    fn refusal(&self, folder: &Path, measures: Measures) -> PruneError {
+        let refusal = prune(&self.options(folder, measures), &mut |_| ()).unwrap_err();
+        assert_eq!(fs::read_dir(folder).unwrap().filter(|entry| is_result(entry.as_ref().unwrap())).count(), 0);
+        refusal
+    }
+
+    fn pack(&self, state: &Path, out: &Path) -> PackReport {
+        let options = PackOptions {
+            state: state.to_owned(),
+            held_out: vec![self.held_out()],
+            read: ReadOptions::default(),
+            logic_id: "generated-v1".to_owned(),
+            generation: 1,
+            calibrator: DEFAULT_CALIBRATOR,
+            encoding: chosen_encoding(state).unwrap().unwrap_or_default(),
+        };
+        let contract = StateReader::open(state).unwrap().metadata().contract.clone();
+        pack(&contract, &options, out, &mut |_| ()).unwrap()
+    }
+}
+
+fn is_result(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(|name| name.contains("pruned"))
+}
+
+/// What a state has of a feature.
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    impressions: u64,
+    last_seen_us: Option<i64>,
+    weight: f64,
+}
+
+/// The features of a state, by field and category.
+fn rows(state: &Path) -> BTreeMap<(String, String), Row> {
+    let mut reader = StateReader::open(state).unwrap();
+    let mut rows = BTreeMap::new();
+    while let Some(batch) = reader.next_batch().unwrap() {
+        for row in batch.rows().filter(|row| !row.is_bias()) {
+            let place = (row.field.to_owned(), row.category.to_owned());
+            let (impressions, last_seen_us, weight) = (row.impressions, row.last_seen_us, row.weight);
+            rows.insert(place, Row { impressions, last_seen_us, weight });
+        }
+    }
+    rows
+}
+
+fn by_field<T: Copy>(others: Option<T>, named: &[(&str, T)]) -> ByField<T> {
+    ByField { others, named: named.iter().map(|&(field, setting)| (field.to_owned(), setting)).collect() }
+}
+
+#[test]
+fn a_budget_is_met_within_two_percent_and_never_exceeded() {
+    let trained = Trained::once();
+    let cases = [
+        (500_000, vec![Encoding::F32]),
+        (450_000, vec![Encoding::F16]),
+        (400_000, vec![Encoding::I8]),
+        (600_000, Vec::new()),
+    ];
+    for (max_bytes, encodings) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let measures = Measures { max_bytes: Some(max_bytes), encodings: encodings.clone(), ..Measures::default() };
+        let bill = trained.prune(folder.path(), measures).bill;
+        let packed = trained.pack(&folder.path().join("pruned.parquet"), &folder.path().join("1.omomi"));
+        let len = packed.model.header().total_len_bytes;
+        println!("{max_bytes} bytes, {encodings:?}: {len} bytes, {} planned", bill.total.after.bytes);
+        assert!(len <= max_bytes && len as f64 >= 0.98 * max_bytes as f64, "{len} of {max_bytes} bytes");
+        let encoding = packed.model.table().encoding();
+        assert_eq!(encoding.name(), bill.encoding);
+        assert!(encodings.is_empty() || encodings == [encoding]);
+        assert_eq!(packed.model.weight_count(), bill.total.after.weights);
+        assert!(bill.total.after.bytes.abs_diff(len) < 8_192, "planned {} bytes, found {len}", bill.total.after.bytes);
+        let budget = bill.budget.unwrap();
+        let chosen = budget.chosen_point().unwrap();
+        assert!(chosen.bytes <= max_bytes);
+        let rivals = budget.curve.iter().filter(|point| point.bytes.abs_diff(chosen.bytes) < chosen.bytes / 50);
+        assert!(rivals.clone().all(|rival| rival.quality.log_loss >= chosen.quality.log_loss));
+        assert!(rivals.count() >= 3, "evidence, l1 and magnitude were tried");
+        // What packing finds after rounding is what pruning saw.
+        if let Some(rounded) = packed.rounded {
+            let seen = bill.total.held_out.unwrap().after.log_loss;
+            assert!((rounded.after.log_loss / seen - 1.0).abs() < 1e-5, "{} and {seen}", rounded.after.log_loss);
+        }
+    }
+}
+
+#[test]
+fn nineteen_of_twenty_categories_go_at_no_more_than_a_third_of_a_percent() {
+    let trained = Trained::once();
+    let folder = tempfile::tempdir().unwrap();
+    let bill = trained.prune(folder.path(), Measures { max_bytes: Some(95_000), ..Measures::default() }).bill;
+    let [before, after] = [bill.total.before, bill.total.after].map(|amounts| amounts.categories);
+    let growth = bill.total.held_out.unwrap().loss_growth();
+    println!("{before} categories, {after} left, log loss {:+.3} %", growth * 100.0);
+    assert!(after * 20 <= before && growth <= 0.0035);
+    let fields: u64 = bill.total.fields.iter().map(|field| field.after.categories).sum();
+    assert_eq!((rows(&folder.path().join("pruned.parquet")).len() as u64, fields), (after, after));
+    let text = fs::read_to_string(bill_path(&folder.path().join("pruned.parquet"))).unwrap();
+    assert_eq!(serde_json::from_str::<Bill>(&text).unwrap(), bill);
+}
+
+#[test]
+fn budgets_that_are_too_small_are_refused_and_those_that_are_ample_cut_nothing() {
+    let trained = Trained::once();
+    let folder = tempfile::tempdir().unwrap();
+    let refusal = trained.refusal(folder.path(), Measures { max_bytes: Some(20_000), ..Measures::default() });
+    let words = "a weight file of at most 20000 bytes cannot be made: without any weight it has ";
+    assert!(refusal.to_string().starts_with(words), "{refusal}");
+    let bill = trained.prune(folder.path(), Measures { max_bytes: Some(50_000_000), ..Measures::default() }).bill;
+    assert_eq!(bill.total.before.weights, bill.total.after.weights);
+    assert_eq!(bill.encoding, "f32");
+}
+
+#[test]
+fn categories_that_few_rows_had_go_field_by_field() {
+    let trained = Trained::once();
+    let folder = tempfile::tempdir().unwrap();
+    let min_impressions = by_field(Some(10), &[("creative_id", 5), ("slot*format", 0)]);
+    let report = trained.prune(folder.path(), Measures { min_impressions, ..Measures::default() });
+    let least = |field: &str| match field {
+        "creative_id" => 5,
+        "slot*format" => 0,
+        _ => 10,
+    };
+    let mut expected = rows(&trained.state());
+    expected.retain(|(field, _), row| row.impressions >= least(field) && row.weight != 0.0);
+    assert_eq!(rows(&folder.path().join("pruned.parquet")), expected);
+    assert_eq!(report.bill.total.after.categories, expected.len() as u64);
+    let names: Vec<&str> = report.bill.measures.iter().map(|bill| bill.measure.as_str()).collect();
+    assert_eq!(names, ["min_impressions", "zero"]);
+    assert_eq!(report.bill.measures[0].setting, "10, creative_id: 5, slot*format: 0");
+    let provenance: serde_json::Value =
+        serde_json::from_slice(&fs::read(provenance_path(&folder.path().join("pruned.parquet"))).unwrap()).unwrap();
+    assert_eq!(provenance["pruned"]["measures"][0]["measure"], "min_impressions");
+    assert!(provenance["training_window"]["last_us"].is_i64());
+
+    let unknown = Measures { min_impressions: by_field(None, &[("creative", 5)]), ..Measures::default() };
+    let refusal = trained.refusal(tempfile::tempdir().unwrap().path(), unknown);
+    assert!(refusal.to_string().starts_with("the contract has no field or cross `creative`; it has user_id, "));
+}
+
+#[test]
+fn categories_that_were_last_seen_too_long_ago_go_and_crosses_with_them() {
+    let trained = Trained::once();
+    let folder = tempfile::tempdir().unwrap();
+    let window_us = StateReader::open(&trained.state()).unwrap().metadata().window_us.unwrap();
+    let days = |days: i64| Duration::from_secs(u64::try_from(days).unwrap() * 86_400);
+    let day_count = (window_us.1 - window_us.0) / 86_400_000_000;
+    let (long, short) = (days(day_count / 2), days(day_count / 8).max(Duration::from_secs(3_600)));
+    let last_seen = by_field(Some(long), &[("category", short)]);
+    let options =
+        PruneOptions { allow: true, ..trained.options(folder.path(), Measures { last_seen, ..Measures::default() }) };
+    prune(&options, &mut |_| ()).unwrap();
+    let since = |time: Duration| window_us.1 - i64::try_from(time.as_micros()).unwrap();
+    let before = rows(&trained.state());
+    let is_seen =
+        |field: &str, row: &Row| row.last_seen_us.unwrap() >= since(if field == "category" { short } else { long });
+    let dead: BTreeSet<&String> = before
+        .iter()
+        .filter(|((field, _), row)| field == "category" && !is_seen(field, row))
+        .map(|((_, category), _)| category)
+        .collect();
+    let mut expected = before.clone();
+    expected.retain(|(field, category), row| {
+        let is_dead = field == "segment*category" && dead.contains(&split_categories(category).unwrap()[1]);
+        is_seen(field, row) && !is_dead && row.weight != 0.0
+    });
+    assert!(expected.len() < before.len());
+    assert_eq!(rows(&folder.path().join("pruned.parquet")), expected);
+}
+
+#[test]
+fn categories_that_a_live_list_does_not_have_go_and_crosses_with_them() {
+    let trained = Trained::once();
+    let folder = tempfile::tempdir().unwrap();
+    let before = rows(&trained.state());
+    let categories: Vec<&String> =
+        before.keys().filter(|(field, _)| field == "category").map(|(_, text)| text).collect();
+    let (dead, live) = categories.split_at(categories.len() / 4);
+    let path = folder.path().join("live.csv");
+    let list = |live: &[&String]| {
+        let lines: Vec<String> = live.iter().map(|category| format!("on,\"{category}\"\n")).collect();
+        fs::write(&path, format!("state,category\n{}", lines.concat())).unwrap();
+        Measures { live: Some(LiveList { path: path.clone(), field: "category".to_owned() }), ..Measures::default() }
+    };
+    let bill = trained.prune(folder.path(), list(live)).bill;
+    let mut expected = before.clone();
+    expected.retain(|(field, category), row| {
+        let is_dead = |text: &String| dead.contains(&text);
+        row.weight != 0.0
+            && !(field == "category" && is_dead(category))
+            && !(field == "segment*category" && is_dead(&split_categories(category).unwrap()[1]))
+    });
+    assert_eq!(rows(&folder.path().join("pruned.parquet")), expected);
+    let dropped =
+        bill.measures[0].change.fields.iter().filter(|field| field.after.categories < field.before.categories);
+    let dropped: Vec<(&str, bool)> = dropped.map(|field| (field.field.as_str(), field.held_out.is_some())).collect();
+    assert_eq!(dropped, [("category", true), ("segment*category", true)]);
+
+    // More than half would go: somebody's export broke.
+    let folder = tempfile::tempdir().unwrap();
+    let refusal = trained.refusal(folder.path(), list(&live[..3])).to_string();
+    let count = categories.len();
+    let words = format!("would drop {} of the {count} categories of `category` that have impressions", count - 3);
+    assert!(refusal.contains(&words) && refusal.contains("whoever exports the list must act"), "{refusal}");
+    let stranger = "no such category".to_owned();
+    let refusal = trained.refusal(folder.path(), list(&[&stranger])).to_string();
+    assert!(refusal.starts_with("none of the 1 entries of the live list"), "{refusal}");
+    let insisting = PruneOptions { allow: true, ..trained.options(folder.path(), list(&live[..3])) };
+    let bill = prune(&insisting, &mut |_| ()).unwrap().bill;
+    assert_eq!(bill.total.fields.iter().find(|field| field.field == "category").unwrap().after.categories, 3);
+}
+
+#[test]
+fn a_cut_by_magnitude_moves_the_mean_and_the_bias_is_fitted_again() {
+    let trained = Trained::once();
+    let folder = tempfile::tempdir().unwrap();
+    let measures = Measures { least_magnitude: Some(0.15), l1: Some(0.25), ..Measures::default() };
+    let bill = trained.prune(folder.path(), measures.clone()).bill;
+    assert_eq!((bill.rule_after.l1, bill.rule_after.least_magnitude), (0.25, 0.15));
+    let left = rows(&folder.path().join("pruned.parquet"));
+    assert!(left.values().all(|row| row.weight.abs() >= 0.15));
+    let quality = bill.total.held_out.unwrap();
+    assert!((quality.after.calibration_ratio.unwrap() - 1.0).abs() < 1e-6);
+    assert!((bill.rule_after.shift - bill.rule_before.shift).abs() > 1e-4, "{:?}", bill.rule_after);
+    // The bias that is packed is the one that was fitted.
+    let packed = trained.pack(&folder.path().join("pruned.parquet"), &folder.path().join("1.omomi"));
+    let mut reader = StateReader::open(&folder.path().join("pruned.parquet")).unwrap();
+    let bias = reader.next_batch().unwrap().unwrap().row(0).weight;
+    assert_eq!(packed.model.bias(), bias);
+
+    let without = PruneOptions { held_out: Vec::new(), replace: true, ..trained.options(folder.path(), measures) };
+    let refusal = prune(&without, &mut |_| ()).unwrap_err().to_string();
+    assert!(refusal.starts_with("--least-magnitude needs held-out rows"), "{refusal}");
+    let lower = Measures { l1: Some(-1.0), ..Measures::default() };
+    let refusal = trained.refusal(tempfile::tempdir().unwrap().path(), lower).to_string();
+    assert_eq!(refusal, "l1 must be a number of at least 0.0, which the state has already, found -1.0");
+}
+
+#[test]
+fn the_contract_says_how_many_categories_a_field_may_have_and_what_happens_to_more() {
+    let limit = |over: &str| {
+        let from = "name = \"creative_id\"";
+        assert!(generate_log::CONTRACT.contains(from));
+        generate_log::CONTRACT.replacen(from, &format!("{from}\nmax_categories = 1_000\nover_max = \"{over}\""), 1)
+    };
+    let trained = Trained::new(&limit("drop"));
+    let folder = tempfile::tempdir().unwrap();
+    trained.prune(folder.path(), Measures::default());
+    let of_field = |state: &Path| {
+        let mut rows = rows(state);
+        rows.retain(|(field, _), _| field == "creative_id");
+        rows
+    };
+    let (before, after) = (of_field(&trained.state()), of_field(&folder.path().join("pruned.parquet")));
+    let least = after.values().map(|row| row.impressions).min().unwrap();
+    assert_eq!(after.len(), 1_000);
+    assert!(before.iter().all(|(place, row)| row.impressions <= least || after.contains_key(place)));
+
+    let trained = Trained::new(&limit("error"));
+    let refusal = trained.refusal(tempfile::tempdir().unwrap().path(), Measures::default()).to_string();
+    let words = format!("`creative_id` has {} categories with a weight, the contract allows 1000", before.len());
+    assert!(refusal.starts_with(&words), "{refusal}");
+}
+
+#[test]
+fn a_size_that_the_store_would_refuse_is_found_before_anything_is_packed() {
+    let trained = Trained::once();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path().join("store"));
+    let file = folder.path().join("000001.omomi");
+    trained.pack(&trained.state(), &file);
+    let verifier = Verifier { program: env!("CARGO_BIN_EXE_omomi").into(), ..Verifier::this_program().unwrap() };
+    publish(&store, &PublishOptions { file, verifier, signature: None }, &mut |_| ()).unwrap();
+    let check = |measures: Measures, allow: bool| {
+        let options = trained.options(folder.path(), measures);
+        prune(&PruneOptions { store: Some(store.dir().to_owned()), allow, replace: true, ..options }, &mut |_| ())
+    };
+    let small = || Measures { max_bytes: Some(200_000), ..Measures::default() };
+    let refusal = check(small(), false).unwrap_err().to_string();
+    assert!(
+        refusal.contains("the file's size is unlike those before: expected 0.5 to 2 times the median"),
+        "{refusal}"
+    );
+    let warnings = check(small(), true).unwrap().bill.warnings;
+    assert!(warnings[0].starts_with("the store would refuse the weight file: "), "{warnings:?}");
+    // The file stays usual, a field does not.
+    let few = Measures { min_impressions: by_field(None, &[("creative_id", 20)]), ..Measures::default() };
+    let refusal = check(few, false).unwrap_err().to_string();
+    assert!(refusal.contains("the number of weights of `creative_id` is unlike those before"), "{refusal}");
+    fs::write(store.dir().join("limits.toml"), "fail_size_ratio = [0.01, 2.0]\n[most_features]\nsite_id = 10\n")
+        .unwrap();
+    let refusal = check(small(), false).unwrap_err().to_string();
+    assert!(refusal.contains("field `site_id` has too many features: expected at most 10"), "{refusal}");
+}
+
+#[test]
+fn the_command_line_prunes_shows_the_bill_and_says_how_to_pack() {
+    let trained = Trained::once();
+    let folder = tempfile::tempdir().unwrap();
+    let omomi = |arguments: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_omomi"));
+        command.current_dir(folder.path()).args(arguments.split_whitespace()).output().unwrap()
+    };
+    let (state, held_out) = (trained.state().display().to_string(), trained.held_out());
+    let arguments = format!(
+        "prune {state} --out small.parquet --held-out {held_out} --min-impressions user_id=3 --max-bytes 300kB"
+    );
+    let output = omomi(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["min_impressions", "chosen for 300.0 kB", "segment*category", "mass removed", "small.bill.json"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert!(text.contains("omomi pack --state small.parquet --encoding "), "{text}");
+    let again = omomi(&arguments);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("small.parquet exists already"));
+    assert_eq!(omomi("prune state.parquet --out small.parquet --max-bytes 1MB").status.code(), Some(2));
+    assert_eq!(omomi("prune state.parquet --out small.parquet --last-seen soon").status.code(), Some(2));
+}

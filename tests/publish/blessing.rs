@@ -1,0 +1,80 @@
+//! Files without the blessing of `omomi gate` are not published, unless somebody says so.
+
+use std::fs;
+use std::path::Path;
+
+use omomi::Owner;
+use omomi::publish::{BlessingPolicy, PublishOptions, blessing_path, publish};
+use omomi::store::Digest;
+use serde_json::json;
+
+use crate::fixture::{Fixture, Wanted, everything_in, options, published_generation};
+
+fn bless(file: &Path, digest: Digest) {
+    fs::write(blessing_path(file), json!({ "digest": digest.to_string() }).to_string()).unwrap();
+}
+
+fn asking(file: &Path) -> PublishOptions {
+    PublishOptions { blessing: None, ..options(file) }
+}
+
+/// Asserts that publishing is refused so, and leaves everything as it was.
+#[track_caller]
+fn assert_refused(fixture: &Fixture, options: &PublishOptions, name: &str, words: &str) {
+    let before = everything_in(fixture.folder());
+    let error = publish(&fixture.store, options, &mut |_| ()).expect_err("it was published");
+    assert_eq!((error.name(), error.owner()), (name, Owner::Ml), "{error}");
+    assert!(error.to_string().contains(words), "expected `{words}` in: {error}");
+    assert_eq!(everything_in(fixture.folder()), before, "something was changed or left behind");
+}
+
+#[test]
+fn a_blessing_is_asked_for_where_nobody_says_otherwise() {
+    let fixture = Fixture::with([1]);
+    let file = Wanted::generation(2).file_in(fixture.folder());
+    let words = "the file has no blessing: expected ";
+    assert_refused(&fixture, &asking(&file), "not_blessed", words);
+    bless(&file, Digest::of(&fs::read(&file).unwrap()));
+    publish(&fixture.store, &asking(&file), &mut |_| ()).unwrap();
+    assert_eq!(published_generation(&fixture.store), Some(2));
+}
+
+#[test]
+fn the_blessing_of_other_bytes_is_worth_nothing() {
+    let fixture = Fixture::with([1]);
+    let (file, other) = (Wanted::generation(2).file_in(fixture.folder()), Wanted::generation(3).bytes());
+    bless(&file, Digest::of(&other));
+    let found = Digest::of(&fs::read(&file).unwrap());
+    let words = format!("expected the digest {}, found {found}", Digest::of(&other));
+    assert_refused(&fixture, &asking(&file), "blessing_of_other", &words);
+}
+
+#[test]
+fn what_is_no_blessing_is_refused() {
+    let fixture = Fixture::with([1]);
+    let file = Wanted::generation(2).file_in(fixture.folder());
+    for text in ["", "{", "[]", "{\"digest\":7}", "{\"digest\":\"00\"}"] {
+        fs::write(blessing_path(&file), text).unwrap();
+        assert_refused(&fixture, &asking(&file), "not_a_blessing", "is not a blessing");
+    }
+}
+
+#[test]
+fn the_limits_of_a_store_say_whether_one_is_asked_for_and_an_option_has_the_last_word() {
+    let fixture = Fixture::with([1]);
+    let limits = fixture.store.dir().join("limits.toml");
+    fs::write(&limits, "blessing = \"off\"").unwrap();
+    let file = Wanted::generation(2).file_in(fixture.folder());
+    let requiring = PublishOptions { blessing: Some(BlessingPolicy::Require), ..options(&file) };
+    assert_refused(&fixture, &requiring, "not_blessed", "the file has no blessing");
+    publish(&fixture.store, &asking(&file), &mut |_| ()).unwrap();
+
+    fs::write(&limits, "blessing = \"require\"").unwrap();
+    let file = Wanted::generation(3).file_in(fixture.folder());
+    assert_refused(&fixture, &asking(&file), "not_blessed", "the file has no blessing");
+    publish(&fixture.store, &options(&file), &mut |_| ()).unwrap();
+
+    fs::write(&limits, "blessing = \"maybe\"").unwrap();
+    let error = publish(&fixture.store, &asking(&file), &mut |_| ()).unwrap_err().to_string();
+    assert!(error.contains("line 1: blessing: expected `off` or `require`, found \"maybe\""), "{error}");
+}

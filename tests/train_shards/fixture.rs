@@ -1,0 +1,146 @@
+//! A small log in several files, and trainings of it whose processes do as they are told.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use omomi::average::Rule;
+use omomi::contract::Contract;
+use omomi::generate_log::{CONTRACT, LogSpec, WriteOptions, write};
+use omomi::log_reader::ReadOptions;
+use omomi::train::{Settings, TrainOptions};
+use omomi::train_shards::{
+    Happening, ProgressEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, train_shards,
+};
+
+pub const OMOMI: &str = env!("CARGO_BIN_EXE_omomi");
+pub const FILE_COUNT: usize = 5;
+
+pub struct Fixture {
+    folder: tempfile::TempDir,
+}
+
+/// What happened to the shards of one command, by number.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub started: BTreeMap<u32, u32>,
+    pub died: Vec<(u32, String)>,
+    pub reused: Vec<u32>,
+    pub stale: Vec<(u32, String)>,
+    pub finished: Vec<u32>,
+    pub failed: Vec<u32>,
+    pub events: Vec<ProgressEvent>,
+}
+
+impl Fixture {
+    /// A log of Parquet files and its contract.
+    pub fn new() -> Self {
+        let fixture = Self { folder: tempfile::tempdir().unwrap() };
+        let spec = LogSpec { rows: 12_000, seed: 5, click_rate: 0.1 };
+        let paths: Vec<PathBuf> = (0..FILE_COUNT).map(|file| fixture.log(file)).collect();
+        write(&spec, &paths, WriteOptions { threads: 1, ..WriteOptions::default() }, &mut |_| ()).unwrap();
+        fs::write(fixture.contract_file(), CONTRACT).unwrap();
+        fixture
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn log(&self, file: usize) -> PathBuf {
+        self.path(&format!("log-{file}.parquet"))
+    }
+
+    pub fn logs(&self) -> Vec<String> {
+        (0..FILE_COUNT).map(|file| self.log(file).display().to_string()).collect()
+    }
+
+    pub fn contract_file(&self) -> PathBuf {
+        self.path("contract.toml")
+    }
+
+    pub fn contract(&self) -> Contract {
+        Contract::from_toml(CONTRACT).unwrap()
+    }
+
+    /// Three shards at random, two processes.
+    pub fn options(&self) -> TrainShardsOptions {
+        TrainShardsOptions {
+            train: TrainOptions {
+                logs: self.logs(),
+                held_out: Vec::new(),
+                read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
+                settings: Settings { alpha: 0.1, ..Settings::default() },
+                start: None,
+                passes: 1,
+                state: self.path("merged.parquet"),
+                replace: true,
+                arguments: Vec::new(),
+            },
+            contract_file: self.contract_file(),
+            shard_count: 3,
+            split: Split::Random,
+            process_count: 2,
+            retry_count: 1,
+            round_count: 1,
+            rule: Rule::Curvature,
+            allow_uneven: false,
+            recalibrate_on: Vec::new(),
+            work_dir: self.path("work"),
+            program: OMOMI.into(),
+        }
+    }
+
+    /// A program that runs `script` with the arguments of a shard, and then trains the shard. `$ALL` are all arguments in one word.
+    pub fn program(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, format!("#!/bin/sh\nALL=\"$*\"\n{script}\nexec {OMOMI} \"$@\"\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    pub fn train(&self, options: &TrainShardsOptions) -> (Result<ShardsAccount, TrainShardsError>, Seen) {
+        let mut seen = Seen::default();
+        let outcome = train_shards(&self.contract(), options, &mut |event| seen.note(event));
+        (outcome, seen)
+    }
+
+    /// The bytes of the merged state.
+    #[track_caller]
+    pub fn merged(&self, options: &TrainShardsOptions) -> (Vec<u8>, Seen) {
+        let (outcome, seen) = self.train(options);
+        outcome.unwrap_or_else(|error| panic!("{error}"));
+        (fs::read(&options.train.state).unwrap(), seen)
+    }
+
+    pub fn state_of_shard(&self, shard: u32) -> PathBuf {
+        self.path(&format!("work/round-01/shard-{shard:04}.parquet"))
+    }
+}
+
+impl Seen {
+    fn note(&mut self, event: &ProgressEvent) {
+        self.events.push(event.clone());
+        let Some(shard) = event.shard else { return };
+        match &event.happening {
+            Happening::Started { .. } => *self.started.entry(shard).or_default() += 1,
+            Happening::Died { message, .. } => self.died.push((shard, message.clone())),
+            Happening::Reused { .. } => self.reused.push(shard),
+            Happening::Stale { reason } => self.stale.push((shard, reason.clone())),
+            Happening::Finished { .. } => self.finished.push(shard),
+            Happening::Failed { .. } => self.failed.push(shard),
+            _ => {}
+        }
+    }
+
+    /// The shards for which a process was started.
+    pub fn learned(&self) -> Vec<u32> {
+        self.started.keys().copied().collect()
+    }
+}
+
+/// Everything in the shard's marker is there: it counts as finished.
+pub fn is_marked(state: &Path) -> bool {
+    state.with_extension("done.json").is_file()
+}

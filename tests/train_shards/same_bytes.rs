@@ -1,0 +1,81 @@
+//! The merged state depends on the logs, the settings, the shards and the cut, and on nothing that processes do.
+
+use std::fs;
+use std::process::Command;
+
+use omomi::train_shards::{Happening, Split, TrainShardsOptions};
+
+use crate::fixture::{Fixture, OMOMI};
+
+#[test]
+fn the_number_of_processes_and_the_order_in_which_they_end_change_no_byte() {
+    let fixture = Fixture::new();
+    for split in [Split::File, Split::Column("user_id".to_owned()), Split::Time(None), Split::Random] {
+        let options = TrainShardsOptions { split: split.clone(), ..fixture.options() };
+        let (one_by_one, seen) = fixture.merged(&TrainShardsOptions { process_count: 1, ..options.clone() });
+        assert_eq!(seen.finished, [1, 2, 3], "{split}");
+        fs::remove_dir_all(&options.work_dir).unwrap();
+
+        // The process of the first shard that starts ends last.
+        let slow = "if mkdir \"$0.first\" 2>/dev/null; then sleep 1.5; fi";
+        let program = fixture.program(&format!("slow-{}", split.to_string().replace(':', "-")), slow);
+        let (at_once, seen) = fixture.merged(&TrainShardsOptions { process_count: 4, program, ..options.clone() });
+        assert_ne!(seen.finished, [1, 2, 3], "{split}");
+        assert!(one_by_one == at_once, "{split}");
+        fs::remove_dir_all(&options.work_dir).unwrap();
+    }
+}
+
+#[test]
+fn every_row_is_learned_once_over_all_shards_and_rounds() {
+    let fixture = Fixture::new();
+    let options = TrainShardsOptions { round_count: 2, ..fixture.options() };
+    let (outcome, seen) = fixture.train(&options);
+    let account = outcome.unwrap();
+    assert_eq!(account.average.metadata.rows, 12_000);
+    let rows = |finished: &Happening| match finished {
+        Happening::Finished { rows, .. } => *rows,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(account.shards.iter().map(|shard| rows(&shard.finished)).sum::<u64>(), 12_000);
+    assert_eq!(account.shards.len(), 6);
+    assert_eq!(seen.finished.len(), 6);
+
+    // What the rounds left is kept as well.
+    let bytes = fs::read(&options.train.state).unwrap();
+    let (again, seen) = fixture.merged(&options);
+    assert_eq!(seen.reused, [1, 2, 3, 1, 2, 3]);
+    assert!(again == bytes);
+}
+
+#[test]
+fn the_command_of_one_shard_by_hand_leaves_the_same_bytes() {
+    let fixture = Fixture::new();
+    for split in ["file", "column:user_id", "time", "random"] {
+        let options = TrainShardsOptions { split: split.parse().unwrap(), ..fixture.options() };
+        fixture.merged(&options);
+        let by_hand = fixture.path("by-hand.parquet");
+        let output = Command::new(OMOMI)
+            .args(["train", "--alpha", "0.1", "--time-column", "timestamp", "--quiet", "--force"])
+            .args(["--shard", "2/3", "--split", split])
+            .arg("--contract")
+            .arg(fixture.contract_file())
+            .arg("--state")
+            .arg(&by_hand)
+            .arg("--logs")
+            .args(fixture.logs())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{split}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(fs::read(by_hand).unwrap() == fs::read(fixture.state_of_shard(2)).unwrap(), "{split}");
+    }
+}
+
+#[test]
+fn more_shards_than_files_are_refused_where_shards_are_files() {
+    let fixture = Fixture::new();
+    let options = TrainShardsOptions { split: Split::File, shard_count: 6, ..fixture.options() };
+    let error = fixture.train(&options).0.unwrap_err().to_string();
+    assert!(error.starts_with("expected at least 6 files, one a shard, found 5"), "{error}");
+    assert!(!options.work_dir.exists());
+}
