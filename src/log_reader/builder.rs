@@ -1,6 +1,8 @@
 //! A batch under construction. CSV and JSON lines hand over one cell after the other and then close or take back the
 //! row; Parquet appends whole columns (see `parquet`), and only through the same columns.
 
+use arrow_array::StringArray;
+
 use super::error::{RowFault, excerpt};
 use super::wanted::{Target, Wanted};
 use super::{Categories, ExtraColumn, FieldColumn, RowBatch, time};
@@ -52,6 +54,36 @@ pub(super) struct BatchBuilder {
     row_importance: Option<f64>,
     /// No column is longer than this: see `FULL_LEN`.
     length_bound: usize,
+    /// Batches that were handed over before.
+    pub(super) batch_count: u64,
+}
+
+/// The texts of a dictionary that values of a batch have.
+#[derive(Debug, Default)]
+pub(super) struct DistinctTexts {
+    known: Vec<DistinctText>,
+    /// Of the batch, by the number of batches before it, counted from 1; 0 before the first.
+    batch_number: u64,
+}
+
+/// Where a text is in a batch, and its value.
+#[derive(Debug, Clone, Copy)]
+struct DistinctText {
+    place: u32,
+    value: u64,
+}
+
+impl DistinctTexts {
+    const UNKNOWN: u32 = u32::MAX;
+
+    /// Forgets texts of another batch than the one after `batch_count` others.
+    pub(super) fn begin(&mut self, batch_count: u64, dictionary_len: usize) {
+        if self.batch_number != batch_count + 1 {
+            self.known.clear();
+            self.known.resize(dictionary_len, DistinctText { place: Self::UNKNOWN, value: 0 });
+            self.batch_number = batch_count + 1;
+        }
+    }
 }
 
 /// Texts of one extra column so far.
@@ -85,6 +117,7 @@ impl BatchBuilder {
             row_time_us: None,
             row_importance: None,
             length_bound: 0,
+            batch_count: 0,
         }
     }
 
@@ -217,6 +250,7 @@ impl BatchBuilder {
     pub(super) fn take(&mut self) -> RowBatch {
         let row_count = self.clicked.len();
         self.length_bound = 0;
+        self.batch_count += 1;
         RowBatch {
             clicked: std::mem::replace(&mut self.clicked, Vec::with_capacity(row_count)),
             time_us: self.time_us.as_mut().map(|times| std::mem::replace(times, Vec::with_capacity(row_count))),
@@ -311,10 +345,43 @@ impl ColumnBuilder {
 
     #[inline]
     pub(super) fn push_text(&mut self, text: &str) {
-        if let Categories::Texts { offsets, bytes } = &mut self.column.categories {
-            self.column.values.push(feature::text_value(text.as_bytes()));
-            bytes.push_str(text);
-            offsets.push(offset(bytes.len()));
+        let place = self.push_distinct_text(text);
+        if let Categories::Texts { places: Some(places), .. } = &mut self.column.categories {
+            places.push(place);
+        }
+        self.column.values.push(feature::text_value(text.as_bytes()));
+    }
+
+    /// Adds a text that values may have, and says its place.
+    #[inline]
+    fn push_distinct_text(&mut self, text: &str) -> u32 {
+        let Categories::Texts { offsets, bytes, .. } = &mut self.column.categories else { return 0 };
+        bytes.push_str(text);
+        offsets.push(offset(bytes.len()));
+        offset(offsets.len() - 2)
+    }
+
+    /// Appends texts of a dictionary, each value as the `key` of one of its texts; `distinct` knows those that were
+    /// appended before. Rows are not closed.
+    #[inline]
+    pub(super) fn push_key(&mut self, key: usize, dictionary: &StringArray, distinct: &mut DistinctTexts) {
+        let known = &mut distinct.known[key];
+        if known.place == DistinctTexts::UNKNOWN {
+            let text = dictionary.value(key);
+            *known = DistinctText { place: self.push_distinct_text(text), value: feature::text_value(text.as_bytes()) };
+        }
+        let DistinctText { place, value } = *known;
+        if let Categories::Texts { places: Some(places), .. } = &mut self.column.categories {
+            places.push(place);
+        }
+        self.column.values.push(value);
+    }
+
+    /// From now on each value says which of the texts it has.
+    pub(super) fn say_places(&mut self) {
+        let value_count = offset(self.column.values.len());
+        if let Categories::Texts { places, .. } = &mut self.column.categories {
+            places.get_or_insert_with(|| (0..value_count).collect());
         }
     }
 
@@ -345,7 +412,8 @@ impl ColumnBuilder {
         match &mut self.column.categories {
             Categories::Ids => {}
             Categories::Numbers(numbers) => numbers.truncate(len),
-            Categories::Texts { offsets, bytes } => {
+            Categories::Texts { places: Some(places), .. } => places.truncate(len),
+            Categories::Texts { offsets, bytes, places: None } => {
                 offsets.truncate(len + 1);
                 bytes.truncate(offsets[len] as usize);
             }
@@ -375,7 +443,7 @@ fn empty_categories(kind: &FieldKind, value_count: usize, text_len: usize) -> Ca
         FieldKind::Text => {
             let mut offsets = Vec::with_capacity(value_count + 1);
             offsets.push(0);
-            Categories::Texts { offsets, bytes: String::with_capacity(text_len) }
+            Categories::Texts { offsets, bytes: String::with_capacity(text_len), places: None }
         }
     }
 }

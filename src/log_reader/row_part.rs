@@ -161,7 +161,8 @@ impl FieldColumn {
         match &mut self.categories {
             Categories::Ids => {}
             Categories::Numbers(numbers) => keep_marked(numbers, &keep_value),
-            Categories::Texts { offsets, bytes } => {
+            Categories::Texts { places: Some(places), .. } => keep_marked(places, &keep_value),
+            Categories::Texts { offsets, bytes, places: None } => {
                 let mut ends = offsets.split_off(1);
                 keep_texts(&mut ends, bytes, &keep_value);
                 offsets.append(&mut ends);

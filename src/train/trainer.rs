@@ -1,6 +1,8 @@
 //! The core of training: learns batches of rows one after the other, and says what it has learned.
 
 mod cached;
+#[cfg(test)]
+mod cached_tests;
 mod resume;
 #[cfg(test)]
 mod resume_tests;

@@ -22,6 +22,8 @@ use super::row_indexer::LabelSums;
 
 pub(super) use block::CachedFeature;
 pub(super) use build::build;
+#[cfg(test)]
+pub(super) use build::cache_of_batches;
 pub use error::RowCacheError;
 pub(super) use reader::{Found, RowCache};
 

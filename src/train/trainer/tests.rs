@@ -6,10 +6,10 @@ use rand_pcg::Pcg64;
 
 use crate::feature;
 use crate::log_reader::{Categories, FieldColumn};
-use crate::train::StateModel;
-use crate::train::state::StateReader;
-
 use crate::math;
+use crate::train::StateModel;
+use crate::train::sampling::Sampler;
+use crate::train::state::StateReader;
 
 use super::*;
 
@@ -78,7 +78,7 @@ pub(super) fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
         }
         price.offsets.push(u32::try_from(price.values.len()).unwrap());
     }
-    interest.categories = Categories::Texts { offsets: text_offsets, bytes };
+    interest.categories = Categories::Texts { offsets: text_offsets, bytes, places: None };
     price.categories = Categories::Numbers(numbers);
     RowBatch {
         clicked: rows.iter().map(|row| row.clicked).collect(),
