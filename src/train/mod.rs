@@ -3,6 +3,15 @@
 //! [`train`] does a whole run, from files to a [training state](state) with its provenance; [`Trainer`] is its core,
 //! which learns batches of rows from wherever they come.
 //!
+//! ```text
+//! logs --log_reader--> batches --RowIndexer--> rows of feature numbers --Learner--> coordinates --> training state
+//!                                                   |        ^
+//!                                                   +--> row cache: further passes, other settings, other rounds
+//! ```
+//!
+//! One thread decodes batches while another numbers and learns them; the outcome does not depend on which is faster. Rows may be
+//! [thinned out](Sampling), and a column may say how much each counts.
+//!
 //! # Limits
 //!
 //! One process has at most 2^32 - 1 features, at some 80 bytes each and their texts. A number's value enters the model

@@ -89,10 +89,7 @@ pub enum Step {
     /// To make a row cache, from which they are then learned.
     Cache,
     /// To learn from them.
-    Learn {
-        /// Number of the pass, from 1.
-        pass: u32,
-    },
+    Learn,
     /// To evaluate the final weights.
     HeldOut,
 }

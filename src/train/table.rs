@@ -47,7 +47,8 @@ impl Counts {
 /// growing array is moved.
 ///
 /// Two features whose 64-bit keys are equal share one coordinate and the name of the first, exactly as they share one
-/// weight when serving. Among 10 million features the odds that there is any such pair are 3 in a million.
+/// weight when serving; a row that has both moves it once. Among 10 million features the odds that there is any such pair are
+/// 3 in a million.
 #[derive(Debug)]
 pub(super) struct Table {
     index: KeyIndex,
@@ -56,8 +57,8 @@ pub(super) struct Table {
     sources: Vec<u16>,
     origins: Vec<u8>,
     origin_ends: Vec<usize>,
-    /// Features of the state from which training goes on: the first numbers are theirs, and their origins are their
-    /// categories as the state has them.
+    /// Features of a row cache or of the state from which training goes on: the first numbers are theirs, and their origins are
+    /// their categories as a state has them.
     kept_count: usize,
 }
 

@@ -152,12 +152,11 @@ impl Watcher {
         match event {
             Event::Started { step, reader } => {
                 let label = match step {
-                    Step::Learn { pass } if self.passes > 1 => format!("train, pass {pass} of {}", self.passes),
-                    Step::Learn { .. } => "train".to_owned(),
-                    Step::Cache => "number the rows".to_owned(),
-                    Step::HeldOut => "held out".to_owned(),
+                    Step::Learn => "train",
+                    Step::Cache => "number the rows",
+                    Step::HeldOut => "held out",
                 };
-                self.progress = Some(Progress::new(&label, reader, self.quiet));
+                self.progress = Some(Progress::new(label, reader, self.quiet));
             }
             Event::Read(reader) => {
                 if let Some(progress) = &mut self.progress {

@@ -51,7 +51,7 @@ fn learn_from_logs(
 ) -> Result<Counted, TrainError> {
     let mut invalid_numbers = vec![0; contract.fields().len()];
     let mut windows = Windows::new(trainer.progressive().totals());
-    watch(Event::Started { step: Step::Learn { pass: 1 }, reader: &reader });
+    watch(Event::Started { step: Step::Learn, reader: &reader });
     let learn = |batch: &RowBatch| {
         trainer.learn(batch)?;
         for (count, column) in invalid_numbers.iter_mut().zip(&batch.columns) {

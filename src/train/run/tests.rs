@@ -184,7 +184,7 @@ fn a_row_cache_is_made_once_and_then_read_in_place_of_the_logs() {
         let contract = Contract::from_json(CONTRACT.as_bytes()).unwrap();
         let (mut read, mut stale) = (0, 0);
         let account = train(&contract, &options, &mut |event| match event {
-            Event::Started { step: Step::Cache | Step::Learn { .. }, .. } => read += 1,
+            Event::Started { step: Step::Cache | Step::Learn, .. } => read += 1,
             Event::CacheIsStale { .. } => stale += 1,
             _ => {}
         });
