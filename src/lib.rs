@@ -114,7 +114,11 @@ pub mod prune;
 #[cfg(feature = "train")]
 pub mod publish;
 #[cfg(feature = "train")]
+mod readable;
+#[cfg(feature = "train")]
 pub mod recalibrate;
+#[cfg(feature = "train")]
+pub mod report;
 pub mod schema;
 pub mod score;
 mod short_text;

@@ -47,6 +47,20 @@ fn check_text(text: &str) -> (Output, String) {
 }
 
 #[test]
+fn limits_of_categories_are_printed_with_what_happens_to_more() {
+    let limited = GOOD.replace("many = true", "many = true\nmax_categories = 1_000\nover_max = \"drop\"");
+    let limited = limited.replace("\"creative_id\"]", "\"creative_id\"]\nmax_categories = 20_000_000");
+    let (output, _) = check_text(&limited);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "at most 1,000 categories, more are dropped by omomi prune",
+        "at most 20,000,000 categories, more are an error of omomi prune",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
 fn a_good_contract_is_printed_with_its_fingerprint() {
     let (output, _) = check_text(GOOD);
     assert!(output.status.success());

@@ -12,10 +12,11 @@ use omomi::generate_log::{self, LogSpec, WriteOptions};
 use omomi::log_reader::ReadOptions;
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
 use omomi::prune::{Bill, ByField, LiveList, Measures, PruneError, PruneOptions, PruneReport, bill_path, prune};
-use omomi::publish::{PublishOptions, Verifier, publish};
+
+use omomi::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 use omomi::store::Store;
 use omomi::train::state::{StateReader, split_categories};
-use omomi::train::{Settings, TrainOptions, provenance_path, train};
+use omomi::train::{Sampling, Settings, TrainOptions, provenance_path, train};
 use omomi::weight_file::table::Encoding;
 
 /// A generated log of five parts and a state trained on the first four without l1, so that every category has a weight.
@@ -39,6 +40,9 @@ impl Trained {
             held_out: Vec::new(),
             read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
             settings: Settings { l1: 0.0, ..Settings::default() },
+            start: None,
+            sampling: Sampling::default(),
+            cache: None,
             passes: 1,
             state: trained.state(),
             replace: false,
@@ -348,7 +352,12 @@ fn a_size_that_the_store_would_refuse_is_found_before_anything_is_packed() {
     let file = folder.path().join("000001.omomi");
     trained.pack(&trained.state(), &file);
     let verifier = Verifier { program: env!("CARGO_BIN_EXE_omomi").into(), ..Verifier::this_program().unwrap() };
-    publish(&store, &PublishOptions { file, verifier, signature: None }, &mut |_| ()).unwrap();
+    publish(
+        &store,
+        &PublishOptions { file, verifier, signature: None, blessing: Some(BlessingPolicy::Off) },
+        &mut |_| (),
+    )
+    .unwrap();
     let check = |measures: Measures, allow: bool| {
         let options = trained.options(folder.path(), measures);
         prune(&PruneOptions { store: Some(store.dir().to_owned()), allow, replace: true, ..options }, &mut |_| ())

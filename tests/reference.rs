@@ -13,6 +13,7 @@ use std::process::{Command, Output, Stdio};
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use omomi::Model;
+use omomi::contract::Contract;
 use omomi::store::Digest;
 use omomi::value::{FieldValue, RequestRows, Row};
 use omomi::weight_file::signing::{PrivateKey, sign};
@@ -112,6 +113,23 @@ fn the_reader_written_from_the_specification_computes_every_bit_of_the_golden_re
             assert!(summary.contains("golden: 4 requests, 25 candidates, all bits equal"), "{summary}");
         }
     }
+}
+
+#[test]
+fn a_contract_that_limits_categories_is_one_for_the_reader_written_from_the_specification_too() {
+    let requests = [full_rows(2)];
+    let limited = contract()
+        .canonical_json()
+        .replace(
+            r#""many":true,"meaning":"what it is about","name":"tag","#,
+            r#""many":true,"max_categories":5,"meaning":"what it is about","name":"tag","over_max":"drop","#,
+        )
+        .replace(r#"["tag","age_seconds"]"#, r#"["tag","age_seconds"],"max_categories":7,"over_max":"error""#);
+    assert_eq!(limited.matches("max_categories").count(), 2);
+    let limited = Contract::from_json(limited.as_bytes()).unwrap();
+    let bytes = bytes_in(Encoding::F32, &limited, &weights(&requests, 10), &requests);
+    let Some(outcome) = read(&bytes) else { return };
+    outcome.unwrap();
 }
 
 #[test]

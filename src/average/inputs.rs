@@ -116,7 +116,10 @@ fn common_start<'a>(
 ) -> Result<Option<CommonStart>, AverageError> {
     let first = shards.next().expect("there are at least two states");
     let describe = |start: Option<Start>| match start {
-        Some(start) => format!("the state with the digest {} and decay {:?}", start.digest, start.decay),
+        Some(Start { digest, decay, shares: 1 }) => format!("the state with the digest {digest} and decay {decay:?}"),
+        Some(Start { digest, decay, shares }) => {
+            format!("one of {shares} shares of the state with the digest {digest} and decay {decay:?}")
+        }
         None => "nothing".to_owned(),
     };
     let refuse = |shard: &Shard, expected: Option<Start>, action| {

@@ -8,9 +8,13 @@
 //! the feature; the threshold then comes once, with the evidence of all shards before it:
 //!
 //! ```text
-//! Z = sum z_s    D = sum D_s
+//! Z = sum z_s    D = D_0 + sum (D_s - D_0)    D_0 = beta / alpha
 //! w = 0 if |Z| <= l1, else -(Z - sign(Z) l1) / (D + l2)
 //! ```
+//!
+//! `D_0` is the curvature of a feature that nobody has seen. It stands in every `D_s` and pulls a weight towards 0 as `l2`
+//! does, so like `l1` and `l2` it counts once; a category that eight shards saw a few times each would else be pulled eight
+//! times as hard as in one run over the same rows. (The bias starts at the observed CTR and not at 0: its `D` is the sum.)
 //!
 //! A category that a shard never saw is absent there, not a zero. Averaging finished weights instead, as the
 //! [rules](Rule) `plain`, `seen` and `count` do, loses what lay below the threshold in each shard and counts hearsay like
@@ -21,12 +25,13 @@
 //!
 //! `D` follows from `n` as `D_s` does, `n = (alpha D - beta)^2`, so training [goes on](crate::train::StartOptions) from an
 //! average with the step sizes that its evidence deserves. Shards that went on from one state all contain it. Named as
-//! [`start`](AverageOptions::start), and decayed as it was in the shards, it counts once:
+//! [`start`](AverageOptions::start), and decayed as it was in the shards, it takes the place of the `0` and `D_0` of nothing:
 //!
 //! ```text
-//! Z = Z_0 + sum (z_s - Z_0)    D = D_0 + sum (D_s - D_0)
+//! Z = Z_0 + sum (z_s - z_0)    D = D_0 + sum (D_s - d_0)
 //! ```
 //!
+//! where `Z_0` and `D_0` are the whole of it, and `z_0` and `d_0` what each shard [began with](crate::train::StartOptions#shares);
 //! and likewise for impressions and clicks. Summed without this, what the start knew would count once for each shard, and
 //! training would slow down with every round; so states with a start are refused where none is named.
 //!
@@ -63,7 +68,7 @@ use std::time::Instant;
 
 use crate::new_file::refuse_to_replace;
 use crate::train::state::{Metadata, StateError, StateRow, StateWriter, widest};
-use crate::train::{StartAccount, decayed, provenance_path, write_provenance};
+use crate::train::{StartAccount, decayed, provenance_path, share_of, share_of_bias, write_provenance};
 
 pub use error::AverageError;
 pub use inputs::Shard;
@@ -72,7 +77,7 @@ pub use spread::FieldSpread;
 
 use inputs::{CommonStart, Inputs};
 use merge::Merge;
-use rule::{Part, average_of};
+use rule::{Common, Part, average_of};
 use spread::Spread;
 
 /// Rows between two events.
@@ -181,9 +186,10 @@ fn merge_into(
             window_us: metadata.window_us,
             rows: metadata.rows,
             decay: start.decay,
+            shares: start.shares,
         }
     });
-    let decay = start.as_ref().map_or(1.0, |start| start.decay);
+    let (decay, shares) = start.as_ref().map_or((1.0, 1), |start| (start.decay, start.shares));
 
     let mut spread = Spread::new(&metadata.contract, state_count);
     let mut writer = StateWriter::create(&options.state, &metadata, options.replace)?;
@@ -220,7 +226,16 @@ fn merge_into(
             }
         }
         name_collision_count += u64::from(names_differ);
-        let common = common.map(|row| decayed(row.z, row.d, decay, &settings));
+        let common = match common {
+            Some(row) => {
+                let (z, d) = decayed(row.z, row.d, decay, &settings);
+                let share_of = if row.is_bias() { share_of_bias } else { share_of };
+                Common { whole: (z, d), in_each: share_of(z, d, shares, &settings) }
+            }
+            // Each shard's bias began at the observed CTR of its own first rows: they have nothing in common.
+            None if merged.is_bias() => Common::whole_in_each(0.0, 0.0),
+            None => Common::whole_in_each(0.0, settings.curvature(0.0)),
+        };
         (merged.z, merged.d) = average_of(options.rule, &parts, common, state_count);
         merged.weight = if merged.is_bias() {
             weight_rule.bias_weight(merged.z, merged.d)

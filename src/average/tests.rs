@@ -137,8 +137,9 @@ fn the_average_is_that_of_the_plain_twin() {
             let impressions = parts.iter().map(|part| part.impressions).sum::<u64>();
             assert_eq!((row.impressions, row.clicks), (impressions, parts.iter().map(|part| part.clicks).sum()));
             assert_eq!(row.last_seen_us, parts.iter().filter_map(|part| part.last_seen_us).max());
-            let (z, d) = (sum(|part| part.z), sum(|part| part.d));
-            let (l1, l2) = if key == BIAS_KEY { (0.0, 0.0) } else { (SETTINGS.l1, SETTINGS.l2) };
+            // What a shard has before it sees anything: beta / alpha.
+            let (l1, l2, nothing) = if key == BIAS_KEY { (0.0, 0.0, 0.0) } else { (SETTINGS.l1, SETTINGS.l2, 5.0) };
+            let (z, d) = (sum(|part| part.z), sum(|part| part.d) - nothing * (parts.len() as f64 - 1.0));
             let weight = match rule {
                 Rule::Curvature if z.abs() <= l1 => 0.0,
                 Rule::Curvature => -(z - z.signum() * l1) / (d + l2),
@@ -191,7 +192,7 @@ fn a_start_in_common_is_counted_once() {
 
     // Half is left, but no curvature below that of an unseen feature, which is 5.
     let after = |rows: u64, window_us| {
-        let start = Some(Start { digest, decay: 0.125 });
+        let start = Some(Start { digest, decay: 0.125, shares: 1 });
         Metadata { rows: 4_000 + rows, clicks: 400 + rows / 10, window_us, start, ..metadata() }
     };
     let one = [("a", text("x"), 5, -1.25, 5.0 + 3.0, 1_000), ("b", text("7"), 9, 0.125, 5.0, 30)];
@@ -218,7 +219,7 @@ fn a_start_in_common_is_counted_once() {
     assert_eq!(numbers, expected);
     let said = &report.metadata;
     assert_eq!((said.rows, said.clicks, said.window_us), (5_700, 570, Some((0, 90))));
-    assert_eq!(said.start, Some(Start { digest, decay: 0.125 }));
+    assert_eq!(said.start, Some(Start { digest, decay: 0.125, shares: 1 }));
     assert_eq!(report.shards.iter().map(|shard| shard.rows).sum::<u64>(), 1_700);
     // Only one shard saw the new feature, and none the feature 9.
     assert_eq!(report.fields[2].seen_by, [1, 0]);

@@ -104,7 +104,7 @@ impl Groups {
             .map(|_| {
                 let mut drawn = (0..filled.len()).map(|_| {
                     // The high bits of a 32-bit number times the count: below the count, and even enough for some thousands.
-                    let index = (random.next_u64() >> 32) * below >> 32;
+                    let index = ((random.next_u64() >> 32) * below) >> 32;
                     filled[usize::try_from(index).unwrap_or(0)]
                 });
                 self.draw(&mut drawn)

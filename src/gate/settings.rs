@@ -9,7 +9,7 @@
 //! slice_calibration_ratio = [0.85, 1.15]  # the same of every slice of the evaluation with so many clicks:
 //! slice_least_clicks = 1_600
 //! most_shift = 0.1                        # population stability index of the probabilities against the baseline's
-//! most_unseen_rise = 0.02                 # share of a field's categories without a weight, less the baseline's: 2 points
+//! most_unseen_rise = 0.02                 # share of the categories without a weight, less the baseline's: 2 points
 //! most_weight = 10.0                      # magnitude of a weight, on the logit scale
 //! size_ratio = [0.5, 2.0]                 # bytes of the file, divided by the baseline's
 //! training_rows_ratio = [0.5, 2.0]        # rows that it was trained on, divided by the baseline's, where both files say it
@@ -43,7 +43,7 @@ pub struct GateSettings {
     pub slice_least_clicks: u64,
     /// Greatest population stability index.
     pub most_shift: f64,
-    /// Most that the share of a field's categories without a weight may be above the baseline's.
+    /// Most that the share of the categories without a weight may be above the baseline's.
     pub most_unseen_rise: f64,
     /// Greatest magnitude of a weight.
     pub most_weight: f64,

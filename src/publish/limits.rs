@@ -42,7 +42,7 @@ use super::warning::ratio;
 use super::{BlessingPolicy, PublishError, Warning};
 
 /// How many files the median is taken of.
-pub(super) const USUAL_COUNT: usize = 5;
+pub(crate) const USUAL_COUNT: usize = 5;
 
 /// Weights of a field up to which a ratio says nothing: a device more or less.
 const LEAST_FIELD_SIZE: u64 = 1_000;
@@ -244,7 +244,7 @@ fn age(time_us: i64) -> Duration {
     now.saturating_sub(Duration::from_micros(u64::try_from(time_us).unwrap_or(0)))
 }
 
-fn median(lens: &[u64]) -> Option<u64> {
+pub(crate) fn median(lens: &[u64]) -> Option<u64> {
     let mut lens = lens.to_vec();
     lens.sort_unstable();
     let [lower, upper] = [lens.len().checked_sub(1)? / 2, lens.len() / 2].map(|index| lens[index]);

@@ -46,7 +46,7 @@ pub(crate) use run::refuse_overlap;
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
 pub use sampling::Sampling;
 pub use start::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};
-pub(crate) use start::{age_days, days_of, decayed, refuse_start};
+pub(crate) use start::{age_days, days_of, decayed, refuse_start, share_of, share_of_bias};
 pub use state_model::{StateFeature, StateModel};
 pub use trainer::{FieldFeatures, Trainer, WrittenState};
 pub use weight_rule::WeightRule;

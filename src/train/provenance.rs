@@ -96,6 +96,7 @@ pub(crate) fn start_json(start: &StartAccount) -> Value {
         "training_window": start.window_us.map(window_json),
         "rows": start.rows,
         "decay": start.decay,
+        "shares": start.shares,
     })
 }
 

@@ -190,7 +190,7 @@ pub fn train(
     let mut trainer = match &options.start {
         Some(start) => {
             let decay = decay_of(start, contract, options)?;
-            Trainer::resume(contract, options.settings, options.sampling, &start.state, decay)?
+            Trainer::resume(contract, options.settings, options.sampling, &start.state, decay, start.shares)?
         }
         None => Trainer::with_sampling(contract, options.settings, options.sampling)?,
     };

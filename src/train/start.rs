@@ -25,6 +25,17 @@ pub struct StartOptions {
     /// Its age in days. Nothing for the time from its last row to the first row of the logs, which both need times then.
     /// Runs whose states will be averaged must agree on it, so where their logs begin at different times it must be said.
     pub age_days: Option<f64>,
+    /// How many runs go on from it at once, on parts of the rows, to be averaged: at least 1. Each takes its
+    /// [share](StartOptions#shares) of the evidence.
+    ///
+    /// # Shares
+    ///
+    /// A run that goes on from all the evidence takes small steps, and however small they are, given enough rows it arrives at
+    /// what its rows say. So do the others; and summed up, a correction that all of them make is made as often as there are
+    /// runs. So each begins with the whole weight and with its part of the evidence, which is what the curvature is above that of
+    /// a feature that nobody has seen, and can be averaged like one that began from nothing. What few have seen has hardly
+    /// any evidence to share, and what runs add to it is summed up, as it should be.
+    pub shares: u32,
 }
 
 /// The state from which a run went on.
@@ -41,12 +52,34 @@ pub struct StartAccount {
     pub rows: u64,
     /// What its `z` and `d` were multiplied with.
     pub decay: f64,
+    /// Among how many runs its curvature was shared.
+    pub shares: u32,
 }
 
 /// What decay leaves of a coordinate. Its weight stays, until its curvature is down at that of a coordinate that has seen
 /// nothing, `beta / alpha`; from then on it goes towards 0.
 pub(crate) fn decayed(z: f64, d: f64, decay: f64, settings: &Settings) -> (f64, f64) {
     (z * decay, (d * decay).max(settings.curvature(0.0)))
+}
+
+/// What one of `shares` runs takes of a feature: the whole weight, and its part of what the curvature is above that of a feature
+/// that nobody has seen.
+pub(crate) fn share_of(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64, f64) {
+    if shares <= 1 {
+        return (z, d);
+    }
+    let unseen = settings.curvature(0.0);
+    let part = unseen + (d - unseen).max(0.0) / f64::from(shares);
+    let weight = settings.feature_weight(z, d);
+    if weight == 0.0 {
+        return (z * (part / d), part);
+    }
+    (-weight * (part + settings.l2) - settings.l1.copysign(weight), part)
+}
+
+/// The same for the bias, which no threshold touches.
+pub(crate) fn share_of_bias(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64, f64) {
+    share_of(z, d, shares, &Settings { l1: 0.0, l2: 0.0, ..*settings })
 }
 
 /// Refuses a state whose `z` does not say what was learned.
@@ -101,4 +134,34 @@ pub(crate) fn days_of((first_us, last_us): (i64, i64)) -> f64 {
 
 pub(super) fn digest(path: &Path) -> Result<Digest, StateError> {
     Digest::of_file(path).map_err(|error| StateError::io("read", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The curvature of a feature that nobody has seen is 2.
+    const SETTINGS: Settings = Settings { alpha: 0.5, beta: 1.0, l1: 1.0, l2: 0.25 };
+
+    #[test]
+    fn a_share_has_its_part_of_the_evidence_and_the_whole_weight() {
+        for (z, d, share) in
+            [(-9.0, 42.0, 7.0), (9.0, 42.0, 7.0), (1.5, 42.0, 7.0), (-2.0, 3.0, 2.125), (-2.0, 2.0, 2.0)]
+        {
+            let (share_z, share_d) = share_of(z, d, 8, &SETTINGS);
+            assert_eq!(share_d, share);
+            let (whole, share) = (SETTINGS.feature_weight(z, d), SETTINGS.feature_weight(share_z, share_d));
+            assert!(whole != 0.0 && (whole - share).abs() < 1e-15, "{whole}, {share}");
+        }
+        let (z, d) = share_of_bias(-9.0, 42.0, 8, &SETTINGS);
+        assert_eq!(d, 7.0);
+        assert!((SETTINGS.bias_weight(z, d) - 9.0 / 42.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_weight_of_0_stays_0_and_a_share_among_one_is_the_whole() {
+        let (z, d) = share_of(-0.75, 42.0, 8, &SETTINGS);
+        assert_eq!((z, d, SETTINGS.feature_weight(z, d)), (-0.125, 7.0, 0.0));
+        assert_eq!(share_of(-0.75, 42.0, 1, &SETTINGS), (-0.75, 42.0));
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::average::{AverageOptions, AverageReport, average};
 use crate::contract::Contract;
 use crate::evaluate::{Evaluator, Metrics};
-use crate::log_reader::LogReader;
+use crate::log_reader::{LogFile, LogReader};
 use crate::new_file::refuse_to_replace;
 use crate::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
 use crate::store::Digest;
@@ -19,6 +19,7 @@ use crate::train::{StartOptions, StateModel, TrainError, TrainOptions, age_days,
 use super::crew::{Crew, Foreman, Job};
 use super::inputs::{DigestedLogs, Inputs, Marker, Standing};
 use super::progress::ProgressFile;
+use super::split::deal;
 use super::work_dir::WorkDir;
 use super::{
     Happening, OneOf, ProgressEvent, ShardAccount, ShardsAccount, Split, TrainShardsError, TrainShardsOptions,
@@ -57,7 +58,7 @@ pub fn train_shards(
         }
     }
     let split = options.split.clone().completed(contract, train, &mut |_| ())?;
-    let plan = Plan::new(contract, options, &split)?;
+    let plan = Plan::new(contract, options, &split, reader.files())?;
 
     let work_dir = WorkDir::take(&options.work_dir)?;
     let progress = work_dir.progress();
@@ -86,7 +87,8 @@ pub fn train_shards(
         let round = Round { plan: &plan, work_dir: &work_dir, logs: &logs, number: round, start: start.as_ref() };
         shards.extend(round.learn(&mut teller)?);
         let report = round.merge(&mut teller)?;
-        start = Some(StartOptions { state: round.merged_path(), decay_per_day: 1.0, age_days: None });
+        start =
+            Some(StartOptions { state: round.merged_path(), decay_per_day: 1.0, age_days: None, shares: shard_count });
         merged = Some(report);
     }
     teller.round = None;
@@ -162,21 +164,28 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
+    /// `files` are all logs.
     fn new(
         contract: &'a Contract,
         options: &'a TrainShardsOptions,
         split: &'a Split,
+        files: &[LogFile],
     ) -> Result<Self, TrainShardsError> {
         let count = options.shard_count;
-        let mut logs = Vec::new();
-        for number in 1..=count {
-            let mut narrowed = options.train.clone();
-            split.narrow(OneOf { number, count }, contract, &mut narrowed)?;
+        let paths = |files: &[LogFile]| files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
+        let logs = if *split == Split::File {
+            deal(files, count)?.iter().map(|own| paths(own)).collect()
+        } else {
             // Opened once, so that a column that is missing is found here.
-            let reader = LogReader::open(contract, &narrowed.logs, narrowed.read)?;
-            logs.push(reader.files().iter().map(|file| file.path.clone()).collect());
-        }
+            let mut narrowed = options.train.clone();
+            split.narrow(OneOf { number: 1, count }, contract, &mut narrowed)?;
+            LogReader::open(contract, &narrowed.logs, narrowed.read)?;
+            vec![paths(files); count as usize]
+        };
         let mut start = options.train.start.clone();
+        if let Some(start) = &mut start {
+            start.shares = count;
+        }
         if let Some(start) = &mut start
             && start.decay_per_day < 1.0
             && start.age_days.is_none()
@@ -284,9 +293,10 @@ impl Round<'_> {
         let mut command: Vec<OsString> = ["train", "--for-parent", "--force"].map(OsString::from).into();
         command.push(with_value("--contract", &self.plan.options.contract_file));
         command.push(with_value("--state", &paths.state));
-        if let Some(StartOptions { state, decay_per_day, age_days }) = self.start {
+        if let Some(StartOptions { state, decay_per_day, age_days, shares }) = self.start {
             command.push(with_value("--start", state));
             command.push(format!("--decay={decay_per_day:?}").into());
+            command.push(format!("--start-shares={shares}").into());
             command.extend(age_days.map(|days| OsString::from(format!("--age-days={days:?}"))));
         }
         if self.plan.options.round_count > 1 {
@@ -339,8 +349,9 @@ impl Supervisor<'_, '_> {
     fn inputs(&self, shard: u32) -> Inputs {
         let plan = self.round.plan;
         let mut arguments = plan.arguments(shard, self.round.number);
-        if let Some(StartOptions { decay_per_day, age_days, .. }) = self.round.start {
+        if let Some(StartOptions { decay_per_day, age_days, shares, .. }) = self.round.start {
             arguments.insert("--decay".to_owned(), format!("{decay_per_day:?}"));
+            arguments.insert("--start-shares".to_owned(), shares.to_string());
             arguments.extend(age_days.map(|days| ("--age-days".to_owned(), format!("{days:?}"))));
         }
         Inputs {

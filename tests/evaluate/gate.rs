@@ -88,8 +88,11 @@ fn weights_twice_as_large_as_they_were_learned_are_held_back_for_every_figure_th
 fn a_field_that_was_lost_is_held_back_by_name() {
     let world = World::new();
     world.pack_changed("lost", |_| (), |row| row.field != "advertiser_id");
-    let reasons = reasons(&world, &format!("lost.omomi --baseline 000002.omomi {LOGS}"));
-    assert!(reasons.contains(&("unseen".to_owned(), Some("advertiser_id".to_owned()))), "{reasons:?}");
+    let arguments = format!("lost.omomi --baseline 000002.omomi {LOGS}");
+    let reasons = reasons(&world, &arguments);
+    assert!(names(&reasons).contains(&"unseen"), "{reasons:?}");
+    let said = String::from_utf8(world.omomi(&format!("gate {arguments}")).stdout).unwrap();
+    assert!(said.contains("; most in `advertiser_id`, 100.00 % from "), "{said}");
     assert!(names(&reasons).contains(&"normalized_entropy"), "{reasons:?}");
 }
 
@@ -171,7 +174,7 @@ fn an_evaluation_that_is_there_already_is_judged_the_same_and_only_for_its_own_f
 
 #[test]
 fn a_typing_error_is_no_verdict() {
-    let folder = World::new();
+    let folder = World::empty();
     for misuse in ["gate", "gate 000002.omomi", "gate 000002.omomi --evaluation a --logs b", "gate x --frist --logs y"]
     {
         folder.fail(64, misuse);

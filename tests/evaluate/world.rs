@@ -21,6 +21,11 @@ impl World {
         world
     }
 
+    /// An empty folder, for what goes wrong before any file is read.
+    pub fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
     pub fn train(&self, contract: &str, logs: &str, state: &str) {
         self.succeed(&format!(
             "train --contract {contract} --logs {logs} --time-column timestamp --state {state} --quiet"

@@ -106,7 +106,7 @@ def check_number_field(place, field):
 def canonical(value):
     """Canonical JSON of a value whose keys may stand in any order."""
     if isinstance(value, dict):
-        return "{" + ",".join(quoted(key) + ":" + canonical(value[key]) for key in sorted(value)) + "}"
+        return "{" + ",".join(quoted(key) + ":" + canonical_member(key, value[key]) for key in sorted(value)) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(canonical, value)) + "]"
     if isinstance(value, bool):
@@ -114,6 +114,13 @@ def canonical(value):
     if isinstance(value, (int, float)):
         return canonical_float(float(value))
     return quoted(value)
+
+
+def canonical_member(key, value):
+    """The value of a key: all numbers are floats but the one that counts."""
+    if key == "max_categories" and type(value) is int:
+        return str(value)
+    return canonical(value)
 
 
 def canonical_float(number):

@@ -5,4 +5,5 @@ mod failures;
 mod fixture;
 mod parent;
 mod reruns;
+mod results;
 mod same_bytes;

@@ -152,12 +152,13 @@ fn meaning_of_value(field: &Field) -> String {
 }
 
 fn cross_table(contract: &Contract) -> Table {
-    let mut table = new_table(&["cross", "side", ""]);
+    let is_limited = contract.crosses().iter().any(|cross| cross.category_limit.is_some());
+    let mut table = new_table(if is_limited { &["cross", "side", "limit"] } else { &["cross", "side"] });
     for cross in contract.crosses() {
         let names: Vec<&str> = cross.members.iter().map(|&member| contract.fields()[member].name.as_str()).collect();
         let side = contract.cross_side(cross).map_or("context x candidate", Side::word);
-        let limit = cross.category_limit.map_or_else(String::new, limit_text);
-        table.add_row([names.join(" x "), side.to_owned(), limit]);
+        let limit = is_limited.then(|| cross.category_limit.map_or_else(String::new, limit_text));
+        table.add_row([names.join(" x "), side.to_owned()].into_iter().chain(limit));
     }
     table
 }

@@ -18,7 +18,8 @@ const USUAL_SETTINGS: &str = "gate.toml";
 ///
 /// Holds its figures on logs against gate.toml: calibration, over all and by slice, normalized entropy and shift against the
 /// baseline, unseen categories, weights, size, rows of the training. A file that passes gets a blessing beside it,
-/// NAME.blessing.json, which omomi publish asks for; one that is held back loses the blessing it had.
+/// NAME.blessing.json, which omomi publish asks for; one that is held back loses the blessing it had. Slices are those of every field
+/// with ids or texts, unless --by names others.
 ///
 /// Exit code 0: it passed. 2: it is held back, and every reason is told with who must act. 1: it could not be judged. 64: misuse of
 /// the command line, which is 2 with other commands.
@@ -97,7 +98,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Err(HeldBack { file: arguments.file.clone(), reasons: verdict.reasons().count() }.into())
 }
 
-fn settings(path: Option<&Path>) -> Result<GateSettings, Failure> {
+/// The settings in that file, or in the usual one where there is one.
+pub(crate) fn settings(path: Option<&Path>) -> Result<GateSettings, Failure> {
     match path {
         Some(path) => Ok(GateSettings::read(path)?),
         None if Path::new(USUAL_SETTINGS).exists() => Ok(GateSettings::read(Path::new(USUAL_SETTINGS))?),

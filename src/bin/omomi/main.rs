@@ -19,6 +19,7 @@ mod prune;
 mod publish;
 mod recalibrate;
 mod refusal;
+mod report;
 mod shards_progress;
 mod sign;
 mod status;
@@ -47,13 +48,14 @@ enum Command {
     GenerateLog(generate_log::Arguments),
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
+    Tune(Box<tune::Arguments>),
     Average(average::Arguments),
     Recalibrate(recalibrate::Arguments),
     Prune(Box<prune::Arguments>),
-    Tune(Box<tune::Arguments>),
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Gate(Box<gate::Arguments>),
+    Report(report::Arguments),
     Explain(explain::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Recalibrate(arguments) => recalibrate::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),
         Command::Status(arguments) => status::run(&arguments),

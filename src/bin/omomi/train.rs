@@ -61,6 +61,9 @@ pub(crate) struct Arguments {
     /// Age of the start in days, in place of what the times of the rows say.
     #[arg(long, value_name = "DAYS", requires = "start")]
     age_days: Option<f64>,
+    /// How many runs go on from the start at once, on parts of the rows, to be averaged: each takes its share of the evidence.
+    #[arg(long, value_name = "COUNT", requires = "start", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    start_shares: u32,
     /// How often the logs are learned from.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     passes: u32,
@@ -108,6 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             state,
             decay_per_day: arguments.decay,
             age_days: arguments.age_days,
+            shares: arguments.start_shares,
         }),
         passes: arguments.passes,
         cache: arguments.cache.clone(),

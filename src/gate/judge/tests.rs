@@ -63,7 +63,7 @@ fn at_the_limits() -> ModelEvaluation {
             user_auc: None,
             calibration: ratio(1.05),
             expected_calibration_error: 0.0,
-            unseen_rate: 0.0,
+            unseen_rate: 0.119_999,
         },
         reliability: Vec::new(),
         by: vec![ColumnSlices {
@@ -87,7 +87,8 @@ fn baseline() -> ModelEvaluation {
     let mut baseline = at_the_limits();
     baseline.file.len_bytes = 1_000;
     baseline.file.training_rows = Some(1_000);
-    baseline.fields = vec![field("device", 0.5 - 0.019_999), field("old", 0.0)];
+    baseline.overall.unseen_rate = 0.1;
+    baseline.fields = vec![field("device", 0.25), field("old", 0.0)];
     baseline.comparison = None;
     baseline
 }
@@ -143,7 +144,7 @@ fn whatever_is_beyond_its_limit_is_held_back_for_that_alone() {
         }),
         ("normalized_entropy", |model| model.comparison.as_mut().unwrap().normalized_entropy_change = None),
         ("shift", |model| model.comparison.as_mut().unwrap().population_stability_index = 0.1),
-        ("unseen", |model| model.fields[0].unseen_rate = 0.500_1),
+        ("unseen", |model| model.overall.unseen_rate = 0.120_001),
         ("size", |model| model.file.len_bytes = 2_001),
         ("size", |model| model.file.len_bytes = 499),
         ("training_rows", |model| model.file.training_rows = Some(499)),
@@ -164,14 +165,17 @@ fn whatever_is_beyond_its_limit_is_held_back_for_that_alone() {
 }
 
 #[test]
-fn every_slice_and_field_beyond_its_limit_is_a_reason_of_its_own() {
+fn every_slice_beyond_its_limit_is_a_reason_of_its_own_and_the_field_that_lost_most_is_named() {
     let mut model = at_the_limits();
     model.by[0].slices =
         vec![slice("pc", 2_000, ratio(2.0)), slice("tv", 1_600, None), slice("pad", 1_700, ratio(1.0))];
+    model.overall.unseen_rate = 0.3;
     model.fields = vec![field("device", 0.9), field("old", 0.021)];
     let checks = judged(&model, Some(&baseline()), false);
     let subjects: Vec<_> = checks.iter().filter(|check| !check.passed).map(|check| check.subject.as_deref()).collect();
-    assert_eq!(subjects, [Some("device = pc"), Some("device = tv"), Some("device"), Some("old")]);
+    assert_eq!(subjects, [Some("device = pc"), Some("device = tv"), None]);
+    let unseen = checks.iter().find(|check| check.name == "unseen").unwrap();
+    assert_eq!(unseen.found, "30.00 %, from 10.00 %; most in `device`, 90.00 % from 25.00 %");
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn a_run_leaves_a_state_and_its_provenance() {
 fn a_run_goes_on_from_a_state_with_what_its_age_leaves_of_it() {
     let folder = Folder::with_logs();
     folder.train(&folder.options()).unwrap();
-    let start = StartOptions { state: folder.path("out.parquet"), decay_per_day: 0.25, age_days: None };
+    let start = StartOptions { state: folder.path("out.parquet"), decay_per_day: 0.25, age_days: None, shares: 1 };
     let options = TrainOptions {
         logs: folder.pattern("late.csv"),
         held_out: Vec::new(),

@@ -46,6 +46,8 @@ pub struct Start {
     pub digest: Digest,
     /// What its `z` and `d` were multiplied with before the first row: above 0, at most 1.
     pub decay: f64,
+    /// Among how many runs its curvature was then [shared](crate::train::StartOptions#shares): at least 1.
+    pub shares: u32,
 }
 
 /// The window that holds both.
@@ -77,6 +79,7 @@ const CLICKS_KEY: &str = "omomi.clicks";
 const PASSES_KEY: &str = "omomi.passes";
 const START_DIGEST_KEY: &str = "omomi.start_digest";
 const START_DECAY_KEY: &str = "omomi.start_decay";
+const START_SHARES_KEY: &str = "omomi.start_shares";
 const TOOL_VERSION_KEY: &str = "omomi.tool_version";
 
 impl Metadata {
@@ -87,7 +90,11 @@ impl Metadata {
         let window = [FIRST_SEEN_KEY, LAST_SEEN_KEY].into_iter().zip(window);
         let window = window.filter_map(|(key, time_us)| Some((key, time_us?.to_string())));
         let start = self.start.map(|start| {
-            [(START_DIGEST_KEY, start.digest.to_string()), (START_DECAY_KEY, format!("{:?}", start.decay))]
+            [
+                (START_DIGEST_KEY, start.digest.to_string()),
+                (START_DECAY_KEY, format!("{:?}", start.decay)),
+                (START_SHARES_KEY, start.shares.to_string()),
+            ]
         });
         [
             (FORMAT_VERSION_KEY, FORMAT_VERSION.to_string()),
@@ -208,7 +215,14 @@ impl<'a> Pairs<'a> {
             let problem = format!("expected a decay of the start above 0 and at most 1, found {decay:?}");
             return Err(StateError::not_a_state(self.path, problem));
         }
-        Ok(Start { digest, decay })
+        let shares: u32 = self.parsed(START_SHARES_KEY)?;
+        if shares == 0 {
+            return Err(StateError::not_a_state(
+                self.path,
+                "expected at least 1 share of the start, found 0".to_owned(),
+            ));
+        }
+        Ok(Start { digest, decay, shares })
     }
 
     fn parsed<T: std::str::FromStr>(&self, key: &str) -> Result<T, StateError> {

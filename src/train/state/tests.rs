@@ -24,7 +24,7 @@ fn metadata() -> Metadata {
         rows: 1_000_000_007,
         clicks: 12,
         passes: 3,
-        start: Some(Start { digest: Digest::of(b"start"), decay: 0.97 }),
+        start: Some(Start { digest: Digest::of(b"start"), decay: 0.97, shares: 1 }),
         tool_version: "0.1.0".to_owned(),
     }
 }
@@ -197,6 +197,7 @@ fn metadata_that_is_missing_or_contradicts_itself_is_refused() {
         ),
         ("omomi.start_digest", Some("12"), "expected a digest under the metadata key `omomi.start_digest`, found `12`"),
         ("omomi.start_decay", Some("0"), "expected a decay of the start above 0 and at most 1, found 0.0"),
+        ("omomi.start_shares", Some("0"), "expected at least 1 share of the start, found 0"),
         ("omomi.alpha", Some("0"), "alpha must be a number above 0, found 0.0"),
         ("omomi.contract_fingerprint", Some("00"), "its contract has the fingerprint c1f7a55d4a29bd9e, but it says 00"),
     ];

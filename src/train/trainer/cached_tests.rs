@@ -20,7 +20,7 @@ fn states(sampling: Sampling, passes: u32, start: Option<&Path>) -> [Vec<u8>; 2]
         })
         .into();
     let trainer = || match start {
-        Some(start) => Trainer::resume(&contract(), SETTINGS, sampling, start, 0.5).unwrap(),
+        Some(start) => Trainer::resume(&contract(), SETTINGS, sampling, start, 0.5, 1).unwrap(),
         None => Trainer::with_sampling(&contract(), SETTINGS, sampling).unwrap(),
     };
     let mut by_batches = trainer();

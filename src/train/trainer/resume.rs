@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::contract::Contract;
 use crate::train::optimizer::Coordinate;
-use crate::train::start::{decayed, digest, refuse_start};
+use crate::train::start::{decayed, digest, refuse_start, share_of, share_of_bias};
 use crate::train::state::{Difference, Start, StateReader, StateRow};
 use crate::train::table::{Counts, NEVER_US};
 use crate::train::{Sampling, Settings, StartAccount, TrainError};
@@ -17,7 +17,8 @@ impl Trainer {
     /// will learn the rows that `sampling` keeps.
     ///
     /// `z` and `d` of each feature and of the bias are multiplied with `decay`; `d` goes no lower than where a feature
-    /// starts that was never seen, `beta / alpha`. The squared gradients follow from it: `n = (alpha d - beta)^2`. Counts and the
+    /// starts that was never seen, `beta / alpha`. Of `d` this run takes one of so many [shares](crate::train::StartOptions#shares),
+    /// 1 for the whole, and the whole weight. The squared gradients follow from it: `n = (alpha d - beta)^2`. Counts and the
     /// time when a feature was last seen stay as they are, whatever the decay: they say on how many rows the model was
     /// built, which is what thresholds on them ask. The start's own weight rule is left behind: thresholds and recalibration
     /// belong to the weights that were served, not to what was learned.
@@ -32,10 +33,14 @@ impl Trainer {
         sampling: Sampling,
         start: &Path,
         decay: f64,
+        shares: u32,
     ) -> Result<Self, TrainError> {
         let mut trainer = Self::with_sampling(contract, settings, sampling)?;
         if !(decay > 0.0 && decay <= 1.0) {
             return Err(TrainError::Setting { name: "decay", expected: "above 0 and at most 1", found: decay });
+        }
+        if shares == 0 {
+            return Err(TrainError::Setting { name: "start_shares", expected: "at least 1", found: 0.0 });
         }
         let digest = digest(start)?;
         let mut reader = StateReader::open(start)?;
@@ -50,12 +55,18 @@ impl Trainer {
             window_us: metadata.window_us,
             rows: metadata.rows,
             decay,
+            shares,
         });
         let names = trainer.indexer.sources.iter().map(|source| source.name.clone());
         let sources: HashMap<String, u16> = names.zip(0..).collect();
         while let Some(batch) = reader.next_batch()? {
             for row in batch.rows() {
                 let (z, d) = decayed(row.z, row.d, decay, &settings);
+                let (z, d) = if row.is_bias() {
+                    share_of_bias(z, d, shares, &settings)
+                } else {
+                    share_of(z, d, shares, &settings)
+                };
                 let coordinate = Coordinate { z, n: settings.squared_gradients(d) };
                 if row.is_bias() {
                     (trainer.bias, trainer.indexer.totals) = (coordinate, counts(&row));
@@ -78,7 +89,7 @@ impl Trainer {
 
 impl From<&StartAccount> for Start {
     fn from(account: &StartAccount) -> Self {
-        Self { digest: account.digest, decay: account.decay }
+        Self { digest: account.digest, decay: account.decay, shares: account.shares }
     }
 }
 

@@ -1,0 +1,222 @@
+//! Today's model of the generated log: two data sets are learned at once, averaged, recalibrated and pruned to a budget; the file is
+//! evaluated against yesterday's, judged and published in its place, and all of it is put on a page.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use omomi::evaluate::{By, Calibration, EvaluateOptions, Evaluation, ModelEvaluation, evaluate_files};
+use omomi::gate::{Figures, GateOptions, GateSettings, gate};
+use omomi::log_reader::ReadOptions;
+use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, chosen_encoding, pack};
+use omomi::prune::{Measures, PruneOptions, PruneReport, bill_path, prune};
+use omomi::publish::{PublishOptions, Verifier, publish};
+use omomi::report::{self, ReportInputs};
+use omomi::store::Store;
+use omomi::train::{Sampling, Settings, TrainOptions};
+use omomi::train_shards::{ShardsAccount, Split, TrainShardsOptions, shard_alpha, train_shards};
+
+use super::run::{LOGIC_ID, Run, next_generation};
+use super::{GeneratedLog, TIME_COLUMN};
+use crate::Failure;
+use crate::text::{bytes, figure, grouped, say, table};
+
+const SHARD_COUNT: u32 = 2;
+
+/// Most bytes of today's file, in hundredths of yesterday's, though it was learned from twice the rows.
+const BUDGET_PERCENT: u64 = 60;
+
+/// What is left behind.
+pub(super) struct Today {
+    pub(super) weight_file: PathBuf,
+    pub(super) store: PathBuf,
+    pub(super) report: PathBuf,
+}
+
+pub(super) fn run(log: &GeneratedLog, yesterday: &Run) -> Result<Today, Failure> {
+    let merged = log.folder.join("today.parquet");
+    let account = train_and_average(log, &merged)?;
+    print_average(&account);
+    let budget = yesterday.weight_file.metadata()?.len() * BUDGET_PERCENT / 100;
+    let pruned = log.folder.join("today-pruned.parquet");
+    let bill = prune_to(budget, &merged, &pruned, log)?;
+    print_bill(&bill, budget);
+    let weight_file = pack_next(&pruned, log)?;
+
+    let evaluation = evaluate_against(&yesterday.weight_file, &weight_file, log)?;
+    let evaluation_file = log.folder.join("evaluation.json");
+    evaluation.write(&evaluation_file, true)?;
+    say!("\n{}", comparison(&evaluation));
+
+    let store = Store::new(log.folder.join("store"));
+    publish_blessed(&yesterday.weight_file, &first_figures(yesterday, log), true, &store)?;
+    publish_blessed(&weight_file, &Figures::Evaluation(evaluation_file.clone()), false, &store)?;
+
+    let page = log.folder.join("report.html");
+    let inputs = ReportInputs {
+        bill: Some(bill_path(&pruned)),
+        state: Some(pruned),
+        baseline_state: Some(yesterday.state.clone()),
+        store: Some(store.dir().to_owned()),
+        replace: true,
+        ..ReportInputs::of(evaluation_file)
+    };
+    report::write(&inputs, &page)?;
+    Ok(Today { weight_file, store: store.dir().to_owned(), report: page })
+}
+
+/// Each half of the log is a data set. What an earlier demo has finished of the same logs is not learned again.
+fn train_and_average(log: &GeneratedLog, merged: &Path) -> Result<ShardsAccount, Failure> {
+    let settings = Settings::default();
+    let options = TrainShardsOptions {
+        train: TrainOptions {
+            logs: log.learned_parts().to_vec(),
+            held_out: Vec::new(),
+            read: ReadOptions { time_column: Some(TIME_COLUMN.to_owned()), ..ReadOptions::default() },
+            settings: Settings { alpha: shard_alpha(settings.alpha, SHARD_COUNT), ..settings },
+            start: None,
+            sampling: Sampling::default(),
+            cache: None,
+            passes: 1,
+            state: merged.to_owned(),
+            replace: true,
+            arguments: vec!["demo".to_owned()],
+        },
+        contract_file: log.contract_file.clone(),
+        shard_count: SHARD_COUNT,
+        split: Split::File,
+        process_count: SHARD_COUNT as usize,
+        retry_count: 2,
+        round_count: 1,
+        rule: omomi::average::Rule::Curvature,
+        allow_uneven: false,
+        recalibrate_on: vec![log.fitting_part().to_owned()],
+        work_dir: merged.with_extension("shards"),
+        program: std::env::current_exe()?,
+    };
+    Ok(train_shards(&log.contract, &options, &mut |_| ())?)
+}
+
+fn print_average(account: &ShardsAccount) {
+    let reused = account.shards.iter().filter(|shard| shard.reused).count();
+    let how = if reused == account.shards.len() { "kept from an earlier demo" } else { "trained by a process each" };
+    say!("  train        {} data sets {how}, {:.1} s", account.shards.len(), account.seconds);
+    let average = &account.average;
+    say!("  average      {} features, of {} rows", grouped(average.feature_count()), grouped(average.metadata.rows));
+    if let Some(report) = &account.recalibration {
+        let [before, after] = [report.before, report.after].map(|metrics| figure(metrics.calibration_ratio));
+        say!("  recalibrate  calibration ratio {before}, then {after}");
+    }
+}
+
+fn prune_to(budget: u64, merged: &Path, pruned: &Path, log: &GeneratedLog) -> Result<PruneReport, Failure> {
+    let options = PruneOptions {
+        replace: true,
+        measures: Measures { max_bytes: Some(budget), ..Measures::default() },
+        held_out: vec![log.fitting_part().to_owned()],
+        ..PruneOptions::new(merged, pruned)
+    };
+    Ok(prune(&options, &mut |_| ())?)
+}
+
+fn print_bill(report: &PruneReport, budget: u64) {
+    let total = &report.bill.total;
+    let change = total
+        .held_out
+        .and_then(|change| Some(change.after.normalized_entropy? / change.before.normalized_entropy? - 1.0));
+    say!(
+        "  prune        {} of {} categories left, {} for a budget of {} ({} % of yesterday's file), as {}; normalized entropy {}",
+        grouped(total.after.categories),
+        grouped(total.before.categories),
+        bytes(total.after.bytes),
+        bytes(budget),
+        BUDGET_PERCENT,
+        report.bill.encoding,
+        change.map_or_else(|| "-".to_owned(), |change| format!("{:+.3} %", change * 100.0)),
+    );
+}
+
+fn pack_next(pruned: &Path, log: &GeneratedLog) -> Result<PathBuf, Failure> {
+    let generations = log.folder.join("generations");
+    let generation = next_generation(&generations)?;
+    let weight_file = generations.join(format!("{generation:06}.omomi"));
+    let options = PackOptions {
+        state: pruned.to_owned(),
+        held_out: vec![log.fitting_part().to_owned()],
+        read: ReadOptions::default(),
+        logic_id: LOGIC_ID.to_owned(),
+        generation,
+        calibrator: DEFAULT_CALIBRATOR,
+        encoding: chosen_encoding(pruned)?.unwrap_or_default(),
+    };
+    pack(&log.contract, &options, &weight_file, &mut |_| ())?;
+    say!("  pack         {}, {}", weight_file.display(), bytes(fs::metadata(&weight_file)?.len()));
+    Ok(weight_file)
+}
+
+fn evaluate_options(file: &Path, baseline: Option<&Path>, log: &GeneratedLog) -> EvaluateOptions {
+    EvaluateOptions {
+        files: vec![file.to_owned()],
+        baseline: baseline.map(Path::to_owned),
+        logs: vec![log.evaluation_part().to_owned()],
+        read: ReadOptions { time_column: Some(TIME_COLUMN.to_owned()), ..ReadOptions::default() },
+        by: By::Columns(vec!["format".to_owned(), "device".to_owned()]),
+        user: Some("user_id".to_owned()),
+        seed: 1,
+    }
+}
+
+fn evaluate_against(yesterday: &Path, today: &Path, log: &GeneratedLog) -> Result<Evaluation, Failure> {
+    Ok(evaluate_files(&evaluate_options(today, Some(yesterday), log), &mut |_| ())?)
+}
+
+/// The figures by which a file without a baseline is judged.
+fn first_figures(yesterday: &Run, log: &GeneratedLog) -> Figures {
+    Figures::Logs(evaluate_options(&yesterday.weight_file, None, log))
+}
+
+/// Publishes a file if the gate lets it through, and says why if it does not.
+fn publish_blessed(file: &Path, figures: &Figures, first: bool, store: &Store) -> Result<(), Failure> {
+    let options = GateOptions {
+        file: file.to_owned(),
+        figures: figures.clone(),
+        settings: GateSettings::default(),
+        first,
+        store: None,
+    };
+    let verdict = gate(&options, &mut |_| ())?;
+    for check in verdict.reasons() {
+        let subject = check.subject.as_deref().unwrap_or("the file");
+        say!("  held back    {} of {subject}: expected {}, found {}", check.name, check.expected, check.found);
+    }
+    if !verdict.passed() {
+        return Ok(());
+    }
+    let options =
+        PublishOptions { file: file.to_owned(), verifier: Verifier::this_program()?, signature: None, blessing: None };
+    let published = publish(store, &options, &mut |_| ())?;
+    say!(
+        "  publish      generation {}, blessed by {} checks of the gate: {}",
+        published.current.generation,
+        verdict.checks.len(),
+        published.path.display()
+    );
+    Ok(())
+}
+
+fn comparison(evaluation: &Evaluation) -> String {
+    let calibration = |of: Option<Calibration>| match of {
+        Some(Calibration { ratio, low, high }) => format!("{ratio:.4} ({low:.4} to {high:.4})"),
+        None => "-".to_owned(),
+    };
+    let mut rows = Vec::new();
+    let mut row = |name: &str, of: &dyn Fn(&ModelEvaluation) -> String| {
+        let models = evaluation.models.iter().chain(&evaluation.baseline);
+        rows.push(std::iter::once(name.to_owned()).chain(models.map(of)).collect());
+    };
+    row("log loss", &|model| format!("{:.6}", model.overall.log_loss));
+    row("normalized entropy", &|model| figure(model.overall.normalized_entropy));
+    row("AUC", &|model| figure(model.overall.auc));
+    row("calibration ratio", &|model| calibration(model.overall.calibration));
+    row("file", &|model| bytes(model.file.len_bytes));
+    table(&["held-out rows", "today", "yesterday"], rows)
+}

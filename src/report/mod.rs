@@ -1,0 +1,198 @@
+//! How good a model is, as one HTML page: for people who decide, and for those to whom they mail it.
+//!
+//! The page is made of files that other commands have left: the [evaluation](crate::evaluate::Evaluation) of a weight file, and
+//! where they are given a pruning's bill, two training states, the provenance of an average, a blessing, and a store. It needs nothing else: no
+//! script, no font and no picture from outside. It follows the reader's choice of light or dark, can be read on a telephone, and
+//! has the figures behind each plot as a table. The same input gives the same page.
+//!
+//! ```no_run
+//! use omomi::report::{ReportInputs, write};
+//!
+//! let mut inputs = ReportInputs::of("evaluation.json");
+//! inputs.store = Some("feed-ctr".into());
+//! write(&inputs, "report.html".as_ref())?;
+//! # Ok::<(), omomi::report::ReportError>(())
+//! ```
+//!
+//! # Limits
+//!
+//! The plots are of the first weight file of an evaluation and its baseline; further files stand in the table of metrics only.
+//! Plots show at most some dozen rows, their tables at most 200.
+
+mod error;
+mod metrics;
+mod page;
+mod panels;
+mod plot;
+mod subject;
+mod verdict;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use askama::Template;
+use serde::de::DeserializeOwned;
+
+use crate::evaluate::{Difference, Evaluation, GroupsOf};
+use crate::gate::GateSettings;
+use crate::new_file::{NewFile, refuse_to_replace};
+use crate::prune::Bill;
+use crate::readable::grouped;
+use crate::train::provenance_path;
+
+pub use error::ReportError;
+use page::Page;
+use panels::Panel;
+use subject::{Subject, utc_hour};
+use verdict::Verdict;
+
+/// What a report is made of.
+#[derive(Debug, Clone, Default)]
+pub struct ReportInputs {
+    /// What `omomi evaluate --json` wrote.
+    pub evaluation: PathBuf,
+    /// What `omomi prune` wrote beside the pruned state: brings bytes against normalized entropy.
+    pub bill: Option<PathBuf>,
+    /// The training state that the weight file comes from: brings the largest changes of weights.
+    pub state: Option<PathBuf>,
+    /// The training state that the baseline comes from.
+    pub baseline_state: Option<PathBuf>,
+    /// The provenance of the state, where it is not beside it: of an average, it brings the spread of the shards.
+    pub provenance: Option<PathBuf>,
+    /// The store of the serving logic: brings the history of file sizes.
+    pub store: Option<PathBuf>,
+    /// The blessing of the weight file: what the gate said of it.
+    pub blessing: Option<PathBuf>,
+    /// Where there is no blessing, what the gate would say is told by these settings.
+    pub gate: GateSettings,
+    /// Whether a file that is there is replaced.
+    pub replace: bool,
+}
+
+impl ReportInputs {
+    /// The evaluation and nothing else.
+    #[must_use]
+    pub fn of(evaluation: impl Into<PathBuf>) -> Self {
+        Self { evaluation: evaluation.into(), ..Self::default() }
+    }
+}
+
+/// Writes the report to `out`, whole or not at all.
+///
+/// # Errors
+///
+/// [`ReportError`] for an input that cannot be read or is of another model, and for a name that is taken.
+pub fn write(inputs: &ReportInputs, out: &Path) -> Result<(), ReportError> {
+    let failed = |error| ReportError::io("write", out, error);
+    refuse_to_replace(out, inputs.replace).map_err(failed)?;
+    let page = render(inputs)?;
+    let new_file = NewFile::create(out, inputs.replace).map_err(failed)?;
+    new_file.file().write_all(page.as_bytes()).map_err(failed)?;
+    new_file.commit().map_err(failed)
+}
+
+/// The report as HTML.
+///
+/// # Errors
+///
+/// As [`write`].
+pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
+    let evaluation = Evaluation::read(&inputs.evaluation)?;
+    let no_model = || ReportError::NoModel { path: inputs.evaluation.clone() };
+    let subject = Subject::of(&evaluation).ok_or_else(no_model)?;
+    let bill: Option<Bill> = match &inputs.bill {
+        None => None,
+        Some(path) => {
+            let bill: Bill = read_json(path, "the bill of a pruning", "omomi prune")?;
+            subject.check_contract(path, &bill.fingerprint)?;
+            Some(bill)
+        }
+    };
+    let beside = inputs.state.as_deref().map(provenance_path).filter(|path| path.is_file());
+    let provenance = inputs.provenance.clone().or(beside);
+    let verdict = Verdict::of(&subject, inputs)?;
+    let panels = [
+        panels::reliability(&subject)?,
+        panels::entropy_by_hour(&subject)?,
+        panels::calibration(&subject, &verdict.settings)?,
+        panels::size_curve(bill.as_ref())?,
+        panels::field_sizes(&subject)?,
+        panels::weight_changes(&subject, inputs.state.as_deref(), inputs.baseline_state.as_deref())?,
+        panels::shard_spread(&subject, provenance.as_deref())?,
+        panels::file_sizes(&subject, inputs.store.as_deref())?,
+    ];
+    let (mut figures, mut absent) = (Vec::new(), Vec::new());
+    for panel in panels {
+        match panel {
+            Panel::Figure(figure) => figures.push(figure),
+            Panel::Absent(plot) => absent.push(plot),
+        }
+    }
+    let page = Page {
+        logic_id: &subject.model.file.logic_id,
+        name: &subject.name,
+        facts: facts(&evaluation, &subject),
+        verdict,
+        cards: metrics::cards(&subject),
+        files: metrics::file_names(&evaluation),
+        has_baseline: subject.baseline.is_some(),
+        differences: differences(&subject),
+        metrics: metrics::table(&evaluation, &subject),
+        fields: metrics::field_rows(&subject),
+        figures,
+        absent,
+        tool_version: env!("CARGO_PKG_VERSION"),
+    };
+    Ok(page.render()?)
+}
+
+fn read_json<T: DeserializeOwned>(
+    path: &Path,
+    expected: &'static str,
+    command: &'static str,
+) -> Result<T, ReportError> {
+    let text = fs::read(path).map_err(|error| ReportError::io("read", path, error))?;
+    let malformed = |source| ReportError::Json { path: path.to_owned(), expected, command, source };
+    serde_json::from_slice(&text).map_err(malformed)
+}
+
+/// What opens the report.
+fn facts(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<(&'static str, String)> {
+    let (rows, file) = (&evaluation.rows, &subject.model.file);
+    let window = |[first, last]: [i64; 2]| format!("{} to {} UTC", utc_hour(first), utc_hour(last));
+    let bad = match rows.bad_rows {
+        0 => String::new(),
+        count => format!(", {} bad ones skipped", grouped(count)),
+    };
+    let compared = subject.baseline.map(|_| ("compared with", subject.baseline_name.clone()));
+    [
+        Some(("evaluated on", format!("{} rows with {} clicks{bad}", grouped(rows.impressions), grouped(rows.clicks)))),
+        rows.window_us.map(|times| ("rows from", window(times))),
+        compared,
+        file.training_rows.map(|rows| ("trained on", format!("{} rows", grouped(rows)))),
+        file.training_window_us.map(|times| ("trained from", window(times))),
+        Some(("contract", format!("{} ({})", file.contract, file.contract_fingerprint))),
+        Some(("weight file", file.path.clone())),
+        Some(("SHA-256", file.digest.clone())),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// How the intervals of differences were found.
+fn differences(subject: &Subject<'_>) -> String {
+    let Some(comparison) = &subject.model.comparison else { return String::new() };
+    let bootstrap = comparison.bootstrap;
+    let groups = match bootstrap.groups_of {
+        GroupsOf::Users => "groups of users",
+        GroupsOf::ConsecutiveRows => "groups of consecutive rows",
+    };
+    let change = comparison.normalized_entropy_change.map_or_else(String::new, |Difference { value, low, high }| {
+        let [value, low, high] = [value, low, high].map(|part| part * 100.0);
+        format!("Normalized entropy changes by {value:+.3} % ({low:+.3} to {high:+.3} %). ")
+    });
+    let (resamples, count) = (grouped(bootstrap.resamples), grouped(bootstrap.groups));
+    format!("{change}Intervals of differences: paired bootstrap, {resamples} draws of {count} {groups}.")
+}

@@ -1,0 +1,93 @@
+//! The plot of an average.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Absent, Figure, Key, Panel, Table, or_dash};
+use crate::readable::grouped;
+use crate::report::plot::{self, SpreadRow};
+use crate::report::subject::Subject;
+use crate::report::{ReportError, read_json};
+use crate::train::state::BIAS_FIELD;
+
+/// What the provenance of a training state says, as far as it is drawn: [`crate::average`] documents it.
+#[derive(Debug, Deserialize)]
+struct Provenance {
+    contract: Contract,
+    spread: Option<Vec<Spread>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Contract {
+    fingerprint: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Spread {
+    field: String,
+    features: u64,
+    seen_by: Vec<u64>,
+    standard_deviation: Option<f64>,
+    magnitude: Option<f64>,
+}
+
+/// How far the shards lie apart.
+pub(in crate::report) fn shard_spread(subject: &Subject<'_>, provenance: Option<&Path>) -> Result<Panel, ReportError> {
+    let title = "Spread of the shards";
+    let absent = |how| Ok(Panel::Absent(Absent { title, how }));
+    let Some(path) = provenance else {
+        return absent("--state STATE.parquet of omomi average with its provenance beside it, or --provenance FILE");
+    };
+    let provenance: Provenance = read_json(path, "the provenance of a training state", "omomi average")?;
+    subject.check_contract(path, &provenance.contract.fingerprint)?;
+    let Some(fields) = provenance.spread else {
+        return absent("a state of omomi average; this one comes from a single training run");
+    };
+    let rows: Vec<SpreadRow> = fields.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return absent("shards that saw the same features; no two of these did");
+    }
+    let shard_count = fields.iter().map(|field| field.seen_by.len()).max().unwrap_or(0);
+    let svg = plot::shard_spread(title, &rows)?;
+    let table_rows = fields.iter().map(|field| {
+        [
+            field.field.clone(),
+            or_dash(field.standard_deviation, |deviation| format!("{deviation:.4}")),
+            or_dash(field.magnitude, |magnitude| format!("{magnitude:.4}")),
+            grouped(field.features),
+            or_dash(field.seen_by.first(), |&count| grouped(count)),
+            or_dash(field.seen_by.last(), |&count| grouped(count)),
+        ]
+    });
+    let header = ["field", "standard deviation", "mean weight", "features", "seen by one shard", "seen by all"];
+    Ok(Panel::Figure(Figure {
+        id: "shard-spread",
+        title,
+        caption: format!(
+            "How far the weights of {shard_count} shards lie apart, beside how large the averaged weights are, over the features \
+             that at least two shards saw. Shards that differ by more than the weights say little together."
+        ),
+        legend: vec![
+            Key::new("model", "standard deviation between shards"),
+            Key::new("area step-3", "mean magnitude of the weights"),
+        ],
+        svg,
+        table: Table::new(header, table_rows),
+    }))
+}
+
+/// Nothing for a field of which no two shards saw one feature, and for the bias: beside it, all others would vanish.
+fn row(field: &Spread) -> Option<SpreadRow> {
+    if field.field == BIAS_FIELD {
+        return None;
+    }
+    let seen: u64 = field.seen_by.iter().sum();
+    let by_all = *field.seen_by.last()?;
+    Some(SpreadRow {
+        name: field.field.clone(),
+        figure: format!("{:.0} % seen by all shards", 100.0 * by_all as f64 / seen.max(1) as f64),
+        spread: field.standard_deviation?,
+        magnitude: field.magnitude?,
+    })
+}

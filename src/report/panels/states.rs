@@ -1,0 +1,161 @@
+//! The plot of two training states.
+
+use std::path::Path;
+
+use super::{Absent, Figure, Panel, Table, model_keys};
+use crate::readable::grouped;
+use crate::report::ReportError;
+use crate::report::plot::{self, WeightChange};
+use crate::report::subject::Subject;
+use crate::train::state::{StateBatch, StateReader};
+
+/// How many weights are drawn, and how many stand in the table.
+const DRAWN_COUNT: usize = 20;
+const LISTED_COUNT: usize = 100;
+
+/// The weights that changed most.
+pub(in crate::report) fn weight_changes(
+    subject: &Subject<'_>,
+    state: Option<&Path>,
+    baseline_state: Option<&Path>,
+) -> Result<Panel, ReportError> {
+    let title = "Largest changes of weights";
+    let (Some(state), Some(baseline_state)) = (state, baseline_state) else {
+        return Ok(Panel::Absent(Absent { title, how: "--state STATE.parquet and --baseline-state BASELINE.parquet" }));
+    };
+    let changes = Changes::between(subject, state, baseline_state)?;
+    if changes.largest.is_empty() {
+        return Ok(Panel::Absent(Absent {
+            title,
+            how: "two states that differ: every weight of these two is the same",
+        }));
+    }
+    let svg = plot::weight_changes(title, &changes.largest[..changes.largest.len().min(DRAWN_COUNT)])?;
+    let rows = changes.largest.iter().map(|change| {
+        [
+            change.name.clone(),
+            format!("{:+.4}", change.baseline),
+            format!("{:+.4}", change.model),
+            format!("{:+.4}", change.model - change.baseline),
+            grouped(change.impressions),
+        ]
+    });
+    Ok(Panel::Figure(Figure {
+        id: "weight-changes",
+        title,
+        caption: format!(
+            "From the baseline's weight to the model's; a feature that a state does not have weighs 0. {} of {} weights changed: \
+             {} are new, {} are gone.",
+            grouped(changes.changed),
+            grouped(changes.weights),
+            grouped(changes.new),
+            grouped(changes.gone)
+        ),
+        legend: model_keys("state of the model", Some("its state")),
+        svg,
+        table: Table::new(["feature", "baseline", "model", "change", "impressions"], rows),
+    }))
+}
+
+/// What two states differ in.
+#[derive(Debug, Default)]
+struct Changes {
+    /// Features that have a weight in either.
+    weights: u64,
+    /// Those of them whose weight differs.
+    changed: u64,
+    /// Those that have a weight in the model only.
+    new: u64,
+    /// Those that have a weight in the baseline only.
+    gone: u64,
+    /// Those that changed most, the largest change first.
+    largest: Vec<WeightChange>,
+}
+
+impl Changes {
+    /// Merges both states by key, a batch of each in memory.
+    fn between(subject: &Subject<'_>, state: &Path, baseline_state: &Path) -> Result<Self, ReportError> {
+        let reader = StateReader::open(state)?;
+        subject.check_contract(state, &format!("{:016x}", reader.metadata().contract.fingerprint()))?;
+        let mut model = Rows::new(reader)?;
+        let mut baseline = Rows::new(StateReader::open(baseline_state)?)?;
+        let mut changes = Self::default();
+        loop {
+            // The bias is the first row of every state and no feature; its key may be that of a feature.
+            let order = match (model.place(), baseline.place()) {
+                (None, None) => return Ok(changes),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(one), Some(other)) => one.cmp(&other),
+            };
+            match order {
+                std::cmp::Ordering::Less => changes.add(&model, model.weight(), 0.0),
+                std::cmp::Ordering::Equal => changes.add(&model, model.weight(), baseline.weight()),
+                std::cmp::Ordering::Greater => changes.add(&baseline, 0.0, baseline.weight()),
+            }
+            if order.is_le() {
+                model.advance()?;
+            }
+            if order.is_ge() {
+                baseline.advance()?;
+            }
+        }
+    }
+
+    fn add(&mut self, named: &Rows, model: f64, baseline: f64) {
+        self.weights += u64::from(model != 0.0 || baseline != 0.0);
+        if model == baseline {
+            return;
+        }
+        self.changed += 1;
+        self.new += u64::from(baseline == 0.0);
+        self.gone += u64::from(model == 0.0);
+        let size = (model - baseline).abs();
+        let at = self.largest.partition_point(|other| (other.model - other.baseline).abs() >= size);
+        if at < LISTED_COUNT {
+            self.largest.truncate(LISTED_COUNT - 1);
+            self.largest.insert(at, named.change(model, baseline));
+        }
+    }
+}
+
+/// A state, read row by row.
+struct Rows {
+    reader: StateReader,
+    batch: Option<StateBatch>,
+    index: usize,
+}
+
+impl Rows {
+    fn new(mut reader: StateReader) -> Result<Self, ReportError> {
+        let batch = reader.next_batch()?;
+        Ok(Self { reader, batch, index: 0 })
+    }
+
+    /// Where the row stands in the order of the states: the bias before all features.
+    fn place(&self) -> Option<(bool, u64)> {
+        let row = self.batch.as_ref()?.row(self.index);
+        Some((!row.is_bias(), row.key))
+    }
+
+    fn weight(&self) -> f64 {
+        self.batch.as_ref().map_or(0.0, |batch| batch.row(self.index).weight)
+    }
+
+    fn change(&self, model: f64, baseline: f64) -> WeightChange {
+        let row = self.batch.as_ref().map(|batch| batch.row(self.index));
+        let name = row.map_or_else(String::new, |row| {
+            if row.is_bias() { "bias".to_owned() } else { format!("{} = {}", row.field, row.category) }
+        });
+        WeightChange { name, impressions: row.map_or(0, |row| row.impressions), model, baseline }
+    }
+
+    fn advance(&mut self) -> Result<(), ReportError> {
+        self.index += 1;
+        if self.batch.as_ref().is_some_and(|batch| self.index == batch.row_count()) {
+            self.batch = self.reader.next_batch()?;
+            self.index = 0;
+        }
+        Ok(())
+    }
+}

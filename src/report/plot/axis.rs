@@ -1,0 +1,251 @@
+//! Axes: the range that a plane shows, and ticks as people read them.
+
+use std::ops::Range;
+
+use arrow_array::temporal_conversions::timestamp_us_to_datetime;
+
+/// Most ticks of an axis: more would run into each other on a telephone.
+const MOST_TICKS: usize = 6;
+/// From this ratio of the greatest to the least value on, values matter by their ratios.
+const LOGARITHMIC_FROM: f64 = 8.0;
+const HOUR_US: i64 = 3_600_000_000;
+const DAY_US: i64 = 24 * HOUR_US;
+/// Times beyond some 3,000 years are no times.
+const MOST_TIME_US: i64 = 100_000_000_000_000_000;
+/// More ticks than this do not come of values that can be told apart.
+const MOST_WHOLE_NUMBERS: usize = 1_000;
+
+/// How values are placed along an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    /// By themselves.
+    Linear,
+    /// By their logarithm of base 10.
+    Logarithmic,
+}
+
+/// What one direction of a plane shows.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Axis {
+    scale: Scale,
+    /// In places, not in values.
+    range: Range<f64>,
+    /// Places, and what stands at them.
+    pub ticks: Vec<(f64, String)>,
+}
+
+impl Axis {
+    /// An axis from the least to the greatest of `values` with ticks at round numbers, written by `text` with the step between
+    /// two of them. Every value lies on it. Where `from_zero` says so it begins at 0.
+    pub(super) fn linear(
+        values: impl IntoIterator<Item = f64>,
+        from_zero: bool,
+        text: impl Fn(f64, f64) -> String,
+    ) -> Self {
+        let (least, greatest) = bounds(values).unwrap_or((0.0, 1.0));
+        let least = if from_zero { least.min(0.0) } else { least };
+        // Something to show where all values are the same.
+        let (least, greatest) = if least < greatest {
+            (least, greatest)
+        } else {
+            let around = if least == 0.0 { 1.0 } else { least.abs() * 0.1 };
+            (if from_zero { least } else { least - around }, greatest + around)
+        };
+        let step = round_step((greatest - least) / (MOST_TICKS - 1) as f64);
+        let (first, last) = ((least / step).floor(), (greatest / step).ceil());
+        let ticks = whole_numbers(first, last).map(|count| count * step);
+        let ticks = ticks.map(|tick| (tick, text(tick, step))).collect();
+        Self { scale: Scale::Linear, range: first * step..last * step, ticks }
+    }
+
+    /// An axis of values above 0 that matter by their ratios: [logarithmic](Self::logarithmic) where they span much, linear where they
+    /// do not.
+    pub(super) fn of_ratios(values: impl IntoIterator<Item = f64>, text: impl Fn(f64) -> String) -> Self {
+        let values: Vec<f64> = values.into_iter().collect();
+        let (least, greatest) = bounds(values.iter().copied().filter(|value| *value > 0.0)).unwrap_or((1.0, 1.0));
+        if greatest >= least * LOGARITHMIC_FROM {
+            return Self::logarithmic(values, text);
+        }
+        Self::linear(values, false, |value, _| text(value))
+    }
+
+    /// An axis of ratios, logarithmic, with ticks at 1, 2 and 5 times powers of 10 as far as there is room. Values that are not
+    /// above 0 lie at its lower end.
+    fn logarithmic(values: impl IntoIterator<Item = f64>, text: impl Fn(f64) -> String) -> Self {
+        let positive = values.into_iter().filter(|value| *value > 0.0).map(f64::log10);
+        let (least, greatest) = bounds(positive).unwrap_or((-2.0, 0.0));
+        let margin = ((greatest - least) * 0.04).max(0.02);
+        let range = least - margin..greatest + margin;
+        let decades = whole_numbers(range.start.floor(), range.end.ceil());
+        let ticks = |factors: &[f64]| -> Vec<f64> {
+            let ticks =
+                decades.clone().flat_map(|decade| factors.iter().map(move |factor| factor * 10_f64.powf(decade)));
+            ticks.filter(|tick| range.contains(&tick.log10())).collect()
+        };
+        let choices: [&[f64]; 4] = [&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]];
+        let chosen = choices.into_iter().map(ticks).find(|ticks| ticks.len() <= MOST_TICKS);
+        let chosen = chosen.unwrap_or_else(|| {
+            let decades = ticks(&[1.0]);
+            let step = decades.len().div_ceil(MOST_TICKS).max(1);
+            decades.into_iter().step_by(step).collect()
+        });
+        let ticks = chosen.into_iter().map(|tick| (tick.log10(), text(tick))).collect();
+        Self { scale: Scale::Logarithmic, range, ticks }
+    }
+
+    /// An axis of times, in microseconds since 1970-01-01 UTC: hours as `06:00`, and days as `24 Nov`.
+    pub(super) fn times(times_us: impl IntoIterator<Item = i64>) -> Self {
+        let times: Vec<i64> = times_us.into_iter().map(|time| time.clamp(-MOST_TIME_US, MOST_TIME_US)).collect();
+        let first = times.iter().copied().min().unwrap_or(0);
+        let last = times.iter().copied().max().unwrap_or(0).max(first + HOUR_US);
+        let steps = [1, 2, 3, 6, 12, 24, 48, 168, 336, 672].map(|hours| hours * HOUR_US);
+        let count = |step: i64| (last.div_euclid(step) - (first - 1).div_euclid(step)).unsigned_abs();
+        let step = steps.into_iter().find(|&step| count(step) <= MOST_TICKS as u64).unwrap_or((last - first) / 4);
+        let mut tick = -(-first).div_euclid(step) * step;
+        let mut ticks = Vec::new();
+        while tick <= last {
+            ticks.push((tick as f64, time_text(tick)));
+            tick += step;
+        }
+        Self { scale: Scale::Linear, range: first as f64..last as f64, ticks }
+    }
+
+    /// An axis of things one beside the other, the first at 0, with the names of some of them.
+    pub(super) fn ordinal(names: impl IntoIterator<Item = String>) -> Self {
+        let names: Vec<String> = names.into_iter().collect();
+        let step = names.len().div_ceil(MOST_TICKS).max(1);
+        let greatest = names.len().max(1) as f64 - 0.5;
+        // Counted from the last one, which is the newest.
+        let skipped = names.len().saturating_sub(1) % step;
+        let ticks = names.into_iter().enumerate().skip(skipped).step_by(step);
+        Self {
+            scale: Scale::Linear,
+            range: -0.5..greatest,
+            ticks: ticks.map(|(index, name)| (index as f64, name)).collect(),
+        }
+    }
+
+    /// What a plane with this axis shows.
+    pub(super) fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+
+    /// Where a value lies; what lies beyond an end lies at it.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        let place = match self.scale {
+            Scale::Linear => value,
+            Scale::Logarithmic if value > 0.0 => value.log10(),
+            Scale::Logarithmic => self.range.start,
+        };
+        place.clamp(self.range.start, self.range.end)
+    }
+}
+
+fn bounds(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
+    let finite = values.into_iter().filter(|value| value.is_finite());
+    finite.fold(None, |bounds, value| {
+        let (least, greatest) = bounds.unwrap_or((value, value));
+        Some((least.min(value), greatest.max(value)))
+    })
+}
+
+/// The least of 1, 2, 2.5 and 5 times a power of 10 that is at least `step`.
+fn round_step(step: f64) -> f64 {
+    if step <= 0.0 {
+        return 1.0;
+    }
+    let power = 10_f64.powf(step.log10().floor());
+    // A power that the logarithm missed by a hair is taken all the same.
+    let factor = [1.0, 2.0, 2.5, 5.0].into_iter().find(|factor| factor * power >= step * (1.0 - 1e-9));
+    factor.unwrap_or(10.0) * power
+}
+
+fn whole_numbers(first: f64, last: f64) -> impl Iterator<Item = f64> + Clone {
+    let numbers = std::iter::successors(Some(first), |number| Some(number + 1.0));
+    numbers.take_while(move |number| *number <= last).take(MOST_WHOLE_NUMBERS)
+}
+
+/// `06:00`, or the day where one begins.
+fn time_text(time_us: i64) -> String {
+    if time_us.rem_euclid(DAY_US) == 0 {
+        return day_text(time_us);
+    }
+    let minutes = time_us.rem_euclid(DAY_US) / (HOUR_US / 60);
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// `24 Nov`; nothing for a time beyond the years that have one.
+fn day_text(time_us: i64) -> String {
+    timestamp_us_to_datetime(time_us).map_or_else(String::new, |time| time.format("%-d %b").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(axis: &Axis) -> Vec<&str> {
+        axis.ticks.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_and_around_the_values() {
+        let axis = Axis::linear([0.871, 0.889], false, |value, _| format!("{value:.3}"));
+        assert_eq!(texts(&axis), ["0.870", "0.875", "0.880", "0.885", "0.890"]);
+        assert_eq!(axis.range(), 0.87..0.89);
+        let axis = Axis::linear([3.0, 17.0, f64::NAN], true, |value, _| format!("{value}"));
+        assert_eq!(texts(&axis), ["0", "5", "10", "15", "20"]);
+    }
+
+    #[test]
+    fn one_value_and_none_have_an_axis() {
+        for values in [vec![0.0], vec![0.25], vec![-3.0], vec![]] {
+            for from_zero in [false, true] {
+                let axis = Axis::linear(values.clone(), from_zero, |value, _| format!("{value}"));
+                assert!(axis.range().start < axis.range().end, "{values:?}");
+                assert!((2..=MOST_TICKS + 2).contains(&axis.ticks.len()), "{values:?} {:?}", axis.ticks);
+                assert!(values.iter().all(|&value| axis.place(value) == value), "{values:?} {:?}", axis.range());
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_at_the_end_of_what_a_double_holds_have_an_end() {
+        for values in [[1e16, 1e16 + 2.0], [-1e308, 1e308], [1e-300, 1e300], [f64::MIN_POSITIVE, f64::MAX]] {
+            assert!(Axis::linear(values, false, |value, _| value.to_string()).ticks.len() <= MOST_WHOLE_NUMBERS);
+            assert!(Axis::of_ratios(values, |value| value.to_string()).ticks.len() <= MOST_WHOLE_NUMBERS);
+        }
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_ticks_of_one_leading_digit() {
+        let axis = Axis::logarithmic([0.004, 0.37], |value| format!("{value:.3}"));
+        assert_eq!(texts(&axis), ["0.005", "0.010", "0.020", "0.050", "0.100", "0.200"]);
+        assert_eq!(axis.place(0.1), -1.0);
+        // Nothing has no logarithm: it lies at the end.
+        assert_eq!(axis.place(0.0), axis.range().start);
+        let axis = Axis::logarithmic([1e-9, 1.0], |value| format!("{value:e}"));
+        assert!((3..=MOST_TICKS).contains(&axis.ticks.len()), "{:?}", axis.ticks);
+    }
+
+    #[test]
+    fn times_are_whole_hours_and_days() {
+        let (midnight_us, hours) = (1_574_553_600_000_000, 3_600_000_000);
+        let axis = Axis::times([midnight_us - 5 * hours, midnight_us + 7 * hours]);
+        assert_eq!(texts(&axis), ["20:00", "22:00", "24 Nov", "02:00", "04:00", "06:00"]);
+        let axis = Axis::times([midnight_us, midnight_us + 71 * hours]);
+        assert_eq!(texts(&axis), ["24 Nov", "12:00", "25 Nov", "12:00", "26 Nov", "12:00"]);
+        assert!(Axis::times([midnight_us]).range().contains(&(midnight_us as f64)));
+        assert!(Axis::times([0, 9_000 * 24 * hours]).ticks.len() <= MOST_TICKS + 1);
+        assert!(Axis::times([i64::MIN, i64::MAX]).ticks.len() <= MOST_TICKS + 1);
+    }
+
+    #[test]
+    fn the_last_of_many_names_is_shown() {
+        let names = |count: u64| Axis::ordinal((1..=count).map(|number| number.to_string()));
+        assert_eq!(texts(&names(1)), ["1"]);
+        assert_eq!(texts(&names(6)), ["1", "2", "3", "4", "5", "6"]);
+        assert_eq!(texts(&names(14)), ["2", "5", "8", "11", "14"]);
+        assert_eq!(names(14).ticks[0].0, 1.0);
+        assert_eq!(names(0).ticks, []);
+    }
+}

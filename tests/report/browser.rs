@@ -1,0 +1,114 @@
+//! How the page looks in headless Chromium: found by the variable `CHROMIUM` or under its usual names, and without one the test
+//! is skipped.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use omomi::report::render;
+use serde::Deserialize;
+
+use crate::{IDS, MARKS, made_up};
+
+const USUAL_NAMES: [&str; 5] =
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless_shell"];
+/// A desktop and a telephone, in pixels.
+const WIDTHS: [u32; 2] = [1_200, 390];
+/// Letters of fewer pixels cannot be read.
+const LEAST_LETTERS_PIXELS: f64 = 9.0;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MeasuredPage {
+    width: f64,
+    content_width: f64,
+    is_dark: bool,
+    figures: Vec<MeasuredFigure>,
+}
+
+#[derive(Debug, Deserialize)]
+struct MeasuredFigure {
+    id: String,
+    width: f64,
+    height: f64,
+    /// How many there are of each `circle.fill-model`.
+    marks: BTreeMap<String, usize>,
+    /// Those of them that are hard to see on the page: of a contrast below 3.
+    faint: Vec<String>,
+    /// Texts that reach over an edge of the plot.
+    cut: Vec<String>,
+    /// Height of the smallest letters in pixels.
+    letters: f64,
+}
+
+fn chromium() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("CHROMIUM") {
+        return Some(path.into());
+    }
+    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
+    let candidates = USUAL_NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    candidates.into_iter().find(|path| path.is_file())
+}
+
+/// What the browser measures of the page at each width.
+fn measure(chromium: &Path, page: &str, is_dark: bool) -> Vec<MeasuredPage> {
+    let folder = tempfile::tempdir().unwrap();
+    let escaped = page.replace('&', "&amp;").replace('"', "&quot;");
+    let frames = WIDTHS
+        .map(|width| format!("<iframe style=\"width:{width}px;height:900px;border:0\" srcdoc=\"{escaped}\"></iframe>"));
+    let script = include_str!("measure.js");
+    let outer = format!("<!doctype html><meta charset=utf-8><body>{}<script>{script}</script></body>", frames.concat());
+    let path = folder.path().join("measured.html");
+    std::fs::write(&path, outer).unwrap();
+    let output = Command::new(chromium)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1400,1000"])
+        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        // Of the browser's own numbers, 0 is dark and 1 is light.
+        .arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!is_dark)))
+        .arg("--dump-dom")
+        .arg(format!("file://{}", path.display()))
+        .output()
+        .unwrap();
+    let dom = String::from_utf8_lossy(&output.stdout);
+    let measured = dom.split_once("<pre id=\"measured\">").and_then(|(_, rest)| rest.split_once("</pre>"));
+    let Some((measured, _)) = measured else {
+        panic!("Chromium measured nothing: {}\n{dom:.2000}", String::from_utf8_lossy(&output.stderr));
+    };
+    let measured = measured.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    serde_json::from_str(&measured).unwrap()
+}
+
+#[test]
+fn every_plot_is_drawn_and_fits_on_desktop_and_telephone_by_day_and_by_night() {
+    let Some(chromium) = chromium() else {
+        eprintln!("skipped: no Chromium; name one in the variable CHROMIUM, or install it");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let page = render(&made_up::inputs(folder.path())).unwrap();
+    for is_dark in [false, true] {
+        let pages = measure(&chromium, &page, is_dark);
+        assert_eq!(pages.iter().map(|page| page.width).collect::<Vec<_>>(), WIDTHS.map(f64::from));
+        for page in &pages {
+            check(page, is_dark);
+        }
+    }
+}
+
+fn check(page: &MeasuredPage, is_dark: bool) {
+    let at = format!("at {} pixels, {}", page.width, if is_dark { "dark" } else { "light" });
+    assert_eq!(page.is_dark, is_dark, "{at}");
+    assert!(page.content_width <= page.width, "the page is {} pixels wide {at}", page.content_width);
+    assert_eq!(page.figures.iter().map(|figure| figure.id.as_str()).collect::<Vec<_>>(), IDS, "{at}");
+    for figure in &page.figures {
+        let id = &figure.id;
+        assert!(figure.width > 250.0 && figure.height > 150.0, "{id}: {} by {} {at}", figure.width, figure.height);
+        assert!(figure.cut.is_empty(), "{id} cuts off {:?} {at}", figure.cut);
+        assert!(figure.letters >= LEAST_LETTERS_PIXELS, "{id}: letters of {} pixels {at}", figure.letters);
+        assert!(figure.faint.is_empty(), "{id}: hard to see are {:?} {at}", figure.faint);
+    }
+    for (id, selector, count) in MARKS {
+        let figure = page.figures.iter().find(|figure| figure.id == id).unwrap();
+        assert_eq!(figure.marks.get(selector), Some(&count), "{selector} of {id} {at}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Inputs that are refused, and files that stay.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use omomi::evaluate::Evaluation;
+use omomi::report::{ReportError, ReportInputs, render, write};
+
+use crate::made_up;
+
+/// The message of the error that these inputs give.
+#[track_caller]
+fn refusal(inputs: &ReportInputs) -> String {
+    render(inputs).expect_err("the inputs were accepted").to_string()
+}
+
+/// An evaluation that is not as it should be, and nothing else.
+fn changed(folder: &Path, change: impl FnOnce(&mut Evaluation)) -> ReportInputs {
+    let mut evaluation = made_up::evaluation(true);
+    change(&mut evaluation);
+    let path = folder.join("changed.json");
+    fs::write(&path, serde_json::to_string(&evaluation).unwrap()).unwrap();
+    ReportInputs::of(path)
+}
+
+#[test]
+fn files_of_another_model_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = made_up::inputs(folder.path());
+    let none = changed(folder.path(), |evaluation| {
+        evaluation.models[0].file.contract_fingerprint = "0000000000000001".to_owned();
+    });
+    for (name, inputs) in [
+        ("pruned.bill.json", ReportInputs { bill: all.bill, ..none.clone() }),
+        ("merged.provenance.json", ReportInputs { provenance: all.provenance, ..none.clone() }),
+        ("model.parquet", ReportInputs { state: all.state, baseline_state: all.baseline_state, ..none.clone() }),
+    ] {
+        let message = refusal(&inputs);
+        assert!(message.contains(name) && message.contains("under 0000000000000001"), "{message}");
+    }
+    assert!(render(&none).is_ok());
+    let other = changed(folder.path(), |evaluation| evaluation.models[0].file.digest = "00".repeat(32));
+    let message = refusal(&ReportInputs { blessing: all.blessing, ..other });
+    assert!(message.contains("000042.blessing.json blesses another weight file"), "{message}");
+}
+
+#[test]
+fn what_is_no_evaluation_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changed.json");
+    assert!(refusal(&ReportInputs::of(&path)).contains("cannot read"));
+    fs::write(&path, "{}").unwrap();
+    let message = refusal(&ReportInputs::of(&path));
+    assert!(message.contains("changed.json is not an evaluation"), "{message}");
+    let other = folder.path().join("other.json");
+    fs::write(&other, "{}").unwrap();
+    let message = refusal(&ReportInputs { bill: Some(other), ..changed(folder.path(), |_| ()) });
+    assert!(
+        message.contains("other.json is not the bill of a pruning; expected what `omomi prune` writes"),
+        "{message}"
+    );
+    let inputs = changed(folder.path(), |evaluation| evaluation.format_version = 99);
+    assert!(refusal(&inputs).contains("format version 1, found 99"));
+    let inputs = changed(folder.path(), |evaluation| evaluation.models.clear());
+    assert!(refusal(&inputs).contains("evaluates no weight file"));
+}
+
+#[test]
+fn a_page_is_replaced_on_demand_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut inputs = made_up::inputs(folder.path());
+    let out = folder.path().join("report.html");
+    fs::write(&out, "mine").unwrap();
+    assert!(matches!(write(&inputs, &out), Err(ReportError::Exists { .. })));
+    assert_eq!(fs::read_to_string(&out).unwrap(), "mine");
+    inputs.replace = true;
+    write(&inputs, &out).unwrap();
+    assert_eq!(fs::read_to_string(&out).unwrap(), render(&inputs).unwrap());
+}
+
+#[test]
+fn the_provenance_beside_the_state_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut inputs = made_up::inputs(folder.path());
+    let provenance = inputs.provenance.take().unwrap();
+    assert!(!render(&inputs).unwrap().contains("id=\"shard-spread\""));
+    fs::rename(provenance, folder.path().join("model.provenance.json")).unwrap();
+    assert!(render(&inputs).unwrap().contains("id=\"shard-spread\""));
+}
+
+#[test]
+fn the_command_writes_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = made_up::inputs(folder.path());
+    let out = folder.path().join("report.html");
+    let flags = [
+        ("--evaluation", Some(&inputs.evaluation)),
+        ("--bill", inputs.bill.as_ref()),
+        ("--state", inputs.state.as_ref()),
+        ("--baseline-state", inputs.baseline_state.as_ref()),
+        ("--provenance", inputs.provenance.as_ref()),
+        ("--blessing", inputs.blessing.as_ref()),
+        ("--store", inputs.store.as_ref()),
+        ("--out", Some(&out)),
+    ];
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_omomi"));
+        command.arg("report");
+        for (flag, path) in flags {
+            command.arg(flag).arg(path.unwrap());
+        }
+        command.output().unwrap()
+    };
+    let output = run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("report.html"));
+    assert_eq!(fs::read_to_string(&out).unwrap(), render(&inputs).unwrap());
+    let again = run();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("exists already"));
+}

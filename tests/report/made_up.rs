@@ -1,0 +1,396 @@
+//! Inputs of a report that are made up: every kind of them, with names that want to be markup.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use omomi::contract::Contract;
+use omomi::evaluate::{
+    Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
+    FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics,
+};
+use omomi::feature::text_value;
+use omomi::gate::{Blessing, Candidate, GateSettings, judge};
+use omomi::prune::{Amounts, Bill, BudgetBill, Change, CurvePoint, Quality, RuleBill};
+use omomi::report::ReportInputs;
+use omomi::train::state::{BIAS_FIELD, Metadata, StateRow, StateWriter};
+use omomi::train::{Settings, WeightRule};
+use serde_json::json;
+
+/// A category that must never become markup.
+pub const HOSTILE: &str = "<script>alert('&\"')</script>";
+/// Bins, hours and slices of each column; curve points of each way; published files.
+pub const BIN_COUNT: usize = 20;
+pub const HOUR_COUNT: usize = 48;
+pub const SITE_COUNT: usize = 12;
+pub const CURVE_POINT_COUNT: usize = 9;
+pub const FILE_COUNT: usize = 14;
+/// Fields of the weight files.
+pub const FIELDS: [(&str, u64); 6] = [
+    ("user_id", 1_904_211),
+    ("site_id*creative_id", 811_402),
+    ("creative_id", 204_553),
+    ("interest", 1_204),
+    ("region", 47),
+    ("hour", 24),
+];
+
+const MIDNIGHT_US: i64 = 1_795_564_800_000_000;
+const HOUR_US: i64 = 3_600_000_000;
+const CONTRACT: &str = include_str!("../../src/generate_log/contract.toml");
+
+/// Everything that a report can be made of, in `folder`.
+pub fn inputs(folder: &Path) -> ReportInputs {
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let evaluation = write("evaluation.json", serde_json::to_string(&evaluation(true)).unwrap());
+    let bill = write("pruned.bill.json", serde_json::to_string(&bill()).unwrap());
+    let provenance = write("merged.provenance.json", provenance().to_string());
+    let blessing = write("000042.blessing.json", serde_json::to_string(&blessing()).unwrap());
+    ReportInputs {
+        blessing: Some(blessing),
+        provenance: Some(provenance),
+        bill: Some(bill),
+        state: Some(state(&folder.join("model.parquet"), 1.0)),
+        baseline_state: Some(state(&folder.join("baseline.parquet"), 0.0)),
+        store: Some(store(&folder.join("store"))),
+        ..ReportInputs::of(evaluation)
+    }
+}
+
+fn contract() -> Contract {
+    Contract::from_toml(CONTRACT).unwrap()
+}
+
+fn fingerprint() -> String {
+    format!("{:016x}", contract().fingerprint())
+}
+
+/// A number from 0 to 1 that looks like chance and is not.
+fn noise(seed: usize) -> f64 {
+    let mixed = (seed as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of made-up files are small")]
+fn rounded(number: f64) -> u64 {
+    number.round() as u64
+}
+
+/// An evaluation with slices, hours and, where it is asked for, a baseline.
+pub fn evaluation(with_baseline: bool) -> Evaluation {
+    Evaluation {
+        format_version: Evaluation::FORMAT_VERSION,
+        tool_version: "0.1.0".to_owned(),
+        rows: EvaluatedRows {
+            logs: vec!["logs/part-004.parquet".to_owned()],
+            impressions: 1_000_000,
+            clicks: 98_212,
+            bad_rows: 3,
+            user_column: None,
+            time_column: Some("time".to_owned()),
+            window_us: Some([MIDNIGHT_US, MIDNIGHT_US + 48 * HOUR_US - 1]),
+        },
+        models: vec![model(42, 0.0, with_baseline)],
+        baseline: with_baseline.then(|| model(41, 1.0, false)),
+    }
+}
+
+fn model(generation: u64, worse: f64, is_compared: bool) -> ModelEvaluation {
+    let entropy = 0.8712 + 0.0074 * worse;
+    ModelEvaluation {
+        file: file(generation, worse),
+        overall: Overall {
+            impressions: 1_000_000,
+            clicks: 98_212,
+            not_probability_count: 0,
+            mean_probability: 0.0979,
+            log_loss: 0.321 * entropy,
+            normalized_entropy: Some(entropy),
+            auc: Some(0.7421 - 0.006 * worse),
+            pr_auc: Some(0.2511 - 0.005 * worse),
+            user_auc: None,
+            calibration: calibration(98_212, 1.004 - 0.04 * worse),
+            expected_calibration_error: 0.0011 + 0.003 * worse,
+            unseen_rate: 0.021 + 0.004 * worse,
+        },
+        reliability: (0..BIN_COUNT).map(|bin| reliability_bin(bin, worse)).collect(),
+        by: vec![
+            ColumnSlices {
+                column: "site_id".to_owned(),
+                slices: (0..SITE_COUNT).map(|site| slice((site * 37 + 11).to_string(), site, worse)).collect(),
+                other: None,
+            },
+            ColumnSlices {
+                column: "device".to_owned(),
+                slices: [HOSTILE, "tablet"]
+                    .into_iter()
+                    .zip(20..)
+                    .map(|(name, seed)| slice(name.to_owned(), seed, worse))
+                    .collect(),
+                other: None,
+            },
+        ],
+        hours: (0..HOUR_COUNT).map(|hour| hour_slice(hour, entropy)).collect(),
+        fields: FIELDS.map(|(field, _)| field_rates(field, worse)).into(),
+        comparison: is_compared.then(|| Comparison {
+            population_stability_index: 0.0123,
+            log_loss_difference: Some(Difference { value: -0.00238, low: -0.0027, high: -0.0021 }),
+            normalized_entropy_difference: Some(Difference { value: -0.0074, low: -0.0083, high: -0.0066 }),
+            normalized_entropy_change: Some(Difference { value: -0.00842, low: -0.00944, high: -0.00751 }),
+            bootstrap: Bootstrap { groups_of: GroupsOf::ConsecutiveRows, groups: 1_000, resamples: 1_000, seed: 1 },
+        }),
+    }
+}
+
+fn file(generation: u64, worse: f64) -> FileFacts {
+    let grown = |count: u64| rounded(count as f64 * (1.0 + 0.3 * worse));
+    let fields = FIELDS.map(|(field, count)| FieldWeights {
+        field: field.to_owned(),
+        weight_count: grown(count),
+        len_bytes: grown(count) * 17 / 2,
+    });
+    let len_bytes = fields.iter().map(|field| field.len_bytes).sum::<u64>() + 70_000;
+    FileFacts {
+        path: format!("weights/{generation:06}.omomi"),
+        len_bytes,
+        digest: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned(),
+        generation,
+        logic_id: "feed-ctr".to_owned(),
+        contract: contract().name().to_owned(),
+        contract_fingerprint: fingerprint(),
+        encoding: "f32".to_owned(),
+        bias: -2.4,
+        weight_count: fields.iter().map(|field| field.weight_count).sum(),
+        largest_weight: 3.21,
+        fields: fields.into(),
+        training_rows: Some(40_000_000),
+        training_window_us: Some([MIDNIGHT_US - 14 * 24 * HOUR_US, MIDNIGHT_US - 1]),
+    }
+}
+
+fn calibration(clicks: u64, ratio: f64) -> Option<Calibration> {
+    let factor = (1.96 / (clicks as f64).sqrt()).exp();
+    Some(Calibration { ratio, low: ratio / factor, high: ratio * factor })
+}
+
+fn reliability_bin(bin: usize, worse: f64) -> ReliabilityBin {
+    let predicted = 0.009 * 1.21_f64.powi(i32::try_from(bin).unwrap());
+    let observed = predicted * (1.0 + worse * (0.22 - 0.02 * bin as f64) + 0.08 * (noise(bin) - 0.5));
+    let half = 1.96 * (observed * (1.0 - observed) / 20_000.0).sqrt();
+    ReliabilityBin {
+        impressions: 50_000,
+        clicks: rounded(observed * 50_000.0),
+        mean_probability: predicted,
+        observed_ctr: observed,
+        observed_ctr_low: observed - half,
+        observed_ctr_high: observed + half,
+    }
+}
+
+fn slice(value: String, seed: usize, worse: f64) -> Slice {
+    let clicks = 24_000 / (seed as u64 % 20 + 1);
+    let ratio = 1.0 + (noise(seed) - 0.5) * (0.08 + 0.12 * worse) + if seed == 3 { 0.21 } else { 0.0 };
+    let metrics = SliceMetrics {
+        impressions: clicks * 10,
+        clicks,
+        mean_probability: 0.1,
+        log_loss: 0.28,
+        normalized_entropy: Some(0.87 + 0.02 * noise(seed + 7)),
+        calibration: calibration(clicks, ratio),
+    };
+    Slice { value: Some(value), metrics }
+}
+
+fn hour_slice(hour: usize, entropy: f64) -> HourSlice {
+    let daily = (hour as f64 / 24.0 * std::f64::consts::TAU).sin();
+    HourSlice {
+        start_us: MIDNIGHT_US + hour as i64 * HOUR_US,
+        metrics: SliceMetrics {
+            impressions: 20_000,
+            clicks: 2_000,
+            mean_probability: 0.1,
+            log_loss: 0.28,
+            normalized_entropy: Some(entropy + 0.009 * daily + 0.006 * (noise(hour) - 0.5)),
+            calibration: calibration(2_000, 1.0),
+        },
+    }
+}
+
+fn field_rates(field: &str, worse: f64) -> FieldRates {
+    let unseen = rounded(31_000.0 * (1.0 + 0.2 * worse));
+    FieldRates {
+        field: field.to_owned(),
+        categories: 1_000_000,
+        unseen,
+        unseen_rate: unseen as f64 / 1e6,
+        missing: 12_000,
+        missing_rate: 0.012,
+        invalid_numbers: 0,
+    }
+}
+
+fn bill() -> Bill {
+    let rule = RuleBill::from(WeightRule::of(&Settings::default()));
+    let amounts = |weights: u64| Amounts { categories: 9_000_000, weights, bytes: weights * 17 / 2, mass: 1e6 };
+    let change = Change {
+        before: amounts(9_000_000),
+        after: amounts(2_900_000),
+        mass_removed: 1e4,
+        held_out: None,
+        fields: Vec::new(),
+    };
+    let ways = [
+        ("evidence", "f32", 8.4),
+        ("evidence", "f16", 5.4),
+        ("l1", "f32", 8.4),
+        ("l1", "f16", 5.4),
+        ("magnitude", "i8", 4.4),
+    ];
+    let curve: Vec<CurvePoint> = ways
+        .into_iter()
+        .zip(0..)
+        .flat_map(|((cut, encoding, bytes), way)| {
+            (0..CURVE_POINT_COUNT).map(move |point| {
+                let weights = 150_000.0 * 1.6_f64.powi(i32::try_from(point).unwrap());
+                let entropy = 0.8705 + 900.0 * (1.0 + 0.3 * f64::from(way % 3)) / (weights + 90_000.0);
+                CurvePoint {
+                    cut: cut.to_owned(),
+                    threshold: 40.0 / (point + 1) as f64,
+                    encoding: encoding.to_owned(),
+                    weights: rounded(weights),
+                    bytes: rounded(weights * bytes),
+                    shift: 0.01,
+                    quality: Quality {
+                        log_loss: entropy * 0.32,
+                        normalized_entropy: Some(entropy),
+                        calibration_ratio: Some(1.0),
+                    },
+                }
+            })
+        })
+        .collect();
+    Bill {
+        tool_version: "0.1.0".to_owned(),
+        contract: contract().name().to_owned(),
+        fingerprint: fingerprint(),
+        encoding: "f16".to_owned(),
+        rule_before: rule,
+        rule_after: rule,
+        held_out_rows: 500_000,
+        total: change,
+        measures: Vec::new(),
+        unfitted: None,
+        budget: Some(BudgetBill { max_bytes: 14_000_000, curve, chosen: CURVE_POINT_COUNT + 6 }),
+        warnings: Vec::new(),
+    }
+}
+
+/// The blessing of the evaluated file, by a gate that lets a slice be as it is.
+fn blessing() -> Blessing {
+    let evaluation = evaluation(true);
+    let model = &evaluation.models[0];
+    let settings = GateSettings { slice_calibration_ratio: [0.7, 1.25], ..GateSettings::default() };
+    let candidate = Candidate { model, baseline: evaluation.baseline.as_ref(), first: false };
+    Blessing {
+        format_version: Blessing::FORMAT_VERSION,
+        tool_version: "0.1.0".to_owned(),
+        digest: model.file.digest.clone(),
+        generation: model.file.generation,
+        logic_id: model.file.logic_id.clone(),
+        contract_fingerprint: model.file.contract_fingerprint.clone(),
+        training_window_us: model.file.training_window_us,
+        rows: evaluation.rows.clone(),
+        first: false,
+        baseline_digest: None,
+        settings_digest: settings.digest().to_string(),
+        overall: model.overall.clone(),
+        comparison: model.comparison.clone(),
+        checks: judge(candidate, &settings),
+        settings,
+    }
+}
+
+/// A state whose weights differ by `moved` times something from that of 0.
+fn state(path: &Path, moved: f64) -> PathBuf {
+    let metadata = Metadata {
+        contract: contract(),
+        settings: Settings::default(),
+        weight_rule: WeightRule::of(&Settings::default()),
+        negative_rate: 1.0,
+        shards: 1,
+        window_us: None,
+        rows: 1_000_000,
+        clicks: 98_212,
+        passes: 1,
+        start: None,
+        tool_version: "0.1.0".to_owned(),
+    };
+    let bias = StateRow {
+        field: BIAS_FIELD,
+        category: "",
+        key: 0,
+        z: 1.0,
+        d: 1.0,
+        impressions: 1_000_000,
+        clicks: 98_212,
+        last_seen_us: None,
+        weight: -2.4,
+    };
+    let mut rows: Vec<(u64, String, f64, u64)> = (0..300)
+        .map(|index| {
+            let name = if index == 7 { HOSTILE.to_owned() } else { format!("kind-{index}") };
+            let weight = noise(index) * 2.0 - 1.0
+                + moved * (noise(index + 1_000) - 0.5) * if index % 50 == 7 { 3.0 } else { 0.8 };
+            // Of every tenth, one of the two states has no weight.
+            let weight = if index % 10 == 3 && moved == 0.0 { 0.0 } else { weight };
+            (text_value(name.as_bytes()), name, weight, 40 + index as u64 * 911)
+        })
+        .collect();
+    rows.sort_by_key(|row| row.0);
+    let mut writer = StateWriter::create(path, &metadata, false).unwrap();
+    writer.push(&bias).unwrap();
+    for (key, category, weight, impressions) in &rows {
+        let row = StateRow {
+            field: "device",
+            category,
+            key: *key,
+            impressions: *impressions,
+            weight: *weight,
+            clicks: 0,
+            ..bias
+        };
+        writer.push(&row).unwrap();
+    }
+    writer.finish().unwrap();
+    path.to_owned()
+}
+
+/// What `omomi average` says of 8 shards.
+fn provenance() -> serde_json::Value {
+    let spread = FIELDS.iter().zip(0..).map(|((field, features), index)| {
+        let seen_by = [features / 2, 0, 0, 0, 0, 0, 0, features / 2];
+        let [deviation, magnitude] = [noise(index) * 0.1, 0.1 + noise(index + 50) * 0.2];
+        json!({
+            "field": field, "features": features, "nonzero": features, "seen_by": seen_by,
+            "standard_deviation": deviation, "magnitude": magnitude,
+        })
+    });
+    json!({ "contract": { "fingerprint": fingerprint() }, "spread": spread.collect::<Vec<_>>() })
+}
+
+/// A store with files of some sizes; of a file, the report looks at its length only.
+fn store(dir: &Path) -> PathBuf {
+    let generations = dir.join("generations");
+    fs::create_dir_all(&generations).unwrap();
+    for generation in (29_u64..).take(FILE_COUNT) {
+        let grown = 1.0 + 0.02 * generation as f64 + if generation == 36 { 0.7 } else { 0.0 };
+        let file = fs::File::create(generations.join(format!("{generation:06}.omomi"))).unwrap();
+        file.set_len(rounded(1.6e7 * grown)).unwrap();
+    }
+    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    fs::write(dir.join("current"), format!("000042 {digest}\n")).unwrap();
+    dir.to_owned()
+}

@@ -1,0 +1,70 @@
+//! What comes out of a training in shards beside the merged state: metrics, a recalibrated state, a common start.
+
+use omomi::train::StartOptions;
+use omomi::train::state::StateReader;
+use omomi::train_shards::{Happening, TrainShardsOptions};
+
+use crate::fixture::{FILE_COUNT, Fixture};
+
+/// The last file is held out, and the one before it to recalibrate on.
+fn options(fixture: &Fixture) -> TrainShardsOptions {
+    let mut options = fixture.options();
+    let held_out = options.train.logs.split_off(FILE_COUNT - 1);
+    let recalibrate_on = options.train.logs.split_off(FILE_COUNT - 2);
+    options.train.held_out = held_out;
+    TrainShardsOptions { recalibrate_on, ..options }
+}
+
+#[test]
+fn the_merged_state_is_recalibrated_and_evaluated_on_rows_of_their_own() {
+    let fixture = Fixture::new();
+    let options = options(&fixture);
+    let (outcome, seen) = fixture.train(&options);
+    let account = outcome.unwrap();
+    let recalibration = account.recalibration.unwrap();
+    let ratio = recalibration.after.calibration_ratio.unwrap();
+    assert!((ratio - 1.0).abs() < 1e-6, "{ratio}");
+    assert!(account.held_out.unwrap().normalized_entropy.unwrap() < 1.0);
+    let rule = |path| StateReader::open(path).unwrap().metadata().weight_rule;
+    assert_eq!(rule(&options.train.state), recalibration.weight_rule);
+    assert_eq!(rule(&fixture.path("work/round-01/merged.parquet")).scale, 1.0);
+    assert!(seen.events.iter().any(|event| matches!(event.happening, Happening::Recalibrated { .. })));
+}
+
+#[test]
+fn rows_are_learned_recalibrated_on_or_held_out_and_not_two_of_these() {
+    let fixture = Fixture::new();
+    let good = options(&fixture);
+    let mut learned = good.clone();
+    learned.recalibrate_on = vec![good.train.logs[0].clone()];
+    let mut recalibrated = good.clone();
+    recalibrated.train.held_out = good.recalibrate_on.clone();
+    for (options, path) in [(&learned, &good.train.logs[0]), (&recalibrated, &good.recalibrate_on[0])] {
+        let error = fixture.train(options).0.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{path} is held out, but also among the logs to learn from")), "{error}");
+    }
+    assert!(!good.work_dir.exists());
+}
+
+#[test]
+fn shards_go_on_from_a_common_start_which_is_counted_once() {
+    let fixture = Fixture::new();
+    let mut first = fixture.options();
+    let later = first.train.logs.split_off(2);
+    fixture.merged(&first);
+    let start = fixture.path("start.parquet");
+    std::fs::rename(&first.train.state, &start).unwrap();
+    let before = StateReader::open(&start).unwrap().metadata().clone();
+
+    let mut second = fixture.options();
+    second.train.logs = later;
+    // By a day's decay, of which every shard must see as much.
+    second.train.start = Some(StartOptions { state: start.clone(), decay_per_day: 0.5, age_days: None, shares: 1 });
+    let (_, seen) = fixture.merged(&second);
+    assert_eq!(seen.stale.len(), 3, "the states of the first training are no part of this one");
+    let after = StateReader::open(&second.train.state).unwrap().metadata().clone();
+    assert_eq!((after.rows, before.rows < after.rows), (12_000, true));
+    let said = after.start.unwrap();
+    assert_eq!((said.digest, said.shares), (omomi::store::Digest::of_file(&start).unwrap(), 3));
+    assert!(said.decay > 0.9 && said.decay < 1.0, "{}", said.decay);
+}
