@@ -6,13 +6,14 @@ use thiserror::Error;
 
 use crate::log_reader::LogError;
 
+use super::RowCacheError;
 use super::state::{Difference, StateError};
 
 /// Why training stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A setting of the optimizer is out of its bounds.
+    /// A setting is out of its bounds.
     #[error("{name} must be a number {expected}, found {found:?}")]
     Setting {
         /// Its name.
@@ -83,6 +84,9 @@ pub enum TrainError {
     /// A log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A row cache could not be made or used.
+    #[error(transparent)]
+    RowCache(#[from] RowCacheError),
     /// The training state could not be written.
     #[error(transparent)]
     State(#[from] StateError),

@@ -19,7 +19,7 @@ fn stopping_and_going_on_is_the_same_as_never_stopping() {
     let (_whole_folder, whole) = written(&whole, "state.parquet");
 
     let (_start_folder, start) = state_of(0..1_200, Some(0));
-    let mut resumed = Trainer::resume(&contract(), SETTINGS, &start, 1.0, 1).unwrap();
+    let mut resumed = Trainer::resume(&contract(), SETTINGS, Sampling::default(), &start, 1.0, 1).unwrap();
     resumed.learn(&batch(&rows[1_200..], Some(1_200))).unwrap();
     assert_eq!((resumed.window_us(), resumed.lineage_us()), (Some((1_200, 2_999)), Some((0, 2_999))));
     assert_eq!(resumed.progressive_metrics().impressions, 1_800);
@@ -42,7 +42,7 @@ fn stopping_and_going_on_is_the_same_as_never_stopping() {
 #[test]
 fn decay_keeps_weights_and_counts_and_lets_go_of_evidence() {
     let (_start_folder, start) = state_of(0..3_000, None);
-    let resumed = Trainer::resume(&contract(), SETTINGS, &start, 0.5, 1).unwrap();
+    let resumed = Trainer::resume(&contract(), SETTINGS, Sampling::default(), &start, 0.5, 1).unwrap();
     let (_resumed_folder, resumed) = written(&resumed, "state.parquet");
     let least = SETTINGS.curvature(0.0);
     let (mut kept, mut floored) = (0, 0);
@@ -64,7 +64,7 @@ fn decay_keeps_weights_and_counts_and_lets_go_of_evidence() {
 fn a_start_of_other_settings_of_finished_weights_or_that_was_pruned_is_refused() {
     let (folder, start) = state_of(0..10, None);
     let refusal = |settings, path: &Path| {
-        let error = Trainer::resume(&contract(), settings, path, 1.0, 1).unwrap_err().to_string();
+        let error = Trainer::resume(&contract(), settings, Sampling::default(), path, 1.0, 1).unwrap_err().to_string();
         error.replace(folder.path().to_str().unwrap(), "FOLDER")
     };
     assert_eq!(

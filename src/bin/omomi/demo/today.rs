@@ -12,7 +12,7 @@ use omomi::prune::{Measures, PruneOptions, PruneReport, bill_path, prune};
 use omomi::publish::{PublishOptions, Verifier, blessing_path, publish};
 use omomi::report::{self, ReportInputs};
 use omomi::store::Store;
-use omomi::train::{Settings, TrainOptions};
+use omomi::train::{Sampling, Settings, TrainOptions};
 use omomi::train_shards::{ShardsAccount, Split, TrainShardsOptions, shard_alpha, train_shards};
 
 use super::run::{LOGIC_ID, Run, next_generation};
@@ -81,6 +81,8 @@ fn train_and_average(log: &GeneratedLog, merged: &Path) -> Result<ShardsAccount,
             read: ReadOptions { time_column: Some(TIME_COLUMN.to_owned()), ..ReadOptions::default() },
             settings: Settings { alpha: shard_alpha(settings.alpha, SHARD_COUNT), ..settings },
             start: None,
+            sampling: Sampling::default(),
+            cache: None,
             passes: 1,
             state: merged.to_owned(),
             replace: true,
