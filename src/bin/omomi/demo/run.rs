@@ -9,7 +9,7 @@ use omomi::contract::{Contract, Side};
 use omomi::evaluate::{Evaluator, Metrics, evaluate};
 use omomi::log_reader::{Categories, LogReader, ReadOptions};
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
-use omomi::train::{Account, Settings, TrainOptions, train};
+use omomi::train::{Account, Sampling, Settings, TrainOptions, train};
 use omomi::value::RequestRows;
 use omomi::weight_file::layout::SectionKind;
 use omomi::weight_file::table::Encoding;
@@ -51,8 +51,10 @@ impl Run {
             held_out: Vec::new(),
             read: ReadOptions { time_column: Some(TIME_COLUMN.to_owned()), ..ReadOptions::default() },
             settings: Settings::default(),
+            sampling: Sampling::default(),
             start: None,
             passes: 1,
+            cache: None,
             state: state.clone(),
             replace: true,
             arguments: vec!["demo".to_owned()],

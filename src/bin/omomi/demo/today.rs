@@ -12,7 +12,7 @@ use omomi::prune::{Measures, PruneOptions, PruneReport, bill_path, prune};
 use omomi::publish::{PublishOptions, Verifier, blessing_path, publish};
 use omomi::report::{self, ReportInputs};
 use omomi::store::Store;
-use omomi::train::{Settings, TrainOptions};
+use omomi::train::{Sampling, Settings, TrainOptions};
 use omomi::train_shards::{ShardsAccount, Split, TrainShardsOptions, shard_alpha, train_shards};
 
 use super::run::{LOGIC_ID, Run, next_generation};
@@ -81,6 +81,8 @@ fn train_and_average(log: &GeneratedLog, merged: &Path) -> Result<ShardsAccount,
             read: ReadOptions { time_column: Some(TIME_COLUMN.to_owned()), ..ReadOptions::default() },
             settings: Settings { alpha: shard_alpha(settings.alpha, SHARD_COUNT), ..settings },
             start: None,
+            sampling: Sampling::default(),
+            cache: None,
             passes: 1,
             state: merged.to_owned(),
             replace: true,
@@ -177,7 +179,7 @@ fn evaluate_against(yesterday: &Path, today: &Path, log: &GeneratedLog) -> Resul
 
 /// The figures by which a file without a baseline is judged.
 fn first_figures(yesterday: &Run, log: &GeneratedLog) -> Figures {
-    Figures::Logs(evaluate_options(&yesterday.weight_file, None, log))
+    Figures::Logs(Box::new(evaluate_options(&yesterday.weight_file, None, log)))
 }
 
 /// Publishes a file if the gate lets it through, and says why if it does not.
