@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::average::{AverageOptions, AverageReport, average};
+use crate::average::{AverageOptions, AverageReport, Rule, average};
 use crate::contract::Contract;
 use crate::evaluate::{Evaluator, Metrics};
 use crate::log_reader::{LogFile, LogReader, ReadOptions};
@@ -41,6 +41,9 @@ pub fn train_shards(
     let TrainShardsOptions { shard_count, round_count, process_count, .. } = *options;
     if shard_count < 2 {
         return Err(TrainShardsError::TooFewShards { found: shard_count });
+    }
+    if round_count > 1 && options.rule != Rule::Curvature {
+        return Err(TrainShardsError::NoRoundsByRule { rule: options.rule });
     }
     let train = &options.train;
     train.settings.check()?;
