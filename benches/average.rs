@@ -92,6 +92,7 @@ fn write_shard(folder: &Path, shard: u64, features: &[Feature]) -> PathBuf {
         contract: Contract::from_json(CONTRACT.as_bytes()).expect("a contract"),
         settings: SETTINGS,
         weight_rule: WeightRule::of(&SETTINGS),
+        pruned: false,
         negative_rate: 1.0,
         shards: 1,
         window_us: None,

@@ -11,7 +11,7 @@ use omomi::generate_log::{self, LogSpec, WriteOptions};
 use omomi::log_reader::ReadOptions;
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
 use omomi::prune::{Bill, CurvePoint, Measures, PruneOptions, prune};
-use omomi::train::{Settings, TrainOptions, train};
+use omomi::train::{Sampling, Settings, TrainOptions, train};
 use omomi::weight_file::table::Encoding;
 
 /// Files of the log, by time; the last is held out.
@@ -100,6 +100,8 @@ fn learn(logs: &[String], l1: f64, state: &Path) -> Result<(), Box<dyn Error>> {
         read: ReadOptions::default(),
         settings: Settings { l1, ..Settings::default() },
         start: None,
+        sampling: Sampling::default(),
+        cache: None,
         passes: 1,
         state: state.to_owned(),
         replace: false,

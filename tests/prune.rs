@@ -16,7 +16,7 @@ use omomi::prune::{Bill, ByField, LiveList, Measures, PruneError, PruneOptions, 
 use omomi::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 use omomi::store::Store;
 use omomi::train::state::{StateReader, split_categories};
-use omomi::train::{Settings, TrainOptions, provenance_path, train};
+use omomi::train::{Sampling, Settings, TrainOptions, provenance_path, train};
 use omomi::weight_file::table::Encoding;
 
 /// A generated log of five parts and a state trained on the first four without l1, so that every category has a weight.
@@ -41,6 +41,8 @@ impl Trained {
             read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
             settings: Settings { l1: 0.0, ..Settings::default() },
             start: None,
+            sampling: Sampling::default(),
+            cache: None,
             passes: 1,
             state: trained.state(),
             replace: false,

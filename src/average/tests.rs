@@ -25,6 +25,7 @@ fn metadata() -> Metadata {
         contract: Contract::from_json(CONTRACT.as_bytes()).unwrap(),
         settings: SETTINGS,
         weight_rule: WeightRule::of(&SETTINGS),
+        pruned: false,
         negative_rate: 1.0,
         shards: 1,
         window_us: None,
@@ -323,6 +324,11 @@ fn states_that_do_not_belong_together_are_refused_by_name() {
         let metadata = Metadata { weight_rule, ..metadata() };
         assert_eq!(refusal(&write(&format!("changed{index}.parquet"), &metadata)), expected);
     }
+    assert_eq!(
+        refusal(&write("pruned.parquet", &Metadata { pruned: true, ..metadata() })),
+        "FOLDER/pruned.parquet cannot be averaged: it was pruned, so it no longer says what was learned; average first, then \
+         prune"
+    );
 }
 
 #[test]

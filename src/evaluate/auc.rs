@@ -14,25 +14,26 @@ const BIN_COUNT: usize = 2 * 16 * HISTOGRAM_BINS_PER_LOGIT as usize;
 /// What an AUC is computed from.
 #[derive(Debug, Clone)]
 pub(super) enum Ranks {
-    /// Rows a bin of the logit, unclicked and clicked: 128 KiB, however many rows.
-    Histogram(Vec<[u64; 2]>),
+    /// Importance of the rows a bin of the logit, unclicked and clicked: 128 KiB, however many rows.
+    Histogram(Vec<[f64; 2]>),
     /// Each logit, unclicked and clicked: 8 bytes a row.
     Exact([Vec<f64>; 2]),
 }
 
 impl Ranks {
     pub(super) fn histogram() -> Self {
-        Self::Histogram(vec![[0; 2]; BIN_COUNT])
+        Self::Histogram(vec![[0.0; 2]; BIN_COUNT])
     }
 
     pub(super) fn exact() -> Self {
         Self::Exact([Vec::new(), Vec::new()])
     }
 
+    /// Takes in a row. The exact form takes all rows to be of one importance.
     #[inline]
-    pub(super) fn add(&mut self, logit: f64, clicked: bool) {
+    pub(super) fn add(&mut self, logit: f64, clicked: bool, importance: f64) {
         match self {
-            Self::Histogram(bins) => bins[bin(logit)][usize::from(clicked)] += 1,
+            Self::Histogram(bins) => bins[bin(logit)][usize::from(clicked)] += importance,
             Self::Exact(logits) => logits[usize::from(clicked)].push(logit),
         }
     }
@@ -60,28 +61,29 @@ impl Ranks {
     }
 }
 
-/// Pairs of a clicked and an unclicked row, counted over rows of rising logit.
+/// Pairs of a clicked and an unclicked row, counted over rows of rising logit, each as important as its two rows together: the
+/// product.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Pairs {
-    /// Twice the pairs that are in the right order plus once the pairs that are equal; a u128 holds it for 2^63 rows.
-    double_wins: u128,
-    unclicked: u128,
-    clicked: u128,
+    /// Twice the pairs that are in the right order plus once the pairs that are equal: where all rows count alike a whole
+    /// number, exact below 2^53 and rounded above, which is all that a ratio needs.
+    double_wins: f64,
+    unclicked: f64,
+    clicked: f64,
 }
 
 impl Pairs {
     /// Takes in rows of one logit, which is above all before.
-    pub(super) fn add(&mut self, unclicked: u64, clicked: u64) {
-        self.double_wins += u128::from(clicked) * (2 * self.unclicked + u128::from(unclicked));
-        self.unclicked += u128::from(unclicked);
-        self.clicked += u128::from(clicked);
+    pub(super) fn add(&mut self, unclicked: f64, clicked: f64) {
+        self.double_wins += clicked * (2.0 * self.unclicked + unclicked);
+        self.unclicked += unclicked;
+        self.clicked += clicked;
     }
 
     /// Nothing where no row or every row was clicked.
     pub(super) fn auc(&self) -> Option<f64> {
-        let double_pairs = 2 * self.unclicked * self.clicked;
-        // Lossless below 2^53 and rounded above, which is all that a ratio needs.
-        (double_pairs > 0).then(|| self.double_wins as f64 / double_pairs as f64)
+        let double_pairs = 2.0 * self.unclicked * self.clicked;
+        (double_pairs > 0.0).then(|| self.double_wins / double_pairs)
     }
 }
 
@@ -94,10 +96,10 @@ fn first_of_both(low: &[f64], high: &[f64]) -> Option<f64> {
 
 /// Takes the logits that are not above `least` off the front and counts them. NaN is not above anything, so that one
 /// cannot stop the walk.
-fn take_equal(logits: &mut &[f64], least: f64) -> u64 {
+fn take_equal(logits: &mut &[f64], least: f64) -> f64 {
     let count = logits.iter().take_while(|&&logit| logit.partial_cmp(&least) != Some(Ordering::Greater)).count();
     *logits = &logits[count..];
-    count as u64
+    count as f64
 }
 
 #[inline]
@@ -114,7 +116,7 @@ mod tests {
 
     fn auc(mut ranks: Ranks, rows: &[(f64, bool)]) -> Option<f64> {
         for &(logit, clicked) in rows {
-            ranks.add(logit, clicked);
+            ranks.add(logit, clicked, 1.0);
         }
         ranks.auc()
     }
@@ -134,6 +136,19 @@ mod tests {
             assert_eq!(auc(ranks.clone(), &[(1.0, true)]), None);
             assert_eq!(auc(ranks, &[(1.0, false), (2.0, false)]), None);
         }
+    }
+
+    #[test]
+    fn a_row_of_importance_three_counts_as_three_rows() {
+        let (mut once, mut thrice) = (Ranks::histogram(), Ranks::histogram());
+        for (logit, clicked, importance) in [(0.0, false, 3.0), (1.0, true, 1.0), (1.0, false, 3.0), (-1.0, true, 1.0)]
+        {
+            once.add(logit, clicked, importance);
+            (0..if importance == 3.0 { 3 } else { 1 }).for_each(|_| thrice.add(logit, clicked, 1.0));
+        }
+        // Clicked 1.0: three wins and three ties of six; clicked -1.0: none.
+        assert_eq!(once.auc(), Some(4.5 / 12.0));
+        assert_eq!(thrice.auc(), once.auc());
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Histogram {
     pub(super) fn auc(&self) -> Option<f64> {
         let mut pairs = Pairs::default();
         for bin in &self.0 {
-            pairs.add(bin.unclicked, bin.clicked);
+            pairs.add(bin.unclicked as f64, bin.clicked as f64);
         }
         pairs.auc()
     }

@@ -7,9 +7,9 @@ use super::auc::Ranks;
 /// Metrics of some predicted rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Metrics {
-    /// Rows.
+    /// Rows, each as many as it counts for, rounded to a whole number.
     pub impressions: u64,
-    /// Rows that were clicked.
+    /// Those of them that were clicked.
     pub clicks: u64,
     /// Mean negative log likelihood, natural log, per impression; 0 without rows.
     pub log_loss: f64,
@@ -47,8 +47,9 @@ pub struct Evaluator {
 /// Sums over predicted rows, of which every metric but the AUC is made.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {
-    impressions: u64,
-    clicks: u64,
+    /// Importance of all rows, and of those that were clicked: whole numbers where rows count alike.
+    impressions: f64,
+    clicks: f64,
     log_loss_sum: f64,
     probability_sum: f64,
 }
@@ -57,15 +58,21 @@ impl Totals {
     /// Takes in a row: its log loss and its probability.
     #[inline]
     pub(super) fn add(&mut self, log_loss: f64, probability: f64, clicked: bool) {
-        self.impressions += 1;
-        self.clicks += u64::from(clicked);
-        self.log_loss_sum += log_loss;
-        self.probability_sum += probability;
+        self.add_important(log_loss, probability, clicked, 1.0);
+    }
+
+    /// Takes in a row that counts as `importance` rows.
+    #[inline]
+    fn add_important(&mut self, log_loss: f64, probability: f64, clicked: bool, importance: f64) {
+        self.impressions += importance;
+        self.clicks += if clicked { importance } else { 0.0 };
+        self.log_loss_sum += importance * log_loss;
+        self.probability_sum += importance * probability;
     }
 
     /// Mean of the probabilities; 0 without rows.
     pub(super) fn mean_probability(&self) -> f64 {
-        self.probability_sum / self.impressions.max(1) as f64
+        self.probability_sum / self.impressions.max(1.0)
     }
 
     /// Metrics of the rows that came after `earlier` was taken from the same evaluator, without the AUC.
@@ -83,17 +90,17 @@ impl Totals {
     /// The metrics of the rows, with an AUC that was found otherwise.
     pub(super) fn metrics(self, auc: Option<f64>) -> Metrics {
         let mut metrics = Metrics {
-            impressions: self.impressions,
-            clicks: self.clicks,
+            impressions: whole(self.impressions),
+            clicks: whole(self.clicks),
             log_loss: 0.0,
             normalized_entropy: None,
             auc,
-            calibration_ratio: (self.clicks > 0).then(|| self.probability_sum / self.clicks as f64),
+            calibration_ratio: (self.clicks > 0.0).then(|| self.probability_sum / self.clicks),
         };
-        if self.impressions > 0 {
-            metrics.log_loss = self.log_loss_sum / self.impressions as f64;
+        if self.impressions > 0.0 {
+            metrics.log_loss = self.log_loss_sum / self.impressions;
         }
-        if self.clicks > 0 && self.clicks < self.impressions {
+        if self.clicks > 0.0 && self.clicks < self.impressions {
             metrics.normalized_entropy = Some(metrics.log_loss / metrics.constant_log_loss());
         }
         metrics
@@ -121,9 +128,16 @@ impl Evaluator {
     /// Takes in a row that was predicted as the logit `logit`, which must not be NaN.
     #[inline]
     pub fn add_logit(&mut self, logit: f64, clicked: bool) {
+        self.add_important_logit(logit, clicked, 1.0);
+    }
+
+    /// As [`add_logit`](Self::add_logit), for a row that counts as `importance` rows. An exact AUC takes rows to count
+    /// alike all the same; where they do not, ask a [bounded](Self::bounded) evaluator.
+    #[inline]
+    pub fn add_important_logit(&mut self, logit: f64, clicked: bool, importance: f64) {
         debug_assert!(!logit.is_nan());
-        self.totals.add(log_loss(logit, clicked), math::sigmoid(logit), clicked);
-        self.ranks.add(logit, clicked);
+        self.totals.add_important(log_loss(logit, clicked), math::sigmoid(logit), clicked, importance);
+        self.ranks.add(logit, clicked, importance);
     }
 
     /// Takes in a row that was predicted as `probability`. A probability of 0 for a clicked row, or of 1 for one that was
@@ -131,7 +145,7 @@ impl Evaluator {
     #[inline]
     pub fn add_probability(&mut self, probability: f64, clicked: bool) {
         self.totals.add(probability_log_loss(probability, clicked), probability, clicked);
-        self.ranks.add(logit_of(probability), clicked);
+        self.ranks.add(logit_of(probability), clicked, 1.0);
     }
 
     /// The metrics of the rows so far. The exact form sorts them, so ask seldom.
@@ -145,6 +159,16 @@ impl Evaluator {
     pub const fn totals(&self) -> Totals {
         self.totals
     }
+}
+
+/// The nearest whole number of rows to a sum of their importance.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rounded, and importance is never negative"
+)]
+pub(crate) fn whole(importance: f64) -> u64 {
+    importance.round() as u64
 }
 
 /// Log loss of one row that was predicted as `logit`: finite for every finite logit.
@@ -238,6 +262,20 @@ mod tests {
         }
         let (found, expected) = (all.totals().since(earlier), window.metrics());
         assert_eq!((found.impressions, found.clicks, found.auc), (2, 1, None));
+        assert_near(found.log_loss, expected.log_loss);
+        assert_near(found.calibration_ratio.unwrap(), expected.calibration_ratio.unwrap());
+    }
+
+    #[test]
+    fn a_row_of_importance_two_and_a_half_counts_as_so_many() {
+        let (mut halves, mut evaluator) = (Evaluator::bounded(), Evaluator::bounded());
+        // As many copies as make the importance whole leave every ratio as it is.
+        for (logit, clicked, importance, copies) in [(-1.0, false, 2.5, 5), (0.5, true, 1.0, 2), (-3.0, true, 1.0, 2)] {
+            evaluator.add_important_logit(logit, clicked, importance);
+            (0..copies).for_each(|_| halves.add_logit(logit, clicked));
+        }
+        let (found, expected) = (evaluator.metrics(), halves.metrics());
+        assert_eq!((found.impressions, found.clicks, found.auc), (5, 2, expected.auc));
         assert_near(found.log_loss, expected.log_loss);
         assert_near(found.calibration_ratio.unwrap(), expected.calibration_ratio.unwrap());
     }

@@ -45,5 +45,6 @@ pub use evaluation::{
 pub use facts::{field_weights, file_facts};
 pub use file::EvaluationFileError;
 pub use mapped::{EvaluateError, evaluate, evaluate_each};
+pub(crate) use metrics::whole;
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};
 pub use run::{By, EvaluateOptions, evaluate_files};

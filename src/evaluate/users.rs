@@ -63,7 +63,7 @@ fn auc(rows: &mut [(f32, bool)]) -> Option<f64> {
     let mut pairs = Pairs::default();
     for equal in rows.chunk_by(|one, other| one.0.total_cmp(&other.0).is_eq()) {
         let clicked = equal.iter().filter(|(_, clicked)| *clicked).count() as u64;
-        pairs.add(equal.len() as u64 - clicked, clicked);
+        pairs.add((equal.len() as u64 - clicked) as f64, clicked as f64);
     }
     pairs.auc()
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::contract::{Contract, Side};
 use crate::log_reader::{LogReader, ReadOptions};
 use crate::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
-use crate::train::{Settings, TrainOptions, train};
+use crate::train::{Sampling, Settings, TrainOptions, train};
 use crate::weight_file::table::Encoding;
 use crate::{LoadMode, generate_log};
 
@@ -24,8 +24,10 @@ fn trained(folder: &Path) -> (Arc<Model>, String) {
         held_out: Vec::new(),
         read: ReadOptions::default(),
         settings: Settings::default(),
+        sampling: Sampling::default(),
         start: None,
         passes: 1,
+        cache: None,
         state: folder.join("state.parquet"),
         replace: false,
         arguments: Vec::new(),

@@ -10,6 +10,8 @@ pub struct RowBatch {
     pub clicked: Vec<bool>,
     /// Time of each impression in microseconds since 1970-01-01 UTC, where the log has a time column.
     pub time_us: Option<Vec<i64>>,
+    /// How much each row counts, where the log has a column for it; else rows count alike.
+    pub importance: Option<Vec<f64>>,
     /// One column a field of the contract, in contract order.
     pub columns: Vec<FieldColumn>,
     /// One column for each of [`ReadOptions::extra_columns`](super::ReadOptions::extra_columns), in their order.
@@ -71,12 +73,15 @@ pub enum Categories {
     /// Of an `id` field: the values themselves say it.
     #[default]
     Ids,
-    /// Of a `text` field, one text a value: text `i` lies at `offsets[i]..offsets[i + 1]` of `bytes`.
+    /// Of a `text` field: text `i` lies at `offsets[i]..offsets[i + 1]` of `bytes`.
     Texts {
-        /// One more than there are values, rising, the first 0.
+        /// One more than there are texts, rising, the first 0.
         offsets: Vec<u32>,
         /// The UTF-8 texts, one behind the other.
         bytes: String,
+        /// Which of the texts each value has, where the log says so itself: a text that recurs is then there once or a few
+        /// times. Without it there is one text a value.
+        places: Option<Vec<u32>>,
     },
     /// Of a `number` field: the numbers before they fell into buckets, one a value.
     Numbers(Vec<f64>),
@@ -88,9 +93,7 @@ impl RowBatch {
     pub fn row_count(&self) -> usize {
         self.clicked.len()
     }
-}
 
-impl RowBatch {
     /// The values of one side of row `index`, by name of field: what a request for it would hold.
     ///
     /// # Panics
@@ -134,8 +137,12 @@ impl FieldColumn {
     #[must_use]
     pub fn text(&self, index: usize) -> Option<&str> {
         match &self.categories {
-            Categories::Texts { offsets, bytes } => {
-                bytes.get(*offsets.get(index)? as usize..*offsets.get(index + 1)? as usize)
+            Categories::Texts { offsets, bytes, places } => {
+                let place = match places {
+                    Some(places) => *places.get(index)? as usize,
+                    None => index,
+                };
+                bytes.get(*offsets.get(place)? as usize..*offsets.get(place + 1)? as usize)
             }
             Categories::Ids | Categories::Numbers(_) => None,
         }

@@ -1,6 +1,8 @@
 //! A batch under construction. CSV and JSON lines hand over one cell after the other and then close or take back the
 //! row; Parquet appends whole columns (see `parquet`), and only through the same columns.
 
+use arrow_array::StringArray;
+
 use super::error::{RowFault, excerpt};
 use super::wanted::{Target, Wanted};
 use super::{Categories, ExtraColumn, FieldColumn, RowBatch, time};
@@ -21,6 +23,7 @@ pub(super) const fn expected_cell(kind: &FieldKind) -> &'static str {
 }
 
 pub(super) const EXPECTED_LABEL: &str = "a label of 0 or 1";
+pub(super) const EXPECTED_IMPORTANCE: &str = "how much the row counts: a finite number above 0";
 pub(super) const EXPECTED_EXTRA: &str = "text, a number, a boolean or a time";
 pub(super) const EXPECTED_TIME: &str =
     "a time: an integer of microseconds, or text such as 2019-11-24T00:00:17.004101Z";
@@ -42,13 +45,45 @@ pub(super) struct BatchBuilder {
     row_count_limit: usize,
     pub(super) clicked: Vec<bool>,
     pub(super) time_us: Option<Vec<i64>>,
+    pub(super) importance: Option<Vec<f64>>,
     pub(super) columns: Vec<ColumnBuilder>,
     pub(super) extra: Vec<ExtraBuilder>,
     /// Of the row under construction.
     row_clicked: Option<bool>,
     row_time_us: Option<i64>,
+    row_importance: Option<f64>,
     /// No column is longer than this: see `FULL_LEN`.
     length_bound: usize,
+    /// Batches that were handed over before.
+    pub(super) batch_count: u64,
+}
+
+/// The texts of a dictionary that values of a batch have.
+#[derive(Debug, Default)]
+pub(super) struct DistinctTexts {
+    known: Vec<DistinctText>,
+    /// Of the batch, by the number of batches before it, counted from 1; 0 before the first.
+    batch_number: u64,
+}
+
+/// Where a text is in a batch, and its value.
+#[derive(Debug, Clone, Copy)]
+struct DistinctText {
+    place: u32,
+    value: u64,
+}
+
+impl DistinctTexts {
+    const UNKNOWN: u32 = u32::MAX;
+
+    /// Forgets texts of another batch than the one after `batch_count` others.
+    pub(super) fn begin(&mut self, batch_count: u64, dictionary_len: usize) {
+        if self.batch_number != batch_count + 1 {
+            self.known.clear();
+            self.known.resize(dictionary_len, DistinctText { place: Self::UNKNOWN, value: 0 });
+            self.batch_number = batch_count + 1;
+        }
+    }
 }
 
 /// Texts of one extra column so far.
@@ -70,16 +105,19 @@ pub(super) struct ColumnBuilder {
 }
 
 impl BatchBuilder {
-    pub(super) fn new(wanted: &Wanted, with_time: bool, row_count_limit: usize) -> Self {
+    pub(super) fn new(wanted: &Wanted, row_count_limit: usize) -> Self {
         Self {
             row_count_limit,
             clicked: Vec::new(),
-            time_us: with_time.then(Vec::new),
+            time_us: wanted.has(Target::Time).then(Vec::new),
+            importance: wanted.has(Target::Importance).then(Vec::new),
             columns: wanted.fields().iter().map(ColumnBuilder::new).collect(),
             extra: (0..wanted.extra_count()).map(|_| ExtraBuilder::default()).collect(),
             row_clicked: None,
             row_time_us: None,
+            row_importance: None,
             length_bound: 0,
+            batch_count: 0,
         }
     }
 
@@ -115,6 +153,7 @@ impl BatchBuilder {
                 Ok(())
             }
             Target::Time => self.push_time_text(cell),
+            Target::Importance => self.push_importance(cell.parse().ok(), || excerpt(cell)),
             Target::Extra(index) => {
                 self.extra[index].push(cell);
                 Ok(())
@@ -129,6 +168,7 @@ impl BatchBuilder {
             (Target::Label, scalar) => self.row_clicked = Some(scalar.label()?),
             (Target::Time, Scalar::Integer(microseconds)) => self.row_time_us = Some(microseconds),
             (Target::Time, Scalar::Text(text)) => self.push_time_text(text)?,
+            (Target::Importance, scalar) => self.push_importance(scalar.number(), || scalar.to_found())?,
             (Target::Extra(index), Scalar::Text(text)) => self.extra[index].push(text),
             (Target::Extra(index), other) => self.extra[index].push(&other.to_found()),
             (Target::Time, other) => return Err(RowFault::Cell { expected: EXPECTED_TIME, found: other.to_found() }),
@@ -140,6 +180,12 @@ impl BatchBuilder {
         let time_us = time::parse_us(text);
         let fault = || RowFault::Cell { expected: EXPECTED_TIME, found: excerpt(text) };
         self.row_time_us = Some(time_us.ok_or_else(fault)?);
+        Ok(())
+    }
+
+    fn push_importance(&mut self, number: Option<f64>, found: impl FnOnce() -> String) -> Result<(), RowFault> {
+        let fault = || RowFault::Cell { expected: EXPECTED_IMPORTANCE, found: found() };
+        self.row_importance = Some(number.filter(|&number| is_importance(number)).ok_or_else(fault)?);
         Ok(())
     }
 
@@ -158,6 +204,7 @@ impl BatchBuilder {
             Target::Field(index) => expected_cell(&self.columns[index].kind),
             Target::Label => EXPECTED_LABEL,
             Target::Time => EXPECTED_TIME,
+            Target::Importance => EXPECTED_IMPORTANCE,
             Target::Extra(_) => EXPECTED_EXTRA,
         }
     }
@@ -166,12 +213,16 @@ impl BatchBuilder {
     /// fault the row is still open.
     pub(super) fn finish_row(&mut self, line_len: usize) -> Result<(), (Target, RowFault)> {
         let clicked = self.row_clicked.ok_or((Target::Label, RowFault::Missing { expected: EXPECTED_LABEL }))?;
+        if self.importance.is_some() && self.row_importance.is_none() {
+            return Err((Target::Importance, RowFault::Missing { expected: EXPECTED_IMPORTANCE }));
+        }
         if let Some(time_us) = &mut self.time_us {
             let missing = (Target::Time, RowFault::Missing { expected: EXPECTED_TIME });
             time_us.push(self.row_time_us.ok_or(missing)?);
         }
         self.clicked.push(clicked);
-        (self.row_clicked, self.row_time_us) = (None, None);
+        self.importance.iter_mut().for_each(|importance| importance.extend(self.row_importance));
+        (self.row_clicked, self.row_time_us, self.row_importance) = (None, None, None);
         self.columns.iter_mut().for_each(ColumnBuilder::finish_row);
         self.extra.iter_mut().for_each(ExtraBuilder::finish_row);
         self.length_bound += line_len;
@@ -186,7 +237,7 @@ impl BatchBuilder {
 
     /// Takes back the cells of the row that is open.
     pub(super) fn discard_row(&mut self) {
-        (self.row_clicked, self.row_time_us) = (None, None);
+        (self.row_clicked, self.row_time_us, self.row_importance) = (None, None, None);
         self.columns.iter_mut().for_each(ColumnBuilder::discard_row);
         self.extra.iter_mut().for_each(ExtraBuilder::discard_row);
     }
@@ -199,9 +250,11 @@ impl BatchBuilder {
     pub(super) fn take(&mut self) -> RowBatch {
         let row_count = self.clicked.len();
         self.length_bound = 0;
+        self.batch_count += 1;
         RowBatch {
             clicked: std::mem::replace(&mut self.clicked, Vec::with_capacity(row_count)),
             time_us: self.time_us.as_mut().map(|times| std::mem::replace(times, Vec::with_capacity(row_count))),
+            importance: self.importance.as_mut().map(|all| std::mem::replace(all, Vec::with_capacity(row_count))),
             columns: self.columns.iter_mut().map(ColumnBuilder::take).collect(),
             extra: self.extra.iter_mut().map(ExtraBuilder::take).collect(),
         }
@@ -292,10 +345,43 @@ impl ColumnBuilder {
 
     #[inline]
     pub(super) fn push_text(&mut self, text: &str) {
-        if let Categories::Texts { offsets, bytes } = &mut self.column.categories {
-            self.column.values.push(feature::text_value(text.as_bytes()));
-            bytes.push_str(text);
-            offsets.push(offset(bytes.len()));
+        let place = self.push_distinct_text(text);
+        if let Categories::Texts { places: Some(places), .. } = &mut self.column.categories {
+            places.push(place);
+        }
+        self.column.values.push(feature::text_value(text.as_bytes()));
+    }
+
+    /// Adds a text that values may have, and says its place.
+    #[inline]
+    fn push_distinct_text(&mut self, text: &str) -> u32 {
+        let Categories::Texts { offsets, bytes, .. } = &mut self.column.categories else { return 0 };
+        bytes.push_str(text);
+        offsets.push(offset(bytes.len()));
+        offset(offsets.len() - 2)
+    }
+
+    /// Appends texts of a dictionary, each value as the `key` of one of its texts; `distinct` knows those that were
+    /// appended before. Rows are not closed.
+    #[inline]
+    pub(super) fn push_key(&mut self, key: usize, dictionary: &StringArray, distinct: &mut DistinctTexts) {
+        let known = &mut distinct.known[key];
+        if known.place == DistinctTexts::UNKNOWN {
+            let text = dictionary.value(key);
+            *known = DistinctText { place: self.push_distinct_text(text), value: feature::text_value(text.as_bytes()) };
+        }
+        let DistinctText { place, value } = *known;
+        if let Categories::Texts { places: Some(places), .. } = &mut self.column.categories {
+            places.push(place);
+        }
+        self.column.values.push(value);
+    }
+
+    /// From now on each value says which of the texts it has.
+    pub(super) fn say_places(&mut self) {
+        let value_count = offset(self.column.values.len());
+        if let Categories::Texts { places, .. } = &mut self.column.categories {
+            places.get_or_insert_with(|| (0..value_count).collect());
         }
     }
 
@@ -326,7 +412,8 @@ impl ColumnBuilder {
         match &mut self.column.categories {
             Categories::Ids => {}
             Categories::Numbers(numbers) => numbers.truncate(len),
-            Categories::Texts { offsets, bytes } => {
+            Categories::Texts { places: Some(places), .. } => places.truncate(len),
+            Categories::Texts { offsets, bytes, places: None } => {
                 offsets.truncate(len + 1);
                 bytes.truncate(offsets[len] as usize);
             }
@@ -356,7 +443,7 @@ fn empty_categories(kind: &FieldKind, value_count: usize, text_len: usize) -> Ca
         FieldKind::Text => {
             let mut offsets = Vec::with_capacity(value_count + 1);
             offsets.push(0);
-            Categories::Texts { offsets, bytes: String::with_capacity(text_len) }
+            Categories::Texts { offsets, bytes: String::with_capacity(text_len), places: None }
         }
     }
 }
@@ -367,7 +454,24 @@ pub(super) fn offset(len: usize) -> u32 {
     u32::try_from(len).expect("a batch is full long before its offsets are")
 }
 
+/// Whether a row can count so much.
+pub(super) fn is_importance(number: f64) -> bool {
+    number > 0.0 && number.is_finite()
+}
+
 impl Scalar<'_> {
+    /// The number that it is, in words or not.
+    #[expect(clippy::cast_precision_loss, reason = "a number is a double; the nearest one is meant")]
+    fn number(self) -> Option<f64> {
+        match self {
+            Self::Bool(_) => None,
+            Self::Integer(number) => Some(number as f64),
+            Self::Unsigned(number) => Some(number as f64),
+            Self::Float(number) => Some(number),
+            Self::Text(text) => text.parse().ok(),
+        }
+    }
+
     fn label(self) -> Result<bool, RowFault> {
         match self {
             Self::Bool(clicked) => Ok(clicked),

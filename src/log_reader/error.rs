@@ -104,6 +104,15 @@ pub enum LogError {
         /// The column.
         column: String,
     },
+    /// The column with the importance is another column that is read as well.
+    #[error(
+        "the importance column `{column}` is also in the contract or the time: expected a column of its own for how \
+         much a row counts"
+    )]
+    ImportanceColumnTaken {
+        /// The column.
+        column: String,
+    },
     /// There is no part of that number.
     #[error("expected a part from 1 to {count}, found {number}")]
     NoSuchPart {

@@ -80,6 +80,9 @@ pub struct ReadOptions {
     /// Name of the column with the time of the impression: timestamps of any unit, RFC 3339 text (UTC where it has no
     /// offset), or integers that are microseconds since 1970-01-01 UTC. Every row needs one.
     pub time_column: Option<String>,
+    /// Name of the column that says how much a row counts: a finite number above 0, such as 10 for a row that stands for
+    /// nine more which were left out of the log. Every row needs one.
+    pub importance_column: Option<String>,
     /// Names of columns that are handed out as texts beside the fields, in this order: whatever a caller wants to cut
     /// the rows by or to weigh them with. They may be columns of the contract too. Lists cannot be read so.
     pub extra_columns: Vec<String>,
@@ -94,6 +97,7 @@ impl Default for ReadOptions {
             max_bad_rows: 0,
             many_separator: '|',
             time_column: None,
+            importance_column: None,
             extra_columns: Vec::new(),
             parts: Vec::new(),
         }
@@ -141,7 +145,8 @@ impl LogReader {
     pub fn open(contract: &Contract, patterns: &[impl AsRef<str>], options: ReadOptions) -> Result<Self, LogError> {
         let narrowing = Narrowing::new(&options.parts, options.time_column.is_some())?;
         let extra_columns: Vec<String> = options.extra_columns.iter().chain(narrowing.columns()).cloned().collect();
-        let wanted = Wanted::new(contract, options.time_column.as_deref(), &extra_columns)?;
+        let wanted = Wanted::new(contract, options.time_column.as_deref(), &extra_columns)?
+            .with_importance(options.importance_column.as_deref())?;
         Self::open_wanted(wanted, narrowing, patterns, options)
     }
 
@@ -153,7 +158,7 @@ impl LogReader {
     ) -> Result<Self, LogError> {
         let options = ReadOptions { batch_row_count: options.batch_row_count.max(1), ..options };
         let (files, formats) = files::expand(patterns)?.into_iter().unzip();
-        let batch = BatchBuilder::new(&wanted, options.time_column.is_some(), options.batch_row_count);
+        let batch = BatchBuilder::new(&wanted, options.batch_row_count);
         let bad_rows = BadRows { max: options.max_bad_rows, ..BadRows::default() };
         let mut reader = Self {
             wanted,
@@ -274,6 +279,12 @@ impl LogReader {
     #[must_use]
     pub fn files(&self) -> &[LogFile] {
         &self.files
+    }
+
+    /// Whether the rows say how much they count.
+    #[must_use]
+    pub fn has_importance(&self) -> bool {
+        self.options.importance_column.is_some()
     }
 
     /// How many rows were handed out.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use parquet::arrow::ProjectionMask;
@@ -16,12 +16,15 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 
-use super::builder::{BatchBuilder, ColumnBuilder, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, offset};
+use super::builder::{
+    BatchBuilder, ColumnBuilder, DistinctTexts, EXPECTED_IMPORTANCE, EXPECTED_LABEL, EXPECTED_TIME, expected_cell,
+    is_importance, offset,
+};
 use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
-use super::parquet_schema::{check_type, simplified};
+use super::parquet_schema::{check_type, has_dictionary, simplified};
 use super::wanted::{Target, Wanted};
-use super::{Categories, LogError, LogFile, time};
+use super::{LogError, LogFile, time};
 use crate::contract::FieldKind;
 use crate::feature;
 
@@ -59,9 +62,16 @@ struct Cells {
 enum Values {
     Ids(Int64Array),
     Texts(StringArray),
+    /// Which text of a dictionary each value has.
+    Keys {
+        keys: Int32Array,
+        dictionary: StringArray,
+        distinct: DistinctTexts,
+    },
     Numbers(Float64Array),
     Labels(Float64Array),
     Times(Int64Array),
+    Importances(Float64Array),
 }
 
 impl ParquetSource {
@@ -73,7 +83,7 @@ impl ParquetSource {
         let metadata = metadata.map_err(damaged)?;
         let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
         let places = wanted.locate(path, &names)?;
-        let schema = simplified(metadata.schema(), &places, wanted);
+        let schema = simplified(metadata.schema(), &places, wanted, &has_dictionary(metadata.metadata(), &names));
         for &(index, target) in &places {
             check_type(path, wanted, target, schema.field(index).data_type())?;
         }
@@ -134,7 +144,7 @@ impl ParquetSource {
             }
             let good_end = next_bad.map_or(decoded.row_count, |(row, ..)| *row);
             let end = good_end.min(decoded.next_row + batch.rows_left());
-            for (target, cells) in &decoded.columns {
+            for (target, cells) in &mut decoded.columns {
                 cells.append(*target, decoded.next_row, end, batch);
             }
             batch.finish_rows();
@@ -187,7 +197,7 @@ impl Decoded {
                         self.note_lost(target, lists.as_ref(), array, &ids, expected)?;
                         Values::Ids(ids.as_primitive::<Int64Type>().clone())
                     }
-                    FieldKind::Text => Values::Texts(cast_to(array, &DataType::Utf8)?.as_string::<i32>().clone()),
+                    FieldKind::Text => decode_categories(array)?,
                     FieldKind::Number { .. } => {
                         Values::Numbers(cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
                     }
@@ -206,6 +216,11 @@ impl Decoded {
                 }
                 Values::Times(times)
             }
+            Target::Importance => {
+                let importances = cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
+                self.note_bad_importances(&importances);
+                Values::Importances(importances)
+            }
             Target::Extra(_) => Values::Texts(decode_texts(array)?),
         };
         Ok(Cells { lists, values })
@@ -221,6 +236,19 @@ impl Decoded {
                 None => RowFault::Missing { expected: EXPECTED_LABEL },
             };
             self.bad_rows.push((row, Target::Label, fault));
+        }
+    }
+
+    /// Notes the rows that do not say how much they count.
+    fn note_bad_importances(&mut self, importances: &Float64Array) {
+        let expected = EXPECTED_IMPORTANCE;
+        for (row, importance) in importances.iter().enumerate() {
+            let fault = match importance {
+                Some(importance) if is_importance(importance) => continue,
+                Some(importance) => RowFault::Cell { expected, found: format!("{importance:?}") },
+                None => RowFault::Missing { expected },
+            };
+            self.bad_rows.push((row, Target::Importance, fault));
         }
     }
 
@@ -256,7 +284,8 @@ impl Decoded {
 
 impl Cells {
     /// Appends the rows from `start` to before `end`, of which none is bad.
-    fn append(&self, target: Target, start: usize, end: usize, batch: &mut BatchBuilder) {
+    fn append(&mut self, target: Target, start: usize, end: usize, batch: &mut BatchBuilder) {
+        let batch_count = batch.batch_count;
         let column = match (&self.values, target) {
             (Values::Labels(labels), _) => {
                 batch.clicked.extend(labels.values()[start..end].iter().map(|&label| label != 0.0));
@@ -265,6 +294,12 @@ impl Cells {
             (Values::Times(times), _) => {
                 if let Some(time_us) = &mut batch.time_us {
                     time_us.extend_from_slice(&times.values()[start..end]);
+                }
+                return;
+            }
+            (Values::Importances(importances), _) => {
+                if let Some(importance) = &mut batch.importance {
+                    importance.extend_from_slice(&importances.values()[start..end]);
                 }
                 return;
             }
@@ -279,8 +314,19 @@ impl Cells {
                 return;
             }
             (_, Target::Field(index)) => &mut batch.columns[index],
-            (_, Target::Label | Target::Time | Target::Extra(_)) => return,
+            (_, Target::Label | Target::Time | Target::Importance | Target::Extra(_)) => return,
         };
+        if let Values::Keys { keys, dictionary, distinct } = &mut self.values {
+            distinct.begin(batch_count, dictionary.len());
+            column.say_places();
+            append_each(self.lists.as_ref(), column, start, end, |column, index| {
+                if keys.is_valid(index) {
+                    // Arrow checks that keys of valid values are places of the dictionary.
+                    column.push_key(usize::try_from(keys.value(index)).unwrap_or(0), dictionary, distinct);
+                }
+            });
+            return;
+        }
         match &self.values {
             Values::Ids(ids) if self.lists.is_none() && ids.null_count() == 0 => {
                 append_ids(column, &ids.values()[start..end])
@@ -303,7 +349,7 @@ impl Cells {
                     column.push_number(numbers.value(index));
                 }
             }),
-            Values::Labels(_) | Values::Times(_) => {}
+            Values::Labels(_) | Values::Times(_) | Values::Importances(_) | Values::Keys { .. } => {}
         }
     }
 
@@ -312,18 +358,29 @@ impl Cells {
         column: &mut ColumnBuilder,
         start: usize,
         end: usize,
-        push: impl Fn(&mut ColumnBuilder, usize),
+        push: impl FnMut(&mut ColumnBuilder, usize),
     ) {
-        for row in start..end {
-            match &self.lists {
-                None => push(column, row),
-                Some(lists) if lists.is_valid(row) => {
-                    index_range(lists.value_offsets(), row).for_each(|index| push(column, index));
-                }
-                Some(_) => {}
+        append_each(self.lists.as_ref(), column, start, end, push);
+    }
+}
+
+/// Appends rows, each with its value or, where there are lists, with those of its list.
+fn append_each(
+    lists: Option<&ListArray>,
+    column: &mut ColumnBuilder,
+    start: usize,
+    end: usize,
+    mut push: impl FnMut(&mut ColumnBuilder, usize),
+) {
+    for row in start..end {
+        match lists {
+            None => push(column, row),
+            Some(lists) if lists.is_valid(row) => {
+                index_range(lists.value_offsets(), row).for_each(|index| push(column, index));
             }
-            column.finish_row();
+            Some(_) => {}
         }
+        column.finish_row();
     }
 }
 
@@ -337,15 +394,11 @@ fn append_ids(column: &mut ColumnBuilder, ids: &[i64]) {
 
 /// Appends texts of which none is missing: their bytes lie one behind the other already.
 fn append_texts(column: &mut ColumnBuilder, texts: &StringArray, start: usize, end: usize) {
-    let column = &mut column.column;
-    let Categories::Texts { offsets, bytes } = &mut column.categories else { return };
-    let first = offset(column.values.len()) + 1;
+    let first = offset(column.column.values.len()) + 1;
     for index in start..end {
-        let text = texts.value(index);
-        column.values.push(feature::text_value(text.as_bytes()));
-        bytes.push_str(text);
-        offsets.push(offset(bytes.len()));
+        column.push_text(texts.value(index));
     }
+    let column = &mut column.column;
     column.offsets.extend(first..=offset(column.values.len()));
 }
 
@@ -361,6 +414,15 @@ fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
         return Ok(Arc::clone(array));
     }
     cast_with_options(array, to, &CastOptions { safe: true, ..CastOptions::default() })
+}
+
+/// The texts of a field: as they are, or where the file has a dictionary of them as its keys.
+fn decode_categories(array: &ArrayRef) -> Result<Values, ArrowError> {
+    let Some(array) = array.as_dictionary_opt::<Int32Type>() else {
+        return Ok(Values::Texts(cast_to(array, &DataType::Utf8)?.as_string::<i32>().clone()));
+    };
+    let dictionary = cast_to(array.values(), &DataType::Utf8)?.as_string::<i32>().clone();
+    Ok(Values::Keys { keys: array.keys().clone(), dictionary, distinct: DistinctTexts::default() })
 }
 
 /// Any single values as texts. Of a time with a zone the instant is told, in UTC: names of zones need not be known for that.

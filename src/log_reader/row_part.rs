@@ -129,10 +129,13 @@ fn span_of(time_us: i64, first_us: i64, last_us: i64, count: u32) -> u32 {
 
 impl RowBatch {
     /// Leaves the rows that are marked.
-    fn keep_rows(&mut self, keep: &[bool]) {
+    pub(crate) fn keep_rows(&mut self, keep: &[bool]) {
         keep_marked(&mut self.clicked, keep);
         if let Some(times_us) = &mut self.time_us {
             keep_marked(times_us, keep);
+        }
+        if let Some(importance) = &mut self.importance {
+            keep_marked(importance, keep);
         }
         self.columns.iter_mut().for_each(|column| column.keep_rows(keep));
         self.extra.iter_mut().for_each(|column| column.keep_rows(keep));
@@ -158,7 +161,8 @@ impl FieldColumn {
         match &mut self.categories {
             Categories::Ids => {}
             Categories::Numbers(numbers) => keep_marked(numbers, &keep_value),
-            Categories::Texts { offsets, bytes } => {
+            Categories::Texts { places: Some(places), .. } => keep_marked(places, &keep_value),
+            Categories::Texts { offsets, bytes, places: None } => {
                 let mut ends = offsets.split_off(1);
                 keep_texts(&mut ends, bytes, &keep_value);
                 offsets.append(&mut ends);

@@ -13,6 +13,7 @@ pub(super) enum Target {
     Field(usize),
     Label,
     Time,
+    Importance,
     /// Column of `ReadOptions::extra_columns`, by its index.
     Extra(usize),
 }
@@ -21,8 +22,8 @@ pub(super) enum Target {
 #[derive(Debug)]
 pub(super) struct Wanted {
     fields: Vec<Field>,
-    /// The fields in contract order, then the label, then the time, then the extra columns. Those may have the name of
-    /// another column, which is then read for both.
+    /// The fields in contract order, the label, the time, the extra columns, the importance. Extra columns may have the name
+    /// of another column, which is then read for both.
     columns: Vec<(String, Target)>,
     extra_count: usize,
 }
@@ -47,11 +48,27 @@ impl Wanted {
         Ok(Self { fields, columns, extra_count: extra_columns.len() })
     }
 
+    /// The same and a column that says how much each row counts.
+    pub(super) fn with_importance(mut self, column: Option<&str>) -> Result<Self, LogError> {
+        let Some(column) = column else { return Ok(self) };
+        let is_taken = |(name, target): &(String, Target)| name == column && !matches!(target, Target::Extra(_));
+        if self.columns.iter().any(is_taken) {
+            return Err(LogError::ImportanceColumnTaken { column: column.to_owned() });
+        }
+        self.columns.push((column.to_owned(), Target::Importance));
+        Ok(self)
+    }
+
     /// What is left when nobody wants the fields.
     pub(super) fn without_fields(mut self) -> Self {
         self.fields.clear();
         self.columns.retain(|(_, target)| !matches!(target, Target::Field(_)));
         self
+    }
+
+    /// Whether a column is read for `target`.
+    pub(super) fn has(&self, target: Target) -> bool {
+        self.columns.iter().any(|(_, wanted)| *wanted == target)
     }
 
     pub(super) fn fields(&self) -> &[Field] {
@@ -67,14 +84,7 @@ impl Wanted {
     }
 
     pub(super) fn name(&self, target: Target) -> &str {
-        // In the order in which `new` laid them out.
-        let index = match target {
-            Target::Field(index) => index,
-            Target::Label => self.fields.len(),
-            Target::Time => self.fields.len() + 1,
-            Target::Extra(index) => self.columns.len() - self.extra_count + index,
-        };
-        &self.columns[index].0
+        self.columns.iter().find(|(_, wanted)| *wanted == target).map_or("", |(name, _)| name)
     }
 
     /// Where in `found`, the columns of `file`, each wanted column stands.

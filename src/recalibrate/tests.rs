@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::contract::Contract;
 use crate::math::sigmoid;
 use crate::train::state::test_rows::OwnedRow;
-use crate::train::{Settings, TrainOptions, train};
+use crate::train::{Sampling, Settings, TrainOptions, train};
 
 use super::*;
 
@@ -48,6 +48,8 @@ impl Folder {
             read: ReadOptions::default(),
             settings: Settings::default(),
             start: None,
+            sampling: Sampling::default(),
+            cache: None,
             passes: 1,
             state: folder.path("state.parquet"),
             replace: false,

@@ -6,13 +6,14 @@ use thiserror::Error;
 
 use crate::log_reader::LogError;
 
+use super::RowCacheError;
 use super::state::{Difference, StateError};
 
 /// Why training stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A setting of the optimizer is out of its bounds.
+    /// A setting is out of its bounds.
     #[error("{name} must be a number {expected}, found {found:?}")]
     Setting {
         /// Its name.
@@ -57,6 +58,12 @@ pub enum TrainError {
         /// The state.
         path: PathBuf,
     },
+    /// The state to go on from was pruned.
+    #[error("cannot go on from {}: it was pruned, so it no longer says what was learned; go on from the state before", .path.display())]
+    StartIsPruned {
+        /// The state.
+        path: PathBuf,
+    },
     /// How much is left of a state depends on its age, and nothing says it.
     #[error(
         "cannot tell how old {} is: expected times in it and in the logs; name the time column, or say its age in days",
@@ -77,6 +84,9 @@ pub enum TrainError {
     /// A log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A row cache could not be made or used.
+    #[error(transparent)]
+    RowCache(#[from] RowCacheError),
     /// The training state could not be written.
     #[error(transparent)]
     State(#[from] StateError),

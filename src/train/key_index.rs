@@ -1,5 +1,7 @@
 //! From feature key to coordinate: an open-addressing index over keys that are already well mixed.
 
+use crate::prefetch::prefetch;
+
 /// Most keys of an index: one number of 32 bits stands for "empty".
 pub(super) const MAX_KEYS: usize = u32::MAX as usize;
 
@@ -25,6 +27,12 @@ impl KeyIndex {
     /// The keys, by number.
     pub(super) fn keys(&self) -> &[u64] {
         &self.keys
+    }
+
+    /// Asks for the memory in which `key` will be looked for.
+    #[inline]
+    pub(super) fn fetch(&self, key: u64) {
+        prefetch(self.slots.as_ptr().wrapping_add(home(key, self.slots.len() - 1)));
     }
 
     /// The number of `key`.

@@ -3,17 +3,32 @@
 //! [`train`] does a whole run, from files to a [training state](state) with its provenance; [`Trainer`] is its core,
 //! which learns batches of rows from wherever they come.
 //!
+//! ```text
+//! logs --log_reader--> batches --RowIndexer--> rows of feature numbers --Learner--> coordinates --> training state
+//!                                                   |        ^
+//!                                                   +--> row cache: further passes, other settings, other rounds
+//! ```
+//!
+//! One thread decodes batches while another numbers and learns them; the outcome does not depend on which is faster. Rows may be
+//! [thinned out](Sampling), and a column may say how much each counts.
+//!
 //! # Limits
 //!
 //! One process has at most 2^32 - 1 features, at some 80 bytes each and their texts. A number's value enters the model
-//! as its bucket only. Rows count alike: there is no importance.
+//! as its bucket only.
 
 mod error;
+mod indexed_rows;
 mod key_index;
+mod learner;
 mod optimizer;
+mod overlap;
 mod provenance;
 mod quantiles;
+mod row_cache;
+mod row_indexer;
 mod run;
+mod sampling;
 mod sources;
 mod start;
 pub mod state;
@@ -26,8 +41,10 @@ pub use error::TrainError;
 pub use optimizer::{Coordinate, Settings, weight};
 pub(crate) use provenance::{files_json, metrics_json, start_json, utc, window_json, write_provenance};
 pub use quantiles::{QuantileError, fill_quantiles};
+pub use row_cache::RowCacheError;
 pub(crate) use run::refuse_overlap;
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
+pub use sampling::Sampling;
 pub use start::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};
 pub(crate) use start::{age_days, days_of, decayed, refuse_start, share_of, share_of_bias};
 pub use state_model::{StateFeature, StateModel};

@@ -46,6 +46,8 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
             "l2": settings.l2,
             "passes": options.passes,
         },
+        "sampling": { "negative_rate": options.sampling.negative_rate, "seed": options.sampling.seed },
+        "importance_column": options.read.importance_column,
         "logs": files_json(&account.logs),
         "held_out_logs": files_json(&account.held_out_logs),
         "rows": account.rows,

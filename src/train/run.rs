@@ -1,5 +1,7 @@
 //! A whole training run: files in, a training state and its provenance out.
 
+mod passes;
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use crate::new_file::refuse_to_replace;
 
 use super::start::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::StateError;
-use super::{FieldFeatures, Settings, TrainError, Trainer, provenance};
+use super::{FieldFeatures, Sampling, Settings, TrainError, Trainer, provenance};
 
 /// What to train on, how, and where to leave the result.
 #[derive(Debug, Clone)]
@@ -25,10 +27,16 @@ pub struct TrainOptions {
     pub read: ReadOptions,
     /// Settings of the optimizer.
     pub settings: Settings,
+    /// Which of the rows are learned from. Held-out rows are all predicted.
+    pub sampling: Sampling,
     /// From which state training goes on; nothing to begin from nothing.
     pub start: Option<StartOptions>,
     /// How often the logs are learned from, at least 1.
     pub passes: u32,
+    /// Where the rows are kept with their features numbered, so that to learn them again takes a fraction of the time. The
+    /// first run makes it, and so does one with other logs, another contract, or other ways to read or sample; all others only
+    /// read it. Without a name, several passes make one beside the state and remove it at the end.
+    pub cache: Option<PathBuf>,
     /// Where the training state goes; its provenance goes [beside it](provenance_path).
     pub state: PathBuf,
     /// Whether files that are there are replaced.
@@ -57,6 +65,20 @@ pub enum Event<'a> {
         /// Metrics of all rows so far.
         so_far: Metrics,
     },
+    /// There is a row cache of other rows, or of another version. It is made anew.
+    CacheIsStale {
+        /// The cache.
+        path: &'a Path,
+    },
+    /// Some more rows of the row cache were learned.
+    Relearned {
+        /// Number of the pass, from 1.
+        pass: u32,
+        /// Rows of this pass so far.
+        row_count: u64,
+        /// Rows of the cache.
+        of: u64,
+    },
     /// All of them were read.
     Finished(&'a LogReader),
 }
@@ -64,11 +86,10 @@ pub enum Event<'a> {
 /// What logs are read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// To learn from them, for the time with this number, counted from 1.
-    Learn {
-        /// Number of the pass.
-        pass: u32,
-    },
+    /// To make a row cache, from which they are then learned.
+    Cache,
+    /// To learn from them.
+    Learn,
     /// To evaluate the final weights.
     HeldOut,
 }
@@ -83,7 +104,7 @@ pub struct Account {
     pub logs: Vec<LogFile>,
     /// The files that were held out.
     pub held_out_logs: Vec<LogFile>,
-    /// Rows of one pass.
+    /// Rows of one pass, those that were left out included.
     pub rows: u64,
     /// Rows of one pass that could not be used and were skipped, as the options allow.
     pub bad_rows: u64,
@@ -150,6 +171,7 @@ pub fn train(
 ) -> Result<Account, TrainError> {
     let started = Instant::now();
     options.settings.check()?;
+    options.sampling.check()?;
     if options.passes == 0 {
         return Err(TrainError::NoPass);
     }
@@ -157,7 +179,7 @@ pub fn train(
     for path in [&options.state, &provenance_path] {
         refuse_to_replace(path, options.replace).map_err(|error| StateError::io("write", path, error))?;
     }
-    let mut reader = LogReader::open(contract, &options.logs, options.read.clone())?;
+    let reader = LogReader::open(contract, &options.logs, options.read.clone())?;
     let mut held_out_reader = match options.held_out.as_slice() {
         [] => None,
         patterns => Some(LogReader::open(contract, patterns, options.read.clone())?),
@@ -168,40 +190,13 @@ pub fn train(
     let mut trainer = match &options.start {
         Some(start) => {
             let decay = decay_of(start, contract, options)?;
-            Trainer::resume(contract, options.settings, &start.state, decay, start.shares)?
+            Trainer::resume(contract, options.settings, options.sampling, &start.state, decay, start.shares)?
         }
-        None => Trainer::new(contract, options.settings)?,
+        None => Trainer::with_sampling(contract, options.settings, options.sampling)?,
     };
 
-    let mut invalid_numbers = vec![0; contract.fields().len()];
-    for pass in 1..=options.passes {
-        if pass > 1 {
-            reader = LogReader::open(contract, &options.logs, options.read.clone())?;
-            trainer.begin_next_pass();
-        }
-        watch(Event::Started { step: Step::Learn { pass }, reader: &reader });
-        let mut window_start = trainer.progressive().totals();
-        let mut window_row_count = 0;
-        while let Some(batch) = reader.next_batch()? {
-            trainer.learn(&batch)?;
-            watch(Event::Read(&reader));
-            if pass > 1 {
-                continue;
-            }
-            for (count, column) in invalid_numbers.iter_mut().zip(&batch.columns) {
-                *count += column.invalid_number_count;
-            }
-            window_row_count += batch.row_count() as u64;
-            if window_row_count >= WINDOW_ROW_COUNT {
-                let totals = trainer.progressive().totals();
-                let window = totals.since(window_start);
-                watch(Event::Window { window, so_far: trainer.progressive_metrics() });
-                (window_start, window_row_count) = (totals, 0);
-            }
-        }
-        watch(Event::Finished(&reader));
-    }
-    if reader.rows_read() == 0 {
+    let counted = passes::learn(contract, options, &mut trainer, reader, watch)?;
+    if counted.rows == 0 {
         return Err(TrainError::NoRows);
     }
     let learn_seconds = started.elapsed().as_secs_f64();
@@ -212,13 +207,13 @@ pub fn train(
     }
     let written = trainer.write_state(&options.state, options.replace)?;
 
-    let rows = reader.rows_read();
-    let invalid_numbers = contract.fields().iter().zip(invalid_numbers).filter(|&(_, count)| count > 0);
+    let rows = counted.rows;
+    let invalid_numbers = contract.fields().iter().zip(counted.invalid_numbers).filter(|&(_, count)| count > 0);
     let account = Account {
-        logs: reader.files().to_vec(),
+        logs: counted.logs,
         held_out_logs: held_out_reader.map_or(Vec::new(), |reader| reader.files().to_vec()),
         rows,
-        bad_rows: reader.bad_row_count(),
+        bad_rows: counted.bad_rows,
         invalid_numbers: invalid_numbers.map(|(field, count)| (field.name.clone(), count)).collect(),
         window_us: trainer.window_us(),
         start: trainer.start().cloned(),
@@ -242,10 +237,14 @@ fn evaluate(
     reader: &mut LogReader,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Metrics, TrainError> {
-    let mut evaluator = Evaluator::exact();
+    // An exact AUC takes rows to count alike.
+    let mut evaluator = if reader.has_importance() { Evaluator::bounded() } else { Evaluator::exact() };
     watch(Event::Started { step: Step::HeldOut, reader });
     while let Some(batch) = reader.next_batch()? {
-        trainer.predict(&batch, |logit, clicked| evaluator.add_logit(logit, clicked));
+        let mut importance = batch.importance.iter().flatten();
+        trainer.predict(&batch, |logit, clicked| {
+            evaluator.add_important_logit(logit, clicked, importance.next().copied().unwrap_or(1.0));
+        });
         watch(Event::Read(reader));
     }
     watch(Event::Finished(reader));

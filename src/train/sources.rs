@@ -10,6 +10,7 @@ use crate::feature;
 use crate::log_reader::{Categories, FieldColumn, RowBatch};
 
 use super::TrainError;
+use super::indexed_rows::{IndexedRows, may_repeat};
 use super::key_index::KeyIndex;
 use super::table::Table;
 
@@ -45,6 +46,9 @@ impl Source {
     }
 }
 
+/// Keys ahead of the one at hand whose places in the index are fetched: they arrive while those between are looked up.
+const KEYS_AHEAD: usize = 16;
+
 /// Stands for a feature that the table does not have.
 pub(super) const UNSEEN: u32 = u32::MAX;
 
@@ -60,6 +64,8 @@ struct SourceFeatures {
     offsets: Vec<u32>,
     keys: Vec<u64>,
     numbers: Vec<u32>,
+    /// Numbers of the texts of the batch, by their place in it; [`UNSEEN`] until one is looked up.
+    text_numbers: Vec<u32>,
 }
 
 impl SourceFeatures {
@@ -83,7 +89,23 @@ impl ChunkFeatures {
             let mut numbers = std::mem::take(&mut self.by_source[index].numbers);
             numbers.clear();
             let entered = match &source.kind {
-                SourceKind::Field(field) => self.enter_field(index, &batch.columns[*field], rows, table, &mut numbers),
+                SourceKind::Field(field) => {
+                    let mut text_numbers = std::mem::take(&mut self.by_source[index].text_numbers);
+                    let column = &batch.columns[*field];
+                    let entered = match &column.categories {
+                        Categories::Texts { offsets, places: Some(places), .. } => {
+                            if rows.start == 0 {
+                                text_numbers.clear();
+                                text_numbers.resize(offsets.len(), UNSEEN);
+                            }
+                            let known = (places.as_slice(), text_numbers.as_mut_slice());
+                            self.enter_texts(index, column, rows, table, known, &mut numbers)
+                        }
+                        _ => self.enter_field(index, column, rows, table, &mut numbers),
+                    };
+                    self.by_source[index].text_numbers = text_numbers;
+                    entered
+                }
                 SourceKind::Cross(members) => self.enter_cross(index, members, table, &mut numbers),
             };
             self.by_source[index].numbers = numbers;
@@ -107,6 +129,36 @@ impl ChunkFeatures {
         for features in &self.by_source {
             for &number in &features.numbers[features.range(row)] {
                 visit(number);
+            }
+        }
+    }
+
+    /// Puts the rows of the chunk side by side. How much they count is left to the caller.
+    pub(super) fn fill_rows(&mut self, clicked: &[bool], rows: &mut IndexedRows) {
+        rows.clear();
+        rows.clicked.extend_from_slice(clicked);
+        rows.repeats.resize(clicked.len(), false);
+        // Where the next feature of each row goes: first behind the rows before, at last behind the row itself.
+        rows.ends.resize(clicked.len(), 0);
+        for features in &self.by_source {
+            for (end, ends) in rows.ends.iter_mut().zip(features.offsets.windows(2)) {
+                *end += ends[1] - ends[0];
+            }
+        }
+        let mut start = 0;
+        for end in &mut rows.ends {
+            start += std::mem::replace(end, start);
+        }
+        rows.numbers.resize(start as usize, 0);
+        for features in &self.by_source {
+            for (row, ends) in features.offsets.windows(2).enumerate() {
+                let numbers = &features.numbers[ends[0] as usize..ends[1] as usize];
+                let next = &mut rows.ends[row];
+                for &number in numbers {
+                    rows.numbers[*next as usize] = number;
+                    *next += 1;
+                }
+                rows.repeats[row] |= numbers.len() > 1 && may_repeat(numbers);
             }
         }
     }
@@ -170,6 +222,31 @@ impl ChunkFeatures {
         }
     }
 
+    /// As `enter_field`, where each value says which of the texts of the batch it has: each text is looked up once.
+    fn enter_texts(
+        &self,
+        index: usize,
+        column: &FieldColumn,
+        rows: &Range<usize>,
+        table: &mut Table,
+        (places, text_numbers): (&[u32], &mut [u32]),
+        numbers: &mut Vec<u32>,
+    ) -> Result<(), TrainError> {
+        let first = column.offsets[rows.start] as usize;
+        let keys = &self.by_source[index].keys;
+        for (at, (&key, &place)) in keys.iter().zip(&places[first..first + keys.len()]).enumerate() {
+            let known = &mut text_numbers[place as usize];
+            if *known == UNSEEN {
+                *known = table.find_or_insert(key, narrow_source(index), |origin| {
+                    let text = column.text(first + at).expect("a column has a text for each value");
+                    origin.extend_from_slice(text.as_bytes());
+                })?;
+            }
+            numbers.push(*known);
+        }
+        Ok(())
+    }
+
     fn enter_field(
         &self,
         index: usize,
@@ -179,7 +256,11 @@ impl ChunkFeatures {
         numbers: &mut Vec<u32>,
     ) -> Result<(), TrainError> {
         let first = column.offsets[rows.start] as usize;
-        for (place, &key) in self.by_source[index].keys.iter().enumerate() {
+        let keys = &self.by_source[index].keys;
+        for (place, &key) in keys.iter().enumerate() {
+            if let Some(&later) = keys.get(place + KEYS_AHEAD) {
+                table.index().fetch(later);
+            }
             let number = table.find_or_insert(key, narrow_source(index), |origin| match &column.categories {
                 Categories::Texts { .. } => {
                     let text = column.text(first + place).expect("a column has a text for each value");
@@ -205,6 +286,9 @@ impl ChunkFeatures {
         let mut outcome = Ok(());
         for row in 0..features.offsets.len() - 1 {
             let mut place = features.offsets[row] as usize;
+            if let Some(&later) = features.keys.get(place + KEYS_AHEAD) {
+                table.index().fetch(later);
+            }
             self.each_crossing(members, row, |positions| {
                 let entered = table.find_or_insert(features.keys[place], narrow_source(index), |origin| {
                     for (&member, &at) in members.iter().zip(positions) {

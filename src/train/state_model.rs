@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::log_reader::RowBatch;
 
 use super::key_index::{KeyIndex, MAX_KEYS};
+use super::row_indexer::CHUNK_ROW_COUNT;
 use super::sources::{ChunkFeatures, Source, UNSEEN};
 use super::state::{Metadata, StateReader};
-use super::trainer::CHUNK_ROW_COUNT;
 use super::{TrainError, WeightRule};
 
 /// The features of a training state, numbered from 0 by rising key, and their weights under a [`WeightRule`].

@@ -11,8 +11,10 @@ use super::state::join_category;
 /// How often a feature was seen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counts {
-    pub(super) impressions: u64,
-    pub(super) clicks: u64,
+    /// Importance of the rows with it: a whole number where rows count alike, exact up to 2^53.
+    pub(super) impressions: f64,
+    /// That of those that were clicked.
+    pub(super) clicks: f64,
     /// Time of the last row with it, [`NEVER_US`] where no row had a time.
     pub(super) last_seen_us: i64,
 }
@@ -21,12 +23,18 @@ pub(super) struct Counts {
 pub(super) const NEVER_US: i64 = i64::MIN;
 
 impl Counts {
-    pub(super) const NONE: Self = Self { impressions: 0, clicks: 0, last_seen_us: NEVER_US };
+    pub(super) const NONE: Self = Self { impressions: 0.0, clicks: 0.0, last_seen_us: NEVER_US };
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.impressions += other.impressions;
+        self.clicks += other.clicks;
+        self.last_seen_us = self.last_seen_us.max(other.last_seen_us);
+    }
 
     #[inline]
-    pub(super) fn count(&mut self, clicked: bool, time_us: i64) {
-        self.impressions += 1;
-        self.clicks += u64::from(clicked);
+    pub(super) fn count(&mut self, clicked: bool, importance: f64, time_us: i64) {
+        self.impressions += importance;
+        self.clicks += if clicked { importance } else { 0.0 };
         self.last_seen_us = self.last_seen_us.max(time_us);
     }
 }
@@ -39,7 +47,8 @@ impl Counts {
 /// growing array is moved.
 ///
 /// Two features whose 64-bit keys are equal share one coordinate and the name of the first, exactly as they share one
-/// weight when serving. Among 10 million features the odds that there is any such pair are 3 in a million.
+/// weight when serving; a row that has both moves it once. Among 10 million features the odds that there is any such pair are
+/// 3 in a million.
 #[derive(Debug)]
 pub(super) struct Table {
     index: KeyIndex,
@@ -48,8 +57,8 @@ pub(super) struct Table {
     sources: Vec<u16>,
     origins: Vec<u8>,
     origin_ends: Vec<usize>,
-    /// Features of the state from which training goes on: the first numbers are theirs, and their origins are their
-    /// categories as the state has them.
+    /// Features of a row cache or of the state from which training goes on: the first numbers are theirs, and their origins are
+    /// their categories as a state has them.
     kept_count: usize,
 }
 
@@ -109,6 +118,26 @@ impl Table {
         Ok(number)
     }
 
+    /// Adds to the counts of the feature with `key`, which becomes known if it is not yet: its category is the text
+    /// `category`. Returns its number. No feature was found in a log before.
+    pub(super) fn count_kept(
+        &mut self,
+        key: u64,
+        source: u16,
+        category: &str,
+        counts: Counts,
+    ) -> Result<u32, TrainError> {
+        let number = match self.index.find(key) {
+            Some(number) => number,
+            None => {
+                self.keep(key, source, category, Coordinate::default(), Counts::NONE)?;
+                narrow_number(self.len() - 1)
+            }
+        };
+        self.counts[number as usize].add(counts);
+        Ok(number)
+    }
+
     /// Makes a feature known that the state from which training goes on has: its category stays the text that it is
     /// there. All of them come before the first that is found in a log.
     pub(super) fn keep(
@@ -159,6 +188,10 @@ impl Table {
         let start = if number == 0 { 0 } else { self.origin_ends[number - 1] };
         &self.origins[start..self.origin_ends[number]]
     }
+}
+
+fn narrow_number(number: usize) -> u32 {
+    u32::try_from(number).expect("the index keeps the count of keys below the limit")
 }
 
 fn origin_value(origin: &[u8]) -> u64 {

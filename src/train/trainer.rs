@@ -1,5 +1,8 @@
 //! The core of training: learns batches of rows one after the other, and says what it has learned.
 
+mod cached;
+#[cfg(test)]
+mod cached_tests;
 mod resume;
 #[cfg(test)]
 mod resume_tests;
@@ -7,18 +10,16 @@ mod resume_tests;
 use std::path::Path;
 
 use crate::contract::Contract;
-use crate::evaluate::{Evaluator, Metrics};
+use crate::evaluate::{Evaluator, Metrics, whole};
 use crate::log_reader::RowBatch;
-use crate::math;
 
+use super::learner::Learner;
 use super::optimizer::Coordinate;
+use super::row_indexer::{CHUNK_ROW_COUNT, LabelSums, RowIndexer};
 use super::sources::{ChunkFeatures, Source, UNSEEN};
 use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, widest};
-use super::table::{Counts, NEVER_US, Table};
-use super::{Settings, StartAccount, TrainError, WeightRule};
-
-/// Rows whose features are looked up before the first of them is learned: their numbers stay in the cache meanwhile.
-pub(super) const CHUNK_ROW_COUNT: usize = 512;
+use super::table::{Counts, NEVER_US};
+use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
 
 /// A model in training.
 ///
@@ -30,19 +31,16 @@ pub(super) const CHUNK_ROW_COUNT: usize = 512;
 pub struct Trainer {
     contract: Contract,
     settings: Settings,
-    sources: Vec<Source>,
-    table: Table,
+    /// Numbers the features of rows and knows how often each was seen.
+    indexer: RowIndexer,
     bias: Coordinate,
-    bias_counts: Counts,
+    /// Whether the bias stands where it starts, or beyond.
+    has_bias: bool,
     /// From where training goes on.
     start: Option<StartAccount>,
-    /// Times of the first and of the last row that was learned here.
-    window_us: Option<(i64, i64)>,
     pass: u32,
     progressive: Evaluator,
-    chunk: ChunkFeatures,
-    /// Features of the row at hand and the weights that predicted it.
-    row: Vec<(u32, f64)>,
+    learner: Learner,
 }
 
 /// The features of one field or cross in a trained model.
@@ -66,26 +64,33 @@ pub struct WrittenState {
 }
 
 impl Trainer {
-    /// A model that has seen nothing.
+    /// A model that has seen nothing and will learn every row.
     ///
     /// # Errors
     ///
     /// [`TrainError::Setting`] where a setting is out of its bounds.
     pub fn new(contract: &Contract, settings: Settings) -> Result<Self, TrainError> {
+        Self::with_sampling(contract, settings, Sampling::default())
+    }
+
+    /// A model that has seen nothing and will learn the rows that `sampling` keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Setting`] where a setting or the rate of the sampling is out of its bounds.
+    pub fn with_sampling(contract: &Contract, settings: Settings, sampling: Sampling) -> Result<Self, TrainError> {
         settings.check()?;
+        sampling.check()?;
         Ok(Self {
             contract: contract.clone(),
             settings,
-            sources: Source::list(contract),
-            table: Table::new(),
+            indexer: RowIndexer::new(contract, sampling),
             bias: Coordinate::default(),
-            bias_counts: Counts::NONE,
+            has_bias: false,
             start: None,
-            window_us: None,
             pass: 1,
             progressive: Evaluator::bounded(),
-            chunk: ChunkFeatures::default(),
-            row: Vec::new(),
+            learner: Learner::new(settings),
         })
     }
 
@@ -96,38 +101,26 @@ impl Trainer {
     ///
     /// [`TrainError::TooManyFeatures`]; the trainer can then no longer be used.
     pub fn learn(&mut self, batch: &RowBatch) -> Result<(), TrainError> {
-        if self.pass == 1 && self.start.is_none() && self.bias_counts.impressions == 0 {
-            self.bias = first_bias(&self.settings, &batch.clicked);
-        }
-        let mut start = 0;
-        while start < batch.row_count() {
-            let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
-            start = rows.end;
-            let mut chunk = std::mem::take(&mut self.chunk);
-            chunk.enter(&self.sources, &mut self.table, batch, &rows)?;
-            let clicked = &batch.clicked[rows.clone()];
-            if self.pass == 1 {
-                let times_us = batch.time_us.as_ref().map(|times_us| &times_us[rows]);
-                self.count(&chunk, clicked, times_us);
+        let is_first = self.pass == 1;
+        let Self { settings, indexer, bias, has_bias, progressive, learner, .. } = self;
+        indexer.each_chunk(batch, is_first, &mut |chunk| {
+            if !std::mem::replace(has_bias, true) {
+                *bias = first_bias(settings, chunk.batch_sums);
             }
-            for (row, &clicked) in clicked.iter().enumerate() {
-                let logit = self.learn_row(&chunk, row, clicked);
-                if self.pass == 1 {
-                    self.progressive.add_logit(logit, clicked);
-                }
-            }
-            self.chunk = chunk;
-        }
-        Ok(())
+            let progressive = is_first.then_some(&mut *progressive);
+            learner.learn(chunk.rows, bias, &mut chunk.table.coordinates, progressive);
+            Ok(())
+        })
     }
 
     /// The rows that come now were learned before: from now on nothing is counted.
     pub fn begin_next_pass(&mut self) {
         self.pass += 1;
+        self.indexer.rewind();
     }
 
     /// Predicts the rows of a batch without learning from them, and calls `visit` with each row's logit and whether it
-    /// was clicked. Unseen categories add 0.
+    /// was clicked. Unseen categories add 0. Sampling leaves none of them out.
     pub fn predict(&self, batch: &RowBatch, mut visit: impl FnMut(f64, bool)) {
         let bias = self.bias_weight();
         let mut chunk = ChunkFeatures::default();
@@ -135,7 +128,7 @@ impl Trainer {
         while start < batch.row_count() {
             let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
             start = rows.end;
-            chunk.find(&self.sources, self.table.index(), batch, &rows);
+            chunk.find(&self.indexer.sources, self.indexer.table.index(), batch, &rows);
             for (row, &clicked) in batch.clicked[rows].iter().enumerate() {
                 let mut logit = bias;
                 chunk.of_row(row, |number| {
@@ -159,29 +152,33 @@ impl Trainer {
         &self.progressive
     }
 
+    pub(super) fn progressive_mut(&mut self) -> &mut Evaluator {
+        &mut self.progressive
+    }
+
     /// Times of the first and of the last row that was learned here, in microseconds since 1970-01-01 UTC, where the log
     /// has times. What was learned before, and training went on from, is not counted.
     #[must_use]
     pub fn window_us(&self) -> Option<(i64, i64)> {
-        self.window_us
+        self.indexer.window_us
     }
 
     /// Times of the first and of the last row that the model is built on, those before its start among them.
     #[must_use]
     pub fn lineage_us(&self) -> Option<(i64, i64)> {
-        widest(self.start.as_ref().and_then(|start| start.window_us), self.window_us)
+        widest(self.start.as_ref().and_then(|start| start.window_us), self.indexer.window_us)
     }
 
     /// Number of features seen, the bias not counted.
     #[must_use]
     pub fn feature_count(&self) -> usize {
-        self.table.len()
+        self.indexer.table.len()
     }
 
     /// Number of features whose weight is not 0, the bias not counted.
     #[must_use]
     pub fn nonzero_count(&self) -> u64 {
-        (0..).take(self.table.len()).filter(|&number| self.weight(number) != 0.0).count() as u64
+        (0..).take(self.indexer.table.len()).filter(|&number| self.weight(number) != 0.0).count() as u64
     }
 
     /// Writes the training state to the file `path`, sorted by key.
@@ -192,24 +189,36 @@ impl Trainer {
     pub fn write_state(&self, path: &Path, replace: bool) -> Result<WrittenState, TrainError> {
         let mut writer = StateWriter::create(path, &self.metadata(), replace)?;
         let d = self.settings.curvature(self.bias.n);
-        writer.push(&state_row((BIAS_FIELD, ""), BIAS_KEY, (self.bias.z, d), self.bias_counts, self.bias_weight()))?;
-        let mut fields: Vec<FieldFeatures> = self.sources.iter().map(FieldFeatures::none).collect();
-        let keys = self.table.keys();
+        writer.push(&state_row(
+            (BIAS_FIELD, ""),
+            BIAS_KEY,
+            (self.bias.z, d),
+            self.indexer.totals,
+            self.bias_weight(),
+        ))?;
+        let mut fields: Vec<FieldFeatures> = self.indexer.sources.iter().map(FieldFeatures::none).collect();
+        let keys = self.indexer.table.keys();
         let mut numbers: Vec<u32> = (0..).take(keys.len()).collect();
         numbers.sort_unstable_by_key(|&number| keys[number as usize]);
         let mut category = String::new();
         for number in numbers {
-            let source = self.table.source(number);
+            let source = self.indexer.table.source(number);
             category.clear();
-            self.table.write_category(&self.contract, &self.sources, number, &mut category);
+            self.indexer.table.write_category(&self.contract, &self.indexer.sources, number, &mut category);
             let index = number as usize;
-            let Coordinate { z, n } = self.table.coordinates[index];
+            let Coordinate { z, n } = self.indexer.table.coordinates[index];
             let d = self.settings.curvature(n);
             let weight = self.settings.feature_weight(z, d);
             fields[source].feature_count += 1;
             fields[source].nonzero_count += u64::from(weight != 0.0);
-            let name = self.sources[source].name.as_str();
-            writer.push(&state_row((name, &category), keys[index], (z, d), self.table.counts[index], weight))?;
+            let name = self.indexer.sources[source].name.as_str();
+            writer.push(&state_row(
+                (name, &category),
+                keys[index],
+                (z, d),
+                self.indexer.table.counts[index],
+                weight,
+            ))?;
         }
         Ok(WrittenState { len_bytes: writer.finish()?, fields })
     }
@@ -220,56 +229,21 @@ impl Trainer {
             contract: self.contract.clone(),
             settings: self.settings,
             weight_rule: WeightRule::of(&self.settings),
-            negative_rate: 1.0,
+            pruned: false,
+            negative_rate: self.indexer.sampling().negative_rate,
             shards: 1,
             window_us: self.lineage_us(),
-            rows: self.bias_counts.impressions,
-            clicks: self.bias_counts.clicks,
+            rows: whole(self.indexer.totals.impressions),
+            clicks: whole(self.indexer.totals.clicks),
             passes: self.pass,
             start: self.start.as_ref().map(Start::from),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 
-    fn count(&mut self, chunk: &ChunkFeatures, clicked: &[bool], times_us: Option<&[i64]>) {
-        let time_us = |row: usize| times_us.map_or(NEVER_US, |times_us| times_us[row]);
-        for (row, &clicked) in clicked.iter().enumerate() {
-            self.bias_counts.count(clicked, time_us(row));
-        }
-        if let Some(times_us) = times_us {
-            let ends = (times_us.iter().copied().min(), times_us.iter().copied().max());
-            self.window_us = widest(self.window_us, ends.0.zip(ends.1));
-        }
-        let counts = &mut self.table.counts;
-        chunk.each(|row, number| counts[number as usize].count(clicked[row], time_us(row)));
-    }
-
-    /// Predicts a row, then learns it. Returns the logit of the prediction.
-    #[inline]
-    fn learn_row(&mut self, chunk: &ChunkFeatures, row: usize, clicked: bool) -> f64 {
-        let bias = self.bias_weight();
-        let mut logit = bias;
-        let mut features = std::mem::take(&mut self.row);
-        features.clear();
-        chunk.of_row(row, |number| {
-            let weight = self.weight(number);
-            logit += weight;
-            features.push((number, weight));
-        });
-        let gradient = math::sigmoid(logit) - f64::from(u8::from(clicked));
-        let alpha = self.settings.alpha;
-        self.bias = self.bias.updated(bias, gradient, alpha);
-        for &(number, weight) in &features {
-            let coordinate = &mut self.table.coordinates[number as usize];
-            *coordinate = coordinate.updated(weight, gradient, alpha);
-        }
-        self.row = features;
-        logit
-    }
-
     #[inline]
     fn weight(&self, number: u32) -> f64 {
-        let Coordinate { z, n } = self.table.coordinates[number as usize];
+        let Coordinate { z, n } = self.indexer.table.coordinates[number as usize];
         self.settings.feature_weight(z, self.settings.curvature(n))
     }
 
@@ -284,10 +258,8 @@ impl Trainer {
 ///
 /// From a bias of 0 the first rows would push the weights of all their features below 0, and the base rate would for
 /// good lie spread over them; then every category seen later, which starts at 0, is predicted too high.
-fn first_bias(settings: &Settings, clicked: &[bool]) -> Coordinate {
-    let clicks = clicked.iter().filter(|&&clicked| clicked).count() + 1;
-    let others = clicked.len() + 2 - clicks;
-    let logit = (clicks as f64 / others as f64).ln();
+fn first_bias(settings: &Settings, sums: LabelSums) -> Coordinate {
+    let logit = ((sums.clicked + 1.0) / (sums.unclicked + 1.0)).ln();
     Coordinate { z: -logit * settings.curvature(0.0), n: 0.0 }
 }
 
@@ -310,8 +282,8 @@ fn state_row<'a>(
         key,
         z,
         d,
-        impressions: counts.impressions,
-        clicks: counts.clicks,
+        impressions: whole(counts.impressions),
+        clicks: whole(counts.clicks),
         last_seen_us: (counts.last_seen_us != NEVER_US).then_some(counts.last_seen_us),
         weight,
     }

@@ -202,21 +202,42 @@ impl<'a> Plan<'a> {
     /// The flags of a shard's command on which its state depends, but for its files.
     fn arguments(&self, shard: u32, round: u32) -> BTreeMap<String, String> {
         // Every option is named, so that none is forgotten that a state depends on.
-        let TrainOptions { logs: _, held_out: _, read, settings, start: _, passes, state: _, replace: _, arguments: _ } =
-            &self.options.train;
-        let ReadOptions { batch_row_count: _, max_bad_rows, many_separator, time_column, extra_columns: _, parts: _ } =
-            read;
+        let TrainOptions {
+            logs: _,
+            held_out: _,
+            read,
+            settings,
+            sampling,
+            start: _,
+            passes,
+            cache: _,
+            state: _,
+            replace: _,
+            arguments: _,
+        } = &self.options.train;
+        let ReadOptions {
+            batch_row_count: _,
+            max_bad_rows,
+            many_separator,
+            time_column,
+            importance_column,
+            extra_columns: _,
+            parts: _,
+        } = read;
         let mut arguments: Vec<(&str, String)> = vec![
             // `{:?}` is the shortest text that reads back to the same double.
             ("--alpha", format!("{:?}", settings.alpha)),
             ("--beta", format!("{:?}", settings.beta)),
             ("--l1", format!("{:?}", settings.l1)),
             ("--l2", format!("{:?}", settings.l2)),
+            ("--negative-rate", format!("{:?}", sampling.negative_rate)),
+            ("--sample-seed", sampling.seed.to_string()),
             ("--passes", passes.to_string()),
             ("--max-bad-rows", max_bad_rows.to_string()),
             ("--many-separator", many_separator.to_string()),
         ];
         arguments.extend(time_column.iter().map(|column| ("--time-column", column.clone())));
+        arguments.extend(importance_column.iter().map(|column| ("--importance-column", column.clone())));
         if *self.split != Split::File {
             let shard = OneOf { number: shard, count: self.options.shard_count };
             arguments.extend([("--shard", shard.to_string()), ("--split", self.split.to_string())]);
@@ -301,6 +322,10 @@ impl Round<'_> {
             command.push(format!("--decay={decay_per_day:?}").into());
             command.push(format!("--start-shares={shares}").into());
             command.extend(age_days.map(|days| OsString::from(format!("--age-days={days:?}"))));
+        }
+        if self.plan.options.round_count > 1 {
+            // Rows are read and numbered in the first round only.
+            command.push(with_value("--cache", &self.work_dir.row_cache(shard)));
         }
         let arguments = self.plan.arguments(shard, self.number);
         command.extend(arguments.into_iter().map(|(name, value)| OsString::from(format!("{name}={value}"))));

@@ -39,19 +39,17 @@ impl WorkDir {
         self.path.join("progress.jsonl")
     }
 
-    /// Makes the folder of a round, and removes the unfinished files of processes that were killed there.
+    /// Makes the folder of a round, and removes the unfinished files of processes that were killed.
     pub(super) fn begin_round(&self, round: u32) -> Result<(), TrainShardsError> {
         let folder = self.round(round);
         fs::create_dir_all(&folder).map_err(TrainShardsError::io("make the folder", &folder))?;
-        for entry in folder.read_dir().map_err(TrainShardsError::io("list", &folder))? {
-            let entry = entry.map_err(TrainShardsError::io("list", &folder))?;
-            let name = entry.file_name();
-            if name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".partial")) {
-                let path = entry.path();
-                fs::remove_file(&path).map_err(TrainShardsError::io("remove what was left behind:", &path))?;
-            }
-        }
-        Ok(())
+        remove_unfinished(&folder)?;
+        remove_unfinished(&self.path)
+    }
+
+    /// The rows of a shard, for all rounds.
+    pub(super) fn row_cache(&self, shard: u32) -> PathBuf {
+        self.path.join(format!("shard-{shard:04}.rows"))
     }
 
     pub(super) fn shard(&self, round: u32, shard: u32) -> ShardPaths {
@@ -67,4 +65,17 @@ impl WorkDir {
     fn round(&self, round: u32) -> PathBuf {
         self.path.join(format!("round-{round:02}"))
     }
+}
+
+/// Removes the files in `folder` that never got their names.
+fn remove_unfinished(folder: &Path) -> Result<(), TrainShardsError> {
+    for entry in folder.read_dir().map_err(TrainShardsError::io("list", folder))? {
+        let entry = entry.map_err(TrainShardsError::io("list", folder))?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".partial")) {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(TrainShardsError::io("remove what was left behind:", &path))?;
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::contract::Contract;
-use crate::log_reader::LogReader;
 use crate::parent_process::end_with_parent;
 use crate::train::{Account, Event, Step, TrainError, TrainOptions, train};
 
@@ -25,11 +24,14 @@ pub fn train_for_parent(
     out: &mut dyn Write,
 ) -> Result<Account, TrainError> {
     end_with_parent(EXIT_CODE_OF_ORPHANS);
-    let mut reporter = Reporter { out, passes: options.passes, pass: 1, rows_before: 0, log_loss: None, began: None };
+    let mut reporter = Reporter { out, passes: options.passes, cache_passes: 0.0, log_loss: None, began: None };
     let account = train(contract, options, &mut |event| reporter.watch(&event))?;
     reporter.finish(&account);
     Ok(account)
 }
+
+/// To read a row and number its features takes about as long as to learn it so often.
+const CACHE_PASSES: f64 = 2.0;
 
 /// Nobody is left to see it; in a process table it says that the work was not done.
 const EXIT_CODE_OF_ORPHANS: i32 = 3;
@@ -37,9 +39,8 @@ const EXIT_CODE_OF_ORPHANS: i32 = 3;
 struct Reporter<'a> {
     out: &'a mut dyn Write,
     passes: u32,
-    pass: u32,
-    /// Rows of earlier passes.
-    rows_before: u64,
+    /// What the making of a row cache counts as.
+    cache_passes: f64,
     log_loss: Option<f64>,
     /// When reading began, and when the last report was made.
     began: Option<(Instant, Instant)>,
@@ -48,28 +49,33 @@ struct Reporter<'a> {
 impl Reporter<'_> {
     fn watch(&mut self, event: &Event<'_>) {
         match event {
-            Event::Started { step: Step::Learn { pass }, .. } => self.pass = *pass,
             Event::Window { so_far, .. } => self.log_loss = Some(so_far.log_loss),
+            Event::Started { step: Step::Cache, .. } => self.cache_passes = CACHE_PASSES,
             Event::Read(reader) => {
-                let now = Instant::now();
-                let (began, reported) = *self.began.get_or_insert((now, now));
-                if now - reported >= REPORT_INTERVAL {
-                    self.began = Some((began, now));
-                    self.report(reader, now - began);
-                }
+                let share = reader.read_len_bytes() as f64 / reader.total_len_bytes().max(1) as f64;
+                self.report(reader.rows_read(), share * self.cache_passes.max(1.0));
             }
-            Event::Finished(reader) => self.rows_before += reader.rows_read(),
+            Event::Relearned { pass, row_count, of } => {
+                let share = *row_count as f64 / (*of).max(1) as f64;
+                let rows = u64::from(pass - 1) * of + row_count;
+                self.report(rows, self.cache_passes + f64::from(pass - 1) + share);
+            }
             _ => {}
         }
     }
 
-    fn report(&mut self, reader: &LogReader, elapsed: Duration) {
-        let rows = self.rows_before + reader.rows_read();
-        let share = reader.read_len_bytes() as f64 / reader.total_len_bytes().max(1) as f64;
+    /// Reports at times that `rows` were learned, and that so many passes are done.
+    fn report(&mut self, rows: u64, passes: f64) {
+        let now = Instant::now();
+        let (began, reported) = *self.began.get_or_insert((now, now));
+        if now - reported < REPORT_INTERVAL {
+            return;
+        }
+        self.began = Some((began, now));
         self.say(&Happening::Progress {
             rows,
-            rows_per_second: rows as f64 / elapsed.as_secs_f64(),
-            percent: 100.0 * (f64::from(self.pass - 1) + share) / f64::from(self.passes),
+            rows_per_second: rows as f64 / (now - began).as_secs_f64(),
+            percent: 100.0 * passes / (self.cache_passes + f64::from(self.passes)),
             log_loss: self.log_loss,
         });
     }

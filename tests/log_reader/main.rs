@@ -3,6 +3,7 @@
 
 mod extra_columns;
 mod formats;
+mod importance;
 mod parquet_types;
 mod parts;
 mod refusals;

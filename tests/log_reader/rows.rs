@@ -134,8 +134,12 @@ pub fn take_apart(contract: &Contract, batch: &RowBatch, rows: &mut Vec<ReadRow>
         assert_eq!(*column.offsets.last().unwrap() as usize, column.values.len());
         match (&column.categories, &field.kind) {
             (Categories::Ids, FieldKind::Id) => {}
-            (Categories::Texts { offsets, .. }, FieldKind::Text) => {
+            (Categories::Texts { offsets, places: None, .. }, FieldKind::Text) => {
                 assert_eq!(offsets.len(), column.values.len() + 1);
+            }
+            (Categories::Texts { offsets, places: Some(places), .. }, FieldKind::Text) => {
+                assert_eq!(places.len(), column.values.len());
+                assert!(places.iter().all(|&place| (place as usize) < offsets.len() - 1));
             }
             (Categories::Numbers(numbers), FieldKind::Number { .. }) => {
                 assert_eq!(numbers.len(), column.values.len());

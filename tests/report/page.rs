@@ -99,9 +99,9 @@ fn what_the_gate_would_say_is_told_with_every_reason() {
     // The slice that is out of its band.
     assert!(page.contains("<p class=\"verdict worse\">The gate would hold it back: 1 of "), "{page:.9000}");
     let (_, gate) = page.split_once("id=\"gate\"").unwrap();
-    let first_row = gate.split_once("<tbody>").unwrap().1.split_once("</tr>").unwrap().0;
-    assert!(first_row.contains("site_id") && first_row.contains("122"), "{first_row}");
-    assert!(first_row.contains("<td class=\"worse\">for ml</td>") && first_row.contains("0.85 to 1.15"), "{first_row}");
+    let reason = gate.split_once("<li>").unwrap().1.split_once("</li>").unwrap().0;
+    assert!(reason.starts_with("<strong class=\"worse\">slice calibration of site_id"), "{reason}");
+    assert!(reason.contains("122") && reason.contains("0.85 to 1.15") && reason.contains(" For ml: "), "{reason}");
     let mut good = evaluation;
     good.models[0].by.clear();
     assert!(page_of(&good).contains("<p class=\"verdict better\">It would pass the gate: all "));

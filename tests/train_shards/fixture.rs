@@ -9,7 +9,7 @@ use omomi::average::Rule;
 use omomi::contract::Contract;
 use omomi::generate_log::{CONTRACT, LogSpec, WriteOptions, write};
 use omomi::log_reader::ReadOptions;
-use omomi::train::{Settings, TrainOptions};
+use omomi::train::{Sampling, Settings, TrainOptions};
 use omomi::train_shards::{
     Happening, ProgressEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, train_shards,
 };
@@ -73,6 +73,8 @@ impl Fixture {
                 read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
                 settings: Settings { alpha: 0.1, ..Settings::default() },
                 start: None,
+                sampling: Sampling::default(),
+                cache: None,
                 passes: 1,
                 state: self.path("merged.parquet"),
                 replace: true,

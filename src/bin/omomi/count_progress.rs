@@ -49,6 +49,15 @@ impl CountProgress {
         }
     }
 
+    /// Shows a line between the others; on a terminal above the bar.
+    pub(crate) fn note(&self, line: &str) {
+        match &self.step {
+            _ if self.quiet => {}
+            Some((_, Shown::Bar(bar))) => bar.suspend(|| eprintln!("{line}")),
+            _ => eprintln!("{line}"),
+        }
+    }
+
     /// Takes the bar off the terminal.
     pub(crate) fn finish(&mut self) {
         if let Some((_, Shown::Bar(bar))) = self.step.take() {

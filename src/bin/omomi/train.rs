@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use omomi::evaluate::Metrics;
 use omomi::log_reader::{Progress, ReadOptions};
 use omomi::train::{
-    Account, Event, LINEAGE_DAYS_LIMIT, Settings, StartOptions, Step, TrainOptions, provenance_path, train,
+    Account, Event, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions, provenance_path, train,
 };
 use omomi::train_shards::train_for_parent;
 
 use crate::Failure;
 use crate::contract::read_contract;
+use crate::count_progress::CountProgress;
 use crate::text::{figure, grouped, table};
 use crate::train_shards::{self, ShardFlags};
 
@@ -45,6 +46,12 @@ pub(crate) struct Arguments {
     /// Pull of every weight towards 0.
     #[arg(long, default_value_t = Settings::default().l2)]
     l2: f64,
+    /// Share of the rows not clicked that are learned from, each counting 1 over this: less time for little accuracy.
+    #[arg(long, value_name = "RATE", default_value_t = Sampling::default().negative_rate)]
+    negative_rate: f64,
+    /// With another number other rows are left out.
+    #[arg(long, value_name = "NUMBER", default_value_t = Sampling::default().seed)]
+    sample_seed: u64,
     /// Training state to go on from, of the same contract and settings; without it training begins from nothing.
     #[arg(long, value_name = "FILE")]
     start: Option<PathBuf>,
@@ -60,9 +67,16 @@ pub(crate) struct Arguments {
     /// How often the logs are learned from.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     passes: u32,
+    /// Keep the rows here with their features numbered, for runs with other settings and for further passes: made if it is
+    /// missing or of other logs, else read in place of them.
+    #[arg(long, value_name = "FILE", conflicts_with = "shards")]
+    cache: Option<PathBuf>,
     /// Column with the time of the impression: gives the training window and when a feature was last seen.
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
+    /// Column that says how much a row counts, such as 10 for one that stands for nine left out of the log.
+    #[arg(long, value_name = "COLUMN", visible_alias = "weight-column")]
+    importance_column: Option<String>,
     /// How many rows that cannot be used are skipped, of each set of logs, before it is an error.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
@@ -88,9 +102,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             max_bad_rows: arguments.max_bad_rows,
             many_separator: arguments.many_separator,
             time_column: arguments.time_column.clone(),
+            importance_column: arguments.importance_column.clone(),
             ..ReadOptions::default()
         },
         settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
+        sampling: Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed },
         start: arguments.start.clone().map(|state| StartOptions {
             state,
             decay_per_day: arguments.decay,
@@ -98,6 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             shares: arguments.start_shares,
         }),
         passes: arguments.passes,
+        cache: arguments.cache.clone(),
         state: arguments.state.clone(),
         replace: arguments.force,
         arguments: std::env::args().skip(1).collect(),
@@ -111,7 +128,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         train_for_parent(&contract, &options, &mut stdout())?;
         return Ok(());
     }
-    let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None };
+    let relearning = CountProgress::new(arguments.quiet);
+    let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None, relearning };
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
     // A reader that closes the pipe early has seen enough.
     let _ = stdout().write_all(describe(&account, &arguments.state).as_bytes());
@@ -129,6 +147,8 @@ struct Watcher {
     quiet: bool,
     passes: u32,
     progress: Option<Progress>,
+    /// Rows of a row cache, which nobody reads from logs.
+    relearning: CountProgress,
 }
 
 impl Watcher {
@@ -136,22 +156,32 @@ impl Watcher {
         match event {
             Event::Started { step, reader } => {
                 let label = match step {
-                    Step::Learn { pass } if self.passes > 1 => format!("train, pass {pass} of {}", self.passes),
-                    Step::Learn { .. } => "train".to_owned(),
-                    Step::HeldOut => "held out".to_owned(),
+                    Step::Learn => "train",
+                    Step::Cache => "number the rows",
+                    Step::HeldOut => "held out",
                 };
-                self.progress = Some(Progress::new(&label, reader, self.quiet));
+                self.progress = Some(Progress::new(label, reader, self.quiet));
             }
             Event::Read(reader) => {
                 if let Some(progress) = &mut self.progress {
                     progress.update(reader);
                 }
             }
-            Event::Window { window, so_far } => {
-                if let Some(progress) = &self.progress {
-                    progress.note(&window_line(window, so_far));
+            Event::CacheIsStale { path } if !self.quiet => {
+                eprintln!("{}: a row cache of other rows or another version; it is made anew", path.display());
+            }
+            Event::Relearned { pass, row_count, of } => {
+                let name =
+                    if self.passes > 1 { format!("train, pass {pass} of {}", self.passes) } else { "train".to_owned() };
+                self.relearning.count(&name, "rows", *row_count, *of);
+                if row_count == of {
+                    self.relearning.finish();
                 }
             }
+            Event::Window { window, so_far } => match &self.progress {
+                Some(progress) => progress.note(&window_line(window, so_far)),
+                None => self.relearning.note(&window_line(window, so_far)),
+            },
             Event::Finished(reader) => {
                 if let Some(progress) = self.progress.take() {
                     progress.finish(reader);

@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use omomi::log_reader::{Progress, ReadOptions};
-use omomi::train::{Settings, TrainOptions};
+use omomi::train::{Sampling, Settings, TrainOptions};
 use omomi::train_shards::Split;
 use omomi::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
 use serde_json::{Value, json};
@@ -126,7 +126,9 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
                 ..ReadOptions::default()
             },
             settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
+            sampling: Sampling::default(),
             start: None,
+            cache: None,
             passes: arguments.passes,
             state: PathBuf::new(),
             replace: false,

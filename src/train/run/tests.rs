@@ -35,8 +35,10 @@ impl Folder {
             held_out: self.pattern("late.csv"),
             read: ReadOptions { time_column: Some("time".to_owned()), ..ReadOptions::default() },
             settings: Settings::default(),
+            sampling: Sampling::default(),
             start: None,
             passes: 2,
+            cache: None,
             state: self.path("out.parquet"),
             replace: false,
             arguments: vec!["train".to_owned(), "--passes=2".to_owned()],
@@ -135,6 +137,10 @@ fn what_cannot_be_right_is_refused_before_anything_is_written() {
             "alpha must be a number above 0, found -1.0",
         ),
         (
+            TrainOptions { sampling: Sampling { negative_rate: 0.0, seed: 0 }, ..options.clone() },
+            "negative_rate must be a number above 0 and at most 1, found 0.0",
+        ),
+        (
             TrainOptions { held_out: folder.pattern("./day1.csv"), ..options.clone() },
             "FOLDER/./day1.csv is held out, but also among the logs to learn from; name it once",
         ),
@@ -166,4 +172,52 @@ fn files_that_are_there_are_replaced_on_demand_only() {
         options.replace = false;
         fs::remove_file(folder.path("out.parquet")).unwrap();
     }
+}
+
+#[test]
+fn a_row_cache_is_made_once_and_then_read_in_place_of_the_logs() {
+    let folder = Folder::with_logs();
+    let cache = folder.path("log.rows");
+    let learn = |passes: u32, cache: Option<&PathBuf>, logs: &str| {
+        let (cache, replace) = (cache.cloned(), true);
+        let options = TrainOptions { passes, cache, replace, logs: folder.pattern(logs), ..folder.options() };
+        let contract = Contract::from_json(CONTRACT.as_bytes()).unwrap();
+        let (mut read, mut stale) = (0, 0);
+        let account = train(&contract, &options, &mut |event| match event {
+            Event::Started { step: Step::Cache | Step::Learn, .. } => read += 1,
+            Event::CacheIsStale { .. } => stale += 1,
+            _ => {}
+        });
+        let account = account.unwrap();
+        let counts = (account.rows, account.progressive.clicks, account.invalid_numbers.clone(), account.window_us);
+        let rows: Vec<_> = account.logs.iter().map(|log| log.row_count).collect();
+        ((counts, rows), fs::read(folder.path("out.parquet")).unwrap(), (read, stale))
+    };
+    let (counts, state, _) = learn(1, None, "day*.csv");
+    // Made, read, read: each time with the same outcome.
+    for times in [(1, 0), (0, 0), (0, 0)] {
+        let (cached_counts, cached, read) = learn(1, Some(&cache), "day*.csv");
+        assert_eq!((cached_counts, read), (counts.clone(), times));
+        assert!(cached == state);
+    }
+    // Two passes without a name leave no file.
+    let names = || fs::read_dir(folder.0.path()).unwrap().count();
+    let before = names();
+    let (_, twice, _) = learn(2, None, "day*.csv");
+    assert_eq!(names(), before);
+    assert!(learn(2, Some(&cache), "day*.csv").1 == twice && twice != state);
+    // Another log: made anew, and said so.
+    assert_eq!(learn(1, Some(&cache), "day1.csv").2, (1, 1));
+    folder.write("day1.csv", "clicked,media,price,time\n1,b,5,2026-01-01T00:00:00Z\n");
+    assert_eq!(learn(1, Some(&cache), "day1.csv").2, (1, 1));
+    assert_eq!(learn(1, Some(&cache), "day1.csv").2, (0, 0));
+}
+
+#[test]
+fn a_file_that_is_no_row_cache_is_left_alone() {
+    let folder = Folder::with_logs();
+    let options = TrainOptions { cache: Some(folder.path("day1.csv")), ..folder.options() };
+    let expected = "FOLDER/day1.csv is no row cache: expected a file that begins with `omomirow`; choose another name";
+    assert_eq!(folder.train(&options).unwrap_err(), expected);
+    assert!(fs::read_to_string(folder.path("day1.csv")).unwrap().starts_with("clicked,"));
 }

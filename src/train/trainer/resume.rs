@@ -8,12 +8,13 @@ use crate::train::optimizer::Coordinate;
 use crate::train::start::{decayed, digest, refuse_start, share_of, share_of_bias};
 use crate::train::state::{Difference, Start, StateReader, StateRow};
 use crate::train::table::{Counts, NEVER_US};
-use crate::train::{Settings, StartAccount, TrainError};
+use crate::train::{Sampling, Settings, StartAccount, TrainError};
 
 use super::Trainer;
 
 impl Trainer {
-    /// A model that has learned what the training state `start` has, of which `decay`, above 0 and at most 1, is left.
+    /// A model that has learned what the training state `start` has, of which `decay`, above 0 and at most 1, is left, and
+    /// will learn the rows that `sampling` keeps.
     ///
     /// `z` and `d` of each feature and of the bias are multiplied with `decay`; `d` goes no lower than where a feature
     /// starts that was never seen, `beta / alpha`. Of the rest the run takes one of so many
@@ -29,11 +30,12 @@ impl Trainer {
     pub fn resume(
         contract: &Contract,
         settings: Settings,
+        sampling: Sampling,
         start: &Path,
         decay: f64,
         shares: u32,
     ) -> Result<Self, TrainError> {
-        let mut trainer = Self::new(contract, settings)?;
+        let mut trainer = Self::with_sampling(contract, settings, sampling)?;
         if !(decay > 0.0 && decay <= 1.0) {
             return Err(TrainError::Setting { name: "decay", expected: "above 0 and at most 1", found: decay });
         }
@@ -55,7 +57,7 @@ impl Trainer {
             decay,
             shares,
         });
-        let names = trainer.sources.iter().map(|source| source.name.clone());
+        let names = trainer.indexer.sources.iter().map(|source| source.name.clone());
         let sources: HashMap<String, u16> = names.zip(0..).collect();
         while let Some(batch) = reader.next_batch()? {
             for row in batch.rows() {
@@ -67,10 +69,11 @@ impl Trainer {
                 };
                 let coordinate = Coordinate { z, n: settings.squared_gradients(d) };
                 if row.is_bias() {
-                    (trainer.bias, trainer.bias_counts) = (coordinate, counts(&row));
+                    (trainer.bias, trainer.indexer.totals) = (coordinate, counts(&row));
+                    trainer.has_bias = true;
                 } else {
                     // The reader has checked that the contract has the field.
-                    trainer.table.keep(row.key, sources[row.field], row.category, coordinate, counts(&row))?;
+                    trainer.indexer.table.keep(row.key, sources[row.field], row.category, coordinate, counts(&row))?;
                 }
             }
         }
@@ -91,5 +94,9 @@ impl From<&StartAccount> for Start {
 }
 
 fn counts(row: &StateRow<'_>) -> Counts {
-    Counts { impressions: row.impressions, clicks: row.clicks, last_seen_us: row.last_seen_us.unwrap_or(NEVER_US) }
+    Counts {
+        impressions: row.impressions as f64,
+        clicks: row.clicks as f64,
+        last_seen_us: row.last_seen_us.unwrap_or(NEVER_US),
+    }
 }

@@ -6,7 +6,9 @@ use rand_pcg::Pcg64;
 
 use crate::feature;
 use crate::log_reader::{Categories, FieldColumn};
+use crate::math;
 use crate::train::StateModel;
+use crate::train::sampling::Sampler;
 use crate::train::state::StateReader;
 
 use super::*;
@@ -76,11 +78,12 @@ pub(super) fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
         }
         price.offsets.push(u32::try_from(price.values.len()).unwrap());
     }
-    interest.categories = Categories::Texts { offsets: text_offsets, bytes };
+    interest.categories = Categories::Texts { offsets: text_offsets, bytes, places: None };
     price.categories = Categories::Numbers(numbers);
     RowBatch {
         clicked: rows.iter().map(|row| row.clicked).collect(),
         time_us: first_time_us.map(|first| (first..).take(rows.len()).collect()),
+        importance: None,
         columns: vec![ids(|row| row.media_id), interest, price, ids(|row| row.creative_id)],
         extra: Vec::new(),
     }
@@ -115,7 +118,7 @@ fn named_features(row: &Row) -> Vec<String> {
 /// FTRL-Proximal written down as plainly as it can be, with texts for features.
 struct PlainTwin {
     bias: (f64, f64),
-    features: HashMap<String, (f64, f64, u64, u64)>,
+    features: HashMap<String, (f64, f64, f64, f64)>,
 }
 
 impl PlainTwin {
@@ -125,19 +128,21 @@ impl PlainTwin {
         if z.abs() <= l1 { 0.0 } else { -(z - sign * l1) / (d + l2) }
     }
 
-    fn step((z, n): (f64, f64), weight: f64, gradient: f64) -> (f64, f64) {
-        let sigma = ((n + gradient * gradient).sqrt() - n.sqrt()) / SETTINGS.alpha;
-        (z + (gradient - sigma * weight), n + gradient * gradient)
+    fn step((z, n): (f64, f64), weight: f64, gradient: f64, importance: f64) -> (f64, f64) {
+        let next_n = n + importance * gradient * gradient;
+        let sigma = (next_n.sqrt() - n.sqrt()) / SETTINGS.alpha;
+        (z + (importance * gradient - sigma * weight), next_n)
     }
 
-    fn starting_from(first_batch: &[Row]) -> Self {
-        let clicks = first_batch.iter().filter(|row| row.clicked).count() as f64 + 1.0;
-        let logit = (clicks / (first_batch.len() as f64 + 2.0 - clicks)).ln();
+    fn starting_from(first_batch: &[Row], unclicked_importance: f64) -> Self {
+        let clicks = first_batch.iter().filter(|row| row.clicked).count() as f64;
+        let others = unclicked_importance * (first_batch.len() as f64 - clicks);
+        let logit = ((clicks + 1.0) / (others + 1.0)).ln();
         Self { bias: (-logit * (SETTINGS.beta / SETTINGS.alpha), 0.0), features: HashMap::new() }
     }
 
     /// Returns the logit of the prediction.
-    fn learn(&mut self, row: &Row, count: bool) -> f64 {
+    fn learn(&mut self, row: &Row, count: bool, importance: f64) -> f64 {
         let names = named_features(row);
         let bias = Self::weight(self.bias.0, self.bias.1, 0.0, 0.0);
         let mut weights = Vec::new();
@@ -147,12 +152,12 @@ impl PlainTwin {
         }
         let logit = weights.iter().fold(bias, |sum, weight| sum + weight);
         let gradient = math::sigmoid(logit) - if row.clicked { 1.0 } else { 0.0 };
-        self.bias = Self::step(self.bias, bias, gradient);
+        self.bias = Self::step(self.bias, bias, gradient, importance);
         for (name, weight) in names.iter().zip(weights) {
             let (z, n, impressions, clicks) = self.features.get_mut(name).unwrap();
-            (*z, *n) = Self::step((*z, *n), weight, gradient);
-            *impressions += u64::from(count);
-            *clicks += u64::from(count && row.clicked);
+            (*z, *n) = Self::step((*z, *n), weight, gradient, importance);
+            *impressions += if count { importance } else { 0.0 };
+            *clicks += if count && row.clicked { importance } else { 0.0 };
         }
         logit
     }
@@ -169,7 +174,7 @@ pub(super) fn written(trainer: &Trainer, name: &str) -> (tempfile::TempDir, Path
 fn the_state_is_that_of_the_plain_twin_to_the_bit() {
     let rows = random_rows(3_000, 1);
     let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();
-    let mut twin = PlainTwin::starting_from(&rows[..1_100]);
+    let mut twin = PlainTwin::starting_from(&rows[..1_100], 1.0);
     let mut evaluator = Evaluator::bounded();
     for pass in 1..=2 {
         // Batches that are no multiple of a chunk.
@@ -177,7 +182,7 @@ fn the_state_is_that_of_the_plain_twin_to_the_bit() {
             trainer.learn(&batch(rows, None)).unwrap();
         }
         for row in &rows {
-            let logit = twin.learn(row, pass == 1);
+            let logit = twin.learn(row, pass == 1, 1.0);
             if pass == 1 {
                 evaluator.add_logit(logit, row.clicked);
             }
@@ -196,14 +201,53 @@ fn the_state_is_that_of_the_plain_twin_to_the_bit() {
         for row in batch.rows() {
             let (z, n, impressions, clicks) = if row.is_bias() {
                 let clicks = rows.iter().filter(|row| row.clicked).count();
-                (twin.bias.0, twin.bias.1, 3_000, clicks as u64)
+                (twin.bias.0, twin.bias.1, 3_000.0, clicks as f64)
             } else {
                 twin.features.remove(&format!("{}={}", row.field, row.category)).unwrap()
             };
             let (l1, l2) = if row.is_bias() { (0.0, 0.0) } else { (SETTINGS.l1, SETTINGS.l2) };
             let expected = [z, (SETTINGS.beta + n.sqrt()) / SETTINGS.alpha, PlainTwin::weight(z, n, l1, l2)];
             assert_eq!([row.z, row.d, row.weight].map(f64::to_bits), expected.map(f64::to_bits), "{row:?}");
-            assert_eq!((row.impressions, row.clicks, row.last_seen_us), (impressions, clicks, None), "{row:?}");
+            let counts = (row.impressions as f64, row.clicks as f64, row.last_seen_us);
+            assert_eq!(counts, (impressions, clicks, None), "{row:?}");
+        }
+    }
+    assert!(twin.features.is_empty());
+}
+
+#[test]
+fn a_row_that_sampling_keeps_counts_for_those_left_out() {
+    let rows = random_rows(2_000, 8);
+    let mut trainer = Trainer::with_sampling(&contract(), SETTINGS, Sampling { negative_rate: 0.25, seed: 1 }).unwrap();
+    for rows in rows.chunks(1_100) {
+        trainer.learn(&batch(rows, None)).unwrap();
+    }
+    let mut sampler = Sampler::new(Sampling { negative_rate: 0.25, seed: 1 });
+    let kept = sampler.thin_out(&batch(&rows, Some(0))).unwrap().time_us.unwrap();
+    let kept: Vec<usize> = kept.into_iter().map(|row| usize::try_from(row).unwrap()).collect();
+    let first_count = kept.iter().filter(|&&row| row < 1_100).count();
+    let kept: Vec<Row> = kept.iter().map(|&row| rows[row].clone()).collect();
+    assert!(kept.len() < 1_000, "{} of 2,000 rows", kept.len());
+    let mut twin = PlainTwin::starting_from(&kept[..first_count], 4.0);
+    for row in &kept {
+        twin.learn(row, true, if row.clicked { 1.0 } else { 4.0 });
+    }
+
+    let (_folder, path) = written(&trainer, "state.parquet");
+    let mut reader = StateReader::open(&path).unwrap();
+    assert_eq!(reader.metadata().negative_rate, 0.25);
+    let clicks = kept.iter().filter(|row| row.clicked).count();
+    assert_eq!(
+        (reader.metadata().rows, reader.metadata().clicks),
+        ((4 * kept.len() - 3 * clicks) as u64, clicks as u64)
+    );
+    assert_eq!(trainer.progressive_metrics().impressions, reader.metadata().rows);
+    while let Some(batch) = reader.next_batch().unwrap() {
+        for row in batch.rows().filter(|row| !row.is_bias()) {
+            let (z, n, impressions, clicks) = twin.features.remove(&format!("{}={}", row.field, row.category)).unwrap();
+            let expected = [z, (SETTINGS.beta + n.sqrt()) / SETTINGS.alpha];
+            assert_eq!([row.z, row.d].map(f64::to_bits), expected.map(f64::to_bits), "{row:?}");
+            assert_eq!((row.impressions as f64, row.clicks as f64), (impressions, clicks), "{row:?}");
         }
     }
     assert!(twin.features.is_empty());
@@ -264,7 +308,7 @@ fn the_same_rows_give_the_same_bytes_however_they_are_batched_after_the_first_ba
 fn the_bias_starts_at_the_observed_ctr_and_stays_finite() {
     for (clicks, rows, expected) in [(0, 0, 1.0_f64), (0, 8, 1.0 / 9.0), (8, 8, 9.0), (1, 8, 2.0 / 8.0)] {
         let clicked: Vec<bool> = (0..rows).map(|row| row < clicks).collect();
-        let bias = first_bias(&SETTINGS, &clicked);
+        let bias = first_bias(&SETTINGS, LabelSums::of(&clicked, &vec![1.0; rows]));
         let weight = SETTINGS.bias_weight(bias.z, SETTINGS.curvature(bias.n));
         assert!((weight - expected.ln()).abs() < 1e-12, "{clicks} of {rows}: {weight}");
     }

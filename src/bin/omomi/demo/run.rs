@@ -9,8 +9,9 @@ use omomi::contract::{Contract, Side};
 use omomi::evaluate::{Evaluator, Metrics, evaluate};
 use omomi::log_reader::{Categories, LogReader, ReadOptions};
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
-use omomi::train::{Account, Settings, TrainOptions, train};
+use omomi::train::{Account, Sampling, Settings, TrainOptions, train};
 use omomi::value::RequestRows;
+use omomi::weight_file::layout::SectionKind;
 use omomi::weight_file::table::Encoding;
 use omomi::{Instructions, LoadMode, Model};
 
@@ -50,8 +51,10 @@ impl Run {
             held_out: Vec::new(),
             read: ReadOptions { time_column: Some(TIME_COLUMN.to_owned()), ..ReadOptions::default() },
             settings: Settings::default(),
+            sampling: Sampling::default(),
             start: None,
             passes: 1,
+            cache: None,
             state: state.clone(),
             replace: true,
             arguments: vec!["demo".to_owned()],
@@ -97,7 +100,6 @@ impl Run {
         let len = self.model.header().total_len_bytes;
         #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
         let bytes_per_weight = len as f64 / self.model.weight_count().max(1) as f64;
-        let weights_len = self.model.file().section(omomi::weight_file::layout::SectionKind::Weights).len();
         say!(
             "\n  state        {} ({} features)\n  weight file  {} (read-only)\n               {}, {} weights, {bytes_per_weight:.2} bytes each; {} of it is the table",
             self.state.display(),
@@ -105,8 +107,12 @@ impl Run {
             self.weight_file.display(),
             bytes(len),
             grouped(self.model.weight_count()),
-            bytes(weights_len as u64),
+            bytes(self.table_len_bytes()),
         );
+    }
+
+    pub(super) fn table_len_bytes(&self) -> u64 {
+        self.model.file().section(SectionKind::Weights).len() as u64
     }
 
     /// Scores one user against 500 creatives, again and again.

@@ -1,0 +1,59 @@
+//! Passes over a row cache, timed one by one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use omomi::contract::Contract;
+use omomi::log_reader::ReadOptions;
+use omomi::train::{Account, Event, Sampling, Settings, TrainOptions, train};
+
+use crate::support::core_time::CoreTime;
+
+/// A log, and where its state and its row cache go.
+pub struct Run<'a> {
+    pub contract: &'a Contract,
+    pub log: &'a Path,
+    pub folder: &'a Path,
+}
+
+impl Run<'_> {
+    /// Trains, and returns what each pass over the cache took on this thread, had all its rows been learned as fast as
+    /// those behind its first block.
+    pub fn passes(&self, pass_count: u32) -> (Account, Vec<Duration>) {
+        let mut passes: Vec<(CoreTime, u64, Duration)> = Vec::new();
+        let account = self.train(pass_count, Some(self.folder.join("log.rows")), &mut |event| {
+            if let Event::Relearned { pass, row_count, of } = event {
+                if passes.len() < pass as usize {
+                    passes.push((CoreTime::now(), row_count, Duration::ZERO));
+                } else if row_count == of
+                    && let Some((start, rows_before, took)) = passes.last_mut()
+                {
+                    *took = start.elapsed().mul_f64(of as f64 / (of - *rows_before) as f64);
+                }
+            }
+        });
+        (account, passes.into_iter().map(|(.., took)| took).collect())
+    }
+
+    /// Trains in one pass over the log itself.
+    pub fn log(&self) -> Account {
+        self.train(1, None, &mut |_| ())
+    }
+
+    fn train(&self, passes: u32, cache: Option<PathBuf>, watch: &mut dyn FnMut(Event<'_>)) -> Account {
+        let options = TrainOptions {
+            logs: vec![self.log.to_str().expect("UTF-8").to_owned()],
+            held_out: Vec::new(),
+            read: ReadOptions::default(),
+            settings: Settings::default(),
+            sampling: Sampling::default(),
+            start: None,
+            passes,
+            cache,
+            state: self.folder.join("state.parquet"),
+            replace: true,
+            arguments: Vec::new(),
+        };
+        train(self.contract, &options, watch).expect("a log of good rows")
+    }
+}

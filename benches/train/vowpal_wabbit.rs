@@ -1,0 +1,87 @@
+//! Vowpal Wabbit as a child process, on the same features: its FTRL, its own cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use omomi::evaluate::{Evaluator, Metrics};
+
+/// The command that runs it.
+pub struct VowpalWabbit {
+    words: Vec<String>,
+}
+
+/// What a run took and left.
+pub struct Outcome {
+    pub took: Duration,
+    /// Most memory of any child process so far, in bytes.
+    pub peak_memory_bytes: u64,
+}
+
+impl VowpalWabbit {
+    /// The words of `OMOMI_VW`, such as `python3 -m vowpalwabbit`, or `vw` where it is on the path.
+    pub fn find() -> Option<Self> {
+        let words = std::env::var("OMOMI_VW").unwrap_or_else(|_| "vw".to_owned());
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        let found = Self { words };
+        let answers = found.command().arg("--version").output().is_ok_and(|output| output.status.success());
+        answers.then_some(found)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]);
+        command
+    }
+
+    /// Learns `passes` over the rows, the first from text and the others from its cache.
+    pub fn learn(&self, text: &Path, folder: &Path, passes: u32, extra: &[&str]) -> Outcome {
+        let started = Instant::now();
+        let output = self
+            .command()
+            .arg("--data")
+            .arg(text)
+            .arg("--cache_file")
+            .arg(folder.join("vw.cache"))
+            .args(["--kill_cache", "--holdout_off", "--loss_function=logistic", "--link=logistic"])
+            .args(["--bit_precision=22", "--quiet"])
+            .arg(format!("--passes={passes}"))
+            .args(extra)
+            .output()
+            .expect("Vowpal Wabbit, which has just answered");
+        let took = started.elapsed();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Outcome { took, peak_memory_bytes: peak_memory_of_children() }
+    }
+
+    /// Metrics of its rows, each predicted before it was learned.
+    pub fn progressive(&self, text: &Path, folder: &Path, clicked: &[bool], extra: &[&str]) -> (Outcome, Metrics) {
+        let predictions: PathBuf = folder.join("vw.predictions");
+        let to = format!("--predictions={}", predictions.to_str().expect("UTF-8"));
+        let outcome = self.learn(text, folder, 1, &[&[to.as_str()], extra].concat());
+        let mut evaluator = Evaluator::exact();
+        let predictions = fs::read_to_string(predictions).expect("predictions");
+        let probabilities = predictions.split_whitespace().map(|word| word.parse::<f64>().expect("a probability"));
+        let mut row_count = 0;
+        for (probability, &clicked) in probabilities.zip(clicked) {
+            // It rounds to six digits, and 0 is no probability.
+            evaluator.add_probability(probability.clamp(1e-6, 1.0 - 1e-6), clicked);
+            row_count += 1;
+        }
+        assert_eq!(row_count, clicked.len(), "a prediction for each row");
+        (outcome, evaluator.metrics())
+    }
+}
+
+/// The most that any child process that has ended has held.
+fn peak_memory_of_children() -> u64 {
+    // SAFETY: all bytes zero are a valid `rusage`, and the C library fills the one it is given.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    // Kibibytes on Linux.
+    u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1_024
+}

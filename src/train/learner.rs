@@ -1,0 +1,125 @@
+//! Learns rows whose features are numbered: the innermost loop of training.
+//!
+//! The features of a row do not hang on each other. So their weights before the row, and their coordinates after it, are
+//! computed in loops over plain arrays, which become vector instructions. Roots, products and quotients are rounded one by
+//! one and exactly in any width, and the logit is summed in contract order, so the bits are those of one feature after the
+//! other.
+
+use crate::evaluate::Evaluator;
+use crate::math;
+use crate::prefetch::prefetch;
+
+use super::Settings;
+use super::indexed_rows::IndexedRows;
+use super::optimizer::Coordinate;
+
+/// Rows ahead of the one at hand whose coordinates are fetched: they arrive while those between are learned.
+const ROWS_AHEAD: usize = 6;
+
+/// Learns rows one after the other.
+#[derive(Debug)]
+pub(super) struct Learner {
+    settings: Settings,
+    columns: Columns,
+}
+
+/// What is computed of the features of one row, column by column; each column has room for the longest row so far.
+#[derive(Debug, Default)]
+struct Columns {
+    z: Vec<f64>,
+    n: Vec<f64>,
+    root: Vec<f64>,
+    weight: Vec<f64>,
+}
+
+impl Learner {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, columns: Columns::default() }
+    }
+
+    /// Predicts and then learns each of `rows`, whose features are numbers of `coordinates`. Notes in `progressive`, where
+    /// it is given, how well they were predicted.
+    pub(super) fn learn(
+        &mut self,
+        rows: &IndexedRows,
+        bias: &mut Coordinate,
+        coordinates: &mut [Coordinate],
+        mut progressive: Option<&mut Evaluator>,
+    ) {
+        for row in 0..rows.row_count().min(ROWS_AHEAD) {
+            fetch(rows, row, coordinates);
+        }
+        for row in 0..rows.row_count() {
+            fetch(rows, row + ROWS_AHEAD, coordinates);
+            let numbers = &rows.numbers[rows.range(row)];
+            let (clicked, importance) = (rows.clicked[row], rows.importance[row]);
+            let bias_weight = self.settings.bias_weight(bias.z, self.settings.curvature(bias.n));
+            self.columns.read(&self.settings, numbers, coordinates);
+            let logit = self.columns.weight[..numbers.len()].iter().fold(bias_weight, |logit, weight| logit + weight);
+            let gradient = math::sigmoid(logit) - f64::from(u8::from(clicked));
+            *bias = bias.updated_by_rows(bias_weight, gradient, importance, self.settings.alpha);
+            if rows.repeats[row] {
+                for (&number, &weight) in numbers.iter().zip(&self.columns.weight) {
+                    let coordinate = &mut coordinates[number as usize];
+                    *coordinate = coordinate.updated_by_rows(weight, gradient, importance, self.settings.alpha);
+                }
+            } else {
+                self.columns.update(numbers.len(), gradient, importance, self.settings.alpha);
+                self.columns.write(numbers, coordinates);
+            }
+            if let Some(progressive) = &mut progressive {
+                progressive.add_important_logit(logit, clicked, importance);
+            }
+        }
+    }
+}
+
+impl Columns {
+    /// Takes the coordinates of `numbers` and computes their weights.
+    #[inline]
+    fn read(&mut self, settings: &Settings, numbers: &[u32], coordinates: &[Coordinate]) {
+        let len = numbers.len();
+        if len > self.z.len() {
+            for column in [&mut self.z, &mut self.n, &mut self.root, &mut self.weight] {
+                column.resize(len, 0.0);
+            }
+        }
+        let (z, n, root, weight) =
+            (&mut self.z[..len], &mut self.n[..len], &mut self.root[..len], &mut self.weight[..len]);
+        for (index, &number) in numbers.iter().enumerate() {
+            let coordinate = coordinates[number as usize];
+            (z[index], n[index]) = (coordinate.z, coordinate.n);
+        }
+        for index in 0..len {
+            root[index] = n[index].sqrt();
+            weight[index] = settings.feature_weight(z[index], settings.curvature_of_root(root[index]));
+        }
+    }
+
+    /// The coordinates after the row: what [`Coordinate::updated_by_rows`] says, with the root at hand.
+    #[inline]
+    fn update(&mut self, len: usize, gradient: f64, importance: f64, alpha: f64) {
+        let (z, n, root, weight) = (&mut self.z[..len], &mut self.n[..len], &self.root[..len], &self.weight[..len]);
+        let squared = importance * gradient * gradient;
+        let step = importance * gradient;
+        for index in 0..len {
+            n[index] += squared;
+            let sigma = (n[index].sqrt() - root[index]) / alpha;
+            z[index] += step - sigma * weight[index];
+        }
+    }
+
+    #[inline]
+    fn write(&self, numbers: &[u32], coordinates: &mut [Coordinate]) {
+        for (&number, (&z, &n)) in numbers.iter().zip(self.z.iter().zip(&self.n)) {
+            coordinates[number as usize] = Coordinate { z, n };
+        }
+    }
+}
+
+#[inline]
+fn fetch(rows: &IndexedRows, row: usize, coordinates: &[Coordinate]) {
+    for &number in rows.features(row).unwrap_or_default() {
+        prefetch(coordinates.as_ptr().wrapping_add(number as usize));
+    }
+}

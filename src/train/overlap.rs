@@ -1,0 +1,100 @@
+//! Reading beside work: while one thread decodes the next batches of a log, another works on those that are there.
+
+use std::sync::mpsc::{channel, sync_channel};
+use std::thread;
+
+use crate::log_reader::{LogReader, RowBatch};
+
+use super::TrainError;
+
+/// Batches that may wait to be worked on: what bounds the memory.
+const BATCHES_AHEAD: usize = 2;
+
+/// Calls `work` with each batch of `reader`, in their order, on a thread of its own. The calling thread reads, and tells `watch`
+/// what came of each batch.
+///
+/// What `work` sees does not depend on which thread is faster. Of two errors the one that belongs to the earlier rows is
+/// returned: that of the work.
+pub(super) fn each_batch<T: Send>(
+    reader: &mut LogReader,
+    mut work: impl FnMut(&RowBatch) -> Result<T, TrainError> + Send,
+    mut watch: impl FnMut(&LogReader, T),
+) -> Result<(), TrainError> {
+    let (batches, inbox) = sync_channel::<RowBatch>(BATCHES_AHEAD);
+    let (outbox, outcomes) = channel();
+    thread::scope(|scope| {
+        let worker = scope.spawn(move || {
+            for batch in inbox {
+                // Nobody listens any more only when the calling thread panics.
+                let _ = outbox.send(work(&batch)?);
+            }
+            Ok::<(), TrainError>(())
+        });
+        let read = loop {
+            match reader.next_batch() {
+                Ok(Some(batch)) => {
+                    // A worker that takes nothing more has met an error.
+                    if batches.send(batch).is_err() {
+                        break Ok(());
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            outcomes.try_iter().for_each(|outcome| watch(reader, outcome));
+        };
+        drop(batches);
+        let worked = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        outcomes.try_iter().for_each(|outcome| watch(reader, outcome));
+        worked?;
+        Ok(read?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::contract::Contract;
+    use crate::log_reader::ReadOptions;
+
+    use super::*;
+
+    /// Works through a log of three good batches and then a bad row; the work fails at batch `fails_at`, counted from 0.
+    fn outcome(fails_at: usize) -> (Vec<u64>, Vec<usize>, String) {
+        let json = br#"{"name":"tiny","label":"clicked","field":[
+            {"name":"media","side":"context","type":"id","meaning":"m"}]}"#;
+        let contract = Contract::from_json(json).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.csv");
+        std::fs::write(&path, "clicked,media\n0,0\n1,1\n0,2\n0,3\n1,4\n0,5\n7,6\n").unwrap();
+        let options = ReadOptions { batch_row_count: 2, ..ReadOptions::default() };
+        let mut reader = LogReader::open(&contract, &[path.to_str().unwrap()], options).unwrap();
+        let (mut seen, mut watched, mut count) = (Vec::new(), Vec::new(), 0);
+        let work = |batch: &RowBatch| {
+            if count == fails_at {
+                return Err(TrainError::NoPass);
+            }
+            count += 1;
+            seen.extend_from_slice(&batch.columns[0].values);
+            Ok(count)
+        };
+        let error = each_batch(&mut reader, work, |_, count| watched.push(count)).unwrap_err();
+        (seen, watched, error.to_string())
+    }
+
+    #[test]
+    fn batches_are_worked_on_in_their_order_and_each_outcome_is_told() {
+        let (seen, watched, error) = outcome(usize::MAX);
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(watched, [1, 2, 3]);
+        assert!(error.contains("row 7"), "{error}");
+    }
+
+    #[test]
+    fn an_error_of_the_work_comes_before_one_of_later_rows() {
+        for fails_at in 0..3 {
+            let (seen, watched, error) = outcome(fails_at);
+            assert_eq!((seen.len(), watched.len()), (2 * fails_at, fails_at));
+            assert_eq!(error, TrainError::NoPass.to_string());
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Blocks of rows and of features as bytes. What comes from a file may be anything: a block is checked by its checksum, then by
+//! what it says.
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::train::indexed_rows::IndexedRows;
+
+use super::layout::{
+    BLOCK_CHECKSUM_OFFSET, BLOCK_HEADER_LEN, FEATURE_LEN, FLAG_CLICKED, FLAG_REPEATS, IMPORTANCE_LEN, NUMBER_LEN,
+    ROW_LEN,
+};
+
+/// The numbers at the front of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BlockHeader {
+    /// Rows or features.
+    pub(super) count: u32,
+    /// Features of the rows, or bytes of the categories.
+    pub(super) part_count: u32,
+    /// Whether rows have importances.
+    pub(super) has_importance: bool,
+    /// Place of the block among those of its kind.
+    pub(super) index: u32,
+    checksum: u64,
+}
+
+impl BlockHeader {
+    /// What is wrong is said in words.
+    pub(super) fn decode(bytes: &[u8; BLOCK_HEADER_LEN]) -> Result<Self, String> {
+        let mut rest = bytes.as_slice();
+        let [count, part_count, importance, index] = [(); 4].map(|()| u32::from_le_bytes(take(&mut rest)));
+        if count == 0 {
+            return Err("expected a block with at least 1 entry, found one with none".to_owned());
+        }
+        if importance > 1 {
+            return Err(format!("expected 0 or 1 to say whether rows have importances, found {importance}"));
+        }
+        Ok(Self {
+            count,
+            part_count,
+            has_importance: importance == 1,
+            index,
+            checksum: u64::from_le_bytes(take(&mut rest)),
+        })
+    }
+
+    /// Bytes of the payload of a block of rows. At most 77 GB, so it cannot overflow.
+    pub(super) fn rows_len(&self) -> u64 {
+        let row_len = ROW_LEN + if self.has_importance { IMPORTANCE_LEN } else { 0 };
+        u64::from(self.count) * row_len + u64::from(self.part_count) * NUMBER_LEN
+    }
+
+    /// Bytes of the payload of a block of features.
+    pub(super) fn features_len(&self) -> u64 {
+        u64::from(self.count) * FEATURE_LEN + u64::from(self.part_count)
+    }
+
+    /// Whether header and payload are those that were written.
+    pub(super) fn matches(&self, header: &[u8; BLOCK_HEADER_LEN], payload: &[u8]) -> bool {
+        checksum(&header[..BLOCK_CHECKSUM_OFFSET], payload) == self.checksum
+    }
+}
+
+fn checksum(header: &[u8], payload: &[u8]) -> u64 {
+    xxh3_64_with_seed(payload, xxh3_64(header))
+}
+
+/// Puts the header before the payload, for which `bytes` has room at its front.
+fn seal(bytes: &mut [u8], numbers: [u32; 4]) {
+    let (header, payload) = bytes.split_at_mut(BLOCK_HEADER_LEN);
+    for (place, number) in header.chunks_exact_mut(size_of::<u32>()).zip(numbers) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+    let checksum = checksum(&header[..BLOCK_CHECKSUM_OFFSET], payload);
+    header[BLOCK_CHECKSUM_OFFSET..].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Makes `bytes` the block of `rows`, of which there is at least one.
+pub(super) fn encode_rows(rows: &IndexedRows, index: u32, bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.resize(BLOCK_HEADER_LEN, 0);
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    let flags = rows.clicked.iter().zip(&rows.repeats);
+    bytes.extend(flags.map(|(&clicked, &repeats)| flag(clicked, FLAG_CLICKED) + flag(repeats, FLAG_REPEATS)));
+    let mut start = 0;
+    for &end in &rows.ends {
+        bytes.extend_from_slice(&(end - start).to_le_bytes());
+        start = end;
+    }
+    #[expect(clippy::float_cmp, reason = "1 is exactly what rows count that nobody weighed")]
+    let has_importance = rows.importance.iter().any(|&importance| importance != 1.0);
+    if has_importance {
+        bytes.extend(rows.importance.iter().flat_map(|importance| importance.to_le_bytes()));
+    }
+    bytes.extend(rows.numbers.iter().flat_map(|number| number.to_le_bytes()));
+    seal(bytes, [narrow(rows.row_count()), narrow(rows.numbers.len()), u32::from(has_importance), index]);
+}
+
+/// Makes `rows` those of a payload that has the length and the checksum of its header.
+pub(super) fn decode_rows(
+    header: &BlockHeader,
+    payload: &[u8],
+    feature_count: u64,
+    rows: &mut IndexedRows,
+) -> Result<(), String> {
+    let count = header.count as usize;
+    let mut rest = payload;
+    rows.clear();
+    let flags = cut(&mut rest, count);
+    rows.clicked.extend(flags.iter().map(|flags| flags & FLAG_CLICKED != 0));
+    rows.repeats.extend(flags.iter().map(|flags| flags & FLAG_REPEATS != 0));
+    let mut end = 0_u64;
+    for len in cut(&mut rest, count * size_of::<u32>()).chunks_exact(size_of::<u32>()) {
+        end += u64::from(u32::from_le_bytes(array(len)));
+        rows.ends.push(u32::try_from(end).map_err(|_| "expected fewer features in a block".to_owned())?);
+    }
+    if end != u64::from(header.part_count) {
+        return Err(format!("expected rows of {} features together, found {end}", header.part_count));
+    }
+    if header.has_importance {
+        let importances = cut(&mut rest, count * size_of::<f64>()).chunks_exact(size_of::<f64>());
+        rows.importance.extend(importances.map(|bytes| f64::from_le_bytes(array(bytes))));
+    } else {
+        rows.importance.resize(count, 1.0);
+    }
+    rows.numbers.extend(rest.chunks_exact(size_of::<u32>()).map(|bytes| u32::from_le_bytes(array(bytes))));
+    let greatest = rows.numbers.iter().copied().max().map_or(0, u64::from);
+    if greatest >= feature_count && !rows.numbers.is_empty() {
+        return Err(format!("expected numbers of {feature_count} features, found {greatest}"));
+    }
+    Ok(())
+}
+
+/// A feature as the cache has it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::train) struct CachedFeature<'a> {
+    pub(in crate::train) key: u64,
+    pub(in crate::train) impressions: f64,
+    pub(in crate::train) clicks: f64,
+    pub(in crate::train) last_seen_us: i64,
+    /// Index into the contract's list of sources.
+    pub(in crate::train) source: u16,
+    pub(in crate::train) category: &'a str,
+}
+
+/// Features of a block under construction, column by column.
+#[derive(Debug, Default)]
+pub(super) struct FeatureColumns {
+    words: [Vec<u8>; 4],
+    sources: Vec<u8>,
+    lengths: Vec<u8>,
+    categories: Vec<u8>,
+    count: u32,
+}
+
+impl FeatureColumns {
+    pub(super) fn push(&mut self, feature: &CachedFeature<'_>) {
+        let words = [
+            feature.key.to_le_bytes(),
+            feature.impressions.to_le_bytes(),
+            feature.clicks.to_le_bytes(),
+            feature.last_seen_us.to_le_bytes(),
+        ];
+        for (column, word) in self.words.iter_mut().zip(words) {
+            column.extend_from_slice(&word);
+        }
+        self.sources.extend_from_slice(&feature.source.to_le_bytes());
+        self.lengths.extend_from_slice(&narrow(feature.category.len()).to_le_bytes());
+        self.categories.extend_from_slice(feature.category.as_bytes());
+        self.count += 1;
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(super) fn len_bytes(&self) -> usize {
+        self.categories.len()
+    }
+
+    /// Makes `bytes` the block of the features, and starts the next one.
+    pub(super) fn encode(&mut self, index: u32, bytes: &mut Vec<u8>) {
+        bytes.clear();
+        bytes.resize(BLOCK_HEADER_LEN, 0);
+        let part_count = narrow(self.categories.len());
+        let columns = [&mut self.sources, &mut self.lengths, &mut self.categories];
+        for column in self.words.iter_mut().chain(columns) {
+            bytes.append(column);
+        }
+        seal(bytes, [std::mem::take(&mut self.count), part_count, 0, index]);
+    }
+}
+
+/// Calls `visit` with each feature of a payload that has the length and the checksum of its header.
+pub(super) fn decode_features(
+    header: &BlockHeader,
+    payload: &[u8],
+    mut visit: impl FnMut(CachedFeature<'_>) -> Result<(), String>,
+) -> Result<(), String> {
+    let count = header.count as usize;
+    let mut rest = payload;
+    let words = [(); 4].map(|()| cut(&mut rest, count * size_of::<u64>()));
+    let sources = cut(&mut rest, count * size_of::<u16>());
+    let lengths = cut(&mut rest, count * size_of::<u32>());
+    let mut categories = std::str::from_utf8(rest).map_err(|_| "expected categories in UTF-8".to_owned())?;
+    for index in 0..count {
+        let word = |column: usize| array(&words[column][index * 8..index * 8 + 8]);
+        let length = u32::from_le_bytes(array(&lengths[index * 4..index * 4 + 4]));
+        let category = categories.get(..length as usize).ok_or("expected categories as long as they say")?;
+        categories = &categories[category.len()..];
+        visit(CachedFeature {
+            key: u64::from_le_bytes(word(0)),
+            impressions: f64::from_le_bytes(word(1)),
+            clicks: f64::from_le_bytes(word(2)),
+            last_seen_us: i64::from_le_bytes(word(3)),
+            source: u16::from_le_bytes(array(&sources[index * 2..index * 2 + 2])),
+            category,
+        })?;
+    }
+    Ok(())
+}
+
+/// The first `len` bytes of a payload that has them, because its length was computed from its header.
+fn cut<'a>(rest: &mut &'a [u8], len: usize) -> &'a [u8] {
+    let (bytes, behind) = rest.split_at(len);
+    *rest = behind;
+    bytes
+}
+
+fn take<const LEN: usize>(rest: &mut &[u8]) -> [u8; LEN] {
+    array(cut(rest, LEN))
+}
+
+fn array<const LEN: usize>(bytes: &[u8]) -> [u8; LEN] {
+    bytes.try_into().expect("a piece of this length")
+}
+
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).expect("a block is full long before")
+}

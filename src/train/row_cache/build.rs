@@ -1,0 +1,113 @@
+//! Makes a row cache from logs: a pass that reads, numbers and counts, and learns nothing.
+
+use std::path::Path;
+
+use crate::contract::Contract;
+use crate::log_reader::{LogReader, RowBatch};
+use crate::store::Digest;
+use crate::train::overlap::each_batch;
+use crate::train::row_indexer::{LabelSums, RowIndexer};
+use crate::train::table::Table;
+use crate::train::{Sampling, TrainError};
+
+use super::writer::RowCacheWriter;
+use super::{CachedFeature, Summary};
+
+/// Makes the cache `path` of all rows of `reader`, in the place of a file that is there. `watch` is called after each
+/// batch.
+pub(in crate::train) fn build(
+    contract: &Contract,
+    sampling: Sampling,
+    reader: &mut LogReader,
+    (path, digest): (&Path, Digest),
+    watch: &mut dyn FnMut(&LogReader),
+) -> Result<(), TrainError> {
+    let mut builder = Builder::new(contract, sampling, path)?;
+    each_batch(reader, |batch| builder.push(batch), |reader, ()| watch(reader))?;
+    let log_row_counts = reader.files().iter().map(|file| file.row_count).collect();
+    builder.finish(contract, digest, log_row_counts, (reader.rows_read(), reader.bad_row_count()))
+}
+
+/// A cache of batches, for tests of what is learned from it.
+#[cfg(test)]
+pub(in crate::train) fn cache_of_batches(
+    contract: &Contract,
+    sampling: Sampling,
+    batches: &[RowBatch],
+    path: &Path,
+) -> super::RowCache {
+    let mut builder = Builder::new(contract, sampling, path).unwrap();
+    batches.iter().for_each(|batch| builder.push(batch).unwrap());
+    builder.finish(contract, Digest::of(b""), Vec::new(), (0, 0)).unwrap();
+    let super::Found::Fresh(cache) = super::RowCache::find(path, Digest::of(b"")).unwrap() else { panic!("no cache") };
+    *cache
+}
+
+struct Builder {
+    writer: RowCacheWriter,
+    indexer: RowIndexer,
+    first_sums: Option<LabelSums>,
+    invalid_numbers: Vec<u64>,
+}
+
+impl Builder {
+    fn new(contract: &Contract, sampling: Sampling, path: &Path) -> Result<Self, TrainError> {
+        Ok(Self {
+            writer: RowCacheWriter::create(path, true)?,
+            indexer: RowIndexer::new(contract, sampling),
+            first_sums: None,
+            invalid_numbers: vec![0; contract.fields().len()],
+        })
+    }
+
+    fn push(&mut self, batch: &RowBatch) -> Result<(), TrainError> {
+        for (count, column) in self.invalid_numbers.iter_mut().zip(&batch.columns) {
+            *count += column.invalid_number_count;
+        }
+        self.indexer.each_chunk(batch, true, &mut |chunk| {
+            self.first_sums.get_or_insert(chunk.batch_sums);
+            Ok(self.writer.push(chunk.rows)?)
+        })
+    }
+
+    fn finish(
+        self,
+        contract: &Contract,
+        digest: Digest,
+        log_row_counts: Vec<Option<u64>>,
+        (rows, bad_rows): (u64, u64),
+    ) -> Result<(), TrainError> {
+        let RowIndexer { table, sources, totals, window_us, .. } = &self.indexer;
+        let summary = Summary {
+            log_row_counts,
+            rows,
+            bad_rows,
+            invalid_numbers: self.invalid_numbers,
+            window_us: *window_us,
+            impressions: totals.impressions,
+            clicks: totals.clicks,
+            first_sums: self.first_sums.unwrap_or_default(),
+        };
+        self.writer.finish(digest, &summary, &by_frequency(table), |number, category| {
+            table.write_category(contract, sources, number, category);
+            let counts = table.counts[number as usize];
+            CachedFeature {
+                key: table.keys()[number as usize],
+                impressions: counts.impressions,
+                clicks: counts.clicks,
+                last_seen_us: counts.last_seen_us,
+                source: u16::try_from(table.source(number)).expect("a contract has few sources"),
+                category,
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// The numbers of all features, those of the most frequent first and among equals of the one seen first.
+fn by_frequency(table: &Table) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..).take(table.len()).collect();
+    let impressions = |number: u32| table.counts[number as usize].impressions;
+    order.sort_unstable_by(|&one, &other| impressions(other).total_cmp(&impressions(one)).then(one.cmp(&other)));
+    order
+}

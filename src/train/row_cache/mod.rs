@@ -1,0 +1,61 @@
+#![doc = include_str!("FORMAT.md")]
+
+mod block;
+mod build;
+mod error;
+mod layout;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::Contract;
+use crate::log_reader::{LogFile, ReadOptions};
+use crate::store::Digest;
+
+use super::Sampling;
+use super::row_indexer::LabelSums;
+
+pub(super) use block::CachedFeature;
+pub(super) use build::build;
+#[cfg(test)]
+pub(super) use build::cache_of_batches;
+pub use error::RowCacheError;
+pub(super) use reader::{Found, RowCache};
+
+/// What was counted while the logs were read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Summary {
+    /// Rows of each log, in their order.
+    pub(super) log_row_counts: Vec<Option<u64>>,
+    /// Rows that were read, those that sampling left out included.
+    pub(super) rows: u64,
+    pub(super) bad_rows: u64,
+    /// Numbers out of range, by field of the contract.
+    pub(super) invalid_numbers: Vec<u64>,
+    pub(super) window_us: Option<(i64, i64)>,
+    /// Importance of all rows that were kept, and of those that were clicked.
+    pub(super) impressions: f64,
+    pub(super) clicks: f64,
+    /// Of the first batch, where the bias starts.
+    pub(super) first_sums: LabelSums,
+}
+
+/// What a cache of these logs is made from. All of them are read once.
+pub(super) fn digest_of(
+    contract: &Contract,
+    read: &ReadOptions,
+    sampling: Sampling,
+    logs: &[LogFile],
+) -> io::Result<Digest> {
+    let read = ReadOptions { extra_columns: Vec::new(), ..read.clone() };
+    let mut text = format!("{}\n{}\n{read:?}\n{sampling:?}\n", layout::FORMAT_VERSION, contract.canonical_json());
+    for log in logs {
+        text += &format!("{}\n", Digest::of_file(&log.path)?);
+    }
+    Ok(Digest::of(text.as_bytes()))
+}

@@ -1,0 +1,172 @@
+//! Writes a row cache. Which feature occurs how often is known at the end only, so the rows are first set down as they come, and
+//! numbered anew when all are there.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::new_file::NewFile;
+use crate::store::Digest;
+use crate::train::indexed_rows::IndexedRows;
+
+use super::block::{BlockHeader, CachedFeature, FeatureColumns, decode_rows, encode_rows};
+use super::layout::{
+    BLOCK_HEADER_LEN, DIGEST_LEN, DIGEST_OFFSET, END_MAGIC, FIRST_FEATURES_INDEX, FORMAT_VERSION,
+    HEADER_CHECKSUM_OFFSET, HEADER_LEN, MAGIC, TRAILER_LEN, VERSION_OFFSET,
+};
+use super::{RowCacheError, Summary};
+
+/// Rows or features of a block, unless it is full before.
+const BLOCK_COUNT: usize = 4_096;
+/// Features of the rows of a block, or bytes of its categories, from which on it is full.
+const FULL_PART_COUNT: usize = 1 << 22;
+
+/// A row cache that is being written. Its file appears only when it is finished.
+pub(in crate::train) struct RowCacheWriter {
+    path: PathBuf,
+    new_file: NewFile,
+    /// Rows with the numbers that they came with. It never gets its name.
+    spool: NewFile,
+    pending: IndexedRows,
+    bytes: Vec<u8>,
+    spooled_count: u32,
+    row_count: u64,
+}
+
+impl RowCacheWriter {
+    pub(in crate::train) fn create(path: &Path, replace: bool) -> Result<Self, RowCacheError> {
+        let failed = |error| RowCacheError::io("write", path, error);
+        let new_file = NewFile::create(path, replace).map_err(failed)?;
+        let mut spool_name = path.file_name().unwrap_or_default().to_owned();
+        spool_name.push(".rows");
+        let spool = NewFile::create(&path.with_file_name(spool_name), true).map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            new_file,
+            spool,
+            pending: IndexedRows::default(),
+            bytes: Vec::new(),
+            spooled_count: 0,
+            row_count: 0,
+        })
+    }
+
+    /// Takes the next rows.
+    pub(in crate::train) fn push(&mut self, rows: &IndexedRows) -> Result<(), RowCacheError> {
+        let is_full = self.pending.row_count() + rows.row_count() > BLOCK_COUNT
+            || self.pending.numbers.len() + rows.numbers.len() > FULL_PART_COUNT;
+        if is_full {
+            self.spool_pending()?;
+        }
+        self.pending.append(rows);
+        self.row_count += rows.row_count() as u64;
+        Ok(())
+    }
+
+    fn spool_pending(&mut self) -> Result<(), RowCacheError> {
+        if self.pending.row_count() > 0 {
+            encode_rows(&self.pending, self.spooled_count, &mut self.bytes);
+            self.spool.file().write_all(&self.bytes).map_err(|error| RowCacheError::io("write", &self.path, error))?;
+            self.spooled_count += 1;
+            self.pending.clear();
+        }
+        Ok(())
+    }
+
+    /// Numbers the rows anew and gives the file its name. `order` has the numbers that the rows came with, in the order in
+    /// which their features are to be; `feature` says what the one with a number is, and may use the text for its category.
+    pub(in crate::train) fn finish(
+        mut self,
+        digest: Digest,
+        summary: &Summary,
+        order: &[u32],
+        feature: impl for<'a> FnMut(u32, &'a mut String) -> CachedFeature<'a>,
+    ) -> Result<(), RowCacheError> {
+        self.spool_pending()?;
+        let path = self.path.clone();
+        let failed = |error| RowCacheError::io("write", &path, error);
+        self.write_parts(digest, summary, order, feature).map_err(failed)?;
+        self.new_file.commit().map_err(failed)
+    }
+
+    fn write_parts(
+        &mut self,
+        digest: Digest,
+        summary: &Summary,
+        order: &[u32],
+        mut feature: impl for<'a> FnMut(u32, &'a mut String) -> CachedFeature<'a>,
+    ) -> io::Result<()> {
+        let mut output = self.new_file.file();
+        output.write_all(&header(digest))?;
+        let mut ranks = vec![0_u32; order.len()];
+        for (rank, &number) in (0..).zip(order) {
+            ranks[number as usize] = rank;
+        }
+        let mut rows = IndexedRows::default();
+        self.spool.file().seek(SeekFrom::Start(0))?;
+        for index in 0..self.spooled_count {
+            read_block(self.spool.file(), order.len() as u64, &mut self.bytes, &mut rows)?;
+            rows.numbers.iter_mut().for_each(|number| *number = ranks[*number as usize]);
+            encode_rows(&rows, index, &mut self.bytes);
+            output.write_all(&self.bytes)?;
+        }
+        let features_offset = output.stream_position()?;
+        let (mut columns, mut category, mut index) = (FeatureColumns::default(), String::new(), FIRST_FEATURES_INDEX);
+        for &number in order {
+            category.clear();
+            columns.push(&feature(number, &mut category));
+            if columns.count() as usize == BLOCK_COUNT || columns.len_bytes() >= FULL_PART_COUNT {
+                columns.encode(index, &mut self.bytes);
+                output.write_all(&self.bytes)?;
+                index += 1;
+            }
+        }
+        if columns.count() > 0 {
+            columns.encode(index, &mut self.bytes);
+            output.write_all(&self.bytes)?;
+        }
+        let summary_offset = output.stream_position()?;
+        let summary = serde_json::to_vec(summary).map_err(io::Error::other)?;
+        output.write_all(&summary)?;
+        let words = [self.row_count, order.len() as u64, features_offset, summary_offset, xxh3_64(&summary)];
+        output.write_all(&trailer(words))
+    }
+}
+
+/// Reads back a block of rows that was spooled. Only a disk that loses bytes could have it wrong.
+fn read_block(
+    mut spool: &std::fs::File,
+    feature_count: u64,
+    bytes: &mut Vec<u8>,
+    rows: &mut IndexedRows,
+) -> io::Result<()> {
+    let wrong = |problem: String| io::Error::new(io::ErrorKind::InvalidData, problem);
+    let mut header = [0; BLOCK_HEADER_LEN];
+    spool.read_exact(&mut header)?;
+    let decoded = BlockHeader::decode(&header).map_err(wrong)?;
+    bytes.resize(usize::try_from(decoded.rows_len()).map_err(io::Error::other)?, 0);
+    spool.read_exact(bytes)?;
+    if !decoded.matches(&header, bytes) {
+        return Err(wrong("rows that were just written read back otherwise".to_owned()));
+    }
+    decode_rows(&decoded, bytes, feature_count, rows).map_err(wrong)
+}
+
+fn header(digest: Digest) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header[..MAGIC.len()].copy_from_slice(MAGIC);
+    header[VERSION_OFFSET..VERSION_OFFSET + 4].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    header[DIGEST_OFFSET..DIGEST_OFFSET + DIGEST_LEN].copy_from_slice(digest.as_bytes());
+    let checksum = xxh3_64(&header[..HEADER_CHECKSUM_OFFSET]);
+    header[HEADER_CHECKSUM_OFFSET..].copy_from_slice(&checksum.to_le_bytes());
+    header
+}
+
+fn trailer(words: [u64; 5]) -> Vec<u8> {
+    let mut trailer: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    trailer.extend_from_slice(END_MAGIC);
+    trailer.extend_from_slice(&xxh3_64(&trailer).to_le_bytes());
+    debug_assert_eq!(trailer.len(), TRAILER_LEN);
+    trailer
+}

@@ -1,0 +1,123 @@
+//! From batches of a log to rows whose features are numbered, and the counts of both.
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::Contract;
+use crate::log_reader::RowBatch;
+
+use super::TrainError;
+use super::indexed_rows::IndexedRows;
+use super::sampling::{Sampler, Sampling};
+use super::sources::{ChunkFeatures, Source};
+use super::state::widest;
+use super::table::{Counts, NEVER_US, Table};
+
+/// Rows whose features are looked up before the first of them is learned: their numbers stay in the cache meanwhile.
+pub(super) const CHUNK_ROW_COUNT: usize = 512;
+
+/// Numbers the features of rows as they come. Rows that sampling leaves out are not seen.
+#[derive(Debug)]
+pub(super) struct RowIndexer {
+    pub(super) sources: Vec<Source>,
+    pub(super) table: Table,
+    sampler: Sampler,
+    /// All rows that were counted.
+    pub(super) totals: Counts,
+    /// Times of the first and of the last row that was counted here.
+    pub(super) window_us: Option<(i64, i64)>,
+    chunk: ChunkFeatures,
+    rows: IndexedRows,
+}
+
+/// Importance of the rows of a batch that were clicked, and of the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct LabelSums {
+    pub(super) clicked: f64,
+    pub(super) unclicked: f64,
+}
+
+/// Some rows of a batch, numbered.
+pub(super) struct Chunk<'a> {
+    pub(super) rows: &'a IndexedRows,
+    pub(super) table: &'a mut Table,
+    /// Of the batch that the rows are from.
+    pub(super) batch_sums: LabelSums,
+}
+
+impl RowIndexer {
+    pub(super) fn new(contract: &Contract, sampling: Sampling) -> Self {
+        Self {
+            sources: Source::list(contract),
+            table: Table::new(),
+            sampler: Sampler::new(sampling),
+            totals: Counts::NONE,
+            window_us: None,
+            chunk: ChunkFeatures::default(),
+            rows: IndexedRows::default(),
+        }
+    }
+
+    pub(super) const fn sampling(&self) -> Sampling {
+        self.sampler.sampling()
+    }
+
+    /// The log begins again.
+    pub(super) fn rewind(&mut self) {
+        self.sampler.rewind();
+    }
+
+    /// Numbers the rows of `batch`, counts them if this `is_first` time that they come, and hands them to `visit` some
+    /// hundred at a time.
+    pub(super) fn each_chunk(
+        &mut self,
+        batch: &RowBatch,
+        is_first: bool,
+        visit: &mut dyn FnMut(Chunk<'_>) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let kept = self.sampler.thin_out(batch);
+        let batch = kept.as_ref().unwrap_or(batch);
+        let importance = self.sampler.importance(batch);
+        let batch_sums = LabelSums::of(&batch.clicked, importance);
+        let mut start = 0;
+        while start < batch.row_count() {
+            let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
+            start = rows.end;
+            self.chunk.enter(&self.sources, &mut self.table, batch, &rows)?;
+            self.chunk.fill_rows(&batch.clicked[rows.clone()], &mut self.rows);
+            self.rows.importance.extend_from_slice(&importance[rows.clone()]);
+            if is_first {
+                let times_us = batch.time_us.as_ref().map(|times_us| &times_us[rows]);
+                count(&self.chunk, &self.rows, times_us, &mut self.table.counts, &mut self.totals);
+                let ends = times_us.map(|times_us| (times_us.iter().copied().min(), times_us.iter().copied().max()));
+                self.window_us = widest(self.window_us, ends.and_then(|(first, last)| first.zip(last)));
+            }
+            visit(Chunk { rows: &self.rows, table: &mut self.table, batch_sums })?;
+        }
+        Ok(())
+    }
+}
+
+fn count(
+    chunk: &ChunkFeatures,
+    rows: &IndexedRows,
+    times_us: Option<&[i64]>,
+    counts: &mut [Counts],
+    totals: &mut Counts,
+) {
+    let (clicked, importance) = (rows.clicked.as_slice(), rows.importance.as_slice());
+    let time_us = |row: usize| times_us.map_or(NEVER_US, |times_us| times_us[row]);
+    for (row, (&clicked, &importance)) in clicked.iter().zip(importance).enumerate() {
+        totals.count(clicked, importance, time_us(row));
+    }
+    chunk.each(|row, number| counts[number as usize].count(clicked[row], importance[row], time_us(row)));
+}
+
+impl LabelSums {
+    pub(super) fn of(clicked: &[bool], importance: &[f64]) -> Self {
+        let mut sums = Self::default();
+        for (&clicked, &importance) in clicked.iter().zip(importance) {
+            *if clicked { &mut sums.clicked } else { &mut sums.unclicked } += importance;
+        }
+        sums
+    }
+}

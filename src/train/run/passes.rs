@@ -1,0 +1,180 @@
+//! The passes of a training run: over the logs themselves, or over a row cache of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::contract::Contract;
+use crate::evaluate::{Evaluator, Metrics, Totals};
+use crate::log_reader::{LogFile, LogReader, RowBatch};
+use crate::store::Digest;
+use crate::train::overlap::each_batch;
+use crate::train::row_cache::{self, Found, RowCache, RowCacheError};
+use crate::train::{TrainError, Trainer};
+
+use super::{Event, Step, TrainOptions, WINDOW_ROW_COUNT};
+
+/// What was counted while the logs were read.
+pub(super) struct Counted {
+    pub(super) logs: Vec<LogFile>,
+    /// Rows of one pass.
+    pub(super) rows: u64,
+    pub(super) bad_rows: u64,
+    /// By field of the contract.
+    pub(super) invalid_numbers: Vec<u64>,
+}
+
+/// Learns all passes. `reader` is at the begin of the logs.
+pub(super) fn learn(
+    contract: &Contract,
+    options: &TrainOptions,
+    trainer: &mut Trainer,
+    reader: LogReader,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<Counted, TrainError> {
+    if options.cache.is_none() && options.passes == 1 {
+        return learn_from_logs(contract, trainer, reader, watch);
+    }
+    // Without a name of its own the cache lies beside the state, where there has to be room anyway, and goes with the run.
+    let temporary = options.cache.is_none().then(|| TemporaryFile::beside(&options.state));
+    let path = options.cache.as_deref().or(temporary.as_ref().map(|file| file.0.as_path()));
+    let path = path.unwrap_or(&options.state);
+    let mut cache = cache_of(contract, options, (path, temporary.is_some()), reader, watch)?;
+    learn_from_cache(options, trainer, &mut cache.0, watch)?;
+    Ok(cache.1)
+}
+
+fn learn_from_logs(
+    contract: &Contract,
+    trainer: &mut Trainer,
+    mut reader: LogReader,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<Counted, TrainError> {
+    let mut invalid_numbers = vec![0; contract.fields().len()];
+    let mut windows = Windows::new(trainer.progressive().totals());
+    watch(Event::Started { step: Step::Learn, reader: &reader });
+    let learn = |batch: &RowBatch| {
+        trainer.learn(batch)?;
+        for (count, column) in invalid_numbers.iter_mut().zip(&batch.columns) {
+            *count += column.invalid_number_count;
+        }
+        Ok(windows.add(batch.row_count() as u64, trainer.progressive_mut()))
+    };
+    each_batch(&mut reader, learn, |reader, window| {
+        watch(Event::Read(reader));
+        if let Some((window, so_far)) = window {
+            watch(Event::Window { window, so_far });
+        }
+    })?;
+    watch(Event::Finished(&reader));
+    let (rows, bad_rows) = (reader.rows_read(), reader.bad_row_count());
+    Ok(Counted { logs: reader.files().to_vec(), rows, bad_rows, invalid_numbers })
+}
+
+/// The cache at `path`, made anew unless it is there and of these logs, read and sampled like that.
+fn cache_of(
+    contract: &Contract,
+    options: &TrainOptions,
+    (path, is_temporary): (&Path, bool),
+    mut reader: LogReader,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<(RowCache, Counted), TrainError> {
+    let digest = if is_temporary {
+        // Nobody will ever ask what it is of.
+        Digest::of(b"")
+    } else {
+        row_cache::digest_of(contract, &options.read, options.sampling, reader.files())
+            .map_err(|source| RowCacheError::Io { action: "read", path: path.to_owned(), source })?
+    };
+    let mut found = RowCache::find(path, digest)?;
+    if !matches!(found, Found::Fresh(_)) {
+        if matches!(found, Found::Stale) {
+            watch(Event::CacheIsStale { path });
+        }
+        watch(Event::Started { step: Step::Cache, reader: &reader });
+        let mut read = |reader: &LogReader| watch(Event::Read(reader));
+        row_cache::build(contract, options.sampling, &mut reader, (path, digest), &mut read)?;
+        watch(Event::Finished(&reader));
+        found = RowCache::find(path, digest)?;
+    }
+    let Found::Fresh(cache) = found else {
+        let problem = "it was taken away or replaced while it was made".to_owned();
+        return Err(RowCacheError::Damaged { path: path.to_owned(), problem }.into());
+    };
+    let summary = cache.summary();
+    let mut logs = reader.files().to_vec();
+    for (log, &row_count) in logs.iter_mut().zip(&summary.log_row_counts) {
+        log.row_count = row_count;
+    }
+    let (rows, bad_rows) = (summary.rows, summary.bad_rows);
+    let counted = Counted { logs, rows, bad_rows, invalid_numbers: summary.invalid_numbers.clone() };
+    Ok((*cache, counted))
+}
+
+fn learn_from_cache(
+    options: &TrainOptions,
+    trainer: &mut Trainer,
+    cache: &mut RowCache,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<(), TrainError> {
+    let places = trainer.adopt(cache)?;
+    let of = cache.row_count();
+    let mut windows = Windows::new(trainer.progressive().totals());
+    for pass in 1..=options.passes {
+        if pass > 1 {
+            trainer.begin_next_pass();
+        }
+        let mut row_count_before = 0;
+        trainer.learn_cached(cache, &places, &mut |row_count, progressive| {
+            watch(Event::Relearned { pass, row_count, of });
+            if pass == 1
+                && let Some((window, so_far)) = windows.add(row_count - row_count_before, progressive)
+            {
+                watch(Event::Window { window, so_far });
+            }
+            row_count_before = row_count;
+        })?;
+    }
+    Ok(())
+}
+
+/// Cuts the rows of the first pass into windows.
+struct Windows {
+    start: Totals,
+    row_count: u64,
+}
+
+impl Windows {
+    fn new(start: Totals) -> Self {
+        Self { start, row_count: 0 }
+    }
+
+    /// After `row_count` more rows: metrics of a window that is full now, and of all rows so far.
+    fn add(&mut self, row_count: u64, progressive: &mut Evaluator) -> Option<(Metrics, Metrics)> {
+        self.row_count += row_count;
+        if self.row_count < WINDOW_ROW_COUNT {
+            return None;
+        }
+        let totals = progressive.totals();
+        let window = totals.since(self.start);
+        *self = Self::new(totals);
+        Some((window, progressive.metrics()))
+    }
+}
+
+/// A file that is removed when the run ends, however it ends.
+struct TemporaryFile(PathBuf);
+
+impl TemporaryFile {
+    fn beside(path: &Path) -> Self {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}.row-cache", std::process::id()));
+        Self(path.with_file_name(name))
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,84 @@
+//! A column says how much each row counts; a row that does not say it cannot be used.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array, Int64Array};
+use omomi::log_reader::{LogReader, ReadOptions};
+
+use crate::rows::{contract, name, parquet_columns, rows, write_parquet, write_text};
+
+fn options(max_bad_rows: u64) -> ReadOptions {
+    ReadOptions { importance_column: Some("stands_for".to_owned()), max_bad_rows, ..ReadOptions::default() }
+}
+
+/// One file of each format with rows of these importances, as CSV and JSON have them, and Parquet.
+fn files(folder: &tempfile::TempDir, importances: [&str; 3], array: ArrayRef) -> [PathBuf; 3] {
+    let mut csv = "clicked,media_id,title,floor_price,tags,segments,stands_for\n".to_owned();
+    let mut jsonl = String::new();
+    for importance in importances {
+        csv += &format!("0,1,a,1,,,{importance}\n");
+        let importance = if importance.is_empty() { "null" } else { importance };
+        jsonl += r#"{"media_id":1,"title":"a","floor_price":1,"tags":[],"segments":[],"clicked":0,"stands_for":"#;
+        jsonl += &format!("{importance}}}\n");
+    }
+    let mut columns = parquet_columns(&rows()[..3]);
+    columns.push(("stands_for", array));
+    [
+        write_text(folder.path().join("log.csv"), csv.as_bytes()),
+        write_text(folder.path().join("log.jsonl"), jsonl.as_bytes()),
+        write_parquet(folder.path().join("log.parquet"), &columns),
+    ]
+}
+
+#[test]
+fn every_format_says_how_much_a_row_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in files(&folder, ["10", "0.5", "1e3"], Arc::new(Float64Array::from(vec![10.0, 0.5, 1e3]))) {
+        let mut reader = LogReader::open(&contract(), &[name(&path)], options(0)).unwrap();
+        let batch = reader.next_batch().unwrap().unwrap();
+        assert_eq!(batch.importance, Some(vec![10.0, 0.5, 1e3]), "{}", path.display());
+    }
+    let whole: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let [.., path] = files(&folder, ["1", "2", "3"], whole);
+    let mut reader = LogReader::open(&contract(), &[name(&path)], options(0)).unwrap();
+    assert_eq!(reader.next_batch().unwrap().unwrap().importance, Some(vec![1.0, 2.0, 3.0]));
+    // Nobody asked: rows count alike.
+    let mut reader = LogReader::open(&contract(), &[name(&path)], ReadOptions::default()).unwrap();
+    assert_eq!(reader.next_batch().unwrap().unwrap().importance, None);
+}
+
+#[test]
+fn a_row_that_counts_for_nothing_or_does_not_say_is_a_bad_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("0", Some(0.0), "expected how much the row counts: a finite number above 0, found "),
+        ("-1.5", Some(-1.5), "expected how much the row counts: a finite number above 0, found "),
+        ("", None, "expected how much the row counts: a finite number above 0, found nothing"),
+    ];
+    for (text, number, expected) in cases {
+        let array = Arc::new(Float64Array::from(vec![Some(1.0), number, Some(2.0)]));
+        for path in files(&folder, ["1", text, "2"], array) {
+            let read = |max_bad_rows| {
+                let mut reader = LogReader::open(&contract(), &[name(&path)], options(max_bad_rows)).unwrap();
+                reader.next_batch().map(|batch| batch.unwrap().importance)
+            };
+            let error = read(0).unwrap_err().to_string();
+            let words = format!("{}: row 2, column `stands_for`: {expected}", path.display());
+            assert!(error.starts_with(&words), "{error}");
+            assert_eq!(read(1).unwrap(), Some(vec![1.0, 2.0]), "{}", path.display());
+        }
+    }
+    let [csv, ..] = files(&folder, ["1", "inf", "2"], Arc::new(Float64Array::from(vec![1.0; 3])));
+    let mut reader = LogReader::open(&contract(), &[name(&csv)], options(0)).unwrap();
+    assert!(reader.next_batch().is_err());
+}
+
+#[test]
+fn a_column_that_says_something_else_already_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [.., path] = files(&folder, ["1", "1", "1"], Arc::new(Float64Array::from(vec![1.0; 3])));
+    let options = ReadOptions { importance_column: Some("clicked".to_owned()), ..ReadOptions::default() };
+    let error = LogReader::open(&contract(), &[name(&path)], options).unwrap_err().to_string();
+    assert!(error.starts_with("the importance column `clicked` is also in the contract"), "{error}");
+}
