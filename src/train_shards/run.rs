@@ -323,10 +323,6 @@ impl Round<'_> {
             command.push(format!("--start-shares={shares}").into());
             command.extend(age_days.map(|days| OsString::from(format!("--age-days={days:?}"))));
         }
-        if self.plan.options.round_count > 1 {
-            // Rows are read and numbered in the first round only.
-            command.push(with_value("--cache", &self.work_dir.row_cache(shard)));
-        }
         let arguments = self.plan.arguments(shard, self.number);
         command.extend(arguments.into_iter().map(|(name, value)| OsString::from(format!("{name}={value}"))));
         command.extend(self.plan.logs[shard as usize - 1].iter().map(|path| with_value("--logs", path)));
