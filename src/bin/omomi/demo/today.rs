@@ -179,7 +179,7 @@ fn evaluate_against(yesterday: &Path, today: &Path, log: &GeneratedLog) -> Resul
 
 /// The figures by which a file without a baseline is judged.
 fn first_figures(yesterday: &Run, log: &GeneratedLog) -> Figures {
-    Figures::Logs(evaluate_options(&yesterday.weight_file, None, log))
+    Figures::Logs(Box::new(evaluate_options(&yesterday.weight_file, None, log)))
 }
 
 /// Publishes a file if the gate lets it through, and says why if it does not.
