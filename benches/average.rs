@@ -82,7 +82,7 @@ fn is_seen(shard: u64, key: u64) -> bool {
 }
 
 fn z_and_d(shard: u64, key: u64) -> (f64, f64) {
-    let bits = key.rotate_left(7 * shard as u32 % 64);
+    let bits = key.rotate_left(u32::try_from(7 * shard % 64).expect("less than 64"));
     ((bits % 1_001) as f64 / 100.0 - 5.0, SETTINGS.curvature((bits % 77) as f64))
 }
 
@@ -92,6 +92,7 @@ fn write_shard(folder: &Path, shard: u64, features: &[Feature]) -> PathBuf {
         contract: Contract::from_json(CONTRACT.as_bytes()).expect("a contract"),
         settings: SETTINGS,
         weight_rule: WeightRule::of(&SETTINGS),
+        pruned: false,
         negative_rate: 1.0,
         shards: 1,
         window_us: None,

@@ -180,6 +180,7 @@ fn write_state(contract: &Contract, path: &Path, keys: &[u64]) -> Result<(), Box
         contract: contract.clone(),
         settings: SETTINGS,
         weight_rule: WeightRule::of(&SETTINGS),
+        pruned: false,
         negative_rate: 1.0,
         shards: 1,
         window_us: None,

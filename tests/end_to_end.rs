@@ -123,6 +123,41 @@ fn smaller_encodings_say_what_rounding_costs_and_it_is_next_to_nothing() {
 }
 
 #[test]
+fn data_sets_learned_apart_are_averaged_in_two_rounds_recalibrated_and_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    succeed(folder, "generate-log --rows 30000 --seed 3 --click-rate 0.1 --out logs --files 6");
+    let train = "train --contract logs/contract.toml --time-column timestamp --alpha 0.07 --quiet";
+    for part in [0, 1] {
+        succeed(folder, &format!("{train} --logs logs/part-00{part}.parquet --state {part}.parquet"));
+    }
+    let averaged = succeed(folder, "average 0.parquet 1.parquet --out first.parquet");
+    assert!(averaged.contains("10,000") && averaged.contains("seen by one"), "{averaged}");
+    for part in [2, 3] {
+        let start = "--start first.parquet --decay 0.97 --age-days 1";
+        let account =
+            succeed(folder, &format!("{train} {start} --logs logs/part-00{part}.parquet --state {part}.parquet"));
+        assert!(account.contains("first.parquet (10,000 rows, of which 0.9700 is left"), "{account}");
+    }
+    let error = fail(folder, "average 2.parquet 3.parquet --out second.parquet");
+    assert!(error.contains("name the start, so that it is counted once"), "{error}");
+    let averaged = succeed(folder, "average 3.parquet 2.parquet --start first.parquet --out second.parquet");
+    assert!(averaged.contains("20,000"), "{averaged}");
+
+    let recalibrate = "recalibrate second.parquet --logs logs/part-004.parquet --out state.parquet";
+    let recalibrated = succeed(folder, recalibrate);
+    assert!(recalibrated.contains("calibration ratio"), "{recalibrated}");
+    assert!(fail(folder, recalibrate).contains("state.parquet exists already"));
+    let error = fail(folder, "average state.parquet 0.parquet --out none.parquet");
+    assert!(error.contains("state.parquet cannot be averaged: its scale is"), "{error}");
+    succeed(folder, &format!("{} --generation 1 --out 1.omomi", PACK.replace("part-002", "part-005")));
+    let inspected = succeed(folder, "inspect 1.omomi");
+    for part in ["\"recalibrations\"", "\"shards\"", "\"spread\""] {
+        assert!(inspected.contains(part), "{part} is not in\n{inspected}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_with_who_must_act() {
     let folder = trained();
     let folder = folder.path();

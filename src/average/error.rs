@@ -38,6 +38,12 @@ pub enum AverageError {
         /// In what they differ.
         difference: Difference,
     },
+    /// Pruning has taken features out of a state.
+    #[error("{} cannot be averaged: it was pruned, so it no longer says what was learned; average first, then prune", .path.display())]
+    Pruned {
+        /// The state.
+        path: PathBuf,
+    },
     /// A state is no longer as training has left it.
     #[error(
         "{} cannot be averaged: its {name} is {found:?}, expected {expected:?} as training leaves it; average first, then \

@@ -97,6 +97,9 @@ fn digest(path: &Path) -> Result<Digest, StateError> {
 
 /// Thresholds and recalibration are for one model: those of a shard say nothing of the average.
 fn refuse_changed(shard: &Shard) -> Result<(), AverageError> {
+    if shard.metadata.pruned {
+        return Err(AverageError::Pruned { path: shard.path.clone() });
+    }
     let numbers = |rule: WeightRule| [rule.l1, rule.l2, rule.least_magnitude, rule.scale, rule.shift];
     let names = ["l1 of the weights", "l2 of the weights", "least magnitude", "scale", "shift"];
     let expected = numbers(WeightRule::of(&shard.metadata.settings));

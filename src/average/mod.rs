@@ -266,6 +266,7 @@ fn metadata_of(rule: Rule, shards: &[Shard], start: Option<&CommonStart>) -> Met
         contract: first.contract.clone(),
         settings: first.settings,
         weight_rule: rule.weight_rule(&first.settings),
+        pruned: false,
         negative_rate: first.negative_rate,
         shards: shards.iter().fold(0, |sum, shard| sum.saturating_add(shard.metadata.shards)),
         window_us: widest(window_us, common.and_then(|metadata| metadata.window_us)),

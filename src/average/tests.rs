@@ -25,6 +25,7 @@ fn metadata() -> Metadata {
         contract: Contract::from_json(CONTRACT.as_bytes()).unwrap(),
         settings: SETTINGS,
         weight_rule: WeightRule::of(&SETTINGS),
+        pruned: false,
         negative_rate: 1.0,
         shards: 1,
         window_us: None,
@@ -243,7 +244,7 @@ fn a_start_in_common_is_counted_once() {
         )
     );
     let fresh = folder.write("fresh.parquet", &metadata(), (-12.0, 26.0), &[]);
-    let mixed = AverageOptions { states: [&states[..], &[fresh.clone()]].concat(), ..options.clone() };
+    let mixed = AverageOptions { states: [&states[..], std::slice::from_ref(&fresh)].concat(), ..options.clone() };
     assert_eq!(
         folder.refusal(&mixed),
         format!(
@@ -323,6 +324,11 @@ fn states_that_do_not_belong_together_are_refused_by_name() {
         let metadata = Metadata { weight_rule, ..metadata() };
         assert_eq!(refusal(&write(&format!("changed{index}.parquet"), &metadata)), expected);
     }
+    assert_eq!(
+        refusal(&write("pruned.parquet", &Metadata { pruned: true, ..metadata() })),
+        "FOLDER/pruned.parquet cannot be averaged: it was pruned, so it no longer says what was learned; average first, then \
+         prune"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::auc::Pairs;
 use super::evaluation::ReliabilityBin;
 
 /// Bins of one unit of the logit. Rows that share a bin count as of equal rank, so an AUC is off by at most half the
-/// probability that a clicked and an unclicked row share one: some 1e-6 where logits spread over a few units.
+/// probability that a clicked and an unclicked row share one.
 const BINS_PER_LOGIT: f64 = 4_096.0;
 /// The logits beyond which no rows are told apart: probabilities of less than 2e-7 and their mirror.
 const GREATEST_LOGIT: f64 = 16.0;

@@ -20,7 +20,7 @@
 //! Of an [`Evaluation`] everything that is a sum over rows is exact: log loss, normalized entropy, calibration, by slice and by hour too,
 //! and the rates of fields. What needs rows in the order of their probabilities (AUC, PR-AUC, the bins of the reliability curve, the
 //! shift) is made from 131,072 bins of the logit, 4,096 a unit: rows within 0.00024 of the logit count as ties. The AUC is then off by
-//! some 1e-6. The AUC within users is exact, and so the one figure whose memory grows with the rows. Intervals of differences come from 1,000
+//! less than 1e-5 (tested on a generated log). The AUC within users is exact, and so the one figure whose memory grows with the rows. Intervals of differences come from 1,000
 //! draws of up to 2,048 groups of rows, of which only sums are kept.
 
 mod auc;

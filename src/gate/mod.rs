@@ -49,7 +49,7 @@ pub enum Figures {
     /// From this evaluation file.
     Evaluation(PathBuf),
     /// From logs, of which its files must be the file alone.
-    Logs(EvaluateOptions),
+    Logs(Box<EvaluateOptions>),
 }
 
 /// What came of judging.
@@ -152,7 +152,7 @@ pub fn gate(options: &GateOptions, watch: &mut dyn FnMut(&LogReader)) -> Result<
     let evaluation = match &options.figures {
         Figures::Evaluation(path) => Evaluation::read(path)?,
         Figures::Logs(logs) => {
-            let logs = EvaluateOptions { files: vec![options.file.clone()], ..logs.clone() };
+            let logs = EvaluateOptions { files: vec![options.file.clone()], ..EvaluateOptions::clone(logs) };
             evaluate_files(&logs, watch)?
         }
     };

@@ -41,7 +41,7 @@ pub(super) fn write(
 
 fn write_state(options: &PruneOptions, stage: &Stage, rule: &WeightRule) -> Result<u64, StateError> {
     let mut reader = StateReader::open(&options.state)?;
-    let metadata = Metadata { weight_rule: *rule, ..reader.metadata().clone() };
+    let metadata = Metadata { weight_rule: *rule, pruned: true, ..reader.metadata().clone() };
     let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
     let mut number = 0;
     while let Some(batch) = reader.next_batch()? {

@@ -96,7 +96,7 @@ pub fn write(inputs: &ReportInputs, out: &Path) -> Result<(), ReportError> {
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
     let evaluation = Evaluation::read(&inputs.evaluation)?;
     let no_model = || ReportError::NoModel { path: inputs.evaluation.clone() };

@@ -11,26 +11,26 @@ pub(super) struct Verdict {
     pub class: &'static str,
     /// In a sentence.
     pub summary: String,
-    /// Everything that was looked at, what was not as expected first.
-    pub checks: Vec<CheckRow>,
+    /// What is not as expected.
+    pub failed: Vec<CheckWords>,
+    /// What is.
+    pub passed: Vec<CheckWords>,
     /// What it was judged by.
     pub settings: GateSettings,
 }
 
 /// Something that was looked at.
 #[derive(Debug)]
-pub(super) struct CheckRow {
-    /// Class in the style sheet: `worse` for what is not as expected.
-    pub class: &'static str,
-    /// `passed`, or who must act.
-    pub outcome: String,
-    /// What was looked at.
+pub(super) struct CheckWords {
+    /// What it was.
     pub name: String,
     /// What was expected.
     pub expected: String,
     /// What was found.
     pub found: String,
-    /// What to do.
+    /// Who must act.
+    pub owner: &'static str,
+    /// What they must do.
     pub action: String,
 }
 
@@ -45,6 +45,7 @@ impl Verdict {
             let as_first = if first { " as the first file of its logic" } else { "" };
             let summary = match (failed, checks.len()) {
                 (0, all) => format!("It would pass the gate{as_first}: all {all} checks are as expected."),
+                (1, all) => format!("The gate would hold it back: 1 of {all} checks is not as expected."),
                 (failed, all) => format!("The gate would hold it back: {failed} of {all} checks are not as expected."),
             };
             return Ok(Self::new(summary, &checks, inputs.gate.clone()));
@@ -65,19 +66,19 @@ impl Verdict {
     }
 
     fn new(summary: String, checks: &[Check], settings: GateSettings) -> Self {
-        let row = |check: &Check| CheckRow {
-            class: if check.passed { "" } else { "worse" },
-            outcome: if check.passed { "passed".to_owned() } else { format!("for {}", check.owner.word()) },
+        let words = |check: &Check| CheckWords {
             name: match &check.subject {
-                None => check.name.clone(),
-                Some(subject) => format!("{} of {subject}", check.name),
+                None => check.name.replace('_', " "),
+                Some(subject) => format!("{} of {subject}", check.name.replace('_', " ")),
             },
             expected: check.expected.clone(),
             found: check.found.clone(),
-            action: if check.passed { String::new() } else { check.action.clone() },
+            owner: check.owner.word(),
+            action: check.action.clone(),
         };
         let (passed, failed): (Vec<&Check>, Vec<&Check>) = checks.iter().partition(|check| check.passed);
         let class = if failed.is_empty() { "better" } else { "worse" };
-        Self { class, summary, checks: failed.into_iter().chain(passed).map(row).collect(), settings }
+        let [failed, passed] = [failed, passed].map(|checks| checks.into_iter().map(words).collect());
+        Self { class, summary, failed, passed, settings }
     }
 }

@@ -58,6 +58,12 @@ pub enum TrainError {
         /// The state.
         path: PathBuf,
     },
+    /// The state to go on from was pruned.
+    #[error("cannot go on from {}: it was pruned, so it no longer says what was learned; go on from the state before", .path.display())]
+    StartIsPruned {
+        /// The state.
+        path: PathBuf,
+    },
     /// How much is left of a state depends on its age, and nothing says it.
     #[error(
         "cannot tell how old {} is: expected times in it and in the logs; name the time column, or say its age in days",

@@ -84,7 +84,9 @@ pub(crate) fn share_of_bias(z: f64, d: f64, shares: u32, settings: &Settings) ->
 
 /// Refuses a state whose `z` does not say what was learned.
 pub(crate) fn refuse_start(path: &Path, metadata: &Metadata) -> Result<(), TrainError> {
-    // Pruning only ever raises the threshold.
+    if metadata.pruned {
+        return Err(TrainError::StartIsPruned { path: path.to_owned() });
+    }
     if metadata.weight_rule.l1 < metadata.settings.l1 {
         return Err(TrainError::StartOfFinishedWeights { path: path.to_owned() });
     }

@@ -229,6 +229,7 @@ impl Trainer {
             contract: self.contract.clone(),
             settings: self.settings,
             weight_rule: WeightRule::of(&self.settings),
+            pruned: false,
             negative_rate: self.indexer.sampling().negative_rate,
             shards: 1,
             window_us: self.lineage_us(),

@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn what_has_changed_is_said_in_words() {
-        let changes: [(fn(&mut Inputs), &str); 9] = [
+        type Change = fn(&mut Inputs);
+        let changes: [(Change, &str); 9] = [
             (|now| now.tool_version = "1.3.0".to_owned(), "the version of omomi was 1.2.3, is 1.3.0"),
             (|now| now.contract = "0100".to_owned(), "the fingerprint of the contract was 00ff, is 0100"),
             (|now| now.arguments.extend([("--alpha".to_owned(), "0.2".to_owned())]), "--alpha was 0.1, is 0.2"),

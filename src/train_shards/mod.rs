@@ -39,8 +39,23 @@
 //! # Rounds
 //!
 //! In round `r` of `R` each shard learns the `r`-th part of its rows, drawn by a hash of their numbers, and goes on from the merged
-//! state of the round before; so every row is learned once, and shards hear of each other `R` times. More passes over
-//! the same rows are a setting of their own ([`passes`](TrainOptions::passes), within a round).
+//! state of the round before, of which it takes its [share](crate::train::StartOptions#shares); so every row is learned and
+//! counted once, and shards hear of each other `R` times. More looks at the same rows are a setting of their own
+//! ([`passes`](TrainOptions::passes), within a round). What was seen on 480,000 rows of a generated log (`generate-log --rows 600000
+//! --seed 11 --click-rate 0.1 --files 10`, the last two files held out), 8 shards at random, `alpha` 0.1:
+//!
+//! | | normalized entropy | calibration ratio |
+//! | --- | --- | --- |
+//! | one run | 0.8156 | 1.014 |
+//! | 8 shards, 1 round | 0.8170 | 0.973 |
+//! | 8 shards, 2 rounds | 0.8143 | 0.964 |
+//! | 8 shards, 4 rounds | 0.8147 | 0.932 |
+//! | one run, 2 passes | 0.8110 | 1.025 |
+//! | 8 shards, 2 passes, 1 round | 0.8122 | 0.992 |
+//! | 8 shards, 2 passes, 2 rounds | 0.8113 | 0.973 |
+//!
+//! Two rounds won what cutting lost; four did no better, and promise less: recalibrate afterwards. But for `file`, each round decodes
+//! all rows anew.
 //!
 //! # The same bytes whatever happens
 //!
@@ -49,7 +64,8 @@
 //!
 //! # Limits
 //!
-//! But for `file` every process decodes all rows: with eight shards the log is decoded eight times. Names of logs are UTF-8.
+//! But for `file` every process decodes all rows: with eight shards the log is decoded eight times. With `file`, a file whose length
+//! changes may deal others anew. Names of logs are UTF-8.
 
 mod crew;
 mod error;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::average::{AverageOptions, AverageReport, average};
 use crate::contract::Contract;
 use crate::evaluate::{Evaluator, Metrics};
-use crate::log_reader::{LogFile, LogReader};
+use crate::log_reader::{LogFile, LogReader, ReadOptions};
 use crate::new_file::refuse_to_replace;
 use crate::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
 use crate::store::Digest;
@@ -198,7 +198,29 @@ impl<'a> Plan<'a> {
 
     /// The flags of a shard's command on which its state depends, but for its files.
     fn arguments(&self, shard: u32, round: u32) -> BTreeMap<String, String> {
-        let TrainOptions { read, settings, sampling, passes, .. } = &self.options.train;
+        // Every option is named, so that none is forgotten that a state depends on.
+        let TrainOptions {
+            logs: _,
+            held_out: _,
+            read,
+            settings,
+            sampling,
+            start: _,
+            passes,
+            cache: _,
+            state: _,
+            replace: _,
+            arguments: _,
+        } = &self.options.train;
+        let ReadOptions {
+            batch_row_count: _,
+            max_bad_rows,
+            many_separator,
+            time_column,
+            importance_column,
+            extra_columns: _,
+            parts: _,
+        } = read;
         let mut arguments: Vec<(&str, String)> = vec![
             // `{:?}` is the shortest text that reads back to the same double.
             ("--alpha", format!("{:?}", settings.alpha)),
@@ -208,12 +230,11 @@ impl<'a> Plan<'a> {
             ("--negative-rate", format!("{:?}", sampling.negative_rate)),
             ("--sample-seed", sampling.seed.to_string()),
             ("--passes", passes.to_string()),
-            ("--max-bad-rows", read.max_bad_rows.to_string()),
-            ("--many-separator", read.many_separator.to_string()),
+            ("--max-bad-rows", max_bad_rows.to_string()),
+            ("--many-separator", many_separator.to_string()),
         ];
-        arguments.extend(read.time_column.iter().map(|column| ("--time-column", column.clone())));
-        let importance_column = read.importance_column.iter();
-        arguments.extend(importance_column.map(|column| ("--importance-column", column.clone())));
+        arguments.extend(time_column.iter().map(|column| ("--time-column", column.clone())));
+        arguments.extend(importance_column.iter().map(|column| ("--importance-column", column.clone())));
         if *self.split != Split::File {
             let shard = OneOf { number: shard, count: self.options.shard_count };
             arguments.extend([("--shard", shard.to_string()), ("--split", self.split.to_string())]);

@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(first.len(), 9);
         assert_eq!(first[0], START);
         let of = |settings: &[Settings]| settings.iter().map(|one| (one.alpha, one.l1)).collect::<Vec<_>>();
-        assert_eq!(of(&first[1..5]), [(0.05, 4.0), (0.05, 0.25), (0.2, 1.0), (0.013, 1.0)]);
+        assert_eq!(of(&first[1..5]), [(0.05, 4.0), (0.05, 0.25), (0.2, 1.0), (0.012, 1.0)]);
         assert!(first.iter().all(|settings| settings.l2 == 0.0));
     }
 
@@ -235,10 +235,13 @@ mod tests {
         let square = |value: f64, best: f64| (value.max(1e-3) / best).log2().powi(2);
         let loss = |one: &Settings| square(one.alpha, 0.3) + 0.5 * square(one.l1, 0.1) + 0.01 * square(one.l2, 6.0);
         let tried = run(&Searched::ALL[..3], loss);
+        // A budget of 20 comes within a factor of 2 of what matters.
+        let found = best(&tried[..20]);
+        assert!((0.15..0.6).contains(&found.alpha) && (0.05..0.2).contains(&found.l1), "{found:?}");
         let found = best(&tried);
         assert!((0.25..0.36).contains(&found.alpha) && (0.08..0.13).contains(&found.l1), "{found:?}");
         assert!((4.0..9.0).contains(&found.l2), "{found:?}");
-        assert!(tried.len() < 60, "{}", tried.len());
+        assert!(tried.len() < 80, "{}", tried.len());
     }
 
     #[test]

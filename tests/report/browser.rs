@@ -79,6 +79,21 @@ fn measure(chromium: &Path, page: &str, is_dark: bool) -> Vec<MeasuredPage> {
 }
 
 #[test]
+fn a_page_that_does_not_fit_is_noticed() {
+    let Some(chromium) = chromium() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let page = render(&made_up::inputs(folder.path())).unwrap();
+    let spoiled = page
+        .replace("svg { display: block; width: 100%;", "svg { display: block; width: 470px;")
+        .replace("--model: #0063b1;", "--model: #e0e8f0;")
+        .replacen("text-anchor=\"middle\"", "text-anchor=\"middle\" dx=\"-3000\"", 1);
+    let [desktop, telephone] = measure(&chromium, &spoiled, false).try_into().unwrap();
+    assert!(desktop.content_width <= desktop.width && telephone.content_width > telephone.width);
+    assert_eq!(desktop.figures[0].cut.len(), 1, "{:?}", desktop.figures[0]);
+    assert!(desktop.figures[0].faint.contains(&"circle.fill-model".to_owned()), "{:?}", desktop.figures[0]);
+}
+
+#[test]
 fn every_plot_is_drawn_and_fits_on_desktop_and_telephone_by_day_and_by_night() {
     let Some(chromium) = chromium() else {
         eprintln!("skipped: no Chromium; name one in the variable CHROMIUM, or install it");

@@ -77,15 +77,31 @@ fn a_slice_out_of_its_band_is_told() {
 }
 
 #[test]
+fn of_many_slices_those_of_every_column_and_those_out_of_their_band_are_drawn() {
+    let mut evaluation = made_up::evaluation(false);
+    let by = &mut evaluation.models[0].by;
+    let (usual, outside) = (by[0].slices[0].clone(), by[0].slices[3].clone());
+    by[0].slices = (0..60).map(|_| usual.clone()).collect();
+    by[0].slices[59] = outside;
+    let page = page_of(&evaluation);
+    let figure = figure(&page, "calibration-by-slice");
+    assert_eq!(mark_count(figure, "circle.fill-model"), 24);
+    let (plot, table) = figure.split_once("</svg>").unwrap();
+    assert!(plot.contains("site_id = 122") && plot.contains("device = tablet"), "{plot}");
+    assert!(plot.contains("38 slices of fewer clicks are not drawn."));
+    assert_eq!(table.matches("site_id = ").count(), 60);
+}
+
+#[test]
 fn what_the_gate_would_say_is_told_with_every_reason() {
     let evaluation = made_up::evaluation(true);
     let page = page_of(&evaluation);
     // The slice that is out of its band.
     assert!(page.contains("<p class=\"verdict worse\">The gate would hold it back: 1 of "), "{page:.9000}");
     let (_, gate) = page.split_once("id=\"gate\"").unwrap();
-    let first_row = gate.split_once("<tbody>").unwrap().1.split_once("</tr>").unwrap().0;
-    assert!(first_row.contains("site_id") && first_row.contains("122"), "{first_row}");
-    assert!(first_row.contains("<td class=\"worse\">for ml</td>") && first_row.contains("0.85 to 1.15"), "{first_row}");
+    let reason = gate.split_once("<li>").unwrap().1.split_once("</li>").unwrap().0;
+    assert!(reason.starts_with("<strong class=\"worse\">slice calibration of site_id"), "{reason}");
+    assert!(reason.contains("122") && reason.contains("0.85 to 1.15") && reason.contains(" For ml: "), "{reason}");
     let mut good = evaluation;
     good.models[0].by.clear();
     assert!(page_of(&good).contains("<p class=\"verdict better\">It would pass the gate: all "));

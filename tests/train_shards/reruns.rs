@@ -48,7 +48,8 @@ fn a_log_that_changed_is_learned_again_by_the_shard_that_has_it() {
 #[test]
 fn other_settings_another_cut_and_a_damaged_state_are_told() {
     let fixture = Fixture::new();
-    let changes: [(&dyn Fn(&mut TrainShardsOptions), &str, &[u32]); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut TrainShardsOptions);
+    let changes: [(Change<'_>, &str, &[u32]); 5] = [
         (&|options| options.train.settings.l1 = 0.5, "--l1 was 1.0, is 0.5", &[1, 2, 3]),
         (
             &|options| options.split = Split::Column("user_id".to_owned()),

@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Some(path) => Figures::Evaluation(path.clone()),
             None => {
                 let files = std::slice::from_ref(&arguments.file);
-                Figures::Logs(arguments.logs.or_by_fields().options(files, arguments.baseline.as_ref()))
+                Figures::Logs(Box::new(arguments.logs.or_by_fields().options(files, arguments.baseline.as_ref())))
             }
         },
         settings: settings(arguments.gate.as_deref())?,

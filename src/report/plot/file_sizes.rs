@@ -46,7 +46,7 @@ pub(in crate::report) fn file_sizes(title: &str, sizes: &FileSizes) -> Result<St
             let place = |(index, file): (usize, &FileSize)| (index as f64, y.place(file.bytes as f64));
             let places: Vec<_> = files.iter().enumerate().map(place).collect();
             plane.line(&places, Ink::Model, 1.2)?;
-            for (file, &at) in files.iter().zip(&places) {
+            for (index, (file, &at)) in files.iter().zip(&places).enumerate() {
                 if Some(file.generation) == sizes.evaluated {
                     plane.ring(at, 6.5, Ink::Model)?;
                 }
@@ -54,9 +54,12 @@ pub(in crate::report) fn file_sizes(title: &str, sizes: &FileSizes) -> Result<St
                 plane.dot(at, 3.2, if file.usual.is_some_and(is_outside) { Ink::Chosen } else { Ink::Model })?;
                 if Some(file.generation) == sizes.current {
                     let is_right = at.0 > (plane.x.start + plane.x.end) / 2.0;
-                    let side = if is_right { Side::Left } else { Side::Right };
+                    let (side, right) = if is_right { (Side::Left, -10.0) } else { (Side::Right, 10.0) };
+                    // Where the line comes from above, there is room below it.
+                    let comes_from_above = index > 0 && files[index - 1].bytes > file.bytes;
+                    let down = if comes_from_above { 14.0 } else { -14.0 };
                     let text = format!("current: {}", bytes(file.bytes));
-                    plane.text(at, [if is_right { -10.0 } else { 10.0 }, -14.0], side, &text, Ink::Label)?;
+                    plane.text(at, [right, down], side, &text, Ink::Label)?;
                 }
             }
             Ok(())

@@ -19,6 +19,8 @@ pub struct Metadata {
     pub settings: Settings,
     /// How the weights that are served follow from `z` and `d`.
     pub weight_rule: WeightRule,
+    /// Whether [pruning](crate::prune) has left out features, so that it is for packing and no longer says what was learned.
+    pub pruned: bool,
     /// Share of the rows that were not clicked from which it was learned, each of them counting 1 over this share; 1 where all
     /// of them were.
     pub negative_rate: f64,
@@ -70,6 +72,7 @@ const WEIGHT_L2_KEY: &str = "omomi.weight_rule.l2";
 const WEIGHT_LEAST_MAGNITUDE_KEY: &str = "omomi.weight_rule.least_magnitude";
 const WEIGHT_SCALE_KEY: &str = "omomi.weight_rule.scale";
 const WEIGHT_SHIFT_KEY: &str = "omomi.weight_rule.shift";
+const PRUNED_KEY: &str = "omomi.pruned";
 const NEGATIVE_RATE_KEY: &str = "omomi.negative_rate";
 const SHARDS_KEY: &str = "omomi.shards";
 const FIRST_SEEN_KEY: &str = "omomi.first_seen_us";
@@ -110,6 +113,7 @@ impl Metadata {
             (WEIGHT_LEAST_MAGNITUDE_KEY, format!("{:?}", rule.least_magnitude)),
             (WEIGHT_SCALE_KEY, format!("{:?}", rule.scale)),
             (WEIGHT_SHIFT_KEY, format!("{:?}", rule.shift)),
+            (PRUNED_KEY, self.pruned.to_string()),
             (NEGATIVE_RATE_KEY, format!("{:?}", self.negative_rate)),
             (SHARDS_KEY, self.shards.to_string()),
             (ROWS_KEY, self.rows.to_string()),
@@ -175,6 +179,7 @@ impl Metadata {
             contract,
             settings,
             weight_rule,
+            pruned: pairs.parsed(PRUNED_KEY)?,
             negative_rate,
             shards: pairs.parsed(SHARDS_KEY)?,
             window_us,
@@ -228,7 +233,7 @@ impl<'a> Pairs<'a> {
     fn parsed<T: std::str::FromStr>(&self, key: &str) -> Result<T, StateError> {
         let text = self.text(key)?;
         text.parse().map_err(|_| {
-            let problem = format!("expected a number under the metadata key `{key}`, found `{text}`");
+            let problem = format!("expected another value under the metadata key `{key}`, found `{text}`");
             StateError::not_a_state(self.path, problem)
         })
     }

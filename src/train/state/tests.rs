@@ -18,6 +18,7 @@ fn metadata() -> Metadata {
         contract: Contract::from_json(json.as_bytes()).unwrap(),
         settings: Settings { alpha: 0.1, beta: 1.0, l1: 0.5, l2: 1e-3 },
         weight_rule: WeightRule { l1: 2.5, l2: 1e-3, least_magnitude: 1e-4, scale: 1.01, shift: -0.125 },
+        pruned: true,
         negative_rate: 0.1,
         shards: 8,
         window_us: Some((-1, 1_574_553_617_004_101)),
@@ -182,7 +183,7 @@ fn metadata_that_is_missing_or_contradicts_itself_is_refused() {
         ),
         ("omomi.state_format_version", Some("3"), "expected format version 2, found 3; read it with a newer omomi"),
         ("omomi.state_format_version", Some("0"), "expected format version 2, found 0; train again"),
-        ("omomi.rows", Some("many"), "expected a number under the metadata key `omomi.rows`, found `many`"),
+        ("omomi.rows", Some("many"), "expected another value under the metadata key `omomi.rows`, found `many`"),
         ("omomi.weight_rule.scale", Some("-1"), "the weight rule's scale must be a number above 0, found -1.0"),
         ("omomi.negative_rate", Some("NaN"), "expected a negative_rate above 0 and at most 1, found NaN"),
         (

@@ -17,11 +17,11 @@ impl Trainer {
     /// will learn the rows that `sampling` keeps.
     ///
     /// `z` and `d` of each feature and of the bias are multiplied with `decay`; `d` goes no lower than where a feature
-    /// starts that was never seen, `beta / alpha`. Of `d` this run takes one of so many [shares](crate::train::StartOptions#shares),
-    /// 1 for the whole, and the whole weight. The squared gradients follow from it: `n = (alpha d - beta)^2`. Counts and the
-    /// time when a feature was last seen stay as they are, whatever the decay: they say on how many rows the model was
-    /// built, which is what thresholds on them ask. The start's own weight rule is left behind: thresholds and recalibration
-    /// belong to the weights that were served, not to what was learned.
+    /// starts that was never seen, `beta / alpha`. Of the rest the run takes one of so many
+    /// [shares](crate::train::StartOptions#shares), 1 for the whole. The squared gradients follow from it:
+    /// `n = (alpha d - beta)^2`. Counts and the time when a feature was last seen stay as they are, whatever the decay: they say
+    /// on how many rows the model was built, which is what thresholds on them ask. The start's own weight rule is left
+    /// behind: thresholds and recalibration belong to the weights that were served, not to what was learned.
     ///
     /// # Errors
     ///

@@ -61,7 +61,7 @@ fn decay_keeps_weights_and_counts_and_lets_go_of_evidence() {
 }
 
 #[test]
-fn a_start_of_other_settings_or_of_finished_weights_is_refused() {
+fn a_start_of_other_settings_of_finished_weights_or_that_was_pruned_is_refused() {
     let (folder, start) = state_of(0..10, None);
     let refusal = |settings, path: &Path| {
         let error = Trainer::resume(&contract(), settings, Sampling::default(), path, 1.0, 1).unwrap_err().to_string();
@@ -72,18 +72,29 @@ fn a_start_of_other_settings_or_of_finished_weights_is_refused() {
         "cannot go on from FOLDER/state.parquet: its l1 is 0.3, expected 0.25; train with what it was trained with, or \
          from nothing"
     );
-    let mut reader = StateReader::open(&start).unwrap();
-    let weight_rule = WeightRule { l1: 0.0, ..reader.metadata().weight_rule };
-    let finished = folder.path().join("finished.parquet");
-    let metadata = Metadata { weight_rule, ..reader.metadata().clone() };
-    let mut writer = StateWriter::create(&finished, &metadata, false).unwrap();
-    for row in reader.next_batch().unwrap().unwrap().rows() {
-        writer.push(&row).unwrap();
-    }
-    writer.finish().unwrap();
+    let changed = |name: &str, change: &dyn Fn(Metadata) -> Metadata| {
+        let mut reader = StateReader::open(&start).unwrap();
+        let path = folder.path().join(name);
+        let mut writer = StateWriter::create(&path, &change(reader.metadata().clone()), false).unwrap();
+        for row in reader.next_batch().unwrap().unwrap().rows() {
+            writer.push(&row).unwrap();
+        }
+        writer.finish().unwrap();
+        path
+    };
+    let finished = changed("finished.parquet", &|metadata| Metadata {
+        weight_rule: WeightRule { l1: 0.0, ..metadata.weight_rule },
+        ..metadata
+    });
     assert_eq!(
         refusal(SETTINGS, &finished),
         "cannot go on from FOLDER/finished.parquet: it is an average of finished weights, for comparison; average by the \
          rule `curvature`"
+    );
+    let pruned = changed("pruned.parquet", &|metadata| Metadata { pruned: true, ..metadata });
+    assert_eq!(
+        refusal(SETTINGS, &pruned),
+        "cannot go on from FOLDER/pruned.parquet: it was pruned, so it no longer says what was learned; go on from the \
+         state before"
     );
 }

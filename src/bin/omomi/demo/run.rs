@@ -11,6 +11,7 @@ use omomi::log_reader::{Categories, LogReader, ReadOptions};
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
 use omomi::train::{Account, Sampling, Settings, TrainOptions, train};
 use omomi::value::RequestRows;
+use omomi::weight_file::layout::SectionKind;
 use omomi::weight_file::table::Encoding;
 use omomi::{Instructions, LoadMode, Model};
 
@@ -99,7 +100,6 @@ impl Run {
         let len = self.model.header().total_len_bytes;
         #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
         let bytes_per_weight = len as f64 / self.model.weight_count().max(1) as f64;
-        let weights_len = self.model.file().section(omomi::weight_file::layout::SectionKind::Weights).len();
         say!(
             "\n  state        {} ({} features)\n  weight file  {} (read-only)\n               {}, {} weights, {bytes_per_weight:.2} bytes each; {} of it is the table",
             self.state.display(),
@@ -107,8 +107,12 @@ impl Run {
             self.weight_file.display(),
             bytes(len),
             grouped(self.model.weight_count()),
-            bytes(weights_len as u64),
+            bytes(self.table_len_bytes()),
         );
+    }
+
+    pub(super) fn table_len_bytes(&self) -> u64 {
+        self.model.file().section(SectionKind::Weights).len() as u64
     }
 
     /// Scores one user against 500 creatives, again and again.

@@ -9,7 +9,7 @@ use omomi::gate::{Figures, GateOptions, GateSettings, gate};
 use omomi::log_reader::ReadOptions;
 use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, chosen_encoding, pack};
 use omomi::prune::{Measures, PruneOptions, PruneReport, bill_path, prune};
-use omomi::publish::{PublishOptions, Verifier, publish};
+use omomi::publish::{PublishOptions, Verifier, blessing_path, publish};
 use omomi::report::{self, ReportInputs};
 use omomi::store::Store;
 use omomi::train::{Sampling, Settings, TrainOptions};
@@ -22,8 +22,8 @@ use crate::text::{bytes, figure, grouped, say, table};
 
 const SHARD_COUNT: u32 = 2;
 
-/// Most bytes of today's file, in hundredths of yesterday's, though it was learned from twice the rows.
-const BUDGET_PERCENT: u64 = 60;
+/// Room for today's table, in hundredths of yesterday's, though it was learned from twice the rows.
+const TABLE_PERCENT: u64 = 60;
 
 /// What is left behind.
 pub(super) struct Today {
@@ -36,10 +36,10 @@ pub(super) fn run(log: &GeneratedLog, yesterday: &Run) -> Result<Today, Failure>
     let merged = log.folder.join("today.parquet");
     let account = train_and_average(log, &merged)?;
     print_average(&account);
-    let budget = yesterday.weight_file.metadata()?.len() * BUDGET_PERCENT / 100;
+    let budget = budget(yesterday)?;
     let pruned = log.folder.join("today-pruned.parquet");
     let bill = prune_to(budget, &merged, &pruned, log)?;
-    print_bill(&bill, budget);
+    print_bill(&bill, budget, yesterday)?;
     let weight_file = pack_next(&pruned, log)?;
 
     let evaluation = evaluate_against(&yesterday.weight_file, &weight_file, log)?;
@@ -57,11 +57,18 @@ pub(super) fn run(log: &GeneratedLog, yesterday: &Run) -> Result<Today, Failure>
         state: Some(pruned),
         baseline_state: Some(yesterday.state.clone()),
         store: Some(store.dir().to_owned()),
+        blessing: Some(blessing_path(&weight_file)).filter(|path| path.exists()),
         replace: true,
         ..ReportInputs::of(evaluation_file)
     };
     report::write(&inputs, &page)?;
     Ok(Today { weight_file, store: store.dir().to_owned(), report: page })
+}
+
+/// The size of yesterday's file with a smaller table.
+fn budget(yesterday: &Run) -> Result<u64, Failure> {
+    let table_len = yesterday.table_len_bytes();
+    Ok(yesterday.weight_file.metadata()?.len() - table_len * (100 - TABLE_PERCENT) / 100)
 }
 
 /// Each half of the log is a data set. What an earlier demo has finished of the same logs is not learned again.
@@ -118,21 +125,22 @@ fn prune_to(budget: u64, merged: &Path, pruned: &Path, log: &GeneratedLog) -> Re
     Ok(prune(&options, &mut |_| ())?)
 }
 
-fn print_bill(report: &PruneReport, budget: u64) {
+fn print_bill(report: &PruneReport, budget: u64, yesterday: &Run) -> Result<(), Failure> {
     let total = &report.bill.total;
     let change = total
         .held_out
         .and_then(|change| Some(change.after.normalized_entropy? / change.before.normalized_entropy? - 1.0));
     say!(
-        "  prune        {} of {} categories left, {} for a budget of {} ({} % of yesterday's file), as {}; normalized entropy {}",
+        "  prune        {} of {} categories left, {} for a budget of {} (yesterday: {}), as {}; normalized entropy {}",
         grouped(total.after.categories),
         grouped(total.before.categories),
         bytes(total.after.bytes),
         bytes(budget),
-        BUDGET_PERCENT,
+        bytes(yesterday.weight_file.metadata()?.len()),
         report.bill.encoding,
         change.map_or_else(|| "-".to_owned(), |change| format!("{:+.3} %", change * 100.0)),
     );
+    Ok(())
 }
 
 fn pack_next(pruned: &Path, log: &GeneratedLog) -> Result<PathBuf, Failure> {
@@ -171,7 +179,7 @@ fn evaluate_against(yesterday: &Path, today: &Path, log: &GeneratedLog) -> Resul
 
 /// The figures by which a file without a baseline is judged.
 fn first_figures(yesterday: &Run, log: &GeneratedLog) -> Figures {
-    Figures::Logs(evaluate_options(&yesterday.weight_file, None, log))
+    Figures::Logs(Box::new(evaluate_options(&yesterday.weight_file, None, log)))
 }
 
 /// Publishes a file if the gate lets it through, and says why if it does not.
