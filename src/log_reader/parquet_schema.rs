@@ -47,7 +47,7 @@ pub(super) fn simplified(
         let mut data_type = simplified_type(fields[index].data_type(), is_text);
         // A column that is read for something else too comes in the plain type that both can read.
         let is_wanted_once = places.iter().filter(|&&(other, _)| other == index).count() == 1;
-        if is_wanted_once && has_dictionary[index] && matches!(target, Target::Field(_)) {
+        if is_wanted_once && has_dictionary[index] && matches!(target, Target::Field(_)) && is_text {
             data_type = with_dictionary(data_type);
         }
         fields[index] = Arc::new(fields[index].as_ref().clone().with_data_type(data_type));
