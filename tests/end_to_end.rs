@@ -134,7 +134,7 @@ fn data_sets_learned_apart_are_averaged_in_two_rounds_recalibrated_and_packed() 
     let averaged = succeed(folder, "average 0.parquet 1.parquet --out first.parquet");
     assert!(averaged.contains("10,000") && averaged.contains("seen by one"), "{averaged}");
     for part in [2, 3] {
-        let start = "--start first.parquet --decay 0.97 --age-days 1";
+        let start = "--start first.parquet --start-shares 2 --decay 0.97 --age-days 1";
         let account =
             succeed(folder, &format!("{train} {start} --logs logs/part-00{part}.parquet --state {part}.parquet"));
         assert!(account.contains("first.parquet (10,000 rows, of which 0.9700 is left"), "{account}");

@@ -86,6 +86,29 @@ pub enum AverageError {
         /// What to do.
         action: &'static str,
     },
+    /// More states than the start was shared among.
+    #[error(
+        "{state_count} states went on from {}, each with one of {shares} shares of it, expected at least {state_count}: what all of \
+         them correct alike would be corrected {state_count} times; train each with --start-shares {state_count}",
+        .start.display()
+    )]
+    TooFewShares {
+        /// The start.
+        start: PathBuf,
+        /// How many states there are.
+        state_count: usize,
+        /// Among how many runs the start was shared.
+        shares: u32,
+    },
+    /// An average that contains the whole of the start is to be averaged like a run that took a share of it.
+    #[error(
+        "{} is an average and contains all of its start; average the states that it was made of together with the others",
+        .path.display()
+    )]
+    AverageOfShares {
+        /// The state.
+        path: PathBuf,
+    },
     /// A state has seen less than what it went on from.
     #[error(
         "{} has {} impressions and {} clicks of `{field}` {category:?}, expected at least the {} and {} of its start; train \

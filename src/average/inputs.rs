@@ -77,6 +77,13 @@ impl Inputs {
         }
         let start = common_start(options.start.as_deref(), inputs.iter().map(|(shard, _)| shard))?;
         if let Some(start) = &start {
+            let (state_count, shares) = (inputs.len(), start.start.shares);
+            if state_count > shares as usize {
+                return Err(AverageError::TooFewShares { start: start.path.clone(), state_count, shares });
+            }
+            if let Some((shard, _)) = inputs.iter().find(|(shard, _)| shard.metadata.shards != 1) {
+                return Err(AverageError::AverageOfShares { path: shard.path.clone() });
+            }
             for (shard, _) in &mut inputs {
                 shard.rows = shard.rows.saturating_sub(start.metadata.rows);
                 shard.clicks = shard.clicks.saturating_sub(start.metadata.clicks);

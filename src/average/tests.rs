@@ -193,7 +193,7 @@ fn a_start_in_common_is_counted_once() {
 
     // Half is left, but no curvature below that of an unseen feature, which is 5.
     let after = |rows: u64, window_us| {
-        let start = Some(Start { digest, decay: 0.125, shares: 1 });
+        let start = Some(Start { digest, decay: 0.125, shares: 2 });
         Metadata { rows: 4_000 + rows, clicks: 400 + rows / 10, window_us, start, ..metadata() }
     };
     let one = [("a", text("x"), 5, -1.25, 5.0 + 3.0, 1_000), ("b", text("7"), 9, 0.125, 5.0, 30)];
@@ -203,15 +203,15 @@ fn a_start_in_common_is_counted_once() {
         ("b", text("8"), 11, -3.0, 6.0, 4),
     ];
     let states = [
-        folder.write("one.parquet", &after(1_000, Some((0, 70))), (-12.0, 26.0), &one),
-        folder.write("other.parquet", &after(700, Some((0, 90))), (-11.0, 27.0), &other),
+        folder.write("one.parquet", &after(1_000, Some((0, 70))), (-8.0, 16.0), &one),
+        folder.write("other.parquet", &after(700, Some((0, 90))), (-7.0, 17.0), &other),
     ];
     let options = AverageOptions { start: Some(start.clone()), ..folder.options(&states) };
     let report = average(&options, &mut |_| ()).unwrap();
     let rows = OwnedRow::all(&folder.path("merged.parquet"));
     let numbers: Vec<_> = rows.iter().map(|row| (row.key, row.z, row.d, row.impressions)).collect();
     let expected = [
-        // -10, 25 are left of the bias.
+        // -10, 25 are left of the bias, of which each took -6, 15.
         (0, -10.0 - 2.0 - 1.0, 25.0 + 1.0 + 2.0, 5_700),
         (5, -0.25 - 1.0 + 1.0, 5.0 + 3.0 + 2.0, 1_050),
         (9, 0.125, 5.0, 30),
@@ -220,14 +220,14 @@ fn a_start_in_common_is_counted_once() {
     assert_eq!(numbers, expected);
     let said = &report.metadata;
     assert_eq!((said.rows, said.clicks, said.window_us), (5_700, 570, Some((0, 90))));
-    assert_eq!(said.start, Some(Start { digest, decay: 0.125, shares: 1 }));
+    assert_eq!(said.start, Some(Start { digest, decay: 0.125, shares: 2 }));
     assert_eq!(report.shards.iter().map(|shard| shard.rows).sum::<u64>(), 1_700);
     // Only one shard saw the new feature, and none the feature 9.
     assert_eq!(report.fields[2].seen_by, [1, 0]);
 
     fs::remove_file(folder.path("merged.parquet")).unwrap();
     fs::remove_file(folder.path("merged.provenance.json")).unwrap();
-    let digest_text = format!("the state with the digest {digest} and decay 0.125");
+    let digest_text = format!("one of 2 shares of the state with the digest {digest} and decay 0.125");
     assert_eq!(
         folder.refusal(&folder.options(&states)),
         format!(
@@ -239,7 +239,7 @@ fn a_start_in_common_is_counted_once() {
     assert_eq!(
         folder.refusal(&wrong),
         format!(
-            "FOLDER/one.parquet began from {digest_text}, expected the state with the digest {wrong_digest} and decay \
+            "FOLDER/one.parquet began from {digest_text}, expected one of 2 shares of the state with the digest {wrong_digest} and decay \
              0.125; name the start that it was trained from"
         )
     );
@@ -260,6 +260,20 @@ fn a_start_in_common_is_counted_once() {
     );
     let less = [("a", text("x"), 5, -1.25, 8.0, 899)];
     let less = folder.write("less.parquet", &after(800, None), (-12.0, 26.0), &less);
+    let third = folder.write("third.parquet", &after(900, None), (-9.0, 18.0), &[]);
+    let three = AverageOptions { states: [&states[..], &[third]].concat(), ..options.clone() };
+    assert_eq!(
+        folder.refusal(&three),
+        "3 states went on from FOLDER/start.parquet, each with one of 2 shares of it, expected at least 3: what all of them \
+         correct alike would be corrected 3 times; train each with --start-shares 3"
+    );
+    let half = folder.write("half.parquet", &Metadata { shards: 2, ..after(900, None) }, (-9.0, 18.0), &[]);
+    let averaged = AverageOptions { states: vec![states[0].clone(), half], ..options.clone() };
+    assert_eq!(
+        folder.refusal(&averaged),
+        "FOLDER/half.parquet is an average and contains all of its start; average the states that it was made of together \
+         with the others"
+    );
     let less = AverageOptions { states: vec![states[1].clone(), less], ..options };
     assert_eq!(
         folder.refusal(&less),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::average::AverageError;
+use crate::average::{AverageError, Rule};
 use crate::log_reader::LogError;
 use crate::recalibrate::RecalibrateError;
 use crate::train::TrainError;
@@ -32,6 +32,14 @@ pub enum TrainShardsError {
     TooFewShards {
         /// Number of shards.
         found: u32,
+    },
+    /// Rounds go on from averages, and these are none to go on from.
+    #[error(
+        "rounds go on from averages by the rule `curvature`, found `{rule}`; ask for 1 round, or leave the rule out"
+    )]
+    NoRoundsByRule {
+        /// The rule.
+        rule: Rule,
     },
     /// Another process works in the folder.
     #[error("{}: another training works in this folder; wait for it, or name another --work-dir", .work_dir.display())]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::average::{AverageOptions, AverageReport, average};
+use crate::average::{AverageOptions, AverageReport, Rule, average};
 use crate::contract::Contract;
 use crate::evaluate::{Evaluator, Metrics};
 use crate::log_reader::{LogFile, LogReader, ReadOptions};
@@ -41,6 +41,9 @@ pub fn train_shards(
     let TrainShardsOptions { shard_count, round_count, process_count, .. } = *options;
     if shard_count < 2 {
         return Err(TrainShardsError::TooFewShards { found: shard_count });
+    }
+    if round_count > 1 && options.rule != Rule::Curvature {
+        return Err(TrainShardsError::NoRoundsByRule { rule: options.rule });
     }
     let train = &options.train;
     train.settings.check()?;
@@ -319,10 +322,6 @@ impl Round<'_> {
             command.push(format!("--decay={decay_per_day:?}").into());
             command.push(format!("--start-shares={shares}").into());
             command.extend(age_days.map(|days| OsString::from(format!("--age-days={days:?}"))));
-        }
-        if self.plan.options.round_count > 1 {
-            // Rows are read and numbered in the first round only.
-            command.push(with_value("--cache", &self.work_dir.row_cache(shard)));
         }
         let arguments = self.plan.arguments(shard, self.number);
         command.extend(arguments.into_iter().map(|(name, value)| OsString::from(format!("{name}={value}"))));

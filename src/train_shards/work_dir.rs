@@ -39,17 +39,11 @@ impl WorkDir {
         self.path.join("progress.jsonl")
     }
 
-    /// Makes the folder of a round, and removes the unfinished files of processes that were killed.
+    /// Makes the folder of a round, and removes the unfinished files of processes that were killed there.
     pub(super) fn begin_round(&self, round: u32) -> Result<(), TrainShardsError> {
         let folder = self.round(round);
         fs::create_dir_all(&folder).map_err(TrainShardsError::io("make the folder", &folder))?;
-        remove_unfinished(&folder)?;
-        remove_unfinished(&self.path)
-    }
-
-    /// The rows of a shard, for all rounds.
-    pub(super) fn row_cache(&self, shard: u32) -> PathBuf {
-        self.path.join(format!("shard-{shard:04}.rows"))
+        remove_unfinished(&folder)
     }
 
     pub(super) fn shard(&self, round: u32, shard: u32) -> ShardPaths {

@@ -1,5 +1,6 @@
 //! What comes out of a training in shards beside the merged state: metrics, a recalibrated state, a common start.
 
+use omomi::average::Rule;
 use omomi::train::StartOptions;
 use omomi::train::state::StateReader;
 use omomi::train_shards::{Happening, TrainShardsOptions};
@@ -67,4 +68,14 @@ fn shards_go_on_from_a_common_start_which_is_counted_once() {
     let said = after.start.unwrap();
     assert_eq!((said.digest, said.shares), (omomi::store::Digest::of_file(&start).unwrap(), 3));
     assert!(said.decay > 0.9 && said.decay < 1.0, "{}", said.decay);
+}
+
+#[test]
+fn finished_weights_are_averaged_once_and_not_gone_on_from() {
+    let fixture = Fixture::new();
+    let options = TrainShardsOptions { rule: Rule::Plain, ..fixture.options() };
+    let error = fixture.train(&TrainShardsOptions { round_count: 2, ..options.clone() }).0.unwrap_err().to_string();
+    assert!(error.starts_with("rounds go on from averages by the rule `curvature`, found `plain`"), "{error}");
+    assert!(!options.work_dir.exists());
+    fixture.merged(&options);
 }
