@@ -3,6 +3,7 @@
 
 use arrow_array::StringArray;
 
+use super::distinct_texts::{DistinctText, DistinctTexts};
 use super::error::{RowFault, excerpt};
 use super::wanted::{Target, Wanted};
 use super::{Categories, ExtraColumn, FieldColumn, RowBatch, time};
@@ -56,34 +57,6 @@ pub(super) struct BatchBuilder {
     length_bound: usize,
     /// Batches that were handed over before.
     pub(super) batch_count: u64,
-}
-
-/// The texts of a dictionary that values of a batch have.
-#[derive(Debug, Default)]
-pub(super) struct DistinctTexts {
-    known: Vec<DistinctText>,
-    /// Of the batch, by the number of batches before it, counted from 1; 0 before the first.
-    batch_number: u64,
-}
-
-/// Where a text is in a batch, and its value.
-#[derive(Debug, Clone, Copy)]
-struct DistinctText {
-    place: u32,
-    value: u64,
-}
-
-impl DistinctTexts {
-    const UNKNOWN: u32 = u32::MAX;
-
-    /// Forgets texts of another batch than the one after `batch_count` others.
-    pub(super) fn begin(&mut self, batch_count: u64, dictionary_len: usize) {
-        if self.batch_number != batch_count + 1 {
-            self.known.clear();
-            self.known.resize(dictionary_len, DistinctText { place: Self::UNKNOWN, value: 0 });
-            self.batch_number = batch_count + 1;
-        }
-    }
 }
 
 /// Texts of one extra column so far.
@@ -361,20 +334,17 @@ impl ColumnBuilder {
         offset(offsets.len() - 2)
     }
 
-    /// Appends texts of a dictionary, each value as the `key` of one of its texts; `distinct` knows those that were
-    /// appended before. Rows are not closed.
+    /// Appends the text `key` of a dictionary; `distinct` knows those that were appended before. The row is not closed.
     #[inline]
     pub(super) fn push_key(&mut self, key: usize, dictionary: &StringArray, distinct: &mut DistinctTexts) {
-        let known = &mut distinct.known[key];
-        if known.place == DistinctTexts::UNKNOWN {
+        let text = distinct.text(key, || {
             let text = dictionary.value(key);
-            *known = DistinctText { place: self.push_distinct_text(text), value: feature::text_value(text.as_bytes()) };
-        }
-        let DistinctText { place, value } = *known;
+            DistinctText { place: self.push_distinct_text(text), value: feature::text_value(text.as_bytes()) }
+        });
         if let Categories::Texts { places: Some(places), .. } = &mut self.column.categories {
-            places.push(place);
+            places.push(text.place);
         }
-        self.column.values.push(value);
+        self.column.values.push(text.value);
     }
 
     /// From now on each value says which of the texts it has.

@@ -36,10 +36,12 @@
 mod batch;
 mod builder;
 mod csv;
+mod distinct_texts;
 mod error;
 mod files;
 mod json_lines;
 mod parquet;
+mod parquet_dictionary;
 mod parquet_schema;
 mod progress;
 mod row_part;

@@ -17,12 +17,14 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::ParquetError;
 
 use super::builder::{
-    BatchBuilder, ColumnBuilder, DistinctTexts, EXPECTED_IMPORTANCE, EXPECTED_LABEL, EXPECTED_TIME, expected_cell,
-    is_importance, offset,
+    BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, is_importance,
+    offset,
 };
+use super::distinct_texts::DistinctTexts;
 use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
-use super::parquet_schema::{check_type, has_dictionary, simplified};
+use super::parquet_dictionary::with_dictionaries;
+use super::parquet_schema::{check_type, simplified};
 use super::wanted::{Target, Wanted};
 use super::{LogError, LogFile, time};
 use crate::contract::FieldKind;
@@ -83,10 +85,11 @@ impl ParquetSource {
         let metadata = metadata.map_err(damaged)?;
         let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
         let places = wanted.locate(path, &names)?;
-        let schema = simplified(metadata.schema(), &places, wanted, &has_dictionary(metadata.metadata(), &names));
+        let schema = simplified(metadata.schema(), &places, wanted);
         for &(index, target) in &places {
             check_type(path, wanted, target, schema.field(index).data_type())?;
         }
+        let schema = with_dictionaries(schema, metadata.metadata(), &places, wanted);
         let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(damaged)?;
         let row_count = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
