@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use omomi::train_shards::{Happening, ProgressEvent};
 
 use crate::text::{bytes, grouped};
 
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
-const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}, {eta} left";
+const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
 
 /// Shows the events of a training in shards.
 pub(crate) struct ShardsProgress {
@@ -75,9 +75,13 @@ impl Shown {
             Self::Nothing => {}
             Self::Bars { all, of_shards } => {
                 let bar = of_shards.entry(shard).or_insert_with(|| start_bar(all, name));
-                bar.set_message(words.to_owned());
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
                 bar.set_position(percent as u64);
+                // Before the first report nothing says how long it will take.
+                bar.set_message(match percent > 0.0 {
+                    true => format!("{words}, {:#} left", HumanDuration(bar.eta())),
+                    false => "starting".to_owned(),
+                });
             }
             Self::Lines { last } => {
                 let last = last.entry(shard).or_insert_with(Instant::now);
