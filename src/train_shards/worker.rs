@@ -9,7 +9,7 @@ use crate::train::{Account, Event, Step, TrainError, TrainOptions, train};
 
 use super::Happening;
 
-/// Between two reports.
+/// Between two reports; the end of a later pass is always told.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Trains as [`train`](crate::train::train) does, and reports on `out`: a [`Happening`] as JSON a line, each `progress` but the
@@ -53,22 +53,22 @@ impl Reporter<'_> {
             Event::Started { step: Step::Cache, .. } => self.cache_passes = CACHE_PASSES,
             Event::Read(reader) => {
                 let share = reader.read_len_bytes() as f64 / reader.total_len_bytes().max(1) as f64;
-                self.report(reader.rows_read(), share * self.cache_passes.max(1.0));
+                self.report(reader.rows_read(), share * self.cache_passes.max(1.0), false);
             }
             Event::Relearned { pass, row_count, of } => {
                 let share = *row_count as f64 / (*of).max(1) as f64;
                 let rows = u64::from(pass - 1) * of + row_count;
-                self.report(rows, self.cache_passes + f64::from(pass - 1) + share);
+                self.report(rows, self.cache_passes + f64::from(pass - 1) + share, row_count == of);
             }
             _ => {}
         }
     }
 
     /// Reports at times that `rows` were learned, and that so many passes are done.
-    fn report(&mut self, rows: u64, passes: f64) {
+    fn report(&mut self, rows: u64, passes: f64, ends_pass: bool) {
         let now = Instant::now();
         let (began, reported) = *self.began.get_or_insert((now, now));
-        if now - reported < REPORT_INTERVAL {
+        if now - reported < REPORT_INTERVAL && !ends_pass {
             return;
         }
         self.began = Some((began, now));
