@@ -21,7 +21,8 @@ impl Run<'_> {
     /// those behind its first block.
     pub fn passes(&self, pass_count: u32) -> (Account, Vec<Duration>) {
         let mut passes: Vec<(CoreTime, u64, Duration)> = Vec::new();
-        let account = self.train(pass_count, Some(self.folder.join("log.rows")), &mut |event| {
+        let cache = Some(self.folder.join("log.rows"));
+        let account = self.train(Settings::default(), pass_count, cache, &mut |event| {
             if let Event::Relearned { pass, row_count, of } = event {
                 if passes.len() < pass as usize {
                     passes.push((CoreTime::now(), row_count, Duration::ZERO));
@@ -36,16 +37,22 @@ impl Run<'_> {
     }
 
     /// Trains in one pass over the log itself.
-    pub fn log(&self) -> Account {
-        self.train(1, None, &mut |_| ())
+    pub fn log(&self, settings: Settings) -> Account {
+        self.train(settings, 1, None, &mut |_| ())
     }
 
-    fn train(&self, passes: u32, cache: Option<PathBuf>, watch: &mut dyn FnMut(Event<'_>)) -> Account {
+    fn train(
+        &self,
+        settings: Settings,
+        passes: u32,
+        cache: Option<PathBuf>,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) -> Account {
         let options = TrainOptions {
             logs: vec![self.log.to_str().expect("UTF-8").to_owned()],
             held_out: Vec::new(),
             read: ReadOptions::default(),
-            settings: Settings::default(),
+            settings,
             sampling: Sampling::default(),
             start: None,
             passes,

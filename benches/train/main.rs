@@ -75,7 +75,7 @@ fn passes(bench: &mut Bench, contract: &Contract) {
     write_parquet(&LogSpec { rows, seed: 12, click_rate: 0.05 }, &log).expect("a log");
     let run = Run { contract, log: &log, folder: folder.path() };
 
-    let expected = run.log();
+    let expected = run.log(Settings::default());
     let (from_cache, _) = run.passes(1);
     assert_eq!(from_cache.progressive, expected.progressive, "the cache teaches what the log teaches");
     assert_eq!(from_cache.fields, expected.fields, "the cache teaches what the log teaches");
@@ -84,7 +84,7 @@ fn passes(bench: &mut Bench, contract: &Contract) {
     contest.rounds(11);
     contest.enter("Parquet on one thread", || Learned::by_trainer(contract, each_batch(contract, &log)));
     contest.enter_timed("Parquet, decoded beside, on the wall", |call_count| {
-        (0..call_count).map(|_| Duration::from_secs_f64(run.log().learn_seconds)).sum()
+        (0..call_count).map(|_| Duration::from_secs_f64(run.log(Settings::default()).learn_seconds)).sum()
     });
     contest.enter_timed("first pass from the cache", |call_count| {
         (0..call_count).map(|_| run.passes(1).1.iter().sum::<Duration>()).sum()
@@ -96,6 +96,9 @@ fn passes(bench: &mut Bench, contract: &Contract) {
     contest.target(Target::AtMostNs("first pass from the cache", MOST_NS_FROM_CACHE));
     contest.target(Target::AtMostNs("further pass from the cache", MOST_NS_FROM_CACHE));
     bench.note(&format!("omomi, 1 pass: {}", words(&expected.progressive)));
+    // As the rivals, which have no penalty of their own accord.
+    let unpenalized = run.log(Settings { l1: 0.0, ..Settings::default() });
+    bench.note(&format!("omomi without l1, 1 pass: {}", words(&unpenalized.progressive)));
     let (text, vw_folder) = (folder.path().join("log.vw"), folder.path());
     match VowpalWabbit::find() {
         None => bench.note("Vowpal Wabbit was not found: name its command in OMOMI_VW"),

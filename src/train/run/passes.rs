@@ -34,13 +34,18 @@ pub(super) fn learn(
     if options.cache.is_none() && options.passes == 1 {
         return learn_from_logs(contract, trainer, reader, watch);
     }
-    // Without a name of its own the cache lies beside the state, where there has to be room anyway, and goes with the run.
-    let temporary = options.cache.is_none().then(|| TemporaryFile::beside(&options.state));
-    let path = options.cache.as_deref().or(temporary.as_ref().map(|file| file.0.as_path()));
-    let path = path.unwrap_or(&options.state);
-    let mut cache = cache_of(contract, options, (path, temporary.is_some()), reader, watch)?;
-    learn_from_cache(options, trainer, &mut cache.0, watch)?;
-    Ok(cache.1)
+    let temporary;
+    let path = match &options.cache {
+        Some(path) => path,
+        None => {
+            // Beside the state there has to be room anyway.
+            temporary = TemporaryFile::beside(&options.state);
+            &temporary.0
+        }
+    };
+    let (mut cache, counted) = cache_of(contract, options, path, reader, watch)?;
+    learn_from_cache(options, trainer, &mut cache, watch)?;
+    Ok(counted)
 }
 
 fn learn_from_logs(
@@ -74,12 +79,12 @@ fn learn_from_logs(
 fn cache_of(
     contract: &Contract,
     options: &TrainOptions,
-    (path, is_temporary): (&Path, bool),
+    path: &Path,
     mut reader: LogReader,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<(RowCache, Counted), TrainError> {
-    let digest = if is_temporary {
-        // Nobody will ever ask what it is of.
+    let digest = if options.cache.is_none() {
+        // It goes with the run: nobody will ever ask what it is of.
         Digest::of(b"")
     } else {
         row_cache::digest_of(contract, &options.read, options.sampling, reader.files())
