@@ -114,7 +114,7 @@ pub mod prune;
 #[cfg(feature = "train")]
 pub mod publish;
 #[cfg(feature = "train")]
-mod readable;
+pub mod readable;
 #[cfg(feature = "train")]
 pub mod recalibrate;
 #[cfg(feature = "train")]

@@ -1,7 +1,8 @@
 //! Figures as people read them.
 
 /// A whole number with its thousands apart: `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
+#[must_use]
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -15,8 +16,9 @@ pub(crate) fn grouped(number: u64) -> String {
 
 const BYTE_UNITS: [(&str, f64); 3] = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
 
-/// A size: `84.2 MB` (powers of 1,000).
-pub(crate) fn bytes(count: u64) -> String {
+/// A size in bytes: `84.2 MB` (powers of 1,000).
+#[must_use]
+pub fn bytes(count: u64) -> String {
     let unit = BYTE_UNITS.into_iter().find(|(_, size)| count as f64 >= *size);
     unit.map_or_else(|| format!("{count} bytes"), |(unit, size)| format!("{:.1} {unit}", count as f64 / size))
 }

@@ -14,6 +14,7 @@ macro_rules! say {
         let _ = writeln!(std::io::stdout(), $($arguments)*);
     }};
 }
+pub(crate) use omomi::readable::{bytes, grouped};
 pub(crate) use say;
 
 /// A table as wide as the terminal, or where there is none as wide as its cells, so that `grep` finds them whole.
@@ -43,30 +44,6 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
         }
     }
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
-}
-
-/// A whole number with its thousands apart: `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A size in bytes: `84.2 MB` (powers of 1,000).
-#[expect(clippy::cast_precision_loss, reason = "a figure to read")]
-pub(crate) fn bytes(count: u64) -> String {
-    for (unit, size) in [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)] {
-        if count as f64 >= size {
-            return format!("{:.1} {unit}", count as f64 / size);
-        }
-    }
-    format!("{count} bytes")
 }
 
 /// A size in bytes as people write it: `200MB` (powers of 1,000), `64MiB` (powers of 1,024), `5000`.
@@ -105,10 +82,5 @@ mod tests {
         for text in ["", "MB", "-1MB", "1 mb", "NaN"] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn thousands_stand_apart() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }
