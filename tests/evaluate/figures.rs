@@ -1,12 +1,13 @@
 //! The figures of an evaluation are those that anybody would find who scores the rows one by one.
 
 use std::fs;
+use std::sync::Arc;
 
 use omomi::contract::Side;
 use omomi::evaluate::{By, EvaluateOptions, Evaluation, GroupsOf, SliceMetrics, entropy, evaluate_files};
-use omomi::log_reader::{LogReader, ReadOptions};
+use omomi::log_reader::{LogReader, ReadOptions, RowBatch};
 use omomi::value::RequestRows;
-use omomi::{Instructions, LoadMode, Model};
+use omomi::{Instructions, LoadMode, Model, Request, Scorer};
 
 use crate::world::World;
 
@@ -19,17 +20,16 @@ struct Scored {
     hour: i64,
 }
 
-fn score_one_by_one(world: &World, file: &str) -> Vec<Scored> {
-    let model = Model::load(&world.path(file), LoadMode::Copy).unwrap();
+/// Makes a request of each row of the held-out log, and calls `visit` with it before it is scored.
+fn each_request(
+    world: &World,
+    model: &Arc<Model>,
+    options: ReadOptions,
+    mut visit: impl FnMut(&RowBatch, usize, &Scorer, &mut Request),
+) {
     let contract = model.contract();
-    let options = ReadOptions {
-        time_column: Some("timestamp".to_owned()),
-        extra_columns: vec!["device".to_owned(), "user_id".to_owned()],
-        ..ReadOptions::default()
-    };
     let log = world.path("logs/part-002.parquet");
     let mut reader = LogReader::open(contract, &[log.to_str().unwrap()], options).unwrap();
-    let mut scored = Vec::new();
     while let Some(batch) = reader.next_batch().unwrap() {
         for index in 0..batch.row_count() {
             let rows = RequestRows {
@@ -38,16 +38,29 @@ fn score_one_by_one(world: &World, file: &str) -> Vec<Scored> {
             };
             let (scorer, mut request) = model.scorer_for(&rows, Instructions::detect()).unwrap();
             request.fill(&rows).unwrap();
-            scorer.predict_plain(&mut request, 1).unwrap();
-            scored.push(Scored {
-                probability: f64::from(request.answer(0).probability),
-                clicked: batch.clicked[index],
-                device: batch.extra[0].text(index).map(str::to_owned),
-                user: batch.extra[1].text(index).map(str::to_owned),
-                hour: batch.time_us.as_ref().unwrap()[index].div_euclid(3_600_000_000),
-            });
+            visit(&batch, index, &scorer, &mut request);
         }
     }
+}
+
+fn score_one_by_one(world: &World, file: &str) -> Vec<Scored> {
+    let model = Model::load(&world.path(file), LoadMode::Copy).unwrap();
+    let options = ReadOptions {
+        time_column: Some("timestamp".to_owned()),
+        extra_columns: vec!["device".to_owned(), "user_id".to_owned()],
+        ..ReadOptions::default()
+    };
+    let mut scored = Vec::new();
+    each_request(world, &model, options, |batch, index, scorer, request| {
+        scorer.predict_plain(request, 1).unwrap();
+        scored.push(Scored {
+            probability: f64::from(request.answer(0).probability),
+            clicked: batch.clicked[index],
+            device: batch.extra[0].text(index).map(str::to_owned),
+            user: batch.extra[1].text(index).map(str::to_owned),
+            hour: batch.time_us.as_ref().unwrap()[index].div_euclid(3_600_000_000),
+        });
+    });
     scored
 }
 
@@ -185,25 +198,14 @@ fn field_rates_and_facts_are_those_of_the_file() {
     assert_eq!((facts.logic_id.as_str(), facts.generation, facts.training_rows), ("feed-v1", 2, Some(40_000)));
 
     // The unseen categories of every request, as the server counts them, are those of the fields together.
-    let contract = model.contract();
-    let log = world.path("logs/part-002.parquet");
-    let mut reader = LogReader::open(contract, &[log.to_str().unwrap()], ReadOptions::default()).unwrap();
     let (mut unseen, mut missing, mut largest) = (0, 0, 0.0_f32);
-    while let Some(batch) = reader.next_batch().unwrap() {
-        for index in 0..batch.row_count() {
-            let rows = RequestRows {
-                context: batch.row(contract, Side::Context, index),
-                candidates: vec![batch.row(contract, Side::Candidate, index)],
-            };
-            let (scorer, mut request) = model.scorer_for(&rows, Instructions::detect()).unwrap();
-            request.fill(&rows).unwrap();
-            scorer.predict(&mut request, 1).unwrap();
-            unseen += u64::from(request.counts().unseen_count);
-            missing += u64::from(request.counts().missing_count);
-            let contributions = scorer.explain(&mut request, 0).unwrap().contributions;
-            largest = contributions.iter().filter_map(|it| it.weight).fold(largest, |most, it| most.max(it.abs()));
-        }
-    }
+    each_request(&world, &model, ReadOptions::default(), |_, _, scorer, request| {
+        scorer.predict(request, 1).unwrap();
+        unseen += u64::from(request.counts().unseen_count);
+        missing += u64::from(request.counts().missing_count);
+        let contributions = scorer.explain(request, 0).unwrap().contributions;
+        largest = contributions.iter().filter_map(|it| it.weight).fold(largest, |most, it| most.max(it.abs()));
+    });
     let fields = &evaluation.models[0].fields;
     assert_eq!(fields.iter().map(|field| field.unseen).sum::<u64>(), unseen);
     assert_eq!(fields.iter().map(|field| field.missing).sum::<u64>(), missing);
@@ -219,7 +221,7 @@ fn field_rates_and_facts_are_those_of_the_file() {
         let options = EvaluateOptions {
             files: vec![world.path(&format!("{encoding}.omomi"))],
             baseline: None,
-            logs: vec![log.to_str().unwrap().to_owned()],
+            logs: vec![world.path("logs/part-002.parquet").to_str().unwrap().to_owned()],
             read: ReadOptions::default(),
             by: By::Fields,
             user: None,
