@@ -12,6 +12,8 @@ final class Contestants {
     static final String OMOMI_PREPARED = "omomi, candidates prepared";
     static final String OMOMI_MODELS = "omomi, three models in one call";
     static final String OMOMI_MODEL_CALLS = "omomi, three models, a call each";
+    static final String OMOMI_FILLING = "omomi, filling alone";
+    static final String OMOMI_READING = "omomi, reading alone";
     static final String HASH_MAP = "java.util.HashMap<String, Double>";
     static final String HASH_MAP_READY = "the same, its keys made beforehand";
     static final String SCALA_HASH_MAP = "scala.collection.mutable.HashMap[String, Double]";
@@ -26,6 +28,9 @@ final class Contestants {
             FASTUTIL_KEYS, MAPPED_TABLE, HASH_MAP_READY, SCALA_HASH_MAP, HASH_MAP);
     static final List<String> WITH_TEXTS = List.of(OMOMI, OMOMI_KEPT, FASTUTIL_TEXTS, SCALA_HASH_MAP, HASH_MAP);
 
+    /** Parts of what omomi does: not whole requests. */
+    static final List<String> STEPS = List.of(OMOMI_FILLING, OMOMI_READING);
+
     /** Those whose steps are timed one by one. */
     static final List<String> IN_STEPS_WITH_IDS = List.of(OMOMI, OMOMI_PREPARED, OMOMI_MODELS);
     static final List<String> IN_STEPS_WITH_TEXTS = List.of(OMOMI, OMOMI_KEPT);
@@ -35,6 +40,8 @@ final class Contestants {
     /** A contestant that is ready to score {@code traffic}, and was seen to give the logits that it must. */
     static Contestant open(String name, Traffic traffic) {
         Contestant opened = switch (name) {
+            case OMOMI_FILLING -> OmomiStep.filling(openOmomi(OMOMI, traffic));
+            case OMOMI_READING -> OmomiStep.reading(openOmomi(OMOMI, traffic));
             case OMOMI, OMOMI_KEPT, OMOMI_PREPARED, OMOMI_MODELS, OMOMI_MODEL_CALLS -> omomi(name, traffic);
             case HASH_MAP -> new JavaHashMap(traffic);
             case HASH_MAP_READY -> new JavaHashMapReady(traffic);
@@ -45,7 +52,9 @@ final class Contestants {
             case KEPT_SUMS -> new KeptSums(traffic);
             default -> throw new IllegalArgumentException("there is no contestant " + name);
         };
-        ready(name, opened, traffic);
+        if (!STEPS.contains(name)) {
+            ready(name, opened, traffic);
+        }
         return opened;
     }
 
