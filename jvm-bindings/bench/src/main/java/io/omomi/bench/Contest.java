@@ -15,7 +15,10 @@ import java.util.function.IntFunction;
  * them. As {@code benches/support/contest.rs} does it.
  */
 final class Contest {
-    /** How long a turn is, unless a single request takes longer. Half as long passes untimed before it: the caches still have what the contestant before it left. */
+    /**
+     * How long a turn is, unless a single request takes longer. Half as long passes untimed before it: the caches still have what
+     * the contestant before it left.
+     */
     private static final long TURN_NANOS = 30_000_000;
     /** What the compilers of the JVM are given for each contestant, in two portions. */
     private static final long WARM_UP_NANOS = 3_000_000_000L;

@@ -34,11 +34,18 @@ public final class InTurns {
 
     private static List<String> names(Kind kind, String only) {
         List<String> names = new ArrayList<>(kind == Kind.ID ? Contestants.WITH_IDS : Contestants.WITH_TEXTS);
-        names.addAll(Contestants.STEPS);
+        for (String name : inSteps(kind)) {
+            names.add(name + Contestants.FILLING);
+            names.add(name + Contestants.READING);
+        }
         if (only != null) {
-            names.removeIf(name -> !name.contains(only));
+            names.removeIf(name -> !name.matches(only));
         }
         return names;
+    }
+
+    private static List<String> inSteps(Kind kind) {
+        return kind == Kind.ID ? Contestants.IN_STEPS_WITH_IDS : Contestants.IN_STEPS_WITH_TEXTS;
     }
 
     private void print() {
@@ -57,31 +64,35 @@ public final class InTurns {
                     times.high(), rounds.bytes(name));
         }
         line("");
-        if (names.contains(Contestants.OMOMI)) {
-            conclude();
-        }
-    }
-
-    private void conclude() {
-        if (names.containsAll(Contestants.STEPS)) {
-            double fill = 100 * rounds.times(Contestants.OMOMI_FILLING, Contestants.OMOMI).median();
-            double read = 100 * rounds.times(Contestants.OMOMI_READING, Contestants.OMOMI).median();
-            line("* of omomi's time: filling %.0f %%, native call %.0f %%, reading %.0f %%", fill, 100 - fill - read, read);
-        }
+        inSteps(kind).forEach(this::shares);
         if (kind == Kind.ID && candidates == Traffic.CANDIDATES) {
             target(5, Contestants.FASTUTIL_KEYS);
             target(20, Contestants.HASH_MAP);
-            double bytes = rounds.bytes(Contestants.OMOMI);
-            line("* bytes allocated by a request: 0 wanted, %.2f found, %s", bytes, word(bytes == 0));
+            bytes();
         }
         line("");
     }
 
+    private void shares(String name) {
+        if (names.containsAll(List.of(name, name + Contestants.FILLING, name + Contestants.READING))) {
+            double fill = 100 * rounds.times(name + Contestants.FILLING, name).median();
+            double read = 100 * rounds.times(name + Contestants.READING, name).median();
+            line("* time of %s: filling %.0f %%, native call %.0f %%, reading %.0f %%", name, fill, 100 - fill - read, read);
+        }
+    }
+
     private void target(double wanted, String rival) {
-        if (names.contains(rival)) {
+        if (names.containsAll(List.of(rival, Contestants.OMOMI))) {
             Rounds.Spread times = rounds.times(rival, Contestants.OMOMI);
             line("* times faster than %s: %.0f wanted, %.2f found, quartiles %.2f to %.2f, %s",
                     rival, wanted, times.median(), times.low(), times.high(), word(times.median() >= wanted));
+        }
+    }
+
+    private void bytes() {
+        if (names.contains(Contestants.OMOMI)) {
+            double bytes = rounds.bytes(Contestants.OMOMI);
+            line("* bytes allocated by a request: 0 wanted, %.2f found, %s", bytes, word(bytes == 0));
         }
     }
 

@@ -4,6 +4,8 @@ package io.omomi.bench;
 final class OmomiStep implements Contestant {
     private final Omomi omomi;
     private final boolean fills;
+    /** Candidates that have answers to be read. */
+    private int answered;
 
     private OmomiStep(Omomi omomi, boolean fills) {
         this.omomi = omomi;
@@ -17,7 +19,6 @@ final class OmomiStep implements Contestant {
 
     /** Reads the answers of one request again and again. */
     static OmomiStep reading(Omomi omomi) {
-        omomi.score(0, Traffic.CANDIDATES);
         return new OmomiStep(omomi, false);
     }
 
@@ -26,6 +27,10 @@ final class OmomiStep implements Contestant {
         if (fills) {
             omomi.fill(request, candidates);
             return 0;
+        }
+        if (answered != candidates) {
+            omomi.score(request, candidates);
+            answered = candidates;
         }
         return omomi.read(candidates);
     }
