@@ -167,7 +167,30 @@ fn assert_all_are_gathered(entries: &[Entry], table: Table<'_>) {
     let keys: Vec<u64> = entries.iter().map(|entry| entry.key).collect();
     for instructions in Instructions::all() {
         assert_eq!(table.gather(instructions, &keys, &mut weights), entries.len());
-        assert!(entries.iter().zip(&weights).all(|(entry, &weight)| entry.weight == weight));
+        for (entry, weight) in entries.iter().zip(&weights) {
+            let (expected, name) = (entry.weight, instructions.name());
+            assert_eq!(weight.to_bits(), expected.to_bits(), "{name}: expected {expected:e}, found {weight:e}");
+        }
+    }
+}
+
+#[test]
+fn every_weight_that_a_small_encoding_can_hold_is_gathered_bit_for_bit() {
+    let every_f16: Vec<f32> = (0..=u16::MAX).map(f16_value).filter(|weight| weight.is_finite()).collect();
+    let every_i8: Vec<f32> = (-127..=127_i8).map(f32::from).collect();
+    for (encoding, every_weight) in [(Encoding::F16, every_f16), (Encoding::I8, every_i8)] {
+        let mut weights = encoded(&entries("creative_id", 200_000), encoding);
+        let mut entries = weights.entries().to_vec();
+        assert!(entries.len() > every_weight.len());
+        for (entry, &weight) in entries.iter_mut().zip(every_weight.iter().cycle()) {
+            entry.weight = weight;
+        }
+        weights.replace_entries(entries);
+        let built = build(&weights).unwrap();
+        let table = built.table();
+        let second_count = weights.entries().iter().filter(|entry| table.lines_touched(entry.key) == 2).count();
+        assert!(second_count > 1_000, "{}: {second_count}", encoding.name());
+        assert_all_are_gathered(weights.entries(), table);
     }
 }
 

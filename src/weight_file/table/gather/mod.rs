@@ -18,11 +18,15 @@ mod avx2_small;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_small;
 
 use std::mem::MaybeUninit;
 
+#[cfg(target_arch = "x86_64")]
+use super::Encoding;
 use super::line::{F32Line, Line, LineFormat};
-use super::{Encoding, LINE_LEN, Table, first_line, low_word, second_line};
+use super::{LINE_LEN, Table, first_line, low_word, second_line};
 use crate::instructions::{Instructions, Set};
 use crate::prefetch::prefetch;
 
@@ -153,9 +157,7 @@ impl Table<'_> {
             },
             #[cfg(target_arch = "aarch64")]
             // SAFETY: as above.
-            Set::Neon if self.encoding() == Encoding::F32 => unsafe { neon::gather(self, keys, weights) },
-            #[cfg(target_arch = "aarch64")]
-            Set::Neon => self.gather_plain(keys, weights),
+            Set::Neon => unsafe { neon::gather(self, keys, weights) },
         };
         // One branch a batch instead of one a key for what hardly any file has.
         if self.exceptions.is_empty() { found_count } else { found_count + self.gather_exceptions(keys, weights) }
