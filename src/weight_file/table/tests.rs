@@ -260,6 +260,33 @@ fn no_number_of_keys_is_too_short_or_too_odd_to_gather() {
     }
 }
 
+/// Vector registers have 16 lanes, small lines 12 or 15 slots.
+#[test]
+fn what_stands_behind_the_tags_of_a_line_is_never_taken_for_one() {
+    assert_nothing_behind_the_tags_is_found::<F16Line>();
+    assert_nothing_behind_the_tags_is_found::<I8Line>();
+}
+
+fn assert_nothing_behind_the_tags_is_found<F: LineFormat>() {
+    let mut line = [0; LINE_LEN];
+    for (slot, number) in (1_u8..).enumerate().take(F::SLOT_COUNT) {
+        F::fill(&mut line, slot, u32::from(number) * 0x0010_2030, f32::from(number));
+    }
+    let lines = [line; 2].concat();
+    let table =
+        Table::new(&lines, &[], &[], Geometry { encoding: F::ENCODING, shard_count: 1, shard_lines: 2 }).unwrap();
+    // What a lane without a slot compares with the low and the high bits of a tag.
+    let key =
+        |lane| u64::from_le_bytes([line[2 * lane], line[2 * lane + 1], line[2 * F::SLOT_COUNT + lane], 0, 0, 0, 0, 0]);
+    let keys: Vec<u64> = (F::SLOT_COUNT..16).map(key).cycle().take(16).collect();
+    assert!(keys.iter().all(|&key| table.get(key).is_none()));
+    for instructions in Instructions::all() {
+        let mut weights = vec![f32::NAN; keys.len()];
+        assert_eq!(table.gather(instructions, &keys, &mut weights), 0, "{}", instructions.name());
+        assert!(weights.iter().all(|weight| weight.to_bits() == 0), "{}", instructions.name());
+    }
+}
+
 proptest! {
     #[test]
     fn every_set_of_instructions_gathers_what_the_plain_look_up_gives(
