@@ -68,6 +68,7 @@ impl Request {
     }
 
     /// Empties the context row and the tail. Each candidate row is emptied by [`Request::candidate`].
+    #[inline]
     pub fn clear(&mut self) {
         self.tail_used_bytes = 0;
         self.store_tail_used();
@@ -75,6 +76,7 @@ impl Request {
     }
 
     /// The context row, as it is.
+    #[inline]
     pub fn context(&mut self) -> RowMut<'_> {
         let start = self.layout.offsets().context_offset;
         RowMut { request: self, side: Side::Context, start }
@@ -85,6 +87,7 @@ impl Request {
     /// # Errors
     ///
     /// [`Error::TooManyCandidates`] if the layout has no such row, [`Error::InvalidArgument`] if its candidates are prepared.
+    #[inline]
     pub fn candidate(&mut self, index: usize) -> Result<RowMut<'_>, Error> {
         self.check_candidate(index, Candidates::Inline)?;
         let offsets = self.layout.offsets();
@@ -98,6 +101,7 @@ impl Request {
     /// # Errors
     ///
     /// [`Error::TooManyCandidates`] if the layout has no such candidate, [`Error::InvalidArgument`] if its candidates are rows.
+    #[inline]
     pub fn set_candidate(&mut self, index: usize, index_in_set: u32) -> Result<(), Error> {
         self.check_candidate(index, Candidates::Prepared)?;
         let at = self.layout.offsets().candidates_offset + index * INDEX_LEN;
@@ -107,7 +111,16 @@ impl Request {
         Ok(())
     }
 
+    #[inline]
     fn check_candidate(&self, index: usize, used_as: Candidates) -> Result<(), Error> {
+        if index < self.layout.capacity().candidates && self.layout.candidates() == used_as {
+            return Ok(());
+        }
+        self.refuse_candidate(index, used_as)
+    }
+
+    #[cold]
+    fn refuse_candidate(&self, index: usize, used_as: Candidates) -> Result<(), Error> {
         let capacity = self.layout.capacity().candidates;
         if index >= capacity {
             return Err(Error::TooManyCandidates {
@@ -115,16 +128,11 @@ impl Request {
                 found: (index as u64).saturating_add(1),
             });
         }
-        if self.layout.candidates() != used_as {
-            let problem = match used_as {
-                Candidates::Inline => {
-                    "its layout is for prepared candidates, which are named by index and have no rows"
-                }
-                Candidates::Prepared => "its layout is for candidates that are rows in the request",
-            };
-            return Err(Error::InvalidArgument { argument: "request", problem: problem.to_owned() });
-        }
-        Ok(())
+        let problem = match used_as {
+            Candidates::Inline => "its layout is for prepared candidates, which are named by index and have no rows",
+            Candidates::Prepared => "its layout is for candidates that are rows in the request",
+        };
+        Err(Error::InvalidArgument { argument: "request", problem: problem.to_owned() })
     }
 
     /// The context row, or the row of the first candidate, as it is: all that a log row fills.
@@ -252,16 +260,19 @@ impl Request {
         u64::from_le(self.words[index])
     }
 
+    #[inline]
     fn clear_row(&mut self, start: usize) {
         self.words[(start + ROW_PRESENT_OFFSET) / WORD] = 0;
         self.words[(start + ROW_INLINE_TEXT_OFFSET) / WORD] = 0;
     }
 
+    #[inline]
     fn store_tail_used(&mut self) {
         self.words[0] = (u64::from(LAYOUT_VERSION) | (self.tail_used_bytes as u64) << 32).to_le();
     }
 
     /// Takes `len` bytes of the tail, at a multiple of `alignment`, and returns where they start.
+    #[inline]
     fn take_tail(&mut self, len: usize, alignment: usize) -> Result<usize, Error> {
         let start = self.tail_used_bytes.next_multiple_of(alignment);
         let capacity = self.layout.capacity().tail_len_bytes;
@@ -274,6 +285,7 @@ impl Request {
         Ok(start)
     }
 
+    #[inline]
     fn tail_bytes_mut(&mut self, start: usize, len: usize) -> &mut [u8] {
         let at = self.layout.offsets().tail_offset + start;
         let block_len = self.words.len() * WORD;
@@ -282,6 +294,7 @@ impl Request {
         unsafe { std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast::<u8>().add(at), len) }
     }
 
+    #[inline]
     fn put_text(&mut self, text: &str) -> Result<u64, Error> {
         let start = self.take_tail(text.len(), 1)?;
         self.tail_bytes_mut(start, text.len()).copy_from_slice(text.as_bytes());
@@ -295,6 +308,7 @@ impl RowMut<'_> {
     /// # Errors
     ///
     /// [`Error::WrongFieldUse`] if the field is of another type or side.
+    #[inline]
     pub fn set_id(&mut self, field: FieldSlot, id: i64) -> Result<(), Error> {
         self.check(field, false, "an id", |kind| matches!(kind, SchemaKind::Id))?;
         self.store(field, id.cast_unsigned(), false);
@@ -306,6 +320,7 @@ impl RowMut<'_> {
     /// # Errors
     ///
     /// [`Error::WrongFieldUse`], or [`Error::TailFull`] if there is no room for the text.
+    #[inline]
     pub fn set_text(&mut self, field: FieldSlot, text: &str) -> Result<(), Error> {
         self.check(field, false, "a text", |kind| matches!(kind, SchemaKind::Text))?;
         let reference = self.request.put_text(text)?;
@@ -318,6 +333,7 @@ impl RowMut<'_> {
     /// # Errors
     ///
     /// [`Error::WrongFieldUse`].
+    #[inline]
     pub fn set_text_value(&mut self, field: FieldSlot, value: u64) -> Result<(), Error> {
         self.check(field, false, "a text", |kind| matches!(kind, SchemaKind::Text))?;
         self.store(field, value, false);
@@ -329,6 +345,7 @@ impl RowMut<'_> {
     /// # Errors
     ///
     /// [`Error::WrongFieldUse`].
+    #[inline]
     pub fn set_number(&mut self, field: FieldSlot, number: f64) -> Result<(), Error> {
         self.check(field, false, "a number", |kind| matches!(kind, SchemaKind::Number { .. }))?;
         self.store(field, number.to_bits(), false);
@@ -396,10 +413,12 @@ impl RowMut<'_> {
         Ok(pack(start, count))
     }
 
+    #[inline]
     fn declared(&self, field: FieldSlot) -> Option<&SchemaField> {
         self.request.layout.schema().fields(field.side).get(field.index)
     }
 
+    #[inline]
     fn check(
         &self,
         field: FieldSlot,
@@ -407,16 +426,22 @@ impl RowMut<'_> {
         used: &'static str,
         is_kind: impl Fn(&SchemaKind) -> bool,
     ) -> Result<(), Error> {
+        match self.declared(field) {
+            Some(declared) if field.side == self.side && declared.many == many && is_kind(&declared.kind) => Ok(()),
+            _ => self.refuse(field, used),
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, field: FieldSlot, used: &'static str) -> Result<(), Error> {
         let Some(declared) = self.declared(field) else {
             return Err(Error::UnknownField { field: format!("{} field {}", field.side.word(), field.index) });
         };
-        if field.side == self.side && declared.many == many && is_kind(&declared.kind) {
-            return Ok(());
-        }
         let used = if field.side == self.side { used } else { "a field of the other side" };
         Err(Error::WrongFieldUse { field: declared.name.clone(), declared: describe(declared), used })
     }
 
+    #[inline]
     fn store(&mut self, field: FieldSlot, word: u64, by_bytes: bool) {
         let bit = 1_u64 << field.index;
         let words = &mut self.request.words[self.start / WORD..];
