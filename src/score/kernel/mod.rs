@@ -12,6 +12,7 @@ mod answers;
 mod columns;
 mod context;
 mod crosses;
+mod texts;
 
 use std::ops::Range;
 use std::sync::Arc;
