@@ -72,10 +72,10 @@ impl SharedText<'_> {
     #[inline(always)]
     pub(super) fn value_of_short_ascii(self) -> Option<u64> {
         let (value, seen) = match self.len {
-            1..=3 => self.hash_1_to_3(),
-            4..=8 => self.hash_4_to_8(),
             9..=16 => self.hash_9_to_16(),
+            4..=8 => self.hash_4_to_8(),
             17..=128 => self.hash_17_to_128(),
+            1..=3 => self.hash_1_to_3(),
             _ => return None,
         };
         if seen & BEYOND_ASCII != 0 {
