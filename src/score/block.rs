@@ -1,7 +1,8 @@
 //! A request block as bytes that someone else filled: every word is read once, checked, and only then used.
 //!
 //! The words are read as relaxed atomics, which cost what plain loads cost. A careless caller may write the block while
-//! it is scored; then the answers are meaningless, but what was checked is what is used.
+//! it is scored; then the answers are meaningless, but what was checked is what is used. Texts begin at any byte:
+//! [`super::text`] reads them.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
