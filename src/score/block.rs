@@ -217,6 +217,13 @@ impl<'a> RowView<'a> {
         Self { words, tail, present, inline_text }
     }
 
+    /// The value of a field of single ids, if it is one and has a value: the short way for what most fields are.
+    #[inline(always)]
+    pub(super) fn id(&self, field: &PlannedField) -> Option<u64> {
+        let has_id = matches!(field.reading, Reading::Id) && self.present >> field.slot & 1 == 1;
+        has_id.then(|| load(&self.words[ROW_SLOTS_OFFSET / WORD + field.slot]))
+    }
+
     /// The value of a field that has at most one.
     #[inline]
     pub(super) fn single(&self, field: &PlannedField) -> Result<Single, RowProblem> {

@@ -156,8 +156,7 @@ impl Scorer {
         let (keys, plans) = KeyPlan::bind(models.iter().map(|model| model.contract()), layout.schema())?;
         let parts = models.into_iter().zip(plans).map(|(model, plan)| {
             let prepared = candidates.as_ref().map(|set| set.prepare(&model)).transpose()?;
-            let needed = keys.needed(&plan);
-            Ok(Part { model, plan, prepared, needed })
+            Ok(Part::new(&keys, model, plan, prepared))
         });
         let parts = parts.collect::<Result<Vec<_>, Error>>()?;
         let scratch = UnsafeCell::new(Scratch::new(&keys, &parts));

@@ -1,5 +1,6 @@
 //! A model: a weight file that was verified to the last byte and has given its golden answers.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::weight_file::{Calibrator, Content, Header, WeightFile};
 pub struct Model {
     file: WeightFile<FileBytes>,
     content: Content,
+    table_ranges: [Range<usize>; 3],
     path: Option<PathBuf>,
 }
 
@@ -68,7 +70,8 @@ impl Model {
         go_on: &mut dyn FnMut() -> Result<(), E>,
     ) -> Result<Arc<Self>, E> {
         let content = file.verify_asking(go_on)?;
-        Ok(Arc::new(Self { file, content, path }))
+        let table_ranges = file.table_ranges();
+        Ok(Arc::new(Self { file, content, table_ranges, path }))
     }
 
     /// The bytes of a model that was made of bytes and that nothing else holds: the writer changes them.
@@ -150,10 +153,10 @@ impl Model {
     #[inline]
     #[must_use]
     pub fn table(&self) -> Table<'_> {
-        let (weights, exceptions) =
-            (self.file.section(SectionKind::Weights), self.file.section(SectionKind::Exceptions));
+        let [weights, exceptions, scales] =
+            self.table_ranges.each_ref().map(|range| self.file.bytes().get(range.clone()).unwrap_or(&[]));
         // `verify` has made the same table of the same bytes.
-        Table::new(weights, exceptions, self.file.scales(), self.content.geometry).unwrap_or_else(|| unreachable!())
+        Table::new(weights, exceptions, scales, self.content.geometry).unwrap_or_else(|| unreachable!())
     }
 
     /// The contract.

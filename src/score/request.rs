@@ -68,6 +68,7 @@ impl Request {
     }
 
     /// Empties the context row and the tail. Each candidate row is emptied by [`Request::candidate`].
+    #[inline]
     pub fn clear(&mut self) {
         self.tail_used_bytes = 0;
         self.store_tail_used();
@@ -75,6 +76,7 @@ impl Request {
     }
 
     /// The context row, as it is.
+    #[inline]
     pub fn context(&mut self) -> RowMut<'_> {
         let start = self.layout.offsets().context_offset;
         RowMut { request: self, side: Side::Context, start }
@@ -85,6 +87,7 @@ impl Request {
     /// # Errors
     ///
     /// [`Error::TooManyCandidates`] if the layout has no such row, [`Error::InvalidArgument`] if its candidates are prepared.
+    #[inline]
     pub fn candidate(&mut self, index: usize) -> Result<RowMut<'_>, Error> {
         self.check_candidate(index, Candidates::Inline)?;
         let offsets = self.layout.offsets();
@@ -98,6 +101,7 @@ impl Request {
     /// # Errors
     ///
     /// [`Error::TooManyCandidates`] if the layout has no such candidate, [`Error::InvalidArgument`] if its candidates are rows.
+    #[inline]
     pub fn set_candidate(&mut self, index: usize, index_in_set: u32) -> Result<(), Error> {
         self.check_candidate(index, Candidates::Prepared)?;
         let at = self.layout.offsets().candidates_offset + index * INDEX_LEN;
@@ -107,7 +111,16 @@ impl Request {
         Ok(())
     }
 
+    #[inline]
     fn check_candidate(&self, index: usize, used_as: Candidates) -> Result<(), Error> {
+        if index < self.layout.capacity().candidates && self.layout.candidates() == used_as {
+            return Ok(());
+        }
+        self.refuse_candidate(index, used_as)
+    }
+
+    #[cold]
+    fn refuse_candidate(&self, index: usize, used_as: Candidates) -> Result<(), Error> {
         let capacity = self.layout.capacity().candidates;
         if index >= capacity {
             return Err(Error::TooManyCandidates {
@@ -115,16 +128,11 @@ impl Request {
                 found: (index as u64).saturating_add(1),
             });
         }
-        if self.layout.candidates() != used_as {
-            let problem = match used_as {
-                Candidates::Inline => {
-                    "its layout is for prepared candidates, which are named by index and have no rows"
-                }
-                Candidates::Prepared => "its layout is for candidates that are rows in the request",
-            };
-            return Err(Error::InvalidArgument { argument: "request", problem: problem.to_owned() });
-        }
-        Ok(())
+        let problem = match used_as {
+            Candidates::Inline => "its layout is for prepared candidates, which are named by index and have no rows",
+            Candidates::Prepared => "its layout is for candidates that are rows in the request",
+        };
+        Err(Error::InvalidArgument { argument: "request", problem: problem.to_owned() })
     }
 
     /// The context row, or the row of the first candidate, as it is: all that a log row fills.
@@ -252,6 +260,7 @@ impl Request {
         u64::from_le(self.words[index])
     }
 
+    #[inline]
     fn clear_row(&mut self, start: usize) {
         self.words[(start + ROW_PRESENT_OFFSET) / WORD] = 0;
         self.words[(start + ROW_INLINE_TEXT_OFFSET) / WORD] = 0;
@@ -417,12 +426,17 @@ impl RowMut<'_> {
         used: &'static str,
         is_kind: impl Fn(&SchemaKind) -> bool,
     ) -> Result<(), Error> {
+        match self.declared(field) {
+            Some(declared) if field.side == self.side && declared.many == many && is_kind(&declared.kind) => Ok(()),
+            _ => self.refuse(field, used),
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, field: FieldSlot, used: &'static str) -> Result<(), Error> {
         let Some(declared) = self.declared(field) else {
             return Err(Error::UnknownField { field: format!("{} field {}", field.side.word(), field.index) });
         };
-        if field.side == self.side && declared.many == many && is_kind(&declared.kind) {
-            return Ok(());
-        }
         let used = if field.side == self.side { used } else { "a field of the other side" };
         Err(Error::WrongFieldUse { field: declared.name.clone(), declared: describe(declared), used })
     }

@@ -1,5 +1,7 @@
 //! Opens a weight file over any bytes, and verifies all of them.
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 use super::checksum;
@@ -58,6 +60,13 @@ impl Calibrator {
         let probability = limited as f32;
         probability
     }
+}
+
+/// The bytes of a section in its file.
+fn range_of(section: &Section) -> Range<usize> {
+    let start = usize::try_from(section.offset).unwrap_or(usize::MAX);
+    let len = usize::try_from(section.len_bytes).unwrap_or(usize::MAX);
+    start..start.saturating_add(len)
 }
 
 fn malformed(problem: impl Into<String>) -> Error {
@@ -122,10 +131,19 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     }
 
     pub(super) fn section_bytes(&self, section: &Section) -> &[u8] {
-        let start = usize::try_from(section.offset).unwrap_or(usize::MAX);
-        let len = usize::try_from(section.len_bytes).unwrap_or(usize::MAX);
         // The header was checked against the length of these bytes.
-        self.bytes().get(start..).and_then(|bytes| bytes.get(..len)).unwrap_or(&[])
+        self.bytes().get(range_of(section)).unwrap_or(&[])
+    }
+
+    /// Where the bytes lie that a table is made of: weights, exceptions and scales. A request has no time to search for them.
+    pub(crate) fn table_ranges(&self) -> [Range<usize>; 3] {
+        let range_of = |kind: SectionKind| {
+            let mut sections = self.header.sections.iter();
+            sections.find(|section| section.kind_number == kind.number()).map_or(0..0, range_of)
+        };
+        let table = range_of(SectionKind::Table);
+        let scales = table.end.min(table.start + layout::TABLE_SCALES_OFFSET)..table.end;
+        [range_of(SectionKind::Weights), range_of(SectionKind::Exceptions), scales]
     }
 
     fn verify_bytes<E: From<Error>>(&self, go_on: &mut dyn FnMut() -> Result<(), E>) -> Result<(), E> {
@@ -209,7 +227,7 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     }
 
     /// What stands behind the parameters of the table.
-    pub(crate) fn scales(&self) -> &[u8] {
+    fn scales(&self) -> &[u8] {
         self.section(SectionKind::Table).get(layout::TABLE_SCALES_OFFSET..).unwrap_or(&[])
     }
 

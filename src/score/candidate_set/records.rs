@@ -8,7 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use crate::prefetch::prefetch;
+use crate::prefetch::prefetch_far;
 
 const CACHE_LINE_WORDS: usize = 8;
 
@@ -63,6 +63,13 @@ impl Records {
         record[VERSION_WORD].store(version + 2, Ordering::Release);
     }
 
+    /// The records, version and content, where each is one line of the cache.
+    #[inline(always)]
+    pub(in crate::score) fn lines(&self) -> Option<&[[AtomicU64; CACHE_LINE_WORDS]]> {
+        let words = self.words.as_flattened().get(self.start..)?.get(..self.count * self.stride)?;
+        (self.stride == CACHE_LINE_WORDS).then_some(words.as_chunks().0)
+    }
+
     /// What `take` makes of the content of record `index`; nothing if there is no such record. `take` is called again if the
     /// record was replaced meanwhile, and only its last answer counts.
     #[inline(always)]
@@ -86,9 +93,9 @@ impl Records {
     #[inline(always)]
     pub(in crate::score) fn prefetch(&self, index: usize) {
         let record = self.words.as_ptr().wrapping_add(self.start).wrapping_add(index.wrapping_mul(self.stride));
-        prefetch(record);
+        prefetch_far(record);
         if self.stride > CACHE_LINE_WORDS {
-            prefetch(record.wrapping_add(CACHE_LINE_WORDS));
+            prefetch_far(record.wrapping_add(CACHE_LINE_WORDS));
         }
     }
 }

@@ -7,10 +7,16 @@ use super::{CHUNK, Sums};
 use crate::math::{exp_of_rest, reduce, sigmoid_of};
 use crate::weight_file::Calibrator;
 
-/// Writes logit and probability of each candidate of a chunk, with the status of one that was scored. Without crosses with the context
-/// their sum, 0, is not added, which leaves every bit as it is.
+/// Writes logit and probability of each candidate of a chunk, with the status of one that was scored, and returns whether some sum is
+/// NaN. Without crosses with the context their sum, 0, is not added, which leaves every bit as it is.
 #[inline(always)]
-pub(super) fn write(start: f64, sums: &mut Sums, is_crossed: bool, calibrator: Calibrator, answers: &[AtomicU64]) {
+pub(super) fn write(
+    start: f64,
+    sums: &mut Sums,
+    is_crossed: bool,
+    calibrator: Calibrator,
+    answers: &[AtomicU64],
+) -> bool {
     let (answers, _) = answers.as_chunks::<2>();
     let count = answers.len().min(CHUNK);
     // The own sums become logits in place.
@@ -25,9 +31,11 @@ pub(super) fn write(start: f64, sums: &mut Sums, is_crossed: bool, calibrator: C
     }
     let Sums { own: logits, shifted, exps, probabilities, .. } = sums;
     let (logits, probabilities) = (&logits[..count], &mut probabilities[..count]);
+    let mut has_nan = false;
     for (&logit, (shifted, rest)) in logits.iter().zip(shifted.iter_mut().zip(exps.iter_mut())) {
         let reduced = reduce(logit);
         (*shifted, *rest) = (reduced.shifted, reduced.rest);
+        has_nan |= logit.is_nan();
     }
     for exp in &mut exps[..count] {
         *exp = exp_of_rest(*exp);
@@ -42,4 +50,5 @@ pub(super) fn write(start: f64, sums: &mut Sums, is_crossed: bool, calibrator: C
         // The status of a candidate that was scored is 0.
         store(other_word, u64::from(probability.to_bits()));
     }
+    has_nan
 }

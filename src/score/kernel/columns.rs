@@ -2,17 +2,18 @@
 //! and added in loops without a branch.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use super::super::block::{RowView, Single, load};
-use super::super::candidate_set::{Contents, Lists, Prepared, Record, RecordCounts, Records};
-use super::super::plan::{Column, KeyPlan, Needed, Plan, PlannedField, Reading};
+use super::super::plan::{Column, KeyPlan, Plan, PlannedField, Reading};
 use super::context::Context;
-use super::{Bits, CHUNK, Job, Running, Tally, Work, each_place, is_set, ones, set, texts};
+use super::prepared::LINE_KEYS;
+use super::{Bits, CHUNK, Job, Running, Work, each_place, is_set, ones, set, texts};
 use crate::error::RowProblem;
 use crate::feature::{cross_step, feature_key};
 use crate::schema::MAX_VALUES_PER_FIELD;
 use crate::schema::block::{ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SLOT_LEN};
+use crate::weight_file::table::Table;
 
 /// What stands in a column where a candidate has no category. It is looked up like any key, which costs less than a branch, and its
 /// weight is then left out.
@@ -22,15 +23,16 @@ pub(super) const ABSENT_KEY: u64 = 0;
 #[derive(Debug)]
 pub(super) struct Columns {
     /// Candidates in the chunk.
-    count: usize,
-    /// Key of candidate `c` in column `k` at `k * count + c`; the same for its weight.
-    keys: Vec<u64>,
+    pub(super) count: usize,
+    /// Key of candidate `c` in column `k` at `k * count + c`; the same for its weight. Behind the last column is room for keys of
+    /// prepared candidates that no cross needs.
+    pub(super) keys: Vec<u64>,
     weights: Vec<f32>,
     /// By column: the candidates without a category.
-    absent: Vec<Bits>,
+    pub(super) absent: Vec<Bits>,
     /// By column of a field: the candidates with a number out of range or NaN.
     invalid: Vec<Bits>,
-    many: Vec<ManyColumn>,
+    pub(super) many: Vec<ManyColumn>,
     /// Values that could not be read. Nearly always none.
     malformed: Vec<Malformed>,
     /// First two words of each row.
@@ -40,9 +42,9 @@ pub(super) struct Columns {
 
 /// The keys of a `many` field.
 #[derive(Debug)]
-struct ManyColumn {
+pub(super) struct ManyColumn {
     /// One candidate behind the other.
-    keys: Vec<u64>,
+    pub(super) keys: Vec<u64>,
     weights: Vec<f32>,
     /// Where each candidate's keys end.
     ends: [u32; CHUNK],
@@ -58,9 +60,6 @@ struct Malformed {
     problem: RowProblem,
 }
 
-/// How many prepared records ahead memory is asked for one.
-const RECORDS_AHEAD: usize = 8;
-
 /// Most keys of a `many` field in a chunk: twice what one candidate may have, so that each chunk has at least one.
 pub(super) const MANY_CAPACITY: usize = 2 * MAX_VALUES_PER_FIELD;
 
@@ -68,7 +67,7 @@ impl Columns {
     pub(super) fn new(plan: &KeyPlan) -> Self {
         Self {
             count: 0,
-            keys: vec![0; plan.column_count * CHUNK],
+            keys: vec![0; (plan.column_count + LINE_KEYS) * CHUNK],
             weights: vec![0.0; plan.column_count * CHUNK],
             absent: vec![Bits::default(); plan.column_count],
             invalid: vec![Bits::default(); plan.column_count],
@@ -85,6 +84,12 @@ impl Columns {
         self.count
     }
 
+    /// Begins a chunk of candidates that have no rows.
+    #[inline(always)]
+    pub(super) const fn begin(&mut self, count: usize) {
+        self.count = count;
+    }
+
     /// Reads the rows of up to `wanted` candidates from `first` on, each word once.
     #[inline(always)]
     pub(super) fn read_rows(&mut self, job: &Job<'_>, first: usize, wanted: usize) {
@@ -92,13 +97,15 @@ impl Columns {
         self.count = if self.many.is_empty() { wanted } else { self.read_many_fields(job, first, wanted) };
         let (words, stride) = job.block.candidate_words(first, self.count);
         let (mut all_present, mut all_inline, mut any_inline) = (u64::MAX, u64::MAX, 0);
-        let heads = self.present.iter_mut().zip(&mut self.inline_text);
-        for (row, (present, inline_text)) in words.chunks_exact(stride).zip(heads) {
-            *present = load(&row[ROW_PRESENT_OFFSET / SLOT_LEN]);
-            *inline_text = load(&row[ROW_INLINE_TEXT_OFFSET / SLOT_LEN]);
+        let heads = self.present.iter_mut().zip(&mut self.inline_text).take(self.count);
+        let mut at = 0;
+        for (present, inline_text) in heads {
+            *present = load(&words[at + ROW_PRESENT_OFFSET / SLOT_LEN]);
+            *inline_text = load(&words[at + ROW_INLINE_TEXT_OFFSET / SLOT_LEN]);
             all_present &= *present;
             all_inline &= *inline_text;
             any_inline |= *inline_text;
+            at += stride;
         }
         for (index, field) in job.keys.candidate.iter().enumerate() {
             let Column::Single(column) = job.keys.field_columns[index] else { continue };
@@ -112,9 +119,11 @@ impl Columns {
                 self.absent[column] = Bits::default();
                 self.invalid[column] = Bits::default();
                 let keys = &mut self.keys[column * self.count..][..self.count];
-                let slot = ROW_SLOTS_OFFSET / SLOT_LEN + field.slot;
-                for (key, row) in keys.iter_mut().zip(words.chunks_exact(stride)) {
-                    *key = load(&row[slot]);
+                // Steps instead of chunks, which would be counted by a division for each field.
+                let mut at = ROW_SLOTS_OFFSET / SLOT_LEN + field.slot;
+                for key in keys.iter_mut() {
+                    *key = load(&words[at]);
+                    at += stride;
                 }
                 if holds_value || texts::read_values(job.block.tail(), keys) {
                     // A loop of its own, over values that lie side by side: it becomes vector code.
@@ -128,7 +137,7 @@ impl Columns {
         }
     }
 
-    /// Reads a field that some rows lack, or whose slot is not its value, or that some row does not have as it should.
+    /// Reads a field that some rows lack, whose slot is not its value, or of which some text cannot be read.
     fn read_field(
         &mut self,
         job: &Job<'_>,
@@ -186,85 +195,6 @@ impl Columns {
         wanted
     }
 
-    /// Reads what was prepared of the candidates with these indices: own sums, and the keys that crosses need. Says whether some
-    /// index holds no candidate; its sum is NaN then.
-    #[inline(always)]
-    pub(super) fn read_prepared(
-        &mut self,
-        work: &Work<'_>,
-        prepared: &Prepared,
-        indices: &[AtomicU32],
-        own_sums: &mut [f64; CHUNK],
-        tally: &mut Tally,
-    ) -> bool {
-        self.count = indices.len();
-        let mut counts = RecordCounts::default();
-        let own_sums = &mut own_sums[..self.count];
-        match prepared.contents() {
-            Contents::Sums(sums) => sums.read(indices, own_sums, &mut counts),
-            Contents::Records(records) => {
-                self.read_records(work, prepared, records, indices, own_sums, &mut counts);
-            }
-        }
-        counts.add_to(tally);
-        own_sums.iter().fold(false, |found, sum| found | sum.is_nan())
-    }
-
-    #[inline(always)]
-    fn read_records(
-        &mut self,
-        work: &Work<'_>,
-        prepared: &Prepared,
-        records: &Records,
-        indices: &[AtomicU32],
-        own_sums: &mut [f64],
-        counts: &mut RecordCounts,
-    ) {
-        let needed = &work.part.needed;
-        let values_per_field = prepared.values_per_field();
-        for column in &needed.single_columns {
-            self.absent[*column] = Bits::default();
-        }
-        self.many.iter_mut().for_each(ManyColumn::clear);
-        for (place, (own_sum, index)) in own_sums.iter_mut().zip(indices).enumerate() {
-            if let Some(later) = indices.get(place + RECORDS_AHEAD) {
-                records.prefetch(load_index(later) as usize);
-            }
-            let (count, keys, many) = (self.count, &mut self.keys, &mut self.many);
-            // A record may be read again, if it was replaced meanwhile: nothing here adds to what an earlier reading left.
-            let found = records.read(load_index(index) as usize, |words| {
-                let record = Record::new(words);
-                for (&column, key) in needed.single_columns.iter().zip(record.keys()) {
-                    keys[column * count + place] = key.load(Ordering::Relaxed);
-                }
-                if !needed.many_columns.is_empty() {
-                    let mut lists = record.lists(needed.single_columns.len(), values_per_field);
-                    read_lists(&needed.many_columns, &mut lists, many, place);
-                }
-                (record.own_sum(), record.counts(), record.absent())
-            });
-            let (sum, own_counts, absent) = found.unwrap_or((f64::NAN, RecordCounts::default(), u64::MAX));
-            *own_sum = sum;
-            counts.add(own_counts);
-            if absent != 0 {
-                self.note_absent(needed, place, absent, found.is_none());
-            }
-        }
-    }
-
-    /// Notes which of the keys that crosses need a prepared candidate lacks.
-    #[cold]
-    fn note_absent(&mut self, needed: &Needed, place: usize, absent: u64, is_outside: bool) {
-        for (position, &column) in needed.single_columns.iter().enumerate() {
-            if absent >> position & 1 == 1 {
-                set(&mut self.absent[column], place);
-            }
-        }
-        if is_outside {
-            needed.many_columns.iter().for_each(|&column| self.many[column].end(place));
-        }
-    }
-
     /// Makes the keys of a cross of which no member is `many`.
     #[inline(always)]
     pub(super) fn make_cross_keys(&mut self, plan: &KeyPlan, cross_index: usize, context: &Context) {
@@ -308,6 +238,12 @@ impl Columns {
             }
         }
         self.absent[column] = absent;
+    }
+
+    /// Asks memory for the lines of `table` that the chunk's single keys lie in.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, table: &Table<'_>) {
+        table.prefetch(&self.keys[..self.absent.len() * self.count]);
     }
 
     /// The keys of a candidate's field.
@@ -359,7 +295,7 @@ impl Columns {
                 let absent_count = ones(&self.absent[column]);
                 if absent_count > 0 {
                     self.leave_out_absent(column);
-                    if !running.finds_absent {
+                    if !work.part.finds_absent {
                         unseen_count -= absent_count;
                     }
                     let live_absent = without(&self.absent[column], refused);
@@ -424,17 +360,6 @@ impl Columns {
     }
 }
 
-/// Reads the keys that crosses need of a prepared candidate's `many` fields.
-#[inline(never)]
-fn read_lists(columns: &[usize], lists: &mut Lists<'_>, many: &mut [ManyColumn], place: usize) {
-    for &column in columns {
-        let many = &mut many[column];
-        many.keys.truncate(many.range_start(place));
-        lists.next(|key| many.keys.push(key));
-        many.end(place);
-    }
-}
-
 impl ManyColumn {
     fn new() -> Self {
         Self {
@@ -445,19 +370,19 @@ impl ManyColumn {
         }
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.absent = Bits::default();
     }
 
     /// Ends the keys of the candidate at `place`; those of the next begin here.
-    fn end(&mut self, place: usize) {
+    pub(super) fn end(&mut self, place: usize) {
         #[expect(clippy::cast_possible_truncation, reason = "at most the capacity")]
         let end = self.keys.len() as u32;
         self.ends[place] = end;
     }
 
-    fn range_start(&self, place: usize) -> usize {
+    pub(super) fn range_start(&self, place: usize) -> usize {
         if place == 0 { 0 } else { self.ends[place - 1] as usize }
     }
 
@@ -472,10 +397,4 @@ impl ManyColumn {
 
 fn without(bits: &Bits, others: &Bits) -> Bits {
     std::array::from_fn(|index| bits[index] & !others[index])
-}
-
-/// Index of a candidate in its set.
-#[inline(always)]
-fn load_index(index: &AtomicU32) -> u32 {
-    u32::from_le(index.load(Ordering::Relaxed))
 }

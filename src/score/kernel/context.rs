@@ -10,6 +10,7 @@ use crate::contract::Side;
 use crate::error::Error;
 use crate::feature::{cross_step, feature_key};
 use crate::schema::MAX_VALUES_PER_FIELD;
+use crate::weight_file::table::Table;
 
 /// The context of a request as feature keys.
 #[derive(Debug)]
@@ -61,6 +62,8 @@ impl Context {
             if field.many {
                 let add = |value| keys.push(feature_key(field.seed, value));
                 is_missing = !row.each_of_many(field, add).map_err(at_field)?;
+            } else if let Some(id) = row.id(field) {
+                keys.push(feature_key(field.seed, id));
             } else {
                 match row.single(field).map_err(at_field)? {
                     Single::Value(value) => keys.push(feature_key(field.seed, value)),
@@ -73,6 +76,12 @@ impl Context {
             fields.push(ContextField { start, end: keys.len(), is_missing, is_invalid_number });
         }
         Ok(())
+    }
+
+    /// Asks memory for the lines of `table` that the sum will touch.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, table: &Table<'_>) {
+        table.prefetch(&self.keys);
     }
 
     /// The sum over the context's fields and over the crosses among them, in contract order.
@@ -101,6 +110,9 @@ impl Context {
             for weight in &weights[start..end] {
                 sum += f64::from(weight * scale);
             }
+        }
+        if plan.context_crosses.is_empty() {
+            return sum;
         }
         let mut sums = [0.0; CHUNK];
         sums[0] = sum;

@@ -12,6 +12,7 @@ mod answers;
 mod columns;
 mod context;
 mod crosses;
+mod prepared;
 mod texts;
 
 use std::ops::Range;
@@ -20,19 +21,22 @@ use std::time::{Duration, Instant};
 
 use super::Model;
 use super::block::Block;
-use super::candidate_set::{CandidateSet, Prepared};
+use super::candidate_set::{CandidateSet, Contents, Prepared, RecordCounts};
 use super::plan::{Column, KeyPlan, Needed, Plan, Use};
 use super::request::{Answer, Counts};
 use crate::error::{Error, RowProblem};
 use crate::instructions::{Instructions, Set};
-use crate::schema::{CandidateStatus, Candidates};
+use crate::schema::{CandidateStatus, Candidates, MAX_MODELS};
 use crate::weight_file::table::Table;
 use columns::Columns;
 use context::Context;
 use crosses::Stream;
 
 /// Candidates in a chunk: their keys stay in the first-level cache, and time is looked at once a chunk.
-pub(super) const CHUNK: usize = 128;
+pub(super) const CHUNK: usize = 256;
+
+/// Candidates of a request that is so short that each of its look-ups would be waited for.
+const SHORT: usize = 8;
 
 /// One bit a candidate of a chunk.
 type Bits = [u64; CHUNK / 64];
@@ -99,9 +103,20 @@ pub(super) struct Part {
     pub(super) model: Arc<Model>,
     pub(super) plan: Plan,
     /// What was made of the set's candidates for this model, where the layout names candidates by index.
-    pub(super) prepared: Option<Arc<Prepared>>,
+    prepared: Option<Arc<Prepared>>,
     /// Where the keys go that mixed crosses need of prepared candidates.
-    pub(super) needed: Needed,
+    needed: Needed,
+    /// Whether the table has a weight for the key that stands for an absent one.
+    finds_absent: bool,
+}
+
+impl Part {
+    /// One of the models of `keys`, with its plan.
+    pub(super) fn new(keys: &KeyPlan, model: Arc<Model>, plan: Plan, prepared: Option<Arc<Prepared>>) -> Self {
+        let needed = keys.needed(&plan);
+        let finds_absent = model.table().get(columns::ABSENT_KEY).is_some();
+        Self { model, plan, prepared, needed, finds_absent }
+    }
 }
 
 /// The memory that scoring works in, made once with a scorer.
@@ -139,8 +154,6 @@ struct Running {
     /// Bias and the sum over the context.
     start: f64,
     tally: Tally,
-    /// Whether the table has a weight for the key that stands for an absent one.
-    finds_absent: bool,
 }
 
 impl Scratch {
@@ -189,7 +202,7 @@ impl TimeLimit {
 struct Work<'a> {
     job: &'a Job<'a>,
     part: &'a Part,
-    table: Table<'a>,
+    table: &'a Table<'a>,
 }
 
 pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
@@ -233,27 +246,54 @@ unsafe fn predict_avx512(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Err
 #[inline(always)]
 fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
     let Scratch { context, columns, stream, sums, running } = scratch;
+    // A short request is over before memory has answered twice: it asks for everything first.
+    let is_short = job.candidate_count <= SHORT;
     context.read(job)?;
-    for (part, running) in job.parts.iter().zip(running.iter_mut()) {
-        let table = part.model.table();
-        let mut tally = Tally::default();
-        let work = Work { job, part, table };
-        let start = part.model.bias() + context.sum(&work, stream, &mut tally);
-        *running = Running { start, tally, finds_absent: table.get(columns::ABSENT_KEY).is_some() };
-    }
     context.start_crosses(job.keys);
+    let mut tables = [None; MAX_MODELS];
+    for (part, table) in job.parts.iter().zip(&mut tables) {
+        let table = table.insert(part.model.table());
+        if is_short {
+            context.prefetch(table);
+        }
+    }
+    let works = || {
+        let parts = job.parts.iter().zip(tables.iter().flatten());
+        parts.map(|(part, table)| Work { job, part, table }).enumerate()
+    };
     let mut first = 0;
-    while first < job.candidate_count && !job.time_limit.is_some_and(TimeLimit::is_up) {
-        let wanted = job.chunk.min(job.candidate_count - first);
-        if job.candidates == Candidates::Inline {
-            columns.read_rows(job, first, wanted);
-            for cross in 0..job.keys.crosses.len() {
-                columns.make_cross_keys(job.keys, cross, context);
+    loop {
+        let is_late = job.time_limit.is_some_and(TimeLimit::is_up);
+        let wanted = if is_late { 0 } else { job.chunk.min(job.candidate_count - first) };
+        match job.candidates {
+            Candidates::Inline => {
+                columns.read_rows(job, first, wanted);
+                for cross in 0..job.keys.crosses.len() {
+                    columns.make_cross_keys(job.keys, cross, context);
+                }
+            }
+            Candidates::Prepared => columns.begin(wanted),
+        }
+        if is_short && job.candidates == Candidates::Inline {
+            works().for_each(|(_, work)| columns.prefetch(work.table));
+        }
+        if first == 0 {
+            for ((_, work), running) in works().zip(running.iter_mut()) {
+                if let Some(prepared) = &work.part.prepared
+                    && let Contents::Records(records) = prepared.contents()
+                {
+                    prepared::prefetch(records, job.block.candidate_indices(0, wanted));
+                }
+                let mut tally = Tally::default();
+                let start = work.part.model.bias() + context.sum(&work, stream, &mut tally);
+                *running = Running { start, tally };
             }
         }
-        for (model, (part, running)) in job.parts.iter().zip(running.iter_mut()).enumerate() {
-            let work = Work { job, part, table: part.model.table() };
-            match &part.prepared {
+        if wanted == 0 {
+            break;
+        }
+        for ((model, work), running) in works().zip(running.iter_mut()) {
+            match &work.part.prepared {
                 Some(prepared) => {
                     work.score_prepared(prepared, model, first, wanted, context, columns, stream, sums, running)
                 }
@@ -335,17 +375,36 @@ impl Work<'_> {
     ) {
         let plan = &self.part.plan;
         let indices = self.job.block.candidate_indices(first, count);
-        let has_gaps = columns.read_prepared(self, prepared, indices, &mut sums.own, &mut running.tally);
+        columns.begin(count);
         let is_crossed = !plan.mixed_crosses.is_empty();
-        if is_crossed {
-            sums.crossed[..count].fill(0.0);
-            for cross in &plan.mixed_crosses {
-                columns.make_cross_keys(self.job.keys, cross.index, context);
-            }
-            self.add_crosses(&plan.mixed_crosses, &plan.mixed_cross_runs, context, columns, stream, &mut sums.crossed);
-        }
         let answers = self.job.block.answers(model, first, count);
-        answers::write(running.start, sums, is_crossed, self.part.model.calibrator(), answers);
+        let calibrator = self.part.model.calibrator();
+        let mut counts = RecordCounts::default();
+        let has_gaps = match prepared.contents() {
+            Contents::Sums(prepared_sums) => {
+                prepared_sums.read(indices, &mut sums.own[..count], &mut counts);
+                answers::write(running.start, sums, false, calibrator, answers)
+            }
+            Contents::Records(records) => {
+                let indices = self.job.block.candidate_indices(first, self.job.candidate_count - first);
+                columns.read_records(&self.part.needed, prepared, records, indices, &mut sums.own, &mut counts);
+                sums.crossed[..count].fill(0.0);
+                for cross in &plan.mixed_crosses {
+                    columns.make_cross_keys(self.job.keys, cross.index, context);
+                }
+                self.add_crosses(
+                    &plan.mixed_crosses,
+                    &plan.mixed_cross_runs,
+                    context,
+                    columns,
+                    stream,
+                    &mut sums.crossed,
+                );
+                answers::write(running.start, sums, is_crossed, calibrator, answers)
+            }
+        };
+        counts.add_to(&mut running.tally);
+        // It is read from the sums, which are logits by now.
         let mut refused_count = 0;
         if has_gaps {
             for (place, sum) in sums.own[..count].iter().enumerate() {

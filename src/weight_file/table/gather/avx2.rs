@@ -4,7 +4,7 @@ use std::arch::x86_64::{
     __m256i, _mm256_and_si256, _mm256_andnot_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_loadu_si256,
     _mm256_movemask_ps, _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi32, _mm256_setzero_si256,
     _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
-    _mm256_xor_si256,
+    _mm256_xor_si256, _pdep_u64, _pext_u64,
 };
 
 use super::avx2_small::SmallLines;
@@ -59,6 +59,26 @@ impl LineReader for F32Lines {
     #[inline(always)]
     fn overflows(line: &Line, key: u64) -> bool {
         F32Line::overflows(line, low_word(key))
+    }
+
+    #[inline(always)]
+    unsafe fn set_bits(mask: u8) -> u64 {
+        // SAFETY: the caller promises BMI2.
+        unsafe { set_bits(mask) }
+    }
+}
+
+/// [`LineReader::set_bits`] without its table, which the lines would push out of the first-level cache.
+///
+/// # Safety
+///
+/// The processor has BMI2.
+#[inline(always)]
+pub(super) unsafe fn set_bits(mask: u8) -> u64 {
+    // SAFETY: the caller promises BMI2.
+    unsafe {
+        let bytes = _pdep_u64(u64::from(mask), 0x0101_0101_0101_0101) * 0xff;
+        _pext_u64(0x0706_0504_0302_0100, bytes)
     }
 }
 

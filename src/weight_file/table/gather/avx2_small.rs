@@ -8,6 +8,7 @@ use std::arch::x86_64::{
 };
 use std::marker::PhantomData;
 
+use super::avx2::set_bits;
 use super::{GROUP, LineReader, Located};
 use crate::weight_file::table::line::{F16Line, I8Line, Line, LineFormat};
 use crate::weight_file::table::low_word;
@@ -95,6 +96,12 @@ impl<F: SmallFormat> LineReader for SmallLines<F> {
     #[inline(always)]
     fn overflows(line: &Line, key: u64) -> bool {
         F::overflows(line, low_word(key))
+    }
+
+    #[inline(always)]
+    unsafe fn set_bits(mask: u8) -> u64 {
+        // SAFETY: the caller promises BMI2.
+        unsafe { set_bits(mask) }
     }
 }
 

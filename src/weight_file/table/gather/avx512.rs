@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm256_set1_epi32, _mm256_storeu_si256, _mm256_test_epi32_mask,
 };
 
-use super::avx2::{no_weight, one_lane_each};
+use super::avx2::{no_weight, one_lane_each, set_bits};
 use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
 use crate::weight_file::table::line::{F32Line, Line, LineFormat};
 use crate::weight_file::table::{Table, low_word};
@@ -49,6 +49,12 @@ impl LineReader for F32Lines {
     #[inline(always)]
     fn overflows(line: &Line, key: u64) -> bool {
         F32Line::overflows(line, low_word(key))
+    }
+
+    #[inline(always)]
+    unsafe fn set_bits(mask: u8) -> u64 {
+        // SAFETY: the caller promises BMI2.
+        unsafe { set_bits(mask) }
     }
 }
 

@@ -24,7 +24,7 @@ use std::mem::MaybeUninit;
 use super::line::{F32Line, Line, LineFormat};
 use super::{Encoding, LINE_LEN, Table, first_line, low_word, second_line};
 use crate::instructions::{Instructions, Set};
-use crate::prefetch::prefetch;
+use crate::prefetch::prefetch_far;
 
 // The vector paths of f32 lines are written with these.
 const SLOT_COUNT: usize = F32Line::SLOT_COUNT;
@@ -33,13 +33,13 @@ const WEIGHTS_OFFSET: usize = F32Line::WEIGHTS_OFFSET;
 
 /// Keys that go through the first pass together.
 const GROUP: usize = 8;
-/// How many groups ahead lines are asked for. Memory answers in about 100 ns and a group takes 15: more than the core's miss
-/// buffers hold gains nothing, fewer leave it waiting.
-const GROUPS_AHEAD: usize = 8;
+/// How many groups ahead lines are asked for. A group takes 12 to 20 ns and memory, when others use it too, some 150: of 5 to 30, 14 to
+/// 20 were the best, and more so the busier the machine.
+const GROUPS_AHEAD: usize = 20;
 /// Groups whose lines and tags are kept: those ahead, the current one, and the one that is being located.
-const RING: usize = 16;
+const RING: usize = 32;
 /// Keys of which the second lines are looked up together, a chunk later.
-const CHUNK: usize = 128;
+const CHUNK: usize = 256;
 /// How many keys ahead the plain loop asks for a line.
 const PLAIN_KEYS_AHEAD: usize = 24;
 
@@ -63,6 +63,16 @@ trait LineReader {
 
     /// Whether the filter bit of `key` is set in its first line: a key with the same bit lies in its second line.
     fn overflows(line: &Line, key: u64) -> bool;
+
+    /// The indices of the bits of `mask` that are set, in ascending order from the lowest byte on, then zeros.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions.
+    #[inline(always)]
+    unsafe fn set_bits(mask: u8) -> u64 {
+        SET_BITS[mask as usize]
+    }
 }
 
 /// What a register of weights is combined with (exclusive or) before those of other slots are masked away: no weight is NaN, so what
@@ -112,7 +122,7 @@ impl Located {
     #[inline(always)]
     fn prefetch(&self, lines: &[Line]) {
         for offset in self.offsets {
-            prefetch(lines.as_ptr().wrapping_byte_add(offset));
+            prefetch_far(lines.as_ptr().wrapping_byte_add(offset));
         }
     }
 
@@ -161,15 +171,31 @@ impl Table<'_> {
         if self.exceptions.is_empty() { found_count } else { found_count + self.gather_exceptions(keys, weights) }
     }
 
+    /// Asks memory for both lines of each key, for a few keys that are looked up after other work: [`Table::gather`] asks for the
+    /// second lines only when it knows which ones it needs, and few keys give it nothing to do while it waits.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, keys: &[u64]) {
+        let (groups, rest) = keys.as_chunks::<GROUP>();
+        for &group in groups {
+            Located::first_lines(self, 0, group).prefetch(self.lines);
+            Located::second_lines(self, 0, group).prefetch(self.lines);
+        }
+        for &key in rest {
+            let first = first_line(self.line_count, key);
+            prefetch_far(line_at(self.lines, first));
+            prefetch_far(line_at(self.lines, second_line(self.geometry, first, key)));
+        }
+    }
+
     /// The twin that all others are held against: one key after the other.
     fn gather_plain(&self, keys: &[u64], weights: &mut [f32]) -> usize {
         for &key in &keys[..keys.len().min(PLAIN_KEYS_AHEAD)] {
-            prefetch(line_at(self.lines, first_line(self.line_count, key)));
+            prefetch_far(line_at(self.lines, first_line(self.line_count, key)));
         }
         let mut found_count = 0;
         for (index, (&key, weight)) in keys.iter().zip(weights).enumerate() {
             if let Some(&later) = keys.get(index + PLAIN_KEYS_AHEAD) {
-                prefetch(line_at(self.lines, first_line(self.line_count, later)));
+                prefetch_far(line_at(self.lines, first_line(self.line_count, later)));
             }
             let found = self.get_from_lines(key);
             *weight = found.unwrap_or(0.0);
@@ -232,7 +258,9 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
             if let Some(weights) = weights[start..].first_chunk_mut() {
                 // SAFETY: the caller promises the instructions; this group was located above, in this table.
                 let found = unsafe { R::weights_of_group(lines, ring[at % RING].assume_init_ref(), weights) };
-                missing.push_all(!found >> (at * GROUP - start), at * GROUP - chunk_at);
+                let missed = !found >> (at * GROUP - start);
+                // SAFETY: as above.
+                missing.push_all(missed, unsafe { R::set_bits(missed) }, at * GROUP - chunk_at);
             }
             at += 1;
         }
@@ -272,13 +300,13 @@ impl Places {
         Self { count: 0, places: [0; CHUNK + GROUP] }
     }
 
-    /// Adds the places `from + i` for each bit `i` of `mask`, without a branch.
+    /// Adds the places `from + i` for each bit `i` of `mask`, which `set_bits` lists, without a branch.
     #[inline(always)]
-    fn push_all(&mut self, mask: u8, from: usize) {
+    fn push_all(&mut self, mask: u8, set_bits: u64, from: usize) {
         // Never more than that, which the compiler cannot know.
         let count = self.count.min(CHUNK);
         // Eight places in a word: none of them carries into the next.
-        let places = SET_BITS[mask as usize] + from as u64 * 0x0101_0101_0101_0101;
+        let places = set_bits + from as u64 * 0x0101_0101_0101_0101;
         self.places[count..count + GROUP].copy_from_slice(&places.to_le_bytes());
         self.count = count + mask.count_ones() as usize;
     }
@@ -313,25 +341,32 @@ struct Seconds {
     /// Where the chunk begins among all keys.
     chunk_at: usize,
     /// Where each key stands in the chunk. The last group is filled up with its last one, which gets its weight again.
-    places: [u8; CHUNK],
+    places: [u8; CHUNK + GROUP],
     located: [MaybeUninit<Located>; CHUNK / GROUP],
 }
 
 impl Seconds {
     #[inline(always)]
     const fn new() -> Self {
-        Self { count: 0, chunk_at: 0, places: [0; CHUNK], located: Located::memory() }
+        Self { count: 0, chunk_at: 0, places: [0; CHUNK + GROUP], located: Located::memory() }
     }
 
     /// Takes those of the keys without a weight whose filter bit is set, and asks for their second lines.
     #[inline(always)]
     fn choose<R: LineReader>(&mut self, table: &Table<'_>, keys: &[u64], chunk_at: usize, missing: &Places) {
         let keys = &keys[chunk_at..];
+        let mut chosen = [const { MaybeUninit::<u64>::uninit() }; CHUNK + GROUP];
         let mut count = 0;
         for &place in missing.all() {
-            let key = keys[place as usize];
-            self.places[count] = place;
-            count += usize::from(R::overflows(&table.lines[first_line(table.line_count, key)], key));
+            // SAFETY: a place is that of a key which went through the first pass, in this chunk; not more are chosen than the chunk has
+            // keys; and the first line of any key is below the number of lines. Checks would take a third of this loop.
+            unsafe {
+                let key = *keys.get_unchecked(place as usize);
+                *self.places.get_unchecked_mut(count) = place;
+                chosen.get_unchecked_mut(count).write(key);
+                let line = table.lines.get_unchecked(first_line(table.line_count, key));
+                count += usize::from(R::overflows(line, key));
+            }
         }
         self.count = count;
         self.chunk_at = chunk_at;
@@ -339,17 +374,17 @@ impl Seconds {
             return;
         }
         let last = self.places[count - 1];
-        self.places[count..count.next_multiple_of(GROUP)].fill(last);
-        let (groups, _) = self.places[..count.next_multiple_of(GROUP)].as_chunks::<GROUP>();
-        for (located, places) in self.located.iter_mut().zip(groups) {
-            let mut group = [0; GROUP];
-            for (key, &place) in group.iter_mut().zip(places) {
-                *key = keys[place as usize];
-            }
+        self.places[count..count + GROUP].fill(last);
+        chosen[count..count + GROUP].fill(MaybeUninit::new(keys[last as usize]));
+        let (groups, _) = chosen.as_chunks::<GROUP>();
+        let group_count = count.div_ceil(GROUP);
+        for (located, group) in self.located.iter_mut().zip(&groups[..group_count]) {
+            // SAFETY: as many keys were written above, and a group more.
+            let group = group.map(|key| unsafe { key.assume_init() });
             located.write(Located::second_lines(table, R::TAG_MASK, group));
         }
         // A loop of its own: read back from memory, offsets need not be taken out of vectors.
-        for located in &self.located[..groups.len()] {
+        for located in &self.located[..group_count] {
             // SAFETY: written above.
             unsafe { located.assume_init_ref() }.prefetch(table.lines);
         }

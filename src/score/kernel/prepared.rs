@@ -1,0 +1,162 @@
+//! A chunk of prepared candidates: what crosses with the context need of them, as columns of feature keys.
+
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use super::super::candidate_set::{Lists, Prepared, Record, RecordCounts, Records};
+use super::super::plan::Needed;
+use super::columns::{Columns, ManyColumn};
+use super::{Bits, CHUNK, each_place, ones, set};
+
+/// Most keys of a record that lies in one line of the cache, which is read in a loop of its own.
+pub(super) const LINE_KEYS: usize = 4;
+
+/// How many records ahead memory is asked for one.
+const RECORDS_AHEAD: usize = 48;
+
+/// Asks memory for the records of the first of these candidates.
+#[inline(always)]
+pub(super) fn prefetch(records: &Records, indices: &[AtomicU32]) {
+    indices.iter().take(RECORDS_AHEAD).for_each(|index| records.prefetch(load_index(index)));
+}
+
+impl Columns {
+    /// Reads what was prepared of the chunk's candidates, the first of `indices`: own sums, NaN where there is no candidate, and the keys
+    /// that crosses need. The indices behind them are those of the next chunk, for which memory is asked already.
+    #[inline(always)]
+    pub(super) fn read_records(
+        &mut self,
+        needed: &Needed,
+        prepared: &Prepared,
+        records: &Records,
+        indices: &[AtomicU32],
+        own_sums: &mut [f64; CHUNK],
+        counts: &mut RecordCounts,
+    ) {
+        for column in &needed.single_columns {
+            self.absent[*column] = Bits::default();
+        }
+        self.many.iter_mut().for_each(ManyColumn::clear);
+        let fits_line = needed.many_columns.is_empty() && needed.single_columns.len() <= LINE_KEYS;
+        if !fits_line || !self.read_lines(needed, prepared, records, indices, own_sums, counts) {
+            for place in 0..self.count {
+                if let Some(later) = indices.get(place + RECORDS_AHEAD) {
+                    records.prefetch(load_index(later));
+                }
+                self.read_record(needed, prepared, records, load_index(&indices[place]), place, own_sums, counts);
+            }
+        }
+    }
+
+    /// Reads records of which each is a line of the cache, in a loop without calls or inner loops. Returns whether they are.
+    #[inline(always)]
+    fn read_lines(
+        &mut self,
+        needed: &Needed,
+        prepared: &Prepared,
+        records: &Records,
+        indices: &[AtomicU32],
+        own_sums: &mut [f64; CHUNK],
+        counts: &mut RecordCounts,
+    ) -> bool {
+        let count = self.count;
+        let Some(lines) = records.lines() else { return false };
+        let spare = self.absent.len();
+        // Keys that a line has room for but the record has not go behind the last column.
+        let range_of = |position: usize| {
+            let column = needed.single_columns.get(position).copied().unwrap_or(spare + position);
+            column * count..(column + 1) * count
+        };
+        let ranges: [_; LINE_KEYS] = std::array::from_fn(range_of);
+        let (Ok(columns), Some(chunk)) = (self.keys.get_disjoint_mut(ranges), indices.get(..count)) else {
+            return false;
+        };
+        let [keys_0, keys_1, keys_2, keys_3] = columns;
+        // Those that are being replaced, lack a key, or are not there.
+        let mut unusual = Bits::default();
+        let mut line_counts = RecordCounts::default();
+        for place in 0..count {
+            if let Some(later) = indices.get(place + RECORDS_AHEAD) {
+                records.prefetch(load_index(later));
+            }
+            let Some([version_word, words @ ..]) = lines.get(load_index(&chunk[place])) else {
+                set(&mut unusual, place);
+                continue;
+            };
+            let version = version_word.load(Ordering::Acquire);
+            let record = Record::new(words);
+            let key_of = |position: usize| record.keys()[position].load(Ordering::Relaxed);
+            keys_0[place] = key_of(0);
+            keys_1[place] = key_of(1);
+            keys_2[place] = key_of(2);
+            keys_3[place] = key_of(3);
+            own_sums[place] = record.own_sum();
+            let (record_counts, absent) = (record.counts(), record.absent());
+            fence(Ordering::Acquire);
+            if version & 1 | version ^ version_word.load(Ordering::Relaxed) | absent != 0 {
+                set(&mut unusual, place);
+            } else {
+                line_counts.add(record_counts);
+            }
+        }
+        counts.add(line_counts);
+        if ones(&unusual) > 0 {
+            each_place(&unusual, |place| {
+                self.read_record(needed, prepared, records, load_index(&indices[place]), place, own_sums, counts);
+            });
+        }
+        true
+    }
+
+    /// Reads one record, whatever it is like.
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "what the loops around it hold")]
+    fn read_record(
+        &mut self,
+        needed: &Needed,
+        prepared: &Prepared,
+        records: &Records,
+        index: usize,
+        place: usize,
+        own_sums: &mut [f64; CHUNK],
+        counts: &mut RecordCounts,
+    ) {
+        let (count, keys, many) = (self.count, &mut self.keys, &mut self.many);
+        // A record may be read again, if it was replaced meanwhile: nothing here adds to what an earlier reading left.
+        let found = records.read(index, |words| {
+            let record = Record::new(words);
+            for (&column, key) in needed.single_columns.iter().zip(record.keys()) {
+                keys[column * count + place] = key.load(Ordering::Relaxed);
+            }
+            let mut lists = record.lists(needed.single_columns.len(), prepared.values_per_field());
+            read_lists(&needed.many_columns, &mut lists, many, place);
+            (record.own_sum(), record.counts(), record.absent())
+        });
+        let (sum, own_counts, absent) = found.unwrap_or((f64::NAN, RecordCounts::default(), u64::MAX));
+        own_sums[place] = sum;
+        counts.add(own_counts);
+        for (position, &column) in needed.single_columns.iter().enumerate() {
+            if absent >> position & 1 == 1 {
+                set(&mut self.absent[column], place);
+            }
+        }
+        if found.is_none() {
+            needed.many_columns.iter().for_each(|&column| self.many[column].end(place));
+        }
+    }
+}
+
+/// Reads the keys that crosses need of a prepared candidate's `many` fields.
+fn read_lists(columns: &[usize], lists: &mut Lists<'_>, many: &mut [ManyColumn], place: usize) {
+    for &column in columns {
+        let many = &mut many[column];
+        many.keys.truncate(many.range_start(place));
+        lists.next(|key| many.keys.push(key));
+        many.end(place);
+    }
+}
+
+/// Index of a candidate in its set.
+#[inline(always)]
+fn load_index(index: &AtomicU32) -> usize {
+    u32::from_le(index.load(Ordering::Relaxed)) as usize
+}
