@@ -21,8 +21,10 @@ mod neon;
 
 use std::mem::MaybeUninit;
 
+#[cfg(target_arch = "aarch64")]
+use super::Encoding;
 use super::line::{F32Line, Line, LineFormat};
-use super::{Encoding, LINE_LEN, Table, first_line, low_word, second_line};
+use super::{LINE_LEN, Table, first_line, low_word, second_line};
 use crate::instructions::{Instructions, Set};
 use crate::prefetch::prefetch_far;
 
@@ -155,12 +157,7 @@ impl Table<'_> {
             Set::Avx2 => unsafe { avx2::gather(self, keys, weights) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Set::Avx512 => unsafe {
-                match self.encoding() {
-                    Encoding::F32 => avx512::gather(self, keys, weights),
-                    Encoding::F16 | Encoding::I8 => avx2::gather(self, keys, weights),
-                }
-            },
+            Set::Avx512 => unsafe { avx512::gather(self, keys, weights) },
             #[cfg(target_arch = "aarch64")]
             // SAFETY: as above.
             Set::Neon if self.encoding() == Encoding::F32 => unsafe { neon::gather(self, keys, weights) },
