@@ -92,3 +92,14 @@ fn has_avx512() -> bool {
         && std::is_x86_feature_detected!("avx512bw")
         && std::is_x86_feature_detected!("avx512dq")
 }
+
+#[cfg(all(test, target_arch = "aarch64"))]
+mod tests {
+    use super::*;
+
+    /// Tests that run over every set hold NEON against the plain one only where it was found.
+    #[test]
+    fn neon_is_found_on_every_aarch64_processor() {
+        assert_eq!(Instructions::all().into_iter().map(Instructions::name).collect::<Vec<_>>(), ["plain", "neon"]);
+    }
+}

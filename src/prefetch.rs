@@ -1,6 +1,7 @@
 //! Asking memory for a line of the cache before it is needed.
 
 /// Asks for the line that holds `at`, which may point anywhere: nothing is read, and nothing can fault.
+#[cfg(feature = "train")]
 #[inline(always)]
 pub(crate) fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]

@@ -106,8 +106,8 @@ pub struct Touches {
 }
 
 impl Touches {
-    /// How many lines ahead are asked for: 48 was the best of 12 to 96.
-    const AHEAD: usize = 48;
+    /// How many lines ahead are asked for: of 48, 96 and 160 the best for 2 MiB pages by a fifth, and no worse than others for 4 KiB.
+    const AHEAD: usize = 160;
 
     /// What `table` touches to look up `keys` in batches: first all first lines, then the second ones of the keys that need
     /// them. `FORMAT.md` (4) has the formulas.
@@ -155,14 +155,14 @@ impl Touches {
     }
 }
 
-/// Asks memory for the line of the cache that holds `at`.
+/// Asks memory for the line of the cache that holds `at`, no nearer than the second-level cache, as the table does.
 #[inline(always)]
 pub fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: a prefetch reads nothing and cannot fault, and SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;

@@ -1,14 +1,16 @@
 //! A request block as bytes that someone else filled: every word is read once, checked, and only then used.
 //!
 //! The words are read as relaxed atomics, which cost what plain loads cost. A careless caller may write the block while
-//! it is scored; then the answers are meaningless, but what was checked is what is used.
+//! it is scored; then the answers are meaningless, but what was checked is what is used. Texts begin at any byte:
+//! [`super::text`] reads them.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::plan::{PlannedField, Reading};
 use super::request::{Answer, Counts};
+use super::text::SharedText;
 use crate::error::{Error, RowProblem};
-use crate::feature::{id_value, text_value};
+use crate::feature::id_value;
 use crate::schema::block::{
     ANSWER_LEN, GENERATION_OFFSET, HEADER_LEN, INDEX_LEN, LATE_COUNT_OFFSET, LAYOUT_VERSION, LAYOUT_VERSION_OFFSET,
     MISSING_COUNT_OFFSET, OUTCOME_LEN, ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET,
@@ -175,20 +177,15 @@ impl<'a> Tail<'a> {
         Ok(Self { words, used_bytes })
     }
 
-    /// The bytes of a text.
-    #[inline]
-    fn text(&self, reference: u64) -> Result<&'a [u8], RowProblem> {
+    /// The text that `reference` points to.
+    #[inline(always)]
+    pub(super) fn text(&self, reference: u64) -> Result<SharedText<'a>, RowProblem> {
         let (offset, len) = unpack(reference);
         if offset.checked_add(len).is_none_or(|end| end > self.used_bytes) {
             return Err(RowProblem::OutsideTail);
         }
         // SAFETY: inside the tail by the check above.
-        let text = unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(offset), len) };
-        // Nearly every category is ASCII, which needs no further look.
-        if !text.is_ascii() && std::str::from_utf8(text).is_err() {
-            return Err(RowProblem::NotUtf8);
-        }
-        Ok(text)
+        Ok(unsafe { SharedText::new(self.words.as_ptr().cast::<u8>().add(offset), len) })
     }
 
     /// The values of a `many` field.
@@ -237,7 +234,7 @@ impl<'a> RowView<'a> {
         Ok(match &field.reading {
             Reading::Id => Single::Value(id_value(slot.cast_signed())),
             Reading::Text if self.inline_text >> field.slot & 1 == 0 => Single::Value(slot),
-            Reading::Text => Single::Value(text_value(self.tail.text(slot)?)),
+            Reading::Text => Single::Value(self.tail.text(slot)?.value()?),
             Reading::Number { range, buckets } => {
                 buckets.index(*range, f64::from_bits(slot)).map_or(Single::InvalidNumber, Single::Value)
             }
@@ -255,7 +252,7 @@ impl<'a> RowView<'a> {
         let by_bytes = matches!(field.reading, Reading::Text) && self.inline_text >> field.slot & 1 == 1;
         for value in list {
             let value = load(value);
-            each(if by_bytes { text_value(self.tail.text(value)?) } else { value });
+            each(if by_bytes { self.tail.text(value)?.value()? } else { value });
         }
         Ok(true)
     }

@@ -17,6 +17,7 @@ mod model;
 mod plain;
 mod plan;
 mod request;
+mod text;
 #[cfg(all(test, feature = "train"))]
 mod work_tests;
 

@@ -14,18 +14,21 @@ fn client(fixture: &Fixture, dialect: Dialect, source: &str, linkage: Linkage) -
 }
 
 #[test]
-fn c_and_cpp_clients_get_the_bits_that_rust_gets() {
+fn c_clients_get_the_bits_that_rust_gets() {
     let fixture = Fixture::new();
-    let (weight_file, requests) = (fixture.path("small.omomi"), fixture.path("requests.txt"));
-    for (dialect, source, linkage, request_count) in [
-        (Dialect::C99, "golden.c", Linkage::Shared, 6),
-        (Dialect::Cpp17, "golden.cpp", Linkage::Shared, 3),
-        (Dialect::C11, "golden.c", Linkage::Static, 6),
-    ] {
-        let program = client(&fixture, dialect, source, linkage);
-        let said = run(Command::new(program).arg(&weight_file).arg(&requests));
-        assert_eq!(said, format!("{request_count} requests\n"));
-    }
+    assert_requests_are_answered(&fixture, Dialect::C99, "golden.c", Linkage::Shared, 6);
+    assert_requests_are_answered(&fixture, Dialect::C11, "golden.c", Linkage::Static, 6);
+}
+
+#[test]
+fn a_cpp_client_gets_the_bits_that_rust_gets() {
+    assert_requests_are_answered(&Fixture::new(), Dialect::Cpp17, "golden.cpp", Linkage::Shared, 3);
+}
+
+fn assert_requests_are_answered(fixture: &Fixture, dialect: Dialect, source: &str, linkage: Linkage, count: usize) {
+    let program = client(fixture, dialect, source, linkage);
+    let said = run(Command::new(program).arg(fixture.path("small.omomi")).arg(fixture.path("requests.txt")));
+    assert_eq!(said, format!("{count} requests\n"));
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub struct Fixture {
 impl Fixture {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let rows = full_rows(20);
+        let mut rows = full_rows(20);
+        rows.candidates.extend(titles_of_every_length());
         let model = model_for(&rows);
         let bytes = model.file().bytes();
         let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
@@ -93,6 +94,12 @@ fn rows_with_gaps() -> RequestRows {
             row(&[("title", FieldValue::Text("見たことのない".to_owned())), ("age_seconds", FieldValue::Number(1e10))]),
         ],
     }
+}
+
+/// Candidates whose texts a setter copies in another way each.
+fn titles_of_every_length() -> impl Iterator<Item = Row> {
+    let title = |len: u8| (0..len).map(|place| char::from(b'a' + (place + len) % 26)).collect();
+    (0..40).map(move |len| Row::from([("title".to_owned(), FieldValue::Text(title(len)))]))
 }
 
 /// The lines that `golden.h` describes.

@@ -47,7 +47,7 @@ fn scorers(rows: &RequestRows) -> (Vec<Scorer>, Request) {
 }
 
 fn value(name: &'static str) -> BoxedStrategy<FieldValue> {
-    let text = prop_oneof![Just(String::new()), "[ab]", Just("日本".to_owned())];
+    let text = prop_oneof![Just(String::new()), "[ab]", "[a-d]{2,40}", Just("日本".to_owned())];
     match name {
         "interest" => prop::collection::vec(text, 0..4).prop_map(FieldValue::Texts).boxed(),
         "tag" => prop::collection::vec(0_i64..4, 0..4).prop_map(FieldValue::Ids).boxed(),

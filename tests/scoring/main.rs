@@ -7,4 +7,5 @@ mod prepared;
 mod several_models;
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod small_model;
+mod texts;
 mod time_limit;

@@ -56,6 +56,12 @@ fn inline_answers(model: &Arc<Model>, rows: &RequestRows) -> Request {
     request
 }
 
+/// Two models that keep different things of a candidate: one lists of keys, which take any number of lines of the cache, the other a few
+/// keys, which lie in one line and are read by a loop of their own.
+fn models_for(rows: &RequestRows) -> [Arc<Model>; 2] {
+    [model_for(rows), model_in(Encoding::I8, &other_contract(), &rows_of_other(rows))]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
@@ -68,7 +74,7 @@ proptest! {
             rows.candidates.push(Row::new());
         }
         let set = set_with(&rows);
-        let models = [model_for(&rows), model_in(Encoding::I8, &other_contract(), &rows_of_other(&rows))];
+        let models = models_for(&rows);
         let indices: Vec<u32> =
             picks.iter().map(|pick| u32::try_from(pick.index(rows.candidates.len())).unwrap()).collect();
         let named = RequestRows {
@@ -97,11 +103,16 @@ proptest! {
 #[test]
 fn rows_may_be_replaced_and_removed_and_a_gap_costs_only_itself() {
     let rows = full_rows(20);
-    let set = set_with(&rows);
-    let model = model_for(&rows);
+    for model in models_for(&rows) {
+        replace_and_remove(&rows, &model);
+    }
+}
+
+fn replace_and_remove(rows: &RequestRows, model: &Arc<Model>) {
+    let set = set_with(rows);
     let layout = prepared_layout(4);
-    let scorer = Scorer::with_candidates(vec![Arc::clone(&model)], &layout, &set).unwrap();
-    let expected = |candidate: usize| inline_answers(&model, &rows).answer(candidate);
+    let scorer = Scorer::with_candidates(vec![Arc::clone(model)], &layout, &set).unwrap();
+    let expected = |candidate: usize| inline_answers(model, rows).answer(candidate);
 
     let mut request = request_naming(&layout, &rows.context, &[3, 29, u32::MAX, 5]);
     scorer.predict(&mut request, 4).unwrap();
@@ -183,23 +194,47 @@ fn careless_use_is_refused_and_leaves_the_set_as_it_was() {
 /// Two threads score without pause while a third replaces, removes and adds; each answer must be that of a row which was there.
 #[test]
 fn every_answer_belongs_to_a_row_that_was_there_while_rows_are_replaced_without_pause() {
-    let rows = full_rows(2);
-    let set = set_with(&rows);
-    let model = model_for(&rows);
-    let inline = inline_answers(&model, &rows);
+    let rows = full_rows(20);
+    for model in models_for(&rows) {
+        let [one, other] = of_unlike_crosses(&rows, &model);
+        let candidates = vec![rows.candidates[one].clone(), rows.candidates[other].clone()];
+        score_while_rows_are_replaced(&RequestRows { context: rows.context.clone(), candidates }, &model);
+    }
+}
+
+/// Two candidates whose crosses with the context add something else, so that own sum and keys of different rows cannot go together
+/// unnoticed.
+fn of_unlike_crosses(rows: &RequestRows, model: &Arc<Model>) -> [usize; 2] {
+    let (scorer, mut request) = model.scorer_for(rows, Instructions::PLAIN).unwrap();
+    request.fill(rows).unwrap();
+    let mut crossed = |candidate: usize| -> f32 {
+        let contributions = scorer.explain(&mut request, candidate).unwrap().contributions;
+        let mixed = contributions.iter().filter(|contribution| contribution.field.contains('*'));
+        mixed.filter_map(|contribution| contribution.weight).sum()
+    };
+    let first = crossed(0);
+    let other = (1..rows.candidates.len()).find(|&candidate| crossed(candidate) != first);
+    [0, other.expect("some of twenty rows differ")]
+}
+
+fn score_while_rows_are_replaced(rows: &RequestRows, model: &Arc<Model>) {
+    let set = set_with(rows);
+    let inline = inline_answers(model, rows);
     let known =
         [inline.answer(0), inline.answer(1)].map(|answer| (answer.logit.to_bits(), answer.probability.to_bits()));
     assert_ne!(known[0], known[1]);
-    let layout = prepared_layout(2);
+    // The same two again and again, so that something is being read at any moment.
+    let indices: Vec<u32> = (0..200).map(|place| place & 1).collect();
+    let layout = prepared_layout(indices.len());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let scorer = Scorer::with_candidates(vec![Arc::clone(&model)], &layout, &set).unwrap();
-                let mut request = request_naming(&layout, &rows.context, &[0, 1]);
+                let scorer = Scorer::with_candidates(vec![Arc::clone(model)], &layout, &set).unwrap();
+                let mut request = request_naming(&layout, &rows.context, &indices);
                 while !done.load(Ordering::Relaxed) {
-                    scorer.predict(&mut request, 2).unwrap();
-                    for answer in request.answers(2) {
+                    scorer.predict(&mut request, indices.len()).unwrap();
+                    for answer in request.answers(indices.len()) {
                         match answer.status {
                             CandidateStatus::Scored => {
                                 assert!(known.contains(&(answer.logit.to_bits(), answer.probability.to_bits())));
@@ -211,8 +246,8 @@ fn every_answer_belongs_to_a_row_that_was_there_while_rows_are_replaced_without_
             });
         }
         let mut carrier = Request::new(set.layout());
-        carrier.fill(&rows).unwrap();
-        for turn in 0..20_000_u32 {
+        carrier.fill(rows).unwrap();
+        for turn in 0..100_000_u32 {
             set.put(turn & 1, &mut carrier, usize::from(turn & 2 == 0)).unwrap();
             if turn % 7 == 0 {
                 set.remove(turn & 1).unwrap();

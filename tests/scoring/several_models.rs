@@ -49,6 +49,8 @@ meaning = "where the user is"
 fields = ["title", "region"]
 [[cross]]
 fields = ["title", "age_seconds"]
+[[cross]]
+fields = ["floor_price", "age_seconds"]
 "#;
 
 pub fn other_contract() -> Contract {

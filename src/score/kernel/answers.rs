@@ -19,29 +19,25 @@ pub(super) fn write(
 ) -> bool {
     let (answers, _) = answers.as_chunks::<2>();
     let count = answers.len().min(CHUNK);
-    // The own sums become logits in place.
-    let logits = &mut sums.own[..count];
-    for logit in logits.iter_mut() {
+    let Sums { own: logits, crossed, shifted, exps, probabilities } = sums;
+    let (logits, probabilities) = (&mut logits[..count], &mut probabilities[..count]);
+    let mut has_nan = false;
+    let lanes = logits.iter_mut().zip(&*crossed).zip(shifted.iter_mut().zip(exps.iter_mut()));
+    for ((logit, crossed), (shifted, rest)) in lanes {
+        // The own sums become logits in place.
         *logit += start;
-    }
-    if is_crossed {
-        for (logit, crossed) in logits.iter_mut().zip(&sums.crossed) {
+        if is_crossed {
             *logit += crossed;
         }
-    }
-    let Sums { own: logits, shifted, exps, probabilities, .. } = sums;
-    let (logits, probabilities) = (&logits[..count], &mut probabilities[..count]);
-    let mut has_nan = false;
-    for (&logit, (shifted, rest)) in logits.iter().zip(shifted.iter_mut().zip(exps.iter_mut())) {
-        let reduced = reduce(logit);
-        (*shifted, *rest) = (reduced.shifted, reduced.rest);
         has_nan |= logit.is_nan();
+        let reduced = reduce(*logit);
+        (*shifted, *rest) = (reduced.shifted, reduced.rest);
     }
     for exp in &mut exps[..count] {
         *exp = exp_of_rest(*exp);
     }
     for ((probability, &logit), (&shifted, &exp)) in
-        probabilities.iter_mut().zip(logits).zip(shifted.iter().zip(&*exps))
+        probabilities.iter_mut().zip(&*logits).zip(shifted.iter().zip(&*exps))
     {
         *probability = calibrator.probability(sigmoid_of(logit, shifted, exp));
     }

@@ -8,7 +8,7 @@ use super::super::block::{RowView, Single, load};
 use super::super::plan::{Column, KeyPlan, Plan, PlannedField, Reading};
 use super::context::Context;
 use super::prepared::LINE_KEYS;
-use super::{Bits, CHUNK, Job, Running, Work, each_place, is_set, ones, set};
+use super::{Bits, CHUNK, Job, Running, Work, each_place, is_set, ones, set, texts};
 use crate::error::RowProblem;
 use crate::feature::{cross_step, feature_key};
 use crate::schema::MAX_VALUES_PER_FIELD;
@@ -96,13 +96,14 @@ impl Columns {
         self.malformed.clear();
         self.count = if self.many.is_empty() { wanted } else { self.read_many_fields(job, first, wanted) };
         let (words, stride) = job.block.candidate_words(first, self.count);
-        let (mut all_present, mut any_inline) = (u64::MAX, 0);
+        let (mut all_present, mut all_inline, mut any_inline) = (u64::MAX, u64::MAX, 0);
         let heads = self.present.iter_mut().zip(&mut self.inline_text).take(self.count);
         let mut at = 0;
         for (present, inline_text) in heads {
             *present = load(&words[at + ROW_PRESENT_OFFSET / SLOT_LEN]);
             *inline_text = load(&words[at + ROW_INLINE_TEXT_OFFSET / SLOT_LEN]);
             all_present &= *present;
+            all_inline &= *inline_text;
             any_inline |= *inline_text;
             at += stride;
         }
@@ -113,7 +114,8 @@ impl Columns {
                 Reading::Text => any_inline >> field.slot & 1 == 0,
                 Reading::Number { .. } => false,
             };
-            if holds_value && all_present >> field.slot & 1 == 1 {
+            let holds_text = matches!(field.reading, Reading::Text) && all_inline >> field.slot & 1 == 1;
+            if (holds_value || holds_text) && all_present >> field.slot & 1 == 1 {
                 self.absent[column] = Bits::default();
                 self.invalid[column] = Bits::default();
                 let keys = &mut self.keys[column * self.count..][..self.count];
@@ -123,17 +125,19 @@ impl Columns {
                     *key = load(&words[at]);
                     at += stride;
                 }
-                // A loop of its own, over values that lie side by side: it becomes vector code.
-                for key in keys {
-                    *key = feature_key(field.seed, *key);
+                if holds_value || texts::read_values(job.block.tail(), keys) {
+                    // A loop of its own, over values that lie side by side: it becomes vector code.
+                    for key in keys {
+                        *key = feature_key(field.seed, *key);
+                    }
+                    continue;
                 }
-            } else {
-                self.read_field(job, index, field, column, words, stride);
             }
+            self.read_field(job, index, field, column, words, stride);
         }
     }
 
-    /// Reads a field that some rows lack, or whose slot is not its value.
+    /// Reads a field that some rows lack, whose slot is not its value, or of which some text cannot be read.
     fn read_field(
         &mut self,
         job: &Job<'_>,

@@ -13,6 +13,7 @@ mod columns;
 mod context;
 mod crosses;
 mod prepared;
+mod texts;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use super::super::candidate_set::{Lists, Prepared, Record, RecordCounts, Records
 use super::super::plan::Needed;
 use super::columns::{Columns, ManyColumn};
 use super::{Bits, CHUNK, each_place, ones, set};
+use crate::prefetch::prefetch_far;
 
 /// Most keys of a record that lies in one line of the cache, which is read in a loop of its own.
 pub(super) const LINE_KEYS: usize = 4;
@@ -70,26 +71,24 @@ impl Columns {
         let (Ok(columns), Some(chunk)) = (self.keys.get_disjoint_mut(ranges), indices.get(..count)) else {
             return false;
         };
-        let [keys_0, keys_1, keys_2, keys_3] = columns;
+        let [keys_0, keys_1, keys_2, keys_3] = columns.map(|column| column.iter_mut());
         // Those that are being replaced, lack a key, or are not there.
         let mut unusual = Bits::default();
         let mut line_counts = RecordCounts::default();
-        for place in 0..count {
+        let words = keys_0.zip(keys_1).zip(keys_2.zip(keys_3)).zip(own_sums.iter_mut());
+        for (place, (index, (((key_0, key_1), (key_2, key_3)), own_sum))) in chunk.iter().zip(words).enumerate() {
             if let Some(later) = indices.get(place + RECORDS_AHEAD) {
-                records.prefetch(load_index(later));
+                prefetch_far(lines.as_ptr().wrapping_add(load_index(later)));
             }
-            let Some([version_word, words @ ..]) = lines.get(load_index(&chunk[place])) else {
+            let Some([version_word, words @ ..]) = lines.get(load_index(index)) else {
                 set(&mut unusual, place);
                 continue;
             };
             let version = version_word.load(Ordering::Acquire);
             let record = Record::new(words);
             let key_of = |position: usize| record.keys()[position].load(Ordering::Relaxed);
-            keys_0[place] = key_of(0);
-            keys_1[place] = key_of(1);
-            keys_2[place] = key_of(2);
-            keys_3[place] = key_of(3);
-            own_sums[place] = record.own_sum();
+            (*key_0, *key_1, *key_2, *key_3) = (key_of(0), key_of(1), key_of(2), key_of(3));
+            *own_sum = record.own_sum();
             let (record_counts, absent) = (record.counts(), record.absent());
             fence(Ordering::Acquire);
             if version & 1 | version ^ version_word.load(Ordering::Relaxed) | absent != 0 {

@@ -167,7 +167,30 @@ fn assert_all_are_gathered(entries: &[Entry], table: Table<'_>) {
     let keys: Vec<u64> = entries.iter().map(|entry| entry.key).collect();
     for instructions in Instructions::all() {
         assert_eq!(table.gather(instructions, &keys, &mut weights), entries.len());
-        assert!(entries.iter().zip(&weights).all(|(entry, &weight)| entry.weight == weight));
+        for (entry, weight) in entries.iter().zip(&weights) {
+            let (expected, name) = (entry.weight, instructions.name());
+            assert_eq!(weight.to_bits(), expected.to_bits(), "{name}: expected {expected:e}, found {weight:e}");
+        }
+    }
+}
+
+#[test]
+fn every_weight_that_a_small_encoding_can_hold_is_gathered_bit_for_bit() {
+    let every_f16: Vec<f32> = (0..=u16::MAX).map(f16_value).filter(|weight| weight.is_finite()).collect();
+    let every_i8: Vec<f32> = (-127..=127_i8).map(f32::from).collect();
+    for (encoding, every_weight) in [(Encoding::F16, every_f16), (Encoding::I8, every_i8)] {
+        let mut weights = encoded(&entries("creative_id", 200_000), encoding);
+        let mut entries = weights.entries().to_vec();
+        assert!(entries.len() > every_weight.len());
+        for (entry, &weight) in entries.iter_mut().zip(every_weight.iter().cycle()) {
+            entry.weight = weight;
+        }
+        weights.replace_entries(entries);
+        let built = build(&weights).unwrap();
+        let table = built.table();
+        let second_count = weights.entries().iter().filter(|entry| table.lines_touched(entry.key) == 2).count();
+        assert!(second_count > 1_000, "{}: {second_count}", encoding.name());
+        assert_all_are_gathered(weights.entries(), table);
     }
 }
 
@@ -234,6 +257,33 @@ fn no_number_of_keys_is_too_short_or_too_odd_to_gather() {
                 assert!(weights[len].is_nan());
             }
         }
+    }
+}
+
+/// Vector registers have 16 lanes, small lines 12 or 15 slots.
+#[test]
+fn what_stands_behind_the_tags_of_a_line_is_never_taken_for_one() {
+    assert_nothing_behind_the_tags_is_found::<F16Line>();
+    assert_nothing_behind_the_tags_is_found::<I8Line>();
+}
+
+fn assert_nothing_behind_the_tags_is_found<F: LineFormat>() {
+    let mut line = [0; LINE_LEN];
+    for (slot, number) in (1_u8..).enumerate().take(F::SLOT_COUNT) {
+        F::fill(&mut line, slot, u32::from(number) * 0x0010_2030, f32::from(number));
+    }
+    let lines = [line; 2].concat();
+    let table =
+        Table::new(&lines, &[], &[], Geometry { encoding: F::ENCODING, shard_count: 1, shard_lines: 2 }).unwrap();
+    // What a lane without a slot compares with the low and the high bits of a tag.
+    let key =
+        |lane| u64::from_le_bytes([line[2 * lane], line[2 * lane + 1], line[2 * F::SLOT_COUNT + lane], 0, 0, 0, 0, 0]);
+    let keys: Vec<u64> = (F::SLOT_COUNT..16).map(key).cycle().take(16).collect();
+    assert!(keys.iter().all(|&key| table.get(key).is_none()));
+    for instructions in Instructions::all() {
+        let mut weights = vec![f32::NAN; keys.len()];
+        assert_eq!(table.gather(instructions, &keys, &mut weights), 0, "{}", instructions.name());
+        assert!(weights.iter().all(|weight| weight.to_bits() == 0), "{}", instructions.name());
     }
 }
 

@@ -7,7 +7,7 @@ use std::arch::x86_64::{
     _mm256_xor_si256, _pdep_u64, _pext_u64,
 };
 
-use super::avx2_small::SmallLines;
+use super::avx2_small::{Avx2Tags, SmallLines};
 use super::{GROUP, LineReader, Located, NO_WEIGHT, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
 use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
 use crate::weight_file::table::{Encoding, Table, low_word};
@@ -21,8 +21,8 @@ pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]
     unsafe {
         match table.encoding() {
             Encoding::F32 => gather_with::<F32Lines>(table, keys, weights),
-            Encoding::F16 => gather_with::<SmallLines<F16Line>>(table, keys, weights),
-            Encoding::I8 => gather_with::<SmallLines<I8Line>>(table, keys, weights),
+            Encoding::F16 => gather_with::<SmallLines<F16Line, Avx2Tags>>(table, keys, weights),
+            Encoding::I8 => gather_with::<SmallLines<I8Line, Avx2Tags>>(table, keys, weights),
         }
     }
 }

@@ -1,23 +1,49 @@
-//! AVX-512 (F and VL, at 256 bits: wider registers gain nothing for lines of eight slots): comparisons give masks, and loads take
+//! AVX-512 (F, VL and BW, at 256 bits: wider registers gain nothing for lines of eight slots): comparisons give masks, and loads take
 //! them, so a weight that is not asked for is never in a register.
 
 use std::arch::x86_64::{
-    __m256i, __mmask8, _mm256_and_si256, _mm256_cmpeq_epi32_mask, _mm256_loadu_si256, _mm256_maskz_xor_epi32,
-    _mm256_set1_epi32, _mm256_storeu_si256, _mm256_test_epi32_mask,
+    __m256i, __mmask8, _mm_cmpeq_epi8_mask, _mm_loadu_si128, _mm_set1_epi8, _mm256_and_si256, _mm256_cmpeq_epi16_mask,
+    _mm256_cmpeq_epi32_mask, _mm256_loadu_si256, _mm256_maskz_xor_epi32, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_storeu_si256, _mm256_test_epi32_mask,
 };
 
 use super::avx2::{no_weight, one_lane_each, set_bits};
+use super::avx2_small::{CompareTags, SmallFormat, SmallLines};
 use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
-use crate::weight_file::table::line::{F32Line, Line, LineFormat};
-use crate::weight_file::table::{Table, low_word};
+use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
+use crate::weight_file::table::{Encoding, Table, low_word};
 
 /// # Safety
 ///
-/// The processor has AVX-512 F and VL, AVX2, BMI1, BMI2, F16C and POPCNT.
-#[target_feature(enable = "avx512f,avx512vl,avx2,bmi1,bmi2,f16c,popcnt")]
+/// The processor has AVX-512 F, VL and BW, AVX2, BMI1, BMI2, F16C and POPCNT.
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx2,bmi1,bmi2,f16c,popcnt")]
 pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     // SAFETY: the caller promises what this function enables.
-    unsafe { gather_with::<F32Lines>(table, keys, weights) }
+    unsafe {
+        match table.encoding() {
+            Encoding::F32 => gather_with::<F32Lines>(table, keys, weights),
+            Encoding::F16 => gather_with::<SmallLines<F16Line, Avx512Tags>>(table, keys, weights),
+            Encoding::I8 => gather_with::<SmallLines<I8Line, Avx512Tags>>(table, keys, weights),
+        }
+    }
+}
+
+/// Tags of f16 and i8 lines, compared by AVX-512 BW.
+struct Avx512Tags;
+
+impl CompareTags for Avx512Tags {
+    #[inline(always)]
+    unsafe fn equal_tags<F: SmallFormat>(line: &Line, tag: u32) -> u32 {
+        let [low, middle, high, _] = tag.to_le_bytes();
+        // SAFETY: the caller promises AVX-512; both loads end before the line does, as AVX2's do.
+        unsafe {
+            let lows = _mm256_loadu_si256(line.as_ptr().cast());
+            let low_equal = _mm256_cmpeq_epi16_mask(lows, _mm256_set1_epi16(i16::from_le_bytes([low, middle])));
+            let highs = _mm_loadu_si128(line.as_ptr().add(2 * F::SLOT_COUNT).cast());
+            let high_equal = _mm_cmpeq_epi8_mask(highs, _mm_set1_epi8(high.cast_signed()));
+            u32::from(low_equal & high_equal)
+        }
+    }
 }
 
 /// Lines of eight tag words and eight f32.

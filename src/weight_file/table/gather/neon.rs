@@ -1,13 +1,14 @@
 //! NEON: the tags of a line compared four at a time. Every aarch64 processor has it.
 
 use std::arch::aarch64::{
-    uint32x4_t, vaddvq_u32, vandq_u32, vbicq_u32, vceqq_u32, vceqzq_u32, vdupq_n_u32, veorq_u32, vld1q_u32, vorrq_u32,
-    vpaddq_u32, vst1q_u32,
+    uint16x8_t, uint32x4_t, vaddvq_u16, vandq_u16, vandq_u32, vbicq_u32, vceqq_u32, vceqzq_u32, vdupq_n_u32, veorq_u32,
+    vld1q_u16, vld1q_u32, vorrq_u32, vpaddq_u32, vreinterpretq_u16_u32, vst1q_u32, vuzp1q_u16,
 };
 
+use super::neon_small::SmallLines;
 use super::{GROUP, LineReader, Located, NO_WEIGHT, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
-use crate::weight_file::table::line::{F32Line, Line, LineFormat};
-use crate::weight_file::table::{Table, low_word};
+use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
+use crate::weight_file::table::{Encoding, Table, low_word};
 
 /// # Safety
 ///
@@ -15,7 +16,13 @@ use crate::weight_file::table::{Table, low_word};
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     // SAFETY: the caller promises what this function enables.
-    unsafe { gather_with::<F32Lines>(table, keys, weights) }
+    unsafe {
+        match table.encoding() {
+            Encoding::F32 => gather_with::<F32Lines>(table, keys, weights),
+            Encoding::F16 => gather_with::<SmallLines<F16Line>>(table, keys, weights),
+            Encoding::I8 => gather_with::<SmallLines<I8Line>>(table, keys, weights),
+        }
+    }
 }
 
 /// Lines of eight tag words and eight f32.
@@ -44,7 +51,9 @@ impl LineReader for F32Lines {
             let weights: *mut u32 = weights.as_mut_ptr().cast();
             vst1q_u32(weights, vbicq_u32(veorq_u32(low, no_weight()), low_missing));
             vst1q_u32(weights.add(SLOT_COUNT / 2), vbicq_u32(veorq_u32(high, no_weight()), high_missing));
-            !lane_mask(low_missing, high_missing)
+            // All ones or 0 in each: one half of two says it too.
+            let missing = vuzp1q_u16(vreinterpretq_u16_u32(low_missing), vreinterpretq_u16_u32(high_missing));
+            !lane_mask(missing)
         }
     }
 
@@ -122,21 +131,18 @@ unsafe fn one_lane_each(of: [uint32x4_t; GROUP / 2]) -> uint32x4_t {
     unsafe { vpaddq_u32(vpaddq_u32(of[0], of[1]), vpaddq_u32(of[2], of[3])) }
 }
 
-/// A bit for each lane that is all ones, of `low` bits 0 to 3, of `high` bits 4 to 7.
+/// A bit for each lane that is all ones.
 ///
 /// # Safety
 ///
 /// The processor has NEON.
 #[inline(always)]
-unsafe fn lane_mask(low: uint32x4_t, high: uint32x4_t) -> u8 {
-    const LOW_BITS: [u32; 4] = [1, 2, 4, 8];
-    const HIGH_BITS: [u32; 4] = [16, 32, 64, 128];
-    // SAFETY: the caller promises NEON; the loads are of 16 bytes each.
+pub(super) unsafe fn lane_mask(lanes: uint16x8_t) -> u8 {
+    const BITS: [u16; GROUP] = [1, 2, 4, 8, 16, 32, 64, 128];
+    // SAFETY: the caller promises NEON; the load is of 16 bytes.
     unsafe {
-        let low = vandq_u32(low, vld1q_u32(LOW_BITS.as_ptr()));
-        let high = vandq_u32(high, vld1q_u32(HIGH_BITS.as_ptr()));
         #[expect(clippy::cast_possible_truncation, reason = "the sum of eight different bits")]
-        let mask = vaddvq_u32(vorrq_u32(low, high)) as u8;
+        let mask = vaddvq_u16(vandq_u16(lanes, vld1q_u16(BITS.as_ptr()))) as u8;
         mask
     }
 }
