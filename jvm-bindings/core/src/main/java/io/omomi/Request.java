@@ -126,6 +126,32 @@ public final class Request {
         block.putInt(layout.candidatesOffset + index * Block.INDEX_LEN, indexInSet);
     }
 
+    /**
+     * Names the first {@code count} of {@code indicesInSet} as candidates 0, 1, 2 and so on: the same as {@link #setCandidate(int,
+     * int)} one by one, for a fraction of the time.
+     *
+     * @throws OmomiException as {@link #setCandidate(int, int)} does, and with {@link Code#INVALID_ARGUMENT} for a count outside
+     *     the array; no name has changed then
+     */
+    public void setCandidates(int[] indicesInSet, int count) {
+        checkIdle();
+        if (indicesInSet == null) {
+            throw OmomiException.nullArgument("indicesInSet");
+        }
+        if (count < 0 || count > indicesInSet.length) {
+            throw OmomiException.invalidArgument(
+                    "count", "expected 0 to the " + indicesInSet.length + " indicesInSet, found " + count);
+        }
+        if (count > nameCount) {
+            throw noSuchCandidate(count - 1, true);
+        }
+        ByteBuffer block = this.block;
+        int offset = layout.candidatesOffset;
+        for (int i = 0; i < count; i++) {
+            block.putInt(offset + i * Block.INDEX_LEN, indicesInSet[i]);
+        }
+    }
+
     /** Bytes of the tail in use: to learn how large a tail real requests need. */
     public int tailUsedBytes() {
         checkIdle();

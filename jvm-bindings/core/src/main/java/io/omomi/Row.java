@@ -83,6 +83,34 @@ public final class Row {
     }
 
     /**
+     * Sets all of {@code fields} to the ids in {@code ids} from place {@code first} on, one for each: the same as {@link #setId}
+     * field by field, for a fraction of the time.
+     *
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} if the array has too few ids behind {@code first}
+     */
+    public Row setIdFields(IdFields fields, long[] ids, int first) {
+        if (fields == null) {
+            throw OmomiException.nullArgument("fields");
+        }
+        if (fields.use != useId) {
+            throw wrongUse(fields);
+        }
+        request.checkMayBeSet();
+        if (ids == null) {
+            throw OmomiException.nullArgument("ids");
+        }
+        int count = fields.count;
+        if (first < 0 || first > ids.length - count) {
+            throw tooFewIds(count, ids.length, first);
+        }
+        int word = firstWord + fields.firstSlotWord;
+        words.position(word);
+        words.put(ids, first, count);
+        present |= fields.bits;
+        return this;
+    }
+
+    /**
      * Sets a {@code text} field. The text's UTF-8 bytes go to the tail. An unpaired surrogate has no UTF-8: it costs the
      * candidate ({@link CandidateStatus#NOT_UTF8}), or the request if it is in the context.
      *
@@ -226,6 +254,19 @@ public final class Row {
             throw wrongUse(field, used);
         }
         request.checkMayBeSet();
+    }
+
+    private static OmomiException tooFewIds(int count, int len, int first) {
+        return OmomiException.invalidArgument(
+                "first", "expected a place with " + count + " ids from there on in an array of " + len + ", found " + first);
+    }
+
+    private OmomiException wrongUse(IdFields fields) {
+        if (fields.schema != request.schema) {
+            return new OmomiException(Code.WRONG_FIELD_USE, "the id fields belong to another schema than the request");
+        }
+        return new OmomiException(
+                Code.WRONG_FIELD_USE, "the id fields are of the " + fields.side.word() + ", but are used in the " + side.word());
     }
 
     private OmomiException wrongUse(Field field, String used) {

@@ -76,6 +76,51 @@ final class CandidateSetTest {
     }
 
     @Test
+    void candidates_named_together_are_those_named_one_by_one() {
+        int[] names = new int[CANDIDATES];
+        Arrays.setAll(names, i -> i);
+        scorer.request().setCandidates(names, CANDIDATES - 1);
+        scorer.predict(CANDIDATES);
+        for (int i = 0; i < CANDIDATES - 1; i++) {
+            assertSame(inline, i, scorer, 1, i);
+        }
+        // The last one still has the name that it had.
+        assertSame(inline, 0, scorer, 1, CANDIDATES - 1);
+    }
+
+    @Test
+    void names_that_are_refused_leave_the_others_as_they_were() {
+        assertRefused(Code.NULL_ARGUMENT, () -> scorer.request().setCandidates(null, 0));
+        assertRefused(Code.INVALID_ARGUMENT, () -> scorer.request().setCandidates(new int[3], 4));
+        assertRefused(Code.INVALID_ARGUMENT, () -> scorer.request().setCandidates(new int[3], -1));
+        int[] tooMany = new int[CANDIDATES + 1];
+        assertRefused(Code.TOO_MANY_CANDIDATES, () -> scorer.request().setCandidates(tooMany, CANDIDATES + 1));
+        scorer.request().setCandidates(tooMany, 0);
+        each_model_gives_prepared_candidates_the_answers_of_their_rows();
+    }
+
+    private static void assertRefused(Code code, Executable call) {
+        assertEquals(code, assertThrows(OmomiException.class, call).code());
+    }
+
+    @Test
+    void all_probabilities_at_once_are_those_read_one_by_one() {
+        inline.request().candidate(3).setText(Fixture.CATEGORY, UNPAIRED);
+        inline.predict(CANDIDATES);
+        scorer.predict(CANDIDATES - 1);
+        float[] found = new float[CANDIDATES];
+        Arrays.fill(found, 7);
+        assertEquals(CANDIDATES - 1, scorer.probabilities(1, found));
+        for (int i = 0; i < CANDIDATES - 1; i++) {
+            assertEquals(scorer.probability(1, i), found[i]);
+        }
+        assertEquals(7, found[CANDIDATES - 1]);
+        assertEquals(CANDIDATES, inline.probabilities(found));
+        assertTrue(Float.isNaN(found[3]));
+        assertEquals(inline.probability(CANDIDATES - 1), found[CANDIDATES - 1]);
+    }
+
+    @Test
     void rows_may_be_replaced_and_removed_and_a_gap_costs_only_itself() {
         assertEquals(CANDIDATES, set.count());
         assertTrue(set.remove(5));

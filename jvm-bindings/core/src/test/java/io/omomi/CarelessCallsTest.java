@@ -56,6 +56,12 @@ final class CarelessCallsTest {
         add(table, "null declared side", Code.NULL_ARGUMENT, () -> Schema.builder().id("x", null));
         add(table, "null unit", Code.NULL_ARGUMENT, () -> Schema.builder().number("x", Side.CONTEXT, null, 0, 1));
         add(table, "null field", Code.NULL_ARGUMENT, () -> context.setId(null, 1));
+        add(table, "null id fields", Code.NULL_ARGUMENT, () -> context.setIdFields(null, new long[1], 0));
+        add(table, "null ids of id fields", Code.NULL_ARGUMENT,
+                () -> context.setIdFields(IdFields.of(Fixture.MEDIA_ID), null, 0));
+        add(table, "null array of id fields", Code.NULL_ARGUMENT, () -> IdFields.of((Field[]) null));
+        add(table, "null among id fields", Code.NULL_ARGUMENT, () -> IdFields.of(Fixture.MEDIA_ID, null));
+        add(table, "no id fields", Code.INVALID_ARGUMENT, () -> IdFields.of());
         add(table, "null text", Code.NULL_ARGUMENT, () -> context.setText(Fixture.REGION, null));
         add(table, "null ids", Code.NULL_ARGUMENT, () -> context.setIds(Fixture.SEGMENT_ID, null, 0));
         add(table, "null texts", Code.NULL_ARGUMENT, () -> context.setTexts(Fixture.INTEREST, (List<String>) null));
@@ -78,6 +84,12 @@ final class CarelessCallsTest {
         add(table, "unknown field", Code.UNKNOWN_FIELD, () -> Fixture.SCHEMA.field("creativ_id"));
         add(table, "field of another schema", Code.WRONG_FIELD_USE, () -> context.setId(other.field("media_id"), 1));
         add(table, "candidate field in the context", Code.WRONG_FIELD_USE, () -> context.setId(Fixture.CREATIVE_ID, 1));
+        add(table, "id fields of another schema", Code.WRONG_FIELD_USE,
+                () -> context.setIdFields(IdFields.of(other.field("media_id")), new long[1], 0));
+        add(table, "id fields of candidates in the context", Code.WRONG_FIELD_USE,
+                () -> context.setIdFields(IdFields.of(Fixture.CREATIVE_ID), new long[1], 0));
+        add(table, "id fields of two schemas", Code.WRONG_FIELD_USE,
+                () -> IdFields.of(Fixture.MEDIA_ID, other.field("media_id")));
         add(table, "id as text", Code.WRONG_FIELD_USE, () -> context.setText(Fixture.MEDIA_ID, "1"));
         add(table, "text as id", Code.WRONG_FIELD_USE, () -> context.setId(Fixture.REGION, 1));
         add(table, "many as one", Code.WRONG_FIELD_USE, () -> context.setText(Fixture.INTEREST, "x"));
@@ -101,6 +113,13 @@ final class CarelessCallsTest {
             scorer.predict(2);
             scorer.probability(2);
         });
+        add(table, "no array for probabilities", Code.NULL_ARGUMENT, () -> scorer.probabilities(null));
+        add(table, "no room for probabilities", Code.INVALID_ARGUMENT, () -> {
+            scorer.predict(2);
+            scorer.probabilities(new float[1]);
+        });
+        add(table, "probabilities of model 1 of 1", Code.INVALID_ARGUMENT, () -> scorer.probabilities(1, new float[500]));
+        add(table, "names where candidates are rows", Code.INVALID_ARGUMENT, () -> request.setCandidates(new int[1], 1));
         add(table, "answer -1", Code.INVALID_ARGUMENT, () -> scorer.status(-1));
         add(table, "explain a row the layout does not have", Code.TOO_MANY_CANDIDATES, () -> scorer.explain(500));
         add(table, "explain -1", Code.INVALID_ARGUMENT, () -> scorer.explain(-1));

@@ -53,7 +53,11 @@ final class Fixture {
 
     /** A declaration that supplies exactly what a contract asks for. */
     static Schema schemaOf(String contract) {
-        Schema.Builder builder = Schema.builder();
+        return declare(Schema.builder(), contract).build();
+    }
+
+    /** Adds to a declaration what a contract asks for, in its order. */
+    static Schema.Builder declare(Schema.Builder builder, String contract) {
         for (Object one : Json.list(Json.map(Json.parse(contract)).get("field"))) {
             Map<String, Object> field = Json.map(one);
             String name = (String) field.get("name");
@@ -80,7 +84,7 @@ final class Fixture {
                 }
             }
         }
-        return builder.build();
+        return builder;
     }
 
     /** Fills a request that sets every field, with texts in Japanese; candidate {@code i} differs from the others. */

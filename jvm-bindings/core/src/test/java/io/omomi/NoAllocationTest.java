@@ -17,6 +17,10 @@ final class NoAllocationTest {
     private static final int REQUESTS = 200;
     private static final int ROUNDS = 5;
 
+    private final float[] probabilities = new float[CANDIDATES];
+    private final int[] names = new int[CANDIDATES];
+    private final long[] ids = new long[CANDIDATES];
+    private final IdFields together = IdFields.of(Fixture.CREATIVE_ID);
     private float sink;
 
     @Test
@@ -78,13 +82,16 @@ final class NoAllocationTest {
             Fixture.fillContext(scorer.request(), text);
             for (int candidate = 0; candidate < CANDIDATES; candidate++) {
                 scorer.request().setCandidate(candidate, candidate);
+                names[candidate] = candidate;
             }
+            scorer.request().setCandidates(names, CANDIDATES);
             scorer.predictWithin(CANDIDATES, i % 2 == 0 ? 0 : Long.MAX_VALUE);
             for (int candidate = 0; candidate < CANDIDATES; candidate++) {
                 if (scorer.status(1, candidate) == CandidateStatus.SCORED) {
                     sink += scorer.probability(1, candidate) + (float) scorer.logit(candidate);
                 }
             }
+            sink += scorer.probabilities(1, probabilities) + probabilities[0];
             sink += scorer.unseenCount(1) + scorer.lateCount() + scorer.generation(1);
         }
     }
@@ -107,7 +114,11 @@ final class NoAllocationTest {
     private void run(Scorer scorer, Fixture.Text text, int requests) {
         for (int i = 0; i < requests; i++) {
             Fixture.fill(scorer.request(), CANDIDATES, text);
+            for (int candidate = 0; candidate < CANDIDATES; candidate++) {
+                scorer.request().candidate(candidate).setIdFields(together, ids, candidate);
+            }
             scorer.predict(CANDIDATES);
+            sink += scorer.probabilities(probabilities) + probabilities[0];
             for (int candidate = 0; candidate < CANDIDATES; candidate++) {
                 if (scorer.status(candidate) == CandidateStatus.SCORED) {
                     sink += scorer.probability(candidate) + (float) scorer.logit(candidate);

@@ -9,7 +9,10 @@ final class Contestants {
     static final String OMOMI = "omomi";
     /** With texts: their values computed once and kept. */
     static final String OMOMI_KEPT = "omomi, texts hashed beforehand";
+    /** With ids: a row at a time from arrays. */
+    static final String OMOMI_ROWS = "omomi, rows and answers by arrays";
     static final String OMOMI_PREPARED = "omomi, candidates prepared";
+    static final String OMOMI_PREPARED_ARRAYS = "omomi, candidates prepared, by arrays";
     static final String OMOMI_MODELS = "omomi, three models in one call";
     static final String OMOMI_MODEL_CALLS = "omomi, three models, a call each";
     static final String HASH_MAP = "java.util.HashMap<String, Double>";
@@ -22,20 +25,32 @@ final class Contestants {
     static final String KEPT_SUMS = "the candidates' sums kept in an array";
 
     static final List<String> WITH_IDS = List.of(
-            OMOMI, OMOMI_PREPARED, KEPT_SUMS, OMOMI_MODELS, OMOMI_MODEL_CALLS,
+            OMOMI, OMOMI_ROWS, OMOMI_PREPARED, OMOMI_PREPARED_ARRAYS, KEPT_SUMS, OMOMI_MODELS, OMOMI_MODEL_CALLS,
             FASTUTIL_KEYS, MAPPED_TABLE, HASH_MAP_READY, SCALA_HASH_MAP, HASH_MAP);
     static final List<String> WITH_TEXTS = List.of(OMOMI, OMOMI_KEPT, FASTUTIL_TEXTS, SCALA_HASH_MAP, HASH_MAP);
 
+    /** Behind the name of one of this library's: a step of it, and no whole request. */
+    static final String FILLING = ": filling alone";
+    static final String READING = ": reading alone";
+
     /** Those whose steps are timed one by one. */
-    static final List<String> IN_STEPS_WITH_IDS = List.of(OMOMI, OMOMI_PREPARED, OMOMI_MODELS);
+    static final List<String> IN_STEPS_WITH_IDS =
+            List.of(OMOMI, OMOMI_ROWS, OMOMI_PREPARED, OMOMI_PREPARED_ARRAYS, OMOMI_MODELS);
     static final List<String> IN_STEPS_WITH_TEXTS = List.of(OMOMI, OMOMI_KEPT);
 
     private Contestants() {}
 
     /** A contestant that is ready to score {@code traffic}, and was seen to give the logits that it must. */
     static Contestant open(String name, Traffic traffic) {
+        if (name.endsWith(FILLING)) {
+            return OmomiStep.filling(openOmomi(name.substring(0, name.length() - FILLING.length()), traffic));
+        }
+        if (name.endsWith(READING)) {
+            return OmomiStep.reading(openOmomi(name.substring(0, name.length() - READING.length()), traffic));
+        }
         Contestant opened = switch (name) {
-            case OMOMI, OMOMI_KEPT, OMOMI_PREPARED, OMOMI_MODELS, OMOMI_MODEL_CALLS -> omomi(name, traffic);
+            case OMOMI, OMOMI_KEPT, OMOMI_ROWS, OMOMI_PREPARED, OMOMI_PREPARED_ARRAYS, OMOMI_MODELS, OMOMI_MODEL_CALLS ->
+                    omomi(name, traffic);
             case HASH_MAP -> new JavaHashMap(traffic);
             case HASH_MAP_READY -> new JavaHashMapReady(traffic);
             case SCALA_HASH_MAP -> new ScalaHashMap(traffic);
@@ -63,7 +78,9 @@ final class Contestants {
         return switch (name) {
             case OMOMI -> ids ? new OmomiIds(file, traffic) : new OmomiTexts(file, traffic, false);
             case OMOMI_KEPT -> new OmomiTexts(file, traffic, true);
-            case OMOMI_PREPARED -> new OmomiPrepared(file, traffic);
+            case OMOMI_ROWS -> new OmomiIdRows(file, traffic);
+            case OMOMI_PREPARED -> new OmomiPrepared(file, traffic, false);
+            case OMOMI_PREPARED_ARRAYS -> new OmomiPrepared(file, traffic, true);
             case OMOMI_MODELS -> new OmomiModels(file, traffic);
             case OMOMI_MODEL_CALLS -> new OmomiModelCalls(file, traffic);
             default -> throw new IllegalArgumentException(name + " is not of this library");

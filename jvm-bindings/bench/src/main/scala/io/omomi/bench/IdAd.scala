@@ -26,6 +26,10 @@ object IdAd extends Fields {
   val brand = candidate.id("brand")
   val placement = candidate.id("placement")
 
+  val contextTogether = context.together(user, device, os, region, segment, hour, site, slot, size, exchange)
+  val candidateTogether =
+    candidate.together(creative, campaign, advertiser, category, format, theme, landing, agency, brand, placement)
+
   /** Sets every field of the context. */
   def fillContext(row: Row[Context], ids: Array[Long]): Unit = {
     row(user) = ids(0)

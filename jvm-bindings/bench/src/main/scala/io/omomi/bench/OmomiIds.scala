@@ -20,6 +20,32 @@ final class OmomiIds(file: Path, traffic: Traffic) extends Omomi {
   override def close(): Unit = scorer.close()
 }
 
+/** The same, a row at a time from the server's arrays, and all probabilities into one. */
+final class OmomiIdRows(file: Path, traffic: Traffic) extends Omomi {
+  private val scorer = Opened.scorer(file, IdAd, tailLenBytes = 0)
+  private val request = scorer.request
+  private val probabilities = new Array[Float](Traffic.CANDIDATES)
+
+  override def fill(number: Int, candidates: Int): Unit = {
+    request.clear()
+    request.context(IdAd.contextTogether) = traffic.context(number)
+    val ids = traffic.candidates(number)
+    var i = 0
+    while (i < candidates) {
+      request.candidate(i).setIdFields(IdAd.candidateTogether, ids, i * Weights.FIELDS)
+      i += 1
+    }
+  }
+
+  override def predict(candidates: Int): Unit = scorer.predict(candidates)
+
+  override def read(candidates: Int): Float = Read.sumOfAll(scorer, probabilities)
+
+  override def logit(candidate: Int): Double = scorer.logit(candidate)
+
+  override def close(): Unit = scorer.close()
+}
+
 private object FillIds {
   /** Clears a request and fills it with everything there is. */
   def apply(request: Request, traffic: Traffic, number: Int, candidates: Int): Unit = {

@@ -4,13 +4,17 @@ import java.nio.file.Path
 
 import io.omomi.scaladsl._
 
-/** All candidates of the traffic prepared beforehand; a request has the ids of its context, and names candidates by index. */
-final class OmomiPrepared(file: Path, traffic: Traffic) extends Omomi {
+/** All candidates of the traffic prepared beforehand; a request has the ids of its context, and names candidates by index: one by
+  * one, or all at once from an array, and probabilities likewise.
+  */
+final class OmomiPrepared(file: Path, traffic: Traffic, arrays: Boolean) extends Omomi {
   // In an order of their own: the candidates of a request have nothing to do with when they came to the server.
   private val indices = traffic.shuffledCandidates()
   private val set = Opened.set(IdAd, indices.length)
   private val scorer = Opened.preparedScorer(file, IdAd, set)
   private val request = scorer.request
+  private val indicesOfRequests = indices.grouped(Traffic.CANDIDATES).toArray
+  private val probabilities = new Array[Float](Traffic.CANDIDATES)
 
   locally {
     var at = 0
@@ -23,18 +27,24 @@ final class OmomiPrepared(file: Path, traffic: Traffic) extends Omomi {
 
   override def fill(number: Int, candidates: Int): Unit = {
     request.clear()
-    IdAd.fillContext(request.context, traffic.context(number))
-    val first = number * Traffic.CANDIDATES
-    var i = 0
-    while (i < candidates) {
-      request.setCandidate(i, indices(first + i))
-      i += 1
+    val named = indicesOfRequests(number)
+    if (arrays) {
+      request.context(IdAd.contextTogether) = traffic.context(number)
+      request.setCandidates(named, candidates)
+    } else {
+      IdAd.fillContext(request.context, traffic.context(number))
+      var i = 0
+      while (i < candidates) {
+        request.setCandidate(i, named(i))
+        i += 1
+      }
     }
   }
 
   override def predict(candidates: Int): Unit = scorer.predict(candidates)
 
-  override def read(candidates: Int): Float = Read.sum(scorer, candidates)
+  override def read(candidates: Int): Float =
+    if (arrays) Read.sumOfAll(scorer, probabilities) else Read.sum(scorer, candidates)
 
   override def logit(candidate: Int): Double = scorer.logit(candidate)
 

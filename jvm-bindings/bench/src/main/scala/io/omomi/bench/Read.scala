@@ -13,4 +13,16 @@ private object Read {
     }
     sum
   }
+
+  /** The same, all of them copied to `into` before. */
+  def sumOfAll(scorer: Scorer, into: Array[Float]): Float = {
+    val count = scorer.probabilities(into)
+    var sum = 0.0f
+    var i = 0
+    while (i < count) {
+      sum += into(i)
+      i += 1
+    }
+    sum
+  }
 }

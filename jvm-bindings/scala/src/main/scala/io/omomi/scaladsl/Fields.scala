@@ -34,12 +34,21 @@ final class TextsField[S <: Side] private[scaladsl] (name: String) extends Field
 /** A field of numbers. */
 final class NumberField[S <: Side] private[scaladsl] (name: String) extends Field[S](name)
 
+/** Id fields of the side `S` that a row takes together from an array. */
+final class IdFields[S <: Side] private[scaladsl] (fields: Seq[IdField[S]]) {
+  // Set once, as the fields'.
+  private[scaladsl] var underlying: io.omomi.IdFields = _
+
+  private[scaladsl] def bind(): Unit = underlying = io.omomi.IdFields.of(fields.map(_.underlying): _*)
+}
+
 /** The server's declaration: which fields it can supply. Extend it with an `object` whose vals are the fields; it is made
   * once and good for every later model.
   */
 abstract class Fields {
   private val builder = Schema.builder()
   private val declared = ArrayBuffer.empty[Field[_ <: Side]]
+  private val declaredTogether = ArrayBuffer.empty[IdFields[_ <: Side]]
 
   /** Declares fields of the context. */
   protected final val context: Declaring[Context] = new Declaring(io.omomi.Side.CONTEXT)
@@ -52,6 +61,7 @@ abstract class Fields {
     // By index, since a list's elements are cast, and a cast makes the JVM remember that these classes know Java's `Field`:
     // see `Declaring` for what depends on it.
     declared.indices.foreach(i => declared(i).underlying = built.fields.get(i))
+    declaredTogether.foreach(_.bind())
     built
   }
 
@@ -91,6 +101,15 @@ abstract class Fields {
     def number[F >: NumberField[S] <: Field[S]](name: String, unit: String, least: Double, greatest: Double): F = {
       builder.number(name, side, unit, least, greatest)
       keep(new NumberField[S](name))
+    }
+
+    /** Says that a row takes these fields together, from an array with their ids in this order: see `Row.setIdFields`. They are to be
+      * declared in this order, with no other field of the side between them; a layout is refused otherwise.
+      */
+    def together[F >: IdFields[S] <: AnyRef](fields: IdField[S]*): F = {
+      val kept = new IdFields[S](fields)
+      declaredTogether += kept
+      kept
     }
 
     private def keep[F <: Field[S]](field: F): F = {

@@ -89,6 +89,14 @@ sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extend
   /** The click probability of a candidate by model `model`, counted from 0 in the order given to `open`. */
   final def probability(model: Int, candidate: Int): Float = underlying.probability(model, candidate)
 
+  /** Writes the probability of every candidate that was answered to `into`, from place 0 on, faster than one by one, and answers with how
+    * many they are.
+    */
+  final def probabilities(into: Array[Float]): Int = underlying.probabilities(into)
+
+  /** The same by model `model`. */
+  final def probabilities(model: Int, into: Array[Float]): Int = underlying.probabilities(model, into)
+
   /** The logit of a candidate, or NaN unless it was scored. */
   final def logit(candidate: Int): Double = underlying.logit(candidate)
 

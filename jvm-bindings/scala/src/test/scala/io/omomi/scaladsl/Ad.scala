@@ -10,10 +10,14 @@ object Ad extends Fields {
   val segmentId = context.ids("segment_id")
   val floorPrice = context.number("floor_price", "JPY per 1,000 impressions", 0.0, 1000.0)
   val creativeId = candidate.id("creative_id")
+  // The model does not know this one; a server may declare more than a model reads.
+  val brandId = candidate.id("brand_id")
   val category = candidate.text("category")
   val label = candidate.texts("label")
   val campaignId = candidate.ids("campaign_id")
   val creativeAge = candidate.number("creative_age", "hours", 0.0, 2400.0)
+
+  val creativeAndBrand = candidate.together(creativeId, brandId)
 
   val weightFile: Path = Paths.get(System.getProperty("omomi.test.weight.file"))
 

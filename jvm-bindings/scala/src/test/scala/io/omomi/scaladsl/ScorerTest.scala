@@ -83,6 +83,24 @@ class ScorerTest {
   }
 
   @Test
+  def ids_from_arrays_and_answers_into_one_are_those_set_and_read_one_by_one(): Unit = withScorer { scorer =>
+    fill(scorer.request, TextValue.of("自動車"))
+    scorer.predict(candidates)
+    val expected = (0 until candidates).map(scorer.probability(_))
+    val pairs = Array.tabulate(2 * candidates)(at => at / 2L)
+    for (i <- 0 until candidates) {
+      scorer.request.candidate(i).unset(Ad.creativeId)
+      scorer.request.candidate(i).setIdFields(Ad.creativeAndBrand, pairs, 2 * i)
+    }
+    scorer.request.candidate(5).unset(Ad.creativeId)
+    scorer.request.candidate(5)(Ad.creativeAndBrand) = Array(5L, 7L)
+    scorer.predict(candidates)
+    val found = new Array[Float](candidates)
+    assertEquals(candidates, scorer.probabilities(found))
+    assertEquals(expected, found.toSeq)
+  }
+
+  @Test
   def a_request_allocates_nothing_from_clear_to_the_last_answer(): Unit = withScorer { scorer =>
     val threads = ManagementFactory.getThreadMXBean.asInstanceOf[com.sun.management.ThreadMXBean]
     val thread = Thread.currentThread().getId
@@ -150,6 +168,12 @@ class ScorerTest {
       assertEquals(inline.probability(i), scorer.probability(model, i))
     }
     assertEquals(inline.unseenCount, scorer.unseenCount(1))
+    request.setCandidates(indices.reverse.toArray, candidates)
+    scorer.predict(candidates)
+    val reversed = new Array[Float](candidates)
+    assertEquals(candidates, scorer.probabilities(1, reversed))
+    assertEquals((0 until candidates).map(inline.probability(_)), reversed.toSeq.reverse)
+    request.setCandidates(indices.toArray, candidates)
     assertEquals(0, scorer.lateCount)
     assertTrue(set.remove(indices(0)))
     assertEquals(candidates - 1, set.count)
@@ -169,6 +193,12 @@ class ScorerTest {
     object Short extends Fields {
       val mediaId = context.id("media_id")
     }
+    object Reversed extends Fields {
+      val first = candidate.id("first")
+      val second = candidate.id("second")
+      val together = candidate.together(second, first)
+    }
+    assertEquals(Code.WRONG_FIELD_USE, Layout.of(Reversed, 1, 0).swap.fold(_ => Code.PANIC, _.code))
     val model = Ad.get(Model.open(Ad.weightFile))
     val refused = Layout.of(Short, 1, 0).fold(Left(_), layout => Scorer.open(model, layout))
     assertEquals(Code.FIELD_MISSING, refused.swap.fold(_ => Code.PANIC, _.code))

@@ -1,0 +1,40 @@
+package io.omomi.bench;
+
+import com.sun.management.ThreadMXBean;
+import java.lang.management.ManagementFactory;
+import java.util.function.IntFunction;
+
+/**
+ * The loop around one contestant. It is loaded anew for each of them, so that what the compiler learned from one is not what it
+ * has to believe of another; whoever calls it knows it by an interface of the JDK.
+ */
+public final class Turn implements IntFunction<long[]> {
+    private final ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    private final Contestant contestant;
+    private final int candidates;
+    private int next;
+    private float read;
+
+    /** For one of {@link Contestants}. */
+    public Turn(String contestant, String kind, int candidates) {
+        this.contestant = Contestants.open(contestant, new Traffic(Kind.valueOf(kind)));
+        this.candidates = candidates;
+    }
+
+    /** Scores so many requests, and returns the nanoseconds that this thread spent on it and the bytes that it allocated. */
+    @Override
+    public long[] apply(int requests) {
+        long started = threads.getCurrentThreadCpuTime();
+        long before = threads.getCurrentThreadAllocatedBytes();
+        score(requests);
+        long allocated = threads.getCurrentThreadAllocatedBytes() - before;
+        return new long[] {threads.getCurrentThreadCpuTime() - started, allocated};
+    }
+
+    private void score(int requests) {
+        for (int i = 0; i < requests; i++) {
+            next = (next + 1) % Traffic.REQUESTS;
+            read += contestant.score(next, candidates);
+        }
+    }
+}
