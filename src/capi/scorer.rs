@@ -174,7 +174,7 @@ pub unsafe extern "C" fn omomi_scorer_predict(
     unsafe { status(error, body) }
 }
 
-/// The same, but begins no further chunk of up to 128 candidates once `budget_us` microseconds have passed since the call. Candidates
+/// The same, but begins no further chunk of up to 256 candidates once `budget_us` microseconds have passed since the call. Candidates
 /// that were not reached have the status `OMOMI_CANDIDATE_LATE` and no probability, and are counted; for several models they are the
 /// same ones. That the time was up is no error.
 ///

@@ -213,7 +213,7 @@ impl Scorer {
         self.predict_within(request, candidate_count, None)
     }
 
-    /// The same, but begins no further chunk of 128 candidates once `budget` has passed since the call. Candidates that were not
+    /// The same, but begins no further chunk of 256 candidates once `budget` has passed since the call. Candidates that were not
     /// reached have the status [`CandidateStatus::Late`](crate::CandidateStatus::Late) and are counted; for several models they are
     /// the same ones.
     ///

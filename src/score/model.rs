@@ -150,7 +150,7 @@ impl Model {
     }
 
     /// The table of weights.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn table(&self) -> Table<'_> {
         let [weights, exceptions, scales] =

@@ -105,6 +105,7 @@ pub struct Table<'a> {
 impl<'a> Table<'a> {
     /// The table over the bytes of the sections weights and exceptions and the scales of the table section, or nothing if
     /// their lengths do not fit `geometry`.
+    #[inline(always)]
     #[must_use]
     pub fn new(weights: &'a [u8], exceptions: &'a [u8], scales: &'a [u8], geometry: Geometry) -> Option<Self> {
         let (lines, rest) = weights.as_chunks();
@@ -231,6 +232,7 @@ impl ExceptionFilter {
     /// filter of more bits would take too long to make for each request.
     const MAX_EXCEPTIONS: usize = 128;
 
+    #[inline]
     fn new(exceptions: &[[u8; EXCEPTION_LEN]]) -> Self {
         if exceptions.len() > Self::MAX_EXCEPTIONS {
             return Self([u64::MAX; 8]);

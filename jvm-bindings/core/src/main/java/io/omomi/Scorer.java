@@ -105,7 +105,7 @@ public final class Scorer extends AbstractScorer {
     }
 
     /**
-     * The same, but begins no further chunk of 128 candidates once {@code budgetNanos} nanoseconds have passed since the
+     * The same, but begins no further chunk of 256 candidates once {@code budgetNanos} nanoseconds have passed since the
      * call; 0 or less is no time at all. Candidates that were not reached have the status {@link CandidateStatus#LATE} and
      * no probability, and {@link #lateCount} says how many; for several models they are the same ones. That the time was up
      * is no error.

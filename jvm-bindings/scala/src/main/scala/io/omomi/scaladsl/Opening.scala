@@ -168,7 +168,7 @@ final class Scorer private (underlying: io.omomi.Scorer) extends AbstractScorer(
   /** Scores the first `candidateCount` candidates of the request. A candidate that cannot be read costs itself only. */
   def predict(candidateCount: Int): Unit = underlying.predict(candidateCount)
 
-  /** The same, but begins no further chunk of 128 candidates once `budgetNanos` nanoseconds have passed since the call.
+  /** The same, but begins no further chunk of 256 candidates once `budgetNanos` nanoseconds have passed since the call.
     * Candidates that were not reached are late: they have no probability, and `lateCount` says how many they are.
     */
   def predictWithin(candidateCount: Int, budgetNanos: Long): Unit = underlying.predictWithin(candidateCount, budgetNanos)
