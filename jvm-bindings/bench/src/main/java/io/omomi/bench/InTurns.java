@@ -11,6 +11,9 @@ import java.util.Map;
  * {@code run --in-turns} with settings {@code name=value}.
  */
 public final class InTurns {
+    /** What has to be shown is said of tables that do not lie in a core's own caches. */
+    private static final long LEAST_WEIGHTS_OF_TARGETS = 1_000_000;
+
     private final Kind kind;
     private final int candidates;
     private final List<String> names;
@@ -65,7 +68,8 @@ public final class InTurns {
         }
         line("");
         inSteps(kind).forEach(this::shares);
-        if (kind == Kind.ID && candidates == Traffic.CANDIDATES) {
+        boolean isLarge = Long.getLong("omomi.bench.weights") >= LEAST_WEIGHTS_OF_TARGETS;
+        if (kind == Kind.ID && candidates == Traffic.CANDIDATES && isLarge) {
             target(5, Contestants.FASTUTIL_KEYS);
             target(20, Contestants.HASH_MAP);
             bytes();
