@@ -263,8 +263,12 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
     };
     let mut first = 0;
     loop {
-        let is_late = job.time_limit.is_some_and(TimeLimit::is_up);
-        let wanted = if is_late { 0 } else { job.chunk.min(job.candidate_count - first) };
+        let left_count = job.candidate_count - first;
+        let is_late = left_count > 0 && job.time_limit.is_some_and(TimeLimit::is_up);
+        let wanted = if is_late { 0 } else { job.chunk.min(left_count) };
+        if wanted == 0 && first > 0 {
+            break;
+        }
         match job.candidates {
             Candidates::Inline => {
                 columns.read_rows(job, first, wanted);
@@ -277,6 +281,7 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
         if is_short && job.candidates == Candidates::Inline {
             works().for_each(|(_, work)| columns.prefetch(work.table));
         }
+        // Behind the first rows, which memory had the time of to bring what was asked for.
         if first == 0 {
             for ((_, work), running) in works().zip(running.iter_mut()) {
                 if let Some(prepared) = &work.part.prepared
@@ -289,6 +294,7 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
                 *running = Running { start, tally };
             }
         }
+        // No candidates at all, or none in time.
         if wanted == 0 {
             break;
         }
