@@ -279,7 +279,9 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
             Candidates::Prepared => columns.begin(wanted),
         }
         if is_short && job.candidates == Candidates::Inline {
-            works().for_each(|(_, work)| columns.prefetch(work.table));
+            for (_, work) in works() {
+                columns.prefetch(work.table);
+            }
         }
         // Behind the first rows, which memory had the time of to bring what was asked for.
         if first == 0 {

@@ -9,8 +9,8 @@ use std::arch::x86_64::{
 
 use super::avx2_small::{Avx2Tags, SmallLines};
 use super::{GROUP, LineReader, Located, NO_WEIGHT, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
-use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
-use crate::weight_file::table::{Encoding, Table, low_word};
+use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line};
+use crate::weight_file::table::{Encoding, Table};
 
 /// # Safety
 ///
@@ -31,7 +31,7 @@ pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]
 struct F32Lines;
 
 impl LineReader for F32Lines {
-    const TAG_MASK: u32 = TAG_MASK;
+    type Format = F32Line;
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
@@ -57,8 +57,9 @@ impl LineReader for F32Lines {
     }
 
     #[inline(always)]
-    fn overflows(line: &Line, key: u64) -> bool {
-        F32Line::overflows(line, low_word(key))
+    unsafe fn slots_with(line: &Line, tag: u32) -> u32 {
+        // SAFETY: the caller promises AVX2.
+        unsafe { _mm256_movemask_ps(_mm256_castsi256_ps(equal_tags(line, tag))) }.cast_unsigned()
     }
 
     #[inline(always)]

@@ -12,7 +12,6 @@ use std::marker::PhantomData;
 use super::avx2::set_bits;
 use super::{GROUP, LineReader, Located};
 use crate::weight_file::table::line::{F16Line, I8Line, Line, LineFormat};
-use crate::weight_file::table::low_word;
 
 /// Lines of format `F`: u16 for the low bits of all tags, u8 for their high bits, weights, a filter. `C` compares the tags.
 pub(super) struct SmallLines<F, C>(PhantomData<(F, C)>);
@@ -80,7 +79,7 @@ pub(super) trait CompareTags {
 }
 
 impl<F: SmallFormat, C: CompareTags> LineReader for SmallLines<F, C> {
-    const TAG_MASK: u32 = F::TAG_MASK;
+    type Format = F;
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
@@ -92,8 +91,7 @@ impl<F: SmallFormat, C: CompareTags> LineReader for SmallLines<F, C> {
             let mut index = 0;
             while index < GROUP {
                 let line = located.line(lines, index);
-                // What stands behind the tags was compared as well.
-                let equal = C::equal_tags::<F>(line, located.tags[index]) & ((1 << F::SLOT_COUNT) - 1);
+                let equal = Self::slots_with(line, located.tags[index]);
                 // Without a slot the weight of some other is read, and masked.
                 let slot = equal.trailing_zeros() as usize & 15;
                 let mask = u64::from(equal != 0).wrapping_neg();
@@ -108,8 +106,9 @@ impl<F: SmallFormat, C: CompareTags> LineReader for SmallLines<F, C> {
     }
 
     #[inline(always)]
-    fn overflows(line: &Line, key: u64) -> bool {
-        F::overflows(line, low_word(key))
+    unsafe fn slots_with(line: &Line, tag: u32) -> u32 {
+        // SAFETY: the caller promises the instructions. What stands behind the tags was compared as well.
+        unsafe { C::equal_tags::<F>(line, tag) & ((1 << F::SLOT_COUNT) - 1) }
     }
 
     #[inline(always)]

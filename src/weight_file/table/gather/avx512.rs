@@ -10,8 +10,8 @@ use std::arch::x86_64::{
 use super::avx2::{no_weight, one_lane_each, set_bits};
 use super::avx2_small::{CompareTags, SmallFormat, SmallLines};
 use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
-use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
-use crate::weight_file::table::{Encoding, Table, low_word};
+use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line};
+use crate::weight_file::table::{Encoding, Table};
 
 /// # Safety
 ///
@@ -50,7 +50,7 @@ impl CompareTags for Avx512Tags {
 struct F32Lines;
 
 impl LineReader for F32Lines {
-    const TAG_MASK: u32 = TAG_MASK;
+    type Format = F32Line;
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
@@ -73,8 +73,9 @@ impl LineReader for F32Lines {
     }
 
     #[inline(always)]
-    fn overflows(line: &Line, key: u64) -> bool {
-        F32Line::overflows(line, low_word(key))
+    unsafe fn slots_with(line: &Line, tag: u32) -> u32 {
+        // SAFETY: the caller promises AVX-512.
+        u32::from(unsafe { equal_tags(line, tag) })
     }
 
     #[inline(always)]

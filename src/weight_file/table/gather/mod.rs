@@ -8,6 +8,8 @@
 //! 2. Of the keys without a weight there, those whose overflow filter bit is set are looked up in their second lines, again eight at
 //!    a time. These lines have been prefetched while the next chunk went through the first pass.
 //!
+//! A few keys, as those of a context, are looked up one after the other instead: see [`gather_few`].
+//!
 //! What differs between formats of lines and sets of instructions is a [`LineReader`]; the two passes are written once. Those of AVX2
 //! and AVX-512 are tested and measured on processors that have them. Those of NEON are tested under an emulator only (`.ci/aarch64`),
 //! which says that they are right and nothing of how fast they are.
@@ -23,6 +25,7 @@ mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_small;
 
+use std::hint::select_unpredictable;
 use std::mem::MaybeUninit;
 
 use super::line::{F32Line, Line, LineFormat};
@@ -44,6 +47,8 @@ const GROUPS_AHEAD: usize = 20;
 const RING: usize = 32;
 /// Keys of which the second lines are looked up together, a chunk later.
 const CHUNK: usize = 256;
+/// Keys that are looked up without the two passes. More of them gain by these.
+const FEW: usize = 24;
 /// How many keys ahead the plain loop asks for a line.
 const PLAIN_KEYS_AHEAD: usize = 24;
 
@@ -54,8 +59,7 @@ const _: () = assert!(RING >= GROUPS_AHEAD + 2 && RING.is_power_of_two() && CHUN
 /// Its `unsafe` methods ask for a processor that has the instructions. They are inlined into a function that enables these, so
 /// `#[inline(always)]` stands at each, and none holds a closure, which would be a function without them.
 trait LineReader {
-    /// The bits of a key that are its tag; where they are 0, the tag is 1.
-    const TAG_MASK: u32;
+    type Format: LineFormat;
 
     /// Writes to `weights[i]` the weight that line `i` of `located` has for tag `i`, or 0. Returns a mask of the keys that have one,
     /// bit `i` for `weights[i]`: a weight may be 0 itself.
@@ -65,8 +69,15 @@ trait LineReader {
     /// The processor has the instructions, and the lines were located in the table of `lines`.
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8;
 
-    /// Whether the filter bit of `key` is set in its first line: a key with the same bit lies in its second line.
-    fn overflows(line: &Line, key: u64) -> bool;
+    /// A bit for each slot of `line` that has `tag`, the lowest for the first: one or none.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions.
+    #[inline(always)]
+    unsafe fn slots_with(line: &Line, tag: u32) -> u32 {
+        Self::Format::find_tag(line, tag).map_or(0, |slot| 1 << slot)
+    }
 
     /// The indices of the bits of `mask` that are set, in ascending order from the lowest byte on, then zeros.
     ///
@@ -221,14 +232,15 @@ impl Table<'_> {
 /// The processor has the instructions of `R`, and the caller enables them.
 #[inline(always)]
 unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
-    if keys.len() < GROUP {
-        return table.gather_plain(keys, weights);
+    if keys.len() <= FEW {
+        // SAFETY: the caller promises the instructions.
+        return unsafe { gather_few::<R>(table, keys, weights) };
     }
     let lines = table.lines;
     let group_count = keys.len().div_ceil(GROUP);
     let mut ring = Located::memory::<RING>();
     for (at, located) in ring[..group_count.min(GROUPS_AHEAD + 1)].iter_mut().enumerate() {
-        let located = located.write(Located::first_lines(table, R::TAG_MASK, group_at(keys, at)));
+        let located = located.write(Located::first_lines(table, R::Format::TAG_MASK, group_at(keys, at)));
         if at < GROUPS_AHEAD {
             located.prefetch(lines);
         }
@@ -249,7 +261,7 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
             }
             if at + GROUPS_AHEAD + 1 < group_count {
                 let group = group_at(keys, at + GROUPS_AHEAD + 1);
-                ring[(at + GROUPS_AHEAD + 1) % RING].write(Located::first_lines(table, R::TAG_MASK, group));
+                ring[(at + GROUPS_AHEAD + 1) % RING].write(Located::first_lines(table, R::Format::TAG_MASK, group));
             }
             let start = start_of_group(keys.len(), at);
             if let Some(weights) = weights[start..].first_chunk_mut() {
@@ -268,6 +280,37 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
     }
     // SAFETY: as above.
     found_count + unsafe { seconds.look_up::<R>(lines, weights) }
+}
+
+/// Few keys, such as those of a context, one after the other: they are over before the two passes would have got going, whose groups go
+/// through memory from step to step.
+///
+/// # Safety
+///
+/// As [`gather_with`].
+#[inline(always)]
+unsafe fn gather_few<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
+    for &key in keys {
+        prefetch_far(line_at(table.lines, first_line(table.line_count, key)));
+    }
+    let mut found_count = 0;
+    for (&key, weight) in keys.iter().zip(weights) {
+        let tag = masked_tag(R::Format::TAG_MASK, key);
+        let first = first_line(table.line_count, key);
+        let mut line = &table.lines[first];
+        // SAFETY: the caller promises the instructions.
+        let mut slots = unsafe { R::slots_with(line, tag) };
+        if slots == 0 && R::Format::overflows(line, low_word(key)) {
+            line = &table.lines[second_line(table.geometry, first, key)];
+            // SAFETY: as above.
+            slots = unsafe { R::slots_with(line, tag) };
+        }
+        // Without a slot the weight of some other is read, and left out.
+        let slot = slots.trailing_zeros() as usize % R::Format::SLOT_COUNT;
+        *weight = select_unpredictable(slots != 0, R::Format::weight(line, slot), 0.0);
+        found_count += usize::from(slots != 0);
+    }
+    found_count
 }
 
 /// Where a group starts among `key_count` keys, which are a group at least. Where the last keys are fewer than a group, it starts
@@ -362,7 +405,7 @@ impl Seconds {
                 *self.places.get_unchecked_mut(count) = place;
                 chosen.get_unchecked_mut(count).write(key);
                 let line = table.lines.get_unchecked(first_line(table.line_count, key));
-                count += usize::from(R::overflows(line, key));
+                count += usize::from(R::Format::overflows(line, low_word(key)));
             }
         }
         self.count = count;
@@ -378,7 +421,7 @@ impl Seconds {
         for (located, group) in self.located.iter_mut().zip(&groups[..group_count]) {
             // SAFETY: as many keys were written above, and a group more.
             let group = group.map(|key| unsafe { key.assume_init() });
-            located.write(Located::second_lines(table, R::TAG_MASK, group));
+            located.write(Located::second_lines(table, R::Format::TAG_MASK, group));
         }
         // A loop of its own: read back from memory, offsets need not be taken out of vectors.
         for located in &self.located[..group_count] {

@@ -7,8 +7,8 @@ use std::arch::aarch64::{
 
 use super::neon_small::SmallLines;
 use super::{GROUP, LineReader, Located, NO_WEIGHT, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
-use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
-use crate::weight_file::table::{Encoding, Table, low_word};
+use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line};
+use crate::weight_file::table::{Encoding, Table};
 
 /// # Safety
 ///
@@ -29,7 +29,7 @@ pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]
 struct F32Lines;
 
 impl LineReader for F32Lines {
-    const TAG_MASK: u32 = TAG_MASK;
+    type Format = F32Line;
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
@@ -55,11 +55,6 @@ impl LineReader for F32Lines {
             let missing = vuzp1q_u16(vreinterpretq_u16_u32(low_missing), vreinterpretq_u16_u32(high_missing));
             !lane_mask(missing)
         }
-    }
-
-    #[inline(always)]
-    fn overflows(line: &Line, key: u64) -> bool {
-        F32Line::overflows(line, low_word(key))
     }
 }
 

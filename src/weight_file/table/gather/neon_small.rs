@@ -15,7 +15,6 @@ use std::marker::PhantomData;
 use super::neon::lane_mask;
 use super::{GROUP, LineReader, Located};
 use crate::weight_file::table::line::{F16Line, I8Line, Line, LineFormat};
-use crate::weight_file::table::low_word;
 
 /// Lines of format `F`: u16 for the low bits of all tags, u8 for their high bits, weights, a filter.
 pub(super) struct SmallLines<F>(PhantomData<F>);
@@ -109,7 +108,7 @@ impl SmallFormat for I8Line {
 }
 
 impl<F: SmallFormat> LineReader for SmallLines<F> {
-    const TAG_MASK: u32 = F::TAG_MASK;
+    type Format = F;
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
@@ -131,11 +130,6 @@ impl<F: SmallFormat> LineReader for SmallLines<F> {
             vst1q_f32(weights.as_mut_ptr().add(GROUP / 2), high);
             !lane_mask(missing)
         }
-    }
-
-    #[inline(always)]
-    fn overflows(line: &Line, key: u64) -> bool {
-        F::overflows(line, low_word(key))
     }
 }
 
