@@ -231,6 +231,7 @@ impl Prepared {
     }
 }
 
+/// What stands for the sum of an index outside the set. Marked as cold, so that the compiler keeps the branch that leads here.
 #[cold]
 const fn no_candidate() -> f64 {
     f64::NAN

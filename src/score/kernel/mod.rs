@@ -283,7 +283,7 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
                 columns.prefetch(work.table);
             }
         }
-        // Behind the first rows, which memory had the time of to bring what was asked for.
+        // Not before the first rows: while they were read, memory brought what was asked for.
         if first == 0 {
             for ((_, work), running) in works().zip(running.iter_mut()) {
                 if let Some(prepared) = &work.part.prepared
@@ -384,11 +384,11 @@ impl Work<'_> {
         let plan = &self.part.plan;
         let indices = self.job.block.candidate_indices(first, count);
         columns.begin(count);
-        let is_crossed = !plan.mixed_crosses.is_empty();
         let answers = self.job.block.answers(model, first, count);
         let calibrator = self.part.model.calibrator();
         let mut counts = RecordCounts::default();
         let has_gaps = match prepared.contents() {
+            // Every cross with the context needs a key of the candidate, so that here there are none.
             Contents::Sums(prepared_sums) => {
                 prepared_sums.read(indices, &mut sums.own[..count], &mut counts);
                 answers::write(running.start, sums, false, calibrator, answers)
@@ -408,7 +408,7 @@ impl Work<'_> {
                     stream,
                     &mut sums.crossed,
                 );
-                answers::write(running.start, sums, is_crossed, calibrator, answers)
+                answers::write(running.start, sums, true, calibrator, answers)
             }
         };
         counts.add_to(&mut running.tally);
