@@ -64,7 +64,7 @@ fn write(kind: &str, per_field: u64, path: &Path) -> Result<Arc<Model>, Box<dyn 
         provenance: Map::new(),
         bias: BIAS,
         weights: &weights,
-        calibrator: Calibrator { least: 1e-6, greatest: 0.999 },
+        calibrator: Calibrator { min: 1e-6, max: 0.999 },
         field_sizes: Vec::new(),
         golden: &golden,
     };

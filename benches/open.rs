@@ -22,7 +22,7 @@ use support::peers::{KeyMap, TextMap, text_key};
 
 const CONTRACT: &str = r#"{"name":"bench","label":"clicked","field":[
     {"name":"creative_id","side":"candidate","type":"id","meaning":"what is shown"}]}"#;
-const CALIBRATOR: Calibrator = Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 };
+const CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e-6 };
 
 fn main() {
     let mut bench = Bench::from_args("open");

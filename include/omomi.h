@@ -363,7 +363,7 @@ typedef struct {
   /// One of `OMOMI_LOAD_MODE_...`.
   OmomiLoadMode load_mode;
   /// Deaths of the process during trials of one generation that are put down to chance; one more, and it goes into quarantine.
-  uint32_t most_deaths;
+  uint32_t max_deaths;
   /// How often the store is looked at, above 0; each wait is up to a fifth longer or shorter.
   uint64_t poll_interval_ms;
   /// How long a new generation is on trial. The last good one stays in memory meanwhile, and takes over at once if scoring panics.
@@ -371,11 +371,11 @@ typedef struct {
   /// How long after the start of a process a generation whose trial the last process did not survive is tried once more.
   uint64_t retry_after_death_ms;
   /// Most bytes of a weight file.
-  uint64_t most_file_len_bytes;
+  uint64_t max_file_len_bytes;
   /// Most bytes of all models in memory together, the one to load included.
   uint64_t memory_budget_bytes;
   /// The least generation that is served, a pin included.
-  uint64_t least_generation;
+  uint64_t min_generation;
   /// Fingerprints of the contracts that are served; any contract that binds if there are none.
   const uint64_t *contract_fingerprints;
   /// Number of fingerprints.
@@ -386,7 +386,7 @@ typedef struct {
   /// Number of files.
   size_t trusted_key_path_count;
   /// The age of the training data from which on a reason says that it is stale; serving goes on. 0 for no limit.
-  uint64_t most_training_age_seconds;
+  uint64_t max_training_age_seconds;
   /// One of `OMOMI_SIGNATURE_...`.
   OmomiSignature signature;
   /// 1 to serve files that their group or everybody may write, too; otherwise 0.
@@ -615,9 +615,9 @@ typedef struct {
   /// Length of the unit.
   size_t unit_len_bytes;
   /// Of a number its least value, as in the contract; otherwise not read.
-  double least;
+  double range_min;
   /// Of a number its greatest value, as in the contract; otherwise not read.
-  double greatest;
+  double range_max;
 } OmomiField;
 
 /// Where a declared field lies in the rows of its side, and what it holds. Ask once, keep it, and pass it to the setters.
@@ -1298,14 +1298,14 @@ static inline OmomiField omomi_text_field(const char *name, OmomiSide side) {
 }
 
 /// A field of numbers in `unit` from `least` to `greatest`, as in the contract.
-static inline OmomiField omomi_number_field(const char *name, OmomiSide side, const char *unit, double least,
-                                            double greatest) {
+static inline OmomiField omomi_number_field(const char *name, OmomiSide side, const char *unit, double range_min,
+                                            double range_max) {
   OmomiField field = omomi_id_field(name, side);
   field.kind = OMOMI_KIND_NUMBER;
   field.unit = unit;
   field.unit_len_bytes = unit == NULL ? 0 : strlen(unit);
-  field.least = least;
-  field.greatest = greatest;
+  field.range_min = range_min;
+  field.range_max = range_max;
   return field;
 }
 

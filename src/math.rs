@@ -12,7 +12,7 @@ const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 /// Adding and subtracting 1.5 * 2^52 rounds a small double to the nearest whole number, ties to even.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
 /// Logits are cut to this magnitude, so that the power of two below stays normal.
-const GREATEST_LOGIT: f64 = 700.0;
+const MAX_LOGIT: f64 = 700.0;
 /// Coefficients of r^8 down to r^0 of the polynomial closest to e^r, by relative error, for |r| up to ln 2 / 2, with 1 at r = 0
 /// (found by the Remez exchange algorithm). Its relative error is below 1.1e-12.
 const EXP_COEFFICIENTS: [f64; 9] = [
@@ -53,7 +53,7 @@ pub(crate) struct Reduced {
 #[inline(always)]
 pub(crate) fn reduce(logit: f64) -> Reduced {
     let magnitude = logit.abs();
-    let y = -if magnitude < GREATEST_LOGIT { magnitude } else { GREATEST_LOGIT };
+    let y = -if magnitude < MAX_LOGIT { magnitude } else { MAX_LOGIT };
     let shifted = y * LOG2_E + ROUNDER;
     let whole = shifted - ROUNDER;
     Reduced { shifted, rest: (y - whole * LN2_HIGH) - whole * LN2_LOW }
@@ -85,13 +85,13 @@ mod tests {
 
     #[test]
     fn sigmoid_agrees_with_the_platform_to_2e_12() {
-        let mut greatest: f64 = 0.0;
+        let mut max: f64 = 0.0;
         for step in -400_000..=400_000 {
             let logit = f64::from(step) * 1e-4;
             let expected = if logit >= 0.0 { 1.0 / (1.0 + (-logit).exp()) } else { logit.exp() / (1.0 + logit.exp()) };
-            greatest = greatest.max(((sigmoid(logit) - expected) / expected).abs());
+            max = max.max(((sigmoid(logit) - expected) / expected).abs());
         }
-        assert!(greatest < 2e-12, "{greatest:e}");
+        assert!(max < 2e-12, "{max:e}");
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub(crate) enum TextError {
     },
 }
 
-/// The text of the file at `path`, of at most `most_bytes` bytes, or nothing where there is no file.
-pub(crate) fn read(path: &Path, most_bytes: u64) -> Result<Option<String>, TextError> {
+/// The text of the file at `path`, of at most `max_bytes` bytes, or nothing where there is no file.
+pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, TextError> {
     let failed = |action| move |source| TextError::Io { action, source };
     let unexpected = |expected: &str, found| TextError::Unexpected { expected: expected.to_owned(), found };
     // Without O_NONBLOCK a FIFO would hold its reader until somebody opens it for writing.
@@ -39,12 +39,12 @@ pub(crate) fn read(path: &Path, most_bytes: u64) -> Result<Option<String>, TextE
         return Err(unexpected("a regular file", word_of(kind)));
     }
     let mut text = String::new();
-    match file.take(most_bytes + 1).read_to_string(&mut text) {
+    match file.take(max_bytes + 1).read_to_string(&mut text) {
         Err(error) if error.kind() == ErrorKind::InvalidData => return Err(unexpected("UTF-8", "other bytes")),
         outcome => outcome.map_err(failed("read"))?,
     };
-    if text.len() as u64 > most_bytes {
-        return Err(unexpected(&format!("at most {most_bytes} bytes"), "more"));
+    if text.len() as u64 > max_bytes {
+        return Err(unexpected(&format!("at most {max_bytes} bytes"), "more"));
     }
     Ok(Some(text))
 }

@@ -195,8 +195,8 @@ fn the_calibrator_is_where_the_page_says() {
         &[
             layout::CALIBRATOR_KIND_OFFSET,
             layout::CALIBRATOR_ZEROS_OFFSET,
-            layout::CALIBRATOR_LEAST_OFFSET,
-            layout::CALIBRATOR_GREATEST_OFFSET,
+            layout::CALIBRATOR_MIN_OFFSET,
+            layout::CALIBRATOR_MAX_OFFSET,
             layout::CALIBRATOR_TAIL_OFFSET,
         ],
         layout::CALIBRATOR_LEN,

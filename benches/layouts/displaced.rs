@@ -67,8 +67,8 @@ pub fn build(weights: &[(u64, f32)]) -> Displaced {
     }
     let mut built = Displaced { pilots: vec![0; group_count], lines: vec![[0; 64]; line_count], unplaced_count: 0 };
     let mut filled = vec![0_u8; line_count];
-    let greatest = starts.windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0);
-    for len in (1..=greatest).rev() {
+    let max = starts.windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0);
+    for len in (1..=max).rev() {
         for group in (0..group_count).filter(|&group| starts[group + 1] - starts[group] == len) {
             let members = &weights[starts[group]..starts[group + 1]];
             match (0..=u8::MAX).find(|&pilot| built.place(members, pilot, &mut filled)) {

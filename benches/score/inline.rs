@@ -14,7 +14,7 @@ use crate::support::peers::{KeyMap, TextMap, text_key};
 use crate::support::ratios::Target;
 use crate::support::requests::{Shape, Traffic, Values, text_of};
 
-pub fn run(bench: &mut Bench, name: &str, shape: Shape, most_ns_from_c: f64) {
+pub fn run(bench: &mut Bench, name: &str, shape: Shape, max_ns_from_c: f64) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("000001.omomi");
     let traffic = Traffic::new(shape);
@@ -42,7 +42,7 @@ pub fn run(bench: &mut Bench, name: &str, shape: Shape, most_ns_from_c: f64) {
     contest.enter("omomi, file copied", whole_call(&traffic, &copied, fill));
     if let Some(client) = &mut from_c {
         contest.enter_timed("omomi from C", |call_count| client.time(call_count));
-        contest.target(Target::AtMostNs("omomi from C", most_ns_from_c));
+        contest.target(Target::AtMostNs("omomi from C", max_ns_from_c));
     }
     let predict = |request: &mut Request, count| scorer.predict(request, count);
     contest.enter_timed("predict alone", predict_alone(&traffic, &layout, fill, predict));

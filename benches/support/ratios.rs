@@ -89,20 +89,20 @@ impl Samples {
     fn verdict(&self, target: &Target) -> String {
         let word = |met: bool| if met { "met" } else { "**missed**" };
         match *target {
-            Target::AtMostNs(name, most) => {
+            Target::AtMostNs(name, max) => {
                 let found = self.unit_ns(self.index(name)).median;
-                format!("`{name}` at most {most} ns per {}: {}, {}", self.unit, digits(found), word(found <= most))
+                format!("`{name}` at most {max} ns per {}: {}, {}", self.unit, digits(found), word(found <= max))
             }
-            Target::AtMostTimes(name, most, of) => {
+            Target::AtMostTimes(name, max, of) => {
                 let found = self.ratio(self.index(name), self.index(of)).median;
-                format!("`{name}` at most {most} times `{of}`: {}, {}", digits(found), word(found <= most))
+                format!("`{name}` at most {max} times `{of}`: {}, {}", digits(found), word(found <= max))
             }
-            Target::TimesFaster(name, least, than) => {
+            Target::TimesFaster(name, min, than) => {
                 let found = self.ratio(self.index(than), self.index(name)).median;
                 format!(
-                    "`{name}` at least {least} times faster than `{than}`: {}, {}",
+                    "`{name}` at least {min} times faster than `{than}`: {}, {}",
                     digits(found),
-                    word(found >= least)
+                    word(found >= min)
                 )
             }
         }

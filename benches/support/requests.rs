@@ -20,7 +20,7 @@ pub const FIELD_COUNT: usize = 10;
 /// The weight that is always on.
 pub const BIAS: f64 = -3.0;
 
-const CALIBRATOR: Calibrator = Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 };
+const CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e-6 };
 
 /// What a model looks like, and how many requests come.
 #[derive(Clone, Copy)]

@@ -73,7 +73,7 @@ pub struct OmomiLiveOptions {
     /// One of `OMOMI_LOAD_MODE_...`.
     pub load_mode: OmomiLoadMode,
     /// Deaths of the process during trials of one generation that are put down to chance; one more, and it goes into quarantine.
-    pub most_deaths: u32,
+    pub max_deaths: u32,
     /// How often the store is looked at, above 0; each wait is up to a fifth longer or shorter.
     pub poll_interval_ms: u64,
     /// How long a new generation is on trial. The last good one stays in memory meanwhile, and takes over at once if scoring panics.
@@ -81,11 +81,11 @@ pub struct OmomiLiveOptions {
     /// How long after the start of a process a generation whose trial the last process did not survive is tried once more.
     pub retry_after_death_ms: u64,
     /// Most bytes of a weight file.
-    pub most_file_len_bytes: u64,
+    pub max_file_len_bytes: u64,
     /// Most bytes of all models in memory together, the one to load included.
     pub memory_budget_bytes: u64,
     /// The least generation that is served, a pin included.
-    pub least_generation: u64,
+    pub min_generation: u64,
     /// Fingerprints of the contracts that are served; any contract that binds if there are none.
     pub contract_fingerprints: *const u64,
     /// Number of fingerprints.
@@ -96,7 +96,7 @@ pub struct OmomiLiveOptions {
     /// Number of files.
     pub trusted_key_path_count: usize,
     /// The age of the training data from which on a reason says that it is stale; serving goes on. 0 for no limit.
-    pub most_training_age_seconds: u64,
+    pub max_training_age_seconds: u64,
     /// One of `OMOMI_SIGNATURE_...`.
     pub signature: OmomiSignature,
     /// 1 to serve files that their group or everybody may write, too; otherwise 0.
@@ -328,21 +328,21 @@ unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, 
     // SAFETY: the caller's promise.
     let path = |path: &OmomiPath| unsafe { text(path.path, path.len_bytes, "a path of options->trusted_key_paths") };
     let paths = paths.iter().map(path).collect::<Result<Vec<_>, Error>>()?;
-    let most_training_age = options.most_training_age_seconds;
+    let max_training_age = options.max_training_age_seconds;
     Ok(LiveOptions {
         name: name.to_owned(),
         load_mode: checked_load_mode(options.load_mode)?,
         poll_interval: Duration::from_millis(options.poll_interval_ms),
         trial: Duration::from_millis(options.trial_ms),
-        most_deaths: options.most_deaths,
+        max_deaths: options.max_deaths,
         retry_after_death: Duration::from_millis(options.retry_after_death_ms),
-        most_file_len_bytes: options.most_file_len_bytes,
+        max_file_len_bytes: options.max_file_len_bytes,
         memory_budget_bytes: options.memory_budget_bytes,
-        least_generation: options.least_generation,
+        min_generation: options.min_generation,
         contract_fingerprints: fingerprints.to_vec(),
         signature: signature(options.signature)?,
         trusted_keys: TrustedKeys::read(paths)?,
-        most_training_age: (most_training_age != 0).then(|| Duration::from_secs(most_training_age)),
+        max_training_age: (max_training_age != 0).then(|| Duration::from_secs(max_training_age)),
         allow_writable_files: flag(options.allow_writable_files, "options->allow_writable_files")?,
         lock_memory: flag(options.lock_memory, "options->lock_memory")?,
         has_fallback: flag(options.has_fallback, "options->has_fallback")?,

@@ -54,14 +54,14 @@ static inline OmomiField omomi_text_field(const char *name, OmomiSide side) {
 }
 
 /// A field of numbers in `unit` from `least` to `greatest`, as in the contract.
-static inline OmomiField omomi_number_field(const char *name, OmomiSide side, const char *unit, double least,
-                                            double greatest) {
+static inline OmomiField omomi_number_field(const char *name, OmomiSide side, const char *unit, double range_min,
+                                            double range_max) {
   OmomiField field = omomi_id_field(name, side);
   field.kind = OMOMI_KIND_NUMBER;
   field.unit = unit;
   field.unit_len_bytes = unit == NULL ? 0 : strlen(unit);
-  field.least = least;
-  field.greatest = greatest;
+  field.range_min = range_min;
+  field.range_max = range_max;
   return field;
 }
 

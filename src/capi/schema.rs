@@ -54,9 +54,9 @@ pub struct OmomiField {
     /// Length of the unit.
     pub unit_len_bytes: usize,
     /// Of a number its least value, as in the contract; otherwise not read.
-    pub least: f64,
+    pub range_min: f64,
     /// Of a number its greatest value, as in the contract; otherwise not read.
-    pub greatest: f64,
+    pub range_max: f64,
 }
 
 /// Where a declared field lies in the rows of its side, and what it holds. Ask once, keep it, and pass it to the setters.
@@ -91,9 +91,9 @@ pub unsafe extern "C" fn omomi_schema_open(
     error: *mut OmomiError,
 ) -> OmomiStatus {
     let body = || {
-        let most = 2 * MAX_FIELDS_PER_SIDE;
-        if field_count > most {
-            let problem = format!("expected at most {most} fields on both sides, found {field_count}");
+        let max = 2 * MAX_FIELDS_PER_SIDE;
+        if field_count > max {
+            let problem = format!("expected at most {max} fields on both sides, found {field_count}");
             return Err(Error::SchemaInvalid { problem });
         }
         if let (Some(first), 1..) = (NonNull::new(fields.cast_mut()), field_count) {
@@ -220,7 +220,7 @@ unsafe fn declared(field: &OmomiField) -> Result<SchemaField, Error> {
         OMOMI_KIND_NUMBER => {
             // SAFETY: the caller's promise.
             let unit = unsafe { text(field.unit, field.unit_len_bytes, "field.unit") }?;
-            SchemaKind::Number { unit: unit.to_owned(), range: [field.least, field.greatest] }
+            SchemaKind::Number { unit: unit.to_owned(), range: [field.range_min, field.range_max] }
         }
         found => {
             let problem = format!("expected one of OMOMI_KIND_... for the field `{name}`, found {found}");

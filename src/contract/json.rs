@@ -25,8 +25,8 @@ pub(super) fn canonical(contract: &Contract) -> String {
         .map(|cross| {
             let names: Vec<String> =
                 cross.members.iter().map(|&member| quoted(&contract.fields[member].name)).collect();
-            let (most, over) = category_limit(cross.category_limit);
-            format!("{{\"fields\":[{}]{most}{over}}}", names.join(","))
+            let (max, over) = category_limit(cross.category_limit);
+            format!("{{\"fields\":[{}]{max}{over}}}", names.join(","))
         })
         .collect();
     let fields: Vec<String> = contract.fields.iter().map(field).collect();
@@ -48,9 +48,9 @@ fn field(field: &Field) -> String {
         };
         text.push_str(&format!("\"buckets\":{buckets},"));
     }
-    let (most, over) = category_limit(field.category_limit);
+    let (max, over) = category_limit(field.category_limit);
     text.push_str(&format!(
-        "\"log\":{},\"many\":{}{most},\"meaning\":{},\"name\":{}{over}",
+        "\"log\":{},\"many\":{}{max},\"meaning\":{},\"name\":{}{over}",
         quoted(field.log.word()),
         field.many,
         quoted(&field.meaning),
@@ -70,8 +70,8 @@ fn field(field: &Field) -> String {
 /// The two keys of a limit, each behind a comma; nothing where there is none, so that a contract without limits keeps the
 /// fingerprint that it had before there were any.
 fn category_limit(limit: Option<CategoryLimit>) -> (String, String) {
-    limit.map_or_else(Default::default, |CategoryLimit { most, over }| {
-        (format!(",\"max_categories\":{most}"), format!(",\"over_max\":{}", quoted(over.word())))
+    limit.map_or_else(Default::default, |CategoryLimit { max, over }| {
+        (format!(",\"max_categories\":{max}"), format!(",\"over_max\":{}", quoted(over.word())))
     })
 }
 

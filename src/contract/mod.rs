@@ -125,7 +125,7 @@ pub struct Cross {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CategoryLimit {
     /// Most categories whose weight is not 0: `max_categories` in the contract. At least 1.
-    pub most: u64,
+    pub max: u64,
     /// What happens where there are more: `over_max` in the contract.
     pub over: OverLimit,
 }

@@ -26,9 +26,9 @@ fn limits_of_categories_stand_in_the_canonical_json_and_only_where_there_are_som
         .replace(r#"["media_id","interest"]}"#, r#"["media_id","interest"],"max_categories":5,"over_max":"drop"}"#);
     let contract = Contract::from_json(limited.as_bytes()).unwrap();
     assert_eq!(contract.canonical_json(), limited);
-    let expected = CategoryLimit { most: 1_000_000, over: OverLimit::Error };
+    let expected = CategoryLimit { max: 1_000_000, over: OverLimit::Error };
     assert_eq!(contract.fields()[1].category_limit, Some(expected));
-    assert_eq!(contract.crosses()[1].category_limit, Some(CategoryLimit { most: 5, over: OverLimit::Drop }));
+    assert_eq!(contract.crosses()[1].category_limit, Some(CategoryLimit { max: 5, over: OverLimit::Drop }));
     assert_eq!((contract.fields()[0].category_limit, contract.crosses()[0].category_limit), (None, None));
     assert_ne!(contract.fingerprint(), small().fingerprint());
 }
@@ -146,7 +146,7 @@ fields = ["media_id", "interest"]
             (
                 "range = [0.0, 100000]\n",
                 "",
-                "line 19: field 3 (floor_price): a number needs a `range`: [least, greatest]",
+                "line 19: field 3 (floor_price): a number needs a `range`: [min, max]",
             ),
             (
                 "[0.0, 100000]",
@@ -234,7 +234,7 @@ fields = ["media_id", "interest"]
     fn limits_of_categories_are_errors_unless_told_to_drop_and_are_checked() {
         let limited = SMALL.replace("many = true", "many = true\nmax_categories = 1_000");
         let contract = Contract::from_toml(&limited).unwrap();
-        let expected = CategoryLimit { most: 1_000, over: OverLimit::Error };
+        let expected = CategoryLimit { max: 1_000, over: OverLimit::Error };
         assert_eq!(contract.fields()[1].category_limit, Some(expected));
         let cases = [
             ("max_categories = 0", "`max_categories` must be a whole number from 1 on, found 0"),

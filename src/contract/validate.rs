@@ -200,13 +200,13 @@ impl Checker<'_> {
             Some(_) => self.word(object, place, "over_max", &["error", "drop"]),
         };
         let Some(value) = object.get("max_categories") else { return Some(None) };
-        let most = value.as_u64().filter(|&most| most > 0);
-        if most.is_none() {
+        let max = value.as_u64().filter(|&max| max > 0);
+        if max.is_none() {
             let message = format!("`max_categories` must be a whole number from 1 on, found {value}");
             self.fault(&place.key("max_categories"), message);
         }
         let over = if over? == "error" { OverLimit::Error } else { OverLimit::Drop };
-        Some(Some(CategoryLimit { most: most?, over }))
+        Some(Some(CategoryLimit { max: max?, over }))
     }
 
     fn number(&mut self, object: &Object, place: &Place) -> Option<FieldKind> {
@@ -219,13 +219,13 @@ impl Checker<'_> {
     fn range(&mut self, object: &Object, place: &Place) -> Option<[f64; 2]> {
         let place = place.key("range");
         let Some(value) = object.get("range") else {
-            self.fault(&place, "a number needs a `range`: [least, greatest]");
+            self.fault(&place, "a number needs a `range`: [min, max]");
             return None;
         };
         let bounds: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
         match bounds.as_deref() {
-            Some(&[least, greatest]) if least < greatest && least.is_finite() && greatest.is_finite() => {
-                Some([least, greatest])
+            Some(&[min, max]) if min < max && min.is_finite() && max.is_finite() => {
+                Some([min, max])
             }
             _ => {
                 self.fault(&place, format!("`range` must be two numbers, the lesser first, found {value}"));
@@ -250,7 +250,7 @@ impl Checker<'_> {
                 self.fault(&place, format!("`buckets` must be a list of edges or {{ log2 = true }}, found {value}"));
                 return None;
             }
-            if range.is_some_and(|[least, _]| least < 0.0) {
+            if range.is_some_and(|[min, _]| min < 0.0) {
                 self.fault(&place, "log2 buckets need a `range` that starts at 0 or above");
                 return None;
             }
@@ -269,10 +269,10 @@ impl Checker<'_> {
             self.fault(&place, format!("bucket edges must rise: {:?} stands before {:?}", pair[0], pair[1]));
             return None;
         }
-        if let Some([least, greatest]) = range
-            && let Some(edge) = edges.iter().find(|&&edge| edge <= least || edge > greatest)
+        if let Some([min, max]) = range
+            && let Some(edge) = edges.iter().find(|&&edge| edge <= min || edge > max)
         {
-            self.fault(&place, format!("the bucket edge {edge:?} is outside the range {least:?} to {greatest:?}"));
+            self.fault(&place, format!("the bucket edge {edge:?} is outside the range {min:?} to {max:?}"));
             return None;
         }
         Some(Buckets::Edges(edges))

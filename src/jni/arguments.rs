@@ -64,14 +64,14 @@ pub(super) fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
 pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
     let mut bytes = Numbers(bytes);
     let (load_mode, policy) = (load_mode(bytes.int()?)?, bytes.int()?);
-    let most_deaths = bytes.count("mostDeaths")?;
+    let max_deaths = bytes.count("maxDeaths")?;
     let poll_interval = bytes.duration("pollInterval")?;
     let trial = bytes.duration("trial")?;
     let retry_after_death = bytes.duration("retryAfterDeath")?;
-    let most_training_age = Some(bytes.duration("mostTrainingAge")?).filter(|age| !age.is_zero());
-    let most_file_len_bytes = bytes.number("mostFileLenBytes")?;
+    let max_training_age = Some(bytes.duration("maxTrainingAge")?).filter(|age| !age.is_zero());
+    let max_file_len_bytes = bytes.number("maxFileLenBytes")?;
     let memory_budget_bytes = bytes.number("memoryBudgetBytes")?;
-    let least_generation = bytes.number("leastGeneration")?;
+    let min_generation = bytes.number("minGeneration")?;
     let flags: [u8; 3] = *bytes.take()?;
     let fingerprint_count = bytes.count("contractFingerprints")?;
     let fingerprints = (0..fingerprint_count).map(|_| bytes.take().map(|bits| u64::from_le_bytes(*bits)));
@@ -84,11 +84,11 @@ pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
         load_mode,
         poll_interval,
         trial,
-        most_deaths: u32::try_from(most_deaths).unwrap_or(u32::MAX),
+        max_deaths: u32::try_from(max_deaths).unwrap_or(u32::MAX),
         retry_after_death,
-        most_file_len_bytes,
+        max_file_len_bytes,
         memory_budget_bytes,
-        least_generation,
+        min_generation,
         contract_fingerprints,
         signature: usize::try_from(policy)
             .ok()
@@ -96,7 +96,7 @@ pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
             .ok_or_else(expected_policy)?,
         trusted_keys: TrustedKeys::read(key_paths)?,
         allow_writable_files: flags[0] != 0,
-        most_training_age,
+        max_training_age,
         lock_memory: flags[1] != 0,
         has_fallback: flags[2] != 0,
     })
@@ -229,12 +229,12 @@ mod tests {
     fn options_come_back_as_java_wrote_them_or_are_refused_wherever_they_end() {
         let bytes = encoded_options(1, [1, 2, 3, 0, 4, 5, 6]);
         let options = decode_live_options(&bytes).unwrap();
-        assert_eq!((options.name.as_str(), options.load_mode, options.most_deaths), ("ad-1", LoadMode::Copy, 5));
+        assert_eq!((options.name.as_str(), options.load_mode, options.max_deaths), ("ad-1", LoadMode::Copy, 5));
         let nanoseconds = [options.poll_interval, options.trial, options.retry_after_death].map(|time| time.as_nanos());
         assert_eq!(nanoseconds, [1, 2, 3]);
-        let limits = [options.most_file_len_bytes, options.memory_budget_bytes, options.least_generation];
+        let limits = [options.max_file_len_bytes, options.memory_budget_bytes, options.min_generation];
         assert_eq!(limits, [4, 5, 6]);
-        assert_eq!((options.most_training_age, options.signature), (None, SignaturePolicy::Accept));
+        assert_eq!((options.max_training_age, options.signature), (None, SignaturePolicy::Accept));
         assert_eq!(options.contract_fingerprints, [7, u64::MAX]);
         assert_eq!((options.allow_writable_files, options.lock_memory, options.has_fallback), (true, false, true));
         for len in 0..bytes.len() - "ad-1".len() {

@@ -53,9 +53,9 @@ pub(super) fn wanted(situation: &Situation) -> Option<Wanted> {
 }
 
 /// Refuses to serve `wanted` behind what was served already, or under a name that means something else by now.
-pub(super) fn check_order(wanted: &Wanted, situation: &Situation, least_generation: u64) -> Result<(), Error> {
-    if wanted.generation < least_generation {
-        return Err(Error::GenerationBehind { expected: least_generation, found: wanted.generation });
+pub(super) fn check_order(wanted: &Wanted, situation: &Situation, min_generation: u64) -> Result<(), Error> {
+    if wanted.generation < min_generation {
+        return Err(Error::GenerationBehind { expected: min_generation, found: wanted.generation });
     }
     if wanted.is_pinned {
         return Ok(());

@@ -10,7 +10,7 @@ use crate::score::Model;
 /// Poll intervals without a look at the store after which the background thread counts as dead.
 const MAX_MISSED_LOOKS: u32 = 5;
 /// Least time without a look at the store after which it does: a busy machine is no reason to restart a process.
-const LEAST_PATIENCE: Duration = Duration::from_secs(10);
+const MIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a health check answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl LiveModel {
 
 /// Whether a thread that is at work, or last looked at the store `since` ago, looks at it as often as it should.
 fn is_looking(is_passing: bool, since: Option<Duration>, poll_interval: Duration) -> bool {
-    let patience = poll_interval.saturating_mul(MAX_MISSED_LOOKS).max(LEAST_PATIENCE);
+    let patience = poll_interval.saturating_mul(MAX_MISSED_LOOKS).max(MIN_PATIENCE);
     is_passing || since.is_some_and(|since| since <= patience)
 }
 

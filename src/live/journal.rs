@@ -62,8 +62,8 @@ pub(super) struct Deaths {
 }
 
 impl Deaths {
-    pub(super) fn error(&self, most_deaths: u32) -> Error {
-        Error::KilledProcess { generation: self.tried.generation, expected: most_deaths, deaths: self.count }
+    pub(super) fn error(&self, max_deaths: u32) -> Error {
+        Error::KilledProcess { generation: self.tried.generation, expected: max_deaths, deaths: self.count }
     }
 }
 
@@ -83,8 +83,8 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Reads what the last process of that name left in `folder`. A process that left a trial behind died in it; a generation with
-    /// which more than `most_deaths` died goes into quarantine.
-    pub(super) fn open(folder: PathBuf, most_deaths: u32) -> Self {
+    /// which more than `max_deaths` died goes into quarantine.
+    pub(super) fn open(folder: PathBuf, max_deaths: u32) -> Self {
         let mut memory = Self {
             folder,
             lock: None,
@@ -109,19 +109,19 @@ impl Memory {
                 Some(deaths) => deaths.count += 1,
                 None => memory.deaths.push(Deaths { tried, count: 1 }),
             }
-            memory.quarantine_the_deadly(most_deaths);
+            memory.quarantine_the_deadly(max_deaths);
             memory.write_journal();
         }
         memory
     }
 
-    fn quarantine_the_deadly(&mut self, most_deaths: u32) {
+    fn quarantine_the_deadly(&mut self, max_deaths: u32) {
         let deaths = std::mem::take(&mut self.deaths);
-        let (deadly, chance) = deaths.into_iter().partition(|deaths| deaths.count > most_deaths);
+        let (deadly, chance) = deaths.into_iter().partition(|deaths| deaths.count > max_deaths);
         self.deaths = chance;
         let deadly: Vec<Deaths> = deadly;
         for deaths in deadly {
-            let error = deaths.error(most_deaths);
+            let error = deaths.error(max_deaths);
             self.quarantine(Quarantined::now(deaths.tried, &error, true));
         }
     }

@@ -126,8 +126,8 @@ mod tests {
             for nanoseconds in [(1 << bits) - 1, 1 << bits, (1 << bits) + (1 << bits) / 3] {
                 let found = bucket(nanoseconds);
                 assert!(upper_bound_ns(found).is_none_or(|bound| nanoseconds < bound), "{nanoseconds}");
-                let least = if found == 0 { Some(0) } else { upper_bound_ns(found - 1) };
-                assert!(least.is_some_and(|least| nanoseconds >= least), "{nanoseconds}");
+                let min = if found == 0 { Some(0) } else { upper_bound_ns(found - 1) };
+                assert!(min.is_some_and(|min| nanoseconds >= min), "{nanoseconds}");
             }
         }
     }
@@ -153,8 +153,8 @@ mod tests {
     #[test]
     fn buckets_are_an_eighth_wide_at_most() {
         for bucket in 16..BUCKET_COUNT - 1 {
-            let (least, bound) = (upper_bound_ns(bucket - 1).unwrap(), upper_bound_ns(bucket).unwrap());
-            assert!(bound - least <= least / 8, "{bucket}");
+            let (min, bound) = (upper_bound_ns(bucket - 1).unwrap(), upper_bound_ns(bucket).unwrap());
+            assert!(bound - min <= min / 8, "{bucket}");
         }
     }
 }

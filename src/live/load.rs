@@ -83,7 +83,7 @@ impl Loader<'_> {
             if !self.options.allow_writable_files {
                 source.check_permissions()?;
             }
-            let (expected, found) = (self.options.most_file_len_bytes, source.len_bytes());
+            let (expected, found) = (self.options.max_file_len_bytes, source.len_bytes());
             if found > expected {
                 return Err(Error::FileTooLarge { expected, found }.into());
             }

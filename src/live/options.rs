@@ -20,16 +20,16 @@ pub struct LiveOptions {
     /// How long a new generation is on trial. The last good one stays in memory meanwhile, and takes over at once if scoring panics.
     pub trial: Duration,
     /// Deaths of the process during trials of one generation that are put down to chance; one more, and it goes into quarantine.
-    pub most_deaths: u32,
+    pub max_deaths: u32,
     /// How long after the start of a process a generation whose trial the last process did not survive is tried once more.
     pub retry_after_death: Duration,
     /// Most bytes of a weight file. Looked at before it is mapped.
-    pub most_file_len_bytes: u64,
+    pub max_file_len_bytes: u64,
     /// Most bytes of all models together: the served one, the last good one during a trial, those whose last reader is not gone, and
     /// the one to load.
     pub memory_budget_bytes: u64,
     /// The least generation that is served, a pin included.
-    pub least_generation: u64,
+    pub min_generation: u64,
     /// Fingerprints of the contracts that are served; any that binds if there are none.
     pub contract_fingerprints: Vec<u64>,
     /// What signatures have to do with what is served.
@@ -39,7 +39,7 @@ pub struct LiveOptions {
     /// Serve files that their group or everybody may write, too.
     pub allow_writable_files: bool,
     /// The age of the training data from which on a reason says that it is stale; serving goes on. No limit if nothing.
-    pub most_training_age: Option<Duration>,
+    pub max_training_age: Option<Duration>,
     /// Keep the served file's pages in memory (`mlock`). Where the system refuses, serving goes on and a reason says so.
     pub lock_memory: bool,
     /// Whether the server answers by itself where there is no model; then it is ready without one.
@@ -53,16 +53,16 @@ impl Default for LiveOptions {
             load_mode: LoadMode::Map,
             poll_interval: Duration::from_secs(1),
             trial: Duration::from_secs(30),
-            most_deaths: 1,
+            max_deaths: 1,
             retry_after_death: Duration::from_secs(600),
-            most_file_len_bytes: u64::MAX,
+            max_file_len_bytes: u64::MAX,
             memory_budget_bytes: u64::MAX,
-            least_generation: 0,
+            min_generation: 0,
             contract_fingerprints: Vec::new(),
             signature: SignaturePolicy::Off,
             trusted_keys: TrustedKeys::default(),
             allow_writable_files: false,
-            most_training_age: None,
+            max_training_age: None,
             lock_memory: false,
             has_fallback: false,
         }

@@ -112,7 +112,7 @@ impl Worker {
         let folder = store.state_path().join(&shared.options.name);
         Self {
             store,
-            memory: Memory::open(folder, shared.options.most_deaths),
+            memory: Memory::open(folder, shared.options.max_deaths),
             started: Instant::now(),
             // Until `control` could be read, nothing is changed and nothing new is begun.
             control: Control::Freeze,
@@ -258,7 +258,7 @@ impl Worker {
     }
 
     fn serve(&mut self, wanted: &Wanted, situation: &Situation) -> Result<(), Stop> {
-        choice::check_order(wanted, situation, self.shared.options.least_generation)?;
+        choice::check_order(wanted, situation, self.shared.options.min_generation)?;
         if let Some(digest) = wanted.digest {
             self.check_memory(digest)?;
         }
@@ -343,7 +343,7 @@ impl Worker {
         let deaths = self.memory.deaths.iter().find(|deaths| deaths.tried.digest == digest);
         match deaths {
             Some(deaths) if !self.is_last_resort && self.started.elapsed() < self.shared.options.retry_after_death => {
-                Err(Stop::Known(Reason::of(&deaths.error(self.shared.options.most_deaths))))
+                Err(Stop::Known(Reason::of(&deaths.error(self.shared.options.max_deaths))))
             }
             _ => Ok(()),
         }
@@ -360,7 +360,7 @@ impl Worker {
 
     /// Says so where the served generation learned from data that is older than this server's limit.
     fn check_training_age(&mut self) {
-        if let (Some(limit), Some(served)) = (self.shared.options.most_training_age, &self.served)
+        if let (Some(limit), Some(served)) = (self.shared.options.max_training_age, &self.served)
             && let Err(error) = health::check_training_age(&served.model, limit)
         {
             self.reasons.push(Reason::of(&error));

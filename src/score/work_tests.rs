@@ -55,7 +55,7 @@ fn scorer_for(rows: &RequestRows, instructions: Instructions) -> (Scorer, Reques
         provenance: serde_json::Map::new(),
         bias: 0.0,
         weights: &Vec::new().into(),
-        calibrator: Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 },
+        calibrator: Calibrator { min: 1e-6, max: 1.0 - 1e-6 },
         field_sizes: Vec::new(),
         golden: std::slice::from_ref(rows),
     };

@@ -217,8 +217,8 @@ impl Header {
                     if section.required != kind.is_required() {
                         return Err(malformed(format!("the {} section has the wrong required flag", kind.name())));
                     }
-                    let (least, greatest, unit) = kind.len_limits();
-                    if section.len_bytes < least || section.len_bytes > greatest || section.len_bytes % unit != 0 {
+                    let (min, max, unit) = kind.len_limits();
+                    if section.len_bytes < min || section.len_bytes > max || section.len_bytes % unit != 0 {
                         let (name, len) = (kind.name(), section.len_bytes);
                         return Err(malformed(format!("the {name} section cannot be {len} bytes long")));
                     }

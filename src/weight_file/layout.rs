@@ -126,11 +126,11 @@ pub const CALIBRATOR_KIND_OFFSET: usize = 0;
 /// Zeros.
 pub const CALIBRATOR_ZEROS_OFFSET: usize = CALIBRATOR_KIND_OFFSET + size_of::<u32>();
 /// Least probability: f64.
-pub const CALIBRATOR_LEAST_OFFSET: usize = CALIBRATOR_ZEROS_OFFSET + size_of::<u32>();
+pub const CALIBRATOR_MIN_OFFSET: usize = CALIBRATOR_ZEROS_OFFSET + size_of::<u32>();
 /// Greatest probability: f64.
-pub const CALIBRATOR_GREATEST_OFFSET: usize = CALIBRATOR_LEAST_OFFSET + size_of::<f64>();
+pub const CALIBRATOR_MAX_OFFSET: usize = CALIBRATOR_MIN_OFFSET + size_of::<f64>();
 /// Zeros up to the end of the section.
-pub const CALIBRATOR_TAIL_OFFSET: usize = CALIBRATOR_GREATEST_OFFSET + size_of::<f64>();
+pub const CALIBRATOR_TAIL_OFFSET: usize = CALIBRATOR_MAX_OFFSET + size_of::<f64>();
 /// Length of the calibrator section.
 pub const CALIBRATOR_LEN: usize = 32;
 /// No calibrator but the limits.

@@ -43,9 +43,9 @@ pub struct Content {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Calibrator {
     /// Least probability.
-    pub least: f64,
+    pub min: f64,
     /// Greatest probability.
-    pub greatest: f64,
+    pub max: f64,
 }
 
 impl Calibrator {
@@ -54,8 +54,8 @@ impl Calibrator {
     #[must_use]
     pub fn probability(&self, sigmoid: f64) -> f32 {
         // By comparisons: the `max` and `min` of f64 take care of NaN, which costs twice as much and never comes.
-        let raised = if sigmoid > self.least { sigmoid } else { self.least };
-        let limited = if raised < self.greatest { raised } else { self.greatest };
+        let raised = if sigmoid > self.min { sigmoid } else { self.min };
+        let limited = if raised < self.max { raised } else { self.max };
         #[expect(clippy::cast_possible_truncation, reason = "probabilities are published as f32")]
         let probability = limited as f32;
         probability
@@ -262,15 +262,15 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         if kind != layout::CALIBRATOR_NONE {
             return Err(Error::UnknownRequired { what: "calibrator", found: kind });
         }
-        let least = record.f64(layout::CALIBRATOR_LEAST_OFFSET);
-        let greatest = record.f64(layout::CALIBRATOR_GREATEST_OFFSET);
+        let min = record.f64(layout::CALIBRATOR_MIN_OFFSET);
+        let max = record.f64(layout::CALIBRATOR_MAX_OFFSET);
         let zeros = record.u32(layout::CALIBRATOR_ZEROS_OFFSET) == 0
             && bytes.iter().skip(layout::CALIBRATOR_TAIL_OFFSET).all(|&byte| byte == 0);
         // False for NaN as well.
-        if !(zeros && least > 0.0 && least < greatest && greatest < 1.0) {
+        if !(zeros && min > 0.0 && min < max && max < 1.0) {
             return Err(malformed("its calibrator section is not valid"));
         }
-        Ok(Calibrator { least, greatest })
+        Ok(Calibrator { min, max })
     }
 }
 

@@ -103,7 +103,7 @@ fn layouts() -> String {
         OmomiError { size_bytes status owner message }
         OmomiOpenOptions { size_bytes load_mode }
         OmomiModelInfo { size_bytes generation weight_count file_len_bytes contract_fingerprint bias }
-        OmomiField { size_bytes name name_len_bytes side kind many reserved unit unit_len_bytes least greatest }
+        OmomiField { size_bytes name name_len_bytes side kind many reserved unit unit_len_bytes range_min range_max }
         OmomiSlot { side index kind many }
         OmomiOffsets {
             size_bytes context_offset candidates_offset candidate_stride_bytes results_offset result_stride_bytes
@@ -119,9 +119,9 @@ fn layouts() -> String {
         OmomiExplanation { size_bytes contribution_count bias logit probability }
         OmomiContribution { key weight has_weight name }
         OmomiLiveOptions {
-            size_bytes name name_len_bytes load_mode most_deaths poll_interval_ms trial_ms retry_after_death_ms
-            most_file_len_bytes memory_budget_bytes least_generation contract_fingerprints contract_fingerprint_count
-            trusted_key_paths trusted_key_path_count most_training_age_seconds signature allow_writable_files lock_memory has_fallback
+            size_bytes name name_len_bytes load_mode max_deaths poll_interval_ms trial_ms retry_after_death_ms
+            max_file_len_bytes memory_budget_bytes min_generation contract_fingerprints contract_fingerprint_count
+            trusted_key_paths trusted_key_path_count max_training_age_seconds signature allow_writable_files lock_memory has_fallback
         }
         OmomiPath { path len_bytes }
         OmomiLiveMetrics {

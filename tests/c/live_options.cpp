@@ -10,11 +10,11 @@ int main() {
   const OmomiLiveStatus status = OMOMI_LIVE_STATUS_INIT;
   if (status.size_bytes != sizeof status || status.heartbeat_unix_seconds != 0)
     return 1;
-  std::cout << std::string(options.name, options.name_len_bytes) << ' ' << options.load_mode << ' ' << options.most_deaths
+  std::cout << std::string(options.name, options.name_len_bytes) << ' ' << options.load_mode << ' ' << options.max_deaths
             << ' ' << options.poll_interval_ms << ' ' << options.trial_ms << ' ' << options.retry_after_death_ms << ' '
-            << options.most_file_len_bytes << ' ' << options.memory_budget_bytes << ' ' << options.least_generation << ' '
+            << options.max_file_len_bytes << ' ' << options.memory_budget_bytes << ' ' << options.min_generation << ' '
             << options.contract_fingerprint_count << ' ' << options.trusted_key_path_count << ' '
-            << options.most_training_age_seconds << ' ' << options.signature << ' ' << options.allow_writable_files << ' ' << options.lock_memory
+            << options.max_training_age_seconds << ' ' << options.signature << ' ' << options.allow_writable_files << ' ' << options.lock_memory
             << ' ' << options.has_fallback << '\n';
   return 0;
 }

@@ -125,9 +125,9 @@ fn reserved_bytes_that_are_not_zero_are_malformed() {
 #[test]
 fn a_geometry_that_does_not_fit_the_weights_is_malformed() {
     let (shards, lines) = (layout::TABLE_SHARD_COUNT_OFFSET, layout::TABLE_SHARD_LINES_OFFSET);
-    let greatest = u32::MAX;
+    let max = u32::MAX;
     for (offset, value) in
-        [(shards, 0), (shards, 2), (shards, greatest), (lines, 0), (lines, 1), (lines, 3), (lines, greatest)]
+        [(shards, 0), (shards, 2), (shards, max), (lines, 0), (lines, 1), (lines, 3), (lines, max)]
     {
         let bytes = with(SectionKind::Table, |content| put(content, offset, &value.to_le_bytes()));
         assert_refused(&bytes, Code::Malformed, "weights section is not as long");
@@ -289,18 +289,18 @@ fn exceptions_out_of_order_or_twice_are_malformed() {
 
 #[test]
 fn limits_of_the_calibrator_outside_0_to_1_or_out_of_order_are_malformed() {
-    let (least, greatest) = (layout::CALIBRATOR_LEAST_OFFSET, layout::CALIBRATOR_GREATEST_OFFSET);
+    let (min, max) = (layout::CALIBRATOR_MIN_OFFSET, layout::CALIBRATOR_MAX_OFFSET);
     for (offset, value) in [
-        (least, 0.0),
-        (least, -0.0),
-        (least, -1.0),
-        (least, f64::NAN),
-        (least, 0.9995),
-        (least, 0.999),
-        (greatest, 1.0),
-        (greatest, f64::INFINITY),
-        (greatest, f64::NAN),
-        (greatest, 0.0),
+        (min, 0.0),
+        (min, -0.0),
+        (min, -1.0),
+        (min, f64::NAN),
+        (min, 0.9995),
+        (min, 0.999),
+        (max, 1.0),
+        (max, f64::INFINITY),
+        (max, f64::NAN),
+        (max, 0.0),
     ] {
         let bytes = with(SectionKind::Calibrator, |content| put(content, offset, &value.to_le_bytes()));
         assert_refused(&bytes, Code::Malformed, "calibrator section");

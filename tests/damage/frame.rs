@@ -26,7 +26,7 @@ fn with_entry(index: usize, offset: usize, value: &[u8]) -> Vec<u8> {
     with(entry_at(index) + offset, value)
 }
 
-const NEAR_GREATEST: [u64; 6] = [u64::MAX, u64::MAX - 1, u64::MAX - 63, u64::MAX - 4_095, 1 << 63, (1 << 63) - 64];
+const NEAR_MAX: [u64; 6] = [u64::MAX, u64::MAX - 1, u64::MAX - 63, u64::MAX - 4_095, 1 << 63, (1 << 63) - 64];
 
 #[test]
 fn a_file_that_is_taken_apart_and_put_together_again_is_accepted() {
@@ -86,7 +86,7 @@ fn version_0_is_too_old() {
 #[test]
 fn a_promised_length_beyond_the_file_is_truncated_and_one_below_is_too_long() {
     let len = tiny_file::bytes().len() as u64;
-    for promised in NEAR_GREATEST.into_iter().chain([len + 1]) {
+    for promised in NEAR_MAX.into_iter().chain([len + 1]) {
         assert_refused(&with(TOTAL_LEN_OFFSET, &promised.to_le_bytes()), Code::Truncated, &promised.to_string());
     }
     for promised in [0, 1, 127, 128, len - 1] {
@@ -227,7 +227,7 @@ fn a_hole_between_sections_is_malformed() {
 #[test]
 fn offsets_and_lengths_near_the_greatest_number_are_malformed() {
     for index in 0..8 {
-        for value in NEAR_GREATEST {
+        for value in NEAR_MAX {
             let bytes = with_entry(index, SECTION_OFFSET_OFFSET, &value.to_le_bytes());
             assert_refused(&bytes, Code::Malformed, "out of place");
             let error = Model::from_bytes(with_entry(index, SECTION_LEN_OFFSET, &value.to_le_bytes())).unwrap_err();
@@ -236,7 +236,7 @@ fn offsets_and_lengths_near_the_greatest_number_are_malformed() {
     }
     // Nothing limits the length of an unknown section but the positions behind it.
     let bytes = with_unknown_section(&tiny_file::bytes(), 10, false, vec![0; 64]);
-    for value in NEAR_GREATEST.into_iter().chain([u64::from(u32::MAX) << 20, 1 << 40]) {
+    for value in NEAR_MAX.into_iter().chain([u64::from(u32::MAX) << 20, 1 << 40]) {
         let mut bytes = bytes.clone();
         put(&mut bytes, entry_at(8) + SECTION_LEN_OFFSET, &value.to_le_bytes());
         let chunks = u32::try_from(value.div_ceil(CHUNK_LEN as u64)).unwrap_or(u32::MAX);
@@ -264,7 +264,7 @@ fn chunk_numbers_that_do_not_follow_from_the_lengths_are_malformed() {
 #[test]
 fn checksums_in_another_place_are_malformed() {
     let offset = u64_at(&tiny_file::bytes(), layout::CHECKSUMS_OFFSET_OFFSET);
-    for moved in NEAR_GREATEST.into_iter().chain([0, 128, offset - 64, offset + 64]) {
+    for moved in NEAR_MAX.into_iter().chain([0, 128, offset - 64, offset + 64]) {
         let bytes = with(layout::CHECKSUMS_OFFSET_OFFSET, &moved.to_le_bytes());
         assert_refused(&bytes, Code::Malformed, "checksums are out of place");
     }

@@ -47,7 +47,7 @@ fn made(generation: u64, encoding: Encoding) -> Vec<u8> {
         provenance: serde_json::Map::new(),
         bias: -2.0,
         weights: &weights,
-        calibrator: Calibrator { least: 1e-6, greatest: 0.999 },
+        calibrator: Calibrator { min: 1e-6, max: 0.999 },
         field_sizes: vec![("user".to_owned(), 2), ("word".to_owned(), 1)],
         golden: &[RequestRows {
             context: Row::from([("user".to_owned(), FieldValue::Id(7))]),

@@ -112,11 +112,11 @@ fn the_default_options_of_live_serving_are_the_same_in_java() {
         ("loadMode", format!("LoadMode.{}", rust.load_mode.name().to_uppercase())),
         ("pollInterval", duration(rust.poll_interval)),
         ("trial", duration(rust.trial)),
-        ("mostDeaths", rust.most_deaths.to_string()),
+        ("maxDeaths", rust.max_deaths.to_string()),
         ("retryAfterDeath", duration(rust.retry_after_death)),
-        ("mostFileLenBytes", bytes(rust.most_file_len_bytes)),
+        ("maxFileLenBytes", bytes(rust.max_file_len_bytes)),
         ("memoryBudgetBytes", bytes(rust.memory_budget_bytes)),
-        ("leastGeneration", rust.least_generation.to_string()),
+        ("minGeneration", rust.min_generation.to_string()),
         ("signature", format!("SignaturePolicy.{}", rust.signature.word().to_uppercase())),
         ("trustedKeys", format!("new Path[{}]", rust.trusted_keys.keys().len())),
         ("allowWritableFiles", rust.allow_writable_files.to_string()),
@@ -124,7 +124,7 @@ fn the_default_options_of_live_serving_are_the_same_in_java() {
         ("hasFallback", rust.has_fallback.to_string()),
         ("contractFingerprints", format!("new long[{}]", rust.contract_fingerprints.len())),
     ];
-    assert!(rust.most_training_age.is_none() && source.contains("private Duration mostTrainingAge;"));
+    assert!(rust.max_training_age.is_none() && source.contains("private Duration maxTrainingAge;"));
     for (option, value) in expected {
         assert_eq!(defaults.get(option), Some(&value.as_str()), "{option}");
     }

@@ -49,7 +49,7 @@ fn write_generation(contract: &Contract, generation: u64, logic_id: &str, path: 
         provenance: Map::new(),
         bias: -2.0,
         weights: &weights.into_iter().collect(),
-        calibrator: Calibrator { least: 1e-6, greatest: 0.999 },
+        calibrator: Calibrator { min: 1e-6, max: 0.999 },
         field_sizes: Vec::new(),
         golden: &golden,
     };

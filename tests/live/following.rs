@@ -125,9 +125,9 @@ fn what_a_servers_own_limits_refuse_is_served_by_one_with_other_limits() {
     world.publish(1);
     let len_bytes = World::bytes(2).len() as u64;
     for (limits, code) in [
-        (LiveOptions { most_file_len_bytes: len_bytes - 1, ..options() }, "file_too_large"),
+        (LiveOptions { max_file_len_bytes: len_bytes - 1, ..options() }, "file_too_large"),
         (LiveOptions { memory_budget_bytes: len_bytes - 1, ..options() }, "memory_budget"),
-        (LiveOptions { least_generation: 2, ..options() }, "generation_behind"),
+        (LiveOptions { min_generation: 2, ..options() }, "generation_behind"),
         (LiveOptions { contract_fingerprints: vec![1, 2], ..options() }, "contract_not_expected"),
     ] {
         let mut server = world.serve_with(limits);

@@ -291,7 +291,7 @@ fn training_data_that_is_too_old_or_of_unknown_age_is_a_reason_and_is_served_all
     for (age, reasons) in [(Some(3_500), vec![]), (Some(3_700), vec!["stale_training_data"])] {
         let world = World::new();
         world.publish_bytes(1, &bytes_trained_until(1, "aged", age.map(|age: u64| now() - age)));
-        let server = world.serve_with(LiveOptions { most_training_age: Some(hour), ..options() });
+        let server = world.serve_with(LiveOptions { max_training_age: Some(hour), ..options() });
         assert_eq!(server.reasons(), reasons);
         let (metrics, health) = (server.live.metrics(), server.live.health());
         assert!(metrics.training_age_seconds().unwrap().abs_diff(age.unwrap()) < 100);
@@ -299,7 +299,7 @@ fn training_data_that_is_too_old_or_of_unknown_age_is_a_reason_and_is_served_all
     }
     let world = World::new();
     world.publish(1);
-    let server = world.serve_with(LiveOptions { most_training_age: Some(hour), ..options() });
+    let server = world.serve_with(LiveOptions { max_training_age: Some(hour), ..options() });
     let reason = server.live.health().reasons.remove(0);
     assert_eq!((reason.code, reason.owner().word()), (Code::StaleTrainingData, "ml"));
     assert!(

@@ -34,9 +34,9 @@ def text_value(text):
     return xxh3_64(text.encode("utf-8"))
 
 
-def number_value(number, least, greatest, edges):
+def number_value(number, range_min, range_max, edges):
     """Index of the number's bucket, or None where it counts as missing. `edges` is None for log2."""
-    if not least <= number <= greatest:
+    if not range_min <= number <= greatest:
         return None
     if edges is not None:
         return bisect.bisect_right(edges, number)
@@ -88,8 +88,8 @@ TEXT_LENGTHS = [
 ]
 
 INFINITY = float("inf")
-LEAST_SUBNORMAL = 5e-324
-LEAST_NORMAL = 2.0**-1022
+MIN_SUBNORMAL = 5e-324
+MIN_NORMAL = 2.0**-1022
 
 
 def vectors():
@@ -105,13 +105,13 @@ def vectors():
     yield text_line("title", "重み" * 200)
 
     edges = [10.0, 50.0, 100.0, 500.0]
-    for number in around([0.0, *edges, 100_000.0]) + [-0.0, 0.1, LEAST_SUBNORMAL, 75.5] + NEVER:
+    for number in around([0.0, *edges, 100_000.0]) + [-0.0, 0.1, MIN_SUBNORMAL, 75.5] + NEVER:
         yield number_line("floor_price", number, 0.0, 100_000.0, edges)
     edges = [-1.5, 0.0, 1.0 / 3.0]
     for number in around([-2.0, *edges, 2.0]) + [-0.0] + NEVER:
         yield number_line("drift", number, -2.0, 2.0, edges)
-    powers = [LEAST_NORMAL, 0.5, 1.0, 2.0, 1024.0, 2.0**52, 2.0**1023, sys.float_info.max]
-    for number in around(powers) + [0.0, -0.0, LEAST_SUBNORMAL, 3.0, 86_400.0] + NEVER:
+    powers = [MIN_NORMAL, 0.5, 1.0, 2.0, 1024.0, 2.0**52, 2.0**1023, sys.float_info.max]
+    for number in around(powers) + [0.0, -0.0, MIN_SUBNORMAL, 3.0, 86_400.0] + NEVER:
         yield number_line("age_seconds", number, 0.0, sys.float_info.max, None)
     for number in around([1.0, 64.0]):
         yield number_line("wait_seconds", number, 1.0, 64.0, None)
@@ -148,7 +148,7 @@ def around(numbers):
 
 def after(number):
     if number == 0.0:
-        return LEAST_SUBNORMAL
+        return MIN_SUBNORMAL
     return from_bits(bits_of(number) + (1 if number > 0 else -1))
 
 
@@ -164,10 +164,10 @@ def text_line(field, text):
     return line("text", field, text.encode("utf-8").hex() or "-", "-", text_value(text))
 
 
-def number_line(field, number, least, greatest, edges):
+def number_line(field, number, range_min, range_max, edges):
     buckets = [hex_16(bits_of(least)), hex_16(bits_of(greatest))]
     buckets += ["log2"] if edges is None else [hex_16(bits_of(edge)) for edge in edges]
-    value = number_value(number, least, greatest, edges)
+    value = number_value(number, range_min, range_max, edges)
     return line("number", field, hex_16(bits_of(number)), ",".join(buckets), value)
 
 

@@ -56,7 +56,7 @@ class Scorer:
         return ((self.table.bias + sums["context"]) + sums["candidate"]) + sums[None]
 
     def probability(self, logit):
-        limited = min(max(sigmoid(logit), self.calibrator.least), self.calibrator.greatest)
+        limited = min(max(sigmoid(logit), self.calibrator.min), self.calibrator.max)
         return struct.unpack("<f", struct.pack("<f", limited))[0]
 
     def _weight(self, key, group):
@@ -69,9 +69,9 @@ def values_of(field, value):
     if value is None:
         return []
     if field["type"] == "number":
-        least, greatest = field["range"]
+        range_min, range_max = field["range"]
         edges = field["buckets"] if isinstance(field["buckets"], list) else None
-        bucket = feature_keys.number_value(float(value), least, greatest, edges)
+        bucket = feature_keys.number_value(float(value), range_min, range_max, edges)
         return [] if bucket is None else [bucket]
     value_of = feature_keys.id_value if field["type"] == "id" else feature_keys.text_value
     return [value_of(category) for category in (value if field["many"] else [value])]

@@ -296,11 +296,11 @@ def f32_product(one, other):
 class Calibrator:
     def __init__(self, data):
         expect("calibrator: length", CALIBRATOR_LEN, len(data))
-        kind, zero, self.least, self.greatest, zeros = struct.unpack("<IIdd8s", data)
+        kind, zero, self.min, self.max, zeros = struct.unpack("<IIdd8s", data)
         require(kind == 0, "too new: calibrator {}".format(kind))
         require(zero == 0 and not any(zeros), "calibrator: reserved bytes are not zero")
-        limits = 0 < self.least < self.greatest < 1
-        require(limits, "calibrator: limits {} and {}".format(self.least, self.greatest))
+        limits = 0 < self.min < self.max < 1
+        require(limits, "calibrator: limits {} and {}".format(self.min, self.max))
 
 
 def json_object(name, data):

@@ -87,7 +87,7 @@ fields = ["interest", "floor_price"]
 fields = ["tag", "age_seconds"]
 "#;
 
-pub const CALIBRATOR: Calibrator = Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 };
+pub const CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e-6 };
 
 pub fn contract() -> Contract {
     Contract::from_toml(CONTRACT).unwrap()

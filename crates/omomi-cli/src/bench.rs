@@ -178,10 +178,10 @@ fn rotation(arguments: &Arguments, model: &Arc<Model>) -> Result<Rotation, Failu
 
 /// What would make the figures mean something else than they seem to.
 fn warn(arguments: &Arguments, rotation: &Rotation) {
-    let (rows, most) = (rotation.candidate_count(), rotation.spec().candidates);
-    if rows < most {
+    let (rows, max) = (rotation.candidate_count(), rotation.spec().candidates);
+    if rows < max {
         eprintln!(
-            "warning: there are {rows} different candidates for requests of {most}: some stand there more than once"
+            "warning: there are {rows} different candidates for requests of {max}: some stand there more than once"
         );
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -233,9 +233,9 @@ fn candidates(text: &str) -> Result<usize, String> {
     whole_from_1_to(MAX_CANDIDATES, text)
 }
 
-fn whole_from_1_to(most: usize, text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-    number.ok_or_else(|| format!("expected a whole number from 1 to {most}"))
+fn whole_from_1_to(max: usize, text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=max).contains(number));
+    number.ok_or_else(|| format!("expected a whole number from 1 to {max}"))
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -14,7 +14,7 @@ use crate::Failure;
 use crate::text::{grouped, new_table};
 
 /// Edges of a number field that are listed before they are only counted.
-const MOST_LISTED_EDGES: usize = 8;
+const MAX_LISTED_EDGES: usize = 8;
 
 /// Check a contract, or complete it from logs.
 #[derive(Args)]
@@ -130,16 +130,16 @@ fn meaning(field: &Field) -> String {
 
 fn limit_text(limit: CategoryLimit) -> String {
     let more = if limit.over == OverLimit::Drop { "more are dropped by" } else { "more are an error of" };
-    format!("at most {} categories, {more} omomi prune", grouped(limit.most))
+    format!("at most {} categories, {more} omomi prune", grouped(limit.max))
 }
 
 fn meaning_of_value(field: &Field) -> String {
-    let FieldKind::Number { unit, range: [least, greatest], buckets } = &field.kind else {
+    let FieldKind::Number { unit, range: [min, max], buckets } = &field.kind else {
         return field.meaning.clone();
     };
     let buckets = match buckets {
         Buckets::Log2 => "a bucket per power of 2".to_owned(),
-        Buckets::Edges(edges) if edges.len() <= MOST_LISTED_EDGES => {
+        Buckets::Edges(edges) if edges.len() <= MAX_LISTED_EDGES => {
             let edges: Vec<String> = edges.iter().map(f64::to_string).collect();
             format!("edges {}", edges.join(" "))
         }
@@ -148,7 +148,7 @@ fn meaning_of_value(field: &Field) -> String {
             format!("{} edges from {first} to {last}", edges.len())
         }
     };
-    format!("{}\n{unit}; {least} to {greatest}; {buckets}", field.meaning)
+    format!("{}\n{unit}; {min} to {max}; {buckets}", field.meaning)
 }
 
 fn cross_table(contract: &Contract) -> Table {

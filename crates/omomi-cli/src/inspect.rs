@@ -55,7 +55,7 @@ fn print_header(model: &Model, path: &Path) {
         row("encoding", encoding(model)),
         row("exceptions", grouped(model.exception_count())),
         row("bias", format!("{:.6}", model.bias())),
-        row("probabilities", format!("{:e} to {}", calibrator.least, calibrator.greatest)),
+        row("probabilities", format!("{:e} to {}", calibrator.min, calibrator.max)),
         row("contract", format!("{} ({:016x})", model.contract().name(), model.contract().fingerprint())),
     ];
     say!("{}\n{}\n", path.display(), table(&[], rows));
@@ -69,10 +69,10 @@ fn encoding(model: &Model) -> String {
         return name.to_owned();
     }
     let group_count = model.contract().fields().len() + model.contract().crosses().len();
-    let (least, greatest) = (0..group_count)
+    let (min, max) = (0..group_count)
         .map(|group| table.scale(group))
-        .fold((f32::INFINITY, 0.0_f32), |(least, greatest), scale| (least.min(scale), greatest.max(scale)));
-    format!("{name} (scales from {least:.3e} to {greatest:.3e})")
+        .fold((f32::INFINITY, 0.0_f32), |(min, max), scale| (min.min(scale), max.max(scale)));
+    format!("{name} (scales from {min:.3e} to {max:.3e})")
 }
 
 fn print_sections(model: &Model) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use omomi::log_reader::{Progress, ReadOptions};
 use omomi::prune::{
-    Bill, BudgetBill, ByField, Change, DEFAULT_MOST_DROPPED_SHARE, DEFAULT_SAMPLE_ROW_COUNT, Event, HeldOutChange,
+    Bill, BudgetBill, ByField, Change, DEFAULT_MAX_DROPPED_SHARE, DEFAULT_SAMPLE_ROW_COUNT, Event, HeldOutChange,
     LiveList, Measures, PruneOptions, PruneReport, prune,
 };
 use omomi::publish::limits::duration_of;
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     l1: Option<f64>,
     /// Weights of less than this magnitude become 0; the bias is fitted again on the held-out rows
     #[arg(long, value_name = "X", requires = "held_out")]
-    least_magnitude: Option<f64>,
+    min_magnitude: Option<f64>,
     /// Most bytes of the weight file, such as 200MB: cuts what loses least and chooses the encoding
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes, requires = "held_out")]
     max_bytes: Option<u64>,
@@ -59,8 +59,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SAMPLE_ROW_COUNT)]
     sample_rows: usize,
     /// Greatest share of a field's categories that the live list or the time may drop
-    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_MOST_DROPPED_SHARE)]
-    most_dropped_share: f64,
+    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_MAX_DROPPED_SHARE)]
+    max_dropped_share: f64,
     /// Insist on what looks wrong: such a share, a live list that matches nothing, a size that the store would refuse
     #[arg(long)]
     allow: bool,
@@ -90,11 +90,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             last_seen: by_field(&arguments.last_seen),
             min_impressions: by_field(&arguments.min_impressions),
             l1: arguments.l1,
-            least_magnitude: arguments.least_magnitude,
+            min_magnitude: arguments.min_magnitude,
             max_bytes: arguments.max_bytes,
             encodings: arguments.encoding.iter().map(|&name| name.into()).collect(),
         },
-        most_dropped_share: arguments.most_dropped_share,
+        max_dropped_share: arguments.max_dropped_share,
         allow: arguments.allow,
         held_out: arguments.held_out.clone(),
         read: ReadOptions {

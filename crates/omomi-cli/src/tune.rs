@@ -92,9 +92,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Event::Read(reader) => {
             reading.get_or_insert_with(|| Progress::new("read the sample", reader, quiet)).update(reader)
         }
-        Event::Tried { trial, count, least_loss } if !quiet => {
+        Event::Tried { trial, count, min_loss } if !quiet => {
             reading = None;
-            eprintln!("trial {count}: {}, log loss {:.6}, least {least_loss:.6}", words(trial), trial.metrics.log_loss);
+            eprintln!("trial {count}: {}, log loss {:.6}, least {min_loss:.6}", words(trial), trial.metrics.log_loss);
         }
         _ => {}
     })?;

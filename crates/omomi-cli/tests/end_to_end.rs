@@ -94,7 +94,7 @@ fn smaller_encodings_say_what_rounding_costs_and_it_is_next_to_nothing() {
         (model.file().section(SectionKind::Weights).len() as f64, model.weight_count())
     };
     let (f32_len, f32_count) = weights_len("f32.omomi");
-    for (encoding, most_change, most_share) in [("f16", 1e-4, 5.4 / 8.4), ("i8", 5e-4, 4.4 / 8.4)] {
+    for (encoding, max_change, max_share) in [("f16", 1e-4, 5.4 / 8.4), ("i8", 5e-4, 4.4 / 8.4)] {
         let name = format!("{encoding}.omomi");
         let packed = succeed(folder, &format!("{PACK} --generation 1 --encoding {encoding} --out {name}"));
         for words in ["largest rounding error", "mean rounding error", "change of log loss"] {
@@ -105,11 +105,11 @@ fn smaller_encodings_say_what_rounding_costs_and_it_is_next_to_nothing() {
         println!("{encoding}: {said:#}");
         assert_eq!(said["name"], encoding);
         let change = said["log_loss_change"].as_f64().unwrap();
-        assert!(change.abs() < most_change, "{said}");
+        assert!(change.abs() < max_change, "{said}");
         assert_eq!(said["held_out_rows"], 10_000);
         let (len, count) = weights_len(&name);
         assert_eq!(count + said["rounded_to_zero"].as_u64().unwrap(), f32_count);
-        assert!(len / f32_len < most_share * 1.01, "{len} of {f32_len} bytes");
+        assert!(len / f32_len < max_share * 1.01, "{len} of {f32_len} bytes");
         let inspected = succeed(folder, &format!("inspect {name}"));
         let line = inspected.lines().map(str::trim).find(|line| line.starts_with("encoding")).unwrap();
         assert!(line.contains(encoding), "{line}");

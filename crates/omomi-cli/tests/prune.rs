@@ -198,13 +198,13 @@ fn categories_that_few_rows_had_go_field_by_field() {
     let folder = tempfile::tempdir().unwrap();
     let min_impressions = by_field(Some(10), &[("creative_id", 5), ("slot*format", 0)]);
     let report = trained.prune(folder.path(), Measures { min_impressions, ..Measures::default() });
-    let least = |field: &str| match field {
+    let min = |field: &str| match field {
         "creative_id" => 5,
         "slot*format" => 0,
         _ => 10,
     };
     let mut expected = rows(&trained.state());
-    expected.retain(|(field, _), row| row.impressions >= least(field) && row.weight != 0.0);
+    expected.retain(|(field, _), row| row.impressions >= min(field) && row.weight != 0.0);
     assert_eq!(rows(&folder.path().join("pruned.parquet")), expected);
     assert_eq!(report.bill.total.after.categories, expected.len() as u64);
     let names: Vec<&str> = report.bill.measures.iter().map(|bill| bill.measure.as_str()).collect();
@@ -296,9 +296,9 @@ fn categories_that_a_live_list_does_not_have_go_and_crosses_with_them() {
 fn a_cut_by_magnitude_moves_the_mean_and_the_bias_is_fitted_again() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
-    let measures = Measures { least_magnitude: Some(0.15), l1: Some(0.25), ..Measures::default() };
+    let measures = Measures { min_magnitude: Some(0.15), l1: Some(0.25), ..Measures::default() };
     let bill = trained.prune(folder.path(), measures.clone()).bill;
-    assert_eq!((bill.rule_after.l1, bill.rule_after.least_magnitude), (0.25, 0.15));
+    assert_eq!((bill.rule_after.l1, bill.rule_after.min_magnitude), (0.25, 0.15));
     let left = rows(&folder.path().join("pruned.parquet"));
     assert!(left.values().all(|row| row.weight.abs() >= 0.15));
     let quality = bill.total.held_out.unwrap();
@@ -312,7 +312,7 @@ fn a_cut_by_magnitude_moves_the_mean_and_the_bias_is_fitted_again() {
 
     let without = PruneOptions { held_out: Vec::new(), replace: true, ..trained.options(folder.path(), measures) };
     let refusal = prune(&without, &mut |_| ()).unwrap_err().to_string();
-    assert!(refusal.starts_with("--least-magnitude needs held-out rows"), "{refusal}");
+    assert!(refusal.starts_with("--min-magnitude needs held-out rows"), "{refusal}");
     let lower = Measures { l1: Some(-1.0), ..Measures::default() };
     let refusal = trained.refusal(tempfile::tempdir().unwrap().path(), lower).to_string();
     assert_eq!(refusal, "l1 must be a number of at least 0.0, which the state has already, found -1.0");
@@ -334,9 +334,9 @@ fn the_contract_says_how_many_categories_a_field_may_have_and_what_happens_to_mo
         rows
     };
     let (before, after) = (of_field(&trained.state()), of_field(&folder.path().join("pruned.parquet")));
-    let least = after.values().map(|row| row.impressions).min().unwrap();
+    let min = after.values().map(|row| row.impressions).min().unwrap();
     assert_eq!(after.len(), 1_000);
-    assert!(before.iter().all(|(place, row)| row.impressions <= least || after.contains_key(place)));
+    assert!(before.iter().all(|(place, row)| row.impressions <= min || after.contains_key(place)));
 
     let trained = Trained::new(&limit("error"));
     let refusal = trained.refusal(tempfile::tempdir().unwrap().path(), Measures::default()).to_string();
@@ -374,7 +374,7 @@ fn a_size_that_the_store_would_refuse_is_found_before_anything_is_packed() {
     let few = Measures { min_impressions: by_field(None, &[("creative_id", 20)]), ..Measures::default() };
     let refusal = check(few, false).unwrap_err().to_string();
     assert!(refusal.contains("the number of weights of `creative_id` is unlike those before"), "{refusal}");
-    fs::write(store.dir().join("limits.toml"), "fail_size_ratio = [0.01, 2.0]\n[most_features]\nsite_id = 10\n")
+    fs::write(store.dir().join("limits.toml"), "fail_size_ratio = [0.01, 2.0]\n[max_features]\nsite_id = 10\n")
         .unwrap();
     let refusal = check(small(), false).unwrap_err().to_string();
     assert!(refusal.contains("field `site_id` has too many features: expected at most 10"), "{refusal}");

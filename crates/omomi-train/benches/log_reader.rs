@@ -98,9 +98,9 @@ fn write_log(folder: &Path, row_count: usize) {
         write!(csv, "{label}").expect("memory");
         write!(json, "{{\"clicked\":{label}").expect("memory");
         for (index, builder) in ids.iter_mut().enumerate() {
-            let most = 10_f64.powi(i32::try_from(index).expect("few"));
+            let max = 10_f64.powi(i32::try_from(index).expect("few"));
             #[expect(clippy::cast_possible_truncation, reason = "an id is whole")]
-            let id = random.random_bool(0.9).then(|| (most * random.random::<f64>().powi(3)) as i64);
+            let id = random.random_bool(0.9).then(|| (max * random.random::<f64>().powi(3)) as i64);
             builder.append_option(id);
             csv.push(',');
             if let Some(id) = id {

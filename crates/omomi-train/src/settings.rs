@@ -119,7 +119,7 @@ impl Place<'_> {
     pub(crate) fn ratios(&self, value: &Value) -> Result<[f64; 2], Fault> {
         let list = value.as_array().map(|list| list.iter().map(Value::as_f64).collect::<Vec<_>>());
         match list.as_deref() {
-            Some(&[Some(least), Some(most)]) if 0.0 <= least && least <= most => Ok([least, most]),
+            Some(&[Some(min), Some(max)]) if 0.0 <= min && min <= max => Ok([min, max]),
             _ => Err(self.unexpected("two numbers, the lesser first, such as [0.5, 2.0]", value)),
         }
     }

@@ -33,7 +33,7 @@ fn publish(store: &Store, generation: u64) {
         provenance: serde_json::Map::new(),
         bias: 0.0,
         weights: &Vec::new().into(),
-        calibrator: Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 },
+        calibrator: Calibrator { min: 1e-6, max: 1.0 - 1e-6 },
         field_sizes: Vec::new(),
         golden: &golden,
     };

@@ -45,7 +45,7 @@ impl Table<'_> {
 
     fn validate_exceptions(&self) -> Result<(), Error> {
         // Times its scale, an exception must be as finite as what stands in the lines.
-        let greatest = if self.geometry.encoding.has_scales() { 127.0 } else { f32::MAX };
+        let max = if self.geometry.encoding.has_scales() { 127.0 } else { f32::MAX };
         let mut last_key = None;
         for exception in self.exceptions {
             let record = Record(exception);
@@ -54,7 +54,7 @@ impl Table<'_> {
                 return Err(malformed("the exceptions are out of order"));
             }
             let weight = record.f32(layout::EXCEPTION_WEIGHT_OFFSET);
-            if weight.is_nan() || weight.abs() > greatest || record.u32(layout::EXCEPTION_ZEROS_OFFSET) != 0 {
+            if weight.is_nan() || weight.abs() > max || record.u32(layout::EXCEPTION_ZEROS_OFFSET) != 0 {
                 return Err(malformed(format!("the exception for key {key:#018x} is not valid")));
             }
             last_key = Some(key);

@@ -148,13 +148,13 @@ impl Run {
 
 /// One more than the greatest generation in the folder.
 pub(super) fn next_generation(folder: &Path) -> Result<u64, Failure> {
-    let mut greatest = 0;
+    let mut max = 0;
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let generation = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        greatest = greatest.max(generation.unwrap_or(0));
+        max = max.max(generation.unwrap_or(0));
     }
-    Ok(greatest + 1)
+    Ok(max + 1)
 }
 
 /// How good the true probabilities of a generated log are: no model can do better.

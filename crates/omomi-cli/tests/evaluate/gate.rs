@@ -134,21 +134,21 @@ fn the_first_file_of_a_logic_says_so_and_no_other_may() {
 fn settings_and_the_store_say_what_is_too_much() {
     let world = World::new();
     let arguments = format!("000002.omomi --baseline before.omomi {LOGS}");
-    fs::write(world.path("gate.toml"), "size_ratio = [0.9, 1.1]\nmost_weight = 0.1\nleast_clicks = 1_000_000\n")
+    fs::write(world.path("gate.toml"), "size_ratio = [0.9, 1.1]\nmax_weight = 0.1\nmin_clicks = 1_000_000\n")
         .unwrap();
     assert_eq!(names(&reasons(&world, &arguments)), ["clicks", "largest_weight", "size"]);
     fs::write(world.path("rows.toml"), "training_rows_ratio = [0.5, 1.9]\n").unwrap();
     assert_eq!(names(&reasons(&world, &format!("{arguments} --gate rows.toml"))), ["training_rows"]);
-    fs::write(world.path("wrong.toml"), "most_weight = 1\nmost_shft = 0.1\n").unwrap();
+    fs::write(world.path("wrong.toml"), "max_weight = 1\nmax_shft = 0.1\n").unwrap();
     let error = world.fail(1, &format!("gate {arguments} --gate wrong.toml"));
-    assert!(error.contains("wrong.toml has 1 fault") && error.contains("line 2: most_shft: not known"), "{error}");
+    assert!(error.contains("wrong.toml has 1 fault") && error.contains("line 2: max_shft: not known"), "{error}");
     let error = world.fail(1, &format!("gate {arguments} --gate absent.toml"));
     assert!(error.contains("absent.toml is not there"), "{error}");
     fs::remove_file(world.path("gate.toml")).unwrap();
 
     world.succeed("publish before.omomi --to store --unblessed");
     world.succeed(&format!("gate {arguments} --store store"));
-    fs::write(world.path("store/limits.toml"), "most_bytes = 1000\n").unwrap();
+    fs::write(world.path("store/limits.toml"), "max_bytes = 1000\n").unwrap();
     assert_eq!(names(&reasons(&world, &format!("{arguments} --store store"))), ["store_size"]);
 }
 

@@ -14,14 +14,14 @@ use crate::fixture::{Fixture, USUAL_WEIGHT_COUNT, Wanted, everything_in, options
 
 const STORE: &str = "OMOMI_TEST_STORE";
 const FILE: &str = "OMOMI_TEST_FILE";
-const MOST_BYTES: &str = "OMOMI_TEST_MOST_BYTES";
+const MAX_BYTES: &str = "OMOMI_TEST_MAX_BYTES";
 
 #[test]
 #[ignore = "the next test starts it in a process of its own, whose files may not grow beyond a limit"]
 fn publisher_with_a_limit() {
     let variable = |name: &str| std::env::var(name).unwrap();
-    let most_bytes = variable(MOST_BYTES).parse().unwrap();
-    let limit = libc::rlimit { rlim_cur: most_bytes, rlim_max: most_bytes };
+    let max_bytes = variable(MAX_BYTES).parse().unwrap();
+    let limit = libc::rlimit { rlim_cur: max_bytes, rlim_max: max_bytes };
     // SAFETY: the signal is ignored from here on, so that writing fails instead of ending the process; the limit is a plain struct.
     unsafe {
         assert_ne!(libc::signal(libc::SIGXFSZ, libc::SIG_IGN), libc::SIG_ERR);
@@ -44,17 +44,17 @@ fn a_file_that_may_not_grow_to_its_length_is_not_published_and_nothing_is_left_o
     let file = Wanted::generation(2).file_in(fixture.folder());
     let len = file.metadata().unwrap().len();
     let before = everything_in(fixture.folder());
-    for most_bytes in [0, 1, 4_096, len / 2, len - 1] {
+    for max_bytes in [0, 1, 4_096, len / 2, len - 1] {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["disk_full::publisher_with_a_limit", "--exact", "--ignored", "--nocapture"])
             .env(STORE, fixture.store.dir())
             .env(FILE, &file)
-            .env(MOST_BYTES, most_bytes.to_string())
+            .env(MAX_BYTES, max_bytes.to_string())
             .output()
             .unwrap();
         // Its standard error is a pipe, which has no limit.
-        assert!(output.status.success(), "{most_bytes}: {}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(everything_in(fixture.folder()), before, "at most {most_bytes} bytes");
+        assert!(output.status.success(), "{max_bytes}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(everything_in(fixture.folder()), before, "at most {max_bytes} bytes");
     }
     fixture.publish(&Wanted::generation(2)).unwrap();
     assert_eq!(published_generation(&fixture.store), Some(2));

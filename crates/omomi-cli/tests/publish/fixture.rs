@@ -61,7 +61,7 @@ impl Wanted {
             provenance,
             bias: -2.0,
             weights: &weights,
-            calibrator: Calibrator { least: 1e-6, greatest: 0.999 },
+            calibrator: Calibrator { min: 1e-6, max: 0.999 },
             field_sizes: vec![("user".to_owned(), self.weight_count)],
             golden: &[RequestRows { context: user, candidates: vec![word, Row::new()] }],
         };

@@ -29,7 +29,7 @@ fn len_of(wanted: &Wanted) -> usize {
 fn a_file_with_fewer_bytes_than_the_least_is_refused() {
     let wanted = Wanted::generation(1);
     let len = len_of(&wanted);
-    let [limits, wide] = [len + 1, len].map(|bytes| format!("least_bytes = {bytes}"));
+    let [limits, wide] = [len + 1, len].map(|bytes| format!("min_bytes = {bytes}"));
     let words = format!("expected at least {} bytes, found {len}", len + 1);
     assert_limited(&Fixture::new(), &wanted, &limits, &wide, ("too_small", Owner::Ml, &words));
 }
@@ -38,7 +38,7 @@ fn a_file_with_fewer_bytes_than_the_least_is_refused() {
 fn a_file_with_more_bytes_than_the_most_is_refused() {
     let wanted = Wanted::generation(1);
     let len = len_of(&wanted);
-    let [limits, wide] = [len - 1, len].map(|bytes| format!("most_bytes = {bytes}"));
+    let [limits, wide] = [len - 1, len].map(|bytes| format!("max_bytes = {bytes}"));
     let words = format!("expected at most {} bytes, found {len}", len - 1);
     assert_limited(&Fixture::new(), &wanted, &limits, &wide, ("too_large", Owner::Ml, &words));
 }
@@ -86,13 +86,13 @@ fn only_the_last_five_files_say_what_is_usual() {
 fn a_field_with_too_many_features_is_refused() {
     let refusal =
         ("too_many_features", Owner::Ml, "field `user` has too many features: expected at most 99, found 100");
-    let (limits, wide) = ("[most_features]\nuser = 99\nword = 0", "[most_features]\nuser = 100");
+    let (limits, wide) = ("[max_features]\nuser = 99\nword = 0", "[max_features]\nuser = 100");
     assert_limited(&Fixture::new(), &Wanted::generation(1), limits, wide, refusal);
 }
 
 #[test]
 fn a_limit_of_a_field_that_is_not_there_is_a_warning() {
-    let published = Fixture::new().publish_within("[most_features]\nuesr = 9", &Wanted::generation(1)).unwrap();
+    let published = Fixture::new().publish_within("[max_features]\nuesr = 9", &Wanted::generation(1)).unwrap();
     assert_eq!(published.warnings, [Warning::UnknownField { field: "uesr".to_owned() }]);
 }
 
@@ -103,7 +103,7 @@ fn a_file_that_does_not_count_its_features_is_refused_where_they_are_limited() {
     let without: Vec<_> = sections.into_iter().filter(|section| section.kind != 8).collect();
     let file = fixture.folder().join("without");
     std::fs::write(&file, assemble(&without)).unwrap();
-    std::fs::write(fixture.store.dir().join("limits.toml"), "[most_features]\nuser = 1000").unwrap();
+    std::fs::write(fixture.store.dir().join("limits.toml"), "[max_features]\nuser = 1000").unwrap();
     // The file id and generation of the assembled file are any; the generation is not newer by chance.
     let mut bytes = std::fs::read(&file).unwrap();
     crate::sealing::put(&mut bytes, omomi::weight_file::layout::GENERATION_OFFSET, &2_u64.to_le_bytes());
@@ -140,6 +140,6 @@ fn a_contract_that_servers_do_not_accept_is_refused() {
 
 #[test]
 fn limits_with_a_typing_error_limit_everything() {
-    let refusal = ("limits_invalid", Owner::Delivery, "line 1: most_byte: not known");
-    assert_limited(&Fixture::new(), &Wanted::generation(1), "most_byte = 5", "", refusal);
+    let refusal = ("limits_invalid", Owner::Delivery, "line 1: max_byte: not known");
+    assert_limited(&Fixture::new(), &Wanted::generation(1), "max_byte = 5", "", refusal);
 }

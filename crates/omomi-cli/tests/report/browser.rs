@@ -15,7 +15,7 @@ const USUAL_NAMES: [&str; 5] =
 /// A desktop and a telephone, in pixels.
 const WIDTHS: [u32; 2] = [1_200, 390];
 /// Letters of fewer pixels cannot be read.
-const LEAST_LETTERS_PIXELS: f64 = 9.0;
+const MIN_LETTERS_PIXELS: f64 = 9.0;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -119,7 +119,7 @@ fn check(page: &MeasuredPage, is_dark: bool) {
         let id = &figure.id;
         assert!(figure.width > 250.0 && figure.height > 150.0, "{id}: {} by {} {at}", figure.width, figure.height);
         assert!(figure.cut.is_empty(), "{id} cuts off {:?} {at}", figure.cut);
-        assert!(figure.letters >= LEAST_LETTERS_PIXELS, "{id}: letters of {} pixels {at}", figure.letters);
+        assert!(figure.letters >= MIN_LETTERS_PIXELS, "{id}: letters of {} pixels {at}", figure.letters);
         assert!(figure.faint.is_empty(), "{id}: hard to see are {:?} {at}", figure.faint);
     }
     for (id, selector, count) in MARKS {

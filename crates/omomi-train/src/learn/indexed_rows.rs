@@ -16,7 +16,7 @@ pub(super) struct IndexedRows {
 }
 
 /// Rows with more categories in a `many` field than this are taken to have a repeated one: to look costs more.
-const MOST_COMPARED: usize = 64;
+const MAX_COMPARED: usize = 64;
 
 impl IndexedRows {
     pub(super) fn row_count(&self) -> usize {
@@ -57,7 +57,7 @@ impl IndexedRows {
 /// Whether a number stands in `numbers` twice, or so many stand there that one might.
 #[inline]
 pub(super) fn may_repeat(numbers: &[u32]) -> bool {
-    numbers.len() > MOST_COMPARED || (1..numbers.len()).any(|index| numbers[..index].contains(&numbers[index]))
+    numbers.len() > MAX_COMPARED || (1..numbers.len()).any(|index| numbers[..index].contains(&numbers[index]))
 }
 
 #[cfg(test)]

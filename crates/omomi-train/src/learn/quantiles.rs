@@ -89,9 +89,9 @@ fn open_fields(text: &str) -> Result<Vec<OpenField>, QuantileError> {
             let line = Some(text[..quantiles.span().start].matches('\n').count() + 1);
             return Err(ContractFaults(vec![Fault { line, place: format!("field {name}"), message }]).into());
         };
-        let greatest =
-            field.get("range").and_then(|range| range.get_ref().get(1)).map(|greatest| &text[greatest.span()]);
-        let stand_in = format!("[{}]", greatest.unwrap_or("0"));
+        let max =
+            field.get("range").and_then(|range| range.get_ref().get(1)).map(|max| &text[max.span()]);
+        let stand_in = format!("[{}]", max.unwrap_or("0"));
         open.push(OpenField { name, bucket_count, span: buckets.span(), stand_in, sample: Vec::new(), value_count: 0 });
     }
     Ok(open)
@@ -135,10 +135,10 @@ impl OpenField {
         let mut edges: Vec<f64> = (1..self.bucket_count).filter_map(quantile).collect();
         edges.dedup();
         // A bucket begins at its edge, so an edge at the least value would have an empty bucket before it.
-        edges.retain(|edge| numbers.first().is_some_and(|least| edge > least));
+        edges.retain(|edge| numbers.first().is_some_and(|min| edge > min));
         if edges.is_empty() {
-            let greatest = numbers.last().filter(|greatest| numbers.first().is_some_and(|least| greatest > &least));
-            let edge = greatest.ok_or_else(|| QuantileError::NoValues { field: self.name.clone() })?;
+            let max = numbers.last().filter(|max| numbers.first().is_some_and(|min| max > &min));
+            let edge = max.ok_or_else(|| QuantileError::NoValues { field: self.name.clone() })?;
             edges.push(*edge);
         }
         let texts: Vec<String> = edges.iter().map(|edge| format!("{edge:?}")).collect();

@@ -8,7 +8,7 @@ use super::{Settings, weight};
 ///
 /// ```text
 /// raw(z, d, l1) = 0 if |z| <= l1, else -(z - sign(z) l1) / (d + l2)
-/// weight        = scale raw(z, d, l1), or 0 where |raw| < least_magnitude
+/// weight        = scale raw(z, d, l1), or 0 where |raw| < min_magnitude
 /// bias weight   = scale (-z / d) + shift
 /// ```
 ///
@@ -21,7 +21,7 @@ pub struct WeightRule {
     /// Added to the curvature. At least 0.
     pub l2: f64,
     /// Raw weights of less than this magnitude are 0. At least 0.
-    pub least_magnitude: f64,
+    pub min_magnitude: f64,
     /// Multiplies the logit. Above 0.
     pub scale: f64,
     /// Is added to the logit after that.
@@ -32,7 +32,7 @@ impl WeightRule {
     /// The rule that these settings train with.
     #[must_use]
     pub const fn of(settings: &Settings) -> Self {
-        Self { l1: settings.l1, l2: settings.l2, least_magnitude: 0.0, scale: 1.0, shift: 0.0 }
+        Self { l1: settings.l1, l2: settings.l2, min_magnitude: 0.0, scale: 1.0, shift: 0.0 }
     }
 
     /// The rule whose logits are `scale` times this one's, plus `shift`.
@@ -46,7 +46,7 @@ impl WeightRule {
     #[must_use]
     pub fn feature_weight(&self, z: f64, d: f64) -> f64 {
         let raw = weight(z, d, self.l1, self.l2);
-        if raw == 0.0 || raw.abs() < self.least_magnitude { 0.0 } else { self.scale * raw }
+        if raw == 0.0 || raw.abs() < self.min_magnitude { 0.0 } else { self.scale * raw }
     }
 
     /// The weight of the bias.
@@ -61,7 +61,7 @@ impl WeightRule {
         let bounds = [
             ("l1", self.l1, self.l1 >= 0.0, "at least 0"),
             ("l2", self.l2, self.l2 >= 0.0, "at least 0"),
-            ("least_magnitude", self.least_magnitude, self.least_magnitude >= 0.0, "at least 0"),
+            ("min_magnitude", self.min_magnitude, self.min_magnitude >= 0.0, "at least 0"),
             ("scale", self.scale, self.scale > 0.0, "above 0"),
             ("shift", self.shift, true, "that is finite"),
         ];
@@ -89,7 +89,7 @@ mod tests {
     fn recalibrations_and_thresholds_compose() {
         let rule = WeightRule::of(&SETTINGS).recalibrated(2.0, 1.0).recalibrated(0.5, -3.0);
         assert_eq!((rule.scale, rule.shift), (1.0, -2.5));
-        let rule = WeightRule { least_magnitude: 0.1, scale: 4.0, ..rule };
+        let rule = WeightRule { min_magnitude: 0.1, scale: 4.0, ..rule };
         // -(0.75 - 0.25) / 5.5 = -0.0909: less than 0.1, whatever the scale.
         assert_eq!(rule.feature_weight(0.75, 3.5), 0.0);
         assert_eq!(rule.feature_weight(0.85, 3.5), 4.0 * -(0.85 - 0.25) / 5.5);

@@ -135,7 +135,7 @@ pub enum LogError {
     TooManyBadRows {
         /// How many were allowed.
         max_bad_rows: u64,
-        /// The first of them, at most [`BadRow::MOST_LISTED`].
+        /// The first of them, at most [`BadRow::MAX_LISTED`].
         listed: Vec<BadRow>,
     },
 }
@@ -155,7 +155,7 @@ pub struct BadRow {
 
 impl BadRow {
     /// Most bad rows that are kept to be listed; further ones are only counted.
-    pub const MOST_LISTED: usize = 100;
+    pub const MAX_LISTED: usize = 100;
 }
 
 impl fmt::Display for BadRow {
@@ -229,7 +229,7 @@ impl BadRows {
             return Err(LogError::BadRow(bad_row));
         }
         self.count += 1;
-        if self.listed.len() < BadRow::MOST_LISTED {
+        if self.listed.len() < BadRow::MAX_LISTED {
             self.listed.push(bad_row);
         }
         if self.count > self.max {

@@ -329,7 +329,7 @@ impl LogReader {
         self.bad_rows.count
     }
 
-    /// The bad rows that were skipped, the first [`BadRow::MOST_LISTED`] of them.
+    /// The bad rows that were skipped, the first [`BadRow::MAX_LISTED`] of them.
     #[must_use]
     pub fn bad_rows(&self) -> &[BadRow] {
         &self.bad_rows.listed

@@ -10,9 +10,9 @@ use super::wanted::{Target, Wanted};
 use crate::contract::FieldKind;
 
 /// Bytes a value that a column takes at most whose texts are keys of a dictionary, beside the dictionary itself.
-const MOST_KEY_LEN: i64 = 4;
+const MAX_KEY_LEN: i64 = 4;
 /// Bytes that a dictionary takes at most: where writers give it up.
-const MOST_DICTIONARY_LEN: i64 = 1 << 20;
+const MAX_DICTIONARY_LEN: i64 = 1 << 20;
 
 /// Which columns of the file, in their order, hold keys of a dictionary all through, as far as the first row group tells: where
 /// the decoder would have to make one, plain texts are faster.
@@ -21,8 +21,8 @@ fn has_dictionary(metadata: &ParquetMetaData, names: &[String]) -> Vec<bool> {
     let has_dictionary = |name: &String| {
         let mut leaves = columns.iter().filter(|column| column.column_path().parts().first() == Some(name));
         leaves.all(|column| {
-            let most_len = MOST_DICTIONARY_LEN + MOST_KEY_LEN * column.num_values();
-            column.dictionary_page_offset().is_some() && column.uncompressed_size() <= most_len
+            let max_len = MAX_DICTIONARY_LEN + MAX_KEY_LEN * column.num_values();
+            column.dictionary_page_offset().is_some() && column.uncompressed_size() <= max_len
         })
     };
     names.iter().map(has_dictionary).collect()

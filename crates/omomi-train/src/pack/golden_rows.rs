@@ -46,7 +46,7 @@ impl<'a> GoldenRows<'a> {
             let hash = xxh3_64(&self.row_count.to_le_bytes());
             self.row_count += 1;
             let full = self.sample.len() == SAMPLED_REQUESTS * CANDIDATES;
-            let is_sampled = !full || self.sample.last().is_some_and(|(greatest, _)| hash < *greatest);
+            let is_sampled = !full || self.sample.last().is_some_and(|(max, _)| hash < *max);
             let covers = |field: usize| !batch.columns[field].range(index).is_empty();
             let is_first = (0..self.covering.len()).any(|field| self.covering[field].is_none() && covers(field));
             if !is_sampled && !is_first {

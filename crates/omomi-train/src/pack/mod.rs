@@ -28,7 +28,7 @@ use weights::Weights;
 pub(crate) use weights::group_names;
 
 /// Limits of the published probability unless told otherwise: one in a million on either side.
-pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 };
+pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e-6 };
 
 /// What a training run reports and a weight file does not keep: it differs between two runs over the same input, and the same
 /// input shall give the same bytes.

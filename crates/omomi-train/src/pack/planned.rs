@@ -79,17 +79,17 @@ impl FilePlan {
     /// The most weights with which the file has at most `max_bytes`, whatever lines its table needs; nothing if it has more
     /// without any.
     #[must_use]
-    pub fn most_weights(&self, encoding: Encoding, max_bytes: u64) -> Option<u64> {
-        let fits = |count: u64| self.lens_bytes(encoding, count).is_some_and(|[_, most]| most <= max_bytes);
+    pub fn max_weights(&self, encoding: Encoding, max_bytes: u64) -> Option<u64> {
+        let fits = |count: u64| self.lens_bytes(encoding, count).is_some_and(|[_, max]| max <= max_bytes);
         if !fits(0) {
             return None;
         }
         // A weight takes more than a byte.
-        let (mut least, mut beyond) = (0, max_bytes);
-        while beyond - least > 1 {
-            let middle = least.midpoint(beyond);
-            if fits(middle) { least = middle } else { beyond = middle }
+        let (mut min, mut beyond) = (0, max_bytes);
+        while beyond - min > 1 {
+            let middle = min.midpoint(beyond);
+            if fits(middle) { min = middle } else { beyond = middle }
         }
-        Some(least)
+        Some(min)
     }
 }

@@ -246,8 +246,8 @@ fn table_section(parts: &Parts<'_>, geometry: Geometry) -> Vec<u8> {
 fn calibrator_section(calibrator: Calibrator) -> Vec<u8> {
     let mut bytes = vec![0; layout::CALIBRATOR_LEN];
     put(&mut bytes, layout::CALIBRATOR_KIND_OFFSET, &layout::CALIBRATOR_NONE.to_le_bytes());
-    put(&mut bytes, layout::CALIBRATOR_LEAST_OFFSET, &calibrator.least.to_le_bytes());
-    put(&mut bytes, layout::CALIBRATOR_GREATEST_OFFSET, &calibrator.greatest.to_le_bytes());
+    put(&mut bytes, layout::CALIBRATOR_MIN_OFFSET, &calibrator.min.to_le_bytes());
+    put(&mut bytes, layout::CALIBRATOR_MAX_OFFSET, &calibrator.max.to_le_bytes());
     bytes
 }
 

@@ -54,7 +54,7 @@ pub struct RuleBill {
     /// Added to the curvature.
     pub l2: f64,
     /// Raw weights of less than this magnitude are 0.
-    pub least_magnitude: f64,
+    pub min_magnitude: f64,
     /// Multiplies the logit.
     pub scale: f64,
     /// Is added to the logit after that.
@@ -64,7 +64,7 @@ pub struct RuleBill {
 /// What one measure took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MeasureBill {
-    /// Its name: `live`, `last_seen`, `min_impressions`, `l1`, `least_magnitude`, `max_categories`, `max_bytes`, or `zero` for weights of
+    /// Its name: `live`, `last_seen`, `min_impressions`, `l1`, `min_magnitude`, `max_categories`, `max_bytes`, or `zero` for weights of
     /// 0, which are left out last.
     pub measure: String,
     /// What was asked for, in words.
@@ -171,8 +171,8 @@ pub struct CurvePoint {
 
 impl From<WeightRule> for RuleBill {
     fn from(rule: WeightRule) -> Self {
-        let WeightRule { l1, l2, least_magnitude, scale, shift } = rule;
-        Self { l1, l2, least_magnitude, scale, shift }
+        let WeightRule { l1, l2, min_magnitude, scale, shift } = rule;
+        Self { l1, l2, min_magnitude, scale, shift }
     }
 }
 

@@ -58,7 +58,7 @@ impl Cut {
             Self::L1 => WeightRule { l1: rule.l1.max(threshold), ..*rule },
             // A weight of exactly the least magnitude stays.
             Self::Magnitude if threshold > 0.0 => {
-                WeightRule { least_magnitude: rule.least_magnitude.max(threshold.next_up()), ..*rule }
+                WeightRule { min_magnitude: rule.min_magnitude.max(threshold.next_up()), ..*rule }
             }
             Self::Magnitude => *rule,
         }
@@ -101,15 +101,15 @@ pub(super) fn meet(
         for (encoding_index, &encoding) in encodings.iter().enumerate() {
             let count = (size_index * encodings.len() + encoding_index) * Cut::ALL.len();
             watch(Event::Tried { count, of });
-            let Some(most) = workbench.plan.most_weights(encoding, size) else { continue };
-            let is_whole = most >= cutter.weight_count();
+            let Some(max) = workbench.plan.max_weights(encoding, size) else { continue };
+            let is_whole = max >= cutter.weight_count();
             let is_known =
                 |(_, trial, _): &(CurvePoint, Trial, bool)| trial.encoding == encoding && trial.threshold == 0.0;
             if is_whole && curve.iter().any(is_known) {
                 continue;
             }
             for cut in if is_whole { &Cut::ALL[..1] } else { &Cut::ALL } {
-                let Some(trial) = cutter.trial(*cut, encoding, most) else { continue };
+                let Some(trial) = cutter.trial(*cut, encoding, max) else { continue };
                 let Some(point) = cutter.point(trial) else { continue };
                 curve.push((point, trial, size == max_bytes || (is_whole && size <= max_bytes)));
             }
@@ -123,9 +123,9 @@ pub(super) fn meet(
     let whole = |&index: &usize| curve[index].1.threshold == 0.0 && curve[index].1.encoding == Encoding::F32;
     let best = fitting.clone().find(whole).or_else(|| fitting.min_by(|one, other| loss(one).total_cmp(&loss(other))));
     let Some(chosen) = best else {
-        let least = encodings.iter().filter_map(|&encoding| workbench.plan.lens_bytes(encoding, 0));
-        let least = least.map(|[_, most]| most).min().unwrap_or(u64::MAX);
-        return Err(PruneError::BudgetTooSmall { max_bytes, least });
+        let min = encodings.iter().filter_map(|&encoding| workbench.plan.lens_bytes(encoding, 0));
+        let min = min.map(|[_, max]| max).min().unwrap_or(u64::MAX);
+        return Err(PruneError::BudgetTooSmall { max_bytes, min });
     };
     let stage = cutter.stage(curve[chosen].1);
     let curve = curve.into_iter().map(|(point, ..)| point).collect();
@@ -153,7 +153,7 @@ impl<'a> Cutter<'a> {
     fn sizes(&self, max_bytes: u64, encodings: &[Encoding]) -> Vec<u64> {
         let whole =
             encodings.iter().filter_map(|&encoding| self.workbench.plan.lens_bytes(encoding, self.weight_count()));
-        let whole = whole.map(|[_, most]| most).max().unwrap_or(u64::MAX);
+        let whole = whole.map(|[_, max]| max).max().unwrap_or(u64::MAX);
         let mut sizes: Vec<u64> = SMALLER_SIZES.iter().map(|part| max_bytes / part).collect();
         sizes.push(max_bytes);
         let step = (whole as f64 / max_bytes.max(1) as f64).powf(1.0 / f64::from(GREATER_SIZE_COUNT + 1)).max(1.5);
@@ -166,21 +166,21 @@ impl<'a> Cutter<'a> {
     }
 
     /// The least threshold at which at most `most` weights stay; nothing where the encoding cannot hold them.
-    fn trial(&self, cut: Cut, encoding: Encoding, most: u64) -> Option<Trial> {
+    fn trial(&self, cut: Cut, encoding: Encoding, max: u64) -> Option<Trial> {
         let by_magnitude = usize::from(cut == Cut::Magnitude);
         let scores = &self.scores[by_magnitude].1;
         let trial = |count: usize| Trial { cut, threshold: scores.get(count).copied().unwrap_or(0.0), encoding };
-        let most = usize::try_from(most).unwrap_or(usize::MAX).min(scores.len());
-        let mut best = trial(most);
+        let max = usize::try_from(max).unwrap_or(usize::MAX).min(scores.len());
+        let mut best = trial(max);
         let stay_count = |trial: &Trial| Some(self.encoded(trial)?.entries().len());
         // The weights that an encoding rounds to 0 take no room, so that more of the others may stay.
-        let (mut least, mut beyond) = (most, scores.len() + 1);
-        let is_short = stay_count(&best)? < most - most / 500;
-        while is_short && beyond - least > 1 + most / 1_000 {
-            let middle = least.midpoint(beyond);
+        let (mut min, mut beyond) = (max, scores.len() + 1);
+        let is_short = stay_count(&best)? < max - max / 500;
+        while is_short && beyond - min > 1 + max / 1_000 {
+            let middle = min.midpoint(beyond);
             let tried = trial(middle);
-            if stay_count(&tried)? <= most {
-                (least, best) = (middle, tried);
+            if stay_count(&tried)? <= max {
+                (min, best) = (middle, tried);
             } else {
                 beyond = middle;
             }

@@ -50,9 +50,9 @@ impl<T: Copy> ByField<T> {
 }
 
 /// Features that fewer rows had than their field needs, by number.
-pub(super) fn seldom_seen(model: &StateModel, least: &ByField<u64>) -> Result<Vec<bool>, PruneError> {
-    let least = least.of_groups(&model.metadata().contract)?;
-    let is_seldom = |group: u16, impressions: u64| least[usize::from(group)].is_some_and(|least| impressions < least);
+pub(super) fn seldom_seen(model: &StateModel, min: &ByField<u64>) -> Result<Vec<bool>, PruneError> {
+    let min = min.of_groups(&model.metadata().contract)?;
+    let is_seldom = |group: u16, impressions: u64| min[usize::from(group)].is_some_and(|min| impressions < min);
     Ok(model.features().iter().map(|feature| is_seldom(feature.group, feature.impressions)).collect())
 }
 
@@ -148,12 +148,12 @@ pub(super) fn over_limit(model: &StateModel, weights: &[f64]) -> Result<Option<V
         let features = model.features().iter().zip(weights).enumerate();
         let own = features.filter(|(_, (feature, weight))| usize::from(feature.group) == group && **weight != 0.0);
         let mut own: Vec<(u64, usize)> = own.map(|(number, (feature, _))| (feature.impressions, number)).collect();
-        let Some(most) = usize::try_from(limit.most).ok().filter(|&most| most < own.len()) else { continue };
+        let Some(max) = usize::try_from(limit.max).ok().filter(|&max| max < own.len()) else { continue };
         if limit.over == OverLimit::Error {
             let field = group_names(contract).swap_remove(group);
-            return Err(PruneError::TooManyCategories { field, most: limit.most, found: own.len() as u64 });
+            return Err(PruneError::TooManyCategories { field, max: limit.max, found: own.len() as u64 });
         }
-        let gone = own.len() - most;
+        let gone = own.len() - max;
         own.select_nth_unstable(gone);
         own[..gone].iter().for_each(|&(_, number)| dropped[number] = true);
     }

@@ -114,8 +114,8 @@ pub enum PruneError {
     },
     /// More of a field would go than anybody expects.
     #[error(
-        "{measure} would drop {dropped} of the {of} categories of `{field}` that have impressions, expected at most a share of {most_share}: \
-         {who} must act, unless it is right: then raise --most-dropped-share, or insist with --allow"
+        "{measure} would drop {dropped} of the {of} categories of `{field}` that have impressions, expected at most a share of {max_share}: \
+         {who} must act, unless it is right: then raise --max-dropped-share, or insist with --allow"
     )]
     MostWouldGo {
         /// The measure.
@@ -127,20 +127,20 @@ pub enum PruneError {
         /// Categories that have impressions.
         of: u64,
         /// Greatest share that may go.
-        most_share: f64,
+        max_share: f64,
         /// Who knows what is wrong.
         who: &'static str,
     },
     /// A field has more categories than the contract allows.
     #[error(
-        "`{field}` has {found} categories with a weight, the contract allows {most}: ml must act: drop more of them by another measure, or agree \
+        "`{field}` has {found} categories with a weight, the contract allows {max}: ml must act: drop more of them by another measure, or agree \
          on another `max_categories`, or on `over_max = \"drop\"`"
     )]
     TooManyCategories {
         /// The field or cross.
         field: String,
         /// Most categories.
-        most: u64,
+        max: u64,
         /// Categories that have a weight.
         found: u64,
     },
@@ -156,14 +156,14 @@ pub enum PruneError {
     },
     /// No weight file is so small.
     #[error(
-        "a weight file of at most {max_bytes} bytes cannot be made: without any weight it has {least} bytes already (contract, \
+        "a weight file of at most {max_bytes} bytes cannot be made: without any weight it has {min} bytes already (contract, \
          provenance, golden requests)"
     )]
     BudgetTooSmall {
         /// Most bytes.
         max_bytes: u64,
         /// Bytes of a file without weights.
-        least: u64,
+        min: u64,
     },
 }
 

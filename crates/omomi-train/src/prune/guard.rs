@@ -7,7 +7,7 @@ use crate::train::StateModel;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Guard {
     /// Greatest share of those that have impressions.
-    pub(super) most_dropped_share: f64,
+    pub(super) max_dropped_share: f64,
     /// Whether any share may go.
     pub(super) allow: bool,
 }
@@ -32,10 +32,10 @@ impl Guard {
         who: &'static str,
     ) -> Result<(), PruneError> {
         let (gone, of) = self.count(model, field, dropped);
-        if self.allow || gone as f64 <= self.most_dropped_share * of as f64 {
+        if self.allow || gone as f64 <= self.max_dropped_share * of as f64 {
             return Ok(());
         }
-        let most_share = self.most_dropped_share;
-        Err(PruneError::MostWouldGo { measure, field: field.to_owned(), dropped: gone, of, most_share, who })
+        let max_share = self.max_dropped_share;
+        Err(PruneError::MostWouldGo { measure, field: field.to_owned(), dropped: gone, of, max_share, who })
     }
 }

@@ -13,17 +13,17 @@ const MAX_STEP: f64 = 2.0;
 /// Steps of the fit: it has then long come to rest.
 const MAX_STEPS: usize = 50;
 /// A step of less than this is the last.
-const LEAST_STEP: f64 = 1e-10;
+const MIN_STEP: f64 = 1e-10;
 
 /// Held-out rows, or a sample of them that depends on nothing but their numbers: the rows with the least hashes.
 ///
 /// Memory: 8 bytes a feature of a row and 17 bytes a row.
 #[derive(Debug)]
 pub(super) struct HeldOut {
-    most_rows: usize,
+    max_rows: usize,
     row_count: u64,
     /// Rows whose number has a greater hash are not in the sample.
-    greatest_hash: u64,
+    max_hash: u64,
     hashes: Vec<u64>,
     clicked: Vec<bool>,
     /// By field and cross: the features of its categories, with their rows.
@@ -39,12 +39,12 @@ pub(super) struct Fitted {
 }
 
 impl HeldOut {
-    /// No rows yet, and room for a sample of `most_rows`.
-    pub(super) fn new(group_count: usize, most_rows: usize) -> Self {
+    /// No rows yet, and room for a sample of `max_rows`.
+    pub(super) fn new(group_count: usize, max_rows: usize) -> Self {
         let columns = vec![Vec::new(); group_count];
         // Rows are numbered in 32 bits.
-        let most_rows = most_rows.clamp(1, u32::MAX as usize - 1);
-        Self { most_rows, row_count: 0, greatest_hash: u64::MAX, hashes: Vec::new(), clicked: Vec::new(), columns }
+        let max_rows = max_rows.clamp(1, u32::MAX as usize - 1);
+        Self { max_rows, row_count: 0, max_hash: u64::MAX, hashes: Vec::new(), clicked: Vec::new(), columns }
     }
 
     /// Takes in more rows.
@@ -56,7 +56,7 @@ impl HeldOut {
     fn push(&mut self, numbers: &[u32], group_of: impl Fn(u32) -> usize, clicked: bool) {
         let hash = xxh3_64(&self.row_count.to_le_bytes());
         self.row_count += 1;
-        if hash > self.greatest_hash {
+        if hash > self.max_hash {
             return;
         }
         let row = u32::try_from(self.clicked.len()).expect("the sample is thinned before it has so many rows");
@@ -65,19 +65,19 @@ impl HeldOut {
         for &number in numbers {
             self.columns[group_of(number)].push((row, number));
         }
-        if self.clicked.len() > self.most_rows {
+        if self.clicked.len() > self.max_rows {
             self.thin();
         }
     }
 
     /// Leaves about half of the rows.
     fn thin(&mut self) {
-        self.greatest_hash /= 2;
-        let greatest_hash = self.greatest_hash;
+        self.max_hash /= 2;
+        let max_hash = self.max_hash;
         let (mut count, mut places) = (0, Vec::with_capacity(self.hashes.len()));
         for &hash in &self.hashes {
-            places.push((hash <= greatest_hash).then_some(count));
-            count += u32::from(hash <= greatest_hash);
+            places.push((hash <= max_hash).then_some(count));
+            count += u32::from(hash <= max_hash);
         }
         for column in &mut self.columns {
             column.retain_mut(|(row, _)| match places[*row as usize] {
@@ -90,7 +90,7 @@ impl HeldOut {
         }
         let mut stays = places.iter().map(Option::is_some);
         self.clicked.retain(|_| stays.next().unwrap_or(false));
-        self.hashes.retain(|&hash| hash <= greatest_hash);
+        self.hashes.retain(|&hash| hash <= max_hash);
     }
 
     /// Refuses rows of one kind only: no bias is best for them.
@@ -148,7 +148,7 @@ impl HeldOut {
             }
             let step = (-slope / curvature.max(f64::MIN_POSITIVE)).clamp(-MAX_STEP, MAX_STEP);
             shift += step;
-            if step.abs() < LEAST_STEP {
+            if step.abs() < MIN_STEP {
                 break;
             }
         }
@@ -162,8 +162,8 @@ mod tests {
 
     /// Row `i` of `row_count` has the feature `i % 7` of the group 0, and of the group 1 the features 7 to 9 whose bit `i` has; every
     /// third row was clicked.
-    fn rows(row_count: u32, most_rows: usize) -> HeldOut {
-        let mut rows = HeldOut::new(2, most_rows);
+    fn rows(row_count: u32, max_rows: usize) -> HeldOut {
+        let mut rows = HeldOut::new(2, max_rows);
         for row in 0..row_count {
             let mut numbers = vec![row % 7];
             numbers.extend((0..3).filter(|bit| row >> bit & 1 == 1).map(|bit| 7 + bit));
@@ -182,7 +182,7 @@ mod tests {
         assert!((400..=1_000).contains(&sample.sampled_row_count()), "{}", sample.sampled_row_count());
         let logits = all.logits(0.0, &WEIGHTS);
         let expected = logits.iter().zip(&all.clicked).zip(&all.hashes);
-        let expected = expected.filter(|(_, hash)| **hash <= sample.greatest_hash).map(|(row, _)| row);
+        let expected = expected.filter(|(_, hash)| **hash <= sample.max_hash).map(|(row, _)| row);
         let found = sample.logits(0.0, &WEIGHTS);
         assert!(found.iter().zip(&sample.clicked).eq(expected));
     }

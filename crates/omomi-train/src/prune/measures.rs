@@ -22,7 +22,7 @@ pub struct Measures {
     /// Evidence `|z|` up to which a weight is 0: at least what it was.
     pub l1: Option<f64>,
     /// Raw weights of less than this magnitude are 0: at least what it was.
-    pub least_magnitude: Option<f64>,
+    pub min_magnitude: Option<f64>,
     /// Most bytes of the weight file.
     pub max_bytes: Option<u64>,
     /// The encodings that a budget may be met with; where it is empty, any.
@@ -44,7 +44,7 @@ impl Measures {
             !self.last_seen.is_empty(),
             !self.min_impressions.is_empty(),
             self.l1.is_some(),
-            self.least_magnitude.is_some(),
+            self.min_magnitude.is_some(),
             self.max_bytes.is_some(),
         ];
         asked.iter().filter(|asked| **asked).count() + 2
@@ -57,7 +57,7 @@ impl Measures {
         if self.count() == 2 && !is_limited {
             return Err(PruneError::NoMeasure);
         }
-        let settings = [("l1", self.l1, rule.l1), ("least_magnitude", self.least_magnitude, rule.least_magnitude)];
+        let settings = [("l1", self.l1, rule.l1), ("min_magnitude", self.min_magnitude, rule.min_magnitude)];
         for (name, asked, was) in settings {
             if let Some(found) = asked.filter(|asked| !asked.is_finite() || *asked < was) {
                 let expected = format!("a number of at least {was:?}, which the state has already");
@@ -65,7 +65,7 @@ impl Measures {
             }
         }
         let by_weight =
-            [("--least-magnitude", self.least_magnitude.is_some()), ("--max-bytes", self.max_bytes.is_some())];
+            [("--min-magnitude", self.min_magnitude.is_some()), ("--max-bytes", self.max_bytes.is_some())];
         match by_weight.into_iter().find(|(_, asked)| *asked && !has_held_out) {
             Some((measure, _)) => Err(PruneError::NeedsHeldOut { measure }),
             None => Ok(()),
@@ -103,8 +103,8 @@ impl Measures {
         if let Some(l1) = self.l1 {
             taken.follow("l1", l1, |rule| WeightRule { l1, ..rule });
         }
-        if let Some(least_magnitude) = self.least_magnitude {
-            taken.follow("least_magnitude", least_magnitude, |rule| WeightRule { least_magnitude, ..rule });
+        if let Some(min_magnitude) = self.min_magnitude {
+            taken.follow("min_magnitude", min_magnitude, |rule| WeightRule { min_magnitude, ..rule });
         }
         if let Some(dropped) = categories::over_limit(model, &taken.last.weights)? {
             taken.begin("max_categories");

@@ -12,7 +12,7 @@
 //! 7. a **budget** in bytes: what loses least on held-out rows is cut, and the encoding that suits is chosen;
 //! 8. features whose weight is 0 are left out.
 //!
-//! The first two are guarded: they refuse to drop more of a field than [`PruneOptions::most_dropped_share`] of its categories that
+//! The first two are guarded: they refuse to drop more of a field than [`PruneOptions::max_dropped_share`] of its categories that
 //! have impressions.
 //!
 //! Where there are held-out rows the bias is fitted again on them: what is cut is not as often negative as positive, and the
@@ -76,12 +76,12 @@ use held_out::HeldOut;
 use stage::{Stage, Workbench};
 
 /// Greatest share of a field's categories that a live list or a time may drop unless told otherwise.
-pub const DEFAULT_MOST_DROPPED_SHARE: f64 = 0.5;
+pub const DEFAULT_MAX_DROPPED_SHARE: f64 = 0.5;
 /// Most held-out rows that are held in memory unless told otherwise.
 pub const DEFAULT_SAMPLE_ROW_COUNT: usize = 500_000;
 
 /// Share of a budget below which somebody should hear that it is not used up.
-const LEAST_BUDGET_SHARE: f64 = 0.98;
+const MIN_BUDGET_SHARE: f64 = 0.98;
 
 /// What to prune, how, and where to leave the result.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ pub struct PruneOptions {
     /// What to do.
     pub measures: Measures,
     /// Greatest share of the categories of a field that have impressions that a live list or a time may drop, from 0 to 1.
-    pub most_dropped_share: f64,
+    pub max_dropped_share: f64,
     /// Whether what looks wrong is done all the same: such a share, a live list that matches nothing, and what the store
     /// would refuse.
     pub allow: bool,
@@ -118,7 +118,7 @@ impl PruneOptions {
             out: out.into(),
             replace: false,
             measures: Measures::default(),
-            most_dropped_share: DEFAULT_MOST_DROPPED_SHARE,
+            max_dropped_share: DEFAULT_MAX_DROPPED_SHARE,
             allow: false,
             held_out: Vec::new(),
             read: ReadOptions::default(),
@@ -182,9 +182,9 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
     for path in [&options.out, &provenance_path(&options.out), &bill_path] {
         refuse_to_replace(path, options.replace).map_err(|error| StateError::io("write", path, error))?;
     }
-    if !(0.0..=1.0).contains(&options.most_dropped_share) {
-        let (expected, found) = ("a share from 0 to 1".to_owned(), format!("{:?}", options.most_dropped_share));
-        return Err(PruneError::Setting { name: "most_dropped_share", expected, found });
+    if !(0.0..=1.0).contains(&options.max_dropped_share) {
+        let (expected, found) = ("a share from 0 to 1".to_owned(), format!("{:?}", options.max_dropped_share));
+        return Err(PruneError::Setting { name: "max_dropped_share", expected, found });
     }
     watch(Event::Reading);
     let model = StateModel::read(&options.state)?;
@@ -196,7 +196,7 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
     let growth_bytes = write::provenance_growth_bytes(&options.measures);
     let plan = FilePlan::new(contract, &options.state, golden, growth_bytes)?;
     let workbench = Workbench { model: &model, plan: &plan, held_out: held_out.as_ref() };
-    let guard = Guard { most_dropped_share: options.most_dropped_share, allow: options.allow };
+    let guard = Guard { max_dropped_share: options.max_dropped_share, allow: options.allow };
     let first = workbench.first_stage();
     let taken = options.measures.take(&options.state, &workbench, &guard, &first, watch)?;
 
@@ -262,7 +262,7 @@ fn warnings(bill: &Bill, contract: &Contract, options: &PruneOptions) -> Result<
         );
     }
     let (bytes, max_bytes) = (bill.total.after.bytes, bill.budget.as_ref().map(|budget| budget.max_bytes));
-    if let Some(max_bytes) = max_bytes.filter(|&max_bytes| (bytes as f64) < LEAST_BUDGET_SHARE * max_bytes as f64) {
+    if let Some(max_bytes) = max_bytes.filter(|&max_bytes| (bytes as f64) < MIN_BUDGET_SHARE * max_bytes as f64) {
         warnings.push(format!("the weight file will have {bytes} bytes, and the budget of {max_bytes} is not used up: nothing that was tried with more is better"));
     }
     let Some(store) = &options.store else { return Ok(warnings) };

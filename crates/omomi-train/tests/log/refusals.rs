@@ -207,7 +207,7 @@ fn the_list_of_bad_rows_ends_where_their_count_goes_on() {
     let options = ReadOptions { max_bad_rows: 1_000, ..ReadOptions::default() };
     let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
     assert!(reader.next_batch().unwrap().is_none());
-    assert_eq!((reader.bad_row_count(), reader.bad_rows().len()), (1_000, BadRow::MOST_LISTED));
+    assert_eq!((reader.bad_row_count(), reader.bad_rows().len()), (1_000, BadRow::MAX_LISTED));
     assert_eq!(reader.bad_rows()[99].row, 100);
     assert_eq!(reader.bad_rows()[99].fault, RowFault::Label { found: "`3`".to_owned() });
 }

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 pub const HISTOGRAM_BINS_PER_LOGIT: u32 = 256;
 
 /// The logits beyond which the bounded form tells no rows apart: probabilities of less than 2e-7 and their mirror.
-const GREATEST_LOGIT: f64 = 16.0;
+const MAX_LOGIT: f64 = 16.0;
 const BIN_COUNT: usize = 2 * 16 * HISTOGRAM_BINS_PER_LOGIT as usize;
 
 /// What an AUC is computed from.
@@ -52,8 +52,8 @@ impl Ranks {
                 clicked.sort_unstable_by(f64::total_cmp);
                 let (mut low, mut high) = (unclicked.as_slice(), clicked.as_slice());
                 // Compared with `<` and not by bits, so that 0.0 and -0.0 tie.
-                while let Some(least) = first_of_both(low, high) {
-                    pairs.add(take_equal(&mut low, least), take_equal(&mut high, least));
+                while let Some(min) = first_of_both(low, high) {
+                    pairs.add(take_equal(&mut low, min), take_equal(&mut high, min));
                 }
             }
         }
@@ -96,15 +96,15 @@ fn first_of_both(low: &[f64], high: &[f64]) -> Option<f64> {
 
 /// Takes the logits that are not above `least` off the front and counts them. NaN is not above anything, so that one
 /// cannot stop the walk.
-fn take_equal(logits: &mut &[f64], least: f64) -> f64 {
-    let count = logits.iter().take_while(|&&logit| logit.partial_cmp(&least) != Some(Ordering::Greater)).count();
+fn take_equal(logits: &mut &[f64], min: f64) -> f64 {
+    let count = logits.iter().take_while(|&&logit| logit.partial_cmp(&min) != Some(Ordering::Greater)).count();
     *logits = &logits[count..];
     count as f64
 }
 
 #[inline]
 fn bin(logit: f64) -> usize {
-    let shifted = (logit + GREATEST_LOGIT) * f64::from(HISTOGRAM_BINS_PER_LOGIT);
+    let shifted = (logit + MAX_LOGIT) * f64::from(HISTOGRAM_BINS_PER_LOGIT);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates at 0, NaN becomes 0")]
     let bin = shifted as usize;
     bin.min(BIN_COUNT - 1)

@@ -14,7 +14,7 @@ pub(super) const RESAMPLE_COUNT: usize = 1_000;
 /// Groups of users: each user belongs to one by the hash.
 const USER_GROUP_COUNT: usize = 1 << 10;
 /// Most groups of consecutive rows; then every two neighbours become one.
-const MOST_ROW_GROUPS: usize = 1 << 11;
+const MAX_ROW_GROUPS: usize = 1 << 11;
 /// Consecutive rows of a group at first.
 const FIRST_ROWS_PER_GROUP: u64 = 64;
 /// Resamples below the interval of 95 %, and above it.
@@ -67,7 +67,7 @@ impl Groups {
         };
         self.row_count += 1;
         let mut group = usize::try_from(group).unwrap_or(usize::MAX);
-        if group >= MOST_ROW_GROUPS {
+        if group >= MAX_ROW_GROUPS {
             self.merge_neighbours();
             group /= 2;
         }
@@ -227,7 +227,7 @@ mod tests {
     fn groups_of_consecutive_rows_are_bounded_and_lose_no_row() {
         for row_count in [1, 63, 64, 65, 131_072, 131_073, 400_000] {
             let groups = groups(GroupsOf::ConsecutiveRows, row_count, 0.0);
-            assert!(groups.counts.len() <= MOST_ROW_GROUPS);
+            assert!(groups.counts.len() <= MAX_ROW_GROUPS);
             assert_eq!(groups.counts.iter().map(|counts| counts.impressions).sum::<u64>(), row_count);
             let full = groups.counts[..groups.counts.len() - 1].iter();
             assert!(full.into_iter().all(|counts| counts.impressions == groups.rows_per_group), "{row_count}");

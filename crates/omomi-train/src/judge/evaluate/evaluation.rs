@@ -190,7 +190,7 @@ pub struct ColumnSlices {
     pub column: String,
     /// The rows of each value, those with most clicks first, and of as many clicks those with most impressions.
     pub slices: Vec<Slice>,
-    /// The rows of further values together, where there are more than [`ColumnSlices::MOST_VALUES`].
+    /// The rows of further values together, where there are more than [`ColumnSlices::MAX_VALUES`].
     pub other: Option<SliceMetrics>,
 }
 
@@ -313,5 +313,5 @@ impl Evaluation {
 
 impl ColumnSlices {
     /// Most values of a column that have figures of their own: those that come first.
-    pub const MOST_VALUES: usize = 10_000;
+    pub const MAX_VALUES: usize = 10_000;
 }

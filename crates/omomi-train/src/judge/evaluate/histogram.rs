@@ -8,7 +8,7 @@ use super::evaluation::ReliabilityBin;
 /// probability that a clicked and an unclicked row share one.
 const BINS_PER_LOGIT: f64 = 4_096.0;
 /// The logits beyond which no rows are told apart: probabilities of less than 2e-7 and their mirror.
-const GREATEST_LOGIT: f64 = 16.0;
+const MAX_LOGIT: f64 = 16.0;
 const BIN_COUNT: usize = 2 * 16 * 4_096;
 
 /// 1.96 standard deviations to both sides hold 95 % of a normal distribution.
@@ -44,7 +44,7 @@ impl Histogram {
 
     #[inline]
     pub(super) fn add(&mut self, logit: f64, probability: f64, clicked: bool) {
-        let shifted = (logit + GREATEST_LOGIT) * BINS_PER_LOGIT;
+        let shifted = (logit + MAX_LOGIT) * BINS_PER_LOGIT;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates at 0")]
         let index = (shifted as usize).min(BIN_COUNT - 1);
         let bin = &mut self.0[index];

@@ -61,7 +61,7 @@ impl ColumnTotals {
         if let Some(&index) = self.values.get(value) {
             return &mut self.totals[index];
         }
-        if self.totals.len() == ColumnSlices::MOST_VALUES {
+        if self.totals.len() == ColumnSlices::MAX_VALUES {
             return &mut self.other;
         }
         self.values.insert(value.to_owned(), self.totals.len());
@@ -137,12 +137,12 @@ mod tests {
     #[test]
     fn values_beyond_the_most_are_one_slice() {
         let mut column = ColumnTotals::new("user", 2);
-        for value in 0..ColumnSlices::MOST_VALUES + 3 {
+        for value in 0..ColumnSlices::MAX_VALUES + 3 {
             add(column.of(Some(&value.to_string())), false);
         }
         add(column.of(Some("0")), false);
         let slices = column.slices(1);
-        assert_eq!(slices.slices.len(), ColumnSlices::MOST_VALUES);
+        assert_eq!(slices.slices.len(), ColumnSlices::MAX_VALUES);
         assert_eq!(slices.other.unwrap().impressions, 3);
         assert_eq!(slices.slices[0].metrics.impressions, 2);
     }

@@ -102,29 +102,29 @@ impl Judge<'_> {
 
     fn check_alone(&mut self, model: &ModelEvaluation) {
         let (settings, overall) = (self.settings, &model.overall);
-        let (least, found) = (settings.least_clicks, overall.clicks);
-        let words = (format!("at least {least}"), found.to_string());
-        self.note("clicks", found >= least, words, "evaluate on more rows");
+        let (min, found) = (settings.min_clicks, overall.clicks);
+        let words = (format!("at least {min}"), found.to_string());
+        self.note("clicks", found >= min, words, "evaluate on more rows");
 
         let found = overall.not_probability_count;
         let words = ("a probability in (0, 1) for every row".to_owned(), format!("{found} rows without one"));
         self.note("probabilities", found == 0, words, "look for weights that are far too large, then train again");
 
-        let [least, greatest] = settings.calibration_ratio;
+        let [min, max] = settings.calibration_ratio;
         let action = "recalibrate the model on recent rows, then pack it again";
         self.note(
             "calibration",
             is_within(overall.calibration, settings.calibration_ratio),
-            (format!("{least} to {greatest}"), calibration_words(overall.calibration)),
+            (format!("{min} to {max}"), calibration_words(overall.calibration)),
             action,
         );
         self.check_slices(model);
 
-        let (most, found) = (settings.most_weight, model.file.largest_weight);
-        let words = (format!("at most {most}"), format!("{found:.4}"));
+        let (max, found) = (settings.max_weight, model.file.largest_weight);
+        let words = (format!("at most {max}"), format!("{found:.4}"));
         self.note(
             "largest_weight",
-            found <= most,
+            found <= max,
             words,
             "train with a greater l2, or look for a feature that gives the label away",
         );
@@ -132,11 +132,11 @@ impl Judge<'_> {
 
     /// Every slice that is not within the limits by itself, or all of them in one check.
     fn check_slices(&mut self, model: &ModelEvaluation) {
-        let (limits, least_clicks) = (self.settings.slice_calibration_ratio, self.settings.slice_least_clicks);
-        let expected = format!("{} to {} with {least_clicks} clicks or more", limits[0], limits[1]);
+        let (limits, min_clicks) = (self.settings.slice_calibration_ratio, self.settings.slice_min_clicks);
+        let expected = format!("{} to {} with {min_clicks} clicks or more", limits[0], limits[1]);
         let (mut looked_at, mut passed) = (0_u64, true);
         for by in &model.by {
-            for slice in by.slices.iter().filter(|slice| slice.metrics.clicks >= least_clicks) {
+            for slice in by.slices.iter().filter(|slice| slice.metrics.clicks >= min_clicks) {
                 looked_at += 1;
                 if is_within(slice.metrics.calibration, limits) {
                     continue;
@@ -156,21 +156,21 @@ impl Judge<'_> {
     fn check_against(&mut self, model: &ModelEvaluation, baseline: &ModelEvaluation) {
         let settings = self.settings;
         let comparison = model.comparison.as_ref();
-        let most = settings.most_entropy_rise;
+        let max = settings.max_entropy_rise;
         let change = comparison.and_then(|comparison| comparison.normalized_entropy_change);
         let found = change.map_or_else(
             || "none, for want of clicks".to_owned(),
             |it| format!("{:+.4} % ({:+.4} to {:+.4})", it.value * 100.0, it.low * 100.0, it.high * 100.0),
         );
-        let words = (format!("at most {:+} % against the baseline", percent(most)), found);
+        let words = (format!("at most {:+} % against the baseline", percent(max)), found);
         let action = "train on more or newer rows, or prune less; omomi evaluate --baseline says more";
-        self.note("normalized_entropy", change.is_some_and(|change| change.value <= most), words, action);
+        self.note("normalized_entropy", change.is_some_and(|change| change.value <= max), words, action);
 
-        let most = settings.most_shift;
+        let max = settings.max_shift;
         let found = comparison.map(|comparison| comparison.population_stability_index);
-        let words = (format!("below {most}"), found.map_or_else(|| "none".to_owned(), |found| format!("{found:.5}")));
+        let words = (format!("below {max}"), found.map_or_else(|| "none".to_owned(), |found| format!("{found:.5}")));
         let action = "compare the reliability curves of both files: probabilities have moved as a whole";
-        self.note("shift", found.is_some_and(|found| found < most), words, action);
+        self.note("shift", found.is_some_and(|found| found < max), words, action);
 
         self.check_unseen(model, baseline);
 
@@ -185,21 +185,21 @@ impl Judge<'_> {
 
     /// The share of categories without a weight, with the field in which it rose most: what was lost is most often one field.
     fn check_unseen(&mut self, model: &ModelEvaluation, baseline: &ModelEvaluation) {
-        let most = self.settings.most_unseen_rise;
+        let max = self.settings.max_unseen_rise;
         let (found, before) = (model.overall.unseen_rate, baseline.overall.unseen_rate);
         let mut words = format!("{:.2} %, from {:.2} %", found * 100.0, before * 100.0);
         let rises = model.fields.iter().filter_map(|field| {
             let before = baseline.fields.iter().find(|before| before.field == field.field)?;
             Some((field.unseen_rate - before.unseen_rate, field, before))
         });
-        let greatest = rises.max_by(|one, other| one.0.total_cmp(&other.0));
-        if let Some((_, field, before)) = greatest.filter(|(rise, ..)| *rise > 0.0) {
+        let max = rises.max_by(|one, other| one.0.total_cmp(&other.0));
+        if let Some((_, field, before)) = max.filter(|(rise, ..)| *rise > 0.0) {
             let rates = [field, before].map(|field| field.unseen_rate * 100.0);
             words.push_str(&format!("; most in `{}`, {:.2} % from {:.2} %", field.field, rates[0], rates[1]));
         }
-        let expected = format!("at most {:+} points against the baseline", percent(most));
+        let expected = format!("at most {:+} points against the baseline", percent(max));
         let action = "check that the fields were trained on as they are logged, and what was pruned";
-        self.note("unseen", found - before <= most, (expected, words), action);
+        self.note("unseen", found - before <= max, (expected, words), action);
     }
 
     fn check_ratio(&mut self, name: &str, limits: [f64; 2], [found, before]: [u64; 2], unit: &str, action: &str) {
@@ -212,8 +212,8 @@ impl Judge<'_> {
     }
 }
 
-fn is_within(calibration: Option<Calibration>, [least, greatest]: [f64; 2]) -> bool {
-    calibration.is_some_and(|calibration| (least..=greatest).contains(&calibration.ratio))
+fn is_within(calibration: Option<Calibration>, [min, max]: [f64; 2]) -> bool {
+    calibration.is_some_and(|calibration| (min..=max).contains(&calibration.ratio))
 }
 
 fn calibration_words(calibration: Option<Calibration>) -> String {

@@ -3,14 +3,14 @@
 //! Everything in it is optional. This is all of it, with the values that hold where it says nothing:
 //!
 //! ```toml
-//! least_clicks = 100                      # in the evaluation: fewer say nothing about anything
-//! most_entropy_rise = 0.001               # normalized entropy, divided by the baseline's, less 1: 0.1 % worse
+//! min_clicks = 100                      # in the evaluation: fewer say nothing about anything
+//! max_entropy_rise = 0.001               # normalized entropy, divided by the baseline's, less 1: 0.1 % worse
 //! calibration_ratio = [0.95, 1.05]        # sum of the probabilities over clicks
 //! slice_calibration_ratio = [0.85, 1.15]  # the same of every slice of the evaluation with so many clicks:
-//! slice_least_clicks = 1_600
-//! most_shift = 0.1                        # population stability index of the probabilities against the baseline's
-//! most_unseen_rise = 0.02                 # share of the categories without a weight, less the baseline's: 2 points
-//! most_weight = 10.0                      # magnitude of a weight, on the logit scale
+//! slice_min_clicks = 1_600
+//! max_shift = 0.1                        # population stability index of the probabilities against the baseline's
+//! max_unseen_rise = 0.02                 # share of the categories without a weight, less the baseline's: 2 points
+//! max_weight = 10.0                      # magnitude of a weight, on the logit scale
 //! size_ratio = [0.5, 2.0]                 # bytes of the file, divided by the baseline's
 //! training_rows_ratio = [0.5, 2.0]        # rows that it was trained on, divided by the baseline's, where both files say it
 //! ```
@@ -32,21 +32,21 @@ use crate::toml_settings::{self, Place, SettingsFaults};
 #[serde(deny_unknown_fields)]
 pub struct GateSettings {
     /// Least clicks of the evaluation.
-    pub least_clicks: u64,
+    pub min_clicks: u64,
     /// Most that the normalized entropy may be above the baseline's, as a part of it.
-    pub most_entropy_rise: f64,
+    pub max_entropy_rise: f64,
     /// Least and greatest calibration ratio.
     pub calibration_ratio: [f64; 2],
     /// Least and greatest calibration ratio of a slice.
     pub slice_calibration_ratio: [f64; 2],
     /// Clicks from which on a slice is looked at.
-    pub slice_least_clicks: u64,
+    pub slice_min_clicks: u64,
     /// Greatest population stability index.
-    pub most_shift: f64,
+    pub max_shift: f64,
     /// Most that the share of the categories without a weight may be above the baseline's.
-    pub most_unseen_rise: f64,
+    pub max_unseen_rise: f64,
     /// Greatest magnitude of a weight.
-    pub most_weight: f64,
+    pub max_weight: f64,
     /// Least and greatest ratio of the file's bytes to the baseline's.
     pub size_ratio: [f64; 2],
     /// Least and greatest ratio of the rows that it was trained on to the baseline's.
@@ -56,14 +56,14 @@ pub struct GateSettings {
 impl Default for GateSettings {
     fn default() -> Self {
         Self {
-            least_clicks: 100,
-            most_entropy_rise: 0.001,
+            min_clicks: 100,
+            max_entropy_rise: 0.001,
             calibration_ratio: [0.95, 1.05],
             slice_calibration_ratio: [0.85, 1.15],
-            slice_least_clicks: 1_600,
-            most_shift: 0.1,
-            most_unseen_rise: 0.02,
-            most_weight: 10.0,
+            slice_min_clicks: 1_600,
+            max_shift: 0.1,
+            max_unseen_rise: 0.02,
+            max_weight: 10.0,
             size_ratio: [0.5, 2.0],
             training_rows_ratio: [0.5, 2.0],
         }
@@ -96,14 +96,14 @@ impl GateSettings {
 
     fn set(&mut self, place: &Place<'_>, key: &str, value: &Value) -> Result<(), Fault> {
         match key {
-            "least_clicks" => self.least_clicks = place.whole_number(value)?,
-            "most_entropy_rise" => self.most_entropy_rise = place.number(value)?,
+            "min_clicks" => self.min_clicks = place.whole_number(value)?,
+            "max_entropy_rise" => self.max_entropy_rise = place.number(value)?,
             "calibration_ratio" => self.calibration_ratio = place.ratios(value)?,
             "slice_calibration_ratio" => self.slice_calibration_ratio = place.ratios(value)?,
-            "slice_least_clicks" => self.slice_least_clicks = place.whole_number(value)?,
-            "most_shift" => self.most_shift = place.number(value)?,
-            "most_unseen_rise" => self.most_unseen_rise = place.number(value)?,
-            "most_weight" => self.most_weight = place.number(value)?,
+            "slice_min_clicks" => self.slice_min_clicks = place.whole_number(value)?,
+            "max_shift" => self.max_shift = place.number(value)?,
+            "max_unseen_rise" => self.max_unseen_rise = place.number(value)?,
+            "max_weight" => self.max_weight = place.number(value)?,
             "size_ratio" => self.size_ratio = place.ratios(value)?,
             "training_rows_ratio" => self.training_rows_ratio = place.ratios(value)?,
             _ => return Err(place.unknown()),
@@ -142,18 +142,18 @@ mod tests {
 
     #[test]
     fn every_key_is_read_into_its_own_setting() {
-        let text = "least_clicks = 1\nmost_entropy_rise = 2\ncalibration_ratio = [3, 3.5]\nslice_calibration_ratio = [4, 4.5]\n\
-                    slice_least_clicks = 5\nmost_shift = 6.5\nmost_unseen_rise = 7\nmost_weight = 8\nsize_ratio = [9, 9.5]\n\
+        let text = "min_clicks = 1\nmax_entropy_rise = 2\ncalibration_ratio = [3, 3.5]\nslice_calibration_ratio = [4, 4.5]\n\
+                    slice_min_clicks = 5\nmax_shift = 6.5\nmax_unseen_rise = 7\nmax_weight = 8\nsize_ratio = [9, 9.5]\n\
                     training_rows_ratio = [10, 10.5]\n";
         let expected = GateSettings {
-            least_clicks: 1,
-            most_entropy_rise: 2.0,
+            min_clicks: 1,
+            max_entropy_rise: 2.0,
             calibration_ratio: [3.0, 3.5],
             slice_calibration_ratio: [4.0, 4.5],
-            slice_least_clicks: 5,
-            most_shift: 6.5,
-            most_unseen_rise: 7.0,
-            most_weight: 8.0,
+            slice_min_clicks: 5,
+            max_shift: 6.5,
+            max_unseen_rise: 7.0,
+            max_weight: 8.0,
             size_ratio: [9.0, 9.5],
             training_rows_ratio: [10.0, 10.5],
         };
@@ -163,11 +163,11 @@ mod tests {
 
     #[test]
     fn every_fault_is_named_with_its_line() {
-        let text = "most_shft = 0.1\nmost_weight = -1\ncalibration_ratio = [1.1, 0.9]\nleast_clicks = 1.5\n";
+        let text = "max_shft = 0.1\nmax_weight = -1\ncalibration_ratio = [1.1, 0.9]\nmin_clicks = 1.5\n";
         let faults = GateSettings::from_toml(text).unwrap_err();
         assert_eq!(faults.iter().map(|fault| fault.line.unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4], "{faults:?}");
-        assert!(faults[0].to_string().contains("line 1: most_shft: not known"), "{}", faults[0]);
-        assert!(faults[1].to_string().contains("most_weight: expected a number from 0 on, found -1"), "{}", faults[1]);
-        assert!(GateSettings::from_toml("least_clicks = ").unwrap_err()[0].to_string().contains("gate: not TOML"));
+        assert!(faults[0].to_string().contains("line 1: max_shft: not known"), "{}", faults[0]);
+        assert!(faults[1].to_string().contains("max_weight: expected a number from 0 on, found -1"), "{}", faults[1]);
+        assert!(GateSettings::from_toml("min_clicks = ").unwrap_err()[0].to_string().contains("gate: not TOML"));
     }
 }

@@ -107,7 +107,7 @@ fn refuse_changed(shard: &Shard) -> Result<(), AverageError> {
     if shard.metadata.pruned {
         return Err(AverageError::Pruned { path: shard.path.clone() });
     }
-    let numbers = |rule: WeightRule| [rule.l1, rule.l2, rule.least_magnitude, rule.scale, rule.shift];
+    let numbers = |rule: WeightRule| [rule.l1, rule.l2, rule.min_magnitude, rule.scale, rule.shift];
     let names = ["l1 of the weights", "l2 of the weights", "least magnitude", "scale", "shift"];
     let expected = numbers(WeightRule::of(&shard.metadata.settings));
     let pairs = expected.into_iter().zip(numbers(shard.metadata.weight_rule));

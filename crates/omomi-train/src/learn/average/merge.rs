@@ -75,11 +75,11 @@ impl Merge {
                 }
             }
         }
-        let Some(&least) = self.keys.iter().min() else {
+        let Some(&min) = self.keys.iter().min() else {
             return Ok(false);
         };
         self.at.clear();
-        self.at.extend(self.open.iter().zip(&self.keys).filter(|&(_, &key)| key == least).map(|(&index, _)| index));
+        self.at.extend(self.open.iter().zip(&self.keys).filter(|&(_, &key)| key == min).map(|(&index, _)| index));
         Ok(true)
     }
 

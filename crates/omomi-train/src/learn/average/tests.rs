@@ -326,7 +326,7 @@ fn states_that_do_not_belong_together_are_refused_by_name() {
     let rule = WeightRule::of(&SETTINGS);
     let changed = [
         (WeightRule { l1: 3.0, ..rule }, "l1 of the weights is 3.0, expected 0.5"),
-        (WeightRule { least_magnitude: 0.1, ..rule }, "least magnitude is 0.1, expected 0.0"),
+        (WeightRule { min_magnitude: 0.1, ..rule }, "least magnitude is 0.1, expected 0.0"),
         (rule.recalibrated(1.5, 0.0), "scale is 1.5, expected 1.0"),
         (rule.recalibrated(1.0, 0.25), "shift is 0.25, expected 0.0"),
     ];

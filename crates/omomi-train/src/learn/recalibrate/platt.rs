@@ -72,9 +72,9 @@ pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, Plat
         logits.iter().zip(clicked).map(|(&logit, &clicked)| log_loss(scale * logit + shift, clicked)).sum()
     };
     // A loss that is not a number is no better than any.
-    let is_no_worse = |next_loss: f64, least_loss: f64| next_loss <= least_loss;
+    let is_no_worse = |next_loss: f64, min_loss: f64| next_loss <= min_loss;
     let (mut scale, mut shift) = (1.0, 0.0);
-    let mut least_loss = loss(scale, shift);
+    let mut min_loss = loss(scale, shift);
     for _ in 0..MAX_STEPS {
         let slope = Slope::at(scale, shift, logits, clicked);
         let Some((mut scale_step, mut shift_step)) = slope.newton_step() else {
@@ -83,12 +83,12 @@ pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, Plat
         let mut halvings = 0;
         let mut next_loss = loss(scale + scale_step, shift + shift_step);
         // Far from the minimum a whole step may jump over it. At the minimum, rounding decides: then it is good enough.
-        while !is_no_worse(next_loss, least_loss) && halvings < MAX_HALVINGS {
+        while !is_no_worse(next_loss, min_loss) && halvings < MAX_HALVINGS {
             (scale_step, shift_step, halvings) = (scale_step / 2.0, shift_step / 2.0, halvings + 1);
             next_loss = loss(scale + scale_step, shift + shift_step);
         }
-        if is_no_worse(next_loss, least_loss) {
-            (scale, shift, least_loss) = (scale + scale_step, shift + shift_step, next_loss);
+        if is_no_worse(next_loss, min_loss) {
+            (scale, shift, min_loss) = (scale + scale_step, shift + shift_step, next_loss);
         }
         if !(SCALES[0]..=SCALES[1]).contains(&scale) {
             return Err(PlattFault::Scale { scale });

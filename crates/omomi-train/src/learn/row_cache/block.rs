@@ -124,9 +124,9 @@ pub(super) fn decode_rows(
         rows.importance.resize(count, 1.0);
     }
     rows.numbers.extend(rest.chunks_exact(size_of::<u32>()).map(|bytes| u32::from_le_bytes(array(bytes))));
-    let greatest = rows.numbers.iter().copied().max().map_or(0, u64::from);
-    if greatest >= feature_count && !rows.numbers.is_empty() {
-        return Err(format!("expected numbers of {feature_count} features, found {greatest}"));
+    let max = rows.numbers.iter().copied().max().map_or(0, u64::from);
+    if max >= feature_count && !rows.numbers.is_empty() {
+        return Err(format!("expected numbers of {feature_count} features, found {max}"));
     }
     Ok(())
 }

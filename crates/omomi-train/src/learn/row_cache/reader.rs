@@ -17,7 +17,7 @@ use super::layout::{
 use super::{RowCacheError, Summary};
 
 /// Longest summary: what it holds grows with the number of logs.
-const MOST_SUMMARY_LEN: u64 = 1 << 26;
+const MAX_SUMMARY_LEN: u64 = 1 << 26;
 
 /// An open row cache.
 #[derive(Debug)]
@@ -63,9 +63,9 @@ impl RowCache {
             return Err(RowCacheError::NotACache { path: path.to_owned() });
         }
         let damaged = |problem: String| RowCacheError::damaged(path, problem);
-        let least_len = (HEADER_LEN + TRAILER_LEN) as u64;
-        if len < least_len {
-            return Err(damaged(format!("expected at least {least_len} bytes, found {len}")));
+        let min_len = (HEADER_LEN + TRAILER_LEN) as u64;
+        if len < min_len {
+            return Err(damaged(format!("expected at least {min_len} bytes, found {len}")));
         }
         if word(&header, HEADER_CHECKSUM_OFFSET) != xxh3_64(&header[..HEADER_CHECKSUM_OFFSET]) {
             return Err(damaged("the checksum of its header does not match".to_owned()));
@@ -93,7 +93,7 @@ impl RowCache {
         let in_order = HEADER_LEN as u64 <= features_offset
             && features_offset <= summary_offset
             && summary_offset <= trailer_offset
-            && trailer_offset - summary_offset <= MOST_SUMMARY_LEN;
+            && trailer_offset - summary_offset <= MAX_SUMMARY_LEN;
         if !in_order {
             return Err(damaged(format!(
                 "expected its parts one behind the other, found features at {features_offset}, the summary at \

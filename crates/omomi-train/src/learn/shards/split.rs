@@ -113,8 +113,8 @@ pub(super) fn deal(files: &[LogFile], shard_count: u32) -> Result<Vec<Vec<LogFil
     let mut dealt: Vec<(u64, Vec<usize>)> = vec![(0, Vec::new()); count];
     for index in largest_first {
         // Of shards with as much to read the one with fewer files, so that empty files leave no shard empty.
-        let least = dealt.iter_mut().min_by_key(|(len_bytes, own)| (*len_bytes, own.len()));
-        let (len_bytes, own) = least.expect("there is at least one shard");
+        let min = dealt.iter_mut().min_by_key(|(len_bytes, own)| (*len_bytes, own.len()));
+        let (len_bytes, own) = min.expect("there is at least one shard");
         *len_bytes += files[index].len_bytes;
         own.push(index);
     }

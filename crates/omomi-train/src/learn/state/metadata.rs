@@ -69,7 +69,7 @@ const L1_KEY: &str = "omomi.l1";
 const L2_KEY: &str = "omomi.l2";
 const WEIGHT_L1_KEY: &str = "omomi.weight_rule.l1";
 const WEIGHT_L2_KEY: &str = "omomi.weight_rule.l2";
-const WEIGHT_LEAST_MAGNITUDE_KEY: &str = "omomi.weight_rule.least_magnitude";
+const WEIGHT_MIN_MAGNITUDE_KEY: &str = "omomi.weight_rule.min_magnitude";
 const WEIGHT_SCALE_KEY: &str = "omomi.weight_rule.scale";
 const WEIGHT_SHIFT_KEY: &str = "omomi.weight_rule.shift";
 const PRUNED_KEY: &str = "omomi.pruned";
@@ -110,7 +110,7 @@ impl Metadata {
             (L2_KEY, format!("{l2:?}")),
             (WEIGHT_L1_KEY, format!("{:?}", rule.l1)),
             (WEIGHT_L2_KEY, format!("{:?}", rule.l2)),
-            (WEIGHT_LEAST_MAGNITUDE_KEY, format!("{:?}", rule.least_magnitude)),
+            (WEIGHT_MIN_MAGNITUDE_KEY, format!("{:?}", rule.min_magnitude)),
             (WEIGHT_SCALE_KEY, format!("{:?}", rule.scale)),
             (WEIGHT_SHIFT_KEY, format!("{:?}", rule.shift)),
             (PRUNED_KEY, self.pruned.to_string()),
@@ -154,7 +154,7 @@ impl Metadata {
         let weight_rule = WeightRule {
             l1: pairs.parsed(WEIGHT_L1_KEY)?,
             l2: pairs.parsed(WEIGHT_L2_KEY)?,
-            least_magnitude: pairs.parsed(WEIGHT_LEAST_MAGNITUDE_KEY)?,
+            min_magnitude: pairs.parsed(WEIGHT_MIN_MAGNITUDE_KEY)?,
             scale: pairs.parsed(WEIGHT_SCALE_KEY)?,
             shift: pairs.parsed(WEIGHT_SHIFT_KEY)?,
         };

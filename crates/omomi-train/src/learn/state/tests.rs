@@ -17,7 +17,7 @@ fn metadata() -> Metadata {
     Metadata {
         contract: Contract::from_json(json.as_bytes()).unwrap(),
         settings: Settings { alpha: 0.1, beta: 1.0, l1: 0.5, l2: 1e-3 },
-        weight_rule: WeightRule { l1: 2.5, l2: 1e-3, least_magnitude: 1e-4, scale: 1.01, shift: -0.125 },
+        weight_rule: WeightRule { l1: 2.5, l2: 1e-3, min_magnitude: 1e-4, scale: 1.01, shift: -0.125 },
         pruned: true,
         negative_rate: 0.1,
         shards: 8,

@@ -44,16 +44,16 @@ fn decay_keeps_weights_and_counts_and_lets_go_of_evidence() {
     let (_start_folder, start) = state_of(0..3_000, None);
     let resumed = Trainer::resume(&contract(), SETTINGS, Sampling::default(), &start, 0.5, 1).unwrap();
     let (_resumed_folder, resumed) = written(&resumed, "state.parquet");
-    let least = SETTINGS.curvature(0.0);
+    let min = SETTINGS.curvature(0.0);
     let (mut kept, mut floored) = (0, 0);
     for (before, after) in OwnedRow::all(&start).iter().zip(&OwnedRow::all(&resumed)) {
         assert_eq!((&before.name, before.counts()), (&after.name, after.counts()));
         assert_eq!(after.z, before.z * 0.5);
-        if before.d * 0.5 >= least {
+        if before.d * 0.5 >= min {
             assert!((after.d - before.d * 0.5).abs() < 1e-9);
             kept += 1;
         } else {
-            assert_eq!(after.d, least);
+            assert_eq!(after.d, min);
             floored += 1;
         }
     }

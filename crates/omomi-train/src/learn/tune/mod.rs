@@ -88,7 +88,7 @@ pub enum Event<'a> {
         /// How many were made.
         count: usize,
         /// The least loss of them.
-        least_loss: f64,
+        min_loss: f64,
     },
 }
 
@@ -149,12 +149,12 @@ pub fn tune(
             converged = true;
             break;
         }
-        if let Budget::Trials(most) = options.budget {
-            next.truncate(most - trials.len());
+        if let Budget::Trials(max) = options.budget {
+            next.truncate(max - trials.len());
         }
         let tried = bench.try_all(&next, trials.len(), &mut |trial, count| {
             let losses = trials.iter().chain([trial]).map(|trial| trial.metrics.log_loss);
-            watch(&Event::Tried { trial, count, least_loss: losses.fold(f64::INFINITY, f64::min) });
+            watch(&Event::Tried { trial, count, min_loss: losses.fold(f64::INFINITY, f64::min) });
         })?;
         let losses: Vec<(Settings, f64)> = tried.iter().map(|trial| (trial.settings, trial.metrics.log_loss)).collect();
         design.learn(&losses);
@@ -183,8 +183,8 @@ impl Bench<'_> {
     /// Whether there is no budget for another trial.
     fn is_spent(&self, trial_count: usize) -> bool {
         match self.options.budget {
-            Budget::Trials(most) => trial_count >= most,
-            Budget::Time(most) => trial_count > 0 && self.started.elapsed() >= most,
+            Budget::Trials(max) => trial_count >= max,
+            Budget::Time(max) => trial_count > 0 && self.started.elapsed() >= max,
         }
     }
 

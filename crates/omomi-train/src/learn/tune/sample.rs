@@ -60,12 +60,12 @@ fn rows_of(
     contract: &Contract,
     train: &TrainOptions,
     patterns: &[String],
-    most: u64,
+    max: u64,
     watch: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Vec<RowBatch>, TuneError> {
     let mut reader = LogReader::open(contract, patterns, train.read.clone())?;
     let mut batches = Vec::new();
-    while reader.rows_read() < most
+    while reader.rows_read() < max
         && let Some(batch) = reader.next_batch()?
     {
         batches.push(batch);

@@ -90,16 +90,16 @@ use summary::Tally;
 pub const CONTRACT: &str = include_str!("contract.toml");
 
 /// Most rows of a log. The world of sites and creatives stays in memory and grows with the rows: 2 GB here.
-pub const MOST_ROWS: u64 = 10_000_000_000;
+pub const MAX_ROWS: u64 = 10_000_000_000;
 /// Most files of a log: what three digits can number.
-pub const MOST_FILES: usize = 1000;
+pub const MAX_FILES: usize = 1000;
 /// The click rates that can be asked for: those of real logs, from banners to search.
 pub const CLICK_RATES: std::ops::RangeInclusive<f64> = 0.002..=0.36;
 
 /// What decides every row of a log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogSpec {
-    /// Rows of the log, at least 1 and at most [`MOST_ROWS`]. It decides how many users, sites and creatives there are.
+    /// Rows of the log, at least 1 and at most [`MAX_ROWS`]. It decides how many users, sites and creatives there are.
     pub rows: u64,
     /// Another seed gives another world and other impressions.
     pub seed: u64,
@@ -109,7 +109,7 @@ pub struct LogSpec {
 
 impl LogSpec {
     fn check(&self) -> Result<(), Error> {
-        if !(1..=MOST_ROWS).contains(&self.rows) {
+        if !(1..=MAX_ROWS).contains(&self.rows) {
             return Err(Error::RowCount { found: self.rows });
         }
         if !CLICK_RATES.contains(&self.click_rate) {
@@ -140,7 +140,7 @@ impl Default for WriteOptions {
 #[non_exhaustive]
 pub enum Error {
     /// [`LogSpec::rows`] is out of range.
-    #[error("expected 1 to {MOST_ROWS} rows, found {found}; ask for a number between them")]
+    #[error("expected 1 to {MAX_ROWS} rows, found {found}; ask for a number between them")]
     RowCount {
         /// The number asked.
         found: u64,
@@ -156,12 +156,12 @@ pub enum Error {
         found: f64,
     },
     /// More files than rows or than can be numbered, or none.
-    #[error("expected 1 to {most} files, each with a row at least, found {found}; ask for another number of files")]
+    #[error("expected 1 to {max} files, each with a row at least, found {found}; ask for another number of files")]
     FileCount {
         /// The number asked.
         found: usize,
         /// The most files that this log can have.
-        most: u64,
+        max: u64,
     },
     /// A file of that name exists.
     #[error("{} exists; choose another name or ask for it to be replaced", path.display())]
@@ -211,12 +211,12 @@ pub fn write(
     spec.check()?;
     let threads = match options.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads.min(MOST_THREADS),
+        threads => threads.min(MAX_THREADS),
     };
-    let most = spec.rows.min(MOST_FILES as u64);
+    let max = spec.rows.min(MAX_FILES as u64);
     let file_count = paths.len() as u64;
-    if file_count == 0 || file_count > most {
-        return Err(Error::FileCount { found: paths.len(), most });
+    if file_count == 0 || file_count > max {
+        return Err(Error::FileCount { found: paths.len(), max });
     }
     if !options.overwrite
         && let Some(path) = paths.iter().find(|path| path.exists())
@@ -236,10 +236,10 @@ pub fn write(
 
 /// The names `part-000.parquet`, `part-001.parquet`, ... of a log of `file_count` files in `folder`, which is made if
 /// absent. Fails if the folder holds such a part of a higher number: readers of `part-*.parquet` would mix two logs.
-/// `file_count` is at most [`MOST_FILES`].
+/// `file_count` is at most [`MAX_FILES`].
 pub fn part_paths(folder: &Path, file_count: usize) -> Result<Vec<PathBuf>, Error> {
-    if file_count > MOST_FILES {
-        return Err(Error::FileCount { found: file_count, most: MOST_FILES as u64 });
+    if file_count > MAX_FILES {
+        return Err(Error::FileCount { found: file_count, max: MAX_FILES as u64 });
     }
     let failed = |source| Error::Io { path: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
@@ -262,7 +262,7 @@ struct Impressions {
 }
 
 /// More threads than any machine has cores to feed would only cost memory.
-const MOST_THREADS: usize = 256;
+const MAX_THREADS: usize = 256;
 
 /// Rows over which the mean true probability is made to be the click rate.
 const PILOT_ROWS: u64 = 256 * 1024;

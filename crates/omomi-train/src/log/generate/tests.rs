@@ -257,12 +257,12 @@ fn impossible_specs_are_refused() {
         write(&spec, &paths, WriteOptions::default(), &mut |_| ()).expect_err("an impossible log").to_string()
     };
     assert!(refused(LogSpec { rows: 0, ..SPEC }, 1).contains("found 0"));
-    assert!(refused(LogSpec { rows: MOST_ROWS + 1, ..SPEC }, 1).contains("10000000001"));
+    assert!(refused(LogSpec { rows: MAX_ROWS + 1, ..SPEC }, 1).contains("10000000001"));
     for click_rate in [0.0, 0.37, 10.0, -0.1, f64::NAN] {
         assert!(refused(LogSpec { click_rate, ..SPEC }, 1).contains("not a percentage"));
     }
-    assert!(refused(SPEC, MOST_FILES + 1).contains("expected 1 to 1000 files"));
-    assert!(part_paths(Path::new("never-made"), MOST_FILES + 1).is_err());
+    assert!(refused(SPEC, MAX_FILES + 1).contains("expected 1 to 1000 files"));
+    assert!(part_paths(Path::new("never-made"), MAX_FILES + 1).is_err());
     assert!(refused(LogSpec { rows: 3, ..SPEC }, 4).contains("expected 1 to 3 files"));
     assert!(refused(SPEC, 0).contains("found 0"));
 }

@@ -24,8 +24,8 @@ const NO_THEME_SHARE: f64 = 0.45;
 /// A user's number of interests is a lognormal rounded down and cut off after the most: mean 5, median 2.
 const INTEREST_COUNT_MEDIAN: f64 = 2.8;
 const INTEREST_COUNT_SPREAD: f64 = 1.44;
-pub(super) const MOST_INTERESTS: u8 = 42;
-const MOST_SLOTS_OF_SITE: usize = 3;
+pub(super) const MAX_INTERESTS: u8 = 42;
+const MAX_SLOTS_OF_SITE: usize = 3;
 
 /// What a user brings to a request. Categories are indices into the lists of texts.
 #[derive(Clone, Debug)]
@@ -42,11 +42,11 @@ pub(super) struct User {
     pub(super) eagerness: f64,
 }
 
-/// Up to [`MOST_INTERESTS`] distinct interests in no order, without an allocation.
+/// Up to [`MAX_INTERESTS`] distinct interests in no order, without an allocation.
 #[derive(Clone, Debug)]
 pub(super) struct Interests {
     count: u8,
-    values: [u8; MOST_INTERESTS as usize],
+    values: [u8; MAX_INTERESTS as usize],
 }
 
 impl Interests {
@@ -109,7 +109,7 @@ impl Users {
 
     fn interests(&self, user: &mut Draw) -> Interests {
         let mut interests =
-            Interests { count: byte(self.interest_count.pick(user)), values: [0; MOST_INTERESTS as usize] };
+            Interests { count: byte(self.interest_count.pick(user)), values: [0; MAX_INTERESTS as usize] };
         let mut taken = 0u128;
         for value in &mut interests.values[..usize::from(interests.count)] {
             // At most 42 of 66 are ever taken, so a free one is found soon.
@@ -132,7 +132,7 @@ fn interest_count_weights() -> Vec<f64> {
         let deviation = (value / INTEREST_COUNT_MEDIAN).ln() / INTEREST_COUNT_SPREAD;
         (-0.5 * deviation * deviation).exp() / value
     };
-    (0..=MOST_INTERESTS)
+    (0..=MAX_INTERESTS)
         .map(|count| {
             let middle = |step: u32| f64::from(count) + (f64::from(step) + 0.5) / f64::from(STEPS);
             (0..STEPS).map(|step| density(middle(step))).sum()
@@ -142,7 +142,7 @@ fn interest_count_weights() -> Vec<f64> {
 
 pub(super) struct Site {
     /// The slots on its pages and the size of each.
-    slots: [(u8, u8); MOST_SLOTS_OF_SITE],
+    slots: [(u8, u8); MAX_SLOTS_OF_SITE],
     slot_count: u8,
     pub(super) exchange: u8,
     /// What the site's floor prices scatter around, JPY per 1,000 impressions.

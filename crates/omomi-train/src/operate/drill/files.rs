@@ -43,7 +43,7 @@ pub(super) fn of_another_contract(generation: u64) -> Result<Vec<u8>, WriteError
         provenance: Map::new(),
         bias: 0.0,
         weights: &Vec::new().into(),
-        calibrator: Calibrator { least: 1e-6, greatest: 1.0 - 1e-6 },
+        calibrator: Calibrator { min: 1e-6, max: 1.0 - 1e-6 },
         field_sizes: Vec::new(),
         golden: &[RequestRows { context: Row::new(), candidates: vec![row] }],
     };

@@ -68,7 +68,7 @@ struct Expected {
     /// Whether a content has to be in quarantine that was not before.
     is_quarantined: bool,
     /// How often another generation may answer, or none.
-    most_changes: u64,
+    max_changes: u64,
     may_fail: bool,
 }
 
@@ -84,11 +84,11 @@ enum TidyUp {
 
 impl Expected {
     fn goes_on(generation: u64) -> Self {
-        Self { answered: Some(generation), reason: None, is_quarantined: false, most_changes: 0, may_fail: false }
+        Self { answered: Some(generation), reason: None, is_quarantined: false, max_changes: 0, may_fail: false }
     }
 
     fn swaps_to(generation: u64) -> Self {
-        Self { most_changes: 1, ..Self::goes_on(generation) }
+        Self { max_changes: 1, ..Self::goes_on(generation) }
     }
 
     fn complaining(self, reason: Code) -> Self {
@@ -189,7 +189,7 @@ impl Stage {
         std::thread::sleep(self.options.poll_interval * POLLS_HELD);
         let after = self.server.said();
         let change_count = after.change_count - before.change_count;
-        let is_steady = change_count <= expected.most_changes + first;
+        let is_steady = change_count <= expected.max_changes + first;
         let mut seen = after.describe();
         if !is_steady {
             seen = format!("{seen}; {change_count} changes of what answers");
@@ -401,7 +401,7 @@ fn on(stage: &mut Stage) -> Result<Happened, DrillError> {
     // Where it is not, the incident before this one has shown that.
     let _ = stage.server.wait_until(is_off, stage.options.time_limit);
     let at = stage.copy.decide(Control::Follow)?;
-    let expected = Expected { may_fail: true, most_changes: 2, ..Expected::swaps_to(stage.good) };
+    let expected = Expected { may_fail: true, max_changes: 2, ..Expected::swaps_to(stage.good) };
     Ok(Happened { at, expected, tidy_up: TidyUp::Nothing })
 }
 
@@ -416,7 +416,7 @@ fn on_after_rollback(stage: &mut Stage) -> Result<Happened, DrillError> {
     // Where it is not, the incident before this one has shown that.
     let _ = stage.server.wait_until(is_back, stage.options.time_limit);
     let at = stage.copy.decide(Control::Follow)?;
-    let expected = Expected { most_changes: 2, ..Expected::swaps_to(stage.good) };
+    let expected = Expected { max_changes: 2, ..Expected::swaps_to(stage.good) };
     Ok(Happened { at, expected, tidy_up: TidyUp::Nothing })
 }
 

@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use super::schedule::Stamps;
 
 /// An hour: whatever takes longer is recorded as that.
-const GREATEST_NS: u64 = 3_600_000_000_000;
+const MAX_NS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
 
 /// How long something took, over and over: any quantile to three digits.
@@ -14,7 +14,7 @@ pub struct Durations(Histogram<u64>);
 
 impl Durations {
     pub(super) fn new() -> Self {
-        let histogram = Histogram::new_with_bounds(1, GREATEST_NS, DIGITS);
+        let histogram = Histogram::new_with_bounds(1, MAX_NS, DIGITS);
         Self(histogram.unwrap_or_else(|error| unreachable!("the bounds are constants: {error}")))
     }
 
@@ -126,6 +126,6 @@ mod tests {
             assert!(durations.quantile_ns(quantile).abs_diff(ns) <= ns / 1_000, "{quantile}");
         }
         durations.record(u64::MAX);
-        assert!(durations.max_ns().abs_diff(GREATEST_NS) <= GREATEST_NS / 1_000);
+        assert!(durations.max_ns().abs_diff(MAX_NS) <= MAX_NS / 1_000);
     }
 }

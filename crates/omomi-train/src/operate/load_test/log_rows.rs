@@ -13,9 +13,9 @@ use crate::log_reader::LogReader;
 use crate::value::row_to_json;
 
 /// Rows after which a log is not read further.
-pub const MOST_LOG_ROWS: usize = 500_000;
+pub const MAX_LOG_ROWS: usize = 500_000;
 /// Distinct candidate rows that are kept, the first of the log.
-pub const MOST_LOG_CANDIDATES: usize = 50_000;
+pub const MAX_LOG_CANDIDATES: usize = 50_000;
 
 /// `context_count` contexts, each row of the log as likely as any other, and the distinct candidates.
 pub(super) fn sample(
@@ -27,10 +27,10 @@ pub(super) fn sample(
     let mut rows = Rows { contexts: Vec::new(), candidates: Vec::new() };
     let mut seen = HashSet::new();
     let mut row_count = 0;
-    while row_count < MOST_LOG_ROWS
+    while row_count < MAX_LOG_ROWS
         && let Some(batch) = reader.next_batch()?
     {
-        for index in 0..batch.row_count().min(MOST_LOG_ROWS - row_count) {
+        for index in 0..batch.row_count().min(MAX_LOG_ROWS - row_count) {
             row_count += 1;
             // A reservoir: row `n` stays with the probability context_count / n, in the place of any other.
             let place = if row_count <= context_count { row_count - 1 } else { below(random, row_count) };
@@ -41,7 +41,7 @@ pub(super) fn sample(
                     None => rows.contexts.push(row),
                 }
             }
-            if rows.candidates.len() < MOST_LOG_CANDIDATES {
+            if rows.candidates.len() < MAX_LOG_CANDIDATES {
                 let row = batch.row(contract, Side::Candidate, index);
                 if seen.insert(xxh3_64(row_to_json(&row).to_string().as_bytes())) {
                     rows.candidates.push(row);

@@ -59,7 +59,7 @@ use std::time::Duration;
 pub use coverage::Coverage;
 pub use durations::Durations;
 pub use error::LatencyError;
-pub use log_rows::{MOST_LOG_CANDIDATES, MOST_LOG_ROWS};
+pub use log_rows::{MAX_LOG_CANDIDATES, MAX_LOG_ROWS};
 pub use machine::{clock_cost_ns, processor_name};
 pub use rotation::{Rotation, RotationSpec, Source};
 
@@ -105,9 +105,9 @@ impl Run {
         if self.threads == 0 || self.threads > MAX_THREADS {
             return invalid(format!("expected 1 to {MAX_THREADS} threads, found {}", self.threads));
         }
-        let most = rotation.spec().candidates;
-        if self.candidates == 0 || self.candidates > most {
-            return invalid(format!("the rotation has 1 to {most} candidates a request, found {}", self.candidates));
+        let max = rotation.spec().candidates;
+        if self.candidates == 0 || self.candidates > max {
+            return invalid(format!("the rotation has 1 to {max} candidates a request, found {}", self.candidates));
         }
         // False for NaN as well.
         if let Some(rate) = self.rate_per_second

@@ -73,8 +73,8 @@ pub struct Rotation {
 
 impl Rotation {
     /// Requests whose contexts and candidates are rows of a log: contexts as often as the log has them, candidates each once. The best load
-    /// there is, if the log is one that the model was not trained on. At most [`MOST_LOG_ROWS`](super::MOST_LOG_ROWS) rows are read, and at most
-    /// [`MOST_LOG_CANDIDATES`](super::MOST_LOG_CANDIDATES) distinct candidates kept.
+    /// there is, if the log is one that the model was not trained on. At most [`MAX_LOG_ROWS`](super::MAX_LOG_ROWS) rows are read, and at most
+    /// [`MAX_LOG_CANDIDATES`](super::MAX_LOG_CANDIDATES) distinct candidates kept.
     ///
     /// # Errors
     ///
@@ -178,8 +178,8 @@ impl Rotation {
     pub(super) fn candidate_set(&self) -> Result<CandidateSet, Error> {
         let capacity = Capacity { candidates: 1, tail_len_bytes: longest_tail(&self.candidates) };
         let layout = RequestLayout::new(&self.schema, capacity)?;
-        let most_values = self.candidates.iter().map(SlotRow::most_values).max().unwrap_or(0);
-        let set = CandidateSet::new(&layout, self.candidates.len(), most_values)?;
+        let max_values = self.candidates.iter().map(SlotRow::max_values).max().unwrap_or(0);
+        let set = CandidateSet::new(&layout, self.candidates.len(), max_values)?;
         let mut request = Request::new(&layout);
         for (index, row) in (0..).zip(&self.candidates) {
             request.clear();

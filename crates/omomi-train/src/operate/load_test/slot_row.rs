@@ -48,7 +48,7 @@ impl SlotRow {
     }
 
     /// Number of values of its longest list.
-    pub(super) fn most_values(&self) -> usize {
+    pub(super) fn max_values(&self) -> usize {
         let list_len = |(_, value): &(FieldSlot, SlotValue)| match value {
             SlotValue::Plain(FieldValue::Ids(ids)) => ids.len(),
             SlotValue::Plain(FieldValue::Texts(texts)) => texts.len(),

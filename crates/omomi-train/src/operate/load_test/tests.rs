@@ -118,11 +118,11 @@ fn candidates_of_a_request_are_distinct_while_there_are_enough() {
     }
     assert_ne!(rotation.rows_of(0, 40), rotation.rows_of(1, 40));
     assert_eq!(rotation.rows_of(3, 40), rotation.rows_of(SPEC.requests + 3, 40));
-    let most = RotationSpec { requests: 2, candidates: rotation.candidate_count() + 5, ..SPEC };
-    let rotation = from_log(&model, &log, most).unwrap();
-    let rows = rotation.rows_of(1, most.candidates);
-    assert_eq!(rows[..5], rows[most.candidates - 5..]);
-    rotation.check(&model, most.candidates, false).unwrap();
+    let max = RotationSpec { requests: 2, candidates: rotation.candidate_count() + 5, ..SPEC };
+    let rotation = from_log(&model, &log, max).unwrap();
+    let rows = rotation.rows_of(1, max.candidates);
+    assert_eq!(rows[..5], rows[max.candidates - 5..]);
+    rotation.check(&model, max.candidates, false).unwrap();
 }
 
 #[test]

@@ -294,9 +294,9 @@ impl PublishError {
             }
             Self::NotVerified { code, owner, action, .. } => (code, *owner, action),
             Self::TooSmall { .. } => {
-                ("too_small", Ml, "check the training data, or correct least_bytes in limits.toml")
+                ("too_small", Ml, "check the training data, or correct min_bytes in limits.toml")
             }
-            Self::TooLarge { .. } => ("too_large", Ml, "prune the model, or have most_bytes in limits.toml raised"),
+            Self::TooLarge { .. } => ("too_large", Ml, "prune the model, or have max_bytes in limits.toml raised"),
             Self::UnusualLen { .. } => {
                 ("unusual_size", Ml, "check the training data; if it is right, widen fail_size_ratio in limits.toml")
             }

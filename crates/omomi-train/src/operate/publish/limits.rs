@@ -3,8 +3,8 @@
 //! Everything in it is optional. This is all of it, with the values that hold where it says nothing:
 //!
 //! ```toml
-//! least_bytes = 1                    # of a weight file
-//! most_bytes = 16_000_000_000
+//! min_bytes = 1                    # of a weight file
+//! max_bytes = 16_000_000_000
 //! warn_size_ratio = [0.7, 1.4]       # its size, divided by the median of the last 5 files: outside is a warning
 //! fail_size_ratio = [0.5, 2.0]       # outside is a refusal
 //! # oldest_training_end = "14 days"  # how long ago the last row of the training data may be: days, hours or minutes
@@ -13,7 +13,7 @@
 //! keys = []                          # public keys whose signatures count, such as ["keys/2026.pub"]: paths from the store on
 //! # accepted_contracts = ["ffa9bd1e2caa96ad"]    # fingerprints that servers accept, as `omomi contract check` prints them
 //!
-//! [most_features]                    # for a field or a cross
+//! [max_features]                    # for a field or a cross
 //! # creative_id = 5_000_000
 //! # "media_id*creative_id" = 20_000_000
 //! ```
@@ -45,15 +45,15 @@ use super::{BlessingPolicy, PublishError, Warning};
 pub(crate) const USUAL_COUNT: usize = 5;
 
 /// Weights of a field up to which a ratio says nothing: a device more or less.
-const LEAST_FIELD_SIZE: u64 = 1_000;
+const MIN_FIELD_SIZE: u64 = 1_000;
 
 /// What may be published.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// Least bytes of a file.
-    pub least_bytes: u64,
+    pub min_bytes: u64,
     /// Most bytes of a file.
-    pub most_bytes: u64,
+    pub max_bytes: u64,
     /// Size, divided by the median of the last files: outside is a warning.
     pub warn_size_ratio: [f64; 2],
     /// Size, divided by the median of the last files: outside is a refusal.
@@ -69,14 +69,14 @@ pub struct Limits {
     /// Files of the public keys whose signatures count.
     pub keys: Vec<PathBuf>,
     /// Most features of a field or cross, by name.
-    pub most_features: BTreeMap<String, u64>,
+    pub max_features: BTreeMap<String, u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            least_bytes: 1,
-            most_bytes: 16_000_000_000,
+            min_bytes: 1,
+            max_bytes: 16_000_000_000,
             warn_size_ratio: [0.7, 1.4],
             fail_size_ratio: [0.5, 2.0],
             oldest_training_end: None,
@@ -84,7 +84,7 @@ impl Default for Limits {
             blessing: BlessingPolicy::Require,
             signature: SignaturePolicy::Off,
             keys: Vec::new(),
-            most_features: BTreeMap::new(),
+            max_features: BTreeMap::new(),
         }
     }
 }
@@ -116,8 +116,8 @@ impl Limits {
 
     fn set(&mut self, place: &Place<'_>, key: &str, value: &Value) -> Result<(), Fault> {
         match key {
-            "least_bytes" => self.least_bytes = place.whole_number(value)?,
-            "most_bytes" => self.most_bytes = place.whole_number(value)?,
+            "min_bytes" => self.min_bytes = place.whole_number(value)?,
+            "max_bytes" => self.max_bytes = place.whole_number(value)?,
             "warn_size_ratio" => self.warn_size_ratio = place.ratios(value)?,
             "fail_size_ratio" => self.fail_size_ratio = place.ratios(value)?,
             "oldest_training_end" => self.oldest_training_end = Some(place.duration(value)?),
@@ -125,10 +125,10 @@ impl Limits {
             "blessing" => self.blessing = blessing(place, value)?,
             "signature" => self.signature = policy(place, value)?,
             "keys" => self.keys = place.paths(value)?,
-            "most_features" => {
+            "max_features" => {
                 let Some(table) = value.as_object() else { return Err(place.unexpected("a table", value)) };
                 for (field, value) in table {
-                    self.most_features.insert(field.clone(), place.key(field).whole_number(value)?);
+                    self.max_features.insert(field.clone(), place.key(field).whole_number(value)?);
                 }
             }
             _ => return Err(place.unknown()),
@@ -138,14 +138,14 @@ impl Limits {
 
     /// Holds the length of a file against the limits and the lengths of the files before.
     pub(super) fn check_len(&self, found: u64, usual_lens: &[u64]) -> Result<Option<Warning>, PublishError> {
-        if found < self.least_bytes {
-            return Err(PublishError::TooSmall { expected: self.least_bytes, found });
+        if found < self.min_bytes {
+            return Err(PublishError::TooSmall { expected: self.min_bytes, found });
         }
-        if found > self.most_bytes {
-            return Err(PublishError::TooLarge { expected: self.most_bytes, found });
+        if found > self.max_bytes {
+            return Err(PublishError::TooLarge { expected: self.max_bytes, found });
         }
         let Some(median) = median(usual_lens) else { return Ok(None) };
-        let is_within = |[least, most]: [f64; 2]| (least..=most).contains(&ratio(found, median));
+        let is_within = |[min, max]: [f64; 2]| (min..=max).contains(&ratio(found, median));
         if !is_within(self.fail_size_ratio) {
             return Err(PublishError::UnusualLen { expected: self.fail_size_ratio, median, found });
         }
@@ -161,10 +161,10 @@ impl Limits {
         usual_sizes: &[u64],
     ) -> Result<Option<Warning>, PublishError> {
         let Some(median) = median(usual_sizes) else { return Ok(None) };
-        if found.max(median) < LEAST_FIELD_SIZE {
+        if found.max(median) < MIN_FIELD_SIZE {
             return Ok(None);
         }
-        let is_within = |[least, most]: [f64; 2]| (least..=most).contains(&ratio(found, median));
+        let is_within = |[min, max]: [f64; 2]| (min..=max).contains(&ratio(found, median));
         let field = field.to_owned();
         if !is_within(self.fail_size_ratio) {
             return Err(PublishError::UnusualFieldSize { field, expected: self.fail_size_ratio, median, found });
@@ -190,7 +190,7 @@ impl Limits {
                 return Err(PublishError::TrainingTooOld { expected, found });
             }
         }
-        if !self.most_features.is_empty() {
+        if !self.max_features.is_empty() {
             let sizes = serde_json::from_slice(file.section(SectionKind::FieldSizes));
             self.check_field_sizes(&sizes.map_err(|_| PublishError::NoFieldSizes)?)?;
         }
@@ -203,13 +203,13 @@ impl Limits {
             !contract.fields().iter().any(|field| field.name == **name)
                 && !contract.crosses().iter().any(|cross| contract.cross_name(cross) == **name)
         };
-        let unknown = self.most_features.keys().filter(is_unknown);
+        let unknown = self.max_features.keys().filter(is_unknown);
         unknown.map(|field| Warning::UnknownField { field: field.clone() }).collect()
     }
 
     /// Holds the numbers of weights of fields and crosses against the limits.
     pub(super) fn check_field_sizes(&self, sizes: &BTreeMap<String, u64>) -> Result<(), PublishError> {
-        for (field, &expected) in &self.most_features {
+        for (field, &expected) in &self.max_features {
             // A field that has no weight is not listed.
             let found = sizes.get(field).copied().unwrap_or(0);
             if found > expected {
@@ -285,12 +285,12 @@ mod tests {
     #[test]
     fn an_empty_text_has_the_limits_that_are_documented() {
         let documented = Limits::from_toml(&documented()).unwrap();
-        let most_features =
+        let max_features =
             BTreeMap::from([("creative_id".to_owned(), 5_000_000), ("media_id*creative_id".to_owned(), 20_000_000)]);
         let expected = Limits {
             oldest_training_end: Some(Duration::from_secs(14 * 86_400)),
             accepted_contracts: vec![0xffa9_bd1e_2caa_96ad],
-            most_features,
+            max_features,
             ..Limits::from_toml("").unwrap()
         };
         assert_eq!(documented, expected);
@@ -299,19 +299,19 @@ mod tests {
 
     #[test]
     fn every_fault_is_named_with_its_line() {
-        let text = "least_bytes = -1\nmost_byte = 5\nwarn_size_ratio = [2.0, 1.0]\nfail_size_ratio = [1.0]\n\
-                    oldest_training_end = \"14\"\naccepted_contracts = [\"12\"]\n[most_features]\nx = \"many\"\n";
+        let text = "min_bytes = -1\nmax_byte = 5\nwarn_size_ratio = [2.0, 1.0]\nfail_size_ratio = [1.0]\n\
+                    oldest_training_end = \"14\"\naccepted_contracts = [\"12\"]\n[max_features]\nx = \"many\"\n";
         let faults = Limits::from_toml(text).unwrap_err();
         let lines: Vec<_> = faults.iter().map(|fault| fault.line.unwrap()).collect();
         assert_eq!(lines, [1, 2, 3, 4, 5, 6, 8], "{faults:?}");
-        assert!(faults[0].to_string().contains("line 1: least_bytes: expected a whole number"), "{}", faults[0]);
-        assert!(faults[1].to_string().contains("most_byte: not known"), "{}", faults[1]);
-        assert!(faults[6].to_string().contains("most_features.x"), "{}", faults[6]);
+        assert!(faults[0].to_string().contains("line 1: min_bytes: expected a whole number"), "{}", faults[0]);
+        assert!(faults[1].to_string().contains("max_byte: not known"), "{}", faults[1]);
+        assert!(faults[6].to_string().contains("max_features.x"), "{}", faults[6]);
     }
 
     #[test]
     fn what_is_no_toml_is_a_fault() {
-        assert!(Limits::from_toml("least_bytes = ").unwrap_err()[0].to_string().contains("limits: not TOML"));
+        assert!(Limits::from_toml("min_bytes = ").unwrap_err()[0].to_string().contains("limits: not TOML"));
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn sizes_at_the_limit_are_within() {
-        let limits = Limits { least_bytes: 50, most_bytes: 200, ..Limits::default() };
+        let limits = Limits { min_bytes: 50, max_bytes: 200, ..Limits::default() };
         let name = |len| limits.check_len(len, &[100]).map_err(|error| error.name().to_owned());
         assert!(matches!(name(50), Ok(Some(Warning::UnusualLen { found: 50, median: 100, .. }))));
         assert_eq!(name(49), Err("too_small".to_owned()));
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(name(140), Ok(None));
         assert!(matches!(name(200), Ok(Some(_))));
         assert_eq!(name(201), Err("too_large".to_owned()));
-        let wide = Limits { most_bytes: 1_000, least_bytes: 1, ..limits.clone() };
+        let wide = Limits { max_bytes: 1_000, min_bytes: 1, ..limits.clone() };
         let name = |len| wide.check_len(len, &[100]).map_err(|error| error.name().to_owned());
         assert_eq!(name(49), Err("unusual_size".to_owned()));
         assert_eq!(name(201), Err("unusual_size".to_owned()));

@@ -53,14 +53,14 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnusualLen { found, median, usual: [least, most] } => write!(
+            Self::UnusualLen { found, median, usual: [min, max] } => write!(
                 formatter,
-                "the file has {found} bytes, {:.2} times the median of the files before ({median} bytes); usual is {least} to {most}",
+                "the file has {found} bytes, {:.2} times the median of the files before ({median} bytes); usual is {min} to {max}",
                 ratio(*found, *median)
             ),
-            Self::UnusualFieldSize { field, found, median, usual: [least, most] } => write!(
+            Self::UnusualFieldSize { field, found, median, usual: [min, max] } => write!(
                 formatter,
-                "`{field}` has {found} weights, {:.2} times the median of the files before ({median}); usual is {least} to {most}",
+                "`{field}` has {found} weights, {:.2} times the median of the files before ({median}); usual is {min} to {max}",
                 ratio(*found, *median)
             ),
             Self::UnknownField { field } => {

@@ -101,9 +101,9 @@ pub(in crate::weight_file) fn geometries(encoding: Encoding, weight_count: u64) 
     #[expect(clippy::cast_precision_loss, reason = "a count of lines below 2^32")]
     let line_count = weight_count as f64 / (encoding.slot_count() as f64 * load(encoding));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of lines below 2^32")]
-    let least = line_count.ceil().max(2.0) as u64;
+    let min = line_count.ceil().max(2.0) as u64;
     let next = |line_count: &u64| Some(line_count + line_count / 100 + 1);
-    std::iter::successors(Some(least), next)
+    std::iter::successors(Some(min), next)
         .take(MAX_TRIES)
         .map_while(move |line_count| geometry_of(encoding, line_count))
 }

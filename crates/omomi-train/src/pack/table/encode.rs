@@ -198,20 +198,20 @@ impl EncodedWeights {
 
 /// For each group the step between neighbouring numbers: as small as its greatest weight allows.
 fn scales_of(entries: &[Entry], group_count: usize) -> Vec<f32> {
-    let mut greatest = vec![0.0_f32; group_count];
+    let mut max = vec![0.0_f32; group_count];
     for entry in entries {
-        let greatest = &mut greatest[usize::from(entry.group)];
-        *greatest = greatest.max(entry.weight.abs());
+        let max = &mut max[usize::from(entry.group)];
+        *max = max.max(entry.weight.abs());
     }
-    greatest.into_iter().map(scale_for).collect()
+    max.into_iter().map(scale_for).collect()
 }
 
 /// The scale that brings `greatest` to 127.
-fn scale_for(greatest: f32) -> f32 {
-    if greatest == 0.0 {
+fn scale_for(max: f32) -> f32 {
+    if max == 0.0 {
         return 1.0;
     }
-    let scale = (greatest / I8_GREATEST).max(f32::MIN_POSITIVE);
+    let scale = (max / I8_GREATEST).max(f32::MIN_POSITIVE);
     // Division may have rounded up, and 127 times the scale is a weight too.
     if (scale * I8_GREATEST).is_finite() { scale } else { scale.next_down() }
 }
@@ -262,8 +262,8 @@ mod tests {
 
     #[test]
     fn weights_beyond_f16_are_refused_and_those_that_round_to_its_greatest_are_not() {
-        let greatest = EncodedWeights::encode(entries(&[65_519.0, -65_519.0], 1), Encoding::F16, 1).unwrap();
-        assert!(greatest.entries().iter().all(|entry| entry.weight.abs() == 65_504.0));
+        let max = EncodedWeights::encode(entries(&[65_519.0, -65_519.0], 1), Encoding::F16, 1).unwrap();
+        assert!(max.entries().iter().all(|entry| entry.weight.abs() == 65_504.0));
         let refused = EncodedWeights::encode(entries(&[1.0, -65_520.0], 1), Encoding::F16, 1);
         assert_eq!(refused, Err(EncodeError::BeyondF16 { key: 1, weight: -65_520.0 }));
     }
@@ -280,9 +280,9 @@ mod tests {
 
     #[test]
     fn scales_are_normal_and_make_finite_weights_whatever_the_weights() {
-        for greatest in [0.0, 1e-45, f32::MIN_POSITIVE, 1.0, f32::MAX, f32::MAX.next_down()] {
-            let scale = scale_for(greatest);
-            assert!(scale.is_normal() && scale > 0.0 && (scale * 127.0).is_finite(), "{greatest:e}: {scale:e}");
+        for max in [0.0, 1e-45, f32::MIN_POSITIVE, 1.0, f32::MAX, f32::MAX.next_down()] {
+            let scale = scale_for(max);
+            assert!(scale.is_normal() && scale > 0.0 && (scale * 127.0).is_finite(), "{max:e}: {scale:e}");
         }
     }
 

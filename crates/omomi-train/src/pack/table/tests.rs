@@ -37,7 +37,7 @@ fn every_key_gives_its_own_weight_from_no_key_to_three_shards() {
 
 #[test]
 fn tables_are_as_small_as_promised_and_hardly_ever_touch_a_second_line() {
-    for (encoding, most_bytes, most_lines_per_hit, most_lines_per_miss) in
+    for (encoding, max_bytes, max_lines_per_hit, max_lines_per_miss) in
         [(Encoding::F32, 8.5, 1.15, 1.1), (Encoding::F16, 5.4, 1.2, 1.1), (Encoding::I8, 4.4, 1.15, 1.1)]
     {
         // No weight here rounds to 0, so that there are as many as there are keys.
@@ -46,15 +46,15 @@ fn tables_are_as_small_as_promised_and_hardly_ever_touch_a_second_line() {
         let built = build(&encoded(&entries, encoding)).unwrap();
         let table = built.table();
         let bytes_per_weight = built.weights.len() as f64 / 1e6;
-        assert!(bytes_per_weight < most_bytes, "{}: {bytes_per_weight}", encoding.name());
+        assert!(bytes_per_weight < max_bytes, "{}: {bytes_per_weight}", encoding.name());
         let lines_per_hit = entries.iter().map(|entry| table.lines_touched(entry.key)).sum::<usize>() as f64 / 1e6;
         let seed = field_seed("other");
         let misses = 1_000_000_u64;
         let lines_per_miss =
             (0..misses).map(|id| table.lines_touched(feature_key(seed, id))).sum::<usize>() as f64 / misses as f64;
         println!("{}: {bytes_per_weight} bytes, lines {lines_per_hit} a hit, {lines_per_miss} a miss", encoding.name());
-        assert!(lines_per_hit < most_lines_per_hit, "{}: {lines_per_hit}", encoding.name());
-        assert!(lines_per_miss < most_lines_per_miss, "{}: {lines_per_miss}", encoding.name());
+        assert!(lines_per_hit < max_lines_per_hit, "{}: {lines_per_hit}", encoding.name());
+        assert!(lines_per_miss < max_lines_per_miss, "{}: {lines_per_miss}", encoding.name());
     }
 }
 
@@ -102,7 +102,7 @@ fn false_positive_rate<F: LineFormat>(table: &Table<'_>, filter_bits: u32) -> f6
 #[test]
 fn unseen_keys_are_taken_for_others_as_seldom_as_promised() {
     const DRAWN_COUNT: u64 = 20_000_000;
-    for (encoding, most) in [(Encoding::F32, 1e-8), (Encoding::F16, 1e-6), (Encoding::I8, 1e-6)] {
+    for (encoding, max) in [(Encoding::F32, 1e-8), (Encoding::F16, 1e-6), (Encoding::I8, 1e-6)] {
         let weights = encoded(&entries("creative_id", 200_000), encoding);
         let built = build(&weights).unwrap();
         let table = built.table();
@@ -111,7 +111,7 @@ fn unseen_keys_are_taken_for_others_as_seldom_as_promised() {
             Encoding::F16 => false_positive_rate::<F16Line>(&table, 32),
             Encoding::I8 => false_positive_rate::<I8Line>(&table, 32),
         };
-        assert!(rate <= most, "{}: {rate:e}", encoding.name());
+        assert!(rate <= max, "{}: {rate:e}", encoding.name());
         let seed = field_seed("unseen");
         let mut weights = vec![0.0; 1_000];
         let mut found_count = 0;

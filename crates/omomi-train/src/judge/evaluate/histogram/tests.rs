@@ -135,9 +135,9 @@ proptest! {
         prop_assert!(bins.windows(2).all(|pair| pair[0].mean_probability < pair[1].mean_probability));
         let mut ties = std::collections::BTreeMap::new();
         rows.iter().for_each(|(probability, _)| *ties.entry(probability.to_bits()).or_insert(0_u64) += 1);
-        let most_ties = ties.values().max().copied().unwrap_or(0);
+        let max_ties = ties.values().max().copied().unwrap_or(0);
         // Neighbouring steps near 1/2 may share a fine bin of the logit.
-        let most = (rows.len() as u64).div_ceil(count) + 3 * most_ties;
-        prop_assert!(bins.iter().all(|bin| bin.impressions <= most));
+        let max = (rows.len() as u64).div_ceil(count) + 3 * max_ties;
+        prop_assert!(bins.iter().all(|bin| bin.impressions <= max));
     }
 }

@@ -9,7 +9,7 @@ use crate::report::plot::{self, FieldSize, FieldSizeRow, HourPoint, Ratio, Ratio
 use crate::report::subject::{Subject, utc_hour};
 
 /// Most rows of a plot: more are found in the table.
-const MOST_PLOT_ROWS: usize = 24;
+const MAX_PLOT_ROWS: usize = 24;
 /// Observed CTR against probability.
 pub(in crate::report) fn reliability(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Reliability";
@@ -146,7 +146,7 @@ pub(in crate::report) fn calibration(subject: &Subject<'_>, gate: &GateSettings)
         caption: format!(
             "Above 1, probabilities promise too much. Lines: intervals of 95 %. {verdict} of {} clicks or more outside {low} to \
              {high}.{left_out}",
-            grouped(gate.slice_least_clicks)
+            grouped(gate.slice_min_clicks)
         ),
         legend,
         svg,
@@ -173,7 +173,7 @@ fn ratio_row(subject: &Subject<'_>, column: &str, slice: &Slice) -> RatioRow {
 fn is_judged_outside(slice: &Slice, gate: &GateSettings) -> bool {
     let [low, high] = gate.slice_calibration_ratio;
     let is_outside = |calibration: Calibration| !(low..=high).contains(&calibration.ratio);
-    slice.metrics.clicks >= gate.slice_least_clicks && slice.metrics.calibration.is_some_and(is_outside)
+    slice.metrics.clicks >= gate.slice_min_clicks && slice.metrics.calibration.is_some_and(is_outside)
 }
 
 /// Indices of the slices to draw, in their order: those that a gate would stop at, and then those of the most clicks, as many of
@@ -189,7 +189,7 @@ fn chosen(slices: &[(&str, &Slice)], gate: &GateSettings) -> Vec<usize> {
     });
     let mut ranked: Vec<(usize, usize)> = ranks.zip(0..).collect();
     ranked.sort_unstable();
-    let mut chosen: Vec<usize> = ranked.into_iter().map(|(_, index)| index).take(MOST_PLOT_ROWS).collect();
+    let mut chosen: Vec<usize> = ranked.into_iter().map(|(_, index)| index).take(MAX_PLOT_ROWS).collect();
     chosen.sort_unstable();
     chosen
 }
@@ -220,7 +220,7 @@ pub(in crate::report) fn field_sizes(subject: &Subject<'_>) -> Result<Panel, Rep
         return Ok(Panel::Absent(Absent { title, how: "a weight file with weights" }));
     }
     rows.sort_by_key(|row| std::cmp::Reverse((row.model.bytes, row.baseline.map_or(0, |baseline| baseline.bytes))));
-    let svg = plot::field_sizes(title, &rows[..rows.len().min(MOST_PLOT_ROWS)])?;
+    let svg = plot::field_sizes(title, &rows[..rows.len().min(MAX_PLOT_ROWS)])?;
     let table_rows = rows.iter().map(|row| {
         [
             row.name.clone(),

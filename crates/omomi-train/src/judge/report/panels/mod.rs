@@ -68,13 +68,13 @@ pub(super) struct Absent {
 }
 
 /// Most rows of a table: a page of some megabytes can still be mailed.
-const MOST_TABLE_ROWS: usize = 200;
+const MAX_TABLE_ROWS: usize = 200;
 
 impl Table {
     fn new<const COUNT: usize>(header: [&str; COUNT], rows: impl IntoIterator<Item = [String; COUNT]>) -> Self {
         let mut rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
-        let left_out = rows.len().saturating_sub(MOST_TABLE_ROWS);
-        rows.truncate(MOST_TABLE_ROWS);
+        let left_out = rows.len().saturating_sub(MAX_TABLE_ROWS);
+        rows.truncate(MAX_TABLE_ROWS);
         Self { header: header.map(str::to_owned).into(), rows, left_out }
     }
 }

@@ -11,7 +11,7 @@ use crate::report::subject::Subject;
 use crate::store::Store;
 
 /// Most files that are drawn: the newest.
-const MOST_FILES: usize = 60;
+const MAX_FILES: usize = 60;
 
 /// Sizes of the published files with the alarm band.
 pub(in crate::report) fn file_sizes(subject: &Subject<'_>, dir: Option<&Path>) -> Result<Panel, ReportError> {
@@ -29,13 +29,13 @@ pub(in crate::report) fn file_sizes(subject: &Subject<'_>, dir: Option<&Path>) -
         [file.generation.to_string(), bytes(file.bytes), or_dash(file.usual, band), or_dash(file.tolerated, band)]
     });
     let [low, high] = limits.warn_size_ratio;
-    let [least, most] = limits.fail_size_ratio;
+    let [min, max] = limits.fail_size_ratio;
     Ok(Panel::Figure(Figure {
         id: "file-sizes",
         title,
         caption: format!(
             "A new file is held against the median of the {USUAL_COUNT} before it: outside {low} to {high} times it is a warning, \
-             outside {least} to {most} times a refusal."
+             outside {min} to {max} times a refusal."
         ),
         legend: vec![
             Key::new("model", "file"),
@@ -70,7 +70,7 @@ fn read(subject: &Subject<'_>, store: &Store, limits: &Limits) -> Result<FileSiz
     let file = &subject.model.file;
     let is_evaluated = |generation: &u64| *generation == file.generation;
     let evaluated = generations.iter().copied().find(is_evaluated);
-    let skipped = generations.len().saturating_sub(MOST_FILES);
+    let skipped = generations.len().saturating_sub(MAX_FILES);
     Ok(FileSizes {
         files: files.skip(skipped).collect(),
         current: current.map(|current| current.generation),

@@ -5,15 +5,15 @@ use std::ops::Range;
 use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 
 /// Most ticks of an axis: more would run into each other on a telephone.
-const MOST_TICKS: usize = 6;
+const MAX_TICKS: usize = 6;
 /// From this ratio of the greatest to the least value on, values matter by their ratios.
 const LOGARITHMIC_FROM: f64 = 8.0;
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
 /// Times beyond some 3,000 years are no times.
-const MOST_TIME_US: i64 = 100_000_000_000_000_000;
+const MAX_TIME_US: i64 = 100_000_000_000_000_000;
 /// More ticks than this do not come of values that can be told apart.
-const MOST_WHOLE_NUMBERS: usize = 1_000;
+const MAX_WHOLE_NUMBERS: usize = 1_000;
 
 /// How values are placed along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,17 +42,17 @@ impl Axis {
         from_zero: bool,
         text: impl Fn(f64, f64) -> String,
     ) -> Self {
-        let (least, greatest) = bounds(values).unwrap_or((0.0, 1.0));
-        let least = if from_zero { least.min(0.0) } else { least };
+        let (min, max) = bounds(values).unwrap_or((0.0, 1.0));
+        let min = if from_zero { min.min(0.0) } else { min };
         // Something to show where all values are the same.
-        let (least, greatest) = if least < greatest {
-            (least, greatest)
+        let (min, max) = if min < max {
+            (min, max)
         } else {
-            let around = if least == 0.0 { 1.0 } else { least.abs() * 0.1 };
-            (if from_zero { least } else { least - around }, greatest + around)
+            let around = if min == 0.0 { 1.0 } else { min.abs() * 0.1 };
+            (if from_zero { min } else { min - around }, max + around)
         };
-        let step = round_step((greatest - least) / (MOST_TICKS - 1) as f64);
-        let (first, last) = ((least / step).floor(), (greatest / step).ceil());
+        let step = round_step((max - min) / (MAX_TICKS - 1) as f64);
+        let (first, last) = ((min / step).floor(), (max / step).ceil());
         let ticks = whole_numbers(first, last).map(|count| count * step);
         let ticks = ticks.map(|tick| (tick, text(tick, step))).collect();
         Self { scale: Scale::Linear, range: first * step..last * step, ticks }
@@ -62,8 +62,8 @@ impl Axis {
     /// do not.
     pub(super) fn of_ratios(values: impl IntoIterator<Item = f64>, text: impl Fn(f64) -> String) -> Self {
         let values: Vec<f64> = values.into_iter().collect();
-        let (least, greatest) = bounds(values.iter().copied().filter(|value| *value > 0.0)).unwrap_or((1.0, 1.0));
-        if greatest >= least * LOGARITHMIC_FROM {
+        let (min, max) = bounds(values.iter().copied().filter(|value| *value > 0.0)).unwrap_or((1.0, 1.0));
+        if max >= min * LOGARITHMIC_FROM {
             return Self::logarithmic(values, text);
         }
         Self::linear(values, false, |value, _| text(value))
@@ -73,9 +73,9 @@ impl Axis {
     /// above 0 lie at its lower end.
     fn logarithmic(values: impl IntoIterator<Item = f64>, text: impl Fn(f64) -> String) -> Self {
         let positive = values.into_iter().filter(|value| *value > 0.0).map(f64::log10);
-        let (least, greatest) = bounds(positive).unwrap_or((-2.0, 0.0));
-        let margin = ((greatest - least) * 0.04).max(0.02);
-        let range = least - margin..greatest + margin;
+        let (min, max) = bounds(positive).unwrap_or((-2.0, 0.0));
+        let margin = ((max - min) * 0.04).max(0.02);
+        let range = min - margin..max + margin;
         let decades = whole_numbers(range.start.floor(), range.end.ceil());
         let ticks = |factors: &[f64]| -> Vec<f64> {
             let ticks =
@@ -83,10 +83,10 @@ impl Axis {
             ticks.filter(|tick| range.contains(&tick.log10())).collect()
         };
         let choices: [&[f64]; 4] = [&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]];
-        let chosen = choices.into_iter().map(ticks).find(|ticks| ticks.len() <= MOST_TICKS);
+        let chosen = choices.into_iter().map(ticks).find(|ticks| ticks.len() <= MAX_TICKS);
         let chosen = chosen.unwrap_or_else(|| {
             let decades = ticks(&[1.0]);
-            let step = decades.len().div_ceil(MOST_TICKS).max(1);
+            let step = decades.len().div_ceil(MAX_TICKS).max(1);
             decades.into_iter().step_by(step).collect()
         });
         let ticks = chosen.into_iter().map(|tick| (tick.log10(), text(tick))).collect();
@@ -95,12 +95,12 @@ impl Axis {
 
     /// An axis of times, in microseconds since 1970-01-01 UTC: hours as `06:00`, and days as `24 Nov`.
     pub(super) fn times(times_us: impl IntoIterator<Item = i64>) -> Self {
-        let times: Vec<i64> = times_us.into_iter().map(|time| time.clamp(-MOST_TIME_US, MOST_TIME_US)).collect();
+        let times: Vec<i64> = times_us.into_iter().map(|time| time.clamp(-MAX_TIME_US, MAX_TIME_US)).collect();
         let first = times.iter().copied().min().unwrap_or(0);
         let last = times.iter().copied().max().unwrap_or(0).max(first + HOUR_US);
         let steps = [1, 2, 3, 6, 12, 24, 48, 168, 336, 672].map(|hours| hours * HOUR_US);
         let count = |step: i64| (last.div_euclid(step) - (first - 1).div_euclid(step)).unsigned_abs();
-        let step = steps.into_iter().find(|&step| count(step) <= MOST_TICKS as u64).unwrap_or((last - first) / 4);
+        let step = steps.into_iter().find(|&step| count(step) <= MAX_TICKS as u64).unwrap_or((last - first) / 4);
         let mut tick = -(-first).div_euclid(step) * step;
         let mut ticks = Vec::new();
         while tick <= last {
@@ -113,14 +113,14 @@ impl Axis {
     /// An axis of things one beside the other, the first at 0, with the names of some of them.
     pub(super) fn ordinal(names: impl IntoIterator<Item = String>) -> Self {
         let names: Vec<String> = names.into_iter().collect();
-        let step = names.len().div_ceil(MOST_TICKS).max(1);
-        let greatest = names.len().max(1) as f64 - 0.5;
+        let step = names.len().div_ceil(MAX_TICKS).max(1);
+        let max = names.len().max(1) as f64 - 0.5;
         // Counted from the last one, which is the newest.
         let skipped = names.len().saturating_sub(1) % step;
         let ticks = names.into_iter().enumerate().skip(skipped).step_by(step);
         Self {
             scale: Scale::Linear,
-            range: -0.5..greatest,
+            range: -0.5..max,
             ticks: ticks.map(|(index, name)| (index as f64, name)).collect(),
         }
     }
@@ -144,8 +144,8 @@ impl Axis {
 fn bounds(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     let finite = values.into_iter().filter(|value| value.is_finite());
     finite.fold(None, |bounds, value| {
-        let (least, greatest) = bounds.unwrap_or((value, value));
-        Some((least.min(value), greatest.max(value)))
+        let (min, max) = bounds.unwrap_or((value, value));
+        Some((min.min(value), max.max(value)))
     })
 }
 
@@ -162,7 +162,7 @@ fn round_step(step: f64) -> f64 {
 
 fn whole_numbers(first: f64, last: f64) -> impl Iterator<Item = f64> + Clone {
     let numbers = std::iter::successors(Some(first), |number| Some(number + 1.0));
-    numbers.take_while(move |number| *number <= last).take(MOST_WHOLE_NUMBERS)
+    numbers.take_while(move |number| *number <= last).take(MAX_WHOLE_NUMBERS)
 }
 
 /// `06:00`, or the day where one begins.
@@ -202,7 +202,7 @@ mod tests {
             for from_zero in [false, true] {
                 let axis = Axis::linear(values.clone(), from_zero, |value, _| format!("{value}"));
                 assert!(axis.range().start < axis.range().end, "{values:?}");
-                assert!((2..=MOST_TICKS + 2).contains(&axis.ticks.len()), "{values:?} {:?}", axis.ticks);
+                assert!((2..=MAX_TICKS + 2).contains(&axis.ticks.len()), "{values:?} {:?}", axis.ticks);
                 assert!(values.iter().all(|&value| axis.place(value) == value), "{values:?} {:?}", axis.range());
             }
         }
@@ -211,8 +211,8 @@ mod tests {
     #[test]
     fn numbers_at_the_end_of_what_a_double_holds_have_an_end() {
         for values in [[1e16, 1e16 + 2.0], [-1e308, 1e308], [1e-300, 1e300], [f64::MIN_POSITIVE, f64::MAX]] {
-            assert!(Axis::linear(values, false, |value, _| value.to_string()).ticks.len() <= MOST_WHOLE_NUMBERS);
-            assert!(Axis::of_ratios(values, |value| value.to_string()).ticks.len() <= MOST_WHOLE_NUMBERS);
+            assert!(Axis::linear(values, false, |value, _| value.to_string()).ticks.len() <= MAX_WHOLE_NUMBERS);
+            assert!(Axis::of_ratios(values, |value| value.to_string()).ticks.len() <= MAX_WHOLE_NUMBERS);
         }
     }
 
@@ -224,7 +224,7 @@ mod tests {
         // Nothing has no logarithm: it lies at the end.
         assert_eq!(axis.place(0.0), axis.range().start);
         let axis = Axis::logarithmic([1e-9, 1.0], |value| format!("{value:e}"));
-        assert!((3..=MOST_TICKS).contains(&axis.ticks.len()), "{:?}", axis.ticks);
+        assert!((3..=MAX_TICKS).contains(&axis.ticks.len()), "{:?}", axis.ticks);
     }
 
     #[test]
@@ -235,8 +235,8 @@ mod tests {
         let axis = Axis::times([midnight_us, midnight_us + 71 * hours]);
         assert_eq!(texts(&axis), ["24 Nov", "12:00", "25 Nov", "12:00", "26 Nov", "12:00"]);
         assert!(Axis::times([midnight_us]).range().contains(&(midnight_us as f64)));
-        assert!(Axis::times([0, 9_000 * 24 * hours]).ticks.len() <= MOST_TICKS + 1);
-        assert!(Axis::times([i64::MIN, i64::MAX]).ticks.len() <= MOST_TICKS + 1);
+        assert!(Axis::times([0, 9_000 * 24 * hours]).ticks.len() <= MAX_TICKS + 1);
+        assert!(Axis::times([i64::MIN, i64::MAX]).ticks.len() <= MAX_TICKS + 1);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(in crate::report) struct HourPoint {
 
 const HOUR_US: i64 = 3_600_000_000;
 /// From more hours on, the lines stand without their points.
-const MOST_MARKED_HOURS: usize = 72;
+const MAX_MARKED_HOURS: usize = 72;
 
 /// The plot of the model's hours, and of the baseline's where there is one.
 pub(in crate::report) fn entropy_by_hour(
@@ -44,7 +44,7 @@ fn draw_hours(plane: &Plane<'_>, x: &Axis, y: &Axis, hours: &[HourPoint], ink: I
     for run in hours.chunk_by(|one, next| next.time_us.saturating_sub(one.time_us) <= HOUR_US) {
         plane.line(&run.iter().map(place).collect::<Vec<_>>(), ink, 2.0)?;
     }
-    if hours.len() > MOST_MARKED_HOURS {
+    if hours.len() > MAX_MARKED_HOURS {
         return Ok(());
     }
     for hour in hours {

@@ -249,9 +249,9 @@ impl<'a, F: LineFormat> Shard<'a, F> {
         if self.steps.is_empty() {
             return Inserted::TagTaken;
         }
-        let most_lines = if kept_slots == 0 { MAX_SEARCH_LINES } else { MAX_CAREFUL_SEARCH_LINES };
+        let max_lines = if kept_slots == 0 { MAX_SEARCH_LINES } else { MAX_CAREFUL_SEARCH_LINES };
         let mut at = 0;
-        while at < self.steps.len() && at < most_lines {
+        while at < self.steps.len() && at < max_lines {
             let line = self.steps[at].line;
             if !self.is_full(line) {
                 self.move_along(at, entry);

@@ -15,8 +15,8 @@ public final class Field {
     private final FieldType type;
     private final boolean many;
     private final String unit;
-    private final double least;
-    private final double greatest;
+    private final double rangeMin;
+    private final double rangeMax;
 
     Field(Schema schema, int slot, Schema.Declared declared) {
         this.schema = schema;
@@ -27,8 +27,8 @@ public final class Field {
         this.type = declared.type;
         this.many = declared.many;
         this.unit = declared.unit;
-        this.least = declared.least;
-        this.greatest = declared.greatest;
+        this.rangeMin = declared.rangeMin;
+        this.rangeMax = declared.rangeMax;
         this.use = schema.use(side, type, many);
     }
 
@@ -58,13 +58,13 @@ public final class Field {
     }
 
     /** The least value of a number, 0 for the other types. */
-    public double least() {
-        return least;
+    public double rangeMin() {
+        return rangeMin;
     }
 
     /** The greatest value of a number, 0 for the other types. */
-    public double greatest() {
-        return greatest;
+    public double rangeMax() {
+        return rangeMax;
     }
 
     /** How it was declared, for instance {@code a context field of type text, many}. */

@@ -44,11 +44,11 @@ public final class LiveOptions {
         private LoadMode loadMode = LoadMode.MAP;
         private Duration pollInterval = Duration.ofMillis(1_000);
         private Duration trial = Duration.ofMillis(30_000);
-        private int mostDeaths = 1;
+        private int maxDeaths = 1;
         private Duration retryAfterDeath = Duration.ofMillis(600_000);
-        private long mostFileLenBytes = Long.MAX_VALUE;
+        private long maxFileLenBytes = Long.MAX_VALUE;
         private long memoryBudgetBytes = Long.MAX_VALUE;
-        private long leastGeneration = 0;
+        private long minGeneration = 0;
         private SignaturePolicy signature = SignaturePolicy.OFF;
         private boolean allowWritableFiles = false;
         private boolean lockMemory = false;
@@ -56,7 +56,7 @@ public final class LiveOptions {
         private long[] contractFingerprints = new long[0];
         private Path[] trustedKeys = new Path[0];
         /** Null for no limit. */
-        private Duration mostTrainingAge;
+        private Duration maxTrainingAge;
 
         private Builder() {}
 
@@ -94,8 +94,8 @@ public final class LiveOptions {
          * Deaths of the process during trials of one generation that are put down to chance; one more, and it goes into
          * quarantine.
          */
-        public Builder mostDeaths(int mostDeaths) {
-            this.mostDeaths = mostDeaths;
+        public Builder maxDeaths(int maxDeaths) {
+            this.maxDeaths = maxDeaths;
             return this;
         }
 
@@ -106,8 +106,8 @@ public final class LiveOptions {
         }
 
         /** Most bytes of a weight file. */
-        public Builder mostFileLenBytes(long mostFileLenBytes) {
-            this.mostFileLenBytes = mostFileLenBytes;
+        public Builder maxFileLenBytes(long maxFileLenBytes) {
+            this.maxFileLenBytes = maxFileLenBytes;
             return this;
         }
 
@@ -118,8 +118,8 @@ public final class LiveOptions {
         }
 
         /** The least generation that is served, a pin included. */
-        public Builder leastGeneration(long leastGeneration) {
-            this.leastGeneration = leastGeneration;
+        public Builder minGeneration(long minGeneration) {
+            this.minGeneration = minGeneration;
             return this;
         }
 
@@ -148,8 +148,8 @@ public final class LiveOptions {
         }
 
         /** The age of the training data, above 0, from which on a reason says that it is stale; serving goes on. No limit by default. */
-        public Builder mostTrainingAge(Duration mostTrainingAge) {
-            this.mostTrainingAge = given(mostTrainingAge, "mostTrainingAge");
+        public Builder maxTrainingAge(Duration maxTrainingAge) {
+            this.maxTrainingAge = given(maxTrainingAge, "maxTrainingAge");
             return this;
         }
 
@@ -185,10 +185,10 @@ public final class LiveOptions {
                 len += Integer.BYTES + paths[i].length;
             }
             ByteBuffer bytes = ByteBuffer.allocate(len).order(ByteOrder.LITTLE_ENDIAN);
-            bytes.putInt(loadMode.ordinal()).putInt(signature.ordinal()).putInt(mostDeaths);
+            bytes.putInt(loadMode.ordinal()).putInt(signature.ordinal()).putInt(maxDeaths);
             bytes.putLong(nanos(pollInterval)).putLong(nanos(trial)).putLong(nanos(retryAfterDeath));
-            bytes.putLong(mostTrainingAge == null ? 0 : nanos(mostTrainingAge));
-            bytes.putLong(mostFileLenBytes).putLong(memoryBudgetBytes).putLong(leastGeneration);
+            bytes.putLong(maxTrainingAge == null ? 0 : nanos(maxTrainingAge));
+            bytes.putLong(maxFileLenBytes).putLong(memoryBudgetBytes).putLong(minGeneration);
             for (boolean flag : new boolean[] {allowWritableFiles, lockMemory, hasFallback}) {
                 bytes.put((byte) (flag ? 1 : 0));
             }

@@ -95,8 +95,8 @@ public final class LiveStatus {
 
     /** The file's word is any number, of which not every one is an instant. */
     private static Instant instant(long unixSeconds) {
-        long least = Instant.MIN.getEpochSecond();
-        return Instant.ofEpochSecond(Math.max(least, Math.min(Instant.MAX.getEpochSecond(), unixSeconds)));
+        long rangeMin = Instant.MIN.getEpochSecond();
+        return Instant.ofEpochSecond(Math.max(rangeMin, Math.min(Instant.MAX.getEpochSecond(), unixSeconds)));
     }
 
     /** The generation that answers. */

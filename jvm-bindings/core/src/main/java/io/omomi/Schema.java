@@ -82,7 +82,7 @@ public final class Schema {
             byte[] unit = Utf8.strict(one.unit, "a field's unit");
             ByteBuffer head = ByteBuffer.allocate(3 + 2 * Double.BYTES + 2 * Integer.BYTES).order(ByteOrder.LITTLE_ENDIAN);
             head.put((byte) one.side.ordinal()).put((byte) one.type.ordinal()).put((byte) (one.many ? 1 : 0));
-            head.putDouble(one.least).putDouble(one.greatest).putInt(name.length).putInt(unit.length);
+            head.putDouble(one.rangeMin).putDouble(one.rangeMax).putInt(name.length).putInt(unit.length);
             bytes.write(head.array(), 0, head.capacity());
             bytes.write(name, 0, name.length);
             bytes.write(unit, 0, unit.length);
@@ -97,10 +97,10 @@ public final class Schema {
         final FieldType type;
         final boolean many;
         final String unit;
-        final double least;
-        final double greatest;
+        final double rangeMin;
+        final double rangeMax;
 
-        Declared(String name, Side side, FieldType type, boolean many, String unit, double least, double greatest) {
+        Declared(String name, Side side, FieldType type, boolean many, String unit, double rangeMin, double rangeMax) {
             if (name == null) {
                 throw OmomiException.nullArgument("name");
             }
@@ -115,8 +115,8 @@ public final class Schema {
             this.type = type;
             this.many = many;
             this.unit = unit;
-            this.least = least;
-            this.greatest = greatest;
+            this.rangeMin = rangeMin;
+            this.rangeMax = rangeMax;
         }
     }
 
@@ -147,8 +147,8 @@ public final class Schema {
         }
 
         /** A field of numbers in {@code unit} from {@code least} to {@code greatest}. */
-        public Builder number(String name, Side side, String unit, double least, double greatest) {
-            declared.add(new Declared(name, side, FieldType.NUMBER, false, unit, least, greatest));
+        public Builder number(String name, Side side, String unit, double rangeMin, double rangeMax) {
+            declared.add(new Declared(name, side, FieldType.NUMBER, false, unit, rangeMin, rangeMax));
             return this;
         }
 

@@ -170,7 +170,7 @@ final class CarelessCallsTest {
         add(table, "negative trial", Code.INVALID_ARGUMENT,
                 () -> store.open(Store.options().trial(Duration.ofSeconds(Long.MIN_VALUE)).build()));
         add(table, "negative budget", Code.INVALID_ARGUMENT, () -> store.open(Store.options().memoryBudgetBytes(-1).build()));
-        add(table, "negative deaths", Code.INVALID_ARGUMENT, () -> store.open(Store.options().mostDeaths(-1).build()));
+        add(table, "negative deaths", Code.INVALID_ARGUMENT, () -> store.open(Store.options().maxDeaths(-1).build()));
         add(table, "null live model", Code.NULL_ARGUMENT, () -> LiveScorer.open(null, Fixture.LAYOUT));
         add(table, "null layout of a live scorer", Code.NULL_ARGUMENT, () -> LiveScorer.open(live, null));
         add(table, "null set", Code.NULL_ARGUMENT, () -> LiveScorer.open(live, prepared, null));
@@ -341,7 +341,7 @@ final class CarelessCallsTest {
             if (field == Fixture.FLOOR_PRICE) {
                 otherwise.number("floor_price", Side.CONTEXT, "USD", 0, 1000);
             } else if (field.type() == FieldType.NUMBER) {
-                otherwise.number(field.name(), field.side(), field.unit(), field.least(), field.greatest());
+                otherwise.number(field.name(), field.side(), field.unit(), field.rangeMin(), field.rangeMax());
             } else if (field.type() == FieldType.ID) {
                 Schema.Builder unused = field.isMany()
                         ? otherwise.ids(field.name(), field.side())

@@ -269,7 +269,7 @@ final class LiveChaosTest {
 
     /** The JVM frees them some time after it has found that nobody has them. */
     private static long directBuffers() throws InterruptedException {
-        long least = Long.MAX_VALUE;
+        long min = Long.MAX_VALUE;
         for (int attempt = 0; attempt < 10; attempt++) {
             System.gc();
             Thread.sleep(20);
@@ -277,9 +277,9 @@ final class LiveChaosTest {
             for (BufferPoolMXBean pool : ManagementFactory.getPlatformMXBeans(BufferPoolMXBean.class)) {
                 count += pool.getName().equals("direct") ? pool.getCount() : 0;
             }
-            least = Math.min(least, count);
+            min = Math.min(min, count);
         }
-        return least;
+        return min;
     }
 
     private static void remove(Path folder) throws IOException {

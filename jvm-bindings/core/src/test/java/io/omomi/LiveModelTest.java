@@ -160,9 +160,9 @@ final class LiveModelTest {
         store.publish(1);
         long len = Store.bytes(1).length;
         Map<Code, LiveOptions.Builder> limits = Map.of(
-                Code.FILE_TOO_LARGE, Store.options().mostFileLenBytes(len - 1),
+                Code.FILE_TOO_LARGE, Store.options().maxFileLenBytes(len - 1),
                 Code.MEMORY_BUDGET, Store.options().memoryBudgetBytes(len - 1),
-                Code.GENERATION_BEHIND, Store.options().leastGeneration(2),
+                Code.GENERATION_BEHIND, Store.options().minGeneration(2),
                 Code.CONTRACT_NOT_EXPECTED, Store.options().contractFingerprints(1, -2));
         for (Map.Entry<Code, LiveOptions.Builder> limit : limits.entrySet()) {
             try (LiveModel live = store.open(limit.getValue().build())) {

@@ -66,15 +66,15 @@ final class NoAllocationTest {
         requests.accept(WARM_UP_REQUESTS);
         // The JVM itself allocates now and then, as it links or compiles, and charges the thread. What a request costs is
         // there in every round; what the JVM costs is not.
-        long least = Long.MAX_VALUE;
-        for (int round = 0; round < ROUNDS && least > 0; round++) {
+        long min = Long.MAX_VALUE;
+        for (int round = 0; round < ROUNDS && min > 0; round++) {
             long before = threads.getThreadAllocatedBytes(thread);
             long meter = threads.getThreadAllocatedBytes(thread) - before;
             before = threads.getThreadAllocatedBytes(thread);
             requests.accept(REQUESTS);
-            least = Math.min(least, threads.getThreadAllocatedBytes(thread) - before - meter);
+            min = Math.min(min, threads.getThreadAllocatedBytes(thread) - before - meter);
         }
-        assertEquals(0, least, "bytes in " + REQUESTS + " requests");
+        assertEquals(0, min, "bytes in " + REQUESTS + " requests");
     }
 
     private void runPrepared(Scorer scorer, Fixture.Text text, int requests) {

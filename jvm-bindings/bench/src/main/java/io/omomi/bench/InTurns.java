@@ -12,7 +12,7 @@ import java.util.Map;
  */
 public final class InTurns {
     /** What has to be shown is said of tables that do not lie in a core's own caches. */
-    private static final long LEAST_WEIGHTS_OF_TARGETS = 1_000_000;
+    private static final long MIN_WEIGHTS_OF_TARGETS = 1_000_000;
 
     private final Kind kind;
     private final int candidates;
@@ -68,7 +68,7 @@ public final class InTurns {
         }
         line("");
         inSteps(kind).forEach(this::shares);
-        boolean isLarge = Long.getLong("omomi.bench.weights") >= LEAST_WEIGHTS_OF_TARGETS;
+        boolean isLarge = Long.getLong("omomi.bench.weights") >= MIN_WEIGHTS_OF_TARGETS;
         if (kind == Kind.ID && candidates == Traffic.CANDIDATES && isLarge) {
             target(5, Contestants.FASTUTIL_KEYS);
             target(20, Contestants.HASH_MAP);

@@ -98,8 +98,8 @@ abstract class Fields {
     }
 
     /** A field of numbers in `unit` from `least` to `greatest`. */
-    def number[F >: NumberField[S] <: Field[S]](name: String, unit: String, least: Double, greatest: Double): F = {
-      builder.number(name, side, unit, least, greatest)
+    def number[F >: NumberField[S] <: Field[S]](name: String, unit: String, rangeMin: Double, rangeMax: Double): F = {
+      builder.number(name, side, unit, rangeMin, rangeMax)
       keep(new NumberField[S](name))
     }
 
