@@ -36,7 +36,7 @@ def text_value(text):
 
 def number_value(number, range_min, range_max, edges):
     """Index of the number's bucket, or None where it counts as missing. `edges` is None for log2."""
-    if not range_min <= number <= greatest:
+    if not range_min <= number <= range_max:
         return None
     if edges is not None:
         return bisect.bisect_right(edges, number)
@@ -67,7 +67,7 @@ HEADER = """\
 #   seed     the field's or cross's seed
 #   input    id: decimal, signed. text: its UTF-8 bytes, two digits each. number: bits of the double.
 #            cross: feature keys of its members' categories, in order, joined by `,`
-#   buckets  number only: bits of the least and the greatest value of its range, then `log2` or the bits of each edge, joined by `,`
+#   buckets  number only: bits of the ends of its range, then `log2` or the bits of each edge, joined by `,`
 #   value    the category's value; `-` for a cross, and for a number that counts as missing
 #   key      the feature key; `-` for a number that counts as missing
 #
@@ -165,7 +165,7 @@ def text_line(field, text):
 
 
 def number_line(field, number, range_min, range_max, edges):
-    buckets = [hex_16(bits_of(least)), hex_16(bits_of(greatest))]
+    buckets = [hex_16(bits_of(range_min)), hex_16(bits_of(range_max))]
     buckets += ["log2"] if edges is None else [hex_16(bits_of(edge)) for edge in edges]
     value = number_value(number, range_min, range_max, edges)
     return line("number", field, hex_16(bits_of(number)), ",".join(buckets), value)

@@ -57,12 +57,12 @@ public final class Field {
         return unit;
     }
 
-    /** The least value of a number, 0 for the other types. */
+    /** Lower end of the range of a number, 0 for the other types. */
     public double rangeMin() {
         return rangeMin;
     }
 
-    /** The greatest value of a number, 0 for the other types. */
+    /** Upper end of the range of a number, 0 for the other types. */
     public double rangeMax() {
         return rangeMax;
     }

@@ -117,7 +117,7 @@ public final class LiveOptions {
             return this;
         }
 
-        /** The least generation that is served, a pin included. */
+        /** No generation below this one is served, not even by a pin. */
         public Builder minGeneration(long minGeneration) {
             this.minGeneration = minGeneration;
             return this;

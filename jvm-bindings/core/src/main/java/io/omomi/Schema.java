@@ -146,7 +146,7 @@ public final class Schema {
             return add(name, side, FieldType.TEXT, true);
         }
 
-        /** A field of numbers in {@code unit} from {@code least} to {@code greatest}. */
+        /** A field of numbers in {@code unit} from {@code rangeMin} to {@code rangeMax}. */
         public Builder number(String name, Side side, String unit, double rangeMin, double rangeMax) {
             declared.add(new Declared(name, side, FieldType.NUMBER, false, unit, rangeMin, rangeMax));
             return this;
