@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use omomi::contract::Contract;
 use omomi::feature::{feature_key, field_seed};
-use omomi::log_reader::ReadOptions;
-use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
-use omomi::train::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
-use omomi::train::{Settings, WeightRule, provenance_path};
+use omomi_train::log::ReadOptions;
+use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
+use omomi_train::learn::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
+use omomi_train::learn::{Settings, WeightRule, provenance_path};
 use omomi::weight_file::table::{BuildOptions, BuiltTable, EncodedWeights, Encoding, Entry, build_with, popularity_of};
 use omomi::{Instructions, LoadMode, Model};
 

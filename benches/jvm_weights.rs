@@ -10,10 +10,10 @@ use std::sync::Arc;
 use omomi::Model;
 use omomi::contract::Contract;
 use omomi::feature::{feature_key, field_seed, text_value};
-use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
-use omomi::weight_file::table::EncodedWeights;
-use omomi::weight_file::writer::{self, Parts};
+use omomi_train::pack::table::EncodedWeights;
+use omomi_train::pack::writer::{self, Parts};
 use serde_json::{Map, json};
 
 const CONTEXT: [&str; 10] = ["user", "device", "os", "region", "segment", "hour", "site", "slot", "size", "exchange"];

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use omomi::contract::Contract;
 use omomi::feature::{feature_key, field_seed, id_value};
-use omomi::value::{FieldValue, RequestRows, Row};
-use omomi::weight_file::writer::{self, Parts};
+use omomi::request::{FieldValue, RequestRows, Row};
+use omomi_train::pack::writer::{self, Parts};
 use omomi::weight_file::{Calibrator, WeightFile};
 use omomi::{LoadMode, Model};
 

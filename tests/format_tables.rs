@@ -248,7 +248,7 @@ fn the_signature_and_what_is_signed_are_where_the_page_says() {
 #[test]
 fn the_limits_of_a_contract_and_of_a_request_are_those_of_the_page() {
     use omomi::contract::{MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS, MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES};
-    use omomi::schema::{MAX_CANDIDATES, MAX_TAIL_LEN_BYTES, MAX_VALUES_PER_FIELD};
+    use omomi::request::{MAX_CANDIDATES, MAX_TAIL_LEN_BYTES, MAX_VALUES_PER_FIELD};
     let page = FORMAT.replace('\n', " ").replace("   ", " ").replace("  ", " ").replace(',', "");
     for words in [
         format!("at most {MAX_FIELDS_PER_SIDE} on a side"),

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use omomi::contract::{Contract, Side};
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
-use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
 use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
-use omomi::weight_file::writer::{self, Parts};
+use omomi_train::pack::writer::{self, Parts};
 use omomi::{Capacity, FieldSlot, Model, Request, RequestLayout, Schema};
 use rand::{RngExt, SeedableRng};
 

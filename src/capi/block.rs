@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use crate::error::RowProblem;
-use crate::schema::{CandidateStatus, MAX_VALUES_PER_FIELD, block};
+use crate::request::{CandidateStatus, MAX_VALUES_PER_FIELD, block};
 
 /// The version of the request block's layout, the first word of its header.
 pub const OMOMI_LAYOUT_VERSION: u32 = 1;

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use super::{OMOMI_MESSAGE_CAPACITY_BYTES, OmomiError, OmomiStatus, owner};
 use crate::error::{Code, Error};
-use crate::schema::RequestLayout;
+use crate::request::RequestLayout;
 
 pub(super) const OK: OmomiStatus = 0;
 

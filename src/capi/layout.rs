@@ -6,7 +6,7 @@ use super::boundary::{check_size, close, into_handle, output, reference, status}
 use super::schema::OmomiSchema;
 use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
-use crate::schema::{Candidates, Capacity, RequestLayout, Schema};
+use crate::request::{Candidates, Capacity, RequestLayout, Schema};
 
 /// The layout of request blocks of one schema and capacity. Immutable: any number of threads may use one layout.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::model::OmomiModel;
 use super::{OmomiError, OmomiStatus};
 use crate::contract::{MAX_FIELDS_PER_SIDE, Side};
 use crate::error::Error;
-use crate::schema::{Schema, SchemaField, SchemaKind};
+use crate::request::{Schema, SchemaField, SchemaKind};
 
 /// The fields that a server can supply, declared once and good for every later model. Immutable: any number of threads may
 /// use one schema.

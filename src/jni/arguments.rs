@@ -7,7 +7,7 @@ use jni::sys::{jint, jlong};
 use crate::contract::Side;
 use crate::error::Error;
 use crate::live::LiveOptions;
-use crate::schema::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
+use crate::request::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
 use crate::weight_file::map::LoadMode;
 use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
@@ -170,7 +170,7 @@ pub(super) fn invalid(argument: &'static str, problem: String) -> Error {
 mod tests {
     use super::*;
     use crate::error::Code;
-    use crate::schema::Candidates;
+    use crate::request::Candidates;
 
     fn encoded(side: u8, kind: u8, name: &[u8]) -> Vec<u8> {
         let mut bytes = vec![side, kind, 0];

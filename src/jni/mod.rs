@@ -30,7 +30,7 @@ use jni::{Env, EnvUnowned, JValue, Outcome, jni_sig, jni_str};
 
 use crate::error::{Code, Error};
 use crate::live::LiveScorer;
-use crate::schema::RequestLayout;
+use crate::request::RequestLayout;
 use crate::score::{Explanation, Model, Scorer};
 
 use arguments::{count, decode_layout, decode_schema};

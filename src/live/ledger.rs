@@ -8,7 +8,7 @@ use super::census::{Categories, Census};
 use super::report::{Attempt, Outcome, Stage};
 use crate::contract::{MAX_FIELDS_PER_SIDE, Side};
 use crate::error::Code;
-use crate::schema::Schema;
+use crate::request::Schema;
 
 /// Most fields of a schema.
 pub(super) const MAX_FIELDS: usize = 2 * MAX_FIELDS_PER_SIDE;

@@ -7,7 +7,7 @@ use super::choice::Wanted;
 use super::options::LiveOptions;
 use super::report::{Reason, Stage};
 use crate::error::Error;
-use crate::schema::Schema;
+use crate::request::Schema;
 use crate::score::{Model, check_bind};
 use crate::store::{Digest, Digester, Store};
 use crate::weight_file::WeightFile;

@@ -40,7 +40,7 @@ pub use report::{Attempt, LiveStatus, Outcome, Reason, Served, ServingState, Sta
 pub use scorer::LiveScorer;
 
 use crate::error::Error;
-use crate::schema::{RequestLayout, Schema};
+use crate::request::{RequestLayout, Schema};
 use crate::score::{CandidateSet, Model};
 use crate::store::Store;
 use counters::CounterSums;

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use crate::schema::{RequestLayout, block};
+use crate::request::{RequestLayout, block};
 
 /// Most candidates of a copy: enough to warm and to count, and copied in a microsecond.
 const MAX_SAMPLED_CANDIDATES: usize = 32;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::seat::{Seat, Serving};
 use crate::error::Error;
-use crate::schema::RequestLayout;
+use crate::request::RequestLayout;
 use crate::score::{Explanation, Request, Scorer};
 
 /// Scores requests with whatever generation a [`LiveModel`](super::LiveModel) serves: the next request after a swap is scored by

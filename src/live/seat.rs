@@ -7,7 +7,7 @@ use super::counters::Counters;
 use super::sample::Sample;
 use super::slot::Slot;
 use crate::error::Error;
-use crate::schema::RequestLayout;
+use crate::request::RequestLayout;
 use crate::score::{CandidateSet, Model, Scorer};
 
 /// What answers the requests of one live scorer.

@@ -11,12 +11,12 @@ use super::request::{Answer, Counts};
 use super::text::SharedText;
 use crate::error::{Error, RowProblem};
 use crate::feature::id_value;
-use crate::schema::block::{
+use crate::request::block::{
     ANSWER_LEN, GENERATION_OFFSET, HEADER_LEN, INDEX_LEN, LATE_COUNT_OFFSET, LAYOUT_VERSION, LAYOUT_VERSION_OFFSET,
     MISSING_COUNT_OFFSET, OUTCOME_LEN, ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET,
     SCORED_COUNT_OFFSET, SLOT_LEN, TAIL_USED_OFFSET,
 };
-use crate::schema::{CandidateStatus, MAX_VALUES_PER_FIELD, Offsets, RequestLayout};
+use crate::request::{CandidateStatus, MAX_VALUES_PER_FIELD, Offsets, RequestLayout};
 
 /// A request block whose address, version and tail were checked.
 pub(super) struct Block<'a> {

@@ -40,7 +40,7 @@ use plan::KeyPlan;
 
 use crate::error::{Error, RowProblem};
 use crate::instructions::Instructions;
-use crate::schema::{Candidates, RequestLayout, Schema};
+use crate::request::{Candidates, RequestLayout, Schema};
 
 /// One or several models bound to a request layout, with the scratch memory of one thread.
 ///

@@ -13,7 +13,7 @@ use crate::contract::Side;
 use crate::error::{Error, RowProblem};
 use crate::feature::{cross_step, feature_key};
 use crate::math::sigmoid;
-use crate::schema::CandidateStatus;
+use crate::request::CandidateStatus;
 
 /// The feature keys of a row, by field of the key plan; empty for a field that the model does not read.
 pub(super) struct RowKeys {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::contract::{Buckets, Contract, Field, FieldKind, Side};
 use crate::error::Error;
 use crate::feature::field_seed;
-use crate::schema::{Schema, SchemaField, SchemaKind};
+use crate::request::{Schema, SchemaField, SchemaKind};
 
 /// What the models of a scorer read, each field and cross once, however many models read it.
 #[derive(Debug, Clone, Default)]

@@ -2,14 +2,14 @@
 
 use crate::contract::Side;
 use crate::error::Error;
-use crate::schema::block::{
+use crate::request::block::{
     ANSWER_LEN, GENERATION_OFFSET, INDEX_LEN, LATE_COUNT_OFFSET, LAYOUT_VERSION, MISSING_COUNT_OFFSET, OUTCOME_LEN,
     ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN,
 };
-use crate::schema::{
+use crate::request::{
     CandidateStatus, Candidates, FieldSlot, MAX_VALUES_PER_FIELD, RequestLayout, SchemaField, SchemaKind,
 };
-use crate::value::{FieldValue, RequestRows, Row};
+use crate::request::{FieldValue, RequestRows, Row};
 
 /// A request: one context row, candidate rows, and after [`Scorer::predict`](super::Scorer::predict) their answers. Made
 /// once and used again and again; filling it allocates nothing.

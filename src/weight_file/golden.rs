@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::reader::json_object;
 use crate::contract::{Contract, Side};
 use crate::error::Error;
-use crate::schema::MAX_CANDIDATES;
-use crate::value::{RequestRows, row_from_json, row_to_json};
+use crate::request::MAX_CANDIDATES;
+use crate::request::{RequestRows, row_from_json, row_to_json};
 
 /// A request and its answers.
 #[derive(Debug, Clone, PartialEq)]

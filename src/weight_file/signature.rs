@@ -19,7 +19,7 @@ use super::{Header, WeightFile};
 use crate::error::Error;
 use crate::hex;
 use crate::short_text::{self, TextError};
-use crate::store::Digest;
+use crate::digest::Digest;
 
 /// Longest key file, in bytes.
 pub(super) const MAX_KEY_TEXT_LEN: u64 = 1_024;

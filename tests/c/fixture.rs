@@ -7,7 +7,7 @@ use omomi::Instructions;
 use omomi::LoadMode;
 use omomi::score::Model;
 use omomi::store::{Current, Digest, Store};
-use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row};
 
 use crate::small_model::{full_rows, model_for};
 use crate::world::{World, replace};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use omomi::live::LiveOptions;
 use omomi::store::Control;
-use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::{Model, Scorer};
 
 use crate::compiler::{Dialect, Linkage, compile_client, run};

@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 
 use omomi::contract::Contract;
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
-use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
 use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
-use omomi::weight_file::writer::{self, Parts};
+use omomi_train::pack::writer::{self, Parts};
 
 pub const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[
     {"name":"user","side":"context","type":"id","meaning":"who"},

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use omomi::live::{LiveOptions, ServingState};
-use omomi::schema::{MAX_VALUES_PER_FIELD, block};
+use omomi::request::{MAX_VALUES_PER_FIELD, block};
 use omomi::weight_file::signature::SignaturePolicy;
 use omomi::{CandidateStatus, Code, LoadMode, RowProblem};
 

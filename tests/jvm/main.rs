@@ -30,7 +30,7 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     weight_files::write(&contract, &weight_file);
     let generations = folder.path().join("generations");
     weight_files::write_generations(&contract, GENERATION_COUNT, &generations);
-    weight_files::write(&Contract::from_toml(omomi::generate_log::CONTRACT).unwrap(), &demo_file);
+    weight_files::write(&Contract::from_toml(omomi_train::log::generate::CONTRACT).unwrap(), &demo_file);
 
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--no-transfer-progress", "--file"]).arg(project.join("pom.xml"));

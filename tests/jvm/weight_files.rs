@@ -6,9 +6,9 @@ use std::path::Path;
 
 use omomi::contract::{Contract, Field, FieldKind, Side};
 use omomi::feature;
-use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
-use omomi::weight_file::writer::{self, Parts};
+use omomi_train::pack::writer::{self, Parts};
 use serde_json::Map;
 
 /// Categories of texts; the last has no weight. Ten, because rows step through them by threes.

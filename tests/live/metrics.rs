@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use omomi::live::{Latency, LiveMetrics, LiveModel, LiveOptions, RequestCounts, SampledField, Stage};
 use omomi::store::Control;
-use omomi::weight_file::writer::{self, Parts};
+use omomi_train::pack::writer::{self, Parts};
 use omomi::{CandidateSet, Capacity, Code, Model, RequestLayout, Scorer};
 
 use crate::exposition::{Page, read};

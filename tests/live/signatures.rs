@@ -2,7 +2,7 @@
 
 use omomi::live::LiveOptions;
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
-use omomi::weight_file::signing::{PrivateKey, sign};
+use omomi_train::pack::signing::{PrivateKey, sign};
 
 use crate::world::{World, options};
 

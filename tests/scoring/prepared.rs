@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use omomi::score::{Model, Request, Scorer};
-use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::table::Encoding;
 use omomi::{
     CandidateSet, CandidateStatus, Candidates, Capacity, Code, Instructions, RequestLayout, RowProblem, Schema,

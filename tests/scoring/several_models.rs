@@ -2,7 +2,7 @@
 
 use omomi::contract::Contract;
 use omomi::score::{Request, Scorer};
-use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::table::Encoding;
 use omomi::{Capacity, Instructions, RequestLayout, Schema};
 use proptest::prelude::*;

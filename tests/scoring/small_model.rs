@@ -6,10 +6,10 @@ use std::sync::Arc;
 use omomi::Instructions;
 use omomi::contract::Contract;
 use omomi::score::Model;
-use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
 use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
-use omomi::weight_file::writer::{self, Parts};
+use omomi_train::pack::writer::{self, Parts};
 
 pub const CONTRACT: &str = r#"
 name = "small"

@@ -1,7 +1,7 @@
 //! Texts that a request has by their bytes: the same as by their values, which are those of training.
 
 use omomi::feature::{feature_key, field_seed, text_value};
-use omomi::value::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::{CandidateStatus, Instructions, Request, RowProblem, Scorer};
 
 use crate::small_model::model_for;

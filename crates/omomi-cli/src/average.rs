@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use omomi::average::{AverageOptions, AverageReport, Event, FieldSpread, Rule, average};
-use omomi::train::provenance_path;
+use omomi_train::learn::average::{AverageOptions, AverageReport, Event, FieldSpread, Rule, average};
+use omomi_train::learn::provenance_path;
 
 use crate::Failure;
 use crate::count_progress::CountProgress;

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use omomi::latency::{Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, Run, Source, measure};
-use omomi::log_reader::{LogReader, ReadOptions};
-use omomi::schema::MAX_CANDIDATES;
+use omomi_train::operate::load_test::{Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, Run, Source, measure};
+use omomi_train::log::{LogReader, ReadOptions};
+use omomi::request::MAX_CANDIDATES;
 use omomi::{LoadMode, Model};
 
 use crate::Failure;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use omomi::publish::{ControlChange, PublishError, pin, rollback, set_control};
+use omomi_train::operate::publish::{ControlChange, PublishError, pin, rollback, set_control};
 use omomi::store::{Control, Store};
 use serde_json::json;
 

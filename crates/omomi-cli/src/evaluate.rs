@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use omomi::evaluate::{
+use omomi_train::judge::evaluate::{
     By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
 };
-use omomi::log_reader::{LogReader, Progress, ReadOptions};
+use omomi_train::log::{LogReader, Progress, ReadOptions};
 
 use crate::Failure;
 use crate::text::{bytes, figure, grouped, say, table};
@@ -193,7 +193,7 @@ fn overall_table(evaluation: &Evaluation) -> String {
     row("calibration error", &|model| format!("{:.6}", model.overall.expected_calibration_error));
     row("unseen categories", &|model| percent(model.overall.unseen_rate));
     if evaluation.baseline.is_some() {
-        let of = |of: &dyn Fn(&omomi::evaluate::Comparison) -> String, model: &ModelEvaluation| {
+        let of = |of: &dyn Fn(&omomi_train::judge::evaluate::Comparison) -> String, model: &ModelEvaluation| {
             model.comparison.as_ref().map_or_else(|| "-".to_owned(), of)
         };
         row("shift (PSI)", &|model| of(&|it| format!("{:.5}", it.population_stability_index), model));
@@ -257,7 +257,7 @@ fn field_table(evaluation: &Evaluation) -> String {
     header.extend(
         names.iter().map(|name| if models.len() == 1 { "unseen".to_owned() } else { format!("unseen, {name}") }),
     );
-    let row = |field: &omomi::evaluate::FieldRates| {
+    let row = |field: &omomi_train::judge::evaluate::FieldRates| {
         let mut row = vec![field.field.clone(), grouped(field.categories), percent(field.missing_rate)];
         row.extend(models.iter().map(|model| {
             let same = model.fields.iter().find(|other| other.field == field.field);

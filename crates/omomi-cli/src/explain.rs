@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use omomi::LoadMode;
-use omomi::explain::{Account, Feature, explain, request_of_json, request_of_row};
-use omomi::log_reader::{LogReader, ReadOptions};
+use omomi_train::judge::explain::{Account, Feature, explain, request_of_json, request_of_row};
+use omomi_train::log::{LogReader, ReadOptions};
 use serde_json::json;
 
 use crate::Failure;

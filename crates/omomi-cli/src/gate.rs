@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use omomi::gate::{Check, Figures, GateOptions, GateSettings, Verdict, gate};
+use omomi_train::judge::gate::{Check, Figures, GateOptions, GateSettings, Verdict, gate};
 use serde_json::json;
 
 use crate::Failure;

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use omomi::generate_log::{CONTRACT, LogSpec, Summary, WriteOptions, part_paths, write};
+use omomi_train::log::generate::{CONTRACT, LogSpec, Summary, WriteOptions, part_paths, write};
 
 use crate::Failure;
 

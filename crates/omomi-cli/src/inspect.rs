@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use omomi::contract::FieldKind;
-use omomi::evaluate::field_weights;
-use omomi::train::state::StateReader;
+use omomi_train::judge::evaluate::field_weights;
+use omomi_train::learn::state::StateReader;
 use omomi::{LoadMode, Model};
 
 use crate::Failure;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use omomi::log_reader::ReadOptions;
-use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
+use omomi_train::log::ReadOptions;
+use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
 use omomi::weight_file::table::Encoding;
 
 use crate::Failure;

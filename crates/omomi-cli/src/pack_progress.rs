@@ -1,7 +1,7 @@
 //! How far packing is, on standard error: a bar on a terminal, now and then a plain line elsewhere.
 
-use omomi::log_reader::Progress;
-use omomi::pack::Event;
+use omomi_train::log::Progress;
+use omomi_train::pack::Event;
 
 use crate::count_progress::CountProgress;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use omomi::publish::{BlessingPolicy, PublishError, PublishOptions, Published, Verifier, Warning, publish};
+use omomi_train::operate::publish::{BlessingPolicy, PublishError, PublishOptions, Published, Verifier, Warning, publish};
 use omomi::store::Store;
 use serde_json::json;
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use omomi::evaluate::Metrics;
-use omomi::log_reader::{Progress, ReadOptions};
-use omomi::recalibrate::{Event, RecalibrateOptions, RecalibrateReport, recalibrate};
-use omomi::train::provenance_path;
+use omomi_train::judge::evaluate::Metrics;
+use omomi_train::log::{Progress, ReadOptions};
+use omomi_train::learn::recalibrate::{Event, RecalibrateOptions, RecalibrateReport, recalibrate};
+use omomi_train::learn::provenance_path;
 
 use crate::Failure;
 use crate::count_progress::CountProgress;

@@ -2,7 +2,7 @@
 //! and how.
 
 use omomi::Error;
-use omomi::publish::PublishError;
+use omomi_train::operate::publish::PublishError;
 use serde_json::{Value, json};
 
 use crate::text::say;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use omomi::report::{ReportInputs, write};
+use omomi_train::judge::report::{ReportInputs, write};
 
 use crate::Failure;
 use crate::gate::settings;

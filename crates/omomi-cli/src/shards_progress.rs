@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
-use omomi::train_shards::{Happening, ProgressEvent};
+use omomi_train::learn::shards::{Happening, ProgressEvent};
 
 use crate::text::{bytes, grouped};
 

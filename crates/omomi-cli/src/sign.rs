@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use omomi::Error;
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
-use omomi::weight_file::signing::{PrivateKey, sign_file};
-use omomi::weight_file::writer::WriteError;
+use omomi_train::pack::signing::{PrivateKey, sign_file};
+use omomi_train::pack::writer::WriteError;
 
 use crate::Failure;
 use crate::refusal::Refusal;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use omomi::publish::status::{GenerationStatus, ServerStatus, Status};
+use omomi_train::operate::publish::status::{GenerationStatus, ServerStatus, Status};
 use omomi::store::Store;
 use serde_json::Value;
 

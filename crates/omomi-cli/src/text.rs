@@ -14,7 +14,7 @@ macro_rules! say {
         let _ = writeln!(std::io::stdout(), $($arguments)*);
     }};
 }
-pub(crate) use omomi::readable::{bytes, grouped};
+pub(crate) use omomi_train::readable::{bytes, grouped};
 pub(crate) use say;
 
 /// A table as wide as the terminal, or where there is none as wide as its cells, so that `grep` finds them whole.

@@ -3,12 +3,12 @@
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
-use omomi::evaluate::Metrics;
-use omomi::log_reader::{Progress, ReadOptions};
-use omomi::train::{
+use omomi_train::judge::evaluate::Metrics;
+use omomi_train::log::{Progress, ReadOptions};
+use omomi_train::learn::{
     Account, Event, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions, provenance_path, train,
 };
-use omomi::train_shards::train_for_parent;
+use omomi_train::learn::shards::train_for_parent;
 
 use crate::Failure;
 use crate::contract::read_contract;

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use omomi::average::Rule;
+use omomi_train::learn::average::Rule;
 use omomi::contract::Contract;
-use omomi::evaluate::Metrics;
-use omomi::train::{TrainOptions, provenance_path};
-use omomi::train_shards::{
+use omomi_train::judge::evaluate::Metrics;
+use omomi_train::learn::{TrainOptions, provenance_path};
+use omomi_train::learn::shards::{
     Happening, OneOf, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, narrow_to_round, shard_alpha,
     train_shards,
 };
@@ -133,7 +133,7 @@ fn print(account: &ShardsAccount, options: &TrainShardsOptions) {
 }
 
 fn shard_table(account: &ShardsAccount) -> String {
-    let row = |shard: &omomi::train_shards::ShardAccount| {
+    let row = |shard: &omomi_train::learn::shards::ShardAccount| {
         let Happening::Finished { rows, log_loss, features, rows_per_second, seconds, peak_memory_bytes, .. } =
             &shard.finished
         else {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use omomi::log_reader::{Progress, ReadOptions};
-use omomi::train::{Sampling, Settings, TrainOptions};
-use omomi::train_shards::Split;
-use omomi::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
+use omomi_train::log::{Progress, ReadOptions};
+use omomi_train::learn::{Sampling, Settings, TrainOptions};
+use omomi_train::learn::shards::Split;
+use omomi_train::learn::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
 use serde_json::{Value, json};
 
 use crate::Failure;

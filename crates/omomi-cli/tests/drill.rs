@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use omomi::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
+use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 use omomi::store::Store;
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ fn every_incident_goes_as_expected_and_the_store_stays_as_it_is() {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_str(&said).unwrap();
     let incidents = report["incidents"].as_array().unwrap();
-    assert_eq!(incidents.len(), omomi::drill::INCIDENT_COUNT);
+    assert_eq!(incidents.len(), omomi_train::operate::drill::INCIDENT_COUNT);
     for incident in incidents {
         assert!(incident["is_as_expected"] == true && incident["seconds"].is_number(), "{incident}");
     }

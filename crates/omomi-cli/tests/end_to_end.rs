@@ -62,7 +62,7 @@ fn logs_become_a_weight_file_that_verifies_and_explains_itself() {
     let golden = model.golden_requests().unwrap();
     assert!(golden.len() >= 32);
     for field in model.contract().fields() {
-        let has = |row: &omomi::value::Row| row.contains_key(&field.name);
+        let has = |row: &omomi::request::Row| row.contains_key(&field.name);
         let rows = || golden.iter().flat_map(|golden| golden.rows.candidates.iter().chain([&golden.rows.context]));
         assert!(rows().any(has), "no golden request has a value of {}", field.name);
     }

@@ -8,15 +8,15 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use omomi::contract::Contract;
-use omomi::generate_log::{self, LogSpec, WriteOptions};
-use omomi::log_reader::ReadOptions;
-use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
-use omomi::prune::{Bill, ByField, LiveList, Measures, PruneError, PruneOptions, PruneReport, bill_path, prune};
+use omomi_train::log::generate::{self, LogSpec, WriteOptions};
+use omomi_train::log::ReadOptions;
+use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
+use omomi_train::prune::{Bill, ByField, LiveList, Measures, PruneError, PruneOptions, PruneReport, bill_path, prune};
 
-use omomi::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
+use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 use omomi::store::Store;
-use omomi::train::state::{StateReader, split_categories};
-use omomi::train::{Sampling, Settings, TrainOptions, provenance_path, train};
+use omomi_train::learn::state::{StateReader, split_categories};
+use omomi_train::learn::{Sampling, Settings, TrainOptions, provenance_path, train};
 use omomi::weight_file::table::Encoding;
 
 /// A generated log of five parts and a state trained on the first four without l1, so that every category has a weight.

@@ -7,11 +7,11 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use omomi::average::{AverageOptions, Rule, average};
+use omomi_train::learn::average::{AverageOptions, Rule, average};
 use omomi::contract::Contract;
 use omomi::feature::{feature_key, field_seed, id_value};
-use omomi::train::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateReader, StateRow, StateWriter};
-use omomi::train::{Settings, WeightRule};
+use omomi_train::learn::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateReader, StateRow, StateWriter};
+use omomi_train::learn::{Settings, WeightRule};
 
 use support::contest::{Bench, Contest};
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow_array::builder::{Float64Builder, Int8Builder, Int64Builder, ListBuilder, StringBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
 use omomi::contract::Contract;
-use omomi::log_reader::{LogReader, ReadOptions};
+use omomi_train::log::{LogReader, ReadOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;

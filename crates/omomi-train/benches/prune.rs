@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use omomi::contract::Contract;
-use omomi::generate_log::{self, LogSpec, WriteOptions};
-use omomi::log_reader::ReadOptions;
-use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
-use omomi::prune::{Bill, CurvePoint, Measures, PruneOptions, prune};
-use omomi::train::{Sampling, Settings, TrainOptions, train};
+use omomi_train::log::generate::{self, LogSpec, WriteOptions};
+use omomi_train::log::ReadOptions;
+use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
+use omomi_train::prune::{Bill, CurvePoint, Measures, PruneOptions, prune};
+use omomi_train::learn::{Sampling, Settings, TrainOptions, train};
 use omomi::weight_file::table::Encoding;
 
 /// Files of the log, by time; the last is held out.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::contract::Fault;
-use crate::contract::toml::{Lines, to_json};
-use crate::contract::validate::kind_of;
-use crate::error::Error;
-use crate::short_text::{self, TextError};
+use omomi::contract::Fault;
+use crate::toml::{Lines, to_json};
+use omomi::contract::validate::kind_of;
+use omomi::error::Error;
+use omomi::short_text::{self, TextError};
 
 /// Longest file of settings, in bytes: room for a limit of every field that a contract can have.
 const MAX_TEXT_LEN: u64 = 64 << 10;

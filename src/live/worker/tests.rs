@@ -10,9 +10,9 @@ use super::super::{LiveModel, LiveOptions};
 use super::{Stop, look_around};
 use crate::contract::Contract;
 use crate::error::{Code, Error};
-use crate::schema::{Capacity, RequestLayout, Schema};
+use crate::request::{Capacity, RequestLayout, Schema};
 use crate::store::{Control, Current, Digest, Store};
-use crate::value::{FieldValue, RequestRows, Row};
+use crate::request::{FieldValue, RequestRows, Row};
 use crate::weight_file::Calibrator;
 use crate::weight_file::writer::{Parts, to_bytes};
 

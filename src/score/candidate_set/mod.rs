@@ -20,7 +20,7 @@ use super::plan::PlannedField;
 use super::{Model, Request};
 use crate::contract::Side;
 use crate::error::{Error, RowProblem};
-use crate::schema::{Candidates, MAX_VALUES_PER_FIELD, RequestLayout};
+use crate::request::{Candidates, MAX_VALUES_PER_FIELD, RequestLayout};
 use stored_row::StoredRow;
 
 /// Most candidates of a set.

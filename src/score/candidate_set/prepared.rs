@@ -10,7 +10,7 @@ use super::super::plan::{KeyPlan, Needed, Plan};
 use super::records::{Records, zeroed};
 use super::stored_row::StoredRow;
 use crate::error::Error;
-use crate::schema::Schema;
+use crate::request::Schema;
 
 /// A sum's bits are stored combined with these, so that memory which was never written, all zeros, reads as NaN: no candidate.
 const NO_CANDIDATE: u64 = f64::NAN.to_bits();

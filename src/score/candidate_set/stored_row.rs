@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicU64;
 use super::super::block::{RowView, Single, Tail};
 use super::super::plan::{PlannedField, Reading};
 use crate::error::RowProblem;
-use crate::schema::block::{ROW_SLOTS_OFFSET, SLOT_LEN};
-use crate::schema::{SchemaField, SchemaKind};
+use crate::request::block::{ROW_SLOTS_OFFSET, SLOT_LEN};
+use crate::request::{SchemaField, SchemaKind};
 
 /// A row on its own, with texts replaced by their values, so that nothing is hashed twice.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use super::{CHUNK, Job, Tally, Work};
 use crate::contract::Side;
 use crate::error::Error;
 use crate::feature::{cross_step, feature_key};
-use crate::schema::MAX_VALUES_PER_FIELD;
+use crate::request::MAX_VALUES_PER_FIELD;
 use crate::weight_file::table::Table;
 
 /// The context of a request as feature keys.

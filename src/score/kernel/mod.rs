@@ -26,7 +26,7 @@ use super::plan::{Column, KeyPlan, Needed, Plan, Use};
 use super::request::{Answer, Counts};
 use crate::error::{Error, RowProblem};
 use crate::instructions::{Instructions, Set};
-use crate::schema::{CandidateStatus, Candidates, MAX_MODELS};
+use crate::request::{CandidateStatus, Candidates, MAX_MODELS};
 use crate::weight_file::table::Table;
 use columns::Columns;
 use context::Context;

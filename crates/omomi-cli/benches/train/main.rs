@@ -19,10 +19,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use omomi::contract::Contract;
-use omomi::evaluate::Metrics;
-use omomi::generate_log::{CONTRACT, LogSpec, write_parquet};
-use omomi::log_reader::RowBatch;
-use omomi::train::Settings;
+use omomi_train::judge::evaluate::Metrics;
+use omomi_train::log::generate::{CONTRACT, LogSpec, write_parquet};
+use omomi_train::log::RowBatch;
+use omomi_train::learn::Settings;
 
 use cached::Run;
 use learned::Learned;

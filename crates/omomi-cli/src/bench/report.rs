@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use omomi::latency::{Coverage, Durations, Measurement, Rotation, Run, Source, clock_cost_ns, processor_name};
+use omomi_train::operate::load_test::{Coverage, Durations, Measurement, Rotation, Run, Source, clock_cost_ns, processor_name};
 use omomi::{Instructions, Model};
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use omomi::contract::Contract;
-use omomi::generate_log::{self, LogSpec, WriteOptions};
+use omomi_train::log::generate::{self, LogSpec, WriteOptions};
 
 use crate::Failure;
 use crate::text::{figure, grouped, say, table};

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use omomi::contract::{Contract, Side};
-use omomi::evaluate::{Evaluator, Metrics, evaluate};
-use omomi::log_reader::{Categories, LogReader, ReadOptions};
-use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
-use omomi::train::{Account, Sampling, Settings, TrainOptions, train};
-use omomi::value::RequestRows;
+use omomi_train::judge::evaluate::{Evaluator, Metrics, evaluate};
+use omomi_train::log::{Categories, LogReader, ReadOptions};
+use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
+use omomi_train::learn::{Account, Sampling, Settings, TrainOptions, train};
+use omomi::request::RequestRows;
 use omomi::weight_file::layout::SectionKind;
 use omomi::weight_file::table::Encoding;
 use omomi::{Instructions, LoadMode, Model};

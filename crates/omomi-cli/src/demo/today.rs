@@ -4,16 +4,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use omomi::evaluate::{By, Calibration, EvaluateOptions, Evaluation, ModelEvaluation, evaluate_files};
-use omomi::gate::{Figures, GateOptions, GateSettings, gate};
-use omomi::log_reader::ReadOptions;
-use omomi::pack::{DEFAULT_CALIBRATOR, PackOptions, chosen_encoding, pack};
-use omomi::prune::{Measures, PruneOptions, PruneReport, bill_path, prune};
-use omomi::publish::{PublishOptions, Verifier, blessing_path, publish};
-use omomi::report::{self, ReportInputs};
+use omomi_train::judge::evaluate::{By, Calibration, EvaluateOptions, Evaluation, ModelEvaluation, evaluate_files};
+use omomi_train::judge::gate::{Figures, GateOptions, GateSettings, gate};
+use omomi_train::log::ReadOptions;
+use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, chosen_encoding, pack};
+use omomi_train::prune::{Measures, PruneOptions, PruneReport, bill_path, prune};
+use omomi_train::operate::publish::{PublishOptions, Verifier, blessing_path, publish};
+use omomi_train::judge::report::{self, ReportInputs};
 use omomi::store::Store;
-use omomi::train::{Sampling, Settings, TrainOptions};
-use omomi::train_shards::{ShardsAccount, Split, TrainShardsOptions, shard_alpha, train_shards};
+use omomi_train::learn::{Sampling, Settings, TrainOptions};
+use omomi_train::learn::shards::{ShardsAccount, Split, TrainShardsOptions, shard_alpha, train_shards};
 
 use super::run::{LOGIC_ID, Run, next_generation};
 use super::{GeneratedLog, TIME_COLUMN};
@@ -94,7 +94,7 @@ fn train_and_average(log: &GeneratedLog, merged: &Path) -> Result<ShardsAccount,
         process_count: SHARD_COUNT as usize,
         retry_count: 2,
         round_count: 1,
-        rule: omomi::average::Rule::Curvature,
+        rule: omomi_train::learn::average::Rule::Curvature,
         allow_uneven: false,
         recalibrate_on: vec![log.fitting_part().to_owned()],
         work_dir: merged.with_extension("shards"),

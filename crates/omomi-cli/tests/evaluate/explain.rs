@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use omomi::value::row_to_json;
+use omomi::request::row_to_json;
 use omomi::{LoadMode, Model};
 use serde_json::{Value, json};
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use omomi::contract::Side;
-use omomi::evaluate::{By, EvaluateOptions, Evaluation, GroupsOf, SliceMetrics, entropy, evaluate_files};
-use omomi::log_reader::{LogReader, ReadOptions, RowBatch};
-use omomi::value::RequestRows;
+use omomi_train::judge::evaluate::{By, EvaluateOptions, Evaluation, GroupsOf, SliceMetrics, entropy, evaluate_files};
+use omomi_train::log::{LogReader, ReadOptions, RowBatch};
+use omomi::request::RequestRows;
 use omomi::{Instructions, LoadMode, Model, Request, Scorer};
 
 use crate::world::World;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use omomi::train::state::{Metadata, StateReader, StateRow, StateWriter};
+use omomi_train::learn::state::{Metadata, StateReader, StateRow, StateWriter};
 use serde_json::Value;
 
 pub struct World(tempfile::TempDir);

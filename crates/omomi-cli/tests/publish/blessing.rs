@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use omomi::Owner;
-use omomi::publish::{BlessingPolicy, PublishOptions, blessing_path, publish};
+use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, blessing_path, publish};
 use omomi::store::Digest;
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use omomi::publish::{PublishError, Warning, pin, rollback, set_control};
+use omomi_train::operate::publish::{PublishError, Warning, pin, rollback, set_control};
 use omomi::store::Control;
 use omomi::{Code, Owner};
 
@@ -107,7 +107,7 @@ fn a_folder_that_is_no_store_is_not_switched_off() {
 fn a_store_is_switched_off_while_somebody_publishes() {
     let fixture = Fixture::with([1]);
     let file = Wanted::generation(2).file_in(fixture.folder());
-    omomi::publish::publish(&fixture.store, &crate::fixture::options(&file), &mut |_| {
+    omomi_train::operate::publish::publish(&fixture.store, &crate::fixture::options(&file), &mut |_| {
         assert!(set(&fixture, Control::Off).is_some());
     })
     .unwrap();

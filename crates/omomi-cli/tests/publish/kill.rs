@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use omomi::publish::{Step, publish, rollback, set_control};
+use omomi_train::operate::publish::{Step, publish, rollback, set_control};
 use omomi::store::{Control, Store};
 
 use crate::fixture::{

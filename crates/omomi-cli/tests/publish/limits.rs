@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use omomi::Owner;
-use omomi::publish::Warning;
+use omomi_train::operate::publish::Warning;
 
 use crate::fixture::{Fixture, Wanted, contract};
 use crate::sealing::{assemble, sections_of};

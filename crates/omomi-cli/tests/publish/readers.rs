@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use omomi::Model;
-use omomi::publish::{rollback, set_control};
+use omomi_train::operate::publish::{rollback, set_control};
 use omomi::store::{Control, Digest, Store};
 
 use crate::fixture::{Fixture, Wanted, verifier};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::time::Duration;
 
-use omomi::publish::{PublishOptions, Step, Verifier, publish};
+use omomi_train::operate::publish::{PublishOptions, Step, Verifier, publish};
 use omomi::weight_file::layout::SectionKind;
 use omomi::{Owner, publish::Warning};
 

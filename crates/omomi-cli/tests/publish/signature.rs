@@ -5,11 +5,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use omomi::publish::{PublishError, PublishOptions, Published, publish};
+use omomi_train::operate::publish::{PublishError, PublishOptions, Published, publish};
 use omomi::weight_file::WeightFile;
 use omomi::weight_file::layout::{self, SectionKind};
 use omomi::weight_file::signature::{PublicKey, SignaturePolicy, SignatureState, TrustedKeys, verify_signature};
-use omomi::weight_file::signing::{PrivateKey, sign, sign_file};
+use omomi_train::pack::signing::{PrivateKey, sign, sign_file};
 use omomi::{Code, Error, Model, Owner};
 
 use crate::fixture::{Fixture, Wanted, options, published_generation};

@@ -4,8 +4,8 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use omomi::Code;
-use omomi::publish::set_control;
-use omomi::publish::status::{STALE_AFTER_SECONDS, Status};
+use omomi_train::operate::publish::set_control;
+use omomi_train::operate::publish::status::{STALE_AFTER_SECONDS, Status};
 use omomi::store::Control;
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use omomi::report::render;
+use omomi_train::judge::report::render;
 use serde::Deserialize;
 
 use crate::{IDS, MARKS, made_up};

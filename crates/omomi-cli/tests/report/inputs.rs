@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use omomi::evaluate::Evaluation;
-use omomi::report::{ReportError, ReportInputs, render, write};
+use omomi_train::judge::evaluate::Evaluation;
+use omomi_train::judge::report::{ReportError, ReportInputs, render, write};
 
 use crate::made_up;
 

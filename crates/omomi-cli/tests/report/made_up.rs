@@ -4,16 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use omomi::contract::Contract;
-use omomi::evaluate::{
+use omomi_train::judge::evaluate::{
     Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
     FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics,
 };
 use omomi::feature::text_value;
-use omomi::gate::{Blessing, Candidate, GateSettings, judge};
-use omomi::prune::{Amounts, Bill, BudgetBill, Change, CurvePoint, Quality, RuleBill};
-use omomi::report::ReportInputs;
-use omomi::train::state::{BIAS_FIELD, Metadata, StateRow, StateWriter};
-use omomi::train::{Settings, WeightRule};
+use omomi_train::judge::gate::{Blessing, Candidate, GateSettings, judge};
+use omomi_train::prune::{Amounts, Bill, BudgetBill, Change, CurvePoint, Quality, RuleBill};
+use omomi_train::judge::report::ReportInputs;
+use omomi_train::learn::state::{BIAS_FIELD, Metadata, StateRow, StateWriter};
+use omomi_train::learn::{Settings, WeightRule};
 use serde_json::json;
 
 /// A category that must never become markup.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use omomi::report::{ReportInputs, render};
+use omomi_train::judge::report::{ReportInputs, render};
 
 use crate::made_up::{self, HOSTILE};
 use crate::{IDS, MARKS, figure};
@@ -13,7 +13,7 @@ fn full_page() -> String {
 }
 
 /// The page of an evaluation and nothing else.
-fn page_of(evaluation: &omomi::evaluate::Evaluation) -> String {
+fn page_of(evaluation: &omomi_train::judge::evaluate::Evaluation) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("evaluation.json");
     std::fs::write(&path, serde_json::to_string(evaluation).unwrap()).unwrap();
@@ -217,12 +217,12 @@ fn few_and_odd_figures_have_a_page_too() {
     let page = page_of(&evaluation);
     assert!(page.contains("site_id: none"));
     assert!(!page.contains("NaN") && !page.contains("inf"));
-    let empty = omomi::evaluate::Evaluation { models: vec![bare(&evaluation.models[0])], ..evaluation };
+    let empty = omomi_train::judge::evaluate::Evaluation { models: vec![bare(&evaluation.models[0])], ..evaluation };
     assert_eq!(page_of(&empty).matches("<figure ").count(), 0);
 }
 
 /// An evaluation of a file without weights on logs without rows.
-fn bare(model: &omomi::evaluate::ModelEvaluation) -> omomi::evaluate::ModelEvaluation {
+fn bare(model: &omomi_train::judge::evaluate::ModelEvaluation) -> omomi_train::judge::evaluate::ModelEvaluation {
     let mut model = model.clone();
     model.reliability.clear();
     model.hours.clear();

@@ -4,8 +4,8 @@
 use std::fs;
 
 use omomi::contract::Contract;
-use omomi::generate_log::CONTRACT;
-use omomi::train_shards::{Happening, Split, TrainShardsError, TrainShardsOptions, train_shards};
+use omomi_train::log::generate::CONTRACT;
+use omomi_train::learn::shards::{Happening, Split, TrainShardsError, TrainShardsOptions, train_shards};
 
 use crate::fixture::{Fixture, Seen, is_marked};
 

@@ -5,12 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use omomi::average::Rule;
+use omomi_train::learn::average::Rule;
 use omomi::contract::Contract;
-use omomi::generate_log::{CONTRACT, LogSpec, WriteOptions, write};
-use omomi::log_reader::ReadOptions;
-use omomi::train::{Sampling, Settings, TrainOptions};
-use omomi::train_shards::{
+use omomi_train::log::generate::{CONTRACT, LogSpec, WriteOptions, write};
+use omomi_train::log::ReadOptions;
+use omomi_train::learn::{Sampling, Settings, TrainOptions};
+use omomi_train::learn::shards::{
     Happening, ProgressEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, train_shards,
 };
 

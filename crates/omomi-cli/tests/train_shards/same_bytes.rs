@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use omomi::train_shards::{Happening, Split, TrainShardsOptions};
+use omomi_train::learn::shards::{Happening, Split, TrainShardsOptions};
 
 use crate::fixture::{Fixture, OMOMI};
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::log_reader::LogError;
+use crate::log::LogError;
 
 use super::RowCacheError;
 use super::state::{Difference, StateError};

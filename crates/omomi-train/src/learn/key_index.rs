@@ -1,6 +1,6 @@
 //! From feature key to coordinate: an open-addressing index over keys that are already well mixed.
 
-use crate::prefetch::prefetch;
+use omomi::prefetch::prefetch;
 
 /// Most keys of an index: one number of 32 bits stands for "empty".
 pub(super) const MAX_KEYS: usize = u32::MAX as usize;
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn keys_keep_their_numbers_while_the_index_grows() {
         let mut index = KeyIndex::new();
-        let key = |i: u64| crate::feature::feature_key(7, i);
+        let key = |i: u64| omomi::feature::feature_key(7, i);
         for i in 0..100_000_u32 {
             assert_eq!(index.find(key(u64::from(i))), None);
             assert_eq!(index.insert(key(u64::from(i))), i);

@@ -5,9 +5,9 @@
 //! one and exactly in any width, and the logit is summed in contract order, so the bits are those of one feature after the
 //! other.
 
-use crate::evaluate::Evaluator;
-use crate::math;
-use crate::prefetch::prefetch;
+use crate::judge::evaluate::Evaluator;
+use omomi::math;
+use omomi::prefetch::prefetch;
 
 use super::Settings;
 use super::indexed_rows::IndexedRows;

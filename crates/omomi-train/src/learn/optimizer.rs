@@ -12,7 +12,7 @@
 //! normalized entropy. To square the product instead, as for a gradient that just is so large, damps rare features further: 0.35
 //! to 0.6 %. To learn the kept rows as they are and correct the bias afterwards leaves z too small for the penalties: 0.6 to 0.7 %.
 //!
-//! Additions, divisions and square roots are exactly rounded everywhere and the sigmoid is [our own](crate::math), so
+//! Additions, divisions and square roots are exactly rounded everywhere and the sigmoid is [our own](omomi::math), so
 //! training gives the same bits on every platform.
 
 use super::TrainError;

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 
-use crate::log_reader::{LogReader, RowBatch};
+use crate::log::{LogReader, RowBatch};
 
 use super::TrainError;
 
@@ -53,8 +53,8 @@ pub(super) fn each_batch<T: Send>(
 
 #[cfg(test)]
 mod tests {
-    use crate::contract::Contract;
-    use crate::log_reader::ReadOptions;
+    use omomi::contract::Contract;
+    use crate::log::ReadOptions;
 
     use super::*;
 

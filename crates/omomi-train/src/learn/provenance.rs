@@ -6,10 +6,10 @@ use std::path::Path;
 use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 use serde_json::{Value, json};
 
-use crate::contract::Contract;
-use crate::evaluate::Metrics;
-use crate::log_reader::LogFile;
-use crate::new_file::NewFile;
+use omomi::contract::Contract;
+use crate::judge::evaluate::Metrics;
+use crate::log::LogFile;
+use omomi::new_file::NewFile;
 
 use super::StartAccount;
 use super::run::{Account, TrainOptions};

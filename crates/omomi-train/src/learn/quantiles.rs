@@ -6,8 +6,8 @@ use std::ops::Range;
 use toml::de::DeTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::contract::{Contract, ContractFaults, Fault, FieldKind, MAX_BUCKET_EDGES};
-use crate::log_reader::{Categories, LogError, LogReader, ReadOptions};
+use omomi::contract::{Contract, ContractFaults, Fault, FieldKind, MAX_BUCKET_EDGES};
+use crate::log::{Categories, LogError, LogReader, ReadOptions};
 
 /// Values of a field from which its quantiles are taken: the edges are off by about 1 in 1,000 of the rows.
 const SAMPLE_LEN: usize = 200_000;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::Contract;
-use crate::log_reader::RowBatch;
+use omomi::contract::Contract;
+use crate::log::RowBatch;
 
 use super::TrainError;
 use super::indexed_rows::IndexedRows;

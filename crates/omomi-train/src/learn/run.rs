@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::contract::Contract;
-use crate::evaluate::{Evaluator, Metrics};
-use crate::log_reader::{LogFile, LogReader, ReadOptions};
-use crate::new_file::refuse_to_replace;
+use omomi::contract::Contract;
+use crate::judge::evaluate::{Evaluator, Metrics};
+use crate::log::{LogFile, LogReader, ReadOptions};
+use omomi::new_file::refuse_to_replace;
 
 use super::start::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::StateError;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::contract::Contract;
-use crate::log_reader::LogReader;
-use crate::store::Digest;
+use omomi::contract::Contract;
+use crate::log::LogReader;
+use omomi::store::Digest;
 
 use super::state::{Metadata, StateError, StateReader};
 use super::{Settings, TrainError, TrainOptions};

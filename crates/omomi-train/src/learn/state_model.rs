@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::log_reader::RowBatch;
+use crate::log::RowBatch;
 
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::row_indexer::CHUNK_ROW_COUNT;

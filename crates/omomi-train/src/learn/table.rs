@@ -1,6 +1,6 @@
 //! Every feature that training has seen: its coordinate, its counts, and what it is called.
 
-use crate::contract::{Buckets, Contract, FieldKind};
+use omomi::contract::{Buckets, Contract, FieldKind};
 
 use super::TrainError;
 use super::key_index::{KeyIndex, MAX_KEYS};

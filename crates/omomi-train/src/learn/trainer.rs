@@ -9,9 +9,9 @@ mod resume_tests;
 
 use std::path::Path;
 
-use crate::contract::Contract;
-use crate::evaluate::{Evaluator, Metrics, whole};
-use crate::log_reader::RowBatch;
+use omomi::contract::Contract;
+use crate::judge::evaluate::{Evaluator, Metrics, whole};
+use crate::log::RowBatch;
 
 use super::learner::Learner;
 use super::optimizer::Coordinate;

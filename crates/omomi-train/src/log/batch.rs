@@ -1,7 +1,7 @@
 //! Rows of a log as the trainer wants them: values by field, in contract order.
 
-use crate::contract::{Contract, Side};
-use crate::value::{FieldValue, Row};
+use omomi::contract::{Contract, Side};
+use omomi::request::{FieldValue, Row};
 
 /// Some consecutive rows of a log, decoded and checked against the contract.
 #[derive(Debug, Default, Clone)]
@@ -25,7 +25,7 @@ pub struct FieldColumn {
     /// One more than there are rows, rising, the first 0.
     pub offsets: Vec<u32>,
     /// The value of each category, which together with the field's seed makes its feature key: the id, the hash of the
-    /// text, or the index of the bucket (see [`crate::feature`]).
+    /// text, or the index of the bucket (see [`omomi::feature`]).
     pub values: Vec<u64>,
     /// The categories as the log has them, beside `values`.
     pub categories: Categories,

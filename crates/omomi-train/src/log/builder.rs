@@ -7,8 +7,8 @@ use super::distinct_texts::{DistinctText, DistinctTexts};
 use super::error::{RowFault, excerpt};
 use super::wanted::{Target, Wanted};
 use super::{Categories, ExtraColumn, FieldColumn, RowBatch, time};
-use crate::contract::{Field, FieldKind};
-use crate::feature;
+use omomi::contract::{Field, FieldKind};
+use omomi::feature;
 
 /// Values or bytes of text of one column at which a batch is full however few its rows are, so that a batch is bounded
 /// and its 32-bit offsets do: what is appended before the next look is at most 2^31 (one Arrow array) or one line.

@@ -1,7 +1,7 @@
 //! Ad logs, read as a stream of checked batches.
 //!
 //! [`LogReader`] reads any number of files of any mix of formats, one behind the other, in bounded memory, and decodes
-//! only the columns that the [contract](crate::contract) names:
+//! only the columns that the [contract](omomi::contract) names:
 //!
 //! * Parquet (`.parquet`). `id`: any integers; `text`: strings, also dictionaries; `number`: integers, floats,
 //!   decimals; `many`: lists of those; the label: integers, floats or booleans.
@@ -18,7 +18,7 @@
 //!
 //! ```no_run
 //! use omomi::contract::Contract;
-//! use omomi::log_reader::{LogReader, ReadOptions};
+//! use omomi_train::log::{LogReader, ReadOptions};
 //!
 //! let contract = Contract::from_toml(&std::fs::read_to_string("contract.toml")?)?;
 //! let mut reader = LogReader::open(&contract, &["logs/*.parquet"], ReadOptions::default())?;
@@ -68,7 +68,7 @@ use parquet::ParquetSource;
 use row_part::Narrowing;
 use wanted::{Target, Wanted};
 
-use crate::contract::Contract;
+use omomi::contract::Contract;
 
 /// How a log is read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,8 +27,8 @@ use super::parquet_dictionary::with_dictionaries;
 use super::parquet_schema::{check_type, simplified};
 use super::wanted::{Target, Wanted};
 use super::{LogError, LogFile, time};
-use crate::contract::FieldKind;
-use crate::feature;
+use omomi::contract::FieldKind;
+use omomi::feature;
 
 /// Most rows decoded at a time, whatever the batch is to hold: what bounds the memory.
 const MAX_DECODED_ROW_COUNT: usize = 8_192;

@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field as ArrowField, Schema};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::wanted::{Target, Wanted};
-use crate::contract::FieldKind;
+use omomi::contract::FieldKind;
 
 /// Bytes a value that a column takes at most whose texts are keys of a dictionary, beside the dictionary itself.
 const MAX_KEY_LEN: i64 = 4;

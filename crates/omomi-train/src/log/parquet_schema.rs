@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field as ArrowField, Schema};
 
 use super::LogError;
 use super::wanted::{Target, Wanted};
-use crate::contract::FieldKind;
+use omomi::contract::FieldKind;
 
 /// The schema to decode with: the file's, but every text, whether large, a view or a dictionary, as plain text, and
 /// every list as a plain list, so that each kind of value arrives as one type.

@@ -14,8 +14,8 @@ const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
 /// Shows how far a [`LogReader`] is: rows, rows a second, time left.
 ///
 /// ```no_run
-/// # fn work(mut reader: omomi::log_reader::LogReader) -> Result<(), omomi::log_reader::LogError> {
-/// use omomi::log_reader::Progress;
+/// # fn work(mut reader: omomi_train::log::LogReader) -> Result<(), omomi_train::log::LogError> {
+/// use omomi_train::log::Progress;
 ///
 /// let mut progress = Progress::new("train", &reader, false);
 /// while let Some(batch) = reader.next_batch()? {

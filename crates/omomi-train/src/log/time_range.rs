@@ -3,7 +3,7 @@
 use super::row_part::Narrowing;
 use super::wanted::Wanted;
 use super::{LogError, LogReader, ReadOptions};
-use crate::contract::Contract;
+use omomi::contract::Contract;
 
 /// The times of the first and of the last row, in microseconds since 1970-01-01 UTC; nothing of a log without rows. Only
 /// the label and the time are decoded. `watch` is called after some thousand rows each.

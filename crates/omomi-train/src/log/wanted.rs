@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::LogError;
-use crate::contract::{Contract, Field};
+use omomi::contract::{Contract, Field};
 
 /// What a column of a log is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

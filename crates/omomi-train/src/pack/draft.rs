@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::checksum;
 use super::header::{End, Header, Section, place_end, place_section};
 use super::layout::{self, CHUNK_LEN, FILE_ID_LEN, HEADER_LEN, SECTION_ENTRY_LEN, SectionKind};
-use crate::error::Error;
+use omomi::error::Error;
 
 /// The parts of a file, not sealed yet. Whether they make sense is the reader's question.
 pub(super) struct Draft {

@@ -3,9 +3,9 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::contract::{Contract, Field, FieldKind, Side};
-use crate::log_reader::RowBatch;
-use crate::value::{FieldValue, RequestRows, Row};
+use omomi::contract::{Contract, Field, FieldKind, Side};
+use crate::log::RowBatch;
+use omomi::request::{FieldValue, RequestRows, Row};
 
 /// Requests taken from the sample.
 const SAMPLED_REQUESTS: usize = 32;

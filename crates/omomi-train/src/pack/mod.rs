@@ -11,16 +11,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::contract::Contract;
-use crate::evaluate::{EvaluateError, Metrics, evaluate_each};
-use crate::log_reader::{LogError, LogReader, ReadOptions};
-use crate::score::Model;
-use crate::train::provenance_path;
-use crate::train::state::StateError;
-use crate::value::RequestRows;
-use crate::weight_file::Calibrator;
-use crate::weight_file::table::{EncodeError, EncodedWeights, Encoding, Rounding};
-use crate::weight_file::writer::{self, Parts, Place, WriteError};
+use omomi::contract::Contract;
+use crate::judge::evaluate::{EvaluateError, Metrics, evaluate_each};
+use crate::log::{LogError, LogReader, ReadOptions};
+use omomi::score::Model;
+use crate::learn::provenance_path;
+use crate::learn::state::StateError;
+use omomi::request::RequestRows;
+use omomi::weight_file::Calibrator;
+use omomi::weight_file::table::{EncodeError, EncodedWeights, Encoding, Rounding};
+use crate::pack::writer::{self, Parts, Place, WriteError};
 
 pub(crate) use golden_rows::GoldenRows;
 pub use planned::FilePlan;

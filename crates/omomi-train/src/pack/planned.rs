@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::weights::group_names;
 use super::{GoldenRows, PackError, provenance};
-use crate::contract::Contract;
-use crate::weight_file::golden::{GoldenRequest, to_json};
-use crate::weight_file::layout::{CALIBRATOR_LEN, SectionKind, TABLE_LEN};
-use crate::weight_file::table::Encoding;
-use crate::weight_file::writer::planned_lens;
+use omomi::contract::Contract;
+use omomi::weight_file::golden::{GoldenRequest, to_json};
+use omomi::weight_file::layout::{CALIBRATOR_LEN, SectionKind, TABLE_LEN};
+use omomi::weight_file::table::Encoding;
+use crate::pack::writer::planned_lens;
 
 /// Digits of the largest number of weights of a field.
 const COUNT_DIGITS: u64 = 10;
@@ -43,7 +43,7 @@ impl FilePlan {
         let provenance_len = Value::Object(provenance(state)?).to_string().len() as u64;
         let names = group_names(contract);
         let golden: Vec<GoldenRequest> = golden.map_or_else(Vec::new, |golden| {
-            let blank = |rows: crate::value::RequestRows| {
+            let blank = |rows: omomi::request::RequestRows| {
                 let count = rows.candidates.len();
                 GoldenRequest { rows, logits: vec![0.0; count], probabilities: vec![0.0; count] }
             };

@@ -15,10 +15,10 @@ use super::map::{FileBytes, LoadMode};
 use super::signature::{PublicKey, key_text, not_a_key, signed_bytes};
 use super::writer::{Place, WriteError};
 use super::{WeightFile, signature::KeyId};
-use crate::error::Error;
-use crate::hex;
-use crate::new_file::NewFile;
-use crate::score::Model;
+use omomi::error::Error;
+use omomi::hex;
+use omomi::new_file::NewFile;
+use omomi::score::Model;
 
 /// What stands in front of a private key in its file.
 const PRIVATE_KEY_WORD: &str = "ed25519-private";

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Event, PackError};
-use crate::contract::Contract;
-use crate::train::state::StateReader;
-use crate::weight_file::table::{Entry, popularity_of};
+use omomi::contract::Contract;
+use crate::learn::state::StateReader;
+use omomi::weight_file::table::{Entry, popularity_of};
 
 /// The weights of a state that are not 0.
 pub(super) struct Weights {

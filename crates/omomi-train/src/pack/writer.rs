@@ -13,12 +13,12 @@ use super::golden::{self, GoldenRequest};
 use super::layout::{self, SectionKind};
 use super::map::LoadMode;
 use super::table::{self, BuildOptions, EncodedWeights, Encoding, Entry, Geometry, TableFull};
-use crate::contract::Contract;
-use crate::error::Error;
-use crate::instructions::Instructions;
-use crate::new_file::NewFile;
-use crate::score::Model;
-use crate::value::RequestRows;
+use omomi::contract::Contract;
+use omomi::error::Error;
+use omomi::instructions::Instructions;
+use omomi::new_file::NewFile;
+use omomi::score::Model;
+use omomi::request::RequestRows;
 
 /// What a weight file is made of.
 #[derive(Debug, Clone)]

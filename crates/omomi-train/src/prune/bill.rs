@@ -1,7 +1,7 @@
 //! What pruning took and what it cost, as JSON beside the pruned state (`PRUNED.bill.json`) and in its provenance.
 //!
 //! ```
-//! use omomi::prune::{Amounts, Bill};
+//! use omomi_train::prune::{Amounts, Bill};
 //!
 //! let amounts = Amounts { categories: 3, weights: 2, bytes: 17, mass: 0.5 };
 //! let text = serde_json::to_string(&amounts)?;
@@ -12,8 +12,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::Metrics;
-use crate::train::WeightRule;
+use crate::judge::evaluate::Metrics;
+use crate::learn::WeightRule;
 
 /// What pruning took, measure by measure and as a whole, and what it cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

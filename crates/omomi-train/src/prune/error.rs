@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::log_reader::LogError;
+use crate::log::LogError;
 use crate::pack::PackError;
-use crate::publish::PublishError;
-use crate::train::TrainError;
-use crate::train::state::StateError;
+use crate::operate::publish::PublishError;
+use crate::learn::TrainError;
+use crate::learn::state::StateError;
 
 /// Why a state was not pruned.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! Stops a measure that would drop more of a field than anybody expects: a list that broke off, or a time in the year 2099.
 
 use super::PruneError;
-use crate::train::StateModel;
+use crate::learn::StateModel;
 
 /// Most of a field's categories that a measure may drop.
 #[derive(Debug, Clone, Copy, PartialEq)]

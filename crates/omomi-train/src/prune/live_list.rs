@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use csv_core::{ReadRecordResult, Reader};
 
 use super::PruneError;
-use crate::contract::{Field, FieldKind};
+use omomi::contract::{Field, FieldKind};
 
 /// Where a list of live categories is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl<'a> Records<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::Contract;
+    use omomi::contract::Contract;
 
     fn fields() -> Vec<Field> {
         let json = r#"{"name":"live","label":"clicked","field":[

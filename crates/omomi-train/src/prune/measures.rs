@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::guard::Guard;
 use super::stage::{Stage, Workbench};
 use super::{BudgetBill, ByField, Event, LiveList, MeasureBill, PruneError, budget, categories};
-use crate::contract::Contract;
-use crate::train::WeightRule;
-use crate::weight_file::table::Encoding;
+use omomi::contract::Contract;
+use crate::learn::WeightRule;
+use omomi::weight_file::table::Encoding;
 
 /// What to do. Nothing unless told otherwise, but for what the contract says of most categories.
 #[derive(Debug, Clone, Default)]

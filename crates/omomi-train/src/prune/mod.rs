@@ -20,7 +20,7 @@
 //! and not what the fit gains.
 //!
 //! ```no_run
-//! use omomi::prune::{Measures, PruneOptions, prune};
+//! use omomi_train::prune::{Measures, PruneOptions, prune};
 //!
 //! let measures = Measures { max_bytes: Some(200_000_000), ..Measures::default() };
 //! let options = PruneOptions {
@@ -30,7 +30,7 @@
 //! };
 //! let report = prune(&options, &mut |_| ())?;
 //! println!("{} weights", report.bill.total.after.weights);
-//! # Ok::<(), omomi::prune::PruneError>(())
+//! # Ok::<(), omomi_train::prune::PruneError>(())
 //! ```
 //!
 //! # Limits
@@ -54,14 +54,14 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-use crate::contract::Contract;
-use crate::log_reader::{LogReader, ReadOptions};
-use crate::new_file::refuse_to_replace;
+use omomi::contract::Contract;
+use crate::log::{LogReader, ReadOptions};
+use omomi::new_file::refuse_to_replace;
 use crate::pack::{FilePlan, GoldenRows};
-use crate::publish::check_planned;
-use crate::store::Store;
-use crate::train::state::StateError;
-use crate::train::{StateModel, provenance_path};
+use crate::operate::publish::check_planned;
+use omomi::store::Store;
+use crate::learn::state::StateError;
+use crate::learn::{StateModel, provenance_path};
 
 pub use bill::{
     Amounts, Bill, BudgetBill, Change, CurvePoint, FieldChange, HeldOutChange, MeasureBill, Quality, RuleBill,
@@ -223,7 +223,7 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
 }
 
 /// The rule of a stage with the bias where it was fitted.
-fn served_rule(stage: &Stage) -> crate::train::WeightRule {
+fn served_rule(stage: &Stage) -> crate::learn::WeightRule {
     stage.fitted.map_or(stage.rule, |fitted| stage.rule.recalibrated(1.0, fitted.shift))
 }
 

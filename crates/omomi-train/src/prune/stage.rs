@@ -3,8 +3,8 @@
 use super::held_out::{Fitted, HeldOut};
 use super::{Amounts, Change, FieldChange, HeldOutChange};
 use crate::pack::{FilePlan, group_names};
-use crate::train::{StateModel, WeightRule};
-use crate::weight_file::table::{Encoding, bytes_per_weight};
+use crate::learn::{StateModel, WeightRule};
+use omomi::weight_file::table::{Encoding, bytes_per_weight};
 
 /// Which features are left after some measures, and with which weights.
 #[derive(Debug, Clone)]

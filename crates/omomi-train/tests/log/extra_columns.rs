@@ -6,7 +6,7 @@ use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, DictionaryArray, Float64Array, Int64Array, StringArray,
     TimestampMicrosecondArray,
 };
-use omomi::log_reader::{LogError, LogReader, ReadOptions};
+use omomi_train::log::{LogError, LogReader, ReadOptions};
 
 use crate::rows::{contract, name, parquet_columns, rows, write, write_parquet, write_text};
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use omomi::log_reader::{LogReader, ReadOptions};
+use omomi_train::log::{LogReader, ReadOptions};
 use proptest::prelude::*;
 
 use crate::rows::{Row, contract, csv, expected, json_lines, name, read, read_one, rows, write, write_text};

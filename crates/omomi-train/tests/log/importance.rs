@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array};
-use omomi::log_reader::{LogReader, ReadOptions};
+use omomi_train::log::{LogReader, ReadOptions};
 
 use crate::rows::{contract, name, parquet_columns, rows, write_parquet, write_text};
 

@@ -9,7 +9,7 @@ use arrow_array::{
 };
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, TimeUnit};
-use omomi::log_reader::ReadOptions;
+use omomi_train::log::ReadOptions;
 
 use crate::rows::{Row, expected, name, parquet_columns, read, read_one, write_parquet};
 

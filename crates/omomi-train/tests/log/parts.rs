@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use omomi::log_reader::{LogError, LogReader, PartBy, ReadOptions, RowPart, time_range};
+use omomi_train::log::{LogError, LogReader, PartBy, ReadOptions, RowPart, time_range};
 
 use crate::rows::{ReadRow, Row, contract, name, rows, take_apart, write};
 

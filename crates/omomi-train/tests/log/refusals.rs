@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array};
-use omomi::log_reader::{BadRow, LogError, LogReader, ReadOptions, RowFault};
+use omomi_train::log::{BadRow, LogError, LogReader, ReadOptions, RowFault};
 
 use crate::rows::{
     Row, contract, expected, json_lines, name, parquet_columns, read, read_one, rows, write, write_parquet, write_text,

@@ -12,7 +12,7 @@ use arrow_array::{
 };
 use omomi::contract::{Contract, FieldKind};
 use omomi::feature;
-use omomi::log_reader::{Categories, LogError, LogReader, ReadOptions, RowBatch};
+use omomi_train::log::{Categories, LogError, LogReader, ReadOptions, RowBatch};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -148,7 +148,7 @@ pub fn take_apart(contract: &Contract, batch: &RowBatch, rows: &mut Vec<ReadRow>
         }
     }
     for row in 0..batch.row_count() {
-        let words = |column: &omomi::log_reader::FieldColumn, index: usize| match &column.categories {
+        let words = |column: &omomi_train::log::FieldColumn, index: usize| match &column.categories {
             Categories::Ids => column.values[index].cast_signed().to_string(),
             Categories::Texts { .. } => column.text(index).unwrap().to_owned(),
             Categories::Numbers(numbers) => format!("{:?}", numbers[index]),

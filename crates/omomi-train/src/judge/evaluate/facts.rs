@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::evaluation::{FieldWeights, FileFacts};
-use crate::score::Model;
-use crate::store::Digest;
-use crate::weight_file::layout::SectionKind;
+use omomi::score::Model;
+use omomi::store::Digest;
+use omomi::weight_file::layout::SectionKind;
 
 /// The facts of the file under `model`, which was at `path`.
 #[must_use]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::Evaluation;
-use crate::new_file::NewFile;
+use omomi::new_file::NewFile;
 
 /// Why an evaluation could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::contract::{Contract, FieldKind};
-use crate::error::Error;
-use crate::log_reader::{Categories, RowBatch};
-use crate::schema::{Capacity, FieldSlot, RequestLayout, Schema};
-use crate::score::{Answer, Model, Request, Scorer};
+use omomi::contract::{Contract, FieldKind};
+use omomi::error::Error;
+use crate::log::{Categories, RowBatch};
+use omomi::request::{Capacity, FieldSlot, RequestLayout, Schema};
+use omomi::score::{Answer, Model, Request, Scorer};
 
 /// Room for the texts and lists of one log row, in bytes.
 const TAIL_LEN_BYTES: usize = 1 << 20;

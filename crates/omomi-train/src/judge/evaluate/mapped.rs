@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::log_scorer::LogScorer;
 use super::{Evaluator, Metrics};
-use crate::error::Error;
-use crate::log_reader::{LogError, LogReader};
-use crate::score::Model;
+use omomi::error::Error;
+use crate::log::{LogError, LogReader};
+use omomi::score::Model;
 
 /// Why a log could not be evaluated.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! The metrics, summed one predicted row at a time.
 
-use crate::math;
+use omomi::math;
 
 use super::auc::Ranks;
 

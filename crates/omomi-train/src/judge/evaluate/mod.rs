@@ -4,7 +4,7 @@
 //! row), and says everything in an [`Evaluation`], which is a file of JSON too. [`Evaluator`] sums up predictions of anybody's.
 //!
 //! ```
-//! use omomi::evaluate::Evaluator;
+//! use omomi_train::judge::evaluate::Evaluator;
 //!
 //! let mut evaluator = Evaluator::exact();
 //! for (probability, clicked) in [(0.5, false), (0.25, false), (0.75, true)] {

@@ -1,10 +1,10 @@
 //! How the fields are filled, and how much of it a weight file knows.
 
 use super::evaluation::FieldRates;
-use crate::contract::Contract;
-use crate::feature::feature_key;
-use crate::log_reader::RowBatch;
-use crate::score::Model;
+use omomi::contract::Contract;
+use omomi::feature::feature_key;
+use crate::log::RowBatch;
+use omomi::score::Model;
 
 /// Counts of each field, for one weight file.
 pub(super) struct FieldCounts {
@@ -23,7 +23,7 @@ struct Field {
 
 impl FieldCounts {
     pub(super) fn new(contract: &Contract) -> Self {
-        let field = |field: &crate::contract::Field| Field {
+        let field = |field: &omomi::contract::Field| Field {
             name: field.name.clone(),
             seed: field.seed(),
             categories: 0,

@@ -18,10 +18,10 @@ use super::metrics::{Totals, logit_of, probability_log_loss};
 use super::rates::FieldCounts;
 use super::slices::{ColumnTotals, HourTotals, calibration};
 use super::users::UserRows;
-use crate::contract::{Contract, Field, FieldKind};
-use crate::log_reader::{LogReader, ReadOptions, RowBatch};
-use crate::score::Model;
-use crate::weight_file::map::LoadMode;
+use omomi::contract::{Contract, Field, FieldKind};
+use crate::log::{LogReader, ReadOptions, RowBatch};
+use omomi::score::Model;
+use omomi::weight_file::map::LoadMode;
 
 /// Bins of the reliability curve and of the calibration error.
 const RELIABILITY_BIN_COUNT: u64 = 20;

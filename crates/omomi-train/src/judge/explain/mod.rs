@@ -1,6 +1,6 @@
 //! Why a probability: the weights of one request's candidate with their categories in words, largest first.
 //!
-//! [`Scorer::explain`](crate::Scorer::explain) knows features by their keys, as a server does. Here the request is at hand, so each key
+//! [`Scorer::explain`](omomi::Scorer::explain) knows features by their keys, as a server does. Here the request is at hand, so each key
 //! has the category that it was made of, and where the training state is at hand too, how often training has seen it.
 
 mod names;
@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::contract::Side;
-use crate::error::Error;
-use crate::instructions::Instructions;
-use crate::log_reader::{LogError, LogReader};
-use crate::math::sigmoid;
-use crate::score::Model;
-use crate::train::state::{StateError, StateReader};
-use crate::value::{RequestRows, row_from_json};
+use omomi::contract::Side;
+use omomi::error::Error;
+use omomi::instructions::Instructions;
+use crate::log::{LogError, LogReader};
+use omomi::math::sigmoid;
+use omomi::score::Model;
+use crate::learn::state::{StateError, StateReader};
+use omomi::request::{RequestRows, row_from_json};
 
 use names::{Categories, Named};
 

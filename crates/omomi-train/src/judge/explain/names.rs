@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::Member;
-use crate::contract::{Contract, Field, FieldKind, Side};
-use crate::feature::{cross_step, feature_key, field_seed, id_value, text_value};
-use crate::train::state::join_category;
-use crate::train::table::write_bucket;
-use crate::value::{FieldValue, Row};
+use omomi::contract::{Contract, Field, FieldKind, Side};
+use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
+use crate::learn::state::join_category;
+use crate::learn::table::write_bucket;
+use omomi::request::{FieldValue, Row};
 
 /// A category in words.
 #[derive(Debug, Clone, Default)]

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Check, GateError, GateSettings};
-use crate::evaluate::{Comparison, EvaluatedRows, Evaluation, ModelEvaluation, Overall};
-use crate::new_file::NewFile;
-use crate::publish::blessing_path;
+use crate::judge::evaluate::{Comparison, EvaluatedRows, Evaluation, ModelEvaluation, Overall};
+use omomi::new_file::NewFile;
+use crate::operate::publish::blessing_path;
 
 /// What a blessing file says. The same file judged on the same rows gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

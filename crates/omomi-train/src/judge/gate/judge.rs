@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::GateSettings;
-use crate::error::Owner;
-use crate::evaluate::{Calibration, ModelEvaluation, Slice};
+use omomi::error::Owner;
+use crate::judge::evaluate::{Calibration, ModelEvaluation, Slice};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! The gate: whether a weight file may be published, with every reason against it.
 //!
 //! A file that is as the [settings](GateSettings) want it is blessed: `000042.blessing.json` beside `000042.omomi` says so, and
-//! [publishing](crate::publish) asks for it. A file that is held back loses the blessing that it may have had.
+//! [publishing](crate::operate::publish) asks for it. A file that is held back loses the blessing that it may have had.
 //!
 //! A blessing guards against mistakes. It names its file by digest, so it is worth nothing for other bytes: sign a file before it is
 //! judged, not afterwards. It does not guard against those who would forge one; signatures do.
@@ -13,16 +13,16 @@ pub mod settings;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Owner};
-use crate::evaluate::{
+use omomi::error::{Error, Owner};
+use crate::judge::evaluate::{
     EvaluateError, EvaluateOptions, Evaluation, EvaluationFileError, ModelEvaluation, evaluate_files,
 };
-use crate::log_reader::LogReader;
-use crate::publish::{PublishError, blessing_path, check_size};
-use crate::score::Model;
-use crate::store::{Digest, Store};
-use crate::toml_settings::{NoSettings, SettingsFaults};
-use crate::weight_file::map::LoadMode;
+use crate::log::LogReader;
+use crate::operate::publish::{PublishError, blessing_path, check_size};
+use omomi::score::Model;
+use omomi::store::{Digest, Store};
+use crate::settings::{NoSettings, SettingsFaults};
+use omomi::weight_file::map::LoadMode;
 
 pub use blessing::Blessing;
 pub use judge::{Candidate, Check, judge};

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::evaluate::EvaluationFileError;
-use crate::publish::PublishError;
-use crate::train::state::StateError;
+use crate::judge::evaluate::EvaluationFileError;
+use crate::operate::publish::PublishError;
+use crate::learn::state::StateError;
 
 use super::plot::PlotError;
 

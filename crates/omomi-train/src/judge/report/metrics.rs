@@ -1,7 +1,7 @@
 //! The figures that open the report: a few that people ask for first, and all of them as a table.
 
 use super::subject::{self, Subject};
-use crate::evaluate::{Calibration, Difference, Evaluation, ModelEvaluation};
+use crate::judge::evaluate::{Calibration, Difference, Evaluation, ModelEvaluation};
 use crate::readable::{bytes, grouped};
 
 /// A figure that people ask for first.

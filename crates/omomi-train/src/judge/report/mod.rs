@@ -1,17 +1,17 @@
 //! How good a model is, as one HTML page: for people who decide, and for those to whom they mail it.
 //!
-//! The page is made of files that other commands have left: the [evaluation](crate::evaluate::Evaluation) of a weight file, and
+//! The page is made of files that other commands have left: the [evaluation](crate::judge::evaluate::Evaluation) of a weight file, and
 //! where they are given a pruning's bill, two training states, the provenance of an average, a blessing, and a store. It needs nothing else: no
 //! script, no font and no picture from outside. It follows the reader's choice of light or dark, can be read on a telephone, and
 //! has the figures behind each plot as a table. The same input gives the same page.
 //!
 //! ```no_run
-//! use omomi::report::{ReportInputs, write};
+//! use omomi_train::judge::report::{ReportInputs, write};
 //!
 //! let mut inputs = ReportInputs::of("evaluation.json");
 //! inputs.store = Some("feed-ctr".into());
 //! write(&inputs, "report.html".as_ref())?;
-//! # Ok::<(), omomi::report::ReportError>(())
+//! # Ok::<(), omomi_train::judge::report::ReportError>(())
 //! ```
 //!
 //! # Limits
@@ -34,12 +34,12 @@ use std::path::{Path, PathBuf};
 use askama::Template;
 use serde::de::DeserializeOwned;
 
-use crate::evaluate::{Difference, Evaluation, GroupsOf};
-use crate::gate::GateSettings;
-use crate::new_file::{NewFile, refuse_to_replace};
+use crate::judge::evaluate::{Difference, Evaluation, GroupsOf};
+use crate::judge::gate::GateSettings;
+use omomi::new_file::{NewFile, refuse_to_replace};
 use crate::prune::Bill;
 use crate::readable::grouped;
-use crate::train::provenance_path;
+use crate::learn::provenance_path;
 
 pub use error::ReportError;
 use page::Page;

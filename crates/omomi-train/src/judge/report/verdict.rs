@@ -2,7 +2,7 @@
 
 use super::subject::Subject;
 use super::{ReportError, ReportInputs, read_json};
-use crate::gate::{Blessing, Candidate, Check, GateSettings, judge};
+use crate::judge::gate::{Blessing, Candidate, Check, GateSettings, judge};
 
 /// What the gate says.
 #[derive(Debug)]

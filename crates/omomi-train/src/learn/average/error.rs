@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::train::TrainError;
-use crate::train::state::{Difference, StateError};
+use crate::learn::TrainError;
+use crate::learn::state::{Difference, StateError};
 
 /// Why states were not averaged. Nothing was written then, but where [`StateError`] names a file that could not be.
 #[derive(Debug, Error)]

@@ -1,6 +1,6 @@
 //! Several states read at once, feature by feature.
 
-use crate::train::state::{StateBatch, StateError, StateReader, StateRow};
+use crate::learn::state::{StateBatch, StateError, StateReader, StateRow};
 
 /// Where one state is: a batch of it, and a row of that.
 struct Cursor {

@@ -23,7 +23,7 @@
 //!
 //! # Going on from an average
 //!
-//! `D` follows from `n` as `D_s` does, `n = (alpha D - beta)^2`, so training [goes on](crate::train::StartOptions) from an
+//! `D` follows from `n` as `D_s` does, `n = (alpha D - beta)^2`, so training [goes on](crate::learn::StartOptions) from an
 //! average with the step sizes that its evidence deserves. Shards that went on from one state all contain it. Named as
 //! [`start`](AverageOptions::start), and decayed as it was in the shards, it takes the place of the `0` and `D_0` of nothing:
 //!
@@ -31,7 +31,7 @@
 //! Z = Z_0 + sum (z_s - z_0)    D = D_0 + sum (D_s - d_0)
 //! ```
 //!
-//! where `Z_0` and `D_0` are the whole of it, and `z_0` and `d_0` what each shard [began with](crate::train::StartOptions#shares);
+//! where `Z_0` and `D_0` are the whole of it, and `z_0` and `d_0` what each shard [began with](crate::learn::StartOptions#shares);
 //! and likewise for impressions and clicks. Summed without this, what the start knew would count once for each shard, and
 //! training would slow down with every round; so states with a start are refused where none is named.
 //!
@@ -44,7 +44,7 @@
 //! # What it costs to learn apart
 //!
 //! Normalized entropy of the last 250,000 rows of a generated log (`omomi generate-log --rows 5000000 --click-rate 0.1`); learned from
-//! the first 4.5 million, in one run or in 8 shards, [recalibrated](crate::recalibrate) on the 250,000 between:
+//! the first 4.5 million, in one run or in 8 shards, [recalibrated](crate::learn::recalibrate) on the 250,000 between:
 //!
 //! | | `alpha` | as learned | recalibrated |
 //! | --- | --- | --- | --- |
@@ -98,9 +98,9 @@ mod spread;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::new_file::refuse_to_replace;
-use crate::train::state::{Metadata, StateError, StateRow, StateWriter, widest};
-use crate::train::{StartAccount, decayed, provenance_path, share_of, share_of_bias, write_provenance};
+use omomi::new_file::refuse_to_replace;
+use crate::learn::state::{Metadata, StateError, StateRow, StateWriter, widest};
+use crate::learn::{StartAccount, decayed, provenance_path, share_of, share_of_bias, write_provenance};
 
 pub use error::AverageError;
 pub use inputs::Shard;

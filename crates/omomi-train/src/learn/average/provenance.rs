@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::train::{days_of, provenance_path, start_json, window_json};
+use crate::learn::{days_of, provenance_path, start_json, window_json};
 
 use super::{AverageOptions, AverageReport, FieldSpread, Shard};
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::train::{Settings, WeightRule};
+use crate::learn::{Settings, WeightRule};
 
 /// How the features of several states become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,7 +1,7 @@
 //! Recalibration: held-out rows say by how much a model promises too much or too little, and its weights follow.
 //!
 //! Averages and pruned models rank well and promise too little or too much. [`recalibrate`] fits Platt scaling, `scale logit +
-//! shift`, on rows that the model has not learned, and folds it into the state's [weight rule](crate::train::WeightRule): every
+//! shift`, on rows that the model has not learned, and folds it into the state's [weight rule](crate::learn::WeightRule): every
 //! weight times `scale`, the bias as well and `shift` added. `z` and `d` stay what was learned, so training goes on from a
 //! recalibrated state as if it were not, and a second recalibration comes on top of the first.
 //!
@@ -19,11 +19,11 @@ mod provenance;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::evaluate::{Evaluator, Metrics};
-use crate::log_reader::{LogError, LogFile, LogReader, ReadOptions};
-use crate::new_file::refuse_to_replace;
-use crate::train::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
-use crate::train::{StateModel, TrainError, WeightRule, provenance_path, write_provenance};
+use crate::judge::evaluate::{Evaluator, Metrics};
+use crate::log::{LogError, LogFile, LogReader, ReadOptions};
+use omomi::new_file::refuse_to_replace;
+use crate::learn::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
+use crate::learn::{StateModel, TrainError, WeightRule, provenance_path, write_provenance};
 
 pub use platt::{PlattFault, PlattScaling};
 

@@ -3,8 +3,8 @@
 //! Newton's method on two numbers. The log loss is convex in them, so it has one minimum, or none where the rows are too few
 //! or too clean; sums run in the order of the rows, so the same rows give the same bits.
 
-use crate::evaluate::log_loss;
-use crate::math::sigmoid;
+use crate::judge::evaluate::log_loss;
+use omomi::math::sigmoid;
 
 /// Steps after which the fit gives up. A dozen is plenty where there is a minimum.
 const MAX_STEPS: u32 = 100;

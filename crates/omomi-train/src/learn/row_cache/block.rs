@@ -3,7 +3,7 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::train::indexed_rows::IndexedRows;
+use crate::learn::indexed_rows::IndexedRows;
 
 use super::layout::{
     BLOCK_CHECKSUM_OFFSET, BLOCK_HEADER_LEN, FEATURE_LEN, FLAG_CLICKED, FLAG_REPEATS, IMPORTANCE_LEN, NUMBER_LEN,
@@ -133,14 +133,14 @@ pub(super) fn decode_rows(
 
 /// A feature as the cache has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::train) struct CachedFeature<'a> {
-    pub(in crate::train) key: u64,
-    pub(in crate::train) impressions: f64,
-    pub(in crate::train) clicks: f64,
-    pub(in crate::train) last_seen_us: i64,
+pub(in crate::learn) struct CachedFeature<'a> {
+    pub(in crate::learn) key: u64,
+    pub(in crate::learn) impressions: f64,
+    pub(in crate::learn) clicks: f64,
+    pub(in crate::learn) last_seen_us: i64,
     /// Index into the contract's list of sources.
-    pub(in crate::train) source: u16,
-    pub(in crate::train) category: &'a str,
+    pub(in crate::learn) source: u16,
+    pub(in crate::learn) category: &'a str,
 }
 
 /// Features of a block under construction, column by column.

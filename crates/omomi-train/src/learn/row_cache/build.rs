@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use crate::contract::Contract;
-use crate::log_reader::{LogReader, RowBatch};
-use crate::store::Digest;
-use crate::train::overlap::each_batch;
-use crate::train::row_indexer::{LabelSums, RowIndexer};
-use crate::train::table::Table;
-use crate::train::{Sampling, TrainError};
+use omomi::contract::Contract;
+use crate::log::{LogReader, RowBatch};
+use omomi::store::Digest;
+use crate::learn::overlap::each_batch;
+use crate::learn::row_indexer::{LabelSums, RowIndexer};
+use crate::learn::table::Table;
+use crate::learn::{Sampling, TrainError};
 
 use super::writer::RowCacheWriter;
 use super::{CachedFeature, Summary};
 
 /// Makes the cache `path` of all rows of `reader`, in the place of a file that is there. `watch` is called after each
 /// batch.
-pub(in crate::train) fn build(
+pub(in crate::learn) fn build(
     contract: &Contract,
     sampling: Sampling,
     reader: &mut LogReader,
@@ -30,7 +30,7 @@ pub(in crate::train) fn build(
 
 /// A cache of batches, for tests of what is learned from it.
 #[cfg(test)]
-pub(in crate::train) fn cache_of_batches(
+pub(in crate::learn) fn cache_of_batches(
     contract: &Contract,
     sampling: Sampling,
     batches: &[RowBatch],

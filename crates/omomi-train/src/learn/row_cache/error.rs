@@ -40,7 +40,7 @@ impl RowCacheError {
         Self::Io { action, path: path.to_owned(), source }
     }
 
-    pub(in crate::train) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
+    pub(in crate::learn) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 }

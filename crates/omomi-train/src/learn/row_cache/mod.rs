@@ -13,9 +13,9 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::Contract;
-use crate::log_reader::{LogFile, ReadOptions};
-use crate::store::Digest;
+use omomi::contract::Contract;
+use crate::log::{LogFile, ReadOptions};
+use omomi::store::Digest;
 
 use super::Sampling;
 use super::row_indexer::LabelSums;

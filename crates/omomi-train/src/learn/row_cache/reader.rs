@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::store::Digest;
-use crate::train::indexed_rows::IndexedRows;
+use omomi::store::Digest;
+use crate::learn::indexed_rows::IndexedRows;
 
 use super::block::{BlockHeader, CachedFeature, decode_features, decode_rows};
 use super::layout::{
@@ -21,7 +21,7 @@ const MAX_SUMMARY_LEN: u64 = 1 << 26;
 
 /// An open row cache.
 #[derive(Debug)]
-pub(in crate::train) struct RowCache {
+pub(in crate::learn) struct RowCache {
     path: PathBuf,
     file: File,
     summary: Summary,
@@ -38,7 +38,7 @@ pub(in crate::train) struct RowCache {
 
 /// What a file with the name of a cache is.
 #[derive(Debug)]
-pub(in crate::train) enum Found {
+pub(in crate::learn) enum Found {
     /// A cache of what is asked for.
     Fresh(Box<RowCache>),
     /// A cache of something else, or of another version: to be made anew.
@@ -49,7 +49,7 @@ pub(in crate::train) enum Found {
 
 impl RowCache {
     /// Opens the cache `path` if it is made from what `digest` stands for. Blocks are checked when they are read.
-    pub(in crate::train) fn find(path: &Path, digest: Digest) -> Result<Found, RowCacheError> {
+    pub(in crate::learn) fn find(path: &Path, digest: Digest) -> Result<Found, RowCacheError> {
         let failed = |error| RowCacheError::io("read", path, error);
         let mut file = match File::open(path) {
             Ok(file) => file,
@@ -127,31 +127,31 @@ impl RowCache {
         Ok(cache)
     }
 
-    pub(in crate::train) fn path(&self) -> &Path {
+    pub(in crate::learn) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(in crate::train) fn summary(&self) -> &Summary {
+    pub(in crate::learn) fn summary(&self) -> &Summary {
         &self.summary
     }
 
     /// Rows that sampling has kept.
-    pub(in crate::train) fn row_count(&self) -> u64 {
+    pub(in crate::learn) fn row_count(&self) -> u64 {
         self.row_count
     }
 
-    pub(in crate::train) fn feature_count(&self) -> u64 {
+    pub(in crate::learn) fn feature_count(&self) -> u64 {
         self.feature_count
     }
 
     /// The rows begin again.
-    pub(in crate::train) fn rewind(&mut self) -> Result<(), RowCacheError> {
+    pub(in crate::learn) fn rewind(&mut self) -> Result<(), RowCacheError> {
         (self.next_index, self.rows_handed_out) = (0, 0);
         self.seek(HEADER_LEN as u64)
     }
 
     /// Makes `rows` the next rows of the log; false where there are no more.
-    pub(in crate::train) fn next_rows(&mut self, rows: &mut IndexedRows) -> Result<bool, RowCacheError> {
+    pub(in crate::learn) fn next_rows(&mut self, rows: &mut IndexedRows) -> Result<bool, RowCacheError> {
         if self.position == self.features_offset {
             if self.rows_handed_out != self.row_count {
                 let (expected, found) = (self.row_count, self.rows_handed_out);
@@ -166,7 +166,7 @@ impl RowCache {
     }
 
     /// Calls `visit` with each feature, the most frequent first. The rows begin again after that.
-    pub(in crate::train) fn each_feature<E: From<RowCacheError>>(
+    pub(in crate::learn) fn each_feature<E: From<RowCacheError>>(
         &mut self,
         mut visit: impl FnMut(CachedFeature<'_>) -> Result<(), E>,
     ) -> Result<(), E> {

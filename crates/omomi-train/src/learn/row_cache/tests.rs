@@ -1,8 +1,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::train::indexed_rows::IndexedRows;
-use crate::train::row_indexer::LabelSums;
+use crate::learn::indexed_rows::IndexedRows;
+use crate::learn::row_indexer::LabelSums;
 
 use super::writer::RowCacheWriter;
 use super::*;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::new_file::NewFile;
-use crate::store::Digest;
-use crate::train::indexed_rows::IndexedRows;
+use omomi::new_file::NewFile;
+use omomi::store::Digest;
+use crate::learn::indexed_rows::IndexedRows;
 
 use super::block::{BlockHeader, CachedFeature, FeatureColumns, decode_rows, encode_rows};
 use super::layout::{
@@ -23,7 +23,7 @@ const BLOCK_COUNT: usize = 4_096;
 const FULL_PART_COUNT: usize = 1 << 22;
 
 /// A row cache that is being written. Its file appears only when it is finished.
-pub(in crate::train) struct RowCacheWriter {
+pub(in crate::learn) struct RowCacheWriter {
     path: PathBuf,
     new_file: NewFile,
     /// Rows with the numbers that they came with. It never gets its name.
@@ -35,7 +35,7 @@ pub(in crate::train) struct RowCacheWriter {
 }
 
 impl RowCacheWriter {
-    pub(in crate::train) fn create(path: &Path, replace: bool) -> Result<Self, RowCacheError> {
+    pub(in crate::learn) fn create(path: &Path, replace: bool) -> Result<Self, RowCacheError> {
         let failed = |error| RowCacheError::io("write", path, error);
         let new_file = NewFile::create(path, replace).map_err(failed)?;
         let mut spool_name = path.file_name().unwrap_or_default().to_owned();
@@ -53,7 +53,7 @@ impl RowCacheWriter {
     }
 
     /// Takes the next rows.
-    pub(in crate::train) fn push(&mut self, rows: &IndexedRows) -> Result<(), RowCacheError> {
+    pub(in crate::learn) fn push(&mut self, rows: &IndexedRows) -> Result<(), RowCacheError> {
         let is_full = self.pending.row_count() + rows.row_count() > BLOCK_COUNT
             || self.pending.numbers.len() + rows.numbers.len() > FULL_PART_COUNT;
         if is_full {
@@ -76,7 +76,7 @@ impl RowCacheWriter {
 
     /// Numbers the rows anew and gives the file its name. `order` has the numbers that the rows came with, in the order in
     /// which their features are to be; `feature` says what the one with a number is, and may use the text for its category.
-    pub(in crate::train) fn finish(
+    pub(in crate::learn) fn finish(
         mut self,
         digest: Digest,
         summary: &Summary,

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::contract::Contract;
-use crate::evaluate::{Evaluator, Metrics, Totals};
-use crate::log_reader::{LogFile, LogReader, RowBatch};
-use crate::store::Digest;
-use crate::train::overlap::each_batch;
-use crate::train::row_cache::{self, Found, RowCache, RowCacheError};
-use crate::train::{TrainError, Trainer};
+use omomi::contract::Contract;
+use crate::judge::evaluate::{Evaluator, Metrics, Totals};
+use crate::log::{LogFile, LogReader, RowBatch};
+use omomi::store::Digest;
+use crate::learn::overlap::each_batch;
+use crate::learn::row_cache::{self, Found, RowCache, RowCacheError};
+use crate::learn::{TrainError, Trainer};
 
 use super::{Event, Step, TrainOptions, WINDOW_ROW_COUNT};
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::average::{AverageError, Rule};
-use crate::log_reader::LogError;
-use crate::recalibrate::RecalibrateError;
-use crate::train::TrainError;
+use crate::learn::average::{AverageError, Rule};
+use crate::log::LogError;
+use crate::learn::recalibrate::RecalibrateError;
+use crate::learn::TrainError;
 
 /// Why training in shards stopped.
 #[derive(Debug, Error)]

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::log_reader::LogFile;
-use crate::new_file::NewFile;
-use crate::store::Digest;
+use crate::log::LogFile;
+use omomi::new_file::NewFile;
+use omomi::store::Digest;
 
 use super::Happening;
 

@@ -1,5 +1,5 @@
 //! Many plain processes learn a log at once: it is cut into shards, each process trains on one as `omomi train` does, and the
-//! states are [averaged](crate::average).
+//! states are [averaged](crate::learn::average).
 //!
 //! # Cutting
 //!
@@ -39,7 +39,7 @@
 //! # Rounds
 //!
 //! In round `r` of `R` each shard learns the `r`-th part of its rows, drawn by a hash of their numbers, and goes on from the merged
-//! state of the round before, of which it takes its [share](crate::train::StartOptions#shares); so every row is learned and
+//! state of the round before, of which it takes its [share](crate::learn::StartOptions#shares); so every row is learned and
 //! counted once, and shards hear of each other `R` times. More looks at the same rows are a setting of their own
 //! ([`passes`](TrainOptions::passes), within a round). What was seen on 480,000 rows of a generated log (`generate-log --rows 600000
 //! --seed 11 --click-rate 0.1 --files 10`, the last two files held out), 8 shards at random, `alpha` 0.1:
@@ -78,10 +78,10 @@ mod worker;
 
 use std::path::PathBuf;
 
-use crate::average::{AverageReport, Rule};
-use crate::evaluate::Metrics;
-use crate::recalibrate::RecalibrateReport;
-use crate::train::TrainOptions;
+use crate::learn::average::{AverageReport, Rule};
+use crate::judge::evaluate::Metrics;
+use crate::learn::recalibrate::RecalibrateReport;
+use crate::learn::TrainOptions;
 
 pub use error::{ShardFailure, TrainShardsError};
 pub use progress::{Happening, ProgressEvent};

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::utc;
+use crate::learn::utc;
 
 /// One line of `progress.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -79,7 +79,7 @@ pub enum Happening {
         /// How much of what is to be read has been read, by bytes.
         percent: f64,
         /// Log loss of the rows of the first pass so far, each predicted before it was learned; absent until
-        /// [some rows](crate::train::WINDOW_ROW_COUNT) were.
+        /// [some rows](crate::learn::WINDOW_ROW_COUNT) were.
         #[serde(skip_serializing_if = "Option::is_none")]
         log_loss: Option<f64>,
     },

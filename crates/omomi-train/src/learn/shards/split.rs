@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::contract::Contract;
-use crate::log_reader::{LogError, LogFile, LogReader, PartBy, RowPart, time_range};
-use crate::train::TrainOptions;
+use omomi::contract::Contract;
+use crate::log::{LogError, LogFile, LogReader, PartBy, RowPart, time_range};
+use crate::learn::TrainOptions;
 
 use super::TrainShardsError;
 

@@ -3,21 +3,21 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::contract::Contract;
+use omomi::contract::Contract;
 use crate::parent_process::end_with_parent;
-use crate::train::{Account, Event, Step, TrainError, TrainOptions, train};
+use crate::learn::{Account, Event, Step, TrainError, TrainOptions, train};
 
 use super::Happening;
 
 /// Between two reports; the end of a later pass is always told.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Trains as [`train`](crate::train::train) does, and reports on `out`: a [`Happening`] as JSON a line, each `progress` but the
+/// Trains as [`train`](crate::learn::train) does, and reports on `out`: a [`Happening`] as JSON a line, each `progress` but the
 /// last, which is `finished`. When standard input ends, the process ends: its parent has died.
 ///
 /// # Errors
 ///
-/// As [`train`](crate::train::train).
+/// As [`train`](crate::learn::train).
 pub fn train_for_parent(
     contract: &Contract,
     options: &TrainOptions,

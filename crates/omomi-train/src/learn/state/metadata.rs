@@ -4,9 +4,9 @@ use std::path::Path;
 
 use parquet::file::metadata::KeyValue;
 
-use crate::contract::Contract;
-use crate::store::Digest;
-use crate::train::{Settings, WeightRule};
+use omomi::contract::Contract;
+use omomi::store::Digest;
+use crate::learn::{Settings, WeightRule};
 
 use super::{FORMAT_VERSION, StateError};
 
@@ -41,14 +41,14 @@ pub struct Metadata {
 }
 
 /// A training state from which training went on. What it knew is part of what came out of it, so states that have one in
-/// common are averaged with this part [counted once](crate::average).
+/// common are averaged with this part [counted once](crate::learn::average).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
     /// Digest of its file.
     pub digest: Digest,
     /// What its `z` and `d` were multiplied with before the first row: above 0, at most 1.
     pub decay: f64,
-    /// Among how many runs its curvature was then [shared](crate::train::StartOptions#shares): at least 1.
+    /// Among how many runs its curvature was then [shared](crate::learn::StartOptions#shares): at least 1.
     pub shares: u32,
 }
 

@@ -12,7 +12,7 @@
 //! | `impressions` | u64 | times that a row had the feature, in the first pass |
 //! | `clicks` | u64 | those of them that were clicked |
 //! | `last_seen` | timestamp, microseconds UTC | time of the last row with it; null where the log had no time |
-//! | `weight` | f64 | the weight that is served, as the state's [weight rule](crate::train::WeightRule) has it from `z` and `d` |
+//! | `weight` | f64 | the weight that is served, as the state's [weight rule](crate::learn::WeightRule) has it from `z` and `d` |
 //!
 //! The file's key-value metadata holds what [`Metadata`] says, each under its name with `omomi.` before it. The same
 //! training gives the same bytes: no path, no time of day and nothing of the machine is in the file.

@@ -12,7 +12,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
-use crate::new_file::NewFile;
+use omomi::new_file::NewFile;
 
 use super::{Metadata, StateError, StateRow, fault, schema};
 

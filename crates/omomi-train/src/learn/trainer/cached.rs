@@ -1,16 +1,16 @@
 //! A trainer that learns from a row cache.
 
-use crate::evaluate::Evaluator;
-use crate::train::indexed_rows::IndexedRows;
-use crate::train::optimizer::Coordinate;
-use crate::train::row_cache::RowCache;
-use crate::train::table::{Counts, NEVER_US};
-use crate::train::{RowCacheError, TrainError};
+use crate::judge::evaluate::Evaluator;
+use crate::learn::indexed_rows::IndexedRows;
+use crate::learn::optimizer::Coordinate;
+use crate::learn::row_cache::RowCache;
+use crate::learn::table::{Counts, NEVER_US};
+use crate::learn::{RowCacheError, TrainError};
 
 use super::{Trainer, first_bias};
 
 /// Where the features of a cache stand in the table of a trainer.
-pub(in crate::train) struct Places(Vec<u32>);
+pub(in crate::learn) struct Places(Vec<u32>);
 
 impl Trainer {
     /// Makes the features of `cache` known and takes over the counts of its rows: what the first pass over a log does beside
@@ -19,7 +19,7 @@ impl Trainer {
     /// # Errors
     ///
     /// [`TrainError::RowCache`] where the cache is damaged, [`TrainError::TooManyFeatures`].
-    pub(in crate::train) fn adopt(&mut self, cache: &mut RowCache) -> Result<Places, TrainError> {
+    pub(in crate::learn) fn adopt(&mut self, cache: &mut RowCache) -> Result<Places, TrainError> {
         let summary = cache.summary().clone();
         let mut places = Vec::with_capacity(usize::try_from(cache.feature_count()).unwrap_or(0));
         let indexer = &mut self.indexer;
@@ -54,7 +54,7 @@ impl Trainer {
     /// # Errors
     ///
     /// [`TrainError::RowCache`] where the cache is damaged; the trainer can then no longer be used.
-    pub(in crate::train) fn learn_cached(
+    pub(in crate::learn) fn learn_cached(
         &mut self,
         cache: &mut RowCache,
         places: &Places,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::train::row_cache::cache_of_batches;
+use crate::learn::row_cache::cache_of_batches;
 
 use super::tests::{SETTINGS, batch, contract, random_rows, written};
 use super::*;

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::contract::Contract;
-use crate::train::optimizer::Coordinate;
-use crate::train::start::{decayed, digest, refuse_start, share_of, share_of_bias};
-use crate::train::state::{Difference, Start, StateReader, StateRow};
-use crate::train::table::{Counts, NEVER_US};
-use crate::train::{Sampling, Settings, StartAccount, TrainError};
+use omomi::contract::Contract;
+use crate::learn::optimizer::Coordinate;
+use crate::learn::start::{decayed, digest, refuse_start, share_of, share_of_bias};
+use crate::learn::state::{Difference, Start, StateReader, StateRow};
+use crate::learn::table::{Counts, NEVER_US};
+use crate::learn::{Sampling, Settings, StartAccount, TrainError};
 
 use super::Trainer;
 
@@ -18,7 +18,7 @@ impl Trainer {
     ///
     /// `z` and `d` of each feature and of the bias are multiplied with `decay`; `d` goes no lower than where a feature
     /// starts that was never seen, `beta / alpha`. Of the rest the run takes one of so many
-    /// [shares](crate::train::StartOptions#shares), 1 for the whole. The squared gradients follow from it:
+    /// [shares](crate::learn::StartOptions#shares), 1 for the whole. The squared gradients follow from it:
     /// `n = (alpha d - beta)^2`. Counts and the time when a feature was last seen stay as they are, whatever the decay: they say
     /// on how many rows the model was built, which is what thresholds on them ask. The start's own weight rule is left
     /// behind: thresholds and recalibration belong to the weights that were served, not to what was learned.

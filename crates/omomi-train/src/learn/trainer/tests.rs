@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use crate::feature;
-use crate::log_reader::{Categories, FieldColumn};
-use crate::math;
-use crate::train::StateModel;
-use crate::train::sampling::Sampler;
-use crate::train::state::StateReader;
+use omomi::feature;
+use crate::log::{Categories, FieldColumn};
+use omomi::math;
+use crate::learn::StateModel;
+use crate::learn::sampling::Sampler;
+use crate::learn::state::StateReader;
 
 use super::*;
 
@@ -70,7 +70,7 @@ pub(super) fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
             text_offsets.push(u32::try_from(bytes.len()).unwrap());
         }
         interest.offsets.push(u32::try_from(interest.values.len()).unwrap());
-        if let (Some(number), crate::contract::FieldKind::Number { range, buckets, .. }) =
+        if let (Some(number), omomi::contract::FieldKind::Number { range, buckets, .. }) =
             (row.price, &contract.fields()[2].kind)
         {
             price.values.push(buckets.index(*range, number).unwrap());

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::average::AverageError;
-use crate::log_reader::LogError;
-use crate::train::TrainError;
-use crate::train_shards::TrainShardsError;
+use crate::learn::average::AverageError;
+use crate::log::LogError;
+use crate::learn::TrainError;
+use crate::learn::shards::TrainShardsError;
 
 /// Why a search stopped.
 #[derive(Debug, Error)]

@@ -2,7 +2,7 @@
 //!
 //! A trial learns a sample of the logs, which is held in memory, and its loss is the log loss of the held-out rows, or without
 //! any the progressive one: each row of the first pass predicted before it was learned. With [shards](Sharding), the sample is
-//! cut into them, each is learned, the states are [averaged](crate::average), and the loss is that of the average: the
+//! cut into them, each is learned, the states are [averaged](crate::learn::average), and the loss is that of the average: the
 //! `alpha` that is best for it is greater than that of one run.
 //!
 //! The search has no chance in it: the same logs, options and number of trials give the same answer, whatever the number of threads.
@@ -25,11 +25,11 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::contract::Contract;
-use crate::evaluate::Metrics;
-use crate::log_reader::LogReader;
-use crate::train::{Settings, TrainOptions};
-use crate::train_shards::Split;
+use omomi::contract::Contract;
+use crate::judge::evaluate::Metrics;
+use crate::log::LogReader;
+use crate::learn::{Settings, TrainOptions};
+use crate::learn::shards::Split;
 
 pub use design::Searched;
 pub use error::TuneError;

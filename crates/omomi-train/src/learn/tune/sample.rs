@@ -1,9 +1,9 @@
 //! The rows on which settings are tried, held in memory.
 
-use crate::contract::Contract;
-use crate::log_reader::{LogReader, RowBatch};
-use crate::train::TrainOptions;
-use crate::train_shards::OneOf;
+use omomi::contract::Contract;
+use crate::log::{LogReader, RowBatch};
+use crate::learn::TrainOptions;
+use crate::learn::shards::OneOf;
 
 use super::{Event, TuneError, TuneOptions};
 

@@ -4,10 +4,10 @@
 //! was drawn, so the log loss of the truth itself (the Bayes loss) is known, and a model's regret is a number.
 //!
 //! ```
-//! # fn main() -> Result<(), omomi::generate_log::Error> {
+//! # fn main() -> Result<(), omomi_train::log::generate::Error> {
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let path = folder.path().join("log.parquet");
-//! use omomi::generate_log::{LogSpec, write_parquet};
+//! use omomi_train::log::generate::{LogSpec, write_parquet};
 //!
 //! let summary = write_parquet(&LogSpec { rows: 1000, seed: 1, click_rate: 0.1 }, &path)?;
 //! assert_eq!(summary.rows, 1000);

@@ -12,7 +12,7 @@ use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
-use crate::contract::{Contract, FieldKind};
+use omomi::contract::{Contract, FieldKind};
 
 const SPEC: LogSpec = LogSpec { rows: 200_000, seed: 1, click_rate: 0.1 };
 const DAY_US: i64 = 24 * clock::HOUR_US;

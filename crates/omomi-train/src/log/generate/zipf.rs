@@ -126,7 +126,7 @@ pub(super) fn flattening_for_head(count: u32, exponent: f64, head: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate_log::draw::Subject;
+    use crate::log::generate::draw::Subject;
 
     const DRAWS: u32 = 200_000;
 

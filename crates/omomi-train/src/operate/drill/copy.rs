@@ -8,11 +8,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::error::DrillError;
 use super::{DrillOptions, files};
-use crate::publish::{BlessingPolicy, PublishOptions, Step, Verifier, publish, set_control};
-use crate::score::Model;
-use crate::store::{Control, Current, Digest, Store};
-use crate::weight_file::map::LoadMode;
-use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
+use crate::operate::publish::{BlessingPolicy, PublishOptions, Step, Verifier, publish, set_control};
+use omomi::score::Model;
+use omomi::store::{Control, Current, Digest, Store};
+use omomi::weight_file::map::LoadMode;
+use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
 /// A store of its own, in a folder that goes with it.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::error::Error;
-use crate::publish::PublishError;
-use crate::weight_file::writer::WriteError;
+use omomi::error::Error;
+use crate::operate::publish::PublishError;
+use crate::pack::writer::WriteError;
 
 /// Why a rehearsal could not take place.
 #[derive(Debug, thiserror::Error)]

@@ -7,9 +7,9 @@ use super::report::{DrillReport, IncidentReport};
 use super::server::ServerOptions;
 use super::watched::{Said, Watched};
 use super::{DrillError, DrillOptions, files};
-use crate::error::Code;
-use crate::store::Control;
-use crate::weight_file::map::LoadMode;
+use omomi::error::Code;
+use omomi::store::Control;
+use omomi::weight_file::map::LoadMode;
 
 /// Long enough not to end during a drill.
 const LONG: Duration = Duration::from_secs(3_600);

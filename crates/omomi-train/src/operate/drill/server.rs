@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::error::Error;
-use crate::instructions::Instructions;
-use crate::live::{LiveModel, LiveOptions, LiveScorer};
+use omomi::error::Error;
+use omomi::instructions::Instructions;
+use omomi::live::{LiveModel, LiveOptions, LiveScorer};
 use crate::parent_process::end_with_parent;
-use crate::schema::{Capacity, RequestLayout, Schema};
-use crate::score::{Model, Request};
-use crate::weight_file::golden::GoldenRequest;
-use crate::weight_file::map::LoadMode;
+use omomi::request::{Capacity, RequestLayout, Schema};
+use omomi::score::{Model, Request};
+use omomi::weight_file::golden::GoldenRequest;
+use omomi::weight_file::map::LoadMode;
 
 /// Between two requests: thousands a second, and the machine is left to others.
 const PAUSE: Duration = Duration::from_micros(200);

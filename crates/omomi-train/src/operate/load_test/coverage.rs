@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::error::LatencyError;
 use super::rotation::Rotation;
 use super::setup::Setup;
-use crate::contract::{Contract, Side};
-use crate::score::{Model, Request};
+use omomi::contract::{Contract, Side};
+use omomi::score::{Model, Request};
 
 /// Requests whose answers are compared with those of the plain twin.
 const COMPARED_REQUESTS: usize = 16;

@@ -1,7 +1,7 @@
 //! What can go wrong before there is a figure.
 
-use crate::error::Error;
-use crate::log_reader::LogError;
+use omomi::error::Error;
+use crate::log::LogError;
 
 /// Why nothing could be measured.
 #[derive(Debug, thiserror::Error)]

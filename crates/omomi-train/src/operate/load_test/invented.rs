@@ -10,9 +10,9 @@ use rand_pcg::Pcg64Mcg;
 
 use super::draw::{below, popular, unit};
 use super::rotation::Rows;
-use crate::contract::{Contract, Field, FieldKind, Side};
-use crate::value::{FieldValue, Row};
-use crate::weight_file::golden::GoldenRequest;
+use omomi::contract::{Contract, Field, FieldKind, Side};
+use omomi::request::{FieldValue, Row};
+use omomi::weight_file::golden::GoldenRequest;
 
 /// Candidate rows that are made up.
 const CANDIDATE_ROWS: usize = 20_000;

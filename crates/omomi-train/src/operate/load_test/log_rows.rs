@@ -8,9 +8,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::draw::below;
 use super::error::LatencyError;
 use super::rotation::Rows;
-use crate::contract::{Contract, Side};
-use crate::log_reader::LogReader;
-use crate::value::row_to_json;
+use omomi::contract::{Contract, Side};
+use crate::log::LogReader;
+use omomi::request::row_to_json;
 
 /// Rows after which a log is not read further.
 pub const MAX_LOG_ROWS: usize = 500_000;

@@ -7,7 +7,7 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use omomi::latency::{Rotation, RotationSpec, Run, measure};
+//! use omomi_train::operate::load_test::{Rotation, RotationSpec, Run, measure};
 //! use omomi::{LoadMode, Model};
 //!
 //! let model = Model::load("feed-ctr/000042.omomi".as_ref(), LoadMode::Map)?;
@@ -16,7 +16,7 @@
 //! let run = Run { rate_per_second: Some(2_000.0), ..Run::new(2, 500, Duration::from_secs(10)) };
 //! let measurement = measure(&model, &rotation, &run)?;
 //! println!("p99.9: {} ns", measurement.latency.quantile_ns(0.999));
-//! # Ok::<(), omomi::latency::LatencyError>(())
+//! # Ok::<(), omomi_train::operate::load_test::LatencyError>(())
 //! ```
 //!
 //! # Back to back, or at a rate
@@ -68,8 +68,8 @@ use machine::preemption_count;
 use schedule::{Clock, Schedule, Stamps, SystemClock};
 use setup::Setup;
 
-use crate::error::Error;
-use crate::score::{Model, Request, Scorer};
+use omomi::error::Error;
+use omomi::score::{Model, Request, Scorer};
 
 /// Most threads of a run.
 pub const MAX_THREADS: usize = 1_024;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::rotation::Rotation;
-use crate::error::Error;
-use crate::schema::RequestLayout;
-use crate::score::{CandidateSet, Model, Request, Scorer};
+use omomi::error::Error;
+use omomi::request::RequestLayout;
+use omomi::score::{CandidateSet, Model, Request, Scorer};
 
 /// A layout for the requests of a rotation, and the set that their candidates lie in where they are prepared.
 pub(super) struct Setup<'a> {

@@ -1,10 +1,10 @@
 //! Rows as a server has them.
 
-use crate::error::Error;
-use crate::feature::text_value;
-use crate::schema::{FieldSlot, Schema};
-use crate::score::{RowMut, tail_len_bytes};
-use crate::value::{FieldValue, Row};
+use omomi::error::Error;
+use omomi::feature::text_value;
+use omomi::request::{FieldSlot, Schema};
+use omomi::score::{RowMut, tail_len_bytes};
+use omomi::request::{FieldValue, Row};
 
 /// A row as a server has it: values, and where they go.
 #[derive(Debug)]

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::*;
-use crate::contract::{Contract, Side};
-use crate::log_reader::{LogReader, ReadOptions};
+use omomi::contract::{Contract, Side};
+use crate::log::{LogReader, ReadOptions};
 use crate::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
-use crate::train::{Sampling, Settings, TrainOptions, train};
-use crate::weight_file::table::Encoding;
+use crate::learn::{Sampling, Settings, TrainOptions, train};
+use omomi::weight_file::table::Encoding;
 use crate::{LoadMode, generate_log};
 
 const SPEC: RotationSpec = RotationSpec { requests: 64, candidates: 40, seed: 1, hashed_texts: false };
@@ -207,8 +207,8 @@ fn invented_rows_have_the_types_of_their_fields_and_no_number_out_of_range() {
         let rows = invented::rows(model.contract(), golden, 100, &mut random);
         for (side, rows) in [(Side::Context, &rows.contexts), (Side::Candidate, &rows.candidates)] {
             for row in rows {
-                let json = crate::value::row_to_json(row);
-                let read = crate::value::row_from_json(model.contract(), side, json.as_object().unwrap()).unwrap();
+                let json = omomi::request::row_to_json(row);
+                let read = omomi::request::row_from_json(model.contract(), side, json.as_object().unwrap()).unwrap();
                 assert_eq!(&read, row);
             }
         }

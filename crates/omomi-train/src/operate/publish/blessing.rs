@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{PublishError, failed};
-use crate::store::Digest;
+use omomi::store::Digest;
 
 /// Whether publishing asks for a blessing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::error::Error;
-use crate::new_file::sync_folder_of;
-use crate::store::{Control, Current, Store};
+use omomi::error::Error;
+use omomi::new_file::sync_folder_of;
+use omomi::store::{Control, Current, Store};
 
 use super::place::{lock_control, remove_leftovers, write_text};
 use super::{PublishError, Step, Verifier, digest_on_disk, failed};

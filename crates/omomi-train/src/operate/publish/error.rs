@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::error::{Error, Owner};
-use crate::store::Digest;
-use crate::toml_settings::{NoSettings, SettingsFaults};
+use omomi::error::{Error, Owner};
+use omomi::store::Digest;
+use crate::settings::{NoSettings, SettingsFaults};
 
 use super::warning::ratio;
 
@@ -247,7 +247,7 @@ impl From<NoSettings> for PublishError {
 }
 
 impl PublishError {
-    /// The stable name in snake case: that of [`crate::Code`] where servers have the same error.
+    /// The stable name in snake case: that of [`omomi::Code`] where servers have the same error.
     #[must_use]
     pub fn name(&self) -> &str {
         self.facts().0

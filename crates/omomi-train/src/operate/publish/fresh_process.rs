@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::error::Owner;
+use omomi::error::Owner;
 
 use super::PublishError;
 

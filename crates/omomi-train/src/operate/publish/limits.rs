@@ -30,13 +30,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::contract::{Contract, Fault};
-use crate::store::Store;
-use crate::toml_settings::{self, Place, SettingsFaults};
-use crate::weight_file::layout::SectionKind;
-use crate::weight_file::map::FileBytes;
-use crate::weight_file::signature::SignaturePolicy;
-use crate::weight_file::{Content, WeightFile};
+use omomi::contract::{Contract, Fault};
+use omomi::store::Store;
+use crate::settings::{self, Place, SettingsFaults};
+use omomi::weight_file::layout::SectionKind;
+use omomi::weight_file::map::FileBytes;
+use omomi::weight_file::signature::SignaturePolicy;
+use omomi::weight_file::{Content, WeightFile};
 
 use super::warning::ratio;
 use super::{BlessingPolicy, PublishError, Warning};

@@ -1,12 +1,12 @@
-//! What people do to a [store](crate::store): publish a weight file, go back, freeze, switch off, look.
+//! What people do to a [store](omomi::store): publish a weight file, go back, freeze, switch off, look.
 //!
 //! Publishing takes a file through these steps, each of which may be the last one that the process lives to see:
 //!
 //! 1. The store is locked, so that two publishers cannot interleave, and what a publisher that died left behind is removed.
-//! 2. The file is looked at: header, length, generation; and where one is asked for, its [blessing](crate::gate).
+//! 2. The file is looked at: header, length, generation; and where one is asked for, its [blessing](crate::judge::gate).
 //! 3. It is copied to a hidden sibling of its future name, synced, read back from the disk, and made read-only.
 //! 4. **The copy** is verified with its golden requests in a fresh process, whose end no file can make the publisher's end, its
-//!    [signature](crate::weight_file::signature) is, where one is asked for, and it is held against the [`Limits`]. What was verified is what is published, whatever happens to the original meanwhile.
+//!    [signature](omomi::weight_file::signature) is, where one is asked for, and it is held against the [`Limits`]. What was verified is what is published, whatever happens to the original meanwhile.
 //! 5. The text for `current` is written and synced beside it, so that nothing that needs room on the disk is left to do.
 //! 6. The copy gets its name, by a link, which never replaces a file; the folder is synced.
 //! 7. `current` is replaced by rename, and its folder synced.
@@ -17,7 +17,7 @@
 //! A refusal says its reason, who must act and how ([`PublishError`]), and leaves nothing behind.
 //!
 //! ```no_run
-//! use omomi::publish::{PublishOptions, Verifier, publish};
+//! use omomi_train::operate::publish::{PublishOptions, Verifier, publish};
 //! use omomi::store::Store;
 //!
 //! let verifier = Verifier { program: "omomi".into(), ..Verifier::this_program()? };
@@ -43,17 +43,17 @@ use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
-use crate::new_file::{NewFile, sync_folder_of};
-use crate::store::{Current, Digest, Digester, Store};
-use crate::weight_file::layout::HEADER_LEN;
-use crate::weight_file::map::{FileBytes, LoadMode};
-use crate::weight_file::signature::{SignaturePolicy, TrustedKeys, verify_signature};
-use crate::weight_file::{Header, WeightFile};
+use omomi::error::Error;
+use omomi::new_file::{NewFile, sync_folder_of};
+use omomi::store::{Current, Digest, Digester, Store};
+use omomi::weight_file::layout::HEADER_LEN;
+use omomi::weight_file::map::{FileBytes, LoadMode};
+use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys, verify_signature};
+use omomi::weight_file::{Header, WeightFile};
 
 use place::Place;
 
-pub use crate::toml_settings::SettingsFaults;
+pub use crate::settings::SettingsFaults;
 pub use blessing::{BlessingPolicy, blessing_path};
 pub use control::{ControlChange, pin, rollback, set_control};
 pub use error::PublishError;
@@ -80,7 +80,7 @@ pub struct PublishOptions {
     pub verifier: Verifier,
     /// What signatures have to do with it, and the keys that are trusted, where not the limits of the store shall say it.
     pub signature: Option<(SignaturePolicy, TrustedKeys)>,
-    /// Whether the file needs a [blessing](crate::gate), where not the limits of the store shall say it.
+    /// Whether the file needs a [blessing](crate::judge::gate), where not the limits of the store shall say it.
     pub blessing: Option<BlessingPolicy>,
 }
 
@@ -279,7 +279,7 @@ impl Publication<'_> {
 
     fn warn_where_nobody_follows(&mut self) {
         match self.store.read_control() {
-            Ok(crate::store::Control::Follow) => {}
+            Ok(omomi::store::Control::Follow) => {}
             Ok(control) => self.warnings.push(Warning::NotFollowed { control }),
             Err(error) => self.warnings.push(Warning::ControlUnreadable { problem: error.full_message() }),
         }

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::new_file::{NewFile, sync_folder_of};
-use crate::store::Store;
+use omomi::new_file::{NewFile, sync_folder_of};
+use omomi::store::Store;
 
 use super::{MODE_OF_TEXT, PublishError, failed};
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::contract::Contract;
-use crate::store::Store;
-use crate::weight_file::WeightFile;
-use crate::weight_file::layout::SectionKind;
-use crate::weight_file::map::{FileBytes, LoadMode};
+use omomi::contract::Contract;
+use omomi::store::Store;
+use omomi::weight_file::WeightFile;
+use omomi::weight_file::layout::SectionKind;
+use omomi::weight_file::map::{FileBytes, LoadMode};
 
 use super::limits::{Limits, USUAL_COUNT};
 use super::{PublishError, Warning, usual_lens};

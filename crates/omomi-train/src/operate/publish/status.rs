@@ -5,11 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::error::Error;
-use crate::short_text::{self, TextError};
-use crate::store::{Control, Current, Digest, Store};
-use crate::weight_file::WeightFile;
-use crate::weight_file::map::{FileBytes, LoadMode};
+use omomi::error::Error;
+use omomi::short_text::{self, TextError};
+use omomi::store::{Control, Current, Digest, Store};
+use omomi::weight_file::WeightFile;
+use omomi::weight_file::map::{FileBytes, LoadMode};
 
 use super::{PublishError, failed};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::store::Control;
+use omomi::store::Control;
 
 /// What somebody should look at.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,7 @@ use std::thread;
 
 use super::line::{F16Line, F32Line, I8Line, Line, LineFormat};
 use super::{EncodedWeights, Encoding, Entry, Geometry, LINE_LEN, MAX_SHARD_LINES, Table, first_line};
-use crate::weight_file::layout::{EXCEPTION_KEY_OFFSET, EXCEPTION_LEN, EXCEPTION_WEIGHT_OFFSET};
+use omomi::weight_file::layout::{EXCEPTION_KEY_OFFSET, EXCEPTION_LEN, EXCEPTION_WEIGHT_OFFSET};
 use shard::Shard;
 
 /// Times that a table which turned out too full is tried with one per cent more lines.
@@ -97,7 +97,7 @@ pub fn build_with(weights: &EncodedWeights, options: &mut BuildOptions<'_>) -> R
 }
 
 /// The geometries in which a table of so many weights may find room, the smallest first. The first nearly always does.
-pub(in crate::weight_file) fn geometries(encoding: Encoding, weight_count: u64) -> impl Iterator<Item = Geometry> {
+pub(in crate::pack) fn geometries(encoding: Encoding, weight_count: u64) -> impl Iterator<Item = Geometry> {
     #[expect(clippy::cast_precision_loss, reason = "a count of lines below 2^32")]
     let line_count = weight_count as f64 / (encoding.slot_count() as f64 * load(encoding));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of lines below 2^32")]
@@ -114,7 +114,7 @@ pub(in crate::weight_file) fn geometries(encoding: Encoding, weight_count: u64) 
 /// # Panics
 ///
 /// If the entries are out of order.
-pub(in crate::weight_file) fn fill(
+pub(in crate::pack) fn fill(
     weights: &EncodedWeights,
     geometry: Geometry,
     lines: &mut [u8],
@@ -131,7 +131,7 @@ pub(in crate::weight_file) fn fill(
 }
 
 /// What stands behind the parameters in the table section.
-pub(in crate::weight_file) fn scales_section(weights: &EncodedWeights) -> Vec<u8> {
+pub(in crate::pack) fn scales_section(weights: &EncodedWeights) -> Vec<u8> {
     weights.scales().iter().flat_map(|scale| scale.to_le_bytes()).collect()
 }
 

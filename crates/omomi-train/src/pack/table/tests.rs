@@ -1,8 +1,8 @@
-use crate::instructions::Instructions;
+use omomi::instructions::Instructions;
 use proptest::prelude::*;
 
 use super::*;
-use crate::feature::{feature_key, field_seed};
+use omomi::feature::{feature_key, field_seed};
 
 /// Weights that mostly tell which key they belong to, in the order of their keys.
 fn entries(seed_name: &str, count: u64) -> Vec<Entry> {

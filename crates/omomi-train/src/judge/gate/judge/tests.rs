@@ -1,5 +1,5 @@
 use super::*;
-use crate::evaluate::{
+use crate::judge::evaluate::{
     Bootstrap, ColumnSlices, Comparison, Difference, FieldRates, FileFacts, GroupsOf, Overall, SliceMetrics,
 };
 

@@ -3,14 +3,14 @@
 use super::{Absent, Figure, Key, Panel, Table, or_dash};
 use crate::prune::{Bill, CurvePoint};
 use crate::readable::{bytes, grouped};
-use crate::report::ReportError;
-use crate::report::plot::{self, SizeCurve, SizePoint, SizeSeries};
+use crate::judge::report::ReportError;
+use crate::judge::report::plot::{self, SizeCurve, SizePoint, SizeSeries};
 
 /// How weights may stand in a file, in the order of the steps of colour.
 const ENCODINGS: [&str; 3] = ["f32", "f16", "i8"];
 
 /// Bytes against normalized entropy.
-pub(in crate::report) fn size_curve(bill: Option<&Bill>) -> Result<Panel, ReportError> {
+pub(in crate::judge::report) fn size_curve(bill: Option<&Bill>) -> Result<Panel, ReportError> {
     let title = "Bytes against normalized entropy";
     let Some(bill) = bill else {
         return Ok(Panel::Absent(Absent { title, how: "--bill PRUNED.bill.json of omomi prune --max-bytes" }));

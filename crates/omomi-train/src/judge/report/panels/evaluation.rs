@@ -1,17 +1,17 @@
 //! Plots of the evaluation.
 
 use super::{Absent, Figure, Key, Panel, Table, model_keys, or_dash};
-use crate::evaluate::{Calibration, FieldWeights, ModelEvaluation, Slice};
-use crate::gate::GateSettings;
+use crate::judge::evaluate::{Calibration, FieldWeights, ModelEvaluation, Slice};
+use crate::judge::gate::GateSettings;
 use crate::readable::{bytes, grouped};
-use crate::report::ReportError;
-use crate::report::plot::{self, FieldSize, FieldSizeRow, HourPoint, Ratio, RatioRow, ReliabilityBin};
-use crate::report::subject::{Subject, utc_hour};
+use crate::judge::report::ReportError;
+use crate::judge::report::plot::{self, FieldSize, FieldSizeRow, HourPoint, Ratio, RatioRow, ReliabilityBin};
+use crate::judge::report::subject::{Subject, utc_hour};
 
 /// Most rows of a plot: more are found in the table.
 const MAX_PLOT_ROWS: usize = 24;
 /// Observed CTR against probability.
-pub(in crate::report) fn reliability(subject: &Subject<'_>) -> Result<Panel, ReportError> {
+pub(in crate::judge::report) fn reliability(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Reliability";
     if subject.model.reliability.is_empty() {
         return Ok(Panel::Absent(Absent { title, how: "logs with rows, for omomi evaluate" }));
@@ -54,7 +54,7 @@ pub(in crate::report) fn reliability(subject: &Subject<'_>) -> Result<Panel, Rep
 }
 
 /// Normalized entropy of each hour.
-pub(in crate::report) fn entropy_by_hour(subject: &Subject<'_>) -> Result<Panel, ReportError> {
+pub(in crate::judge::report) fn entropy_by_hour(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Normalized entropy by hour";
     let points = |model: &ModelEvaluation| -> Vec<HourPoint> {
         let hours = model.hours.iter();
@@ -97,7 +97,7 @@ pub(in crate::report) fn entropy_by_hour(subject: &Subject<'_>) -> Result<Panel,
 }
 
 /// Calibration ratios of slices.
-pub(in crate::report) fn calibration(subject: &Subject<'_>, gate: &GateSettings) -> Result<Panel, ReportError> {
+pub(in crate::judge::report) fn calibration(subject: &Subject<'_>, gate: &GateSettings) -> Result<Panel, ReportError> {
     let title = "Calibration by slice";
     let slices: Vec<(&str, &Slice)> = subject
         .model
@@ -195,7 +195,7 @@ fn chosen(slices: &[(&str, &Slice)], gate: &GateSettings) -> Vec<usize> {
 }
 
 /// Bytes and weights of each field.
-pub(in crate::report) fn field_sizes(subject: &Subject<'_>) -> Result<Panel, ReportError> {
+pub(in crate::judge::report) fn field_sizes(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Bytes and weights by field";
     let size = |field: &FieldWeights| FieldSize { weights: field.weight_count, bytes: field.len_bytes };
     let none = FieldSize { weights: 0, bytes: 0 };

@@ -6,12 +6,12 @@ use serde::Deserialize;
 
 use super::{Absent, Figure, Key, Panel, Table, or_dash};
 use crate::readable::grouped;
-use crate::report::plot::{self, SpreadRow};
-use crate::report::subject::Subject;
-use crate::report::{ReportError, read_json};
-use crate::train::state::BIAS_FIELD;
+use crate::judge::report::plot::{self, SpreadRow};
+use crate::judge::report::subject::Subject;
+use crate::judge::report::{ReportError, read_json};
+use crate::learn::state::BIAS_FIELD;
 
-/// What the provenance of a training state says, as far as it is drawn: [`crate::average`] documents it.
+/// What the provenance of a training state says, as far as it is drawn: [`crate::learn::average`] documents it.
 #[derive(Debug, Deserialize)]
 struct Provenance {
     contract: Contract,
@@ -33,7 +33,7 @@ struct Spread {
 }
 
 /// How far the shards lie apart.
-pub(in crate::report) fn shard_spread(subject: &Subject<'_>, provenance: Option<&Path>) -> Result<Panel, ReportError> {
+pub(in crate::judge::report) fn shard_spread(subject: &Subject<'_>, provenance: Option<&Path>) -> Result<Panel, ReportError> {
     let title = "Spread of the shards";
     let absent = |how| Ok(Panel::Absent(Absent { title, how }));
     let Some(path) = provenance else {

@@ -4,17 +4,17 @@ use std::path::Path;
 
 use super::{Absent, Figure, Panel, Table, model_keys};
 use crate::readable::grouped;
-use crate::report::ReportError;
-use crate::report::plot::{self, WeightChange};
-use crate::report::subject::Subject;
-use crate::train::state::{StateBatch, StateReader};
+use crate::judge::report::ReportError;
+use crate::judge::report::plot::{self, WeightChange};
+use crate::judge::report::subject::Subject;
+use crate::learn::state::{StateBatch, StateReader};
 
 /// How many weights are drawn, and how many stand in the table.
 const DRAWN_COUNT: usize = 20;
 const LISTED_COUNT: usize = 100;
 
 /// The weights that changed most.
-pub(in crate::report) fn weight_changes(
+pub(in crate::judge::report) fn weight_changes(
     subject: &Subject<'_>,
     state: Option<&Path>,
     baseline_state: Option<&Path>,

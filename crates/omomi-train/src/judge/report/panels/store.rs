@@ -3,18 +3,18 @@
 use std::path::Path;
 
 use super::{Absent, Figure, Key, Panel, Table, or_dash};
-use crate::publish::limits::{Limits, USUAL_COUNT, median};
+use crate::operate::publish::limits::{Limits, USUAL_COUNT, median};
 use crate::readable::bytes;
-use crate::report::ReportError;
-use crate::report::plot::{self, FileSize, FileSizes};
-use crate::report::subject::Subject;
-use crate::store::Store;
+use crate::judge::report::ReportError;
+use crate::judge::report::plot::{self, FileSize, FileSizes};
+use crate::judge::report::subject::Subject;
+use omomi::store::Store;
 
 /// Most files that are drawn: the newest.
 const MAX_FILES: usize = 60;
 
 /// Sizes of the published files with the alarm band.
-pub(in crate::report) fn file_sizes(subject: &Subject<'_>, dir: Option<&Path>) -> Result<Panel, ReportError> {
+pub(in crate::judge::report) fn file_sizes(subject: &Subject<'_>, dir: Option<&Path>) -> Result<Panel, ReportError> {
     let title = "Sizes of the published files";
     let Some(dir) = dir else { return Ok(Panel::Absent(Absent { title, how: "--store DIR" })) };
     let store = Store::new(dir);
@@ -54,8 +54,8 @@ fn rounded_bytes(size: f64) -> String {
 }
 
 fn read(subject: &Subject<'_>, store: &Store, limits: &Limits) -> Result<FileSizes, ReportError> {
-    let generations = store.generations().map_err(crate::publish::PublishError::from)?;
-    let current = store.read_current().map_err(crate::publish::PublishError::from)?;
+    let generations = store.generations().map_err(crate::operate::publish::PublishError::from)?;
+    let current = store.read_current().map_err(crate::operate::publish::PublishError::from)?;
     let mut lens = Vec::with_capacity(generations.len());
     for &generation in &generations {
         let path = store.generation_path(generation);

@@ -8,7 +8,7 @@ use crate::readable::with_decimals_of;
 
 /// A calibration ratio.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::report) struct Ratio {
+pub(in crate::judge::report) struct Ratio {
     /// Sum of the probabilities over clicks.
     pub ratio: f64,
     /// Between these it lies in 95 of 100 such samples.
@@ -17,7 +17,7 @@ pub(in crate::report) struct Ratio {
 
 /// A slice of the rows.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::report) struct RatioRow {
+pub(in crate::judge::report) struct RatioRow {
     /// Which: `media_id = 17`.
     pub name: String,
     /// What stands beside it: `12,345 clicks`.
@@ -32,7 +32,7 @@ pub(in crate::report) struct RatioRow {
 const SHOWN: [f64; 2] = [0.5, 2.0];
 
 /// The plot; `tolerated` is the band in which slices have to lie.
-pub(in crate::report) fn calibration(title: &str, rows: &[RatioRow], tolerated: [f64; 2]) -> Result<String, PlotError> {
+pub(in crate::judge::report) fn calibration(title: &str, rows: &[RatioRow], tolerated: [f64; 2]) -> Result<String, PlotError> {
     let ratios = rows.iter().flat_map(|row| [row.model, row.baseline]).flatten();
     let ends = ratios.flat_map(|ratio| [ratio.interval[0], ratio.ratio, ratio.interval[1]]);
     let ends = ends.chain(tolerated).map(|end| end.clamp(SHOWN[0], SHOWN[1]));

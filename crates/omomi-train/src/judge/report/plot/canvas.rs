@@ -87,7 +87,7 @@ pub(super) enum Side {
 }
 
 /// Why a plot could not be drawn.
-pub(in crate::report) type PlotError = DrawingAreaErrorKind<std::io::Error>;
+pub(in crate::judge::report) type PlotError = DrawingAreaErrorKind<std::io::Error>;
 
 /// What lies around the plane, in pixels.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ use crate::readable::with_decimals_of;
 
 /// One hour.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::report) struct HourPoint {
+pub(in crate::judge::report) struct HourPoint {
     /// When it begins, in microseconds since 1970-01-01 UTC.
     pub time_us: i64,
     /// Normalized entropy of its rows.
@@ -20,7 +20,7 @@ const HOUR_US: i64 = 3_600_000_000;
 const MAX_MARKED_HOURS: usize = 72;
 
 /// The plot of the model's hours, and of the baseline's where there is one.
-pub(in crate::report) fn entropy_by_hour(
+pub(in crate::judge::report) fn entropy_by_hour(
     title: &str,
     model: &[HourPoint],
     baseline: &[HourPoint],

@@ -8,7 +8,7 @@ use crate::readable::{bytes, bytes_by, grouped};
 
 /// What one file has of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::report) struct FieldSize {
+pub(in crate::judge::report) struct FieldSize {
     /// Weights.
     pub weights: u64,
     /// Its part of the table's bytes.
@@ -17,7 +17,7 @@ pub(in crate::report) struct FieldSize {
 
 /// A field or cross.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::report) struct FieldSizeRow {
+pub(in crate::judge::report) struct FieldSizeRow {
     /// Its name.
     pub name: String,
     /// In the file.
@@ -27,7 +27,7 @@ pub(in crate::report) struct FieldSizeRow {
 }
 
 /// The plot.
-pub(in crate::report) fn field_sizes(title: &str, rows: &[FieldSizeRow]) -> Result<String, PlotError> {
+pub(in crate::judge::report) fn field_sizes(title: &str, rows: &[FieldSizeRow]) -> Result<String, PlotError> {
     let sizes = rows.iter().flat_map(|row| [Some(row.model), row.baseline]).flatten();
     let x = Axis::linear(sizes.map(|size| size.bytes as f64), true, bytes_by);
     let figure = |row: &FieldSizeRow| format!("{}, {} weights", bytes(row.model.bytes), grouped(row.model.weights));

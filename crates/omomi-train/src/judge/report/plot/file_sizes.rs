@@ -8,7 +8,7 @@ use crate::readable::{bytes, bytes_by};
 
 /// A published file.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::report) struct FileSize {
+pub(in crate::judge::report) struct FileSize {
     /// Its generation.
     pub generation: u64,
     /// Its length.
@@ -21,7 +21,7 @@ pub(in crate::report) struct FileSize {
 
 /// The published files by generation, the newest last.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::report) struct FileSizes {
+pub(in crate::judge::report) struct FileSizes {
     /// The files.
     pub files: Vec<FileSize>,
     /// The generation that is published.
@@ -31,7 +31,7 @@ pub(in crate::report) struct FileSizes {
 }
 
 /// The plot. Files stand side by side, however far apart their generations are.
-pub(in crate::report) fn file_sizes(title: &str, sizes: &FileSizes) -> Result<String, PlotError> {
+pub(in crate::judge::report) fn file_sizes(title: &str, sizes: &FileSizes) -> Result<String, PlotError> {
     let files = &sizes.files;
     let ends = files.iter().flat_map(|file| file.tolerated.into_iter().flatten().chain([file.bytes as f64]));
     let y = Axis::linear(ends, true, bytes_by);

@@ -8,7 +8,7 @@ use crate::readable::significant;
 
 /// Rows of about the same probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::report) struct ReliabilityBin {
+pub(in crate::judge::report) struct ReliabilityBin {
     /// Mean of their probabilities.
     pub predicted: f64,
     /// Clicks over impressions.
@@ -18,7 +18,7 @@ pub(in crate::report) struct ReliabilityBin {
 }
 
 /// The plot of the model's bins, and of the baseline's where there is one.
-pub(in crate::report) fn reliability(
+pub(in crate::judge::report) fn reliability(
     title: &str,
     model: &[ReliabilityBin],
     baseline: &[ReliabilityBin],

@@ -8,7 +8,7 @@ use crate::readable::with_decimals_of;
 
 /// A field or cross.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::report) struct SpreadRow {
+pub(in crate::judge::report) struct SpreadRow {
     /// Its name.
     pub name: String,
     /// What stands beside it.
@@ -20,7 +20,7 @@ pub(in crate::report) struct SpreadRow {
 }
 
 /// The plot.
-pub(in crate::report) fn shard_spread(title: &str, rows: &[SpreadRow]) -> Result<String, PlotError> {
+pub(in crate::judge::report) fn shard_spread(title: &str, rows: &[SpreadRow]) -> Result<String, PlotError> {
     let x = Axis::linear(rows.iter().flat_map(|row| [row.spread, row.magnitude]), true, with_decimals_of);
     let names: Vec<_> = rows.iter().map(|row| (row.name.clone(), row.figure.clone())).collect();
     Rows { title, x: (&x, "weight (logit)"), reference: None, names: &names }.draw(

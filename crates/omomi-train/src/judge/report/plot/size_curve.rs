@@ -8,7 +8,7 @@ use crate::readable::{bytes, bytes_by, with_decimals_of};
 
 /// A file that was tried.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::report) struct SizePoint {
+pub(in crate::judge::report) struct SizePoint {
     /// Its length.
     pub bytes: u64,
     /// Of held-out rows.
@@ -17,7 +17,7 @@ pub(in crate::report) struct SizePoint {
 
 /// Files of one way of cutting and one encoding, by size.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::report) struct SizeSeries {
+pub(in crate::judge::report) struct SizeSeries {
     /// Which [step](super::canvas::Ink::Step) of colour the encoding has.
     pub step: u8,
     /// Whether the chosen file is of it.
@@ -28,7 +28,7 @@ pub(in crate::report) struct SizeSeries {
 
 /// All files that were tried.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::report) struct SizeCurve {
+pub(in crate::judge::report) struct SizeCurve {
     /// By way of cutting and encoding.
     pub series: Vec<SizeSeries>,
     /// Which was chosen.
@@ -38,7 +38,7 @@ pub(in crate::report) struct SizeCurve {
 }
 
 /// The plot.
-pub(in crate::report) fn size_curve(title: &str, curve: &SizeCurve) -> Result<String, PlotError> {
+pub(in crate::judge::report) fn size_curve(title: &str, curve: &SizeCurve) -> Result<String, PlotError> {
     let points = || curve.series.iter().flat_map(|series| &series.points).chain(&curve.chosen);
     let sizes = points().map(|point| point.bytes).chain([curve.max_bytes]);
     let x = Axis::of_ratios(sizes.map(|size| size as f64), |size| bytes_by(size, size));

@@ -8,7 +8,7 @@ use crate::readable::{grouped, with_decimals_of};
 
 /// A weight of two training states.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::report) struct WeightChange {
+pub(in crate::judge::report) struct WeightChange {
     /// Its feature: `creative_id = 4001`.
     pub name: String,
     /// Rows that had the feature, in the training of the model.
@@ -20,7 +20,7 @@ pub(in crate::report) struct WeightChange {
 }
 
 /// The plot.
-pub(in crate::report) fn weight_changes(title: &str, changes: &[WeightChange]) -> Result<String, PlotError> {
+pub(in crate::judge::report) fn weight_changes(title: &str, changes: &[WeightChange]) -> Result<String, PlotError> {
     let weights = changes.iter().flat_map(|change| [change.model, change.baseline]).chain([0.0]);
     let x = Axis::linear(weights, false, with_decimals_of);
     let figure = |change: &WeightChange| format!("{} impressions", grouped(change.impressions));

@@ -4,8 +4,8 @@
 use std::cmp::Reverse;
 use std::marker::PhantomData;
 
-use crate::weight_file::table::line::{Line, LineFormat};
-use crate::weight_file::table::{Entry, Geometry, LINE_LEN, first_line, low_word, step};
+use omomi::weight_file::table::line::{Line, LineFormat};
+use omomi::weight_file::table::{Entry, Geometry, LINE_LEN, first_line, low_word, step};
 
 /// Most lines looked at to make room for one key.
 const MAX_SEARCH_LINES: usize = 4_096;
