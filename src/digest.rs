@@ -2,20 +2,16 @@
 
 use std::fmt;
 use std::str::FromStr;
-#[cfg(feature = "train")]
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::UnexpectedText;
 use crate::hex;
+use crate::short_text::UnexpectedText;
 
 /// Bytes of a file that are read at once.
-#[cfg(feature = "train")]
 const PIECE_LEN_BYTES: usize = 1 << 18;
 
 /// SHA-256 of all bytes of a file, written as 64 hexadecimal digits in lower case.
@@ -39,7 +35,6 @@ impl Digest {
     /// # Errors
     ///
     /// Whatever the system says.
-    #[cfg(feature = "train")]
     pub fn of_file(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let mut digester = Digester::new();

@@ -29,7 +29,7 @@ pub const fn id_value(category: i64) -> u64 {
 #[inline]
 #[must_use]
 pub fn text_value(category: &[u8]) -> u64 {
-    #[cfg(all(test, feature = "train"))]
+    #[cfg(test)]
     crate::work::note_hashed_text();
     xxh3_64(category)
 }

@@ -3,12 +3,12 @@
 use std::fmt;
 
 /// Writes two digits for each byte.
-pub(crate) fn write(bytes: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub fn write(bytes: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
 }
 
 /// Reads exactly `LEN` bytes.
-pub(crate) fn read<const LEN: usize>(text: &str) -> Option<[u8; LEN]> {
+pub fn read<const LEN: usize>(text: &str) -> Option<[u8; LEN]> {
     if text.len() != 2 * LEN {
         return None;
     }

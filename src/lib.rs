@@ -79,66 +79,35 @@
 //! On aarch64 the tests of look-ups, kernel and C ABI pass under an emulator, and files come out the same to the byte
 //! (`.ci/aarch64`); it has never run on such a processor, and how fast it is there is unknown.
 
-#[cfg(feature = "train")]
-pub mod average;
 pub mod capi;
 pub mod contract;
-#[cfg(feature = "train")]
-pub mod drill;
+#[doc(hidden)]
+pub mod digest;
 pub mod error;
-#[cfg(feature = "train")]
-pub mod evaluate;
-#[cfg(feature = "train")]
-pub mod explain;
 pub mod feature;
-#[cfg(feature = "train")]
-pub mod gate;
-#[cfg(feature = "train")]
-pub mod generate_log;
-mod hex;
+#[doc(hidden)]
+pub mod hex;
 mod instructions;
 mod jni;
-#[cfg(feature = "train")]
-pub mod latency;
 pub mod live;
-#[cfg(feature = "train")]
-pub mod log_reader;
 pub mod math;
-mod new_file;
-#[cfg(feature = "train")]
-pub mod pack;
-#[cfg(feature = "train")]
-mod parent_process;
-mod prefetch;
-#[cfg(feature = "train")]
-pub mod prune;
-#[cfg(feature = "train")]
-pub mod publish;
-#[cfg(feature = "train")]
-pub mod readable;
-#[cfg(feature = "train")]
-pub mod recalibrate;
-#[cfg(feature = "train")]
-pub mod report;
-pub mod schema;
+#[doc(hidden)]
+pub mod new_file;
+#[doc(hidden)]
+pub mod prefetch;
+pub mod request;
 pub mod score;
-mod short_text;
+#[doc(hidden)]
+pub mod short_text;
 pub mod store;
-#[cfg(feature = "train")]
-mod toml_settings;
-#[cfg(feature = "train")]
-pub mod train;
-#[cfg(feature = "train")]
-pub mod train_shards;
-#[cfg(feature = "train")]
-pub mod tune;
-pub mod value;
 pub mod weight_file;
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
 mod work;
 
 pub use error::{Code, Error, Owner, RowProblem};
 pub use instructions::Instructions;
-pub use schema::{CandidateStatus, Candidates, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
+pub use request::{
+    CandidateStatus, Candidates, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind,
+};
 pub use score::{Answer, CandidateSet, Counts, Explanation, Model, Request, Scorer};
 pub use weight_file::map::LoadMode;

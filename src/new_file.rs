@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A file on its way to its name. Dropped before [`commit`](Self::commit), it leaves nothing; a process that is killed
 /// leaves the sibling, `.NAME.*.partial`, and never a part of a file under the name.
 #[derive(Debug)]
-pub(crate) struct NewFile {
+pub struct NewFile {
     file: File,
     sibling: PathBuf,
     target: PathBuf,
@@ -23,7 +23,7 @@ impl NewFile {
     ///
     /// `AlreadyExists` where `target` is there and `replace` is not asked for; whatever the system says against writing
     /// in that folder.
-    pub(crate) fn create(target: &Path, replace: bool) -> io::Result<Self> {
+    pub fn create(target: &Path, replace: bool) -> io::Result<Self> {
         refuse_to_replace(target, replace)?;
         let Some(name) = target.file_name() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends in a file name"));
@@ -39,13 +39,12 @@ impl NewFile {
     }
 
     /// The file as it is being written.
-    pub(crate) fn file(&self) -> &File {
+    pub fn file(&self) -> &File {
         &self.file
     }
 
     /// Where the file is until then: to be read back before it gets its name.
-    #[cfg(feature = "train")]
-    pub(crate) fn sibling(&self) -> &Path {
+    pub fn sibling(&self) -> &Path {
         &self.sibling
     }
 
@@ -54,8 +53,7 @@ impl NewFile {
     /// # Errors
     ///
     /// Whatever the system says.
-    #[cfg(feature = "train")]
-    pub(crate) fn make_read_only(&self) -> io::Result<()> {
+    pub fn make_read_only(&self) -> io::Result<()> {
         let mut permissions = self.file.metadata()?.permissions();
         permissions.set_readonly(true);
         self.file.set_permissions(permissions)
@@ -66,7 +64,7 @@ impl NewFile {
     /// # Errors
     ///
     /// Whatever the system says, above all that the disk is full.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
@@ -76,7 +74,7 @@ impl NewFile {
     ///
     /// `AlreadyExists` where somebody else took the name in the meantime; whatever the system says. The name is then as it
     /// was before.
-    pub(crate) fn commit(self) -> io::Result<()> {
+    pub fn commit(self) -> io::Result<()> {
         self.sync()?;
         self.take_name()?;
         sync_folder_of(&self.target)
@@ -87,7 +85,7 @@ impl NewFile {
     /// # Errors
     ///
     /// As [`commit`](Self::commit).
-    pub(crate) fn take_name(&self) -> io::Result<()> {
+    pub fn take_name(&self) -> io::Result<()> {
         if self.replace { fs::rename(&self.sibling, &self.target) } else { self.take_free_name() }
     }
 
@@ -110,13 +108,13 @@ impl NewFile {
 /// # Errors
 ///
 /// Whatever the system says.
-pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// `AlreadyExists` where `target` is there and `replace` is false.
-pub(crate) fn refuse_to_replace(target: &Path, replace: bool) -> io::Result<()> {
+pub fn refuse_to_replace(target: &Path, replace: bool) -> io::Result<()> {
     if !replace && target.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }

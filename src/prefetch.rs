@@ -1,9 +1,8 @@
 //! Asking memory for a line of the cache before it is needed.
 
 /// Asks for the line that holds `at`, which may point anywhere: nothing is read, and nothing can fault.
-#[cfg(feature = "train")]
 #[inline(always)]
-pub(crate) fn prefetch<T>(at: *const T) {
+pub fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -22,7 +21,7 @@ pub(crate) fn prefetch<T>(at: *const T) {
 /// The same, but asks for it no nearer than the second-level cache. Of such requests a core keeps more in flight than its first-level
 /// cache has buffers for misses, so that they may reach further ahead.
 #[inline(always)]
-pub(crate) fn prefetch_far<T>(at: *const T) {
+pub fn prefetch_far<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Why there is no text.
 #[derive(Debug)]
-pub(crate) enum TextError {
+pub enum TextError {
     /// The system could not do it.
     Io {
         /// What was tried.
@@ -26,7 +26,7 @@ pub(crate) enum TextError {
 }
 
 /// The text of the file at `path`, of at most `max_bytes` bytes, or nothing where there is no file.
-pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, TextError> {
+pub fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, TextError> {
     let failed = |action| move |source| TextError::Io { action, source };
     let unexpected = |expected: &str, found| TextError::Unexpected { expected: expected.to_owned(), found };
     // Without O_NONBLOCK a FIFO would hold its reader until somebody opens it for writing.
@@ -54,5 +54,24 @@ fn word_of(kind: FileType) -> &'static str {
         kind if kind.is_dir() => "a folder",
         kind if kind.is_fifo() => "a FIFO",
         _ => "a device",
+    }
+}
+
+/// A text that is none of those that were expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
+pub struct UnexpectedText {
+    /// What was expected.
+    pub expected: &'static str,
+    /// What was found, as far as it is short.
+    pub found: String,
+}
+
+impl UnexpectedText {
+    pub(crate) fn new(expected: &'static str, found: &str) -> Self {
+        const SHOWN_CHARS: usize = 80;
+        let shown: String = found.chars().take(SHOWN_CHARS).collect();
+        let more = if shown.len() < found.len() { " and more" } else { "" };
+        Self { expected, found: format!("{shown:?}{more}") }
     }
 }

@@ -4,7 +4,7 @@
 //! Names and comments here are what a C programmer reads, so they speak of C. Every number that comes from C is checked
 //! before it becomes a Rust enum; every output is written last, when nothing can fail any more.
 
-mod block;
+mod request;
 mod boundary;
 mod candidate_set;
 mod feature;
@@ -18,7 +18,7 @@ mod scorer;
 
 use std::ffi::c_char;
 
-pub use block::{
+pub use request::{
     OMOMI_CANDIDATE_LATE, OMOMI_CANDIDATE_NO_CANDIDATE, OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL,
     OMOMI_CANDIDATE_SCORED, OMOMI_CANDIDATE_TOO_MANY_VALUES, OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD,
     OmomiAnswer, OmomiHeader, OmomiOutcome, OmomiRowHead,

@@ -16,9 +16,8 @@
 //! ```
 
 mod json;
-#[cfg(feature = "train")]
-pub(crate) mod toml;
-pub(crate) mod validate;
+#[doc(hidden)]
+pub mod validate;
 
 use std::fmt;
 
@@ -162,16 +161,6 @@ impl Contract {
     /// Every fault at once.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ContractFaults> {
         json::parse(bytes)
-    }
-
-    /// Reads a contract from the text of a `contract.toml`.
-    ///
-    /// # Errors
-    ///
-    /// Every fault at once, each with its line.
-    #[cfg(feature = "train")]
-    pub fn from_toml(text: &str) -> Result<Self, ContractFaults> {
-        toml::parse(text)
     }
 
     /// The one JSON text of this contract: keys sorted, defaults written out, no white space, floats as the shortest

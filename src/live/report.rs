@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::memory::Quarantined;
+use super::journal::Quarantined;
 use crate::error::{Code, Error, Owner};
 use crate::store::{Control, Digest};
 use crate::weight_file::map::LoadMode;

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use crate::request::{RequestLayout, block};
+use crate::request::{RequestLayout, layout};
 
 /// Most candidates of a copy: enough to warm and to count, and copied in a microsecond.
 const MAX_SAMPLED_CANDIDATES: usize = 32;
@@ -74,8 +74,8 @@ impl Sample {
         };
         copy(0, rows_end);
         // From the copy: the request's own word may have become another since it was checked, and only what is in use is copied.
-        let header = u64::from_le(self.words[block::TAIL_USED_OFFSET / WORD].load(Ordering::Relaxed));
-        let tail_used = usize::try_from(header >> (8 * (block::TAIL_USED_OFFSET % WORD)) & 0xffff_ffff);
+        let header = u64::from_le(self.words[layout::TAIL_USED_OFFSET / WORD].load(Ordering::Relaxed));
+        let tail_used = usize::try_from(header >> (8 * (layout::TAIL_USED_OFFSET % WORD)) & 0xffff_ffff);
         let tail_used = tail_used.unwrap_or(0).min(offsets.len_bytes - offsets.tail_offset);
         copy(offsets.tail_offset, offsets.tail_offset + tail_used);
         self.candidate_count.store(candidate_count, Ordering::Relaxed);

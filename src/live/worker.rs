@@ -3,7 +3,7 @@
 
 mod account;
 mod swap;
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
 mod tests;
 mod watch;
 
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::choice::{self, Situation, Wanted};
 use super::health;
 use super::load::{self, Loader, Stop, Trace};
-use super::memory::{Memory, Quarantined};
+use super::journal::{Memory, Quarantined};
 use super::report::{Attempt, LiveStatus, Outcome, Reason, Stage};
 use super::sample::SampledRequest;
 use super::seat::{Seat, Serving};

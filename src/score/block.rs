@@ -11,7 +11,7 @@ use super::request::{Answer, Counts};
 use super::text::SharedText;
 use crate::error::{Error, RowProblem};
 use crate::feature::id_value;
-use crate::request::block::{
+use crate::request::layout::{
     ANSWER_LEN, GENERATION_OFFSET, HEADER_LEN, INDEX_LEN, LATE_COUNT_OFFSET, LAYOUT_VERSION, LAYOUT_VERSION_OFFSET,
     MISSING_COUNT_OFFSET, OUTCOME_LEN, ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET,
     SCORED_COUNT_OFFSET, SLOT_LEN, TAIL_USED_OFFSET,

@@ -18,7 +18,7 @@ mod plain;
 mod plan;
 mod request;
 mod text;
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
 mod work_tests;
 
 use std::cell::UnsafeCell;
@@ -28,8 +28,8 @@ use std::time::Duration;
 
 pub use candidate_set::{CandidateSet, MAX_PREPARED_CANDIDATES};
 pub use explain::{Contribution, Explanation};
-#[cfg(feature = "train")]
-pub(crate) use model::tail_len_bytes;
+#[doc(hidden)]
+pub use model::tail_len_bytes;
 pub use model::{GoldenReport, Model};
 pub use request::{Answer, Counts, Request, RowMut};
 

@@ -2,7 +2,7 @@
 
 use crate::contract::Side;
 use crate::error::Error;
-use crate::request::block::{
+use crate::request::layout::{
     ANSWER_LEN, GENERATION_OFFSET, INDEX_LEN, LATE_COUNT_OFFSET, LAYOUT_VERSION, MISSING_COUNT_OFFSET, OUTCOME_LEN,
     ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN,
 };
@@ -136,8 +136,8 @@ impl Request {
     }
 
     /// The context row, or the row of the first candidate, as it is: all that a log row fills.
-    #[cfg(feature = "train")]
-    pub(crate) fn row_of(&mut self, side: Side) -> RowMut<'_> {
+    #[doc(hidden)]
+    pub fn row_of(&mut self, side: Side) -> RowMut<'_> {
         let offsets = self.layout.offsets();
         let start = match side {
             Side::Context => offsets.context_offset,

@@ -81,7 +81,7 @@ impl SharedText<'_> {
         if seen & BEYOND_ASCII != 0 {
             return None;
         }
-        #[cfg(all(test, feature = "train"))]
+        #[cfg(test)]
         crate::work::note_hashed_text();
         Some(value)
     }

@@ -16,7 +16,6 @@
 
 mod control;
 mod current;
-mod digest;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -27,7 +26,8 @@ use crate::short_text::{self, TextError};
 
 pub use control::Control;
 pub use current::Current;
-pub use digest::{Digest, Digester};
+pub use crate::digest::{Digest, Digester};
+pub use crate::short_text::UnexpectedText;
 
 /// Longest text file of a store, in bytes: many times what any of them needs.
 pub const MAX_TEXT_LEN: u64 = 4_096;
@@ -39,25 +39,6 @@ const EXTENSION: &str = ".omomi";
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,
-}
-
-/// A text that is none of those that were expected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected}, found {found}")]
-pub struct UnexpectedText {
-    /// What was expected.
-    pub expected: &'static str,
-    /// What was found, as far as it is short.
-    pub found: String,
-}
-
-impl UnexpectedText {
-    fn new(expected: &'static str, found: &str) -> Self {
-        const SHOWN_CHARS: usize = 80;
-        let shown: String = found.chars().take(SHOWN_CHARS).collect();
-        let more = if shown.len() < found.len() { " and more" } else { "" };
-        Self { expected, found: format!("{shown:?}{more}") }
-    }
 }
 
 impl Store {

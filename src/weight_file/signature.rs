@@ -61,8 +61,9 @@ impl fmt::Debug for KeyId {
 pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
-    #[cfg(feature = "train")]
-    pub(super) const fn new(key: VerifyingKey) -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(key: VerifyingKey) -> Self {
         Self(key)
     }
 
@@ -102,7 +103,8 @@ impl FromStr for PublicKey {
 }
 
 /// The text of a key file.
-pub(super) fn key_text(path: &Path) -> Result<String, Error> {
+#[doc(hidden)]
+pub fn key_text(path: &Path) -> Result<String, Error> {
     let absent = || std::io::Error::from(std::io::ErrorKind::NotFound);
     match short_text::read(path, MAX_KEY_TEXT_LEN) {
         Ok(Some(text)) => Ok(text),

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use super::super::block::{RowView, Single, Tail};
 use super::super::plan::{PlannedField, Reading};
 use crate::error::RowProblem;
-use crate::request::block::{ROW_SLOTS_OFFSET, SLOT_LEN};
+use crate::request::layout::{ROW_SLOTS_OFFSET, SLOT_LEN};
 use crate::request::{SchemaField, SchemaKind};
 
 /// A row on its own, with texts replaced by their values, so that nothing is hashed twice.

@@ -12,7 +12,7 @@ use super::{Bits, CHUNK, Job, Running, Work, each_place, is_set, ones, set, text
 use crate::error::RowProblem;
 use crate::feature::{cross_step, feature_key};
 use crate::request::MAX_VALUES_PER_FIELD;
-use crate::request::block::{ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SLOT_LEN};
+use crate::request::layout::{ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SLOT_LEN};
 use crate::weight_file::table::Table;
 
 /// What stands in a column where a candidate has no category. It is looked up like any key, which costs less than a branch, and its

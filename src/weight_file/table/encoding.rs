@@ -81,7 +81,7 @@ pub const fn f16_value(bits: u16) -> f32 {
     f32::from_bits(value.to_bits() | sign)
 }
 
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

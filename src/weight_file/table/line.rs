@@ -5,11 +5,11 @@ use super::encoding::{Encoding, f16_value};
 use crate::weight_file::header::Record;
 
 /// One line: tags, weights and an overflow filter.
-pub(super) type Line = [u8; LINE_LEN];
+pub type Line = [u8; LINE_LEN];
 
 /// A kind of line. Everything is computed from the low 32 bits of a feature key, called its *low word*: which line it belongs
 /// to is a question of the table.
-pub(super) trait LineFormat {
+pub trait LineFormat {
     const ENCODING: Encoding;
     /// Slots in a line.
     const SLOT_COUNT: usize = Self::ENCODING.slot_count();
@@ -34,14 +34,6 @@ pub(super) trait LineFormat {
     /// Whether a key with the same filter bit had to leave its first line, which is `line`.
     fn overflows(line: &Line, low_word: u32) -> bool;
 
-    /// Notes in its first line that a key had to leave it.
-    #[cfg(feature = "train")]
-    fn note_overflow(line: &mut Line, low_word: u32);
-
-    /// Fills an empty slot. The weight must be one that the encoding has.
-    #[cfg(feature = "train")]
-    fn fill(line: &mut Line, slot: usize, tag: u32, weight: f32);
-
     /// Whether a slot's weight may stand in a file: it is finite, and of an empty slot all bits are zero.
     fn is_valid(line: &Line, slot: usize) -> bool;
 
@@ -53,28 +45,22 @@ pub(super) trait LineFormat {
 }
 
 /// Eight tag words, whose two high bits are the filter, then eight f32.
-pub(super) struct F32Line;
+pub struct F32Line;
 
 impl F32Line {
-    pub(super) const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * size_of::<u32>();
+    pub const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * size_of::<u32>();
 
     /// The tag word of slot `slot`, filter bits included.
     #[inline(always)]
-    fn word(line: &Line, slot: usize) -> u32 {
+    pub fn word(line: &Line, slot: usize) -> u32 {
         Record(line).u32(slot * size_of::<u32>())
     }
 
     /// The word and the bit in it that stand for a key in its first line's overflow filter.
     #[inline(always)]
-    const fn filter_bit(low_word: u32) -> (usize, u32) {
+    pub const fn filter_bit(low_word: u32) -> (usize, u32) {
         let bit = low_word >> 28;
         (bit as usize >> 1, 1 << (30 + (bit & 1)))
-    }
-
-    #[cfg(feature = "train")]
-    fn or_word(line: &mut Line, slot: usize, bits: u32) {
-        let word = Self::word(line, slot) | bits;
-        put(line, slot * size_of::<u32>(), word.to_le_bytes());
     }
 }
 
@@ -98,18 +84,6 @@ impl LineFormat for F32Line {
         Self::word(line, slot) & bit != 0
     }
 
-    #[cfg(feature = "train")]
-    fn note_overflow(line: &mut Line, low_word: u32) {
-        let (slot, bit) = Self::filter_bit(low_word);
-        Self::or_word(line, slot, bit);
-    }
-
-    #[cfg(feature = "train")]
-    fn fill(line: &mut Line, slot: usize, tag: u32, weight: f32) {
-        Self::or_word(line, slot, tag);
-        put(line, Self::WEIGHTS_OFFSET + slot * size_of::<f32>(), weight.to_le_bytes());
-    }
-
     fn is_valid(line: &Line, slot: usize) -> bool {
         let weight = Self::weight(line, slot);
         if Self::tag(line, slot) == 0 { weight.to_bits() == 0 } else { weight.is_finite() }
@@ -118,7 +92,7 @@ impl LineFormat for F32Line {
 
 /// What the lines of the small encodings share: a u16 for the low bits of each tag, a u8 for its high bits, the weights,
 /// and a filter of 32 bits at the end.
-const FILTER_OFFSET: usize = LINE_LEN - size_of::<u32>();
+pub const FILTER_OFFSET: usize = LINE_LEN - size_of::<u32>();
 const SMALL_TAG_MASK: u32 = 0x00ff_ffff;
 
 /// The tag of slot `slot` in a line of `slot_count`.
@@ -130,7 +104,7 @@ fn small_tag(line: &Line, slot_count: usize, slot: usize) -> u32 {
 
 /// The bit of the filter that stands for a key.
 #[inline(always)]
-const fn small_filter_bit(low_word: u32) -> u32 {
+pub const fn small_filter_bit(low_word: u32) -> u32 {
     1 << (low_word >> 24 & 31)
 }
 
@@ -139,33 +113,15 @@ fn small_overflows(line: &Line, low_word: u32) -> bool {
     Record(line).u32(FILTER_OFFSET) & small_filter_bit(low_word) != 0
 }
 
-#[cfg(feature = "train")]
-fn note_small_overflow(line: &mut Line, low_word: u32) {
-    let filter = Record(line).u32(FILTER_OFFSET) | small_filter_bit(low_word);
-    put(line, FILTER_OFFSET, filter.to_le_bytes());
-}
-
-#[cfg(feature = "train")]
-fn put_small_tag(line: &mut Line, slot_count: usize, slot: usize, tag: u32) {
-    let [low, middle, high, _] = tag.to_le_bytes();
-    put(line, slot * size_of::<u16>(), [low, middle]);
-    put(line, slot_count * size_of::<u16>() + slot, [high]);
-}
-
-#[cfg(feature = "train")]
-fn put<const LEN: usize>(line: &mut Line, offset: usize, bytes: [u8; LEN]) {
-    line[offset..offset + LEN].copy_from_slice(&bytes);
-}
-
 /// Twelve tags of 24 bits, twelve f16, a filter.
-pub(super) struct F16Line;
+pub struct F16Line;
 
 impl F16Line {
-    pub(super) const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
+    pub const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
 
     /// The weight of a slot, as it stands there.
     #[inline(always)]
-    pub(super) fn bits(line: &Line, slot: usize) -> u16 {
+    pub fn bits(line: &Line, slot: usize) -> u16 {
         Record(line).u16(Self::WEIGHTS_OFFSET + slot * size_of::<u16>())
     }
 }
@@ -189,32 +145,20 @@ impl LineFormat for F16Line {
         small_overflows(line, low_word)
     }
 
-    #[cfg(feature = "train")]
-    fn note_overflow(line: &mut Line, low_word: u32) {
-        note_small_overflow(line, low_word);
-    }
-
-    #[cfg(feature = "train")]
-    fn fill(line: &mut Line, slot: usize, tag: u32, weight: f32) {
-        put_small_tag(line, Self::SLOT_COUNT, slot, tag);
-        let bits = half::f16::from_f32(weight).to_bits();
-        put(line, Self::WEIGHTS_OFFSET + slot * size_of::<u16>(), bits.to_le_bytes());
-    }
-
     fn is_valid(line: &Line, slot: usize) -> bool {
         if Self::tag(line, slot) == 0 { Self::bits(line, slot) == 0 } else { Self::weight(line, slot).is_finite() }
     }
 }
 
 /// Fifteen tags of 24 bits, fifteen i8, a filter.
-pub(super) struct I8Line;
+pub struct I8Line;
 
 impl I8Line {
-    pub(super) const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
+    pub const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
 
     /// The weight of a slot, as it stands there.
     #[inline(always)]
-    pub(super) fn number(line: &Line, slot: usize) -> i8 {
+    pub fn number(line: &Line, slot: usize) -> i8 {
         line[Self::WEIGHTS_OFFSET + slot].cast_signed()
     }
 }
@@ -236,19 +180,6 @@ impl LineFormat for I8Line {
     #[inline(always)]
     fn overflows(line: &Line, low_word: u32) -> bool {
         small_overflows(line, low_word)
-    }
-
-    #[cfg(feature = "train")]
-    fn note_overflow(line: &mut Line, low_word: u32) {
-        note_small_overflow(line, low_word);
-    }
-
-    #[cfg(feature = "train")]
-    fn fill(line: &mut Line, slot: usize, tag: u32, weight: f32) {
-        put_small_tag(line, Self::SLOT_COUNT, slot, tag);
-        #[expect(clippy::cast_possible_truncation, reason = "whole numbers from -127 to 127")]
-        let number = weight as i8;
-        put(line, Self::WEIGHTS_OFFSET + slot, number.to_le_bytes());
     }
 
     fn is_valid(line: &Line, slot: usize) -> bool {

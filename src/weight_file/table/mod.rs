@@ -4,21 +4,12 @@
 //! A look-up touches its first line; only where the line's overflow filter says that a key with the same filter bit had to
 //! go elsewhere does it touch a second one, in the same 4 MiB shard. `FORMAT.md` (4) has the bytes.
 
-#[cfg(feature = "train")]
-mod build;
-#[cfg(feature = "train")]
-mod encode;
 mod encoding;
 mod gather;
-mod line;
+#[doc(hidden)]
+pub mod line;
 mod validate;
 
-#[cfg(feature = "train")]
-pub use build::{BuildOptions, BuiltTable, TableFull, build, build_with, bytes_per_weight};
-#[cfg(feature = "train")]
-pub(super) use build::{fill, geometries, scales_section};
-#[cfg(feature = "train")]
-pub use encode::{EncodeError, EncodedWeights, Entry, Rounding, popularity_of};
 pub use encoding::{Encoding, f16_value};
 
 use std::hint::select_unpredictable;
@@ -52,23 +43,27 @@ impl Geometry {
     }
 
     /// Length of the weights section.
-    #[cfg(feature = "train")]
-    pub(super) fn weights_len_bytes(self) -> usize {
+    #[must_use]
+    pub fn weights_len_bytes(self) -> usize {
         usize::try_from(self.line_count()).map_or(usize::MAX, |count| count.saturating_mul(LINE_LEN))
     }
 }
 
 /// The first line of a key among `line_count` lines of all shards.
+#[doc(hidden)]
 #[inline]
-const fn first_line(line_count: u64, key: u64) -> usize {
+#[must_use]
+pub const fn first_line(line_count: u64, key: u64) -> usize {
     // Below 2^32 anyway, but when that is known vector code needs one multiplication instead of two.
     let line_count = line_count & u32::MAX as u64;
     ((key >> 32).wrapping_mul(line_count) >> 32) as usize
 }
 
 /// How many lines behind its first line the second line of a key is, in a circle: 1 to the lines of a shard less one.
+#[doc(hidden)]
 #[inline]
-const fn step(shard_lines: u32, low_word: u32) -> usize {
+#[must_use]
+pub const fn step(shard_lines: u32, low_word: u32) -> usize {
     1 + ((low_word as u64 * (shard_lines as u64 - 1)) >> 32) as usize
 }
 
@@ -84,8 +79,10 @@ fn second_line(geometry: Geometry, first: usize, key: u64) -> usize {
 }
 
 /// The low word of a key, which its tag and its filter bit are made of.
+#[doc(hidden)]
 #[inline(always)]
-const fn low_word(key: u64) -> u32 {
+#[must_use]
+pub const fn low_word(key: u64) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "the low bits")]
     let word = key as u32;
     word
@@ -173,7 +170,6 @@ impl<'a> Table<'a> {
     }
 
     /// The largest magnitude of a weight, before its scale; 0 without weights.
-    #[cfg(feature = "train")]
     #[must_use]
     pub fn largest_magnitude(&self) -> f32 {
         let in_lines = match self.geometry.encoding {
@@ -187,7 +183,6 @@ impl<'a> Table<'a> {
     }
 
     /// Empty slots have a weight of 0.
-    #[cfg(feature = "train")]
     fn largest_in_lines<F: LineFormat>(&self) -> f32 {
         let of_line = |line: &Line| (0..F::SLOT_COUNT).map(|slot| F::weight(line, slot).abs()).fold(0.0, f32::max);
         self.lines.iter().map(of_line).fold(0.0, f32::max)
@@ -256,6 +251,3 @@ impl ExceptionFilter {
         ((key >> 6 & 7) as usize, 1 << (key & 63))
     }
 }
-
-#[cfg(all(test, feature = "train"))]
-mod tests;

@@ -160,7 +160,7 @@ impl Table<'_> {
     ///
     /// If `weights` is shorter than `keys`.
     pub fn gather(&self, instructions: Instructions, keys: &[u64], weights: &mut [f32]) -> usize {
-        #[cfg(all(test, feature = "train"))]
+        #[cfg(test)]
         crate::work::note_look_ups(keys.len());
         let weights = &mut weights[..keys.len()];
         let found_count = match instructions.set() {

@@ -1,9 +1,9 @@
-//! The parts of a request block that C sees as structs; `score/REQUEST.md` specifies them.
+//! The parts of a request block that C sees as structs; `request/REQUEST.md` specifies them.
 
 use std::mem::offset_of;
 
 use crate::error::RowProblem;
-use crate::request::{CandidateStatus, MAX_VALUES_PER_FIELD, block};
+use crate::request::{CandidateStatus, MAX_VALUES_PER_FIELD, layout};
 
 /// The version of the request block's layout, the first word of its header.
 pub const OMOMI_LAYOUT_VERSION: u32 = 1;
@@ -81,7 +81,7 @@ pub struct OmomiAnswer {
 }
 
 const _: () = {
-    assert!(OMOMI_LAYOUT_VERSION == block::LAYOUT_VERSION);
+    assert!(OMOMI_LAYOUT_VERSION == layout::LAYOUT_VERSION);
     assert!(OMOMI_MAX_VALUES_PER_FIELD == MAX_VALUES_PER_FIELD);
     assert!(OMOMI_CANDIDATE_OUTSIDE_TAIL == RowProblem::OutsideTail as u32);
     assert!(OMOMI_CANDIDATE_NOT_UTF8 == RowProblem::NotUtf8 as u32);
@@ -89,26 +89,26 @@ const _: () = {
     assert!(OMOMI_CANDIDATE_NO_CANDIDATE == RowProblem::NoCandidate as u32);
     assert!(OMOMI_CANDIDATE_LATE == CandidateStatus::Late.number());
 
-    assert!(size_of::<OmomiHeader>() == block::HEADER_LEN);
-    assert!(offset_of!(OmomiHeader, layout_version) == block::LAYOUT_VERSION_OFFSET);
-    assert!(offset_of!(OmomiHeader, tail_used_bytes) == block::TAIL_USED_OFFSET);
+    assert!(size_of::<OmomiHeader>() == layout::HEADER_LEN);
+    assert!(offset_of!(OmomiHeader, layout_version) == layout::LAYOUT_VERSION_OFFSET);
+    assert!(offset_of!(OmomiHeader, tail_used_bytes) == layout::TAIL_USED_OFFSET);
 
-    assert!(size_of::<OmomiOutcome>() == block::OUTCOME_LEN);
-    assert!(offset_of!(OmomiOutcome, generation) == block::GENERATION_OFFSET);
-    assert!(offset_of!(OmomiOutcome, scored_count) == block::SCORED_COUNT_OFFSET);
-    assert!(offset_of!(OmomiOutcome, refused_count) == block::REFUSED_COUNT_OFFSET);
-    assert!(offset_of!(OmomiOutcome, late_count) == block::LATE_COUNT_OFFSET);
-    assert!(offset_of!(OmomiOutcome, unseen_count) == block::UNSEEN_COUNT_OFFSET);
-    assert!(offset_of!(OmomiOutcome, missing_count) == block::MISSING_COUNT_OFFSET);
-    assert!(offset_of!(OmomiOutcome, invalid_number_count) == block::INVALID_NUMBER_COUNT_OFFSET);
+    assert!(size_of::<OmomiOutcome>() == layout::OUTCOME_LEN);
+    assert!(offset_of!(OmomiOutcome, generation) == layout::GENERATION_OFFSET);
+    assert!(offset_of!(OmomiOutcome, scored_count) == layout::SCORED_COUNT_OFFSET);
+    assert!(offset_of!(OmomiOutcome, refused_count) == layout::REFUSED_COUNT_OFFSET);
+    assert!(offset_of!(OmomiOutcome, late_count) == layout::LATE_COUNT_OFFSET);
+    assert!(offset_of!(OmomiOutcome, unseen_count) == layout::UNSEEN_COUNT_OFFSET);
+    assert!(offset_of!(OmomiOutcome, missing_count) == layout::MISSING_COUNT_OFFSET);
+    assert!(offset_of!(OmomiOutcome, invalid_number_count) == layout::INVALID_NUMBER_COUNT_OFFSET);
 
-    assert!(size_of::<OmomiRowHead>() == block::ROW_SLOTS_OFFSET);
-    assert!(offset_of!(OmomiRowHead, present) == block::ROW_PRESENT_OFFSET);
-    assert!(offset_of!(OmomiRowHead, inline_text) == block::ROW_INLINE_TEXT_OFFSET);
-    assert!(size_of::<u64>() == block::SLOT_LEN);
+    assert!(size_of::<OmomiRowHead>() == layout::ROW_SLOTS_OFFSET);
+    assert!(offset_of!(OmomiRowHead, present) == layout::ROW_PRESENT_OFFSET);
+    assert!(offset_of!(OmomiRowHead, inline_text) == layout::ROW_INLINE_TEXT_OFFSET);
+    assert!(size_of::<u64>() == layout::SLOT_LEN);
 
-    assert!(size_of::<OmomiAnswer>() == block::ANSWER_LEN);
-    assert!(offset_of!(OmomiAnswer, logit) == block::ANSWER_LOGIT_OFFSET);
-    assert!(offset_of!(OmomiAnswer, probability) == block::ANSWER_PROBABILITY_OFFSET);
-    assert!(offset_of!(OmomiAnswer, status) == block::ANSWER_STATUS_OFFSET);
+    assert!(size_of::<OmomiAnswer>() == layout::ANSWER_LEN);
+    assert!(offset_of!(OmomiAnswer, logit) == layout::ANSWER_LOGIT_OFFSET);
+    assert!(offset_of!(OmomiAnswer, probability) == layout::ANSWER_PROBABILITY_OFFSET);
+    assert!(offset_of!(OmomiAnswer, status) == layout::ANSWER_STATUS_OFFSET);
 };

@@ -1,0 +1,254 @@
+//! The layout of a request block: where each value of a request is stored, for every language.
+
+use std::sync::Arc;
+
+use super::Schema;
+use crate::contract::Side;
+use crate::error::{Error, RowProblem};
+
+/// Most values of a `many` field in one row.
+pub const MAX_VALUES_PER_FIELD: usize = 1_024;
+/// Most candidate rows of a request's layout.
+pub const MAX_CANDIDATES: usize = 65_536;
+/// Most models that one request is scored for.
+pub const MAX_MODELS: usize = 16;
+/// Longest tail of a request, in bytes.
+pub const MAX_TAIL_LEN_BYTES: usize = 64 << 20;
+
+/// The version of the block's layout, the first word of the header.
+pub const LAYOUT_VERSION: u32 = 1;
+/// Layout version: u32.
+pub const LAYOUT_VERSION_OFFSET: usize = 0;
+/// Bytes of the tail that this request uses: u32, written by the caller.
+pub const TAIL_USED_OFFSET: usize = LAYOUT_VERSION_OFFSET + size_of::<u32>();
+/// Length of the header.
+pub const HEADER_LEN: usize = 64;
+
+/// In an outcome: generation of the model that answered: u64.
+pub const GENERATION_OFFSET: usize = 0;
+/// Candidates with a probability: u32.
+pub const SCORED_COUNT_OFFSET: usize = GENERATION_OFFSET + size_of::<u64>();
+/// Candidates refused, each with its status: u32.
+pub const REFUSED_COUNT_OFFSET: usize = SCORED_COUNT_OFFSET + size_of::<u32>();
+/// Candidates that were not reached before the time was up: u32.
+pub const LATE_COUNT_OFFSET: usize = REFUSED_COUNT_OFFSET + size_of::<u32>();
+/// Categories without a weight: u32.
+pub const UNSEEN_COUNT_OFFSET: usize = LATE_COUNT_OFFSET + size_of::<u32>();
+/// Fields without a value: u32.
+pub const MISSING_COUNT_OFFSET: usize = UNSEEN_COUNT_OFFSET + size_of::<u32>();
+/// Numbers out of range or NaN: u32.
+pub const INVALID_NUMBER_COUNT_OFFSET: usize = MISSING_COUNT_OFFSET + size_of::<u32>();
+/// Length of an outcome.
+pub const OUTCOME_LEN: usize = 64;
+
+/// In a row: bit `i` says that the slot with index `i` has a value: u64.
+pub const ROW_PRESENT_OFFSET: usize = 0;
+/// In a row: bit `i` says that the text slot with index `i` refers to bytes in the tail instead of holding a hash: u64.
+pub const ROW_INLINE_TEXT_OFFSET: usize = ROW_PRESENT_OFFSET + size_of::<u64>();
+/// In a row: the first slot.
+pub const ROW_SLOTS_OFFSET: usize = ROW_INLINE_TEXT_OFFSET + size_of::<u64>();
+/// Length of a slot, and of a value in the tail.
+pub const SLOT_LEN: usize = size_of::<u64>();
+
+/// In an answer: the logit: f64.
+pub const ANSWER_LOGIT_OFFSET: usize = 0;
+/// In an answer: the probability: f32.
+pub const ANSWER_PROBABILITY_OFFSET: usize = ANSWER_LOGIT_OFFSET + size_of::<f64>();
+/// In an answer: the candidate's status, 0 where it was scored: u32.
+pub const ANSWER_STATUS_OFFSET: usize = ANSWER_PROBABILITY_OFFSET + size_of::<f32>();
+/// Length of an answer.
+pub const ANSWER_LEN: usize = ANSWER_STATUS_OFFSET + size_of::<u32>();
+
+/// Length of the index of a prepared candidate.
+pub const INDEX_LEN: usize = size_of::<u32>();
+
+const _: () = assert!(TAIL_USED_OFFSET + size_of::<u32>() <= HEADER_LEN);
+const _: () = assert!(INVALID_NUMBER_COUNT_OFFSET + size_of::<u32>() <= OUTCOME_LEN);
+const _: () = assert!(ANSWER_LEN == 16);
+
+/// How large a request may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Candidate rows, 1 to [`MAX_CANDIDATES`].
+    pub candidates: usize,
+    /// Bytes for texts and for values of `many` fields, up to [`MAX_TAIL_LEN_BYTES`]; rounded up to a multiple of 8.
+    pub tail_len_bytes: usize,
+}
+
+/// How a request names its candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Candidates {
+    /// By their rows, in the request.
+    Inline,
+    /// By their indices in a [`CandidateSet`](crate::CandidateSet), which holds their rows.
+    Prepared,
+}
+
+/// The layout of a request block: follows from a schema, a capacity, how candidates are named, and the number of models, and from
+/// nothing else. Cheap to clone.
+///
+#[doc = include_str!("REQUEST.md")]
+#[derive(Debug, Clone)]
+pub struct RequestLayout {
+    schema: Arc<Schema>,
+    capacity: Capacity,
+    candidates: Candidates,
+    model_count: usize,
+    offsets: Offsets,
+}
+
+/// Byte offsets of a request block. All starts are multiples of 8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offsets {
+    /// Start of the context row.
+    pub context_offset: usize,
+    /// Start of the first candidate row, or of the first index.
+    pub candidates_offset: usize,
+    /// From one candidate row to the next; of prepared candidates, from one index to the next: 4.
+    pub candidate_stride_bytes: usize,
+    /// Start of the first model's result: its outcome, then its answers.
+    pub results_offset: usize,
+    /// From one model's result to the next one's.
+    pub result_stride_bytes: usize,
+    /// Start of the tail.
+    pub tail_offset: usize,
+    /// Length of the whole block.
+    pub len_bytes: usize,
+}
+
+impl RequestLayout {
+    /// The layout for requests of up to `capacity` under `schema`, whose candidates are rows in the request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] for a capacity outside its limits.
+    pub fn new(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
+        Self::with(Arc::new(schema.clone()), capacity, Candidates::Inline, 1)
+    }
+
+    /// The same for requests that name prepared candidates by their indices.
+    ///
+    /// # Errors
+    ///
+    /// As [`RequestLayout::new`].
+    pub fn prepared(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
+        Self::with(Arc::new(schema.clone()), capacity, Candidates::Prepared, 1)
+    }
+
+    /// The same layout with answers of `model_count` models, which score a request in one call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] unless there are 1 to [`MAX_MODELS`] models.
+    pub fn for_models(&self, model_count: usize) -> Result<Self, Error> {
+        Self::with(Arc::clone(&self.schema), self.capacity, self.candidates, model_count)
+    }
+
+    fn with(
+        schema: Arc<Schema>,
+        capacity: Capacity,
+        candidates: Candidates,
+        model_count: usize,
+    ) -> Result<Self, Error> {
+        if capacity.candidates == 0 || capacity.candidates > MAX_CANDIDATES {
+            let problem = format!("expected 1 to {MAX_CANDIDATES} candidates, found {}", capacity.candidates);
+            return Err(Error::InvalidArgument { argument: "capacity", problem });
+        }
+        if capacity.tail_len_bytes > MAX_TAIL_LEN_BYTES {
+            let problem =
+                format!("expected a tail of at most {MAX_TAIL_LEN_BYTES} bytes, found {}", capacity.tail_len_bytes);
+            return Err(Error::InvalidArgument { argument: "capacity", problem });
+        }
+        if model_count == 0 || model_count > MAX_MODELS {
+            let problem = format!("expected 1 to {MAX_MODELS} models, found {model_count}");
+            return Err(Error::InvalidArgument { argument: "model count", problem });
+        }
+        let capacity = Capacity { tail_len_bytes: capacity.tail_len_bytes.next_multiple_of(8), ..capacity };
+        let row_len = |side| ROW_SLOTS_OFFSET + schema.fields(side).len() * SLOT_LEN;
+        let context_offset = HEADER_LEN;
+        let candidates_offset = context_offset + row_len(Side::Context);
+        let candidate_stride_bytes = match candidates {
+            Candidates::Inline => row_len(Side::Candidate),
+            Candidates::Prepared => INDEX_LEN,
+        };
+        let results_offset = candidates_offset + (capacity.candidates * candidate_stride_bytes).next_multiple_of(8);
+        let result_stride_bytes = OUTCOME_LEN + capacity.candidates * ANSWER_LEN;
+        let tail_offset = results_offset + model_count * result_stride_bytes;
+        let offsets = Offsets {
+            context_offset,
+            candidates_offset,
+            candidate_stride_bytes,
+            results_offset,
+            result_stride_bytes,
+            tail_offset,
+            len_bytes: tail_offset + capacity.tail_len_bytes,
+        };
+        Ok(Self { schema, capacity, candidates, model_count, offsets })
+    }
+
+    /// The declaration.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The capacity, its tail rounded up to a multiple of 8.
+    #[must_use]
+    pub const fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// How requests name their candidates.
+    #[must_use]
+    pub const fn candidates(&self) -> Candidates {
+        self.candidates
+    }
+
+    /// Number of models that answer.
+    #[must_use]
+    pub const fn model_count(&self) -> usize {
+        self.model_count
+    }
+
+    /// The byte offsets.
+    #[must_use]
+    pub const fn offsets(&self) -> Offsets {
+        self.offsets
+    }
+}
+
+/// The status of a candidate's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CandidateStatus {
+    /// It has a logit and a probability.
+    Scored,
+    /// Its row could not be read; it has neither.
+    Refused(RowProblem),
+    /// The time was up before it was reached; it has neither.
+    Late,
+}
+
+/// The number of [`CandidateStatus::Late`] in an answer.
+const LATE_NUMBER: u32 = 5;
+
+impl CandidateStatus {
+    /// The number in the answer: 0 where the candidate was scored.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Scored => 0,
+            Self::Refused(problem) => problem as u32,
+            Self::Late => LATE_NUMBER,
+        }
+    }
+
+    /// The status with that number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Scored),
+            LATE_NUMBER => Some(Self::Late),
+            _ => RowProblem::ALL.into_iter().find(|problem| *problem as u32 == number).map(Self::Refused),
+        }
+    }
+}
