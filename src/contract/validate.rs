@@ -9,10 +9,10 @@ use super::{
 };
 
 /// Keys and positions from the root to a value, such as `["field", "3", "unit"]`.
-pub(crate) type Path = Vec<String>;
+pub type Path = Vec<String>;
 
 /// What a form of the contract adds to a fault: the line that a path stands on.
-pub(super) type LineOf<'a> = &'a dyn Fn(&Path) -> Option<usize>;
+pub type LineOf<'a> = &'a dyn Fn(&Path) -> Option<usize>;
 
 type Object = Map<String, Value>;
 
@@ -26,7 +26,7 @@ const MAX_FIELDS_LOOKED_AT: usize = 1_024;
 /// Faults after which no more are noted: nobody reads more, and hostile bytes may hold millions.
 const MAX_FAULTS: usize = 200;
 
-pub(super) fn validate(root: &Value, line_of: LineOf<'_>) -> Result<Contract, Vec<Fault>> {
+pub fn validate(root: &Value, line_of: LineOf<'_>) -> Result<Contract, Vec<Fault>> {
     let mut checker = Checker { faults: Vec::new(), line_of };
     let contract = checker.contract(root);
     match contract {
@@ -428,7 +428,7 @@ fn same_members(one: &Cross, other: &Cross) -> bool {
     one.members.len() == other.members.len() && one.members.iter().all(|member| other.members.contains(member))
 }
 
-pub(crate) fn kind_of(value: &Value) -> &'static str {
+pub fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "true or false",

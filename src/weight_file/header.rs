@@ -57,26 +57,26 @@ impl Section {
 }
 
 /// Reads little-endian numbers at fixed offsets of a record whose length was checked.
-pub(crate) struct Record<'a>(pub(super) &'a [u8]);
+pub struct Record<'a>(pub &'a [u8]);
 
 impl Record<'_> {
-    pub(super) fn u32(&self, offset: usize) -> u32 {
+    pub fn u32(&self, offset: usize) -> u32 {
         self.0.get(offset..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes))
     }
 
-    pub(super) fn u16(&self, offset: usize) -> u16 {
+    pub fn u16(&self, offset: usize) -> u16 {
         self.0.get(offset..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u16::from_le_bytes(*bytes))
     }
 
-    pub(super) fn u64(&self, offset: usize) -> u64 {
+    pub fn u64(&self, offset: usize) -> u64 {
         self.0.get(offset..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 
-    pub(super) fn f64(&self, offset: usize) -> f64 {
+    pub fn f64(&self, offset: usize) -> f64 {
         f64::from_bits(self.u64(offset))
     }
 
-    pub(super) fn f32(&self, offset: usize) -> f32 {
+    pub fn f32(&self, offset: usize) -> f32 {
         f32::from_bits(self.u32(offset))
     }
 }
@@ -100,7 +100,7 @@ impl Header {
 
     /// What the first [`HEADER_LEN`] bytes of a file of `file_len` bytes say, still without sections: enough to refuse most of what
     /// is no weight file before it is read as a whole.
-    pub(crate) fn decode_front(front: &[u8], file_len: u64) -> Result<(Self, Record<'_>), Error> {
+    pub fn decode_front(front: &[u8], file_len: u64) -> Result<(Self, Record<'_>), Error> {
         let found = &front[..front.len().min(MAGIC.len())];
         // A short file that begins like a weight file, an empty one included, is a truncated one.
         if !MAGIC.starts_with(found) {
@@ -282,7 +282,7 @@ impl Header {
 }
 
 /// Where a section lies that follows on `end`, or nothing if it would lie beyond any file.
-pub(super) fn place_section(end: u64, first_chunk: u32, kind_number: u32, len_bytes: u64) -> Option<Section> {
+pub fn place_section(end: u64, first_chunk: u32, kind_number: u32, len_bytes: u64) -> Option<Section> {
     let offset = end.checked_next_multiple_of(layout::alignment(kind_number))?;
     offset.checked_add(len_bytes)?;
     let chunk_count = u32::try_from(len_bytes.div_ceil(CHUNK_LEN as u64)).ok()?;
@@ -292,14 +292,14 @@ pub(super) fn place_section(end: u64, first_chunk: u32, kind_number: u32, len_by
 }
 
 /// Where checksums and end lie.
-pub(super) struct End {
-    pub(super) checksums_offset: u64,
-    pub(super) end_offset: u64,
-    pub(super) total_len_bytes: u64,
+pub struct End {
+    pub checksums_offset: u64,
+    pub end_offset: u64,
+    pub total_len_bytes: u64,
 }
 
 /// Where checksums and end lie behind sections that end at `sections_end`, or nothing if that is beyond any file.
-pub(super) fn place_end(sections_end: u64, chunk_count: u32) -> Option<End> {
+pub fn place_end(sections_end: u64, chunk_count: u32) -> Option<End> {
     let checksums_offset = sections_end.checked_next_multiple_of(SECTION_ALIGNMENT)?;
     let checksums_len = u64::from(chunk_count) * size_of::<u32>() as u64;
     let end_offset = checksums_offset.checked_add(checksums_len)?.checked_next_multiple_of(END_ALIGNMENT)?;

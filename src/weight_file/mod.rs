@@ -1,8 +1,10 @@
 #![doc = include_str!("FORMAT.md")]
 
-mod checksum;
+#[doc(hidden)]
+pub mod checksum;
 pub mod golden;
-mod header;
+#[doc(hidden)]
+pub mod header;
 pub mod layout;
 pub mod map;
 mod reader;

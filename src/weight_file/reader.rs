@@ -96,7 +96,9 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     }
 
     /// What the file is over.
-    pub(crate) fn into_inner(self) -> B {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn into_inner(self) -> B {
         self.bytes
     }
 
@@ -130,7 +132,8 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         Ok(self.content()?)
     }
 
-    pub(super) fn section_bytes(&self, section: &Section) -> &[u8] {
+    #[doc(hidden)]
+    pub fn section_bytes(&self, section: &Section) -> &[u8] {
         // The header was checked against the length of these bytes.
         self.bytes().get(range_of(section)).unwrap_or(&[])
     }

@@ -116,7 +116,9 @@ pub fn key_text(path: &Path) -> Result<String, Error> {
     }
 }
 
-pub(super) fn not_a_key(path: &Path, problem: &str) -> Error {
+#[doc(hidden)]
+#[must_use]
+pub fn not_a_key(path: &Path, problem: &str) -> Error {
     Error::InvalidArgument { argument: "key", problem: format!("{}: {problem}", path.display()) }
 }
 
@@ -266,7 +268,8 @@ impl SignatureSection {
 }
 
 /// The bytes that are signed: everything that the file says, as `FORMAT.md` lays it out.
-pub(super) fn signed_bytes<B: AsRef<[u8]>>(file: &WeightFile<B>) -> Vec<u8> {
+#[doc(hidden)]
+pub fn signed_bytes<B: AsRef<[u8]>>(file: &WeightFile<B>) -> Vec<u8> {
     let Header { format_version, oldest_reader, generation, file_id, sections, .. } = file.header();
     let sections = || sections.iter().filter(|section| section.kind_number != SectionKind::Signature.number());
     let section_count = u32::try_from(sections().count()).unwrap_or(u32::MAX);

@@ -26,11 +26,11 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     let project = root.join("jvm-bindings");
     let folder = tempfile::tempdir().unwrap();
     let (weight_file, demo_file) = (folder.path().join("000042.omomi"), folder.path().join("000043.omomi"));
-    let contract = Contract::from_toml(include_str!("contract.toml")).unwrap();
+    let contract = omomi_train::toml::parse_contract(include_str!("contract.toml")).unwrap();
     weight_files::write(&contract, &weight_file);
     let generations = folder.path().join("generations");
     weight_files::write_generations(&contract, GENERATION_COUNT, &generations);
-    weight_files::write(&Contract::from_toml(omomi_train::log::generate::CONTRACT).unwrap(), &demo_file);
+    weight_files::write(&omomi_train::toml::parse_contract(omomi_train::log::generate::CONTRACT).unwrap(), &demo_file);
 
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--no-transfer-progress", "--file"]).arg(project.join("pom.xml"));

@@ -54,7 +54,7 @@ fields = ["floor_price", "age_seconds"]
 "#;
 
 pub fn other_contract() -> Contract {
-    Contract::from_toml(OTHER_CONTRACT).unwrap()
+    omomi_train::toml::parse_contract(OTHER_CONTRACT).unwrap()
 }
 
 /// The rows without the fields that the other contract does not have.

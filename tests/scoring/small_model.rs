@@ -90,7 +90,7 @@ fields = ["tag", "age_seconds"]
 pub const CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e-6 };
 
 pub fn contract() -> Contract {
-    Contract::from_toml(CONTRACT).unwrap()
+    omomi_train::toml::parse_contract(CONTRACT).unwrap()
 }
 
 /// A request in which every field has a value.

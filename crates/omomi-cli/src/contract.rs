@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn check(file: &Path) -> Result<(), Failure> {
     let text = read(file)?;
-    let contract = match Contract::from_toml(&text) {
+    let contract = match omomi_train::toml::parse_contract(&text) {
         Ok(contract) => contract,
         Err(faults) => {
             for fault in &faults.0 {
@@ -85,7 +85,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 /// The contract in the file at `path`.
 pub(crate) fn read_contract(path: &Path) -> Result<Contract, Failure> {
-    Contract::from_toml(&read(path)?).map_err(|faults| format!("{}: {faults}", path.display()).into())
+    omomi_train::toml::parse_contract(&read(path)?).map_err(|faults| format!("{}: {faults}", path.display()).into())
 }
 
 fn describe(contract: &Contract) -> String {

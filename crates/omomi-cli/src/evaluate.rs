@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use omomi_train::judge::evaluate::{
     By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
 };
-use omomi_train::log::{LogReader, Progress, ReadOptions};
+use crate::read_progress::Progress;
+use omomi_train::log::{LogReader, ReadOptions};
 
 use crate::Failure;
 use crate::text::{bytes, figure, grouped, say, table};

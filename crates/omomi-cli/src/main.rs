@@ -17,6 +17,7 @@ mod pack;
 mod pack_progress;
 mod prune;
 mod publish;
+mod read_progress;
 mod recalibrate;
 mod refusal;
 mod report;

@@ -1,6 +1,6 @@
 //! How far packing is, on standard error: a bar on a terminal, now and then a plain line elsewhere.
 
-use omomi_train::log::Progress;
+use crate::read_progress::Progress;
 use omomi_train::pack::Event;
 
 use crate::count_progress::CountProgress;

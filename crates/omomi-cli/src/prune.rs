@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use omomi_train::log::{Progress, ReadOptions};
+use crate::read_progress::Progress;
+use omomi_train::log::ReadOptions;
 use omomi_train::prune::{
     Bill, BudgetBill, ByField, Change, DEFAULT_MAX_DROPPED_SHARE, DEFAULT_SAMPLE_ROW_COUNT, Event, HeldOutChange,
     LiveList, Measures, PruneOptions, PruneReport, prune,

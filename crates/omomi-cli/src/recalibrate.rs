@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use omomi_train::judge::evaluate::Metrics;
-use omomi_train::log::{Progress, ReadOptions};
+use crate::read_progress::Progress;
+use omomi_train::log::ReadOptions;
 use omomi_train::learn::recalibrate::{Event, RecalibrateOptions, RecalibrateReport, recalibrate};
 use omomi_train::learn::provenance_path;
 

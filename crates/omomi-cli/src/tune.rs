@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use omomi_train::log::{Progress, ReadOptions};
+use crate::read_progress::Progress;
+use omomi_train::log::ReadOptions;
 use omomi_train::learn::{Sampling, Settings, TrainOptions};
 use omomi_train::learn::shards::Split;
 use omomi_train::learn::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};

@@ -48,7 +48,7 @@ impl Trained {
             replace: false,
             arguments: Vec::new(),
         };
-        train(&Contract::from_toml(contract).unwrap(), &options, &mut |_| ()).unwrap();
+        train(&omomi_train::toml::parse_contract(contract).unwrap(), &options, &mut |_| ()).unwrap();
         trained
     }
 

@@ -107,7 +107,7 @@ fn learn(logs: &[String], l1: f64, state: &Path) -> Result<(), Box<dyn Error>> {
         replace: false,
         arguments: Vec::new(),
     };
-    train(&Contract::from_toml(generate_log::CONTRACT)?, &options, &mut |_| ())?;
+    train(&omomi_train::toml::parse_contract(generate_log::CONTRACT)?, &options, &mut |_| ())?;
     Ok(())
 }
 
@@ -137,7 +137,7 @@ fn packed_len(state: &Path, held_out: &str, encoding: Encoding) -> Result<u64, B
         calibrator: DEFAULT_CALIBRATOR,
         encoding,
     };
-    let report = pack(&Contract::from_toml(generate_log::CONTRACT)?, &options, &out, &mut |_| ())?;
+    let report = pack(&omomi_train::toml::parse_contract(generate_log::CONTRACT)?, &options, &out, &mut |_| ())?;
     drop(report);
     let len = fs::metadata(&out)?.len();
     fs::remove_file(&out)?;

@@ -4,16 +4,21 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use serde_json::Value;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue, Error};
+use ::toml::Spanned;
+use ::toml::de::{DeTable, DeValue, Error};
 
-use super::validate::{Path, validate};
-use super::{Contract, ContractFaults, Fault};
+use omomi::contract::validate::{Path, validate};
+use omomi::contract::{Contract, ContractFaults, Fault};
 
 /// The line of each key and item.
 pub(crate) type Lines = HashMap<Path, usize>;
 
-pub(super) fn parse(text: &str) -> Result<Contract, ContractFaults> {
+/// Reads a contract from the text of a `contract.toml`.
+///
+/// # Errors
+///
+/// Every fault of the text, each with its line.
+pub fn parse_contract(text: &str) -> Result<Contract, ContractFaults> {
     let (value, lines) = to_json(text, "contract").map_err(ContractFaults)?;
     validate(&value, &|path| lines.get(path).copied()).map_err(ContractFaults)
 }
@@ -75,3 +80,6 @@ fn value_to_json(text: &str, value: &Spanned<DeValue<'_>>, path: &Path, lines: &
         DeValue::Table(table) => table_to_json(text, table, path, lines),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ fn rows_are_in_the_order_of_time_and_nothing_is_missing() {
 #[test]
 fn contract_is_valid_and_each_of_its_fields_is_a_column_of_its_type() {
     let text = fs::read_to_string(folder().join("contract.toml")).expect("the contract");
-    let contract = Contract::from_toml(&text).expect("a valid contract");
+    let contract = omomi_train::toml::parse_contract(&text).expect("a valid contract");
     let batches = batches();
     let schema = batches[0].schema();
     assert!(schema.field_with_name(contract.label()).is_ok());

@@ -108,9 +108,15 @@ pub const fn small_filter_bit(low_word: u32) -> u32 {
     1 << (low_word >> 24 & 31)
 }
 
+/// The overflow filter of a line of a small encoding.
+#[inline(always)]
+pub fn small_filter(line: &Line) -> u32 {
+    Record(line).u32(FILTER_OFFSET)
+}
+
 #[inline(always)]
 fn small_overflows(line: &Line, low_word: u32) -> bool {
-    Record(line).u32(FILTER_OFFSET) & small_filter_bit(low_word) != 0
+    small_filter(line) & small_filter_bit(low_word) != 0
 }
 
 /// Twelve tags of 24 bits, twelve f16, a filter.

@@ -37,7 +37,7 @@ const MAX_NS_FROM_CACHE: f64 = 500.0;
 
 fn main() {
     let mut bench = Bench::from_args("train");
-    let contract = Contract::from_toml(CONTRACT).expect("the contract of generated logs");
+    let contract = omomi_train::toml::parse_contract(CONTRACT).expect("the contract of generated logs");
     formats(&mut bench, &contract);
     passes(&mut bench, &contract);
     bench.finish();

@@ -99,12 +99,12 @@ impl GeneratedLog {
         let paths: Vec<PathBuf> = (0..PART_COUNT).map(|part| logs.join(format!("part-{part:03}.parquet"))).collect();
         let spec = LogSpec { rows: arguments.rows, seed: 1, click_rate: 0.1 };
         let start = Instant::now();
-        generate_log::write(&spec, &paths, WriteOptions { overwrite: true, ..WriteOptions::default() }, &mut |_| ())?;
+        generate::write(&spec, &paths, WriteOptions { overwrite: true, ..WriteOptions::default() }, &mut |_| ())?;
         let contract_file = logs.join("contract.toml");
-        fs::write(&contract_file, generate_log::CONTRACT)?;
+        fs::write(&contract_file, generate::CONTRACT)?;
         let seconds = start.elapsed().as_secs_f64();
         say!("  generated {} rows in {seconds:.1} s\n", grouped(arguments.rows));
-        let contract = Contract::from_toml(generate_log::CONTRACT)?;
+        let contract = omomi_train::toml::parse_contract(generate::CONTRACT)?;
         let parts = paths.iter().map(|path| path.display().to_string()).collect();
         Ok(Self { folder, contract, contract_file, parts })
     }

@@ -61,7 +61,7 @@ pub fn inputs(folder: &Path) -> ReportInputs {
 }
 
 fn contract() -> Contract {
-    Contract::from_toml(CONTRACT).unwrap()
+    omomi_train::toml::parse_contract(CONTRACT).unwrap()
 }
 
 fn fingerprint() -> String {

@@ -61,7 +61,7 @@ impl Fixture {
     }
 
     pub fn contract(&self) -> Contract {
-        Contract::from_toml(CONTRACT).unwrap()
+        omomi_train::toml::parse_contract(CONTRACT).unwrap()
     }
 
     /// Three shards at random, two processes.

@@ -84,7 +84,7 @@ fn states_of_another_contract_are_not_mixed_in() {
     let text = CONTRACT.replacen("generated-ctr", "renamed-ctr", 1);
     fs::write(fixture.contract_file(), &text).unwrap();
     let mut reasons = Vec::new();
-    let account = train_shards(&Contract::from_toml(&text).unwrap(), &options, &mut |event| {
+    let account = train_shards(&omomi_train::toml::parse_contract(&text).unwrap(), &options, &mut |event| {
         if let Happening::Stale { reason } = &event.happening {
             reasons.push(reason.clone());
         }

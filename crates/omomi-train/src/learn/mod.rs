@@ -17,12 +17,13 @@
 //! One process has at most 2^32 - 1 features, at some 80 bytes each and their texts. A number's value enters the model
 //! as its bucket only.
 
+pub mod average;
 mod error;
 mod indexed_rows;
 mod key_index;
 mod learner;
 mod optimizer;
-mod overlap;
+mod pipeline;
 mod provenance;
 mod quantiles;
 mod row_cache;
@@ -31,10 +32,13 @@ mod run;
 mod sampling;
 mod sources;
 mod start;
+pub mod shards;
 pub mod state;
 mod state_model;
+pub mod recalibrate;
 pub(crate) mod table;
 mod trainer;
+pub mod tune;
 mod weight_rule;
 
 pub use error::TrainError;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use omomi::contract::{Contract, ContractFaults, Fault, FieldKind, MAX_BUCKET_EDGES};
+use omomi::contract::{ContractFaults, Fault, FieldKind, MAX_BUCKET_EDGES};
 use crate::log::{Categories, LogError, LogReader, ReadOptions};
 
 /// Values of a field from which its quantiles are taken: the edges are off by about 1 in 1,000 of the rows.
@@ -55,7 +55,7 @@ struct OpenField {
 pub fn fill_quantiles(text: &str, logs: &[impl AsRef<str>], options: ReadOptions) -> Result<String, QuantileError> {
     let mut open = open_fields(text)?;
     let stand_ins: Vec<String> = open.iter().map(|field| field.stand_in.clone()).collect();
-    let contract = Contract::from_toml(&replaced(text, &open, &stand_ins))?;
+    let contract = crate::toml::parse_contract(&replaced(text, &open, &stand_ins))?;
     let mut reader = LogReader::open(&contract, logs, options)?;
     while let Some(batch) = reader.next_batch()? {
         for (field, column) in contract.fields().iter().zip(&batch.columns) {
@@ -74,7 +74,7 @@ fn open_fields(text: &str) -> Result<Vec<OpenField>, QuantileError> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // The contract's own reader says where and why.
-        return Contract::from_toml(text).map(|_| Vec::new()).map_err(QuantileError::from);
+        return crate::toml::parse_contract(text).map(|_| Vec::new()).map_err(QuantileError::from);
     }
     let fields = root.get_ref().get("field").and_then(|fields| fields.get_ref().as_array());
     let mut open = Vec::new();
@@ -176,7 +176,7 @@ meaning = "lowest bid"
     fn edges_cut_the_rows_into_equal_parts_and_the_rest_of_the_text_stays() {
         let filled = fill(TEXT, (0..400).map(f64::from)).unwrap();
         assert_eq!(filled, TEXT.replace("{ quantiles = 4 }", "[100.0, 200.0, 300.0]"));
-        Contract::from_toml(&filled).unwrap();
+        crate::toml::parse_contract(&filled).unwrap();
     }
 
     #[test]
@@ -197,7 +197,7 @@ meaning = "lowest bid"
 
     #[test]
     fn a_contract_with_open_edges_is_no_contract_yet() {
-        let faults = Contract::from_toml(TEXT).unwrap_err();
+        let faults = crate::toml::parse_contract(TEXT).unwrap_err();
         assert!(
             faults.to_string().contains("line 11: field 1 (price): the edges of quantiles are still to be found"),
             "{faults}"

@@ -20,7 +20,7 @@
 //! use omomi::contract::Contract;
 //! use omomi_train::log::{LogReader, ReadOptions};
 //!
-//! let contract = Contract::from_toml(&std::fs::read_to_string("contract.toml")?)?;
+//! let contract = omomi_train::toml::parse_contract(&std::fs::read_to_string("contract.toml")?)?;
 //! let mut reader = LogReader::open(&contract, &["logs/*.parquet"], ReadOptions::default())?;
 //! while let Some(batch) = reader.next_batch()? {
 //!     println!("{} rows", batch.row_count());
@@ -39,11 +39,11 @@ mod csv;
 mod distinct_texts;
 mod error;
 mod files;
+pub mod generate;
 mod json_lines;
 mod parquet;
 mod parquet_dictionary;
 mod parquet_schema;
-mod progress;
 mod row_part;
 mod time;
 mod time_range;
@@ -55,7 +55,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use batch::{Categories, ExtraColumn, FieldColumn, RowBatch};
 pub use error::{BadRow, LogError, RowFault};
 pub use files::LogFile;
-pub use progress::Progress;
 pub use row_part::{PartBy, RowPart};
 pub use time_range::time_range;
 

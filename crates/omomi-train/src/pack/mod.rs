@@ -2,9 +2,13 @@
 //! what that costs is measured, golden requests are chosen from held-out rows, and the file appears under its name only when it
 //! is whole and verified.
 
+mod draft;
 mod golden_rows;
 mod planned;
+pub mod signing;
+pub mod table;
 mod weights;
+pub mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +23,9 @@ use crate::learn::provenance_path;
 use crate::learn::state::StateError;
 use omomi::request::RequestRows;
 use omomi::weight_file::Calibrator;
-use omomi::weight_file::table::{EncodeError, EncodedWeights, Encoding, Rounding};
-use crate::pack::writer::{self, Parts, Place, WriteError};
+use omomi::weight_file::table::Encoding;
+use table::{EncodeError, EncodedWeights, Rounding};
+use writer::{Parts, Place, WriteError};
 
 pub(crate) use golden_rows::GoldenRows;
 pub use planned::FilePlan;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use ed25519_dalek::{Signer, SigningKey};
 
 use super::draft::Draft;
-use super::layout::{self, SIGNATURE_LEN, SectionKind};
-use super::map::{FileBytes, LoadMode};
-use super::signature::{PublicKey, key_text, not_a_key, signed_bytes};
+use omomi::weight_file::layout::{self, SIGNATURE_LEN, SectionKind};
+use omomi::weight_file::map::{FileBytes, LoadMode};
+use omomi::weight_file::signature::{KeyId, PublicKey, key_text, not_a_key, signed_bytes};
 use super::writer::{Place, WriteError};
-use super::{WeightFile, signature::KeyId};
+use omomi::weight_file::WeightFile;
 use omomi::error::Error;
 use omomi::hex;
 use omomi::new_file::NewFile;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Event, PackError};
 use omomi::contract::Contract;
 use crate::learn::state::StateReader;
-use omomi::weight_file::table::{Entry, popularity_of};
+use super::table::{Entry, popularity_of};
 
 /// The weights of a state that are not 0.
 pub(super) struct Weights {

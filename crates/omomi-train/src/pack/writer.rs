@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Calibrator;
+use omomi::weight_file::Calibrator;
 use super::draft::{Draft, TooLarge, planned_len};
-use super::golden::{self, GoldenRequest};
-use super::layout::{self, SectionKind};
-use super::map::LoadMode;
-use super::table::{self, BuildOptions, EncodedWeights, Encoding, Entry, Geometry, TableFull};
+use omomi::weight_file::golden::{self, GoldenRequest};
+use omomi::weight_file::layout::{self, SectionKind};
+use omomi::weight_file::map::LoadMode;
+use super::table::{self, BuildOptions, EncodedWeights, Entry, TableFull};
+use omomi::weight_file::table::{Encoding, Geometry};
 use omomi::contract::Contract;
 use omomi::error::Error;
-use omomi::instructions::Instructions;
+use omomi::Instructions;
 use omomi::new_file::NewFile;
 use omomi::score::Model;
 use omomi::request::RequestRows;

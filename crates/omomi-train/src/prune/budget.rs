@@ -12,7 +12,8 @@
 use super::stage::{Stage, Workbench};
 use super::{BudgetBill, CurvePoint, Event, PruneError};
 use crate::learn::{StateFeature, WeightRule};
-use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
+use crate::pack::table::{EncodedWeights, Entry};
+use omomi::weight_file::table::Encoding;
 
 /// Sizes of the curve beside the budget itself and the whole model.
 const SMALLER_SIZES: [u64; 2] = [4, 2];

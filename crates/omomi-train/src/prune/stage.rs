@@ -4,7 +4,8 @@ use super::held_out::{Fitted, HeldOut};
 use super::{Amounts, Change, FieldChange, HeldOutChange};
 use crate::pack::{FilePlan, group_names};
 use crate::learn::{StateModel, WeightRule};
-use omomi::weight_file::table::{Encoding, bytes_per_weight};
+use crate::pack::table::bytes_per_weight;
+use omomi::weight_file::table::Encoding;
 
 /// Which features are left after some measures, and with which weights.
 #[derive(Debug, Clone)]

@@ -42,13 +42,13 @@ fields = ["media_id", "interest"]
     /// The first fault of `SMALL` with `from` replaced by `to`, as text.
     fn fault(from: &str, to: &str) -> String {
         assert!(SMALL.contains(from), "{from}");
-        let faults = Contract::from_toml(&SMALL.replacen(from, to, 1)).unwrap_err();
+        let faults = omomi_train::toml::parse_contract(&SMALL.replacen(from, to, 1)).unwrap_err();
         faults.0[0].to_string()
     }
 
     #[test]
     fn toml_and_json_give_the_same_contract() {
-        assert_eq!(Contract::from_toml(SMALL).unwrap(), small());
+        assert_eq!(omomi_train::toml::parse_contract(SMALL).unwrap(), small());
     }
 
     #[test]
@@ -163,7 +163,7 @@ fields = ["media_id", "interest"]
     #[test]
     fn limits_of_categories_are_errors_unless_told_to_drop_and_are_checked() {
         let limited = SMALL.replace("many = true", "many = true\nmax_categories = 1_000");
-        let contract = Contract::from_toml(&limited).unwrap();
+        let contract = omomi_train::toml::parse_contract(&limited).unwrap();
         let expected = CategoryLimit { max: 1_000, over: OverLimit::Error };
         assert_eq!(contract.fields()[1].category_limit, Some(expected));
         let cases = [
@@ -183,7 +183,7 @@ fields = ["media_id", "interest"]
     #[test]
     fn every_fault_is_reported_at_once_in_the_order_of_the_file() {
         let damaged = SMALL.replace("side = \"context\"", "side = \"left\"").replace("log = \"hashed\"", "logg = 1");
-        let faults = Contract::from_toml(&damaged).unwrap_err();
+        let faults = omomi_train::toml::parse_contract(&damaged).unwrap_err();
         let lines: Vec<_> = faults.0.iter().map(|fault| fault.line.unwrap()).collect();
         assert_eq!(lines, [7, 10, 14, 21]);
     }
@@ -193,7 +193,7 @@ fields = ["media_id", "interest"]
         let many = SMALL
             .replace("meaning = \"what is shown\"", "meaning = \"x\"\nmany = true")
             .replace("[\"media_id\", \"interest\"]", "[\"creative_id\", \"interest\"]");
-        let faults = Contract::from_toml(&many).unwrap_err();
+        let faults = omomi_train::toml::parse_contract(&many).unwrap_err();
         assert!(
             faults.to_string().contains("a cross may hold one `many` field, found creative_id, interest"),
             "{faults}"
@@ -210,7 +210,7 @@ fields = ["media_id", "interest"]
                     "[[field]]\nname = \"f{index}\"\nside = \"{side}\"\ntype = \"id\"\nmeaning = \"m\"\n"
                 ));
             }
-            Contract::from_toml(&text)
+            omomi_train::toml::parse_contract(&text)
         };
         assert!(contract(64).is_ok());
         let faults = contract(65).unwrap_err();

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use omomi::contract::Side;
 use omomi::error::Error;
-use omomi::instructions::Instructions;
+use omomi::Instructions;
 use crate::log::{LogError, LogReader};
 use omomi::math::sigmoid;
 use omomi::score::Model;

@@ -192,8 +192,8 @@ impl Judge<'_> {
             let before = baseline.fields.iter().find(|before| before.field == field.field)?;
             Some((field.unseen_rate - before.unseen_rate, field, before))
         });
-        let max = rises.max_by(|one, other| one.0.total_cmp(&other.0));
-        if let Some((_, field, before)) = max.filter(|(rise, ..)| *rise > 0.0) {
+        let largest_rise = rises.max_by(|one, other| one.0.total_cmp(&other.0));
+        if let Some((_, field, before)) = largest_rise.filter(|(rise, ..)| *rise > 0.0) {
             let rates = [field, before].map(|field| field.unseen_rate * 100.0);
             words.push_str(&format!("; most in `{}`, {:.2} % from {:.2} %", field.field, rates[0], rates[1]));
         }

@@ -77,7 +77,7 @@ impl GateSettings {
     ///
     /// [`GateError::Serving`] where the file is not there or cannot be read, [`GateError::Settings`] with every fault at once.
     pub fn read(path: &Path) -> Result<Self, GateError> {
-        let Some(text) = toml_settings::read_text(path)? else {
+        let Some(text) = settings::read_text(path)? else {
             return Err(GateError::NoSettings { path: path.to_owned() });
         };
         Self::from_toml(&text).map_err(|faults| SettingsFaults { path: PathBuf::from(path), faults }.into())
@@ -90,7 +90,7 @@ impl GateSettings {
     /// Every fault at once, each with its line.
     pub fn from_toml(text: &str) -> Result<Self, Vec<Fault>> {
         let mut settings = Self::default();
-        toml_settings::each_key(text, "gate", &mut |place, key, value| settings.set(place, key, value))?;
+        settings::each_key(text, "gate", &mut |place, key, value| settings.set(place, key, value))?;
         Ok(settings)
     }
 

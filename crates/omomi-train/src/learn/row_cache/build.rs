@@ -5,7 +5,7 @@ use std::path::Path;
 use omomi::contract::Contract;
 use crate::log::{LogReader, RowBatch};
 use omomi::store::Digest;
-use crate::learn::overlap::each_batch;
+use crate::learn::pipeline::each_batch;
 use crate::learn::row_indexer::{LabelSums, RowIndexer};
 use crate::learn::table::Table;
 use crate::learn::{Sampling, TrainError};

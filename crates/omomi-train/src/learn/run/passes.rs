@@ -7,7 +7,7 @@ use omomi::contract::Contract;
 use crate::judge::evaluate::{Evaluator, Metrics, Totals};
 use crate::log::{LogFile, LogReader, RowBatch};
 use omomi::store::Digest;
-use crate::learn::overlap::each_batch;
+use crate::learn::pipeline::each_batch;
 use crate::learn::row_cache::{self, Found, RowCache, RowCacheError};
 use crate::learn::{TrainError, Trainer};
 

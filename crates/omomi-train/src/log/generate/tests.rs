@@ -232,7 +232,7 @@ fn interests_have_mean_5_median_2_and_reach_42_without_repeats() {
 
 #[test]
 fn contract_is_valid_and_each_of_its_fields_is_a_column_of_its_type() {
-    let contract = Contract::from_toml(CONTRACT).expect("a valid contract");
+    let contract = omomi_train::toml::parse_contract(CONTRACT).expect("a valid contract");
     let schema = columns::schema();
     assert!(schema.field_with_name(contract.label()).is_ok());
     for field in contract.fields() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use omomi::error::Error;
-use omomi::instructions::Instructions;
+use omomi::Instructions;
 use omomi::live::{LiveModel, LiveOptions, LiveScorer};
 use crate::parent_process::end_with_parent;
 use omomi::request::{Capacity, RequestLayout, Schema};

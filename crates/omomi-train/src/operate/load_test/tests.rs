@@ -17,7 +17,7 @@ fn trained(folder: &Path) -> (Arc<Model>, String) {
     let paths = [folder.join("learn.parquet"), folder.join("held-out.parquet")];
     let spec = generate_log::LogSpec { rows: 6_000, seed: 3, click_rate: 0.1 };
     generate_log::write(&spec, &paths, generate_log::WriteOptions::default(), &mut |_| ()).unwrap();
-    let contract = Contract::from_toml(generate_log::CONTRACT).unwrap();
+    let contract = omomi_train::toml::parse_contract(generate_log::CONTRACT).unwrap();
     let [logs, held_out] = paths.map(|path| path.display().to_string());
     let options = TrainOptions {
         logs: vec![logs],

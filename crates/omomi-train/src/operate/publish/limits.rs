@@ -97,7 +97,7 @@ impl Limits {
     /// [`PublishError::Limits`], every fault at once.
     pub fn of_store(store: &Store) -> Result<Self, PublishError> {
         let path = store.dir().join("limits.toml");
-        let Some(text) = toml_settings::read_text(&path)? else { return Ok(Self::default()) };
+        let Some(text) = settings::read_text(&path)? else { return Ok(Self::default()) };
         let mut limits = Self::from_toml(&text).map_err(|faults| SettingsFaults { path, faults })?;
         limits.keys.iter_mut().for_each(|key| *key = store.dir().join(&*key));
         Ok(limits)
@@ -110,7 +110,7 @@ impl Limits {
     /// Every fault at once, each with its line.
     pub fn from_toml(text: &str) -> Result<Self, Vec<Fault>> {
         let mut limits = Self::default();
-        toml_settings::each_key(text, "limits", &mut |place, key, value| limits.set(place, key, value))?;
+        settings::each_key(text, "limits", &mut |place, key, value| limits.set(place, key, value))?;
         Ok(limits)
     }
 

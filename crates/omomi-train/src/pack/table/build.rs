@@ -6,8 +6,10 @@ mod shard;
 use std::sync::{Mutex, mpsc};
 use std::thread;
 
-use super::line::{F16Line, F32Line, I8Line, Line, LineFormat};
-use super::{EncodedWeights, Encoding, Entry, Geometry, LINE_LEN, MAX_SHARD_LINES, Table, first_line};
+use super::line_writer::LineWriter;
+use super::{EncodedWeights, Entry};
+use omomi::weight_file::table::line::{F16Line, F32Line, I8Line, Line};
+use omomi::weight_file::table::{Encoding, Geometry, LINE_LEN, MAX_SHARD_LINES, Table, first_line};
 use omomi::weight_file::layout::{EXCEPTION_KEY_OFFSET, EXCEPTION_LEN, EXCEPTION_WEIGHT_OFFSET};
 use shard::Shard;
 
@@ -159,7 +161,7 @@ fn geometry_of(encoding: Encoding, line_count: u64) -> Option<Geometry> {
 }
 
 /// Fills every shard and returns the entries that the lines answer wrongly, or nothing if a shard is too full.
-fn fill_shards<F: LineFormat>(
+fn fill_shards<F: LineWriter>(
     entries: &[Entry],
     geometry: Geometry,
     bytes: &mut [u8],

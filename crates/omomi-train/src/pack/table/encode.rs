@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::Encoding;
+use omomi::weight_file::table::Encoding;
 
 /// The least magnitude that f16 rounds to infinity.
 const F16_LIMIT: f32 = 65_520.0;

@@ -1,4 +1,4 @@
-use omomi::instructions::Instructions;
+use omomi::Instructions;
 use proptest::prelude::*;
 
 use super::*;

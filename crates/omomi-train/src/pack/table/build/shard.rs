@@ -4,8 +4,10 @@
 use std::cmp::Reverse;
 use std::marker::PhantomData;
 
-use omomi::weight_file::table::line::{Line, LineFormat};
-use omomi::weight_file::table::{Entry, Geometry, LINE_LEN, first_line, low_word, step};
+use crate::pack::table::Entry;
+use crate::pack::table::line_writer::LineWriter;
+use omomi::weight_file::table::line::Line;
+use omomi::weight_file::table::{Geometry, LINE_LEN, first_line, low_word, step};
 
 /// Most lines looked at to make room for one key.
 const MAX_SEARCH_LINES: usize = 4_096;
@@ -61,7 +63,7 @@ enum Inserted {
     TooFull,
 }
 
-impl<'a, F: LineFormat> Shard<'a, F> {
+impl<'a, F: LineWriter> Shard<'a, F> {
     pub(super) fn new(entries: &'a [Entry], geometry: Geometry, base_line: usize) -> Self {
         Self {
             entries,

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::LogReader;
-use crate::readable::grouped;
+use omomi_train::log::LogReader;
+use omomi_train::readable::grouped;
 
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
@@ -15,7 +15,7 @@ const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
 ///
 /// ```no_run
 /// # fn work(mut reader: omomi_train::log::LogReader) -> Result<(), omomi_train::log::LogError> {
-/// use omomi_train::log::Progress;
+/// use crate::read_progress::Progress;
 ///
 /// let mut progress = Progress::new("train", &reader, false);
 /// while let Some(batch) = reader.next_batch()? {
