@@ -10,12 +10,13 @@ use std::time::Instant;
 
 use omomi::contract::Contract;
 use omomi::feature::{feature_key, field_seed};
-use omomi_train::log::ReadOptions;
-use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
+use omomi::weight_file::table::Encoding;
+use omomi::{Instructions, LoadMode, Model};
 use omomi_train::learn::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
 use omomi_train::learn::{Settings, WeightRule, provenance_path};
-use omomi::weight_file::table::{BuildOptions, BuiltTable, EncodedWeights, Encoding, Entry, build_with, popularity_of};
-use omomi::{Instructions, LoadMode, Model};
+use omomi_train::log::ReadOptions;
+use omomi_train::pack::table::{BuildOptions, BuiltTable, EncodedWeights, Entry, build_with, popularity_of};
+use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
 
 const CONTRACT: &str = r#"{"name":"bench","label":"clicked","field":[
     {"name":"creative_id","side":"candidate","type":"id","meaning":"what is shown"}]}"#;

@@ -14,7 +14,8 @@
 mod support;
 
 use omomi::Instructions;
-use omomi::weight_file::table::{BuiltTable, Geometry, Table, build};
+use omomi::weight_file::table::{Geometry, Table};
+use omomi_train::pack::table::{BuiltTable, build};
 
 use support::contest::{Bench, Contest};
 use support::look_ups::{Pages, Popularity, Touches, ids, key_of, weight_of, weights};

@@ -13,9 +13,9 @@ use std::path::Path;
 use omomi::contract::Contract;
 use omomi::feature::{feature_key, field_seed, id_value};
 use omomi::request::{FieldValue, RequestRows, Row};
-use omomi_train::pack::writer::{self, Parts};
 use omomi::weight_file::{Calibrator, WeightFile};
 use omomi::{LoadMode, Model};
+use omomi_train::pack::writer::{self, Parts};
 
 use support::contest::{Bench, Contest};
 use support::peers::{KeyMap, TextMap, text_key};

@@ -1,10 +1,10 @@
 //! The digest of a file: SHA-256 of its bytes, so that `sha256sum` prints the same.
 
 use std::fmt;
-use std::str::FromStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 

@@ -100,14 +100,14 @@ pub mod score;
 #[doc(hidden)]
 pub mod short_text;
 pub mod store;
+#[cfg(test)]
+mod test_file;
 pub mod weight_file;
 #[cfg(test)]
 mod work;
 
 pub use error::{Code, Error, Owner, RowProblem};
 pub use instructions::Instructions;
-pub use request::{
-    CandidateStatus, Candidates, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind,
-};
+pub use request::{CandidateStatus, Candidates, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
 pub use score::{Answer, CandidateSet, Counts, Explanation, Model, Request, Scorer};
 pub use weight_file::map::LoadMode;

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use omomi::live::{LiveModel, LiveOptions, LiveScorer};
-use omomi::store::{Control, Current, Digest, Store};
 use omomi::request::FieldValue;
+use omomi::store::{Control, Current, Digest, Store};
 use omomi::{CandidateSet, Capacity, Code, Instructions, Request, RequestLayout, Schema, Scorer};
 
 use small_model::{bytes_of_generation, contract, full_rows, model_for};

@@ -14,10 +14,10 @@ use std::process::{Command, Output, Stdio};
 use ed25519_dalek::{Signature, VerifyingKey};
 use omomi::Model;
 use omomi::contract::Contract;
-use omomi::store::Digest;
 use omomi::request::{FieldValue, RequestRows, Row};
-use omomi_train::pack::signing::{PrivateKey, sign};
+use omomi::store::Digest;
 use omomi::weight_file::table::Encoding;
+use omomi_train::pack::signing::{PrivateKey, sign};
 use small_model::{bytes_in, bytes_of, contract, full_rows};
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -23,7 +23,8 @@ use std::hint::black_box;
 use displaced::{Displaced, Reader};
 use memmap2::MmapMut;
 use omomi::Instructions;
-use omomi::weight_file::table::{BuiltTable, Geometry, Table, build};
+use omomi::weight_file::table::{Geometry, Table};
+use omomi_train::pack::table::{BuiltTable, build};
 
 use support::contest::is_smoke;
 use support::core_time::CoreTime;

@@ -99,11 +99,7 @@ impl Samples {
             }
             Target::TimesFaster(name, min, than) => {
                 let found = self.ratio(self.index(than), self.index(name)).median;
-                format!(
-                    "`{name}` at least {min} times faster than `{than}`: {}, {}",
-                    digits(found),
-                    word(found >= min)
-                )
+                format!("`{name}` at least {min} times faster than `{than}`: {}, {}", digits(found), word(found >= min))
             }
         }
     }

@@ -10,9 +10,10 @@ use omomi::contract::{Contract, Side};
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
-use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
-use omomi_train::pack::writer::{self, Parts};
+use omomi::weight_file::table::Encoding;
 use omomi::{Capacity, FieldSlot, Model, Request, RequestLayout, Schema};
+use omomi_train::pack::table::{EncodedWeights, Entry};
+use omomi_train::pack::writer::{self, Parts};
 use rand::{RngExt, SeedableRng};
 
 /// Fields of each side.

@@ -4,7 +4,6 @@
 //! Names and comments here are what a C programmer reads, so they speak of C. Every number that comes from C is checked
 //! before it becomes a Rust enum; every output is written last, when nothing can fail any more.
 
-mod request;
 mod boundary;
 mod candidate_set;
 mod feature;
@@ -13,16 +12,12 @@ mod live;
 mod live_metrics;
 mod live_scorer;
 mod model;
+mod request;
 mod schema;
 mod scorer;
 
 use std::ffi::c_char;
 
-pub use request::{
-    OMOMI_CANDIDATE_LATE, OMOMI_CANDIDATE_NO_CANDIDATE, OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL,
-    OMOMI_CANDIDATE_SCORED, OMOMI_CANDIDATE_TOO_MANY_VALUES, OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD,
-    OmomiAnswer, OmomiHeader, OmomiOutcome, OmomiRowHead,
-};
 pub use candidate_set::{
     OmomiCandidateSet, omomi_candidate_set_add, omomi_candidate_set_close, omomi_candidate_set_count,
     omomi_candidate_set_open, omomi_candidate_set_put, omomi_candidate_set_remove,
@@ -50,6 +45,11 @@ pub use live_scorer::{
 pub use model::{
     OMOMI_LOAD_MODE_COPY, OMOMI_LOAD_MODE_MAP, OmomiLoadMode, OmomiModel, OmomiModelInfo, OmomiOpenOptions,
     omomi_model_close, omomi_model_contract_json, omomi_model_info, omomi_model_logic_id, omomi_model_open,
+};
+pub use request::{
+    OMOMI_CANDIDATE_LATE, OMOMI_CANDIDATE_NO_CANDIDATE, OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL,
+    OMOMI_CANDIDATE_SCORED, OMOMI_CANDIDATE_TOO_MANY_VALUES, OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD,
+    OmomiAnswer, OmomiHeader, OmomiOutcome, OmomiRowHead,
 };
 pub use schema::{
     OMOMI_KIND_ID, OMOMI_KIND_NUMBER, OMOMI_KIND_TEXT, OMOMI_SIDE_CANDIDATE, OMOMI_SIDE_CONTEXT, OmomiField, OmomiKind,

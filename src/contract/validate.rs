@@ -224,9 +224,7 @@ impl Checker<'_> {
         };
         let bounds: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
         match bounds.as_deref() {
-            Some(&[min, max]) if min < max && min.is_finite() && max.is_finite() => {
-                Some([min, max])
-            }
+            Some(&[min, max]) if min < max && min.is_finite() && max.is_finite() => Some([min, max]),
             _ => {
                 self.fault(&place, format!("`range` must be two numbers, the lesser first, found {value}"));
                 None

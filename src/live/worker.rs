@@ -15,8 +15,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::choice::{self, Situation, Wanted};
 use super::health;
-use super::load::{self, Loader, Stop, Trace};
 use super::journal::{Memory, Quarantined};
+use super::load::{self, Loader, Stop, Trace};
 use super::report::{Attempt, LiveStatus, Outcome, Reason, Stage};
 use super::sample::SampledRequest;
 use super::seat::{Seat, Serving};

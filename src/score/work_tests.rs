@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::{CandidateSet, Model, Request, Scorer};
-use crate::contract::Contract;
 use crate::instructions::Instructions;
 use crate::request::RequestLayout;
 use crate::request::{FieldValue, RequestRows, Row};
-use crate::weight_file::Calibrator;
-use crate::weight_file::writer::{Parts, to_bytes};
+use crate::test_file::without_weights;
 use crate::work::{Work, work_of};
 
 const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
@@ -47,19 +45,7 @@ fn rows(candidate_count: u64) -> RequestRows {
 
 /// A model without weights: every feature has to be looked up to know that.
 fn scorer_for(rows: &RequestRows, instructions: Instructions) -> (Scorer, Request) {
-    let contract = Contract::from_json(CONTRACT.as_bytes()).unwrap();
-    let parts = Parts {
-        contract: &contract,
-        generation: 1,
-        logic_id: "small",
-        provenance: serde_json::Map::new(),
-        bias: 0.0,
-        weights: &Vec::new().into(),
-        calibrator: Calibrator { min: 1e-6, max: 1.0 - 1e-6 },
-        field_sizes: Vec::new(),
-        golden: std::slice::from_ref(rows),
-    };
-    let model: Arc<Model> = Model::from_bytes(to_bytes(&parts).unwrap()).unwrap();
+    let model: Arc<Model> = Model::from_bytes(without_weights(CONTRACT, 1, rows)).unwrap();
     let (scorer, mut request) = model.scorer_for(rows, instructions).unwrap();
     request.fill(rows).unwrap();
     (scorer, request)

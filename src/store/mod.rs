@@ -24,10 +24,10 @@ use std::str::FromStr;
 use crate::error::Error;
 use crate::short_text::{self, TextError};
 
-pub use control::Control;
-pub use current::Current;
 pub use crate::digest::{Digest, Digester};
 pub use crate::short_text::UnexpectedText;
+pub use control::Control;
+pub use current::Current;
 
 /// Longest text file of a store, in bytes: many times what any of them needs.
 pub const MAX_TEXT_LEN: u64 = 4_096;

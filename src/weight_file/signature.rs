@@ -16,10 +16,10 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use super::header::Record;
 use super::layout::{self, KEY_ID_LEN, SectionKind};
 use super::{Header, WeightFile};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::hex;
 use crate::short_text::{self, TextError};
-use crate::digest::Digest;
 
 /// Longest key file, in bytes.
 pub(super) const MAX_KEY_TEXT_LEN: u64 = 1_024;

@@ -1,7 +1,9 @@
 //! The C and C++ compilers of the machine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+
+use crate::library::{library, shared_library};
 
 /// A language that the header promises to be clean in.
 #[derive(Debug, Clone, Copy)]
@@ -54,23 +56,11 @@ pub fn compile_client(dialect: Dialect, source: &str, linkage: Linkage, program:
             let library = shared_library();
             command.arg(format!("-Wl,-rpath,{}", library.parent().unwrap().display())).arg(library);
         }
-        Linkage::Static => drop(command.arg(built("libomomi.a"))),
+        Linkage::Static => drop(command.arg(library("libomomi.a"))),
     }
     // What `rustc --print native-static-libs` asks for; harmless where the library is shared.
     command.args(["-ldl", "-lm", "-lpthread"]);
     run(&mut command);
-}
-
-/// The cdylib of this build.
-pub fn shared_library() -> PathBuf {
-    built(&format!("{}omomi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX))
-}
-
-/// A library of this build, which cargo puts beside the tests.
-fn built(name: &str) -> PathBuf {
-    let library = std::env::current_exe().unwrap().with_file_name(name);
-    assert!(library.is_file(), "no library at {}", library.display());
-    library
 }
 
 /// Runs a command to its end and returns what it printed; a failure shows what it said.

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::compiler::{run, shared_library};
+use crate::compiler::run;
+use crate::library::shared_library;
 
 /// The names of the list; lines that begin with `#` are comments.
 fn listed() -> Vec<String> {

@@ -5,9 +5,14 @@ use std::path::{Path, PathBuf};
 
 use omomi::Instructions;
 use omomi::LoadMode;
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::score::Model;
 use omomi::store::{Current, Digest, Store};
-use omomi::request::{FieldValue, RequestRows, Row};
+use omomi::weight_file::table::Encoding;
+use omomi_train::learn::{Sampling, Settings, TrainOptions, train};
+use omomi_train::log::ReadOptions;
+use omomi_train::log::generate::{self, LogSpec, WriteOptions};
+use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
 
 use crate::small_model::{full_rows, model_for};
 use crate::world::{World, replace};
@@ -61,18 +66,37 @@ fn publish(dir: &Path, generations: &[(u64, &[u8])]) {
     }
 }
 
-/// Makes a weight file as a user does (log, training state, pack) and writes down its golden requests. Returns how many.
+/// Makes a weight file as the command does (log, training state, pack) and writes down its golden requests. Returns how many.
 pub fn trained(folder: &Path) -> usize {
-    for arguments in [
-        "generate-log --rows 20000 --seed 5 --click-rate 0.1 --out logs --files 2",
-        "train --contract logs/contract.toml --logs logs/part-000.parquet --state state.parquet --quiet",
-        "pack --contract logs/contract.toml --state state.parquet --held-out logs/part-001.parquet \
-         --logic-id trained --generation 1 --out trained.omomi",
-    ] {
-        let mut omomi = std::process::Command::new(env!("CARGO_BIN_EXE_omomi"));
-        let output = omomi.current_dir(folder).args(arguments.split_whitespace()).output().unwrap();
-        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    }
+    let logs = ["learn.parquet", "held-out.parquet"].map(|name| folder.join(name));
+    let spec = LogSpec { rows: 20_000, seed: 5, click_rate: 0.1 };
+    generate::write(&spec, &logs, WriteOptions::default(), &mut |_| ()).unwrap();
+    let contract = omomi_train::toml::parse_contract(generate::CONTRACT).unwrap();
+    let [learn, held_out] = logs.map(|path| path.display().to_string());
+    let options = TrainOptions {
+        logs: vec![learn],
+        held_out: Vec::new(),
+        read: ReadOptions::default(),
+        settings: Settings::default(),
+        sampling: Sampling::default(),
+        start: None,
+        passes: 1,
+        cache: None,
+        state: folder.join("state.parquet"),
+        replace: false,
+        arguments: Vec::new(),
+    };
+    train(&contract, &options, &mut |_| ()).unwrap();
+    let options = PackOptions {
+        state: options.state,
+        held_out: vec![held_out],
+        read: options.read,
+        logic_id: "trained".to_owned(),
+        generation: 1,
+        calibrator: DEFAULT_CALIBRATOR,
+        encoding: Encoding::F32,
+    };
+    pack(&contract, &options, &folder.join("trained.omomi"), &mut |_| ()).unwrap();
     let model = Model::load(&folder.join("trained.omomi"), LoadMode::Map).unwrap();
     let requests = model.golden_requests().unwrap();
     let lines: String = requests.iter().map(|golden| with_answers(&model, &golden.rows)).collect();

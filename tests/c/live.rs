@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use omomi::live::LiveOptions;
-use omomi::store::Control;
 use omomi::request::{FieldValue, RequestRows, Row};
+use omomi::store::Control;
 use omomi::{Model, Scorer};
 
 use crate::compiler::{Dialect, Linkage, compile_client, run};

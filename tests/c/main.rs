@@ -1,13 +1,12 @@
 //! The C ABI: the header is fresh and clean, the library exports what it should and nothing else, and C and C++ clients get
 //! the same bits as Rust and survive every misuse.
 
-#![cfg(feature = "train")]
-
 mod clients;
 mod compiler;
 mod exported_symbols;
 mod fixture;
 mod header;
+mod library;
 mod live;
 #[path = "../scoring/small_model.rs"]
 mod small_model;

@@ -126,9 +126,7 @@ fn reserved_bytes_that_are_not_zero_are_malformed() {
 fn a_geometry_that_does_not_fit_the_weights_is_malformed() {
     let (shards, lines) = (layout::TABLE_SHARD_COUNT_OFFSET, layout::TABLE_SHARD_LINES_OFFSET);
     let max = u32::MAX;
-    for (offset, value) in
-        [(shards, 0), (shards, 2), (shards, max), (lines, 0), (lines, 1), (lines, 3), (lines, max)]
-    {
+    for (offset, value) in [(shards, 0), (shards, 2), (shards, max), (lines, 0), (lines, 1), (lines, 3), (lines, max)] {
         let bytes = with(SectionKind::Table, |content| put(content, offset, &value.to_le_bytes()));
         assert_refused(&bytes, Code::Malformed, "weights section is not as long");
     }

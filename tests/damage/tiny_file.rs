@@ -6,7 +6,8 @@ use omomi::contract::Contract;
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
-use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
+use omomi::weight_file::table::Encoding;
+use omomi_train::pack::table::{EncodedWeights, Entry};
 use omomi_train::pack::writer::{self, Parts};
 
 pub const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[

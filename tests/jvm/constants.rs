@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use omomi::live::{LiveOptions, ServingState};
-use omomi::request::{MAX_VALUES_PER_FIELD, block};
+use omomi::request::{MAX_VALUES_PER_FIELD, layout};
 use omomi::weight_file::signature::SignaturePolicy;
 use omomi::{CandidateStatus, Code, LoadMode, RowProblem};
 
@@ -20,26 +20,26 @@ fn each_number_of_the_request_block_is_the_same_in_java() {
         source.lines().filter_map(|line| line.trim().strip_prefix("int ")?.strip_suffix(';')?.split_once(" = "));
     let mut java: BTreeMap<&str, usize> = constants.map(|(name, number)| (name, number.parse().unwrap())).collect();
     let rust = [
-        ("LAYOUT_VERSION", block::LAYOUT_VERSION as usize),
-        ("LAYOUT_VERSION_OFFSET", block::LAYOUT_VERSION_OFFSET),
-        ("TAIL_USED_OFFSET", block::TAIL_USED_OFFSET),
-        ("GENERATION_OFFSET", block::GENERATION_OFFSET),
-        ("SCORED_COUNT_OFFSET", block::SCORED_COUNT_OFFSET),
-        ("REFUSED_COUNT_OFFSET", block::REFUSED_COUNT_OFFSET),
-        ("LATE_COUNT_OFFSET", block::LATE_COUNT_OFFSET),
-        ("OUTCOME_LEN", block::OUTCOME_LEN),
-        ("UNSEEN_COUNT_OFFSET", block::UNSEEN_COUNT_OFFSET),
-        ("MISSING_COUNT_OFFSET", block::MISSING_COUNT_OFFSET),
-        ("INVALID_NUMBER_COUNT_OFFSET", block::INVALID_NUMBER_COUNT_OFFSET),
-        ("ROW_PRESENT_OFFSET", block::ROW_PRESENT_OFFSET),
-        ("ROW_INLINE_TEXT_OFFSET", block::ROW_INLINE_TEXT_OFFSET),
-        ("ROW_SLOTS_OFFSET", block::ROW_SLOTS_OFFSET),
-        ("SLOT_LEN", block::SLOT_LEN),
-        ("ANSWER_LOGIT_OFFSET", block::ANSWER_LOGIT_OFFSET),
-        ("ANSWER_PROBABILITY_OFFSET", block::ANSWER_PROBABILITY_OFFSET),
-        ("ANSWER_STATUS_OFFSET", block::ANSWER_STATUS_OFFSET),
-        ("ANSWER_LEN", block::ANSWER_LEN),
-        ("INDEX_LEN", block::INDEX_LEN),
+        ("LAYOUT_VERSION", layout::LAYOUT_VERSION as usize),
+        ("LAYOUT_VERSION_OFFSET", layout::LAYOUT_VERSION_OFFSET),
+        ("TAIL_USED_OFFSET", layout::TAIL_USED_OFFSET),
+        ("GENERATION_OFFSET", layout::GENERATION_OFFSET),
+        ("SCORED_COUNT_OFFSET", layout::SCORED_COUNT_OFFSET),
+        ("REFUSED_COUNT_OFFSET", layout::REFUSED_COUNT_OFFSET),
+        ("LATE_COUNT_OFFSET", layout::LATE_COUNT_OFFSET),
+        ("OUTCOME_LEN", layout::OUTCOME_LEN),
+        ("UNSEEN_COUNT_OFFSET", layout::UNSEEN_COUNT_OFFSET),
+        ("MISSING_COUNT_OFFSET", layout::MISSING_COUNT_OFFSET),
+        ("INVALID_NUMBER_COUNT_OFFSET", layout::INVALID_NUMBER_COUNT_OFFSET),
+        ("ROW_PRESENT_OFFSET", layout::ROW_PRESENT_OFFSET),
+        ("ROW_INLINE_TEXT_OFFSET", layout::ROW_INLINE_TEXT_OFFSET),
+        ("ROW_SLOTS_OFFSET", layout::ROW_SLOTS_OFFSET),
+        ("SLOT_LEN", layout::SLOT_LEN),
+        ("ANSWER_LOGIT_OFFSET", layout::ANSWER_LOGIT_OFFSET),
+        ("ANSWER_PROBABILITY_OFFSET", layout::ANSWER_PROBABILITY_OFFSET),
+        ("ANSWER_STATUS_OFFSET", layout::ANSWER_STATUS_OFFSET),
+        ("ANSWER_LEN", layout::ANSWER_LEN),
+        ("INDEX_LEN", layout::INDEX_LEN),
         ("MAX_VALUES_PER_FIELD", MAX_VALUES_PER_FIELD),
     ];
     for (name, number) in rust {

@@ -4,12 +4,12 @@
 //! `OMOMI_JVM_CHAOS_SECONDS=60 cargo test --test jvm` has the store of a live model damaged for that long instead of for a few seconds.
 
 mod constants;
+#[path = "../c/library.rs"]
+mod library;
 mod weight_files;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use omomi::contract::Contract;
 
 /// What `-Xcheck:jni` says when native code breaks a rule.
 const JNI_COMPLAINTS: [&str; 3] = ["WARNING in native method", "FATAL ERROR in native method", "WARNING: JNI"];
@@ -35,7 +35,7 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--no-transfer-progress", "--file"]).arg(project.join("pom.xml"));
     for (property, path) in [
-        ("omomi.native.library", library()),
+        ("omomi.native.library", library::shared_library()),
         ("omomi.test.weight.file", weight_file),
         ("omomi.test.demo.file", demo_file),
         ("omomi.test.generations", generations),
@@ -95,14 +95,6 @@ const GENERATION_COUNT: u64 = 48;
 const MODULES: [&str; 5] = ["core", "scala-2.12", "scala-2.13", "scala-3", "examples"];
 const REPORTS: &str = "surefire-reports";
 const SECOND_REPORTS: &str = "surefire-reports-second-jdk";
-
-/// The cdylib of this build, which cargo puts beside the tests.
-fn library() -> PathBuf {
-    let name = format!("{}omomi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let library = std::env::current_exe().unwrap().with_file_name(name);
-    assert!(library.is_file(), "no library at {}", library.display());
-    library
-}
 
 /// A JDK 25: what `JAVA25_HOME` names, or one where Linux keeps them.
 fn second_jdk() -> Option<PathBuf> {

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use omomi::live::{Latency, LiveMetrics, LiveModel, LiveOptions, RequestCounts, SampledField, Stage};
 use omomi::store::Control;
-use omomi_train::pack::writer::{self, Parts};
 use omomi::{CandidateSet, Capacity, Code, Model, RequestLayout, Scorer};
+use omomi_train::pack::writer::{self, Parts};
 
 use crate::exposition::{Page, read};
 use crate::small_model;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use omomi::score::{Request, Scorer};
 use omomi::request::{FieldValue, RequestRows, Row};
+use omomi::score::{Request, Scorer};
 use omomi::weight_file::table::Encoding;
 use omomi::{Capacity, Instructions, RequestLayout, Schema};
 use proptest::prelude::*;

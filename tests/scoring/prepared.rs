@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use omomi::score::{Model, Request, Scorer};
 use omomi::request::{FieldValue, RequestRows, Row};
+use omomi::score::{Model, Request, Scorer};
 use omomi::weight_file::table::Encoding;
 use omomi::{
     CandidateSet, CandidateStatus, Candidates, Capacity, Code, Instructions, RequestLayout, RowProblem, Schema,

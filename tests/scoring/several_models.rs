@@ -1,8 +1,8 @@
 //! One call for several models gives each of them the answers that it would give alone.
 
 use omomi::contract::Contract;
-use omomi::score::{Request, Scorer};
 use omomi::request::{FieldValue, RequestRows, Row};
+use omomi::score::{Request, Scorer};
 use omomi::weight_file::table::Encoding;
 use omomi::{Capacity, Instructions, RequestLayout, Schema};
 use proptest::prelude::*;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use omomi::Instructions;
 use omomi::contract::Contract;
-use omomi::score::Model;
 use omomi::request::{FieldValue, RequestRows, Row};
+use omomi::score::Model;
 use omomi::weight_file::Calibrator;
-use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
+use omomi::weight_file::table::Encoding;
+use omomi_train::pack::table::{EncodedWeights, Entry};
 use omomi_train::pack::writer::{self, Parts};
 
 pub const CONTRACT: &str = r#"

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use omomi::contract::{Buckets, CategoryLimit, Contract, Field, FieldKind, OverLimit, Side};
-use omomi_train::log::ReadOptions;
 use omomi_train::learn::fill_quantiles;
+use omomi_train::log::ReadOptions;
 
 use crate::Failure;
 use crate::text::{grouped, new_table};

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use omomi_train::operate::publish::{ControlChange, PublishError, pin, rollback, set_control};
 use omomi::store::{Control, Store};
+use omomi_train::operate::publish::{ControlChange, PublishError, pin, rollback, set_control};
 use serde_json::json;
 
 use crate::Failure;

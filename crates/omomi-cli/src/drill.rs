@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use omomi::LoadMode;
-use omomi_train::operate::drill::{DrillOptions, DrillReport, INCIDENT_COUNT, IncidentReport, ServerOptions, drill, serve};
+use omomi_train::operate::drill::{
+    DrillOptions, DrillReport, INCIDENT_COUNT, IncidentReport, ServerOptions, drill, serve,
+};
 
 use crate::Failure;
 use crate::refusal::print_json;

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::read_progress::Progress;
 use omomi_train::judge::evaluate::{
     By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
 };
-use crate::read_progress::Progress;
 use omomi_train::log::{LogReader, ReadOptions};
 
 use crate::Failure;

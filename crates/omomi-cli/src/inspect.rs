@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use omomi::contract::FieldKind;
+use omomi::{LoadMode, Model};
 use omomi_train::judge::evaluate::field_weights;
 use omomi_train::learn::state::StateReader;
-use omomi::{LoadMode, Model};
 
 use crate::Failure;
 use crate::text::{bytes, grouped, say, table};

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use omomi::weight_file::table::Encoding;
 use omomi_train::log::ReadOptions;
 use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
-use omomi::weight_file::table::Encoding;
 
 use crate::Failure;
 use crate::contract::read_contract;

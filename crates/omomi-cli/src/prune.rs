@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use indicatif::ProgressBar;
 use crate::read_progress::Progress;
+use indicatif::ProgressBar;
 use omomi_train::log::ReadOptions;
+use omomi_train::operate::publish::limits::duration_of;
 use omomi_train::prune::{
     Bill, BudgetBill, ByField, Change, DEFAULT_MAX_DROPPED_SHARE, DEFAULT_SAMPLE_ROW_COUNT, Event, HeldOutChange,
     LiveList, Measures, PruneOptions, PruneReport, prune,
 };
-use omomi_train::operate::publish::limits::duration_of;
 
 use crate::Failure;
 use crate::pack::EncodingName;

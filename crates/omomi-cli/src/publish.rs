@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use omomi_train::operate::publish::{BlessingPolicy, PublishError, PublishOptions, Published, Verifier, Warning, publish};
 use omomi::store::Store;
+use omomi_train::operate::publish::{
+    BlessingPolicy, PublishError, PublishOptions, Published, Verifier, Warning, publish,
+};
 use serde_json::json;
 
 use crate::Failure;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use omomi_train::judge::evaluate::Metrics;
 use crate::read_progress::Progress;
-use omomi_train::log::ReadOptions;
-use omomi_train::learn::recalibrate::{Event, RecalibrateOptions, RecalibrateReport, recalibrate};
+use omomi_train::judge::evaluate::Metrics;
 use omomi_train::learn::provenance_path;
+use omomi_train::learn::recalibrate::{Event, RecalibrateOptions, RecalibrateReport, recalibrate};
+use omomi_train::log::ReadOptions;
 
 use crate::Failure;
 use crate::count_progress::CountProgress;

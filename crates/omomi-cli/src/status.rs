@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use omomi_train::operate::publish::status::{GenerationStatus, ServerStatus, Status};
 use omomi::store::Store;
+use omomi_train::operate::publish::status::{GenerationStatus, ServerStatus, Status};
 use serde_json::Value;
 
 use crate::Failure;

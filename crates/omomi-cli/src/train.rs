@@ -3,13 +3,13 @@
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
-use omomi_train::judge::evaluate::Metrics;
 use crate::read_progress::Progress;
-use omomi_train::log::ReadOptions;
+use omomi_train::judge::evaluate::Metrics;
+use omomi_train::learn::shards::train_for_parent;
 use omomi_train::learn::{
     Account, Event, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions, provenance_path, train,
 };
-use omomi_train::learn::shards::train_for_parent;
+use omomi_train::log::ReadOptions;
 
 use crate::Failure;
 use crate::contract::read_contract;

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use omomi_train::learn::average::Rule;
 use omomi::contract::Contract;
 use omomi_train::judge::evaluate::Metrics;
-use omomi_train::learn::{TrainOptions, provenance_path};
+use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{
     Happening, OneOf, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, narrow_to_round, shard_alpha,
     train_shards,
 };
+use omomi_train::learn::{TrainOptions, provenance_path};
 
 use crate::Failure;
 use crate::shards_progress::ShardsProgress;

@@ -6,10 +6,10 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use crate::read_progress::Progress;
-use omomi_train::log::ReadOptions;
-use omomi_train::learn::{Sampling, Settings, TrainOptions};
 use omomi_train::learn::shards::Split;
 use omomi_train::learn::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
+use omomi_train::learn::{Sampling, Settings, TrainOptions};
+use omomi_train::log::ReadOptions;
 use serde_json::{Value, json};
 
 use crate::Failure;

@@ -1,5 +1,4 @@
 //! `omomi contract check`, as a person at a terminal meets it.
-#![cfg(feature = "train")]
 
 use std::fs;
 use std::process::{Command, Output};
@@ -66,7 +65,7 @@ fn a_good_contract_is_printed_with_its_fingerprint() {
     assert!(output.status.success());
     assert!(output.stderr.is_empty());
     let text = String::from_utf8(output.stdout).unwrap();
-    let fingerprint = omomi::contract::omomi_train::toml::parse_contract(GOOD).unwrap().fingerprint();
+    let fingerprint = omomi_train::toml::parse_contract(GOOD).unwrap().fingerprint();
     for part in [
         "contract     feed-ctr\n",
         "label        clicked\n",

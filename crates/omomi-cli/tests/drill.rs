@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 use omomi::store::Store;
+use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 use serde_json::Value;
 
-#[path = "scoring/small_model.rs"]
+#[path = "../../../tests/scoring/small_model.rs"]
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod small_model;
 

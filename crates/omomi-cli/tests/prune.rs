@@ -7,17 +7,16 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use omomi::contract::Contract;
-use omomi_train::log::generate::{self, LogSpec, WriteOptions};
 use omomi_train::log::ReadOptions;
+use omomi_train::log::generate::{self, LogSpec, WriteOptions};
 use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
 use omomi_train::prune::{Bill, ByField, LiveList, Measures, PruneError, PruneOptions, PruneReport, bill_path, prune};
 
-use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 use omomi::store::Store;
+use omomi::weight_file::table::Encoding;
 use omomi_train::learn::state::{StateReader, split_categories};
 use omomi_train::learn::{Sampling, Settings, TrainOptions, provenance_path, train};
-use omomi::weight_file::table::Encoding;
+use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 
 /// A generated log of five parts and a state trained on the first four without l1, so that every category has a weight.
 struct Trained {
@@ -28,13 +27,13 @@ impl Trained {
     /// The same one for all tests, none of which changes it.
     fn once() -> &'static Self {
         static TRAINED: OnceLock<Trained> = OnceLock::new();
-        TRAINED.get_or_init(|| Self::new(generate_log::CONTRACT))
+        TRAINED.get_or_init(|| Self::new(generate::CONTRACT))
     }
 
     fn new(contract: &str) -> Self {
         let trained = Self { folder: tempfile::tempdir().unwrap() };
         let spec = LogSpec { rows: 250_000, seed: 5, click_rate: 0.1 };
-        generate_log::write(&spec, &trained.logs(), WriteOptions::default(), &mut |_| ()).unwrap();
+        generate::write(&spec, &trained.logs(), WriteOptions::default(), &mut |_| ()).unwrap();
         let options = TrainOptions {
             logs: trained.logs()[..4].iter().map(|path| path.display().to_string()).collect(),
             held_out: Vec::new(),
@@ -322,8 +321,8 @@ fn a_cut_by_magnitude_moves_the_mean_and_the_bias_is_fitted_again() {
 fn the_contract_says_how_many_categories_a_field_may_have_and_what_happens_to_more() {
     let limit = |over: &str| {
         let from = "name = \"creative_id\"";
-        assert!(generate_log::CONTRACT.contains(from));
-        generate_log::CONTRACT.replacen(from, &format!("{from}\nmax_categories = 1_000\nover_max = \"{over}\""), 1)
+        assert!(generate::CONTRACT.contains(from));
+        generate::CONTRACT.replacen(from, &format!("{from}\nmax_categories = 1_000\nover_max = \"{over}\""), 1)
     };
     let trained = Trained::new(&limit("drop"));
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 
 fn read(path: &str) -> String {
-    fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    fs::read_to_string(format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 /// The text of the README's block in `language` that has `mark` in it.
@@ -37,7 +37,7 @@ fn the_rust_program_in_the_readme_is_an_example_of_the_documentation() {
 #[test]
 fn the_contract_in_the_readme_lacks_only_the_other_half_of_its_cross() {
     let contract = block(&read("README.md"), "toml", "feed-ctr");
-    let faults = omomi::contract::omomi_train::toml::parse_contract(&contract).unwrap_err();
+    let faults = omomi_train::toml::parse_contract(&contract).unwrap_err();
     assert_eq!(faults.0.len(), 1, "{faults}");
     assert!(faults.to_string().contains("the contract has no field `media_id` to cross"), "{faults}");
 }

@@ -1,5 +1,4 @@
 //! The search of settings, as a user makes it: what it says is what training with its answer gives.
-#![cfg(feature = "train")]
 
 use std::fs;
 use std::path::Path;

@@ -3,13 +3,19 @@
 //! Reading the states, which is decompressing, decoding and checking each row, is the baseline that no merge can beat; what
 //! is on top of it is the merge, the digests of the inputs, and writing the average, which is timed by itself as well.
 
-mod support;
+#[path = "../../../benches/support"]
+#[allow(dead_code, reason = "each bench uses its part")]
+mod support {
+    pub mod contest;
+    pub mod core_time;
+    pub mod ratios;
+}
 
 use std::path::{Path, PathBuf};
 
-use omomi_train::learn::average::{AverageOptions, Rule, average};
 use omomi::contract::Contract;
 use omomi::feature::{feature_key, field_seed, id_value};
+use omomi_train::learn::average::{AverageOptions, Rule, average};
 use omomi_train::learn::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateReader, StateRow, StateWriter};
 use omomi_train::learn::{Settings, WeightRule};
 

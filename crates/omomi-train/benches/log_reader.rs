@@ -1,6 +1,12 @@
 //! Decodes a log of 20 fields into batches, by format: `taskset -c 1 cargo bench --bench log_reader [-- FILTER]`.
 
-mod support;
+#[path = "../../../benches/support"]
+#[allow(dead_code, reason = "each bench uses its part")]
+mod support {
+    pub mod contest;
+    pub mod core_time;
+    pub mod ratios;
+}
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

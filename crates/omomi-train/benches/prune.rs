@@ -6,13 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use omomi::contract::Contract;
-use omomi_train::log::generate::{self, LogSpec, WriteOptions};
+use omomi::weight_file::table::Encoding;
+use omomi_train::learn::{Sampling, Settings, TrainOptions, train};
 use omomi_train::log::ReadOptions;
+use omomi_train::log::generate::{self, LogSpec, WriteOptions};
 use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
 use omomi_train::prune::{Bill, CurvePoint, Measures, PruneOptions, prune};
-use omomi_train::learn::{Sampling, Settings, TrainOptions, train};
-use omomi::weight_file::table::Encoding;
 
 /// Files of the log, by time; the last is held out.
 const FILE_COUNT: usize = 10;
@@ -26,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rows = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(default_rows);
     let folder = tempfile::tempdir()?;
     let paths: Vec<PathBuf> = (0..FILE_COUNT).map(|part| folder.path().join(format!("part-{part}.parquet"))).collect();
-    generate_log::write(&LogSpec { rows, seed: 1, click_rate: 0.1 }, &paths, WriteOptions::default(), &mut |_| ())?;
+    generate::write(&LogSpec { rows, seed: 1, click_rate: 0.1 }, &paths, WriteOptions::default(), &mut |_| ())?;
     let logs: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     let (held_out, logs) = logs.split_last().ok_or("the log has no files")?;
     let states = [0.0, Settings::default().l1].map(|l1| (l1, folder.path().join(format!("l1-{l1}.parquet"))));
@@ -107,7 +106,7 @@ fn learn(logs: &[String], l1: f64, state: &Path) -> Result<(), Box<dyn Error>> {
         replace: false,
         arguments: Vec::new(),
     };
-    train(&omomi_train::toml::parse_contract(generate_log::CONTRACT)?, &options, &mut |_| ())?;
+    train(&omomi_train::toml::parse_contract(generate::CONTRACT)?, &options, &mut |_| ())?;
     Ok(())
 }
 
@@ -137,7 +136,7 @@ fn packed_len(state: &Path, held_out: &str, encoding: Encoding) -> Result<u64, B
         calibrator: DEFAULT_CALIBRATOR,
         encoding,
     };
-    let report = pack(&omomi_train::toml::parse_contract(generate_log::CONTRACT)?, &options, &out, &mut |_| ())?;
+    let report = pack(&omomi_train::toml::parse_contract(generate::CONTRACT)?, &options, &out, &mut |_| ())?;
     drop(report);
     let len = fs::metadata(&out)?.len();
     fs::remove_file(&out)?;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use omomi::contract::Fault;
 use crate::toml::{Lines, to_json};
+use omomi::contract::Fault;
 use omomi::contract::validate::kind_of;
 use omomi::error::Error;
 use omomi::short_text::{self, TextError};

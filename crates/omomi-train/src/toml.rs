@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use serde_json::Value;
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue, Error};
+use serde_json::Value;
 
 use omomi::contract::validate::{Path, validate};
 use omomi::contract::{Contract, ContractFaults, Fault};

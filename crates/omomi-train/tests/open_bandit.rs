@@ -1,7 +1,5 @@
 //! The real log that ships is the one that its README describes, and its contract fits it.
 
-#![cfg(feature = "train")]
-
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,11 +8,11 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
-use omomi::contract::{Contract, FieldKind};
+use omomi::contract::FieldKind;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/open-bandit")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/open-bandit")
 }
 
 /// All batches, in the order of the days.

@@ -11,10 +11,9 @@ use super::{Stop, look_around};
 use crate::contract::Contract;
 use crate::error::{Code, Error};
 use crate::request::{Capacity, RequestLayout, Schema};
-use crate::store::{Control, Current, Digest, Store};
 use crate::request::{FieldValue, RequestRows, Row};
-use crate::weight_file::Calibrator;
-use crate::weight_file::writer::{Parts, to_bytes};
+use crate::store::{Control, Current, Digest, Store};
+use crate::test_file::without_weights;
 
 const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
     {"name":"creative_id","side":"candidate","type":"id","meaning":"m"}]}"#;
@@ -25,19 +24,8 @@ fn contract() -> Contract {
 
 fn publish(store: &Store, generation: u64) {
     let row: Row = std::iter::once(("creative_id".to_owned(), FieldValue::Id(1))).collect();
-    let golden = [RequestRows { context: Row::new(), candidates: vec![row] }];
-    let parts = Parts {
-        contract: &contract(),
-        generation,
-        logic_id: "small",
-        provenance: serde_json::Map::new(),
-        bias: 0.0,
-        weights: &Vec::new().into(),
-        calibrator: Calibrator { min: 1e-6, max: 1.0 - 1e-6 },
-        field_sizes: Vec::new(),
-        golden: &golden,
-    };
-    let bytes = to_bytes(&parts).unwrap();
+    let golden = RequestRows { context: Row::new(), candidates: vec![row] };
+    let bytes = without_weights(CONTRACT, generation, &golden);
     std::fs::create_dir_all(store.generations_path()).unwrap();
     std::fs::write(store.generation_path(generation), &bytes).unwrap();
     let current = Current { generation, digest: Digest::of(&bytes) };

@@ -119,6 +119,13 @@ impl<'a> Table<'a> {
         fits.then_some(Self { lines, exceptions, scales, line_count, geometry, exception_filter })
     }
 
+    /// The lines of all shards.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn lines(&self) -> &'a [Line] {
+        self.lines
+    }
+
     /// How weights stand in the lines.
     #[inline]
     #[must_use]

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use omomi::contract::Contract;
-use omomi_train::log::ReadOptions;
 use omomi_train::learn::{Account, Event, Sampling, Settings, TrainOptions, train};
+use omomi_train::log::ReadOptions;
 
 use crate::support::core_time::CoreTime;
 

@@ -4,11 +4,11 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use omomi::contract::Contract;
-use omomi_train::judge::evaluate::log_loss;
 use omomi::feature::{cross_step, feature_key, field_seed};
-use omomi_train::log::RowBatch;
 use omomi::math::sigmoid;
+use omomi_train::judge::evaluate::log_loss;
 use omomi_train::learn::{Coordinate, Settings, Trainer};
+use omomi_train::log::RowBatch;
 
 /// What a training run shows of itself: equal for equal models.
 #[derive(Debug, PartialEq)]

@@ -4,8 +4,13 @@
 //!
 //! `OMOMI_VW="python3 -m vowpalwabbit"` says how it is run; without it `vw` is looked for on the path.
 
-#[path = "../support/mod.rs"]
-mod support;
+#[path = "../../../../benches/support"]
+#[allow(dead_code, reason = "each bench uses its part")]
+mod support {
+    pub mod contest;
+    pub mod core_time;
+    pub mod ratios;
+}
 
 mod cached;
 mod learned;
@@ -20,9 +25,9 @@ use std::time::Duration;
 
 use omomi::contract::Contract;
 use omomi_train::judge::evaluate::Metrics;
-use omomi_train::log::generate::{CONTRACT, LogSpec, write_parquet};
-use omomi_train::log::RowBatch;
 use omomi_train::learn::Settings;
+use omomi_train::log::RowBatch;
+use omomi_train::log::generate::{CONTRACT, LogSpec, write_parquet};
 
 use cached::Run;
 use learned::Learned;

@@ -5,8 +5,8 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use omomi::contract::{Contract, Side};
-use omomi_train::log::{LogReader, ReadOptions, RowBatch};
 use omomi::request::{FieldValue, Row};
+use omomi_train::log::{LogReader, ReadOptions, RowBatch};
 
 pub fn each_batch(contract: &Contract, path: &Path) -> impl Iterator<Item = RowBatch> {
     let path = path.to_str().expect("UTF-8");

@@ -4,16 +4,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use omomi::store::Store;
 use omomi_train::judge::evaluate::{By, Calibration, EvaluateOptions, Evaluation, ModelEvaluation, evaluate_files};
 use omomi_train::judge::gate::{Figures, GateOptions, GateSettings, gate};
+use omomi_train::judge::report::{self, ReportInputs};
+use omomi_train::learn::shards::{ShardsAccount, Split, TrainShardsOptions, shard_alpha, train_shards};
+use omomi_train::learn::{Sampling, Settings, TrainOptions};
 use omomi_train::log::ReadOptions;
+use omomi_train::operate::publish::{PublishOptions, Verifier, blessing_path, publish};
 use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, chosen_encoding, pack};
 use omomi_train::prune::{Measures, PruneOptions, PruneReport, bill_path, prune};
-use omomi_train::operate::publish::{PublishOptions, Verifier, blessing_path, publish};
-use omomi_train::judge::report::{self, ReportInputs};
-use omomi::store::Store;
-use omomi_train::learn::{Sampling, Settings, TrainOptions};
-use omomi_train::learn::shards::{ShardsAccount, Split, TrainShardsOptions, shard_alpha, train_shards};
 
 use super::run::{LOGIC_ID, Run, next_generation};
 use super::{GeneratedLog, TIME_COLUMN};

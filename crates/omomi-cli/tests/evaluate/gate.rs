@@ -134,8 +134,7 @@ fn the_first_file_of_a_logic_says_so_and_no_other_may() {
 fn settings_and_the_store_say_what_is_too_much() {
     let world = World::new();
     let arguments = format!("000002.omomi --baseline before.omomi {LOGS}");
-    fs::write(world.path("gate.toml"), "size_ratio = [0.9, 1.1]\nmax_weight = 0.1\nmin_clicks = 1_000_000\n")
-        .unwrap();
+    fs::write(world.path("gate.toml"), "size_ratio = [0.9, 1.1]\nmax_weight = 0.1\nmin_clicks = 1_000_000\n").unwrap();
     assert_eq!(names(&reasons(&world, &arguments)), ["clicks", "largest_weight", "size"]);
     fs::write(world.path("rows.toml"), "training_rows_ratio = [0.5, 1.9]\n").unwrap();
     assert_eq!(names(&reasons(&world, &format!("{arguments} --gate rows.toml"))), ["training_rows"]);

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use omomi::Owner;
-use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, blessing_path, publish};
 use omomi::store::Digest;
+use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, blessing_path, publish};
 use serde_json::json;
 
 use crate::fixture::{Fixture, Wanted, everything_in, options, published_generation};

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use omomi_train::operate::publish::{PublishError, Warning, pin, rollback, set_control};
 use omomi::store::Control;
 use omomi::{Code, Owner};
+use omomi_train::operate::publish::{PublishError, Warning, pin, rollback, set_control};
 
 use crate::fixture::{Fixture, Wanted, everything_in, verifier};
 

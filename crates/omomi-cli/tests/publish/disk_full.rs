@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use omomi::Owner;
-use omomi_train::operate::publish::{PublishError, publish, set_control};
 use omomi::store::{Control, Store};
+use omomi_train::operate::publish::{PublishError, publish, set_control};
 
 use crate::fixture::{Fixture, USUAL_WEIGHT_COUNT, Wanted, everything_in, options, published_generation};
 

@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use omomi::Model;
 use omomi::contract::Contract;
-use omomi_train::operate::publish::{BlessingPolicy, PublishError, PublishOptions, Published, Step, Verifier, publish};
-use omomi::store::{Digest, Store};
 use omomi::request::{FieldValue, RequestRows, Row};
+use omomi::store::{Digest, Store};
 use omomi::weight_file::Calibrator;
 use omomi::weight_file::map::LoadMode;
-use omomi::weight_file::table::{EncodedWeights, Encoding, Entry};
+use omomi::weight_file::table::Encoding;
+use omomi_train::operate::publish::{BlessingPolicy, PublishError, PublishOptions, Published, Step, Verifier, publish};
+use omomi_train::pack::table::{EncodedWeights, Entry};
 use omomi_train::pack::writer::{self, Parts};
 use serde_json::json;
 

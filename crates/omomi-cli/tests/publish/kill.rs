@@ -5,8 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use omomi_train::operate::publish::{Step, publish, rollback, set_control};
 use omomi::store::{Control, Store};
+use omomi_train::operate::publish::{Step, publish, rollback, set_control};
 
 use crate::fixture::{
     Fixture, USUAL_WEIGHT_COUNT, Wanted, leftovers_in, options, published_generation, steps_of_publishing, verifier,

@@ -10,7 +10,7 @@ mod kill;
 mod limits;
 mod readers;
 mod refusals;
-#[path = "../damage/sealing.rs"]
+#[path = "../../../../tests/damage/sealing.rs"]
 #[allow(dead_code, reason = "shared with the tests of damage, which use more of it")]
 mod sealing;
 mod signature;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use omomi::Model;
-use omomi_train::operate::publish::{rollback, set_control};
 use omomi::store::{Control, Digest, Store};
+use omomi_train::operate::publish::{rollback, set_control};
 
 use crate::fixture::{Fixture, Wanted, verifier};
 

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::time::Duration;
 
-use omomi_train::operate::publish::{PublishOptions, Step, Verifier, publish};
+use omomi::Owner;
 use omomi::weight_file::layout::SectionKind;
-use omomi::{Owner, publish::Warning};
+use omomi_train::operate::publish::{PublishOptions, Step, Verifier, Warning, publish};
 
 use crate::fixture::{Fixture, Wanted, everything_in, leftovers_in, options, published_generation};
 use crate::sealing::{put, reseal, u64_at};

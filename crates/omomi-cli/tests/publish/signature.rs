@@ -5,12 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use omomi_train::operate::publish::{PublishError, PublishOptions, Published, publish};
 use omomi::weight_file::WeightFile;
 use omomi::weight_file::layout::{self, SectionKind};
 use omomi::weight_file::signature::{PublicKey, SignaturePolicy, SignatureState, TrustedKeys, verify_signature};
-use omomi_train::pack::signing::{PrivateKey, sign, sign_file};
 use omomi::{Code, Error, Model, Owner};
+use omomi_train::operate::publish::{PublishError, PublishOptions, Published, publish};
+use omomi_train::pack::signing::{PrivateKey, sign, sign_file};
 
 use crate::fixture::{Fixture, Wanted, options, published_generation};
 use crate::sealing::{Section, assemble, entry_at, put, reseal, sections_of, u64_at};

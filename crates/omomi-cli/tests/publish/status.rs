@@ -4,9 +4,9 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use omomi::Code;
+use omomi::store::Control;
 use omomi_train::operate::publish::set_control;
 use omomi_train::operate::publish::status::{STALE_AFTER_SECONDS, Status};
-use omomi::store::Control;
 use serde_json::json;
 
 use crate::fixture::{Fixture, Wanted};

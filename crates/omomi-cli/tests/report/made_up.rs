@@ -4,16 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use omomi::contract::Contract;
+use omomi::feature::text_value;
 use omomi_train::judge::evaluate::{
     Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
     FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics,
 };
-use omomi::feature::text_value;
 use omomi_train::judge::gate::{Blessing, Candidate, GateSettings, judge};
-use omomi_train::prune::{Amounts, Bill, BudgetBill, Change, CurvePoint, Quality, RuleBill};
 use omomi_train::judge::report::ReportInputs;
 use omomi_train::learn::state::{BIAS_FIELD, Metadata, StateRow, StateWriter};
 use omomi_train::learn::{Settings, WeightRule};
+use omomi_train::prune::{Amounts, Bill, BudgetBill, Change, CurvePoint, Quality, RuleBill};
 use serde_json::json;
 
 /// A category that must never become markup.
@@ -36,7 +36,7 @@ pub const FIELDS: [(&str, u64); 6] = [
 
 const MIDNIGHT_US: i64 = 1_795_564_800_000_000;
 const HOUR_US: i64 = 3_600_000_000;
-const CONTRACT: &str = include_str!("../../src/generate_log/contract.toml");
+use omomi_train::log::generate::CONTRACT;
 
 /// Everything that a report can be made of, in `folder`.
 pub fn inputs(folder: &Path) -> ReportInputs {

@@ -4,8 +4,8 @@
 use std::fs;
 
 use omomi::contract::Contract;
-use omomi_train::log::generate::CONTRACT;
 use omomi_train::learn::shards::{Happening, Split, TrainShardsError, TrainShardsOptions, train_shards};
+use omomi_train::log::generate::CONTRACT;
 
 use crate::fixture::{Fixture, Seen, is_marked};
 

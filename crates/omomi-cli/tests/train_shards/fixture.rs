@@ -5,14 +5,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use omomi_train::learn::average::Rule;
 use omomi::contract::Contract;
-use omomi_train::log::generate::{CONTRACT, LogSpec, WriteOptions, write};
-use omomi_train::log::ReadOptions;
-use omomi_train::learn::{Sampling, Settings, TrainOptions};
+use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{
     Happening, ProgressEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, train_shards,
 };
+use omomi_train::learn::{Sampling, Settings, TrainOptions};
+use omomi_train::log::ReadOptions;
+use omomi_train::log::generate::{CONTRACT, LogSpec, WriteOptions, write};
 
 pub const OMOMI: &str = env!("CARGO_BIN_EXE_omomi");
 pub const FILE_COUNT: usize = 5;

@@ -1,5 +1,4 @@
 //! Training in shards: the same bytes whatever the processes do, and a clear word where one of them cannot go on.
-#![cfg(all(feature = "train", unix))]
 
 mod failures;
 mod fixture;

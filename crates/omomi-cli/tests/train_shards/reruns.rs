@@ -2,9 +2,8 @@
 
 use std::fs;
 
-use omomi::contract::Contract;
-use omomi_train::log::generate::CONTRACT;
 use omomi_train::learn::shards::{Happening, Split, TrainShardsError, TrainShardsOptions, train_shards};
+use omomi_train::log::generate::CONTRACT;
 use serde_json::Value;
 
 use crate::fixture::{FILE_COUNT, Fixture, Seen};

@@ -1,9 +1,9 @@
 //! What comes out of a training in shards beside the merged state: metrics, a recalibrated state, a common start.
 
-use omomi_train::learn::average::Rule;
 use omomi_train::learn::StartOptions;
-use omomi_train::learn::state::StateReader;
+use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{Happening, TrainShardsOptions};
+use omomi_train::learn::state::StateReader;
 
 use crate::fixture::{FILE_COUNT, Fixture};
 

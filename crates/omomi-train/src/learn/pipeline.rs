@@ -53,8 +53,8 @@ pub(super) fn each_batch<T: Send>(
 
 #[cfg(test)]
 mod tests {
-    use omomi::contract::Contract;
     use crate::log::ReadOptions;
+    use omomi::contract::Contract;
 
     use super::*;
 

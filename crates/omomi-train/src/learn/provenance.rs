@@ -6,9 +6,9 @@ use std::path::Path;
 use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 use serde_json::{Value, json};
 
-use omomi::contract::Contract;
 use crate::judge::evaluate::Metrics;
 use crate::log::LogFile;
+use omomi::contract::Contract;
 use omomi::new_file::NewFile;
 
 use super::StartAccount;

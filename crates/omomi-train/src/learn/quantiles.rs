@@ -6,8 +6,8 @@ use std::ops::Range;
 use toml::de::DeTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use omomi::contract::{ContractFaults, Fault, FieldKind, MAX_BUCKET_EDGES};
 use crate::log::{Categories, LogError, LogReader, ReadOptions};
+use omomi::contract::{ContractFaults, Fault, FieldKind, MAX_BUCKET_EDGES};
 
 /// Values of a field from which its quantiles are taken: the edges are off by about 1 in 1,000 of the rows.
 const SAMPLE_LEN: usize = 200_000;
@@ -89,8 +89,7 @@ fn open_fields(text: &str) -> Result<Vec<OpenField>, QuantileError> {
             let line = Some(text[..quantiles.span().start].matches('\n').count() + 1);
             return Err(ContractFaults(vec![Fault { line, place: format!("field {name}"), message }]).into());
         };
-        let max =
-            field.get("range").and_then(|range| range.get_ref().get(1)).map(|max| &text[max.span()]);
+        let max = field.get("range").and_then(|range| range.get_ref().get(1)).map(|max| &text[max.span()]);
         let stand_in = format!("[{}]", max.unwrap_or("0"));
         open.push(OpenField { name, bucket_count, span: buckets.span(), stand_in, sample: Vec::new(), value_count: 0 });
     }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use omomi::contract::Contract;
 use crate::log::RowBatch;
+use omomi::contract::Contract;
 
 use super::TrainError;
 use super::indexed_rows::IndexedRows;

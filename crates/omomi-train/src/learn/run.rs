@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use omomi::contract::Contract;
 use crate::judge::evaluate::{Evaluator, Metrics};
 use crate::log::{LogFile, LogReader, ReadOptions};
+use omomi::contract::Contract;
 use omomi::new_file::refuse_to_replace;
 
 use super::start::{StartAccount, StartOptions, days_of, decay_of};

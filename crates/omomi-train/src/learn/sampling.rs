@@ -1,7 +1,7 @@
 //! Down-sampling: of the rows that were not clicked only a share is learned from, each counting for those left out.
 
-use omomi::feature;
 use crate::log::RowBatch;
+use omomi::feature;
 
 use super::TrainError;
 

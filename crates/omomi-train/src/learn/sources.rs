@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
+use crate::log::{Categories, FieldColumn, RowBatch};
 use omomi::contract::{Contract, MAX_CROSS_MEMBERS};
 use omomi::feature;
-use crate::log::{Categories, FieldColumn, RowBatch};
 
 use super::TrainError;
 use super::indexed_rows::{IndexedRows, may_repeat};

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use omomi::contract::Contract;
 use crate::log::LogReader;
+use omomi::contract::Contract;
 use omomi::store::Digest;
 
 use super::state::{Metadata, StateError, StateReader};

@@ -9,9 +9,9 @@ mod resume_tests;
 
 use std::path::Path;
 
-use omomi::contract::Contract;
 use crate::judge::evaluate::{Evaluator, Metrics, whole};
 use crate::log::RowBatch;
+use omomi::contract::Contract;
 
 use super::learner::Learner;
 use super::optimizer::Coordinate;

@@ -20,7 +20,7 @@
 //! use omomi::contract::Contract;
 //! use omomi_train::log::{LogReader, ReadOptions};
 //!
-//! let contract = omomi_train::toml::parse_contract(&std::fs::read_to_string("contract.toml")?)?;
+//! let contract = crate::toml::parse_contract(&std::fs::read_to_string("contract.toml")?)?;
 //! let mut reader = LogReader::open(&contract, &["logs/*.parquet"], ReadOptions::default())?;
 //! while let Some(batch) = reader.next_batch()? {
 //!     println!("{} rows", batch.row_count());

@@ -3,10 +3,10 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
+use omomi::error::Error;
 use omomi::weight_file::checksum;
 use omomi::weight_file::header::{End, Header, Section, place_end, place_section};
 use omomi::weight_file::layout::{self, CHUNK_LEN, FILE_ID_LEN, HEADER_LEN, SECTION_ENTRY_LEN, SectionKind};
-use omomi::error::Error;
 
 /// The parts of a file, not sealed yet. Whether they make sense is the reader's question.
 pub(super) struct Draft {

@@ -3,8 +3,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use omomi::contract::{Contract, Field, FieldKind, Side};
 use crate::log::RowBatch;
+use omomi::contract::{Contract, Field, FieldKind, Side};
 use omomi::request::{FieldValue, RequestRows, Row};
 
 /// Requests taken from the sample.

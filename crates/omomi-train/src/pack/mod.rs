@@ -15,13 +15,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use omomi::contract::Contract;
 use crate::judge::evaluate::{EvaluateError, Metrics, evaluate_each};
-use crate::log::{LogError, LogReader, ReadOptions};
-use omomi::score::Model;
 use crate::learn::provenance_path;
 use crate::learn::state::StateError;
+use crate::log::{LogError, LogReader, ReadOptions};
+use omomi::contract::Contract;
 use omomi::request::RequestRows;
+use omomi::score::Model;
 use omomi::weight_file::Calibrator;
 use omomi::weight_file::table::Encoding;
 use table::{EncodeError, EncodedWeights, Rounding};

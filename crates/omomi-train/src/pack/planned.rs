@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::weights::group_names;
 use super::{GoldenRows, PackError, provenance};
+use crate::pack::writer::planned_lens;
 use omomi::contract::Contract;
 use omomi::weight_file::golden::{GoldenRequest, to_json};
 use omomi::weight_file::layout::{CALIBRATOR_LEN, SectionKind, TABLE_LEN};
 use omomi::weight_file::table::Encoding;
-use crate::pack::writer::planned_lens;
 
 /// Digits of the largest number of weights of a field.
 const COUNT_DIGITS: u64 = 10;

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use ed25519_dalek::{Signer, SigningKey};
 
 use super::draft::Draft;
-use omomi::weight_file::layout::{self, SIGNATURE_LEN, SectionKind};
-use omomi::weight_file::map::{FileBytes, LoadMode};
-use omomi::weight_file::signature::{KeyId, PublicKey, key_text, not_a_key, signed_bytes};
 use super::writer::{Place, WriteError};
-use omomi::weight_file::WeightFile;
 use omomi::error::Error;
 use omomi::hex;
 use omomi::new_file::NewFile;
 use omomi::score::Model;
+use omomi::weight_file::WeightFile;
+use omomi::weight_file::layout::{self, SIGNATURE_LEN, SectionKind};
+use omomi::weight_file::map::{FileBytes, LoadMode};
+use omomi::weight_file::signature::{KeyId, PublicKey, key_text, not_a_key, signed_bytes};
 
 /// What stands in front of a private key in its file.
 const PRIVATE_KEY_WORD: &str = "ed25519-private";

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Event, PackError};
-use omomi::contract::Contract;
-use crate::learn::state::StateReader;
 use super::table::{Entry, popularity_of};
+use super::{Event, PackError};
+use crate::learn::state::StateReader;
+use omomi::contract::Contract;
 
 /// The weights of a state that are not 0.
 pub(super) struct Weights {

@@ -7,19 +7,19 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use omomi::weight_file::Calibrator;
 use super::draft::{Draft, TooLarge, planned_len};
+use super::table::{self, BuildOptions, EncodedWeights, Entry, TableFull};
+use omomi::Instructions;
+use omomi::contract::Contract;
+use omomi::error::Error;
+use omomi::new_file::NewFile;
+use omomi::request::RequestRows;
+use omomi::score::Model;
+use omomi::weight_file::Calibrator;
 use omomi::weight_file::golden::{self, GoldenRequest};
 use omomi::weight_file::layout::{self, SectionKind};
 use omomi::weight_file::map::LoadMode;
-use super::table::{self, BuildOptions, EncodedWeights, Entry, TableFull};
 use omomi::weight_file::table::{Encoding, Geometry};
-use omomi::contract::Contract;
-use omomi::error::Error;
-use omomi::Instructions;
-use omomi::new_file::NewFile;
-use omomi::score::Model;
-use omomi::request::RequestRows;
 
 /// What a weight file is made of.
 #[derive(Debug, Clone)]

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::live_list::{self, LiveList};
 use super::{Guard, PruneError};
-use omomi::contract::{Contract, FieldKind, OverLimit};
-use crate::pack::group_names;
 use crate::learn::StateModel;
 use crate::learn::state::{StateReader, StateRow, split_categories};
+use crate::pack::group_names;
+use omomi::contract::{Contract, FieldKind, OverLimit};
 
 /// A setting for all fields and crosses, and others for some of them.
 #[derive(Debug, Clone, PartialEq, Eq)]

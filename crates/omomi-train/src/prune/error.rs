@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::log::LogError;
-use crate::pack::PackError;
-use crate::operate::publish::PublishError;
 use crate::learn::TrainError;
 use crate::learn::state::StateError;
+use crate::log::LogError;
+use crate::operate::publish::PublishError;
+use crate::pack::PackError;
 
 /// Why a state was not pruned.
 #[derive(Debug, thiserror::Error)]

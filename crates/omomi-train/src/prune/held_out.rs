@@ -4,9 +4,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{PruneError, Quality};
 use crate::judge::evaluate::Evaluator;
+use crate::learn::StateModel;
 use crate::log::RowBatch;
 use omomi::math;
-use crate::learn::StateModel;
 
 /// Most that the bias moves in one step of the fit, on the logit scale.
 const MAX_STEP: f64 = 2.0;

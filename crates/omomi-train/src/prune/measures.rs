@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::guard::Guard;
 use super::stage::{Stage, Workbench};
 use super::{BudgetBill, ByField, Event, LiveList, MeasureBill, PruneError, budget, categories};
-use omomi::contract::Contract;
 use crate::learn::WeightRule;
+use omomi::contract::Contract;
 use omomi::weight_file::table::Encoding;
 
 /// What to do. Nothing unless told otherwise, but for what the contract says of most categories.
@@ -64,8 +64,7 @@ impl Measures {
                 return Err(PruneError::Setting { name, expected, found: format!("{found:?}") });
             }
         }
-        let by_weight =
-            [("--min-magnitude", self.min_magnitude.is_some()), ("--max-bytes", self.max_bytes.is_some())];
+        let by_weight = [("--min-magnitude", self.min_magnitude.is_some()), ("--max-bytes", self.max_bytes.is_some())];
         match by_weight.into_iter().find(|(_, asked)| *asked && !has_held_out) {
             Some((measure, _)) => Err(PruneError::NeedsHeldOut { measure }),
             None => Ok(()),

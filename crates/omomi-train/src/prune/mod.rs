@@ -54,14 +54,14 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-use omomi::contract::Contract;
-use crate::log::{LogReader, ReadOptions};
-use omomi::new_file::refuse_to_replace;
-use crate::pack::{FilePlan, GoldenRows};
-use crate::operate::publish::check_planned;
-use omomi::store::Store;
 use crate::learn::state::StateError;
 use crate::learn::{StateModel, provenance_path};
+use crate::log::{LogReader, ReadOptions};
+use crate::operate::publish::check_planned;
+use crate::pack::{FilePlan, GoldenRows};
+use omomi::contract::Contract;
+use omomi::new_file::refuse_to_replace;
+use omomi::store::Store;
 
 pub use bill::{
     Amounts, Bill, BudgetBill, Change, CurvePoint, FieldChange, HeldOutChange, MeasureBill, Quality, RuleBill,

@@ -2,9 +2,9 @@
 
 use super::held_out::{Fitted, HeldOut};
 use super::{Amounts, Change, FieldChange, HeldOutChange};
-use crate::pack::{FilePlan, group_names};
 use crate::learn::{StateModel, WeightRule};
 use crate::pack::table::bytes_per_weight;
+use crate::pack::{FilePlan, group_names};
 use omomi::weight_file::table::Encoding;
 
 /// Which features are left after some measures, and with which weights.

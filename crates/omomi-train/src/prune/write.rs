@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::stage::Stage;
 use super::{Bill, Measures, PruneError, PruneOptions};
-use omomi::new_file::NewFile;
-use crate::pack::PackError;
 use crate::learn::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
 use crate::learn::{WeightRule, provenance_path};
+use crate::pack::PackError;
+use omomi::new_file::NewFile;
 
 /// Room for what the provenance says of a pruning, beside its measures, in bytes.
 const SUMMARY_ROOM: u64 = 320;

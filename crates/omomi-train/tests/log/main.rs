@@ -1,5 +1,4 @@
 //! Logs of every format, as the trainer sees them, and how the reader refuses what it cannot read.
-#![cfg(feature = "train")]
 
 mod extra_columns;
 mod formats;

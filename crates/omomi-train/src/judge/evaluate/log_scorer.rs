@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::log::{Categories, RowBatch};
 use omomi::contract::{Contract, FieldKind};
 use omomi::error::Error;
-use crate::log::{Categories, RowBatch};
 use omomi::request::{Capacity, FieldSlot, RequestLayout, Schema};
 use omomi::score::{Answer, Model, Request, Scorer};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::log_scorer::LogScorer;
 use super::{Evaluator, Metrics};
-use omomi::error::Error;
 use crate::log::{LogError, LogReader};
+use omomi::error::Error;
 use omomi::score::Model;
 
 /// Why a log could not be evaluated.

@@ -1,9 +1,9 @@
 //! How the fields are filled, and how much of it a weight file knows.
 
 use super::evaluation::FieldRates;
+use crate::log::RowBatch;
 use omomi::contract::Contract;
 use omomi::feature::feature_key;
-use crate::log::RowBatch;
 use omomi::score::Model;
 
 /// Counts of each field, for one weight file.

@@ -18,8 +18,8 @@ use super::metrics::{Totals, logit_of, probability_log_loss};
 use super::rates::FieldCounts;
 use super::slices::{ColumnTotals, HourTotals, calibration};
 use super::users::UserRows;
-use omomi::contract::{Contract, Field, FieldKind};
 use crate::log::{LogReader, ReadOptions, RowBatch};
+use omomi::contract::{Contract, Field, FieldKind};
 use omomi::score::Model;
 use omomi::weight_file::map::LoadMode;
 

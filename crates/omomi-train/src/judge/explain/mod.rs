@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::learn::state::{StateError, StateReader};
+use crate::log::{LogError, LogReader};
+use omomi::Instructions;
 use omomi::contract::Side;
 use omomi::error::Error;
-use omomi::Instructions;
-use crate::log::{LogError, LogReader};
 use omomi::math::sigmoid;
-use omomi::score::Model;
-use crate::learn::state::{StateError, StateReader};
 use omomi::request::{RequestRows, row_from_json};
+use omomi::score::Model;
 
 use names::{Categories, Named};
 

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::Member;
-use omomi::contract::{Contract, Field, FieldKind, Side};
-use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use crate::learn::state::join_category;
 use crate::learn::table::write_bucket;
+use omomi::contract::{Contract, Field, FieldKind, Side};
+use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::request::{FieldValue, Row};
 
 /// A category in words.

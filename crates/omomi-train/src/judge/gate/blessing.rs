@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Check, GateError, GateSettings};
 use crate::judge::evaluate::{Comparison, EvaluatedRows, Evaluation, ModelEvaluation, Overall};
-use omomi::new_file::NewFile;
 use crate::operate::publish::blessing_path;
+use omomi::new_file::NewFile;
 
 /// What a blessing file says. The same file judged on the same rows gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::GateSettings;
-use omomi::error::Owner;
 use crate::judge::evaluate::{Calibration, ModelEvaluation, Slice};
+use omomi::error::Owner;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,15 +13,15 @@ pub mod settings;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use omomi::error::{Error, Owner};
 use crate::judge::evaluate::{
     EvaluateError, EvaluateOptions, Evaluation, EvaluationFileError, ModelEvaluation, evaluate_files,
 };
 use crate::log::LogReader;
 use crate::operate::publish::{PublishError, blessing_path, check_size};
+use crate::settings::{NoSettings, SettingsFaults};
+use omomi::error::{Error, Owner};
 use omomi::score::Model;
 use omomi::store::{Digest, Store};
-use crate::settings::{NoSettings, SettingsFaults};
 use omomi::weight_file::map::LoadMode;
 
 pub use blessing::Blessing;

@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::GateError;
+use crate::settings::{self, Place, SettingsFaults};
 use omomi::contract::Fault;
 use omomi::store::Digest;
-use crate::settings::{self, Place, SettingsFaults};
 
 /// What a weight file must be like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

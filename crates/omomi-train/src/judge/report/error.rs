@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::judge::evaluate::EvaluationFileError;
-use crate::operate::publish::PublishError;
 use crate::learn::state::StateError;
+use crate::operate::publish::PublishError;
 
 use super::plot::PlotError;
 

@@ -36,10 +36,10 @@ use serde::de::DeserializeOwned;
 
 use crate::judge::evaluate::{Difference, Evaluation, GroupsOf};
 use crate::judge::gate::GateSettings;
-use omomi::new_file::{NewFile, refuse_to_replace};
+use crate::learn::provenance_path;
 use crate::prune::Bill;
 use crate::readable::grouped;
-use crate::learn::provenance_path;
+use omomi::new_file::{NewFile, refuse_to_replace};
 
 pub use error::ReportError;
 use page::Page;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use omomi::store::Digest;
 use crate::learn::state::{Difference, Metadata, Start, StateError, StateReader};
 use crate::learn::{WeightRule, refuse_start};
+use omomi::store::Digest;
 
 use super::{AverageError, AverageOptions};
 

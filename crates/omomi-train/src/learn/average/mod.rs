@@ -98,9 +98,9 @@ mod spread;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use omomi::new_file::refuse_to_replace;
 use crate::learn::state::{Metadata, StateError, StateRow, StateWriter, widest};
 use crate::learn::{StartAccount, decayed, provenance_path, share_of, share_of_bias, write_provenance};
+use omomi::new_file::refuse_to_replace;
 
 pub use error::AverageError;
 pub use inputs::Shard;

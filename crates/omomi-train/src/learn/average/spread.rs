@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use omomi::contract::Contract;
 use crate::learn::state::BIAS_FIELD;
+use omomi::contract::Contract;
 
 use super::rule::Part;
 

@@ -6,11 +6,11 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::Value;
 
-use omomi::contract::Contract;
-use omomi::store::Digest;
 use crate::learn::state::test_rows::OwnedRow;
 use crate::learn::state::{BIAS_FIELD, BIAS_KEY, Start};
 use crate::learn::{Settings, WeightRule};
+use omomi::contract::Contract;
+use omomi::store::Digest;
 
 use super::*;
 

@@ -20,10 +20,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::judge::evaluate::{Evaluator, Metrics};
-use crate::log::{LogError, LogFile, LogReader, ReadOptions};
-use omomi::new_file::refuse_to_replace;
 use crate::learn::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
 use crate::learn::{StateModel, TrainError, WeightRule, provenance_path, write_provenance};
+use crate::log::{LogError, LogFile, LogReader, ReadOptions};
+use omomi::new_file::refuse_to_replace;
 
 pub use platt::{PlattFault, PlattScaling};
 

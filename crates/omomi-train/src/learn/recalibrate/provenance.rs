@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use crate::log::LogFile;
 use crate::learn::{files_json, metrics_json, provenance_path};
+use crate::log::LogFile;
 
 use super::{RecalibrateOptions, RecalibrateReport};
 

@@ -4,10 +4,10 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::Value;
 
-use omomi::contract::Contract;
-use omomi::math::sigmoid;
 use crate::learn::state::test_rows::OwnedRow;
 use crate::learn::{Sampling, Settings, TrainOptions, train};
+use omomi::contract::Contract;
+use omomi::math::sigmoid;
 
 use super::*;
 

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use omomi::contract::Contract;
-use crate::log::{LogReader, RowBatch};
-use omomi::store::Digest;
 use crate::learn::pipeline::each_batch;
 use crate::learn::row_indexer::{LabelSums, RowIndexer};
 use crate::learn::table::Table;
 use crate::learn::{Sampling, TrainError};
+use crate::log::{LogReader, RowBatch};
+use omomi::contract::Contract;
+use omomi::store::Digest;
 
 use super::writer::RowCacheWriter;
 use super::{CachedFeature, Summary};

@@ -13,8 +13,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use omomi::contract::Contract;
 use crate::log::{LogFile, ReadOptions};
+use omomi::contract::Contract;
 use omomi::store::Digest;
 
 use super::Sampling;

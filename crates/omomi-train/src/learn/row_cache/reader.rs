@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use omomi::store::Digest;
 use crate::learn::indexed_rows::IndexedRows;
+use omomi::store::Digest;
 
 use super::block::{BlockHeader, CachedFeature, decode_features, decode_rows};
 use super::layout::{

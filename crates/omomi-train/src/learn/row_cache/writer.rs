@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::learn::indexed_rows::IndexedRows;
 use omomi::new_file::NewFile;
 use omomi::store::Digest;
-use crate::learn::indexed_rows::IndexedRows;
 
 use super::block::{BlockHeader, CachedFeature, FeatureColumns, decode_rows, encode_rows};
 use super::layout::{

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use omomi::contract::Contract;
 use crate::judge::evaluate::{Evaluator, Metrics, Totals};
-use crate::log::{LogFile, LogReader, RowBatch};
-use omomi::store::Digest;
 use crate::learn::pipeline::each_batch;
 use crate::learn::row_cache::{self, Found, RowCache, RowCacheError};
 use crate::learn::{TrainError, Trainer};
+use crate::log::{LogFile, LogReader, RowBatch};
+use omomi::contract::Contract;
+use omomi::store::Digest;
 
 use super::{Event, Step, TrainOptions, WINDOW_ROW_COUNT};
 

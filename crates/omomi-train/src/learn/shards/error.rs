@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::learn::average::{AverageError, Rule};
-use crate::log::LogError;
-use crate::learn::recalibrate::RecalibrateError;
 use crate::learn::TrainError;
+use crate::learn::average::{AverageError, Rule};
+use crate::learn::recalibrate::RecalibrateError;
+use crate::log::LogError;
 
 /// Why training in shards stopped.
 #[derive(Debug, Error)]

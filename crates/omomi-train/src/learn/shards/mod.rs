@@ -78,10 +78,10 @@ mod worker;
 
 use std::path::PathBuf;
 
-use crate::learn::average::{AverageReport, Rule};
 use crate::judge::evaluate::Metrics;
-use crate::learn::recalibrate::RecalibrateReport;
 use crate::learn::TrainOptions;
+use crate::learn::average::{AverageReport, Rule};
+use crate::learn::recalibrate::RecalibrateReport;
 
 pub use error::{ShardFailure, TrainShardsError};
 pub use progress::{Happening, ProgressEvent};

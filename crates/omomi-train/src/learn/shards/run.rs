@@ -6,15 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
-use omomi::contract::Contract;
 use crate::judge::evaluate::{Evaluator, Metrics};
-use crate::log::{LogFile, LogReader, ReadOptions};
-use omomi::new_file::refuse_to_replace;
+use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
-use omomi::store::Digest;
 use crate::learn::state::{StateError, StateReader};
 use crate::learn::{StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_overlap};
+use crate::log::{LogFile, LogReader, ReadOptions};
+use omomi::contract::Contract;
+use omomi::new_file::refuse_to_replace;
+use omomi::store::Digest;
 
 use super::crew::{Crew, Foreman, Job};
 use super::inputs::{DigestedLogs, Inputs, Marker, Standing};

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use omomi::contract::Contract;
-use crate::log::{LogError, LogFile, LogReader, PartBy, RowPart, time_range};
 use crate::learn::TrainOptions;
+use crate::log::{LogError, LogFile, LogReader, PartBy, RowPart, time_range};
+use omomi::contract::Contract;
 
 use super::TrainShardsError;
 

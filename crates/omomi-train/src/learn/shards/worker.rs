@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use omomi::contract::Contract;
-use crate::parent_process::end_with_parent;
 use crate::learn::{Account, Event, Step, TrainError, TrainOptions, train};
+use crate::parent_process::end_with_parent;
+use omomi::contract::Contract;
 
 use super::Happening;
 

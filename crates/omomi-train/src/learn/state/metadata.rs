@@ -4,9 +4,9 @@ use std::path::Path;
 
 use parquet::file::metadata::KeyValue;
 
+use crate::learn::{Settings, WeightRule};
 use omomi::contract::Contract;
 use omomi::store::Digest;
-use crate::learn::{Settings, WeightRule};
 
 use super::{FORMAT_VERSION, StateError};
 

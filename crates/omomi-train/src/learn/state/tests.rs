@@ -4,9 +4,9 @@ use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
+use crate::learn::{Settings, WeightRule};
 use omomi::contract::Contract;
 use omomi::store::Digest;
-use crate::learn::{Settings, WeightRule};
 
 use super::*;
 

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use omomi::contract::Contract;
 use crate::learn::optimizer::Coordinate;
 use crate::learn::start::{decayed, digest, refuse_start, share_of, share_of_bias};
 use crate::learn::state::{Difference, Start, StateReader, StateRow};
 use crate::learn::table::{Counts, NEVER_US};
 use crate::learn::{Sampling, Settings, StartAccount, TrainError};
+use omomi::contract::Contract;
 
 use super::Trainer;
 

@@ -1,8 +1,8 @@
 use super::tests::{SETTINGS, batch, contract, random_rows, written};
 use super::*;
-use omomi::store::Digest;
 use crate::learn::state::StateReader;
 use crate::learn::state::test_rows::OwnedRow;
+use omomi::store::Digest;
 
 fn state_of(rows: std::ops::Range<usize>, first_time_us: Option<i64>) -> (tempfile::TempDir, std::path::PathBuf) {
     let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use omomi::feature;
-use crate::log::{Categories, FieldColumn};
-use omomi::math;
 use crate::learn::StateModel;
 use crate::learn::sampling::Sampler;
 use crate::learn::state::StateReader;
+use crate::log::{Categories, FieldColumn};
+use omomi::feature;
+use omomi::math;
 
 use super::*;
 

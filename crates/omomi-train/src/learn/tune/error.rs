@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::learn::average::AverageError;
-use crate::log::LogError;
 use crate::learn::TrainError;
+use crate::learn::average::AverageError;
 use crate::learn::shards::TrainShardsError;
+use crate::log::LogError;
 
 /// Why a search stopped.
 #[derive(Debug, Error)]

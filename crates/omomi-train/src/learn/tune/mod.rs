@@ -25,11 +25,11 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use omomi::contract::Contract;
 use crate::judge::evaluate::Metrics;
-use crate::log::LogReader;
-use crate::learn::{Settings, TrainOptions};
 use crate::learn::shards::Split;
+use crate::learn::{Settings, TrainOptions};
+use crate::log::LogReader;
+use omomi::contract::Contract;
 
 pub use design::Searched;
 pub use error::TuneError;

@@ -1,9 +1,9 @@
 //! The rows on which settings are tried, held in memory.
 
-use omomi::contract::Contract;
-use crate::log::{LogReader, RowBatch};
 use crate::learn::TrainOptions;
 use crate::learn::shards::OneOf;
+use crate::log::{LogReader, RowBatch};
+use omomi::contract::Contract;
 
 use super::{Event, TuneError, TuneOptions};
 

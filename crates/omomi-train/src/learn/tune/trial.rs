@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Instant;
 
-use crate::learn::average::{AverageOptions, Rule, average};
-use omomi::contract::Contract;
 use crate::judge::evaluate::{Evaluator, Metrics};
-use crate::log::RowBatch;
+use crate::learn::average::{AverageOptions, Rule, average};
 use crate::learn::{Settings, StateModel, Trainer};
+use crate::log::RowBatch;
+use omomi::contract::Contract;
 
 use super::sample::Sample;
 use super::{Trial, TuneError};

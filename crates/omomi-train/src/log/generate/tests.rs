@@ -12,7 +12,7 @@ use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
-use omomi::contract::{Contract, FieldKind};
+use omomi::contract::FieldKind;
 
 const SPEC: LogSpec = LogSpec { rows: 200_000, seed: 1, click_rate: 0.1 };
 const DAY_US: i64 = 24 * clock::HOUR_US;
@@ -232,7 +232,7 @@ fn interests_have_mean_5_median_2_and_reach_42_without_repeats() {
 
 #[test]
 fn contract_is_valid_and_each_of_its_fields_is_a_column_of_its_type() {
-    let contract = omomi_train::toml::parse_contract(CONTRACT).expect("a valid contract");
+    let contract = crate::toml::parse_contract(CONTRACT).expect("a valid contract");
     let schema = columns::schema();
     assert!(schema.field_with_name(contract.label()).is_ok());
     for field in contract.fields() {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use omomi::error::Error;
 use crate::operate::publish::PublishError;
 use crate::pack::writer::WriteError;
+use omomi::error::Error;
 
 /// Why a rehearsal could not take place.
 #[derive(Debug, thiserror::Error)]

@@ -2,10 +2,10 @@
 
 use serde_json::Map;
 
+use crate::pack::writer::{self, Parts, WriteError};
 use omomi::contract::Contract;
 use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
-use crate::pack::writer::{self, Parts, WriteError};
 
 /// The same model under another generation.
 pub(super) fn of_generation(bytes: Vec<u8>, generation: u64) -> Result<Vec<u8>, WriteError> {

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use omomi::error::Error;
-use omomi::Instructions;
-use omomi::live::{LiveModel, LiveOptions, LiveScorer};
 use crate::parent_process::end_with_parent;
+use omomi::Instructions;
+use omomi::error::Error;
+use omomi::live::{LiveModel, LiveOptions, LiveScorer};
 use omomi::request::{Capacity, RequestLayout, Schema};
 use omomi::score::{Model, Request};
 use omomi::weight_file::golden::GoldenRequest;

@@ -1,7 +1,7 @@
 //! What can go wrong before there is a figure.
 
-use omomi::error::Error;
 use crate::log::LogError;
+use omomi::error::Error;
 
 /// Why nothing could be measured.
 #[derive(Debug, thiserror::Error)]

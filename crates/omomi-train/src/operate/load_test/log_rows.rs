@@ -8,8 +8,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::draw::below;
 use super::error::LatencyError;
 use super::rotation::Rows;
-use omomi::contract::{Contract, Side};
 use crate::log::LogReader;
+use omomi::contract::{Contract, Side};
 use omomi::request::row_to_json;
 
 /// Rows after which a log is not read further.

@@ -9,13 +9,13 @@ use super::draw::below;
 use super::error::LatencyError;
 use super::slot_row::SlotRow;
 use super::{invented, log_rows};
+use crate::log::LogReader;
 use omomi::contract::{Contract, FieldKind};
 use omomi::error::Error;
 use omomi::feature::{feature_key, id_value, text_value};
-use crate::log::LogReader;
 use omomi::request::{Capacity, MAX_CANDIDATES, RequestLayout, Schema};
-use omomi::score::{CandidateSet, Model, Request};
 use omomi::request::{FieldValue, Row};
+use omomi::score::{CandidateSet, Model, Request};
 
 /// Most requests of a rotation.
 const MAX_REQUESTS: usize = 1 << 20;

@@ -3,8 +3,8 @@
 use omomi::error::Error;
 use omomi::feature::text_value;
 use omomi::request::{FieldSlot, Schema};
-use omomi::score::{RowMut, tail_len_bytes};
 use omomi::request::{FieldValue, Row};
+use omomi::score::{RowMut, tail_len_bytes};
 
 /// A row as a server has it: values, and where they go.
 #[derive(Debug)]

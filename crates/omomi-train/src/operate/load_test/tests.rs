@@ -3,21 +3,22 @@
 use std::path::Path;
 
 use super::*;
-use omomi::contract::{Contract, Side};
+use crate::learn::{Sampling, Settings, TrainOptions, train};
+use crate::log::generate;
 use crate::log::{LogReader, ReadOptions};
 use crate::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
-use crate::learn::{Sampling, Settings, TrainOptions, train};
+use omomi::LoadMode;
+use omomi::contract::Side;
 use omomi::weight_file::table::Encoding;
-use crate::{LoadMode, generate_log};
 
 const SPEC: RotationSpec = RotationSpec { requests: 64, candidates: 40, seed: 1, hashed_texts: false };
 
 /// A model trained on a generated log, and the pattern of its held-out log.
 fn trained(folder: &Path) -> (Arc<Model>, String) {
     let paths = [folder.join("learn.parquet"), folder.join("held-out.parquet")];
-    let spec = generate_log::LogSpec { rows: 6_000, seed: 3, click_rate: 0.1 };
-    generate_log::write(&spec, &paths, generate_log::WriteOptions::default(), &mut |_| ()).unwrap();
-    let contract = omomi_train::toml::parse_contract(generate_log::CONTRACT).unwrap();
+    let spec = generate::LogSpec { rows: 6_000, seed: 3, click_rate: 0.1 };
+    generate::write(&spec, &paths, generate::WriteOptions::default(), &mut |_| ()).unwrap();
+    let contract = crate::toml::parse_contract(generate::CONTRACT).unwrap();
     let [logs, held_out] = paths.map(|path| path.display().to_string());
     let options = TrainOptions {
         logs: vec![logs],

@@ -8,9 +8,9 @@ use std::thread;
 
 use super::line_writer::LineWriter;
 use super::{EncodedWeights, Entry};
+use omomi::weight_file::layout::{EXCEPTION_KEY_OFFSET, EXCEPTION_LEN, EXCEPTION_WEIGHT_OFFSET};
 use omomi::weight_file::table::line::{F16Line, F32Line, I8Line, Line};
 use omomi::weight_file::table::{Encoding, Geometry, LINE_LEN, MAX_SHARD_LINES, Table, first_line};
-use omomi::weight_file::layout::{EXCEPTION_KEY_OFFSET, EXCEPTION_LEN, EXCEPTION_WEIGHT_OFFSET};
 use shard::Shard;
 
 /// Times that a table which turned out too full is tried with one per cent more lines.

@@ -1,8 +1,12 @@
 use omomi::Instructions;
 use proptest::prelude::*;
 
+use super::line_writer::LineWriter;
 use super::*;
 use omomi::feature::{feature_key, field_seed};
+use omomi::weight_file::layout::EXCEPTION_LEN;
+use omomi::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
+use omomi::weight_file::table::{Encoding, Geometry, LINE_LEN, Table, f16_value};
 
 /// Weights that mostly tell which key they belong to, in the order of their keys.
 fn entries(seed_name: &str, count: u64) -> Vec<Entry> {
@@ -88,12 +92,12 @@ fn popular_keys_take_one_line_to_look_up() {
 /// in 2^30 or 2^24, and a second line is looked at where its bit of the filter is set.
 fn false_positive_rate<F: LineFormat>(table: &Table<'_>, filter_bits: u32) -> f64 {
     let tags = |line: &Line| (0..F::SLOT_COUNT).filter(|&slot| F::tag(line, slot) != 0).count() as f64;
-    let line_count = table.lines.len() as f64;
-    let tags_per_line = table.lines.iter().map(tags).sum::<f64>() / line_count;
+    let line_count = table.lines().len() as f64;
+    let tags_per_line = table.lines().iter().map(tags).sum::<f64>() / line_count;
     // Where the bits of the filter are in a low word: below the highest, or just above the tag.
     let shift = if F::ENCODING == Encoding::F32 { 28 } else { 24 };
     let set = |line: &Line| (0..filter_bits).filter(|bit| F::overflows(line, bit << shift)).count() as f64;
-    let filter_share = table.lines.iter().map(set).sum::<f64>() / line_count / f64::from(filter_bits);
+    let filter_share = table.lines().iter().map(set).sum::<f64>() / line_count / f64::from(filter_bits);
     tags_per_line * (1.0 + filter_share) / f64::from(F::TAG_MASK + 1)
 }
 
@@ -267,7 +271,7 @@ fn what_stands_behind_the_tags_of_a_line_is_never_taken_for_one() {
     assert_nothing_behind_the_tags_is_found::<I8Line>();
 }
 
-fn assert_nothing_behind_the_tags_is_found<F: LineFormat>() {
+fn assert_nothing_behind_the_tags_is_found<F: LineWriter>() {
     let mut line = [0; LINE_LEN];
     for (slot, number) in (1_u8..).enumerate().take(F::SLOT_COUNT) {
         F::fill(&mut line, slot, u32::from(number) * 0x0010_2030, f32::from(number));

@@ -1,10 +1,10 @@
 //! The plot of a pruning's bill.
 
 use super::{Absent, Figure, Key, Panel, Table, or_dash};
-use crate::prune::{Bill, CurvePoint};
-use crate::readable::{bytes, grouped};
 use crate::judge::report::ReportError;
 use crate::judge::report::plot::{self, SizeCurve, SizePoint, SizeSeries};
+use crate::prune::{Bill, CurvePoint};
+use crate::readable::{bytes, grouped};
 
 /// How weights may stand in a file, in the order of the steps of colour.
 const ENCODINGS: [&str; 3] = ["f32", "f16", "i8"];

@@ -3,10 +3,10 @@
 use super::{Absent, Figure, Key, Panel, Table, model_keys, or_dash};
 use crate::judge::evaluate::{Calibration, FieldWeights, ModelEvaluation, Slice};
 use crate::judge::gate::GateSettings;
-use crate::readable::{bytes, grouped};
 use crate::judge::report::ReportError;
 use crate::judge::report::plot::{self, FieldSize, FieldSizeRow, HourPoint, Ratio, RatioRow, ReliabilityBin};
 use crate::judge::report::subject::{Subject, utc_hour};
+use crate::readable::{bytes, grouped};
 
 /// Most rows of a plot: more are found in the table.
 const MAX_PLOT_ROWS: usize = 24;

@@ -5,11 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Absent, Figure, Key, Panel, Table, or_dash};
-use crate::readable::grouped;
 use crate::judge::report::plot::{self, SpreadRow};
 use crate::judge::report::subject::Subject;
 use crate::judge::report::{ReportError, read_json};
 use crate::learn::state::BIAS_FIELD;
+use crate::readable::grouped;
 
 /// What the provenance of a training state says, as far as it is drawn: [`crate::learn::average`] documents it.
 #[derive(Debug, Deserialize)]
@@ -33,7 +33,10 @@ struct Spread {
 }
 
 /// How far the shards lie apart.
-pub(in crate::judge::report) fn shard_spread(subject: &Subject<'_>, provenance: Option<&Path>) -> Result<Panel, ReportError> {
+pub(in crate::judge::report) fn shard_spread(
+    subject: &Subject<'_>,
+    provenance: Option<&Path>,
+) -> Result<Panel, ReportError> {
     let title = "Spread of the shards";
     let absent = |how| Ok(Panel::Absent(Absent { title, how }));
     let Some(path) = provenance else {

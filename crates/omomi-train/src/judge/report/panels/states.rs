@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::{Absent, Figure, Panel, Table, model_keys};
-use crate::readable::grouped;
 use crate::judge::report::ReportError;
 use crate::judge::report::plot::{self, WeightChange};
 use crate::judge::report::subject::Subject;
 use crate::learn::state::{StateBatch, StateReader};
+use crate::readable::grouped;
 
 /// How many weights are drawn, and how many stand in the table.
 const DRAWN_COUNT: usize = 20;

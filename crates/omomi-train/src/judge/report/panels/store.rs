@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::{Absent, Figure, Key, Panel, Table, or_dash};
-use crate::operate::publish::limits::{Limits, USUAL_COUNT, median};
-use crate::readable::bytes;
 use crate::judge::report::ReportError;
 use crate::judge::report::plot::{self, FileSize, FileSizes};
 use crate::judge::report::subject::Subject;
+use crate::operate::publish::limits::{Limits, USUAL_COUNT, median};
+use crate::readable::bytes;
 use omomi::store::Store;
 
 /// Most files that are drawn: the newest.

@@ -32,7 +32,11 @@ pub(in crate::judge::report) struct RatioRow {
 const SHOWN: [f64; 2] = [0.5, 2.0];
 
 /// The plot; `tolerated` is the band in which slices have to lie.
-pub(in crate::judge::report) fn calibration(title: &str, rows: &[RatioRow], tolerated: [f64; 2]) -> Result<String, PlotError> {
+pub(in crate::judge::report) fn calibration(
+    title: &str,
+    rows: &[RatioRow],
+    tolerated: [f64; 2],
+) -> Result<String, PlotError> {
     let ratios = rows.iter().flat_map(|row| [row.model, row.baseline]).flatten();
     let ends = ratios.flat_map(|ratio| [ratio.interval[0], ratio.ratio, ratio.interval[1]]);
     let ends = ends.chain(tolerated).map(|end| end.clamp(SHOWN[0], SHOWN[1]));
