@@ -59,6 +59,7 @@ fn every_program_in_the_pages_is_a_file_that_is_compiled() {
         (SERVING, "scala", "object QuickStart", format!("{EXAMPLES}/QuickStart.scala"), "import java"),
         (SERVING, "scala", "object ServeLive", format!("{EXAMPLES}/ServeLive.scala"), "import java"),
         (SERVING, "java", "class FirstProgram", FIRST_PROGRAM.to_owned(), "import io"),
+        (SERVING, "rust", "fn main", "examples/score_one_file.rs".to_owned(), "use omomi"),
         (SERVING, "c", "int main", "tests/c/example.c".to_owned(), "#include"),
     ] {
         let file = read(&path);
