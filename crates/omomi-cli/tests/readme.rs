@@ -1,65 +1,140 @@
-//! What the README shows is what is built and tested: its programs are files of the repository, word for word.
+//! What the README and `docs/` show is what is built and tested: their programs are files of the repository, word for word, and
+//! their commands, flags and links exist.
+//!
+//! `OMOMI_BLESS=1 cargo test -p omomi-cli --test readme` copies the programs into the pages again.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const README: &str = "README.md";
+const SERVING: &str = "docs/serving.md";
+const TRAINING: &str = "docs/training.md";
+const OPERATIONS: &str = "docs/operations.md";
+
+/// Every page whose links are checked.
+const PAGES: [&str; 8] =
+    [README, SERVING, TRAINING, OPERATIONS, "docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
+
+const EXAMPLES: &str = "jvm-bindings/examples/src/main/scala/io/omomi/examples";
+
+const FIRST_PROGRAM: &str = "jvm-bindings/core/src/test/java/io/omomi/example/FirstProgram.java";
+
+/// Two levels above this package.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
 
 fn read(path: &str) -> String {
-    fs::read_to_string(format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The text of the README's block in `language` that has `mark` in it.
-fn block(readme: &str, language: &str, mark: &str) -> String {
+/// The text of the first block in `language` that contains `mark`.
+fn block<'a>(page: &'a str, language: &str, mark: &str) -> &'a str {
     let open = format!("```{language}\n");
-    let blocks = readme.split(&open).skip(1).filter_map(|rest| rest.split("```").next());
-    blocks.into_iter().find(|block| block.contains(mark)).unwrap_or_else(|| panic!("no {language} block")).to_owned()
+    let blocks = page.split(&open).skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.into_iter().find(|block| block.contains(mark)).unwrap_or_else(|| panic!("no {language} block has `{mark}`"))
+}
+
+/// Asserts that a page shows `source`, or makes it do so where `OMOMI_BLESS` is set.
+fn assert_shows(path: &str, language: &str, mark: &str, source: &str, source_path: &str) {
+    let page = read(path);
+    let shown = block(&page, language, mark);
+    if shown == source {
+        return;
+    }
+    if std::env::var_os("OMOMI_BLESS").is_some() {
+        return fs::write(root().join(path), page.replacen(shown, source, 1)).unwrap();
+    }
+    panic!("{path} shows another program than {source_path}; copy it with OMOMI_BLESS=1");
 }
 
 #[test]
-fn programs_in_the_readme_are_the_ones_that_are_compiled() {
-    let readme = read("README.md");
-    for (language, mark, path) in [
-        ("scala", "object QuickStart", "jvm-bindings/examples/src/main/scala/io/omomi/examples/QuickStart.scala"),
-        ("scala", "object ServeLive", "jvm-bindings/examples/src/main/scala/io/omomi/examples/ServeLive.scala"),
-        ("c", "int main", "tests/c/example.c"),
+fn every_program_in_the_pages_is_a_file_that_is_compiled() {
+    for (page, language, mark, path, first_line) in [
+        (README, "scala", "object LiveServer", format!("{EXAMPLES}/LiveServer.scala"), "import java"),
+        (SERVING, "scala", "object QuickStart", format!("{EXAMPLES}/QuickStart.scala"), "import java"),
+        (SERVING, "scala", "object ServeLive", format!("{EXAMPLES}/ServeLive.scala"), "import java"),
+        (SERVING, "java", "class FirstProgram", FIRST_PROGRAM.to_owned(), "import io"),
+        (SERVING, "rust", "fn main", "examples/score_one_file.rs".to_owned(), "use omomi"),
+        (SERVING, "c", "int main", "tests/c/example.c".to_owned(), "#include"),
     ] {
-        let (shown, compiled) = (block(&readme, language, mark), read(path));
-        assert!(compiled.ends_with(&shown), "{path} does not end with what the README shows:\n{shown}");
+        let file = read(&path);
+        let start = file.find(first_line).unwrap_or_else(|| panic!("{path} has no `{first_line}`"));
+        assert_shows(page, language, mark, &file[start..], &path);
     }
 }
 
 #[test]
-fn the_rust_program_in_the_readme_is_an_example_of_the_documentation() {
-    let (shown, page) = (block(&read("README.md"), "rust", "LiveModel::open"), read("src/live/LIVE.md"));
-    let example = page.split("```no_run\n").nth(1).unwrap().split("```").next().unwrap();
-    let visible: Vec<&str> = example.lines().filter(|line| !line.starts_with("# ")).collect();
-    assert_eq!(shown.lines().collect::<Vec<_>>(), visible);
+fn the_live_program_in_rust_is_an_example_of_the_documentation() {
+    let live = read("src/live/LIVE.md");
+    let example = live.split("```no_run\n").nth(1).unwrap().split("```").next().unwrap();
+    let visible: String = example.split_inclusive('\n').filter(|line| !line.starts_with("# ")).collect();
+    assert_shows(SERVING, "rust", "LiveModel::open", &visible, "the example in src/live/LIVE.md");
 }
 
 #[test]
-fn the_contract_in_the_readme_lacks_only_the_other_half_of_its_cross() {
-    let contract = block(&read("README.md"), "toml", "feed-ctr");
-    let faults = omomi_train::toml::parse_contract(&contract).unwrap_err();
-    assert_eq!(faults.0.len(), 1, "{faults}");
-    assert!(faults.to_string().contains("the contract has no field `media_id` to cross"), "{faults}");
-}
-
-#[test]
-fn every_word_behind_omomi_in_a_shell_block_of_the_readme_is_a_command() {
-    let readme = read("README.md");
-    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let lines = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("omomi "));
-    let words: std::collections::BTreeSet<&str> = lines.filter_map(|line| line.split(' ').next()).collect();
-    assert!(words.contains("publish") && words.contains("train"), "{words:?}");
-    for word in words {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_omomi")).args([word, "--help"]).output().unwrap();
-        assert!(output.status.success(), "omomi {word}: {}", String::from_utf8_lossy(&output.stderr));
+fn the_contract_in_the_pages_is_valid() {
+    let page = read(TRAINING);
+    if let Err(faults) = omomi_train::toml::parse_contract(block(&page, "toml", "feed-ctr")) {
+        panic!("{faults}");
     }
 }
 
+/// The commands in the shell blocks of a page that begin with `omomi`, each on one line, without comments.
+fn commands(page: &str) -> Vec<String> {
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let joined: Vec<String> = blocks.map(|block| block.replace("\\\n", " ")).collect();
+    let lines = joined.iter().flat_map(|block| block.lines()).filter(|line| line.starts_with("omomi "));
+    lines.map(|line| line.split(" #").next().unwrap_or(line).to_owned()).collect()
+}
+
 #[test]
-fn commands_in_the_readme_exist() {
-    let readme = read("README.md");
-    let ci = read(".ci/run");
+fn every_command_and_flag_in_the_pages_exists() {
+    let mut seen = BTreeSet::new();
+    for path in [README, SERVING, TRAINING, OPERATIONS] {
+        for command in commands(&read(path)) {
+            let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+            // `contract` is the one command that has commands of its own.
+            let name_len = if words[0] == "contract" { 2 } else { 1 };
+            let output =
+                Command::new(env!("CARGO_BIN_EXE_omomi")).args(&words[..name_len]).arg("--help").output().unwrap();
+            assert!(output.status.success(), "{path}: {command}: {}", String::from_utf8_lossy(&output.stderr));
+            let help = String::from_utf8_lossy(&output.stdout);
+            let known: BTreeSet<&str> =
+                help.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '-')).collect();
+            for flag in words.iter().filter(|word| word.starts_with("--")) {
+                assert!(known.contains(flag), "{path}: {command}: there is no {flag}");
+            }
+            seen.insert(words[0].to_owned());
+        }
+    }
+    assert!(seen.contains("publish") && seen.contains("train"), "{seen:?}");
+}
+
+#[test]
+fn the_two_commands_of_the_readme_are_steps_of_the_ci_run() {
+    let (readme, ci) = (read(README), read(".ci/run"));
     for command in ["cargo run --release -- demo", "cargo test"] {
         assert!(readme.contains(command) && ci.contains(command), "{command}");
     }
+}
+
+#[test]
+fn every_link_in_the_pages_leads_to_a_file() {
+    for path in PAGES {
+        let page = read(path);
+        let folder = root().join(path).parent().unwrap().to_owned();
+        let links = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("https://") && !link.starts_with('#')) {
+            let file = link.split('#').next().unwrap_or(link);
+            assert!(folder.join(file).exists(), "{path}: nothing is at {link}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_has_at_most_150_lines() {
+    assert!(read(README).lines().count() <= 150, "move details to docs/");
 }
