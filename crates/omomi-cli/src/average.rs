@@ -6,7 +6,7 @@ use omomi_train::learn::average::{AverageOptions, AverageReport, Event, FieldSpr
 use omomi_train::learn::provenance_path;
 
 use crate::Failure;
-use crate::count_progress::CountProgress;
+use crate::progress::CountProgress;
 use crate::text::{bytes, figure, grouped, say, table};
 
 /// Average training states of several data sets into one

@@ -1,6 +1,6 @@
 //! `omomi bench`: how long requests take with a weight file, on this machine.
 
-mod report;
+mod output;
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -17,7 +17,7 @@ use crate::Failure;
 use crate::text::say;
 use crate::verify::load;
 
-use report::{Outcome, Report, run_words};
+use output::{Outcome, Report, run_words};
 
 /// Measure how long requests take: latency at p50, p90, p99, p99.9 and the longest, and where the time goes
 ///

@@ -8,7 +8,7 @@ use omomi::weight_file::table::Encoding;
 
 use crate::Failure;
 use crate::contract::read_contract;
-use crate::pack_progress::PackProgress;
+use crate::progress::PackProgress;
 use crate::text::{bytes, grouped, say, table};
 
 /// Pack a training state into a sealed weight file

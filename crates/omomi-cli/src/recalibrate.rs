@@ -8,7 +8,7 @@ use omomi_train::learn::recalibrate::{Event, RecalibrateOptions, RecalibrateRepo
 use omomi_train::learn::provenance_path;
 
 use crate::Failure;
-use crate::count_progress::CountProgress;
+use crate::progress::CountProgress;
 use crate::text::{bytes, figure, grouped, say, table};
 
 /// Recalibrate a training state on held-out logs

@@ -12,7 +12,7 @@ use omomi_train::learn::shards::train_for_parent;
 
 use crate::Failure;
 use crate::contract::read_contract;
-use crate::count_progress::CountProgress;
+use crate::progress::CountProgress;
 use crate::text::{figure, grouped, table};
 use crate::train_shards::{self, ShardFlags};
 

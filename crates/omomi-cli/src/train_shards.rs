@@ -13,7 +13,7 @@ use omomi_train::learn::shards::{
 };
 
 use crate::Failure;
-use crate::shards_progress::ShardsProgress;
+use crate::progress::ShardsProgress;
 use crate::text::{bytes, figure, grouped, say, table};
 
 /// Flags of training in shards.
