@@ -1,7 +1,7 @@
 //! Progress bars for long commands, on standard error: bars on a terminal, otherwise one plain line every 10 seconds.
 //!
-//! [`CountProgress`] shows one counted step at a time, [`PackProgress`] the steps of packing, and [`ShardsProgress`] one
-//! bar per shard. With `--quiet` they show nothing.
+//! [`CountProgress`] shows one counted step at a time, [`PackProgress`] the steps of packing, and [`ShardsProgress`]
+//! one bar per shard. With `--quiet` they show nothing.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};

@@ -1,4 +1,4 @@
-//! `omomi recalibrate`: held-out rows say by how much a state promises too much or too little.
+//! `omomi recalibrate`: corrects the calibration of a training state with held-out rows.
 
 use std::path::PathBuf;
 
@@ -13,26 +13,27 @@ use crate::text::{bytes, figure, grouped, say, table};
 
 /// Recalibrate a training state on held-out logs
 ///
-/// Fits a scale and a shift of the logit (Platt scaling) and folds them into the weights: averages and pruned models need it. The rows
-/// must be such that the state was not trained on, and they are no longer held out afterwards: evaluate on others.
+/// Fits a scale and a shift of the logit (Platt scaling) and folds them into the weights. Averages and pruned models
+/// need this. Use rows that the state was not trained on. Afterwards these rows are no longer held out: evaluate on
+/// others.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The training state
+    /// Training state to recalibrate
     #[arg(value_name = "STATE")]
     state: PathBuf,
-    /// Logs that the state was not trained on, paths or quoted patterns
+    /// Logs that the state was not trained on, as paths or quoted patterns
     #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
     logs: Vec<String>,
-    /// The training state to write, such as recalibrated.parquet
+    /// Training state to write, such as recalibrated.parquet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How many rows that cannot be used may be skipped
+    /// Number of unusable log rows to skip before the command fails
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
-    /// What stands between the categories of a `many` field in CSV
+    /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
     many_separator: char,
-    /// Replace the state and its provenance if they are there
+    /// Replace the state and its provenance if they exist
     #[arg(long)]
     force: bool,
     /// Show no progress
