@@ -131,8 +131,8 @@ fn meaning(field: &Field) -> String {
 }
 
 fn limit_text(limit: CategoryLimit) -> String {
-    let more = if limit.over == OverLimit::Drop { "more are dropped by" } else { "more are an error of" };
-    format!("at most {} categories, {more} omomi prune", grouped(limit.max))
+    let over = if limit.over == OverLimit::Drop { "drops the others" } else { "fails if there are more" };
+    format!("at most {} categories: omomi prune {over}", grouped(limit.max))
 }
 
 fn meaning_of_value(field: &Field) -> String {

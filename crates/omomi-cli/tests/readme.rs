@@ -1,4 +1,6 @@
-//! What the README shows is what is built and tested: its programs are files of the repository, word for word.
+//! Checks that what the README shows is what is built and tested.
+//!
+//! Its programs must be files of the repository, word for word, and its commands must exist.
 
 use std::fs;
 
@@ -6,7 +8,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// The text of the README's block in `language` that has `mark` in it.
+/// Returns the text of the README's code block in `language` that contains `mark`.
 fn block(readme: &str, language: &str, mark: &str) -> String {
     let open = format!("```{language}\n");
     let blocks = readme.split(&open).skip(1).filter_map(|rest| rest.split("```").next());
@@ -14,7 +16,7 @@ fn block(readme: &str, language: &str, mark: &str) -> String {
 }
 
 #[test]
-fn programs_in_the_readme_are_the_ones_that_are_compiled() {
+fn programs_in_the_readme_are_files_that_are_compiled() {
     let readme = read("README.md");
     for (language, mark, path) in [
         ("scala", "object QuickStart", "jvm-bindings/examples/src/main/scala/io/omomi/examples/QuickStart.scala"),
@@ -27,7 +29,7 @@ fn programs_in_the_readme_are_the_ones_that_are_compiled() {
 }
 
 #[test]
-fn the_rust_program_in_the_readme_is_an_example_of_the_documentation() {
+fn the_rust_program_in_the_readme_is_an_example_in_the_documentation() {
     let (shown, page) = (block(&read("README.md"), "rust", "LiveModel::open"), read("src/live/LIVE.md"));
     let example = page.split("```no_run\n").nth(1).unwrap().split("```").next().unwrap();
     let visible: Vec<&str> = example.lines().filter(|line| !line.starts_with("# ")).collect();
@@ -35,7 +37,7 @@ fn the_rust_program_in_the_readme_is_an_example_of_the_documentation() {
 }
 
 #[test]
-fn the_contract_in_the_readme_lacks_only_the_other_half_of_its_cross() {
+fn the_contract_in_the_readme_lacks_only_the_other_field_of_its_cross() {
     let contract = block(&read("README.md"), "toml", "feed-ctr");
     let faults = omomi::contract::Contract::from_toml(&contract).unwrap_err();
     assert_eq!(faults.0.len(), 1, "{faults}");
@@ -43,7 +45,7 @@ fn the_contract_in_the_readme_lacks_only_the_other_half_of_its_cross() {
 }
 
 #[test]
-fn every_word_behind_omomi_in_a_shell_block_of_the_readme_is_a_command() {
+fn every_word_after_omomi_in_a_shell_block_of_the_readme_is_a_command() {
     let readme = read("README.md");
     let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let lines = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("omomi "));
