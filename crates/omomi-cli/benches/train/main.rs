@@ -1,8 +1,7 @@
-//! Learns generated logs from Parquet, from CSV and from a row cache, beside decoding the same rows without learning, the
-//! training loop that everybody writes first, and Vowpal Wabbit where it is there:
-//! `taskset -c 1 cargo bench --bench train [-- FILTER]`.
+//! Learns generated logs from Parquet, CSV and a row cache: `taskset -c 1 cargo bench --bench train [-- FILTER]`.
 //!
-//! `OMOMI_VW="python3 -m vowpalwabbit"` says how it is run; without it `vw` is looked for on the path.
+//! The baselines are decoding the same rows without learning, the simplest training loop, and Vowpal Wabbit if it is
+//! installed. `OMOMI_VW="python3 -m vowpalwabbit"` is the command that runs it. The default is `vw` on the path.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -31,7 +30,7 @@ use support::ratios::Target;
 use text_logs::{each_batch, write_csv, write_vowpal_wabbit};
 use vowpal_wabbit::VowpalWabbit;
 
-/// 700,000 and 2 million rows a second.
+/// Targets: 700,000 rows per second from Parquet, and 2 million from the cache.
 const MAX_NS_FROM_PARQUET: f64 = 1_429.0;
 const MAX_NS_FROM_CACHE: f64 = 500.0;
 
@@ -43,7 +42,7 @@ fn main() {
     bench.finish();
 }
 
-/// Where the time goes: each format, with and without learning.
+/// Times each format, with and without learning.
 fn formats(bench: &mut Bench, contract: &Contract) {
     let rows = if bench.is_smoke() { 1_000 } else { 200_000 };
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -67,7 +66,8 @@ fn formats(bench: &mut Bench, contract: &Contract) {
     bench.run(contest);
 }
 
-/// A log whose coordinates do not fit into the cache of a core: from Parquet, from the row cache, by Vowpal Wabbit.
+/// Times a log whose coordinates do not fit into the cache of a core: from Parquet, from the row cache, and with Vowpal
+/// Wabbit.
 fn passes(bench: &mut Bench, contract: &Contract) {
     let rows = if bench.is_smoke() { 5_000 } else { 2_000_000 };
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -96,12 +96,12 @@ fn passes(bench: &mut Bench, contract: &Contract) {
     contest.target(Target::AtMostNs("first pass from the cache", MAX_NS_FROM_CACHE));
     contest.target(Target::AtMostNs("further pass from the cache", MAX_NS_FROM_CACHE));
     bench.note(&format!("omomi, 1 pass: {}", words(&expected.progressive)));
-    // As the rivals, which have no penalty of their own accord.
+    // For comparison with Vowpal Wabbit, which has no penalty by default.
     let unpenalized = run.log(Settings { l1: 0.0, ..Settings::default() });
     bench.note(&format!("omomi without l1, 1 pass: {}", words(&unpenalized.progressive)));
     let (text, vw_folder) = (folder.path().join("log.vw"), folder.path());
     match VowpalWabbit::find() {
-        None => bench.note("Vowpal Wabbit was not found: name its command in OMOMI_VW"),
+        None => bench.note("Vowpal Wabbit was not found; set OMOMI_VW to its command"),
         Some(vw) => {
             write_vowpal_wabbit(contract, &log, &text);
             enter_vowpal_wabbit(&mut contest, bench, vw, (contract, &log), (text, vw_folder));
@@ -121,7 +121,7 @@ fn enter_vowpal_wabbit<'a>(
     let clicked: Vec<bool> = each_batch(contract, log).flat_map(|batch| batch.clicked).collect();
     let settings = Settings::default();
     let ftrl = [format!("--ftrl_alpha={}", settings.alpha), format!("--ftrl_beta={}", settings.beta)];
-    // Its defaults: another optimizer (adaptive, normalized, invariant), no penalty.
+    // By default it uses a different optimizer (adaptive, normalized, invariant) and no penalty.
     let rivals = [
         ("its FTRL with our alpha and beta", &["--ftrl", ftrl[0].as_str(), ftrl[1].as_str()][..]),
         ("its defaults", &[][..]),
