@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn build_tables(keys: &[u64]) -> Result<(), Box<dyn Error>> {
     println!(
-        "encoding  threads  seconds  M weights/s  bytes/weight  exceptions  lines a hit  by impressions (without)  MiB beside"
+        "encoding  threads  seconds  M weights/s  bytes/weight  exceptions  lines/hit    by impressions (without)   MiB extra"
     );
     let mut entries: Vec<Entry> = keys.iter().map(|&key| entry(key, keys.len())).collect();
     for encoding in Encoding::ALL {
@@ -119,7 +119,7 @@ fn pack_states(keys: &[u64]) -> Result<(), Box<dyn Error>> {
     println!("state of {state_len} bytes written in {:.1} s", start.elapsed().as_secs_f64());
     let held_out = folder.path().join("held_out.jsonl");
     fs::write(&held_out, "{\"creative_id\":1,\"clicked\":0}\n{\"creative_id\":2,\"clicked\":1}\n")?;
-    println!("encoding  pack s  M weights/s  file bytes/weight  peak MiB beside file  map and verify s");
+    println!("encoding  pack s  M weights/s  file bytes/weight        peak MiB extra  map and verify s");
     for (generation, encoding) in (1..).zip(Encoding::ALL) {
         let options = PackOptions {
             state: state.clone(),

@@ -30,7 +30,7 @@ fn main() {
     let model = traffic.write(&folder.path().join("000001.omomi"), 0);
     assert_eq!(answers(&traffic, &model, 1), answers(&traffic, &model, 2));
 
-    for (name, clock) in [("on the wall", Clock::Wall), ("on the cores", Clock::Core)] {
+    for (name, clock) in [("wall-clock time", Clock::Wall), ("CPU time", Clock::Core)] {
         let mut contest = Contest::new(name, "candidate", traffic.shape.candidate_count as u64);
         contest.enter_timed("1 thread", |call_count| score_on(&traffic, &model, 1, clock, call_count));
         contest.enter_timed("2 threads", |call_count| score_on(&traffic, &model, 2, clock, call_count));

@@ -83,7 +83,7 @@ fn passes(bench: &mut Bench, contract: &Contract) {
     let mut contest = Contest::new("passes", "row", rows);
     contest.rounds(11);
     contest.enter("Parquet on one thread", || Learned::by_trainer(contract, each_batch(contract, &log)));
-    contest.enter_timed("Parquet, decoded beside, on the wall", |call_count| {
+    contest.enter_timed("Parquet, decoded in parallel, wall-clock time", |call_count| {
         (0..call_count).map(|_| Duration::from_secs_f64(run.log(Settings::default()).learn_seconds)).sum()
     });
     contest.enter_timed("first pass from the cache", |call_count| {
@@ -133,10 +133,10 @@ fn enter_vowpal_wabbit<'a>(
     }
     let vw = std::rc::Rc::new((vw, text));
     let first = std::rc::Rc::clone(&vw);
-    contest.enter_timed("Vowpal Wabbit, text, on the wall", move |call_count| {
+    contest.enter_timed("Vowpal Wabbit, text, wall-clock time", move |call_count| {
         (0..call_count).map(|_| first.0.learn(&first.1, folder, 1, &["--ftrl"]).took).sum()
     });
-    contest.enter_timed("Vowpal Wabbit, further pass from its cache, on the wall", move |call_count| {
+    contest.enter_timed("Vowpal Wabbit, further pass from its cache, wall-clock time", move |call_count| {
         let pass = || {
             let [one, three] = [1, 3].map(|passes| vw.0.learn(&vw.1, folder, passes, &["--ftrl"]).took);
             three.saturating_sub(one) / 2
@@ -153,7 +153,7 @@ fn note_memory(bench: &mut Bench, log: &Path, folder: &Path) {
             [1, 10].map(|copies| memory::peak(&contract, log, folder, copies, extra));
         assert_eq!(features, features_of_ten, "the same rows have the same features");
         let [one, ten] = [one, ten].map(|bytes| bytes as f64 / f64::from(1 << 20));
-        bench.note(&format!("peak memory {name}: {one:.0} MiB, of ten times the rows {ten:.0} MiB"));
+        bench.note(&format!("peak memory {name}: {one:.0} MiB; for ten times the rows, {ten:.0} MiB"));
     }
 }
 

@@ -27,7 +27,7 @@ pub fn peak(contract: &Path, log: &Path, folder: &Path, copies: u32, extra: &[&s
         .arg(&state)
         .args(extra)
         .output()
-        .expect("the program that was built beside this one");
+        .expect("the program that was built with this bench");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let provenance = fs::read(folder.join("memory.provenance.json")).expect("a provenance");
     let provenance: Value = serde_json::from_slice(&provenance).expect("JSON");
