@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn build_tables(keys: &[u64]) -> Result<(), Box<dyn Error>> {
     println!(
-        "encoding  threads  seconds  M weights/s  bytes/weight  exceptions  lines/hit    by impressions (without)   MiB extra"
+        "encoding  threads  seconds  M weights/s  bytes/weight  exceptions    lines/hit  by impressions (without)   MiB extra"
     );
     let mut entries: Vec<Entry> = keys.iter().map(|&key| entry(key, keys.len())).collect();
     for encoding in Encoding::ALL {

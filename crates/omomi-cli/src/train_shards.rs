@@ -36,7 +36,7 @@ pub(crate) struct ShardFlags {
     /// shards that are missing [default: the path of the state, with the extension .shards]
     #[arg(long, value_name = "DIR", requires = "shards")]
     work_dir: Option<PathBuf>,
-    /// Number of rounds: each learns its part of the rows, is averaged, and is the start of the next
+    /// Number of rounds: each round learns its part of the rows, and its average is the start of the next round
     #[arg(long, value_name = "R", requires = "shards", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// How to average a feature: see omomi average --rule
@@ -48,7 +48,7 @@ pub(crate) struct ShardFlags {
     /// Learning rate of the shards [default: --alpha times the square root of the number of shards]
     #[arg(long, value_name = "ALPHA", requires = "shards")]
     shard_alpha: Option<f64>,
-    /// Logs to recalibrate the merged state on; they must not be among --logs, and evaluate on others
+    /// Logs to recalibrate the merged state on: they must not be among --logs. Evaluate on other logs
     #[arg(long, value_name = "PATTERN", requires = "shards", num_args = 1..)]
     recalibrate_on: Vec<String>,
     /// Train only shard I of N, as a process of --shards N does, for example on another machine; set --alpha to the
