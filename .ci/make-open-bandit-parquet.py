@@ -23,7 +23,7 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Clicks of each 10,000-row log in the source. A source with other counts is not the one that the README describes.
+# Clicks in each 10,000-row log of the source. If the counts differ, it is not the source that the README describes.
 CLICKS = {
     ("bts", "all"): 42,
     ("bts", "men"): 69,
@@ -107,7 +107,7 @@ def main(source, target):
     for row in rows:
         days.setdefault(row["timestamp"].date().isoformat(), []).append(row)
     target.mkdir(parents=True, exist_ok=True)
-    # A dictionary pays where values recur. Times never do, but their differences are small.
+    # A dictionary saves space if values recur. Times never recur, but their differences are small.
     unique = {"timestamp"}
     for day, rows_of_day in sorted(days.items()):
         path = target / f"{day}.parquet"
@@ -118,7 +118,7 @@ def main(source, target):
             compression_level=19,
             use_dictionary=[name for name in SCHEMA.names if name not in unique],
             column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
-            # Without it readers see the Parquet types alone, as from any other writer.
+            # Without the Arrow schema, readers see only the Parquet types, as from any other writer.
             store_schema=False,
         )
         print(f"{path}: {len(rows_of_day)} rows, {sum(r['click'] for r in rows_of_day)} clicks, {path.stat().st_size} bytes")

@@ -1,6 +1,7 @@
-//! Builds tables of many weights in each encoding, and packs a training state of as many:
-//! `cargo bench --bench build -- 100000000 [pack]`. Asserts that every key has its weight, then says how long it took, with
-//! one thread and with all, and what memory it took beside the file.
+//! Builds tables of many weights in each encoding, and packs a training state with as many features.
+//!
+//! `cargo bench --bench build -- 100000000 [pack]`. Checks that every key has its weight, then prints the time with one
+//! thread and with all threads, and the peak memory in addition to the file.
 
 use std::error::Error;
 use std::fs;
@@ -24,7 +25,7 @@ const SETTINGS: Settings = Settings { alpha: 0.05, beta: 1.0, l1: 1.0, l2: 1.0 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo bench` passes `--bench`, `cargo test` does not and wants to know only whether this still works.
+    // `cargo bench` passes `--bench`. `cargo test` does not: it only checks that the bench still works.
     let default_count = if arguments.iter().any(|argument| argument == "--bench") { 10_000_000 } else { 20_000 };
     let count = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(default_count);
     println!("{count} weights");
@@ -42,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn build_tables(keys: &[u64]) -> Result<(), Box<dyn Error>> {
     println!(
-        "encoding  threads  seconds  M weights/s  bytes/weight  exceptions  lines a hit  by impressions (unaware)  MiB beside"
+        "encoding  threads  seconds  M weights/s  bytes/weight  exceptions    lines/hit  by impressions (without)   MiB extra"
     );
     let mut entries: Vec<Entry> = keys.iter().map(|&key| entry(key, keys.len())).collect();
     for encoding in Encoding::ALL {
@@ -80,7 +81,7 @@ fn build_tables(keys: &[u64]) -> Result<(), Box<dyn Error>> {
         let weights = EncodedWeights::encode(entries.clone(), encoding, 1)?;
         let built = build_with(&weights, &mut BuildOptions::new(&mut |_, _| ()))?;
         println!(
-            "{:<8}  by impressions, built unaware of them: {:.4} lines",
+            "{:<8}  by impressions, built without them: {:.4} lines",
             encoding.name(),
             lines_by_impressions(&built, keys)
         );
@@ -97,7 +98,7 @@ fn assert_keys_have_their_weights(built: &BuiltTable, weights: &EncodedWeights) 
     }
 }
 
-/// Lines that a look-up touches when features are looked up as often as they had impressions.
+/// Mean number of lines that a lookup touches, if features are looked up in proportion to their impressions.
 fn lines_by_impressions(built: &BuiltTable, keys: &[u64]) -> f64 {
     let table = built.table();
     let (mut lines, mut all) = (0.0, 0.0);
@@ -119,7 +120,7 @@ fn pack_states(keys: &[u64]) -> Result<(), Box<dyn Error>> {
     println!("state of {state_len} bytes written in {:.1} s", start.elapsed().as_secs_f64());
     let held_out = folder.path().join("held_out.jsonl");
     fs::write(&held_out, "{\"creative_id\":1,\"clicked\":0}\n{\"creative_id\":2,\"clicked\":1}\n")?;
-    println!("encoding  pack s  M weights/s  file bytes/weight  peak MiB beside file  map and verify s");
+    println!("encoding  pack s  M weights/s  file bytes/weight        peak MiB extra  map and verify s");
     for (generation, encoding) in (1..).zip(Encoding::ALL) {
         let options = PackOptions {
             state: state.clone(),
@@ -158,7 +159,7 @@ fn pack_states(keys: &[u64]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Impressions by Zipf's law with the exponent 1, a rank drawn for each key.
+/// Impressions by Zipf's law with exponent 1; the rank of each key is pseudo-random.
 fn impressions_of(key: u64, count: usize) -> u64 {
     10 * count as u64 / (1 + feature_key(7, key) % count as u64)
 }
@@ -207,12 +208,12 @@ fn row<'a>(field: &'a str, category: &'a str, key: u64, (z, d): (f64, f64), impr
     StateRow { field, category, key, z, d, impressions, clicks: 1, last_seen_us: None, weight }
 }
 
-/// From here on the peak of the memory counts anew, where Linux lets it.
+/// Resets the peak memory of the process, if Linux permits it.
 fn reset_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// A line of what Linux says of this process, in KiB; 0 elsewhere.
+/// Reads a value in KiB from `/proc/self/status`; 0 where there is no such file.
 fn status_kib(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));

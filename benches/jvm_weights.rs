@@ -1,7 +1,8 @@
-//! Writes the weight files that the benchmarks in `jvm-bindings/bench` score with, one of ids and one of texts.
+//! Writes the two weight files, of ids and of texts, that the benchmarks in `jvm-bindings/bench` score with.
 //!
-//! `cargo bench --bench jvm_weights -- FOLDER 1000000`: an empty folder, and about how many weights each file is to have. Without
-//! arguments it does nothing. The Java side knows the weights without reading a file: see `Weights.java`, which says the same.
+//! `cargo bench --bench jvm_weights -- FOLDER 1000000`: an empty folder, and the approximate number of weights per
+//! file. Without arguments it does nothing. The Java side computes the weights by the same formula, in `Weights.java`,
+//! without reading a file.
 
 use std::error::Error;
 use std::path::Path;
@@ -23,7 +24,7 @@ const BIAS: f64 = -2.0;
 const GOLDEN_COUNT: u64 = 8;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Cargo passes `--bench` as well.
+    // Cargo also passes `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let [folder, count] = &arguments[..] else {
         eprintln!("nothing to do: expected the arguments FOLDER COUNT");
@@ -71,7 +72,7 @@ fn write(kind: &str, per_field: u64, path: &Path) -> Result<Arc<Model>, Box<dyn 
     Ok(writer::write(&parts, path)?)
 }
 
-/// What a text field holds for a category: 17 bytes, as long as such names are.
+/// The text of a category: 17 bytes, a realistic length.
 fn text(category: u64) -> String {
     format!("category-{category:08}")
 }
@@ -82,7 +83,7 @@ fn value(kind: &str, category: u64) -> u64 {
 
 /// Never 0, spread over -0.5 to 0.5, and exact in every encoding of 16 bits and more.
 fn weight(key: u64) -> f32 {
-    // Ten bits, which fit.
+    // The top ten bits fit into a `u16`.
     let top = (key >> 54) as u16;
     (f32::from(2 * top) - 1_023.0) / 2_048.0
 }

@@ -1,15 +1,17 @@
-//! Looks features up in batches, nine of ten of them known, beside the memory floor (the same lines touched with the same
-//! prefetch and nothing else) and beside the maps that a server would have on its heap.
+//! Looks up features in batches, 9 of 10 of them known.
+//!
+//! The baselines are the memory floor (the same lines touched with the same prefetch, and nothing else) and the maps
+//! that a server would have on its heap.
 //!
 //! ```text
-//! taskset -c 1 cargo bench --bench lookup                                 # 10 million weights; less than 2 minutes
-//! LOOKUP_WEIGHTS=100000000 taskset -c 1 cargo bench --bench lookup        # other sizes; 100 million take 8 GB and minutes
-//! taskset -c 1 cargo bench --bench lookup -- Zipf                         # what has "Zipf" in its name
+//! taskset -c 1 cargo bench --bench lookup                            # 10 million weights; less than 2 minutes
+//! LOOKUP_WEIGHTS=100000000 taskset -c 1 cargo bench --bench lookup   # other sizes; 100 million take 8 GB and minutes
+//! taskset -c 1 cargo bench --bench lookup -- Zipf                    # only contests with "Zipf" in their name
 //! ```
 //!
-//! The table of 10 million weights is looked up both in 4 KiB pages, as a mapped file is, and in 2 MiB pages, as a copied one.
-//! The maps lie where the allocator puts them. `HashMap<String, f64>` is given its texts ready made, and is left out above 10 million
-//! weights.
+//! The table is looked up both in 4 KiB pages, like a mapped file, and in 2 MiB pages, like a copied one. The maps are
+//! where the allocator puts them. `HashMap<String, f64>` gets texts that are made in advance, and is left out above
+//! 10 million weights.
 
 mod support;
 
@@ -22,9 +24,9 @@ use support::look_ups::{Pages, Popularity, Touches, ids, key_of, weight_of, weig
 use support::peers::{KeyMap, TextMap, text_key};
 use support::ratios::Target;
 
-/// Look-ups of a call: a request of some 200 candidates with 20 features each.
+/// Lookups per call: a request of about 200 candidates with 20 features each.
 const BATCH: usize = 4_096;
-/// Look-ups until they repeat: enough that what they touch does not stay in the caches because of that.
+/// Lookups until they repeat: so many that repetition does not keep their lines in the caches.
 const QUERY_COUNT: usize = 1 << 22;
 const TEXT_MAP_LIMIT: u64 = 10_000_000;
 
@@ -42,7 +44,7 @@ fn main() {
     bench.finish();
 }
 
-/// The same weights in a table and in maps.
+/// One set of weights, in a table and in maps.
 struct World {
     weight_count: u64,
     geometry: Geometry,
@@ -132,7 +134,7 @@ fn look_up(bench: &mut Bench, world: &World, queries: &Queries, pages: Pages) {
     bench.run(contest);
 }
 
-/// Walks through the batches, over and over.
+/// Goes through the batches again and again.
 #[derive(Default)]
 struct Turn(usize);
 
@@ -154,7 +156,7 @@ fn assert_answers(world: &World, queries: &Queries, table: &Table<'_>, texts: &[
         queries.ids.iter().map(|&id| (id < world.weight_count).then(|| weight_of(id))).collect();
     let expected_count = expected.iter().flatten().count();
     let assert_same = |name: &str, found: &[f32], found_count: usize| {
-        // An unseen key may be taken for another: one in 100 million.
+        // An unseen key can be mistaken for a known one: 1 in 100 million.
         assert!(found_count - expected_count < 3, "{name}: {found_count} found, {expected_count} known");
         let differing = found.iter().zip(&expected).filter(|(found, expected)| **found != expected.unwrap_or(0.0));
         assert!(differing.count() < 3, "{name}");

@@ -1,8 +1,8 @@
-//! Brings weight files of 1 and of 10 million weights to life, beside reading their bytes once and beside what a server
-//! with its weights on the heap does at every reload: `taskset -c 1 cargo bench --bench open [-- FILTER]`.
+//! Loads weight files of 1 and 10 million weights: `taskset -c 1 cargo bench --bench open [-- FILTER]`.
 //!
-//! The files are in the page cache. Each contestant also lets go of what it made: a reload is followed by the end of
-//! the old generation.
+//! The baselines are reading the bytes of the file once, and what a server with its weights on the heap does at every
+//! reload. The files are in the page cache. Each contestant also frees what it made, because a reload also ends the old
+//! generation.
 
 mod support;
 
@@ -95,7 +95,7 @@ fn write_model(path: &Path, weights: &[(u64, f32)]) {
     writer::write(&parts, path).expect("a model");
 }
 
-/// The file that the first version of a server reads: a name, a tab and a weight in each line.
+/// Writes a text file as the simplest server reads it: a name, a tab and a weight per line.
 fn write_text(path: &Path, count: i64) {
     let mut file = std::io::BufWriter::new(File::create(path).expect("room for the text"));
     for id in 0..count {
@@ -116,7 +116,7 @@ fn key_of(id: i64) -> u64 {
     feature_key(field_seed("creative_id"), id_value(id))
 }
 
-/// Never 0, and different for most neighbours.
+/// Never 0, and different for most adjacent ids.
 fn weight_of(id: i64) -> f32 {
     let thousandths = u16::try_from(id % 1_000).expect("less than 1,000");
     (f32::from(thousandths) - 499.5) / 1_000.0

@@ -1,14 +1,14 @@
-//! Latency while weight files are swapped: `cargo bench --bench swap`, on two cores that do nothing else.
+//! Measures latency while weight files are swapped: `cargo bench --bench swap`, on two otherwise idle cores.
 //!
-//! One thread scores requests at a fixed rate, each when it is due, while another weight file is served every few seconds: by a live
-//! model in each of its load modes, and naively, by mapping the new file and putting its `Arc` in place of the old one. A request's
-//! latency counts from when it was due, so that a stall shows in every request that waited for it. Shown are the latencies of requests
-//! that were due during a swap, from the first look at the new file until the old one's memory is given back, beside those of
-//! all others.
+//! One thread scores requests at a fixed rate, each when it is due. Meanwhile a different weight file is served every
+//! few seconds: by a live model in each of its load modes, and naively, by mapping the new file and replacing the `Arc`
+//! of the old one. The latency of a request counts from when it was due, so a stall shows in every request that waited
+//! for it. The output compares requests that were due during a swap with all others. A swap lasts from the first look
+//! at the new file until the memory of the old one is freed.
 //!
-//! `cargo bench --bench swap -- size_mib=1024 seconds=60 every_seconds=10 rate=2000 candidates=200 way=map verbose=1` are the
-//! defaults but for the last two: without `way` all of them take their turn, and `verbose` shows the longest requests and what went on
-//! in the background meanwhile.
+//! `cargo bench --bench swap -- size_mib=1024 seconds=60 every_seconds=10 rate=2000 candidates=200 way=map verbose=1`
+//! shows the defaults, except for the last two. Without `way`, all ways run. `verbose` shows the longest requests and
+//! what ran in the background at that time.
 
 mod support;
 
@@ -25,11 +25,11 @@ use omomi::{LoadMode, Model, Request, RequestLayout, Schema, Scorer};
 
 use support::requests::{Shape, Traffic};
 
-/// Weight files that take turns.
+/// Number of weight files that take turns.
 const FILE_COUNT: u8 = 3;
-/// A stall must show, whatever is measured: the target of the latency at three nines during swaps, in times of that without.
+/// Target: p99.9 latency during swaps, divided by the p99.9 latency between swaps.
 const TARGET_TIMES: f64 = 2.0;
-/// Requests until they repeat: too many for what they touch to stay in the caches.
+/// Requests until they repeat: so many that their lines do not stay in the caches.
 const REQUEST_COUNT: usize = 1_000;
 const LONGEST_SHOWN: usize = 12;
 
@@ -51,7 +51,7 @@ fn main() {
     std::fs::write(ratios.join("swap.md"), format!("{head}{table}")).expect("room for a table");
 }
 
-/// What is swapped how often, and what is asked meanwhile.
+/// The files, the swaps and the requests of a run.
 struct Plan {
     size_mib: usize,
     duration: Duration,
@@ -65,7 +65,7 @@ struct Plan {
 impl Plan {
     fn from_args() -> Self {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
-        // `cargo bench` passes `--bench`, `cargo test` does not and wants to know only whether this still works.
+        // `cargo bench` passes `--bench`. `cargo test` does not: it only checks that the bench still works.
         let is_smoke = !arguments.iter().any(|argument| argument == "--bench");
         let asked = |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='));
         let number = |name: &str, full: u64, smoke: u64| -> u64 {
@@ -88,9 +88,9 @@ impl Plan {
     fn head(&self) -> String {
         let Self { size_mib, duration, every, rate, candidate_count, .. } = self;
         format!(
-            "\n## swap\n\nA file of {size_mib} MiB swapped every {} s for {} s; {rate} requests of {candidate_count} candidates a second on one \
+            "\n## swap\n\nA file of {size_mib} MiB swapped every {} s for {} s; {rate} requests per second of {candidate_count} candidates, on one \
              thread; latencies in us from when a request was due.\n\n\
-             | way | when | requests | p50 | p99 | p99.9 | longest | p99.9 in times of quiet |\n\
+             | way | when | requests | p50 | p99 | p99.9 | longest | p99.9 / quiet p99.9 |\n\
              | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
             every.as_secs(),
             duration.as_secs()
@@ -98,12 +98,13 @@ impl Plan {
     }
 }
 
-/// How a new file comes to be served.
+/// How a new file replaces the old one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Map,
     Copy,
-    /// Mapped without a page read in, served at once, and the old one unmapped by whoever uses it last: the request's thread.
+    /// Maps the new file without reading its pages and serves it immediately. The last user of the old file, the thread
+    /// of the requests, unmaps it.
     Naive,
 }
 
@@ -127,7 +128,7 @@ impl Way {
     }
 }
 
-/// The weight files, the requests, and what they answer.
+/// The weight files, the requests, and the expected answers.
 struct World {
     store: Store,
     traffic: Traffic,
@@ -160,7 +161,7 @@ impl World {
             (0..REQUEST_COUNT).map(first_logit).collect()
         });
         let logits = logits.collect();
-        // Their memory is wanted for what is measured.
+        // Free their memory for the measurement.
         traffic.weights = Vec::new();
         Self { store, traffic, layout, logits }
     }
@@ -180,7 +181,7 @@ impl World {
         self.traffic.fill(request, index);
     }
 
-    /// Whether the answer is that of the generation that gave it.
+    /// Checks that the answer is correct for the generation that gave it.
     #[inline]
     fn check(&self, request: &Request, index: usize) {
         let arm = usize::try_from(request.generation() - generation_of(0)).expect("a small number");
@@ -188,17 +189,17 @@ impl World {
     }
 }
 
-/// As the traffic numbers its arms.
+/// Returns the generation of an arm, as [`Traffic::write`] numbers it.
 fn generation_of(arm: u8) -> u64 {
     1 + u64::from(arm)
 }
 
-/// A time from its start to its end, in nanoseconds from the beginning of a run.
+/// A span of time, in nanoseconds from the start of a run.
 #[derive(Clone)]
 struct Window {
     from_ns: u64,
     to_ns: u64,
-    /// What went on in it: names, and when they ended.
+    /// Names and end times of the steps in the span.
     steps: Vec<(&'static str, u64)>,
 }
 
@@ -208,7 +209,7 @@ impl Window {
     }
 
     fn step_at(&self, ns: u64) -> &'static str {
-        self.steps.iter().find(|(_, end_ns)| ns <= *end_ns).map_or("give back", |(name, _)| name)
+        self.steps.iter().find(|(_, end_ns)| ns <= *end_ns).map_or("free memory", |(name, _)| name)
     }
 }
 
@@ -217,11 +218,11 @@ struct Sample {
     latency_ns: u64,
 }
 
-/// What a run has seen.
+/// The measurements of a run.
 struct Run {
     samples: Vec<Sample>,
     swaps: Vec<Window>,
-    /// Neither swap nor quiet: what only the measurement needs.
+    /// Spans that count neither as swap nor as quiet, because only the measurement needs them.
     left_out: Vec<Window>,
 }
 
@@ -230,7 +231,7 @@ impl Run {
         let (mut quiet, mut swapping) = (histogram(), histogram());
         let mut longest: Vec<(&Sample, Option<&Window>)> = Vec::new();
         for sample in &self.samples {
-            // A request that was due before a window and answered in it has waited for what went on there.
+            // A request that was due before a window and answered in it may have waited for the work in the window.
             let ends_ns = sample.due_ns + sample.latency_ns;
             let of = |windows: &'_ [Window]| {
                 windows.iter().position(|window| window.has(sample.due_ns) || window.has(ends_ns))
@@ -260,7 +261,7 @@ impl Run {
                 at(0.99),
                 at(0.999)
             )
-            .expect("a string takes all");
+            .expect("memory");
         }
         let lengths = self.swaps.iter().map(|window| (window.to_ns - window.from_ns) as f64 / 1e9);
         let lengths: Vec<String> = lengths.map(|seconds| format!("{seconds:.2}")).collect();
@@ -291,7 +292,7 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("constant bounds")
 }
 
-/// The clock of a run, and its end.
+/// The clock of a run, and whether the run is over.
 struct Time {
     began: Instant,
     is_over: AtomicBool,
@@ -308,7 +309,7 @@ impl Time {
     }
 }
 
-/// Serves a request whenever one is due, and waits awake between them: what is measured is not how the system wakes sleepers.
+/// Serves each request when it is due. Spins in between, so that the measurement does not include waking up a thread.
 fn drive(plan: &Plan, time: &Time, mut serve: impl FnMut(usize)) -> Vec<Sample> {
     let interval_ns = 1_000_000_000 / plan.rate;
     let sample_count = plan.duration.as_secs() * plan.rate * 2;
@@ -328,7 +329,7 @@ fn drive(plan: &Plan, time: &Time, mut serve: impl FnMut(usize)) -> Vec<Sample> 
     samples
 }
 
-/// Runs `swap` with the number of each swap in its time while another thread drives requests through `serve`.
+/// Calls `swap` for each swap when it is due, while another thread sends requests to `serve`.
 fn with_load(plan: &Plan, time: &Time, serve: impl FnMut(usize) + Send, mut swap: impl FnMut(u8, u64)) -> Vec<Sample> {
     std::thread::scope(|scope| {
         let requests = scope.spawn(|| drive(plan, time, serve));
@@ -351,7 +352,7 @@ fn start() -> Time {
     Time { began: Instant::now(), is_over: AtomicBool::new(false) }
 }
 
-/// Swaps by a live model, as it is meant to be used.
+/// Swaps files with a live model, as intended.
 fn live(plan: &Plan, world: &World, load_mode: LoadMode) -> Run {
     world.pin(0);
     let options = LiveOptions {
@@ -382,7 +383,7 @@ fn live(plan: &Plan, world: &World, load_mode: LoadMode) -> Run {
             live.look_now();
             let status = live.status();
             assert_eq!(status.served.map(|served| served.generation), Some(generation_of(arm)), "{:?}", status.reasons);
-            // The last thing that happens is that the memory of the old one is given back.
+            // The swap ends when the memory of the old file is freed.
             while live.status().retired_count > 0 {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -398,7 +399,7 @@ fn live(plan: &Plan, world: &World, load_mode: LoadMode) -> Run {
     Run { samples, swaps, left_out: Vec::new() }
 }
 
-/// Swaps as they are done where nobody has thought about it.
+/// Swaps files naively: one thread replaces the `Arc`, and the thread of the requests drops the old model.
 fn naive(plan: &Plan, world: &World) -> Run {
     let served = Mutex::new(Model::load(&world.path(0), LoadMode::Map).expect("a model"));
     let lock = || served.lock().unwrap_or_else(PoisonError::into_inner);
@@ -422,17 +423,18 @@ fn naive(plan: &Plan, world: &World) -> Run {
             world.check(&request, index);
         },
         |arm, due_ns| {
-            // A model cannot be had unverified, so it is loaded in a time that does not count and its pages are let go.
+            // Loading a model always verifies it. So it is loaded in a span that does not count, and its pages are
+            // released.
             time.wait_until(due_ns.saturating_sub(u64::try_from(plan.every.as_nanos() / 2).expect("seconds")));
             let from_ns = time.now_ns();
             let model = Model::load(&world.path(arm), LoadMode::Map).expect("a model");
-            let_pages_go(model.file().bytes());
+            release_pages(model.file().bytes());
             left_out.push(Window { from_ns, to_ns: time.now_ns(), steps: Vec::new() });
             time.wait_until(due_ns);
             let from_ns = time.now_ns();
             *lock() = model;
             version.fetch_add(1, Ordering::Release);
-            // Until what the requests touch is mapped again: as long as the loads of the others take, or so.
+            // Wait until the pages that requests touch are mapped again: about as long as the other ways load.
             std::thread::sleep(plan.every / 5);
             swaps.push(Window { from_ns, to_ns: time.now_ns(), steps: Vec::new() });
         },
@@ -440,10 +442,10 @@ fn naive(plan: &Plan, world: &World) -> Run {
     Run { samples, swaps, left_out }
 }
 
-/// Afterwards the mapping is as it is right after `mmap`: the next touch of each page is a fault.
-fn let_pages_go(mapped: &[u8]) {
+/// Releases the pages, so that the mapping is as right after `mmap`: the next touch of each page is a fault.
+fn release_pages(mapped: &[u8]) {
     let address = mapped.as_ptr().cast_mut().cast();
-    // SAFETY: the range is a whole shared mapping of a file that nobody writes, so every page comes back as it was.
+    // SAFETY: the range is a whole shared mapping of a file that is not written, so every page can be read again.
     let outcome = unsafe { libc::madvise(address, mapped.len(), libc::MADV_DONTNEED) };
     assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
 }

@@ -1,8 +1,9 @@
-//! Scores by one model on one thread and on two, each with its own scorer and request: `cargo bench --bench threads`, on two
-//! cores that do nothing else.
+//! Scores with one model on one thread and on two, each with its own scorer and request: `cargo bench --bench threads`,
+//! on two otherwise idle cores.
 //!
-//! Once by the clock on the wall, which is what a server gets; and once by what the threads spent on their cores, which shows
-//! also on a busy machine whether they hinder each other: by a lock that spins, a cache line that both write, the memory.
+//! One contest uses wall-clock time, which is what a server gets. The other uses the CPU time of the threads, which
+//! shows even on a busy machine whether threads slow each other down: by a spinning lock, a shared cache line, or
+//! memory.
 
 mod support;
 
@@ -20,7 +21,7 @@ fn main() {
     let mut bench = Bench::from_args("threads");
     let core_count = std::thread::available_parallelism().map_or(1, usize::from);
     if core_count < 2 {
-        bench.note("left out: one core is allowed, and two threads need two");
+        bench.note("left out: only one core is allowed, and two threads need two");
         bench.finish();
         return;
     }
@@ -29,7 +30,7 @@ fn main() {
     let model = traffic.write(&folder.path().join("000001.omomi"), 0);
     assert_eq!(answers(&traffic, &model, 1), answers(&traffic, &model, 2));
 
-    for (name, clock) in [("on the wall", Clock::Wall), ("on the cores", Clock::Core)] {
+    for (name, clock) in [("wall-clock time", Clock::Wall), ("CPU time", Clock::Core)] {
         let mut contest = Contest::new(name, "candidate", traffic.shape.candidate_count as u64);
         contest.enter_timed("1 thread", |call_count| score_on(&traffic, &model, 1, clock, call_count));
         contest.enter_timed("2 threads", |call_count| score_on(&traffic, &model, 2, clock, call_count));
@@ -45,8 +46,8 @@ enum Clock {
     Core,
 }
 
-/// The time of `call_count` requests when `thread_count` threads score so many each: what they take together, divided by
-/// the number of threads.
+/// Returns the time of `call_count` requests if `thread_count` threads each score that many: the time of the slowest
+/// thread, divided by the number of threads.
 fn score_on(traffic: &Traffic, model: &Arc<Model>, thread_count: usize, clock: Clock, call_count: u64) -> Duration {
     let layout = traffic.layout();
     let start_line = Barrier::new(thread_count);
@@ -55,7 +56,7 @@ fn score_on(traffic: &Traffic, model: &Arc<Model>, thread_count: usize, clock: C
         let mut request = scorer.new_request();
         start_line.wait();
         let (start, start_on_core) = (Instant::now(), CoreTime::now());
-        // Each thread has other requests than its neighbour.
+        // Each thread starts with a different request.
         let indices = (0..traffic.requests.len()).cycle().skip(thread * traffic.requests.len() / thread_count);
         for (_, index) in (0..call_count).zip(indices) {
             traffic.fill(&mut request, index);
@@ -74,7 +75,7 @@ fn score_on(traffic: &Traffic, model: &Arc<Model>, thread_count: usize, clock: C
     })
 }
 
-/// The logits of all requests, scored by `thread_count` threads at once; all of them get the same.
+/// Returns the logits of all requests, after checking that `thread_count` parallel threads get the same ones.
 fn answers(traffic: &Traffic, model: &Arc<Model>, thread_count: usize) -> Vec<u64> {
     let layout = traffic.layout();
     let work = || {

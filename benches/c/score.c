@@ -1,12 +1,14 @@
 /*
- * score WEIGHT_FILE REQUESTS: scores requests as a server in C does, when it is told to, and says how long that took.
- * `cargo bench --bench score` compiles it, talks to it over pipes, and so times it in turns with everything else.
+ * score WEIGHT_FILE REQUESTS: scores requests as a server in C does, on command, and prints how long that took.
+ * `cargo bench --bench score` compiles it and talks to it over pipes, so that it takes turns with the other contestants.
  *
- * REQUESTS holds 64-bit integers: 1 where the fields are texts and 0 where they are ids, 1 where candidates are to be prepared, the
- * numbers of requests, of candidates in each and of fields of each side, then the categories of each request, those of the context
- * first; where candidates are to be prepared, then the index of each in the set, request by request.
- * Each line of the standard input is a number of requests to score; the answer is the time in nanoseconds. First of all
- * comes one number that every bit of every logit changes.
+ * REQUESTS holds 64-bit integers: 1 if the fields are texts or 0 if they are ids; 1 if candidates are to be prepared or
+ * 0 if not; the number of requests, of candidates per request, and of fields per side; then the categories of each
+ * request, context first. If candidates are to be prepared, the index of each candidate in the set follows, request by
+ * request.
+ *
+ * The first line of the output is a checksum that depends on every bit of every logit. Then each line of the standard
+ * input is a number of requests to score, and each line of the output is the time that took, in nanoseconds.
  */
 
 #define _POSIX_C_SOURCE 200809L
@@ -28,7 +30,7 @@ static OmomiSlot context_slots[MAX_FIELDS], candidate_slots[MAX_FIELDS];
 static int64_t texts_wanted, prepared, request_count, candidate_count, field_count;
 static int64_t *ids, *indices;
 static char (*texts)[TEXT_LEN + 1];
-/* So that no compiler leaves out the reading of probabilities. */
+/* Keeps the compiler from removing the reads of probabilities. */
 static volatile float sum_read;
 
 static void check(OmomiStatus status) {
@@ -95,7 +97,7 @@ static void init_request(const OmomiLayout *layout) {
   check(omomi_request_init(&request, &offsets, block, offsets.len_bytes));
 }
 
-/* Puts the candidates of all requests into a set, by way of requests that have them inline. */
+/* Puts the candidates of all requests into a set. Each one is first written inline into a request. */
 static void open_prepared_scorer(const OmomiSchema *schema, const OmomiLayout *layout, const OmomiModel *model) {
   OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
   OmomiLayout *prepared_layout;
@@ -172,7 +174,7 @@ static uint64_t folded_logits(void) {
   return folded;
 }
 
-/* Time that this thread spent on a core, as the other contestants are timed. */
+/* CPU time of this thread, as for the other contestants. */
 static int64_t now_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);

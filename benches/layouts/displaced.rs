@@ -1,33 +1,36 @@
-//! Layout (b): hash and displace. Keys fall into groups of about five; a byte a group, its pilot, moves all of them at once, and the
-//! builder searches for the pilot with which each finds a line that has room. A look-up reads the pilot, then exactly one
-//! line. Just what the comparison needs: no file, no exceptions, f32.
+//! Layout (b): hash and displace.
+//!
+//! Keys are hashed into groups of about five. Each group has one byte, its pilot, which moves all keys of the group
+//! together. The builder searches for a pilot that gives every key of the group a line with room. A lookup reads the
+//! pilot, then exactly one line. This is only what the comparison needs: no file, no exceptions, f32 only.
 
 use super::support::look_ups::prefetch;
 
-/// Keys of a group, on average.
+/// Mean number of keys in a group.
 const GROUP_LEN: usize = 5;
-/// Share of the slots that is filled.
+/// Share of the slots that are filled.
 const LOAD: f64 = 0.95;
 const SLOT_COUNT: usize = 8;
-/// Keys that are compared together.
+/// Number of keys that are compared together.
 const TOGETHER: usize = 8;
-/// How many times eight keys ahead pilots are asked for, and lines.
+/// How far ahead pilots are prefetched, in groups of eight keys.
 const PILOTS_AHEAD: usize = 16;
+/// How far ahead lines are prefetched, in groups of eight keys.
 const LINES_AHEAD: usize = 8;
 const RING: usize = 16;
 
-/// Eight tags beside eight weights. There is no filter, so a tag has all 32 bits; 0 marks an empty slot.
+/// Eight tags, then eight weights. There is no filter, so a tag has all 32 bits. 0 marks an empty slot.
 pub type Line = [u8; 64];
 
-/// Where the keys went.
+/// A built table.
 pub struct Displaced {
     pub pilots: Vec<u8>,
     pub lines: Vec<Line>,
-    /// Keys that no pilot could place.
+    /// Number of keys that no pilot could place.
     pub unplaced_count: usize,
 }
 
-/// Reads a table over bytes that may lie anywhere.
+/// Reads a table from borrowed memory.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
     pub pilots: &'a [u8],
@@ -39,7 +42,7 @@ fn group_of(group_count: u64, key: u64) -> usize {
     (((key >> 32) * group_count) >> 32) as usize
 }
 
-/// All bits of the key count here: with some only, keys that share them and the pilot would share line and tag.
+/// Uses all bits of the key. Otherwise keys that share some bits and the pilot would share both line and tag.
 #[inline(always)]
 fn line_of(line_count: u64, key: u64, pilot: u8) -> usize {
     let moved = (key ^ u64::from(pilot).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -53,7 +56,7 @@ fn tag_of(key: u64) -> u32 {
     tag.max(1)
 }
 
-/// Builds a table of weights in ascending order of key: large groups first, since they are the hardest to place.
+/// Builds a table from weights in ascending order of key. Places large groups first, because they are the hardest.
 pub fn build(weights: &[(u64, f32)]) -> Displaced {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of lines")]
     let line_count = (weights.len() as f64 / (SLOT_COUNT as f64 * LOAD)).ceil().max(2.0) as usize;
@@ -81,7 +84,7 @@ pub fn build(weights: &[(u64, f32)]) -> Displaced {
 }
 
 impl Displaced {
-    /// Places all members of a group, or none.
+    /// Places all members of a group and returns true, or places none and returns false.
     fn place(&mut self, members: &[(u64, f32)], pilot: u8, filled: &mut [u8]) -> bool {
         let line_count = self.lines.len() as u64;
         for (index, &(key, weight)) in members.iter().enumerate() {
@@ -107,17 +110,17 @@ impl Displaced {
 }
 
 impl Reader<'_> {
-    /// The lines that a look-up of `key` touches: of pilots, counted in 64 bytes, and of weights.
+    /// Returns the line of 64 pilots and the line of weights that a lookup of `key` touches.
     pub fn touched(&self, key: u64) -> (usize, usize) {
         let group = group_of(self.pilots.len() as u64, key);
         (group / 64, line_of(self.lines.len() as u64, key, self.pilots[group]))
     }
 
-    /// As `Table::gather`, with the best instructions at hand.
+    /// Looks up `keys`, writes their weights or 0, and returns how many were found. Uses AVX2 if the processor has it.
     pub fn gather(&self, keys: &[u64], weights: &mut [f32]) -> usize {
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi2") {
-            // SAFETY: the processor has just been found to have them.
+            // SAFETY: the processor has AVX2 and BMI2, as just detected.
             return unsafe { self.gather_avx2(keys, weights) };
         }
         self.gather_plain(keys, weights)
@@ -137,7 +140,7 @@ impl Reader<'_> {
         found_count
     }
 
-    /// Three stages in turns, eight keys each: ask for pilots; read pilots and ask for lines; compare.
+    /// Runs three stages in turns, on eight keys each: prefetch pilots; read pilots and prefetch lines; compare tags.
     ///
     /// # Safety
     ///
@@ -162,24 +165,24 @@ impl Reader<'_> {
                     prefetch(self.pilots.as_ptr().wrapping_add(group_of(group_count, key)));
                 }
             }
-            let asking = (turn + LINES_AHEAD).wrapping_sub(PILOTS_AHEAD);
-            if let Some(eight) = eights.get(asking) {
+            let ahead = (turn + LINES_AHEAD).wrapping_sub(PILOTS_AHEAD);
+            if let Some(eight) = eights.get(ahead) {
                 for (index, &key) in eight.iter().enumerate() {
-                    // SAFETY: a group is less than the number of groups.
+                    // SAFETY: `group_of` returns less than the number of groups.
                     let pilot = unsafe { *self.pilots.get_unchecked(group_of(group_count, key)) };
                     let line = line_of(line_count, key, pilot);
                     prefetch(self.lines.as_ptr().wrapping_add(line));
                     #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 2^32 lines")]
                     let line = line as u32;
-                    ring[asking % RING][index] = line;
-                    tags[asking % RING][index] = tag_of(key);
+                    ring[ahead % RING][index] = line;
+                    tags[ahead % RING][index] = tag_of(key);
                 }
             }
             let at = turn.wrapping_sub(PILOTS_AHEAD);
             if at < eights.len() {
                 let mut ones = [_mm256_setzero_si256(); TOGETHER];
                 for (index, one) in ones.iter_mut().enumerate() {
-                    // SAFETY: `line_of` gave an index of a line, which has 64 bytes.
+                    // SAFETY: `line_of` returned the index of a line, and a line has 64 bytes.
                     unsafe {
                         let line: *const __m256i =
                             self.lines.get_unchecked(ring[at % RING][index] as usize).as_ptr().cast();
@@ -201,13 +204,13 @@ impl Reader<'_> {
                     _mm256_permute2x128_si256::<0x31>(low, high),
                 );
                 if let Some(weights) = weights[at * TOGETHER..].first_chunk_mut::<TOGETHER>() {
-                    // SAFETY: 32 writable bytes.
+                    // SAFETY: the target has 32 writable bytes.
                     unsafe { _mm256_storeu_si256(weights.as_mut_ptr().cast(), all) };
                 }
             }
         }
         let mut counts = [0_u32; TOGETHER];
-        // SAFETY: 32 writable bytes.
+        // SAFETY: the target has 32 writable bytes.
         unsafe { _mm256_storeu_si256(counts.as_mut_ptr().cast(), found) };
         counts.iter().sum::<u32>() as usize + self.gather_plain(rest, &mut weights[rest_at..])
     }

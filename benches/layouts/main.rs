@@ -1,17 +1,17 @@
-//! Compares layouts of the table; `FORMAT.md` has what came of it.
+//! Compares layouts of the table. The result is in `FORMAT.md`.
 //!
 //! * (a) two-choice lines: the library's table
 //! * (b) hash and displace: a pilot byte for every five keys, then exactly one line (`displaced.rs`)
-//! * (c) popularity-aware: the most popular features in a small table of their own, small enough for the cache of a core; the keys that
-//!   it does not have go on to the other table
+//! * (c) popularity-aware: the most popular features are in a separate table that fits into the cache of a core; keys
+//!   that it does not have are looked up in the other table
 //!
 //! ```text
 //! taskset -c 1 cargo bench --bench layouts                          # 1 and 10 million weights
-//! taskset -c 1 cargo bench --bench layouts -- 100000000             # other numbers of weights; this one takes 6 GB
-//! taskset -c 1 cargo bench --bench layouts -- 1000000 uniform huge  # a popularity, a size of pages
+//! taskset -c 1 cargo bench --bench layouts -- 100000000             # another number of weights; this one takes 6 GB
+//! taskset -c 1 cargo bench --bench layouts -- 1000000 uniform huge  # one popularity, one page size
 //! ```
 //!
-//! Contestants take turns, and all rows of the table show medians over the rounds.
+//! Contestants take turns. All rows of the table are medians over the rounds.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -30,14 +30,14 @@ use support::contest::is_smoke;
 use support::core_time::CoreTime;
 use support::look_ups::{Pages, Popularity, Touches, ids, key_of, weights};
 
-/// Look-ups of a call.
+/// Lookups per call.
 const BATCH: usize = 4_096;
-/// Look-ups until they repeat.
+/// Lookups until they repeat.
 const QUERY_COUNT: usize = 1 << 22;
-/// Calls of a contestant in a round: some 10 ms.
+/// Calls of a contestant per round: about 10 ms.
 const CALLS: usize = 256;
 const ROUND_COUNT: usize = 15;
-/// Features in the small table: with their tags and filters they take 70 and 280 KB.
+/// Numbers of features in the small table: with tags and filters they take 70 KB and 280 KB.
 const POPULAR_COUNTS: [u64; 2] = [1 << 13, 1 << 15];
 
 fn main() {
@@ -70,12 +70,12 @@ fn main() {
     }
 }
 
-/// The same weights in every layout.
+/// One set of weights, in every layout.
 struct World {
     count: u64,
     whole: BuiltTable,
     displaced: Displaced,
-    /// The popular ones, and all others.
+    /// For each size of the small table: the number of popular features, their table, and the table of all others.
     split: Vec<(u64, BuiltTable, BuiltTable)>,
 }
 
@@ -93,12 +93,12 @@ impl World {
     }
 }
 
-/// The library's table of these weights.
+/// Builds the library's table of these weights.
 fn built(weights: &[(u64, f32)]) -> BuiltTable {
     build(&weights.iter().copied().collect()).expect("a table")
 }
 
-/// A table of the library in pages of some size.
+/// A table of the library, in memory with a given page size.
 struct Placed {
     memory: MmapMut,
     exceptions: Vec<u8>,
@@ -121,7 +121,7 @@ impl Placed {
     }
 }
 
-/// One row: what a layout is called and costs, and its look-ups.
+/// One row of the output: the name and the cost of a layout, and its lookups.
 struct Contestant<'a> {
     name: String,
     bytes_per_weight: f64,
@@ -205,7 +205,7 @@ fn compare(world: &World, popularity: Popularity, pages: Pages) {
     }
 }
 
-/// The keys that a first table did not have.
+/// The keys that the first table did not have.
 #[derive(Default)]
 struct Rest {
     places: Vec<usize>,
@@ -214,7 +214,8 @@ struct Rest {
 }
 
 impl Rest {
-    /// Looks up those keys whose weight is 0, which no weight here is, and puts their weights in place. Never branches on one.
+    /// Looks up the keys whose weight is 0, and writes their weights. No weight in a table is 0 here. Does not branch
+    /// on weights.
     fn gather(&mut self, keys: &[u64], weights: &mut [f32], look_up: impl Fn(&[u64], &mut [f32]) -> usize) -> usize {
         self.places.resize(keys.len() + 1, 0);
         self.keys.resize(keys.len() + 1, 0);
@@ -244,12 +245,12 @@ fn assert_gives(
     let found_count = gather(keys, &mut found);
     let differing = found.iter().zip(expected).filter(|(found, expected)| found != expected).count();
     if unplaced_count == 0 {
-        // An unseen key may be taken for another: one in 100 million.
+        // An unseen key can be mistaken for a known one: 1 in 100 million.
         assert!(found_count.abs_diff(expected_count) < 3 && differing < 3, "{found_count}, {differing}");
     }
 }
 
-/// Rows with medians, all contestants in turns.
+/// Times all contestants in turns and returns one row of medians for each.
 fn measure(mut contestants: Vec<Contestant<'_>>) -> Vec<String> {
     let (round_count, calls) = if is_smoke() { (1, 1) } else { (ROUND_COUNT, CALLS) };
     let mut times = vec![Vec::new(); contestants.len()];

@@ -1,4 +1,4 @@
-//! What all contestants must agree on.
+//! The answers that all contestants must agree on.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use omomi::{CandidateStatus, Model, Request, Scorer};
 
 use crate::support::requests::{Traffic, Values};
 
-/// The answers of the kernel, which are those of the plain twin bit for bit.
+/// The answers of the kernel, which equal those of the plain twin bit for bit.
 #[derive(PartialEq)]
 pub struct Answers {
     logits: Vec<Vec<f64>>,
@@ -19,7 +19,7 @@ impl Answers {
         Self::by(traffic, &scorer, 0, |request, index| traffic.fill(request, index))
     }
 
-    /// The answers of one of a scorer's models, to requests filled by `fill`.
+    /// Returns the answers of one of the scorer's models to the requests that `fill` fills.
     pub fn by(traffic: &Traffic, scorer: &Scorer, model: usize, fill: impl Fn(&mut Request, usize)) -> Self {
         let count = traffic.shape.candidate_count;
         let mut request = scorer.new_request();
@@ -37,7 +37,8 @@ impl Answers {
         answers
     }
 
-    /// Heaps sum in another order and have the platform's `exp`, so the last bits of their answers may differ.
+    /// Checks the answers of a server on the heap. It sums in a different order and uses the platform's `exp`, so the
+    /// last bits may differ.
     pub fn assert_by(&self, traffic: &Traffic, score: impl Fn(&Values, &mut [f32])) {
         let mut found = vec![0.0; traffic.shape.candidate_count];
         for (values, expected) in traffic.requests.iter().zip(&self.probabilities) {
@@ -48,7 +49,7 @@ impl Answers {
         }
     }
 
-    /// One number that every bit of every logit changes, as the client in C makes it.
+    /// Returns a checksum that depends on every bit of every logit, by the formula of the client in C.
     pub fn folded_logits(&self) -> u64 {
         let fold = |folded: u64, logit: &f64| folded.wrapping_mul(31).wrapping_add(logit.to_bits());
         self.logits.iter().flatten().fold(0, fold)

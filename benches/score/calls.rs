@@ -9,7 +9,7 @@ use omomi::{Error, Instructions, Model, Request, RequestLayout, Scorer};
 use crate::support::core_time::CoreTime;
 use crate::support::requests::{FIELD_COUNT, Traffic, Values};
 
-/// Fills each request in turn, scores it and reads the probabilities.
+/// Returns a contestant that fills the next request, scores it and reads the probabilities.
 pub fn whole_call<'a>(
     traffic: &'a Traffic,
     scorer: &'a Scorer,
@@ -25,8 +25,8 @@ pub fn whole_call<'a>(
     }
 }
 
-/// What `predict` adds to filling the requests: the time of both less that of filling alone. A clock around each `predict` would
-/// take longer than a short one.
+/// Returns a contestant that times what `predict` adds to filling the requests: the time of both minus the time of
+/// filling. Reading the clock around each `predict` would take longer than a short `predict`.
 pub fn predict_alone<'a>(
     traffic: &'a Traffic,
     layout: &RequestLayout,
@@ -49,7 +49,8 @@ pub fn predict_alone<'a>(
     }
 }
 
-/// Gathers the weights of each request in turn: of its context, its crosses, and its candidates' fields if wanted.
+/// Returns a contestant that looks up the weights of the next request: of its context, its crosses, and, if `fields` is
+/// true, its candidates' fields.
 pub fn look_ups<'a>(traffic: &Traffic, model: &'a Model, fields: bool) -> impl FnMut() -> usize + 'a {
     let keys: Vec<Vec<u64>> = traffic.requests.iter().map(|values| keys_of(traffic, values, fields)).collect();
     let (table, instructions) = (model.table(), Instructions::detect());
@@ -61,7 +62,7 @@ pub fn look_ups<'a>(traffic: &Traffic, model: &'a Model, fields: bool) -> impl F
     }
 }
 
-/// The keys of a request, column by column.
+/// Returns the keys of a request, column by column.
 fn keys_of(traffic: &Traffic, values: &Values, fields: bool) -> Vec<u64> {
     let keys = |seeds: &[u64], ids: &[i64]| -> Vec<u64> {
         seeds.iter().zip(ids).map(|(&seed, &id)| feature_key(seed, id_value(id))).collect()

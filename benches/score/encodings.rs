@@ -1,4 +1,4 @@
-//! The same model in each encoding: smaller files have more tags on a line to compare, and fewer lines.
+//! One model in each encoding. Smaller encodings have more tags per line to compare, and fewer lines.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub fn run(bench: &mut Bench, shape: Shape) {
         .into_iter()
         .map(|encoding| {
             let model = traffic.write_in(&folder.path().join(encoding.name()), encoding);
-            // The kernel answers as its plain twin: this asserts it.
+            // This checks that the kernel and its plain twin give the same answers.
             let _ = Answers::of(&traffic, &model);
             let scorer = Scorer::new(Arc::clone(&model), &layout).expect("a scorer");
             (encoding, model, scorer)

@@ -1,4 +1,4 @@
-//! Candidates whose fields come with each request, as ids or as texts.
+//! Candidates whose fields are in each request, as ids or as texts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub fn run(bench: &mut Bench, name: &str, shape: Shape, max_ns_from_c: f64) {
     bench.run(contest);
 }
 
-/// The weights by the names of their features.
+/// Returns a map from the name of each feature to its weight.
 fn text_map(traffic: &Traffic) -> TextMap {
     let named = traffic.each_weight().map(|(field, id, weight)| {
         let name = if traffic.shape.texts { text_key(field, text_of(id)) } else { text_key(field, id) };

@@ -1,8 +1,8 @@
-//! Scores requests of 500 candidates with 10 + 10 fields by a model of a million weights, beside what a server would do
-//! without this library: `taskset -c 1 cargo bench --bench score [-- FILTER]`.
+//! Scores requests of 500 candidates with 10 + 10 fields with a model of a million weights, and compares that with what
+//! a server would do without this library: `taskset -c 1 cargo bench --bench score [-- FILTER]`.
 //!
-//! All contestants start from the categories that a server holds and end with a probability for each candidate, unless
-//! their name says otherwise. Before anything is timed, all of them have given the same answers.
+//! All contestants start from the categories that a server has and end with a probability for each candidate, unless
+//! their name says otherwise. Before anything is timed, all of them must give the same answers.
 
 mod answers;
 mod calls;

@@ -1,4 +1,4 @@
-//! Three models over the same requests: an A/B test with two arms and a shadow.
+//! Three models for the same requests: an A/B test with two arms and a shadow model.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Candidates that were registered beforehand and are named by index.
+//! Candidates that are registered in advance and named by index.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::support::peers::KeyMap;
 use crate::support::ratios::Target;
 use crate::support::requests::{Shape, Traffic, Values};
 
-/// Without crosses a prepared candidate is a sum that is ready.
+/// Without crosses, a prepared candidate is a precomputed sum.
 pub fn run(bench: &mut Bench, shape: Shape) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let traffic = Traffic::new(shape);
@@ -50,7 +50,7 @@ pub fn run(bench: &mut Bench, shape: Shape) {
     bench.run(contest);
 }
 
-/// With crosses of the context, what is left are the look-ups of these.
+/// With crosses of context and candidate, the lookups of the crosses remain.
 pub fn run_with_crosses(bench: &mut Bench, shape: Shape) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let traffic = Traffic::new(shape);
@@ -77,7 +77,7 @@ pub fn run_with_crosses(bench: &mut Bench, shape: Shape) {
     bench.run(contest);
 }
 
-/// Scorers of prepared and of inline candidates, which give the same answers.
+/// Returns scorers for prepared and for inline candidates, after checking that both give the same answers.
 fn scorers(traffic: &Traffic, set: &PreparedTraffic<'_>, model: &Arc<Model>) -> (Scorer, Scorer) {
     let prepared = Scorer::with_candidates(vec![Arc::clone(model)], &set.layout, &set.candidates).expect("a scorer");
     let inline = Scorer::new(Arc::clone(model), &traffic.layout()).expect("a scorer");
@@ -86,12 +86,12 @@ fn scorers(traffic: &Traffic, set: &PreparedTraffic<'_>, model: &Arc<Model>) -> 
     (prepared, inline)
 }
 
-/// All candidates of all requests in one set, in no order that a request would follow.
+/// All candidates of all requests in one set, in random order.
 struct PreparedTraffic<'a> {
     traffic: &'a Traffic,
     candidates: Arc<CandidateSet>,
     layout: RequestLayout,
-    /// By request, then by candidate.
+    /// Index in the set, by request, then by candidate.
     indices: Vec<Vec<u32>>,
 }
 
@@ -121,7 +121,8 @@ impl<'a> PreparedTraffic<'a> {
         Self::fill_candidates(request, &self.indices[index]);
     }
 
-    /// Another context each time, but the candidates of the first request: what a server has whose creatives are few.
+    /// Fills a different context each time, but the candidates of the first request, as for a server with few
+    /// creatives.
     #[inline]
     fn fill_few(&self, request: &mut Request, index: usize) {
         self.traffic.fill_context(request, index);

@@ -1,4 +1,4 @@
-//! What a server would do without this library, from the same categories to the same probabilities.
+//! What a server would do without this library: from the same categories to the same probabilities.
 
 use std::hint::black_box;
 
@@ -7,7 +7,7 @@ use omomi::feature::{cross_step, feature_key, id_value, text_value};
 use crate::support::peers::{KeyMap, TextMap, text_key};
 use crate::support::requests::{BIAS, FIELD_COUNT, Traffic, Values};
 
-/// Scores each request in turn by `score`, on the heap.
+/// Returns a contestant that scores the next request with `score`, on the heap.
 pub fn in_turn<'a>(traffic: &'a Traffic, score: impl Fn(&Values, &mut [f32]) + 'a) -> impl FnMut() + 'a {
     let mut probabilities = vec![0.0; traffic.shape.candidate_count];
     let mut index = 0;
@@ -18,7 +18,8 @@ pub fn in_turn<'a>(traffic: &'a Traffic, score: impl Fn(&Values, &mut [f32]) + '
     }
 }
 
-/// The strongest server on the heap: integer keys, made of the context once a request, a map that needs no hashing.
+/// The fastest server on the heap: integer keys (those of the context are made once per request) and a map that needs
+/// no hashing.
 pub fn score_by_keys(traffic: &Traffic, map: &KeyMap, values: &Values, probabilities: &mut [f32]) {
     let weight = |key| f64::from(map.get(key).unwrap_or(0.0));
     let key = |seed, ids: &[i64], texts: &[String], at: usize| {
@@ -43,8 +44,8 @@ pub fn score_by_keys(traffic: &Traffic, map: &KeyMap, values: &Values, probabili
     }
 }
 
-/// The first server that everybody writes: a map from "field=category", and a text made for every look-up, of the context
-/// once a request.
+/// The simplest server: a map from "field=category", with a new text for every lookup (for the context, once per
+/// request).
 pub fn score_by_names(traffic: &Traffic, map: &TextMap, values: &Values, probabilities: &mut [f32]) {
     let fields = traffic.contract.fields();
     let weight = |field: usize, ids: &[i64], texts: &[String], at: usize| {

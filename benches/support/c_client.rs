@@ -1,4 +1,4 @@
-//! The program `benches/c/score.c`, compiled against the library of this build and told over pipes when to score.
+//! The program `benches/c/score.c`: compiled and linked with the library of this build, and controlled over pipes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use super::requests::{FIELD_COUNT, Traffic};
 
-/// A running client. It ends with its standard input.
+/// A running client. It exits when its standard input is closed.
 pub struct CClient {
     child: Child,
     said: BufReader<ChildStdout>,
 }
 
 impl CClient {
-    /// Starts a client that scores the requests of `traffic` by the weight file `model`; nothing where no C compiler is. Where
-    /// `indices` has the index of each candidate of each request, it prepares them.
+    /// Starts a client that scores the requests of `traffic` with the weight file `model`. Returns `None` if there is
+    /// no C compiler. If `indices` has the index of each candidate of each request, the client prepares the candidates.
     pub fn start(folder: &Path, model: &Path, traffic: &Traffic, indices: Option<&[Vec<u32>]>) -> Option<Self> {
         let (program, requests) = (folder.join("score"), folder.join("requests"));
         if !compile(&program) {
@@ -34,12 +34,12 @@ impl CClient {
         Some(Self { child, said })
     }
 
-    /// What it says first: the folded logits of all requests.
+    /// Reads the first number that the client prints: the folded logits of all requests.
     pub fn check(&mut self) -> u64 {
         self.next_number()
     }
 
-    /// How long it took to score so many requests.
+    /// Lets the client score `call_count` requests, and returns the time that took.
     pub fn time(&mut self, call_count: u64) -> Duration {
         let input = self.child.stdin.as_mut().expect("a pipe");
         writeln!(input, "{call_count}").expect("the client listens");
@@ -56,14 +56,14 @@ impl CClient {
 impl Drop for CClient {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // Nothing is left to do should it have failed: every answer was checked when it came.
+        // A failure needs no handling here: every answer was checked on arrival.
         let _ = self.child.wait();
     }
 }
 
 fn compile(program: &Path) -> bool {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Cargo puts the library beside the bench.
+    // Cargo puts the library next to the bench.
     let library_folder = std::env::current_exe().expect("this program has a path");
     let library_folder = library_folder.parent().expect("a folder");
     let name = format!("{}omomi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);

@@ -1,9 +1,9 @@
-//! Contestants timed in turns: A B C, C B A, A B C, ..., so that whatever the machine does meanwhile happens to all of them.
+//! Times contestants in turns: A B C, C B A, A B C, and so on, so that disturbances of the machine affect all of them.
 //!
-//! Every ratio is taken within a round and its median over the rounds is shown. Criterion would time A for seconds, then
-//! B; on a machine with neighbours that compares two different moments. So it is not asked to time: it is handed the
-//! rounds as its samples and does what it is good at, the statistics of each contestant and the comparison with a saved
-//! baseline (`--save-baseline`, `--baseline`). Both views show the same measurement.
+//! Every ratio is taken within a round, and the median over the rounds is shown. Criterion would time A for seconds,
+//! then B. On a shared machine, that compares two different moments. So Criterion does not time: it gets the rounds as
+//! its samples, and does what it is good at, the statistics of each contestant and the comparison with a saved baseline
+//! (`--save-baseline`, `--baseline`). Both views show the same measurement.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 use super::core_time::CoreTime;
 use super::ratios::{Report, Samples, Target};
 
-/// How long a contestant runs in a round, unless a single call takes longer. Before it, half as long passes untimed: the
-/// caches still hold what the contestant before it left.
+/// How long a contestant runs in a round, unless a single call takes longer. Before that, it runs untimed for half as
+/// long, because the caches still hold the data of the previous contestant.
 const TURN: Duration = Duration::from_millis(10);
-/// Rounds, unless the contest asks for fewer. Odd, so that the median is one of them.
+/// Default number of rounds. Odd, so that the median is one of them.
 const ROUND_COUNT: usize = 31;
 
 type Timed<'a> = Box<dyn FnMut(u64) -> Duration + 'a>;
@@ -33,19 +33,21 @@ pub struct Contest<'a> {
 }
 
 impl<'a> Contest<'a> {
-    /// A contest in which every call does `units_per_call` of `unit`, such as 500 of "candidate". Figures are per unit.
+    /// Starts a contest in which every call does `units_per_call` of `unit`, such as 500 of "candidate". Figures are
+    /// per unit.
     pub fn new(name: &str, unit: &'static str, units_per_call: u64) -> Self {
         let (contestants, targets) = (Vec::new(), Vec::new());
         Self { name: name.to_owned(), unit, units_per_call, round_count: ROUND_COUNT, contestants, targets }
     }
 
-    /// Fewer rounds, for contestants of which a single call takes long. At least 11: below 10 Criterion has no statistics.
+    /// Sets the number of rounds, for contestants whose single call takes long. At least 11 are run, because Criterion
+    /// has no statistics below 10.
     pub fn rounds(&mut self, count: usize) {
         self.round_count = count.max(11);
     }
 
-    /// Enters a contestant, timed by what its thread spends on a core. The first one is what all others are compared with.
-    /// What a call returns counts as used.
+    /// Enters a contestant, timed by the CPU time of its thread. All others are compared with the first one entered.
+    /// The compiler must not optimize away what a call returns.
     pub fn enter<T>(&mut self, name: &str, mut call: impl FnMut() -> T + 'a) {
         self.enter_timed(name, move |call_count| {
             let start = CoreTime::now();
@@ -54,8 +56,8 @@ impl<'a> Contest<'a> {
         });
     }
 
-    /// Enters a contestant that keeps its own time: it is given a number of calls and returns how long they took. For what
-    /// waits for a disk or has threads of its own, and to leave out a part.
+    /// Enters a contestant that measures its own time: it gets a number of calls and returns how long they took. Use it
+    /// for work that waits for a disk or has its own threads, or to leave out a part.
     pub fn enter_timed(&mut self, name: &str, timed: impl FnMut(u64) -> Duration + 'a) {
         self.contestants.push((name.to_owned(), Box::new(timed)));
     }
@@ -110,16 +112,16 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// The run of the bench called `name`, with Criterion's arguments.
+    /// Starts a run of the bench `name`, with Criterion's arguments.
     pub fn from_args(name: &str) -> Self {
         let smoke = is_smoke();
-        // The samples are there already: nothing has to warm up, and any time suffices to hand them over.
+        // The samples exist already: nothing has to warm up, and any time is enough to return them.
         let criterion = Criterion::default().warm_up_time(Duration::from_nanos(1)).without_plots();
         let criterion = criterion.configure_from_args();
         Self { name: name.to_owned(), criterion, report: Report::new(name, smoke), smoke }
     }
 
-    /// Times the contestants and reports the ratios, unless Criterion's filter leaves the contest out.
+    /// Times the contestants and reports the ratios, unless Criterion's filter excludes the contest.
     pub fn run(&mut self, mut contest: Contest<'_>) {
         let name = format!("{}/{}", self.name, contest.name);
         let mut group: BenchmarkGroup<'_, WallTime> = self.criterion.benchmark_group(name);
@@ -129,7 +131,7 @@ impl Bench {
         let mut samples: Option<Samples> = None;
         for (index, name) in names.iter().enumerate() {
             let mut round = 0;
-            // Only called if the filter lets this contestant through.
+            // Criterion calls this only if the filter selects this contestant.
             group.bench_function(name, |bencher| {
                 let samples = samples.get_or_insert_with(|| contest.measure(self.smoke));
                 bencher.iter_custom(|call_count| samples.call_time(index, round).mul_f64(call_count as f64));
@@ -142,12 +144,12 @@ impl Bench {
         }
     }
 
-    /// Whether every contestant is called once only, as [`is_smoke`].
+    /// Returns whether every contestant is called only once. See [`is_smoke`].
     pub fn is_smoke(&self) -> bool {
         self.smoke
     }
 
-    /// Reports a figure that is no time, such as bytes per weight.
+    /// Reports a figure that is not a time, such as bytes per weight.
     pub fn note(&mut self, line: &str) {
         self.report.note(line);
     }
@@ -158,10 +160,10 @@ impl Bench {
     }
 }
 
-/// Whether every contestant is called once only, to see that it works: `cargo test --benches`, or `-- --test`. Inputs should be
-/// small then.
+/// Returns whether every contestant is called only once, to check that it works: `cargo test --benches`, or `--
+/// --test`. Inputs should then be small.
 pub fn is_smoke() -> bool {
     let given = |wanted: &str| std::env::args().any(|argument| argument == wanted);
-    // Cargo itself passes `--bench` to benches that are to be timed.
+    // Cargo passes `--bench` to benches that are to be timed.
     given("--test") || !given("--bench")
 }

@@ -1,19 +1,19 @@
-//! Time that this thread spent on a core. On a quiet machine that is the time on the wall; on a busy one it leaves out the turns
-//! of others, which would otherwise drown what is measured.
+//! CPU time of the current thread. On a quiet machine it equals wall-clock time. On a busy one it leaves out the time
+//! of other processes, which would otherwise hide what is measured.
 
 use std::time::Duration;
 
-/// A moment in the life of this thread.
+/// A point on the CPU clock of the current thread.
 #[derive(Clone, Copy)]
 pub struct CoreTime(Duration);
 
 impl CoreTime {
-    /// Now. A call into the kernel, 0.2 to 0.3 us: not for what takes less than 10 us.
+    /// Reads the clock. This is a system call that takes 0.2 to 0.3 us, so it cannot time work of less than 10 us.
     pub fn now() -> Self {
         Self(thread_time())
     }
 
-    /// How long this thread has been running since. Another thread's moment means nothing here.
+    /// Returns the CPU time of this thread since then. Meaningless for a point of another thread.
     pub fn elapsed(self) -> Duration {
         thread_time().saturating_sub(self.0)
     }
@@ -38,7 +38,7 @@ fn thread_time() -> Duration {
     Duration::from_secs(now.seconds) + Duration::from_nanos(now.nanoseconds)
 }
 
-/// Elsewhere the wall has to do.
+/// On other systems, this is wall-clock time.
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 fn thread_time() -> Duration {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();

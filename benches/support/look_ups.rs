@@ -1,4 +1,4 @@
-//! Features to look up, how popular they are, and the memory that a table lies in.
+//! Features to look up, their popularity, and the memory of a table.
 
 use memmap2::MmapMut;
 use omomi::feature::{feature_key, field_seed, id_value};
@@ -6,12 +6,12 @@ use omomi::weight_file::table::{Geometry, Table};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-/// How often the features of a model come up.
+/// How often the features of a model occur.
 #[derive(Clone, Copy)]
 pub enum Popularity {
-    /// All alike.
+    /// All equally often.
     Even,
-    /// The `k`-th most popular one `k^-exponent` as often as the first.
+    /// The `k`-th most popular one occurs `k^-exponent` times as often as the first.
     Zipf(f64),
 }
 
@@ -23,8 +23,8 @@ impl Popularity {
         }
     }
 
-    /// The rank, from 0, where `at` in [0, 1) falls. Zipf by the area under the power law between `k` and `k + 1`, which is what
-    /// `k` itself gives but for the first few.
+    /// Returns the rank, from 0, that `at` in [0, 1) selects. Zipf uses the area under the power law between `k` and `k
+    /// + 1`, which nearly equals the value at `k`, except for the first few ranks.
     fn rank(self, at: f64, count: u64) -> u64 {
         let last = count as f64 + 1.0;
         let point = match self {
@@ -41,17 +41,18 @@ impl Popularity {
     }
 }
 
-/// The key of category `id`. Ids below the number of weights are known, the most popular first; greater ones are unseen.
+/// Returns the key of category `id`. Ids below the number of weights are known, the most popular first. Larger ids are
+/// unseen.
 pub fn key_of(id: u64) -> u64 {
     feature_key(field_seed("creative_id"), id_value(id.cast_signed()))
 }
 
-/// Its weight.
+/// Returns the weight of category `id`.
 pub fn weight_of(id: u64) -> f32 {
     (id % 4_001) as f32 * 0.001 - 2.0 + 0.000_5
 }
 
-/// All weights, in ascending order of key.
+/// Returns `count` weights, in ascending order of key.
 pub fn weights(count: u64) -> Vec<(u64, f32)> {
     let seed = field_seed("creative_id");
     let mut weights: Vec<_> = (0..count).map(|id| (feature_key(seed, id), weight_of(id))).collect();
@@ -59,7 +60,7 @@ pub fn weights(count: u64) -> Vec<(u64, f32)> {
     weights
 }
 
-/// Categories to look up: nine of ten are known, drawn by popularity, and each of the others is a new one.
+/// Draws categories to look up. 9 of 10 are known and drawn by popularity. Each of the others is new.
 pub fn ids(popularity: Popularity, weight_count: u64, count: usize) -> Vec<u64> {
     let mut random = Pcg64Mcg::seed_from_u64(11);
     let id = |index: usize| match random.random_range(0..10) {
@@ -69,12 +70,12 @@ pub fn ids(popularity: Popularity, weight_count: u64, count: usize) -> Vec<u64> 
     (0..count).map(id).collect()
 }
 
-/// The size of the pages that a table lies in.
+/// The page size of the memory of a table.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Pages {
-    /// 4 KiB: a mapped file.
+    /// 4 KiB, as for a mapped file.
     Small,
-    /// 2 MiB, where the system has them: a copied file.
+    /// 2 MiB if the system has them, as for a copied file.
     Huge,
 }
 
@@ -86,7 +87,7 @@ impl Pages {
         }
     }
 
-    /// `bytes` in such pages.
+    /// Copies `bytes` into memory with such pages.
     pub fn hold(self, bytes: &[u8]) -> MmapMut {
         let mut memory = MmapMut::map_anon(bytes.len()).expect("memory");
         #[cfg(target_os = "linux")]
@@ -98,19 +99,20 @@ impl Pages {
     }
 }
 
-/// Lines of 64 bytes in the order in which a table touches them: what any look-up in that table has to wait for.
+/// Lines of 64 bytes in the order in which a table touches them. Any lookup in that table has to wait for them.
 pub struct Touches {
     lines: Vec<u32>,
-    /// Where each batch ends.
+    /// End of each batch in `lines`.
     ends: Vec<usize>,
 }
 
 impl Touches {
-    /// How many lines ahead are asked for: of 48, 96 and 160 the best for 2 MiB pages by a fifth, and no worse than others for 4 KiB.
+    /// How many lines ahead to prefetch. Of 48, 96 and 160, the last is a fifth faster for 2 MiB pages, and no slower
+    /// for 4 KiB pages.
     const AHEAD: usize = 160;
 
-    /// What `table` touches to look up `keys` in batches: first all first lines, then the second ones of the keys that need
-    /// them. `FORMAT.md` (4) has the formulas.
+    /// Returns what `table` touches to look up `keys` in batches: all first lines, then the second lines of the keys
+    /// that need them. The formulas are in section 4 of `FORMAT.md`.
     pub fn of(table: &Table<'_>, geometry: Geometry, keys: &[u64], batch: usize) -> Self {
         let (shard_count, shard_lines) = (u64::from(geometry.shard_count), u64::from(geometry.shard_lines));
         let first = |key: u64| ((key >> 32) * shard_count * shard_lines) >> 32;
@@ -137,7 +139,7 @@ impl Touches {
         self.ends.len() - 1
     }
 
-    /// The memory floor: asks for every line of a batch in time, reads one number of each, and does nothing else.
+    /// The memory floor: prefetches every line of a batch, reads one number from each, and does nothing else.
     pub fn touch(&self, table: &[u8], batch: usize) -> u32 {
         let lines = &self.lines[self.ends[batch]..self.ends[batch + 1]];
         let (words, _) = table.as_chunks::<64>();
@@ -155,7 +157,7 @@ impl Touches {
     }
 }
 
-/// Asks memory for the line of the cache that holds `at`, no nearer than the second-level cache, as the table does.
+/// Prefetches the cache line of `at` into the L2 cache, as the table does.
 #[inline(always)]
 pub fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]

@@ -1,15 +1,15 @@
-//! What a server would do without this library: weights on the heap, one map from feature to weight.
+//! What a server would do without this library: weights on the heap, in one map from feature to weight.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// The strongest map of the heap: feature keys are mixed already, so they are their own hash.
+/// The fastest map on the heap: feature keys are already mixed, so they are their own hashes.
 pub struct KeyMap(hashbrown::HashMap<u64, f32, BuildHasherDefault<KeyIsHash>>);
 
-/// What the first version of such a server does: "field=category" to weight, both as texts know them.
+/// The map of the simplest server, from the text "field=category" to the weight.
 pub struct TextMap(HashMap<String, f64>);
 
-/// A hasher for keys whose bits are mixed.
+/// A hasher for keys whose bits are already mixed.
 #[derive(Default)]
 pub struct KeyIsHash(u64);
 
@@ -43,7 +43,7 @@ impl KeyMap {
         self.0.get(&key).copied()
     }
 
-    /// As `Table::gather`.
+    /// Looks up `keys`, writes their weights or 0, and returns how many were found, like `Table::gather`.
     #[inline]
     pub fn gather(&self, keys: &[u64], weights: &mut [f32]) -> usize {
         let mut found_count = 0;
@@ -57,7 +57,7 @@ impl KeyMap {
 }
 
 impl TextMap {
-    /// The keys as [`text_key`] makes them.
+    /// Makes a map from keys that [`text_key`] made.
     pub fn new(weights: impl IntoIterator<Item = (String, f64)>) -> Self {
         Self(weights.into_iter().collect())
     }
@@ -72,7 +72,7 @@ impl TextMap {
     }
 }
 
-/// How a text map names a feature.
+/// Returns the key of a feature in a [`TextMap`].
 #[inline]
 pub fn text_key(field: &str, category: impl std::fmt::Display) -> String {
     format!("{field}={category}")

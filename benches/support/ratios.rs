@@ -1,4 +1,4 @@
-//! What a contest gave: medians, ratios taken round by round, and targets met or missed, as a table in Markdown.
+//! The results of a contest: medians, ratios taken round by round, and targets met or missed, as a Markdown table.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,13 +17,13 @@ pub struct Samples {
     call_ns: Vec<Vec<f64>>,
 }
 
-/// What a contest has to show.
+/// A target for a contest.
 pub enum Target {
-    /// The median is at most so many nanoseconds per unit.
+    /// The median is at most this many nanoseconds per unit.
     AtMostNs(&'static str, f64),
-    /// The first takes at most so many times what the second does.
+    /// The first contestant takes at most this many times as long as the second.
     AtMostTimes(&'static str, f64, &'static str),
-    /// The first is at least so many times faster than the second.
+    /// The first contestant is at least this many times faster than the second.
     TimesFaster(&'static str, f64, &'static str),
 }
 
@@ -45,7 +45,8 @@ impl Samples {
         self.call_ns[contestant].push(took.as_secs_f64() * 1e9 / call_count as f64);
     }
 
-    /// What a call of a contestant took in round `round`, counted on from the start when there are no more.
+    /// Returns the time of one call of a contestant in round `round`. After the last round, starts again from the
+    /// first.
     pub fn call_time(&self, contestant: usize, round: usize) -> Duration {
         let rounds = &self.call_ns[contestant];
         Duration::from_secs_f64((rounds[round % rounds.len()] / 1e9).max(1e-9))
@@ -112,13 +113,13 @@ fn spread(values: impl Iterator<Item = f64>) -> Spread {
     Spread { low: at(1), median: at(2), high: at(3) }
 }
 
-/// Three digits that say something.
+/// Formats a value with three significant digits.
 fn digits(value: f64) -> String {
     let places = (0..6).find(|&places| value >= 100.0 / 10_f64.powi(places)).unwrap_or(6);
     format!("{value:.*}", usize::try_from(places).unwrap_or(0))
 }
 
-/// The report of one bench: where and when it ran, then a table for each contest.
+/// The report of one bench: the machine and the date, then a table for each contest.
 pub struct Report {
     name: String,
     text: String,
@@ -148,7 +149,7 @@ impl Report {
         self.text.push_str(&part);
     }
 
-    /// A figure that is no time, such as bytes per weight.
+    /// Adds a figure that is not a time, such as bytes per weight.
     pub fn note(&mut self, line: &str) {
         if !self.smoke {
             println!("* {line}");
@@ -158,7 +159,8 @@ impl Report {
         writeln!(self.text, "{gap}* {line}").expect("memory");
     }
 
-    /// Puts the report where `.ci/bench` collects it. Figures of a smoke test mean nothing and are not kept.
+    /// Writes the report to the folder from which `.ci/bench` collects it. The figures of a smoke test are meaningless
+    /// and are not kept.
     pub fn write(self) {
         if self.smoke {
             return;
@@ -175,7 +177,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("ratios")
 }
 
-/// What figures depend on.
+/// Returns what the figures depend on, such as the processor.
 fn machine(bench: &str) -> Vec<(&'static str, String)> {
     let line_of = |path: &str, start: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();

@@ -1,7 +1,8 @@
-//! Requests, and a model that knows nine tenths of their features: 10 context and 10 candidate fields, all from one seed.
+//! Requests with 10 context and 10 candidate fields, and a model that knows 9 of 10 of their features, all from one
+//! seed.
 //!
-//! Every field has as many categories as the next and all are equally frequent, so that nearly every look-up goes to a line
-//! which no other one touched lately: the hard case. Real traffic repeats itself and is faster.
+//! All fields have the same number of categories, and all categories are equally frequent. So nearly every lookup goes
+//! to a line that was not touched recently: the hard case. Real traffic repeats itself and is faster.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,31 +17,32 @@ use omomi_train::pack::table::{EncodedWeights, Entry};
 use omomi_train::pack::writer::{self, Parts};
 use rand::{RngExt, SeedableRng};
 
-/// Fields of each side.
+/// Number of fields of each side.
 pub const FIELD_COUNT: usize = 10;
 /// The weight that is always on.
 pub const BIAS: f64 = -3.0;
 
 const CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e-6 };
 
-/// What a model looks like, and how many requests come.
+/// The shape of a model and of its requests.
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// Fields are texts, passed by their bytes, not ids.
+    /// Whether fields are texts, passed as bytes, instead of ids.
     pub texts: bool,
-    /// Crosses of a context field with a candidate field.
+    /// Number of crosses of a context field with a candidate field.
     pub cross_count: usize,
     pub weight_count: usize,
     pub request_count: usize,
     pub candidate_count: usize,
 }
 
-/// What callers have of one request: categories, field by field; of candidates row by row.
+/// The categories of one request, field by field; for candidates, row by row.
 pub struct Values {
     pub context: Vec<i64>,
     pub candidates: Vec<i64>,
-    /// The same as texts, where the fields are texts.
+    /// The context as texts, if the fields are texts.
     pub context_texts: Vec<String>,
+    /// The candidates as texts, if the fields are texts.
     pub candidate_texts: Vec<String>,
 }
 
@@ -60,7 +62,7 @@ pub struct Traffic {
 }
 
 impl Shape {
-    /// A million weights and 64 requests of 500 candidates; for a smoke test little of everything.
+    /// A million weights and 64 requests of 500 candidates, or small numbers for a smoke test.
     pub fn full(smoke: bool) -> Self {
         let (weight_count, request_count, candidate_count) = if smoke { (2_000, 2, 20) } else { (1_000_000, 64, 500) };
         Self { texts: false, cross_count: 0, weight_count, request_count, candidate_count }
@@ -100,7 +102,8 @@ impl Traffic {
         traffic
     }
 
-    /// Nine tenths of the categories and of the crossed pairs that the requests have, filled up to the number of weights.
+    /// Returns the weights of nine tenths of the categories and of the crossed pairs in the requests, and more up to
+    /// the number of weights.
     fn known_weights(&self, known_per_field: usize, random: &mut impl RngExt) -> Vec<(u64, f32)> {
         let mut keys: Vec<u64> = self.each_feature().map(|(key, _, _)| key).collect();
         for (index, &seed) in self.cross_seeds.iter().enumerate() {
@@ -111,7 +114,7 @@ impl Traffic {
                 let column = values.candidates.iter().skip(index).step_by(FIELD_COUNT);
                 keys.extend(column.map(|&id| cross_step(state, self.key(self.candidate_seeds[index], id))));
             }
-            // No request asks for these.
+            // No request has these.
             let end = keys.len().max(start + known_per_field);
             keys.resize_with(end, || random.random());
         }
@@ -121,7 +124,7 @@ impl Traffic {
         keys.into_iter().map(|key| (key, weight_of(key))).collect()
     }
 
-    /// Key, name of field and category of every feature that a request may have, crosses left out; the unknown ones too.
+    /// Returns the key, field and category of every feature that a request may have, known or unseen, except crosses.
     fn each_feature(&self) -> impl Iterator<Item = (u64, &str, i64)> {
         self.contract.fields().iter().flat_map(move |field| {
             let seed = field_seed(&field.name);
@@ -129,7 +132,7 @@ impl Traffic {
         })
     }
 
-    /// Field, category and weight of every feature that has one, crosses left out.
+    /// Returns the field, category and weight of every feature that has a weight, except crosses.
     pub fn each_weight(&self) -> impl Iterator<Item = (&str, i64, f32)> {
         let known = self.each_feature().filter(|&(key, _, _)| is_known(key));
         known.map(|(key, field, id)| (field, id, weight_of(key)))
@@ -140,13 +143,13 @@ impl Traffic {
         feature_key(seed, if self.shape.texts { text_value(text_of(id).as_bytes()) } else { id_value(id) })
     }
 
-    /// Writes the weight file of the model, or of an arm of an A/B test that weighs the same features otherwise.
+    /// Writes the weight file of one arm of an A/B test. All arms have the same features, with different weights.
     pub fn write(&self, path: &Path, arm: u8) -> Arc<Model> {
         let weights = self.weights.iter().map(|&(key, weight)| (key, weight * (1.0 + f32::from(arm)))).collect();
         self.write_weights(path, arm, &weights)
     }
 
-    /// Writes the weight file of the model without its crosses, in an encoding.
+    /// Writes the weight file of the model in an encoding, without crosses.
     pub fn write_in(&self, path: &Path, encoding: Encoding) -> Arc<Model> {
         let fields = self.contract.fields();
         let mut entries: Vec<Entry> = Vec::with_capacity(self.weights.len());
@@ -186,7 +189,7 @@ impl Traffic {
         RequestLayout::new(&Schema::of_contract(&self.contract), capacity).expect("a layout")
     }
 
-    /// Empties the request and fills the context row of request `index`.
+    /// Clears the request and fills the context row of request `index`.
     #[inline]
     pub fn fill_context(&self, request: &mut Request, index: usize) {
         let values = &self.requests[index];
@@ -201,7 +204,7 @@ impl Traffic {
         }
     }
 
-    /// Fills request `index` as a server does: field by field, from categories that it holds.
+    /// Fills request `index` as a server does: field by field, from categories in memory.
     #[inline]
     pub fn fill(&self, request: &mut Request, index: usize) {
         self.fill_context(request, index);
@@ -219,7 +222,7 @@ impl Traffic {
         }
     }
 
-    /// The first candidates of request `index`, outside a block.
+    /// Returns the context and the first candidates of request `index`, outside a request block.
     fn rows(&self, index: usize, candidate_count: usize) -> RequestRows {
         let values = &self.requests[index];
         let value = |id| if self.shape.texts { FieldValue::Text(text_of(id)) } else { FieldValue::Id(id) };
@@ -257,18 +260,18 @@ fn contract(shape: Shape) -> Contract {
     Contract::from_json(json.as_bytes()).expect("a contract")
 }
 
-/// Nine keys of ten.
+/// Returns true for 9 keys of 10.
 const fn is_known(key: u64) -> bool {
     !key.is_multiple_of(10)
 }
 
-/// Small, on both sides of 0, and another one for each key.
+/// Returns a small weight, positive or negative, that depends on the key.
 fn weight_of(key: u64) -> f32 {
     let bits = u16::try_from(key >> 48).expect("16 bits");
     (f32::from(bits) - 32_767.5) / 100_000.0
 }
 
-/// The text of a category: 15 bytes, as names of segments and sites have.
+/// Returns the text of a category: 15 bytes, a realistic length for names of segments and sites.
 pub fn text_of(id: i64) -> String {
     format!("category-{id:06}")
 }

@@ -1,4 +1,4 @@
-//! `omomi average`: training states of several data sets become one.
+//! `omomi average`: merges training states of several data sets into one.
 
 use std::path::PathBuf;
 
@@ -6,33 +6,33 @@ use omomi_train::learn::average::{AverageOptions, AverageReport, Event, FieldSpr
 use omomi_train::learn::provenance_path;
 
 use crate::Failure;
-use crate::count_progress::CountProgress;
+use crate::progress::CountProgress;
 use crate::text::{bytes, figure, grouped, say, table};
 
 /// Average training states of several data sets into one
 ///
-/// The states must be of one contract and of the same settings, as `omomi train` left them: average first, then prune and
-/// recalibrate. They are merged row by row, with a batch of each in memory; the result is the same, to the byte, in whatever order
-/// they are named. Its provenance lies beside it as JSON.
+/// All states must have the same contract and the same settings, and must be as `omomi train` wrote them: average
+/// first, then prune and recalibrate. The states are merged row by row, with one batch of each in memory. The result is
+/// the same, to the byte, in any order of the arguments. Its provenance is written next to it as JSON.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The training states, at least two
+    /// Training states to average, at least two
     #[arg(value_name = "STATE", required = true, num_args = 1..)]
     states: Vec<PathBuf>,
-    /// The training state to write, such as merged.parquet
+    /// Training state to write, such as merged.parquet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How features become one: by curvature; or, to compare with, as a plain mean of finished weights, a mean over the states
-    /// that saw the feature, or a mean weighted by its impressions
+    /// How to average a feature: weighted by curvature. For comparison only: plain is the mean of the finished weights,
+    /// seen the mean over the states that saw the feature, count the mean weighted by its impressions
     #[arg(long, value_name = "curvature|plain|seen|count", default_value_t, value_parser = str::parse::<Rule>)]
     rule: Rule,
-    /// The state that all were trained from (`omomi train --start`): what it knew is counted once
+    /// State that all states were trained from (`omomi train --start`), so that its evidence counts once
     #[arg(long, value_name = "FILE")]
     start: Option<PathBuf>,
-    /// Take states of less than half or more than twice the median rows as well
+    /// Also accept states with less than half or more than twice the median number of rows
     #[arg(long)]
     allow_uneven: bool,
-    /// Replace the state and its provenance if they are there
+    /// Replace the state and its provenance if they exist
     #[arg(long)]
     force: bool,
     /// Show no progress
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print_report(&report);
     if report.name_collision_count > 0 {
         let count = grouped(report.name_collision_count);
-        eprintln!("warning: {count} keys have another name in one state than in another; each has one weight");
+        eprintln!("warning: {count} keys have different names in different states; each key gets one weight");
     }
     say!("state      {} ({})", arguments.out.display(), bytes(report.state_len_bytes));
     say!("provenance {}", provenance_path(&arguments.out).display());

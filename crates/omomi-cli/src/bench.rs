@@ -1,6 +1,6 @@
-//! `omomi bench`: how long requests take with a weight file, on this machine.
+//! `omomi bench`: measures on this machine how long requests take with a weight file.
 
-mod report;
+mod output;
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -19,68 +19,70 @@ use crate::Failure;
 use crate::text::say;
 use crate::verify::load;
 
-use report::{Outcome, Report, run_words};
+use output::{Outcome, Report, run_words};
 
-/// Measure how long requests take: latency at p50, p90, p99, p99.9 and the longest, and where the time goes
+/// Measure the latency of requests (p50, p90, p99, p99.9, maximum) and where the time goes
 ///
-/// Fills, scores and reads requests as a server does, for each combination of --threads, --candidates and --rate in turn. Filling
-/// includes fetching the rows from memory, as in a server that keeps an object for each creative. Before anything is timed the
-/// file is verified and answers are compared with those of the plain twin.
+/// Fills, scores and reads requests as a server does, for each combination of --threads, --candidates and --rate in
+/// turn. Filling includes fetching the rows from memory, as in a server that keeps one object per creative. Before the
+/// first measurement, the file is verified and the answers are compared with those of the plain implementation.
 ///
-/// Without --rate, each thread sends its next request when the last one is done: what the machine can do. With --rate, requests fall due
-/// at that rate and latency counts from then, so that a stall shows in every request that waited: what users see.
+/// Without --rate, each thread sends its next request when the previous one is done. This shows what the machine can
+/// do. With --rate, requests are due at that rate, and latency counts from the due time, so a stall shows in every
+/// request that had to wait. This shows what users see.
 ///
-/// Without --logs, requests are invented after the golden requests of the file. Where a field has many categories most of the
-/// invented ones are unseen, and the table is then read without finding much: look at the share of unseen categories,
-/// and give a log that the model was not trained on for figures to decide by.
+/// Without --logs, requests are invented, modeled on the golden requests of the file. If a field has many categories,
+/// most invented ones are unseen, and most lookups find nothing: check the share of unseen categories. For figures to
+/// base decisions on, give --logs that the model was not trained on.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The weight file
+    /// Weight file to measure
     file: PathBuf,
-    /// How many threads send requests, each with its own scorer; several numbers for several runs
+    /// Number of threads that send requests, each with its own scorer; one run for each number
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = threads)]
     threads: Vec<usize>,
-    /// How many candidates a request has
+    /// Number of candidates in a request; one run for each number
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "100,500", value_parser = candidates)]
     candidates: Vec<usize>,
-    /// Run each combination once more with prepared candidates: handed over beforehand, and named by index in the requests
+    /// Run each combination again with prepared candidates: registered in advance, and named by index in the requests
     #[arg(long)]
     prepared: bool,
-    /// How many requests fall due each second, all threads together
+    /// Requests per second over all threads; one run for each rate [default: as fast as possible]
     #[arg(long, value_name = "R,...", value_delimiter = ',', value_parser = rate)]
     rate: Vec<f64>,
-    /// How long each run takes
+    /// Length of each run, in seconds
     #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
     seconds: Duration,
-    /// How long requests are sent before that, unrecorded
+    /// Length of the warm-up before each run, in seconds; its requests are not recorded
     #[arg(long, value_name = "S", default_value = "1", value_parser = seconds_or_none)]
     warm_up_seconds: Duration,
-    /// Logs whose rows become contexts and candidates: Parquet, CSV or JSON lines, paths or quoted patterns
+    /// Logs whose rows become contexts and candidates: Parquet, CSV or JSON lines, as paths or quoted patterns
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     logs: Vec<String>,
-    /// What separates the categories of a `many` field in a CSV cell of the logs
+    /// Character between the categories of a `many` field in a CSV cell of the logs
     #[arg(long, value_name = "CHAR", default_value_t = ReadOptions::default().many_separator)]
     many_separator: char,
-    /// How many rows of the logs that cannot be used may be skipped
+    /// Number of unusable log rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
-    /// How many different requests there are, before the first comes again
+    /// Number of different requests; after the last, the first is sent again
     #[arg(long, value_name = "N", default_value_t = 4_096)]
     requests: usize,
-    /// Another seed draws other requests; the same draws the same
+    /// Seed that selects the requests: the same seed selects the same requests
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Pass texts as hashes that were made once, as a server may do with texts that recur; lists of texts excepted
+    /// Pass texts as hashes computed once, as a server can do for texts that recur; lists of texts are still passed as
+    /// text
     #[arg(long)]
     hashed_texts: bool,
-    /// map: the file as it lies in the page cache; copy: a private copy in huge pages
+    /// How to load the file: map uses the page cache, copy makes a private copy in huge pages
     #[arg(long, value_name = "map|copy", default_value = "map", value_parser = mode)]
     mode: LoadMode,
-    /// Write all figures as JSON, to a new file or with - to standard output instead of the tables
+    /// Write all figures as JSON to a new file; - writes them to standard output instead of the tables
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
-    /// Replace the JSON file if it is there
+    /// Replace the JSON file if it exists
     #[arg(long)]
     force: bool,
     /// Show no progress
@@ -95,7 +97,7 @@ Examples:
   omomi bench 000042.omomi --logs yesterday.parquet --threads 2 --rate 1000,2000,4000 --seconds 60
   omomi bench 000042.omomi --prepared --mode copy --json copy.json
 
-Figures of a shared or busy machine say little: look at `preempted`, and pin the process (taskset) where you can.";
+Figures from a shared or busy machine say little: check the `preempted` column, and pin the process to a core (taskset) if you can.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     check_json_path(arguments)?;
@@ -131,13 +133,13 @@ fn same_requests(one: &Run, other: &Run) -> bool {
     (one.candidates, one.prepared) == (other.candidates, other.prepared)
 }
 
-/// Makes sure of the answers, and says so where the figures will be about a table that is read in vain.
+/// Checks the answers. Warns if most categories are unseen, because most lookups then find nothing.
 fn check(rotation: &Rotation, model: &Arc<Model>, run: &Run) -> Result<Coverage, Failure> {
     let coverage = rotation.check(model, run.candidates, run.prepared)?;
     if let Some(share) = coverage.unseen_share().filter(|&share| share > 0.5) {
         let advice = match rotation.source() {
-            Source::Invented => "give --logs for requests that the model knows",
-            Source::Log => "is this the log of another model?",
+            Source::Invented => "give --logs to use categories that the model knows",
+            Source::Log => "is this the log of a different model?",
         };
         eprintln!("warning: {:.0} % of the categories are unseen; {advice}", share * 100.0);
     }
@@ -178,24 +180,24 @@ fn rotation(arguments: &Arguments, model: &Arc<Model>) -> Result<Rotation, Failu
     Ok(Rotation::from_log(model, &mut reader, spec)?)
 }
 
-/// What would make the figures mean something else than they seem to.
+/// Warns about conditions that make the figures misleading.
 fn warn(arguments: &Arguments, rotation: &Rotation) {
     let (rows, max) = (rotation.candidate_count(), rotation.spec().candidates);
     if rows < max {
         eprintln!(
-            "warning: there are {rows} different candidates for requests of {max}: some stand there more than once"
+            "warning: there are {rows} different candidates for requests of {max}, so some requests repeat a candidate"
         );
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     if let Some(threads) = arguments.threads.iter().find(|&&threads| threads > processors) {
-        eprintln!("warning: {threads} threads share {processors} processors and wait for each other");
+        eprintln!("warning: {threads} threads share {processors} processors, so latencies include waiting for one");
     }
     if cfg!(debug_assertions) {
-        eprintln!("warning: this omomi was built without --release: its figures mean nothing");
+        eprintln!("warning: this omomi was built without --release, so its figures are meaningless");
     }
 }
 
-/// Refuses before an hour of measuring what could not be written after it.
+/// Returns an error if the JSON file exists and may not be replaced, before any time is spent on measuring.
 fn check_json_path(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.json {
         Some(path) if path.as_os_str() != "-" && !arguments.force && path.exists() => Err(exists(path)),
@@ -242,20 +244,20 @@ fn whole_from_1_to(max: usize, text: &str) -> Result<usize, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|&rate| rate > 0.0 && rate <= MAX_RATE_PER_SECOND);
-    rate.ok_or_else(|| format!("expected requests a second, above 0 and up to {MAX_RATE_PER_SECOND}"))
+    rate.ok_or_else(|| format!("expected requests per second, above 0 and up to {MAX_RATE_PER_SECOND}"))
 }
 
-/// Longest run that can be asked for.
+/// Longest run, in seconds: one day.
 const MAX_SECONDS: f64 = 86_400.0;
 
 fn seconds(text: &str) -> Result<Duration, String> {
     seconds_or_none(text)
         .ok()
         .filter(|seconds| !seconds.is_zero())
-        .ok_or_else(|| "expected seconds, above 0".to_owned())
+        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }
 
 fn seconds_or_none(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("expected seconds, from 0 to {MAX_SECONDS}"))
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("expected a number of seconds from 0 to {MAX_SECONDS}"))
 }

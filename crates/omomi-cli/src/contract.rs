@@ -1,4 +1,4 @@
-//! `omomi contract`: what the two teams agreed on, for people to read.
+//! `omomi contract`: checks a contract and shows it, or completes it from logs.
 
 use std::fs;
 use std::io::{Write, stdout};
@@ -13,10 +13,10 @@ use omomi_train::log::ReadOptions;
 use crate::Failure;
 use crate::text::{grouped, new_table};
 
-/// Edges of a number field that are listed before they are only counted.
+/// A number field with more bucket edges than this shows their count, not a list.
 const MAX_LISTED_EDGES: usize = 8;
 
-/// Check a contract, or complete it from logs.
+/// Check a contract, or complete it from logs
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -25,22 +25,24 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check a contract and print it as a table with its fingerprint, or print every fault with its line.
+    /// Check a contract: print it as a table with its fingerprint, or print every fault with its line
     Check {
-        /// Path of the contract.toml.
+        /// Path of the contract.toml
         file: PathBuf,
     },
-    /// Find the edges of `buckets = { quantiles = N }` in logs and print the contract with them; the rest of its text stays.
+    /// Find the bucket edges for `buckets = { quantiles = N }` in logs, and print the completed contract
+    ///
+    /// All other text of the contract stays as it is.
     Quantiles {
-        /// Path of the contract.toml.
+        /// Path of the contract.toml
         file: PathBuf,
-        /// Logs to find them in: Parquet, CSV or JSON lines, paths or quoted patterns.
+        /// Logs to read: Parquet, CSV or JSON lines, as paths or quoted patterns
         #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
         logs: Vec<String>,
-        /// What separates the categories of a `many` field in a CSV cell.
+        /// Character between the categories of a `many` field in a CSV cell
         #[arg(long, value_name = "CHAR", default_value_t = '|')]
         many_separator: char,
-        /// How many rows that cannot be used may be skipped.
+        /// Number of unusable log rows to skip before the command fails
         #[arg(long, value_name = "N", default_value_t = 0)]
         max_bad_rows: u64,
     },
@@ -54,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 ReadOptions { many_separator: *many_separator, max_bad_rows: *max_bad_rows, ..ReadOptions::default() };
             let filled =
                 fill_quantiles(&read(file)?, logs, options).map_err(|error| format!("{}: {error}", file.display()))?;
-            // A reader that closes the pipe early has seen enough.
+            // Ignore the error of a pipe that its reader closed early.
             let _ = stdout().write_all(filled.as_bytes());
             Ok(())
         }
@@ -74,7 +76,7 @@ fn check(file: &Path) -> Result<(), Failure> {
             return Err(format!("{} has {count} fault{}", file.display(), plural(count)).into());
         }
     };
-    // A reader that closes the pipe early has seen enough.
+    // Ignore the error of a pipe that its reader closed early.
     let _ = stdout().write_all(describe(&contract).as_bytes());
     Ok(())
 }
@@ -83,7 +85,7 @@ fn read(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()).into())
 }
 
-/// The contract in the file at `path`.
+/// Reads the contract in the file at `path`.
 pub(crate) fn read_contract(path: &Path) -> Result<Contract, Failure> {
     omomi_train::toml::parse_contract(&read(path)?).map_err(|faults| format!("{}: {faults}", path.display()).into())
 }
@@ -122,15 +124,15 @@ fn field_table(contract: &Contract) -> Table {
     table
 }
 
-/// The meaning, and below it what a number is measured in and how it is cut, or how many categories there may be.
+/// Returns the meaning of a field. Below it come the unit, range and buckets of a number, and the limit of categories.
 fn meaning(field: &Field) -> String {
     let meaning = meaning_of_value(field);
     field.category_limit.map_or_else(|| meaning.clone(), |limit| format!("{meaning}\n{}", limit_text(limit)))
 }
 
 fn limit_text(limit: CategoryLimit) -> String {
-    let more = if limit.over == OverLimit::Drop { "more are dropped by" } else { "more are an error of" };
-    format!("at most {} categories, {more} omomi prune", grouped(limit.max))
+    let over = if limit.over == OverLimit::Drop { "drops the others" } else { "fails if there are more" };
+    format!("at most {} categories: omomi prune {over}", grouped(limit.max))
 }
 
 fn meaning_of_value(field: &Field) -> String {

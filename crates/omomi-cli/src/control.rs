@@ -1,4 +1,4 @@
-//! `omomi rollback`, `pin`, `freeze`, `off`, `on`: what people decide over the head of what is published.
+//! `omomi rollback`, `pin`, `freeze`, `off` and `on`: orders of people that override what is published.
 
 use std::path::{Path, PathBuf};
 
@@ -13,43 +13,43 @@ use crate::text::say;
 
 /// Send servers back to the generation that was published before the one they serve
 ///
-/// The file is verified with its golden requests first. Going back is an explicit pin: what is published later is not served before
-/// `omomi on`.
+/// The older file is verified with its golden requests first. The rollback is a pin: servers do not serve later
+/// generations until `omomi on`.
 #[derive(clap::Args)]
 pub(crate) struct RollbackArguments {
-    /// The store
+    /// Directory of the store
     dir: PathBuf,
-    /// The generation to go back to
+    /// Generation to go back to [default: the one before the served generation]
     #[arg(long, value_name = "GENERATION")]
     to: Option<u64>,
     #[command(flatten)]
     verifying: Verifying,
-    /// Print the outcome as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Send servers to a generation and keep them there, whatever is published
+/// Send servers to one generation and keep them there, whatever is published later
 ///
-/// The file is verified with its golden requests first. `omomi on` lets servers follow again.
+/// The file is verified with its golden requests first. After `omomi on`, servers follow what is published again.
 #[derive(clap::Args)]
 pub(crate) struct PinArguments {
-    /// The generation
+    /// Generation to serve
     generation: u64,
-    /// The store
+    /// Directory of the store
     dir: PathBuf,
     #[command(flatten)]
     verifying: Verifying,
-    /// Print the outcome as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct SwitchArguments {
-    /// The store
+    /// Directory of the store
     dir: PathBuf,
-    /// Print the outcome as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -87,16 +87,18 @@ fn report(change: Result<ControlChange, PublishError>, dir: &Path, json: bool) -
     let before = change.before.map_or("not readable".to_owned(), |before| format!("`{before}`"));
     say!("Control of {} says `{}`; before it was {before}", dir.display(), change.after);
     match (change.after, change.served()) {
-        (Control::Off, _) => say!("  served: nothing, servers answer by their own logic"),
-        (Control::Freeze, _) => say!("  served: on each server what it serves now; omomi status {}", dir.display()),
+        (Control::Off, _) => say!("  served: nothing; servers use their own logic"),
+        (Control::Freeze, _) => {
+            say!("  served: on each server, what it serves now; see omomi status {}", dir.display())
+        }
         (_, Some(generation)) => say!("  served: generation {generation}"),
-        (_, None) => say!("  served: nothing, since nothing was published yet"),
+        (_, None) => say!("  served: nothing, because nothing was published yet"),
     }
     say!("  undo: {undo}");
     Ok(())
 }
 
-/// The command that brings back what was decided before.
+/// Returns the command that restores the previous order.
 fn undo(before: Option<Control>, dir: &Path) -> String {
     let dir = dir.display();
     match before {

@@ -12,23 +12,25 @@ use crate::Failure;
 use crate::refusal::print_json;
 use crate::text::{grouped, say, table};
 
-/// Rehearse what may happen to a store and to a server, with a copy of the published weight file
+/// Rehearse incidents of a store and a server, with a copy of the published weight file
 ///
-/// A server in a process of its own scores golden requests without pause while bad files are published, files are removed, zeroed and
-/// written in place, the server is killed, and so on. For each incident: what was expected and seen, how long it took until the right
-/// generation answered and the server complained as it should, and how many requests failed meanwhile, which none may but for `off`.
-/// Exit code 1 if anything went otherwise than expected. Nothing is done to DIR itself.
+/// A server in its own process scores golden requests without pause. Meanwhile, bad files are published; files are
+/// removed, zeroed and written in place; the server is killed; and so on. For each incident, the drill prints what it
+/// expected, what it saw, how many seconds passed until the right generation answered and the server reported the
+/// problem, and how many requests failed. No request may fail, except during `off`.
+///
+/// Exit code 1 means that an incident did not go as expected. DIR itself is never changed.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The store
+    /// Directory of the store
     dir: PathBuf,
-    /// How often the server looks at its store, in milliseconds; servers do it every 1000 unless told otherwise
+    /// Interval at which the server checks its store, in milliseconds; the default of real servers is 1000
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     poll_ms: u64,
-    /// Longest time to wait for what is expected
+    /// Longest time to wait for an expected outcome, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     wait_seconds: u64,
-    /// Folder for the copy, which takes several times the room of the weight file [default: that for temporary files]
+    /// Folder for the copy, which takes several times the size of the weight file [default: the temporary folder]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
     /// Print the report as JSON
@@ -72,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let unexpected = report.incidents.iter().filter(|incident| !incident.is_as_expected()).count();
-    Err(format!("{unexpected} of {INCIDENT_COUNT} incidents went otherwise than expected").into())
+    Err(format!("{unexpected} of {INCIDENT_COUNT} incidents did not go as expected").into())
 }
 
 fn say_report(report: &DrillReport) {
@@ -89,14 +91,14 @@ fn say_report(report: &DrillReport) {
     let header = ["incident", "expected", "seen", "seconds", "failed", "verdict"];
     say!("{}\n", table(&header, rows.collect()));
     say!(
-        "{} requests were scored, their answers compared bit for bit; the server looked at its store every {} ms",
+        "{} requests were scored and their answers compared bit for bit; the server checked its store every {} ms",
         grouped(report.request_count),
         report.poll_interval.as_millis()
     );
 }
 
 fn verdict(incident: &IncidentReport) -> &'static str {
-    if incident.is_as_expected() { "as expected" } else { "OTHERWISE" }
+    if incident.is_as_expected() { "as expected" } else { "UNEXPECTED" }
 }
 
 pub(crate) fn run_server(arguments: &ServerArguments) -> Result<(), Failure> {

@@ -1,8 +1,8 @@
-//! `omomi evaluate`: how good the probabilities of weight files are on logs.
+//! `omomi evaluate`: measures on logs how good the probabilities of weight files are.
 
 use std::path::PathBuf;
 
-use crate::read_progress::Progress;
+use crate::progress::ReadProgress;
 use omomi_train::judge::evaluate::{
     By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
 };
@@ -11,58 +11,58 @@ use omomi_train::log::{LogReader, ReadOptions};
 use crate::Failure;
 use crate::text::{bytes, figure, grouped, say, table};
 
-/// Values of a column that the table shows; the JSON has all.
+/// Number of values of a column that the table shows. The JSON has all of them.
 const SHOWN_VALUES: usize = 10;
 
-/// Score logs with weight files, through the very library that serves, and say how good the probabilities are
+/// Score logs with weight files and measure how good the probabilities are
 ///
-/// Log loss, normalized entropy, AUCs, calibration with intervals of 95 %, unseen categories; against a baseline also the
-/// shift of the predictions and the difference with its interval (paired bootstrap). Files of several contracts are scored on the same
-/// rows.
+/// Scoring uses the library that serves. The output has log loss, normalized entropy, AUCs, calibration with 95 %
+/// intervals, and unseen categories. With --baseline it also has the shift of the predictions, and the difference with
+/// its interval (paired bootstrap). Files may have different contracts: all are scored on the same rows.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("rows").required(true).arg("logs")))]
 pub(crate) struct Arguments {
-    /// The weight files
+    /// Weight files to evaluate
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The weight file that they are held against
+    /// Weight file to compare them with, such as the one that is served now
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     #[command(flatten)]
     logs: LogArguments,
-    /// Write all figures as JSON to this file; `-` for standard output instead of the table
+    /// Write all figures as JSON to this file; `-` writes them to standard output instead of the tables
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Replace the file of --json if it is there
+    /// Replace the file of --json if it exists
     #[arg(long)]
     force: bool,
 }
 
-/// Which rows are scored, and what they are cut by.
+/// Which rows are scored, and how they are sliced.
 #[derive(Clone, clap::Args)]
 pub(crate) struct LogArguments {
-    /// Logs that were not trained on; paths or patterns
+    /// Logs that the model was not trained on, as paths or quoted patterns
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     logs: Vec<String>,
-    /// A column by whose values there are figures of their own; may be given several times
+    /// Column to slice by: each of its values gets its own figures. May be given several times
     #[arg(long, value_name = "COLUMN")]
     by: Vec<String>,
-    /// Figures by the values of every field of the contract that has ids or texts, one a row
+    /// Slice by every single-valued id or text field of the contract
     #[arg(long, conflicts_with = "by")]
     by_fields: bool,
-    /// The column with the user: for the AUC within users, and whose rows the bootstrap draws together
+    /// Column with the user: adds the AUC within users, and the bootstrap draws whole users instead of rows
     #[arg(long, value_name = "COLUMN")]
     user: Option<String>,
-    /// The column with the time of the impression: for figures by hour
+    /// Column with the time of the impression: adds figures by hour
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
-    /// What the draws of the bootstrap begin from
+    /// Seed of the bootstrap: the same seed gives the same intervals
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// What separates the categories of a `many` field in a CSV cell
+    /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHAR", default_value_t = '|')]
     many_separator: char,
-    /// How many rows that cannot be used may be skipped
+    /// Number of unusable log rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
     /// Show no progress
@@ -71,12 +71,12 @@ pub(crate) struct LogArguments {
 }
 
 impl LogArguments {
-    /// The same, cut by every field where no column was named.
+    /// Returns these arguments, sliced by every field if no column was named.
     pub(crate) fn or_by_fields(&self) -> Self {
         Self { by_fields: self.by_fields || self.by.is_empty(), ..self.clone() }
     }
 
-    /// What the library is asked for.
+    /// Converts the arguments into options of the library.
     pub(crate) fn options(&self, files: &[PathBuf], baseline: Option<&PathBuf>) -> EvaluateOptions {
         let by = if self.by_fields { By::Fields } else { By::Columns(self.by.clone()) };
         EvaluateOptions {
@@ -96,10 +96,10 @@ impl LogArguments {
     }
 }
 
-/// Shows how far an evaluation is.
+/// Shows the progress of an evaluation.
 pub(crate) struct EvaluateProgress {
     quiet: bool,
-    shown: Option<Progress>,
+    shown: Option<ReadProgress>,
 }
 
 impl EvaluateProgress {
@@ -108,7 +108,7 @@ impl EvaluateProgress {
     }
 
     pub(crate) fn watch(&mut self, reader: &LogReader) {
-        self.shown.get_or_insert_with(|| Progress::new("evaluate", reader, self.quiet)).update(reader);
+        self.shown.get_or_insert_with(|| ReadProgress::new("evaluate", reader, self.quiet)).update(reader);
     }
 }
 
@@ -135,12 +135,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The models, the baseline last.
+/// Returns all models, the baseline last.
 fn models(evaluation: &Evaluation) -> Vec<&ModelEvaluation> {
     evaluation.models.iter().chain(&evaluation.baseline).collect()
 }
 
-/// What stands above the column of each model.
+/// Returns the column header of each model: the file name, or the path where file names repeat.
 fn names(evaluation: &Evaluation) -> Vec<String> {
     let name =
         |path: &str| PathBuf::from(path).file_name().map_or(path.to_owned(), |name| name.to_string_lossy().into());
@@ -212,7 +212,7 @@ fn overall_table(evaluation: &Evaluation) -> String {
     table(&header, rows)
 }
 
-/// The slices of one column with most clicks.
+/// Returns the table of the slices of one column: the [`SHOWN_VALUES`] values with the most clicks.
 fn slice_table(evaluation: &Evaluation, column: usize) -> String {
     let (models, names) = (models(evaluation), names(evaluation));
     let of_first = &models[0].by[column];
@@ -270,7 +270,7 @@ fn field_table(evaluation: &Evaluation) -> String {
     table(&header, models[0].fields.iter().map(row).collect())
 }
 
-/// A metric in which small differences count.
+/// Formats a metric in which small differences matter, with 5 decimals.
 fn exact_figure(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.5}"))
 }

@@ -1,4 +1,4 @@
-//! `omomi explain`: why a probability.
+//! `omomi explain`: shows which weights lead to a probability.
 
 use std::path::PathBuf;
 
@@ -12,34 +12,34 @@ use crate::refusal::print_json;
 use crate::text::{grouped, say, table};
 use crate::verify::load;
 
-/// Explain a probability: the weights of one request, largest first
+/// Explain a probability: show the weights that add up to it, largest first
 ///
-/// The request is a row of a log, or JSON as golden requests stand in weight files: {"context": {..}, "candidates": [{..}, ..]}.
-/// With the training state it also says how often each feature was seen.
+/// The request is a row of a log, or JSON in the form of golden requests: {"context": {..}, "candidates": [{..}, ..]}.
+/// With --state, the output also shows how often each feature was seen and clicked.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("asked").required(true).args(["logs", "request"])))]
 pub(crate) struct Arguments {
-    /// The weight file
+    /// Weight file to score with
     file: PathBuf,
-    /// The log that has the row; paths or patterns
+    /// Log that contains the row, as paths or quoted patterns
     #[arg(long, value_name = "GLOB", num_args = 1.., requires = "row")]
     logs: Vec<String>,
-    /// Which row of the log, counted from 1 over all its files
+    /// Number of the row, from 1, counted over all files of the log
     #[arg(long, value_name = "N", requires = "logs", value_parser = clap::value_parser!(u64).range(1..))]
     row: Option<u64>,
-    /// A file with the request as JSON
+    /// File with the request as JSON
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
-    /// Which candidate of the request, counted from 0
+    /// Index of the candidate in the request, from 0
     #[arg(long, value_name = "N", requires = "request", default_value_t = 0)]
     candidate: usize,
-    /// The training state that the weight file was packed from
+    /// Training state that the weight file was packed from
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// What separates the categories of a `many` field in a CSV cell
+    /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHAR", default_value_t = '|')]
     many_separator: char,
-    /// Print everything as JSON
+    /// Print the explanation as JSON
     #[arg(long)]
     json: bool,
 }
@@ -99,7 +99,7 @@ fn print_account(account: &Account, clicked: Option<bool>, with_counts: bool) {
     }
 }
 
-/// The category; of a cross, its members with their fields.
+/// Returns the category of a feature. For a cross, it returns the field and category of each member.
 fn category(feature: &Feature) -> String {
     if feature.members.is_empty() {
         return feature.category.clone();

@@ -1,4 +1,4 @@
-//! `omomi gate`: whether a weight file may be published.
+//! `omomi gate`: decides whether a weight file may be published.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,46 +11,46 @@ use crate::evaluate::{EvaluateProgress, LogArguments};
 use crate::refusal::print_json;
 use crate::text::{say, table};
 
-/// Where the settings are unless told otherwise.
+/// Default path of the settings, in the current directory.
 const USUAL_SETTINGS: &str = "gate.toml";
 
-/// Judge whether a weight file may be published, with every reason against it
+/// Decide whether a weight file may be published, and print every reason against it
 ///
-/// Holds its figures on logs against gate.toml: calibration, over all and by slice, normalized entropy and shift against the
-/// baseline, unseen categories, weights, size, rows of the training. A file that passes gets a blessing beside it,
-/// NAME.blessing.json, which omomi publish asks for; one that is held back loses the blessing it had. Slices are those of every field
-/// with ids or texts, unless --by names others.
+/// Checks the file's figures on logs against gate.toml: calibration, in total and by slice; normalized entropy and
+/// shift against the baseline; unseen categories; weights; size; rows of the training. A file that passes gets a
+/// blessing next to it, NAME.blessing.json, which omomi publish requires. A file that is held back loses an earlier
+/// blessing. Slices are by every id or text field, unless --by names columns.
 ///
-/// Exit code 0: it passed. 2: it is held back, and every reason is told with who must act. 1: it could not be judged. 64: misuse of
-/// the command line, which is 2 with other commands.
+/// Exit code 0: the file passed. 2: the file is held back; each reason says who must act. 1: the file could not be
+/// judged. 64: misuse of the command line (other commands use 2 for that).
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("figures").required(true).args(["evaluation", "logs"])))]
 pub(crate) struct Arguments {
-    /// The weight file
+    /// Weight file to judge
     file: PathBuf,
-    /// An evaluation of it, as omomi evaluate --json wrote it, with the baseline in it
+    /// Evaluation of the file, as written by omomi evaluate --json; it must include the baseline, if there is one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "by", "by_fields", "user", "time_column"])]
     evaluation: Option<PathBuf>,
-    /// The weight file that it is to take the place of, scored on the same logs
+    /// Weight file that it would replace; both are scored on the same logs
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// What a file must be like; without it gate.toml in the current directory, or the usual settings where there is none
+    /// Settings of the gate [default: gate.toml in the current directory, or the built-in settings if there is none]
     #[arg(long, value_name = "FILE")]
     gate: Option<PathBuf>,
-    /// It is the first file of its logic: there is nothing to hold it against
+    /// Accept that there is no baseline, because this is the first file of its serving logic
     #[arg(long)]
     first: bool,
-    /// The store that it is to be published to: holds its size against the limits of the store
+    /// Directory of the store to publish to: the size of the file is checked against the limits of that store
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     #[command(flatten)]
     logs: LogArguments,
-    /// Print the outcome as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// A file that is held back: the one failure with exit code 2.
+/// The file is held back: the only failure with exit code 2.
 #[derive(Debug)]
 pub(crate) struct HeldBack {
     file: PathBuf,
@@ -60,7 +60,7 @@ pub(crate) struct HeldBack {
 impl fmt::Display for HeldBack {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.reasons == 1 { "reason" } else { "reasons" };
-        write!(formatter, "{} is held back, for {} {plural}", self.file.display(), self.reasons)
+        write!(formatter, "{} is held back for {} {plural}", self.file.display(), self.reasons)
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Err(HeldBack { file: arguments.file.clone(), reasons: verdict.reasons().count() }.into())
 }
 
-/// The settings in that file, or in the usual one where there is one.
+/// Reads the settings at `path`, or else in [`USUAL_SETTINGS`] if that file exists, or else returns the defaults.
 pub(crate) fn settings(path: Option<&Path>) -> Result<GateSettings, Failure> {
     match path {
         Some(path) => Ok(GateSettings::read(path)?),

@@ -1,4 +1,4 @@
-//! `omomi generate-log`: an ad log whose true click probabilities are known.
+//! `omomi generate-log`: writes an ad log whose true click probabilities are known.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -9,28 +9,28 @@ use omomi_train::log::generate::{CONTRACT, LogSpec, Summary, WriteOptions, part_
 
 use crate::Failure;
 
-/// Make an ad log with realistic marginals and a known true click probability in each row
+/// Generate an ad log with realistic distributions, and the true click probability in each row
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Rows of the log
+    /// Number of rows of the log
     #[arg(long, default_value_t = 1_000_000)]
     rows: u64,
-    /// Another seed gives another world and other impressions; the same gives the same rows
+    /// Seed of the world and its impressions: the same seed gives the same rows
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Mean true click probability, from 0.002 to 0.36
     #[arg(long, default_value_t = 0.1)]
     click_rate: f64,
-    /// A folder for part-000.parquet and so on, or one file if the name ends in .parquet
+    /// Folder for part-000.parquet and so on; a name that ends in .parquet means a single file
     #[arg(long, value_name = "FOLDER|FILE")]
     out: PathBuf,
-    /// Cut the log by time into this many files, at most 1000; needs a folder
+    /// Number of files to split the log into, in order of time, at most 1000; more than 1 needs a folder
     #[arg(long, default_value_t = 1)]
     files: usize,
-    /// Replace files that exist
+    /// Replace existing log files
     #[arg(long)]
     force: bool,
-    /// Threads; 0 means one for each core
+    /// Number of threads; 0 means one per core
     #[arg(long, default_value_t = 0)]
     threads: usize,
 }
@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let folder = if one_file { arguments.out.parent().unwrap_or(Path::new("")) } else { &arguments.out };
     let options = WriteOptions { overwrite: arguments.force, threads: arguments.threads };
-    // Hidden by itself when standard error is not a terminal.
+    // The bar hides itself if standard error is not a terminal.
     let progress = ProgressBar::new(arguments.rows)
         .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?);
     let outcome = write(&spec, &paths, options, &mut |rows| progress.inc(rows));
@@ -60,8 +60,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the contract beside the log, unless there is one, which may be the user's own. Returns its path and whether
-/// it is new.
+/// Writes the contract next to the log. Keeps a contract that exists, because it may be the user's own.
+///
+/// Returns its path, and whether it is new.
 fn place_contract(folder: &Path) -> Result<(PathBuf, bool), Failure> {
     let path = folder.join("contract.toml");
     let failed = |error| format!("{} could not be written: {error}", path.display());
@@ -86,6 +87,6 @@ fn print(summary: &Summary, (contract, contract_is_new): (PathBuf, bool)) -> std
     for (path, bytes) in &summary.files {
         writeln!(out, "file                      {} ({bytes} bytes)", path.display())?;
     }
-    let kept = if contract_is_new { "" } else { " (was there, kept)" };
+    let kept = if contract_is_new { "" } else { " (existed already, unchanged)" };
     writeln!(out, "contract                  {}{kept}", contract.display())
 }

@@ -1,4 +1,4 @@
-//! `omomi inspect`: what a weight file says about itself.
+//! `omomi inspect`: prints the contents of a weight file.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use crate::Failure;
 use crate::text::{bytes, grouped, say, table};
 use crate::verify::load;
 
-/// Show header, sections, contract, provenance and weights per field of a weight file
+/// Show the header, sections, contract, provenance and weights per field of a weight file
 ///
-/// The file is verified first; a damaged one is refused and never interpreted.
+/// The file is verified first. A damaged file is rejected and nothing of it is shown.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The weight file
+    /// Weight file to show
     file: PathBuf,
-    /// The training state that it was packed from: shows the largest weights with their categories
+    /// Training state that it was packed from: adds the largest weights with their categories
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// How many of the largest weights to show
+    /// Number of largest weights to show, with --state
     #[arg(long, value_name = "N", default_value_t = 20)]
     largest: usize,
 }
@@ -61,7 +61,7 @@ fn print_header(model: &Model, path: &Path) {
     say!("{}\n{}\n", path.display(), table(&[], rows));
 }
 
-/// The encoding of the weights, with the range of the scales where it has them.
+/// Returns the encoding of the weights, with the range of its scales if it has scales.
 fn encoding(model: &Model) -> String {
     let table = model.table();
     let name = table.encoding().name();
@@ -117,7 +117,7 @@ fn print_field_sizes(model: &Model) {
 fn print_largest(model: &Model, state: &Path, count: usize) -> Result<(), Failure> {
     let mut reader = StateReader::open(state)?;
     if reader.metadata().contract.fingerprint() != model.contract().fingerprint() {
-        return Err(format!("{} was trained under another contract than the weight file", state.display()).into());
+        return Err(format!("{} was trained with a different contract than the weight file; name the state that the file was packed from", state.display()).into());
     }
     let contract = model.contract();
     let fields = contract.fields().iter().map(|field| field.name.clone());

@@ -1,11 +1,12 @@
-//! The command line: flags, one library call, text. Results go to standard output, progress and one error to
-//! standard error; the exit code is 0, 1 (failed) or 2 (misuse). Of `gate` it is 2 for a file that is held back, and 64 for misuse.
+//! The `omomi` command: parses the flags, calls the library once, prints text.
+//!
+//! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
+//! 2 (misuse). `omomi gate` differs: 2 means that the file is held back, and 64 means misuse.
 
 mod average;
 mod bench;
 mod contract;
 mod control;
-mod count_progress;
 mod demo;
 mod drill;
 mod evaluate;
@@ -14,14 +15,12 @@ mod gate;
 mod generate_log;
 mod inspect;
 mod pack;
-mod pack_progress;
+mod progress;
 mod prune;
 mod publish;
-mod read_progress;
 mod recalibrate;
 mod refusal;
 mod report;
-mod shards_progress;
 mod sign;
 mod status;
 mod text;
@@ -70,15 +69,15 @@ enum Command {
     Status(status::Arguments),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
-    /// Keep on each server what it serves now, whatever is published
+    /// Keep the current generation on each server, whatever is published later
     Freeze(control::SwitchArguments),
-    /// Serve nothing: servers answer by their own logic
+    /// Switch scoring off: servers use their own logic
     Off(control::SwitchArguments),
-    /// Take back rollback, pin, freeze or off: servers follow what is published
+    /// Undo rollback, pin, freeze or off: servers follow what is published again
     On(control::SwitchArguments),
 }
 
-/// What ends a command early: the one message that `main` prints.
+/// The error that ends a command. `main` prints its message.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
@@ -124,18 +123,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints help, version, or what is wrong with the command line.
+/// Prints the help, the version, or the mistake in the command line, and returns the exit code.
 fn answer(misuse: &clap::Error) -> ExitCode {
     let _ = misuse.print();
     let is_gate = std::env::args_os().nth(1).is_some_and(|command| command == "gate");
     match u8::try_from(misuse.exit_code()).unwrap_or(1) {
-        // A script that asks the gate must not take a typing error for a verdict.
+        // A script that runs the gate must not mistake a typing error for a verdict.
         2 if is_gate => ExitCode::from(64),
         code => ExitCode::from(code),
     }
 }
 
-/// An error's message with the messages of its causes behind it, each printed once.
+/// Returns the message of an error, followed by the messages of its causes, each once.
 fn message_with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! `omomi pack`: a training state becomes a weight file.
+//! `omomi pack`: packs a training state into a weight file.
 
 use std::path::PathBuf;
 
@@ -8,41 +8,42 @@ use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_enco
 
 use crate::Failure;
 use crate::contract::read_contract;
-use crate::pack_progress::PackProgress;
+use crate::progress::PackProgress;
 use crate::text::{bytes, grouped, say, table};
 
 /// Pack a training state into a sealed weight file
 ///
-/// Applies the l1 threshold, drops weights of 0, rounds the others to the encoding and measures what that costs on held-out rows,
-/// chooses golden requests from these, and writes the file whole or not at all: a temporary sibling is written, synced, read back,
-/// verified, made read-only and given its name. A name is never used twice.
+/// Applies the l1 threshold, drops weights of 0 and rounds the others to the encoding. Measures on held-out rows what
+/// the rounding costs, and chooses golden requests from them. The file is written whole or not at all: a temporary
+/// sibling is written, synced, read back, verified, made read-only and renamed. A name is never used twice.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The contract that the state was trained with
+    /// Contract that the state was trained with
     #[arg(long, value_name = "FILE")]
     contract: PathBuf,
-    /// The training state, as `omomi train` wrote it
+    /// Training state to pack, as written by `omomi train`, `average`, `recalibrate` or `prune`
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
-    /// Logs to choose golden requests from and to measure rounding on, better ones that were not trained on; paths or patterns
+    /// Logs for golden requests and for the cost of rounding, preferably not trained on; paths or quoted patterns
     #[arg(long, value_name = "GLOB", required = true, num_args = 1..)]
     held_out: Vec<String>,
     /// Name of the serving logic, returned with each score and written to each log row
     #[arg(long, value_name = "NAME")]
     logic_id: String,
-    /// Generation of the training run: a number that only grows
+    /// Generation: a number that must be larger for each new file
     #[arg(long, value_name = "N")]
     generation: u64,
-    /// The weight file to make, such as 000042.omomi
+    /// Weight file to write, such as 000042.omomi; the name must be new
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How weights stand in the file: f32 takes 8.4 bytes a weight, f16 5.4, i8 4.4; f32 unless `omomi prune` chose another
+    /// Encoding of the weights, in bytes per weight: f32 8.4, f16 5.4, i8 4.4 [default: what `omomi prune` chose, or
+    /// f32]
     #[arg(long, value_enum)]
     encoding: Option<EncodingName>,
-    /// What separates the categories of a `many` field in a CSV cell
+    /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHAR", default_value_t = '|')]
     many_separator: char,
-    /// How many held-out rows that cannot be used may be skipped
+    /// Number of unusable held-out rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
     /// Show no progress
@@ -50,14 +51,14 @@ pub(crate) struct Arguments {
     quiet: bool,
 }
 
-/// An encoding as it is named on the command line.
+/// An encoding, as the command line names it.
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub(crate) enum EncodingName {
-    /// The weights as they are
+    /// 32-bit floating point: no rounding
     F32,
     /// Half precision: 11 significant bits, up to 65,504
     F16,
-    /// 8 bits: whole numbers times a scale for each field and cross
+    /// 8 bits: whole numbers times one scale per field or cross
     I8,
 }
 
@@ -95,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     progress.finish();
     print_report(&report);
     for field in &report.uncovered_fields {
-        eprintln!("warning: no held-out row has a value of `{field}`, so no golden request covers one");
+        eprintln!("warning: no held-out row has a value of `{field}`, so no golden request covers that field");
     }
     say!("Verified and read-only: {}", arguments.out.display());
     Ok(())

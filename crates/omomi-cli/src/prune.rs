@@ -1,9 +1,9 @@
-//! `omomi prune`: a training state becomes a smaller one, with a bill.
+//! `omomi prune`: makes a training state smaller and reports what that costs.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::read_progress::Progress;
+use crate::progress::ReadProgress;
 use indicatif::ProgressBar;
 use omomi_train::log::ReadOptions;
 use omomi_train::operate::publish::limits::duration_of;
@@ -16,65 +16,70 @@ use crate::Failure;
 use crate::pack::EncodingName;
 use crate::text::{bytes, figure, grouped, parse_bytes, say, table};
 
-/// Make a training state smaller on purpose, and say what that costs
+/// Make a training state smaller and report what that costs
 ///
-/// Measures are taken in the order below, on the state, without training again. Each writes what it took and what it cost on held-out
-/// rows, by field, to PRUNED.bill.json. The pruned state is for `omomi pack`; training goes on from the unpruned one. Fields that
-/// have more categories than the contract's `max_categories` are cut, or are an error, as the contract says.
+/// The measures below are applied in this order, without training again. For each, PRUNED.bill.json says what it
+/// removed and what it cost on held-out rows, by field. Give the pruned state to `omomi pack`, but continue training
+/// from the unpruned one. A field with more categories than the contract's `max_categories` is cut or is an error, as
+/// the contract says.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The training state
+    /// Training state to prune
     #[arg(value_name = "STATE")]
     state: PathBuf,
-    /// The pruned state to write; its provenance and bill go beside it
+    /// Pruned state to write; its provenance and its bill are written next to it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Categories that are alive, as CSV: with a header that names the field, or of one column; all others go
+    /// CSV file with the live categories of --field: a column named like the field, or a single column. All others are
+    /// dropped
     #[arg(long, value_name = "FILE", requires = "field")]
     live: Option<PathBuf>,
-    /// The field of the live list
+    /// Field that the live list is for
     #[arg(long, value_name = "FIELD", requires = "live")]
     field: Option<String>,
-    /// How long before the end of the training window a category may have been seen last: "30 days", or "creative_id=7 days"
+    /// Drop categories last seen longer than this before the end of the training window: "30 days", or "creative_id=7
+    /// days"
     #[arg(long, value_name = "[FIELD=]TIME", value_parser = parse_time)]
     last_seen: Vec<(Option<String>, Duration)>,
-    /// Rows that must have had a category: 10, or creative_id=5
+    /// Drop categories with fewer impressions than this: 10, or creative_id=5 for one field
     #[arg(long, value_name = "[FIELD=]N", value_parser = parse_count)]
     min_impressions: Vec<(Option<String>, u64)>,
-    /// Evidence up to which a weight is 0: at least what the state has already
+    /// L1 penalty: weights become 0 where |z| is at most this; it must be at least the l1 of the state
     #[arg(long, value_name = "X")]
     l1: Option<f64>,
-    /// Weights of less than this magnitude become 0; the bias is fitted again on the held-out rows
+    /// Weights of smaller magnitude become 0; the bias is then fitted again on the held-out rows
     #[arg(long, value_name = "X", requires = "held_out")]
     min_magnitude: Option<f64>,
-    /// Most bytes of the weight file, such as 200MB: cuts what loses least and chooses the encoding
+    /// Largest size of the weight file, such as 200MB: drops what costs least and chooses the encoding
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes, requires = "held_out")]
     max_bytes: Option<u64>,
-    /// The encoding to meet the size with; may stand several times; any unless told otherwise
+    /// Encoding that --max-bytes may choose; may be given several times [default: any]
     #[arg(long, value_enum, requires = "max_bytes")]
     encoding: Vec<EncodingName>,
-    /// Logs that were not trained on, to fit the bias on and to measure the cost: best those that `omomi pack` will have
+    /// Logs that were not trained on, for the cost and the bias: best the ones for `omomi pack`; paths or quoted
+    /// patterns
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     held_out: Vec<String>,
-    /// Most held-out rows to hold in memory; of more a sample is taken
+    /// Largest number of held-out rows in memory; of more rows, a sample is used
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SAMPLE_ROW_COUNT)]
     sample_rows: usize,
-    /// Greatest share of a field's categories that the live list or the time may drop
+    /// Largest share of a field's categories that --live or --last-seen may drop, from 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_MAX_DROPPED_SHARE)]
     max_dropped_share: f64,
-    /// Insist on what looks wrong: such a share, a live list that matches nothing, a size that the store would refuse
+    /// Continue although it looks wrong: a larger share, a live list that matches nothing, a size that the store would
+    /// reject
     #[arg(long)]
     allow: bool,
-    /// The store that the weight file is for: its limits and the sizes of its files are checked now
+    /// Directory of the store that the weight file is for: its limits and the sizes of its files are checked now
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// What stands between the categories of a `many` field in CSV
+    /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
     many_separator: char,
-    /// How many held-out rows that cannot be used may be skipped
+    /// Number of unusable held-out rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
-    /// Replace the pruned state, its provenance and its bill if they are there
+    /// Replace the pruned state, its provenance and its bill if they exist
     #[arg(long)]
     force: bool,
     /// Show no progress
@@ -145,11 +150,11 @@ fn parse_time(text: &str) -> Result<(Option<String>, Duration), String> {
     Ok((field, time))
 }
 
-/// Shows on standard error what happens.
+/// Shows progress on standard error.
 struct Watcher {
     quiet: bool,
-    reading: Option<Progress>,
-    /// What is not counted in rows; hides itself where there is no terminal.
+    reading: Option<ReadProgress>,
+    /// Spinner for steps without a row count. It hides itself if standard error is not a terminal.
     working: ProgressBar,
 }
 
@@ -163,7 +168,7 @@ impl Watcher {
     fn watch(&mut self, event: &Event<'_>) {
         match event {
             Event::Reading => self.working.set_message("read the state"),
-            Event::Started(reader) => self.reading = Some(Progress::new("held out", reader, self.quiet)),
+            Event::Started(reader) => self.reading = Some(ReadProgress::new("held out", reader, self.quiet)),
             Event::Read(reader) => {
                 if let Some(progress) = &mut self.reading {
                     progress.update(reader);
@@ -174,7 +179,7 @@ impl Watcher {
                     progress.finish(reader);
                 }
             }
-            Event::Measure(measure) => self.working.set_message(format!("take the measure {measure}")),
+            Event::Measure(measure) => self.working.set_message(format!("apply the measure {measure}")),
             Event::Tried { count, of } => self.working.set_message(format!("meet the budget: {count} of {of} models")),
             Event::Writing => self.working.set_message("write the pruned state"),
             _ => {}
@@ -204,7 +209,7 @@ fn print_report(report: &PruneReport, arguments: &Arguments) {
 }
 
 fn measure_table(bill: &Bill) -> String {
-    let mut rows = vec![change_row("as it came", String::new(), &bill.total, Moment::Before)];
+    let mut rows = vec![change_row("before pruning", String::new(), &bill.total, Moment::Before)];
     for measure in &bill.measures {
         rows.push(change_row(&measure.measure, measure.setting.clone(), &measure.change, Moment::After));
     }
@@ -255,14 +260,14 @@ fn field_table(total: &Change) -> String {
     table(&header, rows.collect())
 }
 
-/// The best model of each size and the chosen one.
+/// Returns the table of the best model of each size, and the chosen one.
 fn curve_table(bill: &Bill, budget: &BudgetBill) -> String {
     let uncut = bill.measures.iter().find(|measure| measure.measure == "max_bytes");
     let uncut = uncut.and_then(|measure| measure.change.held_out).map(|held_out| held_out.before);
     let mut best = f64::INFINITY;
     let mut rows = Vec::new();
     for (index, point) in budget.curve.iter().enumerate() {
-        // By rising size: what is larger and no better is not worth a line.
+        // The curve is in order of size: skip a model that is larger than an earlier one and no better.
         if point.quality.log_loss >= best && index != budget.chosen {
             continue;
         }

@@ -1,4 +1,4 @@
-//! `omomi publish`: a weight file becomes what servers serve.
+//! `omomi publish`: publishes a weight file to the servers of a store.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,32 +16,34 @@ use crate::text::{bytes, say};
 
 /// Publish a weight file to a store, the directory from which servers take their models
 ///
-/// The file needs the blessing that omomi gate writes beside it, unless DIR/limits.toml says otherwise. It is copied, read back, verified with its golden requests in a fresh process, and held against the limits in DIR/limits.toml;
-/// then the copy gets the next generation's name, and `current` names it. Killed at any moment, it leaves the old state or the new
-/// one. A refusal says why and who must act, with exit code 1, and changes nothing.
+/// The file needs the blessing that omomi gate writes next to it, unless DIR/limits.toml says otherwise. The file is
+/// copied, read back, verified with its golden requests in a fresh process, and checked against the limits in
+/// DIR/limits.toml. Then the copy gets the name of its generation, and `current` points to it. If the command is killed
+/// at any moment, the store is in the old state or in the new one. If a check fails, the store is unchanged, the exit
+/// code is 1, and the error says why and who must act.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The weight file
+    /// Weight file to publish
     file: PathBuf,
-    /// The store; made where it is not there yet
+    /// Directory of the store; it is created if it does not exist
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     #[command(flatten)]
     verifying: Verifying,
     #[command(flatten)]
     signature: SignatureArguments,
-    /// Publish the file though it has no blessing of omomi gate
+    /// Publish the file even without a blessing of omomi gate
     #[arg(long)]
     unblessed: bool,
-    /// Print the outcome as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// How files are verified before servers are sent to them.
+/// How files are verified before servers use them.
 #[derive(clap::Args)]
 pub(crate) struct Verifying {
-    /// Longest time that verifying may take
+    /// Longest time for verifying the file, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = Verifier::DEFAULT_TIME_LIMIT.as_secs())]
     verify_seconds: u64,
 }

@@ -1,39 +1,40 @@
-//! `omomi recalibrate`: held-out rows say by how much a state promises too much or too little.
+//! `omomi recalibrate`: corrects the calibration of a training state with held-out rows.
 
 use std::path::PathBuf;
 
-use crate::read_progress::Progress;
+use crate::progress::ReadProgress;
 use omomi_train::judge::evaluate::Metrics;
 use omomi_train::learn::provenance_path;
 use omomi_train::learn::recalibrate::{Event, RecalibrateOptions, RecalibrateReport, recalibrate};
 use omomi_train::log::ReadOptions;
 
 use crate::Failure;
-use crate::count_progress::CountProgress;
+use crate::progress::CountProgress;
 use crate::text::{bytes, figure, grouped, say, table};
 
 /// Recalibrate a training state on held-out logs
 ///
-/// Fits a scale and a shift of the logit (Platt scaling) and folds them into the weights: averages and pruned models need it. The rows
-/// must be such that the state was not trained on, and they are no longer held out afterwards: evaluate on others.
+/// Fits a scale and a shift of the logit (Platt scaling) and folds them into the weights. Averages and pruned models
+/// need this. Use rows that the state was not trained on. Afterwards these rows are no longer held out: evaluate on
+/// others.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The training state
+    /// Training state to recalibrate
     #[arg(value_name = "STATE")]
     state: PathBuf,
-    /// Logs that the state was not trained on, paths or quoted patterns
+    /// Logs that the state was not trained on, as paths or quoted patterns
     #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
     logs: Vec<String>,
-    /// The training state to write, such as recalibrated.parquet
+    /// Training state to write, such as recalibrated.parquet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How many rows that cannot be used may be skipped
+    /// Number of unusable log rows to skip before the command fails
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
-    /// What stands between the categories of a `many` field in CSV
+    /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
     many_separator: char,
-    /// Replace the state and its provenance if they are there
+    /// Replace the state and its provenance if they exist
     #[arg(long)]
     force: bool,
     /// Show no progress
@@ -57,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut predicted = None;
     let mut written = CountProgress::new(arguments.quiet);
     let report = recalibrate(&options, &mut |event| match event {
-        Event::Started(reader) => predicted = Some(Progress::new("predict held-out rows", reader, arguments.quiet)),
+        Event::Started(reader) => predicted = Some(ReadProgress::new("predict held-out rows", reader, arguments.quiet)),
         Event::Read(reader) => {
             if let Some(progress) = &mut predicted {
                 progress.update(reader);

@@ -1,5 +1,6 @@
-//! How commands refuse: on standard error in words, and where it was asked for on standard output as JSON; both with who must act
-//! and how.
+//! The output of a command that rejects its input: text on standard error, and with `--json` JSON on standard output.
+//!
+//! Both say who must act and what to do.
 
 use omomi::Error;
 use omomi_train::operate::publish::PublishError;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use crate::text::say;
 use crate::{Failure, message_with_causes};
 
-/// A refusal in both forms.
+/// A rejected input: what is wrong, who must act, and what to do.
 pub(crate) struct Refusal {
     code: String,
     owner: &'static str,
@@ -34,7 +35,7 @@ impl From<PublishError> for Refusal {
 }
 
 impl Refusal {
-    /// Prints the JSON if it was asked for; the words are for `main` to print.
+    /// Prints the JSON if `json` is true, and returns the text, which `main` prints.
     pub(crate) fn report(self, json: bool) -> Failure {
         let Self { code, owner, message, action } = self;
         if json {
@@ -44,13 +45,13 @@ impl Refusal {
         format!("{message}\n  who must act: {owner}\n  what to do: {action}").into()
     }
 
-    /// With words in front of the message.
+    /// Prefixes the message with `what`, such as the path of a file.
     pub(crate) fn about(self, what: impl std::fmt::Display) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
     }
 }
 
-/// Prints a value as the one JSON text on standard output.
+/// Prints a value as JSON on standard output.
 pub(crate) fn print_json(value: &Value) {
     say!("{value:#}");
 }

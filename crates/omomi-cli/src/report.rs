@@ -1,4 +1,4 @@
-//! `omomi report`: how good a model is, as a page.
+//! `omomi report`: writes an evaluation as an HTML page.
 
 use std::path::PathBuf;
 
@@ -8,40 +8,42 @@ use crate::Failure;
 use crate::gate::settings;
 use crate::text::say;
 
-/// Write an evaluation as one HTML page with its plots, to read and to mail
+/// Write an evaluation as one self-contained HTML page with plots, to read and to mail
 ///
-/// The page needs nothing else: no script, no font and no picture from outside. Everything but the evaluation is optional; what is
-/// missing is listed at the end of the page, with what would bring it.
+/// The page loads no script, font or picture. All inputs except the evaluation are optional: the end of the page lists
+/// what is missing and which input adds it.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What `omomi evaluate --json` wrote
+    /// Evaluation, as written by `omomi evaluate --json`
     #[arg(long, value_name = "FILE")]
     evaluation: PathBuf,
-    /// The page to write, such as report.html
+    /// Page to write, such as report.html
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// What `omomi prune` wrote beside the pruned state (PRUNED.bill.json): brings bytes against normalized entropy
+    /// Bill of `omomi prune` (PRUNED.bill.json): adds a plot of bytes against normalized entropy
     #[arg(long, value_name = "FILE")]
     bill: Option<PathBuf>,
-    /// The training state that the weight file comes from: with --baseline-state it brings the largest changes of weights
+    /// Training state of the weight file: with --baseline-state, adds the largest changes of weights
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// The training state that the baseline comes from
+    /// Training state of the baseline
     #[arg(long, value_name = "FILE")]
     baseline_state: Option<PathBuf>,
-    /// The provenance of the state, where it is not beside it (STATE.provenance.json): of an average, it brings the spread of the shards
+    /// Provenance of the state, if it is not next to it (STATE.provenance.json): for an average, adds the spread of the
+    /// shards
     #[arg(long, value_name = "FILE")]
     provenance: Option<PathBuf>,
-    /// The store of the serving logic: brings the history of file sizes
+    /// Directory of the store of the serving logic: adds the history of file sizes
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// The blessing of the weight file (NAME.blessing.json): what omomi gate said of it
+    /// Blessing of the weight file (NAME.blessing.json): adds the verdict of omomi gate
     #[arg(long, value_name = "FILE")]
     blessing: Option<PathBuf>,
-    /// By what a file without a blessing is judged; without it gate.toml in the current directory, or the usual settings where there is none
+    /// Settings of the gate for a file without a blessing [default: gate.toml in the current directory, or the built-in
+    /// ones]
     #[arg(long, value_name = "FILE", conflicts_with = "blessing")]
     gate: Option<PathBuf>,
-    /// Replace the page if it is there
+    /// Replace the page if it exists
     #[arg(long)]
     force: bool,
 }

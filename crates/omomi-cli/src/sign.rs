@@ -1,4 +1,4 @@
-//! `omomi keygen` and `omomi sign`: who vouches for a weight file.
+//! `omomi keygen` and `omomi sign`: make key pairs and sign weight files.
 
 use std::path::PathBuf;
 
@@ -11,40 +11,42 @@ use crate::Failure;
 use crate::refusal::Refusal;
 use crate::text::say;
 
-/// Make a key pair to sign weight files with
+/// Make a key pair for signing weight files
 ///
-/// The private key is for its owner alone to read: keep it where files are signed, and nowhere else. The public key, NAME.pub, goes to every
-/// server and into the limits of the store. To replace a key, let servers trust both, sign with the new one, then forget the old one.
+/// Only the owner can read the file of the private key. Keep it where files are signed, and nowhere else. Copy the
+/// public key, NAME.pub, to every server, and name it in the limits of the store. To replace a key, let servers trust
+/// both keys, sign with the new one, then stop trusting the old one.
 #[derive(clap::Args)]
 pub(crate) struct KeygenArguments {
-    /// The file of the private key; the public key gets the same name with .pub behind it
+    /// File of the private key to write; the public key gets the same name with .pub added
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
-/// Sign a weight file, which is verified first
+/// Verify a weight file and sign it
 ///
-/// The signature covers everything that the file says, but for an earlier signature, whose place it takes. The signed file is
-/// written whole or not at all, and never over an existing name.
+/// The signature covers the whole content of the file, except an earlier signature, which it replaces. The signed file
+/// is written whole or not at all, and never over an existing file.
 #[derive(clap::Args)]
 pub(crate) struct SignArguments {
-    /// The weight file
+    /// Weight file to sign
     file: PathBuf,
-    /// The private key
+    /// Private key to sign with
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// The signed weight file to make
+    /// Signed weight file to write; the name must be new
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
-/// What signatures have to do with whether a file is accepted.
+/// Whether a file must be signed to be accepted.
 #[derive(clap::Args)]
 pub(crate) struct SignatureArguments {
-    /// Whether the file has to be signed by one of the keys; `accept` refuses wrong signatures only
-    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    /// Whether a signature by one of --keys is needed: off ignores signatures, accept only rejects wrong ones, require
+    /// needs one
+    #[arg(long, value_name = "off|accept|require", value_parser = policy)]
     signature: Option<SignaturePolicy>,
-    /// Public keys that are trusted
+    /// Public keys to trust
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "signature")]
     keys: Vec<PathBuf>,
 }
@@ -54,7 +56,7 @@ fn policy(word: &str) -> Result<SignaturePolicy, &'static str> {
 }
 
 impl SignatureArguments {
-    /// The policy and its keys, if there is a policy.
+    /// Returns the policy and its keys, or `None` if no policy was given.
     pub(crate) fn read(&self) -> Result<Option<(SignaturePolicy, TrustedKeys)>, Error> {
         let Some(policy) = self.signature else { return Ok(None) };
         Ok(Some((policy, TrustedKeys::read(&self.keys)?)))
@@ -77,6 +79,6 @@ pub(crate) fn run_sign(arguments: &SignArguments) -> Result<(), Failure> {
     let key = PrivateKey::read(&arguments.key).map_err(|error| Refusal::from(error).report(false))?;
     let model = sign_file(&arguments.file, &key, &arguments.out).map_err(refuse)?;
     say!("Signed by the key {}, verified and read-only: {}", key.public().id(), arguments.out.display());
-    say!("  generation {}, as before", model.generation());
+    say!("  generation {} (unchanged)", model.generation());
     Ok(())
 }

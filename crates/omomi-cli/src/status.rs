@@ -1,4 +1,4 @@
-//! `omomi status`: what is published, what people decided, and what servers say.
+//! `omomi status`: shows what is published, what people ordered, and what servers report.
 
 use std::path::PathBuf;
 
@@ -12,16 +12,16 @@ use crate::text::{bytes, grouped, say, table};
 
 /// Show what is published, served and quarantined in a store, and why
 ///
-/// Every weight file that is shown is read to its last byte, so that damage shows. What servers serve is what they last reported: a report
-/// that is older than 30 seconds is marked as stale.
+/// Reads every byte of each weight file that it shows, to find damage. What servers serve is taken from their last
+/// report. A report that is older than 30 seconds is marked as stale.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The store
+    /// Directory of the store
     dir: PathBuf,
-    /// How many of the newest generations to read and show
+    /// Number of newest generations to read and show
     #[arg(long, value_name = "N", default_value_t = 10)]
     last: usize,
-    /// Print it all as JSON
+    /// Print the status as JSON
     #[arg(long)]
     json: bool,
 }
@@ -54,7 +54,7 @@ fn say_decisions(status: &Status) {
 
 fn say_generations(status: &Status) {
     if status.older_count > 0 {
-        say!("{} older generations are not shown", grouped(status.older_count as u64));
+        say!("{} older generations not shown", grouped(status.older_count as u64));
     }
     if status.generations.is_empty() {
         return;
@@ -65,7 +65,7 @@ fn say_generations(status: &Status) {
 
 fn generation_row(generation: &GenerationStatus) -> Vec<String> {
     let number = generation.generation.to_string();
-    let remark = if generation.is_unfinished { "never became current: publish it again" } else { "" };
+    let remark = if generation.is_unfinished { "never became current; publish it again" } else { "" };
     match &generation.file {
         Ok(file) => vec![
             number,
@@ -105,7 +105,7 @@ fn say_servers(servers: &[ServerStatus]) {
 
 fn server_row(server: &ServerStatus) -> Vec<String> {
     let age = server.heartbeat_age_seconds.map_or("-".to_owned(), |age| format!("{} s ago", grouped(age)));
-    let age = if server.is_stale() { format!("{age}, stale: is the process alive?") } else { age };
+    let age = if server.is_stale() { format!("{age}, stale: check that the process runs") } else { age };
     match &server.report {
         Ok(report) => {
             let served = &report["served"]["generation"];
@@ -120,7 +120,8 @@ fn list<'a>(report: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     report[key].as_array().into_iter().flatten()
 }
 
-/// A text as it is, and anything else as JSON: a report may be of another version than this program.
+/// Returns a JSON string without quotes, and any other value as JSON, because another version may have written the
+/// report.
 fn word(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -1,13 +1,13 @@
-//! Figures and tables as people read them.
+//! Formats figures and tables for people.
 
 use std::io::{IsTerminal, stdout};
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
-/// A line below the header and nothing else.
+/// A line below the header, and no other lines.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// Prints a line on standard output. A reader that closes the pipe early has seen enough.
+/// Prints a line on standard output. Ignores the error of a pipe that its reader closed early.
 macro_rules! say {
     ($($arguments:tt)*) => {{
         use std::io::Write;
@@ -17,7 +17,8 @@ macro_rules! say {
 pub(crate) use omomi_train::readable::{bytes, grouped};
 pub(crate) use say;
 
-/// A table as wide as the terminal, or where there is none as wide as its cells, so that `grep` finds them whole.
+/// Starts a table as wide as the terminal. Without a terminal it is as wide as its cells, so that `grep` finds them
+/// whole.
 pub(crate) fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE);
@@ -30,7 +31,7 @@ pub(crate) fn new_table(header: &[&str]) -> Table {
     table
 }
 
-/// A table of `rows`; every column but the first stands to the right if it holds figures only.
+/// Formats a table of `rows`. Columns of figures, except the first column, are aligned to the right.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = new_table(header);
     let column_count = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -46,7 +47,7 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
-/// A size in bytes as people write it: `200MB` (powers of 1,000), `64MiB` (powers of 1,024), `5000`.
+/// Parses a size in bytes: `200MB` (powers of 1,000), `64MiB` (powers of 1,024) or `5000`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 8] = [
         ("kB", 1_000),
@@ -66,7 +67,7 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "expected a size such as 200MB or 64MiB".to_owned())
 }
 
-/// A metric that may not be defined.
+/// Formats a metric with 4 decimals, or `-` if it is undefined.
 pub(crate) fn figure(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
 }

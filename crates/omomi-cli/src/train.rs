@@ -1,9 +1,9 @@
-//! `omomi train`: logs become a training state.
+//! `omomi train`: trains a model from logs and writes its training state.
 
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
-use crate::read_progress::Progress;
+use crate::progress::ReadProgress;
 use omomi_train::judge::evaluate::Metrics;
 use omomi_train::learn::shards::train_for_parent;
 use omomi_train::learn::{
@@ -13,81 +13,83 @@ use omomi_train::log::ReadOptions;
 
 use crate::Failure;
 use crate::contract::read_contract;
-use crate::count_progress::CountProgress;
+use crate::progress::CountProgress;
 use crate::text::{figure, grouped, table};
 use crate::train_shards::{self, ShardFlags};
 
-/// Train a model from ad logs and write its training state.
+/// Train a model from ad logs and write its training state
 ///
-/// Rows are learned in the order of the files, so name logs so that their names sort by time. The state is Parquet that
-/// any SQL engine reads; its provenance lies beside it as JSON.
+/// Rows are learned in the order of the files, so give logs names that sort by time. The state is a Parquet file that
+/// any SQL engine can read. Its provenance is written next to it as JSON.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Path of the contract.toml.
+    /// Path of the contract.toml
     #[arg(long, value_name = "FILE")]
     contract: PathBuf,
-    /// Logs to learn from: Parquet, CSV or JSON lines, paths or quoted patterns such as 'logs/*.parquet'.
+    /// Logs to learn from: Parquet, CSV or JSON lines, as paths or quoted patterns such as 'logs/*.parquet'
     #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
     logs: Vec<String>,
-    /// The training state to write, such as out.parquet.
+    /// Training state to write, such as out.parquet
     #[arg(long, value_name = "FILE", visible_alias = "out")]
     state: PathBuf,
-    /// Logs to evaluate the final weights on; none of them may be among the logs to learn from.
+    /// Logs to evaluate the final weights on; they must not be among --logs
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     held_out: Vec<String>,
-    /// Learning rate: greater learns faster and noisier.
+    /// Learning rate: a larger value learns faster, with more noise
     #[arg(long, default_value_t = Settings::default().alpha)]
     alpha: f64,
-    /// Damps the first steps of a feature.
+    /// Damping: a larger value makes the first steps of a feature smaller
     #[arg(long, default_value_t = Settings::default().beta)]
     beta: f64,
-    /// Evidence up to which a weight is 0: greater gives smaller files.
+    /// L1 penalty: a weight is 0 while |z| is at most this. A larger value gives smaller files
     #[arg(long, default_value_t = Settings::default().l1)]
     l1: f64,
-    /// Pull of every weight towards 0.
+    /// L2 penalty: pulls every weight toward 0
     #[arg(long, default_value_t = Settings::default().l2)]
     l2: f64,
-    /// Share of the rows not clicked that are learned from, each counting 1 over this: less time for little accuracy.
+    /// Share of the rows without a click to learn from, above 0 and at most 1; each counts 1/RATE. A smaller value is
+    /// faster and costs little accuracy
     #[arg(long, value_name = "RATE", default_value_t = Sampling::default().negative_rate)]
     negative_rate: f64,
-    /// With another number other rows are left out.
+    /// Seed of --negative-rate: a different seed leaves out different rows
     #[arg(long, value_name = "NUMBER", default_value_t = Sampling::default().seed)]
     sample_seed: u64,
-    /// Training state to go on from, of the same contract and settings; without it training begins from nothing.
+    /// Training state to continue from, with the same contract and settings [default: train from nothing]
     #[arg(long, value_name = "FILE")]
     start: Option<PathBuf>,
-    /// What is left of the start for each day from its last row to the first of the logs, such as 0.97.
+    /// Share of --start to keep per day between its last row and the first row of the logs, such as 0.97; 1 keeps all
     #[arg(long, value_name = "GAMMA_PER_DAY", default_value_t = 1.0, requires = "start")]
     decay: f64,
-    /// Age of the start in days, in place of what the times of the rows say.
+    /// Age of --start in days [default: from the times of the rows]
     #[arg(long, value_name = "DAYS", requires = "start")]
     age_days: Option<f64>,
-    /// How many runs go on from the start at once, on parts of the rows, to be averaged: each takes its share of the evidence.
+    /// Number of runs that continue from --start in parallel and are then averaged: each takes its share of the
+    /// evidence
     #[arg(long, value_name = "COUNT", requires = "start", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     start_shares: u32,
-    /// How often the logs are learned from.
+    /// Number of passes over the logs
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     passes: u32,
-    /// Keep the rows here with their features numbered, for runs with other settings and for further passes: made if it is
-    /// missing or of other logs, else read in place of them.
+    /// File that keeps the rows with numbered features, for further passes and for runs with other settings. It is
+    /// written if it is missing or belongs to other logs. Otherwise it is read instead of the logs
     #[arg(long, value_name = "FILE", conflicts_with = "shards")]
     cache: Option<PathBuf>,
-    /// Column with the time of the impression: gives the training window and when a feature was last seen.
+    /// Column with the time of the impression: records the training window and when each feature was last seen
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
-    /// Column that says how much a row counts, such as 10 for one that stands for nine left out of the log.
+    /// Column with the importance of a row, such as 10 for a row that also represents nine rows left out of the log
     #[arg(long, value_name = "COLUMN", visible_alias = "weight-column")]
     importance_column: Option<String>,
-    /// How many rows that cannot be used are skipped, of each set of logs, before it is an error.
+    /// Number of unusable rows to skip in each set of logs before the command fails
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
-    /// What stands between the categories of a `many` field in CSV.
+    /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
     many_separator: char,
-    /// Replace the state and its provenance if they are there.
+    /// Replace the state and its provenance if they exist
     #[arg(long)]
     force: bool,
-    /// Show no progress.
+    /// Show no progress
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]
@@ -132,23 +134,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let relearning = CountProgress::new(arguments.quiet);
     let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None, relearning };
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
-    // A reader that closes the pipe early has seen enough.
+    // Ignore the error of a pipe that its reader closed early.
     let _ = stdout().write_all(describe(&account, &arguments.state).as_bytes());
     if let Some(days) = account.lineage_days
         && account.start.is_some()
         && days > LINEAGE_DAYS_LIMIT
     {
-        eprintln!("warning: the model was built from nothing {days:.1} days ago; build it anew every few weeks");
+        eprintln!("warning: the model was trained from nothing {days:.1} days ago; do so again every few weeks");
     }
     Ok(())
 }
 
-/// Shows on standard error what happens.
+/// Shows progress on standard error.
 struct Watcher {
     quiet: bool,
     passes: u32,
-    progress: Option<Progress>,
-    /// Rows of a row cache, which nobody reads from logs.
+    progress: Option<ReadProgress>,
+    /// Progress of rows that come from a row cache instead of logs.
     relearning: CountProgress,
 }
 
@@ -161,7 +163,7 @@ impl Watcher {
                     Step::Cache => "number the rows",
                     Step::HeldOut => "held out",
                 };
-                self.progress = Some(Progress::new(label, reader, self.quiet));
+                self.progress = Some(ReadProgress::new(label, reader, self.quiet));
             }
             Event::Read(reader) => {
                 if let Some(progress) = &mut self.progress {
@@ -169,7 +171,7 @@ impl Watcher {
                 }
             }
             Event::CacheIsStale { path } if !self.quiet => {
-                eprintln!("{}: a row cache of other rows or another version; it is made anew", path.display());
+                eprintln!("{}: the row cache is of other rows or another version; it is written again", path.display());
             }
             Event::Relearned { pass, row_count, of } => {
                 let name =
@@ -222,11 +224,11 @@ fn describe(account: &Account, state: &Path) -> String {
         line("bad rows", format!("{} skipped", grouped(account.bad_rows)));
     }
     for (field, count) in &account.invalid_numbers {
-        line("out of range", format!("{} numbers of `{field}`, taken as missing", grouped(*count)));
+        line("out of range", format!("{} numbers of `{field}`, treated as missing", grouped(*count)));
     }
     if let Some(start) = &account.start {
         let days =
-            account.lineage_days.map_or(String::new(), |days| format!(", built from nothing {days:.1} days ago"));
+            account.lineage_days.map_or(String::new(), |days| format!(", trained from nothing {days:.1} days ago"));
         let (path, rows) = (start.path.display(), grouped(start.rows));
         line("start", format!("{path} ({rows} rows, of which {:.4} is left{days})", start.decay));
     }

@@ -1,4 +1,4 @@
-//! `omomi train --shards`: many processes learn the logs at once.
+//! `omomi train --shards`: trains shards of the logs in parallel processes and averages them.
 
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -13,57 +13,58 @@ use omomi_train::learn::shards::{
 use omomi_train::learn::{TrainOptions, provenance_path};
 
 use crate::Failure;
-use crate::shards_progress::ShardsProgress;
+use crate::progress::ShardsProgress;
 use crate::text::{bytes, figure, grouped, say, table};
 
-/// Flags of training in shards.
+/// Flags for training in shards.
 #[derive(clap::Args)]
 #[command(next_help_heading = "In shards")]
 pub(crate) struct ShardFlags {
-    /// Cut the logs into so many shards, train each in a process of its own, and average their states.
+    /// Number of shards to split the logs into; each is trained in its own process, and their states are averaged
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) shards: Option<u32>,
-    /// By what rows are dealt out to shards: whole files, a hash of a column, equal spans of the time column, or at random.
+    /// How rows are assigned to shards: whole files, a hash of a column, equal spans of the time column, or at random
     #[arg(long, value_name = "file|column:NAME|time|random", default_value = "file")]
     split: Split,
-    /// Most processes at once [default: one a core].
+    /// Largest number of parallel processes [default: one per core]
     #[arg(long, value_name = "P", requires = "shards", value_parser = clap::value_parser!(u32).range(1..))]
     processes: Option<u32>,
-    /// How often the process of a shard that dies is started again.
+    /// Number of times that the process of a shard is restarted if it dies
     #[arg(long, value_name = "COUNT", requires = "shards", default_value_t = 2)]
     retries: u32,
-    /// Where the states of shards are kept, so that the same command again does only what is missing, and the progress as
-    /// progress.jsonl [default: the state's path with the ending .shards].
+    /// Folder for the states of the shards and for progress.jsonl. If the same command runs again, it trains only the
+    /// shards that are missing [default: the path of the state, with the extension .shards]
     #[arg(long, value_name = "DIR", requires = "shards")]
     work_dir: Option<PathBuf>,
-    /// Average so often, and go on from the average in between; each round learns its part of the rows.
+    /// Number of rounds: each round learns its part of the rows, and its average is the start of the next round
     #[arg(long, value_name = "R", requires = "shards", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// How features of several shards become one.
+    /// How to average a feature: see omomi average --rule
     #[arg(long, value_name = "RULE", requires = "shards", default_value_t = Rule::Curvature)]
     rule: Rule,
-    /// Average shards of which one has less than half or more than twice the median rows.
+    /// Also accept shards with less than half or more than twice the median number of rows
     #[arg(long, requires = "shards")]
     allow_uneven: bool,
-    /// Learning rate of the shards [default: alpha times the root of their number].
+    /// Learning rate of the shards [default: --alpha times the square root of the number of shards]
     #[arg(long, value_name = "ALPHA", requires = "shards")]
     shard_alpha: Option<f64>,
-    /// Logs that are not learned, to recalibrate the merged state on; evaluate on others.
+    /// Logs to recalibrate the merged state on: they must not be among --logs. Evaluate on other logs
     #[arg(long, value_name = "PATTERN", requires = "shards", num_args = 1..)]
     recalibrate_on: Vec<String>,
-    /// Learn one shard only: what a process of --shards N does, for instance on another machine. Give it the --alpha of shards.
+    /// Train only shard I of N, as a process of --shards N does, for example on another machine; set --alpha to the
+    /// rate of the shards
     #[arg(long, value_name = "I/N", conflicts_with = "shards")]
     shard: Option<OneOf>,
-    /// Learn the part of the rows of one round only.
+    /// Learn only the rows of round I of R
     #[arg(long, value_name = "I/R", conflicts_with = "shards")]
     round: Option<OneOf>,
-    /// Report to the process that started this one.
+    /// Report progress to the parent process
     #[arg(long, hide = true)]
     pub(crate) for_parent: bool,
 }
 
 impl ShardFlags {
-    /// Narrows what is learned to one shard and one round, where they are asked for.
+    /// Narrows `options` to one shard and one round, if they are given.
     pub(crate) fn narrow(&self, contract: &Contract, options: &mut TrainOptions) -> Result<(), TrainShardsError> {
         if let Some(shard) = self.shard {
             let split = self.split.clone().completed(contract, options, &mut |_| ())?;

@@ -1,11 +1,11 @@
-//! `omomi tune`: searches the settings of training.
+//! `omomi tune`: searches for the best training settings.
 
 use std::fs;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use crate::read_progress::Progress;
+use crate::progress::ReadProgress;
 use omomi_train::learn::shards::Split;
 use omomi_train::learn::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
 use omomi_train::learn::{Sampling, Settings, TrainOptions};
@@ -16,68 +16,68 @@ use crate::Failure;
 use crate::contract::read_contract;
 use crate::text::{figure, grouped, say, table};
 
-/// Search alpha, l1 and l2 for the least log loss, within a budget
+/// Search for the alpha, l1 and l2 with the lowest log loss, within a budget
 ///
-/// Tries a coarse grid around where it begins, then smaller and smaller steps around the best, each by training on the first rows of the
-/// logs. The log loss is that of --held-out rows, or without them that of rows predicted before they were learned. Prints what it
-/// tried, best first, and the command to train with.
+/// Tries a coarse grid around the initial settings, then ever smaller steps around the best. Each trial trains on the
+/// first rows of the logs. The log loss is that of the --held-out rows; without them, each row is predicted before it
+/// is learned. Prints all trials, best first, and the command to train with.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Path of the contract.toml
     #[arg(long, value_name = "FILE")]
     contract: PathBuf,
-    /// Logs to learn from, paths or quoted patterns
+    /// Logs to learn from, as paths or quoted patterns
     #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
     logs: Vec<String>,
-    /// Logs to judge the settings on; they are no longer held out afterwards: evaluate on others
+    /// Logs to judge the settings on; afterwards they are no longer held out: evaluate on others
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     held_out: Vec<String>,
-    /// Most rows that are learned, and most that are held out: the first ones; they are held in memory
+    /// Largest number of rows to learn, and to hold out: the first rows of each; all are kept in memory
     #[arg(long, value_name = "COUNT", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
     rows: u64,
-    /// Most trials
+    /// Largest number of trials
     #[arg(long, value_name = "TRIALS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     budget: u32,
-    /// Most minutes, in place of a number of trials
+    /// Time limit in minutes, instead of --budget
     #[arg(long, value_name = "MINUTES", conflicts_with = "budget")]
     minutes: Option<f64>,
-    /// What is searched: alpha, l1, l2, beta
+    /// Settings to search: alpha, l1, l2, beta
     #[arg(long, value_name = "SETTING", value_delimiter = ',', default_value = "alpha,l1,l2")]
     search: Vec<Searched>,
-    /// Learning rate at which the search begins; with --shards that of the shards
+    /// Initial learning rate; with --shards, the rate of the shards
     #[arg(long, default_value_t = Settings::default().alpha)]
     alpha: f64,
-    /// Begin here
+    /// Initial damping of the first steps
     #[arg(long, default_value_t = Settings::default().beta)]
     beta: f64,
-    /// Begin here
+    /// Initial L1 penalty
     #[arg(long, default_value_t = Settings::default().l1)]
     l1: f64,
-    /// Begin here
+    /// Initial L2 penalty
     #[arg(long, default_value_t = Settings::default().l2)]
     l2: f64,
-    /// How often the rows are learned
+    /// Number of passes over the rows
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     passes: u32,
-    /// Judge the average of so many shards, as `omomi train --shards` makes it; needs --held-out
+    /// Number of shards: judges their average, as `omomi train --shards` makes it; needs --held-out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     shards: Option<u32>,
-    /// By what rows are dealt out to shards
+    /// How rows are assigned to shards: see omomi train --split
     #[arg(long, value_name = "file|column:NAME|time|random", default_value = "random")]
     split: Split,
-    /// Trials at once [default: one a core]
+    /// Number of parallel trials [default: one per core]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     threads: Option<u32>,
     /// Column with the time of the impression, for --split time
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
-    /// How many rows that cannot be used are skipped, of each set of logs, before it is an error
+    /// Number of unusable rows to skip in each set of logs before the command fails
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
-    /// What stands between the categories of a `many` field in CSV
+    /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
     many_separator: char,
-    /// Write what was tried to this file, as JSON
+    /// File to write all trials to, as JSON; an existing file is replaced
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Show no progress
@@ -88,14 +88,14 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_contract(&arguments.contract)?;
     let options = options(arguments)?;
-    let (quiet, mut reading) = (arguments.quiet, None::<Progress>);
+    let (quiet, mut reading) = (arguments.quiet, None::<ReadProgress>);
     let report = tune(&contract, &options, &mut |event| match event {
         Event::Read(reader) => {
-            reading.get_or_insert_with(|| Progress::new("read the sample", reader, quiet)).update(reader)
+            reading.get_or_insert_with(|| ReadProgress::new("read the sample", reader, quiet)).update(reader)
         }
         Event::Tried { trial, count, min_loss } if !quiet => {
             reading = None;
-            eprintln!("trial {count}: {}, log loss {:.6}, least {min_loss:.6}", words(trial), trial.metrics.log_loss);
+            eprintln!("trial {count}: {}, log loss {:.6}, lowest {min_loss:.6}", words(trial), trial.metrics.log_loss);
         }
         _ => {}
     })?;
@@ -173,12 +173,12 @@ fn print(report: &TuneReport, command: &str) {
     };
     say!(" {} trials on {} rows, {judged}, in {:.1} s", report.trials.len(), grouped(report.row_count), report.seconds);
     if !report.converged {
-        say!(" the budget ended the search: with a greater one it may find better");
+        say!(" the budget ended the search; a larger budget may find better settings");
     }
     say!("\n Train with\n   {command}");
 }
 
-/// The command that trains with `settings`.
+/// Returns the command that trains with `settings`.
 fn command(arguments: &Arguments, settings: &Settings) -> String {
     let Settings { alpha, beta, l1, l2 } = settings;
     let mut command = format!("omomi train --contract {} --logs", quoted(&arguments.contract.display().to_string()));
@@ -207,7 +207,7 @@ fn command(arguments: &Arguments, settings: &Settings) -> String {
     command + " --state state.parquet"
 }
 
-/// A word as a shell takes it: in quotes where it would take it for something else.
+/// Quotes a word for the shell if it needs quotes.
 fn quoted(word: &str) -> String {
     let is_plain = |char: char| char.is_alphanumeric() || "-_./:,=@%+".contains(char);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_for_the_shell_where_they_need_it() {
+    fn words_are_quoted_for_the_shell_if_they_need_it() {
         let cases = [
             ("logs/a.parquet", "logs/a.parquet"),
             ("logs/*.parquet", "'logs/*.parquet'"),

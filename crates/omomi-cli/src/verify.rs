@@ -1,4 +1,4 @@
-//! `omomi verify`: every byte of a weight file, and its golden requests.
+//! `omomi verify`: checks every byte of a weight file and its golden requests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,17 +16,18 @@ use crate::text::{bytes, grouped, say};
 
 /// Check every byte of a weight file and recompute its golden requests
 ///
-/// Exit code 0: the file is whole and gives the answers that it promises. Exit code 1: it says what is wrong and who must act.
+/// Exit code 0: the file is whole and gives the answers that it promises. Exit code 1: the error says what is wrong and
+/// who must act.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The weight file
+    /// Weight file to check
     file: PathBuf,
-    /// Verify a private copy instead of the shared mapping
+    /// Load the file as a private copy instead of a shared mapping
     #[arg(long)]
     copy: bool,
     #[command(flatten)]
     signature: SignatureArguments,
-    /// Print the outcome as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -59,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         bytes(model.header().total_len_bytes)
     );
     say!(
-        "  {} golden requests with {} candidates: all bits equal, by the kernel and by its plain twin",
+        "  {} golden requests with {} candidates: all bits equal, by the kernel and by the plain implementation",
         report.request_count,
         report.candidate_count
     );
@@ -69,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A verified model, or what is wrong with its file, who must act and how.
+/// Loads and verifies a model. The error says what is wrong with the file, who must act, and what to do.
 pub(crate) fn load(path: &Path, mode: LoadMode) -> Result<Arc<Model>, Failure> {
     Model::load(path, mode).map_err(|error| Refusal::from(error).about(path.display()).report(false))
 }
@@ -85,17 +86,18 @@ fn verify(arguments: &Arguments, mode: LoadMode) -> Result<(Arc<Model>, GoldenRe
     Ok((model, report, state))
 }
 
-/// What is known about who vouches for the file; nothing where it was not looked at.
+/// Describes the signature of the file, or returns `None` if it was not checked.
 fn signature_words(state: SignatureState) -> Option<String> {
     match state {
         SignatureState::NotChecked => None,
         SignatureState::Unsigned => Some("not signed".to_owned()),
-        SignatureState::UnknownKey(key) => Some(format!("signed by the key {key}, which is not known")),
+        SignatureState::UnknownKey(key) => Some(format!("signed by the unknown key {key}")),
         SignatureState::Signed(key) => Some(format!("signed by the key {key}")),
     }
 }
 
-/// As JSON it does not name the file: whoever asked knows it by another name, such as that of the original.
+/// Turns an error into a failure. The JSON does not name the file, because the caller may verify a copy under another
+/// name.
 fn refusal(error: Error, arguments: &Arguments) -> Failure {
     let refusal = Refusal::from(error);
     if arguments.json { refusal.report(true) } else { refusal.about(arguments.file.display()).report(false) }

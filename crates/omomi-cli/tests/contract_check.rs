@@ -1,4 +1,4 @@
-//! `omomi contract check`, as a person at a terminal meets it.
+//! Tests `omomi contract check` as a user runs it.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -46,14 +46,14 @@ fn check_text(text: &str) -> (Output, String) {
 }
 
 #[test]
-fn limits_of_categories_are_printed_with_what_happens_to_more() {
+fn category_limits_are_printed_with_what_happens_above_them() {
     let limited = GOOD.replace("many = true", "many = true\nmax_categories = 1_000\nover_max = \"drop\"");
     let limited = limited.replace("\"creative_id\"]", "\"creative_id\"]\nmax_categories = 20_000_000");
     let (output, _) = check_text(&limited);
     let text = String::from_utf8(output.stdout).unwrap();
     for part in [
-        "at most 1,000 categories, more are dropped by omomi prune",
-        "at most 20,000,000 categories, more are an error of omomi prune",
+        "at most 1,000 categories: omomi prune drops the others",
+        "at most 20,000,000 categories: omomi prune fails if there are more",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
@@ -84,7 +84,7 @@ fn a_good_contract_is_printed_with_its_fingerprint() {
 }
 
 #[test]
-fn every_fault_is_printed_at_once_with_file_and_line() {
+fn all_faults_are_printed_with_file_and_line() {
     let text = GOOD.replace("unit = \"JPY per 1,000 impressions\"\n", "").replace("\"candidate\"", "\"creative\"");
     let (output, path) = check_text(&text);
     assert_eq!(output.status.code(), Some(1));
@@ -98,7 +98,7 @@ fn every_fault_is_printed_at_once_with_file_and_line() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_one_error() {
+fn a_missing_file_is_one_error() {
     let output = check("absent/contract.toml");
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
@@ -107,7 +107,7 @@ fn a_file_that_is_not_there_is_one_error() {
 }
 
 #[test]
-fn a_command_without_its_file_is_misuse() {
+fn a_command_without_its_file_argument_is_misuse() {
     let output = Command::new(env!("CARGO_BIN_EXE_omomi")).args(["contract", "check"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }

@@ -1,4 +1,4 @@
-//! The way from logs to scores on the command line, as a user walks it.
+//! Tests the path from logs to scores on the command line, as a user takes it.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn fail(folder: &Path, arguments: &str) -> String {
 const PACK: &str =
     "pack --contract logs/contract.toml --state state.parquet --held-out logs/part-002.parquet --logic-id feed-v1";
 
-/// A folder with a generated log of three parts, and a state trained on the first two.
+/// Makes a folder with a generated log of three parts, and a state trained on the first two.
 fn trained() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     succeed(folder.path(), "generate-log --rows 30000 --seed 3 --click-rate 0.1 --out logs --files 3");
@@ -45,7 +45,7 @@ fn trained() -> tempfile::TempDir {
 }
 
 #[test]
-fn logs_become_a_weight_file_that_verifies_and_explains_itself() {
+fn logs_become_a_weight_file_that_verify_accepts_and_inspect_explains() {
     let folder = trained();
     let folder = folder.path();
     let packed = succeed(folder, &format!("{PACK} --generation 1 --out 000001.omomi"));
@@ -85,7 +85,7 @@ fn the_same_state_packs_to_the_same_bytes_and_a_name_is_never_used_twice() {
 }
 
 #[test]
-fn smaller_encodings_say_what_rounding_costs_and_it_is_next_to_nothing() {
+fn smaller_encodings_report_the_cost_of_rounding_and_it_is_tiny() {
     let folder = trained();
     let folder = folder.path();
     succeed(folder, &format!("{PACK} --generation 1 --out f32.omomi"));
@@ -114,7 +114,7 @@ fn smaller_encodings_say_what_rounding_costs_and_it_is_next_to_nothing() {
         let line = inspected.lines().map(str::trim).find(|line| line.starts_with("encoding")).unwrap();
         assert!(line.contains(encoding), "{line}");
         assert!(succeed(folder, &format!("verify {name}")).contains(&format!("weights in {encoding}")));
-        // The same state gives the same bytes here too.
+        // The same state gives the same bytes in every encoding.
         succeed(folder, &format!("{PACK} --generation 1 --encoding {encoding} --out again-{name}"));
         assert!(fs::read(folder.join(&name)).unwrap() == fs::read(folder.join(format!("again-{name}"))).unwrap());
     }
@@ -123,7 +123,7 @@ fn smaller_encodings_say_what_rounding_costs_and_it_is_next_to_nothing() {
 }
 
 #[test]
-fn data_sets_learned_apart_are_averaged_in_two_rounds_recalibrated_and_packed() {
+fn data_sets_trained_separately_are_averaged_in_two_rounds_recalibrated_and_packed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     succeed(folder, "generate-log --rows 30000 --seed 3 --click-rate 0.1 --out logs --files 6");
@@ -158,7 +158,7 @@ fn data_sets_learned_apart_are_averaged_in_two_rounds_recalibrated_and_packed() 
 }
 
 #[test]
-fn what_is_wrong_is_said_with_who_must_act() {
+fn errors_say_what_is_wrong_and_who_must_act() {
     let folder = trained();
     let folder = folder.path();
     succeed(folder, &format!("{PACK} --generation 1 --out 000001.omomi"));
@@ -193,7 +193,7 @@ fn what_is_wrong_is_said_with_who_must_act() {
 }
 
 #[test]
-fn bench_measures_every_combination_and_says_the_same_in_text_and_json() {
+fn bench_measures_every_combination_and_reports_it_as_text_and_json() {
     let folder = trained();
     let folder = folder.path();
     succeed(folder, &format!("{PACK} --generation 1 --out 000001.omomi"));

@@ -1,7 +1,8 @@
-//! Averages 8 states of 200,000 features each, a half of the world's 400,000 in every one: `cargo bench --bench average`.
+//! Averages 8 states. Each has half of 400,000 features: `cargo bench --bench average`.
 //!
-//! Reading the states, which is decompressing, decoding and checking each row, is the baseline that no merge can beat; what
-//! is on top of it is the merge, the digests of the inputs, and writing the average, which is timed by itself as well.
+//! The baseline is reading the states (decompressing, decoding and checking each row), which no merge can beat. The
+//! rest of the time goes to the merge, the digests of the inputs, and writing the average, which is also timed
+//! separately.
 
 #[path = "../../../benches/support"]
 #[allow(dead_code, reason = "each bench uses its part")]
@@ -28,7 +29,7 @@ const FIELDS: [&str; 3] = ["media_id", "creative_id", "media_id*creative_id"];
 const SETTINGS: Settings = Settings { alpha: 0.05, beta: 1.0, l1: 1.0, l2: 0.0 };
 const SHARD_COUNT: u64 = 8;
 
-/// A feature of the world, of which each shard sees some.
+/// A feature. Each shard sees some of all features.
 struct Feature {
     field: &'static str,
     category: String,
@@ -82,7 +83,7 @@ fn features(count: u64) -> Vec<Feature> {
     features
 }
 
-/// Every second feature, another half for each shard.
+/// Returns whether a shard sees the feature: a different half of all features for each shard.
 fn is_seen(shard: u64, key: u64) -> bool {
     key >> (shard + 8) & 1 == 0
 }
@@ -126,7 +127,8 @@ fn write_shard(folder: &Path, shard: u64, features: &[Feature]) -> PathBuf {
     path
 }
 
-/// Every feature that a shard has is there, with the sums of all. Returns the number of rows.
+/// Checks that the average has every feature that a shard has, with the sums over all shards. Returns the number of
+/// rows.
 fn assert_average(path: &Path, features: &[Feature]) -> u64 {
     let mut reader = StateReader::open(path).expect("a state");
     let seen_by = |key| (0..SHARD_COUNT).filter(move |&shard| is_seen(shard, key));
@@ -138,7 +140,7 @@ fn assert_average(path: &Path, features: &[Feature]) -> u64 {
             if row.is_bias() {
                 continue;
             }
-            let feature = expected.next().expect("a feature of the world");
+            let feature = expected.next().expect("a known feature");
             let nothing = SETTINGS.curvature(0.0);
             let parts = seen_by(feature.key).map(|shard| z_and_d(shard, feature.key));
             let (z, d) = parts.fold((0.0, nothing), |(z, d), part| (z + part.0, d + part.1 - nothing));
@@ -150,7 +152,7 @@ fn assert_average(path: &Path, features: &[Feature]) -> u64 {
     row_count
 }
 
-/// Number of rows.
+/// Reads a state and returns the number of rows.
 fn read(path: &Path) -> u64 {
     let mut reader = StateReader::open(path).expect("a state");
     let mut row_count = 0;
@@ -160,7 +162,7 @@ fn read(path: &Path) -> u64 {
     row_count
 }
 
-/// Size in bytes.
+/// Copies a state and returns its size in bytes.
 fn copy(from: &Path, to: &Path) -> u64 {
     let mut reader = StateReader::open(from).expect("a state");
     let mut writer = StateWriter::create(to, reader.metadata(), true).expect("a new state");

@@ -1,4 +1,4 @@
-//! Decodes a log of 20 fields into batches, by format: `taskset -c 1 cargo bench --bench log_reader [-- FILTER]`.
+//! Decodes a log of 20 fields into batches, in each format: `taskset -c 1 cargo bench --bench log_reader [-- FILTER]`.
 
 #[path = "../../../benches/support"]
 #[allow(dead_code, reason = "each bench uses its part")]
@@ -27,7 +27,7 @@ use support::contest::{Bench, Contest};
 
 const ID_FIELD_COUNT: usize = 8;
 const TEXT_FIELD_COUNT: usize = 8;
-/// Together with one `many` field 20 fields.
+/// Together with one `many` field, these are 20 fields.
 const NUMBER_FIELD_COUNT: usize = 3;
 const FORMATS: [&str; 6] = ["log.parquet", "log.csv", "log.csv.gz", "log.csv.zst", "log.jsonl", "log.jsonl.zst"];
 
@@ -50,12 +50,12 @@ fn main() {
     bench.run(contest);
     for name in FORMATS {
         let len = fs::metadata(folder.path().join(name)).expect("a length").len();
-        bench.note(&format!("`{name}`: {:.1} bytes a row", len as f64 / row_count as f64));
+        bench.note(&format!("`{name}`: {:.1} bytes per row", len as f64 / row_count as f64));
     }
     bench.finish();
 }
 
-/// Decodes all rows and adds their values up, so that every value of every format has been seen.
+/// Decodes all rows and returns a checksum of all values, so that the formats can be compared.
 fn decode(contract: &Contract, path: &Path) -> u64 {
     let path = path.to_str().expect("UTF-8");
     let mut reader = LogReader::open(contract, &[path], ReadOptions::default()).expect("a log");
@@ -85,7 +85,7 @@ fn contract() -> Contract {
     Contract::from_json(json.as_bytes()).expect("a contract")
 }
 
-/// Writes the same rows in every format: skewed ids, short texts of small and large vocabularies, a tenth missing.
+/// Writes one set of rows in every format: skewed ids, short texts from small and large vocabularies, a tenth missing.
 fn write_log(folder: &Path, row_count: usize) {
     let mut random = rand_pcg::Pcg64Mcg::seed_from_u64(1);
     let mut clicked = Int8Builder::new();

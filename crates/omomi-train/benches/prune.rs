@@ -1,5 +1,7 @@
-//! What it costs to be small: a state trained without l1 is pruned to budgets, and each way of cutting is held beside the others and
-//! beside a state that was trained with l1. Asserts that budgets are met before it prints.
+//! Measures how much log loss a smaller file costs.
+//!
+//! A state trained without l1 is pruned to several budgets. The ways of cutting are compared with each other and with a
+//! state that was trained with l1. Checks that the budgets are met before it prints.
 
 use std::error::Error;
 use std::fs;
@@ -13,14 +15,14 @@ use omomi_train::log::generate::{self, LogSpec, WriteOptions};
 use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
 use omomi_train::prune::{Bill, CurvePoint, Measures, PruneOptions, prune};
 
-/// Files of the log, by time; the last is held out.
+/// Number of files of the log, in order of time. The last one is held out.
 const FILE_COUNT: usize = 10;
-/// Sizes to prune to, as parts of the table that would have every weight.
+/// Sizes to prune to: the size of the table with all weights, divided by each of these.
 const PARTS: [u64; 3] = [4, 10, 40];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo bench` passes `--bench`, `cargo test` does not and wants to know only whether this still works.
+    // `cargo bench` passes `--bench`. `cargo test` does not: it only checks that the bench still works.
     let default_rows = if arguments.iter().any(|argument| argument == "--bench") { 5_000_000 } else { 100_000 };
     let rows = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(default_rows);
     let folder = tempfile::tempdir()?;
@@ -35,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [(_, state), (trained_l1, trained)] = states;
     println!("{rows} rows, of which a tenth is held out");
 
-    // Nothing is cut from the one that was trained with l1, so its bill says what it is.
+    // Nothing is cut from the state that was trained with l1, so its bill shows its own size and loss.
     let trained = whole(&trained, held_out, folder.path())?;
     let uncut = whole(&state, held_out, folder.path())?;
     let (all, best) = (uncut.total.before, loss(&uncut));
@@ -83,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How much the log loss grows by one way of cutting, at the size that was chosen.
+/// Formats how much the log loss grows with one way of cutting, at the chosen size.
 fn at_budget(bill: &Bill, cut: &str, growth: &dyn Fn(f64) -> f64) -> String {
     let budget = bill.budget.as_ref().expect("it has one");
     let chosen = budget.chosen_point().expect("one was chosen");
@@ -110,7 +112,7 @@ fn learn(logs: &[String], l1: f64, state: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The bill of a state from which nothing is cut but weights of 0.
+/// Returns the bill of a state from which only weights of 0 are cut.
 fn whole(state: &Path, held_out: &str, folder: &Path) -> Result<Bill, Box<dyn Error>> {
     let options = PruneOptions {
         measures: Measures { max_bytes: Some(u64::from(u32::MAX)), ..Measures::default() },
@@ -143,7 +145,7 @@ fn packed_len(state: &Path, held_out: &str, encoding: Encoding) -> Result<u64, B
     Ok(len)
 }
 
-/// Most memory that the process has held; 0 where the system does not say.
+/// Returns the peak memory of the process in MiB, or 0 if the system does not report it.
 fn peak_mib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

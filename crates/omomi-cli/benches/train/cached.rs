@@ -9,7 +9,7 @@ use omomi_train::log::ReadOptions;
 
 use crate::support::core_time::CoreTime;
 
-/// A log, and where its state and its row cache go.
+/// A log, and the folder for its state and its row cache.
 pub struct Run<'a> {
     pub contract: &'a Contract,
     pub log: &'a Path,
@@ -17,8 +17,8 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Trains, and returns what each pass over the cache took on this thread, had all its rows been learned as fast as
-    /// those behind its first block.
+    /// Trains, and returns the CPU time of each pass over the cache on this thread. The time is that of the rows after
+    /// the first block, scaled to all rows.
     pub fn passes(&self, pass_count: u32) -> (Account, Vec<Duration>) {
         let mut passes: Vec<(CoreTime, u64, Duration)> = Vec::new();
         let cache = Some(self.folder.join("log.rows"));
@@ -36,7 +36,7 @@ impl Run<'_> {
         (account, passes.into_iter().map(|(.., took)| took).collect())
     }
 
-    /// Trains in one pass over the log itself.
+    /// Trains in one pass over the log, without a cache.
     pub fn log(&self, settings: Settings) -> Account {
         self.train(settings, 1, None, &mut |_| ())
     }

@@ -1,4 +1,4 @@
-//! One pass of learning, by the library and by the loop that everybody writes first.
+//! One pass of learning: by the library, and by the simplest training loop.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use omomi_train::judge::evaluate::log_loss;
 use omomi_train::learn::{Coordinate, Settings, Trainer};
 use omomi_train::log::RowBatch;
 
-/// What a training run shows of itself: equal for equal models.
+/// The result of a training run. It is equal for equal models.
 #[derive(Debug, PartialEq)]
 pub struct Learned {
     pub feature_count: usize,
@@ -27,8 +27,8 @@ impl Learned {
         Self { feature_count: trainer.feature_count(), log_loss: trainer.progressive_metrics().log_loss }
     }
 
-    /// FTRL-Proximal as the paper has it, with a map from feature key to z and n. It keeps none of the counts and categories
-    /// that a training state has.
+    /// FTRL-Proximal as in the paper, with a map from feature key to z and n. Unlike a training state, it keeps no
+    /// counts and no categories.
     pub fn by_map(contract: &Contract, batches: impl IntoIterator<Item = impl Borrow<RowBatch>>) -> Self {
         let settings = Settings::default();
         let seeds: Vec<u64> = contract.fields().iter().map(|field| field_seed(&field.name)).collect();
@@ -80,7 +80,8 @@ impl Learned {
     }
 }
 
-/// The logit of the observed CTR of the first batch, a click and an impression without one added.
+/// Returns a bias at the logit of the observed CTR of the first batch, with one click and one impression without a
+/// click added.
 fn first_bias(settings: &Settings, clicked: &[bool]) -> Coordinate {
     let clicks = clicked.iter().filter(|&&clicked| clicked).count() + 1;
     let others = clicked.len() + 2 - clicks;

@@ -1,8 +1,7 @@
-//! Learns generated logs from Parquet, from CSV and from a row cache, beside decoding the same rows without learning, the
-//! training loop that everybody writes first, and Vowpal Wabbit where it is there:
-//! `taskset -c 1 cargo bench --bench train [-- FILTER]`.
+//! Learns generated logs from Parquet, CSV and a row cache: `taskset -c 1 cargo bench --bench train [-- FILTER]`.
 //!
-//! `OMOMI_VW="python3 -m vowpalwabbit"` says how it is run; without it `vw` is looked for on the path.
+//! The baselines are decoding the same rows without learning, the simplest training loop, and Vowpal Wabbit if it is
+//! installed. `OMOMI_VW="python3 -m vowpalwabbit"` is the command that runs it. The default is `vw` on the path.
 
 #[path = "../../../../benches/support"]
 #[allow(dead_code, reason = "each bench uses its part")]
@@ -36,7 +35,7 @@ use support::ratios::Target;
 use text_logs::{each_batch, write_csv, write_vowpal_wabbit};
 use vowpal_wabbit::VowpalWabbit;
 
-/// 700,000 and 2 million rows a second.
+/// Targets: 700,000 rows per second from Parquet, and 2 million from the cache.
 const MAX_NS_FROM_PARQUET: f64 = 1_429.0;
 const MAX_NS_FROM_CACHE: f64 = 500.0;
 
@@ -48,7 +47,7 @@ fn main() {
     bench.finish();
 }
 
-/// Where the time goes: each format, with and without learning.
+/// Times each format, with and without learning.
 fn formats(bench: &mut Bench, contract: &Contract) {
     let rows = if bench.is_smoke() { 1_000 } else { 200_000 };
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -72,7 +71,8 @@ fn formats(bench: &mut Bench, contract: &Contract) {
     bench.run(contest);
 }
 
-/// A log whose coordinates do not fit into the cache of a core: from Parquet, from the row cache, by Vowpal Wabbit.
+/// Times a log whose coordinates do not fit into the cache of a core: from Parquet, from the row cache, and with Vowpal
+/// Wabbit.
 fn passes(bench: &mut Bench, contract: &Contract) {
     let rows = if bench.is_smoke() { 5_000 } else { 2_000_000 };
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -88,7 +88,7 @@ fn passes(bench: &mut Bench, contract: &Contract) {
     let mut contest = Contest::new("passes", "row", rows);
     contest.rounds(11);
     contest.enter("Parquet on one thread", || Learned::by_trainer(contract, each_batch(contract, &log)));
-    contest.enter_timed("Parquet, decoded beside, on the wall", |call_count| {
+    contest.enter_timed("Parquet, decoded in parallel, wall-clock time", |call_count| {
         (0..call_count).map(|_| Duration::from_secs_f64(run.log(Settings::default()).learn_seconds)).sum()
     });
     contest.enter_timed("first pass from the cache", |call_count| {
@@ -101,12 +101,12 @@ fn passes(bench: &mut Bench, contract: &Contract) {
     contest.target(Target::AtMostNs("first pass from the cache", MAX_NS_FROM_CACHE));
     contest.target(Target::AtMostNs("further pass from the cache", MAX_NS_FROM_CACHE));
     bench.note(&format!("omomi, 1 pass: {}", words(&expected.progressive)));
-    // As the rivals, which have no penalty of their own accord.
+    // For comparison with Vowpal Wabbit, which has no penalty by default.
     let unpenalized = run.log(Settings { l1: 0.0, ..Settings::default() });
     bench.note(&format!("omomi without l1, 1 pass: {}", words(&unpenalized.progressive)));
     let (text, vw_folder) = (folder.path().join("log.vw"), folder.path());
     match VowpalWabbit::find() {
-        None => bench.note("Vowpal Wabbit was not found: name its command in OMOMI_VW"),
+        None => bench.note("Vowpal Wabbit was not found; set OMOMI_VW to its command"),
         Some(vw) => {
             write_vowpal_wabbit(contract, &log, &text);
             enter_vowpal_wabbit(&mut contest, bench, vw, (contract, &log), (text, vw_folder));
@@ -126,7 +126,7 @@ fn enter_vowpal_wabbit<'a>(
     let clicked: Vec<bool> = each_batch(contract, log).flat_map(|batch| batch.clicked).collect();
     let settings = Settings::default();
     let ftrl = [format!("--ftrl_alpha={}", settings.alpha), format!("--ftrl_beta={}", settings.beta)];
-    // Its defaults: another optimizer (adaptive, normalized, invariant), no penalty.
+    // By default it uses a different optimizer (adaptive, normalized, invariant) and no penalty.
     let rivals = [
         ("its FTRL with our alpha and beta", &["--ftrl", ftrl[0].as_str(), ftrl[1].as_str()][..]),
         ("its defaults", &[][..]),
@@ -138,10 +138,10 @@ fn enter_vowpal_wabbit<'a>(
     }
     let vw = std::rc::Rc::new((vw, text));
     let first = std::rc::Rc::clone(&vw);
-    contest.enter_timed("Vowpal Wabbit, text, on the wall", move |call_count| {
+    contest.enter_timed("Vowpal Wabbit, text, wall-clock time", move |call_count| {
         (0..call_count).map(|_| first.0.learn(&first.1, folder, 1, &["--ftrl"]).took).sum()
     });
-    contest.enter_timed("Vowpal Wabbit, further pass from its cache, on the wall", move |call_count| {
+    contest.enter_timed("Vowpal Wabbit, further pass from its cache, wall-clock time", move |call_count| {
         let pass = || {
             let [one, three] = [1, 3].map(|passes| vw.0.learn(&vw.1, folder, passes, &["--ftrl"]).took);
             three.saturating_sub(one) / 2
@@ -158,7 +158,7 @@ fn note_memory(bench: &mut Bench, log: &Path, folder: &Path) {
             [1, 10].map(|copies| memory::peak(&contract, log, folder, copies, extra));
         assert_eq!(features, features_of_ten, "the same rows have the same features");
         let [one, ten] = [one, ten].map(|bytes| bytes as f64 / f64::from(1 << 20));
-        bench.note(&format!("peak memory {name}: {one:.0} MiB, of ten times the rows {ten:.0} MiB"));
+        bench.note(&format!("peak memory {name}: {one:.0} MiB; for ten times the rows, {ten:.0} MiB"));
     }
 }
 

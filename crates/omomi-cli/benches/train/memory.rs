@@ -1,4 +1,5 @@
-//! Whether memory grows with the number of rows: the same log once, and ten times over under other names.
+//! Checks whether memory grows with the number of rows: trains on a log once, and on ten copies of it under other
+//! names.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Most memory that a training process has held while it learned `copies` of `log`, in bytes, and the number of features.
+/// Trains on `copies` of `log` in a process. Returns its peak memory in bytes, and the number of features.
 pub fn peak(contract: &Path, log: &Path, folder: &Path, copies: u32, extra: &[&str]) -> (u64, u64) {
     let logs = folder.join(format!("copies-{copies}"));
     fs::create_dir_all(&logs).expect("room");
@@ -26,7 +27,7 @@ pub fn peak(contract: &Path, log: &Path, folder: &Path, copies: u32, extra: &[&s
         .arg(&state)
         .args(extra)
         .output()
-        .expect("the program that was built beside this one");
+        .expect("the program that was built with this bench");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let provenance = fs::read(folder.join("memory.provenance.json")).expect("a provenance");
     let provenance: Value = serde_json::from_slice(&provenance).expect("JSON");

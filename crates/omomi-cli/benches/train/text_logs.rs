@@ -1,4 +1,4 @@
-//! The rows of a Parquet log as other programs read them: as CSV, and in the format of Vowpal Wabbit.
+//! Writes the rows of a Parquet log for other programs: as CSV, and in the format of Vowpal Wabbit.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -14,7 +14,7 @@ pub fn each_batch(contract: &Contract, path: &Path) -> impl Iterator<Item = RowB
     std::iter::from_fn(move || reader.next_batch().expect("good rows"))
 }
 
-/// The rows of a Parquet log as CSV.
+/// Writes the rows of a Parquet log as CSV.
 pub fn write_csv(contract: &Contract, parquet: &Path, csv: &Path) {
     let mut file = BufWriter::new(File::create(csv).expect("room for the log"));
     let names: Vec<&str> = contract.fields().iter().map(|field| field.name.as_str()).collect();
@@ -30,7 +30,7 @@ pub fn write_csv(contract: &Contract, parquet: &Path, csv: &Path) {
     file.flush().expect("room for the log");
 }
 
-/// Generated categories have nothing in them that CSV would need quotes for.
+/// Formats a value as a CSV cell. Generated categories contain nothing that needs quotes.
 fn cell(value: &FieldValue) -> String {
     match value {
         FieldValue::Id(id) => id.to_string(),
@@ -41,7 +41,8 @@ fn cell(value: &FieldValue) -> String {
     }
 }
 
-/// The rows of a Parquet log in the format of Vowpal Wabbit: the label, and a token for each feature, crosses included.
+/// Writes the rows of a Parquet log in the format of Vowpal Wabbit: the label, and a token for each feature, including
+/// crosses.
 pub fn write_vowpal_wabbit(contract: &Contract, parquet: &Path, text: &Path) {
     let mut file = BufWriter::new(File::create(text).expect("room for the log"));
     for batch in each_batch(contract, parquet) {
@@ -68,7 +69,7 @@ pub fn write_vowpal_wabbit(contract: &Contract, parquet: &Path, text: &Path) {
     file.flush().expect("room for the log");
 }
 
-/// The categories of a field as tokens: of a number its bucket, as for us.
+/// Returns the categories of a field as tokens. The category of a number is its bucket, as in this library.
 fn categories(row: &Row, buckets: impl Iterator<Item = u64>, name: &str) -> Vec<String> {
     match row.get(name) {
         None => Vec::new(),
@@ -78,7 +79,7 @@ fn categories(row: &Row, buckets: impl Iterator<Item = u64>, name: &str) -> Vec<
     }
 }
 
-/// Blanks, colons and bars mean something there.
+/// Replaces blanks, colons and bars, which have a meaning in that format.
 fn token_of(text: &str) -> String {
     text.replace([' ', ':', '|'], "_")
 }

@@ -1,4 +1,4 @@
-//! Vowpal Wabbit as a child process, on the same features: its FTRL, its own cache.
+//! Runs Vowpal Wabbit as a child process, on the same features, with its FTRL and its own cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,20 +7,21 @@ use std::time::{Duration, Instant};
 
 use omomi_train::judge::evaluate::{Evaluator, Metrics};
 
-/// The command that runs it.
+/// The command that runs Vowpal Wabbit.
 pub struct VowpalWabbit {
     words: Vec<String>,
 }
 
-/// What a run took and left.
+/// The time and the memory of a run.
 pub struct Outcome {
     pub took: Duration,
-    /// Most memory of any child process so far, in bytes.
+    /// Peak memory of any child process so far, in bytes.
     pub peak_memory_bytes: u64,
 }
 
 impl VowpalWabbit {
-    /// The words of `OMOMI_VW`, such as `python3 -m vowpalwabbit`, or `vw` where it is on the path.
+    /// Takes the command from `OMOMI_VW`, such as `python3 -m vowpalwabbit`, or else `vw` from the path. Returns `None`
+    /// if it does not run.
     pub fn find() -> Option<Self> {
         let words = std::env::var("OMOMI_VW").unwrap_or_else(|_| "vw".to_owned());
         let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
@@ -35,7 +36,7 @@ impl VowpalWabbit {
         command
     }
 
-    /// Learns `passes` over the rows, the first from text and the others from its cache.
+    /// Trains `passes` times on the rows: first from text, then from its cache.
     pub fn learn(&self, text: &Path, folder: &Path, passes: u32, extra: &[&str]) -> Outcome {
         let started = Instant::now();
         let output = self
@@ -55,7 +56,7 @@ impl VowpalWabbit {
         Outcome { took, peak_memory_bytes: peak_memory_of_children() }
     }
 
-    /// Metrics of its rows, each predicted before it was learned.
+    /// Trains one pass, and returns the metrics of the rows, each predicted before it was learned.
     pub fn progressive(&self, text: &Path, folder: &Path, clicked: &[bool], extra: &[&str]) -> (Outcome, Metrics) {
         let predictions: PathBuf = folder.join("vw.predictions");
         let to = format!("--predictions={}", predictions.to_str().expect("UTF-8"));
@@ -65,7 +66,7 @@ impl VowpalWabbit {
         let probabilities = predictions.split_whitespace().map(|word| word.parse::<f64>().expect("a probability"));
         let mut row_count = 0;
         for (probability, &clicked) in probabilities.zip(clicked) {
-            // It rounds to six digits, and 0 is no probability.
+            // Vowpal Wabbit rounds to six digits, and 0 is not a probability.
             evaluator.add_probability(probability.clamp(1e-6, 1.0 - 1e-6), clicked);
             row_count += 1;
         }
@@ -74,14 +75,14 @@ impl VowpalWabbit {
     }
 }
 
-/// The most that any child process that has ended has held.
+/// Returns the largest peak memory of all child processes that have ended, in bytes.
 fn peak_memory_of_children() -> u64 {
-    // SAFETY: all bytes zero are a valid `rusage`, and the C library fills the one it is given.
+    // SAFETY: a zeroed `rusage` is valid, and the C library writes to the one that it gets.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
         usage
     };
-    // Kibibytes on Linux.
+    // Linux reports KiB.
     u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1_024
 }

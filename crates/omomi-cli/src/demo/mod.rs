@@ -1,4 +1,4 @@
-//! `omomi demo`: the whole path, from click logs to published weights, with nothing but what the repository has.
+//! `omomi demo`: the whole path from click logs to published weights, with the data of the repository alone.
 
 mod run;
 mod today;
@@ -14,25 +14,25 @@ use crate::Failure;
 use crate::text::{figure, grouped, say, table};
 use run::{LOGIC_ID, Run, bayes_metrics};
 
-/// Train, average, prune, pack, evaluate, publish and score: on the real click log that ships with the repository, and on a generated one
+/// Train, average, prune, pack, evaluate, publish and score, on a real click log and on a generated one
 ///
-/// Leaves everything it makes in one folder, and says at the end what to try next.
+/// The real log ships with the repository. All files go to one folder. At the end, the demo suggests what to try next.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Where to leave logs, states and weight files
+    /// Folder for logs, states and weight files
     #[arg(long, value_name = "DIR", default_value = "demo")]
     dir: PathBuf,
-    /// The folder with the Open Bandit logs
+    /// Folder with the Open Bandit logs
     #[arg(long, value_name = "DIR", default_value = "tests/data/open-bandit")]
     data: PathBuf,
-    /// Rows of the generated log
+    /// Number of rows of the generated log
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     rows: u64,
 }
 
 /// The column with the time of the impression, in both logs.
 const TIME_COLUMN: &str = "timestamp";
-/// Files of the generated log, by time.
+/// Number of files of the generated log, in order of time.
 const PART_COUNT: usize = 10;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     say!("\n2. A generated log: its true click probabilities are known\n");
     let log = GeneratedLog::write(arguments)?;
     let yesterday = yesterday(&log)?;
-    say!("\n3. Today's model: two data sets, a process each, become one file and take yesterday's place\n");
+    say!("\n3. Today's model: two processes train on two data sets; their average replaces yesterday's file\n");
     let today = today::run(&log, &yesterday)?;
     say!("\nThe report: {}", today.report.display());
     say!("\nTry next");
@@ -58,9 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     say!("  omomi contract check {}", log.contract_file.display());
     say!("  omomi status {}", today.store.display());
     say!("  omomi rollback {}    (and omomi on ...)", today.store.display());
-    say!("  omomi drill {}    (what may happen to a server, rehearsed)", today.store.display());
+    say!("  omomi drill {}    (rehearses incidents of a store and a server)", today.store.display());
     say!("  rank 500 candidates from Scala: jvm-bindings/README.md");
-    say!("  (in the repository, `cargo run --release --` stands for `omomi`)");
+    say!("  (in the repository, run `cargo run --release --` in place of `omomi`)");
     Ok(())
 }
 
@@ -78,12 +78,12 @@ fn real_log(arguments: &Arguments) -> Result<(), Failure> {
     let run = Run::new(&contract, &arguments.dir.join("open-bandit"), "open-bandit-demo", logs, held_out)?;
     let rows = run.rows()?;
     say!("{}", table(&["", "held-out day"], rows));
-    say!("  (287 clicks in 60,000 rows teach next to nothing: this log proves the path, the next one the figures)");
+    say!("  (287 clicks in 60,000 rows teach almost nothing: this log shows the steps, the next one the figures)");
     run.print_file();
     Ok(())
 }
 
-/// A generated log in [`PART_COUNT`] files, by time.
+/// A generated log in [`PART_COUNT`] files, in order of time.
 struct GeneratedLog {
     folder: PathBuf,
     contract: Contract,
@@ -109,23 +109,23 @@ impl GeneratedLog {
         Ok(Self { folder, contract, contract_file, parts })
     }
 
-    /// All files but two are learned.
+    /// The files to learn from: all but the last two.
     fn learned_parts(&self) -> &[String] {
         &self.parts[..PART_COUNT - 2]
     }
 
-    /// The last but one says by how much predictions are off, and what may be pruned.
+    /// The second last file: for recalibration, pruning and packing.
     fn fitting_part(&self) -> &str {
         &self.parts[PART_COUNT - 2]
     }
 
-    /// On the last one models are evaluated, and nothing else.
+    /// The last file: for evaluation only.
     fn evaluation_part(&self) -> &str {
         &self.parts[PART_COUNT - 1]
     }
 }
 
-/// The model that was learned before the newer half of the log was there.
+/// Makes yesterday's model, from the older half of the files to learn from.
 fn yesterday(log: &GeneratedLog) -> Result<Run, Failure> {
     let learned = log.learned_parts();
     let older = &learned[..learned.len() / 2];

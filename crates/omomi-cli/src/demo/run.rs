@@ -1,4 +1,4 @@
-//! From the logs of one contract to a model that is mapped and scored, in one process.
+//! One run of the demo: from the logs of one contract to a mapped model, in one process.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,13 +19,13 @@ use super::TIME_COLUMN;
 use crate::Failure;
 use crate::text::{bytes, figure, grouped, say};
 
-/// Name of the serving logic of the generated log.
+/// Logic id of the models of the generated log.
 pub(super) const LOGIC_ID: &str = "generated-demo";
 
 const CANDIDATE_COUNT: usize = 500;
 const REQUEST_COUNT: usize = 5_000;
 
-/// One contract's way from logs to a mapped model.
+/// The files, the model and the metrics that a run made.
 pub(super) struct Run {
     account: Account,
     report: PackReport,
@@ -60,7 +60,7 @@ impl Run {
             arguments: vec!["demo".to_owned()],
         };
         let account = train(contract, &options, &mut |_| ())?;
-        // A name is never used twice, so each run of the demo makes the next generation.
+        // The name of a weight file is never used twice, so each run of the demo makes the next generation.
         let generation = next_generation(&generations)?;
         let weight_file = generations.join(format!("{generation:06}.omomi"));
         let options = PackOptions {
@@ -115,7 +115,7 @@ impl Run {
         self.model.file().section(SectionKind::Weights).len() as u64
     }
 
-    /// Scores one user against 500 creatives, again and again.
+    /// Scores one user against 500 creatives 5,000 times and prints the latency.
     pub(super) fn print_latency(&self, held_out: &str) -> Result<(), Failure> {
         let contract = self.model.contract();
         let mut reader = LogReader::open(contract, &[held_out], ReadOptions::default())?;
@@ -146,7 +146,7 @@ impl Run {
     }
 }
 
-/// One more than the greatest generation in the folder.
+/// Returns one more than the largest generation in the folder.
 pub(super) fn next_generation(folder: &Path) -> Result<u64, Failure> {
     let mut max = 0;
     for entry in fs::read_dir(folder)? {
@@ -157,7 +157,7 @@ pub(super) fn next_generation(folder: &Path) -> Result<u64, Failure> {
     Ok(max + 1)
 }
 
-/// How good the true probabilities of a generated log are: no model can do better.
+/// Returns the metrics of the true probabilities of a generated log: the best that any model can reach.
 pub(super) fn bayes_metrics(log: &str) -> Result<Metrics, Failure> {
     let contract = r#"{"name":"bayes","label":"clicked","field":[{"name":"true_probability","side":"context","type":"number",
         "unit":"probability","range":[0.0,1.0],"buckets":[0.5],"meaning":"what the generator drew the click from"}]}"#;

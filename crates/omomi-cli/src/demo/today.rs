@@ -1,5 +1,6 @@
-//! Today's model of the generated log: two data sets are learned at once, averaged, recalibrated and pruned to a budget; the file is
-//! evaluated against yesterday's, judged and published in its place, and all of it is put on a page.
+//! Today's model of the demo: trained on two data sets in parallel, averaged, recalibrated, and pruned to a budget.
+//!
+//! The file is then evaluated against yesterday's, judged by the gate, published in its place, and shown in a report.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,10 +23,10 @@ use crate::text::{bytes, figure, grouped, say, table};
 
 const SHARD_COUNT: u32 = 2;
 
-/// Room for today's table, in hundredths of yesterday's, though it was learned from twice the rows.
+/// Budget of today's table, in percent of yesterday's. Today's model was trained on twice the rows.
 const TABLE_PERCENT: u64 = 60;
 
-/// What is left behind.
+/// The files of today's model.
 pub(super) struct Today {
     pub(super) weight_file: PathBuf,
     pub(super) store: PathBuf,
@@ -65,13 +66,13 @@ pub(super) fn run(log: &GeneratedLog, yesterday: &Run) -> Result<Today, Failure>
     Ok(Today { weight_file, store: store.dir().to_owned(), report: page })
 }
 
-/// The size of yesterday's file with a smaller table.
+/// Returns the budget: the size of yesterday's file with its table cut to [`TABLE_PERCENT`].
 fn budget(yesterday: &Run) -> Result<u64, Failure> {
     let table_len = yesterday.table_len_bytes();
     Ok(yesterday.weight_file.metadata()?.len() - table_len * (100 - TABLE_PERCENT) / 100)
 }
 
-/// Each half of the log is a data set. What an earlier demo has finished of the same logs is not learned again.
+/// Trains one shard per half of the log and averages them. Shards that an earlier demo finished are reused.
 fn train_and_average(log: &GeneratedLog, merged: &Path) -> Result<ShardsAccount, Failure> {
     let settings = Settings::default();
     let options = TrainShardsOptions {
@@ -105,10 +106,10 @@ fn train_and_average(log: &GeneratedLog, merged: &Path) -> Result<ShardsAccount,
 
 fn print_average(account: &ShardsAccount) {
     let reused = account.shards.iter().filter(|shard| shard.reused).count();
-    let how = if reused == account.shards.len() { "kept from an earlier demo" } else { "trained by a process each" };
+    let how = if reused == account.shards.len() { "kept from an earlier demo" } else { "trained, one process each" };
     say!("  train        {} data sets {how}, {:.1} s", account.shards.len(), account.seconds);
     let average = &account.average;
-    say!("  average      {} features, of {} rows", grouped(average.feature_count()), grouped(average.metadata.rows));
+    say!("  average      {} features from {} rows", grouped(average.feature_count()), grouped(average.metadata.rows));
     if let Some(report) = &account.recalibration {
         let [before, after] = [report.before, report.after].map(|metrics| figure(metrics.calibration_ratio));
         say!("  recalibrate  calibration ratio {before}, then {after}");
@@ -131,7 +132,7 @@ fn print_bill(report: &PruneReport, budget: u64, yesterday: &Run) -> Result<(), 
         .held_out
         .and_then(|change| Some(change.after.normalized_entropy? / change.before.normalized_entropy? - 1.0));
     say!(
-        "  prune        {} of {} categories left, {} for a budget of {} (yesterday: {}), as {}; normalized entropy {}",
+        "  prune        {} of {} categories left, {} of a budget of {} (yesterday: {}), as {}; normalized entropy {}",
         grouped(total.after.categories),
         grouped(total.before.categories),
         bytes(total.after.bytes),
@@ -177,12 +178,12 @@ fn evaluate_against(yesterday: &Path, today: &Path, log: &GeneratedLog) -> Resul
     Ok(evaluate_files(&evaluate_options(today, Some(yesterday), log), &mut |_| ())?)
 }
 
-/// The figures by which a file without a baseline is judged.
+/// Returns what yesterday's file is judged by: it is the first, so it has no baseline.
 fn first_figures(yesterday: &Run, log: &GeneratedLog) -> Figures {
     Figures::Logs(Box::new(evaluate_options(&yesterday.weight_file, None, log)))
 }
 
-/// Publishes a file if the gate lets it through, and says why if it does not.
+/// Publishes a file if it passes the gate. Otherwise prints the reasons.
 fn publish_blessed(file: &Path, figures: &Figures, first: bool, store: &Store) -> Result<(), Failure> {
     let options = GateOptions {
         file: file.to_owned(),

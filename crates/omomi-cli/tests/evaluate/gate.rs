@@ -79,7 +79,7 @@ fn weights_twice_as_large_as_they_were_learned_are_held_back_for_every_figure_th
     let said = world.omomi(&format!("gate doubled.omomi --baseline before.omomi {LOGS}"));
     let (text, error) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(text.contains("who must act: ml") && text.contains("recalibrate the model"), "{text}");
-    assert!(error.contains("doubled.omomi is held back, for "), "{error}");
+    assert!(error.contains("doubled.omomi is held back for "), "{error}");
     let error = world.fail(1, "publish doubled.omomi --to store");
     assert!(error.contains("the file has no blessing"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! What `omomi bench` says: tables for people, JSON for programs.
+//! The output of `omomi bench`: tables for people, JSON for programs.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Arguments;
 use crate::text::{bytes, grouped, say, table};
 
-/// A run and what the rows of its requests met in the file.
+/// A measured run, and how many categories of its requests the weight file has.
 pub(super) struct Outcome {
     pub(super) coverage: Coverage,
     pub(super) measurement: Measurement,
@@ -25,7 +25,7 @@ pub(super) fn run_words(run: &Run) -> String {
     format!("{threads}, {} {prepared}candidates, {pace}, {seconds:.1} s", run.candidates)
 }
 
-/// Everything that is reported.
+/// All measurements of one command.
 pub(super) struct Report<'a> {
     pub(super) arguments: &'a Arguments,
     pub(super) model: &'a Model,
@@ -37,18 +37,18 @@ impl Report<'_> {
     pub(super) fn print(&self) {
         self.print_setting();
         let at_rate = !self.arguments.rate.is_empty();
-        let from = if at_rate { "from when it was due" } else { "from its start, sent back to back" };
+        let from = if at_rate { "from its due time" } else { "from its start, sent back to back" };
         say!("\nlatency of a request, {from}, until its last answer is read (µs)\n{}", self.latency_table(at_rate));
-        say!("\nwhere the time of a request goes (µs)\n{}", self.parts_table(at_rate));
+        say!("\nparts of a request (µs)\n{}", self.parts_table(at_rate));
         let preparation = self.outcomes.iter().filter_map(|outcome| outcome.measurement.preparation).min();
         if let Some(preparation) = preparation {
             let (count, ms) = (grouped(self.rotation.candidate_count() as u64), preparation.as_secs_f64() * 1e3);
-            say!("preparing {count} candidates for the model took {ms:.1} ms, off the request path");
+            say!("preparing {count} candidates for the model took {ms:.1} ms, before the first request");
         }
         for outcome in self.outcomes.iter().filter(|outcome| outcome.measurement.is_overloaded()) {
             let Measurement { run, unserved_count, .. } = &outcome.measurement;
             say!(
-                "overloaded: {}; {} requests were never started, and latencies say how long the run was",
+                "overloaded: {}; {} requests were never started, and the latencies depend on the length of the run",
                 run_words(run),
                 grouped(*unserved_count)
             );
@@ -69,7 +69,7 @@ impl Report<'_> {
         );
         let source = match rotation.source() {
             Source::Log => "from logs",
-            Source::Invented => "invented after the golden requests",
+            Source::Invented => "invented, modeled on the golden requests",
         };
         say!(
             "{} different requests, {source}: {} different candidates, {} features besides crosses (64 bytes each: {})",
@@ -80,7 +80,7 @@ impl Report<'_> {
         );
         let compared = self.outcomes.iter().map(|outcome| outcome.coverage.compared_count).max().unwrap_or(0);
         say!(
-            "the first {compared} requests of each size: kernel and plain twin equal in all bits; a reading of the clock is {:.0} ns",
+            "first {compared} requests of each size: kernel and plain implementation equal in all bits; reading the clock takes {:.0} ns",
             clock_cost_ns()
         );
     }
@@ -227,7 +227,7 @@ fn per_request(count: u64, coverage: &Coverage) -> f64 {
     count as f64 / coverage.request_count.max(1) as f64
 }
 
-/// Microseconds, with as many digits as are worth reading.
+/// Formats nanoseconds as microseconds: one decimal below 100 µs, none above.
 #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
 fn us(ns: u64) -> String {
     match ns {
@@ -241,7 +241,7 @@ fn whole(number: f64) -> String {
     grouped(number.round() as u64)
 }
 
-/// A rate as it was asked for.
+/// Formats a requested rate.
 fn rate(per_second: f64) -> String {
     if per_second.fract() == 0.0 { whole(per_second) } else { per_second.to_string() }
 }

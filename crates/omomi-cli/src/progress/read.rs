@@ -15,9 +15,9 @@ const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
 ///
 /// ```no_run
 /// # fn work(mut reader: omomi_train::log::LogReader) -> Result<(), omomi_train::log::LogError> {
-/// use crate::read_progress::Progress;
+/// use crate::progress::ReadProgress;
 ///
-/// let mut progress = Progress::new("train", &reader, false);
+/// let mut progress = ReadProgress::new("train", &reader, false);
 /// while let Some(batch) = reader.next_batch()? {
 ///     progress.update(&reader);
 /// }
@@ -26,7 +26,7 @@ const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct ReadProgress {
     label: String,
     started: Instant,
     shown: Shown,
@@ -39,10 +39,10 @@ enum Shown {
     Lines { last: Instant },
 }
 
-impl Progress {
+impl ReadProgress {
     /// Starts the clock. `label` says what is done; with `quiet` nothing is ever shown.
-    #[must_use]
-    pub fn new(label: &str, reader: &LogReader, quiet: bool) -> Self {
+    
+    pub(crate) fn new(label: &str, reader: &LogReader, quiet: bool) -> Self {
         let started = Instant::now();
         let shown = if quiet {
             Shown::Nothing
@@ -60,7 +60,7 @@ impl Progress {
     }
 
     /// Shows where `reader` is now. Cheap enough to be called for every batch.
-    pub fn update(&mut self, reader: &LogReader) {
+    pub(crate) fn update(&mut self, reader: &LogReader) {
         let elapsed = self.started.elapsed();
         match &mut self.shown {
             Shown::Nothing => {}
@@ -78,7 +78,7 @@ impl Progress {
     }
 
     /// Shows a line of the caller's between the others; on a terminal above the bar. Not where it is quiet.
-    pub fn note(&self, line: &str) {
+    pub(crate) fn note(&self, line: &str) {
         match &self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
@@ -88,7 +88,7 @@ impl Progress {
 
     /// Shows the end: rows and time in all. A progress that is dropped unfinished, because of an error, leaves nothing
     /// on a terminal.
-    pub fn finish(self, reader: &LogReader) {
+    pub(crate) fn finish(self, reader: &LogReader) {
         let elapsed = self.started.elapsed();
         let words = Standing::of(reader, elapsed).final_words(elapsed);
         match &self.shown {
@@ -102,7 +102,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ReadProgress {
     fn drop(&mut self) {
         if let Shown::Bar(bar) = &self.shown
             && !bar.is_finished()

@@ -1,0 +1,276 @@
+//! Progress bars for long commands, on standard error: bars on a terminal, otherwise one plain line every 10 seconds.
+//!
+//! [`CountProgress`] shows one counted step at a time, [`PackProgress`] the steps of packing, and [`ShardsProgress`]
+//! one bar per shard. With `--quiet` they show nothing.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use omomi_train::learn::shards::{Happening, ProgressEvent};
+use omomi_train::pack;
+
+use crate::text::{bytes, grouped};
+
+mod read;
+
+pub(crate) use read::ReadProgress;
+
+/// Time between two plain lines of one step, where standard error is not a terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+const COUNT_BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}, {eta} left";
+const SHARD_BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
+
+/// Shows the progress of counted steps, one step at a time.
+pub(crate) struct CountProgress {
+    quiet: bool,
+    /// The name of the current step, and how it is shown.
+    step: Option<(String, ShownCount)>,
+}
+
+enum ShownCount {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+}
+
+impl CountProgress {
+    pub(crate) const fn new(quiet: bool) -> Self {
+        Self { quiet, step: None }
+    }
+
+    /// Shows that step `name` has processed `done` of its `of` things. A different name starts a new step.
+    pub(crate) fn count(&mut self, name: &str, things: &str, done: u64, of: u64) {
+        if self.quiet {
+            return;
+        }
+        if !matches!(&self.step, Some((other, _)) if other == name) {
+            self.finish();
+        }
+        let (_, shown) = self.step.get_or_insert_with(|| (name.to_owned(), ShownCount::start(name, of)));
+        match shown {
+            ShownCount::Bar(bar) => {
+                bar.set_message(format!("{} of {} {things}", grouped(done), grouped(of)));
+                bar.set_position(done);
+            }
+            ShownCount::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
+                *last = Instant::now();
+                eprintln!("{name}: {} of {} {things}", grouped(done), grouped(of));
+            }
+            ShownCount::Lines { .. } => {}
+        }
+    }
+
+    /// Prints a line: above the bar on a terminal, otherwise after the earlier lines.
+    pub(crate) fn note(&self, line: &str) {
+        match &self.step {
+            _ if self.quiet => {}
+            Some((_, ShownCount::Bar(bar))) => bar.suspend(|| eprintln!("{line}")),
+            _ => eprintln!("{line}"),
+        }
+    }
+
+    /// Removes the bar from the terminal.
+    pub(crate) fn finish(&mut self) {
+        if let Some((_, ShownCount::Bar(bar))) = self.step.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl ShownCount {
+    fn start(name: &str, of: u64) -> Self {
+        if !stderr().is_terminal() {
+            return Self::Lines { last: Instant::now() };
+        }
+        let bar = ProgressBar::with_draw_target(Some(of), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template(COUNT_BAR_TEMPLATE) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(name.to_owned());
+        Self::Bar(bar)
+    }
+}
+
+/// Shows the progress of packing a weight file.
+pub(crate) struct PackProgress {
+    quiet: bool,
+    counted: CountProgress,
+    /// Progress of scoring held-out rows, while that step runs.
+    scored: Option<ReadProgress>,
+}
+
+impl PackProgress {
+    pub(crate) const fn new(quiet: bool) -> Self {
+        Self { quiet, counted: CountProgress::new(quiet), scored: None }
+    }
+
+    pub(crate) fn watch(&mut self, event: &pack::Event<'_>) {
+        match event {
+            pack::Event::Read { feature_count, of } => self.count("read the state", "features", *feature_count, *of),
+            pack::Event::Built { encoding, shard_count, of } => {
+                let name = format!("build the table of {}", encoding.name());
+                self.count(&name, "shards", *shard_count as u64, *of as u64);
+            }
+            pack::Event::Scored(reader) => {
+                self.counted.finish();
+                let start = || ReadProgress::new("score held-out rows", reader, self.quiet);
+                self.scored.get_or_insert_with(start).update(reader);
+            }
+            _ => self.finish(),
+        }
+    }
+
+    fn count(&mut self, name: &str, things: &str, done: u64, of: u64) {
+        self.scored = None;
+        self.counted.count(name, things, done, of);
+    }
+
+    /// Removes the bar from the terminal.
+    pub(crate) fn finish(&mut self) {
+        self.scored = None;
+        self.counted.finish();
+    }
+}
+
+/// Shows the progress of training in shards.
+pub(crate) struct ShardsProgress {
+    shown: ShownShards,
+    /// How many rounds and shards the command trains.
+    rounds: u32,
+    shards: u32,
+}
+
+enum ShownShards {
+    Nothing,
+    Bars { all: MultiProgress, of_shards: BTreeMap<u32, ProgressBar> },
+    Lines { last: BTreeMap<u32, Instant> },
+}
+
+impl ShardsProgress {
+    pub(crate) fn new(quiet: bool) -> Self {
+        let shown = if quiet {
+            ShownShards::Nothing
+        } else if stderr().is_terminal() {
+            ShownShards::Bars { all: MultiProgress::new(), of_shards: BTreeMap::new() }
+        } else {
+            ShownShards::Lines { last: BTreeMap::new() }
+        };
+        Self { shown, rounds: 1, shards: 1 }
+    }
+
+    pub(crate) fn watch(&mut self, event: &ProgressEvent) {
+        if let Happening::Begun { shards, rounds, .. } = &event.happening {
+            (self.shards, self.rounds) = (*shards, *rounds);
+        }
+        let name = self.name(event);
+        if let (Some(shard), Happening::Progress { percent, .. }) = (event.shard, &event.happening) {
+            let words = words(&event.happening).unwrap_or_default();
+            self.shown.progress(shard, &name, *percent, &words);
+            return;
+        }
+        if let Some(shard) = event.shard {
+            self.shown.end(shard);
+        }
+        if let Some(words) = words(&event.happening) {
+            self.shown.line(&format!("{name}{words}"));
+        }
+    }
+
+    /// The prefix of a line, such as `round 1 of 3, shard 2 of 8: `. The round is omitted if there is only one.
+    fn name(&self, event: &ProgressEvent) -> String {
+        let mut parts = Vec::new();
+        if let Some(round) = event.round.filter(|_| self.rounds > 1) {
+            parts.push(format!("round {round} of {}", self.rounds));
+        }
+        if let Some(shard) = event.shard {
+            parts.push(format!("shard {shard} of {}", self.shards));
+        }
+        if parts.is_empty() { String::new() } else { format!("{}: ", parts.join(", ")) }
+    }
+}
+
+impl ShownShards {
+    fn progress(&mut self, shard: u32, name: &str, percent: f64, words: &str) {
+        match self {
+            Self::Nothing => {}
+            Self::Bars { all, of_shards } => {
+                let bar = of_shards.entry(shard).or_insert_with(|| start_bar(all, name));
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
+                bar.set_position(percent as u64);
+                // The remaining time is unknown before the first report.
+                bar.set_message(match percent > 0.0 {
+                    true => format!("{words}, {:#} left", HumanDuration(bar.eta())),
+                    false => "starting".to_owned(),
+                });
+            }
+            Self::Lines { last } => {
+                let last = last.entry(shard).or_insert_with(Instant::now);
+                if last.elapsed() >= LINE_INTERVAL {
+                    *last = Instant::now();
+                    eprintln!("{name}{percent:.0} %, {words}");
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, shard: u32) {
+        if let Self::Bars { of_shards, .. } = self
+            && let Some(bar) = of_shards.remove(&shard)
+        {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, line: &str) {
+        match self {
+            Self::Nothing => {}
+            Self::Bars { all, .. } => all.suspend(|| eprintln!("{line}")),
+            Self::Lines { .. } => eprintln!("{line}"),
+        }
+    }
+}
+
+fn start_bar(all: &MultiProgress, name: &str) -> ProgressBar {
+    let bar = all.add(ProgressBar::new(100));
+    if let Ok(style) = ProgressStyle::with_template(SHARD_BAR_TEMPLATE) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_prefix(name.trim_end_matches(": ").to_owned());
+    bar
+}
+
+/// Describes what happened, or returns `None` if it is not worth a line.
+fn words(happening: &Happening) -> Option<String> {
+    let log_loss = |log_loss: &Option<f64>| log_loss.map_or(String::new(), |loss| format!(", log loss {loss:.5}"));
+    Some(match happening {
+        Happening::Digested { files, len_bytes, seconds } => {
+            format!("{files} logs digested, {} in {seconds:.1} s", bytes(*len_bytes))
+        }
+        Happening::Reused { rows, log_loss: loss } => {
+            format!("kept from an earlier command: {} rows{}", grouped(*rows), log_loss(loss))
+        }
+        Happening::Stale { reason } => format!("must be trained again: {reason}"),
+        Happening::Progress { rows, rows_per_second, log_loss: loss, .. } => {
+            format!("{}{}", speed(*rows, *rows_per_second), log_loss(loss))
+        }
+        Happening::Finished { rows, rows_per_second, log_loss: loss, seconds, .. } => {
+            format!("{}{}, {seconds:.1} s", speed(*rows, *rows_per_second), log_loss(loss))
+        }
+        Happening::Died { message, retries_left } => {
+            format!("{message}; restarted, {retries_left} restarts left")
+        }
+        Happening::Failed { message } => format!("failed: {message}"),
+        Happening::Merged { features, seconds } => format!("merged: {} features in {seconds:.1} s", grouped(*features)),
+        Happening::Recalibrated { scale, shift, seconds } => {
+            format!("recalibrated: scale {scale:.4}, shift {shift:+.4} in {seconds:.1} s")
+        }
+        _ => return None,
+    })
+}
+
+fn speed(rows: u64, rows_per_second: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure for people, never negative")]
+    let rows_per_second = grouped(rows_per_second as u64);
+    format!("{} rows, {rows_per_second} rows/s", grouped(rows))
+}
