@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use omomi_train::operate::load_test::{Coverage, Durations, Measurement, Rotation, Run, Source, clock_cost_ns, processor_name};
+use omomi_train::operate::load_test::{Coverage, Durations, Measurement, Rotation, RowSource, Run, clock_cost_ns, processor_name};
 use omomi::{Instructions, Model};
 use serde_json::{Value, json};
 
@@ -66,8 +66,8 @@ impl Report<'_> {
             Instructions::detect().name()
         );
         let source = match rotation.source() {
-            Source::Log => "from logs",
-            Source::Invented => "invented after the golden requests",
+            RowSource::Log => "from logs",
+            RowSource::Invented => "invented after the golden requests",
         };
         say!(
             "{} different requests, {source}: {} different candidates, {} features besides crosses (64 bytes each: {})",

@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::error::LatencyError;
 use super::rotation::Rotation;
-use super::setup::Setup;
+use super::{LatencyError, Setup};
 use omomi::contract::{Contract, Side};
 use omomi::score::{Model, Request};
 

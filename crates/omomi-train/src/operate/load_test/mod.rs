@@ -40,36 +40,28 @@
 //! Requests fall due at even distances; real ones come in bursts. Load comes from the process itself: no network, no JVM.
 
 mod coverage;
-mod draw;
 mod durations;
-mod error;
-mod invented;
-mod log_rows;
-mod machine;
 mod rotation;
+mod rows;
 mod schedule;
-mod setup;
-mod slot_row;
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use coverage::Coverage;
-pub use durations::Durations;
-pub use error::LatencyError;
-pub use log_rows::{MAX_LOG_CANDIDATES, MAX_LOG_ROWS};
-pub use machine::{clock_cost_ns, processor_name};
-pub use rotation::{Rotation, RotationSpec, Source};
+pub use durations::{Durations, clock_cost_ns, processor_name};
+pub use rotation::{Rotation, RotationSpec, RowSource};
+pub use rows::{MAX_LOG_CANDIDATES, MAX_LOG_ROWS};
 
-use durations::Times;
-use machine::preemption_count;
-use schedule::{Clock, Schedule, Stamps, SystemClock};
-use setup::Setup;
+use durations::{Stamps, Times, preemption_count};
+use schedule::{Clock, Schedule, SystemClock};
 
+use crate::log::LogError;
 use omomi::error::Error;
-use omomi::score::{Model, Request, Scorer};
+use omomi::request::RequestLayout;
+use omomi::score::{CandidateSet, Model, Request, Scorer};
 
 /// Most threads of a run.
 pub const MAX_THREADS: usize = 1_024;
@@ -239,6 +231,50 @@ pub fn measure(model: &Arc<Model>, rotation: &Rotation, run: &Run) -> Result<Mea
     })
 }
 
+/// A layout for the requests of a rotation, and the set that their candidates lie in where they are prepared.
+struct Setup<'a> {
+    rotation: &'a Rotation,
+    candidate_count: usize,
+    layout: RequestLayout,
+    set: Option<Arc<CandidateSet>>,
+}
+
+impl<'a> Setup<'a> {
+    fn new(rotation: &'a Rotation, candidate_count: usize, prepared: bool) -> Result<Self, Error> {
+        let (layout, set) = if prepared {
+            (rotation.prepared_layout(candidate_count)?, Some(Arc::new(rotation.candidate_set()?)))
+        } else {
+            (rotation.layout(candidate_count)?, None)
+        };
+        Ok(Self { rotation, candidate_count, layout, set })
+    }
+
+    /// Scorers for `count` threads, and how long it took to prepare the candidates for the model, which the first of them does.
+    fn scorers(&self, model: &Arc<Model>, count: usize) -> Result<(Vec<Scorer>, Option<Duration>), Error> {
+        let start = Instant::now();
+        let first = self.scorer(model)?;
+        let preparation = self.set.is_some().then(|| start.elapsed());
+        let others = (1..count).map(|_| self.scorer(model));
+        Ok((std::iter::once(Ok(first)).chain(others).collect::<Result<_, Error>>()?, preparation))
+    }
+
+    fn scorer(&self, model: &Arc<Model>) -> Result<Scorer, Error> {
+        match &self.set {
+            Some(set) => Scorer::with_candidates(vec![Arc::clone(model)], &self.layout, set),
+            None => Scorer::new(Arc::clone(model), &self.layout),
+        }
+    }
+
+    /// Fills `request` with request `index` of the rotation.
+    #[inline]
+    fn fill(&self, index: usize, request: &mut Request) -> Result<(), Error> {
+        match &self.set {
+            Some(_) => self.rotation.fill_prepared(index, self.candidate_count, request),
+            None => self.rotation.fill(index, self.candidate_count, request),
+        }
+    }
+}
+
 /// One thread of a run.
 struct Worker<'a> {
     setup: &'a Setup<'a>,
@@ -282,6 +318,45 @@ impl<'a> Worker<'a> {
         black_box(answers.fold(0.0_f32, |highest, answer| highest.max(answer.probability)));
         Ok(Stamps { start_ns, filled_ns, predicted_ns, end_ns: clock.now_ns() })
     }
+}
+
+/// Why nothing could be measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LatencyError {
+    /// The log that requests are drawn from cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The log has no rows.
+    #[error("the logs have no rows to make requests of")]
+    NoRows,
+    /// A request cannot be filled or scored.
+    #[error(transparent)]
+    Score(#[from] Error),
+    /// The kernel and its plain twin disagree, so that no time of the kernel means anything.
+    #[error(
+        "wrong answer: for candidate {candidate} of request {request} the kernel gives the logit {kernel}, its plain twin {plain}; \
+         nothing was timed, please report it with the weight file"
+    )]
+    AnswersDiffer {
+        /// Index of the request in the rotation.
+        request: usize,
+        /// Index of the candidate.
+        candidate: usize,
+        /// The kernel's logit.
+        kernel: f64,
+        /// The plain twin's.
+        plain: f64,
+    },
+    /// The rotation or the run is outside its limits.
+    #[error("{problem}")]
+    InvalidRun {
+        /// Expected and found.
+        problem: String,
+    },
+    /// The system gave no thread.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
 }
 
 #[cfg(test)]

@@ -5,10 +5,8 @@ use std::collections::HashSet;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
-use super::draw::below;
-use super::error::LatencyError;
-use super::slot_row::SlotRow;
-use super::{invented, log_rows};
+use super::LatencyError;
+use super::rows::{Rows, SlotRow, below, invent_rows, sample_log};
 use omomi::contract::{Contract, FieldKind};
 use omomi::error::Error;
 use omomi::feature::{feature_key, id_value, text_value};
@@ -39,14 +37,14 @@ pub struct RotationSpec {
 
 /// Where the rows of a rotation come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum RowSource {
     /// Rows of a log.
     Log,
     /// Invented after the golden requests of the weight file.
     Invented,
 }
 
-impl Source {
+impl RowSource {
     /// `log` or `invented`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -62,7 +60,7 @@ impl Source {
 #[derive(Debug)]
 pub struct Rotation {
     spec: RotationSpec,
-    source: Source,
+    source: RowSource,
     schema: Schema,
     contexts: Vec<SlotRow>,
     candidates: Vec<SlotRow>,
@@ -82,8 +80,8 @@ impl Rotation {
     pub fn from_log(model: &Model, reader: &mut LogReader, spec: RotationSpec) -> Result<Self, LatencyError> {
         check_spec(spec)?;
         let mut random = Pcg64Mcg::seed_from_u64(spec.seed);
-        let rows = log_rows::sample(model.contract(), reader, spec.requests, &mut random)?;
-        Self::new(model.contract(), rows, Source::Log, spec, &mut random)
+        let rows = sample_log(model.contract(), reader, spec.requests, &mut random)?;
+        Self::new(model.contract(), rows, RowSource::Log, spec, &mut random)
     }
 
     /// Requests invented after the golden requests of the weight file, field by field: a field is as often missing, and its lists
@@ -97,14 +95,14 @@ impl Rotation {
     pub fn synthetic(model: &Model, spec: RotationSpec) -> Result<Self, LatencyError> {
         check_spec(spec)?;
         let mut random = Pcg64Mcg::seed_from_u64(spec.seed);
-        let rows = invented::rows(model.contract(), &model.golden_requests()?, spec.requests, &mut random);
-        Self::new(model.contract(), rows, Source::Invented, spec, &mut random)
+        let rows = invent_rows(model.contract(), &model.golden_requests()?, spec.requests, &mut random);
+        Self::new(model.contract(), rows, RowSource::Invented, spec, &mut random)
     }
 
     pub(super) fn new(
         contract: &Contract,
         rows: Rows,
-        source: Source,
+        source: RowSource,
         spec: RotationSpec,
         random: &mut Pcg64Mcg,
     ) -> Result<Self, LatencyError> {
@@ -135,7 +133,7 @@ impl Rotation {
 
     /// Where the rows come from.
     #[must_use]
-    pub const fn source(&self) -> Source {
+    pub const fn source(&self) -> RowSource {
         self.source
     }
 
@@ -222,12 +220,6 @@ impl Rotation {
         let rows = self.rows_of(index, candidates).iter().map(|&row| &self.candidates[row as usize]);
         rows.chain([self.context_of(index)]).map(|row| row.category_count).sum()
     }
-}
-
-/// Rows to make requests of, by name of field.
-pub(super) struct Rows {
-    pub(super) contexts: Vec<Row>,
-    pub(super) candidates: Vec<Row>,
 }
 
 fn longest_tail(rows: &[SlotRow]) -> usize {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::durations::Times;
+use super::durations::{Stamps, Times};
 
 /// Between the end of warming up and the start, so that no request of the one reaches into the other.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -52,15 +52,6 @@ impl Clock for SystemClock {
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// When the steps of one request were done.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stamps {
-    pub(super) start_ns: u64,
-    pub(super) filled_ns: u64,
-    pub(super) predicted_ns: u64,
-    pub(super) end_ns: u64,
 }
 
 /// The plan that all threads of a run share.

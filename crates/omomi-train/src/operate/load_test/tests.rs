@@ -71,7 +71,7 @@ fn rotations_of_a_log_and_invented_ones_are_whole_repeatable_and_counted() {
     let (model, log) = trained(folder.path());
     let make: [&dyn Fn(RotationSpec) -> Rotation; 2] =
         [&|spec| from_log(&model, &log, spec).unwrap(), &|spec| Rotation::synthetic(&model, spec).unwrap()];
-    for (make, source) in make.into_iter().zip([Source::Log, Source::Invented]) {
+    for (make, source) in make.into_iter().zip([RowSource::Log, RowSource::Invented]) {
         let rotation = make(SPEC);
         assert_eq!((rotation.source(), rotation.context_count()), (source, 64));
         assert!(rotation.candidate_count() > 1_000 && rotation.feature_count() > 100);
@@ -204,7 +204,7 @@ fn invented_rows_have_the_types_of_their_fields_and_no_number_out_of_range() {
     let golden = model.golden_requests().unwrap();
     let mut random = <rand_pcg::Pcg64Mcg as rand::SeedableRng>::seed_from_u64(1);
     for golden in [&golden[..], &[]] {
-        let rows = invented::rows(model.contract(), golden, 100, &mut random);
+        let rows = rows::invent_rows(model.contract(), golden, 100, &mut random);
         for (side, rows) in [(Side::Context, &rows.contexts), (Side::Candidate, &rows.candidates)] {
             for row in rows {
                 let json = omomi::request::row_to_json(row);
@@ -212,7 +212,7 @@ fn invented_rows_have_the_types_of_their_fields_and_no_number_out_of_range() {
                 assert_eq!(&read, row);
             }
         }
-        let rotation = Rotation::new(model.contract(), rows, Source::Invented, SPEC, &mut random).unwrap();
+        let rotation = Rotation::new(model.contract(), rows, RowSource::Invented, SPEC, &mut random).unwrap();
         let scorer = Scorer::new(Arc::clone(&model), &rotation.layout(40).unwrap()).unwrap();
         let mut request = scorer.new_request();
         rotation.fill(0, 40, &mut request).unwrap();

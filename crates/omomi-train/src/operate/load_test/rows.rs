@@ -1,19 +1,24 @@
-//! Rows made up after the golden requests of a weight file, for those who have no log at hand.
-//!
-//! Golden requests are real rows, but few. How many categories a field has beyond those is told by how many stand in them only
-//! once (I. J. Good, *The population frequencies of species and the estimation of population parameters*, 1953): that share
-//! of draws is given to categories that are made up.
+//! The rows of a rotation: drawn from a log, or invented; then kept as a server keeps them, by slot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use rand::Rng;
 use rand_pcg::Pcg64Mcg;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::draw::{below, popular, unit};
-use super::rotation::Rows;
+use super::LatencyError;
+use crate::log::LogReader;
 use omomi::contract::{Contract, Field, FieldKind, Side};
-use omomi::request::{FieldValue, Row};
+use omomi::error::Error;
+use omomi::feature::text_value;
+use omomi::request::{FieldSlot, FieldValue, Row, Schema, row_to_json};
+use omomi::score::{RowMut, tail_len_bytes};
 use omomi::weight_file::golden::GoldenRequest;
 
+/// Rows after which a log is not read further.
+pub const MAX_LOG_ROWS: usize = 500_000;
+/// Distinct candidate rows that are kept, the first of the log.
+pub const MAX_LOG_CANDIDATES: usize = 50_000;
 /// Candidate rows that are made up.
 const CANDIDATE_ROWS: usize = 20_000;
 /// Categories that are made up for a field.
@@ -21,7 +26,53 @@ const INVENTED_CATEGORIES: u32 = 100_000;
 /// The first made-up id. No log counts that far, so it is unseen.
 const FIRST_INVENTED_ID: i64 = 7 << 56;
 
-pub(super) fn rows(contract: &Contract, golden: &[GoldenRequest], context_count: usize, random: &mut Pcg64Mcg) -> Rows {
+/// Rows to make requests of, by name of field.
+pub(super) struct Rows {
+    pub(super) contexts: Vec<Row>,
+    pub(super) candidates: Vec<Row>,
+}
+
+/// `context_count` contexts, each row of the log as likely as any other, and the distinct candidates.
+pub(super) fn sample_log(
+    contract: &Contract,
+    reader: &mut LogReader,
+    context_count: usize,
+    random: &mut Pcg64Mcg,
+) -> Result<Rows, LatencyError> {
+    let mut rows = Rows { contexts: Vec::new(), candidates: Vec::new() };
+    let mut seen = HashSet::new();
+    let mut row_count = 0;
+    while row_count < MAX_LOG_ROWS
+        && let Some(batch) = reader.next_batch()?
+    {
+        for index in 0..batch.row_count().min(MAX_LOG_ROWS - row_count) {
+            row_count += 1;
+            // A reservoir: row `n` stays with the probability context_count / n, in the place of any other.
+            let place = if row_count <= context_count { row_count - 1 } else { below(random, row_count) };
+            if place < context_count {
+                let row = batch.row(contract, Side::Context, index);
+                match rows.contexts.get_mut(place) {
+                    Some(other) => *other = row,
+                    None => rows.contexts.push(row),
+                }
+            }
+            if rows.candidates.len() < MAX_LOG_CANDIDATES {
+                let row = batch.row(contract, Side::Candidate, index);
+                if seen.insert(xxh3_64(row_to_json(&row).to_string().as_bytes())) {
+                    rows.candidates.push(row);
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+pub(super) fn invent_rows(
+    contract: &Contract,
+    golden: &[GoldenRequest],
+    context_count: usize,
+    random: &mut Pcg64Mcg,
+) -> Rows {
     let contexts: Vec<&Row> = golden.iter().map(|golden| &golden.rows.context).collect();
     let candidates: Vec<&Row> = golden.iter().flat_map(|golden| &golden.rows.candidates).collect();
     Rows {
@@ -157,5 +208,108 @@ impl<'a> Categories<'a> {
             Self::Texts(texts) => share(texts),
             Self::Numbers(_) => 0.0,
         }
+    }
+}
+
+/// A row as a server has it: values, and where they go.
+#[derive(Debug)]
+pub(super) struct SlotRow {
+    values: Vec<(FieldSlot, SlotValue)>,
+    /// What it takes of a request's tail, at most.
+    pub(super) tail_len_bytes: usize,
+    pub(super) category_count: u64,
+}
+
+#[derive(Debug)]
+enum SlotValue {
+    Plain(FieldValue),
+    TextHash(u64),
+}
+
+impl SlotRow {
+    pub(super) fn new(schema: &Schema, row: Row, hashed_texts: bool) -> Self {
+        let tail_len_bytes = row.values().map(tail_len_bytes).sum();
+        let category_count = row.values().map(category_count).sum();
+        let slot_value = |value| match value {
+            FieldValue::Text(text) if hashed_texts => SlotValue::TextHash(text_value(text.as_bytes())),
+            value => SlotValue::Plain(value),
+        };
+        let values = row.into_iter().filter_map(|(name, value)| Some((schema.slot(&name)?, slot_value(value))));
+        Self { values: values.collect(), tail_len_bytes, category_count }
+    }
+
+    pub(super) fn write(&self, row: &mut RowMut<'_>) -> Result<(), Error> {
+        for (slot, value) in &self.values {
+            match value {
+                SlotValue::Plain(FieldValue::Id(id)) => row.set_id(*slot, *id)?,
+                SlotValue::Plain(FieldValue::Text(text)) => row.set_text(*slot, text)?,
+                SlotValue::Plain(FieldValue::Number(number)) => row.set_number(*slot, *number)?,
+                SlotValue::Plain(FieldValue::Ids(ids)) => row.set_ids(*slot, ids)?,
+                SlotValue::Plain(FieldValue::Texts(texts)) => row.set_texts(*slot, texts)?,
+                SlotValue::TextHash(hash) => row.set_text_value(*slot, *hash)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of values of its longest list.
+    pub(super) fn max_values(&self) -> usize {
+        let list_len = |(_, value): &(FieldSlot, SlotValue)| match value {
+            SlotValue::Plain(FieldValue::Ids(ids)) => ids.len(),
+            SlotValue::Plain(FieldValue::Texts(texts)) => texts.len(),
+            SlotValue::Plain(_) | SlotValue::TextHash(_) => 0,
+        };
+        self.values.iter().map(list_len).max().unwrap_or(0)
+    }
+}
+
+fn category_count(value: &FieldValue) -> u64 {
+    match value {
+        FieldValue::Id(_) | FieldValue::Text(_) | FieldValue::Number(_) => 1,
+        FieldValue::Ids(ids) => ids.len() as u64,
+        FieldValue::Texts(texts) => texts.len() as u64,
+    }
+}
+
+/// Uniform in [0, 1), 53 bits.
+#[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
+fn unit(random: &mut Pcg64Mcg) -> f64 {
+    (random.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+}
+
+/// Uniform in `0..count`, by the upper half of the product: its bias is below `count / 2^64`.
+pub(super) fn below(random: &mut Pcg64Mcg, count: usize) -> usize {
+    let product = u128::from(random.next_u64()) * count as u128;
+    usize::try_from(product >> 64).unwrap_or(0)
+}
+
+/// Below `count`, rank `r` about as often as `1 / (r + 1)`: popularity by Zipf's law, exponent 1.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a power from 1 to `count`")]
+fn popular(random: &mut Pcg64Mcg, count: u32) -> u32 {
+    let rank = f64::from(count).powf(unit(random)) as u32 - 1;
+    rank.min(count - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn half_of_what_is_popular_is_below_the_square_root() {
+        let mut random = Pcg64Mcg::seed_from_u64(1);
+        let ranks: Vec<u32> = (0..10_000).map(|_| popular(&mut random, 10_000)).collect();
+        assert!(ranks.iter().all(|&rank| rank < 10_000));
+        let count = ranks.iter().filter(|&&rank| rank < 99).count();
+        assert!((4_800..5_200).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn every_number_below_a_bound_is_drawn_and_none_above() {
+        let mut random = Pcg64Mcg::seed_from_u64(1);
+        let mut counts = [0; 7];
+        (0..7_000).for_each(|_| counts[below(&mut random, 7)] += 1);
+        assert!(counts.iter().all(|count| (850..1_150).contains(count)), "{counts:?}");
     }
 }
