@@ -1,4 +1,9 @@
-//! The rows of a rotation: drawn from a log, or invented; then kept as a server keeps them, by slot.
+//! The rows of a rotation: sampled from a log or invented, then kept by slot as a server keeps them.
+//!
+//! Invented rows are for users without a log. They resemble the golden requests of a weight file, which are real rows,
+//! but few. How many more categories a field has is estimated from the share of its categories that occur only once (I.
+//! J. Good, *The population frequencies of species and the estimation of population parameters*, 1953). That share of
+//! the draws goes to made-up categories.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,24 +20,24 @@ use omomi::request::{FieldSlot, FieldValue, Row, Schema, row_to_json};
 use omomi::score::{RowMut, tail_len_bytes};
 use omomi::weight_file::golden::GoldenRequest;
 
-/// Rows after which a log is not read further.
+/// Maximum number of rows read from a log.
 pub const MAX_LOG_ROWS: usize = 500_000;
-/// Distinct candidate rows that are kept, the first of the log.
+/// Maximum number of distinct candidate rows kept from a log; the first ones are kept.
 pub const MAX_LOG_CANDIDATES: usize = 50_000;
-/// Candidate rows that are made up.
+/// Number of candidate rows to invent.
 const CANDIDATE_ROWS: usize = 20_000;
-/// Categories that are made up for a field.
+/// Number of categories to make up for a field.
 const INVENTED_CATEGORIES: u32 = 100_000;
-/// The first made-up id. No log counts that far, so it is unseen.
+/// The first made-up id. Real ids are not expected to be this large, so it is unseen.
 const FIRST_INVENTED_ID: i64 = 7 << 56;
 
-/// Rows to make requests of, by name of field.
+/// Rows to build requests from, by field name.
 pub(super) struct Rows {
     pub(super) contexts: Vec<Row>,
     pub(super) candidates: Vec<Row>,
 }
 
-/// `context_count` contexts, each row of the log as likely as any other, and the distinct candidates.
+/// Samples `context_count` contexts, each row of the log with equal probability, and collects the distinct candidates.
 pub(super) fn sample_log(
     contract: &Contract,
     reader: &mut LogReader,
@@ -47,7 +52,7 @@ pub(super) fn sample_log(
     {
         for index in 0..batch.row_count().min(MAX_LOG_ROWS - row_count) {
             row_count += 1;
-            // A reservoir: row `n` stays with the probability context_count / n, in the place of any other.
+            // Reservoir sampling: row `n` is kept with probability context_count / n, and replaces a random one.
             let place = if row_count <= context_count { row_count - 1 } else { below(random, row_count) };
             if place < context_count {
                 let row = batch.row(contract, Side::Context, index);
@@ -91,17 +96,18 @@ fn side_rows(contract: &Contract, side: Side, golden: &[&Row], count: usize, ran
     (0..count).map(|_| row()).collect()
 }
 
-/// What a field's values are drawn from.
+/// What the values of a field are drawn from.
 struct Population<'a> {
     field: &'a Field,
-    /// Number of categories in each golden row that has the field; nothing for each that lacks it. Empty where none has it.
+    /// For each golden row, the number of categories that the field has in it; `None` where it is missing. Empty if no
+    /// row has the field.
     counts: Vec<Option<usize>>,
     categories: Categories<'a>,
-    /// The share of draws that goes to categories that no golden row has.
+    /// The share of draws that goes to made-up categories.
     invented_share: f64,
 }
 
-/// The categories of all golden rows, as often as they stand there.
+/// The categories in all golden rows, repeated as often as they occur.
 enum Categories<'a> {
     Ids(Vec<i64>),
     Texts(Vec<&'a str>),
@@ -127,7 +133,7 @@ impl<'a> Population<'a> {
         Self { field, counts, categories, invented_share }
     }
 
-    /// A value; nothing where the field is missing.
+    /// Draws a value; `None` means that the field is missing.
     fn value(&self, random: &mut Pcg64Mcg) -> Option<FieldValue> {
         let count = if self.counts.is_empty() { 1 } else { self.counts[below(random, self.counts.len())]? };
         Some(match (&self.categories, self.field.many) {
@@ -148,7 +154,7 @@ impl<'a> Population<'a> {
         known[below(random, known.len())]
     }
 
-    /// A made-up text is a known one with a number behind it, so that texts are about as long as real ones.
+    /// A made-up text is a known text followed by a number, so that it is about as long as a real one.
     fn text(&self, known: &[&str], random: &mut Pcg64Mcg) -> String {
         let text = if known.is_empty() { "" } else { known[below(random, known.len())] };
         if unit(random) < self.invented_share {
@@ -166,8 +172,8 @@ impl<'a> Population<'a> {
 }
 
 impl<'a> Categories<'a> {
-    /// Takes in the categories of `value` and says how many they are. Numbers out of range, of which golden requests have some
-    /// on purpose, are left out.
+    /// Adds the categories of `value` and returns how many there are. Numbers out of range, which golden requests
+    /// contain on purpose, are counted but not added.
     fn add(&mut self, value: &'a FieldValue, kind: &FieldKind) -> usize {
         match (self, value) {
             (Self::Ids(known), FieldValue::Id(id)) => known.push(*id),
@@ -193,7 +199,8 @@ impl<'a> Categories<'a> {
         1
     }
 
-    /// The share of categories that stand here only once; 1 where there are none. Numbers fall into buckets and are never made up.
+    /// The share of categories that occur only once; 1 if there are none. Always 0 for numbers: they fall into buckets
+    /// and are never made up.
     fn singleton_share(&self) -> f64 {
         fn share<T: Ord>(all: &[T]) -> f64 {
             let mut counts = BTreeMap::new();
@@ -211,11 +218,11 @@ impl<'a> Categories<'a> {
     }
 }
 
-/// A row as a server has it: values, and where they go.
+/// A row as a server has it: values and their slots.
 #[derive(Debug)]
 pub(super) struct SlotRow {
     values: Vec<(FieldSlot, SlotValue)>,
-    /// What it takes of a request's tail, at most.
+    /// The most bytes that the row takes in a request's tail.
     pub(super) tail_len_bytes: usize,
     pub(super) category_count: u64,
 }
@@ -252,7 +259,7 @@ impl SlotRow {
         Ok(())
     }
 
-    /// Number of values of its longest list.
+    /// Number of values in the longest list of the row.
     pub(super) fn max_values(&self) -> usize {
         let list_len = |(_, value): &(FieldSlot, SlotValue)| match value {
             SlotValue::Plain(FieldValue::Ids(ids)) => ids.len(),
@@ -271,19 +278,19 @@ fn category_count(value: &FieldValue) -> u64 {
     }
 }
 
-/// Uniform in [0, 1), 53 bits.
+/// Draws uniformly from [0, 1), with 53 bits.
 #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
 fn unit(random: &mut Pcg64Mcg) -> f64 {
     (random.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
-/// Uniform in `0..count`, by the upper half of the product: its bias is below `count / 2^64`.
+/// Draws uniformly from `0..count`, as the upper half of a product; the bias is below `count / 2^64`.
 pub(super) fn below(random: &mut Pcg64Mcg, count: usize) -> usize {
     let product = u128::from(random.next_u64()) * count as u128;
     usize::try_from(product >> 64).unwrap_or(0)
 }
 
-/// Below `count`, rank `r` about as often as `1 / (r + 1)`: popularity by Zipf's law, exponent 1.
+/// Draws a rank below `count`; rank `r` is drawn about as often as `1 / (r + 1)` (Zipf's law, exponent 1).
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a power from 1 to `count`")]
 fn popular(random: &mut Pcg64Mcg, count: u32) -> u32 {
     let rank = f64::from(count).powf(unit(random)) as u32 - 1;
