@@ -161,7 +161,10 @@ fn runs_and_rotations_outside_their_limits_are_rejected_with_the_limit() {
         (Run { threads: 0, ..run }, "expected 1 to 1024 threads, found 0"),
         (Run { candidates: 41, ..run }, "the rotation has 1 to 40 candidates per request, found 41"),
         (Run { candidates: 0, ..run }, "the rotation has 1 to 40 candidates per request, found 0"),
-        (Run { rate_per_second: Some(0.0), ..run }, "expected a rate above 0 and up to 10000000 requests per second, found 0"),
+        (
+            Run { rate_per_second: Some(0.0), ..run },
+            "expected a rate above 0 and up to 10000000 requests per second, found 0",
+        ),
         (Run { rate_per_second: Some(f64::NAN), ..run }, "requests per second, found NaN"),
         (Run { duration: Duration::ZERO, ..run }, "expected a duration above 0 seconds"),
     ] {
