@@ -58,7 +58,7 @@ fn a_good_file_is_blessed_and_published_and_nothing_else_is() {
     // Other bytes under the blessing's name: it is worth nothing for them.
     fs::copy(world.path("000002.blessing.json"), world.path("before.blessing.json")).unwrap();
     let error = world.fail(1, "publish before.omomi --to other");
-    assert!(error.contains("the blessing is that of another file"), "{error}");
+    assert!(error.contains("the blessing is for another file"), "{error}");
     world.succeed("publish before.omomi --to other --unblessed");
 }
 
