@@ -8,7 +8,7 @@ use super::verdict::Verdict;
 
 /// What `page.html` is filled with. Everything but the plots and the style sheet is escaped.
 #[derive(Template)]
-#[template(path = "page.html", config = "src/report/askama.toml")]
+#[template(path = "page.html", config = "src/judge/report/askama.toml")]
 pub(super) struct Page<'a> {
     /// Name of the serving logic.
     pub logic_id: &'a str,

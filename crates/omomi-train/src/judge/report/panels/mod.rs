@@ -1,16 +1,20 @@
 //! What the report shows, each from the input that it comes from.
 
-mod budget;
+mod calibration;
 mod evaluation;
-mod shards;
-mod states;
-mod store;
+mod file_sizes;
+mod shard_spread;
+mod size_curve;
+mod weight_changes;
 
-pub(super) use budget::size_curve;
-pub(super) use evaluation::{calibration, entropy_by_hour, field_sizes, reliability};
-pub(super) use shards::shard_spread;
-pub(super) use states::weight_changes;
-pub(super) use store::file_sizes;
+use super::subject::Subject;
+
+pub(super) use calibration::calibration;
+pub(super) use evaluation::{entropy_by_hour, field_sizes, reliability};
+pub(super) use file_sizes::file_sizes;
+pub(super) use shard_spread::shard_spread;
+pub(super) use size_curve::size_curve;
+pub(super) use weight_changes::weight_changes;
 
 /// A plot, or why it is not there.
 #[derive(Debug)]
@@ -69,6 +73,8 @@ pub(super) struct Absent {
 
 /// Most rows of a table: a page of some megabytes can still be mailed.
 const MAX_TABLE_ROWS: usize = 200;
+/// Most rows of a plot: more are found in the table.
+const MAX_PLOT_ROWS: usize = 24;
 
 impl Table {
     fn new<const COUNT: usize>(header: [&str; COUNT], rows: impl IntoIterator<Item = [String; COUNT]>) -> Self {
@@ -83,6 +89,11 @@ impl Key {
     fn new(class: &str, text: impl Into<String>) -> Self {
         Self { class: class.to_owned(), text: text.into() }
     }
+}
+
+/// The legend of the evaluated file and its baseline.
+fn models_legend(subject: &Subject<'_>) -> Vec<Key> {
+    model_keys(&subject.name, subject.baseline.map(|_| subject.baseline_name.as_str()))
 }
 
 /// The legend of the model and of what it is compared with.

@@ -26,7 +26,7 @@ enum Scale {
 
 /// What one direction of a plane shows.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Axis {
+pub(in crate::judge::report) struct Axis {
     scale: Scale,
     /// In places, not in values.
     range: Range<f64>,
@@ -37,7 +37,7 @@ pub(super) struct Axis {
 impl Axis {
     /// An axis from the least to the greatest of `values` with ticks at round numbers, written by `text` with the step between
     /// two of them. Every value lies on it. Where `from_zero` says so it begins at 0.
-    pub(super) fn linear(
+    pub(in crate::judge::report) fn linear(
         values: impl IntoIterator<Item = f64>,
         from_zero: bool,
         text: impl Fn(f64, f64) -> String,
@@ -60,7 +60,10 @@ impl Axis {
 
     /// An axis of values above 0 that matter by their ratios: [logarithmic](Self::logarithmic) where they span much, linear where they
     /// do not.
-    pub(super) fn of_ratios(values: impl IntoIterator<Item = f64>, text: impl Fn(f64) -> String) -> Self {
+    pub(in crate::judge::report) fn of_ratios(
+        values: impl IntoIterator<Item = f64>,
+        text: impl Fn(f64) -> String,
+    ) -> Self {
         let values: Vec<f64> = values.into_iter().collect();
         let (min, max) = bounds(values.iter().copied().filter(|value| *value > 0.0)).unwrap_or((1.0, 1.0));
         if max >= min * LOGARITHMIC_FROM {
@@ -94,7 +97,7 @@ impl Axis {
     }
 
     /// An axis of times, in microseconds since 1970-01-01 UTC: hours as `06:00`, and days as `24 Nov`.
-    pub(super) fn times(times_us: impl IntoIterator<Item = i64>) -> Self {
+    pub(in crate::judge::report) fn times(times_us: impl IntoIterator<Item = i64>) -> Self {
         let times: Vec<i64> = times_us.into_iter().map(|time| time.clamp(-MAX_TIME_US, MAX_TIME_US)).collect();
         let first = times.iter().copied().min().unwrap_or(0);
         let last = times.iter().copied().max().unwrap_or(0).max(first + HOUR_US);
@@ -111,7 +114,7 @@ impl Axis {
     }
 
     /// An axis of things one beside the other, the first at 0, with the names of some of them.
-    pub(super) fn ordinal(names: impl IntoIterator<Item = String>) -> Self {
+    pub(in crate::judge::report) fn ordinal(names: impl IntoIterator<Item = String>) -> Self {
         let names: Vec<String> = names.into_iter().collect();
         let step = names.len().div_ceil(MAX_TICKS).max(1);
         let max = names.len().max(1) as f64 - 0.5;
@@ -126,12 +129,12 @@ impl Axis {
     }
 
     /// What a plane with this axis shows.
-    pub(super) fn range(&self) -> Range<f64> {
+    pub(in crate::judge::report) fn range(&self) -> Range<f64> {
         self.range.clone()
     }
 
     /// Where a value lies; what lies beyond an end lies at it.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    pub(in crate::judge::report) fn place(&self, value: f64) -> f64 {
         let place = match self.scale {
             Scale::Linear => value,
             Scale::Logarithmic if value > 0.0 => value.log10(),

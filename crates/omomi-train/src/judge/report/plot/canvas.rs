@@ -20,7 +20,7 @@ const FONT_FACTOR: f64 = 1.24;
 
 /// What a mark means; the style sheet has a colour for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
+pub(in crate::judge::report) enum Ink {
     /// The evaluated model.
     Model,
     /// What it is compared with.
@@ -77,7 +77,7 @@ impl Ink {
 
 /// Where a text stands from its point.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Side {
+pub(in crate::judge::report) enum Side {
     /// To the left of it, in the middle of its height.
     Left,
     /// To the right of it, in the middle of its height.
@@ -137,7 +137,7 @@ impl Canvas {
 }
 
 /// Where marks are placed by what they mean.
-pub(super) struct Plane<'a> {
+pub(in crate::judge::report) struct Plane<'a> {
     area: DrawingArea<SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
     /// What it shows, from left to right.
     pub x: Range<f64>,
@@ -149,34 +149,48 @@ type Point = (f64, f64);
 
 impl Plane<'_> {
     /// A line through `points`, `width` pixels wide.
-    pub(super) fn line(&self, points: &[Point], ink: Ink, width: f64) -> Result<(), PlotError> {
+    pub(in crate::judge::report) fn line(&self, points: &[Point], ink: Ink, width: f64) -> Result<(), PlotError> {
         self.area.draw(&PathElement::new(points.to_vec(), stroke(ink, width)))
     }
 
     /// A disc.
-    pub(super) fn dot(&self, at: Point, radius: f64, ink: Ink) -> Result<(), PlotError> {
+    pub(in crate::judge::report) fn dot(&self, at: Point, radius: f64, ink: Ink) -> Result<(), PlotError> {
         self.area.draw(&Circle::new(at, units(radius), ink.stand_in().filled()))
     }
 
     /// A circle with nothing in it.
-    pub(super) fn ring(&self, at: Point, radius: f64, ink: Ink) -> Result<(), PlotError> {
+    pub(in crate::judge::report) fn ring(&self, at: Point, radius: f64, ink: Ink) -> Result<(), PlotError> {
         self.area.draw(&Circle::new(at, units(radius), stroke(ink, 2.0)))
     }
 
     /// An area with straight edges.
-    pub(super) fn area(&self, outline: &[Point], ink: Ink) -> Result<(), PlotError> {
+    pub(in crate::judge::report) fn area(&self, outline: &[Point], ink: Ink) -> Result<(), PlotError> {
         self.area.draw(&Polygon::new(outline.to_vec(), ink.stand_in().filled()))
     }
 
     /// A bar from `from` to `to` along x, around the height `y`: `above` and `below` pixels of it.
-    pub(super) fn bar(&self, from: f64, to: f64, y: f64, [above, below]: [f64; 2], ink: Ink) -> Result<(), PlotError> {
+    pub(in crate::judge::report) fn bar(
+        &self,
+        from: f64,
+        to: f64,
+        y: f64,
+        [above, below]: [f64; 2],
+        ink: Ink,
+    ) -> Result<(), PlotError> {
         let [left, right] = [from, to].map(|x| self.pixel((x, y)));
         let corners = [(left.0, left.1 - units(above)), (right.0, right.1 + units(below))];
         self.area.strip_coord_spec().draw(&Rectangle::new(corners, ink.stand_in().filled()))
     }
 
     /// A text, on the `side` of a place that lies `away` pixels to the right of and below `at`.
-    pub(super) fn text(&self, at: Point, away: [f64; 2], side: Side, text: &str, ink: Ink) -> Result<(), PlotError> {
+    pub(in crate::judge::report) fn text(
+        &self,
+        at: Point,
+        away: [f64; 2],
+        side: Side,
+        text: &str,
+        ink: Ink,
+    ) -> Result<(), PlotError> {
         let (x, y) = self.pixel(at);
         let place = (x + units(away[0]), y + units(away[1]));
         let anchor = match side {

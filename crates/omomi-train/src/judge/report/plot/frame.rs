@@ -13,7 +13,7 @@ const MARKS_PIXELS: f64 = 28.0;
 const ROW_PIXELS: u32 = 40;
 
 /// A plane between two axes.
-pub(super) struct Frame<'a> {
+pub(in crate::judge::report) struct Frame<'a> {
     /// Name for those who do not see it.
     pub title: &'a str,
     /// From left to right, and its name with its unit.
@@ -26,7 +26,7 @@ pub(super) struct Frame<'a> {
 
 impl Frame<'_> {
     /// The SVG: `under` is drawn before the grid, `paint` after it.
-    pub(super) fn draw(
+    pub(in crate::judge::report) fn draw(
         &self,
         under: impl FnOnce(&Plane<'_>) -> Result<(), PlotError>,
         paint: impl FnOnce(&Plane<'_>) -> Result<(), PlotError>,
@@ -58,7 +58,7 @@ fn draw_x_axis(plane: &Plane<'_>, axis: &Axis, name: &str) -> Result<(), PlotErr
 }
 
 /// Rows of marks along one axis, each under its name.
-pub(super) struct Rows<'a> {
+pub(in crate::judge::report) struct Rows<'a> {
     /// Name for those who do not see it.
     pub title: &'a str,
     /// The axis and its name with its unit.
@@ -71,7 +71,7 @@ pub(super) struct Rows<'a> {
 
 impl Rows<'_> {
     /// The SVG: `under` is drawn before the grid; `paint` draws the marks of the row with this index at this height.
-    pub(super) fn draw(
+    pub(in crate::judge::report) fn draw(
         &self,
         under: impl FnOnce(&Plane<'_>) -> Result<(), PlotError>,
         paint: impl Fn(&Plane<'_>, usize, f64) -> Result<(), PlotError>,

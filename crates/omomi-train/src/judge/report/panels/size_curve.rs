@@ -1,10 +1,10 @@
-//! The plot of a pruning's bill.
+//! The size curve: bytes of the weight file against normalized entropy, from the bill of a pruning.
 
 use super::{Absent, Figure, Key, Panel, Table, or_dash};
-use crate::prune::{Bill, CurvePoint};
-use crate::readable::{bytes, grouped};
 use crate::judge::report::ReportError;
-use crate::judge::report::plot::{self, SizeCurve, SizePoint, SizeSeries};
+use crate::judge::report::plot::{Axis, Frame, Ink, Plane, PlotError, Side};
+use crate::prune::{Bill, CurvePoint};
+use crate::readable::{bytes, bytes_by, grouped, with_decimals_of};
 
 /// How weights may stand in a file, in the order of the steps of colour.
 const ENCODINGS: [&str; 3] = ["f32", "f16", "i8"];
@@ -39,7 +39,7 @@ pub(in crate::judge::report) fn size_curve(bill: Option<&Bill>) -> Result<Panel,
         points: series.iter().copied().filter_map(point).collect(),
     });
     let curve = SizeCurve { series: series.collect(), chosen: chosen.and_then(point), max_bytes: budget.max_bytes };
-    let svg = plot::size_curve(title, &curve)?;
+    let svg = draw_size_curve(title, &curve)?;
     let rows = points.iter().map(|point| {
         [
             point.cut.clone(),
@@ -88,4 +88,79 @@ fn legend(points: &[&CurvePoint], chosen: Option<&CurvePoint>) -> Vec<Key> {
     let others =
         others.map(|encoding| Key::new(&format!("step-{}", step(encoding)), format!("other ways, {encoding}")));
     chosen.into_iter().chain(others).collect()
+}
+
+/// A file that was tried.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct SizePoint {
+    /// Its length.
+    bytes: u64,
+    /// Of held-out rows.
+    normalized_entropy: f64,
+}
+
+/// Files of one way of cutting and one encoding, by size.
+#[derive(Debug, Clone, PartialEq)]
+struct SizeSeries {
+    /// Which [step](Ink::Step) of colour the encoding has.
+    step: u8,
+    /// Whether the chosen file is of it.
+    is_chosen: bool,
+    /// The files.
+    points: Vec<SizePoint>,
+}
+
+/// All files that were tried.
+#[derive(Debug, Clone, PartialEq)]
+struct SizeCurve {
+    /// By way of cutting and encoding.
+    series: Vec<SizeSeries>,
+    /// Which was chosen.
+    chosen: Option<SizePoint>,
+    /// Most bytes that were allowed.
+    max_bytes: u64,
+}
+
+/// The plot.
+fn draw_size_curve(title: &str, curve: &SizeCurve) -> Result<String, PlotError> {
+    let points = || curve.series.iter().flat_map(|series| &series.points).chain(&curve.chosen);
+    let sizes = points().map(|point| point.bytes).chain([curve.max_bytes]);
+    let x = Axis::of_ratios(sizes.map(|size| size as f64), |size| bytes_by(size, size));
+    let y = Axis::linear(points().map(|point| point.normalized_entropy), false, with_decimals_of);
+    let place = |point: &SizePoint| (x.place(point.bytes as f64), y.place(point.normalized_entropy));
+    let frame = Frame { title, x: (&x, "weight file"), y: (&y, "normalized entropy"), height: 320 };
+    frame.draw(
+        |_| Ok(()),
+        |plane| {
+            let mut series: Vec<&SizeSeries> = curve.series.iter().collect();
+            // The chosen one lies over the others.
+            series.sort_by_key(|series| series.is_chosen);
+            for series in series {
+                let (ink, width) = if series.is_chosen { (Ink::Model, 2.5) } else { (Ink::Step(series.step), 1.2) };
+                let places: Vec<_> = series.points.iter().map(place).collect();
+                plane.line(&places, ink, width)?;
+                for at in places {
+                    plane.dot(at, if series.is_chosen { 2.8 } else { 1.8 }, ink)?;
+                }
+            }
+            draw_budget(plane, &x, curve.max_bytes)?;
+            let Some(chosen) = &curve.chosen else { return Ok(()) };
+            let at = place(chosen);
+            plane.ring(at, 6.5, Ink::Chosen)?;
+            plane.dot(at, 2.8, Ink::Chosen)?;
+            // To the side on which there is room.
+            let is_right = at.0 > (plane.x.start + plane.x.end) / 2.0;
+            let (side, away) = if is_right { (Side::Left, -12.0) } else { (Side::Right, 12.0) };
+            let text = format!("chosen: {}", bytes(chosen.bytes));
+            plane.text(at, [away, -14.0], side, &text, Ink::Label)
+        },
+    )
+}
+
+fn draw_budget(plane: &Plane<'_>, x: &Axis, max_bytes: u64) -> Result<(), PlotError> {
+    let at = x.place(max_bytes as f64);
+    plane.line(&[(at, plane.y.start), (at, plane.y.end)], Ink::Reference, 1.5)?;
+    let is_right = at > (plane.x.start + plane.x.end) / 2.0;
+    let (side, away) = if is_right { (Side::Left, -6.0) } else { (Side::Right, 6.0) };
+    plane.text((at, plane.y.end), [away, 8.0], side, &format!("budget: {}", bytes(max_bytes)), Ink::Label)
 }

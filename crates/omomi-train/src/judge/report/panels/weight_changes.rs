@@ -1,13 +1,13 @@
-//! The plot of two training states.
+//! The weights that differ most between two training states.
 
 use std::path::Path;
 
 use super::{Absent, Figure, Panel, Table, model_keys};
-use crate::readable::grouped;
 use crate::judge::report::ReportError;
-use crate::judge::report::plot::{self, WeightChange};
+use crate::judge::report::plot::{Axis, Ink, PlotError, Rows};
 use crate::judge::report::subject::Subject;
 use crate::learn::state::{StateBatch, StateReader};
+use crate::readable::{grouped, with_decimals_of};
 
 /// How many weights are drawn, and how many stand in the table.
 const DRAWN_COUNT: usize = 20;
@@ -30,7 +30,7 @@ pub(in crate::judge::report) fn weight_changes(
             how: "two states that differ: every weight of these two is the same",
         }));
     }
-    let svg = plot::weight_changes(title, &changes.largest[..changes.largest.len().min(DRAWN_COUNT)])?;
+    let svg = draw_weight_changes(title, &changes.largest[..changes.largest.len().min(DRAWN_COUNT)])?;
     let rows = changes.largest.iter().map(|change| {
         [
             change.name.clone(),
@@ -77,8 +77,8 @@ impl Changes {
     fn between(subject: &Subject<'_>, state: &Path, baseline_state: &Path) -> Result<Self, ReportError> {
         let reader = StateReader::open(state)?;
         subject.check_contract(state, &format!("{:016x}", reader.metadata().contract.fingerprint()))?;
-        let mut model = Rows::new(reader)?;
-        let mut baseline = Rows::new(StateReader::open(baseline_state)?)?;
+        let mut model = StateRows::new(reader)?;
+        let mut baseline = StateRows::new(StateReader::open(baseline_state)?)?;
         let mut changes = Self::default();
         loop {
             // The bias is the first row of every state and no feature; its key may be that of a feature.
@@ -102,7 +102,7 @@ impl Changes {
         }
     }
 
-    fn add(&mut self, named: &Rows, model: f64, baseline: f64) {
+    fn add(&mut self, named: &StateRows, model: f64, baseline: f64) {
         self.weights += u64::from(model != 0.0 || baseline != 0.0);
         if model == baseline {
             return;
@@ -120,13 +120,13 @@ impl Changes {
 }
 
 /// A state, read row by row.
-struct Rows {
+struct StateRows {
     reader: StateReader,
     batch: Option<StateBatch>,
     index: usize,
 }
 
-impl Rows {
+impl StateRows {
     fn new(mut reader: StateReader) -> Result<Self, ReportError> {
         let batch = reader.next_batch()?;
         Ok(Self { reader, batch, index: 0 })
@@ -158,4 +158,35 @@ impl Rows {
         }
         Ok(())
     }
+}
+
+/// A weight of two training states.
+#[derive(Debug, Clone, PartialEq)]
+struct WeightChange {
+    /// Its feature: `creative_id = 4001`.
+    name: String,
+    /// Rows that had the feature, in the training of the model.
+    impressions: u64,
+    /// Weight in the model, 0 where it has none.
+    model: f64,
+    /// Weight in what it is compared with, 0 where it has none.
+    baseline: f64,
+}
+
+/// The plot.
+fn draw_weight_changes(title: &str, changes: &[WeightChange]) -> Result<String, PlotError> {
+    let weights = changes.iter().flat_map(|change| [change.model, change.baseline]).chain([0.0]);
+    let x = Axis::linear(weights, false, with_decimals_of);
+    let figure = |change: &WeightChange| format!("{} impressions", grouped(change.impressions));
+    let names: Vec<_> = changes.iter().map(|change| (change.name.clone(), figure(change))).collect();
+    Rows { title, x: (&x, "weight (logit)"), reference: Some(0.0), names: &names }.draw(
+        |_| Ok(()),
+        |plane, index, y| {
+            let change = &changes[index];
+            let (from, to) = ((x.place(change.baseline), y), (x.place(change.model), y));
+            plane.line(&[from, to], Ink::Quiet, 1.5)?;
+            plane.ring(from, 3.4, Ink::Baseline)?;
+            plane.dot(to, 4.0, Ink::Model)
+        },
+    )
 }

@@ -1,15 +1,15 @@
-//! The plot of an average.
+//! The spread of the shards of an averaged training state, by field.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::{Absent, Figure, Key, Panel, Table, or_dash};
-use crate::readable::grouped;
-use crate::judge::report::plot::{self, SpreadRow};
+use crate::judge::report::plot::{Axis, Ink, PlotError, Rows};
 use crate::judge::report::subject::Subject;
 use crate::judge::report::{ReportError, read_json};
 use crate::learn::state::BIAS_FIELD;
+use crate::readable::{grouped, with_decimals_of};
 
 /// What the provenance of a training state says, as far as it is drawn: [`crate::learn::average`] documents it.
 #[derive(Debug, Deserialize)]
@@ -33,7 +33,10 @@ struct Spread {
 }
 
 /// How far the shards lie apart.
-pub(in crate::judge::report) fn shard_spread(subject: &Subject<'_>, provenance: Option<&Path>) -> Result<Panel, ReportError> {
+pub(in crate::judge::report) fn shard_spread(
+    subject: &Subject<'_>,
+    provenance: Option<&Path>,
+) -> Result<Panel, ReportError> {
     let title = "Spread of the shards";
     let absent = |how| Ok(Panel::Absent(Absent { title, how }));
     let Some(path) = provenance else {
@@ -49,7 +52,7 @@ pub(in crate::judge::report) fn shard_spread(subject: &Subject<'_>, provenance: 
         return absent("shards that saw the same features; no two of these did");
     }
     let shard_count = fields.iter().map(|field| field.seen_by.len()).max().unwrap_or(0);
-    let svg = plot::shard_spread(title, &rows)?;
+    let svg = draw_shard_spread(title, &rows)?;
     let table_rows = fields.iter().map(|field| {
         [
             field.field.clone(),
@@ -90,4 +93,31 @@ fn row(field: &Spread) -> Option<SpreadRow> {
         spread: field.standard_deviation?,
         magnitude: field.magnitude?,
     })
+}
+
+/// A field or cross.
+#[derive(Debug, Clone, PartialEq)]
+struct SpreadRow {
+    /// Its name.
+    name: String,
+    /// What stands beside it.
+    figure: String,
+    /// Standard deviation of the shards' weights of one feature, on average, on the logit scale.
+    spread: f64,
+    /// Magnitude of the averaged weights, on average, on the logit scale.
+    magnitude: f64,
+}
+
+/// The plot.
+fn draw_shard_spread(title: &str, rows: &[SpreadRow]) -> Result<String, PlotError> {
+    let x = Axis::linear(rows.iter().flat_map(|row| [row.spread, row.magnitude]), true, with_decimals_of);
+    let names: Vec<_> = rows.iter().map(|row| (row.name.clone(), row.figure.clone())).collect();
+    Rows { title, x: (&x, "weight (logit)"), reference: None, names: &names }.draw(
+        |_| Ok(()),
+        |plane, index, y| {
+            let row = &rows[index];
+            plane.bar(x.place(0.0), x.place(row.spread), y, [7.0, 0.0], Ink::Model)?;
+            plane.bar(x.place(0.0), x.place(row.magnitude), y, [-1.0, 5.0], Ink::Step(3))
+        },
+    )
 }
