@@ -68,12 +68,12 @@ fn the_figures_of_the_evaluation_are_in_the_page() {
 fn a_slice_out_of_its_band_is_told() {
     let page = page_of(&made_up::evaluation(true));
     let figure = figure(&page, "calibration-by-slice");
-    assert!(figure.contains("1 slice of 1,600 clicks or more outside 0.85 to 1.15."), "{}", &figure[..800]);
+    assert!(figure.contains("Of the slices with at least 1,600 clicks: 1 is outside 0.85 to 1.15."), "{}", &figure[..800]);
     assert!(figure.contains("site_id = 122"));
     // A blessing brings the settings that its gate had.
     let page = full_page();
     assert!(page.contains("<p class=\"verdict better\">It passed the gate: all "));
-    assert!(page.contains("No slice of 1,600 clicks or more outside 0.7 to 1.25."));
+    assert!(page.contains("Of the slices with at least 1,600 clicks: none is outside 0.7 to 1.25."));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn of_many_slices_those_of_every_column_and_those_out_of_their_band_are_drawn() 
     assert_eq!(mark_count(figure, "circle.fill-model"), 24);
     let (plot, table) = figure.split_once("</svg>").unwrap();
     assert!(plot.contains("site_id = 122") && plot.contains("device = tablet"), "{plot}");
-    assert!(plot.contains("38 slices of fewer clicks are not drawn."));
+    assert!(plot.contains("38 slices with fewer clicks are not drawn."));
     assert_eq!(table.matches("site_id = ").count(), 60);
 }
 

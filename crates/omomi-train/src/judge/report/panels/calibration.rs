@@ -1,4 +1,5 @@
-//! The calibration ratios of slices of the rows, with their intervals.
+//! The panel of calibration ratios: one ratio per slice of the rows, with its interval. At 1, the probabilities are
+//! right.
 
 use super::{Absent, Figure, Key, MAX_PLOT_ROWS, Panel, Table, models_legend, or_dash};
 use crate::judge::evaluate::{Calibration, ModelEvaluation, Slice};
@@ -8,7 +9,7 @@ use crate::judge::report::plot::{Axis, Ink, Plane, PlotError, Rows};
 use crate::judge::report::subject::Subject;
 use crate::readable::{grouped, with_decimals_of};
 
-/// Calibration ratios of slices.
+/// Returns the panel of the calibration ratios of slices.
 pub(in crate::judge::report) fn calibration(subject: &Subject<'_>, gate: &GateSettings) -> Result<Panel, ReportError> {
     let title = "Calibration by slice";
     let slices: Vec<(&str, &Slice)> = subject
@@ -27,13 +28,13 @@ pub(in crate::judge::report) fn calibration(subject: &Subject<'_>, gate: &GateSe
     let outside = slices.iter().filter(|(_, slice)| is_judged_outside(slice, gate)).count();
     let [low, high] = gate.slice_calibration_ratio;
     let verdict = match outside {
-        0 => "No slice".to_owned(),
-        1 => "1 slice".to_owned(),
-        count => format!("{count} slices"),
+        0 => "none is".to_owned(),
+        1 => "1 is".to_owned(),
+        count => format!("{count} are"),
     };
     let left_out = match rows.len() - shown.len() {
         0 => String::new(),
-        count => format!(" {} slices of fewer clicks are not drawn.", grouped(count as u64)),
+        count => format!(" {} slices with fewer clicks are not drawn.", grouped(count as u64)),
     };
     let table_rows = slices.iter().zip(&rows).map(|((_, slice), row)| {
         let ratio = |ratio: Ratio| format!("{:.3} ({:.3} to {:.3})", ratio.ratio, ratio.interval[0], ratio.interval[1]);
@@ -56,8 +57,8 @@ pub(in crate::judge::report) fn calibration(subject: &Subject<'_>, gate: &GateSe
         id: "calibration-by-slice",
         title,
         caption: format!(
-            "Above 1, probabilities promise too much. Lines: intervals of 95 %. {verdict} of {} clicks or more outside {low} to \
-             {high}.{left_out}",
+            "Above 1, probabilities are too high. Lines are 95 % intervals. Of the slices with at least {} clicks: {verdict} \
+             outside {low} to {high}.{left_out}",
             grouped(gate.slice_min_clicks)
         ),
         legend,
@@ -81,17 +82,17 @@ fn ratio_row(subject: &Subject<'_>, column: &str, slice: &Slice) -> RatioRow {
     }
 }
 
-/// Whether the gate stops at this slice.
+/// Returns whether the gate rejects this slice.
 fn is_judged_outside(slice: &Slice, gate: &GateSettings) -> bool {
     let [low, high] = gate.slice_calibration_ratio;
     let is_outside = |calibration: Calibration| !(low..=high).contains(&calibration.ratio);
     slice.metrics.clicks >= gate.slice_min_clicks && slice.metrics.calibration.is_some_and(is_outside)
 }
 
-/// Indices of the slices to draw, in their order: those that a gate would stop at, and then those of the most clicks, as many of
-/// each column.
+/// Returns the indices of the slices to draw, in order: first those that the gate rejects, then those with the most
+/// clicks, equally many of each column.
 fn chosen(slices: &[(&str, &Slice)], gate: &GateSettings) -> Vec<usize> {
-    // Within a column, slices come by falling clicks: how many of its slices come before says how much one matters.
+    // Within a column, slices are sorted by falling clicks, so the number of slices before a slice is its rank.
     let mut before = 0;
     let mut last_column = None;
     let ranks = slices.iter().map(|&(column, slice)| {
@@ -109,29 +110,29 @@ fn chosen(slices: &[(&str, &Slice)], gate: &GateSettings) -> Vec<usize> {
 /// A calibration ratio.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Ratio {
-    /// Sum of the probabilities over clicks.
+    /// Sum of the probabilities, divided by the number of clicks.
     ratio: f64,
-    /// Between these it lies in 95 of 100 such samples.
+    /// The interval of 95 %.
     interval: [f64; 2],
 }
 
 /// A slice of the rows.
 #[derive(Debug, Clone, PartialEq)]
 struct RatioRow {
-    /// Which: `media_id = 17`.
+    /// Its name, such as `media_id = 17`.
     name: String,
-    /// What stands beside it: `12,345 clicks`.
+    /// The text beside its name, such as `12,345 clicks`.
     figure: String,
-    /// Of the model.
+    /// Ratio of the model.
     model: Option<Ratio>,
-    /// Of what it is compared with.
+    /// Ratio of the baseline.
     baseline: Option<Ratio>,
 }
 
-/// The axis ends here, so that a slice of few clicks does not press all others together.
+/// Limits of the axis, so that a slice with few clicks does not squeeze all others.
 const SHOWN: [f64; 2] = [0.5, 2.0];
 
-/// The plot; `tolerated` is the band in which slices have to lie.
+/// Draws the plot. `tolerated` is the range that slices have to be in.
 fn draw_calibration(title: &str, rows: &[RatioRow], tolerated: [f64; 2]) -> Result<String, PlotError> {
     let ratios = rows.iter().flat_map(|row| [row.model, row.baseline]).flatten();
     let ends = ratios.flat_map(|ratio| [ratio.interval[0], ratio.ratio, ratio.interval[1]]);

@@ -1,4 +1,4 @@
-//! The plots of an evaluation as a whole: reliability, normalized entropy by hour, and sizes of fields.
+//! The panels of an evaluation as a whole: reliability, normalized entropy by hour, and field sizes.
 
 use super::{Absent, Figure, MAX_PLOT_ROWS, Panel, Table, models_legend, or_dash};
 use crate::judge::evaluate::{FieldWeights, ModelEvaluation};
@@ -7,11 +7,11 @@ use crate::judge::report::plot::{Axis, Frame, Ink, Plane, PlotError, Rows};
 use crate::judge::report::subject::{Subject, utc_hour};
 use crate::readable::{bytes, bytes_by, grouped, significant, with_decimals_of};
 
-/// Observed CTR against probability.
+/// Returns the panel of observed CTR against probability.
 pub(in crate::judge::report) fn reliability(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Reliability";
     if subject.model.reliability.is_empty() {
-        return Ok(Panel::Absent(Absent { title, how: "logs with rows, for omomi evaluate" }));
+        return Ok(Panel::Absent(Absent { title, how: "omomi evaluate with logs that have rows" }));
     }
     let bins = |model: &ModelEvaluation| -> Vec<ReliabilityBin> {
         let bins = model.reliability.iter();
@@ -40,8 +40,8 @@ pub(in crate::judge::report) fn reliability(subject: &Subject<'_>) -> Result<Pan
         id: "reliability",
         title,
         caption: format!(
-            "{} bins of equally many rows. On the diagonal, probabilities are right; below it, they promise too much. Lines: \
-             intervals of 95 %.",
+            "{} bins with equal numbers of rows. On the diagonal, probabilities are right; below it, they are too high. \
+             Lines are 95 % intervals.",
             subject.model.reliability.len()
         ),
         legend: models_legend(subject),
@@ -50,18 +50,19 @@ pub(in crate::judge::report) fn reliability(subject: &Subject<'_>) -> Result<Pan
     }))
 }
 
-/// Rows of about the same probability.
+/// A bin of rows with similar probabilities.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct ReliabilityBin {
-    /// Mean of their probabilities.
+    /// Mean of the probabilities.
     predicted: f64,
-    /// Clicks over impressions.
+    /// Clicks divided by impressions.
     observed: f64,
-    /// Between these the observed CTR lies in 95 of 100 such samples.
+    /// The 95 % interval of the observed CTR.
     interval: [f64; 2],
 }
 
-/// The plot of the model's bins, and of the baseline's where there is one.
+/// Draws the bins of the model, and those of the baseline if there is one. On the diagonal, the probabilities are
+/// right.
 fn draw_reliability(title: &str, model: &[ReliabilityBin], baseline: &[ReliabilityBin]) -> Result<String, PlotError> {
     let both = || model.iter().chain(baseline);
     let points = both().flat_map(|bin| [bin.predicted, bin.observed]);
@@ -86,13 +87,13 @@ fn draw_bins(plane: &Plane<'_>, axis: &Axis, bins: &[ReliabilityBin], ink: Ink) 
         let [low, high] = bin.interval.map(|end| axis.place(end));
         plane.line(&[(x, low), (x, high)], ink, 1.2)?;
         let at = (x, axis.place(bin.observed));
-        // Told apart by their form too, for those who do not see the colours.
+        // The marks also differ in shape, for people who cannot see the colors.
         if ink == Ink::Baseline { plane.ring(at, 3.2, ink)? } else { plane.dot(at, 3.2, ink)? }
     }
     Ok(())
 }
 
-/// Normalized entropy of each hour.
+/// Returns the panel of the normalized entropy of each hour.
 pub(in crate::judge::report) fn entropy_by_hour(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Normalized entropy by hour";
     let points = |model: &ModelEvaluation| -> Vec<HourPoint> {
@@ -135,20 +136,20 @@ pub(in crate::judge::report) fn entropy_by_hour(subject: &Subject<'_>) -> Result
     }))
 }
 
-/// One hour.
+/// One hour of the rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct HourPoint {
-    /// When it begins, in microseconds since 1970-01-01 UTC.
+    /// When the hour begins, in microseconds since 1970-01-01 UTC.
     time_us: i64,
-    /// Normalized entropy of its rows.
+    /// Normalized entropy of the rows in the hour.
     normalized_entropy: f64,
 }
 
 const HOUR_US: i64 = 3_600_000_000;
-/// From more hours on, the lines stand without their points.
+/// With more hours than this, lines have no points.
 const MAX_MARKED_HOURS: usize = 72;
 
-/// The plot of the model's hours, and of the baseline's where there is one.
+/// Draws the hours of the model, and those of the baseline if there is one.
 fn draw_entropy_by_hour(title: &str, model: &[HourPoint], baseline: &[HourPoint]) -> Result<String, PlotError> {
     let both = || model.iter().chain(baseline);
     let x = Axis::times(both().map(|hour| hour.time_us));
@@ -163,7 +164,7 @@ fn draw_entropy_by_hour(title: &str, model: &[HourPoint], baseline: &[HourPoint]
     )
 }
 
-/// Points joined by a line that is broken where hours are missing.
+/// Draws points joined by a line, with a gap where hours are missing.
 fn draw_hours(plane: &Plane<'_>, x: &Axis, y: &Axis, hours: &[HourPoint], ink: Ink) -> Result<(), PlotError> {
     let place = |hour: &HourPoint| (x.place(hour.time_us as f64), y.place(hour.normalized_entropy));
     for run in hours.chunk_by(|one, next| next.time_us.saturating_sub(one.time_us) <= HOUR_US) {
@@ -178,7 +179,7 @@ fn draw_hours(plane: &Plane<'_>, x: &Axis, y: &Axis, hours: &[HourPoint], ink: I
     Ok(())
 }
 
-/// Bytes and weights of each field.
+/// Returns the panel of the bytes and weights of each field.
 pub(in crate::judge::report) fn field_sizes(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Bytes and weights by field";
     let size = |field: &FieldWeights| FieldSize { weights: field.weight_count, bytes: field.len_bytes };
@@ -217,34 +218,35 @@ pub(in crate::judge::report) fn field_sizes(subject: &Subject<'_>) -> Result<Pan
     Ok(Panel::Figure(Figure {
         id: "field-sizes",
         title,
-        caption: "Fields share lines of the table: a field's bytes are its part of the weights.".to_owned(),
+        caption: "Fields share the lines of the table, so the bytes of a field are its share of the weights."
+            .to_owned(),
         legend: models_legend(subject),
         svg,
         table: Table::new(["field", "bytes", "baseline's bytes", "weights", "baseline's weights"], table_rows),
     }))
 }
 
-/// What one file has of a field.
+/// The size of a field in one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FieldSize {
-    /// Weights.
+    /// Number of weights.
     weights: u64,
-    /// Its part of the table's bytes.
+    /// Its share of the table's bytes.
     bytes: u64,
 }
 
 /// A field or cross.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FieldSizeRow {
-    /// Its name.
+    /// Name of the field or cross.
     name: String,
-    /// In the file.
+    /// Its size in the model.
     model: FieldSize,
-    /// In what it is compared with.
+    /// Its size in the baseline.
     baseline: Option<FieldSize>,
 }
 
-/// The plot.
+/// Draws two bars per field: model and baseline.
 fn draw_field_sizes(title: &str, rows: &[FieldSizeRow]) -> Result<String, PlotError> {
     let sizes = rows.iter().flat_map(|row| [Some(row.model), row.baseline]).flatten();
     let x = Axis::linear(sizes.map(|size| size.bytes as f64), true, bytes_by);

@@ -1,4 +1,4 @@
-//! The sizes of the published files of a store, and the limits for the next file at each time.
+//! The panel of file sizes: the published files of a store, and the limits that applied to each of them.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use crate::operate::publish::limits::{Limits, USUAL_COUNT, median};
 use crate::readable::{bytes, bytes_by};
 use omomi::store::Store;
 
-/// Most files that are drawn: the newest.
+/// Maximum number of files to draw; the newest ones are drawn.
 const MAX_FILES: usize = 60;
 
-/// Sizes of the published files with the alarm band.
+/// Returns the panel of the sizes of the published files, with the ranges of the limits.
 pub(in crate::judge::report) fn file_sizes(subject: &Subject<'_>, dir: Option<&Path>) -> Result<Panel, ReportError> {
     let title = "Sizes of the published files";
     let Some(dir) = dir else { return Ok(Panel::Absent(Absent { title, how: "--store DIR" })) };
@@ -21,7 +21,7 @@ pub(in crate::judge::report) fn file_sizes(subject: &Subject<'_>, dir: Option<&P
     let limits = Limits::of_store(&store)?;
     let sizes = read(subject, &store, &limits)?;
     if sizes.files.is_empty() {
-        return Ok(Panel::Absent(Absent { title, how: "a store to which something was published" }));
+        return Ok(Panel::Absent(Absent { title, how: "a store with published files" }));
     }
     let svg = draw_file_sizes(title, &sizes)?;
     let rows = sizes.files.iter().rev().map(|file| {
@@ -34,12 +34,12 @@ pub(in crate::judge::report) fn file_sizes(subject: &Subject<'_>, dir: Option<&P
         id: "file-sizes",
         title,
         caption: format!(
-            "A new file is held against the median of the {USUAL_COUNT} before it: outside {low} to {high} times it is a warning, \
-             outside {min} to {max} times a refusal."
+            "The size of a new file is compared with the median of the last {USUAL_COUNT} files. Outside {low} to {high} times \
+             the median is a warning; outside {min} to {max} times, the file is rejected."
         ),
         legend: vec![
             Key::new("model", "file"),
-            Key::new("chosen", "file outside what is usual"),
+            Key::new("chosen", "file outside the usual range"),
             Key::new("area usual", "usual"),
             Key::new("area tolerated", "warning"),
         ],
@@ -48,7 +48,7 @@ pub(in crate::judge::report) fn file_sizes(subject: &Subject<'_>, dir: Option<&P
     }))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size to read")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size for people")]
 fn rounded_bytes(size: f64) -> String {
     bytes(size.round() as u64)
 }
@@ -81,28 +81,28 @@ fn read(subject: &Subject<'_>, store: &Store, limits: &Limits) -> Result<FileSiz
 /// A published file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct FileSize {
-    /// Its generation.
+    /// Generation of the file.
     generation: u64,
-    /// Its length.
+    /// Length of the file, in bytes.
     bytes: u64,
-    /// Outside of these a file in its place was refused; nothing for the first file of a store.
+    /// A file outside this range was rejected; `None` for the first file of a store.
     tolerated: Option<[f64; 2]>,
-    /// Outside of these there was a warning.
+    /// A file outside this range caused a warning; `None` for the first file of a store.
     usual: Option<[f64; 2]>,
 }
 
 /// The published files by generation, the newest last.
 #[derive(Debug, Clone, PartialEq)]
 struct FileSizes {
-    /// The files.
+    /// The published files.
     files: Vec<FileSize>,
-    /// The generation that is published.
+    /// The current generation.
     current: Option<u64>,
-    /// The generation that the report is about, where it is one of these.
+    /// The generation that the report is about, if it is among the files.
     evaluated: Option<u64>,
 }
 
-/// The plot. Files stand side by side, however far apart their generations are.
+/// Draws the plot. Files are evenly spaced, regardless of the gaps between their generations.
 fn draw_file_sizes(title: &str, sizes: &FileSizes) -> Result<String, PlotError> {
     let files = &sizes.files;
     let ends = files.iter().flat_map(|file| file.tolerated.into_iter().flatten().chain([file.bytes as f64]));
@@ -127,7 +127,7 @@ fn draw_file_sizes(title: &str, sizes: &FileSizes) -> Result<String, PlotError> 
                 if Some(file.generation) == sizes.current {
                     let is_right = at.0 > (plane.x.start + plane.x.end) / 2.0;
                     let (side, right) = if is_right { (Side::Left, -10.0) } else { (Side::Right, 10.0) };
-                    // Where the line comes from above, there is room below it.
+                    // If the line comes from above, there is room below it.
                     let comes_from_above = index > 0 && files[index - 1].bytes > file.bytes;
                     let down = if comes_from_above { 14.0 } else { -14.0 };
                     let text = format!("current: {}", bytes(file.bytes));
@@ -139,7 +139,7 @@ fn draw_file_sizes(title: &str, sizes: &FileSizes) -> Result<String, PlotError> 
     )
 }
 
-/// A step for each file.
+/// Draws a step for each file.
 fn draw_band(
     plane: &Plane<'_>,
     y: &Axis,

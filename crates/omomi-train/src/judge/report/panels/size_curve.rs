@@ -1,4 +1,5 @@
-//! The size curve: bytes of the weight file against normalized entropy, from the bill of a pruning.
+//! The panel of the size curve: bytes of the weight file against normalized entropy, from the bill of a pruning. It
+//! shows what each further weight is worth.
 
 use super::{Absent, Figure, Key, Panel, Table, or_dash};
 use crate::judge::report::ReportError;
@@ -6,10 +7,10 @@ use crate::judge::report::plot::{Axis, Frame, Ink, Plane, PlotError, Side};
 use crate::prune::{Bill, CurvePoint};
 use crate::readable::{bytes, bytes_by, grouped, with_decimals_of};
 
-/// How weights may stand in a file, in the order of the steps of colour.
+/// The encodings of weights, in the order of their color steps.
 const ENCODINGS: [&str; 3] = ["f32", "f16", "i8"];
 
-/// Bytes against normalized entropy.
+/// Returns the panel of bytes against normalized entropy.
 pub(in crate::judge::report) fn size_curve(bill: Option<&Bill>) -> Result<Panel, ReportError> {
     let title = "Bytes against normalized entropy";
     let Some(bill) = bill else {
@@ -71,11 +72,11 @@ fn caption(bill: &Bill, chosen: Option<&CurvePoint>) -> String {
     });
     let (before, after) = (bill.total.before, bill.total.after);
     format!(
-        "What each further byte is worth, on {} held-out rows.{chosen} Before pruning: {} in {}.",
+        "The value of each further byte, on {} held-out rows.{chosen} Before pruning: {} in {}.",
         grouped(bill.held_out_rows),
         bytes(before.bytes),
         if before.weights == after.weights {
-            "as many weights".to_owned()
+            "equally many weights".to_owned()
         } else {
             format!("{} weights", grouped(before.weights))
         },
@@ -83,45 +84,44 @@ fn caption(bill: &Bill, chosen: Option<&CurvePoint>) -> String {
 }
 
 fn legend(points: &[&CurvePoint], chosen: Option<&CurvePoint>) -> Vec<Key> {
-    let chosen = chosen.map(|chosen| Key::new("model", format!("chosen way: {}, {}", chosen.cut, chosen.encoding)));
+    let chosen = chosen.map(|chosen| Key::new("model", format!("chosen: {}, {}", chosen.cut, chosen.encoding)));
     let others = ENCODINGS.iter().filter(|encoding| points.iter().any(|point| point.encoding == **encoding));
-    let others =
-        others.map(|encoding| Key::new(&format!("step-{}", step(encoding)), format!("other ways, {encoding}")));
+    let others = others.map(|encoding| Key::new(&format!("step-{}", step(encoding)), format!("others, {encoding}")));
     chosen.into_iter().chain(others).collect()
 }
 
 /// A file that was tried.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct SizePoint {
-    /// Its length.
+    /// Length of the file, in bytes.
     bytes: u64,
-    /// Of held-out rows.
+    /// Normalized entropy of the held-out rows.
     normalized_entropy: f64,
 }
 
-/// Files of one way of cutting and one encoding, by size.
+/// The files of one way of pruning and one encoding, by size.
 #[derive(Debug, Clone, PartialEq)]
 struct SizeSeries {
-    /// Which [step](Ink::Step) of colour the encoding has.
+    /// The color [step](Ink::Step) of the encoding.
     step: u8,
-    /// Whether the chosen file is of it.
+    /// Whether the chosen file belongs to the series.
     is_chosen: bool,
-    /// The files.
+    /// The files of the series.
     points: Vec<SizePoint>,
 }
 
 /// All files that were tried.
 #[derive(Debug, Clone, PartialEq)]
 struct SizeCurve {
-    /// By way of cutting and encoding.
+    /// One series per way of pruning and encoding.
     series: Vec<SizeSeries>,
-    /// Which was chosen.
+    /// The chosen file.
     chosen: Option<SizePoint>,
-    /// Most bytes that were allowed.
+    /// The maximum number of bytes.
     max_bytes: u64,
 }
 
-/// The plot.
+/// Draws the curves, the budget and the chosen file.
 fn draw_size_curve(title: &str, curve: &SizeCurve) -> Result<String, PlotError> {
     let points = || curve.series.iter().flat_map(|series| &series.points).chain(&curve.chosen);
     let sizes = points().map(|point| point.bytes).chain([curve.max_bytes]);
@@ -133,7 +133,7 @@ fn draw_size_curve(title: &str, curve: &SizeCurve) -> Result<String, PlotError> 
         |_| Ok(()),
         |plane| {
             let mut series: Vec<&SizeSeries> = curve.series.iter().collect();
-            // The chosen one lies over the others.
+            // Draw the chosen series last, over the others.
             series.sort_by_key(|series| series.is_chosen);
             for series in series {
                 let (ink, width) = if series.is_chosen { (Ink::Model, 2.5) } else { (Ink::Step(series.step), 1.2) };
@@ -148,7 +148,7 @@ fn draw_size_curve(title: &str, curve: &SizeCurve) -> Result<String, PlotError> 
             let at = place(chosen);
             plane.ring(at, 6.5, Ink::Chosen)?;
             plane.dot(at, 2.8, Ink::Chosen)?;
-            // To the side on which there is room.
+            // Place the text on the side with room.
             let is_right = at.0 > (plane.x.start + plane.x.end) / 2.0;
             let (side, away) = if is_right { (Side::Left, -12.0) } else { (Side::Right, 12.0) };
             let text = format!("chosen: {}", bytes(chosen.bytes));

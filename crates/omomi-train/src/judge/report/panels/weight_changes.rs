@@ -1,4 +1,4 @@
-//! The weights that differ most between two training states.
+//! The panel of the weights that differ most between two training states.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use crate::judge::report::subject::Subject;
 use crate::learn::state::{StateBatch, StateReader};
 use crate::readable::{grouped, with_decimals_of};
 
-/// How many weights are drawn, and how many stand in the table.
+/// How many weights are drawn, and how many are listed in the table.
 const DRAWN_COUNT: usize = 20;
 const LISTED_COUNT: usize = 100;
 
-/// The weights that changed most.
+/// Returns the panel of the largest changes of weights.
 pub(in crate::judge::report) fn weight_changes(
     subject: &Subject<'_>,
     state: Option<&Path>,
@@ -25,10 +25,7 @@ pub(in crate::judge::report) fn weight_changes(
     };
     let changes = Changes::between(subject, state, baseline_state)?;
     if changes.largest.is_empty() {
-        return Ok(Panel::Absent(Absent {
-            title,
-            how: "two states that differ: every weight of these two is the same",
-        }));
+        return Ok(Panel::Absent(Absent { title, how: "two states that differ; all weights of these two are equal" }));
     }
     let svg = draw_weight_changes(title, &changes.largest[..changes.largest.len().min(DRAWN_COUNT)])?;
     let rows = changes.largest.iter().map(|change| {
@@ -44,7 +41,7 @@ pub(in crate::judge::report) fn weight_changes(
         id: "weight-changes",
         title,
         caption: format!(
-            "From the baseline's weight to the model's; a feature that a state does not have weighs 0. {} of {} weights changed: \
+            "From the baseline's weight to the model's; a feature that a state lacks has weight 0. {} of {} weights changed: \
              {} are new, {} are gone.",
             grouped(changes.changed),
             grouped(changes.weights),
@@ -57,23 +54,23 @@ pub(in crate::judge::report) fn weight_changes(
     }))
 }
 
-/// What two states differ in.
+/// The differences between two states.
 #[derive(Debug, Default)]
 struct Changes {
-    /// Features that have a weight in either.
+    /// Number of features that have a weight in either state.
     weights: u64,
-    /// Those of them whose weight differs.
+    /// Number of features whose weight differs.
     changed: u64,
-    /// Those that have a weight in the model only.
+    /// Number of features that have a weight only in the model.
     new: u64,
-    /// Those that have a weight in the baseline only.
+    /// Number of features that have a weight only in the baseline.
     gone: u64,
-    /// Those that changed most, the largest change first.
+    /// The features with the largest changes, the largest first.
     largest: Vec<WeightChange>,
 }
 
 impl Changes {
-    /// Merges both states by key, a batch of each in memory.
+    /// Merges both states by key, with one batch of each in memory.
     fn between(subject: &Subject<'_>, state: &Path, baseline_state: &Path) -> Result<Self, ReportError> {
         let reader = StateReader::open(state)?;
         subject.check_contract(state, &format!("{:016x}", reader.metadata().contract.fingerprint()))?;
@@ -81,7 +78,7 @@ impl Changes {
         let mut baseline = StateRows::new(StateReader::open(baseline_state)?)?;
         let mut changes = Self::default();
         loop {
-            // The bias is the first row of every state and no feature; its key may be that of a feature.
+            // The bias is the first row of every state. It is not a feature, but its key may equal a feature's key.
             let order = match (model.place(), baseline.place()) {
                 (None, None) => return Ok(changes),
                 (Some(_), None) => std::cmp::Ordering::Less,
@@ -119,7 +116,7 @@ impl Changes {
     }
 }
 
-/// A state, read row by row.
+/// Reads a state row by row.
 struct StateRows {
     reader: StateReader,
     batch: Option<StateBatch>,
@@ -132,7 +129,7 @@ impl StateRows {
         Ok(Self { reader, batch, index: 0 })
     }
 
-    /// Where the row stands in the order of the states: the bias before all features.
+    /// The position of the row in the order of states: the bias comes before all features.
     fn place(&self) -> Option<(bool, u64)> {
         let row = self.batch.as_ref()?.row(self.index);
         Some((!row.is_bias(), row.key))
@@ -160,20 +157,20 @@ impl StateRows {
     }
 }
 
-/// A weight of two training states.
+/// A weight in two training states.
 #[derive(Debug, Clone, PartialEq)]
 struct WeightChange {
-    /// Its feature: `creative_id = 4001`.
+    /// Name of the feature, such as `creative_id = 4001`.
     name: String,
-    /// Rows that had the feature, in the training of the model.
+    /// Number of rows with the feature in the training of the model.
     impressions: u64,
-    /// Weight in the model, 0 where it has none.
+    /// Weight in the model; 0 if it has none.
     model: f64,
-    /// Weight in what it is compared with, 0 where it has none.
+    /// Weight in the baseline; 0 if it has none.
     baseline: f64,
 }
 
-/// The plot.
+/// Draws each weight as a line from the baseline's value to the model's.
 fn draw_weight_changes(title: &str, changes: &[WeightChange]) -> Result<String, PlotError> {
     let weights = changes.iter().flat_map(|change| [change.model, change.baseline]).chain([0.0]);
     let x = Axis::linear(weights, false, with_decimals_of);
