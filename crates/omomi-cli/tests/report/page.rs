@@ -68,7 +68,8 @@ fn the_metrics_of_the_evaluation_are_in_the_page() {
 fn a_slice_outside_its_limits_is_reported() {
     let page = page_of(&made_up::evaluation(true));
     let figure = figure(&page, "calibration-by-slice");
-    assert!(figure.contains("Of the slices with at least 1,600 clicks: 1 is outside 0.85 to 1.15."), "{}", &figure[..800]);
+    let verdict = "Of the slices with at least 1,600 clicks: 1 is outside 0.85 to 1.15.";
+    assert!(figure.contains(verdict), "{}", &figure[..800]);
     assert!(figure.contains("site_id = 122"));
     // A blessing has the settings of its gate.
     let page = full_page();

@@ -44,7 +44,7 @@ pub enum ReportError {
         source: serde_json::Error,
     },
     /// The format version of a file is not supported.
-    #[error("{} has the format version {found}, expected {expected}; write it again with this version of omomi", .path.display())]
+    #[error("{} has the format version {found}, expected {expected}; write it again with this omomi", .path.display())]
     FormatVersion {
         /// The file.
         path: PathBuf,
@@ -58,8 +58,8 @@ pub enum ReportError {
     Evaluation(#[from] EvaluationFileError),
     /// The blessing is for another weight file.
     #[error(
-        "{} blesses another weight file: expected the digest {expected}, found {found}; pass the blessing beside the \
-         evaluated file",
+        "{} blesses another weight file: expected the digest {expected}, found {found}; pass the blessing \
+         beside the evaluated file",
         .path.display()
     )]
     OtherFile {
@@ -78,8 +78,8 @@ pub enum ReportError {
     },
     /// A file was made under another contract than the evaluated weight file.
     #[error(
-        "{} was made under the contract {found}, the evaluated weight file under {expected}; pass the one that the weight \
-         file comes from",
+        "{} was made under the contract {found}, the evaluated weight file under {expected}; pass the one that \
+         belongs to the weight file",
         .path.display()
     )]
     OtherContract {
