@@ -184,8 +184,8 @@ fn facts(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<(&'static str, S
     .collect()
 }
 
-/// How the intervals of differences were found.
-Describes how the intervals of the differences were computed.
+/// Describes how the intervals of the differences were computed.
+fn differences(subject: &Subject<'_>) -> String {
     let Some(comparison) = &subject.model.comparison else { return String::new() };
     let bootstrap = comparison.bootstrap;
     let groups = match bootstrap.groups_of {

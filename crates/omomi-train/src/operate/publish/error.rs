@@ -84,8 +84,8 @@ pub enum PublishError {
     },
     /// The blessing is for other bytes.
     #[error("the blessing is for another file: expected the digest {expected}, found {found}")]
-    The digest in the blessing.
-        /// The digest that the blessing names.
+    BlessingOfOther {
+        /// The digest in the blessing.
         expected: Digest,
         /// The digest of the file.
         found: Digest,
@@ -128,18 +128,18 @@ pub enum PublishError {
 
     /// The file is smaller than the limits allow.
     #[error("the file is too small: expected at least {expected} bytes, found {found}")]
-    Minimum number of bytes.
-        /// Least bytes.
-        Number of bytes of the file.
-        /// Bytes of the file.
+    TooSmall {
+        /// Minimum number of bytes.
+        expected: u64,
+        /// Number of bytes of the file.
         found: u64,
     },
     /// The file is larger than the limits allow.
     #[error("the file is too large: expected at most {expected} bytes, found {found}")]
-    Maximum number of bytes.
-        /// Most bytes.
-        Number of bytes of the file.
-        /// Bytes of the file.
+    TooLarge {
+        /// Maximum number of bytes.
+        expected: u64,
+        /// Number of bytes of the file.
         found: u64,
     },
     /// The file's length differs too much from the last files.
@@ -221,10 +221,10 @@ pub enum PublishError {
     #[error("generation {generation} does not exist: expected one of {}, found no file {path}", generations(published))]
     NotPublished {
         /// The generation.
-        The expected path of its file.
-        /// Where its file would be.
-        The generations that exist.
-        /// The generations that are there.
+        generation: u64,
+        /// The expected path of its file.
+        path: PathBuf,
+        /// The generations that exist.
         published: Vec<u64>,
     },
     /// Nothing has been published yet.

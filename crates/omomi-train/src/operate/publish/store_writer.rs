@@ -14,8 +14,8 @@ use super::{MODE_OF_TEXT, PublishError, failed};
 /// Exclusive write access to a store. The operating system releases the lock when the process ends, no matter how.
 pub(super) struct StoreWriter {
     _lock: Lock,
-    /// The folders that were not there before, outer ones first.
-    The folders that were created, outer ones first.
+    /// The folders that were created, outer ones first.
+    created: Vec<PathBuf>,
 }
 
 /// A lock on a folder, until it is dropped.
