@@ -22,7 +22,8 @@ fn publisher_with_a_limit() {
     let variable = |name: &str| std::env::var(name).unwrap();
     let max_bytes = variable(MAX_BYTES).parse().unwrap();
     let limit = libc::rlimit { rlim_cur: max_bytes, rlim_max: max_bytes };
-    // SAFETY: the signal is ignored from here on, so that writing fails instead of ending the process; the limit is a plain struct.
+    // SAFETY: the signal is ignored from here on, so that writing fails instead of ending the process; the limit is a
+    // plain struct.
     unsafe {
         assert_ne!(libc::signal(libc::SIGXFSZ, libc::SIG_IGN), libc::SIG_ERR);
         assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit), 0);

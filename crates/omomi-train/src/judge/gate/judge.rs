@@ -143,7 +143,7 @@ impl Judge<'_> {
                 }
                 passed = false;
                 let found = slice_words(slice);
-                let action = "train on recent rows of the slice, or cross its field with others that distinguish its rows";
+                let action = "train on recent rows of the slice, or cross its field with one that tells its rows apart";
                 let subject = format!("{} = {}", by.column, slice.value.as_deref().unwrap_or("(none)"));
                 self.note("slice_calibration", false, (expected.clone(), found), action).subject = Some(subject);
             }

@@ -8,7 +8,7 @@
 //! calibration_ratio = [0.95, 1.05]        # sum of the probabilities divided by the clicks
 //! slice_calibration_ratio = [0.85, 1.15]  # of every slice that has at least slice_min_clicks clicks
 //! slice_min_clicks = 1_600
-//! max_shift = 0.1                        # population stability index of the probabilities against the baseline's; must be below
+//! max_shift = 0.1                        # population stability index against the baseline's probabilities; must be below
 //! max_unseen_rise = 0.02                 # share of the categories without a weight, minus the baseline's: 2 points
 //! max_weight = 10.0                      # magnitude of a weight, on the logit scale
 //! size_ratio = [0.5, 2.0]                 # bytes of the file divided by the baseline's

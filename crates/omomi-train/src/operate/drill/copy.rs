@@ -47,7 +47,7 @@ impl Copy {
         let bytes = fs::read(&path).map_err(DrillError::system("read", path))?;
         let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let folder = options.scratch.join(format!("omomi-drill-{}-{nanoseconds}", std::process::id()));
-        fs::create_dir(&folder).map_err(DrillError::system("make", &folder))?;
+        fs::create_dir(&folder).map_err(DrillError::system("create", &folder))?;
         let folder = Folder(folder);
         let store = Store::new(folder.0.join("store"));
         let original = folder.0.join("original.omomi");

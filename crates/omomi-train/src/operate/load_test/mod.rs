@@ -11,7 +11,8 @@
 //! use omomi::{LoadMode, Model};
 //!
 //! let model = Model::load("feed-ctr/000042.omomi".as_ref(), LoadMode::Map)?;
-//! let rotation = Rotation::synthetic(&model, RotationSpec { requests: 4_096, candidates: 500, seed: 1, hashed_texts: false })?;
+//! let spec = RotationSpec { requests: 4_096, candidates: 500, seed: 1, hashed_texts: false };
+//! let rotation = Rotation::synthetic(&model, spec)?;
 //! rotation.check(&model, 500, false)?;
 //! let run = Run { rate_per_second: Some(2_000.0), ..Run::new(2, 500, Duration::from_secs(10)) };
 //! let measurement = measure(&model, &rotation, &run)?;
@@ -342,8 +343,8 @@ pub enum LatencyError {
     Score(#[from] Error),
     /// The kernel and its plain twin disagree, so the kernel's times would be meaningless.
     #[error(
-        "wrong answer: for candidate {candidate} of request {request} the kernel gives the logit {kernel}, its plain twin {plain}; \
-         nothing was timed; report it with the weight file"
+        "wrong answer: for candidate {candidate} of request {request} the kernel gives the logit {kernel}, its plain twin \
+         {plain}; nothing was timed; report it with the weight file"
     )]
     AnswersDiffer {
         /// Index of the request in the rotation.

@@ -158,8 +158,8 @@ pub enum PublishError {
     },
     /// The number of weights of a field differs too much from the last files.
     #[error(
-        "the number of weights of `{field}` is unusual: expected {} to {} times the median of the last files ({median}), \
-         found {:.2} times ({found})",
+        "the number of weights of `{field}` is unusual: expected {} to {} times the median of the last files \
+         ({median}), found {:.2} times ({found})",
         expected[0], expected[1], ratio(*found, *median)
     )]
     UnusualFieldSize {
@@ -199,7 +199,7 @@ pub enum PublishError {
         /// Age of the last row.
         found: Duration,
     },
-    /// The age of the training data is limited, but the file does not contain it.
+    /// The age of the training data is limited, but the file does not say when its data ends.
     #[error(
         "the age of the training data is limited, but the file does not say when its data ends: expected \
          `training_window` in its provenance, found none"

@@ -11,7 +11,7 @@
 //! blessing = "require"               # off | require: whether files need a blessing from omomi gate
 //! signature = "off"                  # off | accept | require: whether files must be signed
 //! keys = []                          # trusted public keys, such as ["keys/2026.pub"]: paths relative to the store
-//! # accepted_contracts = ["ffa9bd1e2caa96ad"]    # contracts that servers accept, as `omomi contract check` prints them
+//! # accepted_contracts = ["ffa9bd1e2caa96ad"]    # fingerprints from `omomi contract check`
 //!
 //! [max_features]                    # per field or cross
 //! # creative_id = 5_000_000

@@ -299,8 +299,11 @@ fn generations_except(store: &Store, generation: u64) -> Result<Vec<u64>, Publis
 /// Returns the lengths of the last of these files.
 fn usual_lens(store: &Store, generations: &[u64]) -> Result<Vec<u64>, PublishError> {
     let last = generations.iter().rev().take(limits::USUAL_COUNT).map(|&generation| store.generation_path(generation));
-    let lens = last.map(|path| path.metadata().map(|metadata| metadata.len()).map_err(failed("look at", &path)));
-    lens.collect()
+    let len = |path: PathBuf| {
+        let len = path.metadata().map(|metadata| metadata.len());
+        len.map_err(failed("read the metadata of", &path))
+    };
+    last.map(len).collect()
 }
 
 /// Checks the length of a future weight file against the limits of a store and the files in it. A store that does not
@@ -328,7 +331,7 @@ impl<'a> InputFile<'a> {
     fn open(path: &'a Path) -> Result<Self, PublishError> {
         let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
         let mut file = file.map_err(failed("open", path))?;
-        let metadata = file.metadata().map_err(failed("look at", path))?;
+        let metadata = file.metadata().map_err(failed("read the metadata of", path))?;
         if !metadata.is_file() {
             return Err(failed("publish", path)(io::Error::other("it is not a regular file")));
         }

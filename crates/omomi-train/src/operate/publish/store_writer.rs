@@ -39,7 +39,7 @@ impl StoreWriter {
                     created.push(folder);
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failed("make the folder", &folder)(error)),
+                Err(error) => return Err(failed("create the folder", &folder)(error)),
             }
         }
         // The lock is on the folder, not on a file in it, because such a file would remain after a failed first

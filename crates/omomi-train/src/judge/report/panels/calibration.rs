@@ -57,8 +57,8 @@ pub(in crate::judge::report) fn calibration(subject: &Subject<'_>, gate: &GateSe
         id: "calibration-by-slice",
         title,
         caption: format!(
-            "Above 1, probabilities are too high. Lines are 95 % intervals. Of the slices with at least {} clicks: {verdict} \
-             outside {low} to {high}.{left_out}",
+            "Above 1, probabilities are too high. Lines are 95 % intervals. Of the slices with at least {} clicks: \
+             {verdict} outside {low} to {high}.{left_out}",
             grouped(gate.slice_min_clicks)
         ),
         legend,

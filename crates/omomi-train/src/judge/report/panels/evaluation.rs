@@ -40,8 +40,8 @@ pub(in crate::judge::report) fn reliability(subject: &Subject<'_>) -> Result<Pan
         id: "reliability",
         title,
         caption: format!(
-            "{} bins with equal numbers of rows. On the diagonal, probabilities are right; below it, they are too high. \
-             Lines are 95 % intervals.",
+            "{} bins with equal numbers of rows. On the diagonal, probabilities are right; below it, they are too \
+             high. Lines are 95 % intervals.",
             subject.model.reliability.len()
         ),
         legend: models_legend(subject),

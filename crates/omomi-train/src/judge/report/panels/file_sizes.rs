@@ -34,8 +34,8 @@ pub(in crate::judge::report) fn file_sizes(subject: &Subject<'_>, dir: Option<&P
         id: "file-sizes",
         title,
         caption: format!(
-            "The size of a new file is compared with the median of the last {USUAL_COUNT} files. Outside {low} to {high} times \
-             the median is a warning; outside {min} to {max} times, the file is rejected."
+            "The size of a new file is compared with the median of the last {USUAL_COUNT} files. Outside {low} to {high} \
+             times the median is a warning; outside {min} to {max} times, the file is rejected."
         ),
         legend: vec![
             Key::new("model", "file"),
@@ -59,7 +59,7 @@ fn read(subject: &Subject<'_>, store: &Store, limits: &Limits) -> Result<FileSiz
     let mut lens = Vec::with_capacity(generations.len());
     for &generation in &generations {
         let path = store.generation_path(generation);
-        let metadata = path.metadata().map_err(|error| ReportError::io("look at", &path, error))?;
+        let metadata = path.metadata().map_err(|error| ReportError::io("read the metadata of", &path, error))?;
         lens.push(metadata.len());
     }
     let files = generations.iter().zip(&lens).enumerate().map(|(index, (&generation, &bytes))| {

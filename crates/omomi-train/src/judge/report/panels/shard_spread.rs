@@ -68,8 +68,8 @@ pub(in crate::judge::report) fn shard_spread(
         id: "shard-spread",
         title,
         caption: format!(
-            "How much the weights of {shard_count} shards differ, next to the magnitude of the averaged weights, over the features \
-             that at least two shards saw. If shards differ by more than the weights, their average means little."
+            "How much the weights of {shard_count} shards differ, next to the magnitude of the averaged weights, over the \
+             features that at least two shards saw. If shards differ by more than the weights, their average means little."
         ),
         legend: vec![
             Key::new("model", "standard deviation between shards"),

@@ -41,8 +41,8 @@ pub(in crate::judge::report) fn weight_changes(
         id: "weight-changes",
         title,
         caption: format!(
-            "From the baseline's weight to the model's; a feature that a state lacks has weight 0. {} of {} weights changed: \
-             {} are new, {} are gone.",
+            "From the baseline's weight to the model's; a feature that a state lacks has weight 0. {} of {} weights \
+             changed: {} are new, {} are gone.",
             grouped(changes.changed),
             grouped(changes.weights),
             grouped(changes.new),
