@@ -77,7 +77,7 @@ impl World {
         error
     }
 
-    /// Packs the state again after `change` has seen its metadata, without the rows that `keep` does not want.
+    /// Packs the state again, with metadata changed by `change`, and only the rows that `keep` accepts.
     pub fn pack_changed(
         &self,
         name: &str,

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_text_has_the_settings_that_are_documented_and_all_of_them_are() {
+    fn an_empty_text_gives_the_documented_defaults_and_every_setting_is_documented() {
         assert_eq!(GateSettings::from_toml(&documented()).unwrap(), GateSettings::default());
         assert_eq!(GateSettings::from_toml("").unwrap(), GateSettings::default());
         let Value::Object(keys) = serde_json::to_value(GateSettings::default()).unwrap() else { panic!("a table") };
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_with_its_line() {
+    fn every_fault_is_reported_with_its_line() {
         let text = "max_shft = 0.1\nmax_weight = -1\ncalibration_ratio = [1.1, 0.9]\nmin_clicks = 1.5\n";
         let faults = GateSettings::from_toml(text).unwrap_err();
         assert_eq!(faults.iter().map(|fault| fault.line.unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4], "{faults:?}");
