@@ -154,7 +154,7 @@ impl Lane {
     }
 }
 
-/// Returns the next rows as read with each contract; empty at the end.
+/// Returns the next rows as read with each contract; `None` at the end.
 fn next_batches(lanes: &mut [Lane]) -> Result<Option<Vec<RowBatch>>, EvaluateError> {
     let mut batches = Vec::with_capacity(lanes.len());
     for lane in lanes.iter_mut() {
