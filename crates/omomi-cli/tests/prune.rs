@@ -364,7 +364,7 @@ fn a_size_that_the_store_would_refuse_is_found_before_anything_is_packed() {
     let small = || Measures { max_bytes: Some(200_000), ..Measures::default() };
     let refusal = check(small(), false).unwrap_err().to_string();
     assert!(
-        refusal.contains("the file's size is unlike those before: expected 0.5 to 2 times the median"),
+        refusal.contains("the file's size is unusual: expected 0.5 to 2 times the median"),
         "{refusal}"
     );
     let warnings = check(small(), true).unwrap().bill.warnings;
@@ -372,7 +372,7 @@ fn a_size_that_the_store_would_refuse_is_found_before_anything_is_packed() {
     // The file stays usual, a field does not.
     let few = Measures { min_impressions: by_field(None, &[("creative_id", 20)]), ..Measures::default() };
     let refusal = check(few, false).unwrap_err().to_string();
-    assert!(refusal.contains("the number of weights of `creative_id` is unlike those before"), "{refusal}");
+    assert!(refusal.contains("the number of weights of `creative_id` is unusual"), "{refusal}");
     fs::write(store.dir().join("limits.toml"), "fail_size_ratio = [0.01, 2.0]\n[max_features]\nsite_id = 10\n")
         .unwrap();
     let refusal = check(small(), false).unwrap_err().to_string();
