@@ -85,7 +85,7 @@ fn a_malformed_context_fails_the_call_and_leaves_the_answers_alone() {
     let error = scorer.predict(&mut request, 3).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the context is malformed in field `region`: a text or list lies outside the tail that is in use"
+        "the context is malformed in field `region`: a text or list is outside the part of the tail that is in use"
     );
     assert_eq!(request.answer(0), before);
 }
