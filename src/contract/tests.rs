@@ -9,17 +9,17 @@ fn small_json() -> String {
 }
 
 #[test]
-fn canonical_json_is_one_text_whatever_the_layout_was() {
+fn canonical_json_does_not_depend_on_the_layout_that_was_read() {
     let contract = small();
     assert_eq!(contract.canonical_json(), small_json());
     let spaced = small_json().replace("},{", "} ,\n {");
     assert_eq!(Contract::from_json(spaced.as_bytes()).unwrap().canonical_json(), small_json());
-    // Every contract that was ever published is known by this number: it may not change.
+    // Published contracts are identified by this number: it must not change.
     assert_eq!(contract.fingerprint(), 0x0dee_9fd4_8e91_8f08);
 }
 
 #[test]
-fn limits_of_categories_stand_in_the_canonical_json_and_only_where_there_are_some() {
+fn category_limits_are_in_the_canonical_json_only_if_the_contract_has_them() {
     let limited = small_json()
         .replace(r#""many":true,"#, r#""many":true,"max_categories":1000000,"#)
         .replace(r#""name":"interest","#, r#""name":"interest","over_max":"error","#)
@@ -33,8 +33,8 @@ fn limits_of_categories_stand_in_the_canonical_json_and_only_where_there_are_som
     assert_ne!(contract.fingerprint(), small().fingerprint());
 }
 
-/// The names of fields were each compared with all before them, and every unknown key was a fault of its own: hours and
-/// gigabytes for the 16 MiB that then was the most that a contract in a weight file may have.
+/// Each name of a field was compared with all names before it, and each unknown key was recorded as a fault. Hostile
+/// bytes therefore cost hours and gigabytes, up to the 16 MiB that a contract in a weight file could then have.
 #[test]
 fn very_many_fields_or_faults_cost_no_more_than_a_few() {
     let fields: Vec<String> = (0..200_000).map(|index| format!("{{\"name\":\"f{index}\"}}")).collect();
@@ -46,7 +46,7 @@ fn very_many_fields_or_faults_cost_no_more_than_a_few() {
 }
 
 #[test]
-fn crosses_know_their_side_and_name() {
+fn a_cross_has_a_side_and_a_name() {
     let contract = small();
     assert_eq!(contract.cross_name(&contract.crosses()[0]), "media_id*creative_id");
     assert_eq!(contract.cross_side(&contract.crosses()[0]), None);
@@ -54,7 +54,7 @@ fn crosses_know_their_side_and_name() {
 }
 
 #[test]
-fn numbers_on_an_edge_fall_above_it_and_numbers_out_of_range_fall_nowhere() {
+fn numbers_on_an_edge_fall_above_it_and_numbers_out_of_range_have_no_bucket() {
     let edges = Buckets::Edges(vec![10.0, 50.0]);
     let range = [0.0, 100.0];
     let indices = [0.0, 9.999, 10.0, 49.0, 50.0, 100.0].map(|number| edges.index(range, number));
@@ -109,7 +109,7 @@ fields = ["media_id", "creative_id"]
 fields = ["media_id", "interest"]
 "#;
 
-    /// The first fault of `SMALL` with `from` replaced by `to`, as text.
+    /// Returns the first fault of `SMALL` with `from` replaced by `to`, as text.
     fn fault(from: &str, to: &str) -> String {
         assert!(SMALL.contains(from), "{from}");
         let faults = Contract::from_toml(&SMALL.replacen(from, to, 1)).unwrap_err();
@@ -138,7 +138,7 @@ fields = ["media_id", "interest"]
             (
                 "\"media_id\"\nside",
                 "\"interest\"\nside",
-                "line 13: field 2 (interest): the name is taken already by field 1",
+                "line 13: field 2 (interest): the name is already taken by field 1",
             ),
             ("meaning = \"the media on which the slot is\"\n", "", "line 5: field 1 (media_id): `meaning` is missing"),
             ("\"the media on which the slot is\"", "\" \"", "line 9: field 1 (media_id): `meaning` is empty"),
@@ -151,12 +151,12 @@ fields = ["media_id", "interest"]
             (
                 "[0.0, 100000]",
                 "[5, 2]",
-                "line 24: field 3 (floor_price): `range` must be two numbers, the lesser first, found [5,2]",
+                "line 24: field 3 (floor_price): `range` must be two numbers, the smaller first, found [5,2]",
             ),
             (
                 "[0.0, 100000]",
                 "[0.0, inf]",
-                "line 24: field 3 (floor_price): `range` must be two numbers, the lesser first, found [0.0,null]",
+                "line 24: field 3 (floor_price): `range` must be two numbers, the smaller first, found [0.0,null]",
             ),
             (
                 "buckets = [10.0, 50, 1e2]",
@@ -166,7 +166,7 @@ fields = ["media_id", "interest"]
             (
                 "[10.0, 50, 1e2]",
                 "[10.0, 5]",
-                "line 25: field 3 (floor_price): bucket edges must rise: 10.0 stands before 5.0",
+                "line 25: field 3 (floor_price): bucket edges must ascend: 10.0 comes before 5.0",
             ),
             (
                 "[10.0, 50, 1e2]",
@@ -199,7 +199,7 @@ fields = ["media_id", "interest"]
             (
                 "unit =",
                 "many = true\nunit =",
-                "line 23: field 3 (floor_price): a number field has one value: `many` goes with id or text",
+                "line 23: field 3 (floor_price): a number field has one value: `many` is only for id or text",
             ),
             (
                 "\"media_id\", \"creative_id\"",
@@ -215,12 +215,12 @@ fields = ["media_id", "interest"]
             (
                 "\"media_id\", \"creative_id\"",
                 "\"interest\", \"media_id\"",
-                "line 36: cross 2: the same fields are crossed already by cross 1",
+                "line 36: cross 2: cross 1 already has the same fields",
             ),
             (
                 "name = \"creative_id\"",
                 "name = \"creative id\"",
-                "line 29: field 4 (creative id): `name` must be at most 64 letters, digits and underscores, no digit first, found `creative id`",
+                "line 29: field 4 (creative id): `name` must be at most 64 letters, digits and underscores, not starting with a digit, found `creative id`",
             ),
             ("name = \"feed-ctr\"", "name = ", "line 2: contract: not TOML:"),
         ];
@@ -231,15 +231,15 @@ fields = ["media_id", "interest"]
     }
 
     #[test]
-    fn limits_of_categories_are_errors_unless_told_to_drop_and_are_checked() {
+    fn category_limits_are_checked_and_stop_with_an_error_unless_the_contract_says_drop() {
         let limited = SMALL.replace("many = true", "many = true\nmax_categories = 1_000");
         let contract = Contract::from_toml(&limited).unwrap();
         let expected = CategoryLimit { max: 1_000, over: OverLimit::Error };
         assert_eq!(contract.fields()[1].category_limit, Some(expected));
         let cases = [
-            ("max_categories = 0", "`max_categories` must be a whole number from 1 on, found 0"),
-            ("max_categories = 1.5", "`max_categories` must be a whole number from 1 on, found 1.5"),
-            ("over_max = \"drop\"", "`over_max` goes with `max_categories`, which is missing"),
+            ("max_categories = 0", "`max_categories` must be a whole number of at least 1, found 0"),
+            ("max_categories = 1.5", "`max_categories` must be a whole number of at least 1, found 1.5"),
+            ("over_max = \"drop\"", "`over_max` needs `max_categories`, which is missing"),
             ("max_categories = 9\nover_max = \"keep\"", "`over_max` must be one of error, drop, found `keep`"),
         ];
         for (added, expected) in cases {
@@ -247,11 +247,11 @@ fields = ["media_id", "interest"]
             assert!(found.ends_with(&format!("field 2 (interest): {expected}")), "{found}");
         }
         let found = fault("[\"media_id\", \"interest\"]", "[\"media_id\", \"interest\"]\nmax_categories = -1");
-        assert!(found.ends_with("cross 2: `max_categories` must be a whole number from 1 on, found -1"), "{found}");
+        assert!(found.ends_with("cross 2: `max_categories` must be a whole number of at least 1, found -1"), "{found}");
     }
 
     #[test]
-    fn every_fault_is_reported_at_once_in_the_order_of_the_file() {
+    fn all_faults_are_reported_together_in_the_order_of_the_file() {
         let damaged = SMALL.replace("side = \"context\"", "side = \"left\"").replace("log = \"hashed\"", "logg = 1");
         let faults = Contract::from_toml(&damaged).unwrap_err();
         let lines: Vec<_> = faults.0.iter().map(|fault| fault.line.unwrap()).collect();
@@ -265,13 +265,13 @@ fields = ["media_id", "interest"]
             .replace("[\"media_id\", \"interest\"]", "[\"creative_id\", \"interest\"]");
         let faults = Contract::from_toml(&many).unwrap_err();
         assert!(
-            faults.to_string().contains("a cross may hold one `many` field, found creative_id, interest"),
+            faults.to_string().contains("a cross may have at most one `many` field, found creative_id, interest"),
             "{faults}"
         );
     }
 
     #[test]
-    fn the_65th_field_of_a_side_is_a_fault_and_64_on_each_side_are_not() {
+    fn a_side_may_have_64_fields_and_the_65th_is_a_fault() {
         let contract = |context_count: usize| {
             let mut text = String::from("name = \"wide\"\nlabel = \"clicked\"\n");
             for index in 0..context_count + 64 {

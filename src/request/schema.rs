@@ -1,6 +1,7 @@
-//! The server's declaration: which fields it can supply, by name and type, made once and good for every later model.
+//! The server's schema: which fields the server can supply, by name and type. It is declared once and serves every
+//! later model.
 //!
-//! A request's layout follows from the declaration alone, so request buffers stay as they are when a model is replaced.
+//! The layout of a request follows from the schema alone, so request buffers do not change when a model is replaced.
 //!
 //! ```
 //! use omomi::{Capacity, RequestLayout, Schema, SchemaField, contract::Side};
@@ -21,16 +22,16 @@ use std::sync::Arc;
 use crate::contract::{Contract, FieldKind, MAX_FIELDS_PER_SIDE, Side};
 use crate::error::{Error, RowProblem};
 
-/// Most values of a `many` field in one row.
+/// Largest number of values of a `many` field in one row.
 pub const MAX_VALUES_PER_FIELD: usize = 1_024;
-/// Most candidate rows of a request's layout.
+/// Largest number of candidates in a request's layout.
 pub const MAX_CANDIDATES: usize = 65_536;
-/// Most models that one request is scored for.
+/// Largest number of models that score one request.
 pub const MAX_MODELS: usize = 16;
 /// Longest tail of a request, in bytes.
 pub const MAX_TAIL_LEN_BYTES: usize = 64 << 20;
 
-/// What a server declares: its fields, each side in the order given.
+/// The fields that a server declares, each side in the order given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schema {
     context: Vec<SchemaField>,
@@ -46,7 +47,7 @@ pub struct SchemaField {
     pub side: Side,
     /// Type, as in the contract.
     pub kind: SchemaKind,
-    /// Whether a row has zero or more values of it.
+    /// Whether a row may have any number of its values, instead of at most one.
     pub many: bool,
 }
 
@@ -57,45 +58,45 @@ pub enum SchemaKind {
     Id,
     /// UTF-8 text, or its hash.
     Text,
-    /// A double.
+    /// A 64-bit floating-point number.
     Number {
         /// Unit, as in the contract.
         unit: String,
-        /// Least and greatest value, as in the contract.
+        /// Smallest and largest value, as in the contract.
         range: [f64; 2],
     },
 }
 
-/// Where a declared field lies in a row of its side. Ask the schema once and keep it: setting a value then needs no
+/// The slot of a declared field in the rows of its side. Look it up once and keep it: setting a value then needs no
 /// look-up by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldSlot {
     /// The side whose rows have the field.
     pub side: Side,
-    /// The index of its slot in such a row, counted from 0.
+    /// The index of the slot in such a row, from 0.
     pub index: usize,
 }
 
 impl SchemaField {
-    /// A field of 64-bit integers.
+    /// Declares a field of 64-bit integers.
     #[must_use]
     pub fn id(name: &str, side: Side) -> Self {
         Self { name: name.to_owned(), side, kind: SchemaKind::Id, many: false }
     }
 
-    /// A field of texts.
+    /// Declares a field of texts.
     #[must_use]
     pub fn text(name: &str, side: Side) -> Self {
         Self { name: name.to_owned(), side, kind: SchemaKind::Text, many: false }
     }
 
-    /// A field of numbers in `unit` from `range[0]` to `range[1]`.
+    /// Declares a field of numbers in `unit`, from `range[0]` to `range[1]`.
     #[must_use]
     pub fn number(name: &str, side: Side, unit: &str, range: [f64; 2]) -> Self {
         Self { name: name.to_owned(), side, kind: SchemaKind::Number { unit: unit.to_owned(), range }, many: false }
     }
 
-    /// The same field with zero or more values a row.
+    /// Returns this field with any number of values in each row.
     #[must_use]
     pub fn many(self) -> Self {
         Self { many: true, ..self }
@@ -103,12 +104,12 @@ impl SchemaField {
 }
 
 impl Schema {
-    /// Declares `fields`.
+    /// Creates a schema of `fields`.
     ///
     /// # Errors
     ///
-    /// [`Error::SchemaInvalid`] for a name that stands twice or is empty, more than 64 fields on a side, a number that is
-    /// `many`, or a range that is not two finite numbers, the lesser first.
+    /// Returns [`Error::SchemaInvalid`] if a name is empty or declared twice, a side has more than 64 fields, a number
+    /// is `many`, or a range is not two finite numbers, the smaller first.
     pub fn new(fields: Vec<SchemaField>) -> Result<Self, Error> {
         let invalid = |problem: String| Err(Error::SchemaInvalid { problem });
         let mut schema = Self { context: Vec::new(), candidate: Vec::new() };
@@ -125,7 +126,7 @@ impl Schema {
                 }
                 if !(range[0] < range[1] && range[0].is_finite() && range[1].is_finite()) {
                     return invalid(format!(
-                        "the range of field `{}` must be two finite numbers, the lesser first, found {range:?}",
+                        "the range of field `{}` must be two finite numbers, the smaller first, found {range:?}",
                         field.name
                     ));
                 }
@@ -140,8 +141,8 @@ impl Schema {
         Ok(schema)
     }
 
-    /// The declaration that supplies exactly what `contract` asks for, in contract order. For tools and tests; a server
-    /// that declares its fields by itself finds out when the other side changes its mind.
+    /// Returns the schema that declares exactly the fields of `contract`, in contract order. For tools and tests. A
+    /// server should declare its fields itself: only then does binding detect that the contract has changed.
     #[must_use]
     pub fn of_contract(contract: &Contract) -> Self {
         let mut schema = Self { context: Vec::new(), candidate: Vec::new() };
@@ -157,7 +158,7 @@ impl Schema {
         schema
     }
 
-    /// The fields of one side; a field's index here is its slot's index.
+    /// Returns the fields of one side. The index of a field in this list is the index of its slot.
     #[must_use]
     pub fn fields(&self, side: Side) -> &[SchemaField] {
         match side {
@@ -166,7 +167,7 @@ impl Schema {
         }
     }
 
-    /// Where the field called `name` lies, if it is declared.
+    /// Returns the slot of the field `name`, if it is declared.
     #[must_use]
     pub fn slot(&self, name: &str) -> Option<FieldSlot> {
         [Side::Context, Side::Candidate].into_iter().find_map(|side| {
@@ -183,26 +184,26 @@ impl Schema {
     }
 }
 
-/// How large a request may grow.
+/// The capacity of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
-    /// Candidate rows, 1 to [`MAX_CANDIDATES`].
+    /// Largest number of candidates, 1 to [`MAX_CANDIDATES`].
     pub candidates: usize,
-    /// Bytes for texts and for values of `many` fields, up to [`MAX_TAIL_LEN_BYTES`]; rounded up to a multiple of 8.
+    /// Bytes for texts and for values of `many` fields, up to [`MAX_TAIL_LEN_BYTES`]. Rounded up to a multiple of 8.
     pub tail_len_bytes: usize,
 }
 
 /// How a request names its candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Candidates {
-    /// By their rows, in the request.
+    /// By rows in the request.
     Inline,
-    /// By their indices in a [`CandidateSet`](crate::CandidateSet), which holds their rows.
+    /// By indices in a [`CandidateSet`](crate::CandidateSet), which holds the rows.
     Prepared,
 }
 
-/// The layout of a request block: follows from a schema, a capacity, how candidates are named, and the number of models, and from
-/// nothing else. Cheap to clone.
+/// The layout of a request block. It follows only from the schema, the capacity, how candidates are named, and the
+/// number of models. Cheap to clone.
 ///
 #[doc = include_str!("score/REQUEST.md")]
 #[derive(Debug, Clone)]
@@ -221,11 +222,11 @@ pub struct Offsets {
     pub context_offset: usize,
     /// Start of the first candidate row, or of the first index.
     pub candidates_offset: usize,
-    /// From one candidate row to the next; of prepared candidates, from one index to the next: 4.
+    /// Distance between two candidate rows; for prepared candidates, between two indices: 4.
     pub candidate_stride_bytes: usize,
     /// Start of the first model's result: its outcome, then its answers.
     pub results_offset: usize,
-    /// From one model's result to the next one's.
+    /// Distance between the results of two models.
     pub result_stride_bytes: usize,
     /// Start of the tail.
     pub tail_offset: usize,
@@ -233,9 +234,9 @@ pub struct Offsets {
     pub len_bytes: usize,
 }
 
-/// Numbers of a request block that do not depend on the schema.
+/// Constants of a request block that do not depend on the schema.
 pub mod block {
-    /// The version of the block's layout, the first word of the header.
+    /// Version of the block's layout, which is the first word of the header.
     pub const LAYOUT_VERSION: u32 = 1;
     /// Layout version: u32.
     pub const LAYOUT_VERSION_OFFSET: usize = 0;
@@ -248,9 +249,9 @@ pub mod block {
     pub const GENERATION_OFFSET: usize = 0;
     /// Candidates with a probability: u32.
     pub const SCORED_COUNT_OFFSET: usize = GENERATION_OFFSET + size_of::<u64>();
-    /// Candidates refused, each with its status: u32.
+    /// Candidates that were refused, each with its status: u32.
     pub const REFUSED_COUNT_OFFSET: usize = SCORED_COUNT_OFFSET + size_of::<u32>();
-    /// Candidates that were not reached before the time was up: u32.
+    /// Candidates that were not reached within the time limit: u32.
     pub const LATE_COUNT_OFFSET: usize = REFUSED_COUNT_OFFSET + size_of::<u32>();
     /// Categories without a weight: u32.
     pub const UNSEEN_COUNT_OFFSET: usize = LATE_COUNT_OFFSET + size_of::<u32>();
@@ -261,9 +262,10 @@ pub mod block {
     /// Length of an outcome.
     pub const OUTCOME_LEN: usize = 64;
 
-    /// In a row: bit `i` says that the slot with index `i` has a value: u64.
+    /// In a row: bit `i` is set if the slot with index `i` has a value: u64.
     pub const ROW_PRESENT_OFFSET: usize = 0;
-    /// In a row: bit `i` says that the text slot with index `i` refers to bytes in the tail instead of holding a hash: u64.
+    /// In a row: bit `i` is set if the text slot with index `i` refers to bytes in the tail instead of holding a hash:
+    /// u64.
     pub const ROW_INLINE_TEXT_OFFSET: usize = ROW_PRESENT_OFFSET + size_of::<u64>();
     /// In a row: the first slot.
     pub const ROW_SLOTS_OFFSET: usize = ROW_INLINE_TEXT_OFFSET + size_of::<u64>();
@@ -274,7 +276,7 @@ pub mod block {
     pub const ANSWER_LOGIT_OFFSET: usize = 0;
     /// In an answer: the probability: f32.
     pub const ANSWER_PROBABILITY_OFFSET: usize = ANSWER_LOGIT_OFFSET + size_of::<f64>();
-    /// In an answer: the candidate's status, 0 where it was scored: u32.
+    /// In an answer: the candidate's status, 0 if it was scored: u32.
     pub const ANSWER_STATUS_OFFSET: usize = ANSWER_PROBABILITY_OFFSET + size_of::<f32>();
     /// Length of an answer.
     pub const ANSWER_LEN: usize = ANSWER_STATUS_OFFSET + size_of::<u32>();
@@ -288,29 +290,30 @@ pub mod block {
 }
 
 impl RequestLayout {
-    /// The layout for requests of up to `capacity` under `schema`, whose candidates are rows in the request.
+    /// Returns the layout of requests with up to `capacity` under `schema`, whose candidates are rows in the request.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for a capacity outside its limits.
+    /// Returns [`Error::InvalidArgument`] if `capacity` is outside its limits.
     pub fn new(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
         Self::with(Arc::new(schema.clone()), capacity, Candidates::Inline, 1)
     }
 
-    /// The same for requests that name prepared candidates by their indices.
+    /// Returns the layout of requests with up to `capacity` under `schema`, which name prepared candidates by their
+    /// indices.
     ///
     /// # Errors
     ///
-    /// As [`RequestLayout::new`].
+    /// Returns [`Error::InvalidArgument`] if `capacity` is outside its limits.
     pub fn prepared(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
         Self::with(Arc::new(schema.clone()), capacity, Candidates::Prepared, 1)
     }
 
-    /// The same layout with answers of `model_count` models, which score a request in one call.
+    /// Returns this layout with answers of `model_count` models, which score a request in one call.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] unless there are 1 to [`MAX_MODELS`] models.
+    /// Returns [`Error::InvalidArgument`] if `model_count` is not 1 to [`MAX_MODELS`].
     pub fn for_models(&self, model_count: usize) -> Result<Self, Error> {
         Self::with(Arc::clone(&self.schema), self.capacity, self.candidates, model_count)
     }
@@ -357,31 +360,31 @@ impl RequestLayout {
         Ok(Self { schema, capacity, candidates, model_count, offsets })
     }
 
-    /// The declaration.
+    /// Returns the schema.
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// The capacity, its tail rounded up to a multiple of 8.
+    /// Returns the capacity, its tail rounded up to a multiple of 8.
     #[must_use]
     pub const fn capacity(&self) -> Capacity {
         self.capacity
     }
 
-    /// How requests name their candidates.
+    /// Returns how requests name their candidates.
     #[must_use]
     pub const fn candidates(&self) -> Candidates {
         self.candidates
     }
 
-    /// Number of models that answer.
+    /// Returns the number of models that score a request.
     #[must_use]
     pub const fn model_count(&self) -> usize {
         self.model_count
     }
 
-    /// The byte offsets.
+    /// Returns the byte offsets.
     #[must_use]
     pub const fn offsets(&self) -> Offsets {
         self.offsets
@@ -391,11 +394,11 @@ impl RequestLayout {
 /// The status of a candidate's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CandidateStatus {
-    /// It has a logit and a probability.
+    /// The candidate has a logit and a probability.
     Scored,
-    /// Its row could not be read; it has neither.
+    /// The candidate's row could not be read, so it has neither.
     Refused(RowProblem),
-    /// The time was up before it was reached; it has neither.
+    /// The time limit passed before the candidate was reached, so it has neither.
     Late,
 }
 
@@ -403,7 +406,7 @@ pub enum CandidateStatus {
 const LATE_NUMBER: u32 = 5;
 
 impl CandidateStatus {
-    /// The number in the answer: 0 where the candidate was scored.
+    /// Returns the number in the answer: 0 if the candidate was scored.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -413,7 +416,7 @@ impl CandidateStatus {
         }
     }
 
-    /// The status with that number.
+    /// Returns the status with that number.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
         match number {

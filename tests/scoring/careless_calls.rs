@@ -180,7 +180,7 @@ fn a_declaration_that_says_a_thing_twice_is_refused() {
         (vec![id("")], "the schema is not valid: a field has no name"),
         (
             vec![SchemaField::number("n", Side::Context, "s", [1.0, 1.0])],
-            "the schema is not valid: the range of field `n` must be two finite numbers, the lesser first, found [1.0, 1.0]",
+            "the schema is not valid: the range of field `n` must be two finite numbers, the smaller first, found [1.0, 1.0]",
         ),
         (
             vec![SchemaField::number("n", Side::Context, "s", [0.0, 1.0]).many()],
