@@ -155,7 +155,7 @@ fn the_table_section_is_where_the_page_says() {
 fn the_encodings_and_their_lines_are_where_the_page_says() {
     let names = Encoding::ALL.map(|encoding| format!("{}, {}", encoding.number(), encoding.name())).join("; ");
     assert!(rows("### Table")[1].meaning.ends_with(&names));
-    assert!(FORMAT.contains(&format!("Behind these {} bytes stand the *scales*", layout::TABLE_SCALES_OFFSET)));
+    assert!(FORMAT.contains(&format!("After these {} bytes come the *scales*", layout::TABLE_SCALES_OFFSET)));
     for encoding in Encoding::ALL {
         let slots = encoding.slot_count();
         let filter_bits = if encoding == Encoding::F32 { 16 } else { 32 };
@@ -218,7 +218,7 @@ fn the_signature_and_what_is_signed_are_where_the_page_says() {
     let algorithm = format!("algorithm: {}, Ed25519", layout::SIGNATURE_ED25519);
     assert!(rows("## 8. Signature")[0].meaning.starts_with(&algorithm));
     assert_table(
-        "What is signed is not in the file; it is computed from it. First these bytes:",
+        "The signed data is not in the file; it is computed from it. It begins with these bytes:",
         &[
             0,
             layout::SIGNED_FORMAT_VERSION_OFFSET,
@@ -234,7 +234,7 @@ fn the_signature_and_what_is_signed_are_where_the_page_says() {
     assert_eq!(domain.len(), layout::SIGNED_DOMAIN.len() - 1);
     assert!(FORMAT.contains(&format!("`{domain}` and a zero")));
     assert_table(
-        "Then, for each section but the signature, in the order of the section table:",
+        "Then, for each section except the signature, in the order of the section table:",
         &[
             layout::SIGNED_KIND_OFFSET,
             layout::SIGNED_FLAGS_OFFSET,

@@ -152,7 +152,7 @@ fn a_number_of_weights_that_the_table_cannot_hold_is_malformed() {
     for count in [0_u64, 2, 5, u64::MAX] {
         let bytes =
             with(SectionKind::Table, |content| put(content, layout::TABLE_WEIGHT_COUNT_OFFSET, &count.to_le_bytes()));
-        assert_refused(&bytes, Code::Malformed, "its table promises");
+        assert_refused(&bytes, Code::Malformed, "its table section says");
     }
 }
 
@@ -318,7 +318,7 @@ fn golden_requests_that_cannot_be_read_are_malformed() {
         (r#""user":7"#, r#""user":7.5"#, "needs id"),
         (r#""user":7"#, r#""user":9223372036854775808"#, "needs id"),
         (r#""context":"#, r#""contexts":"#, "a row is not an object"),
-        (r#""candidates":["#, r#""candidates":[{},"#, "not equally many"),
+        (r#""candidates":["#, r#""candidates":[{},"#, "logits and probabilities differ"),
         (r#""logits":["#, r#""logits":["zzzzzzzzzzzzzzzz","#, "16 hexadecimal digits"),
         (r#""logits":["#, r#""logits":["+000000000000000","#, "16 hexadecimal digits"),
         (r#""probabilities":["#, r#""probabilities":["0","#, "8 hexadecimal digits"),

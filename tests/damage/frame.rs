@@ -280,7 +280,7 @@ fn bytes_behind_the_parts_that_the_header_promises_are_malformed() {
     bytes.extend_from_slice(&end[8..]);
     put(&mut bytes, TOTAL_LEN_OFFSET, &len.to_le_bytes());
     reseal(&mut bytes);
-    assert_refused(&bytes, Code::Malformed, "the header promises");
+    assert_refused(&bytes, Code::Malformed, "its header says");
 }
 
 #[test]
