@@ -210,7 +210,7 @@ fn a_weight_that_its_encoding_does_not_have_is_malformed() {
     for (encoding, weights) in cases {
         for weight in weights {
             let bytes = with_slot(encoding, true, |content, slot, _| put(content, slot.weight.0, &weight));
-            assert_refused(&bytes, Code::Malformed, "a weight that its encoding does not have");
+            assert_refused(&bytes, Code::Malformed, "a weight that its encoding cannot store");
         }
     }
 }
@@ -236,7 +236,7 @@ fn a_scale_that_no_weight_can_be_multiplied_by_is_malformed() {
         let bytes = with_content(&tiny_file::bytes_in(Encoding::I8), SectionKind::Table, |content| {
             put(content, layout::TABLE_SCALES_OFFSET + 4, &scale.to_le_bytes());
         });
-        assert_refused(&bytes, Code::Malformed, "scale 1 of its table is");
+        assert_refused(&bytes, Code::Malformed, "scale 1 of its table must be a positive normal number");
     }
 }
 
@@ -248,8 +248,7 @@ fn another_number_of_scales_than_fields_and_crosses_is_malformed() {
                 content.truncate(layout::TABLE_SCALES_OFFSET);
                 (0..count).for_each(|_| content.extend_from_slice(&1.0_f32.to_le_bytes()));
             });
-            let words =
-                format!("its table has {count} scales, expected {expected} with the encoding {}", encoding.name());
+            let words = format!("expected {expected}, found {count} with the encoding {}", encoding.name());
             assert_refused(&bytes, Code::Malformed, &words);
         }
     }
