@@ -133,7 +133,8 @@ pub(super) unsafe fn no_weight() -> __m256i {
 pub(super) unsafe fn one_lane_each(of: [__m256i; GROUP]) -> __m256i {
     // SAFETY: the caller promises AVX2.
     unsafe {
-        // Merging `a` and `b` leaves a0|a2, b0|b2, a1|a3, b1|b3 in each half, so lanes of different registers stay apart.
+        // Merging `a` and `b` leaves a0|a2, b0|b2, a1|a3, b1|b3 in each half, so lanes of different registers stay
+        // apart.
         let four_0 = merge_pairs(merge(of[0], of[1]), merge(of[2], of[3]));
         let four_1 = merge_pairs(merge(of[4], of[5]), merge(of[6], of[7]));
         let low = _mm256_permute2x128_si256::<0x20>(four_0, four_1);
