@@ -70,7 +70,7 @@ pub struct Field {
 pub enum Side {
     /// Shared by all candidates of a request: user, media, slot, time.
     Context,
-    /// Of one candidate: creative, campaign, advertiser.
+    /// Belongs to one candidate: creative, campaign, advertiser.
     Candidate,
 }
 

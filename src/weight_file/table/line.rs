@@ -163,7 +163,7 @@ pub(super) struct F16Line;
 impl F16Line {
     pub(super) const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
 
-    /// The weight of a slot, as it stands there.
+    /// Returns the weight of a slot as the line stores it.
     #[inline(always)]
     pub(super) fn bits(line: &Line, slot: usize) -> u16 {
         Record(line).u16(Self::WEIGHTS_OFFSET + slot * size_of::<u16>())
@@ -212,7 +212,7 @@ pub(super) struct I8Line;
 impl I8Line {
     pub(super) const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
 
-    /// The weight of a slot, as it stands there.
+    /// Returns the weight of a slot as the line stores it.
     #[inline(always)]
     pub(super) fn number(line: &Line, slot: usize) -> i8 {
         line[Self::WEIGHTS_OFFSET + slot].cast_signed()
