@@ -51,7 +51,7 @@ pub struct Contract {
 pub struct Field {
     /// Name of the field: in the log column, in the server's schema, and in every message.
     pub name: String,
-    /// Whether all candidates of a request share its value.
+    /// The side of a request to which it belongs.
     pub side: Side,
     /// The type of its values.
     pub kind: FieldKind,

@@ -43,7 +43,7 @@ pub struct Schema {
 pub struct SchemaField {
     /// Name, as in the contract.
     pub name: String,
-    /// Whether all candidates of a request share its value.
+    /// The side of a request to which it belongs.
     pub side: Side,
     /// Type, as in the contract.
     pub kind: SchemaKind,

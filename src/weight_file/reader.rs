@@ -35,11 +35,11 @@ pub struct Content {
     pub geometry: Geometry,
     /// The bias, on the logit scale.
     pub bias: f64,
-    /// From sigmoid to published probability.
+    /// The map from sigmoid to published probability.
     pub calibrator: Calibrator,
 }
 
-/// From sigmoid to published probability.
+/// The map from sigmoid to published probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Calibrator {
     /// Smallest probability.
@@ -90,12 +90,12 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         &self.header
     }
 
-    /// What the file is over.
+    /// Returns the bytes of the file, in their own type.
     pub(crate) const fn source(&self) -> &B {
         &self.bytes
     }
 
-    /// What the file is over.
+    /// Returns the bytes of the file, in their own type, and drops the rest.
     pub(crate) fn into_inner(self) -> B {
         self.bytes
     }

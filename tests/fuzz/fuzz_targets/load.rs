@@ -1,7 +1,8 @@
-//! Any bytes: the loader refuses them, or what it accepts can be scored. It never panics, hangs or reads out of bounds.
+//! Passes arbitrary bytes to the loader: it refuses them, or the model that it accepts can be scored. It never panics,
+//! hangs or reads out of bounds.
 //!
-//! Random changes rarely survive the first checksum. So each input is loaded three times: as it is, with every checksum made
-//! right, and taken apart and put together again with the positions made right as well.
+//! Random changes rarely survive the first checksum. So each input is loaded three times: unchanged; with corrected
+//! checksums; and taken apart and assembled again with corrected positions too.
 
 #![no_main]
 
@@ -24,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The sections of a file whose table is intact, as far as they lie inside it.
+/// Returns the sections of a file whose table is intact, as far as they are inside the file.
 fn sections_within(bytes: &[u8]) -> Option<Vec<sealing::Section>> {
     if bytes.len() < HEADER_LEN {
         return None;
@@ -37,7 +38,7 @@ fn sections_within(bytes: &[u8]) -> Option<Vec<sealing::Section>> {
     let section = |entry: &[u8]| {
         let offset = usize::try_from(sealing::u64_at(entry, layout::SECTION_OFFSET_OFFSET)).ok()?;
         let len = usize::try_from(sealing::u64_at(entry, layout::SECTION_LEN_OFFSET)).ok()?;
-        // What is cut off at the end, or grew into it, is kept: contents of other lengths are worth trying.
+        // Contents that grew, or that are cut off at the end of the file, are kept: other lengths are worth trying.
         let content = bytes.get(offset..offset.saturating_add(len).min(bytes.len()))?;
         Some(sealing::Section {
             kind: sealing::u32_at(entry, layout::SECTION_KIND_OFFSET),
@@ -48,7 +49,7 @@ fn sections_within(bytes: &[u8]) -> Option<Vec<sealing::Section>> {
     table.chunks_exact(SECTION_ENTRY_LEN).map(section).collect()
 }
 
-/// Loads, and scores what is accepted by every path.
+/// Loads a file and, if it is accepted, scores it by every path.
 fn load(bytes: Vec<u8>) {
     let Ok(model) = Model::from_bytes(bytes) else { return };
     for golden in model.golden_requests().expect("an accepted file has golden requests") {
