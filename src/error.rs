@@ -57,9 +57,9 @@ pub enum Error {
     /// A request names more candidates than its layout has rows.
     #[error("too many candidates: the request's layout has rows for {expected}, {found} were passed")]
     TooManyCandidates {
-        /// Candidate rows of the layout.
+        /// Number of candidate rows in the layout.
         expected: u64,
-        /// Candidates that were passed.
+        /// Number of candidates that were passed.
         found: u64,
     },
     /// Two threads used one scorer at the same time.
@@ -94,7 +94,7 @@ pub enum Error {
         field: String,
         /// The type and side of the field in the schema.
         declared: String,
-        /// What the caller did.
+        /// How the caller used it.
         used: &'static str,
     },
     /// The texts and the lists of `many` fields do not fit into the request's tail.
@@ -102,9 +102,9 @@ pub enum Error {
         "the request's tail is full: it has {expected} bytes, {found} are needed; make the request's layout with a larger tail"
     )]
     TailFull {
-        /// Bytes of the tail.
+        /// Length of the tail, in bytes.
         expected: u64,
-        /// Bytes that were needed.
+        /// Needed length, in bytes.
         found: u64,
     },
     /// A row has too many values in a `many` field.
@@ -114,7 +114,7 @@ pub enum Error {
         field: String,
         /// Largest allowed number of values of one field in one row.
         expected: u64,
-        /// Values that were passed.
+        /// Number of values that were passed.
         found: u64,
     },
     /// The handle is already closed.
@@ -166,11 +166,11 @@ pub enum Error {
     /// The operating system could not read or write a file.
     #[error("cannot {action} {path}")]
     File {
-        /// What was tried.
+        /// The action that failed, such as `open`.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A file with that name already exists. Weight file names are never reused.
@@ -225,20 +225,20 @@ pub enum Error {
         /// The version of the file.
         found: u32,
     },
-    /// The file is shorter than its header says.
+    /// The file is shorter than expected.
     #[error("the weight file is truncated: expected {expected} bytes, found {found}; publish it again")]
     Truncated {
-        /// Bytes that were promised.
+        /// Expected length, in bytes.
         expected: u64,
-        /// Bytes that there are.
+        /// Actual length, in bytes.
         found: u64,
     },
     /// The file is longer than its header says.
     #[error("the weight file is too long: its header promises {expected} bytes, found {found}; publish it again")]
     TooLong {
-        /// Bytes that were promised.
+        /// Expected length, in bytes.
         expected: u64,
-        /// Bytes that there are.
+        /// Actual length, in bytes.
         found: u64,
     },
     /// A checksum does not match.
@@ -433,7 +433,7 @@ pub enum Error {
     StateUnusable {
         /// The folder.
         path: PathBuf,
-        /// Why not.
+        /// Why it cannot be used.
         problem: String,
     },
 
@@ -444,7 +444,7 @@ pub enum Error {
     StaleTrainingData {
         /// The generation.
         generation: u64,
-        /// Greatest allowed age of the end of the data, in seconds.
+        /// Largest allowed age of the end of the data, in seconds.
         expected: u64,
         /// When the data ends.
         found: String,

@@ -11,9 +11,9 @@ use std::path::Path;
 pub(crate) enum TextError {
     /// The operating system returned an error.
     Io {
-        /// What was tried.
+        /// The action that failed, such as `open`.
         action: &'static str,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file is not a short text.

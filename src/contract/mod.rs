@@ -182,8 +182,8 @@ impl Contract {
         json::canonical(self)
     }
 
-    /// Returns the XXH3-64 of the canonical JSON. Two contracts are equal if, and except for collisions of the hash
-    /// only if, their fingerprints are equal.
+    /// Returns the XXH3-64 of the canonical JSON. Equal contracts have equal fingerprints; different contracts have
+    /// different ones, except for hash collisions.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         xxhash_rust::xxh3::xxh3_64(self.canonical_json().as_bytes())

@@ -1,7 +1,8 @@
 //! The server's schema: which fields the server can supply, by name and type. It is declared once and serves every
 //! later model.
 //!
-//! The layout of a request follows from the schema alone, so request buffers do not change when a model is replaced.
+//! The layout of a request does not depend on the models' contracts, so request buffers do not change when a model is
+//! replaced.
 //!
 //! ```
 //! use omomi::{Capacity, RequestLayout, Schema, SchemaField, contract::Side};

@@ -217,7 +217,7 @@ impl Scorer {
     ///
     /// Returns [`Error::TooManyCandidates`], [`Error::ScorerBusy`], [`Error::ContextMalformed`], or
     /// [`Error::InvalidArgument`] for a request of another layout. After an error, no answer has been written. A
-    /// malformed candidate is no error: its answer has the status.
+    /// malformed candidate is no error: the status in its answer says what is wrong.
     pub fn predict(&self, request: &mut Request, candidate_count: usize) -> Result<(), Error> {
         self.predict_within(request, candidate_count, None)
     }

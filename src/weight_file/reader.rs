@@ -90,12 +90,12 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         &self.header
     }
 
-    /// Returns the bytes of the file, in their own type.
+    /// Returns the bytes that were passed to [`WeightFile::open`].
     pub(crate) const fn source(&self) -> &B {
         &self.bytes
     }
 
-    /// Returns the bytes of the file, in their own type, and drops the rest.
+    /// Gives back the bytes that were passed to [`WeightFile::open`].
     pub(crate) fn into_inner(self) -> B {
         self.bytes
     }
@@ -189,8 +189,8 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         if padding.iter().all(|&byte| byte == 0) {
             return Ok(());
         }
-        // Writers leave only zeros here, so the bytes were changed in transit. Padding has no checksum in the file, but
-        // that is not the writer's fault: report the checksum of zeros as the expected one.
+        // Writers leave only zeros here, so the bytes were changed in transit: report damage, not a fault of the writer.
+        // The file has no checksum of padding, so the expected one is that of zeros.
         Err(Error::Damaged {
             part: format!("padding from byte {start} to {end}"),
             expected: checksum::plain(&vec![0; padding.len()]),

@@ -43,7 +43,7 @@ pub(super) struct Columns {
 /// The keys of a `many` field.
 #[derive(Debug)]
 pub(super) struct ManyColumn {
-    /// The keys of one candidate after those of the other.
+    /// The keys of all candidates, one candidate after the other.
     pub(super) keys: Vec<u64>,
     weights: Vec<f32>,
     /// The end of each candidate's keys.

@@ -216,7 +216,7 @@ pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error>
         #[cfg(target_arch = "aarch64")]
         Set::Neon => predict_with(job, scratch),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Instructions` holds this set only where the processor has it.
+        // SAFETY: `Instructions` holds this set only if the processor has it.
         Set::Avx2 => unsafe { predict_avx2(job, scratch) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.

@@ -172,7 +172,7 @@ impl Table<'_> {
         let found_count = match instructions.set() {
             Set::Plain => self.gather_plain(keys, weights),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: only `detect` makes this value, and only where the processor has these instructions.
+            // SAFETY: only `detect` makes this value, and only if the processor has these instructions.
             Set::Avx2 => unsafe { avx2::gather(self, keys, weights) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
