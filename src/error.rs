@@ -218,7 +218,7 @@ pub enum Error {
         found: u32,
     },
     /// The file has a format version that this library no longer reads.
-    #[error("the weight file is too old: it has format version {found}, the oldest read is {expected}; pack it again")]
+    #[error("the weight file is too old: expected format version {expected} or later, found {found}; pack it again")]
     TooOld {
         /// The oldest version that this library reads.
         expected: u32,
@@ -234,7 +234,7 @@ pub enum Error {
         found: u64,
     },
     /// The file is longer than its header says.
-    #[error("the weight file is too long: its header promises {expected} bytes, found {found}; publish it again")]
+    #[error("the weight file is too long: its header says {expected} bytes, found {found}; publish it again")]
     TooLong {
         /// Expected length, in bytes.
         expected: u64,
@@ -352,7 +352,7 @@ pub enum Error {
     },
     /// The generation is older than the served one, or below this server's limit.
     #[error(
-        "generation {found} is behind: expected {expected} or later; going back needs a pin: omomi rollback, or omomi pin"
+        "generation {found} is older than allowed: expected {expected} or later; to go back, use `omomi rollback` or `omomi pin`"
     )]
     GenerationBehind {
         /// The lowest generation that may be served.

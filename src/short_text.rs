@@ -34,7 +34,7 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, TextEr
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.map_err(failed("open"))?,
     };
-    let kind = file.metadata().map_err(failed("look at"))?.file_type();
+    let kind = file.metadata().map_err(failed("read the metadata of"))?.file_type();
     if !kind.is_file() {
         return Err(unexpected("a regular file", word_of(kind)));
     }

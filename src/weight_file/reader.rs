@@ -189,8 +189,8 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         if padding.iter().all(|&byte| byte == 0) {
             return Ok(());
         }
-        // Writers leave only zeros here, so the bytes were changed in transit: report damage, not a fault of the writer.
-        // The file has no checksum of padding, so the expected one is that of zeros.
+        // Writers leave only zeros here, so the bytes were changed in transit: report damage, not a fault of the
+        // writer. The file has no checksum of padding, so the expected one is that of zeros.
         Err(Error::Damaged {
             part: format!("padding from byte {start} to {end}"),
             expected: checksum::plain(&vec![0; padding.len()]),

@@ -62,7 +62,7 @@ impl SourceFile {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
         let file = options.open(path).map_err(failed("open"))?;
-        let metadata = file.metadata().map_err(failed("look at"))?;
+        let metadata = file.metadata().map_err(failed("read the metadata of"))?;
         if !metadata.is_file() {
             return Err(failed("map")(std::io::Error::other("it is not a regular file")));
         }
@@ -80,8 +80,11 @@ impl SourceFile {
         {
             use std::os::unix::fs::MetadataExt;
             let metadata = self.file.metadata();
-            let metadata =
-                metadata.map_err(|source| Error::File { action: "look at", path: self.path.clone(), source })?;
+            let metadata = metadata.map_err(|source| Error::File {
+                action: "read the metadata of",
+                path: self.path.clone(),
+                source,
+            })?;
             let mode = metadata.mode() & 0o7777;
             if mode & 0o022 != 0 {
                 return Err(Error::WritableByOthers { path: self.path.clone(), mode });
@@ -105,7 +108,7 @@ impl SourceFile {
     pub fn stamp_now(&self) -> Result<FileStamp, Error> {
         let metadata = self.file.metadata();
         metadata.map(|metadata| FileStamp::of(&metadata)).map_err(|source| Error::File {
-            action: "look at",
+            action: "read the metadata of",
             path: self.path.clone(),
             source,
         })
