@@ -180,7 +180,7 @@ enum {
   OMOMI_STATUS_GENERATION_BEHIND = 58,
   /// For ml: agree on the contract before publishing.
   OMOMI_STATUS_CONTRACT_NOT_EXPECTED = 59,
-  /// For infra: take the permission to write away.
+  /// For infra: remove the write permission.
   OMOMI_STATUS_WRITABLE_BY_OTHERS = 60,
   /// For infra: write it again with omomi publish, rollback, pin, freeze, off or on.
   OMOMI_STATUS_STORE_MALFORMED = 61,

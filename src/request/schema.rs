@@ -1,6 +1,8 @@
-//! The server's declaration: which fields it can supply, by name and type, made once and good for every later model.
+//! The server's schema: which fields the server can supply, by name and type. It is declared once and serves every
+//! later model.
 //!
-//! A request's layout follows from the declaration alone, so request buffers stay as they are when a model is replaced.
+//! The layout of a request does not depend on the models' contracts, so request buffers do not change when a model is
+//! replaced.
 //!
 //! ```
 //! use omomi::{Capacity, RequestLayout, Schema, SchemaField, contract::Side};
@@ -17,9 +19,18 @@
 //! ```
 
 use crate::contract::{Contract, FieldKind, MAX_FIELDS_PER_SIDE, Side};
-use crate::error::Error;
+use crate::error::{Error, RowProblem};
 
-/// What a server declares: its fields, each side in the order given.
+/// Largest number of values of a `many` field in one row.
+pub const MAX_VALUES_PER_FIELD: usize = 1_024;
+/// Largest number of candidates in a request's layout.
+pub const MAX_CANDIDATES: usize = 65_536;
+/// Largest number of models that score one request.
+pub const MAX_MODELS: usize = 16;
+/// Longest tail of a request, in bytes.
+pub const MAX_TAIL_LEN_BYTES: usize = 64 << 20;
+
+/// The fields that a server declares, each side in the order given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schema {
     context: Vec<SchemaField>,
@@ -31,11 +42,11 @@ pub struct Schema {
 pub struct SchemaField {
     /// Name, as in the contract.
     pub name: String,
-    /// Whether all candidates of a request share its value.
+    /// The side of a request to which it belongs.
     pub side: Side,
     /// Type, as in the contract.
     pub kind: SchemaKind,
-    /// Whether a row has zero or more values of it.
+    /// Whether a row may have any number of its values, instead of at most one.
     pub many: bool,
 }
 
@@ -46,45 +57,45 @@ pub enum SchemaKind {
     Id,
     /// UTF-8 text, or its hash.
     Text,
-    /// A double.
+    /// A 64-bit floating-point number.
     Number {
         /// Unit, as in the contract.
         unit: String,
-        /// Least and greatest value, as in the contract.
+        /// Smallest and largest value, as in the contract.
         range: [f64; 2],
     },
 }
 
-/// Where a declared field lies in a row of its side. Ask the schema once and keep it: setting a value then needs no
+/// The slot of a declared field in the rows of its side. Look it up once and keep it: setting a value then needs no
 /// look-up by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldSlot {
     /// The side whose rows have the field.
     pub side: Side,
-    /// The index of its slot in such a row, counted from 0.
+    /// The index of the slot in such a row, from 0.
     pub index: usize,
 }
 
 impl SchemaField {
-    /// A field of 64-bit integers.
+    /// Declares a field of 64-bit integers.
     #[must_use]
     pub fn id(name: &str, side: Side) -> Self {
         Self { name: name.to_owned(), side, kind: SchemaKind::Id, many: false }
     }
 
-    /// A field of texts.
+    /// Declares a field of texts.
     #[must_use]
     pub fn text(name: &str, side: Side) -> Self {
         Self { name: name.to_owned(), side, kind: SchemaKind::Text, many: false }
     }
 
-    /// A field of numbers in `unit` from `range[0]` to `range[1]`.
+    /// Declares a field of numbers in `unit`, from `range[0]` to `range[1]`.
     #[must_use]
     pub fn number(name: &str, side: Side, unit: &str, range: [f64; 2]) -> Self {
         Self { name: name.to_owned(), side, kind: SchemaKind::Number { unit: unit.to_owned(), range }, many: false }
     }
 
-    /// The same field with zero or more values a row.
+    /// Returns this field with any number of values in each row.
     #[must_use]
     pub fn many(self) -> Self {
         Self { many: true, ..self }
@@ -92,12 +103,12 @@ impl SchemaField {
 }
 
 impl Schema {
-    /// Declares `fields`.
+    /// Creates a schema of `fields`.
     ///
     /// # Errors
     ///
-    /// [`Error::SchemaInvalid`] for a name that stands twice or is empty, more than 64 fields on a side, a number that is
-    /// `many`, or a range that is not two finite numbers, the lesser first.
+    /// Returns [`Error::SchemaInvalid`] if a name is empty or declared twice, a side has more than 64 fields, a number
+    /// is `many`, or a range is not two finite numbers, the smaller first.
     pub fn new(fields: Vec<SchemaField>) -> Result<Self, Error> {
         let invalid = |problem: String| Err(Error::SchemaInvalid { problem });
         let mut schema = Self { context: Vec::new(), candidate: Vec::new() };
@@ -114,7 +125,7 @@ impl Schema {
                 }
                 if !(range[0] < range[1] && range[0].is_finite() && range[1].is_finite()) {
                     return invalid(format!(
-                        "the range of field `{}` must be two finite numbers, the lesser first, found {range:?}",
+                        "the range of field `{}` must be two finite numbers, the smaller first, found {range:?}",
                         field.name
                     ));
                 }
@@ -129,8 +140,8 @@ impl Schema {
         Ok(schema)
     }
 
-    /// The declaration that supplies exactly what `contract` asks for, in contract order. For tools and tests; a server
-    /// that declares its fields by itself finds out when the other side changes its mind.
+    /// Returns the schema that declares exactly the fields of `contract`, in contract order. For tools and tests. A
+    /// server should declare its fields itself: only then does binding detect that the contract has changed.
     #[must_use]
     pub fn of_contract(contract: &Contract) -> Self {
         let mut schema = Self { context: Vec::new(), candidate: Vec::new() };
@@ -146,7 +157,7 @@ impl Schema {
         schema
     }
 
-    /// The fields of one side; a field's index here is its slot's index.
+    /// Returns the fields of one side. The index of a field in this list is the index of its slot.
     #[must_use]
     pub fn fields(&self, side: Side) -> &[SchemaField] {
         match side {
@@ -155,7 +166,7 @@ impl Schema {
         }
     }
 
-    /// Where the field called `name` lies, if it is declared.
+    /// Returns the slot of the field `name`, if it is declared.
     #[must_use]
     pub fn slot(&self, name: &str) -> Option<FieldSlot> {
         [Side::Context, Side::Candidate].into_iter().find_map(|side| {
@@ -168,6 +179,249 @@ impl Schema {
         match side {
             Side::Context => &mut self.context,
             Side::Candidate => &mut self.candidate,
+        }
+    }
+}
+
+/// The capacity of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Largest number of candidates, 1 to [`MAX_CANDIDATES`].
+    pub candidates: usize,
+    /// Bytes for texts and for values of `many` fields, up to [`MAX_TAIL_LEN_BYTES`]. Rounded up to a multiple of 8.
+    pub tail_len_bytes: usize,
+}
+
+/// How a request names its candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Candidates {
+    /// By rows in the request.
+    Inline,
+    /// By indices in a [`CandidateSet`](crate::CandidateSet), which holds the rows.
+    Prepared,
+}
+
+/// The layout of a request block. It follows only from the schema, the capacity, how candidates are named, and the
+/// number of models. Cheap to clone.
+///
+#[doc = include_str!("score/REQUEST.md")]
+#[derive(Debug, Clone)]
+pub struct RequestLayout {
+    schema: Arc<Schema>,
+    capacity: Capacity,
+    candidates: Candidates,
+    model_count: usize,
+    offsets: Offsets,
+}
+
+/// Byte offsets of a request block. All starts are multiples of 8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offsets {
+    /// Start of the context row.
+    pub context_offset: usize,
+    /// Start of the first candidate row, or of the first index.
+    pub candidates_offset: usize,
+    /// Distance between two candidate rows; for prepared candidates, between two indices: 4.
+    pub candidate_stride_bytes: usize,
+    /// Start of the first model's result: its outcome, then its answers.
+    pub results_offset: usize,
+    /// Distance between the results of two models.
+    pub result_stride_bytes: usize,
+    /// Start of the tail.
+    pub tail_offset: usize,
+    /// Length of the whole block.
+    pub len_bytes: usize,
+}
+
+/// Constants of a request block that do not depend on the schema.
+pub mod block {
+    /// Version of the block's layout, which is the first word of the header.
+    pub const LAYOUT_VERSION: u32 = 1;
+    /// Layout version: u32.
+    pub const LAYOUT_VERSION_OFFSET: usize = 0;
+    /// Bytes of the tail that this request uses: u32, written by the caller.
+    pub const TAIL_USED_OFFSET: usize = LAYOUT_VERSION_OFFSET + size_of::<u32>();
+    /// Length of the header.
+    pub const HEADER_LEN: usize = 64;
+
+    /// In an outcome: generation of the model that answered: u64.
+    pub const GENERATION_OFFSET: usize = 0;
+    /// Candidates with a probability: u32.
+    pub const SCORED_COUNT_OFFSET: usize = GENERATION_OFFSET + size_of::<u64>();
+    /// Candidates that were refused, each with its status: u32.
+    pub const REFUSED_COUNT_OFFSET: usize = SCORED_COUNT_OFFSET + size_of::<u32>();
+    /// Candidates that were not reached within the time limit: u32.
+    pub const LATE_COUNT_OFFSET: usize = REFUSED_COUNT_OFFSET + size_of::<u32>();
+    /// Categories without a weight: u32.
+    pub const UNSEEN_COUNT_OFFSET: usize = LATE_COUNT_OFFSET + size_of::<u32>();
+    /// Fields without a value: u32.
+    pub const MISSING_COUNT_OFFSET: usize = UNSEEN_COUNT_OFFSET + size_of::<u32>();
+    /// Numbers out of range or NaN: u32.
+    pub const INVALID_NUMBER_COUNT_OFFSET: usize = MISSING_COUNT_OFFSET + size_of::<u32>();
+    /// Length of an outcome.
+    pub const OUTCOME_LEN: usize = 64;
+
+    /// In a row: bit `i` is set if the slot with index `i` has a value: u64.
+    pub const ROW_PRESENT_OFFSET: usize = 0;
+    /// In a row: bit `i` is set if the text slot with index `i` refers to bytes in the tail instead of holding a hash:
+    /// u64.
+    pub const ROW_INLINE_TEXT_OFFSET: usize = ROW_PRESENT_OFFSET + size_of::<u64>();
+    /// In a row: the first slot.
+    pub const ROW_SLOTS_OFFSET: usize = ROW_INLINE_TEXT_OFFSET + size_of::<u64>();
+    /// Length of a slot, and of a value in the tail.
+    pub const SLOT_LEN: usize = size_of::<u64>();
+
+    /// In an answer: the logit: f64.
+    pub const ANSWER_LOGIT_OFFSET: usize = 0;
+    /// In an answer: the probability: f32.
+    pub const ANSWER_PROBABILITY_OFFSET: usize = ANSWER_LOGIT_OFFSET + size_of::<f64>();
+    /// In an answer: the candidate's status, 0 if it was scored: u32.
+    pub const ANSWER_STATUS_OFFSET: usize = ANSWER_PROBABILITY_OFFSET + size_of::<f32>();
+    /// Length of an answer.
+    pub const ANSWER_LEN: usize = ANSWER_STATUS_OFFSET + size_of::<u32>();
+
+    /// Length of the index of a prepared candidate.
+    pub const INDEX_LEN: usize = size_of::<u32>();
+
+    const _: () = assert!(TAIL_USED_OFFSET + size_of::<u32>() <= HEADER_LEN);
+    const _: () = assert!(INVALID_NUMBER_COUNT_OFFSET + size_of::<u32>() <= OUTCOME_LEN);
+    const _: () = assert!(ANSWER_LEN == 16);
+}
+
+impl RequestLayout {
+    /// Returns the layout of requests with up to `capacity` under `schema`, whose candidates are rows in the request.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::InvalidArgument`] if `capacity` is outside its limits.
+    pub fn new(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
+        Self::with(Arc::new(schema.clone()), capacity, Candidates::Inline, 1)
+    }
+
+    /// Returns the layout of requests with up to `capacity` under `schema`, which name prepared candidates by their
+    /// indices.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::InvalidArgument`] if `capacity` is outside its limits.
+    pub fn prepared(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
+        Self::with(Arc::new(schema.clone()), capacity, Candidates::Prepared, 1)
+    }
+
+    /// Returns this layout with answers of `model_count` models, which score a request in one call.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::InvalidArgument`] if `model_count` is not 1 to [`MAX_MODELS`].
+    pub fn for_models(&self, model_count: usize) -> Result<Self, Error> {
+        Self::with(Arc::clone(&self.schema), self.capacity, self.candidates, model_count)
+    }
+
+    fn with(
+        schema: Arc<Schema>,
+        capacity: Capacity,
+        candidates: Candidates,
+        model_count: usize,
+    ) -> Result<Self, Error> {
+        if capacity.candidates == 0 || capacity.candidates > MAX_CANDIDATES {
+            let problem = format!("expected 1 to {MAX_CANDIDATES} candidates, found {}", capacity.candidates);
+            return Err(Error::InvalidArgument { argument: "capacity", problem });
+        }
+        if capacity.tail_len_bytes > MAX_TAIL_LEN_BYTES {
+            let problem =
+                format!("expected a tail of at most {MAX_TAIL_LEN_BYTES} bytes, found {}", capacity.tail_len_bytes);
+            return Err(Error::InvalidArgument { argument: "capacity", problem });
+        }
+        if model_count == 0 || model_count > MAX_MODELS {
+            let problem = format!("expected 1 to {MAX_MODELS} models, found {model_count}");
+            return Err(Error::InvalidArgument { argument: "model count", problem });
+        }
+        let capacity = Capacity { tail_len_bytes: capacity.tail_len_bytes.next_multiple_of(8), ..capacity };
+        let row_len = |side| block::ROW_SLOTS_OFFSET + schema.fields(side).len() * block::SLOT_LEN;
+        let context_offset = block::HEADER_LEN;
+        let candidates_offset = context_offset + row_len(Side::Context);
+        let candidate_stride_bytes = match candidates {
+            Candidates::Inline => row_len(Side::Candidate),
+            Candidates::Prepared => block::INDEX_LEN,
+        };
+        let results_offset = candidates_offset + (capacity.candidates * candidate_stride_bytes).next_multiple_of(8);
+        let result_stride_bytes = block::OUTCOME_LEN + capacity.candidates * block::ANSWER_LEN;
+        let tail_offset = results_offset + model_count * result_stride_bytes;
+        let offsets = Offsets {
+            context_offset,
+            candidates_offset,
+            candidate_stride_bytes,
+            results_offset,
+            result_stride_bytes,
+            tail_offset,
+            len_bytes: tail_offset + capacity.tail_len_bytes,
+        };
+        Ok(Self { schema, capacity, candidates, model_count, offsets })
+    }
+
+    /// Returns the schema.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Returns the capacity, its tail rounded up to a multiple of 8.
+    #[must_use]
+    pub const fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// Returns how requests name their candidates.
+    #[must_use]
+    pub const fn candidates(&self) -> Candidates {
+        self.candidates
+    }
+
+    /// Returns the number of models that score a request.
+    #[must_use]
+    pub const fn model_count(&self) -> usize {
+        self.model_count
+    }
+
+    /// Returns the byte offsets.
+    #[must_use]
+    pub const fn offsets(&self) -> Offsets {
+        self.offsets
+    }
+}
+
+/// The status of a candidate's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CandidateStatus {
+    /// The candidate has a logit and a probability.
+    Scored,
+    /// The candidate's row could not be read, so it has neither.
+    Refused(RowProblem),
+    /// The time limit passed before the candidate was reached, so it has neither.
+    Late,
+}
+
+/// The number of [`CandidateStatus::Late`] in an answer.
+const LATE_NUMBER: u32 = 5;
+
+impl CandidateStatus {
+    /// Returns the number in the answer: 0 if the candidate was scored.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Scored => 0,
+            Self::Refused(problem) => problem as u32,
+            Self::Late => LATE_NUMBER,
+        }
+    }
+
+    /// Returns the status with that number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Scored),
+            LATE_NUMBER => Some(Self::Late),
+            _ => RowProblem::ALL.into_iter().find(|problem| *problem as u32 == number).map(Self::Refused),
         }
     }
 }

@@ -82,7 +82,7 @@ static void a_directory_without_a_store_is_no_failure(void) {
   EXPECT(OK, omomi_live_status(opened, &status, &error));
   CHECK(status.state == OMOMI_SERVING_STATE_NO_MODEL && status.has_generation == 0 && status.reason_count > 0);
   EXPECT(OK, omomi_live_scorer_open(opened, small.layout, NULL, &without_model, &error));
-  EXPECT_SAYING(NO_MODEL, "answer by other means",
+  EXPECT_SAYING(NO_MODEL, "fallback until one is served",
                 omomi_request_predict_live(without_model, &small.request, SMALL_FILLED, &error));
   CHECK(omomi_status_owner(OMOMI_STATUS_NO_MODEL) == OMOMI_OWNER_ML);
   EXPECT(NO_MODEL, omomi_live_scorer_explain(without_model, small.request.block, small.offsets.len_bytes, 0,

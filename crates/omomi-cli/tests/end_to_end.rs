@@ -78,7 +78,7 @@ fn the_same_state_packs_to_the_same_bytes_and_a_name_is_never_used_twice() {
     let bytes = fs::read(folder.join("000001.omomi")).unwrap();
     assert!(bytes == fs::read(folder.join("again.omomi")).unwrap(), "the bytes differ");
     let error = fail(folder, &format!("{PACK} --generation 2 --out 000001.omomi"));
-    assert!(error.contains("000001.omomi exists already; a weight file's name is never used twice"), "{error}");
+    assert!(error.contains("000001.omomi already exists; weight file names are never reused"), "{error}");
     assert!(bytes == fs::read(folder.join("000001.omomi")).unwrap());
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(names.filter(|name| name.starts_with('.')).count(), 0, "temporary files were left behind");

@@ -195,7 +195,7 @@ fn a_file_that_servers_would_reject_is_not_signed_and_a_name_is_never_used_twice
     let out = fixture.folder().join("signed");
     sign_file(&file, &key, &out).unwrap();
     let bytes = fs::read(&out).unwrap();
-    assert!(sign_file(&file, &key, &out).unwrap_err().to_string().contains("exists already"));
+    assert!(sign_file(&file, &key, &out).unwrap_err().to_string().contains("already exists"));
     assert!(fs::read(&out).unwrap() == bytes);
     let mut damaged = fs::read(&file).unwrap();
     damaged[5_000] ^= 1;

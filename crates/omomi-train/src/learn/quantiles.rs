@@ -198,7 +198,7 @@ meaning = "lowest bid"
     fn a_contract_with_open_edges_is_no_contract_yet() {
         let faults = crate::toml::parse_contract(TEXT).unwrap_err();
         assert!(
-            faults.to_string().contains("line 11: field 1 (price): the edges of quantiles are still to be found"),
+            faults.to_string().contains("line 11: field 1 (price): the edges of the quantiles are not computed yet"),
             "{faults}"
         );
     }

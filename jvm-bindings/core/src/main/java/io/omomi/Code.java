@@ -43,7 +43,7 @@ public enum Code {
     MEMORY_BUDGET(57, Owner.DELIVERY, "raise the budget, or have the model pruned"),
     GENERATION_BEHIND(58, Owner.ML, "publish the next generation, or pin the old one"),
     CONTRACT_NOT_EXPECTED(59, Owner.ML, "agree on the contract before publishing"),
-    WRITABLE_BY_OTHERS(60, Owner.INFRA, "take the permission to write away"),
+    WRITABLE_BY_OTHERS(60, Owner.INFRA, "remove the write permission"),
     STORE_MALFORMED(61, Owner.INFRA, "write it again with omomi publish, rollback, pin, freeze, off or on"),
     NAME_REUSED(62, Owner.INFRA, "publish the next generation"),
     KILLED_PROCESS(64, Owner.ML, "find out why before it is served again"),
