@@ -3,8 +3,8 @@
 
 use arrow_array::StringArray;
 
-use super::distinct_texts::{DistinctText, DistinctTexts};
 use super::error::{RowFault, excerpt};
+use super::parquet_dictionary::{DistinctText, DistinctTexts};
 use super::wanted::{Target, Wanted};
 use super::{Categories, ExtraColumn, FieldColumn, RowBatch, time};
 use omomi::contract::{Field, FieldKind};

@@ -17,7 +17,7 @@ use super::{LogError, LogFile};
 /// Most cells of a record, so that a line of commas is bounded too.
 const MAX_CELL_COUNT: usize = 1 << 16;
 
-pub(super) struct CsvSource {
+pub(super) struct CsvReader {
     records: Records,
     header_cell_count: usize,
     /// Which cell of a record goes where.
@@ -25,7 +25,7 @@ pub(super) struct CsvSource {
     many_separator: char,
 }
 
-impl CsvSource {
+impl CsvReader {
     pub(super) fn open(
         file: &LogFile,
         compression: Compression,

@@ -15,7 +15,7 @@ use super::files::{Compression, MAX_LINE_LEN, open_text, read_failure};
 use super::wanted::{Target, Wanted};
 use super::{LogError, LogFile};
 
-pub(super) struct JsonLinesSource {
+pub(super) struct JsonLinesReader {
     file: PathBuf,
     input: Box<dyn BufRead + Send>,
     line: Vec<u8>,
@@ -56,7 +56,7 @@ impl Keys {
     }
 }
 
-impl JsonLinesSource {
+impl JsonLinesReader {
     pub(super) fn open(
         file: &LogFile,
         compression: Compression,

@@ -20,10 +20,9 @@ use super::builder::{
     BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, is_importance,
     offset,
 };
-use super::distinct_texts::DistinctTexts;
 use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
-use super::parquet_dictionary::with_dictionaries;
+use super::parquet_dictionary::{DistinctTexts, with_dictionaries};
 use super::parquet_schema::{check_type, simplified};
 use super::wanted::{Target, Wanted};
 use super::{LogError, LogFile, time};
@@ -33,7 +32,7 @@ use omomi::feature;
 /// Most rows decoded at a time, whatever the batch is to hold: what bounds the memory.
 const MAX_DECODED_ROW_COUNT: usize = 8_192;
 
-pub(super) struct ParquetSource {
+pub(super) struct ParquetReader {
     file: PathBuf,
     reader: ParquetRecordBatchReader,
     /// What the decoded columns are for: which of them, and for what.
@@ -76,7 +75,7 @@ enum Values {
     Importances(Float64Array),
 }
 
-impl ParquetSource {
+impl ParquetReader {
     pub(super) fn open(file: &LogFile, wanted: &Wanted, row_count_limit: usize) -> Result<Self, LogError> {
         let path = &file.path;
         let handle = File::open(path).map_err(|source| LogError::Unreadable { file: path.clone(), source })?;
@@ -428,7 +427,8 @@ fn decode_categories(array: &ArrayRef) -> Result<Values, ArrowError> {
     Ok(Values::Keys { keys: array.keys().clone(), dictionary, distinct: DistinctTexts::default() })
 }
 
-/// Any single values as texts. Of a time with a zone the instant is told, in UTC: names of zones need not be known for that.
+/// Any single values as texts. Of a time with a zone the instant is told, in UTC: names of zones need not be known for
+/// that.
 fn decode_texts(array: &ArrayRef) -> Result<StringArray, ArrowError> {
     let instants = match array.data_type() {
         DataType::Timestamp(unit, Some(_)) => cast_to(array, &DataType::Timestamp(*unit, Some("+00:00".into())))?,
@@ -448,7 +448,8 @@ fn decode_times(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
     }
 }
 
-/// Calls the decoder, which meets some damage with a panic. Nothing of it is used after one: the error ends the reading.
+/// Calls the decoder, which meets some damage with a panic. Nothing of it is used after one: the error ends the
+/// reading.
 fn unless_panic<T>(file: &Path, rows_before: u64, decode: impl FnOnce() -> T) -> Result<T, LogError> {
     catch_unwind(AssertUnwindSafe(decode)).map_err(|panic| {
         let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
