@@ -57,7 +57,7 @@ fn a_missing_column_is_told_with_those_that_are_there_before_any_row_is_read() {
         assert!(error.to_string().starts_with(&start), "{error}");
     }
     let twice = file(&folder, "d.csv", "clicked,title,media_id,title,floor_price,tags,segments\n");
-    assert!(refusal(&twice).starts_with(&format!("{}: the column `title` is there twice", twice.display())));
+    assert!(refusal(&twice).starts_with(&format!("{}: two columns are named `title`", twice.display())));
     let options = ReadOptions { time_column: Some("at".to_owned()), ..ReadOptions::default() };
     let error = read(&[name(&good)], options).unwrap_err().to_string();
     assert!(error.contains("a.csv: the column `at` is missing: the file has unused, tags,"), "{error}");
@@ -112,7 +112,7 @@ fn each_fault_of_a_csv_row_is_told_with_file_row_and_column() {
             assert!(error.starts_with(&format!("{}: row 3: expected 6 cells", path.display())), "{error}");
             continue;
         }
-        let end = "; correct it, or let a number of bad rows be skipped with --max-bad-rows";
+        let end = "; correct the row, or allow some bad rows with --max-bad-rows";
         assert_eq!(error, format!("{}: {message}{end}", path.display()));
     }
 }
@@ -138,8 +138,8 @@ fn each_fault_of_a_json_line_is_told_with_file_row_and_column() {
         (br#"{"clicked":0,"tags":"a"}"#, "row 2, column `tags`: expected a list of texts, found the text `a`"),
         (br#"{"clicked":0,"segments":[1,"a"]}"#, &format!("row 2, column `segments`: {id}, found the text `a`")),
         (br#"{"clicked":0,"title":"a","title":"b"}"#, "row 2, column `title`: expected the key once, found it twice"),
-        (br#"{"clicked":0,"title":"#, "row 2: expected a JSON object on one line, found that it breaks off or is"),
-        (br#"{"clicked":0}{"clicked":1}"#, "row 2: expected a JSON object on one line, found that it breaks off or is"),
+        (br#"{"clicked":0,"title":"#, "row 2: expected a JSON object on one line, found a truncated or malformed one"),
+        (br#"{"clicked":0}{"clicked":1}"#, "row 2: expected a JSON object on one line, found a truncated or malformed one"),
         (b"{\"clicked\":0,\"title\":\"\xff\"}", "row 2: expected UTF-8 text, found other bytes"),
     ];
     for (line, message) in cases {
@@ -241,7 +241,7 @@ fn truncated_and_corrupt_files_are_told_as_damaged() {
             fs::write(&path, &bytes[..len]).unwrap();
             let error = read_one(&path).unwrap_err();
             let text = error.to_string();
-            let named = text.starts_with(&format!("{}: damaged behind row ", path.display()));
+            let named = text.starts_with(&format!("{}: damaged after row ", path.display()));
             assert!(named && text.ends_with("; write or copy the file again"), "{file} of {len} bytes: {text}");
         }
     }
@@ -295,10 +295,10 @@ fn an_absent_file_and_a_line_without_end_are_refused() {
     let unclosed = format!("{HEADER}0,1,\"{}", "a,\n".repeat(6 << 20));
     let path = file(&folder, "unclosed.csv.zst", unclosed);
     let error = refusal(&path);
-    assert!(error.contains("damaged behind row 0: expected a row of at most 16 MiB"), "{error}");
+    assert!(error.contains("damaged after row 0: expected a row of at most 16 MiB"), "{error}");
     let path = file(&folder, "commas.csv", ",".repeat(1 << 20));
     assert!(refusal(&path).contains("look for a quote that is not closed"));
     let path = file(&folder, "endless.jsonl.zst", format!("{{\"clicked\":0}}\n{{\"title\":\"{}", "a".repeat(17 << 20)));
     let error = refusal(&path);
-    assert!(error.contains("damaged behind row 1: expected a line of at most 16 MiB"), "{error}");
+    assert!(error.contains("damaged after row 1: expected a line of at most 16 MiB"), "{error}");
 }
