@@ -170,7 +170,7 @@ fn keys_are_read_back_from_their_files_which_others_cannot_read() {
 
     for (read, words) in [
         (PublicKey::read(&path).err(), "expected `ed25519-public`"),
-        (PrivateKey::read(&public_path).err(), "found the mode 0644"),
+        (PrivateKey::read(&public_path).err(), "found mode 0644"),
         (PublicKey::read(fixture.folder()).err(), "expected a regular file, found a folder"),
         (PublicKey::read(&fixture.folder().join("absent")).err(), "cannot open the key"),
     ] {
