@@ -1,4 +1,4 @@
-//! The contract as people write it: TOML, where every key and value has a line.
+//! Converts TOML, as people write contracts and settings, to JSON. Keeps the line of each key and item for error messages.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -165,7 +165,7 @@ fn keys_are_read_back_from_their_files_which_others_cannot_read() {
     assert_eq!(PublicKey::read(&public_path).unwrap(), key.public());
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let error = PrivateKey::generate().write(&path).unwrap_err();
-    assert!(error.to_string().contains("a key that is overwritten is lost"), "{error}");
+    assert!(error.to_string().contains("overwriting it would lose a key"), "{error}");
     assert_eq!(PrivateKey::read(&path).unwrap().public(), key.public());
 
     for (read, words) in [

@@ -10,7 +10,7 @@
 //! 5. **minimum magnitude**: sets weights below this magnitude to 0.
 //! 6. **maximum categories**: applies to fields that have more weights than the contract allows. Drops the weights with
 //!    the fewest impressions, or returns an error; the contract says which.
-//! 7. **budget** in bytes: drops the weights, and chooses the encoding, with the least loss on held-out rows.
+//! 7. **budget** in bytes: drops weights and chooses an encoding so that the log loss on held-out rows is lowest.
 //! 8. Drops features whose weight is 0. This measure is always taken.
 //!
 //! The first two measures are guarded. They return an error if they would drop more than

@@ -29,7 +29,7 @@ fn patterns_without_files_and_names_without_a_known_format_are_rejected() {
     assert!(matches!(open(&[]), LogError::NoPattern));
     for pattern in [at("*.csv"), at("absent.csv"), name(folder.path())] {
         let error = open(std::slice::from_ref(&pattern)).to_string();
-        assert!(error.starts_with(&format!("no file matches `{pattern}`: expected a path")), "{error}");
+        assert!(error.starts_with(&format!("no file matches `{pattern}`: expected the path")), "{error}");
     }
     assert!(matches!(open(&[at("***.csv")]), LogError::BadPattern { .. }));
     let path = file(&folder, "log.txt", "");

@@ -264,11 +264,11 @@ fn any_number_of_keys_can_be_gathered() {
 /// Vector registers have 16 lanes, but lines of small encodings have fewer slots than that.
 #[test]
 fn bytes_after_the_tags_of_a_line_never_match_as_a_tag() {
-    assert_nothing_behind_the_tags_is_found::<F16Line>();
-    assert_nothing_behind_the_tags_is_found::<I8Line>();
+    assert_no_byte_after_the_tags_matches::<F16Line>();
+    assert_no_byte_after_the_tags_matches::<I8Line>();
 }
 
-fn assert_nothing_behind_the_tags_is_found<F: LineFormat>() {
+fn assert_no_byte_after_the_tags_matches<F: LineFormat>() {
     let mut line = [0; LINE_LEN];
     for (slot, number) in (1_u8..).enumerate().take(F::SLOT_COUNT) {
         F::fill(&mut line, slot, u32::from(number) * 0x0010_2030, f32::from(number));
