@@ -1,4 +1,5 @@
-//! Converts TOML, as people write contracts and settings, to JSON. Keeps the line of each key and item for error messages.
+//! Converts TOML, as people write contracts and settings, to JSON. Keeps the line of each key and item for error
+//! messages.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -65,7 +65,7 @@ use error::BadRows;
 use files::Format;
 use json_lines::JsonLinesReader;
 use parquet::ParquetReader;
-use row_part::Narrowing;
+use row_part::PartFilter;
 use wanted::{Target, Wanted};
 
 use omomi::contract::Contract;
@@ -121,7 +121,7 @@ pub struct LogReader {
     batch: BatchBuilder,
     bad_rows: BadRows,
     rows_read: u64,
-    narrowing: Narrowing,
+    part_filter: PartFilter,
     /// Bytes read from the current file, if it is a text file.
     read_len: Arc<AtomicU64>,
     /// Columns that at least one row of the JSON lines had.
@@ -151,16 +151,16 @@ impl LogReader {
     /// missing or has the wrong type. Keys of JSON lines are not checked here: [`next_batch`](Self::next_batch) checks
     /// them at the end of the log.
     pub fn open(contract: &Contract, patterns: &[impl AsRef<str>], options: ReadOptions) -> Result<Self, LogError> {
-        let narrowing = Narrowing::new(&options.parts, options.time_column.is_some())?;
-        let extra_columns: Vec<String> = options.extra_columns.iter().chain(narrowing.columns()).cloned().collect();
+        let part_filter = PartFilter::new(&options.parts, options.time_column.is_some())?;
+        let extra_columns: Vec<String> = options.extra_columns.iter().chain(part_filter.columns()).cloned().collect();
         let wanted = Wanted::new(contract, options.time_column.as_deref(), &extra_columns)?
             .with_importance(options.importance_column.as_deref())?;
-        Self::open_wanted(wanted, narrowing, patterns, options)
+        Self::open_wanted(wanted, part_filter, patterns, options)
     }
 
     fn open_wanted(
         wanted: Wanted,
-        narrowing: Narrowing,
+        part_filter: PartFilter,
         patterns: &[impl AsRef<str>],
         options: ReadOptions,
     ) -> Result<Self, LogError> {
@@ -178,7 +178,7 @@ impl LogReader {
             batch,
             bad_rows,
             rows_read: 0,
-            narrowing,
+            part_filter,
             read_len: Arc::default(),
             seen: Vec::new(),
             json_sample: None,
@@ -209,7 +209,7 @@ impl LogReader {
                 self.batch.take();
             }
             let Some(mut batch) = batch? else { return Ok(None) };
-            self.narrowing.narrow(&mut batch);
+            self.part_filter.apply(&mut batch);
             if batch.row_count() > 0 {
                 self.rows_read += batch.row_count() as u64;
                 return Ok(Some(batch));

@@ -45,13 +45,13 @@ const COLUMN_SEED: u64 = 0x636f_6c75_6d6e;
 
 /// Selects the rows of the requested parts while a log is read.
 #[derive(Debug)]
-pub(super) struct Narrowing {
+pub(super) struct PartFilter {
     parts: Vec<RowPart>,
     /// Rows seen so far, rows of other parts included and bad rows excluded.
     row_count: u64,
 }
 
-impl Narrowing {
+impl PartFilter {
     pub(super) fn new(parts: &[RowPart], has_times: bool) -> Result<Self, LogError> {
         for part in parts {
             let RowPart { by, number, count } = part;
@@ -72,7 +72,7 @@ impl Narrowing {
 
     /// Keeps only the rows of `batch` that are in every part. Removes the last extra columns, which were read only for
     /// the parts.
-    pub(super) fn narrow(&mut self, batch: &mut RowBatch) {
+    pub(super) fn apply(&mut self, batch: &mut RowBatch) {
         let first_row = self.row_count;
         self.row_count += batch.row_count() as u64;
         if self.parts.is_empty() {

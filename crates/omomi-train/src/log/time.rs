@@ -2,7 +2,7 @@
 
 use arrow_cast::parse::string_to_timestamp_nanos;
 
-use super::row_part::Narrowing;
+use super::row_part::PartFilter;
 use super::wanted::Wanted;
 use super::{LogError, LogReader, ReadOptions};
 use omomi::contract::Contract;
@@ -32,7 +32,7 @@ pub fn time_range(
 ) -> Result<Option<(i64, i64)>, LogError> {
     let Some(time_column) = &options.time_column else { return Err(LogError::PartsWithoutTime) };
     let wanted = Wanted::new(contract, Some(time_column), &[])?.without_fields();
-    let mut reader = LogReader::open_wanted(wanted, Narrowing::new(&[], true)?, patterns, options.clone())?;
+    let mut reader = LogReader::open_wanted(wanted, PartFilter::new(&[], true)?, patterns, options.clone())?;
     let mut range: Option<(i64, i64)> = None;
     while let Some(batch) = reader.next_batch()? {
         for &time_us in batch.time_us.iter().flatten() {

@@ -139,7 +139,7 @@ pub enum PackError {
     /// The held-out rows cannot be scored.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
-    /// The state was trained under another contract.
+    /// The state was trained with another contract.
     #[error(
         "the training state was made with the contract {found:016x}, expected {expected:016x}: pack the state with the \
          contract that it was trained with, or train again"

@@ -147,8 +147,8 @@ pub fn write(parts: &Parts<'_>, path: &Path) -> Result<Arc<Model>, WriteError> {
     pending.write(to_bytes(parts)?)
 }
 
-/// A weight file whose name is reserved but whose content is not written yet. Reserve the name first, so that a name
-/// that is already taken is found before the work starts.
+/// A weight file that has neither its content nor its name yet. Create it before the work starts, so that a name that
+/// is already taken is an early error.
 pub(crate) struct PendingFile<'a> {
     file: NewFile,
     path: &'a Path,

@@ -24,7 +24,7 @@ const MIN_STEP: f64 = 1e-10;
 pub(super) struct HeldOut {
     max_rows: usize,
     row_count: u64,
-    /// Rows whose number has a greater hash are not in the sample.
+    /// Rows whose number has a larger hash are not in the sample.
     max_hash: u64,
     hashes: Vec<u64>,
     clicked: Vec<bool>,

@@ -16,9 +16,9 @@
 //! The first two measures are guarded. They return an error if they would drop more than
 //! [`PruneOptions::max_dropped_share`] of a field's categories that have impressions.
 //!
-//! If there are held-out rows, the bias is fitted again on them. Dropped weights are not negative as often as positive,
-//! so the mean prediction would drift otherwise. The [`Bill`] compares models that both have a fitted bias. Its
-//! differences therefore show what a measure costs, not what the fit gains.
+//! If there are held-out rows, the bias is fitted again on them. A cut usually drops more weights of one sign than of
+//! the other, so the mean prediction would drift otherwise. The [`Bill`] compares models that both have a fitted bias.
+//! Its differences therefore show what a measure costs, not what the fit gains.
 //!
 //! ```no_run
 //! use omomi_train::prune::{Measures, PruneOptions, prune};

@@ -45,15 +45,15 @@
 //! | `os` | text, 11 | context | of the user, by device | 1.5 % | 0.15 |
 //! | `region` | text, 47 | context | of the user; Zipf 0.85 | 6 % | 0.10 |
 //! | `segment` | text, 12 | context | of the user; Zipf 0.7 | 25 % | 0.30 |
-//! | `interest` | list of text, 66 | context | of the user; mean 5, median 2, most 42 | 9 % | 0.05 each |
+//! | `interest` | list of text, 66 | context | of the user; mean 5, median 2, at most 42 | 9 % | 0.05 each |
 //! | `hour` | i64, 24 | context | hour of the day, UTC | | 0.10 |
 //! | `site_id` | i64 | context | Zipf 1.36 over `600 + n^0.62` | | 0.60 |
 //! | `slot` | text, 8 | context | one of up to 3 of the site | | 0.45 |
 //! | `size` | text, 10 | context | of the site's slot | | 0.20 |
 //! | `exchange` | text, 7 | context | of the site | 2 % | 0.15 |
-//! | `floor_price` | f64, JPY per 1,000 | context | lognormal around the site's, Pareto tail 1.1, at most 100,000 | 12 % | 0.10 a doubling |
+//! | `floor_price` | f64, JPY per 1,000 | context | lognormal around the site's, Pareto tail 1.1, at most 100,000 | 12 % | 0.10 per doubling |
 //! | `creative_id` | i64 | candidate | Zipf 0.65 over `400 + n^0.75`, while alive | | 0.35 |
-//! | `campaign_id` | i64 | candidate | `creative_id / 3` | | 0.30, walk 0.15 a day |
+//! | `campaign_id` | i64 | candidate | `creative_id / 3` | | 0.30, walk 0.15 per day |
 //! | `advertiser_id` | i64, 506 | candidate | of the campaign; Zipf 1.67, largest 20 % | | 0.40 |
 //! | `category` | text, 40 | candidate | the advertiser's for 80 % of its campaigns; Zipf 0.8 | | 0.40 |
 //! | `format` | text, 6 | candidate | of the creative | | 0.90 |
