@@ -139,7 +139,7 @@ fn files_are_signed_and_signatures_are_required() {
     let folder = fixture.folder();
     assert_says(&succeed(folder, "keygen --out signer"), &["Private key", "signer.pub"]);
     let (error, _) = fail(folder, "keygen --out signer");
-    assert_says(&error, &["signer: expected a free name"]);
+    assert_says(&error, &["signer: expected a new name"]);
     assert_says(&succeed(folder, "sign packed-1 --key signer --out signed-1"), &["verified and read-only: signed-1"]);
     const REQUIRED: &str = "--signature require --keys signer.pub";
     assert_says(&succeed(folder, &format!("verify signed-1 {REQUIRED}")), &["signed by the key"]);

@@ -165,12 +165,12 @@ fn keys_are_read_back_from_files_that_other_users_cannot_read() {
     assert_eq!(PublicKey::read(&public_path).unwrap(), key.public());
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let error = PrivateKey::generate().write(&path).unwrap_err();
-    assert!(error.to_string().contains("a key that is overwritten is lost"), "{error}");
+    assert!(error.to_string().contains("overwriting it would lose a key"), "{error}");
     assert_eq!(PrivateKey::read(&path).unwrap().public(), key.public());
 
     for (read, words) in [
         (PublicKey::read(&path).err(), "expected `ed25519-public`"),
-        (PrivateKey::read(&public_path).err(), "found the mode 0644"),
+        (PrivateKey::read(&public_path).err(), "found mode 0644"),
         (PublicKey::read(fixture.folder()).err(), "expected a regular file, found a folder"),
         (PublicKey::read(&fixture.folder().join("absent")).err(), "cannot open the key"),
     ] {

@@ -26,6 +26,7 @@ use super::GateError;
 use crate::settings::{self, Place, SettingsFaults};
 use omomi::contract::Fault;
 use omomi::store::Digest;
+use crate::settings::{self, KeyPath, SettingsFaults};
 
 /// The limits that a weight file must meet to be published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,7 +96,7 @@ impl GateSettings {
         Ok(settings)
     }
 
-    fn set(&mut self, place: &Place<'_>, key: &str, value: &Value) -> Result<(), Fault> {
+    fn set(&mut self, place: &KeyPath<'_>, key: &str, value: &Value) -> Result<(), Fault> {
         match key {
             "min_clicks" => self.min_clicks = place.whole_number(value)?,
             "max_entropy_rise" => self.max_entropy_rise = place.number(value)?,
@@ -168,7 +169,8 @@ mod tests {
         let faults = GateSettings::from_toml(text).unwrap_err();
         assert_eq!(faults.iter().map(|fault| fault.line.unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4], "{faults:?}");
         assert!(faults[0].to_string().contains("line 1: max_shft: not known"), "{}", faults[0]);
-        assert!(faults[1].to_string().contains("max_weight: expected a number from 0 on, found -1"), "{}", faults[1]);
+        let words = "max_weight: expected a number of at least 0, found -1";
+        assert!(faults[1].to_string().contains(words), "{}", faults[1]);
         assert!(GateSettings::from_toml("min_clicks = ").unwrap_err()[0].to_string().contains("gate: not TOML"));
     }
 }

@@ -34,6 +34,7 @@ use serde_json::Value;
 use crate::settings::{self, Place, SettingsFaults};
 use omomi::contract::{Contract, Fault};
 use omomi::store::Store;
+use crate::settings::{self, KeyPath, SettingsFaults};
 use omomi::weight_file::layout::SectionKind;
 use omomi::weight_file::map::FileBytes;
 use omomi::weight_file::signature::SignaturePolicy;
@@ -116,7 +117,7 @@ impl Limits {
         Ok(limits)
     }
 
-    fn set(&mut self, place: &Place<'_>, key: &str, value: &Value) -> Result<(), Fault> {
+    fn set(&mut self, place: &KeyPath<'_>, key: &str, value: &Value) -> Result<(), Fault> {
         match key {
             "min_bytes" => self.min_bytes = place.whole_number(value)?,
             "max_bytes" => self.max_bytes = place.whole_number(value)?,
@@ -253,17 +254,17 @@ pub(crate) fn median(lens: &[u64]) -> Option<u64> {
     Some(lower.midpoint(upper))
 }
 
-fn blessing(place: &Place<'_>, value: &Value) -> Result<BlessingPolicy, Fault> {
+fn blessing(place: &KeyPath<'_>, value: &Value) -> Result<BlessingPolicy, Fault> {
     let policy = value.as_str().and_then(BlessingPolicy::from_word);
     policy.ok_or_else(|| place.unexpected("`off` or `require`", value))
 }
 
-fn policy(place: &Place<'_>, value: &Value) -> Result<SignaturePolicy, Fault> {
+fn policy(place: &KeyPath<'_>, value: &Value) -> Result<SignaturePolicy, Fault> {
     let policy = value.as_str().and_then(SignaturePolicy::from_word);
     policy.ok_or_else(|| place.unexpected("`off`, `accept` or `require`", value))
 }
 
-fn fingerprints(place: &Place<'_>, value: &Value) -> Result<Vec<u64>, Fault> {
+fn fingerprints(place: &KeyPath<'_>, value: &Value) -> Result<Vec<u64>, Fault> {
     let parse = |value: &Value| {
         let text = value.as_str().filter(|text| text.len() == 16 && !text.starts_with('+'))?;
         u64::from_str_radix(text, 16).ok()
