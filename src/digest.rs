@@ -12,7 +12,6 @@ use crate::hex;
 use crate::short_text::UnexpectedText;
 
 /// Bytes that one read of a file asks for.
-#[cfg(feature = "train")]
 const PIECE_LEN_BYTES: usize = 1 << 18;
 
 /// SHA-256 of all bytes of a file, written as 64 hexadecimal digits in lower case.
@@ -36,7 +35,6 @@ impl Digest {
     /// # Errors
     ///
     /// Returns the error of the operating system.
-    #[cfg(feature = "train")]
     pub fn of_file(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let mut digester = Digester::new();

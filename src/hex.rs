@@ -8,7 +8,7 @@ pub fn write(bytes: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// Reads exactly `LEN` bytes. Returns nothing for any other text.
-pub(crate) fn read<const LEN: usize>(text: &str) -> Option<[u8; LEN]> {
+pub fn read<const LEN: usize>(text: &str) -> Option<[u8; LEN]> {
     if text.len() != 2 * LEN {
         return None;
     }

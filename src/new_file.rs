@@ -24,7 +24,7 @@ impl NewFile {
     ///
     /// Returns `AlreadyExists` if `target` exists and `replace` is false. Otherwise returns the error of the operating
     /// system if the folder cannot be written.
-    pub(crate) fn create(target: &Path, replace: bool) -> io::Result<Self> {
+    pub fn create(target: &Path, replace: bool) -> io::Result<Self> {
         refuse_to_replace(target, replace)?;
         let Some(name) = target.file_name() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends in a file name"));
@@ -40,13 +40,12 @@ impl NewFile {
     }
 
     /// Returns the file, for writing.
-    pub(crate) fn file(&self) -> &File {
+    pub fn file(&self) -> &File {
         &self.file
     }
 
     /// Returns the temporary path, so that the file can be read back before it gets its name.
-    #[cfg(feature = "train")]
-    pub(crate) fn sibling(&self) -> &Path {
+    pub fn sibling(&self) -> &Path {
         &self.sibling
     }
 
@@ -55,8 +54,7 @@ impl NewFile {
     /// # Errors
     ///
     /// Returns the error of the operating system.
-    #[cfg(feature = "train")]
-    pub(crate) fn make_read_only(&self) -> io::Result<()> {
+    pub fn make_read_only(&self) -> io::Result<()> {
         let mut permissions = self.file.metadata()?.permissions();
         permissions.set_readonly(true);
         self.file.set_permissions(permissions)
@@ -67,7 +65,7 @@ impl NewFile {
     /// # Errors
     ///
     /// Returns the error of the operating system, most often that the disk is full.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
@@ -77,7 +75,7 @@ impl NewFile {
     ///
     /// Returns `AlreadyExists` if another process took the name in the meantime, or the error of the operating system.
     /// The name is then as it was before, unless only the last step, the sync of the folder, failed.
-    pub(crate) fn commit(self) -> io::Result<()> {
+    pub fn commit(self) -> io::Result<()> {
         self.sync()?;
         self.take_name()?;
         sync_folder_of(&self.target)
@@ -88,7 +86,7 @@ impl NewFile {
     /// # Errors
     ///
     /// Fails like [`commit`](Self::commit).
-    pub(crate) fn take_name(&self) -> io::Result<()> {
+    pub fn take_name(&self) -> io::Result<()> {
         if self.replace { fs::rename(&self.sibling, &self.target) } else { self.take_free_name() }
     }
 
@@ -111,13 +109,13 @@ impl NewFile {
 /// # Errors
 ///
 /// Returns the error of the operating system.
-pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Returns `AlreadyExists` if `target` exists and `replace` is false.
-pub(crate) fn refuse_to_replace(target: &Path, replace: bool) -> io::Result<()> {
+pub fn refuse_to_replace(target: &Path, replace: bool) -> io::Result<()> {
     if !replace && target.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }

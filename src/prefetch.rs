@@ -1,7 +1,6 @@
 //! Asks memory for a cache line before it is needed.
 
 /// Asks for the cache line that holds `at`. The address may be any: nothing is read, and nothing can fault.
-#[cfg(feature = "train")]
 #[inline(always)]
 pub fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Why there is no text.
 #[derive(Debug)]
-pub(crate) enum TextError {
+pub enum TextError {
     /// The operating system returned an error.
     Io {
         /// The action that failed, such as `open`.
@@ -26,7 +26,7 @@ pub(crate) enum TextError {
 }
 
 /// Returns the text of the file at `path`, of at most `max_bytes` bytes, or nothing if there is no file.
-pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, TextError> {
+pub fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, TextError> {
     let failed = |action| move |source| TextError::Io { action, source };
     let unexpected = |expected: &str, found| TextError::Unexpected { expected: expected.to_owned(), found };
     // Without O_NONBLOCK, opening a FIFO would wait until another process opens it for writing.
@@ -57,13 +57,13 @@ fn word_of(kind: FileType) -> &'static str {
     }
 }
 
-/// A text that is none of those that were expected.
+/// A text that does not have the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}")]
 pub struct UnexpectedText {
     /// What was expected.
     pub expected: &'static str,
-    /// What was found, as far as it is short.
+    /// What was found, shortened if it is long.
     pub found: String,
 }
 

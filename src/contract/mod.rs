@@ -164,16 +164,6 @@ impl Contract {
         json::parse(bytes)
     }
 
-    /// Reads a contract from the text of a `contract.toml`.
-    ///
-    /// # Errors
-    ///
-    /// Returns all faults of the contract together, each with its line.
-    #[cfg(feature = "train")]
-    pub fn from_toml(text: &str) -> Result<Self, ContractFaults> {
-        toml::parse(text)
-    }
-
     /// Returns the canonical JSON text of this contract: keys sorted, defaults written out, no white space, floats as
     /// the shortest text that reads back to the same double.
     #[must_use]

@@ -57,8 +57,8 @@ impl Model {
     }
 
     /// Creates a model from a draft whose golden answers are not yet computed. The writer computes them with it.
-    #[cfg(feature = "train")]
-    pub(crate) fn with_unchecked_answers(bytes: Vec<u8>) -> Result<Arc<Self>, Error> {
+    #[doc(hidden)]
+    pub fn with_unchecked_answers(bytes: Vec<u8>) -> Result<Arc<Self>, Error> {
         Self::with_unchecked_answers_of(WeightFile::open(FileBytes::from(bytes))?, None, &mut || Ok(()))
     }
 
@@ -75,8 +75,9 @@ impl Model {
     }
 
     /// Returns the bytes of a model that was created from bytes and that nothing else holds. The writer changes them.
-    #[cfg(feature = "train")]
-    pub(crate) fn into_bytes(self: Arc<Self>) -> Option<Vec<u8>> {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn into_bytes(self: Arc<Self>) -> Option<Vec<u8>> {
         Arc::into_inner(self)?.file.into_inner().into_vec()
     }
 
@@ -248,7 +249,7 @@ impl Model {
 }
 
 /// Returns the bytes that a value takes in a request's tail, at most.
-pub(crate) fn tail_len_bytes(value: &FieldValue) -> usize {
+pub fn tail_len_bytes(value: &FieldValue) -> usize {
     match value {
         FieldValue::Id(_) | FieldValue::Number(_) => 0,
         FieldValue::Text(text) => text.len(),

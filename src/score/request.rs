@@ -142,8 +142,8 @@ impl Request {
 
     /// Returns the context row, or the row of the first candidate, with its current values. A row of a log fills only
     /// these two.
-    #[cfg(feature = "train")]
-    pub(crate) fn row_of(&mut self, side: Side) -> RowMut<'_> {
+    #[doc(hidden)]
+    pub fn row_of(&mut self, side: Side) -> RowMut<'_> {
         let offsets = self.layout.offsets();
         let start = match side {
             Side::Context => offsets.context_offset,

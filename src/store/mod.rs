@@ -41,25 +41,6 @@ pub struct Store {
     dir: PathBuf,
 }
 
-/// A text that does not have the expected form.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected}, found {found}")]
-pub struct UnexpectedText {
-    /// What was expected.
-    pub expected: &'static str,
-    /// What was found, shortened if it is long.
-    pub found: String,
-}
-
-impl UnexpectedText {
-    fn new(expected: &'static str, found: &str) -> Self {
-        const SHOWN_CHARS: usize = 80;
-        let shown: String = found.chars().take(SHOWN_CHARS).collect();
-        let more = if shown.len() < found.len() { " and more" } else { "" };
-        Self { expected, found: format!("{shown:?}{more}") }
-    }
-}
-
 impl Store {
     /// Creates a store in `dir`. Does not access the file system: the directory need not exist yet.
     #[must_use]

@@ -6,12 +6,12 @@ use crc32fast::Hasher;
 use super::layout::FILE_ID_LEN;
 
 /// Returns the CRC-32 of `bytes`.
-pub(super) fn plain(bytes: &[u8]) -> u32 {
+pub fn plain(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
 /// Returns the CRC-32 of the file id and `bytes`.
-pub(super) fn of_part(file_id: &[u8; FILE_ID_LEN], bytes: &[u8]) -> u32 {
+pub fn of_part(file_id: &[u8; FILE_ID_LEN], bytes: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(file_id);
     hasher.update(bytes);
@@ -20,7 +20,7 @@ pub(super) fn of_part(file_id: &[u8; FILE_ID_LEN], bytes: &[u8]) -> u32 {
 
 /// Returns the CRC-32 of a chunk: of the file id, the kind of the section, the index of the chunk within it, and
 /// `bytes`.
-pub(super) fn of_chunk(file_id: &[u8; FILE_ID_LEN], kind_number: u32, chunk_index: u32, bytes: &[u8]) -> u32 {
+pub fn of_chunk(file_id: &[u8; FILE_ID_LEN], kind_number: u32, chunk_index: u32, bytes: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(file_id);
     hasher.update(&kind_number.to_le_bytes());

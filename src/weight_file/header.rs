@@ -58,7 +58,7 @@ impl Section {
 
 /// Reads little-endian numbers at fixed offsets of a record. The length of the record must have been checked; beyond
 /// its end, numbers are 0.
-pub(crate) struct Record<'a>(pub(super) &'a [u8]);
+pub struct Record<'a>(pub &'a [u8]);
 
 impl Record<'_> {
     pub fn u32(&self, offset: usize) -> u32 {
@@ -101,7 +101,7 @@ impl Header {
 
     /// Decodes the first [`HEADER_LEN`] bytes of a file of `file_len` bytes, without the sections. This is enough to
     /// reject most other files before they are read as a whole.
-    pub(crate) fn decode_front(front: &[u8], file_len: u64) -> Result<(Self, Record<'_>), Error> {
+    pub fn decode_front(front: &[u8], file_len: u64) -> Result<(Self, Record<'_>), Error> {
         let found = &front[..front.len().min(MAGIC.len())];
         // A short file that begins like a weight file, even an empty one, is truncated.
         if !MAGIC.starts_with(found) {
@@ -284,7 +284,7 @@ impl Header {
 }
 
 /// Places a section that follows on `end`. Returns nothing if its position overflows.
-pub(super) fn place_section(end: u64, first_chunk: u32, kind_number: u32, len_bytes: u64) -> Option<Section> {
+pub fn place_section(end: u64, first_chunk: u32, kind_number: u32, len_bytes: u64) -> Option<Section> {
     let offset = end.checked_next_multiple_of(layout::alignment(kind_number))?;
     offset.checked_add(len_bytes)?;
     let chunk_count = u32::try_from(len_bytes.div_ceil(CHUNK_LEN as u64)).ok()?;
@@ -294,14 +294,14 @@ pub(super) fn place_section(end: u64, first_chunk: u32, kind_number: u32, len_by
 }
 
 /// Positions of the checksums and of the end.
-pub(super) struct End {
-    pub(super) checksums_offset: u64,
-    pub(super) end_offset: u64,
-    pub(super) total_len_bytes: u64,
+pub struct End {
+    pub checksums_offset: u64,
+    pub end_offset: u64,
+    pub total_len_bytes: u64,
 }
 
 /// Places the checksums and the end after sections that end at `sections_end`. Returns nothing if a position overflows.
-pub(super) fn place_end(sections_end: u64, chunk_count: u32) -> Option<End> {
+pub fn place_end(sections_end: u64, chunk_count: u32) -> Option<End> {
     let checksums_offset = sections_end.checked_next_multiple_of(SECTION_ALIGNMENT)?;
     let checksums_len = u64::from(chunk_count) * size_of::<u32>() as u64;
     let end_offset = checksums_offset.checked_add(checksums_len)?.checked_next_multiple_of(END_ALIGNMENT)?;

@@ -62,8 +62,9 @@ impl From<Vec<u8>> for FileBytes {
 
 impl FileBytes {
     /// Returns the vector that the bytes were created from; nothing if they come from a file.
-    #[cfg(feature = "train")]
-    pub(crate) fn into_vec(self) -> Option<Vec<u8>> {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn into_vec(self) -> Option<Vec<u8>> {
         match self.0 {
             Memory::Owned(bytes) => Some(bytes),
             Memory::Mapped(_) => None,

@@ -96,7 +96,9 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     }
 
     /// Gives back the bytes that were passed to [`WeightFile::open`].
-    pub(crate) fn into_inner(self) -> B {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn into_inner(self) -> B {
         self.bytes
     }
 

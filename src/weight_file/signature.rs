@@ -110,7 +110,8 @@ impl FromStr for PublicKey {
 }
 
 /// Reads the text of a key file.
-pub(super) fn key_text(path: &Path) -> Result<String, Error> {
+#[doc(hidden)]
+pub fn key_text(path: &Path) -> Result<String, Error> {
     let absent = || std::io::Error::from(std::io::ErrorKind::NotFound);
     match short_text::read(path, MAX_KEY_TEXT_LEN) {
         Ok(Some(text)) => Ok(text),
@@ -276,7 +277,8 @@ impl SignatureSection {
 }
 
 /// Returns the bytes that are signed. They cover everything that the file says; `FORMAT.md` (8) has their layout.
-pub(super) fn signed_bytes<B: AsRef<[u8]>>(file: &WeightFile<B>) -> Vec<u8> {
+#[doc(hidden)]
+pub fn signed_bytes<B: AsRef<[u8]>>(file: &WeightFile<B>) -> Vec<u8> {
     let Header { format_version, oldest_reader, generation, file_id, sections, .. } = file.header();
     let sections = || sections.iter().filter(|section| section.kind_number != SectionKind::Signature.number());
     let section_count = u32::try_from(sections().count()).unwrap_or(u32::MAX);

@@ -159,7 +159,10 @@ fn careless_use_is_rejected_and_leaves_the_set_unchanged() {
     let many: Vec<i64> = (0..9).collect();
     let tag = set.layout().schema().slot("tag").unwrap();
     carrier.candidate(0).unwrap().set_ids(tag, &many).unwrap();
-    refused(set.add(&mut carrier, 0), "`tag`: a list has more values than one field of a row may have (up to 8 in this set)");
+    refused(
+        set.add(&mut carrier, 0),
+        "`tag`: a list has more values than one field of a row may have (up to 8 in this set)",
+    );
     for _ in 3..13 {
         set.add(&mut carrier, 1).unwrap();
     }

@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use omomi_train::operate::load_test::{Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, RowSource, Run, measure};
-use omomi_train::log::{LogReader, ReadOptions};
 use omomi::request::MAX_CANDIDATES;
 use omomi::{LoadMode, Model};
 use omomi_train::log::{LogReader, ReadOptions};
 use omomi_train::operate::load_test::{
-    Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, Run, Source, measure,
+    Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, RowSource, Run, measure,
 };
 
 use crate::Failure;

@@ -364,10 +364,7 @@ fn size_that_the_store_would_reject_is_found_before_packing() {
     };
     let small = || Measures { max_bytes: Some(200_000), ..Measures::default() };
     let refusal = check(small(), false).unwrap_err().to_string();
-    assert!(
-        refusal.contains("the file's size is unusual: expected 0.5 to 2 times the median"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("the file's size is unusual: expected 0.5 to 2 times the median"), "{refusal}");
     let warnings = check(small(), true).unwrap().bill.warnings;
     assert!(warnings[0].starts_with("the store would reject the weight file: "), "{warnings:?}");
     // The size of the file is usual, but the size of one field is not.

@@ -9,7 +9,7 @@ pub type Line = [u8; LINE_LEN];
 
 /// A format of lines. Everything is computed from the low 32 bits of a feature key, called its *low word*. The table
 /// decides in which line a key is.
-pub(super) trait LineFormat {
+pub trait LineFormat {
     const ENCODING: Encoding;
     /// Slots in a line.
     const SLOT_COUNT: usize = Self::ENCODING.slot_count();
@@ -34,14 +34,6 @@ pub(super) trait LineFormat {
     /// Returns whether some key with the same filter bit was placed in its second line instead of `line`, its first.
     fn overflows(line: &Line, low_word: u32) -> bool;
 
-    /// Records in a key's first line that the key is in its second line.
-    #[cfg(feature = "train")]
-    fn note_overflow(line: &mut Line, low_word: u32);
-
-    /// Fills an empty slot. The encoding must be able to store the weight.
-    #[cfg(feature = "train")]
-    fn fill(line: &mut Line, slot: usize, tag: u32, weight: f32);
-
     /// Returns whether the weight of a slot is valid in a file: finite, and all bits zero in an empty slot.
     fn is_valid(line: &Line, slot: usize) -> bool;
 
@@ -53,7 +45,7 @@ pub(super) trait LineFormat {
 }
 
 /// Eight tag words, whose two high bits form the filter, then eight f32.
-pub(super) struct F32Line;
+pub struct F32Line;
 
 impl F32Line {
     pub const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * size_of::<u32>();
@@ -100,7 +92,7 @@ impl LineFormat for F32Line {
 
 /// Offset of the filter in lines of the small encodings. These lines have a u16 for the low bits of each tag, a u8 for
 /// its high bits, the weights, and a filter of 32 bits at the end.
-const FILTER_OFFSET: usize = LINE_LEN - size_of::<u32>();
+pub const FILTER_OFFSET: usize = LINE_LEN - size_of::<u32>();
 const SMALL_TAG_MASK: u32 = 0x00ff_ffff;
 
 /// Returns the tag of slot `slot` in a line of `slot_count` slots.

@@ -44,15 +44,17 @@ impl Geometry {
     }
 
     /// Returns the length of the weights section.
-    #[cfg(feature = "train")]
-    pub(super) fn weights_len_bytes(self) -> usize {
+    #[must_use]
+    pub fn weights_len_bytes(self) -> usize {
         usize::try_from(self.line_count()).map_or(usize::MAX, |count| count.saturating_mul(LINE_LEN))
     }
 }
 
 /// Returns the first line of a key, among the `line_count` lines of all shards.
+#[doc(hidden)]
 #[inline]
-const fn first_line(line_count: u64, key: u64) -> usize {
+#[must_use]
+pub const fn first_line(line_count: u64, key: u64) -> usize {
     // It is below 2^32 anyway. The mask tells the compiler, so that vector code needs one multiplication instead of
     // two.
     let line_count = line_count & u32::MAX as u64;
@@ -118,6 +120,13 @@ impl<'a> Table<'a> {
         fits.then_some(Self { lines, exceptions, scales, line_count, geometry, exception_filter })
     }
 
+    /// The lines of all shards.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn lines(&self) -> &'a [Line] {
+        self.lines
+    }
+
     /// Returns how weights are stored in the lines.
     #[inline]
     #[must_use]
@@ -170,7 +179,6 @@ impl<'a> Table<'a> {
     }
 
     /// Returns the largest magnitude of a weight, before its scale; 0 if there are no weights.
-    #[cfg(feature = "train")]
     #[must_use]
     pub fn largest_magnitude(&self) -> f32 {
         let in_lines = match self.geometry.encoding {
@@ -184,7 +192,6 @@ impl<'a> Table<'a> {
     }
 
     /// Includes empty slots, whose weight is 0.
-    #[cfg(feature = "train")]
     fn largest_in_lines<F: LineFormat>(&self) -> f32 {
         let of_line = |line: &Line| (0..F::SLOT_COUNT).map(|slot| F::weight(line, slot).abs()).fold(0.0, f32::max);
         self.lines.iter().map(of_line).fold(0.0, f32::max)

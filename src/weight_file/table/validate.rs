@@ -14,7 +14,8 @@ impl Table<'_> {
     /// Checks every slot, every exception and every scale: weights are finite, empty slots have no weight, no line has
     /// a tag twice, exceptions are in order, and scales are normal numbers. Returns the number of occupied slots.
     /// `group_count` is the number of fields and crosses of the contract.
-    pub(in crate::weight_file) fn validate(&self, group_count: usize) -> Result<u64, Error> {
+    #[doc(hidden)]
+    pub fn validate(&self, group_count: usize) -> Result<u64, Error> {
         self.validate_scales(group_count)?;
         self.validate_exceptions()?;
         match self.geometry.encoding {
@@ -78,7 +79,9 @@ impl Table<'_> {
     }
 
     /// Returns the number of exceptions.
-    pub(in crate::weight_file) fn exception_count(&self) -> u64 {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn exception_count(&self) -> u64 {
         (self.exceptions.len()) as u64
     }
 }

@@ -2,10 +2,9 @@
 
 use std::time::SystemTime;
 
-use omomi_train::operate::load_test::{Coverage, Durations, Measurement, Rotation, RowSource, Run, clock_cost_ns, processor_name};
 use omomi::{Instructions, Model};
 use omomi_train::operate::load_test::{
-    Coverage, Durations, Measurement, Rotation, Run, Source, clock_cost_ns, processor_name,
+    Coverage, Durations, Measurement, Rotation, RowSource, Run, clock_cost_ns, processor_name,
 };
 use serde_json::{Value, json};
 

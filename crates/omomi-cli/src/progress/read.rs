@@ -12,19 +12,6 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
 
 /// Shows the progress of a [`LogReader`] on standard error: rows, rows per second, time left.
-///
-/// ```no_run
-/// # fn work(mut reader: omomi_train::log::LogReader) -> Result<(), omomi_train::log::LogError> {
-/// use crate::progress::ReadProgress;
-///
-/// let mut progress = ReadProgress::new("train", &reader, false);
-/// while let Some(batch) = reader.next_batch()? {
-///     progress.update(&reader);
-/// }
-/// progress.finish(&reader);
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug)]
 pub(crate) struct ReadProgress {
     label: String,
@@ -39,10 +26,9 @@ enum Shown {
     Lines { last: Instant },
 }
 
-impl Progress {
+impl ReadProgress {
     /// Starts the clock. `label` names the work in progress. With `quiet`, nothing is ever shown.
-    #[must_use]
-    pub fn new(label: &str, reader: &LogReader, quiet: bool) -> Self {
+    pub(crate) fn new(label: &str, reader: &LogReader, quiet: bool) -> Self {
         let started = Instant::now();
         let shown = if quiet {
             Shown::Nothing
@@ -60,7 +46,7 @@ impl Progress {
     }
 
     /// Shows the current progress of `reader`. Cheap enough to call for every batch.
-    pub fn update(&mut self, reader: &LogReader) {
+    pub(crate) fn update(&mut self, reader: &LogReader) {
         let elapsed = self.started.elapsed();
         match &mut self.shown {
             Shown::Nothing => {}
@@ -78,7 +64,7 @@ impl Progress {
     }
 
     /// Prints one line of the caller's text; on a terminal, above the bar. Prints nothing if `quiet` was set.
-    pub fn note(&self, line: &str) {
+    pub(crate) fn note(&self, line: &str) {
         match &self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
@@ -88,7 +74,7 @@ impl Progress {
 
     /// Prints the total rows and the total time. If a `Progress` is dropped without this call, because of an error, the
     /// bar is removed from the terminal.
-    pub fn finish(self, reader: &LogReader) {
+    pub(crate) fn finish(self, reader: &LogReader) {
         let elapsed = self.started.elapsed();
         let words = ProgressSnapshot::of(reader, elapsed).final_words(elapsed);
         match &self.shown {

@@ -160,10 +160,7 @@ fn an_existing_evaluation_gives_the_same_blessing_and_only_for_its_own_file() {
     world.succeed("gate 000002.omomi --evaluation eval.json");
     assert!(fs::read(world.path("000002.blessing.json")).unwrap() == of_logs, "another blessing");
     let error = world.fail(1, "gate before.omomi --evaluation eval.json");
-    assert!(
-        error.contains("the evaluation eval.json does not contain before.omomi: expected the digest"),
-        "{error}"
-    );
+    assert!(error.contains("the evaluation eval.json does not contain before.omomi: expected the digest"), "{error}");
     let error = world.fail(1, "gate absent.omomi --evaluation eval.json");
     assert!(error.contains("absent.omomi"), "{error}");
     fs::write(world.path("not.json"), "{}").unwrap();

@@ -25,8 +25,9 @@ use omomi::contract::Contract;
 use omomi::request::RequestRows;
 use omomi::score::Model;
 use omomi::weight_file::Calibrator;
-use omomi::weight_file::table::{EncodeError, EncodedWeights, Encoding, Rounding};
-use crate::pack::writer::{self, Parts, PendingFile, WriteError};
+use omomi::weight_file::table::Encoding;
+use table::{EncodeError, EncodedWeights, Rounding};
+use writer::{Parts, PendingFile, WriteError};
 
 pub(crate) use golden_rows::GoldenRows;
 pub use planned::FilePlan;

@@ -10,11 +10,7 @@ use std::sync::Arc;
 use ed25519_dalek::{Signer, SigningKey};
 
 use super::draft::Draft;
-use super::layout::{self, SIGNATURE_LEN, SectionKind};
-use super::map::{FileBytes, LoadMode};
-use super::signature::{PublicKey, key_text, not_a_key, signed_bytes};
 use super::writer::{PendingFile, WriteError};
-use super::{WeightFile, signature::KeyId};
 use omomi::error::Error;
 use omomi::hex;
 use omomi::new_file::NewFile;

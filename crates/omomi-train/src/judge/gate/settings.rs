@@ -23,10 +23,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::GateError;
-use crate::settings::{self, Place, SettingsFaults};
+use crate::settings::{self, KeyPath, SettingsFaults};
 use omomi::contract::Fault;
 use omomi::store::Digest;
-use crate::settings::{self, KeyPath, SettingsFaults};
 
 /// The limits that a weight file must meet to be published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

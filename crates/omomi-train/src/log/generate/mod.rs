@@ -94,8 +94,8 @@ use std::path::{Path, PathBuf};
 
 use effects::{Effects, bias_for, sigmoid};
 use row::{Row, Rows};
-pub use summary::Summary;
 use summary::RowTotals;
+pub use summary::Summary;
 
 /// The contract of all generated logs, as the text of a `contract.toml`.
 pub const CONTRACT: &str = include_str!("contract.toml");

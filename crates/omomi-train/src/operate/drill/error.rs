@@ -37,7 +37,7 @@ pub enum DrillError {
     },
     /// The server did not return to normal between two incidents.
     #[error(
-            "before the incident `{incident}`: expected generation {expected} to be served without problems, found: {found}"
+        "before the incident `{incident}`: expected generation {expected} to be served without problems, found: {found}"
     )]
     Restless {
         /// The incident that was about to start.

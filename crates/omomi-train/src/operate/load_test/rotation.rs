@@ -7,6 +7,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::LatencyError;
 use super::rows::{Rows, SlotRow, below, invent_rows, sample_log};
+use crate::log::LogReader;
 use omomi::contract::{Contract, FieldKind};
 use omomi::error::Error;
 use omomi::feature::{feature_key, id_value, text_value};

@@ -298,9 +298,7 @@ impl PublishError {
                 ("verifier_failed", Infra, "check the memory of the machine, then report the defect")
             }
             Self::NotVerified { code, owner, action, .. } => (code, *owner, action),
-            Self::TooSmall { .. } => {
-                ("too_small", Ml, "check the training data, or correct min_bytes in limits.toml")
-            }
+            Self::TooSmall { .. } => ("too_small", Ml, "check the training data, or correct min_bytes in limits.toml"),
             Self::TooLarge { .. } => ("too_large", Ml, "prune the model, or get max_bytes in limits.toml raised"),
             Self::UnusualLen { .. } => {
                 ("unusual_size", Ml, "check the training data; if it is right, widen fail_size_ratio in limits.toml")

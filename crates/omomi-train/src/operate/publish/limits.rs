@@ -31,10 +31,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::settings::{self, Place, SettingsFaults};
+use crate::settings::{self, KeyPath, SettingsFaults};
 use omomi::contract::{Contract, Fault};
 use omomi::store::Store;
-use crate::settings::{self, KeyPath, SettingsFaults};
 use omomi::weight_file::layout::SectionKind;
 use omomi::weight_file::map::FileBytes;
 use omomi::weight_file::signature::SignaturePolicy;

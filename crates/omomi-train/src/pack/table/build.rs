@@ -168,7 +168,7 @@ fn geometry_of(encoding: Encoding, line_count: u64) -> Option<Geometry> {
 
 /// Fills every shard. Returns the entries for which the lines give a wrong weight or none, or `None` if a shard is too
 /// full.
-fn fill_shards<F: LineFormat>(
+fn fill_shards<F: LineWriter>(
     entries: &[Entry],
     geometry: Geometry,
     bytes: &mut [u8],

@@ -92,8 +92,8 @@ fn popular_keys_take_one_line_to_look_up() {
 /// of one in 2^30 or 2^24. A second line is searched if the key's bit of the filter is set.
 fn false_positive_rate<F: LineFormat>(table: &Table<'_>, filter_bits: u32) -> f64 {
     let tags = |line: &Line| (0..F::SLOT_COUNT).filter(|&slot| F::tag(line, slot) != 0).count() as f64;
-    let line_count = table.lines.len() as f64;
-    let tags_per_line = table.lines.iter().map(tags).sum::<f64>() / line_count;
+    let line_count = table.lines().len() as f64;
+    let tags_per_line = table.lines().iter().map(tags).sum::<f64>() / line_count;
     // Position of the filter's bits in a low word.
     let shift = if F::ENCODING == Encoding::F32 { 28 } else { 24 };
     let set = |line: &Line| (0..filter_bits).filter(|bit| F::overflows(line, bit << shift)).count() as f64;
@@ -272,7 +272,7 @@ fn bytes_after_the_tags_of_a_line_never_match_as_a_tag() {
     assert_no_byte_after_the_tags_matches::<I8Line>();
 }
 
-fn assert_no_byte_after_the_tags_matches<F: LineFormat>() {
+fn assert_no_byte_after_the_tags_matches<F: LineWriter>() {
     let mut line = [0; LINE_LEN];
     for (slot, number) in (1_u8..).enumerate().take(F::SLOT_COUNT) {
         F::fill(&mut line, slot, u32::from(number) * 0x0010_2030, f32::from(number));
