@@ -91,13 +91,13 @@ final class IdFieldsTest {
 
     @ParameterizedTest
     @CsvSource({
-        "before+last, declare one behind the other",
-        "creative_id+before, declare one behind the other",
-        "creative_id+creative_id, declare one behind the other",
+        "before+last, declare fields that are set together",
+        "creative_id+before, declare fields that are set together",
+        "creative_id+creative_id, declare fields that are set together",
         "creative_id+media_id, a context field",
         "category, is used as an id",
         "campaign_id, is used as an id",
-        "before+creative_id+last, declare one behind the other"
+        "before+creative_id+last, declare fields that are set together"
     })
     void fields_that_cannot_be_set_together_are_refused_when_they_are_named(String names, String reason) {
         Field[] fields = List.of(names.split("\\+")).stream().map(schema::field).toArray(Field[]::new);
