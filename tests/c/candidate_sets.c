@@ -1,6 +1,6 @@
 /*
- * candidate_sets FOLDER: prepared candidates, several models and time limits from C. Whatever a caller passes, the process goes
- * on, the error says what was wrong, and a bad candidate costs itself only. FOLDER has small.omomi.
+ * candidate_sets FOLDER: prepared candidates, several models and time limits from C. No matter what a caller passes,
+ * the process continues, the error says what was wrong, and a bad candidate fails alone. FOLDER has small.omomi.
  */
 
 #include "small.h"
@@ -22,7 +22,7 @@ static OmomiRequest new_request(const OmomiOffsets *offsets) {
   return request;
 }
 
-/* What `small_fill` gives the context, for requests without candidate rows. */
+/* Fills the context like `small_fill`, for requests without candidate rows. */
 static void fill_context(OmomiRequest *request) {
   const OmomiText interests[] = {{"\xe6\x97\x85\xe8\xa1\x8c", 6}, {"", 0}, {"news", 4}};
   const OmomiRow context = omomi_context_row(request);

@@ -1,6 +1,6 @@
 /*
- * careless_calls FOLDER: whatever a caller passes, the process goes on, the error says what was wrong, and a bad candidate
- * costs itself only. The same table as tests/scoring/careless_calls.rs. FOLDER has small.omomi and files that are none.
+ * careless_calls FOLDER: no matter what a caller passes, the process continues, the error says what was wrong, and a
+ * bad candidate fails alone. Has the cases of tests/scoring/careless_calls.rs. FOLDER has small.omomi and broken files.
  */
 
 #include "small.h"

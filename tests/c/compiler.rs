@@ -1,9 +1,9 @@
-//! The C and C++ compilers of the machine.
+//! Runs the C and C++ compilers of this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A language that the header promises to be clean in.
+/// A language in which the header must compile without warnings.
 #[derive(Debug, Clone, Copy)]
 pub enum Dialect {
     C99,
@@ -11,7 +11,7 @@ pub enum Dialect {
     Cpp17,
 }
 
-/// What a client is linked with.
+/// The library that a client is linked with.
 #[derive(Debug, Clone, Copy)]
 pub enum Linkage {
     Shared,
@@ -56,24 +56,24 @@ pub fn compile_client(dialect: Dialect, source: &str, linkage: Linkage, program:
         }
         Linkage::Static => drop(command.arg(built("libomomi.a"))),
     }
-    // What `rustc --print native-static-libs` asks for; harmless where the library is shared.
+    // The libraries that `rustc --print native-static-libs` lists; harmless if the library is shared.
     command.args(["-ldl", "-lm", "-lpthread"]);
     run(&mut command);
 }
 
-/// The cdylib of this build.
+/// Returns the path of this build's cdylib.
 pub fn shared_library() -> PathBuf {
     built(&format!("{}omomi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX))
 }
 
-/// A library of this build, which cargo puts beside the tests.
+/// Returns the path of a library of this build, which cargo puts beside the tests.
 fn built(name: &str) -> PathBuf {
     let library = std::env::current_exe().unwrap().with_file_name(name);
     assert!(library.is_file(), "no library at {}", library.display());
     library
 }
 
-/// Runs a command to its end and returns what it printed; a failure shows what it said.
+/// Runs a command to its end and returns its output. Panics with the output if the command fails.
 pub fn run(command: &mut Command) -> String {
     let output = match command.output() {
         Ok(output) => output,

@@ -1,7 +1,7 @@
 /*
- * live DIR: serves from a store while somebody else changes it. For each line on stdin it looks at the store, asks, and prints what
- * answered: the generation with the bits of the logits, or the name of a status; then how many things are not as they should be. A
- * second thread scores without a pause, and finds that whatever answers does so with the bits of one generation.
+ * live DIR: serves from a store while the test changes it. For each line on stdin, it looks at the store, asks, and
+ * prints what answered: the generation with the bits of the logits, or the name of a status; then the number of current
+ * problems. A second thread scores without a pause, and checks that each answer has the bits of one generation.
  */
 
 #include "small.h"
@@ -15,7 +15,7 @@ static OmomiLive *live;
 static int is_over;
 static size_t answered_count;
 
-/* Only for a status that a server expects. */
+/* Checks for statuses that a server expects. */
 static int answered(OmomiStatus status, const OmomiError *error_of_call) {
   if (status != OMOMI_STATUS_OK && status != OMOMI_STATUS_NO_MODEL && status != OMOMI_STATUS_SWITCHED_OFF) {
     fprintf(stderr, "found %s: %s\n", omomi_status_name(status), error_of_call->message);
@@ -95,7 +95,7 @@ static OmomiLive *open_live(const char *dir) {
   return opened;
 }
 
-/* The JSON is that of the report, and fits the buffer or is refused. */
+/* The JSON is that of the report. It fits the buffer, or the call fails. */
 static void says_all_of_it_as_json(void) {
   size_t len = 0, again = 0;
   char *json;
@@ -108,7 +108,7 @@ static void says_all_of_it_as_json(void) {
   free(json);
 }
 
-/* What it counts, and the same as Prometheus text, which fits the buffer or is refused. */
+/* The metrics, and the same as Prometheus text, which fits the buffer, or the call fails. */
 static void says_what_it_counts(void) {
   OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
   const OmomiLive *lives[1];
@@ -135,7 +135,7 @@ static void says_what_it_counts(void) {
   free(text);
 }
 
-/* A scorer outlives its live model, and explains what it says. */
+/* A scorer outlives its live model, and can still explain its answers. */
 static void goes_on_without_the_live_model(OmomiLiveScorer *scorer) {
   OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
   EXPECT(OK, omomi_request_predict_live_within(scorer, &small.request, SMALL_FILLED, 60 * 1000000, &error));
@@ -160,7 +160,7 @@ int main(int argc, char **argv) {
   pthread_t thread;
   char line[16];
   CHECK(argc == 2);
-  /* Declared by hand, for there may be no model to ask. */
+  /* Declared by hand, because there may be no model to derive it from. */
   EXPECT(OK, omomi_schema_open(fields, sizeof fields / sizeof fields[0], &small.schema, &error));
   EXPECT(OK, omomi_layout_open(small.schema, SMALL_CANDIDATES, SMALL_TAIL_LEN_BYTES, &small.layout, &error));
   small.offsets.size_bytes = sizeof small.offsets;

@@ -1,5 +1,6 @@
 /*
- * live_careless_calls FOLDER: as careless_calls, for live models. FOLDER has small.omomi and a store in which it is published.
+ * live_careless_calls FOLDER: like careless_calls, for live models. FOLDER has small.omomi and a store that publishes
+ * it.
  */
 
 #include "small.h"
@@ -250,7 +251,7 @@ static void *predict_often(void *unused) {
   return NULL;
 }
 
-/* While a third one looks at the store, which takes nothing from them. */
+/* Runs while a third thread looks at the store, which must not affect them. */
 static void threads_on_one_scorer_get_a_status_or_the_right_answer(void) {
   pthread_t threads[2];
   size_t index;

@@ -76,7 +76,7 @@ final class CandidateSetTest {
     }
 
     @Test
-    void candidates_named_together_are_those_named_one_by_one() {
+    void indices_set_together_equal_indices_set_one_by_one() {
         int[] names = new int[CANDIDATES];
         Arrays.setAll(names, i -> i);
         scorer.request().setCandidates(names, CANDIDATES - 1);
@@ -89,7 +89,7 @@ final class CandidateSetTest {
     }
 
     @Test
-    void names_that_are_refused_leave_the_others_as_they_were() {
+    void refused_indices_leave_the_others_unchanged() {
         assertRefused(Code.NULL_ARGUMENT, () -> scorer.request().setCandidates(null, 0));
         assertRefused(Code.INVALID_ARGUMENT, () -> scorer.request().setCandidates(new int[3], 4));
         assertRefused(Code.INVALID_ARGUMENT, () -> scorer.request().setCandidates(new int[3], -1));
@@ -104,7 +104,7 @@ final class CandidateSetTest {
     }
 
     @Test
-    void all_probabilities_at_once_are_those_read_one_by_one() {
+    void probabilities_read_together_equal_those_read_one_by_one() {
         inline.request().candidate(3).setText(Fixture.CATEGORY, UNPAIRED);
         inline.predict(CANDIDATES);
         scorer.predict(CANDIDATES - 1);
@@ -121,7 +121,7 @@ final class CandidateSetTest {
     }
 
     @Test
-    void rows_may_be_replaced_and_removed_and_a_gap_costs_only_itself() {
+    void rows_may_be_replaced_and_removed_and_a_gap_fails_alone() {
         assertEquals(CANDIDATES, set.count());
         assertTrue(set.remove(5));
         assertFalse(set.remove(5));
@@ -147,7 +147,7 @@ final class CandidateSetTest {
     }
 
     @Test
-    void what_is_not_reached_in_time_is_late_and_nothing_is_half_done() {
+    void candidates_not_reached_in_time_are_late_and_none_is_half_scored() {
         for (long budget : new long[] {Long.MIN_VALUE, -1, 0, 1_000, 20_000, Long.MAX_VALUE}) {
             inline.predictWithin(CANDIDATES, Long.MAX_VALUE);
             scorer.predictWithin(CANDIDATES, budget);

@@ -213,7 +213,7 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void a_bad_candidate_costs_that_candidate_alone_and_says_why() {
+    void a_bad_candidate_fails_alone_and_says_why() {
         for (int i = 0; i < 5; i++) {
             request.candidate(i).setId(Fixture.CREATIVE_ID, i).setText(Fixture.CATEGORY, "自動車");
         }
@@ -251,7 +251,7 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void a_field_that_is_set_twice_takes_the_last_value() {
+    void a_field_that_is_set_twice_keeps_the_last_value() {
         request.candidate(0).setId(Fixture.CREATIVE_ID, 1).setText(Fixture.CATEGORY, "料理");
         request.candidate(1).setId(Fixture.CREATIVE_ID, 7).setId(Fixture.CREATIVE_ID, 1);
         request.candidate(1).setTextValue(Fixture.CATEGORY, 7).setText(Fixture.CATEGORY, "料理");
@@ -291,7 +291,7 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void a_candidate_that_is_skipped_or_visited_again_has_nothing_of_an_earlier_request() {
+    void a_skipped_or_revisited_candidate_has_no_values_of_an_earlier_request() {
         request.candidate(0).setId(Fixture.CREATIVE_ID, 1);
         scorer.predict(2);
         double one = scorer.logit(0);
@@ -315,7 +315,7 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void a_text_that_does_not_fit_leaves_the_row_as_it_was() {
+    void a_text_that_does_not_fit_leaves_the_row_unchanged() {
         request.candidate(0).setText(Fixture.CATEGORY, "料理");
         request.candidate(1).setText(Fixture.CATEGORY, "料理");
         assertThrows(OmomiException.class, () -> request.candidate(1).setText(Fixture.CATEGORY, "x".repeat(1 << 20)));
@@ -324,14 +324,14 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void no_candidates_are_answered_with_none() {
+    void a_request_without_candidates_gets_no_answers() {
         scorer.predict(0);
         assertEquals(0, scorer.answeredCount());
         assertEquals(0, scorer.scoredCount());
     }
 
     @Test
-    void a_model_is_refused_with_the_name_of_the_field_that_the_schema_lacks_or_declares_otherwise() {
+    void a_refused_model_names_the_field_that_the_schema_lacks_or_declares_differently() {
         OmomiException missing = assertThrows(
                 OmomiException.class,
                 () -> Scorer.open(model, RequestLayout.of(Schema.builder().id("media_id", Side.CONTEXT).build(), 1, 0)));

@@ -56,7 +56,7 @@ final class IdFieldsTest {
     }
 
     @Test
-    void ids_from_an_array_have_the_logits_of_ids_set_one_by_one() {
+    void ids_from_an_array_give_the_logits_of_ids_set_one_by_one() {
         for (int i = 0; i < CANDIDATES; i++) {
             together.request().candidate(i).setIdFields(beforeAndCreative, ids, i * ID_COUNT);
             oneByOne.request().candidate(i).setId(creativeId, i);
@@ -66,7 +66,7 @@ final class IdFieldsTest {
     }
 
     @Test
-    void other_setters_go_on_with_what_was_set_together() {
+    void other_setters_work_after_setting_ids_together() {
         Row row = together.request().candidate(0);
         row.setText(category, "").setIdFields(beforeAndCreative, ids, 4).setId(creativeId, 9);
         together.request().candidate(1).setIdFields(beforeAndCreative, ids, 6).unset(creativeId);
@@ -78,7 +78,7 @@ final class IdFieldsTest {
     }
 
     @Test
-    void a_refused_call_leaves_the_row_as_it_was() {
+    void a_refused_call_leaves_the_row_unchanged() {
         together.request().candidate(0).setIdFields(beforeAndCreative, ids, 2 * ID_COUNT);
         oneByOne.request().candidate(0).setId(creativeId, 2);
         for (int first : new int[] {-1, ids.length - ID_COUNT + 1, Integer.MAX_VALUE, Integer.MIN_VALUE}) {
@@ -99,7 +99,7 @@ final class IdFieldsTest {
         "campaign_id, is used as an id",
         "before+creative_id+last, declare fields that are set together"
     })
-    void fields_that_cannot_be_set_together_are_refused_when_they_are_named(String names, String reason) {
+    void fields_that_cannot_be_set_together_are_refused_when_they_are_combined(String names, String reason) {
         Field[] fields = List.of(names.split("\\+")).stream().map(schema::field).toArray(Field[]::new);
         OmomiException refused = assertThrows(OmomiException.class, () -> IdFields.of(fields));
         assertEquals(Code.WRONG_FIELD_USE, refused.code());

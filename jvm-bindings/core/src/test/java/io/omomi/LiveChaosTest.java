@@ -49,7 +49,7 @@ final class LiveChaosTest {
     private final List<Long> good = new ArrayList<>();
 
     @Test
-    void whatever_happens_to_the_store_each_answer_is_of_one_good_generation_and_the_memory_comes_back() throws Exception {
+    void each_answer_belongs_to_one_good_generation_and_memory_is_freed_no_matter_what_happens_to_the_store() throws Exception {
         for (long generation = 1; generation <= Store.GENERATION_COUNT; generation++) {
             Store.logits(generation);
         }

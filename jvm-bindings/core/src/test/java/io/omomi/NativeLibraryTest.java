@@ -50,26 +50,26 @@ final class NativeLibraryTest {
     }
 
     @Test
-    void a_path_that_names_nothing_is_refused_although_the_jar_has_the_library() throws Exception {
+    void a_path_to_a_missing_file_is_refused_even_though_the_jar_has_the_library() throws Exception {
         String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, folder.resolve("no.so").toString()));
         assertContains(refusal, "library_not_loaded", "no.so", NativeLibrary.PATH_PROPERTY);
     }
 
     @Test
-    void a_path_that_names_no_library_is_refused() throws Exception {
+    void a_path_to_a_file_that_is_not_a_library_is_refused() throws Exception {
         Path text = Files.writeString(folder.resolve("libtext.so"), "not a library");
         String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, text.toString()));
         assertContains(refusal, "library_not_loaded", "libtext.so", Platform.name());
     }
 
     @Test
-    void a_path_that_names_another_library_is_refused() throws Exception {
+    void a_path_to_another_library_is_refused() throws Exception {
         String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, otherLibrary().toString()));
         assertContains(refusal, "library_not_loaded", "not omomi's");
     }
 
     @Test
-    void a_folder_that_cannot_be_written_is_named_with_platform_and_remedy() throws Exception {
+    void an_unwritable_folder_is_named_with_platform_and_remedy() throws Exception {
         String refusal = refusal(Map.of(NativeLibrary.FOLDER_PROPERTY, folder.resolve("none").toString()));
         assertContains(
                 refusal, "library_not_loaded", "none", Platform.name(), Platform.libc(), NativeLibrary.FOLDER_PROPERTY);

@@ -32,7 +32,7 @@ final class NoAllocationTest {
     }
 
     @Test
-    void neither_does_one_of_prepared_candidates_for_two_models_within_a_time() {
+    void a_request_of_prepared_candidates_for_two_models_within_a_time_limit_allocates_nothing() {
         Fixture.Text text = new Fixture.Text();
         RequestLayout layout = RequestLayout.prepared(Fixture.SCHEMA, CANDIDATES, 4096).forModels(2);
         try (Model model = Fixture.model();
@@ -45,7 +45,7 @@ final class NoAllocationTest {
     }
 
     @Test
-    void neither_does_one_of_a_live_model_whether_it_serves_or_has_no_model_or_is_off(@TempDir Path folder) throws IOException {
+    void a_request_to_a_live_model_allocates_nothing_whether_it_serves_has_no_model_or_is_off(@TempDir Path folder) throws IOException {
         Fixture.Text text = new Fixture.Text();
         Store store = new Store(folder);
         try (LiveModel live = store.open(); LiveScorer scorer = LiveScorer.open(live, Fixture.LAYOUT)) {

@@ -4,7 +4,7 @@ import java.nio.file.Paths
 
 import io.omomi.scaladsl._
 
-/** The fields that this server can supply, declared once, valid for every later model. */
+/** What this server can supply, declared once: good for every later model. */
 object Feed extends Fields {
   val siteId = context.id("site_id")
   val region = context.text("region")
