@@ -134,7 +134,8 @@ fn each_command_in_the_table_has_the_effect_that_the_table_says() {
 
 #[test]
 fn a_request_after_a_truncation_kills_a_process_that_maps_but_not_one_that_copies() {
-    const NAME: &str = "file_operations::a_request_after_a_truncation_kills_a_process_that_maps_but_not_one_that_copies";
+    const NAME: &str =
+        "file_operations::a_request_after_a_truncation_kills_a_process_that_maps_but_not_one_that_copies";
     if let Some(role) = again::role() {
         let load_mode = if role == LoadMode::Map.name() { LoadMode::Map } else { LoadMode::Copy };
         let (world, mut server) = world_with_two_generations(load_mode);

@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.function.Executable;
 
-/** Prepared candidates, several models and time limits: the answers of rows and of one model, bit for bit. */
+/** Prepared candidates, several models and time limits give the answers of rows and of single models, bit for bit. */
 final class CandidateSetTest {
     private static final int CANDIDATES = 200;
     private static final RequestLayout PREPARED = RequestLayout.prepared(Fixture.SCHEMA, CANDIDATES, 4096);
@@ -84,7 +84,7 @@ final class CandidateSetTest {
         for (int i = 0; i < CANDIDATES - 1; i++) {
             assertSame(inline, i, scorer, 1, i);
         }
-        // The last one still has the name that it had.
+        // The last one still has its index.
         assertSame(inline, 0, scorer, 1, CANDIDATES - 1);
     }
 
@@ -140,8 +140,8 @@ final class CandidateSetTest {
         assertSame(inline, 6, scorer, 1, 4);
         assertEquals(2, scorer.scoredCount());
         assertEquals(3, scorer.refusedCount(1));
-        assertEquals(5, set.add(row -> Fixture.fillCandidate(row, 5, text)), "the lowest index that is free");
-        assertEquals(CANDIDATES, set.add(row -> {}), "behind the last");
+        assertEquals(5, set.add(row -> Fixture.fillCandidate(row, 5, text)), "the lowest free index");
+        assertEquals(CANDIDATES, set.add(row -> {}), "after the last");
         assertEquals(CANDIDATES + 1, set.count());
         assertEquals(CANDIDATES + 10, set.capacity());
     }

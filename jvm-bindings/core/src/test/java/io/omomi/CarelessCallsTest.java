@@ -22,7 +22,7 @@ import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Whatever a caller does meets an exception with a code, or costs one candidate; nothing ends the process. */
+/** A careless call gets an exception with a code, or one candidate fails; nothing ends the process. */
 final class CarelessCallsTest {
     private static final String UNPAIRED = "東\ud83d京";
 
@@ -243,7 +243,7 @@ final class CarelessCallsTest {
         }
     }
 
-    /** What no setter writes, but a stray writer might. */
+    /** Writes a slot that no setter writes, but a stray write might. */
     private void corruptSlot(int candidate, Field field, long slot) {
         RequestLayout layout = request.layout;
         int row = layout.candidatesOffset + candidate * layout.candidateStride;

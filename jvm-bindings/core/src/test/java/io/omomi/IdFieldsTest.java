@@ -10,13 +10,16 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** Id fields that are set together come to the same as each set by itself. */
+/** Id fields that are set together have the same effect as each set by itself. */
 final class IdFieldsTest {
     private static final int CANDIDATES = 50;
     private static final int ID_COUNT = 2;
 
     private final Model model = Fixture.model();
-    /** What the model reads, and ids around it that it does not know: the creative's is the contract's first of a candidate. */
+    /**
+     * The fields of the model, surrounded by ids that it does not know. The creative's is the contract's first
+     * candidate field.
+     */
     private final Schema schema = Fixture.declare(Schema.builder().id("before", Side.CANDIDATE), model.contract())
             .id("last", Side.CANDIDATE)
             .build();
@@ -31,7 +34,7 @@ final class IdFieldsTest {
 
     IdFieldsTest() {
         for (int i = 0; i < CANDIDATES; i++) {
-            // Creative i behind another id: what came to the wrong field would have another logit.
+            // Creative i after another id: an id in the wrong field would change the logit.
             ids[ID_COUNT * i] = CANDIDATES - i;
             ids[ID_COUNT * i + 1] = i;
         }

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Closing, replacing, forgetting: at any time, on any thread. */
+/** Closing, replacing and forgetting, at any time and on any thread. */
 final class LifecycleTest {
     @TestFactory
     Stream<DynamicTest> after_close_every_method_of_a_scorer_throws() {
@@ -239,7 +239,8 @@ final class LifecycleTest {
                                 predictions.incrementAndGet();
                             }
                         } catch (OmomiException closed) {
-                            // A model closed between `get` and `open`, or a scorer closed from outside: both say so.
+                            // The model was closed between `get` and `open`, or the scorer was closed from outside:
+                            // both report CLOSED.
                             assertEquals(Code.CLOSED, closed.code());
                         }
                     }

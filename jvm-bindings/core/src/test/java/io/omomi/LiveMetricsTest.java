@@ -19,7 +19,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What a live model counts, as an object, as Prometheus text and in a registry of Micrometer. */
+/** The metrics of a live model: as an object, as Prometheus text and in a Micrometer registry. */
 final class LiveMetricsTest {
     private static final RequestLayout LAYOUT = RequestLayout.of(Fixture.SCHEMA, Store.CANDIDATES, 16 << 10);
 

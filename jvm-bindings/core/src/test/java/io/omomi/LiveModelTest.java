@@ -18,7 +18,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What a server serves as its store changes. */
+/** Serving while the store changes. */
 final class LiveModelTest {
     private static final RequestLayout LAYOUT = RequestLayout.of(Fixture.SCHEMA, Store.CANDIDATES, 16 << 10);
 
@@ -33,7 +33,7 @@ final class LiveModelTest {
         store = new Store(folder.resolve("feed-ctr"));
     }
 
-    /** The generation that answers, after its answers were compared with those that are known. */
+    /** Returns the generation that answers, after comparing its answers with the known ones. */
     private long ask(LiveScorer scorer) {
         Fixture.fill(scorer.request(), Store.CANDIDATES, text);
         assertEquals(ServingState.SERVING, scorer.predict(Store.CANDIDATES));

@@ -10,7 +10,7 @@ import java.util.function.IntConsumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Filling, predicting and reading cost no byte of heap. */
+/** Filling, predicting and reading allocate no byte of heap. */
 final class NoAllocationTest {
     private static final int CANDIDATES = 200;
     private static final int WARM_UP_REQUESTS = 2_000;
@@ -62,10 +62,10 @@ final class NoAllocationTest {
     private static void assertAllocatesNothing(IntConsumer requests) {
         com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
         long thread = Thread.currentThread().getId();
-        // The first calls load classes and let the compiler of the JVM do its work.
+        // The first calls load classes and let the JVM compile.
         requests.accept(WARM_UP_REQUESTS);
-        // The JVM itself allocates now and then, as it links or compiles, and charges the thread. What a request costs is
-        // there in every round; what the JVM costs is not.
+        // The JVM itself sometimes allocates while it links or compiles, and charges the thread. A request's own cost
+        // would appear in every round; the JVM's does not.
         long min = Long.MAX_VALUE;
         for (int round = 0; round < ROUNDS && min > 0; round++) {
             long before = threads.getThreadAllocatedBytes(thread);

@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
-/** What rows refer to stands in the block, whatever way it took there. */
+/** Texts and lists that rows refer to are in the block, whichever way they got there. */
 final class TailTest {
     private static final int CANDIDATES = 500;
     private static final String[] ALPHABETS = {"abcdefgh-0123", "éüß÷a", "広告の分野、重み", "a\ud83d\ude00𠮷"};

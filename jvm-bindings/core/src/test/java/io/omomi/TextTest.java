@@ -9,14 +9,14 @@ import java.util.Arrays;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
-/** Text reaches the native side as UTF-8, whatever it is made of. */
+/** Text reaches the native side as UTF-8, for every kind of CharSequence. */
 final class TextTest {
     @Test
     void the_encoder_without_allocation_writes_what_the_standard_one_writes() {
         Random random = new Random(1);
         for (int round = 0; round < 5_000; round++) {
             StringBuilder text = new StringBuilder();
-            // Every other text is almost all ASCII, which is looked at eight characters at a time.
+            // Every other text is almost all ASCII, which is checked eight characters at a time.
             int kinds = round % 2 == 0 ? 4 : 80;
             for (int i = random.nextInt(40); i > 0; i--) {
                 int point = switch (random.nextInt(kinds)) {

@@ -11,7 +11,7 @@ import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A damaged or strange file is refused with the right code, owner and action, in both load modes. */
+/** A damaged or foreign file is refused with the right code, owner and action, in both load modes. */
 final class WeightFileFaultsTest {
     @TempDir
     Path folder;
