@@ -18,13 +18,13 @@ import org.openjdk.jmh.runner.options.TimeValue;
 import org.openjdk.jmh.runner.options.VerboseMode;
 
 /**
- * Runs every benchmark on every JDK that is named, and prints what they have to do with each other. Called by {@code run}:
- * the options are settings {@code name=value}, and the homes of JDKs.
+ * Runs every benchmark on every given JDK, and prints comparisons. Called by {@code run}. The arguments are settings
+ * {@code name=value}, and the homes of JDKs.
  */
 public final class Main {
     private static final String MOST = Integer.toString(Traffic.CANDIDATES);
 
-    /** Whether to take a glance instead of a measurement. */
+    /** Whether to run short, rough measurements. */
     private final boolean isShort;
     private final Map<String, String> settings;
 
@@ -79,7 +79,7 @@ public final class Main {
         return new OptionsBuilder()
                 .include("^" + benchmark.getName() + "\\..*" + only)
                 .jvm(home.resolve("bin/java").toString())
-                // Even on one processor, where the JVM would choose the serial collector, which no server runs.
+                // Even on one processor, for which the JVM would choose the serial collector, which servers do not use.
                 .jvmArgsAppend(
                         "-Xms4g", "-Xmx4g", "-XX:+UseG1GC", "-XX:+IgnoreUnrecognizedVMOptions",
                         "--enable-native-access=ALL-UNNAMED",
