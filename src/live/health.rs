@@ -38,9 +38,9 @@ impl LiveModel {
     }
 
     pub(super) fn is_live(&self) -> bool {
-        let bell = self.shared.bell();
-        let since = bell.passed_at.map(|passed_at| passed_at.elapsed());
-        !self.is_dead() && is_looking(bell.is_passing, since, self.shared.options.poll_interval)
+        let signals = self.shared.signals();
+        let since = signals.passed_at.map(|passed_at| passed_at.elapsed());
+        !self.is_dead() && is_looking(signals.is_in_pass, since, self.shared.options.poll_interval)
     }
 
     pub(super) fn is_ready(&self, state: ServingState) -> bool {
@@ -52,9 +52,9 @@ impl LiveModel {
 }
 
 /// Whether the background thread looks often enough: it is in a pass, or its last look was `since` ago.
-fn is_looking(is_passing: bool, since: Option<Duration>, poll_interval: Duration) -> bool {
+fn is_looking(is_in_pass: bool, since: Option<Duration>, poll_interval: Duration) -> bool {
     let patience = poll_interval.saturating_mul(MAX_MISSED_LOOKS).max(MIN_PATIENCE);
-    is_passing || since.is_some_and(|since| since <= patience)
+    is_in_pass || since.is_some_and(|since| since <= patience)
 }
 
 /// Refuses a model whose training data ended longer ago than `limit`, or whose provenance does not say when it ended.

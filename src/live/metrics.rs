@@ -107,7 +107,7 @@ impl Shared {
     /// Sums over all live scorers, including closed ones.
     fn counter_sums(&self) -> CounterSums {
         let seats = self.seats();
-        let mut sums = seats.departed.clone();
+        let mut sums = seats.closed_scorers.clone();
         for seat in &seats.all {
             sums.add(&seat.counters);
         }

@@ -69,8 +69,8 @@ struct Shared {
     field_names: Arc<FieldNames>,
     /// Name of the store's directory.
     store_name: Arc<str>,
-    bell: Mutex<Bell>,
-    rung: Condvar,
+    signals: Mutex<Signals>,
+    signals_changed: Condvar,
 }
 
 /// The seats of all live scorers. A predict never locks this.
@@ -78,7 +78,7 @@ struct Shared {
 struct Seats {
     all: Vec<Arc<Seat>>,
     /// Counts of scorers that have been closed.
-    departed: CounterSums,
+    closed_scorers: CounterSums,
     served: Option<Arc<Model>>,
     /// Logic ids of recent generations, newest last.
     logic_ids: Vec<(u64, Arc<str>)>,
@@ -86,10 +86,10 @@ struct Seats {
 
 /// Signals between the owner and the background thread.
 #[derive(Debug, Default)]
-struct Bell {
+struct Signals {
     is_stopped: bool,
-    is_asked: bool,
-    is_passing: bool,
+    is_look_requested: bool,
+    is_in_pass: bool,
     done_passes: u64,
     /// When the last successful pass ended.
     passed_at: Option<Instant>,
@@ -100,8 +100,8 @@ impl Shared {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bell(&self) -> MutexGuard<'_, Bell> {
-        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+    fn signals(&self) -> MutexGuard<'_, Signals> {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn status(&self) -> MutexGuard<'_, LiveStatus> {
@@ -138,8 +138,8 @@ impl LiveModel {
             ledger: Mutex::default(),
             field_names: Arc::new(FieldNames::of(schema)),
             store_name: name_of(dir),
-            bell: Mutex::default(),
-            rung: Condvar::new(),
+            signals: Mutex::default(),
+            signals_changed: Condvar::new(),
         });
         let store = Store::new(dir);
         let worker = Worker::new(Arc::clone(&shared), store);
@@ -210,21 +210,21 @@ impl LiveModel {
     /// Looks at the store now instead of at the next poll, and returns after that look. Takes seconds if there is a
     /// large file to load.
     pub fn look_now(&self) {
-        let mut bell = self.shared.bell();
-        bell.is_asked = true;
+        let mut signals = self.shared.signals();
+        signals.is_look_requested = true;
         // A pass that is already running may have looked before the caller's change.
-        let wanted = bell.done_passes + 1 + u64::from(bell.is_passing);
-        drop(bell);
-        self.shared.rung.notify_all();
+        let wanted = signals.done_passes + 1 + u64::from(signals.is_in_pass);
+        drop(signals);
+        self.shared.signals_changed.notify_all();
         self.wait_for_pass(wanted);
     }
 
     fn wait_for_pass(&self, number: u64) {
-        let mut bell = self.shared.bell();
-        while bell.done_passes < number && !self.is_dead() {
+        let mut signals = self.shared.signals();
+        while signals.done_passes < number && !self.is_dead() {
             // The time limit covers a thread that died without a signal.
-            let woken = self.shared.rung.wait_timeout(bell, Duration::from_secs(1));
-            bell = woken.unwrap_or_else(PoisonError::into_inner).0;
+            let woken = self.shared.signals_changed.wait_timeout(signals, Duration::from_secs(1));
+            signals = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -236,8 +236,8 @@ impl LiveModel {
 impl Drop for LiveModel {
     /// Stops the background thread. Live scorers continue with the generation that they have.
     fn drop(&mut self) {
-        self.shared.bell().is_stopped = true;
-        self.shared.rung.notify_all();
+        self.shared.signals().is_stopped = true;
+        self.shared.signals_changed.notify_all();
         if let Some(thread) = self.thread.take() {
             // The thread catches its panics. If it could not catch one, there is nothing to report here.
             let _ = thread.join();

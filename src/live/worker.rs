@@ -21,7 +21,7 @@ use super::sample::SampledRequest;
 use super::seat::{Seat, Serving};
 use super::slot::Replaced;
 use super::status::{Attempt, LiveStatus, Outcome, Reason, Stage};
-use super::{Bell, Shared, unix_seconds};
+use super::{Shared, Signals, unix_seconds};
 use crate::error::{Code, Error, Owner};
 use crate::score::Model;
 use crate::store::{Control, Current, Digest, Store};
@@ -140,8 +140,8 @@ impl Worker {
         lower_priority();
         loop {
             {
-                let mut bell = self.shared.bell();
-                (bell.is_asked, bell.is_passing) = (false, true);
+                let mut signals = self.shared.signals();
+                (signals.is_look_requested, signals.is_in_pass) = (false, true);
             }
             let pass = catch_unwind(AssertUnwindSafe(|| self.pass()));
             let is_well = pass.is_ok();
@@ -152,22 +152,22 @@ impl Worker {
                 reasons.push(Reason::of(&Error::from_panic(panic.as_ref())));
             }
             let pause = self.pause();
-            let mut bell = self.shared.bell();
-            bell.is_passing = false;
+            let mut signals = self.shared.signals();
+            signals.is_in_pass = false;
             if is_well {
-                bell.passed_at = Some(Instant::now());
+                signals.passed_at = Some(Instant::now());
             }
-            bell.done_passes += 1;
-            self.shared.rung.notify_all();
-            let is_quiet = |bell: &mut Bell| !bell.is_asked && !bell.is_stopped;
-            let woken = self.shared.rung.wait_timeout_while(bell, pause, is_quiet);
+            signals.done_passes += 1;
+            self.shared.signals_changed.notify_all();
+            let is_quiet = |signals: &mut Signals| !signals.is_look_requested && !signals.is_stopped;
+            let woken = self.shared.signals_changed.wait_timeout_while(signals, pause, is_quiet);
             if woken.unwrap_or_else(PoisonError::into_inner).0.is_stopped {
                 break;
             }
         }
         // The process continues, so the generation on trial did not kill it.
         self.memory.give_up_trial();
-        // A request takes microseconds. What is still in use after all of these passes is leaked rather than freed
+        // A request takes microseconds. What is still in use after all of these attempts is leaked rather than freed
         // under its user.
         for _ in 0..100 {
             self.take_away();
@@ -418,7 +418,7 @@ fn look_around(shared: &Shared, store: &Store, control: Control, last_look: &mut
         return Ok(());
     }
     *last_look = Instant::now();
-    if shared.bell().is_stopped {
+    if shared.signals().is_stopped {
         return Err(Stop::Interrupted);
     }
     match store.read_control() {

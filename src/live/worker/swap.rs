@@ -181,7 +181,7 @@ impl Worker {
         // The last counts of a scorer's thread happen before it drops the seat; this fence orders our reads after that.
         fence(Ordering::Acquire);
         for seat in &left {
-            seats.departed.add(&seat.counters);
+            seats.closed_scorers.add(&seat.counters);
         }
         drop(seats);
         drop(left);

@@ -206,7 +206,7 @@ fn a_predict_waits_for_no_lock_with_or_without_a_model_and_while_off() {
     let scorer = Arc::new(server.scorer(&layout()).unwrap());
     let ask_while_all_is_locked = || {
         let shared = &*server.shared;
-        let _locks = (shared.seats(), shared.status(), shared.ledger(), shared.bell());
+        let _locks = (shared.seats(), shared.status(), shared.ledger(), shared.signals());
         let (said, heard) = mpsc::channel();
         let scorer = Arc::clone(&scorer);
         std::thread::spawn(move || {
