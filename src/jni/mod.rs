@@ -155,7 +155,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_throwPredictError<'local>(
         // SAFETY: Java passes a handle of an open scorer.
         let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
         let error = handle.last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let message = || format!("a predict failed with code {code} and left no error behind");
+        let message = || format!("a predict failed with code {code} but recorded no error");
         Err::<(), _>(error.unwrap_or_else(|| Error::Panic { message: message() }).into())
     });
 }
@@ -314,7 +314,7 @@ fn throw(env: &mut Env<'_>, error: &Error) -> Result<(), jni::errors::Error> {
     let class = env.find_class(jni_str!("io/omomi/OmomiException"))?;
     let arguments = [JValue::Int(error.code() as jint), JValue::Object(&message)];
     let exception = env.new_object(class, jni_sig!("(ILjava/lang/String;)V"), &arguments)?;
-    // SAFETY: the object was just made of a class that extends RuntimeException.
+    // SAFETY: the object was just created from a class that extends RuntimeException.
     let exception = unsafe { jni::objects::JThrowable::from_raw(env, exception.into_raw()) };
     env.throw(exception)
 }

@@ -246,7 +246,7 @@ static void misuse_of_predict_is_a_status_and_writes_no_answer(void) {
   free(block);
 }
 
-static void a_bad_candidate_costs_itself_and_nobody_else(void) {
+static void a_bad_candidate_fails_alone(void) {
   static const struct {
     const char *field;
     uint64_t word;
@@ -452,7 +452,7 @@ int main(int argc, char **argv) {
   a_declaration_that_is_not_valid_is_refused();
   a_layout_or_scorer_that_cannot_be_is_refused();
   misuse_of_predict_is_a_status_and_writes_no_answer();
-  a_bad_candidate_costs_itself_and_nobody_else();
+  a_bad_candidate_fails_alone();
   setters_refuse_what_does_not_fit_and_keep_the_last_of_two_values();
   an_explanation_adds_up_to_its_logit_or_is_refused();
   careless_questions_for_keys_are_refused();

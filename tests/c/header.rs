@@ -25,7 +25,7 @@ fn header_path() -> PathBuf {
     root().join("include/omomi.h")
 }
 
-/// Returns the statuses as C constants, generated from the table of codes: cbindgen cannot see the constants behind its
+/// Returns the statuses as C constants, generated from the table of codes: cbindgen cannot see the constants inside its
 /// macro.
 fn statuses() -> String {
     let mut text = String::from("\n/// The values of OmomiStatus.\nenum {\n  OMOMI_STATUS_OK = 0,\n");

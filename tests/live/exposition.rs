@@ -26,9 +26,9 @@ pub fn read(text: &str) -> Page {
         let before = page.samples.len();
         while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
             let (sample, labels, value) = read_sample(line);
-            let suffix = sample.strip_prefix(name).unwrap_or_else(|| panic!("{line} stands under {name}"));
+            let suffix = sample.strip_prefix(name).unwrap_or_else(|| panic!("{line} is under the heading {name}"));
             let suffixes: &[&str] = if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
-            assert!(suffixes.contains(&suffix), "{line} stands under {name}");
+            assert!(suffixes.contains(&suffix), "{line} is under the heading {name}");
             assert!(kind == "gauge" || value >= 0.0, "{line}");
             assert!(!name.ends_with("_ratio") || (0.0..=1.0).contains(&value), "{line}");
             assert_eq!(suffix == "_bucket", labels.contains_key("le"), "{line}");
@@ -40,7 +40,7 @@ pub fn read(text: &str) -> Page {
         }
     }
     let known: BTreeSet<_> = page.samples.iter().map(|(name, labels, _)| (name, labels)).collect();
-    assert_eq!(known.len(), page.samples.len(), "a series stands twice");
+    assert_eq!(known.len(), page.samples.len(), "a series occurs twice");
     page
 }
 
@@ -79,7 +79,7 @@ fn read_value(letters: &mut Chars<'_>) -> String {
             '\\' => value.push(match letters.next() {
                 Some('n') => '\n',
                 Some(letter @ ('\\' | '"')) => letter,
-                other => panic!("{other:?} behind a backslash"),
+                other => panic!("{other:?} after a backslash"),
             }),
             letter => value.push(letter),
         }
@@ -115,7 +115,7 @@ impl Page {
         };
         let mut found = self.samples.iter().filter(|(known, known_labels, _)| known == name && fits(known_labels));
         let value = found.next().map(|(_, _, value)| *value);
-        assert!(found.next().is_none(), "{name} {labels:?} stands for several series");
+        assert!(found.next().is_none(), "{name} {labels:?} matches several series");
         value
     }
 
@@ -134,7 +134,7 @@ impl Page {
 }
 
 #[test]
-#[should_panic(expected = "a series stands twice")]
+#[should_panic(expected = "a series occurs twice")]
 fn the_parser_rejects_a_duplicate_series() {
     read("# HELP a A.\n# TYPE a gauge\na{x=\"1\"} 1\na{x=\"1\"} 2\n");
 }

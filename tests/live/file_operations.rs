@@ -79,8 +79,8 @@ fn answers(server: &mut Server) -> &'static str {
 fn serving(server: &mut Server, load_mode: LoadMode) -> &'static str {
     let generation = server.ask();
     match (generation, server.live.status().served.map(|served| served.load_mode)) {
-        (Ok(2), Some(found)) if found == load_mode => "goes on",
-        (Ok(2), Some(LoadMode::Copy)) => "goes on from a private copy",
+        (Ok(2), Some(found)) if found == load_mode => "continues",
+        (Ok(2), Some(LoadMode::Copy)) => "continues from a private copy",
         (Ok(1), _) => "000001 takes over",
         other => panic!("{other:?}"),
     }

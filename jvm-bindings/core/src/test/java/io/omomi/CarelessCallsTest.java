@@ -107,9 +107,9 @@ final class CarelessCallsTest {
         add(table, "candidate 500 of 500", Code.TOO_MANY_CANDIDATES, () -> request.candidate(500));
         add(table, "candidate -1", Code.INVALID_ARGUMENT, () -> request.candidate(-1));
         add(table, "predict too many", Code.TOO_MANY_CANDIDATES, () -> scorer.predict(501));
-        add(table, "predict the greatest int", Code.TOO_MANY_CANDIDATES, () -> scorer.predict(Integer.MAX_VALUE));
+        add(table, "predict Integer.MAX_VALUE", Code.TOO_MANY_CANDIDATES, () -> scorer.predict(Integer.MAX_VALUE));
         add(table, "predict minus one", Code.INVALID_ARGUMENT, () -> scorer.predict(-1));
-        add(table, "answer behind the last", Code.INVALID_ARGUMENT, () -> {
+        add(table, "answer after the last", Code.INVALID_ARGUMENT, () -> {
             scorer.predict(2);
             scorer.probability(2);
         });

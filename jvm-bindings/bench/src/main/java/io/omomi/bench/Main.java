@@ -22,7 +22,7 @@ import org.openjdk.jmh.runner.options.VerboseMode;
  * {@code name=value}, and the homes of JDKs.
  */
 public final class Main {
-    private static final String MOST = Integer.toString(Traffic.CANDIDATES);
+    private static final String MAX_CANDIDATES = Integer.toString(Traffic.CANDIDATES);
 
     /** Whether to run short, rough measurements. */
     private final boolean isShort;
@@ -56,10 +56,10 @@ public final class Main {
     private Summary runOn(Path home) throws RunnerException {
         List<RunResult> results = new ArrayList<>();
         results.addAll(run(options(home, CallBenchmark.class)));
-        results.addAll(run(of(home, RequestBenchmark.class, Kind.ID, Contestants.WITH_IDS, "1", "10", "100", MOST)));
-        results.addAll(run(of(home, RequestBenchmark.class, Kind.TEXT, Contestants.WITH_TEXTS, MOST)));
-        results.addAll(run(of(home, StepBenchmark.class, Kind.ID, Contestants.IN_STEPS_WITH_IDS, MOST)));
-        results.addAll(run(of(home, StepBenchmark.class, Kind.TEXT, Contestants.IN_STEPS_WITH_TEXTS, MOST)));
+        results.addAll(run(of(home, RequestBenchmark.class, Kind.ID, Contestants.WITH_IDS, "1", "10", "100", MAX_CANDIDATES)));
+        results.addAll(run(of(home, RequestBenchmark.class, Kind.TEXT, Contestants.WITH_TEXTS, MAX_CANDIDATES)));
+        results.addAll(run(of(home, StepBenchmark.class, Kind.ID, Contestants.IN_STEPS_WITH_IDS, MAX_CANDIDATES)));
+        results.addAll(run(of(home, StepBenchmark.class, Kind.TEXT, Contestants.IN_STEPS_WITH_TEXTS, MAX_CANDIDATES)));
         Path file = Path.of(settings.get("results"), "jmh-" + home.getFileName() + ".json");
         ResultFormatFactory.getInstance(ResultFormatType.JSON, file.toString()).writeOut(results);
         return new Summary(results);

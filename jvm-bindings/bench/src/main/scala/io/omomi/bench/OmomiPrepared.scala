@@ -5,7 +5,7 @@ import java.nio.file.Path
 import io.omomi.scaladsl._
 
 /** All candidates of the traffic, prepared beforehand. A request sets the ids of its context and names candidates by
-  * index: one by one or together from an array, and reads probabilities likewise.
+  * index: one by one or together from an array, and reads probabilities the same way.
   */
 final class OmomiPrepared(file: Path, traffic: Traffic, arrays: Boolean) extends Omomi {
   // In random order: the candidates of a request have nothing to do with the order of their arrival at the server.
