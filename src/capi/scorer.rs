@@ -113,7 +113,7 @@ pub unsafe extern "C" fn omomi_scorer_open_with(
         // SAFETY: the caller's promise.
         let layout = &unsafe { reference(layout, "layout") }?.0;
         if model_count != layout.model_count() {
-            let problem = format!("the layout is for {}, found {model_count}", layout.model_count());
+            let problem = format!("the layout expects {}, found {model_count}", layout.model_count());
             return Err(Error::InvalidArgument { argument: "model_count", problem });
         }
         // SAFETY: the caller's promise.

@@ -15,7 +15,7 @@ use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 /// prepared candidates or 0 for rows, number of models. Then the schema.
 pub(super) fn decode_layout(mut bytes: &[u8]) -> Result<RequestLayout, Error> {
     let mut next = |argument| {
-        let number = take(&mut bytes).ok_or_else(|| invalid("layout", "its bytes are too few".to_owned()))?;
+        let number = take(&mut bytes).ok_or_else(|| invalid("layout", "it has too few bytes".to_owned()))?;
         count(jint::from_le_bytes(*number), argument)
     };
     let capacity = Capacity { candidates: next("candidates")?, tail_len_bytes: next("tailLenBytes")? };
@@ -31,7 +31,7 @@ pub(super) fn decode_layout(mut bytes: &[u8]) -> Result<RequestLayout, Error> {
 pub(super) fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
     let mut fields = Vec::new();
     while !bytes.is_empty() {
-        let short = || invalid("schema", "its bytes end within a field".to_owned());
+        let short = || invalid("schema", "it has too few bytes for a field".to_owned());
         let [side, kind, many] = *take(&mut bytes).ok_or_else(short)?;
         let range = [
             f64::from_le_bytes(*take(&mut bytes).ok_or_else(short)?),
@@ -137,7 +137,7 @@ impl<'a> Numbers<'a> {
 }
 
 fn too_few() -> Error {
-    invalid("options", "their bytes are too few".to_owned())
+    invalid("options", "they have too few bytes".to_owned())
 }
 
 /// Translates an ordinal of `LoadMode.java`.

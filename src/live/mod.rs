@@ -175,10 +175,10 @@ impl LiveModel {
     fn scorer_on(&self, layout: &RequestLayout, set: Option<Arc<CandidateSet>>) -> Result<LiveScorer, Error> {
         let invalid = |problem: &str| Err(Error::InvalidArgument { argument: "layout", problem: problem.to_owned() });
         if layout.schema() != &self.shared.schema {
-            return invalid("its schema is not that of the live model");
+            return invalid("expected the schema of the live model, found another one");
         }
         if layout.model_count() != 1 {
-            return invalid("it is for several models, a live scorer has one");
+            return invalid("expected a layout for one model, found one for several");
         }
         crate::score::check_candidates(layout, set.as_deref())?;
         // Under the lock, so that no generation is swapped in meanwhile.

@@ -53,7 +53,7 @@ static void *score_without_a_pause(void *unused) {
   return NULL;
 }
 
-static void say_who_answers(const OmomiLiveScorer *scorer) {
+static void print_what_answers(const OmomiLiveScorer *scorer) {
   const OmomiStatus status = omomi_request_predict_live(scorer, &small.request, SMALL_FILLED, &error);
   OmomiLiveStatus said = OMOMI_LIVE_STATUS_INIT;
   size_t index;
@@ -96,7 +96,7 @@ static OmomiLive *open_live(const char *dir) {
 }
 
 /* The JSON is that of the report. It fits the buffer, or the call fails. */
-static void says_all_of_it_as_json(void) {
+static void reports_the_status_as_json(void) {
   size_t len = 0, again = 0;
   char *json;
   EXPECT(OK, omomi_live_status_json(live, NULL, 0, &len, &error));
@@ -109,7 +109,7 @@ static void says_all_of_it_as_json(void) {
 }
 
 /* The metrics, and the same as Prometheus text, which fits the buffer, or the call fails. */
-static void says_what_it_counts(void) {
+static void reports_its_metrics(void) {
   OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
   const OmomiLive *lives[1];
   size_t len = 0, again = 0, bucket;
@@ -136,7 +136,7 @@ static void says_what_it_counts(void) {
 }
 
 /* A scorer outlives its live model, and can still explain its answers. */
-static void goes_on_without_the_live_model(OmomiLiveScorer *scorer) {
+static void continues_without_the_live_model(OmomiLiveScorer *scorer) {
   OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
   EXPECT(OK, omomi_request_predict_live_within(scorer, &small.request, SMALL_FILLED, 60 * 1000000, &error));
   EXPECT(OK, omomi_live_scorer_explain(scorer, small.request.block, small.offsets.len_bytes, 1, &explanation, NULL, 0,
@@ -171,15 +171,15 @@ int main(int argc, char **argv) {
   CHECK(pthread_create(&thread, NULL, score_without_a_pause, NULL) == 0);
   while (fgets(line, sizeof line, stdin) != NULL) {
     EXPECT(OK, omomi_live_look_now(live, &error));
-    say_who_answers(scorer);
+    print_what_answers(scorer);
   }
   __atomic_store_n(&is_over, 1, __ATOMIC_SEQ_CST);
   CHECK(pthread_join(thread, NULL) == 0);
   CHECK(answered_count > 0);
-  says_all_of_it_as_json();
-  says_what_it_counts();
+  reports_the_status_as_json();
+  reports_its_metrics();
   omomi_live_close(live);
-  goes_on_without_the_live_model(scorer);
+  continues_without_the_live_model(scorer);
   omomi_live_scorer_close(scorer);
   small_close(&small);
   return 0;

@@ -71,7 +71,7 @@ static void careless_opening_is_a_status(void) {
   EXPECT(FILE, open_with(&options));
 }
 
-static void a_directory_without_a_store_is_no_failure(void) {
+static void a_directory_without_a_store_is_not_an_error(void) {
   OmomiLiveStatus status = OMOMI_LIVE_STATUS_INIT;
   OmomiLiveScorer *without_model = NULL;
   OmomiLiveOptions options = quiet_options();
@@ -92,7 +92,7 @@ static void a_directory_without_a_store_is_no_failure(void) {
   omomi_live_scorer_close(without_model);
 }
 
-static void careless_questions_are_a_status(void) {
+static void careless_queries_are_a_status(void) {
   OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
   const OmomiLive *lives[2] = {NULL, NULL};
   OmomiLiveStatus status = OMOMI_LIVE_STATUS_INIT;
@@ -171,7 +171,7 @@ static void a_scorer_of_another_layout_is_refused(void) {
   omomi_schema_close(other_schema);
 }
 
-static void prepared_candidates_have_the_answers_of_rows(void) {
+static void prepared_candidates_get_the_answers_of_rows(void) {
   OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
   OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
   const OmomiText interests[] = {{"\xe6\x97\x85\xe8\xa1\x8c", 6}, {"", 0}, {"news", 4}};
@@ -272,12 +272,12 @@ int main(int argc, char **argv) {
   snprintf(dir, sizeof dir, "%s/store", argv[1]);
   small = small_open(path);
   careless_opening_is_a_status();
-  a_directory_without_a_store_is_no_failure();
+  a_directory_without_a_store_is_not_an_error();
   EXPECT(OK, omomi_live_open(dir, strlen(dir), small.schema, &options, &live, &error));
   EXPECT(OK, omomi_live_scorer_open(live, small.layout, NULL, &scorer, &error));
-  careless_questions_are_a_status();
+  careless_queries_are_a_status();
   a_scorer_of_another_layout_is_refused();
-  prepared_candidates_have_the_answers_of_rows();
+  prepared_candidates_get_the_answers_of_rows();
   misuse_of_predict_is_a_status_and_the_next_call_is_answered();
   threads_on_one_scorer_get_a_status_or_the_right_answer();
   omomi_live_close(live);

@@ -75,7 +75,7 @@ impl Worker {
 
 fn describe_change(before: FileStamp, now: FileStamp) -> String {
     if now.len_bytes != before.len_bytes {
-        return format!("its length was {} bytes and is {}", before.len_bytes, now.len_bytes);
+        return format!("its length changed from {} to {} bytes", before.len_bytes, now.len_bytes);
     }
     if now.written == before.written {
         return "its permissions or links changed".to_owned();

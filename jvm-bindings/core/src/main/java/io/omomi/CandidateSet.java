@@ -125,7 +125,7 @@ public final class CandidateSet implements AutoCloseable {
             throw OmomiException.nullArgument("fill");
         }
         if (isFilling) {
-            throw OmomiException.invalidArgument("fill", "it changes the set for which it fills a row");
+            throw OmomiException.invalidArgument("fill", "it changes the set while it fills a row of that set");
         }
         carrier.clear();
         isFilling = true;

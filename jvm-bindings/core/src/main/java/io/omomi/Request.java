@@ -167,7 +167,7 @@ public final class Request {
             return OmomiException.invalidArgument(
                     "layout",
                     byName
-                            ? "its candidates are rows in the request, which are not named"
+                            ? "its candidates are rows in the request, which have no index in a set"
                             : "its candidates are prepared: they are named by index and have no rows");
         }
         if (index < 0) {

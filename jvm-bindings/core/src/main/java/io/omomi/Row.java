@@ -269,7 +269,8 @@ public final class Row {
             return new OmomiException(Code.WRONG_FIELD_USE, "the id fields belong to another schema than the request");
         }
         return new OmomiException(
-                Code.WRONG_FIELD_USE, "the id fields are of the " + fields.side.word() + ", but are used in the " + side.word());
+                Code.WRONG_FIELD_USE,
+                "the id fields belong to the " + fields.side.word() + ", but are used in the " + side.word());
     }
 
     private OmomiException wrongUse(Field field, String used) {
