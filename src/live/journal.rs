@@ -196,7 +196,7 @@ impl Memory {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(fs::TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
-                Err(fs::TryLockError::WouldBlock) => return Err("another process of the same name has locked it".to_owned()),
+                Err(fs::TryLockError::WouldBlock) => return Err("another process of the same name holds it".to_owned()),
                 Err(fs::TryLockError::Error(error)) => return Err(error.to_string()),
             }
         }

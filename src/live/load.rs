@@ -23,7 +23,7 @@ const STEP_LEN: usize = 1 << 20;
 pub(super) enum Stop {
     /// The generation is refused.
     Refused(Error),
-    /// The same content was refused before.
+    /// This content was refused before.
     Known(Reason),
     /// A new decision in `control` ended the load, or the process is about to end.
     Interrupted,
@@ -151,7 +151,7 @@ pub(super) fn private_copy(source: &SourceFile, digest: Digest, go_on: &mut GoOn
     if found != digest {
         return Err(Error::DigestMismatch { path: source.path().to_owned(), expected: digest, found }.into());
     }
-    // The same bytes passed their golden requests before, so these are not recomputed.
+    // These bytes passed their golden requests before, so the requests are not recomputed.
     Model::with_unchecked_answers_of(WeightFile::open(bytes)?, Some(source.path().to_owned()), go_on)
 }
 
