@@ -44,6 +44,7 @@ public final class CandidateSet implements AutoCloseable {
      *
      * @throws OmomiException with {@link Code#INVALID_ARGUMENT} unless there are 1 to 1,048,576 candidates and 0 to
      *     1,024 values
+     */
     public static CandidateSet open(Schema schema, int capacity, int valuesPerField) {
         RequestLayout layout = RequestLayout.of(schema, 1, ROW_TAIL_LEN_BYTES);
         Request carrier = new Request(layout, "candidate set");
