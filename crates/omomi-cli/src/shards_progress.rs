@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
-use omomi_train::learn::shards::{Happening, ProgressEvent};
+use omomi_train::learn::shards::{ProgressEvent, ShardEvent};
 
 use crate::text::{bytes, grouped};
 
@@ -38,31 +38,31 @@ impl ShardsProgress {
         Self { shown, rounds: 1, shards: 1 }
     }
 
-    pub(crate) fn watch(&mut self, event: &ProgressEvent) {
-        if let Happening::Begun { shards, rounds, .. } = &event.happening {
+    pub(crate) fn watch(&mut self, progress: &ProgressEvent) {
+        if let ShardEvent::Begun { shards, rounds, .. } = &progress.event {
             (self.shards, self.rounds) = (*shards, *rounds);
         }
-        let name = self.name(event);
-        if let (Some(shard), Happening::Progress { percent, .. }) = (event.shard, &event.happening) {
-            let words = words(&event.happening).unwrap_or_default();
+        let name = self.name(progress);
+        if let (Some(shard), ShardEvent::Progress { percent, .. }) = (progress.shard, &progress.event) {
+            let words = words(&progress.event).unwrap_or_default();
             self.shown.progress(shard, &name, *percent, &words);
             return;
         }
-        if let Some(shard) = event.shard {
+        if let Some(shard) = progress.shard {
             self.shown.end(shard);
         }
-        if let Some(words) = words(&event.happening) {
+        if let Some(words) = words(&progress.event) {
             self.shown.line(&format!("{name}{words}"));
         }
     }
 
     /// `round 1 of 3, shard 2 of 8: `, as far as there are several.
-    fn name(&self, event: &ProgressEvent) -> String {
+    fn name(&self, progress: &ProgressEvent) -> String {
         let mut parts = Vec::new();
-        if let Some(round) = event.round.filter(|_| self.rounds > 1) {
+        if let Some(round) = progress.round.filter(|_| self.rounds > 1) {
             parts.push(format!("round {round} of {}", self.rounds));
         }
-        if let Some(shard) = event.shard {
+        if let Some(shard) = progress.shard {
             parts.push(format!("shard {shard} of {}", self.shards));
         }
         if parts.is_empty() { String::new() } else { format!("{}: ", parts.join(", ")) }
@@ -120,28 +120,30 @@ fn start_bar(all: &MultiProgress, name: &str) -> ProgressBar {
 }
 
 /// Nothing of what is not worth a line.
-fn words(happening: &Happening) -> Option<String> {
+fn words(event: &ShardEvent) -> Option<String> {
     let log_loss = |log_loss: &Option<f64>| log_loss.map_or(String::new(), |loss| format!(", log loss {loss:.5}"));
-    Some(match happening {
-        Happening::Digested { files, len_bytes, seconds } => {
+    Some(match event {
+        ShardEvent::Digested { files, len_bytes, seconds } => {
             format!("{files} logs digested, {} in {seconds:.1} s", bytes(*len_bytes))
         }
-        Happening::Reused { rows, log_loss: loss } => {
+        ShardEvent::Reused { rows, log_loss: loss } => {
             format!("kept from an earlier command: {} rows{}", grouped(*rows), log_loss(loss))
         }
-        Happening::Stale { reason } => format!("has to be learned again: {reason}"),
-        Happening::Progress { rows, rows_per_second, log_loss: loss, .. } => {
+        ShardEvent::Stale { reason } => format!("has to be learned again: {reason}"),
+        ShardEvent::Progress { rows, rows_per_second, log_loss: loss, .. } => {
             format!("{}{}", speed(*rows, *rows_per_second), log_loss(loss))
         }
-        Happening::Finished { rows, rows_per_second, log_loss: loss, seconds, .. } => {
+        ShardEvent::Finished { rows, rows_per_second, log_loss: loss, seconds, .. } => {
             format!("{}{}, {seconds:.1} s", speed(*rows, *rows_per_second), log_loss(loss))
         }
-        Happening::Died { message, retries_left } => {
+        ShardEvent::Died { message, retries_left } => {
             format!("{message}; started again, {retries_left} times more at most")
         }
-        Happening::Failed { message } => format!("failed: {message}"),
-        Happening::Merged { features, seconds } => format!("merged: {} features in {seconds:.1} s", grouped(*features)),
-        Happening::Recalibrated { scale, shift, seconds } => {
+        ShardEvent::Failed { message } => format!("failed: {message}"),
+        ShardEvent::Merged { features, seconds } => {
+            format!("merged: {} features in {seconds:.1} s", grouped(*features))
+        }
+        ShardEvent::Recalibrated { scale, shift, seconds } => {
             format!("recalibrated: scale {scale:.4}, shift {shift:+.4} in {seconds:.1} s")
         }
         _ => return None,

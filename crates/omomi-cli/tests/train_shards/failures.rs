@@ -5,7 +5,7 @@ use std::fs;
 
 use omomi::contract::Contract;
 use omomi_train::log::generate::CONTRACT;
-use omomi_train::learn::shards::{Happening, Split, TrainShardsError, TrainShardsOptions, train_shards};
+use omomi_train::learn::shards::{ShardEvent, Split, TrainShardsError, TrainShardsOptions, train_shards};
 
 use crate::fixture::{Fixture, Seen, is_marked};
 
@@ -141,8 +141,8 @@ fn a_bad_row_fails_the_shard_that_has_its_file() {
     options.train.read.time_column = None;
 
     let run = |seen: &mut Vec<u32>| {
-        train_shards(&contract, &options, &mut |event| {
-            if let (Some(shard), Happening::Started { .. }) = (event.shard, &event.happening) {
+        train_shards(&contract, &options, &mut |progress| {
+            if let (Some(shard), ShardEvent::Started { .. }) = (progress.shard, &progress.event) {
                 seen.push(shard);
             }
         })

@@ -11,7 +11,7 @@ use omomi_train::log::generate::{CONTRACT, LogSpec, WriteOptions, write};
 use omomi_train::log::ReadOptions;
 use omomi_train::learn::{Sampling, Settings, TrainOptions};
 use omomi_train::learn::shards::{
-    Happening, ProgressEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, train_shards,
+    ProgressEvent, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, train_shards,
 };
 
 pub const OMOMI: &str = env!("CARGO_BIN_EXE_omomi");
@@ -122,16 +122,16 @@ impl Fixture {
 }
 
 impl Seen {
-    fn note(&mut self, event: &ProgressEvent) {
-        self.events.push(event.clone());
-        let Some(shard) = event.shard else { return };
-        match &event.happening {
-            Happening::Started { .. } => *self.started.entry(shard).or_default() += 1,
-            Happening::Died { message, .. } => self.died.push((shard, message.clone())),
-            Happening::Reused { .. } => self.reused.push(shard),
-            Happening::Stale { reason } => self.stale.push((shard, reason.clone())),
-            Happening::Finished { .. } => self.finished.push(shard),
-            Happening::Failed { .. } => self.failed.push(shard),
+    fn note(&mut self, progress: &ProgressEvent) {
+        self.events.push(progress.clone());
+        let Some(shard) = progress.shard else { return };
+        match &progress.event {
+            ShardEvent::Started { .. } => *self.started.entry(shard).or_default() += 1,
+            ShardEvent::Died { message, .. } => self.died.push((shard, message.clone())),
+            ShardEvent::Reused { .. } => self.reused.push(shard),
+            ShardEvent::Stale { reason } => self.stale.push((shard, reason.clone())),
+            ShardEvent::Finished { .. } => self.finished.push(shard),
+            ShardEvent::Failed { .. } => self.failed.push(shard),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use omomi::contract::Contract;
 use omomi_train::log::generate::CONTRACT;
-use omomi_train::learn::shards::{Happening, Split, TrainShardsError, TrainShardsOptions, train_shards};
+use omomi_train::learn::shards::{ShardEvent, Split, TrainShardsError, TrainShardsOptions, train_shards};
 use serde_json::Value;
 
 use crate::fixture::{FILE_COUNT, Fixture, Seen};
@@ -84,8 +84,8 @@ fn states_of_another_contract_are_not_mixed_in() {
     let text = CONTRACT.replacen("generated-ctr", "renamed-ctr", 1);
     fs::write(fixture.contract_file(), &text).unwrap();
     let mut reasons = Vec::new();
-    let account = train_shards(&Contract::from_toml(&text).unwrap(), &options, &mut |event| {
-        if let Happening::Stale { reason } = &event.happening {
+    let account = train_shards(&Contract::from_toml(&text).unwrap(), &options, &mut |progress| {
+        if let ShardEvent::Stale { reason } = &progress.event {
             reasons.push(reason.clone());
         }
     });

@@ -3,7 +3,7 @@
 use omomi_train::learn::average::Rule;
 use omomi_train::learn::StartOptions;
 use omomi_train::learn::state::StateReader;
-use omomi_train::learn::shards::{Happening, TrainShardsOptions};
+use omomi_train::learn::shards::{ShardEvent, TrainShardsOptions};
 
 use crate::fixture::{FILE_COUNT, Fixture};
 
@@ -29,7 +29,7 @@ fn the_merged_state_is_recalibrated_and_evaluated_on_rows_of_their_own() {
     let rule = |path| StateReader::open(path).unwrap().metadata().weight_rule;
     assert_eq!(rule(&options.train.state), recalibration.weight_rule);
     assert_eq!(rule(&fixture.path("work/round-01/merged.parquet")).scale, 1.0);
-    assert!(seen.events.iter().any(|event| matches!(event.happening, Happening::Recalibrated { .. })));
+    assert!(seen.events.iter().any(|progress| matches!(progress.event, ShardEvent::Recalibrated { .. })));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use omomi_train::learn::shards::{Happening, Split, TrainShardsOptions};
+use omomi_train::learn::shards::{ShardEvent, Split, TrainShardsOptions};
 
 use crate::fixture::{Fixture, OMOMI};
 
@@ -36,8 +36,8 @@ fn every_row_is_learned_once_over_all_shards_and_rounds() {
     let (outcome, seen) = fixture.train(&options);
     let account = outcome.unwrap();
     assert_eq!(account.average.metadata.rows, 12_000);
-    let rows = |finished: &Happening| match finished {
-        Happening::Finished { rows, .. } => *rows,
+    let rows = |finished: &ShardEvent| match finished {
+        ShardEvent::Finished { rows, .. } => *rows,
         other => panic!("{other:?}"),
     };
     assert_eq!(account.shards.iter().map(|shard| rows(&shard.finished)).sum::<u64>(), 12_000);

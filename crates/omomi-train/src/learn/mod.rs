@@ -18,18 +18,18 @@
 //! as its bucket only.
 
 mod error;
+mod feature_groups;
 mod indexed_rows;
 mod key_index;
 mod learner;
 mod optimizer;
-mod overlap;
+mod pipeline;
 mod provenance;
 mod quantiles;
 mod row_cache;
 mod row_indexer;
 mod run;
 mod sampling;
-mod sources;
 mod start;
 pub mod state;
 mod state_model;
@@ -42,7 +42,7 @@ pub use optimizer::{Coordinate, Settings, weight};
 pub(crate) use provenance::{files_json, metrics_json, start_json, utc, window_json, write_provenance};
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;
-pub(crate) use run::refuse_overlap;
+pub(crate) use run::refuse_leakage;
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
 pub use sampling::Sampling;
 pub use start::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};

@@ -15,7 +15,7 @@ const BATCHES_AHEAD: usize = 2;
 ///
 /// What `work` sees does not depend on which thread is faster. Of two errors the one that belongs to the earlier rows is
 /// returned: that of the work.
-pub(super) fn each_batch<T: Send>(
+pub(super) fn run_pipeline<T: Send>(
     reader: &mut LogReader,
     mut work: impl FnMut(&RowBatch) -> Result<T, TrainError> + Send,
     mut watch: impl FnMut(&LogReader, T),
@@ -77,7 +77,7 @@ mod tests {
             seen.extend_from_slice(&batch.columns[0].values);
             Ok(count)
         };
-        let error = each_batch(&mut reader, work, |_, count| watched.push(count)).unwrap_err();
+        let error = run_pipeline(&mut reader, work, |_, count| watched.push(count)).unwrap_err();
         (seen, watched, error.to_string())
     }
 

@@ -8,9 +8,9 @@ use crate::log::RowBatch;
 use super::TrainError;
 use super::indexed_rows::IndexedRows;
 use super::sampling::{Sampler, Sampling};
-use super::sources::{ChunkFeatures, Source};
+use super::feature_groups::{ChunkFeatures, FeatureGroup};
 use super::state::widest;
-use super::table::{Counts, NEVER_US, Table};
+use super::table::{FeatureCounts, NEVER_US, Table};
 
 /// Rows whose features are looked up before the first of them is learned: their numbers stay in the cache meanwhile.
 pub(super) const CHUNK_ROW_COUNT: usize = 512;
@@ -18,11 +18,11 @@ pub(super) const CHUNK_ROW_COUNT: usize = 512;
 /// Numbers the features of rows as they come. Rows that sampling leaves out are not seen.
 #[derive(Debug)]
 pub(super) struct RowIndexer {
-    pub(super) sources: Vec<Source>,
+    pub(super) groups: Vec<FeatureGroup>,
     pub(super) table: Table,
     sampler: Sampler,
     /// All rows that were counted.
-    pub(super) totals: Counts,
+    pub(super) totals: FeatureCounts,
     /// Times of the first and of the last row that was counted here.
     pub(super) window_us: Option<(i64, i64)>,
     chunk: ChunkFeatures,
@@ -47,10 +47,10 @@ pub(super) struct Chunk<'a> {
 impl RowIndexer {
     pub(super) fn new(contract: &Contract, sampling: Sampling) -> Self {
         Self {
-            sources: Source::list(contract),
+            groups: FeatureGroup::list(contract),
             table: Table::new(),
             sampler: Sampler::new(sampling),
-            totals: Counts::NONE,
+            totals: FeatureCounts::NONE,
             window_us: None,
             chunk: ChunkFeatures::default(),
             rows: IndexedRows::default(),
@@ -82,7 +82,7 @@ impl RowIndexer {
         while start < batch.row_count() {
             let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
             start = rows.end;
-            self.chunk.enter(&self.sources, &mut self.table, batch, &rows)?;
+            self.chunk.enter(&self.groups, &mut self.table, batch, &rows)?;
             self.chunk.fill_rows(&batch.clicked[rows.clone()], &mut self.rows);
             self.rows.importance.extend_from_slice(&importance[rows.clone()]);
             if is_first {
@@ -101,8 +101,8 @@ fn count(
     chunk: &ChunkFeatures,
     rows: &IndexedRows,
     times_us: Option<&[i64]>,
-    counts: &mut [Counts],
-    totals: &mut Counts,
+    counts: &mut [FeatureCounts],
+    totals: &mut FeatureCounts,
 ) {
     let (clicked, importance) = (rows.clicked.as_slice(), rows.importance.as_slice());
     let time_us = |row: usize| times_us.map_or(NEVER_US, |times_us| times_us[row]);

@@ -185,7 +185,7 @@ pub fn train(
         patterns => Some(LogReader::open(contract, patterns, options.read.clone())?),
     };
     if let Some(held_out_reader) = &held_out_reader {
-        refuse_overlap(reader.files(), held_out_reader.files())?;
+        refuse_leakage(reader.files(), held_out_reader.files())?;
     }
     let mut trainer = match &options.start {
         Some(start) => {
@@ -252,7 +252,7 @@ fn evaluate(
 }
 
 /// Rows that were learned say nothing of rows never seen.
-pub(crate) fn refuse_overlap(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
+pub(crate) fn refuse_leakage(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
     // One file may be named in several ways. Where the system cannot say, the name has to do.
     let place = |file: &LogFile| fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let learned: HashSet<PathBuf> = logs.iter().map(place).collect();

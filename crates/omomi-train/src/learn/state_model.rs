@@ -7,7 +7,7 @@ use crate::log::RowBatch;
 
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::row_indexer::CHUNK_ROW_COUNT;
-use super::sources::{ChunkFeatures, Source, UNSEEN};
+use super::feature_groups::{ChunkFeatures, FeatureGroup, UNSEEN};
 use super::state::{Metadata, StateReader};
 use super::{TrainError, WeightRule};
 
@@ -17,7 +17,7 @@ use super::{TrainError, WeightRule};
 #[derive(Debug)]
 pub struct StateModel {
     metadata: Metadata,
-    sources: Vec<Source>,
+    groups: Vec<FeatureGroup>,
     index: KeyIndex,
     features: Vec<StateFeature>,
     weights: Vec<f64>,
@@ -49,7 +49,7 @@ impl StateModel {
         let mut reader = StateReader::open(path)?;
         let metadata = reader.metadata().clone();
         let mut model = Self {
-            sources: Source::list(&metadata.contract),
+            groups: FeatureGroup::list(&metadata.contract),
             index: KeyIndex::new(),
             features: Vec::new(),
             weights: Vec::new(),
@@ -67,7 +67,7 @@ impl StateModel {
                     return Err(TrainError::TooManyFeatures { limit: MAX_KEYS });
                 }
                 // The reader has checked that the contract has the field.
-                let group = (0..).zip(&model.sources).find(|(_, source)| source.name == row.field);
+                let group = (0..).zip(&model.groups).find(|(_, group)| group.name == row.field);
                 let (group, _) = group.expect("a field or cross of the contract");
                 model.index.insert(row.key);
                 model.features.push(StateFeature { z: row.z, d: row.d, impressions: row.impressions, group });
@@ -130,7 +130,7 @@ impl StateModel {
         while start < batch.row_count() {
             let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
             start = rows.end;
-            chunk.find(&self.sources, &self.index, batch, &rows);
+            chunk.find(&self.groups, &self.index, batch, &rows);
             for (row, &clicked) in batch.clicked[rows].iter().enumerate() {
                 numbers.clear();
                 chunk.of_row(row, |number| {

@@ -5,12 +5,12 @@ use omomi::contract::{Buckets, Contract, FieldKind};
 use super::TrainError;
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::optimizer::Coordinate;
-use super::sources::{Source, SourceKind};
+use super::feature_groups::{FeatureGroup, GroupKind};
 use super::state::join_category;
 
 /// How often a feature was seen.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Counts {
+pub(super) struct FeatureCounts {
     /// Importance of the rows with it: a whole number where rows count alike, exact up to 2^53.
     pub(super) impressions: f64,
     /// That of those that were clicked.
@@ -22,7 +22,7 @@ pub(super) struct Counts {
 /// Stands for "no time".
 pub(super) const NEVER_US: i64 = i64::MIN;
 
-impl Counts {
+impl FeatureCounts {
     pub(super) const NONE: Self = Self { impressions: 0.0, clicks: 0.0, last_seen_us: NEVER_US };
 
     pub(super) fn add(&mut self, other: Self) {
@@ -42,7 +42,7 @@ impl Counts {
 /// The features by number, in the order in which they were first seen, so that frequent ones lie together at the front.
 ///
 /// What every row touches is apart from what is read once: `coordinates` (16 bytes a feature), `counts` (24) and the
-/// index (19 to 29) are hot; the source (2) and the origin (8, and 8 for an id or a number, the length of a text, 4 a
+/// index (19 to 29) are hot; the group (2) and the origin (8, and 8 for an id or a number, the length of a text, 4 a
 /// member of a cross) wait for the state to be written. That is 80 bytes a feature or so, and up to twice that while a
 /// growing array is moved.
 ///
@@ -53,8 +53,8 @@ impl Counts {
 pub(super) struct Table {
     index: KeyIndex,
     pub(super) coordinates: Vec<Coordinate>,
-    pub(super) counts: Vec<Counts>,
-    sources: Vec<u16>,
+    pub(super) counts: Vec<FeatureCounts>,
+    groups: Vec<u16>,
     origins: Vec<u8>,
     origin_ends: Vec<usize>,
     /// Features of a row cache or of the state from which training goes on: the first numbers are theirs, and their origins are
@@ -68,7 +68,7 @@ impl Table {
             index: KeyIndex::new(),
             coordinates: Vec::new(),
             counts: Vec::new(),
-            sources: Vec::new(),
+            groups: Vec::new(),
             origins: Vec::new(),
             origin_ends: Vec::new(),
             kept_count: 0,
@@ -83,9 +83,9 @@ impl Table {
         self.index.keys()
     }
 
-    /// The index, in the contract's list of sources, of the field or cross that feature `number` belongs to.
-    pub(super) fn source(&self, number: u32) -> usize {
-        usize::from(self.sources[number as usize])
+    /// The index, in the contract's list of groups, of the field or cross that feature `number` belongs to.
+    pub(super) fn group(&self, number: u32) -> usize {
+        usize::from(self.groups[number as usize])
     }
 
     /// The numbers of the features, by key.
@@ -100,7 +100,7 @@ impl Table {
     pub(super) fn find_or_insert(
         &mut self,
         key: u64,
-        source: u16,
+        group: u16,
         origin: impl FnOnce(&mut Vec<u8>),
     ) -> Result<u32, TrainError> {
         if let Some(number) = self.index.find(key) {
@@ -111,8 +111,8 @@ impl Table {
         }
         let number = self.index.insert(key);
         self.coordinates.push(Coordinate::default());
-        self.counts.push(Counts::NONE);
-        self.sources.push(source);
+        self.counts.push(FeatureCounts::NONE);
+        self.groups.push(group);
         origin(&mut self.origins);
         self.origin_ends.push(self.origins.len());
         Ok(number)
@@ -123,14 +123,14 @@ impl Table {
     pub(super) fn count_kept(
         &mut self,
         key: u64,
-        source: u16,
+        group: u16,
         category: &str,
-        counts: Counts,
+        counts: FeatureCounts,
     ) -> Result<u32, TrainError> {
         let number = match self.index.find(key) {
             Some(number) => number,
             None => {
-                self.keep(key, source, category, Coordinate::default(), Counts::NONE)?;
+                self.keep(key, group, category, Coordinate::default(), FeatureCounts::NONE)?;
                 narrow_number(self.len() - 1)
             }
         };
@@ -143,13 +143,13 @@ impl Table {
     pub(super) fn keep(
         &mut self,
         key: u64,
-        source: u16,
+        group: u16,
         category: &str,
         coordinate: Coordinate,
-        counts: Counts,
+        counts: FeatureCounts,
     ) -> Result<(), TrainError> {
         debug_assert_eq!(self.kept_count, self.len());
-        let number = self.find_or_insert(key, source, |origin| origin.extend_from_slice(category.as_bytes()))?;
+        let number = self.find_or_insert(key, group, |origin| origin.extend_from_slice(category.as_bytes()))?;
         self.kept_count = self.len();
         self.coordinates[number as usize] = coordinate;
         self.counts[number as usize] = counts;
@@ -157,26 +157,26 @@ impl Table {
     }
 
     /// Appends the category of feature `number` to `text`, in the form that the training state has it.
-    pub(super) fn write_category(&self, contract: &Contract, sources: &[Source], number: u32, text: &mut String) {
+    pub(super) fn write_category(&self, contract: &Contract, groups: &[FeatureGroup], number: u32, text: &mut String) {
         let origin = self.origin(number);
         if (number as usize) < self.kept_count {
             text.push_str(&String::from_utf8_lossy(origin));
             return;
         }
-        match &sources[self.source(number)].kind {
-            SourceKind::Field(field) => match &contract.fields()[*field].kind {
+        match &groups[self.group(number)].kind {
+            GroupKind::Field(field) => match &contract.fields()[*field].kind {
                 FieldKind::Id => text.push_str(&origin_value(origin).cast_signed().to_string()),
                 FieldKind::Text => text.push_str(&String::from_utf8_lossy(origin)),
                 FieldKind::Number { range, buckets, .. } => {
                     write_bucket(buckets, *range, origin_value(origin), text);
                 }
             },
-            SourceKind::Cross(_) => {
+            GroupKind::Cross(_) => {
                 let mut member_category = String::new();
                 for (position, member) in origin.chunks_exact(size_of::<u32>()).enumerate() {
                     let member = u32::from_le_bytes(member.try_into().expect("chunks are of this size"));
                     member_category.clear();
-                    self.write_category(contract, sources, member, &mut member_category);
+                    self.write_category(contract, groups, member, &mut member_category);
                     join_category(position == 0, &member_category, text);
                 }
             }

@@ -16,9 +16,9 @@ use crate::log::RowBatch;
 use super::learner::Learner;
 use super::optimizer::Coordinate;
 use super::row_indexer::{CHUNK_ROW_COUNT, LabelSums, RowIndexer};
-use super::sources::{ChunkFeatures, Source, UNSEEN};
+use super::feature_groups::{ChunkFeatures, FeatureGroup, UNSEEN};
 use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, widest};
-use super::table::{Counts, NEVER_US};
+use super::table::{FeatureCounts, NEVER_US};
 use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
 
 /// A model in training.
@@ -128,7 +128,7 @@ impl Trainer {
         while start < batch.row_count() {
             let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
             start = rows.end;
-            chunk.find(&self.indexer.sources, self.indexer.table.index(), batch, &rows);
+            chunk.find(&self.indexer.groups, self.indexer.table.index(), batch, &rows);
             for (row, &clicked) in batch.clicked[rows].iter().enumerate() {
                 let mut logit = bias;
                 chunk.of_row(row, |number| {
@@ -196,22 +196,22 @@ impl Trainer {
             self.indexer.totals,
             self.bias_weight(),
         ))?;
-        let mut fields: Vec<FieldFeatures> = self.indexer.sources.iter().map(FieldFeatures::none).collect();
+        let mut fields: Vec<FieldFeatures> = self.indexer.groups.iter().map(FieldFeatures::none).collect();
         let keys = self.indexer.table.keys();
         let mut numbers: Vec<u32> = (0..).take(keys.len()).collect();
         numbers.sort_unstable_by_key(|&number| keys[number as usize]);
         let mut category = String::new();
         for number in numbers {
-            let source = self.indexer.table.source(number);
+            let group = self.indexer.table.group(number);
             category.clear();
-            self.indexer.table.write_category(&self.contract, &self.indexer.sources, number, &mut category);
+            self.indexer.table.write_category(&self.contract, &self.indexer.groups, number, &mut category);
             let index = number as usize;
             let Coordinate { z, n } = self.indexer.table.coordinates[index];
             let d = self.settings.curvature(n);
             let weight = self.settings.feature_weight(z, d);
-            fields[source].feature_count += 1;
-            fields[source].nonzero_count += u64::from(weight != 0.0);
-            let name = self.indexer.sources[source].name.as_str();
+            fields[group].feature_count += 1;
+            fields[group].nonzero_count += u64::from(weight != 0.0);
+            let name = self.indexer.groups[group].name.as_str();
             writer.push(&state_row(
                 (name, &category),
                 keys[index],
@@ -264,8 +264,8 @@ fn first_bias(settings: &Settings, sums: LabelSums) -> Coordinate {
 }
 
 impl FieldFeatures {
-    fn none(source: &Source) -> Self {
-        Self { field: source.name.clone(), feature_count: 0, nonzero_count: 0 }
+    fn none(group: &FeatureGroup) -> Self {
+        Self { field: group.name.clone(), feature_count: 0, nonzero_count: 0 }
     }
 }
 
@@ -273,7 +273,7 @@ fn state_row<'a>(
     (field, category): (&'a str, &'a str),
     key: u64,
     (z, d): (f64, f64),
-    counts: Counts,
+    counts: FeatureCounts,
     weight: f64,
 ) -> StateRow<'a> {
     StateRow {

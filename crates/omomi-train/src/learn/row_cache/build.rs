@@ -5,7 +5,7 @@ use std::path::Path;
 use omomi::contract::Contract;
 use crate::log::{LogReader, RowBatch};
 use omomi::store::Digest;
-use crate::learn::overlap::each_batch;
+use crate::learn::pipeline::run_pipeline;
 use crate::learn::row_indexer::{LabelSums, RowIndexer};
 use crate::learn::table::Table;
 use crate::learn::{Sampling, TrainError};
@@ -23,7 +23,7 @@ pub(in crate::learn) fn build(
     watch: &mut dyn FnMut(&LogReader),
 ) -> Result<(), TrainError> {
     let mut builder = Builder::new(contract, sampling, path)?;
-    each_batch(reader, |batch| builder.push(batch), |reader, ()| watch(reader))?;
+    run_pipeline(reader, |batch| builder.push(batch), |reader, ()| watch(reader))?;
     let log_row_counts = reader.files().iter().map(|file| file.row_count).collect();
     builder.finish(contract, digest, log_row_counts, (reader.rows_read(), reader.bad_row_count()))
 }
@@ -77,7 +77,7 @@ impl Builder {
         log_row_counts: Vec<Option<u64>>,
         (rows, bad_rows): (u64, u64),
     ) -> Result<(), TrainError> {
-        let RowIndexer { table, sources, totals, window_us, .. } = &self.indexer;
+        let RowIndexer { table, groups, totals, window_us, .. } = &self.indexer;
         let summary = Summary {
             log_row_counts,
             rows,
@@ -89,14 +89,14 @@ impl Builder {
             first_sums: self.first_sums.unwrap_or_default(),
         };
         self.writer.finish(digest, &summary, &by_frequency(table), |number, category| {
-            table.write_category(contract, sources, number, category);
+            table.write_category(contract, groups, number, category);
             let counts = table.counts[number as usize];
             CachedFeature {
                 key: table.keys()[number as usize],
                 impressions: counts.impressions,
                 clicks: counts.clicks,
                 last_seen_us: counts.last_seen_us,
-                source: u16::try_from(table.source(number)).expect("a contract has few sources"),
+                group: u16::try_from(table.group(number)).expect("a contract has few groups"),
                 category,
             }
         })?;

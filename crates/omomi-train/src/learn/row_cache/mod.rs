@@ -1,10 +1,10 @@
 #![doc = include_str!("FORMAT.md")]
 
-mod block;
 mod build;
 mod error;
 mod layout;
 mod reader;
+mod row_block;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -20,12 +20,12 @@ use omomi::store::Digest;
 use super::Sampling;
 use super::row_indexer::LabelSums;
 
-pub(super) use block::CachedFeature;
 pub(super) use build::build;
 #[cfg(test)]
 pub(super) use build::cache_of_batches;
 pub use error::RowCacheError;
 pub(super) use reader::{Found, RowCache};
+pub(super) use row_block::CachedFeature;
 
 /// What was counted while the logs were read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

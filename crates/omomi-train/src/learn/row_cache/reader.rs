@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use omomi::store::Digest;
 use crate::learn::indexed_rows::IndexedRows;
 
-use super::block::{BlockHeader, CachedFeature, decode_features, decode_rows};
+use super::row_block::{BlockHeader, CachedFeature, decode_features, decode_rows};
 use super::layout::{
     BLOCK_HEADER_LEN, DIGEST_LEN, DIGEST_OFFSET, END_MAGIC, END_MAGIC_OFFSET, FIRST_FEATURES_INDEX, FORMAT_VERSION,
     HEADER_CHECKSUM_OFFSET, HEADER_LEN, MAGIC, TRAILER_CHECKSUM_OFFSET, TRAILER_LEN, VERSION_OFFSET,

@@ -45,7 +45,7 @@ fn feature(number: u32, category: &mut String) -> CachedFeature<'_> {
         impressions: f64::from(number) + 0.5,
         clicks: 0.25,
         last_seen_us: -i64::from(number),
-        source: u16::try_from(number).unwrap(),
+        group: u16::try_from(number).unwrap(),
         category,
     }
 }
@@ -69,7 +69,7 @@ fn read(path: &Path) -> Result<Option<(Summary, Vec<IndexedRows>, Vec<(u64, f64,
     let mut features = Vec::new();
     cache.each_feature(|feature| -> Result<(), RowCacheError> {
         let category = feature.category.to_owned();
-        features.push((feature.key, feature.impressions, feature.last_seen_us, feature.source, category));
+        features.push((feature.key, feature.impressions, feature.last_seen_us, feature.group, category));
         Ok(())
     })?;
     let (mut all, mut rows) = (Vec::new(), IndexedRows::default());
@@ -90,8 +90,8 @@ fn what_is_read_is_what_was_written_with_features_in_their_new_order() {
         let expected = [(1_002, 2.5, -2, 2, "重み"), (1_000, 0.5, 0, 0, "tokyo"), (1_001, 1.5, -1, 1, "")];
         assert_eq!(
             features,
-            expected.map(|(key, impressions, seen, source, category)| {
-                (key, impressions, seen, source, category.to_owned())
+            expected.map(|(key, impressions, seen, group, category)| {
+                (key, impressions, seen, group, category.to_owned())
             })
         );
     }

@@ -10,7 +10,7 @@ use omomi::new_file::NewFile;
 use omomi::store::Digest;
 use crate::learn::indexed_rows::IndexedRows;
 
-use super::block::{BlockHeader, CachedFeature, FeatureColumns, decode_rows, encode_rows};
+use super::row_block::{BlockHeader, CachedFeature, FeatureColumns, decode_rows, encode_rows};
 use super::layout::{
     BLOCK_HEADER_LEN, DIGEST_LEN, DIGEST_OFFSET, END_MAGIC, FIRST_FEATURES_INDEX, FORMAT_VERSION,
     HEADER_CHECKSUM_OFFSET, HEADER_LEN, MAGIC, TRAILER_LEN, VERSION_OFFSET,

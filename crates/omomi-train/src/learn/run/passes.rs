@@ -7,7 +7,7 @@ use omomi::contract::Contract;
 use crate::judge::evaluate::{Evaluator, Metrics, Totals};
 use crate::log::{LogFile, LogReader, RowBatch};
 use omomi::store::Digest;
-use crate::learn::overlap::each_batch;
+use crate::learn::pipeline::run_pipeline;
 use crate::learn::row_cache::{self, Found, RowCache, RowCacheError};
 use crate::learn::{TrainError, Trainer};
 
@@ -64,7 +64,7 @@ fn learn_from_logs(
         }
         Ok(windows.add(batch.row_count() as u64, trainer.progressive_mut()))
     };
-    each_batch(&mut reader, learn, |reader, window| {
+    run_pipeline(&mut reader, learn, |reader, window| {
         watch(Event::Read(reader));
         if let Some((window, so_far)) = window {
             watch(Event::Window { window, so_far });
@@ -121,7 +121,7 @@ fn learn_from_cache(
     cache: &mut RowCache,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), TrainError> {
-    let places = trainer.adopt(cache)?;
+    let slots = trainer.adopt(cache)?;
     let of = cache.row_count();
     let mut windows = Windows::new(trainer.progressive().totals());
     for pass in 1..=options.passes {
@@ -129,7 +129,7 @@ fn learn_from_cache(
             trainer.begin_next_pass();
         }
         let mut row_count_before = 0;
-        trainer.learn_cached(cache, &places, &mut |row_count, progressive| {
+        trainer.learn_cached(cache, &slots, &mut |row_count, progressive| {
             watch(Event::Relearned { pass, row_count, of });
             if pass == 1
                 && let Some((window, so_far)) = windows.add(row_count - row_count_before, progressive)

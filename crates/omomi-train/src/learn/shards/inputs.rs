@@ -12,7 +12,7 @@ use crate::log::LogFile;
 use omomi::new_file::NewFile;
 use omomi::store::Digest;
 
-use super::Happening;
+use super::ShardEvent;
 
 /// All that the bytes of a state depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub(super) struct Marker {
     /// SHA-256 of the state.
     state_sha256: String,
     /// The last report of the process that made it.
-    finished: Happening,
+    finished: ShardEvent,
 }
 
 /// Whether a shard has to be learned.
@@ -52,7 +52,7 @@ pub(super) enum Standing {
     /// Nobody has learned it here.
     New,
     /// It was learned, and nothing has changed since; with the report of then.
-    Finished(Happening),
+    Finished(ShardEvent),
     /// It was learned, but has to be learned again, for this reason.
     Stale(String),
 }
@@ -94,7 +94,7 @@ impl Inputs {
 
 impl Marker {
     /// Notes that `state` is what was learned of `inputs`. Returns the digest of the state.
-    pub(super) fn write(path: &Path, inputs: Inputs, state: &Path, finished: Happening) -> io::Result<()> {
+    pub(super) fn write(path: &Path, inputs: Inputs, state: &Path, finished: ShardEvent) -> io::Result<()> {
         let marker = Self { inputs, state_sha256: Digest::of_file(state)?.to_string(), finished };
         let new_file = NewFile::create(path, true)?;
         let text = serde_json::to_string_pretty(&marker)? + "\n";

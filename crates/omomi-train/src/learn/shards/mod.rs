@@ -67,12 +67,12 @@
 //! But for `file` every process decodes all rows: with eight shards the log is decoded eight times. With `file`, a file whose length
 //! changes may deal others anew. Names of logs are UTF-8.
 
-mod crew;
 mod error;
 mod inputs;
 mod progress;
 mod run;
 mod split;
+mod supervisor;
 mod work_dir;
 mod worker;
 
@@ -84,7 +84,7 @@ use crate::learn::recalibrate::RecalibrateReport;
 use crate::learn::TrainOptions;
 
 pub use error::{ShardFailure, TrainShardsError};
-pub use progress::{Happening, ProgressEvent};
+pub use progress::{ProgressEvent, ShardEvent};
 pub use run::train_shards;
 pub use split::{OneOf, Split, TimeRange, narrow_to_round};
 pub use worker::train_for_parent;
@@ -153,5 +153,5 @@ pub struct ShardAccount {
     /// Whether its state was there from an earlier command.
     pub reused: bool,
     /// The last report of its process.
-    pub finished: Happening,
+    pub finished: ShardEvent,
 }

@@ -22,14 +22,14 @@ pub struct ProgressEvent {
     pub shard: Option<u32>,
     /// What happened.
     #[serde(flatten)]
-    pub happening: Happening,
+    pub event: ShardEvent,
 }
 
 /// What happened: `event`, and what goes with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Happening {
+pub enum ShardEvent {
     /// A command begins.
     Begun {
         /// Number of shards.
@@ -142,10 +142,10 @@ pub enum Happening {
 }
 
 impl ProgressEvent {
-    pub(super) fn now(round: Option<u32>, shard: Option<u32>, happening: Happening) -> Self {
+    pub(super) fn now(round: Option<u32>, shard: Option<u32>, event: ShardEvent) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = i64::try_from(since_epoch.as_micros()).ok().and_then(utc).unwrap_or_default();
-        Self { time, round, shard, happening }
+        Self { time, round, shard, event }
     }
 }
 

@@ -7,12 +7,12 @@ use omomi::contract::Contract;
 use crate::parent_process::end_with_parent;
 use crate::learn::{Account, Event, Step, TrainError, TrainOptions, train};
 
-use super::Happening;
+use super::ShardEvent;
 
 /// Between two reports; the end of a later pass is always told.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Trains as [`train`](crate::learn::train) does, and reports on `out`: a [`Happening`] as JSON a line, each `progress` but the
+/// Trains as [`train`](crate::learn::train) does, and reports on `out`: a [`ShardEvent`] as JSON a line, each `progress` but the
 /// last, which is `finished`. When standard input ends, the process ends: its parent has died.
 ///
 /// # Errors
@@ -72,7 +72,7 @@ impl Reporter<'_> {
             return;
         }
         self.began = Some((began, now));
-        self.say(&Happening::Progress {
+        self.say(&ShardEvent::Progress {
             rows,
             rows_per_second: rows as f64 / (now - began).as_secs_f64(),
             percent: 100.0 * passes / (self.cache_passes + f64::from(self.passes)),
@@ -81,7 +81,7 @@ impl Reporter<'_> {
     }
 
     fn finish(&mut self, account: &Account) {
-        self.say(&Happening::Finished {
+        self.say(&ShardEvent::Finished {
             rows: account.rows,
             clicks: account.progressive.clicks,
             rows_per_second: account.rows_per_second,
@@ -94,9 +94,9 @@ impl Reporter<'_> {
         });
     }
 
-    fn say(&mut self, happening: &Happening) {
+    fn say(&mut self, event: &ShardEvent) {
         // Where nobody listens any more the process is about to end anyway.
-        if let Ok(line) = serde_json::to_string(happening) {
+        if let Ok(line) = serde_json::to_string(event) {
             let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
         }
     }

@@ -34,13 +34,13 @@ fn states(sampling: Sampling, passes: u32, start: Option<&Path>) -> [Vec<u8>; 2]
     let folder = tempfile::tempdir().unwrap();
     let mut cache = cache_of_batches(&contract(), sampling, &batches, &folder.path().join("log.rows"));
     let mut by_cache = trainer();
-    let places = by_cache.adopt(&mut cache).unwrap();
+    let slots = by_cache.adopt(&mut cache).unwrap();
     let mut row_count = 0;
     for pass in 1..=passes {
         if pass > 1 {
             by_cache.begin_next_pass();
         }
-        by_cache.learn_cached(&mut cache, &places, &mut |so_far, _| row_count = so_far).unwrap();
+        by_cache.learn_cached(&mut cache, &slots, &mut |so_far, _| row_count = so_far).unwrap();
     }
     assert_eq!(row_count, cache.row_count());
     assert_eq!(by_cache.progressive_metrics(), by_batches.progressive_metrics());

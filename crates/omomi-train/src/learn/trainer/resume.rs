@@ -7,7 +7,7 @@ use omomi::contract::Contract;
 use crate::learn::optimizer::Coordinate;
 use crate::learn::start::{decayed, digest, refuse_start, share_of, share_of_bias};
 use crate::learn::state::{Difference, Start, StateReader, StateRow};
-use crate::learn::table::{Counts, NEVER_US};
+use crate::learn::table::{FeatureCounts, NEVER_US};
 use crate::learn::{Sampling, Settings, StartAccount, TrainError};
 
 use super::Trainer;
@@ -57,8 +57,8 @@ impl Trainer {
             decay,
             shares,
         });
-        let names = trainer.indexer.sources.iter().map(|source| source.name.clone());
-        let sources: HashMap<String, u16> = names.zip(0..).collect();
+        let names = trainer.indexer.groups.iter().map(|group| group.name.clone());
+        let groups: HashMap<String, u16> = names.zip(0..).collect();
         while let Some(batch) = reader.next_batch()? {
             for row in batch.rows() {
                 let (z, d) = decayed(row.z, row.d, decay, &settings);
@@ -73,7 +73,7 @@ impl Trainer {
                     trainer.has_bias = true;
                 } else {
                     // The reader has checked that the contract has the field.
-                    trainer.indexer.table.keep(row.key, sources[row.field], row.category, coordinate, counts(&row))?;
+                    trainer.indexer.table.keep(row.key, groups[row.field], row.category, coordinate, counts(&row))?;
                 }
             }
         }
@@ -93,8 +93,8 @@ impl From<&StartAccount> for Start {
     }
 }
 
-fn counts(row: &StateRow<'_>) -> Counts {
-    Counts {
+fn counts(row: &StateRow<'_>) -> FeatureCounts {
+    FeatureCounts {
         impressions: row.impressions as f64,
         clicks: row.clicks as f64,
         last_seen_us: row.last_seen_us.unwrap_or(NEVER_US),

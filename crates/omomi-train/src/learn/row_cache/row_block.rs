@@ -138,8 +138,8 @@ pub(in crate::learn) struct CachedFeature<'a> {
     pub(in crate::learn) impressions: f64,
     pub(in crate::learn) clicks: f64,
     pub(in crate::learn) last_seen_us: i64,
-    /// Index into the contract's list of sources.
-    pub(in crate::learn) source: u16,
+    /// Index into the contract's list of feature groups.
+    pub(in crate::learn) group: u16,
     pub(in crate::learn) category: &'a str,
 }
 
@@ -147,7 +147,7 @@ pub(in crate::learn) struct CachedFeature<'a> {
 #[derive(Debug, Default)]
 pub(super) struct FeatureColumns {
     words: [Vec<u8>; 4],
-    sources: Vec<u8>,
+    groups: Vec<u8>,
     lengths: Vec<u8>,
     categories: Vec<u8>,
     count: u32,
@@ -164,7 +164,7 @@ impl FeatureColumns {
         for (column, word) in self.words.iter_mut().zip(words) {
             column.extend_from_slice(&word);
         }
-        self.sources.extend_from_slice(&feature.source.to_le_bytes());
+        self.groups.extend_from_slice(&feature.group.to_le_bytes());
         self.lengths.extend_from_slice(&narrow(feature.category.len()).to_le_bytes());
         self.categories.extend_from_slice(feature.category.as_bytes());
         self.count += 1;
@@ -183,7 +183,7 @@ impl FeatureColumns {
         bytes.clear();
         bytes.resize(BLOCK_HEADER_LEN, 0);
         let part_count = narrow(self.categories.len());
-        let columns = [&mut self.sources, &mut self.lengths, &mut self.categories];
+        let columns = [&mut self.groups, &mut self.lengths, &mut self.categories];
         for column in self.words.iter_mut().chain(columns) {
             bytes.append(column);
         }
@@ -200,7 +200,7 @@ pub(super) fn decode_features(
     let count = header.count as usize;
     let mut rest = payload;
     let words = [(); 4].map(|()| cut(&mut rest, count * size_of::<u64>()));
-    let sources = cut(&mut rest, count * size_of::<u16>());
+    let groups = cut(&mut rest, count * size_of::<u16>());
     let lengths = cut(&mut rest, count * size_of::<u32>());
     let mut categories = std::str::from_utf8(rest).map_err(|_| "expected categories in UTF-8".to_owned())?;
     for index in 0..count {
@@ -213,7 +213,7 @@ pub(super) fn decode_features(
             impressions: f64::from_le_bytes(word(1)),
             clicks: f64::from_le_bytes(word(2)),
             last_seen_us: i64::from_le_bytes(word(3)),
-            source: u16::from_le_bytes(array(&sources[index * 2..index * 2 + 2])),
+            group: u16::from_le_bytes(array(&groups[index * 2..index * 2 + 2])),
             category,
         })?;
     }

@@ -16,31 +16,31 @@ use super::table::Table;
 
 /// A field or a cross.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct FeatureGroup {
     /// The field's name, or the cross's: its members' names joined by `*`.
     pub(super) name: String,
-    pub(super) kind: SourceKind,
+    pub(super) kind: GroupKind,
     seed: u64,
 }
 
 #[derive(Debug)]
-pub(super) enum SourceKind {
+pub(super) enum GroupKind {
     /// Index into the contract's fields.
     Field(usize),
-    /// Indices into the contract's fields, which are also the first sources.
+    /// Indices into the contract's fields, which are also the first groups.
     Cross(Vec<usize>),
 }
 
-impl Source {
+impl FeatureGroup {
     pub(super) fn list(contract: &Contract) -> Vec<Self> {
         let fields = contract.fields().iter().enumerate().map(|(index, field)| Self {
             name: field.name.clone(),
-            kind: SourceKind::Field(index),
+            kind: GroupKind::Field(index),
             seed: field.seed(),
         });
         let crosses = contract.crosses().iter().map(|cross| {
             let name = contract.cross_name(cross);
-            Self { seed: feature::field_seed(&name), name, kind: SourceKind::Cross(cross.members.clone()) }
+            Self { seed: feature::field_seed(&name), name, kind: GroupKind::Cross(cross.members.clone()) }
         });
         fields.chain(crosses).collect()
     }
@@ -52,15 +52,15 @@ const KEYS_AHEAD: usize = 16;
 /// Stands for a feature that the table does not have.
 pub(super) const UNSEEN: u32 = u32::MAX;
 
-/// The features of some consecutive rows, by source.
+/// The features of some consecutive rows, by group.
 #[derive(Debug, Default)]
 pub(super) struct ChunkFeatures {
-    by_source: Vec<SourceFeatures>,
+    by_group: Vec<GroupFeatures>,
 }
 
-/// Features of one source: row `i` of the chunk has those at `offsets[i]..offsets[i + 1]`.
+/// Features of one group: row `i` of the chunk has those at `offsets[i]..offsets[i + 1]`.
 #[derive(Debug, Default, Clone)]
-struct SourceFeatures {
+struct GroupFeatures {
     offsets: Vec<u32>,
     keys: Vec<u64>,
     numbers: Vec<u32>,
@@ -68,7 +68,7 @@ struct SourceFeatures {
     text_numbers: Vec<u32>,
 }
 
-impl SourceFeatures {
+impl GroupFeatures {
     #[inline]
     fn range(&self, row: usize) -> Range<usize> {
         self.offsets[row] as usize..self.offsets[row + 1] as usize
@@ -79,18 +79,18 @@ impl ChunkFeatures {
     /// Finds the features of `rows` in the table, and enters those that it does not have yet.
     pub(super) fn enter(
         &mut self,
-        sources: &[Source],
+        groups: &[FeatureGroup],
         table: &mut Table,
         batch: &RowBatch,
         rows: &Range<usize>,
     ) -> Result<(), TrainError> {
-        self.fill_keys(sources, batch, rows);
-        for (index, source) in sources.iter().enumerate() {
-            let mut numbers = std::mem::take(&mut self.by_source[index].numbers);
+        self.fill_keys(groups, batch, rows);
+        for (index, group) in groups.iter().enumerate() {
+            let mut numbers = std::mem::take(&mut self.by_group[index].numbers);
             numbers.clear();
-            let entered = match &source.kind {
-                SourceKind::Field(field) => {
-                    let mut text_numbers = std::mem::take(&mut self.by_source[index].text_numbers);
+            let entered = match &group.kind {
+                GroupKind::Field(field) => {
+                    let mut text_numbers = std::mem::take(&mut self.by_group[index].text_numbers);
                     let column = &batch.columns[*field];
                     let entered = match &column.categories {
                         Categories::Texts { offsets, places: Some(places), .. } => {
@@ -103,21 +103,21 @@ impl ChunkFeatures {
                         }
                         _ => self.enter_field(index, column, rows, table, &mut numbers),
                     };
-                    self.by_source[index].text_numbers = text_numbers;
+                    self.by_group[index].text_numbers = text_numbers;
                     entered
                 }
-                SourceKind::Cross(members) => self.enter_cross(index, members, table, &mut numbers),
+                GroupKind::Cross(members) => self.enter_cross(index, members, table, &mut numbers),
             };
-            self.by_source[index].numbers = numbers;
+            self.by_group[index].numbers = numbers;
             entered?;
         }
         Ok(())
     }
 
     /// Finds the features of `rows` in `index`; [`UNSEEN`] stands for those that it does not have.
-    pub(super) fn find(&mut self, sources: &[Source], index: &KeyIndex, batch: &RowBatch, rows: &Range<usize>) {
-        self.fill_keys(sources, batch, rows);
-        for features in &mut self.by_source {
+    pub(super) fn find(&mut self, groups: &[FeatureGroup], index: &KeyIndex, batch: &RowBatch, rows: &Range<usize>) {
+        self.fill_keys(groups, batch, rows);
+        for features in &mut self.by_group {
             features.numbers.clear();
             features.numbers.extend(features.keys.iter().map(|&key| index.find(key).unwrap_or(UNSEEN)));
         }
@@ -126,7 +126,7 @@ impl ChunkFeatures {
     /// Calls `visit` with the number of each feature of row `row` of the chunk, in contract order.
     #[inline]
     pub(super) fn of_row(&self, row: usize, mut visit: impl FnMut(u32)) {
-        for features in &self.by_source {
+        for features in &self.by_group {
             for &number in &features.numbers[features.range(row)] {
                 visit(number);
             }
@@ -140,7 +140,7 @@ impl ChunkFeatures {
         rows.repeats.resize(clicked.len(), false);
         // Where the next feature of each row goes: first behind the rows before, at last behind the row itself.
         rows.ends.resize(clicked.len(), 0);
-        for features in &self.by_source {
+        for features in &self.by_group {
             for (end, ends) in rows.ends.iter_mut().zip(features.offsets.windows(2)) {
                 *end += ends[1] - ends[0];
             }
@@ -150,7 +150,7 @@ impl ChunkFeatures {
             start += std::mem::replace(end, start);
         }
         rows.numbers.resize(start as usize, 0);
-        for features in &self.by_source {
+        for features in &self.by_group {
             for (row, ends) in features.offsets.windows(2).enumerate() {
                 let numbers = &features.numbers[ends[0] as usize..ends[1] as usize];
                 let next = &mut rows.ends[row];
@@ -163,10 +163,10 @@ impl ChunkFeatures {
         }
     }
 
-    /// Calls `visit` with the row and the number of each feature, source by source: neighbouring visits touch
+    /// Calls `visit` with the row and the number of each feature, group by group: neighbouring visits touch
     /// independent places of memory, and the processor waits for several at once.
     pub(super) fn each(&self, mut visit: impl FnMut(usize, u32)) {
-        for features in &self.by_source {
+        for features in &self.by_group {
             for row in 0..features.offsets.len() - 1 {
                 for &number in &features.numbers[features.range(row)] {
                     visit(row, number);
@@ -175,26 +175,26 @@ impl ChunkFeatures {
         }
     }
 
-    fn fill_keys(&mut self, sources: &[Source], batch: &RowBatch, rows: &Range<usize>) {
-        self.by_source.resize(sources.len(), SourceFeatures::default());
-        for (index, source) in sources.iter().enumerate() {
+    fn fill_keys(&mut self, groups: &[FeatureGroup], batch: &RowBatch, rows: &Range<usize>) {
+        self.by_group.resize(groups.len(), GroupFeatures::default());
+        for (index, group) in groups.iter().enumerate() {
             // A cross comes after all fields, so its members' keys are there.
-            let mut features = std::mem::take(&mut self.by_source[index]);
+            let mut features = std::mem::take(&mut self.by_group[index]);
             features.offsets.clear();
             features.keys.clear();
-            match &source.kind {
-                SourceKind::Field(field) => fill_field(source.seed, &batch.columns[*field], rows, &mut features),
-                SourceKind::Cross(members) => self.fill_cross(source.seed, members, rows.len(), &mut features),
+            match &group.kind {
+                GroupKind::Field(field) => fill_field(group.seed, &batch.columns[*field], rows, &mut features),
+                GroupKind::Cross(members) => self.fill_cross(group.seed, members, rows.len(), &mut features),
             }
-            self.by_source[index] = features;
+            self.by_group[index] = features;
         }
     }
 
-    fn fill_cross(&self, seed: u64, members: &[usize], row_count: usize, features: &mut SourceFeatures) {
+    fn fill_cross(&self, seed: u64, members: &[usize], row_count: usize, features: &mut GroupFeatures) {
         features.offsets.push(0);
         for row in 0..row_count {
             self.each_crossing(members, row, |positions| {
-                let keys = members.iter().zip(positions).map(|(&member, &at)| self.by_source[member].keys[at]);
+                let keys = members.iter().zip(positions).map(|(&member, &at)| self.by_group[member].keys[at]);
                 features.keys.push(keys.fold(seed, feature::cross_step));
             });
             features.offsets.push(narrow(features.keys.len()));
@@ -209,7 +209,7 @@ impl ChunkFeatures {
         let mut many = 0;
         let mut count = 1;
         for (position, &member) in members.iter().enumerate() {
-            let range = self.by_source[member].range(row);
+            let range = self.by_group[member].range(row);
             places[position] = range.start;
             if range.len() != 1 {
                 many = position;
@@ -233,11 +233,11 @@ impl ChunkFeatures {
         numbers: &mut Vec<u32>,
     ) -> Result<(), TrainError> {
         let first = column.offsets[rows.start] as usize;
-        let keys = &self.by_source[index].keys;
+        let keys = &self.by_group[index].keys;
         for (at, (&key, &place)) in keys.iter().zip(&places[first..first + keys.len()]).enumerate() {
             let known = &mut text_numbers[place as usize];
             if *known == UNSEEN {
-                *known = table.find_or_insert(key, narrow_source(index), |origin| {
+                *known = table.find_or_insert(key, narrow_group(index), |origin| {
                     let text = column.text(first + at).expect("a column has a text for each value");
                     origin.extend_from_slice(text.as_bytes());
                 })?;
@@ -256,12 +256,12 @@ impl ChunkFeatures {
         numbers: &mut Vec<u32>,
     ) -> Result<(), TrainError> {
         let first = column.offsets[rows.start] as usize;
-        let keys = &self.by_source[index].keys;
+        let keys = &self.by_group[index].keys;
         for (place, &key) in keys.iter().enumerate() {
             if let Some(&later) = keys.get(place + KEYS_AHEAD) {
                 table.index().fetch(later);
             }
-            let number = table.find_or_insert(key, narrow_source(index), |origin| match &column.categories {
+            let number = table.find_or_insert(key, narrow_group(index), |origin| match &column.categories {
                 Categories::Texts { .. } => {
                     let text = column.text(first + place).expect("a column has a text for each value");
                     origin.extend_from_slice(text.as_bytes());
@@ -282,7 +282,7 @@ impl ChunkFeatures {
         table: &mut Table,
         numbers: &mut Vec<u32>,
     ) -> Result<(), TrainError> {
-        let features = &self.by_source[index];
+        let features = &self.by_group[index];
         let mut outcome = Ok(());
         for row in 0..features.offsets.len() - 1 {
             let mut place = features.offsets[row] as usize;
@@ -290,9 +290,9 @@ impl ChunkFeatures {
                 table.index().fetch(later);
             }
             self.each_crossing(members, row, |positions| {
-                let entered = table.find_or_insert(features.keys[place], narrow_source(index), |origin| {
+                let entered = table.find_or_insert(features.keys[place], narrow_group(index), |origin| {
                     for (&member, &at) in members.iter().zip(positions) {
-                        origin.extend_from_slice(&self.by_source[member].numbers[at].to_le_bytes());
+                        origin.extend_from_slice(&self.by_group[member].numbers[at].to_le_bytes());
                     }
                 });
                 place += 1;
@@ -306,7 +306,7 @@ impl ChunkFeatures {
     }
 }
 
-fn fill_field(seed: u64, column: &FieldColumn, rows: &Range<usize>, features: &mut SourceFeatures) {
+fn fill_field(seed: u64, column: &FieldColumn, rows: &Range<usize>, features: &mut GroupFeatures) {
     let first = column.offsets[rows.start];
     let last = column.offsets[rows.end];
     features.offsets.extend(column.offsets[rows.start..=rows.end].iter().map(|&offset| offset - first));
@@ -319,6 +319,6 @@ fn narrow(count: usize) -> u32 {
     u32::try_from(count).expect("a chunk has few features")
 }
 
-fn narrow_source(index: usize) -> u16 {
+fn narrow_group(index: usize) -> u16 {
     u16::try_from(index).expect("a contract has at most 128 fields and 64 crosses")
 }

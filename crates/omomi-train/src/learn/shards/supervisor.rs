@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use super::{Happening, ShardFailure};
+use super::{ShardEvent, ShardFailure};
 
 /// How much of what a process said on standard error is looked at for its last words, and how many lines of it are told.
 const LAST_WORDS_LEN: u64 = 4 << 10;
@@ -28,7 +28,7 @@ pub(super) struct Job {
 }
 
 /// How the processes are run.
-pub(super) struct Crew<'a> {
+pub(super) struct Supervisor<'a> {
     /// What they all run.
     pub(super) program: &'a Path,
     /// Most of them at once.
@@ -38,12 +38,12 @@ pub(super) struct Crew<'a> {
 }
 
 /// What is told of the processes while they run.
-pub(super) trait Foreman {
+pub(super) trait ShardObserver {
     /// Something happened to a shard.
-    fn observe(&mut self, shard: u32, happening: Happening);
+    fn observe(&mut self, shard: u32, event: ShardEvent);
 
     /// The process of a shard ended well, having said `finished` last. Returns what is wrong with what it left.
-    fn accept(&mut self, shard: u32, finished: &Happening) -> Result<(), String>;
+    fn accept(&mut self, shard: u32, finished: &ShardEvent) -> Result<(), String>;
 }
 
 enum Message {
@@ -61,16 +61,16 @@ struct Running {
     /// Length of its standard error before it said anything: what earlier attempts have said.
     stderr_start: u64,
     /// Its last report, once it has made it.
-    finished: Option<Happening>,
+    finished: Option<ShardEvent>,
 }
 
 /// Dropped, it is ended.
 struct Process(Child);
 
-impl Crew<'_> {
+impl Supervisor<'_> {
     /// Runs all jobs to their ends, in the order given as far as there are processes. One that fails keeps no other from
     /// being done. Returns those that failed, by shard.
-    pub(super) fn run(&self, jobs: Vec<Job>, foreman: &mut impl Foreman) -> Vec<ShardFailure> {
+    pub(super) fn run(&self, jobs: Vec<Job>, observer: &mut impl ShardObserver) -> Vec<ShardFailure> {
         let (sender, receiver) = channel();
         let mut waiting: VecDeque<(Job, u32)> = jobs.into_iter().map(|job| (job, 1)).collect();
         let mut running = BTreeMap::new();
@@ -81,12 +81,12 @@ impl Crew<'_> {
                 match self.start(job, attempt, &sender) {
                     Ok(started) => {
                         let (shard, process_id) = (started.job.shard, started.process.0.id());
-                        foreman.observe(shard, Happening::Started { attempt, process_id });
+                        observer.observe(shard, ShardEvent::Started { attempt, process_id });
                         running.insert(shard, started);
                     }
                     Err((job, error)) => {
                         let message = format!("{} could not be started: {error}", self.program.display());
-                        failures.push(failed(job, message, foreman));
+                        failures.push(failed(job, message, observer));
                     }
                 }
             }
@@ -94,16 +94,18 @@ impl Crew<'_> {
                 failures.sort_by_key(|failure| failure.shard);
                 return failures;
             }
-            let ended = next_end(&receiver, &mut running, foreman);
+            let ended = next_end(&receiver, &mut running, observer);
             let attempt = ended.attempt;
-            match ended.conclude(foreman) {
+            match ended.conclude(observer) {
                 Ok(()) => {}
                 Err((job, End::Died(message))) if attempt <= self.retry_count => {
                     let retries_left = self.retry_count - attempt;
-                    foreman.observe(job.shard, Happening::Died { message, retries_left });
+                    observer.observe(job.shard, ShardEvent::Died { message, retries_left });
                     waiting.push_front((job, attempt + 1));
                 }
-                Err((job, End::Died(message) | End::Answered(message))) => failures.push(failed(job, message, foreman)),
+                Err((job, End::Died(message) | End::Answered(message))) => {
+                    failures.push(failed(job, message, observer));
+                }
             }
         }
     }
@@ -144,17 +146,21 @@ fn listen(stdout: ChildStdout, shard: u32, sender: &Sender<Message>) {
 }
 
 /// Tells what processes say until one of them falls silent, which a process does when it ends.
-fn next_end(receiver: &Receiver<Message>, running: &mut BTreeMap<u32, Running>, foreman: &mut impl Foreman) -> Running {
+fn next_end(
+    receiver: &Receiver<Message>,
+    running: &mut BTreeMap<u32, Running>,
+    observer: &mut impl ShardObserver,
+) -> Running {
     loop {
-        // The crew has a sender of its own.
+        // The supervisor has a sender of its own.
         match receiver.recv().expect("a channel with a sender is open") {
             Message::Line(shard, line) => match serde_json::from_str(&line) {
-                Ok(finished @ Happening::Finished { .. }) => {
+                Ok(finished @ ShardEvent::Finished { .. }) => {
                     if let Some(process) = running.get_mut(&shard) {
                         process.finished = Some(finished);
                     }
                 }
-                Ok(happening @ Happening::Progress { .. }) => foreman.observe(shard, happening),
+                Ok(event @ ShardEvent::Progress { .. }) => observer.observe(shard, event),
                 // Words that are no report are nobody's business.
                 _ => {}
             },
@@ -177,16 +183,16 @@ enum End {
 
 impl Running {
     /// What came of it: the process has ended, or is about to.
-    fn conclude(mut self, foreman: &mut impl Foreman) -> Result<(), (Job, End)> {
+    fn conclude(mut self, observer: &mut impl ShardObserver) -> Result<(), (Job, End)> {
         let status = match self.process.0.wait() {
             Ok(status) => status,
             Err(error) => return Err((self.job, End::Died(format!("nobody knows how its process ended: {error}")))),
         };
         let words = || last_words(&self.job.stderr, self.stderr_start);
         let end = match (status.code(), self.finished) {
-            (Some(0), Some(finished)) => match foreman.accept(self.job.shard, &finished) {
+            (Some(0), Some(finished)) => match observer.accept(self.job.shard, &finished) {
                 Ok(()) => {
-                    foreman.observe(self.job.shard, finished);
+                    observer.observe(self.job.shard, finished);
                     return Ok(());
                 }
                 Err(message) => End::Answered(message),
@@ -206,8 +212,8 @@ impl Drop for Process {
     }
 }
 
-fn failed(job: Job, message: String, foreman: &mut impl Foreman) -> ShardFailure {
-    foreman.observe(job.shard, Happening::Failed { message: message.clone() });
+fn failed(job: Job, message: String, observer: &mut impl ShardObserver) -> ShardFailure {
+    observer.observe(job.shard, ShardEvent::Failed { message: message.clone() });
     ShardFailure { shard: job.shard, message, stderr: job.stderr }
 }
 
@@ -243,23 +249,23 @@ mod tests {
     /// Notes what happens.
     #[derive(Default)]
     struct Notes {
-        happenings: Vec<(u32, Happening)>,
+        events: Vec<(u32, ShardEvent)>,
         refused: Option<String>,
     }
 
-    impl Foreman for Notes {
-        fn observe(&mut self, shard: u32, happening: Happening) {
-            self.happenings.push((shard, happening));
+    impl ShardObserver for Notes {
+        fn observe(&mut self, shard: u32, event: ShardEvent) {
+            self.events.push((shard, event));
         }
 
-        fn accept(&mut self, _: u32, _: &Happening) -> Result<(), String> {
+        fn accept(&mut self, _: u32, _: &ShardEvent) -> Result<(), String> {
             self.refused.clone().map_or(Ok(()), Err)
         }
     }
 
     impl Notes {
-        fn count(&self, counted: impl Fn(&Happening) -> bool) -> usize {
-            self.happenings.iter().filter(|(_, happening)| counted(happening)).count()
+        fn count(&self, counted: impl Fn(&ShardEvent) -> bool) -> usize {
+            self.events.iter().filter(|(_, event)| counted(event)).count()
         }
     }
 
@@ -272,16 +278,16 @@ mod tests {
             arguments: ["-c", script].map(OsString::from).to_vec(),
             stderr: folder.path().join(format!("{shard}.stderr.txt")),
         };
-        let crew = Crew { program: Path::new("/bin/sh"), process_count: 2, retry_count: 2 };
-        crew.run((1..).zip(scripts).map(job).collect(), notes)
+        let supervisor = Supervisor { program: Path::new("/bin/sh"), process_count: 2, retry_count: 2 };
+        supervisor.run((1..).zip(scripts).map(job).collect(), notes)
     }
 
     #[test]
     fn a_process_that_finishes_is_accepted() {
         let mut notes = Notes::default();
         assert_eq!(run(&[FINISHED, FINISHED, FINISHED], &mut notes), []);
-        assert_eq!(notes.count(|happening| matches!(happening, Happening::Started { attempt: 1, .. })), 3);
-        assert_eq!(notes.count(|happening| matches!(happening, Happening::Finished { .. })), 3);
+        assert_eq!(notes.count(|event| matches!(event, ShardEvent::Started { attempt: 1, .. })), 3);
+        assert_eq!(notes.count(|event| matches!(event, ShardEvent::Finished { .. })), 3);
     }
 
     #[test]
@@ -292,8 +298,8 @@ mod tests {
         assert_eq!(failures[0].shard, 2);
         let message = &failures[0].message;
         assert!(message.contains("signal: 9") && message.ends_with("and said: last words"), "{message}");
-        assert_eq!(notes.count(|happening| matches!(happening, Happening::Died { .. })), 2);
-        assert_eq!(notes.count(|happening| matches!(happening, Happening::Started { .. })), 5);
+        assert_eq!(notes.count(|event| matches!(event, ShardEvent::Died { .. })), 2);
+        assert_eq!(notes.count(|event| matches!(event, ShardEvent::Started { .. })), 5);
     }
 
     #[test]
@@ -301,7 +307,7 @@ mod tests {
         let mut notes = Notes::default();
         let failures = run(&["echo skipped: this >&2; echo error: row 7 is bad >&2; exit 1"], &mut notes);
         assert_eq!(failures[0].message, "row 7 is bad");
-        assert_eq!(notes.count(|happening| matches!(happening, Happening::Died { .. })), 0);
+        assert_eq!(notes.count(|event| matches!(event, ShardEvent::Died { .. })), 0);
     }
 
     #[test]
@@ -309,7 +315,7 @@ mod tests {
         let mut notes = Notes::default();
         let failures = run(&["exit 0"], &mut notes);
         assert!(failures[0].message.contains("exit status: 0 and said nothing"), "{}", failures[0].message);
-        assert_eq!(notes.count(|happening| matches!(happening, Happening::Died { .. })), 2);
+        assert_eq!(notes.count(|event| matches!(event, ShardEvent::Died { .. })), 2);
     }
 
     #[test]
@@ -321,9 +327,9 @@ mod tests {
     #[test]
     fn a_program_that_is_not_there_fails_every_shard() {
         let folder = tempfile::tempdir().unwrap();
-        let crew = Crew { program: Path::new("/absent"), process_count: 1, retry_count: 2 };
+        let supervisor = Supervisor { program: Path::new("/absent"), process_count: 1, retry_count: 2 };
         let job = Job { shard: 4, arguments: Vec::new(), stderr: folder.path().join("4.stderr.txt") };
-        let failures = crew.run(vec![job], &mut Notes::default());
+        let failures = supervisor.run(vec![job], &mut Notes::default());
         assert!(failures[0].message.starts_with("/absent could not be started"), "{}", failures[0].message);
     }
 }
