@@ -1,4 +1,4 @@
-//! The passes of a training run: over the logs themselves, or over a row cache of them.
+//! Runs the passes of a training: over the logs themselves, or over a row cache of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::learn::{TrainError, Trainer};
 
 use super::{Event, Step, TrainOptions, WINDOW_ROW_COUNT};
 
-/// What was counted while the logs were read.
+/// Counts of one pass over the logs.
 pub(super) struct Counted {
     pub(super) logs: Vec<LogFile>,
     /// Rows of one pass.
@@ -23,7 +23,7 @@ pub(super) struct Counted {
     pub(super) invalid_numbers: Vec<u64>,
 }
 
-/// Learns all passes. `reader` is at the begin of the logs.
+/// Learns all passes. `reader` must be at the start of the logs.
 pub(super) fn learn(
     contract: &Contract,
     options: &TrainOptions,
@@ -38,7 +38,7 @@ pub(super) fn learn(
     let path = match &options.cache {
         Some(path) => path,
         None => {
-            // Beside the state there has to be room anyway.
+            // The disk of the state needs free space anyway.
             temporary = TemporaryFile::beside(&options.state);
             &temporary.0
         }
@@ -75,7 +75,7 @@ fn learn_from_logs(
     Ok(Counted { logs: reader.files().to_vec(), rows, bad_rows, invalid_numbers })
 }
 
-/// The cache at `path`, made anew unless it is there and of these logs, read and sampled like that.
+/// Returns the cache at `path`. Rebuilds it unless it holds these logs, read and sampled with these options.
 fn cache_of(
     contract: &Contract,
     options: &TrainOptions,
@@ -84,7 +84,7 @@ fn cache_of(
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<(RowCache, Counted), TrainError> {
     let digest = if options.cache.is_none() {
-        // It goes with the run: nobody will ever ask what it is of.
+        // A temporary cache is never reused, so it needs no digest.
         Digest::of(b"")
     } else {
         row_cache::digest_of(contract, &options.read, options.sampling, reader.files())
@@ -102,7 +102,7 @@ fn cache_of(
         found = RowCache::find(path, digest)?;
     }
     let Found::Fresh(cache) = found else {
-        let problem = "it was taken away or replaced while it was made".to_owned();
+        let problem = "it was removed or replaced while it was built".to_owned();
         return Err(RowCacheError::Damaged { path: path.to_owned(), problem }.into());
     };
     let summary = cache.summary();
@@ -153,7 +153,7 @@ impl Windows {
         Self { start, row_count: 0 }
     }
 
-    /// After `row_count` more rows: metrics of a window that is full now, and of all rows so far.
+    /// Counts `row_count` more rows. Returns the metrics of the window and of all rows so far if the window is full now.
     fn add(&mut self, row_count: u64, progressive: &mut Evaluator) -> Option<(Metrics, Metrics)> {
         self.row_count += row_count;
         if self.row_count < WINDOW_ROW_COUNT {
@@ -166,7 +166,7 @@ impl Windows {
     }
 }
 
-/// A file that is removed when the run ends, however it ends.
+/// A file that is removed when the run ends, even if it fails.
 struct TemporaryFile(PathBuf);
 
 impl TemporaryFile {

@@ -1,4 +1,4 @@
-//! A trainer that learns from a row cache.
+//! Learns from a row cache instead of batches of a log.
 
 use crate::judge::evaluate::Evaluator;
 use crate::learn::indexed_rows::IndexedRows;
@@ -9,16 +9,17 @@ use crate::learn::{RowCacheError, TrainError};
 
 use super::{Trainer, first_bias};
 
-/// Where the features of a cache stand in the table of a trainer.
+/// For each feature of a cache, its number in the table of a trainer.
 pub(in crate::learn) struct FeatureSlots(Vec<u32>);
 
 impl Trainer {
-    /// Makes the features of `cache` known and takes over the counts of its rows: what the first pass over a log does beside
-    /// learning. The trainer has learned no row before, though it may go on from a state.
+    /// Adds the features of `cache` and the counts of its rows to the trainer. This is what the first pass over a log does
+    /// besides learning. The trainer must not have learned a row yet; it may have a start state.
     ///
     /// # Errors
     ///
-    /// [`TrainError::RowCache`] where the cache is damaged, [`TrainError::TooManyFeatures`].
+    /// Returns [`TrainError::RowCache`] if the cache is damaged, or [`TrainError::TooManyFeatures`] if it has more features
+    /// than one process can hold.
     pub(in crate::learn) fn adopt(&mut self, cache: &mut RowCache) -> Result<FeatureSlots, TrainError> {
         let summary = cache.summary().clone();
         let mut slots = Vec::with_capacity(usize::try_from(cache.feature_count()).unwrap_or(0));
@@ -48,19 +49,19 @@ impl Trainer {
         Ok(FeatureSlots(slots))
     }
 
-    /// Learns all rows of `cache`, whose features stand at `slots`. `watch` is told the number of rows so far after some
-    /// thousand each, and in the first pass how well they were predicted.
+    /// Learns all rows of `cache`, whose features are at `slots` of the table. After every few thousand rows, calls `watch`
+    /// with the number of rows so far and the progressive evaluator, which only the first pass updates.
     ///
     /// # Errors
     ///
-    /// [`TrainError::RowCache`] where the cache is damaged; the trainer can then no longer be used.
+    /// Returns [`TrainError::RowCache`] if the cache is damaged. The trainer cannot be used after that.
     pub(in crate::learn) fn learn_cached(
         &mut self,
         cache: &mut RowCache,
         slots: &FeatureSlots,
         watch: &mut dyn FnMut(u64, &mut Evaluator),
     ) -> Result<(), TrainError> {
-        // In the order of the cache, the coordinates that most rows need lie side by side.
+        // In the order of the cache, the coordinates that most rows need are next to each other.
         let table = &mut self.indexer.table.coordinates;
         let mut coordinates: Vec<Coordinate> = slots.0.iter().map(|&slot| table[slot as usize]).collect();
         let (mut rows, mut row_count) = (IndexedRows::default(), 0);

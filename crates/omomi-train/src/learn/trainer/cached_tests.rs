@@ -1,4 +1,4 @@
-//! A row cache teaches what its log teaches, to the byte.
+//! Learning from a row cache gives the same state as learning from its log, to the byte.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ fn states(sampling: Sampling, passes: u32, start: Option<&Path>) -> [Vec<u8>; 2]
         .map(|first| {
             let end = rows.len().min(first + 1_100);
             let mut batch = batch(&rows[first..end], Some(i64::try_from(first).unwrap()));
-            // Halves, whose sums are exact in any order: what was counted before the start is added at another time.
+            // Halves have exact sums in any order. The order matters: the counts of the start are added at another time.
             batch.importance = Some((first..end).map(|row| if row % 3 == 0 { 0.5 } else { 1.0 }).collect());
             batch
         })
@@ -52,7 +52,7 @@ fn states(sampling: Sampling, passes: u32, start: Option<&Path>) -> [Vec<u8>; 2]
 }
 
 #[test]
-fn a_cache_teaches_what_the_log_teaches() {
+fn a_cache_gives_the_same_state_as_its_log() {
     for (sampling, passes) in
         [(Sampling::default(), 1), (Sampling::default(), 3), (Sampling { negative_rate: 0.3, seed: 4 }, 2)]
     {
@@ -62,9 +62,9 @@ fn a_cache_teaches_what_the_log_teaches() {
 }
 
 #[test]
-fn a_cache_goes_on_from_a_state_as_the_log_does() {
+fn a_cache_continues_from_a_state_like_its_log() {
     let mut before = Trainer::new(&contract(), SETTINGS).unwrap();
-    // Some features are in the state alone, some in both, some in the cache alone.
+    // Some features are in the state only, some in both, some in the cache only.
     before.learn(&batch(&random_rows(40, 10), Some(0))).unwrap();
     let (_folder, start) = written(&before, "start.parquet");
     let [by_batches, by_cache] = states(Sampling::default(), 2, Some(&start));

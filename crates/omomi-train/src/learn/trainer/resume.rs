@@ -1,4 +1,4 @@
-//! A trainer that goes on from a training state.
+//! Continues training from a training state.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,20 +13,24 @@ use crate::learn::{Sampling, Settings, StartAccount, TrainError};
 use super::Trainer;
 
 impl Trainer {
-    /// A model that has learned what the training state `start` has, of which `decay`, above 0 and at most 1, is left, and
-    /// will learn the rows that `sampling` keeps.
+    /// Creates a model from the training state `start`. The model will learn the rows that `sampling` keeps.
     ///
-    /// `z` and `d` of each feature and of the bias are multiplied with `decay`; `d` goes no lower than where a feature
-    /// starts that was never seen, `beta / alpha`. Of the rest the run takes one of so many
-    /// [shares](crate::learn::StartOptions#shares), 1 for the whole. The squared gradients follow from it:
-    /// `n = (alpha d - beta)^2`. Counts and the time when a feature was last seen stay as they are, whatever the decay: they say
-    /// on how many rows the model was built, which is what thresholds on them ask. The start's own weight rule is left
-    /// behind: thresholds and recalibration belong to the weights that were served, not to what was learned.
+    /// `z` and `d` of the bias and of each feature are multiplied by `decay`, which is above 0 and at most 1. `d` never
+    /// falls below `beta / alpha`, its value for an unseen feature. The run then takes one of `shares` equal
+    /// [shares](crate::learn::StartOptions#shares) of the evidence; 1 means all of it. The squared gradients follow from
+    /// `d`: `n = (alpha d - beta)^2`.
+    ///
+    /// Decay changes neither the counts of a feature nor the time when it was last seen. They say on how many rows the
+    /// model was built, and the thresholds of pruning rely on that. The weight rule of `start` is dropped: its thresholds
+    /// and recalibration belong to the weights that were served, not to what was learned.
     ///
     /// # Errors
     ///
-    /// [`TrainError::State`] where `start` cannot be read; [`TrainError::StartDiffers`] where it is of another contract or of
-    /// other settings; [`TrainError::StartOfFinishedWeights`].
+    /// * [`TrainError::Setting`] if a setting, the sampling rate, `decay` or `shares` is out of bounds.
+    /// * [`TrainError::State`] if `start` cannot be read.
+    /// * [`TrainError::StartDiffers`] if `start` has another contract or other settings.
+    /// * [`TrainError::StartIsPruned`] or [`TrainError::StartOfFinishedWeights`] if its `z` is not what was learned.
+    /// * [`TrainError::TooManyFeatures`] if `start` has more features than one process can hold.
     pub fn resume(
         contract: &Contract,
         settings: Settings,
@@ -80,7 +84,7 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// The state from which this training goes on.
+    /// Returns the state that this training continues from, or `None` if it trains from scratch.
     #[must_use]
     pub fn start(&self) -> Option<&StartAccount> {
         self.start.as_ref()
