@@ -1,7 +1,8 @@
-//! What the features of a row come from: the fields of the contract, then its crosses, in contract order.
+//! Finds the features of rows by feature group. A feature group is a field or a cross; the groups are the fields of the
+//! contract, then its crosses, in contract order.
 //!
-//! Each category of a `many` field is a feature of its own with the value 1, and each time that a row lists it counts. A
-//! cross has one feature a row, or one for each category of its `many` member; where any member is missing it has none.
+//! Each category of a `many` field is a feature with the value 1. A category that a row lists twice counts twice. A cross
+//! has one feature per row, or one per category of its `many` member. If any member is missing, the cross has no feature.
 
 use std::ops::Range;
 
@@ -14,10 +15,10 @@ use super::indexed_rows::{IndexedRows, may_repeat};
 use super::key_index::KeyIndex;
 use super::table::Table;
 
-/// A field or a cross.
+/// A feature group: a field or a cross.
 #[derive(Debug)]
 pub(super) struct FeatureGroup {
-    /// The field's name, or the cross's: its members' names joined by `*`.
+    /// Name of the field or the cross. The name of a cross is its members' names, joined by `*`.
     pub(super) name: String,
     pub(super) kind: GroupKind,
     seed: u64,
@@ -46,10 +47,10 @@ impl FeatureGroup {
     }
 }
 
-/// Keys ahead of the one at hand whose places in the index are fetched: they arrive while those between are looked up.
+/// How many keys ahead the slots of the index are prefetched: they arrive while the keys in between are looked up.
 const KEYS_AHEAD: usize = 16;
 
-/// Stands for a feature that the table does not have.
+/// Number of a feature that the table does not have.
 pub(super) const UNSEEN: u32 = u32::MAX;
 
 /// The features of some consecutive rows, by group.
@@ -76,7 +77,7 @@ impl GroupFeatures {
 }
 
 impl ChunkFeatures {
-    /// Finds the features of `rows` in the table, and enters those that it does not have yet.
+    /// Finds the features of `rows` in the table and adds those that it does not have yet.
     pub(super) fn enter(
         &mut self,
         groups: &[FeatureGroup],
@@ -114,7 +115,7 @@ impl ChunkFeatures {
         Ok(())
     }
 
-    /// Finds the features of `rows` in `index`; [`UNSEEN`] stands for those that it does not have.
+    /// Finds the features of `rows` in `index`. Features that it does not have become [`UNSEEN`].
     pub(super) fn find(&mut self, groups: &[FeatureGroup], index: &KeyIndex, batch: &RowBatch, rows: &Range<usize>) {
         self.fill_keys(groups, batch, rows);
         for features in &mut self.by_group {
@@ -133,12 +134,13 @@ impl ChunkFeatures {
         }
     }
 
-    /// Puts the rows of the chunk side by side. How much they count is left to the caller.
+    /// Fills `rows` with the features of the chunk, row by row. The caller adds the importances.
     pub(super) fn fill_rows(&mut self, clicked: &[bool], rows: &mut IndexedRows) {
         rows.clear();
         rows.clicked.extend_from_slice(clicked);
         rows.repeats.resize(clicked.len(), false);
-        // Where the next feature of each row goes: first behind the rows before, at last behind the row itself.
+        // The position of the next feature of each row. It starts at the end of the row before and finishes at the end of
+        // the row itself.
         rows.ends.resize(clicked.len(), 0);
         for features in &self.by_group {
             for (end, ends) in rows.ends.iter_mut().zip(features.offsets.windows(2)) {

@@ -1,4 +1,4 @@
-//! From batches of a log to rows whose features are numbered, and the counts of both.
+//! Numbers the features of log rows and counts rows and features.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,24 +12,24 @@ use super::feature_groups::{ChunkFeatures, FeatureGroup};
 use super::state::widest;
 use super::table::{FeatureCounts, NEVER_US, Table};
 
-/// Rows whose features are looked up before the first of them is learned: their numbers stay in the cache meanwhile.
+/// Rows whose features are looked up before the first of them is learned. Their numbers stay in the CPU cache meanwhile.
 pub(super) const CHUNK_ROW_COUNT: usize = 512;
 
-/// Numbers the features of rows as they come. Rows that sampling leaves out are not seen.
+/// Numbers the features of rows in the order in which they occur. It never sees rows that sampling leaves out.
 #[derive(Debug)]
 pub(super) struct RowIndexer {
     pub(super) groups: Vec<FeatureGroup>,
     pub(super) table: Table,
     sampler: Sampler,
-    /// All rows that were counted.
+    /// Counts of all rows, whatever their features.
     pub(super) totals: FeatureCounts,
-    /// Times of the first and of the last row that was counted here.
+    /// Times of the first and the last row that was counted here.
     pub(super) window_us: Option<(i64, i64)>,
     chunk: ChunkFeatures,
     rows: IndexedRows,
 }
 
-/// Importance of the rows of a batch that were clicked, and of the others.
+/// Total importance of the clicked rows of a batch, and of the other rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct LabelSums {
     pub(super) clicked: f64,
@@ -40,7 +40,7 @@ pub(super) struct LabelSums {
 pub(super) struct Chunk<'a> {
     pub(super) rows: &'a IndexedRows,
     pub(super) table: &'a mut Table,
-    /// Of the batch that the rows are from.
+    /// Sums over the whole batch that the rows are from.
     pub(super) batch_sums: LabelSums,
 }
 
@@ -61,13 +61,13 @@ impl RowIndexer {
         self.sampler.sampling()
     }
 
-    /// The log begins again.
+    /// Prepares for another pass: the next batch is the first of the log.
     pub(super) fn rewind(&mut self) {
         self.sampler.rewind();
     }
 
-    /// Numbers the rows of `batch`, counts them if this `is_first` time that they come, and hands them to `visit` some
-    /// hundred at a time.
+    /// Numbers the features of the rows of `batch` and passes the rows to `visit`, [`CHUNK_ROW_COUNT`] at a time. In the
+    /// first pass (`is_first`), also counts them.
     pub(super) fn each_chunk(
         &mut self,
         batch: &RowBatch,

@@ -1,5 +1,5 @@
-//! A training state held ready to predict log rows: for what is chosen between training and packing (recalibration,
-//! thresholds), where no weight file exists yet.
+//! Predicts log rows with a training state. The steps between training and packing (recalibration, thresholds) use it,
+//! because no weight file exists yet.
 
 use std::path::Path;
 
@@ -11,9 +11,9 @@ use super::feature_groups::{ChunkFeatures, FeatureGroup, UNSEEN};
 use super::state::{Metadata, StateReader};
 use super::{TrainError, WeightRule};
 
-/// The features of a training state, numbered from 0 by rising key, and their weights under a [`WeightRule`].
+/// The features of a training state, numbered from 0 by ascending key, and their weights under a [`WeightRule`].
 ///
-/// Memory: some 50 bytes a feature. Categories are not held.
+/// Takes about 50 bytes of memory per feature. Categories are not kept.
 #[derive(Debug)]
 pub struct StateModel {
     metadata: Metadata,
@@ -26,25 +26,27 @@ pub struct StateModel {
     bias_weight: f64,
 }
 
-/// What a state knows of one feature.
+/// One feature of a state.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StateFeature {
-    /// Sum of the gradients less the steps taken.
+    /// Sum of the gradients, minus the steps taken.
     pub z: f64,
     /// Curvature.
     pub d: f64,
-    /// Rows that had the feature.
+    /// Number of rows that had the feature.
     pub impressions: u64,
-    /// Index of its field among the contract's fields, or the number of fields and the index of its cross.
+    /// Index of its feature group: the index of its field in the contract, or the number of fields plus the index of its
+    /// cross.
     pub group: u16,
 }
 
 impl StateModel {
-    /// Reads the training state `path`; its weights are those of its own weight rule.
+    /// Reads the training state `path`. Its weights follow its own weight rule.
     ///
     /// # Errors
     ///
-    /// [`TrainError::State`], or [`TrainError::TooManyFeatures`] for more than fit here.
+    /// Returns [`TrainError::State`] if the state cannot be read, or [`TrainError::TooManyFeatures`] if it has more features
+    /// than one process can hold.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let mut reader = StateReader::open(path)?;
         let metadata = reader.metadata().clone();
@@ -78,13 +80,13 @@ impl StateModel {
         Ok(model)
     }
 
-    /// What the state says about itself. Its weight rule is the one that the weights follow now.
+    /// Returns the metadata of the state. Its weight rule is the one that the weights follow now.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// From now on all weights follow `rule`.
+    /// Recomputes all weights by `rule`.
     pub fn follow(&mut self, rule: WeightRule) {
         self.metadata.weight_rule = rule;
         self.bias_weight = rule.bias_weight(self.bias.0, self.bias.1);
@@ -92,27 +94,27 @@ impl StateModel {
         self.weights.extend(self.features.iter().map(|feature| rule.feature_weight(feature.z, feature.d)));
     }
 
-    /// The features, by number.
+    /// Returns the features, by number.
     #[must_use]
     pub fn features(&self) -> &[StateFeature] {
         &self.features
     }
 
-    /// The weights of the features, by number.
+    /// Returns the weights of the features, by number.
     #[must_use]
     pub fn weights(&self) -> &[f64] {
         &self.weights
     }
 
-    /// The weight of the bias.
+    /// Returns the weight of the bias.
     #[must_use]
     pub const fn bias_weight(&self) -> f64 {
         self.bias_weight
     }
 
-    /// Calls `visit` with each row's logit and whether it was clicked. Unseen categories add 0.
+    /// Calls `visit` with the logit of each row and whether it was clicked. Unseen categories add 0.
     ///
-    /// `batch` must be of the state's contract.
+    /// `batch` must have been read with the contract of the state.
     pub fn predict(&self, batch: &RowBatch, mut visit: impl FnMut(f64, bool)) {
         self.each_row(batch, |numbers, clicked| {
             let logit = numbers.iter().fold(self.bias_weight, |logit, &number| logit + self.weights[number as usize]);
@@ -120,10 +122,10 @@ impl StateModel {
         });
     }
 
-    /// Calls `visit` with the numbers of each row's features that the state has, in contract order, and whether the row
-    /// was clicked.
+    /// Calls `visit` for each row with the numbers of its features, in contract order, and whether it was clicked. Features
+    /// that the state does not have are left out.
     ///
-    /// `batch` must be of the state's contract.
+    /// `batch` must have been read with the contract of the state.
     pub fn each_row(&self, batch: &RowBatch, mut visit: impl FnMut(&[u32], bool)) {
         let (mut chunk, mut numbers) = (ChunkFeatures::default(), Vec::new());
         let mut start = 0;

@@ -1,4 +1,4 @@
-//! Every feature that training has seen: its coordinate, its counts, and what it is called.
+//! The table of all features that training has seen: their coordinates, counts and categories.
 
 use omomi::contract::{Buckets, Contract, FieldKind};
 
@@ -11,15 +11,15 @@ use super::state::join_category;
 /// How often a feature was seen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FeatureCounts {
-    /// Importance of the rows with it: a whole number where rows count alike, exact up to 2^53.
+    /// Total importance of the rows with the feature. A whole number, exact up to 2^53, if all rows count 1.
     pub(super) impressions: f64,
-    /// That of those that were clicked.
+    /// Total importance of the clicked rows with the feature.
     pub(super) clicks: f64,
-    /// Time of the last row with it, [`NEVER_US`] where no row had a time.
+    /// Time of the last row with the feature, or [`NEVER_US`] if no row had a time.
     pub(super) last_seen_us: i64,
 }
 
-/// Stands for "no time".
+/// The time that means "no time".
 pub(super) const NEVER_US: i64 = i64::MIN;
 
 impl FeatureCounts {
@@ -39,16 +39,15 @@ impl FeatureCounts {
     }
 }
 
-/// The features by number, in the order in which they were first seen, so that frequent ones lie together at the front.
+/// The features by number, in the order in which they were first seen. Frequent features are therefore near the front.
 ///
-/// What every row touches is apart from what is read once: `coordinates` (16 bytes a feature), `counts` (24) and the
-/// index (19 to 29) are hot; the group (2) and the origin (8, and 8 for an id or a number, the length of a text, 4 a
-/// member of a cross) wait for the state to be written. That is 80 bytes a feature or so, and up to twice that while a
-/// growing array is moved.
+/// Memory per feature: every row touches `coordinates` (16 bytes), `counts` (24) and the index (19 to 29). Only writing
+/// the state reads the group (2) and the origin (8, plus 8 for an id or a number, the length of a text, or 4 per member
+/// of a cross). That is about 80 bytes per feature, and up to twice as much while an array grows.
 ///
-/// Two features whose 64-bit keys are equal share one coordinate and the name of the first, exactly as they share one
-/// weight when serving; a row that has both moves it once. Among 10 million features the odds that there is any such pair are
-/// 3 in a million.
+/// Two features whose 64-bit keys are equal share one coordinate and the name of the first, just as they share one weight
+/// when serving. A row that has both moves the coordinate once. Among 10 million features, the probability of any such
+/// pair is 3 in a million.
 #[derive(Debug)]
 pub(super) struct Table {
     index: KeyIndex,
@@ -57,8 +56,8 @@ pub(super) struct Table {
     groups: Vec<u16>,
     origins: Vec<u8>,
     origin_ends: Vec<usize>,
-    /// Features of a row cache or of the state from which training goes on: the first numbers are theirs, and their origins are
-    /// their categories as a state has them.
+    /// Number of features that came from a row cache or from the start state. They have the first numbers, and their
+    /// origins are their categories, written as in a state.
     kept_count: usize,
 }
 
@@ -83,19 +82,19 @@ impl Table {
         self.index.keys()
     }
 
-    /// The index, in the contract's list of groups, of the field or cross that feature `number` belongs to.
+    /// Returns the index of the group of feature `number`.
     pub(super) fn group(&self, number: u32) -> usize {
         usize::from(self.groups[number as usize])
     }
 
-    /// The numbers of the features, by key.
+    /// Returns the index from feature keys to numbers.
     pub(super) fn index(&self) -> &KeyIndex {
         &self.index
     }
 
-    /// The number of the feature with `key`, which becomes known if it is not yet; then `origin` writes down what its
-    /// category is: the value of an id or a number (8 bytes, little-endian), a text, or the numbers of a cross's
-    /// members (4 bytes each, little-endian).
+    /// Returns the number of the feature with `key`. A new feature is added, and `origin` then writes its category: the
+    /// value of an id or the bucket of a number (8 bytes, little-endian), a text, or the numbers of a cross's members (4
+    /// bytes each, little-endian).
     #[inline]
     pub(super) fn find_or_insert(
         &mut self,
@@ -118,8 +117,8 @@ impl Table {
         Ok(number)
     }
 
-    /// Adds to the counts of the feature with `key`, which becomes known if it is not yet: its category is the text
-    /// `category`. Returns its number. No feature was found in a log before.
+    /// Adds `counts` to the feature with `key` and returns its number. A new feature is added with the text `category`.
+    /// Must be called before any feature from a log is added.
     pub(super) fn count_kept(
         &mut self,
         key: u64,
@@ -138,8 +137,8 @@ impl Table {
         Ok(number)
     }
 
-    /// Makes a feature known that the state from which training goes on has: its category stays the text that it is
-    /// there. All of them come before the first that is found in a log.
+    /// Adds a feature of the start state. Its category stays the text that it is in the state. Must be called before any
+    /// feature from a log is added.
     pub(super) fn keep(
         &mut self,
         key: u64,
@@ -156,7 +155,7 @@ impl Table {
         Ok(())
     }
 
-    /// Appends the category of feature `number` to `text`, in the form that the training state has it.
+    /// Appends the category of feature `number` to `text`, written as in a training state.
     pub(super) fn write_category(&self, contract: &Contract, groups: &[FeatureGroup], number: u32, text: &mut String) {
         let origin = self.origin(number);
         if (number as usize) < self.kept_count {
@@ -198,7 +197,7 @@ fn origin_value(origin: &[u8]) -> u64 {
     u64::from_le_bytes(origin.try_into().expect("ids and numbers are written as 8 bytes"))
 }
 
-/// The numbers in a bucket as an interval, such as `[10.0, 50.0)`.
+/// Appends a bucket to `text` as an interval of numbers, such as `[10.0, 50.0)`.
 pub(crate) fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text: &mut String) {
     let (start, end) = match buckets {
         Buckets::Edges(edges) => {
@@ -206,8 +205,8 @@ pub(crate) fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text
             let start = if bucket == 0 { range[0] } else { edges[bucket - 1] };
             (start, edges.get(bucket).copied())
         }
-        // The bucket is the exponent field of its doubles; 0 holds zero and the subnormal numbers. The range does not
-        // cut these short, so that a bucket has one name under every range.
+        // The bucket is the exponent field of its doubles; bucket 0 holds zero and the subnormal numbers. The range does
+        // not clip the interval, so that a bucket has the same name under every range.
         Buckets::Log2 => (f64::from_bits(bucket << 52), Some(f64::from_bits((bucket + 1) << 52))),
     };
     let interval = match end {
