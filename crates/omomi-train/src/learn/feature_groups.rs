@@ -28,7 +28,7 @@ pub(super) struct FeatureGroup {
 pub(super) enum GroupKind {
     /// Index into the contract's fields.
     Field(usize),
-    /// Indices into the contract's fields, which are also the first groups.
+    /// Indices of the members among the contract's fields. Fields come first, so these are also indices of groups.
     Cross(Vec<usize>),
 }
 
@@ -65,7 +65,7 @@ struct GroupFeatures {
     offsets: Vec<u32>,
     keys: Vec<u64>,
     numbers: Vec<u32>,
-    /// Numbers of the texts of the batch, by their place in it; [`UNSEEN`] until one is looked up.
+    /// Numbers of the texts of the batch, by position; [`UNSEEN`] until a text is looked up.
     text_numbers: Vec<u32>,
 }
 
@@ -165,8 +165,8 @@ impl ChunkFeatures {
         }
     }
 
-    /// Calls `visit` with the row and the number of each feature, group by group: neighbouring visits touch
-    /// independent places of memory, and the processor waits for several at once.
+    /// Calls `visit` with the row and the number of each feature, group by group. Consecutive visits touch independent
+    /// memory, so the processor waits for several of them at the same time.
     pub(super) fn each(&self, mut visit: impl FnMut(usize, u32)) {
         for features in &self.by_group {
             for row in 0..features.offsets.len() - 1 {
@@ -180,7 +180,7 @@ impl ChunkFeatures {
     fn fill_keys(&mut self, groups: &[FeatureGroup], batch: &RowBatch, rows: &Range<usize>) {
         self.by_group.resize(groups.len(), GroupFeatures::default());
         for (index, group) in groups.iter().enumerate() {
-            // A cross comes after all fields, so its members' keys are there.
+            // A cross comes after all fields, so the keys of its members are already known.
             let mut features = std::mem::take(&mut self.by_group[index]);
             features.offsets.clear();
             features.keys.clear();
@@ -203,8 +203,8 @@ impl ChunkFeatures {
         }
     }
 
-    /// Calls `visit` for each feature that a cross of `members` has in `row`, with the places of the members' features.
-    /// At most one member is a `many` field: the contract says so.
+    /// Calls `visit` for each feature that a cross of `members` has in `row`, with the positions of the members' features.
+    /// The contract guarantees that at most one member is a `many` field.
     #[inline]
     fn each_crossing(&self, members: &[usize], row: usize, mut visit: impl FnMut(&[usize])) {
         let mut places = [0_usize; MAX_CROSS_MEMBERS];
@@ -224,7 +224,8 @@ impl ChunkFeatures {
         }
     }
 
-    /// As `enter_field`, where each value says which of the texts of the batch it has: each text is looked up once.
+    /// Adds the features of a text field whose column lists each distinct text of the batch once, with the position of
+    /// its text for each value. Each text is looked up once per batch.
     fn enter_texts(
         &self,
         index: usize,
@@ -317,7 +318,7 @@ fn fill_field(seed: u64, column: &FieldColumn, rows: &Range<usize>, features: &m
 }
 
 fn narrow(count: usize) -> u32 {
-    // A batch counts its values in 32 bits, and a cross has at most as many features as its `many` member has values.
+    // The values of a batch are counted in 32 bits. A cross has at most as many features as its `many` member has values.
     u32::try_from(count).expect("a chunk has few features")
 }
 

@@ -1,4 +1,4 @@
-//! Makes a row cache from logs: a pass that reads, numbers and counts, and learns nothing.
+//! Builds a row cache from logs, in a pass that reads, numbers and counts, but learns nothing.
 
 use std::path::Path;
 
@@ -13,8 +13,7 @@ use crate::learn::{Sampling, TrainError};
 use super::writer::RowCacheWriter;
 use super::{CachedFeature, Summary};
 
-/// Makes the cache `path` of all rows of `reader`, in the place of a file that is there. `watch` is called after each
-/// batch.
+/// Builds the cache `path` from all rows of `reader` and replaces an existing file. Calls `watch` after each batch.
 pub(in crate::learn) fn build(
     contract: &Contract,
     sampling: Sampling,
@@ -28,7 +27,7 @@ pub(in crate::learn) fn build(
     builder.finish(contract, digest, log_row_counts, (reader.rows_read(), reader.bad_row_count()))
 }
 
-/// A cache of batches, for tests of what is learned from it.
+/// Builds a cache from batches, for tests that learn from it.
 #[cfg(test)]
 pub(in crate::learn) fn cache_of_batches(
     contract: &Contract,
@@ -104,7 +103,8 @@ impl Builder {
     }
 }
 
-/// The numbers of all features, those of the most frequent first and among equals of the one seen first.
+/// Returns the numbers of all features, the most frequent first. Of equally frequent features, the one seen first comes
+/// first.
 fn by_frequency(table: &Table) -> Vec<u32> {
     let mut order: Vec<u32> = (0..).take(table.len()).collect();
     let impressions = |number: u32| table.counts[number as usize].impressions;
