@@ -1,4 +1,4 @@
-//! A small log in several files, and trainings of it whose processes do as they are told.
+//! A small log in several files, and trainings of it with processes that fail on demand.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ pub struct Fixture {
     folder: tempfile::TempDir,
 }
 
-/// What happened to the shards of one command, by number.
+/// The events of one command, by shard number.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub started: BTreeMap<u32, u32>,
@@ -34,7 +34,7 @@ pub struct Seen {
 }
 
 impl Fixture {
-    /// A log of Parquet files and its contract.
+    /// Writes a log of Parquet files and its contract.
     pub fn new() -> Self {
         let fixture = Self { folder: tempfile::tempdir().unwrap() };
         let spec = LogSpec { rows: 12_000, seed: 5, click_rate: 0.1 };
@@ -64,7 +64,7 @@ impl Fixture {
         Contract::from_toml(CONTRACT).unwrap()
     }
 
-    /// Three shards at random, two processes.
+    /// Returns options for three random shards and two processes.
     pub fn options(&self) -> TrainShardsOptions {
         TrainShardsOptions {
             train: TrainOptions {
@@ -94,7 +94,7 @@ impl Fixture {
         }
     }
 
-    /// A program that runs `script` with the arguments of a shard, and then trains the shard. `$ALL` are all arguments in one word.
+    /// Writes a program that runs `script` and then trains the shard. In `script`, `$ALL` is one word with all arguments.
     pub fn program(&self, name: &str, script: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, format!("#!/bin/sh\nALL=\"$*\"\n{script}\nexec {OMOMI} \"$@\"\n")).unwrap();
@@ -108,7 +108,7 @@ impl Fixture {
         (outcome, seen)
     }
 
-    /// The bytes of the merged state.
+    /// Trains, and returns the bytes of the merged state.
     #[track_caller]
     pub fn merged(&self, options: &TrainShardsOptions) -> (Vec<u8>, Seen) {
         let (outcome, seen) = self.train(options);
@@ -136,13 +136,13 @@ impl Seen {
         }
     }
 
-    /// The shards for which a process was started.
+    /// Returns the shards for which a process was started.
     pub fn learned(&self) -> Vec<u32> {
         self.started.keys().copied().collect()
     }
 }
 
-/// Everything in the shard's marker is there: it counts as finished.
+/// Returns whether the shard of `state` has its marker, so that it counts as finished.
 pub fn is_marked(state: &Path) -> bool {
     state.with_extension("done.json").is_file()
 }

@@ -1,4 +1,4 @@
-//! The whole of it: cut, learn what is missing, average, and again for each round.
+//! Runs a training in shards: splits the log, trains the missing shards and averages them, round by round.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -25,13 +25,14 @@ use super::{
     OneOf, ProgressEvent, ShardAccount, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions,
 };
 
-/// Trains the shards that are not finished yet, each in a process of its own, and averages all. `watch` is told what happens; the
-/// same goes to `progress.jsonl` in the work folder.
+/// Trains the shards that are not finished yet, each in its own process, and averages all shards. Calls `watch` with each
+/// event, and appends it to `progress.jsonl` in the work folder.
 ///
 /// # Errors
 ///
-/// What cannot be right is found before the first process is started. [`TrainShardsError::Shards`] names the shards that failed;
-/// those that are finished are kept. No file but those in the work folder has changed then.
+/// Invalid options and missing files are found before the first process starts. If shards fail, returns
+/// [`TrainShardsError::Shards`] with their numbers. The finished shards are kept, and no file outside the work folder has
+/// changed.
 pub fn train_shards(
     contract: &Contract,
     options: &TrainShardsOptions,
@@ -140,7 +141,7 @@ fn evaluate(contract: &Contract, train: &TrainOptions, patterns: &[String]) -> R
     Ok(evaluator.metrics())
 }
 
-/// Tells what happens, to whoever watches and in the file.
+/// Reports events to the caller and appends them to the progress file.
 struct ProgressReporter<'a> {
     file: ProgressFile,
     watch: &'a mut dyn FnMut(&ProgressEvent),
@@ -151,24 +152,24 @@ impl ProgressReporter<'_> {
     fn report(&mut self, shard: Option<u32>, event: ShardEvent) {
         let event = ProgressEvent::now(self.round, shard, event);
         (self.watch)(&event);
-        // No hours of work are lost because they cannot be told of. A full disk meets the states too, which say so.
+        // A failed write must not waste hours of work. If the disk is full, writing the states fails too and reports it.
         let _ = self.file.add(&event);
     }
 }
 
-/// What is to be learned, the same for every round but for its part of the rows and its start.
+/// What is trained. It is the same for every round, except for the round's part of the rows and its start state.
 struct Plan<'a> {
     contract: &'a Contract,
     options: &'a TrainShardsOptions,
     split: &'a Split,
     /// The logs of each shard.
     logs: Vec<Vec<PathBuf>>,
-    /// What the first round goes on from.
+    /// The state that the first round continues from.
     start: Option<StartOptions>,
 }
 
 impl<'a> Plan<'a> {
-    /// `files` are all logs.
+    /// Plans the training of `files`, which are all logs.
     fn new(
         contract: &'a Contract,
         options: &'a TrainShardsOptions,
@@ -180,7 +181,7 @@ impl<'a> Plan<'a> {
         let logs = if *split == Split::File {
             deal(files, count)?.iter().map(|own| paths(own)).collect()
         } else {
-            // Opened once, so that a column that is missing is found here.
+            // Opening the logs once finds a missing column here.
             let mut narrowed = options.train.clone();
             split.narrow(OneOf { number: 1, count }, contract, &mut narrowed)?;
             LogReader::open(contract, &narrowed.logs, narrowed.read)?;
@@ -194,15 +195,15 @@ impl<'a> Plan<'a> {
             && start.decay_per_day < 1.0
             && start.age_days.is_none()
         {
-            // Shards begin at different times; what is left of their common start must be the same.
+            // The logs of the shards begin at different times, but their start state must decay by the same factor.
             start.age_days = Some(age_days(start, contract, &options.train)?);
         }
         Ok(Self { contract, options, split, logs, start })
     }
 
-    /// The flags of a shard's command on which its state depends, but for its files.
+    /// Returns the flags of a shard's command that its state depends on, except for paths.
     fn arguments(&self, shard: u32, round: u32) -> BTreeMap<String, String> {
-        // Every option is named, so that none is forgotten that a state depends on.
+        // Every option is named here, so that a new one cannot be forgotten.
         let TrainOptions {
             logs: _,
             held_out: _,
@@ -265,7 +266,7 @@ impl Round<'_> {
         self.plan.options.shard_count
     }
 
-    /// Learns the shards that are not finished.
+    /// Trains the shards that are not finished.
     fn learn(&self, reporter: &mut ProgressReporter<'_>) -> Result<Vec<ShardAccount>, TrainShardsError> {
         let options = self.plan.options;
         let start_digest = match self.start {
@@ -286,7 +287,7 @@ impl Round<'_> {
                 Standing::Stale(reason) => observer.observe(shard, ShardEvent::Stale { reason }),
                 Standing::New => {}
             }
-            // The marker of another state must not outlive it, and the words of other processes would be taken for those of ours.
+            // A marker must not outlive its state. Old output on standard error would look like that of the new process.
             for path in [paths.marker, paths.stderr.clone()] {
                 match fs::remove_file(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -310,7 +311,7 @@ impl Round<'_> {
         Ok(observer.accounts.into_values().collect())
     }
 
-    /// The whole command of a shard.
+    /// Returns all arguments of a shard's command.
     fn command(&self, shard: u32) -> Vec<OsString> {
         let with_value = |name: &str, value: &Path| {
             let mut argument = OsString::from(format!("{name}="));
@@ -361,7 +362,7 @@ impl Round<'_> {
     }
 }
 
-/// Follows the processes of a round and notes what is finished.
+/// Observes the processes of a round and records the shards that are finished.
 struct RoundObserver<'a, 'b> {
     round: &'a Round<'a>,
     start_digest: Option<String>,
@@ -408,14 +409,14 @@ impl ShardObserver for RoundObserver<'_, '_> {
         let paths = self.round.work_dir.shard(self.round.number, shard);
         let inputs = self.inputs(shard);
         if let Some(path) = self.round.logs.changed(&inputs.logs) {
-            return Err(format!("{} was written to while it was learned; run again when it is whole", path.display()));
+            return Err(format!("{} changed during training; run again when it is complete", path.display()));
         }
         let reader = StateReader::open(&paths.state).map_err(|error| error.to_string())?;
         let (expected, found) = (&inputs.contract, fingerprint(&reader.metadata().contract));
         if *expected != found {
             let contract_file = self.round.plan.options.contract_file.display();
             return Err(format!(
-                "{contract_file} has changed: expected the fingerprint {expected}, found {found}; run again"
+                "{contract_file} changed during training: expected the fingerprint {expected}, found {found}; run again"
             ));
         }
         Marker::write(&paths.marker, inputs, &paths.state, finished.clone())

@@ -1,4 +1,4 @@
-//! The processes of the shards: so many at once, each retried where it dies.
+//! Runs the processes of the shards in parallel and restarts those that die.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -11,46 +11,49 @@ use std::thread;
 
 use super::{ShardEvent, ShardFailure};
 
-/// How much of what a process said on standard error is looked at for its last words, and how many lines of it are told.
-const LAST_WORDS_LEN: u64 = 4 << 10;
-const LAST_WORDS_LINE_COUNT: usize = 8;
-/// What the command line puts before the one error that ends it.
+/// Bytes at the end of a process's standard error that are searched for its error.
+const STDERR_TAIL_LEN: u64 = 4 << 10;
+/// Lines of standard error that are reported if it has no error.
+const STDERR_TAIL_LINE_COUNT: usize = 8;
+/// The prefix of the error with which the command line ends.
 const ERROR_PREFIX: &str = "error: ";
 
-/// What a process is started for.
+/// A shard to train in a process.
 pub(super) struct Job {
     /// Number of the shard.
     pub(super) shard: u32,
     /// Arguments of the program.
     pub(super) arguments: Vec<OsString>,
-    /// Where its standard error goes.
+    /// File for its standard error.
     pub(super) stderr: PathBuf,
 }
 
-/// How the processes are run.
+/// Runs the processes of the shards.
 pub(super) struct Supervisor<'a> {
-    /// What they all run.
+    /// Program of all processes.
     pub(super) program: &'a Path,
-    /// Most of them at once.
+    /// Maximum number of parallel processes.
     pub(super) process_count: usize,
-    /// How often one that dies is started again.
+    /// How many times a process that dies is restarted.
     pub(super) retry_count: u32,
 }
 
-/// What is told of the processes while they run.
+/// Receives the events of the shards while their processes run.
 pub(super) trait ShardObserver {
-    /// Something happened to a shard.
+    /// Called for each event of a shard.
     fn observe(&mut self, shard: u32, event: ShardEvent);
 
-    /// The process of a shard ended well, having said `finished` last. Returns what is wrong with what it left.
+    /// Called when the process of a shard has succeeded, with its last report. Returns an error if its results are not
+    /// acceptable.
     fn accept(&mut self, shard: u32, finished: &ShardEvent) -> Result<(), String>;
 }
 
+/// A message from the thread that reads the standard output of a process.
 enum Message {
-    /// A process has said a line.
+    /// The process of this shard wrote a line.
     Line(u32, String),
-    /// A process says nothing more.
-    Silence(u32),
+    /// The process of this shard closed its standard output.
+    Closed(u32),
 }
 
 /// A process that works on a job.
@@ -58,18 +61,18 @@ struct Running {
     process: Process,
     job: Job,
     attempt: u32,
-    /// Length of its standard error before it said anything: what earlier attempts have said.
+    /// Offset in the file of standard error at which the output of this attempt begins.
     stderr_start: u64,
-    /// Its last report, once it has made it.
+    /// Its last report, if it has finished.
     finished: Option<ShardEvent>,
 }
 
-/// Dropped, it is ended.
+/// A child process that is killed on drop.
 struct Process(Child);
 
 impl Supervisor<'_> {
-    /// Runs all jobs to their ends, in the order given as far as there are processes. One that fails keeps no other from
-    /// being done. Returns those that failed, by shard.
+    /// Runs all jobs to their end. Jobs start in the given order. A job that fails does not stop the others. Returns the
+    /// failed jobs, sorted by shard.
     pub(super) fn run(&self, jobs: Vec<Job>, observer: &mut impl ShardObserver) -> Vec<ShardFailure> {
         let (sender, receiver) = channel();
         let mut waiting: VecDeque<(Job, u32)> = jobs.into_iter().map(|job| (job, 1)).collect();
@@ -85,7 +88,7 @@ impl Supervisor<'_> {
                         running.insert(shard, started);
                     }
                     Err((job, error)) => {
-                        let message = format!("{} could not be started: {error}", self.program.display());
+                        let message = format!("cannot start {}: {error}", self.program.display());
                         failures.push(failed(job, message, observer));
                     }
                 }
@@ -103,7 +106,7 @@ impl Supervisor<'_> {
                     observer.observe(job.shard, ShardEvent::Died { message, retries_left });
                     waiting.push_front((job, attempt + 1));
                 }
-                Err((job, End::Died(message) | End::Answered(message))) => {
+                Err((job, End::Died(message) | End::Failed(message))) => {
                     failures.push(failed(job, message, observer));
                 }
             }
@@ -128,31 +131,32 @@ impl Supervisor<'_> {
         };
         if let Some(stdout) = child.stdout.take() {
             let (shard, sender) = (job.shard, sender.clone());
-            thread::spawn(move || listen(stdout, shard, &sender));
+            thread::spawn(move || forward_lines(stdout, shard, &sender));
         }
         Ok(Running { process: Process(child), job, attempt, stderr_start, finished: None })
     }
 }
 
-/// Passes on what a process says, line by line.
-fn listen(stdout: ChildStdout, shard: u32, sender: &Sender<Message>) {
+/// Forwards the standard output of a process, line by line.
+fn forward_lines(stdout: ChildStdout, shard: u32, sender: &Sender<Message>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         if sender.send(Message::Line(shard, line)).is_err() {
             return;
         }
     }
-    // Where nobody listens any more, nobody waits either.
-    let _ = sender.send(Message::Silence(shard));
+    // Without a receiver, nothing waits for this message.
+    let _ = sender.send(Message::Closed(shard));
 }
 
-/// Tells what processes say until one of them falls silent, which a process does when it ends.
+/// Passes the reports of the processes to `observer` until one process closes its standard output, which it does when it
+/// ends. Returns that process.
 fn next_end(
     receiver: &Receiver<Message>,
     running: &mut BTreeMap<u32, Running>,
     observer: &mut impl ShardObserver,
 ) -> Running {
     loop {
-        // The supervisor has a sender of its own.
+        // The supervisor keeps a sender, so the channel stays open.
         match receiver.recv().expect("a channel with a sender is open") {
             Message::Line(shard, line) => match serde_json::from_str(&line) {
                 Ok(finished @ ShardEvent::Finished { .. }) => {
@@ -161,10 +165,10 @@ fn next_end(
                     }
                 }
                 Ok(event @ ShardEvent::Progress { .. }) => observer.observe(shard, event),
-                // Words that are no report are nobody's business.
+                // Ignore lines that are not reports.
                 _ => {}
             },
-            Message::Silence(shard) => {
+            Message::Closed(shard) => {
                 if let Some(process) = running.remove(&shard) {
                     return process;
                 }
@@ -173,32 +177,32 @@ fn next_end(
     }
 }
 
-/// How a process ended that did not do its work.
+/// How a process ended without a usable result.
 enum End {
-    /// By a signal, a panic or the like: another time it may do better.
+    /// By a signal, a panic or the like: another attempt may succeed.
     Died(String),
-    /// It has said what is wrong, and would say it again.
-    Answered(String),
+    /// With an error, which another attempt would meet again.
+    Failed(String),
 }
 
 impl Running {
-    /// What came of it: the process has ended, or is about to.
+    /// Waits for the process to end, and accepts or rejects its result.
     fn conclude(mut self, observer: &mut impl ShardObserver) -> Result<(), (Job, End)> {
         let status = match self.process.0.wait() {
             Ok(status) => status,
-            Err(error) => return Err((self.job, End::Died(format!("nobody knows how its process ended: {error}")))),
+            Err(error) => return Err((self.job, End::Died(format!("cannot wait for its process: {error}")))),
         };
-        let words = || last_words(&self.job.stderr, self.stderr_start);
+        let output = || last_output(&self.job.stderr, self.stderr_start);
         let end = match (status.code(), self.finished) {
             (Some(0), Some(finished)) => match observer.accept(self.job.shard, &finished) {
                 Ok(()) => {
                     observer.observe(self.job.shard, finished);
                     return Ok(());
                 }
-                Err(message) => End::Answered(message),
+                Err(message) => End::Failed(message),
             },
-            (Some(1), _) => End::Answered(words()),
-            _ => End::Died(death(status, &words())),
+            (Some(1), _) => End::Failed(output()),
+            _ => End::Died(death(status, &output())),
         };
         Err((self.job, end))
     }
@@ -206,7 +210,7 @@ impl Running {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // One that has ended already cannot be ended, which is as well.
+        // Killing a process that has already ended fails, which does not matter.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -217,36 +221,36 @@ fn failed(job: Job, message: String, observer: &mut impl ShardObserver) -> Shard
     ShardFailure { shard: job.shard, message, stderr: job.stderr }
 }
 
-/// `its process ended with signal: 9 (SIGKILL) and said nothing`.
-fn death(status: ExitStatus, words: &str) -> String {
-    let words = if words.is_empty() { "and said nothing".to_owned() } else { format!("and said: {words}") };
-    format!("its process ended with {status} {words}")
+/// Returns a message such as `its process ended with signal: 9 (SIGKILL), without output`.
+fn death(status: ExitStatus, output: &str) -> String {
+    let output = if output.is_empty() { "without output".to_owned() } else { format!("with the output: {output}") };
+    format!("its process ended with {status}, {output}")
 }
 
-/// What a process said last on standard error, from `start` on: its error, or else the last lines.
-fn last_words(stderr: &Path, start: u64) -> String {
+/// Returns the error that a process wrote to standard error after the offset `start`, or its last lines if it has none.
+fn last_output(stderr: &Path, start: u64) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(stderr)?;
         let len = file.metadata()?.len();
-        file.seek(SeekFrom::Start(start.max(len.saturating_sub(LAST_WORDS_LEN))))?;
+        file.seek(SeekFrom::Start(start.max(len.saturating_sub(STDERR_TAIL_LEN))))?;
         let mut bytes = Vec::new();
-        file.take(LAST_WORDS_LEN).read_to_end(&mut bytes)?;
+        file.take(STDERR_TAIL_LEN).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let bytes = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     let error = lines.iter().rposition(|line| line.starts_with(ERROR_PREFIX));
-    let from = error.unwrap_or(lines.len().saturating_sub(LAST_WORDS_LINE_COUNT));
-    let words = lines[from..].join("\n");
-    words.strip_prefix(ERROR_PREFIX).map_or(words.clone(), str::to_owned)
+    let from = error.unwrap_or(lines.len().saturating_sub(STDERR_TAIL_LINE_COUNT));
+    let output = lines[from..].join("\n");
+    output.strip_prefix(ERROR_PREFIX).map_or(output.clone(), str::to_owned)
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    /// Notes what happens.
+    /// Records all events.
     #[derive(Default)]
     struct Notes {
         events: Vec<(u32, ShardEvent)>,
@@ -291,19 +295,19 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_dies_is_started_again_so_often_and_not_more() {
+    fn a_process_that_dies_is_restarted_as_often_as_allowed() {
         let mut notes = Notes::default();
-        let failures = run(&[FINISHED, "echo last words >&2; kill -KILL $$", FINISHED], &mut notes);
+        let failures = run(&[FINISHED, "echo last line >&2; kill -KILL $$", FINISHED], &mut notes);
         assert_eq!(failures.len(), 1);
         assert_eq!(failures[0].shard, 2);
         let message = &failures[0].message;
-        assert!(message.contains("signal: 9") && message.ends_with("and said: last words"), "{message}");
+        assert!(message.contains("signal: 9") && message.ends_with("with the output: last line"), "{message}");
         assert_eq!(notes.count(|event| matches!(event, ShardEvent::Died { .. })), 2);
         assert_eq!(notes.count(|event| matches!(event, ShardEvent::Started { .. })), 5);
     }
 
     #[test]
-    fn a_process_that_says_what_is_wrong_is_not_started_again() {
+    fn a_process_that_reports_an_error_is_not_restarted() {
         let mut notes = Notes::default();
         let failures = run(&["echo skipped: this >&2; echo error: row 7 is bad >&2; exit 1"], &mut notes);
         assert_eq!(failures[0].message, "row 7 is bad");
@@ -311,25 +315,25 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_ends_well_but_has_not_finished_has_died() {
+    fn a_process_that_exits_with_0_without_finishing_counts_as_died() {
         let mut notes = Notes::default();
         let failures = run(&["exit 0"], &mut notes);
-        assert!(failures[0].message.contains("exit status: 0 and said nothing"), "{}", failures[0].message);
+        assert!(failures[0].message.contains("exit status: 0, without output"), "{}", failures[0].message);
         assert_eq!(notes.count(|event| matches!(event, ShardEvent::Died { .. })), 2);
     }
 
     #[test]
-    fn a_process_whose_work_is_not_accepted_has_failed() {
+    fn a_process_whose_result_is_not_accepted_has_failed() {
         let mut notes = Notes { refused: Some("not good enough".to_owned()), ..Notes::default() };
         assert_eq!(run(&[FINISHED], &mut notes)[0].message, "not good enough");
     }
 
     #[test]
-    fn a_program_that_is_not_there_fails_every_shard() {
+    fn a_missing_program_fails_every_shard() {
         let folder = tempfile::tempdir().unwrap();
         let supervisor = Supervisor { program: Path::new("/absent"), process_count: 1, retry_count: 2 };
         let job = Job { shard: 4, arguments: Vec::new(), stderr: folder.path().join("4.stderr.txt") };
         let failures = supervisor.run(vec![job], &mut Notes::default());
-        assert!(failures[0].message.starts_with("/absent could not be started"), "{}", failures[0].message);
+        assert!(failures[0].message.starts_with("cannot start /absent: "), "{}", failures[0].message);
     }
 }
