@@ -31,12 +31,12 @@ pub struct Shard {
 pub(super) struct Inputs {
     /// The states in the order of their digests, which does not depend on the order of the options.
     pub(super) shards: Vec<Shard>,
-    /// In the same order.
+    /// The readers of the states, in the order of `shards`.
     pub(super) readers: Vec<StateReader>,
     pub(super) start: Option<CommonStart>,
 }
 
-/// The state from which all others went on.
+/// The state that all others continued from.
 pub(super) struct CommonStart {
     pub(super) path: PathBuf,
     pub(super) reader: StateReader,
