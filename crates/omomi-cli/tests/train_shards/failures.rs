@@ -1,5 +1,5 @@
-//! Failures of one shard: a killed process, a missing file, a full disk, a bad row, a changed contract. The error names the
-//! shard and the problem, the other shards are kept, and the same command run again does only what is missing.
+//! Failures of one shard: a killed process, a missing file, a full disk, a bad row, a changed contract. The error names
+//! the shard and the problem, the other shards are kept, and the same command run again does only what is missing.
 
 use std::fs;
 

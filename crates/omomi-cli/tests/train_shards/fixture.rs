@@ -94,7 +94,8 @@ impl Fixture {
         }
     }
 
-    /// Writes a program that runs `script` and then trains the shard. In `script`, `$ALL` is one word with all arguments.
+    /// Writes a program that runs `script` and then trains the shard. In `script`, `$ALL` is one word with all
+    /// arguments.
     pub fn program(&self, name: &str, script: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, format!("#!/bin/sh\nALL=\"$*\"\n{script}\nexec {OMOMI} \"$@\"\n")).unwrap();

@@ -35,7 +35,8 @@ pub enum TrainError {
     /// The logs have no usable row.
     #[error("the logs have no rows: expected at least one to learn from")]
     NoRows,
-    /// A file is both among the logs to learn from and among the held-out logs. Its held-out metrics would be worthless.
+    /// A file is both among the logs to learn from and among the held-out logs. Its held-out metrics would be
+    /// worthless.
     #[error("{} is among the held-out logs and among the logs to learn from; name it in one of them only", .path.display())]
     HeldOutIsLearned {
         /// The file.

@@ -1,8 +1,9 @@
 //! Finds the features of rows by feature group. A feature group is a field or a cross; the groups are the fields of the
 //! contract, then its crosses, in contract order.
 //!
-//! Each category of a `many` field is a feature with the value 1. A category that a row lists twice counts twice. A cross
-//! has one feature per row, or one per category of its `many` member. If any member is missing, the cross has no feature.
+//! Each category of a `many` field is a feature with the value 1. A category that a row lists twice counts twice. A
+//! cross has one feature per row, or one per category of its `many` member. If any member is missing, the cross has no
+//! feature.
 
 use std::ops::Range;
 
@@ -139,8 +140,8 @@ impl ChunkFeatures {
         rows.clear();
         rows.clicked.extend_from_slice(clicked);
         rows.repeats.resize(clicked.len(), false);
-        // The position of the next feature of each row. It starts at the end of the row before and finishes at the end of
-        // the row itself.
+        // The position of the next feature of each row. It starts at the end of the row before and finishes at the end
+        // of the row itself.
         rows.ends.resize(clicked.len(), 0);
         for features in &self.by_group {
             for (end, ends) in rows.ends.iter_mut().zip(features.offsets.windows(2)) {
@@ -203,8 +204,8 @@ impl ChunkFeatures {
         }
     }
 
-    /// Calls `visit` for each feature that a cross of `members` has in `row`, with the positions of the members' features.
-    /// The contract guarantees that at most one member is a `many` field.
+    /// Calls `visit` for each feature that a cross of `members` has in `row`, with the positions of the members'
+    /// features. The contract guarantees that at most one member is a `many` field.
     #[inline]
     fn each_crossing(&self, members: &[usize], row: usize, mut visit: impl FnMut(&[usize])) {
         let mut places = [0_usize; MAX_CROSS_MEMBERS];
@@ -318,7 +319,8 @@ fn fill_field(seed: u64, column: &FieldColumn, rows: &Range<usize>, features: &m
 }
 
 fn narrow(count: usize) -> u32 {
-    // The values of a batch are counted in 32 bits. A cross has at most as many features as its `many` member has values.
+    // The values of a batch are counted in 32 bits. A cross has at most as many features as its `many` member has
+    // values.
     u32::try_from(count).expect("a chunk has few features")
 }
 

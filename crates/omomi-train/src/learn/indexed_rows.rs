@@ -9,7 +9,8 @@ pub(super) struct IndexedRows {
     /// Where the features of each row end in `numbers`.
     pub(super) ends: Vec<u32>,
     pub(super) clicked: Vec<bool>,
-    /// Whether a row may have the same feature twice. Its features are then learned one after the other, not in vectors.
+    /// Whether a row may have the same feature twice. Its features are then learned one after the other, not in
+    /// vectors.
     pub(super) repeats: Vec<bool>,
     /// Importance of each row.
     pub(super) importance: Vec<f64>,

@@ -10,9 +10,9 @@ const FIRST_CAPACITY: usize = 1 << 12;
 
 /// Numbers keys from 0 in the order of their first insertion.
 ///
-/// A slot of the index is one `u64`: the high half of a key, and the key's number. A probe starts at the slot that the low
-/// half of the key gives, and walks to the right. The key itself is compared only if the high halves are equal. At most
-/// 3/4 of the slots are used, so a key takes 11 to 21 bytes here and 8 in `keys`.
+/// A slot of the index is one `u64`: the high half of a key, and the key's number. A probe starts at the slot that the
+/// low half of the key gives, and walks to the right. The key itself is compared only if the high halves are equal. At
+/// most 3/4 of the slots are used, so a key takes 11 to 21 bytes here and 8 in `keys`.
 #[derive(Debug)]
 pub(super) struct KeyIndex {
     slots: Vec<u64>,

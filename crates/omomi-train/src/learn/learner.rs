@@ -1,9 +1,9 @@
 //! Learns rows whose features are numbered: the innermost loop of training.
 //!
 //! The features of a row do not depend on each other. Their weights before the row and their coordinates after it are
-//! therefore computed in loops over plain arrays, which the compiler turns into vector instructions. Roots, products and
-//! quotients are correctly rounded at any vector width, and the logit is summed in contract order. So the result has the
-//! same bits as one feature after the other.
+//! therefore computed in loops over plain arrays, which the compiler turns into vector instructions. Roots, products
+//! and quotients are correctly rounded at any vector width, and the logit is summed in contract order. So the result
+//! has the same bits as one feature after the other.
 
 use crate::judge::evaluate::Evaluator;
 use omomi::math;
@@ -37,8 +37,8 @@ impl Learner {
         Self { settings, columns: Columns::default() }
     }
 
-    /// Predicts and then learns each of `rows`, whose feature numbers are indices into `coordinates`. Adds each prediction
-    /// to `progressive`, if given.
+    /// Predicts and then learns each of `rows`, whose feature numbers are indices into `coordinates`. Adds each
+    /// prediction to `progressive`, if given.
     pub(super) fn learn(
         &mut self,
         rows: &IndexedRows,

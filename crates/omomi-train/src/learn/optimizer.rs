@@ -2,19 +2,19 @@
 //! functions over doubles.
 //!
 //! Each feature is a coordinate with two numbers: `z`, the sum of its gradients minus the steps already taken, and `n`,
-//! the sum of its squared gradients. Its curvature is `d = (beta + sqrt(n)) / alpha`. Its weight follows from `z` and `d`
-//! alone, so the training state stores these two and no history. Every feature present has the value 1, so the gradient
-//! of a row is the same for all its features: probability minus label.
+//! the sum of its squared gradients. Its curvature is `d = (beta + sqrt(n)) / alpha`. Its weight follows from `z` and
+//! `d` alone, so the training state stores these two and no history. Every feature present has the value 1, so the
+//! gradient of a row is the same for all its features: probability minus label.
 //!
 //! A row of importance `i` counts as `i` simultaneous rows with the same gradient: `z` moves by `i` times the gradient,
 //! and `n` grows by `i` times its square. On average, both are then what they would be without sampling, and sampled
 //! states have the same curvatures as others. On generated logs of 2 million rows, with a tenth of the negatives kept,
 //! this costs 0.05 to 0.34 % of normalized entropy. Two alternatives are worse. Squaring the product of importance and
-//! gradient damps rare features further (0.35 to 0.6 %). Learning the kept rows with importance 1 and correcting the bias
-//! afterwards leaves `z` too small for the penalties (0.6 to 0.7 %).
+//! gradient damps rare features further (0.35 to 0.6 %). Learning the kept rows with importance 1 and correcting the
+//! bias afterwards leaves `z` too small for the penalties (0.6 to 0.7 %).
 //!
-//! Additions, divisions and square roots are correctly rounded everywhere, and the sigmoid is [our own](omomi::math). So
-//! training gives the same bits on every platform.
+//! Additions, divisions and square roots are correctly rounded everywhere, and the sigmoid is [our own](omomi::math).
+//! So training gives the same bits on every platform.
 
 use super::TrainError;
 
@@ -25,8 +25,8 @@ pub struct Settings {
     pub alpha: f64,
     /// Damping of the first steps of a coordinate: above 0.
     pub beta: f64,
-    /// Threshold of the evidence `|z|`, at least 0: weights with at most this evidence are 0. With 0, every feature that
-    /// was ever seen is kept.
+    /// Threshold of the evidence `|z|`, at least 0: weights with at most this evidence are 0. With 0, every feature
+    /// that was ever seen is kept.
     pub l1: f64,
     /// Pull of every weight towards 0: at least 0.
     pub l2: f64,
@@ -34,9 +34,9 @@ pub struct Settings {
 
 impl Default for Settings {
     /// Returns settings chosen for calibration on later rows. On four generated logs of 1 million rows, trained on the
-    /// first nine tenths, the calibration ratio of the last tenth was 0.999 to 1.010. An `alpha` of 0.1 learns more from
-    /// so few rows (0.5 to 0.8 % less log loss), but its ratio was 0.984 to 1.025. An `l1` of 1 costs 0.25 % of log loss
-    /// and drops 19 of 20 features.
+    /// first nine tenths, the calibration ratio of the last tenth was 0.999 to 1.010. An `alpha` of 0.1 learns more
+    /// from so few rows (0.5 to 0.8 % less log loss), but its ratio was 0.984 to 1.025. An `l1` of 1 costs 0.25 % of
+    /// log loss and drops 19 of 20 features.
     fn default() -> Self {
         Self { alpha: 0.05, beta: 1.0, l1: 1.0, l2: 0.0 }
     }
@@ -92,8 +92,8 @@ impl Settings {
         weight(z, d, self.l1, self.l2)
     }
 
-    /// Returns the weight of the bias with this `z` and the curvature `d`. Neither penalty applies, because the bias must
-    /// match the base rate of the data.
+    /// Returns the weight of the bias with this `z` and the curvature `d`. Neither penalty applies, because the bias
+    /// must match the base rate of the data.
     #[inline]
     #[must_use]
     pub fn bias_weight(&self, z: f64, d: f64) -> f64 {
@@ -160,7 +160,8 @@ mod tests {
         // Step 2: gradient -1. n = 1.5625, sigma = (1.25 - 0.75) / 0.5 = 1, z = 0.75 + (-1 - 1 * w).
         let second = first.updated(weight, -1.0, PLAIN.alpha);
         assert_eq!(second, Coordinate { z: 0.75 + (-1.0 + 0.5 / 5.5), n: 1.5625 });
-        // Three simultaneous rows. n = 0.5625 + 3 * 0.5625 = 2.25, sigma = (1.5 - 0.75) / 0.5 = 1.5, z = 0.75 + (3 * 0.75 - 1.5 * w).
+        // Three simultaneous rows. n = 0.5625 + 3 * 0.5625 = 2.25, sigma = (1.5 - 0.75) / 0.5 = 1.5, z = 0.75 + (3 *
+        // 0.75 - 1.5 * w).
         let thrice = first.updated_by_rows(weight, 0.75, 3.0, PLAIN.alpha);
         assert_eq!(thrice, Coordinate { z: 0.75 + (2.25 + 1.5 * (0.5 / 5.5)), n: 2.25 });
     }

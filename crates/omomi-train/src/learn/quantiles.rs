@@ -1,5 +1,6 @@
-//! Finds quantile buckets. A contract may leave the bucket edges of a number field to the logs: `buckets = { quantiles =
-//! 16 }`. The edges are found once, before training, and written back into the contract, so that both teams agree on them.
+//! Finds quantile buckets. A contract may leave the bucket edges of a number field to the logs:
+//! `buckets = { quantiles = 16 }`. The edges are found once, before training, and written back into the contract, so
+//! that both teams agree on them.
 
 use std::ops::Range;
 
@@ -40,14 +41,15 @@ struct OpenField {
     span: Range<usize>,
     /// A valid list of edges that replaces it while the logs are read.
     stand_in: String,
-    /// The values whose sequence numbers have the smallest hashes, with those hashes. This sample depends only on the rows.
+    /// The values whose sequence numbers have the smallest hashes, with those hashes. This sample depends only on the
+    /// rows.
     sample: Vec<(u64, f64)>,
     value_count: u64,
 }
 
-/// Returns `text`, a `contract.toml`, with each `{ quantiles = N }` replaced by the edges of N buckets. The buckets hold
-/// about equally many rows of `logs`. Everything else stays the same, including comments. A very frequent value fills a
-/// bucket of its own, so there may be fewer than N buckets.
+/// Returns `text`, a `contract.toml`, with each `{ quantiles = N }` replaced by the edges of N buckets. The buckets
+/// hold about equally many rows of `logs`. Everything else stays the same, including comments. A very frequent value
+/// fills a bucket of its own, so there may be fewer than N buckets.
 ///
 /// # Errors
 ///

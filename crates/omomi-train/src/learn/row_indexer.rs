@@ -12,7 +12,8 @@ use super::feature_groups::{ChunkFeatures, FeatureGroup};
 use super::state::widest;
 use super::table::{FeatureCounts, NEVER_US, Table};
 
-/// Rows whose features are looked up before the first of them is learned. Their numbers stay in the CPU cache meanwhile.
+/// Rows whose features are looked up before the first of them is learned. Their numbers stay in the CPU cache
+/// meanwhile.
 pub(super) const CHUNK_ROW_COUNT: usize = 512;
 
 /// Numbers the features of rows in the order in which they occur. It never sees rows that sampling leaves out.
@@ -66,8 +67,8 @@ impl RowIndexer {
         self.sampler.rewind();
     }
 
-    /// Numbers the features of the rows of `batch` and passes the rows to `visit`, [`CHUNK_ROW_COUNT`] at a time. In the
-    /// first pass (`is_first`), also counts them.
+    /// Numbers the features of the rows of `batch` and passes the rows to `visit`, [`CHUNK_ROW_COUNT`] at a time. In
+    /// the first pass (`is_first`), also counts them.
     pub(super) fn each_chunk(
         &mut self,
         batch: &RowBatch,

@@ -115,8 +115,9 @@ pub struct Account {
     pub window_us: Option<(i64, i64)>,
     /// The state that the run continued from; `None` if it trained from scratch.
     pub start: Option<StartAccount>,
-    /// Days between the first and the last row that the model is built on, including the rows of its start state; `None`
-    /// if times are unknown. Above [`LINEAGE_DAYS_LIMIT`](super::LINEAGE_DAYS_LIMIT), train the model from scratch.
+    /// Days between the first and the last row that the model is built on, including the rows of its start state;
+    /// `None` if times are unknown. Above [`LINEAGE_DAYS_LIMIT`](super::LINEAGE_DAYS_LIMIT), train the model from
+    /// scratch.
     pub lineage_days: Option<f64>,
     /// Metrics of the first pass, each row predicted before it was learned.
     pub progressive: Metrics,

@@ -8,11 +8,12 @@ use super::TrainError;
 
 /// How many of the rows without a click are learned.
 ///
-/// Clicks are rare, and their number limits what a model can learn. Most rows without a click add nothing new. A kept row
-/// without a click has an importance of 1 divided by the rate. So the sums of gradients, the counts and the predictions
-/// are those of all rows, apart from chance.
+/// Clicks are rare, and their number limits what a model can learn. Most rows without a click add nothing new. A kept
+/// row without a click has an importance of 1 divided by the rate. So the sums of gradients, the counts and the
+/// predictions are those of all rows, apart from chance.
 ///
-/// Whether a row is kept depends only on the seed and on the row's number in the log, so every pass keeps the same rows.
+/// Whether a row is kept depends only on the seed and on the row's number in the log, so every pass keeps the same
+/// rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
     /// Probability that a row without a click is kept: above 0, at most 1.

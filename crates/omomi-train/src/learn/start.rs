@@ -56,8 +56,8 @@ pub struct StartAccount {
     pub shares: u32,
 }
 
-/// Returns `z` and `d` after decay. The raw weight `-z / d` stays the same until `d` is down to `beta / alpha`, its value
-/// for an unseen feature. From then on the weight shrinks towards 0.
+/// Returns `z` and `d` after decay. The raw weight `-z / d` stays the same until `d` is down to `beta / alpha`, its
+/// value for an unseen feature. From then on the weight shrinks towards 0.
 pub(crate) fn decayed(z: f64, d: f64, decay: f64, settings: &Settings) -> (f64, f64) {
     (z * decay, (d * decay).max(settings.curvature(0.0)))
 }
@@ -77,8 +77,8 @@ pub(crate) fn share_of(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64
     (-weight * (part + settings.l2) - settings.l1.copysign(weight), part)
 }
 
-/// Returns the `z` and `d` of the bias with which one of `shares` runs starts. Like [`share_of`], but without penalties,
-/// because they do not apply to the bias.
+/// Returns the `z` and `d` of the bias with which one of `shares` runs starts. Like [`share_of`], but without
+/// penalties, because they do not apply to the bias.
 pub(crate) fn share_of_bias(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64, f64) {
     share_of(z, d, shares, &Settings { l1: 0.0, l2: 0.0, ..*settings })
 }

@@ -35,8 +35,8 @@ pub struct StateFeature {
     pub d: f64,
     /// Number of rows that had the feature.
     pub impressions: u64,
-    /// Index of its feature group: the index of its field in the contract, or the number of fields plus the index of its
-    /// cross.
+    /// Index of its feature group: the index of its field in the contract, or the number of fields plus the index of
+    /// its cross.
     pub group: u16,
 }
 
@@ -45,8 +45,8 @@ impl StateModel {
     ///
     /// # Errors
     ///
-    /// Returns [`TrainError::State`] if the state cannot be read, or [`TrainError::TooManyFeatures`] if it has more features
-    /// than one process can hold.
+    /// Returns [`TrainError::State`] if the state cannot be read, or [`TrainError::TooManyFeatures`] if it has more
+    /// features than one process can hold.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let mut reader = StateReader::open(path)?;
         let metadata = reader.metadata().clone();
@@ -122,8 +122,8 @@ impl StateModel {
         });
     }
 
-    /// Calls `visit` for each row with the numbers of its features, in contract order, and whether it was clicked. Features
-    /// that the state does not have are left out.
+    /// Calls `visit` for each row with the numbers of its features, in contract order, and whether it was clicked.
+    /// Features that the state does not have are left out.
     ///
     /// `batch` must have been read with the contract of the state.
     pub fn each_row(&self, batch: &RowBatch, mut visit: impl FnMut(&[u32], bool)) {

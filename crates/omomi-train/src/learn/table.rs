@@ -45,9 +45,9 @@ impl FeatureCounts {
 /// the state reads the group (2) and the origin (8, plus 8 for an id or a number, the length of a text, or 4 per member
 /// of a cross). That is about 80 bytes per feature, and up to twice as much while an array grows.
 ///
-/// Two features whose 64-bit keys are equal share one coordinate and the name of the first, just as they share one weight
-/// when serving. A row that has both moves the coordinate once. Among 10 million features, the probability of any such
-/// pair is 3 in a million.
+/// Two features whose 64-bit keys are equal share one coordinate and the name of the first, just as they share one
+/// weight when serving. A row that has both moves the coordinate once. Among 10 million features, the probability of
+/// any such pair is 3 in a million.
 #[derive(Debug)]
 pub(super) struct Table {
     index: KeyIndex,
@@ -93,8 +93,8 @@ impl Table {
     }
 
     /// Returns the number of the feature with `key`. A new feature is added, and `origin` then writes its category: the
-    /// value of an id or the bucket of a number (8 bytes, little-endian), a text, or the numbers of a cross's members (4
-    /// bytes each, little-endian).
+    /// value of an id or the bucket of a number (8 bytes, little-endian), a text, or the numbers of a cross's members
+    /// (4 bytes each, little-endian).
     #[inline]
     pub(super) fn find_or_insert(
         &mut self,
@@ -137,8 +137,8 @@ impl Table {
         Ok(number)
     }
 
-    /// Adds a feature of the start state. Its category stays the text that it is in the state. Must be called before any
-    /// feature from a log is added.
+    /// Adds a feature of the start state. Its category stays the text that it is in the state. Must be called before
+    /// any feature from a log is added.
     pub(super) fn keep(
         &mut self,
         key: u64,
@@ -205,8 +205,8 @@ pub(crate) fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text
             let start = if bucket == 0 { range[0] } else { edges[bucket - 1] };
             (start, edges.get(bucket).copied())
         }
-        // The bucket is the exponent field of its doubles; bucket 0 holds zero and the subnormal numbers. The range does
-        // not clip the interval, so that a bucket has the same name under every range.
+        // The bucket is the exponent field of its doubles; bucket 0 holds zero and the subnormal numbers. The range
+        // does not clip the interval, so that a bucket has the same name under every range.
         Buckets::Log2 => (f64::from_bits(bucket << 52), Some(f64::from_bits((bucket + 1) << 52))),
     };
     let interval = match end {

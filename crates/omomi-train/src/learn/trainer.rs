@@ -94,13 +94,13 @@ impl Trainer {
         })
     }
 
-    /// Learns the rows of a batch. In the first pass, also counts the rows and their features and updates the progressive
-    /// metrics.
+    /// Learns the rows of a batch. In the first pass, also counts the rows and their features and updates the
+    /// progressive metrics.
     ///
     /// # Errors
     ///
-    /// Returns [`TrainError::TooManyFeatures`] if the log has more features than one process can hold. The trainer cannot
-    /// be used after that.
+    /// Returns [`TrainError::TooManyFeatures`] if the log has more features than one process can hold. The trainer
+    /// cannot be used after that.
     pub fn learn(&mut self, batch: &RowBatch) -> Result<(), TrainError> {
         let is_first = self.pass == 1;
         let Self { settings, indexer, bias, has_bias, progressive, learner, .. } = self;
@@ -164,8 +164,8 @@ impl Trainer {
         self.indexer.window_us
     }
 
-    /// Returns the times of the first and the last row that the model is built on, including the rows of its start state,
-    /// in microseconds since 1970-01-01 UTC.
+    /// Returns the times of the first and the last row that the model is built on, including the rows of its start
+    /// state, in microseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn lineage_us(&self) -> Option<(i64, i64)> {
         widest(self.start.as_ref().and_then(|start| start.window_us), self.indexer.window_us)
@@ -255,8 +255,8 @@ impl Trainer {
     }
 }
 
-/// Returns the bias before the first row: the logit of the observed CTR of the first batch. One row with a click and one
-/// without are added, so that the logit is finite.
+/// Returns the bias before the first row: the logit of the observed CTR of the first batch. One row with a click and
+/// one without are added, so that the logit is finite.
 ///
 /// If the bias started at 0, the first rows would push the weights of all their features below 0. The base rate would
 /// then stay spread over those features for good, and categories seen later, which start at 0, would be predicted too

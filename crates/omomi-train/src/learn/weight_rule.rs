@@ -2,8 +2,8 @@
 
 use super::{Settings, weight};
 
-/// Computes the served weight from `z` and `d` of a [state row](super::state::StateRow). Training writes the
-/// [rule of the optimizer](WeightRule::of). Pruning changes its thresholds, and recalibration changes its scale and shift.
+/// Computes the served weight from `z` and `d` of a [state row](super::state::StateRow). Training writes the [rule of
+/// the optimizer](WeightRule::of). Pruning changes its thresholds, and recalibration changes its scale and shift.
 /// Neither changes `z` and `d`.
 ///
 /// ```text

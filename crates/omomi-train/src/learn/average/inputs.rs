@@ -102,7 +102,8 @@ fn digest(path: &Path) -> Result<Digest, StateError> {
     Digest::of_file(path).map_err(|error| StateError::io("read", path, error))
 }
 
-/// Rejects a state that was pruned or recalibrated. These steps fit one model: what fits a shard does not fit the average.
+/// Rejects a state that was pruned or recalibrated. These steps fit one model: what fits a shard does not fit the
+/// average.
 fn refuse_changed(shard: &Shard) -> Result<(), AverageError> {
     if shard.metadata.pruned {
         return Err(AverageError::Pruned { path: shard.path.clone() });

@@ -3,53 +3,53 @@
 //!
 //! # The rule
 //!
-//! A shard provides `z` and `d` of each feature, not a finished weight. Its raw weight is `-z / d`, and `d` says how much
-//! evidence the weight has. So summing `z` and `d` over the shards that saw the feature gives the average of their raw
-//! weights, weighted by `d`. The threshold is applied once, to the evidence of all shards:
+//! A shard provides `z` and `d` of each feature, not a finished weight. Its raw weight is `-z / d`, and `d` says how
+//! much evidence the weight has. So summing `z` and `d` over the shards that saw the feature gives the average of their
+//! raw weights, weighted by `d`. The threshold is applied once, to the evidence of all shards:
 //!
 //! ```text
 //! Z = sum z_s    D = D_0 + sum (D_s - D_0)    D_0 = beta / alpha
 //! w = 0 if |Z| <= l1, else -(Z - sign(Z) l1) / (D + l2)
 //! ```
 //!
-//! `D_0` is the curvature of an unseen feature. It is part of every `D_s` and pulls a weight towards 0 like `l2`, so like
-//! `l1` and `l2` it counts once. Otherwise a category that eight shards saw a few times each would be pulled eight times as
-//! hard as in one run over the same rows. The bias is different: it starts at the observed CTR and not at 0, so its `D` is
-//! the sum of all `D_s`.
+//! `D_0` is the curvature of an unseen feature. It is part of every `D_s` and pulls a weight towards 0 like `l2`, so
+//! like `l1` and `l2` it counts once. Otherwise a category that eight shards saw a few times each would be pulled eight
+//! times as hard as in one run over the same rows. The bias is different: it starts at the observed CTR and not at 0,
+//! so its `D` is the sum of all `D_s`.
 //!
 //! A category that a shard never saw is absent from that shard; it is not a zero. The [rules](Rule) `plain`, `seen` and
-//! `count` average finished weights instead. They lose everything below the threshold of each shard and give weak evidence
-//! the same weight as strong evidence. They exist for comparison only. Their states have the summed `d`, `z = -w D`, and a
-//! weight rule without thresholds, so that `-z / d` is the averaged weight. Training cannot continue from such a state,
-//! because its `z` is not what was learned.
+//! `count` average finished weights instead. They lose everything below the threshold of each shard and give weak
+//! evidence the same weight as strong evidence. They exist for comparison only. Their states have the summed `d`,
+//! `z = -w D`, and a weight rule without thresholds, so that `-z / d` is the averaged weight. Training cannot continue
+//! from such a state, because its `z` is not what was learned.
 //!
 //! # Continuing from an average
 //!
-//! `D` and `n` are related as in a single run, `n = (alpha D - beta)^2`. So training [continues](crate::learn::StartOptions)
-//! from an average with the step sizes that fit its evidence. Shards that continued from the same state all contain that
-//! state. If you name it as [`start`](AverageOptions::start), it counts once. Decayed as in the shards, it replaces the
-//! initial `0` and `D_0`:
+//! `D` and `n` are related as in a single run, `n = (alpha D - beta)^2`. So training
+//! [continues](crate::learn::StartOptions) from an average with the step sizes that fit its evidence. Shards that
+//! continued from the same state all contain that state. If you name it as [`start`](AverageOptions::start), it counts
+//! once. Decayed as in the shards, it replaces the initial `0` and `D_0`:
 //!
 //! ```text
 //! Z = Z_0 + sum (z_s - z_0)    D = D_0 + sum (D_s - d_0)
 //! ```
 //!
-//! Here `Z_0` and `D_0` are the whole start state, and `z_0` and `d_0` are what each shard
-//! [started with](crate::learn::StartOptions#shares). Impressions and clicks are corrected in the same way. Without the
-//! correction, the start state would count once per shard, and training would slow down with every round. So states with a
-//! start state are rejected unless you name it.
+//! Here `Z_0` and `D_0` are the whole start state, and `z_0` and `d_0` are what each shard [started
+//! with](crate::learn::StartOptions#shares). Impressions and clicks are corrected in the same way. Without the
+//! correction, the start state would count once per shard, and training would slow down with every round. So states
+//! with a start state are rejected unless you name it.
 //!
-//! Shards that started with more than their share are rejected. On the log below, two rounds of shards that each took the
-//! whole start state ended 2.6 % worse than one round, and four rounds made the model useless.
+//! Shards that started with more than their share are rejected. On the log below, two rounds of shards that each took
+//! the whole start state ended 2.6 % worse than one round, and four rounds made the model useless.
 //!
-//! Square roots do not add up: if rows are split into k parts, the sum of `sqrt(n_s)` is `sqrt(k)` times the root of the
-//! whole. Shards trained with `sqrt(k)` times the learning rate `alpha` have the same `D` as one run over all rows.
+//! Square roots do not add up: if rows are split into k parts, the sum of `sqrt(n_s)` is `sqrt(k)` times the root of
+//! the whole. Shards trained with `sqrt(k)` times the learning rate `alpha` have the same `D` as one run over all rows.
 //!
 //! # What training in shards costs
 //!
-//! The table shows the normalized entropy of the last 250,000 rows of a generated log (`omomi generate-log --rows 5000000
-//! --click-rate 0.1`). The models learned the first 4.5 million rows, in one run or in 8 shards, and were
-//! [recalibrated](crate::learn::recalibrate) on the 250,000 rows in between:
+//! The table shows the normalized entropy of the last 250,000 rows of a generated log
+//! (`omomi generate-log --rows 5000000 --click-rate 0.1`). The models learned the first 4.5 million rows, in one run or
+//! in 8 shards, and were [recalibrated](crate::learn::recalibrate) on the 250,000 rows in between:
 //!
 //! | | `alpha` | as learned | recalibrated |
 //! | --- | --- | --- | --- |
@@ -71,15 +71,16 @@
 //! | `plain` | 0.2828 | 0.84031 | 0.83993 |
 //! | one run, the best `alpha` tried | 0.2 | 0.83339 | 0.83309 |
 //!
-//! With `sqrt(8)` times the `alpha` of one run, the shards are as good as that run. The averages of finished weights are
-//! 0.6 to 0.7 % worse with random shards (1.5 % with the `alpha` of one run), and 2.5 % worse if each shard has its own
-//! sites. Before recalibration, all models, including the single runs, predict 1 to 5 % too low, and `plain` by site 12 %.
+//! With `sqrt(8)` times the `alpha` of one run, the shards are as good as that run. The averages of finished weights
+//! are 0.6 to 0.7 % worse with random shards (1.5 % with the `alpha` of one run), and 2.5 % worse if each shard has its
+//! own sites. Before recalibration, all models, including the single runs, predict 1 to 5 % too low, and `plain` by
+//! site 12 %.
 //!
 //! # The same bytes in any order
 //!
-//! Sums of doubles depend on their order. So the states are merged in the order of their digests, not in the order in which
-//! they are named. If two states have different names for one key (a collision of 64 bits), the name that sorts first is
-//! kept: the two features share a weight when serving too. The report counts these collisions.
+//! Sums of doubles depend on their order. So the states are merged in the order of their digests, not in the order in
+//! which they are named. If two states have different names for one key (a collision of 64 bits), the name that sorts
+//! first is kept: the two features share a weight when serving too. The report counts these collisions.
 //!
 //! # Provenance
 //!
@@ -189,9 +190,9 @@ impl AverageReport {
 ///
 /// # Errors
 ///
-/// Returns [`AverageError`] if a state cannot be read or written, or if the states do not belong together, which is found
-/// before anything is written. On an error no output file has changed, with one exception: the state is written before
-/// the provenance, so it exists if only the provenance cannot be written.
+/// Returns [`AverageError`] if a state cannot be read or written, or if the states do not belong together, which is
+/// found before anything is written. On an error no output file has changed, with one exception: the state is written
+/// before the provenance, so it exists if only the provenance cannot be written.
 pub fn average(options: &AverageOptions, watch: &mut dyn FnMut(&Event)) -> Result<AverageReport, AverageError> {
     let started = Instant::now();
     let provenance_path = provenance_path(&options.state);

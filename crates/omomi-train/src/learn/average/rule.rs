@@ -94,8 +94,8 @@ impl Common {
     }
 }
 
-/// Returns `z` and `d` of the average of `parts`: the states, out of `state_count`, that have the feature. What is `common`
-/// to all of them counts once.
+/// Returns `z` and `d` of the average of `parts`: the states, out of `state_count`, that have the feature. What is
+/// `common` to all of them counts once.
 pub(super) fn average_of(rule: Rule, parts: &[Part], common: Common, state_count: usize) -> (f64, f64) {
     let Common { whole, in_each } = common;
     let z = parts.iter().fold(whole.0, |sum, part| sum + (part.z - in_each.0));

@@ -22,8 +22,8 @@ pub struct FieldSpread {
     /// shard saw, element 1 those that two shards saw, and so on.
     pub seen_by: Vec<u64>,
     /// Mean standard deviation of the shards' raw weights, over the features that at least two shards saw. Within a
-    /// feature, each shard is weighted by its curvature `d`. In the mean, each feature is weighted by the sum of its `d`.
-    /// `None` if no feature was seen by two shards.
+    /// feature, each shard is weighted by its curvature `d`. In the mean, each feature is weighted by the sum of its
+    /// `d`. `None` if no feature was seen by two shards.
     pub standard_deviation: Option<f64>,
     /// Mean magnitude of the averaged raw weights, over the same features and with the same weighting. Compare the
     /// standard deviation with it.

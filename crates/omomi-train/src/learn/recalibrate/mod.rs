@@ -1,9 +1,9 @@
 //! Recalibrates a model on held-out rows, so that its probabilities match the observed clicks.
 //!
 //! Averages and pruned models rank well, but their probabilities are too low or too high. [`recalibrate`] fits Platt
-//! scaling, `scale * logit + shift`, on rows that the model has not learned. It folds the result into the
-//! [weight rule](crate::learn::WeightRule) of the state: every weight and the bias are multiplied by `scale`, and `shift`
-//! is added to the bias. `z` and `d` do not change. So training continues from a recalibrated state as if it had not been
+//! scaling, `scale * logit + shift`, on rows that the model has not learned. It folds the result into the [weight
+//! rule](crate::learn::WeightRule) of the state: every weight and the bias are multiplied by `scale`, and `shift` is
+//! added to the bias. `z` and `d` do not change. So training continues from a recalibrated state as if it had not been
 //! recalibrated, and a second recalibration is applied on top of the first.
 //!
 //! Rows that were used here are no longer held out: evaluated on them, a model looks better calibrated than it is. The
@@ -113,9 +113,9 @@ pub enum RecalibrateError {
 ///
 /// # Errors
 ///
-/// Returns [`RecalibrateError`] if a file cannot be read or written, if the state was trained on a log, or if the rows give
-/// no credible scale and shift. On an error no output file has changed, with one exception: the state is written before
-/// the provenance, so it exists if only the provenance cannot be written.
+/// Returns [`RecalibrateError`] if a file cannot be read or written, if the state was trained on a log, or if the rows
+/// give no credible scale and shift. On an error no output file has changed, with one exception: the state is written
+/// before the provenance, so it exists if only the provenance cannot be written.
 pub fn recalibrate(
     options: &RecalibrateOptions,
     watch: &mut dyn FnMut(&Event<'_>),

@@ -1,7 +1,8 @@
 //! Fits Platt scaling: the scale and the shift of the logit that minimize the log loss of rows.
 //!
-//! The fit is Newton's method in two variables. The log loss is convex in them, so it has one minimum, or none if there are
-//! too few rows or the classes can be separated. Sums run in the order of the rows, so the same rows give the same bits.
+//! The fit is Newton's method in two variables. The log loss is convex in them, so it has one minimum, or none if there
+//! are too few rows or the classes can be separated. Sums run in the order of the rows, so the same rows give the same
+//! bits.
 
 use crate::judge::evaluate::log_loss;
 use omomi::math::sigmoid;
@@ -12,8 +13,8 @@ const MAX_STEPS: u32 = 100;
 const MAX_HALVINGS: u32 = 30;
 /// The fit ends after a step that is shorter than this in both scale and shift.
 const SHORT: f64 = 1e-10;
-/// Range of credible scales. Outside it, rows and model do not belong together, or the classes can be separated, so that
-/// the best scale is infinite.
+/// Range of credible scales. Outside it, rows and model do not belong together, or the classes can be separated, so
+/// that the best scale is infinite.
 const SCALES: [f64; 2] = [0.1, 10.0];
 
 /// A linear map of the logit.

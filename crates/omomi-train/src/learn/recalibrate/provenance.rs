@@ -19,8 +19,8 @@ pub(super) fn read(state: &Path) -> Map<String, Value> {
     }
 }
 
-/// Returns the first of `files` that the model has learned, according to its provenance. For an average, also checks the
-/// provenance of its shards.
+/// Returns the first of `files` that the model has learned, according to its provenance. For an average, also checks
+/// the provenance of its shards.
 pub(super) fn learned(provenance: &Map<String, Value>, files: &[LogFile]) -> Option<PathBuf> {
     // A file can have several names. If the system cannot resolve one, compare the name as given.
     let place = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

@@ -1,5 +1,5 @@
-//! Encodes and decodes blocks of rows and of features. Bytes from a file are hostile: the checksum of a block is verified
-//! first, then its content.
+//! Encodes and decodes blocks of rows and of features. Bytes from a file are hostile: the checksum of a block is
+//! verified first, then its content.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 

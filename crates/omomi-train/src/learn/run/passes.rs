@@ -153,7 +153,8 @@ impl Windows {
         Self { start, row_count: 0 }
     }
 
-    /// Counts `row_count` more rows. Returns the metrics of the window and of all rows so far if the window is full now.
+    /// Counts `row_count` more rows. Returns the metrics of the window and of all rows so far if the window is full
+    /// now.
     fn add(&mut self, row_count: u64, progressive: &mut Evaluator) -> Option<(Metrics, Metrics)> {
         self.row_count += row_count;
         if self.row_count < WINDOW_ROW_COUNT {

@@ -15,9 +15,7 @@ use crate::learn::TrainError;
 #[non_exhaustive]
 pub enum TrainShardsError {
     /// With `--split file`, there are fewer files than shards.
-    #[error(
-        "expected at least {expected} files, one per shard, found {found}; use fewer shards or another --split"
-    )]
+    #[error("expected at least {expected} files, one per shard, found {found}; use fewer shards or another --split")]
     TooFewFiles {
         /// Number of shards.
         expected: usize,

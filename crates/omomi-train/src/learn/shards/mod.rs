@@ -1,5 +1,5 @@
-//! Trains a log in parallel processes. The log is split into shards, each process trains one shard like `omomi train`, and
-//! the states are [averaged](crate::learn::average).
+//! Trains a log in parallel processes. The log is split into shards, each process trains one shard like `omomi train`,
+//! and the states are [averaged](crate::learn::average).
 //!
 //! # Splitting
 //!
@@ -10,8 +10,8 @@
 //! | `time` | an equal span of time | all files, and keeps its rows |
 //! | `random` | rows selected by a hash of their numbers | all files, and keeps its rows |
 //!
-//! The command of one shard can be run by hand, on any machine that has the logs: `omomi train --shard 2/8 --split random
-//! ...` writes the same bytes.
+//! The command of one shard can be run by hand, on any machine that has the logs:
+//! `omomi train --shard 2/8 --split random ...` writes the same bytes.
 //!
 //! # What is kept, and what is trained again
 //!
@@ -27,24 +27,26 @@
 //! ```
 //!
 //! A shard is not trained again if its marker has the same version, contract, settings, split and logs (by content,
-//! SHA-256). If one of them has changed, the shard is trained again and the reason is reported. So if you repeat a command,
-//! it does only what is missing. Every command reads each log once to compute its digest, which costs little compared with
-//! learning it.
+//! SHA-256). If one of them has changed, the shard is trained again and the reason is reported. So if you repeat a
+//! command, it does only what is missing. Every command reads each log once to compute its digest, which costs little
+//! compared with learning it.
 //!
-//! A process that dies (by a signal, a panic, or lack of memory) is restarted alone, up to [`retry_count`] times. A process
-//! that reports an error (exit code 1: a bad row, a missing file, a full disk) is not restarted, because it would fail
-//! again. Neither stops the other shards. If the parent process dies, its children exit, because their standard input ends.
+//! A process that dies (by a signal, a panic, or lack of memory) is restarted alone, up to [`retry_count`] times. A
+//! process that reports an error (exit code 1: a bad row, a missing file, a full disk) is not restarted, because it
+//! would fail again. Neither stops the other shards. If the parent process dies, its children exit, because their
+//! standard input ends.
 //!
 //! [`retry_count`]: TrainShardsOptions::retry_count
 //!
 //! # Rounds
 //!
-//! In round `r` of `R`, each shard learns the `r`-th part of its rows, selected by a hash of their numbers. It continues
-//! from the merged state of the round before, of which it takes its [share](crate::learn::StartOptions#shares). So every
-//! row is learned and counted once, and the shards exchange what they have learned `R` times. To learn the same rows more
-//! than once, use [`passes`](TrainOptions::passes), which apply within a round. Results on 480,000 rows of a generated log
-//! (`generate-log --rows 600000 --seed 11 --click-rate 0.1 --files 10`, the last two files held out), with 8 random shards
-//! and an `alpha` of 0.1:
+//! In round `r` of `R`, each shard learns the `r`-th part of its rows, selected by a hash of their numbers. It
+//! continues from the merged state of the round before, of which it takes its
+//! [share](crate::learn::StartOptions#shares). So every row is learned and counted once, and the shards exchange what
+//! they have learned `R` times. To learn the same rows more than once, use [`passes`](TrainOptions::passes), which
+//! apply within a round. Results on 480,000 rows of a generated log
+//! (`generate-log --rows 600000 --seed 11 --click-rate 0.1 --files 10`, the last two files held out), with 8 random
+//! shards and an `alpha` of 0.1:
 //!
 //! | | normalized entropy | calibration ratio |
 //! | --- | --- | --- |
@@ -66,8 +68,8 @@
 //!
 //! # Limits
 //!
-//! Except with `file`, every process decodes all rows: with eight shards, the log is decoded eight times. With `file`, a
-//! file whose length changes may move other files to other shards. Names of logs must be UTF-8.
+//! Except with `file`, every process decodes all rows: with eight shards, the log is decoded eight times. With `file`,
+//! a file whose length changes may move other files to other shards. Names of logs must be UTF-8.
 
 mod error;
 mod inputs;
@@ -113,7 +115,8 @@ pub struct TrainShardsOptions {
     pub rule: Rule,
     /// Whether a shard may have less than half or more than twice the median number of rows.
     pub allow_uneven: bool,
-    /// Paths and patterns of logs on which the merged state is recalibrated. No shard may learn from them. Empty for none.
+    /// Paths and patterns of logs on which the merged state is recalibrated. No shard may learn from them. Empty for
+    /// none.
     pub recalibrate_on: Vec<String>,
     /// Folder in which the states of the shards are kept.
     pub work_dir: PathBuf,

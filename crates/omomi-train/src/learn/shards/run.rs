@@ -25,14 +25,14 @@ use super::{
     OneOf, ProgressEvent, ShardAccount, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions,
 };
 
-/// Trains the shards that are not finished yet, each in its own process, and averages all shards. Calls `watch` with each
-/// event, and appends it to `progress.jsonl` in the work folder.
+/// Trains the shards that are not finished yet, each in its own process, and averages all shards. Calls `watch` with
+/// each event, and appends it to `progress.jsonl` in the work folder.
 ///
 /// # Errors
 ///
 /// Invalid options and missing files are found before the first process starts. If shards fail, returns
-/// [`TrainShardsError::Shards`] with their numbers. The finished shards are kept, and no file outside the work folder has
-/// changed.
+/// [`TrainShardsError::Shards`] with their numbers. The finished shards are kept, and no file outside the work folder
+/// has changed.
 pub fn train_shards(
     contract: &Contract,
     options: &TrainShardsOptions,
@@ -152,7 +152,8 @@ impl ProgressReporter<'_> {
     fn report(&mut self, shard: Option<u32>, event: ShardEvent) {
         let event = ProgressEvent::now(self.round, shard, event);
         (self.watch)(&event);
-        // A failed write must not waste hours of work. If the disk is full, writing the states fails too and reports it.
+        // A failed write must not waste hours of work. If the disk is full, writing the states fails too and reports
+        // it.
         let _ = self.file.add(&event);
     }
 }
@@ -287,7 +288,8 @@ impl Round<'_> {
                 Standing::Stale(reason) => observer.observe(shard, ShardEvent::Stale { reason }),
                 Standing::New => {}
             }
-            // A marker must not outlive its state. Old output on standard error would look like that of the new process.
+            // A marker must not outlive its state. Old output on standard error would look like that of the new
+            // process.
             for path in [paths.marker, paths.stderr.clone()] {
                 match fs::remove_file(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

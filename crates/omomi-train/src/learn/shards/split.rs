@@ -16,8 +16,8 @@ const ROUND_SEED: u64 = 2;
 /// How the rows of a log are distributed to shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
-    /// By whole files, the largest first: each goes to the shard that has the least to read so far. A process reads only
-    /// its own files.
+    /// By whole files, the largest first: each goes to the shard that has the least to read so far. A process reads
+    /// only its own files.
     File,
     /// By a hash of the row's value in this column, which need not be a field of the contract.
     Column(String),
@@ -51,7 +51,8 @@ impl Split {
     ///
     /// # Errors
     ///
-    /// Returns [`TrainShardsError::Log`] if the times cannot be read, or [`TrainShardsError::NoTimes`] if there are none.
+    /// Returns [`TrainShardsError::Log`] if the times cannot be read, or [`TrainShardsError::NoTimes`] if there are
+    /// none.
     pub fn completed(
         self,
         contract: &Contract,
@@ -66,7 +67,8 @@ impl Split {
         Ok(Self::Time(Some(TimeRange { first_us, last_us })))
     }
 
-    /// Narrows `options` to the rows that one shard learns. A split by time must be [completed](Self::completed) before.
+    /// Narrows `options` to the rows that one shard learns. A split by time must be [completed](Self::completed)
+    /// before.
     ///
     /// # Errors
     ///

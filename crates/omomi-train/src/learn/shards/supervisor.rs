@@ -71,8 +71,8 @@ struct Running {
 struct Process(Child);
 
 impl Supervisor<'_> {
-    /// Runs all jobs to their end. Jobs start in the given order. A job that fails does not stop the others. Returns the
-    /// failed jobs, sorted by shard.
+    /// Runs all jobs to their end. Jobs start in the given order. A job that fails does not stop the others. Returns
+    /// the failed jobs, sorted by shard.
     pub(super) fn run(&self, jobs: Vec<Job>, observer: &mut impl ShardObserver) -> Vec<ShardFailure> {
         let (sender, receiver) = channel();
         let mut waiting: VecDeque<(Job, u32)> = jobs.into_iter().map(|job| (job, 1)).collect();
@@ -148,8 +148,8 @@ fn forward_lines(stdout: ChildStdout, shard: u32, sender: &Sender<Message>) {
     let _ = sender.send(Message::Closed(shard));
 }
 
-/// Passes the reports of the processes to `observer` until one process closes its standard output, which it does when it
-/// ends. Returns that process.
+/// Passes the reports of the processes to `observer` until one process closes its standard output, which it does when
+/// it ends. Returns that process.
 fn next_end(
     receiver: &Receiver<Message>,
     running: &mut BTreeMap<u32, Running>,

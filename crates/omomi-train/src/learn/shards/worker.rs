@@ -13,8 +13,8 @@ use super::ShardEvent;
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Trains like [`train`](crate::learn::train) and reports progress on `out`: one [`ShardEvent`] per line, as JSON. All
-/// events are `progress` except the last, which is `finished`. If standard input ends, the parent has died and the process
-/// exits.
+/// events are `progress` except the last, which is `finished`. If standard input ends, the parent has died and the
+/// process exits.
 ///
 /// # Errors
 ///

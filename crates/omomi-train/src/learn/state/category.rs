@@ -18,8 +18,8 @@ pub(crate) fn join_category(is_first: bool, category: &str, text: &mut String) {
     }
 }
 
-/// Splits the category of a cross, as written in a training state, into the categories of its members, in contract order.
-/// Returns `None` if an escape is at the end or before a character that needs none, which no training writes.
+/// Splits the category of a cross, as written in a training state, into the categories of its members, in contract
+/// order. Returns `None` if an escape is at the end or before a character that needs none, which no training writes.
 #[must_use]
 pub fn split_categories(text: &str) -> Option<Vec<String>> {
     let mut categories = vec![String::new()];

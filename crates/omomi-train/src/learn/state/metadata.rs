@@ -22,8 +22,8 @@ pub struct Metadata {
     /// Whether [pruning](crate::prune) has removed features. Such a state is for packing only, because part of what was
     /// learned is missing.
     pub pruned: bool,
-    /// Share of the rows without a click that were learned, each with an importance of 1 divided by this share; 1 if all
-    /// of them were learned.
+    /// Share of the rows without a click that were learned, each with an importance of 1 divided by this share; 1 if
+    /// all of them were learned.
     pub negative_rate: f64,
     /// Number of training runs in this average; 1 for a single run.
     pub shards: u32,
@@ -42,8 +42,8 @@ pub struct Metadata {
     pub tool_version: String,
 }
 
-/// A state that training continued from. The new state contains it, so when states with a common start state are averaged,
-/// this part [counts once](crate::learn::average).
+/// A state that training continued from. The new state contains it, so when states with a common start state are
+/// averaged, this part [counts once](crate::learn::average).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
     /// Digest of its file.

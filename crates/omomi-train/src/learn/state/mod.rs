@@ -14,8 +14,8 @@
 //! | `last_seen` | timestamp, microseconds UTC | time of the last row with the feature; null if the log had no times |
 //! | `weight` | f64 | the weight to serve, computed from `z` and `d` by the state's [weight rule](crate::learn::WeightRule) |
 //!
-//! The key-value metadata of the file holds the fields of [`Metadata`], each under its name with the prefix `omomi.`. The
-//! same training gives the same bytes: the file contains no path, no time of day and nothing about the machine.
+//! The key-value metadata of the file holds the fields of [`Metadata`], each under its name with the prefix `omomi.`.
+//! The same training gives the same bytes: the file contains no path, no time of day and nothing about the machine.
 
 mod category;
 mod difference;

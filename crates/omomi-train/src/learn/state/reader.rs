@@ -47,8 +47,8 @@ impl StateReader {
     ///
     /// # Errors
     ///
-    /// Returns [`StateError::Io`] or [`StateError::Parquet`] if the file cannot be read, or [`StateError::NotAState`] with
-    /// what is missing.
+    /// Returns [`StateError::Io`] or [`StateError::Parquet`] if the file cannot be read, or [`StateError::NotAState`]
+    /// with what is missing.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let file = File::open(path).map_err(|error| StateError::io("read", path, error))?;
         let parquet_error = |source| StateError::Parquet { action: "read", path: path.to_owned(), source };

@@ -200,7 +200,11 @@ fn metadata_that_is_missing_or_contradictory_is_rejected() {
         ("omomi.start_decay", Some("0"), "expected a decay of the start above 0 and at most 1, found 0.0"),
         ("omomi.start_shares", Some("0"), "expected at least 1 share of the start, found 0"),
         ("omomi.alpha", Some("0"), "alpha must be a number above 0, found 0.0"),
-        ("omomi.contract_fingerprint", Some("00"), "expected the fingerprint c1f7a55d4a29bd9e of its contract, found 00"),
+        (
+            "omomi.contract_fingerprint",
+            Some("00"),
+            "expected the fingerprint c1f7a55d4a29bd9e of its contract, found 00",
+        ),
     ];
     let fingerprint = format!("{:016x}", metadata().contract.fingerprint());
     for (key, value, expected) in cases {

@@ -13,13 +13,13 @@ use super::{Trainer, first_bias};
 pub(in crate::learn) struct FeatureSlots(Vec<u32>);
 
 impl Trainer {
-    /// Adds the features of `cache` and the counts of its rows to the trainer. This is what the first pass over a log does
-    /// besides learning. The trainer must not have learned a row yet; it may have a start state.
+    /// Adds the features of `cache` and the counts of its rows to the trainer. This is what the first pass over a log
+    /// does besides learning. The trainer must not have learned a row yet; it may have a start state.
     ///
     /// # Errors
     ///
-    /// Returns [`TrainError::RowCache`] if the cache is damaged, or [`TrainError::TooManyFeatures`] if it has more features
-    /// than one process can hold.
+    /// Returns [`TrainError::RowCache`] if the cache is damaged, or [`TrainError::TooManyFeatures`] if it has more
+    /// features than one process can hold.
     pub(in crate::learn) fn adopt(&mut self, cache: &mut RowCache) -> Result<FeatureSlots, TrainError> {
         let summary = cache.summary().clone();
         let mut slots = Vec::with_capacity(usize::try_from(cache.feature_count()).unwrap_or(0));
@@ -49,8 +49,8 @@ impl Trainer {
         Ok(FeatureSlots(slots))
     }
 
-    /// Learns all rows of `cache`, whose features are at `slots` of the table. After every few thousand rows, calls `watch`
-    /// with the number of rows so far and the progressive evaluator, which only the first pass updates.
+    /// Learns all rows of `cache`, whose features are at `slots` of the table. After every few thousand rows, calls
+    /// `watch` with the number of rows so far and the progressive evaluator, which only the first pass updates.
     ///
     /// # Errors
     ///

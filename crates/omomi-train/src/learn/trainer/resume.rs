@@ -17,12 +17,12 @@ impl Trainer {
     ///
     /// `z` and `d` of the bias and of each feature are multiplied by `decay`, which is above 0 and at most 1. `d` never
     /// falls below `beta / alpha`, its value for an unseen feature. The run then takes one of `shares` equal
-    /// [shares](crate::learn::StartOptions#shares) of the evidence; 1 means all of it. The squared gradients follow from
-    /// `d`: `n = (alpha d - beta)^2`.
+    /// [shares](crate::learn::StartOptions#shares) of the evidence; 1 means all of it. The squared gradients follow
+    /// from `d`: `n = (alpha d - beta)^2`.
     ///
     /// Decay changes neither the counts of a feature nor the time when it was last seen. They say on how many rows the
-    /// model was built, and the thresholds of pruning rely on that. The weight rule of `start` is dropped: its thresholds
-    /// and recalibration belong to the weights that were served, not to what was learned.
+    /// model was built, and the thresholds of pruning rely on that. The weight rule of `start` is dropped: its
+    /// thresholds and recalibration belong to the weights that were served, not to what was learned.
     ///
     /// # Errors
     ///

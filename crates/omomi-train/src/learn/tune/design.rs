@@ -39,8 +39,8 @@ impl Searched {
         }
     }
 
-    /// For a setting that can be 0, returns the power of 2 at and below which it becomes 0. An `l2` below 1 is negligible
-    /// beside any curvature.
+    /// For a setting that can be 0, returns the power of 2 at and below which it becomes 0. An `l2` below 1 is
+    /// negligible beside any curvature.
     const fn floor(self) -> Option<f64> {
         match self {
             Self::Alpha | Self::Beta => None,
@@ -123,8 +123,8 @@ impl Design {
         Self { searched, given: vec![start], begun: false, step: FIRST_STEP, best: None }
     }
 
-    /// Returns the settings to try next, which may be tried in parallel. The most important come first. Returns none when
-    /// the search has converged. Pass their losses to [`learn`](Self::learn) before the next call.
+    /// Returns the settings to try next, which may be tried in parallel. The most important come first. Returns none
+    /// when the search has converged. Pass their losses to [`learn`](Self::learn) before the next call.
     pub(super) fn next(&mut self) -> Vec<Settings> {
         if !self.begun {
             self.begun = true;
@@ -148,7 +148,8 @@ impl Design {
         Vec::new()
     }
 
-    /// Records the losses of settings that were tried. If none of them is better than the best so far, the step is halved.
+    /// Records the losses of settings that were tried. If none of them is better than the best so far, the step is
+    /// halved.
     pub(super) fn learn(&mut self, tried: &[(Settings, f64)]) {
         let before = self.best;
         for &(settings, loss) in tried {

@@ -17,8 +17,8 @@ pub enum TuneError {
     /// The options name no setting to search.
     #[error("expected at least one setting to search (alpha, l1, l2 or beta), found none")]
     NothingToSearch,
-    /// A search with shards has no held-out logs. An average has no progressive loss, because its rows are learned before
-    /// it exists.
+    /// A search with shards has no held-out logs. An average has no progressive loss, because its rows are learned
+    /// before it exists.
     #[error("an average of shards is judged on held-out rows: expected --held-out logs, found none")]
     NothingHeldOut,
     /// The logs, the held-out logs or a shard have no rows.

@@ -1,19 +1,19 @@
-//! Searches for the best settings of training within a budget: a coarse grid first, then smaller and smaller steps around
-//! the best.
+//! Searches for the best settings of training within a budget: a coarse grid first, then smaller and smaller steps
+//! around the best.
 //!
 //! A trial learns a sample of the logs, which is held in memory. Its loss is the log loss of the held-out rows. Without
 //! held-out rows, it is the progressive log loss: each row of the first pass is predicted before it is learned. With
-//! [shards](Sharding), the sample is split, each shard is learned, the states are [averaged](crate::learn::average), and
-//! the loss is that of the average. The best `alpha` for an average is larger than the best one for a single run.
+//! [shards](Sharding), the sample is split, each shard is learned, the states are [averaged](crate::learn::average),
+//! and the loss is that of the average. The best `alpha` for an average is larger than the best one for a single run.
 //!
 //! The search uses no randomness: the same logs, options and number of trials give the same result with any number of
 //! threads. With a time budget, the number of trials depends on the machine.
 //!
 //! # Limits
 //!
-//! The sample is the first rows of the logs. Memory holds the sample (about 500 bytes per row of 20 fields) and one model
-//! per thread. The search minimizes the loss and nothing else: a larger `l1` gives smaller files, and the table of trials
-//! shows what that costs.
+//! The sample is the first rows of the logs. Memory holds the sample (about 500 bytes per row of 20 fields) and one
+//! model per thread. The search minimizes the loss and nothing else: a larger `l1` gives smaller files, and the table
+//! of trials shows what that costs.
 
 mod design;
 mod error;
@@ -42,8 +42,8 @@ use sample::Sample;
 /// Options of a search.
 #[derive(Debug, Clone)]
 pub struct TuneOptions {
-    /// Options of training: logs, held-out logs, how they are read, passes, and the settings at which the search begins.
-    /// No state is written.
+    /// Options of training: logs, held-out logs, how they are read, passes, and the settings at which the search
+    /// begins. No state is written.
     pub train: TrainOptions,
     /// Settings to search; the others keep their values.
     pub searched: Vec<Searched>,
