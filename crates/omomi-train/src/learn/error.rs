@@ -37,14 +37,18 @@ pub enum TrainError {
     NoRows,
     /// A file is both among the logs to learn from and among the held-out logs. Its held-out metrics would be
     /// worthless.
-    #[error("{} is among the held-out logs and among the logs to learn from; name it in one of them only", .path.display())]
+    #[error(
+        "{} is among the held-out logs and among the logs to learn from; name it in one of them only",
+        .path.display()
+    )]
     HeldOutIsLearned {
         /// The file.
         path: PathBuf,
     },
     /// The start state has another contract or other settings.
     #[error(
-        "cannot continue from {}: its {difference}; train with the contract and settings of that state, or from scratch",
+        "cannot continue from {}: its {difference}; train with the contract and settings of that state, or from \
+         scratch",
         .path.display()
     )]
     StartDiffers {
@@ -55,7 +59,8 @@ pub enum TrainError {
     },
     /// The start state is an average of finished weights, so its `z` is not what training learned.
     #[error(
-        "cannot continue from {}: it is an average of finished weights, for comparison only; average by the rule `curvature`",
+        "cannot continue from {}: it is an average of finished weights, for comparison only; average by the rule \
+         `curvature`",
         .path.display()
     )]
     StartOfFinishedWeights {
@@ -64,7 +69,8 @@ pub enum TrainError {
     },
     /// The start state was pruned.
     #[error(
-        "cannot continue from {}: it was pruned, so part of what was learned is missing; continue from the unpruned state",
+        "cannot continue from {}: it was pruned, so part of what was learned is missing; continue from the unpruned \
+         state",
         .path.display()
     )]
     StartIsPruned {
@@ -73,7 +79,8 @@ pub enum TrainError {
     },
     /// The start state decays with its age, and its age is unknown.
     #[error(
-        "cannot tell how old {} is: expected times in it and in the logs; name the time column, or give its age in days",
+        "cannot tell how old {} is: expected times in it and in the logs; name the time column, or give its age in \
+         days",
         .path.display()
     )]
     NoAge {

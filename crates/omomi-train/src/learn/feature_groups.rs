@@ -79,7 +79,7 @@ impl GroupFeatures {
 
 impl ChunkFeatures {
     /// Finds the features of `rows` in the table and adds those that it does not have yet.
-    pub(super) fn enter(
+    pub(super) fn find_or_insert(
         &mut self,
         groups: &[FeatureGroup],
         table: &mut Table,
@@ -90,28 +90,28 @@ impl ChunkFeatures {
         for (index, group) in groups.iter().enumerate() {
             let mut numbers = std::mem::take(&mut self.by_group[index].numbers);
             numbers.clear();
-            let entered = match &group.kind {
+            let inserted = match &group.kind {
                 GroupKind::Field(field) => {
                     let mut text_numbers = std::mem::take(&mut self.by_group[index].text_numbers);
                     let column = &batch.columns[*field];
-                    let entered = match &column.categories {
+                    let inserted = match &column.categories {
                         Categories::Texts { offsets, places: Some(places), .. } => {
                             if rows.start == 0 {
                                 text_numbers.clear();
                                 text_numbers.resize(offsets.len(), UNSEEN);
                             }
                             let known = (places.as_slice(), text_numbers.as_mut_slice());
-                            self.enter_texts(index, column, rows, table, known, &mut numbers)
+                            self.insert_texts(index, column, rows, table, known, &mut numbers)
                         }
-                        _ => self.enter_field(index, column, rows, table, &mut numbers),
+                        _ => self.insert_field(index, column, rows, table, &mut numbers),
                     };
                     self.by_group[index].text_numbers = text_numbers;
-                    entered
+                    inserted
                 }
-                GroupKind::Cross(members) => self.enter_cross(index, members, table, &mut numbers),
+                GroupKind::Cross(members) => self.insert_cross(index, members, table, &mut numbers),
             };
             self.by_group[index].numbers = numbers;
-            entered?;
+            inserted?;
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl ChunkFeatures {
 
     /// Calls `visit` with the number of each feature of row `row` of the chunk, in contract order.
     #[inline]
-    pub(super) fn of_row(&self, row: usize, mut visit: impl FnMut(u32)) {
+    pub(super) fn visit_row(&self, row: usize, mut visit: impl FnMut(u32)) {
         for features in &self.by_group {
             for &number in &features.numbers[features.range(row)] {
                 visit(number);
@@ -168,7 +168,7 @@ impl ChunkFeatures {
 
     /// Calls `visit` with the row and the number of each feature, group by group. Consecutive visits touch independent
     /// memory, so the processor waits for several of them at the same time.
-    pub(super) fn each(&self, mut visit: impl FnMut(usize, u32)) {
+    pub(super) fn visit_all(&self, mut visit: impl FnMut(usize, u32)) {
         for features in &self.by_group {
             for row in 0..features.offsets.len() - 1 {
                 for &number in &features.numbers[features.range(row)] {
@@ -227,7 +227,7 @@ impl ChunkFeatures {
 
     /// Adds the features of a text field whose column lists each distinct text of the batch once, with the position of
     /// its text for each value. Each text is looked up once per batch.
-    fn enter_texts(
+    fn insert_texts(
         &self,
         index: usize,
         column: &FieldColumn,
@@ -251,7 +251,7 @@ impl ChunkFeatures {
         Ok(())
     }
 
-    fn enter_field(
+    fn insert_field(
         &self,
         index: usize,
         column: &FieldColumn,
@@ -279,7 +279,7 @@ impl ChunkFeatures {
         Ok(())
     }
 
-    fn enter_cross(
+    fn insert_cross(
         &self,
         index: usize,
         members: &[usize],
@@ -294,13 +294,13 @@ impl ChunkFeatures {
                 table.index().fetch(later);
             }
             self.each_crossing(members, row, |positions| {
-                let entered = table.find_or_insert(features.keys[place], narrow_group(index), |origin| {
+                let inserted = table.find_or_insert(features.keys[place], narrow_group(index), |origin| {
                     for (&member, &at) in members.iter().zip(positions) {
                         origin.extend_from_slice(&self.by_group[member].numbers[at].to_le_bytes());
                     }
                 });
                 place += 1;
-                match entered {
+                match inserted {
                     Ok(number) => numbers.push(number),
                     Err(error) => outcome = Err(error),
                 }

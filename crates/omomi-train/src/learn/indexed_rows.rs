@@ -6,7 +6,7 @@ use std::ops::Range;
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct IndexedRows {
     pub(super) numbers: Vec<u32>,
-    /// Where the features of each row end in `numbers`.
+    /// End of the features of each row in `numbers`.
     pub(super) ends: Vec<u32>,
     pub(super) clicked: Vec<bool>,
     /// Whether a row may have the same feature twice. Its features are then learned one after the other, not in

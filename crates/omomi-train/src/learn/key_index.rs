@@ -95,7 +95,7 @@ const fn home(key: u64, mask: usize) -> usize {
     key as usize & mask
 }
 
-/// The high half, of a key or of a slot.
+/// Returns the high half of a key or of a slot.
 #[inline]
 const fn tag(bits: u64) -> u64 {
     bits >> 32

@@ -73,7 +73,13 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
 }
 
 pub(crate) fn files_json(files: &[LogFile]) -> Vec<Value> {
-    let file = |file: &LogFile| json!({ "path": file.path.display().to_string(), "len_bytes": file.len_bytes, "rows": file.row_count });
+    let file = |file: &LogFile| {
+        json!({
+            "path": file.path.display().to_string(),
+            "len_bytes": file.len_bytes,
+            "rows": file.row_count,
+        })
+    };
     files.iter().map(file).collect()
 }
 

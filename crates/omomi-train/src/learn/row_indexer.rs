@@ -37,7 +37,7 @@ pub(super) struct LabelSums {
     pub(super) unclicked: f64,
 }
 
-/// Some rows of a batch, numbered.
+/// Some consecutive rows of a batch, with their features numbered.
 pub(super) struct Chunk<'a> {
     pub(super) rows: &'a IndexedRows,
     pub(super) table: &'a mut Table,
@@ -83,7 +83,7 @@ impl RowIndexer {
         while start < batch.row_count() {
             let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
             start = rows.end;
-            self.chunk.enter(&self.groups, &mut self.table, batch, &rows)?;
+            self.chunk.find_or_insert(&self.groups, &mut self.table, batch, &rows)?;
             self.chunk.fill_rows(&batch.clicked[rows.clone()], &mut self.rows);
             self.rows.importance.extend_from_slice(&importance[rows.clone()]);
             if is_first {
@@ -110,7 +110,7 @@ fn count(
     for (row, (&clicked, &importance)) in clicked.iter().zip(importance).enumerate() {
         totals.count(clicked, importance, time_us(row));
     }
-    chunk.each(|row, number| counts[number as usize].count(clicked[row], importance[row], time_us(row)));
+    chunk.visit_all(|row, number| counts[number as usize].count(clicked[row], importance[row], time_us(row)));
 }
 
 impl LabelSums {

@@ -16,7 +16,7 @@ use super::start::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::StateError;
 use super::{FieldFeatures, Sampling, Settings, TrainError, Trainer, provenance};
 
-/// What to train on, how, and where to leave the result.
+/// Options of [`train`].
 #[derive(Debug, Clone)]
 pub struct TrainOptions {
     /// Paths and patterns of the logs to learn from, in the order in which they are learned.

@@ -56,7 +56,7 @@ fn uniform(bits: u64) -> f64 {
 #[derive(Debug)]
 pub(super) struct Sampler {
     sampling: Sampling,
-    /// Rows of the log before the next batch.
+    /// Number of rows of the log before the next batch.
     row_count: u64,
     importance: Vec<f64>,
 }

@@ -135,7 +135,7 @@ impl StateModel {
             chunk.find(&self.groups, &self.index, batch, &rows);
             for (row, &clicked) in batch.clicked[rows].iter().enumerate() {
                 numbers.clear();
-                chunk.of_row(row, |number| {
+                chunk.visit_row(row, |number| {
                     if number != UNSEEN {
                         numbers.push(number);
                     }

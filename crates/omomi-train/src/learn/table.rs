@@ -58,7 +58,7 @@ pub(super) struct Table {
     origin_ends: Vec<usize>,
     /// Number of features that came from a row cache or from the start state. They have the first numbers, and their
     /// origins are their categories, written as in a state.
-    kept_count: usize,
+    known_count: usize,
 }
 
 impl Table {
@@ -70,7 +70,7 @@ impl Table {
             groups: Vec::new(),
             origins: Vec::new(),
             origin_ends: Vec::new(),
-            kept_count: 0,
+            known_count: 0,
         }
     }
 
@@ -119,7 +119,7 @@ impl Table {
 
     /// Adds `counts` to the feature with `key` and returns its number. A new feature is added with the text `category`.
     /// Must be called before any feature from a log is added.
-    pub(super) fn count_kept(
+    pub(super) fn add_counts(
         &mut self,
         key: u64,
         group: u16,
@@ -129,7 +129,7 @@ impl Table {
         let number = match self.index.find(key) {
             Some(number) => number,
             None => {
-                self.keep(key, group, category, Coordinate::default(), FeatureCounts::NONE)?;
+                self.insert_known(key, group, category, Coordinate::default(), FeatureCounts::NONE)?;
                 narrow_number(self.len() - 1)
             }
         };
@@ -139,7 +139,7 @@ impl Table {
 
     /// Adds a feature of the start state. Its category stays the text that it is in the state. Must be called before
     /// any feature from a log is added.
-    pub(super) fn keep(
+    pub(super) fn insert_known(
         &mut self,
         key: u64,
         group: u16,
@@ -147,9 +147,9 @@ impl Table {
         coordinate: Coordinate,
         counts: FeatureCounts,
     ) -> Result<(), TrainError> {
-        debug_assert_eq!(self.kept_count, self.len());
+        debug_assert_eq!(self.known_count, self.len());
         let number = self.find_or_insert(key, group, |origin| origin.extend_from_slice(category.as_bytes()))?;
-        self.kept_count = self.len();
+        self.known_count = self.len();
         self.coordinates[number as usize] = coordinate;
         self.counts[number as usize] = counts;
         Ok(())
@@ -158,7 +158,7 @@ impl Table {
     /// Appends the category of feature `number` to `text`, written as in a training state.
     pub(super) fn write_category(&self, contract: &Contract, groups: &[FeatureGroup], number: u32, text: &mut String) {
         let origin = self.origin(number);
-        if (number as usize) < self.kept_count {
+        if (number as usize) < self.known_count {
             text.push_str(&String::from_utf8_lossy(origin));
             return;
         }

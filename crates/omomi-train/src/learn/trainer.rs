@@ -132,7 +132,7 @@ impl Trainer {
             chunk.find(&self.indexer.groups, self.indexer.table.index(), batch, &rows);
             for (row, &clicked) in batch.clicked[rows].iter().enumerate() {
                 let mut logit = bias;
-                chunk.of_row(row, |number| {
+                chunk.visit_row(row, |number| {
                     if number != UNSEEN {
                         logit += self.weight(number);
                     }

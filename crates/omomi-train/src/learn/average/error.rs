@@ -39,7 +39,10 @@ pub enum AverageError {
         difference: Difference,
     },
     /// A state was pruned.
-    #[error("{} cannot be averaged: it was pruned, so part of what was learned is missing; average first, then prune", .path.display())]
+    #[error(
+        "{} cannot be averaged: it was pruned, so part of what was learned is missing; average first, then prune",
+        .path.display()
+    )]
     Pruned {
         /// The state.
         path: PathBuf,
@@ -62,8 +65,8 @@ pub enum AverageError {
     },
     /// A state has far fewer or far more rows than the others.
     #[error(
-        "{} has {rows} rows, expected half to twice the median of {median_rows}; find out why its data set is so {}, or \
-         allow uneven states",
+        "{} has {rows} rows, expected half to twice the median of {median_rows}; find out why its data set is so {}, \
+         or allow uneven states",
         .path.display(), if .rows < .median_rows { "small" } else { "large" }
     )]
     Uneven {
@@ -88,8 +91,9 @@ pub enum AverageError {
     },
     /// There are more states than shares of the start state.
     #[error(
-        "{state_count} states continued from {}, expected each to take at most 1 of {state_count} shares of it, found 1 of \
-         {shares}; a correction that all of them make would count too often; train each with --start-shares {state_count}",
+        "{state_count} states continued from {}, expected each to take at most 1 of {state_count} shares of it, found \
+         1 of {shares}; a correction that all of them make would count too often; train each with --start-shares \
+         {state_count}",
         .start.display()
     )]
     TooFewShares {
@@ -102,8 +106,8 @@ pub enum AverageError {
     },
     /// A state is an average, which contains the whole start state, while the others took shares of it.
     #[error(
-        "{} is an average and contains its whole start state; average the states that it was made from together with the \
-         others",
+        "{} is an average and contains its whole start state; average the states that it was made from together with \
+         the others",
         .path.display()
     )]
     AverageOfShares {
@@ -112,8 +116,8 @@ pub enum AverageError {
     },
     /// A feature of a state has fewer impressions or clicks than in the start state.
     #[error(
-        "{} has {} impressions and {} clicks of `{field}` {category:?}, expected at least {} and {}, as in its start state; \
-         train it again",
+        "{} has {} impressions and {} clicks of `{field}` {category:?}, expected at least {} and {}, as in its start \
+         state; train it again",
         .path.display(), .found.0, .found.1, .expected.0, .expected.1
     )]
     LessThanStart {

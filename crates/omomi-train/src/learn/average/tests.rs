@@ -231,7 +231,8 @@ fn a_common_start_state_counts_once() {
     assert_eq!(
         folder.refusal(&folder.options(&states)),
         format!(
-            "FOLDER/one.parquet was trained from {digest_text}, expected scratch; name the start state, so that it counts once"
+            "FOLDER/one.parquet was trained from {digest_text}, expected scratch; name the start state, so that it \
+             counts once"
         )
     );
     let wrong = AverageOptions { start: Some(states[0].clone()), ..options.clone() };
@@ -248,16 +249,16 @@ fn a_common_start_state_counts_once() {
     assert_eq!(
         folder.refusal(&mixed),
         format!(
-            "FOLDER/fresh.parquet was trained from scratch, expected {digest_text}; train all shards from the same start \
-             state, with the same age if it decays"
+            "FOLDER/fresh.parquet was trained from scratch, expected {digest_text}; train all shards from the same \
+             start state, with the same age if it decays"
         )
     );
     let second = folder.write("second.parquet", &Metadata { rows: 1_001, ..metadata() }, (-9.0, 26.0), &[]);
     let needless = AverageOptions { states: vec![fresh, second], ..options.clone() };
     assert_eq!(
         folder.refusal(&needless),
-        "FOLDER/fresh.parquet was trained from scratch, expected the named start state; leave the start state out, or train \
-         from it"
+        "FOLDER/fresh.parquet was trained from scratch, expected the named start state; leave the start state out, or \
+         train from it"
     );
     let less = [("a", text("x"), 5, -1.25, 8.0, 899)];
     let less = folder.write("less.parquet", &after(800, None), (-12.0, 26.0), &less);
@@ -265,21 +266,21 @@ fn a_common_start_state_counts_once() {
     let three = AverageOptions { states: [&states[..], &[third]].concat(), ..options.clone() };
     assert_eq!(
         folder.refusal(&three),
-        "3 states continued from FOLDER/start.parquet, expected each to take at most 1 of 3 shares of it, found 1 of 2; a \
-         correction that all of them make would count too often; train each with --start-shares 3"
+        "3 states continued from FOLDER/start.parquet, expected each to take at most 1 of 3 shares of it, found 1 of \
+         2; a correction that all of them make would count too often; train each with --start-shares 3"
     );
     let half = folder.write("half.parquet", &Metadata { shards: 2, ..after(900, None) }, (-9.0, 18.0), &[]);
     let averaged = AverageOptions { states: vec![states[0].clone(), half], ..options.clone() };
     assert_eq!(
         folder.refusal(&averaged),
-        "FOLDER/half.parquet is an average and contains its whole start state; average the states that it was made from \
-         together with the others"
+        "FOLDER/half.parquet is an average and contains its whole start state; average the states that it was made \
+         from together with the others"
     );
     let less = AverageOptions { states: vec![states[1].clone(), less], ..options };
     assert_eq!(
         folder.refusal(&less),
-        "FOLDER/less.parquet has 899 impressions and 89 clicks of `a` \"x\", expected at least 900 and 90, as in its start \
-         state; train it again"
+        "FOLDER/less.parquet has 899 impressions and 89 clicks of `a` \"x\", expected at least 900 and 90, as in its \
+         start state; train it again"
     );
 }
 
@@ -318,8 +319,8 @@ fn states_that_do_not_belong_together_are_rejected_by_name() {
     ];
     for (index, (metadata, difference)) in cases.into_iter().enumerate() {
         let expected = format!(
-            "FOLDER/{index}.parquet cannot be averaged with FOLDER/first.parquet: its {difference}; train all with the same \
-             contract and settings"
+            "FOLDER/{index}.parquet cannot be averaged with FOLDER/first.parquet: its {difference}; train all with \
+             the same contract and settings"
         );
         assert_eq!(refusal(&write(&format!("{index}.parquet"), &metadata)), expected);
     }
@@ -341,8 +342,8 @@ fn states_that_do_not_belong_together_are_rejected_by_name() {
     }
     assert_eq!(
         refusal(&write("pruned.parquet", &Metadata { pruned: true, ..metadata() })),
-        "FOLDER/pruned.parquet cannot be averaged: it was pruned, so part of what was learned is missing; average first, \
-         then prune"
+        "FOLDER/pruned.parquet cannot be averaged: it was pruned, so part of what was learned is missing; average \
+         first, then prune"
     );
 }
 
@@ -360,14 +361,14 @@ fn uneven_states_are_rejected_unless_allowed() {
         (
             "tiny.parquet",
             599,
-            "FOLDER/tiny.parquet has 599 rows, expected half to twice the median of 1200; find out why its data set is so \
-             small, or allow uneven states",
+            "FOLDER/tiny.parquet has 599 rows, expected half to twice the median of 1200; find out why its data set \
+             is so small, or allow uneven states",
         ),
         (
             "huge.parquet",
             3_401,
-            "FOLDER/huge.parquet has 3401 rows, expected half to twice the median of 1700; find out why its data set is so \
-             large, or allow uneven states",
+            "FOLDER/huge.parquet has 3401 rows, expected half to twice the median of 1700; find out why its data set \
+             is so large, or allow uneven states",
         ),
     ];
     for (name, rows, expected) in cases {

@@ -33,7 +33,7 @@ pub use platt::{PlattFault, PlattScaling};
 pub struct RecalibrateOptions {
     /// The training state.
     pub state: PathBuf,
-    /// Paths and patterns of logs that it was not trained on.
+    /// Paths and patterns of logs that the state was not trained on.
     pub logs: Vec<String>,
     /// How the logs are read.
     pub read: ReadOptions,
@@ -91,7 +91,10 @@ pub enum RecalibrateError {
     #[error(transparent)]
     Fit(#[from] PlattFault),
     /// According to its provenance, the state was trained on one of the logs.
-    #[error("{} is among the logs that {} was trained on; recalibrate on rows that it has not learned", .path.display(), .state.display())]
+    #[error(
+        "{} is among the logs that {} was trained on; recalibrate on rows that it has not learned",
+        .path.display(), .state.display()
+    )]
     Learned {
         /// The log.
         path: PathBuf,

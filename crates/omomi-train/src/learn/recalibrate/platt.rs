@@ -30,7 +30,7 @@ pub struct PlattScaling {
     pub shift_error: f64,
 }
 
-/// Why there is no good scale and shift.
+/// Why no credible scale and shift can be fitted.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlattFault {
@@ -44,8 +44,8 @@ pub enum PlattFault {
     },
     /// All rows have the same prediction.
     #[error(
-        "expected held-out rows with different predictions, found the logit {logit} for every row; check that the state \
-         and the rows belong together"
+        "expected held-out rows with different predictions, found the logit {logit} for every row; check that the \
+         state and the rows belong together"
     )]
     Constant {
         /// The logit of every row.

@@ -123,8 +123,8 @@ fn invalid_recalibrations_are_rejected_and_nothing_is_written() {
     let learned = RecalibrateOptions { logs: folder.pattern("./day1.csv"), ..options.clone() };
     assert_eq!(
         folder.refusal(&learned),
-        "FOLDER/./day1.csv is among the logs that FOLDER/state.parquet was trained on; recalibrate on rows that it has not \
-         learned"
+        "FOLDER/./day1.csv is among the logs that FOLDER/state.parquet was trained on; recalibrate on rows that it \
+         has not learned"
     );
     // Logs of the shards of an average count as well.
     let provenance = folder.path("state.provenance.json");

@@ -33,7 +33,7 @@ pub(in crate::learn) struct RowCache {
     position: u64,
     /// Index of the next block among those of its kind.
     next_index: u32,
-    rows_handed_out: u64,
+    rows_returned: u64,
     bytes: Vec<u8>,
 }
 
@@ -109,7 +109,7 @@ impl RowCache {
         }
         let summary = serde_json::from_slice(&bytes).map_err(|error| damaged(format!("its summary: {error}")))?;
         let (path, position) = (path.to_owned(), HEADER_LEN as u64);
-        let (next_index, rows_handed_out) = (0, 0);
+        let (next_index, rows_returned) = (0, 0);
         let bytes = Vec::new();
         let mut cache = Self {
             path,
@@ -121,7 +121,7 @@ impl RowCache {
             summary_offset,
             position,
             next_index,
-            rows_handed_out,
+            rows_returned,
             bytes,
         };
         cache.rewind()?;
@@ -147,22 +147,22 @@ impl RowCache {
 
     /// Goes back to the first row.
     pub(in crate::learn) fn rewind(&mut self) -> Result<(), RowCacheError> {
-        (self.next_index, self.rows_handed_out) = (0, 0);
+        (self.next_index, self.rows_returned) = (0, 0);
         self.seek(HEADER_LEN as u64)
     }
 
     /// Stores the next rows of the log in `rows`. Returns false if there are no more.
     pub(in crate::learn) fn next_rows(&mut self, rows: &mut IndexedRows) -> Result<bool, RowCacheError> {
         if self.position == self.features_offset {
-            if self.rows_handed_out != self.row_count {
-                let (expected, found) = (self.row_count, self.rows_handed_out);
+            if self.rows_returned != self.row_count {
+                let (expected, found) = (self.row_count, self.rows_returned);
                 return Err(self.damaged(format!("expected {expected} rows, found {found}")));
             }
             return Ok(false);
         }
         let header = self.read_block(self.features_offset, BlockHeader::rows_len)?;
         decode_rows(&header, &self.bytes, self.feature_count, rows).map_err(|problem| self.damaged(problem))?;
-        self.rows_handed_out += rows.row_count() as u64;
+        self.rows_returned += rows.row_count() as u64;
         Ok(true)
     }
 

@@ -10,10 +10,10 @@ use super::layout::{
     ROW_LEN,
 };
 
-/// The numbers at the front of a block.
+/// The header of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BlockHeader {
-    /// Rows or features.
+    /// Number of rows or features.
     pub(super) count: u32,
     /// Total number of features of the rows, or bytes of all categories.
     pub(super) part_count: u32,

@@ -121,7 +121,7 @@ fn learn_from_cache(
     cache: &mut RowCache,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), TrainError> {
-    let slots = trainer.adopt(cache)?;
+    let slots = trainer.add_cached_features(cache)?;
     let of = cache.row_count();
     let mut windows = Windows::new(trainer.progressive().totals());
     for pass in 1..=options.passes {

@@ -142,7 +142,8 @@ fn invalid_options_are_rejected_before_anything_is_written() {
         ),
         (
             TrainOptions { held_out: folder.pattern("./day1.csv"), ..options.clone() },
-            "FOLDER/./day1.csv is among the held-out logs and among the logs to learn from; name it in one of them only",
+            "FOLDER/./day1.csv is among the held-out logs and among the logs to learn from; name it in one of them \
+             only",
         ),
     ];
     for (options, expected) in cases {

@@ -48,7 +48,7 @@ pub(super) struct Marker {
 }
 
 /// Whether a shard must be trained.
-pub(super) enum Standing {
+pub(super) enum ShardStatus {
     /// It has not been trained in this folder.
     New,
     /// It has been trained, and nothing has changed since. Holds the last report of its process.
@@ -103,28 +103,28 @@ impl Marker {
     }
 
     /// Compares `inputs` with the marker at `path`, and `state` with the digest in the marker.
-    pub(super) fn look(path: &Path, inputs: &Inputs, state: &Path) -> Standing {
-        let Ok(text) = fs::read_to_string(path) else { return Standing::New };
+    pub(super) fn check(path: &Path, inputs: &Inputs, state: &Path) -> ShardStatus {
+        let Ok(text) = fs::read_to_string(path) else { return ShardStatus::New };
         let Ok(marker) = serde_json::from_str::<Self>(&text) else {
-            return Standing::Stale(format!("{} cannot be read", path.display()));
+            return ShardStatus::Stale(format!("{} cannot be read", path.display()));
         };
         if let Some(difference) = inputs.difference_from(&marker.inputs) {
-            return Standing::Stale(difference);
+            return ShardStatus::Stale(difference);
         }
         match Digest::of_file(state) {
-            Ok(digest) if digest.to_string() == marker.state_sha256 => Standing::Finished(marker.finished),
-            Ok(_) => Standing::Stale(format!("{} has changed since it was written", state.display())),
-            Err(error) => Standing::Stale(format!("{} cannot be read: {error}", state.display())),
+            Ok(digest) if digest.to_string() == marker.state_sha256 => ShardStatus::Finished(marker.finished),
+            Ok(_) => ShardStatus::Stale(format!("{} has changed since it was written", state.display())),
+            Err(error) => ShardStatus::Stale(format!("{} cannot be read: {error}", state.display())),
         }
     }
 }
 
 /// The digests of all logs. Can tell later whether a log has changed since.
-pub(super) struct DigestedLogs(BTreeMap<PathBuf, (DigestedLog, Look)>);
+pub(super) struct DigestedLogs(BTreeMap<PathBuf, (DigestedLog, FileStamp)>);
 
 /// The length and the modification time of a file. A write to the file changes them.
 #[derive(PartialEq)]
-struct Look {
+struct FileStamp {
     len_bytes: u64,
     modified: Option<SystemTime>,
 }
@@ -132,11 +132,11 @@ struct Look {
 impl DigestedLogs {
     /// Computes the digests. Reads every file once, which costs little compared with learning it.
     pub(super) fn read(files: &[LogFile]) -> Result<Self, (PathBuf, io::Error)> {
-        let digest = |path: &PathBuf| -> io::Result<(DigestedLog, Look)> {
+        let digest = |path: &PathBuf| -> io::Result<(DigestedLog, FileStamp)> {
             // Before the digest, so that a change during reading is noticed later.
-            let look = Look::of(&fs::metadata(path)?);
+            let stamp = FileStamp::of(&fs::metadata(path)?);
             let sha256 = Digest::of_file(path)?.to_string();
-            Ok((DigestedLog { path: path.clone(), len_bytes: look.len_bytes, sha256 }, look))
+            Ok((DigestedLog { path: path.clone(), len_bytes: stamp.len_bytes, sha256 }, stamp))
         };
         let digested = files.iter().map(|LogFile { path, .. }| {
             let digested = digest(path).map_err(|error| (path.clone(), error))?;
@@ -153,14 +153,14 @@ impl DigestedLogs {
     /// Returns the first of `logs` that has changed since its digest was computed.
     pub(super) fn changed(&self, logs: &[DigestedLog]) -> Option<PathBuf> {
         let is_same = |log: &&DigestedLog| {
-            let look = fs::metadata(&log.path).map(|metadata| Look::of(&metadata));
-            look.is_ok_and(|look| self.0.get(&log.path).is_some_and(|(_, earlier)| *earlier == look))
+            let stamp = fs::metadata(&log.path).map(|metadata| FileStamp::of(&metadata));
+            stamp.is_ok_and(|stamp| self.0.get(&log.path).is_some_and(|(_, earlier)| *earlier == stamp))
         };
         logs.iter().find(|log| !is_same(log)).map(|log| log.path.clone())
     }
 }
 
-impl Look {
+impl FileStamp {
     fn of(metadata: &Metadata) -> Self {
         Self { len_bytes: metadata.len(), modified: metadata.modified().ok() }
     }

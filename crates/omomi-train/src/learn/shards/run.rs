@@ -16,9 +16,9 @@ use omomi::store::Digest;
 use crate::learn::state::{StateError, StateReader};
 use crate::learn::{StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_leakage};
 
-use super::inputs::{DigestedLogs, Inputs, Marker, Standing};
+use super::inputs::{DigestedLogs, Inputs, Marker, ShardStatus};
 use super::progress::ProgressFile;
-use super::split::deal;
+use super::split::distribute;
 use super::supervisor::{Job, ShardObserver, Supervisor};
 use super::work_dir::WorkDir;
 use super::{
@@ -180,7 +180,7 @@ impl<'a> Plan<'a> {
         let count = options.shard_count;
         let paths = |files: &[LogFile]| files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
         let logs = if *split == Split::File {
-            deal(files, count)?.iter().map(|own| paths(own)).collect()
+            distribute(files, count)?.iter().map(|own| paths(own)).collect()
         } else {
             // Opening the logs once finds a missing column here.
             let mut narrowed = options.train.clone();
@@ -280,13 +280,13 @@ impl Round<'_> {
         let mut jobs = Vec::new();
         for shard in 1..=self.shard_count() {
             let paths = self.work_dir.shard(self.number, shard);
-            match Marker::look(&paths.marker, &observer.inputs(shard), &paths.state) {
-                Standing::Finished(finished) => {
+            match Marker::check(&paths.marker, &observer.inputs(shard), &paths.state) {
+                ShardStatus::Finished(finished) => {
                     observer.reuse(shard, finished);
                     continue;
                 }
-                Standing::Stale(reason) => observer.observe(shard, ShardEvent::Stale { reason }),
-                Standing::New => {}
+                ShardStatus::Stale(reason) => observer.observe(shard, ShardEvent::Stale { reason }),
+                ShardStatus::New => {}
             }
             // A marker must not outlive its state. Old output on standard error would look like that of the new
             // process.

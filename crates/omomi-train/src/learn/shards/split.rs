@@ -83,8 +83,8 @@ impl Split {
         let by = match self {
             Self::File => {
                 let reader = LogReader::open(contract, &options.logs, options.read.clone())?;
-                let mut dealt = deal(reader.files(), shard.count)?;
-                let own = dealt.swap_remove(shard.number as usize - 1);
+                let mut distributed = distribute(reader.files(), shard.count)?;
+                let own = distributed.swap_remove(shard.number as usize - 1);
                 options.logs = own.iter().map(|file| file.path.display().to_string()).collect();
                 return Ok(());
             }
@@ -108,7 +108,7 @@ pub fn narrow_to_round(round: OneOf, options: &mut TrainOptions) {
 
 /// Distributes files to shards by size. Each shard has its files in their order in the log. The result depends only on
 /// the files and the number of shards.
-pub(super) fn deal(files: &[LogFile], shard_count: u32) -> Result<Vec<Vec<LogFile>>, TrainShardsError> {
+pub(super) fn distribute(files: &[LogFile], shard_count: u32) -> Result<Vec<Vec<LogFile>>, TrainShardsError> {
     let count = shard_count as usize;
     if files.len() < count {
         return Err(TrainShardsError::TooFewFiles { expected: count, found: files.len() });
@@ -116,10 +116,10 @@ pub(super) fn deal(files: &[LogFile], shard_count: u32) -> Result<Vec<Vec<LogFil
     let mut largest_first: Vec<usize> = (0..files.len()).collect();
     // The sort is stable: of equally large files, the first in the log comes first.
     largest_first.sort_by_key(|&index| std::cmp::Reverse(files[index].len_bytes));
-    let mut dealt: Vec<(u64, Vec<usize>)> = vec![(0, Vec::new()); count];
+    let mut distributed: Vec<(u64, Vec<usize>)> = vec![(0, Vec::new()); count];
     for index in largest_first {
         // If two shards have equally much to read, choose the one with fewer files, so that no shard gets no file.
-        let min = dealt.iter_mut().min_by_key(|(len_bytes, own)| (*len_bytes, own.len()));
+        let min = distributed.iter_mut().min_by_key(|(len_bytes, own)| (*len_bytes, own.len()));
         let (len_bytes, own) = min.expect("there is at least one shard");
         *len_bytes += files[index].len_bytes;
         own.push(index);
@@ -128,7 +128,7 @@ pub(super) fn deal(files: &[LogFile], shard_count: u32) -> Result<Vec<Vec<LogFil
         own.sort_unstable();
         own.into_iter().map(|index| files[index].clone()).collect()
     };
-    Ok(dealt.into_iter().map(in_order).collect())
+    Ok(distributed.into_iter().map(in_order).collect())
 }
 
 impl fmt::Display for Split {
@@ -149,7 +149,8 @@ impl FromStr for Split {
     fn from_str(text: &str) -> Result<Self, String> {
         let unexpected = || {
             format!(
-                "expected file, column:NAME, time, random, or time:FIRST..LAST with two times in microseconds, found `{text}`"
+                "expected file, column:NAME, time, random, or time:FIRST..LAST with two times in microseconds, found \
+                 `{text}`"
             )
         };
         match text.split_once(':') {
@@ -195,21 +196,21 @@ mod tests {
         lens.iter().enumerate().map(file).collect()
     }
 
-    fn dealt(lens: &[u64], shard_count: u32) -> Vec<Vec<String>> {
+    fn distributed(lens: &[u64], shard_count: u32) -> Vec<Vec<String>> {
         let names = |own: Vec<LogFile>| own.iter().map(|file| file.path.display().to_string()).collect();
-        deal(&files(lens), shard_count).unwrap().into_iter().map(names).collect()
+        distribute(&files(lens), shard_count).unwrap().into_iter().map(names).collect()
     }
 
     #[test]
     fn files_are_distributed_by_size_and_keep_their_order() {
-        assert_eq!(dealt(&[1, 5, 3, 4, 3], 2), [["1", "4"].as_slice(), &["0", "2", "3"]]);
-        assert_eq!(dealt(&[2, 2, 2], 3), [["0"], ["1"], ["2"]]);
-        assert_eq!(dealt(&[0, 0, 0, 0], 2), [["0", "2"], ["1", "3"]]);
+        assert_eq!(distributed(&[1, 5, 3, 4, 3], 2), [["1", "4"].as_slice(), &["0", "2", "3"]]);
+        assert_eq!(distributed(&[2, 2, 2], 3), [["0"], ["1"], ["2"]]);
+        assert_eq!(distributed(&[0, 0, 0, 0], 2), [["0", "2"], ["1", "3"]]);
     }
 
     #[test]
     fn more_shards_than_files_are_rejected() {
-        let error = deal(&files(&[1, 1]), 3).unwrap_err();
+        let error = distribute(&files(&[1, 1]), 3).unwrap_err();
         assert!(error.to_string().starts_with("expected at least 3 files"), "{error}");
     }
 

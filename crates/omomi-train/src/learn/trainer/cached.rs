@@ -20,7 +20,7 @@ impl Trainer {
     ///
     /// Returns [`TrainError::RowCache`] if the cache is damaged, or [`TrainError::TooManyFeatures`] if it has more
     /// features than one process can hold.
-    pub(in crate::learn) fn adopt(&mut self, cache: &mut RowCache) -> Result<FeatureSlots, TrainError> {
+    pub(in crate::learn) fn add_cached_features(&mut self, cache: &mut RowCache) -> Result<FeatureSlots, TrainError> {
         let summary = cache.summary().clone();
         let mut slots = Vec::with_capacity(usize::try_from(cache.feature_count()).unwrap_or(0));
         let indexer = &mut self.indexer;
@@ -36,7 +36,7 @@ impl Trainer {
             }
             let (impressions, clicks) = (feature.impressions, feature.clicks);
             let counts = FeatureCounts { impressions, clicks, last_seen_us: feature.last_seen_us };
-            slots.push(indexer.table.count_kept(feature.key, feature.group, feature.category, counts)?);
+            slots.push(indexer.table.add_counts(feature.key, feature.group, feature.category, counts)?);
             Ok(())
         })?;
         let last_us = summary.window_us.map_or(NEVER_US, |(_, last_us)| last_us);

@@ -7,7 +7,7 @@ use crate::learn::row_cache::cache_of_batches;
 use super::tests::{SETTINGS, batch, contract, random_rows, written};
 use super::*;
 
-/// The bytes of the state after `passes` over the rows: from batches, and from a cache of them.
+/// Returns the bytes of two states after `passes` over the rows: one learned from batches, one from a cache of them.
 fn states(sampling: Sampling, passes: u32, start: Option<&Path>) -> [Vec<u8>; 2] {
     let rows = random_rows(3_000, 9);
     let batches: Vec<RowBatch> = [0, 1_100, 2_200]
@@ -35,7 +35,7 @@ fn states(sampling: Sampling, passes: u32, start: Option<&Path>) -> [Vec<u8>; 2]
     let folder = tempfile::tempdir().unwrap();
     let mut cache = cache_of_batches(&contract(), sampling, &batches, &folder.path().join("log.rows"));
     let mut by_cache = trainer();
-    let slots = by_cache.adopt(&mut cache).unwrap();
+    let slots = by_cache.add_cached_features(&mut cache).unwrap();
     let mut row_count = 0;
     for pass in 1..=passes {
         if pass > 1 {

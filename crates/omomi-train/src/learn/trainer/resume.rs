@@ -77,7 +77,7 @@ impl Trainer {
                     trainer.has_bias = true;
                 } else {
                     // The reader has checked that the contract has the field.
-                    trainer.indexer.table.keep(row.key, groups[row.field], row.category, coordinate, counts(&row))?;
+                    trainer.indexer.table.insert_known(row.key, groups[row.field], row.category, coordinate, counts(&row))?;
                 }
             }
         }

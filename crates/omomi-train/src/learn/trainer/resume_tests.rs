@@ -69,8 +69,8 @@ fn a_start_with_other_settings_with_finished_weights_or_pruned_is_rejected() {
     };
     assert_eq!(
         refusal(Settings { l1: 0.25, ..SETTINGS }, &start),
-        "cannot continue from FOLDER/state.parquet: its l1 is 0.3, expected 0.25; train with the contract and settings of \
-         that state, or from scratch"
+        "cannot continue from FOLDER/state.parquet: its l1 is 0.3, expected 0.25; train with the contract and \
+         settings of that state, or from scratch"
     );
     let changed = |name: &str, change: &dyn Fn(Metadata) -> Metadata| {
         let mut reader = StateReader::open(&start).unwrap();
@@ -88,13 +88,13 @@ fn a_start_with_other_settings_with_finished_weights_or_pruned_is_rejected() {
     });
     assert_eq!(
         refusal(SETTINGS, &finished),
-        "cannot continue from FOLDER/finished.parquet: it is an average of finished weights, for comparison only; average \
-         by the rule `curvature`"
+        "cannot continue from FOLDER/finished.parquet: it is an average of finished weights, for comparison only; \
+         average by the rule `curvature`"
     );
     let pruned = changed("pruned.parquet", &|metadata| Metadata { pruned: true, ..metadata });
     assert_eq!(
         refusal(SETTINGS, &pruned),
-        "cannot continue from FOLDER/pruned.parquet: it was pruned, so part of what was learned is missing; continue from \
-         the unpruned state"
+        "cannot continue from FOLDER/pruned.parquet: it was pruned, so part of what was learned is missing; continue \
+         from the unpruned state"
     );
 }

@@ -89,7 +89,7 @@ pub(super) fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
     }
 }
 
-/// Features of a row as "field=category", in contract order.
+/// Returns the features of a row as "field=category", in contract order.
 fn named_features(row: &Row) -> Vec<String> {
     let escape = |text: &str| text.replace('\\', "\\\\").replace('*', "\\*");
     let media = row.media_id.map(|id| id.to_string());
@@ -388,7 +388,7 @@ fn a_state_predicts_what_its_trainer_predicts() {
     let path = folder.path().join("state.parquet");
     trainer.write_state(&path, false).unwrap();
 
-    // Rows of another seed have categories, and crosses above all, that were never seen.
+    // Rows with another seed have categories, and especially crosses, that were never seen.
     let others = batch(&random_rows(1_000, 6), None);
     let mut expected = Vec::new();
     trainer.predict(&others, |logit, clicked| expected.push((logit, clicked)));

@@ -141,11 +141,11 @@ pub fn tune(
         return Err(TuneError::NothingHeldOut);
     }
     let sample = Sample::read(contract, options, watch)?;
-    let bench = Bench { contract, options, sample: &sample, started };
+    let runner = TrialRunner { contract, options, sample: &sample, started };
     let mut design = Design::new(options.train.settings, &options.searched);
     let mut trials: Vec<Trial> = Vec::new();
     let mut converged = false;
-    while !bench.is_spent(trials.len()) {
+    while !runner.is_spent(trials.len()) {
         let mut next = design.next();
         if next.is_empty() {
             converged = true;
@@ -154,7 +154,7 @@ pub fn tune(
         if let Budget::Trials(max) = options.budget {
             next.truncate(max - trials.len());
         }
-        let tried = bench.try_all(&next, trials.len(), &mut |trial, count| {
+        let tried = runner.try_all(&next, trials.len(), &mut |trial, count| {
             let losses = trials.iter().chain([trial]).map(|trial| trial.metrics.log_loss);
             watch(&Event::Tried { trial, count, min_loss: losses.fold(f64::INFINITY, f64::min) });
         })?;
@@ -174,14 +174,14 @@ pub fn tune(
 }
 
 /// Runs trials.
-struct Bench<'a> {
+struct TrialRunner<'a> {
     contract: &'a Contract,
     options: &'a TuneOptions,
     sample: &'a Sample,
     started: Instant,
 }
 
-impl Bench<'_> {
+impl TrialRunner<'_> {
     /// Returns whether the budget is spent.
     fn is_spent(&self, trial_count: usize) -> bool {
         match self.options.budget {
