@@ -77,7 +77,8 @@ impl Trainer {
                     trainer.has_bias = true;
                 } else {
                     // The reader has checked that the contract has the field.
-                    trainer.indexer.table.insert_known(row.key, groups[row.field], row.category, coordinate, counts(&row))?;
+                    let (group, counts) = (groups[row.field], counts(&row));
+                    trainer.indexer.table.insert_known(row.key, group, row.category, coordinate, counts)?;
                 }
             }
         }
