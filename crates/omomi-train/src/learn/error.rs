@@ -18,9 +18,9 @@ pub enum TrainError {
     Setting {
         /// Name of the setting.
         name: &'static str,
-        /// Its bounds, in words.
+        /// Bounds of the setting, in words.
         expected: &'static str,
-        /// Its value.
+        /// Value of the setting.
         found: f64,
     },
     /// The options ask for 0 passes.
@@ -92,7 +92,7 @@ pub enum TrainError {
     NothingLeft {
         /// The start state.
         path: PathBuf,
-        /// Its age in days.
+        /// Age of the state in days.
         days: f64,
     },
     /// A log cannot be read.

@@ -20,9 +20,9 @@ const DAY_US: f64 = 86_400e6;
 pub struct StartOptions {
     /// The training state. Its contract and settings must be those of the run.
     pub state: PathBuf,
-    /// Factor for `z` and `d` per day of its age: above 0, at most 1. With 1, nothing is forgotten.
+    /// Decay: factor for `z` and `d` per day of the state's age, above 0 and at most 1. With 1, nothing is forgotten.
     pub decay_per_day: f64,
-    /// Its age in days. `None` means the time from its last row to the first row of the logs; both then need times.
+    /// Age of the state in days. `None` means the time from its last row to the first row of the logs; both need times.
     /// Runs whose states will be averaged must use the same age, so give it if their logs begin at different times.
     pub age_days: Option<f64>,
     /// Number of runs that continue from the state in parallel, on parts of the rows, to be averaged: at least 1. Each
@@ -41,18 +41,18 @@ pub struct StartOptions {
 /// The state that a run continued from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartAccount {
-    /// Its file.
+    /// File of the state.
     pub path: PathBuf,
     /// Digest of the file.
     pub digest: Digest,
-    /// Times of the first and the last row that it learned, including those of its own start state, in microseconds
-    /// since 1970-01-01 UTC; `None` if they are unknown.
+    /// Times of the first and the last row that the state learned, including those of its own start state, in
+    /// microseconds since 1970-01-01 UTC; `None` if they are unknown.
     pub window_us: Option<(i64, i64)>,
-    /// Rows that it learned, including those of its own start state.
+    /// Number of rows that the state learned, including those of its own start state.
     pub rows: u64,
-    /// Factor by which its `z` and `d` were multiplied.
+    /// Factor by which `z` and `d` of the state were multiplied.
     pub decay: f64,
-    /// Number of runs that share its evidence.
+    /// Number of runs that share the evidence of the state.
     pub shares: u32,
 }
 

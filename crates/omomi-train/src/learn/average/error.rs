@@ -58,9 +58,9 @@ pub enum AverageError {
         path: PathBuf,
         /// The number of the weight rule that was changed.
         name: &'static str,
-        /// Its value after training.
+        /// Value of the number after training.
         expected: f64,
-        /// Its value now.
+        /// Value of the number now.
         found: f64,
     },
     /// A state has far fewer or far more rows than the others.

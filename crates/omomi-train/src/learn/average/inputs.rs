@@ -11,7 +11,7 @@ use super::{AverageError, AverageOptions};
 /// A state that is averaged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shard {
-    /// Its file.
+    /// File of the state.
     pub path: PathBuf,
     /// Digest of the file.
     pub digest: Digest,
@@ -21,9 +21,9 @@ pub struct Shard {
     pub rows: u64,
     /// Number of these rows that were clicked.
     pub clicks: u64,
-    /// Number of its features, without the bias.
+    /// Number of features, without the bias.
     pub feature_count: u64,
-    /// Its metadata.
+    /// Metadata of the state.
     pub metadata: Metadata,
 }
 

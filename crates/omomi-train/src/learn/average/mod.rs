@@ -40,7 +40,7 @@
 //! with a start state are rejected unless you name it.
 //!
 //! Shards that started with more than their share are rejected. On the log below, two rounds of shards that each took
-//! the whole start state ended 2.6 % worse than one round, and four rounds made the model useless.
+//! the whole start state ended 2.6 % worse than one round, and four rounds turned the predictions upside down.
 //!
 //! Square roots do not add up: if rows are split into k parts, the sum of `sqrt(n_s)` is `sqrt(k)` times the root of
 //! the whole. Shards trained with `sqrt(k)` times the learning rate `alpha` have the same `D` as one run over all rows.

@@ -60,7 +60,7 @@ pub enum ShardEvent {
     },
     /// An earlier command trained the shard, but it must be trained again.
     Stale {
-        /// What has changed.
+        /// The input that has changed, in words.
         reason: String,
     },
     /// The process of the shard was started.

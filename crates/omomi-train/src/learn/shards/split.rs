@@ -39,9 +39,9 @@ pub struct TimeRange {
 /// One of several shards or rounds, written as `2/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneOf {
-    /// Its number, from 1 to `count`.
+    /// Number of the shard or round, from 1 to `count`.
     pub number: u32,
-    /// Number of all.
+    /// Total number of shards or rounds.
     pub count: u32,
 }
 

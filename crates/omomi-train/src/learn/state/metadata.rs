@@ -10,7 +10,7 @@ use crate::learn::{Settings, WeightRule};
 
 use super::{FORMAT_VERSION, StateError};
 
-/// What was trained, on what, and how.
+/// Metadata of a training state: what was trained, on what, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
     /// The contract.
@@ -46,7 +46,7 @@ pub struct Metadata {
 /// averaged, this part [counts once](crate::learn::average).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
-    /// Digest of its file.
+    /// Digest of the file of the start state.
     pub digest: Digest,
     /// Factor by which its `z` and `d` were multiplied before the first row: above 0, at most 1.
     pub decay: f64,
