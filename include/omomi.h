@@ -211,6 +211,12 @@ enum {
 /// Length of an error message, including its null byte. A longer message is cut at the end of a character.
 #define OMOMI_MESSAGE_CAPACITY_BYTES 1024
 
+/// Number of latency bucket bounds: see `omomi_live_latency_bound_ns`.
+#define OMOMI_LATENCY_BOUND_COUNT 41
+
+/// Number of latency buckets: one below each bound, and one for requests longer than all bounds.
+#define OMOMI_LATENCY_BUCKET_COUNT 42
+
 /// Version of the request block's layout: the first word of its header.
 #define OMOMI_LAYOUT_VERSION 1
 
@@ -234,12 +240,6 @@ enum {
 
 /// In `OmomiAnswer.status`: the time limit passed before the candidate was reached.
 #define OMOMI_CANDIDATE_LATE 5
-
-/// Number of latency bucket bounds: see `omomi_live_latency_bound_ns`.
-#define OMOMI_LATENCY_BOUND_COUNT 41
-
-/// Number of latency buckets: one below each bound, and one for requests longer than all bounds.
-#define OMOMI_LATENCY_BUCKET_COUNT 42
 
 /// Maximum length of the name of a field or of a cross, including its null byte.
 #define OMOMI_NAME_CAPACITY_BYTES 264
@@ -863,10 +863,7 @@ OmomiStatus omomi_candidate_set_count(const OmomiCandidateSet *set, size_t *out_
 ///
 /// The caller promises:
 /// `text` is null or points to `text_len_bytes` readable bytes; `out_value` and `error` are null or writable.
-OmomiStatus omomi_text_value(const char *text,
-                             size_t text_len_bytes,
-                             uint64_t *out_value,
-                             OmomiError *error);
+OmomiStatus omomi_text_value(const char *text, size_t text_len_bytes, uint64_t *out_value, OmomiError *error);
 
 /// Computes the feature key of `value` in the field called `name`. The value is an id, the value of a text, or the
 /// bucket index of a number. For tools and tests; callers need no keys for scoring.
@@ -955,8 +952,7 @@ void omomi_live_close(OmomiLive *live);
 ///
 /// The caller promises:
 /// `live` is null or open; `error` is null or writable.
-OmomiStatus omomi_live_look_now(const OmomiLive *live,
-                                OmomiError *error);
+OmomiStatus omomi_live_look_now(const OmomiLive *live, OmomiError *error);
 
 /// Writes the status of a live model at its last look. The caller sets `out_status->size_bytes` first
 /// (`OMOMI_LIVE_STATUS_INIT` does).
@@ -999,9 +995,7 @@ OmomiStatus omomi_live_logic_id(const OmomiLive *live,
 ///
 /// The caller promises:
 /// `live` is null or open; `out_metrics` and `error` are null or writable.
-OmomiStatus omomi_live_metrics(const OmomiLive *live,
-                               OmomiLiveMetrics *out_metrics,
-                               OmomiError *error);
+OmomiStatus omomi_live_metrics(const OmomiLive *live, OmomiLiveMetrics *out_metrics, OmomiError *error);
 
 /// Returns the bound of latency bucket `index` in nanoseconds, or `UINT64_MAX` for the last bucket and for larger
 /// indices.

@@ -1,4 +1,4 @@
-//! The digest of a file: SHA-256 of its bytes, so that it equals the output of `sha256sum`.
+//! Digests: SHA-256 of a file, equal to the output of `sha256sum`, and the short name of a signing key.
 
 use std::fmt;
 use std::fs::File;
@@ -96,6 +96,39 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, UnexpectedText> {
         hex::read(text).map(Self).ok_or_else(|| UnexpectedText::new("64 hexadecimal digits in lower case", text))
+    }
+}
+
+/// Short name of a key pair: the first bytes of the SHA-256 of the public key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId(pub(crate) [u8; Self::LEN]);
+
+impl KeyId {
+    /// Length in bytes.
+    pub const LEN: usize = 8;
+
+    /// The id of a public key.
+    pub(crate) fn of(public_key: &[u8]) -> Self {
+        let digest = Digest::of(public_key);
+        Self(*digest.as_bytes().first_chunk().unwrap_or(&[0; Self::LEN]))
+    }
+
+    /// Returns the bytes of the id.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, formatter)
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "KeyId({self})")
     }
 }
 

@@ -9,8 +9,7 @@ use std::sync::Arc;
 pub use code::{Code, Owner};
 
 use crate::contract::ContractFaults;
-use crate::digest::Digest;
-use crate::weight_file::signature::KeyId;
+use crate::digest::{Digest, KeyId};
 
 /// What went wrong while a weight file was opened, bound or scored.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 //! twice. A test checks the tables of `FORMAT.md` against these constants.
 
 use crate::contract::{MAX_CROSSES, MAX_FIELDS_PER_SIDE};
+use crate::digest::KeyId;
 
 /// The first bytes of every weight file. The first byte is not ASCII and the last two are a line end, so that a
 /// transfer in text mode is noticed immediately.
@@ -147,7 +148,7 @@ pub const SIGNATURE_BYTES_OFFSET: usize = SIGNATURE_KEY_ID_OFFSET + KEY_ID_LEN;
 /// Length of the signature section.
 pub const SIGNATURE_LEN: usize = SIGNATURE_BYTES_OFFSET + 64;
 /// Length of a key id.
-pub const KEY_ID_LEN: usize = 8;
+pub const KEY_ID_LEN: usize = KeyId::LEN;
 /// Ed25519.
 pub const SIGNATURE_ED25519: u32 = 1;
 

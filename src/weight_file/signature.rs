@@ -20,9 +20,10 @@ use std::str::FromStr;
 use ed25519_dalek::{Signature, VerifyingKey};
 
 use super::header::Record;
-use super::layout::{self, KEY_ID_LEN, SectionKind};
+use super::layout::{self, SectionKind};
 use super::{Header, WeightFile};
 use crate::digest::Digest;
+pub use crate::digest::KeyId;
 use crate::error::Error;
 use crate::hex;
 use crate::short_text::{self, TextError};
@@ -32,35 +33,6 @@ pub(super) const MAX_KEY_TEXT_LEN: u64 = 1_024;
 
 /// The word before a public key in its file.
 const PUBLIC_KEY_WORD: &str = "ed25519-public";
-
-/// Short name of a key pair: the first bytes of the SHA-256 of the public key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyId([u8; KEY_ID_LEN]);
-
-impl KeyId {
-    fn of(key: &VerifyingKey) -> Self {
-        let digest = Digest::of(key.as_bytes());
-        Self(*digest.as_bytes().first_chunk().unwrap_or(&[0; KEY_ID_LEN]))
-    }
-
-    /// Returns the bytes of the id.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; KEY_ID_LEN] {
-        &self.0
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex::write(&self.0, formatter)
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "KeyId({self})")
-    }
-}
 
 /// The public half of a key pair, which verifies. Its text is `ed25519-public` and 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +59,7 @@ impl PublicKey {
     /// Returns the id of the key.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        KeyId::of(&self.0)
+        KeyId::of(self.0.as_bytes())
     }
 }
 

@@ -160,7 +160,7 @@ static void a_scorer_of_another_layout_is_refused(void) {
   EXPECT(NULL_ARGUMENT, omomi_live_scorer_open(live, small.layout, NULL, NULL, &error));
   CHECK(opened == NULL);
   EXPECT_SAYING(INVALID_ARGUMENT, "schema", open_scorer(other, NULL));
-  EXPECT_SAYING(INVALID_ARGUMENT, "several models", open_scorer(two_models, NULL));
+  EXPECT_SAYING(INVALID_ARGUMENT, "found one for several", open_scorer(two_models, NULL));
   EXPECT(INVALID_ARGUMENT, open_scorer(prepared, NULL));
   EXPECT(INVALID_ARGUMENT, open_scorer(small.layout, set));
   EXPECT(OK, open_scorer(prepared, set));

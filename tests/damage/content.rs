@@ -128,20 +128,20 @@ fn a_geometry_that_does_not_match_the_weights_is_malformed() {
     let max = u32::MAX;
     for (offset, value) in [(shards, 0), (shards, 2), (shards, max), (lines, 0), (lines, 1), (lines, 3), (lines, max)] {
         let bytes = with(SectionKind::Table, |content| put(content, offset, &value.to_le_bytes()));
-        assert_refused(&bytes, Code::Malformed, "weights section is not as long");
+        assert_refused(&bytes, Code::Malformed, "the length of its weights section differs");
     }
     // 2 x 1 lines are as long as 1 x 2, but in a shard of one line no key has a second line.
     let bytes = with(SectionKind::Table, |content| {
         put(content, shards, &2_u32.to_le_bytes());
         put(content, lines, &1_u32.to_le_bytes());
     });
-    assert_refused(&bytes, Code::Malformed, "weights section is not as long");
+    assert_refused(&bytes, Code::Malformed, "the length of its weights section differs");
     // In 32 bits, the product wraps to the right number.
     let bytes = with(SectionKind::Table, |content| {
         put(content, shards, &((1_u32 << 31) + 1).to_le_bytes());
         put(content, lines, &2_u32.to_le_bytes());
     });
-    assert_refused(&bytes, Code::Malformed, "weights section is not as long");
+    assert_refused(&bytes, Code::Malformed, "the length of its weights section differs");
     assert_refused(&with(SectionKind::Weights, |content| content.truncate(100)), Code::Malformed, "cannot be 100");
 }
 
@@ -272,7 +272,7 @@ fn an_empty_slot_with_a_weight_is_malformed() {
     for encoding in Encoding::ALL {
         // These are the bits of -0.0 or of -128. A slot is empty only if all bits of its weight are zero.
         let bytes = with_slot(encoding, false, |content, slot, _| content[slot.weight.0 + slot.weight.1 - 1] = 0x80);
-        assert_refused(&bytes, Code::Malformed, "one in an empty slot");
+        assert_refused(&bytes, Code::Malformed, "a weight in an empty slot");
     }
 }
 

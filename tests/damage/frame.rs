@@ -80,7 +80,7 @@ fn a_later_version_that_this_reader_can_read_is_accepted() {
 
 #[test]
 fn version_0_is_too_old() {
-    assert_refused(&with(FORMAT_VERSION_OFFSET, &[0; 4]), Code::TooOld, "format version 0");
+    assert_refused(&with(FORMAT_VERSION_OFFSET, &[0; 4]), Code::TooOld, "expected format version 1 or later, found 0");
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn data_sets_trained_separately_are_averaged_in_two_rounds_recalibrated_and_pack
         assert!(account.contains("first.parquet (10,000 rows, of which 0.9700 is left"), "{account}");
     }
     let error = fail(folder, "average 2.parquet 3.parquet --out second.parquet");
-    assert!(error.contains("name the start, so that it is counted once"), "{error}");
+    assert!(error.contains("name the start state, so that it counts once"), "{error}");
     let averaged = succeed(folder, "average 3.parquet 2.parquet --start first.parquet --out second.parquet");
     assert!(averaged.contains("20,000"), "{averaged}");
 

@@ -2,7 +2,7 @@ package io.omomi;
 
 /**
  * The numbers of a request block that do not depend on the schema, and the version of the native interface. {@code
- * src/score/REQUEST.md} specifies them; a test of the native library compares each with its own.
+ * src/request/REQUEST.md} specifies them; a test of the native library compares each with its own.
  */
 interface Block {
     int ABI_VERSION = 3;

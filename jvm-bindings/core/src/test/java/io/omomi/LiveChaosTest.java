@@ -131,7 +131,8 @@ final class LiveChaosTest {
     }
 
     private void act() throws IOException {
-        if (published + 2 > Store.GENERATION_COUNT) {
+        // An action publishes up to two generations, and one more is published at the end.
+        if (published + 3 > Store.GENERATION_COUNT) {
             begin();
         }
         switch (random.nextInt(8)) {
