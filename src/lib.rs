@@ -128,5 +128,5 @@ mod work;
 pub use error::{Code, Error, Owner, RowProblem};
 pub use instructions::Instructions;
 pub use request::{CandidateStatus, Candidates, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
-pub use score::{Answer, CandidateSet, Counts, Explanation, Model, Request, Scorer};
+pub use score::{Answer, CandidateSet, Explanation, Model, Request, RequestCounts, Scorer};
 pub use weight_file::map::LoadMode;

@@ -8,7 +8,7 @@ use jni::sys::jint;
 use jni::sys::jlong;
 
 use super::arguments::{count, decode_layout, invalid};
-use super::{borrow, call, checked_block, free, into_handle};
+use super::boundary::{borrow, call, checked_block, free, into_handle};
 use crate::error::Error;
 use crate::score::CandidateSet;
 

@@ -7,7 +7,7 @@ use jni::objects::{JByteArray, JClass};
 use jni::sys::jlong;
 
 use super::arguments::utf8;
-use super::call;
+use super::boundary::call;
 use crate::feature;
 
 /// Computes the value of a text.

@@ -8,11 +8,12 @@ use jni::objects::{JByteArray, JByteBuffer, JClass, JString};
 use jni::sys::{jint, jlong};
 
 use super::arguments::{count, decode_layout, decode_live_options, decode_schema, invalid, utf8};
+use super::boundary::{borrow, call, checked_block, free, into_handle};
 use super::candidate_set::CandidateSetHandle;
-use super::live_answers::{encode_metrics, encode_status};
-use super::{ScorerHandle, Scoring, borrow, call, checked_block, free, into_handle};
+use super::live_answers::{encode_metrics, encode_status, ordinal};
+use super::scorer::{ScorerHandle, Scoring};
 use crate::error::Error;
-use crate::live::{LiveModel, ServingState};
+use crate::live::LiveModel;
 
 /// Opens the store in a directory. Free the handle with `closeLiveModel`.
 #[unsafe(no_mangle)]
@@ -187,14 +188,6 @@ pub unsafe extern "system" fn Java_io_omomi_Native_liveLogicId<'local>(
         let logic_id = logic_id.ok_or_else(|| invalid("generation", problem()))?;
         Ok(env.new_string(&*logic_id)?)
     })
-}
-
-pub(super) const fn ordinal(state: ServingState) -> jint {
-    match state {
-        ServingState::Serving => 0,
-        ServingState::NoModel => 1,
-        ServingState::Off => 2,
-    }
 }
 
 /// # Safety

@@ -2,9 +2,18 @@
 //! with 8 bytes unless stated otherwise. A UTF-8 text follows its length as a u32. A list follows its number of
 //! elements. An optional value follows a byte that says whether it is present.
 
-use super::live::ordinal;
+use jni::sys::jint;
+
 use crate::live::{CodeCounts, Latency, LiveMetrics, LiveStatus, Reason, Served, ServingState};
 use crate::weight_file::map::LoadMode;
+
+pub(super) const fn ordinal(state: ServingState) -> jint {
+    match state {
+        ServingState::Serving => 0,
+        ServingState::NoModel => 1,
+        ServingState::Off => 2,
+    }
+}
 
 /// Encodes the status: state as a byte and control as a text; the served generation, if there is one; four counts and
 /// sizes, the last of them optional; the reasons; the number of quarantined contents; the time; and the whole status as
@@ -35,23 +44,7 @@ pub(super) fn encode_status(status: &LiveStatus) -> Vec<u8> {
 /// the fields with their counts in samples.
 pub(super) fn encode_metrics(metrics: &LiveMetrics) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let requests = &metrics.requests;
-    for count in [
-        requests.predictions,
-        requests.failed,
-        requests.panics,
-        requests.no_model,
-        requests.off,
-        requests.busy,
-        requests.scored,
-        requests.refused,
-        requests.late,
-        requests.unseen,
-        requests.missing,
-        requests.invalid_numbers,
-    ] {
-        number(&mut bytes, count);
-    }
+    metrics.requests.in_order().for_each(|count| number(&mut bytes, count));
     numbers(&mut bytes, &Latency::BOUNDS_NS);
     numbers(&mut bytes, &metrics.latency.counts);
     number(&mut bytes, metrics.latency.sum_ns);

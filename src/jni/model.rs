@@ -8,7 +8,8 @@ use jni::objects::{JByteArray, JClass, JLongArray, JString};
 use jni::sys::{jint, jlong};
 
 use super::arguments::{load_mode, utf8};
-use super::{call, free, into_handle, long_array, open_model};
+use super::boundary::{borrow, call, free, into_handle, long_array};
+use crate::error::Error;
 use crate::score::Model;
 
 /// Opens a weight file. Free the handle with `closeModel`.
@@ -94,4 +95,12 @@ pub unsafe extern "system" fn Java_io_omomi_Native_modelContract<'local>(
         let model = unsafe { open_model(model) }?;
         Ok(env.new_string(model.contract().canonical_json())?)
     })
+}
+
+/// # Safety
+///
+/// The promises of [`borrow`], for a handle of a model.
+pub(super) unsafe fn open_model<'a>(handle: jlong) -> Result<&'a Arc<Model>, Error> {
+    // SAFETY: the caller's promise.
+    unsafe { borrow::<Arc<Model>>(handle) }.ok_or(Error::Closed { what: "model" })
 }

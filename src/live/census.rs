@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::ledger::{FieldNames, MAX_FIELDS};
+use super::field_names::{FieldNames, MAX_FIELDS};
 use super::sample::SampledRequest;
 use super::seat::{Seat, Serving};
 use crate::score::Model;

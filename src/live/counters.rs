@@ -6,25 +6,61 @@ use std::time::Duration;
 
 use super::latency::{BUCKET_COUNT, LatencyHistogram};
 use crate::error::Code;
-use crate::score::Counts;
+use crate::score::RequestCounts;
 
-/// Counts since a live scorer was opened.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(super) struct Counters {
-    pub(super) predictions: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) panics: AtomicU64,
-    pub(super) no_model: AtomicU64,
-    pub(super) off: AtomicU64,
-    pub(super) busy: AtomicU64,
-    pub(super) scored: AtomicU64,
-    pub(super) refused: AtomicU64,
-    pub(super) late: AtomicU64,
-    pub(super) unseen: AtomicU64,
-    pub(super) missing: AtomicU64,
-    pub(super) invalid_numbers: AtomicU64,
-    pub(super) latency: LatencyHistogram,
+/// Declares what is counted in one table: the counters of a live scorer, and their sums.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        /// Counts since a live scorer was opened.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub(super) struct Counters {
+            $($name: AtomicU64,)*
+            latency: LatencyHistogram,
+        }
+
+        /// Counts of requests and their contents since the live model was opened. They never decrease.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct TrafficCounts { $($(#[$doc])* pub $name: u64,)* }
+
+        impl TrafficCounts {
+            fn add(&mut self, counters: &Counters) {
+                $(self.$name += counters.$name.load(Ordering::Relaxed);)*
+            }
+
+            /// The counts in the order of the table, which is the order in which the JVM reads them.
+            pub(crate) fn in_order(&self) -> impl Iterator<Item = u64> {
+                [$(self.$name,)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Requests that were scored.
+    predictions;
+    /// Requests that were refused, for example because of a malformed context.
+    failed;
+    /// Requests that panicked because of a defect in the library. The panic was caught.
+    panics;
+    /// Requests while there was no model.
+    no_model;
+    /// Requests while scoring was switched off.
+    off;
+    /// Requests while another thread used the same scorer.
+    busy;
+    /// Candidates that were scored.
+    scored;
+    /// Candidates that were malformed.
+    refused;
+    /// Candidates that were not reached in time.
+    late;
+    /// Categories without a weight. Crosses are not counted.
+    unseen;
+    /// Fields that the model reads and that had no value in a request.
+    missing;
+    /// Numbers outside the range of their field. They also count as missing.
+    invalid_numbers;
 }
 
 /// Adds without an atomic read-modify-write: there is only one writer.
@@ -40,7 +76,7 @@ impl Counters {
 
     /// Counts a scored request. Called by the thread that has claimed the scorer.
     #[inline]
-    pub(super) fn scored(&self, counts: Counts, took: Duration) {
+    pub(super) fn scored(&self, counts: RequestCounts, took: Duration) {
         add(&self.predictions, 1);
         add(&self.scored, u64::from(counts.scored_count));
         add(&self.refused, u64::from(counts.refused_count));
@@ -77,69 +113,24 @@ impl Counters {
     }
 }
 
-/// Outcomes of requests and of their contents since the live model was opened. Counts never decrease.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RequestCounts {
-    /// Requests that were scored.
-    pub predictions: u64,
-    /// Requests that were refused, for example because of a malformed context.
-    pub failed: u64,
-    /// Requests that panicked because of a defect in the library. The panic was caught.
-    pub panics: u64,
-    /// Requests while there was no model.
-    pub no_model: u64,
-    /// Requests while scoring was switched off.
-    pub off: u64,
-    /// Requests while another thread used the same scorer.
-    pub busy: u64,
-    /// Candidates that were scored.
-    pub scored: u64,
-    /// Candidates that were malformed.
-    pub refused: u64,
-    /// Candidates that were not reached in time.
-    pub late: u64,
-    /// Categories without a weight. Crosses are not counted.
-    pub unseen: u64,
-    /// Fields that the model reads and that had no value in a request.
-    pub missing: u64,
-    /// Numbers outside the range of their field. They also count as missing.
-    pub invalid_numbers: u64,
-}
-
 /// Sums over live scorers.
 #[derive(Debug, Clone)]
 pub(super) struct CounterSums {
-    pub(super) requests: RequestCounts,
+    pub(super) requests: TrafficCounts,
     pub(super) latency_counts: [u64; BUCKET_COUNT],
     pub(super) latency_sum_ns: u64,
 }
 
 impl Default for CounterSums {
     fn default() -> Self {
-        Self { requests: RequestCounts::default(), latency_counts: [0; BUCKET_COUNT], latency_sum_ns: 0 }
+        Self { requests: TrafficCounts::default(), latency_counts: [0; BUCKET_COUNT], latency_sum_ns: 0 }
     }
 }
 
 impl CounterSums {
     /// Adds the current counts of one live scorer.
     pub(super) fn add(&mut self, counters: &Counters) {
-        let sums = &mut self.requests;
-        for (sum, counter) in [
-            (&mut sums.predictions, &counters.predictions),
-            (&mut sums.failed, &counters.failed),
-            (&mut sums.panics, &counters.panics),
-            (&mut sums.no_model, &counters.no_model),
-            (&mut sums.off, &counters.off),
-            (&mut sums.busy, &counters.busy),
-            (&mut sums.scored, &counters.scored),
-            (&mut sums.refused, &counters.refused),
-            (&mut sums.late, &counters.late),
-            (&mut sums.unseen, &counters.unseen),
-            (&mut sums.missing, &counters.missing),
-            (&mut sums.invalid_numbers, &counters.invalid_numbers),
-        ] {
-            *sum += counter.load(Ordering::Relaxed);
-        }
+        self.requests.add(counters);
         self.latency_sum_ns += counters.latency.add_to(&mut self.latency_counts);
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::counters::{CounterSums, RequestCounts};
+use super::counters::{CounterSums, TrafficCounts};
+use super::field_names::{FieldNames, MAX_FIELDS};
 use super::latency::Latency;
-use super::ledger::{CodeCounts, FieldNames, LastLoad, MAX_FIELDS, SampledField, SwapCounts};
+use super::ledger::{CodeCounts, LastLoad, SampledField, SwapCounts};
 use super::status::ServingState;
 use super::{LiveModel, Shared, seconds_of};
 use crate::store::Control;
@@ -19,7 +20,7 @@ use crate::weight_file::map::LoadMode;
 #[derive(Debug, Clone)]
 pub struct LiveMetrics {
     /// Outcomes of requests.
-    pub requests: RequestCounts,
+    pub requests: TrafficCounts,
     /// Latency of the scored requests.
     pub latency: Latency,
     /// Whether requests get answers.
@@ -114,7 +115,7 @@ impl Shared {
         sums
     }
 
-    pub(super) fn request_counts(&self) -> RequestCounts {
+    pub(super) fn request_counts(&self) -> TrafficCounts {
         self.counter_sums().requests
     }
 }

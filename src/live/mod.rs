@@ -3,6 +3,7 @@
 mod census;
 mod choice;
 mod counters;
+mod field_names;
 mod health;
 mod journal;
 mod latency;
@@ -29,7 +30,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use counters::RequestCounts;
+pub use counters::TrafficCounts;
 pub use health::Health;
 pub use journal::Quarantined;
 pub use latency::{LATENCY_BOUND_COUNT, Latency};
@@ -44,7 +45,8 @@ use crate::request::{RequestLayout, Schema};
 use crate::score::{CandidateSet, Model};
 use crate::store::Store;
 use counters::CounterSums;
-use ledger::{FieldNames, Ledger};
+use field_names::FieldNames;
+use ledger::Ledger;
 use seat::Seat;
 use worker::Worker;
 

@@ -7,8 +7,9 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::counts::RequestCounts;
 use super::plan::{PlannedField, Reading};
-use super::request::{Answer, Counts};
+use super::request::Answer;
 use super::text::SharedText;
 use crate::error::{Error, RowProblem};
 use crate::feature::id_value;
@@ -129,7 +130,7 @@ impl<'a> Block<'a> {
         answer.store(self.answers(model, index, 1));
     }
 
-    pub(super) fn write_outcome(&self, model: usize, generation: u64, counts: Counts) {
+    pub(super) fn write_outcome(&self, model: usize, generation: u64, counts: RequestCounts) {
         let outcome = &self.words[self.result(model)..][..OUTCOME_LEN / WORD];
         let store_pair = |offset: usize, low: u32, high: u32| {
             store(&outcome[offset / WORD], u64::from(high) << 32 | u64::from(low));
@@ -141,7 +142,7 @@ impl<'a> Block<'a> {
     }
 
     /// Reads the counts that [`Block::write_outcome`] wrote for a model.
-    pub(super) fn counts(&self, model: usize) -> Counts {
+    pub(super) fn counts(&self, model: usize) -> RequestCounts {
         let outcome = &self.words[self.result(model)..][..OUTCOME_LEN / WORD];
         let pair = |offset: usize| {
             let word = load(&outcome[offset / WORD]);
@@ -152,7 +153,7 @@ impl<'a> Block<'a> {
         let (scored_count, refused_count) = pair(SCORED_COUNT_OFFSET);
         let (late_count, unseen_count) = pair(LATE_COUNT_OFFSET);
         let (missing_count, invalid_number_count) = pair(MISSING_COUNT_OFFSET);
-        Counts { scored_count, refused_count, late_count, unseen_count, missing_count, invalid_number_count }
+        RequestCounts { scored_count, refused_count, late_count, unseen_count, missing_count, invalid_number_count }
     }
 
     /// Returns the index of the first word of a model's result.

@@ -1,7 +1,7 @@
 //! Explains why a candidate gets its probability.
 
 use super::block::{Block, RowView};
-use super::plain::Reader;
+use super::reader::Reader;
 use crate::error::{Error, RowProblem};
 use crate::math::sigmoid;
 

@@ -12,11 +12,13 @@
 
 mod block;
 mod candidate_set;
+mod counts;
 mod explain;
 mod kernel;
 mod model;
 mod plain;
 mod plan;
+mod reader;
 mod request;
 mod text;
 #[cfg(test)]
@@ -28,16 +30,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use candidate_set::{CandidateSet, MAX_PREPARED_CANDIDATES};
+pub use counts::RequestCounts;
 pub use explain::{Contribution, Explanation};
 #[doc(hidden)]
 pub use model::tail_len_bytes;
 pub use model::{GoldenReport, Model};
-pub use request::{Answer, Counts, Request, RowMut};
+pub use request::{Answer, Request, RowMut};
 
 use block::{Block, RowView};
 use kernel::{Job, Part, Scratch, TimeLimit};
-use plain::Reader;
 use plan::KeyPlan;
+use reader::Reader;
 
 use crate::error::{Error, RowProblem};
 use crate::instructions::Instructions;
@@ -288,7 +291,7 @@ impl Scorer {
     /// # Safety
     ///
     /// The caller promises what [`Scorer::predict_block`] requires.
-    pub(crate) unsafe fn counts_in_block(&self, block: *mut u8) -> Result<Counts, Error> {
+    pub(crate) unsafe fn counts_in_block(&self, block: *mut u8) -> Result<RequestCounts, Error> {
         // SAFETY: the caller's promise.
         Ok(unsafe { Block::new(block, &self.layout) }?.counts(0))
     }

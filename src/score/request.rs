@@ -1,5 +1,6 @@
 //! A request block that Rust owns and fills.
 
+use super::counts::RequestCounts;
 use crate::contract::Side;
 use crate::error::Error;
 use crate::request::layout::{
@@ -29,25 +30,6 @@ pub struct Answer {
     pub probability: f32,
     /// Whether the candidate was scored.
     pub status: CandidateStatus,
-}
-
-/// The counts of one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Candidates with a probability.
-    pub scored_count: u32,
-    /// Candidates whose row could not be read.
-    pub refused_count: u32,
-    /// Candidates that were not reached within the time limit.
-    pub late_count: u32,
-    /// Categories without a weight: those of the context once, plus those of each scored candidate. Crosses are not
-    /// counted.
-    pub unseen_count: u32,
-    /// Fields that the model reads and a row leaves empty: those of the context once, plus those of each scored
-    /// candidate.
-    pub missing_count: u32,
-    /// Numbers out of range or NaN. They also count as missing.
-    pub invalid_number_count: u32,
 }
 
 /// A row that is being filled. If a field is set twice, the last value counts.
@@ -219,18 +201,18 @@ impl Request {
 
     /// Returns the counts of the first model in the last `predict`.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> RequestCounts {
         self.counts_of(0)
     }
 
     /// Returns the counts of model `model` in the last `predict`.
     #[must_use]
-    pub fn counts_of(&self, model: usize) -> Counts {
+    pub fn counts_of(&self, model: usize) -> RequestCounts {
         let pair = |offset: usize| halves(self.word(self.result(model) + offset / WORD));
         let (scored_count, refused_count) = pair(SCORED_COUNT_OFFSET);
         let (late_count, unseen_count) = pair(LATE_COUNT_OFFSET);
         let (missing_count, invalid_number_count) = pair(MISSING_COUNT_OFFSET);
-        Counts { scored_count, refused_count, late_count, unseen_count, missing_count, invalid_number_count }
+        RequestCounts { scored_count, refused_count, late_count, unseen_count, missing_count, invalid_number_count }
     }
 
     /// Returns the index of the first word of a model's result.

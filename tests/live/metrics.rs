@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use omomi::live::{Latency, LiveMetrics, LiveModel, LiveOptions, RequestCounts, SampledField, Stage};
+use omomi::live::{Latency, LiveMetrics, LiveModel, LiveOptions, SampledField, Stage, TrafficCounts};
 use omomi::store::Control;
 use omomi::{CandidateSet, Capacity, Code, Model, RequestLayout, Scorer};
 use omomi_train::pack::writer::{self, Parts};
@@ -61,7 +61,7 @@ fn every_request_is_counted_by_its_outcome() {
     }
     let metrics = server.live.metrics();
     let counts = server.request.counts();
-    let expected = RequestCounts {
+    let expected = TrafficCounts {
         predictions: 1,
         failed: 1,
         no_model: 1,
@@ -69,7 +69,7 @@ fn every_request_is_counted_by_its_outcome() {
         scored: CANDIDATE_COUNT as u64,
         unseen: u64::from(counts.unseen_count),
         missing: u64::from(counts.missing_count),
-        ..RequestCounts::default()
+        ..TrafficCounts::default()
     };
     assert_eq!(metrics.requests, expected);
     assert!(expected.unseen > 0);
@@ -130,7 +130,7 @@ fn metrics_can_be_taken_while_requests_are_scored_and_generations_change() {
     // Requests see a new generation before the status of that pass is written.
     live.look_now();
     let metrics = live.metrics();
-    assert_eq!(metrics.requests, RequestCounts { predictions: metrics.latency.count(), ..metrics.requests });
+    assert_eq!(metrics.requests, TrafficCounts { predictions: metrics.latency.count(), ..metrics.requests });
     assert_eq!((metrics.requests.failed, metrics.requests.busy), (0, 0));
     assert_eq!((metrics.swaps.served, metrics.served.unwrap().generation), (5, 5));
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::progress::ReadProgress;
-use omomi_train::judge::evaluate::{
+use omomi_train::evaluate::{
     By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
 };
 use omomi_train::log::{LogReader, ReadOptions};
@@ -194,7 +194,7 @@ fn overall_table(evaluation: &Evaluation) -> String {
     row("calibration error", &|model| format!("{:.6}", model.overall.expected_calibration_error));
     row("unseen categories", &|model| percent(model.overall.unseen_rate));
     if evaluation.baseline.is_some() {
-        let of = |of: &dyn Fn(&omomi_train::judge::evaluate::Comparison) -> String, model: &ModelEvaluation| {
+        let of = |of: &dyn Fn(&omomi_train::evaluate::Comparison) -> String, model: &ModelEvaluation| {
             model.comparison.as_ref().map_or_else(|| "-".to_owned(), of)
         };
         row("shift (PSI)", &|model| of(&|it| format!("{:.5}", it.population_stability_index), model));
@@ -258,7 +258,7 @@ fn field_table(evaluation: &Evaluation) -> String {
     header.extend(
         names.iter().map(|name| if models.len() == 1 { "unseen".to_owned() } else { format!("unseen, {name}") }),
     );
-    let row = |field: &omomi_train::judge::evaluate::FieldRates| {
+    let row = |field: &omomi_train::evaluate::FieldRates| {
         let mut row = vec![field.field.clone(), grouped(field.categories), percent(field.missing_rate)];
         row.extend(models.iter().map(|model| {
             let same = model.fields.iter().find(|other| other.field == field.field);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use omomi::contract::FieldKind;
 use omomi::{LoadMode, Model};
-use omomi_train::judge::evaluate::field_weights;
+use omomi_train::evaluate::field_weights;
 use omomi_train::learn::state::StateReader;
 
 use crate::Failure;

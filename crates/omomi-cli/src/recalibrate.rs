@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::progress::ReadProgress;
-use omomi_train::judge::evaluate::Metrics;
+use omomi_train::evaluate::Metrics;
 use omomi_train::learn::provenance_path;
 use omomi_train::learn::recalibrate::{Event, RecalibrateOptions, RecalibrateReport, recalibrate};
 use omomi_train::log::ReadOptions;

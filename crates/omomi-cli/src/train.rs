@@ -4,7 +4,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use crate::progress::ReadProgress;
-use omomi_train::judge::evaluate::Metrics;
+use omomi_train::evaluate::Metrics;
 use omomi_train::learn::shards::train_for_parent;
 use omomi_train::learn::{
     Account, Event, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions, provenance_path, train,

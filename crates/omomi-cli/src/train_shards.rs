@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use omomi::contract::Contract;
-use omomi_train::judge::evaluate::Metrics;
+use omomi_train::evaluate::Metrics;
 use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{
     OneOf, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, narrow_to_round, shard_alpha,

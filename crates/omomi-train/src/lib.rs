@@ -4,21 +4,42 @@
 //!     ad logs (Parquet, CSV, JSONL)
 //!         | log
 //!         v
-//!       learn --> training state (Parquet) --prune, pack--> weight file --judge, operate--> store
+//!       learn --> training state (Parquet) --prune--> weights --pack--> weight file --operate--> store
+//!                                                                            |
+//!                                                                   evaluate, judge
 //! ```
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`log`] | reads rows from logs; generates logs whose true probabilities are known |
-//! | [`learn`] | rows to a training state: in one process or many, averaged, recalibrated, tuned |
-//! | [`prune`] | makes a state smaller and bills the cost |
-//! | [`pack`] | a state to a weight file: the file's writer, the table's builder, signing |
-//! | [`judge`] | evaluates, explains, gates and reports |
-//! | [`operate`] | publishes to a store, rehearses incidents, measures latency under load |
+//! | [`log`] | reads rows from logs, and generates logs whose true probabilities are known |
+//! | [`evaluate`] | measures predictions: log loss, normalized entropy, AUC and calibration, with confidence intervals |
+//! | [`learn`] | trains: rows to a state, in one process or many; averages, recalibrates and tunes |
+//! | [`pack`] | makes a weight file from a state: the table, the golden requests, the signature |
+//! | [`operate`] | publishes to a store, rehearses incidents, and measures latency under load |
+//! | [`prune`] | makes a state smaller, and bills what that costs |
+//! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
+//! | [`toml`] | reads contracts and settings as people write them |
 //!
 //! Training and serving meet in two modules only, both of the crate `omomi`: [`omomi::feature`] says how a field and a
 //! category become a key, and [`omomi::weight_file::layout`] where a weight is stored.
+//!
+//! # Layers
+//!
+//! A module uses only modules that are named before it. A test reads this list and fails on an upward dependency.
+//!
+//! ```text
+//! layers, from low to high
+//!     parent_process  readable  toml  settings
+//!     log
+//!     evaluate
+//!     learn
+//!     pack
+//!     operate
+//!     prune
+//!     judge
+//! ```
 
+pub mod evaluate;
 pub mod judge;
 pub mod learn;
 pub mod log;

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use prepared::Prepared;
-pub(super) use prepared::{Contents, Lists, Record, RecordCounts};
+pub(super) use prepared::{Contents, Lists, Record};
 pub(super) use records::Records;
 
 use super::block::{Block, RowView};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::super::Model;
-use super::super::kernel::Tally;
-use super::super::plain::{Reader, RowKeys};
+use super::super::counts::PackedCounts;
 use super::super::plan::{KeyPlan, Needed, Plan};
+use super::super::reader::{Reader, RowKeys};
 use super::records::{Records, zeroed};
 use super::stored_row::StoredRow;
 use crate::error::Error;
@@ -66,25 +66,6 @@ pub(in crate::score) struct Lists<'a> {
     values_per_field: usize,
 }
 
-/// The counts of rows, in three lanes of one word, so that the counts of a chunk take one addition per candidate: 32
-/// bits for unseen categories, 16 for missing fields, 16 for numbers out of range. A chunk of candidates cannot
-/// overflow a lane.
-#[derive(Debug, Default, Clone, Copy)]
-pub(in crate::score) struct RecordCounts(u64);
-
-impl RecordCounts {
-    #[inline(always)]
-    pub(in crate::score) fn add(&mut self, other: Self) {
-        self.0 += other.0;
-    }
-
-    pub(in crate::score) fn add_to(self, tally: &mut Tally) {
-        tally.unseen_count += self.0 & 0xffff_ffff;
-        tally.missing_count += self.0 >> 32 & 0xffff;
-        tally.invalid_number_count += self.0 >> 48;
-    }
-}
-
 impl Sums {
     fn new(capacity: usize) -> Self {
         Self { entries: zeroed(capacity) }
@@ -98,7 +79,7 @@ impl Sums {
     /// Writes the own sums of the candidates with these indices, NaN if there is no candidate, and adds up their
     /// counts.
     #[inline(always)]
-    pub(in crate::score) fn read(&self, indices: &[AtomicU32], own_sums: &mut [f64], counts: &mut RecordCounts) {
+    pub(in crate::score) fn read(&self, indices: &[AtomicU32], own_sums: &mut [f64], counts: &mut PackedCounts) {
         let entries = &*self.entries;
         let mut read_counts = *counts;
         for (own_sum, index) in own_sums.iter_mut().zip(indices) {
@@ -106,7 +87,7 @@ impl Sums {
             // A branch that is hardly ever taken costs less here than a choice between two addresses.
             if let Some([sum, counts]) = entries.get(index as usize) {
                 *own_sum = sum_of(sum);
-                read_counts.add(RecordCounts(counts.load(Ordering::Relaxed)));
+                read_counts.add(PackedCounts(counts.load(Ordering::Relaxed)));
             } else {
                 *own_sum = no_candidate();
             }
@@ -133,8 +114,8 @@ impl<'a> Record<'a> {
     }
 
     #[inline(always)]
-    pub(in crate::score) fn counts(self) -> RecordCounts {
-        RecordCounts(self.words[COUNTS_WORD].load(Ordering::Relaxed))
+    pub(in crate::score) fn counts(self) -> PackedCounts {
+        PackedCounts(self.words[COUNTS_WORD].load(Ordering::Relaxed))
     }
 
     /// Returns one bit for each field that has at most one key, set if the field has no key.

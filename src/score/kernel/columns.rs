@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicU64;
 use super::super::block::{RowView, Single, load};
 use super::super::plan::{Column, KeyPlan, Plan, PlannedField, Reading};
 use super::context::Context;
-use super::prepared::LINE_KEYS;
 use super::{Bits, CHUNK, Job, Running, Work, each_place, is_set, ones, set, texts};
 use crate::error::RowProblem;
 use crate::feature::{cross_step, feature_key};
@@ -15,6 +14,8 @@ use crate::request::MAX_VALUES_PER_FIELD;
 use crate::request::layout::{ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SLOT_LEN};
 use crate::weight_file::table::Table;
 
+/// Largest number of keys in a record that fits into one cache line. A special loop reads such records.
+pub(super) const LINE_KEYS: usize = 4;
 /// The key in a column for a candidate without a category. It is looked up like any other key, which costs less than a
 /// branch, and its weight is then discarded.
 pub(super) const ABSENT_KEY: u64 = 0;
@@ -284,7 +285,7 @@ impl Columns {
     #[inline(always)]
     pub(super) fn look_up_fields(&mut self, work: &Work<'_>, refused: &Bits, running: &mut Running) {
         let plan = &work.part.plan;
-        let tally = &mut running.tally;
+        let counts = &mut running.counts;
         let mut unseen_count = 0;
         for run in &plan.field_runs {
             let range = run.start * self.count..run.end * self.count;
@@ -300,8 +301,8 @@ impl Columns {
                         unseen_count -= absent_count;
                     }
                     let live_absent = without(&self.absent[column], refused);
-                    tally.missing_count += ones(&live_absent);
-                    tally.invalid_number_count += ones(&without(&self.invalid[column], refused));
+                    counts.missing_count += ones(&live_absent);
+                    counts.invalid_number_count += ones(&without(&self.invalid[column], refused));
                 }
             }
         }
@@ -310,7 +311,7 @@ impl Columns {
             let many = &mut self.many[column];
             let found_count = work.table.gather(work.job.instructions, &many.keys, &mut many.weights);
             unseen_count += (many.keys.len() - found_count) as u64;
-            tally.missing_count += ones(&without(&many.absent, refused));
+            counts.missing_count += ones(&without(&many.absent, refused));
         }
         if ones(refused) > 0 {
             // The other fields of refused candidates were looked up too, but their unseen categories must not count.
@@ -321,7 +322,7 @@ impl Columns {
                 }
             });
         }
-        tally.unseen_count += unseen_count;
+        counts.unseen_count += unseen_count;
     }
 
     /// Looks up the columns of crosses.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::super::block::Single;
+use super::super::counts::RunningCounts;
 use super::super::plan::KeyPlan;
-use super::crosses::Stream;
-use super::{CHUNK, Job, Tally, Work};
+use super::{Job, Work};
 use crate::contract::Side;
 use crate::error::Error;
 use crate::feature::{cross_step, feature_key};
@@ -85,8 +85,8 @@ impl Context {
         table.prefetch(&self.keys);
     }
 
-    /// Returns the sum over the context's fields and over the crosses among them, in contract order.
-    pub(super) fn sum(&mut self, work: &Work<'_>, stream: &mut Stream, tally: &mut Tally) -> f64 {
+    /// Returns the sum over the context's fields, in contract order.
+    pub(super) fn sum(&mut self, work: &Work<'_>, counts: &mut RunningCounts) -> f64 {
         let plan = &work.part.plan;
         let Self { keys, weights, fields, .. } = self;
         let mut gather = |start: usize, end: usize| {
@@ -100,10 +100,10 @@ impl Context {
             if !reads_all {
                 unseen_count += gather(start, end);
             }
-            tally.missing_count += u64::from(is_missing);
-            tally.invalid_number_count += u64::from(is_invalid_number);
+            counts.missing_count += u64::from(is_missing);
+            counts.invalid_number_count += u64::from(is_invalid_number);
         }
-        tally.unseen_count += unseen_count as u64;
+        counts.unseen_count += unseen_count as u64;
         let mut sum = 0.0;
         for field in &plan.context {
             let scale = work.table.scale(field.group);
@@ -112,16 +112,7 @@ impl Context {
                 sum += f64::from(weight * scale);
             }
         }
-        if plan.context_crosses.is_empty() {
-            return sum;
-        }
-        let mut sums = [0.0; CHUNK];
-        sums[0] = sum;
-        for cross in &plan.context_crosses {
-            let scale = work.table.scale(cross.group);
-            stream.add_context_cross(work, &work.job.keys.context_crosses[cross.index], scale, self, &mut sums);
-        }
-        sums[0]
+        sum
     }
 
     /// Computes the crosses with candidate fields as far as the context alone allows.

@@ -26,8 +26,23 @@ impl Stream {
         Self { keys: Vec::with_capacity(BATCH), owners: Vec::with_capacity(BATCH), weights: vec![0.0; BATCH] }
     }
 
+    /// Returns `sum` plus the crosses among context fields, in contract order.
+    pub(super) fn add_context_crosses(&mut self, work: &Work<'_>, context: &Context, sum: f64) -> f64 {
+        let crosses = &work.part.plan.context_crosses;
+        if crosses.is_empty() {
+            return sum;
+        }
+        let mut sums = [0.0; CHUNK];
+        sums[0] = sum;
+        for cross in crosses {
+            let scale = work.table.scale(cross.group);
+            self.add_context_cross(work, &work.job.keys.context_crosses[cross.index], scale, context, &mut sums);
+        }
+        sums[0]
+    }
+
     /// Adds a cross of context fields to the first sum.
-    pub(super) fn add_context_cross(
+    fn add_context_cross(
         &mut self,
         work: &Work<'_>,
         cross: &PlannedCross,

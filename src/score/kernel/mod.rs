@@ -23,9 +23,10 @@ use std::time::{Duration, Instant};
 
 use super::Model;
 use super::block::Block;
-use super::candidate_set::{CandidateSet, Contents, Prepared, RecordCounts};
+use super::candidate_set::{CandidateSet, Contents, Prepared};
+use super::counts::{PackedCounts, RequestCounts, RunningCounts};
 use super::plan::{Column, KeyPlan, Needed, Plan, Use};
-use super::request::{Answer, Counts};
+use super::request::Answer;
 use crate::error::{Error, RowProblem};
 use crate::instructions::{Instructions, Set};
 use crate::request::{CandidateStatus, Candidates, MAX_MODELS};
@@ -65,31 +66,6 @@ fn set(bits: &mut Bits, place: usize) {
 
 fn is_set(bits: &Bits, place: usize) -> bool {
     bits[place / 64] >> (place % 64) & 1 == 1
-}
-
-/// Counts of one request, before they are limited to what an outcome can hold.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Tally {
-    pub(super) scored_count: u64,
-    pub(super) refused_count: u64,
-    pub(super) late_count: u64,
-    pub(super) unseen_count: u64,
-    pub(super) missing_count: u64,
-    pub(super) invalid_number_count: u64,
-}
-
-impl From<Tally> for Counts {
-    fn from(tally: Tally) -> Self {
-        let cut = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        Self {
-            scored_count: cut(tally.scored_count),
-            refused_count: cut(tally.refused_count),
-            late_count: cut(tally.late_count),
-            unseen_count: cut(tally.unseen_count),
-            missing_count: cut(tally.missing_count),
-            invalid_number_count: cut(tally.invalid_number_count),
-        }
-    }
 }
 
 /// Returns the number of candidates in a chunk of a scorer. A chunk of prepared candidates must have room for as many
@@ -157,7 +133,7 @@ impl Sums {
 struct Running {
     /// The bias plus the sum over the context.
     start: f64,
-    tally: Tally,
+    counts: RunningCounts,
 }
 
 impl Scratch {
@@ -296,9 +272,10 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
                 {
                     prepared::prefetch(records, job.block.candidate_indices(0, wanted));
                 }
-                let mut tally = Tally::default();
-                let start = work.part.model.bias() + context.sum(&work, stream, &mut tally);
-                *running = Running { start, tally };
+                let mut counts = RunningCounts::default();
+                let sum = context.sum(&work, &mut counts);
+                let start = work.part.model.bias() + stream.add_context_crosses(&work, context, sum);
+                *running = Running { start, counts };
             }
         }
         // There are no candidates, or none within the time limit.
@@ -319,8 +296,8 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
         for index in first..job.candidate_count {
             job.block.write_answer(model, index, Answer::without_probability(CandidateStatus::Late));
         }
-        running.tally.late_count = (job.candidate_count - first) as u64;
-        job.block.write_outcome(model, part.model.generation(), Counts::from(running.tally));
+        running.counts.late_count = (job.candidate_count - first) as u64;
+        job.block.write_outcome(model, part.model.generation(), RequestCounts::from(running.counts));
     }
     Ok(())
 }
@@ -358,8 +335,8 @@ impl Work<'_> {
             self.add_crosses(&plan.mixed_crosses, &plan.mixed_cross_runs, context, columns, stream, &mut sums.crossed);
         }
         let refused_count = ones(&refused);
-        running.tally.refused_count += refused_count;
-        running.tally.scored_count += count as u64 - refused_count;
+        running.counts.refused_count += refused_count;
+        running.counts.scored_count += count as u64 - refused_count;
         let answers = self.job.block.answers(model, first, count);
         answers::write(running.start, sums, is_crossed, self.part.model.calibrator(), answers);
         if refused_count > 0 {
@@ -391,7 +368,7 @@ impl Work<'_> {
         columns.begin(count);
         let answers = self.job.block.answers(model, first, count);
         let calibrator = self.part.model.calibrator();
-        let mut counts = RecordCounts::default();
+        let mut counts = PackedCounts::default();
         let has_gaps = match prepared.contents() {
             // Every cross with the context needs a key of the candidate, so here there are no such crosses.
             Contents::Sums(prepared_sums) => {
@@ -416,7 +393,7 @@ impl Work<'_> {
                 answers::write(running.start, sums, true, calibrator, answers)
             }
         };
-        counts.add_to(&mut running.tally);
+        counts.add_to(&mut running.counts);
         // A candidate that does not exist shows in the sums, which are logits by now.
         let mut refused_count = 0;
         if has_gaps {
@@ -428,8 +405,8 @@ impl Work<'_> {
                 }
             }
         }
-        running.tally.refused_count += refused_count;
-        running.tally.scored_count += count as u64 - refused_count;
+        running.counts.refused_count += refused_count;
+        running.counts.scored_count += count as u64 - refused_count;
     }
 
     /// Looks up the crosses and adds them in contract order.

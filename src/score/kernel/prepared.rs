@@ -3,14 +3,12 @@
 
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-use super::super::candidate_set::{Lists, Prepared, Record, RecordCounts, Records};
+use super::super::candidate_set::{Lists, Prepared, Record, Records};
+use super::super::counts::PackedCounts;
 use super::super::plan::Needed;
-use super::columns::{Columns, ManyColumn};
+use super::columns::{Columns, LINE_KEYS, ManyColumn};
 use super::{Bits, CHUNK, each_place, ones, set};
 use crate::prefetch::prefetch_far;
-
-/// Largest number of keys in a record that fits into one cache line. A special loop reads such records.
-pub(super) const LINE_KEYS: usize = 4;
 
 /// Number of records by which prefetching runs ahead.
 const RECORDS_AHEAD: usize = 48;
@@ -33,7 +31,7 @@ impl Columns {
         records: &Records,
         indices: &[AtomicU32],
         own_sums: &mut [f64; CHUNK],
-        counts: &mut RecordCounts,
+        counts: &mut PackedCounts,
     ) {
         for column in &needed.single_columns {
             self.absent[*column] = Bits::default();
@@ -60,7 +58,7 @@ impl Columns {
         records: &Records,
         indices: &[AtomicU32],
         own_sums: &mut [f64; CHUNK],
-        counts: &mut RecordCounts,
+        counts: &mut PackedCounts,
     ) -> bool {
         let count = self.count;
         let Some(lines) = records.lines() else { return false };
@@ -77,7 +75,7 @@ impl Columns {
         let [keys_0, keys_1, keys_2, keys_3] = columns.map(|column| column.iter_mut());
         // Candidates whose record is being replaced, lacks a key, or does not exist.
         let mut unusual = Bits::default();
-        let mut line_counts = RecordCounts::default();
+        let mut line_counts = PackedCounts::default();
         let words = keys_0.zip(keys_1).zip(keys_2.zip(keys_3)).zip(own_sums.iter_mut());
         for (place, (index, (((key_0, key_1), (key_2, key_3)), own_sum))) in chunk.iter().zip(words).enumerate() {
             if let Some(later) = indices.get(place + RECORDS_AHEAD) {
@@ -120,7 +118,7 @@ impl Columns {
         index: usize,
         place: usize,
         own_sums: &mut [f64; CHUNK],
-        counts: &mut RecordCounts,
+        counts: &mut PackedCounts,
     ) {
         let (count, keys, many) = (self.count, &mut self.keys, &mut self.many);
         // A record may be read again if it was replaced in the meantime, so nothing here adds to what an earlier
@@ -134,7 +132,7 @@ impl Columns {
             read_lists(&needed.many_columns, &mut lists, many, place);
             (record.own_sum(), record.counts(), record.absent())
         });
-        let (sum, own_counts, absent) = found.unwrap_or((f64::NAN, RecordCounts::default(), u64::MAX));
+        let (sum, own_counts, absent) = found.unwrap_or((f64::NAN, PackedCounts::default(), u64::MAX));
         own_sums[place] = sum;
         counts.add(own_counts);
         for (position, &column) in needed.single_columns.iter().enumerate() {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use omomi::contract::Contract;
 use omomi::feature::{cross_step, feature_key, field_seed};
 use omomi::math::sigmoid;
-use omomi_train::judge::evaluate::log_loss;
+use omomi_train::evaluate::log_loss;
 use omomi_train::learn::{Coordinate, Settings, Trainer};
 use omomi_train::log::RowBatch;
 

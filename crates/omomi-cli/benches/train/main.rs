@@ -23,7 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use omomi::contract::Contract;
-use omomi_train::judge::evaluate::Metrics;
+use omomi_train::evaluate::Metrics;
 use omomi_train::learn::Settings;
 use omomi_train::log::RowBatch;
 use omomi_train::log::generate::{CONTRACT, LogSpec, write_parquet};

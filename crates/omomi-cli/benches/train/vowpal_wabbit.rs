@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use omomi_train::judge::evaluate::{Evaluator, Metrics};
+use omomi_train::evaluate::{Evaluator, Metrics};
 
 /// The command that runs Vowpal Wabbit.
 pub struct VowpalWabbit {

@@ -10,7 +10,7 @@ use omomi::request::RequestRows;
 use omomi::weight_file::layout::SectionKind;
 use omomi::weight_file::table::Encoding;
 use omomi::{Instructions, LoadMode, Model};
-use omomi_train::judge::evaluate::{Evaluator, Metrics, evaluate};
+use omomi_train::evaluate::{Evaluator, Metrics, evaluate};
 use omomi_train::learn::{Account, Sampling, Settings, TrainOptions, train};
 use omomi_train::log::{Categories, LogReader, ReadOptions};
 use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};

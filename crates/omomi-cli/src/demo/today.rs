@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use omomi::store::Store;
-use omomi_train::judge::evaluate::{By, Calibration, EvaluateOptions, Evaluation, ModelEvaluation, evaluate_files};
+use omomi_train::evaluate::{By, Calibration, EvaluateOptions, Evaluation, ModelEvaluation, evaluate_files};
 use omomi_train::judge::gate::{Figures, GateOptions, GateSettings, gate};
 use omomi_train::judge::report::{self, ReportInputs};
 use omomi_train::learn::shards::{ShardsAccount, Split, TrainShardsOptions, shard_alpha, train_shards};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use omomi::contract::Side;
 use omomi::request::RequestRows;
 use omomi::{Instructions, LoadMode, Model, Request, Scorer};
-use omomi_train::judge::evaluate::{By, EvaluateOptions, Evaluation, GroupsOf, SliceMetrics, entropy, evaluate_files};
+use omomi_train::evaluate::{By, EvaluateOptions, Evaluation, GroupsOf, SliceMetrics, entropy, evaluate_files};
 use omomi_train::log::{LogReader, ReadOptions, RowBatch};
 
 use crate::world::World;

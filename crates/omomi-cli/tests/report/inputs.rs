@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use omomi_train::judge::evaluate::Evaluation;
+use omomi_train::evaluate::Evaluation;
 use omomi_train::judge::report::{ReportError, ReportInputs, render, write};
 
 use crate::made_up;

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use omomi::contract::Contract;
 use omomi::feature::text_value;
-use omomi_train::judge::evaluate::{
+use omomi_train::evaluate::{
     Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
     FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics,
 };
-use omomi_train::judge::gate::{Blessing, Candidate, GateSettings, judge};
+use omomi_train::judge::gate::{Candidate, GateSettings, Judgment, judge};
 use omomi_train::judge::report::ReportInputs;
 use omomi_train::learn::state::{BIAS_FIELD, Metadata, StateRow, StateWriter};
 use omomi_train::learn::{Settings, WeightRule};
+use omomi_train::operate::publish::Blessing;
 use omomi_train::prune::{Amounts, Bill, BudgetBill, Change, CurvePoint, Quality, RuleBill};
 use serde_json::json;
 
@@ -289,28 +290,13 @@ fn bill() -> Bill {
 }
 
 /// Returns the blessing of the evaluated file by a gate that accepts every slice.
-fn blessing() -> Blessing {
+fn blessing() -> Blessing<Judgment> {
     let evaluation = evaluation(true);
     let model = &evaluation.models[0];
     let settings = GateSettings { slice_calibration_ratio: [0.7, 1.25], ..GateSettings::default() };
     let candidate = Candidate { model, baseline: evaluation.baseline.as_ref(), first: false };
-    Blessing {
-        format_version: Blessing::FORMAT_VERSION,
-        tool_version: "0.1.0".to_owned(),
-        digest: model.file.digest.clone(),
-        generation: model.file.generation,
-        logic_id: model.file.logic_id.clone(),
-        contract_fingerprint: model.file.contract_fingerprint.clone(),
-        training_window_us: model.file.training_window_us,
-        rows: evaluation.rows.clone(),
-        first: false,
-        baseline_digest: None,
-        settings_digest: settings.digest().to_string(),
-        overall: model.overall.clone(),
-        comparison: model.comparison.clone(),
-        checks: judge(candidate, &settings),
-        settings,
-    }
+    let checks = judge(candidate, &settings);
+    Blessing::new(model.file.digest.clone(), Judgment::new(&evaluation, model, false, &settings, &checks))
 }
 
 /// Writes a state whose weights differ from those of `moved = 0` in proportion to `moved`.

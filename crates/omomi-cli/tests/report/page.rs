@@ -13,7 +13,7 @@ fn full_page() -> String {
 }
 
 /// Renders the page of an evaluation without other inputs.
-fn page_of(evaluation: &omomi_train::judge::evaluate::Evaluation) -> String {
+fn page_of(evaluation: &omomi_train::evaluate::Evaluation) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("evaluation.json");
     std::fs::write(&path, serde_json::to_string(evaluation).unwrap()).unwrap();
@@ -218,12 +218,12 @@ fn a_page_without_rows_and_with_odd_values_is_rendered() {
     let page = page_of(&evaluation);
     assert!(page.contains("site_id: none"));
     assert!(!page.contains("NaN") && !page.contains("inf"));
-    let empty = omomi_train::judge::evaluate::Evaluation { models: vec![bare(&evaluation.models[0])], ..evaluation };
+    let empty = omomi_train::evaluate::Evaluation { models: vec![bare(&evaluation.models[0])], ..evaluation };
     assert_eq!(page_of(&empty).matches("<figure ").count(), 0);
 }
 
 /// Returns an evaluation of a file without weights on logs without rows.
-fn bare(model: &omomi_train::judge::evaluate::ModelEvaluation) -> omomi_train::judge::evaluate::ModelEvaluation {
+fn bare(model: &omomi_train::evaluate::ModelEvaluation) -> omomi_train::evaluate::ModelEvaluation {
     let mut model = model.clone();
     model.reliability.clear();
     model.hours.clear();

@@ -5,7 +5,7 @@
 //! and quotients are correctly rounded at any vector width, and the logit is summed in contract order. So the result
 //! has the same bits as one feature after the other.
 
-use crate::judge::evaluate::Evaluator;
+use crate::evaluate::Evaluator;
 use omomi::math;
 use omomi::prefetch::prefetch;
 

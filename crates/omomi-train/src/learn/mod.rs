@@ -18,6 +18,7 @@
 //! enters the model only as its bucket.
 
 pub mod average;
+mod chunk_features;
 mod error;
 mod feature_groups;
 mod indexed_rows;

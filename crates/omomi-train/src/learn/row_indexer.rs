@@ -6,7 +6,8 @@ use crate::log::RowBatch;
 use omomi::contract::Contract;
 
 use super::TrainError;
-use super::feature_groups::{ChunkFeatures, FeatureGroup};
+use super::chunk_features::ChunkFeatures;
+use super::feature_groups::FeatureGroup;
 use super::indexed_rows::IndexedRows;
 use super::sampling::{Sampler, Sampling};
 use super::state::widest;

@@ -1,20 +1,21 @@
 //! Runs a whole training: log files in, a training state and its provenance out.
 
 mod passes;
+mod provenance;
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::judge::evaluate::{Evaluator, Metrics};
+use crate::evaluate::{Evaluator, Metrics};
 use crate::log::{LogFile, LogReader, ReadOptions};
 use omomi::contract::Contract;
 use omomi::new_file::refuse_to_replace;
 
 use super::start::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::StateError;
-use super::{FieldFeatures, Sampling, Settings, TrainError, Trainer, provenance};
+use super::{FieldFeatures, Sampling, Settings, TrainError, Trainer};
 
 /// Options of [`train`].
 #[derive(Debug, Clone)]

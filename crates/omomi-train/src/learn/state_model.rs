@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::log::RowBatch;
 
-use super::feature_groups::{ChunkFeatures, FeatureGroup, UNSEEN};
+use super::chunk_features::{ChunkFeatures, UNSEEN};
+use super::feature_groups::FeatureGroup;
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::row_indexer::CHUNK_ROW_COUNT;
 use super::state::{Metadata, StateReader};

@@ -9,11 +9,12 @@ mod resume_tests;
 
 use std::path::Path;
 
-use crate::judge::evaluate::{Evaluator, Metrics, whole};
+use crate::evaluate::{Evaluator, Metrics, whole};
 use crate::log::RowBatch;
 use omomi::contract::Contract;
 
-use super::feature_groups::{ChunkFeatures, FeatureGroup, UNSEEN};
+use super::chunk_features::{ChunkFeatures, UNSEEN};
+use super::feature_groups::FeatureGroup;
 use super::learner::Learner;
 use super::optimizer::Coordinate;
 use super::row_indexer::{CHUNK_ROW_COUNT, LabelSums, RowIndexer};

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::judge::evaluate::{EvaluateError, Metrics, evaluate_each};
+use crate::evaluate::{EvaluateError, Metrics, evaluate_each};
 use crate::learn::provenance_path;
 use crate::learn::state::StateError;
 use crate::log::{LogError, LogReader, ReadOptions};

@@ -13,7 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::evaluate::Metrics;
+use crate::evaluate::Metrics;
 use crate::learn::WeightRule;
 
 /// What pruning dropped and what it cost, in total and for each measure.

@@ -4,7 +4,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{PruneError, Quality};
-use crate::judge::evaluate::Evaluator;
+use crate::evaluate::Evaluator;
 use crate::learn::StateModel;
 use crate::log::RowBatch;
 use omomi::math;

@@ -4,10 +4,10 @@ use std::arch::x86_64::{
     __m256i, _mm256_and_si256, _mm256_andnot_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_loadu_si256,
     _mm256_movemask_ps, _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi32, _mm256_setzero_si256,
     _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
-    _mm256_xor_si256, _pdep_u64, _pext_u64,
+    _mm256_xor_si256,
 };
 
-use super::avx2_small::{Avx2Tags, SmallLines};
+use super::avx2_small::{Avx2Tags, SmallLines, set_bits};
 use super::{GROUP, LineReader, Located, NO_WEIGHT, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
 use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line};
 use crate::weight_file::table::{Encoding, Table};
@@ -66,20 +66,6 @@ impl LineReader for F32Lines {
     unsafe fn set_bits(mask: u8) -> u64 {
         // SAFETY: the caller promises BMI2.
         unsafe { set_bits(mask) }
-    }
-}
-
-/// Computes [`LineReader::set_bits`] without its table, which the lines would evict from the first-level cache.
-///
-/// # Safety
-///
-/// The processor has BMI2.
-#[inline(always)]
-pub(super) unsafe fn set_bits(mask: u8) -> u64 {
-    // SAFETY: the caller promises BMI2.
-    unsafe {
-        let bytes = _pdep_u64(u64::from(mask), 0x0101_0101_0101_0101) * 0xff;
-        _pext_u64(0x0706_0504_0302_0100, bytes)
     }
 }
 

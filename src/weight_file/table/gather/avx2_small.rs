@@ -5,11 +5,10 @@ use std::arch::x86_64::{
     _mm_and_si128, _mm_cmpeq_epi8, _mm_cvtsi64_si128, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16,
     _mm_set_epi64x, _mm_set1_epi8, _mm256_castsi256_si128, _mm256_cmpeq_epi16, _mm256_cvtepi8_epi32,
     _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_set1_epi16,
-    _mm256_storeu_ps,
+    _mm256_storeu_ps, _pdep_u64, _pext_u64,
 };
 use std::marker::PhantomData;
 
-use super::avx2::set_bits;
 use super::{GROUP, LineReader, Located};
 use crate::weight_file::table::line::{F16Line, I8Line, Line, LineFormat};
 
@@ -141,5 +140,19 @@ impl CompareTags for Avx2Tags {
             let high_equal = _mm_cmpeq_epi8(highs, _mm_set1_epi8(high.cast_signed()));
             _mm_movemask_epi8(_mm_and_si128(low_equal, high_equal)).cast_unsigned()
         }
+    }
+}
+
+/// Computes [`LineReader::set_bits`] without its table, which the lines would evict from the first-level cache.
+///
+/// # Safety
+///
+/// The processor has BMI2.
+#[inline(always)]
+pub(super) unsafe fn set_bits(mask: u8) -> u64 {
+    // SAFETY: the caller promises BMI2.
+    unsafe {
+        let bytes = _pdep_u64(u64::from(mask), 0x0101_0101_0101_0101) * 0xff;
+        _pext_u64(0x0706_0504_0302_0100, bytes)
     }
 }

@@ -7,8 +7,8 @@ use std::arch::x86_64::{
     _mm256_storeu_si256, _mm256_test_epi32_mask,
 };
 
-use super::avx2::{no_weight, one_lane_each, set_bits};
-use super::avx2_small::{CompareTags, SmallFormat, SmallLines};
+use super::avx2::{no_weight, one_lane_each};
+use super::avx2_small::{CompareTags, SmallFormat, SmallLines, set_bits};
 use super::{GROUP, LineReader, Located, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
 use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line};
 use crate::weight_file::table::{Encoding, Table};

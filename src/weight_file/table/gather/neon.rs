@@ -1,11 +1,11 @@
 //! NEON: compares the tags of a line four at a time. Every aarch64 processor has it.
 
 use std::arch::aarch64::{
-    uint16x8_t, uint32x4_t, vaddvq_u16, vandq_u16, vandq_u32, vbicq_u32, vceqq_u32, vceqzq_u32, vdupq_n_u32, veorq_u32,
-    vld1q_u16, vld1q_u32, vorrq_u32, vpaddq_u32, vreinterpretq_u16_u32, vst1q_u32, vuzp1q_u16,
+    uint32x4_t, vandq_u32, vbicq_u32, vceqq_u32, vceqzq_u32, vdupq_n_u32, veorq_u32, vld1q_u32, vorrq_u32, vpaddq_u32,
+    vreinterpretq_u16_u32, vst1q_u32, vuzp1q_u16,
 };
 
-use super::neon_small::SmallLines;
+use super::neon_small::{SmallLines, lane_mask};
 use super::{GROUP, LineReader, Located, NO_WEIGHT, SLOT_COUNT, TAG_MASK, WEIGHTS_OFFSET, gather_with};
 use crate::weight_file::table::line::{F16Line, F32Line, I8Line, Line};
 use crate::weight_file::table::{Encoding, Table};
@@ -125,20 +125,4 @@ unsafe fn weight_or_zeros(lines: &[Line], located: &Located, index: usize) -> ui
 unsafe fn one_lane_each(of: [uint32x4_t; GROUP / 2]) -> uint32x4_t {
     // SAFETY: the caller promises NEON.
     unsafe { vpaddq_u32(vpaddq_u32(of[0], of[1]), vpaddq_u32(of[2], of[3])) }
-}
-
-/// Returns a mask with a bit for each lane that is all ones.
-///
-/// # Safety
-///
-/// The processor has NEON.
-#[inline(always)]
-pub(super) unsafe fn lane_mask(lanes: uint16x8_t) -> u8 {
-    const BITS: [u16; GROUP] = [1, 2, 4, 8, 16, 32, 64, 128];
-    // SAFETY: the caller promises NEON; the load is of 16 bytes.
-    unsafe {
-        #[expect(clippy::cast_possible_truncation, reason = "the sum of eight different bits")]
-        let mask = vaddvq_u16(vandq_u16(lanes, vld1q_u16(BITS.as_ptr()))) as u8;
-        mask
-    }
 }

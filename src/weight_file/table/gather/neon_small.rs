@@ -3,16 +3,15 @@
 //! instruction that turns a comparison into a number.
 
 use std::arch::aarch64::{
-    float32x4_t, uint8x16_t, uint16x4_t, uint16x8_t, vandq_u8, vandq_u16, vbicq_u16, vceqq_u8, vceqq_u16, vceqzq_u16,
-    vcombine_u16, vcvtq_f32_s32, vdup_n_u16, vdupq_n_u8, vdupq_n_u16, veorq_u8, veorq_u16, vget_high_u16, vget_low_s8,
-    vget_low_s16, vget_low_u16, vld1_u16, vld1q_u8, vld1q_u16, vmovl_high_s8, vmovl_high_s16, vmovl_s8, vmovl_s16,
-    vorrq_u16, vpaddlq_s8, vpaddq_u16, vreinterpretq_s8_u8, vreinterpretq_s16_u16, vreinterpretq_u8_u16,
+    float32x4_t, uint8x16_t, uint16x4_t, uint16x8_t, vaddvq_u16, vandq_u8, vandq_u16, vbicq_u16, vceqq_u8, vceqq_u16,
+    vceqzq_u16, vcombine_u16, vcvtq_f32_s32, vdup_n_u16, vdupq_n_u8, vdupq_n_u16, veorq_u8, veorq_u16, vget_high_u16,
+    vget_low_s8, vget_low_s16, vget_low_u16, vld1_u16, vld1q_u8, vld1q_u16, vmovl_high_s8, vmovl_high_s16, vmovl_s8,
+    vmovl_s16, vorrq_u16, vpaddlq_s8, vpaddq_u16, vreinterpretq_s8_u8, vreinterpretq_s16_u16, vreinterpretq_u8_u16,
     vreinterpretq_u16_s16, vst1q_f32, vuzp1q_u8,
 };
 use std::arch::asm;
 use std::marker::PhantomData;
 
-use super::neon::lane_mask;
 use super::{GROUP, LineReader, Located};
 use crate::weight_file::table::line::{F16Line, I8Line, Line, LineFormat};
 
@@ -192,5 +191,21 @@ unsafe fn one_lane_each(of: [uint16x8_t; GROUP]) -> uint16x8_t {
         let low = vpaddq_u16(vpaddq_u16(of[0], of[1]), vpaddq_u16(of[2], of[3]));
         let high = vpaddq_u16(vpaddq_u16(of[4], of[5]), vpaddq_u16(of[6], of[7]));
         vpaddq_u16(low, high)
+    }
+}
+
+/// Returns a mask with a bit for each lane that is all ones.
+///
+/// # Safety
+///
+/// The processor has NEON.
+#[inline(always)]
+pub(super) unsafe fn lane_mask(lanes: uint16x8_t) -> u8 {
+    const BITS: [u16; GROUP] = [1, 2, 4, 8, 16, 32, 64, 128];
+    // SAFETY: the caller promises NEON; the load is of 16 bytes.
+    unsafe {
+        #[expect(clippy::cast_possible_truncation, reason = "the sum of eight different bits")]
+        let mask = vaddvq_u16(vandq_u16(lanes, vld1q_u16(BITS.as_ptr()))) as u8;
+        mask
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::GateSettings;
-use crate::judge::evaluate::{Calibration, ModelEvaluation, Slice};
+use crate::evaluate::{Calibration, ModelEvaluation, Slice};
 use omomi::error::Owner;
 
 /// The result of one check.

@@ -7,26 +7,26 @@
 //! A blessing protects against mistakes. It contains the digest of its file, so it is invalid for other bytes: sign a
 //! file before the gate, not afterwards. It does not protect against forgery; signatures do.
 
-mod blessing;
 mod judge;
+mod judgment;
 pub mod settings;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::judge::evaluate::{
+use crate::evaluate::{
     EvaluateError, EvaluateOptions, Evaluation, EvaluationFileError, ModelEvaluation, evaluate_files,
 };
 use crate::log::LogReader;
-use crate::operate::publish::{PublishError, blessing_path, check_size};
+use crate::operate::publish::{Blessing, PublishError, blessing_path, check_size};
 use crate::settings::{NoSettings, SettingsFaults};
 use omomi::error::{Error, Owner};
 use omomi::score::Model;
 use omomi::store::{Digest, Store};
 use omomi::weight_file::map::LoadMode;
 
-pub use blessing::Blessing;
 pub use judge::{Candidate, Check, judge};
+pub use judgment::Judgment;
 pub use settings::GateSettings;
 
 /// What to judge, and by which settings.
@@ -166,8 +166,14 @@ pub fn gate(options: &GateOptions, watch: &mut dyn FnMut(&LogReader)) -> Result<
     if checks.iter().any(|check| !check.passed) {
         return held_back(options, checks);
     }
-    Blessing::new(&evaluation, model, options.first, &options.settings, &checks).write_beside(&options.file)?;
-    Ok(Verdict { checks, blessing: Some(blessing_path(&options.file)) })
+    let judgment = Judgment::new(&evaluation, model, options.first, &options.settings, &checks);
+    let (blessing, path) = (Blessing::new(model.file.digest.clone(), judgment), blessing_path(&options.file));
+    blessing.write_beside(&options.file).map_err(|source| GateError::Blessing {
+        action: "write",
+        path: path.clone(),
+        source,
+    })?;
+    Ok(Verdict { checks, blessing: Some(path) })
 }
 
 fn model_of<'a>(

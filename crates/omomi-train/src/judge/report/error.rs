@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::judge::evaluate::EvaluationFileError;
+use crate::evaluate::EvaluationFileError;
 use crate::learn::state::StateError;
 use crate::operate::publish::PublishError;
 

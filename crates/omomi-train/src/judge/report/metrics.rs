@@ -1,7 +1,7 @@
 //! The metrics of the report: the most important ones as cards, and all of them as a table.
 
 use super::subject::{self, Subject};
-use crate::judge::evaluate::{Calibration, Difference, Evaluation, ModelEvaluation};
+use crate::evaluate::{Calibration, Difference, Evaluation, ModelEvaluation};
 use crate::readable::{bytes, grouped};
 
 /// One of the most important metrics.

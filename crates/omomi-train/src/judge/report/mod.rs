@@ -1,7 +1,7 @@
 //! Writes a report on the quality of a model as one HTML page, for people who decide, and for those who receive it by
 //! mail.
 //!
-//! The input is files that other commands wrote: the [evaluation](crate::judge::evaluate::Evaluation) of a weight file,
+//! The input is files that other commands wrote: the [evaluation](crate::evaluate::Evaluation) of a weight file,
 //! and optionally a pruning's bill, two training states, the provenance of an average, a blessing, and a store. The
 //! page is self-contained: no external scripts, fonts or images. It follows the reader's choice of light or dark theme,
 //! can be read on a phone, and has a table with the values of each plot. Equal input gives equal pages.
@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use askama::Template;
 use serde::de::DeserializeOwned;
 
-use crate::judge::evaluate::{Difference, Evaluation, GroupsOf};
+use crate::evaluate::{Difference, Evaluation, GroupsOf};
 use crate::judge::gate::GateSettings;
 use crate::learn::provenance_path;
 use crate::prune::Bill;

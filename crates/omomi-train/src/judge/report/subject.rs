@@ -5,7 +5,7 @@ use std::path::Path;
 use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 
 use super::ReportError;
-use crate::judge::evaluate::{Evaluation, ModelEvaluation};
+use crate::evaluate::{Evaluation, ModelEvaluation};
 
 /// The evaluated weight file and its baseline.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use super::subject::Subject;
 use super::{ReportError, ReportInputs, read_json};
-use crate::judge::gate::{Blessing, Candidate, Check, GateSettings, judge};
+use crate::judge::gate::{Candidate, Check, GateSettings, Judgment, judge};
+use crate::operate::publish::Blessing;
 
 /// The verdict of the gate.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Verdict {
             };
             return Ok(Self::new(summary, &checks, inputs.gate.clone()));
         };
-        let blessing: Blessing = read_json(path, "a blessing", "omomi gate")?;
+        let blessing: Blessing<Judgment> = read_json(path, "a blessing", "omomi gate")?;
         let (expected, found) = (Blessing::FORMAT_VERSION, blessing.format_version);
         if found != expected {
             return Err(ReportError::FormatVersion { path: path.clone(), expected, found });
@@ -60,9 +61,10 @@ impl Verdict {
             let (expected, found) = (expected.clone(), blessing.digest);
             return Err(ReportError::OtherFile { path: path.clone(), expected, found });
         }
-        let as_first = if blessing.first { " as the first file of its logic" } else { "" };
-        let summary = format!("It passed the gate{as_first}: all {} checks passed.", blessing.checks.len());
-        Ok(Self::new(summary, &blessing.checks, blessing.settings))
+        let judgment = blessing.judgment;
+        let as_first = if judgment.first { " as the first file of its logic" } else { "" };
+        let summary = format!("It passed the gate{as_first}: all {} checks passed.", judgment.checks.len());
+        Ok(Self::new(summary, &judgment.checks, judgment.settings))
     }
 
     fn new(summary: String, checks: &[Check], settings: GateSettings) -> Self {

@@ -20,7 +20,7 @@ mod provenance;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::judge::evaluate::{Evaluator, Metrics};
+use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
 use crate::learn::{StateModel, TrainError, WeightRule, provenance_path, write_provenance};
 use crate::log::{LogError, LogFile, LogReader, ReadOptions};

@@ -4,7 +4,7 @@
 //! are too few rows or the classes can be separated. Sums run in the order of the rows, so the same rows give the same
 //! bits.
 
-use crate::judge::evaluate::log_loss;
+use crate::evaluate::log_loss;
 use omomi::math::sigmoid;
 
 /// Steps after which the fit gives up. If there is a minimum, a dozen is enough.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::judge::evaluate::{Evaluator, Metrics, Totals};
+use crate::evaluate::{Evaluator, Metrics, Totals};
 use crate::learn::pipeline::run_pipeline;
 use crate::learn::row_cache::{self, Found, RowCache, RowCacheError};
 use crate::learn::{TrainError, Trainer};

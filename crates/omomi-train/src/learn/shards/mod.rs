@@ -82,7 +82,7 @@ mod worker;
 
 use std::path::PathBuf;
 
-use crate::judge::evaluate::Metrics;
+use crate::evaluate::Metrics;
 use crate::learn::TrainOptions;
 use crate::learn::average::{AverageReport, Rule};
 use crate::learn::recalibrate::RecalibrateReport;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::judge::evaluate::{Evaluator, Metrics};
+use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
 use crate::learn::state::{StateError, StateReader};

@@ -1,6 +1,6 @@
 //! Learns from a row cache instead of batches of a log.
 
-use crate::judge::evaluate::Evaluator;
+use crate::evaluate::Evaluator;
 use crate::learn::indexed_rows::IndexedRows;
 use crate::learn::optimizer::Coordinate;
 use crate::learn::row_cache::RowCache;

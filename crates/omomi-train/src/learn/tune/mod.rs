@@ -27,7 +27,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::judge::evaluate::Metrics;
+use crate::evaluate::Metrics;
 use crate::learn::shards::Split;
 use crate::learn::{Settings, TrainOptions};
 use crate::log::LogReader;

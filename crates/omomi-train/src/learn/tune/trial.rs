@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use crate::judge::evaluate::{Evaluator, Metrics};
+use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::average::{AverageOptions, Rule, average};
 use crate::learn::{Settings, StateModel, Trainer};
 use crate::log::RowBatch;

@@ -1,13 +1,16 @@
-//! Reads blessings: whether a weight file has passed the gate, if publishing requires it.
+//! Blessings: files beside weight files, which state that they passed the gate. The gate writes them, and publishing
+//! requires them.
 
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use omomi::new_file::NewFile;
+use omomi::store::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{PublishError, failed};
-use omomi::store::Digest;
 
 /// Whether publishing requires a blessing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +45,46 @@ pub fn blessing_path(weight_file: &Path) -> PathBuf {
     weight_file.with_extension("blessing.json")
 }
 
+/// The content of a blessing file. `Judgment` holds the reasons; publishing reads only which file they are about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Blessing<Judgment> {
+    /// Version of this format: [`Blessing::FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Version of omomi that judged the file.
+    pub tool_version: String,
+    /// SHA-256 of the weight file.
+    pub digest: String,
+    /// Why the file passed.
+    #[serde(flatten)]
+    pub judgment: Judgment,
+}
+
+impl Blessing<()> {
+    /// The format version that this library writes and reads.
+    pub const FORMAT_VERSION: u32 = 1;
+}
+
+impl<Judgment: Serialize> Blessing<Judgment> {
+    /// Creates the blessing of the weight file with this digest.
+    #[must_use]
+    pub fn new(digest: String, judgment: Judgment) -> Self {
+        let tool_version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { format_version: Blessing::FORMAT_VERSION, tool_version, digest, judgment }
+    }
+
+    /// Writes the blessing beside its weight file, and replaces an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the operating system.
+    pub fn write_beside(&self, weight_file: &Path) -> io::Result<()> {
+        let json = serde_json::to_string_pretty(self)?;
+        let new_file = NewFile::create(&blessing_path(weight_file), true)?;
+        new_file.file().write_all(format!("{json}\n").as_bytes())?;
+        new_file.commit()
+    }
+}
+
 /// Returns the digest in the blessing of `weight_file`.
 pub(super) fn blessed_digest(weight_file: &Path) -> Result<Digest, PublishError> {
     let path = blessing_path(weight_file);
@@ -49,7 +92,8 @@ pub(super) fn blessed_digest(weight_file: &Path) -> Result<Digest, PublishError>
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(PublishError::NoBlessing { path }),
         text => text.map_err(failed("read", &path))?,
     };
-    let value: Value = serde_json::from_str(&text).unwrap_or_default();
-    let digest = value["digest"].as_str().and_then(|digest| digest.parse().ok());
+    let blessing: Option<Blessing<Map<String, Value>>> = serde_json::from_str(&text).ok();
+    let blessing = blessing.filter(|blessing| blessing.format_version == Blessing::FORMAT_VERSION);
+    let digest = blessing.and_then(|blessing| blessing.digest.parse().ok());
     digest.ok_or(PublishError::NotABlessing { path })
 }

@@ -55,7 +55,7 @@ use omomi::weight_file::{Header, WeightFile};
 use store_writer::StoreWriter;
 
 pub use crate::settings::SettingsFaults;
-pub use blessing::{BlessingPolicy, blessing_path};
+pub use blessing::{Blessing, BlessingPolicy, blessing_path};
 pub use control::{ControlChange, pin, rollback, set_control};
 pub use error::PublishError;
 pub use fresh_process::Verifier;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::judge::evaluate::{
+use crate::evaluate::{
     Bootstrap, ColumnSlices, Comparison, Difference, FieldRates, FileFacts, GroupsOf, Overall, SliceMetrics,
 };
 

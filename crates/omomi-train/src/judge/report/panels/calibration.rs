@@ -2,7 +2,7 @@
 //! right.
 
 use super::{Absent, Figure, Key, MAX_PLOT_ROWS, Panel, Table, models_legend, or_dash};
-use crate::judge::evaluate::{Calibration, ModelEvaluation, Slice};
+use crate::evaluate::{Calibration, ModelEvaluation, Slice};
 use crate::judge::gate::GateSettings;
 use crate::judge::report::ReportError;
 use crate::judge::report::plot::{Axis, Ink, Plane, PlotError, Rows};

@@ -1,7 +1,7 @@
 //! The panels of an evaluation as a whole: reliability, normalized entropy by hour, and field sizes.
 
 use super::{Absent, Figure, MAX_PLOT_ROWS, Panel, Table, models_legend, or_dash};
-use crate::judge::evaluate::{FieldWeights, ModelEvaluation};
+use crate::evaluate::{FieldWeights, ModelEvaluation};
 use crate::judge::report::ReportError;
 use crate::judge::report::plot::{Axis, Frame, Ink, Plane, PlotError, Rows};
 use crate::judge::report::subject::{Subject, utc_hour};

@@ -1,25 +1,14 @@
-//! The blessing of a weight file: a file beside it, which states that it passed the gate.
-
-use std::io::Write;
-use std::path::Path;
+//! The judgment on a weight file that passed the gate: what its blessing says besides the digest of the file.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, GateError, GateSettings};
-use crate::judge::evaluate::{Comparison, EvaluatedRows, Evaluation, ModelEvaluation, Overall};
-use crate::operate::publish::blessing_path;
-use omomi::new_file::NewFile;
+use super::{Check, GateSettings};
+use crate::evaluate::{Comparison, EvaluatedRows, Evaluation, ModelEvaluation, Overall};
 
-/// The content of a blessing file. Judging a file again on the same rows gives the same bytes.
+/// What was judged, by which settings, on which rows, and how. Judging a file again on the same rows gives the same
+/// judgment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Blessing {
-    /// Version of this format: [`Blessing::FORMAT_VERSION`].
-    pub format_version: u32,
-    /// Version of omomi that judged the file.
-    pub tool_version: String,
-    /// SHA-256 of the weight file.
-    pub digest: String,
+pub struct Judgment {
     /// Generation of the weight file.
     pub generation: u64,
     /// Name of the serving logic.
@@ -47,11 +36,10 @@ pub struct Blessing {
     pub checks: Vec<Check>,
 }
 
-impl Blessing {
-    /// The format version that this library writes and reads.
-    pub const FORMAT_VERSION: u32 = 1;
-
-    pub(super) fn new(
+impl Judgment {
+    /// Collects what was judged and how.
+    #[must_use]
+    pub fn new(
         evaluation: &Evaluation,
         model: &ModelEvaluation,
         first: bool,
@@ -60,9 +48,6 @@ impl Blessing {
     ) -> Self {
         let file = &model.file;
         Self {
-            format_version: Self::FORMAT_VERSION,
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            digest: file.digest.clone(),
             generation: file.generation,
             logic_id: file.logic_id.clone(),
             contract_fingerprint: file.contract_fingerprint.clone(),
@@ -76,17 +61,5 @@ impl Blessing {
             comparison: model.comparison.clone(),
             checks: checks.to_vec(),
         }
-    }
-
-    /// Writes the blessing beside its weight file, and replaces an earlier one.
-    pub(super) fn write_beside(&self, weight_file: &Path) -> Result<(), GateError> {
-        let path = blessing_path(weight_file);
-        let write = || {
-            let json = serde_json::to_string_pretty(self).unwrap_or_else(|_| unreachable!("a plain structure"));
-            let new_file = NewFile::create(&path, true)?;
-            new_file.file().write_all(format!("{json}\n").as_bytes())?;
-            new_file.commit()
-        };
-        write().map_err(|source| GateError::Blessing { action: "write", path: path.clone(), source })
     }
 }

@@ -6,7 +6,7 @@
 //! predictions from any source.
 //!
 //! ```
-//! use omomi_train::judge::evaluate::Evaluator;
+//! use omomi_train::evaluate::Evaluator;
 //!
 //! let mut evaluator = Evaluator::exact();
 //! for (probability, clicked) in [(0.5, false), (0.25, false), (0.75, true)] {
