@@ -96,9 +96,7 @@ impl LiveScorer {
             Serving::Nothing => Err(Error::NoModel),
             Serving::Model(scorer) => {
                 // SAFETY: the caller's promise.
-                unsafe { scorer.predict_block(block, candidate_count, budget) }?;
-                // SAFETY: as above, and the predict has checked the block.
-                let counts = unsafe { scorer.counts_in_block(block) }?;
+                let counts = unsafe { scorer.predict_counting(block, candidate_count, budget) }?;
                 // SAFETY: as above.
                 unsafe { self.seat.sample.offer(block, &self.seat.layout, candidate_count) };
                 Ok(counts)

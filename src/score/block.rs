@@ -141,21 +141,6 @@ impl<'a> Block<'a> {
         store_pair(MISSING_COUNT_OFFSET, counts.missing_count, counts.invalid_number_count);
     }
 
-    /// Reads the counts that [`Block::write_outcome`] wrote for a model.
-    pub(super) fn counts(&self, model: usize) -> RequestCounts {
-        let outcome = &self.words[self.result(model)..][..OUTCOME_LEN / WORD];
-        let pair = |offset: usize| {
-            let word = load(&outcome[offset / WORD]);
-            #[expect(clippy::cast_possible_truncation, reason = "halves of a word")]
-            let halves = (word as u32, (word >> 32) as u32);
-            halves
-        };
-        let (scored_count, refused_count) = pair(SCORED_COUNT_OFFSET);
-        let (late_count, unseen_count) = pair(LATE_COUNT_OFFSET);
-        let (missing_count, invalid_number_count) = pair(MISSING_COUNT_OFFSET);
-        RequestCounts { scored_count, refused_count, late_count, unseen_count, missing_count, invalid_number_count }
-    }
-
     /// Returns the index of the first word of a model's result.
     #[inline]
     fn result(&self, model: usize) -> usize {

@@ -265,6 +265,25 @@ impl Scorer {
         candidate_count: usize,
         budget: Option<Duration>,
     ) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        unsafe { self.predict_counting(block, candidate_count, budget) }.map(|_| ())
+    }
+
+    /// Scores a block and returns the counts of the first model.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Scorer::predict_block`].
+    ///
+    /// # Safety
+    ///
+    /// The promises of [`Scorer::predict_block`].
+    pub(crate) unsafe fn predict_counting(
+        &self,
+        block: *mut u8,
+        candidate_count: usize,
+        budget: Option<Duration>,
+    ) -> Result<RequestCounts, Error> {
         let time_limit = budget.map(TimeLimit::starting_now);
         // SAFETY: the caller's promise.
         let block = unsafe { Block::new(block, &self.layout) }?;
@@ -280,20 +299,6 @@ impl Scorer {
             time_limit,
         };
         kernel::predict(&job, Claim::take(self)?.scratch())
-    }
-
-    /// Returns the counts of the first model in the last predict over `block`.
-    ///
-    /// # Errors
-    ///
-    /// Fails like [`Scorer::predict_block`] for a block that is null, misaligned or of another layout version.
-    ///
-    /// # Safety
-    ///
-    /// The caller promises what [`Scorer::predict_block`] requires.
-    pub(crate) unsafe fn counts_in_block(&self, block: *mut u8) -> Result<RequestCounts, Error> {
-        // SAFETY: the caller's promise.
-        Ok(unsafe { Block::new(block, &self.layout) }?.counts(0))
     }
 
     /// Scores like [`Scorer::predict`], with the plain twin: one candidate at a time, allocating, and simple enough to

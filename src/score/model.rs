@@ -47,6 +47,16 @@ impl Model {
         Self::verified(FileBytes::load(path, mode)?, Some(path.to_owned()))
     }
 
+    /// Loads the file at `sibling`, which is about to be renamed to `path`.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Model::load`].
+    #[doc(hidden)]
+    pub fn load_as(path: &Path, sibling: &Path, mode: LoadMode) -> Result<Arc<Self>, Error> {
+        Self::verified(FileBytes::load(sibling, mode)?, Some(path.to_owned()))
+    }
+
     /// Creates a model from the bytes of a weight file, verifies every byte, and recomputes the golden requests.
     ///
     /// # Errors
@@ -159,7 +169,7 @@ impl Model {
         let [weights, exceptions, scales] =
             self.table_ranges.each_ref().map(|range| self.file.bytes().get(range.clone()).unwrap_or(&[]));
         // `verify` created the same table from the same bytes.
-        Table::new(weights, exceptions, scales, self.content.geometry).unwrap_or_else(|| unreachable!())
+        Table::with_shape(weights, exceptions, scales, self.content.table_shape).unwrap_or_else(|| unreachable!())
     }
 
     /// Returns the contract.

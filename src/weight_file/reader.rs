@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::checksum;
 use super::header::{Header, Record, Section};
 use super::layout::{self, CHUNK_LEN, HEADER_LEN, SECTION_ENTRY_LEN, SectionKind};
-use super::table::{Encoding, Geometry, Table};
+use super::table::{Encoding, Geometry, Table, TableShape};
 use crate::contract::Contract;
 use crate::error::Error;
 
@@ -37,6 +37,8 @@ pub struct Content {
     pub bias: f64,
     /// The map from sigmoid to published probability.
     pub calibrator: Calibrator,
+    /// What the table knows besides its bytes.
+    pub(crate) table_shape: TableShape,
 }
 
 /// The map from sigmoid to published probability.
@@ -130,7 +132,9 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     /// seconds. Stops with the error that `go_on` returns.
     pub(crate) fn verify_asking<E: From<Error>>(&self, go_on: &mut dyn FnMut() -> Result<(), E>) -> Result<Content, E> {
         self.verify_bytes(go_on)?;
-        Ok(self.content()?)
+        let content = self.decode_content()?;
+        self.validate_table(&content)?;
+        Ok(content)
     }
 
     #[doc(hidden)]
@@ -201,7 +205,14 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         })
     }
 
-    fn content(&self) -> Result<Content, Error> {
+    /// Decodes the content without verifying checksums or the lines of the table. For files that another process has just
+    /// verified; for any other file, call [`WeightFile::verify`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the first section that cannot be decoded.
+    #[doc(hidden)]
+    pub fn decode_content(&self) -> Result<Content, Error> {
         let contract_bytes = self.section(SectionKind::Contract);
         let contract = Contract::from_json(contract_bytes).map_err(Error::FileContract)?;
         if contract.canonical_json().as_bytes() != contract_bytes {
@@ -220,15 +231,35 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         let scales = self.scales();
         let table = Table::new(self.section(SectionKind::Weights), exceptions, scales, geometry)
             .ok_or_else(|| malformed("the length of its weights section differs from what its table section says"))?;
+        let (exception_count, table_shape) = (table.exception_count(), table.shape());
+        let calibrator = self.calibrator()?;
+        Ok(Content {
+            contract,
+            provenance,
+            logic_id,
+            weight_count,
+            exception_count,
+            geometry,
+            bias,
+            calibrator,
+            table_shape,
+        })
+    }
+
+    /// Checks that the lines of the table are valid, and that they hold as many weights as the table says.
+    fn validate_table(&self, content: &Content) -> Result<(), Error> {
+        let Content { contract, weight_count, exception_count, .. } = content;
+        let sections = [SectionKind::Weights, SectionKind::Exceptions].map(|kind| self.section(kind));
+        let table = Table::with_shape(sections[0], sections[1], self.scales(), content.table_shape);
+        // `decode_content` has created the same table.
+        let table = table.unwrap_or_else(|| unreachable!());
         let occupied_count = table.validate(contract.fields().len() + contract.crosses().len())?;
-        let exception_count = table.exception_count();
-        if !(occupied_count..=occupied_count + exception_count).contains(&weight_count) {
+        if !(occupied_count..=occupied_count + exception_count).contains(weight_count) {
             return Err(malformed(format!(
                 "its table section says {weight_count} weights, but its lines have {occupied_count} and its exceptions {exception_count}"
             )));
         }
-        let calibrator = self.calibrator()?;
-        Ok(Content { contract, provenance, logic_id, weight_count, exception_count, geometry, bias, calibrator })
+        Ok(())
     }
 
     /// The scales, which follow the parameters of the table.

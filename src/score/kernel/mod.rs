@@ -185,7 +185,8 @@ struct Work<'a> {
     table: &'a Table<'a>,
 }
 
-pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+/// Scores a request and returns the counts of the first model.
+pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<RequestCounts, Error> {
     match job.instructions.set() {
         Set::Plain => predict_with(job, scratch),
         // Every aarch64 target of the compiler enables NEON anyway.
@@ -208,7 +209,7 @@ pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error>
 /// The processor has AVX2, BMI1, BMI2 and POPCNT.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
-unsafe fn predict_avx2(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+unsafe fn predict_avx2(job: &Job<'_>, scratch: &mut Scratch) -> Result<RequestCounts, Error> {
     predict_with(job, scratch)
 }
 
@@ -220,12 +221,12 @@ unsafe fn predict_avx2(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error
 /// The processor has AVX-512 F, VL, BW and DQ, AVX2, BMI1, BMI2 and POPCNT.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,bmi1,bmi2,popcnt")]
-unsafe fn predict_avx512(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+unsafe fn predict_avx512(job: &Job<'_>, scratch: &mut Scratch) -> Result<RequestCounts, Error> {
     predict_with(job, scratch)
 }
 
 #[inline(always)]
-fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<RequestCounts, Error> {
     let Scratch { context, columns, stream, sums, running } = scratch;
     // A short request has no other work while it waits for memory, so it prefetches everything first.
     let is_short = job.candidate_count <= SHORT;
@@ -292,14 +293,19 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
         }
         first += columns.count();
     }
+    let mut first_counts = RequestCounts::default();
     for (model, (part, running)) in job.parts.iter().zip(running).enumerate() {
         for index in first..job.candidate_count {
             job.block.write_answer(model, index, Answer::without_probability(CandidateStatus::Late));
         }
         running.counts.late_count = (job.candidate_count - first) as u64;
-        job.block.write_outcome(model, part.model.generation(), RequestCounts::from(running.counts));
+        let counts = RequestCounts::from(running.counts);
+        job.block.write_outcome(model, part.model.generation(), counts);
+        if model == 0 {
+            first_counts = counts;
+        }
     }
-    Ok(())
+    Ok(first_counts)
 }
 
 impl Work<'_> {

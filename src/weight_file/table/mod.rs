@@ -89,15 +89,21 @@ pub const fn low_word(key: u64) -> u32 {
     word
 }
 
+/// What a table knows besides its bytes. It is computed once, when a file is verified, and kept for each request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TableShape {
+    line_count: u64,
+    geometry: Geometry,
+    exception_filter: ExceptionFilter,
+}
+
 /// A table over the bytes of a verified weight file.
 #[derive(Debug, Clone, Copy)]
 pub struct Table<'a> {
     lines: &'a [Line],
     exceptions: &'a [[u8; EXCEPTION_LEN]],
     scales: &'a [[u8; size_of::<f32>()]],
-    line_count: u64,
-    geometry: Geometry,
-    exception_filter: ExceptionFilter,
+    shape: TableShape,
 }
 
 impl<'a> Table<'a> {
@@ -106,18 +112,34 @@ impl<'a> Table<'a> {
     #[inline(always)]
     #[must_use]
     pub fn new(weights: &'a [u8], exceptions: &'a [u8], scales: &'a [u8], geometry: Geometry) -> Option<Self> {
+        let line_count = geometry.line_count();
+        let fits = line_count <= u64::from(u32::MAX) && (2..=MAX_SHARD_LINES).contains(&geometry.shard_lines);
+        let exception_filter = ExceptionFilter::new(exceptions.as_chunks().0);
+        let shape = TableShape { line_count, geometry, exception_filter };
+        if fits { Self::with_shape(weights, exceptions, scales, shape) } else { None }
+    }
+
+    /// Creates the table again over bytes whose shape is known. Returns nothing if their lengths do not match it.
+    #[inline(always)]
+    pub(crate) fn with_shape(
+        weights: &'a [u8],
+        exceptions: &'a [u8],
+        scales: &'a [u8],
+        shape: TableShape,
+    ) -> Option<Self> {
         let (lines, rest) = weights.as_chunks();
         let (exceptions, exceptions_rest) = exceptions.as_chunks();
         let (scales, scales_rest) = scales.as_chunks();
-        let line_count = geometry.line_count();
         let fits = rest.is_empty()
             && exceptions_rest.is_empty()
             && scales_rest.is_empty()
-            && lines.len() as u64 == line_count
-            && line_count <= u64::from(u32::MAX)
-            && (2..=MAX_SHARD_LINES).contains(&geometry.shard_lines);
-        let exception_filter = ExceptionFilter::new(exceptions);
-        fits.then_some(Self { lines, exceptions, scales, line_count, geometry, exception_filter })
+            && lines.len() as u64 == shape.line_count;
+        fits.then_some(Self { lines, exceptions, scales, shape })
+    }
+
+    /// Returns what the table knows besides its bytes.
+    pub(crate) const fn shape(&self) -> TableShape {
+        self.shape
     }
 
     /// The lines of all shards.
@@ -131,7 +153,7 @@ impl<'a> Table<'a> {
     #[inline]
     #[must_use]
     pub const fn encoding(&self) -> Encoding {
-        self.geometry.encoding
+        self.shape.geometry.encoding
     }
 
     /// Returns the f32 by which the weights of field or cross `group` of the contract (fields first, then crosses) are
@@ -155,7 +177,7 @@ impl<'a> Table<'a> {
     /// Looks `key` up in the lines only. The result is wrong for the keys of exceptions.
     #[inline]
     fn get_from_lines(&self, key: u64) -> Option<f32> {
-        match self.geometry.encoding {
+        match self.shape.geometry.encoding {
             Encoding::F32 => self.get_from::<F32Line>(key),
             Encoding::F16 => self.get_from::<F16Line>(key),
             Encoding::I8 => self.get_from::<I8Line>(key),
@@ -166,7 +188,7 @@ impl<'a> Table<'a> {
     fn get_from<F: LineFormat>(&self, key: u64) -> Option<f32> {
         let low_word = low_word(key);
         let tag = F::tag_of(low_word);
-        let first = first_line(self.line_count, key);
+        let first = first_line(self.shape.line_count, key);
         let line = &self.lines[first];
         if let Some(slot) = F::find_tag(line, tag) {
             return Some(F::weight(line, slot));
@@ -174,14 +196,14 @@ impl<'a> Table<'a> {
         if !F::overflows(line, low_word) {
             return None;
         }
-        let line = &self.lines[second_line(self.geometry, first, key)];
+        let line = &self.lines[second_line(self.shape.geometry, first, key)];
         F::find_tag(line, tag).map(|slot| F::weight(line, slot))
     }
 
     /// Returns the largest magnitude of a weight, before its scale; 0 if there are no weights.
     #[must_use]
     pub fn largest_magnitude(&self) -> f32 {
-        let in_lines = match self.geometry.encoding {
+        let in_lines = match self.shape.geometry.encoding {
             Encoding::F32 => self.largest_in_lines::<F32Line>(),
             Encoding::F16 => self.largest_in_lines::<F16Line>(),
             Encoding::I8 => self.largest_in_lines::<I8Line>(),
@@ -200,7 +222,7 @@ impl<'a> Table<'a> {
     /// Returns how many lines a look-up of `key` touches: 1 or 2. For tests and statistics.
     #[must_use]
     pub fn lines_touched(&self, key: u64) -> usize {
-        match self.geometry.encoding {
+        match self.shape.geometry.encoding {
             Encoding::F32 => self.lines_touched_of::<F32Line>(key),
             Encoding::F16 => self.lines_touched_of::<F16Line>(key),
             Encoding::I8 => self.lines_touched_of::<I8Line>(key),
@@ -208,7 +230,7 @@ impl<'a> Table<'a> {
     }
 
     fn lines_touched_of<F: LineFormat>(&self, key: u64) -> usize {
-        let line = &self.lines[first_line(self.line_count, key)];
+        let line = &self.lines[first_line(self.shape.line_count, key)];
         let low_word = low_word(key);
         if F::find_tag(line, F::tag_of(low_word)).is_some() || !F::overflows(line, low_word) { 1 } else { 2 }
     }
@@ -216,7 +238,7 @@ impl<'a> Table<'a> {
     /// Returns the weight of a key that is an exception. There are nearly always none.
     #[inline]
     fn exception(&self, key: u64) -> Option<f32> {
-        if !self.exception_filter.may_have(key) {
+        if !self.shape.exception_filter.may_have(key) {
             return None;
         }
         let index = self

@@ -18,7 +18,7 @@ impl Table<'_> {
     pub fn validate(&self, group_count: usize) -> Result<u64, Error> {
         self.validate_scales(group_count)?;
         self.validate_exceptions()?;
-        match self.geometry.encoding {
+        match self.shape.geometry.encoding {
             Encoding::F32 => self.validate_lines::<F32Line>(),
             Encoding::F16 => self.validate_lines::<F16Line>(),
             Encoding::I8 => self.validate_lines::<I8Line>(),
@@ -26,12 +26,12 @@ impl Table<'_> {
     }
 
     fn validate_scales(&self, group_count: usize) -> Result<(), Error> {
-        let expected = if self.geometry.encoding.has_scales() { group_count } else { 0 };
+        let expected = if self.shape.geometry.encoding.has_scales() { group_count } else { 0 };
         if self.scales.len() != expected {
             let found = self.scales.len();
             return Err(malformed(format!(
                 "its table has the wrong number of scales: expected {expected}, found {found} with the encoding {}",
-                self.geometry.encoding.name()
+                self.shape.geometry.encoding.name()
             )));
         }
         for group in 0..expected {
@@ -48,7 +48,7 @@ impl Table<'_> {
 
     fn validate_exceptions(&self) -> Result<(), Error> {
         // Multiplied by its scale, an exception must be finite, like the weights in the lines.
-        let max = if self.geometry.encoding.has_scales() { 127.0 } else { f32::MAX };
+        let max = if self.shape.geometry.encoding.has_scales() { 127.0 } else { f32::MAX };
         let mut last_key = None;
         for exception in self.exceptions {
             let record = Record(exception);

@@ -27,7 +27,7 @@ use omomi::score::Model;
 use omomi::weight_file::Calibrator;
 use omomi::weight_file::table::Encoding;
 use table::{EncodeError, EncodedWeights, Rounding};
-use writer::{Parts, PendingFile, WriteError};
+use writer::{Answered, Parts, PendingFile, WriteError};
 
 pub(crate) use golden_rows::GoldenRows;
 pub use planned::FilePlan;
@@ -240,32 +240,33 @@ impl Packing<'_> {
         let encoding = self.options.encoding;
         if encoding == Encoding::F32 {
             provenance.insert("encoding".to_owned(), json!({ "name": encoding.name() }));
-            return self.to_bytes(&weights, provenance, watch);
+            let (answered, field_sizes) = self.answered(&weights, provenance, watch)?;
+            return Ok(Made { bytes: answered.seal()?, field_sizes, rounded: None });
         }
-        let before = self.to_bytes(&weights, Map::new(), watch)?;
-        let before = Model::from_bytes(before.bytes).map_err(WriteError::File)?;
+        let (before, _) = self.answered(&weights, Map::new(), watch)?;
         let group_count = self.contract.fields().len() + self.contract.crosses().len();
         let weights = EncodedWeights::encode(weights.into_entries(), encoding, group_count)?;
         let rounding = weights.rounding();
-        let Made { bytes, field_sizes, .. } = self.to_bytes(&weights, Map::new(), watch)?;
+        let (after, field_sizes) = self.answered(&weights, Map::new(), watch)?;
         drop(weights);
-        let after = Model::from_bytes(bytes).map_err(WriteError::File)?;
         let mut reader = self.held_out()?;
-        let metrics = evaluate_each([&before, &after], &mut reader, &mut |reader| watch(&Event::Scored(reader)))?;
-        let [before, after_metrics] = metrics;
-        let rounded = Rounded { rounding, before, after: after_metrics };
+        let models = [before.model(), after.model()];
+        let [metrics_before, metrics_after] =
+            evaluate_each(models, &mut reader, &mut |reader| watch(&Event::Scored(reader)))?;
+        drop(before);
+        let rounded = Rounded { rounding, before: metrics_before, after: metrics_after };
         provenance.insert("encoding".to_owned(), rounded_json(encoding, &rounded));
-        let Some(bytes) = after.into_bytes() else { unreachable!("the model is held here alone") };
-        let bytes = writer::with_provenance(bytes, &self.options.logic_id, &provenance)?;
+        let bytes = after.seal_with(&self.options.logic_id, &provenance)?;
         Ok(Made { bytes, field_sizes, rounded: Some(rounded) })
     }
 
-    fn to_bytes(
+    /// Builds a file in memory, and counts its weights by field and cross.
+    fn answered(
         &self,
         weights: &EncodedWeights,
         provenance: Map<String, Value>,
         watch: &mut dyn FnMut(&Event<'_>),
-    ) -> Result<Made, PackError> {
+    ) -> Result<(Answered, Vec<(String, u64)>), PackError> {
         let field_sizes = weights::field_sizes(self.contract, weights.entries());
         let parts = Parts {
             contract: self.contract,
@@ -280,7 +281,7 @@ impl Packing<'_> {
         };
         let encoding = weights.encoding();
         let mut built = |shard_count, of| watch(&Event::Built { encoding, shard_count, of });
-        Ok(Made { bytes: writer::to_bytes_watched(&parts, &mut built)?, field_sizes, rounded: None })
+        Ok((Answered::new(&parts, &mut built)?, field_sizes))
     }
 
     fn held_out(&self) -> Result<LogReader, LogError> {

@@ -66,38 +66,64 @@ pub enum WriteError {
 ///
 /// Returns a [`WriteError`] if the parts cannot form a valid file or the keys do not fit into a table.
 pub fn to_bytes(parts: &Parts<'_>) -> Result<Vec<u8>, WriteError> {
-    to_bytes_watched(parts, &mut |_, _| ())
+    Answered::new(parts, &mut |_, _| ())?.seal()
 }
 
-/// Builds the bytes of a weight file like [`to_bytes`]. Calls `watch` with the number of shards of the table that are
-/// built, and the number of all shards.
-///
-/// # Errors
-///
-/// Fails like [`to_bytes`].
-pub(crate) fn to_bytes_watched(parts: &Parts<'_>, watch: &mut dyn FnMut(usize, usize)) -> Result<Vec<u8>, WriteError> {
-    if parts.logic_id.is_empty() {
-        return Err(WriteError::Parts("the logic id is empty; name the serving logic".to_owned()));
+/// A complete weight file in memory, verified but for its golden answers, which are computed but not yet in it.
+pub(crate) struct Answered {
+    draft: Arc<Model>,
+    golden: Vec<GoldenRequest>,
+}
+
+impl Answered {
+    /// Builds the file. Calls `watch` with the number of shards of the table that are built, and the number of all
+    /// shards.
+    pub(crate) fn new(parts: &Parts<'_>, watch: &mut dyn FnMut(usize, usize)) -> Result<Self, WriteError> {
+        if parts.logic_id.is_empty() {
+            return Err(WriteError::Parts("the logic id is empty; name the serving logic".to_owned()));
+        }
+        let mut entries = parts.weights.entries().iter();
+        if let Some(&Entry { key, weight, .. }) = entries.find(|entry| !entry.weight.is_finite()) {
+            let problem = format!("the weight of key {key:#018x} is {weight}, expected a finite number");
+            return Err(WriteError::Parts(problem));
+        }
+        if parts.golden.is_empty() || parts.golden.iter().any(|rows| rows.candidates.is_empty()) {
+            return Err(WriteError::Parts("expected at least one golden request, each with a candidate".to_owned()));
+        }
+        let blank = parts.golden.iter().map(|rows| GoldenRequest {
+            rows: rows.clone(),
+            logits: vec![0.0; rows.candidates.len()],
+            probabilities: vec![0.0; rows.candidates.len()],
+        });
+        let mut golden: Vec<GoldenRequest> = blank.collect();
+        let draft = Model::with_unchecked_answers(assemble(parts, &golden, watch)?.seal())?;
+        answer(&draft, &mut golden)?;
+        Ok(Self { draft, golden })
     }
-    if let Some(&Entry { key, weight, .. }) = parts.weights.entries().iter().find(|entry| !entry.weight.is_finite()) {
-        return Err(WriteError::Parts(format!("the weight of key {key:#018x} is {weight}, expected a finite number")));
+
+    /// Returns the model, which scores as the finished file will.
+    pub(crate) const fn model(&self) -> &Arc<Model> {
+        &self.draft
     }
-    if parts.golden.is_empty() || parts.golden.iter().any(|rows| rows.candidates.is_empty()) {
-        return Err(WriteError::Parts("expected at least one golden request, each with a candidate".to_owned()));
+
+    /// Puts the answers into the file and returns its bytes.
+    pub(crate) fn seal(self) -> Result<Vec<u8>, WriteError> {
+        Ok(self.into_draft()?.seal())
     }
-    let blank = parts.golden.iter().map(|rows| GoldenRequest {
-        rows: rows.clone(),
-        logits: vec![0.0; rows.candidates.len()],
-        probabilities: vec![0.0; rows.candidates.len()],
-    });
-    let mut golden: Vec<GoldenRequest> = blank.collect();
-    // The draft is a complete file, but with blank answers. The model over it computes the answers.
-    let draft = Model::with_unchecked_answers(assemble(parts, &golden, watch)?.seal())?;
-    answer(&draft, &mut golden)?;
-    let Some(bytes) = draft.into_bytes() else { unreachable!("the draft is held here alone") };
-    let mut draft = Draft::of_file(bytes)?;
-    draft.replace(SectionKind::Golden, golden::to_json(&golden).as_bytes())?;
-    Ok(draft.seal())
+
+    /// Puts the answers and another provenance into the file and returns its bytes.
+    pub(crate) fn seal_with(self, logic_id: &str, provenance: &Map<String, Value>) -> Result<Vec<u8>, WriteError> {
+        let mut draft = self.into_draft()?;
+        draft.replace(SectionKind::Provenance, provenance_section(logic_id, provenance).as_bytes())?;
+        Ok(draft.seal())
+    }
+
+    fn into_draft(self) -> Result<Draft, WriteError> {
+        let Some(bytes) = self.draft.into_bytes() else { unreachable!("the draft is held here alone") };
+        let mut draft = Draft::of_file(bytes)?;
+        draft.replace(SectionKind::Golden, golden::to_json(&self.golden).as_bytes())?;
+        Ok(draft)
+    }
 }
 
 /// Returns the size in bytes of a file with this many weights and with other sections of these lengths. The first size
@@ -114,17 +140,6 @@ pub(crate) fn planned_lens(encoding: Encoding, weight_count: u64, others: &[(Sec
         planned_len(&lens)
     };
     Some([len()?, len()?])
-}
-
-/// Replaces the provenance of a weight file. Returns the bytes of the changed file.
-pub(crate) fn with_provenance(
-    file: Vec<u8>,
-    logic_id: &str,
-    provenance: &Map<String, Value>,
-) -> Result<Vec<u8>, WriteError> {
-    let mut draft = Draft::of_file(file)?;
-    draft.replace(SectionKind::Provenance, provenance_section(logic_id, provenance).as_bytes())?;
-    Ok(draft.seal())
 }
 
 /// Changes the generation of a weight file. Removes a signature, because it would no longer be valid.
@@ -169,10 +184,10 @@ impl<'a> PendingFile<'a> {
         // Otherwise the bytes would stay in memory beside the mapping.
         drop(bytes);
         file.sync().map_err(failed(path))?;
-        Model::load(file.sibling(), LoadMode::Map)?;
+        let model = Model::load_as(path, file.sibling(), LoadMode::Map)?;
         file.make_read_only().map_err(failed(path))?;
         file.commit().map_err(failed(path))?;
-        Ok(Model::load(path, LoadMode::Map)?)
+        Ok(model)
     }
 }
 

@@ -121,7 +121,7 @@ impl Located {
     fn first_lines(table: &Table<'_>, tag_mask: u32, keys: [u64; GROUP]) -> Self {
         let mut located = Self::NONE;
         for (index, key) in keys.into_iter().enumerate() {
-            located.offsets[index] = first_line(table.line_count, key) * LINE_LEN;
+            located.offsets[index] = first_line(table.shape.line_count, key) * LINE_LEN;
             located.tags[index] = masked_tag(tag_mask, key);
         }
         located
@@ -132,8 +132,8 @@ impl Located {
     fn second_lines(table: &Table<'_>, tag_mask: u32, keys: [u64; GROUP]) -> Self {
         let mut located = Self::NONE;
         for (index, key) in keys.into_iter().enumerate() {
-            let first = first_line(table.line_count, key);
-            located.offsets[index] = second_line(table.geometry, first, key) * LINE_LEN;
+            let first = first_line(table.shape.line_count, key);
+            located.offsets[index] = second_line(table.shape.geometry, first, key) * LINE_LEN;
             located.tags[index] = masked_tag(tag_mask, key);
         }
         located
@@ -196,21 +196,21 @@ impl Table<'_> {
             Located::second_lines(self, 0, group).prefetch(self.lines);
         }
         for &key in rest {
-            let first = first_line(self.line_count, key);
+            let first = first_line(self.shape.line_count, key);
             prefetch_far(line_at(self.lines, first));
-            prefetch_far(line_at(self.lines, second_line(self.geometry, first, key)));
+            prefetch_far(line_at(self.lines, second_line(self.shape.geometry, first, key)));
         }
     }
 
     /// Looks up one key after the other. This is the plain twin against which all other paths are checked.
     fn gather_plain(&self, keys: &[u64], weights: &mut [f32]) -> usize {
         for &key in &keys[..keys.len().min(PLAIN_KEYS_AHEAD)] {
-            prefetch_far(line_at(self.lines, first_line(self.line_count, key)));
+            prefetch_far(line_at(self.lines, first_line(self.shape.line_count, key)));
         }
         let mut found_count = 0;
         for (index, (&key, weight)) in keys.iter().zip(weights).enumerate() {
             if let Some(&later) = keys.get(index + PLAIN_KEYS_AHEAD) {
-                prefetch_far(line_at(self.lines, first_line(self.line_count, later)));
+                prefetch_far(line_at(self.lines, first_line(self.shape.line_count, later)));
             }
             let found = self.get_from_lines(key);
             *weight = found.unwrap_or(0.0);
@@ -299,17 +299,17 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
 #[inline(always)]
 unsafe fn gather_few<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     for &key in keys {
-        prefetch_far(line_at(table.lines, first_line(table.line_count, key)));
+        prefetch_far(line_at(table.lines, first_line(table.shape.line_count, key)));
     }
     let mut found_count = 0;
     for (&key, weight) in keys.iter().zip(weights) {
         let tag = masked_tag(R::Format::TAG_MASK, key);
-        let first = first_line(table.line_count, key);
+        let first = first_line(table.shape.line_count, key);
         let mut line = &table.lines[first];
         // SAFETY: the caller promises the instructions.
         let mut slots = unsafe { R::slots_with(line, tag) };
         if slots == 0 && R::Format::overflows(line, low_word(key)) {
-            line = &table.lines[second_line(table.geometry, first, key)];
+            line = &table.lines[second_line(table.shape.geometry, first, key)];
             // SAFETY: as above.
             slots = unsafe { R::slots_with(line, tag) };
         }
@@ -414,7 +414,7 @@ impl Seconds {
                 let key = *keys.get_unchecked(place as usize);
                 *self.places.get_unchecked_mut(count) = place;
                 chosen.get_unchecked_mut(count).write(key);
-                let line = table.lines.get_unchecked(first_line(table.line_count, key));
+                let line = table.lines.get_unchecked(first_line(table.shape.line_count, key));
                 count += usize::from(R::Format::overflows(line, low_word(key)));
             }
         }
