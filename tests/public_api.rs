@@ -69,7 +69,8 @@ fn private_hidden_and_test_items_are_not_listed() {
         "lib.rs",
         "struct Private; #[doc(hidden)] pub struct Hidden; #[cfg(test)] pub fn tested() {} pub(crate) fn inner() {}
          #[doc(hidden)] pub mod hidden { pub fn function() {} } mod private { pub fn function() {} }
-         impl Private { pub fn new() -> Self { Self } } impl Hidden { pub fn new() -> Self { Self } }",
+         impl Private { pub fn new() -> Self { Self } } impl From<Private> for u8 { fn from(_: Private) -> u8 { 0 } }
+         impl Hidden { pub fn new() -> Self { Self } }",
     )]);
     assert_eq!(found, ["pub mod ads"]);
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::Span;
 use syn::{
-    Attribute, Expr, Fields, Ident, ImplItem, Item, ItemConst, ItemFn, ItemImpl, Path, Signature, TraitItem, Type,
-    Visibility, parse_quote,
+    Attribute, Expr, Fields, GenericArgument, Ident, ImplItem, Item, ItemConst, ItemFn, ItemImpl, Path, PathArguments,
+    Signature, TraitItem, Type, Visibility, parse_quote,
 };
 
 use crate::source::{Names, Source, attributes, is_hidden, is_public, joined, name_of};
@@ -171,11 +171,14 @@ impl Listing<'_> {
             path.iter().for_each(|path| item.items.iter().for_each(|item| self.method(path, item)));
             return;
         };
-        let implemented = self.source.resolve(module, &names_of(implemented)).map(|declared| self.paths.get(&declared));
-        // A trait of this crate that is not public.
-        if implemented == Some(None) {
+        let is_private = |path: &Names| {
+            self.source.resolve(module, path).is_some_and(|declared| !self.paths.contains_key(&declared))
+        };
+        // A trait of this crate that is not public, or an argument that nobody else can name: `From<Private>`.
+        if is_private(&names_of(implemented)) || arguments(implemented).any(|argument| is_private(&argument)) {
             return;
         }
+        let implemented = self.source.resolve(module, &names_of(implemented));
         let mut header = item.clone();
         header.attrs.clear();
         header.items.retain(|item| matches!(item, ImplItem::Type(_)));
@@ -184,7 +187,8 @@ impl Listing<'_> {
             last.ident = placeholder();
             own.path = Path::from(last);
         }
-        let place = path.clone().or_else(|| implemented.flatten().cloned()).unwrap_or_else(|| module[0].clone());
+        let place =
+            path.clone().or_else(|| self.paths.get(&implemented?).cloned()).unwrap_or_else(|| module[0].clone());
         let line = printed(Item::Impl(header)).replacen(PLACEHOLDER, &place, 1);
         self.push(&place, format!("{}{line}", prefix(&item.attrs)));
     }
@@ -333,6 +337,19 @@ fn placeholder() -> Ident {
 
 fn names_of(path: &Path) -> Names {
     path.segments.iter().map(|segment| segment.ident.to_string()).collect()
+}
+
+/// The types among the arguments of a trait.
+fn arguments(path: &Path) -> impl Iterator<Item = Names> {
+    let last = path.segments.last().map(|segment| &segment.arguments);
+    let arguments = match last {
+        Some(PathArguments::AngleBracketed(list)) => list.args.iter().collect(),
+        _ => Vec::new(),
+    };
+    arguments.into_iter().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => path_of(ty),
+        _ => None,
+    })
 }
 
 /// The path of a type, behind references.
