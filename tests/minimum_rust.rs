@@ -66,7 +66,8 @@ fn no_dependency_needs_a_newer_rust_than_the_project() {
         .iter()
         .filter_map(|id| {
             let needed = packages[id]["rust_version"].as_str()?;
-            let text = || format!("{} {} needs Rust {needed}", packages[id]["name"], packages[id]["version"]);
+            let [name, version] = ["name", "version"].map(|part| packages[id][part].as_str().unwrap());
+            let text = || format!("{name} {version} needs Rust {needed}");
             (numbers(needed) > numbers(&promised)).then(text)
         })
         .collect();
