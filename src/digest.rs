@@ -1,4 +1,4 @@
-//! The digest of a file: SHA-256 of its bytes, so that `sha256sum` prints the same.
+//! Digests: SHA-256 of a file, equal to the output of `sha256sum`, and the short name of a signing key.
 
 use std::fmt;
 use std::fs::File;
@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::hex;
 use crate::short_text::UnexpectedText;
 
-/// Bytes of a file that are read at once.
+/// Bytes that one read of a file asks for.
 const PIECE_LEN_BYTES: usize = 1 << 18;
 
 /// SHA-256 of all bytes of a file, written as 64 hexadecimal digits in lower case.
@@ -22,7 +22,7 @@ impl Digest {
     /// Length in bytes.
     pub const LEN: usize = 32;
 
-    /// The digest of `bytes`.
+    /// Computes the digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         let mut digester = Digester::new();
@@ -30,11 +30,11 @@ impl Digest {
         digester.finish()
     }
 
-    /// The digest of the file `path`, which is read once from front to back.
+    /// Computes the digest of the file `path`, which is read once from front to back.
     ///
     /// # Errors
     ///
-    /// Whatever the system says.
+    /// Returns the error of the operating system.
     pub fn of_file(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let mut digester = Digester::new();
@@ -49,30 +49,30 @@ impl Digest {
         }
     }
 
-    /// Its bytes.
+    /// Returns the bytes of the digest.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
 }
 
-/// A digest of bytes that come piece by piece.
+/// Computes a digest of bytes that arrive piece by piece.
 #[derive(Debug, Clone, Default)]
 pub struct Digester(Sha256);
 
 impl Digester {
-    /// The digest of nothing so far.
+    /// Starts a digest, with no bytes yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all bytes.
+    /// Returns the digest of all bytes.
     #[must_use]
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
@@ -96,6 +96,39 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, UnexpectedText> {
         hex::read(text).map(Self).ok_or_else(|| UnexpectedText::new("64 hexadecimal digits in lower case", text))
+    }
+}
+
+/// Short name of a key pair: the first bytes of the SHA-256 of the public key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId(pub(crate) [u8; Self::LEN]);
+
+impl KeyId {
+    /// Length in bytes.
+    pub const LEN: usize = 8;
+
+    /// The id of a public key.
+    pub(crate) fn of(public_key: &[u8]) -> Self {
+        let digest = Digest::of(public_key);
+        Self(*digest.as_bytes().first_chunk().unwrap_or(&[0; Self::LEN]))
+    }
+
+    /// Returns the bytes of the id.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, formatter)
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "KeyId({self})")
     }
 }
 
@@ -126,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_text_is_refused() {
+    fn any_other_text_is_rejected() {
         let texts = [
             String::new(),
             OF_ABC[1..].to_owned(),

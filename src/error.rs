@@ -9,8 +9,7 @@ use std::sync::Arc;
 pub use code::{Code, Owner};
 
 use crate::contract::ContractFaults;
-use crate::digest::Digest;
-use crate::weight_file::signature::KeyId;
+use crate::digest::{Digest, KeyId};
 
 /// What went wrong while a weight file was opened, bound or scored.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +21,7 @@ pub enum Error {
         /// Name of the argument.
         argument: &'static str,
     },
-    /// An argument has a value that its documentation rules out.
+    /// An argument has a value that its documentation forbids.
     #[error("{argument}: {problem}")]
     InvalidArgument {
         /// Name of the argument.
@@ -36,7 +35,7 @@ pub enum Error {
         /// The address that was passed.
         address: usize,
     },
-    /// A request block, an option struct or a text buffer has another size than the callee needs.
+    /// A request block, an option struct or a text buffer does not have the size that the callee needs.
     #[error("{what} has the wrong size: expected {expected} bytes, found {found}")]
     WrongSize {
         /// What has the wrong size.
@@ -47,7 +46,7 @@ pub enum Error {
         found: u64,
     },
     /// The header of a request block names a layout that this library does not read.
-    #[error("the request block has another layout: expected version {expected} in its header, found {found}")]
+    #[error("the request block has the wrong layout version: expected {expected} in its header, found {found}")]
     LayoutVersion {
         /// The version that this library reads.
         expected: u32,
@@ -57,12 +56,12 @@ pub enum Error {
     /// A request names more candidates than its layout has rows.
     #[error("too many candidates: the request's layout has rows for {expected}, {found} were passed")]
     TooManyCandidates {
-        /// Candidate rows of the layout.
+        /// Number of candidate rows in the layout.
         expected: u64,
-        /// Candidates that were passed.
+        /// Number of candidates that were passed.
         found: u64,
     },
-    /// Two threads called one scorer at once.
+    /// Two threads used one scorer at the same time.
     #[error("the scorer is in use by another thread: make one scorer per thread")]
     ScorerBusy,
     /// The context row cannot be read, so no candidate can be scored.
@@ -81,49 +80,49 @@ pub enum Error {
         /// Offset of the first bad byte.
         position: usize,
     },
-    /// The server's declaration has no field of that name.
+    /// The server's schema has no field of that name.
     #[error("the schema has no field `{field}`")]
     UnknownField {
-        /// The name that was asked for.
+        /// The requested name.
         field: String,
     },
-    /// A value was set in a field of another type or side.
+    /// A value was set in a field that has another type or another side.
     #[error("field `{field}` was declared as {declared}, but is used as {used}")]
     WrongFieldUse {
         /// Name of the field.
         field: String,
-        /// What the declaration says.
+        /// The type and side of the field in the schema.
         declared: String,
-        /// What the caller did.
+        /// How the caller used it.
         used: &'static str,
     },
-    /// A request's texts and many values do not fit into its tail.
+    /// The texts and the lists of `many` fields do not fit into the request's tail.
     #[error(
         "the request's tail is full: it has {expected} bytes, {found} are needed; make the request's layout with a larger tail"
     )]
     TailFull {
-        /// Bytes of the tail.
+        /// Length of the tail, in bytes.
         expected: u64,
-        /// Bytes that were needed.
+        /// Needed length, in bytes.
         found: u64,
     },
-    /// A row has more values of a `many` field than a row may have.
+    /// A row has too many values in a `many` field.
     #[error("too many values in field `{field}`: at most {expected}, found {found}")]
     TooManyValues {
         /// Name of the field.
         field: String,
-        /// Most values of a field in a row.
+        /// Largest allowed number of values of one field in one row.
         expected: u64,
-        /// Values that were passed.
+        /// Number of values that were passed.
         found: u64,
     },
-    /// The handle was closed already.
+    /// The handle is already closed.
     #[error("the {what} is closed")]
     Closed {
         /// What is closed.
         what: &'static str,
     },
-    /// The native library and the code that calls it are of different builds.
+    /// The native library and the code that calls it come from different releases.
     #[error(
         "the native library has ABI version {found}, the caller was made for {expected}: deploy both from one release"
     )]
@@ -134,13 +133,13 @@ pub enum Error {
         found: u32,
     },
 
-    /// The server's declaration of its fields is not valid.
+    /// The server's schema is not valid.
     #[error("the schema is not valid: {problem}")]
     SchemaInvalid {
         /// What is wrong.
         problem: String,
     },
-    /// The model reads a field that the server does not declare.
+    /// The model needs a field that the server's schema does not declare.
     #[error("the model needs the {side} field `{field}` ({kind}), which the schema does not declare")]
     FieldMissing {
         /// Name of the field.
@@ -150,41 +149,41 @@ pub enum Error {
         /// Its type in the contract.
         kind: String,
     },
-    /// The model and the server mean different things by one field.
+    /// The model's contract and the server's schema describe the same field differently.
     #[error("field `{field}` differs in its {aspect}: the model's contract says {expected}, the schema says {found}")]
     FieldMismatch {
         /// Name of the field.
         field: String,
         /// What differs: side, type, many, unit or range.
         aspect: &'static str,
-        /// What the model's contract says.
+        /// The value in the model's contract.
         expected: String,
-        /// What the server declares.
+        /// The value in the server's schema.
         found: String,
     },
 
     /// The operating system could not read or write a file.
     #[error("cannot {action} {path}")]
     File {
-        /// What was tried.
+        /// The action that failed, such as `open`.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file of that name exists; names of weight files are never used twice.
-    #[error("{path} exists already; a weight file's name is never used twice: choose the next generation's name")]
+    /// A file with that name already exists. Weight file names are never reused.
+    #[error("{path} already exists; weight file names are never reused: choose the next generation's name")]
     AlreadyExists {
         /// The file.
         path: PathBuf,
     },
-    /// The bytes are something else.
+    /// The bytes are not a weight file.
     #[error("not a weight file: expected it to begin with {expected:02x?}, found {found:02x?}")]
     NotAWeightFile {
-        /// The bytes at the front of every weight file.
+        /// The first bytes of every weight file.
         expected: [u8; 8],
-        /// The bytes at the front of this one.
+        /// The first bytes of this one.
         found: Vec<u8>,
     },
     /// The file was written in the other byte order.
@@ -192,14 +191,14 @@ pub enum Error {
         "the weight file is in the wrong byte order: expected the mark {expected:#010x}, found {found:#010x}; weight files are little-endian on every machine"
     )]
     WrongByteOrder {
-        /// The mark of a little-endian file.
+        /// The byte-order mark of a little-endian file.
         expected: u32,
-        /// The mark of this one.
+        /// The byte-order mark of this one.
         found: u32,
     },
     /// The file needs a newer library.
     #[error(
-        "the weight file is too new: it needs a reader of format version {found}, this one reads up to {expected}; update the serving library first"
+        "the weight file is too new: it needs a reader of format version {found}, this one reads versions up to {expected}; update the serving library first"
     )]
     TooNew {
         /// The newest version that this library reads.
@@ -207,38 +206,38 @@ pub enum Error {
         /// The oldest version that can read the file.
         found: u32,
     },
-    /// The file has a section or an encoding that this library does not know and may not skip.
+    /// The file has a section or an encoding that this library does not know and must not skip.
     #[error(
         "the weight file is too new: this library does not know its {what} {found}; update the serving library first"
     )]
     UnknownRequired {
-        /// What is not known.
+        /// What the library does not know.
         what: &'static str,
         /// Its number.
         found: u32,
     },
-    /// The file is of a version that this library no longer reads.
-    #[error("the weight file is too old: it has format version {found}, the oldest read is {expected}; pack it again")]
+    /// The file has a format version that this library no longer reads.
+    #[error("the weight file is too old: expected format version {expected} or later, found {found}; pack it again")]
     TooOld {
         /// The oldest version that this library reads.
         expected: u32,
         /// The version of the file.
         found: u32,
     },
-    /// The file ends early.
+    /// The file is shorter than expected.
     #[error("the weight file is truncated: expected {expected} bytes, found {found}; publish it again")]
     Truncated {
-        /// Bytes that were promised.
+        /// Expected length, in bytes.
         expected: u64,
-        /// Bytes that there are.
+        /// Actual length, in bytes.
         found: u64,
     },
-    /// The file goes on behind its end.
-    #[error("the weight file is too long: its header promises {expected} bytes, found {found}; publish it again")]
+    /// The file is longer than its header says.
+    #[error("the weight file is too long: its header says {expected} bytes, found {found}; publish it again")]
     TooLong {
-        /// Bytes that were promised.
+        /// Expected length, in bytes.
         expected: u64,
-        /// Bytes that there are.
+        /// Actual length, in bytes.
         found: u64,
     },
     /// A checksum does not match.
@@ -246,23 +245,24 @@ pub enum Error {
         "the weight file is damaged in its {part}: expected the checksum {expected:#010x}, found {found:#010x}; publish it again"
     )]
     Damaged {
-        /// Which part, with its place.
+        /// The damaged part and its place.
         part: String,
-        /// The checksum in the file.
+        /// The checksum that the file stores.
         expected: u32,
         /// The checksum of the bytes.
         found: u32,
     },
-    /// Checksums match, but the parts contradict each other: the writer was wrong, or the bytes were made by hand.
+    /// The checksums match, but the parts contradict each other: the writer has a defect, or the bytes were edited by
+    /// hand.
     #[error("the weight file is malformed: {problem}; pack it again with a released version")]
     Malformed {
-        /// What contradicts what.
+        /// The contradiction.
         problem: String,
     },
     /// The contract inside the file is not valid.
     #[error("the contract inside the weight file is not valid; pack it again with a released version")]
     FileContract(#[source] ContractFaults),
-    /// The file does not give the answers that it promises.
+    /// The file does not give the answers to its golden requests that it stores.
     #[error(
         "golden request {request}, candidate {candidate}: expected the logit {expected:?}, found {found:?}; do not serve this file"
     )]
@@ -277,7 +277,7 @@ pub enum Error {
         found: f64,
     },
 
-    /// The file is not signed, and has to be.
+    /// The file is not signed, but this server requires a signature.
     #[error(
         "the weight file is not signed: expected a signature by {expected}, found none; sign it with `omomi sign`, then publish it"
     )]
@@ -285,7 +285,7 @@ pub enum Error {
         /// Ids of the keys whose signatures are accepted.
         expected: String,
     },
-    /// The signature is not one of these bytes.
+    /// The signature does not match the bytes of the file.
     #[error(
         "the weight file does not match its signature by key {key}: it was changed after it was signed; publish it as it was signed"
     )]
@@ -293,17 +293,17 @@ pub enum Error {
         /// Id of the key.
         key: KeyId,
     },
-    /// The file is signed by somebody whom nobody here knows.
+    /// The file is signed by a key that this server does not know.
     #[error(
-        "the weight file is signed by a key that is not known: expected {expected}, found {found}; accept the key, or have the file signed by one that is accepted"
+        "the weight file is signed by an unknown key: expected {expected}, found {found}; accept the key, or have the file signed by an accepted one"
     )]
     SignatureKeyUnknown {
         /// Ids of the keys whose signatures are accepted.
         expected: String,
-        /// Id of the key that signed.
+        /// Id of the key that signed the file.
         found: KeyId,
     },
-    /// A published weight file is not the one that the store names.
+    /// The digest of a published weight file is not the one that the store names.
     #[error(
         "{path} is not the file that was published: expected the digest {expected}, found {found}; publish it again"
     )]
@@ -315,53 +315,53 @@ pub enum Error {
         /// The digest of its bytes.
         found: Digest,
     },
-    /// A file of a store does not say what such a file says.
+    /// A text file of the store has unexpected content.
     #[error(
         "{path} is malformed: expected {expected}, found {found}; write it again with `omomi publish`, `rollback`, `pin`, `freeze`, `off` or `on`"
     )]
     StoreMalformed {
         /// The file.
         path: PathBuf,
-        /// What such a file says.
+        /// The content of a valid file.
         expected: String,
-        /// What this one says.
+        /// The content of this one.
         found: String,
     },
-    /// A weight file is larger than this server takes.
+    /// The weight file exceeds this server's size limit.
     #[error(
         "the weight file is too large for this server: expected at most {expected} bytes, found {found}; prune the model, or raise the limit"
     )]
     FileTooLarge {
-        /// Most bytes of a file.
+        /// The limit, in bytes.
         expected: u64,
-        /// Bytes of this one.
+        /// Size of this file, in bytes.
         found: u64,
     },
-    /// The file and what is in memory already are more than this server allows.
+    /// The file, together with the models in memory, exceeds this server's memory budget.
     #[error(
         "the weight file does not fit into the memory budget: expected at most {expected} bytes for all models in memory, found {held} in memory and {needed} more to load; raise the budget, or prune the model"
     )]
     MemoryBudget {
-        /// Most bytes of all models together.
+        /// The budget for all models together, in bytes.
         expected: u64,
-        /// Bytes in memory.
+        /// Bytes of the models that are in memory.
         held: u64,
         /// Bytes of the file.
         needed: u64,
     },
-    /// The generation is older than what is served, or than this server's limit.
+    /// The generation is older than the served one, or below this server's limit.
     #[error(
-        "generation {found} is behind: expected {expected} or later; going back needs a pin: omomi rollback, or omomi pin"
+        "generation {found} is older than allowed: expected {expected} or later; to go back, use `omomi rollback` or `omomi pin`"
     )]
     GenerationBehind {
-        /// The least generation that may be served.
+        /// The lowest generation that may be served.
         expected: u64,
         /// The generation that was found.
         found: u64,
     },
-    /// The header of a file has another generation than its name.
+    /// The generation in the file's header differs from the one in its name.
     #[error(
-        "the weight file has another generation inside: expected {expected}, as its name says, found {found}; publish it under its own name"
+        "the generation in the weight file's header differs from its name: expected {expected}, found {found}; publish it under its own name"
     )]
     GenerationMismatch {
         /// The generation in the file's name.
@@ -369,19 +369,19 @@ pub enum Error {
         /// The generation in its header.
         found: u64,
     },
-    /// The contract is none that this server was told to expect.
+    /// The contract is not one of those that this server is configured to expect.
     #[error(
-        "the contract is not one that this server expects: its fingerprint is {found:016x}, expected {expected}; agree on the contract before publishing"
+        "the contract is not one that this server expects: expected the fingerprint {expected}, found {found:016x}; agree on the contract before publishing"
     )]
     ContractNotExpected {
-        /// The fingerprints that are expected.
+        /// The expected fingerprints.
         expected: String,
         /// The fingerprint of the file's contract.
         found: u64,
     },
-    /// Others than the owner may write the file.
+    /// Users other than the owner may write the file.
     #[error(
-        "{path} may be written by others than its owner: expected permissions without 0022, found {mode:04o}; take the permission away (omomi publish does), or allow it"
+        "{path} is writable by users other than its owner: expected permissions without 0022, found {mode:04o}; remove the permission (omomi publish does), or allow it"
     )]
     WritableByOthers {
         /// The file.
@@ -389,27 +389,27 @@ pub enum Error {
         /// Its permissions.
         mode: u32,
     },
-    /// A generation's name has another content than before.
+    /// The file of a generation was replaced by another file with the same name.
     #[error(
-        "generation {generation} was replaced under its name: its content is not the one that is being served; a generation's name is never used twice: publish the next generation"
+        "generation {generation} was replaced by another file with the same name: its content is not the one being served; names of generations are never reused: publish the next generation"
     )]
     NameReused {
         /// The generation.
         generation: u64,
     },
-    /// The process died while the generation was on trial.
+    /// A process died while the generation was on trial.
     #[error(
-        "a process died while generation {generation} was on trial, for the {deaths}. time (expected at most {expected}); do not serve it before the reason is known"
+        "processes died while generation {generation} was on trial: expected at most {expected} deaths, found {deaths}; do not serve it until the reason is known"
     )]
     KilledProcess {
         /// The generation.
         generation: u64,
-        /// Most deaths that are put down to chance.
+        /// Largest number of deaths that are treated as chance.
         expected: u32,
         /// Deaths so far.
         deaths: u32,
     },
-    /// The file under a mapping was written, truncated or replaced in its place.
+    /// A mapped file was written, truncated or replaced in place.
     #[error(
         "{path} was changed in place while it was being served: {change}; replace weight files by rename only (omomi publish does), or load them in the mode `copy`"
     )]
@@ -419,55 +419,55 @@ pub enum Error {
         /// What changed.
         change: String,
     },
-    /// There is nothing to serve yet.
-    #[error("there is no model to score with: answer by other means until one is served")]
+    /// No model is being served yet.
+    #[error("there is no model to score with; use the server's fallback until one is served")]
     NoModel,
     /// Serving is switched off.
-    #[error("scoring is switched off: answer by other means until it is switched on (omomi on)")]
+    #[error("scoring is switched off; use the server's fallback until it is switched on (omomi on)")]
     SwitchedOff,
-    /// The folder in which a server keeps its journal cannot be used.
+    /// The folder for the server's journal cannot be used.
     #[error(
         "the state folder {path} cannot be used: {problem}; deaths on trial and quarantine are forgotten when this process ends"
     )]
     StateUnusable {
         /// The folder.
         path: PathBuf,
-        /// Why not.
+        /// Why it cannot be used.
         problem: String,
     },
 
-    /// The data that the served generation was trained on is older than this server's limit.
+    /// The training data of the served generation is older than this server's limit.
     #[error(
         "the training data of generation {generation} is stale: expected an end at most {expected} seconds ago, found {found}; train on newer logs and publish"
     )]
     StaleTrainingData {
         /// The generation.
         generation: u64,
-        /// The greatest age of the data's end, in seconds.
+        /// Largest allowed age of the end of the data, in seconds.
         expected: u64,
         /// When the data ends.
         found: String,
     },
 
-    /// The code of this library is wrong.
+    /// The library has a defect.
     #[error("a defect in omomi was caught at the boundary: {message}; report it")]
     Panic {
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
 }
 
-/// Why a row cannot be read. The numbers are the candidate's status in its answer.
+/// Why a row cannot be read. The numbers are the statuses of candidates in their answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum RowProblem {
-    /// A text or a list of values lies outside the part of the tail that is in use.
+    /// A text or a list of values is outside the part of the tail that is in use.
     OutsideTail = 1,
     /// A text is not UTF-8.
     NotUtf8 = 2,
-    /// A list has more values than a row may have.
+    /// A list has more values than one field of a row may have.
     TooManyValues = 3,
-    /// The candidate set holds no candidate at that index.
+    /// The candidate set has no candidate at that index.
     NoCandidate = 4,
 }
 
@@ -479,16 +479,16 @@ impl RowProblem {
 impl std::fmt::Display for RowProblem {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
-            Self::OutsideTail => "a text or list lies outside the tail that is in use",
+            Self::OutsideTail => "a text or list is outside the part of the tail that is in use",
             Self::NotUtf8 => "a text is not UTF-8",
-            Self::TooManyValues => "a list has more values than a row may have",
-            Self::NoCandidate => "the candidate set holds no candidate at that index",
+            Self::TooManyValues => "a list has more values than one field of a row may have",
+            Self::NoCandidate => "the candidate set has no candidate at that index",
         })
     }
 }
 
 impl Error {
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -543,29 +543,29 @@ impl Error {
         }
     }
 
-    /// Who must act.
+    /// Returns who must act.
     #[must_use]
     pub const fn owner(&self) -> Owner {
         self.code().owner()
     }
 
-    /// What a panic becomes at a boundary that it may not cross.
+    /// Converts a panic into an error at a boundary that the panic must not cross.
     pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         Self::Panic { message: text.unwrap_or("no message").to_owned() }
     }
 
-    /// The message with the messages of its causes behind it, each printed once.
+    /// Returns the message followed by the messages of its causes, each printed once.
     #[must_use]
     pub fn full_message(&self) -> String {
         let mut text = String::new();
-        // A string takes whatever is written to it.
+        // Writing to a string cannot fail.
         let _ = self.write_full_message(&mut text);
         text
     }
 
-    /// Writes what [`Error::full_message`] returns, and allocates nothing for it.
+    /// Writes the text of [`Error::full_message`] without allocating.
     pub(crate) fn write_full_message(&self, text: &mut impl std::fmt::Write) -> std::fmt::Result {
         write!(text, "{self}")?;
         let mut cause = std::error::Error::source(self);

@@ -1,8 +1,8 @@
-//! Field and category become a feature key: 64 bits, the same in training and in serving, on every platform.
+//! Turns a field and a category into a feature key: 64 bits, equal in training and in serving, on every platform.
 //!
-//! This is one of the two places where training and scoring meet (the other is the layout of the weight file). The
-//! steps, with byte order and test vectors, are specified in `src/weight_file/FORMAT.md`, and
-//! `tests/feature_keys.tsv` is read by the Rust, C, Java and Python tests alike.
+//! This is one of the two places where training and scoring meet (the other is the layout of the weight file).
+//! `src/weight_file/FORMAT.md` specifies the steps and the byte order. `tests/feature_keys.tsv` has test vectors, which
+//! the Rust, C, Java and Python tests all read.
 //!
 //! ```
 //! use omomi::feature;
@@ -14,18 +14,18 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What joins the names of a cross's members to the cross's own name. It cannot stand in a field's name.
+/// Joins the names of a cross's members to the name of the cross. The name of a field cannot contain it.
 pub const CROSS_JOINER: &str = "*";
 
-/// The value of a category of an `id` field: its two's complement bits.
+/// Returns the value of a category of an `id` field: its two's complement bits.
 #[inline]
 #[must_use]
 pub const fn id_value(category: i64) -> u64 {
     category.cast_unsigned()
 }
 
-/// The value of a category of a `text` field: XXH3-64 (seed 0) of its UTF-8 bytes. A server may compute it once for a
-/// text that recurs and pass the value instead of the text.
+/// Returns the value of a category of a `text` field: XXH3-64 (seed 0) of its UTF-8 bytes. For a text that recurs, a
+/// server may compute the value once and pass it instead of the text.
 #[inline]
 #[must_use]
 pub fn text_value(category: &[u8]) -> u64 {
@@ -34,14 +34,14 @@ pub fn text_value(category: &[u8]) -> u64 {
     xxh3_64(category)
 }
 
-/// The seed of a field or of a cross: XXH3-64 of the UTF-8 bytes of its name. A cross is named by its members' names
-/// in contract order, joined by [`CROSS_JOINER`].
+/// Returns the seed of a field or of a cross: XXH3-64 of the UTF-8 bytes of its name. The name of a cross is its
+/// members' names in contract order, joined by [`CROSS_JOINER`].
 #[must_use]
 pub fn field_seed(name: &str) -> u64 {
     xxh3_64(name.as_bytes())
 }
 
-/// The feature key of `value` in the field with `seed`.
+/// Returns the feature key of `value` in the field with `seed`.
 ///
 /// For one seed this is a bijection, so two categories of one `id` field never share a key.
 #[inline]
@@ -50,16 +50,16 @@ pub const fn feature_key(seed: u64, value: u64) -> u64 {
     mix(seed ^ value)
 }
 
-/// One step of a cross: starts from the cross's seed, then takes in each member's feature key in contract order. What
-/// comes out of the last step is the feature key of the crossed categories.
+/// Computes one step of a cross. The first step starts from the cross's seed; each step adds the next member's feature
+/// key, in contract order. The result of the last step is the feature key of the crossed categories.
 #[inline]
 #[must_use]
 pub const fn cross_step(state: u64, member_key: u64) -> u64 {
     mix(state.rotate_left(23) ^ member_key)
 }
 
-/// The finalizer of SplitMix64 (Stafford's variant 13 of the MurmurHash3 finalizer): bijective, and every input bit
-/// reaches every output bit, so that any bits of a key may choose the line and the tag in the weight table.
+/// The finalizer of SplitMix64 (Stafford's variant 13 of the MurmurHash3 finalizer). It is a bijection, and every input
+/// bit affects every output bit. Therefore any bits of a key may choose the line and the tag in the weight table.
 #[inline]
 const fn mix(mut x: u64) -> u64 {
     x ^= x >> 30;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbouring_ids_of_one_field_have_distinct_keys_that_differ_in_many_bits() {
+    fn neighboring_ids_of_one_field_have_keys_that_differ_in_many_bits() {
         let seed = field_seed("creative_id");
         let mut flipped_bit_count = 0;
         for id in 0..1_000_u64 {

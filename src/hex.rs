@@ -1,4 +1,4 @@
-//! Bytes as hexadecimal digits in lower case: one text for the same bytes.
+//! Bytes as hexadecimal digits in lower case, so that equal bytes have equal texts.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ pub fn write(bytes: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
 }
 
-/// Reads exactly `LEN` bytes.
+/// Reads exactly `LEN` bytes. Returns nothing for any other text.
 pub fn read<const LEN: usize>(text: &str) -> Option<[u8; LEN]> {
     if text.len() != 2 * LEN {
         return None;

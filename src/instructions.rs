@@ -1,30 +1,30 @@
-//! Which vector instructions this processor has, found once and carried as a value.
+//! Detects which vector instructions this processor has, once, and carries the result as a value.
 
-/// Instructions that were found on this machine. A value other than [`Instructions::PLAIN`] can only be had from
-/// [`Instructions::detect`], so holding it is the proof that the processor has them.
+/// Vector instructions that were found on this machine. Only [`Instructions::detect`] and [`Instructions::all`] return
+/// a value other than [`Instructions::PLAIN`], so holding one proves that the processor has the instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instructions(Set);
 
-/// The sets that some path of this library makes use of.
+/// The instruction sets for which this library has a code path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
     Plain,
     /// AVX2, BMI1, BMI2, F16C and POPCNT: any x86-64 server since 2013.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// The same, and AVX-512 F, VL, BW and DQ: what every server with AVX-512 has had since 2017.
+    /// The instructions of `Avx2`, and AVX-512 F, VL, BW and DQ: every server with AVX-512 since 2017.
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// NEON: any aarch64 server.
+    /// NEON: every aarch64 server.
     #[cfg(target_arch = "aarch64")]
     Neon,
 }
 
 impl Instructions {
-    /// What every processor has.
+    /// The instructions that every processor has.
     pub const PLAIN: Self = Self(Set::Plain);
 
-    /// The best that this processor has.
+    /// Returns the best set that this processor has.
     #[must_use]
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
@@ -40,7 +40,8 @@ impl Instructions {
         Self::PLAIN
     }
 
-    /// Every set that this processor has, the plain one first and the best one last: what a property test runs over.
+    /// Returns every set that this processor has, the plain one first and the best one last. Property tests run over
+    /// all of them.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = vec![Self::PLAIN];
@@ -54,13 +55,13 @@ impl Instructions {
         all
     }
 
-    /// Which set it is, for the places that have a path for each.
+    /// Returns the set, for code that has a path for each.
     #[inline]
     pub(crate) const fn set(self) -> Set {
         self.0
     }
 
-    /// `plain`, `avx2`, `avx512` or `neon`.
+    /// Returns `plain`, `avx2`, `avx512` or `neon`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.0 {
@@ -97,7 +98,7 @@ fn has_avx512() -> bool {
 mod tests {
     use super::*;
 
-    /// Tests that run over every set hold NEON against the plain one only where it was found.
+    /// Tests that run over every set compare NEON with the plain set only if NEON was found.
     #[test]
     fn neon_is_found_on_every_aarch64_processor() {
         assert_eq!(Instructions::all().into_iter().map(Instructions::name).collect::<Vec<_>>(), ["plain", "neon"]);

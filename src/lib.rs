@@ -72,12 +72,31 @@
 //! | `latency` | how long requests take under load, stalls included |
 //! | [`capi`] | the same for C, with statuses for errors and panics |
 //!
+//! # Layers
+//!
+//! A module uses only modules that are named before it. A test reads this list and fails on an upward dependency.
+//!
+//! ```text
+//! layers, from low to high
+//!     math  hex  short_text  prefetch  instructions  new_file  feature  contract  digest  error
+//!     request
+//!     weight_file
+//!     score
+//!     store
+//!     live
+//!     capi  jni
+//! ```
+//!
 //! # Limits
 //!
 //! One model form: logistic regression over categories and crosses. Linux on x86-64 is where this is measured;
 //! other little-endian Unix systems build; processors other than x86-64 and aarch64 use the plain paths.
 //! On aarch64 the tests of look-ups, kernel and C ABI pass under an emulator, and files come out the same to the byte
 //! (`.ci/aarch64`); it has never run on such a processor, and how fast it is there is unknown.
+
+// Files that unit tests share with integration tests name this crate.
+#[cfg(test)]
+extern crate self as omomi;
 
 pub mod capi;
 pub mod contract;

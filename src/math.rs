@@ -1,4 +1,4 @@
-//! The probability of a logit, defined bit for bit.
+//! Computes the probability of a logit, defined bit for bit.
 //!
 //! Every operation is a single IEEE 754 double operation (no fused multiply-add, no platform `exp`), so each language
 //! and each instruction set gives the same bits. `src/weight_file/FORMAT.md` has the steps.
@@ -9,12 +9,12 @@ const LOG2_E: f64 = std::f64::consts::LOG2_E;
 const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
 /// ln 2 - `LN2_HIGH`, rounded to double.
 const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
-/// Adding and subtracting 1.5 * 2^52 rounds a small double to the nearest whole number, ties to even.
+/// Adding and then subtracting 1.5 * 2^52 rounds a small double to the nearest whole number, ties to even.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
-/// Logits are cut to this magnitude, so that the power of two below stays normal.
+/// Logits are limited to this magnitude, so that the power of two below stays a normal number.
 const MAX_LOGIT: f64 = 700.0;
-/// Coefficients of r^8 down to r^0 of the polynomial closest to e^r, by relative error, for |r| up to ln 2 / 2, with 1 at r = 0
-/// (found by the Remez exchange algorithm). Its relative error is below 1.1e-12.
+/// Coefficients of r^8 down to r^0 of the polynomial that is closest to e^r by relative error, for |r| up to ln 2 / 2,
+/// and that is 1 at r = 0 (found by the Remez exchange algorithm). Its relative error is below 1.1e-12.
 const EXP_COEFFICIENTS: [f64; 9] = [
     f64::from_bits(0x3efa_4275_57b2_eec7),
     f64::from_bits(0x3f2a_1c75_6799_8558),
@@ -27,10 +27,10 @@ const EXP_COEFFICIENTS: [f64; 9] = [
     1.0,
 ];
 
-/// The sigmoid of `logit`, in [0, 1]: `1 / (1 + exp(-logit))`.
+/// Returns the sigmoid of `logit`, in [0, 1]: `1 / (1 + exp(-logit))`.
 ///
-/// The relative error is below 2e-12 (tested against the platform's `exp` over logits from -40 to 40): a twenty-thousandth of what
-/// rounding the probability to f32 may add.
+/// The relative error is below 2e-12 (tested against the platform's `exp` for logits from -40 to 40). That is one part
+/// in twenty thousand of the error that rounding the probability to f32 may add.
 #[inline(always)]
 #[must_use]
 pub fn sigmoid(logit: f64) -> f64 {
@@ -38,18 +38,19 @@ pub fn sigmoid(logit: f64) -> f64 {
     sigmoid_of(logit, shifted, exp_of_rest(rest))
 }
 
-// The three parts of a sigmoid. Each step of a part waits for the one before it, so over many logits each part is a loop of its own:
-// short enough that a processor has several turns of it in flight, and without a branch, so that it becomes vector instructions.
+// A sigmoid has three parts. Within a part, each step waits for the one before it. For many logits, each part is
+// therefore a loop of its own: short enough that a processor has several iterations in flight, and without a branch, so
+// that the compiler turns it into vector instructions.
 
-/// What e is to be raised to.
+/// An exponent of e, split into a whole power of two and a rest.
 pub(crate) struct Reduced {
-    /// Its low bits hold the whole power of two.
+    /// Its low bits hold the power of two.
     pub(crate) shifted: f64,
-    /// What is left of the exponent, up to ln 2 / 2 on both sides of 0.
+    /// The rest of the exponent, between -ln 2 / 2 and ln 2 / 2.
     pub(crate) rest: f64,
 }
 
-/// The exponent of `exp(-|logit|)`.
+/// Splits the exponent of `exp(-|logit|)`.
 #[inline(always)]
 pub(crate) fn reduce(logit: f64) -> Reduced {
     let magnitude = logit.abs();
@@ -59,7 +60,7 @@ pub(crate) fn reduce(logit: f64) -> Reduced {
     Reduced { shifted, rest: (y - whole * LN2_HIGH) - whole * LN2_LOW }
 }
 
-/// e to the power of `rest`.
+/// Returns e to the power of `rest`.
 #[inline(always)]
 pub(crate) fn exp_of_rest(rest: f64) -> f64 {
     let mut sum = EXP_COEFFICIENTS[0];
@@ -69,10 +70,10 @@ pub(crate) fn exp_of_rest(rest: f64) -> f64 {
     sum
 }
 
-/// The sigmoid, from what the other parts made of `logit`.
+/// Returns the sigmoid of `logit`, from the results of [`reduce`] and [`exp_of_rest`].
 #[inline(always)]
 pub(crate) fn sigmoid_of(logit: f64, shifted: f64, exp_of_rest: f64) -> f64 {
-    // The low bits of `shifted` hold the whole number; moved into the exponent it is the power of two.
+    // The low bits of `shifted` hold the whole number. Moved into the exponent, it becomes the power of two.
     let power = f64::from_bits((shifted.to_bits().wrapping_add(1023)) << 52);
     let small = exp_of_rest * power;
     let numerator = if logit >= 0.0 { 1.0 } else { small };
@@ -104,7 +105,7 @@ mod tests {
         assert!((sigmoid(0.0) - 0.5).abs() < f64::EPSILON);
     }
 
-    /// These bits are a promise of the format: readers in other languages are tested against the same ones.
+    /// The format promises these bits: readers in other languages are tested against them too.
     #[test]
     fn sigmoid_bits_never_change() {
         let bits: Vec<u64> =

@@ -1,4 +1,5 @@
-//! A file that appears under its name only when it is whole: written as a sibling, synced, named, folder synced.
+//! Creates a file that appears under its name only when it is complete: it is written as a sibling and synced, then it
+//! gets its name, then the folder is synced.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -6,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A file on its way to its name. Dropped before [`commit`](Self::commit), it leaves nothing; a process that is killed
-/// leaves the sibling, `.NAME.*.partial`, and never a part of a file under the name.
+/// A file that does not have its name yet. If it is dropped before [`commit`](Self::commit), it leaves nothing. If the
+/// process is killed, it leaves the sibling `.NAME.*.partial`, and never an incomplete file under the name.
 #[derive(Debug)]
 pub struct NewFile {
     file: File,
@@ -17,18 +18,18 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Starts a file that will be `target`.
+    /// Starts a file that will become `target`.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` where `target` is there and `replace` is not asked for; whatever the system says against writing
-    /// in that folder.
+    /// Returns `AlreadyExists` if `target` exists and `replace` is false. Otherwise returns the error of the operating
+    /// system if the folder cannot be written.
     pub fn create(target: &Path, replace: bool) -> io::Result<Self> {
         refuse_to_replace(target, replace)?;
         let Some(name) = target.file_name() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends in a file name"));
         };
-        // Process ids recur, in containers above all; together with the clock they do not.
+        // Process ids are reused, especially in containers. Together with the clock they are unique.
         let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let mut sibling_name = OsString::from(".");
         sibling_name.push(name);
@@ -38,21 +39,21 @@ impl NewFile {
         Ok(Self { file, sibling, target: target.to_owned(), replace })
     }
 
-    /// The file as it is being written.
+    /// Returns the file, for writing.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Where the file is until then: to be read back before it gets its name.
+    /// Returns the temporary path, so that the file can be read back before it gets its name.
     pub fn sibling(&self) -> &Path {
         &self.sibling
     }
 
-    /// Takes away everybody's permission to write the file.
+    /// Removes the write permission of all users.
     ///
     /// # Errors
     ///
-    /// Whatever the system says.
+    /// Returns the error of the operating system.
     pub fn make_read_only(&self) -> io::Result<()> {
         let mut permissions = self.file.metadata()?.permissions();
         permissions.set_readonly(true);
@@ -63,7 +64,7 @@ impl NewFile {
     ///
     /// # Errors
     ///
-    /// Whatever the system says, above all that the disk is full.
+    /// Returns the error of the operating system, most often that the disk is full.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
@@ -72,29 +73,29 @@ impl NewFile {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` where somebody else took the name in the meantime; whatever the system says. The name is then as it
-    /// was before.
+    /// Returns `AlreadyExists` if another process took the name in the meantime, or the error of the operating system.
+    /// The name is then as it was before, unless only the last step, the sync of the folder, failed.
     pub fn commit(self) -> io::Result<()> {
         self.sync()?;
         self.take_name()?;
         sync_folder_of(&self.target)
     }
 
-    /// Gives the file its name. Lasting is the name only when its folder was synced: [`sync_folder_of`].
+    /// Gives the file its name. The name is durable only after its folder is synced by [`sync_folder_of`].
     ///
     /// # Errors
     ///
-    /// As [`commit`](Self::commit).
+    /// Fails like [`commit`](Self::commit).
     pub fn take_name(&self) -> io::Result<()> {
         if self.replace { fs::rename(&self.sibling, &self.target) } else { self.take_free_name() }
     }
 
-    /// Gives the file its name by a link, which fails where the name is taken; a rename would silently take the place of a
-    /// file that appeared meanwhile, under the feet of whoever has it mapped.
+    /// Gives the file its name by a hard link, which fails if the name is taken. A rename would silently replace a file
+    /// that has appeared in the meantime, which another process may have mapped.
     fn take_free_name(&self) -> io::Result<()> {
         match fs::hard_link(&self.sibling, &self.target) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                // Some file systems have no links; there the check and the rename are two steps.
+                // Some file systems have no hard links. There, the check and the rename are two steps.
                 refuse_to_replace(&self.target, false)?;
                 fs::rename(&self.sibling, &self.target)
             }
@@ -103,17 +104,17 @@ impl NewFile {
     }
 }
 
-/// Makes the names in the folder of `path` durable: they live in the folder, not in the files.
+/// Makes the names in the folder of `path` durable. Names are stored in the folder, not in the files.
 ///
 /// # Errors
 ///
-/// Whatever the system says.
+/// Returns the error of the operating system.
 pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// `AlreadyExists` where `target` is there and `replace` is false.
+/// Returns `AlreadyExists` if `target` exists and `replace` is false.
 pub fn refuse_to_replace(target: &Path, replace: bool) -> io::Result<()> {
     if !replace && target.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -123,7 +124,7 @@ pub fn refuse_to_replace(target: &Path, replace: bool) -> io::Result<()> {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        // After a commit by link this removes the other name; after a rename there is nothing to remove.
+        // After a commit by link, this removes the temporary name. After a rename, there is nothing to remove.
         let _ = fs::remove_file(&self.sibling);
     }
 }

@@ -1,6 +1,6 @@
-//! Asking memory for a line of the cache before it is needed.
+//! Asks memory for a cache line before it is needed.
 
-/// Asks for the line that holds `at`, which may point anywhere: nothing is read, and nothing can fault.
+/// Asks for the cache line that holds `at`. The address may be any: nothing is read, and nothing can fault.
 #[inline(always)]
 pub fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
@@ -18,8 +18,9 @@ pub fn prefetch<T>(at: *const T) {
     let _ = at;
 }
 
-/// The same, but asks for it no nearer than the second-level cache. Of such requests a core keeps more in flight than its first-level
-/// cache has buffers for misses, so that they may reach further ahead.
+/// Asks for the cache line that holds `at`, into the second-level cache only. The address may be any: nothing is read,
+/// and nothing can fault. A core can keep more of these requests in flight than its first-level cache has buffers for
+/// misses, so they may reach further ahead.
 #[inline(always)]
 pub fn prefetch_far<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,5 @@
-//! Short text files that anybody may have put there: opened without waiting for a FIFO's writer, regular files only, and never
-//! more of them in memory than such a file can need.
+//! Reads short text files that any process may have written. Opening never waits for the writer of a FIFO. Only regular
+//! files are read, and never more bytes than such a file can need.
 
 use std::fs::{File, FileType};
 use std::io::{self, ErrorKind, Read};
@@ -9,14 +9,14 @@ use std::path::Path;
 /// Why there is no text.
 #[derive(Debug)]
 pub enum TextError {
-    /// The system could not do it.
+    /// The operating system returned an error.
     Io {
-        /// What was tried.
+        /// The action that failed, such as `open`.
         action: &'static str,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file is no short text.
+    /// The file is not a short text.
     Unexpected {
         /// What was expected.
         expected: String,
@@ -25,16 +25,16 @@ pub enum TextError {
     },
 }
 
-/// The text of the file at `path`, of at most `max_bytes` bytes, or nothing where there is no file.
+/// Returns the text of the file at `path`, of at most `max_bytes` bytes, or nothing if there is no file.
 pub fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, TextError> {
     let failed = |action| move |source| TextError::Io { action, source };
     let unexpected = |expected: &str, found| TextError::Unexpected { expected: expected.to_owned(), found };
-    // Without O_NONBLOCK a FIFO would hold its reader until somebody opens it for writing.
+    // Without O_NONBLOCK, opening a FIFO would wait until another process opens it for writing.
     let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.map_err(failed("open"))?,
     };
-    let kind = file.metadata().map_err(failed("look at"))?.file_type();
+    let kind = file.metadata().map_err(failed("read the metadata of"))?.file_type();
     if !kind.is_file() {
         return Err(unexpected("a regular file", word_of(kind)));
     }
@@ -57,13 +57,13 @@ fn word_of(kind: FileType) -> &'static str {
     }
 }
 
-/// A text that is none of those that were expected.
+/// A text that does not have the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}")]
 pub struct UnexpectedText {
     /// What was expected.
     pub expected: &'static str,
-    /// What was found, as far as it is short.
+    /// What was found, shortened if it is long.
     pub found: String,
 }
 

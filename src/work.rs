@@ -1,14 +1,14 @@
-//! Counts of what scoring does, for tests that promise how little it is: a promise that equal answers would not keep. Compiled
-//! for this crate's own tests only, so that they cost nothing elsewhere.
+//! Counts the work that scoring does, for tests that limit it. Tests that only compare answers would not notice extra
+//! work. Compiled for this crate's own tests only, so that it costs nothing elsewhere.
 
 use std::cell::Cell;
 
 thread_local! {
-    // Of this thread alone: tests run beside each other.
+    // For each thread, because tests run in parallel.
     static SO_FAR: Cell<Work> = const { Cell::new(Work { look_up_count: 0, hashed_text_count: 0 }) };
 }
 
-/// What was done.
+/// An amount of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Work {
     /// Keys that were looked up in a table, in batches.
@@ -17,7 +17,7 @@ pub(crate) struct Work {
     pub(crate) hashed_text_count: u64,
 }
 
-/// What `call` does on this thread.
+/// Returns the work that `call` does on this thread.
 pub(crate) fn work_of(call: impl FnOnce()) -> Work {
     let before = SO_FAR.get();
     call();
@@ -28,13 +28,13 @@ pub(crate) fn work_of(call: impl FnOnce()) -> Work {
     }
 }
 
-/// Notes that so many keys are looked up.
+/// Adds `count` keys that are looked up.
 pub(crate) fn note_look_ups(count: usize) {
     let so_far = SO_FAR.get();
     SO_FAR.set(Work { look_up_count: so_far.look_up_count + count as u64, ..so_far });
 }
 
-/// Notes that a text is hashed.
+/// Adds one text that is hashed.
 pub(crate) fn note_hashed_text() {
     let so_far = SO_FAR.get();
     SO_FAR.set(Work { hashed_text_count: so_far.hashed_text_count + 1, ..so_far });

@@ -1,6 +1,6 @@
-//! `src/ERRORS.md` lists every code with the messages that have it, made of `src/error.rs`.
+//! Checks that `src/ERRORS.md` lists every code with its messages, which come from `src/error.rs`.
 //!
-//! `OMOMI_BLESS=1 cargo test --test error_page` writes the list anew.
+//! `OMOMI_BLESS=1 cargo test --test error_page` writes the list again.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,14 +9,14 @@ use std::path::PathBuf;
 
 use omomi::Code;
 
-/// What stands above the list, and stays as it is.
+/// The heading above the list. Text before it is not generated.
 const HEADING: &str = "## Every code\n";
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src").join(name)
 }
 
-/// The messages of the variants of `Error`, by the variant's name, with the names of what is filled in.
+/// Returns the messages of the variants of `Error`, by the variant's name, with the names of their parameters.
 fn messages(source: &str) -> BTreeMap<String, String> {
     let body = source.split_once("pub enum Error {").unwrap().1.split_once("\n}\n").unwrap().0;
     let entries = body.split("#[error(").skip(1);
@@ -30,7 +30,7 @@ fn messages(source: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// `{found:#010x}` as `{found}`: how a value is written is of no interest here.
+/// Replaces `{found:#010x}` by `{found}`: the page does not show how a value is formatted.
 fn without_formats(message: &str) -> String {
     let mut parts = message.split('{');
     let mut text = parts.next().unwrap().to_owned();
@@ -41,7 +41,7 @@ fn without_formats(message: &str) -> String {
     text
 }
 
-/// Which variants have which code, as `Error::code` says.
+/// Returns the variants of each code, as `Error::code` maps them.
 fn variants_by_code(source: &str) -> BTreeMap<String, Vec<String>> {
     let body = source.split_once("pub const fn code(&self) -> Code {").unwrap().1.split_once("\n    }\n").unwrap().0;
     let mut variants: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -62,7 +62,7 @@ fn made() -> String {
     for &code in Code::ALL {
         let own = variants.get(&format!("{code:?}")).into_iter().flatten();
         let own: Vec<String> = own.map(|variant| messages.remove(variant).unwrap()).collect();
-        // The one code that Java alone raises.
+        // The only code that Java alone raises.
         assert_eq!(own.is_empty(), code == Code::LibraryNotLoaded, "{code:?}");
         let message = if own.is_empty() { "(the JVM's own)".to_owned() } else { own.join("<br>") };
         assert!(!message.contains('|'), "{message}");
@@ -88,9 +88,9 @@ fn the_page_lists_every_code_with_its_messages_owner_and_action() {
     assert_eq!(listed, made);
 }
 
-/// What the page says above its list of who refuses what, and when.
+/// Checks the text above the list, which explains where the codes occur.
 #[test]
-fn every_code_that_the_page_speaks_of_is_there() {
+fn every_code_that_the_page_mentions_exists() {
     let page = fs::read_to_string(path("ERRORS.md")).unwrap();
     let above = page.split_once(HEADING).unwrap().0;
     let spoken: Vec<&str> = above.split('`').skip(1).step_by(2).filter(|word| word.contains('_')).collect();

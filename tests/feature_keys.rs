@@ -1,12 +1,12 @@
-//! `tests/feature_keys.tsv` was made by the Python reader under `tests/reference`, from the specification alone. The
-//! crate, the C client and the JVM bindings must all agree with it.
+//! The Python reader under `tests/reference` wrote `tests/feature_keys.tsv` from the specification alone. The crate,
+//! the C client and the JVM bindings must all agree with it.
 
 use omomi::contract::Buckets;
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 
 const VECTORS: &str = include_str!("feature_keys.tsv");
 
-/// The columns of one vector; the file's header says what they hold.
+/// The columns of one test vector; the header of the file describes them.
 struct Vector<'a> {
     line: &'a str,
     kind: &'a str,
@@ -37,7 +37,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
-/// The bucket of a number, by the range and edges of its vector.
+/// Returns the bucket of a number, from the range and edges of its vector.
 fn bucket(vector: &Vector<'_>) -> Option<u64> {
     let numbers: Vec<&str> = vector.buckets.split(',').collect();
     let range = [f64::from_bits(bits(numbers[0])), f64::from_bits(bits(numbers[1]))];
@@ -49,7 +49,7 @@ fn bucket(vector: &Vector<'_>) -> Option<u64> {
 }
 
 #[test]
-fn every_vector_gives_the_seed_the_value_and_the_key_that_the_specification_gives() {
+fn every_vector_has_the_seed_the_value_and_the_key_of_the_specification() {
     let mut vector_count_by_kind = [("id", 0), ("text", 0), ("number", 0), ("cross", 0)];
     for vector in vectors() {
         let line = vector.line;
@@ -73,7 +73,7 @@ fn every_vector_gives_the_seed_the_value_and_the_key_that_the_specification_give
         assert_eq!(key, vector.key, "key: {line}");
         vector_count_by_kind.iter_mut().find(|(kind, _)| *kind == vector.kind).unwrap().1 += 1;
     }
-    // A file that lost a part must not pass for want of vectors.
+    // A file that lost some vectors must not pass.
     for (kind, count) in vector_count_by_kind {
         assert!(count >= 8, "only {count} vectors of kind {kind}");
     }

@@ -1,4 +1,4 @@
-//! The tables of `FORMAT.md` and the constants of `layout` say the same: whoever changes one must change the other.
+//! Checks that the tables of `FORMAT.md` and the constants of `layout` agree. A change of only one of them fails.
 
 use omomi::weight_file::layout::{self, SectionKind};
 use omomi::weight_file::table::{Encoding, LINE_LEN, MAX_SHARD_LINES};
@@ -14,7 +14,7 @@ struct Row {
     meaning: &'static str,
 }
 
-/// The cells of the first table behind `heading`, without its two header lines.
+/// Returns the cells of the first table after `heading`, without its two header lines.
 fn table(heading: &str) -> Vec<Vec<&'static str>> {
     let start = FORMAT.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
     FORMAT[start..]
@@ -36,7 +36,7 @@ fn rows(heading: &str) -> Vec<Row> {
         .collect()
 }
 
-/// Asserts that the rows of a table lie at `offsets`, without gaps, and end at `end`.
+/// Asserts that the rows of a table are at `offsets`, without gaps, and end at `end`.
 #[track_caller]
 fn assert_table(heading: &str, offsets: &[usize], end: usize) {
     let rows = rows(heading);
@@ -79,7 +79,7 @@ fn the_header_is_where_the_page_says() {
 }
 
 #[test]
-fn the_values_in_the_header_are_those_of_the_page() {
+fn the_values_in_the_header_match_the_page() {
     let rows = rows("### Header");
     let hex: Vec<String> = layout::MAGIC.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(rows[0].meaning.contains(&hex.join(" ")));
@@ -108,7 +108,7 @@ fn an_entry_of_the_section_table_is_where_the_page_says() {
 }
 
 #[test]
-fn the_sections_are_those_of_the_page() {
+fn the_sections_match_the_page() {
     let start = FORMAT.find("| kind | section |").unwrap();
     let rows = FORMAT[start..].lines().skip(2).take_while(|line| line.starts_with('|'));
     let rows: Vec<Vec<&str>> = rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect();
@@ -129,7 +129,7 @@ fn the_sections_are_those_of_the_page() {
     }
     assert!(FORMAT.contains("Alignment is 4,096 for kind 4, and 64 for every other kind."));
     assert_eq!((layout::alignment(4), layout::alignment(5)), (4_096, 64));
-    assert!(FORMAT.contains("Kinds 1, 2 and 8 are at most 4 MiB long, kind 7 at most 8 MiB"));
+    assert!(FORMAT.replace('\n', " ").contains("Kinds 1, 2 and 8 are at most 4 MiB long, kind 7 at most 8 MiB"));
     assert_eq!((layout::MAX_JSON_LEN, layout::MAX_GOLDEN_LEN), (4 << 20, 8 << 20));
 }
 
@@ -155,13 +155,13 @@ fn the_table_section_is_where_the_page_says() {
 fn the_encodings_and_their_lines_are_where_the_page_says() {
     let names = Encoding::ALL.map(|encoding| format!("{}, {}", encoding.number(), encoding.name())).join("; ");
     assert!(rows("### Table")[1].meaning.ends_with(&names));
-    assert!(FORMAT.contains(&format!("Behind these {} bytes stand the *scales*", layout::TABLE_SCALES_OFFSET)));
+    assert!(FORMAT.contains(&format!("After these {} bytes come the *scales*", layout::TABLE_SCALES_OFFSET)));
     for encoding in Encoding::ALL {
         let slots = encoding.slot_count();
         let filter_bits = if encoding == Encoding::F32 { 16 } else { 32 };
         let heading =
             format!("With the encoding {}, {slots} slots and a filter of {filter_bits} bits:", encoding.name());
-        // Tags (and filter), weights; or two parts of the tags, weights, filter.
+        // The parts are: tags (with the filter) and weights; or two parts of the tags, weights, and filter.
         match encoding {
             Encoding::F32 => assert_table(&heading, &[0, 4 * slots], LINE_LEN),
             Encoding::F16 => assert_table(&heading, &[0, 2 * slots, 3 * slots, 5 * slots], LINE_LEN),
@@ -170,7 +170,7 @@ fn the_encodings_and_their_lines_are_where_the_page_says() {
         for row in rows(&heading).iter().filter(|row| row.kind.contains(" x ")) {
             assert!(row.kind.starts_with(&format!("{slots} x ")), "{row:?}");
         }
-        // Nowhere does the table of sizes promise what the lines cannot hold.
+        // The table of sizes must not claim more than the lines can hold.
         let sizes = FORMAT.lines().find(|line| line.starts_with(&format!("| {} | 9", encoding.name()))).unwrap();
         let cells: Vec<&str> = sizes.trim_matches('|').split('|').map(str::trim).collect();
         let filled: f64 = cells[1].trim_end_matches(" %").parse().unwrap();
@@ -204,7 +204,7 @@ fn the_calibrator_is_where_the_page_says() {
 }
 
 #[test]
-fn the_signature_and_what_is_signed_are_where_the_page_says() {
+fn the_signature_and_the_signed_data_are_where_the_page_says() {
     assert_table(
         "## 8. Signature",
         &[
@@ -218,7 +218,7 @@ fn the_signature_and_what_is_signed_are_where_the_page_says() {
     let algorithm = format!("algorithm: {}, Ed25519", layout::SIGNATURE_ED25519);
     assert!(rows("## 8. Signature")[0].meaning.starts_with(&algorithm));
     assert_table(
-        "What is signed is not in the file; it is computed from it. First these bytes:",
+        "The signed data is not in the file; it is computed from it. It begins with these bytes:",
         &[
             0,
             layout::SIGNED_FORMAT_VERSION_OFFSET,
@@ -234,7 +234,7 @@ fn the_signature_and_what_is_signed_are_where_the_page_says() {
     assert_eq!(domain.len(), layout::SIGNED_DOMAIN.len() - 1);
     assert!(FORMAT.contains(&format!("`{domain}` and a zero")));
     assert_table(
-        "Then, for each section but the signature, in the order of the section table:",
+        "Then, for each section except the signature, in the order of the section table:",
         &[
             layout::SIGNED_KIND_OFFSET,
             layout::SIGNED_FLAGS_OFFSET,
@@ -246,7 +246,7 @@ fn the_signature_and_what_is_signed_are_where_the_page_says() {
 }
 
 #[test]
-fn the_limits_of_a_contract_and_of_a_request_are_those_of_the_page() {
+fn the_limits_of_a_contract_and_of_a_request_match_the_page() {
     use omomi::contract::{MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS, MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES};
     use omomi::request::{MAX_CANDIDATES, MAX_TAIL_LEN_BYTES, MAX_VALUES_PER_FIELD};
     let page = FORMAT.replace('\n', " ").replace("   ", " ").replace("  ", " ").replace(',', "");

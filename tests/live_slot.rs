@@ -1,17 +1,20 @@
-//! Every interleaving of a request thread and the background thread on a slot, walked by loom: nobody uses what was freed, what was
-//! replaced becomes free, and nothing is leaked. The source is the library's own; only its atomics are loom's.
+//! Loom checks every interleaving of a request thread and the background thread on a slot: no thread uses a freed
+//! value, a replaced value becomes free, and nothing leaks. The source is that of the library; only its atomics are
+//! replaced by loom's.
 //!
-//! Seen beside this, by other tools over the same source. ThreadSanitizer (nightly 2026-05-19, two threads that claim and one that
-//! replaces, the standard library not instrumented): nothing in 2,000,000 replacements; with `free` taking the value at once, five reports
-//! of races and of use after free. Valgrind's memcheck over `tests/live/chaos.rs`, in the mode `copy`: nothing in a minute. Left out:
-//! Miri, which came with no toolchain at hand, ThreadSanitizer over the whole library, which needs the source of the standard library, and
-//! Valgrind's helgrind and drd, which know locks and take atomics for races.
+//! Other tools checked the same source. ThreadSanitizer (nightly 2026-05-19, two threads that claim and one that
+//! replaces, the standard library not instrumented) found nothing in 2,000,000 replacements; with a `free` that takes
+//! the value immediately, it reported races and uses after free five times. Valgrind's memcheck over
+//! `tests/live/chaos.rs`, in the mode `copy`, found nothing in a minute. Not run: Miri, which came with no available
+//! toolchain; ThreadSanitizer over the whole library, which needs the source of the standard library; and Valgrind's
+//! helgrind and drd, which understand locks but report atomics as races.
 
 #[path = "../src/live/slot.rs"]
 mod slot;
 
-/// What `slot.rs` is made of. Loom takes a sequentially consistent access for an acquiring and releasing one; here each of them stands
-/// between two fences, which loom does model, and which order it as the memory model promises.
+/// The atomics that `slot.rs` uses. Loom treats a sequentially consistent access as an acquire and release access.
+/// Here, each such access is between two fences, which loom does model, and which order it as the memory model
+/// promises.
 mod atomics {
     pub(super) use loom::sync::atomic::Ordering;
     use loom::sync::atomic::fence;
@@ -82,21 +85,22 @@ use loom::thread;
 use atomics::Ordering;
 use slot::Slot;
 
-/// A value that knows whether it was freed. Loom sees a use that is not ordered before the free.
+/// A value that records whether it was freed. Loom detects a use that is not ordered before the free.
 struct Value {
     number: usize,
     alive: loom::cell::UnsafeCell<bool>,
     freed_count: Arc<AtomicUsize>,
 }
 
-// SAFETY: `alive` is written by whoever frees the value, and read by whoever uses it; that these are ordered is what loom checks.
+// SAFETY: the thread that frees the value writes `alive`, and the threads that use the value read it. Loom checks that
+// these accesses are ordered.
 unsafe impl Sync for Value {}
 // SAFETY: as above.
 unsafe impl Send for Value {}
 
 impl Drop for Value {
     fn drop(&mut self) {
-        // SAFETY: exclusive, and loom reports a use that is not ordered before it.
+        // SAFETY: the access is exclusive, and loom reports a use that is not ordered before it.
         self.alive.with_mut(|alive| unsafe { *alive = false });
         self.freed_count.fetch_add(1, Ordering::Relaxed);
     }
@@ -106,16 +110,16 @@ fn value(number: usize, freed_count: &Arc<AtomicUsize>) -> Box<Value> {
     Box::new(Value { number, alive: loom::cell::UnsafeCell::new(true), freed_count: Arc::clone(freed_count) })
 }
 
-/// Uses the slot once, and answers with what it found there.
+/// Uses the slot once, and returns what it found there.
 fn use_once(slot: &Slot<Value>) -> Option<usize> {
     let in_use = slot.claim()?;
-    // SAFETY: read only; loom reports a free that is not ordered behind it.
+    // SAFETY: the value is only read; loom reports a free that is not ordered after it.
     assert!(in_use.alive.with(|alive| unsafe { *alive }), "used after it was freed");
     Some(in_use.number)
 }
 
 #[test]
-fn a_request_never_meets_a_freed_value_and_every_value_is_freed_once() {
+fn a_request_never_uses_a_freed_value_and_every_value_is_freed_once() {
     loom::model(|| {
         let freed_count = Arc::new(AtomicUsize::new(0));
         let slot = Arc::new(Slot::new(value(1, &freed_count)));
@@ -150,7 +154,7 @@ fn a_request_never_meets_a_freed_value_and_every_value_is_freed_once() {
 }
 
 #[test]
-fn two_threads_never_use_a_slot_at_once() {
+fn two_threads_never_use_a_slot_at_the_same_time() {
     loom::model(|| {
         let freed_count = Arc::new(AtomicUsize::new(0));
         let slot = Arc::new(Slot::new(value(1, &freed_count)));

@@ -1,5 +1,5 @@
-//! Scoring allocates nothing: a promise about cost, kept by a counting allocator. Alone in its binary, because the allocator
-//! is the whole process's.
+//! Scoring allocates nothing. A counting allocator checks this promise about cost. The test has its own binary, because
+//! the allocator serves the whole process.
 
 #[path = "scoring/small_model.rs"]
 mod small_model;
@@ -23,18 +23,18 @@ thread_local! {
     static ALLOCATION_COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: every call is passed on to the system's allocator unchanged.
+// SAFETY: every call is passed on to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATION_COUNT.set(ALLOCATION_COUNT.get() + 1);
-        // SAFETY: the caller's promises are the system allocator's.
+        // SAFETY: the caller promises what the system allocator requires.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
-        // A free on the request path costs as much as an allocation.
+        // Frees count too: on the request path, a free costs as much as an allocation.
         ALLOCATION_COUNT.set(ALLOCATION_COUNT.get() + 1);
-        // SAFETY: the caller's promises are the system allocator's.
+        // SAFETY: the caller promises what the system allocator requires.
         unsafe { System.dealloc(address, layout) }
     }
 }
@@ -57,12 +57,12 @@ fn scorer_and_request(instructions: Instructions) -> (Scorer, Request) {
 }
 
 #[test]
-fn the_counter_counts() {
+fn the_counter_counts_allocations_and_frees() {
     assert!(allocations_in(|| drop(std::hint::black_box(vec![1_u8]))) >= 2);
 }
 
 #[test]
-fn predict_allocates_nothing_also_on_a_threads_first_call() {
+fn predict_allocates_nothing_even_on_the_first_call_of_a_thread() {
     for instructions in Instructions::all() {
         let (scorer, mut request) = scorer_and_request(instructions);
         let scored_count = std::thread::scope(|scope| {
@@ -108,7 +108,7 @@ fn refusing_a_candidate_or_a_context_allocates_nothing() {
     let (scorer, mut request) = scorer_and_request(Instructions::detect());
     let offsets = request.layout().offsets();
     let block = request.block_address();
-    // SAFETY: inside the block that the request owns, at multiples of 8: all slots of candidate 1.
+    // SAFETY: the addresses are inside the block that the request owns, at multiples of 8: all slots of candidate 1.
     unsafe {
         block
             .add(offsets.candidates_offset + offsets.candidate_stride_bytes + 16)
@@ -125,7 +125,8 @@ fn refusing_a_candidate_or_a_context_allocates_nothing() {
     assert_eq!(count, 0);
 }
 
-/// Two models, candidates by index, a time limit: also when an index is empty and when another thread replaces rows meanwhile.
+/// Two models, candidates by index, and a time limit; even if an index has no candidate, and while another thread
+/// replaces rows.
 #[test]
 fn predicting_prepared_candidates_for_two_models_allocates_nothing() {
     let rows = full_rows(300);
@@ -163,7 +164,7 @@ fn predicting_prepared_candidates_for_two_models_allocates_nothing() {
     assert_eq!((counts.scored_count, counts.refused_count, counts.late_count), (299, 1, 0));
 }
 
-/// A store, and a server that looks at it when it is told to.
+/// A store, and a server that polls it on request.
 struct Live {
     store: Store,
     model: LiveModel,
@@ -181,7 +182,7 @@ impl Live {
         Self { store, model, _folder: folder }
     }
 
-    /// Publishes a generation, and returns when it is served.
+    /// Publishes a generation, and returns once it is served.
     fn publish(&self, generation: u64) {
         let bytes = bytes_of_generation(generation);
         std::fs::write(self.store.generation_path(generation), &bytes).unwrap();
@@ -207,7 +208,7 @@ impl Live {
     }
 }
 
-/// What the first call of a thread that has just begun allocates, and the generation that answered or the error.
+/// Returns the number of allocations of the first call of a new thread, and the generation that answered or the error.
 fn first_call_of_a_thread(scorer: &LiveScorer, request: &mut Request) -> (u64, Result<u64, Code>) {
     std::thread::scope(|scope| {
         let call = || {
@@ -234,7 +235,7 @@ fn the_first_call_of_a_thread_allocates_nothing_without_a_model_after_each_swap_
     assert_eq!(first_call_of_a_thread(&scorer, &mut request), (0, Ok(3)));
 }
 
-/// Whatever is replaced meanwhile is freed by the background thread, and not by the request that used it last.
+/// The background thread frees what is replaced in the meantime, not the request that used it last.
 #[test]
 fn scoring_allocates_and_frees_nothing_while_generations_are_swapped() {
     let live = Live::new();
@@ -263,12 +264,12 @@ fn scoring_allocates_and_frees_nothing_while_generations_are_swapped() {
 }
 
 #[test]
-fn taking_the_numbers_of_a_live_model_and_writing_them_down_allocates_nothing_also_on_a_threads_first_call() {
+fn reading_and_writing_the_metrics_of_a_live_model_allocates_nothing_even_on_the_first_call_of_a_thread() {
     let live = Live::new();
     live.publish(1);
     let (scorer, mut request) = live.scorer_and_request();
     scorer.predict(&mut request, 300).unwrap();
-    // The second look counts the categories of the request above.
+    // The second call counts the categories of the request above.
     live.model.look_now();
     let mut buffer = vec![0; 64 << 10];
     let (count, written) = std::thread::scope(|scope| {

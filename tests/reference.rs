@@ -1,5 +1,5 @@
 //! The reader under `tests/reference` was written in Python from `FORMAT.md` alone. It must agree with the crate about
-//! every file: that it is whole, and on each bit of its golden requests' logits and probabilities.
+//! every file: whether it is whole, and each bit of the logits and probabilities of its golden requests.
 
 #[path = "scoring/small_model.rs"]
 #[allow(dead_code, reason = "shared with the scoring tests, which use more of it")]
@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference");
 
-/// Runs Python with `input` on its standard input; nothing where there is no Python, which is said.
+/// Runs Python with `input` on its standard input. Without Python, prints a message and returns nothing.
 fn python(arguments: &[&str], input: &str) -> Option<Output> {
     let child = Command::new("python3")
         .args(arguments)
@@ -37,12 +37,12 @@ fn python(arguments: &[&str], input: &str) -> Option<Output> {
         eprintln!("SKIPPED: there is no python3 on the path to run the reference reader with");
         return None;
     };
-    // A reader that stops early closes the pipe; its message says more than the failed write.
+    // A reader that stops early closes the pipe; its own message is more useful than the failed write.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     Some(child.wait_with_output().unwrap())
 }
 
-/// Exit code 0 and stdout, or exit code 1 and stderr, of the reference reader.
+/// Runs the reference reader over `bytes`. Returns stdout for exit code 0, and stderr for exit code 1.
 fn read(bytes: &[u8]) -> Option<Result<String, String>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.omomi");
@@ -52,13 +52,13 @@ fn read(bytes: &[u8]) -> Option<Result<String, String>> {
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     match output.status.code() {
         Some(0) => Some(Ok(stdout)),
-        // An uncaught exception also ends with 1, but is no judgement of the file.
+        // An uncaught exception also ends with 1, but it is no judgment of the file.
         Some(1) if !stderr.contains("Traceback") => Some(Err(stderr)),
         _ => panic!("{}\n{stdout}\n{stderr}", output.status),
     }
 }
 
-/// Requests in which fields are missing, out of range, empty and repeated, beside full ones.
+/// Returns requests in which fields are missing, out of range, empty and repeated, beside full ones.
 fn requests() -> Vec<RequestRows> {
     let texts = |texts: &[&str]| FieldValue::Texts(texts.iter().map(|&text| text.to_owned()).collect());
     let row = |values: &[(&str, FieldValue)]| -> Row {
@@ -76,7 +76,8 @@ fn requests() -> Vec<RequestRows> {
     vec![full_rows(20), empty, careless, full_rows(1)]
 }
 
-/// Weights of about every feature of `requests` and of `noise_count` others, so that most shards and lines are used.
+/// Returns weights for nearly every feature of `requests` and for `noise_count` others, so that most shards and lines
+/// are used.
 fn weights(requests: &[RequestRows], noise_count: u64) -> Vec<(u64, f32)> {
     let weight = |key: u64| f32::from(u16::try_from(key >> 48).unwrap()) / 20_000.0 - 1.5;
     let mut keys: Vec<u64> = (0..noise_count).map(|index| xxh3_64(&index.to_le_bytes())).collect();
@@ -89,19 +90,19 @@ fn weights(requests: &[RequestRows], noise_count: u64) -> Vec<(u64, f32)> {
             keys.extend(explanation.contributions.iter().map(|contribution| contribution.key));
         }
     }
-    // The twin of a key has its lines and its tag, so one of the two becomes an exception.
+    // The twin of a key has the same lines and the same tag, so one of the two becomes an exception.
     let twins: Vec<u64> = keys.iter().rev().take(20).map(|key| key ^ 1 << 32).collect();
     keys.extend(twins);
     keys.iter().filter(|&key| key % 8 != 0).map(|&key| (key, weight(key))).collect()
 }
 
 #[test]
-fn the_reader_written_from_the_specification_computes_every_bit_of_the_golden_requests() {
+fn the_reference_reader_computes_every_bit_of_the_golden_requests() {
     let requests = requests();
     for encoding in Encoding::ALL {
         for (noise_count, shards) in [(0, "in 1 shards"), (1_200_000, "in 2 shards")] {
             if noise_count > 0 && encoding != Encoding::I8 {
-                // More shards show nothing that the encoding has a part in, and this reader takes its time.
+                // More shards would not test more of the encoding, and this reader is slow.
                 continue;
             }
             let bytes = bytes_in(encoding, &contract(), &weights(&requests, noise_count), &requests);
@@ -116,7 +117,7 @@ fn the_reader_written_from_the_specification_computes_every_bit_of_the_golden_re
 }
 
 #[test]
-fn a_contract_that_limits_categories_is_one_for_the_reader_written_from_the_specification_too() {
+fn the_reference_reader_accepts_a_contract_that_limits_categories() {
     let requests = [full_rows(2)];
     let limited = contract()
         .canonical_json()
@@ -133,7 +134,7 @@ fn a_contract_that_limits_categories_is_one_for_the_reader_written_from_the_spec
 }
 
 #[test]
-fn the_reader_written_from_the_specification_refuses_a_damaged_file() {
+fn the_reference_reader_refuses_a_damaged_file() {
     let requests = [full_rows(2)];
     for encoding in Encoding::ALL {
         assert_damage_is_refused(&bytes_in(encoding, &contract(), &weights(&requests, 10), &requests));
@@ -152,7 +153,7 @@ fn assert_damage_is_refused(bytes: &[u8]) {
 }
 
 #[test]
-fn what_is_signed_can_be_computed_from_the_specification_and_a_signature_hurts_no_reader_that_knows_none() {
+fn the_reference_reader_computes_the_signed_data_and_accepts_a_signed_file() {
     let requests = [full_rows(2)];
     let bytes = bytes_of(&contract(), &weights(&requests, 10), &requests);
     let key = PrivateKey::generate();
@@ -182,7 +183,7 @@ fn bytes_of_hex(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn xxh3_agrees_between_the_crate_and_the_reference_for_every_class_of_lengths() {
+fn the_reference_computes_the_xxh3_of_the_crate_for_every_class_of_lengths() {
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut texts: Vec<Vec<u8>> = Vec::new();
     for length in (0..=300).chain([511, 512, 513, 1_023, 1_024, 1_025, 1_088, 2_047, 2_048, 2_049, 5_000, 10_241]) {

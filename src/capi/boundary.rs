@@ -1,5 +1,5 @@
-//! What every function does at the boundary: errors and panics become a status, pointers become references, texts are
-//! copied. Nothing on the way of a failed `predict` allocates.
+//! Shared code of the C boundary: turns errors and panics into statuses, pointers into references, and copies texts. A
+//! failed `predict` allocates nothing here.
 
 use std::ffi::c_char;
 use std::fmt;
@@ -12,16 +12,16 @@ use crate::request::RequestLayout;
 
 pub(super) const OK: OmomiStatus = 0;
 
-/// Runs `body`. What goes wrong in it, panics included, becomes a status, and is written to `error`.
+/// Runs `body` and returns its result as a status. On an error or a panic, also writes the details to `error`.
 ///
 /// # Safety
 ///
-/// `error` is null or points to an `OmomiError` that nobody else uses.
+/// `error` must be null or point to an `OmomiError` that no other thread uses.
 pub(super) unsafe fn status(error: *mut OmomiError, body: impl FnOnce() -> Result<(), Error>) -> OmomiStatus {
     if let Some(error) = NonNull::new(error) {
         // SAFETY: the caller's promise.
         if unsafe { check_size(error, "error") }.is_err() {
-            // Of another build's size, or never initialized: nothing may be written to it.
+            // The size of another build, or uninitialized memory: do not write to it.
             return Code::WrongSize as OmomiStatus;
         }
     }
@@ -37,16 +37,16 @@ pub(super) unsafe fn status(error: *mut OmomiError, body: impl FnOnce() -> Resul
     failure.code() as OmomiStatus
 }
 
-/// Frees what [`into_handle`] made; null is left alone.
+/// Frees a handle from [`into_handle`]. Ignores null.
 ///
 /// # Safety
 ///
-/// `handle` is null or came from [`into_handle`] and is used by nobody from now on.
+/// `handle` must be null or come from [`into_handle`], and must not be used again.
 pub(super) unsafe fn close<T>(handle: *mut T) {
     let Some(handle) = NonNull::new(handle) else { return };
     // SAFETY: the caller's promise.
     let free = || drop(unsafe { Box::from_raw(handle.as_ptr()) });
-    // Nothing is left to be done or told if freeing panics.
+    // If freeing panics, there is nothing left to do or to report.
     let _ = catch_unwind(AssertUnwindSafe(free));
 }
 
@@ -54,26 +54,27 @@ pub(super) fn into_handle<T>(value: T) -> *mut T {
     Box::into_raw(Box::new(value))
 }
 
-/// The object behind a handle, or the struct behind a pointer.
+/// Returns the object that a handle or pointer refers to, or an error for null.
 ///
 /// # Safety
 ///
-/// `pointer` is null or points to a `T` that lives, unchanged, as long as `'a`.
+/// `pointer` must be null or point to a `T` that lives and does not change for `'a`.
 pub(super) unsafe fn reference<'a, T>(pointer: *const T, argument: &'static str) -> Result<&'a T, Error> {
     // SAFETY: the caller's promise.
     unsafe { pointer.as_ref() }.ok_or(Error::NullArgument { argument })
 }
 
-/// A place for an output.
+/// Returns the pointer to an output, or an error for null.
 pub(super) fn output<T>(pointer: *mut T, argument: &'static str) -> Result<NonNull<T>, Error> {
     NonNull::new(pointer).ok_or(Error::NullArgument { argument })
 }
 
-/// Refuses a struct of another size than this library's: the caller was compiled with another header, or forgot to say.
+/// Rejects a struct whose `size_bytes` differs from this library's: the caller was compiled with another header, or did
+/// not set it.
 ///
 /// # Safety
 ///
-/// `pointer` points to at least a readable `size_t`, the first member of every struct with a `size_bytes`.
+/// `pointer` must point to at least a readable `size_t`, the first member of every struct with a `size_bytes`.
 pub(super) unsafe fn check_size<T>(pointer: NonNull<T>, what: &'static str) -> Result<(), Error> {
     // SAFETY: the caller's promise.
     let size_bytes = unsafe { pointer.cast::<usize>().read() };
@@ -83,7 +84,7 @@ pub(super) unsafe fn check_size<T>(pointer: NonNull<T>, what: &'static str) -> R
     Ok(())
 }
 
-/// Refuses a request block of another length than that of the requests of `layout`.
+/// Rejects a request block whose length differs from that of `layout`.
 pub(super) fn check_block_len(layout: &RequestLayout, block_len_bytes: usize) -> Result<(), Error> {
     let expected = layout.offsets().len_bytes;
     if block_len_bytes != expected {
@@ -93,11 +94,11 @@ pub(super) fn check_block_len(layout: &RequestLayout, block_len_bytes: usize) ->
     Ok(())
 }
 
-/// The elements behind a pointer, which may be null where there are none.
+/// Returns the elements at a pointer. The pointer may be null if `count` is 0.
 ///
 /// # Safety
 ///
-/// `elements` is null or points to `count` readable elements that live, unchanged, as long as `'a`.
+/// `elements` must be null or point to `count` readable elements that live and do not change for `'a`.
 pub(super) unsafe fn slice<'a, T>(elements: *const T, count: usize, argument: &'static str) -> Result<&'a [T], Error> {
     if count == 0 {
         return Ok(&[]);
@@ -105,7 +106,7 @@ pub(super) unsafe fn slice<'a, T>(elements: *const T, count: usize, argument: &'
     if elements.is_null() {
         return Err(Error::NullArgument { argument });
     }
-    // No memory is that large: a length was mistaken for another number, -1 for instance.
+    // No memory is that large: the caller passed another number as the length, for example -1.
     if count.checked_mul(size_of::<T>()).is_none_or(|len_bytes| isize::try_from(len_bytes).is_err()) {
         let problem = format!("{count} elements are more than memory can hold");
         return Err(Error::InvalidArgument { argument, problem });
@@ -114,23 +115,24 @@ pub(super) unsafe fn slice<'a, T>(elements: *const T, count: usize, argument: &'
     Ok(unsafe { std::slice::from_raw_parts(elements, count) })
 }
 
-/// A text with its length.
+/// Returns a text of `len` bytes, or an error if it is not UTF-8.
 ///
 /// # Safety
 ///
-/// As [`slice`].
+/// `text` must be null or point to `len` readable bytes that live and do not change for `'a`.
 pub(super) unsafe fn text<'a>(text: *const c_char, len: usize, argument: &'static str) -> Result<&'a str, Error> {
     // SAFETY: the caller's promise; any char is a valid u8.
     let bytes = unsafe { slice(text.cast::<u8>(), len, argument) }?;
     std::str::from_utf8(bytes).map_err(|error| Error::NotUtf8 { what: argument, position: error.valid_up_to() })
 }
 
-/// Copies `text` and a null byte into the caller's buffer, and its length without that byte to `out_len_bytes`. Without a
-/// buffer only the length is written.
+/// Copies `text` and a null byte into the caller's buffer, and writes the length without that byte to `out_len_bytes`.
+/// Without a buffer, only writes the length.
 ///
 /// # Safety
 ///
-/// `out_text` is null or points to `capacity_bytes` writable bytes, `out_len_bytes` is null or points to a writable `size_t`.
+/// `out_text` must be null or point to `capacity_bytes` writable bytes; `out_len_bytes` must be null or point to a
+/// writable `size_t`.
 pub(super) unsafe fn copy_text(
     text: &str,
     out_text: *mut c_char,
@@ -145,7 +147,7 @@ pub(super) unsafe fn copy_text(
             let (expected, found) = (text.len() as u64 + 1, capacity_bytes as u64);
             return Err(Error::WrongSize { what: "out_text", expected, found });
         }
-        // SAFETY: the caller promises as many bytes as `capacity_bytes` says, which is more than the text has.
+        // SAFETY: the caller promises `capacity_bytes` writable bytes, which is more than the text has.
         Some(out_text) => unsafe { copy_with_null(text, out_text) },
     }
     // SAFETY: not null, and the caller promises that it can be written.
@@ -155,7 +157,7 @@ pub(super) unsafe fn copy_text(
 
 /// # Safety
 ///
-/// `place` has room for the text and one byte more.
+/// `place` must have room for the text and one more byte.
 pub(super) unsafe fn copy_with_null(text: &str, place: NonNull<c_char>) {
     let place = place.as_ptr().cast::<u8>();
     // SAFETY: the caller's promise; the caller's memory and our text cannot overlap.
@@ -167,7 +169,7 @@ pub(super) unsafe fn copy_with_null(text: &str, place: NonNull<c_char>) {
 
 /// # Safety
 ///
-/// `error` points to an `OmomiError` of this library's size that nobody else uses.
+/// `error` must point to an `OmomiError` of this library's size that no other thread uses.
 unsafe fn report(error: NonNull<OmomiError>, failure: &Error) {
     let error = error.as_ptr();
     // SAFETY: the caller's promise. The message may be uninitialized memory, so it is reached by pointer only.
@@ -175,13 +177,13 @@ unsafe fn report(error: NonNull<OmomiError>, failure: &Error) {
         (&raw mut (*error).status).write(failure.code() as OmomiStatus);
         (&raw mut (*error).owner).write(owner(failure.owner()));
         let mut message = Message { place: (&raw mut (*error).message).cast(), len: 0 };
-        // It fails where the message is cut, which is no harm.
+        // Writing fails if the message is cut, which is fine.
         let _ = failure.write_full_message(&mut message);
         message.place.add(message.len).write(0);
     }
 }
 
-/// Writes into an error's message, and keeps a byte for the null at its end.
+/// Writes into the message of an error, and keeps one byte for the null at its end.
 struct Message {
     /// Start of `OMOMI_MESSAGE_CAPACITY_BYTES` writable bytes, of which `len` are written.
     place: *mut u8,
@@ -192,14 +194,14 @@ impl fmt::Write for Message {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = OMOMI_MESSAGE_CAPACITY_BYTES - 1 - self.len;
         let fitting = &text[..fitting_len(text, room)];
-        // SAFETY: `fitting` is no longer than the room behind the first `len` bytes.
+        // SAFETY: `fitting` is no longer than the room after the first `len` bytes.
         unsafe { self.place.add(self.len).copy_from_nonoverlapping(fitting.as_ptr(), fitting.len()) };
         self.len += fitting.len();
         if fitting.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
-/// The length of the longest part of `text` that has at most `room` bytes and ends with a whole character.
+/// Returns the length of the longest prefix of `text` that has at most `room` bytes and ends with a whole character.
 fn fitting_len(text: &str, room: usize) -> usize {
     (0..=room.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! Candidates that are handed over once and named by index from then on.
+//! Sets of prepared candidates, for C.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -9,15 +9,16 @@ use super::layout::OmomiLayout;
 use super::{OmomiError, OmomiStatus};
 use crate::score::CandidateSet;
 
-/// Candidates that requests name by index: creatives live for hours, so their rows are handed over once, and each model's share of
-/// the work on them is done then. Any number of threads may add, replace and remove candidates while others score: a request scores
-/// each candidate as it was before a change or as it is after it, never as a mixture, and no predict waits.
+/// Candidates that requests name by index. Creatives live for hours, so their rows are passed once, and each model's
+/// share of the work on them is done in advance. Any number of threads may add, replace and remove candidates while
+/// others score. A request scores each candidate as it was before a change or after it, never as a mixture, and no
+/// predict waits.
 #[derive(Debug)]
 pub struct OmomiCandidateSet(pub(super) Arc<CandidateSet>);
 
-/// An empty set for up to `candidate_capacity` candidates (1 to 1,048,576), whose rows will come from requests of `layout`, which
-/// has inline candidates. A `many` field of a row may have up to `values_per_field` values (0 to
-/// `OMOMI_MAX_VALUES_PER_FIELD`); memory is taken for that many. Close the set with `omomi_candidate_set_close`.
+/// Creates an empty set for up to `candidate_capacity` candidates (1 to 1,048,576). Their rows will come from requests
+/// of `layout`, which has inline candidates. A `many` field of a row may have up to `values_per_field` values (0 to
+/// `OMOMI_MAX_VALUES_PER_FIELD`); memory for that many is reserved. Close the set with `omomi_candidate_set_close`.
 ///
 /// # Safety
 ///
@@ -43,27 +44,28 @@ pub unsafe extern "C" fn omomi_candidate_set_open(
     unsafe { status(error, body) }
 }
 
-/// Gives a candidate set back. Scorers that were opened with it go on working with the candidates that it had. Null is left alone.
+/// Closes a candidate set. Scorers that were opened with it continue to work with its last candidates. Ignores null.
 ///
 /// # Safety
 ///
-/// `set` is null, or is open and used by nobody from now on.
+/// `set` is null, or is open and not used after this call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_candidate_set_close(set: *mut OmomiCandidateSet) {
     // SAFETY: the caller's promise.
     unsafe { close(set) };
 }
 
-/// Adds the candidate whose row is that of candidate `candidate` (counted from 0) of the request in `block`, and writes its index in
-/// the set: the lowest that is free. The context row is not read.
+/// Adds the row of candidate `candidate` (counted from 0) of the request in `block`, and writes its index in the set,
+/// which is the lowest free one. The context row is not read.
 ///
-/// `OMOMI_STATUS_TOO_MANY_CANDIDATES` if the set is full or the request has no such row, `OMOMI_STATUS_INVALID_ARGUMENT` with the
-/// field's name in the message if the row cannot be read or has more values than the set takes. The set is as it was then.
+/// Returns `OMOMI_STATUS_TOO_MANY_CANDIDATES` if the set is full or the request has no such row. Returns
+/// `OMOMI_STATUS_INVALID_ARGUMENT`, with the field's name in the message, if the row cannot be read or has more values
+/// than the set allows. After an error, the set is unchanged.
 ///
 /// # Safety
 ///
-/// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `out_index` and `error` are
-/// null or writable.
+/// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `out_index` and
+/// `error` are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_candidate_set_add(
     set: *const OmomiCandidateSet,
@@ -78,7 +80,7 @@ pub unsafe extern "C" fn omomi_candidate_set_add(
         let set = &unsafe { reference(set, "set") }?.0;
         check_block_len(set.layout(), block_len_bytes)?;
         let out_index = output(out_index, "out_index")?;
-        // SAFETY: the block is null, or by the caller's promise as long as was just checked.
+        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
         let index = unsafe { set.add_block(block.cast(), candidate) }?;
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_index.write(index) };
@@ -88,13 +90,16 @@ pub unsafe extern "C" fn omomi_candidate_set_add(
     unsafe { status(error, body) }
 }
 
-/// Puts the candidate whose row is that of candidate `candidate` of the request in `block` at `index`, in place of what was there.
+/// Puts the row of candidate `candidate` (counted from 0) of the request in `block` at `index`, replacing the candidate
+/// there, if any.
 ///
-/// As `omomi_candidate_set_add` otherwise; `OMOMI_STATUS_INVALID_ARGUMENT` also for an index that is not below the set's capacity.
+/// Fails like `omomi_candidate_set_add`. Also returns `OMOMI_STATUS_INVALID_ARGUMENT` if `index` is not below the set's
+/// capacity.
 ///
 /// # Safety
 ///
-/// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null or writable.
+/// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null
+/// or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_candidate_set_put(
     set: *const OmomiCandidateSet,
@@ -108,17 +113,17 @@ pub unsafe extern "C" fn omomi_candidate_set_put(
         // SAFETY: the caller's promise.
         let set = &unsafe { reference(set, "set") }?.0;
         check_block_len(set.layout(), block_len_bytes)?;
-        // SAFETY: the block is null, or by the caller's promise as long as was just checked.
+        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
         unsafe { set.put_block(index, block.cast(), candidate) }
     };
     // SAFETY: the caller's promise.
     unsafe { status(error, body) }
 }
 
-/// Removes the candidate at `index`; whether there was one is written to `out_removed` as 1 or 0, unless that is null. A request that
-/// names it from now on gets `OMOMI_CANDIDATE_NO_CANDIDATE` for it.
+/// Removes the candidate at `index`. Unless `out_removed` is null, writes 1 to it if there was a candidate, otherwise
+/// 0. Later requests that name it get `OMOMI_CANDIDATE_NO_CANDIDATE`.
 ///
-/// `OMOMI_STATUS_INVALID_ARGUMENT` for an index that is not below the set's capacity.
+/// Returns `OMOMI_STATUS_INVALID_ARGUMENT` if `index` is not below the set's capacity.
 ///
 /// # Safety
 ///
@@ -144,7 +149,7 @@ pub unsafe extern "C" fn omomi_candidate_set_remove(
     unsafe { status(error, body) }
 }
 
-/// The number of candidates in a set.
+/// Writes the number of candidates in a set.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! Categories and feature keys, as the library computes them.
+//! Computes text values and feature keys for C.
 
 use std::ffi::c_char;
 
@@ -6,8 +6,8 @@ use super::boundary::{output, slice, status, text};
 use super::{OmomiError, OmomiStatus};
 use crate::feature::{cross_step, feature_key, field_seed};
 
-/// The value of a text, for `omomi_set_text_value`: computed once for a text that recurs, it saves passing the text with
-/// every request.
+/// Computes the value of a text, for `omomi_set_text_value`. Compute it once for a text that recurs; then requests need
+/// not pass the text.
 ///
 /// # Safety
 ///
@@ -31,8 +31,8 @@ pub unsafe extern "C" fn omomi_text_value(
     unsafe { status(error, body) }
 }
 
-/// The feature key of `value` in the field called `name`. The value is the id itself, a text's value, or a number's
-/// bucket. For tools and tests; scoring needs no keys from its caller.
+/// Computes the feature key of `value` in the field called `name`. The value is an id, the value of a text, or the
+/// bucket index of a number. For tools and tests; callers need no keys for scoring.
 ///
 /// # Safety
 ///
@@ -57,8 +57,8 @@ pub unsafe extern "C" fn omomi_feature_key(
     unsafe { status(error, body) }
 }
 
-/// The feature key of crossed features: `name` is the members' names in contract order joined by "*", `member_keys` are
-/// their feature keys in the same order. For tools and tests.
+/// Computes the feature key of crossed features. `name` is the names of the members, in contract order, joined by "*";
+/// `member_keys` are their feature keys in the same order. For tools and tests.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! The layout of request blocks.
+//! Layouts of request blocks, for C.
 
 use std::ptr::NonNull;
 
@@ -8,34 +8,34 @@ use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::request::{Candidates, Capacity, RequestLayout, Schema};
 
-/// The layout of request blocks of one schema and capacity. Immutable: any number of threads may use one layout.
+/// The layout of request blocks for one schema and capacity. Immutable: any number of threads may use one layout.
 #[derive(Debug)]
 pub struct OmomiLayout(pub(super) RequestLayout);
 
 /// How requests name their candidates: one of `OMOMI_CANDIDATES_...`.
 pub type OmomiCandidates = u32;
-/// By their rows, in the request.
+/// By their rows in the request.
 pub const OMOMI_CANDIDATES_INLINE: OmomiCandidates = 0;
-/// By their indices in an `OmomiCandidateSet`, which holds their rows.
+/// By their indices in an `OmomiCandidateSet`, which has their rows.
 pub const OMOMI_CANDIDATES_PREPARED: OmomiCandidates = 1;
 
-/// What requests look like. Begin with `OMOMI_LAYOUT_OPTIONS_INIT`, which is for one model and inline candidates.
+/// Options of a layout. Begin with `OMOMI_LAYOUT_OPTIONS_INIT`, which is for one model and inline candidates.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiLayoutOptions {
     /// `sizeof(OmomiLayoutOptions)`, set by the caller.
     pub size_bytes: usize,
-    /// Most candidates of a request, 1 to 65,536.
+    /// Maximum number of candidates in a request, 1 to 65,536.
     pub candidate_capacity: usize,
-    /// Bytes for texts and for the values of `many` fields, up to 64 MiB. Those of prepared candidates need none.
+    /// Number of bytes for texts and for the values of `many` fields, up to 64 MiB. Prepared candidates need none.
     pub tail_len_bytes: usize,
-    /// Models that score a request in one call, 1 to 16.
+    /// Number of models that score a request in one call, 1 to 16.
     pub model_count: usize,
     /// One of `OMOMI_CANDIDATES_...`.
     pub candidates: OmomiCandidates,
 }
 
-/// Byte offsets of a request block, all multiples of 8, and its capacity.
+/// Byte offsets in a request block, all multiples of 8, and the capacity of the block.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiOffsets {
@@ -45,28 +45,29 @@ pub struct OmomiOffsets {
     pub context_offset: usize,
     /// Start of the first candidate row, or of the first index.
     pub candidates_offset: usize,
-    /// From one candidate row to the next; of prepared candidates, from one index to the next: 4.
+    /// Distance between candidate rows, or between the indices of prepared candidates (4).
     pub candidate_stride_bytes: usize,
-    /// Start of the first model's result: its outcome, then its answers.
+    /// Start of the first model's result: the outcome, then the answers.
     pub results_offset: usize,
-    /// From one model's result to the next one's.
+    /// Distance between the results of two models.
     pub result_stride_bytes: usize,
     /// Start of the tail.
     pub tail_offset: usize,
-    /// Length of the whole block: what to allocate, aligned to 8 bytes, better 64.
+    /// Length of the whole block: allocate this many bytes, aligned to 8 bytes, better 64.
     pub len_bytes: usize,
-    /// Most candidates of a request.
+    /// Maximum number of candidates in a request.
     pub candidate_capacity: usize,
     /// Length of the tail.
     pub tail_len_bytes: usize,
-    /// Models that score a request in one call.
+    /// Number of models that score a request in one call.
     pub model_count: usize,
     /// One of `OMOMI_CANDIDATES_...`.
     pub candidates: OmomiCandidates,
 }
 
-/// The layout of requests of up to `candidate_capacity` candidates (1 to 65,536), with a tail of `tail_len_bytes` (up to
-/// 64 MiB) for texts and for the values of `many` fields. Close it with `omomi_layout_close`.
+/// Creates the layout of requests with up to `candidate_capacity` inline candidates (1 to 65,536), for one model. The
+/// tail has `tail_len_bytes` (up to 64 MiB) for texts and for the values of `many` fields. Close the layout with
+/// `omomi_layout_close`.
 ///
 /// # Safety
 ///
@@ -85,7 +86,8 @@ pub unsafe extern "C" fn omomi_layout_open(
     unsafe { status(error, || open(schema, out_layout, layout)) }
 }
 
-/// The same for requests of prepared candidates, or for several models: as `options` say.
+/// Creates the layout of requests as `options` say: for prepared candidates, or for several models. Close the layout
+/// with `omomi_layout_close`.
 ///
 /// # Safety
 ///
@@ -116,18 +118,18 @@ pub unsafe extern "C" fn omomi_layout_open_with(
     unsafe { status(error, body) }
 }
 
-/// Gives a layout back. Scorers and candidate sets that were opened with it go on working. Null is left alone.
+/// Closes a layout. Scorers and candidate sets that were opened with it continue to work. Ignores null.
 ///
 /// # Safety
 ///
-/// `layout` is null, or is open and used by nobody from now on.
+/// `layout` is null, or is open and not used after this call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_layout_close(layout: *mut OmomiLayout) {
     // SAFETY: the caller's promise.
     unsafe { close(layout) };
 }
 
-/// Writes the offsets of a layout's request blocks. The caller sets `out_offsets->size_bytes`.
+/// Writes the offsets of a layout's request blocks. The caller sets `out_offsets->size_bytes` first.
 ///
 /// # Safety
 ///
@@ -189,11 +191,11 @@ unsafe fn open(
 
 /// # Safety
 ///
-/// `options` is null or points to its struct, which lives, unchanged, as long as `'a`.
+/// `options` must be null or point to its struct, which lives and does not change for `'a`.
 unsafe fn checked<'a>(options: *const OmomiLayoutOptions) -> Result<&'a OmomiLayoutOptions, Error> {
     let options = NonNull::new(options.cast_mut()).ok_or(Error::NullArgument { argument: "options" })?;
     // SAFETY: the caller's promise.
     unsafe { check_size(options, "options") }?;
-    // SAFETY: the caller's promise, and the struct is as long as this library's.
+    // SAFETY: the caller's promise, and the struct has the size of this library's.
     Ok(unsafe { options.as_ref() })
 }

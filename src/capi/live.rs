@@ -1,4 +1,4 @@
-//! Serving what a store says, now and later: opening, asking, looking.
+//! Live models: open, query and close them, for C.
 
 use std::ffi::c_char;
 use std::path::Path;
@@ -14,8 +14,8 @@ use crate::live::{LiveModel, LiveOptions, LiveStatus, Served, ServingState};
 use crate::store::Control;
 use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
-/// The model that a store says is to be served, now and later: a thread of the library follows the store and verifies each
-/// generation before it answers. Any number of threads may use one.
+/// Serves the model that a store names as current, and every later one. A thread of the library follows the store, and
+/// verifies each generation before it answers. Any number of threads may use one live model.
 #[derive(Debug)]
 pub struct OmomiLive(pub(super) LiveModel);
 
@@ -23,91 +23,95 @@ pub struct OmomiLive(pub(super) LiveModel);
 pub type OmomiServingState = u32;
 /// A generation answers.
 pub const OMOMI_SERVING_STATE_SERVING: OmomiServingState = 0;
-/// There is none that could be served yet: predict returns `OMOMI_STATUS_NO_MODEL`.
+/// No generation has been served yet: predict returns `OMOMI_STATUS_NO_MODEL`.
 pub const OMOMI_SERVING_STATE_NO_MODEL: OmomiServingState = 1;
-/// People switched scoring off: predict returns `OMOMI_STATUS_SWITCHED_OFF`.
+/// Scoring is switched off: predict returns `OMOMI_STATUS_SWITCHED_OFF`.
 pub const OMOMI_SERVING_STATE_OFF: OmomiServingState = 2;
 
-/// What people decided over the head of what is published: one of `OMOMI_CONTROL_...`.
+/// A decision that overrides what is published: one of `OMOMI_CONTROL_...`.
 pub type OmomiControl = u32;
-/// Nothing: what is published is served.
+/// No override: the published generation is served.
 pub const OMOMI_CONTROL_FOLLOW: OmomiControl = 0;
-/// What is served stays served.
+/// The served generation stays.
 pub const OMOMI_CONTROL_FREEZE: OmomiControl = 1;
 /// Nothing is served.
 pub const OMOMI_CONTROL_OFF: OmomiControl = 2;
-/// One generation is served, whatever is published.
+/// One generation is served, no matter what is published.
 pub const OMOMI_CONTROL_PIN: OmomiControl = 3;
 
-/// What signatures have to do with whether a weight file is served: one of `OMOMI_SIGNATURE_...`.
+/// How signatures are checked before a weight file is served: one of `OMOMI_SIGNATURE_...`.
 pub type OmomiSignature = u32;
-/// Nothing: they are not looked at.
+/// They are ignored.
 pub const OMOMI_SIGNATURE_OFF: OmomiSignature = 0;
-/// A signature by a trusted key has to be right; files without one are served: for the time in which signing is introduced.
+/// A signature, if there is one, must be valid and made by a trusted key. Unsigned files are served. For the time in
+/// which signing is introduced.
 pub const OMOMI_SIGNATURE_ACCEPT: OmomiSignature = 1;
-/// A right signature by a trusted key has to be there.
+/// A valid signature by a trusted key is required.
 pub const OMOMI_SIGNATURE_REQUIRE: OmomiSignature = 2;
 
 /// The path of a file.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiPath {
-    /// UTF-8.
+    /// The path, in UTF-8.
     pub path: *const c_char,
     /// Length of the path.
     pub len_bytes: usize,
 }
 
-/// How a server wants its models served. Begin with `OMOMI_LIVE_OPTIONS_INIT`, which is fit for a server that trusts its disk, and
-/// change what you need. The library copies what it needs of it.
+/// Options of a live model. Begin with `OMOMI_LIVE_OPTIONS_INIT`, which suits a server that trusts its disk, and change
+/// what you need. The library copies the options.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiLiveOptions {
     /// `sizeof(OmomiLiveOptions)`, set by the caller.
     pub size_bytes: usize,
-    /// Name of this serving process among those that share the store: its journal, quarantine and report lie in `state/<name>`.
-    /// Letters, digits, `-`, `_` and `.`, and another one for each process.
+    /// Name of this serving process, unique among the processes that share the store. Its journal, quarantine and
+    /// report are in `state/<name>`. Letters, digits, `-`, `_` and `.`; the first character is not `.`.
     pub name: *const c_char,
     /// Length of the name.
     pub name_len_bytes: usize,
     /// One of `OMOMI_LOAD_MODE_...`.
     pub load_mode: OmomiLoadMode,
-    /// Deaths of the process during trials of one generation that are put down to chance; one more, and it goes into quarantine.
+    /// Maximum number of process deaths during trials of one generation. One more puts the generation into quarantine.
     pub max_deaths: u32,
-    /// How often the store is looked at, above 0; each wait is up to a fifth longer or shorter.
+    /// Interval between looks at the store, above 0. Each wait is up to a fifth longer or shorter.
     pub poll_interval_ms: u64,
-    /// How long a new generation is on trial. The last good one stays in memory meanwhile, and takes over at once if scoring panics.
+    /// How long a new generation is on trial. Meanwhile the last good one stays in memory, and takes over immediately
+    /// if scoring panics.
     pub trial_ms: u64,
-    /// How long after the start of a process a generation whose trial the last process did not survive is tried once more.
+    /// How long after its start a process waits before it retries a generation whose trial the previous process did not
+    /// survive.
     pub retry_after_death_ms: u64,
-    /// Most bytes of a weight file.
+    /// Maximum length of a weight file in bytes.
     pub max_file_len_bytes: u64,
-    /// Most bytes of all models in memory together, the one to load included.
+    /// Maximum total size in bytes of all models in memory, including the one to load.
     pub memory_budget_bytes: u64,
-    /// The least generation that is served, a pin included.
+    /// Minimum generation that is served, even by a pin.
     pub min_generation: u64,
-    /// Fingerprints of the contracts that are served; any contract that binds if there are none.
+    /// Fingerprints of the contracts that are accepted. If there are none, every contract that binds is accepted.
     pub contract_fingerprints: *const u64,
     /// Number of fingerprints.
     pub contract_fingerprint_count: usize,
-    /// Files with the public keys whose signatures count, as `omomi keygen` makes them; two while one takes the place of the other. They
-    /// are read once.
+    /// Files with trusted public keys, as `omomi keygen` creates them; two while one key replaces another. They are
+    /// read once.
     pub trusted_key_paths: *const OmomiPath,
     /// Number of files.
     pub trusted_key_path_count: usize,
-    /// The age of the training data from which on a reason says that it is stale; serving goes on. 0 for no limit.
+    /// Maximum age of the training data. Older data adds a reason; serving continues. 0 for no limit.
     pub max_training_age_seconds: u64,
     /// One of `OMOMI_SIGNATURE_...`.
     pub signature: OmomiSignature,
-    /// 1 to serve files that their group or everybody may write, too; otherwise 0.
+    /// 1 to serve files that their group or everybody may write, otherwise 0.
     pub allow_writable_files: u32,
-    /// 1 to keep the served file's pages in memory (`mlock`). Where the system refuses, serving goes on and a reason says so.
+    /// 1 to lock the pages of the served file in memory (`mlock`). If the operating system refuses, serving continues
+    /// and a reason is added.
     pub lock_memory: u32,
-    /// 1 if the server answers by itself where there is no model: then it is ready without one.
+    /// 1 if the server has its own answer when there is no model. It then counts as ready without one.
     pub has_fallback: u32,
 }
 
-/// What a live model says of itself. `omomi_live_status_json` says more: every reason, attempt and quarantined file.
+/// Status of a live model. `omomi_live_status_json` also has every reason, attempt and quarantined file.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiLiveStatus {
@@ -115,55 +119,57 @@ pub struct OmomiLiveStatus {
     pub size_bytes: usize,
     /// Whether requests get answers.
     pub state: OmomiServingState,
-    /// What people decided, as this process understood it last.
+    /// The last valid decision that this process read.
     pub control: OmomiControl,
-    /// The generation that people pinned; 0 where they did not.
+    /// The pinned generation, or 0 if none is pinned.
     pub pinned_generation: u64,
-    /// 1 if there is a generation that answers, or would if scoring were not switched off. The members up to
-    /// `training_end_unix_seconds` speak of it, and are 0 otherwise.
+    /// 1 if a generation answers, or would answer if scoring were not switched off. The members up to
+    /// `training_end_unix_seconds` describe it, and are 0 otherwise.
     pub has_generation: u32,
-    /// 1 while it is on trial.
+    /// 1 while the generation is on trial.
     pub is_on_trial: u32,
-    /// Its number.
+    /// The generation number.
     pub generation: u64,
-    /// Number of its weights.
+    /// Number of weights, the bias excluded.
     pub weight_count: u64,
-    /// Length of its file.
+    /// Length of its weight file in bytes.
     pub file_len_bytes: u64,
     /// Fingerprint of its contract.
     pub contract_fingerprint: u64,
-    /// Since when it answers, in seconds since 1970.
+    /// When it began to answer, in seconds since 1970.
     pub since_unix_seconds: u64,
-    /// How its bytes are in memory; a mapped file that was changed in place becomes a copy.
+    /// How its bytes are in memory. A mapped file that was changed in place becomes a copy.
     pub load_mode: OmomiLoadMode,
-    /// 1 if it says when the data ends that it was trained on.
+    /// 1 if its provenance has the end of its training data.
     pub has_training_end: u32,
-    /// The end of that data, in seconds since 1970.
+    /// End of its training data, in seconds since 1970.
     pub training_end_unix_seconds: i64,
-    /// Generations that are no longer served and still in memory.
+    /// Number of generations that are no longer served but still in memory.
     pub retired_count: usize,
-    /// Bytes of all models in memory.
+    /// Total size in bytes of all models in memory.
     pub mapped_bytes: u64,
-    /// Of these, the bytes that lie in memory now; 0 where the system does not say.
+    /// Resident bytes of all models, or 0 if the operating system does not report them.
     pub resident_bytes: u64,
-    /// Things that are not as they should be; 0 if all is well.
+    /// Number of current problems; 0 if all is well.
     pub reason_count: usize,
-    /// Contents that are not tried again.
+    /// Number of contents that are not tried again.
     pub quarantined_count: usize,
-    /// When all of this was so, in seconds since 1970.
+    /// When this status was valid, in seconds since 1970.
     pub heartbeat_unix_seconds: u64,
 }
 
-/// Follows the store in the directory `dir` for a server that declares `schema`, and returns when it has been looked at once: then a
-/// good generation is served already, if there is one. Never fails because of what is in the store, a directory that is not there
-/// included: `omomi_live_status_json` has the reasons. Starts a thread; close the live model with `omomi_live_close`.
+/// Opens the store in the directory `dir` for a server that declares `schema`. Returns after the first look at the
+/// store, so a good generation, if there is one, already answers. Never fails because of the contents of the store, not
+/// even if the directory does not exist: `omomi_live_status_json` gives the reasons. Starts a thread. Close the live
+/// model with `omomi_live_close`.
 ///
-/// `options` may be null: as `OMOMI_LIVE_OPTIONS_INIT` then. `OMOMI_STATUS_INVALID_ARGUMENT` for options that would never work.
+/// `options` may be null, for the values of `OMOMI_LIVE_OPTIONS_INIT`. Returns `OMOMI_STATUS_INVALID_ARGUMENT` for
+/// options that can never work.
 ///
 /// # Safety
 ///
-/// `dir` is null or points to `dir_len_bytes` readable bytes, `schema` is null or open, `options` is null or points to its struct,
-/// whose texts and arrays are as long as it says; `out_live` and `error` are null or writable.
+/// `dir` is null or points to `dir_len_bytes` readable bytes, `schema` is null or open, `options` is null or points to
+/// its struct, whose texts and arrays are as long as it says; `out_live` and `error` are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_open(
     dir: *const c_char,
@@ -193,19 +199,19 @@ pub unsafe extern "C" fn omomi_live_open(
     unsafe { status(error, body) }
 }
 
-/// Gives a live model back and ends its thread. Live scorers go on with the generation that they have. Null is left alone.
+/// Closes a live model and ends its thread. Live scorers continue with the generation that they have. Ignores null.
 ///
 /// # Safety
 ///
-/// `live` is null, or is open and used by nobody from now on.
+/// `live` is null, or is open and not used after this call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_close(live: *mut OmomiLive) {
     // SAFETY: the caller's promise.
     unsafe { close(live) };
 }
 
-/// Looks at the store now instead of at the next poll, and returns when that is done: seconds, if there is a large file to load.
-/// That nothing good was found is no error.
+/// Looks at the store now instead of at the next poll, and returns after that look. Takes seconds if there is a large
+/// file to load. Finding no good generation is not an error.
 ///
 /// # Safety
 ///
@@ -221,7 +227,7 @@ pub unsafe extern "C" fn omomi_live_look_now(live: *const OmomiLive, error: *mut
     unsafe { status(error, body) }
 }
 
-/// Writes what a live model says of itself, as it was at the last look. The caller sets `out_status->size_bytes`
+/// Writes the status of a live model at its last look. The caller sets `out_status->size_bytes` first
 /// (`OMOMI_LIVE_STATUS_INIT` does).
 ///
 /// # Safety
@@ -248,15 +254,15 @@ pub unsafe extern "C" fn omomi_live_status(
     unsafe { status(error, body) }
 }
 
-/// Copies all that a live model says of itself, as a JSON object with a null byte, into the caller's buffer; see "Texts" above. It is
-/// what `state/<name>/report.json` holds: the generation with its logic id, reasons with code, owner and action, the last attempts with
-/// what each step took, what is in quarantine. The text may have grown since its length was asked for, and the status is
-/// `OMOMI_STATUS_WRONG_SIZE` then: ask again.
+/// Copies the full status of a live model, as a JSON object with a null byte, into the caller's buffer; see "Texts"
+/// above. It has the contents of `state/<name>/report.json`: the generation with its logic id, reasons with code, owner
+/// and action, the last attempts with the duration of each stage, and the quarantine. The text can grow after you ask
+/// for its length; the status is then `OMOMI_STATUS_WRONG_SIZE`. Ask again.
 ///
 /// # Safety
 ///
-/// `live` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null or
-/// writable.
+/// `live` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_status_json(
     live: *const OmomiLive,
@@ -276,13 +282,14 @@ pub unsafe extern "C" fn omomi_live_status_json(
     unsafe { status(error, body) }
 }
 
-/// Copies the name of the serving logic of a generation that answers, or did lately, with a null byte, into the caller's buffer: what is
-/// logged with its scores. See "Texts" above. `OMOMI_STATUS_INVALID_ARGUMENT` for any other generation. Keep the name, and ask
-/// again when `OmomiOutcome.generation` is another one.
+/// Copies the logic id of a generation that answers or answered recently, with a null byte, into the caller's buffer;
+/// see "Texts" above. Log it with the scores. Returns `OMOMI_STATUS_INVALID_ARGUMENT` for any other generation. Keep
+/// the id, and ask again only when `OmomiOutcome.generation` changes.
 ///
 /// # Safety
 ///
-/// As `omomi_live_status_json`.
+/// `live` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_logic_id(
     live: *const OmomiLive,
@@ -304,18 +311,18 @@ pub unsafe extern "C" fn omomi_live_logic_id(
 }
 
 fn not_served(generation: u64) -> Error {
-    let problem = format!("expected one that answers or did lately, found {generation}");
+    let problem = format!("expected a generation that answers or answered recently, found {generation}");
     Error::InvalidArgument { argument: "generation", problem }
 }
 
 /// # Safety
 ///
-/// `options` is null or points to its struct, whose texts and arrays are as long as it says.
+/// `options` must be null or point to its struct, whose texts and arrays are as long as it says.
 unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, Error> {
     let Some(options) = NonNull::new(options.cast_mut()) else { return Ok(LiveOptions::default()) };
     // SAFETY: the caller's promise.
     unsafe { check_size(options, "options") }?;
-    // SAFETY: the caller's promise, and the struct is as long as this library's.
+    // SAFETY: the caller's promise, and the struct has the size of this library's.
     let options = unsafe { options.as_ref() };
     // SAFETY: the caller's promise.
     let name = unsafe { text(options.name, options.name_len_bytes, "options->name") }?;
@@ -377,7 +384,7 @@ pub(super) const fn serving_state(state: ServingState) -> OmomiServingState {
     }
 }
 
-/// The number of a decision, and the generation that it pins.
+/// Translates a decision into its number and the pinned generation (0 if none).
 pub(super) const fn control(control: Control) -> (OmomiControl, u64) {
     match control {
         Control::Follow => (OMOMI_CONTROL_FOLLOW, 0),

@@ -1,4 +1,4 @@
-//! What a live model counts, as a struct and as Prometheus text.
+//! Metrics of live models, as a struct and as Prometheus text, for C.
 
 use std::ffi::c_char;
 use std::ptr::NonNull;
@@ -11,16 +11,16 @@ use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::live::{CodeCounts, LATENCY_BOUND_COUNT, Latency, LiveMetrics};
 
-/// Number of bounds of the latency buckets: `omomi_live_latency_bound_ns`.
+/// Number of latency bucket bounds: see `omomi_live_latency_bound_ns`.
 pub const OMOMI_LATENCY_BOUND_COUNT: usize = 41;
-/// Number of latency buckets: one below each bound, and one for what took longer than all.
+/// Number of latency buckets: one below each bound, and one for requests longer than all bounds.
 pub const OMOMI_LATENCY_BUCKET_COUNT: usize = 42;
 
 const _: () = assert!(OMOMI_LATENCY_BOUND_COUNT == LATENCY_BOUND_COUNT);
 const _: () = assert!(OMOMI_LATENCY_BUCKET_COUNT == LATENCY_BOUND_COUNT + 1);
 
-/// The numbers of a live model at one moment. Those that are called counts of what happened (requests, candidates, categories, latency,
-/// swaps) are since the live model was opened and never go down.
+/// Metrics of a live model at one moment. Counts of events (requests, candidates, categories, latency, swaps) begin at
+/// 0 when the live model is opened, and never decrease.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiLiveMetrics {
@@ -28,9 +28,9 @@ pub struct OmomiLiveMetrics {
     pub size_bytes: usize,
     /// Requests that were scored.
     pub prediction_count: u64,
-    /// Requests that were refused, such as one whose context is malformed.
+    /// Requests that were refused, for example because of a malformed context.
     pub failed_count: u64,
-    /// Requests that ended in a defect of the library, which was caught.
+    /// Requests that panicked because of a defect in the library. The panic was caught.
     pub panic_count: u64,
     /// Requests while there was no model.
     pub no_model_count: u64,
@@ -44,75 +44,76 @@ pub struct OmomiLiveMetrics {
     pub refused_count: u64,
     /// Candidates that were not reached in time.
     pub late_count: u64,
-    /// Categories without a weight; crosses do not count.
+    /// Categories without a weight. Crosses are not counted.
     pub unseen_count: u64,
-    /// Fields that the model reads and that had no value.
+    /// Fields that the model reads and that had no value in a request.
     pub missing_count: u64,
-    /// Numbers outside the range of their field, which count as missing, too.
+    /// Numbers outside the range of their field. They also count as missing.
     pub invalid_number_count: u64,
-    /// Scored requests by how long they took: bucket i is below bound i and not below bound i - 1.
+    /// Scored requests by latency. Bucket i counts those below bound i and not below bound i - 1.
     pub latency_counts: [u64; OMOMI_LATENCY_BUCKET_COUNT],
-    /// What all of them took together, in nanoseconds.
+    /// Total duration of all scored requests, in nanoseconds.
     pub latency_sum_ns: u64,
     /// Attempts after which a generation was served.
     pub swap_served_count: u64,
-    /// Attempts after which a generation was refused; the Prometheus text has them by reason and owner.
+    /// Attempts after which a generation was refused. The Prometheus text has them by code and owner.
     pub swap_refused_count: u64,
-    /// Attempts that were given up because people decided otherwise meanwhile.
+    /// Attempts that ended because of a new decision.
     pub swap_interrupted_count: u64,
-    /// Generations that were taken out of service, for whatever reason.
+    /// Served generations that were taken out of service, for any reason.
     pub swap_withdrawn_count: u64,
-    /// What the last attempt took, in nanoseconds; 0 before the first. The Prometheus text has its stages.
+    /// Duration of the last attempt, in nanoseconds; 0 before the first. The Prometheus text has its stages.
     pub last_load_ns: u64,
     /// Whether requests get answers.
     pub state: OmomiServingState,
-    /// What people decided.
+    /// The current decision.
     pub control: OmomiControl,
-    /// 1 if the library's thread looks at the store or loads a generation. Requests are answered without it, too, but no publication
-    /// and no `off` reaches them: a reason to restart the process.
+    /// 1 if the library's thread looks at the store or loads a generation. If 0, requests are still answered, but no
+    /// publication and no `off` reaches them: restart the process.
     pub is_live: u32,
-    /// 1 if requests may be sent here: a generation answers, or the server answers by its own logic, because scoring was switched off or
-    /// because `OmomiLiveOptions.has_fallback` says that it does without a model.
+    /// 1 if requests may be sent here: a generation answers, or the server answers by its own logic, because scoring is
+    /// switched off or because `OmomiLiveOptions.has_fallback` is set and there is no model.
     pub is_ready: u32,
-    /// 1 if there is a generation that answers, or would if scoring were not switched off. The members up to
-    /// `training_end_unix_seconds` speak of it, and are 0 otherwise.
+    /// 1 if a generation answers, or would answer if scoring were not switched off. The members up to
+    /// `training_end_unix_seconds` describe it, and are 0 otherwise.
     pub has_generation: u32,
-    /// 1 while it is on trial.
+    /// 1 while the generation is on trial.
     pub is_on_trial: u32,
-    /// Its number.
+    /// The generation number.
     pub generation: u64,
-    /// Number of its weights.
+    /// Number of weights, the bias excluded.
     pub weight_count: u64,
-    /// Length of its file.
+    /// Length of its weight file in bytes.
     pub file_len_bytes: u64,
-    /// Since when it answers, in seconds since 1970.
+    /// When it began to answer, in seconds since 1970.
     pub since_unix_seconds: u64,
     /// How its bytes are in memory.
     pub load_mode: OmomiLoadMode,
-    /// 1 if it says when the data ends that it was trained on.
+    /// 1 if its provenance has the end of its training data.
     pub has_training_end: u32,
-    /// The end of that data, in seconds since 1970.
+    /// End of its training data, in seconds since 1970.
     pub training_end_unix_seconds: i64,
-    /// Things that are not as they should be; 0 if all is well.
+    /// Number of current problems; 0 if all is well.
     pub reason_count: u64,
-    /// Contents that are not tried again.
+    /// Number of contents that are not tried again.
     pub quarantined_count: u64,
-    /// Generations that are no longer served and still in memory.
+    /// Number of generations that are no longer served but still in memory.
     pub retired_count: u64,
-    /// Bytes of all models in memory.
+    /// Total size in bytes of all models in memory.
     pub mapped_bytes: u64,
-    /// Of these, the bytes that lie in memory now; 0 where the system does not say.
+    /// Resident bytes of all models, or 0 if the operating system does not report them.
     pub resident_bytes: u64,
     /// Requests whose categories were counted by field, for the Prometheus text.
     pub sampled_request_count: u64,
     /// When the library's thread last looked at the store, in seconds since 1970.
     pub last_pass_unix_seconds: u64,
-    /// When this was taken, in seconds since 1970.
+    /// When these metrics were taken, in seconds since 1970.
     pub taken_unix_seconds: u64,
 }
 
-/// Writes the numbers of this moment. Allocates nothing, and no request waits for it; it may itself wait a moment for the library's thread,
-/// so it is for a thread that serves no request. The caller sets `out_metrics->size_bytes` (`OMOMI_LIVE_METRICS_INIT` does).
+/// Writes the metrics of a live model. Allocates nothing and never makes a request wait. May wait briefly for the
+/// library's thread, so call it from a thread that serves no request. The caller sets `out_metrics->size_bytes` first
+/// (`OMOMI_LIVE_METRICS_INIT` does).
 ///
 /// # Safety
 ///
@@ -138,21 +139,23 @@ pub unsafe extern "C" fn omomi_live_metrics(
     unsafe { status(error, body) }
 }
 
-/// The bound of latency bucket `index` in nanoseconds; `UINT64_MAX` for the last bucket and for numbers beyond it.
+/// Returns the bound of latency bucket `index` in nanoseconds, or `UINT64_MAX` for the last bucket and for larger
+/// indices.
 #[unsafe(no_mangle)]
 pub extern "C" fn omomi_live_latency_bound_ns(index: usize) -> u64 {
     Latency::BOUNDS_NS.get(index).copied().unwrap_or(u64::MAX)
 }
 
-/// Copies the numbers of one or several live models, whose stores have different names, into the caller's buffer as Prometheus text
-/// (`text/plain; version=0.0.4`) with a null byte; see "Texts" above. Every series has the labels `store`, the name of the store's
-/// directory, and `logic_id`. The text may have grown since its length was asked for, and the status is `OMOMI_STATUS_WRONG_SIZE` then: keep
-/// a buffer of twice the length. For one live model nothing is allocated.
+/// Copies the metrics of one or several live models into the caller's buffer as Prometheus text (`text/plain;
+/// version=0.0.4`) with a null byte; see "Texts" above. The directories of their stores must have different names.
+/// Every series has the labels `store`, the name of the store's directory, and `logic_id`. The text can grow after you
+/// ask for its length; the status is then `OMOMI_STATUS_WRONG_SIZE`. Keep a buffer of twice the length. For one live
+/// model, nothing is allocated.
 ///
 /// # Safety
 ///
-/// `lives` is null or points to `live_count` pointers, each of them null or an open live model; `out_text` is null or has
-/// `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null or writable.
+/// `lives` is null or points to `live_count` pointers, each of them null or an open live model; `out_text` is null or
+/// has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_prometheus(
     lives: *const *const OmomiLive,
@@ -170,11 +173,12 @@ pub unsafe extern "C" fn omomi_live_prometheus(
             None if capacity_bytes != 0 => return Err(Error::NullArgument { argument: "out_text" }),
             None => &mut [],
             Some(out_text) => {
-                // A promise of more than memory holds is none.
+                // Reject a capacity that is more than memory can hold.
                 // SAFETY: the caller's promise.
                 unsafe { slice(out_text.as_ptr(), capacity_bytes, "out_text") }?;
                 let bytes = out_text.as_ptr().cast::<u8>();
-                // SAFETY: the caller promises so many writable bytes, which nobody else uses during the call; zeros make them readable.
+                // SAFETY: the caller promises that many writable bytes, which no other thread uses during the call;
+                // zeros make them readable.
                 unsafe {
                     bytes.write_bytes(0, capacity_bytes);
                     std::slice::from_raw_parts_mut(bytes, capacity_bytes)

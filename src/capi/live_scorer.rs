@@ -1,4 +1,4 @@
-//! The call that servers make for each request, where a store says which model answers.
+//! Live scorers: score requests with the served generation, for C.
 
 use std::ffi::c_void;
 use std::time::Duration;
@@ -12,18 +12,20 @@ use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::live::LiveScorer;
 
-/// Scores with whatever generation a live model serves: the next request after a swap is scored by the new one, and each request by one
-/// throughout. Open one for each thread; a second thread that calls meanwhile gets `OMOMI_STATUS_SCORER_BUSY` at once.
+/// Scores requests with the generation that a live model serves. One generation scores the whole request; the first
+/// request after a swap is scored by the new one. Open one for each thread. A second thread that calls meanwhile
+/// immediately gets `OMOMI_STATUS_SCORER_BUSY`.
 #[derive(Debug)]
 pub struct OmomiLiveScorer(LiveScorer);
 
-/// A scorer for requests of `layout`, which is for one model, with the generation that is served and every later one. `set` is null unless
-/// the layout is for prepared candidates; a later generation is prepared before it is swapped in. The scorer keeps what it needs:
-/// closing layout, set or live model never touches it, but without its live model it sees no later generation. Close it with
+/// Creates a scorer for requests of `layout`, which is for one model. It answers with the served generation, and with
+/// each later one after its swap. `set` is null unless the layout is for prepared candidates, which are prepared for a
+/// later generation before it is swapped in. The scorer keeps what it needs, so closing the layout, the set or the live
+/// model never affects it; but after the live model is closed, it gets no later generation. Close it with
 /// `omomi_live_scorer_close`.
 ///
-/// `OMOMI_STATUS_INVALID_ARGUMENT` for a layout of another schema than the live model's, of several models, or for other candidates
-/// than `set` says. That there is no model yet is no error.
+/// Returns `OMOMI_STATUS_INVALID_ARGUMENT` if the layout belongs to another schema than the live model, is for several
+/// models, or does not fit `set`. Having no model yet is not an error.
 ///
 /// # Safety
 ///
@@ -56,28 +58,28 @@ pub unsafe extern "C" fn omomi_live_scorer_open(
     unsafe { status(error, body) }
 }
 
-/// Gives a live scorer back. Null is left alone.
+/// Closes a live scorer. Ignores null.
 ///
 /// # Safety
 ///
-/// `scorer` is null, or is open and used by nobody from now on.
+/// `scorer` is null, or is open and not used after this call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_scorer_close(scorer: *mut OmomiLiveScorer) {
     // SAFETY: the caller's promise.
     unsafe { close(scorer) };
 }
 
-/// Scores the first `candidate_count` candidates of the request in `block`, as `omomi_scorer_predict` does; the outcome says which
-/// generation answered. Allocates nothing and waits for nothing, whatever happens in the store meanwhile.
+/// Scores the first `candidate_count` candidates of the request in `block`, like `omomi_scorer_predict`. The outcome
+/// names the generation that answered. Allocates nothing and waits for nothing, no matter what happens in the store.
 ///
-/// Two statuses are no failures but part of a server's days, and it answers by its own logic then: `OMOMI_STATUS_NO_MODEL` while
-/// there is no generation that could be served, and `OMOMI_STATUS_SWITCHED_OFF` while people have switched scoring off. The call has
-/// written no answers, and costs less than one that has.
+/// Two statuses are part of normal operation, and the server answers by its own logic: `OMOMI_STATUS_NO_MODEL` while no
+/// generation can be served, and `OMOMI_STATUS_SWITCHED_OFF` while scoring is switched off. Such a call writes no
+/// answers, and costs less than one that does.
 ///
 /// # Safety
 ///
-/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null or
-/// writable.
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
+/// null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_scorer_predict(
     scorer: *const OmomiLiveScorer,
@@ -94,11 +96,13 @@ pub unsafe extern "C" fn omomi_live_scorer_predict(
     unsafe { status(error, body) }
 }
 
-/// The same within a time: see `omomi_scorer_predict_within`.
+/// Scores a request like `omomi_live_scorer_predict`, within the time limit of `budget_us` microseconds, which works as
+/// in `omomi_scorer_predict_within`.
 ///
 /// # Safety
 ///
-/// As `omomi_live_scorer_predict`.
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
+/// null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_scorer_predict_within(
     scorer: *const OmomiLiveScorer,
@@ -119,7 +123,7 @@ pub unsafe extern "C" fn omomi_live_scorer_predict_within(
 
 /// # Safety
 ///
-/// As [`omomi_live_scorer_predict`].
+/// The promises of [`omomi_live_scorer_predict`].
 unsafe fn predict(
     scorer: *const OmomiLiveScorer,
     block: *mut c_void,
@@ -130,17 +134,19 @@ unsafe fn predict(
     // SAFETY: the caller's promise.
     let scorer = &unsafe { reference(scorer, "scorer") }?.0;
     check_block_len(scorer.layout(), block_len_bytes)?;
-    // SAFETY: the block is null, or by the caller's promise as long as was just checked.
+    // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
     unsafe { scorer.predict_block(block.cast(), candidate_count, budget) }
 }
 
-/// Why candidate `candidate` of the request in `block` gets its probability from the generation that answers now, which may be a later one
-/// than in the last predict: see `omomi_scorer_explain`. `OMOMI_STATUS_NO_MODEL` if there is none.
+/// Explains the probability that the generation which answers now gives to candidate `candidate` of the request in
+/// `block`, like `omomi_scorer_explain`. That generation may be a later one than in the last predict. Returns
+/// `OMOMI_STATUS_NO_MODEL` if there is none.
 ///
 /// # Safety
 ///
-/// As `omomi_live_scorer_predict`; `out_explanation` is null or writable, `out_contributions` is null or has room for
-/// `contribution_capacity` structs.
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes;
+/// `out_explanation` is null or writable, `out_contributions` is null or has room for `contribution_capacity` structs;
+/// `error` is null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_scorer_explain(
     scorer: *const OmomiLiveScorer,
@@ -156,7 +162,7 @@ pub unsafe extern "C" fn omomi_live_scorer_explain(
         // SAFETY: the caller's promise.
         let scorer = &unsafe { reference(scorer, "scorer") }?.0;
         check_block_len(scorer.layout(), block_len_bytes)?;
-        // SAFETY: the block is null, or by the caller's promise as long as was just checked.
+        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
         let explain = || unsafe { scorer.explain_block(block.cast(), candidate) };
         // SAFETY: the caller's promise.
         unsafe { write_explanation(explain, out_explanation, out_contributions, contribution_capacity) }

@@ -1,8 +1,8 @@
-//! The C ABI: check, call, translate; no logic. `include/omomi.h` is made from these files and checked against them, and
-//! begins with the conventions.
+//! The C ABI. Functions check their arguments, call the library and translate the result; there is no logic here.
+//! `include/omomi.h` is generated from these files and checked against them. It begins with the conventions.
 //!
-//! Names and comments here are what a C programmer reads, so they speak of C. Every number that comes from C is checked
-//! before it becomes a Rust enum; every output is written last, when nothing can fail any more.
+//! A C programmer reads the names and comments here, so they use C terms. Every number that comes from C is checked
+//! before it becomes a Rust enum. Every output is written last, when nothing can fail any more.
 
 mod boundary;
 mod candidate_set;
@@ -62,57 +62,57 @@ pub use scorer::{
 
 use crate::error::{Code, Owner};
 
-/// Grows with every change that needs clients to be compiled anew. Compare with `omomi_abi_version()` at start where the
-/// library is found at run time.
+/// Increases with every change for which clients must be compiled again. If the library is found at run time, compare
+/// it with `omomi_abi_version()` at start.
 pub const OMOMI_ABI_VERSION: u32 = 1;
 
-/// Length of an error's message, its null byte included. A longer message is cut at the end of a character.
+/// Length of an error message, including its null byte. A longer message is cut at the end of a character.
 pub const OMOMI_MESSAGE_CAPACITY_BYTES: usize = 1024;
 
 /// Who must act on an error: one of `OMOMI_OWNER_...`.
 pub type OmomiOwner = u32;
-/// Nobody: there is no error.
+/// There is no error.
 pub const OMOMI_OWNER_NONE: OmomiOwner = 0;
 /// The team that trains and packs.
 pub const OMOMI_OWNER_ML: OmomiOwner = 1;
 /// The team that runs the server.
 pub const OMOMI_OWNER_DELIVERY: OmomiOwner = 2;
-/// Whoever keeps machines, disks and copies.
+/// The team that runs machines, disks and copies.
 pub const OMOMI_OWNER_INFRA: OmomiOwner = 3;
 
-/// What a call returns: `OMOMI_STATUS_OK` or the number of an error. Numbers are never reused, and later versions may
-/// return more of them.
+/// The result of a call: `OMOMI_STATUS_OK` or the number of an error. Numbers are never reused, and later versions may
+/// add numbers.
 pub type OmomiStatus = i32;
 
-/// Why a call failed. The caller sets `size_bytes` once (`OMOMI_ERROR_INIT` does); a call that fails writes the rest, a
-/// call that succeeds writes nothing.
+/// The reason for a failure. The caller sets `size_bytes` once (`OMOMI_ERROR_INIT` does). A call that fails writes the
+/// other members; a call that succeeds writes nothing.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiError {
     /// `sizeof(OmomiError)`, set by the caller.
     pub size_bytes: usize,
-    /// The status that was returned.
+    /// The returned status.
     pub status: OmomiStatus,
     /// Who must act.
     pub owner: OmomiOwner,
-    /// What was expected, what was found and what to do: UTF-8, with a null byte at its end.
+    /// What was expected, what was found and what to do, as UTF-8 with a null byte at its end.
     pub message: [c_char; OMOMI_MESSAGE_CAPACITY_BYTES],
 }
 
-/// The ABI version of the library that answers.
+/// Returns the ABI version of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn omomi_abi_version() -> u32 {
     OMOMI_ABI_VERSION
 }
 
-/// The release of the library, such as "0.1.0". Static text.
+/// Returns the release of the library, for example "0.1.0". The text is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn omomi_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// The name of a status, such as "null_argument", the same in every language; "unknown" for a number that this library
-/// does not return. Static text.
+/// Returns the name of a status, for example "null_argument". Names are the same in every language. Returns "unknown"
+/// for a number that this library does not use. The text is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn omomi_status_name(status: OmomiStatus) -> *const c_char {
     let name = match code(status) {
@@ -123,20 +123,20 @@ pub extern "C" fn omomi_status_name(status: OmomiStatus) -> *const c_char {
     name.as_ptr().cast()
 }
 
-/// What the owner of a status must do, such as "publish it again"; empty for `OMOMI_STATUS_OK` and for unknown numbers.
-/// Static text.
+/// Returns what the owner of a status must do, for example "publish it again". Empty for `OMOMI_STATUS_OK` and for
+/// unknown numbers. The text is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn omomi_status_action(status: OmomiStatus) -> *const c_char {
     code(status).map_or(b"\0".as_slice(), |code| code.c_texts().1).as_ptr().cast()
 }
 
-/// Who must act on a status; `OMOMI_OWNER_NONE` for `OMOMI_STATUS_OK` and for unknown numbers.
+/// Returns who must act on a status. `OMOMI_OWNER_NONE` for `OMOMI_STATUS_OK` and for unknown numbers.
 #[unsafe(no_mangle)]
 pub extern "C" fn omomi_status_owner(status: OmomiStatus) -> OmomiOwner {
     code(status).map_or(OMOMI_OWNER_NONE, |code| owner(code.owner()))
 }
 
-/// The name of an owner: "ml", "delivery", "infra", or "none". Static text.
+/// Returns the name of an owner: "ml", "delivery", "infra", or "none". The text is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn omomi_owner_name(owner: OmomiOwner) -> *const c_char {
     let name: &[u8] = match owner {
@@ -148,8 +148,8 @@ pub extern "C" fn omomi_owner_name(owner: OmomiOwner) -> *const c_char {
     name.as_ptr().cast()
 }
 
-/// Panics inside the library on purpose and returns `OMOMI_STATUS_PANIC`: proves, for the build that you deploy, that a
-/// defect in the library costs a call and not the process. Prints a line to stderr, as every panic does.
+/// Panics inside the library on purpose, and returns `OMOMI_STATUS_PANIC`. This proves, for the build that you deploy,
+/// that a defect in the library fails one call and does not end the process. Prints a line to stderr, like every panic.
 ///
 /// # Safety
 ///

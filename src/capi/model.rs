@@ -1,4 +1,4 @@
-//! Opening weight files and asking what is in them.
+//! Opens weight files and describes models, for C.
 
 use std::ffi::c_char;
 use std::path::Path;
@@ -15,14 +15,14 @@ use crate::weight_file::map::LoadMode;
 #[derive(Debug)]
 pub struct OmomiModel(pub(super) Arc<Model>);
 
-/// How a weight file gets into memory: one of `OMOMI_LOAD_MODE_...`.
+/// How a weight file is brought into memory: one of `OMOMI_LOAD_MODE_...`.
 pub type OmomiLoadMode = u32;
-/// A shared mapping: all processes of the machine share one copy. The file must be replaced by rename, never written.
+/// A shared mapping: all processes of the machine share one copy. Replace the file by rename; never write to it.
 pub const OMOMI_LOAD_MODE_MAP: OmomiLoadMode = 0;
-/// A private copy, in huge pages where the system gives them: immune to whatever happens to the file later.
+/// A private copy, in huge pages if the operating system provides them. Later changes to the file have no effect.
 pub const OMOMI_LOAD_MODE_COPY: OmomiLoadMode = 1;
 
-/// How to open a weight file.
+/// Options for opening a weight file.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiOpenOptions {
@@ -32,34 +32,34 @@ pub struct OmomiOpenOptions {
     pub load_mode: OmomiLoadMode,
 }
 
-/// What is known of a model.
+/// Description of a model.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiModelInfo {
     /// `sizeof(OmomiModelInfo)`, set by the caller.
     pub size_bytes: usize,
-    /// Generation of the training run.
+    /// Generation of the weight file.
     pub generation: u64,
     /// Number of weights, the bias excluded.
     pub weight_count: u64,
-    /// Length of the file.
+    /// Length of the file in bytes.
     pub file_len_bytes: u64,
-    /// Fingerprint of the contract: two models mean the same by their fields exactly when these are equal.
+    /// Fingerprint of the contract: the fields of two models mean the same exactly if these are equal.
     pub contract_fingerprint: u64,
     /// The weight that is always on, on the logit scale.
     pub bias: f64,
 }
 
-/// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests; nothing can be scored before
-/// that went well. Reads the whole file, so not for a request's thread. Every kind of damage has its own status. Close the
-/// model with `omomi_model_close`.
+/// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests. Fails unless all of this
+/// succeeds, so an open model can always score. Reads the whole file, so do not call it from a request thread. Every
+/// kind of damage has its own status. Close the model with `omomi_model_close`.
 ///
-/// `options` may be null: the file is mapped then.
+/// `options` may be null; then the file is mapped.
 ///
 /// # Safety
 ///
-/// `path` is null or points to `path_len_bytes` readable bytes, `options` is null or points to its struct; `out_model` and
-/// `error` are null or writable.
+/// `path` is null or points to `path_len_bytes` readable bytes, `options` is null or points to its struct; `out_model`
+/// and `error` are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_model_open(
     path: *const c_char,
@@ -86,18 +86,18 @@ pub unsafe extern "C" fn omomi_model_open(
     unsafe { status(error, body) }
 }
 
-/// Gives a model back. Scorers that were opened on it go on working. Null is left alone.
+/// Closes a model. Scorers that were opened on it continue to work. Ignores null.
 ///
 /// # Safety
 ///
-/// `model` is null, or is open and used by nobody from now on.
+/// `model` is null, or is open and not used after this call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_model_close(model: *mut OmomiModel) {
     // SAFETY: the caller's promise.
     unsafe { close(model) };
 }
 
-/// Writes what is known of a model. The caller sets `out_info->size_bytes`.
+/// Writes the description of a model. The caller sets `out_info->size_bytes` first.
 ///
 /// # Safety
 ///
@@ -130,12 +130,12 @@ pub unsafe extern "C" fn omomi_model_info(
     unsafe { status(error, body) }
 }
 
-/// Copies the name of the serving logic, with a null byte, into the caller's buffer; see "Texts" above.
+/// Copies the logic id of a model, with a null byte, into the caller's buffer; see "Texts" above.
 ///
 /// # Safety
 ///
-/// `model` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null
-/// or writable.
+/// `model` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_model_logic_id(
     model: *const OmomiModel,
@@ -154,11 +154,12 @@ pub unsafe extern "C" fn omomi_model_logic_id(
     unsafe { status(error, body) }
 }
 
-/// Copies the contract as canonical JSON, with a null byte, into the caller's buffer; see "Texts" above.
+/// Copies the contract of a model as canonical JSON, with a null byte, into the caller's buffer; see "Texts" above.
 ///
 /// # Safety
 ///
-/// As `omomi_model_logic_id`.
+/// `model` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_model_contract_json(
     model: *const OmomiModel,
@@ -184,11 +185,11 @@ unsafe fn load_mode(options: *const OmomiOpenOptions) -> Result<LoadMode, Error>
     let Some(options) = NonNull::new(options.cast_mut()) else { return Ok(LoadMode::default()) };
     // SAFETY: the caller's promise.
     unsafe { check_size(options, "options") }?;
-    // SAFETY: the caller's promise, and the struct is as long as this library's.
+    // SAFETY: the caller's promise, and the struct has the size of this library's.
     checked_load_mode(unsafe { options.as_ref() }.load_mode)
 }
 
-/// The load mode of that number, as it stands in an options struct.
+/// Translates a load mode, rejecting unknown numbers.
 pub(super) fn checked_load_mode(load_mode: OmomiLoadMode) -> Result<LoadMode, Error> {
     match load_mode {
         OMOMI_LOAD_MODE_MAP => Ok(LoadMode::Map),

@@ -2,8 +2,8 @@
 /*
  * REQUESTS
  *
- * Static inline functions that fill and read a request block, so that nobody computes offsets. They allocate nothing. A
- * setter that fails writes nothing; setting a field twice keeps the last value.
+ * Static inline functions that fill and read a request block, so that callers compute no offsets. They allocate
+ * nothing. A setter that fails writes nothing. If a field is set twice, the last value is kept.
  */
 
 #if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
@@ -34,7 +34,7 @@ extern "C" {
   { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
     OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }
 
-/// A field of 64-bit integers. `name` ends with a null byte and lives until the schema is open.
+/// Declares a field of 64-bit integers. `name` ends with a null byte and must live until the schema is open.
 static inline OmomiField omomi_id_field(const char *name, OmomiSide side) {
   OmomiField field;
   memset(&field, 0, sizeof field);
@@ -46,14 +46,15 @@ static inline OmomiField omomi_id_field(const char *name, OmomiSide side) {
   return field;
 }
 
-/// A field of texts.
+/// Declares a field of texts. `name` ends with a null byte and must live until the schema is open.
 static inline OmomiField omomi_text_field(const char *name, OmomiSide side) {
   OmomiField field = omomi_id_field(name, side);
   field.kind = OMOMI_KIND_TEXT;
   return field;
 }
 
-/// A field of numbers in `unit` from `least` to `greatest`, as in the contract.
+/// Declares a field of numbers in `unit`, from `range_min` to `range_max`, as in the contract. `name` and `unit` end
+/// with a null byte and must live until the schema is open.
 static inline OmomiField omomi_number_field(const char *name, OmomiSide side, const char *unit, double range_min,
                                             double range_max) {
   OmomiField field = omomi_id_field(name, side);
@@ -65,21 +66,21 @@ static inline OmomiField omomi_number_field(const char *name, OmomiSide side, co
   return field;
 }
 
-/// The same field with zero or more values a row.
+/// Returns the field with zero or more values per row.
 static inline OmomiField omomi_many(OmomiField field) {
   field.many = 1;
   return field;
 }
 
-/// A request block of yours, and its offsets.
+/// A request: the caller's block, and its offsets.
 typedef struct {
   unsigned char *block;
   OmomiOffsets offsets;
 } OmomiRequest;
 
-/// A row of a request that is being filled, and where it begins in the block. Where the request has no such row, `offset_bytes`
-/// and `slot_count` are 0. It fits into two registers: a larger one would go by way of memory into every function of yours that
-/// takes a row.
+/// A row of a request that is being filled, and its offset in the block. If the request has no such row, `offset_bytes`
+/// and `slot_count` are 0. The struct fits into two registers; a larger one would be passed through memory to every
+/// function that takes a row.
 typedef struct {
   OmomiRequest *request;
   uint32_t offset_bytes;
@@ -87,14 +88,14 @@ typedef struct {
   uint16_t slot_count;
 } OmomiRow;
 
-/// A text of a list.
+/// A text of a list, in UTF-8.
 typedef struct {
   const char *text;
   size_t len_bytes;
 } OmomiText;
 
-/// What happened in the last predict, by model `model`, which must be below the layout's number of models: generation and
-/// counts.
+/// Returns the outcome of model `model` in the last predict: generation and counts. `model` must be below the layout's
+/// number of models.
 static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request, size_t model) {
   OmomiOutcome outcome;
   const size_t result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
@@ -102,13 +103,13 @@ static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request,
   return outcome;
 }
 
-/// What happened in the last predict, by the first model.
+/// Returns the outcome of the first model in the last predict.
 static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
   return omomi_request_outcome_of(request, 0);
 }
 
-/// The answer of model `model` for candidate `index` of the last predict. Both must be below the numbers of models and of
-/// candidates that it had.
+/// Returns the answer of model `model` for candidate `index` in the last predict. Both must be below the numbers of
+/// models and candidates of that predict.
 static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, size_t model, size_t index) {
   OmomiAnswer answer;
   const size_t result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
@@ -116,26 +117,26 @@ static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, s
   return answer;
 }
 
-/// The answer of the first model for candidate `index` of the last predict, which must be below the number of candidates that
-/// it had.
+/// Returns the answer of the first model for candidate `index` in the last predict. `index` must be below the number of
+/// candidates of that predict.
 static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
   return omomi_request_answer_of(request, 0, index);
 }
 
-/// Bytes of the tail that are in use.
+/// Returns the number of bytes of the tail that are in use.
 static inline uint32_t omomi_request_tail_used_bytes(const OmomiRequest *request) {
   uint32_t used;
   memcpy(&used, request->block + offsetof(OmomiHeader, tail_used_bytes), sizeof used);
   return used;
 }
 
-/// Empties the context row and the tail. Each candidate row is emptied by omomi_candidate_row.
+/// Clears the context row and the tail. omomi_candidate_row clears each candidate row.
 static inline void omomi_request_clear(OmomiRequest *request) {
   memset(request->block + offsetof(OmomiHeader, tail_used_bytes), 0, sizeof(uint32_t));
   memset(request->block + request->offsets.context_offset, 0, sizeof(OmomiRowHead));
 }
 
-/// Makes an empty request of `block`, which the caller has aligned to 8 bytes, better 64, and which stays the caller's.
+/// Initializes an empty request in `block`, which the caller owns and has aligned to 8 bytes, better 64. Returns
 /// OMOMI_STATUS_MISALIGNED, or OMOMI_STATUS_WRONG_SIZE if `block_len_bytes` is not `offsets->len_bytes`.
 static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiOffsets *offsets, void *block,
                                              size_t block_len_bytes) {
@@ -153,12 +154,12 @@ static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiO
   return OMOMI_STATUS_OK;
 }
 
-/// For the rows: how many slots a row of `row_len` bytes has.
+/// Internal: the number of slots in a row of `row_len` bytes.
 static inline uint16_t omomi_slot_count(size_t row_len) {
   return (uint16_t)((row_len - sizeof(OmomiRowHead)) / 8);
 }
 
-/// The context row, as it is.
+/// Returns the context row, without clearing it.
 static inline OmomiRow omomi_context_row(OmomiRequest *request) {
   OmomiRow row;
   row.request = request;
@@ -168,8 +169,8 @@ static inline OmomiRow omomi_context_row(OmomiRequest *request) {
   return row;
 }
 
-/// The row of candidate `index`, emptied. Setters of a row that the layout does not have return
-/// OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT where candidates are prepared and have no rows.
+/// Returns the row of candidate `index`, cleared. If the layout has no such row, its setters return
+/// OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates are prepared and so have no rows.
 static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
   OmomiRow row;
   row.request = request;
@@ -184,9 +185,9 @@ static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) 
   return row;
 }
 
-/// Names prepared candidate `index_in_set` of the scorer's candidate set as candidate `index`. What the set has there is
-/// looked at when the request is scored. OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT where candidates
-/// are rows.
+/// Makes prepared candidate `index_in_set` of the scorer's candidate set the candidate `index` of the request. The set
+/// is read when the request is scored. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if
+/// candidates are rows.
 static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set) {
   const OmomiOffsets *offsets = &request->offsets;
   if (offsets->candidates != OMOMI_CANDIDATES_PREPARED)
@@ -197,26 +198,26 @@ static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, siz
   return OMOMI_STATUS_OK;
 }
 
-/// omomi_scorer_predict for a request.
+/// Calls omomi_scorer_predict for a request.
 static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
                                                 size_t candidate_count, OmomiError *error) {
   return omomi_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
 }
 
-/// omomi_scorer_predict_within for a request.
+/// Calls omomi_scorer_predict_within for a request.
 static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
                                                        size_t candidate_count, uint64_t budget_us, OmomiError *error) {
   return omomi_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
                                      error);
 }
 
-/// omomi_live_scorer_predict for a request.
+/// Calls omomi_live_scorer_predict for a request.
 static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                      size_t candidate_count, OmomiError *error) {
   return omomi_live_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
 }
 
-/// omomi_live_scorer_predict_within for a request.
+/// Calls omomi_live_scorer_predict_within for a request.
 static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                             size_t candidate_count, uint64_t budget_us,
                                                             OmomiError *error) {
@@ -224,19 +225,19 @@ static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScore
                                           error);
 }
 
-/// omomi_candidate_set_add for a candidate of a request.
+/// Calls omomi_candidate_set_add for a candidate of a request.
 static inline OmomiStatus omomi_request_add_to_set(const OmomiCandidateSet *set, OmomiRequest *request,
                                                    size_t candidate, uint32_t *out_index, OmomiError *error) {
   return omomi_candidate_set_add(set, request->block, request->offsets.len_bytes, candidate, out_index, error);
 }
 
-/// omomi_candidate_set_put for a candidate of a request.
+/// Calls omomi_candidate_set_put for a candidate of a request.
 static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set, uint32_t index, OmomiRequest *request,
                                                    size_t candidate, OmomiError *error) {
   return omomi_candidate_set_put(set, index, request->block, request->offsets.len_bytes, candidate, error);
 }
 
-/// For the setters: why `slot` is none of `row`, of that kind.
+/// Internal: returns why `slot` is not a slot of `row` of that kind.
 static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
   if (row.offset_bytes == 0)
     return row.request->offsets.candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
@@ -246,15 +247,15 @@ static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiK
   return OMOMI_STATUS_UNKNOWN_FIELD;
 }
 
-/// For the setters: whether `slot` is one of `row`, of that kind. Nothing is read of the request, which the compiler would have to
-/// read again for each field, because every store might have changed it.
+/// Internal: checks that `slot` is a slot of `row` of that kind. Does not read the request: the compiler would have to
+/// reload it for each field, because every store might have changed it.
 static inline OmomiStatus omomi_row_check(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
   if (slot.side == row.side && slot.kind == kind && slot.many == many && slot.index < row.slot_count)
     return OMOMI_STATUS_OK;
   return omomi_row_refusal(row, slot, kind, many);
 }
 
-/// For the setters: writes a slot and marks it present. Whether a text stands there by its bytes is noted of texts alone.
+/// Internal: writes a slot and marks it present. For texts, also notes whether the slot refers to bytes in the tail.
 static inline void omomi_row_store(OmomiRow row, OmomiSlot slot, uint64_t word, int inline_text) {
   const uint64_t bit = (uint64_t)1 << slot.index;
   unsigned char *const bytes = row.request->block + row.offset_bytes;
@@ -272,7 +273,7 @@ static inline void omomi_row_store(OmomiRow row, OmomiSlot slot, uint64_t word, 
   memcpy(bytes + sizeof(OmomiRowHead) + 8 * (size_t)slot.index, &word, sizeof word);
 }
 
-/// For the setters: where `len_bytes` of the tail start, at a multiple of `alignment`.
+/// Internal: reserves `len_bytes` of the tail, starting at a multiple of `alignment`.
 static inline OmomiStatus omomi_tail_take(OmomiRequest *request, size_t len_bytes, size_t alignment,
                                           uint32_t *out_start) {
   const size_t used = omomi_request_tail_used_bytes(request);
@@ -286,13 +287,13 @@ static inline OmomiStatus omomi_tail_take(OmomiRequest *request, size_t len_byte
   return OMOMI_STATUS_OK;
 }
 
-/// For the setters: a place in the tail, or a list, as one word.
+/// Internal: a reference to bytes or to a list in the tail, as one word.
 static inline uint64_t omomi_reference(uint32_t start, uint32_t count) {
   return (uint64_t)start | (uint64_t)count << 32;
 }
 
-/// For the setters: copies the bytes of a text. A compiler seldom knows its length, and a call of memcpy takes longer than the two
-/// words that nearly every text is.
+/// Internal: copies the bytes of a text. The length is rarely known at compile time, and a call of memcpy takes longer
+/// than the two words that nearly every text fits into.
 static inline void omomi_copy_text(unsigned char *to, const char *from, size_t len_bytes) {
   uint64_t first, last;
   uint32_t first_half, last_half;
@@ -311,7 +312,7 @@ static inline void omomi_copy_text(unsigned char *to, const char *from, size_t l
   }
 }
 
-/// For the setters: puts a text into the tail.
+/// Internal: puts a text into the tail.
 static inline OmomiStatus omomi_tail_put_text(OmomiRequest *request, const char *text, size_t len_bytes,
                                               uint64_t *out_reference) {
   uint32_t start;
@@ -326,7 +327,7 @@ static inline OmomiStatus omomi_tail_put_text(OmomiRequest *request, const char 
   return OMOMI_STATUS_OK;
 }
 
-/// For the setters: puts a list of `count` words into the tail.
+/// Internal: puts a list of `count` words into the tail.
 static inline OmomiStatus omomi_row_store_words(OmomiRow row, OmomiSlot slot, const void *words, size_t count) {
   uint32_t start;
   OmomiStatus status;
@@ -361,7 +362,7 @@ static inline OmomiStatus omomi_set_number(OmomiRow row, OmomiSlot slot, double 
   return status;
 }
 
-/// Sets a text field by its text: UTF-8, which is looked at when the request is scored.
+/// Sets a text field by its text. The text is UTF-8, which is checked when the request is scored.
 static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, const char *text, size_t len_bytes) {
   uint64_t reference = 0;
   OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 0);
@@ -372,7 +373,7 @@ static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, const cha
   return status;
 }
 
-/// Sets a text field by the value of its text, from omomi_text_value.
+/// Sets a text field by the value of its text: see omomi_text_value.
 static inline OmomiStatus omomi_set_text_value(OmomiRow row, OmomiSlot slot, uint64_t value) {
   const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 0);
   if (status == OMOMI_STATUS_OK)
@@ -380,13 +381,13 @@ static inline OmomiStatus omomi_set_text_value(OmomiRow row, OmomiSlot slot, uin
   return status;
 }
 
-/// Sets a `many` field of ids. No ids at all is known to be empty, and not missing.
+/// Sets a `many` field of ids. An empty list is a known value; it does not count as missing.
 static inline OmomiStatus omomi_set_ids(OmomiRow row, OmomiSlot slot, const int64_t *ids, size_t count) {
   const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_ID, 1);
   return status == OMOMI_STATUS_OK ? omomi_row_store_words(row, slot, ids, count) : status;
 }
 
-/// Sets a `many` field of texts by the values of its texts.
+/// Sets a `many` field of texts by the values of its texts: see omomi_text_value.
 static inline OmomiStatus omomi_set_text_values(OmomiRow row, OmomiSlot slot, const uint64_t *values, size_t count) {
   const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 1);
   return status == OMOMI_STATUS_OK ? omomi_row_store_words(row, slot, values, count) : status;

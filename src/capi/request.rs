@@ -1,70 +1,72 @@
-//! The parts of a request block that C sees as structs; `request/REQUEST.md` specifies them.
+//! The parts of a request block that C sees as structs. `request/REQUEST.md` specifies them.
 
 use std::mem::offset_of;
 
 use crate::error::RowProblem;
 use crate::request::{CandidateStatus, MAX_VALUES_PER_FIELD, layout};
 
-/// The version of the request block's layout, the first word of its header.
+/// Version of the request block's layout: the first word of its header.
 pub const OMOMI_LAYOUT_VERSION: u32 = 1;
 
-/// Most values of a `many` field in one row.
+/// Maximum number of values of a `many` field in one row.
 pub const OMOMI_MAX_VALUES_PER_FIELD: usize = 1024;
 
 /// In `OmomiAnswer.status`: the candidate has a logit and a probability.
 pub const OMOMI_CANDIDATE_SCORED: u32 = 0;
-/// In `OmomiAnswer.status`: a text or a list of its row lies outside the part of the tail that is in use.
+/// In `OmomiAnswer.status`: a text or a list of its row is outside the used part of the tail.
 pub const OMOMI_CANDIDATE_OUTSIDE_TAIL: u32 = 1;
 /// In `OmomiAnswer.status`: a text of its row is not UTF-8.
 pub const OMOMI_CANDIDATE_NOT_UTF8: u32 = 2;
 /// In `OmomiAnswer.status`: a list of its row has more than `OMOMI_MAX_VALUES_PER_FIELD` values.
 pub const OMOMI_CANDIDATE_TOO_MANY_VALUES: u32 = 3;
-/// In `OmomiAnswer.status`: the candidate set holds no candidate at that index.
+/// In `OmomiAnswer.status`: the candidate set has no candidate at that index.
 pub const OMOMI_CANDIDATE_NO_CANDIDATE: u32 = 4;
-/// In `OmomiAnswer.status`: the time was up before the candidate was reached.
+/// In `OmomiAnswer.status`: the time limit passed before the candidate was reached.
 pub const OMOMI_CANDIDATE_LATE: u32 = 5;
 
-/// The front of a request block. The caller writes the first two members: `omomi_request_init` and the setters do.
+/// The header of a request block. The caller writes the first two members: `omomi_request_init` and the setters do so.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiHeader {
     /// `OMOMI_LAYOUT_VERSION`.
     pub layout_version: u32,
-    /// Bytes of the tail that this request uses.
+    /// Number of bytes of the tail that this request uses.
     pub tail_used_bytes: u32,
-    /// Left alone.
+    /// Reserved: leave unchanged.
     pub reserved: [u32; 14],
 }
 
-/// The front of a model's result, which predict writes: what happened. The answers follow.
+/// The header of a model's result, written by predict. The answers follow.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiOutcome {
     /// Generation of the model that answered.
     pub generation: u64,
-    /// Candidates with a probability.
+    /// Number of candidates with a probability.
     pub scored_count: u32,
-    /// Candidates that were refused, each with its status in its answer.
+    /// Number of candidates that were refused. Each has its status in its answer.
     pub refused_count: u32,
-    /// Candidates that were not reached before the time was up.
+    /// Number of candidates that were not reached within the time limit.
     pub late_count: u32,
-    /// Categories for which the model has no weight: of the context once, of each scored candidate; crosses not counted.
+    /// Number of categories without a weight: those of the context, once, and those of each scored candidate. Crosses
+    /// are not counted.
     pub unseen_count: u32,
-    /// Fields that the model reads and a row leaves empty: of the context once, of each scored candidate.
+    /// Number of fields that the model reads and that have no value: those of the context, once, and those of each
+    /// scored candidate.
     pub missing_count: u32,
-    /// Numbers out of range or NaN; they count as missing as well.
+    /// Number of numeric values that are out of range or NaN. They also count as missing.
     pub invalid_number_count: u32,
-    /// Left alone.
+    /// Reserved: leave unchanged.
     pub reserved: [u32; 8],
 }
 
-/// The front of a row. Slots of 8 bytes follow, one for each field of the side in the order of declaration.
+/// The header of a row. Slots of 8 bytes follow, one for each field of the side, in the order of declaration.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiRowHead {
-    /// Bit i: slot i has a value.
+    /// Bit i is set if slot i has a value.
     pub present: u64,
-    /// Bit i: text slot i refers to bytes in the tail; clear where it holds a text value.
+    /// Bit i is set if text slot i refers to bytes in the tail, and clear if it holds a text value.
     pub inline_text: u64,
 }
 
@@ -72,11 +74,11 @@ pub struct OmomiRowHead {
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiAnswer {
-    /// The logit; NaN where the candidate was not scored.
+    /// The logit; NaN if the candidate was not scored.
     pub logit: f64,
-    /// The probability, in (0, 1); NaN where the candidate was not scored.
+    /// The probability, in (0, 1); NaN if the candidate was not scored.
     pub probability: f32,
-    /// `OMOMI_CANDIDATE_SCORED`, or why the candidate was not.
+    /// `OMOMI_CANDIDATE_SCORED`, or the reason why the candidate was not scored.
     pub status: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What a server declares.
+//! Schemas: the fields that a server declares, for C.
 
 use std::ffi::c_char;
 use std::ptr::NonNull;
@@ -10,8 +10,8 @@ use crate::contract::{MAX_FIELDS_PER_SIDE, Side};
 use crate::error::Error;
 use crate::request::{Schema, SchemaField, SchemaKind};
 
-/// The fields that a server can supply, declared once and good for every later model. Immutable: any number of threads may
-/// use one schema.
+/// The fields that a server can supply: declared once, valid for every later model. Immutable: any number of threads
+/// may use one schema.
 #[derive(Debug)]
 pub struct OmomiSchema(pub(super) Schema);
 
@@ -19,7 +19,7 @@ pub struct OmomiSchema(pub(super) Schema);
 pub type OmomiSide = u32;
 /// Shared by all candidates of a request: user, media, slot, time.
 pub const OMOMI_SIDE_CONTEXT: OmomiSide = 0;
-/// Of one candidate: creative, campaign, advertiser.
+/// Specific to one candidate: creative, campaign, advertiser.
 pub const OMOMI_SIDE_CANDIDATE: OmomiSide = 1;
 
 /// The type of a field: one of `OMOMI_KIND_...`.
@@ -37,7 +37,7 @@ pub const OMOMI_KIND_NUMBER: OmomiKind = 2;
 pub struct OmomiField {
     /// `sizeof(OmomiField)`, set by the caller.
     pub size_bytes: usize,
-    /// Name, as in the contract: UTF-8; needs no null byte.
+    /// Name as in the contract, in UTF-8. Needs no null byte.
     pub name: *const c_char,
     /// Length of the name.
     pub name_len_bytes: usize,
@@ -45,44 +45,45 @@ pub struct OmomiField {
     pub side: OmomiSide,
     /// One of `OMOMI_KIND_...`.
     pub kind: OmomiKind,
-    /// 1 where a row has zero or more values of it, otherwise 0.
+    /// 1 if a row has zero or more values of the field, otherwise 0.
     pub many: u32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
-    /// Of a number its unit, as in the contract; otherwise not read.
+    /// Unit as in the contract. Only read for numbers.
     pub unit: *const c_char,
     /// Length of the unit.
     pub unit_len_bytes: usize,
-    /// Of a number its least value, as in the contract; otherwise not read.
+    /// Minimum as in the contract. Only read for numbers.
     pub range_min: f64,
-    /// Of a number its greatest value, as in the contract; otherwise not read.
+    /// Maximum as in the contract. Only read for numbers.
     pub range_max: f64,
 }
 
-/// Where a declared field lies in the rows of its side, and what it holds. Ask once, keep it, and pass it to the setters.
+/// The position of a declared field in the rows of its side, and its type. Get it once, keep it, and pass it to the
+/// setters.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiSlot {
     /// One of `OMOMI_SIDE_...`.
     pub side: OmomiSide,
-    /// Index of the slot in a row of that side, counted from 0.
+    /// Index of the slot in a row of that side, from 0.
     pub index: u32,
     /// One of `OMOMI_KIND_...`.
     pub kind: OmomiKind,
-    /// 1 where a row has zero or more values of it, otherwise 0.
+    /// 1 if a row has zero or more values of the field, otherwise 0.
     pub many: u32,
 }
 
-/// Declares the fields that a server can supply. Each side keeps the order given. Close the schema with
+/// Declares the fields that a server can supply. The order of the fields of a side is kept. Close the schema with
 /// `omomi_schema_close`.
 ///
-/// `OMOMI_STATUS_SCHEMA_INVALID` for a name that stands twice or is empty, more than 64 fields on a side, a number that is
-/// `many`, or a range that is not two finite numbers, the lesser first.
+/// Returns `OMOMI_STATUS_SCHEMA_INVALID` for an empty or duplicate name, more than 64 fields on a side, a number that
+/// is `many`, or a range that is not two finite numbers with the lower one first.
 ///
 /// # Safety
 ///
-/// `fields` is null or points to `field_count` structs whose texts are as long as they say; `out_schema` and `error` are
-/// null or writable.
+/// `fields` is null or points to `field_count` structs whose texts are as long as they say; `out_schema` and `error`
+/// are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_schema_open(
     fields: *const OmomiField,
@@ -97,8 +98,8 @@ pub unsafe extern "C" fn omomi_schema_open(
             return Err(Error::SchemaInvalid { problem });
         }
         if let (Some(first), 1..) = (NonNull::new(fields.cast_mut()), field_count) {
-            // SAFETY: not null, and the caller promises that at least one struct is there. Where its size is right, the
-            // array has the caller's elements where this library looks for them.
+            // SAFETY: not null, and the caller promises at least one struct. If its size is right, the elements of the
+            // caller's array are where this library expects them.
             unsafe { check_size(first, "fields[0]") }?;
         }
         // SAFETY: the caller's promise.
@@ -115,8 +116,8 @@ pub unsafe extern "C" fn omomi_schema_open(
     unsafe { status(error, body) }
 }
 
-/// Declares exactly what a model asks for, in contract order. For tools and tests; a server that declares its fields by
-/// itself finds out when the other team changes its mind. Close the schema with `omomi_schema_close`.
+/// Declares exactly the fields that a model needs, in contract order. For tools and tests: a server that declares its
+/// own fields notices when the other team changes them. Close the schema with `omomi_schema_close`.
 ///
 /// # Safety
 ///
@@ -140,23 +141,23 @@ pub unsafe extern "C" fn omomi_schema_of_model(
     unsafe { status(error, body) }
 }
 
-/// Gives a schema back. Layouts that were made of it go on working. Null is left alone.
+/// Closes a schema. Layouts that were created from it continue to work. Ignores null.
 ///
 /// # Safety
 ///
-/// `schema` is null, or is open and used by nobody from now on.
+/// `schema` is null, or is open and not used after this call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_schema_close(schema: *mut OmomiSchema) {
     // SAFETY: the caller's promise.
     unsafe { close(schema) };
 }
 
-/// Where the field called `name` lies; `OMOMI_STATUS_UNKNOWN_FIELD` if it is not declared.
+/// Writes the slot of the field called `name`. Returns `OMOMI_STATUS_UNKNOWN_FIELD` if it is not declared.
 ///
 /// # Safety
 ///
-/// `schema` is null or open; `name` is null or points to `name_len_bytes` readable bytes; `out_slot` and `error` are null or
-/// writable.
+/// `schema` is null or open; `name` is null or points to `name_len_bytes` readable bytes; `out_slot` and `error` are
+/// null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_schema_slot(
     schema: *const OmomiSchema,
@@ -195,7 +196,7 @@ pub unsafe extern "C" fn omomi_schema_slot(
 
 /// # Safety
 ///
-/// The texts of `field` are null or as long as it says.
+/// The texts of `field` must be null or as long as it says.
 unsafe fn declared(field: &OmomiField) -> Result<SchemaField, Error> {
     let invalid = |argument, problem| Error::InvalidArgument { argument, problem };
     // SAFETY: a reference points to its struct.

@@ -1,4 +1,4 @@
-//! The call that servers make for each request, and the account of one answer.
+//! Scores requests and explains answers, for C.
 
 use std::ffi::{c_char, c_void};
 use std::ptr::NonNull;
@@ -16,33 +16,33 @@ use crate::contract::{MAX_CROSS_MEMBERS, MAX_NAME_LEN_BYTES};
 use crate::error::Error;
 use crate::score::{Contribution, Explanation, Scorer};
 
-/// One or several models bound to a layout, with the memory that one thread needs for scoring. Open one for each thread; a second
-/// thread that calls meanwhile gets `OMOMI_STATUS_SCORER_BUSY` at once, and no harm is done.
+/// One or several models bound to a layout, with the memory that one thread needs for scoring. Open one for each
+/// thread. A second thread that calls meanwhile immediately gets `OMOMI_STATUS_SCORER_BUSY`, without any harm.
 #[derive(Debug)]
 pub struct OmomiScorer(Scorer);
 
-/// Room for the name of a field or of a cross, its null byte included.
+/// Maximum length of the name of a field or of a cross, including its null byte.
 pub const OMOMI_NAME_CAPACITY_BYTES: usize = 264;
 
 const _: () = assert!(MAX_CROSS_MEMBERS * (MAX_NAME_LEN_BYTES + 1) <= OMOMI_NAME_CAPACITY_BYTES);
 
-/// The account of one candidate's probability.
+/// The explanation of one candidate's probability.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiExplanation {
     /// `sizeof(OmomiExplanation)`, set by the caller.
     pub size_bytes: usize,
-    /// Number of features, present in the file or unseen.
+    /// Number of features, with or without a weight in the file.
     pub contribution_count: usize,
-    /// The weight that is always on.
+    /// The bias of the model, on the logit scale.
     pub bias: f64,
-    /// The logit, the same bits as predict gives.
+    /// The logit, bit for bit as predict computes it.
     pub logit: f64,
-    /// The probability, the same bits as predict gives.
+    /// The probability, bit for bit as predict computes it.
     pub probability: f32,
 }
 
-/// What one feature adds to the logit.
+/// The contribution of one feature to the logit.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiContribution {
@@ -50,17 +50,17 @@ pub struct OmomiContribution {
     pub key: u64,
     /// Its weight on the logit scale; 0 for an unseen category.
     pub weight: f32,
-    /// 1 where the file has a weight for it, 0 for an unseen category.
+    /// 1 if the file has a weight for it, 0 for an unseen category.
     pub has_weight: u32,
     /// Name of the field, or of the cross ("media_id*creative_id"), with a null byte at its end.
     pub name: [c_char; OMOMI_NAME_CAPACITY_BYTES],
 }
 
-/// Binds a model to a layout. The scorer keeps what it needs of both: closing or replacing them never touches it. Close it
-/// with `omomi_scorer_close`.
+/// Binds a model to a layout. The scorer keeps what it needs of both, so closing or replacing them never affects it.
+/// Close it with `omomi_scorer_close`.
 ///
-/// `OMOMI_STATUS_FIELD_MISSING` or `OMOMI_STATUS_FIELD_MISMATCH`, with the field's name in the message, if the model needs
-/// what the layout's schema does not declare, or declares otherwise.
+/// Returns `OMOMI_STATUS_FIELD_MISSING` if the layout's schema does not declare a field that the model needs, or
+/// `OMOMI_STATUS_FIELD_MISMATCH` if it declares the field differently. The message names the field.
 ///
 /// # Safety
 ///
@@ -87,18 +87,19 @@ pub unsafe extern "C" fn omomi_scorer_open(
     unsafe { status(error, body) }
 }
 
-/// Binds several models, prepared candidates, or both, to a layout that was made for as many models and for such candidates. One call
-/// then scores a request for all of the models (the arms of a test, a shadow), which costs less than a call for each. Each answers as it
-/// would alone, but a context row that one of them cannot read fails the call. `set` is null unless the layout is for prepared
-/// candidates; a model that is new to the set is prepared now, which takes the time of some look-ups for each candidate.
+/// Binds several models, prepared candidates, or both, to a layout that was created for that many models and for such
+/// candidates. One call then scores a request with all models (the arms of a test, a shadow), which costs less than one
+/// call for each. Each model gives the same answers as alone, but a context row that one of them cannot read fails the
+/// call. `set` is null unless the layout is for prepared candidates. The candidates of the set are prepared now for
+/// each model that is new to it, which takes a few look-ups per candidate.
 ///
-/// As `omomi_scorer_open` otherwise; `OMOMI_STATUS_INVALID_ARGUMENT` if `model_count` or `set` is not what the layout is for, or if the
-/// set is of another schema.
+/// Fails like `omomi_scorer_open`. Returns `OMOMI_STATUS_INVALID_ARGUMENT` if `model_count` or `set` does not fit the
+/// layout, or if the set belongs to another schema.
 ///
 /// # Safety
 ///
-/// `models` is null or points to `model_count` pointers, each of them null or an open model; `layout` and `set` are null or open;
-/// `out_scorer` and `error` are null or writable.
+/// `models` is null or points to `model_count` pointers, each of them null or an open model; `layout` and `set` are
+/// null or open; `out_scorer` and `error` are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_scorer_open_with(
     models: *const *const OmomiModel,
@@ -112,7 +113,7 @@ pub unsafe extern "C" fn omomi_scorer_open_with(
         // SAFETY: the caller's promise.
         let layout = &unsafe { reference(layout, "layout") }?.0;
         if model_count != layout.model_count() {
-            let problem = format!("the layout is for {}, found {model_count}", layout.model_count());
+            let problem = format!("the layout expects {}, found {model_count}", layout.model_count());
             return Err(Error::InvalidArgument { argument: "model_count", problem });
         }
         // SAFETY: the caller's promise.
@@ -135,29 +136,29 @@ pub unsafe extern "C" fn omomi_scorer_open_with(
     unsafe { status(error, body) }
 }
 
-/// Gives a scorer back. Null is left alone.
+/// Closes a scorer. Ignores null.
 ///
 /// # Safety
 ///
-/// `scorer` is null, or is open and used by nobody from now on.
+/// `scorer` is null, or is open and not used after this call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_scorer_close(scorer: *mut OmomiScorer) {
     // SAFETY: the caller's promise.
     unsafe { close(scorer) };
 }
 
-/// Scores the first `candidate_count` candidates of the request in `block` and writes an answer for each of them, and the
-/// counts. Allocates nothing and waits for nothing, also when it fails.
+/// Scores the first `candidate_count` candidates of the request in `block`. Writes an answer for each of them, and the
+/// counts. Allocates nothing and waits for nothing, even when it fails.
 ///
-/// A candidate whose row cannot be read costs itself only: its answer has a status and no probability. A context row
-/// that cannot be read fails the call with `OMOMI_STATUS_CONTEXT_MALFORMED`. A call that fails writes no answer.
+/// A candidate whose row cannot be read fails alone: its answer has a status and no probability. A context row that
+/// cannot be read fails the call with `OMOMI_STATUS_CONTEXT_MALFORMED`. A call that fails writes no answer.
 ///
-/// `block` must be aligned to 8 bytes and `block_len_bytes` long, exactly as long as the scorer's layout says.
+/// `block` must be aligned to 8 bytes, and `block_len_bytes` must be exactly the length that the scorer's layout gives.
 ///
 /// # Safety
 ///
-/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null or
-/// writable.
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
+/// null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_scorer_predict(
     scorer: *const OmomiScorer,
@@ -174,13 +175,15 @@ pub unsafe extern "C" fn omomi_scorer_predict(
     unsafe { status(error, body) }
 }
 
-/// The same, but begins no further chunk of up to 256 candidates once `budget_us` microseconds have passed since the call. Candidates
-/// that were not reached have the status `OMOMI_CANDIDATE_LATE` and no probability, and are counted; for several models they are the
-/// same ones. That the time was up is no error.
+/// Scores a request like `omomi_scorer_predict`, within a time limit: starts no further chunk of up to 256 candidates
+/// once `budget_us` microseconds have passed since the call. Candidates that were not reached have the status
+/// `OMOMI_CANDIDATE_LATE` and no probability, and are counted; with several models, they are the same for all. Reaching
+/// the limit is not an error.
 ///
 /// # Safety
 ///
-/// As `omomi_scorer_predict`.
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
+/// null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_scorer_predict_within(
     scorer: *const OmomiScorer,
@@ -201,7 +204,7 @@ pub unsafe extern "C" fn omomi_scorer_predict_within(
 
 /// # Safety
 ///
-/// As [`omomi_scorer_predict`].
+/// The promises of [`omomi_scorer_predict`].
 unsafe fn predict(
     scorer: *const OmomiScorer,
     block: *mut c_void,
@@ -212,21 +215,23 @@ unsafe fn predict(
     // SAFETY: the caller's promise.
     let scorer = &unsafe { reference(scorer, "scorer") }?.0;
     check_block_len(scorer.layout(), block_len_bytes)?;
-    // SAFETY: the block is null, or by the caller's promise as long as was just checked.
+    // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
     unsafe { scorer.predict_block(block.cast(), candidate_count, budget) }
 }
 
-/// Why candidate `candidate` (counted from 0) of the request in `block` gets its probability from the first model: the account, and what each
-/// feature adds, in the order in which they add. Allocates; not for the serving path.
+/// Explains the probability that the first model gives to candidate `candidate` (counted from 0) of the request in
+/// `block`. Writes a summary, and the contribution of each feature in the order of summation. Allocates, so do not call
+/// it on the serving path.
 ///
-/// `out_contributions` may be null with a capacity of 0: then only the account is written, with the number of
-/// contributions to make room for. `OMOMI_STATUS_WRONG_SIZE` if the capacity is too small otherwise. The caller sets
-/// `out_explanation->size_bytes`.
+/// `out_contributions` may be null with a capacity of 0: then only the summary is written, with the number of
+/// contributions to make room for. Otherwise returns `OMOMI_STATUS_WRONG_SIZE` if the capacity is too small. The caller
+/// sets `out_explanation->size_bytes` first.
 ///
 /// # Safety
 ///
-/// As `omomi_scorer_predict`; `out_explanation` is null or writable, `out_contributions` is null or has room for
-/// `contribution_capacity` structs.
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes;
+/// `out_explanation` is null or writable, `out_contributions` is null or has room for `contribution_capacity` structs;
+/// `error` is null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_scorer_explain(
     scorer: *const OmomiScorer,
@@ -242,7 +247,7 @@ pub unsafe extern "C" fn omomi_scorer_explain(
         // SAFETY: the caller's promise.
         let scorer = &unsafe { reference(scorer, "scorer") }?.0;
         check_block_len(scorer.layout(), block_len_bytes)?;
-        // SAFETY: the block is null, or by the caller's promise as long as was just checked.
+        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
         let explain = || unsafe { scorer.explain_block(block.cast(), candidate) };
         // SAFETY: the caller's promise.
         unsafe { write_explanation(explain, out_explanation, out_contributions, contribution_capacity) }
@@ -251,11 +256,12 @@ pub unsafe extern "C" fn omomi_scorer_explain(
     unsafe { status(error, body) }
 }
 
-/// Writes what `explain` answers, once it is known that there is a place for it.
+/// Checks that the outputs have room, and writes the explanation that `explain` returns.
 ///
 /// # Safety
 ///
-/// `out_explanation` is null or writable, `out_contributions` is null or has room for `contribution_capacity` structs.
+/// `out_explanation` must be null or writable, `out_contributions` must be null or have room for
+/// `contribution_capacity` structs.
 pub(super) unsafe fn write_explanation(
     explain: impl FnOnce() -> Result<Explanation, Error>,
     out_explanation: *mut OmomiExplanation,
@@ -277,7 +283,7 @@ pub(super) unsafe fn write_explanation(
         }
         Some(first) => {
             for (index, contribution) in contributions.iter().enumerate() {
-                // SAFETY: the caller promises room for as many as `contribution_capacity` says, which is enough.
+                // SAFETY: the caller promises room for `contribution_capacity` structs, which is enough.
                 unsafe { write_contribution(contribution, first.add(index)) };
             }
         }
@@ -296,12 +302,12 @@ pub(super) unsafe fn write_explanation(
 
 /// # Safety
 ///
-/// `place` has room for the struct.
+/// `place` must have room for the struct.
 unsafe fn write_contribution(contribution: &Contribution, place: NonNull<OmomiContribution>) {
     let place = place.as_ptr();
     let name = contribution.field.as_str();
     assert!(name.len() < OMOMI_NAME_CAPACITY_BYTES);
-    // SAFETY: the caller's promise, and the name fits. The memory may be uninitialized, so it is reached by pointer only.
+    // SAFETY: the caller's promise, and the name fits. The memory may be uninitialized, so only pointers reach it.
     unsafe {
         (&raw mut (*place).key).write(contribution.key);
         (&raw mut (*place).weight).write(contribution.weight.unwrap_or(0.0));

@@ -1,4 +1,4 @@
-//! The contract as JSON: read from any layout, written in the one canonical layout that the fingerprint is made of.
+//! The contract as JSON. Reads any layout; writes the canonical layout, from which the fingerprint is computed.
 
 use serde_json::Value;
 
@@ -16,8 +16,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Contract, ContractFaults> {
     validate(&root, &|_| None).map_err(ContractFaults)
 }
 
-/// Written by hand because the order of keys is part of the format: the maps of a JSON library change theirs with a
-/// feature that any other crate may switch on.
+/// Writes the JSON by hand, because the order of keys is part of the format. The maps of a JSON library change their
+/// order with a feature that any other crate may enable.
 pub(super) fn canonical(contract: &Contract) -> String {
     let crosses: Vec<String> = contract
         .crosses
@@ -67,8 +67,8 @@ fn field(field: &Field) -> String {
     text
 }
 
-/// The two keys of a limit, each behind a comma; nothing where there is none, so that a contract without limits keeps the
-/// fingerprint that it had before there were any.
+/// The two keys of a limit, each after a comma; empty without a limit, so that a contract without limits keeps the
+/// fingerprint that it had before limits existed.
 fn category_limit(limit: Option<CategoryLimit>) -> (String, String) {
     limit.map_or_else(Default::default, |CategoryLimit { max, over }| {
         (format!(",\"max_categories\":{max}"), format!(",\"over_max\":{}", quoted(over.word())))

@@ -1,9 +1,10 @@
-//! The contract: which fields a model reads, on which side, with what meaning. It is the agreement between the team
+//! The contract: which fields a model reads, on which side, and what they mean. It is the agreement between the team
 //! that trains and the team that serves, kept as data that a machine checks.
 //!
-//! People write `contract.toml` ([`Contract::from_toml`]); a weight file embeds the [canonical
-//! JSON](Contract::canonical_json); logs and weight files name it by its [fingerprint](Contract::fingerprint). Both
-//! forms go through one validation that reports every fault at once, each with its place.
+//! People write `contract.toml` ([`Contract::from_toml`]). A weight file embeds the [canonical
+//! JSON](Contract::canonical_json). Logs and weight files identify the contract by its
+//! [fingerprint](Contract::fingerprint). Both forms go through one validation, which reports all faults together, each
+//! with its place.
 //!
 //! ```
 //! use omomi::contract::Contract;
@@ -23,18 +24,18 @@ use std::fmt;
 
 use crate::feature::{self, CROSS_JOINER};
 
-/// Most fields that one side (context or candidate) may have: presence is one 64-bit word per row.
+/// Largest number of fields on one side (context or candidate): presence is one 64-bit word per row.
 pub const MAX_FIELDS_PER_SIDE: usize = 64;
-/// Most crosses of a contract.
+/// Largest number of crosses in a contract.
 pub const MAX_CROSSES: usize = 64;
-/// Most members of one cross; the fewest is 2.
+/// Largest number of members of one cross; the smallest is 2.
 pub const MAX_CROSS_MEMBERS: usize = 4;
-/// Most bucket edges of a number field.
+/// Largest number of bucket edges of a number field.
 pub const MAX_BUCKET_EDGES: usize = 1_024;
 /// Longest name of a contract, label or field, in bytes.
 pub const MAX_NAME_LEN_BYTES: usize = 64;
 
-/// A validated contract. Fields and crosses keep the order in which the contract lists them; that order defines the
+/// A validated contract. Fields and crosses keep the order in which the contract lists them. That order defines the
 /// order of the sums in a score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contract {
@@ -47,19 +48,19 @@ pub struct Contract {
 /// An input slot, such as `creative_id`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
-    /// Name: of the log column, of the server's declaration, in every message.
+    /// Name of the field: in the log column, in the server's schema, and in every message.
     pub name: String,
-    /// Whether all candidates of a request share its value.
+    /// The side of a request to which it belongs.
     pub side: Side,
-    /// What its categories are made of.
+    /// The type of its values.
     pub kind: FieldKind,
-    /// Whether a row has zero or more categories of it instead of at most one.
+    /// Whether a row may have any number of its categories, instead of at most one.
     pub many: bool,
-    /// What the value is, in the words of both teams.
+    /// What the value means, in the words of both teams.
     pub meaning: String,
-    /// How a serving log may write it down.
+    /// How a serving log may record it.
     pub log: LogPolicy,
-    /// How many of its categories a model may have.
+    /// How many of its categories may have a weight in a model.
     pub category_limit: Option<CategoryLimit>,
 }
 
@@ -68,22 +69,22 @@ pub struct Field {
 pub enum Side {
     /// Shared by all candidates of a request: user, media, slot, time.
     Context,
-    /// Of one candidate: creative, campaign, advertiser.
+    /// Belongs to one candidate: creative, campaign, advertiser.
     Candidate,
 }
 
-/// What the categories of a field are made of.
+/// The type of a field's values.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldKind {
     /// A 64-bit integer.
     Id,
     /// UTF-8 text.
     Text,
-    /// A number that falls into a bucket; the bucket is the category.
+    /// A number. It falls into a bucket, and the bucket is the category.
     Number {
-        /// Unit of the value, for people and for the check at binding.
+        /// Unit of the value, for people and for the check when a model is bound to a schema.
         unit: String,
-        /// Least and greatest value; anything outside, and NaN, counts as missing.
+        /// Smallest and largest value. Values outside the range, and NaN, count as missing.
         range: [f64; 2],
         /// How a value becomes a category.
         buckets: Buckets,
@@ -93,55 +94,55 @@ pub enum FieldKind {
 /// How a number becomes a category.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Buckets {
-    /// Bucket `i` holds the values with exactly `i` edges at or below them.
+    /// Bucket `i` holds the values that are greater than or equal to exactly `i` edges.
     Edges(Vec<f64>),
     /// One bucket per power of two: the 11 bits of the double's exponent.
     Log2,
 }
 
-/// How a serving log may write a field down.
+/// How a serving log may record a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogPolicy {
-    /// As it is.
+    /// The value itself.
     Plain,
-    /// As its 64-bit value only.
+    /// Only its 64-bit value.
     Hashed,
     /// Not at all.
     Never,
 }
 
-/// Categories of several fields taken together as one feature.
+/// A combination of the categories of several fields, used as one feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cross {
     /// Indices into [`Contract::fields`], in the order in which keys are mixed.
     pub members: Vec<usize>,
-    /// How many of its features a model may have.
+    /// How many of its features may have a weight in a model.
     pub category_limit: Option<CategoryLimit>,
 }
 
-/// How many categories of a field or cross a model may have, and what pruning does where there are more. Scoring takes
-/// no notice of it.
+/// How many categories of a field or cross a model may have, and what pruning does if there are more. Scoring ignores
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CategoryLimit {
-    /// Most categories whose weight is not 0: `max_categories` in the contract. At least 1.
+    /// Largest number of categories with a weight other than 0: `max_categories` in the contract. At least 1.
     pub max: u64,
-    /// What happens where there are more: `over_max` in the contract.
+    /// What happens if there are more: `over_max` in the contract.
     pub over: OverLimit,
 }
 
-/// What pruning does where a field has more categories than it may.
+/// What pruning does if a field has more categories than its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverLimit {
-    /// It stops: somebody must look.
+    /// It stops with an error, so that a person must decide.
     Error,
-    /// It drops those that were seen least.
+    /// It drops the categories with the fewest impressions.
     Drop,
 }
 
 /// One thing that is wrong with a contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Line in the file, counted from 1, where the form of the contract has lines.
+    /// Line in the file, counted from 1, if the form of the contract has lines.
     pub line: Option<usize>,
     /// Place inside the contract, such as `field 3 (floor_price)`.
     pub place: String,
@@ -154,66 +155,67 @@ pub struct Fault {
 pub struct ContractFaults(pub Vec<Fault>);
 
 impl Contract {
-    /// Reads a contract from JSON, canonical or not.
+    /// Reads a contract from JSON, in canonical form or not.
     ///
     /// # Errors
     ///
-    /// Every fault at once.
+    /// Returns all faults of the contract together.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ContractFaults> {
         json::parse(bytes)
     }
 
-    /// The one JSON text of this contract: keys sorted, defaults written out, no white space, floats as the shortest
-    /// text that reads back to the same double.
+    /// Returns the canonical JSON text of this contract: keys sorted, defaults written out, no white space, floats as
+    /// the shortest text that reads back to the same double.
     #[must_use]
     pub fn canonical_json(&self) -> String {
         json::canonical(self)
     }
 
-    /// XXH3-64 of the canonical JSON: two contracts agree exactly when their fingerprints do.
+    /// Returns the XXH3-64 of the canonical JSON. Equal contracts have equal fingerprints; different contracts have
+    /// different ones, except for hash collisions.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         xxhash_rust::xxh3::xxh3_64(self.canonical_json().as_bytes())
     }
 
-    /// Name of the contract.
+    /// Returns the name of the contract.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Name of the log column that holds the label, 0 or 1.
+    /// Returns the name of the log column that holds the label, 0 or 1.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// The fields, in contract order.
+    /// Returns the fields, in contract order.
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
 
-    /// The crosses, in contract order.
+    /// Returns the crosses, in contract order.
     #[must_use]
     pub fn crosses(&self) -> &[Cross] {
         &self.crosses
     }
 
-    /// The field with `name`.
+    /// Returns the field with this name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
     }
 
-    /// The name of a cross of this contract: its members' names joined by [`CROSS_JOINER`].
+    /// Returns the name of a cross of this contract: its members' names joined by [`CROSS_JOINER`].
     #[must_use]
     pub fn cross_name(&self, cross: &Cross) -> String {
         let names: Vec<&str> = cross.members.iter().map(|&member| self.fields[member].name.as_str()).collect();
         names.join(CROSS_JOINER)
     }
 
-    /// Whether a cross needs both sides of a request, or which one side it lies in.
+    /// Returns the side of a cross whose members are all on one side, or nothing if it needs both sides of a request.
     #[must_use]
     pub fn cross_side(&self, cross: &Cross) -> Option<Side> {
         let mut sides = cross.members.iter().map(|&member| self.fields[member].side);
@@ -223,7 +225,7 @@ impl Contract {
 }
 
 impl Field {
-    /// Seed of this field's feature keys.
+    /// Returns the seed of this field's feature keys.
     #[must_use]
     pub fn seed(&self) -> u64 {
         feature::field_seed(&self.name)
@@ -231,24 +233,24 @@ impl Field {
 }
 
 impl Buckets {
-    /// The bucket of `number`, or nothing where it is outside `range` or NaN.
+    /// Returns the bucket of `number`, or nothing if it is outside `range` or NaN.
     #[inline]
     #[must_use]
     pub fn index(&self, range: [f64; 2], number: f64) -> Option<u64> {
-        // False for NaN as well.
+        // Also false for NaN.
         if !(number >= range[0] && number <= range[1]) {
             return None;
         }
         Some(match self {
             Self::Edges(edges) => edges.partition_point(|&edge| edge <= number) as u64,
-            // The sign is masked off so that -0.0, which is not below 0, joins 0.0.
+            // The sign is masked off, so that -0.0, which is not below 0, shares the bucket of 0.0.
             Self::Log2 => number.to_bits() >> 52 & 0x7ff,
         })
     }
 }
 
 impl FieldKind {
-    /// The word for this kind in a contract: `id`, `text` or `number`.
+    /// Returns the word for this type in a contract: `id`, `text` or `number`.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
@@ -260,7 +262,7 @@ impl FieldKind {
 }
 
 impl Side {
-    /// The word for this side in a contract: `context` or `candidate`.
+    /// Returns the word for this side in a contract: `context` or `candidate`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -271,7 +273,7 @@ impl Side {
 }
 
 impl OverLimit {
-    /// The word for it in a contract: `error` or `drop`.
+    /// Returns the word for this choice in a contract: `error` or `drop`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -282,7 +284,7 @@ impl OverLimit {
 }
 
 impl LogPolicy {
-    /// The word for this policy in a contract: `plain`, `hashed` or `never`.
+    /// Returns the word for this policy in a contract: `plain`, `hashed` or `never`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

@@ -9,17 +9,17 @@ fn small_json() -> String {
 }
 
 #[test]
-fn canonical_json_is_one_text_whatever_the_layout_was() {
+fn canonical_json_does_not_depend_on_the_layout_that_was_read() {
     let contract = small();
     assert_eq!(contract.canonical_json(), small_json());
     let spaced = small_json().replace("},{", "} ,\n {");
     assert_eq!(Contract::from_json(spaced.as_bytes()).unwrap().canonical_json(), small_json());
-    // Every contract that was ever published is known by this number: it may not change.
+    // Published contracts are identified by this number: it must not change.
     assert_eq!(contract.fingerprint(), 0x0dee_9fd4_8e91_8f08);
 }
 
 #[test]
-fn limits_of_categories_stand_in_the_canonical_json_and_only_where_there_are_some() {
+fn category_limits_are_in_the_canonical_json_only_if_the_contract_has_them() {
     let limited = small_json()
         .replace(r#""many":true,"#, r#""many":true,"max_categories":1000000,"#)
         .replace(r#""name":"interest","#, r#""name":"interest","over_max":"error","#)
@@ -33,8 +33,8 @@ fn limits_of_categories_stand_in_the_canonical_json_and_only_where_there_are_som
     assert_ne!(contract.fingerprint(), small().fingerprint());
 }
 
-/// The names of fields were each compared with all before them, and every unknown key was a fault of its own: hours and
-/// gigabytes for the 16 MiB that then was the most that a contract in a weight file may have.
+/// Each name of a field was compared with all names before it, and each unknown key was recorded as a fault. Hostile
+/// bytes therefore cost hours and gigabytes, up to the 16 MiB that a contract in a weight file could then have.
 #[test]
 fn very_many_fields_or_faults_cost_no_more_than_a_few() {
     let fields: Vec<String> = (0..200_000).map(|index| format!("{{\"name\":\"f{index}\"}}")).collect();
@@ -46,7 +46,7 @@ fn very_many_fields_or_faults_cost_no_more_than_a_few() {
 }
 
 #[test]
-fn crosses_know_their_side_and_name() {
+fn a_cross_has_a_side_and_a_name() {
     let contract = small();
     assert_eq!(contract.cross_name(&contract.crosses()[0]), "media_id*creative_id");
     assert_eq!(contract.cross_side(&contract.crosses()[0]), None);
@@ -54,7 +54,7 @@ fn crosses_know_their_side_and_name() {
 }
 
 #[test]
-fn numbers_on_an_edge_fall_above_it_and_numbers_out_of_range_fall_nowhere() {
+fn numbers_on_an_edge_fall_above_it_and_numbers_out_of_range_have_no_bucket() {
     let edges = Buckets::Edges(vec![10.0, 50.0]);
     let range = [0.0, 100.0];
     let indices = [0.0, 9.999, 10.0, 49.0, 50.0, 100.0].map(|number| edges.index(range, number));

@@ -1,5 +1,5 @@
-//! One validation for every form of a contract. It walks a JSON value, so that TOML and JSON meet the same rules, and
-//! notes each fault with the path at which it stands; the form that was read knows which line a path is on.
+//! Validates every form of a contract by the same rules. It walks a JSON value, to which TOML and JSON are both
+//! converted, and records each fault with its path. The parser of each form knows which line a path is on.
 
 use serde_json::{Map, Value};
 
@@ -11,8 +11,8 @@ use super::{
 /// Keys and positions from the root to a value, such as `["field", "3", "unit"]`.
 pub type Path = Vec<String>;
 
-/// What a form of the contract adds to a fault: the line that a path stands on.
-pub type LineOf<'a> = &'a dyn Fn(&Path) -> Option<usize>;
+/// Finds the line of a path, for the form of the contract that was read.
+pub(super) type LineOf<'a> = &'a dyn Fn(&Path) -> Option<usize>;
 
 type Object = Map<String, Value>;
 
@@ -21,9 +21,9 @@ const FIELD_KEYS: &[&str] = &["name", "side", "type", "many", "meaning", "log", 
 const NUMBER_KEYS: &[&str] = &["unit", "range", "buckets"];
 const CROSS_KEYS: &[&str] = &["fields", "max_categories", "over_max"];
 
-/// Length of a list of fields beyond which its length is the only fault that is reported.
+/// If the list of fields is longer than this, its length is the only fault that is reported.
 const MAX_FIELDS_LOOKED_AT: usize = 1_024;
-/// Faults after which no more are noted: nobody reads more, and hostile bytes may hold millions.
+/// Largest number of faults that are recorded: people do not read more, and hostile bytes may hold millions.
 const MAX_FAULTS: usize = 200;
 
 pub fn validate(root: &Value, line_of: LineOf<'_>) -> Result<Contract, Vec<Fault>> {
@@ -43,7 +43,7 @@ struct Checker<'a> {
     line_of: LineOf<'a>,
 }
 
-/// Where the checker is: the path for the line, and the words for people.
+/// A place in the contract: its path, to find the line, and its name, for people.
 #[derive(Clone)]
 struct Place {
     path: Path,
@@ -63,7 +63,7 @@ impl Checker<'_> {
         if self.faults.len() == MAX_FAULTS {
             return;
         }
-        // A value that is absent has no line of its own: its nearest ancestor stands for it.
+        // An absent value has no line of its own: use the line of its nearest ancestor that has one.
         let mut path = place.path.clone();
         let mut line = (self.line_of)(&path);
         while line.is_none() && path.pop().is_some() {
@@ -105,7 +105,7 @@ impl Checker<'_> {
         if list.is_empty() {
             self.fault(&place, "expected at least one [[field]], found none");
         }
-        // Each field is compared with those before it, and a list from hostile bytes may be a million long.
+        // Each field is compared with those before it, and hostile bytes may hold a million fields.
         if list.len() > MAX_FIELDS_LOOKED_AT {
             let message = format!("expected at most {} fields, found {}", 2 * MAX_FIELDS_PER_SIDE, list.len());
             self.fault(&place, message);
@@ -123,7 +123,7 @@ impl Checker<'_> {
                 && let Some(first) =
                     list[..index].iter().position(|value| value.get("name").and_then(Value::as_str) == Some(name))
             {
-                self.fault(&place.key("name"), format!("the name is taken already by field {}", first + 1));
+                self.fault(&place.key("name"), format!("the name is already taken by field {}", first + 1));
             }
             let field = self.field(value, &place);
             if let Some(field) = &field {
@@ -160,7 +160,7 @@ impl Checker<'_> {
             }
         };
         let category_limit = self.category_limit(object, place);
-        // Without a legible type the keys of numbers are let pass: they are not what is wrong.
+        // If the type cannot be read, the keys of numbers are accepted: they are not at fault.
         let number_keys = if matches!(kind, Some("id" | "text")) { &[][..] } else { NUMBER_KEYS };
         self.unknown_keys(object, place, FIELD_KEYS, number_keys);
         let kind = match kind? {
@@ -168,7 +168,7 @@ impl Checker<'_> {
             "text" => Some(FieldKind::Text),
             _ => {
                 if many == Some(true) {
-                    self.fault(&place.key("many"), "a number field has one value: `many` goes with id or text");
+                    self.fault(&place.key("many"), "a number field has one value: `many` is only for id or text");
                 }
                 self.number(object, place)
             }
@@ -188,13 +188,14 @@ impl Checker<'_> {
         })
     }
 
-    /// `max_categories` with `over_max`, where the contract has them; nothing if they are faulty.
-    #[expect(clippy::option_option, reason = "faulty, absent and there are three things")]
+    /// Reads `max_categories` and `over_max`. The inner option is empty if the contract has neither; the outer one is
+    /// empty if they are faulty.
+    #[expect(clippy::option_option, reason = "faulty, absent and present are three different things")]
     fn category_limit(&mut self, object: &Object, place: &Place) -> Option<Option<CategoryLimit>> {
         let over = match object.get("over_max") {
             None => Some("error"),
             Some(_) if !object.contains_key("max_categories") => {
-                self.fault(&place.key("over_max"), "`over_max` goes with `max_categories`, which is missing");
+                self.fault(&place.key("over_max"), "`over_max` needs `max_categories`, which is missing");
                 return None;
             }
             Some(_) => self.word(object, place, "over_max", &["error", "drop"]),
@@ -202,7 +203,7 @@ impl Checker<'_> {
         let Some(value) = object.get("max_categories") else { return Some(None) };
         let max = value.as_u64().filter(|&max| max > 0);
         if max.is_none() {
-            let message = format!("`max_categories` must be a whole number from 1 on, found {value}");
+            let message = format!("`max_categories` must be a whole number of at least 1, found {value}");
             self.fault(&place.key("max_categories"), message);
         }
         let over = if over? == "error" { OverLimit::Error } else { OverLimit::Drop };
@@ -226,7 +227,7 @@ impl Checker<'_> {
         match bounds.as_deref() {
             Some(&[min, max]) if min < max && min.is_finite() && max.is_finite() => Some([min, max]),
             _ => {
-                self.fault(&place, format!("`range` must be two numbers, the lesser first, found {value}"));
+                self.fault(&place, format!("`range` must be two numbers, the smaller first, found {value}"));
                 None
             }
         }
@@ -240,8 +241,8 @@ impl Checker<'_> {
         };
         if let Some(table) = value.as_object() {
             if table.contains_key("quantiles") {
-                let todo = "the edges of quantiles are still to be found: run `omomi contract quantiles`";
-                self.fault(&place, todo);
+                let problem = "the edges of the quantiles are not computed yet: run `omomi contract quantiles`";
+                self.fault(&place, problem);
                 return None;
             }
             if table.len() != 1 || table.get("log2") != Some(&Value::Bool(true)) {
@@ -264,7 +265,7 @@ impl Checker<'_> {
             return None;
         }
         if let Some(pair) = edges.windows(2).find(|pair| pair[0] >= pair[1]) {
-            self.fault(&place, format!("bucket edges must rise: {:?} stands before {:?}", pair[0], pair[1]));
+            self.fault(&place, format!("bucket edges must ascend: {:?} comes before {:?}", pair[0], pair[1]));
             return None;
         }
         if let Some([min, max]) = range
@@ -298,7 +299,7 @@ impl Checker<'_> {
                 && let Some(first) =
                     crosses.iter().position(|other| other.as_ref().is_some_and(|other| same_members(other, cross)))
             {
-                self.fault(&place, format!("the same fields are crossed already by cross {}", first + 1));
+                self.fault(&place, format!("cross {} already has the same fields", first + 1));
             }
             crosses.push(cross);
         }
@@ -338,7 +339,7 @@ impl Checker<'_> {
                         many.push(name);
                     }
                 }
-                // A field that has faults of its own is not unknown; its faults are enough.
+                // A field with faults of its own is not unknown; its faults are enough.
                 None if fields.iter().any(Option::is_none) => return None,
                 None => {
                     self.fault(&place, format!("the contract has no field `{name}` to cross"));
@@ -347,7 +348,7 @@ impl Checker<'_> {
             }
         }
         if many.len() > 1 {
-            self.fault(&place, format!("a cross may hold one `many` field, found {}", many.join(", ")));
+            self.fault(&place, format!("a cross may have at most one `many` field, found {}", many.join(", ")));
             return None;
         }
         Some(Cross { members, category_limit: category_limit? })
@@ -385,7 +386,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A name that people read: anything printable up to the longest length.
+    /// A name for people: any printable text up to [`MAX_NAME_LEN_BYTES`].
     fn contract_name(&mut self, object: &Object, place: &Place) -> Option<String> {
         let name = self.text(object, place, "name")?;
         if name.len() > MAX_NAME_LEN_BYTES || name.chars().any(char::is_control) {
@@ -396,7 +397,7 @@ impl Checker<'_> {
         Some(name)
     }
 
-    /// A name that stands in columns, headers and code.
+    /// A name that is used in columns, headers and code.
     fn identifier(&mut self, object: &Object, place: &Place, key: &str) -> Option<String> {
         let name = self.text(object, place, key)?;
         let mut bytes = name.bytes();
@@ -404,7 +405,7 @@ impl Checker<'_> {
         let goes_on_well = bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !starts_well || !goes_on_well || name.len() > MAX_NAME_LEN_BYTES {
             let message = format!(
-                "`{key}` must be at most {MAX_NAME_LEN_BYTES} letters, digits and underscores, no digit first, found `{name}`"
+                "`{key}` must be at most {MAX_NAME_LEN_BYTES} letters, digits and underscores, not starting with a digit, found `{name}`"
             );
             self.fault(&place.key(key), message);
             return None;

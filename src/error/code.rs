@@ -1,5 +1,5 @@
-//! The one table of codes: number, name, owner and action of every error. The C header, the Java exceptions and the list of errors in
-//! the documentation are held against it.
+//! The only table of error codes: number, name, owner and action of every error. Tests check the C header, the Java
+//! exceptions and the list of errors in the documentation against it.
 
 /// Who must act on an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -8,12 +8,12 @@ pub enum Owner {
     Ml,
     /// The team that runs the server.
     Delivery,
-    /// Whoever keeps machines, disks and copies.
+    /// The team that keeps machines, disks and copies.
     Infra,
 }
 
 impl Owner {
-    /// `ml`, `delivery` or `infra`.
+    /// Returns `ml`, `delivery` or `infra`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -23,32 +23,32 @@ impl Owner {
         }
     }
 
-    /// The owner with that word.
+    /// Returns the owner with that word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Ml, Self::Delivery, Self::Infra].into_iter().find(|owner| owner.word() == word)
     }
 }
 
-/// Declares [`Code`] from one table, so that number, name, owner and action cannot fall apart.
+/// Declares [`Code`] from one table, so that number, name, owner and action always agree.
 macro_rules! codes {
     ($($name:ident = $number:literal, $snake:literal, $owner:ident, $action:literal;)*) => {
-        /// The stable code of an error. Numbers are never reused; 0 is success and no code.
+        /// The stable code of an error. Numbers are never reused; 0 means success and is no code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(i32)]
         #[allow(missing_docs, reason = "the table gives each code its name and its action")]
         pub enum Code { $($name = $number,)* }
 
         impl Code {
-            /// Every code, in the order of its number.
+            /// Every code, in ascending order of number.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Its index in [`Code::ALL`].
+            /// Returns its index in [`Code::ALL`].
             pub(crate) fn index(self) -> usize {
                 Self::ALL.iter().position(|code| *code == self).unwrap_or_else(|| unreachable!())
             }
 
-            /// Its name in snake case, the same in every language.
+            /// Returns its name in snake case, which is the same in every language.
             #[must_use]
             pub const fn name(self) -> &'static str { match self { $(Self::$name => $snake,)* } }
 
@@ -56,11 +56,11 @@ macro_rules! codes {
             #[must_use]
             pub const fn owner(self) -> Owner { match self { $(Self::$name => Owner::$owner,)* } }
 
-            /// What they must do.
+            /// Returns what the owner must do.
             #[must_use]
             pub const fn action(self) -> &'static str { match self { $(Self::$name => $action,)* } }
 
-            /// Name and action as C wants them, each with a null byte at its end.
+            /// Returns name and action for C, each terminated by a null byte.
             pub(crate) const fn c_texts(self) -> (&'static [u8], &'static [u8]) {
                 match self {
                     $(Self::$name => (concat!($snake, "\0").as_bytes(), concat!($action, "\0").as_bytes()),)*
@@ -85,7 +85,7 @@ codes! {
     TooManyValues = 12, "too_many_values", Delivery, "pass fewer values";
     Closed = 13, "closed", Delivery, "do not use a handle after closing it";
     AbiMismatch = 14, "abi_mismatch", Delivery, "deploy library and caller from one release";
-    // Only the JVM raises this one: a process that links the library has it.
+    // Only the JVM raises this code: a process that links the library already has it.
     LibraryNotLoaded = 15, "library_not_loaded", Delivery, "deploy the library for this platform, and a folder it can be loaded from";
     SchemaInvalid = 20, "schema_invalid", Delivery, "correct the declaration";
     FieldMissing = 21, "field_missing", Delivery, "declare the field, or ask for a model without it";
@@ -110,7 +110,7 @@ codes! {
     MemoryBudget = 57, "memory_budget", Delivery, "raise the budget, or have the model pruned";
     GenerationBehind = 58, "generation_behind", Ml, "publish the next generation, or pin the old one";
     ContractNotExpected = 59, "contract_not_expected", Ml, "agree on the contract before publishing";
-    WritableByOthers = 60, "writable_by_others", Infra, "take the permission to write away";
+    WritableByOthers = 60, "writable_by_others", Infra, "remove the write permission";
     StoreMalformed = 61, "store_malformed", Infra, "write it again with omomi publish, rollback, pin, freeze, off or on";
     NameReused = 62, "name_reused", Infra, "publish the next generation";
     KilledProcess = 64, "killed_process", Ml, "find out why before it is served again";
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_rise_and_names_differ() {
+    fn codes_ascend_and_names_are_unique() {
         let mut names = std::collections::HashSet::new();
         for pair in Code::ALL.windows(2) {
             assert!((pair[0] as i32) < pair[1] as i32, "{pair:?}");

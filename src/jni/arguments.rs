@@ -1,4 +1,4 @@
-//! What Java passes, checked and decoded: counts, texts, a declaration as `Schema.java` writes it, and options.
+//! Checks and decodes arguments from Java: counts, texts, declarations, layouts and options.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::request::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
 use crate::weight_file::map::LoadMode;
 use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
-/// Reads what `RequestLayout.java` writes: candidates, length of the tail, 1 for prepared candidates and 0 for rows, and the number
-/// of models, as an i32 each, and then the schema.
+/// Decodes the bytes that `RequestLayout.java` writes. As i32: maximum number of candidates, length of the tail, 1 for
+/// prepared candidates or 0 for rows, number of models. Then the schema.
 pub(super) fn decode_layout(mut bytes: &[u8]) -> Result<RequestLayout, Error> {
     let mut next = |argument| {
-        let number = take(&mut bytes).ok_or_else(|| invalid("layout", "its bytes are too few".to_owned()))?;
+        let number = take(&mut bytes).ok_or_else(|| invalid("layout", "it has too few bytes".to_owned()))?;
         count(jint::from_le_bytes(*number), argument)
     };
     let capacity = Capacity { candidates: next("candidates")?, tail_len_bytes: next("tailLenBytes")? };
@@ -26,12 +26,12 @@ pub(super) fn decode_layout(mut bytes: &[u8]) -> Result<RequestLayout, Error> {
     layout?.for_models(model_count)
 }
 
-/// Reads what `Schema.java` writes, for each field: side, type and many as a byte each, the range as two f64, the lengths
-/// of name and unit as two u32, and then both as UTF-8.
+/// Decodes the bytes that `Schema.java` writes. For each field: side, type and many as one byte each, the range as two
+/// f64, the lengths of name and unit as two u32, then both texts in UTF-8.
 pub(super) fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
     let mut fields = Vec::new();
     while !bytes.is_empty() {
-        let short = || invalid("schema", "its bytes end within a field".to_owned());
+        let short = || invalid("schema", "it has too few bytes for a field".to_owned());
         let [side, kind, many] = *take(&mut bytes).ok_or_else(short)?;
         let range = [
             f64::from_le_bytes(*take(&mut bytes).ok_or_else(short)?),
@@ -57,10 +57,11 @@ pub(super) fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
     Schema::new(fields)
 }
 
-/// Reads what `LiveOptions.java` writes: load mode, signature policy and most deaths as an i32 each; poll interval, trial, retry and most
-/// training age (0 for no limit) in nanoseconds, most bytes of a file and of all, and least generation as an i64 each; three flags of a
-/// byte; the fingerprints' number as an i32 and the fingerprints as i64s; the number of paths of keys as an i32, and each path as UTF-8
-/// behind its length as an i32; and then the name as UTF-8.
+/// Decodes the bytes that `LiveOptions.java` writes. As i32: load mode, signature policy, maximum number of deaths. As
+/// i64: poll interval, trial, retry and maximum training age (0 for no limit) in nanoseconds; maximum length of a file,
+/// memory budget and minimum generation. Then three flags of one byte each; the number of fingerprints as an i32 and
+/// the fingerprints as i64; the number of key paths as an i32 and each path in UTF-8 after its length as an i32; and
+/// the name in UTF-8.
 pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
     let mut bytes = Numbers(bytes);
     let (load_mode, policy) = (load_mode(bytes.int()?)?, bytes.int()?);
@@ -102,7 +103,7 @@ pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
     })
 }
 
-/// The bytes of options that are not read yet.
+/// The bytes of the options that have not been read yet.
 struct Numbers<'a>(&'a [u8]);
 
 impl<'a> Numbers<'a> {
@@ -136,10 +137,10 @@ impl<'a> Numbers<'a> {
 }
 
 fn too_few() -> Error {
-    invalid("options", "their bytes are too few".to_owned())
+    invalid("options", "they have too few bytes".to_owned())
 }
 
-/// The load mode of an ordinal of `LoadMode.java`.
+/// Translates an ordinal of `LoadMode.java`.
 pub(super) fn load_mode(ordinal: jint) -> Result<LoadMode, Error> {
     match ordinal {
         0 => Ok(LoadMode::Map),
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_comes_back_as_java_wrote_it() {
+    fn a_schema_is_decoded_as_java_wrote_it() {
         let mut bytes = encoded(0, 0, "媒体".as_bytes());
         bytes.extend(encoded(1, 2, b"age"));
         let schema = decode_schema(&bytes).unwrap();
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_ends_early_is_refused_wherever_it_ends() {
+    fn a_schema_cut_at_any_byte_is_refused() {
         let bytes = encoded(0, 1, "地域".as_bytes());
         for len in 1..bytes.len() {
             assert!(decode_schema(&bytes[..len]).is_err(), "{len} bytes");
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_comes_back_as_java_wrote_it_or_is_refused() {
+    fn a_layout_is_decoded_as_java_wrote_it_or_refused() {
         let encoded = |numbers: [jint; 4]| -> Vec<u8> {
             numbers.into_iter().flat_map(jint::to_le_bytes).chain(encoded(1, 0, b"creative_id")).collect()
         };
@@ -213,7 +214,7 @@ mod tests {
         assert!(decode_layout(&[0; 15]).is_err());
     }
 
-    /// As `LiveOptions.java` writes them, with two fingerprints and no key.
+    /// Encodes options like `LiveOptions.java`, with two fingerprints and no key.
     fn encoded_options(policy: jint, numbers: [jlong; 7]) -> Vec<u8> {
         let mut bytes: Vec<u8> = [1, policy, 5].into_iter().flat_map(jint::to_le_bytes).collect();
         bytes.extend(numbers.into_iter().flat_map(jlong::to_le_bytes));
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn options_come_back_as_java_wrote_them_or_are_refused_wherever_they_end() {
+    fn options_are_decoded_as_java_wrote_them_and_refused_if_cut_at_any_byte() {
         let bytes = encoded_options(1, [1, 2, 3, 0, 4, 5, 6]);
         let options = decode_live_options(&bytes).unwrap();
         assert_eq!((options.name.as_str(), options.load_mode, options.max_deaths), ("ad-1", LoadMode::Copy, 5));

@@ -1,4 +1,4 @@
-//! Candidate sets of the JVM. All these calls are made under the lock of their Java object, off the request path.
+//! Native methods for candidate sets. Java calls all of them under the lock of the Java object, off the request path.
 
 use std::sync::Arc;
 
@@ -12,14 +12,16 @@ use super::{borrow, call, checked_block, free, into_handle};
 use crate::error::Error;
 use crate::score::CandidateSet;
 
-/// What a Java candidate set holds.
+/// The native part of a Java candidate set.
 pub(super) struct CandidateSetHandle {
     pub(super) set: Arc<CandidateSet>,
-    /// The block of the Java request that carries rows into the set, valid as long as the Java candidate set is reachable.
+    /// The block of the Java request that carries rows into the set. Valid as long as the Java candidate set is
+    /// reachable.
     block: *mut u8,
 }
 
-/// A candidate set whose rows come from candidate 0 of a Java request; the handle is to be given to `closeCandidateSet`.
+/// Creates a candidate set whose rows come from candidate 0 of a Java request. Free the handle with
+/// `closeCandidateSet`.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_openCandidateSet<'local>(
     env: EnvUnowned<'local>,
@@ -38,7 +40,7 @@ pub extern "system" fn Java_io_omomi_Native_openCandidateSet<'local>(
     })
 }
 
-/// Gives up Java's reference to a candidate set.
+/// Releases Java's reference to a candidate set.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_closeCandidateSet<'local>(
     env: EnvUnowned<'local>,
@@ -46,7 +48,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_closeCandidateSet<'local>(
     set: jlong,
 ) {
     call(env, |_| {
-        // SAFETY: Java closes a handle once, and passes it to no other call from then on.
+        // SAFETY: Java closes a handle once, and does not use it afterwards.
         unsafe { free::<CandidateSetHandle>(set) };
         Ok(())
     });
@@ -114,7 +116,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_candidateCount<'local>(
 
 /// # Safety
 ///
-/// As [`borrow`], for a handle of a candidate set.
+/// The promises of [`borrow`], for a handle of a candidate set.
 unsafe fn open_set<'a>(handle: jlong) -> Result<&'a CandidateSetHandle, Error> {
     // SAFETY: the caller's promise.
     unsafe { borrow(handle) }.ok_or(Error::Closed { what: "candidate set" })

@@ -1,4 +1,4 @@
-//! The values and keys of features, for texts that the JVM keeps.
+//! Native methods that compute text values and feature keys.
 
 use std::ffi::c_void;
 
@@ -10,7 +10,7 @@ use super::arguments::utf8;
 use super::call;
 use crate::feature;
 
-/// The value of a text.
+/// Computes the value of a text.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_textValue<'local>(
     env: EnvUnowned<'local>,
@@ -20,7 +20,7 @@ pub extern "system" fn Java_io_omomi_Native_textValue<'local>(
     call(env, |env| Ok(feature::text_value(&env.convert_byte_array(&text)?).cast_signed()))
 }
 
-/// The seed of a field or of a cross.
+/// Computes the seed of a field or of a cross.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_fieldSeed<'local>(
     env: EnvUnowned<'local>,
@@ -33,7 +33,7 @@ pub extern "system" fn Java_io_omomi_Native_fieldSeed<'local>(
     })
 }
 
-/// The feature key of a value.
+/// Computes the feature key of a value.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_featureKey(
     _env: *mut c_void,
@@ -44,7 +44,7 @@ pub extern "system" fn Java_io_omomi_Native_featureKey(
     feature::feature_key(seed.cast_unsigned(), value.cast_unsigned()).cast_signed()
 }
 
-/// One step of a cross.
+/// Computes one step of a cross.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_crossStep(
     _env: *mut c_void,

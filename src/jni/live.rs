@@ -1,4 +1,5 @@
-//! Live models of the JVM. The call that is made for each request is that of every scorer; all of these are made off the request path.
+//! Native methods for live models, all off the request path. Requests use the same native call as those of every other
+//! scorer.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use super::{ScorerHandle, Scoring, borrow, call, checked_block, free, into_handl
 use crate::error::Error;
 use crate::live::{LiveModel, ServingState};
 
-/// Follows the store in a directory; the handle is to be given to `closeLiveModel`.
+/// Opens the store in a directory. Free the handle with `closeLiveModel`.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_openLiveModel<'local>(
     env: EnvUnowned<'local>,
@@ -30,7 +31,7 @@ pub extern "system" fn Java_io_omomi_Native_openLiveModel<'local>(
     })
 }
 
-/// Ends the thread of a live model.
+/// Closes a live model and ends its thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_closeLiveModel<'local>(
     env: EnvUnowned<'local>,
@@ -44,7 +45,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_closeLiveModel<'local>(
     });
 }
 
-/// Looks at the store.
+/// Looks at the store now.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_lookNow<'local>(
     env: EnvUnowned<'local>,
@@ -58,7 +59,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_lookNow<'local>(
     });
 }
 
-/// The ordinal of the state in `ServingState.java`.
+/// Returns the ordinal of the state in `ServingState.java`.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_servingState<'local>(
     env: EnvUnowned<'local>,
@@ -71,7 +72,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_servingState<'local>(
     })
 }
 
-/// The status, as `LiveStatus.java` reads it.
+/// Returns the status in the form that `LiveStatus.java` reads.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_liveStatus<'local>(
     env: EnvUnowned<'local>,
@@ -85,7 +86,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_liveStatus<'local>(
     })
 }
 
-/// The numbers of this moment, as `LiveMetrics.java` reads them.
+/// Returns the current metrics in the form that `LiveMetrics.java` reads.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_liveMetrics<'local>(
     env: EnvUnowned<'local>,
@@ -99,8 +100,8 @@ pub unsafe extern "system" fn Java_io_omomi_Native_liveMetrics<'local>(
     })
 }
 
-/// Writes the numbers as Prometheus text into a direct buffer between two positions, and returns the text's length. Where that is greater
-/// than the room, what was written is of no use.
+/// Writes the current metrics as Prometheus text into a direct buffer, between two positions, and returns the length of
+/// the text. If that is more than the room, the written text is incomplete.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_livePrometheus<'local>(
     env: EnvUnowned<'local>,
@@ -120,15 +121,15 @@ pub unsafe extern "system" fn Java_io_omomi_Native_livePrometheus<'local>(
                 format!("expected a position up to the limit and a limit up to {capacity}, found {position}, {limit}");
             return Err(invalid("buffer", problem).into());
         }
-        // SAFETY: a direct buffer has as many bytes as its capacity says, which Java made zeros at first; the caller keeps it reachable,
-        // and lets nobody else use it meanwhile.
+        // SAFETY: a direct buffer has as many bytes as its capacity says, and Java initialized them to zeros. The
+        // caller keeps it reachable, and no other thread uses it meanwhile.
         let room = unsafe { std::slice::from_raw_parts_mut(address.add(position), limit - position) };
         let (Ok(len) | Err(len)) = live.metrics().write_prometheus(room);
         Ok((len as u64).cast_signed())
     })
 }
 
-/// Bit 0: live; bit 1: ready.
+/// Returns the health: bit 0 is live, bit 1 is ready.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_liveHealth<'local>(
     env: EnvUnowned<'local>,
@@ -142,7 +143,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_liveHealth<'local>(
     })
 }
 
-/// A scorer over the block of a Java request; the handle is to be given to `closeScorer`. 0 stands for no candidate set.
+/// Creates a scorer over the block of a Java request. Free the handle with `closeScorer`. 0 means no candidate set.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_openLiveScorer<'local>(
     env: EnvUnowned<'local>,
@@ -166,7 +167,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_openLiveScorer<'local>(
     })
 }
 
-/// The name of the serving logic of a generation that answers a live scorer, or did lately.
+/// Returns the logic id of a generation that answers or answered a live scorer recently.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_liveLogicId<'local>(
     env: EnvUnowned<'local>,
@@ -181,7 +182,8 @@ pub unsafe extern "system" fn Java_io_omomi_Native_liveLogicId<'local>(
             Scoring::Live(scorer) => scorer.logic_id(generation.cast_unsigned()),
             Scoring::Given(_) => None,
         };
-        let problem = || format!("expected one that answers or did lately, found {}", generation.cast_unsigned());
+        let found = generation.cast_unsigned();
+        let problem = || format!("expected a generation that answers or answered recently, found {found}");
         let logic_id = logic_id.ok_or_else(|| invalid("generation", problem()))?;
         Ok(env.new_string(&*logic_id)?)
     })
@@ -197,7 +199,7 @@ pub(super) const fn ordinal(state: ServingState) -> jint {
 
 /// # Safety
 ///
-/// As [`borrow`], for a handle of a live model.
+/// The promises of [`borrow`], for a handle of a live model.
 unsafe fn open_live<'a>(handle: jlong) -> Result<&'a LiveModel, Error> {
     // SAFETY: the caller's promise.
     unsafe { borrow(handle) }.ok_or(Error::Closed { what: "live model" })

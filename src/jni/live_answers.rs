@@ -1,13 +1,14 @@
-//! What is said of a live model, as bytes that `LiveStatus.java` and `LiveMetrics.java` read. Integers are little-endian and have 8 bytes
-//! unless it says otherwise, texts are UTF-8 behind their length as a u32, lists stand behind their number, what may be absent has a
-//! byte in front of it that says whether it is there.
+//! Encodes status and metrics of a live model for `LiveStatus.java` and `LiveMetrics.java`. Integers are little-endian,
+//! with 8 bytes unless stated otherwise. A UTF-8 text follows its length as a u32. A list follows its number of
+//! elements. An optional value follows a byte that says whether it is present.
 
 use super::live::ordinal;
 use crate::live::{CodeCounts, Latency, LiveMetrics, LiveStatus, Reason, Served, ServingState};
 use crate::weight_file::map::LoadMode;
 
-/// State as a byte and control as a text; the served generation, where there is one; four counts and sizes, of which the last may be
-/// absent; the reasons behind their number; the number of contents in quarantine; the time; and all of it as JSON.
+/// Encodes the status: state as a byte and control as a text; the served generation, if there is one; four counts and
+/// sizes, the last of them optional; the reasons; the number of quarantined contents; the time; and the whole status as
+/// JSON.
 pub(super) fn encode_status(status: &LiveStatus) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.push(state(status.state));
@@ -29,8 +30,9 @@ pub(super) fn encode_status(status: &LiveStatus) -> Vec<u8> {
     bytes
 }
 
-/// What became of requests; bounds and counts of their latency, and its sum; what became of swaps; whether it is live and ready, a byte
-/// each, and its state; the served generation; reasons by code, sizes and counts; and the fields with what was counted on samples.
+/// Encodes the metrics: outcomes of requests; bounds and counts of the latency, and its sum; outcomes of swaps; whether
+/// it is live and ready as one byte each, and its state; the served generation; reasons by code, sizes and counts; and
+/// the fields with their counts in samples.
 pub(super) fn encode_metrics(metrics: &LiveMetrics) -> Vec<u8> {
     let mut bytes = Vec::new();
     let requests = &metrics.requests;
@@ -77,7 +79,7 @@ pub(super) fn encode_metrics(metrics: &LiveMetrics) -> Vec<u8> {
 }
 
 fn state(state: ServingState) -> u8 {
-    // An ordinal is small.
+    // An ordinal always fits.
     u8::try_from(ordinal(state)).unwrap_or(u8::MAX)
 }
 
@@ -127,7 +129,7 @@ fn optional(bytes: &mut Vec<u8>, value: Option<u64>) {
 }
 
 fn text(bytes: &mut Vec<u8>, text: &str) {
-    // Reports are a few thousand bytes.
+    // Reports have a few thousand bytes.
     bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
     bytes.extend(text.as_bytes());
 }

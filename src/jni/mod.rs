@@ -1,16 +1,17 @@
-//! The JVM's way in: check, call, translate; no logic. The Java side is `jvm-bindings/core`, package `io.omomi`.
+//! The native methods of the JVM bindings. They check arguments, call the library and translate the result; there is no
+//! logic here. The Java side is `jvm-bindings/core`, package `io.omomi`.
 //!
-//! One call is made for each request, [`Java_io_omomi_AbstractScorer_predict0`]: it takes three numbers, uses neither `JNIEnv` nor a
-//! Java object, and so can stall no garbage collection. All others are made once (open, close, ask) and go through the jni
-//! crate. A panic never crosses: it becomes [`Error::Panic`].
+//! Each request makes one call, [`Java_io_omomi_AbstractScorer_predict0`]. It takes three numbers and uses neither
+//! `JNIEnv` nor a Java object, so it cannot stall a garbage collection. All other calls (open, close, query) are rare
+//! and go through the jni crate. A panic never crosses into the JVM: it becomes [`Error::Panic`].
 //!
-//! What Java owes: a handle is passed only while it is open, and a scorer to one thread at a time. `Model.java` and
-//! `AbstractScorer.java` keep that promise with a lock and a state word, `CandidateSet.java` with a lock, `LiveModel.java` by counting the
-//! calls that are under way. A request block belongs to its Java object, which the JVM keeps alive during a call on it, so that no
-//! careless setter can reach freed memory.
+//! What the Java side promises: it passes a handle only while it is open, and a scorer to one thread at a time.
+//! `Model.java` and `AbstractScorer.java` keep that promise with a lock and a state word, `CandidateSet.java` with a
+//! lock, and `LiveModel.java` by counting the calls in progress. A request block belongs to its Java object, which the
+//! JVM keeps alive during a call on it, so a careless setter never reaches freed memory.
 
-#![allow(non_snake_case, reason = "the JVM finds a native method by the name of its class and its own")]
-#![allow(clippy::missing_safety_doc, reason = "the module says what Java owes; no Rust code calls these functions")]
+#![allow(non_snake_case, reason = "the JVM finds a native method by the names of its class and of the method")]
+#![allow(clippy::missing_safety_doc, reason = "the module states Java's promises; no Rust code calls these functions")]
 
 mod arguments;
 mod candidate_set;
@@ -36,22 +37,22 @@ use crate::score::{Explanation, Model, Scorer};
 use arguments::{count, decode_layout, decode_schema};
 use candidate_set::CandidateSetHandle;
 
-/// Grows with every change of a native method's name, signature or meaning. `Block.java` has the same number.
+/// Increases with every change of a native method's name, signature or meaning. `Block.java` has the same number.
 const ABI_VERSION: jint = 3;
 
-/// What scores the requests of a Java scorer.
-#[expect(clippy::large_enum_variant, reason = "there is one for each scorer, in a box of its own")]
+/// Scores the requests of a Java scorer.
+#[expect(clippy::large_enum_variant, reason = "there is one per scorer, in its own box")]
 enum Scoring {
-    /// Models that were given when it was opened.
+    /// Models that were passed when the scorer was opened.
     Given(Scorer),
-    /// What a store says.
+    /// The generation that a store serves.
     Live(LiveScorer),
 }
 
 impl Scoring {
     /// # Safety
     ///
-    /// As [`Scorer::predict_block`].
+    /// The promises of [`Scorer::predict_block`].
     unsafe fn predict_block(&self, block: *mut u8, count: usize, budget: Option<Duration>) -> Result<(), Error> {
         match self {
             // SAFETY: the caller's promise.
@@ -63,7 +64,7 @@ impl Scoring {
 
     /// # Safety
     ///
-    /// As [`Scorer::predict_block`].
+    /// The promises of [`Scorer::predict_block`].
     unsafe fn explain_block(&self, block: *mut u8, candidate: usize) -> Result<Explanation, Error> {
         match self {
             // SAFETY: the caller's promise.
@@ -74,12 +75,12 @@ impl Scoring {
     }
 }
 
-/// What a Java scorer holds.
+/// The native part of a Java scorer.
 struct ScorerHandle {
     scorer: Scoring,
-    /// The Java request's block, valid as long as the Java scorer is reachable.
+    /// The block of the Java request. Valid as long as the Java scorer is reachable.
     block: *mut u8,
-    /// What the last predict failed with, for the call that makes an exception of it.
+    /// The error of the last predict, for the call that throws it as an exception.
     last_error: Mutex<Option<Error>>,
 }
 
@@ -89,11 +90,11 @@ impl ScorerHandle {
     }
 }
 
-/// Why a call throws.
+/// Why a call throws an exception.
 enum Failure {
-    /// This library refuses.
+    /// This library returned an error.
     Refused(Error),
-    /// The JVM does.
+    /// The JVM returned an error.
     Jvm(jni::errors::Error),
 }
 
@@ -109,7 +110,7 @@ impl From<jni::errors::Error> for Failure {
     }
 }
 
-/// Scores the block of `scorer` and returns 0 or an error's code. A budget below 0 is none.
+/// Scores the block of `scorer` and returns 0 or the number of an error. A negative budget means no time limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_AbstractScorer_predict0(
     _env: *mut c_void,
@@ -135,14 +136,14 @@ pub unsafe extern "system" fn Java_io_omomi_AbstractScorer_predict0(
     };
     let code = error.code() as jint;
     if matches!(error, Error::NoModel | Error::SwitchedOff) {
-        // Java makes no exception of these.
+        // Java throws no exception for these codes.
         return code;
     }
     *handle.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     code
 }
 
-/// Throws what the last predict of `scorer` failed with.
+/// Throws the error of the last predict of `scorer`.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_throwPredictError<'local>(
     env: EnvUnowned<'local>,
@@ -154,18 +155,18 @@ pub unsafe extern "system" fn Java_io_omomi_Native_throwPredictError<'local>(
         // SAFETY: Java passes a handle of an open scorer.
         let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
         let error = handle.last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let message = || format!("a predict failed with code {code} and left no error behind");
+        let message = || format!("a predict failed with code {code} but recorded no error");
         Err::<(), _>(error.unwrap_or_else(|| Error::Panic { message: message() }).into())
     });
 }
 
-/// The version of this interface.
+/// Returns the version of the native interface.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_abiVersion(_env: *mut c_void, _class: *mut c_void) -> jint {
     ABI_VERSION
 }
 
-/// Refuses a declaration that is not valid.
+/// Checks a declaration, and throws if it is not valid.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_checkSchema<'local>(
     env: EnvUnowned<'local>,
@@ -178,7 +179,7 @@ pub extern "system" fn Java_io_omomi_Native_checkSchema<'local>(
     });
 }
 
-/// The offsets of a request block, in the order of the indices in `Block.java`.
+/// Returns the offsets of a request block, in the order of the indices in `Block.java`.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_layoutOffsets<'local>(
     env: EnvUnowned<'local>,
@@ -200,7 +201,7 @@ pub extern "system" fn Java_io_omomi_Native_layoutOffsets<'local>(
     })
 }
 
-/// The address of a direct buffer.
+/// Returns the address of a direct buffer.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_address<'local>(
     env: EnvUnowned<'local>,
@@ -210,7 +211,7 @@ pub extern "system" fn Java_io_omomi_Native_address<'local>(
     call(env, |env| Ok((env.get_direct_buffer_address(&buffer)?.addr() as u64).cast_signed()))
 }
 
-/// A scorer over the block of a Java request; the handle is to be given to `closeScorer`. 0 stands for no candidate set.
+/// Creates a scorer over the block of a Java request. Free the handle with `closeScorer`. 0 means no candidate set.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_openScorer<'local>(
     env: EnvUnowned<'local>,
@@ -237,7 +238,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_openScorer<'local>(
     })
 }
 
-/// Gives up a scorer and its references to models and candidate set.
+/// Frees a scorer and its references to models and candidate set.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_closeScorer<'local>(
     env: EnvUnowned<'local>,
@@ -251,7 +252,8 @@ pub unsafe extern "system" fn Java_io_omomi_Native_closeScorer<'local>(
     });
 }
 
-/// Why a candidate has its logit by the first model: names, feature keys, weights (NaN for an unseen category), and logit with bias.
+/// Explains the logit that the first model gives to a candidate: names, feature keys, weights (NaN for an unseen
+/// category), and the logit followed by the bias.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_explain<'local>(
     env: EnvUnowned<'local>,
@@ -263,7 +265,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_explain<'local>(
         // SAFETY: Java passes a handle of an open scorer.
         let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
         let candidate = count(candidate, "candidate")?;
-        // SAFETY: as in predict; the Java scorer, whose method called this one, keeps the block alive.
+        // SAFETY: like in predict, the Java scorer whose method called this one keeps the block alive.
         let why = unsafe { handle.scorer.explain_block(handle.block, candidate) }?;
         let parts = why.contributions;
         let names = JObjectArray::<JString>::new(env, parts.len(), JString::null())?;
@@ -287,37 +289,37 @@ pub unsafe extern "system" fn Java_io_omomi_Native_explain<'local>(
     })
 }
 
-/// Runs `body` and returns what it returns, or throws and returns nothing of use: the JVM does not look at it then.
+/// Runs `body` and returns its result. On an error or a panic, throws and returns a default value that the JVM ignores.
 fn call<'local, T: Default>(
     mut env: EnvUnowned<'local>,
     body: impl FnOnce(&mut Env<'local>) -> Result<T, Failure>,
 ) -> T {
     let error = match env.with_env(body).into_outcome() {
         Outcome::Ok(answer) => return answer,
-        // The JVM has an exception of its own pending, out of memory for instance, which is thrown as it is.
+        // The JVM already has a pending exception, for example out of memory, which is thrown as it is.
         Outcome::Err(Failure::Jvm(jni::errors::Error::JavaException)) => return T::default(),
         Outcome::Err(Failure::Jvm(error)) => Error::Panic { message: format!("JNI: {error}") },
         Outcome::Err(Failure::Refused(error)) => error,
         Outcome::Panic(panic) => Error::from_panic(panic.as_ref()),
     };
     match env.with_env(|env| throw(env, &error)).into_outcome() {
-        // Throwing ends with an error on purpose: an exception is pending.
+        // Throwing returns an error on purpose: an exception is pending.
         Outcome::Ok(()) | Outcome::Err(_) | Outcome::Panic(_) => T::default(),
     }
 }
 
 fn throw(env: &mut Env<'_>, error: &Error) -> Result<(), jni::errors::Error> {
     let message = env.new_string(error.full_message())?;
-    // Found through the class loader of the native method's class, so that each class loader gets its own exceptions.
+    // Found through the class loader of the native method's class, so each class loader gets its own exceptions.
     let class = env.find_class(jni_str!("io/omomi/OmomiException"))?;
     let arguments = [JValue::Int(error.code() as jint), JValue::Object(&message)];
     let exception = env.new_object(class, jni_sig!("(ILjava/lang/String;)V"), &arguments)?;
-    // SAFETY: the object was just made of a class that extends RuntimeException.
+    // SAFETY: the object was just created from a class that extends RuntimeException.
     let exception = unsafe { jni::objects::JThrowable::from_raw(env, exception.into_raw()) };
     env.throw(exception)
 }
 
-/// The address of a Java request's block, which must be as long as `layout` says.
+/// Returns the address of a Java request's block, after checking that its length is that of `layout`.
 fn checked_block<'local>(
     env: &mut Env<'local>,
     block: &JByteBuffer<'local>,
@@ -335,21 +337,21 @@ fn into_handle<T>(value: T) -> jlong {
     (Box::into_raw(Box::new(value)).expose_provenance() as u64).cast_signed()
 }
 
-/// The object of a handle, nothing for 0.
+/// Returns the object of a handle, or `None` for 0.
 ///
 /// # Safety
 ///
-/// `handle` is 0 or came from [`into_handle`] for a `T`, and is not freed while the reference lives.
+/// `handle` must be 0 or come from [`into_handle`] for a `T`, and must not be freed while the reference lives.
 unsafe fn borrow<'a, T>(handle: jlong) -> Option<&'a T> {
     // SAFETY: the caller's promise; a null pointer becomes nothing.
     unsafe { pointer::<T>(handle).as_ref() }
 }
 
-/// Frees the object of a handle; 0 is left alone.
+/// Frees the object of a handle. Ignores 0.
 ///
 /// # Safety
 ///
-/// `handle` is 0 or came from [`into_handle`] for a `T`, and is used by no one from now on.
+/// `handle` must be 0 or come from [`into_handle`] for a `T`, and must not be used again.
 unsafe fn free<T>(handle: jlong) {
     let object = pointer::<T>(handle);
     if !object.is_null() {
@@ -359,13 +361,13 @@ unsafe fn free<T>(handle: jlong) {
 }
 
 fn pointer<T>(handle: jlong) -> *mut T {
-    // A handle is an address of this process, so it fits; were it not, null is the safe answer.
+    // A handle is an address of this process, so it fits. If it did not, null would be the safe answer.
     std::ptr::with_exposed_provenance_mut(usize::try_from(handle.cast_unsigned()).unwrap_or(0))
 }
 
 /// # Safety
 ///
-/// As [`borrow`], for a handle of a model.
+/// The promises of [`borrow`], for a handle of a model.
 unsafe fn open_model<'a>(handle: jlong) -> Result<&'a Arc<Model>, Error> {
     // SAFETY: the caller's promise.
     unsafe { borrow::<Arc<Model>>(handle) }.ok_or(Error::Closed { what: "model" })

@@ -1,4 +1,4 @@
-//! Opening weight files and asking what is in them.
+//! Native methods for models: open weight files and describe them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::arguments::{load_mode, utf8};
 use super::{call, free, into_handle, long_array, open_model};
 use crate::score::Model;
 
-/// Opens a weight file; the handle is to be given to `closeModel`.
+/// Opens a weight file. Free the handle with `closeModel`.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_openModel<'local>(
     env: EnvUnowned<'local>,
@@ -25,7 +25,7 @@ pub extern "system" fn Java_io_omomi_Native_openModel<'local>(
     })
 }
 
-/// One more reference to a model, to be given to `closeModel` as well.
+/// Creates another reference to a model. Free it with `closeModel` as well.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_shareModel<'local>(
     env: EnvUnowned<'local>,
@@ -39,7 +39,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_shareModel<'local>(
     })
 }
 
-/// Gives up Java's reference to a model.
+/// Releases Java's reference to a model.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_closeModel<'local>(
     env: EnvUnowned<'local>,
@@ -47,13 +47,13 @@ pub unsafe extern "system" fn Java_io_omomi_Native_closeModel<'local>(
     model: jlong,
 ) {
     call(env, |_| {
-        // SAFETY: Java closes a handle once, and passes it to no other call from then on.
+        // SAFETY: Java closes a handle once, and does not use it afterwards.
         unsafe { free::<Arc<Model>>(model) };
         Ok(())
     });
 }
 
-/// Generation, number of weights, length of the file.
+/// Returns the generation, the number of weights and the length of the file.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_modelNumbers<'local>(
     env: EnvUnowned<'local>,
@@ -68,7 +68,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_modelNumbers<'local>(
     })
 }
 
-/// The name of the serving logic.
+/// Returns the logic id.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_modelLogicId<'local>(
     env: EnvUnowned<'local>,
@@ -82,7 +82,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_modelLogicId<'local>(
     })
 }
 
-/// The contract as canonical JSON.
+/// Returns the contract as canonical JSON.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_modelContract<'local>(
     env: EnvUnowned<'local>,

@@ -1,4 +1,5 @@
-//! How many categories of which field have no weight, counted on copies of requests: by the plain twin, on the background thread.
+//! Census: counts, per field, the categories without a weight. Runs on the background thread over sampled copies of
+//! requests, with the plain (non-SIMD) lookup.
 
 use std::sync::Arc;
 
@@ -7,19 +8,20 @@ use super::sample::SampledRequest;
 use super::seat::{Seat, Serving};
 use crate::score::Model;
 
-/// Categories of one field.
+/// Category counts of one field.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Categories {
     pub(super) count: u64,
     pub(super) unseen_count: u64,
 }
 
-/// What was counted for one generation in one pass.
+/// Counts of one generation in one pass of the background thread.
 #[derive(Debug)]
 pub(super) struct Census<'a> {
     model: &'a Arc<Model>,
     names: &'a FieldNames,
-    /// The seats of one layout and candidate set share what reads them; making one takes longer than a count.
+    /// Scorers that read samples. Seats with the same layout and candidate set share one, because creating it takes
+    /// longer than counting.
     readers: Vec<(Arc<Seat>, Serving)>,
     pub(super) request_count: u64,
     pub(super) fields: [Categories; MAX_FIELDS],
@@ -40,7 +42,7 @@ impl<'a> Census<'a> {
         let reader = match self.readers.iter().position(|(known, _)| reads_as(known, seat)) {
             Some(index) => index,
             None => {
-                // Never the seat's own scorer: a request that comes meanwhile would find it in use.
+                // Not the seat's own scorer: a request would find it in use.
                 let Ok(serving) = seat.serving(self.model) else { return };
                 self.readers.push((Arc::clone(seat), serving));
                 self.readers.len() - 1
@@ -49,19 +51,20 @@ impl<'a> Census<'a> {
         let Serving::Model(scorer) = &self.readers[reader].1 else { return };
         let (names, fields) = (self.names, &mut self.fields);
         let mut note = |name: &str, is_known: bool| {
-            // A cross has no index.
+            // Crosses have no index.
             if let Some(index) = names.index_of(name) {
                 fields[index].count += 1;
                 fields[index].unseen_count += u64::from(!is_known);
             }
         };
-        // SAFETY: the copy is a block of the seat's layout, which is the scorer's, aligned and as long as the layout says.
+        // SAFETY: the copy is a block of the seat's layout, which is the scorer's, aligned and as long as the layout
+        // says.
         let seen = unsafe { scorer.observe_block(request.block_address(), request.candidate_count, &mut note) };
         self.request_count += u64::from(seen.is_ok());
     }
 }
 
-/// Whether requests of the two are read alike.
+/// Whether requests of the two seats can be read by one scorer.
 fn reads_as(known: &Seat, seat: &Seat) -> bool {
     let is_one_set = match (&known.candidates, &seat.candidates) {
         (None, None) => true,

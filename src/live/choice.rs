@@ -1,15 +1,16 @@
-//! Which generation ought to be served: a decision over what people, the store and the journal say, apart from all doing.
+//! Decides which generation should be served, from the control file, `current` and the journal. Pure functions: this
+//! module reads and changes nothing.
 
 use crate::error::Error;
 use crate::store::{Control, Current, Digest};
 
-/// A generation that ought to be served.
+/// A generation that should be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) generation: u64,
-    /// Digest of its file, where that is known.
+    /// Digest of its file, if known.
     pub(super) digest: Option<Digest>,
-    /// Whether people asked for this very generation, so that it may be an older one.
+    /// Whether somebody pinned exactly this generation, so that it may be older than the served one.
     pub(super) is_pinned: bool,
 }
 
@@ -22,28 +23,29 @@ impl Wanted {
         Self { generation, digest: None, is_pinned: true }
     }
 
-    /// Whether `served` is what is wanted.
+    /// Whether `served` is the wanted generation.
     pub(super) fn is(&self, served: Current) -> bool {
         self.generation == served.generation && self.digest.is_none_or(|digest| digest == served.digest)
     }
 }
 
-/// What the decision is made of.
+/// The inputs of the decision.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation {
     pub(super) control: Control,
     pub(super) current: Option<Current>,
     pub(super) served: Option<Current>,
-    /// What the journal says was good last.
+    /// The last good generation, according to the journal.
     pub(super) good: Option<Current>,
 }
 
-/// The generation that ought to be served now; nothing where all is as it should be.
+/// Returns the generation that should be served now, or `None` if nothing has to change.
 pub(super) fn wanted(situation: &Situation) -> Option<Wanted> {
     let wanted = match situation.control {
         Control::Off => None,
         Control::Pin(generation) => Some(Wanted::pinned(generation)),
-        // A process that starts without a `current`, or while all is frozen, goes on with what the one before it served.
+        // A process that starts without a `current`, or while the store is frozen, continues with its predecessor's
+        // generation.
         Control::Follow if situation.served.is_none() => situation.current.or(situation.good).map(Wanted::of),
         Control::Follow => situation.current.map(Wanted::of),
         Control::Freeze if situation.served.is_none() => situation.good.or(situation.current).map(Wanted::of),
@@ -52,7 +54,8 @@ pub(super) fn wanted(situation: &Situation) -> Option<Wanted> {
     wanted.filter(|wanted| !situation.served.is_some_and(|served| wanted.is(served)))
 }
 
-/// Refuses to serve `wanted` behind what was served already, or under a name that means something else by now.
+/// Refuses a generation older than the served one (unless pinned) or below `min_generation`, and a generation number
+/// that was reused for other bytes.
 pub(super) fn check_order(wanted: &Wanted, situation: &Situation, min_generation: u64) -> Result<(), Error> {
     if wanted.generation < min_generation {
         return Err(Error::GenerationBehind { expected: min_generation, found: wanted.generation });
@@ -90,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn a_start_without_a_current_goes_on_with_what_was_good() {
+    fn a_start_without_a_current_serves_the_last_good_generation() {
         let started = Situation { good: Some(current(41)), ..NOTHING };
         assert_eq!(wanted(&started), Some(Wanted::of(current(41))));
         assert_eq!(wanted(&Situation { served: Some(current(41)), ..started }), None);
     }
 
     #[test]
-    fn while_frozen_nothing_is_wanted_and_a_start_goes_on_with_what_was_good() {
+    fn while_frozen_nothing_is_wanted_and_a_start_serves_the_last_good_generation() {
         let frozen = Situation { control: Control::Freeze, current: Some(current(42)), ..NOTHING };
         assert_eq!(wanted(&Situation { served: Some(current(41)), ..frozen }), None);
         assert_eq!(wanted(&Situation { good: Some(current(40)), ..frozen }), Some(Wanted::of(current(40))));
@@ -110,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_goes_back_and_nothing_else_does() {
+    fn only_a_pin_goes_back_to_an_older_generation() {
         let situation =
             Situation { control: Control::Pin(40), current: Some(current(42)), served: Some(current(42)), ..NOTHING };
         let pinned = wanted(&situation).unwrap();
@@ -125,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_means_another_content_by_now_is_refused() {
+    fn a_generation_number_reused_for_other_bytes_is_refused() {
         let reused = Wanted { digest: Some(Digest::of(b"another")), ..Wanted::of(current(42)) };
         let situation = Situation { current: Some(current(42)), served: Some(current(42)), ..NOTHING };
         assert_eq!(check_order(&reused, &situation, 0).unwrap_err().code(), Code::NameReused);

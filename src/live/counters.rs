@@ -1,5 +1,5 @@
-//! What one live scorer counts, and the sums over many. Only the thread that has claimed a scorer writes, so a count is a load and a
-//! store; anybody may read.
+//! Counters of one live scorer, and their sums over many. Only the thread that has claimed a scorer writes its
+//! counters, so an increment is a load and a store. Any thread may read them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) struct Counters {
     pub(super) latency: LatencyHistogram,
 }
 
-/// Adds without a locked instruction: there is one writer.
+/// Adds without an atomic read-modify-write: there is only one writer.
 #[inline]
 fn add(counter: &AtomicU64, number: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
@@ -38,7 +38,7 @@ impl Counters {
         Self::default()
     }
 
-    /// A request that was scored. By whoever has claimed the scorer.
+    /// Counts a scored request. Called by the thread that has claimed the scorer.
     #[inline]
     pub(super) fn scored(&self, counts: Counts, took: Duration) {
         add(&self.predictions, 1);
@@ -51,7 +51,7 @@ impl Counters {
         self.latency.record(took);
     }
 
-    /// A request that was not. By whoever has claimed the scorer.
+    /// Counts a request that was not scored. Called by the thread that has claimed the scorer.
     #[cold]
     pub(super) fn failed(&self, code: Code) {
         let counter = match code {
@@ -62,27 +62,29 @@ impl Counters {
         add(counter, 1);
     }
 
-    /// A request while scoring was switched off, which claims nothing.
+    /// Counts a request while scoring is switched off. Callers have not claimed the scorer, so this is an atomic
+    /// addition.
     #[inline]
     pub(super) fn off(&self) {
         self.off.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request while another thread used the scorer, which claims nothing either.
+    /// Counts a request while another thread uses the scorer. Callers have not claimed it, so this is an atomic
+    /// addition.
     #[cold]
     pub(super) fn busy(&self) {
         self.busy.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// What became of requests and of what was in them, since the live model was opened. Never goes down.
+/// Outcomes of requests and of their contents since the live model was opened. Counts never decrease.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestCounts {
     /// Requests that were scored.
     pub predictions: u64,
-    /// Requests that were refused, such as one whose context is malformed.
+    /// Requests that were refused, for example because of a malformed context.
     pub failed: u64,
-    /// Requests that ended in a defect of the library, which was caught.
+    /// Requests that panicked because of a defect in the library. The panic was caught.
     pub panics: u64,
     /// Requests while there was no model.
     pub no_model: u64,
@@ -96,11 +98,11 @@ pub struct RequestCounts {
     pub refused: u64,
     /// Candidates that were not reached in time.
     pub late: u64,
-    /// Categories without a weight; crosses do not count.
+    /// Categories without a weight. Crosses are not counted.
     pub unseen: u64,
-    /// Fields that the model reads and that had no value.
+    /// Fields that the model reads and that had no value in a request.
     pub missing: u64,
-    /// Numbers outside the range of their field, which count as missing, too.
+    /// Numbers outside the range of their field. They also count as missing.
     pub invalid_numbers: u64,
 }
 
@@ -119,7 +121,7 @@ impl Default for CounterSums {
 }
 
 impl CounterSums {
-    /// Adds what one live scorer has counted so far.
+    /// Adds the current counts of one live scorer.
     pub(super) fn add(&mut self, counters: &Counters) {
         let sums = &mut self.requests;
         for (sum, counter) in [

@@ -1,32 +1,35 @@
-//! Whether a live model lives, whether it may be asked, and what is not as it should be.
+//! Health of a live model: whether the background thread works, whether requests may be sent, and what is wrong.
 
 use std::time::Duration;
 
-use super::report::{Reason, ServingState};
+use super::status::{Reason, ServingState};
 use super::{LiveModel, unix_seconds};
 use crate::error::Error;
 use crate::score::Model;
 
 /// Poll intervals without a look at the store after which the background thread counts as dead.
 const MAX_MISSED_LOOKS: u32 = 5;
-/// Least time without a look at the store after which it does: a busy machine is no reason to restart a process.
+/// Minimum time without a look at the store after which the thread counts as dead. A busy machine is no reason to
+/// restart a process.
 const MIN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a health check answers.
+/// The result of a health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// Whether the background thread has looked at the store lately, or is loading a generation. Requests are answered without it, too,
-    /// but no publication and no `off` reaches them: a reason to restart the process.
+    /// Whether the background thread looked at the store recently, or is loading a generation. If not, requests are
+    /// still answered, but no publication and no `off` reaches them: restart the process.
     pub is_live: bool,
-    /// Whether requests may be sent here: a generation answers, or scoring was switched off and the server answers by its own means, or
-    /// there is no generation and [`LiveOptions::has_fallback`](super::LiveOptions::has_fallback) says that the server does without.
+    /// Whether requests may be sent here. True if a generation answers, if scoring is switched off (the server answers
+    /// by its own means), or if there is no generation and
+    /// [`LiveOptions::has_fallback`](super::LiveOptions::has_fallback) is set.
     pub is_ready: bool,
-    /// What is not as it should be, each with who must act. The server may well be ready all the same.
+    /// Problems, each with its code and owner. A server with problems can still be ready.
     pub reasons: Vec<Reason>,
 }
 
 impl LiveModel {
-    /// Whether the live model lives, whether it may be asked, and what is not as it should be. Waits for no load.
+    /// Returns whether the background thread works, whether requests may be sent, and what is wrong. Does not wait for
+    /// a load.
     #[must_use]
     pub fn health(&self) -> Health {
         let is_live = self.is_live();
@@ -35,9 +38,9 @@ impl LiveModel {
     }
 
     pub(super) fn is_live(&self) -> bool {
-        let bell = self.shared.bell();
-        let since = bell.passed_at.map(|passed_at| passed_at.elapsed());
-        !self.is_dead() && is_looking(bell.is_passing, since, self.shared.options.poll_interval)
+        let signals = self.shared.signals();
+        let since = signals.passed_at.map(|passed_at| passed_at.elapsed());
+        !self.is_dead() && is_looking(signals.is_in_pass, since, self.shared.options.poll_interval)
     }
 
     pub(super) fn is_ready(&self, state: ServingState) -> bool {
@@ -48,13 +51,13 @@ impl LiveModel {
     }
 }
 
-/// Whether a thread that is at work, or last looked at the store `since` ago, looks at it as often as it should.
-fn is_looking(is_passing: bool, since: Option<Duration>, poll_interval: Duration) -> bool {
+/// Whether the background thread looks often enough: it is in a pass, or its last look was `since` ago.
+fn is_looking(is_in_pass: bool, since: Option<Duration>, poll_interval: Duration) -> bool {
     let patience = poll_interval.saturating_mul(MAX_MISSED_LOOKS).max(MIN_PATIENCE);
-    is_passing || since.is_some_and(|since| since <= patience)
+    is_in_pass || since.is_some_and(|since| since <= patience)
 }
 
-/// Refuses a model that learned from data whose end is longer ago than `limit`, or does not say when its data ends.
+/// Refuses a model whose training data ended longer ago than `limit`, or whose provenance does not say when it ended.
 pub(super) fn check_training_age(model: &Model, limit: Duration) -> Result<(), Error> {
     let found = match model.training_end_unix_seconds() {
         None => "none in its provenance".to_owned(),
@@ -75,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_looks_or_loads_lives_and_one_that_missed_several_looks_does_not() {
+    fn a_thread_that_looks_or_loads_is_live_and_one_that_missed_several_looks_is_not() {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         let minute = Duration::from_secs(60);
         assert!(is_looking(false, seconds(1), minute));
@@ -84,7 +87,7 @@ mod tests {
         assert!(is_looking(true, seconds(301), minute), "loading takes as long as it takes");
         assert!(is_looking(true, None, minute), "and the first look may");
         assert!(!is_looking(false, None, minute), "no look ever ended well");
-        // Milliseconds between looks are no reason to restart a process on a busy machine.
+        // Short poll intervals must not restart a process on a busy machine.
         assert!(is_looking(false, seconds(9), Duration::from_millis(10)));
         assert!(!is_looking(false, seconds(11), Duration::from_millis(10)));
     }

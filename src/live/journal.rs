@@ -1,9 +1,11 @@
-//! What a serving process remembers across its own death: the journal of trials, and the quarantine.
+//! Memory of a serving process that survives its death: the journal of trials, and the quarantine.
 //!
-//! `state/<name>/journal.json` says which generation was good last, which one is on trial, and how many processes died while one was;
-//! `state/<name>/quarantine.json` what was refused, by digest. Both are replaced by rename and synced, so that after a `kill -9` they
-//! say what was true a moment before. A process holds `state/<name>/lock` as long as it lives; a second one of that name serves
-//! without a memory, and says so.
+//! `state/<name>/journal.json` names the last good generation, the generation on trial, and how many processes died
+//! during trials. `state/<name>/quarantine.json` lists refused contents by digest. Both files are replaced by rename
+//! and synced, so after `kill -9` they are at most a moment old.
+//!
+//! A process holds `state/<name>/lock` as long as it lives. A second process of the same name still serves, but
+//! remembers nothing and reports why.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -17,27 +19,28 @@ use crate::error::{Code, Error};
 use crate::new_file::NewFile;
 use crate::store::{Current, Digest};
 
-/// How long a lock that somebody has is asked for again: the process before this one may still be ending, and one that a server
-/// starts has all that the server has open until it runs its own program.
+/// How long to retry a lock that another process holds. The previous process may still be exiting; and a child process
+/// inherits the server's open files until it executes its own program.
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-/// Most refusals that are kept; the oldest is forgotten first.
+/// Maximum number of refusals that are kept. The oldest is dropped first.
 const MAX_QUARANTINED: usize = 64;
 
-/// A content that was refused, and is not tried again.
+/// A content that was refused and is not tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
     /// Digest of the content.
     pub digest: Digest,
-    /// The generation as which it was published.
+    /// The generation under which it was published.
     pub generation: u64,
-    /// Why.
+    /// The error code of the refusal.
     pub code: Code,
-    /// The message of the refusal.
+    /// The error message of the refusal.
     pub reason: String,
-    /// When, in seconds since 1970.
+    /// When it was refused, in seconds since 1970.
     pub unix_seconds: u64,
-    /// Whether the next process is to know: a refusal by this server's own limits ends with the process that has them.
+    /// Whether the next process of this name keeps the entry. A refusal by this server's own limits ends with the
+    /// process.
     pub is_lasting: bool,
 }
 
@@ -54,7 +57,7 @@ impl Quarantined {
     }
 }
 
-/// How many processes died while a content was on trial.
+/// Number of processes that died while a content was on trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deaths {
     pub(super) tried: Current,
@@ -67,23 +70,23 @@ impl Deaths {
     }
 }
 
-/// The journal and the quarantine, in memory and, where the state folder can be used, on disk.
+/// The journal and the quarantine: in memory, and on disk if the state folder is usable.
 #[derive(Debug)]
 pub(super) struct Memory {
     folder: PathBuf,
-    /// Held as long as this lives; nothing where the folder cannot be used.
+    /// Held as long as the process lives; `None` if the folder is not usable.
     lock: Option<File>,
     pub(super) good: Option<Current>,
     pub(super) trying: Option<Current>,
     pub(super) deaths: Vec<Deaths>,
     pub(super) quarantined: Vec<Quarantined>,
-    /// Why what is remembered is not on disk.
+    /// Why the state is not saved to disk.
     pub(super) problem: Option<Error>,
 }
 
 impl Memory {
-    /// Reads what the last process of that name left in `folder`. A process that left a trial behind died in it; a generation with
-    /// which more than `max_deaths` died goes into quarantine.
+    /// Reads the state that the previous process of this name left in `folder`. If it left an open trial, it died
+    /// during that trial. A generation with more than `max_deaths` deaths goes into quarantine.
     pub(super) fn open(folder: PathBuf, max_deaths: u32) -> Self {
         let mut memory = Self {
             folder,
@@ -101,7 +104,7 @@ impl Memory {
                 return memory;
             }
         }
-        // What cannot be read is as good as absent: a server must start with a damaged journal, too.
+        // An unreadable file counts as absent: a server must start even with a damaged journal.
         memory.read_journal(&read_json(&memory.path("journal.json")));
         memory.read_quarantine(&read_json(&memory.path("quarantine.json")));
         if let Some(tried) = memory.trying.take() {
@@ -131,13 +134,13 @@ impl Memory {
         self.lock.is_some()
     }
 
-    /// Notes that `current` is about to be served.
+    /// Records that `current` is about to be served on trial.
     pub(super) fn begin_trial(&mut self, current: Current) {
         self.trying = Some(current);
         self.write_journal();
     }
 
-    /// Notes that the trial went well.
+    /// Records that the trial succeeded: its generation is the last good one.
     pub(super) fn end_trial(&mut self) {
         if let Some(current) = self.trying.take() {
             self.deaths.retain(|deaths| deaths.tried.digest != current.digest);
@@ -146,27 +149,27 @@ impl Memory {
         }
     }
 
-    /// Notes that the trial ended without a verdict.
+    /// Records that the trial ended without a verdict.
     pub(super) fn give_up_trial(&mut self) {
         if self.trying.take().is_some() {
             self.write_journal();
         }
     }
 
-    /// Notes that what was good last is lost.
+    /// Records that the last good generation is lost.
     pub(super) fn forget_good(&mut self) {
         self.good = None;
         self.write_journal();
     }
 
-    /// Leaves a report for whoever looks from outside. Not synced: after a crash it would be out of date anyway.
+    /// Writes `report.json` for readers outside the process. Not synced, because a report is out of date after a crash.
     pub(super) fn write_report(&self, report: &Value) {
         let (path, sibling) = (self.path("report.json"), self.path(".report.json.partial"));
-        // A report that cannot be written is missed by its reader, who sees an old heartbeat.
+        // If the write fails, the reader notices the old heartbeat.
         let _ = fs::write(&sibling, format!("{report:#}\n")).and_then(|()| fs::rename(&sibling, &path));
     }
 
-    /// The refusal of a content.
+    /// Returns the quarantine entry of a content.
     pub(super) fn quarantine_of(&self, digest: Digest) -> Option<&Quarantined> {
         self.quarantined.iter().find(|quarantined| quarantined.digest == digest)
     }
@@ -193,7 +196,7 @@ impl Memory {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(fs::TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
-                Err(fs::TryLockError::WouldBlock) => return Err("another process of that name has it".to_owned()),
+                Err(fs::TryLockError::WouldBlock) => return Err("another process of the same name holds it".to_owned()),
                 Err(fs::TryLockError::Error(error)) => return Err(error.to_string()),
             }
         }
@@ -213,7 +216,7 @@ impl Memory {
 
     fn read_quarantine(&mut self, quarantine: &Value) {
         let entries = quarantine["quarantined"].as_array().into_iter().flatten();
-        // Another release of the library may well read what this one could not.
+        // Another release of the library may be able to read what this one could not.
         let entries = entries.filter(|entry| entry["library"] == env!("CARGO_PKG_VERSION"));
         self.quarantined = entries
             .filter_map(|entry| {
@@ -282,7 +285,7 @@ fn write_json(path: &Path, value: &Value) -> std::io::Result<()> {
     new_file.commit()
 }
 
-/// What a file of the state folder says; null where it is absent or damaged.
+/// Reads a file of the state folder; returns null if it is absent or damaged.
 fn read_json(path: &Path) -> Value {
     fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Value::Null)
 }
@@ -315,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_a_process_did_not_survive_counts_as_a_death_and_the_last_good_one_is_known() {
+    fn a_trial_that_the_process_did_not_survive_counts_as_a_death_and_the_last_good_generation_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         for count in 1..=3 {
             let mut memory = Memory::open(folder.path().join("state"), 9);
@@ -323,7 +326,7 @@ mod tests {
             memory.begin_trial(current(1));
             memory.end_trial();
             memory.begin_trial(current(2));
-            // As if the process had been killed here.
+            // Simulates a killed process.
             drop(memory);
             let memory = Memory::open(folder.path().join("state"), 9);
             assert_eq!((memory.good, memory.trying), (Some(current(1)), None));
@@ -338,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn one_death_too_many_is_quarantine() {
+    fn one_death_above_the_limit_puts_the_generation_into_quarantine() {
         let folder = tempfile::tempdir().unwrap();
         for quarantined_count in [0, 0, 1] {
             let mut memory = Memory::open(folder.path().to_owned(), 1);
@@ -353,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_was_given_up_is_no_death() {
+    fn an_abandoned_trial_does_not_count_as_a_death() {
         let folder = tempfile::tempdir().unwrap();
         let mut memory = Memory::open(folder.path().to_owned(), 9);
         memory.begin_trial(current(2));
@@ -363,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_servers_own_limits_refused_is_forgotten_with_the_process() {
+    fn a_refusal_by_the_servers_own_limits_ends_with_the_process() {
         let folder = tempfile::tempdir().unwrap();
         let mut memory = Memory::open(folder.path().to_owned(), 9);
         memory.quarantine(refused(1, true));
@@ -375,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_process_of_that_name_remembers_nothing_and_says_so() {
+    fn a_second_process_of_the_same_name_saves_nothing_and_reports_why() {
         let folder = tempfile::tempdir().unwrap();
         let mut first = Memory::open(folder.path().to_owned(), 9);
         let mut second = Memory::open(folder.path().to_owned(), 9);
@@ -389,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_let_go_of_a_moment_later_is_had() {
+    fn a_lock_that_is_released_shortly_after_is_acquired() {
         let folder = tempfile::tempdir().unwrap();
         let first = Memory::open(folder.path().to_owned(), 9);
         let second = std::thread::scope(|scope| {
@@ -402,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_journal_is_as_good_as_none() {
+    fn a_damaged_journal_counts_as_absent() {
         let folder = tempfile::tempdir().unwrap();
         for text in ["", "{", "[]", r#"{"good":{"generation":-1,"digest":"x"},"deaths":7}"#] {
             fs::write(folder.path().join("journal.json"), text).unwrap();
@@ -413,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_folder_that_cannot_be_made_is_a_problem_and_no_failure() {
+    fn a_state_folder_that_cannot_be_created_is_reported_and_does_not_fail() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("state"), "a file").unwrap();
         let memory = Memory::open(folder.path().join("state/server"), 9);

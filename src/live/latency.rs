@@ -1,25 +1,28 @@
-//! How long requests took, in log-linear buckets: eight to a doubling, so that a quantile is off by a sixteenth at most.
+//! Latency histograms with log-linear buckets. Eight buckets per doubling keep the error of a quantile within one
+//! sixteenth.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Buckets to a doubling.
+/// Base-2 logarithm of the number of buckets per doubling.
 const LINEAR_BITS: u32 = 3;
-/// The last bucket takes what is longer than about 34 s.
+/// Base-2 logarithm of the longest duration in nanoseconds: the last bucket counts all that takes about 34 s or longer.
 const MAX_BITS: u32 = 35;
 /// Number of buckets.
 pub(super) const BUCKET_COUNT: usize = (((MAX_BITS - LINEAR_BITS + 1) << LINEAR_BITS) as usize) + 1;
 
-/// Number of bounds that [`Latency`] has.
+/// Number of bucket bounds of [`Latency`].
 pub const LATENCY_BOUND_COUNT: usize = 41;
 
-/// How long requests took, in buckets twice to a doubling, from a microsecond to a second: coarse enough for a scrape every few
-/// seconds. Their bounds are bounds of the finer buckets that requests are counted in, so that each count is exact.
+/// Latency histogram of requests, with two buckets per doubling from one microsecond to one second: coarse enough for a
+/// scrape every few seconds. Each bound is also a bound of the finer buckets in which requests are counted, so the
+/// counts are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {
-    /// Requests that took less than the bound of that index and not less than the one before; the last ones took longer than all.
+    /// Requests per bucket: at least as long as the previous bound and shorter than the bound of the same index. The
+    /// last bucket counts requests longer than all bounds.
     pub counts: [u64; LATENCY_BOUND_COUNT + 1],
-    /// What all requests took together, in nanoseconds.
+    /// Total duration of all requests, in nanoseconds.
     pub sum_ns: u64,
 }
 
@@ -56,7 +59,7 @@ impl Latency {
     }
 }
 
-/// Durations by bucket, with their sum. One writer at a time.
+/// A histogram of durations, with their sum. One writer at a time.
 #[derive(Debug)]
 pub(super) struct LatencyHistogram {
     counts: Box<[AtomicU64]>,
@@ -70,7 +73,7 @@ impl Default for LatencyHistogram {
 }
 
 impl LatencyHistogram {
-    /// Counts a duration.
+    /// Records a duration.
     #[inline]
     pub(super) fn record(&self, took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -79,7 +82,7 @@ impl LatencyHistogram {
         self.sum_ns.store(self.sum_ns.load(Ordering::Relaxed).wrapping_add(nanoseconds), Ordering::Relaxed);
     }
 
-    /// Adds the counts to `sums`, bucket by bucket, and answers with the sum of all durations in nanoseconds.
+    /// Adds the counts to `sums`, bucket by bucket, and returns the sum of all durations in nanoseconds.
     pub(super) fn add_to(&self, sums: &mut [u64; BUCKET_COUNT]) -> u64 {
         for (sum, count) in sums.iter_mut().zip(&self.counts) {
             *sum += count.load(Ordering::Relaxed);
@@ -88,7 +91,7 @@ impl LatencyHistogram {
     }
 }
 
-/// The bucket of a duration.
+/// The bucket index of a duration.
 #[inline]
 const fn bucket(nanoseconds: u64) -> usize {
     if nanoseconds >> MAX_BITS != 0 {
@@ -96,13 +99,13 @@ const fn bucket(nanoseconds: u64) -> usize {
     }
     let bits = u64::BITS - nanoseconds.leading_zeros();
     let shift = bits.saturating_sub(LINEAR_BITS + 1);
-    // Below 16 ns the bucket is the duration; from there on eight buckets a doubling.
+    // Below 16 ns, the bucket index is the duration. Above that, there are eight buckets per doubling.
     #[expect(clippy::cast_possible_truncation, reason = "below the number of buckets")]
     let bucket = ((shift << LINEAR_BITS) as u64 + (nanoseconds >> shift)) as usize;
     bucket
 }
 
-/// The least duration above those of a bucket, in nanoseconds; nothing for the last.
+/// The exclusive upper bound of a bucket in nanoseconds, or `None` for the last bucket.
 pub(super) const fn upper_bound_ns(bucket: usize) -> Option<u64> {
     if bucket + 1 >= BUCKET_COUNT {
         return None;
@@ -121,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_duration_lies_below_the_bound_of_its_bucket_and_not_below_the_one_before() {
+    fn every_duration_is_within_the_bounds_of_its_bucket() {
         for bits in 0..u64::BITS {
             for nanoseconds in [(1 << bits) - 1, 1 << bits, (1 << bits) + (1 << bits) / 3] {
                 let found = bucket(nanoseconds);
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn each_coarse_bound_is_a_fine_one_so_that_coarse_counts_are_exact() {
+    fn each_coarse_bound_is_a_fine_bound_so_coarse_counts_are_exact() {
         let histogram = LatencyHistogram::default();
         for bound in Latency::BOUNDS_NS {
             assert!((0..BUCKET_COUNT).any(|fine| upper_bound_ns(fine) == Some(bound)), "{bound}");
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_are_an_eighth_wide_at_most() {
+    fn buckets_are_at_most_an_eighth_wide() {
         for bucket in 16..BUCKET_COUNT - 1 {
             let (min, bound) = (upper_bound_ns(bucket - 1).unwrap(), upper_bound_ns(bucket).unwrap());
             assert!(bound - min <= min / 8, "{bucket}");

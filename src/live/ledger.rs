@@ -1,19 +1,20 @@
-//! What the background thread counts, from the first look on: attempts by outcome, the stages of the last load, categories by field.
+//! Ledger: the counters of the background thread since the live model was opened. It counts load attempts by outcome,
+//! the stage times of the last load, and categories by field.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::census::{Categories, Census};
-use super::report::{Attempt, Outcome, Stage};
+use super::status::{Attempt, Outcome, Stage};
 use crate::contract::{MAX_FIELDS_PER_SIDE, Side};
 use crate::error::Code;
 use crate::request::Schema;
 
-/// Most fields of a schema.
+/// Maximum number of fields of a schema.
 pub(super) const MAX_FIELDS: usize = 2 * MAX_FIELDS_PER_SIDE;
 
-/// The fields that a server declares: those of the context, then those of candidates.
+/// The fields that a server declares: context fields first, then candidate fields.
 #[derive(Debug)]
 pub(super) struct FieldNames {
     names: Vec<Arc<str>>,
@@ -38,7 +39,7 @@ impl FieldNames {
     }
 }
 
-/// A number for each code.
+/// One count per error code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodeCounts([u64; Code::ALL.len()]);
 
@@ -49,13 +50,13 @@ impl Default for CodeCounts {
 }
 
 impl CodeCounts {
-    /// The number of `code`.
+    /// Returns the count of `code`.
     #[must_use]
     pub fn of(&self, code: Code) -> u64 {
         self.0[code.index()]
     }
 
-    /// The codes whose number is not 0, in the order of their numbers.
+    /// Iterates over the codes whose count is not 0, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (Code, u64)> {
         Code::ALL.iter().copied().zip(self.0).filter(|(_, count)| *count > 0)
     }
@@ -65,43 +66,45 @@ impl CodeCounts {
     }
 }
 
-/// How attempts to serve a generation ended, and what became of served ones. Never goes down.
+/// Outcomes of attempts to serve a generation, and withdrawals of served generations. Counts never decrease.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SwapCounts {
-    /// The generation was served.
+    /// Attempts after which the generation was served.
     pub served: u64,
-    /// People decided otherwise meanwhile.
+    /// Attempts that ended because of a new decision in `control`, or because the process was about to end.
     pub interrupted: u64,
-    /// The generation was refused.
+    /// Attempts that were refused, by code.
     pub refused: CodeCounts,
-    /// A generation that was served already was taken out of service.
+    /// Served generations that were taken out of service, by code.
     pub withdrawn: CodeCounts,
 }
 
-/// How long the last attempt to serve a generation took.
+/// Stage times of the last attempt to serve a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastLoad {
     /// The generation.
     pub generation: u64,
-    /// What each stage took, by its index in [`Stage::ALL`]; nothing for one that was not reached, or not needed.
+    /// Time of each stage, by its index in [`Stage::ALL`]; `None` for a stage that was not reached or not needed.
     pub stages: [Option<Duration>; Stage::ALL.len()],
 }
 
-/// Categories of one field in the requests that were sampled: one for each scorer and look at the store, with its first 32 candidates.
+/// Category counts of one field in sampled requests. At each look at the store, one request of each scorer is sampled,
+/// with its first 32 candidates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SampledField {
-    /// Categories, of all generations. Never goes down.
+    /// Categories, over all generations. Never decreases.
     pub categories: u64,
-    /// Of these, the ones without a weight. Never goes down.
+    /// Categories without a weight, over all generations. Never decreases.
     pub unseen: u64,
-    /// Categories since the served generation is served.
+    /// Categories since the served generation was swapped in.
     pub served_categories: u64,
-    /// Of these, the ones without a weight.
+    /// Categories without a weight since the served generation was swapped in.
     pub served_unseen: u64,
 }
 
 impl SampledField {
-    /// Share of the categories without a weight since the served generation is served, 0 to 1; nothing where there was no category.
+    /// Returns the share of categories without a weight since the served generation was swapped in, from 0 to 1, or
+    /// `None` if there was no category.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a ratio of counts")]
     pub fn unseen_ratio(&self) -> Option<f64> {
@@ -109,7 +112,7 @@ impl SampledField {
     }
 }
 
-/// All that is counted.
+/// All counters of the background thread.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) swaps: SwapCounts,
@@ -148,7 +151,7 @@ impl Ledger {
         self.swaps.withdrawn.add(code.index());
     }
 
-    /// Adds what was counted in a pass.
+    /// Adds the counts of one pass.
     pub(super) fn sampled(&mut self, census: &Census<'_>) {
         if self.sampled_generation != Some(census.generation()) {
             self.sampled_generation = Some(census.generation());

@@ -1,11 +1,11 @@
-//! The way of a generation from its name to a model that may answer, up to the point where live scorers come in.
+//! Loads a generation: from its name to a verified model that can be bound to live scorers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::Wanted;
 use super::options::LiveOptions;
-use super::report::{Reason, Stage};
+use super::status::{Reason, Stage};
 use crate::error::Error;
 use crate::request::Schema;
 use crate::score::{Model, check_bind};
@@ -15,7 +15,7 @@ use crate::weight_file::map::{FileBytes, LoadMode};
 use crate::weight_file::signature::verify_signature;
 use crate::weight_file::source::SourceFile;
 
-/// Bytes between two questions whether to go on.
+/// Bytes to process between two calls of [`GoOn`].
 const STEP_LEN: usize = 1 << 20;
 
 /// Why a load ended early.
@@ -23,9 +23,9 @@ const STEP_LEN: usize = 1 << 20;
 pub(super) enum Stop {
     /// The generation is refused.
     Refused(Error),
-    /// The generation was refused before.
+    /// This content was refused before.
     Known(Reason),
-    /// People decided otherwise meanwhile, or the process is about to end.
+    /// A new decision in `control` ended the load, or the process is about to end.
     Interrupted,
 }
 
@@ -44,10 +44,10 @@ pub(super) struct Loaded {
     pub(super) load_mode: LoadMode,
 }
 
-/// Asked again and again during a load whether to go on.
+/// Called repeatedly during a load; an error ends the load.
 pub(super) type GoOn<'a> = dyn FnMut() -> Result<(), Stop> + 'a;
 
-/// What a load leaves behind, however it ends.
+/// The trace of a load, kept however it ends.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     pub(super) stages: Vec<(Stage, Duration)>,
@@ -55,7 +55,7 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Runs a stage and notes what it took.
+    /// Runs a stage and records its duration.
     pub(super) fn stage<T>(&mut self, stage: Stage, body: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
         let started = Instant::now();
         let outcome = body();
@@ -64,19 +64,19 @@ impl Trace {
     }
 }
 
-/// What a load is made by.
+/// The inputs of a load.
 pub(super) struct Loader<'a> {
     pub(super) store: &'a Store,
     pub(super) schema: &'a Schema,
     pub(super) options: &'a LiveOptions,
-    /// Bytes of the models in memory.
+    /// Total size of the models in memory, in bytes.
     pub(super) held_bytes: u64,
-    /// What is known of contents before they are verified: refuses one that is in quarantine.
+    /// Checks a digest before the content is verified: refuses a content that is in quarantine.
     pub(super) check_digest: &'a dyn Fn(Digest) -> Result<(), Stop>,
 }
 
 impl Loader<'_> {
-    /// Opens the file of `wanted` and looks at what can be seen from outside.
+    /// Opens the file of `wanted` and checks its type, permissions and length.
     pub(super) fn open(&self, wanted: &Wanted, trace: &mut Trace) -> Result<SourceFile, Stop> {
         trace.stage(Stage::Open, || {
             let source = SourceFile::open(&self.store.generation_path(wanted.generation))?;
@@ -134,7 +134,7 @@ impl Loader<'_> {
     }
 }
 
-/// Whether `source` still has the content of `digest`. Takes no memory for it.
+/// Whether `source` still has the content of `digest`. Needs no memory for a copy.
 pub(super) fn is_still(source: &SourceFile, digest: Digest, go_on: &mut GoOn<'_>) -> Result<bool, Stop> {
     let mut digester = Digester::new();
     source.read_in_steps(STEP_LEN, &mut |step| {
@@ -144,14 +144,14 @@ pub(super) fn is_still(source: &SourceFile, digest: Digest, go_on: &mut GoOn<'_>
     Ok(digester.finish() == digest)
 }
 
-/// A private copy of what `source` holds now, if that is still the content of `digest`.
+/// Copies the bytes of `source` into private memory, if they still have the digest `digest`.
 pub(super) fn private_copy(source: &SourceFile, digest: Digest, go_on: &mut GoOn<'_>) -> Result<Arc<Model>, Stop> {
     let bytes = FileBytes::of(source, LoadMode::Copy, go_on)?;
     let found = digest_of(bytes.as_ref(), go_on)?;
     if found != digest {
         return Err(Error::DigestMismatch { path: source.path().to_owned(), expected: digest, found }.into());
     }
-    // A model that gave its golden answers once gives them again over the same bytes.
+    // These bytes passed their golden requests before, so the requests are not recomputed.
     Model::with_unchecked_answers_of(WeightFile::open(bytes)?, Some(source.path().to_owned()), go_on)
 }
 

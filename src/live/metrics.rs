@@ -1,4 +1,4 @@
-//! A snapshot of all numbers that a live model has of itself.
+//! Metrics: a snapshot of all numbers of a live model.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -6,51 +6,51 @@ use std::time::SystemTime;
 use super::counters::{CounterSums, RequestCounts};
 use super::latency::Latency;
 use super::ledger::{CodeCounts, FieldNames, LastLoad, MAX_FIELDS, SampledField, SwapCounts};
-use super::report::ServingState;
+use super::status::ServingState;
 use super::{LiveModel, Shared, seconds_of};
 use crate::store::Control;
 use crate::weight_file::map::LoadMode;
 
-/// The numbers of a live model at one moment: of fixed size, and taken without an allocation, also while requests are scored and
-/// generations are loaded.
+/// Metrics of a live model at one moment. The struct has a fixed size and is filled without an allocation, even while
+/// requests are scored and generations are loaded.
 ///
-/// What is called a count of what happened never goes down as long as the live model is open. Numbers that different threads keep are
-/// looked at one after the other, so that a request that is scored meanwhile may be in one of them and not yet in another.
+/// Counts never decrease as long as the live model is open. Values that different threads keep are read one after the
+/// other, so a request that is scored meanwhile may be in one count and not yet in another.
 #[derive(Debug, Clone)]
 pub struct LiveMetrics {
-    /// What became of requests.
+    /// Outcomes of requests.
     pub requests: RequestCounts,
-    /// How long those took that were scored.
+    /// Latency of the scored requests.
     pub latency: Latency,
     /// Whether requests get answers.
     pub state: ServingState,
-    /// What people decided, as it was understood last.
+    /// The last valid decision read from `control`.
     pub control: Control,
-    /// As [`Health::is_live`](super::Health::is_live).
+    /// Whether the background thread works: see [`Health::is_live`](super::Health::is_live).
     pub is_live: bool,
-    /// As [`Health::is_ready`](super::Health::is_ready).
+    /// Whether requests may be sent here: see [`Health::is_ready`](super::Health::is_ready).
     pub is_ready: bool,
-    /// The generation that answers, or would if scoring were not switched off.
+    /// The generation that answers, or that would answer if scoring were not switched off.
     pub served: Option<ServedMetrics>,
-    /// How attempts to serve a generation ended.
+    /// Outcomes of attempts to serve a generation.
     pub swaps: SwapCounts,
-    /// How long the last attempt took.
+    /// Stage times of the last attempt to serve a generation.
     pub last_load: Option<LastLoad>,
-    /// What is not as it should be at present, by code.
+    /// Current problems, by code.
     pub reasons: CodeCounts,
     /// Contents that are not tried again.
     pub quarantined_count: u64,
-    /// Generations that are no longer served and still in memory.
+    /// Generations that are no longer served but still in memory.
     pub retired_count: u64,
-    /// Bytes of all models in memory.
+    /// Total size in bytes of all models in memory.
     pub mapped_bytes: u64,
-    /// Of these, the bytes that lie in memory now, where the system says.
+    /// Resident bytes of all models, if the operating system reports them.
     pub resident_bytes: Option<u64>,
     /// Requests whose categories were counted by field.
     pub sampled_requests: u64,
     /// When the background thread last looked at the store, in seconds since 1970.
     pub last_pass_unix_seconds: u64,
-    /// When this was taken, in seconds since 1970.
+    /// When this snapshot was taken, in seconds since 1970.
     pub taken_unix_seconds: u64,
     pub(super) fields: [SampledField; MAX_FIELDS],
     pub(super) field_names: Arc<FieldNames>,
@@ -61,41 +61,41 @@ pub struct LiveMetrics {
 /// The generation that answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServedMetrics {
-    /// Its number.
+    /// The generation number.
     pub generation: u64,
-    /// Length of its file.
+    /// Length of its weight file in bytes.
     pub file_len_bytes: u64,
-    /// Number of its weights.
+    /// Number of weights, the bias excluded.
     pub weight_count: u64,
     /// How its bytes are in memory.
     pub load_mode: LoadMode,
     /// Whether it is still on trial.
     pub is_on_trial: bool,
-    /// Since when it answers, in seconds since 1970.
+    /// When it began to answer, in seconds since 1970.
     pub since_unix_seconds: u64,
-    /// The end of the data that it was trained on, in seconds since 1970; nothing where its provenance does not say.
+    /// End of its training data, in seconds since 1970; `None` if its provenance does not say.
     pub training_end_unix_seconds: Option<i64>,
 }
 
 impl LiveMetrics {
-    /// Name of the serving logic of the last generation that was served; nothing before the first.
+    /// Returns the logic id of the last served generation, or `None` before the first.
     #[must_use]
     pub fn logic_id(&self) -> Option<&str> {
         self.logic_id.as_deref()
     }
 
-    /// Name of the store's directory.
+    /// Returns the name of the store's directory.
     #[must_use]
     pub fn store_name(&self) -> &str {
         &self.store_name
     }
 
-    /// The fields that the server declared, those of the context first, with what was counted on sampled requests.
+    /// Iterates over the declared fields, context fields first, with their counts in sampled requests.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &SampledField)> {
         self.field_names.iter().zip(&self.fields)
     }
 
-    /// How long ago the data ends that the served generation was trained on, in seconds; nothing where that is not known.
+    /// Returns how many seconds ago the training data of the served generation ended, or `None` if that is not known.
     #[must_use]
     pub fn training_age_seconds(&self) -> Option<u64> {
         let end = self.served?.training_end_unix_seconds?;
@@ -104,10 +104,10 @@ impl LiveMetrics {
 }
 
 impl Shared {
-    /// Sums over all live scorers, those that are gone included.
+    /// Sums over all live scorers, including closed ones.
     fn counter_sums(&self) -> CounterSums {
         let seats = self.seats();
-        let mut sums = seats.departed.clone();
+        let mut sums = seats.closed_scorers.clone();
         for seat in &seats.all {
             sums.add(&seat.counters);
         }
@@ -120,8 +120,8 @@ impl Shared {
 }
 
 impl LiveModel {
-    /// The numbers of this moment. Allocates nothing, and no request waits for it; it may itself wait a moment for the background
-    /// thread, so it is for a thread of its own.
+    /// Takes a snapshot. Allocates nothing and never makes a request wait. May wait briefly for the background thread,
+    /// so call it from a thread that serves no request.
     #[must_use]
     pub fn metrics(&self) -> LiveMetrics {
         let shared = &*self.shared;

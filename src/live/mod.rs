@@ -11,14 +11,14 @@ mod load;
 mod metrics;
 mod options;
 mod prometheus;
-mod report;
 mod sample;
 mod scorer;
 mod seat;
 mod slot;
+mod status;
 mod worker;
 
-/// What the slot is made of; its model check takes other ones.
+/// Atomic types that the slot uses. Its model-checking test replaces them with instrumented ones.
 mod atomics {
     pub(super) use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 }
@@ -36,8 +36,8 @@ pub use latency::{LATENCY_BOUND_COUNT, Latency};
 pub use ledger::{CodeCounts, LastLoad, SampledField, SwapCounts};
 pub use metrics::{LiveMetrics, ServedMetrics};
 pub use options::LiveOptions;
-pub use report::{Attempt, LiveStatus, Outcome, Reason, Served, ServingState, Stage};
 pub use scorer::LiveScorer;
+pub use status::{Attempt, LiveStatus, Outcome, Reason, Served, ServingState, Stage};
 
 use crate::error::Error;
 use crate::request::{RequestLayout, Schema};
@@ -48,15 +48,15 @@ use ledger::{FieldNames, Ledger};
 use seat::Seat;
 use worker::Worker;
 
-/// The model that a store says is to be served, now and later: a background thread follows the store, and every
-/// [`LiveScorer`] answers with what was found good.
+/// Serves the model that a store names as current, and every later one: a background thread follows the store, and
+/// every [`LiveScorer`] answers with the generation that passed its checks.
 #[derive(Debug)]
 pub struct LiveModel {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the background thread, its owner and the live scorers share.
+/// State shared by the background thread, its owner and the live scorers.
 #[derive(Debug)]
 struct Shared {
     schema: Schema,
@@ -65,33 +65,33 @@ struct Shared {
     seats: Mutex<Seats>,
     status: Mutex<LiveStatus>,
     ledger: Mutex<Ledger>,
-    /// Of the schema.
+    /// Names of the schema's fields.
     field_names: Arc<FieldNames>,
     /// Name of the store's directory.
     store_name: Arc<str>,
-    bell: Mutex<Bell>,
-    rung: Condvar,
+    signals: Mutex<Signals>,
+    signals_changed: Condvar,
 }
 
-/// The places of all live scorers. Never locked by a predict.
+/// The seats of all live scorers. A predict never locks this.
 #[derive(Debug, Default)]
 struct Seats {
     all: Vec<Arc<Seat>>,
-    /// What scorers have counted that are gone.
-    departed: CounterSums,
+    /// Counts of scorers that have been closed.
+    closed_scorers: CounterSums,
     served: Option<Arc<Model>>,
-    /// Logic ids of the last generations, the newest last.
+    /// Logic ids of recent generations, newest last.
     logic_ids: Vec<(u64, Arc<str>)>,
 }
 
-/// How the owner and the background thread wake each other.
+/// Signals between the owner and the background thread.
 #[derive(Debug, Default)]
-struct Bell {
+struct Signals {
     is_stopped: bool,
-    is_asked: bool,
-    is_passing: bool,
+    is_look_requested: bool,
+    is_in_pass: bool,
     done_passes: u64,
-    /// When a pass was done that went well.
+    /// When the last successful pass ended.
     passed_at: Option<Instant>,
 }
 
@@ -100,8 +100,8 @@ impl Shared {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bell(&self) -> MutexGuard<'_, Bell> {
-        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+    fn signals(&self) -> MutexGuard<'_, Signals> {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn status(&self) -> MutexGuard<'_, LiveStatus> {
@@ -119,13 +119,14 @@ impl Shared {
 }
 
 impl LiveModel {
-    /// Follows the store in `dir` for a server that declares `schema`, and returns when it has looked at it once: then a good
-    /// generation is served already, if there is one. Never fails because of what is in the store: the reasons are in
-    /// [`LiveModel::status`].
+    /// Opens the store in `dir` for a server that declares `schema`. Returns after the first look at the store, so a
+    /// good generation, if there is one, already answers. Never fails because of the contents of the store:
+    /// [`LiveModel::status`] gives the reasons if nothing is served.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for options that would never work; [`Error::File`] if the system gives no thread.
+    /// Returns [`Error::InvalidArgument`] if the options can never work, and [`Error::File`] if the operating system
+    /// cannot start a thread.
     pub fn open(dir: &Path, schema: &Schema, options: LiveOptions) -> Result<Self, Error> {
         options.check()?;
         let shared = Arc::new(Shared {
@@ -137,8 +138,8 @@ impl LiveModel {
             ledger: Mutex::default(),
             field_names: Arc::new(FieldNames::of(schema)),
             store_name: name_of(dir),
-            bell: Mutex::default(),
-            rung: Condvar::new(),
+            signals: Mutex::default(),
+            signals_changed: Condvar::new(),
         });
         let store = Store::new(dir);
         let worker = Worker::new(Arc::clone(&shared), store);
@@ -149,21 +150,24 @@ impl LiveModel {
         Ok(live)
     }
 
-    /// A scorer for requests of `layout`, with the generation that is served and every later one. Allocates: not for a request.
+    /// Creates a scorer for requests of `layout`. It answers with the generation that is served now, and with each
+    /// later one after its swap. Allocates, so do not call it on the request path.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for a layout of another schema, of several models, or of prepared candidates.
+    /// Returns [`Error::InvalidArgument`] if the layout belongs to another schema, is for several models, or is for
+    /// prepared candidates.
     pub fn scorer(&self, layout: &RequestLayout) -> Result<LiveScorer, Error> {
         self.scorer_on(layout, None)
     }
 
-    /// The same for requests that name candidates of `set` by index. Later generations are prepared before they are swapped in.
+    /// Creates a scorer for requests that name candidates of `set` by index. The candidates are prepared for each later
+    /// generation before it is swapped in. Allocates, so do not call it on the request path.
     ///
     /// # Errors
     ///
-    /// As [`LiveModel::scorer`]; [`Error::InvalidArgument`] for a layout that is not of prepared candidates, or of another schema than
-    /// the set's.
+    /// Returns [`Error::InvalidArgument`] if the layout is not for prepared candidates, belongs to another schema than
+    /// the set or the live model, or is for several models.
     pub fn scorer_with_candidates(&self, layout: &RequestLayout, set: &Arc<CandidateSet>) -> Result<LiveScorer, Error> {
         self.scorer_on(layout, Some(Arc::clone(set)))
     }
@@ -171,13 +175,13 @@ impl LiveModel {
     fn scorer_on(&self, layout: &RequestLayout, set: Option<Arc<CandidateSet>>) -> Result<LiveScorer, Error> {
         let invalid = |problem: &str| Err(Error::InvalidArgument { argument: "layout", problem: problem.to_owned() });
         if layout.schema() != &self.shared.schema {
-            return invalid("its schema is not that of the live model");
+            return invalid("expected the schema of the live model, found another one");
         }
         if layout.model_count() != 1 {
-            return invalid("it is for several models, a live scorer has one");
+            return invalid("expected a layout for one model, found one for several");
         }
         crate::score::check_candidates(layout, set.as_deref())?;
-        // Under the lock, so that no generation is swapped in between.
+        // Under the lock, so that no generation is swapped in meanwhile.
         let mut seats = self.shared.seats();
         let seat = Arc::new(Seat::new(layout, set, seats.served.as_ref())?);
         seats.all.push(Arc::clone(&seat));
@@ -185,41 +189,42 @@ impl LiveModel {
         Ok(LiveScorer::new(Arc::clone(&self.shared), seat))
     }
 
-    /// The generation that answers, if there is one.
+    /// Returns the generation that answers, or `None` if there is none.
     #[must_use]
     pub fn model(&self) -> Option<Arc<Model>> {
         self.shared.seats().served.clone()
     }
 
-    /// Name of the serving logic of a generation that answers, or did lately: what is logged with its scores.
+    /// Returns the logic id of a generation that answers, or answered recently: the id that is logged with its scores.
     #[must_use]
     pub fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
         self.shared.logic_id(generation)
     }
 
-    /// What is served and why, what was refused and by whose fault, and how long each step took.
+    /// Returns what is served and why, what was refused and who must act, and how long each step took.
     #[must_use]
     pub fn status(&self) -> LiveStatus {
         self.shared.status().clone()
     }
 
-    /// Looks at the store now instead of at the next poll, and returns when that is done: seconds, if there is a large file to load.
+    /// Looks at the store now instead of at the next poll, and returns after that look. Takes seconds if there is a
+    /// large file to load.
     pub fn look_now(&self) {
-        let mut bell = self.shared.bell();
-        bell.is_asked = true;
-        // A pass that is under way may have looked before the caller's change.
-        let wanted = bell.done_passes + 1 + u64::from(bell.is_passing);
-        drop(bell);
-        self.shared.rung.notify_all();
+        let mut signals = self.shared.signals();
+        signals.is_look_requested = true;
+        // A pass that is already running may have looked before the caller's change.
+        let wanted = signals.done_passes + 1 + u64::from(signals.is_in_pass);
+        drop(signals);
+        self.shared.signals_changed.notify_all();
         self.wait_for_pass(wanted);
     }
 
     fn wait_for_pass(&self, number: u64) {
-        let mut bell = self.shared.bell();
-        while bell.done_passes < number && !self.is_dead() {
-            // The time limit is for a thread that died without a word.
-            let woken = self.shared.rung.wait_timeout(bell, Duration::from_secs(1));
-            bell = woken.unwrap_or_else(PoisonError::into_inner).0;
+        let mut signals = self.shared.signals();
+        while signals.done_passes < number && !self.is_dead() {
+            // The time limit covers a thread that died without a signal.
+            let woken = self.shared.signals_changed.wait_timeout(signals, Duration::from_secs(1));
+            signals = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -229,18 +234,18 @@ impl LiveModel {
 }
 
 impl Drop for LiveModel {
-    /// Ends the background thread. Live scorers go on with the generation that they have.
+    /// Stops the background thread. Live scorers continue with the generation that they have.
     fn drop(&mut self) {
-        self.shared.bell().is_stopped = true;
-        self.shared.rung.notify_all();
+        self.shared.signals().is_stopped = true;
+        self.shared.signals_changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // The thread catches its panics; there is nothing to tell of one that it could not catch.
+            // The thread catches its panics. If it could not catch one, there is nothing to report here.
             let _ = thread.join();
         }
     }
 }
 
-/// The last part of a path, as far as it is text.
+/// The last component of a path, with invalid UTF-8 replaced.
 fn name_of(dir: &Path) -> Arc<str> {
     let whole = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into()
@@ -250,7 +255,7 @@ fn unix_seconds() -> u64 {
     seconds_of(SystemTime::now())
 }
 
-/// Seconds since 1970; 0 for times before.
+/// Seconds since 1970, or 0 for an earlier time.
 fn seconds_of(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -1,4 +1,4 @@
-//! How a server wants its models served: what it accepts, and how patient it is.
+//! Options of a live model: what it accepts, its limits and its intervals.
 
 use std::time::Duration;
 
@@ -6,43 +6,47 @@ use crate::error::Error;
 use crate::weight_file::map::LoadMode;
 use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
-/// How a [`LiveModel`](super::LiveModel) serves. The defaults are fit for a server that trusts its disk.
+/// Options of a [`LiveModel`](super::LiveModel). The defaults suit a server that trusts its disk.
 #[derive(Debug, Clone)]
 pub struct LiveOptions {
-    /// Name of this serving process among those that share the store: its journal, quarantine and report lie in `state/<name>`.
-    /// Letters, digits, `-`, `_` and `.`.
+    /// Name of this serving process, unique among the processes that share the store. Its journal, quarantine and
+    /// report are in `state/<name>`. Letters, digits, `-`, `_` and `.`; the first character is not `.`.
     pub name: String,
-    /// How weight files get into memory.
+    /// How weight files are brought into memory.
     pub load_mode: LoadMode,
-    /// How often `control` and `current` are looked at; each wait is up to a fifth longer or shorter, so that many servers do not
-    /// look at one moment.
+    /// Interval between looks at `control` and `current`. Each wait is up to a fifth shorter or longer, so that many
+    /// servers do not look at the same moment.
     pub poll_interval: Duration,
-    /// How long a new generation is on trial. The last good one stays in memory meanwhile, and takes over at once if scoring panics.
+    /// How long a new generation is on trial. Meanwhile the last good one stays in memory, and takes over immediately
+    /// if scoring panics.
     pub trial: Duration,
-    /// Deaths of the process during trials of one generation that are put down to chance; one more, and it goes into quarantine.
+    /// Maximum number of process deaths during trials of one generation. One more puts the generation into quarantine.
     pub max_deaths: u32,
-    /// How long after the start of a process a generation whose trial the last process did not survive is tried once more.
+    /// How long after its start a process waits before it retries a generation whose trial the previous process did not
+    /// survive.
     pub retry_after_death: Duration,
-    /// Most bytes of a weight file. Looked at before it is mapped.
+    /// Maximum length of a weight file in bytes, checked before it is mapped.
     pub max_file_len_bytes: u64,
-    /// Most bytes of all models together: the served one, the last good one during a trial, those whose last reader is not gone, and
-    /// the one to load.
+    /// Maximum total size in bytes of all models: the served one, the last good one during a trial, retired ones that a
+    /// reader still uses, and the one to load.
     pub memory_budget_bytes: u64,
-    /// The least generation that is served, a pin included.
+    /// Minimum generation that is served, even by a pin.
     pub min_generation: u64,
-    /// Fingerprints of the contracts that are served; any that binds if there are none.
+    /// Fingerprints of the contracts that are accepted. If empty, every contract that binds is accepted.
     pub contract_fingerprints: Vec<u64>,
-    /// What signatures have to do with what is served.
+    /// Whether signatures are checked or required.
     pub signature: SignaturePolicy,
-    /// The keys whose signatures count.
+    /// Public keys whose signatures are trusted.
     pub trusted_keys: TrustedKeys,
-    /// Serve files that their group or everybody may write, too.
+    /// Also serve files that their group or everybody may write.
     pub allow_writable_files: bool,
-    /// The age of the training data from which on a reason says that it is stale; serving goes on. No limit if nothing.
+    /// Maximum age of the training data. Older data adds the reason `stale_training_data`; serving continues. `None`
+    /// means no limit.
     pub max_training_age: Option<Duration>,
-    /// Keep the served file's pages in memory (`mlock`). Where the system refuses, serving goes on and a reason says so.
+    /// Lock the pages of the served file in memory (`mlock`). If the operating system refuses, serving continues and a
+    /// reason is added.
     pub lock_memory: bool,
-    /// Whether the server answers by itself where there is no model; then it is ready without one.
+    /// Whether the server has its own answer when there is no model. If so, it counts as ready without one.
     pub has_fallback: bool,
 }
 
@@ -70,7 +74,7 @@ impl Default for LiveOptions {
 }
 
 impl LiveOptions {
-    /// Refuses what would never work.
+    /// Rejects options that can never work.
     pub(super) fn check(&self) -> Result<(), Error> {
         let invalid = |problem: String| Err(Error::InvalidArgument { argument: "options", problem });
         let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);

@@ -1,29 +1,30 @@
-//! The numbers of live models in the text format of Prometheus, version 0.0.4, written into the caller's memory.
+//! Writes metrics of live models in the Prometheus text format, version 0.0.4, into the caller's memory.
 
 use std::fmt::{self, Display, Write};
 
 use super::latency::Latency;
 use super::ledger::{CodeCounts, SampledField};
 use super::metrics::{LiveMetrics, ServedMetrics};
-use super::report::{ServingState, Stage};
+use super::status::{ServingState, Stage};
 use crate::store::Control;
 
 impl LiveMetrics {
-    /// Writes the numbers as Prometheus text (`text/plain; version=0.0.4`) into `buffer`, and answers with its length. Allocates
-    /// nothing. Every series has the labels `store`, the name of the store's directory, and `logic_id`.
+    /// Writes the metrics as Prometheus text (`text/plain; version=0.0.4`) into `buffer`, and returns the length of the
+    /// text. Allocates nothing. Every series has the labels `store` (the name of the store's directory) and `logic_id`.
     ///
     /// # Errors
     ///
-    /// The length that is needed, if `buffer` is shorter. What is in it then is of no use.
+    /// Returns the length that is needed if `buffer` is shorter. The contents of `buffer` are then incomplete.
     pub fn write_prometheus(&self, buffer: &mut [u8]) -> Result<usize, usize> {
         Self::write_prometheus_of(&[self], buffer)
     }
 
-    /// The same for several live models, whose stores have different names: each family has its heading once.
+    /// Writes the metrics of several live models as one Prometheus text, with each heading once, and returns its
+    /// length. The directories of their stores must have different names. Allocates nothing.
     ///
     /// # Errors
     ///
-    /// As [`LiveMetrics::write_prometheus`].
+    /// Returns the length that is needed if `buffer` is shorter. The contents of `buffer` are then incomplete.
     pub fn write_prometheus_of(metrics: &[&Self], buffer: &mut [u8]) -> Result<usize, usize> {
         let capacity = buffer.len();
         let mut page = Page { buffer, len: 0, metrics };
@@ -36,7 +37,7 @@ impl LiveMetrics {
     }
 }
 
-/// A text that goes on being measured when there is no more room for it.
+/// A text buffer that keeps counting the length when it is full.
 struct Page<'b, 'm> {
     buffer: &'b mut [u8],
     len: usize,
@@ -53,7 +54,7 @@ impl Write for Page<'_, '_> {
     }
 }
 
-/// Writes the value of a label, in which a backslash, a quote and a line end have a backslash in front.
+/// Escapes a label value: puts a backslash before each backslash, quote and line end.
 struct Escaping<'a, W>(&'a mut W);
 
 impl<W: Write> Write for Escaping<'_, W> {
@@ -72,19 +73,20 @@ impl<W: Write> Write for Escaping<'_, W> {
     }
 }
 
-/// Further labels of a series, and its value.
+/// Extra labels of a series.
 type Labels<'a> = &'a [(&'a str, &'a dyn Display)];
-/// What takes the series of one family: suffix of the name, labels, value.
+/// Receives the series of one family: suffix of the name, labels, value.
 type Take<'a> = &'a mut dyn FnMut(&str, Labels<'_>, &dyn Display);
 
 impl Page<'_, '_> {
-    /// Writes a family: its heading, and what `series` gives for each live model. A family without a series is left out.
+    /// Writes a metric family: its heading, and the series that `series` gives for each live model. Leaves out a family
+    /// without series.
     fn family(&mut self, name: &str, kind: &str, help: &str, series: impl Fn(&LiveMetrics, Take<'_>)) {
         let mut has_heading = false;
         let all = self.metrics;
         for metrics in all {
             series(metrics, &mut |suffix, labels, value| {
-                // A page takes whatever is written to it.
+                // Writing to a page never fails.
                 if !has_heading {
                     has_heading = true;
                     let _ = write!(self, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
@@ -114,7 +116,7 @@ impl Page<'_, '_> {
         self.family(name, "counter", help, |metrics, take| take("", &[], &value(metrics)));
     }
 
-    /// A gauge that is left out where it has no value.
+    /// Writes a gauge. Leaves it out for models for which it has no value.
     fn gauge<T: Display>(&mut self, name: &str, help: &str, value: impl Fn(&LiveMetrics) -> Option<T>) {
         self.family(name, "gauge", help, |metrics, take| {
             if let Some(value) = value(metrics) {
@@ -175,7 +177,7 @@ impl Page<'_, '_> {
         self.field_family("omomi_sampled_categories_total", "counter", help, |field| Some(field.categories));
         let help = "Categories without a weight in sampled requests, by field.";
         self.field_family("omomi_sampled_unseen_categories_total", "counter", help, |field| Some(field.unseen));
-        let help = "Share of categories without a weight in requests sampled since the generation is served, by field.";
+        let help = "Share of sampled categories without a weight since the generation was swapped in, by field.";
         self.field_family("omomi_sampled_unseen_ratio", "gauge", help, SampledField::unseen_ratio);
     }
 
@@ -202,7 +204,7 @@ impl Page<'_, '_> {
                 take("", &[("state", &state.name())], &u8::from(state == metrics.state));
             }
         });
-        let help = "1 for what people decided, 0 for the others.";
+        let help = "1 for the current decision in control, 0 for the others.";
         self.family("omomi_control", "gauge", help, |metrics, take| {
             let control = match metrics.control {
                 Control::Follow => "follow",
@@ -217,13 +219,13 @@ impl Page<'_, '_> {
         self.served_gauge("omomi_served_generation", "Generation that is served.", |served| Some(served.generation));
         let help = "1 while the served generation is on trial.";
         self.served_gauge("omomi_served_on_trial", help, |served| Some(u8::from(served.is_on_trial)));
-        let help = "Since when the generation is served.";
+        let help = "When the served generation began to answer.";
         self.served_gauge("omomi_served_since_timestamp_seconds", help, |served| Some(served.since_unix_seconds));
-        let help = "Number of weights that are served.";
+        let help = "Number of weights of the served generation.";
         self.served_gauge("omomi_served_weights", help, |served| Some(served.weight_count));
-        let help = "End of the data that the served generation was trained on.";
+        let help = "End of the training data of the served generation.";
         self.served_gauge("omomi_training_end_timestamp_seconds", help, |served| served.training_end_unix_seconds);
-        let help = "How long ago the data ends that the served generation was trained on.";
+        let help = "Age of the training data of the served generation.";
         self.gauge("omomi_training_age_seconds", help, LiveMetrics::training_age_seconds);
     }
 
@@ -236,7 +238,7 @@ impl Page<'_, '_> {
             take_codes(&metrics.swaps.refused, Some("refused"), take);
             take_codes(&metrics.swaps.withdrawn, Some("withdrawn"), take);
         });
-        let help = "What each stage of the last attempt to serve a generation took.";
+        let help = "Duration of each stage of the last attempt to serve a generation.";
         self.family("omomi_last_load_stage_seconds", "gauge", help, |metrics, take| {
             let Some(load) = &metrics.last_load else { return };
             for (stage, took) in Stage::ALL.iter().zip(load.stages) {
@@ -248,13 +250,13 @@ impl Page<'_, '_> {
         self.gauge("omomi_quarantined_contents", "Contents that are not tried again.", |metrics| {
             Some(metrics.quarantined_count)
         });
-        let help = "Generations that are no longer served and still in memory.";
+        let help = "Generations that are no longer served but still in memory.";
         self.gauge("omomi_retired_generations", help, |metrics| Some(metrics.retired_count));
     }
 
     fn write_memory(&mut self) {
-        self.gauge("omomi_mapped_bytes", "Bytes of all models in memory.", |metrics| Some(metrics.mapped_bytes));
-        let help = "Bytes of all models that lie in physical memory.";
+        self.gauge("omomi_mapped_bytes", "Total size of all models in memory.", |metrics| Some(metrics.mapped_bytes));
+        let help = "Resident size of all models.";
         self.gauge("omomi_resident_bytes", help, |metrics| metrics.resident_bytes);
     }
 
@@ -262,9 +264,9 @@ impl Page<'_, '_> {
         let help = "1 if the background thread follows the store.";
         self.gauge("omomi_live", help, |metrics| Some(u8::from(metrics.is_live)));
         self.gauge("omomi_ready", "1 if requests may be sent.", |metrics| Some(u8::from(metrics.is_ready)));
-        let help = "What is not as it should be at present, by code and by who must act.";
+        let help = "Current problems, by code and by who must act.";
         self.family("omomi_reasons", "gauge", help, |metrics, take| take_codes(&metrics.reasons, None, take));
-        let help = "When the background thread last looked at the store.";
+        let help = "When the background thread last completed a look at the store.";
         self.gauge("omomi_last_pass_timestamp_seconds", help, |metrics| Some(metrics.last_pass_unix_seconds));
     }
 }

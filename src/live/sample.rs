@@ -1,20 +1,20 @@
-//! A request now and then, copied as it passes: the background thread warms the next generation with it, and counts unseen
-//! categories by field, which would be too dear for every request.
+//! Occasional copies of requests. The background thread warms the next generation with them, and counts unseen
+//! categories by field, which would be too expensive for every request.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use crate::request::{RequestLayout, layout};
 
-/// Most candidates of a copy: enough to warm and to count, and copied in a microsecond.
+/// Maximum number of candidates in a copy: enough for warming and counting, and copied in a microsecond.
 const MAX_SAMPLED_CANDIDATES: usize = 32;
 
 const WORD: usize = size_of::<u64>();
 
-/// The request thread may write.
+/// State: the request thread may write.
 const WANTED: u8 = 0;
-/// The request thread writes.
+/// State: the request thread is writing.
 const COPYING: u8 = 1;
-/// The background thread may read.
+/// State: the background thread may read.
 const READY: u8 = 2;
 
 /// Room for the copy of a request of one layout.
@@ -22,11 +22,11 @@ const READY: u8 = 2;
 pub(super) struct Sample {
     state: AtomicU8,
     candidate_count: AtomicUsize,
-    /// A block of the layout; its answers are nobody's.
+    /// A request block of the layout. Its answers are not used.
     words: Box<[AtomicU64]>,
 }
 
-/// A copy of a request: a block that may be scored.
+/// A copy of a request: a block that can be scored.
 #[derive(Debug)]
 pub(super) struct SampledRequest {
     words: Box<[AtomicU64]>,
@@ -39,11 +39,12 @@ impl Sample {
         Self { state: AtomicU8::new(WANTED), candidate_count: AtomicUsize::new(0), words }
     }
 
-    /// Copies the request in `request`, if one is wanted. Costs one load otherwise, and never waits.
+    /// Copies the request in `request` if a copy is wanted. Otherwise costs one atomic load. Never waits.
     ///
     /// # Safety
     ///
-    /// `request` points to a block of the sample's layout, aligned to 8 bytes, whose tail's use was checked by a predict.
+    /// `request` must point to a block of the sample's layout, aligned to 8 bytes, and a predict must have checked the
+    /// used length of its tail.
     #[inline]
     pub(super) unsafe fn offer(&self, request: *const u8, layout: &RequestLayout, candidate_count: usize) {
         if self.state.load(Ordering::Relaxed) == WANTED {
@@ -54,14 +55,14 @@ impl Sample {
 
     /// # Safety
     ///
-    /// As [`Sample::offer`].
+    /// The promises of [`Sample::offer`].
     #[cold]
     unsafe fn copy(&self, request: *const u8, layout: &RequestLayout, candidate_count: usize) {
         if self.state.compare_exchange(WANTED, COPYING, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return;
         }
-        // SAFETY: the caller promises a block of the layout, which is as long as the sample's words. Atomics may be shared with
-        // whoever else writes them.
+        // SAFETY: the caller promises a block of the layout, which is as long as the sample's words. Atomics may be
+        // shared with other writers.
         let request = unsafe { std::slice::from_raw_parts(request.cast::<AtomicU64>(), self.words.len()) };
         let offsets = layout.offsets();
         let candidate_count = candidate_count.min(MAX_SAMPLED_CANDIDATES);
@@ -73,7 +74,8 @@ impl Sample {
             }
         };
         copy(0, rows_end);
-        // From the copy: the request's own word may have become another since it was checked, and only what is in use is copied.
+        // Read from the copy, because the request's own word may have changed since it was checked. Only the used part
+        // is copied.
         let header = u64::from_le(self.words[layout::TAIL_USED_OFFSET / WORD].load(Ordering::Relaxed));
         let tail_used = usize::try_from(header >> (8 * (layout::TAIL_USED_OFFSET % WORD)) & 0xffff_ffff);
         let tail_used = tail_used.unwrap_or(0).min(offsets.len_bytes - offsets.tail_offset);
@@ -82,7 +84,7 @@ impl Sample {
         self.state.store(READY, Ordering::Release);
     }
 
-    /// The copy that was made, if there is one, and asks for the next. For the background thread.
+    /// Takes the copy, if there is one, and requests the next. Called by the background thread.
     pub(super) fn take(&self) -> Option<SampledRequest> {
         if self.state.load(Ordering::Acquire) != READY {
             return None;
@@ -95,7 +97,7 @@ impl Sample {
 }
 
 impl SampledRequest {
-    /// The address of the block.
+    /// Returns the address of the block.
     pub(super) fn block_address(&mut self) -> *mut u8 {
         self.words.as_mut_ptr().cast()
     }

@@ -1,4 +1,4 @@
-//! The calls of a request's thread: no lock, no allocation, no wait, whatever the background thread does meanwhile.
+//! The calls of a request thread. They never lock, allocate or wait, no matter what the background thread does.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::error::Error;
 use crate::request::RequestLayout;
 use crate::score::{Explanation, Request, Scorer};
 
-/// Scores requests with whatever generation a [`LiveModel`](super::LiveModel) serves: the next request after a swap is scored by
-/// the new one, and each request by one throughout. For one thread at a time.
+/// Scores requests with the generation that a [`LiveModel`](super::LiveModel) serves. One generation scores the whole
+/// request; the first request after a swap is scored by the new one. For one thread at a time.
 ///
-/// It goes on with the generation that it has when its live model is dropped.
+/// When its live model is dropped, the scorer continues with the generation that it has.
 #[derive(Debug)]
 pub struct LiveScorer {
     shared: Arc<Shared>,
@@ -26,33 +26,35 @@ impl LiveScorer {
         Self { shared, seat }
     }
 
-    /// The layout of the requests.
+    /// Returns the layout of its requests.
     #[must_use]
     pub fn layout(&self) -> &RequestLayout {
         &self.seat.layout
     }
 
-    /// An empty request of this scorer's layout.
+    /// Creates an empty request of this scorer's layout.
     #[must_use]
     pub fn new_request(&self) -> Request {
         Request::new(&self.seat.layout)
     }
 
-    /// Scores the first `candidate_count` candidates of `request`, as [`Scorer::predict`] does. The outcome in the request says which
-    /// generation answered.
+    /// Scores the first `candidate_count` candidates of `request`, like [`Scorer::predict`]. The outcome in the request
+    /// names the generation that answered.
     ///
     /// # Errors
     ///
-    /// [`Error::SwitchedOff`] or [`Error::NoModel`]: the caller answers by its own means; and as [`Scorer::predict`].
+    /// Returns [`Error::SwitchedOff`] or [`Error::NoModel`] if the caller must answer by its own means, and
+    /// [`Error::ScorerBusy`] if another thread uses this scorer. Otherwise fails like [`Scorer::predict`].
     pub fn predict(&self, request: &mut Request, candidate_count: usize) -> Result<(), Error> {
         self.predict_within(request, candidate_count, None)
     }
 
-    /// The same with a time limit: see [`Scorer::predict_within`].
+    /// Scores the first `candidate_count` candidates of `request` within the time `budget`, like
+    /// [`Scorer::predict_within`].
     ///
     /// # Errors
     ///
-    /// As [`LiveScorer::predict`].
+    /// Fails like [`LiveScorer::predict`].
     pub fn predict_within(
         &self,
         request: &mut Request,
@@ -61,20 +63,20 @@ impl LiveScorer {
     ) -> Result<(), Error> {
         request.check_layout(&self.seat.layout)?;
         let block = request.block_address();
-        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed mutably.
+        // SAFETY: the request owns an aligned block of this layout, of the layout's length, and is borrowed mutably.
         unsafe { self.predict_block(block, candidate_count, budget) }
     }
 
-    /// The same over a block of raw memory: the call behind C and the JVM.
+    /// Scores the first `candidate_count` candidates of a request in raw memory. C and the JVM use this call.
     ///
     /// # Errors
     ///
-    /// As [`LiveScorer::predict`] and [`Scorer::predict_block`]; [`Error::Panic`] for a defect in the library, which is caught here
-    /// so that a generation on trial can be blamed for it.
+    /// Fails like [`LiveScorer::predict`] and [`Scorer::predict_block`]. Returns [`Error::Panic`] for a defect in the
+    /// library; the panic is caught here, so that the generation on trial is blamed for it.
     ///
     /// # Safety
     ///
-    /// As [`Scorer::predict_block`].
+    /// The caller must keep the promises of [`Scorer::predict_block`].
     pub unsafe fn predict_block(
         &self,
         block: *mut u8,
@@ -102,7 +104,7 @@ impl LiveScorer {
                 Ok(counts)
             }
         };
-        // The scratch memory of a scorer is made anew with each request, so that a panic leaves nothing behind in it.
+        // Each request initializes the scratch memory of its scorer again, so a panic leaves nothing behind in it.
         let outcome = catch_unwind(AssertUnwindSafe(predict));
         match outcome.unwrap_or_else(|panic| Err(Error::from_panic(panic.as_ref()))) {
             Ok(counts) => {
@@ -116,31 +118,33 @@ impl LiveScorer {
         }
     }
 
-    /// Name of the serving logic of a generation that answers, or did lately, also once the live model is gone. Waits for the
-    /// background thread where that changes generations just then: keep the name, and ask again when the generation is another one.
+    /// Returns the logic id of a generation that answers or answered recently, even after the live model is dropped.
+    /// May wait for the background thread while that swaps generations: cache the id, and ask again only when the
+    /// generation changes.
     #[must_use]
     pub fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
         self.shared.logic_id(generation)
     }
 
-    /// Why candidate `candidate` of `request` gets its probability: see [`Scorer::explain`]. Allocates; not for the request path.
+    /// Explains the probability of candidate `candidate` of `request`, like [`Scorer::explain`]. Allocates, so do not
+    /// call it on the request path.
     ///
     /// # Errors
     ///
-    /// As [`Scorer::explain`], and [`Error::NoModel`].
+    /// Returns [`Error::NoModel`] if no generation is served. Otherwise fails like [`Scorer::explain`].
     pub fn explain(&self, request: &mut Request, candidate: usize) -> Result<Explanation, Error> {
         self.with_scorer(|scorer| scorer.explain(request, candidate))
     }
 
-    /// The same over a block of raw memory.
+    /// Explains the probability of a candidate of a request in raw memory, like [`Scorer::explain_block`].
     ///
     /// # Errors
     ///
-    /// As [`LiveScorer::explain`] and [`Scorer::explain_block`].
+    /// Fails like [`LiveScorer::explain`] and [`Scorer::explain_block`].
     ///
     /// # Safety
     ///
-    /// As [`Scorer::predict_block`].
+    /// The caller must keep the promises of [`Scorer::predict_block`].
     pub unsafe fn explain_block(&self, block: *mut u8, candidate: usize) -> Result<Explanation, Error> {
         // SAFETY: the caller's promise.
         self.with_scorer(|scorer| unsafe { scorer.explain_block(block, candidate) })

@@ -1,5 +1,5 @@
-//! What a live scorer and the background thread share: the scorer of the served generation, in a slot, and beside it what the
-//! request thread leaves behind for the background thread: counts, and now and then a request.
+//! Seat: the state that one live scorer shares with the background thread. The slot holds the scorer of the served
+//! generation. The counters and the sampled request carry data from the request thread to the background thread.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::error::Error;
 use crate::request::RequestLayout;
 use crate::score::{CandidateSet, Model, Scorer};
 
-/// What answers the requests of one live scorer.
+/// Answers the requests of one live scorer.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it lies in the box of its slot, and is hardly ever nothing")]
+#[expect(clippy::large_enum_variant, reason = "it is in the box of its slot, and is rarely `Nothing`")]
 pub(super) enum Serving {
-    /// No generation could be served yet.
+    /// No generation has been served yet.
     Nothing,
-    /// The scorer of a generation, made by the background thread.
+    /// The scorer of a generation, created by the background thread.
     Model(Scorer),
 }
 
-/// The place of one live scorer.
+/// The state of one live scorer.
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) layout: RequestLayout,
@@ -49,7 +49,7 @@ impl Seat {
         })
     }
 
-    /// What serves `model` here. Allocates: for the background thread.
+    /// Creates what answers requests of this seat with `model`. Allocates, so only the background thread calls it.
     pub(super) fn serving(&self, model: &Arc<Model>) -> Result<Serving, Error> {
         bind(model, &self.layout, self.candidates.as_ref())
     }

@@ -1,18 +1,19 @@
-//! A value that one thread replaces while another uses it, without a lock, a wait or a free on the using side.
+//! A slot whose value one thread replaces while another uses it. The using side never locks, waits or frees.
 //!
-//! The user claims the slot by making its turn odd, loads the pointer, and gives the slot back by making the turn even again. The
-//! replacer exchanges the pointer and then looks at the turn: if it is even, every later claim sees the new value, so the old one is
-//! free at once; if it is odd, a use that may be of the old value is under way, and the old one is free as soon as the turn has moved
-//! on. The user never owns what it uses, so it never frees anything.
+//! The user claims the slot by making the turn counter odd, loads the pointer, and releases the slot by making the
+//! counter even again. The replacer exchanges the pointer and then reads the counter. If it is even, every later claim
+//! sees the new value, so the old value may be freed immediately. If it is odd, a use of the old value may be in
+//! progress, and the old value may be freed when the counter has changed. The user never owns the value, so it never
+//! frees it.
 //!
-//! Both looks are sequentially consistent: a claim that the replacer's look has missed comes after that look, and so loads what was
-//! exchanged before it. `tests/live_slot.rs` walks all interleavings.
+//! Both reads are sequentially consistent: a claim that the replacer's read missed comes after that read, and so loads
+//! the new pointer. `tests/live_slot.rs` walks all interleavings.
 
 use std::ptr::NonNull;
 
 use super::atomics::{AtomicPtr, AtomicU64, Ordering};
 
-/// A slot for a `T`, with one user at a time and one replacer at a time.
+/// A slot for a `T`, with at most one user and one replacer at a time.
 #[derive(Debug)]
 pub(super) struct Slot<T> {
     /// From `Box::into_raw`, never null.
@@ -21,7 +22,7 @@ pub(super) struct Slot<T> {
     turn: AtomicU64,
 }
 
-/// The value of a slot, in use until this is dropped.
+/// The value of a slot, claimed until this guard is dropped.
 #[derive(Debug)]
 pub(super) struct InUse<'a, T> {
     slot: &'a Slot<T>,
@@ -29,17 +30,18 @@ pub(super) struct InUse<'a, T> {
     turn: u64,
 }
 
-/// A value that was replaced, and the turn that may still use it. Forgotten, it is leaked and never freed under a user.
+/// A replaced value, with the turn that may still use it. If this is forgotten, the value leaks; it is never freed
+/// under a user.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Replaced<T> {
-    /// No box yet: a box would claim to be the only way to the value.
+    /// Not a box yet: a box would claim unique access to the value.
     value: NonNull<T>,
-    /// Odd: the use that has to end; even: nobody uses it.
+    /// If odd, the use that has to end first. If even, nobody uses the value.
     turn: u64,
 }
 
-// SAFETY: it stands for the box that `free` makes of it, and a use on another thread is over by then.
+// SAFETY: it represents the box that `free` makes of it, and by then any use on another thread is over.
 unsafe impl<T: Send + Sync> Send for Replaced<T> {}
 
 impl<T> Slot<T> {
@@ -47,7 +49,7 @@ impl<T> Slot<T> {
         Self { value: AtomicPtr::new(Box::into_raw(value)), turn: AtomicU64::new(0) }
     }
 
-    /// Claims the value; nothing if somebody else has claimed it. Neither waits nor allocates.
+    /// Claims the value. Returns `None` if another thread has claimed it. Never waits or allocates.
     #[inline]
     pub(super) fn claim(&self) -> Option<InUse<'_, T>> {
         let turn = self.turn.load(Ordering::Relaxed);
@@ -56,13 +58,13 @@ impl<T> Slot<T> {
         }
         self.turn.compare_exchange(turn, turn + 1, Ordering::SeqCst, Ordering::Relaxed).ok()?;
         let value = self.value.load(Ordering::SeqCst);
-        // SAFETY: not null. `replace` gives the value away only together with a turn, and `Replaced::free` waits until that turn is
-        // over: if the pointer was exchanged before this load, this is the new value; otherwise the exchange, and the look at the
-        // turn behind it, come after the claim above, and find its turn or a later one.
+        // SAFETY: not null. `replace` gives the value away only together with a turn, and `Replaced::free` waits until
+        // that turn is over. If the pointer was exchanged before this load, this is the new value. Otherwise the
+        // exchange, and the read of the turn after it, come after the claim above, and find its turn or a later one.
         Some(InUse { slot: self, value: unsafe { &*value }, turn: turn + 1 })
     }
 
-    /// Puts `value` in place of the one that is there. One thread at a time calls this.
+    /// Replaces the value and returns the old one. Only one thread at a time may call this.
     pub(super) fn replace(&self, value: Box<T>) -> Replaced<T> {
         let old = self.value.swap(Box::into_raw(value), Ordering::SeqCst);
         let turn = self.turn.load(Ordering::SeqCst);
@@ -70,14 +72,16 @@ impl<T> Slot<T> {
         Replaced { value: unsafe { NonNull::new_unchecked(old) }, turn }
     }
 
-    /// The value, or nothing if a use of it is under way. A use that began after the replacement has another turn, whatever it uses.
+    /// Frees the old value, or returns it as an error if a use of it may be in progress. A use that began after the
+    /// replacement has a later turn.
     pub(super) fn free(&self, replaced: Replaced<T>) -> Result<Box<T>, Replaced<T>> {
         let is_used = replaced.turn % 2 == 1 && self.turn.load(Ordering::Acquire) == replaced.turn;
         if is_used {
             return Err(replaced);
         }
-        // SAFETY: the pointer came from a box and was taken out of the slot, so this is the one box made of it; and no use is under
-        // way: the only one that could be of this value has ended, and whatever it read is ordered before this by its turn.
+        // SAFETY: the pointer came from a box and was taken out of the slot, so this is the only box made from it. No
+        // use is in progress: the only one that could be of this value has ended, and its reads are ordered before this
+        // by its turn.
         Ok(unsafe { Box::from_raw(replaced.value.as_ptr()) })
     }
 }
@@ -85,7 +89,7 @@ impl<T> Slot<T> {
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
         let value = self.value.load(Ordering::Relaxed);
-        // SAFETY: from a box, not taken out, and `&mut self` rules out users.
+        // SAFETY: the pointer came from a box and was not taken out; `&mut self` rules out users.
         drop(unsafe { Box::from_raw(value) });
     }
 }
@@ -102,7 +106,7 @@ impl<T> std::ops::Deref for InUse<'_, T> {
 impl<T> Drop for InUse<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Releases what the use has read, so that a free that sees this turn comes after it.
+        // Releases the reads of this use, so that a free that sees this turn comes after them.
         self.slot.turn.store(self.turn + 1, Ordering::Release);
     }
 }

@@ -1,5 +1,5 @@
-//! The background thread: looks at the store, brings what it says into service, and takes away what is no longer used. All that
-//! may wait, allocate, read or unmap happens here.
+//! The background thread: looks at the store, brings the wanted generation into service, and frees what is no longer
+//! used. Everything that may wait, allocate, read files or unmap happens here.
 
 mod account;
 mod swap;
@@ -17,28 +17,28 @@ use super::choice::{self, Situation, Wanted};
 use super::health;
 use super::journal::{Memory, Quarantined};
 use super::load::{self, Loader, Stop, Trace};
-use super::report::{Attempt, LiveStatus, Outcome, Reason, Stage};
 use super::sample::SampledRequest;
 use super::seat::{Seat, Serving};
 use super::slot::Replaced;
-use super::{Bell, Shared, unix_seconds};
+use super::status::{Attempt, LiveStatus, Outcome, Reason, Stage};
+use super::{Shared, Signals, unix_seconds};
 use crate::error::{Code, Error, Owner};
 use crate::score::Model;
 use crate::store::{Control, Current, Digest, Store};
 use crate::weight_file::map::LoadMode;
 use crate::weight_file::source::{FileStamp, SourceFile};
 
-/// Attempts that are kept for reports.
+/// Maximum number of attempts that reports list.
 const MAX_ATTEMPTS: usize = 16;
-/// Logic ids that are kept for rows that are logged a little later.
+/// Number of logic ids that are kept, for log rows that are written a little later.
 const MAX_LOGIC_IDS: usize = 16;
-/// Older generations that a server without anything good tries.
+/// Number of older generations that a server without any good generation tries.
 const MAX_OLDER_TRIED: usize = 3;
-/// How often the report is written while nothing changes: its heartbeat.
+/// How often the report is written when nothing changes (heartbeat).
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Longest pause that is counted with: whoever asks for more wants to look only when asked to.
+/// Maximum pause between looks. Anything longer means: on demand only.
 const MAX_PAUSE: Duration = Duration::from_secs(366 * 24 * 3_600);
-/// How much less the background thread is worth to the system than a request's.
+/// Niceness of the background thread relative to request threads.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
@@ -48,16 +48,17 @@ struct Holding {
     model: Arc<Model>,
     current: Current,
     source: SourceFile,
-    /// What the file was when its bytes were last known to be right.
+    /// State of the file when its bytes were last known to be right.
     stamp: FileStamp,
     load_mode: LoadMode,
     since: SystemTime,
-    /// What is wrong with it, and yet no reason not to serve it: it was changed in place, it could not be locked.
+    /// Problems that do not stop it from being served: the file was changed in place, or its pages could not be locked.
     reasons: Vec<Reason>,
 }
 
 impl Holding {
-    /// Whether its bytes are those that were verified. Nobody has looked after a mapped file while another one was served.
+    /// Whether its bytes are still the verified ones. The file of a mapped fallback was not watched while another
+    /// generation was served.
     fn is_as_verified(&self) -> bool {
         self.load_mode == LoadMode::Copy
             || self.source.stamp_now().is_ok_and(|now| now == self.stamp)
@@ -72,7 +73,7 @@ struct Trial {
     panics_before: u64,
 }
 
-/// What is known of a file that was looked at and is not served, as long as it does not change.
+/// Why a file was not served. Valid as long as the file does not change.
 #[derive(Debug)]
 struct Looked {
     wanted: Wanted,
@@ -87,7 +88,7 @@ pub(super) struct Worker {
     store: Store,
     memory: Memory,
     started: Instant,
-    /// What people decided, as understood last.
+    /// The last valid decision read from `control`.
     control: Control,
     served: Option<Holding>,
     /// The last good generation, while another one is on trial.
@@ -98,11 +99,12 @@ pub(super) struct Worker {
     looked: Vec<Looked>,
     recent: Vec<(Arc<Seat>, SampledRequest)>,
     attempts: VecDeque<Attempt>,
-    /// Of this pass.
+    /// Reasons found in this pass.
     reasons: Vec<Reason>,
     reported: Option<(LiveStatus, Instant)>,
     resident_bytes: Option<u64>,
-    /// Nothing else can be served: a generation whose trial the last process did not survive is better than none.
+    /// Set when nothing else can be served. Then a generation whose trial the previous process did not survive is
+    /// better than none.
     is_last_resort: bool,
     jitter: u64,
 }
@@ -114,7 +116,7 @@ impl Worker {
             store,
             memory: Memory::open(folder, shared.options.max_deaths),
             started: Instant::now(),
-            // Until `control` could be read, nothing is changed and nothing new is begun.
+            // Until `control` has been read, change nothing and load nothing.
             control: Control::Freeze,
             served: None,
             fallback: None,
@@ -133,39 +135,40 @@ impl Worker {
         }
     }
 
-    /// Passes until the owner stops them.
+    /// Runs passes until the owner stops the thread.
     pub(super) fn run(mut self) {
         lower_priority();
         loop {
             {
-                let mut bell = self.shared.bell();
-                (bell.is_asked, bell.is_passing) = (false, true);
+                let mut signals = self.shared.signals();
+                (signals.is_look_requested, signals.is_in_pass) = (false, true);
             }
             let pass = catch_unwind(AssertUnwindSafe(|| self.pass()));
             let is_well = pass.is_ok();
             if let Err(panic) = pass {
                 let reasons = &mut self.shared.status().reasons;
-                // One account of it is enough, however often it happens.
+                // Report it once, however often it happens.
                 reasons.retain(|reason| reason.code != Code::Panic);
                 reasons.push(Reason::of(&Error::from_panic(panic.as_ref())));
             }
             let pause = self.pause();
-            let mut bell = self.shared.bell();
-            bell.is_passing = false;
+            let mut signals = self.shared.signals();
+            signals.is_in_pass = false;
             if is_well {
-                bell.passed_at = Some(Instant::now());
+                signals.passed_at = Some(Instant::now());
             }
-            bell.done_passes += 1;
-            self.shared.rung.notify_all();
-            let is_quiet = |bell: &mut Bell| !bell.is_asked && !bell.is_stopped;
-            let woken = self.shared.rung.wait_timeout_while(bell, pause, is_quiet);
+            signals.done_passes += 1;
+            self.shared.signals_changed.notify_all();
+            let is_quiet = |signals: &mut Signals| !signals.is_look_requested && !signals.is_stopped;
+            let woken = self.shared.signals_changed.wait_timeout_while(signals, pause, is_quiet);
             if woken.unwrap_or_else(PoisonError::into_inner).0.is_stopped {
                 break;
             }
         }
-        // The process goes on, so it did not die of the generation on trial.
+        // The process continues, so the generation on trial did not kill it.
         self.memory.give_up_trial();
-        // A request takes microseconds. What is still used after all of these is leaked, and not taken from under it.
+        // A request takes microseconds. What is still in use after all of these attempts is leaked rather than freed
+        // under its user.
         for _ in 0..100 {
             self.take_away();
             if self.replaced.is_empty() {
@@ -190,7 +193,7 @@ impl Worker {
     fn read_control(&mut self) {
         match self.store.read_control() {
             Ok(control) => self.control = control,
-            // A slip of the pen must not stop or change anything.
+            // A typing mistake must not stop or change anything.
             Err(error) => self.reasons.push(Reason::of(&error)),
         }
         self.shared.is_off.store(self.control == Control::Off, Ordering::Relaxed);
@@ -199,7 +202,7 @@ impl Worker {
     fn situation(&mut self) -> Situation {
         let absent = |path| Error::File { action: "find", path, source: std::io::ErrorKind::NotFound.into() };
         let current = match self.store.read_current() {
-            // What is served was published once, so somebody took it away.
+            // Something was served, so `current` existed and was removed.
             Ok(None) if self.served.is_some() => Err(absent(self.store.current_path())),
             current => current,
         };
@@ -215,7 +218,7 @@ impl Worker {
         }
     }
 
-    /// Serves what ought to be served, or says why not.
+    /// Serves the wanted generation, or records why not.
     fn follow(&mut self) {
         let situation = self.situation();
         let Some(wanted) = choice::wanted(&situation) else {
@@ -234,15 +237,16 @@ impl Worker {
             self.serve_an_older_one(&wanted, &situation);
         }
         if self.served.is_none() && self.control != Control::Off {
-            // A death may have been chance, and there is nothing else: one more, and it is quarantine.
+            // One death may be chance, and there is nothing else to serve. One more puts the generation into
+            // quarantine.
             self.is_last_resort = true;
             let _ = self.serve(&wanted, &situation);
             self.is_last_resort = false;
         }
     }
 
-    /// Without anything to serve, what was good last is better than nothing; on a new machine, whose journal is empty, what was
-    /// published before.
+    /// Serves the last good generation when nothing is served and the wanted one failed. On a new machine, whose
+    /// journal is empty, tries older published generations.
     fn serve_an_older_one(&mut self, wanted: &Wanted, situation: &Situation) {
         let mut older: Vec<Wanted> = situation.good.map(Wanted::of).into_iter().collect();
         let below = self.store.generations().unwrap_or_default().into_iter().rev();
@@ -267,7 +271,7 @@ impl Worker {
         let kept = match &outcome {
             Ok(()) => Outcome::Served,
             Err(Stop::Refused(error)) => Outcome::Refused(Reason::of(error)),
-            // There is an account of it already.
+            // The refusal is already recorded.
             Err(Stop::Known(_)) => return outcome,
             Err(Stop::Interrupted) => Outcome::Interrupted,
         };
@@ -279,7 +283,7 @@ impl Worker {
     fn open_and_load(&mut self, wanted: &Wanted, trace: &mut Trace) -> Result<(), Stop> {
         let source = self.loader(self.held_bytes(), &|_| Ok(())).open(wanted, trace)?;
         let stamp = source.stamp();
-        // The very file that was looked at before is not read again.
+        // Do not read again a file that has not changed since it was refused.
         if let Some(looked) = self.looked.iter().find(|looked| looked.wanted == *wanted && looked.stamp == stamp) {
             if let Some(reason) = &looked.refusal {
                 return Err(Stop::Known(reason.clone()));
@@ -292,7 +296,7 @@ impl Worker {
         if let Err(stop) = &outcome {
             let digest = trace.digest;
             let refusal = match stop {
-                // What the system refuses may go well a moment later.
+                // An error of the operating system may be gone a moment later.
                 Stop::Refused(error) if error.code() != Code::File => Some(Reason::of(error)),
                 _ => None,
             };
@@ -333,7 +337,7 @@ impl Worker {
         self.swap_in(loaded, reasons, trace)
     }
 
-    /// Refuses a content that was refused before, or whose trial the last process did not survive.
+    /// Refuses a content that is in quarantine, or whose trial the previous process did not survive.
     fn check_memory(&self, digest: Digest) -> Result<(), Stop> {
         if let Some(quarantined) = self.memory.quarantine_of(digest) {
             let (generation, code) = (quarantined.generation, quarantined.code);
@@ -350,7 +354,8 @@ impl Worker {
     }
 
     fn quarantine(&mut self, current: Current, error: &Error) {
-        // A server that is configured or declared otherwise after its next start may well take what its own limits refuse now.
+        // After a restart with other options or another declaration, the server may accept what its own limits refuse
+        // now.
         let is_its_own_limit =
             matches!(error.code(), Code::ContractNotExpected | Code::SignatureMissing | Code::SignatureKeyUnknown)
                 || error.owner() == Owner::Delivery;
@@ -358,7 +363,8 @@ impl Worker {
         self.memory.quarantine(Quarantined::now(current, error, is_lasting));
     }
 
-    /// Says so where the served generation learned from data that is older than this server's limit.
+    /// Adds a reason if the training data of the served generation is older than this server's limit, or of unknown
+    /// age.
     fn check_training_age(&mut self) {
         if let (Some(limit), Some(served)) = (self.shared.options.max_training_age, &self.served)
             && let Err(error) = health::check_training_age(&served.model, limit)
@@ -367,7 +373,7 @@ impl Worker {
         }
     }
 
-    /// Of all scorers, those that are gone included.
+    /// Panics of all scorers, including closed ones.
     fn panics(&self) -> u64 {
         self.shared.request_counts().panics
     }
@@ -383,7 +389,7 @@ impl Worker {
     }
 
     fn note(&mut self, attempt: Attempt) {
-        // A refusal at the door is tried again at each pass, and one account of it is enough.
+        // A refusal before the file is read is retried at each pass; record it once.
         let is_same = |known: &Attempt| known.generation == attempt.generation && known.outcome == attempt.outcome;
         if attempt.stages.len() == 1 && self.attempts.iter().any(is_same) {
             return;
@@ -395,9 +401,9 @@ impl Worker {
         self.attempts.push_back(attempt);
     }
 
-    /// The poll interval, a fifth more or less.
+    /// The poll interval, up to a fifth shorter or longer.
     fn pause(&mut self) -> Duration {
-        // Xorshift: any spread will do.
+        // Xorshift: spread matters here, quality does not.
         self.jitter ^= self.jitter << 13;
         self.jitter ^= self.jitter >> 7;
         self.jitter ^= self.jitter << 17;
@@ -406,13 +412,14 @@ impl Worker {
     }
 }
 
-/// During a load: ends it when the process is about to end, or when people decide otherwise; scoring is switched off at once.
+/// Called during a load. Stops it if the process is about to end or the decision in `control` changed. Switches scoring
+/// off immediately if the decision is `off`.
 fn look_around(shared: &Shared, store: &Store, control: Control, last_look: &mut Instant) -> Result<(), Stop> {
     if last_look.elapsed() < shared.options.poll_interval {
         return Ok(());
     }
     *last_look = Instant::now();
-    if shared.bell().is_stopped {
+    if shared.signals().is_stopped {
         return Err(Stop::Interrupted);
     }
     match store.read_control() {
@@ -424,7 +431,7 @@ fn look_around(shared: &Shared, store: &Store, control: Control, last_look: &mut
     }
 }
 
-/// Whether a refusal holds for the bytes under whatever name, and not for their name or place.
+/// Whether a refusal is about the bytes, and so holds under any name, rather than about the name or place of the file.
 fn is_about_the_content(code: Code) -> bool {
     !matches!(code, Code::File | Code::DigestMismatch | Code::GenerationMismatch)
 }
@@ -434,9 +441,9 @@ fn unix_nanoseconds() -> u64 {
     u64::try_from(nanoseconds).unwrap_or(1)
 }
 
-/// Loading a model must not take a core from requests.
+/// Lowers the priority of this thread: loading a model must not take a core from requests.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
-    // SAFETY: takes numbers only. On Linux the process 0 stands for the calling thread.
+    // SAFETY: takes numbers only. On Linux, process 0 is the calling thread.
     let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }

@@ -6,16 +6,16 @@ use super::Schema;
 use crate::contract::Side;
 use crate::error::{Error, RowProblem};
 
-/// Most values of a `many` field in one row.
+/// Largest number of values of a `many` field in one row.
 pub const MAX_VALUES_PER_FIELD: usize = 1_024;
-/// Most candidate rows of a request's layout.
+/// Largest number of candidates in a request's layout.
 pub const MAX_CANDIDATES: usize = 65_536;
-/// Most models that one request is scored for.
+/// Largest number of models that score one request.
 pub const MAX_MODELS: usize = 16;
 /// Longest tail of a request, in bytes.
 pub const MAX_TAIL_LEN_BYTES: usize = 64 << 20;
 
-/// The version of the block's layout, the first word of the header.
+/// Version of the block's layout, which is the first word of the header.
 pub const LAYOUT_VERSION: u32 = 1;
 /// Layout version: u32.
 pub const LAYOUT_VERSION_OFFSET: usize = 0;
@@ -28,9 +28,9 @@ pub const HEADER_LEN: usize = 64;
 pub const GENERATION_OFFSET: usize = 0;
 /// Candidates with a probability: u32.
 pub const SCORED_COUNT_OFFSET: usize = GENERATION_OFFSET + size_of::<u64>();
-/// Candidates refused, each with its status: u32.
+/// Candidates that were refused, each with its status: u32.
 pub const REFUSED_COUNT_OFFSET: usize = SCORED_COUNT_OFFSET + size_of::<u32>();
-/// Candidates that were not reached before the time was up: u32.
+/// Candidates that were not reached within the time limit: u32.
 pub const LATE_COUNT_OFFSET: usize = REFUSED_COUNT_OFFSET + size_of::<u32>();
 /// Categories without a weight: u32.
 pub const UNSEEN_COUNT_OFFSET: usize = LATE_COUNT_OFFSET + size_of::<u32>();
@@ -41,9 +41,10 @@ pub const INVALID_NUMBER_COUNT_OFFSET: usize = MISSING_COUNT_OFFSET + size_of::<
 /// Length of an outcome.
 pub const OUTCOME_LEN: usize = 64;
 
-/// In a row: bit `i` says that the slot with index `i` has a value: u64.
+/// In a row: bit `i` is set if the slot with index `i` has a value: u64.
 pub const ROW_PRESENT_OFFSET: usize = 0;
-/// In a row: bit `i` says that the text slot with index `i` refers to bytes in the tail instead of holding a hash: u64.
+/// In a row: bit `i` is set if the text slot with index `i` refers to bytes in the tail instead of holding a hash:
+/// u64.
 pub const ROW_INLINE_TEXT_OFFSET: usize = ROW_PRESENT_OFFSET + size_of::<u64>();
 /// In a row: the first slot.
 pub const ROW_SLOTS_OFFSET: usize = ROW_INLINE_TEXT_OFFSET + size_of::<u64>();
@@ -54,7 +55,7 @@ pub const SLOT_LEN: usize = size_of::<u64>();
 pub const ANSWER_LOGIT_OFFSET: usize = 0;
 /// In an answer: the probability: f32.
 pub const ANSWER_PROBABILITY_OFFSET: usize = ANSWER_LOGIT_OFFSET + size_of::<f64>();
-/// In an answer: the candidate's status, 0 where it was scored: u32.
+/// In an answer: the candidate's status, 0 if it was scored: u32.
 pub const ANSWER_STATUS_OFFSET: usize = ANSWER_PROBABILITY_OFFSET + size_of::<f32>();
 /// Length of an answer.
 pub const ANSWER_LEN: usize = ANSWER_STATUS_OFFSET + size_of::<u32>();
@@ -66,26 +67,26 @@ const _: () = assert!(TAIL_USED_OFFSET + size_of::<u32>() <= HEADER_LEN);
 const _: () = assert!(INVALID_NUMBER_COUNT_OFFSET + size_of::<u32>() <= OUTCOME_LEN);
 const _: () = assert!(ANSWER_LEN == 16);
 
-/// How large a request may grow.
+/// The capacity of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
-    /// Candidate rows, 1 to [`MAX_CANDIDATES`].
+    /// Largest number of candidates, 1 to [`MAX_CANDIDATES`].
     pub candidates: usize,
-    /// Bytes for texts and for values of `many` fields, up to [`MAX_TAIL_LEN_BYTES`]; rounded up to a multiple of 8.
+    /// Bytes for texts and for values of `many` fields, up to [`MAX_TAIL_LEN_BYTES`]. Rounded up to a multiple of 8.
     pub tail_len_bytes: usize,
 }
 
 /// How a request names its candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Candidates {
-    /// By their rows, in the request.
+    /// By rows in the request.
     Inline,
-    /// By their indices in a [`CandidateSet`](crate::CandidateSet), which holds their rows.
+    /// By indices in a [`CandidateSet`](crate::CandidateSet), which holds the rows.
     Prepared,
 }
 
-/// The layout of a request block: follows from a schema, a capacity, how candidates are named, and the number of models, and from
-/// nothing else. Cheap to clone.
+/// The layout of a request block. It follows only from the schema, the capacity, how candidates are named, and the
+/// number of models. Cheap to clone.
 ///
 #[doc = include_str!("REQUEST.md")]
 #[derive(Debug, Clone)]
@@ -104,11 +105,11 @@ pub struct Offsets {
     pub context_offset: usize,
     /// Start of the first candidate row, or of the first index.
     pub candidates_offset: usize,
-    /// From one candidate row to the next; of prepared candidates, from one index to the next: 4.
+    /// Distance between two candidate rows; for prepared candidates, between two indices: 4.
     pub candidate_stride_bytes: usize,
     /// Start of the first model's result: its outcome, then its answers.
     pub results_offset: usize,
-    /// From one model's result to the next one's.
+    /// Distance between the results of two models.
     pub result_stride_bytes: usize,
     /// Start of the tail.
     pub tail_offset: usize,
@@ -117,29 +118,30 @@ pub struct Offsets {
 }
 
 impl RequestLayout {
-    /// The layout for requests of up to `capacity` under `schema`, whose candidates are rows in the request.
+    /// Returns the layout of requests with up to `capacity` under `schema`, whose candidates are rows in the request.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for a capacity outside its limits.
+    /// Returns [`Error::InvalidArgument`] if `capacity` is outside its limits.
     pub fn new(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
         Self::with(Arc::new(schema.clone()), capacity, Candidates::Inline, 1)
     }
 
-    /// The same for requests that name prepared candidates by their indices.
+    /// Returns the layout of requests with up to `capacity` under `schema`, which name prepared candidates by their
+    /// indices.
     ///
     /// # Errors
     ///
-    /// As [`RequestLayout::new`].
+    /// Returns [`Error::InvalidArgument`] if `capacity` is outside its limits.
     pub fn prepared(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
         Self::with(Arc::new(schema.clone()), capacity, Candidates::Prepared, 1)
     }
 
-    /// The same layout with answers of `model_count` models, which score a request in one call.
+    /// Returns this layout with answers of `model_count` models, which score a request in one call.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] unless there are 1 to [`MAX_MODELS`] models.
+    /// Returns [`Error::InvalidArgument`] if `model_count` is not 1 to [`MAX_MODELS`].
     pub fn for_models(&self, model_count: usize) -> Result<Self, Error> {
         Self::with(Arc::clone(&self.schema), self.capacity, self.candidates, model_count)
     }
@@ -186,31 +188,31 @@ impl RequestLayout {
         Ok(Self { schema, capacity, candidates, model_count, offsets })
     }
 
-    /// The declaration.
+    /// Returns the schema.
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// The capacity, its tail rounded up to a multiple of 8.
+    /// Returns the capacity, its tail rounded up to a multiple of 8.
     #[must_use]
     pub const fn capacity(&self) -> Capacity {
         self.capacity
     }
 
-    /// How requests name their candidates.
+    /// Returns how requests name their candidates.
     #[must_use]
     pub const fn candidates(&self) -> Candidates {
         self.candidates
     }
 
-    /// Number of models that answer.
+    /// Returns the number of models that score a request.
     #[must_use]
     pub const fn model_count(&self) -> usize {
         self.model_count
     }
 
-    /// The byte offsets.
+    /// Returns the byte offsets.
     #[must_use]
     pub const fn offsets(&self) -> Offsets {
         self.offsets
@@ -220,11 +222,11 @@ impl RequestLayout {
 /// The status of a candidate's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CandidateStatus {
-    /// It has a logit and a probability.
+    /// The candidate has a logit and a probability.
     Scored,
-    /// Its row could not be read; it has neither.
+    /// The candidate's row could not be read, so it has neither.
     Refused(RowProblem),
-    /// The time was up before it was reached; it has neither.
+    /// The time limit passed before the candidate was reached, so it has neither.
     Late,
 }
 
@@ -232,7 +234,7 @@ pub enum CandidateStatus {
 const LATE_NUMBER: u32 = 5;
 
 impl CandidateStatus {
-    /// The number in the answer: 0 where the candidate was scored.
+    /// Returns the number in the answer: 0 if the candidate was scored.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -242,7 +244,7 @@ impl CandidateStatus {
         }
     }
 
-    /// The status with that number.
+    /// Returns the status with that number.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
         match number {

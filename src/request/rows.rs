@@ -1,4 +1,4 @@
-//! Values of a row outside the request block: what golden requests, tools and tests keep, with the contract's names.
+//! Rows outside a request block, with the contract's names. Golden requests, tools and tests keep them.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +6,25 @@ use serde_json::{Map, Value as Json};
 
 use crate::contract::{Contract, FieldKind, Side};
 
-/// The value of one field in one row.
+/// The value of a field in a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldValue {
-    /// Of an `id` field.
+    /// Value of an `id` field.
     Id(i64),
-    /// Of a `text` field.
+    /// Value of a `text` field.
     Text(String),
-    /// Of a `number` field.
+    /// Value of a `number` field.
     Number(f64),
-    /// Of a `many` field of ids.
+    /// Values of a `many` field of ids.
     Ids(Vec<i64>),
-    /// Of a `many` field of texts.
+    /// Values of a `many` field of texts.
     Texts(Vec<String>),
 }
 
-/// A row: values by name of field. A field that is absent is missing.
+/// A row: values by field name. A field that is not in the map is missing.
 pub type Row = BTreeMap<String, FieldValue>;
 
-/// One request: what its candidates share, and the candidates.
+/// One request: the context, which its candidates share, and the candidates.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestRows {
     /// The context row.
@@ -37,7 +37,8 @@ pub struct RequestRows {
 ///
 /// # Errors
 ///
-/// What is wrong, naming the field: not in the contract, on the other side, or a value of another type.
+/// Returns a message that names the field, if it is not in the contract, belongs to the other side, or has a value of
+/// another type.
 pub fn row_from_json(contract: &Contract, side: Side, object: &Map<String, Json>) -> Result<Row, String> {
     object
         .iter()
@@ -68,8 +69,8 @@ fn field_value(kind: &FieldKind, many: bool, value: &Json) -> Option<FieldValue>
     })
 }
 
-/// Writes a row as a JSON object. A number that JSON cannot write (NaN, infinities) is left out: it counts as missing, as
-/// it does in a request.
+/// Writes a row as a JSON object. A number that JSON cannot represent (NaN, infinities) is left out: it counts as
+/// missing, as it does in a request.
 #[must_use]
 pub fn row_to_json(row: &Row) -> Json {
     let mut object = Map::new();

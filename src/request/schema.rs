@@ -1,6 +1,8 @@
-//! The server's declaration: which fields it can supply, by name and type, made once and good for every later model.
+//! The server's schema: which fields the server can supply, by name and type. It is declared once and serves every
+//! later model.
 //!
-//! A request's layout follows from the declaration alone, so request buffers stay as they are when a model is replaced.
+//! The layout of a request does not depend on the models' contracts, so request buffers do not change when a model is
+//! replaced.
 //!
 //! ```
 //! use omomi::{Capacity, RequestLayout, Schema, SchemaField, contract::Side};
@@ -19,7 +21,7 @@
 use crate::contract::{Contract, FieldKind, MAX_FIELDS_PER_SIDE, Side};
 use crate::error::Error;
 
-/// What a server declares: its fields, each side in the order given.
+/// The fields that a server declares, each side in the order given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schema {
     context: Vec<SchemaField>,
@@ -31,11 +33,11 @@ pub struct Schema {
 pub struct SchemaField {
     /// Name, as in the contract.
     pub name: String,
-    /// Whether all candidates of a request share its value.
+    /// The side of a request to which it belongs.
     pub side: Side,
     /// Type, as in the contract.
     pub kind: SchemaKind,
-    /// Whether a row has zero or more values of it.
+    /// Whether a row may have any number of its values, instead of at most one.
     pub many: bool,
 }
 
@@ -46,45 +48,45 @@ pub enum SchemaKind {
     Id,
     /// UTF-8 text, or its hash.
     Text,
-    /// A double.
+    /// A 64-bit floating-point number.
     Number {
         /// Unit, as in the contract.
         unit: String,
-        /// Least and greatest value, as in the contract.
+        /// Smallest and largest value, as in the contract.
         range: [f64; 2],
     },
 }
 
-/// Where a declared field lies in a row of its side. Ask the schema once and keep it: setting a value then needs no
+/// The slot of a declared field in the rows of its side. Look it up once and keep it: setting a value then needs no
 /// look-up by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldSlot {
     /// The side whose rows have the field.
     pub side: Side,
-    /// The index of its slot in such a row, counted from 0.
+    /// The index of the slot in such a row, from 0.
     pub index: usize,
 }
 
 impl SchemaField {
-    /// A field of 64-bit integers.
+    /// Declares a field of 64-bit integers.
     #[must_use]
     pub fn id(name: &str, side: Side) -> Self {
         Self { name: name.to_owned(), side, kind: SchemaKind::Id, many: false }
     }
 
-    /// A field of texts.
+    /// Declares a field of texts.
     #[must_use]
     pub fn text(name: &str, side: Side) -> Self {
         Self { name: name.to_owned(), side, kind: SchemaKind::Text, many: false }
     }
 
-    /// A field of numbers in `unit` from `range[0]` to `range[1]`.
+    /// Declares a field of numbers in `unit`, from `range[0]` to `range[1]`.
     #[must_use]
     pub fn number(name: &str, side: Side, unit: &str, range: [f64; 2]) -> Self {
         Self { name: name.to_owned(), side, kind: SchemaKind::Number { unit: unit.to_owned(), range }, many: false }
     }
 
-    /// The same field with zero or more values a row.
+    /// Returns this field with any number of values in each row.
     #[must_use]
     pub fn many(self) -> Self {
         Self { many: true, ..self }
@@ -92,12 +94,12 @@ impl SchemaField {
 }
 
 impl Schema {
-    /// Declares `fields`.
+    /// Creates a schema of `fields`.
     ///
     /// # Errors
     ///
-    /// [`Error::SchemaInvalid`] for a name that stands twice or is empty, more than 64 fields on a side, a number that is
-    /// `many`, or a range that is not two finite numbers, the lesser first.
+    /// Returns [`Error::SchemaInvalid`] if a name is empty or declared twice, a side has more than 64 fields, a number
+    /// is `many`, or a range is not two finite numbers, the smaller first.
     pub fn new(fields: Vec<SchemaField>) -> Result<Self, Error> {
         let invalid = |problem: String| Err(Error::SchemaInvalid { problem });
         let mut schema = Self { context: Vec::new(), candidate: Vec::new() };
@@ -114,7 +116,7 @@ impl Schema {
                 }
                 if !(range[0] < range[1] && range[0].is_finite() && range[1].is_finite()) {
                     return invalid(format!(
-                        "the range of field `{}` must be two finite numbers, the lesser first, found {range:?}",
+                        "the range of field `{}` must be two finite numbers, the smaller first, found {range:?}",
                         field.name
                     ));
                 }
@@ -129,8 +131,8 @@ impl Schema {
         Ok(schema)
     }
 
-    /// The declaration that supplies exactly what `contract` asks for, in contract order. For tools and tests; a server
-    /// that declares its fields by itself finds out when the other side changes its mind.
+    /// Returns the schema that declares exactly the fields of `contract`, in contract order. For tools and tests. A
+    /// server should declare its fields itself: only then does binding detect that the contract has changed.
     #[must_use]
     pub fn of_contract(contract: &Contract) -> Self {
         let mut schema = Self { context: Vec::new(), candidate: Vec::new() };
@@ -146,7 +148,7 @@ impl Schema {
         schema
     }
 
-    /// The fields of one side; a field's index here is its slot's index.
+    /// Returns the fields of one side. The index of a field in this list is the index of its slot.
     #[must_use]
     pub fn fields(&self, side: Side) -> &[SchemaField] {
         match side {
@@ -155,7 +157,7 @@ impl Schema {
         }
     }
 
-    /// Where the field called `name` lies, if it is declared.
+    /// Returns the slot of the field `name`, if it is declared.
     #[must_use]
     pub fn slot(&self, name: &str) -> Option<FieldSlot> {
         [Side::Context, Side::Candidate].into_iter().find_map(|side| {

@@ -1,8 +1,9 @@
-//! A request block as bytes that someone else filled: every word is read once, checked, and only then used.
+//! Reads and writes a request block, whose bytes another program filled. Every word is read once, checked, and only
+//! then used.
 //!
-//! The words are read as relaxed atomics, which cost what plain loads cost. A careless caller may write the block while
-//! it is scored; then the answers are meaningless, but what was checked is what is used. Texts begin at any byte:
-//! [`super::text`] reads them.
+//! The words are read as relaxed atomics, which are as fast as plain loads. If a careless caller writes the block while
+//! it is scored, the answers are meaningless, but the values that were checked are the ones that are used. Texts may
+//! begin at any byte; [`super::text`] reads them.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -18,7 +19,7 @@ use crate::request::layout::{
 };
 use crate::request::{CandidateStatus, MAX_VALUES_PER_FIELD, Offsets, RequestLayout};
 
-/// A request block whose address, version and tail were checked.
+/// A request block whose address, version and tail have been checked.
 pub(super) struct Block<'a> {
     words: &'a [AtomicU64],
     offsets: Offsets,
@@ -41,7 +42,7 @@ pub(super) struct RowView<'a> {
     inline_text: u64,
 }
 
-/// What a row holds of a field that has at most one value.
+/// The value of a field that has at most one value in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Single {
     Value(u64),
@@ -54,7 +55,7 @@ const WORD: usize = size_of::<u64>();
 impl<'a> Block<'a> {
     /// # Safety
     ///
-    /// `address` is null, or points to memory that can be read and written for the layout's length for as long as `'a`.
+    /// `address` is null, or points to memory that can be read and written for the layout's length during `'a`.
     pub(super) unsafe fn new(address: *mut u8, layout: &RequestLayout) -> Result<Self, Error> {
         if address.is_null() {
             return Err(Error::NullArgument { argument: "request block" });
@@ -63,8 +64,8 @@ impl<'a> Block<'a> {
             return Err(Error::Misaligned { address: address.addr() });
         }
         let offsets = layout.offsets();
-        // SAFETY: not null, aligned to 8, and the caller promises `len_bytes` readable and writable bytes. Atomics may be
-        // shared with whoever else writes them.
+        // SAFETY: the address is not null and aligned to 8, and the caller promises `len_bytes` readable and writable
+        // bytes. Other writers may share atomics.
         let words = unsafe { std::slice::from_raw_parts(address.cast::<AtomicU64>(), offsets.len_bytes / WORD) };
         let (front, tail) = words.split_at(offsets.tail_offset / WORD);
         let mut block = Self { words: front, offsets, tail: Tail { words: tail, used_bytes: 0 } };
@@ -80,14 +81,15 @@ impl<'a> Block<'a> {
         self.row(self.offsets.context_offset, self.offsets.candidates_offset)
     }
 
-    /// Row `index` of a block with inline candidates.
+    /// Returns row `index` of a block with inline candidates.
     #[inline]
     pub(super) fn candidate(&self, index: usize) -> RowView<'a> {
         let start = self.offsets.candidates_offset + index * self.offsets.candidate_stride_bytes;
         self.row(start, start + self.offsets.candidate_stride_bytes)
     }
 
-    /// The words of `count` rows from `first` on, of a block with inline candidates, and how many words each has.
+    /// Returns the words of `count` rows from `first` on, and the number of words in each row. For a block with inline
+    /// candidates.
     #[inline]
     pub(super) fn candidate_words(&self, first: usize, count: usize) -> (&'a [AtomicU64], usize) {
         let stride = self.offsets.candidate_stride_bytes / WORD;
@@ -95,14 +97,14 @@ impl<'a> Block<'a> {
         (&self.words[start..start + count * stride], stride)
     }
 
-    /// The indices of `count` candidates from `first` on, of a block with prepared candidates.
+    /// Returns the indices of `count` candidates from `first` on. For a block with prepared candidates.
     #[inline]
     pub(super) fn candidate_indices(&self, first: usize, count: usize) -> &'a [AtomicU32] {
         const _: () = assert!(INDEX_LEN == size_of::<AtomicU32>());
         let start = self.offsets.candidates_offset + first * INDEX_LEN;
         assert!(start + count * INDEX_LEN <= self.offsets.results_offset);
-        // SAFETY: inside the block by the assertion; the start is a multiple of 4, and half of an atomically shared word is an
-        // atomically shared half.
+        // SAFETY: the range is inside the block by the assertion; the start is a multiple of 4; and half of an
+        // atomically shared word is an atomically shared half-word.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<AtomicU32>().add(start / INDEX_LEN), count) }
     }
 
@@ -115,7 +117,8 @@ impl<'a> Block<'a> {
         RowView::new(&self.words[start / WORD..end / WORD], self.tail)
     }
 
-    /// Where the answers of model `model` from candidate `first` on begin: two words each, logit, then probability and status.
+    /// Returns the words of `count` answers of model `model`, from candidate `first` on. An answer has two words: the
+    /// logit, then probability and status.
     #[inline]
     pub(super) fn answers(&self, model: usize, first: usize, count: usize) -> &'a [AtomicU64] {
         let start = self.result(model) + (OUTCOME_LEN + first * ANSWER_LEN) / WORD;
@@ -137,7 +140,7 @@ impl<'a> Block<'a> {
         store_pair(MISSING_COUNT_OFFSET, counts.missing_count, counts.invalid_number_count);
     }
 
-    /// What [`Block::write_outcome`] wrote of a model.
+    /// Reads the counts that [`Block::write_outcome`] wrote for a model.
     pub(super) fn counts(&self, model: usize) -> Counts {
         let outcome = &self.words[self.result(model)..][..OUTCOME_LEN / WORD];
         let pair = |offset: usize| {
@@ -152,7 +155,7 @@ impl<'a> Block<'a> {
         Counts { scored_count, refused_count, late_count, unseen_count, missing_count, invalid_number_count }
     }
 
-    /// Index of the first word of a model's result.
+    /// Returns the index of the first word of a model's result.
     #[inline]
     fn result(&self, model: usize) -> usize {
         (self.offsets.results_offset + model * self.offsets.result_stride_bytes) / WORD
@@ -168,7 +171,7 @@ impl<'a> Block<'a> {
 }
 
 impl<'a> Tail<'a> {
-    /// The first `used_bytes` of `words`.
+    /// Creates a tail of the first `used_bytes` of `words`.
     pub(super) fn new(words: &'a [AtomicU64], used_bytes: usize) -> Result<Self, Error> {
         let len = size_of_val(words);
         if used_bytes > len {
@@ -177,18 +180,18 @@ impl<'a> Tail<'a> {
         Ok(Self { words, used_bytes })
     }
 
-    /// The text that `reference` points to.
+    /// Returns the text that `reference` points to.
     #[inline(always)]
     pub(super) fn text(&self, reference: u64) -> Result<SharedText<'a>, RowProblem> {
         let (offset, len) = unpack(reference);
         if offset.checked_add(len).is_none_or(|end| end > self.used_bytes) {
             return Err(RowProblem::OutsideTail);
         }
-        // SAFETY: inside the tail by the check above.
+        // SAFETY: the text is inside the tail by the check above.
         Ok(unsafe { SharedText::new(self.words.as_ptr().cast::<u8>().add(offset), len) })
     }
 
-    /// The values of a `many` field.
+    /// Returns the values of a `many` field.
     #[inline]
     fn list(&self, reference: u64) -> Result<&'a [AtomicU64], RowProblem> {
         let (offset, count) = unpack(reference);
@@ -204,27 +207,27 @@ impl<'a> Tail<'a> {
 }
 
 impl<'a> RowView<'a> {
-    /// The row that lies in `words`, its texts and lists in `tail`.
+    /// Creates a view of the row in `words`, whose texts and lists are in `tail`.
     #[inline]
     pub(super) fn new(words: &'a [AtomicU64], tail: Tail<'a>) -> Self {
         let word = |offset: usize| load(&words[offset / WORD]);
         Self { words, tail, present: word(ROW_PRESENT_OFFSET), inline_text: word(ROW_INLINE_TEXT_OFFSET) }
     }
 
-    /// The same row, of which the first two words were read before.
+    /// Creates a view of the row in `words`, whose first two words have been read before.
     #[inline]
     pub(super) const fn with_head(words: &'a [AtomicU64], tail: Tail<'a>, present: u64, inline_text: u64) -> Self {
         Self { words, tail, present, inline_text }
     }
 
-    /// The value of a field of single ids, if it is one and has a value: the short way for what most fields are.
+    /// Returns the value of a field, if it is a single id and has a value. This is the fast path for most fields.
     #[inline(always)]
     pub(super) fn id(&self, field: &PlannedField) -> Option<u64> {
         let has_id = matches!(field.reading, Reading::Id) && self.present >> field.slot & 1 == 1;
         has_id.then(|| load(&self.words[ROW_SLOTS_OFFSET / WORD + field.slot]))
     }
 
-    /// The value of a field that has at most one.
+    /// Reads the value of a field that has at most one value.
     #[inline]
     pub(super) fn single(&self, field: &PlannedField) -> Result<Single, RowProblem> {
         if self.present >> field.slot & 1 == 0 {
@@ -241,8 +244,8 @@ impl<'a> RowView<'a> {
         })
     }
 
-    /// Calls `each` with every value of a `many` field in turn, and says whether the field is present. On a problem, values
-    /// before it have been passed already.
+    /// Calls `each` with every value of a `many` field, and returns whether the field is present. If a value cannot be
+    /// read, `each` has already been called with the values before it.
     #[inline]
     pub(super) fn each_of_many(&self, field: &PlannedField, mut each: impl FnMut(u64)) -> Result<bool, RowProblem> {
         if self.present >> field.slot & 1 == 0 {
@@ -259,12 +262,12 @@ impl<'a> RowView<'a> {
 }
 
 impl Answer {
-    /// The answer of a candidate whose row cannot be read.
+    /// Creates the answer of a candidate whose row cannot be read.
     pub(super) const fn refused(problem: RowProblem) -> Self {
         Self::without_probability(CandidateStatus::Refused(problem))
     }
 
-    /// The answer of a candidate that has no probability.
+    /// Creates the answer of a candidate without a probability.
     pub(super) const fn without_probability(status: CandidateStatus) -> Self {
         Self { logit: f64::NAN, probability: f32::NAN, status }
     }
@@ -287,7 +290,7 @@ pub(super) fn store(word: &AtomicU64, value: u64) {
     word.store(value.to_le(), Ordering::Relaxed);
 }
 
-/// Of two u32 in a word, the lower and the higher.
+/// Splits a word into its lower and its higher u32.
 #[inline]
 const fn unpack(word: u64) -> (usize, usize) {
     ((word & 0xffff_ffff) as usize, (word >> 32) as usize)

@@ -1,20 +1,20 @@
-//! Why a candidate gets its probability.
+//! Explains why a candidate gets its probability.
 
 use super::block::{Block, RowView};
 use super::plain::Reader;
 use crate::error::{Error, RowProblem};
 use crate::math::sigmoid;
 
-/// The account of one candidate's probability.
+/// The explanation of one candidate's probability.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// The weight that is always on.
+    /// The bias: the weight that is always added.
     pub bias: f64,
-    /// Every feature in the order in which it adds: those of the context, of the candidate, of their crosses.
+    /// Every feature, in the order in which it is added: those of the context, of the candidate, of their crosses.
     pub contributions: Vec<Contribution>,
-    /// The logit, the same bits as `predict` gives.
+    /// The logit, bit for bit as `predict` gives it.
     pub logit: f64,
-    /// The probability, the same bits as `predict` gives.
+    /// The probability, bit for bit as `predict` gives it.
     pub probability: f32,
 }
 
@@ -25,11 +25,11 @@ pub struct Contribution {
     pub field: String,
     /// Its feature key.
     pub key: u64,
-    /// Its weight on the logit scale; nothing for an unseen category, which adds 0.
+    /// Its weight on the logit scale. Nothing for an unseen category, which adds 0.
     pub weight: Option<f32>,
 }
 
-/// Explains the candidate with that row.
+/// Explains the candidate whose row is `row`.
 pub(super) fn explain(
     reader: Reader<'_>,
     block: &Block<'_>,

@@ -1,13 +1,14 @@
-//! Scoring: a verified model, bound to the fields that a server supplies, answers requests without allocating or
-//! locking.
+//! Scores requests: a verified model, bound to the fields that a server supplies, answers requests without allocating
+//! or locking.
 //!
-//! [`Model`] is immutable and shared; [`Scorer`] is one or several models bound to one request layout, with the scratch memory of one
-//! thread; [`Request`] owns a request block and fills it. A [`CandidateSet`] holds candidates that were prepared beforehand, so that
-//! requests name them by index. The kernel scores in batches; a plain twin stands beside it, and one property suite runs over both.
+//! [`Model`] is immutable and shared. [`Scorer`] is one or several models bound to one request layout, with the working
+//! memory of one thread. [`Request`] owns a request block and fills it. A [`CandidateSet`] holds candidates that were
+//! prepared in advance, so that requests name them by index. The kernel scores in batches; it has a plain twin, and one
+//! suite of property tests runs over both.
 //!
 //! # Limits
 //!
-//! A scorer serves one thread at a time: a second caller gets [`Error::ScorerBusy`] and no wait.
+//! A scorer serves one thread at a time: a second caller gets [`Error::ScorerBusy`] without waiting.
 
 mod block;
 mod candidate_set;
@@ -42,15 +43,15 @@ use crate::error::{Error, RowProblem};
 use crate::instructions::Instructions;
 use crate::request::{Candidates, RequestLayout, Schema};
 
-/// One or several models bound to a request layout, with the scratch memory of one thread.
+/// One or several models bound to a request layout, with the working memory of one thread.
 ///
-/// It keeps its own references to the models: dropping or replacing them elsewhere never touches a scorer at work.
+/// A scorer keeps its own references to the models: dropping or replacing them elsewhere does not affect it.
 #[derive(Debug)]
 pub struct Scorer {
     layout: RequestLayout,
     keys: KeyPlan,
     parts: Vec<Part>,
-    /// Where the layout's indices point.
+    /// The set to which the indices of the layout refer.
     candidates: Option<Arc<CandidateSet>>,
     chunk: usize,
     instructions: Instructions,
@@ -58,16 +59,16 @@ pub struct Scorer {
     scratch: UnsafeCell<Scratch>,
 }
 
-// SAFETY: `scratch` is the only field that is not `Sync`, and it is only reached through `Claim`, of which `busy` lets one
-// exist at a time.
+// SAFETY: `scratch` is the only field that is not `Sync`. It is accessed only through `Claim`, and `busy` lets only one
+// claim exist at a time.
 unsafe impl Sync for Scorer {}
 
-/// Refuses a model that needs a field which `schema` does not declare, or declares otherwise.
+/// Rejects a model that needs a field that `schema` does not declare, or declares differently.
 pub(crate) fn check_bind(model: &Model, schema: &Schema) -> Result<(), Error> {
     KeyPlan::bind(std::iter::once(model.contract()), schema).map(|_| ())
 }
 
-/// Refuses a set where `layout` wants none, none where it wants one, and one of another schema.
+/// Rejects a set if `layout` needs none, a missing set if it needs one, and a set of another schema.
 pub(crate) fn check_candidates(layout: &RequestLayout, set: Option<&CandidateSet>) -> Result<(), Error> {
     let problem = match (layout.candidates(), set) {
         (Candidates::Inline, None) => return Ok(()),
@@ -79,10 +80,10 @@ pub(crate) fn check_candidates(layout: &RequestLayout, set: Option<&CandidateSet
     Err(Error::InvalidArgument { argument: "layout", problem: problem.to_owned() })
 }
 
-/// What finds the row of a candidate.
+/// A function that returns the row of a candidate.
 type RowOf<'f, 'r> = &'f dyn Fn(usize) -> Result<RowView<'r>, RowProblem>;
 
-/// Exclusive use of a scorer's scratch memory; given back on drop, also when a panic unwinds.
+/// Exclusive use of a scorer's working memory. It is released on drop, even when a panic unwinds.
 struct Claim<'a>(&'a Scorer);
 
 impl<'a> Claim<'a> {
@@ -111,30 +112,37 @@ impl Scorer {
     ///
     /// # Errors
     ///
-    /// [`Error::FieldMissing`] or [`Error::FieldMismatch`], naming the field, if the model needs what the layout's schema does not
-    /// declare, or declares otherwise; [`Error::InvalidArgument`] for a layout of several models or of prepared candidates.
+    /// Returns [`Error::FieldMissing`] or [`Error::FieldMismatch`], which name the field, if the model needs a field
+    /// that the layout's schema does not declare, or declares differently. Returns [`Error::InvalidArgument`] for a
+    /// layout of several models or of prepared candidates.
     pub fn new(model: Arc<Model>, layout: &RequestLayout) -> Result<Self, Error> {
         Self::bind(vec![model], layout, None)
     }
 
-    /// Binds several models to requests of `layout`, which was made [for as many](RequestLayout::for_models): one call then scores
-    /// a request for all of them (the arms of a test, a shadow), and makes its feature keys once. Each answers as it would alone,
-    /// but a context row that one of them cannot read fails the call.
+    /// Binds several models to requests of `layout`, which must be [for that many models](RequestLayout::for_models).
+    /// One call then scores a request for all of them (such as the arms of a test, or a shadow model) and makes its
+    /// feature keys once. Each model answers as it would alone, but a context row that one of them cannot read fails
+    /// the whole call.
     ///
     /// # Errors
     ///
-    /// As [`Scorer::new`].
+    /// Returns [`Error::FieldMissing`] or [`Error::FieldMismatch`], which name the field, if a model needs a field that
+    /// the layout's schema does not declare, or declares differently. Returns [`Error::InvalidArgument`] for a layout
+    /// of another number of models, or of prepared candidates.
     pub fn for_models(models: Vec<Arc<Model>>, layout: &RequestLayout) -> Result<Self, Error> {
         Self::bind(models, layout, None)
     }
 
-    /// The same for requests that name candidates of `set` by index. Prepares them for each model that is new to the set, which takes
-    /// the time of some look-ups for each candidate. The answers are, bit for bit, those for the same rows in the request.
+    /// Binds models to requests that name candidates of `set` by index. For each model that is new to the set, this
+    /// prepares the candidates, which takes the time of some look-ups for each of them. The answers are bit for bit
+    /// those for the same rows inside the request.
     ///
     /// # Errors
     ///
-    /// As [`Scorer::new`]; [`Error::InvalidArgument`] for a layout that is not of [prepared candidates](RequestLayout::prepared) or
-    /// whose schema is not the set's.
+    /// Returns [`Error::FieldMissing`] or [`Error::FieldMismatch`], which name the field, if a model needs a field that
+    /// the layout's schema does not declare, or declares differently. Returns [`Error::InvalidArgument`] for a layout
+    /// of another number of models, a layout whose candidates are not [prepared](RequestLayout::prepared), or a layout
+    /// whose schema is not that of the set.
     pub fn with_candidates(
         models: Vec<Arc<Model>>,
         layout: &RequestLayout,
@@ -173,53 +181,55 @@ impl Scorer {
         })
     }
 
-    /// The same scorer with a chosen set of instructions, for tests and benchmarks.
+    /// Returns this scorer with the given set of instructions. For tests and benchmarks.
     #[must_use]
     pub fn using(self, instructions: Instructions) -> Self {
         Self { instructions, ..self }
     }
 
-    /// The model that answers; the first, if there are several.
+    /// Returns the model, or the first of several.
     #[must_use]
     pub fn model(&self) -> &Arc<Model> {
         &self.parts[0].model
     }
 
-    /// The models that answer, in the order given.
+    /// Returns the models, in the order given.
     pub fn models(&self) -> impl ExactSizeIterator<Item = &Arc<Model>> {
         self.parts.iter().map(|part| &part.model)
     }
 
-    /// The layout of the requests.
+    /// Returns the layout of the requests.
     #[must_use]
     pub const fn layout(&self) -> &RequestLayout {
         &self.layout
     }
 
-    /// An empty request of this scorer's layout.
+    /// Creates an empty request of this scorer's layout.
     #[must_use]
     pub fn new_request(&self) -> Request {
         Request::new(&self.layout)
     }
 
-    /// Scores the first `candidate_count` candidates of `request` and writes an answer for each of them, and the counts.
-    /// Allocates nothing and waits for nothing.
+    /// Scores the first `candidate_count` candidates of `request`, and writes an answer for each of them and the
+    /// counts. Does not allocate or wait.
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyCandidates`], [`Error::ScorerBusy`], [`Error::ContextMalformed`], or [`Error::InvalidArgument`] for a
-    /// request of another layout. No answer has been written then. A malformed candidate is no error: its answer says so.
+    /// Returns [`Error::TooManyCandidates`], [`Error::ScorerBusy`], [`Error::ContextMalformed`], or
+    /// [`Error::InvalidArgument`] for a request of another layout. After an error, no answer has been written. A
+    /// malformed candidate is no error: the status in its answer says what is wrong.
     pub fn predict(&self, request: &mut Request, candidate_count: usize) -> Result<(), Error> {
         self.predict_within(request, candidate_count, None)
     }
 
-    /// The same, but begins no further chunk of 256 candidates once `budget` has passed since the call. Candidates that were not
-    /// reached have the status [`CandidateStatus::Late`](crate::CandidateStatus::Late) and are counted; for several models they are
-    /// the same ones.
+    /// Scores like [`Scorer::predict`], but does not begin another chunk of 256 candidates once `budget` has passed
+    /// since the call. Candidates that were not reached have the status
+    /// [`CandidateStatus::Late`](crate::CandidateStatus::Late) and are counted. With several models, the same
+    /// candidates are late for all of them.
     ///
     /// # Errors
     ///
-    /// As [`Scorer::predict`]. That the time was up is no error.
+    /// Fails like [`Scorer::predict`]. Exceeding the time limit is no error.
     pub fn predict_within(
         &self,
         request: &mut Request,
@@ -228,22 +238,24 @@ impl Scorer {
     ) -> Result<(), Error> {
         request.check_layout(&self.layout)?;
         let block = request.block_address();
-        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed mutably.
+        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed
+        // mutably.
         unsafe { self.predict_block(block, candidate_count, budget) }
     }
 
-    /// The same over a block of raw memory: the call behind C and the JVM.
+    /// Scores like [`Scorer::predict_within`], over a block of raw memory. C and the JVM use this call.
     ///
     /// # Errors
     ///
-    /// As [`Scorer::predict`], and [`Error::NullArgument`], [`Error::Misaligned`], [`Error::LayoutVersion`] or [`Error::TailFull`]
-    /// for a block that is null, misaligned, of another layout version, or that claims more tail than it has. None of
-    /// them allocates.
+    /// Fails like [`Scorer::predict`]. Also returns [`Error::NullArgument`], [`Error::Misaligned`],
+    /// [`Error::LayoutVersion`] or [`Error::TailFull`] for a block that is null, misaligned, of another layout version,
+    /// or that claims more tail than it has. These errors do not allocate.
     ///
     /// # Safety
     ///
-    /// `block` is null, or points to memory that can be read and written for `layout().offsets().len_bytes` bytes during the call.
-    /// Other threads may write it meanwhile without harm to the process, but the answers are meaningless then.
+    /// `block` is null, or points to memory that can be read and written for `layout().offsets().len_bytes` bytes
+    /// during the call. Other threads may write it in the meantime without harm to the process, but the answers are
+    /// then meaningless.
     pub unsafe fn predict_block(
         &self,
         block: *mut u8,
@@ -267,29 +279,31 @@ impl Scorer {
         kernel::predict(&job, Claim::take(self)?.scratch())
     }
 
-    /// What happened in the last predict over `block`, by the first model.
+    /// Returns the counts of the first model in the last predict over `block`.
     ///
     /// # Errors
     ///
-    /// As [`Scorer::predict_block`] for a block that is null, misaligned or of another layout version.
+    /// Fails like [`Scorer::predict_block`] for a block that is null, misaligned or of another layout version.
     ///
     /// # Safety
     ///
-    /// As [`Scorer::predict_block`].
+    /// The caller promises what [`Scorer::predict_block`] requires.
     pub(crate) unsafe fn counts_in_block(&self, block: *mut u8) -> Result<Counts, Error> {
         // SAFETY: the caller's promise.
         Ok(unsafe { Block::new(block, &self.layout) }?.counts(0))
     }
 
-    /// The same by the plain twin: one candidate at a time, allocating, obviously right. For tests.
+    /// Scores like [`Scorer::predict`], with the plain twin: one candidate at a time, allocating, and simple enough to
+    /// be obviously right. For tests.
     ///
     /// # Errors
     ///
-    /// As [`Scorer::predict`].
+    /// Fails like [`Scorer::predict`].
     pub fn predict_plain(&self, request: &mut Request, candidate_count: usize) -> Result<(), Error> {
         request.check_layout(&self.layout)?;
         self.check_count(candidate_count)?;
-        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed mutably.
+        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed
+        // mutably.
         let block = unsafe { Block::new(request.block_address(), &self.layout) }?;
         self.with_rows(&block, |row_of| {
             let mut parts = self.parts.iter().enumerate();
@@ -297,28 +311,29 @@ impl Scorer {
         })
     }
 
-    /// Why candidate `candidate` of `request` gets its probability from the first model: the weight of each of its features.
-    /// Allocates; not for the serving path.
+    /// Explains why candidate `candidate` of `request` gets its probability from the first model: returns the weight of
+    /// each of its features. Allocates; not for the serving path.
     ///
     /// # Errors
     ///
-    /// As [`Scorer::predict`]; [`Error::InvalidArgument`] if the candidate's row is malformed.
+    /// Fails like [`Scorer::predict`]. Also returns [`Error::InvalidArgument`] if the candidate's row is malformed.
     pub fn explain(&self, request: &mut Request, candidate: usize) -> Result<Explanation, Error> {
         request.check_layout(&self.layout)?;
         let block = request.block_address();
-        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed mutably.
+        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed
+        // mutably.
         unsafe { self.explain_block(block, candidate) }
     }
 
-    /// The same over a block of raw memory.
+    /// Explains like [`Scorer::explain`], over a block of raw memory.
     ///
     /// # Errors
     ///
-    /// As [`Scorer::explain`] and [`Scorer::predict_block`].
+    /// Fails like [`Scorer::explain`] and [`Scorer::predict_block`].
     ///
     /// # Safety
     ///
-    /// As [`Scorer::predict_block`].
+    /// The caller promises what [`Scorer::predict_block`] requires.
     pub unsafe fn explain_block(&self, block: *mut u8, candidate: usize) -> Result<Explanation, Error> {
         // SAFETY: the caller's promise.
         let block = unsafe { Block::new(block, &self.layout) }?;
@@ -327,17 +342,18 @@ impl Scorer {
         self.with_rows(&block, |row_of| explain::explain(reader, &block, candidate, row_of(candidate)))
     }
 
-    /// Shows `observer` each category of the request in `block`, by the name of its field, and whether the first model has a weight
-    /// for it: those of the context once, then those of the first `candidate_count` candidates. Crosses are shown under their own
-    /// names. Rows that cannot be read are passed over. Allocates; not for the serving path.
+    /// Calls `observer` for each category of the request in `block`, with the name of its field and whether the first
+    /// model has a weight for it: first those of the context, once, then those of the first `candidate_count`
+    /// candidates. Crosses of the context, or of one candidate, are observed under their own names. Rows that cannot be
+    /// read are skipped. Allocates; not for the serving path.
     ///
     /// # Errors
     ///
-    /// As [`Scorer::predict_block`].
+    /// Fails like [`Scorer::predict_block`].
     ///
     /// # Safety
     ///
-    /// As [`Scorer::predict_block`].
+    /// The caller promises what [`Scorer::predict_block`] requires.
     pub(crate) unsafe fn observe_block(
         &self,
         block: *mut u8,
@@ -359,7 +375,8 @@ impl Scorer {
         Ok(())
     }
 
-    /// Calls `body` with what finds the row of a candidate, in the request or in the set. The set stays as it is meanwhile.
+    /// Calls `body` with a function that returns the row of a candidate, from the request or from the set. The set does
+    /// not change meanwhile.
     fn with_rows<T>(&self, block: &Block<'_>, body: impl FnOnce(RowOf<'_, '_>) -> T) -> T {
         let Some(set) = &self.candidates else {
             return body(&|index| Ok(block.candidate(index)));

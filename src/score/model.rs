@@ -1,4 +1,4 @@
-//! A model: a weight file that was verified to the last byte and has given its golden answers.
+//! A model: a weight file of which every byte was verified, and which gave its golden answers.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -27,18 +27,18 @@ pub struct Model {
     path: Option<PathBuf>,
 }
 
-/// What the golden requests of a file covered.
+/// What the golden requests of a file cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GoldenReport {
     /// Number of requests.
     pub request_count: usize,
-    /// Number of candidates in all of them.
+    /// Number of candidates in all requests together.
     pub candidate_count: usize,
 }
 
 impl Model {
-    /// Brings the weight file at `path` into memory, verifies every byte, and recomputes its golden requests by the kernel and by
-    /// its plain twin. Nothing can be scored before all of that went well.
+    /// Brings the weight file at `path` into memory, verifies every byte, and recomputes its golden requests with the
+    /// kernel and with its plain twin. Nothing can be scored before all of this has succeeded.
     ///
     /// # Errors
     ///
@@ -47,23 +47,23 @@ impl Model {
         Self::verified(FileBytes::load(path, mode)?, Some(path.to_owned()))
     }
 
-    /// The same over bytes that are in memory already.
+    /// Creates a model from the bytes of a weight file, verifies every byte, and recomputes the golden requests.
     ///
     /// # Errors
     ///
-    /// As [`Model::load`].
+    /// Each kind of damage has its own variant of [`Error`].
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Arc<Self>, Error> {
         Self::verified(FileBytes::from(bytes), None)
     }
 
-    /// A model over a draft whose golden answers are still to be computed: what the writer computes them with.
+    /// Creates a model from a draft whose golden answers are not yet computed. The writer computes them with it.
     #[doc(hidden)]
     pub fn with_unchecked_answers(bytes: Vec<u8>) -> Result<Arc<Self>, Error> {
         Self::with_unchecked_answers_of(WeightFile::open(FileBytes::from(bytes))?, None, &mut || Ok(()))
     }
 
-    /// A model whose bytes are verified and whose golden answers are not: [`Model::check_golden`] has to follow. `go_on` is asked every
-    /// megabyte.
+    /// Creates a model and verifies its bytes, but not its golden answers: [`Model::check_golden`] must follow. Calls
+    /// `go_on` once per megabyte and stops with the error that it returns.
     pub(crate) fn with_unchecked_answers_of<E: From<Error>>(
         file: WeightFile<FileBytes>,
         path: Option<PathBuf>,
@@ -74,14 +74,14 @@ impl Model {
         Ok(Arc::new(Self { file, content, table_ranges, path }))
     }
 
-    /// The bytes of a model that was made of bytes and that nothing else holds: the writer changes them.
+    /// Returns the bytes of a model that was created from bytes and that nothing else holds. The writer changes them.
     #[doc(hidden)]
     #[must_use]
     pub fn into_bytes(self: Arc<Self>) -> Option<Vec<u8>> {
         Arc::into_inner(self)?.file.into_inner().into_vec()
     }
 
-    /// Gives the memory back a little at a time, if nothing else holds the model; otherwise answers with it.
+    /// Releases the memory a little at a time if nothing else holds the model. Otherwise returns the model.
     pub(crate) fn give_back_slowly(self: Arc<Self>) -> Option<Arc<Self>> {
         match Arc::try_unwrap(self) {
             Ok(model) => {
@@ -98,16 +98,18 @@ impl Model {
         Ok(model)
     }
 
-    /// Scores the golden requests, by every path, and compares the answers bit for bit.
+    /// Scores the golden requests with the kernel and with its plain twin, and compares the answers bit for bit.
     ///
     /// # Errors
     ///
-    /// [`Error::GoldenMismatch`] at the first answer that differs; [`Error::Malformed`] if the requests cannot be read.
+    /// Returns [`Error::GoldenMismatch`] for the first answer that differs, and [`Error::Malformed`] if the requests
+    /// cannot be read.
     pub fn check_golden(self: &Arc<Self>) -> Result<GoldenReport, Error> {
         let requests = self.golden_requests()?;
         let mut report = GoldenReport { request_count: requests.len(), candidate_count: 0 };
         for (index, golden) in requests.iter().enumerate() {
-            // Rows that no request can hold are a fault of the file, whoever else would be asked to act on such an error.
+            // Rows that no request can hold are a fault of the file. Report them as such, because the error itself
+            // would name another owner.
             let unfit = |error: Error| Error::Malformed { problem: format!("golden request {index}: {error}") };
             let (scorer, mut request) = self.scorer_for(&golden.rows, Instructions::detect()).map_err(unfit)?;
             request.fill(&golden.rows).map_err(unfit)?;
@@ -121,12 +123,12 @@ impl Model {
         Ok(report)
     }
 
-    /// A scorer and a request just large enough for `rows`, under the schema of the model's own contract. For tools: a server
-    /// declares its fields itself and keeps its scorer.
+    /// Creates a scorer and a request that is just large enough for `rows`, with the schema of the model's own
+    /// contract. For tools: a server declares its fields itself and keeps its scorer.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the rows are more than a request can hold.
+    /// Returns [`Error::InvalidArgument`] if a request cannot hold that many rows or that much text.
     pub fn scorer_for(
         self: &Arc<Self>,
         rows: &RequestRows,
@@ -141,112 +143,112 @@ impl Model {
         Ok((scorer, request))
     }
 
-    /// The golden requests of the file.
+    /// Reads the golden requests of the file.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] if they cannot be read.
+    /// Returns [`Error::Malformed`] if they cannot be read.
     pub fn golden_requests(&self) -> Result<Vec<GoldenRequest>, Error> {
         golden::from_json(self.contract(), self.file.section(SectionKind::Golden))
     }
 
-    /// The table of weights.
+    /// Returns the table of weights.
     #[inline(always)]
     #[must_use]
     pub fn table(&self) -> Table<'_> {
         let [weights, exceptions, scales] =
             self.table_ranges.each_ref().map(|range| self.file.bytes().get(range.clone()).unwrap_or(&[]));
-        // `verify` has made the same table of the same bytes.
+        // `verify` created the same table from the same bytes.
         Table::new(weights, exceptions, scales, self.content.geometry).unwrap_or_else(|| unreachable!())
     }
 
-    /// The contract.
+    /// Returns the contract.
     #[must_use]
     pub const fn contract(&self) -> &Contract {
         &self.content.contract
     }
 
-    /// Name of the serving logic.
+    /// Returns the logic id: the name of the serving logic.
     #[must_use]
     pub fn logic_id(&self) -> &str {
         &self.content.logic_id
     }
 
-    /// Generation of the training run.
+    /// Returns the generation in the header of the file.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.file.header().generation
     }
 
-    /// The end of the data that the model was trained on, in seconds since 1970, where its provenance says.
+    /// Returns the end of the training data, in seconds since 1970, if the provenance names it.
     #[must_use]
     pub fn training_end_unix_seconds(&self) -> Option<i64> {
         let last_us = self.content.provenance.pointer("/training/training_window/last_us")?.as_i64()?;
         Some(last_us.div_euclid(1_000_000))
     }
 
-    /// Keeps the file's bytes in memory.
+    /// Locks the file's bytes in memory.
     pub(crate) fn lock_in_memory(&self) -> std::io::Result<()> {
         self.file.source().lock()
     }
 
-    /// Bytes of the file that lie in memory now, nothing where the system does not say.
+    /// Returns how many bytes of the file are in memory now, or nothing if the system cannot tell.
     pub(crate) fn resident_bytes(&self) -> Option<u64> {
         self.file.source().resident_bytes()
     }
 
-    /// Number of weights, the bias excluded.
+    /// Returns the number of weights, the bias excluded.
     #[must_use]
     pub const fn weight_count(&self) -> u64 {
         self.content.weight_count
     }
 
-    /// Number of weights that the lines of the table would answer wrongly.
+    /// Returns the number of exceptions: weights for which the lines of the table would give a wrong answer.
     #[must_use]
     pub const fn exception_count(&self) -> u64 {
         self.content.exception_count
     }
 
-    /// The weight that is always on, on the logit scale.
+    /// Returns the bias, on the logit scale.
     #[inline]
     #[must_use]
     pub const fn bias(&self) -> f64 {
         self.content.bias
     }
 
-    /// From sigmoid to published probability.
+    /// Returns the map from sigmoid to published probability.
     #[inline]
     #[must_use]
     pub const fn calibrator(&self) -> Calibrator {
         self.content.calibrator
     }
 
-    /// How the model came to be.
+    /// Returns how the model was trained and packed.
     #[must_use]
     pub const fn provenance(&self) -> &Value {
         &self.content.provenance
     }
 
-    /// The header of the file.
+    /// Returns the header of the file.
     #[must_use]
     pub const fn header(&self) -> &Header {
         self.file.header()
     }
 
-    /// The file under the model.
+    /// Returns the weight file of the model.
     #[must_use]
     pub const fn file(&self) -> &WeightFile<FileBytes> {
         &self.file
     }
 
-    /// Where the file was when it was loaded.
+    /// Returns the path from which the file was loaded, if it was.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 }
 
-/// What a value takes of a request's tail, at most.
+/// Returns the bytes that a value takes in a request's tail, at most.
 pub fn tail_len_bytes(value: &FieldValue) -> usize {
     match value {
         FieldValue::Id(_) | FieldValue::Number(_) => 0,

@@ -1,6 +1,6 @@
-//! The plain twin of the kernel: one candidate, one feature, one look-up at a time. Short enough to be seen to be right; what the
-//! kernel answers must be the same bits. `explain` runs on it too, by looking over its shoulder, and prepared candidates are prepared
-//! by it.
+//! The plain twin of the kernel: one candidate, one feature, one look-up at a time. It is short enough to be obviously
+//! right, and the kernel must give the same bits. `explain` also runs on it, as an observer, and candidates are
+//! prepared with it.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::feature::{cross_step, feature_key};
 use crate::math::sigmoid;
 use crate::request::CandidateStatus;
 
-/// The feature keys of a row, by field of the key plan; empty for a field that the model does not read.
+/// The feature keys of a row, one list for each field of the key plan. The list is empty for a field that the model
+/// does not read.
 pub(super) struct RowKeys {
     fields: Vec<Vec<u64>>,
     pub(super) missing_count: u64,
@@ -28,17 +29,17 @@ impl RowKeys {
     }
 }
 
-/// Looks on as features are scored: name of the field or cross, feature key, weight.
+/// Called for each feature that is scored, with the name of the field or cross, the feature key and the weight.
 pub(super) type Observer<'a> = &'a mut dyn FnMut(&str, u64, Option<f32>);
 
-/// A sum of weights, and how many features had none.
+/// A sum of weights, and the number of features without a weight.
 #[derive(Default)]
 pub(super) struct Sum {
     pub(super) logit: f64,
     pub(super) unseen_count: u64,
 }
 
-/// A model and what it reads.
+/// A model, with the plan of what it reads.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub(super) model: &'a Model,
@@ -46,7 +47,7 @@ pub(super) struct Reader<'a> {
     pub(super) plan: &'a Plan,
 }
 
-/// Scores every candidate for the model with index `model_index`; `row_of` finds the row of a candidate.
+/// Scores every candidate for the model with index `model_index`. `row_of` returns the row of a candidate.
 pub(super) fn predict<'b>(
     keys: &KeyPlan,
     (model_index, part): (usize, &Part),
@@ -103,7 +104,7 @@ impl<'a> Reader<'a> {
         sum
     }
 
-    /// The sum over a candidate's fields, and over the crosses among them.
+    /// Returns the sum over a candidate's fields and over the crosses among them.
     pub(super) fn own_sum(&self, candidate: &RowKeys, observer: Observer<'_>) -> Sum {
         let mut sum = Sum::default();
         self.add_fields(&self.keys.candidate, &self.plan.candidate, candidate, &mut sum, observer);
@@ -111,7 +112,7 @@ impl<'a> Reader<'a> {
         sum
     }
 
-    /// The sum over a candidate's crosses with the context.
+    /// Returns the sum over a candidate's crosses with the context.
     pub(super) fn crossed_sum(&self, context: &RowKeys, candidate: &RowKeys, observer: Observer<'_>) -> Sum {
         let mut sum = Sum::default();
         self.add_crosses(&self.keys.crosses, &self.plan.mixed_crosses, candidate, Some(context), &mut sum, observer);
@@ -129,7 +130,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Adds crosses whose members are in `row`, but for those of the context if `context` is given.
+    /// Adds crosses whose members are in `row`. If `context` is given, their context members are there instead.
     fn add_crosses(
         &self,
         crosses: &[PlannedCross],
@@ -141,7 +142,7 @@ impl<'a> Reader<'a> {
     ) {
         for Use { index, group } in uses {
             let cross = &crosses[*index];
-            // A member without categories leaves no state behind, and so no feature.
+            // A member without categories leaves no state, and so no feature.
             let mut states = vec![cross.seed];
             for member in &cross.members {
                 let keys = context.filter(|_| member.side == Side::Context).unwrap_or(row).of(member.index);
@@ -161,7 +162,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The keys of those `fields` that `uses` names; or the name of the first that cannot be read, and why.
+/// Returns the keys of the `fields` that `uses` names, or the name of the first one that cannot be read, and why.
 fn row_keys<'p>(
     row: RowView<'_>,
     fields: &'p [PlannedField],

@@ -1,4 +1,5 @@
-//! Contracts bound to a schema: where each field of the models lies in the server's rows, and which feature keys are made of them.
+//! Binds contracts to a schema: finds each field of the models in the server's rows, and plans which feature keys are
+//! made of them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,35 +9,35 @@ use crate::error::Error;
 use crate::feature::field_seed;
 use crate::request::{Schema, SchemaField, SchemaKind};
 
-/// What the models of a scorer read, each field and cross once, however many models read it.
+/// The fields and crosses that the models of a scorer read. Each is listed once, even if several models read it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeyPlan {
     pub(super) context: Vec<PlannedField>,
     pub(super) candidate: Vec<PlannedField>,
-    /// Crosses with a candidate field among their members.
+    /// Crosses that have a candidate field among their members.
     pub(super) crosses: Vec<PlannedCross>,
     /// Crosses of context fields only.
     pub(super) context_crosses: Vec<PlannedCross>,
-    /// Where the keys of each candidate field are kept, by index.
+    /// For each candidate field: where its keys are stored.
     pub(super) field_columns: Vec<Column>,
-    /// Where the keys of each cross with a candidate field are kept, by index; nothing where a member is `many`.
+    /// For each cross with a candidate field: the column of its keys, or nothing if a member is `many`.
     pub(super) cross_columns: Vec<Option<usize>>,
-    /// Columns with one key a candidate: first those of fields, then those of crosses.
+    /// Number of columns with one key per candidate: first those of fields, then those of crosses.
     pub(super) column_count: usize,
-    /// Columns with any number of keys a candidate.
+    /// Number of columns with any number of keys per candidate.
     pub(super) many_column_count: usize,
 }
 
-/// Where the keys of a candidate field are kept.
+/// Where the keys of a candidate field are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
-    /// One key a candidate, in this column.
+    /// One key per candidate, in this single column.
     Single(usize),
-    /// Any number of keys a candidate, in this column of the second kind.
+    /// Any number of keys per candidate, in this `many` column.
     Many(usize),
 }
 
-/// What one model makes of the keys, in contract order.
+/// The keys that one model uses, in contract order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
     pub(super) context: Vec<Use>,
@@ -44,16 +45,16 @@ pub(super) struct Plan {
     pub(super) context_crosses: Vec<Use>,
     pub(super) candidate_crosses: Vec<Use>,
     pub(super) mixed_crosses: Vec<Use>,
-    /// Neighbouring columns of candidate fields, looked up together.
+    /// Ranges of adjacent columns of candidate fields, which are looked up together.
     pub(super) field_runs: Vec<Range<usize>>,
-    /// Neighbouring columns of candidate crosses.
+    /// Ranges of adjacent columns of candidate crosses.
     pub(super) candidate_cross_runs: Vec<Range<usize>>,
-    /// Neighbouring columns of mixed crosses.
+    /// Ranges of adjacent columns of mixed crosses.
     pub(super) mixed_cross_runs: Vec<Range<usize>>,
 }
 
-/// The candidate fields whose keys mixed crosses need, with their columns. Bound to the same contract in another scorer, it names the same
-/// fields in the same order.
+/// The candidate fields whose keys mixed crosses need, with their columns. For the same contract in another scorer, it
+/// names the same fields in the same order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Needed {
     pub(super) single_fields: Vec<usize>,
@@ -62,19 +63,19 @@ pub(super) struct Needed {
     pub(super) many_columns: Vec<usize>,
 }
 
-/// That a model reads a field or cross.
+/// A field or cross that a model reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Use {
-    /// Its index in its list of the [`KeyPlan`].
+    /// Its index in the corresponding list of the [`KeyPlan`].
     pub(super) index: usize,
-    /// Its index in the contract, fields first, then crosses: what its weights' scale goes by.
+    /// Its index in the contract, fields first, then crosses. The scale of its weights has this index.
     pub(super) group: usize,
 }
 
-/// A field that the model reads.
+/// A field that some model reads.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PlannedField {
-    /// Shared, so that an error on the request path can carry it without allocating.
+    /// Shared, so that an error on the request path can contain it without allocating.
     pub(super) name: Arc<str>,
     pub(super) seed: u64,
     /// Index of its slot in the server's row.
@@ -83,7 +84,7 @@ pub(super) struct PlannedField {
     pub(super) many: bool,
 }
 
-/// How a slot becomes a value.
+/// How a slot is converted to a value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reading {
     Id,
@@ -91,15 +92,16 @@ pub(super) enum Reading {
     Number { range: [f64; 2], buckets: Buckets },
 }
 
-/// A cross that the model reads.
+/// A cross that some model reads.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PlannedCross {
     pub(super) name: String,
     pub(super) seed: u64,
     pub(super) members: Vec<Member>,
-    /// Position of the member that is `many`, if one is.
+    /// Position of the `many` member, if there is one.
     pub(super) many: Option<usize>,
-    /// How many leading members are context fields with one value each: the steps over them are the same for all candidates.
+    /// Number of leading members that are context fields with one value each. The steps over them are equal for all
+    /// candidates.
     pub(super) leading_count: usize,
 }
 
@@ -111,7 +113,7 @@ pub(super) struct Member {
 }
 
 impl KeyPlan {
-    /// Binds each contract to the schema, and shares what they have in common.
+    /// Binds each contract to the schema. Fields and crosses that contracts have in common are shared.
     pub(super) fn bind<'c>(
         contracts: impl Iterator<Item = &'c Contract>,
         schema: &Schema,
@@ -182,7 +184,7 @@ impl KeyPlan {
         }
     }
 
-    /// The column with the keys of a member, if it is a candidate field with one key a candidate.
+    /// Returns the column with the keys of a member, if it is a candidate field with at most one key per candidate.
     #[inline]
     pub(super) fn column_of(&self, member: Member) -> Option<usize> {
         match (member.side, self.field_columns.get(member.index)) {
@@ -191,8 +193,8 @@ impl KeyPlan {
         }
     }
 
-    /// The candidate fields whose keys the mixed crosses of `plan` need, each once, in the order in which they are met: those with one
-    /// key a candidate, then those that are `many`.
+    /// Returns the candidate fields whose keys the mixed crosses of `plan` need, each once, in order of first use:
+    /// those with at most one key per candidate, and those that are `many`.
     pub(super) fn needed(&self, plan: &Plan) -> Needed {
         let mut needed = Needed::default();
         for cross in &plan.mixed_crosses {
@@ -223,7 +225,7 @@ fn index_of_or_push<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
     })
 }
 
-/// The columns that are there, neighbours joined.
+/// Joins adjacent columns into ranges.
 fn runs(columns: impl Iterator<Item = Option<usize>>) -> Vec<Range<usize>> {
     let mut columns: Vec<_> = columns.flatten().collect();
     columns.sort_unstable();

@@ -11,8 +11,8 @@ use crate::request::{
 };
 use crate::request::{FieldValue, RequestRows, Row};
 
-/// A request: one context row, candidate rows, and after [`Scorer::predict`](super::Scorer::predict) their answers. Made
-/// once and used again and again; filling it allocates nothing.
+/// A request: one context row, the candidate rows, and after [`Scorer::predict`](super::Scorer::predict) the answers.
+/// Create it once and reuse it: filling it does not allocate.
 #[derive(Debug, Clone)]
 pub struct Request {
     layout: RequestLayout,
@@ -23,32 +23,34 @@ pub struct Request {
 /// The answer for one candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Answer {
-    /// The logit; NaN where the candidate was not scored.
+    /// The logit; NaN if the candidate was not scored.
     pub logit: f64,
-    /// The probability; NaN where the candidate was not scored.
+    /// The probability; NaN if the candidate was not scored.
     pub probability: f32,
-    /// Whether it was scored.
+    /// Whether the candidate was scored.
     pub status: CandidateStatus,
 }
 
-/// What happened in one request.
+/// The counts of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Candidates with a probability.
     pub scored_count: u32,
     /// Candidates whose row could not be read.
     pub refused_count: u32,
-    /// Candidates that were not reached before the time was up.
+    /// Candidates that were not reached within the time limit.
     pub late_count: u32,
-    /// Categories without a weight: of the context once, of each scored candidate; crosses are not counted.
+    /// Categories without a weight: those of the context once, plus those of each scored candidate. Crosses are not
+    /// counted.
     pub unseen_count: u32,
-    /// Fields that the model reads and a row leaves empty: of the context once, of each scored candidate.
+    /// Fields that the model reads and a row leaves empty: those of the context once, plus those of each scored
+    /// candidate.
     pub missing_count: u32,
-    /// Numbers out of range or NaN; they count as missing as well.
+    /// Numbers out of range or NaN. They also count as missing.
     pub invalid_number_count: u32,
 }
 
-/// A row that is being filled. Setting a field twice keeps the last value.
+/// A row that is being filled. If a field is set twice, the last value counts.
 #[derive(Debug)]
 pub struct RowMut<'a> {
     request: &'a mut Request,
@@ -59,7 +61,7 @@ pub struct RowMut<'a> {
 const WORD: usize = size_of::<u64>();
 
 impl Request {
-    /// An empty request of `layout`.
+    /// Creates an empty request of `layout`.
     #[must_use]
     pub fn new(layout: &RequestLayout) -> Self {
         let mut words = vec![0; layout.offsets().len_bytes / WORD];
@@ -67,7 +69,7 @@ impl Request {
         Self { layout: layout.clone(), words, tail_used_bytes: 0 }
     }
 
-    /// Empties the context row and the tail. Each candidate row is emptied by [`Request::candidate`].
+    /// Empties the context row and the tail. [`Request::candidate`] empties each candidate row.
     #[inline]
     pub fn clear(&mut self) {
         self.tail_used_bytes = 0;
@@ -75,18 +77,19 @@ impl Request {
         self.clear_row(self.layout.offsets().context_offset);
     }
 
-    /// The context row, as it is.
+    /// Returns the context row with its current values.
     #[inline]
     pub fn context(&mut self) -> RowMut<'_> {
         let start = self.layout.offsets().context_offset;
         RowMut { request: self, side: Side::Context, start }
     }
 
-    /// The row of candidate `index`, emptied.
+    /// Empties the row of candidate `index` and returns it.
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyCandidates`] if the layout has no such row, [`Error::InvalidArgument`] if its candidates are prepared.
+    /// Returns [`Error::TooManyCandidates`] if the layout has no such row, and [`Error::InvalidArgument`] if its
+    /// candidates are prepared.
     #[inline]
     pub fn candidate(&mut self, index: usize) -> Result<RowMut<'_>, Error> {
         self.check_candidate(index, Candidates::Inline)?;
@@ -96,11 +99,13 @@ impl Request {
         Ok(RowMut { request: self, side: Side::Candidate, start })
     }
 
-    /// Names prepared candidate `index_in_set` of the scorer's [`CandidateSet`](super::CandidateSet) as candidate `index`.
+    /// Makes prepared candidate `index_in_set` of the scorer's [`CandidateSet`](super::CandidateSet) the candidate
+    /// `index` of this request.
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyCandidates`] if the layout has no such candidate, [`Error::InvalidArgument`] if its candidates are rows.
+    /// Returns [`Error::TooManyCandidates`] if the layout has no such candidate, and [`Error::InvalidArgument`] if its
+    /// candidates are rows.
     #[inline]
     pub fn set_candidate(&mut self, index: usize, index_in_set: u32) -> Result<(), Error> {
         self.check_candidate(index, Candidates::Prepared)?;
@@ -129,13 +134,14 @@ impl Request {
             });
         }
         let problem = match used_as {
-            Candidates::Inline => "its layout is for prepared candidates, which are named by index and have no rows",
+            Candidates::Inline => "its layout is for prepared candidates, which have no rows and are named by index",
             Candidates::Prepared => "its layout is for candidates that are rows in the request",
         };
         Err(Error::InvalidArgument { argument: "request", problem: problem.to_owned() })
     }
 
-    /// The context row, or the row of the first candidate, as it is: all that a log row fills.
+    /// Returns the context row, or the row of the first candidate, with its current values. A row of a log fills only
+    /// these two.
     #[doc(hidden)]
     pub fn row_of(&mut self, side: Side) -> RowMut<'_> {
         let offsets = self.layout.offsets();
@@ -146,12 +152,12 @@ impl Request {
         RowMut { request: self, side, start }
     }
 
-    /// Empties the request and fills it from `rows`, looking each field up by its name. Fields that the schema does not have are
-    /// left out, as a server would.
+    /// Empties the request and fills it from `rows`, looking up each field by its name. Fields that the schema does not
+    /// have are skipped.
     ///
     /// # Errors
     ///
-    /// As the setters of [`RowMut`].
+    /// Fails like [`Request::candidate`] and the setters of [`RowMut`].
     pub fn fill(&mut self, rows: &RequestRows) -> Result<(), Error> {
         self.clear();
         self.context().set_all(&rows.context)?;
@@ -161,7 +167,7 @@ impl Request {
         Ok(())
     }
 
-    /// The answer for candidate `index` of the last `predict`, by the first model.
+    /// Returns the answer of the first model for candidate `index` of the last `predict`.
     ///
     /// # Panics
     ///
@@ -171,7 +177,7 @@ impl Request {
         self.answer_of(0, index)
     }
 
-    /// The answer of model `model` for candidate `index` of the last `predict`.
+    /// Returns the answer of model `model` for candidate `index` of the last `predict`.
     ///
     /// # Panics
     ///
@@ -184,40 +190,40 @@ impl Request {
         Answer {
             logit: f64::from_bits(self.word(at)),
             probability: f32::from_bits(probability),
-            // Only `predict` writes answers, and it writes statuses that it knows.
+            // Only `predict` writes answers, and it writes only known statuses.
             status: CandidateStatus::from_number(status).unwrap_or(CandidateStatus::Scored),
         }
     }
 
-    /// The answers for the first `candidate_count` candidates of the last `predict`, by the first model.
+    /// Returns the answers of the first model for the first `candidate_count` candidates of the last `predict`.
     pub fn answers(&self, candidate_count: usize) -> impl ExactSizeIterator<Item = Answer> + '_ {
         self.answers_of(0, candidate_count)
     }
 
-    /// The answers of model `model` for the first `candidate_count` candidates of the last `predict`.
+    /// Returns the answers of model `model` for the first `candidate_count` candidates of the last `predict`.
     pub fn answers_of(&self, model: usize, candidate_count: usize) -> impl ExactSizeIterator<Item = Answer> + '_ {
         (0..candidate_count).map(move |index| self.answer_of(model, index))
     }
 
-    /// Generation of the first model in the last `predict`.
+    /// Returns the generation of the first model in the last `predict`.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation_of(0)
     }
 
-    /// Generation of model `model` in the last `predict`.
+    /// Returns the generation of model `model` in the last `predict`.
     #[must_use]
     pub fn generation_of(&self, model: usize) -> u64 {
         self.word(self.result(model) + GENERATION_OFFSET / WORD)
     }
 
-    /// What happened in the last `predict`, by the first model.
+    /// Returns the counts of the first model in the last `predict`.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts_of(0)
     }
 
-    /// What happened in the last `predict`, by model `model`.
+    /// Returns the counts of model `model` in the last `predict`.
     #[must_use]
     pub fn counts_of(&self, model: usize) -> Counts {
         let pair = |offset: usize| halves(self.word(self.result(model) + offset / WORD));
@@ -227,20 +233,20 @@ impl Request {
         Counts { scored_count, refused_count, late_count, unseen_count, missing_count, invalid_number_count }
     }
 
-    /// Index of the first word of a model's result.
+    /// Returns the index of the first word of a model's result.
     fn result(&self, model: usize) -> usize {
         assert!(model < self.layout.model_count(), "no model {model}");
         let offsets = self.layout.offsets();
         (offsets.results_offset + model * offsets.result_stride_bytes) / WORD
     }
 
-    /// The layout.
+    /// Returns the layout.
     #[must_use]
     pub const fn layout(&self) -> &RequestLayout {
         &self.layout
     }
 
-    /// The address of the block, for calls that take raw memory.
+    /// Returns the address of the block, for calls that take raw memory.
     pub fn block_address(&mut self) -> *mut u8 {
         self.words.as_mut_ptr().cast()
     }
@@ -250,8 +256,8 @@ impl Request {
             && self.layout.candidates() == layout.candidates()
             && (std::ptr::eq(self.layout.schema(), layout.schema()) || self.layout.schema() == layout.schema());
         if !same {
-            let problem = "it was made for another layout than the scorer".to_owned();
-            return Err(Error::InvalidArgument { argument: "request", problem });
+            let problem = "it was created for another layout; create it from the layout of the scorer or candidate set";
+            return Err(Error::InvalidArgument { argument: "request", problem: problem.to_owned() });
         }
         Ok(())
     }
@@ -271,7 +277,7 @@ impl Request {
         self.words[0] = (u64::from(LAYOUT_VERSION) | (self.tail_used_bytes as u64) << 32).to_le();
     }
 
-    /// Takes `len` bytes of the tail, at a multiple of `alignment`, and returns where they start.
+    /// Reserves `len` bytes of the tail, at a multiple of `alignment`, and returns where they start.
     #[inline]
     fn take_tail(&mut self, len: usize, alignment: usize) -> Result<usize, Error> {
         let start = self.tail_used_bytes.next_multiple_of(alignment);
@@ -290,7 +296,8 @@ impl Request {
         let at = self.layout.offsets().tail_offset + start;
         let block_len = self.words.len() * WORD;
         assert!(at + len <= block_len);
-        // SAFETY: inside the block by the assertion; bytes need no alignment, and every bit pattern is a valid u64.
+        // SAFETY: the range is inside the block by the assertion; bytes need no alignment, and every bit pattern is a
+        // valid u64.
         unsafe { std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast::<u8>().add(at), len) }
     }
 
@@ -307,7 +314,7 @@ impl RowMut<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongFieldUse`] if the field is of another type or side.
+    /// Returns [`Error::WrongFieldUse`] if the field has another type or side.
     #[inline]
     pub fn set_id(&mut self, field: FieldSlot, id: i64) -> Result<(), Error> {
         self.check(field, false, "an id", |kind| matches!(kind, SchemaKind::Id))?;
@@ -319,7 +326,8 @@ impl RowMut<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongFieldUse`], or [`Error::TailFull`] if there is no room for the text.
+    /// Returns [`Error::WrongFieldUse`] if the field has another type or side, and [`Error::TailFull`] if there is no
+    /// room for the text.
     #[inline]
     pub fn set_text(&mut self, field: FieldSlot, text: &str) -> Result<(), Error> {
         self.check(field, false, "a text", |kind| matches!(kind, SchemaKind::Text))?;
@@ -332,7 +340,7 @@ impl RowMut<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongFieldUse`].
+    /// Returns [`Error::WrongFieldUse`] if the field has another type or side.
     #[inline]
     pub fn set_text_value(&mut self, field: FieldSlot, value: u64) -> Result<(), Error> {
         self.check(field, false, "a text", |kind| matches!(kind, SchemaKind::Text))?;
@@ -344,7 +352,7 @@ impl RowMut<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongFieldUse`].
+    /// Returns [`Error::WrongFieldUse`] if the field has another type or side.
     #[inline]
     pub fn set_number(&mut self, field: FieldSlot, number: f64) -> Result<(), Error> {
         self.check(field, false, "a number", |kind| matches!(kind, SchemaKind::Number { .. }))?;
@@ -356,7 +364,8 @@ impl RowMut<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongFieldUse`], [`Error::TooManyValues`], or [`Error::TailFull`].
+    /// Returns [`Error::WrongFieldUse`] if the field has another type or side, [`Error::TooManyValues`] if there are
+    /// more than [`MAX_VALUES_PER_FIELD`] values, and [`Error::TailFull`] if there is no room for them.
     pub fn set_ids(&mut self, field: FieldSlot, ids: &[i64]) -> Result<(), Error> {
         self.check(field, true, "a list of ids", |kind| matches!(kind, SchemaKind::Id))?;
         let reference = self.put_list(field, ids.len(), |index, _| Ok(ids[index].cast_unsigned()))?;
@@ -368,7 +377,8 @@ impl RowMut<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongFieldUse`], [`Error::TooManyValues`], or [`Error::TailFull`].
+    /// Returns [`Error::WrongFieldUse`] if the field has another type or side, [`Error::TooManyValues`] if there are
+    /// more than [`MAX_VALUES_PER_FIELD`] values, and [`Error::TailFull`] if there is no room for them.
     pub fn set_texts(&mut self, field: FieldSlot, texts: &[impl AsRef<str>]) -> Result<(), Error> {
         self.check(field, true, "a list of texts", |kind| matches!(kind, SchemaKind::Text))?;
         let reference = self.put_list(field, texts.len(), |index, request| request.put_text(texts[index].as_ref()))?;
@@ -380,7 +390,7 @@ impl RowMut<'_> {
     ///
     /// # Errors
     ///
-    /// As the setters.
+    /// Fails like the setters of the fields.
     pub fn set_all(&mut self, row: &Row) -> Result<(), Error> {
         for (name, value) in row {
             let Some(field) = self.request.layout.schema().slot(name) else { continue };
@@ -453,7 +463,8 @@ impl RowMut<'_> {
     }
 }
 
-/// Copies a text to where there is as much room. A call of `memcpy` takes longer than the two words that nearly every text is.
+/// Copies a text to a slice of the same length. Nearly every text is at most two words long, and a call of `memcpy`
+/// takes longer than copying these.
 #[inline]
 fn copy_text(to: &mut [u8], from: &[u8]) {
     match from.len() {
@@ -463,7 +474,7 @@ fn copy_text(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Copies `N` to `2 * N` bytes as their first and their last `N`.
+/// Copies `N` to `2 * N` bytes by copying the first and the last `N` bytes, which may overlap.
 #[inline]
 fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     if let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) {
@@ -483,7 +494,7 @@ fn describe(field: &SchemaField) -> String {
     format!("a {} field of type {many}{kind}", field.side.word())
 }
 
-/// Two u32 in a word, the lower first. Lengths of a request's tail are below 2^32.
+/// Packs two u32 into a word, the lower one first. Lengths of a request's tail are below 2^32.
 const fn pack(low: usize, high: usize) -> u64 {
     low as u64 | (high as u64) << 32
 }

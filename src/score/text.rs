@@ -1,9 +1,10 @@
-//! A text that stands in a request by its bytes becomes its value: checked and hashed in one go.
+//! Turns a text whose bytes are in a request into its value: checks and hashes it in one pass.
 //!
-//! Nearly every category is ASCII and at most 128 bytes long. Such a text is read as words, which overlap where its length is no
-//! multiple of theirs, and each is read once: what was found to be ASCII is what is hashed, whoever writes the block meanwhile. The
-//! hash is that of [`text_value`], as XXH3-64 with seed 0 is specified. It is written out here a second time because it is a few
-//! products only: a check that reads the bytes and then a call that reads them again take several times as long.
+//! Nearly every category is ASCII and at most 128 bytes long. Such a text is read as words, which overlap if its length
+//! is not a multiple of theirs. Each word is read once: the bytes that were found to be ASCII are the bytes that are
+//! hashed, even if another thread writes the block in the meantime. The hash is that of [`text_value`]: XXH3-64 with
+//! seed 0. It is implemented here a second time because it is only a few products; checking the bytes and then reading
+//! them again to hash them would take several times as long.
 
 use std::marker::PhantomData;
 
@@ -34,14 +35,14 @@ const SECRET: [u64; 16] = [
 const PRIME_1: u64 = 0x9e37_79b1_85eb_ca87;
 const PRIME_2: u64 = 0xc2b2_ae3d_27d4_eb4f;
 const PRIME_3: u64 = 0x1656_67b1_9e37_79f9;
-/// Factors of XXH3's own; the first looks like the third prime, but is another number.
+/// Factors of XXH3. The first looks like the third prime, but is a different number.
 const FACTOR_OF_LONGER: u64 = 0x1656_6791_9e37_79f9;
 const FACTOR_OF_4_TO_8: u64 = 0x9fb2_1c65_1e98_df25;
 
 /// The bits that no ASCII byte has.
 const BEYOND_ASCII: u64 = 0x8080_8080_8080_8080;
 
-/// The bytes of a text that someone else may write while they are read.
+/// The bytes of a text that another thread may write while they are read.
 #[derive(Clone, Copy)]
 pub(super) struct SharedText<'a> {
     start: *const u8,
@@ -49,26 +50,26 @@ pub(super) struct SharedText<'a> {
     lifetime: PhantomData<&'a [u8]>,
 }
 
-/// A word that begins at any byte.
+/// A word that may begin at any byte.
 #[repr(C, packed)]
 struct Unaligned<T>(T);
 
 impl SharedText<'_> {
     /// # Safety
     ///
-    /// From `start` on, `len` bytes can be read for as long as the text lives.
+    /// `len` bytes from `start` on can be read for the lifetime of the text.
     #[inline(always)]
     pub(super) const unsafe fn new(start: *const u8, len: usize) -> Self {
         Self { start, len, lifetime: PhantomData }
     }
 
-    /// The value of the text, which must be UTF-8.
+    /// Returns the value of the text, which must be UTF-8.
     #[inline(always)]
     pub(super) fn value(self) -> Result<u64, RowProblem> {
         self.value_of_short_ascii().map_or_else(|| self.value_of_any(), Ok)
     }
 
-    /// The value of the text, if it is as nearly all are.
+    /// Returns the value of the text if it is ASCII and 1 to 128 bytes long, as nearly all texts are.
     #[inline(always)]
     pub(super) fn value_of_short_ascii(self) -> Option<u64> {
         let (value, seen) = match self.len {
@@ -86,10 +87,10 @@ impl SharedText<'_> {
         Some(value)
     }
 
-    /// The same for any text, which is read twice.
+    /// Returns the value of any text, which is read twice and must be UTF-8.
     #[inline(never)]
     pub(super) fn value_of_any(self) -> Result<u64, RowProblem> {
-        // SAFETY: what `new` was promised.
+        // SAFETY: the caller of `new` promised that the bytes can be read.
         let text = unsafe { std::slice::from_raw_parts(self.start, self.len) };
         if !text.is_ascii() && std::str::from_utf8(text).is_err() {
             return Err(RowProblem::NotUtf8);
@@ -97,7 +98,8 @@ impl SharedText<'_> {
         Ok(text_value(text))
     }
 
-    /// The hash, and every bit of the text that matters to whether it is ASCII. The same for the other lengths.
+    /// Returns the hash of a text of 1 to 3 bytes, and the bits that show whether it is ASCII. There is one such
+    /// function for each range of lengths.
     #[inline(always)]
     fn hash_1_to_3(self) -> (u64, u64) {
         let [first, middle, last] = [0, self.len / 2, self.len - 1].map(|at| self.byte(at));
@@ -128,7 +130,7 @@ impl SharedText<'_> {
     #[inline(always)]
     fn hash_17_to_128(self) -> (u64, u64) {
         let (mut hash, mut seen) = ((self.len as u64).wrapping_mul(PRIME_1), 0);
-        // Sixteen bytes from the front and sixteen from the back, until they meet.
+        // Reads sixteen bytes from the front and sixteen from the back, until they meet.
         for step in (0..4).take_while(|step| 32 * step < self.len) {
             for (at, secret) in [(16 * step, 4 * step), (self.len - 16 * (step + 1), 4 * step + 2)] {
                 let (first, last) = (self.word(at), self.word(at + 8));
@@ -157,17 +159,17 @@ impl SharedText<'_> {
         u64::from_le(unsafe { self.address::<u64>(at).read_volatile() }.0)
     }
 
-    /// Where a `T` begins at byte `at` that lies inside the text. No atomic load may begin at any byte; a volatile one happens once,
-    /// and the compiler concludes nothing about what it finds.
+    /// Returns the address of a `T` at byte `at`, which must be inside the text. Atomic loads need alignment. A
+    /// volatile load happens exactly once, and the compiler assumes nothing about its result.
     #[inline(always)]
     fn address<T>(self, at: usize) -> *const Unaligned<T> {
         assert!(at + size_of::<T>() <= self.len);
-        // SAFETY: inside the text by the assertion.
+        // SAFETY: the range is inside the text by the assertion.
         unsafe { self.start.add(at).cast() }
     }
 }
 
-/// The two halves of the product of 128 bits, one on the other.
+/// Returns the exclusive or of the two halves of the 128-bit product.
 #[inline(always)]
 fn folded_product(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
@@ -191,14 +193,14 @@ mod tests {
         unsafe { SharedText::new(text.as_ptr(), text.len()) }.value()
     }
 
-    /// Numbers that look random.
+    /// Returns pseudorandom numbers.
     fn random(state: &mut u64) -> u64 {
         *state = crate::feature::feature_key(*state, 0x9e37_79b9_7f4a_7c15);
         *state
     }
 
     #[test]
-    fn the_value_of_every_length_is_that_of_xxh3_wherever_the_text_begins() {
+    fn texts_of_every_length_have_the_value_of_xxh3_at_any_alignment() {
         let mut state = 1;
         for len in 0..300 {
             for start in 0..16 {
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_beyond_ascii_have_the_value_of_xxh3_too() {
+    fn texts_that_are_not_ascii_have_the_value_of_xxh3() {
         for count in 0..100 {
             for text in ["旅", "é", "🗻", "a旅", "aaaaaaaé"].map(|part| part.repeat(count)) {
                 assert_eq!(value_of(text.as_bytes()), Ok(xxhash_rust::xxh3::xxh3_64(text.as_bytes())), "{text}");

@@ -1,4 +1,4 @@
-//! What is shared is done once: work is counted, because answers are the same however often it is done.
+//! Shared work is done once. These tests count the work, because the answers would be equal even if it were repeated.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
     {"fields":["media_id","creative_id"]},
     {"fields":["interest","title"]}]}"#;
 
-/// Features of the context alone: one id, one text, three interests, one cross.
+/// Features of the context: one id, one text, three interests, one cross.
 const CONTEXT_FEATURE_COUNT: u64 = 1 + 1 + 3 + 1;
 /// Crosses of each candidate with the context: one with the media and three with the interests.
 const MIXED_FEATURE_COUNT: u64 = 1 + 3;
@@ -43,7 +43,7 @@ fn rows(candidate_count: u64) -> RequestRows {
     }
 }
 
-/// A model without weights: every feature has to be looked up to know that.
+/// Creates a scorer for a model without weights. Even to find nothing, it must look every feature up.
 fn scorer_for(rows: &RequestRows, instructions: Instructions) -> (Scorer, Request) {
     let model: Arc<Model> = Model::from_bytes(without_weights(CONTRACT, 1, rows)).unwrap();
     let (scorer, mut request) = model.scorer_for(rows, instructions).unwrap();
@@ -52,9 +52,9 @@ fn scorer_for(rows: &RequestRows, instructions: Instructions) -> (Scorer, Reques
 }
 
 #[test]
-fn the_context_is_worked_on_once_a_request_however_many_candidates_share_it() {
+fn the_context_is_processed_once_for_all_candidates_of_a_request() {
     for instructions in Instructions::all() {
-        // Numbers on both sides of what a kernel may work on at a time.
+        // Counts around the possible sizes of a kernel's chunk.
         for candidate_count in [1, 2, 127, 128, 129, 500] {
             let (scorer, mut request) = scorer_for(&rows(candidate_count), instructions);
             let count = usize::try_from(candidate_count).unwrap();
@@ -69,7 +69,7 @@ fn the_context_is_worked_on_once_a_request_however_many_candidates_share_it() {
 }
 
 #[test]
-fn of_prepared_candidates_only_the_crosses_with_the_context_are_looked_up() {
+fn prepared_candidates_look_up_only_their_crosses_with_the_context() {
     let rows = rows(300);
     let (inline, mut request) = scorer_for(&rows, Instructions::detect());
     let set = Arc::new(CandidateSet::new(inline.layout(), 300, 0).unwrap());
@@ -85,7 +85,7 @@ fn of_prepared_candidates_only_the_crosses_with_the_context_are_looked_up() {
 }
 
 #[test]
-fn several_models_look_up_their_own_weights_by_keys_that_were_made_once() {
+fn several_models_share_the_keys_and_look_up_their_own_weights() {
     let rows = rows(300);
     let (alone, mut request) = scorer_for(&rows, Instructions::detect());
     let work_alone = work_of(|| alone.predict(&mut request, 300).unwrap());
@@ -99,7 +99,7 @@ fn several_models_look_up_their_own_weights_by_keys_that_were_made_once() {
 }
 
 #[test]
-fn a_call_for_each_candidate_looks_the_context_up_each_time() {
+fn a_separate_call_for_each_candidate_looks_the_context_up_each_time() {
     let (scorer, mut request) = scorer_for(&rows(100), Instructions::detect());
     let features_of = |index| scorer.explain(&mut request, index).unwrap().contributions.len() as u64;
     let look_up_count: u64 = (0..100).map(features_of).sum();

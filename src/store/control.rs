@@ -1,25 +1,25 @@
-//! `control`: what people decided over the head of `current`.
+//! `control`: the decision by which people override `current`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{UnexpectedText, generation_text, parse_generation};
 
-/// What people decided.
+/// A decision of people about what is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Control {
-    /// Nothing: what is published is served. The file is absent then.
+    /// No decision: the published generation is served. The file is then absent.
     #[default]
     Follow,
-    /// `freeze`: what is served stays served, whatever is published.
+    /// `freeze`: the served generation stays, even if another one is published.
     Freeze,
-    /// `off`: nothing is served; the server answers by its own logic, from the next request on.
+    /// `off`: nothing is served. From the next request on, the server uses its own logic.
     Off,
-    /// `pin 000041`: this generation is served, whatever is published.
+    /// `pin 000041`: this generation is served, even if another one is published.
     Pin(u64),
 }
 
-/// The text of the file, but for its line end; of [`Control::Follow`], which has no file, `follow`.
+/// Writes the text of the file without its line end; `follow` for [`Control::Follow`], which has no file.
 impl fmt::Display for Control {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,12 +66,12 @@ mod tests {
     }
 
     #[test]
-    fn a_hand_in_haste_may_leave_zeros_away() {
+    fn people_may_omit_the_leading_zeros() {
         assert_eq!("pin 41".parse(), Ok(Control::Pin(41)));
     }
 
     #[test]
-    fn any_other_text_is_refused() {
+    fn any_other_text_is_rejected() {
         for text in ["", "\n", "Off", "off ", " off", "off\n\n", "of", "pin", "pin ", "pin  41", "pin -41", "pin 41 x"]
         {
             assert!(text.parse::<Control>().is_err(), "{text:?}");

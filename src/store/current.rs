@@ -1,16 +1,16 @@
-//! `current`: what was published last.
+//! `current`: the generation that was published last.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Digest, UnexpectedText, generation_text, parse_generation};
 
-/// What was published last: `000042 <digest>`, and a line end.
+/// The generation that was published last. Its text is `000042 <digest>` and a line end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Current {
     /// Generation of the weight file.
     pub generation: u64,
-    /// Digest of its bytes: tells the file that was published from any other under its name.
+    /// Digest of the weight file's bytes. It distinguishes the published file from any other file with the same name.
     pub digest: Digest,
 }
 
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_text_is_refused() {
+    fn any_other_text_is_rejected() {
         let texts = [
             String::new(),
             "\n".to_owned(),

@@ -1,5 +1,5 @@
-//! The store: one directory for each serving logic, through which weight files reach the servers. Nothing else couples the
-//! two sides.
+//! The store: one directory for each serving logic, through which weight files reach the servers. Nothing else couples
+//! the two sides.
 //!
 //! ```text
 //! feed-ctr/
@@ -10,9 +10,9 @@
 //!   state/                                    what each serving process keeps and reports
 //! ```
 //!
-//! This module reads it. `current` and `control` are only ever replaced by rename, so a reader sees the text from before or from
-//! after, never a part. What is read may still be anything: it is opened without waiting for a FIFO's writer, has to be a
-//! regular file, and has to be short.
+//! This module reads the store. `current` and `control` are only ever replaced by rename, so a reader sees the complete
+//! old or new text. The text may still be anything: a file is opened without waiting for the writer of a FIFO, and it
+//! must be a regular file and short.
 
 mod control;
 mod current;
@@ -29,10 +29,10 @@ pub use crate::short_text::UnexpectedText;
 pub use control::Control;
 pub use current::Current;
 
-/// Longest text file of a store, in bytes: many times what any of them needs.
+/// Longest text file of a store, in bytes. All of them need far less.
 pub const MAX_TEXT_LEN: u64 = 4_096;
 
-/// What the name of a published weight file ends with.
+/// Suffix of the name of a published weight file.
 const EXTENSION: &str = ".omomi";
 
 /// The directory of a serving logic.
@@ -42,72 +42,72 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store in `dir`. Looks at nothing: the directory need not be there yet.
+    /// Creates a store in `dir`. Does not access the file system: the directory need not exist yet.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
 
-    /// The directory.
+    /// Returns the directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The folder of the weight files.
+    /// Returns the folder of the weight files.
     #[must_use]
     pub fn generations_path(&self) -> PathBuf {
         self.dir.join("generations")
     }
 
-    /// Where the weight file of a generation is, if it was published: `generations/000042.omomi`.
+    /// Returns the path of a generation's weight file, published or not: `generations/000042.omomi`.
     #[must_use]
     pub fn generation_path(&self, generation: u64) -> PathBuf {
         self.generations_path().join(file_name(generation))
     }
 
-    /// The file that names what was published last.
+    /// Returns the path of the file that names the last published generation.
     #[must_use]
     pub fn current_path(&self) -> PathBuf {
         self.dir.join("current")
     }
 
-    /// The file by which people overrule `current`.
+    /// Returns the path of the file by which people override `current`.
     #[must_use]
     pub fn control_path(&self) -> PathBuf {
         self.dir.join("control")
     }
 
-    /// The folder in which each serving process has a folder of its own.
+    /// Returns the folder in which each serving process has its own folder.
     #[must_use]
     pub fn state_path(&self) -> PathBuf {
         self.dir.join("state")
     }
 
-    /// What was published last, or nothing where nothing was.
+    /// Reads what was published last. Returns nothing if nothing was published.
     ///
     /// # Errors
     ///
-    /// [`Error::StoreMalformed`] for a file that says something else; [`Error::File`] if it cannot be read.
+    /// Returns [`Error::StoreMalformed`] if the file has unexpected content, and [`Error::File`] if it cannot be read.
     pub fn read_current(&self) -> Result<Option<Current>, Error> {
         read(&self.current_path())
     }
 
-    /// What people decided; [`Control::Follow`] where they decided nothing.
+    /// Reads what people decided. Returns [`Control::Follow`] if they decided nothing.
     ///
     /// # Errors
     ///
-    /// As [`Store::read_current`].
+    /// Returns [`Error::StoreMalformed`] if the file has unexpected content, and [`Error::File`] if it cannot be read.
     pub fn read_control(&self) -> Result<Control, Error> {
         Ok(read(&self.control_path())?.unwrap_or(Control::Follow))
     }
 
-    /// The generations that have a weight file, in ascending order. Files on their way to their name do not count, nor does
-    /// anything else that lies there.
+    /// Lists the generations that have a weight file, in ascending order. Temporary files and other entries are
+    /// ignored.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if the folder cannot be read. A folder that is not there has no files.
+    /// Returns [`Error::File`] if the folder cannot be read. A folder that does not exist has no files.
     pub fn generations(&self) -> Result<Vec<u64>, Error> {
         let folder = self.generations_path();
         let failed = |source| Error::File { action: "list", path: folder.clone(), source };
@@ -124,7 +124,7 @@ impl Store {
     }
 }
 
-/// A generation as it stands in names and texts: six digits, or more where it has more.
+/// A generation in names and texts: at least six digits.
 fn generation_text(generation: u64) -> String {
     format!("{generation:06}")
 }
@@ -133,18 +133,18 @@ fn file_name(generation: u64) -> String {
     generation_text(generation) + EXTENSION
 }
 
-/// Nothing for a name that no generation has, such as one with a zero too many.
+/// Returns nothing for a name that no generation has, such as one with too many zeros.
 fn generation_of_name(name: &str) -> Option<u64> {
     let generation = parse_generation(name.strip_suffix(EXTENSION)?)?;
     (file_name(generation) == name).then_some(generation)
 }
 
-/// Digits only: no sign, no space. People may leave the zeros in front away.
+/// Accepts digits only: no sign, no space. People may omit the leading zeros.
 fn parse_generation(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// What a text file says, or nothing where there is none.
+/// Reads and parses a text file. Returns nothing if it does not exist.
 fn read<T: FromStr<Err = UnexpectedText>>(path: &Path) -> Result<Option<T>, Error> {
     let malformed = |expected, found| Error::StoreMalformed { path: path.to_owned(), expected, found };
     let text = short_text::read(path, MAX_TEXT_LEN).map_err(|error| match error {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_not_there_is_a_store_in_which_nothing_was_published() {
+    fn a_directory_that_does_not_exist_is_a_store_without_publications() {
         let (folder, _) = store();
         let store = Store::new(folder.path().join("absent"));
         assert_eq!(store.read_current().unwrap(), None);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn written_files_are_read_back() {
         let (_folder, store) = store();
         let current = Current { generation: 42, digest: Digest::of(b"abc") };
         std::fs::write(store.current_path(), current.to_string()).unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_has_six_digits_or_as_many_as_it_needs() {
+    fn a_generation_has_at_least_six_digits() {
         let store = Store::new("feed-ctr");
         assert_eq!(store.generation_path(42), Path::new("feed-ctr/generations/000042.omomi"));
         assert_eq!(store.generation_path(1_234_567), Path::new("feed-ctr/generations/1234567.omomi"));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_is_refused_and_nobody_waits_for_its_writer() {
+    fn a_fifo_is_rejected_without_waiting_for_its_writer() {
         let (_folder, store) = store();
         let path = std::ffi::CString::new(store.current_path().as_os_str().as_bytes()).unwrap();
         // SAFETY: the path is a text with a null byte at its end.
@@ -240,35 +240,35 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_refused() {
+    fn a_folder_is_rejected() {
         let (_folder, store) = store();
         std::fs::create_dir(store.current_path()).unwrap();
         assert_malformed(&store, "expected a regular file", "found a folder");
     }
 
     #[test]
-    fn a_device_is_refused() {
+    fn a_device_is_rejected() {
         let (_folder, store) = store();
         std::os::unix::fs::symlink("/dev/zero", store.current_path()).unwrap();
         assert_malformed(&store, "expected a regular file", "found a device");
     }
 
     #[test]
-    fn a_text_that_is_too_long_is_refused() {
+    fn a_text_that_is_too_long_is_rejected() {
         let (_folder, store) = store();
         std::fs::write(store.current_path(), "0".repeat(4_097)).unwrap();
         assert_malformed(&store, "expected at most 4096 bytes", "found more");
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_refused() {
+    fn bytes_that_are_not_text_are_rejected() {
         let (_folder, store) = store();
         std::fs::write(store.current_path(), b"\xff").unwrap();
         assert_malformed(&store, "expected UTF-8", "found other bytes");
     }
 
     #[test]
-    fn an_empty_file_is_refused() {
+    fn an_empty_file_is_rejected() {
         let (_folder, store) = store();
         std::fs::write(store.current_path(), "").unwrap();
         assert_malformed(&store, "expected a generation and a digest", "found \"\"");
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_store_is_no_empty_store() {
+    fn an_unreadable_store_is_an_error_and_not_an_empty_store() {
         let (_folder, store) = store();
         std::fs::write(store.dir().join("file"), "").unwrap();
         let store = Store::new(store.dir().join("file"));

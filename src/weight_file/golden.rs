@@ -1,4 +1,4 @@
-//! Golden requests: requests with the exact answers that a file must give, packed into the file itself.
+//! Golden requests: requests that are stored in a weight file, with the exact answers that the file must give.
 
 use serde_json::{Value, json};
 
@@ -8,10 +8,10 @@ use crate::error::Error;
 use crate::request::MAX_CANDIDATES;
 use crate::request::{RequestRows, row_from_json, row_to_json};
 
-/// A request and its answers.
+/// A request and its expected answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GoldenRequest {
-    /// What is asked.
+    /// The rows of the request.
     pub rows: RequestRows,
     /// The logit of each candidate.
     pub logits: Vec<f64>,
@@ -19,7 +19,7 @@ pub struct GoldenRequest {
     pub probabilities: Vec<f32>,
 }
 
-/// Writes the section.
+/// Writes the golden requests section.
 #[must_use]
 pub fn to_json(requests: &[GoldenRequest]) -> String {
     let requests: Vec<Value> = requests
@@ -39,11 +39,11 @@ pub fn to_json(requests: &[GoldenRequest]) -> String {
     json!({ "requests": requests }).to_string()
 }
 
-/// Reads the section.
+/// Reads the golden requests section.
 ///
 /// # Errors
 ///
-/// [`Error::Malformed`], naming the request.
+/// Returns [`Error::Malformed`], which names the request.
 pub fn from_json(contract: &Contract, bytes: &[u8]) -> Result<Vec<GoldenRequest>, Error> {
     let root = json_object(bytes, "golden requests")?;
     let list = root.get("requests").and_then(Value::as_array).filter(|list| !list.is_empty());
@@ -59,8 +59,9 @@ fn golden_request(contract: &Contract, value: &Value) -> Result<GoldenRequest, S
     let row = |side, value: &Value| {
         row_from_json(contract, side, value.as_object().ok_or_else(|| "a row is not an object".to_owned())?)
     };
-    let list =
-        |name: &str| value.get(name).and_then(Value::as_array).ok_or_else(|| format!("`{name}` is missing or no list"));
+    let list = |name: &str| {
+        value.get(name).and_then(Value::as_array).ok_or_else(|| format!("`{name}` is missing or not a list"))
+    };
     let context = row(Side::Context, value.get("context").unwrap_or(&Value::Null))?;
     let candidates: Vec<_> =
         list("candidates")?.iter().map(|value| row(Side::Candidate, value)).collect::<Result<_, _>>()?;
@@ -75,7 +76,7 @@ fn golden_request(contract: &Contract, value: &Value) -> Result<GoldenRequest, S
         return Err(format!("expected 1 to {MAX_CANDIDATES} candidates, found {}", candidates.len()));
     }
     if logits.len() != candidates.len() || probabilities.len() != candidates.len() {
-        return Err("candidates, logits and probabilities are not equally many".to_owned());
+        return Err("the numbers of candidates, logits and probabilities differ".to_owned());
     }
     Ok(GoldenRequest { rows: RequestRows { context, candidates }, logits, probabilities })
 }

@@ -1,4 +1,4 @@
-//! Header and section table: decoded from hostile bytes, or laid out for the writer.
+//! The header and the section table: decoded from untrusted bytes, or laid out for the writer.
 
 use super::checksum;
 use super::layout::{
@@ -7,7 +7,7 @@ use super::layout::{
 };
 use crate::error::Error;
 
-/// What the header of a weight file says, and where its sections are.
+/// The header of a weight file, and where its sections are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// Version of the format.
@@ -22,7 +22,7 @@ pub struct Header {
     pub file_id: [u8; FILE_ID_LEN],
     /// Offset of the checksums.
     pub checksums_offset: u64,
-    /// Number of chunks of all sections.
+    /// Number of chunks in all sections.
     pub chunk_count: u32,
     /// CRC of the checksums.
     pub checksums_crc: u32,
@@ -33,9 +33,9 @@ pub struct Header {
 /// An entry of the section table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Section {
-    /// Number of its kind; a later version may know more kinds than [`SectionKind`].
+    /// Number of its kind. A later version may know more kinds than [`SectionKind`].
     pub kind_number: u32,
-    /// Whether a reader must know it.
+    /// Whether a reader that does not know the kind must reject the file.
     pub required: bool,
     /// Offset from the start of the file.
     pub offset: u64,
@@ -48,7 +48,7 @@ pub struct Section {
 }
 
 impl Section {
-    /// Its name, where this version knows it.
+    /// Returns the name of its kind, or the number if this version does not know the kind.
     #[must_use]
     pub fn name(&self) -> String {
         SectionKind::from_number(self.kind_number)
@@ -56,7 +56,8 @@ impl Section {
     }
 }
 
-/// Reads little-endian numbers at fixed offsets of a record whose length was checked.
+/// Reads little-endian numbers at fixed offsets of a record. The length of the record must have been checked; beyond
+/// its end, numbers are 0.
 pub struct Record<'a>(pub &'a [u8]);
 
 impl Record<'_> {
@@ -98,11 +99,11 @@ impl Header {
         Ok(header)
     }
 
-    /// What the first [`HEADER_LEN`] bytes of a file of `file_len` bytes say, still without sections: enough to refuse most of what
-    /// is no weight file before it is read as a whole.
+    /// Decodes the first [`HEADER_LEN`] bytes of a file of `file_len` bytes, without the sections. This is enough to
+    /// reject most other files before they are read as a whole.
     pub fn decode_front(front: &[u8], file_len: u64) -> Result<(Self, Record<'_>), Error> {
         let found = &front[..front.len().min(MAGIC.len())];
-        // A short file that begins like a weight file, an empty one included, is a truncated one.
+        // A short file that begins like a weight file, even an empty one, is truncated.
         if !MAGIC.starts_with(found) {
             return Err(Error::NotAWeightFile { expected: MAGIC, found: found.to_vec() });
         }
@@ -132,7 +133,7 @@ impl Header {
         }
         if format_version < oldest_reader {
             return Err(malformed(format!(
-                "its format version {format_version} is older than the oldest reader {oldest_reader} it asks for"
+                "its format version {format_version} is older than the oldest reader version {oldest_reader} that it requires"
             )));
         }
         let total_len_bytes = record.u64(layout::TOTAL_LEN_OFFSET);
@@ -195,12 +196,13 @@ impl Header {
         Ok(())
     }
 
-    /// Every position follows from the lengths, so holes, overlaps and sections beyond the end are all one check.
+    /// Checks the sections. Every position follows from the lengths, so one check finds holes, overlaps and sections
+    /// beyond the end.
     fn check_sections(&self, file: &[u8]) -> Result<(), Error> {
         for pair in self.sections.windows(2) {
             if pair[0].kind_number >= pair[1].kind_number {
                 return Err(malformed(format!(
-                    "the sections are out of order: kind {} stands before kind {}",
+                    "the sections are out of order: kind {} comes before kind {}",
                     pair[0].kind_number, pair[1].kind_number
                 )));
             }
@@ -240,7 +242,7 @@ impl Header {
                     section.chunk_count
                 )));
             }
-            // The sum was checked when the section was placed.
+            // The sum cannot overflow: `place_section` has checked it.
             end = section.offset + section.len_bytes;
             first_chunk += section.chunk_count;
         }
@@ -262,11 +264,11 @@ impl Header {
         }
         if end.total_len_bytes != self.total_len_bytes {
             return Err(malformed(format!(
-                "its parts need {} bytes, the header promises {}",
+                "its parts need {} bytes, its header says {}",
                 end.total_len_bytes, self.total_len_bytes
             )));
         }
-        // The file has exactly the total length by now, so the end is there.
+        // The length of the file was checked, so the end is present.
         let last = usize::try_from(end.end_offset).ok().and_then(|start| file.get(start..)).unwrap_or(&[]);
         let mut expected = self.total_len_bytes.to_le_bytes().to_vec();
         expected.extend(layout::END_MARK);
@@ -281,7 +283,7 @@ impl Header {
     }
 }
 
-/// Where a section lies that follows on `end`, or nothing if it would lie beyond any file.
+/// Places a section that follows on `end`. Returns nothing if its position overflows.
 pub fn place_section(end: u64, first_chunk: u32, kind_number: u32, len_bytes: u64) -> Option<Section> {
     let offset = end.checked_next_multiple_of(layout::alignment(kind_number))?;
     offset.checked_add(len_bytes)?;
@@ -291,14 +293,14 @@ pub fn place_section(end: u64, first_chunk: u32, kind_number: u32, len_bytes: u6
     Some(Section { kind_number, required, offset, len_bytes, first_chunk, chunk_count })
 }
 
-/// Where checksums and end lie.
+/// Positions of the checksums and of the end.
 pub struct End {
     pub checksums_offset: u64,
     pub end_offset: u64,
     pub total_len_bytes: u64,
 }
 
-/// Where checksums and end lie behind sections that end at `sections_end`, or nothing if that is beyond any file.
+/// Places the checksums and the end after sections that end at `sections_end`. Returns nothing if a position overflows.
 pub fn place_end(sections_end: u64, chunk_count: u32) -> Option<End> {
     let checksums_offset = sections_end.checked_next_multiple_of(SECTION_ALIGNMENT)?;
     let checksums_len = u64::from(chunk_count) * size_of::<u32>() as u64;

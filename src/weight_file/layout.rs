@@ -1,25 +1,26 @@
-//! Where everything lies in a weight file. Each offset is the previous one plus its size, so no number is written twice;
-//! a test holds `FORMAT.md` against this page.
+//! Where everything is in a weight file. Each offset is the previous offset plus its size, so no number is written
+//! twice. A test checks the tables of `FORMAT.md` against these constants.
 
 use crate::contract::{MAX_CROSSES, MAX_FIELDS_PER_SIDE};
+use crate::digest::KeyId;
 
-/// The bytes at the front of every weight file. The first is not ASCII and the last are a line end, so that a transfer which
-/// took the file for text shows at once.
+/// The first bytes of every weight file. The first byte is not ASCII and the last two are a line end, so that a
+/// transfer in text mode is noticed immediately.
 pub const MAGIC: [u8; 8] = *b"\x89OMOMI\r\n";
-/// The bytes at the very end: the magic, backwards.
+/// The last bytes of every weight file: the magic, backward.
 pub const END_MARK: [u8; 8] = *b"\n\rIMOMO\x89";
-/// What the byte-order mark is in a little-endian file.
+/// The byte-order mark of a little-endian file.
 pub const BYTE_ORDER: u32 = 0x0102_0304;
-/// The version that is written.
+/// The format version that this library writes.
 pub const FORMAT_VERSION: u32 = 1;
-/// The oldest version that is read.
+/// The oldest format version that this library reads.
 pub const OLDEST_FORMAT_VERSION: u32 = 1;
-/// Bytes under one checksum.
+/// Length of a chunk, which has one checksum, in bytes.
 pub const CHUNK_LEN: usize = 1 << 20;
-/// Most sections of a file.
+/// Largest number of sections in a file.
 pub const MAX_SECTIONS: usize = 64;
-/// Longest section of JSON other than the golden requests, in bytes. Reading JSON takes memory many times as large, and a
-/// hostile file shall not have much of it.
+/// Longest JSON section other than the golden requests, in bytes. Parsed JSON takes many times its length in memory,
+/// and a hostile file must not exhaust it.
 pub const MAX_JSON_LEN: u64 = 4 << 20;
 /// Longest section of golden requests, in bytes.
 pub const MAX_GOLDEN_LEN: u64 = 8 << 20;
@@ -28,7 +29,7 @@ pub const MAX_GOLDEN_LEN: u64 = 8 << 20;
 pub const BYTE_ORDER_OFFSET: usize = MAGIC.len();
 /// Format version: u32.
 pub const FORMAT_VERSION_OFFSET: usize = BYTE_ORDER_OFFSET + size_of::<u32>();
-/// Oldest version of a reader that can read the file: u32.
+/// Oldest format version whose readers can read the file: u32.
 pub const OLDEST_READER_OFFSET: usize = FORMAT_VERSION_OFFSET + size_of::<u32>();
 /// Number of sections: u32.
 pub const SECTION_COUNT_OFFSET: usize = OLDEST_READER_OFFSET + size_of::<u32>();
@@ -40,7 +41,7 @@ pub const GENERATION_OFFSET: usize = TOTAL_LEN_OFFSET + size_of::<u64>();
 pub const FILE_ID_OFFSET: usize = GENERATION_OFFSET + size_of::<u64>();
 /// Chunk length in bytes: u32.
 pub const CHUNK_LEN_OFFSET: usize = FILE_ID_OFFSET + FILE_ID_LEN;
-/// Number of chunks of all sections: u32.
+/// Number of chunks in all sections: u32.
 pub const CHUNK_COUNT_OFFSET: usize = CHUNK_LEN_OFFSET + size_of::<u32>();
 /// Offset of the checksums: u64.
 pub const CHECKSUMS_OFFSET_OFFSET: usize = CHUNK_COUNT_OFFSET + size_of::<u32>();
@@ -71,10 +72,10 @@ pub const SECTION_FIRST_CHUNK_OFFSET: usize = SECTION_LEN_OFFSET + size_of::<u64
 pub const SECTION_CHUNK_COUNT_OFFSET: usize = SECTION_FIRST_CHUNK_OFFSET + size_of::<u32>();
 /// Length of an entry of the section table.
 pub const SECTION_ENTRY_LEN: usize = SECTION_CHUNK_COUNT_OFFSET + size_of::<u32>();
-/// The flag of a section that a reader may not skip.
+/// The flag of a section that a reader must not skip.
 pub const FLAG_REQUIRED: u32 = 1;
 
-/// Alignment of the checksums, and of every section but the weights.
+/// Alignment of the checksums, and of every section except the weights.
 pub const SECTION_ALIGNMENT: u64 = 64;
 /// Alignment of the weights: a page.
 pub const WEIGHTS_ALIGNMENT: u64 = 4_096;
@@ -97,11 +98,11 @@ pub const TABLE_SHARD_LINES_OFFSET: usize = TABLE_SHARD_COUNT_OFFSET + size_of::
 pub const TABLE_BIAS_OFFSET: usize = TABLE_SHARD_LINES_OFFSET + size_of::<u32>();
 /// Zeros up to the end of the section.
 pub const TABLE_ZEROS_OFFSET: usize = TABLE_BIAS_OFFSET + size_of::<f64>();
-/// Length of the table section without scales.
+/// Length of the table section without its scales.
 pub const TABLE_LEN: usize = 64;
-/// Scales, one for each field and cross where the encoding has them: f32.
+/// Scales, one for each field and cross if the encoding has scales: f32.
 pub const TABLE_SCALES_OFFSET: usize = TABLE_LEN;
-/// Length of the longest table section: scales of the most fields and crosses that a contract can have.
+/// Length of the longest table section: with a scale for each of the fields and crosses that a contract can have.
 pub const MAX_TABLE_LEN: usize = TABLE_SCALES_OFFSET + (2 * MAX_FIELDS_PER_SIDE + MAX_CROSSES) * size_of::<f32>();
 /// The layout of two-choice lines.
 pub const LAYOUT_TWO_CHOICE_LINES: u32 = 1;
@@ -125,15 +126,15 @@ pub const EXCEPTION_LEN: usize = EXCEPTION_ZEROS_OFFSET + size_of::<u32>();
 pub const CALIBRATOR_KIND_OFFSET: usize = 0;
 /// Zeros.
 pub const CALIBRATOR_ZEROS_OFFSET: usize = CALIBRATOR_KIND_OFFSET + size_of::<u32>();
-/// Least probability: f64.
+/// Smallest probability: f64.
 pub const CALIBRATOR_MIN_OFFSET: usize = CALIBRATOR_ZEROS_OFFSET + size_of::<u32>();
-/// Greatest probability: f64.
+/// Largest probability: f64.
 pub const CALIBRATOR_MAX_OFFSET: usize = CALIBRATOR_MIN_OFFSET + size_of::<f64>();
 /// Zeros up to the end of the section.
 pub const CALIBRATOR_TAIL_OFFSET: usize = CALIBRATOR_MAX_OFFSET + size_of::<f64>();
 /// Length of the calibrator section.
 pub const CALIBRATOR_LEN: usize = 32;
-/// No calibrator but the limits.
+/// No calibrator: only the limits apply.
 pub const CALIBRATOR_NONE: u32 = 0;
 
 /// In the signature section: algorithm: u32.
@@ -147,15 +148,15 @@ pub const SIGNATURE_BYTES_OFFSET: usize = SIGNATURE_KEY_ID_OFFSET + KEY_ID_LEN;
 /// Length of the signature section.
 pub const SIGNATURE_LEN: usize = SIGNATURE_BYTES_OFFSET + 64;
 /// Length of a key id.
-pub const KEY_ID_LEN: usize = 8;
+pub const KEY_ID_LEN: usize = KeyId::LEN;
 /// Ed25519.
 pub const SIGNATURE_ED25519: u32 = 1;
 
-/// At the front of what is signed, so that no signature of anything else passes for one of a weight file.
+/// The first bytes of the signed data, so that a signature of anything else is never valid for a weight file.
 pub const SIGNED_DOMAIN: [u8; 32] = *b"omomi weight file, signature v1\0";
-/// In what is signed: format version: u32.
+/// In the signed data: format version: u32.
 pub const SIGNED_FORMAT_VERSION_OFFSET: usize = SIGNED_DOMAIN.len();
-/// Oldest version of a reader: u32.
+/// Oldest format version whose readers can read the file: u32.
 pub const SIGNED_OLDEST_READER_OFFSET: usize = SIGNED_FORMAT_VERSION_OFFSET + size_of::<u32>();
 /// Generation: u64.
 pub const SIGNED_GENERATION_OFFSET: usize = SIGNED_OLDEST_READER_OFFSET + size_of::<u32>();
@@ -165,9 +166,9 @@ pub const SIGNED_FILE_ID_OFFSET: usize = SIGNED_GENERATION_OFFSET + size_of::<u6
 pub const SIGNED_SECTION_COUNT_OFFSET: usize = SIGNED_FILE_ID_OFFSET + FILE_ID_LEN;
 /// Zeros.
 pub const SIGNED_ZEROS_OFFSET: usize = SIGNED_SECTION_COUNT_OFFSET + size_of::<u32>();
-/// Length of what is signed without sections.
+/// Length of the signed data without the sections.
 pub const SIGNED_FRONT_LEN: usize = SIGNED_ZEROS_OFFSET + size_of::<u32>();
-/// In what is signed of a section: kind: u32.
+/// In the signed data of a section: kind: u32.
 pub const SIGNED_KIND_OFFSET: usize = 0;
 /// Flags: u32.
 pub const SIGNED_FLAGS_OFFSET: usize = SIGNED_KIND_OFFSET + size_of::<u32>();
@@ -175,7 +176,7 @@ pub const SIGNED_FLAGS_OFFSET: usize = SIGNED_KIND_OFFSET + size_of::<u32>();
 pub const SIGNED_LEN_OFFSET: usize = SIGNED_FLAGS_OFFSET + size_of::<u32>();
 /// SHA-256 of the section: 32 bytes.
 pub const SIGNED_DIGEST_OFFSET: usize = SIGNED_LEN_OFFSET + size_of::<u64>();
-/// Length of what is signed of a section.
+/// Length of the signed data of a section.
 pub const SIGNED_SECTION_LEN: usize = SIGNED_DIGEST_OFFSET + 32;
 
 const _: () = assert!(HEADER_ZEROS_OFFSET == 80 && HEADER_CRC_OFFSET == 124);
@@ -188,21 +189,21 @@ const _: () = assert!(TABLE_ZEROS_OFFSET == 32 && EXCEPTION_LEN == 16 && CALIBRA
 pub enum SectionKind {
     /// Canonical JSON of the contract.
     Contract = 1,
-    /// JSON: logic id, and how the model came to be.
+    /// JSON: the logic id, and how the model was trained and packed.
     Provenance = 2,
     /// Parameters of the table, and the bias.
     Table = 3,
     /// The lines of the table.
     Weights = 4,
-    /// Keys that the lines would answer wrongly.
+    /// Keys for which the lines would give the wrong weight.
     Exceptions = 5,
-    /// From sigmoid to published probability.
+    /// The map from sigmoid to published probability.
     Calibrator = 6,
     /// Requests and the exact logits they must give.
     Golden = 7,
-    /// JSON: weights by field and cross.
+    /// JSON: number of weights of each field and cross.
     FieldSizes = 8,
-    /// Who vouches for the file.
+    /// The signature of the file.
     Signature = 9,
 }
 
@@ -220,19 +221,19 @@ impl SectionKind {
         Self::Signature,
     ];
 
-    /// The number in the section table.
+    /// Returns the number of this kind in the section table.
     #[must_use]
     pub const fn number(self) -> u32 {
         self as u32
     }
 
-    /// The kind with that number.
+    /// Returns the kind with that number.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.number() == number)
     }
 
-    /// Its name in messages.
+    /// Returns the name of this kind in messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -248,13 +249,14 @@ impl SectionKind {
         }
     }
 
-    /// Whether a file must have it.
+    /// Returns whether every file must have a section of this kind.
     #[must_use]
     pub const fn is_required(self) -> bool {
         !matches!(self, Self::FieldSizes | Self::Signature)
     }
 
-    /// Shortest and longest it may be, in bytes, and what its length must be a multiple of.
+    /// Returns the shortest and the longest allowed length in bytes, and the number of which the length must be a
+    /// multiple.
     #[must_use]
     pub const fn len_limits(self) -> (u64, u64, u64) {
         match self {
@@ -269,7 +271,7 @@ impl SectionKind {
     }
 }
 
-/// Alignment of a section with that kind's number.
+/// Returns the alignment of a section with that kind's number.
 #[must_use]
 pub const fn alignment(kind_number: u32) -> u64 {
     if kind_number == SectionKind::Weights.number() { WEIGHTS_ALIGNMENT } else { SECTION_ALIGNMENT }

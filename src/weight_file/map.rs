@@ -1,4 +1,4 @@
-//! Bytes of a weight file in memory, shared with the page cache or private.
+//! Brings the bytes of a weight file into memory, shared with the page cache or private.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,23 +8,23 @@ use memmap2::{Mmap, MmapMut, MmapOptions};
 use super::source::SourceFile;
 use crate::error::Error;
 
-/// Bytes that are copied, or given back, in one go.
+/// Bytes that one step copies or releases.
 const STEP_LEN: usize = 4 << 20;
 
-/// How the bytes of a file get into memory.
+/// How the bytes of a file are brought into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LoadMode {
-    /// A shared mapping, every page read in before it is used. All processes of the machine share one copy. Whoever
-    /// truncates or overwrites the file in place hurts every process that maps it: replace files by rename only.
+    /// A shared mapping. Every page is read before it is used. All processes of the machine share one copy. Truncating
+    /// or overwriting the file in place harms every process that maps it: replace files by rename only.
     #[default]
     Map,
-    /// A private copy in huge pages where the system gives them, read-only from then on. Immune to whatever happens to the file
-    /// later, and faster through fewer TLB misses; each process pays for its own copy.
+    /// A private, read-only copy, in huge pages if the system provides them. Later changes of the file do not affect
+    /// it, and it is faster because it has fewer TLB misses. Each process needs memory for its own copy.
     Copy,
 }
 
 impl LoadMode {
-    /// `map` or `copy`.
+    /// Returns `map` or `copy`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl LoadMode {
     }
 }
 
-/// The bytes of a file.
+/// The bytes of a file in memory.
 #[derive(Debug)]
 pub struct FileBytes(Memory);
 
@@ -61,7 +61,7 @@ impl From<Vec<u8>> for FileBytes {
 }
 
 impl FileBytes {
-    /// The vector that they were made from; nothing for a file.
+    /// Returns the vector that the bytes were created from; nothing if they come from a file.
     #[doc(hidden)]
     #[must_use]
     pub fn into_vec(self) -> Option<Vec<u8>> {
@@ -71,11 +71,12 @@ impl FileBytes {
         }
     }
 
-    /// Brings the file at `path` into memory, all pages of it. Looks at none of its bytes.
+    /// Brings all pages of the file at `path` into memory. Does not look at its bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if it cannot be opened or read, or is not a regular file; [`Error::Truncated`] if it is empty or shrinks meanwhile.
+    /// Returns [`Error::File`] if the file cannot be opened or read, or is not a regular file. Returns
+    /// [`Error::Truncated`] if it is empty or shrinks in the meantime.
     pub fn load(path: &Path, mode: LoadMode) -> Result<Self, Error> {
         let source = SourceFile::open(path)?;
         match mode {
@@ -84,12 +85,12 @@ impl FileBytes {
         }
     }
 
-    /// Brings an open file into memory. Pages of a mapping are read in by whoever touches them first. `go_on` is asked every few
-    /// megabytes of a copy.
+    /// Brings an open file into memory. Pages of a mapping are read when they are first touched. While copying, `go_on`
+    /// is called every few megabytes.
     ///
     /// # Errors
     ///
-    /// As [`FileBytes::load`], and whatever `go_on` says.
+    /// Fails like [`FileBytes::load`], and with any error of `go_on`.
     pub(crate) fn of<E: From<Error>>(
         source: &SourceFile,
         mode: LoadMode,
@@ -103,9 +104,8 @@ impl FileBytes {
 
     fn mapped(source: &SourceFile, options: &MmapOptions) -> Result<Self, Error> {
         check_not_empty(source)?;
-        // SAFETY: the mapping is only read. That nobody changes the file while it is mapped is what the rules for replacing
-        // weight files ask of people (written once, then read-only, replaced by rename); where that cannot be relied
-        // on, `Copy` is there.
+        // SAFETY: the mapping is only read. The rules for replacing weight files (write once, then read-only, replace
+        // by rename) ask people never to change a mapped file. Where people cannot be relied on, use `Copy`.
         let map = unsafe { options.map(source.file()) };
         map.map(|map| Self(Memory::Mapped(map))).map_err(failed(source, "map"))
     }
@@ -116,7 +116,7 @@ impl FileBytes {
             return Err(failed(source, "copy")(std::io::Error::other("it is larger than the address space")).into());
         };
         let mut memory = MmapMut::map_anon(len).map_err(failed(source, "find memory for"))?;
-        // Best effort: without huge pages the copy is as good, only slower.
+        // Best effort: without huge pages, the copy is only slower.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
         let mut file = source.file();
@@ -136,11 +136,11 @@ impl FileBytes {
             .map_err(failed(source, "protect the copy of"))?)
     }
 
-    /// Keeps the bytes in memory even where the system would rather have it for something else.
+    /// Locks the bytes in memory, so that the system cannot evict them.
     ///
     /// # Errors
     ///
-    /// Whatever the system says, above all that the process may not lock as much.
+    /// Returns the error of the operating system, most often that the process may not lock that much memory.
     pub(crate) fn lock(&self) -> std::io::Result<()> {
         match &self.0 {
             #[cfg(unix)]
@@ -151,7 +151,7 @@ impl FileBytes {
         }
     }
 
-    /// Bytes of the file that lie in memory now, nothing where the system does not say.
+    /// Returns how many bytes of the file are in memory now, or nothing if the system cannot tell.
     pub(crate) fn resident_bytes(&self) -> Option<u64> {
         match &self.0 {
             #[cfg(target_os = "linux")]
@@ -162,17 +162,17 @@ impl FileBytes {
         }
     }
 
-    /// Gives the memory back a few megabytes at a time. Unmapping a gigabyte in one go holds a lock of the whole process meanwhile, for
-    /// which every page fault and every mapping of other threads would wait.
+    /// Releases the memory a few megabytes at a time. Unmapping a gigabyte in one call would hold a process-wide lock
+    /// meanwhile, and every page fault and mapping of other threads would wait for it.
     pub(crate) fn give_back_slowly(self) {
         #[cfg(target_os = "linux")]
         if let Memory::Mapped(map) = self.0 {
-            // Where nothing is locked this changes nothing.
+            // Has no effect if nothing is locked.
             let _ = map.unlock();
             for start in (0..map.len()).step_by(STEP_LEN) {
                 let len = STEP_LEN.min(map.len() - start);
-                // SAFETY: the pages of a file come back from the file if they are touched again, those of a copy as zeros; nobody
-                // touches them, because `self` was the only way to them.
+                // SAFETY: if pages are touched again, those of a file are read from the file again, and those of a copy
+                // become zeros. They are not touched, because `self` was the only access to them.
                 let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, len) };
                 std::thread::yield_now();
             }
@@ -196,8 +196,8 @@ fn failed(source: &SourceFile, action: &'static str) -> impl Fn(std::io::Error) 
 fn resident_bytes(map: &Mmap) -> Option<u64> {
     const PAGE_LEN: usize = 4_096;
     let mut pages = vec![0_u8; map.len().div_ceil(PAGE_LEN)];
-    // SAFETY: the range is that of a mapping, which begins at a page, and `pages` has a byte for each of its pages (or more than
-    // enough, where pages are larger).
+    // SAFETY: the range is that of a mapping, which begins at a page, and `pages` has a byte for each of its pages (or
+    // more, if pages are larger).
     let outcome = unsafe { libc::mincore(map.as_ptr().cast_mut().cast(), map.len(), pages.as_mut_ptr().cast()) };
     let count = pages.iter().filter(|&&page| page & 1 == 1).count();
     (outcome == 0).then_some((count * PAGE_LEN).min(map.len()) as u64)

@@ -1,4 +1,4 @@
-//! Opens a weight file over any bytes, and verifies all of them.
+//! Opens a weight file over any bytes, and verifies every byte.
 
 use std::ops::Range;
 
@@ -18,42 +18,42 @@ pub struct WeightFile<B> {
     header: Header,
 }
 
-/// What the sections of a verified file say, beside the weights.
+/// The content of a verified file, except for the weights.
 #[derive(Debug, Clone)]
 pub struct Content {
     /// The contract.
     pub contract: Contract,
-    /// How the model came to be.
+    /// How the model was trained and packed.
     pub provenance: Value,
     /// Name of the serving logic, from the provenance.
     pub logic_id: String,
     /// Number of weights.
     pub weight_count: u64,
-    /// Number of weights that the exceptions hold.
+    /// Number of weights in the exceptions section.
     pub exception_count: u64,
-    /// How many lines there are.
+    /// The encoding and the number of lines of the table.
     pub geometry: Geometry,
-    /// The bias.
+    /// The bias, on the logit scale.
     pub bias: f64,
-    /// From sigmoid to published probability.
+    /// The map from sigmoid to published probability.
     pub calibrator: Calibrator,
 }
 
-/// From sigmoid to published probability.
+/// The map from sigmoid to published probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Calibrator {
-    /// Least probability.
+    /// Smallest probability.
     pub min: f64,
-    /// Greatest probability.
+    /// Largest probability.
     pub max: f64,
 }
 
 impl Calibrator {
-    /// The published probability of a sigmoid.
+    /// Returns the published probability of a sigmoid.
     #[inline]
     #[must_use]
     pub fn probability(&self, sigmoid: f64) -> f32 {
-        // By comparisons: the `max` and `min` of f64 take care of NaN, which costs twice as much and never comes.
+        // Comparisons, because `max` and `min` of f64 handle NaN, which costs twice as much and never occurs here.
         let raised = if sigmoid > self.min { sigmoid } else { self.min };
         let limited = if raised < self.max { raised } else { self.max };
         #[expect(clippy::cast_possible_truncation, reason = "probabilities are published as f32")]
@@ -62,7 +62,7 @@ impl Calibrator {
     }
 }
 
-/// The bytes of a section in its file.
+/// Returns the range of a section's bytes in its file.
 fn range_of(section: &Section) -> Range<usize> {
     let start = usize::try_from(section.offset).unwrap_or(usize::MAX);
     let len = usize::try_from(section.len_bytes).unwrap_or(usize::MAX);
@@ -74,8 +74,8 @@ fn malformed(problem: impl Into<String>) -> Error {
 }
 
 impl<B: AsRef<[u8]>> WeightFile<B> {
-    /// Decodes header and section table. Reads no section: until [`WeightFile::verify`] has returned, nothing else in the
-    /// file can be trusted.
+    /// Decodes the header and the section table. Reads no section: until [`WeightFile::verify`] has returned, nothing
+    /// else in the file can be trusted.
     ///
     /// # Errors
     ///
@@ -85,29 +85,29 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         Ok(Self { bytes, header })
     }
 
-    /// The header and the section table.
+    /// Returns the header and the section table.
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// What the file is over.
+    /// Returns the bytes that were passed to [`WeightFile::open`].
     pub(crate) const fn source(&self) -> &B {
         &self.bytes
     }
 
-    /// What the file is over.
+    /// Gives back the bytes that were passed to [`WeightFile::open`].
     #[doc(hidden)]
     #[must_use]
     pub fn into_inner(self) -> B {
         self.bytes
     }
 
-    /// The bytes of the whole file.
+    /// Returns the bytes of the whole file.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_ref()
     }
 
-    /// The bytes of a section; empty where the file has none of that kind.
+    /// Returns the bytes of a section; empty if the file has none of that kind.
     pub fn section(&self, kind: SectionKind) -> &[u8] {
         self.header
             .sections
@@ -116,8 +116,8 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
             .map_or(&[][..], |section| self.section_bytes(section))
     }
 
-    /// Reads and checks every byte and every section: steps 5 and 6 of `FORMAT.md` but for the golden requests, which need a
-    /// scorer ([`crate::Model::load`] recomputes them).
+    /// Reads and checks every byte and every section: steps 5 and 6 of `FORMAT.md`, except for the golden requests,
+    /// which need a scorer ([`crate::Model::load`] recomputes them).
     ///
     /// # Errors
     ///
@@ -126,7 +126,8 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         self.verify_asking(&mut || Ok(()))
     }
 
-    /// The same, and asks `go_on` before each chunk: reading a large file takes seconds.
+    /// Verifies like [`WeightFile::verify`], and calls `go_on` before each chunk, because reading a large file takes
+    /// seconds. Stops with the error that `go_on` returns.
     pub(crate) fn verify_asking<E: From<Error>>(&self, go_on: &mut dyn FnMut() -> Result<(), E>) -> Result<Content, E> {
         self.verify_bytes(go_on)?;
         Ok(self.content()?)
@@ -138,7 +139,8 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         self.bytes().get(range_of(section)).unwrap_or(&[])
     }
 
-    /// Where the bytes lie that a table is made of: weights, exceptions and scales. A request has no time to search for them.
+    /// Returns the ranges of the bytes that a table is built on: weights, exceptions and scales. Models keep them,
+    /// because a request has no time to search for them.
     pub(crate) fn table_ranges(&self) -> [Range<usize>; 3] {
         let range_of = |kind: SectionKind| {
             let mut sections = self.header.sections.iter();
@@ -190,8 +192,8 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         if padding.iter().all(|&byte| byte == 0) {
             return Ok(());
         }
-        // No writer leaves anything but zeros here, so the bytes changed on their way. That padding has no checksum in the file is
-        // no reason to blame the writer: the checksum of zeros is the one to expect.
+        // Writers leave only zeros here, so the bytes were changed in transit: report damage, not a fault of the
+        // writer. The file has no checksum of padding, so the expected one is that of zeros.
         Err(Error::Damaged {
             part: format!("padding from byte {start} to {end}"),
             expected: checksum::plain(&vec![0; padding.len()]),
@@ -217,19 +219,19 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         let exceptions = self.section(SectionKind::Exceptions);
         let scales = self.scales();
         let table = Table::new(self.section(SectionKind::Weights), exceptions, scales, geometry)
-            .ok_or_else(|| malformed("its weights section is not as long as its table says"))?;
+            .ok_or_else(|| malformed("the length of its weights section differs from what its table section says"))?;
         let occupied_count = table.validate(contract.fields().len() + contract.crosses().len())?;
         let exception_count = table.exception_count();
         if !(occupied_count..=occupied_count + exception_count).contains(&weight_count) {
             return Err(malformed(format!(
-                "its table promises {weight_count} weights, the lines hold {occupied_count} and the exceptions {exception_count}"
+                "its table section says {weight_count} weights, but its lines have {occupied_count} and its exceptions {exception_count}"
             )));
         }
         let calibrator = self.calibrator()?;
         Ok(Content { contract, provenance, logic_id, weight_count, exception_count, geometry, bias, calibrator })
     }
 
-    /// What stands behind the parameters of the table.
+    /// The scales, which follow the parameters of the table.
     fn scales(&self) -> &[u8] {
         self.section(SectionKind::Table).get(layout::TABLE_SCALES_OFFSET..).unwrap_or(&[])
     }
@@ -269,7 +271,7 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         let max = record.f64(layout::CALIBRATOR_MAX_OFFSET);
         let zeros = record.u32(layout::CALIBRATOR_ZEROS_OFFSET) == 0
             && bytes.iter().skip(layout::CALIBRATOR_TAIL_OFFSET).all(|&byte| byte == 0);
-        // False for NaN as well.
+        // Also false for NaN.
         if !(zeros && min > 0.0 && min < max && max < 1.0) {
             return Err(malformed("its calibrator section is not valid"));
         }
@@ -277,7 +279,7 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     }
 }
 
-/// A section of JSON that must be an object.
+/// Reads a section of JSON that must be an object.
 pub(crate) fn json_object(bytes: &[u8], section: &str) -> Result<Value, Error> {
     match serde_json::from_slice::<Value>(bytes) {
         Ok(value) if value.is_object() => Ok(value),

@@ -1,11 +1,17 @@
-//! Who vouches for a weight file: its signature, held against the keys that are trusted.
+//! Checks the signature of a weight file against the trusted keys.
 //!
-//! A public key is a text file, which `omomi keygen` makes beside the private one. While one key takes the place of another, both are trusted:
-//! first every server learns the new one, then files are signed by it, then the old one is forgotten. At no time is a file refused.
+//! A public key is a text file, which `omomi keygen` writes beside the private one. While one key replaces another,
+//! both are trusted: first every server gets the new key, then files are signed with it, then the old key is removed.
+//! No file is rejected at any time.
 //!
-//! What [`SignaturePolicy::Require`] protects from: anybody who can write to the store, or to the disk or the network on the way there, but does not
-//! have a private key. What it does not protect from: whoever can write the server's own keys, or replace its program; and a file that was signed once
-//! stays signed, so an old generation is as good as a new one to it: which generation is served is a matter of the store.
+//! [`SignaturePolicy::Require`] protects against anyone who can write to the store, or to the disk or the network on
+//! the way there, but has no private key.
+//!
+//! # Limits
+//!
+//! It does not protect against anyone who can write the server's own keys, or replace its program. A file that was
+//! signed once stays signed: the signature of an old generation is as valid as that of a new one. Which generation is
+//! served is up to the store.
 
 use std::fmt;
 use std::path::Path;
@@ -14,9 +20,10 @@ use std::str::FromStr;
 use ed25519_dalek::{Signature, VerifyingKey};
 
 use super::header::Record;
-use super::layout::{self, KEY_ID_LEN, SectionKind};
+use super::layout::{self, SectionKind};
 use super::{Header, WeightFile};
 use crate::digest::Digest;
+pub use crate::digest::KeyId;
 use crate::error::Error;
 use crate::hex;
 use crate::short_text::{self, TextError};
@@ -24,39 +31,10 @@ use crate::short_text::{self, TextError};
 /// Longest key file, in bytes.
 pub(super) const MAX_KEY_TEXT_LEN: u64 = 1_024;
 
-/// What stands in front of a public key in its file.
+/// The word before a public key in its file.
 const PUBLIC_KEY_WORD: &str = "ed25519-public";
 
-/// Short name of a key pair: the first bytes of the SHA-256 of the public key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyId([u8; KEY_ID_LEN]);
-
-impl KeyId {
-    fn of(key: &VerifyingKey) -> Self {
-        let digest = Digest::of(key.as_bytes());
-        Self(*digest.as_bytes().first_chunk().unwrap_or(&[0; KEY_ID_LEN]))
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; KEY_ID_LEN] {
-        &self.0
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex::write(&self.0, formatter)
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "KeyId({self})")
-    }
-}
-
-/// The half of a key pair that verifies. Its text is `ed25519-public` and 64 hexadecimal digits.
+/// The public half of a key pair, which verifies. Its text is `ed25519-public` and 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
 
@@ -71,16 +49,17 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if it cannot be read; [`Error::InvalidArgument`] if it holds something else.
+    /// Returns [`Error::File`] if the file cannot be read, and [`Error::InvalidArgument`] if it does not contain a
+    /// public key.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = key_text(path)?;
         text.parse().map_err(|problem| not_a_key(path, problem))
     }
 
-    /// Its short name.
+    /// Returns the id of the key.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        KeyId::of(&self.0)
+        KeyId::of(self.0.as_bytes())
     }
 }
 
@@ -98,11 +77,11 @@ impl FromStr for PublicKey {
         let digits = text.trim_end().strip_prefix(PUBLIC_KEY_WORD).and_then(|rest| rest.strip_prefix(' '));
         let bytes = digits.and_then(hex::read).ok_or("expected `ed25519-public` and 64 hexadecimal digits")?;
         let key = VerifyingKey::from_bytes(&bytes).ok().filter(|key| !key.is_weak());
-        key.map(Self).ok_or("expected a key that `omomi keygen` made, found digits that are no safe key")
+        key.map(Self).ok_or("expected a key from `omomi keygen`, found digits that are not a safe key")
     }
 }
 
-/// The text of a key file.
+/// Reads the text of a key file.
 #[doc(hidden)]
 pub fn key_text(path: &Path) -> Result<String, Error> {
     let absent = || std::io::Error::from(std::io::ErrorKind::NotFound);
@@ -122,12 +101,12 @@ pub fn not_a_key(path: &Path, problem: &str) -> Error {
     Error::InvalidArgument { argument: "key", problem: format!("{}: {problem}", path.display()) }
 }
 
-/// The keys whose signatures are accepted: one, or two while one takes the place of the other, or more.
+/// The keys whose signatures are accepted: one, or several while one key replaces another.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedKeys(Vec<PublicKey>);
 
 impl TrustedKeys {
-    /// These keys.
+    /// Creates a set of these keys.
     #[must_use]
     pub fn new(keys: Vec<PublicKey>) -> Self {
         Self(keys)
@@ -137,12 +116,12 @@ impl TrustedKeys {
     ///
     /// # Errors
     ///
-    /// As [`PublicKey::read`].
+    /// Fails like [`PublicKey::read`].
     pub fn read<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, Error> {
         paths.into_iter().map(|path| PublicKey::read(path.as_ref())).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The keys.
+    /// Returns the keys.
     #[must_use]
     pub fn keys(&self) -> &[PublicKey] {
         &self.0
@@ -154,30 +133,31 @@ impl TrustedKeys {
 
     fn ids(&self) -> String {
         if self.0.is_empty() {
-            return "a known key, of which there is none".to_owned();
+            return "a trusted key, but there are none".to_owned();
         }
         self.0.iter().map(|key| key.id().to_string()).collect::<Vec<_>>().join(" or ")
     }
 }
 
-/// What signatures have to do with whether a file is accepted.
+/// How signatures affect whether a file is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SignaturePolicy {
-    /// Nothing: they are not looked at.
+    /// Signatures are ignored.
     #[default]
     Off,
-    /// A signature by a known key has to be right. Files without one, and with one by an unknown key, are accepted: for the time in which
-    /// signing is introduced. It protects from nobody, who would just leave the signature away.
+    /// A signature by a trusted key must be valid. Files without a signature, or with one by an unknown key, are
+    /// accepted. For the time while signing is being introduced: it does not protect against an attacker, who would
+    /// just omit the signature.
     Accept,
-    /// A right signature by a known key has to be there.
+    /// The file must have a valid signature by a trusted key.
     Require,
 }
 
 impl SignaturePolicy {
-    /// Every policy, the most lenient first.
+    /// Every policy, from the most lenient to the strictest.
     pub const ALL: [Self; 3] = [Self::Off, Self::Accept, Self::Require];
 
-    /// `off`, `accept` or `require`.
+    /// Returns `off`, `accept` or `require`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -187,33 +167,34 @@ impl SignaturePolicy {
         }
     }
 
-    /// The policy with that word.
+    /// Returns the policy with that word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|policy| policy.word() == word)
     }
 }
 
-/// What is known about who vouches for a file.
+/// The result of checking the signature of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureState {
-    /// It was not looked at.
+    /// The signature was not checked.
     NotChecked,
     /// The file has no signature.
     Unsigned,
-    /// The file has a signature by a key that is not known, right or wrong.
+    /// The file has a signature by an unknown key, which may be valid or not.
     UnknownKey(KeyId),
-    /// The file is as the owner of this key signed it.
+    /// The file has a valid signature by this key.
     Signed(KeyId),
 }
 
-/// Holds the signature of a file against the trusted keys. Reads every byte of it, at the speed of SHA-256, unless the policy is
-/// [`SignaturePolicy::Off`].
+/// Checks the signature of a file against the trusted keys. Unless the policy is [`SignaturePolicy::Off`], it reads
+/// every byte of the file, at the speed of SHA-256.
 ///
 /// # Errors
 ///
-/// [`Error::SignatureInvalid`] for bytes that the owner of the key did not sign; under [`SignaturePolicy::Require`] also
-/// [`Error::SignatureMissing`] and [`Error::SignatureKeyUnknown`]; [`Error::UnknownRequired`] for a signature by another algorithm.
+/// Returns [`Error::SignatureInvalid`] if the owner of the key did not sign these bytes, and [`Error::UnknownRequired`]
+/// if the signature uses another algorithm. Under [`SignaturePolicy::Require`], also returns
+/// [`Error::SignatureMissing`] and [`Error::SignatureKeyUnknown`].
 pub fn verify_signature<B: AsRef<[u8]>>(
     file: &WeightFile<B>,
     keys: &TrustedKeys,
@@ -240,14 +221,14 @@ pub fn verify_signature<B: AsRef<[u8]>>(
     }
 }
 
-/// A signature as it stands in a file.
+/// The signature section of a file.
 struct SignatureSection {
     key: KeyId,
     signature: Signature,
 }
 
 impl SignatureSection {
-    /// The signature of a file, or nothing where it has none.
+    /// Returns the signature of a file, or nothing if it has none.
     fn of<B: AsRef<[u8]>>(file: &WeightFile<B>) -> Result<Option<Self>, Error> {
         let bytes = file.section(SectionKind::Signature);
         if bytes.is_empty() {
@@ -267,7 +248,7 @@ impl SignatureSection {
     }
 }
 
-/// The bytes that are signed: everything that the file says, as `FORMAT.md` lays it out.
+/// Returns the bytes that are signed. They cover everything that the file says; `FORMAT.md` (8) has their layout.
 #[doc(hidden)]
 pub fn signed_bytes<B: AsRef<[u8]>>(file: &WeightFile<B>) -> Vec<u8> {
     let Header { format_version, oldest_reader, generation, file_id, sections, .. } = file.header();

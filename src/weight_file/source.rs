@@ -1,5 +1,5 @@
-//! A weight file on disk: opened once, looked at and read through its descriptor from then on, so that what was checked is what
-//! is used, whatever happens to its name meanwhile.
+//! A weight file on disk. It is opened once and then only accessed through its descriptor, so that the file that was
+//! checked is the file that is used, even if its name changes in the meantime.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read, Seek};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// An open weight file. Nothing of its content was read yet.
+/// An open weight file. Opening reads none of its content.
 #[derive(Debug)]
 pub struct SourceFile {
     file: File,
@@ -15,14 +15,14 @@ pub struct SourceFile {
     stamp: FileStamp,
 }
 
-/// What tells whether a file is still the one that was opened, and still as it was: any write, truncation or replacement changes it.
+/// Identifies a file and its state. Any write, truncation or replacement changes the stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStamp {
     /// Device and inode.
     pub identity: (u64, u64),
     /// Length in bytes.
     pub len_bytes: u64,
-    /// Time of the last write, in seconds and nanoseconds of the file system's clock.
+    /// Time of the last write, in seconds and nanoseconds, by the clock of the file system.
     pub written: (i64, i64),
     /// Time of the last change of content, permissions or names.
     pub changed: (i64, i64),
@@ -49,38 +49,42 @@ impl FileStamp {
 }
 
 impl SourceFile {
-    /// Opens the file at `path` for reading. Waits for nobody: a pipe or a device of that name is refused instead.
+    /// Opens the file at `path` for reading, without waiting: a pipe or a device of that name is rejected instead.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if it cannot be opened or is not a regular file.
+    /// Returns [`Error::File`] if the file cannot be opened or is not a regular file.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |action| move |source| Error::File { action, path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         options.read(true);
-        // The standard library closes the descriptor on exec by itself.
+        // The standard library sets close-on-exec itself.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
         let file = options.open(path).map_err(failed("open"))?;
-        let metadata = file.metadata().map_err(failed("look at"))?;
+        let metadata = file.metadata().map_err(failed("read the metadata of"))?;
         if !metadata.is_file() {
             return Err(failed("map")(std::io::Error::other("it is not a regular file")));
         }
         Ok(Self { stamp: FileStamp::of(&metadata), file, path: path.to_owned() })
     }
 
-    /// Refuses a file that others than its owner may write: whoever can write a mapped file can change answers, or end the process.
+    /// Rejects a file that users other than its owner may write: they could change the answers, or end the process that
+    /// maps the file.
     ///
     /// # Errors
     ///
-    /// [`Error::WritableByOthers`]; [`Error::File`] if the system does not say.
+    /// Returns [`Error::WritableByOthers`] for such a file, and [`Error::File`] if the permissions cannot be read.
     pub fn check_permissions(&self) -> Result<(), Error> {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
             let metadata = self.file.metadata();
-            let metadata =
-                metadata.map_err(|source| Error::File { action: "look at", path: self.path.clone(), source })?;
+            let metadata = metadata.map_err(|source| Error::File {
+                action: "read the metadata of",
+                path: self.path.clone(),
+                source,
+            })?;
             let mode = metadata.mode() & 0o7777;
             if mode & 0o022 != 0 {
                 return Err(Error::WritableByOthers { path: self.path.clone(), mode });
@@ -89,32 +93,33 @@ impl SourceFile {
         Ok(())
     }
 
-    /// What the file was when it was opened.
+    /// Returns the stamp that the file had when it was opened.
     #[must_use]
     pub const fn stamp(&self) -> FileStamp {
         self.stamp
     }
 
-    /// What the file is now: another stamp says that its bytes, its permissions or its names were changed.
+    /// Returns the stamp that the file has now. If it differs from [`SourceFile::stamp`], the bytes, permissions or
+    /// names of the file have changed.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if the system does not say.
+    /// Returns [`Error::File`] if the operating system cannot read the metadata.
     pub fn stamp_now(&self) -> Result<FileStamp, Error> {
         let metadata = self.file.metadata();
         metadata.map(|metadata| FileStamp::of(&metadata)).map_err(|source| Error::File {
-            action: "look at",
+            action: "read the metadata of",
             path: self.path.clone(),
             source,
         })
     }
 
-    /// Hands the bytes that the file has now to `take`, step by step, from the first to the last. Nobody dies of a file that shrinks
-    /// meanwhile, as whoever reads a mapping of it would.
+    /// Passes the current bytes of the file to `take`, step by step, from first to last. A file that shrinks in the
+    /// meantime is harmless here, whereas reading a mapping of it would end the process.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if it cannot be read, and whatever `take` says.
+    /// Returns [`Error::File`] if the file cannot be read, and any error of `take`.
     pub(crate) fn read_in_steps<E: From<Error>>(
         &self,
         step_len: usize,
@@ -132,13 +137,13 @@ impl SourceFile {
         }
     }
 
-    /// Its length in bytes when it was opened.
+    /// Returns the length in bytes that the file had when it was opened.
     #[must_use]
     pub const fn len_bytes(&self) -> u64 {
         self.stamp.len_bytes
     }
 
-    /// The path that it was opened by.
+    /// Returns the path by which the file was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -155,17 +160,17 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_pipe_is_refused_without_waiting_for_a_writer() {
+    fn a_pipe_is_rejected_without_waiting_for_a_writer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
-        // SAFETY: a text that ends in a null byte.
+        // SAFETY: the name is a C string, which ends in a null byte.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         assert!(matches!(SourceFile::open(&path), Err(Error::File { action: "map", .. })));
     }
 
     #[test]
-    fn a_file_that_the_group_or_everybody_may_write_is_refused() {
+    fn a_file_that_the_group_or_all_users_may_write_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, b"x").unwrap();
@@ -176,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn a_write_in_place_changes_the_stamp_and_a_new_file_of_that_name_does_not() {
+    fn a_write_in_place_changes_the_stamp() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, b"before").unwrap();
         let source = SourceFile::open(&path).unwrap();
         assert_eq!(source.stamp_now().unwrap(), source.stamp());
-        std::fs::write(&path, b"behind it").unwrap();
+        std::fs::write(&path, b"afterward").unwrap();
         assert_ne!(source.stamp_now().unwrap(), source.stamp());
     }
 }

@@ -1,6 +1,6 @@
 /*
- * candidate_sets FOLDER: prepared candidates, several models and time limits from C. Whatever a caller passes, the process goes
- * on, the error says what was wrong, and a bad candidate costs itself only. FOLDER has small.omomi.
+ * candidate_sets FOLDER: prepared candidates, several models and time limits from C. No matter what a caller passes,
+ * the process continues, the error says what was wrong, and a bad candidate fails alone. FOLDER has small.omomi.
  */
 
 #include "small.h"
@@ -22,7 +22,7 @@ static OmomiRequest new_request(const OmomiOffsets *offsets) {
   return request;
 }
 
-/* What `small_fill` gives the context, for requests without candidate rows. */
+/* Fills the context like `small_fill`, for requests without candidate rows. */
 static void fill_context(OmomiRequest *request) {
   const OmomiText interests[] = {{"\xe6\x97\x85\xe8\xa1\x8c", 6}, {"", 0}, {"news", 4}};
   const OmomiRow context = omomi_context_row(request);
@@ -59,7 +59,7 @@ static void open_prepared(void) {
   CHECK(count == SMALL_FILLED);
 }
 
-static void named_candidates_have_the_answers_of_their_rows_and_a_gap_costs_only_itself(void) {
+static void prepared_candidates_get_the_answers_of_their_rows_and_a_gap_fails_alone(void) {
   const uint32_t named[] = {2, 7, UINT32_MAX, 0, 2};
   OmomiRequest request = new_request(&prepared_offsets);
   OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
@@ -100,7 +100,7 @@ static void named_candidates_have_the_answers_of_their_rows_and_a_gap_costs_only
   free(request.block);
 }
 
-static void a_layout_or_scorer_that_cannot_be_is_refused(void) {
+static void an_impossible_layout_or_scorer_is_refused(void) {
   OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
   OmomiLayout *layout = NULL;
   OmomiScorer *scorer = NULL;
@@ -130,7 +130,7 @@ static void a_layout_or_scorer_that_cannot_be_is_refused(void) {
   EXPECT_SAYING(NULL_ARGUMENT, "an element of models",
                 omomi_scorer_open_with(models, 2, prepared_layout, set, &scorer, &error));
   models[1] = small.model;
-  EXPECT_SAYING(INVALID_ARGUMENT, "the layout is for 2, found 1",
+  EXPECT_SAYING(INVALID_ARGUMENT, "the layout expects 2, found 1",
                 omomi_scorer_open_with(models, 1, prepared_layout, set, &scorer, &error));
   EXPECT(INVALID_ARGUMENT, omomi_scorer_open_with(models, (size_t)-1, prepared_layout, set, &scorer, &error));
   EXPECT(INVALID_ARGUMENT, omomi_scorer_open_with(NULL, 0, prepared_layout, set, &scorer, &error));
@@ -152,7 +152,7 @@ static void a_layout_or_scorer_that_cannot_be_is_refused(void) {
   omomi_schema_close(schema);
 }
 
-static void careless_use_of_a_set_is_refused_and_leaves_it_as_it_was(void) {
+static void careless_use_of_a_set_is_refused_and_leaves_it_unchanged(void) {
   OmomiCandidateSet *other = NULL;
   OmomiRequest request = small_request(&small), named = new_request(&prepared_offsets);
   const OmomiSlot tag = small_slot(&small, "tag"), title = small_slot(&small, "title");
@@ -225,7 +225,7 @@ static void misuse_of_predict_within_is_a_status_and_writes_no_answer(void) {
   free(block);
 }
 
-static void what_is_not_reached_is_late_and_nothing_is_half_done(void) {
+static void candidates_not_reached_in_time_are_late_and_none_is_half_scored(void) {
   const uint64_t budgets_us[] = {0, 1, 50, 500, UINT64_MAX};
   OmomiLayout *layout;
   OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
@@ -329,11 +329,11 @@ int main(int argc, char **argv) {
   snprintf(path, sizeof path, "%s/small.omomi", argv[1]);
   small = small_open(path);
   open_prepared();
-  named_candidates_have_the_answers_of_their_rows_and_a_gap_costs_only_itself();
-  a_layout_or_scorer_that_cannot_be_is_refused();
-  careless_use_of_a_set_is_refused_and_leaves_it_as_it_was();
+  prepared_candidates_get_the_answers_of_their_rows_and_a_gap_fails_alone();
+  an_impossible_layout_or_scorer_is_refused();
+  careless_use_of_a_set_is_refused_and_leaves_it_unchanged();
   misuse_of_predict_within_is_a_status_and_writes_no_answer();
-  what_is_not_reached_is_late_and_nothing_is_half_done();
+  candidates_not_reached_in_time_are_late_and_none_is_half_scored();
   threads_score_while_another_replaces_and_removes();
   a_scorer_outlives_its_set();
   small_close(&small);

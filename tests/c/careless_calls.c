@@ -1,6 +1,6 @@
 /*
- * careless_calls FOLDER: whatever a caller passes, the process goes on, the error says what was wrong, and a bad candidate
- * costs itself only. The same table as tests/scoring/careless_calls.rs. FOLDER has small.omomi and files that are none.
+ * careless_calls FOLDER: no matter what a caller passes, the process continues, the error says what was wrong, and a
+ * bad candidate fails alone. Has the cases of tests/scoring/careless_calls.rs. FOLDER has small.omomi and broken files.
  */
 
 #include "small.h"
@@ -22,7 +22,7 @@ static void statuses_have_names_owners_and_actions(void) {
   CHECK(strchr(omomi_version(), '.') != NULL);
 }
 
-static void a_panic_is_a_status_and_the_process_goes_on(void) {
+static void a_panic_is_a_status_and_the_process_continues(void) {
   EXPECT_SAYING(PANIC, "a test asked for this panic", omomi_test_panic(&error));
   EXPECT(PANIC, omomi_test_panic(NULL));
 }
@@ -35,7 +35,7 @@ static void an_error_struct_of_another_size_is_refused_and_left_alone(void) {
   CHECK(other.status == OMOMI_STATUS_OK && other.message[0] == 'x');
 }
 
-static void files_that_are_none_are_refused(const char *folder) {
+static void files_that_are_not_weight_files_are_refused(const char *folder) {
   static const struct {
     const char *name;
     OmomiStatus status;
@@ -90,7 +90,7 @@ static void careless_opening_is_a_status(const char *path) {
   omomi_scorer_close(NULL);
 }
 
-static void what_a_model_says_fits_the_buffer_or_is_refused(void) {
+static void texts_of_a_model_fit_the_buffer_or_the_call_fails(void) {
   OmomiModelInfo info = OMOMI_MODEL_INFO_INIT;
   char text[9] = "unchanged"; /* without its null byte, which C99 allows and C++ does not */
   char *json;
@@ -126,7 +126,7 @@ static OmomiStatus declare(const OmomiField *fields, size_t count) {
   return status;
 }
 
-static void a_declaration_that_is_not_valid_is_refused(void) {
+static void an_invalid_declaration_is_refused(void) {
   OmomiSchema *schema;
   OmomiSlot slot;
   OmomiField fields[65];
@@ -180,7 +180,7 @@ static void a_declaration_that_is_not_valid_is_refused(void) {
   EXPECT(NOT_UTF8, omomi_schema_slot(small.schema, "\xff", 1, &slot, &error));
 }
 
-static void a_layout_or_scorer_that_cannot_be_is_refused(void) {
+static void an_impossible_layout_or_scorer_is_refused(void) {
   const OmomiField field = omomi_id_field("media_id", OMOMI_SIDE_CONTEXT);
   OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
   OmomiSchema *schema;
@@ -246,7 +246,7 @@ static void misuse_of_predict_is_a_status_and_writes_no_answer(void) {
   free(block);
 }
 
-static void a_bad_candidate_costs_itself_and_nobody_else(void) {
+static void a_bad_candidate_fails_alone(void) {
   static const struct {
     const char *field;
     uint64_t word;
@@ -292,7 +292,7 @@ static void a_bad_candidate_costs_itself_and_nobody_else(void) {
   free(request.block);
 }
 
-static void setters_refuse_what_does_not_fit_and_keep_the_last_of_two_values(void) {
+static void setters_refuse_values_that_do_not_fit_and_keep_the_last_of_two_values(void) {
   static const int64_t ids[20000];
   static const uint64_t values[1025];
   static const char long_text[70000];
@@ -348,7 +348,7 @@ static void setters_refuse_what_does_not_fit_and_keep_the_last_of_two_values(voi
   free(request.block);
 }
 
-static void an_explanation_adds_up_to_its_logit_or_is_refused(void) {
+static void an_explanation_sums_to_its_logit_or_the_call_fails(void) {
   OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
   OmomiContribution *contributions;
   OmomiRequest *request = &small.request;
@@ -382,7 +382,7 @@ static void an_explanation_adds_up_to_its_logit_or_is_refused(void) {
   free(contributions);
 }
 
-static void careless_questions_for_keys_are_refused(void) {
+static void careless_calls_for_feature_keys_are_refused(void) {
   uint64_t number = 5;
   EXPECT(NULL_ARGUMENT, omomi_text_value(NULL, 1, &number, &error));
   EXPECT(NULL_ARGUMENT, omomi_text_value("a", 1, NULL, &error));
@@ -444,18 +444,18 @@ int main(int argc, char **argv) {
   snprintf(path, sizeof path, "%s/small.omomi", argv[1]);
   small = small_open(path);
   statuses_have_names_owners_and_actions();
-  a_panic_is_a_status_and_the_process_goes_on();
+  a_panic_is_a_status_and_the_process_continues();
   an_error_struct_of_another_size_is_refused_and_left_alone();
-  files_that_are_none_are_refused(argv[1]);
+  files_that_are_not_weight_files_are_refused(argv[1]);
   careless_opening_is_a_status(path);
-  what_a_model_says_fits_the_buffer_or_is_refused();
-  a_declaration_that_is_not_valid_is_refused();
-  a_layout_or_scorer_that_cannot_be_is_refused();
+  texts_of_a_model_fit_the_buffer_or_the_call_fails();
+  an_invalid_declaration_is_refused();
+  an_impossible_layout_or_scorer_is_refused();
   misuse_of_predict_is_a_status_and_writes_no_answer();
-  a_bad_candidate_costs_itself_and_nobody_else();
-  setters_refuse_what_does_not_fit_and_keep_the_last_of_two_values();
-  an_explanation_adds_up_to_its_logit_or_is_refused();
-  careless_questions_for_keys_are_refused();
+  a_bad_candidate_fails_alone();
+  setters_refuse_values_that_do_not_fit_and_keep_the_last_of_two_values();
+  an_explanation_sums_to_its_logit_or_the_call_fails();
+  careless_calls_for_feature_keys_are_refused();
   threads_on_one_scorer_get_a_status_or_the_right_answer();
   a_scorer_outlives_its_model_schema_and_layout(path);
   small_close(&small);

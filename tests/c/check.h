@@ -1,4 +1,4 @@
-/* Checks for the clients: the first that fails says where, and ends the client with 1. */
+/* Checks for the clients: the first failing check prints its location and ends the client with status 1. */
 
 #ifndef OMOMI_TESTS_CHECK_H
 #define OMOMI_TESTS_CHECK_H
@@ -16,7 +16,7 @@
     }                                                                                                                 \
   } while (0)
 
-/* The call, which sees an error struct called `error`, returns the status OMOMI_STATUS_<name>. */
+/* Checks that the call, which uses an error struct called `error`, returns OMOMI_STATUS_<name>. */
 #define EXPECT(name, call)                                                                                            \
   do {                                                                                                                \
     const OmomiStatus found = (call);                                                                                 \
@@ -27,7 +27,10 @@
     }                                                                                                                 \
   } while (0)
 
-/* The same, and the error struct says so as well, with a message that contains `text`. */
+/*
+ * Checks that the call returns OMOMI_STATUS_<name>, and that the error struct has that status and a message with
+ * `text`.
+ */
 #define EXPECT_SAYING(name, text, call)                                                                               \
   do {                                                                                                                \
     EXPECT(name, call);                                                                                               \
@@ -39,7 +42,7 @@
     }                                                                                                                 \
   } while (0)
 
-/* A block for a request of these offsets; never freed before the client ends. */
+/* Returns a block for a request of these offsets. It lives until the client ends. */
 static inline void *new_block(const OmomiOffsets *offsets) {
   void *block = malloc(offsets->len_bytes);
   CHECK(block != NULL);

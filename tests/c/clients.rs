@@ -1,4 +1,4 @@
-//! C and C++ programs against the library of this build.
+//! Runs C and C++ programs with the library of this build.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,7 +38,7 @@ fn a_c_client_gives_the_golden_answers_of_a_trained_and_packed_file() {
     assert!(request_count >= 32);
     let program = client(&fixture, Dialect::C99, "golden.c", Linkage::Shared);
     let said = run(Command::new(program).arg(fixture.path("trained.omomi")).arg(fixture.path("trained.txt")));
-    // Each once by mapping and once by copy.
+    // Each request twice: by mapping and by copy.
     assert_eq!(said, format!("{} requests\n", 2 * request_count));
 }
 
@@ -53,7 +53,7 @@ fn a_c_client_survives_every_careless_call() {
 }
 
 #[test]
-fn a_c_client_scores_prepared_candidates_for_several_models_within_a_time() {
+fn a_c_client_scores_prepared_candidates_for_several_models_within_a_time_limit() {
     let fixture = Fixture::new();
     let program = client(&fixture, Dialect::C99, "candidate_sets.c", Linkage::Shared);
     let said = run(Command::new(program).arg(fixture.folder()));
@@ -79,7 +79,7 @@ fn feature_keys_from_c_are_those_of_the_vector_file() {
 }
 
 #[test]
-fn the_example_ranks_three_creatives_and_says_what_is_wrong_with_another_file() {
+fn the_example_ranks_three_creatives_and_reports_what_is_wrong_with_another_file() {
     let fixture = Fixture::new();
     let program = client(&fixture, Dialect::C99, "example.c", Linkage::Shared);
     let said = run(Command::new(&program).arg(fixture.path("small.omomi")));

@@ -1,11 +1,11 @@
-//! The C and C++ compilers of the machine.
+//! Runs the C and C++ compilers of this machine.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::library::{library, shared_library};
 
-/// A language that the header promises to be clean in.
+/// A language in which the header must compile without warnings.
 #[derive(Debug, Clone, Copy)]
 pub enum Dialect {
     C99,
@@ -13,7 +13,7 @@ pub enum Dialect {
     Cpp17,
 }
 
-/// What a client is linked with.
+/// The library that a client is linked with.
 #[derive(Debug, Clone, Copy)]
 pub enum Linkage {
     Shared,
@@ -58,12 +58,12 @@ pub fn compile_client(dialect: Dialect, source: &str, linkage: Linkage, program:
         }
         Linkage::Static => drop(command.arg(library("libomomi.a"))),
     }
-    // What `rustc --print native-static-libs` asks for; harmless where the library is shared.
+    // The libraries that `rustc --print native-static-libs` lists; harmless if the library is shared.
     command.args(["-ldl", "-lm", "-lpthread"]);
     run(&mut command);
 }
 
-/// Runs a command to its end and returns what it printed; a failure shows what it said.
+/// Runs a command to its end and returns its output. Panics with the output if the command fails.
 pub fn run(command: &mut Command) -> String {
     let output = match command.output() {
         Ok(output) => output,

@@ -6,7 +6,7 @@
 
 static OmomiError error = OMOMI_ERROR_INIT;
 
-/* For start-up: says who must act and ends the program. */
+/* For start-up: prints who must act, and ends the program. */
 static void check(OmomiStatus status) {
   if (status != OMOMI_STATUS_OK) {
     fprintf(stderr, "%s (for %s)\n", error.message, omomi_owner_name(error.owner));
@@ -24,7 +24,7 @@ int main(int argc, char **argv) {
   if (argc != 2)
     return 2;
 
-  /* Once, when the server starts: what it can supply, the same for every later model. */
+  /* Once, when the server starts: the fields that it can supply, valid for every later model. */
   const OmomiField fields[] = {
       omomi_id_field("media_id", OMOMI_SIDE_CONTEXT),
       omomi_text_field("region", OMOMI_SIDE_CONTEXT),
@@ -56,7 +56,7 @@ int main(int argc, char **argv) {
   check(omomi_scorer_open(model, layout, &scorer, &error));
   check(omomi_request_init(&request, &offsets, block, offsets.len_bytes));
 
-  /* For each request: nothing is allocated and nothing waits. Fields that are not set are missing. */
+  /* For each request: allocates nothing and never waits. Fields that are not set are missing. */
   const int64_t creatives[] = {4001, 4002, 4003};
   const OmomiText interests[] = {{"travel", 6}, {"news", 4}};
   omomi_request_clear(&request);

@@ -1,4 +1,5 @@
-//! The library exports the names of `exported_symbols.txt`, those of `include/omomi.h` and those that the JVM looks for.
+//! Checks that the library exports exactly the names in `exported_symbols.txt`: those of `include/omomi.h` and the
+//! native methods of the JVM bindings.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +7,7 @@ use std::process::Command;
 use crate::compiler::run;
 use crate::library::shared_library;
 
-/// The names of the list; lines that begin with `#` are comments.
+/// Reads the names of the list. Lines that begin with `#` are comments.
 fn listed() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/exported_symbols.txt");
     let text = std::fs::read_to_string(path).unwrap();
@@ -15,7 +16,7 @@ fn listed() -> Vec<String> {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_library_exports_the_listed_names_and_no_other() {
+fn the_library_exports_exactly_the_listed_names() {
     let output = run(Command::new("nm").args(["-D", "--defined-only"]).arg(shared_library()));
     let mut exported: Vec<_> = output.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     exported.sort_unstable();
@@ -30,7 +31,7 @@ fn the_library_exports_the_listed_names_and_no_other() {
 }
 
 #[test]
-fn the_header_declares_every_listed_name_of_c() {
+fn the_header_declares_every_listed_c_function() {
     let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/omomi.h");
     let header = std::fs::read_to_string(header).unwrap();
     for name in listed().iter().filter(|name| name.starts_with("omomi_")) {

@@ -1,4 +1,4 @@
-/* feature_keys VECTORS: the library's feature keys are those of the vector file that every implementation reads. */
+/* feature_keys VECTORS: compares the library's feature keys with the vector file that every implementation reads. */
 
 #include "check.h"
 #include <inttypes.h>
@@ -22,7 +22,7 @@ static uint64_t value_of_text(const char *hex) {
   return value;
 }
 
-/* Checks one line, which it takes apart. */
+/* Checks one line, and modifies it while parsing. */
 static void check_vector(char *line) {
   char *columns[COLUMNS], *word = line;
   uint64_t key;

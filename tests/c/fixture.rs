@@ -1,4 +1,5 @@
-//! What the clients read: a weight file, requests with their answers, files that are no weight files, and a store.
+//! Creates the input of the clients: a weight file, requests with their answers, files that are not weight files, and a
+//! store.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ impl Fixture {
     }
 }
 
-/// A store with these generations, of which the last is the current one.
+/// Creates a store with these generations. The last one is current.
 fn publish(dir: &Path, generations: &[(u64, &[u8])]) {
     let store = Store::new(dir);
     std::fs::create_dir_all(store.generations_path()).unwrap();
@@ -66,7 +67,8 @@ fn publish(dir: &Path, generations: &[(u64, &[u8])]) {
     }
 }
 
-/// Makes a weight file as the command does (log, training state, pack) and writes down its golden requests. Returns how many.
+/// Creates a weight file like a user does (log, training state, pack), and writes its golden requests to a file.
+/// Returns the number of requests.
 pub fn trained(folder: &Path) -> usize {
     let logs = ["learn.parquet", "held-out.parquet"].map(|name| folder.join(name));
     let spec = LogSpec { rows: 20_000, seed: 5, click_rate: 0.1 };
@@ -104,7 +106,7 @@ pub fn trained(folder: &Path) -> usize {
     requests.len()
 }
 
-/// Missing fields, empty lists and texts, unseen categories, and numbers that count as missing.
+/// Returns rows with missing fields, empty lists and texts, unseen categories, and numbers that count as missing.
 fn rows_with_gaps() -> RequestRows {
     let row = |values: &[(&str, FieldValue)]| -> Row {
         values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
@@ -120,13 +122,13 @@ fn rows_with_gaps() -> RequestRows {
     }
 }
 
-/// Candidates whose texts a setter copies in another way each.
+/// Returns candidates whose texts have each length that a setter copies in a different way.
 fn titles_of_every_length() -> impl Iterator<Item = Row> {
     let title = |len: u8| (0..len).map(|place| char::from(b'a' + (place + len) % 26)).collect();
     (0..40).map(move |len| Row::from([("title".to_owned(), FieldValue::Text(title(len)))]))
 }
 
-/// The lines that `golden.h` describes.
+/// Returns the lines that `golden.h` describes.
 fn with_answers(model: &std::sync::Arc<Model>, rows: &RequestRows) -> String {
     let count = rows.candidates.len();
     let (scorer, mut request) = model.scorer_for(rows, Instructions::PLAIN).unwrap();

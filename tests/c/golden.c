@@ -1,4 +1,4 @@
-/* golden WEIGHT_FILE REQUESTS: the requests give the answers that are written with them, whichever way the file is opened. */
+/* golden WEIGHT_FILE REQUESTS: checks that the requests give the expected answers, in both load modes. */
 
 #include "golden.h"
 

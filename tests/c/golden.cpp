@@ -1,4 +1,4 @@
-// golden WEIGHT_FILE REQUESTS: the same as golden.c, as a C++17 program would hold its handles.
+// golden WEIGHT_FILE REQUESTS: does what golden.c does, with the handles in C++17 types.
 
 #include "golden.h"
 

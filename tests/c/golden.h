@@ -1,8 +1,9 @@
 /*
- * Reads requests with their expected answers and compares them with what the library answers, bit for bit: candidates as
- * rows for one model, and prepared candidates for two.
+ * Reads requests with their expected answers and compares them with the library's answers, bit for bit: with
+ * candidates as rows for one model, and with prepared candidates for two.
  *
- * A line each; white space parts words; texts are hexadecimal, "-" is the empty one; doubles and floats are their bits:
+ * One item per line; white space separates words; texts are hexadecimal, and "-" is the empty text; doubles and floats
+ * are bits:
  *
  *     request <number of candidates>
  *     context | candidate <index>
@@ -35,7 +36,7 @@ static inline size_t golden_text(FILE *file, char *out_text) {
   return len;
 }
 
-/* Sets the field of which the line speaks that `kind` begins. */
+/* Sets the field of a line that begins with `kind`. */
 static inline void golden_field(FILE *file, const char *kind, const OmomiSchema *schema, OmomiRow row) {
   static char texts[GOLDEN_VALUES][GOLDEN_TEXT_LEN_BYTES];
   OmomiError error = OMOMI_ERROR_INIT;
@@ -105,8 +106,8 @@ static inline void golden_compare(FILE *file, const OmomiScorer *scorer, OmomiRe
   CHECK(outcome.missing_count == missing && outcome.invalid_number_count == invalid);
 }
 
-/* The other way to ask: the request's rows in a candidate set, named by index, the last one first, for one model twice, within a
- * time that suffices. */
+/* The other way to ask: the request's rows in a candidate set, named by index in reverse order, for one model twice,
+ * within a sufficient time limit. */
 typedef struct {
   OmomiLayout *layout;
   OmomiCandidateSet *set;
@@ -141,14 +142,14 @@ static inline void golden_prepared_close(GoldenPrepared *prepared) {
   omomi_scorer_close(prepared->scorer);
 }
 
-/* Both models give, bit for bit, the answers and counts that `inline_request` has. */
+/* Checks that both models give the answers and counts of `inline_request`, bit for bit. */
 static inline void golden_compare_prepared(GoldenPrepared *prepared, OmomiRequest *inline_request, size_t count) {
   OmomiError error = OMOMI_ERROR_INIT;
   OmomiRequest *request = &prepared->request;
   const OmomiOffsets *from = &inline_request->offsets, *to = &request->offsets;
   const OmomiOutcome expected_outcome = omomi_request_outcome(inline_request);
   size_t index, model;
-  /* The same context row, and the same tail behind it. */
+  /* The context row, followed by the tail. */
   memcpy(request->block, inline_request->block, from->candidates_offset);
   memcpy(request->block + to->tail_offset, inline_request->block + from->tail_offset, GOLDEN_TAIL_LEN_BYTES);
   for (index = 0; index < count; index++) {
@@ -167,7 +168,7 @@ static inline void golden_compare_prepared(GoldenPrepared *prepared, OmomiReques
   }
 }
 
-/* Scores every request of the file at `path` and returns how many there were. */
+/* Scores every request of the file at `path`, and returns the number of requests. */
 static inline size_t golden_check_all(const char *path, const OmomiModel *model) {
   OmomiError error = OMOMI_ERROR_INIT;
   OmomiOffsets offsets = OMOMI_OFFSETS_INIT;

@@ -1,6 +1,7 @@
-//! `include/omomi.h` is what cbindgen makes of `src/capi`, and agrees with Rust on every struct.
+//! Checks that `include/omomi.h` is what cbindgen generates from `src/capi`, and that it agrees with Rust on every
+//! struct.
 //!
-//! `OMOMI_BLESS=1 cargo test --test c header` writes the header anew.
+//! `OMOMI_BLESS=1 cargo test --test c header` writes the header again.
 
 use std::fmt::Write;
 use std::mem::offset_of;
@@ -24,7 +25,8 @@ fn header_path() -> PathBuf {
     root().join("include/omomi.h")
 }
 
-/// The statuses as C constants: made from the one table of codes, which no parser can see behind its macro.
+/// Returns the statuses as C constants, generated from the table of codes: cbindgen cannot see the constants inside its
+/// macro.
 fn statuses() -> String {
     let mut text = String::from("\n/// The values of OmomiStatus.\nenum {\n  OMOMI_STATUS_OK = 0,\n");
     for &code in Code::ALL {
@@ -58,12 +60,12 @@ fn made() -> String {
     let mut bytes = Vec::new();
     // The other files are its modules.
     Builder::new().with_config(config).with_src(source("mod.rs")).generate().unwrap().write(&mut bytes);
-    // rustdoc's heading for what the caller owes is none in C.
+    // C has no heading like rustdoc's `# Safety`.
     String::from_utf8(bytes).unwrap().replace("/// # Safety\n///\n", "/// The caller promises:\n")
 }
 
 #[test]
-fn the_committed_header_is_what_cbindgen_makes() {
+fn the_committed_header_is_what_cbindgen_generates() {
     let made = made();
     if std::env::var_os("OMOMI_BLESS").is_some() {
         std::fs::write(header_path(), &made).unwrap();
@@ -146,7 +148,7 @@ fn layouts() -> String {
 }
 
 #[test]
-fn every_dialect_compiles_the_header_without_a_warning_and_sees_the_structs_that_rust_sees() {
+fn every_dialect_compiles_the_header_without_warnings_and_agrees_with_rust_on_the_structs() {
     let folder = tempfile::tempdir().unwrap();
     let text = layouts();
     for dialect in Dialect::ALL {

@@ -1,7 +1,7 @@
 /*
- * live DIR: serves from a store while somebody else changes it. For each line on stdin it looks at the store, asks, and prints what
- * answered: the generation with the bits of the logits, or the name of a status; then how many things are not as they should be. A
- * second thread scores without a pause, and finds that whatever answers does so with the bits of one generation.
+ * live DIR: serves from a store while the test changes it. For each line on stdin, it looks at the store, asks, and
+ * prints what answered: the generation with the bits of the logits, or the name of a status; then the number of current
+ * problems. A second thread scores without a pause, and checks that each answer has the bits of one generation.
  */
 
 #include "small.h"
@@ -15,7 +15,7 @@ static OmomiLive *live;
 static int is_over;
 static size_t answered_count;
 
-/* Only for a status that a server expects. */
+/* Checks for statuses that a server expects. */
 static int answered(OmomiStatus status, const OmomiError *error_of_call) {
   if (status != OMOMI_STATUS_OK && status != OMOMI_STATUS_NO_MODEL && status != OMOMI_STATUS_SWITCHED_OFF) {
     fprintf(stderr, "found %s: %s\n", omomi_status_name(status), error_of_call->message);
@@ -53,7 +53,7 @@ static void *score_without_a_pause(void *unused) {
   return NULL;
 }
 
-static void say_who_answers(const OmomiLiveScorer *scorer) {
+static void print_what_answers(const OmomiLiveScorer *scorer) {
   const OmomiStatus status = omomi_request_predict_live(scorer, &small.request, SMALL_FILLED, &error);
   OmomiLiveStatus said = OMOMI_LIVE_STATUS_INIT;
   size_t index;
@@ -95,8 +95,8 @@ static OmomiLive *open_live(const char *dir) {
   return opened;
 }
 
-/* The JSON is that of the report, and fits the buffer or is refused. */
-static void says_all_of_it_as_json(void) {
+/* The JSON is that of the report. It fits the buffer, or the call fails. */
+static void reports_the_status_as_json(void) {
   size_t len = 0, again = 0;
   char *json;
   EXPECT(OK, omomi_live_status_json(live, NULL, 0, &len, &error));
@@ -108,8 +108,8 @@ static void says_all_of_it_as_json(void) {
   free(json);
 }
 
-/* What it counts, and the same as Prometheus text, which fits the buffer or is refused. */
-static void says_what_it_counts(void) {
+/* The metrics, and the same as Prometheus text, which fits the buffer, or the call fails. */
+static void reports_its_metrics(void) {
   OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
   const OmomiLive *lives[1];
   size_t len = 0, again = 0, bucket;
@@ -135,8 +135,8 @@ static void says_what_it_counts(void) {
   free(text);
 }
 
-/* A scorer outlives its live model, and explains what it says. */
-static void goes_on_without_the_live_model(OmomiLiveScorer *scorer) {
+/* A scorer outlives its live model, and can still explain its answers. */
+static void continues_without_the_live_model(OmomiLiveScorer *scorer) {
   OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
   EXPECT(OK, omomi_request_predict_live_within(scorer, &small.request, SMALL_FILLED, 60 * 1000000, &error));
   EXPECT(OK, omomi_live_scorer_explain(scorer, small.request.block, small.offsets.len_bytes, 1, &explanation, NULL, 0,
@@ -160,7 +160,7 @@ int main(int argc, char **argv) {
   pthread_t thread;
   char line[16];
   CHECK(argc == 2);
-  /* Declared by hand, for there may be no model to ask. */
+  /* Declared by hand, because there may be no model to derive it from. */
   EXPECT(OK, omomi_schema_open(fields, sizeof fields / sizeof fields[0], &small.schema, &error));
   EXPECT(OK, omomi_layout_open(small.schema, SMALL_CANDIDATES, SMALL_TAIL_LEN_BYTES, &small.layout, &error));
   small.offsets.size_bytes = sizeof small.offsets;
@@ -171,15 +171,15 @@ int main(int argc, char **argv) {
   CHECK(pthread_create(&thread, NULL, score_without_a_pause, NULL) == 0);
   while (fgets(line, sizeof line, stdin) != NULL) {
     EXPECT(OK, omomi_live_look_now(live, &error));
-    say_who_answers(scorer);
+    print_what_answers(scorer);
   }
   __atomic_store_n(&is_over, 1, __ATOMIC_SEQ_CST);
   CHECK(pthread_join(thread, NULL) == 0);
   CHECK(answered_count > 0);
-  says_all_of_it_as_json();
-  says_what_it_counts();
+  reports_the_status_as_json();
+  reports_its_metrics();
   omomi_live_close(live);
-  goes_on_without_the_live_model(scorer);
+  continues_without_the_live_model(scorer);
   omomi_live_scorer_close(scorer);
   small_close(&small);
   return 0;

@@ -1,4 +1,4 @@
-//! A C client serves from a store, while this side publishes, damages and switches off.
+//! A C client serves from a store, while this test publishes, damages and switches off.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +14,7 @@ use omomi::{Model, Scorer};
 use crate::compiler::{Dialect, Linkage, compile_client, run};
 use crate::world::{World, layout};
 
-/// `tests/c/live.c` at work.
+/// A running `tests/c/live.c`.
 struct Client {
     process: Child,
     said: BufReader<std::process::ChildStdout>,
@@ -30,7 +30,7 @@ impl Client {
         Self { process, said }
     }
 
-    /// Has the client look at its store, and says what answers it.
+    /// Makes the client look at its store, and returns which generation answers it.
     fn look(&mut self) -> String {
         self.process.stdin.as_mut().unwrap().write_all(b"look\n").unwrap();
         let mut line = String::new();
@@ -44,7 +44,7 @@ impl Client {
     }
 }
 
-/// The request of `small_fill`.
+/// Returns the request of `small_fill`.
 fn rows() -> RequestRows {
     let row = |values: Vec<(&str, FieldValue)>| -> Row {
         values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -70,7 +70,7 @@ fn rows() -> RequestRows {
     }
 }
 
-/// What the client says when that generation answers.
+/// Returns what the client prints when that generation answers.
 fn answers(generation: u64, reason_count: usize) -> String {
     let model = Model::from_bytes(World::bytes(generation)).unwrap();
     let scorer = Scorer::new(model, &layout()).unwrap();
@@ -86,7 +86,7 @@ fn answers(generation: u64, reason_count: usize) -> String {
 }
 
 #[test]
-fn a_c_client_serves_the_last_good_generation_whatever_happens_to_the_store() {
+fn a_c_client_serves_the_last_good_generation_no_matter_what_happens_to_the_store() {
     let world = World::new();
     let mut client = Client::start(&world);
     assert_eq!(client.look(), "no_model, 1 reasons");
@@ -110,7 +110,7 @@ fn a_c_client_serves_the_last_good_generation_whatever_happens_to_the_store() {
     assert_eq!(client.look(), answers(1, 0));
     world.control(Control::Follow);
     assert_eq!(client.look(), answers(5, 0));
-    // The client has a copy of its own.
+    // The client has its own copy.
     fs::remove_file(world.store.generation_path(5)).unwrap();
     assert_eq!(client.look(), answers(5, 0));
     for generation in 6..20 {
@@ -121,7 +121,7 @@ fn a_c_client_serves_the_last_good_generation_whatever_happens_to_the_store() {
 }
 
 #[test]
-fn the_initializer_of_the_options_is_the_default_of_rust() {
+fn the_c_initializer_of_the_options_has_the_defaults_of_rust() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("client");
     compile_client(Dialect::Cpp17, "live_options.cpp", Linkage::Shared, &program);

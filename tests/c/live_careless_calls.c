@@ -1,5 +1,6 @@
 /*
- * live_careless_calls FOLDER: as careless_calls, for live models. FOLDER has small.omomi and a store in which it is published.
+ * live_careless_calls FOLDER: like careless_calls, for live models. FOLDER has small.omomi and a store that publishes
+ * it.
  */
 
 #include "small.h"
@@ -70,7 +71,7 @@ static void careless_opening_is_a_status(void) {
   EXPECT(FILE, open_with(&options));
 }
 
-static void a_directory_without_a_store_is_no_failure(void) {
+static void a_directory_without_a_store_is_not_an_error(void) {
   OmomiLiveStatus status = OMOMI_LIVE_STATUS_INIT;
   OmomiLiveScorer *without_model = NULL;
   OmomiLiveOptions options = quiet_options();
@@ -82,7 +83,7 @@ static void a_directory_without_a_store_is_no_failure(void) {
   EXPECT(OK, omomi_live_status(opened, &status, &error));
   CHECK(status.state == OMOMI_SERVING_STATE_NO_MODEL && status.has_generation == 0 && status.reason_count > 0);
   EXPECT(OK, omomi_live_scorer_open(opened, small.layout, NULL, &without_model, &error));
-  EXPECT_SAYING(NO_MODEL, "answer by other means",
+  EXPECT_SAYING(NO_MODEL, "fallback until one is served",
                 omomi_request_predict_live(without_model, &small.request, SMALL_FILLED, &error));
   CHECK(omomi_status_owner(OMOMI_STATUS_NO_MODEL) == OMOMI_OWNER_ML);
   EXPECT(NO_MODEL, omomi_live_scorer_explain(without_model, small.request.block, small.offsets.len_bytes, 0,
@@ -91,7 +92,7 @@ static void a_directory_without_a_store_is_no_failure(void) {
   omomi_live_scorer_close(without_model);
 }
 
-static void careless_questions_are_a_status(void) {
+static void careless_queries_are_a_status(void) {
   OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
   const OmomiLive *lives[2] = {NULL, NULL};
   OmomiLiveStatus status = OMOMI_LIVE_STATUS_INIT;
@@ -159,7 +160,7 @@ static void a_scorer_of_another_layout_is_refused(void) {
   EXPECT(NULL_ARGUMENT, omomi_live_scorer_open(live, small.layout, NULL, NULL, &error));
   CHECK(opened == NULL);
   EXPECT_SAYING(INVALID_ARGUMENT, "schema", open_scorer(other, NULL));
-  EXPECT_SAYING(INVALID_ARGUMENT, "several models", open_scorer(two_models, NULL));
+  EXPECT_SAYING(INVALID_ARGUMENT, "found one for several", open_scorer(two_models, NULL));
   EXPECT(INVALID_ARGUMENT, open_scorer(prepared, NULL));
   EXPECT(INVALID_ARGUMENT, open_scorer(small.layout, set));
   EXPECT(OK, open_scorer(prepared, set));
@@ -170,7 +171,7 @@ static void a_scorer_of_another_layout_is_refused(void) {
   omomi_schema_close(other_schema);
 }
 
-static void prepared_candidates_have_the_answers_of_rows(void) {
+static void prepared_candidates_get_the_answers_of_rows(void) {
   OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
   OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
   const OmomiText interests[] = {{"\xe6\x97\x85\xe8\xa1\x8c", 6}, {"", 0}, {"news", 4}};
@@ -250,7 +251,7 @@ static void *predict_often(void *unused) {
   return NULL;
 }
 
-/* While a third one looks at the store, which takes nothing from them. */
+/* Runs while a third thread looks at the store, which must not affect them. */
 static void threads_on_one_scorer_get_a_status_or_the_right_answer(void) {
   pthread_t threads[2];
   size_t index;
@@ -271,12 +272,12 @@ int main(int argc, char **argv) {
   snprintf(dir, sizeof dir, "%s/store", argv[1]);
   small = small_open(path);
   careless_opening_is_a_status();
-  a_directory_without_a_store_is_no_failure();
+  a_directory_without_a_store_is_not_an_error();
   EXPECT(OK, omomi_live_open(dir, strlen(dir), small.schema, &options, &live, &error));
   EXPECT(OK, omomi_live_scorer_open(live, small.layout, NULL, &scorer, &error));
-  careless_questions_are_a_status();
+  careless_queries_are_a_status();
   a_scorer_of_another_layout_is_refused();
-  prepared_candidates_have_the_answers_of_rows();
+  prepared_candidates_get_the_answers_of_rows();
   misuse_of_predict_is_a_status_and_the_next_call_is_answered();
   threads_on_one_scorer_get_a_status_or_the_right_answer();
   omomi_live_close(live);

@@ -1,4 +1,4 @@
-/* live_options: prints what OMOMI_LIVE_OPTIONS_INIT says. */
+/* live_options: prints the values of OMOMI_LIVE_OPTIONS_INIT. */
 
 #include <omomi.h>
 

@@ -1,5 +1,5 @@
-//! The C ABI: the header is fresh and clean, the library exports what it should and nothing else, and C and C++ clients get
-//! the same bits as Rust and survive every misuse.
+//! Tests of the C ABI. The header is up to date and compiles without warnings. The library exports exactly the right
+//! names. C and C++ clients get the same bits as Rust, and survive every misuse.
 
 mod clients;
 mod compiler;

@@ -1,8 +1,8 @@
 /*
- * no_allocation FOLDER: a predict allocates nothing, also on a thread's first call, also when it fails, also when it meets
- * another thread, also of prepared candidates for two models within a time, also with what a store serves, after a swap,
- * without a model and switched off. This program's malloc and its kin stand in for those of the C library, so the
- * library's are counted. FOLDER has small.omomi and a store in which it is published.
+ * no_allocation FOLDER: a predict allocates nothing, even on a thread's first call, when it fails, or when it meets
+ * another thread; with prepared candidates for two models within a time limit; and with a live model, after a swap,
+ * without a model and switched off. This program's malloc and related functions replace those of the C library, so that
+ * the library's allocations are counted. FOLDER has small.omomi and a store that publishes it.
  */
 
 #define _POSIX_C_SOURCE 200809L
@@ -81,7 +81,7 @@ static void *predict_once(void *unused) {
   return NULL;
 }
 
-/* Filling, predicting and reading; one index is of no candidate, and the second predict comes too late. */
+/* Fills, predicts and reads. One index has no candidate, and the second predict is too late. */
 static void predict_prepared(void) {
   OmomiError error = OMOMI_ERROR_INIT;
   OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
@@ -125,7 +125,7 @@ static void predict_prepared(void) {
   omomi_candidate_set_close(set);
 }
 
-/* Many predicts on the one scorer, of which some meet the other thread's. */
+/* Calls predict often on the shared scorer. Some calls meet those of the other thread. */
 static void *predict_often(void *memory) {
   OmomiRequest *request = (OmomiRequest *)memory;
   OmomiError error = OMOMI_ERROR_INIT;
@@ -184,7 +184,7 @@ static void fail_in_every_way(void) {
   CHECK(omomi_request_answer(&small.request, 0).status == OMOMI_CANDIDATE_OUTSIDE_TAIL);
 }
 
-/* Writes `control`, and has the live model see it. */
+/* Writes `control`, and makes the live model read it. */
 static void decide(OmomiLive *live, const char *store, const char *decision) {
   OmomiError error = OMOMI_ERROR_INIT;
   char path[4096];
@@ -204,7 +204,7 @@ static OmomiStatus predict_live_once(const OmomiLiveScorer *scorer) {
   return status;
 }
 
-/* Nor does a look at the numbers of one live model. */
+/* Reading the metrics of one live model allocates nothing either. */
 static void measure(const OmomiLive *live) {
   static char text[1 << 20];
   OmomiError error = OMOMI_ERROR_INIT;
@@ -220,7 +220,7 @@ static void measure(const OmomiLive *live) {
   CHECK(metrics.prediction_count == 3 && metrics.off_count == 1 && len > 1000);
 }
 
-/* The thread of the live model sleeps while the count is on. */
+/* The thread of the live model sleeps while allocations are counted. */
 static void predict_live(const char *folder) {
   OmomiError error = OMOMI_ERROR_INIT;
   OmomiLiveOptions options = OMOMI_LIVE_OPTIONS_INIT;
@@ -234,7 +234,7 @@ static void predict_live(const char *folder) {
   for (index = 0; index < 2; index++) {
     EXPECT(OK, omomi_live_open(dirs[index], strlen(dirs[index]), small.schema, &options, &lives[index], &error));
     EXPECT(OK, omomi_live_scorer_open(lives[index], small.layout, NULL, &scorers[index], &error));
-    /* Once more, so that what the thread does at its leisure is done. */
+    /* Look again, so that the thread has finished its deferred work. */
     EXPECT(OK, omomi_live_look_now(lives[index], &error));
   }
   EXPECT(OK, predict_live_once(scorers[0]));

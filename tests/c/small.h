@@ -67,7 +67,7 @@ static inline Small small_open(const char *path) {
 
 static inline void small_close(Small *small) {
   free(small->request.block);
-  /* The model first: the scorer has what it needs of it. */
+  /* Close the model first: the scorer keeps what it needs of it. */
   omomi_model_close(small->model);
   omomi_schema_close(small->schema);
   omomi_layout_close(small->layout);

@@ -1,4 +1,4 @@
-//! Sections that a careless writer might make: correct checksums around a content that must not be served.
+//! Sections that a careless writer might produce: the checksums are correct, but the content must not be served.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ fn with_text(kind: SectionKind, text: &str) -> Vec<u8> {
     with(kind, |content| *content = text.as_bytes().to_vec())
 }
 
-/// With `from` replaced by `to` in the text of a section.
+/// Returns the tiny file with `from` replaced by `to` in the text of a section, sealed.
 fn with_replaced(kind: SectionKind, from: &str, to: &str) -> Vec<u8> {
     with(kind, |content| {
         let text = String::from_utf8(content.clone()).unwrap();
@@ -43,15 +43,15 @@ fn a_contract_with_faults_is_refused_with_each_of_them() {
 }
 
 #[test]
-fn a_contract_nested_beyond_reason_is_refused_without_exhausting_the_stack() {
+fn a_very_deeply_nested_contract_is_refused_without_exhausting_the_stack() {
     assert_refused(&with_text(SectionKind::Contract, &"[".repeat(1 << 20)), Code::FileContract, "not JSON");
     let nested = "{\"a\":".repeat(1 << 18);
     assert_refused(&with_text(SectionKind::Provenance, &nested), Code::Malformed, "not JSON");
 }
 
 #[test]
-fn a_contract_of_very_many_fields_crosses_or_keys_is_refused_at_once() {
-    // Comparing each of that many names with all before it would take long, and there is room for them.
+fn a_contract_with_very_many_fields_crosses_or_keys_is_refused_quickly() {
+    // Comparing each of so many names with all names before it would take too long, and a section has room for them.
     let list = |item: &dyn Fn(usize) -> String| (0..150_000).map(item).collect::<Vec<_>>().join(",");
     let fields = format!("{{\"field\":[{}]}}", list(&|index| format!("{{\"name\":\"f{index}\"}}")));
     assert_refused(&with_text(SectionKind::Contract, &fields), Code::FileContract, "at most 128 fields");
@@ -64,7 +64,7 @@ fn a_contract_of_very_many_fields_crosses_or_keys_is_refused_at_once() {
 }
 
 #[test]
-fn a_contract_in_another_form_than_the_canonical_one_is_malformed() {
+fn a_contract_that_is_not_in_canonical_form_is_malformed() {
     for (from, to) in [("{\"cross\"", "{ \"cross\""), ("}]}", "}]}\n"), (r#","log":"plain","many":false"#, "")] {
         let bytes = with(SectionKind::Contract, |content| {
             let text = String::from_utf8(content.clone()).unwrap();
@@ -76,7 +76,7 @@ fn a_contract_in_another_form_than_the_canonical_one_is_malformed() {
 }
 
 #[test]
-fn provenance_that_is_no_object_or_has_no_logic_id_is_malformed() {
+fn provenance_that_is_not_an_object_or_has_no_logic_id_is_malformed() {
     assert_refused(&with_text(SectionKind::Provenance, "{]"), Code::Malformed, "provenance section is not JSON");
     assert_refused(&with_text(SectionKind::Provenance, "[]"), Code::Malformed, "not an object");
     for text in ["{}", r#"{"logic_id":""}"#, r#"{"logic_id":7}"#, r#"{"logic_id":null}"#] {
@@ -85,7 +85,7 @@ fn provenance_that_is_no_object_or_has_no_logic_id_is_malformed() {
 }
 
 #[test]
-fn field_sizes_that_are_no_object_are_malformed() {
+fn field_sizes_that_are_not_an_object_are_malformed() {
     assert_refused(&with_text(SectionKind::FieldSizes, "[]"), Code::Malformed, "field sizes");
 }
 
@@ -123,44 +123,44 @@ fn reserved_bytes_that_are_not_zero_are_malformed() {
 }
 
 #[test]
-fn a_geometry_that_does_not_fit_the_weights_is_malformed() {
+fn a_geometry_that_does_not_match_the_weights_is_malformed() {
     let (shards, lines) = (layout::TABLE_SHARD_COUNT_OFFSET, layout::TABLE_SHARD_LINES_OFFSET);
     let max = u32::MAX;
     for (offset, value) in [(shards, 0), (shards, 2), (shards, max), (lines, 0), (lines, 1), (lines, 3), (lines, max)] {
         let bytes = with(SectionKind::Table, |content| put(content, offset, &value.to_le_bytes()));
-        assert_refused(&bytes, Code::Malformed, "weights section is not as long");
+        assert_refused(&bytes, Code::Malformed, "the length of its weights section differs");
     }
-    // 2 x 1 lines are as long as 1 x 2, but a shard of one line has no second one.
+    // 2 x 1 lines are as long as 1 x 2, but in a shard of one line no key has a second line.
     let bytes = with(SectionKind::Table, |content| {
         put(content, shards, &2_u32.to_le_bytes());
         put(content, lines, &1_u32.to_le_bytes());
     });
-    assert_refused(&bytes, Code::Malformed, "weights section is not as long");
-    // The product wraps to the right number in 32 bits.
+    assert_refused(&bytes, Code::Malformed, "the length of its weights section differs");
+    // In 32 bits, the product wraps to the right number.
     let bytes = with(SectionKind::Table, |content| {
         put(content, shards, &((1_u32 << 31) + 1).to_le_bytes());
         put(content, lines, &2_u32.to_le_bytes());
     });
-    assert_refused(&bytes, Code::Malformed, "weights section is not as long");
+    assert_refused(&bytes, Code::Malformed, "the length of its weights section differs");
     assert_refused(&with(SectionKind::Weights, |content| content.truncate(100)), Code::Malformed, "cannot be 100");
 }
 
 #[test]
-fn a_number_of_weights_that_the_table_cannot_hold_is_malformed() {
+fn a_number_of_weights_that_the_table_does_not_have_is_malformed() {
     for count in [0_u64, 2, 5, u64::MAX] {
         let bytes =
             with(SectionKind::Table, |content| put(content, layout::TABLE_WEIGHT_COUNT_OFFSET, &count.to_le_bytes()));
-        assert_refused(&bytes, Code::Malformed, "its table promises");
+        assert_refused(&bytes, Code::Malformed, "its table section says");
     }
 }
 
-/// Where things are in the slot of a line: parts of the tag and the weight, each as offset and length.
+/// The places of a slot's data in its line: parts of the tag, and the weight, each with offset and length.
 struct Slot {
     tag: Vec<(usize, usize)>,
     weight: (usize, usize),
 }
 
-/// The slots of line `line` in `encoding`.
+/// Returns the slots of line `line` in `encoding`.
 fn slots(encoding: Encoding, line: usize) -> impl Iterator<Item = Slot> {
     let (start, count) = (line * 64, encoding.slot_count());
     (0..count).map(move |slot| match encoding {
@@ -173,11 +173,11 @@ fn slots(encoding: Encoding, line: usize) -> impl Iterator<Item = Slot> {
     })
 }
 
-/// The first slot of the file that is filled, or empty, and another of the same line.
+/// Returns the first slot of the file that is filled, or empty, and another slot of the same line.
 fn slot(encoding: Encoding, weights: &[u8], filled: bool) -> (Slot, Slot) {
     let is_filled = |slot: &Slot| {
         let bytes = slot.tag.iter().flat_map(|&(offset, len)| &weights[offset..offset + len]);
-        // The high bits of a tag word of f32 are the filter's.
+        // In f32 lines, the high bits of a tag word belong to the filter.
         bytes.zip([0xff, 0xff, 0xff, 0x3f]).any(|(byte, mask)| byte & mask != 0)
     };
     let mut lines = (0..weights.len() / 64).map(|line| slots(encoding, line).collect::<Vec<_>>());
@@ -187,7 +187,8 @@ fn slot(encoding: Encoding, weights: &[u8], filled: bool) -> (Slot, Slot) {
     (found, line.swap_remove(0))
 }
 
-/// The tiny file in `encoding` with a slot of the weights changed by `change`, which gets the slot and another of its line.
+/// Returns the tiny file in `encoding` after `change` has changed a slot of the weights. `change` gets the slot and
+/// another one of its line.
 fn with_slot(encoding: Encoding, filled: bool, change: impl Fn(&mut Vec<u8>, &Slot, &Slot)) -> Vec<u8> {
     with_content(&tiny_file::bytes_in(encoding), SectionKind::Weights, |content| {
         let (found, other) = slot(encoding, content, filled);
@@ -196,7 +197,7 @@ fn with_slot(encoding: Encoding, filled: bool, change: impl Fn(&mut Vec<u8>, &Sl
 }
 
 #[test]
-fn a_weight_that_its_encoding_does_not_have_is_malformed() {
+fn a_weight_that_its_encoding_cannot_store_is_malformed() {
     let cases: [(Encoding, Vec<Vec<u8>>); 3] = [
         (
             Encoding::F32,
@@ -208,7 +209,7 @@ fn a_weight_that_its_encoding_does_not_have_is_malformed() {
     for (encoding, weights) in cases {
         for weight in weights {
             let bytes = with_slot(encoding, true, |content, slot, _| put(content, slot.weight.0, &weight));
-            assert_refused(&bytes, Code::Malformed, "a weight that its encoding does not have");
+            assert_refused(&bytes, Code::Malformed, "a weight that its encoding cannot store");
         }
     }
 }
@@ -221,7 +222,7 @@ fn an_exception_whose_weight_is_not_finite_is_malformed() {
         });
         assert_refused(&bytes, Code::Malformed, "the exception for key");
     }
-    // Times its scale it might not be finite.
+    // Multiplied by its scale, it might not be finite.
     let bytes = with_content(&tiny_file::bytes_in(Encoding::I8), SectionKind::Exceptions, |content| {
         put(content, layout::EXCEPTION_WEIGHT_OFFSET, &128.0_f32.to_le_bytes());
     });
@@ -229,25 +230,24 @@ fn an_exception_whose_weight_is_not_finite_is_malformed() {
 }
 
 #[test]
-fn a_scale_that_no_weight_can_be_multiplied_by_is_malformed() {
+fn a_scale_that_is_not_a_positive_normal_number_is_malformed() {
     for scale in [0.0, -0.0, -1.0, 1e-40, f32::MAX, f32::INFINITY, f32::NAN] {
         let bytes = with_content(&tiny_file::bytes_in(Encoding::I8), SectionKind::Table, |content| {
             put(content, layout::TABLE_SCALES_OFFSET + 4, &scale.to_le_bytes());
         });
-        assert_refused(&bytes, Code::Malformed, "scale 1 of its table is");
+        assert_refused(&bytes, Code::Malformed, "scale 1 of its table must be a positive normal number");
     }
 }
 
 #[test]
-fn another_number_of_scales_than_fields_and_crosses_is_malformed() {
+fn a_number_of_scales_other_than_that_of_fields_and_crosses_is_malformed() {
     for (encoding, expected) in [(Encoding::F32, 0), (Encoding::F16, 0), (Encoding::I8, 3)] {
         for count in [0, 1, 3, 4].into_iter().filter(|&count| count != expected) {
             let bytes = with_content(&tiny_file::bytes_in(encoding), SectionKind::Table, |content| {
                 content.truncate(layout::TABLE_SCALES_OFFSET);
                 (0..count).for_each(|_| content.extend_from_slice(&1.0_f32.to_le_bytes()));
             });
-            let words =
-                format!("its table has {count} scales, expected {expected} with the encoding {}", encoding.name());
+            let words = format!("expected {expected}, found {count} with the encoding {}", encoding.name());
             assert_refused(&bytes, Code::Malformed, &words);
         }
     }
@@ -256,7 +256,7 @@ fn another_number_of_scales_than_fields_and_crosses_is_malformed() {
 }
 
 #[test]
-fn a_tag_that_stands_twice_in_a_line_is_malformed() {
+fn a_tag_that_occurs_twice_in_a_line_is_malformed() {
     for encoding in Encoding::ALL {
         let bytes = with_slot(encoding, true, |content, slot, other| {
             for (&(from, len), &(to, _)) in slot.tag.iter().zip(&other.tag) {
@@ -270,9 +270,9 @@ fn a_tag_that_stands_twice_in_a_line_is_malformed() {
 #[test]
 fn an_empty_slot_with_a_weight_is_malformed() {
     for encoding in Encoding::ALL {
-        // The bits of -0.0 or of -128: a slot is empty only with all bits zero.
+        // These are the bits of -0.0 or of -128. A slot is empty only if all bits of its weight are zero.
         let bytes = with_slot(encoding, false, |content, slot, _| content[slot.weight.0 + slot.weight.1 - 1] = 0x80);
-        assert_refused(&bytes, Code::Malformed, "one in an empty slot");
+        assert_refused(&bytes, Code::Malformed, "a weight in an empty slot");
     }
 }
 
@@ -286,7 +286,7 @@ fn exceptions_out_of_order_or_twice_are_malformed() {
 }
 
 #[test]
-fn limits_of_the_calibrator_outside_0_to_1_or_out_of_order_are_malformed() {
+fn calibrator_limits_outside_0_to_1_or_out_of_order_are_malformed() {
     let (min, max) = (layout::CALIBRATOR_MIN_OFFSET, layout::CALIBRATOR_MAX_OFFSET);
     for (offset, value) in [
         (min, 0.0),
@@ -316,7 +316,7 @@ fn golden_requests_that_cannot_be_read_are_malformed() {
         (r#""user":7"#, r#""user":7.5"#, "needs id"),
         (r#""user":7"#, r#""user":9223372036854775808"#, "needs id"),
         (r#""context":"#, r#""contexts":"#, "a row is not an object"),
-        (r#""candidates":["#, r#""candidates":[{},"#, "not equally many"),
+        (r#""candidates":["#, r#""candidates":[{},"#, "logits and probabilities differ"),
         (r#""logits":["#, r#""logits":["zzzzzzzzzzzzzzzz","#, "16 hexadecimal digits"),
         (r#""logits":["#, r#""logits":["+000000000000000","#, "16 hexadecimal digits"),
         (r#""probabilities":["#, r#""probabilities":["0","#, "8 hexadecimal digits"),
@@ -326,7 +326,7 @@ fn golden_requests_that_cannot_be_read_are_malformed() {
 }
 
 #[test]
-fn golden_requests_that_no_request_can_hold_are_malformed_and_not_the_servers_fault() {
+fn golden_requests_that_no_request_can_hold_are_malformed_and_not_a_fault_of_the_server() {
     let mut many = String::from(r#""a""#);
     (0..1_024).for_each(|index| write!(many, r#","{index}""#).unwrap());
     let bytes = with_replaced(SectionKind::Golden, r#"["旅行"]"#, &format!("[{many}]"));
@@ -357,7 +357,7 @@ fn a_weight_that_differs_in_its_last_bit_is_a_golden_mismatch() {
         mismatch_count +=
             usize::from(Model::from_bytes(bytes).is_err_and(|error| error.code() == Code::GoldenMismatch));
     }
-    // The golden request reads three of the four weights; the fourth, or its twin, is an exception.
+    // The golden request reads three of the four weights. The fourth, or its twin, is an exception.
     assert!(mismatch_count >= 2, "{mismatch_count}");
 }
 

@@ -1,4 +1,4 @@
-//! Damage by accident: every truncation and every flipped bit of a small file.
+//! Accidental damage: every truncation and every flipped bit of a small file.
 
 use omomi::{Code, Model};
 
@@ -14,7 +14,7 @@ fn every_shorter_prefix_of_a_file_is_truncated() {
 }
 
 #[test]
-fn every_flipped_bit_is_found_and_laid_at_the_door_of_infra() {
+fn every_flipped_bit_is_found_and_reported_to_infra() {
     let bytes = tiny_file::bytes();
     let mut count_by_code = std::collections::BTreeMap::new();
     for position in 0..bytes.len() {
@@ -32,7 +32,7 @@ fn every_flipped_bit_is_found_and_laid_at_the_door_of_infra() {
 }
 
 #[test]
-fn bytes_behind_the_end_are_refused() {
+fn bytes_after_the_end_are_refused() {
     let mut bytes = tiny_file::bytes();
     for _ in 0..70 {
         bytes.push(0);

@@ -1,5 +1,5 @@
-//! Damage to the frame of a file: header, section table, positions, padding, checksums. Unless a test says otherwise, every
-//! checksum is correct, so that the check in question is reached.
+//! Damage to the frame of a file: header, section table, positions, padding, checksums. Unless a test says otherwise,
+//! every checksum is correct, so that the tested check is reached.
 
 use omomi::weight_file::layout::{
     self, CHUNK_COUNT_OFFSET, CHUNK_LEN, END_LEN, FORMAT_VERSION_OFFSET, HEADER_LEN, OLDEST_READER_OFFSET,
@@ -13,7 +13,7 @@ use crate::sealing::{
 };
 use crate::{assert_refused, tiny_file};
 
-/// A whole file with `value` at `offset`, sealed.
+/// Returns a whole file with `value` at `offset`, sealed.
 fn with(offset: usize, value: &[u8]) -> Vec<u8> {
     let mut bytes = tiny_file::bytes();
     put(&mut bytes, offset, value);
@@ -21,7 +21,7 @@ fn with(offset: usize, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A whole file with `value` at `offset` of the entry of the section at `index`, sealed.
+/// Returns a whole file with `value` at `offset` in the entry of the section at `index`, sealed.
 fn with_entry(index: usize, offset: usize, value: &[u8]) -> Vec<u8> {
     with(entry_at(index) + offset, value)
 }
@@ -29,8 +29,8 @@ fn with_entry(index: usize, offset: usize, value: &[u8]) -> Vec<u8> {
 const NEAR_MAX: [u64; 6] = [u64::MAX, u64::MAX - 1, u64::MAX - 63, u64::MAX - 4_095, 1 << 63, (1 << 63) - 64];
 
 #[test]
-fn a_file_that_is_taken_apart_and_put_together_again_is_accepted() {
-    // Otherwise the refusals below could be for another reason than the one they name.
+fn a_file_that_was_taken_apart_and_assembled_again_is_accepted() {
+    // Otherwise the files of the tests below might be refused for another reason than the expected one.
     let bytes = assemble(&sections_of(&tiny_file::bytes()));
     assert_eq!(Model::from_bytes(bytes).unwrap().weight_count(), 4);
     let mut bytes = tiny_file::bytes();
@@ -44,7 +44,7 @@ fn an_empty_file_is_truncated() {
 }
 
 #[test]
-fn other_files_are_not_ours() {
+fn other_files_are_not_weight_files() {
     let others: [&[u8]; 5] = [b"\x89PNG\r\n\x1a\n", b"PK\x03\x04", b"PAR1", b"{", &[0; 5_000]];
     for bytes in others {
         assert_refused(bytes, Code::NotAWeightFile, "not a weight file");
@@ -52,14 +52,14 @@ fn other_files_are_not_ours() {
 }
 
 #[test]
-fn a_transfer_that_took_the_file_for_text_is_not_ours() {
+fn a_file_that_was_transferred_as_text_is_not_a_weight_file() {
     let text = tiny_file::bytes().iter().copied().filter(|&byte| byte != b'\r').collect::<Vec<_>>();
     assert_refused(&text, Code::NotAWeightFile, "not a weight file");
 }
 
 #[test]
 fn the_other_byte_order_is_named() {
-    // A machine that writes its own byte order writes the checksum in it as well.
+    // A machine that writes its own byte order also writes the checksum in that order.
     let mut bytes = tiny_file::bytes();
     bytes[layout::BYTE_ORDER_OFFSET..][..4].reverse();
     assert_refused(&bytes, Code::WrongByteOrder, "0x04030201");
@@ -80,11 +80,11 @@ fn a_later_version_that_this_reader_can_read_is_accepted() {
 
 #[test]
 fn version_0_is_too_old() {
-    assert_refused(&with(FORMAT_VERSION_OFFSET, &[0; 4]), Code::TooOld, "format version 0");
+    assert_refused(&with(FORMAT_VERSION_OFFSET, &[0; 4]), Code::TooOld, "expected format version 1 or later, found 0");
 }
 
 #[test]
-fn a_promised_length_beyond_the_file_is_truncated_and_one_below_is_too_long() {
+fn a_file_shorter_than_its_header_says_is_truncated_and_a_longer_one_is_too_long() {
     let len = tiny_file::bytes().len() as u64;
     for promised in NEAR_MAX.into_iter().chain([len + 1]) {
         assert_refused(&with(TOTAL_LEN_OFFSET, &promised.to_le_bytes()), Code::Truncated, &promised.to_string());
@@ -95,7 +95,7 @@ fn a_promised_length_beyond_the_file_is_truncated_and_one_below_is_too_long() {
 }
 
 #[test]
-fn another_chunk_length_is_malformed() {
+fn any_other_chunk_length_is_malformed() {
     for len in [0_u32, 1, 4_096, 1 << 21, u32::MAX] {
         assert_refused(&with(layout::CHUNK_LEN_OFFSET, &len.to_le_bytes()), Code::Malformed, "expected chunks of");
     }
@@ -126,7 +126,7 @@ fn a_section_table_beyond_the_end_is_truncated() {
 }
 
 #[test]
-fn a_file_of_sections_without_content_is_malformed() {
+fn a_file_with_only_empty_sections_is_malformed() {
     assert_refused(&assemble(&[]), Code::Malformed, "1 to 64 sections");
     for section in sections_of(&tiny_file::bytes()).iter().filter(|section| section.kind != 5) {
         let mut sections = sections_of(&tiny_file::bytes());
@@ -196,17 +196,17 @@ fn sections_out_of_order_or_twice_are_malformed() {
 
 #[test]
 fn overlapping_sections_are_malformed() {
-    // The second section begins where the first does, and the chunks are as they should be.
+    // The second section begins where the first one does, and the chunk indices are correct.
     let bytes = tiny_file::bytes();
     let first = u64_at(&bytes, entry_at(0) + SECTION_OFFSET_OFFSET);
     assert_refused(&with_entry(1, SECTION_OFFSET_OFFSET, &first.to_le_bytes()), Code::Malformed, "out of place");
-    // The first is so long that it reaches into the second.
+    // The first section is so long that it overlaps the second one.
     let len = u64_at(&bytes, entry_at(0) + SECTION_LEN_OFFSET) + 64;
     assert_refused(&with_entry(0, SECTION_LEN_OFFSET, &len.to_le_bytes()), Code::Malformed, "out of place");
 }
 
 #[test]
-fn a_section_over_the_header_or_the_section_table_is_malformed() {
+fn a_section_that_overlaps_the_header_or_the_section_table_is_malformed() {
     for offset in [0_u64, 64, 128] {
         assert_refused(&with_entry(0, SECTION_OFFSET_OFFSET, &offset.to_le_bytes()), Code::Malformed, "out of place");
     }
@@ -225,7 +225,7 @@ fn a_hole_between_sections_is_malformed() {
 }
 
 #[test]
-fn offsets_and_lengths_near_the_greatest_number_are_malformed() {
+fn offsets_and_lengths_near_the_largest_number_are_malformed() {
     for index in 0..8 {
         for value in NEAR_MAX {
             let bytes = with_entry(index, SECTION_OFFSET_OFFSET, &value.to_le_bytes());
@@ -234,7 +234,7 @@ fn offsets_and_lengths_near_the_greatest_number_are_malformed() {
             assert_eq!(error.code(), Code::Malformed, "section {index}, length {value}: {error}");
         }
     }
-    // Nothing limits the length of an unknown section but the positions behind it.
+    // Only the positions after it limit the length of an unknown section.
     let bytes = with_unknown_section(&tiny_file::bytes(), 10, false, vec![0; 64]);
     for value in NEAR_MAX.into_iter().chain([u64::from(u32::MAX) << 20, 1 << 40]) {
         let mut bytes = bytes.clone();
@@ -271,7 +271,7 @@ fn checksums_in_another_place_are_malformed() {
 }
 
 #[test]
-fn bytes_behind_the_parts_that_the_header_promises_are_malformed() {
+fn bytes_that_belong_to_no_part_are_malformed_even_if_the_header_counts_them() {
     let mut bytes = tiny_file::bytes();
     let len = bytes.len() as u64 + 8;
     let end = bytes.split_off(bytes.len() - END_LEN);
@@ -280,7 +280,7 @@ fn bytes_behind_the_parts_that_the_header_promises_are_malformed() {
     bytes.extend_from_slice(&end[8..]);
     put(&mut bytes, TOTAL_LEN_OFFSET, &len.to_le_bytes());
     reseal(&mut bytes);
-    assert_refused(&bytes, Code::Malformed, "the header promises");
+    assert_refused(&bytes, Code::Malformed, "its header says");
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn padding_that_is_not_zero_is_damaged() {
             padding.push(usize::try_from(end).unwrap());
         }
     }
-    // Behind the section table, in front of the weights, and behind an odd number of checksums.
+    // The padding after the section table, before the weights, and after an odd number of checksums.
     let weights = usize::try_from(u64_at(&bytes, entry_at(3) + SECTION_OFFSET_OFFSET)).unwrap();
     padding.push(weights - 1);
     assert!(padding.len() >= 5, "{padding:?}");
@@ -317,7 +317,7 @@ fn padding_that_is_not_zero_is_damaged() {
 }
 
 #[test]
-fn padding_behind_an_odd_number_of_checksums_is_damaged_where_it_is_not_zero() {
+fn padding_after_an_odd_number_of_checksums_that_is_not_zero_is_damaged() {
     let mut bytes = with_unknown_section(&tiny_file::bytes(), 10, false, vec![1]);
     assert_eq!(u32_at(&bytes, CHUNK_COUNT_OFFSET) % 2, 1);
     let position = bytes.len() - END_LEN - 1;
@@ -326,7 +326,7 @@ fn padding_behind_an_odd_number_of_checksums_is_damaged_where_it_is_not_zero() {
 }
 
 #[test]
-fn two_chunks_that_changed_places_are_damaged_even_with_their_checksums() {
+fn two_chunks_that_changed_places_are_damaged_even_if_their_checksums_did_too() {
     let content: Vec<u8> = (0..2 * CHUNK_LEN).map(|index| u8::from(index >= CHUNK_LEN)).collect();
     let mut bytes = with_unknown_section(&tiny_file::bytes(), 10, false, content);
     assert!(Model::from_bytes(bytes.clone()).is_ok());
@@ -339,7 +339,7 @@ fn two_chunks_that_changed_places_are_damaged_even_with_their_checksums() {
 }
 
 #[test]
-fn two_sections_that_changed_places_are_damaged_even_with_their_checksums() {
+fn two_sections_that_changed_places_are_damaged_even_if_their_checksums_did_too() {
     let bytes = with_unknown_section(&tiny_file::bytes(), 10, false, vec![1; 64]);
     let mut bytes = with_unknown_section(&bytes, 11, false, vec![2; 64]);
     let start = usize::try_from(u64_at(&bytes, entry_at(8) + SECTION_OFFSET_OFFSET)).unwrap();
@@ -351,7 +351,7 @@ fn two_sections_that_changed_places_are_damaged_even_with_their_checksums() {
 
 #[test]
 fn a_section_of_another_file_is_damaged_even_with_its_checksum() {
-    // The weights of another generation: the same layout, the same length, another file id.
+    // The section has the weights of another generation: equal layout and length, but another file id.
     let (mut bytes, other) = (tiny_file::bytes(), tiny_file::with_generation(2));
     assert_eq!(bytes.len(), other.len());
     assert_ne!(bytes[layout::FILE_ID_OFFSET..][..16], other[layout::FILE_ID_OFFSET..][..16]);
@@ -391,7 +391,7 @@ fn swap_checksums(bytes: &mut [u8], one: usize, other: usize) {
     seal_checksums(bytes);
 }
 
-/// Computes the checksum of the checksums and that of the header, but none of a chunk.
+/// Computes the checksum of the checksums and that of the header, but not those of the chunks.
 fn seal_checksums(bytes: &mut [u8]) {
     let start = checksums_at(bytes);
     let len = 4 * u32_at(bytes, CHUNK_COUNT_OFFSET) as usize;

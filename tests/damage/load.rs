@@ -1,4 +1,4 @@
-//! The same over real files, in both load modes.
+//! Damage to files on disk, in both load modes.
 
 use std::fs;
 
@@ -39,14 +39,14 @@ fn a_damaged_file_is_refused_in_both_load_modes_with_the_same_error() {
             let code = Model::load(&path, mode).map(|_| ()).map_err(|error| error.code()).err();
             assert_eq!(code, expected, "{name}, {mode:?}");
         }
-        // As bytes in memory, the same again.
+        // Bytes in memory give the same error.
         let code = Model::from_bytes(bytes).map(|_| ()).map_err(|error| error.code()).err();
         assert_eq!(code, expected, "{name}, in memory");
     }
 }
 
 #[test]
-fn what_cannot_be_opened_is_a_file_error_that_names_the_path() {
+fn a_file_that_cannot_be_opened_is_an_error_that_names_the_path() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().join("000002.omomi"), folder.path().to_owned()] {
         for mode in MODES {

@@ -1,4 +1,5 @@
-//! A damaged or hostile weight file is refused with the error that says whose it is. None is accepted, none panics.
+//! A damaged or hostile weight file is refused with an error that names the owner. None is accepted, and none causes a
+//! panic.
 
 mod content;
 mod every_bit;
@@ -12,7 +13,7 @@ mod tiny_file;
 
 use omomi::{Code, Model, Owner};
 
-/// Asserts that `bytes` are refused with `code`, by a message that has `words` in it.
+/// Asserts that `bytes` are refused with `code`, and with a message that contains `words`.
 #[track_caller]
 fn assert_refused(bytes: &[u8], code: Code, words: &str) {
     let error = Model::from_bytes(bytes.to_vec()).expect_err("a damaged file was accepted");
@@ -23,7 +24,7 @@ fn assert_refused(bytes: &[u8], code: Code, words: &str) {
 
 #[test]
 fn each_kind_of_damage_has_an_owner() {
-    // Copies and disks are infra's, what was packed is ml's, and an old server is delivery's.
+    // Infra owns copies and disks, ml owns what was packed, and delivery owns an old server.
     let owners = [
         (Code::NotAWeightFile, Owner::Infra),
         (Code::WrongByteOrder, Owner::Infra),

@@ -1,9 +1,9 @@
-//! Takes weight files apart and seals them again: damage behind correct checksums is what a careless writer makes. The
-//! fuzz target under `tests/fuzz` shares this file.
+//! Takes weight files apart and seals them again: a careless writer produces damage with correct checksums. The fuzz
+//! target under `tests/fuzz` shares this file.
 
 use omomi::weight_file::layout::{self, CHUNK_LEN, END_LEN, END_MARK, FLAG_REQUIRED, HEADER_LEN, SECTION_ENTRY_LEN};
 
-/// A section on its way into a file.
+/// A section to be assembled into a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {
     pub kind: u32,
@@ -23,12 +23,12 @@ pub fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
     bytes[offset..offset + value.len()].copy_from_slice(value);
 }
 
-/// Where the entry of the section at `index` begins.
+/// Returns the offset of the section table's entry at `index`.
 pub fn entry_at(index: usize) -> usize {
     HEADER_LEN + index * SECTION_ENTRY_LEN
 }
 
-/// The sections of a whole file.
+/// Returns the sections of a whole file.
 pub fn sections_of(bytes: &[u8]) -> Vec<Section> {
     (0..u32_at(bytes, layout::SECTION_COUNT_OFFSET) as usize)
         .map(|index| {
@@ -44,7 +44,7 @@ pub fn sections_of(bytes: &[u8]) -> Vec<Section> {
         .collect()
 }
 
-/// Lays sections out as `FORMAT.md` says and seals them. The file id is any: no reader checks it.
+/// Lays sections out as `FORMAT.md` specifies, and seals them. The file id is arbitrary, because no reader checks it.
 pub fn assemble(sections: &[Section]) -> Vec<u8> {
     let mut bytes = vec![0; entry_at(sections.len())];
     let mut chunk_count = 0_u32;
@@ -83,8 +83,8 @@ pub fn assemble(sections: &[Section]) -> Vec<u8> {
     bytes
 }
 
-/// Computes every checksum of a file anew: of the chunks, as far as they lie inside the file, of the checksums, of the section
-/// table, of the header. Changes nothing else, whatever the header and the table say.
+/// Computes every checksum of a file again: those of the chunks, as far as they are inside the file, of the list of
+/// checksums, of the section table, and of the header. Changes nothing else, whatever the header and the table say.
 pub fn reseal(bytes: &mut [u8]) {
     if bytes.len() < HEADER_LEN {
         return;
@@ -106,7 +106,8 @@ pub fn reseal(bytes: &mut [u8]) {
             .collect();
         for (chunk, crc) in crcs.iter().enumerate() {
             let at = checksums_offset.saturating_add(4 * (first_chunk + chunk));
-            // Checksums that a hostile table puts over the table itself would change what is being read.
+            // A hostile table may place the checksums over the table itself; writing them would change what is being
+            // read.
             if at >= table_end && at.saturating_add(4) <= bytes.len() {
                 put(bytes, at, &crc.to_le_bytes());
             }
@@ -123,14 +124,14 @@ pub fn reseal(bytes: &mut [u8]) {
     put(bytes, layout::HEADER_CRC_OFFSET, &header_crc.to_le_bytes());
 }
 
-/// CRC-32 of parts, one after the other.
+/// Returns the CRC-32 of the parts, one after the other.
 pub fn crc(parts: &[&[u8]]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     parts.iter().for_each(|part| hasher.update(part));
     hasher.finalize()
 }
 
-/// `bytes` with the content of the section of `kind` changed by `change`, sealed.
+/// Returns `bytes` after `change` has changed the content of the section of `kind`, sealed.
 pub fn with_content(bytes: &[u8], kind: layout::SectionKind, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut sections = sections_of(bytes);
     let section = sections.iter_mut().find(|section| section.kind == kind.number()).unwrap();
@@ -138,7 +139,7 @@ pub fn with_content(bytes: &[u8], kind: layout::SectionKind, change: impl FnOnce
     assemble(&sections)
 }
 
-/// `bytes` with a section of an unknown kind behind the others, sealed.
+/// Returns `bytes` with a section of an unknown kind after the others, sealed.
 pub fn with_unknown_section(bytes: &[u8], kind: u32, required: bool, content: Vec<u8>) -> Vec<u8> {
     let mut sections = sections_of(bytes);
     sections.push(Section { kind, flags: if required { FLAG_REQUIRED } else { 0 }, content });

@@ -1,4 +1,4 @@
-//! The smallest file that has something in every section: two fields, a cross, a few weights, one exception.
+//! The smallest file with content in every section: two fields, a cross, a few weights, one exception.
 
 use std::sync::OnceLock;
 
@@ -15,18 +15,18 @@ pub const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[
     {"name":"word","side":"candidate","type":"text","many":true,"meaning":"what"}],
     "cross":[{"fields":["user","word"]}]}"#;
 
-/// The bytes of the file.
+/// Returns the bytes of the file.
 pub fn bytes() -> Vec<u8> {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     BYTES.get_or_init(|| with_generation(1)).clone()
 }
 
-/// The bytes of the file with weights in another encoding.
+/// Returns the bytes of the file with weights in another encoding.
 pub fn bytes_in(encoding: Encoding) -> Vec<u8> {
     made(1, encoding)
 }
 
-/// The same model as another generation: another file id.
+/// Returns the file with another generation, and therefore with another file id.
 pub fn with_generation(generation: u64) -> Vec<u8> {
     made(generation, Encoding::F32)
 }
@@ -36,7 +36,7 @@ fn made(generation: u64, encoding: Encoding) -> Vec<u8> {
     let user = feature_key(field_seed("user"), id_value(7));
     let word = feature_key(field_seed("word"), text_value("旅行".as_bytes()));
     let both = [user, word].into_iter().fold(field_seed("user*word"), cross_step);
-    // The twin of `user` has its lines and its tag, so one of the two must be an exception.
+    // The twin of `user` has the same lines and the same tag, so one of the two must be an exception.
     let weights = [(user, 0.5, 0), (user ^ 1 << 32, -1.0, 0), (word, -0.25, 1), (both, 1.5, 2)];
     let mut entries = weights.map(|(key, weight, group)| Entry { key, weight, group, popularity: 0 });
     entries.sort_by_key(|entry| entry.key);

@@ -1,4 +1,5 @@
-//! What is said in Rust and in Java is the same: the numbers of the request block, the table of codes, the statuses.
+//! Checks that Java and Rust agree on the numbers of the request block, the table of codes, the statuses and the
+//! default options.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,7 +46,7 @@ fn each_number_of_the_request_block_is_the_same_in_java() {
     for (name, number) in rust {
         assert_eq!(java.remove(name), Some(number), "{name}");
     }
-    // These are Java's own, and the two sides' handshake, which every Java test makes.
+    // These are internal to Java, or part of the ABI handshake, which every Java test makes.
     java.retain(|name, _| !name.ends_with("_INDEX") && !["ABI_VERSION", "ALIGNMENT"].contains(name));
     assert!(java.is_empty(), "Block.java has numbers that are checked against nothing: {java:?}");
 }
@@ -70,7 +71,7 @@ fn each_code_has_its_number_owner_and_action_in_java() {
     assert_eq!(java, rust);
 }
 
-/// The constants of a Java enum without arguments, in the order of their ordinals.
+/// Returns the constants of a Java enum without arguments, in the order of their ordinals.
 fn enum_constants(class: &str) -> Vec<String> {
     let source = source(class);
     let lines = source.lines().map(str::trim);
@@ -105,7 +106,7 @@ fn the_default_options_of_live_serving_are_the_same_in_java() {
         };
         format!("Duration.ofMillis({grouped})")
     };
-    // A long of Java has a bit less, which nobody's memory will need.
+    // A Java long has one bit less, but no machine has that much memory.
     let bytes = |bytes: u64| if bytes == u64::MAX { "Long.MAX_VALUE".to_owned() } else { bytes.to_string() };
     let expected = [
         ("name", format!("{:?}", rust.name)),

@@ -1,7 +1,8 @@
-//! The JVM bindings, tested with the library of this build: Maven compiles `jvm-bindings` and runs the Java and Scala tests
-//! with `-Xcheck:jni`, on the JDK that Maven uses and, where there is one, on JDK 25.
+//! Tests of the JVM bindings with the library of this build. Maven compiles `jvm-bindings` and runs the Java and Scala
+//! tests with `-Xcheck:jni`, on Maven's JDK and on JDK 25 if there is one.
 //!
-//! `OMOMI_JVM_CHAOS_SECONDS=60 cargo test --test jvm` has the store of a live model damaged for that long instead of for a few seconds.
+//! `OMOMI_JVM_CHAOS_SECONDS=60 cargo test --test jvm` runs the chaos test of live models that long, instead of a few
+//! seconds.
 
 mod constants;
 #[path = "../c/library.rs"]
@@ -11,7 +12,7 @@ mod weight_files;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What `-Xcheck:jni` says when native code breaks a rule.
+/// Messages of `-Xcheck:jni` when native code breaks a rule.
 const JNI_COMPLAINTS: [&str; 3] = ["WARNING in native method", "FATAL ERROR in native method", "WARNING: JNI"];
 
 #[test]
@@ -53,7 +54,7 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     }
     for module in MODULES {
         for reports in [REPORTS, SECOND_REPORTS] {
-            // Reports of an earlier run would count as this run's.
+            // Old reports would count as reports of this run.
             let _ = std::fs::remove_dir_all(project.join(module).join("target").join(reports));
         }
     }
@@ -89,14 +90,14 @@ fn the_readme_shows_the_programs_that_the_tests_run() {
     }
 }
 
-/// Generations that the tests of live models publish.
+/// Number of generations that the tests of live models publish.
 const GENERATION_COUNT: u64 = 48;
 
 const MODULES: [&str; 5] = ["core", "scala-2.12", "scala-2.13", "scala-3", "examples"];
 const REPORTS: &str = "surefire-reports";
 const SECOND_REPORTS: &str = "surefire-reports-second-jdk";
 
-/// A JDK 25: what `JAVA25_HOME` names, or one where Linux keeps them.
+/// Returns the home of a JDK 25: the one that `JAVA25_HOME` names, or one in the usual folder on Linux.
 fn second_jdk() -> Option<PathBuf> {
     if let Some(home) = std::env::var_os("JAVA25_HOME") {
         return Some(PathBuf::from(home));
@@ -107,7 +108,7 @@ fn second_jdk() -> Option<PathBuf> {
     })
 }
 
-/// Number of tests in a folder of reports; adds to `said` what the JVMs printed past their tests.
+/// Returns the number of tests in a folder of reports, and adds other output of the JVMs to `said`.
 fn count_tests(reports: &Path, said: &mut String) -> usize {
     let mut count = 0;
     for entry in std::fs::read_dir(reports).into_iter().flatten() {

@@ -1,5 +1,5 @@
-//! Small weight files for the Java and Scala tests: any contract, invented weights, golden requests with Japanese texts,
-//! unseen categories, missing fields, empty lists and numbers out of range.
+//! Creates small weight files for the Java and Scala tests: any contract, invented weights, golden requests with
+//! Japanese texts, unseen categories, missing fields, empty lists and numbers out of range.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use omomi::weight_file::Calibrator;
 use omomi_train::pack::writer::{self, Parts};
 use serde_json::Map;
 
-/// Categories of texts; the last has no weight. Ten, because rows step through them by threes.
+/// Categories of texts. The last has no weight. There are ten because rows step through them by threes.
 const TEXTS: [&str; 10] = ["料理", "自動車", "旅行", "東京都", "大阪府", "sale", "新着", "", "𠮷野家", UNSEEN];
 const UNSEEN: &str = "未知の分野";
 /// An id without a weight.
@@ -23,7 +23,7 @@ pub fn write(contract: &Contract, path: &Path) {
     write_generation(contract, 42, "jvm-test-ロジック", path);
 }
 
-/// Packs the generations 1 to `count` into `folder`, each with weights and a logic id of its own.
+/// Packs generations 1 to `count` into `folder`, each with different weights and its own logic id.
 pub fn write_generations(contract: &Contract, count: u64, folder: &Path) {
     std::fs::create_dir(folder).unwrap();
     for generation in 1..=count {
@@ -61,7 +61,7 @@ fn request(contract: &Contract, number: usize) -> RequestRows {
     RequestRows { context: row(contract, Side::Context, number), candidates: candidates.collect() }
 }
 
-/// A row that differs with `number`, and leaves a field out now and then.
+/// Returns a row that depends on `number`, and sometimes leaves out a field.
 fn row(contract: &Contract, side: Side, number: usize) -> Row {
     let fields = contract.fields().iter().filter(|field| field.side == side).enumerate();
     fields
@@ -78,7 +78,7 @@ fn value(field: &Field, number: usize) -> FieldValue {
         FieldKind::Text if field.many => FieldValue::Texts(values().map(text).collect()),
         FieldKind::Text => FieldValue::Text(text(number)),
         FieldKind::Number { range, .. } => {
-            // From a little below the range to a little above it.
+            // From slightly below the range to slightly above it.
             let part = f64::from(u32::try_from(number % 23).unwrap() + 1) / 22.0 - 0.06;
             FieldValue::Number(range[0] + (range[1] - range[0]) * part)
         }
@@ -97,7 +97,7 @@ fn text(number: usize) -> String {
     TEXTS[number % TEXTS.len()].to_owned()
 }
 
-/// Gives every feature of one candidate a weight, except where a category is meant to be unseen.
+/// Gives every feature of one candidate a weight, except for unseen categories.
 fn weigh(contract: &Contract, context: &Row, candidate: &Row, weights: &mut BTreeMap<u64, f32>) {
     let values = |field: &Field| values_of(field, context.get(&field.name).or_else(|| candidate.get(&field.name)));
     let keys = |field: &Field| -> Vec<u64> {
@@ -115,7 +115,7 @@ fn weigh(contract: &Contract, context: &Row, candidate: &Row, weights: &mut BTre
         found.extend(states);
     }
     for key in found {
-        // Any spread will do; three decimals keep the file readable in a debugger.
+        // Any spread will do. Three decimals keep the file readable in a debugger.
         let thousandths = i16::try_from(key % 2_001).unwrap() - 1_000;
         weights.insert(key, f32::from(thousandths) / 1_000.0);
     }

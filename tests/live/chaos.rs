@@ -1,9 +1,9 @@
-//! Requests go on without pause while everything happens to the store that people, disks and dying publishers do to one. Each answer
-//! is that of one published generation, bit for bit, and after each blow the right generation is served; in the end the process is as
-//! large as it was.
+//! Scores requests without a pause while the store suffers everything that people, disks and dying publishers can do to
+//! it. Each answer is that of one published generation, bit for bit. After each disturbance, the right generation is
+//! served. At the end, the process is as large as before.
 //!
-//! `OMOMI_CHAOS_SECONDS` says how long, for each load mode (10); `OMOMI_CHAOS_SEED` repeats the blows of another run. What was
-//! done is printed with `--nocapture`.
+//! `OMOMI_CHAOS_SECONDS` is the duration for each load mode (10). `OMOMI_CHAOS_SEED` repeats the disturbances of
+//! another run. `--nocapture` prints what was done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -21,34 +21,34 @@ use omomi::{Answer, CandidateSet, Capacity, LoadMode, Request, RequestLayout};
 use crate::world::{CANDIDATE_COUNT, World, expected_answers, layout, options, replace, same_bits, schema};
 use crate::{again, small_model};
 
-/// Weights recur after so many generations.
+/// Weights repeat after this many generations.
 const CONTENT_COUNT: u64 = 1_000;
-/// Weight files that the publisher keeps.
+/// Number of weight files that the publisher keeps.
 const KEPT_COUNT: usize = 8;
-/// Most that the resident set may grow by: what the allocator keeps varies by half of it from run to run, however long.
+/// Maximum growth of the resident set. The allocator's share varies by half of it from run to run, for any duration.
 const RESIDENT_SLACK_BYTES: u64 = 16 << 20;
-/// On a machine with two cores, the background thread gets what the scoring threads leave.
+/// Requests between pauses: on a machine with two cores, the background thread needs time from the scoring threads.
 const REQUESTS_PER_BREATH: usize = 16;
 const BREATH: Duration = Duration::from_micros(300);
-/// Mappings that the allocator may add.
+/// Number of mappings that the allocator may add.
 const MAPPING_SLACK_COUNT: usize = 16;
 
 #[test]
-fn no_answer_is_wrong_whatever_happens_to_the_store_of_a_server_that_maps() {
-    in_a_process_of_its_own("no_answer_is_wrong_whatever_happens_to_the_store_of_a_server_that_maps", LoadMode::Map);
+fn no_answer_of_a_mapping_server_is_wrong_no_matter_what_happens_to_the_store() {
+    in_a_separate_process("no_answer_of_a_mapping_server_is_wrong_no_matter_what_happens_to_the_store", LoadMode::Map);
 }
 
 #[test]
-fn no_answer_is_wrong_whatever_happens_to_the_store_of_a_server_that_copies() {
-    in_a_process_of_its_own("no_answer_is_wrong_whatever_happens_to_the_store_of_a_server_that_copies", LoadMode::Copy);
+fn no_answer_of_a_copying_server_is_wrong_no_matter_what_happens_to_the_store() {
+    in_a_separate_process("no_answer_of_a_copying_server_is_wrong_no_matter_what_happens_to_the_store", LoadMode::Copy);
 }
 
-/// What is measured at the end is a whole process, without other tests in it.
-fn in_a_process_of_its_own(test: &str, load_mode: LoadMode) {
+/// Runs the test in its own process, because the final measurement is about a whole process without other tests.
+fn in_a_separate_process(test: &str, load_mode: LoadMode) {
     if again::role().is_some() {
         return rage(load_mode);
     }
-    // One after the other, so that there is a core for each scoring thread.
+    // One after the other, so that each scoring thread has a core.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let output = again::command(&format!("chaos::{test}"), "chaos").output().unwrap();
@@ -65,7 +65,7 @@ fn rage(load_mode: LoadMode) {
     println!("load mode {}, seed {seed}", load_mode.name());
 
     let mut chaos = Chaos::new(load_mode, seed);
-    // What is allocated once is allocated before the first measurement.
+    // Memory that is allocated once is allocated before the first measurement.
     chaos.rage_for(duration / 10);
     let before = chaos.measure();
     let tally = chaos.rage_for(duration);
@@ -83,29 +83,29 @@ fn rage(load_mode: LoadMode) {
     assert_eq!(end.weight_file_mapping_count, 0, "all mappings of weight files end with their server");
 }
 
-/// The publisher, the people at the store and the store itself, with what a server ought to make of it all.
+/// The publisher, the operators and the store, with the expected state of a server.
 struct Chaos {
     world: World,
-    /// Looks when it is told to, so that what it serves is known.
+    /// Looks on demand only, so the generation that it serves is known.
     live: Arc<LiveModel>,
-    /// Looks all the time, also in the middle of a blow.
+    /// Looks all the time, even in the middle of a disturbance.
     hasty: Arc<LiveModel>,
     load_mode: LoadMode,
     random: Random,
     answers: Arc<Answers>,
     candidates: Arc<CandidateSet>,
     next_generation: u64,
-    /// Generations with a weight file that is as it was packed.
+    /// Generations whose weight file is as it was packed.
     intact: BTreeSet<u64>,
     /// Every generation that has a file, intact or not.
     existing: BTreeSet<u64>,
-    /// What `current` names, as long as it names it with the right digest.
+    /// The generation that `current` names, if it names it with the right digest.
     current: Option<u64>,
     control: Control,
     served: u64,
 }
 
-/// What each generation answers: computed before it is published.
+/// The answers of each generation, computed before it is published.
 struct Answers(Vec<OnceLock<Vec<Answer>>>);
 
 impl Answers {
@@ -122,7 +122,7 @@ impl Answers {
     }
 }
 
-/// What was done.
+/// Counts of what was done.
 struct Tally {
     blow_counts: BTreeMap<&'static str, u64>,
     swap_count: u64,
@@ -196,7 +196,8 @@ impl Chaos {
         chaos
     }
 
-    /// Blow after blow, each followed by a look of the server and a question to it, while two threads score.
+    /// Makes one disturbance after another. After each, the server looks and a question is checked, while two threads
+    /// score.
     fn rage_for(&mut self, duration: Duration) -> Tally {
         let started = Instant::now();
         let mut blow_counts = BTreeMap::new();
@@ -217,7 +218,7 @@ impl Chaos {
             let mut request = scorer.new_request();
             request.fill(&small_model::full_rows(CANDIDATE_COUNT as i64)).unwrap();
             while started.elapsed() < duration && threads.iter().all(|thread| !thread.is_finished()) {
-                // Now and then the server sees only what came out of several blows.
+                // Sometimes the server sees only the combined result of several disturbances.
                 for _ in 0..=self.random.below(2) {
                     let (name, blow) = BLOWS[self.random.below(BLOWS.len())];
                     blow(self);
@@ -243,7 +244,7 @@ impl Chaos {
         }
     }
 
-    /// The generation that a look has to bring into service.
+    /// Returns the generation that a look must bring into service.
     fn settled(&self) -> u64 {
         let wanted = match self.control {
             Control::Off | Control::Freeze => None,
@@ -253,7 +254,7 @@ impl Chaos {
         wanted.filter(|generation| self.intact.contains(generation)).unwrap_or(self.served)
     }
 
-    /// Nobody scores, a fresh generation is served, and what went before is gone.
+    /// Measures while nothing scores, a new generation is served, and everything older is gone.
     fn measure(&mut self) -> Resources {
         self.set_control(Control::Follow);
         self.publish();
@@ -276,7 +277,7 @@ impl Chaos {
     }
 
     fn publish(&mut self) {
-        // Half of the time people have decided nothing: otherwise most generations would never be served.
+        // Half of the time there is no decision: otherwise most generations would never be served.
         if self.random.below(2) == 0 {
             self.set_control(Control::Follow);
         }
@@ -295,14 +296,14 @@ impl Chaos {
         self.current = None;
     }
 
-    /// Damage as disks and copies do it.
+    /// Damages bytes the way disks and copies do.
     fn damaged(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         let position = self.random.below(bytes.len());
         match self.random.below(6) {
             0 => bytes[position] ^= 1 << self.random.below(8),
             1 => bytes.truncate(position),
             2 => bytes.fill(0),
-            // Half written, by something that made room for the whole before.
+            // Half written, by a program that reserved the whole length first.
             3 => bytes[position.min(4_096)..].fill(0),
             4 => bytes.push(0),
             _ => bytes = b"this is the readme of another project\n".repeat(1 + position / 38),
@@ -327,29 +328,29 @@ impl Chaos {
         self.current = None;
     }
 
-    /// At each of the moments that a publisher without care would leave something behind.
+    /// Stops at each of the moments at which a careless publisher would leave something behind.
     fn die_while_publishing(&mut self) {
         let generation = self.new_generation();
         let bytes = World::bytes(generation);
         let path = self.world.store.generation_path(generation);
         match self.random.below(4) {
-            // While it wrote the sibling.
+            // While writing the sibling.
             0 => {
                 fs::write(path.with_file_name(format!(".{generation:06}.omomi.7-1.partial")), &bytes[..bytes.len() / 2])
                     .unwrap()
             }
-            // While it wrote under the name itself.
+            // While writing under the final name.
             1 => {
                 fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
                 self.existing.insert(generation);
             }
-            // Before it moved `current`.
+            // Before moving `current`.
             2 => {
                 self.world.put(generation, &bytes);
                 self.intact.insert(generation);
                 self.existing.insert(generation);
             }
-            // While it wrote `current`, and in place.
+            // While writing `current` in place.
             _ => {
                 self.world.put(generation, &bytes);
                 self.intact.insert(generation);
@@ -374,8 +375,8 @@ impl Chaos {
         self.intact.remove(&generation);
     }
 
-    /// A copy must be immune to writes in place. Under a mapping they would be answered, or end the process, so there the name gets
-    /// another content.
+    /// A copy must be immune to writes in place. Under a mapping, they would reach the answers or end the process, so
+    /// there the name gets other content.
     fn damage_a_good_file(&mut self) {
         let generation = if self.random.below(2) == 0 { self.served } else { self.any_existing() };
         let path = self.world.store.generation_path(generation);
@@ -416,7 +417,7 @@ impl Chaos {
         self.control = control;
     }
 
-    /// Nobody understands it, so what was understood last holds.
+    /// Writes text that is not a valid decision, so the last valid one stays in force.
     fn write_nonsense(&mut self) {
         let nonsense = [&b""[..], b"offf\n", b"\xff\xfe", b"pin x\n", &[b'0'; 5_000]];
         let nonsense = nonsense[self.random.below(nonsense.len())];
@@ -424,14 +425,14 @@ impl Chaos {
             replace(&self.world.store.current_path(), nonsense);
             self.current = None;
         } else {
-            // What was written before it has to be understood first.
+            // The decision before it must be read first.
             self.live.look_now();
             self.served = self.settled();
             replace(&self.world.store.control_path(), nonsense);
         }
     }
 
-    /// Each index alternates between two rows.
+    /// Replaces candidates: each index alternates between two rows.
     fn replace_candidates(&mut self) {
         for index in 0..CANDIDATE_COUNT {
             let row = (index + self.random.below(2) * CANDIDATE_COUNT / 2) % CANDIDATE_COUNT;
@@ -453,7 +454,7 @@ impl Chaos {
     }
 }
 
-/// What the scoring threads did, and whether they are to end.
+/// Counts of the scoring threads, and whether they must stop.
 #[derive(Default)]
 struct Scored {
     is_over: AtomicBool,
@@ -463,7 +464,7 @@ struct Scored {
 }
 
 impl Scored {
-    /// Opens scorers, scores with them without pause, and lets go of them.
+    /// Opens scorers, scores with them without a pause, and drops them.
     fn score(
         &self,
         servers: &[Arc<LiveModel>; 2],
@@ -516,7 +517,7 @@ impl Scored {
     }
 }
 
-/// The generation that answered, or the name of the error. All answers have to be those of that generation.
+/// Returns the generation that answered, or the name of the error. Checks that all answers belong to that generation.
 fn ask(scorer: &LiveScorer, request: &mut Request, answers: &Answers) -> Result<u64, &'static str> {
     scorer.predict(request, CANDIDATE_COUNT).map_err(|error| error.code().name())?;
     let generation = request.generation();
@@ -526,7 +527,7 @@ fn ask(scorer: &LiveScorer, request: &mut Request, answers: &Answers) -> Result<
     Ok(generation)
 }
 
-/// The same for candidates whose rows are replaced meanwhile: each has one of its two rows.
+/// Like [`ask`], for candidates whose rows are replaced meanwhile: each must have one of its two rows.
 fn ask_by_index(scorer: &LiveScorer, request: &mut Request, answers: &Answers) -> Result<u64, &'static str> {
     scorer.predict(request, CANDIDATE_COUNT).map_err(|error| error.code().name())?;
     let generation = request.generation();
@@ -540,7 +541,7 @@ fn ask_by_index(scorer: &LiveScorer, request: &mut Request, answers: &Answers) -
     Ok(generation)
 }
 
-/// Also when an assertion fails, so that the test ends.
+/// Stops the threads even if an assertion fails, so that the test ends.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
@@ -555,7 +556,7 @@ fn write_in_place(path: &Path, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
-/// What a leak would show in.
+/// Resources that would show a leak.
 #[derive(Debug)]
 struct Resources {
     resident_bytes: u64,

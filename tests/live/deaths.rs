@@ -1,5 +1,5 @@
-//! A server that is killed, at whatever moment, and the one that starts after it. The servers that are killed are this test binary once
-//! more, each as a process of its own.
+//! Kills a server at any moment, and checks the next one. The killed servers run this test binary again, each in its
+//! own process.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
@@ -12,12 +12,12 @@ use crate::again;
 use crate::small_model;
 use crate::world::{World, options};
 
-/// Long enough for a trial that is to be cut short.
+/// Long enough for a trial that will be cut short.
 const LONG: Duration = Duration::from_secs(3_600);
 
 #[test]
-fn a_generation_whose_trial_a_process_did_not_survive_is_held_back_at_the_next_start() {
-    const NAME: &str = "a_generation_whose_trial_a_process_did_not_survive_is_held_back_at_the_next_start";
+fn a_generation_that_killed_a_process_during_its_trial_is_held_back_at_the_next_start() {
+    const NAME: &str = "a_generation_that_killed_a_process_during_its_trial_is_held_back_at_the_next_start";
     let Some(world) = world_with_a_good_generation() else { return };
     world.publish(2);
     kill_during_its_trial(NAME, &world, 2);
@@ -30,8 +30,8 @@ fn a_generation_whose_trial_a_process_did_not_survive_is_held_back_at_the_next_s
 }
 
 #[test]
-fn after_a_while_it_is_tried_once_more_and_good_if_the_process_lives() {
-    const NAME: &str = "after_a_while_it_is_tried_once_more_and_good_if_the_process_lives";
+fn a_held_back_generation_is_retried_later_and_becomes_good_if_the_process_survives() {
+    const NAME: &str = "a_held_back_generation_is_retried_later_and_becomes_good_if_the_process_survives";
     let Some(world) = world_with_a_good_generation() else { return };
     world.publish(2);
     kill_during_its_trial(NAME, &world, 2);
@@ -45,8 +45,8 @@ fn after_a_while_it_is_tried_once_more_and_good_if_the_process_lives() {
 }
 
 #[test]
-fn the_second_death_is_quarantine() {
-    const NAME: &str = "the_second_death_is_quarantine";
+fn the_second_death_puts_the_generation_into_quarantine() {
+    const NAME: &str = "the_second_death_puts_the_generation_into_quarantine";
     let Some(world) = world_with_a_good_generation() else { return };
     world.publish(2);
     kill_during_its_trial(NAME, &world, 2);
@@ -61,8 +61,8 @@ fn the_second_death_is_quarantine() {
 }
 
 #[test]
-fn a_death_while_loading_is_nobodys_fault() {
-    const NAME: &str = "a_death_while_loading_is_nobodys_fault";
+fn a_death_while_loading_is_not_blamed_on_the_generation() {
+    const NAME: &str = "a_death_while_loading_is_not_blamed_on_the_generation";
     let Some(world) = world_with_a_good_generation() else { return };
     world.publish_bytes(2, &small_model::slow_bytes_of_generation(2, 1_000));
     let mut server = Killable::start(NAME, &world);
@@ -75,8 +75,8 @@ fn a_death_while_loading_is_nobodys_fault() {
 }
 
 #[test]
-fn a_death_after_the_trial_is_nobodys_fault() {
-    const NAME: &str = "a_death_after_the_trial_is_nobodys_fault";
+fn a_death_after_the_trial_is_not_blamed_on_the_generation() {
+    const NAME: &str = "a_death_after_the_trial_is_not_blamed_on_the_generation";
     let Some(world) = world_with_a_good_generation() else { return };
     let mut server = Killable::start(NAME, &world);
     server.heard("serves 1");
@@ -101,15 +101,15 @@ fn whenever_a_server_is_killed_the_next_one_answers_with_the_new_or_the_last_goo
             if was_on_trial { (Ok(generation - 1), vec!["killed_process"]) } else { (Ok(generation), vec![]) };
         assert_eq!((server.ask(), server.reasons()), expected);
         drop(server);
-        // Good for the next round.
+        // Completes the trial for the next round.
         let mut server = world.serve_with(LiveOptions { retry_after_death: Duration::ZERO, ..options() });
         assert_eq!(server.ask(), Ok(generation));
         server.live.look_now();
     }
 }
 
-/// A store whose first generation is known to be good. In a process that was started to be killed: serves until that happens,
-/// and returns nothing.
+/// Creates a store whose first generation is known to be good. In a process that was started to be killed, serves until
+/// that happens, and returns `None`.
 fn world_with_a_good_generation() -> Option<World> {
     if let Some(dir) = again::role() {
         serve_until_killed(dir);
@@ -127,7 +127,7 @@ fn serve_until_killed(dir: String) {
     let options = LiveOptions { trial: LONG, retry_after_death: Duration::ZERO, ..options() };
     let mut server = World::in_folder(dir).serve_with(options);
     println!("serves {}", server.ask().unwrap());
-    // The pipe ends with the process that would have killed this one.
+    // The pipe closes with the process that would have killed this one.
     let _ = std::io::stdin().read(&mut [0]);
 }
 
@@ -143,7 +143,7 @@ fn journal(world: &World) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-/// A server in a process of its own.
+/// A server in its own process.
 struct Killable {
     child: Child,
     said: BufReader<ChildStdout>,
@@ -157,7 +157,7 @@ impl Killable {
         Self { child, said }
     }
 
-    /// Waits until it says so.
+    /// Waits until the server prints the expected line.
     fn heard(&mut self, expected: &str) {
         let mut all = String::new();
         while !all.ends_with(&format!("\n{expected}\n")) {
@@ -165,7 +165,7 @@ impl Killable {
         }
     }
 
-    /// Kills it with a signal that it cannot catch, and answers with what it had said meanwhile.
+    /// Kills the server with a signal that it cannot catch, and returns what it printed meanwhile.
     fn kill(&mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -177,7 +177,7 @@ impl Killable {
 
 impl Drop for Killable {
     fn drop(&mut self) {
-        // Fails where it is dead already.
+        // Fails if it is already dead.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

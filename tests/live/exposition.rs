@@ -1,17 +1,17 @@
-//! A strict reader of the Prometheus text format 0.0.4: whatever it does not understand is a failure.
+//! A strict parser of the Prometheus text format 0.0.4. It fails on everything that it does not understand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::Chars;
 
 pub type LabelSet = BTreeMap<String, String>;
 
-/// What a text says.
+/// A parsed text.
 pub struct Page {
     kinds: BTreeMap<String, String>,
     samples: Vec<(String, LabelSet, f64)>,
 }
 
-/// Reads `text`, and checks what the format and the conventions for names ask for.
+/// Parses `text`, and checks the rules of the format and the naming conventions.
 pub fn read(text: &str) -> Page {
     assert!(text.ends_with('\n') && !text.contains('\r'));
     let mut page = Page { kinds: BTreeMap::new(), samples: Vec::new() };
@@ -26,9 +26,9 @@ pub fn read(text: &str) -> Page {
         let before = page.samples.len();
         while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
             let (sample, labels, value) = read_sample(line);
-            let suffix = sample.strip_prefix(name).unwrap_or_else(|| panic!("{line} stands under {name}"));
+            let suffix = sample.strip_prefix(name).unwrap_or_else(|| panic!("{line} is under the heading {name}"));
             let suffixes: &[&str] = if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
-            assert!(suffixes.contains(&suffix), "{line} stands under {name}");
+            assert!(suffixes.contains(&suffix), "{line} is under the heading {name}");
             assert!(kind == "gauge" || value >= 0.0, "{line}");
             assert!(!name.ends_with("_ratio") || (0.0..=1.0).contains(&value), "{line}");
             assert_eq!(suffix == "_bucket", labels.contains_key("le"), "{line}");
@@ -40,7 +40,7 @@ pub fn read(text: &str) -> Page {
         }
     }
     let known: BTreeSet<_> = page.samples.iter().map(|(name, labels, _)| (name, labels)).collect();
-    assert_eq!(known.len(), page.samples.len(), "a series stands twice");
+    assert_eq!(known.len(), page.samples.len(), "a series occurs twice");
     page
 }
 
@@ -79,14 +79,14 @@ fn read_value(letters: &mut Chars<'_>) -> String {
             '\\' => value.push(match letters.next() {
                 Some('n') => '\n',
                 Some(letter @ ('\\' | '"')) => letter,
-                other => panic!("{other:?} behind a backslash"),
+                other => panic!("{other:?} after a backslash"),
             }),
             letter => value.push(letter),
         }
     }
 }
 
-/// For each live model: buckets that rise, in the order of their bounds, up to the number of all.
+/// For each live model, checks that cumulative buckets rise in the order of their bounds, up to the total count.
 fn check_histogram(name: &str, samples: &[(String, LabelSet, f64)]) {
     let stores: BTreeSet<&String> = samples.iter().map(|(_, labels, _)| &labels["store"]).collect();
     for store in stores {
@@ -106,7 +106,7 @@ fn check_histogram(name: &str, samples: &[(String, LabelSet, f64)]) {
 }
 
 impl Page {
-    /// The value of the series of that name that has all of `labels`, and no other kind of labels but the models' own.
+    /// Returns the value of the series of that name with all of `labels`, and no other labels except the models' own.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let own = |label: &str| ["store", "logic_id"].contains(&label);
         let fits = |known: &LabelSet| {
@@ -115,7 +115,7 @@ impl Page {
         };
         let mut found = self.samples.iter().filter(|(known, known_labels, _)| known == name && fits(known_labels));
         let value = found.next().map(|(_, _, value)| *value);
-        assert!(found.next().is_none(), "{name} {labels:?} stands for several series");
+        assert!(found.next().is_none(), "{name} {labels:?} matches several series");
         value
     }
 
@@ -134,13 +134,13 @@ impl Page {
 }
 
 #[test]
-#[should_panic(expected = "a series stands twice")]
-fn the_reader_finds_a_series_that_stands_twice() {
+#[should_panic(expected = "a series occurs twice")]
+fn the_parser_rejects_a_duplicate_series() {
     read("# HELP a A.\n# TYPE a gauge\na{x=\"1\"} 1\na{x=\"1\"} 2\n");
 }
 
 #[test]
 #[should_panic(expected = "a family has two headings")]
-fn the_reader_finds_a_heading_that_stands_twice() {
+fn the_parser_rejects_a_duplicate_heading() {
     read(&"# HELP a A.\n# TYPE a gauge\na{x=\"1\"} 1\n".repeat(2));
 }

@@ -1,4 +1,4 @@
-//! The table of file operations in `LIVE.md`, row by row: each command is run, word for word, on the file of a running server.
+//! Checks the table of file operations in `LIVE.md`. Runs each command, word for word, on the file of a running server.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -37,12 +37,12 @@ fn rows() -> Vec<Row> {
     .collect()
 }
 
-/// As root may anyway: what is published is read-only.
+/// Makes a published file writable, which root can write to anyway.
 pub fn make_writable(path: &Path) {
     fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
 }
 
-/// Generations 1 and 2, of which 2 is served and known to be good, and beside them a file with another content of the same length.
+/// Creates generations 1 and 2, with 2 served and known to be good, and a file with other content of the same length.
 fn world_with_two_generations(load_mode: LoadMode) -> (World, Server) {
     let world = World::new();
     world.publish(1);
@@ -55,7 +55,7 @@ fn world_with_two_generations(load_mode: LoadMode) -> (World, Server) {
     (world, server)
 }
 
-/// Runs `command` among the weight files; says whether its tool is there.
+/// Runs `command` in the folder of the weight files. Returns false if its tool is not installed.
 fn run(world: &World, command: &str) -> bool {
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(world.store.generations_path()).stdin(Stdio::null());
@@ -65,7 +65,7 @@ fn run(world: &World, command: &str) -> bool {
     !is_missing
 }
 
-/// What requests get before the server has looked.
+/// Returns what requests get before the server has looked, in the words of the table.
 fn answers(server: &mut Server) -> &'static str {
     server.scorer.predict(&mut server.request, CANDIDATE_COUNT).unwrap();
     if same_bits(server.request.answers(CANDIDATE_COUNT), expected_answers(2).into_iter()) {
@@ -75,12 +75,12 @@ fn answers(server: &mut Server) -> &'static str {
     }
 }
 
-/// What is served, in the words of the table.
+/// Returns what is served, in the words of the table.
 fn serving(server: &mut Server, load_mode: LoadMode) -> &'static str {
     let generation = server.ask();
     match (generation, server.live.status().served.map(|served| served.load_mode)) {
-        (Ok(2), Some(found)) if found == load_mode => "goes on",
-        (Ok(2), Some(LoadMode::Copy)) => "goes on from a private copy",
+        (Ok(2), Some(found)) if found == load_mode => "continues",
+        (Ok(2), Some(LoadMode::Copy)) => "continues from a private copy",
         (Ok(1), _) => "000001 takes over",
         other => panic!("{other:?}"),
     }
@@ -96,7 +96,7 @@ fn next_start(world: &World, server: Server) -> String {
 }
 
 #[test]
-fn what_the_page_says_of_each_command_is_what_happens() {
+fn each_command_in_the_table_has_the_effect_that_the_table_says() {
     let mut differences = BTreeMap::new();
     let rows = rows();
     assert!(rows.len() > 12, "the table is not where it was");
@@ -106,7 +106,7 @@ fn what_the_page_says_of_each_command_is_what_happens() {
             println!("skipped: there is no tool for `{}`", row.command);
             continue;
         }
-        // Whoever touches a page that is not there dies, so that is tried in a process of its own, below.
+        // Touching a missing page kills the process, so the test below does that in a separate process.
         let meanwhile = if row.meanwhile == "SIGBUS" { "SIGBUS" } else { answers(&mut server) };
         let meanwhile_is_said = row.meanwhile.trim_end_matches(" or SIGBUS") == meanwhile;
         server.live.look_now();
@@ -133,9 +133,9 @@ fn what_the_page_says_of_each_command_is_what_happens() {
 }
 
 #[test]
-fn a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_copies() {
+fn a_request_after_a_truncation_kills_a_process_that_maps_but_not_one_that_copies() {
     const NAME: &str =
-        "file_operations::a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_copies";
+        "file_operations::a_request_after_a_truncation_kills_a_process_that_maps_but_not_one_that_copies";
     if let Some(role) = again::role() {
         let load_mode = if role == LoadMode::Map.name() { LoadMode::Map } else { LoadMode::Copy };
         let (world, mut server) = world_with_two_generations(load_mode);
@@ -150,16 +150,15 @@ fn a_request_after_a_truncation_ends_a_process_that_maps_and_no_process_that_cop
     assert_eq!(child(LoadMode::Map).status.signal(), Some(libc::SIGBUS));
 }
 
-/// A limit of no bytes for each file that is written is as good as a disk without room.
+/// A file size limit of 0 bytes acts like a full disk.
 #[test]
-fn on_a_full_disk_generations_are_swapped_and_only_the_memory_of_deaths_is_missing() {
-    const NAME: &str =
-        "file_operations::on_a_full_disk_generations_are_swapped_and_only_the_memory_of_deaths_is_missing";
+fn on_a_full_disk_generations_are_swapped_and_only_the_memory_of_deaths_is_lost() {
+    const NAME: &str = "file_operations::on_a_full_disk_generations_are_swapped_and_only_the_memory_of_deaths_is_lost";
     if let Some(dir) = again::role() {
         let world = World::in_folder(dir);
         let mut server = world.serve();
         println!("\nserves {:?}, {:?}", server.ask(), server.reasons());
-        // A name can be given where nothing can be written.
+        // Renaming works where writing does not.
         fs::rename(world.dir().join("next"), world.store.current_path()).unwrap();
         println!("serves {:?}, {:?}", server.look_and_ask(), server.reasons());
         return;

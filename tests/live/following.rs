@@ -1,4 +1,4 @@
-//! What a server serves as its store changes.
+//! Serving while the store changes.
 
 use omomi::Code;
 use omomi::live::{LiveOptions, Outcome, ServingState};
@@ -7,7 +7,7 @@ use omomi::store::{Control, Digest};
 use crate::world::{World, options};
 
 #[test]
-fn a_store_that_is_not_there_is_no_model_yet_and_the_first_publication_is_served() {
+fn a_missing_store_means_no_model_yet_and_the_first_publication_is_served() {
     let world = World::new();
     let mut server = world.serve();
     assert_eq!(server.ask(), Err("no_model"));
@@ -18,7 +18,7 @@ fn a_store_that_is_not_there_is_no_model_yet_and_the_first_publication_is_served
 }
 
 #[test]
-fn the_next_request_after_a_publication_is_answered_by_it() {
+fn the_next_request_after_a_publication_is_answered_by_the_new_generation() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -33,7 +33,7 @@ fn the_next_request_after_a_publication_is_answered_by_it() {
 }
 
 #[test]
-fn a_bad_file_is_quarantined_with_its_owner_and_the_last_good_one_goes_on() {
+fn a_bad_file_is_quarantined_with_its_owner_and_the_last_good_one_continues() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -46,7 +46,7 @@ fn a_bad_file_is_quarantined_with_its_owner_and_the_last_good_one_goes_on() {
     assert_eq!((status.reasons[0].code, status.reasons[0].owner().word()), (Code::Damaged, "infra"));
     assert_eq!(status.quarantined[0].digest, Digest::of(&damaged));
     let attempt_count = status.attempts.len();
-    // The same content is not tried again, not even under another name.
+    // The same content is not tried again, even under another name.
     assert_eq!(server.look_and_ask(), Ok(1));
     assert_eq!(server.live.status().attempts.len(), attempt_count);
     world.publish(3);
@@ -55,7 +55,7 @@ fn a_bad_file_is_quarantined_with_its_owner_and_the_last_good_one_goes_on() {
 }
 
 #[test]
-fn a_server_starts_with_the_last_good_one_while_the_newest_is_bad() {
+fn a_server_starts_with_the_last_good_generation_while_the_newest_is_bad() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -68,7 +68,7 @@ fn a_server_starts_with_the_last_good_one_while_the_newest_is_bad() {
 }
 
 #[test]
-fn freeze_off_and_pin_are_honoured_also_at_start() {
+fn freeze_off_and_pin_are_obeyed_even_at_start() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -78,7 +78,7 @@ fn freeze_off_and_pin_are_honoured_also_at_start() {
     server.live.look_now();
     drop(server);
     let mut server = world.serve();
-    assert_eq!(server.ask(), Ok(1), "a start goes on with what was served");
+    assert_eq!(server.ask(), Ok(1), "a new process serves its predecessor's generation");
     world.control(Control::Follow);
     assert_eq!(server.look_and_ask(), Ok(2));
     world.control(Control::Pin(1));
@@ -94,7 +94,7 @@ fn freeze_off_and_pin_are_honoured_also_at_start() {
 }
 
 #[test]
-fn a_control_file_that_nobody_understands_changes_nothing() {
+fn a_malformed_control_file_changes_nothing() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -106,7 +106,7 @@ fn a_control_file_that_nobody_understands_changes_nothing() {
 }
 
 #[test]
-fn an_older_generation_comes_back_only_by_a_pin() {
+fn only_a_pin_brings_back_an_older_generation() {
     let world = World::new();
     world.publish(1);
     world.publish(2);
@@ -120,7 +120,7 @@ fn an_older_generation_comes_back_only_by_a_pin() {
 }
 
 #[test]
-fn what_a_servers_own_limits_refuse_is_served_by_one_with_other_limits() {
+fn a_file_refused_by_one_servers_limits_is_served_by_a_server_with_other_limits() {
     let world = World::new();
     world.publish(1);
     let len_bytes = World::bytes(2).len() as u64;
@@ -140,7 +140,7 @@ fn what_a_servers_own_limits_refuse_is_served_by_one_with_other_limits() {
 }
 
 #[test]
-fn without_a_current_what_is_served_goes_on_also_after_a_start_and_somebody_is_told() {
+fn without_a_current_the_served_generation_continues_even_after_a_restart_and_a_reason_says_so() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();

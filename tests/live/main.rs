@@ -1,4 +1,4 @@
-//! A server's life beside a store in which anything may happen.
+//! Live serving from a store in which anything may happen.
 
 mod again;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! What a server says of itself in numbers, and whether it is healthy.
+//! Metrics and health of a live model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::exposition::{Page, read};
 use crate::small_model;
 use crate::world::{CANDIDATE_COUNT, Server, World, layout, options, schema};
 
-/// A weight file without a weight, whose provenance says when its data ends.
+/// Returns a weight file without weights, whose provenance has the end of its training data.
 fn bytes_trained_until(generation: u64, logic_id: &str, end_unix_seconds: Option<u64>) -> Vec<u8> {
     let mut provenance = serde_json::Map::new();
     if let Some(end) = end_unix_seconds {
@@ -47,7 +47,7 @@ fn text_of(metrics: &LiveMetrics) -> String {
 }
 
 #[test]
-fn every_request_is_counted_under_what_became_of_it() {
+fn every_request_is_counted_by_its_outcome() {
     let world = World::new();
     let mut server = world.serve();
     assert_eq!(server.ask(), Err("no_model"));
@@ -78,7 +78,7 @@ fn every_request_is_counted_under_what_became_of_it() {
 }
 
 #[test]
-fn counts_stay_when_their_scorer_is_gone() {
+fn counts_remain_after_their_scorer_is_closed() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -98,7 +98,7 @@ fn counts_stay_when_their_scorer_is_gone() {
 }
 
 #[test]
-fn numbers_are_taken_while_requests_are_scored_and_generations_change() {
+fn metrics_can_be_taken_while_requests_are_scored_and_generations_change() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -127,7 +127,7 @@ fn numbers_are_taken_while_requests_are_scored_and_generations_change() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    // Requests get a generation before the account of the pass that brought it is written.
+    // Requests see a new generation before the status of that pass is written.
     live.look_now();
     let metrics = live.metrics();
     assert_eq!(metrics.requests, RequestCounts { predictions: metrics.latency.count(), ..metrics.requests });
@@ -136,7 +136,7 @@ fn numbers_are_taken_while_requests_are_scored_and_generations_change() {
 }
 
 #[test]
-fn attempts_are_counted_by_outcome_code_and_owner_and_the_last_one_by_stage() {
+fn attempts_are_counted_by_outcome_code_and_owner_and_the_last_one_is_timed_by_stage() {
     let world = World::new();
     let server = world.serve();
     assert_eq!(server.live.metrics().last_load, None);
@@ -146,7 +146,7 @@ fn attempts_are_counted_by_outcome_code_and_owner_and_the_last_one_by_stage() {
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     world.publish_bytes(2, &damaged);
-    // The second look finds it in quarantine: no further attempt.
+    // The second look finds it in quarantine, and so makes no further attempt.
     server.live.look_now();
     server.live.look_now();
     let metrics = server.live.metrics();
@@ -171,7 +171,7 @@ fn attempts_are_counted_by_outcome_code_and_owner_and_the_last_one_by_stage() {
 }
 
 #[test]
-fn a_generation_that_is_withdrawn_is_counted_under_the_reason() {
+fn a_withdrawn_generation_is_counted_by_its_reason() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -185,7 +185,7 @@ fn a_generation_that_is_withdrawn_is_counted_under_the_reason() {
     assert_eq!(metrics.swaps.withdrawn.of(Code::ChangedInPlace), 1);
 }
 
-/// Categories and unseen ones of the request that everything is asked with, by field, as `explain` tells them apart.
+/// Returns the number of categories and of unseen categories by field, for the tests' request, according to `explain`.
 fn expected_by_field(model: &Arc<Model>) -> BTreeMap<String, (u64, u64)> {
     let scorer = Scorer::new(Arc::clone(model), &layout()).unwrap();
     let mut request = scorer.new_request();
@@ -211,7 +211,7 @@ fn sampled(metrics: &LiveMetrics) -> BTreeMap<String, (u64, u64)> {
 }
 
 #[test]
-fn unseen_categories_are_counted_by_field_on_a_request_of_each_look() {
+fn unseen_categories_are_counted_by_field_on_one_sampled_request_per_look() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -223,7 +223,7 @@ fn unseen_categories_are_counted_by_field_on_a_request_of_each_look() {
     let (metrics, model) = (server.live.metrics(), server.live.model().unwrap());
     let expected = expected_by_field(&model);
     assert_eq!((metrics.sampled_requests, sampled(&metrics)), (1, expected.clone()));
-    // As many as the scorer has counted on one request, and some of each kind.
+    // As many as the scorer counted for one request, and at least one of each kind.
     let unseen: u64 = expected.values().map(|(_, unseen)| unseen).sum();
     assert_eq!(metrics.requests.unseen, 5 * unseen);
     assert!(expected.values().any(|(count, unseen)| 0 < *unseen && unseen < count));
@@ -238,7 +238,7 @@ fn unseen_categories_are_counted_by_field_on_a_request_of_each_look() {
 }
 
 #[test]
-fn the_share_of_unseen_categories_begins_anew_with_a_generation_and_their_number_does_not() {
+fn the_share_of_unseen_categories_restarts_with_a_generation_but_their_count_does_not() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -286,7 +286,7 @@ fn categories_of_prepared_candidates_are_counted_too() {
 }
 
 #[test]
-fn training_data_that_is_too_old_or_of_unknown_age_is_a_reason_and_is_served_all_the_same() {
+fn training_data_of_too_high_or_unknown_age_adds_a_reason_and_the_model_is_still_served() {
     let hour = Duration::from_secs(3_600);
     for (age, reasons) in [(Some(3_500), vec![]), (Some(3_700), vec!["stale_training_data"])] {
         let world = World::new();
@@ -311,7 +311,7 @@ fn training_data_that_is_too_old_or_of_unknown_age_is_a_reason_and_is_served_all
 }
 
 #[test]
-fn ready_is_a_server_that_answers_by_a_model_or_by_its_own_means() {
+fn a_server_is_ready_if_it_answers_with_a_model_or_by_its_own_means() {
     let world = World::new();
     let server = world.serve();
     let health = server.live.health();
@@ -337,7 +337,7 @@ fn ready_is_a_server_that_answers_by_a_model_or_by_its_own_means() {
 }
 
 #[test]
-fn the_text_says_what_the_numbers_say() {
+fn the_prometheus_text_agrees_with_the_metrics() {
     let world = World::new();
     world.publish_bytes(9, &bytes_trained_until(9, "feed-\"ctr\"\\v1\n", Some(now() - 100)));
     let mut server = world.serve();
@@ -366,7 +366,7 @@ fn the_text_says_what_the_numbers_say() {
 }
 
 #[test]
-fn a_text_without_room_says_how_much_it_needs_and_several_models_share_its_headings() {
+fn a_too_small_buffer_yields_the_required_length_and_several_models_share_headings() {
     let (world, empty) = (World::new(), World::new());
     world.publish(1);
     let (server, other) = (world.serve(), empty.serve());
@@ -385,12 +385,12 @@ fn a_text_without_room_says_how_much_it_needs_and_several_models_share_its_headi
 }
 
 #[test]
-fn the_page_lists_the_families_that_there_are() {
+fn the_page_lists_exactly_the_exported_families() {
     const PAGE: &str = include_str!("../../src/live/LIVE.md");
     let table = PAGE.lines().skip_while(|line| !line.starts_with("| name | labels | what |"));
     let names = table.skip(2).take_while(|line| line.starts_with('|')).map(|line| line.split('|').nth(1).unwrap());
     let listed: BTreeSet<&str> = names.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
-    // Everything that can be told: a generation of a known age, a refusal, a request whose categories were counted.
+    // Make every family appear: a generation of known age, a refusal, and a sampled request.
     let world = World::new();
     world.publish_bytes(1, &bytes_trained_until(1, "told", Some(now())));
     let mut server = world.serve();
@@ -402,9 +402,9 @@ fn the_page_lists_the_families_that_there_are() {
     assert_eq!(listed, page.families().map(String::as_str).collect());
 }
 
-/// `promtool` comes with Prometheus; its checks are those of the people who read the text.
+/// Uses `promtool`, which comes with Prometheus and checks the text like its readers do.
 #[test]
-fn promtool_has_nothing_to_say_against_the_text() {
+fn promtool_accepts_the_prometheus_text() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
@@ -423,7 +423,7 @@ fn promtool_has_nothing_to_say_against_the_text() {
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
-/// Nothing of a server is left when it goes but its live scorers, and they go on counting for nobody.
+/// Only the live scorers of a server remain after it is dropped. They continue to count, unread.
 #[test]
 fn a_scorer_outlives_the_live_model_that_counts_it() {
     let world = World::new();

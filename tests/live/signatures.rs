@@ -1,4 +1,4 @@
-//! Who vouches for what a server serves.
+//! Signatures and trusted keys.
 
 use omomi::live::LiveOptions;
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
@@ -15,7 +15,7 @@ fn trusting(keys: &[&PrivateKey]) -> LiveOptions {
 }
 
 #[test]
-fn while_one_key_takes_the_place_of_another_files_signed_by_either_are_served() {
+fn while_one_key_replaces_another_files_signed_by_either_are_served() {
     let world = World::new();
     let (old, new, foreign) = (PrivateKey::generate(), PrivateKey::generate(), PrivateKey::generate());
     world.publish_bytes(1, &sign(World::bytes(1), &old).unwrap());
@@ -30,7 +30,7 @@ fn while_one_key_takes_the_place_of_another_files_signed_by_either_are_served() 
 }
 
 #[test]
-fn a_file_that_was_refused_for_want_of_a_key_is_served_by_a_server_that_has_it() {
+fn a_file_signed_by_an_unknown_key_is_served_by_a_server_that_trusts_the_key() {
     let world = World::new();
     let (key, other) = (PrivateKey::generate(), PrivateKey::generate());
     world.publish_bytes(1, &sign(World::bytes(1), &key).unwrap());
@@ -39,7 +39,7 @@ fn a_file_that_was_refused_for_want_of_a_key_is_served_by_a_server_that_has_it()
 }
 
 #[test]
-fn signatures_that_are_required_of_nobody_are_refused_at_once() {
+fn requiring_signatures_without_a_trusted_key_is_refused_immediately() {
     let options = LiveOptions { signature: SignaturePolicy::Require, ..options() };
     let world = World::new();
     let refused = omomi::live::LiveModel::open(world.dir(), &crate::world::schema(), options);

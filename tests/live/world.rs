@@ -11,12 +11,12 @@ use omomi::{Answer, Capacity, Model, Request, RequestLayout, Schema};
 
 use crate::small_model;
 
-/// Candidates of the request that everything is asked with.
+/// Number of candidates in the request that the tests score.
 pub const CANDIDATE_COUNT: usize = 20;
 
 pub struct World {
     pub store: Store,
-    /// Nothing where the folder is another process's.
+    /// `None` if the folder belongs to another process.
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -28,7 +28,7 @@ impl World {
         Self { store, _folder: Some(folder) }
     }
 
-    /// The store of another process.
+    /// Opens the store of another process.
     pub fn in_folder(dir: impl Into<PathBuf>) -> Self {
         Self { store: Store::new(dir), _folder: None }
     }
@@ -37,19 +37,19 @@ impl World {
         self.store.dir()
     }
 
-    /// The bytes of a weight file of that generation; each generation has other weights.
+    /// Returns the bytes of a weight file of that generation. Each generation has different weights.
     pub fn bytes(generation: u64) -> Vec<u8> {
         small_model::bytes_of_generation(generation)
     }
 
-    /// Puts bytes under the name of a generation, as a publisher does: written beside it, read-only, renamed.
+    /// Puts bytes under the name of a generation like a publisher: writes a read-only sibling, and renames it.
     pub fn put(&self, generation: u64, bytes: &[u8]) -> PathBuf {
         let path = self.store.generation_path(generation);
         replace(&path, bytes);
         path
     }
 
-    /// Points `current` to what lies under the name of a generation.
+    /// Points `current` to the file under the name of a generation.
     pub fn point_to(&self, generation: u64) {
         let digest = Digest::of(&fs::read(self.store.generation_path(generation)).unwrap());
         replace(&self.store.current_path(), Current { generation, digest }.to_string().as_bytes());
@@ -77,7 +77,7 @@ impl World {
     }
 }
 
-/// Looks at the store only when asked to, and finds a generation good at the next look.
+/// Options that look at the store on demand only, and end a trial successfully at the next look.
 pub fn options() -> LiveOptions {
     LiveOptions { poll_interval: Duration::from_secs(3_600), trial: Duration::ZERO, ..LiveOptions::default() }
 }
@@ -105,8 +105,8 @@ impl Server {
         Self { live, scorer, request }
     }
 
-    /// The generation that answers, after its answers were compared with what a model over the same bytes gives; the error's name
-    /// where nothing answers.
+    /// Returns the generation that answers, after comparing its answers with those of a model over the same bytes; or
+    /// the name of the error if nothing answers.
     pub fn ask(&mut self) -> Result<u64, &'static str> {
         self.scorer.predict(&mut self.request, CANDIDATE_COUNT).map_err(|error| error.code().name())?;
         let generation = self.request.generation();
@@ -115,13 +115,13 @@ impl Server {
         Ok(generation)
     }
 
-    /// Looks at the store, and asks.
+    /// Looks at the store, and then asks.
     pub fn look_and_ask(&mut self) -> Result<u64, &'static str> {
         self.live.look_now();
         self.ask()
     }
 
-    /// The codes of what is not as it should be.
+    /// Returns the codes of the current problems.
     pub fn reasons(&self) -> Vec<&'static str> {
         self.live.status().reasons.iter().map(|reason| reason.code.name()).collect()
     }

@@ -1,4 +1,4 @@
-"""The contract of a weight file, in its one canonical form (FORMAT.md, 2)."""
+"""The contract of a weight file, in its canonical form (FORMAT.md, 2)."""
 
 import json
 import math
@@ -29,7 +29,7 @@ class Contract:
         self.fields = {}
         for field in as_list(root["field"], "field"):
             check_field(field)
-            require(field["name"] not in self.fields, "contract: field {} stands twice".format(field["name"]))
+            require(field["name"] not in self.fields, "contract: field {} occurs twice".format(field["name"]))
             self.fields[field["name"]] = field
         require(self.fields, "contract: no field")
         require(self.label not in self.fields, "contract: the label is also a field")
@@ -55,7 +55,7 @@ class Contract:
         return members
 
     def cross_side(self, members):
-        """The side in which all members lie, or None."""
+        """Returns the side of all members, or None if they are on both."""
         sides = {self.fields[member]["side"] for member in members}
         return sides.pop() if len(sides) == 1 else None
 
@@ -77,7 +77,7 @@ def check_field(field):
 
 
 def limit_keys(place, table):
-    """The keys of a limit of categories, if there is one, which is then valid."""
+    """Checks the category limit, if there is one, and returns its keys."""
     keys = LIMIT_KEYS & table.keys()
     if keys:
         expect("{}: keys of a limit".format(place), sorted(LIMIT_KEYS), sorted(keys))
@@ -104,7 +104,7 @@ def check_number_field(place, field):
 
 
 def canonical(value):
-    """Canonical JSON of a value whose keys may stand in any order."""
+    """Returns the canonical JSON of a value whose keys may be in any order."""
     if isinstance(value, dict):
         return "{" + ",".join(quoted(key) + ":" + canonical_member(key, value[key]) for key in sorted(value)) + "}"
     if isinstance(value, list):
@@ -117,14 +117,14 @@ def canonical(value):
 
 
 def canonical_member(key, value):
-    """The value of a key: all numbers are floats but the one that counts."""
+    """Returns the JSON of a key's value: all numbers are floats, except the number of categories."""
     if key == "max_categories" and type(value) is int:
         return str(value)
     return canonical(value)
 
 
 def canonical_float(number):
-    """The shortest digits that read back to `number`, with an exponent where the page asks for one."""
+    """Returns the shortest text that reads back to `number`, with an exponent if FORMAT.md requires one."""
     digits, exponent = shortest_digits(number)
     sign = "-" if math.copysign(1.0, number) < 0 else ""
     if exponent < -5 or exponent >= 16:
@@ -137,7 +137,7 @@ def canonical_float(number):
 
 
 def shortest_digits(number):
-    """Decimal digits d and exponent x with |number| = d[0].d[1:] * 10**x; Python's repr finds the shortest."""
+    """Returns decimal digits d and exponent x with |number| = d[0].d[1:] * 10**x. Python's repr finds the shortest."""
     text, _, power = repr(abs(number)).partition("e")
     whole, _, fraction = text.partition(".")
     exponent = int(power or 0) + len(whole) - 1

@@ -1,4 +1,4 @@
-"""Feature keys: how a field and a category become 64 bits (FORMAT.md, 4).
+"""Feature keys: turns a field and a category into 64 bits (FORMAT.md, 4).
 
 Run as a program, it prints the vectors of `tests/feature_keys.tsv`:
 
@@ -21,12 +21,12 @@ def mix(value):
 
 
 def seed_of(name):
-    """Seed of a field, or of a cross by its members' names joined by `*`."""
+    """Returns the seed of a field, or of a cross, whose name is its members' names joined by `*`."""
     return xxh3_64(name.encode("utf-8"))
 
 
 def id_value(number):
-    """Value of an id: its two's complement bits."""
+    """Returns the value of an id: its two's complement bits."""
     return number & MASK_64
 
 
@@ -35,7 +35,7 @@ def text_value(text):
 
 
 def number_value(number, range_min, range_max, edges):
-    """Index of the number's bucket, or None where it counts as missing. `edges` is None for log2."""
+    """Returns the index of the number's bucket, or None if it counts as missing. `edges` is None for log2."""
     if not range_min <= number <= range_max:
         return None
     if edges is not None:
@@ -59,15 +59,18 @@ def bits_of(number):
 
 
 HEADER = """\
-# Feature keys: test vectors for every implementation. Made by tests/reference/feature_keys.py, which shares no code with the crate.
+# Feature keys: test vectors for every implementation. Written by tests/reference/feature_keys.py, which shares no code
+# with the crate.
 #
-# Seven columns, divided by one tab; `-` is an empty column; hexadecimal numbers are 16 lower-case digits of a 64-bit integer.
+# Seven columns, separated by one tab; `-` is an empty column. Hexadecimal numbers are 64-bit integers, written as 16
+# lower-case digits.
 #   kind     id, text, number or cross
 #   field    name of the field; of a cross, its members' names joined by `*`
 #   seed     the field's or cross's seed
 #   input    id: decimal, signed. text: its UTF-8 bytes, two digits each. number: bits of the double.
 #            cross: feature keys of its members' categories, in order, joined by `,`
-#   buckets  number only: bits of the ends of its range, then `log2` or the bits of each edge, joined by `,`
+#   buckets  number only: bits of the smallest and the largest value of its range, then `log2` or the bits of each edge,
+#            joined by `,`
 #   value    the category's value; `-` for a cross, and for a number that counts as missing
 #   key      the feature key; `-` for a number that counts as missing
 #
@@ -93,7 +96,7 @@ MIN_NORMAL = 2.0**-1022
 
 
 def vectors():
-    """The lines of the vector file."""
+    """Yields the lines of the vector file."""
     for field in ["media_id", "a"]:
         for number in IDS:
             yield line("id", field, str(number), "-", id_value(number))
@@ -142,7 +145,7 @@ NEVER = [-1.0, float("nan"), INFINITY, -INFINITY]
 
 
 def around(numbers):
-    """Each number with its neighbours among the doubles."""
+    """Returns each number with its neighbors among the doubles."""
     return [near for number in numbers for near in (before(number), number, after(number))]
 
 

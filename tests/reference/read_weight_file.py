@@ -2,9 +2,9 @@
 
     python3 tests/reference/read_weight_file.py FILE
 
-Exit code 0: the file is whole. 1: it is not, and stderr says what is wrong. 2: misuse.
+Exit code 0: the file is whole. 1: it is not, and stderr says why. 2: misuse.
 
-Written from src/weight_file/FORMAT.md alone, with the standard library of Python 3.9: it is the proof that the page is
+It was written from src/weight_file/FORMAT.md alone, with the standard library of Python 3.9. It proves that the page is
 a complete specification.
 """
 
@@ -17,7 +17,7 @@ from weight_file import Calibrator, WeightFile, WeightFileError, WeightTable, js
 
 
 def read(data):
-    """Lines of the summary. Raises WeightFileError."""
+    """Returns the lines of the summary. Raises WeightFileError."""
     file = WeightFile(data)
     contract = Contract(file.sections[weight_file.CONTRACT])
     provenance = json_object("provenance", file.sections[weight_file.PROVENANCE])

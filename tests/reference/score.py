@@ -1,4 +1,4 @@
-"""The score of a request, defined to the last bit (FORMAT.md, 5 to 7)."""
+"""Computes the score of a request, defined to the last bit (FORMAT.md, 5 to 7)."""
 
 import math
 import struct
@@ -60,12 +60,12 @@ class Scorer:
         return struct.unpack("<f", struct.pack("<f", limited))[0]
 
     def _weight(self, key, group):
-        # An unseen category adds nothing; adding 0.0 to a sum that starts at 0.0 changes no bit of it.
+        # An unseen category adds nothing. Adding 0.0 to a sum that starts at 0.0 changes no bit.
         return self.table.weight(key, group) or 0.0
 
 
 def values_of(field, value):
-    """The values of a field's categories: none where it is missing."""
+    """Returns the values of a field's categories; none if it is missing."""
     if value is None:
         return []
     if field["type"] == "number":
@@ -78,7 +78,7 @@ def values_of(field, value):
 
 
 def cross_keys(seed, members):
-    """Keys of a cross: one for each category of its `many` member, none if a member has no category."""
+    """Returns the keys of a cross: one for each category of its `many` member; none if a member has no category."""
     combinations = [[]]
     for keys in members:
         combinations = [chosen + [key] for chosen in combinations for key in keys]
@@ -146,7 +146,7 @@ def check_row(place, contract, side, row):
 
 
 def tail_len(row):
-    """Bytes that the texts and lists of a row take in a request."""
+    """Returns the bytes that the texts and lists of a row take in a request."""
 
     def len_of(value):
         if isinstance(value, list):

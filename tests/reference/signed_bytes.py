@@ -1,8 +1,9 @@
-"""Prints what is signed of a weight file (FORMAT.md, 8), and its key id and signature, each as a line of hexadecimal digits.
+"""Prints the signed data of a weight file (FORMAT.md, 8), its key id and its signature, each as a line of hexadecimal
+digits.
 
     python3 tests/reference/signed_bytes.py FILE
 
-Whether the signature is right is not checked: the standard library of Python has no Ed25519.
+It does not verify the signature: the standard library of Python has no Ed25519.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ DOMAIN = b"omomi weight file, signature v1\0"
 def signed_bytes(file):
     data = file.data
     others = [section for section in file.entries if section.kind != SIGNATURE]
-    # Both versions, generation and file id stand in the header as they are signed.
+    # The header has both versions, the generation and the file id exactly as they are signed.
     parts = [DOMAIN, data[12:20], data[32:40], data[40:56], struct.pack("<II", len(others), 0)]
     for section in others:
         digest = hashlib.sha256(file.sections[section.kind]).digest()

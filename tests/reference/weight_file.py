@@ -1,4 +1,4 @@
-"""The weight file: header, sections, checksums, table (FORMAT.md, 1 and 4). Every check stands in the order of the page."""
+"""The weight file: header, sections, checksums, table (FORMAT.md, 1 and 4). All checks are in the order of the page."""
 
 import json
 import math
@@ -31,7 +31,7 @@ CALIBRATOR_LEN = 32
 
 
 class WeightFileError(Exception):
-    """What is wrong with the file: expected and found."""
+    """Says what is wrong with the file: expected and found."""
 
 
 def require(condition, message):
@@ -56,7 +56,7 @@ class Section:
 
 
 class WeightFile:
-    """A file whose bytes are whole: frame, checksums and positions. `sections` maps a kind to its bytes."""
+    """A file with a valid frame, checksums and positions. `sections` maps a kind to its bytes."""
 
     def __init__(self, data):
         self.data = data
@@ -71,7 +71,7 @@ class WeightFile:
         }
 
     def _read_start(self):
-        """Steps 1 to 3: whose file it is, which version, how long."""
+        """Steps 1 to 3: the magic, the versions, the length."""
         data = self.data
         require(MAGIC.startswith(data[:8]), "not a weight file: it starts with {}".format(data[:8].hex()))
         require(len(data) >= HEADER_LEN, "truncated: expected at least 128 bytes, found {}".format(len(data)))
@@ -104,7 +104,7 @@ class WeightFile:
         expect("CRC of the section table", u32(self.data, 72), self._crc(table))
         self.entries = [Section(*entry) for entry in struct.iter_unpack("<IIQQII", table)]
         for one, next_ in zip(self.entries, self.entries[1:]):
-            require(one.kind < next_.kind, "section {} stands before {}".format(one.name, next_.name))
+            require(one.kind < next_.kind, "section {} comes before {}".format(one.name, next_.name))
         for section in self.entries:
             require(section.flags <= REQUIRED_FLAG, "{}: unknown flags {:#x}".format(section.name, section.flags))
             if section.kind in SECTION_NAMES:
@@ -170,7 +170,7 @@ class F32Lines:
 
     @staticmethod
     def parts(line):
-        """Tags, weights, the bits of the weights, and the overflow filter of a line."""
+        """Returns the tags, the weights, the bits of the weights, and the overflow filter of a line."""
         words, weights = struct.unpack_from("<8I", line), struct.unpack_from("<8f", line, 32)
         overflow = sum((word >> 30) << 2 * slot for slot, word in enumerate(words))
         return [word & F32Lines.TAG_MASK for word in words], weights, struct.unpack_from("<8I", line, 32), overflow
@@ -181,7 +181,7 @@ class F32Lines:
 
 
 class SmallLines:
-    """Lines of f16 and i8: `code` says what the weights are, `bits_code` how their bits are read."""
+    """Lines of f16 and i8. `code` is the struct format of the weights, `bits_code` that of their bits."""
 
     TAG_MASK = 0xFFFFFF
 
@@ -249,7 +249,7 @@ class WeightTable:
         require(fits, "table: expected {} weights, found {}".format(self.weight_count, counts))
 
     def weight(self, key, group):
-        """Weight of a feature key of a field or cross, or None for an unseen category."""
+        """Returns the weight of a feature key of a field or cross, or None for an unseen category."""
         weight = self.exceptions.get(key)
         if weight is None:
             weight = self._in_lines(key)
@@ -272,7 +272,7 @@ class WeightTable:
         return self.format.parts(self.lines[LINE_LEN * index : LINE_LEN * (index + 1)])
 
     def _check_line(self, index):
-        """Number of filled slots of a line, after its checks."""
+        """Checks a line and returns the number of its filled slots."""
         seen = set()
         for slot, (tag, weight, bits) in enumerate(zip(*self._line(index)[:3])):
             if tag == 0:
@@ -286,7 +286,7 @@ class WeightTable:
 
 
 def f32_product(one, other):
-    """Of two numbers that are f32: exact in f64 (24 bits each), so that it is rounded once."""
+    """Multiplies two f32 numbers. The product is exact in f64 (24 bits each), so it is rounded only once."""
     try:
         return struct.unpack("<f", struct.pack("<f", one * other))[0]
     except OverflowError:

@@ -1,4 +1,4 @@
-//! A server's declaration against a model's contract.
+//! Checks a server's schema against a model's contract.
 
 use omomi::contract::Side;
 use omomi::{Capacity, Error, RequestLayout, Schema, SchemaField, Scorer};
@@ -17,7 +17,7 @@ fn bind(fields: Vec<SchemaField>) -> Result<Scorer, Error> {
 }
 
 #[test]
-fn a_server_may_declare_more_fields_and_in_another_order() {
+fn a_server_may_declare_extra_fields_in_any_order() {
     let mut all = fields();
     all.reverse();
     all.insert(0, SchemaField::text("unused", Side::Candidate));
@@ -44,7 +44,7 @@ fn a_field_that_the_model_needs_and_the_server_lacks_is_named() {
 }
 
 #[test]
-fn every_disagreement_is_refused_by_name() {
+fn every_mismatch_is_an_error_that_names_the_field() {
     let replaced = |with: SchemaField| {
         let replace = |field: SchemaField| if field.name == with.name { with.clone() } else { field };
         bind(fields().into_iter().map(replace).collect()).unwrap_err().to_string()

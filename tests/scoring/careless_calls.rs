@@ -1,5 +1,5 @@
-//! Whatever a caller passes, the process goes on, the error says what was wrong, and a bad candidate costs itself only. The same
-//! table stands in the C and JVM tests.
+//! Whatever a caller passes, the process survives, the error says what is wrong, and a bad candidate affects only
+//! itself. The C and JVM tests have the same table.
 
 use std::sync::Arc;
 
@@ -22,17 +22,17 @@ fn slot(request: &Request, name: &str) -> omomi::FieldSlot {
     request.layout().schema().slot(name).unwrap()
 }
 
-/// Writes a word of a row behind the API's back.
+/// Writes a word of a row without going through the API.
 fn write_slot(request: &mut Request, candidate: usize, name: &str, word: u64) {
     let offsets = request.layout().offsets();
     let at =
         offsets.candidates_offset + candidate * offsets.candidate_stride_bytes + 16 + slot(request, name).index * 8;
-    // SAFETY: inside the block that the request owns, at a multiple of 8.
+    // SAFETY: the address is inside the block that the request owns, at a multiple of 8.
     unsafe { request.block_address().add(at).cast::<u64>().write(word) };
 }
 
 #[test]
-fn a_bad_candidate_costs_itself_and_nobody_else() {
+fn a_bad_candidate_affects_only_itself() {
     let far = u64::from(u32::MAX);
     for (name, word, problem) in [
         ("title", far, RowProblem::OutsideTail),
@@ -57,7 +57,7 @@ fn a_bad_candidate_costs_itself_and_nobody_else() {
 }
 
 #[test]
-fn one_bad_byte_in_a_text_costs_its_candidate() {
+fn one_bad_byte_in_a_text_affects_only_its_candidate() {
     let (scorer, mut request) = scorer_and_request();
     let title = slot(&request, "title");
     request.candidate(1).unwrap().set_text(title, "broken: ab").unwrap();
@@ -85,7 +85,7 @@ fn a_malformed_context_fails_the_call_and_leaves_the_answers_alone() {
     let error = scorer.predict(&mut request, 3).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the context is malformed in field `region`: a text or list lies outside the tail that is in use"
+        "the context is malformed in field `region`: a text or list is outside the part of the tail that is in use"
     );
     assert_eq!(request.answer(0), before);
 }
@@ -95,7 +95,7 @@ fn misuse_of_the_call_is_an_error() {
     let (scorer, mut request) = scorer_and_request();
     assert_eq!(scorer.predict(&mut request, 21).unwrap_err().code(), Code::TooManyCandidates);
     let block = request.block_address();
-    // SAFETY: null and misaligned addresses are refused before they are read.
+    // SAFETY: null and misaligned addresses are rejected before they are read.
     unsafe {
         assert_eq!(scorer.predict_block(std::ptr::null_mut(), 1, None).unwrap_err().code(), Code::NullArgument);
         assert_eq!(scorer.predict_block(block.wrapping_add(1), 1, None).unwrap_err().code(), Code::Misaligned);
@@ -113,7 +113,7 @@ fn misuse_of_the_call_is_an_error() {
 }
 
 #[test]
-fn setters_refuse_what_does_not_fit_and_keep_the_last_of_two_values() {
+fn setters_reject_wrong_values_and_keep_the_last_of_two_values() {
     let (scorer, mut request) = scorer_and_request();
     let (creative_id, title, tag) = (slot(&request, "creative_id"), slot(&request, "title"), slot(&request, "tag"));
     let (region, age) = (slot(&request, "region"), slot(&request, "age_seconds"));
@@ -164,7 +164,7 @@ fn two_threads_on_one_scorer_get_an_error_or_the_right_answer() {
 }
 
 #[test]
-fn a_model_that_is_dropped_lives_on_in_its_scorers() {
+fn scorers_keep_a_dropped_model_alive() {
     let (scorer, mut request) = scorer_and_request();
     let weak = Arc::downgrade(scorer.model());
     scorer.predict(&mut request, 3).unwrap();
@@ -173,14 +173,14 @@ fn a_model_that_is_dropped_lives_on_in_its_scorers() {
 }
 
 #[test]
-fn a_declaration_that_says_a_thing_twice_is_refused() {
+fn an_invalid_schema_is_rejected() {
     let id = |name: &str| SchemaField::id(name, Side::Context);
     for (fields, expected) in [
         (vec![id("a"), id("a")], "the schema is not valid: the field `a` is declared twice"),
         (vec![id("")], "the schema is not valid: a field has no name"),
         (
             vec![SchemaField::number("n", Side::Context, "s", [1.0, 1.0])],
-            "the schema is not valid: the range of field `n` must be two finite numbers, the lesser first, found [1.0, 1.0]",
+            "the schema is not valid: the range of field `n` must be two finite numbers, the smaller first, found [1.0, 1.0]",
         ),
         (
             vec![SchemaField::number("n", Side::Context, "s", [0.0, 1.0]).many()],

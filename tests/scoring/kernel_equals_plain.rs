@@ -1,4 +1,4 @@
-//! The kernel under every set of instructions, and its plain twin, give the same bits and the same counts.
+//! The kernel, with every set of instructions, and its plain twin give equal bits and equal counts.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::small_model::{contract, full_rows, model_in};
 
-/// What a request gave: bits of each answer, and the counts; or the error.
+/// Returns the outcome of a request: the bits of each answer, and the counts or the error.
 fn outcome(request: &Request, count: usize, result: Result<(), omomi::Error>) -> (Vec<(u64, u32, u32)>, String) {
     match result {
         Ok(()) => {
@@ -34,7 +34,8 @@ fn assert_all_paths_agree(scorers: &[Scorer], request: &mut Request, count: usiz
     }
 }
 
-/// Scorers of one model in each encoding, f32 first, with every set of instructions, and a request for any of them.
+/// Creates scorers of one model in each encoding, f32 first, with every set of instructions, and a request for any of
+/// them.
 fn scorers(rows: &RequestRows) -> (Vec<Scorer>, Request) {
     let mut scorers = Vec::new();
     for encoding in Encoding::ALL {
@@ -71,7 +72,7 @@ pub fn row(names: &[&'static str]) -> impl Strategy<Value = Row> + use<> {
 pub fn request_rows() -> impl Strategy<Value = RequestRows> {
     let context = row(&["media_id", "interest", "floor_price", "region"]);
     let candidates = prop::collection::vec(row(&["creative_id", "title", "tag", "age_seconds"]), 0..20);
-    // Several times over, so that there are requests of more than one chunk.
+    // The rows are repeated, so that there are requests of more than one chunk.
     (context, candidates, 1..20_usize).prop_map(|(context, candidates, times)| {
         let candidates = candidates.iter().cycle().take(candidates.len() * times).cloned().collect();
         RequestRows { context, candidates }
@@ -91,7 +92,7 @@ proptest! {
         assert_all_paths_agree(&scorers, &mut request, rows.candidates.len());
     }
 
-    /// What one request left in the scratch memory must not show in the next one.
+    /// Data that one request left in the working memory must not affect the next one.
     #[test]
     fn on_one_request_after_another(requests in prop::collection::vec(request_rows(), 2..6)) {
         let all = RequestRows {
@@ -111,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn on_blocks_with_words_that_nobody_should_write(
+    fn on_blocks_with_words_that_no_caller_should_write(
         damage in prop::collection::vec((0_usize..10_000, prop_oneof![any::<u64>(), 0..5_000_u64, Just(u64::MAX)]), 1..20)
     ) {
         let rows = full_rows(150);
@@ -120,9 +121,9 @@ proptest! {
         let offsets = request.layout().offsets();
         let block = request.block_address().cast::<u64>();
         for (at, word) in damage {
-            // Rows and tail; the header is left, since most of what could be written there is refused at once.
+            // Rows and tail only. The header stays, because most values there are rejected immediately.
             let at = offsets.context_offset / 8 + at % ((offsets.len_bytes - offsets.context_offset) / 8);
-            // SAFETY: inside the block that the request owns.
+            // SAFETY: the address is inside the block that the request owns.
             unsafe { block.add(at).write(word) };
         }
         assert_all_paths_agree(&scorers, &mut request, 150);

@@ -1,4 +1,4 @@
-//! Scoring through the public API, on small models made on the spot.
+//! Scoring through the public API, with small models that the tests create.
 
 mod binding;
 mod careless_calls;

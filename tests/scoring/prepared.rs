@@ -1,4 +1,4 @@
-//! Prepared candidates: the answers of inline rows, bit for bit, also while rows come and go.
+//! Prepared candidates give, bit for bit, the answers of inline rows, even while rows are added and removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ fn prepared_layout(candidates: usize) -> RequestLayout {
     RequestLayout::prepared(&Schema::of_contract(&contract()), capacity).unwrap()
 }
 
-/// A set with the candidates of `rows`, at their indices.
+/// Creates a set with the candidates of `rows`, at their indices.
 fn set_with(rows: &RequestRows) -> Arc<CandidateSet> {
     let layout = inline_layout(rows.candidates.len());
     let set = CandidateSet::new(&layout, rows.candidates.len() + 10, 8).unwrap();
@@ -56,8 +56,8 @@ fn inline_answers(model: &Arc<Model>, rows: &RequestRows) -> Request {
     request
 }
 
-/// Two models that keep different things of a candidate: one lists of keys, which take any number of lines of the cache, the other a few
-/// keys, which lie in one line and are read by a loop of their own.
+/// Returns two models that prepare candidates differently. One keeps lists of keys, which take any number of cache
+/// lines. The other keeps a few keys, which are in one cache line and are read by a separate loop.
 fn models_for(rows: &RequestRows) -> [Arc<Model>; 2] {
     [model_for(rows), model_in(Encoding::I8, &other_contract(), &rows_of_other(rows))]
 }
@@ -66,7 +66,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn any_subset_in_any_order_answers_as_inline_rows_do(
+    fn any_subset_in_any_order_gives_the_answers_of_inline_rows(
         mut rows in request_rows(),
         picks in prop::collection::vec(any::<prop::sample::Index>(), 1..400),
     ) {
@@ -101,7 +101,7 @@ proptest! {
 }
 
 #[test]
-fn rows_may_be_replaced_and_removed_and_a_gap_costs_only_itself() {
+fn rows_may_be_replaced_and_removed_and_a_gap_affects_only_itself() {
     let rows = full_rows(20);
     for model in models_for(&rows) {
         replace_and_remove(&rows, &model);
@@ -138,7 +138,7 @@ fn replace_and_remove(rows: &RequestRows, model: &Arc<Model>) {
 }
 
 #[test]
-fn careless_use_is_refused_and_leaves_the_set_as_it_was() {
+fn careless_use_is_rejected_and_leaves_the_set_unchanged() {
     let rows = full_rows(3);
     let set = set_with(&rows);
     let mut carrier = Request::new(set.layout());
@@ -159,7 +159,10 @@ fn careless_use_is_refused_and_leaves_the_set_as_it_was() {
     let many: Vec<i64> = (0..9).collect();
     let tag = set.layout().schema().slot("tag").unwrap();
     carrier.candidate(0).unwrap().set_ids(tag, &many).unwrap();
-    refused(set.add(&mut carrier, 0), "`tag`: a list has more values than a row may have (up to 8 in this set)");
+    refused(
+        set.add(&mut carrier, 0),
+        "`tag`: a list has more values than one field of a row may have (up to 8 in this set)",
+    );
     for _ in 3..13 {
         set.add(&mut carrier, 1).unwrap();
     }
@@ -191,9 +194,10 @@ fn careless_use_is_refused_and_leaves_the_set_as_it_was() {
     assert_eq!(layout.candidates(), Candidates::Prepared);
 }
 
-/// Two threads score without pause while a third replaces, removes and adds; each answer must be that of a row which was there.
+/// Two threads score without pause while a third one replaces, removes and adds rows. Each answer must belong to a row
+/// that was in the set.
 #[test]
-fn every_answer_belongs_to_a_row_that_was_there_while_rows_are_replaced_without_pause() {
+fn every_answer_belongs_to_one_row_while_rows_are_replaced_without_pause() {
     let rows = full_rows(20);
     for model in models_for(&rows) {
         let [one, other] = of_unlike_crosses(&rows, &model);
@@ -202,8 +206,8 @@ fn every_answer_belongs_to_a_row_that_was_there_while_rows_are_replaced_without_
     }
 }
 
-/// Two candidates whose crosses with the context add something else, so that own sum and keys of different rows cannot go together
-/// unnoticed.
+/// Finds two candidates whose crosses with the context add different amounts, so that a mixture of one row's own sum
+/// and another row's keys would be noticed.
 fn of_unlike_crosses(rows: &RequestRows, model: &Arc<Model>) -> [usize; 2] {
     let (scorer, mut request) = model.scorer_for(rows, Instructions::PLAIN).unwrap();
     request.fill(rows).unwrap();
@@ -223,7 +227,7 @@ fn score_while_rows_are_replaced(rows: &RequestRows, model: &Arc<Model>) {
     let known =
         [inline.answer(0), inline.answer(1)].map(|answer| (answer.logit.to_bits(), answer.probability.to_bits()));
     assert_ne!(known[0], known[1]);
-    // The same two again and again, so that something is being read at any moment.
+    // The same two candidates are repeated, so that something is being read at any moment.
     let indices: Vec<u32> = (0..200).map(|place| place & 1).collect();
     let layout = prepared_layout(indices.len());
     let done = AtomicBool::new(false);
@@ -258,20 +262,20 @@ fn score_while_rows_are_replaced(rows: &RequestRows, model: &Arc<Model>) {
 }
 
 #[test]
-fn a_model_that_nobody_scores_with_any_more_is_given_back() {
+fn a_model_without_scorers_is_released() {
     let rows = full_rows(5);
     let set = set_with(&rows);
     let model = model_for(&rows);
     let layout = prepared_layout(1);
     let scorers = [0, 1].map(|_| Scorer::with_candidates(vec![Arc::clone(&model)], &layout, &set).unwrap());
-    // The model itself, two scorers, and what was prepared for both.
+    // The references: this one, two scorers, and the data prepared for both.
     assert_eq!(Arc::strong_count(&model), 4);
     drop(scorers);
     assert_eq!(Arc::strong_count(&model), 1);
 }
 
 #[test]
-fn lists_in_crosses_are_prepared_as_well() {
+fn lists_in_crosses_are_prepared() {
     let mut rows = full_rows(300);
     for (index, row) in (0..).zip(&mut rows.candidates) {
         row.insert("tag".to_owned(), FieldValue::Ids((0..index % 9).collect()));

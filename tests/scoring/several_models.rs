@@ -1,4 +1,4 @@
-//! One call for several models gives each of them the answers that it would give alone.
+//! One call for several models gives each model the answers that it would give alone.
 
 use omomi::contract::Contract;
 use omomi::request::{FieldValue, RequestRows, Row};
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::kernel_equals_plain::{request_rows, row};
 use crate::small_model::{contract, full_rows, model_for, model_in};
 
-/// Fewer fields than the small model has, in another order, and a number cut into other buckets.
+/// A contract with fewer fields than the small model's, in another order, and with other buckets for a number.
 const OTHER_CONTRACT: &str = r#"
 name = "other"
 label = "clicked"
@@ -57,7 +57,7 @@ pub fn other_contract() -> Contract {
     omomi_train::toml::parse_contract(OTHER_CONTRACT).unwrap()
 }
 
-/// The rows without the fields that the other contract does not have.
+/// Returns the rows without the fields that the other contract does not have.
 pub fn rows_of_other(rows: &RequestRows) -> RequestRows {
     let contract = other_contract();
     let kept = |row: &Row| -> Row {
@@ -69,7 +69,7 @@ pub fn rows_of_other(rows: &RequestRows) -> RequestRows {
     RequestRows { context: kept(&rows.context), candidates: rows.candidates.iter().map(kept).collect() }
 }
 
-/// What model `model` answered: bits and statuses, and the counts.
+/// Returns the answers of model `model`: bits and statuses, and the counts.
 pub fn answers(request: &Request, model: usize, count: usize) -> (Vec<(u64, u32, u32)>, String) {
     let answers = request.answers_of(model, count);
     let bits = answers.map(|answer| (answer.logit.to_bits(), answer.probability.to_bits(), answer.status.number()));
@@ -137,7 +137,7 @@ proptest! {
         assert_each_answers_as_alone(&mut setting, rows.candidates.len());
     }
 
-    /// A value that one model does not read costs it nothing, whatever it does to another model's answer.
+    /// A value that one model does not read does not affect it, whatever it does to the answers of another model.
     #[test]
     fn on_rows_that_one_of_them_cannot_read(
         damage in prop::collection::vec((0_usize..150, 0_usize..6, any::<u64>()), 1..20),
@@ -153,7 +153,7 @@ proptest! {
             let offsets = request.layout().offsets();
             for &(candidate, word, value) in &damage {
                 let at = offsets.candidates_offset + candidate * offsets.candidate_stride_bytes + word * 8;
-                // SAFETY: a word of a row of the block that the request owns.
+                // SAFETY: the address is that of a word of a row, in the block that the request owns.
                 unsafe { request.block_address().add(at).cast::<u64>().write(value) };
             }
         }

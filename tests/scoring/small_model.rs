@@ -1,4 +1,4 @@
-//! A model with every kind of field and cross, made in memory.
+//! A small model with every kind of field and cross, created in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ pub fn contract() -> Contract {
     omomi_train::toml::parse_contract(CONTRACT).unwrap()
 }
 
-/// A request in which every field has a value.
+/// Returns a request in which every field has a value.
 pub fn full_rows(candidate_count: i64) -> RequestRows {
     let texts = |texts: &[&str]| FieldValue::Texts(texts.iter().map(|&text| text.to_owned()).collect());
     let row = |values: Vec<(&str, FieldValue)>| -> Row {
@@ -120,22 +120,24 @@ pub fn full_rows(candidate_count: i64) -> RequestRows {
     }
 }
 
-/// The bytes of a weight file with `weights`, in any order.
+/// Returns the bytes of a weight file with `weights`, in any order.
 pub fn bytes_of(contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
     bytes_in(Encoding::F32, contract, weights, golden)
 }
 
-/// The same in another encoding, with another scale for each field where it has them.
+/// Returns the bytes of a weight file with `weights` in `encoding`, with a different scale for each field if the
+/// encoding has scales.
 pub fn bytes_in(encoding: Encoding, contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
     bytes_as(7, encoding, contract, weights, golden)
 }
 
-/// The bytes of a weight file of that generation, with weights that no other generation has.
+/// Returns the bytes of a weight file of `generation`, with weights that no other generation has.
 pub fn bytes_of_generation(generation: u64) -> Vec<u8> {
     slow_bytes_of_generation(generation, 1)
 }
 
-/// The same with so many golden requests, for a file that takes a while to load.
+/// Returns the bytes of a weight file of `generation` with `golden_count` golden requests. Such a file takes a while to
+/// load.
 pub fn slow_bytes_of_generation(generation: u64, golden_count: usize) -> Vec<u8> {
     let (contract, rows) = (contract(), full_rows(20));
     let shift = f32::from(u16::try_from(generation % 1_000).unwrap()) / 1_000.0;
@@ -158,7 +160,7 @@ fn bytes_as(
     entries.sort_by_key(|entry| entry.key);
     entries.dedup_by_key(|entry| entry.key);
     for entry in &mut entries {
-        // Which field a key is of cannot be seen; any will do, as long as the scales differ.
+        // A key does not show its field. Any field will do, as long as the scales differ.
         entry.group = u16::try_from(entry.key % group_count as u64).unwrap();
         entry.weight *= 1.0 + f32::from(entry.group) / 8.0;
     }
@@ -177,19 +179,19 @@ fn bytes_as(
     writer::to_bytes(&parts).unwrap()
 }
 
-/// A model that knows about half of the features of `rows`, with weights drawn from their keys.
+/// Creates a model with weights for about half of the features of `rows`. The weights are derived from the keys.
 pub fn model_for(rows: &RequestRows) -> Arc<Model> {
     model_in(Encoding::F32, &contract(), rows)
 }
 
-/// The same under any contract and in any encoding.
+/// Creates a model like [`model_for`], with any contract and encoding.
 pub fn model_in(encoding: Encoding, contract: &Contract, rows: &RequestRows) -> Arc<Model> {
     let size = |key: u64| f32::from(u16::try_from(key >> 20 & 0xfff).unwrap()) - 2_048.0;
     let weights: Vec<(u64, f32)> = keys_of(contract, rows).into_iter().map(|key| (key, size(key) / 3_000.0)).collect();
     Model::from_bytes(bytes_in(encoding, contract, &weights, std::slice::from_ref(rows))).unwrap()
 }
 
-/// About half of the feature keys of `rows`.
+/// Returns about half of the feature keys of `rows`.
 fn keys_of(contract: &Contract, rows: &RequestRows) -> Vec<u64> {
     let empty = Model::from_bytes(bytes_of(contract, &[], std::slice::from_ref(rows))).unwrap();
     let (scorer, mut request) = empty.scorer_for(rows, Instructions::PLAIN).unwrap();

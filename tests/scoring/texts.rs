@@ -1,4 +1,4 @@
-//! Texts that a request has by their bytes: the same as by their values, which are those of training.
+//! Texts passed by their bytes give the same answers as texts passed by their values, which are the values of training.
 
 use omomi::feature::{feature_key, field_seed, text_value};
 use omomi::request::{FieldValue, RequestRows, Row};
@@ -6,7 +6,7 @@ use omomi::{CandidateStatus, Instructions, Request, RowProblem, Scorer};
 
 use crate::small_model::model_for;
 
-/// Texts of every length to 150 bytes, of ASCII alone and of other characters too.
+/// Texts of every length up to 150 bytes, in ASCII only and with other characters too.
 fn texts() -> Vec<String> {
     let of_len = |len: u8| (0..len).map(|place| char::from(b' ' + (place ^ len) % 95)).collect::<String>();
     let ascii = (0..=150).map(of_len);
@@ -14,7 +14,7 @@ fn texts() -> Vec<String> {
     ascii.chain(mixed).collect()
 }
 
-/// Candidates with these titles.
+/// Returns candidates with these titles.
 fn rows_of(texts: &[String]) -> RequestRows {
     let row = |text: &String| Row::from([("title".to_owned(), FieldValue::Text(text.clone()))]);
     RequestRows { context: Row::new(), candidates: texts.iter().map(row).collect() }
@@ -58,7 +58,7 @@ fn texts_by_their_bytes_and_by_their_values_get_the_same_bits() {
 }
 
 #[test]
-fn a_text_that_cannot_be_read_costs_its_candidate_wherever_it_stands_in_a_column() {
+fn a_text_that_cannot_be_read_affects_only_its_candidate_at_any_place_in_a_column() {
     let texts = texts();
     let (scorer, mut request) = scorer_and_request(&texts, Instructions::detect());
     scorer.predict(&mut request, texts.len()).unwrap();
@@ -67,12 +67,12 @@ fn a_text_that_cannot_be_read_costs_its_candidate_wherever_it_stands_in_a_column
     let title = request.layout().schema().slot("title").unwrap();
     for index in (1..texts.len()).step_by(13) {
         let slot = offsets.candidates_offset + index * offsets.candidate_stride_bytes + 16 + title.index * 8;
-        // SAFETY: inside the block that the request owns, at multiples of their sizes.
+        // SAFETY: the addresses are inside the block that the request owns, at multiples of their sizes.
         let first_byte = unsafe {
             let block = request.block_address();
             block.add(offsets.tail_offset + block.add(slot).cast::<u32>().read() as usize)
         };
-        // SAFETY: the first byte of a text that is not empty.
+        // SAFETY: the address is that of the first byte of a text that is not empty.
         let good = unsafe { first_byte.replace(0xff) };
         scorer.predict(&mut request, texts.len()).unwrap();
         // SAFETY: as above.

@@ -1,4 +1,4 @@
-//! A time limit: what is not reached is late, and nothing is half done.
+//! With a time limit, candidates that are not reached are late, and no candidate is half scored.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::small_model::{full_rows, model_for};
 const COUNT: usize = 3_000;
 
 #[test]
-fn candidates_are_scored_from_the_first_on_or_late_and_nothing_between() {
+fn candidates_are_scored_in_order_and_the_rest_are_late() {
     let rows = full_rows(i64::try_from(COUNT).unwrap());
     let (scorer, mut request) = model_for(&rows).scorer_for(&rows, Instructions::detect()).unwrap();
     request.fill(&rows).unwrap();
     scorer.predict(&mut request, COUNT).unwrap();
     let expected: Vec<_> = request.answers(COUNT).collect();
-    // Where it stops depends on the machine; what it leaves behind does not.
+    // Where scoring stops depends on the machine, but the state after it does not.
     for budget_us in [0, 1, 20, 100, 500, 1_000_000_000] {
         request.fill(&rows).unwrap();
         scorer.predict_within(&mut request, COUNT, Some(Duration::from_micros(budget_us))).unwrap();

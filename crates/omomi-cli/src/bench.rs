@@ -12,7 +12,7 @@ use omomi::request::MAX_CANDIDATES;
 use omomi::{LoadMode, Model};
 use omomi_train::log::{LogReader, ReadOptions};
 use omomi_train::operate::load_test::{
-    Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, Run, Source, measure,
+    Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, RowSource, Run, measure,
 };
 
 use crate::Failure;
@@ -138,8 +138,8 @@ fn check(rotation: &Rotation, model: &Arc<Model>, run: &Run) -> Result<Coverage,
     let coverage = rotation.check(model, run.candidates, run.prepared)?;
     if let Some(share) = coverage.unseen_share().filter(|&share| share > 0.5) {
         let advice = match rotation.source() {
-            Source::Invented => "give --logs to use categories that the model knows",
-            Source::Log => "is this the log of a different model?",
+            RowSource::Invented => "give --logs to use categories that the model knows",
+            RowSource::Log => "is this the log of a different model?",
         };
         eprintln!("warning: {:.0} % of the categories are unseen; {advice}", share * 100.0);
     }

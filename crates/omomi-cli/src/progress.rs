@@ -8,7 +8,7 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use omomi_train::learn::shards::{Happening, ProgressEvent};
+use omomi_train::learn::shards::{ProgressEvent, ShardEvent};
 use omomi_train::pack;
 
 use crate::text::{bytes, grouped};
@@ -160,19 +160,19 @@ impl ShardsProgress {
     }
 
     pub(crate) fn watch(&mut self, event: &ProgressEvent) {
-        if let Happening::Begun { shards, rounds, .. } = &event.happening {
+        if let ShardEvent::Begun { shards, rounds, .. } = &event.event {
             (self.shards, self.rounds) = (*shards, *rounds);
         }
         let name = self.name(event);
-        if let (Some(shard), Happening::Progress { percent, .. }) = (event.shard, &event.happening) {
-            let words = words(&event.happening).unwrap_or_default();
+        if let (Some(shard), ShardEvent::Progress { percent, .. }) = (event.shard, &event.event) {
+            let words = words(&event.event).unwrap_or_default();
             self.shown.progress(shard, &name, *percent, &words);
             return;
         }
         if let Some(shard) = event.shard {
             self.shown.end(shard);
         }
-        if let Some(words) = words(&event.happening) {
+        if let Some(words) = words(&event.event) {
             self.shown.line(&format!("{name}{words}"));
         }
     }
@@ -241,28 +241,30 @@ fn start_bar(all: &MultiProgress, name: &str) -> ProgressBar {
 }
 
 /// Describes what happened, or returns `None` if it is not worth a line.
-fn words(happening: &Happening) -> Option<String> {
+fn words(happening: &ShardEvent) -> Option<String> {
     let log_loss = |log_loss: &Option<f64>| log_loss.map_or(String::new(), |loss| format!(", log loss {loss:.5}"));
     Some(match happening {
-        Happening::Digested { files, len_bytes, seconds } => {
+        ShardEvent::Digested { files, len_bytes, seconds } => {
             format!("{files} logs digested, {} in {seconds:.1} s", bytes(*len_bytes))
         }
-        Happening::Reused { rows, log_loss: loss } => {
+        ShardEvent::Reused { rows, log_loss: loss } => {
             format!("kept from an earlier command: {} rows{}", grouped(*rows), log_loss(loss))
         }
-        Happening::Stale { reason } => format!("must be trained again: {reason}"),
-        Happening::Progress { rows, rows_per_second, log_loss: loss, .. } => {
+        ShardEvent::Stale { reason } => format!("must be trained again: {reason}"),
+        ShardEvent::Progress { rows, rows_per_second, log_loss: loss, .. } => {
             format!("{}{}", speed(*rows, *rows_per_second), log_loss(loss))
         }
-        Happening::Finished { rows, rows_per_second, log_loss: loss, seconds, .. } => {
+        ShardEvent::Finished { rows, rows_per_second, log_loss: loss, seconds, .. } => {
             format!("{}{}, {seconds:.1} s", speed(*rows, *rows_per_second), log_loss(loss))
         }
-        Happening::Died { message, retries_left } => {
+        ShardEvent::Died { message, retries_left } => {
             format!("{message}; restarted, {retries_left} restarts left")
         }
-        Happening::Failed { message } => format!("failed: {message}"),
-        Happening::Merged { features, seconds } => format!("merged: {} features in {seconds:.1} s", grouped(*features)),
-        Happening::Recalibrated { scale, shift, seconds } => {
+        ShardEvent::Failed { message } => format!("failed: {message}"),
+        ShardEvent::Merged { features, seconds } => {
+            format!("merged: {} features in {seconds:.1} s", grouped(*features))
+        }
+        ShardEvent::Recalibrated { scale, shift, seconds } => {
             format!("recalibrated: scale {scale:.4}, shift {shift:+.4} in {seconds:.1} s")
         }
         _ => return None,

@@ -7,7 +7,7 @@ use omomi::contract::Contract;
 use omomi_train::judge::evaluate::Metrics;
 use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{
-    Happening, OneOf, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, narrow_to_round, shard_alpha,
+    OneOf, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, narrow_to_round, shard_alpha,
     train_shards,
 };
 use omomi_train::learn::{TrainOptions, provenance_path};
@@ -135,7 +135,7 @@ fn print(account: &ShardsAccount, options: &TrainShardsOptions) {
 
 fn shard_table(account: &ShardsAccount) -> String {
     let row = |shard: &omomi_train::learn::shards::ShardAccount| {
-        let Happening::Finished { rows, log_loss, features, rows_per_second, seconds, peak_memory_bytes, .. } =
+        let ShardEvent::Finished { rows, log_loss, features, rows_per_second, seconds, peak_memory_bytes, .. } =
             &shard.finished
         else {
             return Vec::new();

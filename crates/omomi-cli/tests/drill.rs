@@ -1,5 +1,5 @@
-//! The drill on the command line: every incident goes as expected, the store that is drilled stays as it is, and a store without
-//! anything to drill with is refused.
+//! Tests `omomi drill`: every incident goes as expected, the original store does not change, and a store without a
+//! published file is rejected.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn drill(store: &Path, scratch: &Path, more: &[&str]) -> Output {
     command.arg("drill").arg(store).arg("--scratch").arg(scratch).args(more).output().unwrap()
 }
 
-/// Paths, lengths and times of the last write of everything in a folder.
+/// Returns the path, length and modification time of everything in a folder.
 fn listing(folder: &Path) -> Vec<String> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -33,7 +33,7 @@ fn listing(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn every_incident_goes_as_expected_and_the_store_stays_as_it_is() {
+fn every_incident_goes_as_expected_and_the_store_does_not_change() {
     let folder = tempfile::tempdir().unwrap();
     let (store, scratch, file) =
         (folder.path().join("store"), folder.path().join("scratch"), folder.path().join("file"));
@@ -65,7 +65,7 @@ fn every_incident_goes_as_expected_and_the_store_stays_as_it_is() {
 }
 
 #[test]
-fn a_server_that_does_not_do_in_time_what_is_expected_fails_the_drill() {
+fn a_server_that_reacts_too_late_fails_the_drill() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path().join("store"));
     let verifier = Verifier { program: env!("CARGO_BIN_EXE_omomi").into(), ..Verifier::this_program().unwrap() };
@@ -77,13 +77,13 @@ fn a_server_that_does_not_do_in_time_what_is_expected_fails_the_drill() {
         &mut |_| (),
     )
     .unwrap();
-    // Nobody waits for a server that looks once an hour.
+    // The server polls once an hour, and the drill does not wait for it.
     let output = drill(store.dir(), folder.path(), &["--poll-ms", "3600000", "--wait-seconds", "0"]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]
-fn a_store_in_which_nothing_was_published_is_refused() {
+fn a_store_without_a_published_file_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let output = drill(folder.path(), folder.path(), &[]);
     let error = String::from_utf8_lossy(&output.stderr);

@@ -78,7 +78,7 @@ fn the_same_state_packs_to_the_same_bytes_and_a_name_is_never_used_twice() {
     let bytes = fs::read(folder.join("000001.omomi")).unwrap();
     assert!(bytes == fs::read(folder.join("again.omomi")).unwrap(), "the bytes differ");
     let error = fail(folder, &format!("{PACK} --generation 2 --out 000001.omomi"));
-    assert!(error.contains("000001.omomi exists already; a weight file's name is never used twice"), "{error}");
+    assert!(error.contains("000001.omomi already exists; weight file names are never reused"), "{error}");
     assert!(bytes == fs::read(folder.join("000001.omomi")).unwrap());
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(names.filter(|name| name.starts_with('.')).count(), 0, "temporary files were left behind");
@@ -140,7 +140,7 @@ fn data_sets_trained_separately_are_averaged_in_two_rounds_recalibrated_and_pack
         assert!(account.contains("first.parquet (10,000 rows, of which 0.9700 is left"), "{account}");
     }
     let error = fail(folder, "average 2.parquet 3.parquet --out second.parquet");
-    assert!(error.contains("name the start, so that it is counted once"), "{error}");
+    assert!(error.contains("name the start state, so that it counts once"), "{error}");
     let averaged = succeed(folder, "average 3.parquet 2.parquet --start first.parquet --out second.parquet");
     assert!(averaged.contains("20,000"), "{averaged}");
 
@@ -183,7 +183,7 @@ fn errors_say_what_is_wrong_and_who_must_act() {
             .replace("logs/contract.toml", "other.toml")
             .replace("--logic-id", "--generation 2 --out 2.omomi --logic-id"),
     );
-    assert!(error.contains("the training state was made under the contract"), "{error}");
+    assert!(error.contains("the training state was made with the contract"), "{error}");
     let error = fail(
         folder,
         &PACK.replace("part-002", "part-999").replace("--logic-id", "--generation 2 --out 2.omomi --logic-id"),

@@ -1,4 +1,5 @@
-//! Pruning on a generated log, from training to the weight file: what goes, what stays, what it costs, and what is refused.
+//! Tests pruning on a generated log, from training to the weight file: what is dropped, what stays, what it costs, and
+//! which requests are rejected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,7 +25,7 @@ struct Trained {
 }
 
 impl Trained {
-    /// The same one for all tests, none of which changes it.
+    /// Trains once for all tests. No test changes the result.
     fn once() -> &'static Self {
         static TRAINED: OnceLock<Trained> = OnceLock::new();
         TRAINED.get_or_init(|| Self::new(generate::CONTRACT))
@@ -67,7 +68,7 @@ impl Trained {
         self.logs()[4].display().to_string()
     }
 
-    /// The options for `measures`, whose result goes to `folder`.
+    /// Options that take `measures` and write to `folder`.
     fn options(&self, folder: &Path, measures: Measures) -> PruneOptions {
         let held_out = vec![self.held_out()];
         PruneOptions { measures, held_out, ..PruneOptions::new(self.state(), folder.join("pruned.parquet")) }
@@ -102,7 +103,7 @@ fn is_result(entry: &fs::DirEntry) -> bool {
     entry.file_name().to_str().is_some_and(|name| name.contains("pruned"))
 }
 
-/// What a state has of a feature.
+/// The row of a feature in a state.
 #[derive(Debug, Clone, PartialEq)]
 struct Row {
     impressions: u64,
@@ -156,7 +157,7 @@ fn a_budget_is_met_within_two_percent_and_never_exceeded() {
         let rivals = budget.curve.iter().filter(|point| point.bytes.abs_diff(chosen.bytes) < chosen.bytes / 50);
         assert!(rivals.clone().all(|rival| rival.quality.log_loss >= chosen.quality.log_loss));
         assert!(rivals.count() >= 3, "evidence, l1 and magnitude were tried");
-        // What packing finds after rounding is what pruning saw.
+        // Packing measures the same log loss after rounding as pruning.
         if let Some(rounded) = packed.rounded {
             let seen = bill.total.held_out.unwrap().after.log_loss;
             assert!((rounded.after.log_loss / seen - 1.0).abs() < 1e-5, "{} and {seen}", rounded.after.log_loss);
@@ -165,7 +166,7 @@ fn a_budget_is_met_within_two_percent_and_never_exceeded() {
 }
 
 #[test]
-fn nineteen_of_twenty_categories_go_at_no_more_than_a_third_of_a_percent() {
+fn dropping_nineteen_of_twenty_categories_costs_about_a_third_of_a_percent_of_log_loss() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
     let bill = trained.prune(folder.path(), Measures { max_bytes: Some(95_000), ..Measures::default() }).bill;
@@ -180,11 +181,11 @@ fn nineteen_of_twenty_categories_go_at_no_more_than_a_third_of_a_percent() {
 }
 
 #[test]
-fn budgets_that_are_too_small_are_refused_and_those_that_are_ample_cut_nothing() {
+fn too_small_budgets_are_rejected_and_ample_budgets_drop_nothing() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
     let refusal = trained.refusal(folder.path(), Measures { max_bytes: Some(20_000), ..Measures::default() });
-    let words = "a weight file of at most 20000 bytes cannot be made: without any weight it has ";
+    let words = "a weight file cannot have at most 20000 bytes: even without weights it has ";
     assert!(refusal.to_string().starts_with(words), "{refusal}");
     let bill = trained.prune(folder.path(), Measures { max_bytes: Some(50_000_000), ..Measures::default() }).bill;
     assert_eq!(bill.total.before.weights, bill.total.after.weights);
@@ -192,7 +193,7 @@ fn budgets_that_are_too_small_are_refused_and_those_that_are_ample_cut_nothing()
 }
 
 #[test]
-fn categories_that_few_rows_had_go_field_by_field() {
+fn categories_with_few_impressions_are_dropped_by_the_limit_of_each_field() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
     let min_impressions = by_field(Some(10), &[("creative_id", 5), ("slot*format", 0)]);
@@ -220,7 +221,7 @@ fn categories_that_few_rows_had_go_field_by_field() {
 }
 
 #[test]
-fn categories_that_were_last_seen_too_long_ago_go_and_crosses_with_them() {
+fn categories_last_seen_too_long_ago_are_dropped_with_their_crosses() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
     let window_us = StateReader::open(&trained.state()).unwrap().metadata().window_us.unwrap();
@@ -250,7 +251,7 @@ fn categories_that_were_last_seen_too_long_ago_go_and_crosses_with_them() {
 }
 
 #[test]
-fn categories_that_a_live_list_does_not_have_go_and_crosses_with_them() {
+fn categories_missing_from_a_live_list_are_dropped_with_their_crosses() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
     let before = rows(&trained.state());
@@ -277,12 +278,12 @@ fn categories_that_a_live_list_does_not_have_go_and_crosses_with_them() {
     let dropped: Vec<(&str, bool)> = dropped.map(|field| (field.field.as_str(), field.held_out.is_some())).collect();
     assert_eq!(dropped, [("category", true), ("segment*category", true)]);
 
-    // More than half would go: somebody's export broke.
+    // A list that would drop more than half of the categories is most likely truncated.
     let folder = tempfile::tempdir().unwrap();
     let refusal = trained.refusal(folder.path(), list(&live[..3])).to_string();
     let count = categories.len();
     let words = format!("would drop {} of the {count} categories of `category` that have impressions", count - 3);
-    assert!(refusal.contains(&words) && refusal.contains("whoever exports the list must act"), "{refusal}");
+    assert!(refusal.contains(&words) && refusal.contains("the owner of the list must act"), "{refusal}");
     let stranger = "no such category".to_owned();
     let refusal = trained.refusal(folder.path(), list(&[&stranger])).to_string();
     assert!(refusal.starts_with("none of the 1 entries of the live list"), "{refusal}");
@@ -292,7 +293,7 @@ fn categories_that_a_live_list_does_not_have_go_and_crosses_with_them() {
 }
 
 #[test]
-fn a_cut_by_magnitude_moves_the_mean_and_the_bias_is_fitted_again() {
+fn bias_is_fitted_again_after_a_cut_by_magnitude() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
     let measures = Measures { min_magnitude: Some(0.15), l1: Some(0.25), ..Measures::default() };
@@ -303,7 +304,7 @@ fn a_cut_by_magnitude_moves_the_mean_and_the_bias_is_fitted_again() {
     let quality = bill.total.held_out.unwrap();
     assert!((quality.after.calibration_ratio.unwrap() - 1.0).abs() < 1e-6);
     assert!((bill.rule_after.shift - bill.rule_before.shift).abs() > 1e-4, "{:?}", bill.rule_after);
-    // The bias that is packed is the one that was fitted.
+    // The fitted bias is packed.
     let packed = trained.pack(&folder.path().join("pruned.parquet"), &folder.path().join("1.omomi"));
     let mut reader = StateReader::open(&folder.path().join("pruned.parquet")).unwrap();
     let bias = reader.next_batch().unwrap().unwrap().row(0).weight;
@@ -314,11 +315,11 @@ fn a_cut_by_magnitude_moves_the_mean_and_the_bias_is_fitted_again() {
     assert!(refusal.starts_with("--min-magnitude needs held-out rows"), "{refusal}");
     let lower = Measures { l1: Some(-1.0), ..Measures::default() };
     let refusal = trained.refusal(tempfile::tempdir().unwrap().path(), lower).to_string();
-    assert_eq!(refusal, "l1 must be a number of at least 0.0, which the state has already, found -1.0");
+    assert_eq!(refusal, "l1 must be at least 0.0, the value in the training state, found -1.0");
 }
 
 #[test]
-fn the_contract_says_how_many_categories_a_field_may_have_and_what_happens_to_more() {
+fn contract_limits_the_categories_of_a_field_and_says_whether_more_are_dropped_or_an_error() {
     let limit = |over: &str| {
         let from = "name = \"creative_id\"";
         assert!(generate::CONTRACT.contains(from));
@@ -339,12 +340,12 @@ fn the_contract_says_how_many_categories_a_field_may_have_and_what_happens_to_mo
 
     let trained = Trained::new(&limit("error"));
     let refusal = trained.refusal(tempfile::tempdir().unwrap().path(), Measures::default()).to_string();
-    let words = format!("`creative_id` has {} categories with a weight, the contract allows 1000", before.len());
+    let words = format!("`creative_id` has {} categories with a weight, but the contract allows 1000", before.len());
     assert!(refusal.starts_with(&words), "{refusal}");
 }
 
 #[test]
-fn a_size_that_the_store_would_refuse_is_found_before_anything_is_packed() {
+fn size_that_the_store_would_reject_is_found_before_packing() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path().join("store"));
@@ -363,16 +364,13 @@ fn a_size_that_the_store_would_refuse_is_found_before_anything_is_packed() {
     };
     let small = || Measures { max_bytes: Some(200_000), ..Measures::default() };
     let refusal = check(small(), false).unwrap_err().to_string();
-    assert!(
-        refusal.contains("the file's size is unlike those before: expected 0.5 to 2 times the median"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("the file's size is unusual: expected 0.5 to 2 times the median"), "{refusal}");
     let warnings = check(small(), true).unwrap().bill.warnings;
-    assert!(warnings[0].starts_with("the store would refuse the weight file: "), "{warnings:?}");
-    // The file stays usual, a field does not.
+    assert!(warnings[0].starts_with("the store would reject the weight file: "), "{warnings:?}");
+    // The size of the file is usual, but the size of one field is not.
     let few = Measures { min_impressions: by_field(None, &[("creative_id", 20)]), ..Measures::default() };
     let refusal = check(few, false).unwrap_err().to_string();
-    assert!(refusal.contains("the number of weights of `creative_id` is unlike those before"), "{refusal}");
+    assert!(refusal.contains("the number of weights of `creative_id` is unusual"), "{refusal}");
     fs::write(store.dir().join("limits.toml"), "fail_size_ratio = [0.01, 2.0]\n[max_features]\nsite_id = 10\n")
         .unwrap();
     let refusal = check(small(), false).unwrap_err().to_string();
@@ -380,7 +378,7 @@ fn a_size_that_the_store_would_refuse_is_found_before_anything_is_packed() {
 }
 
 #[test]
-fn the_command_line_prunes_shows_the_bill_and_says_how_to_pack() {
+fn command_line_prunes_shows_the_bill_and_says_how_to_pack() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
     let omomi = |arguments: &str| {

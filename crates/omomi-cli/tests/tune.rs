@@ -1,4 +1,4 @@
-//! The search of settings, as a user makes it: what it says is what training with its answer gives.
+//! The search of settings by command: its best trial agrees with training by the command that it prints.
 
 use std::fs;
 use std::path::Path;
@@ -31,48 +31,48 @@ fn logs() -> tempfile::TempDir {
 const LOGS: &str =
     "--contract logs/contract.toml --logs logs/part-000.parquet logs/part-001.parquet logs/part-002.parquet";
 
-/// What `--json` says, but for times.
+/// Runs `omomi tune` and returns its JSON, without times.
 fn tuned(folder: &Path, arguments: &str) -> Value {
     succeed(folder, &format!("tune {LOGS} --quiet --json tuned.json {arguments}"));
-    let mut said: Value = serde_json::from_slice(&fs::read(folder.join("tuned.json")).unwrap()).unwrap();
-    said.as_object_mut().unwrap().remove("seconds");
-    for trial in said["trials"].as_array_mut().unwrap() {
+    let mut report: Value = serde_json::from_slice(&fs::read(folder.join("tuned.json")).unwrap()).unwrap();
+    report.as_object_mut().unwrap().remove("seconds");
+    for trial in report["trials"].as_array_mut().unwrap() {
         trial.as_object_mut().unwrap().remove("seconds");
     }
-    said
+    report
 }
 
-fn losses(said: &Value) -> Vec<f64> {
-    said["trials"].as_array().unwrap().iter().map(|trial| trial["log_loss"].as_f64().unwrap()).collect()
+fn losses(report: &Value) -> Vec<f64> {
+    report["trials"].as_array().unwrap().iter().map(|trial| trial["log_loss"].as_f64().unwrap()).collect()
 }
 
-/// What the provenance of a training says that was asked for by the last line of a search.
-fn trained(folder: &Path, said: &Value, more: &str) -> (String, Value) {
-    let command = said["command"].as_str().unwrap();
+/// Runs the training command that a search suggests. Returns its output and the provenance of its state.
+fn trained(folder: &Path, report: &Value, more: &str) -> (String, Value) {
+    let command = report["command"].as_str().unwrap();
     let text = succeed(folder, &format!("{} {more} --quiet", command.strip_prefix("omomi ").unwrap()));
     let provenance = fs::read(folder.join("state.provenance.json")).unwrap();
     (text, serde_json::from_slice(&provenance).unwrap())
 }
 
 #[test]
-fn the_answer_is_the_best_of_what_was_tried_and_training_with_it_gives_its_loss() {
+fn the_first_trial_is_the_best_and_training_with_its_settings_gives_its_loss() {
     let folder = logs();
     let folder = folder.path();
-    let said = tuned(folder, "--budget 14");
-    let losses = losses(&said);
+    let report = tuned(folder, "--budget 14");
+    let losses = losses(&report);
     assert_eq!(losses.len(), 14);
     assert!(losses.is_sorted());
-    assert_eq!((&said["rows"], &said["loss"]), (&Value::from(9_000), &Value::from("progressive")));
-    let (_, provenance) = trained(folder, &said, "");
-    let best = &said["trials"][0];
+    assert_eq!((&report["rows"], &report["loss"]), (&Value::from(9_000), &Value::from("progressive")));
+    let (_, provenance) = trained(folder, &report, "");
+    let best = &report["trials"][0];
     for setting in ["alpha", "beta", "l1", "l2"] {
         assert_eq!(provenance["settings"][setting], best[setting], "{setting}");
     }
     assert_eq!(provenance["metrics"]["progressive"]["log_loss"], best["log_loss"]);
     assert_eq!(provenance["nonzero"], best["nonzero"]);
-    // Where it began was tried too, and a log of so few rows wants other settings.
+    // The start settings were tried too, and a log with so few rows needs other settings.
     let is_start = |trial: &&Value| trial["alpha"] == 0.05 && trial["l1"] == 1.0 && trial["l2"] == 0.0;
-    let start = said["trials"].as_array().unwrap().iter().find(is_start).unwrap();
+    let start = report["trials"].as_array().unwrap().iter().find(is_start).unwrap();
     assert!(losses[0] < start["log_loss"].as_f64().unwrap());
 }
 
@@ -85,14 +85,14 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 #[test]
-fn an_average_of_shards_is_judged_as_training_in_shards_makes_it() {
+fn an_average_of_shards_has_the_loss_that_training_in_shards_gives() {
     let folder = logs();
     let folder = folder.path();
-    let said = tuned(folder, "--budget 4 --search alpha --shards 3 --split random --held-out logs/part-003.parquet");
-    assert_eq!((said["trials"].as_array().unwrap().len(), &said["loss"]), (4, &Value::from("held_out")));
-    let (text, provenance) = trained(folder, &said, "--held-out logs/part-003.parquet");
-    assert_eq!(provenance["settings"]["alpha"], said["trials"][0]["alpha"]);
-    let loss = format!("{:.6}", said["trials"][0]["log_loss"].as_f64().unwrap());
+    let report = tuned(folder, "--budget 4 --search alpha --shards 3 --split random --held-out logs/part-003.parquet");
+    assert_eq!((report["trials"].as_array().unwrap().len(), &report["loss"]), (4, &Value::from("held_out")));
+    let (text, provenance) = trained(folder, &report, "--held-out logs/part-003.parquet");
+    assert_eq!(provenance["settings"]["alpha"], report["trials"][0]["alpha"]);
+    let loss = format!("{:.6}", report["trials"][0]["log_loss"].as_f64().unwrap());
     assert!(text.contains(&loss), "expected {loss} in:\n{text}");
     let leftovers = fs::read_dir(folder).unwrap().flatten();
     let mut leftovers = leftovers.filter(|entry| entry.file_name().to_string_lossy().starts_with("omomi-tune-"));
@@ -100,7 +100,7 @@ fn an_average_of_shards_is_judged_as_training_in_shards_makes_it() {
 }
 
 #[test]
-fn what_cannot_be_searched_is_refused() {
+fn invalid_searches_are_rejected() {
     let folder = logs();
     let folder = folder.path();
     let fail = |arguments: &str| {

@@ -1,10 +1,10 @@
-//! The tie between a process and the one that started it.
+//! Ends a process when its parent process ends.
 
 use std::io::Read;
 use std::thread;
 
-/// Ends this process with `exit_code` when its standard input ends. Whoever started it holds the other end, and takes it along
-/// when it dies, however it dies.
+/// Starts a thread that ends this process with `exit_code` when its standard input ends. The parent process has the
+/// other end of the pipe, which closes when the parent ends for any reason.
 pub(crate) fn end_with_parent(exit_code: i32) {
     thread::spawn(move || {
         let mut rest = [0; 64];

@@ -1,5 +1,5 @@
-//! Settings in files of TOML that people write: every key optional, a key that is not known a fault, every fault told at once and with
-//! its line.
+//! Reads settings from TOML files that people write. Every key is optional. An unknown key is a fault. All faults are
+//! reported together, each with its line.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use omomi::contract::validate::kind_of;
 use omomi::error::Error;
 use omomi::short_text::{self, TextError};
 
-/// Longest file of settings, in bytes: room for a limit of every field that a contract can have.
+/// Most bytes of a settings file: enough for a limit for every field that a contract can have.
 const MAX_TEXT_LEN: u64 = 64 << 10;
 
-/// Everything that is wrong with a file of settings.
+/// All faults of a settings file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsFaults {
     /// The file.
@@ -35,16 +35,16 @@ impl fmt::Display for SettingsFaults {
 
 impl std::error::Error for SettingsFaults {}
 
-/// Why a file of settings has no text.
+/// Why the text of a settings file cannot be read.
 #[derive(Debug)]
 pub(crate) enum NoSettings {
-    /// The system could not read it.
+    /// The operating system could not read the file.
     Unreadable(Error),
-    /// It is no text.
+    /// The file is too large or is not text.
     Faults(SettingsFaults),
 }
 
-/// The text of the file at `path`, or nothing where there is none.
+/// Reads the text of the settings file at `path`. Returns `None` if there is no file.
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>, NoSettings> {
     short_text::read(path, MAX_TEXT_LEN).map_err(|error| match error {
         TextError::Io { action, source } => {
@@ -58,40 +58,42 @@ pub(crate) fn read_text(path: &Path) -> Result<Option<String>, NoSettings> {
     })
 }
 
-/// Hands each key of the text to `set` with its value and its place. `what` stands in faults that have no key.
+/// Calls `set` for each top-level key of the text, with the path of the key, the key and its value. `what` names the
+/// settings in faults that are not about one key.
 ///
 /// # Errors
 ///
-/// Every fault at once, in the order of the text.
+/// Returns all faults, in the order of the text.
 pub(crate) fn each_key(
     text: &str,
     what: &str,
-    set: &mut dyn FnMut(&Place<'_>, &str, &Value) -> Result<(), Fault>,
+    set: &mut dyn FnMut(&KeyPath<'_>, &str, &Value) -> Result<(), Fault>,
 ) -> Result<(), Vec<Fault>> {
     let (value, lines) = to_json(text, what)?;
     let mut faults = Vec::new();
     for (key, value) in value.as_object().into_iter().flatten() {
-        let place = Place { lines: &lines, path: vec![key.clone()] };
-        faults.extend(set(&place, key, value).err());
+        let key_path = KeyPath { lines: &lines, path: vec![key.clone()] };
+        faults.extend(set(&key_path, key, value).err());
     }
     faults.sort_by_key(|fault| fault.line);
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-/// Where a value stands.
-pub(crate) struct Place<'a> {
+/// The path of a key in a settings file, such as `max_features.site_id`, and the lines of the file. It checks the type
+/// of values and makes faults that name the key and its line.
+pub(crate) struct KeyPath<'a> {
     lines: &'a Lines,
     path: Vec<String>,
 }
 
-impl Place<'_> {
-    /// The place of a key in the table that stands here.
+impl KeyPath<'_> {
+    /// Returns the path of a key in the table at this path.
     pub(crate) fn key(&self, key: &str) -> Self {
         Self { path: self.path.iter().cloned().chain([key.to_owned()]).collect(), ..*self }
     }
 
     pub(crate) fn unknown(&self) -> Fault {
-        self.fault("not known; the keys are those of the documentation".to_owned())
+        self.fault("not known; see the documentation for the list of keys".to_owned())
     }
 
     fn fault(&self, message: String) -> Fault {
@@ -108,19 +110,19 @@ impl Place<'_> {
     }
 
     pub(crate) fn whole_number(&self, value: &Value) -> Result<u64, Fault> {
-        value.as_u64().ok_or_else(|| self.unexpected("a whole number from 0 on", value))
+        value.as_u64().ok_or_else(|| self.unexpected("a whole number of at least 0", value))
     }
 
     pub(crate) fn number(&self, value: &Value) -> Result<f64, Fault> {
         let number = value.as_f64().filter(|number| *number >= 0.0);
-        number.ok_or_else(|| self.unexpected("a number from 0 on", value))
+        number.ok_or_else(|| self.unexpected("a number of at least 0", value))
     }
 
     pub(crate) fn ratios(&self, value: &Value) -> Result<[f64; 2], Fault> {
         let list = value.as_array().map(|list| list.iter().map(Value::as_f64).collect::<Vec<_>>());
         match list.as_deref() {
             Some(&[Some(min), Some(max)]) if 0.0 <= min && min <= max => Ok([min, max]),
-            _ => Err(self.unexpected("two numbers, the lesser first, such as [0.5, 2.0]", value)),
+            _ => Err(self.unexpected("two numbers, the smaller first, such as [0.5, 2.0]", value)),
         }
     }
 

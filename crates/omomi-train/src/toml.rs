@@ -1,4 +1,5 @@
-//! The contract as people write it: TOML, where every key and value has a line.
+//! Converts TOML, as people write contracts and settings, to JSON. Keeps the line of each key and item for error
+//! messages.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -23,7 +24,8 @@ pub fn parse_contract(text: &str) -> Result<Contract, ContractFaults> {
     validate(&value, &|path| lines.get(path).copied()).map_err(ContractFaults)
 }
 
-/// What a text of TOML says, as JSON with its lines, or what is no TOML in it; `place` stands in the faults.
+/// Converts TOML text to JSON, and returns it with the line of each key. Returns all syntax errors if the text is not
+/// TOML; `place` names the text in them.
 pub(crate) fn to_json(text: &str, place: &str) -> Result<(Value, Lines), Vec<Fault>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -63,7 +65,7 @@ fn value_to_json(text: &str, value: &Spanned<DeValue<'_>>, path: &Path, lines: &
         DeValue::Integer(integer) => {
             i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).map_or(Value::Null, Value::from)
         }
-        // Infinities and NaN have no JSON form; as `null` they fail the check of whatever they stand for.
+        // JSON has no infinities and no NaN. They become `null`, which no check of a number accepts.
         DeValue::Float(float) => float.as_str().replace('_', "").parse::<f64>().map_or(Value::Null, Value::from),
         DeValue::Boolean(boolean) => Value::from(*boolean),
         DeValue::Datetime(datetime) => Value::from(datetime.to_string()),

@@ -1,4 +1,4 @@
-//! The real log that ships is the one that its README describes, and its contract fits it.
+//! The real log in the repository matches its README, and its contract fits it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,13 +15,13 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/open-bandit")
 }
 
-/// All batches, in the order of the days.
+/// Reads all batches, in the order of the days.
 fn batches() -> Vec<RecordBatch> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder()).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
     paths.sort();
-    assert_eq!(paths.len(), 7, "one file a day");
+    assert_eq!(paths.len(), 7, "one file per day");
     let open = |path| ParquetRecordBatchReaderBuilder::try_new(File::open(path).expect("a file")).expect("Parquet");
     paths.iter().flat_map(|path| open(path).build().expect("a reader")).map(|batch| batch.expect("a batch")).collect()
 }
@@ -52,7 +52,7 @@ fn each_source_log_keeps_its_rows_and_clicks() {
 }
 
 #[test]
-fn rows_are_in_the_order_of_time_and_nothing_is_missing() {
+fn rows_are_in_order_of_time_and_no_value_is_missing() {
     let mut last = i64::MIN;
     for batch in batches() {
         let times = batch.column_by_name("timestamp").expect("a time").as_primitive::<TimestampMicrosecondType>();

@@ -1,8 +1,8 @@
-//! The account that a serving process gives of itself.
+//! Account: updates the status that the process reports, in memory and in `report.json`.
 
 use std::time::Instant;
 
-use super::super::report::{LiveStatus, Reason, Served, ServingState};
+use super::super::status::{LiveStatus, Reason, Served, ServingState};
 use super::super::{seconds_of, unix_seconds};
 use super::{HEARTBEAT, Holding, Worker};
 use crate::store::Control;
@@ -19,7 +19,7 @@ impl Worker {
         } else {
             ServingState::NoModel
         };
-        // Asking for each page takes milliseconds a gigabyte.
+        // Counting the resident pages takes milliseconds per gigabyte.
         if self.reported.as_ref().is_none_or(|(_, written)| written.elapsed() >= HEARTBEAT) {
             self.resident_bytes = self.models().map(|model| model.resident_bytes()).sum();
         }
@@ -39,7 +39,7 @@ impl Worker {
         *self.shared.status() = status;
     }
 
-    /// Writes the report if it says something new, or is old.
+    /// Writes the report if it changed, or if the last one is older than the heartbeat interval.
     fn write_report(&mut self, status: &LiveStatus) {
         let is_known = self.reported.as_ref().is_some_and(|(known, written)| {
             let known = (&known.state, &known.served, &known.reasons, &known.attempts, &known.control);

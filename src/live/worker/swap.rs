@@ -1,4 +1,5 @@
-//! From a verified generation to one that answers, and back: scorers made, warmed, switched, and taken away.
+//! Swaps generations: prepares scorers for a verified generation, warms them, switches every live scorer, and frees the
+//! old scorers. Also goes back to the last good generation.
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -6,18 +7,18 @@ use std::time::{Instant, SystemTime};
 
 use super::super::census::Census;
 use super::super::load::{Loaded, Stop, Trace};
-use super::super::report::{Reason, Stage};
 use super::super::seat::{Seat, Serving};
+use super::super::status::{Reason, Stage};
 use super::{Holding, MAX_LOGIC_IDS, Trial, Worker};
 use crate::error::Error;
 use crate::score::Model;
 use crate::store::Current;
 
-/// What is about to answer, for each live scorer.
+/// For each live scorer, what will answer its requests after the switch.
 type Prepared = Vec<(Arc<Seat>, Box<Serving>)>;
 
 impl Worker {
-    /// Makes scorers for the generation, warms them, and switches every live scorer to it.
+    /// Creates scorers for the generation, warms them, and switches every live scorer to it.
     pub(super) fn swap_in(&mut self, loaded: Loaded, reasons: Vec<Reason>, trace: &mut Trace) -> Result<(), Stop> {
         let Loaded { model, source, digest, load_mode } = loaded;
         let current = Current { generation: model.generation(), digest };
@@ -50,7 +51,7 @@ impl Worker {
         } else {
             self.trial = Some(Trial { began: Instant::now(), panics_before: self.panics() });
             if was_on_trial {
-                // Nobody knows whether it is good; the one before it is.
+                // The replaced generation did not complete its trial; the fallback before it is known to be good.
                 self.retire(before);
             } else {
                 self.fallback = before;
@@ -60,7 +61,7 @@ impl Worker {
     }
 
     pub(super) fn prepare(&self, model: &Arc<Model>) -> Result<Prepared, Error> {
-        // The lock is not held meanwhile: preparing may take long, and scorers may be opened.
+        // Not under the lock: preparing may take long, and scorers may be opened meanwhile.
         let seats = self.shared.seats().all.clone();
         seats
             .into_iter()
@@ -71,16 +72,16 @@ impl Worker {
             .collect()
     }
 
-    /// Scores the last known requests with the scorers that are about to answer, so that what they touch lies in the caches.
+    /// Scores recent requests with the new scorers, so that the memory they touch is in the caches.
     fn warm(&mut self, prepared: &Prepared) {
         for (seat, request) in &mut self.recent {
             let serving = prepared.iter().find(|(prepared, _)| Arc::ptr_eq(prepared, seat));
             if let Some((_, serving)) = serving
                 && let Serving::Model(scorer) = &**serving
             {
-                // SAFETY: the copy is a block of the seat's layout, which is the scorer's, aligned and as long as the layout says.
+                // SAFETY: the copy is a block of the seat's layout, which is the scorer's: aligned, and of the layout's length.
                 let scored = unsafe { scorer.predict_block(request.block_address(), request.candidate_count, None) };
-                // A request that the model refuses has warmed what it could.
+                // A request that the model refuses has still warmed what it touched.
                 drop(scored);
             }
         }
@@ -91,7 +92,7 @@ impl Worker {
         let mut seats = self.shared.seats();
         let mut all = prepared;
         for seat in &seats.all {
-            // Opened since they were prepared.
+            // Opened after the others were prepared.
             if !all.iter().any(|(prepared, _)| Arc::ptr_eq(prepared, seat)) {
                 all.push((Arc::clone(seat), Box::new(seat.serving(model)?)));
             }
@@ -108,7 +109,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes every live scorer off its generation.
+    /// Switches every live scorer to no generation.
     pub(super) fn switch_to_nothing(&mut self) {
         let mut seats = self.shared.seats();
         seats.served = None;
@@ -118,7 +119,7 @@ impl Worker {
         }
     }
 
-    /// A trial ends well after its time, and badly with the first panic.
+    /// Ends the trial: successfully when its time is over, or with the first panic.
     pub(super) fn judge_trial(&mut self) {
         let Some(trial) = &self.trial else { return };
         if self.panics() > trial.panics_before {
@@ -131,7 +132,7 @@ impl Worker {
         }
     }
 
-    /// The generation on trial has panicked: quarantines it, and serves the last good one, which is still in memory.
+    /// Quarantines the generation on trial, which panicked, and serves the last good one, which is still in memory.
     fn go_back(&mut self) {
         self.trial = None;
         self.memory.give_up_trial();
@@ -160,7 +161,7 @@ impl Worker {
         self.retired.extend(holding.map(|holding| holding.model));
     }
 
-    /// Frees what no request uses any more: scorers, then models, and the places of scorers that are gone.
+    /// Frees what no request uses any more: first scorers, then models, then the seats of closed scorers.
     pub(super) fn take_away(&mut self) {
         let mut used = Vec::new();
         for (seat, replaced) in self.replaced.drain(..) {
@@ -171,16 +172,16 @@ impl Worker {
         self.replaced = used;
         let retired = std::mem::take(&mut self.retired);
         self.retired = retired.into_iter().filter_map(Model::give_back_slowly).collect();
-        // A seat that only the list holds has lost its live scorer.
+        // If only the list holds a seat, its live scorer is gone.
         let (recent, mut seats) = (&mut self.recent, self.shared.seats());
         recent.retain(|(seat, _)| Arc::strong_count(seat) > 2);
         let all = std::mem::take(&mut seats.all);
         let (left, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|seat| Arc::strong_count(seat) == 1);
         seats.all = kept;
-        // What a scorer's thread counted last comes before its letting go of the seat, and this after that.
+        // The last counts of a scorer's thread happen before it drops the seat; this fence orders our reads after that.
         fence(Ordering::Acquire);
         for seat in &left {
-            seats.departed.add(&seat.counters);
+            seats.closed_scorers.add(&seat.counters);
         }
         drop(seats);
         drop(left);

@@ -1,4 +1,5 @@
-//! What no store can be made to cause from outside: a panic while scoring, a change of mind during a load, a lock that is held.
+//! Cases that no store can cause from outside: a panic while scoring, a new decision during a load, a lock that is
+//! held.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,10 +54,10 @@ fn generation_served(live: &LiveModel) -> Option<u64> {
 }
 
 #[test]
-fn a_generation_that_panics_on_trial_is_quarantined_and_the_last_good_one_is_back_at_once() {
+fn a_generation_that_panics_on_trial_is_quarantined_and_the_last_good_one_answers_immediately() {
     let (folder, store) = store();
     publish(&store, 1);
-    // Found good at the next look.
+    // The next look ends its trial successfully.
     let server = live(folder.path(), Duration::ZERO);
     server.look_now();
     drop(server);
@@ -72,14 +73,14 @@ fn a_generation_that_panics_on_trial_is_quarantined_and_the_last_good_one_is_bac
     assert_eq!((generation_served(&server), request.generation()), (Some(1), 1));
     assert_eq!(server.status().quarantined[0].code, Code::Panic);
     drop((scorer, server));
-    // The next process knows.
+    // The next process remembers it.
     let server = live(folder.path(), Duration::ZERO);
     assert_eq!(generation_served(&server), Some(1));
     assert_eq!(server.status().reasons[0].code, Code::Panic);
 }
 
 #[test]
-fn a_panic_after_the_trial_is_no_reason_to_go_back() {
+fn a_panic_after_the_trial_does_not_go_back() {
     let (folder, store) = store();
     publish(&store, 1);
     let server = live(folder.path(), Duration::ZERO);
@@ -93,7 +94,7 @@ fn a_panic_after_the_trial_is_no_reason_to_go_back() {
 }
 
 #[test]
-fn a_load_ends_when_people_decide_otherwise_and_scoring_is_off_before_it_does() {
+fn a_new_decision_ends_a_load_and_off_takes_effect_before_that() {
     let (folder, store) = store();
     let server = live(folder.path(), Duration::ZERO);
     let shared = &server.shared;
@@ -102,14 +103,14 @@ fn a_load_ends_when_people_decide_otherwise_and_scoring_is_off_before_it_does() 
     std::fs::write(store.control_path(), "off\n").unwrap();
     assert!(
         look_around(shared, &store, Control::Follow, &mut Instant::now()).is_ok(),
-        "the store is not asked each time"
+        "the store is read at most once per poll interval"
     );
     assert!(matches!(look_around(shared, &store, Control::Follow, &mut long_ago()), Err(Stop::Interrupted)));
     assert!(shared.is_off.load(Ordering::Relaxed));
 }
 
 #[test]
-fn a_panic_is_counted_when_its_scorer_is_gone_and_still_ends_the_trial() {
+fn a_panic_of_a_closed_scorer_is_counted_and_still_ends_the_trial() {
     let (folder, store) = store();
     publish(&store, 1);
     let server = live(folder.path(), Duration::ZERO);
@@ -143,7 +144,7 @@ fn a_live_scorer_outlives_its_live_model_and_keeps_its_generation() {
 }
 
 #[test]
-fn a_generation_that_a_process_did_not_survive_waits_unless_there_is_nothing_else() {
+fn a_generation_that_a_process_did_not_survive_waits_unless_it_is_the_only_one() {
     let (folder, store) = store();
     publish(&store, 1);
     let trying = || {
@@ -166,7 +167,7 @@ fn a_generation_that_a_process_did_not_survive_waits_unless_there_is_nothing_els
 }
 
 #[test]
-fn a_last_good_generation_whose_file_was_written_to_meanwhile_does_not_come_back() {
+fn a_last_good_generation_whose_file_was_overwritten_does_not_come_back() {
     let (folder, store) = store();
     publish(&store, 1);
     let server = live(folder.path(), Duration::ZERO);
@@ -185,15 +186,15 @@ fn a_last_good_generation_whose_file_was_written_to_meanwhile_does_not_come_back
     assert_eq!((generation_served(&server), error.code()), (None, Code::NoModel));
 }
 
-/// A background thread may hold each of the locks as long as it likes.
+/// The background thread may hold each of the locks for any time.
 #[test]
-fn a_predict_waits_for_no_lock_with_a_model_without_one_and_while_off() {
+fn a_predict_waits_for_no_lock_with_or_without_a_model_and_while_off() {
     let (folder, store) = store();
     let server = live(folder.path(), Duration::ZERO);
     let scorer = Arc::new(server.scorer(&layout()).unwrap());
     let ask_while_all_is_locked = || {
         let shared = &*server.shared;
-        let _locks = (shared.seats(), shared.status(), shared.ledger(), shared.bell());
+        let _locks = (shared.seats(), shared.status(), shared.ledger(), shared.signals());
         let (said, heard) = mpsc::channel();
         let scorer = Arc::clone(&scorer);
         std::thread::spawn(move || {

@@ -1,17 +1,17 @@
-//! Looks after the file under a mapping.
+//! Watches the mapped file of the served generation for changes.
 
 use std::sync::Arc;
 
 use super::super::load;
-use super::super::report::Reason;
+use super::super::status::Reason;
 use super::Worker;
 use crate::error::Error;
 use crate::weight_file::map::LoadMode;
 use crate::weight_file::source::FileStamp;
 
 impl Worker {
-    /// A mapped file must stay as it is. Where it does not, serving moves to a private copy of the verified bytes, if they are still
-    /// there to be copied, and otherwise away from them.
+    /// Checks that a mapped file has not changed. If it has, serving moves to a private copy of the verified bytes, if
+    /// they can still be copied; otherwise to the last good generation, or to none.
     pub(super) fn watch_file(&mut self) {
         let Some(served) = &mut self.served else { return };
         self.reasons.extend(served.reasons.iter().cloned());
@@ -29,11 +29,12 @@ impl Worker {
         let (current, before) = (served.current, served.stamp);
         let change = describe_change(before, now);
         if now.len_bytes < before.len_bytes {
-            // Whoever touches a page behind the new end ends the process: nobody may, while the bytes are looked at.
+            // Touching a page past the new end raises SIGBUS and ends the process, so no request may use the mapping
+            // while the bytes are checked.
             self.switch_to_nothing();
         }
         let Some(served) = &mut self.served else { return };
-        // A file that lost its name, or got another one: what a publisher does that makes room. Not worth a copy of it.
+        // The file was unlinked, renamed or linked: publishers that free space do that. It needs no copy.
         let is_written = (now.len_bytes, now.written) != (before.len_bytes, before.written);
         if !is_written && matches!(load::is_still(&served.source, current.digest, &mut || Ok(())), Ok(true)) {
             served.stamp = now;
@@ -59,7 +60,7 @@ impl Worker {
                 self.shared.ledger().withdrawn(error.code());
                 self.reasons.push(Reason::of(&error));
                 let lost = self.served.take();
-                // What was good last is not there any more, and what was good before it is not known.
+                // The last good generation is no longer available, and the one before it is not known.
                 if self.memory.good == Some(current) && self.fallback.is_none() {
                     self.memory.forget_good();
                 }
@@ -74,10 +75,10 @@ impl Worker {
 
 fn describe_change(before: FileStamp, now: FileStamp) -> String {
     if now.len_bytes != before.len_bytes {
-        return format!("its length was {} bytes and is {}", before.len_bytes, now.len_bytes);
+        return format!("its length changed from {} to {} bytes", before.len_bytes, now.len_bytes);
     }
     if now.written == before.written {
-        return "its permissions or names are other ones".to_owned();
+        return "its permissions or links changed".to_owned();
     }
     "it was written to".to_owned()
 }

@@ -1,8 +1,10 @@
-//! Prepared candidates: creatives live for hours, so their rows are handed over once, and requests then name them by index.
+//! Prepared candidates. Creatives live for hours, so the server passes their rows once, and requests then name them by
+//! index.
 //!
-//! A set keeps the rows. For each model that a scorer was opened with it also keeps what that model makes of them: the sum of each
-//! candidate's own weights, and the feature keys that crosses with the context need. A model that is loaded later is prepared when
-//! its first scorer is opened, off the request path; what belongs to a model that nobody scores with any more is given back.
+//! A set stores the rows. For each model of an open scorer it also stores the results for that model: the sum of each
+//! candidate's own weights, and the feature keys that crosses with the context need. A model that is loaded later is
+//! prepared when its first scorer is opened, off the request path. When the last scorer of a model is closed, the set
+//! releases the memory for that model.
 
 mod prepared;
 mod records;
@@ -23,12 +25,12 @@ use crate::error::{Error, RowProblem};
 use crate::request::{Candidates, MAX_VALUES_PER_FIELD, RequestLayout};
 use stored_row::StoredRow;
 
-/// Most candidates of a set.
+/// Largest number of candidates in a set.
 pub const MAX_PREPARED_CANDIDATES: usize = 1 << 20;
 
-/// Candidates that requests name by index. Rows may be added, replaced and removed at any time by any thread, while others
-/// score: a request scores each candidate as it was before a change or as it is after it, never as a mixture, and no scoring thread
-/// waits.
+/// Candidates that requests name by index. Any thread may add, replace and remove rows at any time while other threads
+/// score. A request scores each candidate as it was before or after a change, never as a mixture of both, and no
+/// scoring thread waits.
 ///
 /// ```
 /// use omomi::{Capacity, CandidateSet, RequestLayout, Request, Schema, SchemaField, contract::Side};
@@ -58,27 +60,28 @@ pub struct CandidateSet {
 
 #[derive(Debug)]
 struct State {
-    /// By index; as long as the highest index ever used asks for.
+    /// One entry per index, up to the highest index ever used.
     rows: Vec<Option<StoredRow>>,
-    /// Indices below the rows' length that hold no candidate.
+    /// Indices within `rows` that have no candidate.
     free: BTreeSet<usize>,
     candidate_count: usize,
     prepared: Vec<Weak<Prepared>>,
 }
 
 impl CandidateSet {
-    /// An empty set for up to `capacity` candidates, whose rows will come from requests of `layout`. A `many` field of a row may
-    /// have up to `values_per_field` values. Memory is taken as indices are used, not for the whole capacity at once.
+    /// Creates an empty set for up to `capacity` candidates, whose rows will come from requests of `layout`. A `many`
+    /// field of a row may have up to `values_per_field` values. Memory is taken as indices are used, not for the whole
+    /// capacity in advance.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for a layout whose candidates are not rows, for a capacity of 0 or above
-    /// [`MAX_PREPARED_CANDIDATES`], or for more than [`MAX_VALUES_PER_FIELD`] values.
+    /// Returns [`Error::InvalidArgument`] if the layout's candidates are not rows, if `capacity` is 0 or above
+    /// [`MAX_PREPARED_CANDIDATES`], or if `values_per_field` is above [`MAX_VALUES_PER_FIELD`].
     pub fn new(layout: &RequestLayout, capacity: usize, values_per_field: usize) -> Result<Self, Error> {
         let invalid = |argument, problem| Err(Error::InvalidArgument { argument, problem });
         if layout.candidates() != Candidates::Inline {
-            let problem = "its candidates are indices; a set takes rows from requests that have rows".to_owned();
-            return invalid("layout", problem);
+            let problem = "its candidates are indices, but a candidate set needs requests whose candidates are rows";
+            return invalid("layout", problem.to_owned());
         }
         if capacity == 0 || capacity > MAX_PREPARED_CANDIDATES {
             return invalid(
@@ -105,56 +108,62 @@ impl CandidateSet {
         })
     }
 
-    /// The layout of the requests that carry rows into the set.
+    /// Returns the layout of the requests that carry rows into the set.
     #[must_use]
     pub const fn layout(&self) -> &RequestLayout {
         &self.layout
     }
 
-    /// Most candidates at once; indices lie below it.
+    /// Returns the largest number of candidates that the set can have. All indices are below it.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Number of candidates in the set.
+    /// Returns the number of candidates in the set.
     #[must_use]
     pub fn candidate_count(&self) -> usize {
         self.lock().candidate_count
     }
 
-    /// Adds the candidate whose row is that of candidate `candidate` of `request`, and returns its index: the lowest that is free.
+    /// Adds the candidate in row `candidate` of `request`, and returns its index: the lowest free one.
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyCandidates`] if the set is full, or if the request has no such row; [`Error::InvalidArgument`] naming the
-    /// field if the row cannot be read or has too many values, or for a request of another layout. The set is as it was then.
+    /// Returns [`Error::TooManyCandidates`] if the set is full or the request has no such row. Returns
+    /// [`Error::InvalidArgument`] if the request has another layout, or if the row cannot be read or has too many
+    /// values; then the error names the field. After an error, the set is unchanged.
     pub fn add(&self, request: &mut Request, candidate: usize) -> Result<u32, Error> {
         request.check_layout(&self.layout)?;
-        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed mutably.
+        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed
+        // mutably.
         unsafe { self.add_block(request.block_address(), candidate) }
     }
 
-    /// Puts the candidate whose row is that of candidate `candidate` of `request` at `index`, in place of what was there.
+    /// Puts the candidate in row `candidate` of `request` at `index`, replacing any candidate that is there.
     ///
     /// # Errors
     ///
-    /// As [`CandidateSet::add`]; [`Error::InvalidArgument`] also for an index outside the set.
+    /// Fails like [`CandidateSet::add`], except that a full set is no error. Also returns [`Error::InvalidArgument`]
+    /// for an index outside the set.
     pub fn put(&self, index: u32, request: &mut Request, candidate: usize) -> Result<(), Error> {
         request.check_layout(&self.layout)?;
-        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed mutably.
+        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed
+        // mutably.
         unsafe { self.put_block(index, request.block_address(), candidate) }
     }
 
-    /// [`CandidateSet::add`] from a block of raw memory.
+    /// Adds a candidate like [`CandidateSet::add`], from a block of raw memory.
     ///
     /// # Errors
     ///
-    /// As there, and as [`Scorer::predict_block`](super::Scorer::predict_block) for the block.
+    /// Fails like [`CandidateSet::add`], and for the block like
+    /// [`Scorer::predict_block`](super::Scorer::predict_block).
     ///
     /// # Safety
     ///
-    /// `block` is null, or points to memory that can be read and written for `layout().offsets().len_bytes` bytes during the call.
+    /// `block` is null, or points to memory that can be read and written for `layout().offsets().len_bytes` bytes
+    /// during the call.
     pub unsafe fn add_block(&self, block: *mut u8, candidate: usize) -> Result<u32, Error> {
         // SAFETY: the caller's promise.
         let row = unsafe { self.copy_row(block, candidate) }?;
@@ -168,15 +177,16 @@ impl CandidateSet {
         Ok(index as u32)
     }
 
-    /// [`CandidateSet::put`] from a block of raw memory.
+    /// Puts a candidate like [`CandidateSet::put`], from a block of raw memory.
     ///
     /// # Errors
     ///
-    /// As there, and as [`Scorer::predict_block`](super::Scorer::predict_block) for the block.
+    /// Fails like [`CandidateSet::put`], and for the block like
+    /// [`Scorer::predict_block`](super::Scorer::predict_block).
     ///
     /// # Safety
     ///
-    /// As [`CandidateSet::add_block`].
+    /// The caller promises what [`CandidateSet::add_block`] requires.
     pub unsafe fn put_block(&self, index: u32, block: *mut u8, candidate: usize) -> Result<(), Error> {
         let index = self.check_index(index)?;
         // SAFETY: the caller's promise.
@@ -185,12 +195,12 @@ impl CandidateSet {
         Ok(())
     }
 
-    /// Removes the candidate at `index`, if there is one, and says whether there was. A request that names it from now on gets the
-    /// status [`RowProblem::NoCandidate`] for it.
+    /// Removes the candidate at `index`. Returns whether there was one. For a request that names the index from now on,
+    /// the candidate has the status [`RowProblem::NoCandidate`].
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for an index outside the set.
+    /// Returns [`Error::InvalidArgument`] for an index outside the set.
     pub fn remove(&self, index: u32) -> Result<bool, Error> {
         let index = self.check_index(index)?;
         let mut state = self.lock();
@@ -208,7 +218,7 @@ impl CandidateSet {
 
     /// # Safety
     ///
-    /// As [`CandidateSet::add_block`].
+    /// The caller promises what [`CandidateSet::add_block`] requires.
     unsafe fn copy_row(&self, block: *mut u8, candidate: usize) -> Result<StoredRow, Error> {
         // SAFETY: the caller's promise.
         let block = unsafe { Block::new(block, &self.layout) }?;
@@ -229,8 +239,8 @@ impl CandidateSet {
         })
     }
 
-    /// What `model` makes of the set's candidates, now and after each change. Takes the time of some look-ups for each candidate when
-    /// the model is new to the set.
+    /// Returns the set's candidates prepared for `model`, and keeps them up to date with each change. If the model is
+    /// new to the set, this takes the time of some look-ups for each candidate.
     pub(super) fn prepare(&self, model: &Arc<Model>) -> Result<Arc<Prepared>, Error> {
         let mut state = self.lock();
         state.prepared.retain(|prepared| prepared.strong_count() > 0);
@@ -254,13 +264,13 @@ impl CandidateSet {
         self.values_per_field
     }
 
-    /// The rows, held as they are for as long as the answer lives. For the plain twin.
+    /// Returns the rows, and locks the set as long as they are borrowed. For the plain twin.
     pub(super) fn rows(&self) -> Rows<'_> {
         Rows(self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock leaves at worst a candidate that some models see and others do not.
+        // At worst, a panic under the lock leaves a candidate that some models see and others do not.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -276,7 +286,7 @@ impl Rows<'_> {
 }
 
 impl State {
-    /// Puts a row at `index`, or none, and says whether there was one.
+    /// Puts a row at `index`, or removes the one there. Returns whether there was one.
     fn replace(&mut self, index: usize, row: Option<StoredRow>) -> bool {
         if index >= self.rows.len() {
             self.free.extend(self.rows.len()..=index);

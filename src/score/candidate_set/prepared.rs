@@ -1,4 +1,5 @@
-//! What a model makes of a set's candidates before any request: their own sums, and the keys that crosses with the context need.
+//! Prepares a set's candidates for a model before any request: computes their own sums, and the keys that crosses with
+//! the context need.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,17 +13,18 @@ use super::stored_row::StoredRow;
 use crate::error::Error;
 use crate::request::Schema;
 
-/// A sum's bits are stored combined with these, so that memory which was never written, all zeros, reads as NaN: no candidate.
+/// The bits of a sum are stored combined with these (exclusive or), so that memory that was never written, all zeros,
+/// reads as NaN: no candidate.
 const NO_CANDIDATE: u64 = f64::NAN.to_bits();
 
 /// In a record: the candidate's own sum.
 const SUM_WORD: usize = 0;
-/// In a record: what its row lacks.
+/// In a record: the counts of unseen categories, missing fields and invalid numbers.
 const COUNTS_WORD: usize = 1;
-/// In a record: the fields without a key, a bit each, of those with one key at most.
+/// In a record: one bit for each field that has at most one key, set if the field has no key.
 const ABSENT_WORD: usize = 2;
-/// In a record: the first key. Fields with one key at most have a word each; then a `many` field has the number of its keys, and room
-/// for them.
+/// In a record: the first key. Fields with at most one key have a word each. Then each `many` field has a word for the
+/// number of its keys, and room for the keys.
 const KEYS_WORD: usize = 3;
 
 /// The candidates of a set, prepared for one model.
@@ -36,23 +38,23 @@ pub struct Prepared {
     contents: Contents,
 }
 
-/// What is kept of each candidate.
+/// The data that is kept for each candidate.
 #[derive(Debug)]
 pub(in crate::score) enum Contents {
-    /// Its own sum: all there is without crosses with the context.
+    /// Its own sum. Without crosses with the context, this is everything.
     Sums(Sums),
     /// Its own sum and keys.
     Records(Records),
 }
 
-/// An own sum and what the row lacks, for each candidate. The sum is one word, and so is never seen half replaced; a request that
-/// reads while it is being replaced may count what the other row lacks.
+/// The own sum and the counts of each candidate. The sum is one word, so it is never seen half replaced. A request that
+/// reads while it is being replaced may get the counts of the other row.
 #[derive(Debug)]
 pub(in crate::score) struct Sums {
     entries: Box<[[AtomicU64; 2]]>,
 }
 
-/// A record as it is being read.
+/// A record that is being read.
 #[derive(Clone, Copy)]
 pub(in crate::score) struct Record<'a> {
     words: &'a [AtomicU64],
@@ -64,8 +66,9 @@ pub(in crate::score) struct Lists<'a> {
     values_per_field: usize,
 }
 
-/// What rows lack, in three lanes of a word, so that the counts of a chunk add up in one addition a candidate: 32 bits of unseen
-/// categories, 16 of missing fields, 16 of numbers out of range. A chunk of candidates cannot overflow a lane.
+/// The counts of rows, in three lanes of one word, so that the counts of a chunk take one addition per candidate: 32
+/// bits for unseen categories, 16 for missing fields, 16 for numbers out of range. A chunk of candidates cannot
+/// overflow a lane.
 #[derive(Debug, Default, Clone, Copy)]
 pub(in crate::score) struct RecordCounts(u64);
 
@@ -92,14 +95,15 @@ impl Sums {
         self.entries[index][1].store(counts, Ordering::Relaxed);
     }
 
-    /// Writes the own sums of the candidates with these indices, NaN where there is none, and adds up what their rows lack.
+    /// Writes the own sums of the candidates with these indices, NaN if there is no candidate, and adds up their
+    /// counts.
     #[inline(always)]
     pub(in crate::score) fn read(&self, indices: &[AtomicU32], own_sums: &mut [f64], counts: &mut RecordCounts) {
         let entries = &*self.entries;
         let mut read_counts = *counts;
         for (own_sum, index) in own_sums.iter_mut().zip(indices) {
             let index = u32::from_le(index.load(Ordering::Relaxed));
-            // A branch that is hardly ever taken costs less here than choosing between two addresses.
+            // A branch that is hardly ever taken costs less here than a choice between two addresses.
             if let Some([sum, counts]) = entries.get(index as usize) {
                 *own_sum = sum_of(sum);
                 read_counts.add(RecordCounts(counts.load(Ordering::Relaxed)));
@@ -122,7 +126,7 @@ impl<'a> Record<'a> {
         Self { words }
     }
 
-    /// The sum over the candidate's own fields and crosses; NaN if there is no candidate.
+    /// Returns the sum over the candidate's own fields and crosses, or NaN if there is no candidate.
     #[inline(always)]
     pub(in crate::score) fn own_sum(self) -> f64 {
         sum_of(&self.words[SUM_WORD])
@@ -133,19 +137,19 @@ impl<'a> Record<'a> {
         RecordCounts(self.words[COUNTS_WORD].load(Ordering::Relaxed))
     }
 
-    /// The fields without a key, of those with one key at most: a bit each.
+    /// Returns one bit for each field that has at most one key, set if the field has no key.
     #[inline(always)]
     pub(in crate::score) fn absent(self) -> u64 {
         self.words[ABSENT_WORD].load(Ordering::Relaxed)
     }
 
-    /// The keys of the fields with one key at most, and whatever follows.
+    /// Returns the keys of the fields that have at most one key, and everything after them.
     #[inline(always)]
     pub(in crate::score) fn keys(self) -> &'a [AtomicU64] {
         &self.words[KEYS_WORD..]
     }
 
-    /// The lists of the other fields, behind the keys of `single_count`.
+    /// Returns the lists of the `many` fields, which come after the keys of `single_count` fields.
     #[inline(always)]
     pub(in crate::score) fn lists(self, single_count: usize, values_per_field: usize) -> Lists<'a> {
         Lists { words: &self.keys()[single_count..], values_per_field }
@@ -157,7 +161,7 @@ impl Lists<'_> {
     #[inline]
     pub(in crate::score) fn next(&mut self, each: impl FnMut(u64)) {
         let (list, rest) = self.words[1..].split_at(self.values_per_field);
-        // While the record is being replaced the number may be any; what is read then is thrown away.
+        // While the record is being replaced, the number may have any value; the keys that are then read are discarded.
         let count = usize::try_from(self.words[0].load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         list.iter().take(count).map(|word| word.load(Ordering::Relaxed)).for_each(each);
         self.words = rest;
@@ -182,7 +186,7 @@ impl Prepared {
         Ok(Self { model: Arc::clone(model), keys, plan, needed, values_per_field, contents })
     }
 
-    /// The model.
+    /// Returns the model.
     pub(super) fn model(&self) -> &Arc<Model> {
         &self.model
     }
@@ -197,10 +201,10 @@ impl Prepared {
         self.values_per_field
     }
 
-    /// Prepares the candidate at `index` anew, or leaves none there. The caller holds the set's lock.
+    /// Prepares the candidate at `index` again, or removes it if there is no row. The caller holds the set's lock.
     pub(super) fn update(&self, index: usize, row: Option<&StoredRow>) {
         let reader = Reader { model: &self.model, keys: &self.keys, plan: &self.plan };
-        // A stored row was read once already, so that nothing in it is malformed; such a row would prepare nothing.
+        // A stored row was already read once, so nothing in it is malformed. A malformed row would leave no candidate.
         let keys = row.and_then(|row| reader.candidate_keys(row.view()).ok());
         let [sum, counts] = keys.as_ref().map_or([0; 2], |keys| {
             let sum = reader.own_sum(keys, &mut |_, _, _| ());
@@ -231,7 +235,7 @@ impl Prepared {
     }
 }
 
-/// What stands for the sum of an index outside the set. Marked as cold, so that the compiler keeps the branch that leads here.
+/// Returns the sum for an index outside the set. Marked as cold, so that the compiler keeps the branch that leads here.
 #[cold]
 const fn no_candidate() -> f64 {
     f64::NAN

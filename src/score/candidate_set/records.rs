@@ -1,10 +1,11 @@
-//! Records that one writer replaces while any number of threads read them, without a lock on the reading side.
+//! Records that one writer replaces while any number of threads read them. Readers take no lock.
 //!
-//! A record has a version and a content, and all records together have one spare content. The writer puts the new content into the spare
-//! one and makes the record's version odd, which sends readers there; then it replaces the record's own content, and makes the version
-//! even again. So there is always one content that nobody writes, and between two replacements a reader needs the record's own memory
-//! alone: one line of the cache, if the content is short. A reader that finds the version unchanged behind its reading has read one
-//! content throughout. It reads again only if the very same record was replaced meanwhile.
+//! A record has a version and a content, and all records share one spare content. To replace a record, the writer puts
+//! the new content into the spare one and makes the record's version odd, which directs readers to the spare content.
+//! Then it replaces the record's own content and makes the version even again. So there is always one content that is
+//! not being written. Between two replacements, a reader needs only the record's own memory: one cache line, if the
+//! content is short. If a reader finds the version unchanged after reading, it has read one content throughout. It
+//! reads again only if this very record was replaced in the meantime.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -12,37 +13,38 @@ use crate::prefetch::prefetch_far;
 
 const CACHE_LINE_WORDS: usize = 8;
 
-/// Groups of words that are 0, in memory that is taken from the system only as it is used.
+/// Allocates groups of words that are 0. The system provides the memory only as it is used.
 pub(super) fn zeroed<const LEN: usize>(count: usize) -> Box<[[AtomicU64; LEN]]> {
-    // Zeroed memory comes from the allocator untouched; a loop over atomics would touch all of it.
+    // The allocator returns zeroed memory untouched; a loop over atomics would touch all of it.
     let words = Box::into_raw(vec![[0_u64; LEN]; count].into_boxed_slice());
     // SAFETY: the box was just made, and an `AtomicU64` has the size, alignment and bit patterns of a `u64`.
     unsafe { Box::from_raw(words as *mut [[AtomicU64; LEN]]) }
 }
 
-/// A fixed number of records of a fixed length. All words are 0 until a record is first written; memory is taken as it is used.
+/// A fixed number of records of a fixed length. All words are 0 until a record is first written. The system provides
+/// the memory only as it is used.
 #[derive(Debug)]
 pub(in crate::score) struct Records {
     words: Box<[[AtomicU64; 1]]>,
-    /// The word at which the first record starts, and a line of the cache.
+    /// Index of the word at which the first record starts, at the start of a cache line.
     start: usize,
     count: usize,
-    /// From one record to the next.
+    /// Distance between two records, in words.
     stride: usize,
     spare: Box<[AtomicU64]>,
 }
 
-/// In a record: its version. The content follows.
+/// Index of the version in a record. The content follows.
 const VERSION_WORD: usize = 0;
 const CONTENT_WORD: usize = 1;
 
 impl Records {
     pub(super) fn new(count: usize, content_len: usize) -> Self {
         let len = CONTENT_WORD + content_len;
-        // Short records never lie across two lines of the cache.
+        // Short records never cross the boundary of a cache line.
         let stride = if len <= CACHE_LINE_WORDS { len.next_power_of_two() } else { len };
         let words: Box<[[AtomicU64; 1]]> = zeroed(count * stride + CACHE_LINE_WORDS);
-        // Where the allocator cannot tell, 0 is as right as any other start.
+        // If the allocator cannot tell, 0 is as good as any other start.
         let start = words.as_ptr().align_offset(CACHE_LINE_WORDS * size_of::<AtomicU64>()).min(CACHE_LINE_WORDS);
         let spare = (0..content_len).map(|_| AtomicU64::new(0)).collect();
         Self { words, start, count, stride, spare }
@@ -50,8 +52,9 @@ impl Records {
 
     /// Replaces record `index`.
     ///
-    /// One caller at a time, which must not be waited for by a reader: [`CandidateSet`](super::CandidateSet) calls it under its lock.
-    /// (A second caller meanwhile would mix two contents, but touch no memory that is not the records'.)
+    /// Only one thread may call this at a time, and readers must not wait for it: [`CandidateSet`](super::CandidateSet)
+    /// calls it under its lock. (A second concurrent caller would mix two contents, but would touch only the memory of
+    /// the records.)
     pub(super) fn write(&self, index: usize, content: &[u64]) {
         assert!(index < self.count);
         let record = &self.words.as_flattened()[self.start + index * self.stride..][..self.stride];
@@ -63,15 +66,15 @@ impl Records {
         record[VERSION_WORD].store(version + 2, Ordering::Release);
     }
 
-    /// The records, version and content, where each is one line of the cache.
+    /// Returns the records, version and content, if each is one cache line.
     #[inline(always)]
     pub(in crate::score) fn lines(&self) -> Option<&[[AtomicU64; CACHE_LINE_WORDS]]> {
         let words = self.words.as_flattened().get(self.start..)?.get(..self.count * self.stride)?;
         (self.stride == CACHE_LINE_WORDS).then_some(words.as_chunks().0)
     }
 
-    /// What `take` makes of the content of record `index`; nothing if there is no such record. `take` is called again if the
-    /// record was replaced meanwhile, and only its last answer counts.
+    /// Returns the result of `take` for the content of record `index`, or nothing if there is no such record. If the
+    /// record is replaced in the meantime, `take` is called again, and only its last result counts.
     #[inline(always)]
     pub(in crate::score) fn read<T>(&self, index: usize, mut take: impl FnMut(&[AtomicU64]) -> T) -> Option<T> {
         if index >= self.count {
@@ -89,7 +92,7 @@ impl Records {
         }
     }
 
-    /// Asks memory for record `index`, which need not be there.
+    /// Prefetches record `index`, which need not exist.
     #[inline(always)]
     pub(in crate::score) fn prefetch(&self, index: usize) {
         let record = self.words.as_ptr().wrapping_add(self.start).wrapping_add(index.wrapping_mul(self.stride));
@@ -100,8 +103,8 @@ impl Records {
     }
 }
 
-/// Writes a content that readers may still be reading: whoever sees one of its words then finds that the version which sent it there has
-/// changed.
+/// Writes a content that readers may still be reading. A reader that sees one of the new words then finds that the
+/// version that directed it here has changed.
 fn replace(words: &[AtomicU64], content: &[u64]) {
     fence(Ordering::Release);
     for (word, &value) in words.iter().zip(content) {
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_that_was_never_written_is_all_zeros_and_one_outside_is_nothing() {
+    fn a_record_that_was_never_written_is_all_zeros_and_an_index_out_of_range_has_none() {
         let records = Records::new(3, 2);
         let sum = |content: &[AtomicU64]| content.iter().map(|word| word.load(Ordering::Relaxed)).sum::<u64>();
         assert_eq!(records.read(2, sum), Some(0));
@@ -122,9 +125,9 @@ mod tests {
         assert_eq!(records.read(usize::MAX, sum), None);
     }
 
-    /// All words of a content are equal here, so a mixture of two contents would show.
+    /// All words of a content are equal in this test, so a mixture of two contents would show.
     #[test]
-    fn readers_never_see_a_mixture_while_a_writer_replaces_without_pause() {
+    fn readers_never_see_a_mixture_while_a_writer_replaces_records_without_pause() {
         let records = Records::new(2, 5);
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! A candidate's row as its set keeps it: what models that are loaded later are prepared from.
+//! A candidate's row as its set stores it. Models that are loaded later are prepared from stored rows.
 
 use std::sync::atomic::AtomicU64;
 
@@ -8,7 +8,7 @@ use crate::error::RowProblem;
 use crate::request::layout::{ROW_SLOTS_OFFSET, SLOT_LEN};
 use crate::request::{SchemaField, SchemaKind};
 
-/// A row on its own, with texts replaced by their values, so that nothing is hashed twice.
+/// A row outside a request. Texts are replaced by their values, so that nothing is hashed twice.
 #[derive(Debug)]
 pub(super) struct StoredRow {
     words: Box<[AtomicU64]>,
@@ -16,7 +16,7 @@ pub(super) struct StoredRow {
     lists: Box<[AtomicU64]>,
 }
 
-/// A declared field as something to read: the value of a text, and the bits of an id or a number.
+/// Returns a plan that reads a declared field unconverted: the value of a text, or the bits of an id or a number.
 pub(super) fn declared(slot: usize, field: &SchemaField) -> PlannedField {
     let reading = match field.kind {
         SchemaKind::Text => Reading::Text,
@@ -26,11 +26,11 @@ pub(super) fn declared(slot: usize, field: &SchemaField) -> PlannedField {
 }
 
 impl StoredRow {
-    /// Copies a row. `fields` are all fields of its side, by [`declared`].
+    /// Copies a row. `fields` are all fields of its side, each from [`declared`].
     ///
     /// # Errors
     ///
-    /// The field that cannot be read, and why.
+    /// Returns the field that cannot be read, and why.
     pub(super) fn copy<'f>(
         row: RowView<'_>,
         fields: &'f [PlannedField],
@@ -67,7 +67,7 @@ impl StoredRow {
 
     pub(super) fn view(&self) -> RowView<'_> {
         let used_bytes = size_of_val(&*self.lists);
-        // All of the lists is in use, so that this never fails.
+        // All of the memory of the lists is in use, so this never fails.
         let tail = Tail::new(&self.lists, used_bytes).unwrap_or_else(|_| unreachable!());
         RowView::new(&self.words, tail)
     }

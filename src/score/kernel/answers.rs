@@ -1,4 +1,4 @@
-//! From sums to answers.
+//! Turns sums into answers.
 
 use std::sync::atomic::AtomicU64;
 
@@ -7,8 +7,8 @@ use super::{CHUNK, Sums};
 use crate::math::{exp_of_rest, reduce, sigmoid_of};
 use crate::weight_file::Calibrator;
 
-/// Writes logit and probability of each candidate of a chunk, with the status of one that was scored, and returns whether some sum is
-/// NaN. Without crosses with the context their sum, 0, is not added, which leaves every bit as it is.
+/// Writes the logit, the probability and the status "scored" of each candidate of a chunk. Returns whether any sum is
+/// NaN. Without crosses with the context, their sum of 0 is not added, which changes no bit.
 #[inline(always)]
 pub(super) fn write(
     start: f64,

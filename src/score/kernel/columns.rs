@@ -1,5 +1,5 @@
-//! A chunk of candidates as columns of feature keys: those of each field and cross lie together, so that they are made, looked up
-//! and added in loops without a branch.
+//! A chunk of candidates as columns of feature keys. The keys of each field and cross are contiguous, so that loops
+//! without branches compute, look up and add them.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
@@ -15,27 +15,27 @@ use crate::request::MAX_VALUES_PER_FIELD;
 use crate::request::layout::{ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SLOT_LEN};
 use crate::weight_file::table::Table;
 
-/// What stands in a column where a candidate has no category. It is looked up like any key, which costs less than a branch, and its
-/// weight is then left out.
+/// The key in a column for a candidate without a category. It is looked up like any other key, which costs less than a
+/// branch, and its weight is then discarded.
 pub(super) const ABSENT_KEY: u64 = 0;
 
-/// What was read of a chunk of candidates.
+/// The values of a chunk of candidates.
 #[derive(Debug)]
 pub(super) struct Columns {
-    /// Candidates in the chunk.
+    /// Number of candidates in the chunk.
     pub(super) count: usize,
-    /// Key of candidate `c` in column `k` at `k * count + c`; the same for its weight. Behind the last column is room for keys of
-    /// prepared candidates that no cross needs.
+    /// The key of candidate `c` in column `k` is at `k * count + c`, and so is its weight in `weights`. After the last
+    /// column there is room for keys of prepared candidates that no cross needs.
     pub(super) keys: Vec<u64>,
     weights: Vec<f32>,
-    /// By column: the candidates without a category.
+    /// For each column: the candidates without a category.
     pub(super) absent: Vec<Bits>,
-    /// By column of a field: the candidates with a number out of range or NaN.
+    /// For each column of a field: the candidates with a number that is out of range or NaN.
     invalid: Vec<Bits>,
     pub(super) many: Vec<ManyColumn>,
-    /// Values that could not be read. Nearly always none.
+    /// Values that could not be read. The list is nearly always empty.
     malformed: Vec<Malformed>,
-    /// First two words of each row.
+    /// The first two words of each row.
     present: [u64; CHUNK],
     inline_text: [u64; CHUNK],
 }
@@ -43,12 +43,12 @@ pub(super) struct Columns {
 /// The keys of a `many` field.
 #[derive(Debug)]
 pub(super) struct ManyColumn {
-    /// One candidate behind the other.
+    /// The keys of all candidates, one candidate after the other.
     pub(super) keys: Vec<u64>,
     weights: Vec<f32>,
-    /// Where each candidate's keys end.
+    /// The end of each candidate's keys.
     ends: [u32; CHUNK],
-    /// The candidates without the field; an empty list is a value.
+    /// The candidates without the field. An empty list counts as a value.
     absent: Bits,
 }
 
@@ -60,7 +60,8 @@ struct Malformed {
     problem: RowProblem,
 }
 
-/// Most keys of a `many` field in a chunk: twice what one candidate may have, so that each chunk has at least one.
+/// Largest number of keys of a `many` field in a chunk: twice what one candidate may have, so that each chunk has at
+/// least one candidate.
 pub(super) const MANY_CAPACITY: usize = 2 * MAX_VALUES_PER_FIELD;
 
 impl Columns {
@@ -78,7 +79,7 @@ impl Columns {
         }
     }
 
-    /// Candidates in the chunk.
+    /// Number of candidates in the chunk.
     #[inline(always)]
     pub(super) const fn count(&self) -> usize {
         self.count
@@ -90,7 +91,7 @@ impl Columns {
         self.count = count;
     }
 
-    /// Reads the rows of up to `wanted` candidates from `first` on, each word once.
+    /// Reads the rows of up to `wanted` candidates from `first` on. Reads each word once.
     #[inline(always)]
     pub(super) fn read_rows(&mut self, job: &Job<'_>, first: usize, wanted: usize) {
         self.malformed.clear();
@@ -119,14 +120,14 @@ impl Columns {
                 self.absent[column] = Bits::default();
                 self.invalid[column] = Bits::default();
                 let keys = &mut self.keys[column * self.count..][..self.count];
-                // Steps instead of chunks, which would be counted by a division for each field.
+                // Indexing instead of `chunks_exact`, which would need a division for each field to count the chunks.
                 let mut at = ROW_SLOTS_OFFSET / SLOT_LEN + field.slot;
                 for key in keys.iter_mut() {
                     *key = load(&words[at]);
                     at += stride;
                 }
                 if holds_value || texts::read_values(job.block.tail(), keys) {
-                    // A loop of its own, over values that lie side by side: it becomes vector code.
+                    // A separate loop over contiguous values, so that it becomes vector code.
                     for key in keys {
                         *key = feature_key(field.seed, *key);
                     }
@@ -137,7 +138,7 @@ impl Columns {
         }
     }
 
-    /// Reads a field that some rows lack, whose slot is not its value, or of which some text cannot be read.
+    /// Reads a field that some rows lack, whose slots need conversion, or of which some text cannot be read.
     fn read_field(
         &mut self,
         job: &Job<'_>,
@@ -168,7 +169,7 @@ impl Columns {
         self.invalid[column] = invalid;
     }
 
-    /// Reads the `many` fields of as many candidates as there is room for, and returns how many those are.
+    /// Reads the `many` fields of as many candidates as there is room for, and returns their number.
     fn read_many_fields(&mut self, job: &Job<'_>, first: usize, wanted: usize) -> usize {
         self.many.iter_mut().for_each(ManyColumn::clear);
         for place in 0..wanted {
@@ -195,19 +196,19 @@ impl Columns {
         wanted
     }
 
-    /// Makes the keys of a cross of which no member is `many`.
+    /// Computes the keys of a cross without a `many` member.
     #[inline(always)]
     pub(super) fn make_cross_keys(&mut self, plan: &KeyPlan, cross_index: usize, context: &Context) {
         let Some(column) = plan.cross_columns[cross_index] else { return };
         let Some(start) = context.start_of(cross_index) else {
-            // It is looked up with its neighbours, but adds nothing in this request.
+            // The column is looked up with its neighbors, but adds nothing in this request.
             self.keys[column * self.count..][..self.count].fill(ABSENT_KEY);
             self.absent[column] = Bits::default();
             return;
         };
         let cross = &plan.crosses[cross_index];
         let count = self.count;
-        // Columns of crosses come behind those of fields.
+        // Columns of crosses come after those of fields.
         let (field_keys, keys) = self.keys.split_at_mut(column * count);
         let keys = &mut keys[..count];
         let mut absent = Bits::default();
@@ -228,7 +229,7 @@ impl Columns {
                         *absent |= member_absent;
                     }
                 }
-                // It is not the first: leading context members are in `start`.
+                // This is not the first step: leading context members are already in `start`.
                 None => {
                     let member_key = context.keys_of(member.index)[0];
                     for key in keys.iter_mut() {
@@ -240,13 +241,13 @@ impl Columns {
         self.absent[column] = absent;
     }
 
-    /// Asks memory for the lines of `table` that the chunk's single keys lie in.
+    /// Prefetches the lines of `table` for the chunk's keys, except those of `many` fields.
     #[inline(always)]
     pub(super) fn prefetch(&self, table: &Table<'_>) {
         table.prefetch(&self.keys[..self.absent.len() * self.count]);
     }
 
-    /// The keys of a candidate's field.
+    /// Returns the keys of a candidate's field.
     #[inline]
     pub(super) fn keys_of(&self, plan: &KeyPlan, field: usize, place: usize) -> &[u64] {
         match plan.field_columns[field] {
@@ -256,7 +257,7 @@ impl Columns {
         }
     }
 
-    /// The candidates that cannot be read by a model with this plan.
+    /// Returns the candidates that a model with this plan cannot read.
     #[inline(always)]
     pub(super) fn refused(&self, plan: &Plan) -> Bits {
         let mut refused = Bits::default();
@@ -268,7 +269,7 @@ impl Columns {
         refused
     }
 
-    /// Why a candidate cannot be read: the problem of its first such field in contract order.
+    /// Returns why a candidate cannot be read: the problem of its first malformed field, in contract order.
     pub(super) fn problem(&self, plan: &Plan, place: usize) -> Option<RowProblem> {
         plan.candidate
             .iter()
@@ -279,7 +280,7 @@ impl Columns {
             .map(|malformed| malformed.problem)
     }
 
-    /// Looks up the fields that a model reads, and counts what has no weight, no value, or a wrong number.
+    /// Looks up the fields that a model reads, and counts unseen categories, missing values and invalid numbers.
     #[inline(always)]
     pub(super) fn look_up_fields(&mut self, work: &Work<'_>, refused: &Bits, running: &mut Running) {
         let plan = &work.part.plan;
@@ -312,7 +313,7 @@ impl Columns {
             tally.missing_count += ones(&without(&many.absent, refused));
         }
         if ones(refused) > 0 {
-            // Their other fields were looked up along with everybody's; what they lack is not counted.
+            // The other fields of refused candidates were looked up too, but their unseen categories must not count.
             each_place(refused, |place| {
                 for field in &plan.candidate {
                     let keys = self.keys_of(work.job.keys, field.index, place);
@@ -323,7 +324,7 @@ impl Columns {
         tally.unseen_count += unseen_count;
     }
 
-    /// Looks up columns of crosses.
+    /// Looks up the columns of crosses.
     #[inline(always)]
     pub(super) fn look_up_crosses(&mut self, work: &Work<'_>, runs: &[Range<usize>]) {
         for run in runs {
@@ -341,7 +342,7 @@ impl Columns {
         each_place(&self.absent[column], |place| weights[place] = 0.0);
     }
 
-    /// Adds a column's weights to the sums.
+    /// Adds the weights of a column to the sums.
     #[inline(always)]
     pub(super) fn add(&self, column: usize, scale: f32, sums: &mut [f64; CHUNK]) {
         for (sum, weight) in sums.iter_mut().zip(&self.weights[column * self.count..][..self.count]) {
@@ -375,7 +376,7 @@ impl ManyColumn {
         self.absent = Bits::default();
     }
 
-    /// Ends the keys of the candidate at `place`; those of the next begin here.
+    /// Ends the keys of the candidate at `place`. Those of the next candidate begin here.
     pub(super) fn end(&mut self, place: usize) {
         #[expect(clippy::cast_possible_truncation, reason = "at most the capacity")]
         let end = self.keys.len() as u32;

@@ -1,4 +1,4 @@
-//! The context: read once a request, looked up once for each model.
+//! The context: read once per request, looked up once per model.
 
 use std::sync::Arc;
 
@@ -15,12 +15,13 @@ use crate::weight_file::table::Table;
 /// The context of a request as feature keys.
 #[derive(Debug)]
 pub(super) struct Context {
-    /// Feature keys of all fields, one field behind the other.
+    /// Feature keys of all fields, one field after the other.
     keys: Vec<u64>,
     weights: Vec<f32>,
-    /// By field.
+    /// One entry per field.
     fields: Vec<ContextField>,
-    /// By cross with a candidate field: the state after its leading context members, or nothing if a context member has no category.
+    /// One entry per cross with a candidate field: the state after its leading context members, or nothing if a context
+    /// member has no category.
     cross_starts: Vec<Option<u64>>,
 }
 
@@ -43,7 +44,7 @@ impl Context {
         }
     }
 
-    /// The feature keys of a field.
+    /// Returns the feature keys of a field.
     #[inline]
     pub(super) fn keys_of(&self, field: usize) -> &[u64] {
         let ContextField { start, end, .. } = self.fields[field];
@@ -78,20 +79,20 @@ impl Context {
         Ok(())
     }
 
-    /// Asks memory for the lines of `table` that the sum will touch.
+    /// Prefetches the lines of `table` that the sum will touch.
     #[inline(always)]
     pub(super) fn prefetch(&self, table: &Table<'_>) {
         table.prefetch(&self.keys);
     }
 
-    /// The sum over the context's fields and over the crosses among them, in contract order.
+    /// Returns the sum over the context's fields and over the crosses among them, in contract order.
     pub(super) fn sum(&mut self, work: &Work<'_>, stream: &mut Stream, tally: &mut Tally) -> f64 {
         let plan = &work.part.plan;
         let Self { keys, weights, fields, .. } = self;
         let mut gather = |start: usize, end: usize| {
             (end - start) - work.table.gather(work.job.instructions, &keys[start..end], &mut weights[start..end])
         };
-        // A model nearly always reads all of it; then it is looked up in one go.
+        // A model nearly always reads all fields; then all keys are looked up in one call.
         let reads_all = plan.context.len() == fields.len();
         let mut unseen_count = if reads_all { gather(0, keys.len()) } else { 0 };
         for field in &plan.context {
@@ -123,7 +124,7 @@ impl Context {
         sums[0]
     }
 
-    /// Takes the crosses with candidate fields as far as the context alone allows.
+    /// Computes the crosses with candidate fields as far as the context alone allows.
     pub(super) fn start_crosses(&mut self, plan: &KeyPlan) {
         self.cross_starts.clear();
         for cross in &plan.crosses {
@@ -139,13 +140,13 @@ impl Context {
         }
     }
 
-    /// The state of a cross after its leading context members, if every context member has a category.
+    /// Returns the state of a cross after its leading context members, if every context member has a category.
     #[inline]
     pub(super) fn start_of(&self, cross: usize) -> Option<u64> {
         self.cross_starts[cross]
     }
 
-    /// Whether a cross can have a feature at all in this request.
+    /// Returns whether a cross can have a feature in this request.
     #[inline]
     pub(super) fn has_members_of(&self, cross: usize) -> bool {
         self.cross_starts[cross].is_some()

@@ -1,4 +1,5 @@
-//! Crosses with a `many` member: any number of features a candidate, so their keys stream through a batch.
+//! Crosses with a `many` member. They give any number of features for each candidate, so their keys stream through a
+//! batch.
 
 use super::super::plan::{Member, PlannedCross};
 use super::columns::Columns;
@@ -7,10 +8,10 @@ use super::{CHUNK, Work};
 use crate::contract::Side;
 use crate::feature::cross_step;
 
-/// Keys looked up at once.
+/// Number of keys that are looked up together.
 const BATCH: usize = 1_024;
 
-/// Keys waiting to be looked up, and whose they are.
+/// Keys that wait to be looked up, and the candidate to which each belongs.
 #[derive(Debug)]
 pub(super) struct Stream {
     keys: Vec<u64>,
@@ -92,7 +93,7 @@ impl Stream {
         self.owners.push(place as u8);
     }
 
-    /// Looks the keys up, adds each weight to its owner's sum, and empties the batch.
+    /// Looks the keys up, adds each weight to the sum of its candidate, and empties the batch.
     fn flush(&mut self, work: &Work<'_>, scale: f32, sums: &mut [f64; CHUNK]) {
         work.table.gather(work.job.instructions, &self.keys, &mut self.weights);
         for (&owner, weight) in self.owners.iter().zip(&self.weights) {
@@ -103,7 +104,8 @@ impl Stream {
     }
 }
 
-/// The key of a cross with `many_key` at its `many` member, from the state after its first `done_count` members on.
+/// Returns the key of a cross with `many_key` for its `many` member. `start` is the state after the first `done_count`
+/// members.
 #[inline]
 fn key_of(
     cross: &PlannedCross,

@@ -1,12 +1,14 @@
-//! The kernel: a request in three steps, each over many candidates at once, so that look-ups come in batches long enough to hide
-//! memory's latency behind prefetches.
+//! The kernel: scores a request in three steps, each over many candidates together, so that the batches of look-ups are
+//! long enough for prefetches to hide the latency of memory.
 //!
-//! Once a request: the context's feature keys ([`context`]), and each model's sum over them. Then, a chunk of candidates at a time:
-//! the rows become columns of feature keys, made once for all models ([`columns`]); each model looks its columns up in one go, adds
-//! them in contract order, and turns logits into probabilities ([`answers`]). Prepared candidates skip the rows: their sums and keys
-//! were made when they were put into their set.
+//! Once per request, the kernel makes the context's feature keys ([`context`]) and each model's sum over them. Then it
+//! processes the candidates chunk by chunk. Rows become columns of feature keys, once for all models ([`columns`]).
+//! Each model looks up its columns in one call, adds them in contract order, and turns logits into probabilities
+//! ([`answers`]). Prepared candidates skip the rows: their sums and keys were computed when they were put into their
+//! set.
 //!
-//! The order of additions is the one that `FORMAT.md` (5) defines, so the bits are those of the plain twin.
+//! The order of additions is the one that `FORMAT.md` (5) defines, so the results are bit for bit those of the plain
+//! twin.
 
 mod answers;
 mod columns;
@@ -32,16 +34,17 @@ use columns::Columns;
 use context::Context;
 use crosses::Stream;
 
-/// Candidates in a chunk: their keys stay in the first-level cache, and time is looked at once a chunk.
+/// Number of candidates in a chunk. Their keys stay in the first-level cache, and the time limit is checked once per
+/// chunk.
 pub(super) const CHUNK: usize = 256;
 
-/// Candidates of a request that is so short that each of its look-ups would be waited for.
+/// Largest number of candidates in a short request, in which there is nothing to do while a look-up waits for memory.
 const SHORT: usize = 8;
 
-/// One bit a candidate of a chunk.
+/// One bit for each candidate of a chunk.
 type Bits = [u64; CHUNK / 64];
 
-/// Calls `each` with the place of every bit that is set.
+/// Calls `each` with the index of every bit that is set.
 fn each_place(bits: &Bits, mut each: impl FnMut(usize)) {
     for (index, &word) in bits.iter().enumerate() {
         let mut rest = word;
@@ -64,7 +67,7 @@ fn is_set(bits: &Bits, place: usize) -> bool {
     bits[place / 64] >> (place % 64) & 1 == 1
 }
 
-/// Counts of one request, before they are cut to what an outcome holds.
+/// Counts of one request, before they are limited to what an outcome can hold.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Tally {
     pub(super) scored_count: u64,
@@ -89,7 +92,8 @@ impl From<Tally> for Counts {
     }
 }
 
-/// Candidates in a chunk of a scorer. A chunk of prepared candidates must have room for as many values as each may have.
+/// Returns the number of candidates in a chunk of a scorer. A chunk of prepared candidates must have room for as many
+/// values as each candidate may have.
 pub(super) fn chunk(keys: &KeyPlan, set: Option<&CandidateSet>) -> usize {
     match set {
         Some(set) if keys.many_column_count > 0 => CHUNK.min(columns::MANY_CAPACITY / set.values_per_field().max(1)),
@@ -97,21 +101,21 @@ pub(super) fn chunk(keys: &KeyPlan, set: Option<&CandidateSet>) -> usize {
     }
 }
 
-/// One of the models that a scorer asks.
+/// One of the models of a scorer.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) model: Arc<Model>,
     pub(super) plan: Plan,
-    /// What was made of the set's candidates for this model, where the layout names candidates by index.
+    /// The set's candidates, prepared for this model, if the layout names candidates by index.
     prepared: Option<Arc<Prepared>>,
-    /// Where the keys go that mixed crosses need of prepared candidates.
+    /// The candidate fields whose keys mixed crosses need of prepared candidates, and their columns.
     needed: Needed,
-    /// Whether the table has a weight for the key that stands for an absent one.
+    /// Whether the table has a weight for [`columns::ABSENT_KEY`], the key in place of an absent one.
     finds_absent: bool,
 }
 
 impl Part {
-    /// One of the models of `keys`, with its plan.
+    /// Creates the part of a model of `keys`, with its plan.
     pub(super) fn new(keys: &KeyPlan, model: Arc<Model>, plan: Plan, prepared: Option<Arc<Prepared>>) -> Self {
         let needed = keys.needed(&plan);
         let finds_absent = model.table().get(columns::ABSENT_KEY).is_some();
@@ -119,14 +123,14 @@ impl Part {
     }
 }
 
-/// The memory that scoring works in, made once with a scorer.
+/// The working memory of scoring, allocated once with a scorer.
 #[derive(Debug)]
 pub(super) struct Scratch {
     context: Context,
     columns: Columns,
     stream: Stream,
     sums: Sums,
-    /// By model.
+    /// One entry per model.
     running: Vec<Running>,
 }
 
@@ -135,7 +139,7 @@ pub(super) struct Scratch {
 struct Sums {
     own: [f64; CHUNK],
     crossed: [f64; CHUNK],
-    /// What the sums become, by way of two parts of the sigmoid.
+    /// The probabilities, and two intermediate results of the sigmoid.
     probabilities: [f32; CHUNK],
     shifted: [f64; CHUNK],
     exps: [f64; CHUNK],
@@ -148,10 +152,10 @@ impl Sums {
     }
 }
 
-/// What a model keeps from chunk to chunk of one request.
+/// The state of a model between the chunks of one request.
 #[derive(Debug, Default, Clone, Copy)]
 struct Running {
-    /// Bias and the sum over the context.
+    /// The bias plus the sum over the context.
     start: f64,
     tally: Tally,
 }
@@ -168,7 +172,7 @@ impl Scratch {
     }
 }
 
-/// What stays the same throughout a request.
+/// The inputs that stay constant during a request.
 pub(super) struct Job<'a> {
     pub(super) keys: &'a KeyPlan,
     pub(super) parts: &'a [Part],
@@ -176,12 +180,12 @@ pub(super) struct Job<'a> {
     pub(super) block: &'a Block<'a>,
     pub(super) candidates: Candidates,
     pub(super) candidate_count: usize,
-    /// Candidates in a chunk, at most [`CHUNK`].
+    /// Number of candidates in a chunk, at most [`CHUNK`].
     pub(super) chunk: usize,
     pub(super) time_limit: Option<TimeLimit>,
 }
 
-/// When a request's time is up.
+/// The time limit of a request.
 #[derive(Clone, Copy)]
 pub(super) struct TimeLimit {
     started: Instant,
@@ -198,7 +202,7 @@ impl TimeLimit {
     }
 }
 
-/// A model at work on a chunk.
+/// A model that scores a chunk.
 struct Work<'a> {
     job: &'a Job<'a>,
     part: &'a Part,
@@ -208,11 +212,11 @@ struct Work<'a> {
 pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
     match job.instructions.set() {
         Set::Plain => predict_with(job, scratch),
-        // Every aarch64 target of the compiler has NEON anyway.
+        // Every aarch64 target of the compiler enables NEON anyway.
         #[cfg(target_arch = "aarch64")]
         Set::Neon => predict_with(job, scratch),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Instructions` holds this set only where the processor has it.
+        // SAFETY: `Instructions` holds this set only if the processor has it.
         Set::Avx2 => unsafe { predict_avx2(job, scratch) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -220,8 +224,8 @@ pub(super) fn predict(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error>
     }
 }
 
-/// The same steps, compiled for wider registers: column sums and sigmoids are loops that the compiler turns into vectors, without
-/// changing a bit, because it never reorders or fuses floating-point operations.
+/// Runs [`predict_with`], compiled for wider registers: column sums and sigmoids are loops that the compiler turns into
+/// vector code. This changes no bit, because the compiler never reorders or fuses floating-point operations.
 ///
 /// # Safety
 ///
@@ -232,7 +236,8 @@ unsafe fn predict_avx2(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error
     predict_with(job, scratch)
 }
 
-/// The same, for registers that are wider still; and a product of 64 bits, of which a feature key takes two, is one instruction here.
+/// Runs [`predict_with`], compiled for the widest registers. A 64-bit product, of which a feature key takes two, is one
+/// instruction here.
 ///
 /// # Safety
 ///
@@ -246,7 +251,7 @@ unsafe fn predict_avx512(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Err
 #[inline(always)]
 fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
     let Scratch { context, columns, stream, sums, running } = scratch;
-    // A short request is over before memory has answered twice: it asks for everything first.
+    // A short request has no other work while it waits for memory, so it prefetches everything first.
     let is_short = job.candidate_count <= SHORT;
     context.read(job)?;
     context.start_crosses(job.keys);
@@ -283,7 +288,7 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
                 columns.prefetch(work.table);
             }
         }
-        // Not before the first rows: while they were read, memory brought what was asked for.
+        // This comes after the first rows: while they were read, memory fetched the prefetched lines.
         if first == 0 {
             for ((_, work), running) in works().zip(running.iter_mut()) {
                 if let Some(prepared) = &work.part.prepared
@@ -296,7 +301,7 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
                 *running = Running { start, tally };
             }
         }
-        // No candidates at all, or none in time.
+        // There are no candidates, or none within the time limit.
         if wanted == 0 {
             break;
         }
@@ -321,7 +326,7 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<(), Error> {
 }
 
 impl Work<'_> {
-    /// Scores the chunk whose rows were read.
+    /// Scores the chunk whose rows have been read.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "the parts of the scratch memory, borrowed one by one")]
     fn score_rows(
@@ -388,7 +393,7 @@ impl Work<'_> {
         let calibrator = self.part.model.calibrator();
         let mut counts = RecordCounts::default();
         let has_gaps = match prepared.contents() {
-            // Every cross with the context needs a key of the candidate, so that here there are none.
+            // Every cross with the context needs a key of the candidate, so here there are no such crosses.
             Contents::Sums(prepared_sums) => {
                 prepared_sums.read(indices, &mut sums.own[..count], &mut counts);
                 answers::write(running.start, sums, false, calibrator, answers)
@@ -412,7 +417,7 @@ impl Work<'_> {
             }
         };
         counts.add_to(&mut running.tally);
-        // It is read from the sums, which are logits by now.
+        // A candidate that does not exist shows in the sums, which are logits by now.
         let mut refused_count = 0;
         if has_gaps {
             for (place, sum) in sums.own[..count].iter().enumerate() {
@@ -427,7 +432,7 @@ impl Work<'_> {
         running.tally.scored_count += count as u64 - refused_count;
     }
 
-    /// Looks up and adds crosses in contract order.
+    /// Looks up the crosses and adds them in contract order.
     #[inline(always)]
     fn add_crosses(
         &self,

@@ -1,4 +1,5 @@
-//! A chunk of prepared candidates: what crosses with the context need of them, as columns of feature keys.
+//! Reads a chunk of prepared candidates: their own sums, and columns of the feature keys that crosses with the context
+//! need.
 
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
@@ -8,21 +9,22 @@ use super::columns::{Columns, ManyColumn};
 use super::{Bits, CHUNK, each_place, ones, set};
 use crate::prefetch::prefetch_far;
 
-/// Most keys of a record that lies in one line of the cache, which is read in a loop of its own.
+/// Largest number of keys in a record that fits into one cache line. A special loop reads such records.
 pub(super) const LINE_KEYS: usize = 4;
 
-/// How many records ahead memory is asked for one.
+/// Number of records by which prefetching runs ahead.
 const RECORDS_AHEAD: usize = 48;
 
-/// Asks memory for the records of the first of these candidates.
+/// Prefetches the records of the first of these candidates.
 #[inline(always)]
 pub(super) fn prefetch(records: &Records, indices: &[AtomicU32]) {
     indices.iter().take(RECORDS_AHEAD).for_each(|index| records.prefetch(load_index(index)));
 }
 
 impl Columns {
-    /// Reads what was prepared of the chunk's candidates, the first of `indices`: own sums, NaN where there is no candidate, and the keys
-    /// that crosses need. The indices behind them are those of the next chunk, for which memory is asked already.
+    /// Reads the prepared data of the chunk's candidates, the first of `indices`: their own sums (NaN if there is no
+    /// candidate) and the keys that crosses need. The remaining indices are those of the next chunks, which are
+    /// prefetched.
     #[inline(always)]
     pub(super) fn read_records(
         &mut self,
@@ -48,7 +50,8 @@ impl Columns {
         }
     }
 
-    /// Reads records of which each is a line of the cache, in a loop without calls or inner loops. Returns whether they are.
+    /// Reads records that are one cache line each, in a loop without calls or inner loops. Returns false, and reads
+    /// nothing, if the records are not like that.
     #[inline(always)]
     fn read_lines(
         &mut self,
@@ -62,7 +65,7 @@ impl Columns {
         let count = self.count;
         let Some(lines) = records.lines() else { return false };
         let spare = self.absent.len();
-        // Keys that a line has room for but the record has not go behind the last column.
+        // Keys for which a line has room but the record has none go after the last column.
         let range_of = |position: usize| {
             let column = needed.single_columns.get(position).copied().unwrap_or(spare + position);
             column * count..(column + 1) * count
@@ -72,7 +75,7 @@ impl Columns {
             return false;
         };
         let [keys_0, keys_1, keys_2, keys_3] = columns.map(|column| column.iter_mut());
-        // Those that are being replaced, lack a key, or are not there.
+        // Candidates whose record is being replaced, lacks a key, or does not exist.
         let mut unusual = Bits::default();
         let mut line_counts = RecordCounts::default();
         let words = keys_0.zip(keys_1).zip(keys_2.zip(keys_3)).zip(own_sums.iter_mut());
@@ -106,7 +109,7 @@ impl Columns {
         true
     }
 
-    /// Reads one record, whatever it is like.
+    /// Reads one record of any kind.
     #[inline(never)]
     #[expect(clippy::too_many_arguments, reason = "what the loops around it hold")]
     fn read_record(
@@ -120,7 +123,8 @@ impl Columns {
         counts: &mut RecordCounts,
     ) {
         let (count, keys, many) = (self.count, &mut self.keys, &mut self.many);
-        // A record may be read again, if it was replaced meanwhile: nothing here adds to what an earlier reading left.
+        // A record may be read again if it was replaced in the meantime, so nothing here adds to what an earlier
+        // reading left.
         let found = records.read(index, |words| {
             let record = Record::new(words);
             for (&column, key) in needed.single_columns.iter().zip(record.keys()) {
@@ -144,7 +148,7 @@ impl Columns {
     }
 }
 
-/// Reads the keys that crosses need of a prepared candidate's `many` fields.
+/// Reads the keys of a prepared candidate's `many` fields that crosses need.
 fn read_lists(columns: &[usize], lists: &mut Lists<'_>, many: &mut [ManyColumn], place: usize) {
     for &column in columns {
         let many = &mut many[column];
@@ -154,7 +158,7 @@ fn read_lists(columns: &[usize], lists: &mut Lists<'_>, many: &mut [ManyColumn],
     }
 }
 
-/// Index of a candidate in its set.
+/// Returns the index of a candidate in its set.
 #[inline(always)]
 fn load_index(index: &AtomicU32) -> usize {
     u32::from_le(index.load(Ordering::Relaxed)) as usize

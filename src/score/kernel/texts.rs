@@ -1,11 +1,11 @@
-//! A column of texts that stand in their rows by their bytes.
+//! Reads a column of texts whose bytes are in the request.
 
 use super::super::block::Tail;
 
-/// Turns references to texts into the values of the texts, and says whether all of them could be read. If not, what then stands in
-/// `slots` means nothing.
+/// Replaces references to texts by the values of the texts. Returns whether all of them could be read. If not, the
+/// contents of `slots` are meaningless.
 ///
-/// It is a function of its own because there the numbers that hashing takes stay in registers.
+/// It is a separate function, so that the values for hashing stay in registers.
 #[inline(never)]
 pub(super) fn read_values(tail: Tail<'_>, slots: &mut [u64]) -> bool {
     for slot in slots {

@@ -1,4 +1,4 @@
-//! Where tags, weights and the overflow filter lie in a line, for each encoding. `FORMAT.md` (4) has the same as tables.
+//! Where tags, weights and the overflow filter are in a line, for each encoding. `FORMAT.md` (4) has the tables.
 
 use super::LINE_LEN;
 use super::encoding::{Encoding, f16_value};
@@ -7,16 +7,16 @@ use crate::weight_file::header::Record;
 /// One line: tags, weights and an overflow filter.
 pub type Line = [u8; LINE_LEN];
 
-/// A kind of line. Everything is computed from the low 32 bits of a feature key, called its *low word*: which line it belongs
-/// to is a question of the table.
+/// A format of lines. Everything is computed from the low 32 bits of a feature key, called its *low word*. The table
+/// decides in which line a key is.
 pub trait LineFormat {
     const ENCODING: Encoding;
     /// Slots in a line.
     const SLOT_COUNT: usize = Self::ENCODING.slot_count();
-    /// Which bits of a low word are the tag.
+    /// The bits of a low word that form the tag.
     const TAG_MASK: u32;
 
-    /// The tag of a key: never 0, which marks an empty slot.
+    /// Returns the tag of a key. It is never 0, which marks an empty slot.
     #[inline(always)]
     fn tag_of(low_word: u32) -> u32 {
         match low_word & Self::TAG_MASK {
@@ -25,38 +25,38 @@ pub trait LineFormat {
         }
     }
 
-    /// The tag in slot `slot`, 0 if it is empty.
+    /// Returns the tag in slot `slot`, or 0 if the slot is empty.
     fn tag(line: &Line, slot: usize) -> u32;
 
-    /// The weight in slot `slot`, before its scale.
+    /// Returns the weight in slot `slot`, before its scale.
     fn weight(line: &Line, slot: usize) -> f32;
 
-    /// Whether a key with the same filter bit had to leave its first line, which is `line`.
+    /// Returns whether some key with the same filter bit was placed in its second line instead of `line`, its first.
     fn overflows(line: &Line, low_word: u32) -> bool;
 
-    /// Whether a slot's weight may stand in a file: it is finite, and of an empty slot all bits are zero.
+    /// Returns whether the weight of a slot is valid in a file: finite, and all bits zero in an empty slot.
     fn is_valid(line: &Line, slot: usize) -> bool;
 
-    /// The slot of `line` that has `tag`: the plain twin of the vector comparisons.
+    /// Returns the slot of `line` that has `tag`. This is the plain twin of the vector comparisons.
     #[inline(always)]
     fn find_tag(line: &Line, tag: u32) -> Option<usize> {
         (0..Self::SLOT_COUNT).find(|&slot| Self::tag(line, slot) == tag)
     }
 }
 
-/// Eight tag words, whose two high bits are the filter, then eight f32.
+/// Eight tag words, whose two high bits form the filter, then eight f32.
 pub struct F32Line;
 
 impl F32Line {
     pub const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * size_of::<u32>();
 
-    /// The tag word of slot `slot`, filter bits included.
+    /// Returns the tag word of slot `slot`, including its filter bits.
     #[inline(always)]
     pub fn word(line: &Line, slot: usize) -> u32 {
         Record(line).u32(slot * size_of::<u32>())
     }
 
-    /// The word and the bit in it that stand for a key in its first line's overflow filter.
+    /// Returns the filter bit of a key in its first line: the index of the word, and the bit in it.
     #[inline(always)]
     pub const fn filter_bit(low_word: u32) -> (usize, u32) {
         let bit = low_word >> 28;
@@ -90,19 +90,19 @@ impl LineFormat for F32Line {
     }
 }
 
-/// What the lines of the small encodings share: a u16 for the low bits of each tag, a u8 for its high bits, the weights,
-/// and a filter of 32 bits at the end.
+/// Offset of the filter in lines of the small encodings. These lines have a u16 for the low bits of each tag, a u8 for
+/// its high bits, the weights, and a filter of 32 bits at the end.
 pub const FILTER_OFFSET: usize = LINE_LEN - size_of::<u32>();
 const SMALL_TAG_MASK: u32 = 0x00ff_ffff;
 
-/// The tag of slot `slot` in a line of `slot_count`.
+/// Returns the tag of slot `slot` in a line of `slot_count` slots.
 #[inline(always)]
 fn small_tag(line: &Line, slot_count: usize, slot: usize) -> u32 {
     let low = Record(line).u16(slot * size_of::<u16>());
     u32::from(low) | u32::from(line[slot_count * size_of::<u16>() + slot]) << 16
 }
 
-/// The bit of the filter that stands for a key.
+/// Returns the filter bit of a key.
 #[inline(always)]
 pub const fn small_filter_bit(low_word: u32) -> u32 {
     1 << (low_word >> 24 & 31)
@@ -125,7 +125,7 @@ pub struct F16Line;
 impl F16Line {
     pub const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
 
-    /// The weight of a slot, as it stands there.
+    /// Returns the weight of a slot as the line stores it.
     #[inline(always)]
     pub fn bits(line: &Line, slot: usize) -> u16 {
         Record(line).u16(Self::WEIGHTS_OFFSET + slot * size_of::<u16>())
@@ -162,7 +162,7 @@ pub struct I8Line;
 impl I8Line {
     pub const WEIGHTS_OFFSET: usize = Self::SLOT_COUNT * (size_of::<u16>() + size_of::<u8>());
 
-    /// The weight of a slot, as it stands there.
+    /// Returns the weight of a slot as the line stores it.
     #[inline(always)]
     pub fn number(line: &Line, slot: usize) -> i8 {
         line[Self::WEIGHTS_OFFSET + slot].cast_signed()

@@ -1,8 +1,9 @@
-//! The table from feature key to weight: lines of 64 bytes, tags beside weights, two choices of line a key. Nothing outside
-//! this module knows where a weight lies.
+//! The table that maps feature keys to weights: lines of 64 bytes, tags beside weights, and two possible lines for each
+//! key. Nothing outside this module knows where a weight is.
 //!
-//! A look-up touches its first line; only where the line's overflow filter says that a key with the same filter bit had to
-//! go elsewhere does it touch a second one, in the same 4 MiB shard. `FORMAT.md` (4) has the bytes.
+//! A look-up touches the key's first line. It touches the second line, which is in the same 4 MiB shard, only if the
+//! overflow filter of the first line says that some key with the same filter bit is in its second line. `FORMAT.md` (4)
+//! has the bytes.
 
 mod encoding;
 mod gather;
@@ -20,13 +21,13 @@ use line::{F16Line, F32Line, I8Line, Line, LineFormat};
 
 /// Length of a line: one cache line.
 pub const LINE_LEN: usize = 64;
-/// Most lines in a shard: 4 MiB of them.
+/// Largest number of lines in a shard: 4 MiB.
 pub const MAX_SHARD_LINES: u32 = 65_536;
 
-/// What the lines are, how many there are, and how they are grouped.
+/// The format and number of the lines, and how they are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
-    /// How weights stand in a line.
+    /// How weights are stored in a line.
     pub encoding: Encoding,
     /// Number of shards.
     pub shard_count: u32,
@@ -35,51 +36,51 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Number of lines of all shards.
+    /// Returns the number of lines in all shards.
     #[inline]
     #[must_use]
     pub const fn line_count(self) -> u64 {
         self.shard_count as u64 * self.shard_lines as u64
     }
 
-    /// Length of the weights section.
+    /// Returns the length of the weights section.
     #[must_use]
     pub fn weights_len_bytes(self) -> usize {
         usize::try_from(self.line_count()).map_or(usize::MAX, |count| count.saturating_mul(LINE_LEN))
     }
 }
 
-/// The first line of a key among `line_count` lines of all shards.
+/// Returns the first line of a key, among the `line_count` lines of all shards.
 #[doc(hidden)]
 #[inline]
 #[must_use]
 pub const fn first_line(line_count: u64, key: u64) -> usize {
-    // Below 2^32 anyway, but when that is known vector code needs one multiplication instead of two.
+    // It is below 2^32 anyway. The mask tells the compiler, so that vector code needs one multiplication instead of
+    // two.
     let line_count = line_count & u32::MAX as u64;
     ((key >> 32).wrapping_mul(line_count) >> 32) as usize
 }
 
-/// How many lines behind its first line the second line of a key is, in a circle: 1 to the lines of a shard less one.
-#[doc(hidden)]
+/// Returns the distance from a key's first line to its second, wrapping at the end of the shard: from 1 to the number
+/// of lines in a shard minus 1.
 #[inline]
 #[must_use]
 pub const fn step(shard_lines: u32, low_word: u32) -> usize {
     1 + ((low_word as u64 * (shard_lines as u64 - 1)) >> 32) as usize
 }
 
-/// The second line of a key whose first line is `first`, without a branch: which of the two ways it goes is a toss-up.
+/// Returns the second line of a key whose first line is `first`. Without a branch, because wrapping is unpredictable.
 #[inline]
 fn second_line(geometry: Geometry, first: usize, key: u64) -> usize {
     let lines = geometry.shard_lines as usize;
-    // The shard of the first line: `first / lines`, found without a division.
+    // The shard of the first line: `first / lines`, computed without a division.
     let shard = ((key >> 32) * u64::from(geometry.shard_count)) >> 32;
     let base = shard as usize * lines;
     let place = first - base + step(geometry.shard_lines, low_word(key));
     base + select_unpredictable(place >= lines, place.wrapping_sub(lines), place)
 }
 
-/// The low word of a key, which its tag and its filter bit are made of.
-#[doc(hidden)]
+/// Returns the low word of a key, from which its tag and its filter bit are computed.
 #[inline(always)]
 #[must_use]
 pub const fn low_word(key: u64) -> u32 {
@@ -100,8 +101,8 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The table over the bytes of the sections weights and exceptions and the scales of the table section, or nothing if
-    /// their lengths do not fit `geometry`.
+    /// Creates the table over the bytes of the weights and exceptions sections and the scales of the table section.
+    /// Returns nothing if their lengths do not match `geometry`.
     #[inline(always)]
     #[must_use]
     pub fn new(weights: &'a [u8], exceptions: &'a [u8], scales: &'a [u8], geometry: Geometry) -> Option<Self> {
@@ -126,22 +127,23 @@ impl<'a> Table<'a> {
         self.lines
     }
 
-    /// How weights stand in the lines.
+    /// Returns how weights are stored in the lines.
     #[inline]
     #[must_use]
     pub const fn encoding(&self) -> Encoding {
         self.geometry.encoding
     }
 
-    /// What the weights of field or cross `group` of the contract (fields first, then crosses) are multiplied by, in f32.
+    /// Returns the f32 by which the weights of field or cross `group` of the contract (fields first, then crosses) are
+    /// multiplied.
     #[inline]
     #[must_use]
     pub fn scale(&self, group: usize) -> f32 {
         self.scales.get(group).map_or(1.0, |bytes| f32::from_le_bytes(*bytes))
     }
 
-    /// The weight of `key` before its [scale](Self::scale), or nothing if the table has none. One key at a time; scoring looks
-    /// many up at once with [`Table::gather`].
+    /// Returns the weight of `key` before its [scale](Self::scale), or nothing if the table has none. Looks up one key;
+    /// scoring looks up many keys together with [`Table::gather`].
     #[must_use]
     pub fn get(&self, key: u64) -> Option<f32> {
         if let Some(weight) = self.exception(key) {
@@ -150,7 +152,7 @@ impl<'a> Table<'a> {
         self.get_from_lines(key)
     }
 
-    /// What the lines answer, which is wrong for the keys of exceptions.
+    /// Looks `key` up in the lines only. The result is wrong for the keys of exceptions.
     #[inline]
     fn get_from_lines(&self, key: u64) -> Option<f32> {
         match self.geometry.encoding {
@@ -176,7 +178,7 @@ impl<'a> Table<'a> {
         F::find_tag(line, tag).map(|slot| F::weight(line, slot))
     }
 
-    /// The largest magnitude of a weight, before its scale; 0 without weights.
+    /// Returns the largest magnitude of a weight, before its scale; 0 if there are no weights.
     #[must_use]
     pub fn largest_magnitude(&self) -> f32 {
         let in_lines = match self.geometry.encoding {
@@ -189,13 +191,13 @@ impl<'a> Table<'a> {
         exceptions.fold(in_lines, f32::max)
     }
 
-    /// Empty slots have a weight of 0.
+    /// Includes empty slots, whose weight is 0.
     fn largest_in_lines<F: LineFormat>(&self) -> f32 {
         let of_line = |line: &Line| (0..F::SLOT_COUNT).map(|slot| F::weight(line, slot).abs()).fold(0.0, f32::max);
         self.lines.iter().map(of_line).fold(0.0, f32::max)
     }
 
-    /// How many lines a look-up of `key` touches: 1 or 2. For tests and figures.
+    /// Returns how many lines a look-up of `key` touches: 1 or 2. For tests and statistics.
     #[must_use]
     pub fn lines_touched(&self, key: u64) -> usize {
         match self.geometry.encoding {
@@ -211,7 +213,7 @@ impl<'a> Table<'a> {
         if F::find_tag(line, F::tag_of(low_word)).is_some() || !F::overflows(line, low_word) { 1 } else { 2 }
     }
 
-    /// The weight of a key that the lines would answer wrongly. There are nearly always none.
+    /// Returns the weight of a key that is an exception. There are nearly always none.
     #[inline]
     fn exception(&self, key: u64) -> Option<f32> {
         if !self.exception_filter.may_have(key) {
@@ -225,13 +227,14 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Tells most keys that are no exceptions without a search: large tables have a few exceptions, and every look-up asks.
+/// Recognizes most keys that are not exceptions, without a search. Large tables have a few exceptions, and every
+/// look-up checks them.
 #[derive(Debug, Clone, Copy)]
 struct ExceptionFilter([u64; 8]);
 
 impl ExceptionFilter {
-    /// With more exceptions than these every key passes. Only a file that was made to have so many has them, and a
-    /// filter of more bits would take too long to make for each request.
+    /// With more exceptions than this, every key passes. Only a file crafted for it has so many, and building a filter
+    /// with more bits for each request would take too long.
     const MAX_EXCEPTIONS: usize = 128;
 
     #[inline]

@@ -1,4 +1,4 @@
-//! What bytes must satisfy to be a table, beyond matching their checksums.
+//! Checks that bytes form a valid table, beyond matching their checksums.
 
 use super::line::{F16Line, F32Line, I8Line, Line, LineFormat};
 use super::{Encoding, Table};
@@ -11,9 +11,9 @@ fn malformed(problem: impl Into<String>) -> Error {
 }
 
 impl Table<'_> {
-    /// Checks every slot, every exception and every scale: finite weights, empty slots without a weight, no tag twice in a line,
-    /// exceptions in order, scales that are normal. Returns the number of occupied slots. `group_count` is the number of
-    /// fields and crosses of the contract.
+    /// Checks every slot, every exception and every scale: weights are finite, empty slots have no weight, no line has
+    /// a tag twice, exceptions are in order, and scales are normal numbers. Returns the number of occupied slots.
+    /// `group_count` is the number of fields and crosses of the contract.
     #[doc(hidden)]
     pub fn validate(&self, group_count: usize) -> Result<u64, Error> {
         self.validate_scales(group_count)?;
@@ -30,22 +30,24 @@ impl Table<'_> {
         if self.scales.len() != expected {
             let found = self.scales.len();
             return Err(malformed(format!(
-                "its table has {found} scales, expected {expected} with the encoding {}",
+                "its table has the wrong number of scales: expected {expected}, found {found} with the encoding {}",
                 self.geometry.encoding.name()
             )));
         }
         for group in 0..expected {
             let scale = self.scale(group);
-            // The greatest weight of an i8 is 127 times the scale.
+            // The largest i8 weight is 127 times the scale.
             if !scale.is_normal() || scale < 0.0 || !(scale * 127.0).is_finite() {
-                return Err(malformed(format!("scale {group} of its table is {scale:e}")));
+                return Err(malformed(format!(
+                    "scale {group} of its table must be a positive normal number, and finite times 127, found {scale:e}"
+                )));
             }
         }
         Ok(())
     }
 
     fn validate_exceptions(&self) -> Result<(), Error> {
-        // Times its scale, an exception must be as finite as what stands in the lines.
+        // Multiplied by its scale, an exception must be finite, like the weights in the lines.
         let max = if self.geometry.encoding.has_scales() { 127.0 } else { f32::MAX };
         let mut last_key = None;
         for exception in self.exceptions {
@@ -68,7 +70,7 @@ impl Table<'_> {
         for (index, line) in self.lines.iter().enumerate() {
             let count = validate_line::<F>(line).ok_or_else(|| {
                 malformed(format!(
-                    "line {index} of the weights has a tag twice, a weight that its encoding does not have, or one in an empty slot"
+                    "line {index} of the weights has a tag twice, a weight that its encoding cannot store, or a weight in an empty slot"
                 ))
             })?;
             occupied_count += u64::from(count);
@@ -76,7 +78,7 @@ impl Table<'_> {
         Ok(occupied_count)
     }
 
-    /// Number of exceptions.
+    /// Returns the number of exceptions.
     #[doc(hidden)]
     #[must_use]
     pub fn exception_count(&self) -> u64 {
@@ -84,7 +86,7 @@ impl Table<'_> {
     }
 }
 
-/// The number of occupied slots, or nothing if the line is not valid.
+/// Returns the number of occupied slots, or nothing if the line is not valid.
 fn validate_line<F: LineFormat>(line: &Line) -> Option<u32> {
     let mut count = 0;
     for slot in 0..F::SLOT_COUNT {
@@ -94,7 +96,7 @@ fn validate_line<F: LineFormat>(line: &Line) -> Option<u32> {
         let tag = F::tag(line, slot);
         if tag != 0 {
             count += 1;
-            // The first slot that has the tag is this one, unless it stands there twice.
+            // The first slot with the tag is this one, unless the line has the tag twice.
             if F::find_tag(line, tag) != Some(slot) {
                 return None;
             }

@@ -1,8 +1,8 @@
-//! Fuzzes the loader with arbitrary bytes. The loader must reject them, or accept a model that can be scored. It must
-//! never panic, hang or read out of bounds.
+//! Passes arbitrary bytes to the loader: it refuses them, or the model that it accepts can be scored. It never panics,
+//! hangs or reads out of bounds.
 //!
-//! Random changes rarely survive the first checksum. So each input is loaded three times: as it is; with every checksum
-//! corrected; and taken apart and reassembled with correct positions and checksums.
+//! Random changes rarely survive the first checksum. So each input is loaded three times: unchanged; with corrected
+//! checksums; and taken apart and assembled again with corrected positions too.
 
 #![no_main]
 
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Returns the sections of a file if its section table is intact and every section starts inside the file.
+/// Returns the sections of a file whose table is intact, as far as they are inside the file.
 fn sections_within(bytes: &[u8]) -> Option<Vec<sealing::Section>> {
     if bytes.len() < HEADER_LEN {
         return None;
@@ -38,7 +38,7 @@ fn sections_within(bytes: &[u8]) -> Option<Vec<sealing::Section>> {
     let section = |entry: &[u8]| {
         let offset = usize::try_from(sealing::u64_at(entry, layout::SECTION_OFFSET_OFFSET)).ok()?;
         let len = usize::try_from(sealing::u64_at(entry, layout::SECTION_LEN_OFFSET)).ok()?;
-        // A section that extends past the end of the file is cut there: contents of other lengths are worth trying.
+        // Contents that grew, or that are cut off at the end of the file, are kept: other lengths are worth trying.
         let content = bytes.get(offset..offset.saturating_add(len).min(bytes.len()))?;
         Some(sealing::Section {
             kind: sealing::u32_at(entry, layout::SECTION_KIND_OFFSET),
@@ -49,7 +49,7 @@ fn sections_within(bytes: &[u8]) -> Option<Vec<sealing::Section>> {
     table.chunks_exact(SECTION_ENTRY_LEN).map(section).collect()
 }
 
-/// Loads the bytes. If they are accepted, scores the golden requests with every instruction set.
+/// Loads a file and, if it is accepted, scores it by every path.
 fn load(bytes: Vec<u8>) {
     let Ok(model) = Model::from_bytes(bytes) else { return };
     for golden in model.golden_requests().expect("an accepted file has golden requests") {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use omomi::{Instructions, Model};
 use omomi_train::operate::load_test::{
-    Coverage, Durations, Measurement, Rotation, Run, Source, clock_cost_ns, processor_name,
+    Coverage, Durations, Measurement, Rotation, RowSource, Run, clock_cost_ns, processor_name,
 };
 use serde_json::{Value, json};
 
@@ -68,8 +68,8 @@ impl Report<'_> {
             Instructions::detect().name()
         );
         let source = match rotation.source() {
-            Source::Log => "from logs",
-            Source::Invented => "invented, modeled on the golden requests",
+            RowSource::Log => "from logs",
+            RowSource::Invented => "invented, modeled on the golden requests",
         };
         say!(
             "{} different requests, {source}: {} different candidates, {} features besides crosses (64 bytes each: {})",

@@ -1,4 +1,4 @@
-//! How far the reading is, on standard error: a bar on a terminal, now and then a plain line elsewhere.
+//! Shows reading progress on standard error: a bar on a terminal, and elsewhere a plain line every ten seconds.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -11,20 +11,7 @@ use omomi_train::readable::grouped;
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
 
-/// Shows how far a [`LogReader`] is: rows, rows a second, time left.
-///
-/// ```no_run
-/// # fn work(mut reader: omomi_train::log::LogReader) -> Result<(), omomi_train::log::LogError> {
-/// use crate::progress::ReadProgress;
-///
-/// let mut progress = ReadProgress::new("train", &reader, false);
-/// while let Some(batch) = reader.next_batch()? {
-///     progress.update(&reader);
-/// }
-/// progress.finish(&reader);
-/// # Ok(())
-/// # }
-/// ```
+/// Shows the progress of a [`LogReader`] on standard error: rows, rows per second, time left.
 #[derive(Debug)]
 pub(crate) struct ReadProgress {
     label: String,
@@ -40,8 +27,7 @@ enum Shown {
 }
 
 impl ReadProgress {
-    /// Starts the clock. `label` says what is done; with `quiet` nothing is ever shown.
-    
+    /// Starts the clock. `label` names the work in progress. With `quiet`, nothing is ever shown.
     pub(crate) fn new(label: &str, reader: &LogReader, quiet: bool) -> Self {
         let started = Instant::now();
         let shown = if quiet {
@@ -59,25 +45,25 @@ impl ReadProgress {
         Self { label: label.to_owned(), started, shown }
     }
 
-    /// Shows where `reader` is now. Cheap enough to be called for every batch.
+    /// Shows the current progress of `reader`. Cheap enough to call for every batch.
     pub(crate) fn update(&mut self, reader: &LogReader) {
         let elapsed = self.started.elapsed();
         match &mut self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => {
-                bar.set_message(Standing::of(reader, elapsed).words());
+                bar.set_message(ProgressSnapshot::of(reader, elapsed).words());
                 bar.set_position(reader.read_len_bytes());
             }
             Shown::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
                 *last = Instant::now();
-                let standing = Standing::of(reader, elapsed);
-                eprintln!("{}: {} %, {}", self.label, standing.percent(), standing.words());
+                let snapshot = ProgressSnapshot::of(reader, elapsed);
+                eprintln!("{}: {} %, {}", self.label, snapshot.percent(), snapshot.words());
             }
             Shown::Lines { .. } => {}
         }
     }
 
-    /// Shows a line of the caller's between the others; on a terminal above the bar. Not where it is quiet.
+    /// Prints one line of the caller's text; on a terminal, above the bar. Prints nothing if `quiet` was set.
     pub(crate) fn note(&self, line: &str) {
         match &self.shown {
             Shown::Nothing => {}
@@ -86,11 +72,11 @@ impl ReadProgress {
         }
     }
 
-    /// Shows the end: rows and time in all. A progress that is dropped unfinished, because of an error, leaves nothing
-    /// on a terminal.
+    /// Prints the total rows and the total time. If a `Progress` is dropped without this call, because of an error, the
+    /// bar is removed from the terminal.
     pub(crate) fn finish(self, reader: &LogReader) {
         let elapsed = self.started.elapsed();
-        let words = Standing::of(reader, elapsed).final_words(elapsed);
+        let words = ProgressSnapshot::of(reader, elapsed).final_words(elapsed);
         match &self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => {
@@ -112,8 +98,8 @@ impl Drop for ReadProgress {
     }
 }
 
-/// Where a reader is.
-struct Standing {
+/// The progress of a reader at one moment.
+struct ProgressSnapshot {
     row_count: u64,
     bad_row_count: u64,
     rows_per_second: u64,
@@ -122,7 +108,7 @@ struct Standing {
     left: Option<Duration>,
 }
 
-impl Standing {
+impl ProgressSnapshot {
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures for people, none negative")]
     fn of(reader: &LogReader, elapsed: Duration) -> Self {

@@ -1,4 +1,4 @@
-//! Why a probability: the weights of one request, from a log row or from JSON.
+//! Tests the explanation of a probability: the weights of one request, from a log row or from JSON.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-/// The weights of an explanation, those of unseen categories as 0.
+/// Returns the weights of an explanation, with 0 for unseen categories.
 fn weights(explanation: &Value) -> Vec<f64> {
     explanation["features"].as_array().unwrap().iter().map(|it| it["weight"].as_f64().unwrap_or(0.0)).collect()
 }
@@ -36,7 +36,7 @@ fn the_weights_of_a_log_row_add_up_and_the_largest_comes_first() {
     let hour = &cross["members"][1]["category"];
     assert_eq!(cross["category"], format!("{}*{}", device["category"].as_str().unwrap(), hour.as_str().unwrap()));
     for feature in features {
-        // Whatever has a weight was seen in training.
+        // Every feature with a weight was seen in training.
         assert!(feature["weight"].is_null() || feature["impressions"].as_u64() > Some(0), "{feature}");
         assert!(!feature["category"].as_str().unwrap().is_empty(), "{feature}");
     }
@@ -47,7 +47,7 @@ fn the_weights_of_a_log_row_add_up_and_the_largest_comes_first() {
 }
 
 #[test]
-fn a_golden_request_is_explained_with_the_probability_that_the_file_promises() {
+fn a_golden_request_is_explained_with_the_probability_in_the_file() {
     let world = World::new();
     let model = Model::load(&world.path("000002.omomi"), LoadMode::Map).unwrap();
     let golden = &model.golden_requests().unwrap()[0];
@@ -65,7 +65,7 @@ fn a_golden_request_is_explained_with_the_probability_that_the_file_promises() {
 }
 
 #[test]
-fn unseen_missing_and_invalid_values_are_told() {
+fn unseen_missing_and_invalid_values_are_reported() {
     let world = World::new();
     let request = json!({
         "context": { "device": "abacus*\\", "floor_price": -1.0, "hour": 3, "interest": ["golf", "tea"] },
@@ -85,7 +85,7 @@ fn unseen_missing_and_invalid_values_are_told() {
 
     for (text, words) in [
         ("{", "EOF"),
-        ("{\"context\":{}}", "`candidates` is missing or no list"),
+        ("{\"context\":{}}", "`candidates` is missing or not a list"),
         ("{\"context\":{\"dvice\":\"x\"},\"candidates\":[{}]}", "the contract has no field `dvice`"),
         ("{\"context\":{\"device\":7},\"candidates\":[{}]}", "the field `device` needs text, found 7"),
     ] {

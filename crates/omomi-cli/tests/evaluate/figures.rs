@@ -1,4 +1,4 @@
-//! The figures of an evaluation are those that anybody would find who scores the rows one by one.
+//! Tests that the metrics of an evaluation are equal to those of rows that are scored one by one.
 
 use std::fs;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use omomi_train::log::{LogReader, ReadOptions, RowBatch};
 
 use crate::world::World;
 
-/// One row of the held-out log, scored by a request of its own.
+/// One row of the held-out log, scored in its own request.
 struct Scored {
     probability: f64,
     clicked: bool,
@@ -20,7 +20,7 @@ struct Scored {
     hour: i64,
 }
 
-/// Makes a request of each row of the held-out log, and calls `visit` with it before it is scored.
+/// Makes a request from each row of the held-out log, and calls `visit` before the request is scored.
 fn each_request(
     world: &World,
     model: &Arc<Model>,
@@ -72,7 +72,7 @@ fn near(found: f64, expected: f64, tolerance: f64, what: &str) {
     assert!((found - expected).abs() <= tolerance, "{what}: expected {expected}, found {found}");
 }
 
-/// The AUC by the sum of ranks, ties at their mean rank.
+/// Computes the AUC from the sum of ranks, with mean ranks for ties.
 fn auc_by_ranks(rows: &[&Scored]) -> Option<f64> {
     let mut sorted: Vec<&&Scored> = rows.iter().collect();
     sorted.sort_by(|one, other| one.probability.total_cmp(&other.probability));
@@ -110,7 +110,7 @@ fn evaluate(world: &World, more: &str) -> Evaluation {
 }
 
 #[test]
-fn figures_are_those_of_rows_that_are_scored_one_by_one() {
+fn metrics_are_equal_to_those_of_rows_scored_one_by_one() {
     let world = World::new();
     let evaluation =
         evaluate(&world, "--baseline before.omomi --by device --by site_id --user user_id --time-column timestamp");
@@ -187,7 +187,7 @@ fn figures_are_those_of_rows_that_are_scored_one_by_one() {
 }
 
 #[test]
-fn field_rates_and_facts_are_those_of_the_file() {
+fn field_rates_and_facts_match_the_file() {
     let world = World::new();
     let evaluation = evaluate(&world, "");
     let model = Model::load(&world.path("000002.omomi"), LoadMode::Map).unwrap();
@@ -197,7 +197,7 @@ fn field_rates_and_facts_are_those_of_the_file() {
     assert_eq!(facts.len_bytes, fs::metadata(world.path("000002.omomi")).unwrap().len());
     assert_eq!((facts.logic_id.as_str(), facts.generation, facts.training_rows), ("feed-v1", 2, Some(40_000)));
 
-    // The unseen categories of every request, as the server counts them, are those of the fields together.
+    // The unseen categories that the server counts per request add up to those of the fields.
     let (mut unseen, mut missing, mut largest) = (0, 0, 0.0_f32);
     each_request(&world, &model, ReadOptions::default(), |_, _, scorer, request| {
         scorer.predict(request, 1).unwrap();
@@ -234,7 +234,7 @@ fn field_rates_and_facts_are_those_of_the_file() {
 }
 
 #[test]
-fn a_file_against_itself_differs_in_nothing_and_the_same_input_gives_the_same_text() {
+fn a_file_does_not_differ_from_itself_and_equal_input_gives_equal_text() {
     let world = World::new();
     let evaluation = evaluate(&world, "--baseline 000002.omomi");
     let comparison = evaluation.models[0].comparison.as_ref().unwrap();

@@ -1,4 +1,4 @@
-//! A bad weight file is held back by the gate that it ought to be held back by; a good one is blessed and published.
+//! Tests the gate: a bad weight file is held back by the right checks; a good one is blessed and published.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::world::World;
 
 const LOGS: &str = "--logs logs/part-002.parquet";
 
-/// Names of the checks that hold a file back, with their subjects.
+/// Returns the names of the failed checks, with their subjects.
 fn reasons(world: &World, arguments: &str) -> Vec<(String, Option<String>)> {
     let output = world.omomi(&format!("gate {arguments} --json"));
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
@@ -55,15 +55,15 @@ fn a_good_file_is_blessed_and_published_and_nothing_else_is() {
 
     let said = world.succeed("publish 000002.omomi --to store");
     assert!(said.contains("Published generation 2"), "{said}");
-    // Other bytes under the blessing's name: it is worth nothing for them.
+    // The blessing is invalid for other bytes under its name.
     fs::copy(world.path("000002.blessing.json"), world.path("before.blessing.json")).unwrap();
     let error = world.fail(1, "publish before.omomi --to other");
-    assert!(error.contains("the blessing is that of another file"), "{error}");
+    assert!(error.contains("the blessing is for another file"), "{error}");
     world.succeed("publish before.omomi --to other --unblessed");
 }
 
 #[test]
-fn weights_twice_as_large_as_they_were_learned_are_held_back_for_every_figure_that_they_spoil() {
+fn a_file_with_doubled_weights_is_held_back_by_every_metric_that_they_spoil() {
     let world = World::new();
     world.pack_changed(
         "doubled",
@@ -85,7 +85,7 @@ fn weights_twice_as_large_as_they_were_learned_are_held_back_for_every_figure_th
 }
 
 #[test]
-fn a_field_that_was_lost_is_held_back_by_name() {
+fn a_file_that_lost_a_field_is_held_back_with_the_name_of_the_field() {
     let world = World::new();
     world.pack_changed("lost", |_| (), |row| row.field != "advertiser_id");
     let arguments = format!("lost.omomi --baseline 000002.omomi {LOGS}");
@@ -97,12 +97,12 @@ fn a_field_that_was_lost_is_held_back_by_name() {
 }
 
 #[test]
-fn weights_that_are_not_finite_and_damage_are_held_back_with_their_owners() {
+fn damage_and_weights_that_are_not_finite_are_held_back_with_their_owners() {
     let world = World::new();
     let bytes = fs::read(world.path("000002.omomi")).unwrap();
     let mut sections = sections_of(&bytes);
     let weights = sections.iter_mut().find(|section| section.kind == SectionKind::Weights.number()).unwrap();
-    // Some slot of the first lines has a weight: the second half of each line of f32.
+    // Some slot of the first lines has a weight. In a line of f32, weights are in the second half.
     let slot = (32..).step_by(4).find(|at| at % 64 >= 32 && weights.content[*at..at + 4] != [0; 4]).unwrap();
     weights.content[slot..slot + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(world.path("nan.omomi"), assemble(&sections)).unwrap();
@@ -119,19 +119,19 @@ fn weights_that_are_not_finite_and_damage_are_held_back_with_their_owners() {
 }
 
 #[test]
-fn the_first_file_of_a_logic_says_so_and_no_other_may() {
+fn only_the_first_file_of_a_logic_may_be_declared_first() {
     let world = World::new();
     assert_eq!(names(&reasons(&world, &format!("000002.omomi {LOGS}"))), ["baseline"]);
     assert_eq!(names(&reasons(&world, &format!("000002.omomi {LOGS} --first --baseline before.omomi"))), ["first"]);
     world.succeed(&format!("gate 000002.omomi {LOGS} --first"));
     assert!(world.path("000002.blessing.json").exists());
-    // Held back now, it loses the blessing that it had.
+    // The file is held back now, so it loses its blessing.
     reasons(&world, &format!("000002.omomi {LOGS}"));
     assert!(!world.path("000002.blessing.json").exists());
 }
 
 #[test]
-fn settings_and_the_store_say_what_is_too_much() {
+fn the_settings_and_the_store_set_the_limits() {
     let world = World::new();
     let arguments = format!("000002.omomi --baseline before.omomi {LOGS}");
     fs::write(world.path("gate.toml"), "size_ratio = [0.9, 1.1]\nmax_weight = 0.1\nmin_clicks = 1_000_000\n").unwrap();
@@ -142,7 +142,7 @@ fn settings_and_the_store_say_what_is_too_much() {
     let error = world.fail(1, &format!("gate {arguments} --gate wrong.toml"));
     assert!(error.contains("wrong.toml has 1 fault") && error.contains("line 2: max_shft: not known"), "{error}");
     let error = world.fail(1, &format!("gate {arguments} --gate absent.toml"));
-    assert!(error.contains("absent.toml is not there"), "{error}");
+    assert!(error.contains("absent.toml does not exist"), "{error}");
     fs::remove_file(world.path("gate.toml")).unwrap();
 
     world.succeed("publish before.omomi --to store --unblessed");
@@ -152,7 +152,7 @@ fn settings_and_the_store_say_what_is_too_much() {
 }
 
 #[test]
-fn an_evaluation_that_is_there_already_is_judged_the_same_and_only_for_its_own_file() {
+fn an_existing_evaluation_gives_the_same_blessing_and_only_for_its_own_file() {
     let world = World::new();
     world.succeed(&format!("evaluate 000002.omomi --baseline before.omomi {LOGS} --by-fields --json eval.json"));
     world.succeed(&format!("gate 000002.omomi --baseline before.omomi {LOGS}"));
@@ -160,10 +160,7 @@ fn an_evaluation_that_is_there_already_is_judged_the_same_and_only_for_its_own_f
     world.succeed("gate 000002.omomi --evaluation eval.json");
     assert!(fs::read(world.path("000002.blessing.json")).unwrap() == of_logs, "another blessing");
     let error = world.fail(1, "gate before.omomi --evaluation eval.json");
-    assert!(
-        error.contains("the evaluation eval.json is not of before.omomi: expected a file with the digest"),
-        "{error}"
-    );
+    assert!(error.contains("the evaluation eval.json does not contain before.omomi: expected the digest"), "{error}");
     let error = world.fail(1, "gate absent.omomi --evaluation eval.json");
     assert!(error.contains("absent.omomi"), "{error}");
     fs::write(world.path("not.json"), "{}").unwrap();
@@ -172,7 +169,7 @@ fn an_evaluation_that_is_there_already_is_judged_the_same_and_only_for_its_own_f
 }
 
 #[test]
-fn a_typing_error_is_no_verdict() {
+fn a_typing_error_is_not_a_verdict() {
     let folder = World::empty();
     for misuse in ["gate", "gate 000002.omomi", "gate 000002.omomi --evaluation a --logs b", "gate x --frist --logs y"]
     {

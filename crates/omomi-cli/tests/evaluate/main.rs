@@ -1,4 +1,4 @@
-//! Evaluating, judging and explaining weight files, from logs to what is published, as a user walks it.
+//! Tests evaluating, judging and explaining weight files on the command line, from logs to the published file.
 
 mod explain;
 mod figures;

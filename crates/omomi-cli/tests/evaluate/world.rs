@@ -10,7 +10,7 @@ use serde_json::Value;
 pub struct World(tempfile::TempDir);
 
 impl World {
-    /// Generation 1 was trained on the first part of the log, generation 2 on the first two; the third was held out.
+    /// Generation 1 is trained on the first part of the log, generation 2 on the first two; the third is held out.
     pub fn new() -> Self {
         let world = Self(tempfile::tempdir().unwrap());
         world.succeed("generate-log --rows 60000 --seed 5 --click-rate 0.2 --out logs --files 3");
@@ -21,7 +21,7 @@ impl World {
         world
     }
 
-    /// An empty folder, for what goes wrong before any file is read.
+    /// An empty folder, for errors that occur before any file is read.
     pub fn empty() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -55,7 +55,7 @@ impl World {
             .expect("the binary was built with this test")
     }
 
-    /// Standard output of a command that succeeds.
+    /// Returns the standard output of a command that succeeds.
     #[track_caller]
     pub fn succeed(&self, arguments: &str) -> String {
         let output = self.omomi(arguments);
@@ -68,7 +68,7 @@ impl World {
         serde_json::from_str(&self.succeed(arguments)).unwrap()
     }
 
-    /// Standard error of a command that ends with this exit code.
+    /// Returns the standard error of a command that ends with this exit code.
     #[track_caller]
     pub fn fail(&self, code: i32, arguments: &str) -> String {
         let output = self.omomi(arguments);
@@ -77,7 +77,7 @@ impl World {
         error
     }
 
-    /// Packs the state again after `change` has seen its metadata, without the rows that `keep` does not want.
+    /// Packs the state again, with metadata changed by `change`, and only the rows that `keep` accepts.
     pub fn pack_changed(
         &self,
         name: &str,

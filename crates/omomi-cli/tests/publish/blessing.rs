@@ -1,4 +1,4 @@
-//! Files without the blessing of `omomi gate` are not published, unless somebody says so.
+//! Tests that files without the blessing of `omomi gate` are not published unless the options or the limits allow it.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn asking(file: &Path) -> PublishOptions {
     PublishOptions { blessing: None, ..options(file) }
 }
 
-/// Asserts that publishing is refused so, and leaves everything as it was.
+/// Asserts that publishing fails with this error and changes nothing.
 #[track_caller]
 fn assert_refused(fixture: &Fixture, options: &PublishOptions, name: &str, words: &str) {
     let before = everything_in(fixture.folder());
@@ -29,7 +29,7 @@ fn assert_refused(fixture: &Fixture, options: &PublishOptions, name: &str, words
 }
 
 #[test]
-fn a_blessing_is_asked_for_where_nobody_says_otherwise() {
+fn a_blessing_is_required_by_default() {
     let fixture = Fixture::with([1]);
     let file = Wanted::generation(2).file_in(fixture.folder());
     let words = "the file has no blessing: expected ";
@@ -40,7 +40,7 @@ fn a_blessing_is_asked_for_where_nobody_says_otherwise() {
 }
 
 #[test]
-fn the_blessing_of_other_bytes_is_worth_nothing() {
+fn a_blessing_for_other_bytes_is_rejected() {
     let fixture = Fixture::with([1]);
     let (file, other) = (Wanted::generation(2).file_in(fixture.folder()), Wanted::generation(3).bytes());
     bless(&file, Digest::of(&other));
@@ -50,7 +50,7 @@ fn the_blessing_of_other_bytes_is_worth_nothing() {
 }
 
 #[test]
-fn what_is_no_blessing_is_refused() {
+fn a_malformed_blessing_is_rejected() {
     let fixture = Fixture::with([1]);
     let file = Wanted::generation(2).file_in(fixture.folder());
     for text in ["", "{", "[]", "{\"digest\":7}", "{\"digest\":\"00\"}"] {
@@ -60,7 +60,7 @@ fn what_is_no_blessing_is_refused() {
 }
 
 #[test]
-fn the_limits_of_a_store_say_whether_one_is_asked_for_and_an_option_has_the_last_word() {
+fn the_limits_of_a_store_set_the_blessing_policy_and_the_option_overrides_them() {
     let fixture = Fixture::with([1]);
     let limits = fixture.store.dir().join("limits.toml");
     fs::write(&limits, "blessing = \"off\"").unwrap();

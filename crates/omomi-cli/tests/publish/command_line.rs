@@ -1,4 +1,4 @@
-//! A store on the command line, as people use it on a bad day: exit codes, words and JSON.
+//! Tests the store commands as people use them on a bad day: exit codes, text and JSON.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn omomi(folder: &Path, arguments: &str) -> Output {
         .expect("the binary was built with this test")
 }
 
-/// Standard output of a command that succeeds.
+/// Returns the standard output of a command that succeeds.
 #[track_caller]
 fn succeed(folder: &Path, arguments: &str) -> String {
     let output = omomi(folder, arguments);
@@ -30,7 +30,7 @@ fn succeed_json(folder: &Path, arguments: &str) -> Value {
     serde_json::from_str(&succeed(folder, arguments)).unwrap()
 }
 
-/// Standard error of a command that fails, after standard output was held against it.
+/// Returns the standard error of a command that fails, and its standard output as JSON (null if it is not JSON).
 #[track_caller]
 fn fail(folder: &Path, arguments: &str) -> (String, Value) {
     let output = omomi(folder, arguments);
@@ -46,7 +46,7 @@ fn assert_says(text: &str, words: &[&str]) {
     }
 }
 
-/// Files of three generations, by their names in the folder of the fixture.
+/// Returns a fixture with files of three generations in its folder.
 fn packed() -> Fixture {
     let fixture = Fixture::new();
     for generation in 1..=3 {
@@ -56,7 +56,7 @@ fn packed() -> Fixture {
 }
 
 #[test]
-fn generations_are_published_and_gone_back_from_in_words() {
+fn publishing_and_rolling_back_print_what_happened_and_how_to_undo_it() {
     let fixture = packed();
     let folder = fixture.folder();
     assert_says(
@@ -91,7 +91,7 @@ fn generations_are_published_and_gone_back_from_in_words() {
 }
 
 #[test]
-fn machines_read_the_same_as_json() {
+fn json_output_has_the_same_facts_as_text() {
     let fixture = packed();
     let folder = fixture.folder();
     let said = succeed_json(folder, "publish packed-1 --unblessed --to feed-ctr --json");
@@ -116,7 +116,7 @@ fn machines_read_the_same_as_json() {
 }
 
 #[test]
-fn the_owner_of_a_bad_file_is_passed_on_from_the_process_that_verifies() {
+fn the_owner_of_a_bad_file_is_passed_on_by_the_verification_process() {
     let fixture = packed();
     let folder = fixture.folder();
     let mut bytes = fs::read(folder.join("packed-1")).unwrap();
@@ -134,12 +134,12 @@ fn the_owner_of_a_bad_file_is_passed_on_from_the_process_that_verifies() {
 }
 
 #[test]
-fn files_are_signed_and_signatures_demanded() {
+fn files_are_signed_and_signatures_are_required() {
     let fixture = packed();
     let folder = fixture.folder();
     assert_says(&succeed(folder, "keygen --out signer"), &["Private key", "signer.pub"]);
     let (error, _) = fail(folder, "keygen --out signer");
-    assert_says(&error, &["signer: expected a free name"]);
+    assert_says(&error, &["signer: expected a new name"]);
     assert_says(&succeed(folder, "sign packed-1 --key signer --out signed-1"), &["verified and read-only: signed-1"]);
     const REQUIRED: &str = "--signature require --keys signer.pub";
     assert_says(&succeed(folder, &format!("verify signed-1 {REQUIRED}")), &["signed by the key"]);

@@ -1,4 +1,4 @@
-//! What people decide is written whole, says what it was before, and is refused where nobody could serve it.
+//! Tests that orders are written whole, report the previous order, and are rejected if servers could not follow them.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn set(fixture: &Fixture, control: Control) -> Option<Control> {
 }
 
 #[test]
-fn each_decision_says_what_was_decided_before() {
+fn each_order_reports_the_previous_order() {
     let fixture = Fixture::with([1]);
     assert_eq!(set(&fixture, Control::Freeze), Some(Control::Follow));
     assert_eq!(set(&fixture, Control::Off), Some(Control::Freeze));
@@ -28,7 +28,7 @@ fn each_decision_says_what_was_decided_before() {
 }
 
 #[test]
-fn a_control_that_says_nothing_sensible_is_written_again() {
+fn a_malformed_control_is_replaced() {
     let fixture = Fixture::with([1]);
     fs::write(fixture.store.control_path(), "stop!").unwrap();
     assert_eq!(set(&fixture, Control::Off), None);
@@ -36,7 +36,7 @@ fn a_control_that_says_nothing_sensible_is_written_again() {
 }
 
 #[test]
-fn going_back_goes_to_the_generation_before_the_served_one_each_time() {
+fn each_rollback_goes_to_the_generation_before_the_served_one() {
     let fixture = Fixture::with([3, 5, 8]);
     assert_eq!(go_back(&fixture, None).unwrap(), Some(5));
     assert_eq!(fixture.store.read_control().unwrap(), Control::Pin(5));
@@ -47,7 +47,7 @@ fn going_back_goes_to_the_generation_before_the_served_one_each_time() {
 }
 
 #[test]
-fn a_publication_that_nobody_follows_says_so() {
+fn a_publication_that_servers_do_not_follow_has_a_warning() {
     let fixture = Fixture::with([1, 2]);
     go_back(&fixture, None).unwrap();
     let published = fixture.publish(&Wanted::generation(3)).unwrap();
@@ -55,17 +55,17 @@ fn a_publication_that_nobody_follows_says_so() {
 }
 
 #[test]
-fn a_generation_that_is_not_there_is_not_pinned() {
+fn a_missing_generation_is_not_pinned() {
     let fixture = Fixture::with([1, 2]);
     let before = everything_in(fixture.folder());
     let error = go_back(&fixture, Some(7)).unwrap_err();
     assert_eq!((error.name(), error.owner()), ("not_published", Owner::Delivery));
-    assert!(error.to_string().contains("generation 7 is not there: expected one of 1, 2"), "{error}");
+    assert!(error.to_string().contains("generation 7 does not exist: expected one of 1, 2"), "{error}");
     assert_eq!(everything_in(fixture.folder()), before);
 }
 
 #[test]
-fn a_generation_whose_file_was_damaged_is_not_pinned() {
+fn a_generation_with_a_damaged_file_is_not_pinned() {
     let fixture = Fixture::with([1, 2]);
     let path = fixture.store.generation_path(1);
     let mut bytes = fs::read(&path).unwrap();
@@ -78,7 +78,7 @@ fn a_generation_whose_file_was_damaged_is_not_pinned() {
 }
 
 #[test]
-fn a_current_generation_whose_name_stands_for_other_bytes_is_not_pinned() {
+fn a_current_generation_whose_file_has_other_bytes_is_not_pinned() {
     let fixture = Fixture::with([1, 2]);
     let path = fixture.store.generation_path(2);
     fs::remove_file(&path).unwrap();
@@ -88,14 +88,14 @@ fn a_current_generation_whose_name_stands_for_other_bytes_is_not_pinned() {
 }
 
 #[test]
-fn there_is_nothing_to_go_back_from_before_the_first_publication() {
+fn there_is_nothing_to_roll_back_before_the_first_publication() {
     let fixture = Fixture::new();
     fs::create_dir_all(fixture.store.generations_path()).unwrap();
     assert_eq!(go_back(&fixture, None).unwrap_err().name(), "nothing_published");
 }
 
 #[test]
-fn a_folder_that_is_no_store_is_not_switched_off() {
+fn a_folder_that_is_not_a_store_is_not_switched_off() {
     let fixture = Fixture::new();
     fs::create_dir(fixture.store.dir()).unwrap();
     let error = set_control(&fixture.store, Control::Off, &mut |_| ()).unwrap_err();
@@ -104,7 +104,7 @@ fn a_folder_that_is_no_store_is_not_switched_off() {
 }
 
 #[test]
-fn a_store_is_switched_off_while_somebody_publishes() {
+fn a_store_is_switched_off_during_a_publication() {
     let fixture = Fixture::with([1]);
     let file = Wanted::generation(2).file_in(fixture.folder());
     omomi_train::operate::publish::publish(&fixture.store, &crate::fixture::options(&file), &mut |_| {
@@ -115,7 +115,7 @@ fn a_store_is_switched_off_while_somebody_publishes() {
 }
 
 #[test]
-fn a_store_is_switched_off_even_where_somebody_holds_its_lock() {
+fn a_store_is_switched_off_even_while_another_process_holds_its_lock() {
     let fixture = Fixture::with([1]);
     let lock = fs::File::open(fixture.store.dir()).unwrap();
     lock.lock().unwrap();

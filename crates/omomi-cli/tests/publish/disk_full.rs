@@ -1,4 +1,4 @@
-//! A disk that has no room left: nothing is changed, the error says so, and once there is room everything works.
+//! Tests a full disk: nothing changes, the error says why, and everything works once there is room.
 
 use std::ffi::CString;
 use std::fs;
@@ -22,7 +22,8 @@ fn publisher_with_a_limit() {
     let variable = |name: &str| std::env::var(name).unwrap();
     let max_bytes = variable(MAX_BYTES).parse().unwrap();
     let limit = libc::rlimit { rlim_cur: max_bytes, rlim_max: max_bytes };
-    // SAFETY: the signal is ignored from here on, so that writing fails instead of ending the process; the limit is a plain struct.
+    // SAFETY: the signal is ignored from here on, so that writing fails instead of ending the process; the limit is a
+    // plain struct.
     unsafe {
         assert_ne!(libc::signal(libc::SIGXFSZ, libc::SIG_IGN), libc::SIG_ERR);
         assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit), 0);
@@ -39,7 +40,7 @@ fn assert_says_what_failed(error: &PublishError) {
 }
 
 #[test]
-fn a_file_that_may_not_grow_to_its_length_is_not_published_and_nothing_is_left_of_it() {
+fn a_file_that_exceeds_the_size_limit_is_not_published_and_leaves_nothing_behind() {
     let fixture = Fixture::with([1]);
     let file = Wanted::generation(2).file_in(fixture.folder());
     let len = file.metadata().unwrap().len();
@@ -52,7 +53,7 @@ fn a_file_that_may_not_grow_to_its_length_is_not_published_and_nothing_is_left_o
             .env(MAX_BYTES, max_bytes.to_string())
             .output()
             .unwrap();
-        // Its standard error is a pipe, which has no limit.
+        // Standard error is a pipe, which the limit does not affect.
         assert!(output.status.success(), "{max_bytes}: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(everything_in(fixture.folder()), before, "at most {max_bytes} bytes");
     }
@@ -60,11 +61,11 @@ fn a_file_that_may_not_grow_to_its_length_is_not_published_and_nothing_is_left_o
     assert_eq!(published_generation(&fixture.store), Some(2));
 }
 
-/// A small file system in memory.
+/// A small in-memory file system.
 struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    /// Nothing where this process may not mount.
+    /// Mounts the file system; returns `None` if this process may not mount.
     fn mount(folder: &'a Path, options: &str) -> Option<Self> {
         Self::call(folder, options, 0).then_some(Self(folder))
     }
@@ -93,12 +94,12 @@ impl Drop for SmallDisk<'_> {
 }
 
 #[test]
-fn a_disk_that_is_full_at_any_point_is_left_as_it_was_and_publishing_works_when_there_is_room() {
+fn a_disk_that_fills_up_at_any_point_is_left_as_it_was_and_publishing_works_once_there_is_room() {
     let packed = tempfile::tempdir().unwrap();
     let usual = |generation| Wanted { weight_count: USUAL_WEIGHT_COUNT, ..Wanted::generation(generation) };
     let files = [1, 2].map(|generation| usual(generation).file_in(packed.path()));
     let len = files[0].metadata().unwrap().len();
-    // Room for one file and parts of another; and inodes for the store as it is, and none to two more.
+    // Room for one file and part of another; and inodes for the current store plus none to two more.
     let sizes = [1, 4, 8, 12, 16, 19].map(|twentieths| format!("size={},nr_inodes=100", len + len * twentieths / 20));
     let inodes = [6, 7, 8].map(|count| format!("size={},nr_inodes={count}", 8 * len));
     let mut refusal_count = 0;
@@ -117,7 +118,7 @@ fn a_disk_that_is_full_at_any_point_is_left_as_it_was_and_publishing_works_when_
             assert_says_what_failed(&error);
             assert_eq!(everything_in(folder.path()), before, "{options_of_disk}");
             assert_eq!(published_generation(&store), Some(1));
-            // Switching off works, or says that it does not.
+            // Switching off works, or returns an error.
             match set_control(&store, Control::Off, &mut |_| ()) {
                 Ok(_) => assert_eq!(store.read_control().unwrap(), Control::Off),
                 Err(error) => {
@@ -135,5 +136,5 @@ fn a_disk_that_is_full_at_any_point_is_left_as_it_was_and_publishing_works_when_
                 .all(|entry| { !entry.unwrap().file_name().to_str().unwrap().starts_with('.') })
         );
     }
-    assert!(refusal_count >= 7, "the disk was full {refusal_count} times only");
+    assert!(refusal_count >= 7, "the disk was full only {refusal_count} times");
 }

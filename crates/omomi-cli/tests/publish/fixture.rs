@@ -1,4 +1,4 @@
-//! Weight files and stores to publish them to.
+//! Weight files, and stores to publish them to.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,15 +23,15 @@ const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
     {"name":"user","side":"context","type":"id","meaning":"who"},
     {"name":"word","side":"candidate","type":"text","meaning":"what"}]}"#;
 
-/// Weights of a file that is copied in three pieces.
+/// Number of weights of a file that is copied in three pieces.
 pub const USUAL_WEIGHT_COUNT: u64 = 70_000;
 
-/// What a weight file is to say.
+/// What a weight file should contain.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub generation: u64,
     pub weight_count: u64,
-    /// How long ago the training data ended.
+    /// Age of the end of the training data.
     pub training_age: Option<Duration>,
 }
 
@@ -69,7 +69,7 @@ impl Wanted {
         writer::to_bytes(&parts).unwrap()
     }
 
-    /// The file, under a name that says nothing, in `folder`.
+    /// Writes the file to `folder` under a name without meaning.
     pub fn file_in(&self, folder: &Path) -> PathBuf {
         let path = folder.join(format!("packed-{}", self.generation));
         fs::write(&path, self.bytes()).unwrap();
@@ -81,7 +81,7 @@ pub fn contract() -> Contract {
     Contract::from_json(CONTRACT.as_bytes()).unwrap()
 }
 
-/// The command that people have installed.
+/// The installed command.
 pub fn verifier() -> Verifier {
     Verifier {
         program: env!("CARGO_BIN_EXE_omomi").into(),
@@ -90,27 +90,27 @@ pub fn verifier() -> Verifier {
     }
 }
 
-/// Most tests are of files that nobody has judged.
+/// No blessing is required, because most tests do not run the gate.
 pub fn options(file: &Path) -> PublishOptions {
     let blessing = Some(BlessingPolicy::Off);
     PublishOptions { file: file.to_owned(), verifier: verifier(), signature: None, blessing }
 }
 
-/// A store and a folder for files beside it.
+/// A store, and a folder for files beside it.
 pub struct Fixture {
     folder: tempfile::TempDir,
     pub store: Store,
 }
 
 impl Fixture {
-    /// A store that is not there yet.
+    /// A store that does not exist yet.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().join("feed-ctr"));
         Self { folder, store }
     }
 
-    /// A store to which these generations were published.
+    /// A store with these generations published.
     pub fn with(generations: impl IntoIterator<Item = u64>) -> Self {
         let fixture = Self::new();
         for generation in generations {
@@ -134,7 +134,7 @@ impl Fixture {
         self.publish(wanted)
     }
 
-    /// Asserts that publishing is refused by a message with `words` in it, with name and owner, and changes nothing.
+    /// Asserts that publishing fails with this name, owner and text in the message, and changes nothing.
     #[track_caller]
     pub fn assert_refused(&self, file: &Path, (name, owner, words): (&str, omomi::Owner, &str)) {
         let before = everything_in(self.folder());
@@ -147,7 +147,7 @@ impl Fixture {
     }
 }
 
-/// Every file and folder below `folder`: its permissions, and the digest of a file.
+/// Lists every file and folder below `folder` with its permissions, and the digest of each file.
 pub fn everything_in(folder: &Path) -> BTreeMap<PathBuf, (u32, Option<Digest>)> {
     let mut everything = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -162,13 +162,14 @@ pub fn everything_in(folder: &Path) -> BTreeMap<PathBuf, (u32, Option<Digest>)> 
     everything
 }
 
-/// Names below `folder` that no reader looks at.
+/// Lists the names below `folder` that readers ignore.
 pub fn leftovers_in(folder: &Path) -> Vec<PathBuf> {
     let is_hidden = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with('.');
     everything_in(folder).into_keys().filter(is_hidden).collect()
 }
 
-/// What `current` names, after the file was verified as a server does it: digest, every byte, golden requests, generation, mode.
+/// Returns the generation in `current`, after verifying its file like a server: digest, every byte, golden requests,
+/// generation, mode.
 #[track_caller]
 pub fn published_generation(store: &Store) -> Option<u64> {
     let current = store.read_current().unwrap()?;
@@ -179,7 +180,7 @@ pub fn published_generation(store: &Store) -> Option<u64> {
     Some(current.generation)
 }
 
-/// The steps of publishing `wanted`, in the order in which they are announced.
+/// Returns the steps of publishing `wanted`, in the order of their announcements.
 pub fn steps_of_publishing(fixture: &Fixture, wanted: &Wanted) -> Vec<Step> {
     let mut steps = Vec::new();
     let file = wanted.file_in(fixture.folder());

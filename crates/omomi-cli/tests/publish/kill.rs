@@ -1,5 +1,5 @@
-//! A process that changes a store is killed at each step in turn, by a signal that it cannot catch. Afterwards the store is in the
-//! old state or in the new one, and the next process finishes or begins anew and cleans up.
+//! Kills a process that changes a store at each step in turn, with a signal that it cannot catch. Afterwards the store
+//! is in the old state or in the new one, and the next process finishes the work or starts again and cleans up.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const FILE: &str = "OMOMI_TEST_FILE";
 const STEP: &str = "OMOMI_TEST_STEP";
 const OCCURRENCE: &str = "OMOMI_TEST_OCCURRENCE";
 
-/// Where to die: before that step, announced for the time of that number, from 0.
+/// Where to kill: before the `n`-th announcement (from 0) of this step.
 #[derive(Debug, Clone, Copy)]
 struct KillPoint {
     step: Step,
@@ -50,7 +50,7 @@ fn victim() {
     panic!("expected to be killed at {step:?}");
 }
 
-/// Does the deed in another process, which dies at that point.
+/// Runs the action in another process, which is killed at that point.
 fn do_and_die(deed: &str, store: &Store, file: &Path, point: KillPoint) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["kill::victim", "--exact", "--ignored", "--nocapture"])
@@ -65,7 +65,7 @@ fn do_and_die(deed: &str, store: &Store, file: &Path, point: KillPoint) {
     assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{deed} was not killed at {point:?}:\n{said}");
 }
 
-/// Every announcement as a place to die at.
+/// Returns a kill point for every announcement.
 fn kill_points(announced: &[Step]) -> Vec<KillPoint> {
     let point = |(index, &step): (usize, &Step)| {
         let occurrence = announced[..index].iter().filter(|&&earlier| earlier == step).count();
@@ -74,7 +74,7 @@ fn kill_points(announced: &[Step]) -> Vec<KillPoint> {
     announced.iter().enumerate().map(point).collect()
 }
 
-/// A store with `before` published, and the file of generation 2 beside it.
+/// Returns a store with `before` published, and the file of generation 2 beside it.
 fn prepared(before: &[u64]) -> (Fixture, PathBuf) {
     let fixture = Fixture::new();
     for &generation in before {
@@ -85,16 +85,16 @@ fn prepared(before: &[u64]) -> (Fixture, PathBuf) {
 }
 
 fn usual(generation: u64) -> Wanted {
-    // The same bytes each time: without a time in it.
+    // Without a time in it, so that the bytes are equal each time.
     Wanted { weight_count: USUAL_WEIGHT_COUNT, training_age: None, ..Wanted::generation(generation) }
 }
 
 fn publication_killed_at_every_step(before: &[u64]) {
     let announced = steps_of_publishing(&prepared(before).0, &usual(2));
     assert!(Step::ALL.iter().all(|step| announced.contains(step)), "{announced:?}");
-    assert!(announced.iter().filter(|&&step| step == Step::Copy).count() >= 3, "expected to die amid the copying too");
+    assert!(announced.iter().filter(|&&step| step == Step::Copy).count() >= 3, "expected kill points during the copy");
     for point in kill_points(&announced) {
-        // The same file again, or the next generation.
+        // Publish the same file again, or the next generation.
         for next in [2, 3] {
             let (fixture, file) = prepared(before);
             do_and_die("publish", &fixture.store, &file, point);
@@ -116,7 +116,7 @@ fn publication_killed_at_every_step(before: &[u64]) {
 }
 
 #[test]
-fn a_publication_that_is_killed_at_any_step_leaves_the_old_generation_or_the_new_one() {
+fn a_publication_that_is_killed_at_any_step_leaves_the_old_or_the_new_generation() {
     publication_killed_at_every_step(&[1]);
 }
 
@@ -126,7 +126,7 @@ fn a_first_publication_that_is_killed_at_any_step_leaves_nothing_or_the_new_gene
 }
 
 #[test]
-fn a_publication_that_was_named_and_not_made_current_is_completed_by_the_same_bytes_only() {
+fn a_publication_that_was_named_but_not_made_current_is_completed_only_by_the_same_bytes() {
     let (fixture, file) = prepared(&[1]);
     do_and_die("publish", &fixture.store, &file, KillPoint { step: Step::ReplaceText, occurrence: 0 });
     assert_eq!(fixture.store.generations().unwrap(), [1, 2]);
@@ -142,7 +142,7 @@ fn a_publication_that_was_named_and_not_made_current_is_completed_by_the_same_by
     assert_eq!(published_generation(&fixture.store), Some(2));
 }
 
-/// Dies at every step of a deed that changes `control` from one decision to another.
+/// Kills an action that changes `control` from one order to another at every step.
 fn control_killed_at_every_step(deed: &str, from: Control, to: Control) {
     for step in Step::OF_CONTROL {
         if step == Step::Verify && deed != "rollback" {
@@ -163,16 +163,16 @@ fn control_killed_at_every_step(deed: &str, from: Control, to: Control) {
 }
 
 #[test]
-fn switching_off_is_done_or_not_done_whenever_it_is_killed() {
+fn switching_off_takes_effect_fully_or_not_at_all_if_killed() {
     control_killed_at_every_step("off", Control::Follow, Control::Off);
 }
 
 #[test]
-fn switching_on_is_done_or_not_done_whenever_it_is_killed() {
+fn switching_on_takes_effect_fully_or_not_at_all_if_killed() {
     control_killed_at_every_step("follow", Control::Off, Control::Follow);
 }
 
 #[test]
-fn going_back_is_done_or_not_done_whenever_it_is_killed() {
+fn rolling_back_takes_effect_fully_or_not_at_all_if_killed() {
     control_killed_at_every_step("rollback", Control::Follow, Control::Pin(1));
 }

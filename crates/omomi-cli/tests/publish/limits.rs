@@ -1,4 +1,4 @@
-//! Each limit of `limits.toml` refuses what is beyond it, and lets pass what is not.
+//! Tests that each limit of `limits.toml` rejects files beyond it and accepts files within it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::sealing::{assemble, sections_of};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Asserts that `limits` refuse `wanted`, and that `wide` ones let it pass.
+/// Asserts that `limits` reject `wanted`, and that `wide` accepts it.
 #[track_caller]
 fn assert_limited(fixture: &Fixture, wanted: &Wanted, limits: &str, wide: &str, refusal: (&str, Owner, &str)) {
     let file = wanted.file_in(fixture.folder());
@@ -26,7 +26,7 @@ fn len_of(wanted: &Wanted) -> usize {
 }
 
 #[test]
-fn a_file_with_fewer_bytes_than_the_least_is_refused() {
+fn a_file_with_fewer_bytes_than_the_minimum_is_rejected() {
     let wanted = Wanted::generation(1);
     let len = len_of(&wanted);
     let [limits, wide] = [len + 1, len].map(|bytes| format!("min_bytes = {bytes}"));
@@ -35,7 +35,7 @@ fn a_file_with_fewer_bytes_than_the_least_is_refused() {
 }
 
 #[test]
-fn a_file_with_more_bytes_than_the_most_is_refused() {
+fn a_file_with_more_bytes_than_the_maximum_is_rejected() {
     let wanted = Wanted::generation(1);
     let len = len_of(&wanted);
     let [limits, wide] = [len - 1, len].map(|bytes| format!("max_bytes = {bytes}"));
@@ -44,7 +44,7 @@ fn a_file_with_more_bytes_than_the_most_is_refused() {
 }
 
 #[test]
-fn a_file_more_than_twice_as_large_as_those_before_is_refused() {
+fn a_file_more_than_twice_as_large_as_the_last_files_is_rejected() {
     let fixture = Fixture::with([1, 2, 3]);
     let wanted = Wanted { weight_count: 5_000, ..Wanted::generation(4) };
     let refusal = ("unusual_size", Owner::Ml, "expected 0.5 to 2 times the median");
@@ -52,7 +52,7 @@ fn a_file_more_than_twice_as_large_as_those_before_is_refused() {
 }
 
 #[test]
-fn a_file_less_than_half_as_large_as_those_before_is_refused() {
+fn a_file_less_than_half_as_large_as_the_last_files_is_rejected() {
     let fixture = Fixture::new();
     fixture.publish(&Wanted { weight_count: 5_000, ..Wanted::generation(1) }).unwrap();
     let refusal = ("unusual_size", Owner::Ml, "expected 0.5 to 2 times the median");
@@ -60,7 +60,7 @@ fn a_file_less_than_half_as_large_as_those_before_is_refused() {
 }
 
 #[test]
-fn a_file_half_as_large_again_as_those_before_is_published_with_a_warning() {
+fn a_file_one_and_a_half_times_as_large_as_the_last_files_is_published_with_a_warning() {
     let fixture = Fixture::new();
     fixture.publish(&Wanted { weight_count: 3_000, ..Wanted::generation(1) }).unwrap();
     let published = fixture.publish(&Wanted { weight_count: 5_000, ..Wanted::generation(2) }).unwrap();
@@ -70,7 +70,7 @@ fn a_file_half_as_large_again_as_those_before_is_published_with_a_warning() {
 }
 
 #[test]
-fn only_the_last_five_files_say_what_is_usual() {
+fn only_the_last_five_files_determine_the_usual_size() {
     let fixture = Fixture::new();
     let wide = "fail_size_ratio = [0.0, 1000.0]";
     for generation in 1..=5 {
@@ -83,7 +83,7 @@ fn only_the_last_five_files_say_what_is_usual() {
 }
 
 #[test]
-fn a_field_with_too_many_features_is_refused() {
+fn a_field_with_too_many_features_is_rejected() {
     let refusal =
         ("too_many_features", Owner::Ml, "field `user` has too many features: expected at most 99, found 100");
     let (limits, wide) = ("[max_features]\nuser = 99\nword = 0", "[max_features]\nuser = 100");
@@ -91,20 +91,20 @@ fn a_field_with_too_many_features_is_refused() {
 }
 
 #[test]
-fn a_limit_of_a_field_that_is_not_there_is_a_warning() {
+fn a_limit_for_an_unknown_field_is_a_warning() {
     let published = Fixture::new().publish_within("[max_features]\nuesr = 9", &Wanted::generation(1)).unwrap();
     assert_eq!(published.warnings, [Warning::UnknownField { field: "uesr".to_owned() }]);
 }
 
 #[test]
-fn a_file_that_does_not_count_its_features_is_refused_where_they_are_limited() {
+fn a_file_without_feature_counts_is_rejected_if_they_are_limited() {
     let fixture = Fixture::with([1]);
     let sections = sections_of(&Wanted::generation(2).bytes());
     let without: Vec<_> = sections.into_iter().filter(|section| section.kind != 8).collect();
     let file = fixture.folder().join("without");
     std::fs::write(&file, assemble(&without)).unwrap();
     std::fs::write(fixture.store.dir().join("limits.toml"), "[max_features]\nuser = 1000").unwrap();
-    // The file id and generation of the assembled file are any; the generation is not newer by chance.
+    // The file id and generation of the assembled file are arbitrary; the generation must be newer.
     let mut bytes = std::fs::read(&file).unwrap();
     crate::sealing::put(&mut bytes, omomi::weight_file::layout::GENERATION_OFFSET, &2_u64.to_le_bytes());
     crate::sealing::reseal(&mut bytes);
@@ -113,33 +113,32 @@ fn a_file_that_does_not_count_its_features_is_refused_where_they_are_limited() {
 }
 
 #[test]
-fn a_file_that_was_trained_on_old_data_is_refused() {
+fn a_file_trained_on_old_data_is_rejected() {
     let wanted = Wanted { training_age: Some(49 * HOUR), ..Wanted::generation(1) };
-    let refusal =
-        ("training_too_old", Owner::Ml, "expected it to end at most 2.0 days ago, found its end 2.0 days ago");
+    let refusal = ("training_too_old", Owner::Ml, "expected its end at most 2.0 days ago, found it 2.0 days ago");
     let [limits, wide] = ["2 days", "50 hours"].map(|age| format!("oldest_training_end = \"{age}\""));
     assert_limited(&Fixture::new(), &wanted, &limits, &wide, refusal);
 }
 
 #[test]
-fn a_file_that_does_not_say_when_its_data_ends_is_refused_where_that_is_limited() {
+fn a_file_without_the_end_of_its_data_is_rejected_if_the_age_is_limited() {
     let wanted = Wanted { training_age: None, ..Wanted::generation(1) };
     let refusal = ("no_training_end", Owner::Ml, "expected `training_window` in its provenance, found none");
     assert_limited(&Fixture::new(), &wanted, "oldest_training_end = \"14 days\"", "", refusal);
 }
 
 #[test]
-fn a_contract_that_servers_do_not_accept_is_refused() {
+fn a_contract_that_servers_do_not_accept_is_rejected() {
     let found = contract().fingerprint();
     let limits = format!("accepted_contracts = [\"{:016x}\"]", found ^ 1);
     let wide = format!("accepted_contracts = [\"{:016x}\", \"{found:016x}\"]", found ^ 1);
-    let words = format!("expected a fingerprint out of {:016x}, found {found:016x}", found ^ 1);
+    let words = format!("expected one of the fingerprints {:016x}, found {found:016x}", found ^ 1);
     let refusal = ("contract_not_accepted", Owner::Ml, &*words);
     assert_limited(&Fixture::new(), &Wanted::generation(1), &limits, &wide, refusal);
 }
 
 #[test]
-fn limits_with_a_typing_error_limit_everything() {
+fn limits_with_a_typing_error_reject_every_file() {
     let refusal = ("limits_invalid", Owner::Delivery, "line 1: max_byte: not known");
     assert_limited(&Fixture::new(), &Wanted::generation(1), "max_byte = 5", "", refusal);
 }

@@ -1,5 +1,5 @@
-//! What people do to a store, and what must not happen to it meanwhile: a publisher that dies, a disk that is full, a file that is not
-//! what it should be, a reader that looks at any moment.
+//! Tests changes to a store under bad conditions: a publisher that dies, a full disk, a bad file, a reader that looks
+//! at any moment.
 
 mod blessing;
 mod command_line;

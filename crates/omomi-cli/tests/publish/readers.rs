@@ -1,4 +1,4 @@
-//! A reader that looks all the time while others publish and go back sees one state after another, never a mixture.
+//! Tests that a constant reader sees one state after another, never a mixture, while others publish and roll back.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,7 +9,7 @@ use omomi_train::operate::publish::{rollback, set_control};
 
 use crate::fixture::{Fixture, Wanted, verifier};
 
-/// Looks until it is told to stop; the generations that it saw, without repetitions.
+/// Reads until told to stop. Returns the generations and orders that it saw, without repetitions.
 fn look(store: &Store, stop: &AtomicBool) -> (Vec<u64>, Vec<Control>) {
     let (mut generations, mut controls) = (Vec::new(), Vec::new());
     while !stop.load(Ordering::Relaxed) {
@@ -30,12 +30,12 @@ fn look(store: &Store, stop: &AtomicBool) -> (Vec<u64>, Vec<Control>) {
 }
 
 #[test]
-fn a_reader_sees_whole_generations_only_and_in_their_order() {
+fn a_reader_sees_only_whole_generations_and_in_order() {
     let fixture = Fixture::with([1]);
     let stop = AtomicBool::new(false);
     let (generations, controls) = thread::scope(|scope| {
         let reader = scope.spawn(|| look(&fixture.store, &stop));
-        // Whatever fails here ends the reader as well, and with it the test.
+        // Any failure here also ends the reader, and with it the test.
         let outcome = std::panic::catch_unwind(|| {
             for generation in 2..=12 {
                 fixture.publish(&Wanted::generation(generation)).unwrap();

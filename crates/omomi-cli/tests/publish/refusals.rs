@@ -1,4 +1,4 @@
-//! What is no file to publish, or no store to publish to, is refused with an owner, and nothing is changed or left behind.
+//! Tests that unsuitable files and stores are rejected with an owner, and that nothing is changed or left behind.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::fixture::{Fixture, Wanted, everything_in, leftovers_in, options, publ
 use crate::sealing::{put, reseal, u64_at};
 
 #[test]
-fn a_generation_that_is_not_newer_than_all_others_is_refused() {
+fn a_generation_that_is_not_newer_than_all_others_is_rejected() {
     let fixture = Fixture::with([5, 7]);
     for generation in [7, 6, 5, 0] {
         let file = Wanted::generation(generation).file_in(fixture.folder());
@@ -22,7 +22,7 @@ fn a_generation_that_is_not_newer_than_all_others_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_gone_does_not_set_its_generation_free() {
+fn a_generation_stays_taken_after_its_file_is_removed() {
     let fixture = Fixture::with([5, 7]);
     fs::remove_file(fixture.store.generation_path(7)).unwrap();
     let file = Wanted::generation(7).file_in(fixture.folder());
@@ -30,7 +30,7 @@ fn a_file_that_is_gone_does_not_set_its_generation_free() {
 }
 
 #[test]
-fn a_damaged_file_is_refused_wherever_the_damage_is() {
+fn a_damaged_file_is_rejected_wherever_the_damage_is() {
     let fixture = Fixture::with([1]);
     let whole = Wanted::generation(2).bytes();
     let file = fixture.folder().join("damaged");
@@ -50,7 +50,7 @@ fn a_damaged_file_is_refused_wherever_the_damage_is() {
 }
 
 #[test]
-fn a_file_that_does_not_give_its_golden_answers_is_refused_by_the_other_process() {
+fn a_file_that_does_not_give_its_golden_answers_is_rejected_by_the_verification_process() {
     let fixture = Fixture::with([1]);
     let mut bytes = Wanted::generation(2).bytes();
     let entry = crate::sealing::entry_at(SectionKind::Table.number() as usize - 1);
@@ -63,7 +63,7 @@ fn a_file_that_does_not_give_its_golden_answers_is_refused_by_the_other_process(
 }
 
 #[test]
-fn what_is_no_weight_file_is_refused_on_a_first_publication_too_and_leaves_no_store() {
+fn a_file_that_is_not_a_weight_file_is_rejected_as_first_publication_and_leaves_no_store() {
     let fixture = Fixture::new();
     let file = fixture.folder().join("notes.txt");
     fs::write(&file, "not a weight file").unwrap();
@@ -74,7 +74,7 @@ fn what_is_no_weight_file_is_refused_on_a_first_publication_too_and_leaves_no_st
 }
 
 #[test]
-fn a_fifo_is_refused_and_nobody_waits_for_its_writer() {
+fn a_fifo_is_rejected_without_waiting_for_its_writer() {
     let fixture = Fixture::with([1]);
     let path = fixture.folder().join("fifo");
     let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
@@ -85,7 +85,7 @@ fn a_fifo_is_refused_and_nobody_waits_for_its_writer() {
 }
 
 #[test]
-fn a_store_whose_parent_is_not_there_is_refused() {
+fn a_store_without_a_parent_folder_is_rejected() {
     let fixture = Fixture::new();
     let store = omomi::store::Store::new(fixture.folder().join("typo/feed-ctr"));
     let file = Wanted::generation(1).file_in(fixture.folder());
@@ -95,7 +95,7 @@ fn a_store_whose_parent_is_not_there_is_refused() {
 }
 
 #[test]
-fn two_publications_at_once_are_refused_and_the_first_one_goes_on() {
+fn a_second_publication_at_the_same_time_is_rejected_and_the_first_one_completes() {
     let fixture = Fixture::with([1]);
     let files = [2, 3].map(|generation| Wanted::generation(generation).file_in(fixture.folder()));
     let mut refused_count = 0;
@@ -114,7 +114,7 @@ fn two_publications_at_once_are_refused_and_the_first_one_goes_on() {
 }
 
 #[test]
-fn a_file_that_changes_its_generation_while_it_is_copied_is_refused() {
+fn a_file_that_changes_its_generation_during_the_copy_is_rejected() {
     let fixture = Fixture::with([1]);
     let file = Wanted::generation(2).file_in(fixture.folder());
     let other = Wanted::generation(3).bytes();
@@ -132,7 +132,7 @@ fn a_file_that_changes_its_generation_while_it_is_copied_is_refused() {
 }
 
 #[test]
-fn a_copy_that_does_not_read_back_as_it_was_written_is_refused() {
+fn a_copy_that_reads_back_differently_is_rejected() {
     let fixture = Fixture::with([1]);
     let file = Wanted::generation(2).file_in(fixture.folder());
     let error = publish(&fixture.store, &options(&file), &mut |step| {
@@ -140,7 +140,7 @@ fn a_copy_that_does_not_read_back_as_it_was_written_is_refused() {
             let sibling = leftovers_in(&fixture.store.generations_path()).pop().unwrap();
             let mut bytes = fs::read(&sibling).unwrap();
             bytes[1_000] ^= 1;
-            // Root may write what nobody may write.
+            // Root may write even to read-only files.
             let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
             fs::set_permissions(&sibling, permissions).unwrap();
             fs::write(&sibling, bytes).unwrap();
@@ -153,7 +153,7 @@ fn a_copy_that_does_not_read_back_as_it_was_written_is_refused() {
 }
 
 #[test]
-fn a_verifier_that_does_not_come_to_a_verdict_approves_of_nothing() {
+fn a_verifier_without_a_verdict_approves_nothing() {
     let fixture = Fixture::with([1]);
     let file = Wanted::generation(2).file_in(fixture.folder());
     for (script, name) in
@@ -173,12 +173,12 @@ fn a_verifier_that_does_not_come_to_a_verdict_approves_of_nothing() {
 }
 
 #[test]
-fn a_current_that_says_nothing_sensible_is_written_again_by_publishing() {
+fn a_malformed_current_is_replaced_by_publishing() {
     let fixture = Fixture::with([1, 2]);
     fs::write(fixture.store.current_path(), "000002\n").unwrap();
     let file = Wanted::generation(1).file_in(fixture.folder());
     fixture.assert_refused(&file, ("not_newer", Owner::Ml, "expected one above 2"));
-    // The same bytes again, or the next generation.
+    // Publish the same bytes again, or the next generation.
     let bytes = fs::read(fixture.store.generation_path(2)).unwrap();
     let file = fixture.folder().join("same");
     fs::write(&file, bytes).unwrap();

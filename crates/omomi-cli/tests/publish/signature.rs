@@ -1,5 +1,5 @@
-//! A signature says who vouches for a file: what was changed after signing is refused where a signature is required, however well its
-//! checksums fit.
+//! Tests signatures, which show who vouches for a file: where they are required, a file that was changed after signing
+//! is rejected, even if its checksums match.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -27,20 +27,20 @@ fn required(bytes: &[u8], keys: &TrustedKeys) -> Result<SignatureState, Code> {
     state(bytes, keys, SignaturePolicy::Require).map_err(|error| error.code())
 }
 
-/// The file of another content with correct checksums: what somebody makes who can write files and has no key.
+/// Returns a changed file with correct checksums, as an attacker without the key could make it.
 fn tampered(bytes: &[u8], change: impl Fn(&mut Vec<Section>)) -> Vec<u8> {
     let front = bytes[layout::GENERATION_OFFSET..layout::FILE_ID_OFFSET + layout::FILE_ID_LEN].to_vec();
     let mut sections = sections_of(bytes);
     change(&mut sections);
     let mut changed = assemble(&sections);
-    // Everything that can be as it was is as it was.
+    // Everything else stays as it was.
     put(&mut changed, layout::GENERATION_OFFSET, &front);
     reseal(&mut changed);
     changed
 }
 
 #[test]
-fn a_signed_file_says_who_signed_it_and_is_otherwise_the_same() {
+fn a_signed_file_names_its_signer_and_is_otherwise_unchanged() {
     let key = PrivateKey::generate();
     let plain = Wanted::generation(1).bytes();
     let signed = sign(plain.clone(), &key).unwrap();
@@ -55,7 +55,7 @@ fn a_signed_file_says_who_signed_it_and_is_otherwise_the_same() {
 }
 
 #[test]
-fn each_policy_accepts_what_it_says() {
+fn each_policy_accepts_what_it_should() {
     use SignaturePolicy::{Accept, Off, Require};
     let [key, stranger] = [PrivateKey::generate(), PrivateKey::generate()];
     let (id, strange_id) = (key.public().id(), stranger.public().id());
@@ -86,11 +86,11 @@ fn each_policy_accepts_what_it_says() {
 }
 
 #[test]
-fn each_part_of_what_a_file_says_is_signed() {
+fn the_signature_covers_every_part_of_the_file() {
     let key = PrivateKey::generate();
     let keys = trusted([&key]);
     let signed = sign(Wanted::generation(1).bytes(), &key).unwrap();
-    // Taken apart and put together again it is the same file.
+    // Taking the file apart and assembling it again gives an equal file.
     assert!(tampered(&signed, |_| ()) == signed);
     for index in 0..SectionKind::ALL.len() - 1 {
         let changed = tampered(&signed, |sections| match sections[index].content.last_mut() {
@@ -134,11 +134,11 @@ fn each_bit_of_a_signature_counts() {
 }
 
 #[test]
-fn no_file_is_refused_while_one_key_takes_the_place_of_another() {
+fn no_file_is_rejected_while_one_key_replaces_another() {
     let [old, new] = [PrivateKey::generate(), PrivateKey::generate()];
     let by_old = sign(Wanted::generation(1).bytes(), &old).unwrap();
     let by_new = sign(by_old.clone(), &new).unwrap();
-    // First servers learn the new key, then files are signed by it, then servers forget the old one.
+    // First, servers learn the new key; then files are signed with it; then servers forget the old key.
     for keys in [trusted([&old]), trusted([&old, &new])] {
         assert_eq!(required(&by_old, &keys), Ok(SignatureState::Signed(old.public().id())));
     }
@@ -148,7 +148,7 @@ fn no_file_is_refused_while_one_key_takes_the_place_of_another() {
     assert_eq!(required(&by_old, &trusted([&new])), Err(Code::SignatureKeyUnknown));
 }
 
-/// A key pair in files.
+/// Writes a key pair to files.
 fn key_files(fixture: &Fixture, name: &str) -> (PrivateKey, PathBuf) {
     let key = PrivateKey::generate();
     let path = fixture.folder().join(name);
@@ -157,7 +157,7 @@ fn key_files(fixture: &Fixture, name: &str) -> (PrivateKey, PathBuf) {
 }
 
 #[test]
-fn keys_are_read_back_from_their_files_which_others_cannot_read() {
+fn keys_are_read_back_from_files_that_other_users_cannot_read() {
     let fixture = Fixture::new();
     let (key, path) = key_files(&fixture, "signer");
     let public_path = fixture.folder().join("signer.pub");
@@ -165,12 +165,12 @@ fn keys_are_read_back_from_their_files_which_others_cannot_read() {
     assert_eq!(PublicKey::read(&public_path).unwrap(), key.public());
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let error = PrivateKey::generate().write(&path).unwrap_err();
-    assert!(error.to_string().contains("a key that is overwritten is lost"), "{error}");
+    assert!(error.to_string().contains("overwriting it would lose a key"), "{error}");
     assert_eq!(PrivateKey::read(&path).unwrap().public(), key.public());
 
     for (read, words) in [
         (PublicKey::read(&path).err(), "expected `ed25519-public`"),
-        (PrivateKey::read(&public_path).err(), "found the mode 0644"),
+        (PrivateKey::read(&public_path).err(), "found mode 0644"),
         (PublicKey::read(fixture.folder()).err(), "expected a regular file, found a folder"),
         (PublicKey::read(&fixture.folder().join("absent")).err(), "cannot open the key"),
     ] {
@@ -180,22 +180,22 @@ fn keys_are_read_back_from_their_files_which_others_cannot_read() {
 }
 
 #[test]
-fn a_public_key_that_everybody_can_sign_for_is_refused() {
-    // The neutral element of the curve: a signature of it exists for every message.
+fn a_public_key_that_anyone_can_sign_for_is_rejected() {
+    // The neutral element of the curve, for which every message has a valid signature.
     let text = format!("ed25519-public 01{}", "00".repeat(31));
     assert!(text.parse::<PublicKey>().is_err());
     assert!(format!("ed25519-public {}", "zz".repeat(32)).parse::<PublicKey>().is_err());
 }
 
 #[test]
-fn a_file_that_a_server_would_refuse_is_not_signed_and_a_name_is_never_used_twice() {
+fn a_file_that_servers_would_reject_is_not_signed_and_a_name_is_never_used_twice() {
     let fixture = Fixture::new();
     let key = PrivateKey::generate();
     let file = Wanted::generation(1).file_in(fixture.folder());
     let out = fixture.folder().join("signed");
     sign_file(&file, &key, &out).unwrap();
     let bytes = fs::read(&out).unwrap();
-    assert!(sign_file(&file, &key, &out).unwrap_err().to_string().contains("exists already"));
+    assert!(sign_file(&file, &key, &out).unwrap_err().to_string().contains("already exists"));
     assert!(fs::read(&out).unwrap() == bytes);
     let mut damaged = fs::read(&file).unwrap();
     damaged[5_000] ^= 1;
@@ -212,13 +212,13 @@ fn publish_bytes(fixture: &Fixture, bytes: &[u8]) -> Result<Published, PublishEr
 }
 
 #[test]
-fn a_store_whose_limits_require_a_signature_takes_nothing_else() {
+fn a_store_whose_limits_require_a_signature_accepts_only_signed_files() {
     let fixture = Fixture::with([1]);
     let (key, _) = key_files(&fixture, "feed-ctr/signer");
     fs::write(fixture.store.dir().join("limits.toml"), "signature = \"require\"\nkeys = [\"signer.pub\"]").unwrap();
     let plain = Wanted::generation(2).bytes();
     let signed = sign(plain.clone(), &key).unwrap();
-    // Another model, whose golden answers are right, under the signature of the one that was signed.
+    // Another model with correct golden answers, under the signature of the signed file.
     let taken = sections_of(&signed).pop().unwrap();
     let other = Wanted { weight_count: 99, ..Wanted::generation(2) }.bytes();
     let tampered = tampered(&other, |sections| sections.push(taken.clone()));
@@ -238,7 +238,7 @@ fn a_store_whose_limits_require_a_signature_takes_nothing_else() {
 }
 
 #[test]
-fn what_the_publisher_asks_for_counts_before_what_the_store_asks_for() {
+fn the_options_of_the_publisher_override_the_limits_of_the_store() {
     let fixture = Fixture::with([1]);
     let file = Wanted::generation(2).file_in(fixture.folder());
     let keys = trusted([&PrivateKey::generate()]);

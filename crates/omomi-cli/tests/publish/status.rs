@@ -1,4 +1,5 @@
-//! The status of a store shows what is published, what people decided, what servers said, and what is wrong with any of it.
+//! Tests that the status of a store shows what is published, the orders, the servers' reports, and all problems with
+//! them.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,7 +23,7 @@ fn seconds_ago(seconds: u64) -> u64 {
 }
 
 #[test]
-fn each_generation_is_read_to_its_last_byte() {
+fn each_generation_is_verified_in_full() {
     let fixture = Fixture::with([1, 2, 3]);
     let path = fixture.store.generation_path(2);
     let mut bytes = fs::read(&path).unwrap();
@@ -44,7 +45,7 @@ fn each_generation_is_read_to_its_last_byte() {
 }
 
 #[test]
-fn a_current_generation_whose_name_stands_for_other_bytes_is_a_problem() {
+fn a_current_generation_whose_file_has_other_bytes_is_a_problem() {
     let fixture = Fixture::with([1]);
     let path = fixture.store.generation_path(1);
     fs::remove_file(&path).unwrap();
@@ -54,7 +55,7 @@ fn a_current_generation_whose_name_stands_for_other_bytes_is_a_problem() {
 }
 
 #[test]
-fn texts_that_say_nothing_sensible_are_problems_and_the_rest_is_shown() {
+fn malformed_texts_are_problems_and_the_rest_is_shown() {
     let fixture = Fixture::with([1]);
     fs::write(fixture.store.current_path(), "?").unwrap();
     fs::write(fixture.store.control_path(), "?").unwrap();
@@ -65,7 +66,7 @@ fn texts_that_say_nothing_sensible_are_problems_and_the_rest_is_shown() {
 }
 
 #[test]
-fn servers_are_shown_with_what_they_said_and_how_long_ago() {
+fn servers_are_shown_with_their_reports_and_ages() {
     let fixture = Fixture::with([1]);
     set_control(&fixture.store, Control::Freeze, &mut |_| ()).unwrap();
     let fresh = json!({ "state": "serving", "heartbeat_unix_seconds": seconds_ago(2) });
@@ -80,7 +81,7 @@ fn servers_are_shown_with_what_they_said_and_how_long_ago() {
     assert_eq!(names, [("a-fresh", false), ("b-stale", true), ("c-broken", true), ("d-silent", true)]);
     assert_eq!(status.servers[0].report.as_ref().unwrap(), &fresh);
     assert!(status.servers[2].report.as_ref().unwrap_err().contains("not JSON"));
-    assert_eq!(status.servers[3].report.as_ref().unwrap_err(), "it has left no report");
+    assert_eq!(status.servers[3].report.as_ref().unwrap_err(), "it has no report");
     let json = status.to_json();
     assert_eq!(json["control"], "freeze");
     assert_eq!(json["servers"][1]["is_stale"], true);

@@ -1,5 +1,5 @@
-//! How the page looks in headless Chromium: found by the variable `CHROMIUM` or under its usual names, and without one the test
-//! is skipped.
+//! Tests the layout of the page in headless Chromium. It is found by the variable `CHROMIUM` or under its usual names;
+//! without Chromium, the test is skipped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use crate::{IDS, MARKS, made_up};
 
 const USUAL_NAMES: [&str; 5] =
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless_shell"];
-/// A desktop and a telephone, in pixels.
+/// Widths of a desktop and a phone, in pixels.
 const WIDTHS: [u32; 2] = [1_200, 390];
-/// Letters of fewer pixels cannot be read.
+/// Smaller letters, in pixels, are not readable.
 const MIN_LETTERS_PIXELS: f64 = 9.0;
 
 #[derive(Debug, Deserialize)]
@@ -31,11 +31,11 @@ struct MeasuredFigure {
     id: String,
     width: f64,
     height: f64,
-    /// How many there are of each `circle.fill-model`.
+    /// Number of marks per selector, such as `circle.fill-model`.
     marks: BTreeMap<String, usize>,
-    /// Those of them that are hard to see on the page: of a contrast below 3.
+    /// Selectors of marks that are hard to see: with a contrast below 3.
     faint: Vec<String>,
-    /// Texts that reach over an edge of the plot.
+    /// Texts that cross an edge of the plot.
     cut: Vec<String>,
     /// Height of the smallest letters in pixels.
     letters: f64,
@@ -50,7 +50,7 @@ fn chromium() -> Option<PathBuf> {
     candidates.into_iter().find(|path| path.is_file())
 }
 
-/// What the browser measures of the page at each width.
+/// Measures the page in the browser at each width.
 fn measure(chromium: &Path, page: &str, is_dark: bool) -> Vec<MeasuredPage> {
     let folder = tempfile::tempdir().unwrap();
     let escaped = page.replace('&', "&amp;").replace('"', "&quot;");
@@ -63,7 +63,7 @@ fn measure(chromium: &Path, page: &str, is_dark: bool) -> Vec<MeasuredPage> {
     let output = Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1400,1000"])
         .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
-        // Of the browser's own numbers, 0 is dark and 1 is light.
+        // In the browser's settings, 0 is dark and 1 is light.
         .arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!is_dark)))
         .arg("--dump-dom")
         .arg(format!("file://{}", path.display()))
@@ -79,7 +79,7 @@ fn measure(chromium: &Path, page: &str, is_dark: bool) -> Vec<MeasuredPage> {
 }
 
 #[test]
-fn a_page_that_does_not_fit_is_noticed() {
+fn a_page_that_does_not_fit_is_detected() {
     let Some(chromium) = chromium() else { return };
     let folder = tempfile::tempdir().unwrap();
     let page = render(&made_up::inputs(folder.path())).unwrap();
@@ -94,9 +94,9 @@ fn a_page_that_does_not_fit_is_noticed() {
 }
 
 #[test]
-fn every_plot_is_drawn_and_fits_on_desktop_and_telephone_by_day_and_by_night() {
+fn every_plot_is_drawn_and_fits_on_desktop_and_phone_in_both_themes() {
     let Some(chromium) = chromium() else {
-        eprintln!("skipped: no Chromium; name one in the variable CHROMIUM, or install it");
+        eprintln!("skipped: Chromium not found; install it, or set the variable CHROMIUM");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

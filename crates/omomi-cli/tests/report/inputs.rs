@@ -1,4 +1,4 @@
-//! Inputs that are refused, and files that stay.
+//! Tests that wrong inputs are rejected, and that existing files stay.
 
 use std::fs;
 use std::path::Path;
@@ -9,13 +9,13 @@ use omomi_train::judge::report::{ReportError, ReportInputs, render, write};
 
 use crate::made_up;
 
-/// The message of the error that these inputs give.
+/// Returns the error message for these inputs.
 #[track_caller]
 fn refusal(inputs: &ReportInputs) -> String {
     render(inputs).expect_err("the inputs were accepted").to_string()
 }
 
-/// An evaluation that is not as it should be, and nothing else.
+/// Returns inputs with only a changed evaluation.
 fn changed(folder: &Path, change: impl FnOnce(&mut Evaluation)) -> ReportInputs {
     let mut evaluation = made_up::evaluation(true);
     change(&mut evaluation);
@@ -25,7 +25,7 @@ fn changed(folder: &Path, change: impl FnOnce(&mut Evaluation)) -> ReportInputs 
 }
 
 #[test]
-fn files_of_another_model_are_refused_by_name() {
+fn files_of_another_model_are_rejected_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let all = made_up::inputs(folder.path());
     let none = changed(folder.path(), |evaluation| {
@@ -46,7 +46,7 @@ fn files_of_another_model_are_refused_by_name() {
 }
 
 #[test]
-fn what_is_no_evaluation_is_refused() {
+fn a_file_that_is_not_an_evaluation_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("changed.json");
     assert!(refusal(&ReportInputs::of(&path)).contains("cannot read"));
@@ -67,7 +67,7 @@ fn what_is_no_evaluation_is_refused() {
 }
 
 #[test]
-fn a_page_is_replaced_on_demand_only() {
+fn a_page_is_replaced_only_on_demand() {
     let folder = tempfile::tempdir().unwrap();
     let mut inputs = made_up::inputs(folder.path());
     let out = folder.path().join("report.html");

@@ -1,4 +1,4 @@
-//! Inputs of a report that are made up: every kind of them, with names that want to be markup.
+//! Made-up inputs of a report: every kind, with names that look like markup.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use serde_json::json;
 
 /// A category that must never become markup.
 pub const HOSTILE: &str = "<script>alert('&\"')</script>";
-/// Bins, hours and slices of each column; curve points of each way; published files.
+/// Numbers of bins, hours, slices per column, curve points per way of pruning, and published files.
 pub const BIN_COUNT: usize = 20;
 pub const HOUR_COUNT: usize = 48;
 pub const SITE_COUNT: usize = 12;
@@ -38,7 +38,7 @@ const MIDNIGHT_US: i64 = 1_795_564_800_000_000;
 const HOUR_US: i64 = 3_600_000_000;
 use omomi_train::log::generate::CONTRACT;
 
-/// Everything that a report can be made of, in `folder`.
+/// Writes every input of a report to `folder`.
 pub fn inputs(folder: &Path) -> ReportInputs {
     let write = |name: &str, text: String| {
         let path = folder.join(name);
@@ -68,7 +68,7 @@ fn fingerprint() -> String {
     format!("{:016x}", contract().fingerprint())
 }
 
-/// A number from 0 to 1 that looks like chance and is not.
+/// Returns a pseudo-random number from 0 to 1.
 fn noise(seed: usize) -> f64 {
     let mixed = (seed as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 11) as f64 / (1_u64 << 53) as f64
@@ -79,7 +79,7 @@ fn rounded(number: f64) -> u64 {
     number.round() as u64
 }
 
-/// An evaluation with slices, hours and, where it is asked for, a baseline.
+/// Returns an evaluation with slices, hours and, on request, a baseline.
 pub fn evaluation(with_baseline: bool) -> Evaluation {
     Evaluation {
         format_version: Evaluation::FORMAT_VERSION,
@@ -288,7 +288,7 @@ fn bill() -> Bill {
     }
 }
 
-/// The blessing of the evaluated file, by a gate that lets a slice be as it is.
+/// Returns the blessing of the evaluated file by a gate that accepts every slice.
 fn blessing() -> Blessing {
     let evaluation = evaluation(true);
     let model = &evaluation.models[0];
@@ -313,7 +313,7 @@ fn blessing() -> Blessing {
     }
 }
 
-/// A state whose weights differ by `moved` times something from that of 0.
+/// Writes a state whose weights differ from those of `moved = 0` in proportion to `moved`.
 fn state(path: &Path, moved: f64) -> PathBuf {
     let metadata = Metadata {
         contract: contract(),
@@ -345,7 +345,7 @@ fn state(path: &Path, moved: f64) -> PathBuf {
             let name = if index == 7 { HOSTILE.to_owned() } else { format!("kind-{index}") };
             let weight = noise(index) * 2.0 - 1.0
                 + moved * (noise(index + 1_000) - 0.5) * if index % 50 == 7 { 3.0 } else { 0.8 };
-            // Of every tenth, one of the two states has no weight.
+            // Every tenth feature has no weight in one of the two states.
             let weight = if index % 10 == 3 && moved == 0.0 { 0.0 } else { weight };
             (text_value(name.as_bytes()), name, weight, 40 + index as u64 * 911)
         })
@@ -369,7 +369,7 @@ fn state(path: &Path, moved: f64) -> PathBuf {
     path.to_owned()
 }
 
-/// What `omomi average` says of 8 shards.
+/// Returns the provenance that `omomi average` writes for 8 shards.
 fn provenance() -> serde_json::Value {
     let spread = FIELDS.iter().zip(0..).map(|((field, features), index)| {
         let seen_by = [features / 2, 0, 0, 0, 0, 0, 0, features / 2];
@@ -382,7 +382,7 @@ fn provenance() -> serde_json::Value {
     json!({ "contract": { "fingerprint": fingerprint() }, "spread": spread.collect::<Vec<_>>() })
 }
 
-/// A store with files of some sizes; of a file, the report looks at its length only.
+/// Creates a store with files of several sizes. The report reads only the lengths of the files.
 fn store(dir: &Path) -> PathBuf {
     let generations = dir.join("generations");
     fs::create_dir_all(&generations).unwrap();

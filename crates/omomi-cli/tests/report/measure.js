@@ -1,6 +1,6 @@
-// Runs in a page whose frames hold the report at some widths; leaves what it measured as JSON.
-const luminance = colour => {
-  const parts = colour.match(/[\d.]+/g).slice(0, 3).map(part => part / 255);
+// Runs in a page whose frames show the report at several widths, and writes its measurements as JSON.
+const luminance = color => {
+  const parts = color.match(/[\d.]+/g).slice(0, 3).map(part => part / 255);
   const linear = parts.map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
   return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
 };
@@ -25,8 +25,8 @@ const measureFigure = (page, figure) => {
     const name = `${element.tagName}.${element.getAttribute("class")}`;
     marks[name] = (marks[name] ?? 0) + 1;
     const style = view.getComputedStyle(element);
-    const colour = element.getAttribute("class").startsWith("stroke") ? style.stroke : style.fill;
-    if (contrast(colour, surface) < 3) faint.push(name);
+    const color = element.getAttribute("class").startsWith("stroke") ? style.stroke : style.fill;
+    if (contrast(color, surface) < 3) faint.push(name);
   }
   return {
     id: figure.id, width: box.width, height: box.height, marks, faint: [...new Set(faint)],

@@ -1,4 +1,4 @@
-//! What the page says, whoever shows it.
+//! Tests the content of the page, independent of a browser.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ fn full_page() -> String {
     render(&made_up::inputs(folder.path())).unwrap()
 }
 
-/// The page of an evaluation and nothing else.
+/// Renders the page of an evaluation without other inputs.
 fn page_of(evaluation: &omomi_train::judge::evaluate::Evaluation) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("evaluation.json");
@@ -20,7 +20,7 @@ fn page_of(evaluation: &omomi_train::judge::evaluate::Evaluation) -> String {
     render(&ReportInputs::of(path)).unwrap()
 }
 
-/// How many elements of a plot match `circle.fill-model`.
+/// Counts the elements of a plot that match a selector such as `circle.fill-model`.
 fn mark_count(figure: &str, selector: &str) -> usize {
     let (element, class) = selector.split_once('.').unwrap();
     let class = format!("class=\"{class}\"");
@@ -38,7 +38,7 @@ fn every_plot_has_a_mark_for_every_point() {
 }
 
 #[test]
-fn every_plot_has_a_name_a_caption_and_its_figures_as_a_table() {
+fn every_plot_has_a_name_a_caption_and_a_table_of_its_values() {
     let page = full_page();
     for id in IDS {
         let figure = figure(&page, id);
@@ -52,7 +52,7 @@ fn every_plot_has_a_name_a_caption_and_its_figures_as_a_table() {
 }
 
 #[test]
-fn the_figures_of_the_evaluation_are_in_the_page() {
+fn the_metrics_of_the_evaluation_are_in_the_page() {
     let page = full_page();
     for text in ["feed-ctr", "generation 42", "baseline: generation 41", "1,000,000 rows with 98,212 clicks"] {
         assert!(page.contains(text), "{text}");
@@ -65,19 +65,20 @@ fn the_figures_of_the_evaluation_are_in_the_page() {
 }
 
 #[test]
-fn a_slice_out_of_its_band_is_told() {
+fn a_slice_outside_its_limits_is_reported() {
     let page = page_of(&made_up::evaluation(true));
     let figure = figure(&page, "calibration-by-slice");
-    assert!(figure.contains("1 slice of 1,600 clicks or more outside 0.85 to 1.15."), "{}", &figure[..800]);
+    let verdict = "Of the slices with at least 1,600 clicks: 1 is outside 0.85 to 1.15.";
+    assert!(figure.contains(verdict), "{}", &figure[..800]);
     assert!(figure.contains("site_id = 122"));
-    // A blessing brings the settings that its gate had.
+    // A blessing has the settings of its gate.
     let page = full_page();
     assert!(page.contains("<p class=\"verdict better\">It passed the gate: all "));
-    assert!(page.contains("No slice of 1,600 clicks or more outside 0.7 to 1.25."));
+    assert!(page.contains("Of the slices with at least 1,600 clicks: none is outside 0.7 to 1.25."));
 }
 
 #[test]
-fn of_many_slices_those_of_every_column_and_those_out_of_their_band_are_drawn() {
+fn of_many_slices_some_of_every_column_and_those_outside_their_limits_are_drawn() {
     let mut evaluation = made_up::evaluation(false);
     let by = &mut evaluation.models[0].by;
     let (usual, outside) = (by[0].slices[0].clone(), by[0].slices[3].clone());
@@ -88,15 +89,15 @@ fn of_many_slices_those_of_every_column_and_those_out_of_their_band_are_drawn() 
     assert_eq!(mark_count(figure, "circle.fill-model"), 24);
     let (plot, table) = figure.split_once("</svg>").unwrap();
     assert!(plot.contains("site_id = 122") && plot.contains("device = tablet"), "{plot}");
-    assert!(plot.contains("38 slices of fewer clicks are not drawn."));
+    assert!(plot.contains("38 slices with fewer clicks are not drawn."));
     assert_eq!(table.matches("site_id = ").count(), 60);
 }
 
 #[test]
-fn what_the_gate_would_say_is_told_with_every_reason() {
+fn the_verdict_that_the_gate_would_give_is_shown_with_every_reason() {
     let evaluation = made_up::evaluation(true);
     let page = page_of(&evaluation);
-    // The slice that is out of its band.
+    // The slice outside its limits.
     assert!(page.contains("<p class=\"verdict worse\">The gate would hold it back: 1 of "), "{page:.9000}");
     let (_, gate) = page.split_once("id=\"gate\"").unwrap();
     let reason = gate.split_once("<li>").unwrap().1.split_once("</li>").unwrap().0;
@@ -119,7 +120,7 @@ fn changed_weights_are_named_with_their_impressions() {
 }
 
 #[test]
-fn what_comes_from_data_never_becomes_markup() {
+fn data_never_becomes_markup() {
     let page = full_page();
     assert!(!page.contains("<script"), "a category became a script");
     assert!(!page.contains(HOSTILE));
@@ -140,7 +141,7 @@ fn what_comes_from_data_never_becomes_markup() {
 }
 
 #[test]
-fn the_page_needs_nothing_else() {
+fn the_page_is_self_contained() {
     let page = full_page();
     for text in ["http:", "https:", " src=", " href=", "url(", "@import", "<link", "<script", "<iframe", "<img"] {
         assert!(!page.contains(text), "{text}");
@@ -148,7 +149,7 @@ fn the_page_needs_nothing_else() {
 }
 
 #[test]
-fn the_style_sheet_has_a_rule_for_every_mark_and_both_themes_a_colour() {
+fn the_style_sheet_has_a_rule_for_every_mark_and_a_color_in_both_themes() {
     let page = full_page();
     let (style, body) = page.split_once("</style>").unwrap();
     let classes: BTreeSet<&str> = body
@@ -161,8 +162,8 @@ fn the_style_sheet_has_a_rule_for_every_mark_and_both_themes_a_colour() {
     for class in classes {
         assert!(style.contains(&format!(".{class} {{")), "no rule for {class}");
     }
-    // No mark kept a colour of its own.
-    assert!(!body.contains("=\"#"), "a mark has a fixed colour");
+    // No mark kept its placeholder color.
+    assert!(!body.contains("=\"#"), "a mark has a fixed color");
     let (light, dark) = style.split_once("prefers-color-scheme: dark").unwrap();
     for name in style.split("var(--").skip(1).filter_map(|rest| rest.split(')').next()).filter(|name| *name != "key") {
         let definition = format!("--{name}: ");
@@ -171,7 +172,7 @@ fn the_style_sheet_has_a_rule_for_every_mark_and_both_themes_a_colour() {
 }
 
 #[test]
-fn the_same_input_gives_the_same_page() {
+fn equal_input_gives_equal_pages() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = made_up::inputs(folder.path());
     assert_eq!(render(&inputs).unwrap(), render(&inputs).unwrap());
@@ -182,11 +183,11 @@ fn without_a_baseline_the_page_is_about_one_file() {
     let page = page_of(&made_up::evaluation(false));
     assert!(!page.contains("stroke-baseline\"") && !page.contains("difference (interval"));
     assert_eq!(mark_count(figure(&page, "reliability"), "circle.fill-model"), made_up::BIN_COUNT);
-    assert!(page.contains("of 1 for a constant"));
+    assert!(page.contains("1 for a constant"));
 }
 
 #[test]
-fn what_is_missing_is_told_with_what_brings_it() {
+fn missing_plots_are_listed_with_what_they_need() {
     let mut evaluation = made_up::evaluation(true);
     evaluation.models[0].hours.clear();
     evaluation.models[0].by.clear();
@@ -200,7 +201,7 @@ fn what_is_missing_is_told_with_what_brings_it() {
 }
 
 #[test]
-fn few_and_odd_figures_have_a_page_too() {
+fn a_page_without_rows_and_with_odd_values_is_rendered() {
     let mut evaluation = made_up::evaluation(false);
     let model = &mut evaluation.models[0];
     model.overall.normalized_entropy = None;
@@ -221,7 +222,7 @@ fn few_and_odd_figures_have_a_page_too() {
     assert_eq!(page_of(&empty).matches("<figure ").count(), 0);
 }
 
-/// An evaluation of a file without weights on logs without rows.
+/// Returns an evaluation of a file without weights on logs without rows.
 fn bare(model: &omomi_train::judge::evaluate::ModelEvaluation) -> omomi_train::judge::evaluate::ModelEvaluation {
     let mut model = model.clone();
     model.reliability.clear();

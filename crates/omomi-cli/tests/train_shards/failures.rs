@@ -1,17 +1,17 @@
-//! A process is killed, a file is gone, the disk is full, a row is bad, the contract is another one: the error names the shard and
-//! what is wrong with it, the work of the others is kept, and the same command again does only what is missing.
+//! Failures of one shard: a killed process, a missing file, a full disk, a bad row, a changed contract. The error names
+//! the shard and the problem, the other shards are kept, and the same command run again does only what is missing.
 
 use std::fs;
 
 use omomi::contract::Contract;
-use omomi_train::learn::shards::{Happening, Split, TrainShardsError, TrainShardsOptions, train_shards};
+use omomi_train::learn::shards::{ShardEvent, Split, TrainShardsError, TrainShardsOptions, train_shards};
 use omomi_train::log::generate::CONTRACT;
 
 use crate::fixture::{Fixture, Seen, is_marked};
 
-/// Trains, which fails for one shard; then makes it good and trains again, which learns that shard only.
+/// Trains with one shard that fails. Then fixes the problem and trains again, which trains only that shard.
 #[track_caller]
-fn fails_and_goes_on(
+fn fails_and_recovers(
     fixture: &Fixture,
     failing: &TrainShardsOptions,
     failing_shard: u32,
@@ -38,14 +38,14 @@ fn fails_and_goes_on(
     assert_eq!(again.learned(), [failing_shard]);
     assert_eq!(again.reused.len(), 2);
 
-    // What came of it is what comes of the same without a failure.
+    // The result is the same as without a failure.
     let fresh = TrainShardsOptions { work_dir: fixture.path("fresh"), ..good };
     assert!(fixture.merged(&fresh).0 == bytes);
     seen
 }
 
 #[test]
-fn a_killed_shard_is_started_again_alone() {
+fn a_killed_shard_is_restarted_alone() {
     let fixture = Fixture::new();
     let (undisturbed, _) = fixture.merged(&fixture.options());
     fs::remove_dir_all(fixture.path("work")).unwrap();
@@ -65,33 +65,34 @@ fn a_shard_that_is_killed_every_time_fails_and_the_others_are_kept() {
     let fixture = Fixture::new();
     let always = "case $ALL in *--shard=2/3*) echo so much memory >&2; kill -KILL $$;; esac";
     let options = TrainShardsOptions { program: fixture.program("killed", always), ..fixture.options() };
-    let words = ["its process ended with signal: 9 (SIGKILL) and said: so much memory", "shard-0002.stderr.txt"];
-    let seen = fails_and_goes_on(&fixture, &options, 2, &words, || fixture.options());
+    let words =
+        ["its process ended with signal: 9 (SIGKILL), with the output: so much memory", "shard-0002.stderr.txt"];
+    let seen = fails_and_recovers(&fixture, &options, 2, &words, || fixture.options());
     assert_eq!(seen.started[&2], 2);
 }
 
 #[test]
-fn a_file_that_is_gone_fails_the_shard_that_has_it() {
+fn a_missing_file_fails_the_shard_that_has_it() {
     let fixture = Fixture::new();
     let (gone, kept) = (fixture.log(4), fixture.path("kept"));
     let (gone, kept) = (gone.display(), kept.display());
     let script = format!("case $ALL in *log-4.parquet*) mv {gone} {kept} 2>/dev/null;; esac");
     let program = fixture.program("takes-away", &script);
-    // With two files each at most, and the last file alone or the second of its shard.
+    // Each shard has at most two files. The last file is alone in its shard, or the second one there.
     let options = TrainShardsOptions { split: Split::File, program, allow_uneven: true, ..fixture.options() };
     let shard = shard_with(&fixture, &options, 4);
-    fails_and_goes_on(&fixture, &options, shard, &[&format!("no file matches `{gone}`")], || {
+    fails_and_recovers(&fixture, &options, shard, &[&format!("no file matches `{gone}`")], || {
         fs::rename(fixture.path("kept"), fixture.log(4)).unwrap();
         TrainShardsOptions { split: Split::File, allow_uneven: true, ..fixture.options() }
     });
-    // One that is gone from the beginning is missed before anything is done.
+    // A file that is missing from the beginning is reported before anything is done.
     fs::remove_file(fixture.log(4)).unwrap();
     let error = fixture.train(&TrainShardsOptions { work_dir: fixture.path("none"), ..options }).0.unwrap_err();
     assert!(error.to_string().starts_with(&format!("no file matches `{gone}`")), "{error}");
     assert!(!fixture.path("none").exists());
 }
 
-/// The shard to which a file is dealt.
+/// Returns the shard that gets the file.
 fn shard_with(fixture: &Fixture, options: &TrainShardsOptions, file: usize) -> u32 {
     let has = |shard: u32| {
         let (mut train, split) = (options.train.clone(), Split::File);
@@ -103,16 +104,16 @@ fn shard_with(fixture: &Fixture, options: &TrainShardsOptions, file: usize) -> u
 }
 
 #[test]
-fn a_disk_that_is_full_fails_the_shard_that_found_it_so() {
+fn a_full_disk_fails_the_shard_that_writes_to_it() {
     let fixture = Fixture::new();
-    // No file of that process may grow beyond some bytes, and the signal that says so is ignored.
+    // The files of that process may not grow beyond 8 blocks, and the signal for it is ignored, so that writing fails.
     let script = "case $ALL in *--shard=3/3*) trap '' XFSZ; ulimit -f 8;; esac";
     let options = TrainShardsOptions { program: fixture.program("full", script), ..fixture.options() };
     let state = fixture.state_of_shard(3);
-    let seen = fails_and_goes_on(&fixture, &options, 3, &["cannot write ", &state.display().to_string()], || {
+    let seen = fails_and_recovers(&fixture, &options, 3, &["cannot write ", &state.display().to_string()], || {
         fixture.options()
     });
-    assert_eq!(seen.started[&3], 1, "an answer is not asked for twice");
+    assert_eq!(seen.started[&3], 1, "a process that reports an error is not restarted");
     let leftovers = fs::read_dir(fixture.path("work/round-01")).unwrap();
     assert!(leftovers.flatten().all(|entry| !entry.file_name().to_str().unwrap().ends_with(".partial")));
 }
@@ -141,8 +142,8 @@ fn a_bad_row_fails_the_shard_that_has_its_file() {
     options.train.read.time_column = None;
 
     let run = |seen: &mut Vec<u32>| {
-        train_shards(&contract, &options, &mut |event| {
-            if let (Some(shard), Happening::Started { .. }) = (event.shard, &event.happening) {
+        train_shards(&contract, &options, &mut |progress| {
+            if let (Some(shard), ShardEvent::Started { .. }) = (progress.shard, &progress.event) {
                 seen.push(shard);
             }
         })
@@ -162,7 +163,7 @@ fn a_bad_row_fails_the_shard_that_has_its_file() {
 }
 
 #[test]
-fn a_contract_that_changes_while_shards_are_learned_fails_those_that_read_the_new_one() {
+fn a_contract_that_changes_during_training_fails_the_shards_that_read_the_new_one() {
     let fixture = Fixture::new();
     let other = CONTRACT.replacen("generated-ctr", "renamed-ctr", 1);
     assert_ne!(other, CONTRACT);
@@ -171,8 +172,8 @@ fn a_contract_that_changes_while_shards_are_learned_fails_those_that_read_the_ne
     let script = format!("case $ALL in *--shard=3/3*) cp {} {};; esac", other.display(), contract_file.display());
     let program = fixture.program("renames", &script);
     let options = TrainShardsOptions { program, process_count: 1, ..fixture.options() };
-    let words = [format!("{} has changed: expected the fingerprint ", contract_file.display())];
-    fails_and_goes_on(&fixture, &options, 3, &words.each_ref().map(String::as_str), || {
+    let words = [format!("{} changed during training: expected the fingerprint ", contract_file.display())];
+    fails_and_recovers(&fixture, &options, 3, &words.each_ref().map(String::as_str), || {
         fs::write(fixture.contract_file(), CONTRACT).unwrap();
         fixture.options()
     });

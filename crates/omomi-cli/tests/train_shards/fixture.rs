@@ -1,4 +1,4 @@
-//! A small log in several files, and trainings of it whose processes do as they are told.
+//! A small log in several files, and trainings of it with processes that fail on demand.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use omomi::contract::Contract;
 use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{
-    Happening, ProgressEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, train_shards,
+    ProgressEvent, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, train_shards,
 };
 use omomi_train::learn::{Sampling, Settings, TrainOptions};
 use omomi_train::log::ReadOptions;
@@ -21,7 +21,7 @@ pub struct Fixture {
     folder: tempfile::TempDir,
 }
 
-/// What happened to the shards of one command, by number.
+/// The events of one command, by shard number.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub started: BTreeMap<u32, u32>,
@@ -34,7 +34,7 @@ pub struct Seen {
 }
 
 impl Fixture {
-    /// A log of Parquet files and its contract.
+    /// Writes a log of Parquet files and its contract.
     pub fn new() -> Self {
         let fixture = Self { folder: tempfile::tempdir().unwrap() };
         let spec = LogSpec { rows: 12_000, seed: 5, click_rate: 0.1 };
@@ -64,7 +64,7 @@ impl Fixture {
         omomi_train::toml::parse_contract(CONTRACT).unwrap()
     }
 
-    /// Three shards at random, two processes.
+    /// Returns options for three random shards and two processes.
     pub fn options(&self) -> TrainShardsOptions {
         TrainShardsOptions {
             train: TrainOptions {
@@ -94,7 +94,8 @@ impl Fixture {
         }
     }
 
-    /// A program that runs `script` with the arguments of a shard, and then trains the shard. `$ALL` are all arguments in one word.
+    /// Writes a program that runs `script` and then trains the shard. In `script`, `$ALL` is one word with all
+    /// arguments.
     pub fn program(&self, name: &str, script: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, format!("#!/bin/sh\nALL=\"$*\"\n{script}\nexec {OMOMI} \"$@\"\n")).unwrap();
@@ -108,7 +109,7 @@ impl Fixture {
         (outcome, seen)
     }
 
-    /// The bytes of the merged state.
+    /// Trains, and returns the bytes of the merged state.
     #[track_caller]
     pub fn merged(&self, options: &TrainShardsOptions) -> (Vec<u8>, Seen) {
         let (outcome, seen) = self.train(options);
@@ -122,27 +123,27 @@ impl Fixture {
 }
 
 impl Seen {
-    fn note(&mut self, event: &ProgressEvent) {
-        self.events.push(event.clone());
-        let Some(shard) = event.shard else { return };
-        match &event.happening {
-            Happening::Started { .. } => *self.started.entry(shard).or_default() += 1,
-            Happening::Died { message, .. } => self.died.push((shard, message.clone())),
-            Happening::Reused { .. } => self.reused.push(shard),
-            Happening::Stale { reason } => self.stale.push((shard, reason.clone())),
-            Happening::Finished { .. } => self.finished.push(shard),
-            Happening::Failed { .. } => self.failed.push(shard),
+    fn note(&mut self, progress: &ProgressEvent) {
+        self.events.push(progress.clone());
+        let Some(shard) = progress.shard else { return };
+        match &progress.event {
+            ShardEvent::Started { .. } => *self.started.entry(shard).or_default() += 1,
+            ShardEvent::Died { message, .. } => self.died.push((shard, message.clone())),
+            ShardEvent::Reused { .. } => self.reused.push(shard),
+            ShardEvent::Stale { reason } => self.stale.push((shard, reason.clone())),
+            ShardEvent::Finished { .. } => self.finished.push(shard),
+            ShardEvent::Failed { .. } => self.failed.push(shard),
             _ => {}
         }
     }
 
-    /// The shards for which a process was started.
+    /// Returns the shards for which a process was started.
     pub fn learned(&self) -> Vec<u32> {
         self.started.keys().copied().collect()
     }
 }
 
-/// Everything in the shard's marker is there: it counts as finished.
+/// Returns whether the shard of `state` has its marker, so that it counts as finished.
 pub fn is_marked(state: &Path) -> bool {
     state.with_extension("done.json").is_file()
 }

@@ -1,4 +1,4 @@
-//! Training in shards: the same bytes whatever the processes do, and a clear word where one of them cannot go on.
+//! Training in shards: the same bytes whatever the processes do, and a clear error if one of them fails.
 
 mod failures;
 mod fixture;

@@ -1,4 +1,4 @@
-//! A parent that dies takes its children along, and a command after it cleans up and goes on.
+//! When a parent process dies, its children exit. The next command cleans up and continues.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -11,10 +11,10 @@ use crate::fixture::{Fixture, OMOMI, is_marked};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The process has ended; whether somebody has asked how does not matter.
+/// Returns whether the process has ended, even if its parent has not collected its status yet.
 fn has_ended(process_id: u64) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process_id}/stat"));
-    // Behind the name in parentheses: Z is a process that has ended.
+    // After the name in parentheses comes the state: Z is a process that has ended.
     stat.ok().and_then(|stat| Some(stat.rsplit_once(") ")?.1.starts_with('Z'))).unwrap_or(true)
 }
 
@@ -25,16 +25,16 @@ fn wait_until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
         if let Some(done) = done() {
             return done;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(start.elapsed() < PATIENCE, "timed out while waiting for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn children_end_with_their_parent_and_the_next_command_goes_on() {
+fn children_exit_with_their_parent_and_the_next_command_continues() {
     let fixture = Fixture::new();
     let mut options = fixture.options();
-    // Long enough that no child is done when its parent dies.
+    // Long enough that no child is finished when its parent dies.
     options.train.passes = 500;
     let mut parent = Command::new(OMOMI)
         .args(["train", "--shards", "3", "--split", "random", "--processes", "2", "--passes", "500", "--quiet"])
@@ -55,7 +55,7 @@ fn children_end_with_their_parent_and_the_next_command_goes_on() {
     let children: Vec<u64> = wait_until("two children at work", || {
         let text = fs::read_to_string(&progress).ok()?;
         let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        // Both have reported: they are beyond their beginnings.
+        // Both have reported progress, so they are training.
         let reported = |shard: u64| lines.iter().any(|line| line["event"] == "progress" && line["shard"] == shard);
         let ids = lines.iter().filter_map(|line| line["process_id"].as_u64()).collect();
         (reported(1) && reported(2)).then_some(ids)

@@ -1,14 +1,14 @@
-//! The same command again does nothing twice, and what has changed is learned again with the reason.
+//! Running a command again repeats no work. A shard whose inputs changed is trained again, and the reason is reported.
 
 use std::fs;
 
-use omomi_train::learn::shards::{Happening, Split, TrainShardsError, TrainShardsOptions, train_shards};
+use omomi_train::learn::shards::{ShardEvent, Split, TrainShardsError, TrainShardsOptions, train_shards};
 use omomi_train::log::generate::CONTRACT;
 use serde_json::Value;
 
 use crate::fixture::{FILE_COUNT, Fixture, Seen};
 
-/// What a second command does after the first one was done and then `change` was.
+/// Runs a first command, applies `change`, and returns what the second command does.
 fn after(fixture: &Fixture, options: &TrainShardsOptions, change: impl FnOnce(&mut TrainShardsOptions)) -> Seen {
     let (first, _) = fixture.merged(options);
     let mut changed = options.clone();
@@ -29,11 +29,11 @@ fn finished_shards_are_kept() {
 }
 
 #[test]
-fn a_log_that_changed_is_learned_again_by_the_shard_that_has_it() {
+fn a_changed_log_is_learned_again_by_the_shard_that_has_it() {
     let fixture = Fixture::new();
     let options = TrainShardsOptions { split: Split::File, allow_uneven: true, shard_count: 5, ..fixture.options() };
     let seen = after(&fixture, &options, |_| {
-        // As long as it was, so that the shards have the files that they had: who wrote it is spelt otherwise.
+        // Changes one letter of the writer's name. The length stays the same, so every shard keeps its files.
         let mut text = fs::read(fixture.log(0)).unwrap();
         let created_by = text.windows(5).rposition(|bytes| bytes == b"omomi").unwrap();
         text[created_by] = b'O';
@@ -45,7 +45,7 @@ fn a_log_that_changed_is_learned_again_by_the_shard_that_has_it() {
 }
 
 #[test]
-fn other_settings_another_cut_and_a_damaged_state_are_told() {
+fn changed_settings_a_changed_split_and_a_damaged_state_are_reported() {
     let fixture = Fixture::new();
     type Change<'a> = &'a dyn Fn(&mut TrainShardsOptions);
     let changes: [(Change<'_>, &str, &[u32]); 5] = [
@@ -56,7 +56,7 @@ fn other_settings_another_cut_and_a_damaged_state_are_told() {
             &[1, 2, 3],
         ),
         (&|options| options.shard_count = 2, "--shard was 1/3, is 1/2", &[1, 2]),
-        (&|options| options.train.logs.truncate(FILE_COUNT - 1), "log-4.parquet is no longer learned", &[1, 2, 3]),
+        (&|options| options.train.logs.truncate(FILE_COUNT - 1), "log-4.parquet was removed from the logs", &[1, 2, 3]),
         (
             &|_| fs::write(fixture.state_of_shard(2), "other bytes").unwrap(),
             "shard-0002.parquet has changed since it was written",
@@ -83,8 +83,8 @@ fn states_of_another_contract_are_not_mixed_in() {
     let text = CONTRACT.replacen("generated-ctr", "renamed-ctr", 1);
     fs::write(fixture.contract_file(), &text).unwrap();
     let mut reasons = Vec::new();
-    let account = train_shards(&omomi_train::toml::parse_contract(&text).unwrap(), &options, &mut |event| {
-        if let Happening::Stale { reason } = &event.happening {
+    let account = train_shards(&omomi_train::toml::parse_contract(&text).unwrap(), &options, &mut |progress| {
+        if let ShardEvent::Stale { reason } = &progress.event {
             reasons.push(reason.clone());
         }
     });
@@ -94,7 +94,7 @@ fn states_of_another_contract_are_not_mixed_in() {
 }
 
 #[test]
-fn two_commands_do_not_work_in_one_folder() {
+fn two_commands_cannot_use_the_same_folder() {
     let fixture = Fixture::new();
     let options = fixture.options();
     fs::create_dir(&options.work_dir).unwrap();
@@ -107,7 +107,7 @@ fn two_commands_do_not_work_in_one_folder() {
 }
 
 #[test]
-fn progress_is_kept_as_lines_of_json() {
+fn progress_is_written_as_lines_of_json() {
     let fixture = Fixture::new();
     let mut options = fixture.options();
     options.train.passes = 30;
@@ -129,7 +129,7 @@ fn progress_is_kept_as_lines_of_json() {
         }
     }
     assert!(of("finished").iter().all(|line| line["log_loss"].as_f64().unwrap() > 0.0 && line["percent"] == 100.0));
-    // The next command adds to it.
+    // The next command appends to it.
     fixture.merged(&options);
     let again = fs::read_to_string(options.work_dir.join("progress.jsonl")).unwrap();
     assert!(again.starts_with(&text) && again[text.len()..].contains("\"event\":\"reused\""));

@@ -1,13 +1,13 @@
-//! What comes out of a training in shards beside the merged state: metrics, a recalibrated state, a common start.
+//! Results of a training in shards besides the merged state: metrics, recalibration and a common start state.
 
 use omomi_train::learn::StartOptions;
 use omomi_train::learn::average::Rule;
-use omomi_train::learn::shards::{Happening, TrainShardsOptions};
+use omomi_train::learn::shards::{ShardEvent, TrainShardsOptions};
 use omomi_train::learn::state::StateReader;
 
 use crate::fixture::{FILE_COUNT, Fixture};
 
-/// The last file is held out, and the one before it to recalibrate on.
+/// Options with the last file held out and the second last for recalibration.
 fn options(fixture: &Fixture) -> TrainShardsOptions {
     let mut options = fixture.options();
     let held_out = options.train.logs.split_off(FILE_COUNT - 1);
@@ -17,7 +17,7 @@ fn options(fixture: &Fixture) -> TrainShardsOptions {
 }
 
 #[test]
-fn the_merged_state_is_recalibrated_and_evaluated_on_rows_of_their_own() {
+fn the_merged_state_is_recalibrated_and_evaluated_on_separate_rows() {
     let fixture = Fixture::new();
     let options = options(&fixture);
     let (outcome, seen) = fixture.train(&options);
@@ -29,11 +29,11 @@ fn the_merged_state_is_recalibrated_and_evaluated_on_rows_of_their_own() {
     let rule = |path| StateReader::open(path).unwrap().metadata().weight_rule;
     assert_eq!(rule(&options.train.state), recalibration.weight_rule);
     assert_eq!(rule(&fixture.path("work/round-01/merged.parquet")).scale, 1.0);
-    assert!(seen.events.iter().any(|event| matches!(event.happening, Happening::Recalibrated { .. })));
+    assert!(seen.events.iter().any(|progress| matches!(progress.event, ShardEvent::Recalibrated { .. })));
 }
 
 #[test]
-fn rows_are_learned_recalibrated_on_or_held_out_and_not_two_of_these() {
+fn rows_for_learning_recalibration_and_evaluation_must_not_overlap() {
     let fixture = Fixture::new();
     let good = options(&fixture);
     let mut learned = good.clone();
@@ -42,13 +42,13 @@ fn rows_are_learned_recalibrated_on_or_held_out_and_not_two_of_these() {
     recalibrated.train.held_out = good.recalibrate_on.clone();
     for (options, path) in [(&learned, &good.train.logs[0]), (&recalibrated, &good.recalibrate_on[0])] {
         let error = fixture.train(options).0.unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{path} is held out, but also among the logs to learn from")), "{error}");
+        assert!(error.starts_with(&format!("{path} is among the held-out logs and")), "{error}");
     }
     assert!(!good.work_dir.exists());
 }
 
 #[test]
-fn shards_go_on_from_a_common_start_which_is_counted_once() {
+fn shards_continue_from_a_common_start_which_counts_once() {
     let fixture = Fixture::new();
     let mut first = fixture.options();
     let later = first.train.logs.split_off(2);
@@ -59,10 +59,10 @@ fn shards_go_on_from_a_common_start_which_is_counted_once() {
 
     let mut second = fixture.options();
     second.train.logs = later;
-    // By a day's decay, of which every shard must see as much.
+    // Half is kept per day, and every shard must use the same age.
     second.train.start = Some(StartOptions { state: start.clone(), decay_per_day: 0.5, age_days: None, shares: 1 });
     let (_, seen) = fixture.merged(&second);
-    assert_eq!(seen.stale.len(), 3, "the states of the first training are no part of this one");
+    assert_eq!(seen.stale.len(), 3, "the states of the first training are not part of this one");
     let after = StateReader::open(&second.train.state).unwrap().metadata().clone();
     assert_eq!((after.rows, before.rows < after.rows), (12_000, true));
     let said = after.start.unwrap();
@@ -71,11 +71,11 @@ fn shards_go_on_from_a_common_start_which_is_counted_once() {
 }
 
 #[test]
-fn finished_weights_are_averaged_once_and_not_gone_on_from() {
+fn finished_weights_can_be_averaged_but_not_in_several_rounds() {
     let fixture = Fixture::new();
     let options = TrainShardsOptions { rule: Rule::Plain, ..fixture.options() };
     let error = fixture.train(&TrainShardsOptions { round_count: 2, ..options.clone() }).0.unwrap_err().to_string();
-    assert!(error.starts_with("rounds go on from averages by the rule `curvature`, found `plain`"), "{error}");
+    assert!(error.starts_with("expected the rule `curvature` for several rounds, found `plain`"), "{error}");
     assert!(!options.work_dir.exists());
     fixture.merged(&options);
 }

@@ -1,9 +1,9 @@
-//! The merged state depends on the logs, the settings, the shards and the cut, and on nothing that processes do.
+//! The merged state depends on the logs, the settings, the shards and the split, but not on the processes.
 
 use std::fs;
 use std::process::Command;
 
-use omomi_train::learn::shards::{Happening, Split, TrainShardsOptions};
+use omomi_train::learn::shards::{ShardEvent, Split, TrainShardsOptions};
 
 use crate::fixture::{Fixture, OMOMI};
 
@@ -16,7 +16,7 @@ fn the_number_of_processes_and_the_order_in_which_they_end_change_no_byte() {
         assert_eq!(seen.finished, [1, 2, 3], "{split}");
         fs::remove_dir_all(&options.work_dir).unwrap();
 
-        // The first shard begins when the others are finished.
+        // The first shard waits until the others are finished.
         let others =
             [2, 3].map(|shard| fixture.state_of_shard(shard).with_extension("done.json").display().to_string());
         let waits = format!("until [ -e {} ] && [ -e {} ]; do sleep 0.02; done", others[0], others[1]);
@@ -36,15 +36,15 @@ fn every_row_is_learned_once_over_all_shards_and_rounds() {
     let (outcome, seen) = fixture.train(&options);
     let account = outcome.unwrap();
     assert_eq!(account.average.metadata.rows, 12_000);
-    let rows = |finished: &Happening| match finished {
-        Happening::Finished { rows, .. } => *rows,
+    let rows = |finished: &ShardEvent| match finished {
+        ShardEvent::Finished { rows, .. } => *rows,
         other => panic!("{other:?}"),
     };
     assert_eq!(account.shards.iter().map(|shard| rows(&shard.finished)).sum::<u64>(), 12_000);
     assert_eq!(account.shards.len(), 6);
     assert_eq!(seen.finished.len(), 6);
 
-    // What the rounds left is kept as well.
+    // The states of all rounds are kept too.
     let bytes = fs::read(&options.train.state).unwrap();
     let (again, seen) = fixture.merged(&options);
     assert_eq!(seen.reused, [1, 2, 3, 1, 2, 3]);
@@ -52,7 +52,7 @@ fn every_row_is_learned_once_over_all_shards_and_rounds() {
 }
 
 #[test]
-fn the_command_of_one_shard_by_hand_leaves_the_same_bytes() {
+fn the_command_of_one_shard_run_by_hand_writes_the_same_bytes() {
     let fixture = Fixture::new();
     for split in ["file", "column:user_id", "time", "random"] {
         let options = TrainShardsOptions { split: split.parse().unwrap(), ..fixture.options() };
@@ -75,10 +75,10 @@ fn the_command_of_one_shard_by_hand_leaves_the_same_bytes() {
 }
 
 #[test]
-fn more_shards_than_files_are_refused_where_shards_are_files() {
+fn more_shards_than_files_are_rejected_when_splitting_by_file() {
     let fixture = Fixture::new();
     let options = TrainShardsOptions { split: Split::File, shard_count: 6, ..fixture.options() };
     let error = fixture.train(&options).0.unwrap_err().to_string();
-    assert!(error.starts_with("expected at least 6 files, one a shard, found 5"), "{error}");
+    assert!(error.starts_with("expected at least 6 files, one per shard, found 5"), "{error}");
     assert!(!options.work_dir.exists());
 }

@@ -1,4 +1,4 @@
-//! Why training stopped.
+//! The errors of training.
 
 use std::path::PathBuf;
 
@@ -13,81 +13,95 @@ use super::state::{Difference, StateError};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A setting is out of its bounds.
+    /// A setting is out of bounds.
     #[error("{name} must be a number {expected}, found {found:?}")]
     Setting {
-        /// Its name.
+        /// Name of the setting.
         name: &'static str,
-        /// Its bounds.
+        /// Bounds of the setting, in words.
         expected: &'static str,
-        /// Its value.
+        /// Value of the setting.
         found: f64,
     },
-    /// Training needs at least one pass.
+    /// The options ask for 0 passes.
     #[error("expected at least 1 pass, found 0")]
     NoPass,
-    /// More features than 32 bits can number.
+    /// The log has more features than 32 bits can number.
     #[error("the log has more than {limit} features; leave out the cross or field with the most categories")]
     TooManyFeatures {
-        /// Most features of one process.
+        /// Largest number of features in one process.
         limit: usize,
     },
-    /// The logs have no row that can be used.
+    /// The logs have no usable row.
     #[error("the logs have no rows: expected at least one to learn from")]
     NoRows,
-    /// A file is to be learned from and held out.
-    #[error("{} is held out, but also among the logs to learn from; name it once", .path.display())]
+    /// A file is both among the logs to learn from and among the held-out logs. Its held-out metrics would be
+    /// worthless.
+    #[error(
+        "{} is among the held-out logs and among the logs to learn from; name it in one of them only",
+        .path.display()
+    )]
     HeldOutIsLearned {
         /// The file.
         path: PathBuf,
     },
-    /// The state to go on from is of another contract or of other settings.
-    #[error("cannot go on from {}: its {difference}; train with what it was trained with, or from nothing", .path.display())]
+    /// The start state has another contract or other settings.
+    #[error(
+        "cannot continue from {}: its {difference}; train with the contract and settings of that state, or from \
+         scratch",
+        .path.display()
+    )]
     StartDiffers {
-        /// The state.
+        /// The start state.
         path: PathBuf,
-        /// In what.
+        /// The first difference.
         difference: Difference,
     },
-    /// The state to go on from says nothing of what was learned.
+    /// The start state is an average of finished weights, so its `z` is not what training learned.
     #[error(
-        "cannot go on from {}: it is an average of finished weights, for comparison; average by the rule `curvature`",
+        "cannot continue from {}: it is an average of finished weights, for comparison only; average by the rule \
+         `curvature`",
         .path.display()
     )]
     StartOfFinishedWeights {
-        /// The state.
+        /// The start state.
         path: PathBuf,
     },
-    /// The state to go on from was pruned.
-    #[error("cannot go on from {}: it was pruned, so it no longer says what was learned; go on from the state before", .path.display())]
-    StartIsPruned {
-        /// The state.
-        path: PathBuf,
-    },
-    /// How much is left of a state depends on its age, and nothing says it.
+    /// The start state was pruned.
     #[error(
-        "cannot tell how old {} is: expected times in it and in the logs; name the time column, or say its age in days",
+        "cannot continue from {}: it was pruned, so part of what was learned is missing; continue from the unpruned \
+         state",
+        .path.display()
+    )]
+    StartIsPruned {
+        /// The start state.
+        path: PathBuf,
+    },
+    /// The start state decays with its age, and its age is unknown.
+    #[error(
+        "cannot tell how old {} is: expected times in it and in the logs; name the time column, or give its age in \
+         days",
         .path.display()
     )]
     NoAge {
-        /// The state.
+        /// The start state.
         path: PathBuf,
     },
-    /// The decay leaves nothing of the state to go on from.
-    #[error("nothing is left of {} after {days:.1} days; train from nothing", .path.display())]
+    /// The decay leaves nothing of the start state.
+    #[error("after a decay of {days:.1} days nothing is left of {}; train from scratch", .path.display())]
     NothingLeft {
-        /// The state.
+        /// The start state.
         path: PathBuf,
-        /// Its age.
+        /// Age of the state in days.
         days: f64,
     },
-    /// A log could not be read.
+    /// A log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// A row cache could not be made or used.
+    /// A row cache cannot be built or read.
     #[error(transparent)]
     RowCache(#[from] RowCacheError),
-    /// The training state could not be written.
+    /// A training state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
 }

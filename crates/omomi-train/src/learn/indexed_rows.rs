@@ -1,21 +1,22 @@
-//! Rows whose features are numbered: all that learning needs of them.
+//! Rows whose features are numbered, with everything that learning needs.
 
 use std::ops::Range;
 
-/// Some consecutive rows. The features of each lie side by side, in contract order.
+/// Some consecutive rows. The features of each row are next to each other, in contract order.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct IndexedRows {
     pub(super) numbers: Vec<u32>,
-    /// Where the features of each row end in `numbers`.
+    /// End of the features of each row in `numbers`.
     pub(super) ends: Vec<u32>,
     pub(super) clicked: Vec<bool>,
-    /// Whether a feature comes twice in a row: the two are then learned one after the other, not at once.
+    /// Whether a row may have the same feature twice. Its features are then learned one after the other, not in
+    /// vectors.
     pub(super) repeats: Vec<bool>,
-    /// How much each row counts.
+    /// Importance of each row.
     pub(super) importance: Vec<f64>,
 }
 
-/// Rows with more categories in a `many` field than this are taken to have a repeated one: to look costs more.
+/// If a `many` field has more categories than this, a repeat is assumed: searching for one would cost more.
 const MAX_COMPARED: usize = 64;
 
 impl IndexedRows {
@@ -29,7 +30,7 @@ impl IndexedRows {
         start as usize..self.ends[row] as usize
     }
 
-    /// The features of row `row`; nothing where there is no such row.
+    /// Returns the features of row `row`, or `None` if there is no such row.
     #[inline]
     pub(super) fn features(&self, row: usize) -> Option<&[u32]> {
         (row < self.row_count()).then(|| &self.numbers[self.range(row)])
@@ -54,7 +55,7 @@ impl IndexedRows {
     }
 }
 
-/// Whether a number stands in `numbers` twice, or so many stand there that one might.
+/// Returns whether `numbers` has a number twice, or is too long to search.
 #[inline]
 pub(super) fn may_repeat(numbers: &[u32]) -> bool {
     numbers.len() > MAX_COMPARED || (1..numbers.len()).any(|index| numbers[..index].contains(&numbers[index]))

@@ -1,8 +1,8 @@
-//! From feature key to coordinate: an open-addressing index over keys that are already well mixed.
+//! Maps feature keys to numbers: an open-addressing hash index over keys that are already well mixed.
 
 use omomi::prefetch::prefetch;
 
-/// Most keys of an index: one number of 32 bits stands for "empty".
+/// Largest number of keys in an index. One value of the 32-bit number is reserved for "empty".
 pub(super) const MAX_KEYS: usize = u32::MAX as usize;
 
 const EMPTY: u64 = u64::MAX;
@@ -10,9 +10,9 @@ const FIRST_CAPACITY: usize = 1 << 12;
 
 /// Numbers keys from 0 in the order of their first insertion.
 ///
-/// A slot of the index is one `u64`: the high half of a key beside its number. A probe starts where the low half of the
-/// key says and walks to the right; the key itself is compared only where the high halves agree. With at most 3/4 of
-/// the slots taken, a key costs 11 to 21 bytes here and 8 in `keys`.
+/// A slot of the index is one `u64`: the high half of a key, and the key's number. A probe starts at the slot that the
+/// low half of the key gives, and walks to the right. The key itself is compared only if the high halves are equal. At
+/// most 3/4 of the slots are used, so a key takes 11 to 21 bytes here and 8 in `keys`.
 #[derive(Debug)]
 pub(super) struct KeyIndex {
     slots: Vec<u64>,
@@ -24,18 +24,18 @@ impl KeyIndex {
         Self { slots: vec![EMPTY; FIRST_CAPACITY], keys: Vec::new() }
     }
 
-    /// The keys, by number.
+    /// Returns the keys, by number.
     pub(super) fn keys(&self) -> &[u64] {
         &self.keys
     }
 
-    /// Asks for the memory in which `key` will be looked for.
+    /// Prefetches the memory in which `key` will be looked up.
     #[inline]
     pub(super) fn fetch(&self, key: u64) {
         prefetch(self.slots.as_ptr().wrapping_add(home(key, self.slots.len() - 1)));
     }
 
-    /// The number of `key`.
+    /// Returns the number of `key`, if the index has it.
     #[inline]
     pub(super) fn find(&self, key: u64) -> Option<u32> {
         let mask = self.slots.len() - 1;
@@ -52,11 +52,11 @@ impl KeyIndex {
         }
     }
 
-    /// The number that `key` has from now on. It must not be in the index yet.
+    /// Adds `key`, which must not be in the index yet, and returns its number.
     ///
     /// # Panics
     ///
-    /// At more than [`MAX_KEYS`] keys.
+    /// Panics if the index already has [`MAX_KEYS`] keys.
     #[inline(never)]
     pub(super) fn insert(&mut self, key: u64) -> u32 {
         if (self.keys.len() + 1) * 4 > self.slots.len() * 3 {
@@ -70,7 +70,7 @@ impl KeyIndex {
     }
 
     fn grow(&mut self) {
-        // The old slots are given back first: all that is needed is in `keys`.
+        // Free the old slots first: `keys` has everything that is needed.
         let capacity = self.slots.len() * 2;
         self.slots = Vec::new();
         self.slots = vec![EMPTY; capacity];
@@ -95,7 +95,7 @@ const fn home(key: u64, mask: usize) -> usize {
     key as usize & mask
 }
 
-/// The high half, of a key or of a slot.
+/// Returns the high half of a key or of a slot.
 #[inline]
 const fn tag(bits: u64) -> u64 {
     bits >> 32

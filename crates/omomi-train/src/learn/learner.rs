@@ -1,9 +1,9 @@
 //! Learns rows whose features are numbered: the innermost loop of training.
 //!
-//! The features of a row do not hang on each other. So their weights before the row, and their coordinates after it, are
-//! computed in loops over plain arrays, which become vector instructions. Roots, products and quotients are rounded one by
-//! one and exactly in any width, and the logit is summed in contract order, so the bits are those of one feature after the
-//! other.
+//! The features of a row do not depend on each other. Their weights before the row and their coordinates after it are
+//! therefore computed in loops over plain arrays, which the compiler turns into vector instructions. Roots, products
+//! and quotients are correctly rounded at any vector width, and the logit is summed in contract order. So the result
+//! has the same bits as one feature after the other.
 
 use crate::judge::evaluate::Evaluator;
 use omomi::math;
@@ -13,7 +13,7 @@ use super::Settings;
 use super::indexed_rows::IndexedRows;
 use super::optimizer::Coordinate;
 
-/// Rows ahead of the one at hand whose coordinates are fetched: they arrive while those between are learned.
+/// How many rows ahead coordinates are prefetched: they arrive while the rows in between are learned.
 const ROWS_AHEAD: usize = 6;
 
 /// Learns rows one after the other.
@@ -23,7 +23,7 @@ pub(super) struct Learner {
     columns: Columns,
 }
 
-/// What is computed of the features of one row, column by column; each column has room for the longest row so far.
+/// Scratch columns for the features of one row. Each has room for the longest row so far.
 #[derive(Debug, Default)]
 struct Columns {
     z: Vec<f64>,
@@ -37,8 +37,8 @@ impl Learner {
         Self { settings, columns: Columns::default() }
     }
 
-    /// Predicts and then learns each of `rows`, whose features are numbers of `coordinates`. Notes in `progressive`, where
-    /// it is given, how well they were predicted.
+    /// Predicts and then learns each of `rows`, whose feature numbers are indices into `coordinates`. Adds each
+    /// prediction to `progressive`, if given.
     pub(super) fn learn(
         &mut self,
         rows: &IndexedRows,
@@ -75,7 +75,7 @@ impl Learner {
 }
 
 impl Columns {
-    /// Takes the coordinates of `numbers` and computes their weights.
+    /// Reads the coordinates of `numbers` and computes their weights.
     #[inline]
     fn read(&mut self, settings: &Settings, numbers: &[u32], coordinates: &[Coordinate]) {
         let len = numbers.len();
@@ -96,7 +96,7 @@ impl Columns {
         }
     }
 
-    /// The coordinates after the row: what [`Coordinate::updated_by_rows`] says, with the root at hand.
+    /// Computes the coordinates after the row, like [`Coordinate::updated_by_rows`], but reuses the root.
     #[inline]
     fn update(&mut self, len: usize, gradient: f64, importance: f64, alpha: f64) {
         let (z, n, root, weight) = (&mut self.z[..len], &mut self.n[..len], &self.root[..len], &self.weight[..len]);

@@ -1,24 +1,25 @@
-//! Rows of a log become weights: logistic regression by per-coordinate FTRL-Proximal.
+//! Trains a model from log rows: logistic regression by per-coordinate FTRL-Proximal.
 //!
-//! [`train`] does a whole run, from files to a [training state](state) with its provenance; [`Trainer`] is its core,
-//! which learns batches of rows from wherever they come.
+//! [`train`] does a whole run, from log files to a [training state](state) and its provenance. [`Trainer`] is its core:
+//! it learns batches of rows from any source.
 //!
 //! ```text
-//! logs --log_reader--> batches --RowIndexer--> rows of feature numbers --Learner--> coordinates --> training state
-//!                                                   |        ^
-//!                                                   +--> row cache: further passes, other settings, other rounds
+//! logs --LogReader--> batches --RowIndexer--> rows of feature numbers --Learner--> coordinates --> training state
+//!                                                  |        ^
+//!                                                  +--> row cache: further passes, other settings, other rounds
 //! ```
 //!
-//! One thread decodes batches while another numbers and learns them; the outcome does not depend on which is faster. Rows may be
-//! [thinned out](Sampling), and a column may say how much each counts.
+//! One thread decodes batches while another numbers their features and learns them. The result does not depend on which
+//! thread is faster. Rows can be [down-sampled](Sampling), and a column of the log can say how much each row counts.
 //!
 //! # Limits
 //!
-//! One process has at most 2^32 - 1 features, at some 80 bytes each and their texts. A number's value enters the model
-//! as its bucket only.
+//! One process holds at most 2^32 - 1 features. Each takes about 80 bytes plus its text. The value of a number field
+//! enters the model only as its bucket.
 
 pub mod average;
 mod error;
+mod feature_groups;
 mod indexed_rows;
 mod key_index;
 mod learner;
@@ -32,7 +33,6 @@ mod row_indexer;
 mod run;
 mod sampling;
 pub mod shards;
-mod sources;
 mod start;
 pub mod state;
 mod state_model;
@@ -46,7 +46,7 @@ pub use optimizer::{Coordinate, Settings, weight};
 pub(crate) use provenance::{files_json, metrics_json, start_json, utc, window_json, write_provenance};
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;
-pub(crate) use run::refuse_overlap;
+pub(crate) use run::refuse_leakage;
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
 pub use sampling::Sampling;
 pub use start::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};

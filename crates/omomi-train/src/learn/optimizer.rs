@@ -1,51 +1,53 @@
 //! Per-coordinate FTRL-Proximal (McMahan et al. 2013, "Ad click prediction: a view from the trenches") as pure
 //! functions over doubles.
 //!
-//! Each feature is a coordinate with two numbers: `z`, the sum of its gradients less the steps already taken, and `n`,
-//! the sum of its squared gradients. Its curvature is `d = (beta + sqrt(n)) / alpha`; its weight follows from `z` and
-//! `d` alone, so the training state keeps those two and nothing of a feature's path. Every feature present has the
-//! value 1, so the gradient of a row is the same for all of them: probability less label.
+//! Each feature is a coordinate with two numbers: `z`, the sum of its gradients minus the steps already taken, and `n`,
+//! the sum of its squared gradients. Its curvature is `d = (beta + sqrt(n)) / alpha`. Its weight follows from `z` and
+//! `d` alone, so the training state stores these two and no history. Every feature present has the value 1, so the
+//! gradient of a row is the same for all its features: probability minus label.
 //!
-//! A row of importance `i` counts as `i` rows with its gradient at once: `z` moves by `i` times the gradient, `n` grows by
-//! `i` times its square. So both are on average what they would be had no row been left out, and states that were sampled
-//! have the curvatures of others. Of generated logs of 2 million rows, a tenth of the negatives kept, this costs 0.05 to 0.34 % of
-//! normalized entropy. To square the product instead, as for a gradient that just is so large, damps rare features further: 0.35
-//! to 0.6 %. To learn the kept rows as they are and correct the bias afterwards leaves z too small for the penalties: 0.6 to 0.7 %.
+//! A row of importance `i` counts as `i` simultaneous rows with the same gradient: `z` moves by `i` times the gradient,
+//! and `n` grows by `i` times its square. On average, both are then what they would be without sampling, and sampled
+//! states have the same curvatures as others. On generated logs of 2 million rows, with a tenth of the negatives kept,
+//! this costs 0.05 to 0.34 % of normalized entropy. Two alternatives are worse. Squaring the product of importance and
+//! gradient damps rare features further (0.35 to 0.6 %). Learning the kept rows with importance 1 and correcting the
+//! bias afterwards leaves `z` too small for the penalties (0.6 to 0.7 %).
 //!
-//! Additions, divisions and square roots are exactly rounded everywhere and the sigmoid is [our own](omomi::math), so
-//! training gives the same bits on every platform.
+//! Additions, divisions and square roots are correctly rounded everywhere, and the sigmoid is [our own](omomi::math).
+//! So training gives the same bits on every platform.
 
 use super::TrainError;
 
-/// What steers the optimizer. States that were trained with different settings do not average.
+/// Settings of the optimizer. States that were trained with different settings cannot be averaged.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// Learning rate of a coordinate's first steps. Greater learns faster and noisier. Above 0.
+    /// Learning rate of a coordinate's first steps: above 0. A larger value learns faster, with more noise.
     pub alpha: f64,
-    /// Damps the first steps of a coordinate. Above 0.
+    /// Damping of the first steps of a coordinate: above 0.
     pub beta: f64,
-    /// Weights whose evidence `|z|` is at most this are 0. At least 0; 0 keeps every feature that was ever seen.
+    /// Threshold of the evidence `|z|`, at least 0: weights with at most this evidence are 0. With 0, every feature
+    /// that was ever seen is kept.
     pub l1: f64,
-    /// Pulls every weight towards 0. At least 0.
+    /// Pull of every weight towards 0: at least 0.
     pub l2: f64,
 }
 
 impl Default for Settings {
-    /// Chosen for calibration on rows that come later: on four generated logs of 1 million rows, trained on the first
-    /// nine tenths, the calibration ratio of the last tenth was 0.999 to 1.010. An `alpha` of 0.1 learns more in so few
-    /// rows (0.5 to 0.8 % less log loss) and strays to 0.984 and 1.025. An `l1` of 1 costs 0.25 % of log loss and drops 19 of 20
-    /// features.
+    /// Returns settings chosen for calibration on later rows. On four generated logs of 1 million rows, trained on the
+    /// first nine tenths, the calibration ratio of the last tenth was 0.999 to 1.010. An `alpha` of 0.1 learns more
+    /// from so few rows (0.5 to 0.8 % less log loss), but its ratio was 0.984 to 1.025. An `l1` of 1 costs 0.25 % of
+    /// log loss and drops 19 of 20 features.
     fn default() -> Self {
         Self { alpha: 0.05, beta: 1.0, l1: 1.0, l2: 0.0 }
     }
 }
 
 impl Settings {
-    /// Whether training can run with these settings.
+    /// Checks that training can run with these settings.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Setting`] with the name of the first one that is out of its bounds or not finite.
+    /// Returns [`TrainError::Setting`] with the name of the first setting that is out of bounds or not finite.
     pub fn check(&self) -> Result<(), TrainError> {
         let bounds = [
             ("alpha", self.alpha, self.alpha > 0.0, "above 0"),
@@ -61,20 +63,21 @@ impl Settings {
         Ok(())
     }
 
-    /// The curvature `d` of a coordinate whose squared gradients sum to `n`.
+    /// Returns the curvature `d` of a coordinate whose squared gradients sum to `n`.
     #[inline]
     #[must_use]
     pub fn curvature(&self, n: f64) -> f64 {
         self.curvature_of_root(n.sqrt())
     }
 
-    /// The curvature of a coordinate the root of whose squared gradients' sum is `root`.
+    /// Returns the curvature `d` for `root`, the square root of `n`.
     #[inline]
     pub(super) fn curvature_of_root(&self, root: f64) -> f64 {
         (self.beta + root) / self.alpha
     }
 
-    /// The sum of the squared gradients of a coordinate with the curvature `d`: undoes [`curvature`](Self::curvature).
+    /// Returns the sum `n` of the squared gradients of a coordinate with the curvature `d`: the inverse of
+    /// [`curvature`](Self::curvature).
     #[inline]
     #[must_use]
     pub fn squared_gradients(&self, d: f64) -> f64 {
@@ -82,15 +85,15 @@ impl Settings {
         root * root
     }
 
-    /// The weight of a feature with this `z` and this curvature.
+    /// Returns the weight of a feature with this `z` and the curvature `d`.
     #[inline]
     #[must_use]
     pub fn feature_weight(&self, z: f64, d: f64) -> f64 {
         weight(z, d, self.l1, self.l2)
     }
 
-    /// The weight of the bias with this `z` and this curvature. It is what the data says of the base rate, so neither
-    /// penalty touches it.
+    /// Returns the weight of the bias with this `z` and the curvature `d`. Neither penalty applies, because the bias
+    /// must match the base rate of the data.
     #[inline]
     #[must_use]
     pub fn bias_weight(&self, z: f64, d: f64) -> f64 {
@@ -101,21 +104,22 @@ impl Settings {
 /// The state of one coordinate.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Coordinate {
-    /// Sum of the gradients, less the steps already taken.
+    /// Sum of the gradients, minus the steps already taken.
     pub z: f64,
     /// Sum of the squared gradients.
     pub n: f64,
 }
 
 impl Coordinate {
-    /// The coordinate after a row with `gradient`, whose prediction used `weight` for this coordinate.
+    /// Returns the coordinate after a row with `gradient`, whose prediction used `weight` for this coordinate.
     #[inline]
     #[must_use]
     pub fn updated(self, weight: f64, gradient: f64, alpha: f64) -> Self {
         self.updated_by_rows(weight, gradient, 1.0, alpha)
     }
 
-    /// The coordinate after a row of this `importance`.
+    /// Returns the coordinate after a row with `gradient` and `importance`, whose prediction used `weight` for this
+    /// coordinate.
     #[inline]
     #[must_use]
     pub fn updated_by_rows(self, weight: f64, gradient: f64, importance: f64, alpha: f64) -> Self {
@@ -125,8 +129,8 @@ impl Coordinate {
     }
 }
 
-/// The weight that FTRL-Proximal gives to a coordinate: 0 where `|z|` is at most `l1`, else the minimum of the
-/// coordinate's proximal objective. Never negative zero, which a table could not tell from "no weight".
+/// Returns the weight of a coordinate by FTRL-Proximal: 0 if `|z|` is at most `l1`, otherwise the minimum of the
+/// proximal objective of the coordinate. Never negative zero, which a table could not tell from "no weight".
 #[inline]
 #[must_use]
 pub fn weight(z: f64, d: f64, l1: f64, l2: f64) -> f64 {
@@ -143,7 +147,7 @@ mod tests {
     const PLAIN: Settings = Settings { alpha: 0.5, beta: 1.0, l1: 0.25, l2: 2.0 };
 
     #[test]
-    fn two_steps_agree_with_the_steps_done_by_hand() {
+    fn two_steps_agree_with_steps_computed_by_hand() {
         // Step 1: gradient 0.75 from the start. n = 0.5625, sigma = (0.75 - 0) / 0.5 = 1.5, the weight was 0.
         let first = Coordinate::default().updated(0.0, 0.75, PLAIN.alpha);
         assert_eq!(first, Coordinate { z: 0.75, n: 0.5625 });
@@ -156,13 +160,14 @@ mod tests {
         // Step 2: gradient -1. n = 1.5625, sigma = (1.25 - 0.75) / 0.5 = 1, z = 0.75 + (-1 - 1 * w).
         let second = first.updated(weight, -1.0, PLAIN.alpha);
         assert_eq!(second, Coordinate { z: 0.75 + (-1.0 + 0.5 / 5.5), n: 1.5625 });
-        // Three rows at once. n = 0.5625 + 3 * 0.5625 = 2.25, sigma = (1.5 - 0.75) / 0.5 = 1.5, z = 0.75 + (3 * 0.75 - 1.5 * w).
+        // Three simultaneous rows. n = 0.5625 + 3 * 0.5625 = 2.25, sigma = (1.5 - 0.75) / 0.5 = 1.5, z = 0.75 + (3 *
+        // 0.75 - 1.5 * w).
         let thrice = first.updated_by_rows(weight, 0.75, 3.0, PLAIN.alpha);
         assert_eq!(thrice, Coordinate { z: 0.75 + (2.25 + 1.5 * (0.5 / 5.5)), n: 2.25 });
     }
 
     #[test]
-    fn evidence_up_to_l1_weighs_nothing_and_the_sign_goes_against_z() {
+    fn evidence_up_to_l1_gives_weight_0_and_the_sign_is_opposite_to_z() {
         assert_eq!(weight(0.25, 3.5, 0.25, 2.0).to_bits(), 0.0_f64.to_bits());
         assert_eq!(weight(-0.25, 3.5, 0.25, 2.0).to_bits(), 0.0_f64.to_bits());
         assert_eq!(weight(-0.75, 3.5, 0.25, 2.0), 0.5 / 5.5);
@@ -171,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_out_of_bounds_are_refused_by_name() {
+    fn settings_out_of_bounds_are_rejected_by_name() {
         assert!(Settings::default().check().is_ok());
         let cases = [
             (Settings { alpha: 0.0, ..PLAIN }, "alpha must be a number above 0, found 0.0"),

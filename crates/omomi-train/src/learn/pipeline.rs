@@ -1,4 +1,4 @@
-//! Reading beside work: while one thread decodes the next batches of a log, another works on those that are there.
+//! A pipeline of two threads: one reads and decodes the next batches of a log while the other processes earlier ones.
 
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
@@ -7,25 +7,25 @@ use crate::log::{LogReader, RowBatch};
 
 use super::TrainError;
 
-/// Batches that may wait to be worked on: what bounds the memory.
-const BATCHES_AHEAD: usize = 2;
+/// Decoded batches that may wait in the queue. This bounds the memory of the pipeline.
+const MAX_QUEUED_BATCHES: usize = 2;
 
-/// Calls `work` with each batch of `reader`, in their order, on a thread of its own. The calling thread reads, and tells `watch`
-/// what came of each batch.
+/// Calls `work` with each batch of `reader`, in order, on a second thread. The calling thread reads ahead and calls
+/// `watch` with each result of `work`.
 ///
-/// What `work` sees does not depend on which thread is faster. Of two errors the one that belongs to the earlier rows is
-/// returned: that of the work.
-pub(super) fn each_batch<T: Send>(
+/// What `work` sees does not depend on which thread is faster. If both threads fail, the error of `work` is returned,
+/// because it belongs to earlier rows.
+pub(super) fn run_pipeline<T: Send>(
     reader: &mut LogReader,
     mut work: impl FnMut(&RowBatch) -> Result<T, TrainError> + Send,
     mut watch: impl FnMut(&LogReader, T),
 ) -> Result<(), TrainError> {
-    let (batches, inbox) = sync_channel::<RowBatch>(BATCHES_AHEAD);
+    let (batches, inbox) = sync_channel::<RowBatch>(MAX_QUEUED_BATCHES);
     let (outbox, outcomes) = channel();
     thread::scope(|scope| {
         let worker = scope.spawn(move || {
             for batch in inbox {
-                // Nobody listens any more only when the calling thread panics.
+                // Sending fails only after a panic of the calling thread.
                 let _ = outbox.send(work(&batch)?);
             }
             Ok::<(), TrainError>(())
@@ -33,7 +33,7 @@ pub(super) fn each_batch<T: Send>(
         let read = loop {
             match reader.next_batch() {
                 Ok(Some(batch)) => {
-                    // A worker that takes nothing more has met an error.
+                    // The worker has hung up because of an error, which `join` returns below.
                     if batches.send(batch).is_err() {
                         break Ok(());
                     }
@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    /// Works through a log of three good batches and then a bad row; the work fails at batch `fails_at`, counted from 0.
+    /// Processes a log of three good batches and then a bad row; the work fails at batch `fails_at`, counted from 0.
     fn outcome(fails_at: usize) -> (Vec<u64>, Vec<usize>, String) {
         let json = br#"{"name":"tiny","label":"clicked","field":[
             {"name":"media","side":"context","type":"id","meaning":"m"}]}"#;
@@ -77,12 +77,12 @@ mod tests {
             seen.extend_from_slice(&batch.columns[0].values);
             Ok(count)
         };
-        let error = each_batch(&mut reader, work, |_, count| watched.push(count)).unwrap_err();
+        let error = run_pipeline(&mut reader, work, |_, count| watched.push(count)).unwrap_err();
         (seen, watched, error.to_string())
     }
 
     #[test]
-    fn batches_are_worked_on_in_their_order_and_each_outcome_is_told() {
+    fn batches_are_processed_in_order_and_each_result_is_reported() {
         let (seen, watched, error) = outcome(usize::MAX);
         assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
         assert_eq!(watched, [1, 2, 3]);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_work_comes_before_one_of_later_rows() {
+    fn an_error_of_the_work_takes_precedence_over_one_of_later_rows() {
         for fails_at in 0..3 {
             let (seen, watched, error) = outcome(fails_at);
             assert_eq!((seen.len(), watched.len()), (2 * fails_at, fails_at));

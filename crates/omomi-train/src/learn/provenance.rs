@@ -1,4 +1,4 @@
-//! Where a training state comes from, as JSON beside it: for people, and for the tools that pack and gate.
+//! Writes the provenance of a training state as JSON beside it: for people, and for the tools that pack and gate.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(super) fn write(path: &Path, contract: &Contract, options: &TrainOptions, ac
     write_provenance(path, options.replace, &to_json(contract, options, account))
 }
 
-/// Writes a provenance, whole or not at all.
+/// Writes a provenance file atomically.
 pub(crate) fn write_provenance(path: &Path, replace: bool, provenance: &Value) -> io::Result<()> {
     let new_file = NewFile::create(path, replace)?;
     let text = format!("{provenance:#}\n");
@@ -73,7 +73,13 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
 }
 
 pub(crate) fn files_json(files: &[LogFile]) -> Vec<Value> {
-    let file = |file: &LogFile| json!({ "path": file.path.display().to_string(), "len_bytes": file.len_bytes, "rows": file.row_count });
+    let file = |file: &LogFile| {
+        json!({
+            "path": file.path.display().to_string(),
+            "len_bytes": file.len_bytes,
+            "rows": file.row_count,
+        })
+    };
     files.iter().map(file).collect()
 }
 
@@ -100,12 +106,12 @@ pub(crate) fn start_json(start: &StartAccount) -> Value {
     })
 }
 
-/// Times of a first and a last row.
+/// Returns the times of the first and the last row as JSON.
 pub(crate) fn window_json((first_us, last_us): (i64, i64)) -> Value {
     json!({ "first": utc(first_us), "last": utc(last_us), "first_us": first_us, "last_us": last_us })
 }
 
-/// RFC 3339 in UTC; nothing for a time beyond the years that have one.
+/// Formats a time in RFC 3339, UTC. Returns `None` if the year is out of range.
 pub(crate) fn utc(time_us: i64) -> Option<String> {
     timestamp_us_to_datetime(time_us).map(|time| format!("{time:?}Z"))
 }

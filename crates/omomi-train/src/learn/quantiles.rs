@@ -1,5 +1,6 @@
-//! Quantile buckets: a contract may leave the edges of a number field to the logs, `buckets = { quantiles = 16 }`. They
-//! are found once, before training, and written back into the contract, so that both teams agree on the same edges.
+//! Finds quantile buckets. A contract may leave the bucket edges of a number field to the logs:
+//! `buckets = { quantiles = 16 }`. The edges are found once, before training, and written back into the contract, so
+//! that both teams agree on them.
 
 use std::ops::Range;
 
@@ -9,22 +10,22 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::log::{Categories, LogError, LogReader, ReadOptions};
 use omomi::contract::{ContractFaults, Fault, FieldKind, MAX_BUCKET_EDGES};
 
-/// Values of a field from which its quantiles are taken: the edges are off by about 1 in 1,000 of the rows.
+/// Size of the sample of a field's values from which its quantiles are taken. An edge is off by about 1 in 1,000 rows.
 const SAMPLE_LEN: usize = 200_000;
 
-/// Why quantiles could not be found.
+/// Why quantiles cannot be found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantileError {
-    /// The contract has other faults than edges that are still to be found.
+    /// The contract has faults other than the missing edges.
     #[error(transparent)]
     Contract(#[from] ContractFaults),
     /// The logs cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The logs do not tell values apart.
+    /// A field has no two different values in the logs.
     #[error(
-        "the logs have no two different values of `{field}` within its range; expected enough to find quantiles from"
+        "expected at least two different values of `{field}` within its range, to find quantiles; the logs have fewer"
     )]
     NoValues {
         /// Name of the field.
@@ -36,22 +37,24 @@ pub enum QuantileError {
 struct OpenField {
     name: String,
     bucket_count: usize,
-    /// Where its `{ quantiles = N }` stands in the text.
+    /// Position of its `{ quantiles = N }` in the text.
     span: Range<usize>,
-    /// A valid list of edges that holds its place while the logs are read.
+    /// A valid list of edges that replaces it while the logs are read.
     stand_in: String,
-    /// The values whose numbers have the least hashes, with those hashes: a sample that depends on nothing but the rows.
+    /// The values whose sequence numbers have the smallest hashes, with those hashes. This sample depends only on the
+    /// rows.
     sample: Vec<(u64, f64)>,
     value_count: u64,
 }
 
-/// The text of `contract.toml` with each `{ quantiles = N }` replaced by the edges of N buckets that hold about equally
-/// many rows of the logs. Everything else, comments included, stays as it is. A value that is very frequent fills a bucket of
-/// its own, so there may be fewer.
+/// Returns `text`, a `contract.toml`, with each `{ quantiles = N }` replaced by the edges of N buckets. The buckets
+/// hold about equally many rows of `logs`. Everything else stays the same, including comments. A very frequent value
+/// fills a bucket of its own, so there may be fewer than N buckets.
 ///
 /// # Errors
 ///
-/// [`QuantileError`].
+/// Returns [`QuantileError`] if the contract has other faults, a log cannot be read, or a field has fewer than two
+/// different values.
 pub fn fill_quantiles(text: &str, logs: &[impl AsRef<str>], options: ReadOptions) -> Result<String, QuantileError> {
     let mut open = open_fields(text)?;
     let stand_ins: Vec<String> = open.iter().map(|field| field.stand_in.clone()).collect();
@@ -73,7 +76,7 @@ pub fn fill_quantiles(text: &str, logs: &[impl AsRef<str>], options: ReadOptions
 fn open_fields(text: &str) -> Result<Vec<OpenField>, QuantileError> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        // The contract's own reader says where and why.
+        // The reader of the contract reports where and why.
         return crate::toml::parse_contract(text).map(|_| Vec::new()).map_err(QuantileError::from);
     }
     let fields = root.get_ref().get("field").and_then(|fields| fields.get_ref().as_array());
@@ -96,7 +99,7 @@ fn open_fields(text: &str) -> Result<Vec<OpenField>, QuantileError> {
     Ok(open)
 }
 
-/// The text with the place of each open field taken by its text in `edges`.
+/// Returns the text with the buckets of each open field replaced by its `edges`.
 fn replaced(text: &str, open: &[OpenField], edges: &[String]) -> String {
     let mut filled = String::new();
     let mut end = 0;
@@ -113,7 +116,7 @@ impl OpenField {
         let hash = xxh3_64(&self.value_count.to_le_bytes());
         self.value_count += 1;
         self.sample.push((hash, number));
-        // Cut only now and then, and once more at the end: what is cut off could never come back.
+        // Cutting now and then is enough: a value that is cut off would never be in the final sample.
         if self.sample.len() == 2 * SAMPLE_LEN {
             self.cut();
         }
@@ -133,7 +136,7 @@ impl OpenField {
         let quantile = |index: usize| numbers.get(numbers.len() * index / self.bucket_count).copied();
         let mut edges: Vec<f64> = (1..self.bucket_count).filter_map(quantile).collect();
         edges.dedup();
-        // A bucket begins at its edge, so an edge at the least value would have an empty bucket before it.
+        // A bucket begins at its edge, so an edge at the smallest value would leave an empty bucket before it.
         edges.retain(|edge| numbers.first().is_some_and(|min| edge > min));
         if edges.is_empty() {
             let max = numbers.last().filter(|max| numbers.first().is_some_and(|min| max > &min));
@@ -185,9 +188,9 @@ meaning = "lowest bid"
     }
 
     #[test]
-    fn what_cannot_be_found_is_said() {
+    fn quantiles_that_cannot_be_found_are_reported() {
         let error = fill(TEXT, std::iter::repeat_n(5.0, 10)).unwrap_err();
-        assert!(error.to_string().contains("no two different values of `price`"), "{error}");
+        assert!(error.to_string().contains("two different values of `price`"), "{error}");
         let error = fill(&TEXT.replace("= 4", "= 1"), std::iter::empty()).unwrap_err();
         assert!(error.to_string().contains("line 11: field price: `quantiles` must be"), "{error}");
         let error = fill(&TEXT.replace("unit = \"JPY\"\n", ""), std::iter::empty()).unwrap_err();
@@ -195,10 +198,10 @@ meaning = "lowest bid"
     }
 
     #[test]
-    fn a_contract_with_open_edges_is_no_contract_yet() {
+    fn a_contract_with_open_edges_is_not_valid_yet() {
         let faults = crate::toml::parse_contract(TEXT).unwrap_err();
         assert!(
-            faults.to_string().contains("line 11: field 1 (price): the edges of quantiles are still to be found"),
+            faults.to_string().contains("line 11: field 1 (price): the edges of the quantiles are not computed yet"),
             "{faults}"
         );
     }

@@ -1,4 +1,4 @@
-//! From batches of a log to rows whose features are numbered, and the counts of both.
+//! Numbers the features of log rows and counts rows and features.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,51 +6,52 @@ use crate::log::RowBatch;
 use omomi::contract::Contract;
 
 use super::TrainError;
+use super::feature_groups::{ChunkFeatures, FeatureGroup};
 use super::indexed_rows::IndexedRows;
 use super::sampling::{Sampler, Sampling};
-use super::sources::{ChunkFeatures, Source};
 use super::state::widest;
-use super::table::{Counts, NEVER_US, Table};
+use super::table::{FeatureCounts, NEVER_US, Table};
 
-/// Rows whose features are looked up before the first of them is learned: their numbers stay in the cache meanwhile.
+/// Rows whose features are looked up before the first of them is learned. Their numbers stay in the CPU cache
+/// meanwhile.
 pub(super) const CHUNK_ROW_COUNT: usize = 512;
 
-/// Numbers the features of rows as they come. Rows that sampling leaves out are not seen.
+/// Numbers the features of rows in the order in which they occur. It never sees rows that sampling leaves out.
 #[derive(Debug)]
 pub(super) struct RowIndexer {
-    pub(super) sources: Vec<Source>,
+    pub(super) groups: Vec<FeatureGroup>,
     pub(super) table: Table,
     sampler: Sampler,
-    /// All rows that were counted.
-    pub(super) totals: Counts,
-    /// Times of the first and of the last row that was counted here.
+    /// Counts of all rows, whatever their features.
+    pub(super) totals: FeatureCounts,
+    /// Times of the first and the last row that was counted here.
     pub(super) window_us: Option<(i64, i64)>,
     chunk: ChunkFeatures,
     rows: IndexedRows,
 }
 
-/// Importance of the rows of a batch that were clicked, and of the others.
+/// Total importance of the clicked rows of a batch, and of the other rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct LabelSums {
     pub(super) clicked: f64,
     pub(super) unclicked: f64,
 }
 
-/// Some rows of a batch, numbered.
+/// Some consecutive rows of a batch, with their features numbered.
 pub(super) struct Chunk<'a> {
     pub(super) rows: &'a IndexedRows,
     pub(super) table: &'a mut Table,
-    /// Of the batch that the rows are from.
+    /// Sums over the whole batch that the rows are from.
     pub(super) batch_sums: LabelSums,
 }
 
 impl RowIndexer {
     pub(super) fn new(contract: &Contract, sampling: Sampling) -> Self {
         Self {
-            sources: Source::list(contract),
+            groups: FeatureGroup::list(contract),
             table: Table::new(),
             sampler: Sampler::new(sampling),
-            totals: Counts::NONE,
+            totals: FeatureCounts::NONE,
             window_us: None,
             chunk: ChunkFeatures::default(),
             rows: IndexedRows::default(),
@@ -61,13 +62,13 @@ impl RowIndexer {
         self.sampler.sampling()
     }
 
-    /// The log begins again.
+    /// Prepares for another pass: the next batch is the first of the log.
     pub(super) fn rewind(&mut self) {
         self.sampler.rewind();
     }
 
-    /// Numbers the rows of `batch`, counts them if this `is_first` time that they come, and hands them to `visit` some
-    /// hundred at a time.
+    /// Numbers the features of the rows of `batch` and passes the rows to `visit`, [`CHUNK_ROW_COUNT`] at a time. In
+    /// the first pass (`is_first`), also counts them.
     pub(super) fn each_chunk(
         &mut self,
         batch: &RowBatch,
@@ -82,7 +83,7 @@ impl RowIndexer {
         while start < batch.row_count() {
             let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
             start = rows.end;
-            self.chunk.enter(&self.sources, &mut self.table, batch, &rows)?;
+            self.chunk.find_or_insert(&self.groups, &mut self.table, batch, &rows)?;
             self.chunk.fill_rows(&batch.clicked[rows.clone()], &mut self.rows);
             self.rows.importance.extend_from_slice(&importance[rows.clone()]);
             if is_first {
@@ -101,15 +102,15 @@ fn count(
     chunk: &ChunkFeatures,
     rows: &IndexedRows,
     times_us: Option<&[i64]>,
-    counts: &mut [Counts],
-    totals: &mut Counts,
+    counts: &mut [FeatureCounts],
+    totals: &mut FeatureCounts,
 ) {
     let (clicked, importance) = (rows.clicked.as_slice(), rows.importance.as_slice());
     let time_us = |row: usize| times_us.map_or(NEVER_US, |times_us| times_us[row]);
     for (row, (&clicked, &importance)) in clicked.iter().zip(importance).enumerate() {
         totals.count(clicked, importance, time_us(row));
     }
-    chunk.each(|row, number| counts[number as usize].count(clicked[row], importance[row], time_us(row)));
+    chunk.visit_all(|row, number| counts[number as usize].count(clicked[row], importance[row], time_us(row)));
 }
 
 impl LabelSums {

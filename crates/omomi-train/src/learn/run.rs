@@ -1,4 +1,4 @@
-//! A whole training run: files in, a training state and its provenance out.
+//! Runs a whole training: log files in, a training state and its provenance out.
 
 mod passes;
 
@@ -16,56 +16,57 @@ use super::start::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::StateError;
 use super::{FieldFeatures, Sampling, Settings, TrainError, Trainer, provenance};
 
-/// What to train on, how, and where to leave the result.
+/// Options of [`train`].
 #[derive(Debug, Clone)]
 pub struct TrainOptions {
     /// Paths and patterns of the logs to learn from, in the order in which they are learned.
     pub logs: Vec<String>,
-    /// Paths and patterns of logs that are only predicted, with the final weights. Empty for none.
+    /// Paths and patterns of the held-out logs, which are only predicted, with the final weights. Empty for none.
     pub held_out: Vec<String>,
-    /// How all of them are read.
+    /// How all logs are read.
     pub read: ReadOptions,
     /// Settings of the optimizer.
     pub settings: Settings,
-    /// Which of the rows are learned from. Held-out rows are all predicted.
+    /// Which rows are learned. Held-out rows are never sampled: all of them are predicted.
     pub sampling: Sampling,
-    /// From which state training goes on; nothing to begin from nothing.
+    /// The state that training continues from; `None` to train from scratch.
     pub start: Option<StartOptions>,
-    /// How often the logs are learned from, at least 1.
+    /// Number of passes over the logs, at least 1.
     pub passes: u32,
-    /// Where the rows are kept with their features numbered, so that to learn them again takes a fraction of the time. The
-    /// first run makes it, and so does one with other logs, another contract, or other ways to read or sample; all others only
-    /// read it. Without a name, several passes make one beside the state and remove it at the end.
+    /// File of the row cache, which keeps the rows with their features numbered, so that learning them again takes a
+    /// fraction of the time. The first run builds it. It is rebuilt when the logs, the contract, or the options for
+    /// reading or sampling change; otherwise it is only read. With `None`, a run of several passes uses a temporary
+    /// cache beside the state.
     pub cache: Option<PathBuf>,
-    /// Where the training state goes; its provenance goes [beside it](provenance_path).
+    /// Path of the training state; its provenance goes [beside it](provenance_path).
     pub state: PathBuf,
-    /// Whether files that are there are replaced.
+    /// Whether existing files are replaced.
     pub replace: bool,
-    /// What the run was asked for, word by word, for the provenance only.
+    /// The command line of the run, for the provenance only.
     pub arguments: Vec<String>,
 }
 
-/// What happens while [`train`] runs.
+/// An event of a run of [`train`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// Logs are about to be read.
     Started {
-        /// What for.
+        /// The purpose of reading.
         step: Step,
-        /// Who reads them.
+        /// The reader of the logs.
         reader: &'a LogReader,
     },
-    /// Some more rows of them were read.
+    /// The reader has read some more rows.
     Read(&'a LogReader),
-    /// The first pass has gone through [`WINDOW_ROW_COUNT`] more rows.
+    /// The first pass has learned [`WINDOW_ROW_COUNT`] more rows.
     Window {
         /// Metrics of these rows, each predicted before it was learned; without the AUC.
         window: Metrics,
         /// Metrics of all rows so far.
         so_far: Metrics,
     },
-    /// There is a row cache of other rows, or of another version. It is made anew.
+    /// The row cache has other rows or another version. It is rebuilt.
     CacheIsStale {
         /// The cache.
         path: &'a Path,
@@ -79,91 +80,91 @@ pub enum Event<'a> {
         /// Rows of the cache.
         of: u64,
     },
-    /// All of them were read.
+    /// The reader has read all rows.
     Finished(&'a LogReader),
 }
 
-/// What logs are read for.
+/// The purpose for which logs are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// To make a row cache, from which they are then learned.
+    /// Building a row cache, from which the rows are then learned.
     Cache,
-    /// To learn from them.
+    /// Learning the rows directly.
     Learn,
-    /// To evaluate the final weights.
+    /// Evaluating the final weights on held-out rows.
     HeldOut,
 }
 
-/// Rows after which an [`Event::Window`] comes, up to a batch more.
+/// Rows between two [`Event::Window`]s, plus up to one batch.
 pub const WINDOW_ROW_COUNT: u64 = 500_000;
 
-/// What a training run did.
+/// The outcome of a training run.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// The files that were learned from.
     pub logs: Vec<LogFile>,
-    /// The files that were held out.
+    /// The held-out files.
     pub held_out_logs: Vec<LogFile>,
-    /// Rows of one pass, those that were left out included.
+    /// Rows of one pass, including those that sampling left out.
     pub rows: u64,
-    /// Rows of one pass that could not be used and were skipped, as the options allow.
+    /// Bad rows of one pass, which were skipped because the options allow it.
     pub bad_rows: u64,
-    /// Numbers out of their field's range, and NaN, by the name of the field, where there were any in a pass.
+    /// Names of the fields with invalid numbers (out of range, or NaN), each with their count in one pass.
     pub invalid_numbers: Vec<(String, u64)>,
-    /// Times of the first and of the last row, in microseconds since 1970-01-01 UTC, where a time column was named.
+    /// Times of the first and the last row, in microseconds since 1970-01-01 UTC; `None` without a time column.
     pub window_us: Option<(i64, i64)>,
-    /// The state from which the run went on, if there was one.
+    /// The state that the run continued from; `None` if it trained from scratch.
     pub start: Option<StartAccount>,
-    /// Days from the first row that the model is built on, be it before its start, to the last, where times are known. Past
-    /// [`LINEAGE_DAYS_LIMIT`](super::LINEAGE_DAYS_LIMIT) it should be built from nothing.
+    /// Days between the first and the last row that the model is built on, including the rows of its start state;
+    /// `None` if times are unknown. Above [`LINEAGE_DAYS_LIMIT`](super::LINEAGE_DAYS_LIMIT), train the model from
+    /// scratch.
     pub lineage_days: Option<f64>,
     /// Metrics of the first pass, each row predicted before it was learned.
     pub progressive: Metrics,
     /// Metrics of the held-out rows under the final weights.
     pub held_out: Option<Metrics>,
-    /// Features by field and cross, in contract order.
+    /// Number of features by field and cross, in contract order.
     pub fields: Vec<FieldFeatures>,
     /// Size of the training state in bytes.
     pub state_len_bytes: u64,
-    /// Seconds that reading and learning took, all passes together.
+    /// Seconds of reading and learning, over all passes.
     pub learn_seconds: f64,
     /// Seconds of the whole run.
     pub seconds: f64,
-    /// Rows learned a second, reading included, over all passes.
+    /// Rows learned per second, including the time to read them, over all passes.
     pub rows_per_second: f64,
-    /// Most memory that the process has held, in bytes, where the system says it.
+    /// Peak memory of the process in bytes; `None` where the operating system does not report it.
     pub peak_memory_bytes: Option<u64>,
 }
 
 impl Account {
-    /// Features that were seen, the bias not counted.
+    /// Number of features that were seen, without the bias.
     #[must_use]
     pub fn feature_count(&self) -> u64 {
         self.fields.iter().map(|field| field.feature_count).sum()
     }
 
-    /// Features whose weight is not 0.
+    /// Number of features whose weight is not 0, without the bias.
     #[must_use]
     pub fn nonzero_count(&self) -> u64 {
         self.fields.iter().map(|field| field.nonzero_count).sum()
     }
 }
 
-/// The file with the provenance of a training state: `out.parquet` has `out.provenance.json`.
+/// Returns the path of the provenance of a training state: `out.provenance.json` for `out.parquet`.
 #[must_use]
 pub fn provenance_path(state: &Path) -> PathBuf {
     state.with_extension("provenance.json")
 }
 
-/// Trains a model of `contract` and writes its state and provenance. `watch` is told what happens; it costs nothing to
-/// ignore it.
+/// Trains a model of `contract` and writes its state and provenance. Calls `watch` with each [`Event`].
 ///
 /// # Errors
 ///
-/// What cannot be right is found before the first row is learned: settings out of bounds, files that are there already,
-/// logs that cannot be opened or are held out as well. Then [`TrainError::Log`] for what is wrong with a row or file. The
-/// files that the run would have written are as they were before, but for one case: where the provenance cannot be written, the
-/// state, which comes first, is there already.
+/// Before the first row is learned, returns an error if a setting is out of bounds, an output file exists, a log cannot
+/// be opened, or a log is also held out. Later, returns [`TrainError::Log`] if a row or a file is bad. On an error no
+/// output file has changed, with one exception: the state is written before the provenance, so it exists if only the
+/// provenance cannot be written.
 pub fn train(
     contract: &Contract,
     options: &TrainOptions,
@@ -185,7 +186,7 @@ pub fn train(
         patterns => Some(LogReader::open(contract, patterns, options.read.clone())?),
     };
     if let Some(held_out_reader) = &held_out_reader {
-        refuse_overlap(reader.files(), held_out_reader.files())?;
+        refuse_leakage(reader.files(), held_out_reader.files())?;
     }
     let mut trainer = match &options.start {
         Some(start) => {
@@ -237,7 +238,7 @@ fn evaluate(
     reader: &mut LogReader,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Metrics, TrainError> {
-    // An exact AUC takes rows to count alike.
+    // An exact AUC needs rows of equal importance.
     let mut evaluator = if reader.has_importance() { Evaluator::bounded() } else { Evaluator::exact() };
     watch(Event::Started { step: Step::HeldOut, reader });
     while let Some(batch) = reader.next_batch()? {
@@ -251,9 +252,9 @@ fn evaluate(
     Ok(evaluator.metrics())
 }
 
-/// Rows that were learned say nothing of rows never seen.
-pub(crate) fn refuse_overlap(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
-    // One file may be named in several ways. Where the system cannot say, the name has to do.
+/// Rejects held-out files that are also learned from. Such leakage makes held-out metrics worthless.
+pub(crate) fn refuse_leakage(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
+    // A file can have several names. If the system cannot resolve one, compare the name as given.
     let place = |file: &LogFile| fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let learned: HashSet<PathBuf> = logs.iter().map(place).collect();
     match held_out.iter().find(|file| learned.contains(&place(file))) {
@@ -263,7 +264,7 @@ pub(crate) fn refuse_overlap(logs: &[LogFile], held_out: &[LogFile]) -> Result<(
 }
 
 fn peak_memory_bytes() -> Option<u64> {
-    // Linux tells it here; elsewhere there is no such file.
+    // Only Linux has this file.
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;

@@ -1,27 +1,29 @@
-//! Down-sampling: of the rows that were not clicked only a share is learned from, each counting for those left out.
+//! Down-samples the rows without a click: only a share of them is learned, and each kept row also counts for those left
+//! out.
 
 use crate::log::RowBatch;
 use omomi::feature;
 
 use super::TrainError;
 
-/// How many of the rows that were not clicked are learned from.
+/// How many of the rows without a click are learned.
 ///
-/// Clicks are rare, and what a model knows is bounded by how many it has seen; most of the other rows tell it nothing
-/// new. A row that is kept has an importance of 1 over the rate, so that the sums of the gradients, the counts and the
-/// predictions are those of all rows, but for chance.
+/// Clicks are rare, and their number limits what a model can learn. Most rows without a click add nothing new. A kept
+/// row without a click has an importance of 1 divided by the rate. So the sums of gradients, the counts and the
+/// predictions are those of all rows, apart from chance.
 ///
-/// Whether a row is kept hangs on the seed and on its number in the log alone, so every pass keeps the same rows.
+/// Whether a row is kept depends only on the seed and on the row's number in the log, so every pass keeps the same
+/// rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// Probability with which a row that was not clicked is kept. Above 0, at most 1.
+    /// Probability that a row without a click is kept: above 0, at most 1.
     pub negative_rate: f64,
-    /// Another seed keeps other rows.
+    /// Seed of the choice: another seed keeps other rows.
     pub seed: u64,
 }
 
 impl Default for Sampling {
-    /// Every row is kept.
+    /// Returns the sampling that keeps every row.
     fn default() -> Self {
         Self { negative_rate: 1.0, seed: 0 }
     }
@@ -36,25 +38,25 @@ impl Sampling {
         Err(TrainError::Setting { name: "negative_rate", expected: "above 0 and at most 1", found })
     }
 
-    /// Whether row `row` of the log, counted from 0, is learned from.
+    /// Returns whether row `row` of the log, counted from 0, is kept.
     #[inline]
     fn keeps(&self, row: u64, clicked: bool) -> bool {
         clicked || uniform(feature::feature_key(self.seed, row)) < self.negative_rate
     }
 }
 
-/// From evenly spread bits to an evenly spread number in [0, 1).
+/// Maps uniform bits to a uniform number in [0, 1).
 #[inline]
 fn uniform(bits: u64) -> f64 {
-    // 53 bits: as many as a double holds.
+    // A double holds 53 bits exactly.
     (bits >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
-/// Thins out the batches of a log, one after the other.
+/// Down-samples the batches of a log, one after the other.
 #[derive(Debug)]
 pub(super) struct Sampler {
     sampling: Sampling,
-    /// Rows of the log before the next batch.
+    /// Number of rows of the log before the next batch.
     row_count: u64,
     importance: Vec<f64>,
 }
@@ -68,12 +70,12 @@ impl Sampler {
         self.sampling
     }
 
-    /// The log begins again.
+    /// Prepares for another pass: the next batch is the first of the log.
     pub(super) fn rewind(&mut self) {
         self.row_count = 0;
     }
 
-    /// The rows of `batch` that are kept; nothing where all of them are.
+    /// Returns the kept rows of `batch`, or `None` if sampling keeps every row.
     pub(super) fn thin_out(&mut self, batch: &RowBatch) -> Option<RowBatch> {
         let first = self.row_count;
         self.row_count += batch.row_count() as u64;
@@ -87,8 +89,8 @@ impl Sampler {
         Some(kept)
     }
 
-    /// How much each row of `batch`, of which only kept rows are left, counts: as the log says, and if it was not clicked
-    /// for those left out too.
+    /// Returns the importance of each row of `batch`, which holds only kept rows: the importance in the log, divided by
+    /// the rate for rows without a click.
     pub(super) fn importance(&mut self, batch: &RowBatch) -> &[f64] {
         let unclicked = 1.0 / self.sampling.negative_rate;
         self.importance.clear();
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn all_clicks_and_the_asked_share_of_the_others_are_kept() {
+    fn all_clicks_and_the_requested_share_of_other_rows_are_kept() {
         let mut sampler = Sampler::new(Sampling { negative_rate: 0.1, seed: 7 });
         let kept = sampler.thin_out(&batch(100_000)).unwrap();
         let clicks = kept.clicked.iter().filter(|&&clicked| clicked).count();
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn which_rows_are_kept_hangs_on_seed_and_row_number_alone() {
+    fn which_rows_are_kept_depends_only_on_seed_and_row_number() {
         let rows = batch(2_000);
         let mut once = Sampler::new(Sampling { negative_rate: 0.3, seed: 1 });
         let whole = once.thin_out(&rows).unwrap().time_us;
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_out_of_bounds_is_refused() {
+    fn a_rate_out_of_bounds_is_rejected() {
         for negative_rate in [0.0, -0.5, 1.5, f64::NAN] {
             let message = Sampling { negative_rate, seed: 0 }.check().unwrap_err().to_string();
             assert!(message.starts_with("negative_rate must be a number above 0 and at most 1, found"), "{message}");

@@ -1,4 +1,4 @@
-//! Going on from a training state that is there: which, how old it is, and what is left of it.
+//! Continues from an earlier training state, the *start state*: which one, how old it is, and how much of it is kept.
 
 use std::path::{Path, PathBuf};
 
@@ -9,61 +9,61 @@ use omomi::store::Digest;
 use super::state::{Metadata, StateError, StateReader};
 use super::{Settings, TrainError, TrainOptions};
 
-/// Days after which a model should be built from nothing again: what it once learned and no row says any more
-/// never quite leaves it, and features that died stay in its state.
+/// Days after which a model should be trained from scratch again. What the logs no longer say never fades completely,
+/// and dead features stay in the state.
 pub const LINEAGE_DAYS_LIMIT: f64 = 28.0;
 
 const DAY_US: f64 = 86_400e6;
 
-/// From which state training goes on, and how much of it is left.
+/// The state that training continues from, and how much of it is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartOptions {
     /// The training state. Its contract and settings must be those of the run.
     pub state: PathBuf,
-    /// What is left of its `z` and `d` for each day of its age: above 0, at most 1, which forgets nothing.
+    /// Decay: factor for `z` and `d` per day of the state's age, above 0 and at most 1. With 1, nothing is forgotten.
     pub decay_per_day: f64,
-    /// Its age in days. Nothing for the time from its last row to the first row of the logs, which both need times then.
-    /// Runs whose states will be averaged must agree on it, so where their logs begin at different times it must be said.
+    /// Age of the state in days. `None` means the time from its last row to the first row of the logs; both need times.
+    /// Runs whose states will be averaged must use the same age, so give it if their logs begin at different times.
     pub age_days: Option<f64>,
-    /// How many runs go on from it at once, on parts of the rows, to be averaged: at least 1. Each takes its
-    /// [share](StartOptions#shares) of the evidence.
+    /// Number of runs that continue from the state in parallel, on parts of the rows, to be averaged: at least 1. Each
+    /// takes its [share](StartOptions#shares) of the evidence.
     ///
     /// # Shares
     ///
-    /// A run that goes on from all the evidence takes small steps, and however small they are, given enough rows it arrives at
-    /// what its rows say. So do the others; and summed up, a correction that all of them make is made as often as there are
-    /// runs. So each begins with the whole weight and with its part of the evidence, which is what the curvature is above that of
-    /// a feature that nobody has seen, and can be averaged like one that began from nothing. What few have seen has hardly
-    /// any evidence to share, and what runs add to it is summed up, as it should be.
+    /// Suppose that every run started with all the evidence. Its steps would be small, but given enough rows it would
+    /// still reach what its rows say. All runs would make that correction, and the sum of their states would contain it
+    /// once per run. Therefore each run starts with the whole weight, but only with its share of the evidence. The
+    /// evidence is the curvature above that of an unseen feature. Such runs can be averaged like runs from scratch. A
+    /// rare feature has hardly any evidence to share, and what the runs add to it is summed, as it should be.
     pub shares: u32,
 }
 
-/// The state from which a run went on.
+/// The state that a run continued from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartAccount {
-    /// Its file.
+    /// File of the state.
     pub path: PathBuf,
     /// Digest of the file.
     pub digest: Digest,
-    /// Times of the first and of the last row that it has learned, those of its own start among them, in microseconds
-    /// since 1970-01-01 UTC, where they had times.
+    /// Times of the first and the last row that the state learned, including those of its own start state, in
+    /// microseconds since 1970-01-01 UTC; `None` if they are unknown.
     pub window_us: Option<(i64, i64)>,
-    /// Rows that it has learned, those of its own start among them.
+    /// Number of rows that the state learned, including those of its own start state.
     pub rows: u64,
-    /// What its `z` and `d` were multiplied with.
+    /// Factor by which `z` and `d` of the state were multiplied.
     pub decay: f64,
-    /// Among how many runs its curvature was shared.
+    /// Number of runs that share the evidence of the state.
     pub shares: u32,
 }
 
-/// What decay leaves of a coordinate. Its weight stays, until its curvature is down at that of a coordinate that has seen
-/// nothing, `beta / alpha`; from then on it goes towards 0.
+/// Returns `z` and `d` after decay. The raw weight `-z / d` stays the same until `d` is down to `beta / alpha`, its
+/// value for an unseen feature. From then on the weight shrinks towards 0.
 pub(crate) fn decayed(z: f64, d: f64, decay: f64, settings: &Settings) -> (f64, f64) {
     (z * decay, (d * decay).max(settings.curvature(0.0)))
 }
 
-/// What one of `shares` runs takes of a feature: the whole weight, and its part of what the curvature is above that of a feature
-/// that nobody has seen.
+/// Returns the `z` and `d` of a feature with which one of `shares` runs starts: the whole weight, and its share of the
+/// curvature above that of an unseen feature.
 pub(crate) fn share_of(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64, f64) {
     if shares <= 1 {
         return (z, d);
@@ -77,12 +77,13 @@ pub(crate) fn share_of(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64
     (-weight * (part + settings.l2) - settings.l1.copysign(weight), part)
 }
 
-/// The same for the bias, which no threshold touches.
+/// Returns the `z` and `d` of the bias with which one of `shares` runs starts. Like [`share_of`], but without
+/// penalties, because they do not apply to the bias.
 pub(crate) fn share_of_bias(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64, f64) {
     share_of(z, d, shares, &Settings { l1: 0.0, l2: 0.0, ..*settings })
 }
 
-/// Refuses a state whose `z` does not say what was learned.
+/// Rejects a start state whose `z` is not what training learned.
 pub(crate) fn refuse_start(path: &Path, metadata: &Metadata) -> Result<(), TrainError> {
     if metadata.pruned {
         return Err(TrainError::StartIsPruned { path: path.to_owned() });
@@ -93,7 +94,7 @@ pub(crate) fn refuse_start(path: &Path, metadata: &Metadata) -> Result<(), Train
     Ok(())
 }
 
-/// What `z` and `d` of the start are multiplied with in this run.
+/// Returns the factor by which `z` and `d` of the start state are multiplied in this run.
 pub(super) fn decay_of(start: &StartOptions, contract: &Contract, options: &TrainOptions) -> Result<f64, TrainError> {
     let per_day = start.decay_per_day;
     if !(per_day > 0.0 && per_day <= 1.0) {
@@ -118,7 +119,7 @@ pub(super) fn decay_of(start: &StartOptions, contract: &Contract, options: &Trai
     Ok(decay)
 }
 
-/// Days from the last row of the start to the first of the logs; 0 where they overlap.
+/// Returns the days from the last row of the start state to the first row of the logs, or 0 if they overlap.
 pub(crate) fn age_days(start: &StartOptions, contract: &Contract, options: &TrainOptions) -> Result<f64, TrainError> {
     let window_us = StateReader::open(&start.state)?.metadata().window_us;
     let mut reader = LogReader::open(contract, &options.logs, options.read.clone())?;
@@ -129,7 +130,7 @@ pub(crate) fn age_days(start: &StartOptions, contract: &Contract, options: &Trai
     Ok((first_us as f64 - last_us as f64).max(0.0) / DAY_US)
 }
 
-/// Days between the first and the last row of a window: how long ago a model was built from nothing.
+/// Returns the days between the first and the last row of a window.
 pub(crate) fn days_of((first_us, last_us): (i64, i64)) -> f64 {
     (last_us as f64 - first_us as f64) / DAY_US
 }
@@ -142,11 +143,11 @@ pub(super) fn digest(path: &Path) -> Result<Digest, StateError> {
 mod tests {
     use super::*;
 
-    /// The curvature of a feature that nobody has seen is 2.
+    /// With these settings, an unseen feature has a curvature of 2.
     const SETTINGS: Settings = Settings { alpha: 0.5, beta: 1.0, l1: 1.0, l2: 0.25 };
 
     #[test]
-    fn a_share_has_its_part_of_the_evidence_and_the_whole_weight() {
+    fn a_share_has_part_of_the_evidence_and_the_whole_weight() {
         for (z, d, share) in
             [(-9.0, 42.0, 7.0), (9.0, 42.0, 7.0), (1.5, 42.0, 7.0), (-2.0, 3.0, 2.125), (-2.0, 2.0, 2.0)]
         {
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_of_0_stays_0_and_a_share_among_one_is_the_whole() {
+    fn a_weight_of_0_stays_0_and_one_share_is_the_whole() {
         let (z, d) = share_of(-0.75, 42.0, 8, &SETTINGS);
         assert_eq!((z, d, SETTINGS.feature_weight(z, d)), (-0.125, 7.0, 0.0));
         assert_eq!(share_of(-0.75, 42.0, 1, &SETTINGS), (-0.75, 42.0));

@@ -1,28 +1,28 @@
-//! Every feature that training has seen: its coordinate, its counts, and what it is called.
+//! The table of all features that training has seen: their coordinates, counts and categories.
 
 use omomi::contract::{Buckets, Contract, FieldKind};
 
 use super::TrainError;
+use super::feature_groups::{FeatureGroup, GroupKind};
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::optimizer::Coordinate;
-use super::sources::{Source, SourceKind};
 use super::state::join_category;
 
 /// How often a feature was seen.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Counts {
-    /// Importance of the rows with it: a whole number where rows count alike, exact up to 2^53.
+pub(super) struct FeatureCounts {
+    /// Total importance of the rows with the feature. A whole number, exact up to 2^53, if all rows count 1.
     pub(super) impressions: f64,
-    /// That of those that were clicked.
+    /// Total importance of the clicked rows with the feature.
     pub(super) clicks: f64,
-    /// Time of the last row with it, [`NEVER_US`] where no row had a time.
+    /// Time of the last row with the feature, or [`NEVER_US`] if no row had a time.
     pub(super) last_seen_us: i64,
 }
 
-/// Stands for "no time".
+/// The time that means "no time".
 pub(super) const NEVER_US: i64 = i64::MIN;
 
-impl Counts {
+impl FeatureCounts {
     pub(super) const NONE: Self = Self { impressions: 0.0, clicks: 0.0, last_seen_us: NEVER_US };
 
     pub(super) fn add(&mut self, other: Self) {
@@ -39,27 +39,26 @@ impl Counts {
     }
 }
 
-/// The features by number, in the order in which they were first seen, so that frequent ones lie together at the front.
+/// The features by number, in the order in which they were first seen. Frequent features are therefore near the front.
 ///
-/// What every row touches is apart from what is read once: `coordinates` (16 bytes a feature), `counts` (24) and the
-/// index (19 to 29) are hot; the source (2) and the origin (8, and 8 for an id or a number, the length of a text, 4 a
-/// member of a cross) wait for the state to be written. That is 80 bytes a feature or so, and up to twice that while a
-/// growing array is moved.
+/// Memory per feature: every row touches `coordinates` (16 bytes), `counts` (24) and the index (19 to 29). Only writing
+/// the state reads the group (2) and the origin (8, plus 8 for an id or a number, the length of a text, or 4 per member
+/// of a cross). That is about 80 bytes per feature, and up to twice as much while an array grows.
 ///
-/// Two features whose 64-bit keys are equal share one coordinate and the name of the first, exactly as they share one
-/// weight when serving; a row that has both moves it once. Among 10 million features the odds that there is any such pair are
-/// 3 in a million.
+/// Two features whose 64-bit keys are equal share one coordinate and the name of the first, just as they share one
+/// weight when serving. A row that has both moves the coordinate once. Among 10 million features, the probability of
+/// any such pair is 3 in a million.
 #[derive(Debug)]
 pub(super) struct Table {
     index: KeyIndex,
     pub(super) coordinates: Vec<Coordinate>,
-    pub(super) counts: Vec<Counts>,
-    sources: Vec<u16>,
+    pub(super) counts: Vec<FeatureCounts>,
+    groups: Vec<u16>,
     origins: Vec<u8>,
     origin_ends: Vec<usize>,
-    /// Features of a row cache or of the state from which training goes on: the first numbers are theirs, and their origins are
-    /// their categories as a state has them.
-    kept_count: usize,
+    /// Number of features that came from a row cache or from the start state. They have the first numbers, and their
+    /// origins are their categories, written as in a state.
+    known_count: usize,
 }
 
 impl Table {
@@ -68,10 +67,10 @@ impl Table {
             index: KeyIndex::new(),
             coordinates: Vec::new(),
             counts: Vec::new(),
-            sources: Vec::new(),
+            groups: Vec::new(),
             origins: Vec::new(),
             origin_ends: Vec::new(),
-            kept_count: 0,
+            known_count: 0,
         }
     }
 
@@ -83,24 +82,24 @@ impl Table {
         self.index.keys()
     }
 
-    /// The index, in the contract's list of sources, of the field or cross that feature `number` belongs to.
-    pub(super) fn source(&self, number: u32) -> usize {
-        usize::from(self.sources[number as usize])
+    /// Returns the index of the group of feature `number`.
+    pub(super) fn group(&self, number: u32) -> usize {
+        usize::from(self.groups[number as usize])
     }
 
-    /// The numbers of the features, by key.
+    /// Returns the index from feature keys to numbers.
     pub(super) fn index(&self) -> &KeyIndex {
         &self.index
     }
 
-    /// The number of the feature with `key`, which becomes known if it is not yet; then `origin` writes down what its
-    /// category is: the value of an id or a number (8 bytes, little-endian), a text, or the numbers of a cross's
-    /// members (4 bytes each, little-endian).
+    /// Returns the number of the feature with `key`. A new feature is added, and `origin` then writes its category: the
+    /// value of an id or the bucket of a number (8 bytes, little-endian), a text, or the numbers of a cross's members
+    /// (4 bytes each, little-endian).
     #[inline]
     pub(super) fn find_or_insert(
         &mut self,
         key: u64,
-        source: u16,
+        group: u16,
         origin: impl FnOnce(&mut Vec<u8>),
     ) -> Result<u32, TrainError> {
         if let Some(number) = self.index.find(key) {
@@ -111,26 +110,26 @@ impl Table {
         }
         let number = self.index.insert(key);
         self.coordinates.push(Coordinate::default());
-        self.counts.push(Counts::NONE);
-        self.sources.push(source);
+        self.counts.push(FeatureCounts::NONE);
+        self.groups.push(group);
         origin(&mut self.origins);
         self.origin_ends.push(self.origins.len());
         Ok(number)
     }
 
-    /// Adds to the counts of the feature with `key`, which becomes known if it is not yet: its category is the text
-    /// `category`. Returns its number. No feature was found in a log before.
-    pub(super) fn count_kept(
+    /// Adds `counts` to the feature with `key` and returns its number. A new feature is added with the text `category`.
+    /// Must be called before any feature from a log is added.
+    pub(super) fn add_counts(
         &mut self,
         key: u64,
-        source: u16,
+        group: u16,
         category: &str,
-        counts: Counts,
+        counts: FeatureCounts,
     ) -> Result<u32, TrainError> {
         let number = match self.index.find(key) {
             Some(number) => number,
             None => {
-                self.keep(key, source, category, Coordinate::default(), Counts::NONE)?;
+                self.insert_known(key, group, category, Coordinate::default(), FeatureCounts::NONE)?;
                 narrow_number(self.len() - 1)
             }
         };
@@ -138,45 +137,45 @@ impl Table {
         Ok(number)
     }
 
-    /// Makes a feature known that the state from which training goes on has: its category stays the text that it is
-    /// there. All of them come before the first that is found in a log.
-    pub(super) fn keep(
+    /// Adds a feature of the start state. Its category stays the text that it is in the state. Must be called before
+    /// any feature from a log is added.
+    pub(super) fn insert_known(
         &mut self,
         key: u64,
-        source: u16,
+        group: u16,
         category: &str,
         coordinate: Coordinate,
-        counts: Counts,
+        counts: FeatureCounts,
     ) -> Result<(), TrainError> {
-        debug_assert_eq!(self.kept_count, self.len());
-        let number = self.find_or_insert(key, source, |origin| origin.extend_from_slice(category.as_bytes()))?;
-        self.kept_count = self.len();
+        debug_assert_eq!(self.known_count, self.len());
+        let number = self.find_or_insert(key, group, |origin| origin.extend_from_slice(category.as_bytes()))?;
+        self.known_count = self.len();
         self.coordinates[number as usize] = coordinate;
         self.counts[number as usize] = counts;
         Ok(())
     }
 
-    /// Appends the category of feature `number` to `text`, in the form that the training state has it.
-    pub(super) fn write_category(&self, contract: &Contract, sources: &[Source], number: u32, text: &mut String) {
+    /// Appends the category of feature `number` to `text`, written as in a training state.
+    pub(super) fn write_category(&self, contract: &Contract, groups: &[FeatureGroup], number: u32, text: &mut String) {
         let origin = self.origin(number);
-        if (number as usize) < self.kept_count {
+        if (number as usize) < self.known_count {
             text.push_str(&String::from_utf8_lossy(origin));
             return;
         }
-        match &sources[self.source(number)].kind {
-            SourceKind::Field(field) => match &contract.fields()[*field].kind {
+        match &groups[self.group(number)].kind {
+            GroupKind::Field(field) => match &contract.fields()[*field].kind {
                 FieldKind::Id => text.push_str(&origin_value(origin).cast_signed().to_string()),
                 FieldKind::Text => text.push_str(&String::from_utf8_lossy(origin)),
                 FieldKind::Number { range, buckets, .. } => {
                     write_bucket(buckets, *range, origin_value(origin), text);
                 }
             },
-            SourceKind::Cross(_) => {
+            GroupKind::Cross(_) => {
                 let mut member_category = String::new();
                 for (position, member) in origin.chunks_exact(size_of::<u32>()).enumerate() {
                     let member = u32::from_le_bytes(member.try_into().expect("chunks are of this size"));
                     member_category.clear();
-                    self.write_category(contract, sources, member, &mut member_category);
+                    self.write_category(contract, groups, member, &mut member_category);
                     join_category(position == 0, &member_category, text);
                 }
             }
@@ -198,7 +197,7 @@ fn origin_value(origin: &[u8]) -> u64 {
     u64::from_le_bytes(origin.try_into().expect("ids and numbers are written as 8 bytes"))
 }
 
-/// The numbers in a bucket as an interval, such as `[10.0, 50.0)`.
+/// Appends a bucket to `text` as an interval of numbers, such as `[10.0, 50.0)`.
 pub(crate) fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text: &mut String) {
     let (start, end) = match buckets {
         Buckets::Edges(edges) => {
@@ -206,8 +205,8 @@ pub(crate) fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text
             let start = if bucket == 0 { range[0] } else { edges[bucket - 1] };
             (start, edges.get(bucket).copied())
         }
-        // The bucket is the exponent field of its doubles; 0 holds zero and the subnormal numbers. The range does not
-        // cut these short, so that a bucket has one name under every range.
+        // The bucket is the exponent field of its doubles; bucket 0 holds zero and the subnormal numbers. The range
+        // does not clip the interval, so that a bucket has the same name under every range.
         Buckets::Log2 => (f64::from_bits(bucket << 52), Some(f64::from_bits((bucket + 1) << 52))),
     };
     let interval = match end {

@@ -1,4 +1,4 @@
-//! The core of training: learns batches of rows one after the other, and says what it has learned.
+//! The core of training: learns batches of rows one after the other and writes the training state.
 
 mod cached;
 #[cfg(test)]
@@ -13,71 +13,71 @@ use crate::judge::evaluate::{Evaluator, Metrics, whole};
 use crate::log::RowBatch;
 use omomi::contract::Contract;
 
+use super::feature_groups::{ChunkFeatures, FeatureGroup, UNSEEN};
 use super::learner::Learner;
 use super::optimizer::Coordinate;
 use super::row_indexer::{CHUNK_ROW_COUNT, LabelSums, RowIndexer};
-use super::sources::{ChunkFeatures, Source, UNSEEN};
 use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, widest};
-use super::table::{Counts, NEVER_US};
+use super::table::{FeatureCounts, NEVER_US};
 use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
 
 /// A model in training.
 ///
 /// Each row is predicted before it is learned, so the metrics of the first pass are those of rows never seen
-/// (*progressive validation*); all that is known of them is the observed CTR of the first batch, at which the bias
-/// starts. Rows are learned in the order in which they come; the same rows in the same order, with the same first batch,
-/// give the same state, to the byte.
+/// (*progressive validation*). There is one exception: the bias starts at the observed CTR of the first batch. Rows are
+/// learned in the given order. The same rows in the same order, with the same first batch, give the same state, to the
+/// byte.
 #[derive(Debug)]
 pub struct Trainer {
     contract: Contract,
     settings: Settings,
-    /// Numbers the features of rows and knows how often each was seen.
+    /// Numbers the features of rows and counts how often each was seen.
     indexer: RowIndexer,
     bias: Coordinate,
-    /// Whether the bias stands where it starts, or beyond.
+    /// Whether the bias has been set to its start value.
     has_bias: bool,
-    /// From where training goes on.
+    /// The state that training continues from.
     start: Option<StartAccount>,
     pass: u32,
     progressive: Evaluator,
     learner: Learner,
 }
 
-/// The features of one field or cross in a trained model.
+/// Number of features of one field or cross in a trained model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldFeatures {
     /// Name of the field or cross.
     pub field: String,
-    /// Features that were seen.
+    /// Number of features that were seen.
     pub feature_count: u64,
-    /// Those of them whose weight is not 0.
+    /// Number of features whose weight is not 0.
     pub nonzero_count: u64,
 }
 
 /// A training state that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenState {
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub len_bytes: u64,
-    /// Features by field and cross, in contract order.
+    /// Number of features by field and cross, in contract order.
     pub fields: Vec<FieldFeatures>,
 }
 
 impl Trainer {
-    /// A model that has seen nothing and will learn every row.
+    /// Creates an empty model that will learn every row.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Setting`] where a setting is out of its bounds.
+    /// Returns [`TrainError::Setting`] if a setting is out of bounds.
     pub fn new(contract: &Contract, settings: Settings) -> Result<Self, TrainError> {
         Self::with_sampling(contract, settings, Sampling::default())
     }
 
-    /// A model that has seen nothing and will learn the rows that `sampling` keeps.
+    /// Creates an empty model that will learn the rows that `sampling` keeps.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Setting`] where a setting or the rate of the sampling is out of its bounds.
+    /// Returns [`TrainError::Setting`] if a setting or the sampling rate is out of bounds.
     pub fn with_sampling(contract: &Contract, settings: Settings, sampling: Sampling) -> Result<Self, TrainError> {
         settings.check()?;
         sampling.check()?;
@@ -94,12 +94,13 @@ impl Trainer {
         })
     }
 
-    /// Learns the rows of a batch. In the first pass it also counts them and their features, and notes how well they were
-    /// predicted.
+    /// Learns the rows of a batch. In the first pass, also counts the rows and their features and updates the
+    /// progressive metrics.
     ///
     /// # Errors
     ///
-    /// [`TrainError::TooManyFeatures`]; the trainer can then no longer be used.
+    /// Returns [`TrainError::TooManyFeatures`] if the log has more features than one process can hold. The trainer
+    /// cannot be used after that.
     pub fn learn(&mut self, batch: &RowBatch) -> Result<(), TrainError> {
         let is_first = self.pass == 1;
         let Self { settings, indexer, bias, has_bias, progressive, learner, .. } = self;
@@ -113,14 +114,14 @@ impl Trainer {
         })
     }
 
-    /// The rows that come now were learned before: from now on nothing is counted.
+    /// Starts the next pass. Its rows were learned before, so they are no longer counted.
     pub fn begin_next_pass(&mut self) {
         self.pass += 1;
         self.indexer.rewind();
     }
 
-    /// Predicts the rows of a batch without learning from them, and calls `visit` with each row's logit and whether it
-    /// was clicked. Unseen categories add 0. Sampling leaves none of them out.
+    /// Predicts the rows of a batch without learning from them. Calls `visit` with the logit of each row and whether it
+    /// was clicked. Unseen categories add 0. Every row is predicted, even one that sampling would leave out.
     pub fn predict(&self, batch: &RowBatch, mut visit: impl FnMut(f64, bool)) {
         let bias = self.bias_weight();
         let mut chunk = ChunkFeatures::default();
@@ -128,10 +129,10 @@ impl Trainer {
         while start < batch.row_count() {
             let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
             start = rows.end;
-            chunk.find(&self.indexer.sources, self.indexer.table.index(), batch, &rows);
+            chunk.find(&self.indexer.groups, self.indexer.table.index(), batch, &rows);
             for (row, &clicked) in batch.clicked[rows].iter().enumerate() {
                 let mut logit = bias;
-                chunk.of_row(row, |number| {
+                chunk.visit_row(row, |number| {
                     if number != UNSEEN {
                         logit += self.weight(number);
                     }
@@ -141,12 +142,12 @@ impl Trainer {
         }
     }
 
-    /// Metrics of the rows of the first pass, each predicted before it was learned.
+    /// Returns the metrics of the rows of the first pass, each predicted before it was learned.
     pub fn progressive_metrics(&mut self) -> Metrics {
         self.progressive.metrics()
     }
 
-    /// Metrics of the rows of the first pass so far, summed up: what [`Metrics`] of a part of them are made of.
+    /// Returns the evaluator of the first pass so far. Its totals give the [`Metrics`] of a part of the rows.
     #[must_use]
     pub fn progressive(&self) -> &Evaluator {
         &self.progressive
@@ -156,26 +157,27 @@ impl Trainer {
         &mut self.progressive
     }
 
-    /// Times of the first and of the last row that was learned here, in microseconds since 1970-01-01 UTC, where the log
-    /// has times. What was learned before, and training went on from, is not counted.
+    /// Returns the times of the first and the last row that this trainer learned, in microseconds since 1970-01-01 UTC,
+    /// or `None` if the log has no times. Rows of the start state do not count.
     #[must_use]
     pub fn window_us(&self) -> Option<(i64, i64)> {
         self.indexer.window_us
     }
 
-    /// Times of the first and of the last row that the model is built on, those before its start among them.
+    /// Returns the times of the first and the last row that the model is built on, including the rows of its start
+    /// state, in microseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn lineage_us(&self) -> Option<(i64, i64)> {
         widest(self.start.as_ref().and_then(|start| start.window_us), self.indexer.window_us)
     }
 
-    /// Number of features seen, the bias not counted.
+    /// Returns the number of features that were seen, without the bias.
     #[must_use]
     pub fn feature_count(&self) -> usize {
         self.indexer.table.len()
     }
 
-    /// Number of features whose weight is not 0, the bias not counted.
+    /// Returns the number of features whose weight is not 0, without the bias.
     #[must_use]
     pub fn nonzero_count(&self) -> u64 {
         (0..).take(self.indexer.table.len()).filter(|&number| self.weight(number) != 0.0).count() as u64
@@ -185,7 +187,7 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`TrainError::State`], among others where `path` is there and `replace` is not asked for.
+    /// Returns [`TrainError::State`] if the file cannot be written, or if `path` exists and `replace` is false.
     pub fn write_state(&self, path: &Path, replace: bool) -> Result<WrittenState, TrainError> {
         let mut writer = StateWriter::create(path, &self.metadata(), replace)?;
         let d = self.settings.curvature(self.bias.n);
@@ -196,22 +198,22 @@ impl Trainer {
             self.indexer.totals,
             self.bias_weight(),
         ))?;
-        let mut fields: Vec<FieldFeatures> = self.indexer.sources.iter().map(FieldFeatures::none).collect();
+        let mut fields: Vec<FieldFeatures> = self.indexer.groups.iter().map(FieldFeatures::none).collect();
         let keys = self.indexer.table.keys();
         let mut numbers: Vec<u32> = (0..).take(keys.len()).collect();
         numbers.sort_unstable_by_key(|&number| keys[number as usize]);
         let mut category = String::new();
         for number in numbers {
-            let source = self.indexer.table.source(number);
+            let group = self.indexer.table.group(number);
             category.clear();
-            self.indexer.table.write_category(&self.contract, &self.indexer.sources, number, &mut category);
+            self.indexer.table.write_category(&self.contract, &self.indexer.groups, number, &mut category);
             let index = number as usize;
             let Coordinate { z, n } = self.indexer.table.coordinates[index];
             let d = self.settings.curvature(n);
             let weight = self.settings.feature_weight(z, d);
-            fields[source].feature_count += 1;
-            fields[source].nonzero_count += u64::from(weight != 0.0);
-            let name = self.indexer.sources[source].name.as_str();
+            fields[group].feature_count += 1;
+            fields[group].nonzero_count += u64::from(weight != 0.0);
+            let name = self.indexer.groups[group].name.as_str();
             writer.push(&state_row(
                 (name, &category),
                 keys[index],
@@ -223,7 +225,7 @@ impl Trainer {
         Ok(WrittenState { len_bytes: writer.finish()?, fields })
     }
 
-    /// What the state says about itself.
+    /// Returns the metadata of the state.
     fn metadata(&self) -> Metadata {
         Metadata {
             contract: self.contract.clone(),
@@ -253,19 +255,20 @@ impl Trainer {
     }
 }
 
-/// The bias before the first row: the logit of the observed CTR of the first batch, in which one click and one impression
-/// without are added so that it is finite.
+/// Returns the bias before the first row: the logit of the observed CTR of the first batch. One row with a click and
+/// one without are added, so that the logit is finite.
 ///
-/// From a bias of 0 the first rows would push the weights of all their features below 0, and the base rate would for
-/// good lie spread over them; then every category seen later, which starts at 0, is predicted too high.
+/// If the bias started at 0, the first rows would push the weights of all their features below 0. The base rate would
+/// then stay spread over those features for good, and categories seen later, which start at 0, would be predicted too
+/// high.
 fn first_bias(settings: &Settings, sums: LabelSums) -> Coordinate {
     let logit = ((sums.clicked + 1.0) / (sums.unclicked + 1.0)).ln();
     Coordinate { z: -logit * settings.curvature(0.0), n: 0.0 }
 }
 
 impl FieldFeatures {
-    fn none(source: &Source) -> Self {
-        Self { field: source.name.clone(), feature_count: 0, nonzero_count: 0 }
+    fn none(group: &FeatureGroup) -> Self {
+        Self { field: group.name.clone(), feature_count: 0, nonzero_count: 0 }
     }
 }
 
@@ -273,7 +276,7 @@ fn state_row<'a>(
     (field, category): (&'a str, &'a str),
     key: u64,
     (z, d): (f64, f64),
-    counts: Counts,
+    counts: FeatureCounts,
     weight: f64,
 ) -> StateRow<'a> {
     StateRow {

@@ -1,10 +1,10 @@
-//! How the weights that are served follow from a training state.
+//! Computes the weights that are served from a training state.
 
 use super::{Settings, weight};
 
-/// From `z` and `d` of a [state row](super::state::StateRow) to the weight that is served. Training leaves
-/// [the optimizer's own rule](WeightRule::of); pruning moves its thresholds and recalibration its scale and shift,
-/// while `z` and `d` stay what training has learned.
+/// Computes the served weight from `z` and `d` of a [state row](super::state::StateRow). Training writes the [rule of
+/// the optimizer](WeightRule::of). Pruning changes its thresholds, and recalibration changes its scale and shift.
+/// Neither changes `z` and `d`.
 ///
 /// ```text
 /// raw(z, d, l1) = 0 if |z| <= l1, else -(z - sign(z) l1) / (d + l2)
@@ -16,32 +16,32 @@ use super::{Settings, weight};
 /// "Probabilistic outputs for support vector machines"), folded into bias and weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightRule {
-    /// Evidence `|z|` up to which a weight is 0. At least 0.
+    /// Threshold of the evidence `|z|`, at least 0: weights with at most this evidence are 0.
     pub l1: f64,
-    /// Added to the curvature. At least 0.
+    /// Added to the curvature: at least 0.
     pub l2: f64,
-    /// Raw weights of less than this magnitude are 0. At least 0.
+    /// Smallest magnitude of a raw weight, at least 0: smaller weights are 0.
     pub min_magnitude: f64,
-    /// Multiplies the logit. Above 0.
+    /// Factor of the logit: above 0.
     pub scale: f64,
-    /// Is added to the logit after that.
+    /// Added to the logit after scaling.
     pub shift: f64,
 }
 
 impl WeightRule {
-    /// The rule that these settings train with.
+    /// Returns the rule that training uses with these settings.
     #[must_use]
     pub const fn of(settings: &Settings) -> Self {
         Self { l1: settings.l1, l2: settings.l2, min_magnitude: 0.0, scale: 1.0, shift: 0.0 }
     }
 
-    /// The rule whose logits are `scale` times this one's, plus `shift`.
+    /// Returns the rule whose logits are `scale` times the logits of this rule, plus `shift`.
     #[must_use]
     pub const fn recalibrated(self, scale: f64, shift: f64) -> Self {
         Self { scale: self.scale * scale, shift: self.shift * scale + shift, ..self }
     }
 
-    /// The weight of a feature. Never negative zero, which a table could not tell from "no weight".
+    /// Returns the weight of a feature. Never negative zero, which a table could not tell from "no weight".
     #[inline]
     #[must_use]
     pub fn feature_weight(&self, z: f64, d: f64) -> f64 {
@@ -49,14 +49,14 @@ impl WeightRule {
         if raw == 0.0 || raw.abs() < self.min_magnitude { 0.0 } else { self.scale * raw }
     }
 
-    /// The weight of the bias.
+    /// Returns the weight of the bias.
     #[inline]
     #[must_use]
     pub fn bias_weight(&self, z: f64, d: f64) -> f64 {
         self.scale * weight(z, d, 0.0, 0.0) + self.shift
     }
 
-    /// What is wrong with it: the name of a number that is out of its bounds or not finite, its bounds, and the number.
+    /// Returns the first number that is out of bounds or not finite: its name, its bounds in words, and its value.
     pub(super) fn fault(&self) -> Option<(&'static str, &'static str, f64)> {
         let bounds = [
             ("l1", self.l1, self.l1 >= 0.0, "at least 0"),
@@ -90,7 +90,7 @@ mod tests {
         let rule = WeightRule::of(&SETTINGS).recalibrated(2.0, 1.0).recalibrated(0.5, -3.0);
         assert_eq!((rule.scale, rule.shift), (1.0, -2.5));
         let rule = WeightRule { min_magnitude: 0.1, scale: 4.0, ..rule };
-        // -(0.75 - 0.25) / 5.5 = -0.0909: less than 0.1, whatever the scale.
+        // -(0.75 - 0.25) / 5.5 = -0.0909: its magnitude is below 0.1, and the scale does not matter.
         assert_eq!(rule.feature_weight(0.75, 3.5), 0.0);
         assert_eq!(rule.feature_weight(0.85, 3.5), 4.0 * -(0.85 - 0.25) / 5.5);
         assert_eq!(rule.bias_weight(-1.0, 2.0), 4.0 * 0.5 - 2.5);

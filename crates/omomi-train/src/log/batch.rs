@@ -1,89 +1,92 @@
-//! Rows of a log as the trainer wants them: values by field, in contract order.
+//! Batches of log rows in the form that training needs: one column per field, in contract order.
 
 use omomi::contract::{Contract, Side};
 use omomi::request::{FieldValue, Row};
 
-/// Some consecutive rows of a log, decoded and checked against the contract.
+/// Some rows of a log in log order, decoded and checked against the contract.
 #[derive(Debug, Default, Clone)]
 pub struct RowBatch {
-    /// One label a row.
+    /// The label of each row.
     pub clicked: Vec<bool>,
-    /// Time of each impression in microseconds since 1970-01-01 UTC, where the log has a time column.
+    /// Time of each impression, in microseconds since 1970-01-01 UTC. `None` if no time column was named.
     pub time_us: Option<Vec<i64>>,
-    /// How much each row counts, where the log has a column for it; else rows count alike.
+    /// Importance of each row: how much it counts. `None` if no importance column was named; then all rows count the
+    /// same.
     pub importance: Option<Vec<f64>>,
-    /// One column a field of the contract, in contract order.
+    /// One column for each field of the contract, in contract order.
     pub columns: Vec<FieldColumn>,
     /// One column for each of [`ReadOptions::extra_columns`](super::ReadOptions::extra_columns), in their order.
     pub extra: Vec<ExtraColumn>,
 }
 
-/// The categories of one field in the rows of a batch: row `i` has those at `offsets[i]..offsets[i + 1]`. A field that
-/// is not `many` has zero or one a row; zero is a missing value.
+/// The categories of one field in the rows of a batch. Row `i` has those at `offsets[i]..offsets[i + 1]`. A field that
+/// is not `many` has at most one category per row. No category means that the value is missing.
 #[derive(Debug, Default, Clone)]
 pub struct FieldColumn {
-    /// One more than there are rows, rising, the first 0.
+    /// Where the categories of each row begin, plus the end of the last row: one entry more than there are rows. Never
+    /// falls; the first entry is 0.
     pub offsets: Vec<u32>,
-    /// The value of each category, which together with the field's seed makes its feature key: the id, the hash of the
-    /// text, or the index of the bucket (see [`omomi::feature`]).
+    /// The value of each category: the id, the hash of the text, or the index of the bucket. The value and the field's
+    /// seed make the feature key (see [`omomi::feature`]).
     pub values: Vec<u64>,
-    /// The categories as the log has them, beside `values`.
+    /// The categories as they are in the log, parallel to `values`.
     pub categories: Categories,
-    /// Values of a number field that are out of its range or NaN; they count as missing.
+    /// How many values of a number field were NaN or out of its range. They are treated as missing.
     pub invalid_number_count: u64,
 }
 
-/// A column of the log as texts, one or none a row: text as it stands, numbers in decimal, `true` and `false`, times as
-/// RFC 3339. None is a missing value.
+/// An extra column of the log as text, at most one text per row. Text is unchanged, numbers are decimal, booleans are
+/// `true` or `false`, and times are RFC 3339. A row without a text has a missing value.
 #[derive(Debug, Default, Clone)]
 pub struct ExtraColumn {
-    /// Where the text of each row ends in `bytes`; it begins where the one before ends.
+    /// Where the text of each row ends in `bytes`. It begins where the text of the previous row ends.
     pub(super) ends: Vec<u32>,
-    /// Whether a row has a text, which may be empty.
+    /// Whether each row has a text. The text may be empty.
     pub(super) present: Vec<bool>,
     pub(super) bytes: String,
 }
 
 impl ExtraColumn {
-    /// The text of row `row`; nothing where it is missing.
+    /// Returns the text of row `row`, or `None` if it is missing.
     ///
     /// # Panics
     ///
-    /// Where `row` is not a row of the batch.
+    /// Panics if `row` is not a row of the batch.
     #[must_use]
     pub fn text(&self, row: usize) -> Option<&str> {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
         self.present[row].then(|| &self.bytes[start as usize..self.ends[row] as usize])
     }
 
-    /// The number of row `row`; nothing where it is missing or its text is no number.
+    /// Returns the number of row `row`, or `None` if the text is missing or is not a number.
     ///
     /// # Panics
     ///
-    /// Where `row` is not a row of the batch.
+    /// Panics if `row` is not a row of the batch.
     #[must_use]
     pub fn number(&self, row: usize) -> Option<f64> {
         self.text(row)?.parse().ok()
     }
 }
 
-/// Categories as a log has them.
+/// The categories of a field as they are in the log, before they became values.
 #[derive(Debug, Default, Clone)]
 pub enum Categories {
-    /// Of an `id` field: the values themselves say it.
+    /// Of an `id` field. Nothing is stored here, because the values are the ids.
     #[default]
     Ids,
-    /// Of a `text` field: text `i` lies at `offsets[i]..offsets[i + 1]` of `bytes`.
+    /// Of a `text` field. Text `i` is at `offsets[i]..offsets[i + 1]` of `bytes`.
     Texts {
-        /// One more than there are texts, rising, the first 0.
+        /// Where each text begins in `bytes`, plus the end of the last one: one entry more than there are texts. Never
+        /// falls; the first entry is 0.
         offsets: Vec<u32>,
-        /// The UTF-8 texts, one behind the other.
+        /// The UTF-8 texts, back to back.
         bytes: String,
-        /// Which of the texts each value has, where the log says so itself: a text that recurs is then there once or a few
-        /// times. Without it there is one text a value.
+        /// The index of each value's text. Present if the log is dictionary-encoded: a recurring text is then stored
+        /// only once or a few times. If absent, value `i` has text `i`.
         places: Option<Vec<u32>>,
     },
-    /// Of a `number` field: the numbers before they fell into buckets, one a value.
+    /// Of a `number` field: the number of each value, before it was put into a bucket.
     Numbers(Vec<f64>),
 }
 
@@ -94,11 +97,11 @@ impl RowBatch {
         self.clicked.len()
     }
 
-    /// The values of one side of row `index`, by name of field: what a request for it would hold.
+    /// Returns the values of one side of row `index`, by field name: what a request for this impression would contain.
     ///
     /// # Panics
     ///
-    /// Where `index` is not a row of the batch, or the batch is of another contract.
+    /// Panics if `index` is not a row of the batch. May panic if the batch was read with another contract.
     #[must_use]
     pub fn row(&self, contract: &Contract, side: Side, index: usize) -> Row {
         let fields = contract.fields().iter().zip(&self.columns).filter(|(field, _)| field.side == side);
@@ -107,7 +110,8 @@ impl RowBatch {
 }
 
 impl FieldColumn {
-    /// The value of row `row`; nothing where it is missing. An empty list counts as missing: a log does not tell the two apart.
+    /// Returns the value of row `row`, or `None` if it is missing. An empty list counts as missing, because a log
+    /// cannot tell the two apart.
     fn value(&self, many: bool, row: usize) -> Option<FieldValue> {
         let range = self.range(row);
         let first = range.clone().next()?;
@@ -122,18 +126,18 @@ impl FieldColumn {
         })
     }
 
-    /// Where the values of row `row` lie.
+    /// Returns the range of indices in `values` that belong to row `row`.
     ///
     /// # Panics
     ///
-    /// Where `row` is not a row of the batch.
+    /// Panics if `row` is not a row of the batch.
     #[inline]
     #[must_use]
     pub fn range(&self, row: usize) -> std::ops::Range<usize> {
         self.offsets[row] as usize..self.offsets[row + 1] as usize
     }
 
-    /// The text of value `index` of a `text` field.
+    /// Returns the text of value `index`, or `None` if there is no such value or the field is not a `text` field.
     #[must_use]
     pub fn text(&self, index: usize) -> Option<&str> {
         match &self.categories {

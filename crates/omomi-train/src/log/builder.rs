@@ -1,20 +1,23 @@
-//! A batch under construction. CSV and JSON lines hand over one cell after the other and then close or take back the
-//! row; Parquet appends whole columns (see `parquet`), and only through the same columns.
+//! Builds a batch of rows.
+//!
+//! The readers of CSV and JSON lines push one cell after the other, and then finish or discard the row. The Parquet
+//! reader appends many rows at a time, column by column.
 
 use arrow_array::StringArray;
 
-use super::distinct_texts::{DistinctText, DistinctTexts};
 use super::error::{RowFault, excerpt};
+use super::parquet_dictionary::{DistinctText, DistinctTexts};
 use super::wanted::{Target, Wanted};
 use super::{Categories, ExtraColumn, FieldColumn, RowBatch, time};
 use omomi::contract::{Field, FieldKind};
 use omomi::feature;
 
-/// Values or bytes of text of one column at which a batch is full however few its rows are, so that a batch is bounded
-/// and its 32-bit offsets do: what is appended before the next look is at most 2^31 (one Arrow array) or one line.
+/// A batch is full once one of its columns has this many values or bytes of text, even if it has few rows. This bounds
+/// the memory of a batch and keeps its offsets within 32 bits: between two checks, at most 2^31 bytes (one Arrow array)
+/// or one line of text are appended.
 const FULL_LEN: usize = 1 << 28;
 
-/// What stands in messages for a field's cell, by its kind.
+/// Says, for error messages, what a cell of a field of this kind should contain.
 pub(super) const fn expected_cell(kind: &FieldKind) -> &'static str {
     match kind {
         FieldKind::Id => "an integer from -2^63 to 2^63 - 1",
@@ -34,13 +37,13 @@ pub(super) const EXPECTED_TIME: &str =
 pub(super) enum Scalar<'a> {
     Bool(bool),
     Integer(i64),
-    /// Above `i64::MAX`.
+    /// An integer above `i64::MAX`.
     Unsigned(u64),
     Float(f64),
     Text(&'a str),
 }
 
-/// Rows of a batch so far.
+/// The rows of a batch so far, and the row under construction.
 #[derive(Debug)]
 pub(super) struct BatchBuilder {
     row_count_limit: usize,
@@ -53,13 +56,13 @@ pub(super) struct BatchBuilder {
     row_clicked: Option<bool>,
     row_time_us: Option<i64>,
     row_importance: Option<f64>,
-    /// No column is longer than this: see `FULL_LEN`.
+    /// Upper bound on the length of each column; see `FULL_LEN`.
     length_bound: usize,
-    /// Batches that were handed over before.
+    /// How many batches were finished before this one.
     pub(super) batch_count: u64,
 }
 
-/// Texts of one extra column so far.
+/// The texts of one extra column so far.
 #[derive(Debug, Default)]
 pub(super) struct ExtraBuilder {
     column: ExtraColumn,
@@ -67,7 +70,7 @@ pub(super) struct ExtraBuilder {
     row_present: bool,
 }
 
-/// Values of one field so far.
+/// The values of one field so far.
 #[derive(Debug)]
 pub(super) struct ColumnBuilder {
     pub(super) column: FieldColumn,
@@ -102,7 +105,7 @@ impl BatchBuilder {
         self.row_count_limit.saturating_sub(self.clicked.len())
     }
 
-    /// Takes a cell of a CSV file.
+    /// Adds a CSV cell to the row under construction. An empty cell is a missing value.
     pub(super) fn push_csv_cell(&mut self, target: Target, cell: &[u8], many_separator: char) -> Result<(), RowFault> {
         if cell.is_empty() {
             return Ok(());
@@ -134,7 +137,7 @@ impl BatchBuilder {
         }
     }
 
-    /// Takes a value of a JSON line.
+    /// Adds a JSON value to the row under construction.
     pub(super) fn push_scalar(&mut self, target: Target, scalar: Scalar<'_>) -> Result<(), RowFault> {
         match (target, scalar) {
             (Target::Field(index), scalar) => self.columns[index].push_scalar(scalar)?,
@@ -167,7 +170,7 @@ impl BatchBuilder {
         matches!(target, Target::Field(index) if self.columns[index].many)
     }
 
-    /// What a cell of `target` should hold, in the words of a message.
+    /// Says, for error messages, what a cell of `target` should contain.
     pub(super) fn expected(&self, target: Target) -> &'static str {
         match target {
             Target::Field(index) if self.columns[index].many => match self.columns[index].kind {
@@ -182,8 +185,8 @@ impl BatchBuilder {
         }
     }
 
-    /// Closes the row whose cells were taken from a line of `line_len` bytes; fields without a cell are missing. On a
-    /// fault the row is still open.
+    /// Finishes the row, whose cells came from a line of `line_len` bytes. Fields without a cell are missing values.
+    /// After an error the row is still open, and the caller must discard it.
     pub(super) fn finish_row(&mut self, line_len: usize) -> Result<(), (Target, RowFault)> {
         let clicked = self.row_clicked.ok_or((Target::Label, RowFault::Missing { expected: EXPECTED_LABEL }))?;
         if self.importance.is_some() && self.row_importance.is_none() {
@@ -202,13 +205,13 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Notes that whole columns of rows were appended.
+    /// Updates the length bound after rows were appended directly to the columns.
     pub(super) fn finish_rows(&mut self) {
         let lens = self.columns.iter().map(ColumnBuilder::len).chain(self.extra.iter().map(ExtraBuilder::len));
         self.length_bound = lens.fold(self.length_bound, usize::max);
     }
 
-    /// Takes back the cells of the row that is open.
+    /// Removes the cells of the row under construction.
     pub(super) fn discard_row(&mut self) {
         (self.row_clicked, self.row_time_us, self.row_importance) = (None, None, None);
         self.columns.iter_mut().for_each(ColumnBuilder::discard_row);
@@ -219,7 +222,7 @@ impl BatchBuilder {
         self.clicked.is_empty()
     }
 
-    /// Hands the rows over and starts the next batch, with as much room as this one took.
+    /// Returns the finished rows and starts the next batch, with the capacity that this one needed.
     pub(super) fn take(&mut self) -> RowBatch {
         let row_count = self.clicked.len();
         self.length_bound = 0;
@@ -239,7 +242,7 @@ impl ExtraBuilder {
         self.column.bytes.len()
     }
 
-    /// Takes the text of the row; without one it is missing.
+    /// Sets the text of the row under construction. A row without this call has a missing value.
     pub(super) fn push(&mut self, text: &str) {
         self.column.bytes.push_str(text);
         self.row_present = true;
@@ -284,7 +287,7 @@ impl ColumnBuilder {
         }
     }
 
-    /// Takes one category from its text.
+    /// Parses one category and adds it to the row under construction.
     fn parse(&mut self, cell: &str) -> Result<(), RowFault> {
         let fault = |kind| RowFault::Cell { expected: expected_cell(kind), found: excerpt(cell) };
         match self.kind {
@@ -325,7 +328,7 @@ impl ColumnBuilder {
         self.column.values.push(feature::text_value(text.as_bytes()));
     }
 
-    /// Adds a text that values may have, and says its place.
+    /// Adds a text to the batch and returns its index there. Adds no value.
     #[inline]
     fn push_distinct_text(&mut self, text: &str) -> u32 {
         let Categories::Texts { offsets, bytes, .. } = &mut self.column.categories else { return 0 };
@@ -334,7 +337,8 @@ impl ColumnBuilder {
         offset(offsets.len() - 2)
     }
 
-    /// Appends the text `key` of a dictionary; `distinct` knows those that were appended before. The row is not closed.
+    /// Adds a value whose text is `key` in `dictionary`. `distinct` remembers the texts that are already in the batch.
+    /// Does not finish the row.
     #[inline]
     pub(super) fn push_key(&mut self, key: usize, dictionary: &StringArray, distinct: &mut DistinctTexts) {
         let text = distinct.text(key, || {
@@ -347,7 +351,7 @@ impl ColumnBuilder {
         self.column.values.push(text.value);
     }
 
-    /// From now on each value says which of the texts it has.
+    /// Switches the column to the form in which each value stores the index of its text.
     pub(super) fn say_places(&mut self) {
         let value_count = offset(self.column.values.len());
         if let Categories::Texts { places, .. } = &mut self.column.categories {
@@ -418,19 +422,19 @@ fn empty_categories(kind: &FieldKind, value_count: usize, text_len: usize) -> Ca
     }
 }
 
-/// A length as an offset. `FULL_LEN` keeps it from ever failing.
+/// Converts a length to an offset. Never panics, because `FULL_LEN` bounds the length.
 #[inline]
 pub(super) fn offset(len: usize) -> u32 {
     u32::try_from(len).expect("a batch is full long before its offsets are")
 }
 
-/// Whether a row can count so much.
+/// Whether a number is a valid importance: finite and above 0.
 pub(super) fn is_importance(number: f64) -> bool {
     number > 0.0 && number.is_finite()
 }
 
 impl Scalar<'_> {
-    /// The number that it is, in words or not.
+    /// Returns the number in this value, which may also be written as text.
     #[expect(clippy::cast_precision_loss, reason = "a number is a double; the nearest one is meant")]
     fn number(self) -> Option<f64> {
         match self {

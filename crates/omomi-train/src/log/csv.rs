@@ -1,5 +1,7 @@
-//! CSV: a header, then one row a record. Tokenised by `csv-core`, which goes on behind a record with too many or too
-//! few cells and leaves the bytes of the others alone, so that a bad row costs that row.
+//! Reads CSV files: a header, then one row per record.
+//!
+//! A record with too many or too few cells, or with a bad cell, costs only that row. The tokenizer, `csv-core`,
+//! continues after such a record and does not change the bytes of the others.
 
 use std::io::BufRead;
 use std::path::PathBuf;
@@ -14,18 +16,18 @@ use super::files::{Compression, MAX_LINE_LEN, open_text, read_failure};
 use super::wanted::{Target, Wanted};
 use super::{LogError, LogFile};
 
-/// Most cells of a record, so that a line of commas is bounded too.
+/// Most cells in a record, so that a line of nothing but commas is also bounded.
 const MAX_CELL_COUNT: usize = 1 << 16;
 
-pub(super) struct CsvSource {
+pub(super) struct CsvReader {
     records: Records,
     header_cell_count: usize,
-    /// Which cell of a record goes where.
+    /// The index of each wanted cell in a record, and what the cell is for.
     places: Vec<(usize, Target)>,
     many_separator: char,
 }
 
-impl CsvSource {
+impl CsvReader {
     pub(super) fn open(
         file: &LogFile,
         compression: Compression,
@@ -52,12 +54,12 @@ impl CsvSource {
         Ok(Self { header_cell_count: header.len(), records, places, many_separator })
     }
 
-    /// How many rows were read.
+    /// How many rows were read, bad rows included.
     pub(super) fn row(&self) -> u64 {
         self.records.row
     }
 
-    /// Reads rows until the batch is full or the file ends; says whether it may have more.
+    /// Reads rows until the batch is full or the file ends. Returns whether the file may have more rows.
     pub(super) fn fill(
         &mut self,
         batch: &mut BatchBuilder,
@@ -96,21 +98,21 @@ impl CsvSource {
     }
 }
 
-/// Records of a CSV file, one at a time in buffers that are kept.
+/// Reads the records of a CSV file one at a time, into buffers that are used again.
 struct Records {
     file: PathBuf,
     input: Box<dyn BufRead + Send>,
     tokenizer: csv_core::Reader,
-    /// The cells of the record, unquoted, one behind the other.
+    /// The cells of the record, unquoted, back to back.
     bytes: Vec<u8>,
-    /// Where each cell ends in `bytes`.
+    /// The end of each cell in `bytes`.
     ends: Vec<usize>,
     cell_count: usize,
     row: u64,
 }
 
 impl Records {
-    /// Reads the next record; false where there is none.
+    /// Reads the next record. Returns false at the end of the file.
     fn read(&mut self) -> Result<bool, LogError> {
         let (mut len, mut cell_count) = (0, 0);
         loop {
@@ -153,7 +155,7 @@ impl Records {
     }
 
     fn len(&self) -> usize {
-        // A cell takes at least its separator.
+        // Each cell takes at least one byte, its separator.
         self.cell_count + self.ends[..self.cell_count].last().unwrap_or(&0)
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a log, with the file, the row and the column where it is wrong.
+//! Errors of a log. Each names the file, row and column that are wrong, as far as they are known.
 
 use std::fmt;
 use std::io;
@@ -6,63 +6,63 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Longest piece of a cell that a message repeats, in characters.
+/// Most characters of a cell that a message quotes.
 const EXCERPT_CHAR_COUNT: usize = 40;
 
 /// Why a log cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LogError {
-    /// There is nothing to read.
-    #[error("expected at least one path or pattern of logs, found none")]
+    /// No path or pattern was given.
+    #[error("expected at least one path or pattern of log files, found none")]
     NoPattern,
-    /// A pattern breaks the rules of patterns.
-    #[error("`{pattern}` is not a pattern of paths: {message}")]
+    /// A pattern has a syntax error.
+    #[error("`{pattern}` is not a valid path pattern: {message}")]
     BadPattern {
         /// The pattern as given.
         pattern: String,
         /// What is wrong with it.
         message: String,
     },
-    /// A pattern stands for no file.
+    /// No file matches a pattern.
     #[error(
-        "no file matches `{pattern}`: expected a path of a file or a pattern such as 'logs/*.parquet'; check it, and \
-         quote a pattern so that the shell leaves it alone"
+        "no file matches `{pattern}`: expected the path of a file or a pattern such as 'logs/*.parquet'; check the \
+         path, and quote a pattern so that the shell does not expand it"
     )]
     NoMatch {
         /// The pattern as given.
         pattern: String,
     },
-    /// The name of a file does not end like that of a log.
+    /// The name of a file does not end in the extension of a log format.
     #[error(
-        "{}: expected a name that ends in .parquet, .csv, .jsonl or .ndjson (all but the first also with .gz or .zst \
-         behind it); rename the file or narrow the pattern",
+        "{}: expected a name that ends in .parquet, .csv, .jsonl or .ndjson (.gz or .zst may follow all but .parquet); \
+         rename the file or narrow the pattern",
         file.display()
     )]
     UnknownFormat {
         /// The file.
         file: PathBuf,
     },
-    /// The system refuses to open or read a file.
+    /// The operating system does not open or read a file.
     #[error("{}: cannot be read", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The bytes of a file are not what its name promises, or end too early.
-    #[error("{}: damaged behind row {rows_before}: {message}; write or copy the file again", file.display())]
+    /// The content of a file does not have the format that its name promises, or is truncated.
+    #[error("{}: damaged after row {rows_before}: {message}; write or copy the file again", file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
-        /// How many rows were decoded before the damage; the damage may begin some rows earlier or later.
+        /// How many rows were decoded before the damage was found. The damage may begin some rows earlier or later.
         rows_before: u64,
-        /// What the decoder says.
+        /// The message of the decoder.
         message: String,
     },
-    /// A file lacks a column that the contract or an option names. A key of JSON lines is a column too; it is missing
-    /// when no line of any file has it.
+    /// A file lacks a column that the contract or an option names. Keys of JSON lines are columns too; a key is missing
+    /// if no line of any file has it.
     #[error(
         "{}: the column `{column}` is missing: the file has {}; correct the contract, the option or the log",
         file.display(), list(found)
@@ -75,15 +75,15 @@ pub enum LogError {
         /// The columns of the file.
         found: Vec<String>,
     },
-    /// Two columns of a file have one name.
-    #[error("{}: the column `{column}` is there twice: rename one of them", file.display())]
+    /// Two columns of a file have the same name.
+    #[error("{}: two columns are named `{column}`: rename one of them", file.display())]
     RepeatedColumn {
         /// The file.
         file: PathBuf,
         /// The column.
         column: String,
     },
-    /// A column has a type that the contract's type cannot be read from.
+    /// A column has a type that cannot be read as the type in the contract.
     #[error(
         "{}: column `{column}`: expected {expected}, found {found}; correct the contract or cast the column",
         file.display()
@@ -93,27 +93,27 @@ pub enum LogError {
         file: PathBuf,
         /// The column.
         column: String,
-        /// Which types would do.
+        /// The types that fit.
         expected: &'static str,
-        /// The type as the file has it.
+        /// The type in the file.
         found: String,
     },
-    /// The time column is a field or the label of the contract as well.
-    #[error("the time column `{column}` is also in the contract: expected a column of its own for the time")]
+    /// The time column is also a field or the label of the contract.
+    #[error("the time column `{column}` is also in the contract: expected a separate column for the time")]
     TimeColumnTaken {
         /// The column.
         column: String,
     },
-    /// The column with the importance is another column that is read as well.
+    /// The importance column is also the time column, or a field or the label of the contract.
     #[error(
-        "the importance column `{column}` is also in the contract or the time: expected a column of its own for how \
-         much a row counts"
+        "the importance column `{column}` is also in the contract or the time: expected a separate column for how much \
+         a row counts"
     )]
     ImportanceColumnTaken {
         /// The column.
         column: String,
     },
-    /// There is no part of that number.
+    /// The number of a part is 0 or above the number of parts.
     #[error("expected a part from 1 to {count}, found {number}")]
     NoSuchPart {
         /// Number of the part.
@@ -121,13 +121,15 @@ pub enum LogError {
         /// How many parts there are.
         count: u32,
     },
-    /// Rows are to be cut by time, but nothing says when they were.
-    #[error("rows are cut by their time: expected the name of the time column, found none; name it with --time-column")]
+    /// Rows are split by time, but no time column was named.
+    #[error(
+        "rows are split by time: expected the name of the time column, found none; name the column with --time-column"
+    )]
     PartsWithoutTime,
-    /// A row cannot be used, and no bad row is allowed.
-    #[error("{0}; correct it, or let a number of bad rows be skipped with --max-bad-rows")]
+    /// A row is bad, and no bad rows are allowed.
+    #[error("{0}; correct the row, or allow some bad rows with --max-bad-rows")]
     BadRow(BadRow),
-    /// More rows than allowed cannot be used.
+    /// There are more bad rows than allowed.
     #[error(
         "expected at most {max_bad_rows} bad rows, found more; correct the log or raise --max-bad-rows{}",
         lines(listed)
@@ -135,26 +137,26 @@ pub enum LogError {
     TooManyBadRows {
         /// How many were allowed.
         max_bad_rows: u64,
-        /// The first of them, at most [`BadRow::MAX_LISTED`].
+        /// The first bad rows, at most [`BadRow::MAX_LISTED`].
         listed: Vec<BadRow>,
     },
 }
 
-/// A row that cannot be used.
+/// A row that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadRow {
     /// The file.
     pub file: PathBuf,
-    /// The row in the file, counted from 1. The header of a CSV file and blank lines are not rows.
+    /// Number of the row in the file, from 1. The header of a CSV file and blank lines are not rows.
     pub row: u64,
-    /// The column, where one is to blame.
+    /// The column with the fault, or `None` if the fault is not in one column.
     pub column: Option<String>,
     /// What is wrong.
     pub fault: RowFault,
 }
 
 impl BadRow {
-    /// Most bad rows that are kept to be listed; further ones are only counted.
+    /// Most bad rows that are listed. Further ones are only counted.
     pub const MAX_LISTED: usize = 100;
 }
 
@@ -178,13 +180,13 @@ pub enum RowFault {
         /// The cell, shortened.
         found: String,
     },
-    /// A cell that every row needs (the label or the time) is empty, null or absent.
+    /// A cell that every row needs (the label, the time or the importance) is empty, null or absent.
     #[error("expected {expected}, found nothing")]
     Missing {
         /// What the cell should hold.
         expected: &'static str,
     },
-    /// A cell does not hold what its field is made of.
+    /// A cell has the wrong type or a value that its column cannot have.
     #[error("expected {expected}, found {found}")]
     Cell {
         /// What the cell should hold.
@@ -198,23 +200,23 @@ pub enum RowFault {
     /// A line of CSV has more or fewer cells than the header.
     #[error("expected {expected} cells as in the header, found {found}")]
     CellCount {
-        /// Cells of the header.
+        /// Number of cells in the header.
         expected: usize,
-        /// Cells of the row.
+        /// Number of cells in the row.
         found: usize,
     },
     /// A line is not a JSON object.
-    #[error("expected a JSON object on one line, found that it breaks off or is malformed: {message}")]
+    #[error("expected a JSON object on one line, found a truncated or malformed one: {message}")]
     NotJson {
-        /// What the parser says.
+        /// The message of the parser.
         message: String,
     },
-    /// A JSON object has a key twice.
+    /// A JSON object has a key more than once.
     #[error("expected the key once, found it twice")]
     RepeatedKey,
 }
 
-/// Bad rows so far, and how many are let pass.
+/// The bad rows so far, and how many are allowed.
 #[derive(Debug, Default)]
 pub(super) struct BadRows {
     pub(super) max: u64,
@@ -223,7 +225,7 @@ pub(super) struct BadRows {
 }
 
 impl BadRows {
-    /// Counts a bad row that is skipped, or turns it into the error that ends the reading.
+    /// Counts and lists a bad row, which the caller then skips. Returns an error if this is one bad row too many.
     pub(super) fn add(&mut self, bad_row: BadRow) -> Result<(), LogError> {
         if self.max == 0 {
             return Err(LogError::BadRow(bad_row));
@@ -239,7 +241,7 @@ impl BadRows {
     }
 }
 
-/// A cell's text for a message: quoted, control characters escaped, and not longer than a message can bear.
+/// Formats a cell's text for a message: quoted, with control characters escaped, and shortened if it is long.
 pub(super) fn excerpt(text: &str) -> String {
     let mut chars = text.chars();
     let mut excerpt = String::from("`");
@@ -255,12 +257,12 @@ pub(super) fn excerpt(text: &str) -> String {
     excerpt
 }
 
-/// Column names for a message.
+/// Formats column names for a message.
 fn list(names: &[String]) -> String {
     if names.is_empty() { "no columns".to_owned() } else { names.join(", ") }
 }
 
-/// Bad rows for a message, one a line.
+/// Formats bad rows for a message, each on a line of its own.
 fn lines(bad_rows: &[BadRow]) -> String {
     bad_rows.iter().map(|bad_row| format!("\n  {bad_row}")).collect()
 }

@@ -1,4 +1,4 @@
-//! From patterns to files, and from a file to a stream of its bytes.
+//! Finds the files that match patterns, and opens text files, decompressing them if necessary.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -11,21 +11,22 @@ use super::LogError;
 
 const BUFFER_LEN: usize = 1 << 17;
 
-/// Longest line of CSV or JSON. A longer one is no log row: most often a quote was not closed.
+/// Most bytes in a line of CSV or JSON. A longer line is not a log row; usually a quote was not closed.
 pub(super) const MAX_LINE_LEN: usize = 16 << 20;
 
 /// A file of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFile {
-    /// Where it lies, as the pattern gave it.
+    /// Path of the file, in the form in which the pattern gave it.
     pub path: PathBuf,
-    /// Its length as it is stored, in bytes.
+    /// Size on disk, in bytes. This is the compressed size if the file is compressed.
     pub len_bytes: u64,
-    /// How many rows it has, bad ones included: known at once of Parquet, of other formats when it has been read.
+    /// How many rows the file has, bad rows included. A Parquet file says so when it is opened; for the other formats
+    /// this is `None` until the file has been read.
     pub row_count: Option<u64>,
 }
 
-/// How the rows are written.
+/// The format of a file, told from the end of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Parquet,
@@ -59,8 +60,8 @@ impl Format {
     }
 }
 
-/// The files that `patterns` stand for, in the order of the patterns and, within one, of the names. A file that comes
-/// up again, under whatever name, is left out.
+/// Returns the files that match `patterns`, in the order of the patterns; the files of one pattern are sorted by name.
+/// A file that matches again is left out, even if it has another path, such as a symbolic link.
 pub(super) fn expand(patterns: &[impl AsRef<str>]) -> Result<Vec<(LogFile, Format)>, LogError> {
     if patterns.is_empty() {
         return Err(LogError::NoPattern);
@@ -90,7 +91,7 @@ pub(super) fn expand(patterns: &[impl AsRef<str>]) -> Result<Vec<(LogFile, Forma
 }
 
 fn paths(pattern: &str) -> Result<Vec<PathBuf>, LogError> {
-    // A name that is there is meant as it is, whatever brackets it holds.
+    // If a file has exactly this name, the name is not a pattern, even if it contains brackets.
     if Path::new(pattern).is_file() {
         return Ok(vec![PathBuf::from(pattern)]);
     }
@@ -103,7 +104,8 @@ fn paths(pattern: &str) -> Result<Vec<PathBuf>, LogError> {
     Ok(paths)
 }
 
-/// The text of a file as it was before it was compressed. `read_len` counts the bytes taken from the file itself.
+/// Opens a text file and decompresses it. `read_len` counts the bytes read from disk: compressed bytes if the file is
+/// compressed.
 pub(super) fn open_text(
     path: &Path,
     compression: Compression,
@@ -137,13 +139,13 @@ impl Read for CountedFile {
     }
 }
 
-/// What a failed read means: the system refused, or a decoder found the bytes wrong.
+/// Tells the two causes of a failed read apart: the operating system refused, or the decompressor found damage.
 pub(super) fn read_failure(file: &Path, rows_before: u64, error: io::Error) -> LogError {
     if error.raw_os_error().is_some() {
         return LogError::Unreadable { file: file.to_owned(), source: error };
     }
     let message = if error.kind() == io::ErrorKind::UnexpectedEof {
-        format!("the compressed data ends too early ({error})")
+        format!("the compressed data is truncated ({error})")
     } else {
         error.to_string()
     };
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ending_of_a_name_says_the_format_in_either_case() {
+    fn file_extension_decides_the_format_in_upper_or_lower_case() {
         let cases = [
             ("a.parquet", Some(Format::Parquet)),
             ("a.b.csv", Some(Format::Csv(Compression::None))),

@@ -1,5 +1,7 @@
-//! JSON lines: one object a row. Each line is parsed by itself, straight into the columns, so that a malformed line
-//! costs that row and nothing is allocated for a good one.
+//! Reads JSON lines: one object per row.
+//!
+//! Each line is parsed on its own, so a malformed line costs only its row. Values go directly into the columns, so a
+//! good line needs no allocation.
 
 use std::fmt;
 use std::io::{BufRead, Read};
@@ -15,7 +17,7 @@ use super::files::{Compression, MAX_LINE_LEN, open_text, read_failure};
 use super::wanted::{Target, Wanted};
 use super::{LogError, LogFile};
 
-pub(super) struct JsonLinesSource {
+pub(super) struct JsonLinesReader {
     file: PathBuf,
     input: Box<dyn BufRead + Send>,
     line: Vec<u8>,
@@ -23,22 +25,23 @@ pub(super) struct JsonLinesSource {
     keys: Keys,
 }
 
-/// The keys that are read, sorted, and what has been seen of them.
+/// The wanted keys, sorted by name, and which of them were found so far.
 struct Keys {
     wanted: Vec<WantedKey>,
-    /// Position in `wanted` of the key found last.
+    /// Index in `wanted` of the key that was found last.
     previous: usize,
-    /// All keys of the first row, for the message about one that is missing.
+    /// All keys of the first row, for the error message about a missing key.
     first_row: Vec<String>,
 }
 
 struct WantedKey {
     name: String,
-    /// At least one; several where an extra column is a column of the contract too.
+    /// What the key is for: several purposes if an extra column is also a column of the contract.
     targets: Vec<Target>,
-    /// The last row that has the key, counted from 1; 0 while none has.
+    /// Number of the last row that had the key, from 1, or 0 if no row had it.
     last_row: u64,
-    /// Position of the key that was found behind this one: lines tend to have their keys in one order.
+    /// Index of the key that followed this one last time. Lines usually have their keys in the same order, so it is
+    /// tried first.
     next: usize,
 }
 
@@ -56,7 +59,7 @@ impl Keys {
     }
 }
 
-impl JsonLinesSource {
+impl JsonLinesReader {
     pub(super) fn open(
         file: &LogFile,
         compression: Compression,
@@ -85,22 +88,22 @@ impl JsonLinesSource {
         })
     }
 
-    /// How many rows were read.
+    /// How many rows were read, bad rows included.
     pub(super) fn row(&self) -> u64 {
         self.row
     }
 
-    /// The columns that some row had.
+    /// The columns that at least one row had.
     pub(super) fn seen(&self) -> impl Iterator<Item = Target> {
         self.keys.wanted.iter().filter(|key| key.last_row > 0).flat_map(|key| key.targets.iter().copied())
     }
 
-    /// The columns of the first row.
+    /// All keys of the first row.
     pub(super) fn first_row_keys(&self) -> &[String] {
         &self.keys.first_row
     }
 
-    /// Reads rows until the batch is full or the file ends; says whether it may have more.
+    /// Reads rows until the batch is full or the file ends. Returns whether the file may have more rows.
     pub(super) fn fill(
         &mut self,
         batch: &mut BatchBuilder,
@@ -124,7 +127,7 @@ impl JsonLinesSource {
         Ok(true)
     }
 
-    /// Reads the next line that is not blank; false where there is none.
+    /// Reads the next line that is not blank. Returns false at the end of the file.
     fn read_line(&mut self) -> Result<bool, LogError> {
         loop {
             self.line.clear();
@@ -162,14 +165,16 @@ impl JsonLinesSource {
     }
 }
 
-/// The parser counts lines too, but a row is one line: its column is enough.
+/// Shortens the parser's message. The parser reports a line and a column, but a row is one line, so the column is
+/// enough.
 fn not_json(error: &serde_json::Error) -> RowFault {
     let message = error.to_string();
     let words = message.split(" at line ").next().unwrap_or(&message);
     RowFault::NotJson { message: format!("{words} at byte {}", error.column()) }
 }
 
-/// Takes one object into the batch. A fault of a cell is noted, and the rest of the line still has to be JSON.
+/// Adds the cells of one object to the batch. Notes the first fault of a cell and continues, because the rest of the
+/// line must still be valid JSON.
 struct RowVisitor<'a> {
     batch: &'a mut BatchBuilder,
     keys: &'a mut Keys,
@@ -204,7 +209,7 @@ impl<'de> Visitor<'de> for RowVisitor<'_> {
     }
 }
 
-/// Finds a key among those that are read.
+/// Finds a key among the wanted keys.
 struct KeySeed<'a> {
     keys: &'a mut Keys,
     row: u64,
@@ -233,7 +238,7 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-/// Takes one value into the batch.
+/// Adds one value to the batch.
 struct Cell<'a> {
     batch: &'a mut BatchBuilder,
     targets: &'a [Target],
@@ -276,7 +281,7 @@ impl<'de> Visitor<'de> for Cell<'_> {
         formatter.write_str("a value")
     }
 
-    /// `null`: missing, or in a list no category.
+    /// Skips `null`: it is a missing value, or in a list no category.
     fn visit_unit<E: de::Error>(self) -> Result<(), E> {
         Ok(())
     }

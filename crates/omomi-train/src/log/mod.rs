@@ -1,20 +1,22 @@
-//! Ad logs, read as a stream of checked batches.
+//! Reads ad logs as a stream of checked batches.
 //!
-//! [`LogReader`] reads any number of files of any mix of formats, one behind the other, in bounded memory, and decodes
-//! only the columns that the [contract](omomi::contract) names:
+//! [`LogReader`] reads any number of files, one after the other, in bounded memory. The files may have different
+//! formats. Only the columns that the [contract](omomi::contract) or the [`ReadOptions`] name are decoded:
 //!
-//! * Parquet (`.parquet`). `id`: any integers; `text`: strings, also dictionaries; `number`: integers, floats,
-//!   decimals; `many`: lists of those; the label: integers, floats or booleans.
-//! * CSV (`.csv`, `.csv.gz`, `.csv.zst`): comma-separated with a header, quoted as RFC 4180 says. A `many` cell holds
-//!   its categories joined by a separator, of which empty pieces are no categories.
-//! * JSON lines (`.jsonl`, `.ndjson`, also with `.gz` or `.zst`): one object a line; `many` is a list. A number in
+//! * Parquet (`.parquet`). `id`: any integers. `text`: strings, plain or dictionary-encoded. `number`: integers, floats
+//!   or decimals. `many`: lists of those. The label: integers, floats or booleans.
+//! * CSV (`.csv`, `.csv.gz`, `.csv.zst`): comma-separated with a header, quoted as in RFC 4180. A `many` cell holds its
+//!   categories, joined by a separator; empty pieces are skipped.
+//! * JSON lines (`.jsonl`, `.ndjson`, also with `.gz` or `.zst`): one object per line. `many` is a list. A number in
 //!   quotes is text.
 //!
-//! Null, an absent key and an empty CSV cell are missing values; an empty text in Parquet or JSON is a category. CSV
-//! therefore cannot say "empty text". Numbers outside their field's range, and NaN, count as missing and are counted.
+//! Null, an absent key and an empty CSV cell are missing values. An empty text in Parquet or JSON is a category; CSV
+//! cannot express it. NaN, and numbers outside their field's range, are treated as missing, and their count is
+//! reported.
 //!
-//! A row that cannot be used (a label other than 0 or 1, an id that is no integer, a malformed line) ends the reading
-//! with its file, row and column, or is skipped, counted and listed while [`ReadOptions::max_bad_rows`] allows it.
+//! A bad row is one that cannot be used: its label is neither 0 nor 1, its id is not an integer, or its line is
+//! malformed. A bad row is an error that names the file, row and column. If [`ReadOptions::max_bad_rows`] allows it,
+//! the row is skipped, counted and listed instead.
 //!
 //! ```no_run
 //! use omomi::contract::Contract;
@@ -30,13 +32,12 @@
 //!
 //! # Limits
 //!
-//! A line of text is at most 16 MiB and 65,536 cells. Nested Parquet columns cannot be named. Parquet files are decoded
-//! on the calling thread.
+//! A line of text has at most 16 MiB and a CSV row at most 65,536 cells. Nested Parquet columns cannot be read. Parquet
+//! files are decoded on the calling thread.
 
 mod batch;
 mod builder;
 mod csv;
-mod distinct_texts;
 mod error;
 mod files;
 pub mod generate;
@@ -46,7 +47,6 @@ mod parquet_dictionary;
 mod parquet_schema;
 mod row_part;
 mod time;
-mod time_range;
 mod wanted;
 
 use std::sync::Arc;
@@ -56,38 +56,39 @@ pub use batch::{Categories, ExtraColumn, FieldColumn, RowBatch};
 pub use error::{BadRow, LogError, RowFault};
 pub use files::LogFile;
 pub use row_part::{PartBy, RowPart};
-pub use time_range::time_range;
+pub use time::time_range;
 
 use builder::BatchBuilder;
-use csv::CsvSource;
+use csv::CsvReader;
 use error::BadRows;
 use files::Format;
-use json_lines::JsonLinesSource;
-use parquet::ParquetSource;
-use row_part::Narrowing;
+use json_lines::JsonLinesReader;
+use parquet::ParquetReader;
+use row_part::PartFilter;
 use wanted::{Target, Wanted};
 
 use omomi::contract::Contract;
 
-/// How a log is read.
+/// Options for reading a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Most rows of a batch, at least 1. Only the last batch has fewer, or one whose rows are huge.
+    /// Most rows per batch; 0 is treated as 1. A batch has fewer rows if it is the last, if its rows are huge, or if
+    /// `parts` left some out.
     pub batch_row_count: usize,
-    /// How many rows that cannot be used are skipped, over all files; with 0 the first one is an error.
+    /// How many bad rows are skipped, over all files. With 0, the first bad row is an error.
     pub max_bad_rows: u64,
-    /// What stands between the categories of a `many` field in CSV.
+    /// The character between the categories of a `many` field in CSV.
     pub many_separator: char,
-    /// Name of the column with the time of the impression: timestamps of any unit, RFC 3339 text (UTC where it has no
-    /// offset), or integers that are microseconds since 1970-01-01 UTC. Every row needs one.
+    /// Name of the column with the time of the impression: timestamps of any unit, RFC 3339 text (UTC if it has no
+    /// offset), or integers of microseconds since 1970-01-01 UTC. Every row needs a time.
     pub time_column: Option<String>,
-    /// Name of the column that says how much a row counts: a finite number above 0, such as 10 for a row that stands for
-    /// nine more which were left out of the log. Every row needs one.
+    /// Name of the column with each row's importance: how much the row counts, a finite number above 0. For example, a
+    /// row has importance 10 if nine more rows like it were left out of the log. Every row needs an importance.
     pub importance_column: Option<String>,
-    /// Names of columns that are handed out as texts beside the fields, in this order: whatever a caller wants to cut
-    /// the rows by or to weigh them with. They may be columns of the contract too. Lists cannot be read so.
+    /// Names of more columns to return as text, in this order; for example to group rows or to weight them. They may
+    /// also be columns of the contract. List columns cannot be read this way.
     pub extra_columns: Vec<String>,
-    /// Only rows that are in each of these parts are handed out.
+    /// Returns only rows that are in each of these parts.
     pub parts: Vec<RowPart>,
 }
 
@@ -112,48 +113,53 @@ pub struct LogReader {
     options: ReadOptions,
     files: Vec<LogFile>,
     formats: Vec<Format>,
-    /// Index of the file that is read, or the number of files at the end.
+    /// Index of the current file, or the number of files at the end.
     file_index: usize,
-    source: Option<Source>,
+    /// The current file, if it is open.
+    format_reader: Option<FormatReader>,
     batch: BatchBuilder,
     bad_rows: BadRows,
     rows_read: u64,
-    narrowing: Narrowing,
-    /// Bytes taken from the file that is read, where it is text.
+    part_filter: PartFilter,
+    /// Bytes read from the current file, if it is a text file.
     read_len: Arc<AtomicU64>,
-    /// Columns that some row of JSON lines had, and the file that speaks for those that none had.
+    /// Columns that at least one row of the JSON lines had.
     seen: Vec<Target>,
+    /// Index of the first JSON file with rows, and the keys of its first row: an example for the error about a key that
+    /// no row has.
     json_sample: Option<(usize, Vec<String>)>,
 }
 
-/// An open file.
-enum Source {
-    Parquet(Box<ParquetSource>),
-    Csv(Box<CsvSource>),
-    JsonLines(Box<JsonLinesSource>),
+/// An open file, with the decoder for its format.
+enum FormatReader {
+    Parquet(Box<ParquetReader>),
+    Csv(Box<CsvReader>),
+    JsonLines(Box<JsonLinesReader>),
 }
 
 impl LogReader {
-    /// Finds the files that `patterns` stand for (paths, or globs such as `logs/*.parquet`) and checks that each can
-    /// be opened and has the columns of `contract`, so that what is wrong with the last file is known before the first
-    /// is read. Files are read in the order of the patterns and, within one, of their names; a file that several
-    /// patterns find is read once. Folders that a pattern finds are passed over.
+    /// Finds the files that match `patterns` (paths, or globs such as `logs/*.parquet`). Opens each file and checks
+    /// that it has the columns of `contract`, so that an error in the last file shows before the first is read.
+    ///
+    /// Files are read in the order of the patterns; files of one pattern are read in the order of their names. A file
+    /// that several patterns match is read once. Folders that match are skipped.
     ///
     /// # Errors
     ///
-    /// A pattern that finds no file, a file of unknown format, one that cannot be opened, lacks a column (keys of JSON
-    /// lines excepted, which are known at the end only) or has one of a wrong type.
+    /// Fails if a pattern matches no file, if a file has an unknown format or cannot be opened, or if a column is
+    /// missing or has the wrong type. Keys of JSON lines are not checked here: [`next_batch`](Self::next_batch) checks
+    /// them at the end of the log.
     pub fn open(contract: &Contract, patterns: &[impl AsRef<str>], options: ReadOptions) -> Result<Self, LogError> {
-        let narrowing = Narrowing::new(&options.parts, options.time_column.is_some())?;
-        let extra_columns: Vec<String> = options.extra_columns.iter().chain(narrowing.columns()).cloned().collect();
+        let part_filter = PartFilter::new(&options.parts, options.time_column.is_some())?;
+        let extra_columns: Vec<String> = options.extra_columns.iter().chain(part_filter.columns()).cloned().collect();
         let wanted = Wanted::new(contract, options.time_column.as_deref(), &extra_columns)?
             .with_importance(options.importance_column.as_deref())?;
-        Self::open_wanted(wanted, narrowing, patterns, options)
+        Self::open_wanted(wanted, part_filter, patterns, options)
     }
 
     fn open_wanted(
         wanted: Wanted,
-        narrowing: Narrowing,
+        part_filter: PartFilter,
         patterns: &[impl AsRef<str>],
         options: ReadOptions,
     ) -> Result<Self, LogError> {
@@ -167,29 +173,31 @@ impl LogReader {
             files,
             formats,
             file_index: 0,
-            source: None,
+            format_reader: None,
             batch,
             bad_rows,
             rows_read: 0,
-            narrowing,
+            part_filter,
             read_len: Arc::default(),
             seen: Vec::new(),
             json_sample: None,
         };
         for index in 0..reader.files.len() {
-            if let Source::Parquet(source) = reader.open_source(index)? {
-                reader.files[index].row_count = Some(source.row_count());
+            if let FormatReader::Parquet(parquet) = reader.open_file(index)? {
+                reader.files[index].row_count = Some(parquet.row_count());
             }
         }
         Ok(reader)
     }
 
-    /// Reads the next rows, or nothing at the end of the last file. Batches run on over the ends of files.
+    /// Reads the next batch of rows, or returns `None` at the end of the last file. A batch may contain rows of several
+    /// files.
     ///
     /// # Errors
     ///
-    /// A damaged file, a bad row more than allowed, or at the end of the last file a column that no JSON line had. An
-    /// error ends the reading: the rows since the last batch are lost, and there are no further ones.
+    /// Fails if a file is damaged or if there are more bad rows than allowed. Fails at the end of the last file if no
+    /// JSON line had a key for some column. After an error, the rows since the last batch are lost and the reader
+    /// returns no more rows.
     pub fn next_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
         loop {
             let batch = self.fill_batch();
@@ -200,7 +208,7 @@ impl LogReader {
                 self.batch.take();
             }
             let Some(mut batch) = batch? else { return Ok(None) };
-            self.narrowing.narrow(&mut batch);
+            self.part_filter.apply(&mut batch);
             if batch.row_count() > 0 {
                 self.rows_read += batch.row_count() as u64;
                 return Ok(Some(batch));
@@ -210,14 +218,14 @@ impl LogReader {
 
     fn fill_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
         while self.file_index < self.files.len() && self.batch.rows_left() > 0 {
-            let mut source = match self.source.take() {
-                Some(source) => source,
-                None => self.open_source(self.file_index)?,
+            let mut format_reader = match self.format_reader.take() {
+                Some(format_reader) => format_reader,
+                None => self.open_file(self.file_index)?,
             };
-            if source.fill(&mut self.batch, &self.wanted, &mut self.bad_rows)? {
-                self.source = Some(source);
+            if format_reader.fill(&mut self.batch, &self.wanted, &mut self.bad_rows)? {
+                self.format_reader = Some(format_reader);
             } else {
-                self.finish_file(&source);
+                self.finish_file(&format_reader);
             }
         }
         if self.batch.is_empty() {
@@ -227,43 +235,44 @@ impl LogReader {
         Ok(Some(self.batch.take()))
     }
 
-    fn open_source(&self, index: usize) -> Result<Source, LogError> {
+    fn open_file(&self, index: usize) -> Result<FormatReader, LogError> {
         let file = &self.files[index];
         self.read_len.store(0, Ordering::Relaxed);
         let read_len = Arc::clone(&self.read_len);
         Ok(match self.formats[index] {
             Format::Parquet => {
-                let source = ParquetSource::open(file, &self.wanted, self.options.batch_row_count)?;
-                Source::Parquet(Box::new(source))
+                let reader = ParquetReader::open(file, &self.wanted, self.options.batch_row_count)?;
+                FormatReader::Parquet(Box::new(reader))
             }
             Format::Csv(compression) => {
                 let separator = self.options.many_separator;
-                Source::Csv(Box::new(CsvSource::open(file, compression, &self.wanted, separator, read_len)?))
+                FormatReader::Csv(Box::new(CsvReader::open(file, compression, &self.wanted, separator, read_len)?))
             }
             Format::JsonLines(compression) => {
-                let source = JsonLinesSource::open(file, compression, &self.wanted, read_len)?;
-                Source::JsonLines(Box::new(source))
+                let reader = JsonLinesReader::open(file, compression, &self.wanted, read_len)?;
+                FormatReader::JsonLines(Box::new(reader))
             }
         })
     }
 
-    fn finish_file(&mut self, source: &Source) {
-        self.files[self.file_index].row_count = Some(source.row());
-        if let Source::JsonLines(source) = source
-            && source.row() > 0
+    fn finish_file(&mut self, format_reader: &FormatReader) {
+        self.files[self.file_index].row_count = Some(format_reader.row());
+        if let FormatReader::JsonLines(reader) = format_reader
+            && reader.row() > 0
         {
-            for target in source.seen() {
+            for target in reader.seen() {
                 if !self.seen.contains(&target) {
                     self.seen.push(target);
                 }
             }
-            self.json_sample.get_or_insert_with(|| (self.file_index, source.first_row_keys().to_vec()));
+            self.json_sample.get_or_insert_with(|| (self.file_index, reader.first_row_keys().to_vec()));
         }
         self.read_len.store(0, Ordering::Relaxed);
         self.file_index += 1;
     }
 
-    /// A key may be absent from any line, but one that no line has is most likely misspelt.
+    /// Fails if some key is in no line. A key may be absent from any one line, but a key that no line has is most
+    /// likely misspelled.
     fn check_json_keys(&self) -> Result<(), LogError> {
         let Some((file_index, keys)) = &self.json_sample else { return Ok(()) };
         let missing = self.wanted.columns().iter().find(|(_, target)| !self.seen.contains(target));
@@ -276,85 +285,89 @@ impl LogReader {
         })
     }
 
-    /// The files, in the order in which they are read.
+    /// The files of the log, in reading order.
     #[must_use]
     pub fn files(&self) -> &[LogFile] {
         &self.files
     }
 
-    /// Whether the rows say how much they count.
+    /// Whether the rows have an importance: whether [`ReadOptions::importance_column`] is set.
     #[must_use]
     pub fn has_importance(&self) -> bool {
         self.options.importance_column.is_some()
     }
 
-    /// How many rows were handed out.
+    /// How many rows were returned so far.
     #[must_use]
     pub fn rows_read(&self) -> u64 {
         self.rows_read
     }
 
-    /// How many rows all files have together, where every file says it beforehand or has been read.
+    /// How many rows all files have together, or `None` while that is unknown. A Parquet file says its row count when
+    /// it is opened; the count of any other file is known once it has been read.
     #[must_use]
     pub fn total_row_count(&self) -> Option<u64> {
         self.files.iter().map(|file| file.row_count).sum()
     }
 
-    /// Length of all files as they are stored, in bytes.
+    /// Total size of all files on disk, in bytes. Compressed files count with their compressed size.
     #[must_use]
     pub fn total_len_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.len_bytes).sum()
     }
 
-    /// How much of [`total_len_bytes`](Self::total_len_bytes) has been read; of a Parquet file in proportion to its
-    /// rows.
+    /// How much of [`total_len_bytes`](Self::total_len_bytes) has been read. For a Parquet file this is an estimate:
+    /// its size times the share of its rows that were read.
     #[must_use]
     pub fn read_len_bytes(&self) -> u64 {
         let finished: u64 = self.files[..self.file_index].iter().map(|file| file.len_bytes).sum();
-        let (Some(source), Some(file)) = (&self.source, self.files.get(self.file_index)) else { return finished };
-        let current = match source {
-            Source::Parquet(source) => {
-                let share = u128::from(file.len_bytes) * u128::from(source.row());
-                u64::try_from(share / u128::from(source.row_count().max(1))).unwrap_or(file.len_bytes)
+        let (Some(format_reader), Some(file)) = (&self.format_reader, self.files.get(self.file_index)) else {
+            return finished;
+        };
+        let current = match format_reader {
+            FormatReader::Parquet(reader) => {
+                let product = u128::from(file.len_bytes) * u128::from(reader.row());
+                u64::try_from(product / u128::from(reader.row_count().max(1))).unwrap_or(file.len_bytes)
             }
-            Source::Csv(_) | Source::JsonLines(_) => self.read_len.load(Ordering::Relaxed),
+            FormatReader::Csv(_) | FormatReader::JsonLines(_) => self.read_len.load(Ordering::Relaxed),
         };
         finished + current.min(file.len_bytes)
     }
 
-    /// How many bad rows were skipped.
+    /// How many bad rows were skipped so far.
     #[must_use]
     pub fn bad_row_count(&self) -> u64 {
         self.bad_rows.count
     }
 
-    /// The bad rows that were skipped, the first [`BadRow::MAX_LISTED`] of them.
+    /// The first bad rows that were skipped, at most [`BadRow::MAX_LISTED`].
     #[must_use]
     pub fn bad_rows(&self) -> &[BadRow] {
         &self.bad_rows.listed
     }
 }
 
-impl Source {
+impl FormatReader {
+    /// Reads rows until the batch is full or the file ends. Returns whether the file may have more rows.
     fn fill(&mut self, batch: &mut BatchBuilder, wanted: &Wanted, bad_rows: &mut BadRows) -> Result<bool, LogError> {
         match self {
-            Self::Parquet(source) => source.fill(batch, wanted, bad_rows),
-            Self::Csv(source) => source.fill(batch, wanted, bad_rows),
-            Self::JsonLines(source) => source.fill(batch, wanted, bad_rows),
+            Self::Parquet(reader) => reader.fill(batch, wanted, bad_rows),
+            Self::Csv(reader) => reader.fill(batch, wanted, bad_rows),
+            Self::JsonLines(reader) => reader.fill(batch, wanted, bad_rows),
         }
     }
 
     /// How many rows of the file were read, bad ones included.
     fn row(&self) -> u64 {
         match self {
-            Self::Parquet(source) => source.row(),
-            Self::Csv(source) => source.row(),
-            Self::JsonLines(source) => source.row(),
+            Self::Parquet(reader) => reader.row(),
+            Self::Csv(reader) => reader.row(),
+            Self::JsonLines(reader) => reader.row(),
         }
     }
 }
 
-impl std::fmt::Debug for Source {
+impl std::fmt::Debug for FormatReader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let format = match self {
             Self::Parquet(_) => "Parquet",

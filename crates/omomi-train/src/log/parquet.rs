@@ -1,4 +1,5 @@
-//! Parquet: only the wanted columns are decoded, some thousand rows at a time, and appended column by column.
+//! Reads Parquet files. Decodes only the wanted columns, at most [`MAX_DECODED_ROW_COUNT`] rows at a time, and appends
+//! them to the batch column by column.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,42 +21,41 @@ use super::builder::{
     BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, is_importance,
     offset,
 };
-use super::distinct_texts::DistinctTexts;
 use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
-use super::parquet_dictionary::with_dictionaries;
+use super::parquet_dictionary::{DistinctTexts, with_dictionaries};
 use super::parquet_schema::{check_type, simplified};
 use super::wanted::{Target, Wanted};
 use super::{LogError, LogFile, time};
 use omomi::contract::FieldKind;
 use omomi::feature;
 
-/// Most rows decoded at a time, whatever the batch is to hold: what bounds the memory.
+/// Most rows that are decoded at a time, even if a batch is larger. This bounds the memory.
 const MAX_DECODED_ROW_COUNT: usize = 8_192;
 
-pub(super) struct ParquetSource {
+pub(super) struct ParquetReader {
     file: PathBuf,
     reader: ParquetRecordBatchReader,
-    /// What the decoded columns are for: which of them, and for what.
+    /// The index of each wanted column among the decoded ones, and its purpose.
     places: Vec<(usize, Target)>,
     row_count: u64,
-    /// Rows decoded before those of `decoded`.
+    /// How many rows were decoded before those in `decoded`.
     rows_before: u64,
     decoded: Decoded,
 }
 
-/// Some rows, every column as one of few array types.
+/// Some decoded rows. Each column has one of the few array types in [`Values`].
 #[derive(Default)]
 struct Decoded {
     columns: Vec<(Target, Cells)>,
     row_count: usize,
     next_row: usize,
-    /// Rows that cannot be used, rising, each once.
+    /// The bad rows, in order, each listed once.
     bad_rows: Vec<(usize, Target, RowFault)>,
     next_bad_row: usize,
 }
 
-/// Values of a column, and where it is `many` the lists that hold them.
+/// The values of a column and, if the field is `many`, the lists that contain them.
 struct Cells {
     lists: Option<ListArray>,
     values: Values,
@@ -64,7 +64,7 @@ struct Cells {
 enum Values {
     Ids(Int64Array),
     Texts(StringArray),
-    /// Which text of a dictionary each value has.
+    /// Texts as keys of a dictionary.
     Keys {
         keys: Int32Array,
         dictionary: StringArray,
@@ -76,7 +76,7 @@ enum Values {
     Importances(Float64Array),
 }
 
-impl ParquetSource {
+impl ParquetReader {
     pub(super) fn open(file: &LogFile, wanted: &Wanted, row_count_limit: usize) -> Result<Self, LogError> {
         let path = &file.path;
         let handle = File::open(path).map_err(|source| LogError::Unreadable { file: path.clone(), source })?;
@@ -99,7 +99,7 @@ impl ParquetSource {
             .with_batch_size(row_count_limit.min(MAX_DECODED_ROW_COUNT))
             .build()
             .map_err(damaged)?;
-        // The projection keeps the order of the file, and has a column that is wanted twice once.
+        // The decoded columns are in the order of the file. A column that is wanted twice is decoded once.
         let mut columns: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
         columns.sort_unstable();
         columns.dedup();
@@ -109,17 +109,17 @@ impl ParquetSource {
         Ok(Self { file: path.clone(), reader, places, row_count, rows_before: 0, decoded: Decoded::default() })
     }
 
-    /// How many rows the file says it has.
+    /// How many rows the file has according to its footer.
     pub(super) fn row_count(&self) -> u64 {
         self.row_count
     }
 
-    /// How many rows were read.
+    /// How many rows were read, bad rows included.
     pub(super) fn row(&self) -> u64 {
         self.rows_before + self.decoded.next_row as u64
     }
 
-    /// Reads rows until the batch is full or the file ends; says whether it may have more.
+    /// Reads rows until the batch is full or the file ends. Returns whether the file may have more rows.
     pub(super) fn fill(
         &mut self,
         batch: &mut BatchBuilder,
@@ -156,13 +156,13 @@ impl ParquetSource {
         Ok(true)
     }
 
-    /// Decodes the next rows; false where there are none.
+    /// Decodes the next rows. Returns false at the end of the file.
     fn decode(&mut self, wanted: &Wanted) -> Result<bool, LogError> {
         self.rows_before += self.decoded.row_count as u64;
         self.decoded = Decoded::default();
         let Some(rows) = unless_panic(&self.file, self.rows_before, || self.reader.next())? else {
             if self.rows_before != self.row_count {
-                let message = format!("expected {} rows as the footer says, found fewer", self.row_count);
+                let message = format!("expected {} rows according to the footer, found fewer", self.row_count);
                 return Err(LogError::Damaged { file: self.file.clone(), rows_before: self.rows_before, message });
             }
             return Ok(false);
@@ -180,7 +180,7 @@ impl Decoded {
             let cells = decoded.decode(target, rows.column(index), wanted)?;
             decoded.columns.push((target, cells));
         }
-        // Of several faults of a row the one in the first column is told.
+        // If a row has several faults, only the one in the first column is reported. The sort is stable.
         decoded.bad_rows.sort_by_key(|(row, ..)| *row);
         decoded.bad_rows.dedup_by_key(|(row, ..)| *row);
         Ok(decoded)
@@ -242,7 +242,7 @@ impl Decoded {
         }
     }
 
-    /// Notes the rows that do not say how much they count.
+    /// Notes the rows that have no importance or an invalid one.
     fn note_bad_importances(&mut self, importances: &Float64Array) {
         let expected = EXPECTED_IMPORTANCE;
         for (row, importance) in importances.iter().enumerate() {
@@ -255,7 +255,7 @@ impl Decoded {
         }
     }
 
-    /// Notes the rows that have a value in `array` whose `cast` found no place in the narrower type.
+    /// Notes the rows with a value in `array` that became null in `cast`, because it does not fit the narrower type.
     fn note_lost(
         &mut self,
         target: Target,
@@ -286,7 +286,7 @@ impl Decoded {
 }
 
 impl Cells {
-    /// Appends the rows from `start` to before `end`, of which none is bad.
+    /// Appends the rows `start..end`, none of which is bad.
     fn append(&mut self, target: Target, start: usize, end: usize, batch: &mut BatchBuilder) {
         let batch_count = batch.batch_count;
         let column = match (&self.values, target) {
@@ -324,7 +324,7 @@ impl Cells {
             column.say_places();
             append_each(self.lists.as_ref(), column, start, end, |column, index| {
                 if keys.is_valid(index) {
-                    // Arrow checks that keys of valid values are places of the dictionary.
+                    // Arrow checks that the keys of valid values are within the dictionary.
                     column.push_key(usize::try_from(keys.value(index)).unwrap_or(0), dictionary, distinct);
                 }
             });
@@ -367,7 +367,7 @@ impl Cells {
     }
 }
 
-/// Appends rows, each with its value or, where there are lists, with those of its list.
+/// Appends rows: each with its one value or, if there are lists, with the values of its list.
 fn append_each(
     lists: Option<&ListArray>,
     column: &mut ColumnBuilder,
@@ -387,7 +387,7 @@ fn append_each(
     }
 }
 
-/// Appends ids of which none is missing.
+/// Appends ids, none of which is missing.
 fn append_ids(column: &mut ColumnBuilder, ids: &[i64]) {
     let column = &mut column.column;
     let first = offset(column.values.len()) + 1;
@@ -395,7 +395,7 @@ fn append_ids(column: &mut ColumnBuilder, ids: &[i64]) {
     column.offsets.extend(first..=offset(column.values.len()));
 }
 
-/// Appends texts of which none is missing: their bytes lie one behind the other already.
+/// Appends texts, none of which is missing.
 fn append_texts(column: &mut ColumnBuilder, texts: &StringArray, start: usize, end: usize) {
     let first = offset(column.column.values.len()) + 1;
     for index in start..end {
@@ -411,7 +411,7 @@ fn index_range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
     index(offsets[row])..index(offsets[row + 1])
 }
 
-/// Casts, where a value that finds no place in the new type becomes null.
+/// Casts an array. A value that does not fit the new type becomes null.
 fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == to {
         return Ok(Arc::clone(array));
@@ -419,7 +419,7 @@ fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     cast_with_options(array, to, &CastOptions { safe: true, ..CastOptions::default() })
 }
 
-/// The texts of a field: as they are, or where the file has a dictionary of them as its keys.
+/// Decodes the texts of a field: as dictionary keys if the file has a dictionary, otherwise as plain texts.
 fn decode_categories(array: &ArrayRef) -> Result<Values, ArrowError> {
     let Some(array) = array.as_dictionary_opt::<Int32Type>() else {
         return Ok(Values::Texts(cast_to(array, &DataType::Utf8)?.as_string::<i32>().clone()));
@@ -428,7 +428,8 @@ fn decode_categories(array: &ArrayRef) -> Result<Values, ArrowError> {
     Ok(Values::Keys { keys: array.keys().clone(), dictionary, distinct: DistinctTexts::default() })
 }
 
-/// Any single values as texts. Of a time with a zone the instant is told, in UTC: names of zones need not be known for that.
+/// Converts single values of any type to text. A time with a time zone becomes text in UTC, because that needs no
+/// database of time zones.
 fn decode_texts(array: &ArrayRef) -> Result<StringArray, ArrowError> {
     let instants = match array.data_type() {
         DataType::Timestamp(unit, Some(_)) => cast_to(array, &DataType::Timestamp(*unit, Some("+00:00".into())))?,
@@ -448,12 +449,13 @@ fn decode_times(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
     }
 }
 
-/// Calls the decoder, which meets some damage with a panic. Nothing of it is used after one: the error ends the reading.
+/// Calls the decoder and turns a panic into an error, because the decoder panics on some kinds of damage. The decoder
+/// is not used after a panic, because the error ends the reading.
 fn unless_panic<T>(file: &Path, rows_before: u64, decode: impl FnOnce() -> T) -> Result<T, LogError> {
     catch_unwind(AssertUnwindSafe(decode)).map_err(|panic| {
         let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
         let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-        let message = words.unwrap_or_else(|| "the decoder gave up".to_owned());
+        let message = words.unwrap_or_else(|| "the decoder panicked".to_owned());
         LogError::Damaged { file: file.to_owned(), rows_before, message }
     })
 }

@@ -1,5 +1,8 @@
-//! Texts that a Parquet file holds as keys of a dictionary come as such, so that each distinct text is hashed once a batch and
-//! not once a row.
+//! Dictionary-encoded text columns of Parquet files.
+//!
+//! A text column that a file stores as dictionary keys is decoded as keys, so that each distinct text is hashed once
+//! per batch and not once per row. A column without a dictionary in the file is decoded as plain text: building a
+//! dictionary while decoding would be slower.
 
 use std::sync::Arc;
 
@@ -9,13 +12,14 @@ use parquet::file::metadata::ParquetMetaData;
 use super::wanted::{Target, Wanted};
 use omomi::contract::FieldKind;
 
-/// Bytes a value that a column takes at most whose texts are keys of a dictionary, beside the dictionary itself.
+/// Most bytes per value in a column of dictionary keys, the dictionary itself excluded.
 const MAX_KEY_LEN: i64 = 4;
-/// Bytes that a dictionary takes at most: where writers give it up.
+/// Most bytes of a dictionary. Writers stop using a dictionary that grows larger.
 const MAX_DICTIONARY_LEN: i64 = 1 << 20;
 
-/// Which columns of the file, in their order, hold keys of a dictionary all through, as far as the first row group tells: where
-/// the decoder would have to make one, plain texts are faster.
+/// Tells for each column, in the order of `names`, whether all its values are dictionary keys. Judges by the first row
+/// group only. A column that is too large for keys has some plain values; the decoder would have to build a dictionary
+/// for it, and plain texts are faster than that.
 fn has_dictionary(metadata: &ParquetMetaData, names: &[String]) -> Vec<bool> {
     let columns = metadata.row_groups().first().map_or(&[][..], |group| group.columns());
     let has_dictionary = |name: &String| {
@@ -28,8 +32,8 @@ fn has_dictionary(metadata: &ParquetMetaData, names: &[String]) -> Vec<bool> {
     names.iter().map(has_dictionary).collect()
 }
 
-/// The [simplified](super::parquet_schema::simplified) schema with the texts of fields as keys of a dictionary, where the file
-/// has one. A column that is read for something else too stays in the type that both can read.
+/// Changes the text fields in a [simplified](super::parquet_schema::simplified) schema to dictionary keys wherever the
+/// file has a dictionary. A column that is read for two purposes keeps its type, because both must be able to read it.
 pub(super) fn with_dictionaries(
     schema: Schema,
     metadata: &ParquetMetaData,
@@ -50,7 +54,7 @@ pub(super) fn with_dictionaries(
     Schema::new_with_metadata(fields, schema.metadata().clone())
 }
 
-/// The type as keys of a dictionary, where it is text or lists of text.
+/// Turns text, and lists of text, into dictionary keys. Leaves other types alone.
 fn with_dictionary(data_type: DataType) -> DataType {
     match data_type {
         DataType::Utf8 => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
@@ -59,5 +63,48 @@ fn with_dictionary(data_type: DataType) -> DataType {
             DataType::List(Arc::new(item.as_ref().clone().with_data_type(data_type)))
         }
         other => other,
+    }
+}
+
+/// The texts of one dictionary that are already in the batch under construction, and their indices there.
+#[derive(Debug, Default)]
+pub(super) struct DistinctTexts {
+    /// By the key of the text in the dictionary.
+    known: Vec<DistinctText>,
+    /// Number of the batch that `known` is about, from 1, or 0 before the first batch.
+    batch_number: u64,
+}
+
+/// A text that is in a batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DistinctText {
+    /// Index among the texts of the batch.
+    pub(super) place: u32,
+    /// The value that the text becomes: its hash.
+    pub(super) value: u64,
+}
+
+/// The index of a text that is not in the batch. No text has this index, because a batch is full long before.
+const NOWHERE: u32 = u32::MAX;
+
+impl DistinctTexts {
+    /// Starts the batch that follows `batch_count` finished ones: forgets all texts, unless this batch has already
+    /// begun.
+    pub(super) fn begin(&mut self, batch_count: u64, dictionary_len: usize) {
+        if self.batch_number != batch_count + 1 {
+            self.known.clear();
+            self.known.resize(dictionary_len, DistinctText { place: NOWHERE, value: 0 });
+            self.batch_number = batch_count + 1;
+        }
+    }
+
+    /// Returns the text with this `key`. Calls `add` to put it into the batch if it is not there yet.
+    #[inline]
+    pub(super) fn text(&mut self, key: usize, add: impl FnOnce() -> DistinctText) -> DistinctText {
+        let known = &mut self.known[key];
+        if known.place == NOWHERE {
+            *known = add();
+        }
+        *known
     }
 }

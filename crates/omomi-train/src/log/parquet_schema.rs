@@ -1,4 +1,4 @@
-//! Which types of Parquet columns can be read as what, and as which Arrow types they are decoded.
+//! Decides whether a Parquet column can be read for its purpose, and to which Arrow type it is decoded.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use super::LogError;
 use super::wanted::{Target, Wanted};
 use omomi::contract::FieldKind;
 
-/// The schema to decode with: the file's, but every text, whether large, a view or a dictionary, as plain text, and
-/// every list as a plain list, so that each kind of value arrives as one type.
+/// Returns the schema to decode with. It is the schema of the file, but all kinds of text (large, view, dictionary)
+/// become plain text and all kinds of lists become plain lists, so that each kind of value is decoded to one type.
 pub(super) fn simplified(schema: &Schema, places: &[(usize, Target)], wanted: &Wanted) -> Schema {
     let mut fields: Vec<Arc<ArrowField>> = schema.fields().iter().cloned().collect();
     for &(index, target) in places {
@@ -29,7 +29,7 @@ fn simplified_type(data_type: &DataType, is_text: bool) -> DataType {
     match data_type {
         DataType::Dictionary(_, value) => simplified_type(value, is_text),
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        // Older writers leave it to the reader to know that bytes are text.
+        // Older writers do not mark bytes as text; the reader has to know.
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView if is_text => DataType::Utf8,
         DataType::List(item) | DataType::LargeList(item) => {
             let data_type = simplified_type(item.data_type(), is_text);
@@ -39,7 +39,7 @@ fn simplified_type(data_type: &DataType, is_text: bool) -> DataType {
     }
 }
 
-/// Checks that `data_type`, simplified, can be read as what `target` is.
+/// Checks that a column of the [`simplified`] type `data_type` can be read for `target`.
 pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type: &DataType) -> Result<(), LogError> {
     let (fits, expected) = match target {
         Target::Field(index) => {
@@ -56,7 +56,7 @@ pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type
                 FieldKind::Text => (item == Some(&DataType::Utf8), "text"),
                 FieldKind::Number { .. } => (item.is_some_and(DataType::is_numeric), "numbers"),
             };
-            // A column without any value has no type.
+            // A column in which every value is null has the type null, and fits every field.
             (fits || item == Some(&DataType::Null), expected)
         }
         Target::Label => (data_type.is_numeric() || *data_type == DataType::Boolean, "integers or booleans"),

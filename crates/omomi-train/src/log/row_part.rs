@@ -1,54 +1,57 @@
-//! One of several parts of a log's rows: what each of several trainings reads.
+//! Splits the rows of a log into parts, for example to train each part in a process of its own.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{Categories, ExtraColumn, FieldColumn, LogError, RowBatch};
 
-/// One of several parts of the rows. The parts together are all rows, each once.
+/// One of several parts of the rows. Each row is in exactly one part.
 ///
-/// What is counted while reading (rows that cannot be used, numbers out of range) is counted over all rows, because
-/// all of them are decoded.
+/// The reader decodes all rows and then selects those of the part. Therefore its counts of bad rows and of numbers out
+/// of range cover all rows, not only the part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowPart {
-    /// By what rows are told apart.
+    /// How rows are assigned to parts.
     pub by: PartBy,
-    /// Which part, from 1 to `count`.
+    /// Number of this part, from 1 to `count`.
     pub number: u32,
     /// How many parts there are.
     pub count: u32,
 }
 
-/// By what rows are told apart.
+/// How rows are assigned to parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PartBy {
-    /// By a hash of the row's number, counted over all files from the first row that can be used: parts that are alike.
+    /// By a hash of the row's number, so that all parts have about the same size and mix of rows. Rows are numbered
+    /// over all files; bad rows are not numbered.
     RowNumber {
-        /// Parts by different seeds have nothing to do with each other.
+        /// Different seeds assign rows to parts independently of each other.
         seed: u64,
     },
-    /// By a hash of what the row has in a column: rows with the same value are in the same part.
+    /// By a hash of the row's value in this column. Rows with the same value are in the same part; rows without a value
+    /// are spread by their number.
     Column(String),
-    /// By the row's time: equal spans of it, in order. What is earlier is in the first part, what is later in the last.
+    /// By the row's time, in spans of equal length and in order of time. Rows before the first span are in the first
+    /// part, rows after the last span in the last part.
     Time {
-        /// Where the first span begins, in microseconds since 1970-01-01 UTC.
+        /// The first microsecond of the first span, since 1970-01-01 UTC.
         first_us: i64,
-        /// The last microsecond of the last span.
+        /// The last microsecond of the last span, since 1970-01-01 UTC.
         last_us: i64,
     },
 }
 
-/// Apart from small seeds that callers number their parts with.
+/// Differs from the small seeds that callers use for [`PartBy::RowNumber`].
 const COLUMN_SEED: u64 = 0x636f_6c75_6d6e;
 
-/// The parts that are asked for, while a log is read.
+/// Selects the rows of the requested parts while a log is read.
 #[derive(Debug)]
-pub(super) struct Narrowing {
+pub(super) struct PartFilter {
     parts: Vec<RowPart>,
-    /// Rows that could be used so far, those of other parts included.
+    /// Rows seen so far, rows of other parts included and bad rows excluded.
     row_count: u64,
 }
 
-impl Narrowing {
+impl PartFilter {
     pub(super) fn new(parts: &[RowPart], has_times: bool) -> Result<Self, LogError> {
         for part in parts {
             let RowPart { by, number, count } = part;
@@ -62,13 +65,14 @@ impl Narrowing {
         Ok(Self { parts: parts.to_vec(), row_count: 0 })
     }
 
-    /// The columns by which rows are told apart, in the order of the parts.
+    /// The columns that the parts are split by, in the order of the parts.
     pub(super) fn columns(&self) -> impl Iterator<Item = &String> {
         self.parts.iter().filter_map(|part| if let PartBy::Column(column) = &part.by { Some(column) } else { None })
     }
 
-    /// Leaves in `batch` the rows that are in every part. The last extra columns are those that the parts need; they go.
-    pub(super) fn narrow(&mut self, batch: &mut RowBatch) {
+    /// Keeps only the rows of `batch` that are in every part. Removes the last extra columns, which were read only for
+    /// the parts.
+    pub(super) fn apply(&mut self, batch: &mut RowBatch) {
         let first_row = self.row_count;
         self.row_count += batch.row_count() as u64;
         if self.parts.is_empty() {
@@ -104,7 +108,7 @@ impl Narrowing {
 
 impl RowPart {
     fn has_hash(&self, hash: u64) -> bool {
-        // The high half of the product is even over the parts, as the hash is.
+        // The hash is uniform over 64 bits, so the high half of the product is uniform over the parts.
         let part = (u128::from(hash) * u128::from(self.count)) >> 64;
         part + 1 == u128::from(self.number)
     }
@@ -114,21 +118,22 @@ fn hash_of_number(number: u64, seed: u64) -> u64 {
     xxh3_64_with_seed(&number.to_le_bytes(), seed)
 }
 
-/// Rows without a text have nothing in common, so they go by their number: one part with all of them would be too large.
+/// Hashes a row's text, or its number if it has no text. If all rows without a text were in one part, that part would
+/// be too large.
 fn hash_of_text(text: Option<&str>, number: u64) -> u64 {
     text.map_or_else(|| hash_of_number(number, COLUMN_SEED), |text| xxh3_64_with_seed(text.as_bytes(), COLUMN_SEED))
 }
 
-/// The number of the span, from 1, in which `time_us` lies.
+/// Returns the number of the span that contains `time_us`, from 1.
 fn span_of(time_us: i64, first_us: i64, last_us: i64, count: u32) -> u32 {
     let len = i128::from(last_us) - i128::from(first_us) + 1;
     let place = (i128::from(time_us) - i128::from(first_us)).clamp(0, len - 1);
-    // Below the count, because the place is below the length.
+    // The quotient is below the count, because `place` is below `len`.
     u32::try_from(place * i128::from(count) / len).unwrap_or(0) + 1
 }
 
 impl RowBatch {
-    /// Leaves the rows that are marked.
+    /// Keeps the rows whose entry in `keep` is true, and removes the others.
     pub(crate) fn keep_rows(&mut self, keep: &[bool]) {
         keep_marked(&mut self.clicked, keep);
         if let Some(times_us) = &mut self.time_us {
@@ -178,13 +183,13 @@ impl ExtraColumn {
     }
 }
 
-/// Leaves the items that are marked.
+/// Keeps the items whose entry in `keep` is true.
 fn keep_marked<T>(items: &mut Vec<T>, keep: &[bool]) {
     let mut marks = keep.iter();
     items.retain(|_| marks.next().is_some_and(|&keep| keep));
 }
 
-/// Leaves the texts that are marked, of texts that lie one behind the other and end where `ends` says.
+/// Keeps the texts whose entry in `keep` is true. The texts are back to back in `bytes`; `ends` has the end of each.
 fn keep_texts(ends: &mut Vec<u32>, bytes: &mut String, keep: &[bool]) {
     let mut kept = String::with_capacity(bytes.len());
     let (mut kept_ends, mut start, mut kept_end) = (Vec::with_capacity(ends.len()), 0, 0);
@@ -204,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_of_time_are_equal_and_cover_all_of_it() {
+    fn spans_of_time_have_equal_lengths_and_cover_all_times() {
         let spans: Vec<u32> = (-2..12).map(|time_us| span_of(time_us, 0, 9, 5)).collect();
         assert_eq!(spans, [1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 5]);
         assert_eq!([i64::MIN, -1, 0, i64::MAX].map(|time| span_of(time, i64::MIN, i64::MAX, 2)), [1, 1, 2, 2]);

@@ -1,20 +1,20 @@
-//! Which columns of a log are read: the fields of the contract, the label, the time and what else was asked for; the
-//! others are passed over.
+//! The columns of a log that are read: the fields of the contract, the label, and the columns that the options name.
+//! All other columns are skipped.
 
 use std::path::Path;
 
 use super::LogError;
 use omomi::contract::{Contract, Field};
 
-/// What a column of a log is for.
+/// The purpose of a column that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// Field of the contract, by its index.
+    /// The field of the contract with this index.
     Field(usize),
     Label,
     Time,
     Importance,
-    /// Column of `ReadOptions::extra_columns`, by its index.
+    /// The extra column with this index: `ReadOptions::extra_columns` first, then the columns that parts are split by.
     Extra(usize),
 }
 
@@ -22,8 +22,8 @@ pub(super) enum Target {
 #[derive(Debug)]
 pub(super) struct Wanted {
     fields: Vec<Field>,
-    /// The fields in contract order, the label, the time, the extra columns, the importance. Extra columns may have the name
-    /// of another column, which is then read for both.
+    /// Names and purposes, in this order: the fields in contract order, the label, the time, the extra columns, the
+    /// importance. An extra column may have the name of another column, which is then read for both purposes.
     columns: Vec<(String, Target)>,
     extra_count: usize,
 }
@@ -48,7 +48,7 @@ impl Wanted {
         Ok(Self { fields, columns, extra_count: extra_columns.len() })
     }
 
-    /// The same and a column that says how much each row counts.
+    /// Adds the importance column, if `column` names one.
     pub(super) fn with_importance(mut self, column: Option<&str>) -> Result<Self, LogError> {
         let Some(column) = column else { return Ok(self) };
         let is_taken = |(name, target): &(String, Target)| name == column && !matches!(target, Target::Extra(_));
@@ -59,7 +59,7 @@ impl Wanted {
         Ok(self)
     }
 
-    /// What is left when nobody wants the fields.
+    /// Removes the fields of the contract, so that only the other columns are read.
     pub(super) fn without_fields(mut self) -> Self {
         self.fields.clear();
         self.columns.retain(|(_, target)| !matches!(target, Target::Field(_)));
@@ -87,7 +87,8 @@ impl Wanted {
         self.columns.iter().find(|(_, wanted)| *wanted == target).map_or("", |(name, _)| name)
     }
 
-    /// Where in `found`, the columns of `file`, each wanted column stands.
+    /// Finds the index of each wanted column in `found`, the columns of `file`. Fails if one is missing or occurs
+    /// twice.
     pub(super) fn locate(&self, file: &Path, found: &[String]) -> Result<Vec<(usize, Target)>, LogError> {
         let mut places = Vec::with_capacity(self.columns.len());
         for (name, target) in &self.columns {

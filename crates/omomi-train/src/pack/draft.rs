@@ -1,5 +1,5 @@
-//! A weight file in memory while it is made: sections lie where they will lie in the file, so that the large ones are written
-//! in place and never copied.
+//! A weight file under construction in memory. Each section is where it will be in the file, so that large sections are
+//! written in place and never copied.
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -8,7 +8,7 @@ use omomi::weight_file::checksum;
 use omomi::weight_file::header::{End, Header, Section, place_end, place_section};
 use omomi::weight_file::layout::{self, CHUNK_LEN, FILE_ID_LEN, HEADER_LEN, SECTION_ENTRY_LEN, SectionKind};
 
-/// The parts of a file, not sealed yet. Whether they make sense is the reader's question.
+/// A file that is not sealed yet. It does not check the content of the sections; readers do.
 pub(super) struct Draft {
     generation: u64,
     sections: Vec<Section>,
@@ -16,12 +16,12 @@ pub(super) struct Draft {
     bytes: Vec<u8>,
 }
 
-/// The parts would end beyond any file.
+/// The file would be too large for the format.
 #[derive(Debug)]
 pub(super) struct TooLarge;
 
 impl Draft {
-    /// Sections of zeros with these lengths, in ascending order of kind.
+    /// Creates a draft with sections of zeros. `lens` has their lengths in bytes, in ascending order of kind.
     pub(super) fn new(generation: u64, lens: &[(SectionKind, usize)]) -> Result<Self, TooLarge> {
         let kinds = lens.iter().map(|&(kind, len)| (kind.number(), len as u64));
         let (sections, end) = lay_out(kinds).ok_or(TooLarge)?;
@@ -29,7 +29,7 @@ impl Draft {
         Ok(Self { generation, sections, end, bytes })
     }
 
-    /// A sealed file that is to be changed.
+    /// Creates a draft from a sealed file, to change it.
     pub(super) fn of_file(bytes: Vec<u8>) -> Result<Self, Error> {
         let Header { generation, sections, chunk_count, .. } = Header::decode(&bytes)?;
         let end = sections.last().and_then(|last| place_end(last.offset + last.len_bytes, chunk_count));
@@ -37,21 +37,21 @@ impl Draft {
         Ok(Self { generation, sections, end, bytes })
     }
 
-    /// The bytes of a section, to be written in place.
+    /// Returns the bytes of a section, to be written in place.
     ///
     /// # Panics
     ///
-    /// If the file has none of that kind.
+    /// Panics if the file has no section of this kind.
     pub(super) fn section_mut(&mut self, kind: SectionKind) -> &mut [u8] {
         let range = range(&self.sections[self.index_of(kind)]);
         &mut self.bytes[range]
     }
 
-    /// Replaces the content of a section; the sections behind it move where the length is another.
+    /// Replaces the content of a section. Moves the sections after it if the length changes.
     ///
     /// # Panics
     ///
-    /// If the file has none of that kind.
+    /// Panics if the file has no section of this kind.
     pub(super) fn replace(&mut self, kind: SectionKind, content: &[u8]) -> Result<(), TooLarge> {
         let index = self.index_of(kind);
         let len = |section: &Section| {
@@ -63,7 +63,8 @@ impl Draft {
         if total_len > self.bytes.len() {
             self.bytes.resize(total_len, 0);
         }
-        // All behind it move the same way: the first to move is the one that moves into what is free already.
+        // All later sections move in the same direction. Start with the one whose target is already free: the first
+        // section when moving down, the last when moving up.
         let moves = self.sections.iter().map(range).zip(sections.iter().map(range)).skip(index + 1);
         let mut moves: Vec<_> = moves.filter(|(from, to)| from != to).collect();
         if moves.iter().any(|(from, to)| to.start > from.start) {
@@ -79,7 +80,7 @@ impl Draft {
         Ok(())
     }
 
-    /// The same file with a section of that kind in it, in addition or instead of the one that was there.
+    /// Adds a section, or replaces the section of this kind.
     pub(super) fn with_section(mut self, kind: SectionKind, content: &[u8]) -> Result<Self, TooLarge> {
         if !self.sections.iter().any(|section| section.kind_number == kind.number()) {
             let mut lens: Vec<_> =
@@ -98,10 +99,10 @@ impl Draft {
         Ok(self)
     }
 
-    /// The same file under another generation, and without what vouched for it under its own.
+    /// Changes the generation and removes the signature, which is for the old generation.
     pub(super) fn with_generation(self, generation: u64) -> Result<Self, TooLarge> {
-        let vouches = SectionKind::Signature.number();
-        let kept = || self.sections.iter().filter(|section| section.kind_number != vouches);
+        let signature = SectionKind::Signature.number();
+        let kept = || self.sections.iter().filter(|section| section.kind_number != signature);
         let lens = kept().map(|section| (section.kind_number, section.len_bytes));
         let (sections, end) = lay_out(lens).ok_or(TooLarge)?;
         let mut bytes = vec![0; usize::try_from(end.total_len_bytes).map_err(|_| TooLarge)?];
@@ -116,7 +117,7 @@ impl Draft {
         index.unwrap_or_else(|| panic!("the draft has no {} section", kind.name()))
     }
 
-    /// Zeros wherever something may have been left by a section that moved.
+    /// Fills the space between and after the sections with zeros, where moved sections may have left bytes.
     fn clear_between_sections(&mut self) {
         let mut last_end = HEADER_LEN + self.sections.len() * SECTION_ENTRY_LEN;
         for section in &self.sections {
@@ -127,7 +128,8 @@ impl Draft {
         self.bytes[last_end..].fill(0);
     }
 
-    /// Computes identity and checksums and gives the bytes of the file. The same sections give the same bytes.
+    /// Computes the file id and the checksums, and returns the bytes of the file. The same sections give the same
+    /// bytes.
     pub(super) fn seal(mut self) -> Vec<u8> {
         let file_id = self.file_id();
         let mut checksums = Vec::new();
@@ -149,7 +151,7 @@ impl Draft {
         self.bytes
     }
 
-    /// The identity of a content: the same content has the same, whoever vouches for it.
+    /// Computes the file id. It depends on the generation and on all sections except the signature.
     fn file_id(&self) -> [u8; FILE_ID_LEN] {
         let mut hasher = Xxh3::new();
         hasher.update(&self.generation.to_le_bytes());
@@ -201,13 +203,15 @@ impl Draft {
     }
 }
 
-/// Length of a file with sections of these lengths, in ascending order of kind; nothing if that is beyond any file.
+/// Returns the length of a file with sections of these lengths, given in ascending order of kind. Returns `None` if the
+/// file would be too large for the format.
 pub(super) fn planned_len(lens: &[(SectionKind, u64)]) -> Option<u64> {
     let (_, end) = lay_out(lens.iter().map(|&(kind, len)| (kind.number(), len)))?;
     Some(end.total_len_bytes)
 }
 
-/// Where sections of these kinds and lengths lie, and what follows on them; nothing if that is beyond any file.
+/// Computes where sections of these kinds and lengths are, and what follows after them. Returns `None` if the file
+/// would be too large for the format.
 fn lay_out(lens: impl Iterator<Item = (u32, u64)> + Clone) -> Option<(Vec<Section>, End)> {
     let mut sections = Vec::new();
     let mut end = (HEADER_LEN + lens.clone().count() * SECTION_ENTRY_LEN) as u64;
@@ -221,7 +225,7 @@ fn lay_out(lens: impl Iterator<Item = (u32, u64)> + Clone) -> Option<(Vec<Sectio
     Some((sections, place_end(end, chunk_count)?))
 }
 
-/// A position in bytes that are in memory.
+/// Converts an offset in the file to an index in memory.
 fn position(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }
@@ -236,7 +240,7 @@ mod tests {
 
     const KINDS: [SectionKind; 3] = [SectionKind::Contract, SectionKind::Weights, SectionKind::FieldSizes];
 
-    /// A draft with sections of these lengths.
+    /// Builds a draft with sections of these lengths.
     fn draft(lens: [usize; 3]) -> Draft {
         let mut draft = Draft::new(7, &KINDS.into_iter().zip(lens).collect::<Vec<_>>()).unwrap();
         for (kind, len) in KINDS.into_iter().zip(lens) {
@@ -246,19 +250,19 @@ mod tests {
     }
 
     fn content(kind: SectionKind, len: usize) -> Vec<u8> {
-        // No byte is 0, so that what is left where it should not be shows.
+        // No byte is 0, so that bytes left in the wrong place are detected.
         (0..len).map(|index| u8::try_from(1 + (index + kind.number() as usize * 50) % 255).unwrap()).collect()
     }
 
     #[test]
-    fn a_section_that_is_replaced_gives_the_same_file_as_if_it_had_been_so_from_the_start() {
+    fn replacing_a_section_gives_the_same_file_as_building_it_with_the_new_content() {
         // Within the padding, over a page, over a chunk, and back.
         let lens = [10, 64, 4_096 - 128 - 96, 9_000, CHUNK_LEN + 1, 0];
         for (index, kind) in KINDS.into_iter().enumerate() {
             for (from, to) in lens.into_iter().flat_map(|from| lens.map(|to| (from, to))) {
                 let mut all = [100, 20_000, 200];
                 all[index] = from;
-                // One as it is made, one with the marks and checksums of a file.
+                // One draft is new, the other has the marks and checksums of a sealed file.
                 let sealed = Draft { bytes: draft(all).seal(), ..draft(all) };
                 let drafts = [draft(all), sealed];
                 all[index] = to;
@@ -272,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_that_is_added_gives_the_same_file_as_if_it_had_been_there_from_the_start() {
+    fn adding_a_section_gives_the_same_file_as_building_it_with_the_section() {
         let lens = [100, 20_032, 200];
         let all = KINDS.into_iter().zip(lens).collect::<Vec<_>>();
         for left_out in KINDS {

@@ -1,5 +1,5 @@
-//! Which requests a weight file must answer for ever: a sample of held-out rows, and for each field one request with a
-//! value, one without, and one with a category that nobody has seen.
+//! Chooses the golden requests of a weight file: requests from a sample of held-out rows, and for each field a request
+//! with a value, one without, and one with an unseen category.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -7,19 +7,19 @@ use crate::log::RowBatch;
 use omomi::contract::{Contract, Field, FieldKind, Side};
 use omomi::request::{FieldValue, RequestRows, Row};
 
-/// Requests taken from the sample.
+/// Number of requests from the sample.
 const SAMPLED_REQUESTS: usize = 32;
-/// Candidates in each of them.
+/// Number of candidates in each request from the sample.
 const CANDIDATES: usize = 4;
-/// Rows after which no more are looked at. A field that had no value until then has none worth waiting for.
+/// Most rows that are read. A field without a value in all these rows is not worth reading more.
 const MAX_ROWS: u64 = 200_000;
 
 /// The rows that were chosen so far.
 pub(crate) struct GoldenRows<'a> {
     contract: &'a Contract,
     row_count: u64,
-    /// The rows whose numbers have the least hashes, with those hashes, in ascending order: a sample that depends on
-    /// nothing but the rows.
+    /// The rows whose numbers have the lowest hashes, with their hashes, in ascending order. The sample depends only on
+    /// the row numbers.
     sample: Vec<(u64, SampledRow)>,
     /// For each field, the first row in which it has a value.
     covering: Vec<Option<SampledRow>>,
@@ -36,7 +36,7 @@ impl<'a> GoldenRows<'a> {
         Self { contract, row_count: 0, sample: Vec::new(), covering: vec![None; contract.fields().len()] }
     }
 
-    /// Whether further rows would change nothing worth reading them.
+    /// Whether enough rows were read.
     pub(crate) fn is_enough(&self) -> bool {
         self.row_count >= MAX_ROWS
     }
@@ -74,10 +74,10 @@ impl<'a> GoldenRows<'a> {
         fields.filter(|(_, row)| row.is_none()).map(|(field, _)| field.name.clone()).collect()
     }
 
-    /// The requests; none if there were no rows.
+    /// Returns the requests, or an empty list if there were no rows.
     pub(crate) fn requests(&self) -> Vec<RequestRows> {
         let Some((_, first)) = self.sample.first() else { return Vec::new() };
-        // Few rows are gone through again and again, in other combinations of context and candidates.
+        // If there are few rows, they are used several times, in different combinations of context and candidates.
         let sampled = |index: usize| &self.sample[index % self.sample.len()].1;
         let mut requests: Vec<RequestRows> = (0..SAMPLED_REQUESTS)
             .map(|request| RequestRows {
@@ -98,8 +98,9 @@ impl<'a> GoldenRows<'a> {
     }
 }
 
-/// Requests in which `field` has its value, is missing, and has a category that nobody has seen: side by side among the
-/// candidates, or one after the other for a context field, which all candidates of a request share.
+/// Returns requests in which `field` has its value, is missing, and has an unseen category. For a candidate field,
+/// these are three candidates of one request. For a context field they are three requests, because all candidates of a
+/// request share the context.
 fn requests_around(field: &Field, row: &SampledRow) -> Vec<RequestRows> {
     let (mut missing, mut unseen) = (row.clone(), row.clone());
     match field.side {
@@ -118,7 +119,7 @@ fn requests_around(field: &Field, row: &SampledRow) -> Vec<RequestRows> {
     }
 }
 
-/// A category that no log has, or for a number one that is out of range.
+/// Returns a category that no log has, or for a number field a number that is out of range.
 fn unseen_value(field: &Field) -> FieldValue {
     const UNSEEN_ID: i64 = i64::MIN + 7;
     const UNSEEN_TEXT: &str = "\u{1}unseen 未知";

@@ -1,6 +1,8 @@
-//! Packs a training state into a weight file: the l1 threshold drops what carries nothing, weights are rounded to an encoding and
-//! what that costs is measured, golden requests are chosen from held-out rows, and the file appears under its name only when it
-//! is whole and verified.
+//! Packs a training state into a weight file.
+//!
+//! [`pack`] drops weights that are 0 after the l1 threshold, rounds the others to an encoding, measures on held-out
+//! rows what the rounding costs, and chooses golden requests from those rows. The file gets its name only after it is
+//! complete and verified. If packing fails, there is no new file, and a file that already has the name is not touched.
 
 mod draft;
 mod golden_rows;
@@ -25,30 +27,30 @@ use omomi::score::Model;
 use omomi::weight_file::Calibrator;
 use omomi::weight_file::table::Encoding;
 use table::{EncodeError, EncodedWeights, Rounding};
-use writer::{Parts, Place, WriteError};
+use writer::{Parts, PendingFile, WriteError};
 
 pub(crate) use golden_rows::GoldenRows;
 pub use planned::FilePlan;
 use weights::Weights;
 pub(crate) use weights::group_names;
 
-/// Limits of the published probability unless told otherwise: one in a million on either side.
+/// Default limits of the published probability: one in a million from 0 and from 1.
 pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e-6 };
 
-/// What a training run reports and a weight file does not keep: it differs between two runs over the same input, and the same
-/// input shall give the same bytes.
+/// Keys of the training provenance that are left out of weight files. Their values differ between two runs over the
+/// same input, and the same input must give the same bytes.
 const RUN_DEPENDENT: &[&str] =
     &["arguments", "learn_seconds", "peak_memory_bytes", "rows_per_second", "seconds", "state"];
 
-/// What to pack.
+/// What to pack, and how.
 #[derive(Debug, Clone)]
 pub struct PackOptions {
-    /// The training state.
+    /// Path of the training state.
     pub state: PathBuf,
-    /// Paths and patterns of logs that golden requests are chosen from and that rounding is measured on; better ones that were
-    /// not trained on.
+    /// Paths and patterns of logs. Golden requests are chosen from them, and the cost of rounding is measured on them.
+    /// Logs that were not used in training are best.
     pub held_out: Vec<String>,
-    /// How they are read.
+    /// How the held-out logs are read.
     pub read: ReadOptions,
     /// Name of the serving logic.
     pub logic_id: String,
@@ -56,7 +58,7 @@ pub struct PackOptions {
     pub generation: u64,
     /// Limits of the published probability.
     pub calibrator: Calibrator,
-    /// How weights stand in the file.
+    /// Encoding of the weights in the file.
     pub encoding: Encoding,
 }
 
@@ -64,58 +66,59 @@ pub struct PackOptions {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Some more features of the training state were read.
+    /// More features of the training state were read.
     Read {
-        /// Features so far.
+        /// How many features were read so far.
         feature_count: u64,
-        /// Features in the state.
+        /// How many features the state has.
         of: u64,
     },
-    /// Another shard of the table was built.
+    /// A shard of the table was built.
     Built {
-        /// How weights stand in this table. To measure what an encoding costs, one of f32 is built before.
+        /// Encoding of the weights in this table. For an encoding other than f32, a table in f32 is built first, to
+        /// measure what rounding costs.
         encoding: Encoding,
-        /// Shards so far.
+        /// How many shards were built so far.
         shard_count: usize,
-        /// Shards of the table.
+        /// How many shards the table has.
         of: usize,
     },
-    /// Some more held-out rows were scored, by the weights as they were and as they are rounded.
+    /// More held-out rows were scored, with the original weights and with the rounded ones.
     Scored(&'a LogReader),
-    /// The file is whole in memory and about to be written, read back and verified.
+    /// The file is complete in memory. It is about to be written, read back and verified.
     Writing,
 }
 
-/// What was packed.
+/// The result of [`pack`].
 #[derive(Debug)]
 pub struct PackReport {
     /// The verified model over the new file.
     pub model: Arc<Model>,
-    /// Features in the training state.
+    /// Number of features in the training state.
     pub feature_count: u64,
-    /// Number of weights of each field and cross that has any, in contract order.
+    /// Number of weights of each field and cross, in contract order. Fields and crosses without weights are left out.
     pub field_sizes: Vec<(String, u64)>,
-    /// What rounding the weights cost; nothing where they are f32.
+    /// What rounding the weights cost. `None` if they are f32 and were not rounded.
     pub rounded: Option<Rounded>,
     /// Number of golden requests.
     pub golden_count: usize,
-    /// Fields that had no value in any row that was looked at, so that no golden request covers a value of theirs.
+    /// Fields that have a value in no golden request, because they had no value in any row that was read.
     pub uncovered_fields: Vec<String>,
 }
 
 /// What rounding the weights cost.
 #[derive(Debug, Clone)]
 pub struct Rounded {
-    /// How far weights were moved.
+    /// How much rounding changed the weights.
     pub rounding: Rounding,
-    /// Metrics of the held-out rows with the weights as they were, in f32.
+    /// Metrics of the held-out rows with the original weights, in f32.
     pub before: Metrics,
-    /// Metrics of the same rows with the weights that the file has.
+    /// Metrics of the held-out rows with the rounded weights of the file.
     pub after: Metrics,
 }
 
 impl Rounded {
-    /// By which part the log loss of the held-out rows grew; below 0 where it fell.
+    /// Returns the relative growth of the log loss of the held-out rows: 0.01 if it grew by 1 %, below 0 if it fell.
     #[must_use]
     pub fn log_loss_change(&self) -> f64 {
         self.after.log_loss / self.before.log_loss - 1.0
@@ -132,18 +135,18 @@ pub enum PackError {
     /// The held-out logs cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The weight file cannot be made.
+    /// The weight file cannot be built or written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The encoding cannot hold the weights.
+    /// The encoding cannot represent the weights.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The held-out rows cannot be scored.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
-    /// The state was trained under another contract.
+    /// The state was trained with another contract.
     #[error(
-        "the training state was made under the contract {found:016x}, expected {expected:016x}: pack it with the \
+        "the training state was made with the contract {found:016x}, expected {expected:016x}: pack the state with the \
          contract that it was trained with, or train again"
     )]
     OtherContract {
@@ -153,19 +156,19 @@ pub enum PackError {
         found: u64,
     },
     /// The state names a field that the contract does not have.
-    #[error("the training state has the feature {key:#018x} in the field `{field}`, which its contract does not have")]
+    #[error("the training state has the feature {key:#018x} of the field `{field}`, which its contract does not have")]
     UnknownField {
         /// Name of the field.
         field: String,
         /// The feature key.
         key: u64,
     },
-    /// The provenance beside the state is not readable.
-    #[error("cannot read the provenance {path}; it is written beside the training state")]
+    /// The provenance beside the state cannot be read.
+    #[error("cannot read the provenance {path}; training writes it beside the training state")]
     Provenance {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system, or what is wrong with the content.
         source: std::io::Error,
     },
     /// The held-out logs have no rows.
@@ -173,43 +176,46 @@ pub enum PackError {
     NoHeldOutRows,
 }
 
-/// Packs the state that `options` names into a new weight file at `out`. `watch` is told how far it is.
+/// Packs the training state that `options` names into a new weight file at `out`. Calls `watch` with each event.
 ///
-/// Memory: 16 bytes for each weight that stays, the file, and where it is not of f32 meanwhile the table of one that is.
+/// Memory: 16 bytes for each weight that is not 0, plus the file. For an encoding other than f32, a second table in f32
+/// is also in memory for a while.
 ///
 /// # Errors
 ///
-/// [`PackError`]; there is no file at `out` then, or the one that was there before.
+/// Returns a [`PackError`] if an input cannot be read or does not fit the contract, or if the file cannot be built,
+/// verified or written. No file is created, and an existing file at `out` is not touched.
 pub fn pack(
     contract: &Contract,
     options: &PackOptions,
     out: &Path,
     watch: &mut dyn FnMut(&Event<'_>),
 ) -> Result<PackReport, PackError> {
-    let place = Place::take(out)?;
+    let pending = PendingFile::create(out)?;
     let provenance = provenance(&options.state)?;
     let (golden, uncovered_fields) = golden_requests(contract, options)?;
     let Weights { bias, entries, feature_count } = Weights::read(contract, &options.state, watch)?;
     let packing = Packing { contract, options, golden: &golden, bias };
     let made = packing.make(entries.into(), provenance, watch)?;
     watch(&Event::Writing);
-    let model = place.write(made.bytes)?;
+    let model = pending.write(made.bytes)?;
     let (field_sizes, golden_count) = (made.field_sizes, golden.len());
     Ok(PackReport { model, feature_count, field_sizes, rounded: made.rounded, golden_count, uncovered_fields })
 }
 
-/// The encoding that pruning chose for a state, if its provenance says so: what to pack it with unless told otherwise.
+/// Returns the encoding that pruning chose for a state, which is the default for packing it. Returns `None` if the
+/// state was not pruned.
 ///
 /// # Errors
 ///
-/// [`PackError::Provenance`].
+/// Returns [`PackError::Provenance`] if the provenance beside the state cannot be read.
 pub fn chosen_encoding(state: &Path) -> Result<Option<Encoding>, PackError> {
     let provenance = provenance(state)?;
     let name = provenance["training"]["pruned"]["encoding"].as_str();
     Ok(Encoding::ALL.into_iter().find(|encoding| Some(encoding.name()) == name))
 }
 
-/// What every file of one packing has.
+/// The parts that all files have that one call of [`pack`] builds.
 struct Packing<'a> {
     contract: &'a Contract,
     options: &'a PackOptions,
@@ -217,7 +223,7 @@ struct Packing<'a> {
     bias: f64,
 }
 
-/// A file that was made in memory.
+/// A weight file that was built in memory.
 struct Made {
     bytes: Vec<u8>,
     field_sizes: Vec<(String, u64)>,
@@ -282,7 +288,7 @@ impl Packing<'_> {
     }
 }
 
-/// Golden requests, and the fields of which they have no value.
+/// Chooses golden requests. Also returns the fields that have a value in none of them.
 fn golden_requests(contract: &Contract, options: &PackOptions) -> Result<(Vec<RequestRows>, Vec<String>), PackError> {
     let mut reader = LogReader::open(contract, &options.held_out, options.read.clone())?;
     let mut golden = GoldenRows::new(contract);
@@ -311,7 +317,8 @@ fn rounded_json(encoding: Encoding, rounded: &Rounded) -> Value {
     })
 }
 
-/// The provenance of the weight file: what the training run left beside the state, as far as it says where the weights come from.
+/// Returns the provenance for the weight file: the provenance beside the training state, without [`RUN_DEPENDENT`]
+/// keys.
 fn provenance(state: &Path) -> Result<Map<String, Value>, PackError> {
     let path = provenance_path(state);
     let unreadable = |source| PackError::Provenance { path: path.clone(), source };

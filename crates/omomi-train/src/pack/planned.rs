@@ -1,4 +1,4 @@
-//! How long a weight file will be, before it is made.
+//! Computes the size of a weight file before it is built.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ use omomi::weight_file::golden::{GoldenRequest, to_json};
 use omomi::weight_file::layout::{CALIBRATOR_LEN, SectionKind, TABLE_LEN};
 use omomi::weight_file::table::Encoding;
 
-/// Digits of the largest number of weights of a field.
+/// Most digits in the number of weights of a field.
 const COUNT_DIGITS: u64 = 10;
-/// Room for what packing adds to the provenance: the logic id, and what rounding cost.
+/// Bytes reserved for what packing adds to the provenance: the logic id, and the cost of rounding.
 const PROVENANCE_ROOM: u64 = 384;
 
-/// The lengths of everything in a weight file but its table.
+/// The planned lengths of all sections of a weight file except those that depend on the number of weights.
 #[derive(Debug, Clone)]
 pub struct FilePlan {
     contract_len: u64,
@@ -28,12 +28,12 @@ pub struct FilePlan {
 }
 
 impl FilePlan {
-    /// The plan of a file of the training state `state`, whose provenance will grow by `provenance_growth_bytes`, with the
-    /// golden requests that packing would choose from rows that `golden` has seen.
+    /// Plans a file for the training state at `state`, whose provenance will grow by `provenance_growth_bytes`. The
+    /// golden requests are those that packing would choose from the rows that `golden` has read.
     ///
     /// # Errors
     ///
-    /// [`PackError::Provenance`].
+    /// Returns [`PackError::Provenance`] if the provenance beside the state cannot be read.
     pub(crate) fn new(
         contract: &Contract,
         state: &Path,
@@ -52,16 +52,17 @@ impl FilePlan {
         Ok(Self {
             contract_len: contract.canonical_json().len() as u64,
             provenance_len: provenance_len + provenance_growth_bytes + PROVENANCE_ROOM,
-            // Answers are written in a fixed number of digits, so blank ones are as long as any.
+            // Answers have a fixed number of digits, so blank answers have the final length.
             golden_len: to_json(&golden).len() as u64,
-            // Each name in quotes, with a colon, a number and a comma.
+            // Each name has quotes, a colon, a number and a comma.
             field_sizes_len: names.iter().map(|name| name.len() as u64 + COUNT_DIGITS + 4).sum::<u64>() + 2,
             group_count: names.len() as u64,
         })
     }
 
-    /// Bytes of the file with so many weights: how many it will have, and how many where its table finds no room in the lines
-    /// that nearly always do. Nothing for what is beyond any file.
+    /// Returns the size in bytes of a file with this many weights. The first size is for the smallest table, which
+    /// nearly always has room for all keys; the second is for the next larger table. Returns `None` if the file would
+    /// be too large for the format.
     #[must_use]
     pub fn lens_bytes(&self, encoding: Encoding, weight_count: u64) -> Option<[u64; 2]> {
         let scales_len = if encoding.has_scales() { self.group_count * size_of::<f32>() as u64 } else { 0 };
@@ -76,15 +77,15 @@ impl FilePlan {
         planned_lens(encoding, weight_count, &others)
     }
 
-    /// The most weights with which the file has at most `max_bytes`, whatever lines its table needs; nothing if it has more
-    /// without any.
+    /// Returns the largest number of weights with which the file has at most `max_bytes`, even with the larger table of
+    /// [`lens_bytes`](Self::lens_bytes). Returns `None` if the file is larger even without weights.
     #[must_use]
     pub fn max_weights(&self, encoding: Encoding, max_bytes: u64) -> Option<u64> {
         let fits = |count: u64| self.lens_bytes(encoding, count).is_some_and(|[_, max]| max <= max_bytes);
         if !fits(0) {
             return None;
         }
-        // A weight takes more than a byte.
+        // Each weight takes more than one byte.
         let (mut min, mut beyond) = (0, max_bytes);
         while beyond - min > 1 {
             let middle = min.midpoint(beyond);

@@ -1,4 +1,4 @@
-//! Vouches for weight files: key pairs, and files with a signature in them.
+//! Signs weight files: creates and stores key pairs, and adds signatures to files.
 
 use std::fmt;
 use std::fs::Permissions;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ed25519_dalek::{Signer, SigningKey};
 
 use super::draft::Draft;
-use super::writer::{Place, WriteError};
+use super::writer::{PendingFile, WriteError};
 use omomi::error::Error;
 use omomi::hex;
 use omomi::new_file::NewFile;
@@ -20,10 +20,10 @@ use omomi::weight_file::layout::{self, SIGNATURE_LEN, SectionKind};
 use omomi::weight_file::map::{FileBytes, LoadMode};
 use omomi::weight_file::signature::{KeyId, PublicKey, key_text, not_a_key, signed_bytes};
 
-/// What stands in front of a private key in its file.
+/// The word before a private key in its file.
 const PRIVATE_KEY_WORD: &str = "ed25519-private";
 
-/// The half of a key pair that signs. Its bytes are overwritten when it is dropped, and it is never printed.
+/// The private half of a key pair, which signs. Its bytes are overwritten when it is dropped, and it is never printed.
 pub struct PrivateKey(SigningKey);
 
 impl fmt::Debug for PrivateKey {
@@ -33,7 +33,7 @@ impl fmt::Debug for PrivateKey {
 }
 
 impl PrivateKey {
-    /// A new key, from the system's randomness.
+    /// Creates a new key from the random numbers of the operating system.
     #[must_use]
     pub fn generate() -> Self {
         Self(SigningKey::from_bytes(&rand::random()))
@@ -43,13 +43,14 @@ impl PrivateKey {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if it cannot be read; [`Error::InvalidArgument`] if it holds something else, or if others than its owner may read it.
+    /// Returns [`Error::File`] if the file cannot be read. Returns [`Error::InvalidArgument`] if it is not a private
+    /// key, or if users other than its owner may read it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::File { action: "look at the key", path: path.to_owned(), source };
+        let failed = |source| Error::File { action: "read the key", path: path.to_owned(), source };
         let text = key_text(path)?;
         let mode = path.metadata().map_err(failed)?.mode() & 0o777;
         if mode & 0o077 != 0 {
-            let problem = format!("expected a key that its owner alone may read, found the mode {mode:04o}; chmod 600");
+            let problem = format!("expected a key that only its owner may read, found mode {mode:04o}; use chmod 600");
             return Err(not_a_key(path, &problem));
         }
         let digits = text.trim_end().strip_prefix(PRIVATE_KEY_WORD).and_then(|rest| rest.strip_prefix(' '));
@@ -58,11 +59,13 @@ impl PrivateKey {
         Ok(Self(SigningKey::from_bytes(&bytes)))
     }
 
-    /// Writes the key to `path`, for its owner alone to read, and the public key beside it, with `.pub` behind its name.
+    /// Writes the key to `path`, so that only its owner may read it. Writes the public key to a file beside it, whose
+    /// name has `.pub` added. Returns the path of the public key.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if there is a file of either name: a key that is overwritten is lost.
+    /// Returns [`Error::InvalidArgument`] if a file with either name exists, because an overwritten key would be lost.
+    /// Returns [`Error::File`] if a file cannot be written.
     pub fn write(&self, path: &Path) -> Result<PathBuf, Error> {
         let mut public_path = path.as_os_str().to_owned();
         public_path.push(".pub");
@@ -74,7 +77,7 @@ impl PrivateKey {
         Ok(public_path)
     }
 
-    /// The half that verifies.
+    /// Returns the public half of the key pair, which verifies.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         PublicKey::new(self.0.verifying_key())
@@ -89,7 +92,7 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// A text on its way to its name. Its mode is set before there is anything to read in it.
+/// Writes a text file that does not have its name yet. Sets the mode before it writes the text.
 fn text_file(path: &Path, text: &str, mode: u32) -> Result<NewFile, Error> {
     let new_file = NewFile::create(path, false).map_err(failed(path))?;
     new_file.file().set_permissions(Permissions::from_mode(mode)).map_err(failed(path))?;
@@ -100,22 +103,22 @@ fn text_file(path: &Path, text: &str, mode: u32) -> Result<NewFile, Error> {
 fn failed(path: &Path) -> impl Fn(std::io::Error) -> Error {
     |error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
-            not_a_key(path, "expected a free name, found a file: a key that is overwritten is lost")
+            not_a_key(path, "expected a new name, found an existing file: overwriting it would lose a key")
         }
         _ => Error::File { action: "write", path: path.to_owned(), source: error },
     }
 }
 
-/// The bytes of a weight file with a signature in it, in addition or instead of the one that it had. Nothing else that the file says
-/// changes. The same file and key give the same bytes.
+/// Adds a signature to the bytes of a weight file, or replaces the signature that it has. The content of the file does
+/// not change otherwise. The same file and key give the same bytes.
 ///
 /// # Errors
 ///
-/// [`WriteError`] for bytes that are no weight file.
+/// Returns a [`WriteError`] if the bytes are not a weight file.
 pub fn sign(file: Vec<u8>, key: &PrivateKey) -> Result<Vec<u8>, WriteError> {
     let key_id = key.public().id();
     let draft = Draft::of_file(file)?.with_section(SectionKind::Signature, &section(key_id, &[0; 64]))?;
-    // Sealed once for the file id, which is signed too and does not depend on the signature.
+    // Seal once to compute the file id, which is signed and does not depend on the signature.
     let unsigned = WeightFile::open(draft.seal())?;
     let signature = key.0.sign(&signed_bytes(&unsigned));
     let mut draft = Draft::of_file(unsigned.into_inner())?;
@@ -123,17 +126,19 @@ pub fn sign(file: Vec<u8>, key: &PrivateKey) -> Result<Vec<u8>, WriteError> {
     Ok(draft.seal())
 }
 
-/// Verifies the weight file at `path`, signs it and writes the outcome to `out`, where it gets its name when it is whole and verified.
+/// Verifies the weight file at `path`, signs it and writes the signed file to `out`. The file gets its name only after
+/// it is complete and verified.
 ///
 /// # Errors
 ///
-/// [`WriteError`]; a file that is at `out` already is never touched.
+/// Returns a [`WriteError`] if the file cannot be read or verified, if a file exists at `out`, or if writing fails. An
+/// existing file at `out` is never touched.
 pub fn sign_file(path: &Path, key: &PrivateKey, out: &Path) -> Result<Arc<Model>, WriteError> {
-    let place = Place::take(out)?;
+    let pending = PendingFile::create(out)?;
     let bytes = FileBytes::load(path, LoadMode::Copy)?.as_ref().to_vec();
-    // Nobody shall vouch for what a server would refuse.
+    // A file that a server would reject must not be signed.
     let Some(bytes) = Model::from_bytes(bytes)?.into_bytes() else { unreachable!("the model is held here alone") };
-    place.write(sign(bytes, key)?)
+    pending.write(sign(bytes, key)?)
 }
 
 fn section(key: KeyId, signature: &[u8; 64]) -> Vec<u8> {

@@ -8,12 +8,12 @@ use super::{Event, PackError};
 use crate::learn::state::StateReader;
 use omomi::contract::Contract;
 
-/// The weights of a state that are not 0.
+/// The weights of a training state that are not 0.
 pub(super) struct Weights {
     pub(super) bias: f64,
-    /// In ascending order of key, as in the state.
+    /// The weights in ascending order of key, which is the order in the state.
     pub(super) entries: Vec<Entry>,
-    /// Features in the state.
+    /// Number of features in the state.
     pub(super) feature_count: u64,
 }
 
@@ -57,7 +57,7 @@ impl Weights {
     }
 }
 
-/// Number of weights of each field and cross that has any, in contract order.
+/// Counts the weights of each field and cross, in contract order. Leaves out fields and crosses without weights.
 pub(super) fn field_sizes(contract: &Contract, entries: &[Entry]) -> Vec<(String, u64)> {
     let names = group_names(contract);
     let mut sizes = vec![0; names.len()];
@@ -67,7 +67,7 @@ pub(super) fn field_sizes(contract: &Contract, entries: &[Entry]) -> Vec<(String
     names.into_iter().zip(sizes).filter(|(_, size)| *size > 0).collect()
 }
 
-/// The fields of a contract, then its crosses, by name: the index of each is its group.
+/// Returns the names of the contract's fields, then of its crosses. The index of a name is the group of its weights.
 pub(crate) fn group_names(contract: &Contract) -> Vec<String> {
     let fields = contract.fields().iter().map(|field| field.name.clone());
     fields.chain(contract.crosses().iter().map(|cross| contract.cross_name(cross))).collect()

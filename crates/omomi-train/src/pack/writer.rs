@@ -1,5 +1,5 @@
-//! Makes weight files: lays the parts out, computes the golden answers, and puts the file under its name so that no reader
-//! ever sees half of it.
+//! Builds and writes weight files: lays out the sections, computes the golden answers, and gives the file its name only
+//! after the file is complete and verified, so that no reader ever sees a partial file.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -21,59 +21,60 @@ use omomi::weight_file::layout::{self, SectionKind};
 use omomi::weight_file::map::LoadMode;
 use omomi::weight_file::table::{Encoding, Geometry};
 
-/// What a weight file is made of.
+/// The parts of a weight file.
 #[derive(Debug, Clone)]
 pub struct Parts<'a> {
     /// The contract.
     pub contract: &'a Contract,
     /// Generation of the training run.
     pub generation: u64,
-    /// Name of the serving logic; goes into the provenance.
+    /// Name of the serving logic. It goes into the provenance.
     pub logic_id: &'a str,
-    /// How the model came to be. Anything that changes from run to run with the same input makes other bytes.
+    /// Where the model comes from. If a value here changes from run to run, the bytes of the file change with it.
     pub provenance: Map<String, Value>,
     /// The weight that is always on, on the logit scale.
     pub bias: f64,
     /// The weights, in strictly ascending order of key.
     pub weights: &'a EncodedWeights,
-    /// From sigmoid to published probability.
+    /// The map from the sigmoid to the published probability.
     pub calibrator: Calibrator,
     /// Number of weights of each field and cross, by name.
     pub field_sizes: Vec<(String, u64)>,
-    /// Requests whose answers the file must give ever after.
+    /// The golden requests. The file stores the answers to them, and every reader must compute the same answers.
     pub golden: &'a [RequestRows],
 }
 
-/// Why a weight file could not be made.
+/// Why a weight file could not be built or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// A file of that name exists, the disk failed, or what was read back is not what was written.
+    /// A file with this name exists, reading or writing failed, or the verification failed.
     #[error(transparent)]
     File(#[from] Error),
-    /// The keys could not be placed.
+    /// The keys do not fit into a table.
     #[error(transparent)]
     Table(#[from] TableFull),
-    /// The parts do not make a valid file.
+    /// The parts cannot form a valid file.
     #[error("{0}")]
     Parts(String),
 }
 
-/// Makes the bytes of a weight file, golden answers included, and verifies them. The same parts give the same bytes.
+/// Builds the bytes of a weight file, golden answers included, and verifies them. The same parts give the same bytes.
 ///
-/// Memory: little more than the file, beside the weights.
+/// Memory: little more than the file, in addition to the weights.
 ///
 /// # Errors
 ///
-/// [`WriteError`] for parts that do not make a valid file.
+/// Returns a [`WriteError`] if the parts cannot form a valid file or the keys do not fit into a table.
 pub fn to_bytes(parts: &Parts<'_>) -> Result<Vec<u8>, WriteError> {
     to_bytes_watched(parts, &mut |_, _| ())
 }
 
-/// As [`to_bytes`]; `watch` is called with how many shards of the table are built, and how many there are.
+/// Builds the bytes of a weight file like [`to_bytes`]. Calls `watch` with the number of shards of the table that are
+/// built, and the number of all shards.
 ///
 /// # Errors
 ///
-/// As [`to_bytes`].
+/// Fails like [`to_bytes`].
 pub(crate) fn to_bytes_watched(parts: &Parts<'_>, watch: &mut dyn FnMut(usize, usize)) -> Result<Vec<u8>, WriteError> {
     if parts.logic_id.is_empty() {
         return Err(WriteError::Parts("the logic id is empty; name the serving logic".to_owned()));
@@ -90,7 +91,7 @@ pub(crate) fn to_bytes_watched(parts: &Parts<'_>, watch: &mut dyn FnMut(usize, u
         probabilities: vec![0.0; rows.candidates.len()],
     });
     let mut golden: Vec<GoldenRequest> = blank.collect();
-    // The draft is a whole file but for the answers, which it is then asked for.
+    // The draft is a complete file, but with blank answers. The model over it computes the answers.
     let draft = Model::with_unchecked_answers(assemble(parts, &golden, watch)?.seal())?;
     answer(&draft, &mut golden)?;
     let Some(bytes) = draft.into_bytes() else { unreachable!("the draft is held here alone") };
@@ -99,8 +100,10 @@ pub(crate) fn to_bytes_watched(parts: &Parts<'_>, watch: &mut dyn FnMut(usize, u
     Ok(draft.seal())
 }
 
-/// How many bytes [`to_bytes`] makes of a table of so many weights and other sections of these lengths, if its first table finds
-/// room, and if only its second does. Nothing for what is beyond any file. Exceptions are left out: there is hardly one in a million.
+/// Returns the size in bytes of a file with this many weights and with other sections of these lengths. The first size
+/// is for the smallest table, which nearly always has room for all keys; the second is for the next larger table.
+/// Returns `None` if the file would be too large for the format. Does not count exceptions, which are rarer than one in
+/// a million.
 pub(crate) fn planned_lens(encoding: Encoding, weight_count: u64, others: &[(SectionKind, u64)]) -> Option<[u64; 2]> {
     let mut geometries = table::geometries(encoding, weight_count);
     let mut len = || {
@@ -113,7 +116,7 @@ pub(crate) fn planned_lens(encoding: Encoding, weight_count: u64, others: &[(Sec
     Some([len()?, len()?])
 }
 
-/// `file`, which [`to_bytes`] made, with more said of how the model came to be.
+/// Replaces the provenance of a weight file. Returns the bytes of the changed file.
 pub(crate) fn with_provenance(
     file: Vec<u8>,
     logic_id: &str,
@@ -124,41 +127,46 @@ pub(crate) fn with_provenance(
     Ok(draft.seal())
 }
 
-/// `file` under another generation; a signature, which would not be right any more, is left out.
+/// Changes the generation of a weight file. Removes a signature, because it would no longer be valid.
 pub(crate) fn with_generation(file: Vec<u8>, generation: u64) -> Result<Vec<u8>, WriteError> {
     Ok(Draft::of_file(file)?.with_generation(generation)?.seal())
 }
 
-/// Makes a weight file under `path` and returns the verified model over it.
+/// Writes a new weight file to `path` and returns the verified model over it.
 ///
-/// The bytes go to a temporary sibling, are synced, read back and verified with the golden requests; then the file is made
-/// read-only and gets its name, and the folder is synced. Whoever looks sees no file of that name, or all of it.
+/// The bytes are written to a temporary sibling, synced, read back and verified with the golden requests. Then the file
+/// is made read-only and renamed to `path`, and the folder is synced. Other processes see either no file with this name
+/// or the complete file.
 ///
 /// # Errors
 ///
-/// [`Error::AlreadyExists`] if there is a file of that name: it is never touched, since servers may have it mapped.
+/// Returns [`Error::AlreadyExists`] in [`WriteError::File`] if a file exists at `path`. It is never touched, because
+/// servers may have it mapped. Returns another [`WriteError`] if the parts cannot form a valid file, or if writing or
+/// verifying fails.
 pub fn write(parts: &Parts<'_>, path: &Path) -> Result<Arc<Model>, WriteError> {
-    let place = Place::take(path)?;
-    place.write(to_bytes(parts)?)
+    let pending = PendingFile::create(path)?;
+    pending.write(to_bytes(parts)?)
 }
 
-/// A name that a file will be written under. Taken first, so that a name which is not free is found before the work.
-pub(crate) struct Place<'a> {
+/// A weight file that has neither its content nor its name yet. Create it before the work starts, so that a name that
+/// is already taken is an early error.
+pub(crate) struct PendingFile<'a> {
     file: NewFile,
     path: &'a Path,
 }
 
-impl<'a> Place<'a> {
-    pub(crate) fn take(path: &'a Path) -> Result<Self, WriteError> {
+impl<'a> PendingFile<'a> {
+    /// Creates a temporary sibling of `path`. Fails if a file with the name `path` exists.
+    pub(crate) fn create(path: &'a Path) -> Result<Self, WriteError> {
         let file = NewFile::create(path, false).map_err(failed(path))?;
         Ok(Self { file, path })
     }
 
-    /// Writes `bytes`, verifies what was written and gives it its name.
+    /// Writes `bytes`, reads them back, verifies them and gives the file its name.
     pub(crate) fn write(self, bytes: Vec<u8>) -> Result<Arc<Model>, WriteError> {
         let (file, path) = (self.file, self.path);
         file.file().write_all(&bytes).map_err(failed(path))?;
-        // They would stay in memory beside the mapping.
+        // Otherwise the bytes would stay in memory beside the mapping.
         drop(bytes);
         file.sync().map_err(failed(path))?;
         Model::load(file.sibling(), LoadMode::Map)?;
@@ -190,7 +198,7 @@ fn answer(model: &Arc<Model>, golden: &mut [GoldenRequest]) -> Result<(), WriteE
     Ok(())
 }
 
-/// Puts the parts together and builds the table, each section in its place.
+/// Lays out the sections and builds the table directly in its section.
 fn assemble(
     parts: &Parts<'_>,
     golden: &[GoldenRequest],
@@ -258,6 +266,6 @@ fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
 
 impl From<TooLarge> for WriteError {
     fn from(_: TooLarge) -> Self {
-        Self::Parts("the parts are larger than any file".to_owned())
+        Self::Parts("the parts are too large for a weight file".to_owned())
     }
 }

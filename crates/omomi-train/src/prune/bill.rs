@@ -1,4 +1,5 @@
-//! What pruning took and what it cost, as JSON beside the pruned state (`PRUNED.bill.json`) and in its provenance.
+//! The bill of pruning: what was dropped and what it cost. It is written as JSON beside the pruned state
+//! (`PRUNED.bill.json`), with a summary in the state's provenance.
 //!
 //! ```
 //! use omomi_train::prune::{Amounts, Bill};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::judge::evaluate::Metrics;
 use crate::learn::WeightRule;
 
-/// What pruning took, measure by measure and as a whole, and what it cost.
+/// What pruning dropped and what it cost, in total and for each measure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bill {
     /// Version of the library that pruned.
@@ -24,148 +25,150 @@ pub struct Bill {
     pub contract: String,
     /// Fingerprint of the state's contract, 16 hexadecimal digits.
     pub fingerprint: String,
-    /// The encoding that bytes after pruning are counted in and that `omomi pack` takes unless told otherwise: `f32`,
-    /// `f16` or `i8`. Bytes before pruning are counted in f32.
+    /// The encoding of the sizes after pruning: `f32`, `f16` or `i8`. It is also the default encoding of `omomi pack`
+    /// for this state. Sizes before pruning are for f32.
     pub encoding: String,
-    /// The weight rule of the state before.
+    /// The weight rule before pruning.
     pub rule_before: RuleBill,
     /// The weight rule of the pruned state.
     pub rule_after: RuleBill,
-    /// Held-out rows that the metrics are of, or 0 where there are none. Where the logs have more rows than are held in memory, it is
-    /// a sample of them.
+    /// Number of held-out rows that the metrics cover, or 0 without held-out logs. If the logs have more rows than fit
+    /// the sample, this is the size of the sample.
     pub held_out_rows: u64,
-    /// The state as it came, on these rows, with its bias where it was. All other metrics are of models whose bias was fitted on these rows.
+    /// Metrics of the state before pruning, with its own bias. All other metrics are for a bias that was fitted on the
+    /// held-out rows.
     pub unfitted: Option<Quality>,
-    /// Everything together.
+    /// The change by all measures together.
     pub total: Change,
-    /// Each measure, in the order in which they were taken: each begins with what the one before it has left.
+    /// The measures in the order in which they were taken. Each starts from the result of the previous one.
     pub measures: Vec<MeasureBill>,
-    /// How the budget was met, where there was one.
+    /// How the budget was met, if there was a budget.
     pub budget: Option<BudgetBill>,
-    /// What somebody should look at.
+    /// Warnings for people to read.
     pub warnings: Vec<String>,
 }
 
-/// A [`WeightRule`] in a bill.
+/// A [`WeightRule`] in a bill: how weights follow from the training state.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RuleBill {
-    /// Evidence `|z|` up to which a weight is 0.
+    /// A weight is 0 if its evidence `|z|` is at most this.
     pub l1: f64,
-    /// Added to the curvature.
+    /// Number that is added to the curvature.
     pub l2: f64,
-    /// Raw weights of less than this magnitude are 0.
+    /// Raw weights below this magnitude are 0.
     pub min_magnitude: f64,
-    /// Multiplies the logit.
+    /// Factor by which the logit is multiplied.
     pub scale: f64,
-    /// Is added to the logit after that.
+    /// Number that is added to the logit after multiplication by `scale`.
     pub shift: f64,
 }
 
-/// What one measure took.
+/// What one measure changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MeasureBill {
-    /// Its name: `live`, `last_seen`, `min_impressions`, `l1`, `min_magnitude`, `max_categories`, `max_bytes`, or `zero` for weights of
-    /// 0, which are left out last.
+    /// Name of the measure: `live`, `last_seen`, `min_impressions`, `l1`, `min_magnitude`, `max_categories`,
+    /// `max_bytes`, or `zero`, the last measure, which drops weights of 0.
     pub measure: String,
-    /// What was asked for, in words.
+    /// The requested setting, as text.
     pub setting: String,
-    /// What it changed.
+    /// What the measure changed.
     pub change: Change,
 }
 
-/// What something changed, as a whole and by field.
+/// A change of the model, in total and by field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// What there was before.
+    /// Amounts before the change.
     pub before: Amounts,
-    /// What there is after it.
+    /// Amounts after the change.
     pub after: Amounts,
-    /// Sum over the features of impressions times how far their weight moved: what was taken from the logits of the training
-    /// rows, whatever its sign.
+    /// Sum over all features of impressions times the absolute change of the weight: how much the change moves the
+    /// logits of the training rows, regardless of sign.
     pub mass_removed: f64,
-    /// Predictions before and after, where there are held-out rows.
+    /// Quality of predictions before and after. `None` without held-out rows.
     pub held_out: Option<HeldOutChange>,
-    /// The same for each field and cross of the contract, in contract order.
+    /// The change in each field and cross of the contract, in contract order.
     pub fields: Vec<FieldChange>,
 }
 
-/// What a model has, or one field of it.
+/// The size of a model, or of one field of it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Amounts {
-    /// Features in the state.
+    /// Number of features in the state.
     pub categories: u64,
-    /// Those of them whose weight is not 0: they go into a weight file.
+    /// Number of features whose weight is not 0. Only these go into a weight file.
     pub weights: u64,
-    /// Bytes of the weight file, as planned; of a field the bytes of its weights alone.
+    /// For a model, the planned size of the weight file in bytes. For a field, the bytes of its weights.
     pub bytes: u64,
     /// Sum of impressions times the weight's magnitude: how much the weights move the logits of the training rows.
     pub mass: f64,
 }
 
-/// What something changed in one field or cross.
+/// A change of one field or cross.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FieldChange {
     /// Name of the field or cross.
     pub field: String,
-    /// What there was before.
+    /// Amounts before the change.
     pub before: Amounts,
-    /// What there is after it.
+    /// Amounts after the change.
     pub after: Amounts,
-    /// Sum over its features of impressions times how far their weight moved.
+    /// Sum over the field's features of impressions times the absolute change of the weight.
     pub mass_removed: f64,
-    /// Predictions before and after if this field alone had changed, where there are held-out rows and weights of it changed.
+    /// Quality of predictions before and after, if only this field had changed. `None` without held-out rows and if no
+    /// weight of the field changed.
     pub held_out: Option<HeldOutChange>,
 }
 
-/// Predictions of the held-out rows before and after. The bias is fitted on them both times, so that a difference is what the
-/// change costs and not what the fit gains.
+/// Quality of predictions on the held-out rows before and after a change. The bias is fitted on these rows both times.
+/// The difference therefore shows what the change costs, not what the fit gains.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeldOutChange {
-    /// Before.
+    /// Quality before the change.
     pub before: Quality,
-    /// After.
+    /// Quality after the change.
     pub after: Quality,
 }
 
-/// How good predictions of the held-out rows are.
+/// Quality of predictions on the held-out rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// Mean negative log likelihood, natural log, per impression.
     pub log_loss: f64,
-    /// Log loss over that of the best constant; nothing where no row or every row was clicked.
+    /// Log loss divided by the log loss of the best constant. `None` if no row or every row was clicked.
     pub normalized_entropy: Option<f64>,
-    /// Sum of the probabilities over clicks; nothing without clicks.
+    /// Sum of the probabilities divided by the number of clicks. `None` without clicks.
     pub calibration_ratio: Option<f64>,
 }
 
 /// How a budget was met.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BudgetBill {
-    /// Most bytes of the weight file.
+    /// The budget: most bytes of the weight file.
     pub max_bytes: u64,
-    /// What was tried: for each way of cutting and each encoding, files of several sizes, the smallest first.
+    /// The models that were tried, smallest file first: several sizes for each kind of cut and each encoding.
     pub curve: Vec<CurvePoint>,
-    /// Which of them was chosen: its index in `curve`.
+    /// Index in `curve` of the model that was chosen.
     pub chosen: usize,
 }
 
-/// A model that was tried: how large its weight file is and how good its predictions of the held-out rows are.
+/// A model that was tried to meet a budget: the size of its weight file, and its quality on the held-out rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
-    /// What decides which weights stay: `evidence` (`|z|`, and those that stay keep their weight), `l1` (`|z|`, and those that
-    /// stay are pulled towards 0) or `magnitude` (the weight).
+    /// What decides which weights stay: `evidence` (by `|z|`; weights that stay do not change), `l1` (by `|z|`; weights
+    /// that stay are pulled toward 0) or `magnitude` (by the magnitude of the weight).
     pub cut: String,
-    /// From where on a weight stays, in the unit of the cut.
+    /// Weights above this threshold stay. Its unit depends on `cut`.
     pub threshold: f64,
-    /// How weights stand in the file: `f32`, `f16` or `i8`.
+    /// Encoding of the weights in the file: `f32`, `f16` or `i8`.
     pub encoding: String,
-    /// Weights in the file.
+    /// Number of weights in the file.
     pub weights: u64,
-    /// Bytes of the file, as planned.
+    /// Planned size of the file in bytes.
     pub bytes: u64,
-    /// Shift of the bias that was fitted for it.
+    /// How far the fitted bias is shifted for this model.
     pub shift: f64,
-    /// Predictions with the weights as the encoding rounds them and the bias fitted again.
+    /// Quality with weights rounded by the encoding and with the fitted bias.
     pub quality: Quality,
 }
 
@@ -184,7 +187,8 @@ impl From<Metrics> for Quality {
 }
 
 impl HeldOutChange {
-    /// By which part the log loss grew, and with it the normalized entropy; below 0 where it fell.
+    /// Returns the relative growth of the log loss: 0.01 if it grew by 1 %, below 0 if it fell. The normalized entropy
+    /// grew by the same share.
     #[must_use]
     pub fn loss_growth(&self) -> f64 {
         self.after.log_loss / self.before.log_loss - 1.0
@@ -192,7 +196,7 @@ impl HeldOutChange {
 }
 
 impl BudgetBill {
-    /// The point that was chosen.
+    /// Returns the model that was chosen, or `None` if `chosen` is not an index of `curve`.
     #[must_use]
     pub fn chosen_point(&self) -> Option<&CurvePoint> {
         self.curve.get(self.chosen)

@@ -1,13 +1,15 @@
-//! Meets a budget in bytes by deciding which weights stay and how they are rounded, without training again.
+//! Meets a budget in bytes: chooses which weights stay and how they are rounded, without training again.
 //!
-//! Three ways of cutting are tried, each with every encoding, on held-out rows:
+//! Tries three kinds of cut with every encoding on the held-out rows, and chooses the one with the lowest log loss:
 //!
-//! * by **evidence**: weights stay where `|z|` is great, and stay as they are. `|z|` is about the weight times the root of its
-//!   impressions, so its square is about what the log loss of the training rows grows by if the weight goes;
-//! * by **l1**: the same ones stay, but are pulled towards 0, as if it had been trained with that l1;
-//! * by **magnitude**: weights stay where they are great, however few impressions they were learned from.
+//! * **evidence**: weights with a large `|z|` stay, unchanged. `|z|` is about the weight times the square root of its
+//!   impressions. Its square is about how much the log loss of the training rows grows if the weight is dropped.
+//! * **l1**: weights with a large `|z|` stay, but are pulled toward 0, as if the model had been trained with this l1.
+//! * **magnitude**: weights with a large magnitude stay, even if they were learned from few impressions.
 //!
-//! A smaller encoding leaves room for more weights, so that the best one depends on the budget.
+//! A smaller encoding leaves room for more weights, so the best encoding depends on the budget.
+//!
+//! Fails if even a file without weights is larger than the budget.
 
 use super::stage::{Stage, Workbench};
 use super::{BudgetBill, CurvePoint, Event, PruneError};
@@ -15,17 +17,18 @@ use crate::learn::{StateFeature, WeightRule};
 use crate::pack::table::{EncodedWeights, Entry};
 use omomi::weight_file::table::Encoding;
 
-/// Sizes of the curve beside the budget itself and the whole model.
+/// The curve also has these fractions of the budget: a quarter and a half.
 const SMALLER_SIZES: [u64; 2] = [4, 2];
+/// How many sizes the curve has between the budget and the whole model.
 const GREATER_SIZE_COUNT: i32 = 3;
 
-/// A stage that meets a budget, and what was tried to find it.
+/// A stage that meets a budget, and the models that were tried to find it.
 pub(super) struct Met {
     pub(super) stage: Stage,
     pub(super) bill: BudgetBill,
 }
 
-/// What decides which weights stay.
+/// A kind of cut: what decides which weights stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     Evidence,
@@ -44,7 +47,7 @@ impl Cut {
         }
     }
 
-    /// What has to be above the threshold.
+    /// Returns the score of a feature. Its weight stays if the score is above the threshold.
     fn score(self, rule: &WeightRule, feature: &StateFeature) -> f64 {
         match self {
             Self::Evidence | Self::L1 => feature.z.abs(),
@@ -52,12 +55,12 @@ impl Cut {
         }
     }
 
-    /// The rule of the weights that stay.
+    /// Returns the rule for the weights that stay.
     fn rule(self, rule: &WeightRule, threshold: f64) -> WeightRule {
         match self {
             Self::Evidence => *rule,
             Self::L1 => WeightRule { l1: rule.l1.max(threshold), ..*rule },
-            // A weight of exactly the least magnitude stays.
+            // A weight of exactly `min_magnitude` stays, so it must be just above the threshold.
             Self::Magnitude if threshold > 0.0 => {
                 WeightRule { min_magnitude: rule.min_magnitude.max(threshold.next_up()), ..*rule }
             }
@@ -66,7 +69,7 @@ impl Cut {
     }
 }
 
-/// A way of cutting at one threshold, with one encoding.
+/// A cut at one threshold, with one encoding.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
     cut: Cut,
@@ -74,19 +77,19 @@ struct Trial {
     encoding: Encoding,
 }
 
-/// The weights of a model and those of them that have to go.
+/// Cuts the weights of `base`.
 struct Cutter<'a> {
     workbench: &'a Workbench<'a>,
     base: &'a Stage,
-    /// For each way of cutting, the scores of all weights, the greatest first.
+    /// The scores of all weights for evidence and for magnitude, in descending order.
     scores: Vec<(Cut, Vec<f64>)>,
 }
 
-/// Meets the budget of `max_bytes` with one of `encodings`, losing least. `watch` is told how far it is.
+/// Meets the budget of `max_bytes` with one of `encodings` and the lowest log loss. Calls `watch` with the progress.
 ///
 /// # Errors
 ///
-/// [`PruneError::BudgetTooSmall`].
+/// Returns [`PruneError::BudgetTooSmall`] if even a file without weights is larger than the budget.
 pub(super) fn meet(
     workbench: &Workbench<'_>,
     base: &Stage,
@@ -120,7 +123,7 @@ pub(super) fn meet(
     curve.sort_by_key(|(point, ..)| point.bytes);
     let loss = |index: &usize| curve[*index].0.quality.log_loss;
     let fitting = (0..curve.len()).filter(|&index| curve[index].2);
-    // Where everything fits as it is, there is nothing to decide.
+    // If the whole model fits in f32, choose it without comparing losses.
     let whole = |&index: &usize| curve[index].1.threshold == 0.0 && curve[index].1.encoding == Encoding::F32;
     let best = fitting.clone().find(whole).or_else(|| fitting.min_by(|one, other| loss(one).total_cmp(&loss(other))));
     let Some(chosen) = best else {
@@ -142,7 +145,7 @@ impl<'a> Cutter<'a> {
             scores.sort_unstable_by(|one, other| other.total_cmp(one));
             (cut, scores)
         };
-        // Evidence and l1 have the same scores.
+        // The scores for l1 are those for evidence.
         Self { workbench, base, scores: vec![scores(Cut::Evidence), scores(Cut::Magnitude)] }
     }
 
@@ -150,7 +153,8 @@ impl<'a> Cutter<'a> {
         self.scores[0].1.len() as u64
     }
 
-    /// The budget, smaller sizes, and greater ones up to the whole model in the largest encoding.
+    /// Returns the sizes to try: the budget, smaller sizes, and larger ones up to the whole model in the largest
+    /// encoding.
     fn sizes(&self, max_bytes: u64, encodings: &[Encoding]) -> Vec<u64> {
         let whole =
             encodings.iter().filter_map(|&encoding| self.workbench.plan.lens_bytes(encoding, self.weight_count()));
@@ -166,7 +170,8 @@ impl<'a> Cutter<'a> {
         sizes
     }
 
-    /// The least threshold at which at most `most` weights stay; nothing where the encoding cannot hold them.
+    /// Finds the lowest threshold at which at most `max` weights stay, to within 0.2 %. Returns `None` if the encoding
+    /// cannot represent the weights.
     fn trial(&self, cut: Cut, encoding: Encoding, max: u64) -> Option<Trial> {
         let by_magnitude = usize::from(cut == Cut::Magnitude);
         let scores = &self.scores[by_magnitude].1;
@@ -174,7 +179,7 @@ impl<'a> Cutter<'a> {
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(scores.len());
         let mut best = trial(max);
         let stay_count = |trial: &Trial| Some(self.encoded(trial)?.entries().len());
-        // The weights that an encoding rounds to 0 take no room, so that more of the others may stay.
+        // Weights that the encoding rounds to 0 take no space, so more of the others may stay.
         let (mut min, mut beyond) = (max, scores.len() + 1);
         let is_short = stay_count(&best)? < max - max / 500;
         while is_short && beyond - min > 1 + max / 1_000 {
@@ -189,7 +194,8 @@ impl<'a> Cutter<'a> {
         Some(best)
     }
 
-    /// The weights that stay, as the encoding rounds them, their numbers in the place of their keys.
+    /// Returns the weights that stay, rounded by the encoding. Each key is the number of the feature. Returns `None` if
+    /// the encoding cannot represent the weights.
     fn encoded(&self, trial: &Trial) -> Option<EncodedWeights> {
         let features = self.workbench.model.features();
         let rule = trial.cut.rule(&self.base.rule, trial.threshold);
@@ -205,7 +211,8 @@ impl<'a> Cutter<'a> {
         EncodedWeights::encode(entries.collect(), trial.encoding, group_count).ok()
     }
 
-    /// Whether a cut by evidence leaves a feature; the others do it by their rule.
+    /// Whether a feature stays in a cut by evidence. Always true for the other cuts, because their rule drops the
+    /// weights.
     fn is_above(&self, trial: &Trial, number: usize) -> bool {
         trial.cut != Cut::Evidence || self.workbench.model.features()[number].z.abs() > trial.threshold
     }

@@ -1,4 +1,5 @@
-//! Which features go because of the category that they are of: dead by a live list, not seen for long, or hardly ever seen.
+//! Finds features to drop because of their category: not in the live list, not seen for a long time, seen too seldom,
+//! or beyond the number of categories that the contract allows.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -11,12 +12,12 @@ use crate::learn::state::{StateReader, StateRow, split_categories};
 use crate::pack::group_names;
 use omomi::contract::{Contract, FieldKind, OverLimit};
 
-/// A setting for all fields and crosses, and others for some of them.
+/// A setting that may differ between fields and crosses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ByField<T> {
-    /// For those that are not named.
+    /// The setting for all fields and crosses that `named` does not contain.
     pub others: Option<T>,
-    /// For those that are, by name.
+    /// The settings for single fields and crosses, by name.
     pub named: BTreeMap<String, T>,
 }
 
@@ -27,19 +28,19 @@ impl<T> Default for ByField<T> {
 }
 
 impl<T: Copy> ByField<T> {
-    /// Whether it says anything.
+    /// Whether there is no setting at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.others.is_none() && self.named.is_empty()
     }
 
-    /// In words, each setting as `text` has it.
+    /// Formats the settings as text, each one with `text`.
     pub(super) fn describe(&self, text: impl Fn(&T) -> String) -> String {
         let named = self.named.iter().map(|(field, setting)| format!("{field}: {}", text(setting)));
         self.others.iter().map(&text).chain(named).collect::<Vec<_>>().join(", ")
     }
 
-    /// The setting of each field and cross of the contract, in its order.
+    /// Returns the setting of each field and cross, in contract order. Fails if a name is not in the contract.
     fn of_groups(&self, contract: &Contract) -> Result<Vec<Option<T>>, PruneError> {
         let names = group_names(contract);
         if let Some(field) = self.named.keys().find(|field| !names.contains(field)) {
@@ -49,14 +50,17 @@ impl<T: Copy> ByField<T> {
     }
 }
 
-/// Features that fewer rows had than their field needs, by number.
+/// Tells for each feature, by number, whether it has fewer impressions than the minimum of its field.
 pub(super) fn seldom_seen(model: &StateModel, min: &ByField<u64>) -> Result<Vec<bool>, PruneError> {
     let min = min.of_groups(&model.metadata().contract)?;
     let is_seldom = |group: u16, impressions: u64| min[usize::from(group)].is_some_and(|min| impressions < min);
     Ok(model.features().iter().map(|feature| is_seldom(feature.group, feature.impressions)).collect())
 }
 
-/// Features of which a live list says that they are dead, by number: categories of its field, and crosses that have one.
+/// Tells for each feature, by number, whether it is dead: a category of the list's field that is not in the list, or a
+/// cross that contains such a category.
+///
+/// Fails if the list is unusable, if it matches no category of the state, or if it would drop too large a share.
 pub(super) fn not_live(
     state: &Path,
     model: &StateModel,
@@ -81,12 +85,15 @@ pub(super) fn not_live(
         let (path, field, entries) = (list.path.clone(), list.field.clone(), live.len() as u64);
         return Err(PruneError::NoneLive { path, field, entries, categories: of });
     }
-    guard.check(model, &list.field, &dropped, "the live list", "whoever exports the list")?;
+    guard.check(model, &list.field, &dropped, "the live list", "the owner of the list")?;
     Ok(dropped)
 }
 
-/// Features that were last seen longer before the end of the training window than their field may be, by number, and crosses
-/// that have a category of a named field which was. What has no time stays.
+/// Tells for each feature, by number, whether it was last seen too long before the end of the training window. The
+/// limit is that of its field. If a field has a limit of its own in `longest`, crosses with an old category of it are
+/// included. Features without a time are not.
+///
+/// Fails if the state has no times, or if too large a share of a field would be dropped.
 pub(super) fn not_seen_since(
     state: &Path,
     model: &StateModel,
@@ -108,7 +115,8 @@ pub(super) fn not_seen_since(
         let first_us = first_us.get(row.field);
         row.last_seen_us.zip(first_us).is_some_and(|(last_us, first_us)| last_us < *first_us)
     };
-    // A cross is older than its members, so that it needs their names only where they have a limit of their own.
+    // A cross is never seen later than its members. With one limit for all, an old member means an old cross; only
+    // fields with a limit of their own need a look at the members.
     let mut dead: BTreeMap<&str, HashSet<String>> = longest
         .named
         .keys()
@@ -128,13 +136,15 @@ pub(super) fn not_seen_since(
         dropped.iter_mut().zip(also).for_each(|(dropped, also)| *dropped |= also);
     }
     for field in contract.fields() {
-        guard.check(model, &field.name, &dropped, "--last-seen", "whoever fills the log's time column")?;
+        guard.check(model, &field.name, &dropped, "--last-seen", "the owner of the log's time column")?;
     }
     Ok(dropped)
 }
 
-/// Features of fields that have more weights than the contract allows, by number: those that were seen least, until there are no
-/// more than allowed. Nothing where the contract allows any number.
+/// Tells for each feature, by number, whether it must be dropped because its field has more weights than the contract
+/// allows. Drops those with the fewest impressions. Returns `None` if the contract has no such limit.
+///
+/// Fails if a field has too many weights and the contract says that this is an error.
 pub(super) fn over_limit(model: &StateModel, weights: &[f64]) -> Result<Option<Vec<bool>>, PruneError> {
     let contract = &model.metadata().contract;
     let limits = contract.fields().iter().map(|field| field.category_limit);
@@ -160,10 +170,10 @@ pub(super) fn over_limit(model: &StateModel, weights: &[f64]) -> Result<Option<V
     Ok(Some(dropped))
 }
 
-/// Says which rows of a state have a dead category of a field.
+/// Tells which rows of a state have a dead category of a field.
 struct Dead<'a, F> {
     field: &'a str,
-    /// The crosses that it is a member of, by name: the place of the member, and how many there are.
+    /// The crosses that contain the field, by name: its index among the members, and the number of members.
     crosses: HashMap<String, (usize, usize)>,
     is_dead: F,
 }
@@ -194,7 +204,7 @@ impl<'a, F: Fn(&str) -> bool> Dead<'a, F> {
     }
 }
 
-/// What `visit` says of each feature of a state, by number.
+/// Calls `visit` for each feature of a state and returns the answers, by number of the feature.
 fn each_row(
     state: &Path,
     mut visit: impl FnMut(&StateRow<'_>) -> Result<bool, PruneError>,

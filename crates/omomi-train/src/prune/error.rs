@@ -21,16 +21,16 @@ pub enum PruneError {
     /// The held-out logs cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The provenance beside the state cannot be read, or no weight file is so large.
+    /// The provenance beside the state cannot be read, or a weight file cannot be as large as this one would be.
     #[error(transparent)]
     Pack(#[from] PackError),
-    /// The limits of the store refuse what the weight file will be.
-    #[error("the store would refuse the weight file: {source}; ml must act: {}", .source.action())]
+    /// The store would reject the planned weight file.
+    #[error("the store would reject the weight file: {source}; ml must act: {}", .source.action())]
     Store {
-        /// What publishing would say.
+        /// The error that publishing would return.
         source: PublishError,
     },
-    /// Nothing was asked for.
+    /// No measure was requested.
     #[error(
         "expected at least one measure, found none: name one, such as a list of live creatives or a budget in bytes"
     )]
@@ -40,66 +40,67 @@ pub enum PruneError {
     UnknownField {
         /// The name.
         field: String,
-        /// The names that there are.
+        /// The names of all fields and crosses.
         known: Vec<String>,
     },
-    /// A number is out of its bounds.
+    /// A setting is out of its bounds.
     #[error("{name} must be {expected}, found {found}")]
     Setting {
-        /// Its name.
+        /// Name of the setting.
         name: &'static str,
-        /// Its bounds.
+        /// The values that it can have.
         expected: String,
-        /// The number.
+        /// The value that it has.
         found: String,
     },
-    /// A measure decides by weights or evidence and there are no held-out rows to fit the bias on.
+    /// A measure drops weights by their size, and there are no held-out rows to fit the bias on.
     #[error(
-        "{measure} needs held-out rows: a cut by weights takes more negative ones than positive, and the bias has to be fitted again; \
-         name logs that were not trained on"
+        "{measure} needs held-out rows: it drops more negative weights than positive ones, so the bias must be fitted \
+         again; name logs that were not used in training"
     )]
     NeedsHeldOut {
         /// The measure.
         measure: &'static str,
     },
-    /// The held-out rows cannot tell where the bias belongs.
-    #[error(
-        "expected held-out rows of which some were clicked and some were not, found {clicks} clicks in {rows} rows"
-    )]
+    /// The bias cannot be fitted, because either all held-out rows were clicked or none.
+    #[error("expected some held-out rows with a click and some without, found {clicks} clicks in {rows} rows")]
     OneSided {
-        /// Rows.
+        /// Number of rows.
         rows: u64,
-        /// Those of them that were clicked.
+        /// How many of them were clicked.
         clicks: u64,
     },
     /// The state does not say when its features were last seen.
     #[error(
-        "the training state has no times, so nothing says when a category was last seen: train with --time-column, or leave out \
-         --last-seen"
+        "the training state has no times, so it does not say when a category was last seen: train with --time-column, \
+         or leave out --last-seen"
     )]
     NoTimes,
-    /// The list of live categories cannot be read.
+    /// The live list cannot be read.
     #[error("cannot read the live list {}", .path.display())]
     LiveListUnreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The list of live categories is not one.
-    #[error("the live list {}{}: {problem}; whoever exports the list must act: export it again", .path.display(), line_text(*.line))]
+    /// The live list is malformed.
+    #[error(
+        "the live list {}{}: {problem}; the owner of the list must act: export it again",
+        .path.display(), line_text(*.line)
+    )]
     LiveListMalformed {
         /// The file.
         path: PathBuf,
-        /// Which line, counted from 1, where it is one.
+        /// Number of the line, from 1, or `None` if the problem is not in one line.
         line: Option<u64>,
         /// What was expected and what was found.
         problem: String,
     },
-    /// No feature of the state is in the list.
+    /// No category of the state is in the live list.
     #[error(
-        "none of the {entries} entries of the live list {} is a `{field}` that the state has seen, of {categories}: expected at \
-         least one; whoever exports the list must act, unless it is right: then --allow insists",
+        "none of the {entries} entries of the live list {} is one of the {categories} categories of `{field}` with \
+         impressions, expected at least one: the owner of the list must act; if the list is right, use --allow",
         .path.display()
     )]
     NoneLive {
@@ -107,62 +108,62 @@ pub enum PruneError {
         path: PathBuf,
         /// The field.
         field: String,
-        /// Entries of the list.
+        /// Number of entries in the list.
         entries: u64,
-        /// Categories of the field that have impressions.
+        /// Number of the field's categories that have impressions.
         categories: u64,
     },
-    /// More of a field would go than anybody expects.
+    /// A measure would drop too large a share of a field.
     #[error(
-        "{measure} would drop {dropped} of the {of} categories of `{field}` that have impressions, expected at most a share of {max_share}: \
-         {who} must act, unless it is right: then raise --max-dropped-share, or insist with --allow"
+        "{measure} would drop {dropped} of the {of} categories of `{field}` that have impressions, expected at most a \
+         share of {max_share}: {who} must act; if it is right, raise --max-dropped-share or use --allow"
     )]
     MostWouldGo {
         /// The measure.
         measure: &'static str,
         /// The field.
         field: String,
-        /// Categories that would go.
+        /// Number of categories that would be dropped.
         dropped: u64,
-        /// Categories that have impressions.
+        /// Number of categories that have impressions.
         of: u64,
-        /// Greatest share that may go.
+        /// Largest share that may be dropped.
         max_share: f64,
-        /// Who knows what is wrong.
+        /// Who must act.
         who: &'static str,
     },
     /// A field has more categories than the contract allows.
     #[error(
-        "`{field}` has {found} categories with a weight, the contract allows {max}: ml must act: drop more of them by another measure, or agree \
-         on another `max_categories`, or on `over_max = \"drop\"`"
+        "`{field}` has {found} categories with a weight, but the contract allows {max}: ml must act: drop more \
+         categories by another measure, or agree on another `max_categories` or on `over_max = \"drop\"`"
     )]
     TooManyCategories {
         /// The field or cross.
         field: String,
-        /// Most categories.
+        /// Most categories that the contract allows.
         max: u64,
-        /// Categories that have a weight.
+        /// Number of categories that have a weight.
         found: u64,
     },
-    /// A category of a cross is not what training writes.
-    #[error("the category `{category}` of `{field}` does not come apart into {expected} categories; train again")]
+    /// A category of a cross in the state does not have the form that training writes.
+    #[error("the category `{category}` of `{field}` cannot be split into {expected} categories; train again")]
     CrossCategory {
         /// The cross.
         field: String,
-        /// What the state has.
+        /// The category in the state.
         category: String,
-        /// Members of the cross.
+        /// Number of members of the cross.
         expected: usize,
     },
-    /// No weight file is so small.
+    /// The budget is smaller than a weight file without weights.
     #[error(
-        "a weight file of at most {max_bytes} bytes cannot be made: without any weight it has {min} bytes already (contract, \
+        "a weight file cannot have at most {max_bytes} bytes: even without weights it has {min} bytes (contract, \
          provenance, golden requests)"
     )]
     BudgetTooSmall {
-        /// Most bytes.
+        /// The budget in bytes.
         max_bytes: u64,
-        /// Bytes of a file without weights.
+        /// Bytes of a weight file without weights.
         min: u64,
     },
 }

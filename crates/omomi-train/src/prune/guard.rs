@@ -1,19 +1,21 @@
-//! Stops a measure that would drop more of a field than anybody expects: a list that broke off, or a time in the year 2099.
+//! Stops a measure that would drop too large a share of a field, for example because a live list is truncated or
+//! because a log has a time in the year 2099.
 
 use super::PruneError;
 use crate::learn::StateModel;
 
-/// Most of a field's categories that a measure may drop.
+/// The limit on how many of a field's categories a measure may drop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Guard {
-    /// Greatest share of those that have impressions.
+    /// Largest share of the categories with impressions that may be dropped.
     pub(super) max_dropped_share: f64,
-    /// Whether any share may go.
+    /// Whether any share may be dropped.
     pub(super) allow: bool,
 }
 
 impl Guard {
-    /// Categories of `field` that have impressions: how many of them are in `dropped`, and how many there are.
+    /// Counts the categories of `field` that have impressions. Returns how many of them are in `dropped`, and how many
+    /// there are.
     pub(super) fn count(&self, model: &StateModel, field: &str, dropped: &[bool]) -> (u64, u64) {
         let fields = model.metadata().contract.fields();
         let group = fields.iter().position(|other| other.name == field);
@@ -22,7 +24,7 @@ impl Guard {
         seen.fold((0, 0), |(gone, of), (_, &dropped)| (gone + u64::from(dropped), of + 1))
     }
 
-    /// Refuses `dropped` if too much of `field` is in it; `who` must act then.
+    /// Returns an error if too large a share of `field` is in `dropped`. The error says that `who` must act.
     pub(super) fn check(
         &self,
         model: &StateModel,

@@ -1,4 +1,5 @@
-//! Held-out rows, resolved once to the numbers of their features, so that many models of one state can be tried on them.
+//! Held-out rows in memory. Each row is a list of feature numbers, resolved once, so that many models of one state can
+//! be tried on the rows.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -8,46 +9,47 @@ use crate::learn::StateModel;
 use crate::log::RowBatch;
 use omomi::math;
 
-/// Most that the bias moves in one step of the fit, on the logit scale.
+/// Largest change of the bias in one step of the fit, on the logit scale.
 const MAX_STEP: f64 = 2.0;
-/// Steps of the fit: it has then long come to rest.
+/// Most steps of the fit. It converges long before.
 const MAX_STEPS: usize = 50;
-/// A step of less than this is the last.
+/// The fit ends after a step smaller than this.
 const MIN_STEP: f64 = 1e-10;
 
-/// Held-out rows, or a sample of them that depends on nothing but their numbers: the rows with the least hashes.
+/// Held-out rows, or a sample of them: the rows whose numbers have the lowest hashes. The sample depends only on the
+/// row numbers.
 ///
-/// Memory: 8 bytes a feature of a row and 17 bytes a row.
+/// Memory: 17 bytes per row and 8 bytes per feature of a row.
 #[derive(Debug)]
 pub(super) struct HeldOut {
     max_rows: usize,
     row_count: u64,
-    /// Rows whose number has a greater hash are not in the sample.
+    /// Rows whose number has a larger hash are not in the sample.
     max_hash: u64,
     hashes: Vec<u64>,
     clicked: Vec<bool>,
-    /// By field and cross: the features of its categories, with their rows.
+    /// For each field and cross, pairs of a row and the number of a feature in that row.
     columns: Vec<Vec<(u32, u32)>>,
 }
 
-/// Where the bias belongs, and how good predictions then are.
+/// A fitted bias and the quality of predictions with it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fitted {
-    /// What the bias has to be raised by.
+    /// Number to add to the bias.
     pub(super) shift: f64,
     pub(super) quality: Quality,
 }
 
 impl HeldOut {
-    /// No rows yet, and room for a sample of `max_rows`.
+    /// Creates an empty sample of at most `max_rows` rows.
     pub(super) fn new(group_count: usize, max_rows: usize) -> Self {
         let columns = vec![Vec::new(); group_count];
-        // Rows are numbered in 32 bits.
+        // Row numbers have 32 bits.
         let max_rows = max_rows.clamp(1, u32::MAX as usize - 1);
         Self { max_rows, row_count: 0, max_hash: u64::MAX, hashes: Vec::new(), clicked: Vec::new(), columns }
     }
 
-    /// Takes in more rows.
+    /// Adds more rows.
     pub(super) fn add(&mut self, model: &StateModel, batch: &RowBatch) {
         let group_of = |number: u32| usize::from(model.features()[number as usize].group);
         model.each_row(batch, |numbers, clicked| self.push(numbers, group_of, clicked));
@@ -70,7 +72,7 @@ impl HeldOut {
         }
     }
 
-    /// Leaves about half of the rows.
+    /// Removes about half of the rows.
     fn thin(&mut self) {
         self.max_hash /= 2;
         let max_hash = self.max_hash;
@@ -93,23 +95,23 @@ impl HeldOut {
         self.hashes.retain(|&hash| hash <= max_hash);
     }
 
-    /// Refuses rows of one kind only: no bias is best for them.
+    /// Returns [`PruneError::OneSided`] if no row or every row was clicked, because then no bias is the best.
     pub(super) fn refuse_one_sided(&self) -> Result<(), PruneError> {
         let (rows, clicks) = (self.sampled_row_count(), self.clicked.iter().filter(|&&clicked| clicked).count() as u64);
         if clicks == 0 || clicks == rows { Err(PruneError::OneSided { rows, clicks }) } else { Ok(()) }
     }
 
-    /// Rows in the sample.
+    /// How many rows are in the sample.
     pub(super) fn sampled_row_count(&self) -> u64 {
         self.clicked.len() as u64
     }
 
-    /// Rows of the logs.
+    /// How many rows the logs have.
     pub(super) fn row_count(&self) -> u64 {
         self.row_count
     }
 
-    /// The logit of each row under these weights.
+    /// Computes the logit of each row in the sample with these weights.
     pub(super) fn logits(&self, bias: f64, weights: &[f64]) -> Vec<f64> {
         let mut logits = vec![bias; self.clicked.len()];
         for column in &self.columns {
@@ -120,14 +122,14 @@ impl HeldOut {
         logits
     }
 
-    /// Adds to each row's logit what the categories of `group` gained from `before` to `after`.
+    /// Updates the logits for a change of the weights of one field or cross, `group`, from `before` to `after`.
     pub(super) fn add_gain(&self, group: usize, before: &[f64], after: &[f64], logits: &mut [f64]) {
         for &(row, number) in &self.columns[group] {
             logits[row as usize] += after[number as usize] - before[number as usize];
         }
     }
 
-    /// How good predictions by `logits` plus `shift` are.
+    /// Computes the quality of predictions with the logits `logits` plus `shift`.
     pub(super) fn quality(&self, logits: &[f64], shift: f64) -> Quality {
         let mut evaluator = Evaluator::bounded();
         for (logit, &clicked) in logits.iter().zip(&self.clicked) {
@@ -136,7 +138,8 @@ impl HeldOut {
         evaluator.metrics().into()
     }
 
-    /// The shift of the bias with the least log loss, by Newton's method: the mean prediction is then the observed CTR.
+    /// Finds the shift of the bias with the lowest log loss, by Newton's method. With it, the mean prediction is the
+    /// observed CTR.
     pub(super) fn fit(&self, logits: &[f64]) -> Fitted {
         let mut shift = 0.0;
         for _ in 0..MAX_STEPS {
@@ -160,8 +163,8 @@ impl HeldOut {
 mod tests {
     use super::*;
 
-    /// Row `i` of `row_count` has the feature `i % 7` of the group 0, and of the group 1 the features 7 to 9 whose bit `i` has; every
-    /// third row was clicked.
+    /// Row `i` has feature `i % 7` of group 0. In group 1, bits 0 to 2 of `i` say which of the features 7 to 9 it has.
+    /// Every third row was clicked.
     fn rows(row_count: u32, max_rows: usize) -> HeldOut {
         let mut rows = HeldOut::new(2, max_rows);
         for row in 0..row_count {
@@ -172,11 +175,11 @@ mod tests {
         rows
     }
 
-    /// Powers of two, whose sums tell the features that are in them.
+    /// Powers of two, so that each sum shows which features are in it.
     const WEIGHTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
     #[test]
-    fn a_sample_has_the_rows_with_the_least_hashes_and_their_features() {
+    fn sample_has_the_rows_with_the_lowest_hashes_and_their_features() {
         let (all, sample) = (rows(10_000, 10_000), rows(10_000, 1_000));
         assert_eq!((all.sampled_row_count(), sample.row_count()), (10_000, 10_000));
         assert!((400..=1_000).contains(&sample.sampled_row_count()), "{}", sample.sampled_row_count());
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bias_is_fitted_where_the_mean_prediction_is_the_observed_ctr() {
+    fn fitted_bias_makes_the_mean_prediction_equal_to_the_observed_ctr() {
         let rows = rows(3_000, 3_000);
         for far in [0.0, 30.0, -30.0] {
             let fitted = rows.fit(&rows.logits(far, &[0.01; 10]));
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn one_group_alone_gains_what_its_weights_gain() {
+    fn change_of_one_group_changes_the_logits_by_the_change_of_its_weights() {
         let rows = rows(100, 100);
         let mut after = WEIGHTS;
         after[7..].fill(0.0);
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_one_kind_alone_are_refused() {
+    fn rows_that_are_all_clicked_or_all_not_clicked_are_rejected() {
         assert!(rows(100, 100).refuse_one_sided().is_ok());
         let refusal = rows(1, 1).refuse_one_sided().unwrap_err().to_string();
         assert!(refusal.ends_with("found 1 clicks in 1 rows"), "{refusal}");

@@ -1,10 +1,11 @@
-//! A list of what is live, such as the creatives that may be shown today, read with distrust: a list that somebody's export broke
-//! would make a model forget what it has learned.
+//! Reads a live list: the categories of a field that are live, such as the creatives that may be shown today.
+//!
+//! The list is checked strictly, because a damaged list would make a model forget what it has learned.
 //!
 //! # Limits
 //!
-//! Plain CSV alone: no Parquet, nothing compressed. A list that breaks off between two lines looks like a shorter list; only the share
-//! of categories that would go gives it away.
+//! Only plain CSV is supported: no Parquet, no compression. A list that is truncated between two lines looks like a
+//! shorter list. Only the guard on the share of dropped categories can detect that.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,21 +16,22 @@ use csv_core::{ReadRecordResult, Reader};
 use super::PruneError;
 use omomi::contract::{Field, FieldKind};
 
-/// Where a list of live categories is.
+/// A file with the live categories of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveList {
-    /// A CSV file: with a header that names the field's column, or of one column, whose first line then is an entry.
+    /// Path of a CSV file. It has a header that names a column like the field, or it has one column and no header.
     pub path: PathBuf,
-    /// The field of which it lists categories.
+    /// Name of the field.
     pub field: String,
 }
 
-/// The live categories of a field, as a training state writes them.
+/// Reads the live categories of a field, in the form in which a training state has them.
 ///
 /// # Errors
 ///
-/// [`PruneError::LiveListMalformed`] for a list without entries, a line with fewer or more columns than the first, a last line that breaks
-/// off, and an entry that is not of the field's type.
+/// Returns [`PruneError::LiveListUnreadable`] if the file cannot be read. Returns [`PruneError::LiveListMalformed`] if
+/// the list has no entries, if a line has fewer or more columns than the first, if the last line is truncated, or if an
+/// entry does not have the field's type.
 pub(super) fn read(path: &Path, field: &Field) -> Result<HashSet<String>, PruneError> {
     let bytes = fs::read(path).map_err(|source| PruneError::LiveListUnreadable { path: path.to_owned(), source })?;
     parse(&bytes, field).map_err(|(line, problem)| PruneError::LiveListMalformed {
@@ -42,7 +44,7 @@ pub(super) fn read(path: &Path, field: &Field) -> Result<HashSet<String>, PruneE
 type Problem = (Option<u64>, String);
 
 fn parse(bytes: &[u8], field: &Field) -> Result<HashSet<String>, Problem> {
-    // A mark that some exporters put before UTF-8.
+    // Some exporters write a byte order mark before UTF-8.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let other_formats = [(&b"PAR1"[..], "Parquet"), (b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")];
     if let Some((_, found)) = other_formats.iter().find(|(mark, _)| bytes.starts_with(mark)) {
@@ -71,25 +73,26 @@ fn parse(bytes: &[u8], field: &Field) -> Result<HashSet<String>, Problem> {
         if record.len() != column_count {
             let found = record.len();
             let broken = is_cut_off && records.is_at_end() && found < column_count;
-            let cut_off = if broken { " and no end of the line: the list breaks off" } else { "" };
+            let cut_off = if broken { " and no end of the line: the list is truncated" } else { "" };
             return Err((Some(line), format!("expected {column_count} columns, found {found}{cut_off}")));
         }
         live.insert(entry(&record[place], field, line)?);
     }
     if live.is_empty() {
-        return Err((None, "expected entries, found a header alone".to_owned()));
+        return Err((None, "expected entries, found only a header".to_owned()));
     }
     Ok(live)
 }
 
-/// An entry as a training state writes the category.
+/// Converts a cell to a category, in the form in which a training state has it.
 fn entry(cell: &str, field: &Field, line: u64) -> Result<String, Problem> {
     match field.kind {
         FieldKind::Id => match cell.trim().parse::<i64>() {
             Ok(id) => Ok(id.to_string()),
             Err(_) => {
                 let header = if line == 1 { format!(" or the header `{}`", field.name) } else { String::new() };
-                Err((Some(line), format!("expected an integer{header}, as `{}` is an id, found `{cell}`", field.name)))
+                let name = &field.name;
+                Err((Some(line), format!("expected an integer{header}, because `{name}` is an id, found `{cell}`")))
             }
         },
         _ if cell.is_empty() => Err((Some(line), "expected a category, found an empty cell".to_owned())),
@@ -101,7 +104,7 @@ fn entry(cell: &str, field: &Field, line: u64) -> Result<String, Problem> {
 struct Records<'a> {
     reader: Reader,
     rest: &'a [u8],
-    /// The line that `rest` begins on.
+    /// Number of the line on which `rest` begins.
     line: u64,
     text: Vec<u8>,
     ends: Vec<usize>,
@@ -122,7 +125,7 @@ impl<'a> Records<'a> {
         self.rest.is_empty()
     }
 
-    /// The next record that is not an empty line, with the line on which it starts.
+    /// Reads the next record, skipping empty lines. Returns it with the number of the line on which it starts.
     fn next(&mut self) -> Result<Option<(u64, Vec<String>)>, Problem> {
         let (mut text_len, mut end_count) = (0, 0);
         self.skip(self.rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count());
@@ -136,7 +139,7 @@ impl<'a> Records<'a> {
             match result {
                 ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                // Asked again with nothing to read, the reader hands out what it has.
+                // The next call has no input left, and then the reader returns the last record.
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::End => return Ok(None),
                 ReadRecordResult::Record => break,
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_is_found_by_its_name_and_a_single_one_needs_none() {
+    fn column_is_found_by_its_name_and_a_single_column_needs_no_header() {
         let expected = Ok(vec!["-3".to_owned(), "17".to_owned()]);
         assert_eq!(live("state,creative_id\non,17\non,-3\non,017\n", 0), expected);
         assert_eq!(live("creative_id\r\n17\r\n-3", 0), expected);
@@ -186,20 +189,23 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_an_export_broke_are_refused() {
+    fn damaged_lists_are_rejected() {
         let cases = [
             ("", "expected entries, found an empty file"),
             ("PAR1\0", "expected plain CSV, found Parquet"),
-            ("creative_id\n", "expected entries, found a header alone"),
+            ("creative_id\n", "expected entries, found only a header"),
             ("id,state\n17,on\n", "1: expected a column `creative_id`, found id, state"),
             (
                 "creative_id,state\n17,on\n1",
-                "3: expected 2 columns, found 1 and no end of the line: the list breaks off",
+                "3: expected 2 columns, found 1 and no end of the line: the list is truncated",
             ),
             ("creative_id,state\n17\n18,on\n", "2: expected 2 columns, found 1"),
-            ("id\n17\n", "1: expected an integer or the header `creative_id`, as `creative_id` is an id, found `id`"),
-            ("17\r\nNULL\r\n", "2: expected an integer, as `creative_id` is an id, found `NULL`"),
-            ("17\n1.5\n", "2: expected an integer, as `creative_id` is an id, found `1.5`"),
+            (
+                "id\n17\n",
+                "1: expected an integer or the header `creative_id`, because `creative_id` is an id, found `id`",
+            ),
+            ("17\r\nNULL\r\n", "2: expected an integer, because `creative_id` is an id, found `NULL`"),
+            ("17\n1.5\n", "2: expected an integer, because `creative_id` is an id, found `1.5`"),
         ];
         for (text, expected) in cases {
             assert_eq!(live(text, 0), Err(expected.to_owned()), "{text:?}");

@@ -1,4 +1,4 @@
-//! The measures, in the order in which they are taken.
+//! The measures of pruning, and the code that takes them in order.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use crate::learn::WeightRule;
 use omomi::contract::Contract;
 use omomi::weight_file::table::Encoding;
 
-/// What to do. Nothing unless told otherwise, but for what the contract says of most categories.
+/// The measures to take. By default there is none, except the limits on categories that the contract has.
 #[derive(Debug, Clone, Default)]
 pub struct Measures {
-    /// Categories of its field that are not in it go.
+    /// Drops categories of the list's field that are not in the list, and crosses that contain one of them.
     pub live: Option<LiveList>,
-    /// How long before the end of the training window a feature may have been seen last.
+    /// Drops features that were last seen longer than this before the end of the training window.
     pub last_seen: ByField<Duration>,
-    /// Rows that must have had a feature.
+    /// Drops features with fewer impressions than this.
     pub min_impressions: ByField<u64>,
-    /// Evidence `|z|` up to which a weight is 0: at least what it was.
+    /// Sets weights to 0 whose evidence `|z|` is at most this. Must be at least the l1 of the state.
     pub l1: Option<f64>,
-    /// Raw weights of less than this magnitude are 0: at least what it was.
+    /// Sets raw weights below this magnitude to 0. Must be at least the minimum magnitude of the state.
     pub min_magnitude: Option<f64>,
-    /// Most bytes of the weight file.
+    /// The budget: most bytes of the weight file.
     pub max_bytes: Option<u64>,
-    /// The encodings that a budget may be met with; where it is empty, any.
+    /// The encodings that may be used to meet the budget. If empty, any encoding.
     pub encodings: Vec<Encoding>,
 }
 
-/// What was done.
+/// The result of taking all measures.
 pub(super) struct Taken {
     pub(super) last: Stage,
     pub(super) measures: Vec<MeasureBill>,
@@ -37,7 +37,8 @@ pub(super) struct Taken {
 }
 
 impl Measures {
-    /// How many there are, the last one included, which is always taken.
+    /// Upper bound on the number of measures that are taken: the requested ones, the limits of the contract, and
+    /// dropping weights of 0.
     pub(super) fn count(&self) -> usize {
         let asked = [
             self.live.is_some(),
@@ -50,7 +51,7 @@ impl Measures {
         asked.iter().filter(|asked| **asked).count() + 2
     }
 
-    /// Refuses what cannot be done with a state of this contract and rule.
+    /// Returns an error if the measures cannot be taken on a state with this contract and rule.
     pub(super) fn check(&self, contract: &Contract, rule: &WeightRule, has_held_out: bool) -> Result<(), PruneError> {
         let is_limited = contract.fields().iter().any(|field| field.category_limit.is_some())
             || contract.crosses().iter().any(|cross| cross.category_limit.is_some());
@@ -60,7 +61,7 @@ impl Measures {
         let settings = [("l1", self.l1, rule.l1), ("min_magnitude", self.min_magnitude, rule.min_magnitude)];
         for (name, asked, was) in settings {
             if let Some(found) = asked.filter(|asked| !asked.is_finite() || *asked < was) {
-                let expected = format!("a number of at least {was:?}, which the state has already");
+                let expected = format!("at least {was:?}, the value in the training state");
                 return Err(PruneError::Setting { name, expected, found: format!("{found:?}") });
             }
         }
@@ -71,7 +72,7 @@ impl Measures {
         }
     }
 
-    /// Takes the measures on the state `state`, of which `first` is the stage.
+    /// Takes the measures on the training state at `state`. `first` is its stage before the first measure.
     pub(super) fn take(
         &self,
         state: &Path,
@@ -124,7 +125,7 @@ impl Measures {
     }
 }
 
-/// Measures that are being taken.
+/// The state of the work while measures are taken.
 struct Taking<'a> {
     workbench: &'a Workbench<'a>,
     watch: &'a mut dyn FnMut(Event<'_>),
@@ -137,7 +138,7 @@ impl Taking<'_> {
         (self.watch)(Event::Measure(measure));
     }
 
-    /// The features of `dropped` go.
+    /// Drops the features whose entry in `dropped` is true.
     fn drop_features(&mut self, measure: &str, setting: String, dropped: &[bool]) {
         let kept: Vec<bool> = self.last.kept.iter().zip(dropped).map(|(&kept, &dropped)| kept && !dropped).collect();
         let weights = self.last.weights.iter().zip(&kept);
@@ -146,7 +147,7 @@ impl Taking<'_> {
         self.go_to(measure, setting, next);
     }
 
-    /// The weights follow another rule.
+    /// Computes the weights again with the rule that `change` returns.
     fn follow(&mut self, measure: &'static str, setting: f64, change: impl FnOnce(WeightRule) -> WeightRule) {
         self.begin(measure);
         let next = self.workbench.stage(self.last.kept.clone(), change(self.last.rule));

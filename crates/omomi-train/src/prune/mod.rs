@@ -1,23 +1,24 @@
-//! Makes a training state smaller on purpose, so that the weight file made of it is, and says what that costs.
+//! Prunes a training state: drops features and weights so that the weight file becomes smaller, and reports what that
+//! costs.
 //!
-//! [`prune`] reads a state, takes the measures that are asked for one after the other, and writes a state that is for packing:
+//! [`prune`] reads a state, takes the requested measures in this order, and writes a smaller state for packing:
 //!
-//! 1. a **live list**: categories of a field that are not in it go, and crosses that have one of them;
-//! 2. **last seen**: features that were seen last too long before the end of the training window go;
-//! 3. **minimum impressions**: features that too few rows had go;
-//! 4. **l1** raised: evidence `|z|` up to which a weight is 0;
-//! 5. **least magnitude**: weights of less than it are 0;
-//! 6. **most categories**: of fields that have more weights than the contract allows, those with the fewest impressions go, or it is an
-//!    error, as the contract says;
-//! 7. a **budget** in bytes: what loses least on held-out rows is cut, and the encoding that suits is chosen;
-//! 8. features whose weight is 0 are left out.
+//! 1. **live list**: drops categories of a field that are not in the list, and crosses that contain one of them.
+//! 2. **last seen**: drops features that were last seen too long before the end of the training window.
+//! 3. **minimum impressions**: drops features with too few impressions.
+//! 4. **l1**: raises l1. A weight is 0 if its evidence `|z|` is at most l1.
+//! 5. **minimum magnitude**: sets weights below this magnitude to 0.
+//! 6. **maximum categories**: applies to fields that have more weights than the contract allows. Drops the weights with
+//!    the fewest impressions, or returns an error; the contract says which.
+//! 7. **budget** in bytes: drops weights and chooses an encoding so that the log loss on held-out rows is lowest.
+//! 8. Drops features whose weight is 0. This measure is always taken.
 //!
-//! The first two are guarded: they refuse to drop more of a field than [`PruneOptions::max_dropped_share`] of its categories that
-//! have impressions.
+//! The first two measures are guarded. They return an error if they would drop more than
+//! [`PruneOptions::max_dropped_share`] of a field's categories that have impressions.
 //!
-//! Where there are held-out rows the bias is fitted again on them: what is cut is not as often negative as positive, and the
-//! mean prediction would drift. The [`Bill`] compares models that were both fitted so, and thus says what the measure costs
-//! and not what the fit gains.
+//! If there are held-out rows, the bias is fitted again on them. A cut usually drops more weights of one sign than of
+//! the other, so the mean prediction would drift otherwise. The [`Bill`] compares models that both have a fitted bias.
+//! Its differences therefore show what a measure costs, not what the fit gains.
 //!
 //! ```no_run
 //! use omomi_train::prune::{Measures, PruneOptions, prune};
@@ -35,11 +36,15 @@
 //!
 //! # Limits
 //!
-//! Memory: some 100 bytes a feature of the state, and 8 for each feature of a held-out row and 50 for the row, of which at most
-//! [`PruneOptions::sample_row_count`] are held. Training does not go on from a pruned state: what was cut would come back
-//! as new. It goes on from the state that was pruned. A budget is met within 2 % where the weight file has a megabyte or more; in
-//! smaller ones the 4,096 bytes to which the weights are aligned may be more than that. It is never exceeded, if packing
-//! has the same held-out rows, of which golden requests are made.
+//! Memory: about 100 bytes per feature of the state, plus 50 bytes per held-out row and 8 bytes per feature of that
+//! row. At most [`PruneOptions::sample_row_count`] held-out rows are in memory.
+//!
+//! Training cannot continue from a pruned state, because dropped features would come back as new ones. Continue from
+//! the state before pruning.
+//!
+//! A budget is met to within 2 % if the weight file has a megabyte or more. In smaller files, the alignment of the
+//! weights to 4,096 bytes may leave a larger share unused. The budget is never exceeded if packing gets the same
+//! held-out rows, because golden requests are chosen from them.
 
 mod bill;
 mod budget;
@@ -75,42 +80,43 @@ use guard::Guard;
 use held_out::HeldOut;
 use stage::{Stage, Workbench};
 
-/// Greatest share of a field's categories that a live list or a time may drop unless told otherwise.
+/// Default of [`PruneOptions::max_dropped_share`]: half of a field's categories.
 pub const DEFAULT_MAX_DROPPED_SHARE: f64 = 0.5;
-/// Most held-out rows that are held in memory unless told otherwise.
+/// Default of [`PruneOptions::sample_row_count`].
 pub const DEFAULT_SAMPLE_ROW_COUNT: usize = 500_000;
 
-/// Share of a budget below which somebody should hear that it is not used up.
+/// The bill has a warning if the weight file uses less than this share of the budget.
 const MIN_BUDGET_SHARE: f64 = 0.98;
 
-/// What to prune, how, and where to leave the result.
+/// What to prune, how, and where to write the result.
 #[derive(Debug, Clone)]
 pub struct PruneOptions {
     /// The training state.
     pub state: PathBuf,
-    /// Where the pruned state goes; its provenance goes [beside it](provenance_path), and so does its [bill](bill_path).
+    /// Path of the pruned state. Its [provenance](provenance_path) and its [bill](bill_path) are written beside it.
     pub out: PathBuf,
-    /// Whether files that are there are replaced.
+    /// Whether existing files are replaced.
     pub replace: bool,
-    /// What to do.
+    /// The measures to take.
     pub measures: Measures,
-    /// Greatest share of the categories of a field that have impressions that a live list or a time may drop, from 0 to 1.
+    /// Largest share of a field's categories that [`Measures::live`] or [`Measures::last_seen`] may drop, from 0 to 1.
+    /// Only categories with impressions count.
     pub max_dropped_share: f64,
-    /// Whether what looks wrong is done all the same: such a share, a live list that matches nothing, and what the store
-    /// would refuse.
+    /// Whether to prune although something looks wrong: a larger share is dropped, the live list matches no category,
+    /// or the store would reject the weight file.
     pub allow: bool,
-    /// Paths and patterns of logs that were not trained on; best those that packing will have. Empty for none.
+    /// Paths and patterns of logs that were not used in training, best the ones that packing will use. May be empty.
     pub held_out: Vec<String>,
-    /// How they are read.
+    /// How the held-out logs are read.
     pub read: ReadOptions,
-    /// Most held-out rows that are held in memory; of more a sample is taken.
+    /// Most held-out rows in memory. If the logs have more, a sample of them is used.
     pub sample_row_count: usize,
-    /// The store whose limits and files the weight file is held against.
+    /// A store. The planned weight file is checked against its limits and its files.
     pub store: Option<PathBuf>,
 }
 
 impl PruneOptions {
-    /// No measures yet, no held-out rows, and the default limits.
+    /// Options with no measures, no held-out rows and default limits.
     #[must_use]
     pub fn new(state: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         Self {
@@ -136,47 +142,48 @@ pub enum Event<'a> {
     Reading,
     /// Held-out rows are about to be read.
     Started(&'a LogReader),
-    /// Some more of them were read.
+    /// More held-out rows were read.
     Read(&'a LogReader),
-    /// All of them were read.
+    /// All held-out rows were read.
     Finished(&'a LogReader),
-    /// A measure is about to be taken.
+    /// The measure with this name is about to be taken.
     Measure(&'static str),
-    /// Some more models were tried to meet the budget.
+    /// More models were tried to meet the budget.
     Tried {
-        /// How many so far.
+        /// How many models were tried so far.
         count: usize,
-        /// How many there may be.
+        /// How many models are tried at most.
         of: usize,
     },
     /// The pruned state is about to be written.
     Writing,
 }
 
-/// What was pruned.
+/// The result of [`prune`].
 #[derive(Debug, Clone)]
 pub struct PruneReport {
-    /// What it took and what it cost.
+    /// What was dropped and what it cost.
     pub bill: Bill,
-    /// Where the bill is.
+    /// Path of the bill's file.
     pub bill_path: PathBuf,
-    /// Rows of the held-out logs, of which the bill's are a sample.
+    /// Rows in the held-out logs. The bill's metrics may cover only a sample of them.
     pub held_out_row_count: u64,
     /// Size of the pruned state in bytes.
     pub state_len_bytes: u64,
 }
 
-/// The file with the bill of a pruned state: `out.parquet` has `out.bill.json`.
+/// Returns the path of a pruned state's bill: `out.bill.json` for `out.parquet`.
 #[must_use]
 pub fn bill_path(state: &Path) -> PathBuf {
     state.with_extension("bill.json")
 }
 
-/// Prunes a training state and writes what is left of it, its provenance and its bill. `watch` is told what happens.
+/// Prunes a training state. Writes the smaller state, its provenance and its bill. Calls `watch` with each event.
 ///
 /// # Errors
 ///
-/// [`PruneError`]. The files that it would have written are as they were before, unless writing itself failed.
+/// Returns a [`PruneError`] if an input is unreadable or invalid, if a guard stops a measure, or if a file cannot be
+/// written. No file is changed, unless the error happened during writing.
 pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result<PruneReport, PruneError> {
     let bill_path = bill_path(&options.out);
     for path in [&options.out, &provenance_path(&options.out), &bill_path] {
@@ -222,7 +229,7 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
     Ok(PruneReport { bill, bill_path, held_out_row_count, state_len_bytes })
 }
 
-/// The rule of a stage with the bias where it was fitted.
+/// Returns the rule of a stage, with the fitted bias if there is one.
 fn served_rule(stage: &Stage) -> crate::learn::WeightRule {
     stage.fitted.map_or(stage.rule, |fitted| stage.rule.recalibrated(1.0, fitted.shift))
 }
@@ -253,24 +260,28 @@ fn read_held_out(
     Ok(Some(rows))
 }
 
-/// What somebody should look at: that the bias is where it was, that a budget is not used up, and what the store says of the weight file to come.
+/// Returns the warnings: the bias was not fitted, the budget is not used up, or the store warns about or would reject
+/// the planned weight file. Fails if the store would reject it and [`PruneOptions::allow`] is not set.
 fn warnings(bill: &Bill, contract: &Contract, options: &PruneOptions) -> Result<Vec<String>, PruneError> {
     let mut warnings = Vec::new();
     if bill.held_out_rows == 0 {
         warnings.push(
-            "without held-out rows the bias stays as it was, and bytes are counted without golden requests".to_owned(),
+            "without held-out rows, the bias is not fitted again and sizes do not include golden requests".to_owned(),
         );
     }
     let (bytes, max_bytes) = (bill.total.after.bytes, bill.budget.as_ref().map(|budget| budget.max_bytes));
     if let Some(max_bytes) = max_bytes.filter(|&max_bytes| (bytes as f64) < MIN_BUDGET_SHARE * max_bytes as f64) {
-        warnings.push(format!("the weight file will have {bytes} bytes, and the budget of {max_bytes} is not used up: nothing that was tried with more is better"));
+        warnings.push(format!(
+            "the weight file will have {bytes} bytes and not use up the budget of {max_bytes} bytes: no larger file \
+             that was tried is better"
+        ));
     }
     let Some(store) = &options.store else { return Ok(warnings) };
     let sizes = bill.total.fields.iter().filter(|field| field.after.weights > 0);
     let sizes: Vec<(String, u64)> = sizes.map(|field| (field.field.clone(), field.after.weights)).collect();
     match check_planned(&Store::new(store), contract, bill.total.after.bytes, &sizes) {
         Ok(found) => warnings.extend(found.iter().map(ToString::to_string)),
-        Err(refusal) if options.allow => warnings.push(format!("the store would refuse the weight file: {refusal}")),
+        Err(refusal) if options.allow => warnings.push(format!("the store would reject the weight file: {refusal}")),
         Err(source) => return Err(PruneError::Store { source }),
     }
     Ok(warnings)

@@ -1,4 +1,4 @@
-//! A model on its way from the state to what is left of it.
+//! Stages of pruning: the features and weights that are left after some measures, and the change between two stages.
 
 use super::held_out::{Fitted, HeldOut};
 use super::{Amounts, Change, FieldChange, HeldOutChange};
@@ -7,30 +7,30 @@ use crate::pack::table::bytes_per_weight;
 use crate::pack::{FilePlan, group_names};
 use omomi::weight_file::table::Encoding;
 
-/// Which features are left after some measures, and with which weights.
+/// The features and weights that are left after some measures.
 #[derive(Debug, Clone)]
 pub(super) struct Stage {
-    /// Whether a feature is left, by number.
+    /// Whether each feature is left, by number.
     pub(super) kept: Vec<bool>,
-    /// The weights as they are served, by number; 0 for what is not left.
+    /// The weight of each feature as it is served, by number; 0 if the feature is not left.
     pub(super) weights: Vec<f64>,
-    /// How the weights of those that are left follow from `z` and `d`, but for the shift that was fitted.
+    /// How weights follow from `z` and `d`, without the fitted shift of the bias.
     pub(super) rule: WeightRule,
-    /// How they are rounded.
+    /// How the weights are rounded.
     pub(super) encoding: Encoding,
-    /// Where the bias belongs, where there are held-out rows.
+    /// The fitted bias, if there are held-out rows.
     pub(super) fitted: Option<Fitted>,
     logits: Vec<f64>,
 }
 
 impl Stage {
-    /// The logit of each held-out row, before the bias was fitted.
+    /// The logit of each held-out row, without the fitted shift of the bias.
     pub(super) fn logits(&self) -> &[f64] {
         &self.logits
     }
 }
 
-/// What stages are made with.
+/// What is needed to build stages: the model, the plan of the weight file and the held-out rows.
 pub(super) struct Workbench<'a> {
     pub(super) model: &'a StateModel,
     pub(super) plan: &'a FilePlan,
@@ -38,13 +38,13 @@ pub(super) struct Workbench<'a> {
 }
 
 impl Workbench<'_> {
-    /// The state as it came.
+    /// Builds the stage before the first measure.
     pub(super) fn first_stage(&self) -> Stage {
         let rule = self.model.metadata().weight_rule;
         self.stage(vec![true; self.model.features().len()], rule)
     }
 
-    /// The features of `kept` with the weights of `rule`.
+    /// Builds a stage with the features of `kept` and the weights of `rule`, in f32.
     pub(super) fn stage(&self, kept: Vec<bool>, rule: WeightRule) -> Stage {
         let features = self.model.features().iter().zip(&kept);
         let weights =
@@ -53,7 +53,7 @@ impl Workbench<'_> {
         self.stage_of_weights(kept, rule, Encoding::F32, weights)
     }
 
-    /// The features of `kept` with weights that `encoding` has rounded.
+    /// Builds a stage with the features of `kept` and with weights that were already rounded by `encoding`.
     pub(super) fn stage_of_weights(
         &self,
         kept: Vec<bool>,
@@ -66,7 +66,7 @@ impl Workbench<'_> {
         Stage { kept, weights, rule, encoding, fitted, logits }
     }
 
-    /// What lies between two stages.
+    /// Computes the change between two stages.
     pub(super) fn change(&self, before: &Stage, after: &Stage) -> Change {
         let names = group_names(&self.model.metadata().contract);
         let (amounts_before, amounts_after) = (self.amounts(before), self.amounts(after));
@@ -96,7 +96,7 @@ impl Workbench<'_> {
         }
     }
 
-    /// What would lie between two stages if one field or cross alone had changed.
+    /// Computes how the quality would change if only one field or cross, `group`, had changed.
     fn change_of_group(&self, before: &Stage, after: &Stage, group: usize) -> Option<HeldOutChange> {
         let rows = self.held_out?;
         let mut logits = before.logits.clone();
@@ -104,7 +104,7 @@ impl Workbench<'_> {
         Some(between(before.fitted?, rows.fit(&logits)))
     }
 
-    /// What each field and cross has.
+    /// Computes the amounts of each field and cross.
     fn amounts(&self, stage: &Stage) -> Vec<Amounts> {
         let contract = &self.model.metadata().contract;
         let none = Amounts { categories: 0, weights: 0, bytes: 0, mass: 0.0 };

@@ -1,4 +1,4 @@
-//! Writes what pruning leaves: the state, its provenance and its bill.
+//! Writes the files of a pruned state: the state, its provenance and its bill.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,12 +13,12 @@ use crate::learn::{WeightRule, provenance_path};
 use crate::pack::PackError;
 use omomi::new_file::NewFile;
 
-/// Room for what the provenance says of a pruning, beside its measures, in bytes.
+/// Bytes reserved for the summary of a pruning in the provenance, without its measures.
 const SUMMARY_ROOM: u64 = 320;
-/// Room for what it says of a measure.
+/// Bytes reserved for each measure in the provenance.
 const MEASURE_ROOM: u64 = 256;
 
-/// Bytes by which the provenance of the state grows, at most, unless names are very long.
+/// Returns how many bytes the provenance of the state grows at most, unless names are very long.
 pub(super) fn provenance_growth_bytes(measures: &Measures) -> u64 {
     SUMMARY_ROOM + measures.count() as u64 * MEASURE_ROOM
 }
@@ -50,7 +50,7 @@ fn write_state(options: &PruneOptions, stage: &Stage, rule: &WeightRule) -> Resu
                 writer.push(&StateRow { weight: rule.bias_weight(row.z, row.d), ..row })?;
                 continue;
             }
-            // The model numbers features in the order of the rows.
+            // The number of a feature is its index among the rows.
             if stage.kept[number] {
                 writer.push(&StateRow { weight: rule.feature_weight(row.z, row.d), ..row })?;
             }
@@ -60,8 +60,8 @@ fn write_state(options: &PruneOptions, stage: &Stage, rule: &WeightRule) -> Resu
     writer.finish()
 }
 
-/// The provenance of the state, with `pruned` in addition: what the bill says, but for the fields and the curve. It goes into
-/// the weight file, so it is short.
+/// Returns the provenance of the state with a `pruned` key added: the bill without its fields and its curve. It is
+/// short, because it goes into the weight file.
 fn provenance(state: &Path, bill: &Bill) -> Result<Value, PruneError> {
     let path = provenance_path(state);
     let unreadable = |source| PackError::Provenance { path: path.clone(), source };

@@ -41,7 +41,7 @@ fields = ["media_id", "creative_id"]
 fields = ["media_id", "interest"]
 "#;
 
-/// The first fault of `SMALL` with `from` replaced by `to`, as text.
+/// Returns the first fault of `SMALL` with `from` replaced by `to`, as text.
 fn fault(from: &str, to: &str) -> String {
     assert!(SMALL.contains(from), "{from}");
     let faults = parse_contract(&SMALL.replacen(from, to, 1)).unwrap_err();
@@ -71,7 +71,7 @@ fn each_fault_has_its_own_message_and_line() {
         (
             "\"media_id\"\nside",
             "\"interest\"\nside",
-            "line 13: field 2 (interest): the name is taken already by field 1",
+            "line 13: field 2 (interest): the name is already taken by field 1",
         ),
         ("meaning = \"the media on which the slot is\"\n", "", "line 5: field 1 (media_id): `meaning` is missing"),
         ("\"the media on which the slot is\"", "\" \"", "line 9: field 1 (media_id): `meaning` is empty"),
@@ -80,12 +80,12 @@ fn each_fault_has_its_own_message_and_line() {
         (
             "[0.0, 100000]",
             "[5, 2]",
-            "line 24: field 3 (floor_price): `range` must be two numbers, the lesser first, found [5,2]",
+            "line 24: field 3 (floor_price): `range` must be two numbers, the smaller first, found [5,2]",
         ),
         (
             "[0.0, 100000]",
             "[0.0, inf]",
-            "line 24: field 3 (floor_price): `range` must be two numbers, the lesser first, found [0.0,null]",
+            "line 24: field 3 (floor_price): `range` must be two numbers, the smaller first, found [0.0,null]",
         ),
         (
             "buckets = [10.0, 50, 1e2]",
@@ -95,7 +95,7 @@ fn each_fault_has_its_own_message_and_line() {
         (
             "[10.0, 50, 1e2]",
             "[10.0, 5]",
-            "line 25: field 3 (floor_price): bucket edges must rise: 10.0 stands before 5.0",
+            "line 25: field 3 (floor_price): bucket edges must ascend: 10.0 comes before 5.0",
         ),
         (
             "[10.0, 50, 1e2]",
@@ -128,7 +128,7 @@ fn each_fault_has_its_own_message_and_line() {
         (
             "unit =",
             "many = true\nunit =",
-            "line 23: field 3 (floor_price): a number field has one value: `many` goes with id or text",
+            "line 23: field 3 (floor_price): a number field has one value: `many` is only for id or text",
         ),
         (
             "\"media_id\", \"creative_id\"",
@@ -144,12 +144,12 @@ fn each_fault_has_its_own_message_and_line() {
         (
             "\"media_id\", \"creative_id\"",
             "\"interest\", \"media_id\"",
-            "line 36: cross 2: the same fields are crossed already by cross 1",
+            "line 36: cross 2: cross 1 already has the same fields",
         ),
         (
             "name = \"creative_id\"",
             "name = \"creative id\"",
-            "line 29: field 4 (creative id): `name` must be at most 64 letters, digits and underscores, no digit first, found `creative id`",
+            "line 29: field 4 (creative id): `name` must be at most 64 letters, digits and underscores, not starting with a digit, found `creative id`",
         ),
         ("name = \"feed-ctr\"", "name = ", "line 2: contract: not TOML:"),
     ];
@@ -160,15 +160,15 @@ fn each_fault_has_its_own_message_and_line() {
 }
 
 #[test]
-fn limits_of_categories_are_errors_unless_told_to_drop_and_are_checked() {
+fn category_limits_are_checked_and_stop_with_an_error_unless_the_contract_says_drop() {
     let limited = SMALL.replace("many = true", "many = true\nmax_categories = 1_000");
     let contract = parse_contract(&limited).unwrap();
     let expected = CategoryLimit { max: 1_000, over: OverLimit::Error };
     assert_eq!(contract.fields()[1].category_limit, Some(expected));
     let cases = [
-        ("max_categories = 0", "`max_categories` must be a whole number from 1 on, found 0"),
-        ("max_categories = 1.5", "`max_categories` must be a whole number from 1 on, found 1.5"),
-        ("over_max = \"drop\"", "`over_max` goes with `max_categories`, which is missing"),
+        ("max_categories = 0", "`max_categories` must be a whole number of at least 1, found 0"),
+        ("max_categories = 1.5", "`max_categories` must be a whole number of at least 1, found 1.5"),
+        ("over_max = \"drop\"", "`over_max` needs `max_categories`, which is missing"),
         ("max_categories = 9\nover_max = \"keep\"", "`over_max` must be one of error, drop, found `keep`"),
     ];
     for (added, expected) in cases {
@@ -176,11 +176,11 @@ fn limits_of_categories_are_errors_unless_told_to_drop_and_are_checked() {
         assert!(found.ends_with(&format!("field 2 (interest): {expected}")), "{found}");
     }
     let found = fault("[\"media_id\", \"interest\"]", "[\"media_id\", \"interest\"]\nmax_categories = -1");
-    assert!(found.ends_with("cross 2: `max_categories` must be a whole number from 1 on, found -1"), "{found}");
+    assert!(found.ends_with("cross 2: `max_categories` must be a whole number of at least 1, found -1"), "{found}");
 }
 
 #[test]
-fn every_fault_is_reported_at_once_in_the_order_of_the_file() {
+fn all_faults_are_reported_together_in_the_order_of_the_file() {
     let damaged = SMALL.replace("side = \"context\"", "side = \"left\"").replace("log = \"hashed\"", "logg = 1");
     let faults = parse_contract(&damaged).unwrap_err();
     let lines: Vec<_> = faults.0.iter().map(|fault| fault.line.unwrap()).collect();
@@ -193,11 +193,14 @@ fn a_cross_of_two_many_fields_is_a_fault() {
         .replace("meaning = \"what is shown\"", "meaning = \"x\"\nmany = true")
         .replace("[\"media_id\", \"interest\"]", "[\"creative_id\", \"interest\"]");
     let faults = parse_contract(&many).unwrap_err();
-    assert!(faults.to_string().contains("a cross may hold one `many` field, found creative_id, interest"), "{faults}");
+    assert!(
+        faults.to_string().contains("a cross may have at most one `many` field, found creative_id, interest"),
+        "{faults}"
+    );
 }
 
 #[test]
-fn the_65th_field_of_a_side_is_a_fault_and_64_on_each_side_are_not() {
+fn a_side_may_have_64_fields_and_the_65th_is_a_fault() {
     let contract = |context_count: usize| {
         let mut text = String::from("name = \"wide\"\nlabel = \"clicked\"\n");
         for index in 0..context_count + 64 {

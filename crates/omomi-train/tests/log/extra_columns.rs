@@ -1,4 +1,4 @@
-//! Columns that a caller asks for beside the contract's come as texts, the same from every format.
+//! Extra columns that a caller names are returned as text, and are the same for every format.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use omomi_train::log::{LogError, LogReader, ReadOptions};
 
 use crate::rows::{contract, name, parquet_columns, rows, write, write_parquet, write_text};
 
-/// The texts of `columns` in all files of `pattern`, row by row, read in batches of two rows.
+/// Reads the texts of `columns` in all files that match `pattern`, row by row, in batches of two rows.
 fn read(pattern: &str, columns: &[&str]) -> Result<Vec<Vec<Option<String>>>, LogError> {
     let options = ReadOptions {
         batch_row_count: 2,
@@ -33,7 +33,7 @@ fn some(text: &str) -> Option<String> {
 }
 
 #[test]
-fn columns_of_the_contract_and_others_come_as_texts_from_every_format() {
+fn every_format_returns_extra_columns_as_text_even_columns_of_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let columns = ["shown_at", "title", "clicked", "media_id", "title"];
     for file in ["log.csv.gz", "log.jsonl"] {
@@ -59,7 +59,7 @@ fn columns_of_the_contract_and_others_come_as_texts_from_every_format() {
 }
 
 #[test]
-fn single_values_of_any_type_of_parquet_are_texts_and_those_that_are_numbers_can_be_read_as_such() {
+fn parquet_values_of_any_single_type_become_text_and_text_can_be_read_as_a_number() {
     let folder = tempfile::tempdir().unwrap();
     let dictionary: DictionaryArray<arrow_array::types::Int8Type> =
         [Some("tokyo"), None, Some("")].into_iter().collect();
@@ -96,7 +96,7 @@ fn single_values_of_any_type_of_parquet_are_texts_and_those_that_are_numbers_can
 }
 
 #[test]
-fn a_bad_row_takes_its_extra_texts_along() {
+fn extra_texts_of_a_bad_row_are_removed_with_the_row() {
     let folder = tempfile::tempdir().unwrap();
     let csv = "site,clicked,media_id,title,floor_price,tags,segments\nx,0,1,a,1,,\ny,7,1,a,1,,\nz,1,1,a,1,,\n";
     let row = |site: &str, clicked: u8| {
@@ -125,7 +125,7 @@ fn a_bad_row_takes_its_extra_texts_along() {
 }
 
 #[test]
-fn an_extra_column_that_is_missing_or_holds_lists_is_refused() {
+fn extra_column_that_is_missing_or_has_lists_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["log.parquet", "log.csv"] {
         let path = name(&write(folder.path(), file, &rows()));

@@ -1,4 +1,4 @@
-//! The same rows come out of every format, whatever the files and batches.
+//! Every format gives the same rows, for any split into files and batches.
 
 use std::fs;
 
@@ -25,11 +25,11 @@ fn every_format_gives_the_same_rows() {
 }
 
 #[test]
-fn batches_of_any_size_run_on_over_the_ends_of_files_of_any_format() {
+fn batches_of_any_size_span_files_of_any_format() {
     let folder = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
     for (index, file) in NAMES.iter().enumerate() {
-        // Files of other lengths, one of them without rows.
+        // Files of different lengths, one of them without rows.
         let part: Vec<Row> = rows().into_iter().cycle().take(index * 2).collect();
         write(folder.path(), &format!("{index}-{file}"), &part);
         all.extend(part);
@@ -63,7 +63,7 @@ fn files_are_read_by_pattern_then_by_name_and_only_once() {
 }
 
 #[test]
-fn a_file_knows_its_length_and_its_rows() {
+fn files_report_their_length_and_row_count() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a.parquet", &rows());
     write(folder.path(), "b.csv", &rows());
@@ -80,7 +80,7 @@ fn a_file_knows_its_length_and_its_rows() {
 }
 
 #[test]
-fn an_empty_text_is_a_category_where_the_format_can_say_it() {
+fn empty_text_is_a_category_in_formats_that_can_express_it() {
     let folder = tempfile::tempdir().unwrap();
     let row =
         Row { title: Some(String::new()), tags: vec![String::new(), "a".to_owned(), String::new()], ..Row::default() };
@@ -94,7 +94,7 @@ fn an_empty_text_is_a_category_where_the_format_can_say_it() {
 }
 
 #[test]
-fn csv_and_json_lines_of_other_habits_read_the_same() {
+fn csv_and_json_lines_in_other_styles_give_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
     let habits: [(&str, String); 6] = [
         ("crlf.csv", csv(&rows()[1..]).replace('\n', "\r\n")),
@@ -132,7 +132,7 @@ fn the_separator_of_many_fields_in_csv_is_an_option() {
 }
 
 #[test]
-fn compressed_members_one_behind_the_other_are_one_file() {
+fn concatenated_compressed_members_are_read_as_one_file() {
     let folder = tempfile::tempdir().unwrap();
     let lines = json_lines(&rows());
     let (head, tail) = lines.split_at(lines.find('\n').unwrap() + 1);
@@ -178,12 +178,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn any_rows_come_back_from_any_format_in_any_batches(
+    fn any_rows_survive_a_round_trip_through_any_format_in_any_batches(
         rows in proptest::collection::vec(any_row(), 1..20),
         batch_row_count in 1_usize..9,
     ) {
         let folder = tempfile::tempdir().unwrap();
-        // A key that no JSON line has is an error of its own: the first row has them all.
+        // The first row has all keys, because a key that no JSON line has is an error.
         let first = crate::rows::rows().remove(0);
         let rows = [vec![first], rows].concat();
         for file in ["log.parquet", "log.csv", "log.jsonl.zst"] {

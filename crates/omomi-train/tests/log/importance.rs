@@ -1,4 +1,4 @@
-//! A column says how much each row counts; a row that does not say it cannot be used.
+//! A column has the importance of each row. A row without an importance is a bad row.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ fn options(max_bad_rows: u64) -> ReadOptions {
     ReadOptions { importance_column: Some("stands_for".to_owned()), max_bad_rows, ..ReadOptions::default() }
 }
 
-/// One file of each format with rows of these importances, as CSV and JSON have them, and Parquet.
+/// Writes one file of each format. `importances` are the texts for CSV and JSON, `array` the column for Parquet.
 fn files(folder: &tempfile::TempDir, importances: [&str; 3], array: ArrayRef) -> [PathBuf; 3] {
     let mut csv = "clicked,media_id,title,floor_price,tags,segments,stands_for\n".to_owned();
     let mut jsonl = String::new();
@@ -32,7 +32,7 @@ fn files(folder: &tempfile::TempDir, importances: [&str; 3], array: ArrayRef) ->
 }
 
 #[test]
-fn every_format_says_how_much_a_row_counts() {
+fn every_format_can_have_an_importance_column() {
     let folder = tempfile::tempdir().unwrap();
     for path in files(&folder, ["10", "0.5", "1e3"], Arc::new(Float64Array::from(vec![10.0, 0.5, 1e3]))) {
         let mut reader = LogReader::open(&contract(), &[name(&path)], options(0)).unwrap();
@@ -43,13 +43,13 @@ fn every_format_says_how_much_a_row_counts() {
     let [.., path] = files(&folder, ["1", "2", "3"], whole);
     let mut reader = LogReader::open(&contract(), &[name(&path)], options(0)).unwrap();
     assert_eq!(reader.next_batch().unwrap().unwrap().importance, Some(vec![1.0, 2.0, 3.0]));
-    // Nobody asked: rows count alike.
+    // No column was named, so all rows count the same.
     let mut reader = LogReader::open(&contract(), &[name(&path)], ReadOptions::default()).unwrap();
     assert_eq!(reader.next_batch().unwrap().unwrap().importance, None);
 }
 
 #[test]
-fn a_row_that_counts_for_nothing_or_does_not_say_is_a_bad_row() {
+fn row_with_an_invalid_or_missing_importance_is_a_bad_row() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
         ("0", Some(0.0), "expected how much the row counts: a finite number above 0, found "),
@@ -75,7 +75,7 @@ fn a_row_that_counts_for_nothing_or_does_not_say_is_a_bad_row() {
 }
 
 #[test]
-fn a_column_that_says_something_else_already_is_refused() {
+fn importance_column_that_is_already_the_label_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let [.., path] = files(&folder, ["1", "1", "1"], Arc::new(Float64Array::from(vec![1.0; 3])));
     let options = ReadOptions { importance_column: Some("clicked".to_owned()), ..ReadOptions::default() };

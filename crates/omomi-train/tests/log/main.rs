@@ -1,4 +1,4 @@
-//! Logs of every format, as the trainer sees them, and how the reader refuses what it cannot read.
+//! Tests of the log reader: it reads every format, and rejects what it cannot read.
 
 mod extra_columns;
 mod formats;

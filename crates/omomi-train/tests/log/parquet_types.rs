@@ -1,4 +1,4 @@
-//! Parquet has many types for one kind of value; all that can hold it are read alike.
+//! Parquet has many types for one kind of value. All types that can represent the value give the same rows.
 
 use std::sync::Arc;
 
@@ -122,7 +122,7 @@ fn null_lists_and_null_items_are_no_categories() {
 }
 
 #[test]
-fn a_column_of_another_type_is_refused_with_both_types() {
+fn column_of_a_wrong_type_is_rejected_with_both_types() {
     let integers = || Arc::new(Int64Array::from(vec![0; 4])) as ArrayRef;
     let texts = || Arc::new(StringArray::from(vec!["0"; 4])) as ArrayRef;
     let dictionary: DictionaryArray<Int32Type> = vec!["0"; 4].into_iter().collect();
@@ -149,7 +149,7 @@ fn a_column_of_another_type_is_refused_with_both_types() {
 }
 
 #[test]
-fn ids_above_the_greatest_and_bad_labels_are_told_with_their_row() {
+fn ids_that_are_too_large_and_bad_labels_are_reported_with_their_row() {
     let columns = |clicked: ArrayRef, ids: ArrayRef| {
         let mut columns = parquet_columns(&sample());
         for (name, array) in &mut columns {

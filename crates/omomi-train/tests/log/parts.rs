@@ -1,4 +1,4 @@
-//! Parts of a log's rows: each row is in exactly one of them, whatever tells them apart and whatever the format.
+//! Parts of a log: each row is in exactly one part, for every way to split and every format.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::rows::{ReadRow, Row, contract, name, rows, take_apart, write};
 
 const ROW_COUNT: i64 = 600;
 
-/// Rows of which each has a time of its own, so that they can be told apart.
+/// Rows with distinct times, so that they can be told apart.
 fn many_rows() -> Vec<Row> {
     let kinds = rows();
     let row = |(index, kind): (i64, Row)| Row { time_us: 1_000 + index, ..kind };
@@ -27,7 +27,7 @@ fn options(parts: &[(&PartBy, u32, u32)]) -> ReadOptions {
     }
 }
 
-/// The rows of the parts, and of each the text of its time as an extra column.
+/// Reads the rows that are in all `parts`, each with the text of its time as an extra column.
 fn read(path: &Path, parts: &[(&PartBy, u32, u32)]) -> Vec<(ReadRow, String)> {
     let contract = contract();
     let mut reader = LogReader::open(&contract, &[name(path)], options(parts)).unwrap();
@@ -72,7 +72,7 @@ fn every_row_is_in_exactly_one_part_in_the_order_of_the_log() {
 }
 
 #[test]
-fn rows_with_the_same_value_in_the_column_are_in_the_same_part_and_those_without_one_in_all() {
+fn rows_with_the_same_value_are_in_the_same_part_and_rows_without_a_value_are_in_all_parts() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "log.parquet", &many_rows());
     let by = PartBy::Column("title".to_owned());
@@ -90,7 +90,7 @@ fn rows_with_the_same_value_in_the_column_are_in_the_same_part_and_those_without
 }
 
 #[test]
-fn parts_by_number_are_alike_in_size_and_those_of_another_seed_cut_across_them() {
+fn parts_by_row_number_have_similar_sizes_and_are_independent_of_parts_with_another_seed() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "log.parquet", &many_rows());
     let [one, other] = [1, 2].map(|seed| PartBy::RowNumber { seed });
@@ -103,7 +103,7 @@ fn parts_by_number_are_alike_in_size_and_those_of_another_seed_cut_across_them()
 }
 
 #[test]
-fn parts_in_time_follow_one_another() {
+fn parts_by_time_are_consecutive() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "log.csv", &many_rows());
     let (first_us, last_us) = time_range(&contract(), &[name(&path)], &options(&[]), &mut |_| ()).unwrap().unwrap();
@@ -118,7 +118,7 @@ fn parts_in_time_follow_one_another() {
 }
 
 #[test]
-fn parts_that_cannot_be_are_refused_before_a_row_is_read() {
+fn impossible_parts_are_rejected_before_any_row_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = name(&write(folder.path(), "log.csv", &rows()));
     let by = PartBy::RowNumber { seed: 0 };

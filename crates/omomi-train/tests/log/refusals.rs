@@ -1,4 +1,4 @@
-//! What cannot be read is refused, or skipped and counted, with its file, row and column.
+//! Unreadable files and bad rows are rejected, or skipped and counted, with file, row and column.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,14 +22,14 @@ fn file(folder: &tempfile::TempDir, file: &str, text: impl AsRef<[u8]>) -> PathB
 }
 
 #[test]
-fn patterns_and_names_that_say_nothing_are_refused() {
+fn patterns_without_files_and_names_without_a_known_format_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let at = |pattern: &str| format!("{}/{pattern}", name(folder.path()));
     let open = |patterns: &[String]| LogReader::open(&contract(), patterns, ReadOptions::default()).unwrap_err();
     assert!(matches!(open(&[]), LogError::NoPattern));
     for pattern in [at("*.csv"), at("absent.csv"), name(folder.path())] {
         let error = open(std::slice::from_ref(&pattern)).to_string();
-        assert!(error.starts_with(&format!("no file matches `{pattern}`: expected a path")), "{error}");
+        assert!(error.starts_with(&format!("no file matches `{pattern}`: expected the path")), "{error}");
     }
     assert!(matches!(open(&[at("***.csv")]), LogError::BadPattern { .. }));
     let path = file(&folder, "log.txt", "");
@@ -41,7 +41,7 @@ fn patterns_and_names_that_say_nothing_are_refused() {
 }
 
 #[test]
-fn a_missing_column_is_told_with_those_that_are_there_before_any_row_is_read() {
+fn missing_column_is_reported_with_the_columns_of_the_file_before_any_row_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let good = write(folder.path(), "a.csv", &rows());
     let csv = file(&folder, "b.csv", "clicked,media_id,titel,floor_price,tags,segments\n");
@@ -57,14 +57,14 @@ fn a_missing_column_is_told_with_those_that_are_there_before_any_row_is_read() {
         assert!(error.to_string().starts_with(&start), "{error}");
     }
     let twice = file(&folder, "d.csv", "clicked,title,media_id,title,floor_price,tags,segments\n");
-    assert!(refusal(&twice).starts_with(&format!("{}: the column `title` is there twice", twice.display())));
+    assert!(refusal(&twice).starts_with(&format!("{}: two columns are named `title`", twice.display())));
     let options = ReadOptions { time_column: Some("at".to_owned()), ..ReadOptions::default() };
     let error = read(&[name(&good)], options).unwrap_err().to_string();
     assert!(error.contains("a.csv: the column `at` is missing: the file has unused, tags,"), "{error}");
 }
 
 #[test]
-fn a_key_that_no_json_line_has_is_a_missing_column_and_one_that_some_have_is_not() {
+fn key_that_no_json_line_has_is_a_missing_column_and_key_that_some_lines_have_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let full = r#"{"clicked":0,"media_id":1,"title":"a","floor_price":1,"tags":[],"segments":[]}"#;
     let bare = file(&folder, "a.jsonl", "{\"clicked\":0,\"titel\":\"a\"}\n");
@@ -78,7 +78,7 @@ fn a_key_that_no_json_line_has_is_a_missing_column_and_one_that_some_have_is_not
 }
 
 #[test]
-fn each_fault_of_a_csv_row_is_told_with_file_row_and_column() {
+fn each_fault_of_a_csv_row_is_reported_with_file_row_and_column() {
     let cases: [(&[u8], &str); 12] = [
         (b"2,,,,,", "row 3, column `clicked`: expected a label of 0 or 1, found `2`"),
         (b"yes,,,,,", "row 3, column `clicked`: expected a label of 0 or 1, found `yes`"),
@@ -112,13 +112,13 @@ fn each_fault_of_a_csv_row_is_told_with_file_row_and_column() {
             assert!(error.starts_with(&format!("{}: row 3: expected 6 cells", path.display())), "{error}");
             continue;
         }
-        let end = "; correct it, or let a number of bad rows be skipped with --max-bad-rows";
+        let end = "; correct the row, or allow some bad rows with --max-bad-rows";
         assert_eq!(error, format!("{}: {message}{end}", path.display()));
     }
 }
 
 #[test]
-fn each_fault_of_a_json_line_is_told_with_file_row_and_column() {
+fn each_fault_of_a_json_line_is_reported_with_file_row_and_column() {
     let id = "expected an integer from -2^63 to 2^63 - 1";
     let cases: [(&[u8], &str); 17] = [
         (br#"{"clicked":2}"#, "row 2, column `clicked`: expected a label of 0 or 1, found 2"),
@@ -138,8 +138,11 @@ fn each_fault_of_a_json_line_is_told_with_file_row_and_column() {
         (br#"{"clicked":0,"tags":"a"}"#, "row 2, column `tags`: expected a list of texts, found the text `a`"),
         (br#"{"clicked":0,"segments":[1,"a"]}"#, &format!("row 2, column `segments`: {id}, found the text `a`")),
         (br#"{"clicked":0,"title":"a","title":"b"}"#, "row 2, column `title`: expected the key once, found it twice"),
-        (br#"{"clicked":0,"title":"#, "row 2: expected a JSON object on one line, found that it breaks off or is"),
-        (br#"{"clicked":0}{"clicked":1}"#, "row 2: expected a JSON object on one line, found that it breaks off or is"),
+        (br#"{"clicked":0,"title":"#, "row 2: expected a JSON object on one line, found a truncated or malformed one"),
+        (
+            br#"{"clicked":0}{"clicked":1}"#,
+            "row 2: expected a JSON object on one line, found a truncated or malformed one",
+        ),
         (b"{\"clicked\":0,\"title\":\"\xff\"}", "row 2: expected UTF-8 text, found other bytes"),
     ];
     for (line, message) in cases {
@@ -152,7 +155,7 @@ fn each_fault_of_a_json_line_is_told_with_file_row_and_column() {
 }
 
 #[test]
-fn bad_rows_are_skipped_counted_and_listed_and_leave_no_trace_in_the_good_ones() {
+fn bad_rows_are_skipped_counted_and_listed_and_do_not_change_the_good_rows() {
     let folder = tempfile::tempdir().unwrap();
     let good = rows();
     let lines: Vec<String> = json_lines(&good).lines().map(str::to_owned).collect();
@@ -201,7 +204,7 @@ fn bad_rows_are_skipped_counted_and_listed_and_leave_no_trace_in_the_good_ones()
 }
 
 #[test]
-fn the_list_of_bad_rows_ends_where_their_count_goes_on() {
+fn list_of_bad_rows_is_bounded_but_their_count_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, "log.csv", format!("{HEADER}{}", "3,,,,,\n".repeat(1_000)));
     let options = ReadOptions { max_bad_rows: 1_000, ..ReadOptions::default() };
@@ -228,7 +231,7 @@ fn times_that_cannot_be_read_or_are_missing_are_bad_rows() {
 }
 
 #[test]
-fn truncated_and_corrupt_files_are_told_as_damaged() {
+fn truncated_and_corrupt_files_are_reported_as_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let many: Vec<Row> = rows().into_iter().cycle().take(10_000).collect();
     for file in ["log.parquet", "log.csv.gz", "log.jsonl.gz", "log.csv.zst", "log.jsonl.zst"] {
@@ -241,7 +244,7 @@ fn truncated_and_corrupt_files_are_told_as_damaged() {
             fs::write(&path, &bytes[..len]).unwrap();
             let error = read_one(&path).unwrap_err();
             let text = error.to_string();
-            let named = text.starts_with(&format!("{}: damaged behind row ", path.display()));
+            let named = text.starts_with(&format!("{}: damaged after row ", path.display()));
             assert!(named && text.ends_with("; write or copy the file again"), "{file} of {len} bytes: {text}");
         }
     }
@@ -257,7 +260,7 @@ fn truncated_and_corrupt_files_are_told_as_damaged() {
 }
 
 #[test]
-fn a_flipped_byte_of_parquet_never_ends_the_process() {
+fn flipped_byte_in_parquet_never_ends_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "log.parquet", &rows());
     let bytes = fs::read(&path).unwrap();
@@ -277,13 +280,13 @@ fn a_flipped_byte_of_parquet_never_ends_the_process() {
             }
         };
         refused_count += usize::from(outcome.is_err());
-        assert!(matches!(reader.next_batch(), Ok(None)), "an error ends the reading");
+        assert!(matches!(reader.next_batch(), Ok(None)), "no rows follow an error");
     }
     assert!(refused_count > bytes.len() / 2, "{refused_count} of {}", bytes.len());
 }
 
 #[test]
-fn an_absent_file_and_a_line_without_end_are_refused() {
+fn absent_file_and_endless_line_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "log.csv", &rows());
     let mut reader = LogReader::open(&contract(), &[name(&path)], ReadOptions::default()).unwrap();
@@ -295,10 +298,10 @@ fn an_absent_file_and_a_line_without_end_are_refused() {
     let unclosed = format!("{HEADER}0,1,\"{}", "a,\n".repeat(6 << 20));
     let path = file(&folder, "unclosed.csv.zst", unclosed);
     let error = refusal(&path);
-    assert!(error.contains("damaged behind row 0: expected a row of at most 16 MiB"), "{error}");
+    assert!(error.contains("damaged after row 0: expected a row of at most 16 MiB"), "{error}");
     let path = file(&folder, "commas.csv", ",".repeat(1 << 20));
     assert!(refusal(&path).contains("look for a quote that is not closed"));
     let path = file(&folder, "endless.jsonl.zst", format!("{{\"clicked\":0}}\n{{\"title\":\"{}", "a".repeat(17 << 20)));
     let error = refusal(&path);
-    assert!(error.contains("damaged behind row 1: expected a line of at most 16 MiB"), "{error}");
+    assert!(error.contains("damaged after row 1: expected a line of at most 16 MiB"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Rows that every format can hold, the files that hold them, and what a reader should make of them.
+//! Rows that every format can express, functions that write them to files, and what the reader should return for them.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 
-/// A log row as people think of it.
+/// A log row in its simplest form.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row {
     pub clicked: bool,
@@ -30,7 +30,7 @@ pub struct Row {
     pub segments: Vec<i64>,
 }
 
-/// A row as the reader hands it over: label, time, and by field the values with their categories in words.
+/// A row that the reader returned: label, time, and for each field the values with their categories as text.
 pub type ReadRow = (bool, Option<i64>, Vec<Vec<(u64, String)>>);
 
 pub fn contract() -> Contract {
@@ -44,7 +44,7 @@ pub fn contract() -> Contract {
     Contract::from_json(json).unwrap()
 }
 
-/// Rows with everything that CSV can say as well: it has no empty texts.
+/// Rows that even CSV can express: none has an empty text.
 pub fn rows() -> Vec<Row> {
     vec![
         Row {
@@ -76,7 +76,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// What the reader should make of `rows`, and how many numbers are out of range.
+/// What the reader should return for `rows`, and how many numbers are out of range.
 pub fn expected(rows: &[Row], with_time: bool) -> (Vec<ReadRow>, u64) {
     let id = |&id: &i64| (id.cast_unsigned(), id.to_string());
     let text = |text: &String| (feature::text_value(text.as_bytes()), text.clone());
@@ -102,7 +102,7 @@ pub fn expected(rows: &[Row], with_time: bool) -> (Vec<ReadRow>, u64) {
     (read_rows, invalid_number_count)
 }
 
-/// Reads all that `patterns` stand for.
+/// Reads all rows of all files that match `patterns`, and counts the numbers out of range.
 pub fn read(patterns: &[String], options: ReadOptions) -> Result<(Vec<ReadRow>, u64), LogError> {
     let contract = contract();
     let mut reader = LogReader::open(&contract, patterns, options.clone())?;
@@ -161,7 +161,7 @@ pub fn take_apart(contract: &Contract, batch: &RowBatch, rows: &mut Vec<ReadRow>
     }
 }
 
-/// Writes `rows` as `folder/name`, in the format that the name says.
+/// Writes `rows` to `folder/name`, in the format that the name's extension says.
 pub fn write(folder: &Path, name: &str, rows: &[Row]) -> PathBuf {
     let path = folder.join(name);
     let plain = name.trim_end_matches(".gz").trim_end_matches(".zst");
@@ -175,7 +175,7 @@ pub fn write(folder: &Path, name: &str, rows: &[Row]) -> PathBuf {
     write_text(path, text.as_bytes())
 }
 
-/// Writes text, compressed as the name says.
+/// Writes text, compressed if the name's extension says so.
 pub fn write_text(path: PathBuf, text: &[u8]) -> PathBuf {
     let bytes = match path.extension().unwrap().to_str().unwrap() {
         "gz" => {
@@ -190,7 +190,7 @@ pub fn write_text(path: PathBuf, text: &[u8]) -> PathBuf {
     path
 }
 
-/// The columns of `rows`, in another order than the contract's and with one that it does not name.
+/// The columns of `rows`, in an order that is not the contract's, and one column that the contract does not name.
 pub fn parquet_columns(rows: &[Row]) -> Vec<(&'static str, ArrayRef)> {
     let mut tags = ListBuilder::new(StringBuilder::new());
     let mut segments = ListBuilder::new(Int64Builder::new());
@@ -210,7 +210,7 @@ pub fn parquet_columns(rows: &[Row]) -> Vec<(&'static str, ArrayRef)> {
     ]
 }
 
-/// Writes columns with row groups of three rows, so that a few rows cross their borders.
+/// Writes columns in row groups of three rows, so that even a few rows span several row groups.
 pub fn write_parquet(path: PathBuf, columns: &[(&'static str, ArrayRef)]) -> PathBuf {
     let batch =
         RecordBatch::try_from_iter_with_nullable(columns.iter().map(|(name, array)| (*name, Arc::clone(array), true)))
@@ -245,7 +245,7 @@ pub fn csv(rows: &[Row]) -> String {
     csv
 }
 
-/// JSON lines where every second row leaves out what is missing and the others say null.
+/// Formats JSON lines. Every second row leaves out missing values; the other rows have them as null.
 pub fn json_lines(rows: &[Row]) -> String {
     let mut lines = String::new();
     for (index, row) in rows.iter().enumerate() {

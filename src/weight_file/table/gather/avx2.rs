@@ -1,4 +1,4 @@
-//! AVX2: the eight tags of a line compared at once, the weights of eight keys brought together in one register.
+//! AVX2: compares the eight tags of a line together, and gathers the weights of eight keys in one register.
 
 use std::arch::x86_64::{
     __m256i, _mm256_and_si256, _mm256_andnot_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_loadu_si256,
@@ -27,7 +27,7 @@ pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]
     }
 }
 
-/// Lines of eight tag words and eight f32.
+/// Reads lines of eight tag words and eight f32.
 struct F32Lines;
 
 impl LineReader for F32Lines {
@@ -35,7 +35,7 @@ impl LineReader for F32Lines {
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
-        // SAFETY: the caller promises AVX2 and the lines; the store is to 32 bytes that are ours.
+        // SAFETY: the caller promises AVX2 and the lines; the store is to the 32 bytes of `weights`.
         unsafe {
             let all = one_lane_each([
                 weight_or_zeros(lines, located, 0),
@@ -69,7 +69,7 @@ impl LineReader for F32Lines {
     }
 }
 
-/// [`LineReader::set_bits`] without its table, which the lines would push out of the first-level cache.
+/// Computes [`LineReader::set_bits`] without its table, which the lines would evict from the first-level cache.
 ///
 /// # Safety
 ///
@@ -83,7 +83,7 @@ pub(super) unsafe fn set_bits(mask: u8) -> u64 {
     }
 }
 
-/// All ones in the lane of the slot that has `tag`.
+/// Returns all ones in the lane of the slot that has `tag`.
 ///
 /// # Safety
 ///
@@ -99,7 +99,8 @@ unsafe fn equal_tags(line: &Line, tag: u32) -> __m256i {
     }
 }
 
-/// The weight of a key of the group, combined with [`NO_WEIGHT`], in the lane of its slot; 0 in the others.
+/// Returns the weight of a key of the group, combined with [`NO_WEIGHT`], in the lane of its slot. The other lanes are
+/// 0.
 ///
 /// # Safety
 ///
@@ -123,7 +124,7 @@ pub(super) unsafe fn no_weight() -> __m256i {
     unsafe { _mm256_set1_epi32(NO_WEIGHT.cast_signed()) }
 }
 
-/// Of eight registers with one lane at most that is not 0, that lane each.
+/// Merges eight registers, each with at most one lane that is not 0, into one that has a lane for each register.
 ///
 /// # Safety
 ///
@@ -132,7 +133,8 @@ pub(super) unsafe fn no_weight() -> __m256i {
 pub(super) unsafe fn one_lane_each(of: [__m256i; GROUP]) -> __m256i {
     // SAFETY: the caller promises AVX2.
     unsafe {
-        // Merging `a` and `b` leaves a0|a2, b0|b2, a1|a3, b1|b3 in each half, so lanes of different registers stay apart.
+        // Merging `a` and `b` leaves a0|a2, b0|b2, a1|a3, b1|b3 in each half, so lanes of different registers stay
+        // apart.
         let four_0 = merge_pairs(merge(of[0], of[1]), merge(of[2], of[3]));
         let four_1 = merge_pairs(merge(of[4], of[5]), merge(of[6], of[7]));
         let low = _mm256_permute2x128_si256::<0x20>(four_0, four_1);

@@ -1,5 +1,5 @@
-//! AVX2 over lines of f16 and i8: the 12 or 15 tags of a line compared at once, in two parts, the weights of eight keys made f32
-//! at once.
+//! AVX2 for lines of f16 and i8: compares the 12 or 15 tags of a line together, in two parts, and converts the weights
+//! of eight keys to f32 together.
 
 use std::arch::x86_64::{
     _mm_and_si128, _mm_cmpeq_epi8, _mm_cvtsi64_si128, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16,
@@ -13,18 +13,19 @@ use super::avx2::set_bits;
 use super::{GROUP, LineReader, Located};
 use crate::weight_file::table::line::{F16Line, I8Line, Line, LineFormat};
 
-/// Lines of format `F`: u16 for the low bits of all tags, u8 for their high bits, weights, a filter. `C` compares the tags.
+/// Reads lines of format `F`: u16 for the low bits of all tags, u8 for their high bits, weights, and a filter. `C`
+/// compares the tags.
 pub(super) struct SmallLines<F, C>(PhantomData<(F, C)>);
 
-/// What the formats differ in: the weights.
+/// How the formats differ: in their weights.
 pub(super) trait SmallFormat: LineFormat {
-    /// Bits of a weight.
+    /// Number of bits of a weight.
     const WEIGHT_BITS: usize;
 
-    /// The weight of a slot as it stands in a line, above it zeros.
+    /// Returns the bits of a slot's weight, with zeros above.
     fn weight_bits(line: &Line, slot: usize) -> u64;
 
-    /// Eight weights, one behind the other from the lowest bit on, as f32.
+    /// Converts eight weights, stored one after the other from the lowest bit, to f32.
     ///
     /// # Safety
     ///
@@ -42,7 +43,7 @@ impl SmallFormat for F16Line {
 
     #[inline(always)]
     unsafe fn widen(bits: [u64; 2], weights: &mut [f32; GROUP]) {
-        // SAFETY: the caller promises F16C; there are 32 writable bytes.
+        // SAFETY: the caller promises F16C; the store is to the 32 bytes of `weights`.
         unsafe {
             let bits = _mm_set_epi64x(bits[1].cast_signed(), bits[0].cast_signed());
             _mm256_storeu_ps(weights.as_mut_ptr(), _mm256_cvtph_ps(bits));
@@ -60,7 +61,7 @@ impl SmallFormat for I8Line {
 
     #[inline(always)]
     unsafe fn widen(bits: [u64; 2], weights: &mut [f32; GROUP]) {
-        // SAFETY: the caller promises AVX2; there are 32 writable bytes.
+        // SAFETY: the caller promises AVX2; the store is to the 32 bytes of `weights`.
         unsafe {
             let numbers = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(bits[0].cast_signed()));
             _mm256_storeu_ps(weights.as_mut_ptr(), _mm256_cvtepi32_ps(numbers));
@@ -70,7 +71,8 @@ impl SmallFormat for I8Line {
 
 /// A way to compare the tags of a small line.
 pub(super) trait CompareTags {
-    /// A bit for each slot of `line` that has `tag`, one or none; what the bits above those of the slots are is left open.
+    /// Returns a mask with the bit of the slot of `line` that has `tag`; at most one slot has it. Bits above those of
+    /// the slots may have any value.
     ///
     /// # Safety
     ///
@@ -83,7 +85,8 @@ impl<F: SmallFormat, C: CompareTags> LineReader for SmallLines<F, C> {
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
-        // Collected in registers: bytes that were stored one by one cannot be loaded as a vector before they are all in the cache.
+        // The bits are collected in registers. If they were stored byte by byte, a vector load would have to wait until
+        // all bytes are in the cache.
         let mut bits = [0; 2];
         let mut found = 0;
         // SAFETY: the caller promises the instructions and the lines.
@@ -92,7 +95,7 @@ impl<F: SmallFormat, C: CompareTags> LineReader for SmallLines<F, C> {
             while index < GROUP {
                 let line = located.line(lines, index);
                 let equal = Self::slots_with(line, located.tags[index]);
-                // Without a slot the weight of some other is read, and masked.
+                // Without a matching slot, the weight of some other slot is read and masked out.
                 let slot = equal.trailing_zeros() as usize & 15;
                 let mask = u64::from(equal != 0).wrapping_neg();
                 let at = index * F::WEIGHT_BITS;
@@ -107,7 +110,8 @@ impl<F: SmallFormat, C: CompareTags> LineReader for SmallLines<F, C> {
 
     #[inline(always)]
     unsafe fn slots_with(line: &Line, tag: u32) -> u32 {
-        // SAFETY: the caller promises the instructions. What stands behind the tags was compared as well.
+        // SAFETY: the caller promises the instructions. The bytes after the tags were compared as well, so their bits
+        // are masked out.
         unsafe { C::equal_tags::<F>(line, tag) & ((1 << F::SLOT_COUNT) - 1) }
     }
 
@@ -118,7 +122,7 @@ impl<F: SmallFormat, C: CompareTags> LineReader for SmallLines<F, C> {
     }
 }
 
-/// Tags compared by AVX2.
+/// Compares tags with AVX2.
 pub(super) struct Avx2Tags;
 
 impl CompareTags for Avx2Tags {
@@ -130,7 +134,7 @@ impl CompareTags for Avx2Tags {
         unsafe {
             let low = _mm256_set1_epi16(i16::from_le_bytes([low, middle]));
             let low_equal = _mm256_cmpeq_epi16(_mm256_loadu_si256(line.as_ptr().cast()), low);
-            // All ones or 0 in each: saturation leaves them so.
+            // Each lane is all ones or 0, and saturation keeps it so.
             let low_equal =
                 _mm_packs_epi16(_mm256_castsi256_si128(low_equal), _mm256_extracti128_si256::<1>(low_equal));
             let highs = _mm_loadu_si128(line.as_ptr().add(2 * F::SLOT_COUNT).cast());

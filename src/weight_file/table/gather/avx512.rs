@@ -1,5 +1,5 @@
-//! AVX-512 (F, VL and BW, at 256 bits: wider registers gain nothing for lines of eight slots): comparisons give masks, and loads take
-//! them, so a weight that is not asked for is never in a register.
+//! AVX-512 (F, VL and BW, at 256 bits: wider registers gain nothing for lines of eight slots). Comparisons give masks,
+//! and loads take masks, so weights of other slots are never in a register.
 
 use std::arch::x86_64::{
     __m256i, __mmask8, _mm_cmpeq_epi8_mask, _mm_loadu_si128, _mm_set1_epi8, _mm256_and_si256, _mm256_cmpeq_epi16_mask,
@@ -28,14 +28,14 @@ pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]
     }
 }
 
-/// Tags of f16 and i8 lines, compared by AVX-512 BW.
+/// Compares the tags of f16 and i8 lines with AVX-512 BW.
 struct Avx512Tags;
 
 impl CompareTags for Avx512Tags {
     #[inline(always)]
     unsafe fn equal_tags<F: SmallFormat>(line: &Line, tag: u32) -> u32 {
         let [low, middle, high, _] = tag.to_le_bytes();
-        // SAFETY: the caller promises AVX-512; both loads end before the line does, as AVX2's do.
+        // SAFETY: the caller promises AVX-512; both loads end before the line does, as in the AVX2 path.
         unsafe {
             let lows = _mm256_loadu_si256(line.as_ptr().cast());
             let low_equal = _mm256_cmpeq_epi16_mask(lows, _mm256_set1_epi16(i16::from_le_bytes([low, middle])));
@@ -46,7 +46,7 @@ impl CompareTags for Avx512Tags {
     }
 }
 
-/// Lines of eight tag words and eight f32.
+/// Reads lines of eight tag words and eight f32.
 struct F32Lines;
 
 impl LineReader for F32Lines {
@@ -54,7 +54,7 @@ impl LineReader for F32Lines {
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
-        // SAFETY: the caller promises AVX-512 and the lines; the store is to 32 bytes that are ours.
+        // SAFETY: the caller promises AVX-512 and the lines; the store is to the 32 bytes of `weights`.
         unsafe {
             let all = one_lane_each([
                 weight_or_zeros(lines, located, 0),
@@ -85,7 +85,7 @@ impl LineReader for F32Lines {
     }
 }
 
-/// The bit of the slot that has `tag`.
+/// Returns a mask with the bit of the slot that has `tag`.
 ///
 /// # Safety
 ///
@@ -101,7 +101,8 @@ unsafe fn equal_tags(line: &Line, tag: u32) -> __mmask8 {
     }
 }
 
-/// The weight of a key of the group, combined with [`NO_WEIGHT`], in the lane of its slot; 0 in the others.
+/// Returns the weight of a key of the group, combined with [`NO_WEIGHT`], in the lane of its slot. The other lanes are
+/// 0.
 ///
 /// # Safety
 ///

@@ -1,18 +1,18 @@
-//! Many look-ups at once, at the speed at which memory hands over lines.
+//! Looks up many keys together, at the speed at which memory delivers lines.
 //!
-//! A look-up on its own mispredicts a branch where a key is unseen or lies in its second line, and each costs more than the
-//! rest of the work. So keys go through in two passes, neither of which branches on what it finds:
+//! A single look-up mispredicts a branch if its key is unseen or is in its second line, and each misprediction costs
+//! more than the rest of the work. Therefore keys go through two passes, neither of which branches on what it finds:
 //!
-//! 1. Eight keys at a time, each in its first line: the weight of the slot that has the tag, or 0 and that there is none. Meanwhile
-//!    the lines of keys further on are prefetched.
-//! 2. Of the keys without a weight there, those whose overflow filter bit is set are looked up in their second lines, again eight at
-//!    a time. These lines have been prefetched while the next chunk went through the first pass.
+//! 1. Eight keys at a time are looked up in their first lines. The result is the weight of the slot that has the tag,
+//!    or 0 and the information that there is none. Meanwhile, the lines of later keys are prefetched.
+//! 2. Keys without a weight whose overflow filter bit is set are looked up in their second lines, again eight at a
+//!    time. These lines were prefetched while the next chunk went through the first pass.
 //!
-//! A few keys, as those of a context, are looked up one after the other instead: see [`gather_few`].
+//! A few keys, such as those of a context, are looked up one after the other instead: see [`gather_few`].
 //!
-//! What differs between formats of lines and sets of instructions is a [`LineReader`]; the two passes are written once. Those of AVX2
-//! and AVX-512 are tested and measured on processors that have them. Those of NEON are tested under an emulator only (`.ci/aarch64`),
-//! which says that they are right and nothing of how fast they are.
+//! A [`LineReader`] contains what differs between formats of lines and sets of instructions; the two passes are written
+//! once. The readers for AVX2 and AVX-512 are tested and measured on processors that have them. Those for NEON are
+//! tested under an emulator only (`.ci/aarch64`), which shows that they are correct but not how fast they are.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -33,43 +33,45 @@ use super::{LINE_LEN, Table, first_line, low_word, second_line};
 use crate::instructions::{Instructions, Set};
 use crate::prefetch::prefetch_far;
 
-// The vector paths of f32 lines are written with these.
+// Used by the vector paths of f32 lines.
 const SLOT_COUNT: usize = F32Line::SLOT_COUNT;
 const TAG_MASK: u32 = F32Line::TAG_MASK;
 const WEIGHTS_OFFSET: usize = F32Line::WEIGHTS_OFFSET;
 
-/// Keys that go through the first pass together.
+/// Number of keys that go through the first pass together.
 const GROUP: usize = 8;
-/// How many groups ahead lines are asked for. A group takes 12 to 20 ns and memory, when others use it too, some 150: of 5 to 30, 14 to
-/// 20 were the best, and more so the busier the machine.
+/// Number of groups by which prefetching runs ahead. A group takes 12 to 20 ns, and memory that others use too takes
+/// some 150 ns. Of 5 to 30 groups, 14 to 20 were the best, the more so the busier the machine.
 const GROUPS_AHEAD: usize = 20;
-/// Groups whose lines and tags are kept: those ahead, the current one, and the one that is being located.
+/// Number of groups whose lines and tags are kept: those ahead, the current one, and the one that is being located.
 const RING: usize = 32;
-/// Keys of which the second lines are looked up together, a chunk later.
+/// Number of keys whose second lines are looked up together, one chunk later.
 const CHUNK: usize = 256;
-/// Keys that are looked up without the two passes. More of them gain by these.
+/// Largest number of keys that are looked up without the two passes, which are faster for more keys.
 const FEW: usize = 24;
-/// How many keys ahead the plain loop asks for a line.
+/// Number of keys by which prefetching runs ahead in the plain loop.
 const PLAIN_KEYS_AHEAD: usize = 24;
 
 const _: () = assert!(RING >= GROUPS_AHEAD + 2 && RING.is_power_of_two() && CHUNK.is_multiple_of(GROUP));
 
-/// A format of lines as a set of instructions reads it.
+/// Reads a format of lines with a set of instructions.
 ///
-/// Its `unsafe` methods ask for a processor that has the instructions. They are inlined into a function that enables these, so
-/// `#[inline(always)]` stands at each, and none holds a closure, which would be a function without them.
+/// Its `unsafe` methods require a processor that has the instructions. They are inlined into a function that enables
+/// the instructions. Therefore each has `#[inline(always)]`, and none contains a closure, which would be a function
+/// without them.
 trait LineReader {
     type Format: LineFormat;
 
-    /// Writes to `weights[i]` the weight that line `i` of `located` has for tag `i`, or 0. Returns a mask of the keys that have one,
-    /// bit `i` for `weights[i]`: a weight may be 0 itself.
+    /// Writes to `weights[i]` the weight that line `i` of `located` has for tag `i`, or 0. Returns a mask of the keys
+    /// that have a weight, bit `i` for `weights[i]`, because a weight itself may be 0.
     ///
     /// # Safety
     ///
     /// The processor has the instructions, and the lines were located in the table of `lines`.
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8;
 
-    /// A bit for each slot of `line` that has `tag`, the lowest for the first: one or none.
+    /// Returns a mask with the bit of the slot of `line` that has `tag`, the lowest bit for the first slot. At most one
+    /// bit is set.
     ///
     /// # Safety
     ///
@@ -79,7 +81,8 @@ trait LineReader {
         Self::Format::find_tag(line, tag).map_or(0, |slot| 1 << slot)
     }
 
-    /// The indices of the bits of `mask` that are set, in ascending order from the lowest byte on, then zeros.
+    /// Returns the indices of the bits that are set in `mask`, one per byte, in ascending order from the lowest byte,
+    /// followed by zeros.
     ///
     /// # Safety
     ///
@@ -90,14 +93,15 @@ trait LineReader {
     }
 }
 
-/// What a register of weights is combined with (exclusive or) before those of other slots are masked away: no weight is NaN, so what
-/// is 0 afterwards has no weight, and what has one can be told from it even if the weight is 0.
+/// The pattern with which a register of weights is combined (exclusive or) before the weights of other slots are masked
+/// out. No weight is NaN, so a lane with a weight is not 0 afterward, even if the weight is 0. A lane that is 0 has no
+/// weight.
 const NO_WEIGHT: u32 = f32::NAN.to_bits();
 
-/// Lines and tags of a group of keys.
+/// The lines and tags of a group of keys.
 #[derive(Clone, Copy)]
 struct Located {
-    /// How many bytes behind the first line each line starts.
+    /// Offset of each key's line from the start of the first line, in bytes.
     offsets: [usize; GROUP],
     tags: [u32; GROUP],
 }
@@ -105,13 +109,14 @@ struct Located {
 impl Located {
     const NONE: Self = Self { offsets: [0; GROUP], tags: [0; GROUP] };
 
-    /// Memory for groups to be located in. Nothing is cleared: calls with a few keys would take longer for it than for their keys.
+    /// Memory for located groups. It is not cleared: in calls with a few keys, clearing would take longer than looking
+    /// up the keys.
     #[inline(always)]
     const fn memory<const COUNT: usize>() -> [MaybeUninit<Self>; COUNT] {
         [const { MaybeUninit::uninit() }; COUNT]
     }
 
-    /// The first lines of `keys`.
+    /// Locates the first lines of `keys`.
     #[inline(always)]
     fn first_lines(table: &Table<'_>, tag_mask: u32, keys: [u64; GROUP]) -> Self {
         let mut located = Self::NONE;
@@ -122,7 +127,7 @@ impl Located {
         located
     }
 
-    /// Their second lines.
+    /// Locates the second lines of `keys`.
     #[inline(always)]
     fn second_lines(table: &Table<'_>, tag_mask: u32, keys: [u64; GROUP]) -> Self {
         let mut located = Self::NONE;
@@ -141,20 +146,21 @@ impl Located {
         }
     }
 
-    /// The line of a key.
+    /// Returns the line of a key.
     ///
     /// # Safety
     ///
     /// The lines were located in the table of `lines`.
     #[inline(always)]
     unsafe fn line<'a>(&self, lines: &'a [Line], index: usize) -> &'a Line {
-        // SAFETY: a multiple of the length of a line, below that of the table.
+        // SAFETY: the offset is a multiple of the length of a line, and below the length of the table.
         unsafe { &*lines.as_ptr().byte_add(self.offsets[index]) }
     }
 }
 
 impl Table<'_> {
-    /// Writes the weight of `keys[i]`, or 0 if the table has none, to `weights[i]`, and returns how many keys have a weight.
+    /// Writes the weight of `keys[i]`, or 0 if the table has none, to `weights[i]`. Returns how many keys have a
+    /// weight.
     ///
     /// # Panics
     ///
@@ -166,7 +172,7 @@ impl Table<'_> {
         let found_count = match instructions.set() {
             Set::Plain => self.gather_plain(keys, weights),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: only `detect` makes this value, and only where the processor has these instructions.
+            // SAFETY: only `detect` makes this value, and only if the processor has these instructions.
             Set::Avx2 => unsafe { avx2::gather(self, keys, weights) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
@@ -175,12 +181,13 @@ impl Table<'_> {
             // SAFETY: as above.
             Set::Neon => unsafe { neon::gather(self, keys, weights) },
         };
-        // One branch a batch instead of one a key for what hardly any file has.
+        // One branch per batch instead of one per key, for a case that hardly any file has.
         if self.exceptions.is_empty() { found_count } else { found_count + self.gather_exceptions(keys, weights) }
     }
 
-    /// Asks memory for both lines of each key, for a few keys that are looked up after other work: [`Table::gather`] asks for the
-    /// second lines only when it knows which ones it needs, and few keys give it nothing to do while it waits.
+    /// Asks memory for both lines of each key. For a few keys that are looked up after other work: [`Table::gather`]
+    /// asks for second lines only when it knows which ones it needs, and with few keys it has no other work while it
+    /// waits.
     #[inline(always)]
     pub(crate) fn prefetch(&self, keys: &[u64]) {
         let (groups, rest) = keys.as_chunks::<GROUP>();
@@ -195,7 +202,7 @@ impl Table<'_> {
         }
     }
 
-    /// The twin that all others are held against: one key after the other.
+    /// Looks up one key after the other. This is the plain twin against which all other paths are checked.
     fn gather_plain(&self, keys: &[u64], weights: &mut [f32]) -> usize {
         for &key in &keys[..keys.len().min(PLAIN_KEYS_AHEAD)] {
             prefetch_far(line_at(self.lines, first_line(self.line_count, key)));
@@ -212,7 +219,7 @@ impl Table<'_> {
         found_count
     }
 
-    /// Corrects the weights of keys that the lines answer wrongly. Returns how many of them the lines did not have at all.
+    /// Corrects the weights of keys that are exceptions. Returns how many of them the lines did not have.
     fn gather_exceptions(&self, keys: &[u64], weights: &mut [f32]) -> usize {
         let mut found_count = 0;
         for (&key, weight) in keys.iter().zip(weights) {
@@ -225,7 +232,7 @@ impl Table<'_> {
     }
 }
 
-/// The two passes.
+/// Looks up `keys` in two passes.
 ///
 /// # Safety
 ///
@@ -255,8 +262,9 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
         missing.count = 0;
         while at < chunk_end {
             if at + GROUPS_AHEAD < group_count {
-                // What was located a turn ago is prefetched now: read back from memory, it need not be taken out of vectors.
-                // SAFETY: each group below the count is located a turn before this one at the latest.
+                // The group that was located in the previous iteration is prefetched now: its offsets are read back
+                // from memory, so they need not be extracted from vectors.
+                // SAFETY: each group below the count was located in the previous iteration or earlier.
                 unsafe { ring[(at + GROUPS_AHEAD) % RING].assume_init_ref() }.prefetch(lines);
             }
             if at + GROUPS_AHEAD + 1 < group_count {
@@ -282,12 +290,12 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
     found_count + unsafe { seconds.look_up::<R>(lines, weights) }
 }
 
-/// Few keys, such as those of a context, one after the other: they are over before the two passes would have got going, whose groups go
-/// through memory from step to step.
+/// Looks up a few keys, such as those of a context, one after the other. They are finished before the two passes, whose
+/// groups go through memory between steps, would pay off.
 ///
 /// # Safety
 ///
-/// As [`gather_with`].
+/// The processor has the instructions of `R`, and the caller enables them.
 #[inline(always)]
 unsafe fn gather_few<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     for &key in keys {
@@ -305,7 +313,7 @@ unsafe fn gather_few<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &m
             // SAFETY: as above.
             slots = unsafe { R::slots_with(line, tag) };
         }
-        // Without a slot the weight of some other is read, and left out.
+        // Without a matching slot, the weight of some other slot is read and then discarded.
         let slot = slots.trailing_zeros() as usize % R::Format::SLOT_COUNT;
         *weight = select_unpredictable(slots != 0, R::Format::weight(line, slot), 0.0);
         found_count += usize::from(slots != 0);
@@ -313,8 +321,8 @@ unsafe fn gather_few<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &m
     found_count
 }
 
-/// Where a group starts among `key_count` keys, which are a group at least. Where the last keys are fewer than a group, it starts
-/// earlier: some are looked up twice, to the same end.
+/// Returns where a group starts among `key_count` keys, which must be at least one group. If the last keys are fewer
+/// than a group, the last group starts earlier: some keys are looked up twice, with the same result.
 #[inline(always)]
 fn start_of_group(key_count: usize, index: usize) -> usize {
     (index * GROUP).min(key_count - GROUP)
@@ -328,7 +336,7 @@ fn group_at(keys: &[u64], index: usize) -> [u64; GROUP] {
 /// Places in a chunk, in ascending order.
 struct Places {
     count: usize,
-    /// A group is written at once, so there is room for one more.
+    /// A whole group is written together, so there is room for one more.
     places: [u8; CHUNK + GROUP],
 }
 
@@ -340,12 +348,12 @@ impl Places {
         Self { count: 0, places: [0; CHUNK + GROUP] }
     }
 
-    /// Adds the places `from + i` for each bit `i` of `mask`, which `set_bits` lists, without a branch.
+    /// Adds the place `from + i` for each bit `i` that is set in `mask`. `set_bits` lists those bits. Without a branch.
     #[inline(always)]
     fn push_all(&mut self, mask: u8, set_bits: u64, from: usize) {
-        // Never more than that, which the compiler cannot know.
+        // The count never exceeds it, but the compiler cannot know that.
         let count = self.count.min(CHUNK);
-        // Eight places in a word: none of them carries into the next.
+        // Eight places are added in one word: none of them carries into the next.
         let places = set_bits + from as u64 * 0x0101_0101_0101_0101;
         self.places[count..count + GROUP].copy_from_slice(&places.to_le_bytes());
         self.count = count + mask.count_ones() as usize;
@@ -357,7 +365,8 @@ impl Places {
     }
 }
 
-/// For each mask the indices of the bits that are set, in ascending order from the lowest byte on, then zeros.
+/// For each mask, the indices of the bits that are set, one per byte, in ascending order from the lowest byte, followed
+/// by zeros.
 static SET_BITS: [u64; 256] = {
     let mut all = [0; 256];
     let mut mask = 0;
@@ -375,12 +384,12 @@ static SET_BITS: [u64; 256] = {
     all
 };
 
-/// Keys of a chunk whose second lines have to be looked up, in groups.
+/// The keys of a chunk whose second lines must be looked up, in groups.
 struct Seconds {
     count: usize,
-    /// Where the chunk begins among all keys.
+    /// Index of the chunk's first key among all keys.
     chunk_at: usize,
-    /// Where each key stands in the chunk. The last group is filled up with its last one, which gets its weight again.
+    /// Place of each key in the chunk. The last group is padded with its last key, which gets its weight again.
     places: [u8; CHUNK + GROUP],
     located: [MaybeUninit<Located>; CHUNK / GROUP],
 }
@@ -391,15 +400,16 @@ impl Seconds {
         Self { count: 0, chunk_at: 0, places: [0; CHUNK + GROUP], located: Located::memory() }
     }
 
-    /// Takes those of the keys without a weight whose filter bit is set, and asks for their second lines.
+    /// Selects the keys without a weight whose filter bit is set, and prefetches their second lines.
     #[inline(always)]
     fn choose<R: LineReader>(&mut self, table: &Table<'_>, keys: &[u64], chunk_at: usize, missing: &Places) {
         let keys = &keys[chunk_at..];
         let mut chosen = [const { MaybeUninit::<u64>::uninit() }; CHUNK + GROUP];
         let mut count = 0;
         for &place in missing.all() {
-            // SAFETY: a place is that of a key which went through the first pass, in this chunk; not more are chosen than the chunk has
-            // keys; and the first line of any key is below the number of lines. Checks would take a third of this loop.
+            // SAFETY: each place is that of a key that went through the first pass in this chunk; at most as many keys
+            // are chosen as the chunk has; and the first line of any key is below the number of lines. Checks would
+            // take a third of this loop.
             unsafe {
                 let key = *keys.get_unchecked(place as usize);
                 *self.places.get_unchecked_mut(count) = place;
@@ -419,18 +429,18 @@ impl Seconds {
         let (groups, _) = chosen.as_chunks::<GROUP>();
         let group_count = count.div_ceil(GROUP);
         for (located, group) in self.located.iter_mut().zip(&groups[..group_count]) {
-            // SAFETY: as many keys were written above, and a group more.
+            // SAFETY: `count` keys were written above, and one group more.
             let group = group.map(|key| unsafe { key.assume_init() });
             located.write(Located::second_lines(table, R::Format::TAG_MASK, group));
         }
-        // A loop of its own: read back from memory, offsets need not be taken out of vectors.
+        // A separate loop: the offsets are read back from memory, so they need not be extracted from vectors.
         for located in &self.located[..group_count] {
             // SAFETY: written above.
             unsafe { located.assume_init_ref() }.prefetch(table.lines);
         }
     }
 
-    /// Looks them up, and returns how many have a weight.
+    /// Looks the selected keys up and returns how many have a weight.
     ///
     /// # Safety
     ///
@@ -446,7 +456,8 @@ impl Seconds {
                 break;
             }
             let mut all = [0.0; GROUP];
-            // SAFETY: the caller promises the instructions; as many groups as have keys were located, in this table.
+            // SAFETY: the caller promises the instructions; one group was located for each group of keys, in this
+            // table.
             let found = unsafe { R::weights_of_group(lines, located.assume_init_ref(), &mut all) };
             for (&place, weight) in places.iter().zip(all) {
                 weights[place as usize] = weight;
@@ -459,13 +470,13 @@ impl Seconds {
     }
 }
 
-/// The tag of a key under a format's mask, without a branch.
+/// Returns the tag of a key under a format's mask, without a branch.
 #[inline(always)]
 fn masked_tag(tag_mask: u32, key: u64) -> u32 {
     (low_word(key) & tag_mask).max(1)
 }
 
-/// Where a line is, for a prefetch: nothing checks that there is one.
+/// Returns the address of a line, for a prefetch. The index is not checked.
 #[inline(always)]
 fn line_at(lines: &[Line], index: usize) -> *const Line {
     lines.as_ptr().wrapping_add(index)

@@ -1,4 +1,4 @@
-//! NEON: the tags of a line compared four at a time. Every aarch64 processor has it.
+//! NEON: compares the tags of a line four at a time. Every aarch64 processor has it.
 
 use std::arch::aarch64::{
     uint16x8_t, uint32x4_t, vaddvq_u16, vandq_u16, vandq_u32, vbicq_u32, vceqq_u32, vceqzq_u32, vdupq_n_u32, veorq_u32,
@@ -25,7 +25,7 @@ pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]
     }
 }
 
-/// Lines of eight tag words and eight f32.
+/// Reads lines of eight tag words and eight f32.
 struct F32Lines;
 
 impl LineReader for F32Lines {
@@ -33,7 +33,7 @@ impl LineReader for F32Lines {
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
-        // SAFETY: the caller promises NEON and the lines; the stores are to 32 bytes that are ours.
+        // SAFETY: the caller promises NEON and the lines; the stores are to the 32 bytes of `weights`.
         unsafe {
             let low = one_lane_each([
                 weight_or_zeros(lines, located, 0),
@@ -51,14 +51,14 @@ impl LineReader for F32Lines {
             let weights: *mut u32 = weights.as_mut_ptr().cast();
             vst1q_u32(weights, vbicq_u32(veorq_u32(low, no_weight()), low_missing));
             vst1q_u32(weights.add(SLOT_COUNT / 2), vbicq_u32(veorq_u32(high, no_weight()), high_missing));
-            // All ones or 0 in each: one half of two says it too.
+            // Each lane is all ones or 0, so one half of it is enough.
             let missing = vuzp1q_u16(vreinterpretq_u16_u32(low_missing), vreinterpretq_u16_u32(high_missing));
             !lane_mask(missing)
         }
     }
 }
 
-/// All ones in the lane of the slot that has `tag`: slots 0 to 3, then 4 to 7.
+/// Returns all ones in the lane of the slot that has `tag`: slots 0 to 3, then 4 to 7.
 ///
 /// # Safety
 ///
@@ -76,8 +76,8 @@ unsafe fn equal_tags(line: &Line, tag: u32) -> (uint32x4_t, uint32x4_t) {
     }
 }
 
-/// The weight of the slot that is marked, combined with [`NO_WEIGHT`], of `low` in its lane, of `high` four lanes further down; 0 in the
-/// others.
+/// Returns the weight of the marked slot, combined with [`NO_WEIGHT`]: in its own lane if `low` marks it, and four
+/// lanes further down if `high` does. The other lanes are 0.
 ///
 /// # Safety
 ///
@@ -115,7 +115,8 @@ unsafe fn weight_or_zeros(lines: &[Line], located: &Located, index: usize) -> ui
     }
 }
 
-/// Of four registers with one lane at most that is not 0, that lane each: adding zeros changes no bit.
+/// Merges four registers, each with at most one lane that is not 0, into one: the sum of the lanes of each register.
+/// Adding zeros changes no bit.
 ///
 /// # Safety
 ///
@@ -126,7 +127,7 @@ unsafe fn one_lane_each(of: [uint32x4_t; GROUP / 2]) -> uint32x4_t {
     unsafe { vpaddq_u32(vpaddq_u32(of[0], of[1]), vpaddq_u32(of[2], of[3])) }
 }
 
-/// A bit for each lane that is all ones.
+/// Returns a mask with a bit for each lane that is all ones.
 ///
 /// # Safety
 ///

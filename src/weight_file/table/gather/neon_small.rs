@@ -1,6 +1,6 @@
-//! NEON over lines of f16 and i8: the 12 or 15 tags of a line compared at once, in two parts, the weights of eight keys made f32
-//! at once. As with lines of f32 nothing leaves the vector registers on the way, because NEON has no instruction that makes a
-//! number of a comparison.
+//! NEON for lines of f16 and i8: compares the 12 or 15 tags of a line together, in two parts, and converts the weights
+//! of eight keys to f32 together. As for f32 lines, all values stay in vector registers, because NEON has no
+//! instruction that turns a comparison into a number.
 
 use std::arch::aarch64::{
     float32x4_t, uint8x16_t, uint16x4_t, uint16x8_t, vandq_u8, vandq_u16, vbicq_u16, vceqq_u8, vceqq_u16, vceqzq_u16,
@@ -16,22 +16,24 @@ use super::neon::lane_mask;
 use super::{GROUP, LineReader, Located};
 use crate::weight_file::table::line::{F16Line, I8Line, Line, LineFormat};
 
-/// Lines of format `F`: u16 for the low bits of all tags, u8 for their high bits, weights, a filter.
+/// Reads lines of format `F`: u16 for the low bits of all tags, u8 for their high bits, weights, and a filter.
 pub(super) struct SmallLines<F>(PhantomData<F>);
 
-/// What the formats differ in: the weights. They are handled in lanes of 16 bits.
+/// How the formats differ: in their weights, which are processed in lanes of 16 bits.
 pub(super) trait SmallFormat: LineFormat {
-    /// What weights are combined with (exclusive or) before those of other slots are masked away: no weight is that itself.
+    /// The pattern with which weights are combined (exclusive or) before the weights of other slots are masked out. No
+    /// weight has this pattern.
     const NO_WEIGHT: u16;
 
-    /// The weight of the slot that `equal` marks, combined with [`SmallFormat::NO_WEIGHT`], in some lane; 0 in the others.
+    /// Returns the weight of the slot that `equal` marks, combined with [`SmallFormat::NO_WEIGHT`], in some lane. The
+    /// other lanes are 0.
     ///
     /// # Safety
     ///
     /// The processor has NEON.
     unsafe fn weight_or_zeros(line: &Line, equal: uint8x16_t) -> uint16x8_t;
 
-    /// Eight weights as f32, in two halves.
+    /// Converts eight weights to f32, in two halves.
     ///
     /// # Safety
     ///
@@ -52,7 +54,7 @@ impl SmallFormat for F16Line {
             let first = veorq_u16(vld1q_u16(weights), vdupq_n_u16(Self::NO_WEIGHT));
             let rest = vcombine_u16(vld1_u16(weights.add(8)), vdup_n_u16(0));
             let rest = veorq_u16(rest, vdupq_n_u16(Self::NO_WEIGHT));
-            // All ones or 0 in each: copies of the sign leave them so.
+            // Each lane is all ones or 0, and copies of its sign keep it so.
             let equal = vreinterpretq_s8_u8(equal);
             let first_equal = vreinterpretq_u16_s16(vmovl_s8(vget_low_s8(equal)));
             let rest_equal = vreinterpretq_u16_s16(vmovl_high_s8(equal));
@@ -73,8 +75,8 @@ impl SmallFormat for F16Line {
 #[inline(always)]
 unsafe fn widen_f16(weights: uint16x4_t) -> float32x4_t {
     let wide;
-    // SAFETY: the caller promises NEON; the instruction touches nothing but the two registers and, for NaN, the status of
-    // floating point, which is not said to be preserved. Its intrinsic came with Rust 1.94.
+    // SAFETY: the caller promises NEON. The instruction changes only its output register and, for NaN, the
+    // floating-point status, which the options do not declare as preserved. (Rust has an intrinsic for it since 1.94.)
     unsafe {
         asm!("fcvtl {wide:v}.4s, {weights:v}.4h", weights = in(vreg) weights, wide = lateout(vreg) wide,
             options(pure, nomem, nostack));
@@ -83,7 +85,7 @@ unsafe fn widen_f16(weights: uint16x4_t) -> float32x4_t {
 }
 
 impl SmallFormat for I8Line {
-    /// The number that has no opposite, sign bits above it.
+    /// -128, which no weight can be, sign-extended to 16 bits.
     const NO_WEIGHT: u16 = (i8::MIN as i16).cast_unsigned();
 
     #[inline(always)]
@@ -92,7 +94,7 @@ impl SmallFormat for I8Line {
         // SAFETY: the caller promises NEON; the load ends before the line does.
         unsafe {
             let weights = veorq_u8(vld1q_u8(line.as_ptr().add(Self::WEIGHTS_OFFSET)), vdupq_n_u8(0x80));
-            // Sums of two neighbours, one of which is 0 at least: the sign of the other is kept.
+            // Each sum adds two neighbors, at least one of which is 0, so the sign of the other is kept.
             vreinterpretq_u16_s16(vpaddlq_s8(vreinterpretq_s8_u8(vandq_u8(weights, equal))))
         }
     }
@@ -112,7 +114,7 @@ impl<F: SmallFormat> LineReader for SmallLines<F> {
 
     #[inline(always)]
     unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
-        // SAFETY: the caller promises NEON and the lines; the stores are to 32 bytes that are ours.
+        // SAFETY: the caller promises NEON and the lines; the stores are to the 32 bytes of `weights`.
         unsafe {
             let all = one_lane_each([
                 weight_or_zeros::<F>(lines, located, 0),
@@ -145,7 +147,7 @@ unsafe fn weight_or_zeros<F: SmallFormat>(lines: &[Line], located: &Located, ind
     }
 }
 
-/// All ones in the lane of the slot that has `tag`: one or none.
+/// Returns all ones in the lane of the slot that has `tag`; at most one slot has it.
 ///
 /// # Safety
 ///
@@ -158,15 +160,15 @@ unsafe fn equal_tags<F: SmallFormat>(line: &Line, tag: u32) -> uint8x16_t {
     unsafe {
         let (low, lows) = (vdupq_n_u16(u16::from_le_bytes([low, middle])), line.as_ptr().cast::<u16>());
         let (first_equal, rest_equal) = (vceqq_u16(vld1q_u16(lows), low), vceqq_u16(vld1q_u16(lows.add(8)), low));
-        // All ones or 0 in each: one byte of two says it too.
+        // Each lane is all ones or 0, so one byte of it is enough.
         let low_equal = vuzp1q_u8(vreinterpretq_u8_u16(first_equal), vreinterpretq_u8_u16(rest_equal));
         let high_equal = vceqq_u8(vld1q_u8(line.as_ptr().add(2 * F::SLOT_COUNT)), vdupq_n_u8(high));
-        // What stands behind the tags was compared as well.
+        // The bytes after the tags were compared as well, so mask them out.
         vandq_u8(vandq_u8(low_equal, high_equal), vld1q_u8(const { slots(F::SLOT_COUNT) }.as_ptr()))
     }
 }
 
-/// All ones for each slot of a line of `slot_count`.
+/// Returns all ones for each slot of a line of `slot_count` slots, and zeros for the rest.
 const fn slots(slot_count: usize) -> [u8; 16] {
     let mut slots = [0; 16];
     let mut slot = 0;
@@ -177,7 +179,8 @@ const fn slots(slot_count: usize) -> [u8; 16] {
     slots
 }
 
-/// Of eight registers with one lane at most that is not 0, that lane each: adding zeros changes no bit.
+/// Merges eight registers, each with at most one lane that is not 0, into one that has a lane for each register. Adding
+/// zeros changes no bit.
 ///
 /// # Safety
 ///

@@ -1,22 +1,22 @@
-//! Area under the ROC curve: the probability that a clicked row has a greater logit than one that was not clicked,
-//! where equal logits count half.
+//! Area under the ROC curve: the probability that a clicked row has a higher logit than an unclicked one, where equal
+//! logits count half.
 
 use std::cmp::Ordering;
 
-/// Bins of one unit of the logit in the bounded form: logits that fall into one bin count as equal, so the AUC is off by
-/// at most half the probability that a clicked and an unclicked row share a bin.
+/// Bins per unit of the logit in the bounded form. Logits in the same bin are treated as equal, so the AUC is off by at
+/// most half the probability that a clicked and an unclicked row share a bin.
 pub const HISTOGRAM_BINS_PER_LOGIT: u32 = 256;
 
-/// The logits beyond which the bounded form tells no rows apart: probabilities of less than 2e-7 and their mirror.
+/// Logits beyond this are treated as equal in the bounded form: probabilities below 2e-7 and above 1 - 2e-7.
 const MAX_LOGIT: f64 = 16.0;
 const BIN_COUNT: usize = 2 * 16 * HISTOGRAM_BINS_PER_LOGIT as usize;
 
-/// What an AUC is computed from.
+/// The data that an AUC is computed from.
 #[derive(Debug, Clone)]
 pub(super) enum Ranks {
-    /// Importance of the rows a bin of the logit, unclicked and clicked: 128 KiB, however many rows.
+    /// Importance of the rows per bin of the logit, unclicked and clicked: 128 KiB, for any number of rows.
     Histogram(Vec<[f64; 2]>),
-    /// Each logit, unclicked and clicked: 8 bytes a row.
+    /// Every logit, unclicked and clicked: 8 bytes per row.
     Exact([Vec<f64>; 2]),
 }
 
@@ -29,7 +29,7 @@ impl Ranks {
         Self::Exact([Vec::new(), Vec::new()])
     }
 
-    /// Takes in a row. The exact form takes all rows to be of one importance.
+    /// Adds a row. The exact form treats all rows as equally important.
     #[inline]
     pub(super) fn add(&mut self, logit: f64, clicked: bool, importance: f64) {
         match self {
@@ -38,7 +38,7 @@ impl Ranks {
         }
     }
 
-    /// Nothing where no row or every row was clicked.
+    /// Returns the AUC; `None` if no row or every row was clicked.
     pub(super) fn auc(&mut self) -> Option<f64> {
         let mut pairs = Pairs::default();
         match self {
@@ -51,7 +51,7 @@ impl Ranks {
                 unclicked.sort_unstable_by(f64::total_cmp);
                 clicked.sort_unstable_by(f64::total_cmp);
                 let (mut low, mut high) = (unclicked.as_slice(), clicked.as_slice());
-                // Compared with `<` and not by bits, so that 0.0 and -0.0 tie.
+                // Compare with `<`, not by bits, so that 0.0 and -0.0 tie.
                 while let Some(min) = first_of_both(low, high) {
                     pairs.add(take_equal(&mut low, min), take_equal(&mut high, min));
                 }
@@ -61,26 +61,26 @@ impl Ranks {
     }
 }
 
-/// Pairs of a clicked and an unclicked row, counted over rows of rising logit, each as important as its two rows together: the
-/// product.
+/// Pairs of a clicked and an unclicked row, counted over rows with rising logits. The importance of a pair is the
+/// product of the importance of its rows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Pairs {
-    /// Twice the pairs that are in the right order plus once the pairs that are equal: where all rows count alike a whole
-    /// number, exact below 2^53 and rounded above, which is all that a ratio needs.
+    /// Twice the pairs in the right order, plus the tied pairs. If all rows are equally important, this is a whole
+    /// number: exact below 2^53 and rounded above, which is accurate enough for a ratio.
     double_wins: f64,
     unclicked: f64,
     clicked: f64,
 }
 
 impl Pairs {
-    /// Takes in rows of one logit, which is above all before.
+    /// Adds rows with one logit, which must be higher than all previous ones.
     pub(super) fn add(&mut self, unclicked: f64, clicked: f64) {
         self.double_wins += clicked * (2.0 * self.unclicked + unclicked);
         self.unclicked += unclicked;
         self.clicked += clicked;
     }
 
-    /// Nothing where no row or every row was clicked.
+    /// Returns the AUC; `None` if no row or every row was clicked.
     pub(super) fn auc(&self) -> Option<f64> {
         let double_pairs = 2.0 * self.unclicked * self.clicked;
         (double_pairs > 0.0).then(|| self.double_wins / double_pairs)
@@ -94,8 +94,8 @@ fn first_of_both(low: &[f64], high: &[f64]) -> Option<f64> {
     }
 }
 
-/// Takes the logits that are not above `least` off the front and counts them. NaN is not above anything, so that one
-/// cannot stop the walk.
+/// Removes the logits that are not above `min` from the front and counts them. NaN is never above anything, so it
+/// cannot stop the loop.
 fn take_equal(logits: &mut &[f64], min: f64) -> f64 {
     let count = logits.iter().take_while(|&&logit| logit.partial_cmp(&min) != Some(Ordering::Greater)).count();
     *logits = &logits[count..];
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_in_order_count_one_and_ties_count_half() {
+    fn ordered_pairs_count_one_and_ties_count_half() {
         // Clicked 1.0 and 3.0 against unclicked 0.0, 1.0, 2.0: (win + tie + loss) + 3 wins = 4.5 of 6.
         let rows = [(1.0, true), (3.0, true), (0.0, false), (1.0, false), (2.0, false)];
         assert_eq!(auc(Ranks::exact(), &rows), Some(4.5 / 6.0));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn one_kind_of_row_has_no_auc() {
+    fn rows_of_one_kind_have_no_auc() {
         for ranks in [Ranks::exact(), Ranks::histogram()] {
             assert_eq!(auc(ranks.clone(), &[]), None);
             assert_eq!(auc(ranks.clone(), &[(1.0, true)]), None);
@@ -146,7 +146,7 @@ mod tests {
             once.add(logit, clicked, importance);
             (0..if importance == 3.0 { 3 } else { 1 }).for_each(|_| thrice.add(logit, clicked, 1.0));
         }
-        // Clicked 1.0: three wins and three ties of six; clicked -1.0: none.
+        // Clicked 1.0: three wins and three ties of six. Clicked -1.0: no wins.
         assert_eq!(once.auc(), Some(4.5 / 12.0));
         assert_eq!(thrice.auc(), once.auc());
     }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_histogram_is_near_the_exact_form_and_takes_any_logit() {
+    fn the_histogram_is_close_to_the_exact_form_and_accepts_any_logit() {
         let mut rows = vec![(1e300, true), (-1e300, false), (f64::INFINITY, false), (f64::NEG_INFINITY, true)];
         let mut state = 1_u64;
         for _ in 0..20_000 {

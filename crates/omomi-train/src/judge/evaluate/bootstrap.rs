@@ -1,7 +1,7 @@
-//! The paired bootstrap: how far a difference between two models on the same rows may be chance.
+//! The paired bootstrap: estimates how much of the difference between two models on the same rows may be chance.
 //!
-//! Rows are drawn in groups, since rows of one user, or of one moment, are not independent: a group holds all rows of some users, or
-//! consecutive rows. The number of groups is bounded, and only their sums are kept.
+//! Rows are drawn in groups, because rows of one user, or of one moment, are not independent. A group has all rows of
+//! some users, or consecutive rows. The number of groups is bounded, and only their sums are kept.
 
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
@@ -9,31 +9,32 @@ use rand_pcg::Pcg64Mcg;
 use super::evaluation::{Bootstrap, Difference, GroupsOf};
 use super::metrics::entropy;
 
-/// How often the groups are drawn.
+/// Number of resamples.
 pub(super) const RESAMPLE_COUNT: usize = 1_000;
-/// Groups of users: each user belongs to one by the hash.
+/// Number of groups of users. The hash of a user determines its group.
 const USER_GROUP_COUNT: usize = 1 << 10;
-/// Most groups of consecutive rows; then every two neighbours become one.
+/// Maximum number of groups of consecutive rows. When it is reached, neighboring groups are merged in pairs.
 const MAX_ROW_GROUPS: usize = 1 << 11;
-/// Consecutive rows of a group at first.
+/// Initial number of consecutive rows per group.
 const FIRST_ROWS_PER_GROUP: u64 = 64;
-/// Resamples below the interval of 95 %, and above it.
+/// Number of resamples below the 95 % interval, and above it.
 const TAIL_COUNT: usize = RESAMPLE_COUNT / 40;
 
-/// Sums by group.
+/// Sums per group.
 #[derive(Debug)]
 pub(super) struct Groups {
     groups_of: GroupsOf,
     rows_per_group: u64,
     row_count: u64,
-    /// By weight file, by group: the sum of the log losses.
+    /// Sum of the log losses, by weight file and by group.
     losses: Vec<Vec<f64>>,
-    /// By group.
-    counts: Vec<Counts>,
+    /// Number of rows and clicks, by group.
+    counts: Vec<GroupCounts>,
 }
 
+/// Numbers of rows and clicks of a group.
 #[derive(Debug, Clone, Copy, Default)]
-struct Counts {
+struct GroupCounts {
     impressions: u64,
     clicks: u64,
 }
@@ -54,21 +55,21 @@ impl Groups {
     }
 
     fn grow(&mut self, group_count: usize) {
-        self.counts.resize(group_count, Counts::default());
+        self.counts.resize(group_count, GroupCounts::default());
         self.losses.iter_mut().for_each(|losses| losses.resize(group_count, 0.0));
     }
 
-    /// Takes in the next row: its user's hash, or nothing, and the log losses of all weight files.
+    /// Adds the next row: the hash of its user, if it has one, and the log losses of all weight files.
     pub(super) fn add(&mut self, user: Option<u64>, clicked: bool, losses: &[f64]) {
         let group = match self.groups_of {
-            // A row without a user is a user of its own.
+            // A row without a user is treated as a user with one row.
             GroupsOf::Users => user.unwrap_or(self.row_count) % USER_GROUP_COUNT as u64,
             GroupsOf::ConsecutiveRows => self.row_count / self.rows_per_group,
         };
         self.row_count += 1;
         let mut group = usize::try_from(group).unwrap_or(usize::MAX);
         if group >= MAX_ROW_GROUPS {
-            self.merge_neighbours();
+            self.merge_neighbors();
             group /= 2;
         }
         if group >= self.counts.len() {
@@ -81,9 +82,9 @@ impl Groups {
         }
     }
 
-    fn merge_neighbours(&mut self) {
+    fn merge_neighbors(&mut self) {
         self.rows_per_group *= 2;
-        let pair = |pair: &[Counts]| Counts {
+        let pair = |pair: &[GroupCounts]| GroupCounts {
             impressions: pair.iter().map(|counts| counts.impressions).sum(),
             clicks: pair.iter().map(|counts| counts.clicks).sum(),
         };
@@ -93,7 +94,7 @@ impl Groups {
         }
     }
 
-    /// Differences of each weight file but the last, which is the baseline, from the baseline.
+    /// Returns the differences of each weight file from the last one, which is the baseline.
     pub(super) fn differences(&self, seed: u64) -> Vec<Differences> {
         let filled: Vec<usize> = (0..self.counts.len()).filter(|&group| self.counts[group].impressions > 0).collect();
         let Some(model_count) = self.losses.len().checked_sub(1) else { return Vec::new() };
@@ -103,7 +104,8 @@ impl Groups {
         let draws: Vec<Draw> = (0..if filled.is_empty() { 0 } else { RESAMPLE_COUNT })
             .map(|_| {
                 let mut drawn = (0..filled.len()).map(|_| {
-                    // The high bits of a 32-bit number times the count: below the count, and even enough for some thousands.
+                    // Multiply the high 32 bits by the count: the result is below the count, and uniform enough for a
+                    // few thousand groups.
                     let index = ((random.next_u64() >> 32) * below) >> 32;
                     filled[usize::try_from(index).unwrap_or(0)]
                 });
@@ -133,7 +135,7 @@ impl Groups {
     }
 }
 
-/// What one weight file is worth against the baseline.
+/// The differences of one weight file from the baseline.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Differences {
     pub(super) log_loss: Option<Difference>,
@@ -142,7 +144,7 @@ pub(super) struct Differences {
     pub(super) bootstrap: Bootstrap,
 }
 
-/// Sums over drawn groups.
+/// Sums over the drawn groups.
 struct Draw {
     impressions: u64,
     clicks: u64,
@@ -170,7 +172,8 @@ impl Draw {
     }
 }
 
-/// The difference on all rows, and between which ends it lies in 95 % of the draws. Draws in which it is not defined are left out.
+/// Returns the difference on all rows, with the interval that contains 95 % of the draws. Draws with an undefined
+/// difference are left out.
 fn difference(everything: &Draw, draws: &[Draw], of: impl Fn(&Draw) -> Option<f64>) -> Option<Difference> {
     let value = of(everything)?;
     let mut drawn: Vec<f64> = draws.iter().filter_map(of).collect();
@@ -184,7 +187,7 @@ fn difference(everything: &Draw, draws: &[Draw], of: impl Fn(&Draw) -> Option<f6
 mod tests {
     use super::*;
 
-    /// Rows whose first model loses by `gap` on average, with noise that a small generator makes.
+    /// Adds rows on which the first model loses by `gap` on average, with noise from a small generator.
     fn groups(groups_of: GroupsOf, row_count: u64, gap: f64) -> Groups {
         let mut groups = Groups::new(groups_of, 2);
         let mut state = 9_u64;
@@ -197,11 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_is_as_wide_as_that_of_the_normal_distribution() {
+    fn the_interval_is_as_wide_as_for_the_normal_distribution() {
         for groups_of in [GroupsOf::ConsecutiveRows, GroupsOf::Users] {
             let differences = groups(groups_of, 100_000, 0.01).differences(1)[0];
             let found = differences.log_loss.unwrap();
-            // The noise is uniform of width 1: its standard deviation is 1 / sqrt(12).
+            // The noise is uniform with width 1, so its standard deviation is 1 / sqrt(12).
             let reach = 1.96 / 12.0_f64.sqrt() / 100_000.0_f64.sqrt();
             assert!((found.value - 0.01).abs() < reach * 1.5, "{found:?}");
             for end in [found.value - found.low, found.high - found.value] {
@@ -216,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_rows_and_seed_give_the_same_interval_and_another_seed_another() {
+    fn equal_rows_and_seeds_give_equal_intervals_and_another_seed_another_interval() {
         let groups = groups(GroupsOf::ConsecutiveRows, 5_000, 0.0);
         let low = |seed| groups.differences(seed)[0].log_loss.unwrap().low;
         assert_eq!(low(3).to_bits(), low(3).to_bits());
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rows_or_without_clicks_there_is_no_difference_of_entropies() {
+    fn there_is_no_difference_of_entropies_without_rows_or_clicks() {
         assert!(groups(GroupsOf::Users, 0, 0.0).differences(1)[0].log_loss.is_none());
         let mut unclicked = Groups::new(GroupsOf::ConsecutiveRows, 2);
         unclicked.add(None, false, &[0.3, 0.2]);

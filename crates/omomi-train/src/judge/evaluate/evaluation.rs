@@ -1,20 +1,20 @@
-//! What an evaluation says, as data: what `omomi evaluate --json` writes, the gate judges and the report draws.
+//! The data of an evaluation: `omomi evaluate --json` writes it, the gate judges it, and the report draws it.
 
 use serde::{Deserialize, Serialize};
 
-/// Weight files scored on the same rows.
+/// The evaluation of weight files on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// Version of this format: [`Evaluation::FORMAT_VERSION`].
     pub format_version: u32,
-    /// Version of omomi that made it.
+    /// Version of omomi that wrote the evaluation.
     pub tool_version: String,
-    /// The rows.
+    /// The rows that were scored.
     pub rows: EvaluatedRows,
-    /// The weight files, in the order in which they were given.
+    /// The weight files, in the order of the options.
     pub models: Vec<ModelEvaluation>,
-    /// The weight file that the others are held against; it has no comparison.
+    /// The baseline that the weight files are compared with. It has no comparison itself.
     pub baseline: Option<ModelEvaluation>,
 }
 
@@ -22,51 +22,51 @@ pub struct Evaluation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluatedRows {
-    /// Paths of the logs, in the order in which they were read.
+    /// Paths of the logs, in reading order.
     pub logs: Vec<String>,
-    /// Rows.
+    /// Number of rows.
     pub impressions: u64,
-    /// Rows that were clicked.
+    /// Number of clicked rows.
     pub clicks: u64,
-    /// Rows that could not be used and were skipped.
+    /// Number of bad rows, which were skipped.
     pub bad_rows: u64,
-    /// Name of the column with the user, where one was named.
+    /// Name of the user column; `None` if there is none.
     pub user_column: Option<String>,
-    /// Name of the column with the time of the impression, where one was named.
+    /// Name of the column with the time of the impression; `None` if there is none.
     pub time_column: Option<String>,
-    /// Earliest and latest time, in microseconds since 1970-01-01 UTC, where there is a time column.
+    /// First and last time, in microseconds since 1970-01-01 UTC; `None` without a time column.
     pub window_us: Option<[i64; 2]>,
 }
 
-/// What is known of one weight file.
+/// The evaluation of one weight file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEvaluation {
-    /// What the file itself says.
+    /// Facts from the file itself.
     pub file: FileFacts,
-    /// Figures over all rows.
+    /// Metrics over all rows.
     pub overall: Overall,
-    /// The reliability curve: at most 20 bins of equally many rows, by rising probability.
+    /// The reliability curve: at most 20 bins with equal numbers of rows, by rising probability.
     pub reliability: Vec<ReliabilityBin>,
-    /// Figures by the values of each column that was asked for.
+    /// Metrics by the values of each requested column.
     pub by: Vec<ColumnSlices>,
-    /// Figures by hour, rising, where there is a time column.
+    /// Metrics by hour, in order; empty without a time column.
     pub hours: Vec<HourSlice>,
     /// How each field of the contract was filled, in contract order.
     pub fields: Vec<FieldRates>,
-    /// The file held against the baseline on the same rows; nothing for the baseline itself, and where there is none.
+    /// Comparison with the baseline on the same rows; `None` for the baseline itself, or without a baseline.
     pub comparison: Option<Comparison>,
 }
 
-/// What a weight file itself says. All its numbers are finite: no other file passes its verification.
+/// Facts from a weight file. All numbers are finite, because files with other numbers fail verification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileFacts {
-    /// Where it was.
+    /// Path of the file.
     pub path: String,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub len_bytes: u64,
-    /// SHA-256 of its bytes, in hexadecimal digits.
+    /// SHA-256 of the file, as hexadecimal digits.
     pub digest: String,
     /// Generation of the training run.
     pub generation: u64,
@@ -74,89 +74,90 @@ pub struct FileFacts {
     pub logic_id: String,
     /// Name of the contract.
     pub contract: String,
-    /// Fingerprint of the contract, 16 hexadecimal digits.
+    /// Fingerprint of the contract, as 16 hexadecimal digits.
     pub contract_fingerprint: String,
-    /// How its weights stand in it: `f32`, `f16` or `i8`.
+    /// Encoding of the weights: `f32`, `f16` or `i8`.
     pub encoding: String,
-    /// The weight that is always on, on the logit scale.
+    /// The bias on the logit scale: the weight that is always on.
     pub bias: f64,
-    /// Weights, the bias excluded.
+    /// Number of weights, the bias excluded.
     pub weight_count: u64,
     /// Largest magnitude of a weight, the bias excluded; 0 without weights.
     pub largest_weight: f64,
-    /// The weights of each field and cross that has any, in contract order.
+    /// Number of weights of each field and cross that has weights, in contract order.
     pub fields: Vec<FieldWeights>,
-    /// Rows that it was trained on, where its provenance says it.
+    /// Number of training rows; `None` if the provenance does not have it.
     pub training_rows: Option<u64>,
-    /// Times of the first and the last row that it was trained on, in microseconds since 1970-01-01 UTC, where its
-    /// provenance says them.
+    /// Times of the first and last training row, in microseconds since 1970-01-01 UTC; `None` if the provenance does
+    /// not have them.
     pub training_window_us: Option<[i64; 2]>,
 }
 
-/// The weights of one field or cross.
+/// The size of one field or cross.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldWeights {
-    /// Name of the field, or of the cross (`media_id*creative_id`).
+    /// Name of the field or of the cross (`media_id*creative_id`).
     pub field: String,
-    /// How many weights it has.
+    /// Number of weights.
     pub weight_count: u64,
-    /// Its part of the bytes of all weights. Fields share lines, so this is their part of the weights.
+    /// Share of the bytes of all weights. Fields share lines of the table, so this is proportional to the number of
+    /// weights.
     pub len_bytes: u64,
 }
 
-/// Figures over all rows.
+/// Metrics over all rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overall {
-    /// Rows with a probability.
+    /// Number of rows with a probability.
     pub impressions: u64,
-    /// Those of them that were clicked.
+    /// Number of these rows that were clicked.
     pub clicks: u64,
-    /// Rows whose answer was no probability in (0, 1). They are in no other figure.
+    /// Number of rows whose answer was not a probability in (0, 1). No other metric includes them.
     pub not_probability_count: u64,
     /// Mean probability; 0 without rows.
     pub mean_probability: f64,
     /// Mean negative log likelihood, natural log, per impression; 0 without rows.
     pub log_loss: f64,
-    /// Log loss over the entropy of the observed CTR. Nothing where no row or every row was clicked, as for the AUCs.
+    /// Log loss divided by the entropy of the observed CTR. `None` if no row or every row was clicked, like the AUCs.
     pub normalized_entropy: Option<f64>,
-    /// Probability that a clicked row has a greater prediction than an unclicked one, ties counting half.
+    /// Probability that a clicked row has a higher prediction than an unclicked one; ties count half.
     pub auc: Option<f64>,
-    /// Area under the curve of precision over recall, in steps: the average precision.
+    /// Average precision: the area under the precision-recall curve, in steps.
     pub pr_auc: Option<f64>,
-    /// AUC within users, where a user column was named.
+    /// AUC within users; `None` without a user column.
     pub user_auc: Option<UserAuc>,
-    /// Sum of the probabilities over clicks, with its interval; nothing without clicks.
+    /// Sum of the probabilities divided by the clicks, with its interval; `None` without clicks.
     pub calibration: Option<Calibration>,
-    /// Expected calibration error: the mean distance of observed CTR and mean probability over the reliability curve's
-    /// bins; 0 without rows.
+    /// Expected calibration error: the mean distance between observed CTR and mean probability over the bins of the
+    /// reliability curve; 0 without rows.
     pub expected_calibration_error: f64,
-    /// Share of the categories in all fields that have no weight; 0 without categories.
+    /// Share of the categories without a weight, over all fields; 0 without categories.
     pub unseen_rate: f64,
 }
 
-/// The AUC within each user, averaged over the users that have both a clicked and an unclicked row: how well the ads for one and
-/// the same user are ranked.
+/// The AUC within each user, averaged over the users with both clicked and unclicked rows. It shows how well the ads
+/// for one user are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserAuc {
-    /// Weighted with each user's impressions: what papers call GAUC.
+    /// Weighted by the impressions of each user, also called GAUC.
     pub by_impressions: f64,
-    /// Weighted with each user's clicks.
+    /// Weighted by the clicks of each user.
     pub by_clicks: f64,
-    /// Users that have both kinds of rows.
+    /// Number of users with both kinds of rows.
     pub users: u64,
-    /// Their rows.
+    /// Number of rows of these users.
     pub impressions: u64,
 }
 
-/// A calibration ratio with its interval of 95 %: the ratio times and over e^(1.96 / sqrt(clicks)), as for a count of clicks that
-/// is Poisson.
+/// A calibration ratio with its 95 % interval: the ratio divided and multiplied by e^(1.96 / sqrt(clicks)), which
+/// assumes a Poisson-distributed number of clicks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// Sum of the probabilities over clicks: 1 is right, above 1 promises too much.
+    /// Sum of the probabilities divided by the clicks: 1 is right; above 1, probabilities are too high.
     pub ratio: f64,
     /// Lower end of the interval.
     pub low: f64,
@@ -164,43 +165,43 @@ pub struct Calibration {
     pub high: f64,
 }
 
-/// Rows whose probabilities are neighbours.
+/// A bin of rows with similar probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReliabilityBin {
-    /// Rows.
+    /// Number of rows.
     pub impressions: u64,
-    /// Rows that were clicked.
+    /// Number of clicked rows.
     pub clicks: u64,
     /// Mean of the probabilities.
     pub mean_probability: f64,
-    /// Clicks over impressions.
+    /// Clicks divided by impressions.
     pub observed_ctr: f64,
-    /// Lower end of the observed CTR's interval of 95 %, by Wilson's score.
+    /// Lower end of the observed CTR's 95 % interval (Wilson score).
     pub observed_ctr_low: f64,
-    /// Its upper end.
+    /// Upper end of the observed CTR's 95 % interval.
     pub observed_ctr_high: f64,
 }
 
-/// Figures by the values of one column.
+/// Metrics by the values of one column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnSlices {
-    /// The column of the log.
+    /// Name of the log's column.
     pub column: String,
-    /// The rows of each value, those with most clicks first, and of as many clicks those with most impressions.
+    /// One slice per value, by falling clicks, then by falling impressions.
     pub slices: Vec<Slice>,
-    /// The rows of further values together, where there are more than [`ColumnSlices::MAX_VALUES`].
+    /// The rows of all further values together; `None` unless there are more than [`ColumnSlices::MAX_VALUES`] values.
     pub other: Option<SliceMetrics>,
 }
 
-/// The rows of one value.
+/// The rows with one value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slice {
-    /// The value as text; nothing for the rows without one.
+    /// The value as text; `None` for the rows without a value.
     pub value: Option<String>,
-    /// Their figures.
+    /// Metrics of these rows.
     pub metrics: SliceMetrics,
 }
 
@@ -210,66 +211,67 @@ pub struct Slice {
 pub struct HourSlice {
     /// When the hour begins, in microseconds since 1970-01-01 UTC.
     pub start_us: i64,
-    /// The figures of its rows.
+    /// Metrics of these rows.
     pub metrics: SliceMetrics,
 }
 
-/// Figures of some of the rows.
+/// Metrics of a part of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SliceMetrics {
-    /// Rows with a probability.
+    /// Number of rows with a probability.
     pub impressions: u64,
-    /// Those of them that were clicked.
+    /// Number of these rows that were clicked.
     pub clicks: u64,
     /// Mean probability.
     pub mean_probability: f64,
     /// Mean negative log likelihood, natural log, per impression.
     pub log_loss: f64,
-    /// Log loss over the entropy of these rows' own observed CTR. Nothing where no row or every row was clicked.
+    /// Log loss divided by the entropy of the observed CTR of these rows. `None` if no row or every row was clicked.
     pub normalized_entropy: Option<f64>,
-    /// Sum of the probabilities over clicks, with its interval; nothing without clicks.
+    /// Sum of the probabilities divided by the clicks, with its interval; `None` without clicks.
     pub calibration: Option<Calibration>,
 }
 
-/// How one field was filled.
+/// Counts of the values of one field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldRates {
     /// Name of the field.
     pub field: String,
-    /// Categories in all rows; several a row for a `many` field.
+    /// Number of categories in all rows; a `many` field may have several per row.
     pub categories: u64,
-    /// Those that have no weight: never seen in training, or pruned since.
+    /// Number of categories without a weight: never seen in training, or pruned.
     pub unseen: u64,
-    /// Unseen over all categories; 0 without categories.
+    /// Unseen categories divided by all categories; 0 without categories.
     pub unseen_rate: f64,
-    /// Rows without a value.
+    /// Number of rows without a value.
     pub missing: u64,
-    /// Rows without a value over all rows; 0 without rows.
+    /// Rows without a value divided by all rows; 0 without rows.
     pub missing_rate: f64,
-    /// Numbers out of range or NaN, which count as missing.
+    /// Number of values that are out of range or NaN, which are treated as missing.
     pub invalid_numbers: u64,
 }
 
-/// A weight file held against the baseline on the same rows.
+/// Comparison of a weight file with the baseline on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
-    /// Population stability index of the probabilities against the baseline's, over 10 bins of equally many rows by the
-    /// baseline's probabilities: 0 is no shift, above 0.25 is a large one.
+    /// Population stability index of the probabilities against the baseline's, over 10 bins that divide the baseline's
+    /// rows equally by probability: 0 is no shift, above 0.25 is a large one.
     pub population_stability_index: f64,
-    /// Log loss less the baseline's: below 0 is better.
+    /// Log loss minus the baseline's; below 0 is better.
     pub log_loss_difference: Option<Difference>,
-    /// Normalized entropy less the baseline's.
+    /// Normalized entropy minus the baseline's.
     pub normalized_entropy_difference: Option<Difference>,
-    /// Normalized entropy over the baseline's, less 1: 0.001 is 0.1 % worse. The log loss changes by the same part.
+    /// Normalized entropy divided by the baseline's, minus 1: 0.001 is 0.1 % worse. The log loss changes by the same
+    /// share.
     pub normalized_entropy_change: Option<Difference>,
-    /// How the intervals were found.
+    /// How the intervals were computed.
     pub bootstrap: Bootstrap,
 }
 
-/// A difference with its interval of 95 %, from the paired bootstrap.
+/// A difference with its 95 % interval from the paired bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Difference {
@@ -281,37 +283,37 @@ pub struct Difference {
     pub high: f64,
 }
 
-/// How intervals of differences were found: groups of rows are drawn with replacement, as many as there are, and both models are
-/// measured on the same draw.
+/// Parameters of the bootstrap. Each resample draws as many groups as there are, with replacement, and measures both
+/// models on the drawn rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bootstrap {
-    /// What was drawn.
+    /// How rows are grouped.
     pub groups_of: GroupsOf,
-    /// How many groups there are.
+    /// Number of groups.
     pub groups: u64,
-    /// How often as many were drawn.
+    /// Number of resamples.
     pub resamples: u64,
-    /// What the draws began from: the same rows and seed give the same intervals.
+    /// Seed of the draws. Equal rows and seeds give equal intervals.
     pub seed: u64,
 }
 
-/// What rows stay together when rows are drawn.
+/// Which rows stay together in the bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupsOf {
-    /// All rows of a user, some users a group.
+    /// All rows of a user stay together; a group has several users.
     Users,
-    /// Consecutive rows.
+    /// Consecutive rows stay together.
     ConsecutiveRows,
 }
 
 impl Evaluation {
-    /// The format that this version writes and reads.
+    /// The format version that this library writes and reads.
     pub const FORMAT_VERSION: u32 = 1;
 }
 
 impl ColumnSlices {
-    /// Most values of a column that have figures of their own: those that come first.
+    /// Maximum number of values of a column with their own metrics; the first values are kept.
     pub const MAX_VALUES: usize = 10_000;
 }

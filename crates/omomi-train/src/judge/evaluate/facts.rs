@@ -1,4 +1,4 @@
-//! What a weight file says of itself, for evaluations.
+//! Reads the facts of a weight file for evaluations.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use omomi::score::Model;
 use omomi::store::Digest;
 use omomi::weight_file::layout::SectionKind;
 
-/// The facts of the file under `model`, which was at `path`.
+/// Returns the facts of the file of `model`, which was read from `path`.
 #[must_use]
 pub fn file_facts(model: &Model, path: &Path) -> FileFacts {
     let training = model.provenance().get("training").unwrap_or(&Value::Null);
@@ -33,7 +33,7 @@ pub fn file_facts(model: &Model, path: &Path) -> FileFacts {
     }
 }
 
-/// The weights of each field and cross, in contract order, as far as the file says it.
+/// Returns the number of weights per field and cross, in contract order, as far as the file has it.
 #[must_use]
 pub fn field_weights(model: &Model) -> Vec<FieldWeights> {
     let Ok(Value::Object(counts)) = serde_json::from_slice(model.file().section(SectionKind::FieldSizes)) else {
@@ -42,22 +42,22 @@ pub fn field_weights(model: &Model) -> Vec<FieldWeights> {
     let weights_len = model.file().section(SectionKind::Weights).len() as u64;
     let fields = group_names(model).into_iter().filter_map(|field| {
         let weight_count = counts.get(&field)?.as_u64()?;
-        // Lines are shared by all fields: each field's part of the bytes is its part of the weights.
+        // All fields share lines, so a field's share of the bytes is its share of the weights.
         let share = u128::from(weights_len) * u128::from(weight_count) / u128::from(model.weight_count().max(1));
         Some(FieldWeights { field, weight_count, len_bytes: u64::try_from(share).unwrap_or(u64::MAX) })
     });
     fields.collect()
 }
 
-/// The names of fields and crosses, in the order of their groups.
+/// Returns the names of fields and crosses, in the order of their groups.
 fn group_names(model: &Model) -> Vec<String> {
     let contract = model.contract();
     let fields = contract.fields().iter().map(|field| field.name.clone());
     fields.chain(contract.crosses().iter().map(|cross| contract.cross_name(cross))).collect()
 }
 
-/// The largest magnitude of a weight. Where the table has scales, a line does not say whose weight it holds; but a scale is made so
-/// that its group's largest weight is 127 of it.
+/// Returns the largest magnitude of a weight. In a table with scales, a line does not tell which field a weight belongs
+/// to. However, each scale is chosen so that the largest weight of its group is 127 times the scale.
 fn largest_weight(model: &Model, fields: &[FieldWeights]) -> f64 {
     let table = model.table();
     if !table.encoding().has_scales() {

@@ -1,4 +1,4 @@
-//! Evaluations as files of JSON.
+//! Reads and writes evaluations as JSON files.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,51 +10,52 @@ use omomi::new_file::NewFile;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvaluationFileError {
-    /// The system could not do it.
+    /// The operating system returned an error.
     #[error("cannot {action} the evaluation {}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file is not an evaluation.
-    #[error("{} is not an evaluation; make it with omomi evaluate --json", path.display())]
+    #[error("{} is not an evaluation; write one with omomi evaluate --json", path.display())]
     NotAnEvaluation {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// The file is of another version of the format.
+    /// The format version is not supported.
     #[error(
-        "{}: expected an evaluation of format version {}, found {found}; make it again with omomi evaluate --json",
+        "{}: expected an evaluation of format version {}, found {found}; write it again with omomi evaluate --json",
         path.display(), Evaluation::FORMAT_VERSION
     )]
     OtherVersion {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The version of the file.
         found: u64,
     },
 }
 
 impl Evaluation {
-    /// The text of an evaluation file. The same evaluation gives the same text.
+    /// Returns the evaluation as JSON text. Equal evaluations give equal text.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Every key is a text and every number finite, so there is nothing that JSON cannot say.
+        // Every key is text and every number is finite, so serialization cannot fail.
         let json = serde_json::to_string_pretty(self).unwrap_or_else(|_| unreachable!("a plain structure"));
         json + "\n"
     }
 
-    /// Writes an evaluation file, whole or not at all. A file that is there is only replaced where `replace` says so.
+    /// Writes the evaluation to a file, completely or not at all. An existing file is replaced only if `replace` is
+    /// set.
     ///
     /// # Errors
     ///
-    /// [`EvaluationFileError::Io`].
+    /// Returns [`EvaluationFileError::Io`] if the file cannot be written, or exists and may not be replaced.
     pub fn write(&self, path: &Path, replace: bool) -> Result<(), EvaluationFileError> {
         let write = || {
             let new_file = NewFile::create(path, replace)?;
@@ -68,13 +69,13 @@ impl Evaluation {
     ///
     /// # Errors
     ///
-    /// [`EvaluationFileError`] for a file that cannot be read, or is none.
+    /// Returns [`EvaluationFileError`] if the file cannot be read, is not an evaluation, or has another format version.
     pub fn read(path: &Path) -> Result<Self, EvaluationFileError> {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|source| EvaluationFileError::Io { action: "read", path: path.to_owned(), source })?;
         let not_one = |source| EvaluationFileError::NotAnEvaluation { path: path.to_owned(), source };
         let value: serde_json::Value = serde_json::from_str(&text).map_err(not_one)?;
-        // First, since of another version nothing else need fit.
+        // Check the version first, because the rest of another version may not parse.
         if let Some(found) = value["format_version"].as_u64().filter(|&found| found != u64::from(Self::FORMAT_VERSION))
         {
             return Err(EvaluationFileError::OtherVersion { path: path.to_owned(), found });

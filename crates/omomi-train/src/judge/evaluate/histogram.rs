@@ -1,20 +1,20 @@
-//! Rows by predicted probability, in bounded memory: what everything is made of that needs rows in the order of their
+//! Counts rows by predicted probability in bounded memory, for all metrics that need rows in the order of their
 //! probabilities.
 
 use super::auc::Pairs;
 use super::evaluation::ReliabilityBin;
 
-/// Bins of one unit of the logit. Rows that share a bin count as of equal rank, so an AUC is off by at most half the
-/// probability that a clicked and an unclicked row share one.
+/// Bins per unit of the logit. Rows in the same bin have equal rank, so an AUC is off by at most half the probability
+/// that a clicked and an unclicked row share a bin.
 const BINS_PER_LOGIT: f64 = 4_096.0;
-/// The logits beyond which no rows are told apart: probabilities of less than 2e-7 and their mirror.
+/// Logits beyond this have equal rank: probabilities below 2e-7 and above 1 - 2e-7.
 const MAX_LOGIT: f64 = 16.0;
 const BIN_COUNT: usize = 2 * 16 * 4_096;
 
-/// 1.96 standard deviations to both sides hold 95 % of a normal distribution.
+/// 1.96 standard deviations to both sides contain 95 % of a normal distribution.
 pub(super) const NORMAL_95: f64 = 1.959_963_984_540_054;
 
-/// Rows a bin of the logit: 3 MiB, however many rows.
+/// Counts of rows per bin of the logit: 3 MiB, for any number of rows.
 #[derive(Debug, Clone)]
 pub(super) struct Histogram(Vec<Bin>);
 
@@ -61,8 +61,8 @@ impl Histogram {
         pairs.auc()
     }
 
-    /// The average precision: over the thresholds from the greatest down, precision times what it adds to the recall.
-    /// Nothing where no row or every row was clicked.
+    /// Returns the average precision: over falling thresholds, the sum of the precision times the gain in recall.
+    /// `None` if no row or every row was clicked.
     pub(super) fn pr_auc(&self) -> Option<f64> {
         let all = self.sum();
         if all.clicked == 0 || all.unclicked == 0 {
@@ -76,14 +76,14 @@ impl Histogram {
         Some(area / all.clicked as f64)
     }
 
-    /// At most `count` bins of equally many rows, as far as rows of equal rank let them be.
+    /// Returns at most `count` bins with equal numbers of rows, as far as rows of equal rank allow.
     pub(super) fn equal_mass(&self, count: u64) -> Vec<ReliabilityBin> {
         let groups = self.group(&self.equal_mass_ends(count));
         groups.iter().filter(|group| group.rows() > 0).map(reliability_bin).collect()
     }
 
-    /// How far the rows have shifted against those of `baseline`, over `count` bins of equally many rows of the baseline.
-    /// A bin without rows counts as if it had half a row. 0 where either has no rows.
+    /// Returns the population stability index of the rows against those of `baseline`, over `count` bins with equal
+    /// numbers of baseline rows. A bin without rows counts as half a row. The index is 0 if either has no rows.
     pub(super) fn population_stability_index(&self, baseline: &Self, count: u64) -> f64 {
         let ends = baseline.equal_mass_ends(count);
         let (own, theirs) = (self.group(&ends), baseline.group(&ends));
@@ -107,26 +107,26 @@ impl Histogram {
         sum
     }
 
-    /// Behind which bins to cut, so that `count` parts of them hold equally many rows. Rows of equal rank stay together, so there
-    /// may be fewer parts. Behind the last one is always a cut.
+    /// Returns the bins after which to cut, so that `count` parts have equal numbers of rows. Rows of equal rank stay
+    /// together, so there may be fewer parts. There is always a cut after the last bin.
     fn equal_mass_ends(&self, count: u64) -> Vec<usize> {
         let rows = u128::from(self.sum().rows());
         let (mut ends, mut below) = (Vec::new(), 0_u128);
         for (index, bin) in self.0.iter().enumerate() {
             let before = below * u128::from(count);
             below += u128::from(bin.rows());
-            // Whether a multiple of rows / count was reached in this bin.
+            // Whether this bin reaches a multiple of rows / count.
             if bin.rows() > 0 && below * u128::from(count) / rows > before / rows {
                 ends.push(index + 1);
             }
         }
-        // The last rows have reached the last multiple; what lies above them belongs to them.
+        // The last multiple has been reached, so all bins above belong to the last part.
         ends.pop();
         ends.push(BIN_COUNT);
         ends
     }
 
-    /// The bins between the cuts, added up.
+    /// Returns the sums of the bins between the cuts.
     fn group(&self, ends: &[usize]) -> Vec<Bin> {
         let mut start = 0;
         let group = |&end: &usize| {

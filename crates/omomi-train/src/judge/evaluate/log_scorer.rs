@@ -1,4 +1,5 @@
-//! Log rows scored through the very library that serves: one candidate a request, for several models of one contract at once.
+//! Scores log rows with the library that serves: one candidate per request, for several models of one contract
+//! together.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use omomi::error::Error;
 use omomi::request::{Capacity, FieldSlot, RequestLayout, Schema};
 use omomi::score::{Answer, Model, Request, Scorer};
 
-/// Room for the texts and lists of one log row, in bytes.
+/// Capacity for the texts and lists of one log row, in bytes.
 const TAIL_LEN_BYTES: usize = 1 << 20;
 
 /// Scores log rows one at a time.
@@ -20,7 +21,7 @@ pub(super) struct LogScorer {
 }
 
 impl LogScorer {
-    /// `models` are of one contract, and at least one.
+    /// Creates a scorer for at least one model. All `models` must have the same contract.
     pub(super) fn new(models: Vec<Arc<Model>>) -> Result<Self, Error> {
         let contract: &Contract = models[0].contract();
         let schema = Schema::of_contract(contract);
@@ -36,10 +37,10 @@ impl LogScorer {
         self.scorer.models()
     }
 
-    /// Scores row `row` of `batch` for all models.
+    /// Scores row `row` of `batch` with all models.
     pub(super) fn score(&mut self, batch: &RowBatch, row: usize) -> Result<(), Error> {
         self.request.clear();
-        // Empties the only candidate's row.
+        // Clears the row of the only candidate.
         self.request.candidate(0)?;
         let model = Arc::clone(self.scorer.model());
         for ((field, &slot), column) in model.contract().fields().iter().zip(&self.slots).zip(&batch.columns) {
@@ -64,7 +65,7 @@ impl LogScorer {
         self.scorer.predict(&mut self.request, 1)
     }
 
-    /// What model `model` answered for the row that was scored last.
+    /// Returns the answer of model `model` for the last scored row.
     pub(super) fn answer(&self, model: usize) -> Answer {
         self.request.answer_of(model, 0)
     }

@@ -1,4 +1,4 @@
-//! Metrics of models that are in memory already, for who packs and trains.
+//! Computes metrics of loaded models, for packing and training.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,38 +15,38 @@ pub enum EvaluateError {
     /// A log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// There is nothing to evaluate.
+    /// There is no weight file to evaluate.
     #[error("expected at least one weight file, found none")]
     NoWeightFile,
-    /// A file is no good weight file.
+    /// A file is not a valid weight file.
     #[error("{}", path.display())]
     WeightFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error of the weight file.
         source: Error,
     },
-    /// Weight files of several contracts cannot be compared row by row.
+    /// Weight files with several contracts cannot be compared, because they do not read the same rows.
     #[error(
-        "the weight files have several contracts, and a row that one of them can read another cannot: correct the log, or \
-         allow no bad rows to see which it is"
+        "the weight files have several contracts, and some row can be read with one of them but not with another: \
+         correct the log, or allow no bad rows to see which row it is"
     )]
     RowsDiffer,
-    /// A row does not fit into a request, or the model refuses to be bound.
+    /// A row does not fit into a request, or no request can be made for the model.
     #[error("row {row} of the logs cannot be scored")]
     Score {
-        /// Which row of those that were read, counted from 1.
+        /// Number of the row among the rows that were read, counted from 1.
         row: u64,
-        /// Why not.
+        /// The cause.
         source: Error,
     },
 }
 
-/// Scores every row of `reader` and says how good the probabilities are. `watch` is called after each batch.
+/// Scores every row of `reader` and returns the metrics of the probabilities. Calls `watch` after each batch.
 ///
 /// # Errors
 ///
-/// [`EvaluateError`] for a log that cannot be read, or a row that no request can hold.
+/// Returns [`EvaluateError`] if a log cannot be read, or a row does not fit into a request.
 pub fn evaluate(
     model: &Arc<Model>,
     reader: &mut LogReader,
@@ -56,11 +56,12 @@ pub fn evaluate(
     Ok(metrics)
 }
 
-/// As [`evaluate`], for several models of one contract while the logs are read once.
+/// Scores every row of `reader` with several models of one contract, and returns the metrics of each. The logs are read
+/// once. Calls `watch` after each batch.
 ///
 /// # Errors
 ///
-/// As [`evaluate`].
+/// Returns [`EvaluateError`] if a log cannot be read, or a row does not fit into a request.
 pub fn evaluate_each<const COUNT: usize>(
     models: [&Arc<Model>; COUNT],
     reader: &mut LogReader,

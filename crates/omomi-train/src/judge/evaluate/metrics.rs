@@ -1,53 +1,54 @@
-//! The metrics, summed one predicted row at a time.
+//! The metrics, computed from one predicted row at a time.
 
 use omomi::math;
 
 use super::auc::Ranks;
 
-/// Metrics of some predicted rows.
+/// Metrics of a set of predicted rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Metrics {
-    /// Rows, each as many as it counts for, rounded to a whole number.
+    /// Sum of the importance of the rows, rounded to a whole number.
     pub impressions: u64,
-    /// Those of them that were clicked.
+    /// The clicked part of the impressions.
     pub clicks: u64,
     /// Mean negative log likelihood, natural log, per impression; 0 without rows.
     pub log_loss: f64,
-    /// Log loss over the entropy of the observed CTR, which is the log loss of the best constant: below 1 is better than
-    /// that. Nothing where no row or every row was clicked.
+    /// Log loss divided by the entropy of the observed CTR, which is the log loss of the best constant. Below 1 is
+    /// better than that constant. `None` if no row or every row was clicked.
     pub normalized_entropy: Option<f64>,
-    /// Probability that a clicked row has a greater prediction than an unclicked one, ties counting half. Nothing where
-    /// no row or every row was clicked.
+    /// Probability that a clicked row has a higher prediction than an unclicked one; ties count half. `None` if no row
+    /// or every row was clicked.
     pub auc: Option<f64>,
-    /// Sum of the probabilities over clicks: 1 is right, above 1 promises too much. Nothing without clicks.
+    /// Sum of the probabilities divided by the clicks: 1 is right; above 1, probabilities are too high. `None` without
+    /// clicks.
     pub calibration_ratio: Option<f64>,
 }
 
 impl Metrics {
-    /// Clicks over impressions; 0 without rows.
+    /// Clicks divided by impressions; 0 without rows.
     #[must_use]
     pub fn observed_ctr(&self) -> f64 {
         if self.impressions == 0 { 0.0 } else { self.clicks as f64 / self.impressions as f64 }
     }
 
-    /// Log loss of the best constant prediction: the entropy of the observed CTR.
+    /// The log loss of the best constant prediction, which is the entropy of the observed CTR.
     #[must_use]
     pub fn constant_log_loss(&self) -> f64 {
         entropy(self.observed_ctr())
     }
 }
 
-/// Sums up predicted rows and says their [`Metrics`] at any time.
+/// Adds up predicted rows and returns their [`Metrics`] at any time.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     totals: Totals,
     ranks: Ranks,
 }
 
-/// Sums over predicted rows, of which every metric but the AUC is made.
+/// Sums over predicted rows, from which every metric except the AUC is computed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {
-    /// Importance of all rows, and of those that were clicked: whole numbers where rows count alike.
+    /// Importance of all rows, and of the clicked rows: whole numbers if all rows are equally important.
     impressions: f64,
     clicks: f64,
     log_loss_sum: f64,
@@ -55,13 +56,13 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Takes in a row: its log loss and its probability.
+    /// Adds a row with its log loss and its probability.
     #[inline]
     pub(super) fn add(&mut self, log_loss: f64, probability: f64, clicked: bool) {
         self.add_important(log_loss, probability, clicked, 1.0);
     }
 
-    /// Takes in a row that counts as `importance` rows.
+    /// Adds a row that counts as `importance` rows.
     #[inline]
     fn add_important(&mut self, log_loss: f64, probability: f64, clicked: bool, importance: f64) {
         self.impressions += importance;
@@ -70,12 +71,12 @@ impl Totals {
         self.probability_sum += importance * probability;
     }
 
-    /// Mean of the probabilities; 0 without rows.
+    /// Returns the mean of the probabilities; 0 without rows.
     pub(super) fn mean_probability(&self) -> f64 {
         self.probability_sum / self.impressions.max(1.0)
     }
 
-    /// Metrics of the rows that came after `earlier` was taken from the same evaluator, without the AUC.
+    /// Returns the metrics of the rows that were added after `earlier` was copied from the evaluator, without the AUC.
     #[must_use]
     pub fn since(self, earlier: Self) -> Metrics {
         Self {
@@ -87,7 +88,7 @@ impl Totals {
         .metrics(None)
     }
 
-    /// The metrics of the rows, with an AUC that was found otherwise.
+    /// Returns the metrics of the rows, with an AUC that was computed elsewhere.
     pub(super) fn metrics(self, auc: Option<f64>) -> Metrics {
         let mut metrics = Metrics {
             impressions: whole(self.impressions),
@@ -108,14 +109,14 @@ impl Totals {
 }
 
 impl Evaluator {
-    /// An evaluator of bounded memory (128 KiB): its AUC takes logits in the same
-    /// 1/[`HISTOGRAM_BINS_PER_LOGIT`](super::HISTOGRAM_BINS_PER_LOGIT) as equal, and all beyond ±16.
+    /// Creates an evaluator with bounded memory (128 KiB). Its AUC treats logits in the same interval of
+    /// 1/[`HISTOGRAM_BINS_PER_LOGIT`](super::HISTOGRAM_BINS_PER_LOGIT) as equal, and also all logits beyond ±16.
     #[must_use]
     pub fn bounded() -> Self {
         Self::with(Ranks::histogram())
     }
 
-    /// An evaluator with an exact AUC, for 8 bytes a row.
+    /// Creates an evaluator with an exact AUC, which takes 8 bytes per row.
     #[must_use]
     pub fn exact() -> Self {
         Self::with(Ranks::exact())
@@ -125,14 +126,14 @@ impl Evaluator {
         Self { totals: Totals::default(), ranks }
     }
 
-    /// Takes in a row that was predicted as the logit `logit`, which must not be NaN.
+    /// Adds a row with the predicted `logit`, which must not be NaN.
     #[inline]
     pub fn add_logit(&mut self, logit: f64, clicked: bool) {
         self.add_important_logit(logit, clicked, 1.0);
     }
 
-    /// As [`add_logit`](Self::add_logit), for a row that counts as `importance` rows. An exact AUC takes rows to count
-    /// alike all the same; where they do not, ask a [bounded](Self::bounded) evaluator.
+    /// Adds a row with the predicted `logit` that counts as `importance` rows. An exact AUC ignores the importance; if
+    /// it varies, use a [bounded](Self::bounded) evaluator.
     #[inline]
     pub fn add_important_logit(&mut self, logit: f64, clicked: bool, importance: f64) {
         debug_assert!(!logit.is_nan());
@@ -140,28 +141,28 @@ impl Evaluator {
         self.ranks.add(logit, clicked, importance);
     }
 
-    /// Takes in a row that was predicted as `probability`. A probability of 0 for a clicked row, or of 1 for one that was
-    /// not clicked, makes the log loss infinite: neither is a probability in (0, 1).
+    /// Adds a row with the predicted `probability`. A probability of 0 for a clicked row, or of 1 for an unclicked one,
+    /// makes the log loss infinite, because neither is in (0, 1).
     #[inline]
     pub fn add_probability(&mut self, probability: f64, clicked: bool) {
         self.totals.add(probability_log_loss(probability, clicked), probability, clicked);
         self.ranks.add(logit_of(probability), clicked, 1.0);
     }
 
-    /// The metrics of the rows so far. The exact form sorts them, so ask seldom.
+    /// Returns the metrics of the rows so far. The exact form sorts them, so call this rarely.
     pub fn metrics(&mut self) -> Metrics {
         let auc = self.ranks.auc();
         self.totals.metrics(auc)
     }
 
-    /// The sums of the rows so far.
+    /// Returns the sums of the rows so far.
     #[must_use]
     pub const fn totals(&self) -> Totals {
         self.totals
     }
 }
 
-/// The nearest whole number of rows to a sum of their importance.
+/// Rounds a sum of importance to a whole number of rows.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -171,28 +172,28 @@ pub(crate) fn whole(importance: f64) -> u64 {
     importance.round() as u64
 }
 
-/// Log loss of one row that was predicted as `logit`: finite for every finite logit.
+/// Returns the log loss of a row with the predicted `logit`. It is finite for every finite logit.
 #[inline]
 #[must_use]
 pub fn log_loss(logit: f64, clicked: bool) -> f64 {
-    // ln(1 + e^x) with the sign turned so that e^x is at most 1.
+    // ln(1 + e^x), with the sign chosen so that e^x is at most 1.
     let against = if clicked { -logit } else { logit };
     against.max(0.0) + (-against.abs()).exp().ln_1p()
 }
 
-/// Log loss of one row that was predicted as `probability`.
+/// Returns the log loss of a row with the predicted `probability`.
 #[inline]
 pub(super) fn probability_log_loss(probability: f64, clicked: bool) -> f64 {
     if clicked { -probability.ln() } else { -(-probability).ln_1p() }
 }
 
-/// The logit whose sigmoid is `probability`.
+/// Returns the logit whose sigmoid is `probability`.
 #[inline]
 pub(super) fn logit_of(probability: f64) -> f64 {
     probability.ln() - (-probability).ln_1p()
 }
 
-/// Entropy of an event of this probability, in nats; 0 at 0 and 1.
+/// Returns the entropy of an event with this probability, in nats; 0 at 0 and 1.
 #[must_use]
 pub fn entropy(probability: f64) -> f64 {
     let part = |share: f64| if share > 0.0 { -share * share.ln() } else { 0.0 };
@@ -208,8 +209,8 @@ mod tests {
     }
 
     #[test]
-    fn metrics_agree_with_those_done_by_hand() {
-        // Logits ln 3, 0, -ln 3 are the probabilities 3/4, 1/2, 1/4.
+    fn metrics_agree_with_results_computed_by_hand() {
+        // The logits ln 3, 0 and -ln 3 are the probabilities 3/4, 1/2 and 1/4.
         let rows = [(3.0_f64.ln(), true), (0.0, false), (-(3.0_f64.ln()), false), (0.0, true)];
         let mut by_logit = Evaluator::exact();
         let mut by_probability = Evaluator::bounded();
@@ -222,14 +223,14 @@ mod tests {
             let log_loss = -(0.75_f64.ln() + 0.5_f64.ln() + 0.75_f64.ln() + 0.5_f64.ln()) / 4.0;
             assert_near(metrics.log_loss, log_loss);
             assert_near(metrics.normalized_entropy.unwrap(), log_loss / 2.0_f64.ln());
-            // Clicked 3/4 beats both; clicked 1/2 ties with one and beats one: 3.5 of 4.
+            // Clicked 3/4 beats both; clicked 1/2 ties one and beats one: 3.5 of 4.
             assert_near(metrics.auc.unwrap(), 3.5 / 4.0);
             assert_near(metrics.calibration_ratio.unwrap(), 1.0);
         }
     }
 
     #[test]
-    fn metrics_that_are_undefined_are_absent() {
+    fn undefined_metrics_are_absent() {
         let empty = Evaluator::bounded().metrics();
         assert_eq!((empty.log_loss, empty.auc, empty.calibration_ratio), (0.0, None, None));
         let mut unclicked = Evaluator::exact();
@@ -267,9 +268,9 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_importance_two_and_a_half_counts_as_so_many() {
+    fn a_row_of_importance_two_and_a_half_counts_as_two_and_a_half_rows() {
         let (mut halves, mut evaluator) = (Evaluator::bounded(), Evaluator::bounded());
-        // As many copies as make the importance whole leave every ratio as it is.
+        // Copies that make the total importance a whole number do not change any ratio.
         for (logit, clicked, importance, copies) in [(-1.0, false, 2.5, 5), (0.5, true, 1.0, 2), (-3.0, true, 1.0, 2)] {
             evaluator.add_important_logit(logit, clicked, importance);
             (0..copies).for_each(|_| halves.add_logit(logit, clicked));

@@ -1,7 +1,9 @@
-//! How good predictions are: log loss, normalized entropy, AUC and calibration of predicted and clicked rows.
+//! Measures the quality of predictions: log loss, normalized entropy, AUC and calibration of predicted and clicked
+//! rows.
 //!
-//! [`evaluate_files`] scores logs with weight files, through the very library that serves (each file mapped, verified, one request a
-//! row), and says everything in an [`Evaluation`], which is a file of JSON too. [`Evaluator`] sums up predictions of anybody's.
+//! [`evaluate_files`] scores logs with weight files, using the library that serves: each file is mapped and verified,
+//! and each row is one request. The result is an [`Evaluation`], which can be stored as JSON. [`Evaluator`] measures
+//! predictions from any source.
 //!
 //! ```
 //! use omomi_train::judge::evaluate::Evaluator;
@@ -17,11 +19,12 @@
 //!
 //! # What is exact
 //!
-//! Of an [`Evaluation`] everything that is a sum over rows is exact: log loss, normalized entropy, calibration, by slice and by hour too,
-//! and the rates of fields. What needs rows in the order of their probabilities (AUC, PR-AUC, the bins of the reliability curve, the
-//! shift) is made from 131,072 bins of the logit, 4,096 a unit: rows within 0.00024 of the logit count as ties. The AUC is then off by
-//! less than 1e-5 (tested on a generated log). The AUC within users is exact, and so the one figure whose memory grows with the rows. Intervals of differences come from 1,000
-//! draws of up to 2,048 groups of rows, of which only sums are kept.
+//! In an [`Evaluation`], every sum over rows is exact: log loss, normalized entropy and calibration (also by slice and
+//! by hour), and the rates of fields. Metrics that need rows in the order of their probabilities (AUC, PR-AUC, the bins
+//! of the reliability curve, the shift) are computed from 131,072 bins of the logit, 4,096 per unit: rows within
+//! 0.00024 of the logit count as ties. The AUC is then off by less than 1e-5 (tested on a generated log). The AUC
+//! within users is exact. It is therefore the only metric whose memory grows with the number of rows. Intervals of
+//! differences come from 1,000 resamples of up to 2,048 groups of rows, of which only sums are kept.
 
 mod auc;
 mod bootstrap;

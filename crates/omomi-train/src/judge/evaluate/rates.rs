@@ -1,4 +1,4 @@
-//! How the fields are filled, and how much of it a weight file knows.
+//! Counts how fields are filled, and which of their categories have a weight.
 
 use super::evaluation::FieldRates;
 use crate::log::RowBatch;
@@ -6,7 +6,7 @@ use omomi::contract::Contract;
 use omomi::feature::feature_key;
 use omomi::score::Model;
 
-/// Counts of each field, for one weight file.
+/// Counts per field, for one weight file.
 pub(super) struct FieldCounts {
     row_count: u64,
     fields: Vec<Field>,
@@ -34,7 +34,7 @@ impl FieldCounts {
         Self { row_count: 0, fields: contract.fields().iter().map(field).collect() }
     }
 
-    /// Takes in rows of the contract of `model`.
+    /// Adds rows, which have the contract of `model`.
     pub(super) fn add(&mut self, model: &Model, batch: &RowBatch) {
         self.row_count += batch.row_count() as u64;
         let table = model.table();

@@ -1,4 +1,4 @@
-//! Weight files scored on logs: reads rows, sums figures up, and says them in the end.
+//! Evaluates weight files on logs: reads and scores the rows, adds up the metrics, and returns the evaluation.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ use omomi::contract::{Contract, Field, FieldKind};
 use omomi::score::Model;
 use omomi::weight_file::map::LoadMode;
 
-/// Bins of the reliability curve and of the calibration error.
+/// Number of bins of the reliability curve and of the calibration error.
 const RELIABILITY_BIN_COUNT: u64 = 20;
-/// Bins of the population stability index: what the usual limits of 0.1 and 0.25 were found with.
+/// Number of bins of the population stability index. The usual limits of 0.1 and 0.25 assume this number.
 const SHIFT_BIN_COUNT: u64 = 10;
 
 /// What to evaluate.
@@ -33,26 +33,26 @@ const SHIFT_BIN_COUNT: u64 = 10;
 pub struct EvaluateOptions {
     /// The weight files.
     pub files: Vec<PathBuf>,
-    /// The weight file that they are held against.
+    /// The baseline that they are compared with.
     pub baseline: Option<PathBuf>,
     /// Paths and patterns of the logs.
     pub logs: Vec<String>,
-    /// How they are read. With a time column there are figures by hour.
+    /// How to read the logs. With a time column, there are metrics by hour.
     pub read: ReadOptions,
-    /// By which values there are figures of their own.
+    /// The slices with their own metrics.
     pub by: By,
-    /// The column with the user, within whose rows ranks are compared and who is drawn whole by the bootstrap.
+    /// The user column. It defines the rows of the AUC within users, and which rows the bootstrap draws together.
     pub user: Option<String>,
-    /// What the draws of the bootstrap begin from.
+    /// Seed of the bootstrap.
     pub seed: u64,
 }
 
-/// By which values rows are cut into slices.
+/// The values by which rows are sliced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum By {
-    /// By those of these columns.
+    /// The values of these columns.
     Columns(Vec<String>),
-    /// By those of each field of the first file's contract that has ids or texts, one a row.
+    /// The values of each id and text field of the first file's contract, except `many` fields.
     Fields,
 }
 
@@ -68,17 +68,17 @@ impl By {
     }
 }
 
-/// Scores every row of the logs with every file and says how good the probabilities are. `watch` is called after each
-/// batch.
+/// Scores every row of the logs with every file, and returns the evaluation. Calls `watch` after each batch.
 ///
-/// Files of several contracts are scored on the same rows: the logs are read once for each contract.
+/// Files with several contracts are scored on the same rows: the logs are read once per contract.
 ///
-/// Memory is bounded whatever the number of rows, but for the AUC within users: some 17 bytes and 4 for each file a row where a user
-/// column is named.
+/// Memory is bounded for any number of rows, except for the AUC within users: with a user column, it takes about 17
+/// bytes per row, and 4 more per row for each file.
 ///
 /// # Errors
 ///
-/// [`EvaluateError`] for a file that is no good weight file, a log that cannot be read, or a row that no request can hold.
+/// Returns [`EvaluateError`] if a file is not a valid weight file, a log cannot be read, or a row does not fit into a
+/// request.
 pub fn evaluate_files(
     options: &EvaluateOptions,
     watch: &mut dyn FnMut(&LogReader),
@@ -111,13 +111,13 @@ pub fn evaluate_files(
     Ok(sums.evaluation(&models, &lanes, options))
 }
 
-/// The models of one contract, and the logs as that contract reads them.
+/// The models of one contract, with a reader of the logs for that contract.
 struct Lane {
     reader: LogReader,
     scorer: LogScorer,
-    /// Which of all models these are.
+    /// Indices of these models among all models.
     models: Vec<usize>,
-    /// By model of the lane.
+    /// One entry per model of the lane.
     fields: Vec<FieldCounts>,
 }
 
@@ -154,7 +154,7 @@ impl Lane {
     }
 }
 
-/// The next rows, as each contract reads them; nothing at the end.
+/// Returns the next rows as read with each contract; `None` at the end.
 fn next_batches(lanes: &mut [Lane]) -> Result<Option<Vec<RowBatch>>, EvaluateError> {
     let mut batches = Vec::with_capacity(lanes.len());
     for lane in lanes.iter_mut() {
@@ -166,17 +166,17 @@ fn next_batches(lanes: &mut [Lane]) -> Result<Option<Vec<RowBatch>>, EvaluateErr
     let same = batches.len() == lanes.len()
         && batches.iter().all(|batch| batch.clicked == batches[0].clicked)
         && lanes.iter().all(|lane| lane.reader.bad_row_count() == lanes[0].reader.bad_row_count());
-    // A row that one contract can read and another cannot would shift all rows behind it.
+    // A row that only some contracts can read would shift all rows after it.
     if same { Ok(Some(batches)) } else { Err(EvaluateError::RowsDiffer) }
 }
 
-/// Everything that is summed up over the rows.
+/// All sums over the rows.
 struct Sums<'a> {
     options: &'a EvaluateOptions,
     row_count: u64,
     click_count: u64,
     window_us: Option<[i64; 2]>,
-    /// Of the row at hand, by model, the baseline last.
+    /// Values of the current row, one per model, the baseline last.
     probabilities: Vec<f32>,
     losses: Vec<f64>,
     by_model: Vec<ModelSums>,
@@ -211,7 +211,7 @@ impl<'a> Sums<'a> {
         }
     }
 
-    /// Takes in a row whose probabilities are there.
+    /// Adds a row whose probabilities have been set.
     fn add_row(&mut self, batch: &RowBatch, row: usize) {
         let clicked = batch.clicked[row];
         self.row_count += 1;
@@ -246,7 +246,7 @@ impl<'a> Sums<'a> {
         if !all_probabilities {
             return;
         }
-        // The user's column is the last.
+        // The user column is the last.
         let user = self.users.as_ref().and_then(|_| batch.extra.last()?.text(row)).map(|user| xxh3_64(user.as_bytes()));
         if let (Some(users), Some(user)) = (&mut self.users, user) {
             users.add(user, clicked, &self.probabilities);

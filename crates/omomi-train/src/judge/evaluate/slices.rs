@@ -1,4 +1,4 @@
-//! Figures of the rows of each value of a column, and of each hour.
+//! Metrics of the rows of each value of a column, and of each hour.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use super::metrics::Totals;
 
 const HOUR_US: i64 = 3_600_000_000;
 
-/// The figures of some rows.
+/// Returns the metrics of the rows in `totals`.
 pub(super) fn slice_metrics(totals: &Totals) -> SliceMetrics {
     let metrics = totals.metrics(None);
     SliceMetrics {
@@ -21,21 +21,21 @@ pub(super) fn slice_metrics(totals: &Totals) -> SliceMetrics {
     }
 }
 
-/// A ratio over so many clicks, with its interval.
+/// Returns a calibration ratio over this number of clicks, with its interval.
 pub(super) fn calibration(ratio: f64, clicks: u64) -> Calibration {
     let factor = (NORMAL_95 / (clicks as f64).sqrt()).exp();
     Calibration { ratio, low: ratio / factor, high: ratio * factor }
 }
 
-/// Totals of each weight file for the rows of one value.
+/// Totals of each weight file over the rows with one value.
 type TotalsByModel = Vec<Totals>;
 
-/// The rows by the values of one column.
+/// The totals of the rows by the values of one column.
 #[derive(Debug)]
 pub(super) struct ColumnTotals {
     column: String,
     model_count: usize,
-    /// Index in `totals` of each value.
+    /// The index in `totals` of each value.
     values: HashMap<String, usize>,
     totals: Vec<TotalsByModel>,
     without_value: TotalsByModel,
@@ -55,7 +55,7 @@ impl ColumnTotals {
         }
     }
 
-    /// The totals of the rows with this value.
+    /// Returns the totals of the rows with this value.
     pub(super) fn of(&mut self, value: Option<&str>) -> &mut [Totals] {
         let Some(value) = value else { return &mut self.without_value };
         if let Some(&index) = self.values.get(value) {
@@ -69,7 +69,7 @@ impl ColumnTotals {
         self.totals.last_mut().unwrap_or(&mut self.other)
     }
 
-    /// What `model` made of them.
+    /// Returns the slices of `model`.
     pub(super) fn slices(&self, model: usize) -> ColumnSlices {
         let values = self.values.iter().map(|(value, &index)| (Some(value.clone()), &self.totals[index]));
         let mut slices: Vec<Slice> = values
@@ -77,7 +77,7 @@ impl ColumnTotals {
             .map(|(value, totals)| Slice { value, metrics: slice_metrics(&totals[model]) })
             .filter(|slice| slice.metrics.impressions > 0)
             .collect();
-        // The value last, so that the order is always the same.
+        // Compare values last, so that the order is deterministic.
         slices.sort_by(|one, other| {
             let rank = |slice: &Slice| (slice.metrics.clicks, slice.metrics.impressions);
             rank(other).cmp(&rank(one)).then_with(|| one.value.cmp(&other.value))
@@ -87,18 +87,18 @@ impl ColumnTotals {
     }
 }
 
-/// The rows by hour.
+/// The totals of the rows by hour.
 #[derive(Debug, Default)]
 pub(super) struct HourTotals(BTreeMap<i64, TotalsByModel>);
 
 impl HourTotals {
-    /// The totals of the rows of this time's hour.
+    /// Returns the totals of the rows in the hour of this time.
     pub(super) fn of(&mut self, time_us: i64, model_count: usize) -> &mut [Totals] {
         let hour = time_us.div_euclid(HOUR_US);
         self.0.entry(hour).or_insert_with(|| vec![Totals::default(); model_count])
     }
 
-    /// What `model` made of them.
+    /// Returns the hours of `model`.
     pub(super) fn slices(&self, model: usize) -> Vec<HourSlice> {
         let slice = |(hour, totals): (&i64, &TotalsByModel)| HourSlice {
             start_us: hour.saturating_mul(HOUR_US),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_told_by_clicks_then_impressions_then_text_and_those_without_one_are_one_of_them() {
+    fn values_are_sorted_by_clicks_then_impressions_then_text_and_missing_is_one_of_them() {
         let mut column = ColumnTotals::new("site", 1);
         for (value, clicked) in
             [(Some("b"), false), (Some("a"), false), (None, true), (Some("c"), true), (Some("c"), false)]
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn values_beyond_the_most_are_one_slice() {
+    fn values_beyond_the_maximum_are_one_slice() {
         let mut column = ColumnTotals::new("user", 2);
         for value in 0..ColumnSlices::MAX_VALUES + 3 {
             add(column.of(Some(&value.to_string())), false);

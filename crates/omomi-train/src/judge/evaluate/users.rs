@@ -1,5 +1,5 @@
-//! The AUC within users. It needs each user's rows side by side, so it is the one figure whose memory grows with the rows: 9
-//! bytes each, 4 more for each weight file, and 8 while they are sorted.
+//! The AUC within users. It needs the rows of each user together, so it is the only metric whose memory grows with the
+//! number of rows: 9 bytes per row, 4 more for each weight file, and 8 during sorting.
 
 use super::auc::Pairs;
 use super::evaluation::UserAuc;
@@ -9,7 +9,7 @@ use super::evaluation::UserAuc;
 pub(super) struct UserRows {
     users: Vec<u64>,
     clicked: Vec<bool>,
-    /// By weight file, by row.
+    /// The probabilities, by weight file and by row.
     probabilities: Vec<Vec<f32>>,
 }
 
@@ -18,7 +18,7 @@ impl UserRows {
         Self { probabilities: vec![Vec::new(); model_count], ..Self::default() }
     }
 
-    /// Takes in a row of the user with this hash: the probabilities of all weight files.
+    /// Adds a row of the user with this hash: the probabilities of all weight files.
     pub(super) fn add(&mut self, user: u64, clicked: bool, probabilities: &[f32]) {
         self.users.push(user);
         self.clicked.push(clicked);
@@ -27,7 +27,7 @@ impl UserRows {
         }
     }
 
-    /// For each weight file; nothing where no user has both kinds of rows.
+    /// Returns the AUC of each weight file; `None` if no user has both kinds of rows.
     pub(super) fn aucs(&self) -> Vec<Option<UserAuc>> {
         let mut order: Vec<usize> = (0..self.users.len()).collect();
         order.sort_unstable_by_key(|&row| (self.users[row], row));
@@ -75,12 +75,13 @@ mod tests {
     #[test]
     fn users_with_both_kinds_of_rows_count_by_impressions_or_clicks() {
         let mut rows = UserRows::new(2);
-        // Of user 7 the first model ranks one of two pairs rightly and ties in the other; the second ranks both wrongly.
+        // For user 7, the first model ranks one of two pairs correctly and ties the other; the second ranks both
+        // wrongly.
         rows.add(7, true, &[0.5, 0.1]);
         rows.add(9, true, &[0.9, 0.9]);
         rows.add(7, false, &[0.1, 0.2]);
         rows.add(7, false, &[0.5, 0.3]);
-        // Of user 8 both models rank all four pairs rightly.
+        // For user 8, both models rank all four pairs correctly.
         for (clicked, probability) in [(true, 0.8), (true, 0.7), (false, 0.1), (false, 0.2)] {
             rows.add(8, clicked, &[probability, probability]);
         }

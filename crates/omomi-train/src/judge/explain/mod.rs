@@ -1,7 +1,8 @@
-//! Why a probability: the weights of one request's candidate with their categories in words, largest first.
+//! Explains a probability: lists the weights of one candidate with their categories as text, largest first.
 //!
-//! [`Scorer::explain`](omomi::Scorer::explain) knows features by their keys, as a server does. Here the request is at hand, so each key
-//! has the category that it was made of, and where the training state is at hand too, how often training has seen it.
+//! [`Scorer::explain`](omomi::Scorer::explain) identifies features by their keys, as a server does. This module has the
+//! request, so it also names the category of each key. With the training state, it also reports how often each feature
+//! was seen in training.
 
 mod names;
 
@@ -22,46 +23,46 @@ use omomi::score::Model;
 
 use names::{Categories, Named};
 
-/// Why a candidate gets its probability.
+/// The explanation of a candidate's probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Account {
     /// Name of the serving logic.
     pub logic_id: String,
     /// Generation of the model.
     pub generation: u64,
-    /// The weight that is always on.
+    /// The bias, the weight that is always on.
     pub bias: f64,
-    /// Every feature of the candidate and its context; those with a weight first, by falling magnitude, then the others in
-    /// contract order.
+    /// All features of the candidate and its context. Those with a weight come first, by falling magnitude; the others
+    /// follow in contract order.
     pub features: Vec<Feature>,
-    /// Fields of the contract without a value.
+    /// Fields of the contract that have no value.
     pub missing: Vec<String>,
-    /// Number fields whose value is out of range or NaN, which counts as missing.
+    /// Number fields whose value is out of range or NaN, which is treated as missing.
     pub invalid_numbers: Vec<String>,
-    /// Bias and weights added up, as the server adds them.
+    /// Sum of the bias and the weights, in the order in which the server adds them.
     pub logit: f64,
-    /// The sigmoid of the logit.
+    /// Sigmoid of the logit.
     pub sigmoid: f64,
-    /// What is published: the sigmoid within the limits of the file.
+    /// The published probability: the sigmoid, clamped to the limits of the file.
     pub probability: f32,
 }
 
 /// One feature of a request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Feature {
-    /// Name of the field, or of the cross (`media_id*creative_id`).
+    /// Name of the field or of the cross (`media_id*creative_id`).
     pub field: String,
-    /// Its category, in the form that training states have it.
+    /// The category, written as in training states.
     pub category: String,
-    /// The fields and categories that a cross is made of; empty for a field.
+    /// The fields and categories of a cross; empty for a field.
     pub members: Vec<Member>,
-    /// The feature key, 16 hexadecimal digits.
+    /// The feature key, as 16 hexadecimal digits.
     pub key: String,
-    /// Its weight on the logit scale; nothing for an unseen category, which adds 0.
+    /// The weight on the logit scale; `None` for an unseen category, which adds 0.
     pub weight: Option<f32>,
-    /// Rows of the training that had it; nothing without a state, and where the state does not have it.
+    /// Number of training rows with the feature; `None` without a state, or if the state does not have the feature.
     pub impressions: Option<u64>,
-    /// Those of them that were clicked.
+    /// Number of these rows that were clicked.
     pub clicks: Option<u64>,
 }
 
@@ -70,7 +71,7 @@ pub struct Feature {
 pub struct Member {
     /// Name of the field.
     pub field: String,
-    /// Its category.
+    /// Category of the field.
     pub category: String,
 }
 
@@ -87,12 +88,12 @@ pub enum ExplainError {
     /// The training state cannot be read.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The log has no such row.
+    /// The log has fewer rows.
     #[error("expected at least {expected} rows in the log, found {found}")]
     NoRow {
-        /// The row that was asked for, counted from 1.
+        /// The requested row, counted from 1.
         expected: u64,
-        /// Rows of the log.
+        /// Number of rows in the log.
         found: u64,
     },
     /// The text is not a request.
@@ -104,28 +105,28 @@ pub enum ExplainError {
     /// The request has no such candidate.
     #[error("expected a candidate from 0 to {}, found {found}", candidate_count.saturating_sub(1))]
     NoCandidate {
-        /// Candidates of the request.
+        /// Number of candidates in the request.
         candidate_count: usize,
-        /// The candidate that was asked for.
+        /// The requested candidate.
         found: usize,
     },
     /// The state was trained under another contract.
-    #[error("{}: expected a state of the contract {expected:016x}, as the weight file has it, found {found:016x}", path.display())]
+    #[error("{}: expected a state of the weight file's contract {expected:016x}, found {found:016x}", path.display())]
     OtherContract {
-        /// The state.
+        /// Path of the state.
         path: PathBuf,
         /// Fingerprint of the weight file's contract.
         expected: u64,
-        /// Fingerprint of the state's.
+        /// Fingerprint of the state's contract.
         found: u64,
     },
 }
 
-/// Explains candidate `candidate` of a request. With a training state it also says how often each feature was seen.
+/// Explains one candidate of a request. With a training state, also reports how often each feature was seen.
 ///
 /// # Errors
 ///
-/// [`ExplainError`] for a request that cannot be scored, or a state that cannot be read.
+/// Returns [`ExplainError`] if the request cannot be scored or the state cannot be read.
 pub fn explain(
     model: &Arc<Model>,
     rows: &RequestRows,
@@ -158,7 +159,7 @@ pub fn explain(
     if let Some(state) = state {
         count(model, state, &keys, &mut features)?;
     }
-    // A stable sort: features of equal weight, and those without one, stay in contract order.
+    // The sort is stable: features with equal weights, and those without one, stay in contract order.
     features.sort_by(|one, other| {
         let magnitude = |feature: &Feature| feature.weight.map_or(-1.0, f32::abs);
         magnitude(other).total_cmp(&magnitude(one))
@@ -198,11 +199,12 @@ fn count(model: &Model, path: &Path, keys: &[u64], features: &mut [Feature]) -> 
     Ok(())
 }
 
-/// Row `row` of a log, counted from 1 over all its files, as a request of one candidate; and whether it was clicked.
+/// Returns row `row` of a log as a request with one candidate, and whether it was clicked. Rows are counted from 1 over
+/// all files.
 ///
 /// # Errors
 ///
-/// [`ExplainError::Log`], or [`ExplainError::NoRow`] where the log has fewer.
+/// Returns [`ExplainError::Log`] if the log cannot be read, and [`ExplainError::NoRow`] if it has fewer rows.
 pub fn request_of_row(model: &Model, reader: &mut LogReader, row: u64) -> Result<(RequestRows, bool), ExplainError> {
     let mut rows_before = 0;
     while let Some(batch) = reader.next_batch()? {
@@ -217,12 +219,12 @@ pub fn request_of_row(model: &Model, reader: &mut LogReader, row: u64) -> Result
     Err(ExplainError::NoRow { expected: row, found: rows_before })
 }
 
-/// Reads a request as golden requests stand in weight files: `{"context": {..}, "candidates": [{..}, ..]}`. Other keys are
-/// passed over.
+/// Parses a request in the form of golden requests: `{"context": {..}, "candidates": [{..}, ..]}`. Other keys are
+/// ignored.
 ///
 /// # Errors
 ///
-/// [`ExplainError::NotARequest`], naming the field that does not fit the contract.
+/// Returns [`ExplainError::NotARequest`], which names the field that does not match the contract.
 pub fn request_of_json(model: &Model, text: &str) -> Result<RequestRows, ExplainError> {
     let not_one = |problem: String| ExplainError::NotARequest { problem };
     let value: serde_json::Value = serde_json::from_str(text).map_err(|error| not_one(error.to_string()))?;
@@ -232,7 +234,7 @@ pub fn request_of_json(model: &Model, text: &str) -> Result<RequestRows, Explain
     };
     let context = row(Side::Context, value.get("context").unwrap_or(&serde_json::Value::Null)).map_err(not_one)?;
     let candidates = value.get("candidates").and_then(serde_json::Value::as_array);
-    let candidates = candidates.ok_or_else(|| not_one("`candidates` is missing or no list".to_owned()))?;
+    let candidates = candidates.ok_or_else(|| not_one("`candidates` is missing or not a list".to_owned()))?;
     let candidates: Result<_, _> = candidates.iter().map(|value| row(Side::Candidate, value)).collect();
     Ok(RequestRows { context, candidates: candidates.map_err(not_one)? })
 }

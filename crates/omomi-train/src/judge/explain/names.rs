@@ -1,4 +1,4 @@
-//! The categories of a request, by the feature keys that they become.
+//! Maps feature keys back to the categories of a request.
 
 use std::collections::HashMap;
 
@@ -9,14 +9,14 @@ use omomi::contract::{Contract, Field, FieldKind, Side};
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::request::{FieldValue, Row};
 
-/// A category in words.
+/// A category as text.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Named {
     pub(super) category: String,
     pub(super) members: Vec<Member>,
 }
 
-/// All categories of one candidate and its context.
+/// Returns all categories of one candidate and its context.
 #[derive(Debug, Default)]
 pub(super) struct Categories {
     by_feature: HashMap<(String, u64), Named>,
@@ -77,7 +77,7 @@ fn with_member(mut named: Named, field: &str, category: &str) -> Named {
     named
 }
 
-/// The feature keys of a value with their categories; nothing for a number that counts as missing.
+/// Returns the feature keys of a value with their categories; none for a number that is treated as missing.
 fn keys_of(field: &Field, value: &FieldValue) -> Option<Vec<(u64, String)>> {
     let seed = field.seed();
     let id = |&id: &i64| (feature_key(seed, id_value(id)), id.to_string());

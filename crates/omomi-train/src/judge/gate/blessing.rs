@@ -1,4 +1,4 @@
-//! The blessing of a weight file: that it passed the gate, as a file beside it.
+//! The blessing of a weight file: a file beside it, which states that it passed the gate.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,44 +10,45 @@ use crate::judge::evaluate::{Comparison, EvaluatedRows, Evaluation, ModelEvaluat
 use crate::operate::publish::blessing_path;
 use omomi::new_file::NewFile;
 
-/// What a blessing file says. The same file judged on the same rows gives the same bytes.
+/// The content of a blessing file. Judging a file again on the same rows gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Blessing {
     /// Version of this format: [`Blessing::FORMAT_VERSION`].
     pub format_version: u32,
-    /// Version of omomi that judged.
+    /// Version of omomi that judged the file.
     pub tool_version: String,
     /// SHA-256 of the weight file.
     pub digest: String,
-    /// Its generation.
+    /// Generation of the weight file.
     pub generation: u64,
     /// Name of the serving logic.
     pub logic_id: String,
-    /// Fingerprint of its contract.
+    /// Fingerprint of the contract.
     pub contract_fingerprint: String,
-    /// Times of the first and the last row that it was trained on, in microseconds since 1970-01-01 UTC, where it says them.
+    /// Times of the first and last training row, in microseconds since 1970-01-01 UTC; `None` if the file does not have
+    /// them.
     pub training_window_us: Option<[i64; 2]>,
-    /// The rows that it was judged on.
+    /// The rows of the evaluation.
     pub rows: EvaluatedRows,
-    /// Whether it was said to be the first of its logic.
+    /// Whether the file was declared the first of its logic.
     pub first: bool,
-    /// SHA-256 of the file that it was held against.
+    /// SHA-256 of the baseline.
     pub baseline_digest: Option<String>,
-    /// What it had to be like.
+    /// The settings of the gate.
     pub settings: GateSettings,
-    /// SHA-256 of these settings.
+    /// SHA-256 of the settings.
     pub settings_digest: String,
-    /// Its figures.
+    /// Metrics of the file.
     pub overall: Overall,
-    /// Its figures against the baseline.
+    /// Comparison of the file with the baseline.
     pub comparison: Option<Comparison>,
-    /// Everything that was looked at.
+    /// All checks.
     pub checks: Vec<Check>,
 }
 
 impl Blessing {
-    /// The format that this version writes and reads.
+    /// The format version that this library writes and reads.
     pub const FORMAT_VERSION: u32 = 1;
 
     pub(super) fn new(
@@ -77,7 +78,7 @@ impl Blessing {
         }
     }
 
-    /// Writes it beside its weight file, in place of an earlier one.
+    /// Writes the blessing beside its weight file, and replaces an earlier one.
     pub(super) fn write_beside(&self, weight_file: &Path) -> Result<(), GateError> {
         let path = blessing_path(weight_file);
         let write = || {

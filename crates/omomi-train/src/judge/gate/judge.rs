@@ -1,4 +1,4 @@
-//! Holds an evaluation against the settings of a gate.
+//! Checks an evaluation against the settings of a gate.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -6,21 +6,21 @@ use super::GateSettings;
 use crate::judge::evaluate::{Calibration, ModelEvaluation, Slice};
 use omomi::error::Owner;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// Its stable name in snake case.
+    /// The stable name in snake case.
     pub name: String,
-    /// Which slice, field or file, where there are several.
+    /// The slice, field or file that was checked, if the check applies to several.
     pub subject: Option<String>,
-    /// Whether it is as expected.
+    /// Whether the check passed.
     pub passed: bool,
-    /// What was expected, with its figures.
+    /// What was expected, with numbers.
     pub expected: String,
-    /// What was found, with its figures.
+    /// What was found, with numbers.
     pub found: String,
-    /// Who must act where it is not as expected.
+    /// Who must act if the check failed.
     #[serde(serialize_with = "write_owner", deserialize_with = "read_owner")]
     pub owner: Owner,
     /// What they must do.
@@ -36,18 +36,18 @@ fn read_owner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Owner, D::Er
     Owner::from_word(&word).ok_or_else(|| de::Error::custom(format!("expected ml, delivery or infra, found {word}")))
 }
 
-/// What is judged.
+/// The input of a judgment.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
-    /// The figures of the weight file.
+    /// The evaluation of the weight file.
     pub model: &'a ModelEvaluation,
-    /// Those of the weight file that it is to take the place of, on the same rows.
+    /// The evaluation of the baseline, which the weight file should replace, on the same rows.
     pub baseline: Option<&'a ModelEvaluation>,
-    /// Whether somebody said that it is the first of its logic, so that there is nothing to hold it against.
+    /// Whether the file was declared the first of its logic, so that there is no baseline.
     pub first: bool,
 }
 
-/// Looks at everything that the settings limit. The checks are always in the same order.
+/// Checks everything that the settings limit, always in the same order.
 #[must_use]
 pub fn judge(candidate: Candidate<'_>, settings: &GateSettings) -> Vec<Check> {
     let mut judge = Judge { settings, checks: Vec::new() };
@@ -65,7 +65,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Notes a check; all of them are for the team that trains.
+    /// Adds a check. All of them are owned by the training team.
     fn note(&mut self, name: &str, passed: bool, (expected, found): (String, String), action: &str) -> &mut Check {
         self.checks.push(Check {
             name: name.to_owned(),
@@ -80,7 +80,7 @@ impl Judge<'_> {
         &mut self.checks[last]
     }
 
-    /// Whether there is what the file has to be held against.
+    /// Checks whether there is a baseline of the same logic, or none for a first file.
     fn check_place(&mut self, candidate: Candidate<'_>) {
         let logic_id = &candidate.model.file.logic_id;
         let same_logic = |baseline: &&ModelEvaluation| baseline.file.logic_id == *logic_id;
@@ -89,13 +89,13 @@ impl Judge<'_> {
         };
         let found = candidate.baseline.map_or_else(|| "none".to_owned(), words);
         if candidate.first {
-            let expected = format!("none of the logic `{logic_id}`: the file was said to be its first");
+            let expected = format!("none of the logic `{logic_id}`, because of --first");
             let passed = candidate.baseline.filter(same_logic).is_none();
-            self.note("first", passed, (expected, found), "leave out --first: there is a file before this one");
+            self.note("first", passed, (expected, found), "remove --first: there is a file before this one");
         } else {
             let expected = format!("one of the logic `{logic_id}`");
             let passed = candidate.baseline.filter(same_logic).is_some();
-            let action = "name the file that is served now with --baseline; if this is the first of its logic, say so with --first";
+            let action = "pass the file that is served now as --baseline, or --first if the logic has none";
             self.note("baseline", passed, (expected, found), action);
         }
     }
@@ -108,7 +108,7 @@ impl Judge<'_> {
 
         let found = overall.not_probability_count;
         let words = ("a probability in (0, 1) for every row".to_owned(), format!("{found} rows without one"));
-        self.note("probabilities", found == 0, words, "look for weights that are far too large, then train again");
+        self.note("probabilities", found == 0, words, "look for weights that are much too large, then train again");
 
         let [min, max] = settings.calibration_ratio;
         let action = "recalibrate the model on recent rows, then pack it again";
@@ -126,14 +126,14 @@ impl Judge<'_> {
             "largest_weight",
             found <= max,
             words,
-            "train with a greater l2, or look for a feature that gives the label away",
+            "train with a larger l2, or look for a feature that leaks the label",
         );
     }
 
-    /// Every slice that is not within the limits by itself, or all of them in one check.
+    /// Adds a failed check for every slice outside its limits, or one passed check if there is none.
     fn check_slices(&mut self, model: &ModelEvaluation) {
         let (limits, min_clicks) = (self.settings.slice_calibration_ratio, self.settings.slice_min_clicks);
-        let expected = format!("{} to {} with {min_clicks} clicks or more", limits[0], limits[1]);
+        let expected = format!("{} to {} for slices with at least {min_clicks} clicks", limits[0], limits[1]);
         let (mut looked_at, mut passed) = (0_u64, true);
         for by in &model.by {
             for slice in by.slices.iter().filter(|slice| slice.metrics.clicks >= min_clicks) {
@@ -143,13 +143,13 @@ impl Judge<'_> {
                 }
                 passed = false;
                 let found = slice_words(slice);
-                let action = "train on recent rows of that slice, or cross its field with what tells its rows apart";
+                let action = "train on recent rows of the slice, or cross its field with one that tells its rows apart";
                 let subject = format!("{} = {}", by.column, slice.value.as_deref().unwrap_or("(none)"));
                 self.note("slice_calibration", false, (expected.clone(), found), action).subject = Some(subject);
             }
         }
         if passed {
-            self.note("slice_calibration", true, (expected, format!("all {looked_at} slices within")), "");
+            self.note("slice_calibration", true, (expected, format!("all {looked_at} slices are within")), "");
         }
     }
 
@@ -159,17 +159,17 @@ impl Judge<'_> {
         let max = settings.max_entropy_rise;
         let change = comparison.and_then(|comparison| comparison.normalized_entropy_change);
         let found = change.map_or_else(
-            || "none, for want of clicks".to_owned(),
+            || "none, because there are no clicks".to_owned(),
             |it| format!("{:+.4} % ({:+.4} to {:+.4})", it.value * 100.0, it.low * 100.0, it.high * 100.0),
         );
         let words = (format!("at most {:+} % against the baseline", percent(max)), found);
-        let action = "train on more or newer rows, or prune less; omomi evaluate --baseline says more";
+        let action = "train on more or newer rows, or prune less; omomi evaluate --baseline has details";
         self.note("normalized_entropy", change.is_some_and(|change| change.value <= max), words, action);
 
         let max = settings.max_shift;
         let found = comparison.map(|comparison| comparison.population_stability_index);
         let words = (format!("below {max}"), found.map_or_else(|| "none".to_owned(), |found| format!("{found:.5}")));
-        let action = "compare the reliability curves of both files: probabilities have moved as a whole";
+        let action = "compare the reliability curves of both files: the probabilities have shifted overall";
         self.note("shift", found.is_some_and(|found| found < max), words, action);
 
         self.check_unseen(model, baseline);
@@ -178,12 +178,13 @@ impl Judge<'_> {
         let action = "check the training data and the pruning; if the size is right, widen size_ratio in gate.toml";
         self.check_ratio("size", settings.size_ratio, [found, before], "bytes", action);
         if let (Some(found), Some(before)) = (model.file.training_rows, baseline.file.training_rows) {
-            let action = "check that all logs were there; if they were, widen training_rows_ratio in gate.toml";
+            let action = "check that no logs were missing; if none were, widen training_rows_ratio in gate.toml";
             self.check_ratio("training_rows", settings.training_rows_ratio, [found, before], "rows", action);
         }
     }
 
-    /// The share of categories without a weight, with the field in which it rose most: what was lost is most often one field.
+    /// Checks the share of categories without a weight, and names the field where it rose most, because usually a
+    /// single field was lost.
     fn check_unseen(&mut self, model: &ModelEvaluation, baseline: &ModelEvaluation) {
         let max = self.settings.max_unseen_rise;
         let (found, before) = (model.overall.unseen_rate, baseline.overall.unseen_rate);
@@ -198,7 +199,7 @@ impl Judge<'_> {
             words.push_str(&format!("; most in `{}`, {:.2} % from {:.2} %", field.field, rates[0], rates[1]));
         }
         let expected = format!("at most {:+} points against the baseline", percent(max));
-        let action = "check that the fields were trained on as they are logged, and what was pruned";
+        let action = "check what was pruned, and that fields have the same values in training as in the logs";
         self.note("unseen", found - before <= max, (expected, words), action);
     }
 
@@ -218,14 +219,14 @@ fn is_within(calibration: Option<Calibration>, [min, max]: [f64; 2]) -> bool {
 
 fn calibration_words(calibration: Option<Calibration>) -> String {
     let words = |it: Calibration| format!("{:.4} ({:.4} to {:.4})", it.ratio, it.low, it.high);
-    calibration.map_or_else(|| "none, for want of clicks".to_owned(), words)
+    calibration.map_or_else(|| "none, because there are no clicks".to_owned(), words)
 }
 
 fn slice_words(slice: &Slice) -> String {
     format!("{} with {} clicks", calibration_words(slice.metrics.calibration), slice.metrics.clicks)
 }
 
-/// A share as per cent, without the digits that are only rounding.
+/// Converts a share to percent and rounds away floating-point noise.
 fn percent(share: f64) -> f64 {
     (share * 1e8).round() / 1e6
 }

@@ -1,10 +1,11 @@
-//! The gate: whether a weight file may be published, with every reason against it.
+//! The gate: decides whether a weight file may be published, and gives every reason against it.
 //!
-//! A file that is as the [settings](GateSettings) want it is blessed: `000042.blessing.json` beside `000042.omomi` says so, and
-//! [publishing](crate::operate::publish) asks for it. A file that is held back loses the blessing that it may have had.
+//! A file that meets the [settings](GateSettings) gets a blessing: the file `000042.blessing.json` beside
+//! `000042.omomi`, which [publishing](crate::operate::publish) requires. A file that is held back loses its earlier
+//! blessing.
 //!
-//! A blessing guards against mistakes. It names its file by digest, so it is worth nothing for other bytes: sign a file before it is
-//! judged, not afterwards. It does not guard against those who would forge one; signatures do.
+//! A blessing protects against mistakes. It contains the digest of its file, so it is invalid for other bytes: sign a
+//! file before the gate, not afterwards. It does not protect against forgery; signatures do.
 
 mod blessing;
 mod judge;
@@ -28,47 +29,47 @@ pub use blessing::Blessing;
 pub use judge::{Candidate, Check, judge};
 pub use settings::GateSettings;
 
-/// What to judge, and by what.
+/// What to judge, and by which settings.
 #[derive(Debug, Clone)]
 pub struct GateOptions {
     /// The weight file.
     pub file: PathBuf,
-    /// Where its figures come from.
+    /// Source of the metrics.
     pub figures: Figures,
-    /// What it must be like.
+    /// The settings of the gate.
     pub settings: GateSettings,
-    /// Whether it is the first of its logic, so that there is no baseline to hold it against.
+    /// Whether the file is the first of its logic, so that there is no baseline.
     pub first: bool,
-    /// The store that it is to be published to, whose limits of size it is held against.
+    /// The store for which to check the size limits.
     pub store: Option<PathBuf>,
 }
 
-/// Where the figures of a weight file come from.
+/// Source of the metrics of a weight file.
 #[derive(Debug, Clone)]
 pub enum Figures {
-    /// From this evaluation file.
+    /// This evaluation file.
     Evaluation(PathBuf),
-    /// From logs, of which its files must be the file alone.
+    /// An evaluation of these logs. The files in the options are ignored: only the judged file is evaluated.
     Logs(Box<EvaluateOptions>),
 }
 
-/// What came of judging.
+/// The result of the gate.
 #[derive(Debug, Clone)]
 pub struct Verdict {
-    /// Everything that was looked at.
+    /// All checks.
     pub checks: Vec<Check>,
-    /// The blessing that was written; none for a file that is held back.
+    /// Path of the blessing that was written; `None` if the file is held back.
     pub blessing: Option<PathBuf>,
 }
 
 impl Verdict {
-    /// Whether the file may be published.
+    /// Returns whether the file may be published.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.blessing.is_some()
     }
 
-    /// The reasons against it.
+    /// Returns the failed checks.
     pub fn reasons(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| !check.passed)
     }
@@ -81,8 +82,8 @@ pub enum GateError {
     /// A file cannot be read.
     #[error(transparent)]
     Serving(#[from] Error),
-    /// `gate.toml` is not there.
-    #[error("{} is not there: expected the settings of the gate", path.display())]
+    /// The file `gate.toml` does not exist.
+    #[error("{} does not exist: expected the settings of the gate", path.display())]
     NoSettings {
         /// The file.
         path: PathBuf,
@@ -90,15 +91,15 @@ pub enum GateError {
     /// `gate.toml` is not valid.
     #[error(transparent)]
     Settings(#[from] SettingsFaults),
-    /// The evaluation file cannot be used.
+    /// The evaluation file cannot be read.
     #[error(transparent)]
     EvaluationFile(#[from] EvaluationFileError),
     /// The logs cannot be evaluated.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
-    /// The evaluation is of other files.
+    /// The evaluation does not contain the weight file.
     #[error(
-        "the evaluation {} is not of {}: expected a file with the digest {expected}, found {}; evaluate this file",
+        "the evaluation {} does not contain {}: expected the digest {expected}, found {}; evaluate this file",
         evaluation.display(), file.display(), found.join(", ")
     )]
     OtherFile {
@@ -106,22 +107,22 @@ pub enum GateError {
         evaluation: PathBuf,
         /// The weight file.
         file: PathBuf,
-        /// Its digest.
+        /// The digest of the weight file.
         expected: Digest,
         /// Digests of the files that were evaluated.
         found: Vec<String>,
     },
-    /// The store cannot be looked at.
+    /// The store cannot be read.
     #[error(transparent)]
     Store(Box<PublishError>),
-    /// The blessing cannot be written, or an earlier one not be taken away.
+    /// The blessing cannot be written, or an earlier one cannot be removed.
     #[error("cannot {action} the blessing {}", path.display())]
     Blessing {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
@@ -135,11 +136,11 @@ impl From<NoSettings> for GateError {
     }
 }
 
-/// Judges a weight file and blesses it where nothing speaks against it. `watch` is called after each batch of rows that is scored.
+/// Judges a weight file, and writes its blessing if every check passes. Calls `watch` after each batch of rows.
 ///
 /// # Errors
 ///
-/// [`GateError`] where it could not be judged; its blessing, if it had one, is as it was.
+/// Returns [`GateError`] if the file could not be judged. An earlier blessing then stays as it was.
 pub fn gate(options: &GateOptions, watch: &mut dyn FnMut(&LogReader)) -> Result<Verdict, GateError> {
     let model = match Model::load(&options.file, LoadMode::Map) {
         Ok(model) => model,
@@ -186,7 +187,8 @@ fn model_of<'a>(
     })
 }
 
-/// A file that its own verification refuses: damaged, made wrongly, or with weights that are not finite.
+/// Returns the failed check for a file that does not pass its own verification: it is damaged or malformed, or has
+/// weights that are not finite.
 fn refused(error: &Error) -> Check {
     Check {
         name: error.code().name().to_owned(),
@@ -199,7 +201,7 @@ fn refused(error: &Error) -> Check {
     }
 }
 
-/// Holds the size against the limits of the store and the files in it.
+/// Checks the size against the limits of the store and the files in it.
 fn check_store_size(store: &Path, generation: u64, len_bytes: u64) -> Result<Check, GateError> {
     let check = |passed, found: String, action: &str, owner| Check {
         name: "store_size".to_owned(),
@@ -219,12 +221,12 @@ fn check_store_size(store: &Path, generation: u64, len_bytes: u64) -> Result<Che
     }
 }
 
-/// A file that is held back must not keep the blessing of an earlier judgement.
+/// Removes the blessing of an earlier judgment from a file that is held back.
 fn held_back(options: &GateOptions, checks: Vec<Check>) -> Result<Verdict, GateError> {
     let path = blessing_path(&options.file);
     match std::fs::remove_file(&path) {
         Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(GateError::Blessing { action: "take away", path, source })
+            Err(GateError::Blessing { action: "remove", path, source })
         }
         _ => Ok(Verdict { checks, blessing: None }),
     }

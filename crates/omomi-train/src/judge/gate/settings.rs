@@ -1,21 +1,21 @@
-//! What a weight file must be like to be published: `gate.toml`.
+//! The settings of the gate: `gate.toml`.
 //!
-//! Everything in it is optional. This is all of it, with the values that hold where it says nothing:
+//! Every key is optional. This example has all keys with their default values:
 //!
 //! ```toml
-//! min_clicks = 100                      # in the evaluation: fewer say nothing about anything
-//! max_entropy_rise = 0.001               # normalized entropy, divided by the baseline's, less 1: 0.1 % worse
-//! calibration_ratio = [0.95, 1.05]        # sum of the probabilities over clicks
-//! slice_calibration_ratio = [0.85, 1.15]  # the same of every slice of the evaluation with so many clicks:
+//! min_clicks = 100                      # minimum clicks in the evaluation; fewer prove nothing
+//! max_entropy_rise = 0.001               # normalized entropy divided by the baseline's, minus 1: 0.1 % worse
+//! calibration_ratio = [0.95, 1.05]        # sum of the probabilities divided by the clicks
+//! slice_calibration_ratio = [0.85, 1.15]  # of every slice that has at least slice_min_clicks clicks
 //! slice_min_clicks = 1_600
-//! max_shift = 0.1                        # population stability index of the probabilities against the baseline's
-//! max_unseen_rise = 0.02                 # share of the categories without a weight, less the baseline's: 2 points
+//! max_shift = 0.1                        # population stability index against the baseline's probabilities; must be below
+//! max_unseen_rise = 0.02                 # share of the categories without a weight, minus the baseline's: 2 points
 //! max_weight = 10.0                      # magnitude of a weight, on the logit scale
-//! size_ratio = [0.5, 2.0]                 # bytes of the file, divided by the baseline's
-//! training_rows_ratio = [0.5, 2.0]        # rows that it was trained on, divided by the baseline's, where both files say it
+//! size_ratio = [0.5, 2.0]                 # bytes of the file divided by the baseline's
+//! training_rows_ratio = [0.5, 2.0]        # training rows divided by the baseline's, if both files have them
 //! ```
 //!
-//! A key that is not known is a fault, so that a limit with a typing error does not fail to limit.
+//! An unknown key is an error, so that a limit with a misspelled name does not silently fail to limit.
 
 use std::path::{Path, PathBuf};
 
@@ -23,33 +23,33 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::GateError;
-use crate::settings::{self, Place, SettingsFaults};
+use crate::settings::{self, KeyPath, SettingsFaults};
 use omomi::contract::Fault;
 use omomi::store::Digest;
 
-/// What a weight file must be like.
+/// The limits that a weight file must meet to be published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GateSettings {
-    /// Least clicks of the evaluation.
+    /// Minimum number of clicks in the evaluation.
     pub min_clicks: u64,
-    /// Most that the normalized entropy may be above the baseline's, as a part of it.
+    /// Maximum relative rise of the normalized entropy over the baseline's.
     pub max_entropy_rise: f64,
-    /// Least and greatest calibration ratio.
+    /// Minimum and maximum calibration ratio.
     pub calibration_ratio: [f64; 2],
-    /// Least and greatest calibration ratio of a slice.
+    /// Minimum and maximum calibration ratio of a slice.
     pub slice_calibration_ratio: [f64; 2],
-    /// Clicks from which on a slice is looked at.
+    /// Minimum number of clicks of a slice that is checked.
     pub slice_min_clicks: u64,
-    /// Greatest population stability index.
+    /// Limit of the population stability index, which must be below it.
     pub max_shift: f64,
-    /// Most that the share of the categories without a weight may be above the baseline's.
+    /// Maximum rise of the share of categories without a weight over the baseline's.
     pub max_unseen_rise: f64,
-    /// Greatest magnitude of a weight.
+    /// Maximum magnitude of a weight.
     pub max_weight: f64,
-    /// Least and greatest ratio of the file's bytes to the baseline's.
+    /// Minimum and maximum ratio of the file's bytes to the baseline's.
     pub size_ratio: [f64; 2],
-    /// Least and greatest ratio of the rows that it was trained on to the baseline's.
+    /// Minimum and maximum ratio of the number of training rows to the baseline's.
     pub training_rows_ratio: [f64; 2],
 }
 
@@ -75,7 +75,8 @@ impl GateSettings {
     ///
     /// # Errors
     ///
-    /// [`GateError::Serving`] where the file is not there or cannot be read, [`GateError::Settings`] with every fault at once.
+    /// Returns [`GateError::Serving`] if the file is missing or cannot be read, and [`GateError::Settings`] with all
+    /// faults together.
     pub fn read(path: &Path) -> Result<Self, GateError> {
         let Some(text) = settings::read_text(path)? else {
             return Err(GateError::NoSettings { path: path.to_owned() });
@@ -83,18 +84,18 @@ impl GateSettings {
         Self::from_toml(&text).map_err(|faults| SettingsFaults { path: PathBuf::from(path), faults }.into())
     }
 
-    /// Reads settings from the text of a `gate.toml`.
+    /// Parses the text of a `gate.toml`.
     ///
     /// # Errors
     ///
-    /// Every fault at once, each with its line.
+    /// Returns all faults together, each with its line.
     pub fn from_toml(text: &str) -> Result<Self, Vec<Fault>> {
         let mut settings = Self::default();
         settings::each_key(text, "gate", &mut |place, key, value| settings.set(place, key, value))?;
         Ok(settings)
     }
 
-    fn set(&mut self, place: &Place<'_>, key: &str, value: &Value) -> Result<(), Fault> {
+    fn set(&mut self, place: &KeyPath<'_>, key: &str, value: &Value) -> Result<(), Fault> {
         match key {
             "min_clicks" => self.min_clicks = place.whole_number(value)?,
             "max_entropy_rise" => self.max_entropy_rise = place.number(value)?,
@@ -111,7 +112,7 @@ impl GateSettings {
         Ok(())
     }
 
-    /// A digest of all settings: the same whether a value was written or is the one that holds anyway.
+    /// Returns a digest of all settings. It does not matter whether a default value is written out or not.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let json = serde_json::to_vec(self).unwrap_or_else(|_| unreachable!("a plain structure"));
@@ -123,7 +124,7 @@ impl GateSettings {
 mod tests {
     use super::*;
 
-    /// The example above.
+    /// The example in the module documentation.
     fn documented() -> String {
         let page = include_str!("settings.rs").lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim_start);
         let example = page.skip_while(|line| *line != "```toml").skip(1).take_while(|line| *line != "```");
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_text_has_the_settings_that_are_documented_and_all_of_them_are() {
+    fn an_empty_text_gives_the_documented_defaults_and_every_setting_is_documented() {
         assert_eq!(GateSettings::from_toml(&documented()).unwrap(), GateSettings::default());
         assert_eq!(GateSettings::from_toml("").unwrap(), GateSettings::default());
         let Value::Object(keys) = serde_json::to_value(GateSettings::default()).unwrap() else { panic!("a table") };
@@ -162,12 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_with_its_line() {
+    fn every_fault_is_reported_with_its_line() {
         let text = "max_shft = 0.1\nmax_weight = -1\ncalibration_ratio = [1.1, 0.9]\nmin_clicks = 1.5\n";
         let faults = GateSettings::from_toml(text).unwrap_err();
         assert_eq!(faults.iter().map(|fault| fault.line.unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4], "{faults:?}");
         assert!(faults[0].to_string().contains("line 1: max_shft: not known"), "{}", faults[0]);
-        assert!(faults[1].to_string().contains("max_weight: expected a number from 0 on, found -1"), "{}", faults[1]);
+        let words = "max_weight: expected a number of at least 0, found -1";
+        assert!(faults[1].to_string().contains(words), "{}", faults[1]);
         assert!(GateSettings::from_toml("min_clicks = ").unwrap_err()[0].to_string().contains("gate: not TOML"));
     }
 }

@@ -1,4 +1,4 @@
-//! Why there is no report.
+//! Errors of the report.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,55 +11,55 @@ use crate::operate::publish::PublishError;
 
 use super::plot::PlotError;
 
-/// Why there is no report.
+/// Why the report was not written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// The name is taken.
-    #[error("{} exists already; choose another name, or ask to replace it", .path.display())]
+    /// The output file already exists.
+    #[error("{} exists already; choose another name, or allow replacing it", .path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// The system refused.
+    /// The operating system returned an error.
     #[error("cannot {action} {}", .path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A file is not the JSON that it is given as.
+    /// A file does not contain the expected JSON.
     #[error("{} is not {expected}; expected what `{command}` writes", .path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// What it should be.
+        /// What the file should be.
         expected: &'static str,
         /// The command that writes it.
         command: &'static str,
-        /// What is wrong with it.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// A file has a format that this version does not read.
-    #[error("{} has the format version {found}, expected {expected}: make it again with this omomi", .path.display())]
+    /// The format version of a file is not supported.
+    #[error("{} has the format version {found}, expected {expected}; write it again with this omomi", .path.display())]
     FormatVersion {
         /// The file.
         path: PathBuf,
-        /// The version that is read here.
+        /// The supported version.
         expected: u32,
-        /// The version that it has.
+        /// The version of the file.
         found: u32,
     },
     /// The evaluation cannot be read.
     #[error(transparent)]
     Evaluation(#[from] EvaluationFileError),
-    /// A blessing is of another weight file.
+    /// The blessing is for another weight file.
     #[error(
-        "{} blesses another weight file: expected one of the digest {expected}, found {found}; pass the blessing beside the \
-         evaluated file",
+        "{} blesses another weight file: expected the digest {expected}, found {found}; pass the blessing \
+         beside the evaluated file",
         .path.display()
     )]
     OtherFile {
@@ -67,19 +67,19 @@ pub enum ReportError {
         path: PathBuf,
         /// Digest of the evaluated file.
         expected: String,
-        /// Digest that is blessed.
+        /// The digest in the blessing.
         found: String,
     },
-    /// The evaluation is of no weight file.
+    /// The evaluation has no weight file.
     #[error("{} evaluates no weight file; expected at least one", .path.display())]
     NoModel {
         /// The evaluation.
         path: PathBuf,
     },
-    /// A file tells of another model than the evaluation.
+    /// A file was made under another contract than the evaluated weight file.
     #[error(
-        "{} was made under the contract {found}, the evaluated weight file under {expected}: pass the one that the weight \
-         file comes from",
+        "{} was made under the contract {found}, the evaluated weight file under {expected}; pass the one that \
+         belongs to the weight file",
         .path.display()
     )]
     OtherContract {
@@ -99,8 +99,8 @@ pub enum ReportError {
     /// A plot could not be drawn.
     #[error("cannot draw a plot: {0}")]
     Plot(String),
-    /// The page could not be put together.
-    #[error("cannot put the page together")]
+    /// The page could not be rendered.
+    #[error("cannot render the page")]
     Page(#[from] askama::Error),
 }
 

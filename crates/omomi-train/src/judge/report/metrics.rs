@@ -1,55 +1,55 @@
-//! The figures that open the report: a few that people ask for first, and all of them as a table.
+//! The metrics of the report: the most important ones as cards, and all of them as a table.
 
 use super::subject::{self, Subject};
 use crate::judge::evaluate::{Calibration, Difference, Evaluation, ModelEvaluation};
 use crate::readable::{bytes, grouped};
 
-/// A figure that people ask for first.
+/// One of the most important metrics.
 #[derive(Debug)]
 pub(super) struct Card {
-    /// What it is.
+    /// Name of the metric.
     pub name: &'static str,
-    /// The model's.
+    /// Value of the model.
     pub value: String,
-    /// What it is held against.
+    /// The value to compare it with.
     pub beside: String,
-    /// Class in the style sheet: `better`, `worse` or nothing.
+    /// CSS class: `better`, `worse` or empty.
     pub class: &'static str,
 }
 
-/// A row of the table.
+/// A row of the table of metrics.
 #[derive(Debug)]
 pub(super) struct MetricRow {
-    /// What it is.
+    /// Name of the metric.
     pub name: &'static str,
     /// How to read it.
     pub meaning: &'static str,
-    /// One of each file, in the order of the evaluation.
+    /// One value per file, in the order of the evaluation.
     pub values: Vec<String>,
-    /// The model's less the baseline's, where that means something.
+    /// The model's value minus the baseline's, if this is meaningful.
     pub difference: String,
-    /// Class in the style sheet: `better`, `worse` or nothing.
+    /// CSS class: `better`, `worse` or empty.
     pub class: &'static str,
 }
 
-/// How a field was filled, in the model's evaluation and in the baseline's.
+/// How a field was filled, in the evaluations of the model and of the baseline.
 #[derive(Debug)]
 pub(super) struct FieldRow {
-    /// Its name.
+    /// Name of the field.
     pub name: String,
-    /// Categories in all rows.
+    /// Number of categories in all rows.
     pub categories: String,
-    /// Share of them without a weight.
+    /// Share of the categories that have no weight.
     pub unseen: String,
-    /// The same of the baseline.
+    /// Share of the categories that have no weight in the baseline.
     pub baseline_unseen: String,
     /// Share of rows without a value.
     pub missing: String,
-    /// Numbers that were not valid.
+    /// Number of invalid numbers.
     pub invalid: String,
 }
 
-/// The figures that people ask for first.
+/// Returns the most important metrics.
 pub(super) fn cards(subject: &Subject<'_>) -> Vec<Card> {
     let overall = &subject.model.overall;
     let baseline = subject.baseline.map(|baseline| &baseline.overall);
@@ -58,7 +58,7 @@ pub(super) fn cards(subject: &Subject<'_>) -> Vec<Card> {
     let entropy = Card {
         name: "Normalized entropy",
         value: figure(overall.normalized_entropy),
-        beside: change.map_or_else(|| "of 1 for a constant".to_owned(), change_words),
+        beside: change.map_or_else(|| "1 for a constant".to_owned(), change_words),
         class: change.map_or("", class_of_loss),
     };
     let calibration = Card {
@@ -89,7 +89,7 @@ pub(super) fn cards(subject: &Subject<'_>) -> Vec<Card> {
     vec![entropy, calibration, auc, size]
 }
 
-/// Every figure of every file.
+/// Returns all metrics of all files.
 pub(super) fn table(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<MetricRow> {
     let models: Vec<&ModelEvaluation> = evaluation.models.iter().chain(&evaluation.baseline).collect();
     let row = |name, meaning, value: &dyn Fn(&ModelEvaluation) -> String| MetricRow {
@@ -122,29 +122,29 @@ pub(super) fn table(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<Metri
             comparison.and_then(|comparison| comparison.log_loss_difference),
         ),
         with(
-            row("normalized entropy", "log loss over that of the best constant", &|model| {
+            row("normalized entropy", "log loss divided by that of the best constant", &|model| {
                 precise(model.overall.normalized_entropy)
             }),
             comparison.and_then(|comparison| comparison.normalized_entropy_difference),
         ),
-        row("AUC", "order of clicked and unclicked rows, higher is better", &|model| precise(model.overall.auc)),
-        row("PR-AUC", "average precision, higher is better", &|model| precise(model.overall.pr_auc)),
+        row("AUC", "clicked rows ranked above others; higher is better", &|model| precise(model.overall.auc)),
+        row("PR-AUC", "average precision; higher is better", &|model| precise(model.overall.pr_auc)),
     ];
     if models.iter().any(|model| model.overall.user_auc.is_some()) {
         let within = |model: &ModelEvaluation| precise(model.overall.user_auc.map(|auc| auc.by_impressions));
-        rows.push(row("AUC within users", "weighted with impressions (GAUC)", &within));
+        rows.push(row("AUC within users", "weighted by impressions (GAUC)", &within));
         let within = |model: &ModelEvaluation| precise(model.overall.user_auc.map(|auc| auc.by_clicks));
-        rows.push(row("AUC within users, by clicks", "weighted with clicks", &within));
+        rows.push(row("AUC within users, by clicks", "weighted by clicks", &within));
     }
     rows.extend([
-        row("calibration ratio", "probabilities over clicks, 1 is right; interval of 95 %", &calibration),
+        row("calibration ratio", "probabilities over clicks, 1 is right; 95 % interval", &calibration),
         row("calibration error", "mean distance from the diagonal of the reliability plot", &|model| {
             format!("{:.6}", model.overall.expected_calibration_error)
         }),
         row("mean probability", "", &|model| format!("{:.6}", model.overall.mean_probability)),
         row("shift of predictions", "PSI against the baseline; above 0.25 is large", &shift),
         row("unseen categories", "share without a weight", &|model| percent(model.overall.unseen_rate)),
-        row("no probability", "rows", &|model| grouped(model.overall.not_probability_count)),
+        row("no probability", "rows without one", &|model| grouped(model.overall.not_probability_count)),
         row("weight file", "", &|model| bytes(model.file.len_bytes)),
         row("weights", "", &|model| grouped(model.file.weight_count)),
         row("encoding", "", &|model| model.file.encoding.clone()),
@@ -153,14 +153,14 @@ pub(super) fn table(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<Metri
     rows
 }
 
-/// Names of the files in the order of [`table`]'s values.
+/// Returns the names of the files, in the order of the values in [`table`].
 pub(super) fn file_names(evaluation: &Evaluation) -> Vec<String> {
     let models = evaluation.models.iter().map(|model| subject::name(evaluation, model));
     let baseline = evaluation.baseline.iter().map(|model| format!("baseline: {}", subject::name(evaluation, model)));
     models.chain(baseline).collect()
 }
 
-/// How each field was filled.
+/// Returns how each field was filled.
 pub(super) fn field_rows(subject: &Subject<'_>) -> Vec<FieldRow> {
     let of_baseline = |name: &str| {
         let fields = &subject.baseline?.fields;
@@ -191,7 +191,8 @@ fn percent(share: f64) -> String {
     format!("{:.2}\u{a0}%", share * 100.0)
 }
 
-/// Of a loss, less is better; a difference whose interval holds 0 is none.
+/// Returns the CSS class of a difference of losses: lower is better, and a difference whose interval contains 0 has
+/// none.
 fn class_of_loss(difference: Difference) -> &'static str {
     match difference {
         Difference { high, .. } if high < 0.0 => "better",
@@ -200,12 +201,12 @@ fn class_of_loss(difference: Difference) -> &'static str {
     }
 }
 
-/// `0.85 % better than the baseline (0.62 to 1.09 %)`.
+/// Describes a change, such as `0.85 % better than the baseline (0.62 to 1.09 %)`.
 fn change_words(change: Difference) -> String {
     let [value, low, high] = [change.value, change.low, change.high].map(|part| part * 100.0);
     match class_of_loss(change) {
         "better" => format!("{:.2}\u{a0}% better than the baseline ({:.2} to {:.2}\u{a0}%)", -value, -high, -low),
         "worse" => format!("{value:.2}\u{a0}% worse than the baseline ({low:.2} to {high:.2}\u{a0}%)"),
-        _ => format!("{value:+.2}\u{a0}% against the baseline, not told apart from 0 ({low:+.2} to {high:+.2}\u{a0}%)"),
+        _ => format!("{value:+.2}\u{a0}% against the baseline, not significant ({low:+.2} to {high:+.2}\u{a0}%)"),
     }
 }

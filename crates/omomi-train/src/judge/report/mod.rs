@@ -1,9 +1,10 @@
-//! How good a model is, as one HTML page: for people who decide, and for those to whom they mail it.
+//! Writes a report on the quality of a model as one HTML page, for people who decide, and for those who receive it by
+//! mail.
 //!
-//! The page is made of files that other commands have left: the [evaluation](crate::judge::evaluate::Evaluation) of a weight file, and
-//! where they are given a pruning's bill, two training states, the provenance of an average, a blessing, and a store. It needs nothing else: no
-//! script, no font and no picture from outside. It follows the reader's choice of light or dark, can be read on a telephone, and
-//! has the figures behind each plot as a table. The same input gives the same page.
+//! The input is files that other commands wrote: the [evaluation](crate::judge::evaluate::Evaluation) of a weight file,
+//! and optionally a pruning's bill, two training states, the provenance of an average, a blessing, and a store. The
+//! page is self-contained: no external scripts, fonts or images. It follows the reader's choice of light or dark theme,
+//! can be read on a phone, and has a table with the values of each plot. Equal input gives equal pages.
 //!
 //! ```no_run
 //! use omomi_train::judge::report::{ReportInputs, write};
@@ -16,8 +17,8 @@
 //!
 //! # Limits
 //!
-//! The plots are of the first weight file of an evaluation and its baseline; further files stand in the table of metrics only.
-//! Plots show at most some dozen rows, their tables at most 200.
+//! The plots show the first weight file of an evaluation and its baseline; further files appear only in the table of
+//! metrics. Plots show at most a few dozen rows, their tables at most 200.
 
 mod error;
 mod metrics;
@@ -47,42 +48,44 @@ use panels::Panel;
 use subject::{Subject, utc_hour};
 use verdict::Verdict;
 
-/// What a report is made of.
+/// The input of a report. Everything but the evaluation is optional.
 #[derive(Debug, Clone, Default)]
 pub struct ReportInputs {
-    /// What `omomi evaluate --json` wrote.
+    /// The output of `omomi evaluate --json`.
     pub evaluation: PathBuf,
-    /// What `omomi prune` wrote beside the pruned state: brings bytes against normalized entropy.
+    /// The bill that `omomi prune` wrote beside the pruned state: adds bytes against normalized entropy.
     pub bill: Option<PathBuf>,
-    /// The training state that the weight file comes from: brings the largest changes of weights.
+    /// The training state of the weight file: adds the largest changes of weights.
     pub state: Option<PathBuf>,
-    /// The training state that the baseline comes from.
+    /// The training state of the baseline.
     pub baseline_state: Option<PathBuf>,
-    /// The provenance of the state, where it is not beside it: of an average, it brings the spread of the shards.
+    /// The provenance of the state, if it is not beside the state. The provenance of an average adds the spread of the
+    /// shards.
     pub provenance: Option<PathBuf>,
-    /// The store of the serving logic: brings the history of file sizes.
+    /// The store of the serving logic: adds the history of file sizes.
     pub store: Option<PathBuf>,
-    /// The blessing of the weight file: what the gate said of it.
+    /// The blessing of the weight file: adds the verdict of the gate.
     pub blessing: Option<PathBuf>,
-    /// Where there is no blessing, what the gate would say is told by these settings.
+    /// Settings for the verdict that the gate would give, if there is no blessing.
     pub gate: GateSettings,
-    /// Whether a file that is there is replaced.
+    /// Whether to replace an existing file.
     pub replace: bool,
 }
 
 impl ReportInputs {
-    /// The evaluation and nothing else.
+    /// Creates an input with only an evaluation.
     #[must_use]
     pub fn of(evaluation: impl Into<PathBuf>) -> Self {
         Self { evaluation: evaluation.into(), ..Self::default() }
     }
 }
 
-/// Writes the report to `out`, whole or not at all.
+/// Writes the report to `out`, completely or not at all.
 ///
 /// # Errors
 ///
-/// [`ReportError`] for an input that cannot be read or is of another model, and for a name that is taken.
+/// Returns [`ReportError`] if an input cannot be read or is from another model, or if `out` exists and may not be
+/// replaced.
 pub fn write(inputs: &ReportInputs, out: &Path) -> Result<(), ReportError> {
     let failed = |error| ReportError::io("write", out, error);
     refuse_to_replace(out, inputs.replace).map_err(failed)?;
@@ -92,11 +95,11 @@ pub fn write(inputs: &ReportInputs, out: &Path) -> Result<(), ReportError> {
     new_file.commit().map_err(failed)
 }
 
-/// The report as HTML.
+/// Renders the report as HTML.
 ///
 /// # Errors
 ///
-/// As [`write()`].
+/// Returns [`ReportError`] if an input cannot be read or is from another model.
 pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
     let evaluation = Evaluation::read(&inputs.evaluation)?;
     let no_model = || ReportError::NoModel { path: inputs.evaluation.clone() };
@@ -157,13 +160,13 @@ fn read_json<T: DeserializeOwned>(
     serde_json::from_slice(&text).map_err(malformed)
 }
 
-/// What opens the report.
+/// Returns the facts at the top of the report, as names and values.
 fn facts(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<(&'static str, String)> {
     let (rows, file) = (&evaluation.rows, &subject.model.file);
     let window = |[first, last]: [i64; 2]| format!("{} to {} UTC", utc_hour(first), utc_hour(last));
     let bad = match rows.bad_rows {
         0 => String::new(),
-        count => format!(", {} bad ones skipped", grouped(count)),
+        count => format!(", {} bad rows skipped", grouped(count)),
     };
     let compared = subject.baseline.map(|_| ("compared with", subject.baseline_name.clone()));
     [
@@ -181,7 +184,7 @@ fn facts(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<(&'static str, S
     .collect()
 }
 
-/// How the intervals of differences were found.
+/// Describes how the intervals of the differences were computed.
 fn differences(subject: &Subject<'_>) -> String {
     let Some(comparison) = &subject.model.comparison else { return String::new() };
     let bootstrap = comparison.bootstrap;
@@ -194,5 +197,5 @@ fn differences(subject: &Subject<'_>) -> String {
         format!("Normalized entropy changes by {value:+.3} % ({low:+.3} to {high:+.3} %). ")
     });
     let (resamples, count) = (grouped(bootstrap.resamples), grouped(bootstrap.groups));
-    format!("{change}Intervals of differences: paired bootstrap, {resamples} draws of {count} {groups}.")
+    format!("{change}Intervals of differences: paired bootstrap, {resamples} resamples of {count} {groups}.")
 }

@@ -1,4 +1,4 @@
-//! What the report is about: a weight file, and the one that it is compared with.
+//! The subject of the report: a weight file and its baseline.
 
 use std::path::Path;
 
@@ -7,21 +7,21 @@ use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 use super::ReportError;
 use crate::judge::evaluate::{Evaluation, ModelEvaluation};
 
-/// The weight file that the report is about, and its baseline.
+/// The evaluated weight file and its baseline.
 #[derive(Debug)]
 pub(super) struct Subject<'a> {
-    /// Its evaluation.
+    /// Evaluation of the weight file.
     pub model: &'a ModelEvaluation,
-    /// What it is called here.
+    /// Name of the weight file in the report.
     pub name: String,
-    /// Evaluation of what it is compared with.
+    /// Evaluation of the baseline.
     pub baseline: Option<&'a ModelEvaluation>,
-    /// What that is called here.
+    /// Name of the baseline in the report.
     pub baseline_name: String,
 }
 
 impl<'a> Subject<'a> {
-    /// The first file of the evaluation, and its baseline.
+    /// Returns the first file of the evaluation with its baseline; `None` if there is no file.
     pub(super) fn of(evaluation: &'a Evaluation) -> Option<Self> {
         let model = evaluation.models.first()?;
         let baseline = evaluation.baseline.as_ref();
@@ -29,7 +29,7 @@ impl<'a> Subject<'a> {
         Some(Self { model, name: name(model), baseline, baseline_name: baseline.map(name).unwrap_or_default() })
     }
 
-    /// Refuses a file that was made under another contract than the weight file.
+    /// Rejects a file that was made under another contract than the weight file.
     pub(super) fn check_contract(&self, path: &Path, found: &str) -> Result<(), ReportError> {
         let expected = &self.model.file.contract_fingerprint;
         if found != expected {
@@ -40,14 +40,14 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What a file of the evaluation is called: by its generation, or by its path where two have the same.
+/// Names a file of the evaluation: by its generation, or by its path if two files have the same generation.
 pub(super) fn name(evaluation: &Evaluation, model: &ModelEvaluation) -> String {
     let files = || evaluation.models.iter().chain(&evaluation.baseline).map(|model| &model.file);
     let same = files().filter(|file| file.generation == model.file.generation).count();
     if same == 1 { format!("generation {}", model.file.generation) } else { model.file.path.clone() }
 }
 
-/// `2019-11-24 06:00`, UTC; nothing for a time beyond the years that have one.
+/// Formats a time as `2019-11-24 06:00`, in UTC; empty for a time that the calendar cannot represent.
 pub(super) fn utc_hour(time_us: i64) -> String {
     timestamp_us_to_datetime(time_us).map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M").to_string())
 }

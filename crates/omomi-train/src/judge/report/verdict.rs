@@ -1,41 +1,41 @@
-//! What the gate says of the weight file.
+//! The gate's verdict on the weight file, in words.
 
 use super::subject::Subject;
 use super::{ReportError, ReportInputs, read_json};
 use crate::judge::gate::{Blessing, Candidate, Check, GateSettings, judge};
 
-/// What the gate says.
+/// The verdict of the gate.
 #[derive(Debug)]
 pub(super) struct Verdict {
-    /// Class in the style sheet: `better` or `worse`.
+    /// CSS class: `better` or `worse`.
     pub class: &'static str,
-    /// In a sentence.
+    /// The verdict in one sentence.
     pub summary: String,
-    /// What is not as expected.
+    /// The checks that failed.
     pub failed: Vec<CheckWords>,
-    /// What is.
+    /// The checks that passed.
     pub passed: Vec<CheckWords>,
-    /// What it was judged by.
+    /// The settings that the gate used.
     pub settings: GateSettings,
 }
 
-/// Something that was looked at.
+/// A check in words.
 #[derive(Debug)]
 pub(super) struct CheckWords {
-    /// What it was.
+    /// Name of the check.
     pub name: String,
-    /// What was expected.
+    /// The expected value.
     pub expected: String,
-    /// What was found.
+    /// The value that was found.
     pub found: String,
     /// Who must act.
     pub owner: &'static str,
-    /// What they must do.
+    /// What the owner must do.
     pub action: String,
 }
 
 impl Verdict {
-    /// What the blessing says, or where there is none what the gate would say of this evaluation.
+    /// Takes the verdict from the blessing; without a blessing, judges the evaluation as the gate would.
     pub(super) fn of(subject: &Subject<'_>, inputs: &ReportInputs) -> Result<Self, ReportError> {
         let Some(path) = &inputs.blessing else {
             let first = subject.baseline.is_none();
@@ -44,9 +44,9 @@ impl Verdict {
             let failed = checks.iter().filter(|check| !check.passed).count();
             let as_first = if first { " as the first file of its logic" } else { "" };
             let summary = match (failed, checks.len()) {
-                (0, all) => format!("It would pass the gate{as_first}: all {all} checks are as expected."),
-                (1, all) => format!("The gate would hold it back: 1 of {all} checks is not as expected."),
-                (failed, all) => format!("The gate would hold it back: {failed} of {all} checks are not as expected."),
+                (0, all) => format!("It would pass the gate{as_first}: all {all} checks pass."),
+                (1, all) => format!("The gate would hold it back: 1 of {all} checks fails."),
+                (failed, all) => format!("The gate would hold it back: {failed} of {all} checks fail."),
             };
             return Ok(Self::new(summary, &checks, inputs.gate.clone()));
         };
@@ -61,7 +61,7 @@ impl Verdict {
             return Err(ReportError::OtherFile { path: path.clone(), expected, found });
         }
         let as_first = if blessing.first { " as the first file of its logic" } else { "" };
-        let summary = format!("It passed the gate{as_first}: all {} checks are as expected.", blessing.checks.len());
+        let summary = format!("It passed the gate{as_first}: all {} checks passed.", blessing.checks.len());
         Ok(Self::new(summary, &blessing.checks, blessing.settings))
     }
 

@@ -1,4 +1,4 @@
-//! Why states were not averaged.
+//! The errors of averaging.
 
 use std::path::PathBuf;
 
@@ -7,25 +7,25 @@ use thiserror::Error;
 use crate::learn::TrainError;
 use crate::learn::state::{Difference, StateError};
 
-/// Why states were not averaged. Nothing was written then, but where [`StateError`] names a file that could not be.
+/// Why states were not averaged.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AverageError {
-    /// There is nothing to average.
+    /// There are fewer than 2 states.
     #[error("expected at least 2 training states to average, found {found}")]
     TooFew {
-        /// How many there are.
+        /// Number of states.
         found: usize,
     },
-    /// A state is named twice, or there is a copy of it.
+    /// A state is named twice, or a copy of it is named too.
     #[error("{} and {} are the same training state; name it once", .first.display(), .second.display())]
     Twice {
         /// The first of the two.
         first: PathBuf,
-        /// The second.
+        /// The second of the two.
         second: PathBuf,
     },
-    /// Two states were not trained alike.
+    /// Two states have different contracts or settings.
     #[error(
         "{} cannot be averaged with {}: its {difference}; train all with the same contract and settings",
         .path.display(), .other.display()
@@ -35,84 +35,89 @@ pub enum AverageError {
         path: PathBuf,
         /// The first state.
         other: PathBuf,
-        /// In what they differ.
+        /// Their first difference.
         difference: Difference,
     },
-    /// Pruning has taken features out of a state.
-    #[error("{} cannot be averaged: it was pruned, so it no longer says what was learned; average first, then prune", .path.display())]
+    /// A state was pruned.
+    #[error(
+        "{} cannot be averaged: it was pruned, so part of what was learned is missing; average first, then prune",
+        .path.display()
+    )]
     Pruned {
         /// The state.
         path: PathBuf,
     },
-    /// A state is no longer as training has left it.
+    /// The weight rule of a state was changed after training.
     #[error(
-        "{} cannot be averaged: its {name} is {found:?}, expected {expected:?} as training leaves it; average first, then \
+        "{} cannot be averaged: its {name} is {found:?}, expected {expected:?} as after training; average first, then \
          prune and recalibrate",
         .path.display()
     )]
     Changed {
         /// The state.
         path: PathBuf,
-        /// What of its weight rule.
+        /// The number of the weight rule that was changed.
         name: &'static str,
-        /// What training leaves.
+        /// Value of the number after training.
         expected: f64,
-        /// What it is.
+        /// Value of the number now.
         found: f64,
     },
     /// A state has far fewer or far more rows than the others.
     #[error(
-        "{} has {rows} rows, expected half to twice the median of {median_rows}; look why its data set is so {}, or \
-         allow uneven states",
+        "{} has {rows} rows, expected half to twice the median of {median_rows}; find out why its data set is so {}, \
+         or allow uneven states",
         .path.display(), if .rows < .median_rows { "small" } else { "large" }
     )]
     Uneven {
         /// The state.
         path: PathBuf,
-        /// Its rows, those of the start left out.
+        /// Number of its rows, without those of the start state.
         rows: u64,
-        /// Median of all states.
+        /// Median number of rows of all states.
         median_rows: u64,
     },
-    /// A state did not begin where it should have.
-    #[error("{} began from {found}, expected {expected}; {action}", .path.display())]
+    /// A state has another start state than the other states or the options.
+    #[error("{} was trained from {found}, expected {expected}; {action}", .path.display())]
     OtherStart {
         /// The state.
         path: PathBuf,
-        /// What the others, or the options, say.
+        /// The start state of the others, or of the options.
         expected: String,
-        /// What the state says.
+        /// The start state of this state.
         found: String,
         /// What to do.
         action: &'static str,
     },
-    /// More states than the start was shared among.
+    /// There are more states than shares of the start state.
     #[error(
-        "{state_count} states went on from {}, each with one of {shares} shares of it, expected at least {state_count}: what all of \
-         them correct alike would be corrected {state_count} times; train each with --start-shares {state_count}",
+        "{state_count} states continued from {}, expected each to take at most 1 of {state_count} shares of it, found \
+         1 of {shares}; a correction that all of them make would count too often; train each with --start-shares \
+         {state_count}",
         .start.display()
     )]
     TooFewShares {
-        /// The start.
+        /// The start state.
         start: PathBuf,
-        /// How many states there are.
+        /// Number of states.
         state_count: usize,
-        /// Among how many runs the start was shared.
+        /// Number of shares of the start state.
         shares: u32,
     },
-    /// An average that contains the whole of the start is to be averaged like a run that took a share of it.
+    /// A state is an average, which contains the whole start state, while the others took shares of it.
     #[error(
-        "{} is an average and contains all of its start; average the states that it was made of together with the others",
+        "{} is an average and contains its whole start state; average the states that it was made from together with \
+         the others",
         .path.display()
     )]
     AverageOfShares {
         /// The state.
         path: PathBuf,
     },
-    /// A state has seen less than what it went on from.
+    /// A feature of a state has fewer impressions or clicks than in the start state.
     #[error(
-        "{} has {} impressions and {} clicks of `{field}` {category:?}, expected at least the {} and {} of its start; train \
-         it again",
+        "{} has {} impressions and {} clicks of `{field}` {category:?}, expected at least {} and {}, as in its start \
+         state; train it again",
         .path.display(), .found.0, .found.1, .expected.0, .expected.1
     )]
     LessThanStart {
@@ -120,17 +125,17 @@ pub enum AverageError {
         path: PathBuf,
         /// Field of the feature.
         field: String,
-        /// Its category.
+        /// Category of the feature.
         category: String,
-        /// Impressions and clicks of the start.
+        /// Impressions and clicks in the start state.
         expected: (u64, u64),
-        /// Impressions and clicks of the state.
+        /// Impressions and clicks in the state.
         found: (u64, u64),
     },
-    /// The common start cannot be gone on from.
+    /// Training cannot continue from the common start state.
     #[error(transparent)]
     Start(#[from] TrainError),
-    /// A state could not be read or written.
+    /// A state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
 }

@@ -1,4 +1,4 @@
-//! The states to average: opened, told apart, and refused where they do not belong together.
+//! Opens the states to average, and rejects states that do not belong together.
 
 use std::path::{Path, PathBuf};
 
@@ -11,32 +11,32 @@ use super::{AverageError, AverageOptions};
 /// A state that is averaged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shard {
-    /// Its file.
+    /// File of the state.
     pub path: PathBuf,
     /// Digest of the file.
     pub digest: Digest,
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub len_bytes: u64,
-    /// Rows that it was trained on, those of the common start left out.
+    /// Number of rows that it was trained on, without those of the common start state.
     pub rows: u64,
-    /// Those of them that were clicked.
+    /// Number of these rows that were clicked.
     pub clicks: u64,
-    /// Its features, the bias not counted.
+    /// Number of features, without the bias.
     pub feature_count: u64,
-    /// What it says about itself.
+    /// Metadata of the state.
     pub metadata: Metadata,
 }
 
-/// The states and their common start, checked.
+/// The states and their common start state, checked.
 pub(super) struct Inputs {
-    /// In the order of their digests, which is the same however they were named.
+    /// The states in the order of their digests, which does not depend on the order of the options.
     pub(super) shards: Vec<Shard>,
-    /// In the same order.
+    /// The readers of the states, in the order of `shards`.
     pub(super) readers: Vec<StateReader>,
     pub(super) start: Option<CommonStart>,
 }
 
-/// The state from which all others went on.
+/// The state that all others continued from.
 pub(super) struct CommonStart {
     pub(super) path: PathBuf,
     pub(super) reader: StateReader,
@@ -102,13 +102,14 @@ fn digest(path: &Path) -> Result<Digest, StateError> {
     Digest::of_file(path).map_err(|error| StateError::io("read", path, error))
 }
 
-/// Thresholds and recalibration are for one model: those of a shard say nothing of the average.
+/// Rejects a state that was pruned or recalibrated. These steps fit one model: what fits a shard does not fit the
+/// average.
 fn refuse_changed(shard: &Shard) -> Result<(), AverageError> {
     if shard.metadata.pruned {
         return Err(AverageError::Pruned { path: shard.path.clone() });
     }
     let numbers = |rule: WeightRule| [rule.l1, rule.l2, rule.min_magnitude, rule.scale, rule.shift];
-    let names = ["l1 of the weights", "l2 of the weights", "least magnitude", "scale", "shift"];
+    let names = ["weight rule's l1", "weight rule's l2", "minimum magnitude", "scale", "shift"];
     let expected = numbers(WeightRule::of(&shard.metadata.settings));
     let pairs = expected.into_iter().zip(numbers(shard.metadata.weight_rule));
     match names.into_iter().zip(pairs).find(|(_, (expected, found))| expected != found) {
@@ -119,7 +120,8 @@ fn refuse_changed(shard: &Shard) -> Result<(), AverageError> {
     }
 }
 
-/// The common part of states that went on from one state would be counted once for each of them if nobody said so.
+/// Checks that all states have the start state `path`, or none, and opens it. Without it, the common part of the states
+/// would count once for each of them.
 fn common_start<'a>(
     path: Option<&Path>,
     mut shards: impl Iterator<Item = &'a Shard>,
@@ -130,7 +132,7 @@ fn common_start<'a>(
         Some(Start { digest, decay, shares }) => {
             format!("one of {shares} shares of the state with the digest {digest} and decay {decay:?}")
         }
-        None => "nothing".to_owned(),
+        None => "scratch".to_owned(),
     };
     let refuse = |shard: &Shard, expected: Option<Start>, action| {
         let (expected, found) = (describe(expected), describe(shard.metadata.start));
@@ -138,24 +140,24 @@ fn common_start<'a>(
     };
     let common = first.metadata.start;
     if let Some(other) = shards.find(|shard| shard.metadata.start != common) {
-        return refuse(other, common, "give all shards the same start, and the same age where it decays");
+        return refuse(other, common, "train all shards from the same start state, with the same age if it decays");
     }
     let (path, start) = match (path, common) {
         (None, None) => return Ok(None),
-        (None, Some(_)) => return refuse(first, None, "name the start, so that it is counted once"),
+        (None, Some(_)) => return refuse(first, None, "name the start state, so that it counts once"),
         (Some(_), None) => {
             return Err(AverageError::OtherStart {
                 path: first.path.clone(),
-                expected: "the start that was named".to_owned(),
-                found: "nothing".to_owned(),
-                action: "leave the start out, or train from it",
+                expected: "the named start state".to_owned(),
+                found: "scratch".to_owned(),
+                action: "leave the start state out, or train from it",
             });
         }
         (Some(path), Some(start)) => (path, start),
     };
     let named = Start { digest: digest(path)?, ..start };
     if named != start {
-        return refuse(first, Some(named), "name the start that it was trained from");
+        return refuse(first, Some(named), "name the start state that it was trained from");
     }
     let reader = StateReader::open(path)?;
     let metadata = reader.metadata().clone();

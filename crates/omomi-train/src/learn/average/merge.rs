@@ -1,8 +1,8 @@
-//! Several states read at once, feature by feature.
+//! Reads several states together, feature by feature.
 
 use crate::learn::state::{StateBatch, StateError, StateReader, StateRow};
 
-/// Where one state is: a batch of it, and a row of that.
+/// Position in one state: a batch and a row in it.
 struct Cursor {
     reader: StateReader,
     batch: StateBatch,
@@ -10,7 +10,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    /// At the next row; false where there is none.
+    /// Goes to the next row. Returns false if there is none.
     fn advance(&mut self) -> Result<bool, StateError> {
         self.index += 1;
         while self.index == self.batch.row_count() {
@@ -23,24 +23,25 @@ impl Cursor {
     }
 }
 
-/// Reads states whose rows are sorted by key as if they were one, with a batch of each in memory: the bias first, then the
-/// features by rising key.
+/// Merges states whose rows are sorted by key, with one batch of each in memory: the bias first, then the features by
+/// ascending key.
 pub(super) struct Merge {
     cursors: Vec<Cursor>,
-    /// Keys at which the cursors are that have rows left, and which cursors these are, in their order.
+    /// Current keys of the open cursors, in the order of `open`.
     keys: Vec<u64>,
+    /// Indices of the cursors that have rows left, ascending.
     open: Vec<usize>,
-    /// Cursors that are at the feature at hand, in their order.
+    /// Indices of the cursors that are at the current feature, ascending.
     at: Vec<usize>,
     at_bias: bool,
 }
 
 impl Merge {
-    /// Before the bias of all `readers`.
+    /// Starts before the bias of all `readers`.
     pub(super) fn new(readers: Vec<StateReader>) -> Result<Self, StateError> {
         let mut cursors = Vec::with_capacity(readers.len());
         for mut reader in readers {
-            // A state has at least the row of its bias: the reader says so.
+            // The reader has checked that a state has at least the row of its bias.
             let batch = reader.next_batch()?.expect("a state has a first batch");
             cursors.push(Cursor { reader, batch, index: 0 });
         }
@@ -48,7 +49,7 @@ impl Merge {
         Ok(Self { cursors, keys, open, at: Vec::new(), at_bias: false })
     }
 
-    /// Goes to the next feature, at first to the bias; false after the last.
+    /// Goes to the next feature; the first is the bias. Returns false after the last.
     pub(super) fn next(&mut self) -> Result<bool, StateError> {
         if self.at.is_empty() {
             self.at.extend(0..self.cursors.len());
@@ -83,7 +84,7 @@ impl Merge {
         Ok(true)
     }
 
-    /// The row of each state that has the feature at hand, with the number of the state, in the order of the states.
+    /// Returns the rows of the current feature, each with the index of its state, in the order of the states.
     pub(super) fn rows(&self) -> impl Iterator<Item = (usize, StateRow<'_>)> {
         self.at.iter().map(|&index| {
             let cursor = &self.cursors[index];

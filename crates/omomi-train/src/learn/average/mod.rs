@@ -1,50 +1,55 @@
-//! Training states of several data sets become one: a streaming merge of their sorted rows, with a batch of each state in
-//! memory, however large they are.
+//! Averages the training states of several data sets: a streaming merge of their sorted rows, which holds one batch of
+//! each state in memory, however large the states are.
 //!
 //! # The rule
 //!
-//! A shard hands over `z` and `d` of each feature, not a finished weight. Its raw weight is `-z / d`, and `d` says how much
-//! evidence stands behind it, so the average of raw weights weighted by `d` is had by summing both, over the shards that saw
-//! the feature; the threshold then comes once, with the evidence of all shards before it:
+//! A shard provides `z` and `d` of each feature, not a finished weight. Its raw weight is `-z / d`, and `d` says how
+//! much evidence the weight has. So summing `z` and `d` over the shards that saw the feature gives the average of their
+//! raw weights, weighted by `d`. The threshold is applied once, to the evidence of all shards:
 //!
 //! ```text
 //! Z = sum z_s    D = D_0 + sum (D_s - D_0)    D_0 = beta / alpha
 //! w = 0 if |Z| <= l1, else -(Z - sign(Z) l1) / (D + l2)
 //! ```
 //!
-//! `D_0` is the curvature of a feature that nobody has seen. It stands in every `D_s` and pulls a weight towards 0 as `l2`
-//! does, so like `l1` and `l2` it counts once; a category that eight shards saw a few times each would else be pulled eight
-//! times as hard as in one run over the same rows. (The bias starts at the observed CTR and not at 0: its `D` is the sum.)
+//! `D_0` is the curvature of an unseen feature. It is part of every `D_s` and pulls a weight towards 0 like `l2`, so
+//! like `l1` and `l2` it counts once. Otherwise a category that eight shards saw a few times each would be pulled eight
+//! times as hard as in one run over the same rows. The bias is different: it starts at the observed CTR and not at 0,
+//! so its `D` is the sum of all `D_s`.
 //!
-//! A category that a shard never saw is absent there, not a zero. Averaging finished weights instead, as the
-//! [rules](Rule) `plain`, `seen` and `count` do, loses what lay below the threshold in each shard and counts hearsay like
-//! evidence; they are there to compare with. A state of theirs has the summed `d`, `z = -w D`, and a weight rule without
-//! thresholds, so that `-z / d` is the averaged weight; as its `z` is not what was learned, training does not go on from it.
+//! A category that a shard never saw is absent from that shard; it is not a zero. The [rules](Rule) `plain`, `seen` and
+//! `count` average finished weights instead. They lose everything below the threshold of each shard and give weak
+//! evidence the same weight as strong evidence. They exist for comparison only. Their states have the summed `d`,
+//! `z = -w D`, and a weight rule without thresholds, so that `-z / d` is the averaged weight. Training cannot continue
+//! from such a state, because its `z` is not what was learned.
 //!
-//! # Going on from an average
+//! # Continuing from an average
 //!
-//! `D` follows from `n` as `D_s` does, `n = (alpha D - beta)^2`, so training [goes on](crate::learn::StartOptions) from an
-//! average with the step sizes that its evidence deserves. Shards that went on from one state all contain it. Named as
-//! [`start`](AverageOptions::start), and decayed as it was in the shards, it takes the place of the `0` and `D_0` of nothing:
+//! `D` and `n` are related as in a single run, `n = (alpha D - beta)^2`. So training
+//! [continues](crate::learn::StartOptions) from an average with the step sizes that fit its evidence. Shards that
+//! continued from the same state all contain that state. If you name it as [`start`](AverageOptions::start), it counts
+//! once. Decayed as in the shards, it replaces the initial `0` and `D_0`:
 //!
 //! ```text
 //! Z = Z_0 + sum (z_s - z_0)    D = D_0 + sum (D_s - d_0)
 //! ```
 //!
-//! where `Z_0` and `D_0` are the whole of it, and `z_0` and `d_0` what each shard [began with](crate::learn::StartOptions#shares);
-//! and likewise for impressions and clicks. Summed without this, what the start knew would count once for each shard, and
-//! training would slow down with every round; so states with a start are refused where none is named.
+//! Here `Z_0` and `D_0` are the whole start state, and `z_0` and `d_0` are what each shard [started
+//! with](crate::learn::StartOptions#shares). Impressions and clicks are corrected in the same way. Without the
+//! correction, the start state would count once per shard, and training would slow down with every round. So states
+//! with a start state are rejected unless you name it.
 //!
-//! Shards that began with more of it than their share are refused: on the log below, two rounds of shards that each took the
-//! whole ended 2.6 % worse than one, and four turned the model upside down.
+//! Shards that started with more than their share are rejected. On the log below, two rounds of shards that each took
+//! the whole start state ended 2.6 % worse than one round, and four rounds turned the predictions upside down.
 //!
-//! Roots do not add up: of rows that are cut into k parts, the sum of `sqrt(n_s)` is `sqrt(k)` times the root of the whole.
-//! Shards trained with `sqrt(k)` times the learning rate `alpha` have the `D` that one run over all rows has.
+//! Square roots do not add up: if rows are split into k parts, the sum of `sqrt(n_s)` is `sqrt(k)` times the root of
+//! the whole. Shards trained with `sqrt(k)` times the learning rate `alpha` have the same `D` as one run over all rows.
 //!
-//! # What it costs to learn apart
+//! # What training in shards costs
 //!
-//! Normalized entropy of the last 250,000 rows of a generated log (`omomi generate-log --rows 5000000 --click-rate 0.1`); learned from
-//! the first 4.5 million, in one run or in 8 shards, [recalibrated](crate::learn::recalibrate) on the 250,000 between:
+//! The table shows the normalized entropy of the last 250,000 rows of a generated log
+//! (`omomi generate-log --rows 5000000 --click-rate 0.1`). The models learned the first 4.5 million rows, in one run or
+//! in 8 shards, and were [recalibrated](crate::learn::recalibrate) on the 250,000 rows in between:
 //!
 //! | | `alpha` | as learned | recalibrated |
 //! | --- | --- | --- | --- |
@@ -66,27 +71,28 @@
 //! | `plain` | 0.2828 | 0.84031 | 0.83993 |
 //! | one run, the best `alpha` tried | 0.2 | 0.83339 | 0.83309 |
 //!
-//! With `sqrt(8)` times its `alpha` the shards know what one run knows. The means of finished weights are 0.6 to 0.7 % worse where rows
-//! are dealt out at random (1.5 % without that `alpha`), and 2.5 % worse where each shard knows sites of its own. All promise 1 to 5 % too
-//! little before they are recalibrated, the single runs too, and `plain` by site 12 %.
+//! With `sqrt(8)` times the `alpha` of one run, the shards are as good as that run. The averages of finished weights
+//! are 0.6 to 0.7 % worse with random shards (1.5 % with the `alpha` of one run), and 2.5 % worse if each shard has its
+//! own sites. Before recalibration, all models, including the single runs, predict 1 to 5 % too low, and `plain` by
+//! site 12 %.
 //!
 //! # The same bytes in any order
 //!
-//! Sums of doubles depend on their order, so the states are taken in the order of their digests, whatever the order in which
-//! they are named. Where two states have another name for one key (a collision of 64 bits), the name that sorts first stays: they
-//! share a weight when serving too. How often that was is in the report.
+//! Sums of doubles depend on their order. So the states are merged in the order of their digests, not in the order in
+//! which they are named. If two states have different names for one key (a collision of 64 bits), the name that sorts
+//! first is kept: the two features share a weight when serving too. The report counts these collisions.
 //!
 //! # Provenance
 //!
-//! The JSON beside the average is that of a training run in what both have (`contract`, `settings`, `rows`, `clicks`,
-//! `training_window`, `start`, `lineage_days`, `features`, `nonzero`, `fields`, `state`), and:
+//! The JSON beside the average shares these keys with that of a training run: `contract`, `settings`, `rows`, `clicks`,
+//! `training_window`, `start`, `lineage_days`, `features`, `nonzero`, `fields`, `state`. It also has:
 //!
 //! | Key | Meaning |
 //! | --- | --- |
 //! | `rule` | name of the [`Rule`] |
-//! | `shards` | the states by rising digest: `path`, `digest`, `len_bytes`, `rows` and `clicks` (those of the start left out), `features`, `training_window`, and of their own `provenance` the logs, metrics, start and version, null where there is none |
-//! | `spread` | how the shards agree, the bias first, then fields and crosses in contract order: the numbers of [`FieldSpread`] as `field`, `features`, `nonzero`, `seen_by`, `standard_deviation`, `magnitude` |
-//! | `name_collisions` | keys that have two names |
+//! | `shards` | the states by ascending digest: `path`, `digest`, `len_bytes`, `rows` and `clicks` (without those of the start state), `features`, `training_window`, and `provenance` (bad rows, logs, metrics, start and version from the state's own provenance; null if it has none) |
+//! | `spread` | how well the shards agree, the bias first, then fields and crosses in contract order: the numbers of [`FieldSpread`] as `field`, `features`, `nonzero`, `seen_by`, `standard_deviation`, `magnitude` |
+//! | `name_collisions` | number of keys with two names |
 
 mod error;
 mod inputs;
@@ -112,53 +118,53 @@ use merge::Merge;
 use rule::{Common, Part, average_of};
 use spread::Spread;
 
-/// Rows between two events.
+/// Number of rows between two events.
 const EVENT_ROW_COUNT: u64 = 1 << 16;
 
-/// What to average, how, and where to leave the result.
+/// Options of [`average`].
 #[derive(Debug, Clone)]
 pub struct AverageOptions {
     /// The training states, at least two, in any order.
     pub states: Vec<PathBuf>,
-    /// The state from which all of them went on; nothing where they began from nothing.
+    /// The state that all of them continued from; `None` if they were trained from scratch.
     pub start: Option<PathBuf>,
-    /// How their features become one.
+    /// How their features are averaged.
     pub rule: Rule,
-    /// Whether a state may have less than half or more than twice the median rows.
+    /// Whether a state may have less than half or more than twice the median number of rows.
     pub allow_uneven: bool,
-    /// Where the average goes; its provenance goes [beside it](provenance_path).
+    /// Path of the average; its provenance goes [beside it](provenance_path).
     pub state: PathBuf,
-    /// Whether files that are there are replaced.
+    /// Whether existing files are replaced.
     pub replace: bool,
-    /// What was asked for, word by word, for the provenance only.
+    /// The command line, for the provenance only.
     pub arguments: Vec<String>,
 }
 
-/// What happens while [`average`] runs.
+/// An event of a run of [`average`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// Some more rows of the states were merged.
     Merged {
-        /// Rows of all states so far.
+        /// Number of rows merged so far, of all states.
         row_count: u64,
-        /// Rows of all states.
+        /// Number of rows of all states.
         of: u64,
     },
 }
 
-/// What was averaged.
+/// The outcome of [`average`].
 #[derive(Debug, Clone)]
 pub struct AverageReport {
-    /// What the average says about itself.
+    /// Metadata of the average.
     pub metadata: Metadata,
-    /// The states, by rising digest.
+    /// The states, by ascending digest.
     pub shards: Vec<Shard>,
-    /// Their common start.
+    /// Their common start state; `None` if they were trained from scratch.
     pub start: Option<StartAccount>,
-    /// The bias, then the fields and crosses in contract order, with how the shards agree on them.
+    /// How well the shards agree: on the bias, then on the fields and crosses in contract order.
     pub fields: Vec<FieldSpread>,
-    /// Keys that have another name in one state than in another.
+    /// Number of keys with different names in different states.
     pub name_collision_count: u64,
     /// Size of the average in bytes.
     pub state_len_bytes: u64,
@@ -167,25 +173,26 @@ pub struct AverageReport {
 }
 
 impl AverageReport {
-    /// Features of the average, the bias not counted.
+    /// Number of features of the average, without the bias.
     #[must_use]
     pub fn feature_count(&self) -> u64 {
         self.fields.iter().skip(1).map(|field| field.feature_count).sum()
     }
 
-    /// Features whose weight is not 0, the bias not counted.
+    /// Number of features whose weight is not 0, without the bias.
     #[must_use]
     pub fn nonzero_count(&self) -> u64 {
         self.fields.iter().skip(1).map(|field| field.nonzero_count).sum()
     }
 }
 
-/// Averages training states and writes the result with its provenance. `watch` is told how far it is.
+/// Averages training states and writes the result with its provenance. Calls `watch` with the progress.
 ///
 /// # Errors
 ///
-/// [`AverageError`]; states that do not belong together are refused before anything is written. The files are as they were
-/// before then, but for one case: where the provenance cannot be written, the state, which comes first, is there already.
+/// Returns [`AverageError`] if a state cannot be read or written, or if the states do not belong together, which is
+/// found before anything is written. On an error no output file has changed, with one exception: the state is written
+/// before the provenance, so it exists if only the provenance cannot be written.
 pub fn average(options: &AverageOptions, watch: &mut dyn FnMut(&Event)) -> Result<AverageReport, AverageError> {
     let started = Instant::now();
     let provenance_path = provenance_path(&options.state);
@@ -209,7 +216,7 @@ fn merge_into(
     let metadata = metadata_of(options.rule, &shards, start.as_ref());
     let (settings, weight_rule) = (metadata.settings, metadata.weight_rule);
     let (state_count, of) = (shards.len(), readers.iter().map(|reader| reader.feature_count() + 1).sum());
-    // The start is merged like one more state, behind the others.
+    // The start state is merged like one more state, after the others.
     let start = start.map(|CommonStart { path, reader, start, metadata }| {
         readers.push(reader);
         StartAccount {
@@ -264,7 +271,7 @@ fn merge_into(
                 let share_of = if row.is_bias() { share_of_bias } else { share_of };
                 Common { whole: (z, d), in_each: share_of(z, d, shares, &settings) }
             }
-            // Each shard's bias began at the observed CTR of its own first rows: they have nothing in common.
+            // The bias of each shard started at the observed CTR of its own first rows, so they have nothing in common.
             None if merged.is_bias() => Common::whole_in_each(0.0, 0.0),
             None => Common::whole_in_each(0.0, settings.curvature(0.0)),
         };
@@ -288,7 +295,7 @@ fn merge_into(
     Ok(AverageReport { metadata, shards, start, fields, name_collision_count, state_len_bytes, seconds: 0.0 })
 }
 
-/// What the average says about itself: the same however the shards are ordered.
+/// Returns the metadata of the average. It does not depend on the order of the shards.
 fn metadata_of(rule: Rule, shards: &[Shard], start: Option<&CommonStart>) -> Metadata {
     let of_all = |number: fn(&Shard) -> u64| shards.iter().map(number).fold(0, u64::saturating_add);
     let common = start.map(|start| &start.metadata);

@@ -1,4 +1,4 @@
-//! Where an average comes from, as JSON beside it.
+//! The provenance of an average, as JSON beside it.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::learn::{days_of, provenance_path, start_json, window_json};
 
 use super::{AverageOptions, AverageReport, FieldSpread, Shard};
 
-/// What of a shard's own provenance the average's keeps.
+/// Keys of a shard's own provenance that the provenance of the average repeats.
 const KEPT: [&str; 6] = ["bad_rows", "held_out_logs", "logs", "metrics", "start", "tool_version"];
 
 pub(super) fn to_json(options: &AverageOptions, report: &AverageReport) -> Value {
@@ -63,7 +63,8 @@ fn shard(shard: &Shard) -> Value {
     })
 }
 
-/// What the shard's provenance says, as far as it can be read: a state from another engine may have none.
+/// Returns the kept part of the shard's provenance, or null if it cannot be read. A state from another engine may have
+/// none.
 fn summary(state: &Path) -> Value {
     let text = fs::read(provenance_path(state)).unwrap_or_default();
     let Ok(Value::Object(mut provenance)) = serde_json::from_slice(&text) else {

@@ -1,29 +1,29 @@
-//! One feature of several states becomes one feature of their average, as pure functions over doubles.
+//! Averages one feature of several states, as pure functions over doubles.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::learn::{Settings, WeightRule};
 
-/// How the features of several states become one.
+/// How the features of several states are averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rule {
     /// `z` and `d` are summed, so that weights are averaged by their curvature and thresholded once.
     #[default]
     Curvature,
-    /// Mean of the finished weights of all states; where a state does not have the feature it counts as 0.
+    /// Mean of the finished weights of all states. A state without the feature counts as 0.
     Plain,
     /// Mean of the finished weights of the states that saw the feature.
     Seen,
-    /// Mean of the finished weights, each counting as often as its state saw the feature.
+    /// Mean of the finished weights, weighted by how often each state saw the feature.
     Count,
 }
 
 impl Rule {
-    /// All of them.
+    /// All rules.
     pub const ALL: [Self; 4] = [Self::Curvature, Self::Plain, Self::Seen, Self::Count];
 
-    /// Its name on the command line and in the provenance.
+    /// Returns the name of the rule on the command line and in the provenance.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Rule {
         }
     }
 
-    /// The weight rule under which the average has the weights that it should have.
+    /// Returns the weight rule that gives the averaged weights from `z` and `d` of the average.
     pub(super) const fn weight_rule(self, settings: &Settings) -> WeightRule {
         let of_settings = WeightRule::of(settings);
         match self {
@@ -60,42 +60,42 @@ impl FromStr for Rule {
     }
 }
 
-/// What one state says of a feature.
+/// One feature in one state.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Part {
     pub(super) z: f64,
     pub(super) d: f64,
     /// The finished weight.
     pub(super) weight: f64,
-    /// Rows that had the feature since the common start.
+    /// Number of rows that had the feature since the common start state.
     pub(super) seen_count: u64,
 }
 
 impl Part {
-    /// The weight before any threshold.
+    /// Returns the weight before any threshold.
     pub(super) fn raw_weight(&self) -> f64 {
         -self.z / self.d
     }
 }
 
-/// The `z` and `d` of a feature with which all states began.
+/// The `z` and `d` of a feature with which all states started.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Common {
-    /// What there was.
+    /// The whole `z` and `d` of the start state.
     pub(super) whole: (f64, f64),
-    /// What each state took of it.
+    /// The share of it that each state took.
     pub(super) in_each: (f64, f64),
 }
 
 impl Common {
-    /// Each state began with all that there was.
+    /// Each state started with the whole `z` and `d`.
     pub(super) const fn whole_in_each(z: f64, d: f64) -> Self {
         Self { whole: (z, d), in_each: (z, d) }
     }
 }
 
-/// `z` and `d` of the average of `parts`, the states that have the feature out of `state_count`. What is `common` to all of them
-/// counts once.
+/// Returns `z` and `d` of the average of `parts`: the states, out of `state_count`, that have the feature. What is
+/// `common` to all of them counts once.
 pub(super) fn average_of(rule: Rule, parts: &[Part], common: Common, state_count: usize) -> (f64, f64) {
     let Common { whole, in_each } = common;
     let z = parts.iter().fold(whole.0, |sum, part| sum + (part.z - in_each.0));
@@ -106,7 +106,7 @@ pub(super) fn average_of(rule: Rule, parts: &[Part], common: Common, state_count
     let weight = match rule {
         Rule::Curvature => return (z, d),
         Rule::Plain => sum(&mut weights()) / state_count as f64,
-        // Nobody saw it since the common start, of which all have it.
+        // No state saw the feature since the common start state, so all have it from there.
         Rule::Seen | Rule::Count if seen_count == 0 => sum(&mut weights()) / parts.len().max(1) as f64,
         Rule::Seen => {
             let seen = || parts.iter().filter(|part| part.seen_count > 0);
@@ -123,7 +123,7 @@ mod tests {
 
     const SETTINGS: Settings = Settings { alpha: 0.5, beta: 1.0, l1: 1.0, l2: 0.25 };
 
-    /// A feature that nobody has seen has the curvature beta / alpha.
+    /// An unseen feature has the curvature beta / alpha.
     const NOTHING: Common = Common::whole_in_each(0.0, 2.0);
     const COMMON: Common = Common::whole_in_each(-3.0, 4.5);
 
@@ -138,35 +138,35 @@ mod tests {
 
     #[test]
     fn curvature_sums_and_thresholds_once() {
-        // Neither part is past l1 by itself.
+        // Neither part alone exceeds l1.
         let parts = [part(-0.75, 3.0, 1), part(-0.75, 5.0, 2)];
         assert_eq!(parts.map(|part| part.weight), [0.0, 0.0]);
-        // Both contain the 2 of a feature that nobody has seen.
+        // Both contain the curvature of an unseen feature, 2.
         assert_eq!(average_of(Rule::Curvature, &parts, NOTHING, 3), (-1.5, 6.0));
         assert_eq!(weight(Rule::Curvature, &parts, 3), 0.5 / 6.25);
-        // With nothing in common and without a threshold it is the mean of the raw weights, weighted by d.
+        // With nothing in common and without a threshold, this is the mean of the raw weights, weighted by d.
         let (z, d) = average_of(Rule::Curvature, &parts, Common::whole_in_each(0.0, 0.0), 3);
         let mean = parts.iter().map(|part| part.d * part.raw_weight()).sum::<f64>() / 8.0;
         assert_eq!((-z / d, mean), (1.5 / 8.0, 1.5 / 8.0));
     }
 
     #[test]
-    fn a_correction_that_all_shards_make_is_made_once_and_what_each_adds_is_added() {
-        // All had the weight 0.5 and found by themselves that it should be 0.25: so says the average.
+    fn a_correction_that_all_shards_make_counts_once_and_new_evidence_adds_up() {
+        // All started with the weight 0.5 and each corrected it to 0.25, so the average is 0.25.
         let dense = Common { whole: (-40.0, 80.0), in_each: (-10.0, 20.0) };
         let parts = [part(-5.25, 21.0, 50); 4];
         assert_eq!(average_of(Rule::Curvature, &parts, dense, 4), (-21.0, 84.0));
-        // With the whole curvature in each it would be made four times over.
+        // With the whole curvature in each, the correction would count four times.
         let summed = Common { whole: (-40.0, 80.0), in_each: (-40.0, 80.0) };
         let (z, d) = average_of(Rule::Curvature, &[part(-20.25, 81.0, 50); 4], summed, 4);
         assert_eq!(-z / d, (40.0 - 4.0 * 19.75) / 84.0);
-        // Too little curvature to share: gradients add up.
+        // There is no evidence to share, so gradients add up.
         let rare = Common { whole: (-1.0, 2.0), in_each: (-1.0, 2.0) };
         assert_eq!(average_of(Rule::Curvature, &[part(-1.5, 2.0, 1); 2], rare, 2), (-2.0, 2.0));
     }
 
     #[test]
-    fn means_of_finished_weights_differ_in_who_counts() {
+    fn means_of_finished_weights_differ_in_the_states_that_count() {
         // Weights 1, 0 (below the threshold) and 2.
         let parts = [part(-4.25, 3.0, 3), part(0.5, 3.0, 1), part(-7.5, 3.0, 1)];
         assert_eq!(parts.map(|part| part.weight), [1.0, 0.0, 2.0]);
@@ -182,13 +182,13 @@ mod tests {
         let parts = [part(-2.0, 5.0, 1), part(-3.0, 4.5, 0)];
         assert_eq!(average_of(Rule::Curvature, &parts, COMMON, 2), (-2.0, 5.0));
         assert_eq!(average_of(Rule::Curvature, &[], COMMON, 2), (-3.0, 4.5));
-        // Only the first saw it since.
+        // Only the first state saw it since the start.
         assert_eq!(average_of(Rule::Seen, &parts, COMMON, 2), (-parts[0].weight * 5.0, 5.0));
-        let nobody = [part(-3.0, 4.5, 0), part(-3.0, 4.5, 0)];
+        let unseen = [part(-3.0, 4.5, 0), part(-3.0, 4.5, 0)];
         for rule in Rule::ALL {
-            let (z, d) = average_of(rule, &nobody, COMMON, 2);
+            let (z, d) = average_of(rule, &unseen, COMMON, 2);
             let weight = rule.weight_rule(&SETTINGS).feature_weight(z, d);
-            assert!((weight - nobody[0].weight).abs() < 1e-15, "{rule}");
+            assert!((weight - unseen[0].weight).abs() < 1e-15, "{rule}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! How far the shards' weights lie apart: what says whether they learned the same thing.
+//! Measures how far apart the weights of the shards are, which shows whether they learned the same thing.
 
 use std::collections::HashMap;
 
@@ -9,23 +9,24 @@ use omomi::contract::Contract;
 
 use super::rule::Part;
 
-/// How the shards agree on the features of one field or cross, or on the bias.
+/// How well the shards agree on the features of one field or cross, or on the bias.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldSpread {
     /// Name of the field or cross; `(bias)` for the bias.
     pub field: String,
-    /// Features of the average.
+    /// Number of features of the average.
     pub feature_count: u64,
-    /// Those of them whose weight in the average is not 0.
+    /// Number of features whose weight in the average is not 0.
     pub nonzero_count: u64,
-    /// Features that so many shards saw since the common start: element 0 those that one shard saw, and so on.
+    /// Number of features by how many shards saw them since the common start state: element 0 counts features that one
+    /// shard saw, element 1 those that two shards saw, and so on.
     pub seen_by: Vec<u64>,
-    /// Mean standard deviation of the shards' raw weights, over the features that at least two shards saw: of a feature
-    /// around its mean, each shard counting by its curvature `d`, and of the features each counting by the sum of its `d`.
-    /// Nothing where no two shards saw one feature.
+    /// Mean standard deviation of the shards' raw weights, over the features that at least two shards saw. Within a
+    /// feature, each shard is weighted by its curvature `d`. In the mean, each feature is weighted by the sum of its
+    /// `d`. `None` if no feature was seen by two shards.
     pub standard_deviation: Option<f64>,
-    /// Mean magnitude of the averaged raw weights, over the same features in the same way: the scale on which to read the
-    /// standard deviation.
+    /// Mean magnitude of the averaged raw weights, over the same features and with the same weighting. Compare the
+    /// standard deviation with it.
     pub magnitude: Option<f64>,
     deviation_sum: f64,
     magnitude_sum: f64,
@@ -92,7 +93,7 @@ impl FieldSpread {
     }
 }
 
-/// The spread of all fields and crosses, summed up feature by feature.
+/// The spread of the bias and of all fields and crosses, accumulated feature by feature.
 pub(super) struct Spread {
     fields: Vec<FieldSpread>,
     by_name: HashMap<String, usize>,
@@ -108,13 +109,13 @@ impl Spread {
         Self { fields, by_name }
     }
 
-    /// Takes in a feature of which the shards say `parts` and which has `weight` in the average.
+    /// Adds a feature that is `parts` in the shards and has `weight` in the average.
     pub(super) fn add(&mut self, field: &str, parts: &[Part], weight: f64) {
         // The reader of each state has checked that the contract has the field.
         self.fields[self.by_name[field]].add(parts, weight);
     }
 
-    /// The bias first, then fields and crosses in contract order.
+    /// Returns the spread of the bias, then of the fields and crosses in contract order.
     pub(super) fn finish(mut self) -> Vec<FieldSpread> {
         self.fields.iter_mut().for_each(FieldSpread::finish);
         self.fields
@@ -126,12 +127,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_spread_weighs_by_curvature_and_counts_who_saw() {
+    fn the_spread_is_weighted_by_curvature_and_counts_shards() {
         let part = |z, d, seen_count| Part { z, d, weight: 0.0, seen_count };
         let mut field = FieldSpread::new("a", 3);
         // Raw weights 1 and 3 with d 1 and 3: mean 2.5, variance (2.25 + 0.75) / 4.
         field.add(&[part(-1.0, 1.0, 5), part(-9.0, 3.0, 1)], 2.5);
-        // The second did not see it since the start.
+        // The second shard did not see it since the start.
         field.add(&[part(-1.0, 1.0, 5), part(-9.0, 3.0, 0)], 0.0);
         // No spread at a weight of 0.5.
         field.add(&[part(-1.0, 2.0, 1), part(-2.0, 4.0, 1), part(-3.0, 6.0, 1)], 0.5);
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_feature_that_two_shards_saw_there_is_no_spread() {
+    fn there_is_no_spread_if_no_feature_was_seen_by_two_shards() {
         let mut field = FieldSpread::new("a", 2);
         field.add(&[Part { z: 1.0, d: 1.0, weight: 0.0, seen_count: 1 }], 0.0);
         field.finish();

@@ -37,7 +37,7 @@ fn metadata() -> Metadata {
     }
 }
 
-/// A feature as the tests write it: field, category, key, z, d, impressions.
+/// A feature of the tests: field, category, key, z, d, impressions.
 type Feature = (&'static str, String, u64, f64, f64, u64);
 
 struct Folder(tempfile::TempDir);
@@ -51,7 +51,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// Writes a state; its bias has seen all rows, a tenth of them clicked.
+    /// Writes a state. Its bias has seen all rows, and a tenth of them were clicked.
     fn write(&self, name: &str, metadata: &Metadata, bias: (f64, f64), features: &[Feature]) -> PathBuf {
         let path = self.path(name);
         let mut writer = StateWriter::create(&path, metadata, false).unwrap();
@@ -96,7 +96,7 @@ fn row<'a>(
     StateRow { field, category, key, z, d, impressions, clicks: impressions / 10, last_seen_us, weight }
 }
 
-/// `count` keys below `4 count`, so that shards of other seeds share some of them.
+/// Returns features with `count` keys below `4 count`, so that shards with other seeds share some of them.
 fn random_features(count: u64, seed: u64) -> Vec<Feature> {
     let mut rng = Pcg64::seed_from_u64(seed);
     let mut features = BTreeMap::new();
@@ -109,7 +109,7 @@ fn random_features(count: u64, seed: u64) -> Vec<Feature> {
     features.into_values().collect()
 }
 
-/// States of more than one batch and of different lengths.
+/// Writes states of different lengths, some with more than one batch.
 fn random_states(folder: &Folder) -> Vec<PathBuf> {
     let counts = [40_000, 20_000, 30_000, 10];
     let states = counts.into_iter().zip(0..).map(|(count, seed)| {
@@ -152,7 +152,7 @@ fn the_average_is_that_of_the_plain_twin() {
             if rule == Rule::Curvature {
                 assert!((row.z - z).abs() < 1e-9, "{row:?}");
             }
-            // Whoever reads the state finds the weight by its rule.
+            // A reader of the state computes the same weight by its rule.
             let by_rule = match key {
                 BIAS_KEY => report.metadata.weight_rule.bias_weight(row.z, row.d),
                 _ => report.metadata.weight_rule.feature_weight(row.z, row.d),
@@ -163,7 +163,7 @@ fn the_average_is_that_of_the_plain_twin() {
 }
 
 #[test]
-fn the_order_of_the_states_does_not_show() {
+fn the_order_of_the_states_does_not_matter() {
     let folder = Folder::new();
     let states = random_states(&folder);
     let outcome = |order: [usize; 4], rule| {
@@ -177,13 +177,13 @@ fn the_order_of_the_states_does_not_show() {
     for rule in Rule::ALL {
         let first = outcome([0, 1, 2, 3], rule);
         for order in [[3, 2, 1, 0], [1, 0, 3, 2], [2, 3, 0, 1]] {
-            assert!(outcome(order, rule) == first, "{rule}: the order {order:?} shows");
+            assert!(outcome(order, rule) == first, "{rule}: the order {order:?} matters");
         }
     }
 }
 
 #[test]
-fn a_start_in_common_is_counted_once() {
+fn a_common_start_state_counts_once() {
     let folder = Folder::new();
     let text = |text: &str| text.to_owned();
     let before = Metadata { rows: 4_000, clicks: 400, window_us: Some((0, 50)), ..metadata() };
@@ -191,7 +191,7 @@ fn a_start_in_common_is_counted_once() {
     let start = folder.write("start.parquet", &before, (-80.0, 200.0), &known);
     let digest = Digest::of_file(&start).unwrap();
 
-    // Half is left, but no curvature below that of an unseen feature, which is 5.
+    // An eighth is left, but no curvature falls below that of an unseen feature, which is 5.
     let after = |rows: u64, window_us| {
         let start = Some(Start { digest, decay: 0.125, shares: 2 });
         Metadata { rows: 4_000 + rows, clicks: 400 + rows / 10, window_us, start, ..metadata() }
@@ -211,7 +211,7 @@ fn a_start_in_common_is_counted_once() {
     let rows = OwnedRow::all(&folder.path("merged.parquet"));
     let numbers: Vec<_> = rows.iter().map(|row| (row.key, row.z, row.d, row.impressions)).collect();
     let expected = [
-        // -10, 25 are left of the bias, of which each took -6, 15.
+        // After decay, the bias has z = -10 and d = 25, of which each shard took -6 and 15.
         (0, -10.0 - 2.0 - 1.0, 25.0 + 1.0 + 2.0, 5_700),
         (5, -0.25 - 1.0 + 1.0, 5.0 + 3.0 + 2.0, 1_050),
         (9, 0.125, 5.0, 30),
@@ -222,7 +222,7 @@ fn a_start_in_common_is_counted_once() {
     assert_eq!((said.rows, said.clicks, said.window_us), (5_700, 570, Some((0, 90))));
     assert_eq!(said.start, Some(Start { digest, decay: 0.125, shares: 2 }));
     assert_eq!(report.shards.iter().map(|shard| shard.rows).sum::<u64>(), 1_700);
-    // Only one shard saw the new feature, and none the feature 9.
+    // Only one shard saw the new feature, and none saw feature 9.
     assert_eq!(report.fields[2].seen_by, [1, 0]);
 
     fs::remove_file(folder.path("merged.parquet")).unwrap();
@@ -231,7 +231,8 @@ fn a_start_in_common_is_counted_once() {
     assert_eq!(
         folder.refusal(&folder.options(&states)),
         format!(
-            "FOLDER/one.parquet began from {digest_text}, expected nothing; name the start, so that it is counted once"
+            "FOLDER/one.parquet was trained from {digest_text}, expected scratch; name the start state, so that it \
+             counts once"
         )
     );
     let wrong = AverageOptions { start: Some(states[0].clone()), ..options.clone() };
@@ -239,8 +240,8 @@ fn a_start_in_common_is_counted_once() {
     assert_eq!(
         folder.refusal(&wrong),
         format!(
-            "FOLDER/one.parquet began from {digest_text}, expected one of 2 shares of the state with the digest {wrong_digest} and decay \
-             0.125; name the start that it was trained from"
+            "FOLDER/one.parquet was trained from {digest_text}, expected one of 2 shares of the state with the digest \
+             {wrong_digest} and decay 0.125; name the start state that it was trained from"
         )
     );
     let fresh = folder.write("fresh.parquet", &metadata(), (-12.0, 26.0), &[]);
@@ -248,15 +249,16 @@ fn a_start_in_common_is_counted_once() {
     assert_eq!(
         folder.refusal(&mixed),
         format!(
-            "FOLDER/fresh.parquet began from nothing, expected {digest_text}; give all shards the same start, and the same \
-             age where it decays"
+            "FOLDER/fresh.parquet was trained from scratch, expected {digest_text}; train all shards from the same \
+             start state, with the same age if it decays"
         )
     );
     let second = folder.write("second.parquet", &Metadata { rows: 1_001, ..metadata() }, (-9.0, 26.0), &[]);
     let needless = AverageOptions { states: vec![fresh, second], ..options.clone() };
     assert_eq!(
         folder.refusal(&needless),
-        "FOLDER/fresh.parquet began from nothing, expected the start that was named; leave the start out, or train from it"
+        "FOLDER/fresh.parquet was trained from scratch, expected the named start state; leave the start state out, or \
+         train from it"
     );
     let less = [("a", text("x"), 5, -1.25, 8.0, 899)];
     let less = folder.write("less.parquet", &after(800, None), (-12.0, 26.0), &less);
@@ -264,26 +266,26 @@ fn a_start_in_common_is_counted_once() {
     let three = AverageOptions { states: [&states[..], &[third]].concat(), ..options.clone() };
     assert_eq!(
         folder.refusal(&three),
-        "3 states went on from FOLDER/start.parquet, each with one of 2 shares of it, expected at least 3: what all of them \
-         correct alike would be corrected 3 times; train each with --start-shares 3"
+        "3 states continued from FOLDER/start.parquet, expected each to take at most 1 of 3 shares of it, found 1 of \
+         2; a correction that all of them make would count too often; train each with --start-shares 3"
     );
     let half = folder.write("half.parquet", &Metadata { shards: 2, ..after(900, None) }, (-9.0, 18.0), &[]);
     let averaged = AverageOptions { states: vec![states[0].clone(), half], ..options.clone() };
     assert_eq!(
         folder.refusal(&averaged),
-        "FOLDER/half.parquet is an average and contains all of its start; average the states that it was made of together \
-         with the others"
+        "FOLDER/half.parquet is an average and contains its whole start state; average the states that it was made \
+         from together with the others"
     );
     let less = AverageOptions { states: vec![states[1].clone(), less], ..options };
     assert_eq!(
         folder.refusal(&less),
-        "FOLDER/less.parquet has 899 impressions and 89 clicks of `a` \"x\", expected at least the 900 and 90 of its \
-         start; train it again"
+        "FOLDER/less.parquet has 899 impressions and 89 clicks of `a` \"x\", expected at least 900 and 90, as in its \
+         start state; train it again"
     );
 }
 
 #[test]
-fn states_that_do_not_belong_together_are_refused_by_name() {
+fn states_that_do_not_belong_together_are_rejected_by_name() {
     let folder = Folder::new();
     let write = |name: &str, metadata: &Metadata| folder.write(name, metadata, (1.0, 20.0), &[]);
     let first = write("first.parquet", &Metadata { rows: 1_001, ..metadata() });
@@ -317,22 +319,22 @@ fn states_that_do_not_belong_together_are_refused_by_name() {
     ];
     for (index, (metadata, difference)) in cases.into_iter().enumerate() {
         let expected = format!(
-            "FOLDER/{index}.parquet cannot be averaged with FOLDER/first.parquet: its {difference}; train all with the same \
-             contract and settings"
+            "FOLDER/{index}.parquet cannot be averaged with FOLDER/first.parquet: its {difference}; train all with \
+             the same contract and settings"
         );
         assert_eq!(refusal(&write(&format!("{index}.parquet"), &metadata)), expected);
     }
 
     let rule = WeightRule::of(&SETTINGS);
     let changed = [
-        (WeightRule { l1: 3.0, ..rule }, "l1 of the weights is 3.0, expected 0.5"),
-        (WeightRule { min_magnitude: 0.1, ..rule }, "least magnitude is 0.1, expected 0.0"),
+        (WeightRule { l1: 3.0, ..rule }, "weight rule's l1 is 3.0, expected 0.5"),
+        (WeightRule { min_magnitude: 0.1, ..rule }, "minimum magnitude is 0.1, expected 0.0"),
         (rule.recalibrated(1.5, 0.0), "scale is 1.5, expected 1.0"),
         (rule.recalibrated(1.0, 0.25), "shift is 0.25, expected 0.0"),
     ];
     for (index, (weight_rule, difference)) in changed.into_iter().enumerate() {
         let expected = format!(
-            "FOLDER/changed{index}.parquet cannot be averaged: its {difference} as training leaves it; average first, then \
+            "FOLDER/changed{index}.parquet cannot be averaged: its {difference} as after training; average first, then \
              prune and recalibrate"
         );
         let metadata = Metadata { weight_rule, ..metadata() };
@@ -340,13 +342,13 @@ fn states_that_do_not_belong_together_are_refused_by_name() {
     }
     assert_eq!(
         refusal(&write("pruned.parquet", &Metadata { pruned: true, ..metadata() })),
-        "FOLDER/pruned.parquet cannot be averaged: it was pruned, so it no longer says what was learned; average first, then \
-         prune"
+        "FOLDER/pruned.parquet cannot be averaged: it was pruned, so part of what was learned is missing; average \
+         first, then prune"
     );
 }
 
 #[test]
-fn uneven_states_are_refused_unless_allowed() {
+fn uneven_states_are_rejected_unless_allowed() {
     let folder = Folder::new();
     let write = |name: &str, rows| folder.write(name, &Metadata { rows, ..metadata() }, (1.0, 20.0), &[]);
     let even = [write("a.parquet", 1_000), write("b.parquet", 1_400), write("c.parquet", 2_000)];
@@ -359,12 +361,14 @@ fn uneven_states_are_refused_unless_allowed() {
         (
             "tiny.parquet",
             599,
-            "FOLDER/tiny.parquet has 599 rows, expected half to twice the median of 1200; look why its data set is so small, or allow uneven states",
+            "FOLDER/tiny.parquet has 599 rows, expected half to twice the median of 1200; find out why its data set \
+             is so small, or allow uneven states",
         ),
         (
             "huge.parquet",
             3_401,
-            "FOLDER/huge.parquet has 3401 rows, expected half to twice the median of 1700; look why its data set is so large, or allow uneven states",
+            "FOLDER/huge.parquet has 3401 rows, expected half to twice the median of 1700; find out why its data set \
+             is so large, or allow uneven states",
         ),
     ];
     for (name, rows, expected) in cases {
@@ -377,7 +381,7 @@ fn uneven_states_are_refused_unless_allowed() {
 }
 
 #[test]
-fn of_two_names_for_one_key_the_first_by_sorting_stays() {
+fn of_two_names_for_one_key_the_one_that_sorts_first_is_kept() {
     let folder = Folder::new();
     let state = |name: &str, field, category: &str| {
         let metadata = Metadata { rows: 1_000 + category.len() as u64, ..metadata() };
@@ -391,7 +395,7 @@ fn of_two_names_for_one_key_the_first_by_sorting_stays() {
 }
 
 #[test]
-fn the_provenance_says_from_which_shards_and_how_they_agree() {
+fn the_provenance_lists_the_shards_and_how_well_they_agree() {
     let folder = Folder::new();
     let states = random_states(&folder);
     fs::write(provenance_path(&states[1]), r#"{"logs":[{"path":"day1.csv"}],"metrics":{},"seconds":3}"#).unwrap();

@@ -1,17 +1,18 @@
-//! Recalibration: held-out rows say by how much a model promises too much or too little, and its weights follow.
+//! Recalibrates a model on held-out rows, so that its probabilities match the observed clicks.
 //!
-//! Averages and pruned models rank well and promise too little or too much. [`recalibrate`] fits Platt scaling, `scale logit +
-//! shift`, on rows that the model has not learned, and folds it into the state's [weight rule](crate::learn::WeightRule): every
-//! weight times `scale`, the bias as well and `shift` added. `z` and `d` stay what was learned, so training goes on from a
-//! recalibrated state as if it were not, and a second recalibration comes on top of the first.
+//! Averages and pruned models rank well, but their probabilities are too low or too high. [`recalibrate`] fits Platt
+//! scaling, `scale * logit + shift`, on rows that the model has not learned. It folds the result into the [weight
+//! rule](crate::learn::WeightRule) of the state: every weight and the bias are multiplied by `scale`, and `shift` is
+//! added to the bias. `z` and `d` do not change. So training continues from a recalibrated state as if it had not been
+//! recalibrated, and a second recalibration is applied on top of the first.
 //!
-//! Rows that were used here are no longer held out: a model that is evaluated on them looks better calibrated than it is. The
+//! Rows that were used here are no longer held out: evaluated on them, a model looks better calibrated than it is. The
 //! provenance names their files under `recalibrations`.
 //!
 //! # Limits
 //!
-//! Two numbers move the whole curve; a bend that differs by region of the logit, as isotonic regression would follow it, stays.
-//! Memory: some 50 bytes a feature and 9 a held-out row.
+//! Two numbers adjust the whole curve. An error that differs between regions of the logit remains; isotonic regression
+//! would follow it. Memory: about 50 bytes per feature and 9 per held-out row.
 
 mod platt;
 mod provenance;
@@ -27,28 +28,28 @@ use omomi::new_file::refuse_to_replace;
 
 pub use platt::{PlattFault, PlattScaling};
 
-/// What to recalibrate, on what, and where to leave the result.
+/// Options of [`recalibrate`].
 #[derive(Debug, Clone)]
 pub struct RecalibrateOptions {
     /// The training state.
     pub state: PathBuf,
-    /// Paths and patterns of logs that it was not trained on.
+    /// Paths and patterns of logs that the state was not trained on.
     pub logs: Vec<String>,
-    /// How they are read.
+    /// How the logs are read.
     pub read: ReadOptions,
-    /// Where the recalibrated state goes; its provenance goes [beside it](provenance_path).
+    /// Path of the recalibrated state; its provenance goes [beside it](provenance_path).
     pub out: PathBuf,
-    /// Whether files that are there are replaced.
+    /// Whether existing files are replaced.
     pub replace: bool,
-    /// What was asked for, word by word, for the provenance only.
+    /// The command line, for the provenance only.
     pub arguments: Vec<String>,
 }
 
-/// What happens while [`recalibrate`] runs.
+/// An event of a run of [`recalibrate`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The state was read, and held-out rows are about to be.
+    /// The state was read, and the held-out rows are about to be read.
     Started(&'a LogReader),
     /// Some more held-out rows were predicted.
     Read(&'a LogReader),
@@ -56,25 +57,25 @@ pub enum Event<'a> {
     Finished(&'a LogReader),
     /// Some more rows of the state were written.
     Written {
-        /// Rows so far.
+        /// Number of rows so far.
         row_count: u64,
-        /// Rows of the state.
+        /// Number of rows of the state.
         of: u64,
     },
 }
 
-/// What was recalibrated.
+/// The outcome of [`recalibrate`].
 #[derive(Debug, Clone)]
 pub struct RecalibrateReport {
-    /// By what.
+    /// The fitted scale and shift.
     pub scaling: PlattScaling,
-    /// The rule that the weights follow now.
+    /// The weight rule of the new state.
     pub weight_rule: WeightRule,
     /// The files with the held-out rows.
     pub logs: Vec<LogFile>,
-    /// Metrics of the held-out rows as the state predicted them.
+    /// Metrics of the held-out rows under the old state.
     pub before: Metrics,
-    /// Metrics of the same rows as it predicts them now: on rows that were not used here it does somewhat worse.
+    /// Metrics of these rows under the new state. On other rows, it is somewhat worse.
     pub after: Metrics,
     /// Size of the new state in bytes.
     pub state_len_bytes: u64,
@@ -86,34 +87,38 @@ pub struct RecalibrateReport {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecalibrateError {
-    /// The rows ask for no credible scale and shift.
+    /// The rows give no credible scale and shift.
     #[error(transparent)]
     Fit(#[from] PlattFault),
-    /// The provenance of the state says that it was trained on a log.
-    #[error("{} is among the logs that {} was trained on; recalibrate on rows that it has not learned", .path.display(), .state.display())]
+    /// According to its provenance, the state was trained on one of the logs.
+    #[error(
+        "{} is among the logs that {} was trained on; recalibrate on rows that it has not learned",
+        .path.display(), .state.display()
+    )]
     Learned {
         /// The log.
         path: PathBuf,
         /// The state.
         state: PathBuf,
     },
-    /// The held-out rows could not be read.
+    /// The held-out rows cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The state is too large to be held.
+    /// The state cannot be read, or has more features than one process can hold.
     #[error(transparent)]
     Model(#[from] TrainError),
-    /// A state could not be read or written.
+    /// A state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
 }
 
-/// Recalibrates the state that `options` names, and writes the new state and its provenance. `watch` is told what happens.
+/// Recalibrates a state, and writes the new state and its provenance. Calls `watch` with each [`Event`].
 ///
 /// # Errors
 ///
-/// [`RecalibrateError`]. The files are as they were before then, but for one case: where the provenance cannot be written, the
-/// state, which comes first, is there already.
+/// Returns [`RecalibrateError`] if a file cannot be read or written, if the state was trained on a log, or if the rows
+/// give no credible scale and shift. On an error no output file has changed, with one exception: the state is written
+/// before the provenance, so it exists if only the provenance cannot be written.
 pub fn recalibrate(
     options: &RecalibrateOptions,
     watch: &mut dyn FnMut(&Event<'_>),
@@ -157,7 +162,7 @@ pub fn recalibrate(
     Ok(report)
 }
 
-/// Writes the state anew under another weight rule, batch by batch. Returns its size.
+/// Copies the state with another weight rule, batch by batch. Returns the size of the new state in bytes.
 fn rewrite(
     options: &RecalibrateOptions,
     weight_rule: WeightRule,

@@ -1,65 +1,68 @@
-//! Platt scaling: the scale and the shift of the logit under which rows are most likely.
+//! Fits Platt scaling: the scale and the shift of the logit that minimize the log loss of rows.
 //!
-//! Newton's method on two numbers. The log loss is convex in them, so it has one minimum, or none where the rows are too few
-//! or too clean; sums run in the order of the rows, so the same rows give the same bits.
+//! The fit is Newton's method in two variables. The log loss is convex in them, so it has one minimum, or none if there
+//! are too few rows or the classes can be separated. Sums run in the order of the rows, so the same rows give the same
+//! bits.
 
 use crate::judge::evaluate::log_loss;
 use omomi::math::sigmoid;
 
-/// Steps after which the fit gives up. A dozen is plenty where there is a minimum.
+/// Steps after which the fit gives up. If there is a minimum, a dozen is enough.
 const MAX_STEPS: u32 = 100;
-/// Times that a step which makes things worse is halved.
+/// Maximum number of times that a step is halved if it increases the loss.
 const MAX_HALVINGS: u32 = 30;
-/// A step shorter than this, in scale and in shift, is the last.
+/// The fit ends after a step that is shorter than this in both scale and shift.
 const SHORT: f64 = 1e-10;
-/// Beyond these, rows and model do not belong together, or the rows are so clean that the logit can be scaled without end.
+/// Range of credible scales. Outside it, rows and model do not belong together, or the classes can be separated, so
+/// that the best scale is infinite.
 const SCALES: [f64; 2] = [0.1, 10.0];
 
-/// What the logit is multiplied with, and what is then added to it.
+/// A linear map of the logit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlattScaling {
-    /// Multiplies the logit.
+    /// Factor of the logit.
     pub scale: f64,
-    /// Is added to the logit after that.
+    /// Added to the logit after scaling.
     pub shift: f64,
-    /// Standard error of `scale`: how far other rows of the same kind would move it.
+    /// Standard error of `scale`: how much it would vary with other rows of the same kind.
     pub scale_error: f64,
     /// Standard error of `shift`.
     pub shift_error: f64,
 }
 
-/// Why there is no good scale and shift.
+/// Why no credible scale and shift can be fitted.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlattFault {
-    /// Every row was clicked, or none.
+    /// Every row was clicked, or no row was.
     #[error("expected held-out rows with and without a click, found {clicks} clicks in {rows} rows; take more rows")]
     OneSided {
-        /// Clicked rows.
+        /// Number of clicked rows.
         clicks: u64,
-        /// All rows.
+        /// Number of all rows.
         rows: u64,
     },
-    /// All rows are predicted the same.
+    /// All rows have the same prediction.
     #[error(
-        "every held-out row is predicted as the logit {logit}: expected predictions that differ; look whether state and rows belong together"
+        "expected held-out rows with different predictions, found the logit {logit} for every row; check that the \
+         state and the rows belong together"
     )]
     Constant {
-        /// The logit.
+        /// The logit of every row.
         logit: f64,
     },
-    /// The best scale is no recalibration.
+    /// The best scale is not credible.
     #[error(
-        "the held-out rows ask for {scale:.3} times the logit, expected 0.1 to 10; look whether state and rows belong \
-         together, and whether there are enough rows"
+        "expected a scale from 0.1 to 10 for the logit, found {scale:.3}; check that the state and the held-out rows \
+         belong together and that there are enough rows"
     )]
     Scale {
-        /// The scale to which the fit came.
+        /// The scale that the fit reached.
         scale: f64,
     },
 }
 
-/// Fits scale and shift to rows that were predicted as `logits`.
+/// Fits scale and shift to rows with the predictions `logits`.
 pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, PlattFault> {
     let (clicks, rows) = (clicked.iter().filter(|&&clicked| clicked).count() as u64, clicked.len() as u64);
     if clicks == 0 || clicks == rows {
@@ -71,7 +74,7 @@ pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, Plat
     let loss = |scale: f64, shift: f64| -> f64 {
         logits.iter().zip(clicked).map(|(&logit, &clicked)| log_loss(scale * logit + shift, clicked)).sum()
     };
-    // A loss that is not a number is no better than any.
+    // False if the loss is NaN.
     let is_no_worse = |next_loss: f64, min_loss: f64| next_loss <= min_loss;
     let (mut scale, mut shift) = (1.0, 0.0);
     let mut min_loss = loss(scale, shift);
@@ -82,7 +85,8 @@ pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, Plat
         };
         let mut halvings = 0;
         let mut next_loss = loss(scale + scale_step, shift + shift_step);
-        // Far from the minimum a whole step may jump over it. At the minimum, rounding decides: then it is good enough.
+        // Far from the minimum, a whole step may overshoot. At the minimum, only rounding differs, and the fit is good
+        // enough.
         while !is_no_worse(next_loss, min_loss) && halvings < MAX_HALVINGS {
             (scale_step, shift_step, halvings) = (scale_step / 2.0, shift_step / 2.0, halvings + 1);
             next_loss = loss(scale + scale_step, shift + shift_step);
@@ -101,7 +105,7 @@ pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, Plat
     Err(PlattFault::Scale { scale })
 }
 
-/// First and second derivatives of the log loss by scale and shift.
+/// First and second derivatives of the log loss with respect to scale and shift.
 struct Slope {
     scale: f64,
     shift: f64,
@@ -130,7 +134,7 @@ impl Slope {
         self.scale_scale * self.shift_shift - self.scale_shift * self.scale_shift
     }
 
-    /// To the minimum of the parabola that fits here; nothing where it has none.
+    /// Returns the step to the minimum of the local quadratic approximation, or `None` if it has no minimum.
     fn newton_step(&self) -> Option<(f64, f64)> {
         let determinant = self.determinant();
         let scale = (self.scale_shift * self.shift - self.shift_shift * self.scale) / determinant;
@@ -138,7 +142,7 @@ impl Slope {
         (determinant > 0.0 && scale.is_finite() && shift.is_finite()).then_some((scale, shift))
     }
 
-    /// Standard errors of scale and shift: the inverse of the second derivatives is their covariance.
+    /// Returns the standard errors of scale and shift. Their covariance is the inverse of the second derivatives.
     fn errors(&self) -> [f64; 2] {
         [self.shift_shift, self.scale_scale].map(|variance| (variance / self.determinant()).sqrt())
     }
@@ -151,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows whose true logit is `scale` times the predicted one plus `shift`.
+    /// Returns rows whose true logit is `scale` times the predicted one plus `shift`.
     fn rows(count: usize, scale: f64, shift: f64) -> (Vec<f64>, Vec<bool>) {
         let mut rng = Pcg64::seed_from_u64(1);
         let row = |_| {
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn planted_scales_and_shifts_are_found_within_their_errors() {
+    fn known_scales_and_shifts_are_found_within_their_errors() {
         for (scale, shift) in [(1.0, 0.0), (0.5, 0.7), (1.3, -0.4), (4.0, 6.0), (0.2, -3.0)] {
             let (logits, clicked) = rows(200_000, scale, shift);
             let found = fit(&logits, &clicked).unwrap();
@@ -178,12 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_say_nothing_of_the_scale_are_refused() {
+    fn rows_that_do_not_determine_the_scale_are_rejected() {
         assert_eq!(fit(&[1.0, 2.0], &[false, false]), Err(PlattFault::OneSided { clicks: 0, rows: 2 }));
         assert_eq!(fit(&[1.0, 2.0], &[true, true]), Err(PlattFault::OneSided { clicks: 2, rows: 2 }));
         assert_eq!(fit(&[], &[]), Err(PlattFault::OneSided { clicks: 0, rows: 0 }));
         assert_eq!(fit(&[2.0, 2.0], &[true, false]), Err(PlattFault::Constant { logit: 2.0 }));
-        // Clean rows ask for an endless scale, reversed ones for a negative one.
+        // Separable classes need an infinite scale, reversed ones a negative scale.
         let scale = |logits: &[f64], clicked: &[bool]| match fit(logits, clicked) {
             Err(PlattFault::Scale { scale }) => scale,
             other => panic!("{other:?}"),

@@ -1,4 +1,4 @@
-//! What a recalibrated state says of where it comes from: what the state said before, and what it was recalibrated on.
+//! The provenance of a recalibrated state: the provenance of the old state, plus the recalibration.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::log::LogFile;
 
 use super::{RecalibrateOptions, RecalibrateReport};
 
-/// What lies beside the state; nothing where that is no provenance.
+/// Reads the provenance beside the state. Returns an empty map if there is no valid one.
 pub(super) fn read(state: &Path) -> Map<String, Value> {
     let text = fs::read(provenance_path(state)).unwrap_or_default();
     match serde_json::from_slice(&text) {
@@ -19,9 +19,10 @@ pub(super) fn read(state: &Path) -> Map<String, Value> {
     }
 }
 
-/// One of `files` that the model has learned, according to its provenance and, of an average, to that of its shards.
+/// Returns the first of `files` that the model has learned, according to its provenance. For an average, also checks
+/// the provenance of its shards.
 pub(super) fn learned(provenance: &Map<String, Value>, files: &[LogFile]) -> Option<PathBuf> {
-    // One file may be named in several ways. Where the system cannot say, the name has to do.
+    // A file can have several names. If the system cannot resolve one, compare the name as given.
     let place = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let shards = provenance.get("shards").and_then(Value::as_array).into_iter().flatten();
     let logs = shards.map(|shard| &shard["provenance"]["logs"]).chain(provenance.get("logs"));

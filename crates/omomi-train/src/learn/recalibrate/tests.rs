@@ -25,7 +25,7 @@ impl Folder {
         vec![self.path(name).to_str().unwrap().to_owned()]
     }
 
-    /// A log of 10 media whose logits are -3.0, -2.7 and so on, plus `shift`.
+    /// Writes a log of 10 media whose logits are -3.0, -2.7 and so on, plus `shift`.
     fn write_log(&self, name: &str, seed: u64, shift: f64) {
         let mut rng = Pcg64::seed_from_u64(seed);
         let mut text = "clicked,media\n".to_owned();
@@ -37,7 +37,7 @@ impl Folder {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// A state that was trained on day1.csv, and late.csv, where there are more clicks.
+    /// Trains a state on day1.csv, and writes late.csv, which has more clicks.
     fn with_state() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         folder.write_log("day1.csv", 1, 0.0);
@@ -77,14 +77,14 @@ impl Folder {
 }
 
 #[test]
-fn a_recalibrated_state_promises_what_the_held_out_rows_hold() {
+fn a_recalibrated_state_predicts_the_observed_ctr_of_the_held_out_rows() {
     let folder = Folder::with_state();
     let report = recalibrate(&folder.options("state.parquet", "new.parquet"), &mut |_| ()).unwrap();
     assert!(report.before.calibration_ratio.unwrap() < 0.8, "{:?}", report.before);
     assert!((report.after.calibration_ratio.unwrap() - 1.0).abs() < 1e-9, "{:?}", report.after);
     assert!(report.after.log_loss < report.before.log_loss);
 
-    // Whoever reads the new state finds these predictions in it.
+    // A reader of the new state makes the same predictions.
     let model = StateModel::read(&folder.path("new.parquet")).unwrap();
     assert_eq!(model.metadata().weight_rule, report.weight_rule);
     let contract = &model.metadata().contract;
@@ -103,7 +103,7 @@ fn a_recalibrated_state_promises_what_the_held_out_rows_hold() {
         assert_eq!(OwnedRow { weight: old.weight, ..new.clone() }, *old);
     }
 
-    // A second time there is nothing left to do, and the first is not forgotten.
+    // A second recalibration changes nothing, and the provenance keeps the first.
     let again = recalibrate(&folder.options("new.parquet", "again.parquet"), &mut |_| ()).unwrap();
     assert!((again.scaling.scale - 1.0).abs() < 1e-6 && again.scaling.shift.abs() < 1e-6, "{:?}", again.scaling);
     let provenance: Value = serde_json::from_slice(&fs::read(folder.path("again.provenance.json")).unwrap()).unwrap();
@@ -117,16 +117,16 @@ fn a_recalibrated_state_promises_what_the_held_out_rows_hold() {
 }
 
 #[test]
-fn what_cannot_be_recalibrated_is_refused_and_nothing_is_written() {
+fn invalid_recalibrations_are_rejected_and_nothing_is_written() {
     let folder = Folder::with_state();
     let options = folder.options("state.parquet", "new.parquet");
     let learned = RecalibrateOptions { logs: folder.pattern("./day1.csv"), ..options.clone() };
     assert_eq!(
         folder.refusal(&learned),
-        "FOLDER/./day1.csv is among the logs that FOLDER/state.parquet was trained on; recalibrate on rows that it has not \
-         learned"
+        "FOLDER/./day1.csv is among the logs that FOLDER/state.parquet was trained on; recalibrate on rows that it \
+         has not learned"
     );
-    // The same in a shard of an average.
+    // Logs of the shards of an average count as well.
     let provenance = folder.path("state.provenance.json");
     let text = fs::read_to_string(&provenance).unwrap();
     fs::write(&provenance, format!("{{\"shards\":[{{\"provenance\":null}},{{\"provenance\":{text}}}]}}")).unwrap();

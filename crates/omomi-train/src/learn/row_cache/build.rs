@@ -1,8 +1,8 @@
-//! Makes a row cache from logs: a pass that reads, numbers and counts, and learns nothing.
+//! Builds a row cache from logs, in a pass that reads, numbers and counts, but learns nothing.
 
 use std::path::Path;
 
-use crate::learn::pipeline::each_batch;
+use crate::learn::pipeline::run_pipeline;
 use crate::learn::row_indexer::{LabelSums, RowIndexer};
 use crate::learn::table::Table;
 use crate::learn::{Sampling, TrainError};
@@ -13,8 +13,7 @@ use omomi::store::Digest;
 use super::writer::RowCacheWriter;
 use super::{CachedFeature, Summary};
 
-/// Makes the cache `path` of all rows of `reader`, in the place of a file that is there. `watch` is called after each
-/// batch.
+/// Builds the cache `path` from all rows of `reader` and replaces an existing file. Calls `watch` after each batch.
 pub(in crate::learn) fn build(
     contract: &Contract,
     sampling: Sampling,
@@ -23,12 +22,12 @@ pub(in crate::learn) fn build(
     watch: &mut dyn FnMut(&LogReader),
 ) -> Result<(), TrainError> {
     let mut builder = Builder::new(contract, sampling, path)?;
-    each_batch(reader, |batch| builder.push(batch), |reader, ()| watch(reader))?;
+    run_pipeline(reader, |batch| builder.push(batch), |reader, ()| watch(reader))?;
     let log_row_counts = reader.files().iter().map(|file| file.row_count).collect();
     builder.finish(contract, digest, log_row_counts, (reader.rows_read(), reader.bad_row_count()))
 }
 
-/// A cache of batches, for tests of what is learned from it.
+/// Builds a cache from batches, for tests that learn from it.
 #[cfg(test)]
 pub(in crate::learn) fn cache_of_batches(
     contract: &Contract,
@@ -77,7 +76,7 @@ impl Builder {
         log_row_counts: Vec<Option<u64>>,
         (rows, bad_rows): (u64, u64),
     ) -> Result<(), TrainError> {
-        let RowIndexer { table, sources, totals, window_us, .. } = &self.indexer;
+        let RowIndexer { table, groups, totals, window_us, .. } = &self.indexer;
         let summary = Summary {
             log_row_counts,
             rows,
@@ -89,14 +88,14 @@ impl Builder {
             first_sums: self.first_sums.unwrap_or_default(),
         };
         self.writer.finish(digest, &summary, &by_frequency(table), |number, category| {
-            table.write_category(contract, sources, number, category);
+            table.write_category(contract, groups, number, category);
             let counts = table.counts[number as usize];
             CachedFeature {
                 key: table.keys()[number as usize],
                 impressions: counts.impressions,
                 clicks: counts.clicks,
                 last_seen_us: counts.last_seen_us,
-                source: u16::try_from(table.source(number)).expect("a contract has few sources"),
+                group: u16::try_from(table.group(number)).expect("a contract has few groups"),
                 category,
             }
         })?;
@@ -104,7 +103,8 @@ impl Builder {
     }
 }
 
-/// The numbers of all features, those of the most frequent first and among equals of the one seen first.
+/// Returns the numbers of all features, the most frequent first. Of equally frequent features, the one seen first comes
+/// first.
 fn by_frequency(table: &Table) -> Vec<u32> {
     let mut order: Vec<u32> = (0..).take(table.len()).collect();
     let impressions = |number: u32| table.counts[number as usize].impressions;

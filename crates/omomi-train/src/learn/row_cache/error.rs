@@ -1,32 +1,32 @@
-//! What can be wrong with a row cache.
+//! The errors of a row cache.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// Why a row cache cannot be made or used.
+/// Why a row cache cannot be built or read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RowCacheError {
-    /// The system refused.
+    /// The file cannot be read or written.
     #[error("cannot {action} the row cache {}", .path.display())]
     Io {
-        /// What was tried: `write`, `read`.
+        /// The failed action: `write` or `read`.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// The file is something else.
-    #[error("{} is no row cache: expected a file that begins with `omomirow`; choose another name", .path.display())]
+    /// The file is not a row cache.
+    #[error("{} is not a row cache: expected a file that begins with `omomirow`; choose another name", .path.display())]
     NotACache {
         /// The file.
         path: PathBuf,
     },
-    /// The bytes are not those that were written.
-    #[error("the row cache {} is damaged: {problem}; delete it, and it is made anew", .path.display())]
+    /// The content of the cache is damaged.
+    #[error("the row cache {} is damaged: {problem}; delete it, and the next run rebuilds it", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

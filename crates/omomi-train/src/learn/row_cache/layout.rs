@@ -1,4 +1,4 @@
-//! Where things lie in a row cache, as `FORMAT.md` has it.
+//! Offsets and sizes in a row cache, as specified in `FORMAT.md`.
 
 pub(super) const MAGIC: &[u8; 8] = b"omomirow";
 pub(super) const END_MAGIC: &[u8; 8] = b"omomiend";
@@ -15,7 +15,7 @@ pub(super) const HEADER_LEN: usize = HEADER_CHECKSUM_OFFSET + size_of::<u64>();
 pub(super) const BLOCK_CHECKSUM_OFFSET: usize = 4 * size_of::<u32>();
 pub(super) const BLOCK_HEADER_LEN: usize = BLOCK_CHECKSUM_OFFSET + size_of::<u64>();
 
-/// Place of the first block of features.
+/// Index of the first block of features.
 pub(super) const FIRST_FEATURES_INDEX: u32 = 1 << 31;
 
 pub(super) const FLAG_CLICKED: u8 = 1;
@@ -27,9 +27,9 @@ pub(super) const TRAILER_LEN: usize = TRAILER_CHECKSUM_OFFSET + size_of::<u64>()
 
 const _: () = assert!(HEADER_LEN == 64 && BLOCK_HEADER_LEN == 24 && TRAILER_LEN == 56);
 
-/// Bytes of a row in a block beside its features, and what an importance adds.
+/// Bytes of a row in a block, without its features and its importance.
 pub(super) const ROW_LEN: u64 = (size_of::<u8>() + size_of::<u32>()) as u64;
 pub(super) const IMPORTANCE_LEN: u64 = size_of::<f64>() as u64;
 pub(super) const NUMBER_LEN: u64 = size_of::<u32>() as u64;
-/// Bytes of a feature in a block beside its category.
+/// Bytes of a feature in a block, without its category.
 pub(super) const FEATURE_LEN: u64 = (4 * size_of::<u64>() + size_of::<u16>() + size_of::<u32>()) as u64;

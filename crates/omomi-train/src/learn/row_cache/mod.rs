@@ -1,10 +1,10 @@
 #![doc = include_str!("FORMAT.md")]
 
-mod block;
 mod build;
 mod error;
 mod layout;
 mod reader;
+mod row_block;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -20,32 +20,33 @@ use omomi::store::Digest;
 use super::Sampling;
 use super::row_indexer::LabelSums;
 
-pub(super) use block::CachedFeature;
 pub(super) use build::build;
 #[cfg(test)]
 pub(super) use build::cache_of_batches;
 pub use error::RowCacheError;
 pub(super) use reader::{Found, RowCache};
+pub(super) use row_block::CachedFeature;
 
-/// What was counted while the logs were read.
+/// Counts from reading the logs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Summary {
-    /// Rows of each log, in their order.
+    /// Number of rows of each log, in order.
     pub(super) log_row_counts: Vec<Option<u64>>,
-    /// Rows that were read, those that sampling left out included.
+    /// Number of rows that were read, including those that sampling left out.
     pub(super) rows: u64,
     pub(super) bad_rows: u64,
     /// Numbers out of range, by field of the contract.
     pub(super) invalid_numbers: Vec<u64>,
     pub(super) window_us: Option<(i64, i64)>,
-    /// Importance of all rows that were kept, and of those that were clicked.
+    /// Total importance of the kept rows.
     pub(super) impressions: f64,
+    /// Total importance of the kept rows with a click.
     pub(super) clicks: f64,
-    /// Of the first batch, where the bias starts.
+    /// Sums of the first batch, from which the bias starts.
     pub(super) first_sums: LabelSums,
 }
 
-/// What a cache of these logs is made from. All of them are read once.
+/// Returns the digest of everything that the cache depends on. Reads all logs once.
 pub(super) fn digest_of(
     contract: &Contract,
     read: &ReadOptions,

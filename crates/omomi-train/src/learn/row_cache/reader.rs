@@ -1,4 +1,4 @@
-//! Reads a row cache, block by block. Whatever bytes are there, it says what is wrong or hands out rows that can be learned.
+//! Reads a row cache, block by block. Whatever the bytes are, the reader returns an error or rows that can be learned.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,14 +9,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::learn::indexed_rows::IndexedRows;
 use omomi::store::Digest;
 
-use super::block::{BlockHeader, CachedFeature, decode_features, decode_rows};
 use super::layout::{
     BLOCK_HEADER_LEN, DIGEST_LEN, DIGEST_OFFSET, END_MAGIC, END_MAGIC_OFFSET, FIRST_FEATURES_INDEX, FORMAT_VERSION,
     HEADER_CHECKSUM_OFFSET, HEADER_LEN, MAGIC, TRAILER_CHECKSUM_OFFSET, TRAILER_LEN, VERSION_OFFSET,
 };
+use super::row_block::{BlockHeader, CachedFeature, decode_features, decode_rows};
 use super::{RowCacheError, Summary};
 
-/// Longest summary: what it holds grows with the number of logs.
+/// Maximum length of the summary in bytes. It grows with the number of logs.
 const MAX_SUMMARY_LEN: u64 = 1 << 26;
 
 /// An open row cache.
@@ -29,26 +29,27 @@ pub(in crate::learn) struct RowCache {
     feature_count: u64,
     features_offset: u64,
     summary_offset: u64,
-    /// Where the next block begins, and its place among all.
+    /// Offset of the next block.
     position: u64,
+    /// Index of the next block among those of its kind.
     next_index: u32,
-    rows_handed_out: u64,
+    rows_returned: u64,
     bytes: Vec<u8>,
 }
 
-/// What a file with the name of a cache is.
+/// The result of looking for a cache.
 #[derive(Debug)]
 pub(in crate::learn) enum Found {
-    /// A cache of what is asked for.
+    /// The file is a cache with the expected digest.
     Fresh(Box<RowCache>),
-    /// A cache of something else, or of another version: to be made anew.
+    /// The file is a cache with another digest or of another version. It must be rebuilt.
     Stale,
     /// There is no file.
     Nothing,
 }
 
 impl RowCache {
-    /// Opens the cache `path` if it is made from what `digest` stands for. Blocks are checked when they are read.
+    /// Opens the cache `path` if it has the digest `digest`. Blocks are checked only when they are read.
     pub(in crate::learn) fn find(path: &Path, digest: Digest) -> Result<Found, RowCacheError> {
         let failed = |error| RowCacheError::io("read", path, error);
         let mut file = match File::open(path) {
@@ -86,7 +87,7 @@ impl RowCache {
         file.read_exact(&mut trailer).map_err(failed)?;
         let is_end = trailer[END_MAGIC_OFFSET..TRAILER_CHECKSUM_OFFSET] == *END_MAGIC;
         if !is_end || word(&trailer, TRAILER_CHECKSUM_OFFSET) != xxh3_64(&trailer[..TRAILER_CHECKSUM_OFFSET]) {
-            return Err(damaged("expected the trailer at its end, found other bytes: it was cut short".to_owned()));
+            return Err(damaged("expected the trailer at its end, found other bytes: it was truncated".to_owned()));
         }
         let [row_count, feature_count, features_offset, summary_offset, summary_checksum] =
             [0, 1, 2, 3, 4].map(|index| word(&trailer, index * size_of::<u64>()));
@@ -96,7 +97,7 @@ impl RowCache {
             && trailer_offset - summary_offset <= MAX_SUMMARY_LEN;
         if !in_order {
             return Err(damaged(format!(
-                "expected its parts one behind the other, found features at {features_offset}, the summary at \
+                "expected its parts one after the other, found features at {features_offset}, the summary at \
                  {summary_offset} and the trailer at {trailer_offset}"
             )));
         }
@@ -108,7 +109,7 @@ impl RowCache {
         }
         let summary = serde_json::from_slice(&bytes).map_err(|error| damaged(format!("its summary: {error}")))?;
         let (path, position) = (path.to_owned(), HEADER_LEN as u64);
-        let (next_index, rows_handed_out) = (0, 0);
+        let (next_index, rows_returned) = (0, 0);
         let bytes = Vec::new();
         let mut cache = Self {
             path,
@@ -120,7 +121,7 @@ impl RowCache {
             summary_offset,
             position,
             next_index,
-            rows_handed_out,
+            rows_returned,
             bytes,
         };
         cache.rewind()?;
@@ -135,7 +136,7 @@ impl RowCache {
         &self.summary
     }
 
-    /// Rows that sampling has kept.
+    /// Returns the number of rows, without those that sampling left out.
     pub(in crate::learn) fn row_count(&self) -> u64 {
         self.row_count
     }
@@ -144,28 +145,28 @@ impl RowCache {
         self.feature_count
     }
 
-    /// The rows begin again.
+    /// Goes back to the first row.
     pub(in crate::learn) fn rewind(&mut self) -> Result<(), RowCacheError> {
-        (self.next_index, self.rows_handed_out) = (0, 0);
+        (self.next_index, self.rows_returned) = (0, 0);
         self.seek(HEADER_LEN as u64)
     }
 
-    /// Makes `rows` the next rows of the log; false where there are no more.
+    /// Stores the next rows of the log in `rows`. Returns false if there are no more.
     pub(in crate::learn) fn next_rows(&mut self, rows: &mut IndexedRows) -> Result<bool, RowCacheError> {
         if self.position == self.features_offset {
-            if self.rows_handed_out != self.row_count {
-                let (expected, found) = (self.row_count, self.rows_handed_out);
+            if self.rows_returned != self.row_count {
+                let (expected, found) = (self.row_count, self.rows_returned);
                 return Err(self.damaged(format!("expected {expected} rows, found {found}")));
             }
             return Ok(false);
         }
         let header = self.read_block(self.features_offset, BlockHeader::rows_len)?;
         decode_rows(&header, &self.bytes, self.feature_count, rows).map_err(|problem| self.damaged(problem))?;
-        self.rows_handed_out += rows.row_count() as u64;
+        self.rows_returned += rows.row_count() as u64;
         Ok(true)
     }
 
-    /// Calls `visit` with each feature, the most frequent first. The rows begin again after that.
+    /// Calls `visit` with each feature, the most frequent first. Then goes back to the first row.
     pub(in crate::learn) fn each_feature<E: From<RowCacheError>>(
         &mut self,
         mut visit: impl FnMut(CachedFeature<'_>) -> Result<(), E>,
@@ -194,7 +195,7 @@ impl RowCache {
         Ok(self.rewind()?)
     }
 
-    /// Reads the block at the position, which ends at `end` at the latest, into `bytes`.
+    /// Reads the payload of the next block into `self.bytes`. The block must not extend past `end`.
     fn read_block(&mut self, end: u64, len_of: fn(&BlockHeader) -> u64) -> Result<BlockHeader, RowCacheError> {
         let start = self.position;
         let mut header = [0; BLOCK_HEADER_LEN];
@@ -207,7 +208,7 @@ impl RowCache {
         let len = len_of(&decoded);
         if len > end - payload_offset {
             let room = end - payload_offset;
-            return Err(self.damaged(format!("the block at {start} says {len} bytes, but {room} are left")));
+            return Err(self.damaged(format!("the block at {start} claims {len} bytes, but only {room} are left")));
         }
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.resize(usize::try_from(len).map_err(|_| self.damaged("a block is too long for this machine"))?, 0);

@@ -45,12 +45,12 @@ fn feature(number: u32, category: &mut String) -> CachedFeature<'_> {
         impressions: f64::from(number) + 0.5,
         clicks: 0.25,
         last_seen_us: -i64::from(number),
-        source: u16::try_from(number).unwrap(),
+        group: u16::try_from(number).unwrap(),
         category,
     }
 }
 
-/// A cache of the rows, whose features 0, 1, 2 become 1, 2, 0.
+/// Writes a cache of the rows. Its features 0, 1, 2 become 1, 2, 0.
 fn written(folder: &tempfile::TempDir, rows: &IndexedRows) -> PathBuf {
     let path = folder.path().join("log.rows");
     let mut writer = RowCacheWriter::create(&path, true).unwrap();
@@ -59,7 +59,7 @@ fn written(folder: &tempfile::TempDir, rows: &IndexedRows) -> PathBuf {
     path
 }
 
-/// Everything that a cache has; nothing where it is of something else.
+/// Reads everything in a cache. Returns `None` if its digest is another one.
 #[expect(clippy::type_complexity, reason = "rows and features")]
 fn read(path: &Path) -> Result<Option<(Summary, Vec<IndexedRows>, Vec<(u64, f64, i64, u16, String)>)>, RowCacheError> {
     let mut cache = match RowCache::find(path, digest())? {
@@ -69,7 +69,7 @@ fn read(path: &Path) -> Result<Option<(Summary, Vec<IndexedRows>, Vec<(u64, f64,
     let mut features = Vec::new();
     cache.each_feature(|feature| -> Result<(), RowCacheError> {
         let category = feature.category.to_owned();
-        features.push((feature.key, feature.impressions, feature.last_seen_us, feature.source, category));
+        features.push((feature.key, feature.impressions, feature.last_seen_us, feature.group, category));
         Ok(())
     })?;
     let (mut all, mut rows) = (Vec::new(), IndexedRows::default());
@@ -80,7 +80,7 @@ fn read(path: &Path) -> Result<Option<(Summary, Vec<IndexedRows>, Vec<(u64, f64,
 }
 
 #[test]
-fn what_is_read_is_what_was_written_with_features_in_their_new_order() {
+fn reading_returns_what_was_written_with_features_in_their_new_order() {
     let folder = tempfile::tempdir().unwrap();
     for importance in [1.0, 10.0] {
         let path = written(&folder, &rows(&[&[0, 1, 2], &[], &[2, 2], &[1]], importance));
@@ -90,17 +90,17 @@ fn what_is_read_is_what_was_written_with_features_in_their_new_order() {
         let expected = [(1_002, 2.5, -2, 2, "重み"), (1_000, 0.5, 0, 0, "tokyo"), (1_001, 1.5, -1, 1, "")];
         assert_eq!(
             features,
-            expected.map(|(key, impressions, seen, source, category)| {
-                (key, impressions, seen, source, category.to_owned())
+            expected.map(|(key, impressions, seen, group, category)| {
+                (key, impressions, seen, group, category.to_owned())
             })
         );
     }
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["log.rows"], "the rows that were set down first are gone");
+    assert_eq!(names, ["log.rows"], "the spool file is gone");
 }
 
 #[test]
-fn rows_of_many_blocks_come_back_in_their_order() {
+fn rows_of_many_blocks_are_read_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.rows");
     let mut writer = RowCacheWriter::create(&path, false).unwrap();
@@ -116,7 +116,7 @@ fn rows_of_many_blocks_come_back_in_their_order() {
 }
 
 #[test]
-fn every_flipped_bit_is_found() {
+fn every_flipped_bit_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(&folder, &rows(&[&[0, 1, 2], &[], &[2, 2], &[1]], 10.0));
     let good = fs::read(&path).unwrap();
@@ -125,32 +125,33 @@ fn every_flipped_bit_is_found() {
         bytes[place] ^= 1 << (place % 8);
         fs::write(&path, &bytes).unwrap();
         let error = read(&path).expect_err(&format!("byte {place} of {}", good.len())).to_string();
-        assert!(error.contains("is damaged") || (place < 8 && error.contains("is no row cache")), "{place}: {error}");
+        let is_rejected = error.contains("is damaged") || (place < 8 && error.contains("is not a row cache"));
+        assert!(is_rejected, "{place}: {error}");
     }
 }
 
 #[test]
-fn a_cache_that_was_cut_short_or_grew_is_found() {
+fn a_cache_that_was_truncated_or_grew_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(&folder, &rows(&[&[0, 1, 2], &[], &[2, 2], &[1]], 10.0));
     let good = fs::read(&path).unwrap();
     for len in 0..good.len() {
         fs::write(&path, &good[..len]).unwrap();
         let error = read(&path).expect_err(&format!("{len} bytes of {}", good.len())).to_string();
-        assert!(error.contains("is damaged") || (len < 8 && error.contains("is no row cache")), "{len}: {error}");
+        assert!(error.contains("is damaged") || (len < 8 && error.contains("is not a row cache")), "{len}: {error}");
     }
     fs::write(&path, [good.as_slice(), b"more"].concat()).unwrap();
-    assert!(read(&path).unwrap_err().to_string().contains("cut short"));
+    assert!(read(&path).unwrap_err().to_string().contains("truncated"));
 }
 
 #[test]
-fn a_cache_of_something_else_is_stale_and_another_file_is_refused() {
+fn a_cache_of_other_logs_is_stale_and_another_kind_of_file_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(&folder, &rows(&[&[0]], 1.0));
     assert!(matches!(RowCache::find(&path, Digest::of(b"other logs")).unwrap(), Found::Stale));
     assert!(matches!(RowCache::find(&folder.path().join("none"), digest()).unwrap(), Found::Nothing));
     fs::write(&path, "clicked,media\n0,a\n").unwrap();
     let error = read(&path).unwrap_err().to_string().replace(path.to_str().unwrap(), "FILE");
-    let expected = "FILE is no row cache: expected a file that begins with `omomirow`; choose another name";
+    let expected = "FILE is not a row cache: expected a file that begins with `omomirow`; choose another name";
     assert_eq!(error, expected);
 }

@@ -1,5 +1,5 @@
-//! Writes a row cache. Which feature occurs how often is known at the end only, so the rows are first set down as they come, and
-//! numbered anew when all are there.
+//! Writes a row cache. The frequencies of features are known only at the end, so the rows are first written to a spool
+//! file, and their features are renumbered when all rows are known.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use crate::learn::indexed_rows::IndexedRows;
 use omomi::new_file::NewFile;
 use omomi::store::Digest;
 
-use super::block::{BlockHeader, CachedFeature, FeatureColumns, decode_rows, encode_rows};
 use super::layout::{
     BLOCK_HEADER_LEN, DIGEST_LEN, DIGEST_OFFSET, END_MAGIC, FIRST_FEATURES_INDEX, FORMAT_VERSION,
     HEADER_CHECKSUM_OFFSET, HEADER_LEN, MAGIC, TRAILER_LEN, VERSION_OFFSET,
 };
+use super::row_block::{BlockHeader, CachedFeature, FeatureColumns, decode_rows, encode_rows};
 use super::{RowCacheError, Summary};
 
-/// Rows or features of a block, unless it is full before.
+/// Maximum number of rows or features in a block.
 const BLOCK_COUNT: usize = 4_096;
-/// Features of the rows of a block, or bytes of its categories, from which on it is full.
+/// A block is full when its rows have this many features, or its categories this many bytes.
 const FULL_PART_COUNT: usize = 1 << 22;
 
 /// A row cache that is being written. Its file appears only when it is finished.
 pub(in crate::learn) struct RowCacheWriter {
     path: PathBuf,
     new_file: NewFile,
-    /// Rows with the numbers that they came with. It never gets its name.
+    /// The rows with their original feature numbers. This file is never committed.
     spool: NewFile,
     pending: IndexedRows,
     bytes: Vec<u8>,
@@ -52,7 +52,7 @@ impl RowCacheWriter {
         })
     }
 
-    /// Takes the next rows.
+    /// Adds the next rows.
     pub(in crate::learn) fn push(&mut self, rows: &IndexedRows) -> Result<(), RowCacheError> {
         let is_full = self.pending.row_count() + rows.row_count() > BLOCK_COUNT
             || self.pending.numbers.len() + rows.numbers.len() > FULL_PART_COUNT;
@@ -74,8 +74,8 @@ impl RowCacheWriter {
         Ok(())
     }
 
-    /// Numbers the rows anew and gives the file its name. `order` has the numbers that the rows came with, in the order in
-    /// which their features are to be; `feature` says what the one with a number is, and may use the text for its category.
+    /// Renumbers the features of the rows and commits the file. `order` lists the original numbers in their new order.
+    /// `feature` returns the feature with an original number; it may store the category in the given text.
     pub(in crate::learn) fn finish(
         mut self,
         digest: Digest,
@@ -134,7 +134,7 @@ impl RowCacheWriter {
     }
 }
 
-/// Reads back a block of rows that was spooled. Only a disk that loses bytes could have it wrong.
+/// Reads a block of rows back from the spool file. It fails only if the disk lost bytes.
 fn read_block(
     mut spool: &std::fs::File,
     feature_count: u64,
@@ -148,7 +148,7 @@ fn read_block(
     bytes.resize(usize::try_from(decoded.rows_len()).map_err(io::Error::other)?, 0);
     spool.read_exact(bytes)?;
     if !decoded.matches(&header, bytes) {
-        return Err(wrong("rows that were just written read back otherwise".to_owned()));
+        return Err(wrong("expected the rows that were just written, found other bytes; check the disk".to_owned()));
     }
     decode_rows(&decoded, bytes, feature_count, rows).map_err(wrong)
 }

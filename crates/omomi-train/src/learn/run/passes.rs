@@ -1,10 +1,10 @@
-//! The passes of a training run: over the logs themselves, or over a row cache of them.
+//! Runs the passes of a training: over the logs themselves, or over a row cache of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::judge::evaluate::{Evaluator, Metrics, Totals};
-use crate::learn::pipeline::each_batch;
+use crate::learn::pipeline::run_pipeline;
 use crate::learn::row_cache::{self, Found, RowCache, RowCacheError};
 use crate::learn::{TrainError, Trainer};
 use crate::log::{LogFile, LogReader, RowBatch};
@@ -13,7 +13,7 @@ use omomi::store::Digest;
 
 use super::{Event, Step, TrainOptions, WINDOW_ROW_COUNT};
 
-/// What was counted while the logs were read.
+/// Counts of one pass over the logs.
 pub(super) struct Counted {
     pub(super) logs: Vec<LogFile>,
     /// Rows of one pass.
@@ -23,7 +23,7 @@ pub(super) struct Counted {
     pub(super) invalid_numbers: Vec<u64>,
 }
 
-/// Learns all passes. `reader` is at the begin of the logs.
+/// Learns all passes. `reader` must be at the start of the logs.
 pub(super) fn learn(
     contract: &Contract,
     options: &TrainOptions,
@@ -38,7 +38,7 @@ pub(super) fn learn(
     let path = match &options.cache {
         Some(path) => path,
         None => {
-            // Beside the state there has to be room anyway.
+            // The disk of the state needs free space anyway.
             temporary = TemporaryFile::beside(&options.state);
             &temporary.0
         }
@@ -64,7 +64,7 @@ fn learn_from_logs(
         }
         Ok(windows.add(batch.row_count() as u64, trainer.progressive_mut()))
     };
-    each_batch(&mut reader, learn, |reader, window| {
+    run_pipeline(&mut reader, learn, |reader, window| {
         watch(Event::Read(reader));
         if let Some((window, so_far)) = window {
             watch(Event::Window { window, so_far });
@@ -75,7 +75,7 @@ fn learn_from_logs(
     Ok(Counted { logs: reader.files().to_vec(), rows, bad_rows, invalid_numbers })
 }
 
-/// The cache at `path`, made anew unless it is there and of these logs, read and sampled like that.
+/// Returns the cache at `path`. Rebuilds it unless it holds these logs, read and sampled with these options.
 fn cache_of(
     contract: &Contract,
     options: &TrainOptions,
@@ -84,7 +84,7 @@ fn cache_of(
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<(RowCache, Counted), TrainError> {
     let digest = if options.cache.is_none() {
-        // It goes with the run: nobody will ever ask what it is of.
+        // A temporary cache is never reused, so it needs no digest.
         Digest::of(b"")
     } else {
         row_cache::digest_of(contract, &options.read, options.sampling, reader.files())
@@ -102,7 +102,7 @@ fn cache_of(
         found = RowCache::find(path, digest)?;
     }
     let Found::Fresh(cache) = found else {
-        let problem = "it was taken away or replaced while it was made".to_owned();
+        let problem = "it was removed or replaced while it was built".to_owned();
         return Err(RowCacheError::Damaged { path: path.to_owned(), problem }.into());
     };
     let summary = cache.summary();
@@ -121,7 +121,7 @@ fn learn_from_cache(
     cache: &mut RowCache,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), TrainError> {
-    let places = trainer.adopt(cache)?;
+    let slots = trainer.add_cached_features(cache)?;
     let of = cache.row_count();
     let mut windows = Windows::new(trainer.progressive().totals());
     for pass in 1..=options.passes {
@@ -129,7 +129,7 @@ fn learn_from_cache(
             trainer.begin_next_pass();
         }
         let mut row_count_before = 0;
-        trainer.learn_cached(cache, &places, &mut |row_count, progressive| {
+        trainer.learn_cached(cache, &slots, &mut |row_count, progressive| {
             watch(Event::Relearned { pass, row_count, of });
             if pass == 1
                 && let Some((window, so_far)) = windows.add(row_count - row_count_before, progressive)
@@ -153,7 +153,8 @@ impl Windows {
         Self { start, row_count: 0 }
     }
 
-    /// After `row_count` more rows: metrics of a window that is full now, and of all rows so far.
+    /// Counts `row_count` more rows. Returns the metrics of the window and of all rows so far if the window is full
+    /// now.
     fn add(&mut self, row_count: u64, progressive: &mut Evaluator) -> Option<(Metrics, Metrics)> {
         self.row_count += row_count;
         if self.row_count < WINDOW_ROW_COUNT {
@@ -166,7 +167,7 @@ impl Windows {
     }
 }
 
-/// A file that is removed when the run ends, however it ends.
+/// A file that is removed when the run ends, even if it fails.
 struct TemporaryFile(PathBuf);
 
 impl TemporaryFile {

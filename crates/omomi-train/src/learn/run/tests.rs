@@ -65,7 +65,7 @@ fn a_run_leaves_a_state_and_its_provenance() {
     let mut state = super::super::state::StateReader::open(&folder.path("out.parquet")).unwrap();
     assert_eq!((state.metadata().passes, state.metadata().rows, state.feature_count()), (2, 3, 4));
     let counts: u64 = state.next_batch().unwrap().unwrap().rows().map(|row| row.impressions).sum();
-    // The bias 3, media 3, price 2: the second pass is not counted.
+    // Bias 3, media 3, price 2: the second pass does not count rows again.
     assert_eq!(counts, 8);
 
     let provenance: Value = serde_json::from_slice(&fs::read(folder.path("out.provenance.json")).unwrap()).unwrap();
@@ -81,7 +81,7 @@ fn a_run_leaves_a_state_and_its_provenance() {
 }
 
 #[test]
-fn a_run_goes_on_from_a_state_with_what_its_age_leaves_of_it() {
+fn a_run_continues_from_a_state_that_decays_with_its_age() {
     let folder = Folder::with_logs();
     folder.train(&folder.options()).unwrap();
     let start = StartOptions { state: folder.path("out.parquet"), decay_per_day: 0.25, age_days: None, shares: 1 };
@@ -110,11 +110,11 @@ fn a_run_goes_on_from_a_state_with_what_its_age_leaves_of_it() {
     let read = ReadOptions { time_column: None, ..options.read.clone() };
     let without_times = TrainOptions { read, replace: true, ..options.clone() };
     let expected = "cannot tell how old FOLDER/out.parquet is: expected times in it and in the logs; name the time \
-                    column, or say its age in days";
+                    column, or give its age in days";
     assert_eq!(folder.train(&without_times).unwrap_err(), expected);
     let forgotten = StartOptions { age_days: Some(1e6), ..start.clone() };
     let forgotten = TrainOptions { start: Some(forgotten), replace: true, ..options.clone() };
-    let expected = "nothing is left of FOLDER/out.parquet after 1000000.0 days; train from nothing";
+    let expected = "after a decay of 1000000.0 days nothing is left of FOLDER/out.parquet; train from scratch";
     assert_eq!(folder.train(&forgotten).unwrap_err(), expected);
     for (decay_per_day, age_days, expected) in [
         (1.5, None, "decay must be a number above 0 and at most 1, found 1.5"),
@@ -127,7 +127,7 @@ fn a_run_goes_on_from_a_state_with_what_its_age_leaves_of_it() {
 }
 
 #[test]
-fn what_cannot_be_right_is_refused_before_anything_is_written() {
+fn invalid_options_are_rejected_before_anything_is_written() {
     let folder = Folder::with_logs();
     let options = folder.options();
     let cases = [
@@ -142,7 +142,8 @@ fn what_cannot_be_right_is_refused_before_anything_is_written() {
         ),
         (
             TrainOptions { held_out: folder.pattern("./day1.csv"), ..options.clone() },
-            "FOLDER/./day1.csv is held out, but also among the logs to learn from; name it once",
+            "FOLDER/./day1.csv is among the held-out logs and among the logs to learn from; name it in one of them \
+             only",
         ),
     ];
     for (options, expected) in cases {
@@ -159,7 +160,7 @@ fn what_cannot_be_right_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn files_that_are_there_are_replaced_on_demand_only() {
+fn existing_files_are_replaced_on_demand_only() {
     let folder = Folder::with_logs();
     let mut options = folder.options();
     for name in ["out.parquet", "out.provenance.json"] {
@@ -175,7 +176,7 @@ fn files_that_are_there_are_replaced_on_demand_only() {
 }
 
 #[test]
-fn a_row_cache_is_made_once_and_then_read_in_place_of_the_logs() {
+fn a_row_cache_is_built_once_and_then_read_instead_of_the_logs() {
     let folder = Folder::with_logs();
     let cache = folder.path("log.rows");
     let learn = |passes: u32, cache: Option<&PathBuf>, logs: &str| {
@@ -194,19 +195,19 @@ fn a_row_cache_is_made_once_and_then_read_in_place_of_the_logs() {
         ((counts, rows), fs::read(folder.path("out.parquet")).unwrap(), (read, stale))
     };
     let (counts, state, _) = learn(1, None, "day*.csv");
-    // Made, read, read: each time with the same outcome.
+    // Built once, then read twice; the result is the same each time.
     for times in [(1, 0), (0, 0), (0, 0)] {
         let (cached_counts, cached, read) = learn(1, Some(&cache), "day*.csv");
         assert_eq!((cached_counts, read), (counts.clone(), times));
         assert!(cached == state);
     }
-    // Two passes without a name leave no file.
+    // Two passes without a named cache leave no file.
     let names = || fs::read_dir(folder.0.path()).unwrap().count();
     let before = names();
     let (_, twice, _) = learn(2, None, "day*.csv");
     assert_eq!(names(), before);
     assert!(learn(2, Some(&cache), "day*.csv").1 == twice && twice != state);
-    // Another log: made anew, and said so.
+    // The cache of another log is stale: it is reported and rebuilt.
     assert_eq!(learn(1, Some(&cache), "day1.csv").2, (1, 1));
     folder.write("day1.csv", "clicked,media,price,time\n1,b,5,2026-01-01T00:00:00Z\n");
     assert_eq!(learn(1, Some(&cache), "day1.csv").2, (1, 1));
@@ -214,10 +215,11 @@ fn a_row_cache_is_made_once_and_then_read_in_place_of_the_logs() {
 }
 
 #[test]
-fn a_file_that_is_no_row_cache_is_left_alone() {
+fn a_file_that_is_not_a_row_cache_is_left_alone() {
     let folder = Folder::with_logs();
     let options = TrainOptions { cache: Some(folder.path("day1.csv")), ..folder.options() };
-    let expected = "FOLDER/day1.csv is no row cache: expected a file that begins with `omomirow`; choose another name";
+    let expected =
+        "FOLDER/day1.csv is not a row cache: expected a file that begins with `omomirow`; choose another name";
     assert_eq!(folder.train(&options).unwrap_err(), expected);
     assert!(fs::read_to_string(folder.path("day1.csv")).unwrap().starts_with("clicked,"));
 }

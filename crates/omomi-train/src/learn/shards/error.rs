@@ -1,4 +1,4 @@
-//! Why training in shards stopped.
+//! The errors of training in shards.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,70 +14,68 @@ use crate::log::LogError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainShardsError {
-    /// A shard is a whole number of files, and there are too few.
-    #[error(
-        "expected at least {expected} files, one a shard, found {found}; ask for fewer shards, or cut by another --split"
-    )]
+    /// With `--split file`, there are fewer files than shards.
+    #[error("expected at least {expected} files, one per shard, found {found}; use fewer shards or another --split")]
     TooFewFiles {
         /// Number of shards.
         expected: usize,
         /// Number of files.
         found: usize,
     },
-    /// The logs are to be cut by time and have no rows.
-    #[error("the logs have no rows: expected at least two times to cut between")]
+    /// The logs have no rows, so they cannot be split by time.
+    #[error("expected rows with times, to split the logs by time; the logs have no rows")]
     NoTimes,
-    /// One shard is no shard.
+    /// The options ask for fewer than 2 shards.
     #[error("expected at least 2 shards, found {found}; train without shards")]
     TooFewShards {
         /// Number of shards.
         found: u32,
     },
-    /// Rounds go on from averages, and these are none to go on from.
+    /// There are several rounds, but training cannot continue from an average by this rule.
     #[error(
-        "rounds go on from averages by the rule `curvature`, found `{rule}`; ask for 1 round, or leave the rule out"
+        "expected the rule `curvature` for several rounds, found `{rule}`; train in 1 round, or leave the rule out"
     )]
     NoRoundsByRule {
         /// The rule.
         rule: Rule,
     },
-    /// Another process works in the folder.
-    #[error("{}: another training works in this folder; wait for it, or name another --work-dir", .work_dir.display())]
+    /// Another process uses the work folder.
+    #[error("another training is using {}; wait for it, or use another --work-dir", .work_dir.display())]
     Busy {
         /// The folder.
         work_dir: PathBuf,
     },
-    /// Some shards could not be learned. What the others have learned is kept.
+    /// Some shards failed. The states of the others are kept.
     #[error(
         "{} of {shard_count} shards failed:{}\n\
-         the {} others are kept in {}: put right what is wrong and run the same command again",
+         the {} others are kept in {}; fix the problem and run the same command again",
         failures.len(), listed(failures), *shard_count as usize - failures.len(), .work_dir.display()
     )]
     Shards {
-        /// Which ones, and why.
+        /// The shards that failed, and why.
         failures: Vec<ShardFailure>,
-        /// How many there are.
+        /// Number of all shards.
         shard_count: u32,
-        /// Where the states of the others are.
+        /// Folder with the states of the others.
         work_dir: PathBuf,
     },
     /// A file or folder cannot be read or written.
     #[error("cannot {action} {}", .path.display())]
     Io {
-        /// What was to be done.
+        /// The failed action.
         action: &'static str,
-        /// With which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// A log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The states of the shards do not become one.
+    /// The states of the shards cannot be averaged.
     #[error(transparent)]
     Average(#[from] AverageError),
-    /// The merged state is not recalibrated.
+    /// The merged state cannot be recalibrated.
     #[error(transparent)]
     Recalibrate(#[from] RecalibrateError),
     /// Training cannot begin.
@@ -91,20 +89,20 @@ impl TrainShardsError {
     }
 }
 
-/// A shard that could not be learned.
+/// A shard that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardFailure {
-    /// Its number, from 1.
+    /// Number of the shard, from 1.
     pub shard: u32,
-    /// What went wrong, in the last attempt.
+    /// Error of the last attempt.
     pub message: String,
-    /// Where its process has left what it said on standard error.
+    /// File with the standard error of its processes.
     pub stderr: PathBuf,
 }
 
 fn listed(failures: &[ShardFailure]) -> String {
     let line = |ShardFailure { shard, message, stderr }: &ShardFailure| {
-        format!("\n  shard {shard}: {message} (all it said: {})", stderr.display())
+        format!("\n  shard {shard}: {message} (full output: {})", stderr.display())
     };
     failures.iter().map(line).collect()
 }

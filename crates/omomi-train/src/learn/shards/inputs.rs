@@ -1,4 +1,4 @@
-//! What the state of a shard depends on, and the marker that says what a finished state has come from.
+//! Records the inputs that the state of a shard depends on, in a marker file beside the finished state.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -12,24 +12,24 @@ use crate::log::LogFile;
 use omomi::new_file::NewFile;
 use omomi::store::Digest;
 
-use super::Happening;
+use super::ShardEvent;
 
-/// All that the bytes of a state depend on.
+/// Everything that the bytes of a state depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Inputs {
     /// Version of the library.
     pub(super) tool_version: String,
     /// Fingerprint of the contract.
     pub(super) contract: String,
-    /// Flags of the command and their values, but for those that say where files are.
+    /// Flags of the command and their values, except for paths.
     pub(super) arguments: BTreeMap<String, String>,
-    /// SHA-256 of the state that training goes on from, where there is one.
+    /// SHA-256 of the state that training continues from, if there is one.
     pub(super) start: Option<String>,
     /// The logs, in the order in which they are learned.
     pub(super) logs: Vec<DigestedLog>,
 }
 
-/// A log by its content.
+/// A log, identified by its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DigestedLog {
     path: PathBuf,
@@ -37,35 +37,35 @@ pub(super) struct DigestedLog {
     sha256: String,
 }
 
-/// What stands beside a finished state, written after it: `shard-0001.done.json`.
+/// The marker of a finished state, written after it: `shard-0001.done.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Marker {
     inputs: Inputs,
     /// SHA-256 of the state.
     state_sha256: String,
-    /// The last report of the process that made it.
-    finished: Happening,
+    /// The last report of the process that wrote the state.
+    finished: ShardEvent,
 }
 
-/// Whether a shard has to be learned.
-pub(super) enum Standing {
-    /// Nobody has learned it here.
+/// Whether a shard must be trained.
+pub(super) enum ShardStatus {
+    /// It has not been trained in this folder.
     New,
-    /// It was learned, and nothing has changed since; with the report of then.
-    Finished(Happening),
-    /// It was learned, but has to be learned again, for this reason.
+    /// It has been trained, and nothing has changed since. Holds the last report of its process.
+    Finished(ShardEvent),
+    /// It has been trained, but must be trained again, for this reason.
     Stale(String),
 }
 
 impl Inputs {
-    /// What is other than it was; nothing where all is the same.
+    /// Returns the first difference from `earlier` in words, or `None` if nothing has changed.
     fn difference_from(&self, earlier: &Self) -> Option<String> {
         let differ = |name: &str, was: &str, is: &str| (was != is).then(|| format!("the {name} was {was}, is {is}"));
         let none = |start: &Option<String>| start.clone().unwrap_or_else(|| "none".to_owned());
         differ("version of omomi", &earlier.tool_version, &self.tool_version)
             .or_else(|| differ("fingerprint of the contract", &earlier.contract, &self.contract))
             .or_else(|| self.argument_that_differs(earlier))
-            .or_else(|| differ("digest of the state to go on from", &none(&earlier.start), &none(&self.start)))
+            .or_else(|| differ("digest of the start state", &none(&earlier.start), &none(&self.start)))
             .or_else(|| self.log_that_differs(earlier))
     }
 
@@ -87,14 +87,14 @@ impl Inputs {
             }
         }
         let gone = earlier.logs.iter().find(|log| find(self, &log.path).is_none());
-        let gone = gone.map(|log| format!("{} is no longer learned", log.path.display()));
+        let gone = gone.map(|log| format!("{} was removed from the logs", log.path.display()));
         gone.or_else(|| (self.logs != earlier.logs).then(|| "the order of the logs has changed".to_owned()))
     }
 }
 
 impl Marker {
-    /// Notes that `state` is what was learned of `inputs`. Returns the digest of the state.
-    pub(super) fn write(path: &Path, inputs: Inputs, state: &Path, finished: Happening) -> io::Result<()> {
+    /// Writes the marker that says that `state` was trained from `inputs`.
+    pub(super) fn write(path: &Path, inputs: Inputs, state: &Path, finished: ShardEvent) -> io::Result<()> {
         let marker = Self { inputs, state_sha256: Digest::of_file(state)?.to_string(), finished };
         let new_file = NewFile::create(path, true)?;
         let text = serde_json::to_string_pretty(&marker)? + "\n";
@@ -102,41 +102,41 @@ impl Marker {
         new_file.commit()
     }
 
-    /// Compares what is to be learned with what was.
-    pub(super) fn look(path: &Path, inputs: &Inputs, state: &Path) -> Standing {
-        let Ok(text) = fs::read_to_string(path) else { return Standing::New };
+    /// Compares `inputs` with the marker at `path`, and `state` with the digest in the marker.
+    pub(super) fn check(path: &Path, inputs: &Inputs, state: &Path) -> ShardStatus {
+        let Ok(text) = fs::read_to_string(path) else { return ShardStatus::New };
         let Ok(marker) = serde_json::from_str::<Self>(&text) else {
-            return Standing::Stale(format!("{} cannot be read", path.display()));
+            return ShardStatus::Stale(format!("{} cannot be read", path.display()));
         };
         if let Some(difference) = inputs.difference_from(&marker.inputs) {
-            return Standing::Stale(difference);
+            return ShardStatus::Stale(difference);
         }
         match Digest::of_file(state) {
-            Ok(digest) if digest.to_string() == marker.state_sha256 => Standing::Finished(marker.finished),
-            Ok(_) => Standing::Stale(format!("{} has changed since it was written", state.display())),
-            Err(error) => Standing::Stale(format!("{} cannot be read: {error}", state.display())),
+            Ok(digest) if digest.to_string() == marker.state_sha256 => ShardStatus::Finished(marker.finished),
+            Ok(_) => ShardStatus::Stale(format!("{} has changed since it was written", state.display())),
+            Err(error) => ShardStatus::Stale(format!("{} cannot be read: {error}", state.display())),
         }
     }
 }
 
-/// Logs of which the content is known, and that it has not changed since.
-pub(super) struct DigestedLogs(BTreeMap<PathBuf, (DigestedLog, Look)>);
+/// The digests of all logs. Can tell later whether a log has changed since.
+pub(super) struct DigestedLogs(BTreeMap<PathBuf, (DigestedLog, FileStamp)>);
 
-/// What a glance at a file says: who writes to it changes this.
+/// The length and the modification time of a file. A write to the file changes them.
 #[derive(PartialEq)]
-struct Look {
+struct FileStamp {
     len_bytes: u64,
     modified: Option<SystemTime>,
 }
 
 impl DigestedLogs {
-    /// Reads all files once. Each costs what reading it costs, little beside learning it.
+    /// Computes the digests. Reads every file once, which costs little compared with learning it.
     pub(super) fn read(files: &[LogFile]) -> Result<Self, (PathBuf, io::Error)> {
-        let digest = |path: &PathBuf| -> io::Result<(DigestedLog, Look)> {
-            // Looked at first: a change meanwhile is noticed later.
-            let look = Look::of(&fs::metadata(path)?);
+        let digest = |path: &PathBuf| -> io::Result<(DigestedLog, FileStamp)> {
+            // Before the digest, so that a change during reading is noticed later.
+            let stamp = FileStamp::of(&fs::metadata(path)?);
             let sha256 = Digest::of_file(path)?.to_string();
-            Ok((DigestedLog { path: path.clone(), len_bytes: look.len_bytes, sha256 }, look))
+            Ok((DigestedLog { path: path.clone(), len_bytes: stamp.len_bytes, sha256 }, stamp))
         };
         let digested = files.iter().map(|LogFile { path, .. }| {
             let digested = digest(path).map_err(|error| (path.clone(), error))?;
@@ -145,22 +145,22 @@ impl DigestedLogs {
         digested.collect::<Result<_, _>>().map(Self)
     }
 
-    /// What is known of some of them, in this order.
+    /// Returns the digests of the logs `paths`, in this order.
     pub(super) fn of<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<DigestedLog> {
         paths.into_iter().filter_map(|path| self.0.get(path)).map(|(log, _)| log.clone()).collect()
     }
 
-    /// The first of `logs` that is not as it was when it was read.
+    /// Returns the first of `logs` that has changed since its digest was computed.
     pub(super) fn changed(&self, logs: &[DigestedLog]) -> Option<PathBuf> {
         let is_same = |log: &&DigestedLog| {
-            let look = fs::metadata(&log.path).map(|metadata| Look::of(&metadata));
-            look.is_ok_and(|look| self.0.get(&log.path).is_some_and(|(_, earlier)| *earlier == look))
+            let stamp = fs::metadata(&log.path).map(|metadata| FileStamp::of(&metadata));
+            stamp.is_ok_and(|stamp| self.0.get(&log.path).is_some_and(|(_, earlier)| *earlier == stamp))
         };
         logs.iter().find(|log| !is_same(log)).map(|log| log.path.clone())
     }
 }
 
-impl Look {
+impl FileStamp {
     fn of(metadata: &Metadata) -> Self {
         Self { len_bytes: metadata.len(), modified: metadata.modified().ok() }
     }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_changed_is_said_in_words() {
+    fn changes_are_described_in_words() {
         type Change = fn(&mut Inputs);
         let changes: [(Change, &str); 9] = [
             (|now| now.tool_version = "1.3.0".to_owned(), "the version of omomi was 1.2.3, is 1.3.0"),
@@ -192,9 +192,9 @@ mod tests {
             (|now| now.arguments.extend([("--alpha".to_owned(), "0.2".to_owned())]), "--alpha was 0.1, is 0.2"),
             (|now| now.arguments.extend([("--l2".to_owned(), "1.0".to_owned())]), "--l2 was absent, is 1.0"),
             (|now| drop(now.arguments.remove("--l1")), "--l1 was 1.0, is absent"),
-            (|now| now.start = Some("77".to_owned()), "the digest of the state to go on from was none, is 77"),
+            (|now| now.start = Some("77".to_owned()), "the digest of the start state was none, is 77"),
             (|now| now.logs[1].sha256 = "bc".to_owned(), "b has changed"),
-            (|now| drop(now.logs.remove(0)), "a is no longer learned"),
+            (|now| drop(now.logs.remove(0)), "a was removed from the logs"),
             (|now| now.logs.reverse(), "the order of the logs has changed"),
         ];
         for (change, expected) in changes {

@@ -1,4 +1,4 @@
-//! What is told of a training in shards while it goes on.
+//! The progress of a training in shards, as events and as lines of `progress.jsonl`.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,144 +12,144 @@ use crate::learn::utc;
 /// One line of `progress.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProgressEvent {
-    /// When, in RFC 3339, UTC.
+    /// Time of the event, in RFC 3339, UTC.
     pub time: String,
-    /// Number of the round, from 1; absent where it is not of one round.
+    /// Number of the round, from 1; absent if the event does not belong to one round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub round: Option<u32>,
-    /// Number of the shard, from 1; absent where it is not of one shard.
+    /// Number of the shard, from 1; absent if the event does not belong to one shard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<u32>,
-    /// What happened.
+    /// The event itself. Its keys are on the same level as the others.
     #[serde(flatten)]
-    pub happening: Happening,
+    pub event: ShardEvent,
 }
 
-/// What happened: `event`, and what goes with it.
+/// An event of a shard or of the whole training. The JSON key `event` has its name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Happening {
-    /// A command begins.
+pub enum ShardEvent {
+    /// A command has begun.
     Begun {
         /// Number of shards.
         shards: u32,
-        /// Most processes at once.
+        /// Maximum number of parallel processes.
         processes: usize,
         /// Number of rounds.
         rounds: u32,
-        /// How the log is cut.
+        /// How the log is split.
         split: String,
     },
-    /// All logs were digested.
+    /// The digests of all logs were computed.
     Digested {
         /// Number of files.
         files: usize,
-        /// Their length together.
+        /// Total length of the files in bytes.
         len_bytes: u64,
-        /// How long it took.
+        /// Duration in seconds.
         seconds: f64,
     },
-    /// The state of the shard is there from an earlier command, and nothing it depends on has changed.
+    /// The state of the shard was kept from an earlier command, because nothing that it depends on has changed.
     Reused {
-        /// Rows that it has learned.
+        /// Number of rows that it has learned.
         rows: u64,
-        /// Their log loss, each predicted before it was learned.
+        /// Log loss of these rows, each predicted before it was learned.
         #[serde(skip_serializing_if = "Option::is_none")]
         log_loss: Option<f64>,
     },
-    /// The shard was learned by an earlier command, but has to be learned again.
+    /// An earlier command trained the shard, but it must be trained again.
     Stale {
-        /// What has changed.
+        /// The input that has changed, in words.
         reason: String,
     },
     /// The process of the shard was started.
     Started {
-        /// For the time of this number, from 1.
+        /// Number of the attempt, from 1.
         attempt: u32,
-        /// Number of the process in the system.
+        /// Process id in the operating system.
         process_id: u32,
     },
     /// The shard has learned some more rows.
     Progress {
-        /// Rows learned so far, all passes together.
+        /// Number of rows learned so far, over all passes.
         rows: u64,
-        /// Rows a second since the process began to read.
+        /// Rows per second since the process began to read.
         rows_per_second: f64,
-        /// How much of what is to be read has been read, by bytes.
+        /// Share of the work that is done, in percent.
         percent: f64,
         /// Log loss of the rows of the first pass so far, each predicted before it was learned; absent until
-        /// [some rows](crate::learn::WINDOW_ROW_COUNT) were.
+        /// [`WINDOW_ROW_COUNT`](crate::learn::WINDOW_ROW_COUNT) rows were learned.
         #[serde(skip_serializing_if = "Option::is_none")]
         log_loss: Option<f64>,
     },
-    /// The shard has learned its rows, and its state is there.
+    /// The shard has learned all its rows and written its state.
     Finished {
-        /// Rows of one pass.
+        /// Number of rows of one pass.
         rows: u64,
-        /// Clicks of one pass.
+        /// Number of clicks of one pass.
         clicks: u64,
-        /// Rows learned a second, reading included, over all passes.
+        /// Rows learned per second, including the time to read them, over all passes.
         rows_per_second: f64,
-        /// All was read: 100.
+        /// Always 100.
         percent: f64,
         /// Log loss of the first pass, each row predicted before it was learned.
         #[serde(skip_serializing_if = "Option::is_none")]
         log_loss: Option<f64>,
-        /// Features seen.
+        /// Number of features that were seen.
         features: u64,
-        /// Length of the state.
+        /// Length of the state in bytes.
         state_len_bytes: u64,
-        /// How long it took.
+        /// Duration in seconds.
         seconds: f64,
-        /// Most memory that the process has held, where the system says it.
+        /// Peak memory of the process in bytes; absent where the operating system does not report it.
         #[serde(skip_serializing_if = "Option::is_none")]
         peak_memory_bytes: Option<u64>,
     },
-    /// The process of the shard died; it is started again.
+    /// The process of the shard died. It is restarted.
     Died {
-        /// How it ended, and its last words.
+        /// How it ended, and its last output on standard error.
         message: String,
-        /// How often it may be started again after this time.
+        /// How many more times it may be restarted after this restart.
         retries_left: u32,
     },
-    /// The shard could not be learned.
+    /// The shard failed for good.
     Failed {
-        /// Why.
+        /// Why it failed.
         message: String,
     },
-    /// The states of all shards became one.
+    /// The states of all shards were averaged.
     Merged {
-        /// Features of the merged state.
+        /// Number of features of the merged state.
         features: u64,
-        /// How long it took.
+        /// Duration in seconds.
         seconds: f64,
     },
     /// The merged state was recalibrated.
     Recalibrated {
-        /// What the logit was multiplied with.
+        /// Factor of the logit.
         scale: f64,
-        /// What was added to it after that.
+        /// Number added to the logit after scaling.
         shift: f64,
-        /// How long it took.
+        /// Duration in seconds.
         seconds: f64,
     },
-    /// The command ends well.
+    /// The command has succeeded.
     Done {
-        /// How long it took.
+        /// Duration in seconds.
         seconds: f64,
     },
 }
 
 impl ProgressEvent {
-    pub(super) fn now(round: Option<u32>, shard: Option<u32>, happening: Happening) -> Self {
+    pub(super) fn now(round: Option<u32>, shard: Option<u32>, event: ShardEvent) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = i64::try_from(since_epoch.as_micros()).ok().and_then(utc).unwrap_or_default();
-        Self { time, round, shard, happening }
+        Self { time, round, shard, event }
     }
 }
 
-/// `progress.jsonl`: the events of all commands that worked in the folder, oldest first.
+/// `progress.jsonl`: the events of all commands that used the folder, oldest first.
 pub(super) struct ProgressFile(File);
 
 impl ProgressFile {
@@ -157,7 +157,7 @@ impl ProgressFile {
         File::options().append(true).create(true).open(path).map(Self)
     }
 
-    /// Adds a line in one write, so that readers of the file see whole lines.
+    /// Appends a line in one write, so that readers of the file see whole lines only.
     pub(super) fn add(&mut self, event: &ProgressEvent) -> io::Result<()> {
         let mut line = serde_json::to_string(event)?;
         line.push('\n');

@@ -1,4 +1,4 @@
-//! The whole of it: cut, learn what is missing, average, and again for each round.
+//! Runs a training in shards: splits the log, trains the missing shards and averages them, round by round.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,28 +10,29 @@ use crate::judge::evaluate::{Evaluator, Metrics};
 use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
 use crate::learn::state::{StateError, StateReader};
-use crate::learn::{StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_overlap};
+use crate::learn::{StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_leakage};
 use crate::log::{LogFile, LogReader, ReadOptions};
 use omomi::contract::Contract;
 use omomi::new_file::refuse_to_replace;
 use omomi::store::Digest;
 
-use super::crew::{Crew, Foreman, Job};
-use super::inputs::{DigestedLogs, Inputs, Marker, Standing};
+use super::inputs::{DigestedLogs, Inputs, Marker, ShardStatus};
 use super::progress::ProgressFile;
-use super::split::deal;
+use super::split::distribute;
+use super::supervisor::{Job, ShardObserver, Supervisor};
 use super::work_dir::WorkDir;
 use super::{
-    Happening, OneOf, ProgressEvent, ShardAccount, ShardsAccount, Split, TrainShardsError, TrainShardsOptions,
+    OneOf, ProgressEvent, ShardAccount, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions,
 };
 
-/// Trains the shards that are not finished yet, each in a process of its own, and averages all. `watch` is told what happens; the
-/// same goes to `progress.jsonl` in the work folder.
+/// Trains the shards that are not finished yet, each in its own process, and averages all shards. Calls `watch` with
+/// each event, and appends it to `progress.jsonl` in the work folder.
 ///
 /// # Errors
 ///
-/// What cannot be right is found before the first process is started. [`TrainShardsError::Shards`] names the shards that failed;
-/// those that are finished are kept. No file but those in the work folder has changed then.
+/// Invalid options and missing files are found before the first process starts. If shards fail, returns
+/// [`TrainShardsError::Shards`] with their numbers. The finished shards are kept, and no file outside the work folder
+/// has changed.
 pub fn train_shards(
     contract: &Contract,
     options: &TrainShardsOptions,
@@ -56,7 +57,7 @@ pub fn train_shards(
     for patterns in [&options.recalibrate_on, &train.held_out] {
         if !patterns.is_empty() {
             let held_out = LogReader::open(contract, patterns, train.read.clone())?;
-            refuse_overlap(&used, held_out.files())?;
+            refuse_leakage(&used, held_out.files())?;
             used.extend_from_slice(held_out.files());
         }
     }
@@ -66,15 +67,16 @@ pub fn train_shards(
     let work_dir = WorkDir::take(&options.work_dir)?;
     let progress = work_dir.progress();
     let file = ProgressFile::open(&progress).map_err(TrainShardsError::io("write", &progress))?;
-    let mut teller = Teller { file, watch, round: None };
+    let mut reporter = ProgressReporter { file, watch, round: None };
     let split = split.to_string();
-    teller.tell(None, Happening::Begun { shards: shard_count, processes: process_count, rounds: round_count, split });
+    reporter
+        .report(None, ShardEvent::Begun { shards: shard_count, processes: process_count, rounds: round_count, split });
     let digest_started = Instant::now();
     let logs = DigestedLogs::read(reader.files());
     let logs = logs.map_err(|(path, source)| TrainShardsError::Io { action: "read", path, source })?;
-    teller.tell(
+    reporter.report(
         None,
-        Happening::Digested {
+        ShardEvent::Digested {
             files: reader.files().len(),
             len_bytes: reader.total_len_bytes(),
             seconds: digest_started.elapsed().as_secs_f64(),
@@ -85,26 +87,26 @@ pub fn train_shards(
     let mut start = plan.start.clone();
     let mut merged = None;
     for round in 1..=round_count.max(1) {
-        teller.round = Some(round);
+        reporter.round = Some(round);
         work_dir.begin_round(round)?;
         let round = Round { plan: &plan, work_dir: &work_dir, logs: &logs, number: round, start: start.as_ref() };
-        shards.extend(round.learn(&mut teller)?);
-        let report = round.merge(&mut teller)?;
+        shards.extend(round.learn(&mut reporter)?);
+        let report = round.merge(&mut reporter)?;
         start =
             Some(StartOptions { state: round.merged_path(), decay_per_day: 1.0, age_days: None, shares: shard_count });
         merged = Some(report);
     }
-    teller.round = None;
+    reporter.round = None;
     let recalibration = match options.recalibrate_on.as_slice() {
         [] => None,
-        _ => Some(recalibrate_merged(options, work_dir.merged(round_count.max(1)), &mut teller)?),
+        _ => Some(recalibrate_merged(options, work_dir.merged(round_count.max(1)), &mut reporter)?),
     };
     let held_out = match train.held_out.as_slice() {
         [] => None,
         patterns => Some(evaluate(contract, train, patterns)?),
     };
     let seconds = started.elapsed().as_secs_f64();
-    teller.tell(None, Happening::Done { seconds });
+    reporter.report(None, ShardEvent::Done { seconds });
     let average = merged.expect("there is at least one round");
     Ok(ShardsAccount { shards, average, recalibration, held_out, seconds })
 }
@@ -112,7 +114,7 @@ pub fn train_shards(
 fn recalibrate_merged(
     options: &TrainShardsOptions,
     merged: PathBuf,
-    teller: &mut Teller<'_>,
+    reporter: &mut ProgressReporter<'_>,
 ) -> Result<RecalibrateReport, TrainShardsError> {
     let train = &options.train;
     let recalibrate_options = RecalibrateOptions {
@@ -125,7 +127,7 @@ fn recalibrate_merged(
     };
     let report = recalibrate(&recalibrate_options, &mut |_| ())?;
     let (scale, shift) = (report.scaling.scale, report.scaling.shift);
-    teller.tell(None, Happening::Recalibrated { scale, shift, seconds: report.seconds });
+    reporter.report(None, ShardEvent::Recalibrated { scale, shift, seconds: report.seconds });
     Ok(report)
 }
 
@@ -139,35 +141,36 @@ fn evaluate(contract: &Contract, train: &TrainOptions, patterns: &[String]) -> R
     Ok(evaluator.metrics())
 }
 
-/// Tells what happens, to whoever watches and in the file.
-struct Teller<'a> {
+/// Reports events to the caller and appends them to the progress file.
+struct ProgressReporter<'a> {
     file: ProgressFile,
     watch: &'a mut dyn FnMut(&ProgressEvent),
     round: Option<u32>,
 }
 
-impl Teller<'_> {
-    fn tell(&mut self, shard: Option<u32>, happening: Happening) {
-        let event = ProgressEvent::now(self.round, shard, happening);
+impl ProgressReporter<'_> {
+    fn report(&mut self, shard: Option<u32>, event: ShardEvent) {
+        let event = ProgressEvent::now(self.round, shard, event);
         (self.watch)(&event);
-        // No hours of work are lost because they cannot be told of. A full disk meets the states too, which say so.
+        // A failed write must not waste hours of work. If the disk is full, writing the states fails too and reports
+        // it.
         let _ = self.file.add(&event);
     }
 }
 
-/// What is to be learned, the same for every round but for its part of the rows and its start.
+/// What is trained. It is the same for every round, except for the round's part of the rows and its start state.
 struct Plan<'a> {
     contract: &'a Contract,
     options: &'a TrainShardsOptions,
     split: &'a Split,
     /// The logs of each shard.
     logs: Vec<Vec<PathBuf>>,
-    /// What the first round goes on from.
+    /// The state that the first round continues from.
     start: Option<StartOptions>,
 }
 
 impl<'a> Plan<'a> {
-    /// `files` are all logs.
+    /// Plans the training of `files`, which are all logs.
     fn new(
         contract: &'a Contract,
         options: &'a TrainShardsOptions,
@@ -177,9 +180,9 @@ impl<'a> Plan<'a> {
         let count = options.shard_count;
         let paths = |files: &[LogFile]| files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
         let logs = if *split == Split::File {
-            deal(files, count)?.iter().map(|own| paths(own)).collect()
+            distribute(files, count)?.iter().map(|own| paths(own)).collect()
         } else {
-            // Opened once, so that a column that is missing is found here.
+            // Opening the logs once finds a missing column here.
             let mut narrowed = options.train.clone();
             split.narrow(OneOf { number: 1, count }, contract, &mut narrowed)?;
             LogReader::open(contract, &narrowed.logs, narrowed.read)?;
@@ -193,15 +196,15 @@ impl<'a> Plan<'a> {
             && start.decay_per_day < 1.0
             && start.age_days.is_none()
         {
-            // Shards begin at different times; what is left of their common start must be the same.
+            // The logs of the shards begin at different times, but their start state must decay by the same factor.
             start.age_days = Some(age_days(start, contract, &options.train)?);
         }
         Ok(Self { contract, options, split, logs, start })
     }
 
-    /// The flags of a shard's command on which its state depends, but for its files.
+    /// Returns the flags of a shard's command that its state depends on, except for paths.
     fn arguments(&self, shard: u32, round: u32) -> BTreeMap<String, String> {
-        // Every option is named, so that none is forgotten that a state depends on.
+        // Every option is named here, so that a new one cannot be forgotten.
         let TrainOptions {
             logs: _,
             held_out: _,
@@ -264,8 +267,8 @@ impl Round<'_> {
         self.plan.options.shard_count
     }
 
-    /// Learns the shards that are not finished.
-    fn learn(&self, teller: &mut Teller<'_>) -> Result<Vec<ShardAccount>, TrainShardsError> {
+    /// Trains the shards that are not finished.
+    fn learn(&self, reporter: &mut ProgressReporter<'_>) -> Result<Vec<ShardAccount>, TrainShardsError> {
         let options = self.plan.options;
         let start_digest = match self.start {
             Some(StartOptions { state, .. }) => {
@@ -273,19 +276,20 @@ impl Round<'_> {
             }
             None => None,
         };
-        let mut supervisor = Supervisor { round: self, start_digest, teller, accounts: BTreeMap::new() };
+        let mut observer = RoundObserver { round: self, start_digest, reporter, accounts: BTreeMap::new() };
         let mut jobs = Vec::new();
         for shard in 1..=self.shard_count() {
             let paths = self.work_dir.shard(self.number, shard);
-            match Marker::look(&paths.marker, &supervisor.inputs(shard), &paths.state) {
-                Standing::Finished(finished) => {
-                    supervisor.reuse(shard, finished);
+            match Marker::check(&paths.marker, &observer.inputs(shard), &paths.state) {
+                ShardStatus::Finished(finished) => {
+                    observer.reuse(shard, finished);
                     continue;
                 }
-                Standing::Stale(reason) => supervisor.observe(shard, Happening::Stale { reason }),
-                Standing::New => {}
+                ShardStatus::Stale(reason) => observer.observe(shard, ShardEvent::Stale { reason }),
+                ShardStatus::New => {}
             }
-            // The marker of another state must not outlive it, and the words of other processes would be taken for those of ours.
+            // A marker must not outlive its state. Old output on standard error would look like that of the new
+            // process.
             for path in [paths.marker, paths.stderr.clone()] {
                 match fs::remove_file(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -296,17 +300,20 @@ impl Round<'_> {
             }
             jobs.push(Job { shard, arguments: self.command(shard), stderr: paths.stderr });
         }
-        let crew =
-            Crew { program: &options.program, process_count: options.process_count, retry_count: options.retry_count };
-        let failures = crew.run(jobs, &mut supervisor);
+        let supervisor = Supervisor {
+            program: &options.program,
+            process_count: options.process_count,
+            retry_count: options.retry_count,
+        };
+        let failures = supervisor.run(jobs, &mut observer);
         if !failures.is_empty() {
             let (shard_count, work_dir) = (self.shard_count(), self.work_dir.path().to_owned());
             return Err(TrainShardsError::Shards { failures, shard_count, work_dir });
         }
-        Ok(supervisor.accounts.into_values().collect())
+        Ok(observer.accounts.into_values().collect())
     }
 
-    /// The whole command of a shard.
+    /// Returns all arguments of a shard's command.
     fn command(&self, shard: u32) -> Vec<OsString> {
         let with_value = |name: &str, value: &Path| {
             let mut argument = OsString::from(format!("{name}="));
@@ -339,7 +346,7 @@ impl Round<'_> {
         }
     }
 
-    fn merge(&self, teller: &mut Teller<'_>) -> Result<AverageReport, TrainShardsError> {
+    fn merge(&self, reporter: &mut ProgressReporter<'_>) -> Result<AverageReport, TrainShardsError> {
         let TrainShardsOptions { train, rule, allow_uneven, .. } = self.plan.options;
         let state = self.merged_path();
         let options = AverageOptions {
@@ -352,20 +359,20 @@ impl Round<'_> {
             arguments: train.arguments.clone(),
         };
         let report = average(&options, &mut |_| ())?;
-        teller.tell(None, Happening::Merged { features: report.feature_count(), seconds: report.seconds });
+        reporter.report(None, ShardEvent::Merged { features: report.feature_count(), seconds: report.seconds });
         Ok(report)
     }
 }
 
-/// Follows the processes of a round and notes what is finished.
-struct Supervisor<'a, 'b> {
+/// Observes the processes of a round and records the shards that are finished.
+struct RoundObserver<'a, 'b> {
     round: &'a Round<'a>,
     start_digest: Option<String>,
-    teller: &'a mut Teller<'b>,
+    reporter: &'a mut ProgressReporter<'b>,
     accounts: BTreeMap<u32, ShardAccount>,
 }
 
-impl Supervisor<'_, '_> {
+impl RoundObserver<'_, '_> {
     fn inputs(&self, shard: u32) -> Inputs {
         let plan = self.round.plan;
         let mut arguments = plan.arguments(shard, self.round.number);
@@ -383,35 +390,35 @@ impl Supervisor<'_, '_> {
         }
     }
 
-    fn reuse(&mut self, shard: u32, finished: Happening) {
-        if let Happening::Finished { rows, log_loss, .. } = finished {
-            self.observe(shard, Happening::Reused { rows, log_loss });
+    fn reuse(&mut self, shard: u32, finished: ShardEvent) {
+        if let ShardEvent::Finished { rows, log_loss, .. } = finished {
+            self.observe(shard, ShardEvent::Reused { rows, log_loss });
         }
         self.note(shard, true, finished);
     }
 
-    fn note(&mut self, shard: u32, reused: bool, finished: Happening) {
+    fn note(&mut self, shard: u32, reused: bool, finished: ShardEvent) {
         self.accounts.insert(shard, ShardAccount { round: self.round.number, shard, reused, finished });
     }
 }
 
-impl Foreman for Supervisor<'_, '_> {
-    fn observe(&mut self, shard: u32, happening: Happening) {
-        self.teller.tell(Some(shard), happening);
+impl ShardObserver for RoundObserver<'_, '_> {
+    fn observe(&mut self, shard: u32, event: ShardEvent) {
+        self.reporter.report(Some(shard), event);
     }
 
-    fn accept(&mut self, shard: u32, finished: &Happening) -> Result<(), String> {
+    fn accept(&mut self, shard: u32, finished: &ShardEvent) -> Result<(), String> {
         let paths = self.round.work_dir.shard(self.round.number, shard);
         let inputs = self.inputs(shard);
         if let Some(path) = self.round.logs.changed(&inputs.logs) {
-            return Err(format!("{} was written to while it was learned; run again when it is whole", path.display()));
+            return Err(format!("{} changed during training; run again when it is complete", path.display()));
         }
         let reader = StateReader::open(&paths.state).map_err(|error| error.to_string())?;
         let (expected, found) = (&inputs.contract, fingerprint(&reader.metadata().contract));
         if *expected != found {
             let contract_file = self.round.plan.options.contract_file.display();
             return Err(format!(
-                "{contract_file} has changed: expected the fingerprint {expected}, found {found}; run again"
+                "{contract_file} changed during training: expected the fingerprint {expected}, found {found}; run again"
             ));
         }
         Marker::write(&paths.marker, inputs, &paths.state, finished.clone())

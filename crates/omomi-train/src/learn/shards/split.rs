@@ -1,4 +1,4 @@
-//! How a log is cut into shards, and what each of them is to learn.
+//! Splits a log into shards and rounds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,47 +9,50 @@ use omomi::contract::Contract;
 
 use super::TrainShardsError;
 
-/// Seeds of the two ways in which rows are cut by their numbers, so that a round does not find all its rows in few shards.
+/// Seeds for selecting rows by number. They differ, so that the rows of a round are spread over all shards.
 const SHARD_SEED: u64 = 1;
 const ROUND_SEED: u64 = 2;
 
-/// By what the rows of a log are dealt out to shards.
+/// How the rows of a log are distributed to shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
-    /// Whole files, the largest first, each to the shard that has least to read. A process reads only its own files.
+    /// By whole files, the largest first: each goes to the shard that has the least to read so far. A process reads
+    /// only its own files.
     File,
-    /// By a hash of what a row has in this column, which need not be a field of the contract.
+    /// By a hash of the row's value in this column, which need not be a field of the contract.
     Column(String),
-    /// Equal spans of time: the first shard has the oldest rows.
+    /// By equal spans of time: the first shard has the oldest rows.
     Time(Option<TimeRange>),
-    /// By a hash of the row's number: shards that are alike.
+    /// By a hash of the row's number, which gives similar shards.
     Random,
 }
 
-/// The times of the first and of the last row, in microseconds since 1970-01-01 UTC.
+/// The times of the first and the last row, in microseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeRange {
-    /// Of the first row.
+    /// Time of the first row.
     pub first_us: i64,
-    /// Of the last row.
+    /// Time of the last row.
     pub last_us: i64,
 }
 
-/// One of several: written `2/8`.
+/// One of several shards or rounds, written as `2/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneOf {
-    /// Which one, from 1 to `count`.
+    /// Number of the shard or round, from 1 to `count`.
     pub number: u32,
-    /// How many there are.
+    /// Total number of shards or rounds.
     pub count: u32,
 }
 
 impl Split {
-    /// Fills in the range of time where it is needed and not known, by a pass over the times of all rows.
+    /// Returns the split with its time range filled in. If the split needs a range and has none, reads the times of all
+    /// rows.
     ///
     /// # Errors
     ///
-    /// [`LogError`] where they cannot be read; [`TrainShardsError::NoTimes`] where there are none.
+    /// Returns [`TrainShardsError::Log`] if the times cannot be read, or [`TrainShardsError::NoTimes`] if there are
+    /// none.
     pub fn completed(
         self,
         contract: &Contract,
@@ -64,11 +67,13 @@ impl Split {
         Ok(Self::Time(Some(TimeRange { first_us, last_us })))
     }
 
-    /// Narrows `options` to what one shard learns. The range of time must be [known](Self::completed).
+    /// Narrows `options` to the rows that one shard learns. A split by time must be [completed](Self::completed)
+    /// before.
     ///
     /// # Errors
     ///
-    /// [`TrainShardsError::TooFewFiles`]; [`LogError`] where the files cannot be listed or opened.
+    /// Returns [`TrainShardsError::TooFewFiles`] if shards are files and there are fewer files than shards, or
+    /// [`TrainShardsError::Log`] if the files cannot be listed or opened.
     pub fn narrow(
         &self,
         shard: OneOf,
@@ -78,8 +83,8 @@ impl Split {
         let by = match self {
             Self::File => {
                 let reader = LogReader::open(contract, &options.logs, options.read.clone())?;
-                let mut dealt = deal(reader.files(), shard.count)?;
-                let own = dealt.swap_remove(shard.number as usize - 1);
+                let mut distributed = distribute(reader.files(), shard.count)?;
+                let own = distributed.swap_remove(shard.number as usize - 1);
                 options.logs = own.iter().map(|file| file.path.display().to_string()).collect();
                 return Ok(());
             }
@@ -101,19 +106,20 @@ pub fn narrow_to_round(round: OneOf, options: &mut TrainOptions) {
     options.read.parts.push(RowPart { by: PartBy::RowNumber { seed: ROUND_SEED }, number, count });
 }
 
-/// Deals files out by size; each shard has its own in their order in the log. The same files are always dealt in the same way.
-pub(super) fn deal(files: &[LogFile], shard_count: u32) -> Result<Vec<Vec<LogFile>>, TrainShardsError> {
+/// Distributes files to shards by size. Each shard has its files in their order in the log. The result depends only on
+/// the files and the number of shards.
+pub(super) fn distribute(files: &[LogFile], shard_count: u32) -> Result<Vec<Vec<LogFile>>, TrainShardsError> {
     let count = shard_count as usize;
     if files.len() < count {
         return Err(TrainShardsError::TooFewFiles { expected: count, found: files.len() });
     }
     let mut largest_first: Vec<usize> = (0..files.len()).collect();
-    // The sort is stable: of files of one size the first in the log comes first.
+    // The sort is stable: of equally large files, the first in the log comes first.
     largest_first.sort_by_key(|&index| std::cmp::Reverse(files[index].len_bytes));
-    let mut dealt: Vec<(u64, Vec<usize>)> = vec![(0, Vec::new()); count];
+    let mut distributed: Vec<(u64, Vec<usize>)> = vec![(0, Vec::new()); count];
     for index in largest_first {
-        // Of shards with as much to read the one with fewer files, so that empty files leave no shard empty.
-        let min = dealt.iter_mut().min_by_key(|(len_bytes, own)| (*len_bytes, own.len()));
+        // If two shards have equally much to read, choose the one with fewer files, so that no shard gets no file.
+        let min = distributed.iter_mut().min_by_key(|(len_bytes, own)| (*len_bytes, own.len()));
         let (len_bytes, own) = min.expect("there is at least one shard");
         *len_bytes += files[index].len_bytes;
         own.push(index);
@@ -122,7 +128,7 @@ pub(super) fn deal(files: &[LogFile], shard_count: u32) -> Result<Vec<Vec<LogFil
         own.sort_unstable();
         own.into_iter().map(|index| files[index].clone()).collect()
     };
-    Ok(dealt.into_iter().map(in_order).collect())
+    Ok(distributed.into_iter().map(in_order).collect())
 }
 
 impl fmt::Display for Split {
@@ -143,7 +149,8 @@ impl FromStr for Split {
     fn from_str(text: &str) -> Result<Self, String> {
         let unexpected = || {
             format!(
-                "expected file, column:NAME, time, random, or time:FIRST..LAST with two times in microseconds, found `{text}`"
+                "expected file, column:NAME, time, random, or time:FIRST..LAST with two times in microseconds, found \
+                 `{text}`"
             )
         };
         match text.split_once(':') {
@@ -176,7 +183,7 @@ impl FromStr for OneOf {
             .split_once('/')
             .and_then(|(number, count)| Some(Self { number: number.parse().ok()?, count: count.parse().ok()? }));
         let in_bounds = parsed.filter(|one| one.number >= 1 && one.number <= one.count);
-        in_bounds.ok_or_else(|| format!("expected a number and how many there are, such as 2/8, found `{text}`"))
+        in_bounds.ok_or_else(|| format!("expected a number from 1 and the number of all, such as 2/8, found `{text}`"))
     }
 }
 
@@ -189,26 +196,26 @@ mod tests {
         lens.iter().enumerate().map(file).collect()
     }
 
-    fn dealt(lens: &[u64], shard_count: u32) -> Vec<Vec<String>> {
+    fn distributed(lens: &[u64], shard_count: u32) -> Vec<Vec<String>> {
         let names = |own: Vec<LogFile>| own.iter().map(|file| file.path.display().to_string()).collect();
-        deal(&files(lens), shard_count).unwrap().into_iter().map(names).collect()
+        distribute(&files(lens), shard_count).unwrap().into_iter().map(names).collect()
     }
 
     #[test]
-    fn files_are_dealt_by_size_and_keep_their_order() {
-        assert_eq!(dealt(&[1, 5, 3, 4, 3], 2), [["1", "4"].as_slice(), &["0", "2", "3"]]);
-        assert_eq!(dealt(&[2, 2, 2], 3), [["0"], ["1"], ["2"]]);
-        assert_eq!(dealt(&[0, 0, 0, 0], 2), [["0", "2"], ["1", "3"]]);
+    fn files_are_distributed_by_size_and_keep_their_order() {
+        assert_eq!(distributed(&[1, 5, 3, 4, 3], 2), [["1", "4"].as_slice(), &["0", "2", "3"]]);
+        assert_eq!(distributed(&[2, 2, 2], 3), [["0"], ["1"], ["2"]]);
+        assert_eq!(distributed(&[0, 0, 0, 0], 2), [["0", "2"], ["1", "3"]]);
     }
 
     #[test]
-    fn more_shards_than_files_are_refused() {
-        let error = deal(&files(&[1, 1]), 3).unwrap_err();
+    fn more_shards_than_files_are_rejected() {
+        let error = distribute(&files(&[1, 1]), 3).unwrap_err();
         assert!(error.to_string().starts_with("expected at least 3 files"), "{error}");
     }
 
     #[test]
-    fn words_of_a_split_are_read_back() {
+    fn a_split_is_parsed_from_its_text() {
         for text in ["file", "column:site_id", "column:a:b", "time", "time:-5..17", "random"] {
             assert_eq!(text.parse::<Split>().unwrap().to_string(), text);
         }
@@ -218,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_several_is_read_back() {
+    fn one_of_several_is_parsed_from_its_text() {
         assert_eq!("2/8".parse::<OneOf>().unwrap(), OneOf { number: 2, count: 8 });
         for text in ["", "2", "0/8", "9/8", "2/8/1", "-1/2", "1/0"] {
             assert!(text.parse::<OneOf>().is_err(), "{text}");

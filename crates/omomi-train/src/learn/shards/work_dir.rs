@@ -1,11 +1,11 @@
-//! The folder in which a training in shards keeps what is finished.
+//! The work folder, in which a training in shards keeps finished states.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::TrainShardsError;
 
-/// A work folder that is ours until this is dropped.
+/// A locked work folder. It is unlocked on drop.
 pub(super) struct WorkDir {
     path: PathBuf,
     _lock: File,
@@ -19,10 +19,10 @@ pub(super) struct ShardPaths {
 }
 
 impl WorkDir {
-    /// Makes the folder where there is none, and locks it.
+    /// Creates the folder if it does not exist, and locks it.
     pub(super) fn take(path: &Path) -> Result<Self, TrainShardsError> {
-        fs::create_dir_all(path).map_err(TrainShardsError::io("make the folder", path))?;
-        // Locked is the folder itself: a file in it would be one more thing to explain.
+        fs::create_dir_all(path).map_err(TrainShardsError::io("create the folder", path))?;
+        // The lock is on the folder itself, because a lock file would need an explanation.
         let lock = File::open(path).map_err(TrainShardsError::io("open", path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
@@ -39,10 +39,10 @@ impl WorkDir {
         self.path.join("progress.jsonl")
     }
 
-    /// Makes the folder of a round, and removes the unfinished files of processes that were killed there.
+    /// Creates the folder of a round, and removes unfinished files that killed processes left there.
     pub(super) fn begin_round(&self, round: u32) -> Result<(), TrainShardsError> {
         let folder = self.round(round);
-        fs::create_dir_all(&folder).map_err(TrainShardsError::io("make the folder", &folder))?;
+        fs::create_dir_all(&folder).map_err(TrainShardsError::io("create the folder", &folder))?;
         remove_unfinished(&folder)
     }
 
@@ -51,7 +51,7 @@ impl WorkDir {
         ShardPaths { state: path("parquet"), marker: path("done.json"), stderr: path("stderr.txt") }
     }
 
-    /// The merged state of a round that others follow.
+    /// Returns the path of the merged state of a round, if another round or a recalibration follows.
     pub(super) fn merged(&self, round: u32) -> PathBuf {
         self.round(round).join("merged.parquet")
     }
@@ -61,14 +61,14 @@ impl WorkDir {
     }
 }
 
-/// Removes the files in `folder` that never got their names.
+/// Removes the unfinished files in `folder`.
 fn remove_unfinished(folder: &Path) -> Result<(), TrainShardsError> {
     for entry in folder.read_dir().map_err(TrainShardsError::io("list", folder))? {
         let entry = entry.map_err(TrainShardsError::io("list", folder))?;
         let name = entry.file_name();
         if name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".partial")) {
             let path = entry.path();
-            fs::remove_file(&path).map_err(TrainShardsError::io("remove what was left behind:", &path))?;
+            fs::remove_file(&path).map_err(TrainShardsError::io("remove the unfinished file", &path))?;
         }
     }
     Ok(())

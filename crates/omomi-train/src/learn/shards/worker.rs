@@ -1,4 +1,4 @@
-//! The process of one shard, seen from within: it trains, and tells whoever has started it.
+//! Runs inside the process of one shard: trains, and reports progress to the parent process.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -7,17 +7,18 @@ use crate::learn::{Account, Event, Step, TrainError, TrainOptions, train};
 use crate::parent_process::end_with_parent;
 use omomi::contract::Contract;
 
-use super::Happening;
+use super::ShardEvent;
 
-/// Between two reports; the end of a later pass is always told.
+/// Minimum time between two reports. The end of a pass over a row cache is always reported.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Trains as [`train`](crate::learn::train) does, and reports on `out`: a [`Happening`] as JSON a line, each `progress` but the
-/// last, which is `finished`. When standard input ends, the process ends: its parent has died.
+/// Trains like [`train`](crate::learn::train) and reports progress on `out`: one [`ShardEvent`] per line, as JSON. All
+/// events are `progress` except the last, which is `finished`. If standard input ends, the parent has died and the
+/// process exits.
 ///
 /// # Errors
 ///
-/// As [`train`](crate::learn::train).
+/// Fails like [`train`](crate::learn::train). A failure to write to `out` is ignored.
 pub fn train_for_parent(
     contract: &Contract,
     options: &TrainOptions,
@@ -30,19 +31,19 @@ pub fn train_for_parent(
     Ok(account)
 }
 
-/// To read a row and number its features takes about as long as to learn it so often.
+/// Reading a row and numbering its features takes about as long as learning it this many times.
 const CACHE_PASSES: f64 = 2.0;
 
-/// Nobody is left to see it; in a process table it says that the work was not done.
+/// Exit code of a process whose parent has died. It only shows in the process table, as "work not done".
 const EXIT_CODE_OF_ORPHANS: i32 = 3;
 
 struct Reporter<'a> {
     out: &'a mut dyn Write,
     passes: u32,
-    /// What the making of a row cache counts as.
+    /// Number of passes that building the row cache counts as.
     cache_passes: f64,
     log_loss: Option<f64>,
-    /// When reading began, and when the last report was made.
+    /// Times of the begin of reading and of the last report.
     began: Option<(Instant, Instant)>,
 }
 
@@ -64,7 +65,7 @@ impl Reporter<'_> {
         }
     }
 
-    /// Reports at times that `rows` were learned, and that so many passes are done.
+    /// Reports that `rows` were learned and `passes` are done, unless the last report is too recent.
     fn report(&mut self, rows: u64, passes: f64, ends_pass: bool) {
         let now = Instant::now();
         let (began, reported) = *self.began.get_or_insert((now, now));
@@ -72,7 +73,7 @@ impl Reporter<'_> {
             return;
         }
         self.began = Some((began, now));
-        self.say(&Happening::Progress {
+        self.say(&ShardEvent::Progress {
             rows,
             rows_per_second: rows as f64 / (now - began).as_secs_f64(),
             percent: 100.0 * passes / (self.cache_passes + f64::from(self.passes)),
@@ -81,7 +82,7 @@ impl Reporter<'_> {
     }
 
     fn finish(&mut self, account: &Account) {
-        self.say(&Happening::Finished {
+        self.say(&ShardEvent::Finished {
             rows: account.rows,
             clicks: account.progressive.clicks,
             rows_per_second: account.rows_per_second,
@@ -94,9 +95,9 @@ impl Reporter<'_> {
         });
     }
 
-    fn say(&mut self, happening: &Happening) {
-        // Where nobody listens any more the process is about to end anyway.
-        if let Ok(line) = serde_json::to_string(happening) {
+    fn say(&mut self, event: &ShardEvent) {
+        // If the parent has gone, this process is about to exit anyway.
+        if let Ok(line) = serde_json::to_string(event) {
             let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
         }
     }

@@ -1,8 +1,8 @@
-//! The category of a cross: its members' categories in one text, written and taken apart again.
+//! Joins the categories of a cross's members into one text, and splits the text again.
 
-/// Between the categories of a cross's members.
+/// Separates the categories of a cross's members.
 const JOINER: char = '*';
-/// Before a [`JOINER`] or an escape that belongs to a category.
+/// Precedes a [`JOINER`] or an escape that belongs to a category.
 const ESCAPE: char = '\\';
 
 /// Appends the category of the next member of a cross to `text`, which is empty before the first.
@@ -18,8 +18,8 @@ pub(crate) fn join_category(is_first: bool, category: &str, text: &mut String) {
     }
 }
 
-/// The categories of a cross's members, in contract order, of the category that a training state has of it. Nothing where an
-/// escape stands before nothing, or before what needs none: no training writes that.
+/// Splits the category of a cross, as written in a training state, into the categories of its members, in contract
+/// order. Returns `None` if an escape is at the end or before a character that needs none, which no training writes.
 #[must_use]
 pub fn split_categories(text: &str) -> Option<Vec<String>> {
     let mut categories = vec![String::new()];
@@ -60,14 +60,14 @@ mod tests {
     }
 
     #[test]
-    fn escapes_that_no_training_writes_are_refused() {
+    fn escapes_that_no_training_writes_are_rejected() {
         assert_eq!(split_categories("a\\"), None);
         assert_eq!(split_categories("\\a*b"), None);
     }
 
     proptest! {
         #[test]
-        fn what_is_joined_comes_apart_the_same(categories in prop::collection::vec("[a*\\\\猫]{0,5}", 1..5)) {
+        fn splitting_undoes_joining(categories in prop::collection::vec("[a*\\\\猫]{0,5}", 1..5)) {
             prop_assert_eq!(split_categories(&joined(&categories)).unwrap(), categories);
         }
     }

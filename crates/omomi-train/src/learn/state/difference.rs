@@ -1,23 +1,23 @@
-//! In what two training states differ, where they must not: they can then neither be averaged nor continue each other.
+//! Compares two training states. States with a difference can neither be averaged nor continue each other.
 
 use std::fmt;
 
 use super::Metadata;
 
-/// The first thing in which a state differs from what is expected: `alpha is 0.1, expected 0.05`.
+/// The first difference between a state and what is expected. Displayed as `alpha is 0.1, expected 0.05`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// What differs: `contract`, `alpha`, `beta`, `l1`, `l2` or `negative_rate`.
     pub name: &'static str,
-    /// What it must be.
+    /// The expected value.
     pub expected: String,
-    /// What it is.
+    /// The value in the state.
     pub found: String,
 }
 
 impl Difference {
-    /// In what `found` differs from `expected`; nothing where both were trained alike. Feature keys follow from names of
-    /// fields, so equal contracts have equal keys.
+    /// Returns the first difference of `found` from `expected`, or `None` if both have the same contract and settings.
+    /// Feature keys are computed from the names of fields, so equal contracts give equal keys.
     #[must_use]
     pub fn between(expected: &Metadata, found: &Metadata) -> Option<Self> {
         if expected.contract != found.contract {

@@ -1,4 +1,4 @@
-//! What a training state says about itself in its key-value metadata.
+//! The key-value metadata of a training state.
 
 use std::path::Path;
 
@@ -10,49 +10,51 @@ use omomi::store::Digest;
 
 use super::{FORMAT_VERSION, StateError};
 
-/// What was trained, on what, and how.
+/// Metadata of a training state: what was trained, on what, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
     /// The contract.
     pub contract: Contract,
     /// Settings of the optimizer.
     pub settings: Settings,
-    /// How the weights that are served follow from `z` and `d`.
+    /// How the weights to serve are computed from `z` and `d`.
     pub weight_rule: WeightRule,
-    /// Whether [pruning](crate::prune) has left out features, so that it is for packing and no longer says what was learned.
+    /// Whether [pruning](crate::prune) has removed features. Such a state is for packing only, because part of what was
+    /// learned is missing.
     pub pruned: bool,
-    /// Share of the rows that were not clicked from which it was learned, each of them counting 1 over this share; 1 where all
-    /// of them were.
+    /// Share of the rows without a click that were learned, each with an importance of 1 divided by this share; 1 if
+    /// all of them were learned.
     pub negative_rate: f64,
-    /// Number of training runs of which this is the average; 1 for what one run has left.
+    /// Number of training runs in this average; 1 for a single run.
     pub shards: u32,
-    /// Times of the first and of the last row, those of the start among them, in microseconds since 1970-01-01 UTC, where the logs had times.
+    /// Times of the first and the last row, including those of the start state, in microseconds since 1970-01-01 UTC;
+    /// `None` if the logs had no times.
     pub window_us: Option<(i64, i64)>,
-    /// Rows of one pass, and those of the start.
+    /// Number of rows of one pass, plus those of the start state.
     pub rows: u64,
-    /// Those of them that were clicked.
+    /// Number of these rows that were clicked.
     pub clicks: u64,
-    /// Times that the rows were learned from.
+    /// Number of passes over the rows.
     pub passes: u32,
-    /// The state from which training went on; nothing where it began from nothing.
+    /// The state that training continued from; `None` if it was trained from scratch.
     pub start: Option<Start>,
     /// Version of the library that wrote the state.
     pub tool_version: String,
 }
 
-/// A training state from which training went on. What it knew is part of what came out of it, so states that have one in
-/// common are averaged with this part [counted once](crate::learn::average).
+/// A state that training continued from. The new state contains it, so when states with a common start state are
+/// averaged, this part [counts once](crate::learn::average).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
-    /// Digest of its file.
+    /// Digest of the file of the start state.
     pub digest: Digest,
-    /// What its `z` and `d` were multiplied with before the first row: above 0, at most 1.
+    /// Factor by which its `z` and `d` were multiplied before the first row: above 0, at most 1.
     pub decay: f64,
-    /// Among how many runs its curvature was then [shared](crate::learn::StartOptions#shares): at least 1.
+    /// Number of runs that then took a [share](crate::learn::StartOptions#shares) of its evidence: at least 1.
     pub shares: u32,
 }
 
-/// The window that holds both.
+/// Returns the smallest window that contains both.
 pub(crate) fn widest(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i64)> {
     match (one, other) {
         (Some((first, last)), Some((other_first, other_last))) => Some((first.min(other_first), last.max(other_last))),
@@ -141,7 +143,7 @@ impl Metadata {
         let expected = format!("{:016x}", contract.fingerprint());
         let found = pairs.text(FINGERPRINT_KEY)?;
         if found != expected {
-            let problem = format!("its contract has the fingerprint {expected}, but it says {found}");
+            let problem = format!("expected the fingerprint {expected} of its contract, found {found}");
             return Err(StateError::not_a_state(path, problem));
         }
         let settings = Settings {
@@ -233,7 +235,7 @@ impl<'a> Pairs<'a> {
     fn parsed<T: std::str::FromStr>(&self, key: &str) -> Result<T, StateError> {
         let text = self.text(key)?;
         text.parse().map_err(|_| {
-            let problem = format!("expected another value under the metadata key `{key}`, found `{text}`");
+            let problem = format!("expected a valid value under the metadata key `{key}`, found `{text}`");
             StateError::not_a_state(self.path, problem)
         })
     }

@@ -1,21 +1,21 @@
-//! The training state: what training leaves behind, as Parquet that any SQL engine reads.
+//! The training state: the result of training, as Parquet that any SQL engine can read.
 //!
-//! One row a feature, sorted by `key`, the bias first:
+//! It has one row per feature, sorted by `key`, the bias first:
 //!
 //! | Column | Type | Meaning |
 //! | --- | --- | --- |
-//! | `field` | text | name of the field; of a cross, its members' names joined by `*`; `(bias)` for the bias |
-//! | `category` | text | an id in decimal, a text as it was, a number's bucket as an interval such as `[10.0, 50.0)`; of a cross, its members' categories joined by `*`, with `\` before a `*` or `\` of their own; empty for the bias |
+//! | `field` | text | name of the field; for a cross, its members' names joined by `*`; `(bias)` for the bias |
+//! | `category` | text | an id in decimal, a text unchanged, a number's bucket as an interval such as `[10.0, 50.0)`; for a cross, its members' categories joined by `*`, with `\` before a `*` or `\` of their own; empty for the bias |
 //! | `key` | u64 | feature key; 0 for the bias |
-//! | `z` | f64 | sum of the gradients less the steps taken |
+//! | `z` | f64 | sum of the gradients, minus the steps taken |
 //! | `d` | f64 | curvature, `(beta + sqrt(n)) / alpha` |
-//! | `impressions` | u64 | times that a row had the feature, in the first pass |
-//! | `clicks` | u64 | those of them that were clicked |
-//! | `last_seen` | timestamp, microseconds UTC | time of the last row with it; null where the log had no time |
-//! | `weight` | f64 | the weight that is served, as the state's [weight rule](crate::learn::WeightRule) has it from `z` and `d` |
+//! | `impressions` | u64 | number of times that a row had the feature, in the first pass |
+//! | `clicks` | u64 | number of these times with a click |
+//! | `last_seen` | timestamp, microseconds UTC | time of the last row with the feature; null if the log had no times |
+//! | `weight` | f64 | the weight to serve, computed from `z` and `d` by the state's [weight rule](crate::learn::WeightRule) |
 //!
-//! The file's key-value metadata holds what [`Metadata`] says, each under its name with `omomi.` before it. The same
-//! training gives the same bytes: no path, no time of day and nothing of the machine is in the file.
+//! The key-value metadata of the file holds the fields of [`Metadata`], each under its name with the prefix `omomi.`.
+//! The same training gives the same bytes: the file contains no path, no time of day and nothing about the machine.
 
 mod category;
 mod difference;
@@ -41,8 +41,8 @@ pub use writer::StateWriter;
 pub const FORMAT_VERSION: u32 = 2;
 /// The field of the bias row. No field of a contract can have this name.
 pub const BIAS_FIELD: &str = "(bias)";
-/// The key of the bias row, so that it is the first. That a feature has it too is as unlikely as any other collision,
-/// and does no harm: the bias is told by its field.
+/// The key of the bias row, which makes it the first row. A feature with this key is as unlikely as any other collision
+/// and does no harm, because the bias is recognized by its field.
 pub const BIAS_KEY: u64 = 0;
 
 /// One feature of a training state.
@@ -50,60 +50,60 @@ pub const BIAS_KEY: u64 = 0;
 pub struct StateRow<'a> {
     /// Name of the field or cross, [`BIAS_FIELD`] for the bias.
     pub field: &'a str,
-    /// Category, as the table of [this module](self) says.
+    /// Category, in the form that the table of [this module](self) specifies.
     pub category: &'a str,
     /// Feature key.
     pub key: u64,
-    /// Sum of the gradients less the steps taken.
+    /// Sum of the gradients, minus the steps taken.
     pub z: f64,
     /// Curvature.
     pub d: f64,
-    /// Times that a row had the feature.
+    /// Number of times that a row had the feature.
     pub impressions: u64,
-    /// Those of them that were clicked.
+    /// Number of these times with a click.
     pub clicks: u64,
-    /// Time of the last row with it, in microseconds since 1970-01-01 UTC.
+    /// Time of the last row with the feature, in microseconds since 1970-01-01 UTC; `None` if the log had no times.
     pub last_seen_us: Option<i64>,
-    /// Weight on the logit scale, after the l1 threshold.
+    /// Weight on the logit scale, by the weight rule of the state.
     pub weight: f64,
 }
 
 impl StateRow<'_> {
-    /// Whether this is the row of the bias.
+    /// Returns whether this is the row of the bias.
     #[must_use]
     pub fn is_bias(&self) -> bool {
         self.field == BIAS_FIELD
     }
 }
 
-/// Why a training state could not be written or read.
+/// Why a training state cannot be written or read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The name is taken.
+    /// The file to write exists already.
     #[error("{} exists already; choose another name, or ask to replace it", .path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// The system refused.
+    /// The file cannot be read or written.
     #[error("cannot {action} {}", .path.display())]
     Io {
-        /// What was tried: `write`, `read`.
+        /// The failed action: `write` or `read`.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The file is not Parquet, or it is damaged.
     #[error("cannot {action} {} as Parquet", .path.display())]
     Parquet {
-        /// What was tried: `write`, `read`.
+        /// The failed action: `write` or `read`.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the Parquet library said.
+        /// Error of the Parquet library.
         source: parquet::errors::ParquetError,
     },
     /// The file is Parquet, but not a training state that this library reads.
@@ -114,12 +114,12 @@ pub enum StateError {
         /// What was expected and what was found.
         problem: String,
     },
-    /// A row says what no training says.
+    /// A row is invalid: no training could have written it.
     #[error("row {row} of the training state {}: {problem}", .path.display())]
     Row {
         /// The file.
         path: PathBuf,
-        /// Which row, counted from 1.
+        /// Number of the row, from 1.
         row: u64,
         /// What was expected and what was found.
         problem: String,
@@ -155,8 +155,7 @@ fn schema() -> Arc<Schema> {
     ]))
 }
 
-/// What a row must hold so that it can be the next after a row with `previous_key`, where there was one. Returns what
-/// is wrong.
+/// Checks that `row` is valid after a row with `previous_key`, or as the first row. Returns what is wrong.
 fn fault(row: &StateRow<'_>, previous_key: Option<u64>) -> Option<String> {
     match previous_key {
         None if !row.is_bias() || row.key != BIAS_KEY => {
@@ -165,7 +164,7 @@ fn fault(row: &StateRow<'_>, previous_key: Option<u64>) -> Option<String> {
         Some(_) if row.is_bias() => return Some("expected one bias, found a second".to_owned()),
         // Only the bias may be followed by its own key.
         Some(previous) if row.key < previous || (row.key == previous && row.key != BIAS_KEY) => {
-            return Some(format!("expected rising keys, found {} after {previous}", row.key));
+            return Some(format!("expected ascending keys, found {} after {previous}", row.key));
         }
         _ => {}
     }

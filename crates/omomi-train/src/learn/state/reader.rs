@@ -1,4 +1,4 @@
-//! Reads a training state batch by batch, in bounded memory, and trusts nothing in it.
+//! Reads a training state batch by batch, in bounded memory, and checks everything in it.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -12,13 +12,13 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 
 use super::{BIAS_FIELD, Metadata, StateError, StateRow, fault, schema};
 
-/// Rows of a batch: a few megabytes.
+/// Number of rows in a batch, which takes a few megabytes.
 const BATCH_ROW_COUNT: usize = 1 << 14;
 
-/// A training state that is being read, in the order of its keys, the bias first.
+/// Reads the rows of a training state: the bias first, then the features by ascending key.
 ///
-/// Columns, metadata and every row are checked: fields that the contract has, rising keys, finite numbers. A state that
-/// another engine has written (after an aggregation, say) is as good as one of ours, if it has the metadata.
+/// Checks the columns, the metadata and every row: its field is in the contract, keys ascend, and numbers are finite. A
+/// state that another engine wrote, for example after an aggregation, is valid if it has the metadata.
 pub struct StateReader {
     path: PathBuf,
     metadata: Metadata,
@@ -43,11 +43,12 @@ pub struct StateBatch {
 }
 
 impl StateReader {
-    /// Opens the training state `path` and checks its columns and metadata; rows are checked as they are read.
+    /// Opens the training state `path` and checks its columns and metadata. Rows are checked when they are read.
     ///
     /// # Errors
     ///
-    /// [`StateError::Io`], [`StateError::Parquet`], or [`StateError::NotAState`] with what is missing.
+    /// Returns [`StateError::Io`] or [`StateError::Parquet`] if the file cannot be read, or [`StateError::NotAState`]
+    /// with what is missing.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let file = File::open(path).map_err(|error| StateError::io("read", path, error))?;
         let parquet_error = |source| StateError::Parquet { action: "read", path: path.to_owned(), source };
@@ -74,23 +75,23 @@ impl StateReader {
         })
     }
 
-    /// What the state says about itself.
+    /// Returns the metadata of the state.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Number of features, the bias not counted: one less than there are rows.
+    /// Returns the number of features, without the bias: one less than the number of rows.
     #[must_use]
     pub fn feature_count(&self) -> u64 {
         self.feature_row_count
     }
 
-    /// The next rows, or nothing after the last.
+    /// Returns the next rows, or `None` after the last row.
     ///
     /// # Errors
     ///
-    /// [`StateError::Parquet`] where the file is damaged, [`StateError::Row`] where a row says what no training says.
+    /// Returns [`StateError::Parquet`] if the file is damaged, or [`StateError::Row`] if a row is invalid.
     pub fn next_batch(&mut self) -> Result<Option<StateBatch>, StateError> {
         let Some(batch) = self.batches.next() else {
             return Ok(None);
@@ -127,7 +128,7 @@ impl StateReader {
 }
 
 impl StateBatch {
-    /// The schema is checked when the file is opened, so the columns have these types.
+    /// Takes the columns of `batch`. They have these types, because the schema was checked when the file was opened.
     fn new(batch: &RecordBatch) -> Self {
         let floats = |index| batch.column(index).as_primitive::<Float64Type>().clone();
         let integers = |index| batch.column(index).as_primitive::<UInt64Type>().clone();
@@ -144,27 +145,27 @@ impl StateBatch {
         }
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     #[must_use]
     pub fn row_count(&self) -> usize {
         self.key.len()
     }
 
-    /// The key of row `index` of the batch.
+    /// Returns the key of row `index` of the batch.
     ///
     /// # Panics
     ///
-    /// Where there is no such row.
+    /// Panics if there is no such row.
     #[must_use]
     pub fn key(&self, index: usize) -> u64 {
         self.key.value(index)
     }
 
-    /// Row `index` of the batch.
+    /// Returns row `index` of the batch.
     ///
     /// # Panics
     ///
-    /// Where there is no such row.
+    /// Panics if there is no such row.
     #[must_use]
     pub fn row(&self, index: usize) -> StateRow<'_> {
         StateRow {
@@ -180,14 +181,14 @@ impl StateBatch {
         }
     }
 
-    /// The rows, in order.
+    /// Returns the rows, in order.
     pub fn rows(&self) -> impl Iterator<Item = StateRow<'_>> {
         (0..self.row_count()).map(|index| self.row(index))
     }
 }
 
-/// The names, their order and the types must be ours; whether a column could hold nulls, and how a time zone that is UTC
-/// is called, differs between engines.
+/// Checks the names, order and types of the columns. Nullability and the name of the time zone UTC may differ, because
+/// engines write them differently.
 fn check_schema(path: &Path, found: &Schema) -> Result<(), StateError> {
     let expected = schema();
     let names = |schema: &Schema| {

@@ -1,4 +1,4 @@
-//! The rows of a state as tests compare them.
+//! Rows of a state that tests can compare.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub(crate) struct OwnedRow {
 }
 
 impl OwnedRow {
-    /// All rows of the state `path`.
+    /// Reads all rows of the state `path`.
     pub(crate) fn all(path: &Path) -> Vec<Self> {
         let mut reader = StateReader::open(path).unwrap();
         let mut rows = Vec::new();

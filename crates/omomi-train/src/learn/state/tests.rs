@@ -60,14 +60,14 @@ fn write(path: &Path, rows: &[StateRow<'_>]) -> Result<u64, StateError> {
     writer.finish()
 }
 
-/// The message of the error with its causes, without the folder of the file.
+/// Returns the message of the error and its cause, without the path of the file.
 fn message(error: &StateError, path: &Path) -> String {
     let source = std::error::Error::source(error).map_or(String::new(), |source| format!(": {source}"));
     format!("{error}{source}").replace(&path.display().to_string(), "FILE")
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn reading_returns_what_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.parquet");
     let categories: Vec<String> = (0..40_000).map(|category| category.to_string()).collect();
@@ -93,7 +93,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn a_state_is_not_overwritten_and_a_refused_one_leaves_nothing() {
+fn a_state_is_not_overwritten_and_a_rejected_one_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.parquet");
     write(&path, &[BIAS]).unwrap();
@@ -107,14 +107,14 @@ fn a_state_is_not_overwritten_and_a_refused_one_leaves_nothing() {
 }
 
 #[test]
-fn rows_that_no_training_leaves_are_refused() {
+fn rows_that_no_training_writes_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.parquet");
     let row = StateRow { key: 5, impressions: 2, clicks: 1, z: 0.1, d: 7.0, ..ROW };
     let cases: [(&[StateRow<'_>], &str); 8] = [
         (&[row], "row 1 of the training state FILE: expected the bias first, found `a*b` with key 5"),
         (&[BIAS, BIAS], "row 2 of the training state FILE: expected one bias, found a second"),
-        (&[BIAS, row, row], "row 3 of the training state FILE: expected rising keys, found 5 after 5"),
+        (&[BIAS, row, row], "row 3 of the training state FILE: expected ascending keys, found 5 after 5"),
         (
             &[BIAS, StateRow { z: f64::NAN, ..row }],
             "row 2 of the training state FILE: expected finite z and weight, found NaN and 0.0",
@@ -142,7 +142,7 @@ fn rows_that_no_training_leaves_are_refused() {
 }
 
 #[test]
-fn fields_that_the_contract_does_not_have_are_refused_by_the_reader() {
+fn fields_that_the_contract_does_not_have_are_rejected_by_the_reader() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.parquet");
     write(&path, &[BIAS, StateRow { field: "b*a", ..ROW }]).unwrap();
@@ -152,7 +152,7 @@ fn fields_that_the_contract_does_not_have_are_refused_by_the_reader() {
 }
 
 #[test]
-fn files_that_are_no_state_are_refused_with_what_is_missing() {
+fn files_that_are_not_a_state_are_rejected_and_the_error_names_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.parquet");
     let opened = || message(&StateReader::open(&path).err().unwrap(), &path);
@@ -171,7 +171,7 @@ fn files_that_are_no_state_are_refused_with_what_is_missing() {
 }
 
 #[test]
-fn metadata_that_is_missing_or_contradicts_itself_is_refused() {
+fn metadata_that_is_missing_or_contradictory_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.parquet");
     let pair = |key: &str, value: &str| parquet::file::metadata::KeyValue::new(key.to_owned(), value.to_owned());
@@ -183,7 +183,7 @@ fn metadata_that_is_missing_or_contradicts_itself_is_refused() {
         ),
         ("omomi.state_format_version", Some("3"), "expected format version 2, found 3; read it with a newer omomi"),
         ("omomi.state_format_version", Some("0"), "expected format version 2, found 0; train again"),
-        ("omomi.rows", Some("many"), "expected another value under the metadata key `omomi.rows`, found `many`"),
+        ("omomi.rows", Some("many"), "expected a valid value under the metadata key `omomi.rows`, found `many`"),
         ("omomi.weight_rule.scale", Some("-1"), "the weight rule's scale must be a number above 0, found -1.0"),
         ("omomi.negative_rate", Some("NaN"), "expected a negative_rate above 0 and at most 1, found NaN"),
         (
@@ -200,7 +200,11 @@ fn metadata_that_is_missing_or_contradicts_itself_is_refused() {
         ("omomi.start_decay", Some("0"), "expected a decay of the start above 0 and at most 1, found 0.0"),
         ("omomi.start_shares", Some("0"), "expected at least 1 share of the start, found 0"),
         ("omomi.alpha", Some("0"), "alpha must be a number above 0, found 0.0"),
-        ("omomi.contract_fingerprint", Some("00"), "its contract has the fingerprint c1f7a55d4a29bd9e, but it says 00"),
+        (
+            "omomi.contract_fingerprint",
+            Some("00"),
+            "expected the fingerprint c1f7a55d4a29bd9e of its contract, found 00",
+        ),
     ];
     let fingerprint = format!("{:016x}", metadata().contract.fingerprint());
     for (key, value, expected) in cases {

@@ -1,4 +1,4 @@
-//! Writes a training state, one row after the other, in bounded memory.
+//! Writes a training state row by row, in bounded memory.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ use omomi::new_file::NewFile;
 
 use super::{Metadata, StateError, StateRow, fault, schema};
 
-/// Rows that are handed to the Parquet writer at once.
+/// Number of rows that are passed to the Parquet writer together.
 const BATCH_ROW_COUNT: usize = 1 << 14;
-/// Rows of a row group: as many as a reader or writer of one holds compressed in memory.
+/// Number of rows in a row group. A reader or writer holds one compressed row group in memory.
 const ROW_GROUP_ROW_COUNT: usize = 1 << 18;
 
-/// A training state that is being written. Its file appears only when it is finished.
+/// Writes a training state. The file appears only when it is finished.
 pub struct StateWriter {
     path: PathBuf,
     new_file: NewFile,
@@ -45,11 +45,12 @@ struct Columns {
 }
 
 impl StateWriter {
-    /// Starts the training state that will be the file `path`.
+    /// Starts a training state that will become the file `path`.
     ///
     /// # Errors
     ///
-    /// [`StateError::Exists`] where `path` is there and `replace` is not asked for; [`StateError::Io`].
+    /// Returns [`StateError::Exists`] if `path` exists and `replace` is false, or [`StateError::Io`] or
+    /// [`StateError::Parquet`] if the file cannot be written.
     pub fn create(path: &Path, metadata: &Metadata, replace: bool) -> Result<Self, StateError> {
         let new_file = NewFile::create(path, replace).map_err(|error| StateError::io("write", path, error))?;
         let file = new_file.file().try_clone().map_err(|error| StateError::io("write", path, error))?;
@@ -58,7 +59,7 @@ impl StateWriter {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROW_COUNT))
             .set_key_value_metadata(Some(metadata.to_pairs()));
-        // Nearly every row has its own value here, so a dictionary would only be built to be thrown away.
+        // Nearly every row has its own value in these columns, so a dictionary would be built in vain.
         for column in ["category", "key", "z", "d", "weight"] {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
         }
@@ -72,11 +73,12 @@ impl StateWriter {
         Ok(Self { path: path.to_owned(), new_file, parquet, columns, row_count: 0, last_key: None })
     }
 
-    /// Writes one row: the bias first, then the features by rising key.
+    /// Writes one row: the bias first, then the features by ascending key.
     ///
     /// # Errors
     ///
-    /// [`StateError::Row`] where the row does not come next or holds what no training says; then it is not written.
+    /// Returns [`StateError::Row`] if the row is invalid or out of order; it is then not written. Returns
+    /// [`StateError::Parquet`] if the file cannot be written.
     pub fn push(&mut self, row: &StateRow<'_>) -> Result<(), StateError> {
         if let Some(problem) = fault(row, self.last_key) {
             return Err(StateError::Row { path: self.path.clone(), row: self.row_count + 1, problem });
@@ -103,7 +105,8 @@ impl StateWriter {
     ///
     /// # Errors
     ///
-    /// [`StateError::Exists`] where somebody took the name in the meantime; [`StateError::Io`].
+    /// Returns [`StateError::Exists`] if another process created the file in the meantime, or [`StateError::Io`] or
+    /// [`StateError::Parquet`] if the file cannot be written.
     pub fn finish(mut self) -> Result<u64, StateError> {
         self.flush()?;
         let closed = self.parquet.close();

@@ -1,4 +1,4 @@
-//! A row cache teaches what its log teaches, to the byte.
+//! Learning from a row cache gives the same state as learning from its log, to the byte.
 
 use std::path::Path;
 
@@ -7,14 +7,15 @@ use crate::learn::row_cache::cache_of_batches;
 use super::tests::{SETTINGS, batch, contract, random_rows, written};
 use super::*;
 
-/// The bytes of the state after `passes` over the rows: from batches, and from a cache of them.
+/// Returns the bytes of two states after `passes` over the rows: one learned from batches, one from a cache of them.
 fn states(sampling: Sampling, passes: u32, start: Option<&Path>) -> [Vec<u8>; 2] {
     let rows = random_rows(3_000, 9);
     let batches: Vec<RowBatch> = [0, 1_100, 2_200]
         .map(|first| {
             let end = rows.len().min(first + 1_100);
             let mut batch = batch(&rows[first..end], Some(i64::try_from(first).unwrap()));
-            // Halves, whose sums are exact in any order: what was counted before the start is added at another time.
+            // Halves have exact sums in any order. The order matters: the counts of the start are added at another
+            // time.
             batch.importance = Some((first..end).map(|row| if row % 3 == 0 { 0.5 } else { 1.0 }).collect());
             batch
         })
@@ -34,13 +35,13 @@ fn states(sampling: Sampling, passes: u32, start: Option<&Path>) -> [Vec<u8>; 2]
     let folder = tempfile::tempdir().unwrap();
     let mut cache = cache_of_batches(&contract(), sampling, &batches, &folder.path().join("log.rows"));
     let mut by_cache = trainer();
-    let places = by_cache.adopt(&mut cache).unwrap();
+    let slots = by_cache.add_cached_features(&mut cache).unwrap();
     let mut row_count = 0;
     for pass in 1..=passes {
         if pass > 1 {
             by_cache.begin_next_pass();
         }
-        by_cache.learn_cached(&mut cache, &places, &mut |so_far, _| row_count = so_far).unwrap();
+        by_cache.learn_cached(&mut cache, &slots, &mut |so_far, _| row_count = so_far).unwrap();
     }
     assert_eq!(row_count, cache.row_count());
     assert_eq!(by_cache.progressive_metrics(), by_batches.progressive_metrics());
@@ -52,7 +53,7 @@ fn states(sampling: Sampling, passes: u32, start: Option<&Path>) -> [Vec<u8>; 2]
 }
 
 #[test]
-fn a_cache_teaches_what_the_log_teaches() {
+fn a_cache_gives_the_same_state_as_its_log() {
     for (sampling, passes) in
         [(Sampling::default(), 1), (Sampling::default(), 3), (Sampling { negative_rate: 0.3, seed: 4 }, 2)]
     {
@@ -62,9 +63,9 @@ fn a_cache_teaches_what_the_log_teaches() {
 }
 
 #[test]
-fn a_cache_goes_on_from_a_state_as_the_log_does() {
+fn a_cache_continues_from_a_state_like_its_log() {
     let mut before = Trainer::new(&contract(), SETTINGS).unwrap();
-    // Some features are in the state alone, some in both, some in the cache alone.
+    // Some features are in the state only, some in both, some in the cache only.
     before.learn(&batch(&random_rows(40, 10), Some(0))).unwrap();
     let (_folder, start) = written(&before, "start.parquet");
     let [by_batches, by_cache] = states(Sampling::default(), 2, Some(&start));

@@ -1,4 +1,4 @@
-//! A trainer that goes on from a training state.
+//! Continues training from a training state.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,27 +6,31 @@ use std::path::Path;
 use crate::learn::optimizer::Coordinate;
 use crate::learn::start::{decayed, digest, refuse_start, share_of, share_of_bias};
 use crate::learn::state::{Difference, Start, StateReader, StateRow};
-use crate::learn::table::{Counts, NEVER_US};
+use crate::learn::table::{FeatureCounts, NEVER_US};
 use crate::learn::{Sampling, Settings, StartAccount, TrainError};
 use omomi::contract::Contract;
 
 use super::Trainer;
 
 impl Trainer {
-    /// A model that has learned what the training state `start` has, of which `decay`, above 0 and at most 1, is left, and
-    /// will learn the rows that `sampling` keeps.
+    /// Creates a model from the training state `start`. The model will learn the rows that `sampling` keeps.
     ///
-    /// `z` and `d` of each feature and of the bias are multiplied with `decay`; `d` goes no lower than where a feature
-    /// starts that was never seen, `beta / alpha`. Of the rest the run takes one of so many
-    /// [shares](crate::learn::StartOptions#shares), 1 for the whole. The squared gradients follow from it:
-    /// `n = (alpha d - beta)^2`. Counts and the time when a feature was last seen stay as they are, whatever the decay: they say
-    /// on how many rows the model was built, which is what thresholds on them ask. The start's own weight rule is left
-    /// behind: thresholds and recalibration belong to the weights that were served, not to what was learned.
+    /// `z` and `d` of the bias and of each feature are multiplied by `decay`, which is above 0 and at most 1. `d` never
+    /// falls below `beta / alpha`, its value for an unseen feature. The run then takes one of `shares` equal
+    /// [shares](crate::learn::StartOptions#shares) of the evidence; 1 means all of it. The squared gradients follow
+    /// from `d`: `n = (alpha d - beta)^2`.
+    ///
+    /// Decay changes neither the counts of a feature nor the time when it was last seen. They say on how many rows the
+    /// model was built, and the thresholds of pruning rely on that. The weight rule of `start` is dropped: its
+    /// thresholds and recalibration belong to the weights that were served, not to what was learned.
     ///
     /// # Errors
     ///
-    /// [`TrainError::State`] where `start` cannot be read; [`TrainError::StartDiffers`] where it is of another contract or of
-    /// other settings; [`TrainError::StartOfFinishedWeights`].
+    /// * [`TrainError::Setting`] if a setting, the sampling rate, `decay` or `shares` is out of bounds.
+    /// * [`TrainError::State`] if `start` cannot be read.
+    /// * [`TrainError::StartDiffers`] if `start` has another contract or other settings.
+    /// * [`TrainError::StartIsPruned`] or [`TrainError::StartOfFinishedWeights`] if its `z` is not what was learned.
+    /// * [`TrainError::TooManyFeatures`] if `start` has more features than one process can hold.
     pub fn resume(
         contract: &Contract,
         settings: Settings,
@@ -57,8 +61,8 @@ impl Trainer {
             decay,
             shares,
         });
-        let names = trainer.indexer.sources.iter().map(|source| source.name.clone());
-        let sources: HashMap<String, u16> = names.zip(0..).collect();
+        let names = trainer.indexer.groups.iter().map(|group| group.name.clone());
+        let groups: HashMap<String, u16> = names.zip(0..).collect();
         while let Some(batch) = reader.next_batch()? {
             for row in batch.rows() {
                 let (z, d) = decayed(row.z, row.d, decay, &settings);
@@ -73,14 +77,15 @@ impl Trainer {
                     trainer.has_bias = true;
                 } else {
                     // The reader has checked that the contract has the field.
-                    trainer.indexer.table.keep(row.key, sources[row.field], row.category, coordinate, counts(&row))?;
+                    let (group, counts) = (groups[row.field], counts(&row));
+                    trainer.indexer.table.insert_known(row.key, group, row.category, coordinate, counts)?;
                 }
             }
         }
         Ok(trainer)
     }
 
-    /// The state from which this training goes on.
+    /// Returns the state that this training continues from, or `None` if it trains from scratch.
     #[must_use]
     pub fn start(&self) -> Option<&StartAccount> {
         self.start.as_ref()
@@ -93,8 +98,8 @@ impl From<&StartAccount> for Start {
     }
 }
 
-fn counts(row: &StateRow<'_>) -> Counts {
-    Counts {
+fn counts(row: &StateRow<'_>) -> FeatureCounts {
+    FeatureCounts {
         impressions: row.impressions as f64,
         clicks: row.clicks as f64,
         last_seen_us: row.last_seen_us.unwrap_or(NEVER_US),

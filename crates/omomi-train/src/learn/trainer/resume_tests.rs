@@ -11,7 +11,7 @@ fn state_of(rows: std::ops::Range<usize>, first_time_us: Option<i64>) -> (tempfi
 }
 
 #[test]
-fn stopping_and_going_on_is_the_same_as_never_stopping() {
+fn stopping_and_resuming_is_the_same_as_never_stopping() {
     let rows = random_rows(3_000, 7);
     let mut whole = Trainer::new(&contract(), SETTINGS).unwrap();
     whole.learn(&batch(&rows[..1_200], Some(0))).unwrap();
@@ -28,7 +28,7 @@ fn stopping_and_going_on_is_the_same_as_never_stopping() {
     let (expected, found) = (OwnedRow::all(&whole), OwnedRow::all(&resumed));
     assert_eq!(expected.len(), found.len());
     for (expected, found) in expected.iter().zip(&found) {
-        // Texts of the start and of the log stand in one table, escaped alike.
+        // Texts from the start state and from the log are in one table, with the same escapes.
         assert_eq!((&expected.name, expected.counts()), (&found.name, found.counts()));
         // n is computed from d, so the last bits differ.
         assert!((expected.z - found.z).abs() < 1e-9 && (expected.d - found.d).abs() < 1e-9, "{expected:?}, {found:?}");
@@ -40,7 +40,7 @@ fn stopping_and_going_on_is_the_same_as_never_stopping() {
 }
 
 #[test]
-fn decay_keeps_weights_and_counts_and_lets_go_of_evidence() {
+fn decay_keeps_weights_and_counts_and_reduces_the_evidence() {
     let (_start_folder, start) = state_of(0..3_000, None);
     let resumed = Trainer::resume(&contract(), SETTINGS, Sampling::default(), &start, 0.5, 1).unwrap();
     let (_resumed_folder, resumed) = written(&resumed, "state.parquet");
@@ -61,7 +61,7 @@ fn decay_keeps_weights_and_counts_and_lets_go_of_evidence() {
 }
 
 #[test]
-fn a_start_of_other_settings_of_finished_weights_or_that_was_pruned_is_refused() {
+fn a_start_with_other_settings_with_finished_weights_or_pruned_is_rejected() {
     let (folder, start) = state_of(0..10, None);
     let refusal = |settings, path: &Path| {
         let error = Trainer::resume(&contract(), settings, Sampling::default(), path, 1.0, 1).unwrap_err().to_string();
@@ -69,8 +69,8 @@ fn a_start_of_other_settings_of_finished_weights_or_that_was_pruned_is_refused()
     };
     assert_eq!(
         refusal(Settings { l1: 0.25, ..SETTINGS }, &start),
-        "cannot go on from FOLDER/state.parquet: its l1 is 0.3, expected 0.25; train with what it was trained with, or \
-         from nothing"
+        "cannot continue from FOLDER/state.parquet: its l1 is 0.3, expected 0.25; train with the contract and \
+         settings of that state, or from scratch"
     );
     let changed = |name: &str, change: &dyn Fn(Metadata) -> Metadata| {
         let mut reader = StateReader::open(&start).unwrap();
@@ -88,13 +88,13 @@ fn a_start_of_other_settings_of_finished_weights_or_that_was_pruned_is_refused()
     });
     assert_eq!(
         refusal(SETTINGS, &finished),
-        "cannot go on from FOLDER/finished.parquet: it is an average of finished weights, for comparison; average by the \
-         rule `curvature`"
+        "cannot continue from FOLDER/finished.parquet: it is an average of finished weights, for comparison only; \
+         average by the rule `curvature`"
     );
     let pruned = changed("pruned.parquet", &|metadata| Metadata { pruned: true, ..metadata });
     assert_eq!(
         refusal(SETTINGS, &pruned),
-        "cannot go on from FOLDER/pruned.parquet: it was pruned, so it no longer says what was learned; go on from the \
-         state before"
+        "cannot continue from FOLDER/pruned.parquet: it was pruned, so part of what was learned is missing; continue \
+         from the unpruned state"
     );
 }

@@ -22,7 +22,7 @@ const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[
 
 pub(super) const SETTINGS: Settings = Settings { alpha: 0.2, beta: 0.7, l1: 0.3, l2: 0.9 };
 
-/// A row as the tests write it.
+/// A log row of the tests.
 #[derive(Clone)]
 pub(super) struct Row {
     clicked: bool,
@@ -49,7 +49,7 @@ pub(super) fn random_rows(count: usize, seed: u64) -> Vec<Row> {
     (0..count).map(|_| row(&mut rng)).collect()
 }
 
-/// The batch that a log reader makes of rows; row `i` has the time `first_time_us + i`.
+/// Returns the batch that a log reader would give for `rows`. Row `i` has the time `first_time_us + i`.
 pub(super) fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
     let ids = |of_row: fn(&Row) -> Option<i64>| {
         let mut column = FieldColumn { offsets: vec![0], ..FieldColumn::default() };
@@ -89,7 +89,7 @@ pub(super) fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
     }
 }
 
-/// Features of a row as "field=category", in contract order.
+/// Returns the features of a row as "field=category", in contract order.
 fn named_features(row: &Row) -> Vec<String> {
     let escape = |text: &str| text.replace('\\', "\\\\").replace('*', "\\*");
     let media = row.media_id.map(|id| id.to_string());
@@ -115,7 +115,7 @@ fn named_features(row: &Row) -> Vec<String> {
     names
 }
 
-/// FTRL-Proximal written down as plainly as it can be, with texts for features.
+/// FTRL-Proximal as plain as possible, with texts as features.
 struct PlainTwin {
     bias: (f64, f64),
     features: HashMap<String, (f64, f64, f64, f64)>,
@@ -177,7 +177,7 @@ fn the_state_is_that_of_the_plain_twin_to_the_bit() {
     let mut twin = PlainTwin::starting_from(&rows[..1_100], 1.0);
     let mut evaluator = Evaluator::bounded();
     for pass in 1..=2 {
-        // Batches that are no multiple of a chunk.
+        // Batches whose length is not a multiple of a chunk.
         for rows in rows.chunks(1_100) {
             trainer.learn(&batch(rows, None)).unwrap();
         }
@@ -356,7 +356,7 @@ fn a_planted_log_is_learned() {
     trainer.predict(&batch(&rows[160_000..], None), |logit, clicked| held_out.add_logit(logit, clicked));
     let (bayes, held_out) = (bayes.metrics(), held_out.metrics());
     let lost = (held_out.log_loss - bayes.log_loss) / (bayes.constant_log_loss() - bayes.log_loss);
-    assert!(lost < 0.1, "{:.1} % of what can be known was not learned", lost * 100.0);
+    assert!(lost < 0.1, "{:.1} % of what can be learned was not learned", lost * 100.0);
     assert!((held_out.calibration_ratio.unwrap() - 1.0).abs() < 0.05, "{held_out:?}");
 }
 
@@ -388,14 +388,14 @@ fn a_state_predicts_what_its_trainer_predicts() {
     let path = folder.path().join("state.parquet");
     trainer.write_state(&path, false).unwrap();
 
-    // Rows of another seed have categories, and crosses above all, that were never seen.
+    // Rows with another seed have categories, and especially crosses, that were never seen.
     let others = batch(&random_rows(1_000, 6), None);
     let mut expected = Vec::new();
     trainer.predict(&others, |logit, clicked| expected.push((logit, clicked)));
     let mut model = StateModel::read(&path).unwrap();
     let mut index = 0;
     model.predict(&others, |logit, clicked| {
-        // A curvature is read from the state as it was computed, so only the order of the sums could differ.
+        // The state holds each curvature exactly as it was computed, so only the order of the sums could differ.
         assert_eq!((logit.to_bits(), clicked), (expected[index].0.to_bits(), expected[index].1));
         index += 1;
     });

@@ -1,4 +1,4 @@
-//! Which settings are tried: a coarse grid, then smaller and smaller steps around the best so far.
+//! Chooses which settings to try: a coarse grid first, then smaller and smaller steps around the best so far.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,23 +12,23 @@ pub enum Searched {
     Alpha,
     /// The evidence up to which a weight is 0.
     L1,
-    /// The pull towards 0.
+    /// The pull of weights towards 0.
     L2,
-    /// What damps the first steps.
+    /// The damping of the first steps.
     Beta,
 }
 
-/// Distance of the coarse grid's lines, in powers of 2.
+/// Distance between the lines of the coarse grid, in powers of 2.
 const GRID_STEP: f64 = 2.0;
-/// The first step around the best, and the last: a factor of 2, and one of 1.19.
+/// The first and the last step around the best settings, in powers of 2: a factor of 2 and of 1.19.
 const FIRST_STEP: f64 = 1.0;
 const LAST_STEP: f64 = 0.25;
 
 impl Searched {
-    /// All of them, in the order in which they are searched.
+    /// All settings, in the order in which they are searched.
     pub const ALL: [Self; 4] = [Self::Alpha, Self::L1, Self::L2, Self::Beta];
 
-    /// Its name, as that of the flag.
+    /// Returns the name of the setting, which is also the name of its flag.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,8 @@ impl Searched {
         }
     }
 
-    /// The power of 2 at and below which it is 0, where it can be 0. An `l2` below 1 is lost beside any curvature.
+    /// For a setting that can be 0, returns the power of 2 at and below which it becomes 0. An `l2` below 1 is
+    /// negligible beside any curvature.
     const fn floor(self) -> Option<f64> {
         match self {
             Self::Alpha | Self::Beta => None,
@@ -57,17 +58,17 @@ impl Searched {
         }
     }
 
-    /// Where it stands on the scale of powers of 2.
-    fn place(self, settings: &Settings) -> f64 {
-        let place = self.of(settings).log2();
-        self.floor().map_or(place, |floor| place.max(floor))
+    /// Returns the value of this setting as a power of 2.
+    fn exponent(self, settings: &Settings) -> f64 {
+        let exponent = self.of(settings).log2();
+        self.floor().map_or(exponent, |floor| exponent.max(floor))
     }
 
-    /// `settings` with this one at `place`.
-    fn put(self, settings: Settings, place: f64) -> Settings {
+    /// Returns `settings` with this one set to a power of 2.
+    fn put(self, settings: Settings, exponent: f64) -> Settings {
         let value = match self.floor() {
-            Some(floor) if place <= floor => 0.0,
-            _ => two_digits(place.exp2()),
+            Some(floor) if exponent <= floor => 0.0,
+            _ => two_digits(exponent.exp2()),
         };
         match self {
             Self::Alpha => Settings { alpha: value, ..settings },
@@ -78,7 +79,7 @@ impl Searched {
     }
 
     fn moved(self, settings: Settings, step: f64) -> Settings {
-        self.put(settings, self.place(&settings) + step)
+        self.put(settings, self.exponent(&settings) + step)
     }
 }
 
@@ -97,17 +98,17 @@ impl FromStr for Searched {
     }
 }
 
-/// A number as people would set it: two digits of it.
+/// Rounds a number to two digits, as people would set it.
 fn two_digits(value: f64) -> f64 {
     let text = format!("{value:.1e}");
     text.parse().unwrap_or(value)
 }
 
-/// Says which settings are to be tried next. The same losses always give the same settings.
+/// Chooses which settings to try next. The same losses always give the same settings.
 #[derive(Debug)]
 pub(super) struct Design {
     searched: Vec<Searched>,
-    /// What was given out, in this order; the first are where the search begins.
+    /// All settings returned so far, in order. The search begins at the first.
     given: Vec<Settings>,
     begun: bool,
     step: f64,
@@ -122,8 +123,8 @@ impl Design {
         Self { searched, given: vec![start], begun: false, step: FIRST_STEP, best: None }
     }
 
-    /// The settings to be tried at once; none at the end. Those that matter most come first. After they were tried, their losses
-    /// go into [`learn`](Self::learn).
+    /// Returns the settings to try next, which may be tried in parallel. The most important come first. Returns none
+    /// when the search has converged. Pass their losses to [`learn`](Self::learn) before the next call.
     pub(super) fn next(&mut self) -> Vec<Settings> {
         if !self.begun {
             self.begun = true;
@@ -147,7 +148,8 @@ impl Design {
         Vec::new()
     }
 
-    /// Takes in the losses of settings that were tried. Where none of them is better than the best so far, steps become smaller.
+    /// Records the losses of settings that were tried. If none of them is better than the best so far, the step is
+    /// halved.
     pub(super) fn learn(&mut self, tried: &[(Settings, f64)]) {
         let before = self.best;
         for &(settings, loss) in tried {
@@ -160,7 +162,8 @@ impl Design {
         }
     }
 
-    /// The lines of the grid cross in the first two settings that are searched. What is one step away comes before what is two.
+    /// Returns a coarse grid over the first two settings that are searched. Points one step away come before points two
+    /// steps away.
     fn grid_around(&self, start: Settings) -> Vec<Settings> {
         let steps = [0.0, GRID_STEP, -GRID_STEP];
         let move_by = |settings, searched: Option<&Searched>, step| match searched {
@@ -180,7 +183,7 @@ impl Design {
         crossings.into_iter().map(|(_, settings)| settings).collect()
     }
 
-    /// Those of `wanted` that were not given out before.
+    /// Returns those of `wanted` that are valid and were not returned before.
     fn give(&mut self, wanted: Vec<Settings>) -> Vec<Settings> {
         let mut given = Vec::new();
         for settings in wanted {
@@ -199,7 +202,7 @@ mod tests {
 
     const START: Settings = Settings { alpha: 0.05, beta: 1.0, l1: 1.0, l2: 0.0 };
 
-    /// Runs a design against a loss to its end. Returns what was tried.
+    /// Runs a search with a loss function until it converges. Returns all trials.
     fn run(searched: &[Searched], loss: impl Fn(&Settings) -> f64) -> Vec<(Settings, f64)> {
         let mut design = Design::new(START, searched);
         let mut all = Vec::new();
@@ -235,7 +238,7 @@ mod tests {
         let square = |value: f64, best: f64| (value.max(1e-3) / best).log2().powi(2);
         let loss = |one: &Settings| square(one.alpha, 0.3) + 0.5 * square(one.l1, 0.1) + 0.01 * square(one.l2, 6.0);
         let tried = run(&Searched::ALL[..3], loss);
-        // A budget of 20 comes within a factor of 2 of what matters.
+        // 20 trials come within a factor of 2 of the best `alpha` and `l1`.
         let found = best(&tried[..20]);
         assert!((0.15..0.6).contains(&found.alpha) && (0.05..0.2).contains(&found.l1), "{found:?}");
         let found = best(&tried);
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_tried_twice_and_what_is_not_searched_stays() {
+    fn nothing_is_tried_twice_and_other_settings_stay_the_same() {
         let tried = run(&[Searched::L1], |settings| settings.l1);
         for (index, (settings, _)) in tried.iter().enumerate() {
             assert!(!tried[..index].iter().any(|(earlier, _)| earlier == settings));
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_found_by_their_names() {
+    fn settings_are_parsed_from_their_names() {
         for searched in Searched::ALL {
             assert_eq!(searched.name().parse(), Ok(searched));
         }

@@ -1,4 +1,4 @@
-//! Why a search stopped.
+//! The errors of a search of settings.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,33 +14,34 @@ use crate::log::LogError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TuneError {
-    /// No setting is to be searched.
-    #[error("expected at least one setting to search, found none: alpha, l1, l2 or beta")]
+    /// The options name no setting to search.
+    #[error("expected at least one setting to search (alpha, l1, l2 or beta), found none")]
     NothingToSearch,
-    /// An average has no progressive loss: no shard has seen the rows of the others when it is made.
+    /// A search with shards has no held-out logs. An average has no progressive loss, because its rows are learned
+    /// before it exists.
     #[error("an average of shards is judged on held-out rows: expected --held-out logs, found none")]
     NothingHeldOut,
-    /// Some logs, or a shard, have no rows.
-    #[error("expected rows in the logs, in every shard and in what is held out, found none")]
+    /// The logs, the held-out logs or a shard have no rows.
+    #[error("expected rows in the logs, in every shard and in the held-out logs; one of them has none")]
     NoRows,
-    /// The folder for states of shards cannot be made.
-    #[error("cannot make the folder {}", .path.display())]
+    /// The folder for states of shards cannot be created.
+    #[error("cannot create the folder {}", .path.display())]
     Scratch {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// A log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The logs cannot be cut into shards.
+    /// The logs cannot be split into shards.
     #[error(transparent)]
     Shards(#[from] TrainShardsError),
     /// A trial failed.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// States of shards do not become one.
+    /// The states of shards cannot be averaged.
     #[error(transparent)]
     Average(#[from] AverageError),
 }

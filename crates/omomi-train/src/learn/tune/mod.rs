@@ -1,17 +1,19 @@
-//! Searches the settings of training: a coarse grid, then smaller and smaller steps around the best, within a stated budget.
+//! Searches for the best settings of training within a budget: a coarse grid first, then smaller and smaller steps
+//! around the best.
 //!
-//! A trial learns a sample of the logs, which is held in memory, and its loss is the log loss of the held-out rows, or without
-//! any the progressive one: each row of the first pass predicted before it was learned. With [shards](Sharding), the sample is
-//! cut into them, each is learned, the states are [averaged](crate::learn::average), and the loss is that of the average: the
-//! `alpha` that is best for it is greater than that of one run.
+//! A trial learns a sample of the logs, which is held in memory. Its loss is the log loss of the held-out rows. Without
+//! held-out rows, it is the progressive log loss: each row of the first pass is predicted before it is learned. With
+//! [shards](Sharding), the sample is split, each shard is learned, the states are [averaged](crate::learn::average),
+//! and the loss is that of the average. The best `alpha` for an average is larger than the best one for a single run.
 //!
-//! The search has no chance in it: the same logs, options and number of trials give the same answer, whatever the number of threads.
-//! With a budget of time, how many trials fit into it depends on the machine.
+//! The search uses no randomness: the same logs, options and number of trials give the same result with any number of
+//! threads. With a time budget, the number of trials depends on the machine.
 //!
 //! # Limits
 //!
-//! The sample is the first rows of the logs. Memory: the sample, some 500 bytes a row of 20 fields, and a model for each thread.
-//! The least loss is looked for and nothing else: a greater `l1` makes smaller files, at a price that the table of trials shows.
+//! The sample is the first rows of the logs. Memory holds the sample (about 500 bytes per row of 20 fields) and one
+//! model per thread. The search minimizes the loss and nothing else: a larger `l1` gives smaller files, and the table
+//! of trials shows what that costs.
 
 mod design;
 mod error;
@@ -37,94 +39,94 @@ pub use error::TuneError;
 use design::Design;
 use sample::Sample;
 
-/// What to search, on what, and how long.
+/// Options of a search.
 #[derive(Debug, Clone)]
 pub struct TuneOptions {
-    /// What is trained: logs, held-out logs, how they are read, passes, and the settings at which the search begins. No
-    /// state is written.
+    /// Options of training: logs, held-out logs, how they are read, passes, and the settings at which the search
+    /// begins. No state is written.
     pub train: TrainOptions,
-    /// The settings that are searched; the others stay as they are.
+    /// Settings to search; the others keep their values.
     pub searched: Vec<Searched>,
-    /// Whether what is judged is an average of shards.
+    /// How the sample is split, to judge an average of shards; `None` to judge a single run.
     pub sharding: Option<Sharding>,
-    /// Most rows that are learned from, and most that are held out, up to a batch more.
+    /// Maximum number of rows to learn, and of rows to hold out, plus up to one batch each.
     pub row_count: u64,
     /// When to stop.
     pub budget: Budget,
-    /// Trials at once.
+    /// Number of parallel trials.
     pub thread_count: usize,
-    /// Folder in which states of shards are for a while.
+    /// Folder for temporary states of shards.
     pub scratch: PathBuf,
 }
 
-/// How the sample is cut.
+/// How the sample is split into shards.
 #[derive(Debug, Clone)]
 pub struct Sharding {
     /// Number of shards, at least 2.
     pub shard_count: u32,
-    /// By what rows are dealt out to them.
+    /// How rows are distributed to the shards.
     pub split: Split,
 }
 
-/// When a search stops, if it does not come to its end before.
+/// When a search stops, unless it converges before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// After so many trials.
+    /// After this many trials.
     Trials(usize),
-    /// When so much time has gone by; trials that run are waited for. The first one is always made.
+    /// After this time. Running trials are finished, and there is at least one trial.
     Time(Duration),
 }
 
-/// What happens while [`tune`] runs.
+/// An event of a run of [`tune`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// Some more rows of the sample were read.
     Read(&'a LogReader),
-    /// A trial was made.
+    /// A trial has finished.
     Tried {
         /// The trial.
         trial: &'a Trial,
-        /// How many were made.
+        /// Number of trials so far.
         count: usize,
-        /// The least loss of them.
+        /// The smallest loss so far.
         min_loss: f64,
     },
 }
 
-/// What some settings came to.
+/// The result of training with some settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// The settings.
     pub settings: Settings,
-    /// Metrics of the held-out rows, or without any of the rows of the first pass.
+    /// Metrics of the held-out rows, or of the rows of the first pass if none are held out.
     pub metrics: Metrics,
-    /// Weights that are not 0, the bias not counted: what the size of the weight file follows from.
+    /// Number of weights that are not 0, without the bias. It determines the size of the weight file.
     pub nonzero_count: u64,
-    /// Seconds that it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// What was tried.
+/// The outcome of a search.
 #[derive(Debug, Clone)]
 pub struct TuneReport {
-    /// The trials, best first; of equal ones the earlier first.
+    /// The trials, the best first. Of equally good trials, the earlier comes first.
     pub trials: Vec<Trial>,
-    /// Rows that were learned.
+    /// Number of rows that were learned.
     pub row_count: u64,
-    /// Rows that were held out; 0 where the loss is the progressive one.
+    /// Number of held-out rows; 0 if the loss is the progressive one.
     pub held_out_row_count: u64,
-    /// Whether the search came to its end: smaller steps around the best are not worth a trial.
+    /// Whether the search converged: smaller steps around the best settings are not worth a trial.
     pub converged: bool,
     /// Seconds of the whole search.
     pub seconds: f64,
 }
 
-/// Searches the settings. `watch` is told what happens.
+/// Searches for the best settings. Calls `watch` with each [`Event`].
 ///
 /// # Errors
 ///
-/// [`TuneError`].
+/// Returns [`TuneError`] if the options are invalid, a log cannot be read or has no rows, or a trial fails.
 pub fn tune(
     contract: &Contract,
     options: &TuneOptions,
@@ -139,11 +141,11 @@ pub fn tune(
         return Err(TuneError::NothingHeldOut);
     }
     let sample = Sample::read(contract, options, watch)?;
-    let bench = Bench { contract, options, sample: &sample, started };
+    let runner = TrialRunner { contract, options, sample: &sample, started };
     let mut design = Design::new(options.train.settings, &options.searched);
     let mut trials: Vec<Trial> = Vec::new();
     let mut converged = false;
-    while !bench.is_spent(trials.len()) {
+    while !runner.is_spent(trials.len()) {
         let mut next = design.next();
         if next.is_empty() {
             converged = true;
@@ -152,7 +154,7 @@ pub fn tune(
         if let Budget::Trials(max) = options.budget {
             next.truncate(max - trials.len());
         }
-        let tried = bench.try_all(&next, trials.len(), &mut |trial, count| {
+        let tried = runner.try_all(&next, trials.len(), &mut |trial, count| {
             let losses = trials.iter().chain([trial]).map(|trial| trial.metrics.log_loss);
             watch(&Event::Tried { trial, count, min_loss: losses.fold(f64::INFINITY, f64::min) });
         })?;
@@ -171,16 +173,16 @@ pub fn tune(
     })
 }
 
-/// Where trials are made.
-struct Bench<'a> {
+/// Runs trials.
+struct TrialRunner<'a> {
     contract: &'a Contract,
     options: &'a TuneOptions,
     sample: &'a Sample,
     started: Instant,
 }
 
-impl Bench<'_> {
-    /// Whether there is no budget for another trial.
+impl TrialRunner<'_> {
+    /// Returns whether the budget is spent.
     fn is_spent(&self, trial_count: usize) -> bool {
         match self.options.budget {
             Budget::Trials(max) => trial_count >= max,
@@ -188,7 +190,7 @@ impl Bench<'_> {
         }
     }
 
-    /// Makes trials, some at once, and returns them in the order of `settings`; where time runs out not all of them.
+    /// Runs trials in parallel and returns them in the order of `settings`. If time runs out, some are missing.
     fn try_all(
         &self,
         settings: &[Settings],
@@ -207,7 +209,7 @@ impl Bench<'_> {
                         let Some(&settings) = settings.get(index) else { return };
                         let out_of_time =
                             !matches!(self.options.budget, Budget::Trials(_)) && self.is_spent(earlier_count + index);
-                        // Where nobody listens any more, a trial has failed.
+                        // Sending fails only after another trial has failed.
                         if out_of_time || sender.send((index, self.try_one(settings, earlier_count + index))).is_err() {
                             return;
                         }
@@ -237,7 +239,7 @@ impl Bench<'_> {
     }
 }
 
-/// A folder that is gone, with all in it, when this is dropped.
+/// A folder that is removed on drop, with everything in it.
 struct ScratchFolder(PathBuf);
 
 impl ScratchFolder {

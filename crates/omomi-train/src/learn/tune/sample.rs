@@ -1,4 +1,4 @@
-//! The rows on which settings are tried, held in memory.
+//! Reads the rows on which settings are tried, and holds them in memory.
 
 use crate::learn::TrainOptions;
 use crate::learn::shards::OneOf;
@@ -7,9 +7,9 @@ use omomi::contract::Contract;
 
 use super::{Event, TuneError, TuneOptions};
 
-/// Rows of every shard, and held-out ones.
+/// The rows of every shard, and the held-out rows.
 pub(super) struct Sample {
-    /// The batches of each shard; of one that has all rows where nothing is averaged.
+    /// The batches of each shard. Without sharding, there is one shard with all rows.
     pub(super) shards: Vec<Vec<RowBatch>>,
     pub(super) held_out: Vec<RowBatch>,
 }
@@ -55,7 +55,7 @@ fn row_count(batches: &[RowBatch]) -> u64 {
     batches.iter().map(|batch| batch.row_count() as u64).sum()
 }
 
-/// The first rows of logs, up to a batch more.
+/// Returns the first `max` rows of logs, plus up to one batch.
 fn rows_of(
     contract: &Contract,
     train: &TrainOptions,

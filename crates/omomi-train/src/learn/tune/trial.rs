@@ -1,4 +1,4 @@
-//! One trial: the sample is learned with some settings, and predicted.
+//! Runs one trial: learns the sample with some settings and evaluates the result.
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use omomi::contract::Contract;
 use super::sample::Sample;
 use super::{Trial, TuneError};
 
-/// Learns the sample with `settings`. States of shards go through files in `folder`, which has none of that trial yet.
+/// Learns the sample with `settings`. The states of shards are written to `folder`, which must be empty.
 pub(super) fn run(
     contract: &Contract,
     sample: &Sample,

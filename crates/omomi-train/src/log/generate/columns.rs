@@ -1,4 +1,4 @@
-//! Rows gathered into Arrow columns.
+//! Collects rows of a generated log in Arrow columns.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::clock::START_US;
 use super::row::Row;
 use super::vocabulary as texts;
 
-/// The columns of the log. Texts come as dictionaries here, and are plain UTF-8 in the file.
+/// Returns the columns of the log. Texts are dictionaries here, but plain UTF-8 in the file.
 pub(super) fn schema() -> Schema {
     let text = || DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8));
     let present = |name: &str, data_type| Field::new(name, data_type, false);
@@ -44,7 +44,7 @@ pub(super) fn schema() -> Schema {
     ])
 }
 
-/// Collects rows until they are taken as one array for each field of [`schema`], in its order.
+/// Collects rows until they are taken as arrays, one for each field of [`schema`], in the order of the schema.
 pub(super) struct Columns {
     timestamp: Vec<i64>,
     user_id: Int64Builder,
@@ -115,7 +115,7 @@ impl Columns {
         }
         self.interest.append(user.interests.is_some());
         self.hour.append_value(i64::from(row.moment.hour));
-        // Ids begin at 1. A campaign's id is a third of its creatives', so theirs begin at 3.
+        // Ids begin at 1. The id of a campaign is a third of its creatives' ids, so ids of creatives begin at 3.
         self.site_id.append_value(i64::from(row.site) + 1);
         self.slot.push(Some(row.slot));
         self.size.push(Some(row.size));
@@ -133,7 +133,7 @@ impl Columns {
         self.clicked.append_value(i64::from(clicked));
     }
 
-    /// The rows pushed so far; none are left.
+    /// Takes the rows that were pushed so far. No rows are left.
     pub(super) fn take(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
         let timestamp = TimestampMicrosecondArray::from(std::mem::take(&mut self.timestamp)).with_timezone("UTC");
         Ok(vec![
@@ -172,7 +172,7 @@ impl Columns {
     }
 }
 
-/// A column whose values come from one of the lists of texts.
+/// A column whose values are from one of the lists of texts.
 struct TextColumn {
     indices: UInt8Builder,
     texts: ArrayRef,

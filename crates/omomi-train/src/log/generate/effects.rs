@@ -1,4 +1,4 @@
-//! The truth: what each category adds to the logit.
+//! The true effects of a generated log: how much each category and number adds to the logit.
 
 use super::clock::DAYS;
 use super::draw::{Draw, Subject};
@@ -6,7 +6,7 @@ use super::row::{Row, Rows};
 use super::vocabulary as texts;
 use super::world::ADVERTISERS;
 
-/// Standard deviations of the effects of one value, by field, on the logit scale.
+/// Standard deviation of the effect of one value of each field, on the logit scale.
 mod sd {
     pub(super) const USER: f64 = 0.20;
     pub(super) const DEVICE: f64 = 0.25;
@@ -26,22 +26,22 @@ mod sd {
     pub(super) const FORMAT: f64 = 0.90;
     pub(super) const THEME: f64 = 0.20;
     pub(super) const LANDING: f64 = 0.15;
-    /// A campaign's step from one day to the next.
+    /// The change of a campaign's effect from one day to the next.
     pub(super) const DAILY_STEP: f64 = 0.15;
     pub(super) const SEGMENT_CATEGORY: f64 = 0.35;
     pub(super) const SLOT_FORMAT: f64 = 0.30;
     pub(super) const DEVICE_HOUR: f64 = 0.10;
 }
 
-/// Added for each doubling of the floor price over [`PRICE_CENTRE`]: dear slots are the better seen ones.
+/// Added to the logit for each doubling of the floor price over [`PRICE_CENTRE`]: expensive slots are more visible.
 const PRICE_SLOPE: f64 = 0.10;
 const PRICE_CENTRE: f64 = 60.0;
-/// Doublings beyond which the price says no more.
+/// Most doublings, up or down, that have an effect.
 const PRICE_REACH: f64 = 4.0;
-/// Added for each e-fold of the creative's age in days, plus one: users tire.
+/// Added to the logit per unit of ln(1 + age of the creative in days): users get tired of a creative.
 const AGE_SLOPE: f64 = -0.12;
 
-/// Effects of every category of every field.
+/// The effects of all categories of all fields.
 pub(super) struct Effects {
     device: Vec<f64>,
     os: Vec<f64>,
@@ -54,7 +54,7 @@ pub(super) struct Effects {
     size: Vec<f64>,
     exchange: Vec<f64>,
     creative: Vec<f64>,
-    /// The campaign's own effect with its walk, day by day.
+    /// The effect of each campaign on each day, including its daily walk.
     campaign: Vec<[f32; DAYS]>,
     advertiser: Vec<f64>,
     category: Vec<f64>,
@@ -69,7 +69,7 @@ pub(super) struct Effects {
 impl Effects {
     pub(super) fn new(seed: u64, rows: &Rows) -> Effects {
         let world = &rows.world;
-        // The number of a field is part of what a seed means: append, never renumber.
+        // Logs of a given seed depend on the numbers of the fields: append new ones, never renumber.
         let effects = |field: u64, count: usize, sd: f64| -> Vec<f64> {
             let mut draw = Draw::new(seed, Subject::Effect, field);
             (0..count).map(|_| sd * draw.normal()).collect()
@@ -113,7 +113,7 @@ impl Effects {
         }
     }
 
-    /// The row's logit without the bias.
+    /// Computes the row's logit without the bias.
     pub(super) fn logit(&self, row: &Row) -> f64 {
         let user = &row.user;
         let interests = user.interests.iter().flat_map(|interests| interests.as_slice());
@@ -144,7 +144,7 @@ impl Effects {
     }
 }
 
-/// The effect of a category; a missing one adds nothing.
+/// Returns the effect of a category, or 0 if it is missing.
 fn of(effects: &[f64], category: Option<u8>) -> f64 {
     category.map_or(0.0, |category| effects[usize::from(category)])
 }
@@ -168,7 +168,8 @@ fn campaign_walks(mut draw: Draw, count: usize) -> Vec<[f32; DAYS]> {
         .collect()
 }
 
-/// Effects of pairs of categories, of rank 4: each category has four hidden numbers, a pair's effect is their product.
+/// Effects of pairs of categories, with rank 4: each category has four hidden numbers, and the effect of a pair is the
+/// scalar product of its numbers.
 struct Pairwise {
     columns: usize,
     effects: Vec<f64>,
@@ -181,7 +182,7 @@ impl Pairwise {
         let mut hidden =
             |count: usize| -> Vec<[f64; RANK]> { (0..count).map(|_| std::array::from_fn(|_| draw.normal())).collect() };
         let (left, right) = (hidden(rows), hidden(columns));
-        // A product of two standard normals has variance 1, the sum of four has 4.
+        // A product of two standard normals has variance 1, and the sum of four such products has variance 4.
         let scale = sd / (RANK as f64).sqrt();
         let product = |a: &[f64; RANK], b: &[f64; RANK]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let effects = left.iter().flat_map(|a| right.iter().map(move |b| scale * product(a, b))).collect();
@@ -193,10 +194,10 @@ impl Pairwise {
     }
 }
 
-/// The bias at which the mean probability of `logits` is `click_rate`, by bisection.
+/// Finds the bias with which the mean probability of `logits` is `click_rate`, by bisection.
 pub(super) fn bias_for(click_rate: f64, logits: &[f64]) -> f64 {
     let (mut low, mut high) = (-30.0, 30.0);
-    // 60 / 2^40 is 5e-11, far below what a mean over a million rows can show.
+    // The error is 60 / 2^40, or 5e-11, far below the random error of a mean over a million rows.
     for _ in 0..40 {
         let middle = 0.5 * (low + high);
         let mean = logits.iter().map(|logit| sigmoid(middle + logit)).sum::<f64>() / logits.len() as f64;
@@ -214,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bias_brings_the_mean_probability_to_the_click_rate() {
+    fn bias_makes_the_mean_probability_equal_to_the_click_rate() {
         let logits: Vec<f64> = (0..1000).map(|index| (f64::from(index) * 0.7).sin() * 2.0).collect();
         for click_rate in [0.002, 0.1, 0.36] {
             let bias = bias_for(click_rate, &logits);
@@ -224,16 +225,16 @@ mod tests {
     }
 
     #[test]
-    fn pairwise_effects_have_the_deviation_asked_and_rank_four() {
+    fn pairwise_effects_have_the_requested_deviation_and_rank_four() {
         let pairwise = Pairwise::new(Draw::new(1, Subject::Pairwise, 1), 200, 200, 0.35);
         let squares = pairwise.effects.iter().map(|effect| effect * effect).sum::<f64>() / 40_000.0;
         assert!((squares.sqrt() - 0.35).abs() < 0.05, "{}", squares.sqrt());
-        // Any five rows of five columns depend on each other.
+        // Any five rows of five columns are linearly dependent.
         let mut minor: Vec<Vec<f64>> = (0..5).map(|r| (0..5).map(|c| pairwise.of(r, c)).collect()).collect();
         assert!(determinant(&mut minor).abs() < 1e-12);
     }
 
-    /// By elimination with row swaps.
+    /// Computes the determinant by elimination with row swaps.
     fn determinant(matrix: &mut [Vec<f64>]) -> f64 {
         let mut product = 1.0;
         for column in 0..matrix.len() {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn campaigns_walk_by_the_daily_step() {
+    fn effects_of_campaigns_change_by_the_daily_step() {
         let walks = campaign_walks(Draw::new(1, Subject::Effect, 12), 5000);
         let squares: f64 =
             walks.iter().flat_map(|walk| walk.windows(2)).map(|pair| f64::from(pair[1] - pair[0]).powi(2)).sum();

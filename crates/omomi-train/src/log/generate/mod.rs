@@ -1,7 +1,9 @@
-//! Ad logs whose truth is known: a seeded generator of impressions with the marginals of real ones.
+//! Generates ad logs with known true probabilities. Impressions are random, from a seed, and have the marginal
+//! distributions of real logs.
 //!
-//! Real click logs cannot say how good a model *could* be. Here each row carries the probability with which its click
-//! was drawn, so the log loss of the truth itself (the Bayes loss) is known, and a model's regret is a number.
+//! Real click logs cannot show how good a model *could* be. In a generated log, each row has the probability with which
+//! its click was drawn. Therefore the log loss of the true probabilities (the Bayes loss) is known, and the regret of a
+//! model can be computed.
 //!
 //! ```
 //! # fn main() -> Result<(), omomi_train::log::generate::Error> {
@@ -16,18 +18,24 @@
 //! # }
 //! ```
 //!
-//! # What a log is
+//! # Content of a log
 //!
-//! Row `i` is a function of the [`LogSpec`] and of `i` alone. So neither the number of threads nor that of the files
-//! can change a row. (Another processor or libm may round a logarithm otherwise, and then the last bits differ.)
+//! Row `i` is a function of only the [`LogSpec`] and `i`. Therefore the number of threads and the number of files do
+//! not change any row. (Another processor or math library may round a logarithm differently, and then the last bits
+//! differ.)
 //!
-//! The rows spread over seven days from Monday 2026-01-05 00:00 UTC, in the order of time, along an hourly curve with
-//! its dip in the Japanese night and its peak at 12:00 UTC, and more on the weekend.
+//! The rows cover seven days from Monday 2026-01-05 00:00 UTC, in order of time. They follow an hourly curve with a
+//! minimum in the Japanese night and a peak at 12:00 UTC. There are more rows on the weekend.
 //!
-//! With `n` rows there are 1.1 `n` users (popularity: Zipf, exponent 0.62), of which 9 % of the rows know nothing;
-//! `600 + n^0.62` sites (exponent 1.36); `400 + n^0.75` creatives (exponent 0.65), three to a campaign, each alive for
-//! six hours to 60 days (4.25 days on average), so that a third or so is alive at any time; 506 advertisers (exponent
-//! 1.67, flattened so that the largest has 20 %). Which user, site and creative meet is independent.
+//! With `n` rows, there are:
+//!
+//! * 1.1 `n` users (popularity: Zipf, exponent 0.62). In 9 % of the rows the user is unknown.
+//! * `600 + n^0.62` sites (Zipf, exponent 1.36).
+//! * `400 + n^0.75` creatives (Zipf, exponent 0.65), three per campaign. Each lives for six hours to 60 days, 4.25 days
+//!   on average, so that about a third is alive at any time.
+//! * 506 advertisers (Zipf, exponent 1.67, flattened so that the largest has 20 %).
+//!
+//! The user, the site and the creative of a row are independent of each other.
 //!
 //! | Column | Type | Side | Distribution | Missing | Effect sd |
 //! | --- | --- | --- | --- | ---: | ---: |
@@ -37,15 +45,15 @@
 //! | `os` | text, 11 | context | of the user, by device | 1.5 % | 0.15 |
 //! | `region` | text, 47 | context | of the user; Zipf 0.85 | 6 % | 0.10 |
 //! | `segment` | text, 12 | context | of the user; Zipf 0.7 | 25 % | 0.30 |
-//! | `interest` | list of text, 66 | context | of the user; mean 5, median 2, most 42 | 9 % | 0.05 each |
+//! | `interest` | list of text, 66 | context | of the user; mean 5, median 2, at most 42 | 9 % | 0.05 each |
 //! | `hour` | i64, 24 | context | hour of the day, UTC | | 0.10 |
 //! | `site_id` | i64 | context | Zipf 1.36 over `600 + n^0.62` | | 0.60 |
 //! | `slot` | text, 8 | context | one of up to 3 of the site | | 0.45 |
 //! | `size` | text, 10 | context | of the site's slot | | 0.20 |
 //! | `exchange` | text, 7 | context | of the site | 2 % | 0.15 |
-//! | `floor_price` | f64, JPY per 1,000 | context | lognormal around the site's, Pareto tail 1.1, at most 100,000 | 12 % | 0.10 a doubling |
+//! | `floor_price` | f64, JPY per 1,000 | context | lognormal around the site's, Pareto tail 1.1, at most 100,000 | 12 % | 0.10 per doubling |
 //! | `creative_id` | i64 | candidate | Zipf 0.65 over `400 + n^0.75`, while alive | | 0.35 |
-//! | `campaign_id` | i64 | candidate | `creative_id / 3` | | 0.30, walk 0.15 a day |
+//! | `campaign_id` | i64 | candidate | `creative_id / 3` | | 0.30, walk 0.15 per day |
 //! | `advertiser_id` | i64, 506 | candidate | of the campaign; Zipf 1.67, largest 20 % | | 0.40 |
 //! | `category` | text, 40 | candidate | the advertiser's for 80 % of its campaigns; Zipf 0.8 | | 0.40 |
 //! | `format` | text, 6 | candidate | of the creative | | 0.90 |
@@ -55,16 +63,19 @@
 //! | `true_probability` | f64 | | the probability with which `clicked` was drawn | | |
 //! | `clicked` | i64, 0 or 1 | | the label | | |
 //!
-//! The true logit is a bias, the effects of the row's categories and numbers, and three pairwise terms of rank 4:
-//! `segment` with `category` (sd 0.35), `slot` with `format` (0.30), `device` with `hour` (0.10). Effects are normal
-//! with the deviation of the table. A missing value adds nothing. The bias is found by bisection so that the mean
-//! true probability is the click rate asked; beyond 262,144 rows the mean is over that many, evenly spread, which holds
-//! it within a percent or so.
+//! The true logit is the sum of a bias, the effects of the row's categories and numbers, and three pairwise terms of
+//! rank 4: `segment` with `category` (sd 0.35), `slot` with `format` (0.30), `device` with `hour` (0.10). Effects have
+//! a normal distribution with the standard deviation in the table. A missing value adds nothing.
+//!
+//! The bias is found by bisection, so that the mean true probability is the requested click rate. If there are more
+//! than 262,144 rows, the mean over that many evenly spread rows is used. The mean over all rows is then within about 1
+//! % of the click rate.
 //!
 //! # Limits
 //!
-//! No real log is behind it: users do not come in sessions, nothing was chosen by a policy, and a missing value means
-//! nothing. What a model cannot learn from the contract's fields is the walk from day to day and most of the users.
+//! The log is not modeled on one real log: users do not come in sessions, no policy chose the creatives, and a missing
+//! value has no meaning. A model cannot learn two things from the contract's fields: the daily walk of the campaigns,
+//! and most of the users.
 
 mod clock;
 mod columns;
@@ -83,25 +94,26 @@ use std::path::{Path, PathBuf};
 
 use effects::{Effects, bias_for, sigmoid};
 use row::{Row, Rows};
+use summary::RowTotals;
 pub use summary::Summary;
-use summary::Tally;
 
-/// The contract of every generated log, as the text of a `contract.toml`.
+/// The contract of all generated logs, as the text of a `contract.toml`.
 pub const CONTRACT: &str = include_str!("contract.toml");
 
-/// Most rows of a log. The world of sites and creatives stays in memory and grows with the rows: 2 GB here.
+/// Most rows in a log. All sites and creatives are in memory, and their number grows with the rows; with this many
+/// rows, they take 2 GB.
 pub const MAX_ROWS: u64 = 10_000_000_000;
-/// Most files of a log: what three digits can number.
+/// Most files in a log: file names have a number of three digits.
 pub const MAX_FILES: usize = 1000;
-/// The click rates that can be asked for: those of real logs, from banners to search.
+/// The click rates that are allowed: those of real logs, from banners to search.
 pub const CLICK_RATES: std::ops::RangeInclusive<f64> = 0.002..=0.36;
 
-/// What decides every row of a log.
+/// The parameters that determine every row of a log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogSpec {
-    /// Rows of the log, at least 1 and at most [`MAX_ROWS`]. It decides how many users, sites and creatives there are.
+    /// Number of rows, from 1 to [`MAX_ROWS`]. It also determines the number of users, sites and creatives.
     pub rows: u64,
-    /// Another seed gives another world and other impressions.
+    /// Seed of all random numbers. Another seed gives other users, sites, creatives and impressions.
     pub seed: u64,
     /// The mean true probability, within [`CLICK_RATES`].
     pub click_rate: f64,
@@ -119,17 +131,17 @@ impl LogSpec {
     }
 }
 
-/// How a log is written; none of it changes a row.
+/// Options for writing a log. They do not change the rows.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteOptions {
-    /// Replace files that exist. Otherwise they are an error.
+    /// Whether existing files are replaced. If not, an existing file is an error.
     pub overwrite: bool,
-    /// Threads that make and encode rows. 0 means as many as there are cores.
+    /// Number of threads that make and encode rows. 0 means one per core.
     pub threads: usize,
 }
 
 impl Default for WriteOptions {
-    /// Refuses to overwrite, uses all cores.
+    /// Options that do not overwrite files and use all cores.
     fn default() -> WriteOptions {
         WriteOptions { overwrite: false, threads: 0 }
     }
@@ -140,9 +152,9 @@ impl Default for WriteOptions {
 #[non_exhaustive]
 pub enum Error {
     /// [`LogSpec::rows`] is out of range.
-    #[error("expected 1 to {MAX_ROWS} rows, found {found}; ask for a number between them")]
+    #[error("expected 1 to {MAX_ROWS} rows, found {found}; choose a number in this range")]
     RowCount {
-        /// The number asked.
+        /// The requested number of rows.
         found: u64,
     },
     /// [`LogSpec::click_rate`] is out of range.
@@ -152,56 +164,58 @@ pub enum Error {
         CLICK_RATES.end()
     )]
     ClickRate {
-        /// The rate asked.
+        /// The requested click rate.
         found: f64,
     },
-    /// More files than rows or than can be numbered, or none.
-    #[error("expected 1 to {max} files, each with a row at least, found {found}; ask for another number of files")]
+    /// There are no files, more files than rows, or more than [`MAX_FILES`].
+    #[error("expected 1 to {max} files, each with at least one row, found {found}; choose another number of files")]
     FileCount {
-        /// The number asked.
+        /// The requested number of files.
         found: usize,
-        /// The most files that this log can have.
+        /// Most files that this log can have.
         max: u64,
     },
-    /// A file of that name exists.
-    #[error("{} exists; choose another name or ask for it to be replaced", path.display())]
+    /// A file with this name exists.
+    #[error("{} exists already; choose another name or allow it to be replaced", path.display())]
     Exists {
         /// The file that exists.
         path: PathBuf,
     },
-    /// The folder holds parts that this log would leave in place, and a reader of `part-*.parquet` would mix both.
+    /// The folder has parts of another log that this log would not replace. A reader of `part-*.parquet` would mix both
+    /// logs.
     #[error("{} is part of another log; remove it or choose another folder", path.display())]
     ForeignPart {
-        /// The part that is not ours.
+        /// The part of the other log.
         path: PathBuf,
     },
-    /// The system refused a file or folder.
+    /// A file or folder could not be read or written.
     #[error("{} could not be written", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Encoding failed, or the disk did under it.
+    /// Rows could not be encoded or written.
     #[error("{} could not be written as Parquet", path.display())]
     Parquet {
         /// The file.
         path: PathBuf,
-        /// What the encoder said.
+        /// The error of the encoder.
         source: parquet::errors::ParquetError,
     },
 }
 
-/// Writes the log of `spec` as one Parquet file at `path`, and returns what is in it. Refuses to replace a file.
+/// Writes the log of `spec` as one Parquet file at `path`, and returns a summary. Fails if the file exists.
 pub fn write_parquet(spec: &LogSpec, path: &Path) -> Result<Summary, Error> {
     write(spec, &[path.to_owned()], WriteOptions::default(), &mut |_| ())
 }
 
-/// Writes the log of `spec` as `paths.len()` Parquet files, cut by time into equal numbers of rows, and returns what is
-/// in them all. `on_rows` is called on this thread with the number of rows written since the last call.
+/// Writes the log of `spec` as `paths.len()` Parquet files, and returns a summary of all files. The files are
+/// consecutive in time and have equal numbers of rows. Calls `on_rows` on this thread with the number of rows written
+/// since the last call.
 ///
-/// Each file appears under its name only when it is whole. If a later file fails, the earlier ones stay.
+/// Each file gets its name only after it is complete. If writing fails, files that are already complete stay.
 pub fn write(
     spec: &LogSpec,
     paths: &[PathBuf],
@@ -224,19 +238,21 @@ pub fn write(
         return Err(Error::Exists { path: path.clone() });
     }
     let impressions = Impressions::new(spec, threads);
-    let mut tally = Tally::default();
+    let mut totals = RowTotals::default();
     let mut written = 0;
     for (index, path) in (1u64..).zip(paths) {
         let end = share_of(spec.rows, index, file_count);
-        tally.add(&parquet_out::write_file(&impressions, written..end, path, threads, on_rows)?);
+        totals.add(&parquet_out::write_file(&impressions, written..end, path, threads, on_rows)?);
         written = end;
     }
-    tally.into_summary(paths)
+    totals.into_summary(paths)
 }
 
-/// The names `part-000.parquet`, `part-001.parquet`, ... of a log of `file_count` files in `folder`, which is made if
-/// absent. Fails if the folder holds such a part of a higher number: readers of `part-*.parquet` would mix two logs.
-/// `file_count` is at most [`MAX_FILES`].
+/// Returns the names `part-000.parquet`, `part-001.parquet`, ... for a log of `file_count` files in `folder`. Creates
+/// the folder if it does not exist.
+///
+/// Fails if `file_count` is above [`MAX_FILES`]. Fails if the folder has other files named `part-*.parquet`, such as a
+/// part with a higher number, because a reader of `part-*.parquet` would mix two logs.
 pub fn part_paths(folder: &Path, file_count: usize) -> Result<Vec<PathBuf>, Error> {
     if file_count > MAX_FILES {
         return Err(Error::FileCount { found: file_count, max: MAX_FILES as u64 });
@@ -261,10 +277,10 @@ struct Impressions {
     bias: f64,
 }
 
-/// More threads than any machine has cores to feed would only cost memory.
+/// Most threads. More threads than cores would only use memory.
 const MAX_THREADS: usize = 256;
 
-/// Rows over which the mean true probability is made to be the click rate.
+/// Number of rows whose mean true probability is set to the click rate.
 const PILOT_ROWS: u64 = 256 * 1024;
 
 impl Impressions {
@@ -284,11 +300,11 @@ impl Impressions {
         Impressions { bias: bias_for(spec.click_rate, &logits), rows, effects }
     }
 
-    /// Row `index`, its true probability, and whether it was clicked.
+    /// Returns row `index`, its true probability, and whether it was clicked.
     fn at(&self, index: u64) -> (Row, f64, bool) {
         let row = self.rows.at(index);
-        // Rounded to f32, which halves the column's bytes; the click is drawn with the rounded probability, so the
-        // column is the truth and not near it.
+        // Round to f32, which halves the size of the column. The click is drawn with the rounded probability, so the
+        // column has the exact true probability.
         #[expect(clippy::cast_possible_truncation, reason = "the rounding is meant")]
         let probability = f64::from(sigmoid(self.bias + self.effects.logit(&row)) as f32).clamp(1e-6, 1.0 - 1e-6);
         let clicked = row.luck < probability;
@@ -296,7 +312,7 @@ impl Impressions {
     }
 }
 
-/// `total * part / parts` without overflow, for `part <= parts`.
+/// Computes `total * part / parts` without overflow, for `part <= parts`.
 fn share_of(total: u64, part: u64, parts: u64) -> u64 {
     let share = u128::from(total) * u128::from(part) / u128::from(parts);
     u64::try_from(share).expect("at most the total")

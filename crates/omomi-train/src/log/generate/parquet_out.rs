@@ -1,4 +1,4 @@
-//! Rows into Parquet files: row groups are made and encoded on all cores, and written in order by the caller's.
+//! Writes rows to Parquet files. Several threads make and encode row groups; the caller's thread writes them in order.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -16,22 +16,22 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::columns::{Columns, schema};
-use super::{Error, Impressions, Tally};
+use super::{Error, Impressions, RowTotals};
 
-/// Rows of a row group. Readers split work by these, and 128 Ki rows of this log are about 4 MB.
+/// Number of rows in a row group. Readers split work by row groups; 128 Ki rows of this log have about 4 MB.
 const ROW_GROUP_ROWS: u64 = 128 * 1024;
-/// Rows encoded at a time; their columns stay in the core's own cache.
+/// Number of rows encoded at a time, few enough that their columns stay in the cache of a core.
 const BATCH_ROWS: u64 = 8 * 1024;
 
-/// Writes the impressions in `rows` to `path`, which appears only when it is whole; `on_rows` is told of each row
-/// group's rows as they are written. On failure nothing is left behind.
+/// Writes the impressions in `rows` to `path`. The file gets its name only after it is complete. Calls `on_rows` with
+/// the number of rows of each row group after it is written. If writing fails, no file is left.
 pub(super) fn write_file(
     impressions: &Impressions,
     rows: Range<u64>,
     path: &Path,
     threads: usize,
     on_rows: &mut dyn FnMut(u64),
-) -> Result<Tally, Error> {
+) -> Result<RowTotals, Error> {
     let partial = Partial::beside(path);
     let failed = |source| Error::Parquet { path: path.to_owned(), source };
     let io_failed = |source| Error::Io { path: path.to_owned(), source };
@@ -39,7 +39,8 @@ pub(super) fn write_file(
     let schema: SchemaRef = Arc::new(schema());
     let options = ArrowWriterOptions::new()
         .with_properties(properties().map_err(failed)?)
-        // Without it readers see the file's own types, as from any other writer, and not our dictionaries.
+        // Without this metadata, readers see the Parquet types of the file, as from other writers, and not
+        // dictionaries.
         .with_skip_arrow_metadata(true);
     let (mut file, row_groups) = ArrowWriter::try_new_with_options(BufWriter::new(file), Arc::clone(&schema), options)
         .and_then(ArrowWriter::into_serialized_writer)
@@ -50,10 +51,10 @@ pub(super) fn write_file(
         let start = rows.start + group * ROW_GROUP_ROWS;
         start..rows.end.min(start + ROW_GROUP_ROWS)
     };
-    let mut tally = Tally::default();
+    let mut totals = RowTotals::default();
     std::thread::scope(|scope| {
-        // Worker w makes the groups w, w + threads, ... and waits until the writer has taken one before it
-        // makes the next. So the order is that of the rows, and memory is bounded.
+        // Worker w makes the groups w, w + threads, ... Before it makes the next group, it waits until the writer has
+        // taken the previous one. This keeps the groups in order and bounds the memory.
         let workers: Vec<Receiver<Result<_, ParquetError>>> = (0..group_count.min(threads as u64))
             .map(|worker| {
                 let (sender, receiver) = sync_channel(0);
@@ -61,7 +62,7 @@ pub(super) fn write_file(
                 scope.spawn(move || {
                     for group in (worker..group_count).step_by(threads) {
                         let encoded = encode(impressions, rows_of_group(group), schema, row_groups);
-                        // The writer hangs up when it has failed; there is nobody to tell.
+                        // The writer is gone because it failed. It has already reported the error.
                         if sender.send(encoded).is_err() {
                             return;
                         }
@@ -71,15 +72,15 @@ pub(super) fn write_file(
             })
             .collect();
         for (group, worker) in (0..group_count).zip(workers.iter().cycle()) {
-            // A worker ends early only by panicking, and the scope passes that on.
+            // A worker ends early only if it panics, and the scope then panics too.
             let Ok(encoded) = worker.recv() else { break };
-            let (group_tally, columns) = encoded?;
+            let (group_totals, columns) = encoded?;
             let mut writer = file.next_row_group()?;
             for column in columns {
                 column.append_to_row_group(&mut writer)?;
             }
             writer.close()?;
-            tally.add(&group_tally);
+            totals.add(&group_totals);
             let rows = rows_of_group(group);
             on_rows(rows.end - rows.start);
         }
@@ -91,19 +92,19 @@ pub(super) fn write_file(
     let file = file.into_inner().map_err(|error| io_failed(error.into_error()))?;
     file.sync_all().map_err(io_failed)?;
     fs::rename(&partial.path, path).map_err(io_failed)?;
-    Ok(tally)
+    Ok(totals)
 }
 
-/// One row group, encoded and compressed.
+/// Encodes and compresses one row group.
 fn encode(
     impressions: &Impressions,
     rows: Range<u64>,
     schema: &SchemaRef,
     row_groups: &ArrowRowGroupWriterFactory,
-) -> Result<(Tally, Vec<ArrowColumnChunk>), ParquetError> {
-    let mut tally = Tally::default();
+) -> Result<(RowTotals, Vec<ArrowColumnChunk>), ParquetError> {
+    let mut totals = RowTotals::default();
     let mut columns = Columns::new();
-    // The index of the row group matters to encryption only, which is not used.
+    // The index of the row group matters only for encryption, which is not used.
     let mut writers = row_groups.create_column_writers(0)?;
     let mut start = rows.start;
     while start < rows.end {
@@ -111,9 +112,9 @@ fn encode(
         for index in start..end {
             let (row, true_probability, clicked) = impressions.at(index);
             columns.push(&row, true_probability, clicked);
-            tally.count(true_probability, clicked);
+            totals.count(true_probability, clicked);
         }
-        // Each of our columns is one leaf, lists of texts too.
+        // Each column has one leaf, even a list of texts.
         let leaves = schema.fields().iter().zip(columns.take()?).map(|(field, array)| compute_leaves(field, &array));
         for (writer, leaves) in writers.iter_mut().zip(leaves) {
             for leaf in leaves? {
@@ -123,17 +124,18 @@ fn encode(
         start = end;
     }
     let chunks = writers.into_iter().map(|writer| writer.close()).collect::<Result<_, _>>()?;
-    Ok((tally, chunks))
+    Ok((totals, chunks))
 }
 
 fn properties() -> Result<WriterProperties, ParquetError> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        // Comparing texts costs a tenth of the run, and nobody skips row groups by them; by time one may.
+        // Statistics of texts cost a tenth of the run time, and no reader skips row groups by them. Readers may skip
+        // row groups by time.
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_statistics_enabled(ColumnPath::from("timestamp"), EnabledStatistics::Chunk)
         .set_created_by(concat!("omomi generate-log ", env!("CARGO_PKG_VERSION")).to_owned());
-    // A dictionary of values that hardly recur costs time and saves nothing.
+    // A dictionary of values that rarely recur costs time and saves no space.
     for (column, encoding) in [
         ("timestamp", Encoding::DELTA_BINARY_PACKED),
         ("user_id", Encoding::PLAIN),
@@ -146,7 +148,7 @@ fn properties() -> Result<WriterProperties, ParquetError> {
     Ok(properties.build())
 }
 
-/// The file being written; removed when dropped, unless it has been renamed by then.
+/// The file that is being written. It is removed when this is dropped, unless it was renamed before.
 struct Partial {
     path: PathBuf,
 }
@@ -162,7 +164,7 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // Gone already when all went well.
+        // After success the file was renamed, and there is nothing to remove.
         let _ = fs::remove_file(&self.path);
     }
 }

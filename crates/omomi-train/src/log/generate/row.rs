@@ -1,14 +1,14 @@
-//! One row of the log, as indices.
+//! One row of a generated log. Categories are indices into lists.
 
 use super::clock::{Clock, HOUR_US, Moment};
 use super::draw::{Draw, Subject};
 use super::world::{CREATIVES_PER_CAMPAIGN, User, World};
 
-/// Highest floor price; the contract's range ends here.
+/// Highest floor price, which is also the end of the contract's range.
 pub(super) const HIGHEST_FLOOR_PRICE: f64 = 100_000.0;
 
-/// An impression before its logit is known. A value that the log misses is absent here too, so it cannot move the
-/// true probability: what is written is all there is to know, but for the campaign's walk.
+/// An impression without its logit. A value that is missing in the log is also absent here, so it does not affect the
+/// true probability. Everything that affects the probability is in the log, except the daily walk of the campaign.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) moment: Moment,
@@ -29,11 +29,11 @@ pub(super) struct Row {
     pub(super) format: u8,
     pub(super) theme: Option<u8>,
     pub(super) landing: Option<u8>,
-    /// Uniform in [0, 1): the row is clicked if this is below its true probability.
+    /// Uniform in [0, 1). The row is clicked if this is below its true probability.
     pub(super) luck: f64,
 }
 
-/// Makes any row of a log of `rows` rows from its index alone.
+/// Makes any row of a log with `rows` rows from only its index.
 pub(super) struct Rows {
     seed: u64,
     rows: u64,
@@ -46,7 +46,7 @@ impl Rows {
         Rows { seed, rows, clock: Clock::new(), world: World::new(seed, rows) }
     }
 
-    /// The row with this index, below the number of rows. Rows of higher index are not earlier.
+    /// Returns the row with this index, which is below the number of rows. Rows with higher indices are not earlier.
     pub(super) fn at(&self, index: u64) -> Row {
         let mut draw = Draw::new(self.seed, Subject::Row, index);
         let draw = &mut draw;
@@ -88,8 +88,8 @@ fn unless(draw: &mut Draw, missing_share: f64, value: u8) -> Option<u8> {
     (!draw.chance(missing_share)).then_some(value)
 }
 
-/// Lognormal around the site's price, and in one row of 25 raised by a Pareto factor of exponent 1.1, so that the mean
-/// exists but hardly settles.
+/// Draws a floor price: lognormal around the site's price. In one row of 25 it is multiplied by a Pareto factor with
+/// exponent 1.1, so the mean exists but converges very slowly.
 fn floor_price(draw: &mut Draw, site_price: f64) -> Option<f64> {
     if draw.chance(0.12) {
         return None;
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floor_price_has_a_heavy_tail_within_the_contracts_range() {
+    fn floor_price_has_a_heavy_tail_within_the_range_of_the_contract() {
         let rows = Rows::new(1, 50_000);
         let mut prices: Vec<f64> = (0..50_000).filter_map(|index| rows.at(index).floor_price).collect();
         prices.sort_by(f64::total_cmp);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn creatives_are_shown_only_while_they_live() {
+    fn creatives_are_shown_only_while_they_are_alive() {
         let rows = Rows::new(1, 20_000);
         for index in 0..20_000 {
             let row = rows.at(index);

@@ -1,4 +1,4 @@
-//! The log as its readers see it: written, read back, and held against what the module's documentation promises.
+//! Writes generated logs, reads them back, and checks them against the documentation of the module.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use omomi::contract::FieldKind;
 const SPEC: LogSpec = LogSpec { rows: 200_000, seed: 1, click_rate: 0.1 };
 const DAY_US: i64 = 24 * clock::HOUR_US;
 
-/// Writes the log in as many files and on as many threads as asked, and returns their bytes.
+/// Writes a log as `file_count` files with `threads` threads, and returns the bytes of the files.
 fn written(spec: LogSpec, file_count: usize, threads: usize) -> (Summary, Vec<Vec<u8>>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let paths = part_paths(folder.path(), file_count).expect("an empty folder");
@@ -31,7 +31,7 @@ fn read(path: &Path) -> Vec<RecordBatch> {
     reader.map(|batch| batch.expect("a batch")).collect()
 }
 
-/// One log for the tests that only look at it.
+/// One log for the tests that only read it.
 static LOG: LazyLock<Log> = LazyLock::new(Log::new);
 
 /// A log of [`SPEC`], read back.
@@ -63,7 +63,7 @@ impl Log {
         self.columns(name).map(|column| column.null_count()).sum::<usize>() as f64 / SPEC.rows as f64
     }
 
-    /// Shares of the ids, the largest first.
+    /// The shares of the ids, in descending order.
     fn shares(&self, name: &str) -> Vec<f64> {
         let mut counts = BTreeMap::new();
         for id in self.ids(name).into_iter().flatten() {
@@ -82,7 +82,7 @@ fn assert_near(what: &str, found: f64, expected: f64, tolerance: f64) {
 
 #[test]
 fn same_spec_gives_the_same_bytes_on_any_number_of_threads() {
-    // Two full row groups and a short one.
+    // The log has two full row groups and a short one.
     let spec = LogSpec { rows: 270_000, ..SPEC };
     let (one_summary, one) = written(spec, 1, 1);
     let (three_summary, three) = written(spec, 1, 3);
@@ -99,7 +99,7 @@ fn another_seed_gives_another_log() {
 }
 
 #[test]
-fn cutting_into_files_changes_no_row() {
+fn splitting_into_files_changes_no_row() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let spec = LogSpec { rows: 10_001, ..SPEC };
     let whole = folder.path().join("whole.parquet");
@@ -117,7 +117,7 @@ fn cutting_into_files_changes_no_row() {
 }
 
 #[test]
-fn rows_are_in_the_order_of_time_and_fill_seven_days() {
+fn rows_are_in_order_of_time_and_cover_seven_days() {
     let log = &*LOG;
     let times: Vec<i64> = log
         .columns("timestamp")
@@ -137,7 +137,7 @@ fn rows_are_in_the_order_of_time_and_fill_seven_days() {
 }
 
 #[test]
-fn clicks_follow_the_true_probabilities_and_these_the_click_rate() {
+fn clicks_follow_the_true_probabilities_and_their_mean_is_the_click_rate() {
     let log = &*LOG;
     let probabilities = log.numbers("true_probability");
     let labels = log.ids("clicked");
@@ -148,10 +148,10 @@ fn clicks_follow_the_true_probabilities_and_these_the_click_rate() {
     let expected: f64 = probabilities.iter().sum();
     let variance: f64 = probabilities.iter().map(|p| p * (1.0 - p)).sum();
     assert_near("clicks", clicks as f64, expected, 4.0 * variance.sqrt());
-    // All 200,000 rows are in the pilot, so only the rounding of the probabilities is left.
+    // All 200,000 rows are in the pilot, so the only error is the rounding of the probabilities.
     assert_near("mean true probability", expected / 200_000.0, SPEC.click_rate, 1e-7);
 
-    // In tenths by probability too, or the truth would be right only on average.
+    // Check each tenth of the rows by probability, so that probabilities are right not only on average.
     let mut rows: Vec<(f64, i64)> = probabilities.into_iter().zip(labels.into_iter().flatten()).collect();
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
     for tenth in rows.chunks(20_000) {
@@ -167,7 +167,7 @@ fn clicks_follow_the_true_probabilities_and_these_the_click_rate() {
 }
 
 #[test]
-fn click_rates_from_0_002_to_0_36_are_met() {
+fn click_rates_from_0_002_to_0_36_are_reached() {
     for click_rate in [0.002, 0.01, 0.36] {
         let (summary, _) = written(LogSpec { rows: 50_000, seed: 3, click_rate }, 1, 0);
         assert_near("mean true probability", summary.mean_true_probability, click_rate, 1e-6);
@@ -179,7 +179,7 @@ fn click_rates_from_0_002_to_0_36_are_met() {
 #[test]
 fn missing_shares_are_as_documented() {
     let log = &*LOG;
-    // A theme is of the creative and a landing of the campaign: the popular few move the share of the rows.
+    // A theme belongs to the creative and a landing to the campaign, so a few popular ones change the share of rows.
     let documented = [
         ("user_id", 0.09, 0.004),
         ("os", 0.015, 0.002),
@@ -199,12 +199,12 @@ fn missing_shares_are_as_documented() {
 }
 
 #[test]
-fn entities_have_the_documented_heads() {
+fn largest_entities_have_the_documented_shares() {
     let log = &*LOG;
     assert_near("largest advertiser", log.shares("advertiser_id")[0], 0.20, 0.05);
     // 1 / sum of k^-1.36 over the 2,533 sites.
     assert_near("largest site", log.shares("site_id")[0], 0.31, 0.01);
-    // 91 % of the rows, of which the first of 220,000 users has 0.38 * 220,000^-0.38.
+    // 91 % of the rows have a known user, and the first of 220,000 users has a share of 0.38 * 220,000^-0.38 of them.
     assert_near("largest user", log.shares("user_id")[0], 0.0032, 0.0008);
     let creatives = log.shares("creative_id").len();
     assert!((7000..=9857).contains(&creatives), "{creatives} creatives");
@@ -246,12 +246,12 @@ fn contract_is_valid_and_each_of_its_fields_is_a_column_of_its_type() {
         };
         assert!(fits, "{} is {}", field.name, column.data_type());
     }
-    // Time, truth and label are no fields.
+    // Time, true probability and label are not fields.
     assert_eq!(contract.fields().len() + 3, schema.fields().len());
 }
 
 #[test]
-fn impossible_specs_are_refused() {
+fn impossible_specs_are_rejected() {
     let refused = |spec: LogSpec, file_count: usize| {
         let paths = vec![PathBuf::from("never-written.parquet"); file_count];
         write(&spec, &paths, WriteOptions::default(), &mut |_| ()).expect_err("an impossible log").to_string()
@@ -268,14 +268,14 @@ fn impossible_specs_are_refused() {
 }
 
 #[test]
-fn a_log_of_one_row_is_a_log() {
+fn log_of_one_row_can_be_generated() {
     let (summary, _) = written(LogSpec { rows: 1, ..SPEC }, 1, 0);
     assert_eq!(summary.rows, 1);
     assert!(summary.bayes_normalized_entropy().is_none());
 }
 
 #[test]
-fn existing_files_stay_unless_asked_and_nothing_else_is_left() {
+fn existing_files_stay_unless_overwritten_and_no_other_file_is_left() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("log.parquet");
     fs::write(&path, "precious").expect("a file");
@@ -289,7 +289,7 @@ fn existing_files_stay_unless_asked_and_nothing_else_is_left() {
 }
 
 #[test]
-fn parts_of_a_longer_log_are_not_left_beside_a_shorter_one() {
+fn parts_of_a_longer_log_beside_a_shorter_one_are_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("part-002.parquet"), "old").expect("a file");
     assert!(matches!(part_paths(folder.path(), 2), Err(Error::ForeignPart { .. })));
@@ -297,7 +297,7 @@ fn parts_of_a_longer_log_are_not_left_beside_a_shorter_one() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_an_error_with_its_name() {
+fn missing_folder_is_an_error_with_its_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("absent").join("log.parquet");
     let error = write_parquet(&LogSpec { rows: 10, ..SPEC }, &path).expect_err("no folder");

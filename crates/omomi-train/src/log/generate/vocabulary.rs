@@ -1,14 +1,15 @@
-//! The texts of the log. Order is part of what a seed means: change one and old logs cannot be made again.
+//! The texts of generated logs. Logs of a given seed depend on the order of the texts: if one text moves, old logs
+//! cannot be generated again.
 
 pub(super) const DEVICES: &[&str] = &["smartphone", "pc", "tablet", "tv", "game console"];
 
 pub(super) const OSES: &[&str] =
     &["iOS", "Android", "Windows", "macOS", "ChromeOS", "Linux", "iPadOS", "Fire OS", "tvOS", "Switch", "PlayStation"];
 
-/// Which systems run on each of [`DEVICES`], as indices into [`OSES`], the likelier first.
+/// The operating systems of each of the [`DEVICES`], as indices into [`OSES`], the most likely first.
 pub(super) const OSES_OF_DEVICE: [&[u8]; 5] = [&[0, 1], &[2, 3, 4, 5], &[6, 1, 7, 2], &[1, 8, 7], &[10, 9]];
 
-/// The prefectures of Japan, about by population.
+/// The prefectures of Japan, roughly in order of population.
 pub(super) const REGIONS: &[&str] = &[
     "東京都",
     "神奈川県",
@@ -207,7 +208,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_text_is_there_once_and_the_sizes_are_as_documented() {
+    fn no_text_is_repeated_and_the_lists_have_the_documented_sizes() {
         let lists = [
             (DEVICES, 5),
             (OSES, 11),

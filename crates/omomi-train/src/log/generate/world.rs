@@ -1,6 +1,6 @@
-//! Who takes part: users, sites, creatives, their campaigns and advertisers, each with attributes of its own.
+//! The users, sites, creatives, campaigns and advertisers of a generated log, with their attributes.
 //!
-//! Users are too many to be kept: each is computed anew from its rank. All others are tables, made once.
+//! There are too many users to store, so each is computed from its rank when it is needed. The others are in tables.
 
 use super::clock::{DAYS, HOUR_US};
 use super::draw::{Draw, Subject, mix};
@@ -9,7 +9,7 @@ use super::zipf::{Alias, Zipf, flattening_for_head, zipf_weights};
 
 /// Share of impressions whose user is unknown.
 pub(super) const UNKNOWN_USER_SHARE: f64 = 0.09;
-/// Users in the world for each row of the log.
+/// Number of users per row of the log.
 const USERS_PER_ROW: f64 = 1.1;
 const USER_EXPONENT: f64 = 0.62;
 const SITE_EXPONENT: f64 = 1.36;
@@ -17,17 +17,17 @@ const CREATIVE_EXPONENT: f64 = 0.65;
 const ADVERTISER_COUNT: u32 = 506;
 const ADVERTISER_EXPONENT: f64 = 1.67;
 const ADVERTISER_HEAD: f64 = 0.2;
-/// Share of known users without a segment. With the unknown ones, 25 % of the rows have none.
+/// Share of known users without a segment. Together with the unknown users, 25 % of the rows have no segment.
 const NO_SEGMENT_SHARE: f64 = 0.176;
 const NO_LANDING_SHARE: f64 = 0.08;
 const NO_THEME_SHARE: f64 = 0.45;
-/// A user's number of interests is a lognormal rounded down and cut off after the most: mean 5, median 2.
+/// The number of interests of a user is lognormal, rounded down, and at most [`MAX_INTERESTS`]: mean 5, median 2.
 const INTEREST_COUNT_MEDIAN: f64 = 2.8;
 const INTEREST_COUNT_SPREAD: f64 = 1.44;
 pub(super) const MAX_INTERESTS: u8 = 42;
 const MAX_SLOTS_OF_SITE: usize = 3;
 
-/// What a user brings to a request. Categories are indices into the lists of texts.
+/// The attributes of a user. Categories are indices into the lists of texts.
 #[derive(Clone, Debug)]
 pub(super) struct User {
     /// Absent for an unknown user.
@@ -36,13 +36,13 @@ pub(super) struct User {
     pub(super) os: u8,
     pub(super) region: u8,
     pub(super) segment: Option<u8>,
-    /// Absent for an unknown user; a known one may have none.
+    /// Absent for an unknown user. The list of a known user may be empty.
     pub(super) interests: Option<Interests>,
-    /// How much more than others this user clicks, in standard deviations. 0 for an unknown user.
+    /// How much more than average this user clicks, in standard deviations. 0 for an unknown user.
     pub(super) eagerness: f64,
 }
 
-/// Up to [`MAX_INTERESTS`] distinct interests in no order, without an allocation.
+/// Up to [`MAX_INTERESTS`] distinct interests in no particular order, stored without an allocation.
 #[derive(Clone, Debug)]
 pub(super) struct Interests {
     count: u8,
@@ -55,7 +55,7 @@ impl Interests {
     }
 }
 
-/// Makes users.
+/// Makes users from their ranks.
 pub(super) struct Users {
     seed: u64,
     rank: Zipf,
@@ -82,7 +82,7 @@ impl Users {
         }
     }
 
-    /// The user of the row that `draw` is for. `row` gives an unknown user attributes of its own.
+    /// Draws the user of a row. An unknown user gets attributes that depend on `row`, the index of the row.
     pub(super) fn pick(&self, row: u64, draw: &mut Draw) -> User {
         if draw.chance(UNKNOWN_USER_SHARE) {
             let mut unknown = Draw::new(self.seed, Subject::UnknownUser, row);
@@ -95,7 +95,7 @@ impl Users {
         let segment = if user.chance(NO_SEGMENT_SHARE) { None } else { Some(byte(self.segment.pick(&mut user))) };
         let interests = Some(self.interests(&mut user));
         let eagerness = user.normal();
-        // Opaque and positive, as ids of users are: neither popularity nor order can be read from it.
+        // The id is positive and opaque, like ids of real users: it shows neither the user's popularity nor its order.
         let name = mix(self.seed ^ mix(rank ^ mix(Subject::UserName as u64))) >> 1;
         User { id: Some(name.cast_signed()), device, os, region, segment, interests, eagerness }
     }
@@ -112,7 +112,7 @@ impl Users {
             Interests { count: byte(self.interest_count.pick(user)), values: [0; MAX_INTERESTS as usize] };
         let mut taken = 0u128;
         for value in &mut interests.values[..usize::from(interests.count)] {
-            // At most 42 of 66 are ever taken, so a free one is found soon.
+            // At most 42 of 66 interests are taken, so a free one is found soon.
             *value = loop {
                 let candidate = self.interest.pick(user);
                 if taken & 1 << candidate == 0 {
@@ -125,7 +125,7 @@ impl Users {
     }
 }
 
-/// Weights of 0 to 42 interests, by numeric integration of a lognormal over each step.
+/// Computes the weights of having 0 to 42 interests, by numeric integration of a lognormal density.
 fn interest_count_weights() -> Vec<f64> {
     const STEPS: u32 = 64;
     let density = |value: f64| {
@@ -141,23 +141,23 @@ fn interest_count_weights() -> Vec<f64> {
 }
 
 pub(super) struct Site {
-    /// The slots on its pages and the size of each.
+    /// The slots on the site's pages, each with its size.
     slots: [(u8, u8); MAX_SLOTS_OF_SITE],
     slot_count: u8,
     pub(super) exchange: u8,
-    /// What the site's floor prices scatter around, JPY per 1,000 impressions.
+    /// The median floor price of the site, in JPY per 1,000 impressions, without the Pareto tail.
     pub(super) price: f64,
 }
 
 impl Site {
-    /// A slot of this site and its size.
+    /// Draws a slot of this site. Returns the slot and its size.
     pub(super) fn pick_slot(&self, draw: &mut Draw) -> (u8, u8) {
         self.slots[draw.below(u32::from(self.slot_count)) as usize]
     }
 }
 
 pub(super) struct Creative {
-    /// Microseconds since the log began; most are born before that.
+    /// Microseconds since the log began. Negative for creatives that were born before.
     pub(super) born_us: i64,
     pub(super) dies_us: i64,
     pub(super) format: u8,
@@ -170,18 +170,18 @@ pub(super) struct Campaign {
     pub(super) landing: Option<u8>,
 }
 
-/// Everything that exists. The same for every row, a function of the seed and the number of rows.
+/// Everything that exists in a generated log. It depends only on the seed and the number of rows.
 pub(super) struct World {
     pub(super) users: Users,
     pub(super) sites: Vec<Site>,
     site: Alias,
-    /// In the order of birth, three to a campaign.
+    /// In order of birth, three per campaign.
     pub(super) creatives: Vec<Creative>,
     creative: Alias,
     pub(super) campaigns: Vec<Campaign>,
 }
 
-/// Creatives of one campaign.
+/// Number of creatives in a campaign.
 pub(super) const CREATIVES_PER_CAMPAIGN: u32 = 3;
 pub(super) const ADVERTISERS: usize = ADVERTISER_COUNT as usize;
 
@@ -224,10 +224,10 @@ impl World {
         self.site.pick(draw)
     }
 
-    /// A creative that is alive at the time.
+    /// Draws a creative that is alive at this time.
     pub(super) fn pick_creative(&self, elapsed_us: i64, draw: &mut Draw) -> u32 {
         loop {
-            // A third or so of the creatives is alive at any time, and the first always is.
+            // About a third of the creatives is alive at any time, and the first one is always alive.
             let index = self.creative.pick(draw);
             let creative = &self.creatives[index as usize];
             if creative.born_us <= elapsed_us && elapsed_us < creative.dies_us {
@@ -254,7 +254,7 @@ fn sites(seed: u64, count: u32) -> Vec<Site> {
         .collect()
 }
 
-/// Creatives whose life touches the log's seven days, in the order of birth.
+/// Makes creatives that are alive at some time in the log's seven days, in order of birth.
 #[expect(clippy::cast_possible_truncation, reason = "at most 67 days in microseconds")]
 fn creatives(seed: u64, count: u32) -> Vec<Creative> {
     const LOG_HOURS: f64 = DAYS as f64 * 24.0;
@@ -263,7 +263,7 @@ fn creatives(seed: u64, count: u32) -> Vec<Creative> {
     let mut creatives: Vec<Creative> = (0..count)
         .map(|index| {
             let mut draw = Draw::new(seed, Subject::Creative, u64::from(index));
-            // At least six hours, four days more on average.
+            // A life has at least six hours, and on average four days more.
             let life = (6.0 - 96.0 * (1.0 - draw.unit()).ln()).min(LONGEST_HOURS);
             let born = draw.unit() * (life + LOG_HOURS) - life;
             Creative {
@@ -275,7 +275,7 @@ fn creatives(seed: u64, count: u32) -> Vec<Creative> {
         })
         .collect();
     creatives.sort_by_key(|creative| creative.born_us);
-    // The oldest outlives the log, so that there is something to show at any time.
+    // The oldest creative is alive during the whole log, so that there is always something to show.
     if let Some(oldest) = creatives.first_mut() {
         oldest.born_us = oldest.born_us.min(0);
         oldest.dies_us = i64::MAX;
@@ -289,7 +289,7 @@ fn uniform_unless(draw: &mut Draw, missing_share: f64, count: usize) -> Option<u
     (!missing).then_some(value)
 }
 
-/// Takes away the link between popularity and the order of birth.
+/// Shuffles the weights, so that popularity does not depend on the order of birth.
 fn shuffled(seed: u64, mut weights: Vec<f64>) -> Vec<f64> {
     let mut draw = Draw::new(seed, Subject::Popularity, 0);
     for last in (1..weights.len()).rev() {
@@ -308,7 +308,7 @@ fn growing(base: f64, rows: u64, power: f64) -> u32 {
     (base + (rows as f64).powf(power)) as u32
 }
 
-/// An index into one of the lists of texts, none of which has more than 256.
+/// Converts an index into a list of texts to a byte. No list has more than 256 texts.
 fn byte<T: TryInto<u8>>(index: T) -> u8 {
     index.try_into().ok().expect("an index into a list of at most 256 texts")
 }

@@ -1,23 +1,23 @@
-//! Drawing categories whose popularity follows a power law, in constant time.
+//! Draws categories whose popularity follows a power law, in constant time.
 
 use super::draw::Draw;
 
-/// Ranks 1 to `count`, rank `k` with probability proportional to `k^-exponent`, without a table.
+/// Draws ranks from 1 to `count`, rank `k` with a probability proportional to `k^-exponent`, without a table.
 ///
-/// Rejection-inversion (W. Hörmann, G. Derflinger: *Rejection-inversion to generate variates from monotone discrete
-/// distributions*, 1996): the area under `x^-exponent` is inverted exactly, and the little by which a unit step
-/// differs from that area is rejected. It takes 1.1 tries or so, for a thousand ranks as for a billion.
+/// The method is rejection-inversion (W. Hörmann, G. Derflinger: *Rejection-inversion to generate variates from
+/// monotone discrete distributions*, 1996). The area under `x^-exponent` is inverted exactly, and the small difference
+/// between a unit step and that area is rejected. A draw takes about 1.1 tries, for a thousand ranks or for a billion.
 pub(super) struct Zipf {
     count: f64,
     exponent: f64,
     area_first: f64,
     area_last: f64,
-    /// A rank this close above the point drawn is accepted without looking at areas.
+    /// If the rank is above the drawn point by at most this, it is accepted without computing areas.
     shortcut: f64,
 }
 
 impl Zipf {
-    /// `exponent` is positive and not 1; `count` is at least 1.
+    /// Prepares draws. `exponent` must be positive and not 1; `count` must be at least 1.
     pub(super) fn new(count: u64, exponent: f64) -> Zipf {
         assert!(count >= 1 && exponent > 0.0 && exponent != 1.0, "Zipf of {count} ranks, exponent {exponent}");
         let mut zipf = Zipf { count: count as f64, exponent, area_first: 0.0, area_last: 0.0, shortcut: 0.0 };
@@ -28,7 +28,7 @@ impl Zipf {
         zipf
     }
 
-    /// A rank, from 1.
+    /// Draws a rank, from 1.
     pub(super) fn pick(&self, draw: &mut Draw) -> u64 {
         loop {
             let area = self.area_last + draw.unit() * (self.area_first - self.area_last);
@@ -45,7 +45,7 @@ impl Zipf {
         point.powf(-self.exponent)
     }
 
-    /// Integral of the density from 1 to `point`.
+    /// Computes the integral of the density from 1 to `point`.
     fn area(&self, point: f64) -> f64 {
         let power = 1.0 - self.exponent;
         (point.powf(power) - 1.0) / power
@@ -57,19 +57,20 @@ impl Zipf {
     }
 }
 
-/// Indices `0..n` with any given weights: A. J. Walker's alias method, one memory access a draw.
+/// Draws indices `0..n` with any weights, by A. J. Walker's alias method: one memory access per draw.
 pub(super) struct Alias {
-    /// Of each slot: below this 32-bit fraction the slot itself is taken, else the other index.
+    /// For each slot a 32-bit fraction and another index. Below the fraction the slot itself is drawn, otherwise the
+    /// other index.
     slots: Vec<(u32, u32)>,
 }
 
 impl Alias {
-    /// `weights` are not negative and not all 0; there are fewer than 2^32 of them.
+    /// Builds the table. `weights` must not be negative or all 0, and there must be fewer than 2^32.
     pub(super) fn new(weights: &[f64]) -> Alias {
         let count = u32::try_from(weights.len()).expect("fewer than 2^32 weights");
         let total: f64 = weights.iter().sum();
         assert!(total > 0.0, "alias table without a positive weight");
-        // Average 1 for each slot: the small ones take what they lack from the large ones.
+        // The average share of a slot is 1. Slots with less than 1 are filled up from slots with more than 1.
         let mut shares: Vec<f64> = weights.iter().map(|weight| weight / total * f64::from(count)).collect();
         let mut slots: Vec<(u32, u32)> = (0..count).map(|index| (u32::MAX, index)).collect();
         let (mut small, mut large): (Vec<u32>, Vec<u32>) = (0..count).partition(|&index| shares[index as usize] < 1.0);
@@ -82,7 +83,7 @@ impl Alias {
                 small.push(giving);
             }
         }
-        // What is left on either side is 1 but for rounding, and keeps its whole slot.
+        // The shares that are left are 1, except for rounding, and keep their whole slot.
         Alias { slots }
     }
 
@@ -101,12 +102,13 @@ fn fraction(share: f64) -> u32 {
     (share * 4_294_967_296.0) as u32
 }
 
-/// Weights `(rank + flattening)^-exponent` for the ranks `1..=count`.
+/// Returns the weights `(rank + flattening)^-exponent` of the ranks `1..=count`.
 pub(super) fn zipf_weights(count: u32, exponent: f64, flattening: f64) -> Vec<f64> {
     (1..=count).map(|rank| (f64::from(rank) + flattening).powf(-exponent)).collect()
 }
 
-/// The flattening at which the first rank's share is `head`, by bisection. 0 when the plain power law has less.
+/// Finds the flattening with which the share of the first rank is `head`, by bisection. Returns 0 if the first rank has
+/// less than `head` even without flattening.
 pub(super) fn flattening_for_head(count: u32, exponent: f64, head: f64) -> f64 {
     let share = |flattening: f64| {
         let weights = zipf_weights(count, exponent, flattening);
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn zipf_without_a_table_has_the_shares_of_its_definition() {
+    fn zipf_without_a_table_follows_its_definition() {
         for (count, exponent) in [(1, 0.62), (2, 0.62), (1000, 0.62), (1000, 1.36)] {
             let zipf = Zipf::new(u64::from(count), exponent);
             assert_follows(&zipf_weights(count, exponent, 0.0), |draw| {
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn alias_table_has_the_shares_of_its_weights() {
+    fn alias_table_follows_its_weights() {
         for weights in [vec![1.0], vec![0.0, 1.0, 0.0], vec![5.0, 1.0, 1.0, 0.5], zipf_weights(506, 1.67, 0.0)] {
             let alias = Alias::new(&weights);
             assert_follows(&weights, |draw| alias.pick(draw) as usize);
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn flattening_brings_the_head_to_the_share_asked() {
+    fn flattening_gives_the_first_rank_the_requested_share() {
         let weights = zipf_weights(506, 1.67, flattening_for_head(506, 1.67, 0.2));
         assert!((weights[0] / weights.iter().sum::<f64>() - 0.2).abs() < 1e-9);
         assert_eq!(flattening_for_head(40, 0.5, 0.9), 0.0);

@@ -1,4 +1,4 @@
-//! The copy of a store that incidents may happen to, and everything that is done to it from outside.
+//! The copy of a store that the incidents happen to, and every change that is made to it from outside the server.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -14,25 +14,25 @@ use omomi::store::{Control, Current, Digest, Store};
 use omomi::weight_file::map::LoadMode;
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
-/// A store of its own, in a folder that goes with it.
+/// A store in a temporary folder, which is removed with it.
 #[derive(Debug)]
 pub(super) struct Copy {
     folder: Folder,
     pub(super) store: Store,
     verifier: Verifier,
-    /// The weight file that was published in the original, out of every incident's reach.
+    /// A copy of the weight file that is published in the original store. No incident touches it.
     pub(super) original: PathBuf,
     bytes: Vec<u8>,
     next_generation: u64,
 }
 
-/// Removed with everything in it.
+/// A folder that is removed with its content on drop.
 #[derive(Debug)]
 struct Folder(PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is left to whoever cleans the scratch folder.
+        // A folder that cannot be removed stays in the scratch folder.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -47,7 +47,7 @@ impl Copy {
         let bytes = fs::read(&path).map_err(DrillError::system("read", path))?;
         let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let folder = options.scratch.join(format!("omomi-drill-{}-{nanoseconds}", std::process::id()));
-        fs::create_dir(&folder).map_err(DrillError::system("make", &folder))?;
+        fs::create_dir(&folder).map_err(DrillError::system("create", &folder))?;
         let folder = Folder(folder);
         let store = Store::new(folder.0.join("store"));
         let original = folder.0.join("original.omomi");
@@ -55,7 +55,7 @@ impl Copy {
         let arguments = ["verify", "--json"].map(Into::into).to_vec();
         let verifier =
             Verifier { program: options.program.clone(), arguments, time_limit: Verifier::DEFAULT_TIME_LIMIT };
-        // Refused here, before anything else, where it is no file that a server would take.
+        // Rejects a file that no server would load before anything else is done.
         Model::load(&original, LoadMode::Map)?;
         let next_generation = current.generation + 1;
         Ok(Self { folder, store, verifier, original, bytes, next_generation })
@@ -66,20 +66,20 @@ impl Copy {
         self.next_generation - 1
     }
 
-    /// The bytes of a good file of that generation.
+    /// Returns the bytes of a good file with that generation.
     pub(super) fn good_bytes(&self, generation: u64) -> Result<Vec<u8>, DrillError> {
         Ok(files::of_generation(self.bytes.clone(), generation)?)
     }
 
-    /// Publishes a good file as it is meant to be done, and answers with its generation and when `current` was moved.
+    /// Publishes a good file in the proper way. Returns its generation and the time at which `current` was replaced.
     pub(super) fn publish_good(&mut self) -> Result<(u64, Instant), DrillError> {
         let generation = self.new_generation();
         let file = self.folder.0.join("incoming.omomi");
         write_new(&file, &self.good_bytes(generation)?)?;
         let mut moved = Instant::now();
-        // A new generation that nobody has signed: what is rehearsed is not who may publish.
+        // The new generation is not signed. The drill does not rehearse signatures.
         let signature = Some((SignaturePolicy::Off, TrustedKeys::default()));
-        // What is rehearsed is publishing, not judging.
+        // The drill rehearses publishing, not the gate.
         let blessing = Some(BlessingPolicy::Off);
         let options = PublishOptions { file: file.clone(), verifier: self.verifier.clone(), signature, blessing };
         publish(&self.store, &options, &mut |step| {
@@ -91,7 +91,8 @@ impl Copy {
         Ok((generation, moved))
     }
 
-    /// Puts `bytes` under the name of a generation and points `current` to them, as a careless hand does: nothing is verified.
+    /// Stores `bytes` under the name of a generation and points `current` to it without verifying anything, like a
+    /// careless operator.
     pub(super) fn publish_carelessly(&self, generation: u64, bytes: &[u8], mode: u32) -> Result<Instant, DrillError> {
         let path = self.store.generation_path(generation);
         replace(&path, bytes, mode)?;
@@ -99,7 +100,7 @@ impl Copy {
         replace(&self.store.current_path(), current.to_string().as_bytes(), 0o644)
     }
 
-    /// Takes a generation that was published carelessly away, and points `current` back to where it was.
+    /// Removes a generation that was published carelessly and restores the previous text of `current`.
     pub(super) fn withdraw(&self, generation: u64, before: &str) -> Result<(), DrillError> {
         let path = self.store.generation_path(generation);
         fs::remove_file(&path).map_err(DrillError::system("remove", path))?;
@@ -128,7 +129,7 @@ impl Copy {
         Ok(removed)
     }
 
-    /// Writes into a file that is there, from its first byte on, without making it shorter.
+    /// Overwrites an existing file from its first byte, without truncating it.
     pub(super) fn write_in_place(&self, generation: u64, bytes: &[u8]) -> Result<Instant, DrillError> {
         let path = self.store.generation_path(generation);
         let failed = |action| DrillError::system(action, &path);
@@ -145,12 +146,12 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DrillError> {
     File::create_new(path).and_then(|mut file| file.write_all(bytes)).map_err(DrillError::system("write", path))
 }
 
-/// Puts `bytes` under a name at once, and answers with when.
+/// Replaces `path` with `bytes` atomically, and returns the time of the replacement.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<Instant, DrillError> {
     let sibling = path.with_extension("careless");
     write_new(&sibling, bytes)?;
     fs::set_permissions(&sibling, Permissions::from_mode(mode))
-        .map_err(DrillError::system("allow reading of", &sibling))?;
+        .map_err(DrillError::system("set the permissions of", &sibling))?;
     let replaced = Instant::now();
     fs::rename(&sibling, path).map_err(DrillError::system("replace", path))?;
     Ok(replaced)

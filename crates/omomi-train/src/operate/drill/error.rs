@@ -1,4 +1,4 @@
-//! What can keep an incident from being rehearsed.
+//! Errors that prevent a rehearsal.
 
 use std::path::PathBuf;
 
@@ -6,45 +6,45 @@ use crate::operate::publish::PublishError;
 use crate::pack::writer::WriteError;
 use omomi::error::Error;
 
-/// Why a rehearsal could not take place.
+/// Why an incident could not be rehearsed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DrillError {
-    /// Nothing is published that could be served.
-    #[error("{dir} has no published weight file to drill with: expected one that `current` names, found none")]
+    /// The store has no published weight file.
+    #[error("{dir} has no published weight file to drill with: `current` is missing; publish a weight file first")]
     NothingPublished {
         /// The store.
         dir: PathBuf,
     },
-    /// The published file is none that a server would take.
+    /// The published file cannot be loaded by a server.
     #[error(transparent)]
     Serving(#[from] Error),
-    /// A new generation of it could not be published in the copy.
+    /// A new generation of the file could not be published in the copy of the store.
     #[error("could not publish in the copy of the store")]
     Publish(#[from] PublishError),
-    /// A new generation of it could not be made.
+    /// A new generation of the file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The system refused something.
+    /// The operating system returned an error.
     #[error("could not {action} {path}")]
     System {
-        /// What was to be done.
+        /// The attempted action.
         action: &'static str,
-        /// With what.
+        /// The file or folder.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Between two incidents, the server did not come to rest.
+    /// The server did not return to normal between two incidents.
     #[error(
-        "before the incident `{incident}` the server has to serve generation {expected} without any complaint, but it says: {found}"
+        "before the incident `{incident}`: expected generation {expected} to be served without problems, found: {found}"
     )]
     Restless {
-        /// The incident that was to follow.
+        /// The incident that was about to start.
         incident: &'static str,
-        /// The generation that was to be served.
+        /// The generation that the server should be serving.
         expected: u64,
-        /// What the server says of itself.
+        /// The status of the server.
         found: String,
     },
 }

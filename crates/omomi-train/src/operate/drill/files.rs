@@ -1,4 +1,4 @@
-//! Weight files that are good under another generation, and files that are not good.
+//! Makes weight files for the drill: good ones with another generation, and bad ones.
 
 use serde_json::Map;
 
@@ -7,30 +7,30 @@ use omomi::contract::Contract;
 use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::Calibrator;
 
-/// The same model under another generation.
+/// Returns the weight file in `bytes` with another generation number.
 pub(super) fn of_generation(bytes: Vec<u8>, generation: u64) -> Result<Vec<u8>, WriteError> {
     writer::with_generation(bytes, generation)
 }
 
-/// One bit is another one, in the middle.
+/// Flips one bit in the middle of the file.
 pub(super) fn with_a_flipped_bit(mut bytes: Vec<u8>) -> Vec<u8> {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     bytes
 }
 
-/// What a copy leaves that was cut off.
+/// Truncates the file, like an interrupted copy.
 pub(super) fn half(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(bytes.len() / 2);
     bytes
 }
 
-/// A file of somebody else.
+/// Returns a file that is not a weight file.
 pub(super) fn foreign() -> Vec<u8> {
     b"PK\x03\x04 this is an archive of something else\n".repeat(100)
 }
 
-/// A good weight file for which the server would have to supply a field that it has never heard of.
+/// Returns a valid weight file whose contract has a field that the server does not supply.
 pub(super) fn of_another_contract(generation: u64) -> Result<Vec<u8>, WriteError> {
     const CONTRACT: &str = r#"{"name":"drill","label":"clicked","field":[{"name":"a_field_that_no_server_has_heard_of",
         "side":"candidate","type":"id","meaning":"something that was agreed on with another team"}]}"#;

@@ -1,9 +1,9 @@
-//! The incidents, one after the other, and what is expected of a server in each.
+//! The incidents, in order, and what a server should do in each.
 
 use std::time::{Duration, Instant};
 
 use super::copy::{Copy, replace};
-use super::report::{DrillReport, IncidentReport};
+use super::outcome::{DrillReport, IncidentReport};
 use super::server::ServerOptions;
 use super::watched::{Said, Watched};
 use super::{DrillError, DrillOptions, files};
@@ -13,7 +13,7 @@ use omomi::weight_file::map::LoadMode;
 
 /// Long enough not to end during a drill.
 const LONG: Duration = Duration::from_secs(3_600);
-/// How often a server has looked, at least, before nothing more is expected to happen.
+/// Number of polls to wait before the state is considered final.
 const POLLS_HELD: u32 = 3;
 const MODE_OF_WEIGHT_FILE: u32 = 0o444;
 
@@ -25,13 +25,13 @@ pub const INCIDENT_COUNT: usize = INCIDENTS.len();
 const INCIDENTS: [Incident; 27] = [
     ("a good file is published", publish),
     ("a file with one flipped bit", flipped_bit),
-    ("a file that was cut off", half),
-    ("a file of somebody else", foreign),
+    ("a truncated file", half),
+    ("a file that is not a weight file", foreign),
     ("a file under another generation's name", other_name),
-    ("a file of another contract", other_contract),
-    ("a file that everybody may write", writable),
+    ("a file with another contract", other_contract),
+    ("a file that anyone may write to", writable),
     ("a file that was replaced after it was published", other_bytes),
-    ("the publisher dies while it copies", dead_publisher),
+    ("the publisher dies while copying", dead_publisher),
     ("the trainer is dead", nothing),
     ("`current` is removed", no_current),
     ("`current` is nonsense", nonsense_in_current),
@@ -42,7 +42,7 @@ const INCIDENTS: [Incident; 27] = [
     ("rollback", rollback),
     ("on after a rollback", on_after_rollback),
     ("the served file is removed", removed),
-    ("the served file is written in place, with the same bytes", rewritten),
+    ("the served file is rewritten in place with equal bytes", rewritten),
     ("the served file is zeroed in place (mode copy)", zeroed),
     ("killed, and the served file is damaged at the next start", killed_with_damaged_file),
     ("killed and started again", killed),
@@ -52,31 +52,31 @@ const INCIDENTS: [Incident; 27] = [
     ("killed while scoring is off", killed_while_off),
 ];
 
-/// What has happened, and what a server has to make of it.
+/// An incident that has happened, and how the server should react.
 struct Happened {
     at: Instant,
     expected: Expected,
-    /// How people bring everything into order.
+    /// How an operator restores order.
     tidy_up: TidyUp,
 }
 
 struct Expected {
-    /// The generation that answers; nothing while scoring is off.
+    /// The generation that should answer; `None` while scoring is off.
     answered: Option<u64>,
-    /// The code of what the server complains of.
+    /// The code that the server should report in its status.
     reason: Option<Code>,
-    /// Whether a content has to be in quarantine that was not before.
+    /// Whether a file should have been added to the quarantine.
     is_quarantined: bool,
-    /// How often another generation may answer, or none.
+    /// How often the answering generation may change, or answers may stop.
     max_changes: u64,
     may_fail: bool,
 }
 
 enum TidyUp {
     Nothing,
-    /// A generation is taken away, and `current` says again what it said.
+    /// Remove a generation, and restore the previous text of `current`.
     Withdraw(u64, String),
-    /// `current` says again what it said.
+    /// Restore the previous text of `current`.
     PointBack(String),
     Decide(Control),
     Publish,
@@ -123,18 +123,18 @@ impl Expected {
     }
 }
 
-/// The server, its store, and who does what to them.
+/// The server, its store, and what is known about them.
 struct Stage {
     server: Watched,
     copy: Copy,
     options: DrillOptions,
-    /// What the server serves when nothing is wrong.
+    /// The generation that should be served when nothing is wrong.
     good: u64,
-    /// What it served before that.
+    /// The good generation before that.
     good_before: u64,
-    /// How many servers there were before this one.
+    /// Number of server processes before this one.
     process: u64,
-    /// Of the servers that are gone.
+    /// Requests scored by the servers that have ended.
     request_count: u64,
 }
 
@@ -164,7 +164,7 @@ fn server_options(copy: &Copy, options: &DrillOptions) -> ServerOptions {
         schema_of: copy.original.clone(),
         load_mode: LoadMode::Map,
         poll_interval: options.poll_interval,
-        // Good at the next look.
+        // Trials end at the next poll.
         trial: Duration::ZERO,
         retry_after_death: LONG,
     }
@@ -185,14 +185,14 @@ impl Stage {
         let is_met = |said: &Said| expected.is_met_by(said, quarantined_before);
         let met = self.server.wait_until(is_met, self.options.time_limit);
         let took = met.is_some().then(|| at.elapsed());
-        // What is right has to stay right.
+        // The expected state has to last.
         std::thread::sleep(self.options.poll_interval * POLLS_HELD);
         let after = self.server.said();
         let change_count = after.change_count - before.change_count;
         let is_steady = change_count <= expected.max_changes + first;
         let mut seen = after.describe();
         if !is_steady {
-            seen = format!("{seen}; {change_count} changes of what answers");
+            seen = format!("{seen}; {change_count} changes of the answering generation");
         }
         if expected.is_quarantined && after.quarantined_count > quarantined_before {
             seen.push_str(", quarantine");
@@ -226,7 +226,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Every incident begins with a server that has nothing to complain of.
+    /// Waits until the server serves the good generation and reports no problem, as every incident requires.
     fn come_to_rest(&self, incident: &'static str) -> Result<(), DrillError> {
         let is_at_rest = |said: &Said| said.answered == Some(self.good) && said.reasons.is_empty() && !said.is_on_trial;
         if self.server.wait_until(is_at_rest, self.options.time_limit).is_some() {
@@ -242,7 +242,7 @@ impl Stage {
         Ok(at)
     }
 
-    /// Ends the server as `kill -9` does.
+    /// Kills the server like `kill -9`.
     fn kill(&mut self) -> Instant {
         let killed = self.server.kill();
         self.request_count += self.server.said().request_count;
@@ -263,8 +263,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Publishes a good file for a server whose trials do not end, and kills that server as soon as the file is on trial. Answers with the
-    /// generation and when that was.
+    /// Publishes a good file for a server whose trials do not end, and kills the server as soon as the file is on trial.
+    /// Returns the generation and the time of the kill.
     fn die_on_trial(&mut self, name: &'static str) -> Result<(u64, Instant), DrillError> {
         self.restart(|options| options.trial = LONG)?;
         self.come_to_rest(name)?;
@@ -280,7 +280,7 @@ impl Stage {
         on_trial.map(|_| ()).ok_or_else(|| DrillError::Restless { incident, expected: generation, found: found() })
     }
 
-    /// A careless publication, which a server has to refuse.
+    /// Publishes carelessly a file that the server should reject.
     fn careless(
         &mut self,
         reason: Code,
@@ -337,7 +337,7 @@ fn writable(stage: &mut Stage) -> Result<Happened, DrillError> {
 fn other_bytes(stage: &mut Stage) -> Result<Happened, DrillError> {
     let happened =
         stage.careless(Code::DigestMismatch, 0o666, |stage, generation| stage.copy.good_bytes(generation))?;
-    // Until now it is refused for its permissions; what replaces it has none of these, and other bytes.
+    // So far the file is rejected for its permissions. Its replacement has the right permissions, but other bytes.
     if let TidyUp::Withdraw(generation, _) = &happened.tidy_up {
         let bytes = files::with_a_flipped_bit(stage.copy.good_bytes(*generation)?);
         let at = replace(&stage.copy.store.generation_path(*generation), &bytes, MODE_OF_WEIGHT_FILE)?;
@@ -382,7 +382,7 @@ fn nonsense_in_control(stage: &mut Stage) -> Result<Happened, DrillError> {
 
 fn freeze(stage: &mut Stage) -> Result<Happened, DrillError> {
     stage.copy.decide(Control::Freeze)?;
-    // Seen by the server before what it must not follow.
+    // The server has to see the freeze before the publication that it must not follow.
     std::thread::sleep(stage.options.poll_interval * POLLS_HELD);
     let frozen = stage.good;
     let at = stage.publish()?;
@@ -398,7 +398,7 @@ fn off(stage: &mut Stage) -> Result<Happened, DrillError> {
 fn on(stage: &mut Stage) -> Result<Happened, DrillError> {
     stage.copy.decide(Control::Off)?;
     let is_off = |said: &Said| said.error.as_deref() == Some(Code::SwitchedOff.name());
-    // Where it is not, the incident before this one has shown that.
+    // A timeout here has already failed the incident before this one.
     let _ = stage.server.wait_until(is_off, stage.options.time_limit);
     let at = stage.copy.decide(Control::Follow)?;
     let expected = Expected { may_fail: true, max_changes: 2, ..Expected::swaps_to(stage.good) };
@@ -413,7 +413,7 @@ fn rollback(stage: &mut Stage) -> Result<Happened, DrillError> {
 fn on_after_rollback(stage: &mut Stage) -> Result<Happened, DrillError> {
     stage.copy.decide(Control::Pin(stage.good_before))?;
     let is_back = |said: &Said| said.answered == Some(stage.good_before);
-    // Where it is not, the incident before this one has shown that.
+    // A timeout here has already failed the incident before this one.
     let _ = stage.server.wait_until(is_back, stage.options.time_limit);
     let at = stage.copy.decide(Control::Follow)?;
     let expected = Expected { max_changes: 2, ..Expected::swaps_to(stage.good) };
@@ -425,7 +425,7 @@ fn removed(stage: &mut Stage) -> Result<Happened, DrillError> {
     Ok(stage.goes_on(at, TidyUp::Publish))
 }
 
-/// As `rsync --inplace` does it: the mode `map` notices, and moves to a private copy.
+/// Rewrites the file like `rsync --inplace`. A server in mode `map` notices this and switches to a private copy.
 fn rewritten(stage: &mut Stage) -> Result<Happened, DrillError> {
     let bytes = stage.copy.good_bytes(stage.good)?;
     let at = stage.copy.write_in_place(stage.good, &bytes)?;
@@ -446,7 +446,7 @@ fn zero(stage: &Stage) -> Result<Instant, DrillError> {
 }
 
 fn killed_with_damaged_file(stage: &mut Stage) -> Result<Happened, DrillError> {
-    // One to fall back to, which the incident before may have damaged.
+    // Gives the server a file to fall back to; the incident before may have damaged the last one.
     stage.publish()?;
     stage.come_to_rest("killed, and the served file is damaged at the next start")?;
     let at = stage.kill();

@@ -1,15 +1,15 @@
-//! Rehearses incidents: a server in a process of its own follows a copy of a store and scores golden requests without pause, while
-//! one thing after the other happens to it that happens to stores and servers in real life. For each the report says what was
-//! expected, what was seen, how long it took, and how many requests failed meanwhile.
+//! Rehearses incidents. A server in its own process follows a copy of a store and scores golden requests without pause,
+//! while the things that go wrong with stores and servers in production happen to it, one by one. For each incident,
+//! the report has what was expected, what was seen, how long it took, and how many requests failed in the meantime.
 //!
-//! Nothing is done to the store that is drilled: the one weight file that is needed is copied out of it, never linked, because some
-//! incidents damage files in place.
+//! The original store is never changed. The one weight file that the drill needs is copied out of it, never linked,
+//! because some incidents damage files in place.
 
 mod copy;
 mod error;
 mod files;
 mod incidents;
-mod report;
+mod outcome;
 mod server;
 mod watched;
 
@@ -18,29 +18,31 @@ use std::time::Duration;
 
 pub use error::DrillError;
 pub use incidents::INCIDENT_COUNT;
-pub use report::{DrillReport, IncidentReport};
+pub use outcome::{DrillReport, IncidentReport};
 pub use server::{ServerOptions, serve};
 
 use copy::Copy;
 
-/// How to rehearse.
+/// Settings of a drill.
 #[derive(Debug, Clone)]
 pub struct DrillOptions {
-    /// The program `omomi`, which serves and verifies in processes of its own.
+    /// Path of the program `omomi`, which serves and verifies in its own processes.
     pub program: PathBuf,
-    /// How often the server looks at its store: an incident takes as long to be noticed.
+    /// How often the server polls its store. Noticing an incident takes about this long.
     pub poll_interval: Duration,
-    /// How long to wait for what is expected.
+    /// How long to wait for the expected outcome of an incident.
     pub time_limit: Duration,
-    /// The folder in which the copy is made, and removed again.
+    /// The folder for the copy of the store, which is removed afterwards.
     pub scratch: PathBuf,
 }
 
-/// Rehearses every incident with a copy of the weight file that is published in `dir`, and calls `watch` after each.
+/// Rehearses every incident with a copy of the weight file that is published in `dir`, and calls `watch` after each
+/// incident.
 ///
 /// # Errors
 ///
-/// [`DrillError`] where a rehearsal could not take place. That one has shown something unexpected is no error: the report says so.
+/// Returns [`DrillError`] if an incident could not be rehearsed. An unexpected outcome is not an error: it is in the
+/// report.
 pub fn drill(
     dir: &Path,
     options: &DrillOptions,

@@ -1,4 +1,5 @@
-//! The server of a drill: follows a store, scores golden requests without pause, and says on standard output what it serves.
+//! The server of a drill: follows a store, scores golden requests without pause, and reports on standard output what it
+//! serves.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -17,35 +18,35 @@ use omomi::score::{Model, Request};
 use omomi::weight_file::golden::GoldenRequest;
 use omomi::weight_file::map::LoadMode;
 
-/// Between two requests: thousands a second, and the machine is left to others.
+/// Pause between two requests. It allows thousands of requests per second and leaves the processor to other processes.
 const PAUSE: Duration = Duration::from_micros(200);
-/// Between two looks at what the live model says of itself.
+/// Time between two reads of the live model's status.
 const STATUS_PAUSE: Duration = Duration::from_millis(10);
-/// Longest silence on standard output.
+/// Maximum time between two lines on standard output.
 const MAX_SILENCE: Duration = Duration::from_millis(100);
 
-/// How the server of a drill serves.
+/// Settings of the server in a drill.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// The store.
     pub dir: PathBuf,
-    /// A weight file with the contract that the server declares its fields by.
+    /// A weight file whose contract determines the fields that the server declares.
     pub schema_of: PathBuf,
-    /// How files get into memory.
+    /// How files are loaded into memory.
     pub load_mode: LoadMode,
-    /// How often it looks at the store.
+    /// How often to poll the store.
     pub poll_interval: Duration,
-    /// How long a generation is on trial.
+    /// How long each generation is on trial.
     pub trial: Duration,
-    /// How long one waits that a process before this one did not survive.
+    /// How long to wait before a generation is tried again after a process died while trying it.
     pub retry_after_death: Duration,
 }
 
-/// Serves until standard input ends, or somebody ends the process.
+/// Serves until standard input closes or the process is ended.
 ///
 /// # Errors
 ///
-/// [`Error`] if there is nothing to begin with.
+/// Returns [`Error`] if `schema_of` or the first model cannot be loaded.
 pub fn serve(options: &ServerOptions) -> Result<(), Error> {
     end_with_parent(0);
     let original = Model::load(&options.schema_of, LoadMode::Map)?;
@@ -56,7 +57,7 @@ pub fn serve(options: &ServerOptions) -> Result<(), Error> {
     Server::new(live.scorer(&layout)?, asked.into()).serve(&live)
 }
 
-/// What the longest of the requests needs.
+/// Returns the capacity that the largest request needs.
 fn room_for(model: &Arc<Model>, requests: &[GoldenRequest]) -> Result<Capacity, Error> {
     let mut room = Capacity { candidates: 1, tail_len_bytes: 0 };
     for request in requests {
@@ -79,19 +80,20 @@ fn live_options(options: &ServerOptions) -> LiveOptions {
     }
 }
 
-/// Asks, and counts.
+/// Sends golden requests and counts the outcomes.
 struct Server {
     scorer: LiveScorer,
     request: Request,
-    /// What is asked.
+    /// The golden requests that are sent.
     asked: Arc<[GoldenRequest]>,
-    /// The golden requests of each generation that has answered; without a verified one, no answer could be told from a wrong one.
+    /// The golden requests of each generation that has answered. They come from the verified model, so that wrong
+    /// answers are noticed.
     golden: HashMap<u64, Arc<[GoldenRequest]>>,
     turn: usize,
     request_count: u64,
     failed_count: u64,
     change_count: u64,
-    /// The generation that answered last, or what kept it from answering.
+    /// The generation of the last answer, or the error code if there was none.
     answered: Result<u64, &'static str>,
 }
 
@@ -130,7 +132,7 @@ impl Server {
         }
     }
 
-    /// The generation that answered, with its golden answers; or what kept it from that.
+    /// Sends one request. Returns the generation that gave the expected answer, or the code of what went wrong.
     fn ask(&mut self, live: &LiveModel) -> Result<Result<u64, &'static str>, Error> {
         self.turn = (self.turn + 1) % self.asked.len();
         let golden = &self.asked[self.turn];
@@ -147,7 +149,7 @@ impl Server {
         }
         let Some(own) = self.golden.get(&generation) else { return Ok(Ok(generation)) };
         if own[..] != self.asked[..] {
-            // The next request is one whose answer this generation knows.
+            // From the next request on, send this generation's own golden requests, whose answers are known.
             (self.asked, self.turn) = (Arc::clone(own), 0);
             return Ok(Ok(generation));
         }
@@ -159,7 +161,7 @@ impl Server {
         Ok(if is_right { Ok(generation) } else { Err("wrong_answer") })
     }
 
-    /// Whether somebody hears it.
+    /// Writes a status line, and returns whether standard output is still open.
     fn say(&self, state: &Value) -> bool {
         let mut line = state.clone();
         line["request_count"] = json!(self.request_count);

@@ -1,4 +1,4 @@
-//! The server's process as the drill sees it: what it says, and when.
+//! The drill's view of the server process: the last status it reported.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,19 +12,19 @@ use serde_json::Value;
 use super::error::DrillError;
 use super::server::ServerOptions;
 
-/// What a server has said last.
+/// The last status that the server reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Said {
-    /// The generation that answered its last request.
+    /// The generation that answered the last request.
     pub(super) answered: Option<u64>,
-    /// What kept it from answering.
+    /// The error code of the last request, if it was not answered.
     pub(super) error: Option<String>,
     pub(super) reasons: Vec<String>,
     pub(super) is_on_trial: bool,
     pub(super) quarantined_count: u64,
     pub(super) request_count: u64,
     pub(super) failed_count: u64,
-    /// How often another generation answered, or none any more.
+    /// How often the answering generation changed, or answers stopped.
     pub(super) change_count: u64,
     /// Whether the process has ended.
     pub(super) is_over: bool,
@@ -47,7 +47,7 @@ impl Said {
         }
     }
 
-    /// In words.
+    /// Describes the status for people.
     pub(super) fn describe(&self) -> String {
         let mut text = match (&self.answered, &self.error) {
             _ if self.is_over => "the process has ended".to_owned(),
@@ -62,7 +62,7 @@ impl Said {
     }
 }
 
-/// A server in a process of its own, which ends with this.
+/// A server in its own process, which is killed on drop.
 #[derive(Debug)]
 pub(super) struct Watched {
     child: Child,
@@ -106,12 +106,12 @@ impl Watched {
         Ok(Self { child, heard, listener })
     }
 
-    /// What it has said last.
+    /// Returns the last status.
     pub(super) fn said(&self) -> Said {
         self.heard.lock().clone()
     }
 
-    /// Waits until it says something that `is_met` takes; nothing where it does not in time.
+    /// Waits until the server reports a status that satisfies `is_met`; returns `None` if it does not in time.
     pub(super) fn wait_until(&self, is_met: impl Fn(&Said) -> bool, time_limit: Duration) -> Option<Said> {
         let waiting = |said: &mut Said| !is_met(said) && !said.is_over;
         let woken = self.heard.news.wait_timeout_while(self.heard.lock(), time_limit, waiting);
@@ -119,14 +119,14 @@ impl Watched {
         is_met(&said).then_some(said)
     }
 
-    /// Ends it as `kill -9` does, and answers with when.
+    /// Kills the process like `kill -9`, and returns the time of the kill.
     pub(super) fn kill(&mut self) -> Instant {
-        // Fails where it has ended by itself, which is as good.
+        // Fails if the process has already ended, which is fine.
         let _ = self.child.kill();
         let killed = Instant::now();
         let _ = self.child.wait();
         if let Some(listener) = self.listener.take() {
-            // Its pipe is closed, so it ends.
+            // The pipe is closed, so the listener ends.
             let _ = listener.join();
         }
         killed

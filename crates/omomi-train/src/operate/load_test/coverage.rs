@@ -1,47 +1,46 @@
-//! What is made sure of before anything is timed: that the answers are right, and what the requests meet in the file.
+//! Checks before anything is timed: whether the answers are right, and how many features of the requests have a weight.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::error::LatencyError;
 use super::rotation::Rotation;
-use super::setup::Setup;
+use super::{LatencyError, Setup};
 use omomi::contract::{Contract, Side};
 use omomi::score::{Model, Request};
 
-/// Requests whose answers are compared with those of the plain twin.
+/// Number of requests whose answers are compared with those of the plain twin.
 const COMPARED_REQUESTS: usize = 16;
-/// Candidates after which no further requests are scored to count what is unseen.
+/// Number of candidates after which no more requests are scored to count unseen categories.
 const COUNTED_CANDIDATES: usize = 1 << 20;
 
-/// What the rows of a rotation meet in a weight file.
+/// How many features of a rotation the weight file covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Coverage {
-    /// Requests that were scored to count: all, or as many as have a million candidates.
+    /// Requests that were scored to count: all of them, or as many as reach a million candidates.
     pub request_count: u64,
-    /// Categories in them: of the context once, of each candidate.
+    /// Categories in these requests: those of each context once, and those of each candidate.
     pub category_count: u64,
-    /// Those without a weight.
+    /// Categories without a weight.
     pub unseen_count: u64,
-    /// Fields without a value: of the context once, of each candidate.
+    /// Fields without a value: those of each context once, and those of each candidate.
     pub missing_count: u64,
-    /// Requests whose answers were compared with the plain twin's. Crosses are counted in these only.
+    /// Requests whose answers were compared with the plain twin's. Crosses are counted only in these.
     pub compared_count: u64,
     /// Crossed categories of candidates with the context or with each other.
     pub cross_count: u64,
-    /// Those without a weight.
+    /// Crossed categories without a weight.
     pub unseen_cross_count: u64,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shares to read")]
+#[expect(clippy::cast_precision_loss, reason = "shares for people")]
 impl Coverage {
-    /// The share of categories without a weight, 0 to 1; nothing where there are no categories.
+    /// The share of categories without a weight, 0 to 1; `None` if there are no categories.
     #[must_use]
     pub fn unseen_share(&self) -> Option<f64> {
         (self.category_count > 0).then(|| self.unseen_count as f64 / self.category_count as f64)
     }
 
-    /// The share of crossed categories without a weight, 0 to 1; nothing where there are none.
+    /// The share of crossed categories without a weight, 0 to 1; `None` if there are none.
     #[must_use]
     pub fn unseen_cross_share(&self) -> Option<f64> {
         (self.cross_count > 0).then(|| self.unseen_cross_count as f64 / self.cross_count as f64)
@@ -49,12 +48,13 @@ impl Coverage {
 }
 
 impl Rotation {
-    /// Fills and scores the requests with `candidates` candidates each, once, as rows or prepared: compares the answers of the first
-    /// ones with those of the plain twin for the same rows, bit for bit, and counts what is unseen.
+    /// Fills and scores each request once, with `candidates` candidates, as rows or prepared. Compares the answers of
+    /// the first requests with those of the plain twin for the same rows, bit for bit, and counts unseen categories.
     ///
     /// # Errors
     ///
-    /// [`LatencyError::AnswersDiffer`]; [`LatencyError::Score`] if a request cannot be filled or scored.
+    /// Returns [`LatencyError::AnswersDiffer`] if an answer differs from the plain twin's, and [`LatencyError::Score`]
+    /// if a request cannot be filled or scored.
     pub fn check(&self, model: &Arc<Model>, candidates: usize, prepared: bool) -> Result<Coverage, LatencyError> {
         let setup = Setup::new(self, candidates, prepared)?;
         let scorer = setup.scorer(model)?;

@@ -1,14 +1,15 @@
-//! Distributions of what took how long.
+//! Distributions of durations, and the properties of the machine that affect them.
+
+use std::fs;
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
-use super::schedule::Stamps;
-
-/// An hour: whatever takes longer is recorded as that.
+/// One hour; anything longer is recorded as one hour.
 const MAX_NS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
 
-/// How long something took, over and over: any quantile to three digits.
+/// A distribution of durations. It gives any quantile to three significant digits.
 #[derive(Debug, Clone)]
 pub struct Durations(Histogram<u64>);
 
@@ -26,29 +27,38 @@ impl Durations {
         self.0.add(&other.0).unwrap_or_else(|error| unreachable!("all have the same bounds: {error}"));
     }
 
-    /// How many there are.
+    /// Number of recorded durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// The duration, in nanoseconds, that a share of `quantile` (0 to 1) does not exceed; 0 where there are none.
+    /// The duration, in nanoseconds, that a share of `quantile` (0 to 1) does not exceed; 0 if there are none.
     #[must_use]
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
         self.0.value_at_quantile(quantile)
     }
 
-    /// The longest, in nanoseconds; 0 where there are none.
+    /// The longest duration, in nanoseconds; 0 if there are none.
     #[must_use]
     pub fn max_ns(&self) -> u64 {
         self.0.max()
     }
 
-    /// The mean, in nanoseconds; 0 where there are none.
+    /// The mean duration, in nanoseconds; 0 if there are none.
     #[must_use]
     pub fn mean_ns(&self) -> f64 {
         self.0.mean()
     }
+}
+
+/// When each step of one request ended, and when the request started.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamps {
+    pub(super) start_ns: u64,
+    pub(super) filled_ns: u64,
+    pub(super) predicted_ns: u64,
+    pub(super) end_ns: u64,
 }
 
 /// Everything that the threads of a run record.
@@ -78,7 +88,7 @@ impl Times {
         }
     }
 
-    /// Records a request that was served; `due_ns` is when it was due, or nothing back to back.
+    /// Records a request that was served. `due_ns` is when it was due, or `None` back to back.
     pub(super) fn record(&mut self, stamps: &Stamps, due_ns: Option<u64>) {
         let Stamps { start_ns, filled_ns, predicted_ns, end_ns } = *stamps;
         self.latency.record(end_ns - due_ns.unwrap_or(start_ns));
@@ -92,7 +102,7 @@ impl Times {
         self.last_end_ns = self.last_end_ns.max(end_ns);
     }
 
-    /// Records a request that nobody started in `waited_ns` after it was due.
+    /// Records a request that was not started within `waited_ns` after it was due.
     pub(super) fn record_unserved(&mut self, waited_ns: u64) {
         self.latency.record(waited_ns);
         self.wait.record(waited_ns);
@@ -109,6 +119,38 @@ impl Times {
         self.unserved_count += other.unserved_count;
         self.last_end_ns = self.last_end_ns.max(other.last_end_ns);
     }
+}
+
+/// The cost of reading the clock on this machine, in nanoseconds. Each request reads it four times, so the time of each
+/// step includes one reading.
+#[must_use]
+pub fn clock_cost_ns() -> f64 {
+    const ROUND_COUNT: u32 = 100;
+    const READING_COUNT: u32 = 1_000;
+    let round = |_| {
+        let start = Instant::now();
+        for _ in 0..READING_COUNT {
+            std::hint::black_box(Instant::now());
+        }
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(READING_COUNT)
+    };
+    // The fastest round is the one without interruptions.
+    (0..ROUND_COUNT).map(round).fold(f64::INFINITY, f64::min)
+}
+
+/// The name of the processor, if the operating system reports it.
+#[must_use]
+pub fn processor_name() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let name = text.lines().find(|line| line.starts_with("model name"))?.split_once(':')?.1.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// How often the operating system has preempted the calling thread so far, if it reports this.
+pub(super) fn preemption_count() -> Option<u64> {
+    let text = fs::read_to_string("/proc/thread-self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;
+    line.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! How long requests take: a weight file under load, on this machine, through the same calls that a server makes.
+//! Measures request latency: a weight file under load, on this machine, through the calls that a server makes.
 //!
-//! A [`Rotation`] is the load: requests whose rows come from a log, or are invented after the file's golden requests. A [`Run`] says
-//! how it is driven: how many threads, how many candidates a request, back to back or at a given rate. [`measure`] drives it and
-//! returns the distributions of what it saw.
+//! A [`Rotation`] is the load: requests whose rows come from a log, or are invented to resemble the file's golden
+//! requests. A [`Run`] is how the load is driven: the number of threads, the number of candidates per request, and
+//! either back to back or at a given rate. [`measure`] drives the load and returns distributions of the latencies.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -11,7 +11,8 @@
 //! use omomi::{LoadMode, Model};
 //!
 //! let model = Model::load("feed-ctr/000042.omomi".as_ref(), LoadMode::Map)?;
-//! let rotation = Rotation::synthetic(&model, RotationSpec { requests: 4_096, candidates: 500, seed: 1, hashed_texts: false })?;
+//! let spec = RotationSpec { requests: 4_096, candidates: 500, seed: 1, hashed_texts: false };
+//! let rotation = Rotation::synthetic(&model, spec)?;
 //! rotation.check(&model, 500, false)?;
 //! let run = Run { rate_per_second: Some(2_000.0), ..Run::new(2, 500, Duration::from_secs(10)) };
 //! let measurement = measure(&model, &rotation, &run)?;
@@ -21,80 +22,76 @@
 //!
 //! # Back to back, or at a rate
 //!
-//! Back to back, each thread starts a request when its last one is done. That shows how much a machine can do. It hides stalls: while
-//! a thread stands still for 50 ms it sends nothing, so 50 ms become *one* slow request, though hundreds of users would have waited.
+//! Back to back, each thread starts a request as soon as its last one is done. This shows how much a machine can do,
+//! but it hides stalls. While a thread is stalled for 50 ms, it sends nothing, so those 50 ms become *one* slow
+//! request, although hundreds of users would have waited.
 //!
-//! At a rate, request `k` is due `k / rate` seconds after the start, whatever became of the ones before it. Whichever thread is free
-//! takes the next one, as in a server's pool, and its latency counts **from when it was due**. A stall then shows in every request that
-//! fell due in it. Requests that fall due are never dropped from the figures: where the machine cannot keep up, those that have not
-//! been started one second after the end are counted as unserved, with the time that they have waited by then.
+//! At a rate, request `k` is due `k / rate` seconds after the start, regardless of the requests before it. The first
+//! free thread takes the next request, as in a server's pool. Its latency is measured **from when it was due**, so a
+//! stall shows in every request that fell due during it. Due requests are never dropped from the results. If the
+//! machine cannot keep up, requests that have not started one second after the end are counted as unserved, with the
+//! time that they have waited by then.
 //!
-//! # What is in a figure
+//! # What a latency includes
 //!
-//! One request is: fill the rows (values set by slot), predict, read every answer. Between those the clock is read, [`clock_cost_ns`] each time.
-//! The rows lie in memory as they do in a server, so filling fetches most of them from beyond the near caches; that is often more than half of the
-//! time. Nothing is recorded while the run warms up. Distributions keep three digits.
+//! One request is: fill the rows (values set by slot), predict, read every answer. The clock is read between these
+//! steps, which costs [`clock_cost_ns`] each time. The rows are laid out in memory as in a server, so filling fetches
+//! most of them from beyond the near caches; this is often more than half of the time. Nothing is recorded during
+//! warm-up. Distributions keep three significant digits.
 //!
 //! # Limits
 //!
-//! Requests fall due at even distances; real ones come in bursts. Load comes from the process itself: no network, no JVM.
+//! Requests fall due at even intervals; real ones come in bursts. The load comes from the process itself: no network,
+//! no JVM.
 
 mod coverage;
-mod draw;
 mod durations;
-mod error;
-mod invented;
-mod log_rows;
-mod machine;
 mod rotation;
+mod rows;
 mod schedule;
-mod setup;
-mod slot_row;
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use coverage::Coverage;
-pub use durations::Durations;
-pub use error::LatencyError;
-pub use log_rows::{MAX_LOG_CANDIDATES, MAX_LOG_ROWS};
-pub use machine::{clock_cost_ns, processor_name};
-pub use rotation::{Rotation, RotationSpec, Source};
+pub use durations::{Durations, clock_cost_ns, processor_name};
+pub use rotation::{Rotation, RotationSpec, RowSource};
+pub use rows::{MAX_LOG_CANDIDATES, MAX_LOG_ROWS};
 
-use durations::Times;
-use machine::preemption_count;
-use schedule::{Clock, Schedule, Stamps, SystemClock};
-use setup::Setup;
+use durations::{Stamps, Times, preemption_count};
+use schedule::{Clock, Schedule, SystemClock};
 
+use crate::log::LogError;
 use omomi::error::Error;
-use omomi::score::{Model, Request, Scorer};
+use omomi::request::RequestLayout;
+use omomi::score::{CandidateSet, Model, Request, Scorer};
 
-/// Most threads of a run.
+/// Maximum number of threads of a run.
 pub const MAX_THREADS: usize = 1_024;
-/// Most requests a second that can be asked for, all threads together.
+/// Maximum rate of a run, in requests per second over all threads.
 pub const MAX_RATE_PER_SECOND: f64 = 1e7;
 
-/// How a rotation is driven.
+/// How to drive a rotation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Run {
-    /// Threads, each with a scorer and a request of its own: 1 to [`MAX_THREADS`].
+    /// Number of threads, each with its own scorer and request: 1 to [`MAX_THREADS`].
     pub threads: usize,
-    /// Candidates of each request: 1 to what the rotation was made for.
+    /// Candidates per request: 1 to [`RotationSpec::candidates`].
     pub candidates: usize,
-    /// Whether the candidates are prepared beforehand, all of the rotation's, and requests name them by index.
+    /// Whether all candidates of the rotation are prepared beforehand, so that requests name them by index.
     pub prepared: bool,
-    /// Requests that fall due each second, all threads together, up to [`MAX_RATE_PER_SECOND`]; nothing for back to back.
+    /// Requests that fall due per second over all threads, up to [`MAX_RATE_PER_SECOND`]; `None` means back to back.
     pub rate_per_second: Option<f64>,
     /// How long requests are sent and recorded.
     pub duration: Duration,
-    /// How long requests are sent before that, back to back and unrecorded.
+    /// How long requests are sent before `duration` starts, back to back and unrecorded.
     pub warm_up: Duration,
 }
 
 impl Run {
-    /// Rows in the requests, back to back, after a second of warming up.
+    /// A run with rows in the requests, back to back, after one second of warm-up.
     #[must_use]
     pub const fn new(threads: usize, candidates: usize, duration: Duration) -> Self {
         Self { threads, candidates, prepared: false, rate_per_second: None, duration, warm_up: Duration::from_secs(1) }
@@ -107,32 +104,35 @@ impl Run {
         }
         let max = rotation.spec().candidates;
         if self.candidates == 0 || self.candidates > max {
-            return invalid(format!("the rotation has 1 to {max} candidates a request, found {}", self.candidates));
+            return invalid(format!("the rotation has 1 to {max} candidates per request, found {}", self.candidates));
         }
-        // False for NaN as well.
+        // Also catches NaN.
         if let Some(rate) = self.rate_per_second
             && !(rate > 0.0 && rate <= MAX_RATE_PER_SECOND)
         {
-            return invalid(format!("expected a rate up to {MAX_RATE_PER_SECOND} requests a second, found {rate}"));
+            return invalid(format!(
+                "expected a rate above 0 and up to {MAX_RATE_PER_SECOND} requests per second, found {rate}"
+            ));
         }
         if self.duration.is_zero() {
-            return invalid("expected a duration above 0 seconds".to_owned());
+            return invalid("expected a duration above 0 seconds, found 0".to_owned());
         }
         Ok(())
     }
 }
 
-/// What a run saw.
+/// The results of a run.
 #[derive(Debug, Clone)]
 pub struct Measurement {
-    /// What was run.
+    /// The run that was measured.
     pub run: Run,
-    /// Requests that were served and recorded.
+    /// Number of requests that were served and recorded.
     pub request_count: u64,
-    /// Requests that fell due and were not started one second after the end: 0 unless the rate is more than the machine can do.
-    /// They are in `latency` and `wait`, with the time they have waited by then, and in nothing else.
+    /// Number of requests that fell due but were not started one second after the end. It is 0 unless the machine
+    /// cannot keep up with the rate. These requests are in `latency` and `wait`, with the time that they had waited by
+    /// then, and in no other distribution.
     pub unserved_count: u64,
-    /// From the start to the end of the run or of its last request, whichever is later.
+    /// From the start of the run to its end or to the end of its last request, whichever is later.
     pub elapsed: Duration,
     /// From when a request was due (back to back: from its start) until its last answer was read.
     pub latency: Durations,
@@ -140,29 +140,29 @@ pub struct Measurement {
     pub wait: Durations,
     /// From the start of a request until its last answer was read.
     pub request: Durations,
-    /// Filling the rows.
+    /// Time to fill the rows.
     pub fill: Durations,
-    /// The `predict` call.
+    /// Time of the `predict` call.
     pub predict: Durations,
-    /// Reading the answers.
+    /// Time to read the answers.
     pub read: Durations,
-    /// How long it took to prepare all candidates for the model before the run, where they are prepared: what each new model costs a server,
-    /// off the request path.
+    /// How long it took to prepare all candidates for the model before the run; `None` if they are not prepared. Each
+    /// new model costs a server this much, off the request path.
     pub preparation: Option<Duration>,
-    /// How often the system took the processor away from a thread of the run, where the system says so: what long requests on a shared
-    /// machine are often due to.
+    /// How often the operating system preempted a thread of the run; `None` if it does not report this. Preemption is
+    /// often why requests are slow on a shared machine.
     pub preemption_count: Option<u64>,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures to read")]
+#[expect(clippy::cast_precision_loss, reason = "results for people")]
 impl Measurement {
-    /// Requests served each second, all threads together.
+    /// Requests served per second over all threads.
     #[must_use]
     pub fn requests_per_second(&self) -> f64 {
         self.request_count as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// Candidates scored each second, all threads together.
+    /// Candidates scored per second over all threads.
     #[must_use]
     pub fn predictions_per_second(&self) -> f64 {
         self.requests_per_second() * self.run.candidates as f64
@@ -174,28 +174,28 @@ impl Measurement {
         self.predict.quantile_ns(0.5) as f64 / self.run.candidates as f64
     }
 
-    /// Whether the rate was more than the machine could do, so that latencies say how long the run was and little else.
+    /// Whether the machine could not keep up with the rate. If so, the latencies mostly show how long the run was.
     #[must_use]
     pub fn is_overloaded(&self) -> bool {
-        // The last requests end a little after the run, and that is not falling behind.
+        // The last requests end slightly after the run, which does not count as falling behind.
         let fell_behind = |rate| self.requests_per_second() < 0.98 * rate;
         self.unserved_count > 0 || self.run.rate_per_second.is_some_and(fell_behind)
     }
 }
 
-/// Drives `rotation` against `model` as `run` says.
+/// Drives `rotation` against `model` as specified by `run`.
 ///
-/// The answers are not looked at: [`Rotation::check`] does that before anything is timed.
+/// The answers are not verified here: call [`Rotation::check`] first.
 ///
 /// # Errors
 ///
-/// [`LatencyError::InvalidRun`]; [`LatencyError::Score`] if a request cannot be filled or scored; [`LatencyError::Thread`] if the system
-/// gives no more threads.
+/// Returns [`LatencyError::InvalidRun`] if `run` is outside its limits, [`LatencyError::Score`] if a request cannot be
+/// filled or scored, and [`LatencyError::Thread`] if the operating system cannot start another thread.
 pub fn measure(model: &Arc<Model>, rotation: &Rotation, run: &Run) -> Result<Measurement, LatencyError> {
     run.check(rotation)?;
     let setup = Setup::new(rotation, run.candidates, run.prepared)?;
     let (scorers, preparation) = setup.scorers(model, run.threads)?;
-    // Threads start apart in the rotation, so that they do not warm each other's caches.
+    // Threads start at different requests, so that they do not warm each other's caches.
     let first = |thread| thread * rotation.spec().requests / run.threads;
     let workers =
         scorers.into_iter().enumerate().map(|(thread, scorer)| Worker::new(scorer, &setup, run, first(thread)));
@@ -239,13 +239,57 @@ pub fn measure(model: &Arc<Model>, rotation: &Rotation, run: &Run) -> Result<Mea
     })
 }
 
+/// The layout for the requests of a rotation, and the set of its candidates if they are prepared.
+struct Setup<'a> {
+    rotation: &'a Rotation,
+    candidate_count: usize,
+    layout: RequestLayout,
+    set: Option<Arc<CandidateSet>>,
+}
+
+impl<'a> Setup<'a> {
+    fn new(rotation: &'a Rotation, candidate_count: usize, prepared: bool) -> Result<Self, Error> {
+        let (layout, set) = if prepared {
+            (rotation.prepared_layout(candidate_count)?, Some(Arc::new(rotation.candidate_set()?)))
+        } else {
+            (rotation.layout(candidate_count)?, None)
+        };
+        Ok(Self { rotation, candidate_count, layout, set })
+    }
+
+    /// Scorers for `count` threads, and how long preparing the candidates took. The first scorer prepares them for all.
+    fn scorers(&self, model: &Arc<Model>, count: usize) -> Result<(Vec<Scorer>, Option<Duration>), Error> {
+        let start = Instant::now();
+        let first = self.scorer(model)?;
+        let preparation = self.set.is_some().then(|| start.elapsed());
+        let others = (1..count).map(|_| self.scorer(model));
+        Ok((std::iter::once(Ok(first)).chain(others).collect::<Result<_, Error>>()?, preparation))
+    }
+
+    fn scorer(&self, model: &Arc<Model>) -> Result<Scorer, Error> {
+        match &self.set {
+            Some(set) => Scorer::with_candidates(vec![Arc::clone(model)], &self.layout, set),
+            None => Scorer::new(Arc::clone(model), &self.layout),
+        }
+    }
+
+    /// Fills `request` with request `index` of the rotation.
+    #[inline]
+    fn fill(&self, index: usize, request: &mut Request) -> Result<(), Error> {
+        match &self.set {
+            Some(_) => self.rotation.fill_prepared(index, self.candidate_count, request),
+            None => self.rotation.fill(index, self.candidate_count, request),
+        }
+    }
+}
+
 /// One thread of a run.
 struct Worker<'a> {
     setup: &'a Setup<'a>,
     scorer: Scorer,
     request: Request,
     candidate_count: usize,
-    /// The next request of the rotation.
+    /// Index of the next request of the rotation.
     next: usize,
 }
 
@@ -277,11 +321,50 @@ impl<'a> Worker<'a> {
         let filled_ns = clock.now_ns();
         self.scorer.predict(&mut self.request, self.candidate_count)?;
         let predicted_ns = clock.now_ns();
-        // What a server does with the answers, at the least.
+        // The least that a server does with the answers.
         let answers = self.request.answers(self.candidate_count);
         black_box(answers.fold(0.0_f32, |highest, answer| highest.max(answer.probability)));
         Ok(Stamps { start_ns, filled_ns, predicted_ns, end_ns: clock.now_ns() })
     }
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LatencyError {
+    /// The log that requests are drawn from cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The log has no rows.
+    #[error("the logs have no rows to build requests from")]
+    NoRows,
+    /// A request cannot be filled or scored.
+    #[error(transparent)]
+    Score(#[from] Error),
+    /// The kernel and its plain twin disagree, so the kernel's times would be meaningless.
+    #[error(
+        "wrong answer: for candidate {candidate} of request {request} the kernel gives the logit {kernel}, its plain twin \
+         {plain}; nothing was timed; report it with the weight file"
+    )]
+    AnswersDiffer {
+        /// Index of the request in the rotation.
+        request: usize,
+        /// Index of the candidate.
+        candidate: usize,
+        /// The kernel's logit.
+        kernel: f64,
+        /// The plain twin's logit.
+        plain: f64,
+    },
+    /// The rotation or the run is outside its limits.
+    #[error("{problem}")]
+    InvalidRun {
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// The operating system could not start a thread.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
 }
 
 #[cfg(test)]

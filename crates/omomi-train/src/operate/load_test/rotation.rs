@@ -1,14 +1,12 @@
-//! The requests of a run: rows kept by slot, and which of them make up which request.
+//! The requests of a run: rows kept by slot, and the rows that each request uses.
 
 use std::collections::HashSet;
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
-use super::draw::below;
-use super::error::LatencyError;
-use super::slot_row::SlotRow;
-use super::{invented, log_rows};
+use super::LatencyError;
+use super::rows::{Rows, SlotRow, below, invent_rows, sample_log};
 use crate::log::LogReader;
 use omomi::contract::{Contract, FieldKind};
 use omomi::error::Error;
@@ -17,37 +15,37 @@ use omomi::request::{Capacity, MAX_CANDIDATES, RequestLayout, Schema};
 use omomi::request::{FieldValue, Row};
 use omomi::score::{CandidateSet, Model, Request};
 
-/// Most requests of a rotation.
+/// Maximum number of requests in a rotation.
 const MAX_REQUESTS: usize = 1 << 20;
-/// Most candidates of all its requests together: 4 bytes each.
+/// Maximum number of candidates over all requests of a rotation, at 4 bytes each.
 const MAX_DRAWN: usize = 1 << 28;
 
-/// What a rotation is made of.
+/// What to build a rotation from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RotationSpec {
-    /// Distinct requests, after which the first comes again. Enough of them keep the processor's caches from knowing all
-    /// answers.
+    /// Number of distinct requests before the first one repeats. Use enough of them that the processor's caches do not
+    /// hold all that they touch.
     pub requests: usize,
-    /// Candidates of the largest request; smaller ones leave some out.
+    /// Candidates of the largest request; smaller requests use the first of them.
     pub candidates: usize,
-    /// The same seed gives the same requests.
+    /// Seed of the random draws. Equal seeds give equal requests.
     pub seed: u64,
-    /// Whether texts are passed as hashes that were made once, as a server may do with texts that recur all day, and not as UTF-8 bytes.
-    /// Lists of texts go by their bytes all the same.
+    /// Whether texts are passed as hashes that were computed once, as a server may do with recurring texts, instead of
+    /// as UTF-8 bytes. Lists of texts are always passed as bytes.
     pub hashed_texts: bool,
 }
 
 /// Where the rows of a rotation come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// Rows of a log.
+pub enum RowSource {
+    /// The rows are from a log.
     Log,
-    /// Invented after the golden requests of the weight file.
+    /// The rows are invented to resemble the golden requests of the weight file.
     Invented,
 }
 
-impl Source {
-    /// `log` or `invented`.
+impl RowSource {
+    /// The name of the source: `log` or `invented`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -57,54 +55,58 @@ impl Source {
     }
 }
 
-/// Requests that are sent one after the other, over and over. The candidates of one request are distinct rows while there are
-/// enough of them, as those of an ad server are: each creative competes once.
+/// Requests that are sent in order, over and over. The candidates of one request are distinct rows while there are
+/// enough rows, as in an ad server, where each creative competes once.
 #[derive(Debug)]
 pub struct Rotation {
     spec: RotationSpec,
-    source: Source,
+    source: RowSource,
     schema: Schema,
     contexts: Vec<SlotRow>,
     candidates: Vec<SlotRow>,
-    /// Of request `r`: the indices of its candidates' rows, from `r * spec.candidates` on.
+    /// The candidates' row indices of all requests; those of request `r` start at `r * spec.candidates`.
     drawn: Vec<u32>,
     feature_count: u64,
 }
 
 impl Rotation {
-    /// Requests whose contexts and candidates are rows of a log: contexts as often as the log has them, candidates each once. The best load
-    /// there is, if the log is one that the model was not trained on. At most [`MAX_LOG_ROWS`](super::MAX_LOG_ROWS) rows are read, and at most
-    /// [`MAX_LOG_CANDIDATES`](super::MAX_LOG_CANDIDATES) distinct candidates kept.
+    /// Builds requests from the rows of a log: contexts as often as the log has them, each distinct candidate once.
+    /// This is the most realistic load, provided that the model was not trained on the log. At most
+    /// [`MAX_LOG_ROWS`](super::MAX_LOG_ROWS) rows are read, and at most
+    /// [`MAX_LOG_CANDIDATES`](super::MAX_LOG_CANDIDATES) distinct candidates are kept.
     ///
     /// # Errors
     ///
-    /// [`LatencyError::Log`] and [`LatencyError::NoRows`]; [`LatencyError::InvalidRun`] for a size outside its limits.
+    /// Returns [`LatencyError::Log`] if the log cannot be read, [`LatencyError::NoRows`] if it has no rows, and
+    /// [`LatencyError::InvalidRun`] for a size outside its limits.
     pub fn from_log(model: &Model, reader: &mut LogReader, spec: RotationSpec) -> Result<Self, LatencyError> {
         check_spec(spec)?;
         let mut random = Pcg64Mcg::seed_from_u64(spec.seed);
-        let rows = log_rows::sample(model.contract(), reader, spec.requests, &mut random)?;
-        Self::new(model.contract(), rows, Source::Log, spec, &mut random)
+        let rows = sample_log(model.contract(), reader, spec.requests, &mut random)?;
+        Self::new(model.contract(), rows, RowSource::Log, spec, &mut random)
     }
 
-    /// Requests invented after the golden requests of the weight file, field by field: a field is as often missing, and its lists
-    /// are as long, as there. Where categories recur in the golden requests, they are drawn from there; where they hardly do,
-    /// new ones are made up, some more popular than others, and those are **unseen**: no weight is found for them. How large
-    /// that share is, [`Rotation::check`] says. Fields are drawn independently, so crosses are mostly unseen.
+    /// Invents requests that resemble the golden requests of the weight file, field by field. A field is missing as
+    /// often as in the golden requests, and its lists are as long. Categories that recur in the golden requests are
+    /// drawn from them. If few categories of a field recur, new ones are made up, some more popular than others. These
+    /// are **unseen**: they have no weight in the file. [`Rotation::check`] reports their share. Fields are drawn
+    /// independently, so crosses are mostly unseen.
     ///
     /// # Errors
     ///
-    /// [`LatencyError::Score`] if the golden requests cannot be read; [`LatencyError::InvalidRun`] for a size outside its limits.
+    /// Returns [`LatencyError::Score`] if the golden requests cannot be read, and [`LatencyError::InvalidRun`] for a
+    /// size outside its limits.
     pub fn synthetic(model: &Model, spec: RotationSpec) -> Result<Self, LatencyError> {
         check_spec(spec)?;
         let mut random = Pcg64Mcg::seed_from_u64(spec.seed);
-        let rows = invented::rows(model.contract(), &model.golden_requests()?, spec.requests, &mut random);
-        Self::new(model.contract(), rows, Source::Invented, spec, &mut random)
+        let rows = invent_rows(model.contract(), &model.golden_requests()?, spec.requests, &mut random);
+        Self::new(model.contract(), rows, RowSource::Invented, spec, &mut random)
     }
 
     pub(super) fn new(
         contract: &Contract,
         rows: Rows,
-        source: Source,
+        source: RowSource,
         spec: RotationSpec,
         random: &mut Pcg64Mcg,
     ) -> Result<Self, LatencyError> {
@@ -127,7 +129,7 @@ impl Rotation {
         })
     }
 
-    /// What it was made of.
+    /// The specification that the rotation was built from.
     #[must_use]
     pub const fn spec(&self) -> RotationSpec {
         self.spec
@@ -135,7 +137,7 @@ impl Rotation {
 
     /// Where the rows come from.
     #[must_use]
-    pub const fn source(&self) -> Source {
+    pub const fn source(&self) -> RowSource {
         self.source
     }
 
@@ -145,20 +147,20 @@ impl Rotation {
         self.contexts.len()
     }
 
-    /// Number of distinct candidate rows. Where it is less than the candidates of a request, rows recur within a request.
+    /// Number of distinct candidate rows. If a request has more candidates than this, rows recur within it.
     #[must_use]
     pub const fn candidate_count(&self) -> usize {
         self.candidates.len()
     }
 
-    /// Number of distinct features in all rows, crosses excluded. A look-up touches 64 bytes of the table or more, so 64 times this number
-    /// is what a run needs in the caches to find them all there.
+    /// Number of distinct features in all rows, crosses excluded. A lookup touches at least 64 bytes of the table, so
+    /// the caches need at least 64 times this number of bytes to hold all that a run looks up.
     #[must_use]
     pub const fn feature_count(&self) -> u64 {
         self.feature_count
     }
 
-    /// A layout for requests of `candidates` candidates, with room for the longest of them.
+    /// Returns a layout for requests of `candidates` candidates, with enough room for the longest of them.
     pub(super) fn layout(&self, candidates: usize) -> Result<RequestLayout, Error> {
         let tail_len = |index| {
             let rows = self.rows_of(index, candidates).iter().map(|&row| &self.candidates[row as usize]);
@@ -168,13 +170,13 @@ impl Rotation {
         RequestLayout::new(&self.schema, Capacity { candidates, tail_len_bytes })
     }
 
-    /// The same for requests that name prepared candidates: only their contexts have a tail.
+    /// Returns a layout for requests that name prepared candidates: only their contexts need room in the tail.
     pub(super) fn prepared_layout(&self, candidates: usize) -> Result<RequestLayout, Error> {
         let tail_len_bytes = longest_tail(&self.contexts);
         RequestLayout::prepared(&self.schema, Capacity { candidates, tail_len_bytes })
     }
 
-    /// All candidates, each at the index of its row.
+    /// Returns a set of all candidates, each at the index of its row.
     pub(super) fn candidate_set(&self) -> Result<CandidateSet, Error> {
         let capacity = Capacity { candidates: 1, tail_len_bytes: longest_tail(&self.candidates) };
         let layout = RequestLayout::new(&self.schema, capacity)?;
@@ -189,7 +191,7 @@ impl Rotation {
         Ok(set)
     }
 
-    /// Fills `request` as a server does: values that it has at hand, by slot.
+    /// Fills `request` as a server does: with values at hand, by slot.
     pub(super) fn fill(&self, index: usize, candidates: usize, request: &mut Request) -> Result<(), Error> {
         request.clear();
         self.context_of(index).write(&mut request.context())?;
@@ -199,7 +201,7 @@ impl Rotation {
         Ok(())
     }
 
-    /// The same for a request that names candidates of [`Rotation::candidate_set`].
+    /// Fills a `request` that names candidates of [`Rotation::candidate_set`].
     pub(super) fn fill_prepared(&self, index: usize, candidates: usize, request: &mut Request) -> Result<(), Error> {
         request.clear();
         self.context_of(index).write(&mut request.context())?;
@@ -224,12 +226,6 @@ impl Rotation {
     }
 }
 
-/// Rows to make requests of, by name of field.
-pub(super) struct Rows {
-    pub(super) contexts: Vec<Row>,
-    pub(super) candidates: Vec<Row>,
-}
-
 fn longest_tail(rows: &[SlotRow]) -> usize {
     rows.iter().map(|row| row.tail_len_bytes).max().unwrap_or(0)
 }
@@ -237,21 +233,21 @@ fn longest_tail(rows: &[SlotRow]) -> usize {
 fn check_spec(spec: RotationSpec) -> Result<(), LatencyError> {
     let invalid = |problem: String| Err(LatencyError::InvalidRun { problem });
     if spec.requests == 0 || spec.requests > MAX_REQUESTS {
-        return invalid(format!("expected 1 to {MAX_REQUESTS} requests in rotation, found {}", spec.requests));
+        return invalid(format!("expected 1 to {MAX_REQUESTS} requests in a rotation, found {}", spec.requests));
     }
     if spec.candidates == 0 || spec.candidates > MAX_CANDIDATES {
-        return invalid(format!("expected 1 to {MAX_CANDIDATES} candidates a request, found {}", spec.candidates));
+        return invalid(format!("expected 1 to {MAX_CANDIDATES} candidates per request, found {}", spec.candidates));
     }
     if spec.requests * spec.candidates > MAX_DRAWN {
         let (requests, candidates) = (spec.requests, spec.candidates);
         return invalid(format!(
-            "{requests} requests of {candidates} candidates are too many: expected {MAX_DRAWN} candidates in all"
+            "{requests} requests of {candidates} candidates are too many: at most {MAX_DRAWN} candidates are allowed"
         ));
     }
     Ok(())
 }
 
-/// For each request, rows out of `row_count`, none of them twice while there are enough.
+/// Draws rows below `row_count` for each request, none of them twice while there are enough.
 fn draw_candidates(row_count: usize, spec: RotationSpec, random: &mut Pcg64Mcg) -> Vec<u32> {
     let row_count = u32::try_from(row_count).unwrap_or(u32::MAX);
     let mut rows: Vec<u32> = (0..row_count).collect();

@@ -1,23 +1,24 @@
-//! When requests start: back to back, or each when it is due.
+//! Decides when requests start: back to back, or each one when it is due.
 
 use std::hint;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::durations::Times;
+use super::durations::{Stamps, Times};
 
-/// Between the end of warming up and the start, so that no request of the one reaches into the other.
+/// Pause between warm-up and start, so that no warm-up request overlaps the run.
 const PAUSE: Duration = Duration::from_millis(2);
-/// How long after the end requests that are due may still be started.
+/// How long after the end a due request may still be started.
 const GRACE: Duration = Duration::from_secs(1);
-/// The system wakes a sleeper late, by up to about this much; the rest of a wait is spent awake.
+/// The operating system may wake a sleeping thread late, by up to about this much. The rest of a wait is spent
+/// spinning.
 const SLEEP_MARGIN: Duration = Duration::from_millis(2);
 
-/// Time, in nanoseconds from any moment on.
+/// A clock that counts nanoseconds from an arbitrary moment.
 pub(super) trait Clock {
     fn now_ns(&self) -> u64;
-    /// Returns when it is `ns` or later.
+    /// Returns once the time is `ns` or later.
     fn wait_until(&self, ns: u64);
 }
 
@@ -54,24 +55,15 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// When the steps of one request were done.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stamps {
-    pub(super) start_ns: u64,
-    pub(super) filled_ns: u64,
-    pub(super) predicted_ns: u64,
-    pub(super) end_ns: u64,
-}
-
 /// The plan that all threads of a run share.
 #[derive(Debug)]
 pub(super) struct Schedule {
     warm_until_ns: u64,
     start_ns: u64,
     end_ns: u64,
-    /// Between two requests, where they fall due; not a whole number, so that no rate is rounded.
+    /// Time between two due requests. It is not a whole number, so that no rate is rounded.
     interval_ns: Option<f64>,
-    /// The next request that falls due and is nobody's yet.
+    /// Index of the next due request that no thread has taken.
     next_due: AtomicU64,
 }
 
@@ -96,15 +88,15 @@ impl Schedule {
         self.end_ns
     }
 
-    /// Serves back to back until it is nearly time to start; at least once, so that nothing is done for the first time
-    /// when it counts.
+    /// Serves back to back until shortly before the start. Serves at least once, so that no work happens for the first
+    /// time while it is recorded.
     pub(super) fn warm_up<E>(&self, clock: &impl Clock, mut serve: impl FnMut() -> Result<Stamps, E>) -> Result<(), E> {
         while serve()?.end_ns < self.warm_until_ns {}
         clock.wait_until(self.start_ns);
         Ok(())
     }
 
-    /// One thread's part of the run: serves until the end and records every request.
+    /// Runs one thread's part of the load: serves requests until the end and records each of them.
     pub(super) fn drive<E>(&self, clock: &impl Clock, serve: impl FnMut() -> Result<Stamps, E>) -> Result<Times, E> {
         match self.interval_ns {
             None => self.drive_back_to_back(clock, serve),
@@ -112,7 +104,7 @@ impl Schedule {
         }
     }
 
-    /// However short the run, each thread serves one request.
+    /// Each thread serves at least one request, even in a very short run.
     fn drive_back_to_back<E>(
         &self,
         clock: &impl Clock,
@@ -136,7 +128,7 @@ impl Schedule {
         let mut times = Times::new();
         let last_start_ns = self.end_ns.saturating_add(nanoseconds(GRACE));
         loop {
-            // Only a number is handed out: no other memory is published with it.
+            // Relaxed is enough: only a number is taken, and no other memory is published with it.
             let index = self.next_due.fetch_add(1, Ordering::Relaxed);
             let due_ns = self.due_ns(index, interval_ns);
             if due_ns >= self.end_ns {

@@ -1,4 +1,4 @@
-//! Rotations and runs over a real file, trained in memory of the test. Nothing here depends on how fast the machine is.
+//! Rotations and runs over a real file, trained by the test itself. Nothing here depends on the speed of the machine.
 
 use std::path::Path;
 
@@ -67,12 +67,12 @@ fn answers(model: &Arc<Model>, rotation: &Rotation, candidates: usize) -> Vec<u6
 }
 
 #[test]
-fn rotations_of_a_log_and_invented_ones_are_whole_repeatable_and_counted() {
+fn rotations_from_a_log_and_invented_rotations_are_complete_repeatable_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let (model, log) = trained(folder.path());
     let make: [&dyn Fn(RotationSpec) -> Rotation; 2] =
         [&|spec| from_log(&model, &log, spec).unwrap(), &|spec| Rotation::synthetic(&model, spec).unwrap()];
-    for (make, source) in make.into_iter().zip([Source::Log, Source::Invented]) {
+    for (make, source) in make.into_iter().zip([RowSource::Log, RowSource::Invented]) {
         let rotation = make(SPEC);
         assert_eq!((rotation.source(), rotation.context_count()), (source, 64));
         assert!(rotation.candidate_count() > 1_000 && rotation.feature_count() > 100);
@@ -127,7 +127,7 @@ fn candidates_of_a_request_are_distinct_while_there_are_enough() {
 }
 
 #[test]
-fn a_run_counts_every_request_in_every_distribution() {
+fn every_request_of_a_run_is_in_every_distribution() {
     let folder = tempfile::tempdir().unwrap();
     let (model, _) = trained(folder.path());
     let rotation = Rotation::synthetic(&model, SPEC).unwrap();
@@ -153,28 +153,31 @@ fn a_run_counts_every_request_in_every_distribution() {
 }
 
 #[test]
-fn what_cannot_be_run_is_refused_with_its_limits() {
+fn runs_and_rotations_outside_their_limits_are_rejected_with_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let (model, _) = trained(folder.path());
     let rotation = Rotation::synthetic(&model, SPEC).unwrap();
     let run = Run::new(1, 40, Duration::from_secs(1));
     for (run, expected) in [
         (Run { threads: 0, ..run }, "expected 1 to 1024 threads, found 0"),
-        (Run { candidates: 41, ..run }, "the rotation has 1 to 40 candidates a request, found 41"),
-        (Run { candidates: 0, ..run }, "the rotation has 1 to 40 candidates a request, found 0"),
-        (Run { rate_per_second: Some(0.0), ..run }, "expected a rate up to 10000000 requests a second, found 0"),
-        (Run { rate_per_second: Some(f64::NAN), ..run }, "requests a second, found NaN"),
+        (Run { candidates: 41, ..run }, "the rotation has 1 to 40 candidates per request, found 41"),
+        (Run { candidates: 0, ..run }, "the rotation has 1 to 40 candidates per request, found 0"),
+        (
+            Run { rate_per_second: Some(0.0), ..run },
+            "expected a rate above 0 and up to 10000000 requests per second, found 0",
+        ),
+        (Run { rate_per_second: Some(f64::NAN), ..run }, "requests per second, found NaN"),
         (Run { duration: Duration::ZERO, ..run }, "expected a duration above 0 seconds"),
     ] {
         let error = measure(&model, &rotation, &run).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
     for (spec, expected) in [
-        (RotationSpec { requests: 0, ..SPEC }, "requests in rotation, found 0"),
-        (RotationSpec { candidates: 65_537, ..SPEC }, "expected 1 to 65536 candidates a request, found 65537"),
+        (RotationSpec { requests: 0, ..SPEC }, "requests in a rotation, found 0"),
+        (RotationSpec { candidates: 65_537, ..SPEC }, "expected 1 to 65536 candidates per request, found 65537"),
         (
             RotationSpec { requests: 1 << 20, candidates: 257, ..SPEC },
-            "1048576 requests of 257 candidates are too many: expected 268435456 candidates in all",
+            "1048576 requests of 257 candidates are too many: at most 268435456 candidates are allowed",
         ),
     ] {
         let error = Rotation::synthetic(&model, spec).unwrap_err().to_string();
@@ -205,7 +208,7 @@ fn invented_rows_have_the_types_of_their_fields_and_no_number_out_of_range() {
     let golden = model.golden_requests().unwrap();
     let mut random = <rand_pcg::Pcg64Mcg as rand::SeedableRng>::seed_from_u64(1);
     for golden in [&golden[..], &[]] {
-        let rows = invented::rows(model.contract(), golden, 100, &mut random);
+        let rows = rows::invent_rows(model.contract(), golden, 100, &mut random);
         for (side, rows) in [(Side::Context, &rows.contexts), (Side::Candidate, &rows.candidates)] {
             for row in rows {
                 let json = omomi::request::row_to_json(row);
@@ -213,7 +216,7 @@ fn invented_rows_have_the_types_of_their_fields_and_no_number_out_of_range() {
                 assert_eq!(&read, row);
             }
         }
-        let rotation = Rotation::new(model.contract(), rows, Source::Invented, SPEC, &mut random).unwrap();
+        let rotation = Rotation::new(model.contract(), rows, RowSource::Invented, SPEC, &mut random).unwrap();
         let scorer = Scorer::new(Arc::clone(&model), &rotation.layout(40).unwrap()).unwrap();
         let mut request = scorer.new_request();
         rotation.fill(0, 40, &mut request).unwrap();

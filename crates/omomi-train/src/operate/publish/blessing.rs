@@ -1,4 +1,4 @@
-//! Whether a weight file has passed the gate, as far as publishing asks for it.
+//! Reads blessings: whether a weight file has passed the gate, if publishing requires it.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -9,18 +9,18 @@ use serde_json::Value;
 use super::{PublishError, failed};
 use omomi::store::Digest;
 
-/// Whether publishing asks for a blessing.
+/// Whether publishing requires a blessing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BlessingPolicy {
-    /// It does not.
+    /// No blessing is required.
     Off,
-    /// It refuses a file without one.
+    /// A file without a blessing is rejected.
     #[default]
     Require,
 }
 
 impl BlessingPolicy {
-    /// The policy with that word: `off` or `require`.
+    /// Returns the policy with this name, `off` or `require`.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Off, Self::Require].into_iter().find(|policy| policy.to_string() == word)
@@ -36,13 +36,13 @@ impl fmt::Display for BlessingPolicy {
     }
 }
 
-/// Where the blessing of a weight file is: `000042.blessing.json` beside `000042.omomi`.
+/// Returns the path of a weight file's blessing: `000042.blessing.json` beside `000042.omomi`.
 #[must_use]
 pub fn blessing_path(weight_file: &Path) -> PathBuf {
     weight_file.with_extension("blessing.json")
 }
 
-/// The digest that the blessing of `weight_file` names.
+/// Returns the digest in the blessing of `weight_file`.
 pub(super) fn blessed_digest(weight_file: &Path) -> Result<Digest, PublishError> {
     let path = blessing_path(weight_file);
     let text = match std::fs::read_to_string(&path) {

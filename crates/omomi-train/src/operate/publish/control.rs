@@ -1,4 +1,4 @@
-//! What people decide over the head of `current`: go back, pin, freeze, switch off and on.
+//! Changes `control`, the orders that override `current`: roll back, pin, freeze, switch off and on.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,22 +8,22 @@ use omomi::error::Error;
 use omomi::new_file::sync_folder_of;
 use omomi::store::{Control, Current, Store};
 
-use super::place::{lock_control, remove_leftovers, write_text};
+use super::store_writer::{lock_control, remove_leftovers, write_text};
 use super::{PublishError, Step, Verifier, digest_on_disk, failed};
 
-/// What was decided.
+/// A change of `control`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlChange {
-    /// What `control` said before; nothing where it said nothing sensible.
+    /// The previous order; `None` if the text was malformed.
     pub before: Option<Control>,
-    /// What it says now.
+    /// The new order.
     pub after: Control,
-    /// What `current` says.
+    /// The content of `current`.
     pub current: Option<Current>,
 }
 
 impl ControlChange {
-    /// The generation that servers go to; nothing where they stay with what they have, or serve nothing.
+    /// Returns the generation that servers change to; `None` if they keep what they have, or serve nothing.
     #[must_use]
     pub fn served(&self) -> Option<u64> {
         match self.after {
@@ -34,12 +34,12 @@ impl ControlChange {
     }
 }
 
-/// Decides: [`Control::Follow`] takes back what was decided before. Whether a generation that is pinned is there is not looked at; that is
-/// what [`pin`] is for.
+/// Writes an order. [`Control::Follow`] cancels the previous order. This does not check whether a pinned generation
+/// exists; use [`pin`] for that.
 ///
 /// # Errors
 ///
-/// [`PublishError`]; what was decided before then holds.
+/// Returns [`PublishError`] if the order cannot be written. The previous order then stays in force.
 pub fn set_control(
     store: &Store,
     control: Control,
@@ -53,7 +53,7 @@ pub fn set_control(
         remove_leftovers(store.dir(), "control")?;
     }
     let before = match store.read_control() {
-        // What is written now takes its place.
+        // The new text replaces it.
         Err(Error::StoreMalformed { .. }) => None,
         control => Some(control?),
     };
@@ -73,11 +73,12 @@ pub fn set_control(
     Ok(ControlChange { before, after: control, current })
 }
 
-/// Pins a generation whose file is there and verifies.
+/// Pins a generation, after checking that its file exists and verifies.
 ///
 /// # Errors
 ///
-/// [`PublishError`]; what was decided before then holds.
+/// Returns [`PublishError`] if the file is missing or bad, or if the order cannot be written. The previous order then
+/// stays in force.
 pub fn pin(
     store: &Store,
     generation: u64,
@@ -92,7 +93,7 @@ pub fn pin(
     }
     watch(Step::Verify);
     verifier.verify(&path)?;
-    // Of other generations the digest is known to nobody any more.
+    // The digests of other generations are not recorded anywhere.
     if let Ok(Some(Current { generation: current, digest: expected })) = store.read_current()
         && current == generation
     {
@@ -104,11 +105,12 @@ pub fn pin(
     set_control(store, Control::Pin(generation), watch)
 }
 
-/// Goes back to `to`, or to the generation that was published before the served one, by a pin.
+/// Rolls back by pinning `to`, or else the generation that was published before the served one.
 ///
 /// # Errors
 ///
-/// As [`pin`]; [`PublishError::NothingPublished`] and [`PublishError::NothingBefore`] where there is nothing to go back to.
+/// Returns [`PublishError::NothingPublished`] or [`PublishError::NothingBefore`] if there is nothing to roll back to.
+/// Otherwise fails like [`pin`].
 pub fn rollback(
     store: &Store,
     to: Option<u64>,
@@ -135,7 +137,8 @@ fn before_served(store: &Store) -> Result<u64, PublishError> {
     earlier.ok_or(PublishError::NothingBefore { served })
 }
 
-/// A folder that merely has the name would be switched off without anybody being the quieter for it.
+/// Rejects a folder that is not a store. Otherwise, an order could be written to a mistyped folder, where no server
+/// would see it.
 pub(super) fn check_store(store: &Store) -> Result<(), PublishError> {
     if store.generations_path().is_dir() {
         return Ok(());

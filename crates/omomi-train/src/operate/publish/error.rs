@@ -1,4 +1,4 @@
-//! Why a store was not changed, who must act, and how.
+//! Errors of changes to a store: the cause, who must act, and how.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -14,16 +14,16 @@ use super::warning::ratio;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// A file cannot be read or written, is no weight file, or is damaged.
+    /// A file cannot be read or written, is not a weight file, or is damaged.
     #[error(transparent)]
     Serving(#[from] Error),
-    /// Somebody else publishes to the store.
-    #[error("{dir} is locked: another publication is running")]
+    /// Another process is publishing to the store.
+    #[error("{dir} is locked: another publication is in progress")]
     Busy {
         /// The store.
         dir: PathBuf,
     },
-    /// There is no store.
+    /// The folder is not a store.
     #[error("{dir} is not a store: expected a folder `generations` in it, found none")]
     NotAStore {
         /// The folder.
@@ -33,90 +33,87 @@ pub enum PublishError {
     #[error(transparent)]
     Limits(#[from] SettingsFaults),
 
-    /// The generation is not newer than what is published.
-    #[error("generation {found} is not newer: expected one above {newest}, the newest that is published")]
+    /// The generation is not newer than the published ones.
+    #[error("generation {found} is not newer: expected one above {newest}, the newest published one")]
     NotNewer {
         /// The newest generation.
         newest: u64,
         /// The generation of the file.
         found: u64,
     },
-    /// The generation's name stands for other bytes, which nobody serves yet.
-    #[error("{path} is there with other bytes: expected the digest {expected}, found {found}")]
+    /// A file of this generation with other bytes exists, which was never published.
+    #[error("{path} already exists with other bytes: expected the digest {expected}, found {found}")]
     NameTaken {
-        /// The file that is there.
+        /// The existing file.
         path: PathBuf,
         /// Its digest.
         expected: Digest,
-        /// The digest of the file that was to be published.
+        /// The digest of the file to publish.
         found: Digest,
     },
-    /// The file was written while it was being read.
-    #[error("the file changed while it was copied: expected generation {expected}, found {found}")]
+    /// The file was changed while it was being read.
+    #[error("the file changed while it was being copied: expected generation {expected}, found {found}")]
     Changed {
-        /// The generation in its header at first.
+        /// The generation in its header at the start.
         expected: u64,
         /// The generation in the header of the copy.
         found: u64,
     },
-    /// What was written is not what is on the disk.
+    /// The bytes on the disk differ from the bytes that were written.
     #[error("{path} does not read back as it was written: expected the digest {expected}, found {found}")]
     ReadBackDiffers {
         /// The file.
         path: PathBuf,
-        /// The digest of what was written.
+        /// The digest of the written bytes.
         expected: Digest,
-        /// The digest of what was read.
+        /// The digest of the bytes that were read back.
         found: Digest,
     },
 
     /// The file has no blessing.
     #[error("the file has no blessing: expected {}, which omomi gate writes for a file that passes", path.display())]
     NoBlessing {
-        /// Where it would be.
+        /// The expected path of the blessing.
         path: PathBuf,
     },
-    /// What should be the blessing is something else.
+    /// The blessing cannot be parsed.
     #[error("{} is not a blessing: expected JSON with the digest of the file", path.display())]
     NotABlessing {
         /// The file.
         path: PathBuf,
     },
-    /// The blessing is that of other bytes.
-    #[error("the blessing is that of another file: expected the digest {expected}, found {found}")]
+    /// The blessing is for other bytes.
+    #[error("the blessing is for another file: expected the digest {expected}, found {found}")]
     BlessingOfOther {
-        /// The digest that the blessing names.
+        /// The digest in the blessing.
         expected: Digest,
         /// The digest of the file.
         found: Digest,
     },
 
-    /// The process that verifies could not be started.
-    #[error("cannot start {program}, which verifies the file")]
+    /// The verification process could not be started.
+    #[error("cannot start {program} to verify the file")]
     NoVerifier {
         /// The program.
         program: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The process that verifies took too long.
-    #[error("verifying took longer than {} seconds, and was ended", time_limit.as_secs_f64())]
+    /// The verification process took too long.
+    #[error("verification took longer than {} seconds and was stopped", time_limit.as_secs_f64())]
     VerifierTooSlow {
         /// The time limit.
         time_limit: Duration,
     },
-    /// The process that verifies came to a bad end.
-    #[error(
-        "the process that verified the file came to a bad end: expected exit code 0 or 1, found {status}{}",
-        said(message)
-    )]
+    /// The verification process crashed or returned an unknown exit code.
+    #[error("the verification process failed: expected exit code 0 or 1, found {status}{}", said(message))]
     VerifierFailed {
         /// How it ended.
         status: ExitStatus,
-        /// What it said last.
+        /// Its last output.
         message: String,
     },
-    /// The file was verified and is not good.
+    /// The file was verified and is bad.
     #[error("{message}")]
     NotVerified {
         /// The stable name of the code.
@@ -129,81 +126,88 @@ pub enum PublishError {
         action: String,
     },
 
-    /// The file is shorter than any good one.
+    /// The file is smaller than the limits allow.
     #[error("the file is too small: expected at least {expected} bytes, found {found}")]
     TooSmall {
-        /// Least bytes.
+        /// Minimum number of bytes.
         expected: u64,
-        /// Bytes of the file.
+        /// Number of bytes of the file.
         found: u64,
     },
-    /// The file is longer than servers take.
+    /// The file is larger than the limits allow.
     #[error("the file is too large: expected at most {expected} bytes, found {found}")]
     TooLarge {
-        /// Most bytes.
+        /// Maximum number of bytes.
         expected: u64,
-        /// Bytes of the file.
+        /// Number of bytes of the file.
         found: u64,
     },
-    /// The length is unlike that of the files before.
+    /// The file's length differs too much from the last files.
     #[error(
-        "the file's size is unlike those before: expected {} to {} times the median of {median} bytes, found {:.2} times ({found} bytes)",
+        "the file's size is unusual: expected {} to {} times the median of the last files ({median} bytes), \
+         found {:.2} times ({found} bytes)",
         expected[0], expected[1], ratio(*found, *median)
     )]
     UnusualLen {
-        /// Least and greatest ratio.
+        /// Minimum and maximum ratio.
         expected: [f64; 2],
-        /// Median of the files before, in bytes.
+        /// Median length of the last files, in bytes.
         median: u64,
-        /// Bytes of the file.
+        /// Number of bytes of the file.
         found: u64,
     },
-    /// The number of weights of a field is unlike that of the files before.
+    /// The number of weights of a field differs too much from the last files.
     #[error(
-        "the number of weights of `{field}` is unlike those before: expected {} to {} times the median of {median}, found {:.2} times ({found})",
+        "the number of weights of `{field}` is unusual: expected {} to {} times the median of the last files \
+         ({median}), found {:.2} times ({found})",
         expected[0], expected[1], ratio(*found, *median)
     )]
     UnusualFieldSize {
         /// The field or cross.
         field: String,
-        /// Least and greatest ratio.
+        /// Minimum and maximum ratio.
         expected: [f64; 2],
-        /// Median of the files before.
+        /// Median number of weights in the last files.
         median: u64,
-        /// Its weights in the file.
+        /// Number of its weights in the file.
         found: u64,
     },
-    /// A field has more weights than was agreed.
+    /// A field has more features than the limits allow.
     #[error("field `{field}` has too many features: expected at most {expected}, found {found}")]
     TooManyFeatures {
         /// The field or cross.
         field: String,
-        /// Most features.
+        /// Maximum number of features.
         expected: u64,
-        /// Its features in the file.
+        /// Number of its features in the file.
         found: u64,
     },
-    /// Features are limited, and the file does not say how many it has.
+    /// The number of features per field is limited, but the file does not list it.
     #[error(
-        "features per field are limited, and the file does not say how many it has: expected the section `field sizes`, found none"
+        "features per field are limited, but the file does not list them: expected the section `field sizes`, found none"
     )]
     NoFieldSizes,
-    /// The data that the file was trained on is too old.
-    #[error("the training data is too old: expected it to end at most {} ago, found its end {} ago", days(*expected), days(*found))]
+    /// The training data of the file is too old.
+    #[error(
+        "the training data is too old: expected its end at most {} ago, found it {} ago",
+        days(*expected),
+        days(*found)
+    )]
     TrainingTooOld {
-        /// Greatest age.
+        /// Maximum age of the last row.
         expected: Duration,
         /// Age of the last row.
         found: Duration,
     },
-    /// The age of training data is limited, and the file does not say when its data ends.
+    /// The age of the training data is limited, but the file does not say when its data ends.
     #[error(
-        "the age of training data is limited, and the file does not say when its data ends: expected `training_window` in its provenance, found none"
+        "the age of the training data is limited, but the file does not say when its data ends: expected \
+         `training_window` in its provenance, found none"
     )]
     NoTrainingEnd,
     /// Servers do not accept the contract.
     #[error(
-        "the contract is not accepted: expected a fingerprint out of {}, found {found:016x}",
+        "the contract is not accepted: expected one of the fingerprints {}, found {found:016x}",
         fingerprints(expected)
     )]
     ContractNotAccepted {
@@ -213,24 +217,24 @@ pub enum PublishError {
         found: u64,
     },
 
-    /// A generation that was never published, or whose file is gone.
-    #[error("generation {generation} is not there: expected one of {}, found no file {path}", generations(published))]
+    /// The generation was never published, or its file is gone.
+    #[error("generation {generation} does not exist: expected one of {}, found no file {path}", generations(published))]
     NotPublished {
         /// The generation.
         generation: u64,
-        /// Where its file would be.
+        /// The expected path of its file.
         path: PathBuf,
-        /// The generations that are there.
+        /// The generations that exist.
         published: Vec<u64>,
     },
-    /// Nothing was published yet.
-    #[error("nothing was published to {dir} yet, so there is nothing to go back from")]
+    /// Nothing has been published yet.
+    #[error("nothing has been published to {dir} yet, so there is nothing to roll back from")]
     NothingPublished {
         /// The store.
         dir: PathBuf,
     },
     /// There is no generation before the one that is served.
-    #[error("there is no generation before {served} to go back to")]
+    #[error("there is no generation before {served} to roll back to")]
     NothingBefore {
         /// The generation that is served.
         served: u64,
@@ -247,7 +251,8 @@ impl From<NoSettings> for PublishError {
 }
 
 impl PublishError {
-    /// The stable name in snake case: that of [`omomi::Code`] where servers have the same error.
+    /// The stable name of the error in snake case. It equals the name of the [`omomi::Code`] if servers have this error
+    /// too.
     #[must_use]
     pub fn name(&self) -> &str {
         self.facts().0
@@ -270,22 +275,22 @@ impl PublishError {
         match self {
             Self::Serving(error) => (error.code().name(), error.code().owner(), error.code().action()),
             Self::Busy { .. } => ("busy", Ml, "wait for the other publication to end"),
-            Self::NotAStore { .. } => ("not_a_store", Infra, "name the store's directory"),
+            Self::NotAStore { .. } => ("not_a_store", Infra, "pass the store's directory"),
             Self::Limits(_) => ("limits_invalid", Delivery, "correct limits.toml"),
             Self::NotNewer { .. } => {
-                ("not_newer", Ml, "pack it as the next generation; to go back, use omomi rollback")
+                ("not_newer", Ml, "pack it as the next generation; to roll back, use omomi rollback")
             }
             Self::NameTaken { .. } => ("name_taken", Ml, "pack it as the next generation: a name is never used twice"),
-            Self::Changed { .. } => ("changed", Ml, "publish a file that nobody is writing"),
+            Self::Changed { .. } => ("changed", Ml, "publish a file that no process is writing"),
             Self::ReadBackDiffers { .. } => ("read_back_differs", Infra, "check the disk, then publish it again"),
             Self::NoBlessing { .. } => {
-                ("not_blessed", Ml, "let omomi gate judge the file; to publish it all the same, use --unblessed")
+                ("not_blessed", Ml, "run omomi gate on the file; to publish it anyway, use --unblessed")
             }
-            Self::NotABlessing { .. } => ("not_a_blessing", Ml, "let omomi gate judge the file again"),
+            Self::NotABlessing { .. } => ("not_a_blessing", Ml, "run omomi gate on the file again"),
             Self::BlessingOfOther { .. } => {
-                ("blessing_of_other", Ml, "let omomi gate judge the file as it is now; sign a file before, not after")
+                ("blessing_of_other", Ml, "run omomi gate on the file as it is now; sign before the gate, not after")
             }
-            Self::NoVerifier { .. } => ("no_verifier", Infra, "install omomi whole"),
+            Self::NoVerifier { .. } => ("no_verifier", Infra, "reinstall omomi"),
             Self::VerifierTooSlow { .. } => {
                 ("verifier_too_slow", Infra, "check the load of the machine, or allow more time")
             }
@@ -294,7 +299,7 @@ impl PublishError {
             }
             Self::NotVerified { code, owner, action, .. } => (code, *owner, action),
             Self::TooSmall { .. } => ("too_small", Ml, "check the training data, or correct min_bytes in limits.toml"),
-            Self::TooLarge { .. } => ("too_large", Ml, "prune the model, or have max_bytes in limits.toml raised"),
+            Self::TooLarge { .. } => ("too_large", Ml, "prune the model, or get max_bytes in limits.toml raised"),
             Self::UnusualLen { .. } => {
                 ("unusual_size", Ml, "check the training data; if it is right, widen fail_size_ratio in limits.toml")
             }
@@ -304,7 +309,7 @@ impl PublishError {
                 "check the training data of the field; if it is right, widen fail_size_ratio in limits.toml",
             ),
             Self::TooManyFeatures { .. } => {
-                ("too_many_features", Ml, "prune the field, or have its limit in limits.toml raised")
+                ("too_many_features", Ml, "prune the field, or get its limit in limits.toml raised")
             }
             Self::NoFieldSizes => ("no_field_sizes", Ml, "pack it with omomi pack"),
             Self::TrainingTooOld { .. } => ("training_too_old", Ml, "train on newer data"),
@@ -312,7 +317,7 @@ impl PublishError {
             Self::ContractNotAccepted { .. } => {
                 ("contract_not_accepted", Ml, "agree on the contract with delivery, who then adds it to limits.toml")
             }
-            Self::NotPublished { .. } => ("not_published", Delivery, "name a generation that is there"),
+            Self::NotPublished { .. } => ("not_published", Delivery, "choose an existing generation"),
             Self::NothingPublished { .. } => ("nothing_published", Ml, "publish a weight file"),
             Self::NothingBefore { .. } => ("nothing_before", Delivery, "switch off, or publish a newer generation"),
         }
@@ -320,7 +325,7 @@ impl PublishError {
 }
 
 fn said(message: &str) -> String {
-    if message.is_empty() { String::new() } else { format!("; it said: {message}") }
+    if message.is_empty() { String::new() } else { format!("; its output: {message}") }
 }
 
 fn days(duration: Duration) -> String {
@@ -331,7 +336,7 @@ fn fingerprints(expected: &[u64]) -> String {
     expected.iter().map(|fingerprint| format!("{fingerprint:016x}")).collect::<Vec<_>>().join(", ")
 }
 
-/// The generations, the last of many.
+/// Lists the generations; of many, only the last ones.
 fn generations(published: &[u64]) -> String {
     const SHOWN: usize = 8;
     let shown = published[published.len().saturating_sub(SHOWN)..].iter().map(u64::to_string);

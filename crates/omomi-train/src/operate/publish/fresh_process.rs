@@ -1,4 +1,4 @@
-//! Verifies a weight file in a process of its own: a file that ends it ends nothing else.
+//! Verifies a weight file in a separate process, so that a file that crashes it crashes nothing else.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -13,33 +13,33 @@ use omomi::error::Owner;
 
 use super::PublishError;
 
-/// Longest message of the process that is passed on, in bytes.
+/// Maximum number of bytes of the process's message that are passed on.
 const MAX_MESSAGE_LEN: u64 = 64 << 10;
 
-/// How a file is verified in a fresh process: a program, to whose arguments the file's path is added.
+/// Verifies files in a fresh process: a program that is run with the file's path as its last argument.
 ///
-/// Exit code 0 is a good file. Exit code 1 is a bad one, with the reason on standard output as
-/// `{"refused":{"code":...,"owner":...,"message":...,"action":...}}`, or else in words on standard error. Every other end is no
-/// judgement of the file, and no reason to publish it.
+/// Exit code 0 means that the file is good. Exit code 1 means that it is bad; standard output then has the reason as
+/// `{"refused":{"code":...,"owner":...,"message":...,"action":...}}`, or else standard error has it as text. Any other
+/// end of the process says nothing about the file, which is then not published.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// After this time it is ended, and the file refused.
+    /// Time after which the process is killed and the file rejected.
     pub time_limit: Duration,
 }
 
 impl Verifier {
-    /// Time limit unless told otherwise: a file of a gigabyte takes about two seconds.
+    /// The default time limit. A file of one gigabyte takes about two seconds.
     pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(600);
 
-    /// The program that is running, which has to be `omomi`.
+    /// Returns a verifier that runs the current program, which must be `omomi`.
     ///
     /// # Errors
     ///
-    /// Whatever the system says where it does not know the program.
+    /// Returns the error of the operating system if it cannot tell the path of the program.
     pub fn this_program() -> io::Result<Self> {
         Ok(Self {
             program: std::env::current_exe()?,
@@ -52,7 +52,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`PublishError::NotVerified`] for a bad file; others where no judgement was reached.
+    /// Returns [`PublishError::NotVerified`] for a bad file. Returns [`PublishError::NoVerifier`],
+    /// [`PublishError::VerifierTooSlow`] or [`PublishError::VerifierFailed`] if the process did not reach a verdict.
     pub fn verify(&self, path: &Path) -> Result<(), PublishError> {
         let child = Command::new(&self.program)
             .args(&self.arguments)
@@ -74,7 +75,7 @@ impl Verifier {
         }
     }
 
-    /// How the process ended; nothing where it had to be ended.
+    /// Returns how the process ended; `None` if it had to be killed.
     fn wait(&self, child: &mut Child) -> io::Result<Option<ExitStatus>> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(1);
@@ -98,12 +99,12 @@ impl Verifier {
     }
 }
 
-/// Reads in a thread of its own, because a process whose pipe is full waits for its reader; keeps the front of it.
+/// Reads in a separate thread, because a process whose pipe is full waits for its reader. Keeps only the first bytes.
 fn in_background(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut front = Vec::new();
         if let Some(mut pipe) = pipe {
-            // What cannot be read is no message.
+            // A read error ends the message.
             let _ = Read::by_ref(&mut pipe).take(MAX_MESSAGE_LEN).read_to_end(&mut front);
             let _ = io::copy(&mut pipe, &mut io::sink());
         }
@@ -153,21 +154,21 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_in_words_is_passed_on_as_well() {
+    fn a_refusal_as_plain_text_is_passed_on() {
         let error = shell("echo it is bad >&2; exit 1", ENOUGH).unwrap_err();
         assert_eq!((error.name(), error.owner()), ("not_verified", Owner::Ml));
         assert_eq!(error.to_string(), "the file was not verified: it is bad");
     }
 
     #[test]
-    fn an_end_by_a_signal_is_no_judgement_and_no_approval() {
+    fn death_by_a_signal_is_neither_a_rejection_nor_an_approval() {
         let error = shell("echo last words >&2; kill -SEGV $$", ENOUGH).unwrap_err();
         assert_eq!((error.name(), error.owner()), ("verifier_failed", Owner::Infra));
         assert!(error.to_string().contains("signal: 11") && error.to_string().contains("last words"), "{error}");
     }
 
     #[test]
-    fn a_program_that_does_not_end_is_ended() {
+    fn a_program_that_does_not_end_is_killed() {
         let start = Instant::now();
         let error = shell("exec sleep 60", Duration::from_millis(100)).unwrap_err();
         assert_eq!(error.name(), "verifier_too_slow");
@@ -175,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_says_a_lot_is_not_blocked_by_its_own_pipe() {
+    fn a_program_that_prints_a_lot_is_not_blocked_by_its_pipe() {
         let error = shell("head -c 300000 /dev/zero | tr '\\0' x >&2; exit 1", ENOUGH).unwrap_err();
         assert!(error.to_string().len() < 70_000);
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_no_approval() {
+    fn a_missing_program_is_not_an_approval() {
         let verifier = Verifier { program: "/absent".into(), arguments: Vec::new(), time_limit: ENOUGH };
         assert_eq!(verifier.verify(Path::new("/file")).unwrap_err().name(), "no_verifier");
     }

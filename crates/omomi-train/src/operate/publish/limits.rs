@@ -1,28 +1,29 @@
-//! What may be published to a store: `limits.toml` in its directory, agreed on by both teams.
+//! Limits of what may be published to a store: `limits.toml` in its directory, agreed on by both teams.
 //!
-//! Everything in it is optional. This is all of it, with the values that hold where it says nothing:
+//! Every key is optional. This example has all keys, with their default values where they have one:
 //!
 //! ```toml
 //! min_bytes = 1                    # of a weight file
 //! max_bytes = 16_000_000_000
-//! warn_size_ratio = [0.7, 1.4]       # its size, divided by the median of the last 5 files: outside is a warning
-//! fail_size_ratio = [0.5, 2.0]       # outside is a refusal
-//! # oldest_training_end = "14 days"  # how long ago the last row of the training data may be: days, hours or minutes
-//! blessing = "require"               # off | require: whether files need a blessing, which omomi gate gives
-//! signature = "off"                  # off | accept | require: whether files have to be signed
-//! keys = []                          # public keys whose signatures count, such as ["keys/2026.pub"]: paths from the store on
-//! # accepted_contracts = ["ffa9bd1e2caa96ad"]    # fingerprints that servers accept, as `omomi contract check` prints them
+//! warn_size_ratio = [0.7, 1.4]       # its size divided by the median of the last 5 files: outside is a warning
+//! fail_size_ratio = [0.5, 2.0]       # outside is an error
+//! # oldest_training_end = "14 days"  # maximum age of the last row of the training data: days, hours or minutes
+//! blessing = "require"               # off | require: whether files need a blessing from omomi gate
+//! signature = "off"                  # off | accept | require: whether files must be signed
+//! keys = []                          # trusted public keys, such as ["keys/2026.pub"]: paths relative to the store
+//! # accepted_contracts = ["ffa9bd1e2caa96ad"]    # fingerprints from `omomi contract check`
 //!
-//! [max_features]                    # for a field or a cross
+//! [max_features]                    # per field or cross
 //! # creative_id = 5_000_000
 //! # "media_id*creative_id" = 20_000_000
 //! ```
 //!
-//! `omomi prune` holds what a file will be against the same limits before it is made, and the numbers of weights of its fields against
-//! those of the last 5 files, in the same ratios.
+//! `omomi prune` checks a planned file against these limits before it is packed. It also compares the number of weights
+//! per field with those of the last 5 files, with the size ratios.
 //!
-//! A key that is not known is a fault, so that a limit with a typing error does not fail to limit. The first file of a store has no median to
-//! be held against. These are limits for publishers; servers have their own, and hold to them whatever was published.
+//! An unknown key is an error, so that a limit with a misspelled name does not silently fail to limit. The first file
+//! of a store has no median to compare with. These limits are for publishers. Servers have their own limits, and apply
+//! them to every published file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::settings::{self, Place, SettingsFaults};
+use crate::settings::{self, KeyPath, SettingsFaults};
 use omomi::contract::{Contract, Fault};
 use omomi::store::Store;
 use omomi::weight_file::layout::SectionKind;
@@ -41,34 +42,35 @@ use omomi::weight_file::{Content, WeightFile};
 use super::warning::ratio;
 use super::{BlessingPolicy, PublishError, Warning};
 
-/// How many files the median is taken of.
+/// Number of files whose median is taken.
 pub(crate) const USUAL_COUNT: usize = 5;
 
-/// Weights of a field up to which a ratio says nothing: a device more or less.
+/// Ratios are not checked for fields with fewer weights than this, because a few weights more or less change them too
+/// much.
 const MIN_FIELD_SIZE: u64 = 1_000;
 
-/// What may be published.
+/// The limits of a store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Least bytes of a file.
+    /// Minimum length of a file, in bytes.
     pub min_bytes: u64,
-    /// Most bytes of a file.
+    /// Maximum length of a file, in bytes.
     pub max_bytes: u64,
-    /// Size, divided by the median of the last files: outside is a warning.
+    /// Size divided by the median of the last files: a value outside this range causes a warning.
     pub warn_size_ratio: [f64; 2],
-    /// Size, divided by the median of the last files: outside is a refusal.
+    /// Size divided by the median of the last files: a value outside this range is an error.
     pub fail_size_ratio: [f64; 2],
-    /// How long ago the last row of the training data may be.
+    /// Maximum age of the last row of the training data.
     pub oldest_training_end: Option<Duration>,
-    /// Fingerprints of contracts that servers accept; where there are none, every contract is accepted.
+    /// Fingerprints of the contracts that servers accept; if empty, every contract is accepted.
     pub accepted_contracts: Vec<u64>,
-    /// Whether files need a blessing.
+    /// Whether a blessing is required.
     pub blessing: BlessingPolicy,
-    /// What signatures have to do with it.
+    /// Whether signatures are accepted or required.
     pub signature: SignaturePolicy,
-    /// Files of the public keys whose signatures count.
+    /// Files with the trusted public keys.
     pub keys: Vec<PathBuf>,
-    /// Most features of a field or cross, by name.
+    /// Maximum number of features per field or cross, by name.
     pub max_features: BTreeMap<String, u64>,
 }
 
@@ -90,11 +92,11 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The limits of a store.
+    /// Reads the limits of a store.
     ///
     /// # Errors
     ///
-    /// [`PublishError::Limits`], every fault at once.
+    /// Returns [`PublishError::Limits`] with all faults together.
     pub fn of_store(store: &Store) -> Result<Self, PublishError> {
         let path = store.dir().join("limits.toml");
         let Some(text) = settings::read_text(&path)? else { return Ok(Self::default()) };
@@ -103,18 +105,18 @@ impl Limits {
         Ok(limits)
     }
 
-    /// Reads limits from the text of a `limits.toml`.
+    /// Parses the text of a `limits.toml`.
     ///
     /// # Errors
     ///
-    /// Every fault at once, each with its line.
+    /// Returns all faults together, each with its line.
     pub fn from_toml(text: &str) -> Result<Self, Vec<Fault>> {
         let mut limits = Self::default();
         settings::each_key(text, "limits", &mut |place, key, value| limits.set(place, key, value))?;
         Ok(limits)
     }
 
-    fn set(&mut self, place: &Place<'_>, key: &str, value: &Value) -> Result<(), Fault> {
+    fn set(&mut self, place: &KeyPath<'_>, key: &str, value: &Value) -> Result<(), Fault> {
         match key {
             "min_bytes" => self.min_bytes = place.whole_number(value)?,
             "max_bytes" => self.max_bytes = place.whole_number(value)?,
@@ -136,7 +138,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Holds the length of a file against the limits and the lengths of the files before.
+    /// Checks the length of a file against the limits and the lengths of the last files.
     pub(super) fn check_len(&self, found: u64, usual_lens: &[u64]) -> Result<Option<Warning>, PublishError> {
         if found < self.min_bytes {
             return Err(PublishError::TooSmall { expected: self.min_bytes, found });
@@ -153,7 +155,7 @@ impl Limits {
         Ok((!is_within(usual)).then_some(Warning::UnusualLen { found, median, usual }))
     }
 
-    /// Holds the number of weights of a field against how many the files before had, as [`Limits::check_len`] does with bytes.
+    /// Checks the number of weights of a field against the last files, with the ratios of [`Limits::check_len`].
     pub(super) fn check_field_size(
         &self,
         field: &str,
@@ -173,7 +175,7 @@ impl Limits {
         Ok((!is_within(usual)).then_some(Warning::UnusualFieldSize { field, found, median, usual }))
     }
 
-    /// Holds what a verified file says against the limits.
+    /// Checks the content of a verified file against the limits.
     pub(super) fn check_content(
         &self,
         file: &WeightFile<FileBytes>,
@@ -197,7 +199,7 @@ impl Limits {
         Ok(self.unknown_fields(&content.contract))
     }
 
-    /// A warning for each limit of a field that the contract does not have.
+    /// Returns a warning for each limit of a field that the contract does not have.
     pub(super) fn unknown_fields(&self, contract: &Contract) -> Vec<Warning> {
         let is_unknown = |name: &&String| {
             !contract.fields().iter().any(|field| field.name == **name)
@@ -207,10 +209,10 @@ impl Limits {
         unknown.map(|field| Warning::UnknownField { field: field.clone() }).collect()
     }
 
-    /// Holds the numbers of weights of fields and crosses against the limits.
+    /// Checks the number of weights per field and cross against the limits.
     pub(super) fn check_field_sizes(&self, sizes: &BTreeMap<String, u64>) -> Result<(), PublishError> {
         for (field, &expected) in &self.max_features {
-            // A field that has no weight is not listed.
+            // A field without weights is not listed.
             let found = sizes.get(field).copied().unwrap_or(0);
             if found > expected {
                 return Err(PublishError::TooManyFeatures { field: field.clone(), expected, found });
@@ -220,7 +222,7 @@ impl Limits {
     }
 }
 
-/// The time that a text such as `14 days` stands for: days, hours or minutes.
+/// Parses a duration such as `14 days`, in days, hours or minutes.
 #[must_use]
 pub fn duration_of(text: &str) -> Option<Duration> {
     let (count, unit) = text.split_once(' ')?;
@@ -233,12 +235,12 @@ pub fn duration_of(text: &str) -> Option<Duration> {
     count.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
 }
 
-/// When the training data of a file ends, in microseconds since 1970-01-01 UTC, where its provenance says it.
+/// Returns when the training data of a file ends, in microseconds since 1970-01-01 UTC, if its provenance has it.
 pub(super) fn training_end_us(provenance: &Value) -> Option<i64> {
     provenance["training"]["training_window"]["last_us"].as_i64()
 }
 
-/// How long ago a time is; nothing of it for a time to come.
+/// Returns how long ago a time was; zero for a future time.
 fn age(time_us: i64) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     now.saturating_sub(Duration::from_micros(u64::try_from(time_us).unwrap_or(0)))
@@ -251,17 +253,17 @@ pub(crate) fn median(lens: &[u64]) -> Option<u64> {
     Some(lower.midpoint(upper))
 }
 
-fn blessing(place: &Place<'_>, value: &Value) -> Result<BlessingPolicy, Fault> {
+fn blessing(place: &KeyPath<'_>, value: &Value) -> Result<BlessingPolicy, Fault> {
     let policy = value.as_str().and_then(BlessingPolicy::from_word);
     policy.ok_or_else(|| place.unexpected("`off` or `require`", value))
 }
 
-fn policy(place: &Place<'_>, value: &Value) -> Result<SignaturePolicy, Fault> {
+fn policy(place: &KeyPath<'_>, value: &Value) -> Result<SignaturePolicy, Fault> {
     let policy = value.as_str().and_then(SignaturePolicy::from_word);
     policy.ok_or_else(|| place.unexpected("`off`, `accept` or `require`", value))
 }
 
-fn fingerprints(place: &Place<'_>, value: &Value) -> Result<Vec<u64>, Fault> {
+fn fingerprints(place: &KeyPath<'_>, value: &Value) -> Result<Vec<u64>, Fault> {
     let parse = |value: &Value| {
         let text = value.as_str().filter(|text| text.len() == 16 && !text.starts_with('+'))?;
         u64::from_str_radix(text, 16).ok()
@@ -275,7 +277,7 @@ fn fingerprints(place: &Place<'_>, value: &Value) -> Result<Vec<u64>, Fault> {
 mod tests {
     use super::*;
 
-    /// The example above, without comment signs.
+    /// The example in the module documentation, without comment signs.
     fn documented() -> String {
         let page = include_str!("limits.rs").lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim_start);
         let example = page.skip_while(|line| *line != "```toml").skip(1).take_while(|line| *line != "```");
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_text_has_the_limits_that_are_documented() {
+    fn an_empty_text_gives_the_documented_defaults() {
         let documented = Limits::from_toml(&documented()).unwrap();
         let max_features =
             BTreeMap::from([("creative_id".to_owned(), 5_000_000), ("media_id*creative_id".to_owned(), 20_000_000)]);
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_with_its_line() {
+    fn every_fault_is_reported_with_its_line() {
         let text = "min_bytes = -1\nmax_byte = 5\nwarn_size_ratio = [2.0, 1.0]\nfail_size_ratio = [1.0]\n\
                     oldest_training_end = \"14\"\naccepted_contracts = [\"12\"]\n[max_features]\nx = \"many\"\n";
         let faults = Limits::from_toml(text).unwrap_err();
@@ -310,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_is_a_fault() {
+    fn invalid_toml_is_a_fault() {
         assert!(Limits::from_toml("min_bytes = ").unwrap_err()[0].to_string().contains("limits: not TOML"));
     }
 
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn the_median_of_an_even_count_is_in_the_middle() {
+    fn the_median_of_an_even_count_is_the_midpoint() {
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[5]), Some(5));
         assert_eq!(median(&[9, 1]), Some(5));

@@ -1,20 +1,21 @@
-//! What people do to a [store](omomi::store): publish a weight file, go back, freeze, switch off, look.
+//! Changes a [store](omomi::store): publishes a weight file, rolls back, freezes, switches off; and reports its status.
 //!
-//! Publishing takes a file through these steps, each of which may be the last one that the process lives to see:
+//! Publishing takes these steps. The process may die during any of them without harm:
 //!
-//! 1. The store is locked, so that two publishers cannot interleave, and what a publisher that died left behind is removed.
-//! 2. The file is looked at: header, length, generation; and where one is asked for, its [blessing](crate::judge::gate).
-//! 3. It is copied to a hidden sibling of its future name, synced, read back from the disk, and made read-only.
-//! 4. **The copy** is verified with its golden requests in a fresh process, whose end no file can make the publisher's end, its
-//!    [signature](omomi::weight_file::signature) is, where one is asked for, and it is held against the [`Limits`]. What was verified is what is published, whatever happens to the original meanwhile.
-//! 5. The text for `current` is written and synced beside it, so that nothing that needs room on the disk is left to do.
-//! 6. The copy gets its name, by a link, which never replaces a file; the folder is synced.
-//! 7. `current` is replaced by rename, and its folder synced.
+//! 1. Lock the store, so that two publishers cannot interleave, and remove what a dead publisher left behind.
+//! 2. Check the file's header, length and generation, and its [blessing](crate::judge::gate) if one is required.
+//! 3. Copy the file to a hidden sibling of its future name, sync it, read it back from the disk, and make it read-only.
+//! 4. Verify **the copy** with its golden requests in a fresh process, so that no file can crash the publisher. Verify
+//!    its [signature](omomi::weight_file::signature) if one is required, and check the [`Limits`]. The verified bytes
+//!    are the published ones, even if the original changes in the meantime.
+//! 5. Write and sync the new text of `current` beside the old one. No later step needs disk space.
+//! 6. Link the copy to its name, which never replaces a file, and sync the folder.
+//! 7. Replace `current` by rename, and sync its folder.
 //!
-//! Before step 7 readers see the old state, after it the new one. A file that has its name without having become `current` belongs
-//! to a publisher that died between 6 and 7; publishing the same bytes again completes it.
+//! Readers see the old state before step 7 and the new state after it. A file that has its name but is not `current`
+//! was left by a publisher that died between steps 6 and 7. Publishing the same bytes again completes the publication.
 //!
-//! A refusal says its reason, who must act and how ([`PublishError`]), and leaves nothing behind.
+//! Errors name the cause, who must act and how ([`PublishError`]). A failed publication leaves nothing behind.
 //!
 //! ```no_run
 //! use omomi_train::operate::publish::{PublishOptions, Verifier, publish};
@@ -32,10 +33,10 @@ mod control;
 mod error;
 mod fresh_process;
 pub mod limits;
-mod place;
 mod planned;
 pub mod status;
 mod step;
+mod store_writer;
 mod warning;
 
 use std::fs::{self, File, Permissions};
@@ -51,7 +52,7 @@ use omomi::weight_file::map::{FileBytes, LoadMode};
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys, verify_signature};
 use omomi::weight_file::{Header, WeightFile};
 
-use place::Place;
+use store_writer::StoreWriter;
 
 pub use crate::settings::SettingsFaults;
 pub use blessing::{BlessingPolicy, blessing_path};
@@ -63,62 +64,63 @@ pub use planned::check_planned;
 pub use step::Step;
 pub use warning::Warning;
 
-/// Bytes that are copied between two announcements of [`Step::Copy`].
+/// Number of bytes that are copied between two announcements of [`Step::Copy`].
 pub const PIECE_LEN_BYTES: usize = 256 << 10;
 
-/// Everybody reads, nobody writes.
+/// Every user can read the file; none can write it.
 const MODE_OF_WEIGHT_FILE: u32 = 0o444;
-/// Servers may run as other users than the publisher.
+/// Readable for all users, because servers may run as other users than the publisher.
 const MODE_OF_TEXT: u32 = 0o644;
 
-/// What to publish.
+/// What to publish, and how to check it.
 #[derive(Debug, Clone)]
 pub struct PublishOptions {
     /// The weight file.
     pub file: PathBuf,
-    /// What verifies the copy.
+    /// Verifies the copy.
     pub verifier: Verifier,
-    /// What signatures have to do with it, and the keys that are trusted, where not the limits of the store shall say it.
+    /// The signature policy and the trusted keys; `None` takes both from the limits of the store.
     pub signature: Option<(SignaturePolicy, TrustedKeys)>,
-    /// Whether the file needs a [blessing](crate::judge::gate), where not the limits of the store shall say it.
+    /// Whether the file needs a [blessing](crate::judge::gate); `None` takes this from the limits of the store.
     pub blessing: Option<BlessingPolicy>,
 }
 
-/// What was published.
+/// A completed publication.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// What `current` says now.
+    /// The new content of `current`.
     pub current: Current,
-    /// What it said before.
+    /// The previous content of `current`.
     pub before: Option<Current>,
-    /// Where the weight file is.
+    /// Path of the published weight file.
     pub path: PathBuf,
     /// Its length in bytes.
     pub len_bytes: u64,
-    /// What somebody should look at.
+    /// Warnings that someone should look into.
     pub warnings: Vec<Warning>,
 }
 
-/// Publishes a weight file: afterwards `current` names its generation. `watch` is told each step before it is taken.
+/// Publishes a weight file, so that `current` names its generation. Calls `watch` with each step before the step is
+/// taken.
 ///
 /// # Errors
 ///
-/// [`PublishError`]; the store is then as it was before.
+/// Returns [`PublishError`] if the file cannot be published. The store is then as it was before.
 pub fn publish(
     store: &Store,
     options: &PublishOptions,
     watch: &mut dyn FnMut(Step),
 ) -> Result<Published, PublishError> {
     watch(Step::Lock);
-    let place = Place::take(store)?;
+    let writer = StoreWriter::lock(store)?;
     let published = Publication { store, options, watch, warnings: Vec::new() }.run();
     if published.is_err() {
-        place.leave_as_it_was();
+        writer.remove_new_folders();
     }
     published
 }
 
-/// A publication on its way.
+/// A publication in progress.
 struct Publication<'a> {
     store: &'a Store,
     options: &'a PublishOptions,
@@ -128,21 +130,21 @@ struct Publication<'a> {
 
 /// Where the verified bytes are.
 enum Copied {
-    /// Beside their future name.
+    /// At a hidden sibling of their future name.
     Sibling(NewFile),
-    /// Under their name already: a publisher died before it could move `current`.
+    /// Already at their name: a publisher died before it replaced `current`.
     Named,
 }
 
 impl Publication<'_> {
     fn run(mut self) -> Result<Published, PublishError> {
         (self.watch)(Step::CleanUp);
-        place::remove_leftovers(&self.store.generations_path(), "")?;
-        place::remove_leftovers(self.store.dir(), "current")?;
+        store_writer::remove_leftovers(&self.store.generations_path(), "")?;
+        store_writer::remove_leftovers(self.store.dir(), "current")?;
         let limits = Limits::of_store(self.store)?;
         (self.watch)(Step::LookAt);
-        let mut source = Source::open(&self.options.file)?;
-        let generation = source.generation;
+        let mut input = InputFile::open(&self.options.file)?;
+        let generation = input.generation;
         let before = self.read_current()?;
         let is_named = self.check_generation(generation, before)?;
         let policy = self.options.blessing.unwrap_or(limits.blessing);
@@ -150,14 +152,14 @@ impl Publication<'_> {
             BlessingPolicy::Off => None,
             BlessingPolicy::Require => Some(blessing::blessed_digest(&self.options.file)?),
         };
-        let usual_lens = usual_lens(self.store, &others_than(self.store, generation)?)?;
-        self.warnings.extend(limits.check_len(source.len_bytes, &usual_lens)?);
+        let usual_lens = usual_lens(self.store, &generations_except(self.store, generation)?)?;
+        self.warnings.extend(limits.check_len(input.len_bytes, &usual_lens)?);
 
         let path = self.store.generation_path(generation);
         let (copied, digest) = if is_named {
-            (Copied::Named, self.digest_of_named(&mut source, &path)?)
+            (Copied::Named, self.digest_of_named(&mut input, &path)?)
         } else {
-            let (file, digest) = self.copy(&mut source, &path)?;
+            let (file, digest) = self.copy(&mut input, &path)?;
             (Copied::Sibling(file), digest)
         };
         let copy_path = match &copied {
@@ -174,25 +176,25 @@ impl Publication<'_> {
 
         let current = Current { generation, digest };
         (self.watch)(Step::WriteText);
-        let text = place::write_text(&self.store.current_path(), &current.to_string())?;
+        let text = store_writer::write_text(&self.store.current_path(), &current.to_string())?;
         let is_new = matches!(copied, Copied::Sibling(_));
         let named = self.give_name(copied, &path).and_then(|()| {
             (self.watch)(Step::ReplaceText);
             text.take_name().map_err(failed("replace", &self.store.current_path()))
         });
         if let Err(error) = named {
-            // Nobody has opened it: nothing has named it yet.
+            // No reader has opened it, because nothing has named it yet.
             let _ = if is_new { fs::remove_file(&path) } else { Ok(()) };
             return Err(error);
         }
         (self.watch)(Step::SyncStore);
         sync_folder_of(&self.store.current_path()).map_err(failed("sync the folder of", &self.store.current_path()))?;
         (self.watch)(Step::Done);
-        self.warn_where_nobody_follows();
-        Ok(Published { current, before, path, len_bytes: source.len_bytes, warnings: self.warnings })
+        self.warn_unless_followed();
+        Ok(Published { current, before, path, len_bytes: input.len_bytes, warnings: self.warnings })
     }
 
-    /// What is published. A `current` that says nothing sensible is no obstacle: publishing is how it is written again.
+    /// Reads `current`. A malformed text only causes a warning, because publishing replaces it.
     fn read_current(&mut self) -> Result<Option<Current>, PublishError> {
         match self.store.read_current() {
             Err(error @ Error::StoreMalformed { .. }) => {
@@ -203,7 +205,7 @@ impl Publication<'_> {
         }
     }
 
-    /// Refuses a generation that is not newer than all others; answers whether its file has its name already.
+    /// Rejects a generation that is not newer than all others. Returns whether the file already has its name.
     fn check_generation(&self, found: u64, before: Option<Current>) -> Result<bool, PublishError> {
         let newest_named = self.store.generations()?.last().copied();
         let newest_current = before.map(|current| current.generation);
@@ -214,11 +216,11 @@ impl Publication<'_> {
         }
     }
 
-    /// Copies the file to a hidden sibling of `path`, down to the disk.
-    fn copy(&mut self, source: &mut Source<'_>, path: &Path) -> Result<(NewFile, Digest), PublishError> {
+    /// Copies the file to a hidden sibling of `path` and syncs the copy to the disk.
+    fn copy(&mut self, input: &mut InputFile<'_>, path: &Path) -> Result<(NewFile, Digest), PublishError> {
         let new_file = NewFile::create(path, false).map_err(failed("write", path))?;
         let mut digester = Digester::new();
-        source.read_pieces(self.watch, &mut |piece| {
+        input.read_pieces(self.watch, &mut |piece| {
             digester.update(piece);
             new_file.file().write_all(piece).map_err(failed("write", path))
         })?;
@@ -235,10 +237,10 @@ impl Publication<'_> {
         Ok((new_file, digest))
     }
 
-    /// The digest of a file that has its name already; refused if the name stands for other bytes.
-    fn digest_of_named(&mut self, source: &mut Source<'_>, path: &Path) -> Result<Digest, PublishError> {
+    /// Returns the digest of a file that already has its name, or an error if that file has other bytes.
+    fn digest_of_named(&mut self, input: &mut InputFile<'_>, path: &Path) -> Result<Digest, PublishError> {
         let mut digester = Digester::new();
-        source.read_pieces(self.watch, &mut |piece| {
+        input.read_pieces(self.watch, &mut |piece| {
             digester.update(piece);
             Ok(())
         })?;
@@ -249,7 +251,7 @@ impl Publication<'_> {
         Ok(found)
     }
 
-    /// Holds what the verified copy says against the limits.
+    /// Checks the content of the copy against the limits and the signature policy.
     fn check_content(&mut self, limits: &Limits, copy_path: &Path, expected: u64) -> Result<(), PublishError> {
         let file = WeightFile::open(FileBytes::load(copy_path, LoadMode::Map)?)?;
         let found = file.header().generation;
@@ -269,7 +271,8 @@ impl Publication<'_> {
         if let Copied::Sibling(file) = copied {
             (self.watch)(Step::TakeName);
             file.take_name().map_err(failed("name", path))?;
-            // Before anybody is told of the file: a server that has it open would see the other name go as a change of the file.
+            // Drop the hidden name before `current` names the file: a server that has the file open would notice the
+            // dropped link as a change of the file.
             (self.watch)(Step::DropSibling);
             drop(file);
         }
@@ -277,7 +280,7 @@ impl Publication<'_> {
         sync_folder_of(path).map_err(failed("sync the folder of", path))
     }
 
-    fn warn_where_nobody_follows(&mut self) {
+    fn warn_unless_followed(&mut self) {
         match self.store.read_control() {
             Ok(omomi::store::Control::Follow) => {}
             Ok(control) => self.warnings.push(Warning::NotFollowed { control }),
@@ -286,46 +289,49 @@ impl Publication<'_> {
     }
 }
 
-/// The generations that have files, without this one.
-fn others_than(store: &Store, generation: u64) -> Result<Vec<u64>, PublishError> {
+/// Returns the generations that have files, without `generation`.
+fn generations_except(store: &Store, generation: u64) -> Result<Vec<u64>, PublishError> {
     let mut others = store.generations()?;
     others.retain(|&other| other != generation);
     Ok(others)
 }
 
-/// Lengths of the last of these files.
+/// Returns the lengths of the last of these files.
 fn usual_lens(store: &Store, generations: &[u64]) -> Result<Vec<u64>, PublishError> {
     let last = generations.iter().rev().take(limits::USUAL_COUNT).map(|&generation| store.generation_path(generation));
-    let lens = last.map(|path| path.metadata().map(|metadata| metadata.len()).map_err(failed("look at", &path)));
-    lens.collect()
+    let len = |path: PathBuf| {
+        let len = path.metadata().map(|metadata| metadata.len());
+        len.map_err(failed("read the metadata of", &path))
+    };
+    last.map(len).collect()
 }
 
-/// Holds the length of a file that is to be `generation` against the limits of a store and the files in it, before it is published.
-/// A store that is not there yet has no files.
+/// Checks the length of a future weight file against the limits of a store and the files in it. A store that does not
+/// exist yet has no files.
 ///
 /// # Errors
 ///
-/// The refusal that publishing would meet.
+/// Returns the [`PublishError`] that publishing the file would return.
 pub fn check_size(store: &Store, generation: u64, len_bytes: u64) -> Result<(), PublishError> {
     let limits = Limits::of_store(store)?;
-    let others = if store.generations_path().is_dir() { others_than(store, generation)? } else { Vec::new() };
+    let others = if store.generations_path().is_dir() { generations_except(store, generation)? } else { Vec::new() };
     let lens = usual_lens(store, &others)?;
     limits.check_len(len_bytes, &lens).map(|_| ())
 }
 
-/// The file that is to be published, opened once.
-struct Source<'a> {
+/// The file to publish, opened once.
+struct InputFile<'a> {
     path: &'a Path,
     file: File,
     len_bytes: u64,
     generation: u64,
 }
 
-impl<'a> Source<'a> {
+impl<'a> InputFile<'a> {
     fn open(path: &'a Path) -> Result<Self, PublishError> {
         let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
         let mut file = file.map_err(failed("open", path))?;
-        let metadata = file.metadata().map_err(failed("look at", path))?;
+        let metadata = file.metadata().map_err(failed("read the metadata of", path))?;
         if !metadata.is_file() {
             return Err(failed("publish", path)(io::Error::other("it is not a regular file")));
         }
@@ -336,7 +342,7 @@ impl<'a> Source<'a> {
         Ok(Self { path, file, len_bytes: metadata.len(), generation: header.generation })
     }
 
-    /// Reads the file once, piece by piece.
+    /// Reads the file once, piece by piece, and passes each piece to `take`.
     fn read_pieces(
         &mut self,
         watch: &mut dyn FnMut(Step),
@@ -354,7 +360,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Fills `buffer` as far as there is something to read.
+/// Reads until `buffer` is full or the file ends. Returns the number of bytes read.
 fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -368,7 +374,7 @@ fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// The digest of a file as far as possible from the disk itself, not from what memory still holds of the writing.
+/// Computes the digest of a file, if possible from the disk itself instead of from the page cache.
 fn digest_on_disk(path: &Path) -> io::Result<Digest> {
     let mut file = File::open(path)?;
     #[cfg(target_os = "linux")]
@@ -387,7 +393,7 @@ fn digest_on_disk(path: &Path) -> io::Result<Digest> {
     }
 }
 
-/// An error of the system about `path`.
+/// Converts an error of the operating system about `path`.
 fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> PublishError {
     let path = path.to_owned();
     move |source| match source.kind() {

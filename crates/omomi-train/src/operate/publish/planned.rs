@@ -1,4 +1,4 @@
-//! Holds a weight file that is still to be made against a store, so that none is made in vain.
+//! Checks a weight file against a store before the file is packed, so that none is packed in vain.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use omomi::weight_file::map::{FileBytes, LoadMode};
 use super::limits::{Limits, USUAL_COUNT};
 use super::{PublishError, Warning, usual_lens};
 
-/// Says what publishing a weight file of `len_bytes` with so many weights of each field and cross would say of its size: its limits,
-/// and what the files that were published last had.
+/// Checks the size of a planned weight file of `len_bytes`, with this number of weights per field and cross: against
+/// the limits of the store, and against the files that were published last.
 ///
 /// # Errors
 ///
-/// The [`PublishError`] with which publishing would refuse it, or [`PublishError::UnusualFieldSize`] for a field whose number of
-/// weights is as unlike those before as a file's size may not be.
+/// Returns the [`PublishError`] that publishing the file would return. Returns [`PublishError::UnusualFieldSize`] if
+/// the number of weights of a field differs from the last files by more than the ratios that apply to a file's size.
 pub fn check_planned(
     store: &Store,
     contract: &Contract,
@@ -35,7 +35,7 @@ pub fn check_planned(
         before.push(field_sizes_of(store, generation)?);
     }
     for (field, &found) in &sizes {
-        // A file that lists no fields, or a field that is new, says nothing of what is usual.
+        // A file that lists no fields, or a new field, does not show what is usual.
         let usual: Vec<u64> = before.iter().filter_map(|sizes| sizes.get(field).copied()).collect();
         warnings.extend(limits.check_field_size(field, found, &usual)?);
     }
@@ -45,7 +45,8 @@ pub fn check_planned(
     Ok(warnings)
 }
 
-/// Fields that published files have weights of and this one has none of, with how many they had.
+/// Returns the fields that published files have weights of and this one does not, with their previous numbers of
+/// weights.
 fn gone_fields(sizes: &BTreeMap<String, u64>, before: &[BTreeMap<String, u64>]) -> BTreeMap<String, Vec<u64>> {
     let mut gone: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for (field, &size) in before.iter().flatten().filter(|(field, _)| !sizes.contains_key(*field)) {
@@ -54,7 +55,7 @@ fn gone_fields(sizes: &BTreeMap<String, u64>, before: &[BTreeMap<String, u64>]) 
     gone
 }
 
-/// What a published file says of its fields; nothing where it does not.
+/// Returns the number of weights per field of a published file; empty if the file does not list them.
 fn field_sizes_of(store: &Store, generation: u64) -> Result<BTreeMap<String, u64>, PublishError> {
     let file = WeightFile::open(FileBytes::load(&store.generation_path(generation), LoadMode::Map)?)?;
     Ok(serde_json::from_slice(file.section(SectionKind::FieldSizes)).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! What a store looks like from outside: what was published, what people decided, and what each serving process last said of itself.
+//! The status of a store: what was published, the orders in force, and the last report of each serving process.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,39 +13,39 @@ use omomi::weight_file::map::{FileBytes, LoadMode};
 
 use super::{PublishError, failed};
 
-/// A report that is older says that its process is dead, or stuck.
+/// Age in seconds after which a report means that its process is dead or stuck.
 pub const STALE_AFTER_SECONDS: u64 = 30;
 
-/// Longest report of a process, in bytes.
+/// Maximum length of a process's report, in bytes.
 const MAX_REPORT_LEN: u64 = 4 << 20;
 
-/// What a store looks like.
+/// The status of a store.
 #[derive(Debug)]
 pub struct Status {
     /// The newest generations, in ascending order.
     pub generations: Vec<GenerationStatus>,
-    /// How many older ones there are.
+    /// Number of older generations that are not listed.
     pub older_count: usize,
-    /// What was published last.
+    /// The last publication.
     pub current: Result<Option<Current>, Error>,
-    /// What people decided.
+    /// The order in force.
     pub control: Result<Control, Error>,
-    /// What serving processes said, by name.
+    /// The serving processes, sorted by name.
     pub servers: Vec<ServerStatus>,
 }
 
-/// A published weight file, read to its last byte.
+/// A published weight file, verified in full.
 #[derive(Debug)]
 pub struct GenerationStatus {
-    /// Its number.
+    /// Number of the generation.
     pub generation: u64,
-    /// Digest of its bytes, and what they say; or why they cannot be read.
+    /// The content of the file, or why it cannot be read.
     pub file: Result<FileStatus, Error>,
-    /// It has its name and never became current: its publisher died.
+    /// Whether the file has its name but never became current, because its publisher died.
     pub is_unfinished: bool,
 }
 
-/// What a weight file says.
+/// Facts about a weight file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileStatus {
     /// Digest of its bytes.
@@ -56,23 +56,23 @@ pub struct FileStatus {
     pub weight_count: u64,
     /// Name of the serving logic.
     pub logic_id: String,
-    /// When its training data ends, as its provenance writes it.
+    /// When its training data ends, as written in its provenance.
     pub training_end: Option<String>,
 }
 
-/// What a serving process last said.
+/// The last report of a serving process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerStatus {
     /// Name of its folder in `state`.
     pub name: String,
-    /// Its report, or why there is none.
+    /// The report, or why there is none.
     pub report: Result<Value, String>,
-    /// How long ago it wrote the report; nothing where the report does not say.
+    /// Age of the report; `None` if the report has no time.
     pub heartbeat_age_seconds: Option<u64>,
 }
 
 impl ServerStatus {
-    /// Whether the process is dead or stuck, as far as a report can say.
+    /// Returns whether the process is dead or stuck, as far as a report can show.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.heartbeat_age_seconds.is_none_or(|age| age > STALE_AFTER_SECONDS)
@@ -80,11 +80,13 @@ impl ServerStatus {
 }
 
 impl Status {
-    /// Looks at a store: reads the newest `generation_count` weight files as a whole, and every report.
+    /// Reads the status of a store: verifies the newest `generation_count` weight files in full, and reads every
+    /// report.
     ///
     /// # Errors
     ///
-    /// [`PublishError::NotAStore`]; [`Error::File`] if a folder cannot be listed. What is wrong with single files is part of the status.
+    /// Returns [`PublishError::NotAStore`] if `store` is not a store, and [`Error::File`] if a folder cannot be listed.
+    /// Problems with single files are part of the status.
     pub fn read(store: &Store, generation_count: usize) -> Result<Self, PublishError> {
         super::control::check_store(store)?;
         let all = store.generations()?;
@@ -105,7 +107,7 @@ impl Status {
         })
     }
 
-    /// The same as JSON.
+    /// Returns the status as a JSON object.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let current = match &self.current {
@@ -188,7 +190,7 @@ fn file_status(path: &Path, published: Option<Current>) -> Result<FileStatus, Er
     })
 }
 
-/// Every folder of a process, in the order of their names.
+/// Returns the status of each process's folder, sorted by name.
 fn servers(state: &Path) -> Result<Vec<ServerStatus>, PublishError> {
     let entries = match state.read_dir() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -210,7 +212,7 @@ fn server_status(name: String, folder: &Path) -> ServerStatus {
         Ok(Some(text)) => {
             serde_json::from_str::<Value>(&text).map_err(|error| format!("its report is not JSON: {error}"))
         }
-        Ok(None) => Err("it has left no report".to_owned()),
+        Ok(None) => Err("it has no report".to_owned()),
         Err(TextError::Io { action, source }) => Err(format!("cannot {action} its report: {source}")),
         Err(TextError::Unexpected { expected, found }) => {
             Err(format!("its report: expected {expected}, found {found}"))

@@ -1,42 +1,42 @@
-//! The steps of changing a store.
+//! The steps of a change to a store.
 
-/// A step, announced before it is taken: for those who show progress, and for tests that end the process there.
+/// A step, announced before it is taken. Use it to show progress, or to end the process there in a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// The layout of a new store is made, and the store locked.
+    /// Create the layout of a new store, and lock the store.
     Lock,
-    /// What a process that died left behind is removed.
+    /// Remove what a dead process left behind.
     CleanUp,
-    /// Header, length and generation of the file are looked at.
+    /// Check the header, length and generation of the file.
     LookAt,
-    /// A piece of the file is copied; announced before each piece, and once more at the end of the file.
+    /// Copy a piece of the file. Announced before each piece, and once more at the end of the file.
     Copy,
-    /// The copy is made durable.
+    /// Sync the copy to the disk.
     Sync,
-    /// The copy is read back and compared.
+    /// Read the copy back and compare it.
     ReadBack,
-    /// The copy, or the file that is to be served again, is verified in a fresh process.
+    /// Verify the copy, or the file to serve again, in a fresh process.
     Verify,
-    /// The copy is held against the limits.
+    /// Check the copy against the limits.
     CheckLimits,
-    /// The text that says what to serve, `current` or `control`, is written beside the one that is there.
+    /// Write the new text of `current` or `control` beside the old one.
     WriteText,
-    /// The copy gets its name.
+    /// Give the copy its name.
     TakeName,
-    /// The copy loses its hidden name.
+    /// Remove the hidden name of the copy.
     DropSibling,
-    /// The names in `generations` are made durable.
+    /// Sync the names in `generations` to the disk.
     SyncGenerations,
-    /// The text takes the place of the one that is there: from here on readers see the new state.
+    /// Replace the old text with the new one; from now on, readers see the new state.
     ReplaceText,
-    /// The names in the store are made durable.
+    /// Sync the names in the store to the disk.
     SyncStore,
-    /// Nothing is left to do.
+    /// All steps are done.
     Done,
 }
 
 impl Step {
-    /// Every step, in the order of a publication.
+    /// All steps, in the order of a publication.
     pub const ALL: [Self; 15] = [
         Self::Lock,
         Self::CleanUp,
@@ -55,11 +55,11 @@ impl Step {
         Self::Done,
     ];
 
-    /// The steps of a change of `control`, in their order. [`Step::Verify`] belongs to pins only.
+    /// The steps of a change of `control`, in order. Only pins have [`Step::Verify`].
     pub const OF_CONTROL: [Self; 6] =
         [Self::Verify, Self::CleanUp, Self::WriteText, Self::ReplaceText, Self::SyncStore, Self::Done];
 
-    /// Its name in snake case.
+    /// The name of the step, in snake case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -81,7 +81,7 @@ impl Step {
         }
     }
 
-    /// The step with that name.
+    /// Returns the step with this name, or `None`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|step| step.name() == name)

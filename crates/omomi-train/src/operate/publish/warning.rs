@@ -1,51 +1,51 @@
-//! What does not stop a publication, but what somebody should look at.
+//! Warnings: findings that do not stop a publication, but that someone should look into.
 
 use std::fmt;
 
 use omomi::store::Control;
 
-/// What somebody should look at.
+/// A finding that someone should look into.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The length is unlike that of the files before, but not enough to refuse it.
+    /// The file's length differs from the last files, but not enough to reject it.
     UnusualLen {
-        /// Bytes of the file.
+        /// Length of the file, in bytes.
         found: u64,
-        /// Median of the files before, in bytes.
+        /// Median length of the last files, in bytes.
         median: u64,
-        /// Ratios of the two that are usual.
+        /// The usual ratios of the two: minimum and maximum.
         usual: [f64; 2],
     },
-    /// The number of weights of a field is unlike that of the files before, but not enough to refuse it.
+    /// The number of weights of a field differs from the last files, but not enough to reject the file.
     UnusualFieldSize {
         /// The field or cross.
         field: String,
-        /// Its weights in the file.
+        /// Number of its weights in the file.
         found: u64,
-        /// Median of the files before.
+        /// Median number in the last files.
         median: u64,
-        /// Ratios of the two that are usual.
+        /// The usual ratios of the two: minimum and maximum.
         usual: [f64; 2],
     },
-    /// A limit names a field that the contract does not have, so it limits nothing.
+    /// A limit names a field that the contract does not have, so the limit has no effect.
     UnknownField {
-        /// The name.
+        /// The name of the field.
         field: String,
     },
-    /// `current` said nothing sensible and was written again.
+    /// `current` was malformed and was written again.
     CurrentMalformed {
-        /// What it said.
+        /// What was wrong with it.
         problem: String,
     },
-    /// Servers do not follow what is published.
+    /// Servers do not follow new publications.
     NotFollowed {
-        /// What people decided.
+        /// The order in `control`.
         control: Control,
     },
-    /// Whether servers follow is not known.
+    /// `control` cannot be read, so it is unknown whether servers follow.
     ControlUnreadable {
-        /// Why not.
+        /// Why it cannot be read.
         problem: String,
     },
 }
@@ -55,29 +55,31 @@ impl fmt::Display for Warning {
         match self {
             Self::UnusualLen { found, median, usual: [min, max] } => write!(
                 formatter,
-                "the file has {found} bytes, {:.2} times the median of the files before ({median} bytes); usual is {min} to {max}",
+                "the file has {found} bytes, {:.2} times the median of the last files ({median} bytes); \
+                 {min} to {max} is usual",
                 ratio(*found, *median)
             ),
             Self::UnusualFieldSize { field, found, median, usual: [min, max] } => write!(
                 formatter,
-                "`{field}` has {found} weights, {:.2} times the median of the files before ({median}); usual is {min} to {max}",
+                "`{field}` has {found} weights, {:.2} times the median of the last files ({median}); \
+                 {min} to {max} is usual",
                 ratio(*found, *median)
             ),
             Self::UnknownField { field } => {
                 write!(formatter, "the limits name the field `{field}`, which the contract does not have")
             }
-            Self::CurrentMalformed { problem } => write!(formatter, "written again, since {problem}"),
+            Self::CurrentMalformed { problem } => write!(formatter, "`current` was written again, because {problem}"),
             Self::NotFollowed { control } => write!(
                 formatter,
-                "servers do not follow what is published: control says `{control}`; `omomi on` lets them follow"
+                "servers do not follow this publication: `control` is `{control}`; `omomi on` lets them follow"
             ),
-            Self::ControlUnreadable { problem } => write!(formatter, "whether servers follow is not known: {problem}"),
+            Self::ControlUnreadable { problem } => write!(formatter, "cannot tell whether servers follow: {problem}"),
         }
     }
 }
 
-/// `found` divided by `median`.
-#[expect(clippy::cast_precision_loss, reason = "a ratio to compare and to read")]
+/// Returns `found` divided by `median`.
+#[expect(clippy::cast_precision_loss, reason = "a ratio to compare and to print")]
 pub(super) fn ratio(found: u64, median: u64) -> f64 {
     found as f64 / median.max(1) as f64
 }

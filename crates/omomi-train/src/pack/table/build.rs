@@ -1,5 +1,7 @@
-//! Builds a table, shard by shard. Shards are independent, so every processor builds some, and the result does not depend on
-//! how many there are: the same weights give the same bytes.
+//! Builds a table, shard by shard. Shards are independent, so several threads build them. The result does not depend on
+//! the number of threads: the same weights give the same bytes.
+//!
+//! Fails if the keys are not hashes and too many of them share their lines.
 
 mod shard;
 
@@ -13,24 +15,24 @@ use omomi::weight_file::table::line::{F16Line, F32Line, I8Line, Line};
 use omomi::weight_file::table::{Encoding, Geometry, LINE_LEN, MAX_SHARD_LINES, Table, first_line};
 use shard::Shard;
 
-/// Times that a table which turned out too full is tried with one per cent more lines.
+/// How many table sizes are tried, each 1 % larger than the previous one, until all keys have room.
 const MAX_TRIES: usize = 20;
 
 /// The bytes of a built table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuiltTable {
-    /// What the lines are and how many there are.
+    /// The kind of lines and their number.
     pub geometry: Geometry,
     /// The section of lines.
     pub weights: Vec<u8>,
     /// The section of exceptions.
     pub exceptions: Vec<u8>,
-    /// The scales behind the table section.
+    /// The scales at the end of the table section.
     pub scales: Vec<u8>,
 }
 
 impl BuiltTable {
-    /// The table over these bytes.
+    /// Returns the table over these bytes.
     #[must_use]
     pub fn table(&self) -> Table<'_> {
         let table = Table::new(&self.weights, &self.exceptions, &self.scales, self.geometry);
@@ -38,55 +40,58 @@ impl BuiltTable {
     }
 }
 
-/// The keys could not be placed. Keys that are hashes never come to this.
+/// The keys do not fit into a table. This does not happen for keys that are hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the table of {key_count} keys could not be built: too many of them share their lines; expected feature keys, which are hashes"
+    "the table of {key_count} keys could not be built: too many of them share their lines; expected feature keys, \
+     which are hashes"
 )]
 pub struct TableFull {
     /// Number of keys.
     pub key_count: usize,
 }
 
-/// How a table is built.
+/// Options for building a table.
 pub struct BuildOptions<'a> {
-    /// Threads that build; never more than there are shards, of about half a million to a million weights each.
+    /// Number of threads. Never more threads run than there are shards; a shard has about half a million to a million
+    /// weights.
     pub thread_count: usize,
-    /// Called with how many shards are done, and how many there are.
+    /// Called with the number of finished shards and the number of all shards.
     pub watch: &'a mut dyn FnMut(usize, usize),
 }
 
-/// Builds a table of `weights`, in strictly ascending order of key, with a thread for each processor.
+/// Builds a table of `weights`, which are in strictly ascending order of key. Uses one thread per processor.
 ///
-/// Memory: the result (8.5 bytes a weight in f32, 5.4 in f16, 4.4 in i8) and 10 MiB a thread, beside the weights.
+/// Memory: the result (8.5 bytes per weight in f32, 5.4 in f16, 4.4 in i8) and 10 MiB per thread, in addition to the
+/// weights.
 ///
 /// # Errors
 ///
-/// [`TableFull`] for keys that are no hashes.
+/// Returns [`TableFull`] if the keys are not hashes, so that too many share their lines.
 ///
 /// # Panics
 ///
-/// If the entries are out of order.
+/// Panics if the entries are out of order.
 pub fn build(weights: &EncodedWeights) -> Result<BuiltTable, TableFull> {
     build_with(weights, &mut BuildOptions::new(&mut |_, _| ()))
 }
 
 impl<'a> BuildOptions<'a> {
-    /// A thread for each processor.
+    /// Options with one thread per processor.
     pub fn new(watch: &'a mut dyn FnMut(usize, usize)) -> Self {
         Self { thread_count: thread::available_parallelism().map_or(1, usize::from), watch }
     }
 }
 
-/// As [`build`], with options.
+/// Builds a table of `weights` with the given options; see [`build`].
 ///
 /// # Errors
 ///
-/// As [`build`].
+/// Returns [`TableFull`] if the keys are not hashes, so that too many share their lines.
 ///
 /// # Panics
 ///
-/// As [`build`].
+/// Panics if the entries are out of order.
 pub fn build_with(weights: &EncodedWeights, options: &mut BuildOptions<'_>) -> Result<BuiltTable, TableFull> {
     for geometry in geometries(weights.encoding(), weights.entries().len() as u64) {
         let mut lines = vec![0; geometry.weights_len_bytes()];
@@ -98,7 +103,8 @@ pub fn build_with(weights: &EncodedWeights, options: &mut BuildOptions<'_>) -> R
     Err(TableFull { key_count: weights.entries().len() })
 }
 
-/// The geometries in which a table of so many weights may find room, the smallest first. The first nearly always does.
+/// Returns the geometries to try for a table of this many weights, smallest first. The first one nearly always has
+/// room.
 pub(in crate::pack) fn geometries(encoding: Encoding, weight_count: u64) -> impl Iterator<Item = Geometry> {
     #[expect(clippy::cast_precision_loss, reason = "a count of lines below 2^32")]
     let line_count = weight_count as f64 / (encoding.slot_count() as f64 * load(encoding));
@@ -110,12 +116,12 @@ pub(in crate::pack) fn geometries(encoding: Encoding, weight_count: u64) -> impl
         .map_while(move |line_count| geometry_of(encoding, line_count))
 }
 
-/// Writes the lines of a table of `weights` to `lines`, which are zeros, and returns the section of exceptions; nothing if there
-/// is not enough room.
+/// Writes the lines of a table of `weights` to `lines`, which must be zeros. Returns the section of exceptions, or
+/// `None` if there is not enough room.
 ///
 /// # Panics
 ///
-/// If the entries are out of order.
+/// Panics if the entries are out of order.
 pub(in crate::pack) fn fill(
     weights: &EncodedWeights,
     geometry: Geometry,
@@ -132,19 +138,19 @@ pub(in crate::pack) fn fill(
     exceptional.map(exceptions_section)
 }
 
-/// What stands behind the parameters in the table section.
+/// Returns the scales in the form in which they follow the parameters in the table section.
 pub(in crate::pack) fn scales_section(weights: &EncodedWeights) -> Vec<u8> {
     weights.scales().iter().flat_map(|scale| scale.to_le_bytes()).collect()
 }
 
-/// Bytes that a weight takes in a table, its share of the empty slots included.
+/// Returns how many bytes a weight takes in a table, including its share of the empty slots.
 #[must_use]
 pub fn bytes_per_weight(encoding: Encoding) -> f64 {
     LINE_LEN as f64 / (encoding.slot_count() as f64 * load(encoding))
 }
 
-/// Share of the slots that is filled. Fuller tables need longer chains of moves and touch more second lines. The more slots a
-/// line has, the more evenly keys fill lines, and the fuller they can be.
+/// Returns the share of the slots that is filled. Fuller tables need longer chains of moves and more look-ups in second
+/// lines. The more slots a line has, the more evenly keys fill the lines, and the fuller the lines can be.
 const fn load(encoding: Encoding) -> f64 {
     match encoding {
         Encoding::F32 => 0.95,
@@ -160,7 +166,8 @@ fn geometry_of(encoding: Encoding, line_count: u64) -> Option<Geometry> {
     (geometry.line_count() <= u64::from(u32::MAX)).then_some(geometry)
 }
 
-/// Fills every shard and returns the entries that the lines answer wrongly, or nothing if a shard is too full.
+/// Fills every shard. Returns the entries for which the lines give a wrong weight or none, or `None` if a shard is too
+/// full.
 fn fill_shards<F: LineWriter>(
     entries: &[Entry],
     geometry: Geometry,
@@ -191,9 +198,9 @@ fn fill_shards<F: LineWriter>(
         for _ in 0..thread_count {
             let (sender, jobs) = (sender.clone(), &jobs);
             scope.spawn(move || {
-                // One at a time, so that no thread is left with the rest while the others are done.
+                // Each thread takes one shard at a time, so that all threads finish at about the same time.
                 while let Some((shard, lines)) = jobs.lock().ok().and_then(|mut jobs| jobs.next()) {
-                    // A receiver that is gone has heard of a full shard and wants no more.
+                    // The receiver is gone after it received a shard that was too full.
                     if sender.send(shard.fill(lines)).is_err() {
                         break;
                     }

@@ -1,57 +1,62 @@
-//! Rounds weights to what an encoding can hold.
+//! Rounds weights to the nearest values that an encoding can represent.
 
 use half::f16;
 
 use omomi::weight_file::table::Encoding;
 
-/// The least magnitude that f16 rounds to infinity.
+/// The smallest magnitude that f16 rounds to infinity.
 const F16_LIMIT: f32 = 65_520.0;
-/// The greatest number of an i8; its negative is the least, so that the scale is the same on both sides of 0.
-const I8_GREATEST: f32 = 127.0;
+/// The largest number that is stored as an i8. The smallest is -127, not -128, so that both sides of 0 have the same
+/// range.
+const I8_MAX: f32 = 127.0;
 
-/// One weight on its way into a table.
+/// One weight of a table, with what the builder needs to know about it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Entry {
     /// The feature key.
     pub key: u64,
-    /// The weight on the logit scale; in [`EncodedWeights`] before its scale.
+    /// The weight on the logit scale. In [`EncodedWeights`], the number that is multiplied by the scale of its group.
     pub weight: f32,
-    /// The field or cross that it belongs to: its index in the contract, fields first, then crosses.
+    /// Index of the field or cross that the weight belongs to: fields first, then crosses, in contract order.
     pub group: u16,
-    /// How often it will be looked up, on any scale that rises; see [`popularity_of`]. Popular weights take one line to look up.
+    /// How often the weight is looked up, on any increasing scale; see [`popularity_of`]. Looking up a popular weight
+    /// takes only one line.
     pub popularity: u16,
 }
 
-const _: () = assert!(size_of::<Entry>() == 16, "builders hold one of these for each weight");
+const _: () = assert!(size_of::<Entry>() == 16, "builders have one entry in memory for each weight");
 
-/// A weight of the first field, as popular as any other.
+/// A weight of the first field, with popularity 0.
 impl From<(u64, f32)> for Entry {
     fn from((key, weight): (u64, f32)) -> Self {
         Self { key, weight, group: 0, popularity: 0 }
     }
 }
 
-/// The popularity of a feature that so many impressions had: rises with them, to within 1 %.
+/// Returns the popularity of a feature with this many impressions. It never falls as impressions grow; counts that
+/// differ by less than 1 % may have the same popularity.
 #[must_use]
 pub fn popularity_of(impressions: u64) -> u16 {
-    // The high half of an f32 has its exponent and 7 bits of its mantissa, and positive floats are in the order of their bits.
+    // The high half of an f32 has its exponent and 7 bits of its mantissa. Positive floats have the same order as their
+    // bits.
     #[expect(clippy::cast_precision_loss, reason = "to within 1 % is enough")]
     let [_, _, low, high] = (impressions as f32).to_le_bytes();
     u16::from_le_bytes([low, high])
 }
 
-/// What rounding did to the weights.
+/// How much rounding changed the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rounding {
-    /// Largest difference between a weight and what it was rounded to, on the logit scale.
+    /// Largest absolute difference between a weight and its rounded value, on the logit scale.
     pub largest_error: f64,
-    /// Mean of these differences.
+    /// Mean absolute difference between a weight and its rounded value, on the logit scale.
     pub mean_error: f64,
-    /// Weights that were rounded to 0 and left out: an unseen category adds 0 as well.
+    /// Number of weights that were rounded to 0 and left out. This changes no score, because an unseen category also
+    /// adds 0.
     pub zero_count: u64,
 }
 
-/// Weights that their encoding can hold exactly.
+/// Weights that their encoding can represent exactly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodedWeights {
     encoding: Encoding,
@@ -60,7 +65,7 @@ pub struct EncodedWeights {
     rounding: Rounding,
 }
 
-/// Weights that an encoding cannot hold.
+/// A weight that an encoding cannot represent.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -72,9 +77,10 @@ pub enum EncodeError {
         /// The weight.
         weight: f32,
     },
-    /// A weight is beyond the greatest f16.
+    /// The magnitude of a weight is above the largest f16.
     #[error(
-        "the weight of key {key:#018x} is {weight}, but f16 ends at 65504: pack with the encoding f32, or train with a greater l2"
+        "the weight of key {key:#018x} is {weight}, but the largest f16 is 65504: pack with the encoding f32, or train \
+         with a larger l2"
     )]
     BeyondF16 {
         /// The feature key.
@@ -84,14 +90,14 @@ pub enum EncodeError {
     },
 }
 
-/// Weights as they are, in f32.
+/// Wraps weights in f32, without rounding.
 impl From<Vec<Entry>> for EncodedWeights {
     fn from(entries: Vec<Entry>) -> Self {
         Self { encoding: Encoding::F32, scales: Vec::new(), entries, rounding: Rounding::default() }
     }
 }
 
-/// Weights as they are, in f32, none of them popular.
+/// Collects weights in f32, without rounding. All have group 0 and popularity 0.
 impl FromIterator<(u64, f32)> for EncodedWeights {
     fn from_iter<I: IntoIterator<Item = (u64, f32)>>(pairs: I) -> Self {
         pairs.into_iter().map(Entry::from).collect::<Vec<_>>().into()
@@ -99,16 +105,17 @@ impl FromIterator<(u64, f32)> for EncodedWeights {
 }
 
 impl EncodedWeights {
-    /// Rounds `entries` to the nearest that `encoding` can hold, ties to even, in place. `group_count` is the number of fields
-    /// and crosses of the contract. A scale is the greatest magnitude of its group divided by 127.
+    /// Rounds `entries` in place to the nearest values that `encoding` can represent, ties to even. Leaves out weights
+    /// that become 0, unless the encoding is f32. `group_count` is the number of fields and crosses in the contract.
+    /// For i8, the scale of a group is its largest magnitude divided by 127.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] for a weight that is not finite, or that f16 cannot hold.
+    /// Returns an [`EncodeError`] if a weight is not finite, or if f16 cannot represent it.
     ///
     /// # Panics
     ///
-    /// If an entry is of a group that there is not.
+    /// Panics if the group of an entry is not below `group_count` and the encoding is i8.
     pub fn encode(entries: Vec<Entry>, encoding: Encoding, group_count: usize) -> Result<Self, EncodeError> {
         if let Some(&Entry { key, weight, .. }) = entries.iter().find(|entry| !entry.weight.is_finite()) {
             return Err(EncodeError::NotFinite { key, weight });
@@ -132,7 +139,7 @@ impl EncodedWeights {
                 let scales = std::mem::take(&mut weights.scales);
                 weights.round(|entry| {
                     let scale = scales[usize::from(entry.group)];
-                    let number = (entry.weight / scale).round_ties_even().clamp(-I8_GREATEST, I8_GREATEST);
+                    let number = (entry.weight / scale).round_ties_even().clamp(-I8_MAX, I8_MAX);
                     (number, number * scale)
                 });
                 weights.scales = scales;
@@ -141,7 +148,7 @@ impl EncodedWeights {
         Ok(weights)
     }
 
-    /// Replaces each weight by the first number that `round` makes of it; the second is what it will count as.
+    /// Rounds each weight. `round` returns the number to store and the weight that this number represents.
     fn round(&mut self, round: impl Fn(&Entry) -> (f32, f32)) {
         let count = self.entries.len();
         let (mut sum, mut largest) = (0.0, 0.0_f64);
@@ -159,44 +166,45 @@ impl EncodedWeights {
         self.rounding = Rounding { largest_error: largest, mean_error, zero_count };
     }
 
-    /// How the weights stand in the lines.
+    /// Encoding of the weights in the lines.
     #[must_use]
     pub const fn encoding(&self) -> Encoding {
         self.encoding
     }
 
-    /// What the weights of each group are multiplied by; none where the encoding has no scales.
+    /// The scale of each group, by which its stored numbers are multiplied. Empty if the encoding has no scales.
     #[must_use]
     pub fn scales(&self) -> &[f32] {
         &self.scales
     }
 
-    /// The weights, before their scales.
+    /// The weights as stored: without multiplication by the scales.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Other weights in their place, all of which the encoding can hold.
+    /// Replaces the weights by others, all of which the encoding must be able to represent.
     #[cfg(test)]
     pub(super) fn replace_entries(&mut self, entries: Vec<Entry>) {
         self.entries = entries;
     }
 
-    /// What rounding did.
+    /// How much rounding changed the weights.
     #[must_use]
     pub const fn rounding(&self) -> Rounding {
         self.rounding
     }
 
-    /// The weights, to be encoded otherwise where this encoding is f32.
+    /// Returns the weights as stored. If the encoding is f32, they can be encoded again with another encoding.
     #[must_use]
     pub fn into_entries(self) -> Vec<Entry> {
         self.entries
     }
 }
 
-/// For each group the step between neighbouring numbers: as small as its greatest weight allows.
+/// Computes the scale of each group: the difference between two adjacent numbers, as small as the group's largest
+/// weight allows.
 fn scales_of(entries: &[Entry], group_count: usize) -> Vec<f32> {
     let mut max = vec![0.0_f32; group_count];
     for entry in entries {
@@ -206,14 +214,14 @@ fn scales_of(entries: &[Entry], group_count: usize) -> Vec<f32> {
     max.into_iter().map(scale_for).collect()
 }
 
-/// The scale that brings `greatest` to 127.
+/// Computes the scale with which `max` is stored as 127.
 fn scale_for(max: f32) -> f32 {
     if max == 0.0 {
         return 1.0;
     }
-    let scale = (max / I8_GREATEST).max(f32::MIN_POSITIVE);
-    // Division may have rounded up, and 127 times the scale is a weight too.
-    if (scale * I8_GREATEST).is_finite() { scale } else { scale.next_down() }
+    let scale = (max / I8_MAX).max(f32::MIN_POSITIVE);
+    // The division may have rounded up, but 127 times the scale must be finite, because it is a weight.
+    if (scale * I8_MAX).is_finite() { scale } else { scale.next_down() }
 }
 
 #[cfg(test)]
@@ -250,7 +258,7 @@ mod tests {
 
     #[test]
     fn weights_that_round_to_zero_are_left_out_and_counted() {
-        // Half of the least subnormal f16 is a tie, and even is 0; half a step of the i8 as well.
+        // Half of the smallest subnormal f16 is a tie, which is rounded to even: to 0. So is half a step of the i8.
         for (encoding, weights) in [(Encoding::F16, [2.0_f32.powi(-25), 1.0]), (Encoding::I8, [0.5, 127.0])] {
             let encoded = EncodedWeights::encode(entries(&weights, 1), encoding, 1).unwrap();
             assert_eq!(encoded.entries().len(), 1, "{}", encoding.name());
@@ -261,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_beyond_f16_are_refused_and_those_that_round_to_its_greatest_are_not() {
+    fn weights_beyond_f16_are_rejected_but_weights_that_round_to_its_maximum_are_not() {
         let max = EncodedWeights::encode(entries(&[65_519.0, -65_519.0], 1), Encoding::F16, 1).unwrap();
         assert!(max.entries().iter().all(|entry| entry.weight.abs() == 65_504.0));
         let refused = EncodedWeights::encode(entries(&[1.0, -65_520.0], 1), Encoding::F16, 1);
@@ -269,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_that_are_not_finite_are_refused_by_every_encoding() {
+    fn weights_that_are_not_finite_are_rejected_by_every_encoding() {
         for encoding in Encoding::ALL {
             for weight in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let refused = EncodedWeights::encode(entries(&[1.0, weight], 1), encoding, 1);
@@ -279,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn scales_are_normal_and_make_finite_weights_whatever_the_weights() {
+    fn scales_are_normal_numbers_and_give_finite_weights_for_any_weights() {
         for max in [0.0, 1e-45, f32::MIN_POSITIVE, 1.0, f32::MAX, f32::MAX.next_down()] {
             let scale = scale_for(max);
             assert!(scale.is_normal() && scale > 0.0 && (scale * 127.0).is_finite(), "{max:e}: {scale:e}");

@@ -8,7 +8,7 @@ use omomi::weight_file::layout::EXCEPTION_LEN;
 use omomi::weight_file::table::line::{F16Line, F32Line, I8Line, Line, LineFormat};
 use omomi::weight_file::table::{Encoding, Geometry, LINE_LEN, Table, f16_value};
 
-/// Weights that mostly tell which key they belong to, in the order of their keys.
+/// Entries with weights that differ for most keys, in ascending order of key.
 fn entries(seed_name: &str, count: u64) -> Vec<Entry> {
     let seed = field_seed(seed_name);
     #[expect(clippy::cast_precision_loss, reason = "any weights will do")]
@@ -40,11 +40,11 @@ fn every_key_gives_its_own_weight_from_no_key_to_three_shards() {
 }
 
 #[test]
-fn tables_are_as_small_as_promised_and_hardly_ever_touch_a_second_line() {
+fn tables_have_the_documented_size_and_look_ups_rarely_touch_a_second_line() {
     for (encoding, max_bytes, max_lines_per_hit, max_lines_per_miss) in
         [(Encoding::F32, 8.5, 1.15, 1.1), (Encoding::F16, 5.4, 1.2, 1.1), (Encoding::I8, 4.4, 1.15, 1.1)]
     {
-        // No weight here rounds to 0, so that there are as many as there are keys.
+        // No weight here rounds to 0, so there are as many weights as keys.
         let mut entries = entries("creative_id", 1_000_000);
         entries.iter_mut().for_each(|entry| entry.weight = entry.weight.max(100.0));
         let built = build(&encoded(&entries, encoding)).unwrap();
@@ -66,7 +66,7 @@ fn tables_are_as_small_as_promised_and_hardly_ever_touch_a_second_line() {
 fn popular_keys_take_one_line_to_look_up() {
     for encoding in Encoding::ALL {
         let mut entries = entries("creative_id", 300_000);
-        // The impressions of a Zipf distribution with exponent 1, the ranks strewn over the keys.
+        // Impressions follow a Zipf distribution with exponent 1, with ranks in random order over the keys.
         for (rank, entry) in (1..).zip(&mut entries) {
             entry.popularity = popularity_of(1_000_000_000 / ((rank * 7_919) % 300_007));
         }
@@ -88,23 +88,24 @@ fn popular_keys_take_one_line_to_look_up() {
     }
 }
 
-/// How likely a key that has no weight is to get one: each tag that it is compared with is its own with a probability of one
-/// in 2^30 or 2^24, and a second line is looked at where its bit of the filter is set.
+/// The probability that a key without a weight gets one. Each tag that it is compared with matches with a probability
+/// of one in 2^30 or 2^24. A second line is searched if the key's bit of the filter is set.
 fn false_positive_rate<F: LineFormat>(table: &Table<'_>, filter_bits: u32) -> f64 {
     let tags = |line: &Line| (0..F::SLOT_COUNT).filter(|&slot| F::tag(line, slot) != 0).count() as f64;
     let line_count = table.lines().len() as f64;
     let tags_per_line = table.lines().iter().map(tags).sum::<f64>() / line_count;
-    // Where the bits of the filter are in a low word: below the highest, or just above the tag.
+    // Position of the filter's bits in a low word.
     let shift = if F::ENCODING == Encoding::F32 { 28 } else { 24 };
     let set = |line: &Line| (0..filter_bits).filter(|bit| F::overflows(line, bit << shift)).count() as f64;
     let filter_share = table.lines().iter().map(set).sum::<f64>() / line_count / f64::from(filter_bits);
     tags_per_line * (1.0 + filter_share) / f64::from(F::TAG_MASK + 1)
 }
 
-/// The rate follows from the bytes; drawing keys shows that nothing was forgotten in how it follows. As many are found as a
-/// Poisson distribution of that rate gives, but for one time in a million (f32 has too few to tell from none).
+/// Computes the rate of false positives from the bytes, and checks the computation with random keys. The number of
+/// false positives must be within a margin that a Poisson distribution with this rate exceeds once in a million times.
+/// (f32 has too few to tell them from none.)
 #[test]
-fn unseen_keys_are_taken_for_others_as_seldom_as_promised() {
+fn rate_of_false_positives_for_unseen_keys_is_as_documented() {
     const DRAWN_COUNT: u64 = 20_000_000;
     for (encoding, max) in [(Encoding::F32, 1e-8), (Encoding::F16, 1e-6), (Encoding::I8, 1e-6)] {
         let weights = encoded(&entries("creative_id", 200_000), encoding);
@@ -135,7 +136,7 @@ fn keys_with_one_tag_and_one_first_line_all_move_to_their_second_lines() {
     for encoding in Encoding::ALL {
         let mut entries = entries("creative_id", 10_000);
         entries.retain(|entry| entry.weight > 100.0);
-        // The same line (high bits) and the same tag (low bits): the bits between make other second lines.
+        // Same first line (high bits) and same tag (low bits), but different second lines (bits between).
         let twin = entries[5_000].key;
         entries.extend([(twin ^ (1 << 30), -1_000.0), (twin ^ (1 << 31), -2_000.0)].map(Entry::from));
         entries.sort_by_key(|entry| entry.key);
@@ -154,12 +155,12 @@ fn keys_with_one_tag_and_both_lines_become_exceptions_and_keep_their_weights() {
         let mut entries = entries("creative_id", 10_000);
         entries.retain(|entry| entry.weight > 100.0);
         let twin = entries[5_000].key;
-        // The lowest bits that choose the first line, and choose the same one.
+        // Flip the lowest of the bits that choose the first line, which does not change the line.
         entries.extend([(twin ^ (1 << 32), -1_000.0), (twin ^ (1 << 33), -2_000.0)].map(Entry::from));
         entries.sort_by_key(|entry| entry.key);
         let weights = encoded(&entries, encoding);
         let built = build(&weights).unwrap();
-        // One of the three stands in their second line.
+        // One of the three keys is in their common second line.
         assert_eq!(built.exceptions.len(), 2 * EXCEPTION_LEN);
         built.table().validate(1).unwrap();
         assert_all_are_gathered(weights.entries(), built.table());
@@ -199,7 +200,7 @@ fn every_weight_that_a_small_encoding_can_hold_is_gathered_bit_for_bit() {
 }
 
 #[test]
-fn hundreds_of_exceptions_are_found_too() {
+fn hundreds_of_exceptions_are_found() {
     for encoding in Encoding::ALL {
         let mut entries = entries("creative_id", 10_000);
         entries.retain(|entry| entry.weight > 100.0);
@@ -215,7 +216,7 @@ fn hundreds_of_exceptions_are_found_too() {
 }
 
 #[test]
-fn the_same_weights_give_the_same_bytes_whatever_the_number_of_threads() {
+fn same_weights_give_the_same_bytes_for_any_number_of_threads() {
     for encoding in Encoding::ALL {
         let mut entries = entries("creative_id", 1_200_000);
         entries.iter_mut().for_each(|entry| entry.popularity = popularity_of(entry.key % 1_000));
@@ -237,7 +238,7 @@ fn the_same_weights_give_the_same_bytes_whatever_the_number_of_threads() {
 }
 
 #[test]
-fn keys_that_are_no_hashes_are_refused_and_not_searched_for_ever() {
+fn keys_that_are_not_hashes_are_rejected_in_finite_time() {
     for encoding in Encoding::ALL {
         let weights = encoded(&(1..200_000_u64).map(|key| Entry::from((key, 1.0))).collect::<Vec<_>>(), encoding);
         assert_eq!(build(&weights), Err(TableFull { key_count: 199_999 }));
@@ -245,7 +246,7 @@ fn keys_that_are_no_hashes_are_refused_and_not_searched_for_ever() {
 }
 
 #[test]
-fn no_number_of_keys_is_too_short_or_too_odd_to_gather() {
+fn any_number_of_keys_can_be_gathered() {
     for encoding in Encoding::ALL {
         let weights = encoded(&entries("creative_id", 1_000), encoding);
         let entries = weights.entries();
@@ -254,7 +255,7 @@ fn no_number_of_keys_is_too_short_or_too_odd_to_gather() {
         let keys: Vec<u64> = entries.iter().map(|entry| entry.key).collect();
         for instructions in Instructions::all() {
             for len in (0..100).chain(250..270).chain(500..530) {
-                // One weight more than keys: it must be left alone.
+                // There is one more weight than keys. It must not be written.
                 let mut weights = vec![f32::NAN; len + 1];
                 assert_eq!(table.gather(instructions, &keys[..len], &mut weights), len);
                 assert!(entries.iter().zip(&weights[..len]).all(|(entry, &weight)| entry.weight == weight), "{len}");
@@ -264,14 +265,14 @@ fn no_number_of_keys_is_too_short_or_too_odd_to_gather() {
     }
 }
 
-/// Vector registers have 16 lanes, small lines 12 or 15 slots.
+/// Vector registers have 16 lanes, but lines of small encodings have fewer slots than that.
 #[test]
-fn what_stands_behind_the_tags_of_a_line_is_never_taken_for_one() {
-    assert_nothing_behind_the_tags_is_found::<F16Line>();
-    assert_nothing_behind_the_tags_is_found::<I8Line>();
+fn bytes_after_the_tags_of_a_line_never_match_as_a_tag() {
+    assert_no_byte_after_the_tags_matches::<F16Line>();
+    assert_no_byte_after_the_tags_matches::<I8Line>();
 }
 
-fn assert_nothing_behind_the_tags_is_found<F: LineWriter>() {
+fn assert_no_byte_after_the_tags_matches<F: LineWriter>() {
     let mut line = [0; LINE_LEN];
     for (slot, number) in (1_u8..).enumerate().take(F::SLOT_COUNT) {
         F::fill(&mut line, slot, u32::from(number) * 0x0010_2030, f32::from(number));
@@ -279,7 +280,7 @@ fn assert_nothing_behind_the_tags_is_found<F: LineWriter>() {
     let lines = [line; 2].concat();
     let table =
         Table::new(&lines, &[], &[], Geometry { encoding: F::ENCODING, shard_count: 1, shard_lines: 2 }).unwrap();
-    // What a lane without a slot compares with the low and the high bits of a tag.
+    // Keys whose tags match the bytes that lanes without a slot compare.
     let key =
         |lane| u64::from_le_bytes([line[2 * lane], line[2 * lane + 1], line[2 * F::SLOT_COUNT + lane], 0, 0, 0, 0, 0]);
     let keys: Vec<u64> = (F::SLOT_COUNT..16).map(key).cycle().take(16).collect();
@@ -303,7 +304,7 @@ proptest! {
         let mut weights = encoded(&entries("creative_id", count), encoding);
         let mut entries = weights.entries().to_vec();
         for (index, entry) in entries.iter_mut().step_by(zero_every).enumerate() {
-            // No i8 is -0.0.
+            // An i8 cannot be -0.0.
             entry.weight = if index % 2 == 0 || encoding == Encoding::I8 { 0.0 } else { -0.0 };
         }
         weights.replace_entries(entries.clone());
@@ -311,7 +312,7 @@ proptest! {
         let table = built.table();
         let keys: Vec<u64> = (0..query_count as u64).map(|index| {
             let number = feature_key(seed, index);
-            // Three of four are known.
+            // Three of four keys are known.
             let index = usize::try_from(number % (entries.len() as u64 * 4 / 3 + 1)).unwrap();
             entries.get(index).map_or(number, |entry| entry.key)
         }).collect();

@@ -15,7 +15,7 @@ fn assert_near(found: f64, expected: f64) {
     assert!((found - expected).abs() <= 1e-12, "expected {expected}, found {found}");
 }
 
-/// Every pair looked at.
+/// Computes the AUC by looking at every pair.
 fn plain_auc(rows: &[(f64, bool)]) -> Option<f64> {
     let (mut wins, mut pairs) = (0.0, 0.0);
     for (clicked, _) in rows.iter().filter(|(_, clicked)| *clicked) {
@@ -27,7 +27,7 @@ fn plain_auc(rows: &[(f64, bool)]) -> Option<f64> {
     (pairs > 0.0).then(|| wins / pairs)
 }
 
-/// Every threshold looked at, with all rows counted anew.
+/// Computes the average precision by counting all rows again for every threshold.
 fn plain_pr_auc(rows: &[(f64, bool)]) -> Option<f64> {
     let mut thresholds: Vec<f64> = rows.iter().map(|(probability, _)| *probability).collect();
     thresholds.sort_by(|one, other| other.total_cmp(one));
@@ -47,10 +47,10 @@ fn plain_pr_auc(rows: &[(f64, bool)]) -> Option<f64> {
 }
 
 #[test]
-fn areas_agree_with_those_done_by_hand() {
-    // From the top: clicked, unclicked and clicked together, unclicked.
+fn areas_agree_with_results_computed_by_hand() {
+    // From the top: clicked; unclicked and clicked together; unclicked.
     let rows = [(0.9, true), (0.5, false), (0.5, true), (0.1, false)];
-    // Pairs: 0.9 wins two; 0.5 ties with one and wins one.
+    // Pairs: 0.9 wins two; 0.5 ties one and wins one.
     assert_near(histogram(&rows).auc().unwrap(), 3.5 / 4.0);
     // Precision 1 for the first half of the recall, 2/3 for the second.
     assert_near(histogram(&rows).pr_auc().unwrap(), 0.5 + 0.5 * 2.0 / 3.0);
@@ -85,11 +85,11 @@ fn rows_of_equal_rank_stay_together() {
 fn a_shift_is_measured_over_the_bins_of_the_baseline() {
     let baseline = histogram(&[(0.1, false), (0.2, false), (0.3, false), (0.4, false)]);
     assert_near(baseline.population_stability_index(&baseline, 10), 0.0);
-    // Halves of the baseline are cut behind 0.2: from 2 and 2 rows to 1 and 3.
+    // The baseline is cut in half after 0.2: from 2 and 2 rows to 1 and 3.
     let shifted = histogram(&[(0.1, false), (0.35, false), (0.36, false), (0.37, false)]);
     let expected = (0.25 - 0.5) * (0.25_f64 / 0.5).ln() + (0.75 - 0.5) * (0.75_f64 / 0.5).ln();
     assert_near(shifted.population_stability_index(&baseline, 2), expected);
-    // All rows above the cut: the empty half counts as half a row of four.
+    // All rows are above the cut: the empty half counts as half a row of four.
     let gone = histogram(&[(0.9, false); 4]);
     let expected = (0.125 - 0.5) * (0.125_f64 / 0.5).ln() + (1.0 - 0.5) * (1.0_f64 / 0.5).ln();
     assert_near(gone.population_stability_index(&baseline, 2), expected);
@@ -105,7 +105,7 @@ fn probabilities_beyond_the_bins_are_counted_in_the_last_ones() {
 }
 
 proptest! {
-    /// Probabilities of a coarse grid, so that ties abound and distinct ones are in distinct bins.
+    /// Probabilities on a coarse grid, so that ties are common and distinct values are in distinct bins.
     #[test]
     fn areas_agree_with_those_of_every_pair_and_every_threshold(
         rows in prop::collection::vec((1_u32..50, any::<bool>()), 0..60)
@@ -136,7 +136,7 @@ proptest! {
         let mut ties = std::collections::BTreeMap::new();
         rows.iter().for_each(|(probability, _)| *ties.entry(probability.to_bits()).or_insert(0_u64) += 1);
         let max_ties = ties.values().max().copied().unwrap_or(0);
-        // Neighbouring steps near 1/2 may share a fine bin of the logit.
+        // Neighboring steps near 1/2 may share a fine bin of the logit.
         let max = (rows.len() as u64).div_ceil(count) + 3 * max_ties;
         prop_assert!(bins.iter().all(|bin| bin.impressions <= max));
     }

@@ -31,7 +31,7 @@ fn field(name: &str, unseen_rate: f64) -> FieldRates {
     }
 }
 
-/// A weight file that is exactly at every limit, or just within.
+/// A weight file that is exactly at every limit, or just within it.
 fn at_the_limits() -> ModelEvaluation {
     let change = Difference { value: 0.001, low: 0.0, high: 0.002 };
     ModelEvaluation {
@@ -126,7 +126,7 @@ fn a_file_at_every_limit_passes() {
 type Change = fn(&mut ModelEvaluation);
 
 #[test]
-fn whatever_is_beyond_its_limit_is_held_back_for_that_alone() {
+fn a_value_beyond_its_limit_fails_only_its_own_check() {
     let beyond: [(&str, Change); 19] = [
         ("clicks", |model| model.overall.clicks = 99),
         ("probabilities", |model| model.overall.not_probability_count = 1),
@@ -165,7 +165,7 @@ fn whatever_is_beyond_its_limit_is_held_back_for_that_alone() {
 }
 
 #[test]
-fn every_slice_beyond_its_limit_is_a_reason_of_its_own_and_the_field_that_lost_most_is_named() {
+fn every_slice_beyond_its_limit_is_a_separate_reason_and_the_field_that_lost_most_is_named() {
     let mut model = at_the_limits();
     model.by[0].slices =
         vec![slice("pc", 2_000, ratio(2.0)), slice("tv", 1_600, None), slice("pad", 1_700, ratio(1.0))];
@@ -179,7 +179,7 @@ fn every_slice_beyond_its_limit_is_a_reason_of_its_own_and_the_field_that_lost_m
 }
 
 #[test]
-fn training_rows_that_a_file_does_not_say_are_not_judged() {
+fn missing_training_rows_are_not_judged() {
     let mut model = at_the_limits();
     model.file.training_rows = None;
     let checks = judged(&model, Some(&baseline()), false);
@@ -196,7 +196,7 @@ fn the_first_file_of_a_logic_has_no_baseline_of_its_logic() {
     other.file.logic_id = "feed-v0".to_owned();
     let checks = judged(&model, Some(&other), true);
     assert_eq!(held_back(&checks), [""; 0]);
-    assert!(checks.iter().any(|check| check.name == "shift"), "it is held against the other logic all the same");
+    assert!(checks.iter().any(|check| check.name == "shift"), "it is still compared with the other logic");
 }
 
 #[test]

@@ -1,20 +1,17 @@
-//! Plots of the evaluation.
+//! The panels of an evaluation as a whole: reliability, normalized entropy by hour, and field sizes.
 
-use super::{Absent, Figure, Key, Panel, Table, model_keys, or_dash};
-use crate::judge::evaluate::{Calibration, FieldWeights, ModelEvaluation, Slice};
-use crate::judge::gate::GateSettings;
+use super::{Absent, Figure, MAX_PLOT_ROWS, Panel, Table, models_legend, or_dash};
+use crate::judge::evaluate::{FieldWeights, ModelEvaluation};
 use crate::judge::report::ReportError;
-use crate::judge::report::plot::{self, FieldSize, FieldSizeRow, HourPoint, Ratio, RatioRow, ReliabilityBin};
+use crate::judge::report::plot::{Axis, Frame, Ink, Plane, PlotError, Rows};
 use crate::judge::report::subject::{Subject, utc_hour};
-use crate::readable::{bytes, grouped};
+use crate::readable::{bytes, bytes_by, grouped, significant, with_decimals_of};
 
-/// Most rows of a plot: more are found in the table.
-const MAX_PLOT_ROWS: usize = 24;
-/// Observed CTR against probability.
+/// Returns the panel of observed CTR against probability.
 pub(in crate::judge::report) fn reliability(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Reliability";
     if subject.model.reliability.is_empty() {
-        return Ok(Panel::Absent(Absent { title, how: "logs with rows, for omomi evaluate" }));
+        return Ok(Panel::Absent(Absent { title, how: "omomi evaluate with logs that have rows" }));
     }
     let bins = |model: &ModelEvaluation| -> Vec<ReliabilityBin> {
         let bins = model.reliability.iter();
@@ -25,7 +22,7 @@ pub(in crate::judge::report) fn reliability(subject: &Subject<'_>) -> Result<Pan
         })
         .collect()
     };
-    let svg = plot::reliability(title, &bins(subject.model), &subject.baseline.map(bins).unwrap_or_default())?;
+    let svg = draw_reliability(title, &bins(subject.model), &subject.baseline.map(bins).unwrap_or_default())?;
     let files = [Some((&subject.name, subject.model)), subject.baseline.map(|model| (&subject.baseline_name, model))];
     let rows = files.into_iter().flatten().flat_map(|(name, model)| {
         model.reliability.iter().map(move |bin| {
@@ -43,17 +40,60 @@ pub(in crate::judge::report) fn reliability(subject: &Subject<'_>) -> Result<Pan
         id: "reliability",
         title,
         caption: format!(
-            "{} bins of equally many rows. On the diagonal, probabilities are right; below it, they promise too much. Lines: \
-             intervals of 95 %.",
+            "{} bins with equal numbers of rows. On the diagonal, probabilities are right; below it, they are too \
+             high. Lines are 95 % intervals.",
             subject.model.reliability.len()
         ),
-        legend: legend(subject),
+        legend: models_legend(subject),
         svg,
         table: Table::new(["file", "probability", "observed CTR", "interval", "clicks", "impressions"], rows),
     }))
 }
 
-/// Normalized entropy of each hour.
+/// A bin of rows with similar probabilities.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct ReliabilityBin {
+    /// Mean of the probabilities.
+    predicted: f64,
+    /// Clicks divided by impressions.
+    observed: f64,
+    /// The 95 % interval of the observed CTR.
+    interval: [f64; 2],
+}
+
+/// Draws the bins of the model, and those of the baseline if there is one. On the diagonal, the probabilities are
+/// right.
+fn draw_reliability(title: &str, model: &[ReliabilityBin], baseline: &[ReliabilityBin]) -> Result<String, PlotError> {
+    let both = || model.iter().chain(baseline);
+    let points = both().flat_map(|bin| [bin.predicted, bin.observed]);
+    let axis = Axis::of_ratios(points, |value| significant(value, 2));
+    let frame = Frame { title, x: (&axis, "mean probability"), y: (&axis, "observed CTR"), height: 370 };
+    let diagonal = |plane: &Plane<'_>| {
+        plane.line(&[(plane.x.start, plane.y.start), (plane.x.end, plane.y.end)], Ink::Reference, 1.5)
+    };
+    frame.draw(
+        |_| Ok(()),
+        |plane| {
+            diagonal(plane)?;
+            draw_bins(plane, &axis, baseline, Ink::Baseline)?;
+            draw_bins(plane, &axis, model, Ink::Model)
+        },
+    )
+}
+
+fn draw_bins(plane: &Plane<'_>, axis: &Axis, bins: &[ReliabilityBin], ink: Ink) -> Result<(), PlotError> {
+    for bin in bins {
+        let x = axis.place(bin.predicted);
+        let [low, high] = bin.interval.map(|end| axis.place(end));
+        plane.line(&[(x, low), (x, high)], ink, 1.2)?;
+        let at = (x, axis.place(bin.observed));
+        // The marks also differ in shape, for people who cannot see the colors.
+        if ink == Ink::Baseline { plane.ring(at, 3.2, ink)? } else { plane.dot(at, 3.2, ink)? }
+    }
+    Ok(())
+}
+
+/// Returns the panel of the normalized entropy of each hour.
 pub(in crate::judge::report) fn entropy_by_hour(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Normalized entropy by hour";
     let points = |model: &ModelEvaluation| -> Vec<HourPoint> {
@@ -69,7 +109,7 @@ pub(in crate::judge::report) fn entropy_by_hour(subject: &Subject<'_>) -> Result
     if model.is_empty() {
         return Ok(Panel::Absent(Absent { title, how: "omomi evaluate --time-column COLUMN" }));
     }
-    let svg = plot::entropy_by_hour(title, &model, &subject.baseline.map(points).unwrap_or_default())?;
+    let svg = draw_entropy_by_hour(title, &model, &subject.baseline.map(points).unwrap_or_default())?;
     let rows = subject.model.hours.iter().map(|hour| {
         let of_baseline = |baseline: &ModelEvaluation| {
             let hours = baseline.hours.iter();
@@ -90,111 +130,56 @@ pub(in crate::judge::report) fn entropy_by_hour(subject: &Subject<'_>) -> Result
         caption:
             "Log loss over the entropy of the hour's own observed CTR: lower is better, 1 is no better than a constant."
                 .to_owned(),
-        legend: legend(subject),
+        legend: models_legend(subject),
         svg,
         table: Table::new(["hour (UTC)", "model", "baseline", "calibration", "clicks", "impressions"], rows),
     }))
 }
 
-/// Calibration ratios of slices.
-pub(in crate::judge::report) fn calibration(subject: &Subject<'_>, gate: &GateSettings) -> Result<Panel, ReportError> {
-    let title = "Calibration by slice";
-    let slices: Vec<(&str, &Slice)> = subject
-        .model
-        .by
-        .iter()
-        .flat_map(|by| by.slices.iter().map(|slice| (by.column.as_str(), slice)))
-        .filter(|(_, slice)| slice.metrics.calibration.is_some())
-        .collect();
-    if slices.is_empty() {
-        return Ok(Panel::Absent(Absent { title, how: "omomi evaluate --by COLUMN" }));
+/// One hour of the rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct HourPoint {
+    /// When the hour begins, in microseconds since 1970-01-01 UTC.
+    time_us: i64,
+    /// Normalized entropy of the rows in the hour.
+    normalized_entropy: f64,
+}
+
+const HOUR_US: i64 = 3_600_000_000;
+/// With more hours than this, lines have no points.
+const MAX_MARKED_HOURS: usize = 72;
+
+/// Draws the hours of the model, and those of the baseline if there is one.
+fn draw_entropy_by_hour(title: &str, model: &[HourPoint], baseline: &[HourPoint]) -> Result<String, PlotError> {
+    let both = || model.iter().chain(baseline);
+    let x = Axis::times(both().map(|hour| hour.time_us));
+    let y = Axis::linear(both().map(|hour| hour.normalized_entropy), false, with_decimals_of);
+    let frame = Frame { title, x: (&x, "hour (UTC)"), y: (&y, "normalized entropy"), height: 300 };
+    frame.draw(
+        |_| Ok(()),
+        |plane| {
+            draw_hours(plane, &x, &y, baseline, Ink::Baseline)?;
+            draw_hours(plane, &x, &y, model, Ink::Model)
+        },
+    )
+}
+
+/// Draws points joined by a line, with a gap where hours are missing.
+fn draw_hours(plane: &Plane<'_>, x: &Axis, y: &Axis, hours: &[HourPoint], ink: Ink) -> Result<(), PlotError> {
+    let place = |hour: &HourPoint| (x.place(hour.time_us as f64), y.place(hour.normalized_entropy));
+    for run in hours.chunk_by(|one, next| next.time_us.saturating_sub(one.time_us) <= HOUR_US) {
+        plane.line(&run.iter().map(place).collect::<Vec<_>>(), ink, 2.0)?;
     }
-    let rows: Vec<RatioRow> = slices.iter().map(|(column, slice)| ratio_row(subject, column, slice)).collect();
-    let shown: Vec<RatioRow> = chosen(&slices, gate).into_iter().map(|index| rows[index].clone()).collect();
-    let svg = plot::calibration(title, &shown, gate.slice_calibration_ratio)?;
-    let outside = slices.iter().filter(|(_, slice)| is_judged_outside(slice, gate)).count();
-    let [low, high] = gate.slice_calibration_ratio;
-    let verdict = match outside {
-        0 => "No slice".to_owned(),
-        1 => "1 slice".to_owned(),
-        count => format!("{count} slices"),
-    };
-    let left_out = match rows.len() - shown.len() {
-        0 => String::new(),
-        count => format!(" {} slices of fewer clicks are not drawn.", grouped(count as u64)),
-    };
-    let table_rows = slices.iter().zip(&rows).map(|((_, slice), row)| {
-        let ratio = |ratio: Ratio| format!("{:.3} ({:.3} to {:.3})", ratio.ratio, ratio.interval[0], ratio.interval[1]);
-        [
-            row.name.clone(),
-            or_dash(row.model, ratio),
-            or_dash(row.baseline, ratio),
-            or_dash(slice.metrics.normalized_entropy, |entropy| format!("{entropy:.4}")),
-            grouped(slice.metrics.clicks),
-            grouped(slice.metrics.impressions),
-        ]
-    });
-    let table = Table::new(
-        ["slice", "model (interval)", "baseline (interval)", "normalized entropy", "clicks", "impressions"],
-        table_rows,
-    );
-    let mut legend = legend(subject);
-    legend.push(Key::new("area usual", format!("{low} to {high}")));
-    Ok(Panel::Figure(Figure {
-        id: "calibration-by-slice",
-        title,
-        caption: format!(
-            "Above 1, probabilities promise too much. Lines: intervals of 95 %. {verdict} of {} clicks or more outside {low} to \
-             {high}.{left_out}",
-            grouped(gate.slice_min_clicks)
-        ),
-        legend,
-        svg,
-        table,
-    }))
-}
-
-fn ratio_row(subject: &Subject<'_>, column: &str, slice: &Slice) -> RatioRow {
-    let of_baseline = |baseline: &ModelEvaluation| {
-        let by = baseline.by.iter().find(|by| by.column == column)?;
-        by.slices.iter().find(|other| other.value == slice.value)?.metrics.calibration
-    };
-    let ratio =
-        |calibration: Calibration| Ratio { ratio: calibration.ratio, interval: [calibration.low, calibration.high] };
-    RatioRow {
-        name: slice.value.as_ref().map_or_else(|| format!("{column}: none"), |value| format!("{column} = {value}")),
-        figure: format!("{} clicks", grouped(slice.metrics.clicks)),
-        model: slice.metrics.calibration.map(ratio),
-        baseline: subject.baseline.and_then(of_baseline).map(ratio),
+    if hours.len() > MAX_MARKED_HOURS {
+        return Ok(());
     }
+    for hour in hours {
+        if ink == Ink::Baseline { plane.ring(place(hour), 2.4, ink)? } else { plane.dot(place(hour), 2.6, ink)? }
+    }
+    Ok(())
 }
 
-/// Whether the gate stops at this slice.
-fn is_judged_outside(slice: &Slice, gate: &GateSettings) -> bool {
-    let [low, high] = gate.slice_calibration_ratio;
-    let is_outside = |calibration: Calibration| !(low..=high).contains(&calibration.ratio);
-    slice.metrics.clicks >= gate.slice_min_clicks && slice.metrics.calibration.is_some_and(is_outside)
-}
-
-/// Indices of the slices to draw, in their order: those that a gate would stop at, and then those of the most clicks, as many of
-/// each column.
-fn chosen(slices: &[(&str, &Slice)], gate: &GateSettings) -> Vec<usize> {
-    // Within a column, slices come by falling clicks: how many of its slices come before says how much one matters.
-    let mut before = 0;
-    let mut last_column = None;
-    let ranks = slices.iter().map(|&(column, slice)| {
-        before = if last_column == Some(column) { before + 1 } else { 0 };
-        last_column = Some(column);
-        if is_judged_outside(slice, gate) { 0 } else { before + 1 }
-    });
-    let mut ranked: Vec<(usize, usize)> = ranks.zip(0..).collect();
-    ranked.sort_unstable();
-    let mut chosen: Vec<usize> = ranked.into_iter().map(|(_, index)| index).take(MAX_PLOT_ROWS).collect();
-    chosen.sort_unstable();
-    chosen
-}
-
-/// Bytes and weights of each field.
+/// Returns the panel of the bytes and weights of each field.
 pub(in crate::judge::report) fn field_sizes(subject: &Subject<'_>) -> Result<Panel, ReportError> {
     let title = "Bytes and weights by field";
     let size = |field: &FieldWeights| FieldSize { weights: field.weight_count, bytes: field.len_bytes };
@@ -220,7 +205,7 @@ pub(in crate::judge::report) fn field_sizes(subject: &Subject<'_>) -> Result<Pan
         return Ok(Panel::Absent(Absent { title, how: "a weight file with weights" }));
     }
     rows.sort_by_key(|row| std::cmp::Reverse((row.model.bytes, row.baseline.map_or(0, |baseline| baseline.bytes))));
-    let svg = plot::field_sizes(title, &rows[..rows.len().min(MAX_PLOT_ROWS)])?;
+    let svg = draw_field_sizes(title, &rows[..rows.len().min(MAX_PLOT_ROWS)])?;
     let table_rows = rows.iter().map(|row| {
         [
             row.name.clone(),
@@ -233,13 +218,47 @@ pub(in crate::judge::report) fn field_sizes(subject: &Subject<'_>) -> Result<Pan
     Ok(Panel::Figure(Figure {
         id: "field-sizes",
         title,
-        caption: "Fields share lines of the table: a field's bytes are its part of the weights.".to_owned(),
-        legend: legend(subject),
+        caption: "Fields share the lines of the table, so the bytes of a field are its share of the weights."
+            .to_owned(),
+        legend: models_legend(subject),
         svg,
         table: Table::new(["field", "bytes", "baseline's bytes", "weights", "baseline's weights"], table_rows),
     }))
 }
 
-fn legend(subject: &Subject<'_>) -> Vec<Key> {
-    model_keys(&subject.name, subject.baseline.map(|_| subject.baseline_name.as_str()))
+/// The size of a field in one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FieldSize {
+    /// Number of weights.
+    weights: u64,
+    /// Its share of the table's bytes.
+    bytes: u64,
+}
+
+/// A field or cross.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FieldSizeRow {
+    /// Name of the field or cross.
+    name: String,
+    /// Its size in the model.
+    model: FieldSize,
+    /// Its size in the baseline.
+    baseline: Option<FieldSize>,
+}
+
+/// Draws two bars per field: model and baseline.
+fn draw_field_sizes(title: &str, rows: &[FieldSizeRow]) -> Result<String, PlotError> {
+    let sizes = rows.iter().flat_map(|row| [Some(row.model), row.baseline]).flatten();
+    let x = Axis::linear(sizes.map(|size| size.bytes as f64), true, bytes_by);
+    let figure = |row: &FieldSizeRow| format!("{}, {} weights", bytes(row.model.bytes), grouped(row.model.weights));
+    let names: Vec<_> = rows.iter().map(|row| (row.name.clone(), figure(row))).collect();
+    Rows { title, x: (&x, "bytes of its weights"), reference: None, names: &names }.draw(
+        |_| Ok(()),
+        |plane, index, y| {
+            let row = &rows[index];
+            plane.bar(x.place(0.0), x.place(row.model.bytes as f64), y, [7.0, 0.0], Ink::Model)?;
+            let Some(baseline) = row.baseline else { return Ok(()) };
+            plane.bar(x.place(0.0), x.place(baseline.bytes as f64), y, [-1.0, 5.0], Ink::Baseline)
+        },
+    )
 }

@@ -1,74 +1,80 @@
-//! What the report shows, each from the input that it comes from.
+//! The panels of the report: each one reads its input, and draws its plot, caption, legend and table.
 
-mod budget;
+mod calibration;
 mod evaluation;
-mod shards;
-mod states;
-mod store;
+mod file_sizes;
+mod shard_spread;
+mod size_curve;
+mod weight_changes;
 
-pub(super) use budget::size_curve;
-pub(super) use evaluation::{calibration, entropy_by_hour, field_sizes, reliability};
-pub(super) use shards::shard_spread;
-pub(super) use states::weight_changes;
-pub(super) use store::file_sizes;
+use super::subject::Subject;
 
-/// A plot, or why it is not there.
+pub(super) use calibration::calibration;
+pub(super) use evaluation::{entropy_by_hour, field_sizes, reliability};
+pub(super) use file_sizes::file_sizes;
+pub(super) use shard_spread::shard_spread;
+pub(super) use size_curve::size_curve;
+pub(super) use weight_changes::weight_changes;
+
+/// A plot, or what is needed to draw it.
 #[derive(Debug)]
 pub(super) enum Panel {
-    /// The plot with everything around it.
+    /// The plot with its texts and its table.
     Figure(Figure),
-    /// What is missing for it.
+    /// What is missing to draw it.
     Absent(Absent),
 }
 
-/// A plot with everything around it.
+/// A plot with its texts and its table.
 #[derive(Debug)]
 pub(super) struct Figure {
-    /// Its id in the page.
+    /// Its id in the HTML page.
     pub id: &'static str,
-    /// What it shows.
+    /// Its title.
     pub title: &'static str,
-    /// How to read it.
+    /// Explains how to read it.
     pub caption: String,
-    /// Which mark stands for what.
+    /// The meaning of each mark.
     pub legend: Vec<Key>,
-    /// The plot.
+    /// The plot as SVG.
     pub svg: String,
-    /// The figures behind it.
+    /// The plotted values.
     pub table: Table,
 }
 
 /// An entry of a legend.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
-    /// Class of the mark in the style sheet.
+    /// CSS class of the mark.
     pub class: String,
-    /// What it stands for.
+    /// Meaning of the mark.
     pub text: String,
 }
 
-/// A table; in every column but the first stand figures.
+/// A table. All columns except the first contain numbers.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// Names of the columns.
     pub header: Vec<String>,
     /// The rows.
     pub rows: Vec<Vec<String>>,
-    /// Rows that are left out for their number.
+    /// Number of rows that were left out because there are too many.
     pub left_out: usize,
 }
 
-/// A plot that is not there.
+/// A plot that cannot be drawn.
 #[derive(Debug)]
 pub(super) struct Absent {
-    /// What it would show.
+    /// Its title.
     pub title: &'static str,
-    /// What brings it.
+    /// What is needed to draw it.
     pub how: &'static str,
 }
 
-/// Most rows of a table: a page of some megabytes can still be mailed.
+/// Maximum number of rows of a table, so that the page stays small enough to be mailed.
 const MAX_TABLE_ROWS: usize = 200;
+/// Maximum number of rows of a plot; the table has more.
+const MAX_PLOT_ROWS: usize = 24;
 
 impl Table {
     fn new<const COUNT: usize>(header: [&str; COUNT], rows: impl IntoIterator<Item = [String; COUNT]>) -> Self {
@@ -85,13 +91,18 @@ impl Key {
     }
 }
 
-/// The legend of the model and of what it is compared with.
+/// Returns the legend of the evaluated file and its baseline.
+fn models_legend(subject: &Subject<'_>) -> Vec<Key> {
+    model_keys(&subject.name, subject.baseline.map(|_| subject.baseline_name.as_str()))
+}
+
+/// Returns the legend of a model and its baseline.
 fn model_keys(model: &str, baseline: Option<&str>) -> Vec<Key> {
     let baseline = baseline.map(|name| Key::new("baseline", format!("baseline: {name}")));
     [Key::new("model", model)].into_iter().chain(baseline).collect()
 }
 
-/// A figure, or a dash where there is none.
+/// Returns the formatted value, or a dash if there is none.
 fn or_dash<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), text)
 }

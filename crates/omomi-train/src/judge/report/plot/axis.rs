@@ -1,50 +1,50 @@
-//! Axes: the range that a plane shows, and ticks as people read them.
+//! Axes: the range that a plot shows, and ticks at round values.
 
 use std::ops::Range;
 
 use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 
-/// Most ticks of an axis: more would run into each other on a telephone.
+/// Maximum number of ticks of an axis; more would overlap on a phone.
 const MAX_TICKS: usize = 6;
-/// From this ratio of the greatest to the least value on, values matter by their ratios.
+/// From this ratio of the largest to the smallest value, an axis of ratios is logarithmic.
 const LOGARITHMIC_FROM: f64 = 8.0;
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
-/// Times beyond some 3,000 years are no times.
+/// Times are clamped to about 3,000 years around 1970.
 const MAX_TIME_US: i64 = 100_000_000_000_000_000;
-/// More ticks than this do not come of values that can be told apart.
+/// Maximum number of tick candidates. Values that can be told apart never need more.
 const MAX_WHOLE_NUMBERS: usize = 1_000;
 
 /// How values are placed along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scale {
-    /// By themselves.
+    /// By value.
     Linear,
-    /// By their logarithm of base 10.
+    /// By the logarithm of base 10.
     Logarithmic,
 }
 
-/// What one direction of a plane shows.
+/// One axis of a plot.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Axis {
+pub(in crate::judge::report) struct Axis {
     scale: Scale,
-    /// In places, not in values.
+    /// In positions, not in values.
     range: Range<f64>,
-    /// Places, and what stands at them.
+    /// Positions of the ticks, with their labels.
     pub ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
-    /// An axis from the least to the greatest of `values` with ticks at round numbers, written by `text` with the step between
-    /// two of them. Every value lies on it. Where `from_zero` says so it begins at 0.
-    pub(super) fn linear(
+    /// Returns an axis from the smallest to the largest of `values`, with ticks at round numbers. `text` formats a
+    /// value, given the step between two ticks. The axis covers every value, and starts at 0 if `from_zero` is set.
+    pub(in crate::judge::report) fn linear(
         values: impl IntoIterator<Item = f64>,
         from_zero: bool,
         text: impl Fn(f64, f64) -> String,
     ) -> Self {
         let (min, max) = bounds(values).unwrap_or((0.0, 1.0));
         let min = if from_zero { min.min(0.0) } else { min };
-        // Something to show where all values are the same.
+        // Give equal values a range around them.
         let (min, max) = if min < max {
             (min, max)
         } else {
@@ -58,9 +58,12 @@ impl Axis {
         Self { scale: Scale::Linear, range: first * step..last * step, ticks }
     }
 
-    /// An axis of values above 0 that matter by their ratios: [logarithmic](Self::logarithmic) where they span much, linear where they
-    /// do not.
-    pub(super) fn of_ratios(values: impl IntoIterator<Item = f64>, text: impl Fn(f64) -> String) -> Self {
+    /// Returns an axis of positive values that matter by their ratios: [logarithmic](Self::logarithmic) if they span a
+    /// large range, otherwise linear.
+    pub(in crate::judge::report) fn of_ratios(
+        values: impl IntoIterator<Item = f64>,
+        text: impl Fn(f64) -> String,
+    ) -> Self {
         let values: Vec<f64> = values.into_iter().collect();
         let (min, max) = bounds(values.iter().copied().filter(|value| *value > 0.0)).unwrap_or((1.0, 1.0));
         if max >= min * LOGARITHMIC_FROM {
@@ -69,8 +72,8 @@ impl Axis {
         Self::linear(values, false, |value, _| text(value))
     }
 
-    /// An axis of ratios, logarithmic, with ticks at 1, 2 and 5 times powers of 10 as far as there is room. Values that are not
-    /// above 0 lie at its lower end.
+    /// Returns a logarithmic axis with ticks at 1, 2 and 5 times powers of 10, as far as there is room. Values that are
+    /// not positive are at its lower end.
     fn logarithmic(values: impl IntoIterator<Item = f64>, text: impl Fn(f64) -> String) -> Self {
         let positive = values.into_iter().filter(|value| *value > 0.0).map(f64::log10);
         let (min, max) = bounds(positive).unwrap_or((-2.0, 0.0));
@@ -93,8 +96,9 @@ impl Axis {
         Self { scale: Scale::Logarithmic, range, ticks }
     }
 
-    /// An axis of times, in microseconds since 1970-01-01 UTC: hours as `06:00`, and days as `24 Nov`.
-    pub(super) fn times(times_us: impl IntoIterator<Item = i64>) -> Self {
+    /// Returns an axis of times, in microseconds since 1970-01-01 UTC. Hours are labeled like `06:00`, and days like
+    /// `24 Nov`.
+    pub(in crate::judge::report) fn times(times_us: impl IntoIterator<Item = i64>) -> Self {
         let times: Vec<i64> = times_us.into_iter().map(|time| time.clamp(-MAX_TIME_US, MAX_TIME_US)).collect();
         let first = times.iter().copied().min().unwrap_or(0);
         let last = times.iter().copied().max().unwrap_or(0).max(first + HOUR_US);
@@ -110,12 +114,12 @@ impl Axis {
         Self { scale: Scale::Linear, range: first as f64..last as f64, ticks }
     }
 
-    /// An axis of things one beside the other, the first at 0, with the names of some of them.
-    pub(super) fn ordinal(names: impl IntoIterator<Item = String>) -> Self {
+    /// Returns an axis of evenly spaced items, the first at position 0. Some of them are labeled with their names.
+    pub(in crate::judge::report) fn ordinal(names: impl IntoIterator<Item = String>) -> Self {
         let names: Vec<String> = names.into_iter().collect();
         let step = names.len().div_ceil(MAX_TICKS).max(1);
         let max = names.len().max(1) as f64 - 0.5;
-        // Counted from the last one, which is the newest.
+        // Count from the last item, which is the newest, so that it always has a label.
         let skipped = names.len().saturating_sub(1) % step;
         let ticks = names.into_iter().enumerate().skip(skipped).step_by(step);
         Self {
@@ -125,13 +129,13 @@ impl Axis {
         }
     }
 
-    /// What a plane with this axis shows.
-    pub(super) fn range(&self) -> Range<f64> {
+    /// Returns the range of positions that the axis covers.
+    pub(in crate::judge::report) fn range(&self) -> Range<f64> {
         self.range.clone()
     }
 
-    /// Where a value lies; what lies beyond an end lies at it.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    /// Returns the position of a value; a value beyond an end is placed at that end.
+    pub(in crate::judge::report) fn place(&self, value: f64) -> f64 {
         let place = match self.scale {
             Scale::Linear => value,
             Scale::Logarithmic if value > 0.0 => value.log10(),
@@ -149,13 +153,13 @@ fn bounds(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// The least of 1, 2, 2.5 and 5 times a power of 10 that is at least `step`.
+/// Returns the smallest of 1, 2, 2.5 and 5 times a power of 10 that is at least `step`.
 fn round_step(step: f64) -> f64 {
     if step <= 0.0 {
         return 1.0;
     }
     let power = 10_f64.powf(step.log10().floor());
-    // A power that the logarithm missed by a hair is taken all the same.
+    // The tolerance accepts a factor that a rounding error of the logarithm would reject.
     let factor = [1.0, 2.0, 2.5, 5.0].into_iter().find(|factor| factor * power >= step * (1.0 - 1e-9));
     factor.unwrap_or(10.0) * power
 }
@@ -165,7 +169,7 @@ fn whole_numbers(first: f64, last: f64) -> impl Iterator<Item = f64> + Clone {
     numbers.take_while(move |number| *number <= last).take(MAX_WHOLE_NUMBERS)
 }
 
-/// `06:00`, or the day where one begins.
+/// Formats a time as `06:00`, or as its date at midnight.
 fn time_text(time_us: i64) -> String {
     if time_us.rem_euclid(DAY_US) == 0 {
         return day_text(time_us);
@@ -174,7 +178,7 @@ fn time_text(time_us: i64) -> String {
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// `24 Nov`; nothing for a time beyond the years that have one.
+/// Formats a date as `24 Nov`; empty for a time that the calendar cannot represent.
 fn day_text(time_us: i64) -> String {
     timestamp_us_to_datetime(time_us).map_or_else(String::new, |time| time.format("%-d %b").to_string())
 }
@@ -221,7 +225,7 @@ mod tests {
         let axis = Axis::logarithmic([0.004, 0.37], |value| format!("{value:.3}"));
         assert_eq!(texts(&axis), ["0.005", "0.010", "0.020", "0.050", "0.100", "0.200"]);
         assert_eq!(axis.place(0.1), -1.0);
-        // Nothing has no logarithm: it lies at the end.
+        // Zero has no logarithm, so it is at the lower end.
         assert_eq!(axis.place(0.0), axis.range().start);
         let axis = Axis::logarithmic([1e-9, 1.0], |value| format!("{value:e}"));
         assert!((3..=MAX_TICKS).contains(&axis.ticks.len()), "{:?}", axis.ticks);

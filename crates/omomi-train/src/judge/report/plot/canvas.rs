@@ -1,7 +1,8 @@
-//! Marks on a plane, drawn by plotters, and the SVG that a page can colour.
+//! Draws marks with the crate plotters, as an SVG whose colors the page sets.
 //!
-//! Plotters writes fixed colours, sizes and fonts. Each [`Ink`] therefore has a colour that stands for it only until the SVG is
-//! finished: a class takes its place, and the page's style sheet says what the class looks like by day and by night.
+//! Plotters writes fixed colors, sizes and fonts. Therefore each [`Ink`] has a placeholder color while drawing. In the
+//! finished SVG, a CSS class replaces the placeholder, and the page's style sheet defines the class for light and dark
+//! themes.
 
 use std::ops::Range;
 
@@ -9,43 +10,43 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Plotters places marks on whole units, so that everything is drawn this many times as large as it is shown.
+/// Scale of the drawing. Plotters rounds positions to whole units, so everything is drawn this many times larger.
 const UNITS: i32 = 10;
-/// How wide a plot is, in the pixels of its font size: narrow, so that it can be read on a telephone.
+/// Width of a plot, in pixels of its font size: narrow, so that it is readable on a phone.
 pub(super) const WIDTH: u32 = 400;
-/// Height of the letters.
+/// Font size in pixels.
 const LETTERS: f64 = 12.0;
-/// Plotters divides sizes by this before it writes them.
+/// Plotters divides font sizes by this before it writes them.
 const FONT_FACTOR: f64 = 1.24;
 
-/// What a mark means; the style sheet has a colour for each.
+/// The meaning of a mark. The style sheet has a color for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
+pub(in crate::judge::report) enum Ink {
     /// The evaluated model.
     Model,
-    /// What it is compared with.
+    /// The baseline.
     Baseline,
-    /// What is pointed out.
+    /// A highlighted mark.
     Chosen,
-    /// Text to read.
+    /// Main text.
     Text,
-    /// Text beside it.
+    /// Secondary text.
     Quiet,
-    /// Text among marks, with room around its letters.
+    /// Text among marks, with a margin around its letters.
     Label,
     /// Grid lines.
     Grid,
-    /// Where the best value lies, or a limit.
+    /// The ideal value, or a limit.
     Reference,
-    /// What is usual.
+    /// The usual range.
     Usual,
-    /// What is still tolerated.
+    /// The tolerated range.
     Tolerated,
-    /// Neither good nor bad: from few to many.
+    /// A step of a neutral scale, from few to many.
     Step(u8),
 }
 
-/// Steps of [`Ink::Step`].
+/// Number of steps of [`Ink::Step`].
 pub(super) const STEP_COUNT: u8 = 4;
 
 impl Ink {
@@ -62,62 +63,62 @@ impl Ink {
         (Self::Tolerated, "tolerated"),
     ];
 
-    /// All of them with their names in the style sheet.
+    /// Returns all inks with their names in the style sheet.
     fn all() -> impl Iterator<Item = (Self, String)> {
         let named = Self::NAMED.iter().map(|&(ink, name)| (ink, name.to_owned()));
         named.chain((0..STEP_COUNT).map(|step| (Self::Step(step), format!("step-{step}"))))
     }
 
-    /// The colour that stands for it until the class does.
+    /// The placeholder color, until the class replaces it.
     fn stand_in(self) -> RGBColor {
         let index = Self::all().zip(1..).find(|((ink, _), _)| *ink == self).map_or(0, |(_, index)| index);
         RGBColor(0, 0, index)
     }
 }
 
-/// Where a text stands from its point.
+/// Position of a text relative to its point.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Side {
-    /// To the left of it, in the middle of its height.
+pub(in crate::judge::report) enum Side {
+    /// To the left, vertically centered.
     Left,
-    /// To the right of it, in the middle of its height.
+    /// To the right, vertically centered.
     Right,
-    /// Under it, centred.
+    /// Below, horizontally centered.
     Below,
 }
 
 /// Why a plot could not be drawn.
 pub(in crate::judge::report) type PlotError = DrawingAreaErrorKind<std::io::Error>;
 
-/// What lies around the plane, in pixels.
+/// Margins around the plotting area, in pixels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Margins {
-    /// Over it.
+    /// Top margin.
     pub top: i32,
-    /// To the right of it.
+    /// Right margin.
     pub right: i32,
-    /// Under it.
+    /// Bottom margin.
     pub bottom: i32,
-    /// To the left of it.
+    /// Left margin.
     pub left: i32,
 }
 
-/// A drawing in the making.
+/// A drawing before it is drawn.
 pub(super) struct Canvas {
-    /// Name for those who do not see it.
+    /// Name for screen readers.
     pub title: String,
-    /// In pixels.
+    /// Height in pixels.
     pub height: u32,
-    /// Around the plane.
+    /// Margins around the plotting area.
     pub margins: Margins,
-    /// What the plane shows, from left to right.
+    /// The horizontal range, left to right.
     pub x: Range<f64>,
-    /// What the plane shows, from the bottom to the top.
+    /// The vertical range, bottom to top.
     pub y: Range<f64>,
 }
 
 impl Canvas {
-    /// The SVG of what `paint` draws.
+    /// Returns the SVG of what `paint` draws.
     pub(super) fn draw(&self, paint: impl FnOnce(&Plane<'_>) -> Result<(), PlotError>) -> Result<String, PlotError> {
         let mut svg = String::new();
         let scale = UNITS.unsigned_abs();
@@ -125,7 +126,7 @@ impl Canvas {
         let Margins { top, right, bottom, left } = self.margins;
         let (width, height) = (WIDTH.cast_signed() * UNITS, self.height.cast_signed() * UNITS);
         let across = left * UNITS..width - right * UNITS;
-        // From the bottom to the top, against the direction in which pixels are counted.
+        // From bottom to top, while pixels are counted from the top.
         let down = height - bottom * UNITS..top * UNITS;
         let coordinates = Cartesian2d::new(self.x.clone(), self.y.clone(), (across, down));
         let area = root.apply_coord_spec(coordinates);
@@ -136,47 +137,61 @@ impl Canvas {
     }
 }
 
-/// Where marks are placed by what they mean.
-pub(super) struct Plane<'a> {
+/// The plotting area. Marks are placed by value, not by pixel.
+pub(in crate::judge::report) struct Plane<'a> {
     area: DrawingArea<SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
-    /// What it shows, from left to right.
+    /// The horizontal range, left to right.
     pub x: Range<f64>,
-    /// What it shows, from the bottom to the top.
+    /// The vertical range, bottom to top.
     pub y: Range<f64>,
 }
 
 type Point = (f64, f64);
 
 impl Plane<'_> {
-    /// A line through `points`, `width` pixels wide.
-    pub(super) fn line(&self, points: &[Point], ink: Ink, width: f64) -> Result<(), PlotError> {
+    /// Draws a line through `points`, `width` pixels wide.
+    pub(in crate::judge::report) fn line(&self, points: &[Point], ink: Ink, width: f64) -> Result<(), PlotError> {
         self.area.draw(&PathElement::new(points.to_vec(), stroke(ink, width)))
     }
 
-    /// A disc.
-    pub(super) fn dot(&self, at: Point, radius: f64, ink: Ink) -> Result<(), PlotError> {
+    /// Draws a filled circle.
+    pub(in crate::judge::report) fn dot(&self, at: Point, radius: f64, ink: Ink) -> Result<(), PlotError> {
         self.area.draw(&Circle::new(at, units(radius), ink.stand_in().filled()))
     }
 
-    /// A circle with nothing in it.
-    pub(super) fn ring(&self, at: Point, radius: f64, ink: Ink) -> Result<(), PlotError> {
+    /// Draws an empty circle.
+    pub(in crate::judge::report) fn ring(&self, at: Point, radius: f64, ink: Ink) -> Result<(), PlotError> {
         self.area.draw(&Circle::new(at, units(radius), stroke(ink, 2.0)))
     }
 
-    /// An area with straight edges.
-    pub(super) fn area(&self, outline: &[Point], ink: Ink) -> Result<(), PlotError> {
+    /// Fills a polygon.
+    pub(in crate::judge::report) fn area(&self, outline: &[Point], ink: Ink) -> Result<(), PlotError> {
         self.area.draw(&Polygon::new(outline.to_vec(), ink.stand_in().filled()))
     }
 
-    /// A bar from `from` to `to` along x, around the height `y`: `above` and `below` pixels of it.
-    pub(super) fn bar(&self, from: f64, to: f64, y: f64, [above, below]: [f64; 2], ink: Ink) -> Result<(), PlotError> {
+    /// Draws a horizontal bar from `from` to `to`, reaching `above` and `below` pixels from the height `y`.
+    pub(in crate::judge::report) fn bar(
+        &self,
+        from: f64,
+        to: f64,
+        y: f64,
+        [above, below]: [f64; 2],
+        ink: Ink,
+    ) -> Result<(), PlotError> {
         let [left, right] = [from, to].map(|x| self.pixel((x, y)));
         let corners = [(left.0, left.1 - units(above)), (right.0, right.1 + units(below))];
         self.area.strip_coord_spec().draw(&Rectangle::new(corners, ink.stand_in().filled()))
     }
 
-    /// A text, on the `side` of a place that lies `away` pixels to the right of and below `at`.
-    pub(super) fn text(&self, at: Point, away: [f64; 2], side: Side, text: &str, ink: Ink) -> Result<(), PlotError> {
+    /// Draws a text on the `side` of a point that is `away` pixels to the right of and below `at`.
+    pub(in crate::judge::report) fn text(
+        &self,
+        at: Point,
+        away: [f64; 2],
+        side: Side,
+        text: &str,
+        ink: Ink,
+    ) -> Result<(), PlotError> {
         let (x, y) = self.pixel(at);
         let place = (x + units(away[0]), y + units(away[1]));
         let anchor = match side {
@@ -185,12 +200,12 @@ impl Plane<'_> {
             Side::Below => Pos::new(HPos::Center, VPos::Top),
         };
         let font = ("sans-serif", LETTERS * FONT_FACTOR * f64::from(UNITS));
-        let colour = ink.stand_in();
-        let style = TextStyle::from(font.into_font()).color(&colour).pos(anchor);
+        let color = ink.stand_in();
+        let style = TextStyle::from(font.into_font()).color(&color).pos(anchor);
         self.area.strip_coord_spec().draw(&Text::new(text, place, style))
     }
 
-    /// A text under a point and `below` pixels of it, centred as far as the drawing's edges let it.
+    /// Draws a text `below` pixels under a point, centered unless it would cross an edge of the drawing.
     pub(super) fn text_within(&self, at: Point, below: f64, text: &str, ink: Ink) -> Result<(), PlotError> {
         let x = f64::from(self.pixel(at).0) / f64::from(UNITS);
         let half = text_width(text) / 2.0 + 1.0;
@@ -198,7 +213,7 @@ impl Plane<'_> {
         self.text(at, [away, below], Side::Below, text, ink)
     }
 
-    /// Where a point lies on the whole drawing.
+    /// Returns the pixel of a point in the whole drawing.
     fn pixel(&self, at: Point) -> (i32, i32) {
         self.area.map_coordinate(&at)
     }
@@ -213,16 +228,17 @@ fn units(pixels: f64) -> i32 {
     (pixels * f64::from(UNITS)).round() as i32
 }
 
-/// The SVG with a class for each stand-in colour, without sizes and fonts, which are the page's affair, and with a name.
+/// Replaces each placeholder color in the SVG with its class, removes sizes and fonts, which the page sets, and adds a
+/// name.
 fn with_classes(svg: &str, title: &str, height: u32) -> String {
     let body = svg.split_once('>').map_or("", |(_, body)| body);
     let mut body = body.replace(" font-family=\"sans-serif\"", "").replace(" opacity=\"1\"", "");
     for (ink, name) in Ink::all() {
         let RGBColor(red, green, blue) = ink.stand_in();
-        let colour = format!("#{red:02X}{green:02X}{blue:02X}");
+        let color = format!("#{red:02X}{green:02X}{blue:02X}");
         for property in ["fill", "stroke"] {
             let class = format!("class=\"{property}-{name}\"");
-            body = body.replace(&format!("{property}=\"{colour}\""), &class);
+            body = body.replace(&format!("{property}=\"{color}\""), &class);
         }
     }
     let (width, height) = (WIDTH * UNITS.unsigned_abs(), height * UNITS.unsigned_abs());
@@ -230,20 +246,20 @@ fn with_classes(svg: &str, title: &str, height: u32) -> String {
     format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>{body}")
 }
 
-/// Width of a text in pixels, as far as it can be told without its font.
+/// Estimates the width of a text in pixels, without its font.
 pub(super) fn text_width(text: &str) -> f64 {
     let letter = |letter: char| match letter {
         'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '|' | '\'' | ' ' | '(' | ')' | '[' | ']' | 'f' | 't' | 'r' => 0.34,
         'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.92,
         letter if letter.is_ascii_lowercase() || letter.is_ascii_digit() => 0.58,
         letter if letter.is_ascii() => 0.7,
-        // Chinese and Japanese letters are as wide as they are high.
+        // Chinese and Japanese letters are as wide as high.
         _ => 1.0,
     };
     text.chars().map(letter).sum::<f64>() * LETTERS
 }
 
-/// The text, without its middle where it is wider than `pixels`: names differ at their beginnings and ends.
+/// Shortens a text to at most `pixels` by removing its middle, because names differ at their beginnings and ends.
 pub(super) fn shortened(text: &str, pixels: f64) -> String {
     if text_width(text) <= pixels {
         return text.to_owned();
@@ -267,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_have_classes_and_no_colour() {
+    fn marks_have_classes_and_no_color() {
         let svg = canvas().draw(|plane| {
             plane.line(&[(0.0, 0.0), (10.0, 1.0)], Ink::Baseline, 1.5)?;
             plane.dot((5.0, 0.5), 3.0, Ink::Model)?;
@@ -288,7 +304,7 @@ mod tests {
     #[test]
     fn points_lie_where_the_margins_and_ranges_put_them() {
         let svg = canvas().draw(|plane| plane.line(&[(0.0, 0.0), (10.0, 1.0)], Ink::Model, 1.0)).unwrap();
-        // 400 pixels less 40 and 20 across, 140 less 10 and 30 down.
+        // 400 pixels minus 40 and 20 horizontally, 140 minus 10 and 30 vertically.
         assert!(svg.contains("points=\"400,1100 3800,100 \""), "{svg}");
         assert!(svg.contains("viewBox=\"0 0 4000 1400\""), "{svg}");
     }

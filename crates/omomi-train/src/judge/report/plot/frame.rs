@@ -1,32 +1,32 @@
-//! What the plots have in common: a plane between two axes, and a list of rows along one.
+//! The two forms of plots: a plotting area between two axes, and rows along one axis.
 
 use super::axis::Axis;
 use super::canvas::{Canvas, Ink, Margins, Plane, PlotError, Side, WIDTH, shortened, text_width};
 
-/// Around a plane between two axes; the axes' names and ticks stand there.
+/// Margins around a plotting area between two axes, for the names and ticks of the axes.
 const MARGINS: Margins = Margins { top: 26, right: 16, bottom: 44, left: 52 };
-/// Around rows: their names stand in them.
+/// Margins around rows, whose names are inside them.
 const ROW_MARGINS: Margins = Margins { top: 6, right: 12, bottom: 44, left: 12 };
-/// From the top of a row to the middle of its name, and to the middle of its marks.
+/// Distances from the top of a row to the middle of its name, and to the middle of its marks.
 const NAME_PIXELS: f64 = 12.0;
 const MARKS_PIXELS: f64 = 28.0;
 const ROW_PIXELS: u32 = 40;
 
-/// A plane between two axes.
-pub(super) struct Frame<'a> {
-    /// Name for those who do not see it.
+/// A plotting area between two axes.
+pub(in crate::judge::report) struct Frame<'a> {
+    /// Name for screen readers.
     pub title: &'a str,
-    /// From left to right, and its name with its unit.
+    /// The horizontal axis, and its name with its unit.
     pub x: (&'a Axis, &'a str),
-    /// From the bottom to the top, and its name with its unit.
+    /// The vertical axis, and its name with its unit.
     pub y: (&'a Axis, &'a str),
-    /// In pixels, all of it.
+    /// Height of the whole plot in pixels.
     pub height: u32,
 }
 
 impl Frame<'_> {
-    /// The SVG: `under` is drawn before the grid, `paint` after it.
-    pub(super) fn draw(
+    /// Returns the SVG. `under` draws before the grid, `paint` after it.
+    pub(in crate::judge::report) fn draw(
         &self,
         under: impl FnOnce(&Plane<'_>) -> Result<(), PlotError>,
         paint: impl FnOnce(&Plane<'_>) -> Result<(), PlotError>,
@@ -48,7 +48,7 @@ impl Frame<'_> {
     }
 }
 
-/// Grid lines across, ticks under them and the axis's name under these.
+/// Draws the vertical grid lines, the ticks below them, and the name of the axis.
 fn draw_x_axis(plane: &Plane<'_>, axis: &Axis, name: &str) -> Result<(), PlotError> {
     for (place, text) in &axis.ticks {
         plane.line(&[(*place, plane.y.start), (*place, plane.y.end)], Ink::Grid, 1.0)?;
@@ -57,21 +57,22 @@ fn draw_x_axis(plane: &Plane<'_>, axis: &Axis, name: &str) -> Result<(), PlotErr
     plane.text((plane.x.end, plane.y.start), [0.0, 32.0], Side::Left, name, Ink::Text)
 }
 
-/// Rows of marks along one axis, each under its name.
-pub(super) struct Rows<'a> {
-    /// Name for those who do not see it.
+/// Rows of marks along one axis, each below its name.
+pub(in crate::judge::report) struct Rows<'a> {
+    /// Name for screen readers.
     pub title: &'a str,
-    /// The axis and its name with its unit.
+    /// The axis, and its name with its unit.
     pub x: (&'a Axis, &'a str),
-    /// Where a line points out the value that stands for no error, or no weight.
+    /// A value to mark with a line, such as the one that means no error or no weight.
     pub reference: Option<f64>,
-    /// What stands over the marks of each row: to the left its name, to the right a figure.
+    /// The texts above the marks of each row: its name on the left, a value on the right.
     pub names: &'a [(String, String)],
 }
 
 impl Rows<'_> {
-    /// The SVG: `under` is drawn before the grid; `paint` draws the marks of the row with this index at this height.
-    pub(super) fn draw(
+    /// Returns the SVG. `under` draws before the grid; `paint` draws the marks of the row with the given index at the
+    /// given height.
+    pub(in crate::judge::report) fn draw(
         &self,
         under: impl FnOnce(&Plane<'_>) -> Result<(), PlotError>,
         paint: impl Fn(&Plane<'_>, usize, f64) -> Result<(), PlotError>,
@@ -84,7 +85,7 @@ impl Rows<'_> {
             height: row_count.saturating_mul(ROW_PIXELS).saturating_add(around),
             margins: ROW_MARGINS,
             x: axis.range(),
-            // From the top to the bottom, in pixels.
+            // From top to bottom, in pixels.
             y: f64::from(row_count * ROW_PIXELS)..0.0,
         };
         canvas.draw(|plane| {

@@ -1,4 +1,4 @@
-//! The schedule against a clock that only moves when a request is served or waited for, so that every latency is known.
+//! Tests the schedule with a clock that moves only while a request is served or waited for, so every latency is known.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -25,7 +25,7 @@ impl FakeClock {
         Self(Cell::new(ns))
     }
 
-    /// A request that takes `ns`, one part filling, two parts predicting, one part reading.
+    /// Serves a request that takes `ns`: one quarter to fill, two to predict, one to read.
     fn serve(&self, ns: u64) -> Result<Stamps, Infallible> {
         let start_ns = self.0.get();
         self.0.set(start_ns + ns);
@@ -38,7 +38,7 @@ impl FakeClock {
     }
 }
 
-/// Requests of 1 ms each; the one that starts at or after `at_ns` since the start takes a second.
+/// Serves requests of 1 ms each. The first one that starts `at_ns` after the start or later takes a second.
 fn drive_with_a_stall(schedule: &Schedule, at_ns: u64) -> Times {
     let clock = FakeClock::at(schedule.start_ns());
     let mut stalled = false;
@@ -56,8 +56,8 @@ fn is_about(found: u64, expected: u64) -> bool {
 
 #[test]
 fn a_stall_shows_in_every_request_that_fell_due_in_it() {
-    // 100 requests a second for 10 seconds. In the second that stands still 100 fall due; while they are made up for, at 1 ms
-    // each, 11 more wait.
+    // 100 requests a second for 10 seconds. During the stall of one second, 100 fall due. While they are
+    // served, at 1 ms each, 11 more wait.
     let times = drive_with_a_stall(&Schedule::new(0, SECOND, 10 * SECOND, Some(100.0)), 5_000 * MS);
     assert_eq!((times.latency.count(), times.unserved_count), (1_000, 0));
     assert!(is_about(times.latency.max_ns(), 1_000 * MS), "{}", times.latency.max_ns());
@@ -67,14 +67,14 @@ fn a_stall_shows_in_every_request_that_fell_due_in_it() {
     let late_share = 111.0 / 1_000.0;
     assert!(is_about(times.latency.quantile_ns(1.0 - late_share - 0.001), MS));
     assert!(times.latency.quantile_ns(1.0 - late_share + 0.001) > 2 * MS);
-    // What each request took by itself shows one slow request, and nothing at p99.9 or below.
+    // Measured from their starts, only one request is slow, and p99.8 shows nothing.
     assert!(is_about(times.request.quantile_ns(0.998), MS));
     assert!(is_about(times.request.max_ns(), 1_000 * MS));
     assert!(is_about(times.wait.max_ns(), 990 * MS));
 }
 
 #[test]
-fn back_to_back_the_same_stall_is_one_slow_request() {
+fn a_stall_back_to_back_is_one_slow_request() {
     let times = drive_with_a_stall(&Schedule::new(0, SECOND, 10 * SECOND, None), 5_000 * MS);
     assert_eq!(times.latency.count(), 9_001);
     assert!(is_about(times.latency.quantile_ns(0.999), MS));
@@ -83,9 +83,10 @@ fn back_to_back_the_same_stall_is_one_slow_request() {
 }
 
 #[test]
-fn requests_that_a_slow_machine_never_started_are_counted_with_their_waiting() {
-    // 1,000 requests fall due in a second, each takes 4 ms, and the grace is over after another second: 501 are started (at 0 ms,
-    // 4 ms and so on up to 2,000 ms), the other 499 have waited for more than a second at 2,004 ms.
+fn requests_that_a_slow_machine_never_starts_are_counted_with_their_waiting_time() {
+    // 1,000 requests fall due in a second, each takes 4 ms, and the grace period ends one second after the run. 501
+    // requests are started (at 0 ms, 4 ms and so on up to 2,000 ms). The other 499 have waited for more than a second
+    // at 2,004 ms.
     let schedule = Schedule::new(0, Duration::ZERO, SECOND, Some(1_000.0));
     let clock = FakeClock::at(schedule.start_ns());
     let times = schedule.drive(&clock, || clock.serve(4 * MS)).unwrap();
@@ -96,7 +97,7 @@ fn requests_that_a_slow_machine_never_started_are_counted_with_their_waiting() {
 }
 
 #[test]
-fn threads_share_what_falls_due_and_each_request_is_served_once() {
+fn threads_share_the_due_requests_and_each_request_is_served_once() {
     // Thread a is done with its part before b starts, and leaves nothing.
     let schedule = Schedule::new(0, SECOND, SECOND, Some(100.0));
     let (a, b) = (FakeClock::at(schedule.start_ns()), FakeClock::at(schedule.start_ns()));
@@ -115,7 +116,7 @@ fn threads_share_what_falls_due_and_each_request_is_served_once() {
 
 #[test]
 fn no_request_starts_before_it_is_due_and_a_rate_is_not_rounded() {
-    // A third of a second is no whole number of nanoseconds.
+    // A third of a second is not a whole number of nanoseconds.
     let schedule = Schedule::new(7, Duration::ZERO, 1_000 * SECOND, Some(3.0));
     let clock = FakeClock::at(schedule.start_ns());
     let mut starts = Vec::new();
@@ -131,7 +132,7 @@ fn no_request_starts_before_it_is_due_and_a_rate_is_not_rounded() {
 }
 
 #[test]
-fn warming_up_is_not_recorded_and_does_not_reach_into_the_run() {
+fn warm_up_is_not_recorded_and_does_not_overlap_the_run() {
     let clock = FakeClock::at(5 * MS);
     let schedule = Schedule::new(clock.now_ns(), 10 * MS_DURATION, 100 * MS_DURATION, None);
     let mut warm_count = 0;

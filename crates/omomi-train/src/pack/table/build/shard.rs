@@ -1,5 +1,7 @@
-//! One shard while it is filled: each key in its first line where there is room, else in its second, moving others where that
-//! is what it takes.
+//! Fills one shard of a table. Each key goes into its first line if there is room, otherwise into its second line. If
+//! both are full, other keys are moved to make room.
+//!
+//! Keys for which the lines would give a wrong weight are returned as exceptions. Fails if the shard is too full.
 
 use std::cmp::Reverse;
 use std::marker::PhantomData;
@@ -9,48 +11,50 @@ use crate::pack::table::line_writer::LineWriter;
 use omomi::weight_file::table::line::Line;
 use omomi::weight_file::table::{Geometry, LINE_LEN, first_line, low_word, step};
 
-/// Most lines looked at to make room for one key.
+/// Most lines that are searched to make room for one key.
 const MAX_SEARCH_LINES: usize = 4_096;
-/// Most lines looked at while popular keys are left where they are: in a nearly full table more would seldom help.
+/// Most lines that are searched without moving popular keys. In a nearly full table, searching more would seldom help.
 const MAX_CAREFUL_SEARCH_LINES: usize = 64;
-/// Most pairs of a line and a tag that are barred in a shard: of hashes, one or two are.
+/// Most pairs of a line and a tag that are barred in a shard. If keys are hashes, there are only one or two.
 const MAX_BARRED: usize = 1_000;
-/// Times that a shard is filled anew because of keys that its lines would answer wrongly.
+/// Most rounds of filling a shard. Another round starts if the lines would give a wrong weight for some keys.
 const MAX_ROUNDS: u32 = 8;
 
-/// A shard of the table. Lines are counted from its own start.
+/// A shard of the table. Lines are numbered from the start of the shard.
 ///
-/// A slot holds the low word of its key: with the line that the key stands in, it gives the key's other line, its tag and its
-/// filter bit. So a search touches one place in memory for each line.
+/// A slot has the low word of its key. The low word and the line of the key give the key's other line, its tag and its
+/// filter bit. Therefore a search reads only one place in memory per line.
 pub(super) struct Shard<'a, F> {
     entries: &'a [Entry],
     geometry: Geometry,
     base_line: usize,
     low_words: Vec<u32>,
     weights: Vec<f32>,
-    /// Bit `s` of a line is set where its slot `s` is occupied.
+    /// For each line, bit `s` is set if slot `s` is occupied.
     occupied: Vec<u16>,
-    /// Bit `s` of a line is set where its slot `s` has a key whose second line this is.
+    /// For each line, bit `s` is set if slot `s` has a key whose second line this is.
     moved: Vec<u16>,
-    /// Lines and tags that do not go together: keys that have both would be taken for each other.
+    /// Pairs of a line and a tag. No key with this tag may be in this line, because it would be mistaken for another
+    /// key.
     barred: Vec<(usize, u32)>,
-    /// For each line the number of the last search that came by, so that none visits it twice.
+    /// For each line, the number of the last search that visited it, so that no search visits a line twice.
     visited: Vec<u32>,
     search_count: u32,
     steps: Vec<Step>,
     format: PhantomData<fn() -> F>,
 }
 
-/// A key on its way into a slot.
+/// A key that is in a slot or about to go into one.
 #[derive(Clone, Copy)]
 struct Resident {
     low_word: u32,
     weight: f32,
-    /// Whether it stands in its second line.
+    /// Whether the key is in its second line.
     moved: bool,
 }
 
-/// A line that a search came by: the key in slot `slot` of the step `parent` could move here.
+/// A line that a search visited. For the `parent` `(step, slot)`, the key in that slot of that step could move to this
+/// line.
 #[derive(Clone, Copy)]
 struct Step {
     line: usize,
@@ -81,8 +85,8 @@ impl<'a, F: LineWriter> Shard<'a, F> {
         }
     }
 
-    /// Places the entries, writes `lines`, and returns the entries that have no place there or would get another's weight; nothing
-    /// if the shard is too full.
+    /// Places the entries and writes `lines`. Returns the exceptions: entries that are not in the lines, or for which
+    /// the lines give the weight of another key. Returns `None` if the shard is too full.
     pub(super) fn fill(mut self, lines: &mut [Line]) -> Option<Vec<Entry>> {
         let mut round = 1;
         loop {
@@ -91,11 +95,12 @@ impl<'a, F: LineWriter> Shard<'a, F> {
             let mut exceptional = self.wrongly_answered(lines);
             let barred_before = self.barred.len();
             for entry in &exceptional {
-                // Another key's tag stands in the first line: from the next round on no key with it does.
+                // The first line has another key with this tag. From the next round on, it has no key with this tag.
                 self.bar(self.first(entry.key), F::tag_of(low_word(entry.key)));
             }
             if self.barred.len() == barred_before || round == MAX_ROUNDS {
-                // A key without a place may have got its weight by luck, from a key with the same tag and weight.
+                // For a key without a slot, the lines may give the right weight by chance: that of another key with the
+                // same tag and the same weight.
                 exceptional.extend(unplaced);
                 return Some(exceptional);
             }
@@ -107,7 +112,7 @@ impl<'a, F: LineWriter> Shard<'a, F> {
         self.entries.iter().filter(|entry| !self.is_answered(lines, entry)).copied().collect()
     }
 
-    /// Whether the lines give the entry its weight.
+    /// Whether a look-up in the lines gives the weight of the entry.
     fn is_answered(&self, lines: &[Line], entry: &Entry) -> bool {
         let (low_word, first) = (low_word(entry.key), self.first(entry.key));
         let tag = F::tag_of(low_word);
@@ -117,7 +122,8 @@ impl<'a, F: LineWriter> Shard<'a, F> {
         found.map(f32::to_bits) == Some(entry.weight.to_bits())
     }
 
-    /// Places the entries anew and returns those that have no place because of their tags; nothing if the shard is too full.
+    /// Places all entries again. Returns the entries that cannot be placed because of their tags, or `None` if the
+    /// shard is too full.
     fn place(&mut self) -> Option<Vec<Entry>> {
         let lines = self.geometry.shard_lines as usize;
         self.low_words = vec![0; lines * F::SLOT_COUNT];
@@ -126,13 +132,14 @@ impl<'a, F: LineWriter> Shard<'a, F> {
         self.moved = vec![0; lines];
         self.visited = vec![0; lines];
         self.search_count = 0;
-        // First lines first: a key that fits there must not be driven out by another's overflow.
+        // Fill first lines before second lines, so that no key loses its first line to the overflow of another line.
         let overflow = self.place_in_first_lines();
         if self.barred.len() > MAX_BARRED {
             return None;
         }
-        // The first slots of a line hold its most popular keys. No search moves them while others will do: a key that leaves its
-        // first line takes two lines to look up from then on. Where all are as popular, that would only make chains longer.
+        // The first slots of a line have its most popular keys. A search moves them only if moving others does not
+        // help, because looking up a key outside its first line takes two lines. If all keys are equally popular,
+        // keeping the first slots would only make chains longer.
         let popularity = |entry: &Entry| entry.popularity;
         let differ = self.entries.iter().map(popularity).min() != self.entries.iter().map(popularity).max();
         let kept_slots = if differ { F::SLOT_COUNT / 3 } else { 0 };
@@ -151,7 +158,7 @@ impl<'a, F: LineWriter> Shard<'a, F> {
         Some(unplaced)
     }
 
-    /// Puts the most popular keys of each line there, the most popular first, and returns the others.
+    /// Puts keys into their first lines, the most popular first, until the lines are full. Returns the other keys.
     fn place_in_first_lines(&mut self) -> Vec<&'a Entry> {
         let line_count = self.geometry.line_count();
         let (mut overflow, mut own, mut tags) = (Vec::new(), Vec::new(), Vec::new());
@@ -186,7 +193,7 @@ impl<'a, F: LineWriter> Shard<'a, F> {
     }
 
     fn is_barred(&self, line: usize, tag: u32) -> bool {
-        // One or none in a shard, as a rule.
+        // The list is short: it usually has no entry or one.
         self.barred.contains(&(line, tag))
     }
 
@@ -200,7 +207,7 @@ impl<'a, F: LineWriter> Shard<'a, F> {
         if line >= lines { line - lines } else { line }
     }
 
-    /// The other line of a key that stands in `line`.
+    /// Returns the other line of a key that is in `line`.
     fn other(&self, line: usize, low_word: u32, moved: bool) -> usize {
         if !moved {
             return self.second(line, low_word);
@@ -219,7 +226,8 @@ impl<'a, F: LineWriter> Shard<'a, F> {
         (0..F::SLOT_COUNT).any(|slot| F::tag_of(low_words[slot]) == tag && occupied >> slot & 1 == 1)
     }
 
-    /// Puts a key into a line that has room: into the first free slot where it is at home, else into the last.
+    /// Puts a key into a line that has room: into the first free slot if this is its first line, otherwise into the
+    /// last.
     fn put(&mut self, line: usize, resident: Resident) {
         let free = !self.occupied[line] & ((1 << F::SLOT_COUNT) - 1);
         let slot = if resident.moved { free.ilog2() } else { free.trailing_zeros() } as usize;
@@ -235,11 +243,12 @@ impl<'a, F: LineWriter> Shard<'a, F> {
         Resident { low_word: self.low_words[at], weight: self.weights[at], moved: self.moved[line] >> slot & 1 == 1 }
     }
 
-    /// Makes room for an entry by the shortest chain of moves, found breadth first, that leaves the first `kept_slots` slots of
-    /// full lines as they are.
+    /// Inserts an entry with the shortest chain of moves that does not touch the first `kept_slots` slots of full
+    /// lines. The search is breadth first.
     ///
-    /// The chains that begin in its first line come before those of its second: a resident of the first line that moves over
-    /// costs no more second look-ups than the entry itself would, while one that is driven out of the second line adds one.
+    /// Chains that begin in the entry's first line are tried before chains that begin in its second line. If a key of
+    /// the first line moves to its second line, it needs a second look-up instead of the entry. A key that is moved out
+    /// of the entry's second line adds one.
     fn insert(&mut self, entry: &Entry, kept_slots: usize) -> Inserted {
         self.search_count += 1;
         self.steps.clear();
@@ -259,7 +268,7 @@ impl<'a, F: LineWriter> Shard<'a, F> {
                 self.move_along(at, entry);
                 return Inserted::Yes;
             }
-            // The least popular first.
+            // Try the least popular keys first.
             for slot in (kept_slots..F::SLOT_COUNT).rev() {
                 let resident = self.low_words[line * F::SLOT_COUNT + slot];
                 let moved = self.moved[line] >> slot & 1 == 1;
@@ -270,7 +279,8 @@ impl<'a, F: LineWriter> Shard<'a, F> {
         Inserted::TooFull
     }
 
-    /// Notes that a key could move to `line`, unless a search has been there or the line may not have the key's tag.
+    /// Notes that a key could move to `line`, unless this search has already visited the line, or the line has the
+    /// key's tag or must not have it.
     fn visit(&mut self, line: usize, low_word: u32, parent: Option<(usize, usize)>) {
         let tag = F::tag_of(low_word);
         if self.visited[line] != self.search_count && !self.has_tag(line, tag) && !self.is_barred(line, tag) {
@@ -279,8 +289,8 @@ impl<'a, F: LineWriter> Shard<'a, F> {
         }
     }
 
-    /// Moves the residents along the path that ends at step `at`, whose line has room, then puts `entry` where its root got
-    /// free.
+    /// Moves keys along the path that ends at step `at`, whose line has room. Then puts `entry` into the slot that
+    /// became free at the root of the path.
     fn move_along(&mut self, mut at: usize, entry: &Entry) {
         while let Some((parent, slot)) = self.steps[at].parent {
             let resident = self.take(self.steps[parent].line, slot);

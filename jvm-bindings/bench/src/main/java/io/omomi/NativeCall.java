@@ -1,10 +1,10 @@
 package io.omomi;
 
-/** The way into native code and back, with nothing done there: what every native call costs at least. */
+/** An empty native call: the minimum cost of every native call. */
 public final class NativeCall {
     private NativeCall() {}
 
-    /** Loads the library; {@link #empty} may be called from then on. */
+    /** Loads the library. Call it before {@link #empty}. */
     public static void load() {
         NativeLibrary.load();
     }

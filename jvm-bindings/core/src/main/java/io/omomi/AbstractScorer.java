@@ -3,8 +3,8 @@ package io.omomi;
 import java.nio.ByteBuffer;
 
 /**
- * What a {@link Scorer} and a {@link LiveScorer} have in common: a request, its answers, and an end. For code that reads answers
- * whoever says which model gives them; there are no other scorers.
+ * The common part of {@link Scorer} and {@link LiveScorer}: a request, its answers, and {@link #close}. Use it for code
+ * that reads answers without depending on which model gives them. There are no other subclasses.
  */
 public abstract class AbstractScorer implements AutoCloseable {
     static final long NO_BUDGET = -1;
@@ -17,7 +17,7 @@ public abstract class AbstractScorer implements AutoCloseable {
     private final int modelCount;
     private final int resultsOffset;
     private final int resultStride;
-    /** Candidates of the last predict that succeeded: only they have answers. */
+    /** Number of candidates of the last successful predict. Only these have answers. */
     private int answeredCount;
 
     AbstractScorer(Request request, long address) {
@@ -29,15 +29,15 @@ public abstract class AbstractScorer implements AutoCloseable {
         this.resultStride = request.layout.resultStride;
     }
 
-    /** The request to fill; always the same object. */
+    /** Returns the request to fill. It is always the same object. */
     public final Request request() {
         request.checkIdle();
         return request;
     }
 
     /**
-     * Scores, and returns 0, or the number of {@link Code#NO_MODEL} or {@link Code#SWITCHED_OFF}: a server answers by its own
-     * logic then, and an exception would be too dear for it. Everything else that is refused throws.
+     * Scores the request. Returns 0, or the number of {@link Code#NO_MODEL} or {@link Code#SWITCHED_OFF}: the server
+     * then answers by its own logic, and an exception would cost too much. Throws for every other error.
      */
     final int score(int candidateCount, long budgetNanos) {
         request.enter();
@@ -57,31 +57,37 @@ public abstract class AbstractScorer implements AutoCloseable {
     }
 
     /**
-     * The click probability of a candidate, in (0, 1), or NaN unless its status is {@link CandidateStatus#SCORED}. Of
-     * several models it is the first that is asked here and in the other methods without a model.
+     * Returns the click probability of a candidate, in (0, 1), or NaN unless its status is {@link
+     * CandidateStatus#SCORED}. With several models, this method and the others without a model use the first.
      */
     public final float probability(int candidate) {
         return probability(0, candidate);
     }
 
-    /** The click probability of a candidate by model {@code model}, counted from 0 in the order given to {@code open}. */
+    /**
+     * Returns the click probability of a candidate by model {@code model}, counted from 0 in the order given to {@code
+     * open}.
+     */
     public final float probability(int model, int candidate) {
         return request.block.getFloat(answer(model, candidate) + Block.ANSWER_PROBABILITY_OFFSET);
     }
 
     /**
-     * Writes the probability of every candidate that was answered to {@code probabilities}, from place 0 on: the same as {@link
-     * #probability(int)} one by one, for a fraction of the time.
+     * Writes the probability of every answered candidate to {@code probabilities}, from index 0 on. Gives the same
+     * values as {@link #probability(int)} one by one, in a fraction of the time.
      *
-     * @return how many they are
-     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} if the array is too short, {@link Code#CLOSED} or {@link
-     *     Code#SCORER_BUSY}
+     * @return the number of answered candidates
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} if the array is too short, {@link Code#CLOSED} or
+     *     {@link Code#SCORER_BUSY}
      */
     public final int probabilities(float[] probabilities) {
         return probabilities(0, probabilities);
     }
 
-    /** The same by model {@code model}. */
+    /**
+     * Writes the probability by model {@code model} of every answered candidate to {@code probabilities}, from index 0
+     * on, and returns their number. Throws like {@link #probabilities(float[])}.
+     */
     public final int probabilities(int model, float[] probabilities) {
         int offset = result(model) + Block.OUTCOME_LEN + Block.ANSWER_PROBABILITY_OFFSET;
         if (probabilities == null) {
@@ -90,7 +96,8 @@ public abstract class AbstractScorer implements AutoCloseable {
         int count = answeredCount;
         if (count > probabilities.length) {
             throw OmomiException.invalidArgument(
-                    "probabilities", "expected room for the " + count + " that were answered, found " + probabilities.length);
+                    "probabilities",
+                    "expected room for the " + count + " answered candidates, found " + probabilities.length);
         }
         ByteBuffer block = request.block;
         for (int i = 0; i < count; i++) {
@@ -99,110 +106,125 @@ public abstract class AbstractScorer implements AutoCloseable {
         return count;
     }
 
-    /** The logit of a candidate, or NaN unless its status is {@link CandidateStatus#SCORED}. */
+    /** Returns the logit of a candidate, or NaN unless its status is {@link CandidateStatus#SCORED}. */
     public final double logit(int candidate) {
         return logit(0, candidate);
     }
 
-    /** The logit of a candidate by model {@code model}. */
+    /**
+     * Returns the logit of a candidate by model {@code model}, or NaN unless its status is {@link
+     * CandidateStatus#SCORED}.
+     */
     public final double logit(int model, int candidate) {
         return request.block.getDouble(answer(model, candidate) + Block.ANSWER_LOGIT_OFFSET);
     }
 
-    /** What became of a candidate. */
+    /** Returns the status of a candidate: whether it was scored, or why not. */
     public final CandidateStatus status(int candidate) {
         return status(0, candidate);
     }
 
-    /** What became of a candidate with model {@code model}. */
+    /** Returns the status of a candidate with model {@code model}: whether it was scored, or why not. */
     public final CandidateStatus status(int model, int candidate) {
         return CandidateStatus.ofNumber(request.block.getInt(answer(model, candidate) + Block.ANSWER_STATUS_OFFSET));
     }
 
-    /** Models that answer. */
+    /** Returns the number of models that answer. */
     public final int modelCount() {
         request.checkIdle();
         return modelCount;
     }
 
-    /** Candidates of the last predict, 0 before the first and after one that threw. */
+    /** Returns the number of candidates of the last predict, or 0 before the first and after one that threw. */
     public final int answeredCount() {
         request.checkIdle();
         return answeredCount;
     }
 
-    /** Candidates with a probability in the last predict. */
+    /** Returns the number of candidates with a probability in the last predict. */
     public final int scoredCount() {
         return scoredCount(0);
     }
 
-    /** Candidates with a probability by model {@code model} in the last predict. */
+    /** Returns the number of candidates with a probability by model {@code model} in the last predict. */
     public final int scoredCount(int model) {
         return count(model, Block.SCORED_COUNT_OFFSET);
     }
 
-    /** Candidates that were refused in the last predict, each with its status. */
+    /** Returns the number of candidates that the last predict refused. Each has its status. */
     public final int refusedCount() {
         return refusedCount(0);
     }
 
-    /** Candidates that model {@code model} refused in the last predict, each with its status. */
+    /** Returns the number of candidates that model {@code model} refused in the last predict. Each has its status. */
     public final int refusedCount(int model) {
         return count(model, Block.REFUSED_COUNT_OFFSET);
     }
 
-    /** Candidates that the last predict did not reach before its time was up, the same for all models. */
+    /**
+     * Returns the number of candidates that the last predict did not reach within its time limit, the same for all
+     * models.
+     */
     public final int lateCount() {
         return count(0, Block.LATE_COUNT_OFFSET);
     }
 
-    /** Categories for which the model has no weight; the context's count once. */
+    /** Returns the number of categories without a weight. Those of the context count once. */
     public final long unseenCount() {
         return unseenCount(0);
     }
 
-    /** Categories for which model {@code model} has no weight; the context's count once. */
+    /**
+     * Returns the number of categories for which model {@code model} has no weight. Those of the context count once.
+     */
     public final long unseenCount(int model) {
         return Integer.toUnsignedLong(count(model, Block.UNSEEN_COUNT_OFFSET));
     }
 
-    /** Fields that the model reads and a row left empty; the context's count once. */
+    /** Returns the number of fields that the model reads and that have no value. Those of the context count once. */
     public final long missingCount() {
         return missingCount(0);
     }
 
-    /** Fields that model {@code model} reads and a row left empty; the context's count once. */
+    /**
+     * Returns the number of fields that model {@code model} reads and that have no value. Those of the context count
+     * once.
+     */
     public final long missingCount(int model) {
         return Integer.toUnsignedLong(count(model, Block.MISSING_COUNT_OFFSET));
     }
 
-    /** Numbers out of their field's range, or NaN; they are counted as missing too. */
+    /** Returns the number of values that are NaN or out of their field's range. They also count as missing. */
     public final long invalidNumberCount() {
         return invalidNumberCount(0);
     }
 
-    /** Numbers out of their field's range, or NaN, in fields that model {@code model} reads. */
+    /**
+     * Returns the number of values that are NaN or out of their field's range, in fields that model {@code model}
+     * reads.
+     */
     public final long invalidNumberCount(int model) {
         return Integer.toUnsignedLong(count(model, Block.INVALID_NUMBER_COUNT_OFFSET));
     }
 
-    /** The generation of the model that gave the answers, 0 before the first. */
+    /** Returns the generation of the model that gave the answers, or 0 before the first predict. */
     public final long generation() {
         return generation(0);
     }
 
-    /** The generation of model {@code model}, 0 before the first predict. */
+    /** Returns the generation of model {@code model}, or 0 before the first predict. */
     public final long generation(int model) {
         return request.block.getLong(result(model) + Block.GENERATION_OFFSET);
     }
 
-    /** The name of the serving logic, to be logged with each score. */
+    /** Returns the logic id of the model, to be logged with each score. */
     public abstract String logicId();
 
     /**
-     * Why a candidate of the request has the logit it has by the first model. Allocates; not for the request path.
+     * Explains the logit that the first model gives to a candidate of the request. Allocates, so do not call it on the
+     * request path.
      *
-     * @throws OmomiException as {@link #predict} does, and if the candidate cannot be read
+     * @throws OmomiException like {@code predict}, and if the candidate cannot be read
      */
     public final Explanation explain(int candidate) {
         request.enter();
@@ -214,7 +236,7 @@ public abstract class AbstractScorer implements AutoCloseable {
         }
     }
 
-    /** Gives up the references to models and candidate set, after a predict that is under way. May be called twice. */
+    /** Releases the references to models and candidate set, after a predict in progress. May be called twice. */
     @Override
     public final void close() {
         if (request.close()) {
@@ -226,7 +248,7 @@ public abstract class AbstractScorer implements AutoCloseable {
         int result = result(model);
         if (candidate < 0 || candidate >= answeredCount) {
             throw OmomiException.invalidArgument(
-                    "candidate", "expected one of the " + answeredCount + " that were answered, found " + candidate);
+                    "candidate", "expected one of the " + answeredCount + " answered candidates, found " + candidate);
         }
         return result + Block.OUTCOME_LEN + candidate * Block.ANSWER_LEN;
     }
@@ -235,19 +257,20 @@ public abstract class AbstractScorer implements AutoCloseable {
         return request.block.getInt(result(model) + offset);
     }
 
-    /** Where the result of a model begins. */
+    /** The offset of a model's result. */
     final int result(int model) {
         request.checkIdle();
         if (model < 0 || model >= modelCount) {
             throw OmomiException.invalidArgument(
-                    "model", "expected one of the " + modelCount + " of this scorer, found " + model);
+                    "model", "expected one of the " + modelCount + " models of this scorer, found " + model);
         }
         return resultsOffset + model * resultStride;
     }
 
     /**
-     * Scores the block whose address the native scorer learned at open, and returns 0 or an error's number. Below 0 the
-     * budget is none. Primitives only, no array, no callback: nothing here can stall a garbage collection.
+     * Scores the block whose address the native scorer learned at open. Returns 0 or the number of an error. A negative
+     * budget means no time limit. Takes primitives only, no array and no callback, so it cannot stall a garbage
+     * collection.
      */
     private native int predict0(long scorer, int candidateCount, long budgetNanos);
 }

@@ -1,8 +1,8 @@
 package io.omomi;
 
 /**
- * The bytes of a request block that do not depend on the schema, and the version of the native interface. Written down
- * in {@code src/score/REQUEST.md}; a test of the native library reads this file and holds each number against its own.
+ * The numbers of a request block that do not depend on the schema, and the version of the native interface. {@code
+ * src/request/REQUEST.md} specifies them; a test of the native library compares each with its own.
  */
 interface Block {
     int ABI_VERSION = 3;
@@ -30,12 +30,12 @@ interface Block {
     int ANSWER_STATUS_OFFSET = 12;
     int ANSWER_LEN = 16;
 
-    /** A prepared candidate in a request: its index in the candidate set, a u32. */
+    /** Length of the index that names a prepared candidate in a request: a u32. */
     int INDEX_LEN = 4;
 
     int MAX_VALUES_PER_FIELD = 1024;
 
-    /** Where in the answer of {@link Native#layoutOffsets} each number stands. */
+    /** Indices into the result of {@link Native#layoutOffsets}. */
     int CONTEXT_OFFSET_INDEX = 0;
     int CANDIDATES_OFFSET_INDEX = 1;
     int CANDIDATE_STRIDE_BYTES_INDEX = 2;
@@ -44,6 +44,6 @@ interface Block {
     int TAIL_OFFSET_INDEX = 5;
     int LEN_BYTES_INDEX = 6;
 
-    /** The block starts at a multiple of this many bytes: a row then never straddles more cache lines than it must. */
+    /** Alignment of the block in bytes. A row then crosses no more cache lines than necessary. */
     int ALIGNMENT = 64;
 }

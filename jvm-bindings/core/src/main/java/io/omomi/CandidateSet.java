@@ -3,12 +3,13 @@ package io.omomi;
 import java.util.function.Consumer;
 
 /**
- * Candidates that requests name by index: creatives live for hours, so their rows are handed over once, and each model's
- * share of the work on them is done then. The answers are, bit for bit, those for the same rows in a request.
+ * Candidates that requests name by index. Creatives live for hours, so their rows are passed once, and each model's
+ * share of the work on them is done in advance. The answers are the same, bit for bit, as those for the same rows in a
+ * request.
  *
- * <p>Any thread may add, replace and remove candidates at any time, while others score: a request scores each candidate as
- * it was before a change or as it is after it, never as a mixture, and no {@code predict} waits. Changes wait for each
- * other; make them off the request path.
+ * <p>Any thread may add, replace and remove candidates at any time, while others score. A request scores each candidate
+ * as it was before a change or after it, never as a mixture, and no {@code predict} waits. Changes wait for each other;
+ * make them off the request path.
  *
  * <pre>{@code
  * CandidateSet set = CandidateSet.open(schema, 10_000, 8);
@@ -19,10 +20,10 @@ import java.util.function.Consumer;
  * scorer.predict(1);
  * }</pre>
  *
- * <p>Scorers hold their own reference, and go on with the candidates that the set had when it was closed.
+ * <p>Scorers hold their own reference, and continue with the last candidates of a closed set.
  */
 public final class CandidateSet implements AutoCloseable {
-    /** Room for the texts and lists of one row. */
+    /** Length of the tail for the texts and lists of one row, in bytes. */
     private static final int ROW_TAIL_LEN_BYTES = 1 << 20;
 
     /** Carries rows into the set. */
@@ -38,11 +39,11 @@ public final class CandidateSet implements AutoCloseable {
     }
 
     /**
-     * An empty set for up to {@code capacity} candidates with the candidate fields of {@code schema}. A {@code many} field
-     * of a row may have up to {@code valuesPerField} values; memory is taken for that many.
+     * Creates an empty set for up to {@code capacity} candidates with the candidate fields of {@code schema}. A {@code
+     * many} field of a row may have up to {@code valuesPerField} values; memory for that many is reserved.
      *
-     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} unless there are 1 to 1,048,576 candidates and 0 to 1,024
-     *     values
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} unless there are 1 to 1,048,576 candidates and 0 to
+     *     1,024 values
      */
     public static CandidateSet open(Schema schema, int capacity, int valuesPerField) {
         RequestLayout layout = RequestLayout.of(schema, 1, ROW_TAIL_LEN_BYTES);
@@ -52,12 +53,12 @@ public final class CandidateSet implements AutoCloseable {
     }
 
     /**
-     * Adds a candidate, whose row {@code fill} sets, and returns its index: the lowest that is free. {@code fill} is called
-     * once, before this returns; the row is empty then, and is not to be kept.
+     * Adds a candidate whose row {@code fill} sets, and returns its index, which is the lowest free one. {@code fill}
+     * is called once, before this method returns, with an empty row that it must not keep.
      *
-     * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the set is full, {@link Code#INVALID_ARGUMENT} naming
-     *     the field if the row cannot be read or has too many values, {@link Code#CLOSED}. The set is as it was then, also
-     *     if {@code fill} throws.
+     * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the set is full, {@link Code#INVALID_ARGUMENT}
+     *     with the field's name if the row cannot be read or has too many values, or {@link Code#CLOSED}. After an
+     *     exception, also one of {@code fill}, the set is unchanged.
      */
     public synchronized int add(Consumer<? super Row> fill) {
         fill(fill);
@@ -65,9 +66,9 @@ public final class CandidateSet implements AutoCloseable {
     }
 
     /**
-     * Puts a candidate, whose row {@code fill} sets, at {@code index}, in place of what was there.
+     * Puts a candidate whose row {@code fill} sets at {@code index}, replacing the candidate there, if any.
      *
-     * @throws OmomiException as {@link #add} does; {@link Code#INVALID_ARGUMENT} also for an index that is not below the
+     * @throws OmomiException like {@link #add}, and with {@link Code#INVALID_ARGUMENT} if the index is not below the
      *     capacity
      */
     public synchronized void put(int index, Consumer<? super Row> fill) {
@@ -76,10 +77,10 @@ public final class CandidateSet implements AutoCloseable {
     }
 
     /**
-     * Removes the candidate at {@code index} and returns whether there was one. A request that names it from now on gets
-     * {@link CandidateStatus#NO_CANDIDATE} for it.
+     * Removes the candidate at {@code index}, and returns whether there was one. Later requests that name it get {@link
+     * CandidateStatus#NO_CANDIDATE}.
      *
-     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} for an index that is not below the capacity, {@link
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} if the index is not below the capacity, or {@link
      *     Code#CLOSED}
      */
     public synchronized boolean remove(int index) {
@@ -87,32 +88,34 @@ public final class CandidateSet implements AutoCloseable {
         return Native.removeCandidate(handle.address(), index) != 0;
     }
 
-    /** Number of candidates in the set. */
+    /** Returns the number of candidates in the set. */
     public synchronized int count() {
         carrier.checkIdle();
         return Math.toIntExact(Native.candidateCount(handle.address()));
     }
 
-    /** Most candidates at once; indices lie below it. */
+    /** Returns the maximum number of candidates. All indices are below it. */
     public int capacity() {
         carrier.checkIdle();
         return capacity;
     }
 
-    /** Gives up this reference to the candidates, after a change that is under way. May be called twice. */
+    /** Releases this reference to the candidates, after a change in progress. May be called twice. */
     @Override
     public synchronized void close() {
         carrier.close();
         handle.close();
     }
 
-    /** A native scorer with a reference of its own. Holds the lock of {@link #close}, which frees what this reads. */
+    /** Opens a native scorer with its own reference. Holds the lock of {@link #close}, which frees what this reads. */
     synchronized long openScorer(long[] models, RequestLayout layout, Request request) {
         carrier.checkIdle();
         return Native.openScorer(models, layout.encoded(), handle.address(), request.block);
     }
 
-    /** The same for a live scorer. */
+    /**
+     * Opens a native live scorer with its own reference. Holds the lock of {@link #close}, which frees what this reads.
+     */
     synchronized long openLiveScorer(LiveModel live, RequestLayout layout, Request request) {
         carrier.checkIdle();
         return live.openScorer(layout, handle.address(), request);
@@ -123,7 +126,7 @@ public final class CandidateSet implements AutoCloseable {
             throw OmomiException.nullArgument("fill");
         }
         if (isFilling) {
-            throw OmomiException.invalidArgument("fill", "it changes the set for which it fills a row");
+            throw OmomiException.invalidArgument("fill", "it changes the set while it fills a row of that set");
         }
         carrier.clear();
         isFilling = true;
@@ -132,7 +135,7 @@ public final class CandidateSet implements AutoCloseable {
         } finally {
             isFilling = false;
         }
-        // The filler may have closed the set; what comes next says so.
+        // The filler may have closed the set; the next call reports that.
         carrier.seal(1);
     }
 }

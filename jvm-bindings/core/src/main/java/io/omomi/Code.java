@@ -4,7 +4,7 @@ import java.util.Locale;
 
 /** The stable code of an error, the same in Rust, C and Java. Numbers are never reused. */
 public enum Code {
-    // A test of the native library reads this table and holds it against its own.
+    // A test of the native library compares this table with its own.
     NULL_ARGUMENT(1, Owner.DELIVERY, "pass the argument"),
     INVALID_ARGUMENT(2, Owner.DELIVERY, "correct the argument"),
     MISALIGNED(3, Owner.DELIVERY, "align the request block to 8 bytes, better 64"),
@@ -43,7 +43,7 @@ public enum Code {
     MEMORY_BUDGET(57, Owner.DELIVERY, "raise the budget, or have the model pruned"),
     GENERATION_BEHIND(58, Owner.ML, "publish the next generation, or pin the old one"),
     CONTRACT_NOT_EXPECTED(59, Owner.ML, "agree on the contract before publishing"),
-    WRITABLE_BY_OTHERS(60, Owner.INFRA, "take the permission to write away"),
+    WRITABLE_BY_OTHERS(60, Owner.INFRA, "remove the write permission"),
     STORE_MALFORMED(61, Owner.INFRA, "write it again with omomi publish, rollback, pin, freeze, off or on"),
     NAME_REUSED(62, Owner.INFRA, "publish the next generation"),
     KILLED_PROCESS(64, Owner.ML, "find out why before it is served again"),
@@ -69,27 +69,27 @@ public enum Code {
         this.codeName = name().toLowerCase(Locale.ROOT);
     }
 
-    /** The number that C and the native library use. */
+    /** Returns the number that C and the native library use. */
     public int number() {
         return number;
     }
 
-    /** The name in snake case, the same in every language. */
+    /** Returns the name in snake case, which is the same in every language. */
     public String codeName() {
         return codeName;
     }
 
-    /** Who must act. */
+    /** Returns who must act. */
     public Owner owner() {
         return owner;
     }
 
-    /** What they must do. */
+    /** Returns what the owner must do. */
     public String action() {
         return action;
     }
 
-    /** The code with that number, or {@link #PANIC}: the ABI handshake rules out a number that is not in the table. */
+    /** Returns the code with that number, or {@link #PANIC}: the ABI handshake rules out unknown numbers. */
     static Code ofNumber(int number) {
         for (Code code : ALL) {
             if (code.number == number) {

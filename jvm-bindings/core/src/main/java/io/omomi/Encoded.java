@@ -8,7 +8,7 @@ import java.util.EnumMap;
 import java.util.Map;
 import java.util.OptionalLong;
 
-/** Reads what the native library says of a live model: see {@code live_answers} there. */
+/** Reads the encoded status and metrics of a live model: see {@code live_answers} in the native library. */
 final class Encoded {
     private final ByteBuffer bytes;
 
@@ -42,7 +42,7 @@ final class Encoded {
         return new String(text, StandardCharsets.UTF_8);
     }
 
-    /** How many elements a list has that follows. */
+    /** Reads the number of elements of the list that follows. */
     int count() {
         return Math.toIntExact(number());
     }

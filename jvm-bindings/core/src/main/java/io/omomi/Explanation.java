@@ -4,13 +4,13 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 
-/** Why one candidate has its logit: the bias and the weight of each of its features, in the order they are added. */
+/** Explains the logit of one candidate: the bias and the weight of each of its features, in the order of summation. */
 public final class Explanation {
     private final double logit;
     private final double bias;
     private final List<Part> parts;
 
-    /** What {@link Native#explain} answers: names, feature keys, weights, and the logit with the bias. */
+    /** Takes the result of {@link Native#explain}: names, feature keys, weights, and the logit followed by the bias. */
     Explanation(Object[] answer) {
         String[] names = (String[]) answer[0];
         long[] keys = (long[]) answer[1];
@@ -25,22 +25,22 @@ public final class Explanation {
         bias = sums[1];
     }
 
-    /** The logit, to the bit the one that predict gives. */
+    /** Returns the logit, bit for bit as predict computes it. */
     public double logit() {
         return logit;
     }
 
-    /** The weight that is always on. */
+    /** Returns the bias of the model. */
     public double bias() {
         return bias;
     }
 
-    /** The features of the context and of the candidate, and their crosses. */
+    /** Returns the features of the context and of the candidate, and their crosses. */
     public List<Part> parts() {
         return parts;
     }
 
-    /** One line for each part, for people. */
+    /** Returns one line for each part, for people. */
     @Override
     public String toString() {
         StringBuilder text = new StringBuilder("logit ").append(logit).append("\n  bias ").append(bias);
@@ -50,7 +50,7 @@ public final class Explanation {
         return text.toString();
     }
 
-    /** One feature and what it adds to the logit. */
+    /** One feature and its contribution to the logit. */
     public static final class Part {
         private final String name;
         private final long featureKey;
@@ -63,22 +63,22 @@ public final class Explanation {
             this.weight = weight;
         }
 
-        /** The field's name, or the names of a cross's members joined by {@code *}. */
+        /** Returns the field's name, or the names of a cross's members joined by {@code *}. */
         public String name() {
             return name;
         }
 
-        /** The key of the feature in the weight file. */
+        /** Returns the key of the feature in the weight file. */
         public long featureKey() {
             return featureKey;
         }
 
-        /** Whether the model has no weight for it. */
+        /** Returns whether the model has no weight for it. */
         public boolean isUnseen() {
             return Double.isNaN(weight);
         }
 
-        /** What it adds to the logit, 0 for an unseen category. */
+        /** Returns its contribution to the logit, or 0 for an unseen category. */
         public double weight() {
             return isUnseen() ? 0 : weight;
         }

@@ -1,12 +1,12 @@
 package io.omomi;
 
-/** How a field and a category become a feature key: the native library's own arithmetic, for callers and tests. */
+/** Computes feature keys from fields and categories with the native library's own code, for callers and tests. */
 public final class Feature {
     private Feature() {}
 
     /**
-     * The value of a text, to be kept by a server for texts that recur all day and passed to {@link Row#setTextValue}:
-     * XXH3-64 of the UTF-8 bytes.
+     * Computes the value of a text: XXH3-64 of its UTF-8 bytes. A server may keep the value of a text that recurs all
+     * day, and pass it to {@link Row#setTextValue}.
      *
      * @throws OmomiException with {@link Code#NOT_UTF8} for an unpaired surrogate
      */
@@ -14,18 +14,20 @@ public final class Feature {
         return Native.textValue(bytes(text, "text"));
     }
 
-    /** The seed of a field or of a cross: of its name, or of its members' names joined by {@code *}. */
+    /** Computes the seed of a field from its name, or of a cross from its members' names joined by {@code *}. */
     public static long fieldSeed(CharSequence name) {
         return Native.fieldSeed(bytes(name, "name"));
     }
 
-    /** The feature key of a value (an id, {@link #textValue}, or the index of a bucket) in the field with that seed. */
+    /**
+     * Computes the feature key of a value (an id, {@link #textValue}, or a bucket index) in the field with that seed.
+     */
     public static long featureKey(long seed, long value) {
         NativeLibrary.load();
         return Native.featureKey(seed, value);
     }
 
-    /** One step of a cross: starts from its seed, takes in each member's feature key in contract order. */
+    /** Computes one step of a cross: starts from the seed, and adds each member's feature key in contract order. */
     public static long crossStep(long state, long memberKey) {
         NativeLibrary.load();
         return Native.crossStep(state, memberKey);

@@ -1,13 +1,16 @@
 package io.omomi;
 
-/** One declared field: ask {@link Schema#field} once and keep it, then setting a value needs no look-up by name. */
+/**
+ * One declared field. Get it from {@link Schema#field} once and keep it, so that setting a value needs no look-up by
+ * name.
+ */
 public final class Field {
     final Schema schema;
-    /** Where its slot is, counted in words from the row's start. */
+    /** Index of its slot, in words from the start of the row. */
     final int slotWord;
-    /** Its bit in the row's masks. */
+    /** Its bit in the masks of the row. */
     final long bit;
-    /** Stands for schema, side, type and many, so that a setter checks all four with one comparison. */
+    /** Identifies schema, side, type and many, so that a setter checks all four with one comparison. */
     final Object use;
 
     private final String name;
@@ -32,42 +35,42 @@ public final class Field {
         this.use = schema.use(side, type, many);
     }
 
-    /** Its name, as in the contract. */
+    /** Returns its name, as in the contract. */
     public String name() {
         return name;
     }
 
-    /** Its side, as in the contract. */
+    /** Returns its side, as in the contract. */
     public Side side() {
         return side;
     }
 
-    /** Its type, as in the contract. */
+    /** Returns its type, as in the contract. */
     public FieldType type() {
         return type;
     }
 
-    /** Whether a row has zero or more values of it. */
+    /** Returns whether a row has zero or more values of it. */
     public boolean isMany() {
         return many;
     }
 
-    /** The unit of a number, empty for the other types. */
+    /** Returns the unit of a number, or an empty text for the other types. */
     public String unit() {
         return unit;
     }
 
-    /** Lower end of the range of a number, 0 for the other types. */
+    /** Returns the minimum of a number, or 0 for the other types. */
     public double rangeMin() {
         return rangeMin;
     }
 
-    /** Upper end of the range of a number, 0 for the other types. */
+    /** Returns the maximum of a number, or 0 for the other types. */
     public double rangeMax() {
         return rangeMax;
     }
 
-    /** How it was declared, for instance {@code a context field of type text, many}. */
+    /** Describes its declaration, for example {@code a context field of type text, many}. */
     String declared() {
         return "a " + side.word() + " field of type " + type.word() + (many ? ", many" : "");
     }

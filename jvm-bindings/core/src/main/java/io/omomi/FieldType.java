@@ -4,7 +4,7 @@ package io.omomi;
 public enum FieldType {
     /** A 64-bit integer. */
     ID("id"),
-    /** UTF-8 text, or its value as {@link Feature#textValue} gives it. */
+    /** UTF-8 text, or its value from {@link Feature#textValue}. */
     TEXT("text"),
     /** A double in the field's unit. */
     NUMBER("number");
@@ -15,7 +15,7 @@ public enum FieldType {
         this.word = word;
     }
 
-    /** {@code id}, {@code text} or {@code number}, as in a contract. */
+    /** Returns {@code id}, {@code text} or {@code number}, as in a contract. */
     public String word() {
         return word;
     }

@@ -8,8 +8,9 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.LongConsumer;
 
 /**
- * A native object, freed once: by {@code close}, or, if its owner was forgotten, when the next one is made. That is a
- * safety net without a thread and without finalizers; a server that replaces models makes new handles all the time.
+ * A native object that is freed exactly once: by {@code close}, or, if its owner was forgotten, when the next one is
+ * created. That is a safety net without threads and finalizers; a server that replaces models creates new handles all
+ * the time.
  */
 final class Handle extends PhantomReference<Object> {
     private static final ReferenceQueue<Object> FORGOTTEN = new ReferenceQueue<>();
@@ -19,7 +20,7 @@ final class Handle extends PhantomReference<Object> {
     private final LongConsumer free;
     private long address;
 
-    /** {@code free} must not refer to {@code owner}. */
+    /** Creates a handle. {@code free} must not refer to {@code owner}. */
     Handle(Object owner, long address, LongConsumer free) {
         super(owner, FORGOTTEN);
         this.address = address;
@@ -28,12 +29,12 @@ final class Handle extends PhantomReference<Object> {
         freeForgotten();
     }
 
-    /** The native object's address, 0 once it is closed. */
+    /** Returns the address of the native object, or 0 after it is closed. */
     long address() {
         return address;
     }
 
-    /** Frees the native object. Only the first call does something; callers see to it that no native call is under way. */
+    /** Frees the native object. Later calls do nothing. Callers make sure that no native call is in progress. */
     synchronized void close() {
         if (address != 0) {
             OPEN.remove(this);
@@ -42,14 +43,14 @@ final class Handle extends PhantomReference<Object> {
         }
     }
 
-    /** Frees the native objects whose owners are gone without having been closed. */
+    /** Frees the native objects whose owners were collected without having been closed. */
     static void freeForgotten() {
         for (Reference<?> handle = FORGOTTEN.poll(); handle != null; handle = FORGOTTEN.poll()) {
             ((Handle) handle).close();
         }
     }
 
-    /** Native objects that are not freed yet. */
+    /** Returns the number of native objects that are not freed yet. */
     static int openCount() {
         return OPEN.size();
     }

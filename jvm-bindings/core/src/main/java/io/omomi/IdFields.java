@@ -1,19 +1,19 @@
 package io.omomi;
 
 /**
- * Id fields of one side that are set together, for a server that has a candidate's ids in an array: made once and kept, like a
- * {@link Field}. The order of the fields is that of the ids in the array, and their own: another order of declaration than that
- * of the array is refused here, and not found out by wrong scores.
+ * Id fields of one side that are set together, for a server that has a candidate's ids in an array. Create it once and
+ * keep it, like a {@link Field}. The fields are in the order of the ids in the array, and must be declared in that
+ * order: otherwise {@link #of} throws, instead of producing wrong scores.
  */
 public final class IdFields {
     final Schema schema;
     final Side side;
-    /** As {@link Field#use} of each. */
+    /** The common {@link Field#use} of the fields. */
     final Object use;
     final int count;
-    /** Where the first one's slot is, counted in words from the row's start; the others follow. */
+    /** Index of the first field's slot, in words from the start of the row. The others follow. */
     final int firstSlotWord;
-    /** Their bits in the row's masks. */
+    /** Their bits in the masks of the row. */
     final long bits;
 
     private IdFields(Field first, int count, long bits) {
@@ -26,10 +26,11 @@ public final class IdFields {
     }
 
     /**
-     * The {@code fields}, which are of type id, not many, of one side of one schema, and declared in this order with no other
-     * field of that side between them.
+     * Combines {@code fields}. They must be of type id, not many, of one side of one schema, and declared in this order
+     * with no other field of that side between them.
      *
-     * @throws OmomiException with {@link Code#WRONG_FIELD_USE} if they are not, {@link Code#INVALID_ARGUMENT} for no fields
+     * @throws OmomiException with {@link Code#WRONG_FIELD_USE} if they are not, or {@link Code#INVALID_ARGUMENT} if
+     *     there are none
      */
     public static IdFields of(Field... fields) {
         if (fields == null) {
@@ -57,7 +58,7 @@ public final class IdFields {
         return new IdFields(fields[0], fields.length, bits);
     }
 
-    /** How many fields they are, and so how many ids are read from an array. */
+    /** Returns the number of fields, which is also the number of ids that are read from an array. */
     public int count() {
         return count;
     }
@@ -74,7 +75,8 @@ public final class IdFields {
         }
         if (field.slotWord != before.slotWord + 1) {
             throw new OmomiException(
-                    Code.WRONG_FIELD_USE, pair + "declare one behind the other what is to be set together, in the same order");
+                    Code.WRONG_FIELD_USE,
+                    pair + "declare fields that are set together next to each other, in the same order");
         }
     }
 }

@@ -8,8 +8,8 @@ import java.util.Map;
 import java.util.OptionalLong;
 
 /**
- * The numbers of a {@link LiveModel} at one moment. Immutable. Those that are called counts of what happened (requests, candidates,
- * categories, latency, swaps) are since the live model was opened and never go down.
+ * Metrics of a {@link LiveModel} at one moment. Immutable. Counts of events (requests, candidates, categories, latency,
+ * swaps) begin at 0 when the live model is opened, and never decrease.
  */
 public final class LiveMetrics {
     private final long predictionCount;
@@ -83,167 +83,173 @@ public final class LiveMetrics {
         fields = Collections.unmodifiableList(all);
     }
 
-    /** Requests that were scored. */
+    /** Returns the number of scored requests. */
     public long predictionCount() {
         return predictionCount;
     }
 
-    /** Requests that were refused, such as one whose context is malformed. */
+    /** Returns the number of refused requests, for example because of a malformed context. */
     public long failedCount() {
         return failedCount;
     }
 
-    /** Requests that ended in a defect of the library, which was caught. */
+    /** Returns the number of requests that panicked because of a defect in the library. The panic was caught. */
     public long panicCount() {
         return panicCount;
     }
 
-    /** Requests while there was no model. */
+    /** Returns the number of requests while there was no model. */
     public long noModelCount() {
         return noModelCount;
     }
 
-    /** Requests while scoring was switched off. */
+    /** Returns the number of requests while scoring was switched off. */
     public long offCount() {
         return offCount;
     }
 
-    /** Requests that met another thread in the native scorer; those that a {@link LiveScorer} itself turns away are not among them. */
+    /**
+     * Returns the number of requests that found another thread in the native scorer. Those that a {@link LiveScorer}
+     * itself rejects are not counted.
+     */
     public long busyCount() {
         return busyCount;
     }
 
-    /** Candidates that were scored. */
+    /** Returns the number of scored candidates. */
     public long scoredCount() {
         return scoredCount;
     }
 
-    /** Candidates that were malformed. */
+    /** Returns the number of malformed candidates. */
     public long refusedCount() {
         return refusedCount;
     }
 
-    /** Candidates that were not reached in time. */
+    /** Returns the number of candidates that were not reached in time. */
     public long lateCount() {
         return lateCount;
     }
 
-    /** Categories without a weight; crosses do not count. */
+    /** Returns the number of categories without a weight. Crosses are not counted. */
     public long unseenCount() {
         return unseenCount;
     }
 
-    /** Fields that the model reads and that had no value. */
+    /** Returns the number of fields that the model reads and that had no value in a request. */
     public long missingCount() {
         return missingCount;
     }
 
-    /** Numbers outside the range of their field, which count as missing, too. */
+    /** Returns the number of numeric values outside the range of their field. They also count as missing. */
     public long invalidNumberCount() {
         return invalidNumberCount;
     }
 
-    /** Latency buckets: one below each bound, and one for what took longer than all. */
+    /** Returns the number of latency buckets: one below each bound, and one for requests longer than all bounds. */
     public int latencyBucketCount() {
         return latencyCounts.length;
     }
 
-    /** The bound of a latency bucket, {@link Long#MAX_VALUE} for the last. */
+    /** Returns the bound of a latency bucket in nanoseconds, or {@link Long#MAX_VALUE} for the last. */
     public long latencyBoundNanos(int bucket) {
         return bucket == latencyBoundsNanos.length ? Long.MAX_VALUE : latencyBoundsNanos[bucket];
     }
 
-    /** Scored requests that took less than the bound of that bucket and not less than the one before. */
+    /** Returns the number of scored requests below the bound of that bucket and not below the previous bound. */
     public long latencyCount(int bucket) {
         return latencyCounts[bucket];
     }
 
-    /** What all scored requests took together. */
+    /** Returns the total duration of all scored requests. */
     public Duration latencySum() {
         return Duration.ofNanos(latencySumNanos);
     }
 
-    /** Attempts after which a generation was served. */
+    /** Returns the number of attempts after which a generation was served. */
     public long swapServedCount() {
         return swapServedCount;
     }
 
-    /** Attempts that were given up because people decided otherwise meanwhile. */
+    /** Returns the number of attempts that ended because of a new decision. */
     public long swapInterruptedCount() {
         return swapInterruptedCount;
     }
 
-    /** Attempts after which a generation was refused, by the reason; reasons without one are not in the map. */
+    /**
+     * Returns the number of attempts after which a generation was refused, by code. Codes with a count of 0 are left
+     * out.
+     */
     public Map<Code, Long> swapRefusedCounts() {
         return swapRefusedCounts;
     }
 
-    /** Generations that were taken out of service, by the reason. */
+    /** Returns the number of served generations that were taken out of service, by code. */
     public Map<Code, Long> swapWithdrawnCounts() {
         return swapWithdrawnCounts;
     }
 
-    /** As {@link LiveModel#isLive}. */
+    /** Returns whether the thread that follows the store works: see {@link LiveModel#isLive}. */
     public boolean isLive() {
         return isLive;
     }
 
-    /** As {@link LiveModel#isReady}. */
+    /** Returns whether requests may be sent here: see {@link LiveModel#isReady}. */
     public boolean isReady() {
         return isReady;
     }
 
-    /** Whether requests get answers. */
+    /** Returns whether requests get answers. */
     public ServingState state() {
         return state;
     }
 
-    /** The generation that answers, or would if scoring were not switched off. */
+    /** Returns the generation that answers, or that would answer if scoring were not switched off. */
     public OptionalLong generation() {
         return generation;
     }
 
-    /** How long ago the data ends that it was trained on, where that is known. */
+    /** Returns the age of the training data of that generation, if known. */
     public OptionalLong trainingAgeSeconds() {
         return trainingAgeSeconds;
     }
 
-    /** What is not as it should be at present, by code. */
+    /** Returns the number of current problems, by code. */
     public Map<Code, Long> reasonCounts() {
         return reasonCounts;
     }
 
-    /** Contents that are not tried again. */
+    /** Returns the number of contents that are not tried again. */
     public long quarantinedCount() {
         return quarantinedCount;
     }
 
-    /** Generations that are no longer served and still in memory. */
+    /** Returns the number of generations that are no longer served but still in memory. */
     public long retiredCount() {
         return retiredCount;
     }
 
-    /** Bytes of all models in memory. */
+    /** Returns the total size in bytes of all models in memory. */
     public long mappedBytes() {
         return mappedBytes;
     }
 
-    /** Of these, the bytes that lie in memory now, where the system says. */
+    /** Returns the resident bytes of all models, if the operating system reports them. */
     public OptionalLong residentBytes() {
         return residentBytes;
     }
 
-    /** Requests whose categories were counted by field. */
+    /** Returns the number of requests whose categories were counted by field. */
     public long sampledRequestCount() {
         return sampledRequestCount;
     }
 
-    /** The declared fields, those of the context first, with what was counted on sampled requests. */
+    /** Returns the declared fields, context fields first, with their counts in sampled requests. */
     public List<SampledField> fields() {
         return fields;
     }
 
-    /** Categories of one field in the requests that were sampled. */
+    /** Category counts of one field in sampled requests. */
     public static final class SampledField {
         private final String name;
         private final long categoryCount;
@@ -259,24 +265,24 @@ public final class LiveMetrics {
             servedUnseenCount = encoded.number();
         }
 
-        /** The field's name. */
+        /** Returns the name of the field. */
         public String name() {
             return name;
         }
 
-        /** Categories, of all generations. Never goes down. */
+        /** Returns the number of categories, over all generations. Never decreases. */
         public long categoryCount() {
             return categoryCount;
         }
 
-        /** Of these, the ones without a weight. Never goes down. */
+        /** Returns the number of categories without a weight, over all generations. Never decreases. */
         public long unseenCount() {
             return unseenCount;
         }
 
         /**
-         * Share of the categories without a weight since the served generation is served, 0 to 1; NaN where there was no
-         * category. It rises when the two sides drift apart.
+         * Returns the share of categories without a weight since the served generation was swapped in, from 0 to 1, or
+         * NaN if there was no category. It rises when the two sides drift apart.
          */
         public double unseenRatio() {
             return servedCategoryCount == 0 ? Double.NaN : (double) servedUnseenCount / servedCategoryCount;

@@ -5,12 +5,12 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 
 /**
- * The model that a store says is to be served, now and later: a thread of the native library follows the store, verifies each
- * generation before it answers, and takes away what is no longer used. Make one for each store, and a {@link LiveScorer} for each
- * thread. Any number of threads may use one.
+ * Serves the model that a store names as current, and every later one. A thread of the native library follows the
+ * store, verifies each generation before it answers, and frees what is no longer used. Open one for each store, and a
+ * {@link LiveScorer} for each thread. Any number of threads may use one live model.
  *
- * <p>Opening never fails because of what is in the store: the last good generation is served, or none yet, and {@link #status}
- * says why.
+ * <p>Opening never fails because of the contents of the store. If no new generation is good, the last good one is
+ * served, or none; {@link #status} gives the reasons.
  *
  * <pre>{@code
  * LiveModel live = LiveModel.open(Paths.get("/srv/feed-ctr"), schema, LiveOptions.builder().name("ad-server-1").build());
@@ -20,7 +20,7 @@ import java.nio.file.Path;
 public final class LiveModel implements AutoCloseable {
     private final Path dir;
     private final Handle handle;
-    /** Native calls that are under way: a close waits for them. */
+    /** Number of native calls in progress: a close waits for them. */
     private int callCount;
     private boolean isClosed;
 
@@ -30,10 +30,10 @@ public final class LiveModel implements AutoCloseable {
     }
 
     /**
-     * Follows the store in {@code dir} for a server that declares {@code schema}, and returns when it has been looked at once:
-     * then a good generation is served already, if there is one.
+     * Opens the store in {@code dir} for a server that declares {@code schema}. Returns after the first look at the
+     * store, so a good generation, if there is one, already answers.
      *
-     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} for options that would never work
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} for options that can never work
      */
     public static LiveModel open(Path dir, Schema schema, LiveOptions options) {
         if (dir == null) {
@@ -50,19 +50,19 @@ public final class LiveModel implements AutoCloseable {
         return new LiveModel(dir, Native.openLiveModel(path, schema.encoded(), options.encoded()));
     }
 
-    /** The same with the default options. */
+    /** Opens the store in {@code dir} with the default options: see {@link #open(Path, Schema, LiveOptions)}. */
     public static LiveModel open(Path dir, Schema schema) {
         return open(dir, schema, LiveOptions.defaults());
     }
 
-    /** The directory of the store. */
+    /** Returns the directory of the store. */
     public Path dir() {
         return dir;
     }
 
     /**
-     * Looks at the store now instead of at the next poll, and returns when that is done: seconds, if there is a large file to
-     * load. That nothing good was found is no failure: see {@link #status}.
+     * Looks at the store now instead of at the next poll, and returns after that look. Takes seconds if there is a
+     * large file to load. Finding no good generation is not an error: see {@link #status}.
      *
      * @throws OmomiException with {@link Code#CLOSED}
      */
@@ -76,7 +76,7 @@ public final class LiveModel implements AutoCloseable {
     }
 
     /**
-     * Whether requests got answers at the last look.
+     * Returns whether requests got answers at the last look.
      *
      * @throws OmomiException with {@link Code#CLOSED}
      */
@@ -90,7 +90,7 @@ public final class LiveModel implements AutoCloseable {
     }
 
     /**
-     * What is served and why, and what is not as it should be, as it was at the last look.
+     * Returns what is served, and what is wrong, at the last look.
      *
      * @throws OmomiException with {@link Code#CLOSED}
      */
@@ -104,8 +104,8 @@ public final class LiveModel implements AutoCloseable {
     }
 
     /**
-     * Whether the thread that follows the store has looked at it lately, or is loading a generation. Requests are answered without
-     * it, too, but no publication and no {@code off} reaches them: a reason to restart the process.
+     * Returns whether the thread that follows the store looked at it recently, or is loading a generation. If not,
+     * requests are still answered, but no publication and no {@code off} reaches them: restart the process.
      *
      * @throws OmomiException with {@link Code#CLOSED}
      */
@@ -114,8 +114,8 @@ public final class LiveModel implements AutoCloseable {
     }
 
     /**
-     * Whether requests may be sent here: a generation answers, or the server answers by its own logic, because scoring was
-     * switched off or because {@link LiveOptions.Builder#hasFallback} says that it does without a model.
+     * Returns whether requests may be sent here: a generation answers, or the server answers by its own logic, because
+     * scoring is switched off or because {@link LiveOptions.Builder#hasFallback} is set and there is no model.
      *
      * @throws OmomiException with {@link Code#CLOSED}
      */
@@ -133,7 +133,7 @@ public final class LiveModel implements AutoCloseable {
     }
 
     /**
-     * The numbers of this moment. No request waits for it.
+     * Takes a snapshot of all metrics. Never makes a request wait.
      *
      * @throws OmomiException with {@link Code#CLOSED}
      */
@@ -147,19 +147,21 @@ public final class LiveModel implements AutoCloseable {
     }
 
     /**
-     * Writes the numbers of this moment as Prometheus text ({@code text/plain; version=0.0.4}, UTF-8) at the position of a direct
-     * buffer, and moves that behind it. Every series has the labels {@code store} and {@code logic_id}. Allocates nothing.
+     * Writes the current metrics as Prometheus text ({@code text/plain; version=0.0.4}, UTF-8) at the position of a
+     * direct buffer, and moves the position to the end of the text. Every series has the labels {@code store} and
+     * {@code logic_id}. Allocates nothing.
      *
-     * @throws OmomiException with {@link Code#WRONG_SIZE}, which says how much is needed, if the buffer has too little room, and
-     *     is as it was but for the bytes behind its position; {@link Code#INVALID_ARGUMENT} for a buffer that is not direct or
-     *     is read-only; {@link Code#CLOSED}
+     * @throws OmomiException with {@link Code#WRONG_SIZE} and the required length if the buffer has too little room
+     *     (its position is unchanged, the bytes after it are not); {@link Code#INVALID_ARGUMENT} for a buffer that is
+     *     not direct or is read-only; {@link Code#CLOSED}
      */
     public void writePrometheus(ByteBuffer buffer) {
         if (buffer == null) {
             throw OmomiException.nullArgument("buffer");
         }
         if (!buffer.isDirect() || buffer.isReadOnly()) {
-            throw OmomiException.invalidArgument("buffer", "expected a direct buffer that can be written, found another one");
+            throw OmomiException.invalidArgument(
+                    "buffer", "expected a direct buffer that is not read-only, found another one");
         }
         long address = begin();
         try {
@@ -167,9 +169,9 @@ public final class LiveModel implements AutoCloseable {
             if (len > buffer.remaining()) {
                 throw new OmomiException(
                         Code.WRONG_SIZE,
-                        "the buffer has the wrong size: expected " + len + " bytes of room, found " + buffer.remaining());
+                        "the buffer has the wrong size: expected room for " + len + " bytes, found " + buffer.remaining());
             }
-            // As a Buffer, whose method older JDKs have, too.
+            // Cast to Buffer, because older JDKs have the method only there.
             ((Buffer) buffer).position(buffer.position() + (int) len);
         } finally {
             end();
@@ -177,8 +179,8 @@ public final class LiveModel implements AutoCloseable {
     }
 
     /**
-     * Ends the thread that follows the store, after calls that are under way. Live scorers go on with the generation that they
-     * have. May be called twice.
+     * Closes the live model: ends the thread that follows the store, after calls in progress. Live scorers continue
+     * with the generation that they have. May be called twice.
      */
     @Override
     public synchronized void close() {
@@ -197,7 +199,7 @@ public final class LiveModel implements AutoCloseable {
         }
     }
 
-    /** A native scorer over the block of {@code request}; the set is 0 for none. */
+    /** Opens a native scorer over the block of {@code request}. The set is 0 for none. */
     long openScorer(RequestLayout layout, long set, Request request) {
         long address = begin();
         try {
@@ -215,7 +217,7 @@ public final class LiveModel implements AutoCloseable {
         return handle.address();
     }
 
-    /** Also keeps this object reachable until the native call is over, and with it the handle open. */
+    /** Also keeps this object, and so its handle, open until the native call is over. */
     private synchronized void end() {
         callCount--;
         notifyAll();

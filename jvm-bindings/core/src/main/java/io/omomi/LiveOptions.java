@@ -6,8 +6,8 @@ import java.nio.file.Path;
 import java.time.Duration;
 
 /**
- * How a server wants its models served: what it accepts, and how patient it is. Immutable. The defaults are fit for a server
- * that trusts its disk. What would never work is refused when a {@link LiveModel} is opened.
+ * Options of a {@link LiveModel}. Immutable. The defaults suit a server that trusts its disk. Options that can never
+ * work are rejected when a live model is opened.
  *
  * <pre>{@code
  * LiveOptions options = LiveOptions.builder().name("ad-server-1").loadMode(LoadMode.COPY).build();
@@ -16,19 +16,19 @@ import java.time.Duration;
 public final class LiveOptions {
     private static final int NUMBERS_LEN = 5 * Integer.BYTES + 7 * Long.BYTES + 3;
 
-    /** As the native library reads them: see {@code decode_live_options} there. */
+    /** In the form that the native library reads: see {@code decode_live_options} there. */
     private final byte[] encoded;
 
     private LiveOptions(byte[] encoded) {
         this.encoded = encoded;
     }
 
-    /** Options that begin with the defaults. */
+    /** Returns a builder with the default values. */
     public static Builder builder() {
         return new Builder();
     }
 
-    /** The defaults. */
+    /** Returns the default options. */
     public static LiveOptions defaults() {
         return builder().build();
     }
@@ -37,9 +37,9 @@ public final class LiveOptions {
         return encoded;
     }
 
-    /** Changes what differs from the defaults. For one thread. */
+    /** Changes options that differ from the defaults. For one thread. */
     public static final class Builder {
-        // A test of the native library reads these and holds them against its own.
+        // A test of the native library compares these values with its own defaults.
         private String name = "server";
         private LoadMode loadMode = LoadMode.MAP;
         private Duration pollInterval = Duration.ofMillis(1_000);
@@ -61,29 +61,30 @@ public final class LiveOptions {
         private Builder() {}
 
         /**
-         * Name of this serving process among those that share the store: its journal, quarantine and report lie in {@code
-         * state/<name>}. Letters, digits, {@code -}, {@code _} and {@code .}, and another one for each process.
+         * Sets the name of this serving process, unique among the processes that share the store. Its journal,
+         * quarantine and report are in {@code state/<name>}. Letters, digits, {@code -}, {@code _} and {@code .}; the
+         * first character is not {@code .}.
          */
         public Builder name(String name) {
             this.name = given(name, "name");
             return this;
         }
 
-        /** How weight files come into memory. */
+        /** Sets how weight files are brought into memory. */
         public Builder loadMode(LoadMode loadMode) {
             this.loadMode = given(loadMode, "loadMode");
             return this;
         }
 
-        /** How often the store is looked at; each wait is up to a fifth longer or shorter. */
+        /** Sets the interval between looks at the store. Each wait is up to a fifth longer or shorter. */
         public Builder pollInterval(Duration pollInterval) {
             this.pollInterval = given(pollInterval, "pollInterval");
             return this;
         }
 
         /**
-         * How long a new generation is on trial. The last good one stays in memory meanwhile, and takes over at once if scoring
-         * panics.
+         * Sets how long a new generation is on trial. Meanwhile the last good one stays in memory, and takes over
+         * immediately if scoring panics.
          */
         public Builder trial(Duration trial) {
             this.trial = given(trial, "trial");
@@ -91,7 +92,7 @@ public final class LiveOptions {
         }
 
         /**
-         * Deaths of the process during trials of one generation that are put down to chance; one more, and it goes into
+         * Sets the maximum number of process deaths during trials of one generation. One more puts the generation into
          * quarantine.
          */
         public Builder maxDeaths(int maxDeaths) {
@@ -99,45 +100,51 @@ public final class LiveOptions {
             return this;
         }
 
-        /** How long after a start a generation whose trial the last process did not survive is tried once more. */
+        /**
+         * Sets how long after its start a process waits before it retries a generation whose trial the previous process
+         * did not survive.
+         */
         public Builder retryAfterDeath(Duration retryAfterDeath) {
             this.retryAfterDeath = given(retryAfterDeath, "retryAfterDeath");
             return this;
         }
 
-        /** Most bytes of a weight file. */
+        /** Sets the maximum length of a weight file in bytes. */
         public Builder maxFileLenBytes(long maxFileLenBytes) {
             this.maxFileLenBytes = maxFileLenBytes;
             return this;
         }
 
-        /** Most bytes of all models in memory together, the one to load included. */
+        /** Sets the maximum total size in bytes of all models in memory, including the one to load. */
         public Builder memoryBudgetBytes(long memoryBudgetBytes) {
             this.memoryBudgetBytes = memoryBudgetBytes;
             return this;
         }
 
-        /** No generation below this one is served, not even by a pin. */
+        /** Sets the minimum generation that is served, even by a pin. */
         public Builder minGeneration(long minGeneration) {
             this.minGeneration = minGeneration;
             return this;
         }
 
-        /** Fingerprints of the contracts that are served; any contract that binds if there are none. */
+        /**
+         * Sets the fingerprints of the contracts that are accepted. If there are none, every contract that binds is
+         * accepted.
+         */
         public Builder contractFingerprints(long... contractFingerprints) {
             this.contractFingerprints = given(contractFingerprints, "contractFingerprints").clone();
             return this;
         }
 
-        /** What signatures have to do with whether a weight file is served. */
+        /** Sets how signatures are checked before a weight file is served. */
         public Builder signature(SignaturePolicy signature) {
             this.signature = given(signature, "signature");
             return this;
         }
 
         /**
-         * Files with the public keys whose signatures count, as {@code omomi keygen} makes them; two while one takes the place of
-         * the other. They are read when a live model is opened.
+         * Sets the files with trusted public keys, as {@code omomi keygen} creates them; two while one key replaces
+         * another. They are read when a live model is opened.
          */
         public Builder trustedKeys(Path... trustedKeys) {
             this.trustedKeys = given(trustedKeys, "trustedKeys").clone();
@@ -147,32 +154,38 @@ public final class LiveOptions {
             return this;
         }
 
-        /** The age of the training data, above 0, from which on a reason says that it is stale; serving goes on. No limit by default. */
+        /**
+         * Sets the maximum age of the training data, above 0. Older data adds a reason; serving continues. No limit by
+         * default.
+         */
         public Builder maxTrainingAge(Duration maxTrainingAge) {
             this.maxTrainingAge = given(maxTrainingAge, "maxTrainingAge");
             return this;
         }
 
-        /** Whether to serve files that their group or everybody may write, too. */
+        /** Sets whether to serve files that their group or everybody may write. */
         public Builder allowWritableFiles(boolean allowWritableFiles) {
             this.allowWritableFiles = allowWritableFiles;
             return this;
         }
 
-        /** Whether to keep the served file's pages in memory. Where the system refuses, serving goes on and a reason says so. */
+        /**
+         * Sets whether to lock the pages of the served file in memory. If the operating system refuses, serving
+         * continues and a reason is added.
+         */
         public Builder lockMemory(boolean lockMemory) {
             this.lockMemory = lockMemory;
             return this;
         }
 
-        /** Whether the server answers by itself where there is no model; then it is ready without one. */
+        /** Sets whether the server has its own answer when there is no model. It then counts as ready without one. */
         public Builder hasFallback(boolean hasFallback) {
             this.hasFallback = hasFallback;
             return this;
         }
 
         /**
-         * The options.
+         * Builds the options.
          *
          * @throws OmomiException with {@link Code#NOT_UTF8} for a name with an unpaired surrogate
          */
@@ -210,7 +223,7 @@ public final class LiveOptions {
             return value;
         }
 
-        /** Centuries are as good as for ever. */
+        /** Durations of centuries are clamped, which makes no difference. */
         private static long nanos(Duration duration) {
             try {
                 return duration.toNanos();

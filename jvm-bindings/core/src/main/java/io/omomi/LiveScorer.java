@@ -1,11 +1,12 @@
 package io.omomi;
 
 /**
- * Scores requests with whatever generation a {@link LiveModel} serves: the next request after a swap is scored by the new one, and
- * each request by one throughout. Make one for each thread, once: it serves every later generation.
+ * Scores requests with the generation that a {@link LiveModel} serves. One generation scores the whole request; the
+ * first request after a swap is scored by the new one. Open one for each thread, once: it serves every later
+ * generation.
  *
- * <p>It goes on with the generation that it has when its live model is closed. After its own {@link #close} every method throws
- * {@link Code#CLOSED}; a close that races with a predict waits for it.
+ * <p>When its live model is closed, the scorer continues with the generation that it has. After its own {@link #close},
+ * every method throws {@link Code#CLOSED}; a close that races with a predict waits for it.
  *
  * <pre>{@code
  * if (scorer.predict(candidateCount) == ServingState.SERVING) {
@@ -16,7 +17,7 @@ package io.omomi;
  * }</pre>
  */
 public final class LiveScorer extends AbstractScorer {
-    /** The generation that {@link #logicId} is of. */
+    /** The generation to which the known {@link #logicId} belongs. */
     private long knownGeneration;
     private String logicId;
 
@@ -25,22 +26,23 @@ public final class LiveScorer extends AbstractScorer {
     }
 
     /**
-     * A scorer for whatever {@code live} serves, with memory for requests of {@code layout}. That there is no model yet is no
-     * failure.
+     * Opens a scorer for the generations that {@code live} serves, with memory for requests of {@code layout}. Having
+     * no model yet is not an error.
      *
-     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} for a layout of another schema than the live model's, of several
-     *     models, or of prepared candidates; {@link Code#CLOSED} if the live model is closed
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} if the layout belongs to another schema than the live
+     *     model, is for several models, or is for prepared candidates; {@link Code#CLOSED} if the live model is closed
      */
     public static LiveScorer open(LiveModel live, RequestLayout layout) {
         return open(live, layout, null, false);
     }
 
     /**
-     * The same for requests that name candidates of {@code set} by index. A later generation is prepared before it is swapped
-     * in, on the thread that follows the store.
+     * Opens a scorer for requests that name candidates of {@code set} by index. The thread that follows the store
+     * prepares the candidates for a later generation before it is swapped in.
      *
-     * @throws OmomiException as {@link #open(LiveModel, RequestLayout)} does; {@link Code#INVALID_ARGUMENT} for a layout that is
-     *     not {@linkplain RequestLayout#prepared of prepared candidates}, or of another schema than the set's
+     * @throws OmomiException like {@link #open(LiveModel, RequestLayout)}, and with {@link Code#INVALID_ARGUMENT} if
+     *     the layout is not {@linkplain RequestLayout#prepared for prepared candidates}, or belongs to another schema
+     *     than the set
      */
     public static LiveScorer open(LiveModel live, RequestLayout layout, CandidateSet set) {
         return open(live, layout, set, true);
@@ -62,32 +64,34 @@ public final class LiveScorer extends AbstractScorer {
     }
 
     /**
-     * Scores the first {@code candidateCount} candidates of the request, in place, and says whether it did. After anything but
-     * {@link ServingState#SERVING} there are no answers, and the server answers by its own logic: that is no failure, costs less
-     * than an answer, and allocates as little. A candidate that cannot be read costs itself only: see {@link #status}.
+     * Scores the first {@code candidateCount} candidates of the request in place, and returns whether it did. After
+     * anything but {@link ServingState#SERVING} there are no answers, and the server answers by its own logic. That is
+     * not a failure, costs less than an answer, and allocates nothing either. A candidate that cannot be read fails
+     * alone: see {@link #status}.
      *
-     * @throws OmomiException with {@link Code#CONTEXT_MALFORMED} or {@link Code#TOO_MANY_CANDIDATES}, and then there are no
-     *     answers; {@link Code#SCORER_BUSY} if another thread is in a call; {@link Code#CLOSED}
+     * @throws OmomiException with {@link Code#CONTEXT_MALFORMED} or {@link Code#TOO_MANY_CANDIDATES}, and then there
+     *     are no answers; {@link Code#SCORER_BUSY} if another thread is in a call; {@link Code#CLOSED}
      */
     public ServingState predict(int candidateCount) {
         return state(score(candidateCount, NO_BUDGET));
     }
 
     /**
-     * The same within {@code budgetNanos} nanoseconds: see {@link Scorer#predictWithin}.
+     * Scores the request like {@link #predict}, within {@code budgetNanos} nanoseconds: see {@link
+     * Scorer#predictWithin}.
      *
-     * @throws OmomiException as {@link #predict} does
+     * @throws OmomiException like {@link #predict}
      */
     public ServingState predictWithin(int candidateCount, long budgetNanos) {
         return state(score(candidateCount, Math.max(0, budgetNanos)));
     }
 
     /**
-     * The name of the serving logic of the generation that gave the last answers, to be logged with each score. Allocates only
-     * when that is another one than when it was asked for last.
+     * Returns the logic id of the generation that gave the last answers, to be logged with each score. Allocates only
+     * if that generation has changed since the last call.
      *
-     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} before the first answers, and for a generation that many have
-     *     replaced since
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} before the first answers, and for a generation that
+     *     many have replaced since
      */
     @Override
     public String logicId() {

@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 
-/** What a {@link LiveModel} says of itself, as it was at the last look. Immutable. */
+/** Status of a {@link LiveModel} at its last look. Immutable. */
 public final class LiveStatus {
     private final ServingState state;
     private final String control;
@@ -38,52 +38,61 @@ public final class LiveStatus {
         json = encoded.text();
     }
 
-    /** Whether requests get answers. */
+    /** Returns whether requests get answers. */
     public ServingState state() {
         return state;
     }
 
-    /** What people decided, as this process understood it last: {@code follow}, {@code freeze}, {@code off} or {@code pin 000041}. */
+    /**
+     * Returns the last valid decision that this process read: {@code follow}, {@code freeze}, {@code off} or {@code pin
+     * 000041}.
+     */
     public String control() {
         return control;
     }
 
-    /** The generation that answers, or would if scoring were not switched off. */
+    /** Returns the generation that answers, or that would answer if scoring were not switched off. */
     public Optional<Served> served() {
         return Optional.ofNullable(served);
     }
 
-    /** Generations that are no longer served and still in memory, because a reader is not gone or a trial not over. */
+    /**
+     * Returns the number of generations that are no longer served but still in memory, because a reader still uses them
+     * or a trial is not over.
+     */
     public long retiredCount() {
         return retiredCount;
     }
 
-    /** Bytes of all models in memory. */
+    /** Returns the total size in bytes of all models in memory. */
     public long mappedBytes() {
         return mappedBytes;
     }
 
-    /** Of these, the bytes that lie in memory now, where the system says. */
+    /** Returns the resident bytes of all models, if the operating system reports them. */
     public OptionalLong residentBytes() {
         return residentBytes;
     }
 
-    /** What is not as it should be, and who must act. */
+    /** Returns the current problems, each with who must act. */
     public List<Reason> reasons() {
         return reasons;
     }
 
-    /** Contents that are not tried again. */
+    /** Returns the number of contents that are not tried again. */
     public long quarantinedCount() {
         return quarantinedCount;
     }
 
-    /** When all of this was so. */
+    /** Returns when this status was valid. */
     public Instant heartbeat() {
         return heartbeat;
     }
 
-    /** All of it and more as a JSON object: attempts with what each step took, what is in quarantine and why. */
+    /**
+     * Returns the full status as a JSON object, which also has the attempts with the duration of each stage, and the
+     * quarantine with its reasons.
+     */
     public String json() {
         return json;
     }
@@ -93,7 +102,7 @@ public final class LiveStatus {
         return json;
     }
 
-    /** The file's word is any number, of which not every one is an instant. */
+    /** The file may have any number, and not every number is a valid instant. */
     private static Instant instant(long unixSeconds) {
         long rangeMin = Instant.MIN.getEpochSecond();
         return Instant.ofEpochSecond(Math.max(rangeMin, Math.min(Instant.MAX.getEpochSecond(), unixSeconds)));
@@ -126,58 +135,58 @@ public final class LiveStatus {
             trainingEnd = end.isPresent() ? instant(end.getAsLong()) : null;
         }
 
-        /** Its number. */
+        /** Returns its number. */
         public long generation() {
             return generation;
         }
 
-        /** SHA-256 of its file, in hexadecimal digits. */
+        /** Returns the SHA-256 of its file, in hexadecimal digits. */
         public String digest() {
             return digest;
         }
 
-        /** The name of the serving logic. */
+        /** Returns its logic id. */
         public String logicId() {
             return logicId;
         }
 
-        /** Fingerprint of its contract. */
+        /** Returns the fingerprint of its contract. */
         public long contractFingerprint() {
             return contractFingerprint;
         }
 
-        /** How many weights it has. */
+        /** Returns the number of its weights, the bias excluded. */
         public long weightCount() {
             return weightCount;
         }
 
-        /** Length of its file in bytes. */
+        /** Returns the length of its file in bytes. */
         public long fileLenBytes() {
             return fileLenBytes;
         }
 
-        /** How its bytes are in memory; a mapped file that was changed in place becomes a copy. */
+        /** Returns how its bytes are in memory. A mapped file that was changed in place becomes a copy. */
         public LoadMode loadMode() {
             return loadMode;
         }
 
-        /** Whether it is still on trial. */
+        /** Returns whether it is still on trial. */
         public boolean isOnTrial() {
             return isOnTrial;
         }
 
-        /** Since when it answers. */
+        /** Returns when it began to answer. */
         public Instant since() {
             return since;
         }
 
-        /** The end of the data that it was trained on, where it says so. */
+        /** Returns the end of its training data, if its provenance says so. */
         public Optional<Instant> trainingEnd() {
             return Optional.ofNullable(trainingEnd);
         }
     }
 
-    /** Something that is not as it should be. */
+    /** A problem, and who must act. */
     public static final class Reason {
         private final Code code;
         private final String text;
@@ -187,17 +196,17 @@ public final class LiveStatus {
             text = encoded.text();
         }
 
-        /** What it is. */
+        /** Returns its code. */
         public Code code() {
             return code;
         }
 
-        /** Who must act. */
+        /** Returns who must act. */
         public Owner owner() {
             return code.owner();
         }
 
-        /** What was expected, what was found, what to do. */
+        /** Returns what was expected, what was found, and what to do. */
         public String text() {
             return text;
         }

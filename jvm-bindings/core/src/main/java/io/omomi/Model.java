@@ -3,10 +3,10 @@ package io.omomi;
 import java.nio.file.Path;
 
 /**
- * One weight file in memory, verified and ready. Immutable; share it between threads.
+ * One verified weight file in memory. Immutable; threads may share it.
  *
- * <p>A {@link Scorer} holds a reference of its own. A model may therefore be closed as soon as the scorers that replace
- * the old ones are open, while others still score: the memory goes when the last of them is closed.
+ * <p>A {@link Scorer} holds its own reference. A model may therefore be closed as soon as the scorers that replace the
+ * old ones are open, while others still score. The memory is freed when the last of them is closed.
  */
 public final class Model implements AutoCloseable {
     private final Path path;
@@ -29,17 +29,17 @@ public final class Model implements AutoCloseable {
         this.contract = Native.modelContract(address);
     }
 
-    /** Opens a weight file in the mode {@link LoadMode#MAP}. */
+    /** Opens a weight file in the mode {@link LoadMode#MAP}: see {@link #open(Path, LoadMode)}. */
     public static Model open(Path path) {
         return open(path, LoadMode.MAP);
     }
 
     /**
-     * Opens a weight file: reads and verifies every byte, and recomputes its golden requests. Takes time, about a second a
-     * gigabyte: call it outside the request path.
+     * Opens a weight file: reads and verifies every byte, and recomputes its golden requests. Takes about a second per
+     * gigabyte, so do not call it on the request path.
      *
-     * @throws OmomiException that says what is wrong with the file, and who must act; {@link Code#LIBRARY_NOT_LOADED} if
-     *     it is the first call and there is no native library
+     * @throws OmomiException if the file is refused, naming the fault and who must act; with {@link
+     *     Code#LIBRARY_NOT_LOADED} if this is the first call and there is no native library
      */
     public static Model open(Path path, LoadMode mode) {
         if (path == null) {
@@ -52,43 +52,43 @@ public final class Model implements AutoCloseable {
         return new Model(path, Native.openModel(Utf8.strict(path.toString(), "the path"), mode.ordinal()));
     }
 
-    /** The file that was opened. */
+    /** Returns the file that was opened. */
     public Path path() {
         checkOpen();
         return path;
     }
 
-    /** The generation: a number that only grows from weight file to weight file. */
+    /** Returns the generation: a number that only increases from weight file to weight file. */
     public long generation() {
         checkOpen();
         return generation;
     }
 
-    /** The name of the serving logic, to be logged with each score. */
+    /** Returns the logic id, to be logged with each score. */
     public String logicId() {
         checkOpen();
         return logicId;
     }
 
-    /** How many weights the model has. */
+    /** Returns the number of weights, the bias excluded. */
     public long weightCount() {
         checkOpen();
         return weightCount;
     }
 
-    /** Length of the weight file in bytes. */
+    /** Returns the length of the weight file in bytes. */
     public long lenBytes() {
         checkOpen();
         return lenBytes;
     }
 
-    /** The contract as canonical JSON: which fields the model reads, and what they mean. */
+    /** Returns the contract as canonical JSON: which fields the model reads, and what they mean. */
     public String contract() {
         checkOpen();
         return contract;
     }
 
-    /** Gives up this reference to the weight file. May be called twice, and while scorers of this model score. */
+    /** Releases this reference to the weight file. May be called twice, and while scorers of this model score. */
     @Override
     public synchronized void close() {
         closed = true;
@@ -96,8 +96,8 @@ public final class Model implements AutoCloseable {
     }
 
     /**
-     * One more native reference, to be given to {@link Native#closeModel}. Holds the lock of {@link #close}, which frees what
-     * this reads.
+     * Returns another native reference, to be passed to {@link Native#closeModel}. Holds the lock of {@link #close},
+     * which frees what this reads.
      */
     synchronized long share() {
         checkOpen();

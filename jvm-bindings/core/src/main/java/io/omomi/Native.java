@@ -3,9 +3,9 @@ package io.omomi;
 import java.nio.ByteBuffer;
 
 /**
- * The native calls that are made once: opening, closing, asking. The one that is made for each request is {@link
- * AbstractScorer}'s. All throw {@link OmomiException}; text travels as UTF-8 bytes, because JNI's own encoding of strings is
- * not UTF-8. No caller may pass a handle that was closed: the classes that have handles see to that.
+ * The native methods for rare calls: opening, closing, querying. {@link AbstractScorer} has the one for each request.
+ * All throw {@link OmomiException}. Text is passed as UTF-8 bytes, because JNI's own encoding of strings is not UTF-8.
+ * No caller may pass a closed handle; the classes that own handles make sure of that.
  */
 final class Native {
     private Native() {}
@@ -16,35 +16,38 @@ final class Native {
 
     static native long[] layoutOffsets(byte[] layout);
 
-    /** Address of a direct buffer's first byte. */
+    /** Returns the address of a direct buffer's first byte. */
     static native long address(ByteBuffer buffer);
 
     static native long openModel(byte[] path, int loadMode);
 
-    /** One more reference, to be closed as well. */
+    /** Returns another reference, which must be closed as well. */
     static native long shareModel(long model);
 
     static native void closeModel(long model);
 
-    /** Generation, number of weights, length of the file in bytes. */
+    /** Returns the generation, the number of weights, and the length of the file in bytes. */
     static native long[] modelNumbers(long model);
 
     static native String modelLogicId(long model);
 
     static native String modelContract(long model);
 
-    /** Keeps the address of {@code block}, and references of its own to the models and the set, which is 0 for none. */
+    /** Keeps the address of {@code block}, and its own references to the models and the set, which is 0 for none. */
     static native long openScorer(long[] models, byte[] layout, long set, ByteBuffer block);
 
     static native void closeScorer(long scorer);
 
-    /** Throws what the scorer's last predict failed with; {@code code} is what it returned. */
+    /** Throws the error of the scorer's last predict, which returned {@code code}. */
     static native void throwPredictError(long scorer, int code);
 
-    /** A {@code String[]} of names, a {@code long[]} of feature keys and a {@code double[]}: see {@link Explanation}. */
+    /**
+     * Returns a {@code String[]} of names, a {@code long[]} of feature keys and two {@code double[]}: see {@link
+     * Explanation}.
+     */
     static native Object[] explain(long scorer, int candidate);
 
-    /** Keeps the address of {@code block}, from whose candidate 0 the rows come. */
+    /** Keeps the address of {@code block}, whose candidate 0 carries the rows. */
     static native long openCandidateSet(byte[] layout, int capacity, int valuesPerField, ByteBuffer block);
 
     static native void closeCandidateSet(long set);
@@ -53,41 +56,41 @@ final class Native {
 
     static native void putCandidate(long set, int index);
 
-    /** 1 if there was one, otherwise 0. */
+    /** Returns 1 if there was a candidate, otherwise 0. */
     static native int removeCandidate(long set, int index);
 
     static native long candidateCount(long set);
 
-    /** Starts a thread; returns when the store has been looked at once. */
+    /** Starts a thread, and returns after the first look at the store. */
     static native long openLiveModel(byte[] dir, byte[] schema, byte[] options);
 
-    /** Ends the thread. */
+    /** Ends the thread of the live model. */
     static native void closeLiveModel(long live);
 
     static native void lookNow(long live);
 
-    /** The ordinal of a {@link ServingState}. */
+    /** Returns the ordinal of a {@link ServingState}. */
     static native int servingState(long live);
 
-    /** What {@link LiveStatus} reads. */
+    /** Returns the bytes that {@link LiveStatus} reads. */
     static native byte[] liveStatus(long live);
 
-    /** What {@link LiveMetrics} reads. */
+    /** Returns the bytes that {@link LiveMetrics} reads. */
     static native byte[] liveMetrics(long live);
 
     /**
-     * Writes Prometheus text into a direct buffer between two positions, and returns its length; where that is greater than
-     * the room, what was written is of no use.
+     * Writes Prometheus text into a direct buffer, between two positions, and returns the length of the text. If that
+     * is more than the room, the written text is incomplete.
      */
     static native long livePrometheus(long live, ByteBuffer buffer, int position, int limit);
 
-    /** Bit 0: live; bit 1: ready. */
+    /** Returns the health: bit 0 is live, bit 1 is ready. */
     static native int liveHealth(long live);
 
-    /** Keeps the address of {@code block}, and references of its own to what it needs; the set is 0 for none. */
+    /** Keeps the address of {@code block}, and its own references to what it needs. The set is 0 for none. */
     static native long openLiveScorer(long live, byte[] layout, long set, ByteBuffer block);
 
-    /** The serving logic of a generation that answers a live scorer, or did lately. */
+    /** Returns the logic id of a generation that answers or answered a live scorer recently. */
     static native String liveLogicId(long scorer, long generation);
 
     static native long textValue(byte[] text);

@@ -12,9 +12,9 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 
 /**
- * Loads the native library, once for each class loader: from the file that the property {@value #PATH_PROPERTY} names, and
- * from nowhere else if it is set; otherwise from the jar, through a temporary file of its own that is gone once it is
- * loaded.
+ * Loads the native library, once for each class loader. If the property {@value #PATH_PROPERTY} is set, loads the file
+ * that it names, and nothing else. Otherwise copies the library from the jar to a temporary file of its own, which is
+ * deleted once it is loaded.
  */
 final class NativeLibrary {
     static final String PATH_PROPERTY = "io.omomi.library.path";
@@ -27,7 +27,7 @@ final class NativeLibrary {
     private NativeLibrary() {}
 
     /**
-     * Loads the library if that has not happened yet. A failure is remembered: the next call fails in the same way.
+     * Loads the library if that has not happened yet. A failure is remembered: later calls throw the same error.
      *
      * @throws OmomiException with {@link Code#LIBRARY_NOT_LOADED} or {@link Code#ABI_MISMATCH}
      */
@@ -68,7 +68,7 @@ final class NativeLibrary {
             System.load(file.toString());
         } catch (UnsatisfiedLinkError cause) {
             if (String.valueOf(cause.getMessage()).contains("already loaded in another classloader")) {
-                // The JVM ties a file to one class loader; a second one gets the same bytes from a copy.
+                // The JVM ties a file to one class loader, so a second class loader loads a copy of the file.
                 try (InputStream bytes = Files.newInputStream(file)) {
                     loadCopy(bytes, file.getFileName().toString(), sha256AndLen(file));
                     return;
@@ -96,7 +96,7 @@ final class NativeLibrary {
         }
     }
 
-    /** Loads a private copy of {@code bytes}, which must have the SHA-256 and the length that {@code expected} says. */
+    /** Loads a private copy of {@code bytes}, whose SHA-256 and length must be {@code expected}. */
     private static void loadCopy(InputStream bytes, String fileName, String expected) {
         String folderName = System.getProperty(FOLDER_PROPERTY, System.getProperty("java.io.tmpdir"));
         Path copy;
@@ -130,7 +130,7 @@ final class NativeLibrary {
             throw notLoaded("cannot copy the library to the folder " + folderName, cause);
         } finally {
             try {
-                // The mapping outlives the name, and nothing is left behind however the process ends.
+                // The mapping stays valid without the name, and no file is left however the process ends.
                 Files.deleteIfExists(copy);
             } catch (IOException stillThere) {
                 copy.toFile().deleteOnExit();

@@ -1,15 +1,15 @@
 package io.omomi;
 
 /**
- * Whatever this library refuses, with a stable code, the side that must act, and what to do. The message says what was
- * expected and what was found.
+ * Thrown for everything that this library refuses. Has a stable code, the side that must act, and what to do. The
+ * message says what was expected and what was found.
  */
 public final class OmomiException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
     private final Code code;
 
-    /** Called by the native library as well, which knows this signature. */
+    /** Also called by the native library, which depends on this signature. */
     OmomiException(int codeNumber, String message) {
         this(Code.ofNumber(codeNumber), message, null);
     }
@@ -23,22 +23,22 @@ public final class OmomiException extends RuntimeException {
         this.code = code;
     }
 
-    /** The stable code. */
+    /** Returns the stable code. */
     public Code code() {
         return code;
     }
 
-    /** Who must act. */
+    /** Returns who must act. */
     public Owner owner() {
         return code.owner();
     }
 
-    /** What they must do. */
+    /** Returns what the owner must do. */
     public String action() {
         return code.action();
     }
 
-    /** Class, code, owner and message: what a stack trace begins with. */
+    /** Returns class, code, owner and message: the first line of a stack trace. */
     @Override
     public String toString() {
         return getClass().getName() + ": " + code.codeName() + " (" + code.owner().word() + "): " + getMessage();

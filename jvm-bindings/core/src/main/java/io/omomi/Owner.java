@@ -6,7 +6,7 @@ public enum Owner {
     ML("ml"),
     /** The team that runs the server. */
     DELIVERY("delivery"),
-    /** Whoever keeps machines, disks and copies. */
+    /** The team that runs machines, disks and copies. */
     INFRA("infra");
 
     private final String word;
@@ -15,7 +15,7 @@ public enum Owner {
         this.word = word;
     }
 
-    /** {@code ml}, {@code delivery} or {@code infra}, the same word in every language. */
+    /** Returns {@code ml}, {@code delivery} or {@code infra}, which is the same word in every language. */
     public String word() {
         return word;
     }

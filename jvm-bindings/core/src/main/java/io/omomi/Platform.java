@@ -7,11 +7,11 @@ import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.util.Locale;
 
-/** What the native library must fit: operating system, processor, C library. */
+/** The platform that the native library must fit: operating system, processor and C library. */
 final class Platform {
     private Platform() {}
 
-    /** The name of a folder in the jar, for instance {@code linux-x86_64}. */
+    /** Returns the name of the platform's folder in the jar, for example {@code linux-x86_64}. */
     static String name() {
         return os() + "-" + arch();
     }
@@ -32,11 +32,11 @@ final class Platform {
         return arch.equals("arm64") ? "aarch64" : arch;
     }
 
-    /** {@code glibc}, {@code musl}, or {@code unknown} where the process's mappings cannot tell. */
+    /** Returns {@code glibc}, {@code musl}, or {@code unknown} if the mappings of the process do not show it. */
     static String libc() {
         Path maps = Paths.get("/proc/self/maps");
         try {
-            // ISO 8859-1 decodes any path that may stand in a mapping.
+            // ISO 8859-1 decodes any path of a mapping.
             String mapped = new String(Files.readAllBytes(maps), StandardCharsets.ISO_8859_1);
             if (mapped.contains("/ld-musl-")) {
                 return "musl";

@@ -7,11 +7,11 @@ import java.util.concurrent.atomic.AtomicIntegerFieldUpdater;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * The request block of one scorer: the context, the candidates and their texts, written in place and kept from request to
- * request. Nothing here allocates.
+ * The request block of one scorer: the context, the candidates and their texts. It is filled in place and reused from
+ * request to request. Nothing here allocates.
  *
- * <p>Like its scorer it belongs to one thread at a time. The memory belongs to the Java object, so that a careless call,
- * also one after close, meets an exception and never freed memory.
+ * <p>Like its scorer, it belongs to one thread at a time. The Java object owns the memory, so that a careless call,
+ * even one after close, throws an exception and never reaches freed memory.
  */
 public final class Request {
     private static final AtomicIntegerFieldUpdater<Request> STATE =
@@ -22,7 +22,7 @@ public final class Request {
     private static final long CLOSE_POLL_NANOS = 20_000;
 
     final ByteBuffer block;
-    /** The same memory by words. */
+    /** The block's memory as words. */
     final LongBuffer words;
     final Tail tail;
     final RequestLayout layout;
@@ -30,21 +30,23 @@ public final class Request {
 
     private final Row context;
     private final Row candidate;
-    /** What the request belongs to, for the message of a call after close. */
+    /** The kind of the owner, for the message of a call after close. */
     private final String owner;
     private volatile int state = IDLE;
     /**
-     * The state as the thread knows it that made the last call: what the setters look at. They cannot do without the check, nor
-     * with a volatile read each; a thread that shares a request unlawfully meets the other check with its next candidate.
+     * The state as seen by the last calling thread, which the setters check. They need a check, but cannot afford a
+     * volatile read each. A thread that shares a request by mistake fails the other check with its next candidate.
      */
     private int stateForSetters = IDLE;
-    /** Candidates that are rows, or that are named: one of the two is 0. */
+    /** Number of candidates that are rows; then the number of candidates that are named. One of the two is 0. */
     private final int rowCount;
     private final int nameCount;
-    /** Where the first candidate's row begins, and how long a row is, in words. */
+    /** Start of the first candidate's row; then the length of a row. Both in words. */
     private final int firstCandidateWord;
     private final int candidateWords;
-    /** Candidate rows that are part of this request. Those behind them still have what an earlier request left there. */
+    /**
+     * Number of candidate rows that are part of this request. Later rows still have the contents of an earlier request.
+     */
     private int begunCount;
 
     Request(RequestLayout layout, String owner) {
@@ -67,7 +69,7 @@ public final class Request {
     }
 
     /**
-     * Forgets every value: the context and all candidates have no fields set, the tail is empty. Call it before each
+     * Clears the request: the context and all candidates have no fields set, and the tail is empty. Call it before each
      * request.
      *
      * @throws OmomiException with {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
@@ -81,7 +83,7 @@ public final class Request {
     }
 
     /**
-     * The row of the context.
+     * Returns the row of the context.
      *
      * @throws OmomiException with {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
      */
@@ -91,10 +93,11 @@ public final class Request {
     }
 
     /**
-     * The row of candidate {@code index}, counted from 0. It is one object, moved: fill one candidate after another.
+     * Returns the row of candidate {@code index}, counted from 0. All calls return the same object, moved to that row:
+     * fill one candidate after another.
      *
      * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the layout has no such row, {@link
-     *     Code#INVALID_ARGUMENT} if its candidates are prepared and have no rows, {@link Code#CLOSED} or {@link
+     *     Code#INVALID_ARGUMENT} if its candidates are prepared and so have no rows, {@link Code#CLOSED} or {@link
      *     Code#SCORER_BUSY}
      */
     public Row candidate(int index) {
@@ -111,9 +114,10 @@ public final class Request {
     }
 
     /**
-     * Names prepared candidate {@code indexInSet} of the scorer's {@link CandidateSet} as candidate {@code index}. What the
-     * set has there is looked at when the request is scored: where it has nothing, the status is {@link
-     * CandidateStatus#NO_CANDIDATE}. {@link #clear} leaves the names alone; name all the candidates that are to be scored.
+     * Makes prepared candidate {@code indexInSet} of the scorer's {@link CandidateSet} the candidate {@code index} of
+     * the request. The set is read when the request is scored: if it has no such candidate, the status is {@link
+     * CandidateStatus#NO_CANDIDATE}. {@link #clear} keeps these indices; set those of all candidates that are to be
+     * scored.
      *
      * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the layout has no such candidate, {@link
      *     Code#INVALID_ARGUMENT} if its candidates are rows, {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
@@ -127,11 +131,11 @@ public final class Request {
     }
 
     /**
-     * Names the first {@code count} of {@code indicesInSet} as candidates 0, 1, 2 and so on: the same as {@link #setCandidate(int,
-     * int)} one by one, for a fraction of the time.
+     * Makes the first {@code count} of {@code indicesInSet} the candidates 0, 1, 2 and so on. Does the same as {@link
+     * #setCandidate(int, int)} one by one, in a fraction of the time.
      *
-     * @throws OmomiException as {@link #setCandidate(int, int)} does, and with {@link Code#INVALID_ARGUMENT} for a count outside
-     *     the array; no name has changed then
+     * @throws OmomiException like {@link #setCandidate(int, int)}, and with {@link Code#INVALID_ARGUMENT} for a count
+     *     outside the array; then no candidate has changed
      */
     public void setCandidates(int[] indicesInSet, int count) {
         checkIdle();
@@ -140,7 +144,7 @@ public final class Request {
         }
         if (count < 0 || count > indicesInSet.length) {
             throw OmomiException.invalidArgument(
-                    "count", "expected 0 to the " + indicesInSet.length + " indicesInSet, found " + count);
+                    "count", "expected 0 to " + indicesInSet.length + " (length of indicesInSet), found " + count);
         }
         if (count > nameCount) {
             throw noSuchCandidate(count - 1, true);
@@ -152,7 +156,7 @@ public final class Request {
         }
     }
 
-    /** Bytes of the tail in use: to learn how large a tail real requests need. */
+    /** Returns the number of bytes of the tail that are in use. Use it to learn how large a tail real requests need. */
     public int tailUsedBytes() {
         checkIdle();
         return tail.used();
@@ -163,7 +167,7 @@ public final class Request {
             return OmomiException.invalidArgument(
                     "layout",
                     byName
-                            ? "its candidates are rows in the request, which are not named"
+                            ? "its candidates are rows in the request, which have no index in a set"
                             : "its candidates are prepared: they are named by index and have no rows");
         }
         if (index < 0) {
@@ -175,7 +179,7 @@ public final class Request {
                         + " was asked for");
     }
 
-    /** Begins the rows below {@code count} that were skipped: nothing is set in them. */
+    /** Begins the rows below {@code count} that were skipped. They have no fields set. */
     private void beginUpTo(int count) {
         while (begunCount < count) {
             candidate.begin(firstWord(begunCount++));
@@ -186,10 +190,10 @@ public final class Request {
         return firstCandidateWord + index * candidateWords;
     }
 
-    /** Brings the block up to date with what was set, for a native call that looks at {@code candidateCount} rows. */
+    /** Writes pending changes to the block, for a native call that reads {@code candidateCount} rows. */
     void seal(int candidateCount) {
         context.seal();
-        // Where candidates are named, names stand where rows would: no row may be written there.
+        // If candidates are named by index, the indices are where rows would be: no row may be written there.
         if (rowCount > 0) {
             beginUpTo(Math.min(candidateCount, rowCount));
             candidate.seal();
@@ -205,7 +209,7 @@ public final class Request {
         }
     }
 
-    /** {@link #checkIdle} for setters. */
+    /** The check of {@link #checkIdle}, for setters. */
     void checkMayBeSet() {
         int now = stateForSetters;
         if (now != IDLE) {
@@ -223,11 +227,11 @@ public final class Request {
 
     void leave() {
         stateForSetters = IDLE;
-        // What was written before is seen by whoever sees this; nobody waits for it to be seen.
+        // Earlier writes are visible to each thread that sees this one; nothing waits for that.
         STATE.lazySet(this, IDLE);
     }
 
-    /** Closes for ever, after a native call that is under way has ended. Returns whether it was this call that closed. */
+    /** Closes permanently, after a native call in progress. Returns whether this call closed it. */
     boolean close() {
         while (!STATE.compareAndSet(this, IDLE, CLOSED)) {
             if (state == CLOSED) {

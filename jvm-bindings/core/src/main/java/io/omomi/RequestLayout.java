@@ -4,8 +4,9 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
- * Where everything lies in a request block: follows from a schema, a capacity, how candidates are named and the number of
- * models, and from nothing else, so that requests stay as they are when a model is replaced. Immutable and shareable; make one and open all scorers with it.
+ * The positions in a request block. They depend only on a schema, a capacity, how candidates are named and the number
+ * of models, so requests stay valid when a model is replaced. Immutable; threads may share it. Create one, and open all
+ * scorers with it.
  */
 public final class RequestLayout {
     final int contextOffset;
@@ -42,26 +43,27 @@ public final class RequestLayout {
     }
 
     /**
-     * The layout for requests of up to {@code candidates} candidates, with {@code tailLenBytes} bytes for texts and for
-     * the values of {@code many} fields. A text takes its UTF-8 bytes, a value of a {@code many} field 8 bytes more.
+     * Creates the layout of requests with up to {@code candidates} candidates, with {@code tailLenBytes} bytes for
+     * texts and for the values of {@code many} fields. A text takes its UTF-8 bytes; a value of a {@code many} field
+     * takes 8 more.
      *
-     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} unless there are 1 to 65,536 candidates and 0 to 64 MiB of
-     *     tail
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} unless there are 1 to 65,536 candidates and 0 to 64 MiB
+     *     of tail
      */
     public static RequestLayout of(Schema schema, int candidates, int tailLenBytes) {
         return new RequestLayout(schema, candidates, tailLenBytes, false, 1);
     }
 
     /**
-     * The same for requests that name the candidates of a {@link CandidateSet} by index: {@link Request#setCandidate}. The
-     * tail is for the context alone.
+     * Creates the layout of requests that name the candidates of a {@link CandidateSet} by index: see {@link
+     * Request#setCandidate}. The tail is for the context alone. Throws like {@link #of}.
      */
     public static RequestLayout prepared(Schema schema, int candidates, int tailLenBytes) {
         return new RequestLayout(schema, candidates, tailLenBytes, true, 1);
     }
 
     /**
-     * The same layout with answers of {@code modelCount} models, which score a request in one call.
+     * Returns this layout with answers of {@code modelCount} models, which score a request in one call.
      *
      * @throws OmomiException with {@link Code#INVALID_ARGUMENT} unless there are 1 to 16 models
      */
@@ -69,37 +71,37 @@ public final class RequestLayout {
         return new RequestLayout(schema, candidates, tailLenBytes, isPrepared, modelCount);
     }
 
-    /** The declaration. */
+    /** Returns the declaration. */
     public Schema schema() {
         return schema;
     }
 
-    /** Most candidates of a request. */
+    /** Returns the maximum number of candidates in a request. */
     public int candidates() {
         return candidates;
     }
 
-    /** Whether requests name prepared candidates by index instead of having their rows. */
+    /** Returns whether requests name prepared candidates by index instead of having their rows. */
     public boolean isPrepared() {
         return isPrepared;
     }
 
-    /** Models that score a request in one call. */
+    /** Returns the number of models that score a request in one call. */
     public int modelCount() {
         return modelCount;
     }
 
-    /** Bytes of the tail: what was asked for, rounded up to a multiple of 8. */
+    /** Returns the length of the tail in bytes: the requested length, rounded up to a multiple of 8. */
     public int tailLenBytes() {
         return len - tailOffset;
     }
 
-    /** Bytes of a request block; each scorer has one, outside the heap. */
+    /** Returns the length of a request block in bytes. Each scorer has one, outside the heap. */
     public int lenBytes() {
         return len;
     }
 
-    /** The layout as the native library reads it: see {@code decode_layout} there. */
+    /** Returns the layout in the form that the native library reads: see {@code decode_layout} there. */
     byte[] encoded() {
         byte[] fields = schema.encoded();
         ByteBuffer bytes = ByteBuffer.allocate(4 * Integer.BYTES + fields.length).order(ByteOrder.LITTLE_ENDIAN);

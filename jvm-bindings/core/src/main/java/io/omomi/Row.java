@@ -4,17 +4,17 @@ import java.nio.LongBuffer;
 import java.util.List;
 
 /**
- * The fields of the context or of one candidate. A field that is not set is missing; a field that is set again takes the
- * last value. Each setter throws {@link OmomiException} with {@link Code#WRONG_FIELD_USE} for a field of another schema,
- * side or type, {@link Code#CLOSED} after close, {@link Code#SCORER_BUSY} during a predict on another thread; the row then
- * stays as it was. Nothing here allocates.
+ * The fields of the context or of one candidate. A field that is not set is missing. If a field is set twice, the last
+ * value is kept. Each setter throws {@link OmomiException} with {@link Code#WRONG_FIELD_USE} for a field of another
+ * schema, side or type, {@link Code#CLOSED} after close, or {@link Code#SCORER_BUSY} during a predict on another
+ * thread; the row is then unchanged. Nothing here allocates.
  */
 public final class Row {
     private static final int PRESENT_WORD = Block.ROW_PRESENT_OFFSET / Block.SLOT_LEN;
     private static final int INLINE_TEXT_WORD = Block.ROW_INLINE_TEXT_OFFSET / Block.SLOT_LEN;
 
     private final Request request;
-    /** The block by words: the JVM checks a word's index in fewer steps than the eight bytes at an offset. */
+    /** The block as words: the JVM checks the index of a word in fewer steps than the eight bytes at an offset. */
     private final LongBuffer words;
     private final Tail tail;
     private final Side side;
@@ -23,11 +23,11 @@ public final class Row {
     private final Object useText;
     private final Object useTexts;
     private final Object useNumber;
-    /** Where the row begins in the block. */
+    /** Start of the row in the block, in words. */
     private int firstWord;
     /**
-     * The row's word of present fields, and its word of texts in the tail. They are written to the block when the row is
-     * complete, by {@link #seal}: a setter that changed them there would wait for what the last one wrote.
+     * The row's mask of present fields, and its mask of texts in the tail. {@link #seal} writes them to the block when
+     * the row is complete: a setter that changed them in the block would wait for the write of the previous one.
      */
     private long present;
     private long inlineText;
@@ -46,7 +46,7 @@ public final class Row {
         this.useNumber = schema.use(side, FieldType.NUMBER, false);
     }
 
-    /** Moves to the row that begins at a word of the block, with nothing set in it whatever is there. */
+    /** Moves to the row at a word of the block, and begins it without any field set, ignoring its old contents. */
     Row begin(int newFirstWord) {
         seal();
         firstWord = newFirstWord;
@@ -55,7 +55,7 @@ public final class Row {
         return this;
     }
 
-    /** Moves back to the row that begins at a word of the block and to what is set in it. */
+    /** Moves back to the row at a word of the block, and keeps the fields set in it. */
     Row resume(int newFirstWord) {
         seal();
         firstWord = newFirstWord;
@@ -64,13 +64,13 @@ public final class Row {
         return this;
     }
 
-    /** Writes down which fields the row has: before another row's turn, and before a native call. */
+    /** Writes the masks to the block. Called before moving to another row and before a native call. */
     void seal() {
         words.put(firstWord + PRESENT_WORD, present);
         words.put(firstWord + INLINE_TEXT_WORD, inlineText);
     }
 
-    /** Forgets what is set in the row. */
+    /** Clears all fields of the row. */
     void clear() {
         present = 0;
         inlineText = 0;
@@ -83,10 +83,10 @@ public final class Row {
     }
 
     /**
-     * Sets all of {@code fields} to the ids in {@code ids} from place {@code first} on, one for each: the same as {@link #setId}
-     * field by field, for a fraction of the time.
+     * Sets all of {@code fields} to the ids in {@code ids} from index {@code first} on, one for each. Does the same as
+     * {@link #setId} field by field, in a fraction of the time.
      *
-     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} if the array has too few ids behind {@code first}
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} if the array has too few ids from {@code first} on
      */
     public Row setIdFields(IdFields fields, long[] ids, int first) {
         if (fields == null) {
@@ -111,8 +111,8 @@ public final class Row {
     }
 
     /**
-     * Sets a {@code text} field. The text's UTF-8 bytes go to the tail. An unpaired surrogate has no UTF-8: it costs the
-     * candidate ({@link CandidateStatus#NOT_UTF8}), or the request if it is in the context.
+     * Sets a {@code text} field. The text's UTF-8 bytes go to the tail. An unpaired surrogate has no UTF-8 encoding:
+     * the candidate fails with {@link CandidateStatus#NOT_UTF8}, or the whole request if it is in the context.
      *
      * @throws OmomiException with {@link Code#TAIL_FULL} if the text does not fit
      */
@@ -130,17 +130,18 @@ public final class Row {
         return set(field, textValue, false);
     }
 
-    /** Sets a {@code number} field. NaN and numbers out of the field's range are counted and treated as missing. */
+    /** Sets a {@code number} field. NaN and numbers out of the field's range are counted, and treated as missing. */
     public Row setNumber(Field field, double number) {
         check(field, useNumber, "a number");
         return set(field, Double.doubleToRawLongBits(number));
     }
 
     /**
-     * Sets a {@code many} field of ids to the first {@code count} of {@code ids}. None is a value too: known to be empty.
+     * Sets a {@code many} field of ids to the first {@code count} of {@code ids}. An empty list is a known value, not a
+     * missing one.
      *
      * @throws OmomiException with {@link Code#TOO_MANY_VALUES} for more than 1,024, {@link Code#INVALID_ARGUMENT} for a
-     *     count outside the array, {@link Code#TAIL_FULL} if they do not fit
+     *     count outside the array, or {@link Code#TAIL_FULL} if they do not fit
      */
     public Row setIds(Field field, long[] ids, int count) {
         check(field, useIds, "ids");
@@ -174,7 +175,7 @@ public final class Row {
         return set(field, Tail.reference(list, count), true);
     }
 
-    /** Sets a {@code many} field of texts to all of {@code texts}, which should answer {@code get} in constant time. */
+    /** Sets a {@code many} field of texts to all of {@code texts}, whose {@code get} should take constant time. */
     public Row setTexts(Field field, List<? extends CharSequence> texts) {
         check(field, useTexts, "texts");
         if (texts == null) {
@@ -230,7 +231,8 @@ public final class Row {
                             + count);
         }
         if (count < 0 || count > available) {
-            throw OmomiException.invalidArgument("count", "expected 0 to the " + available + " " + argument + ", found " + count);
+            throw OmomiException.invalidArgument(
+                    "count", "expected 0 to " + available + " (" + argument + "), found " + count);
         }
     }
 
@@ -240,7 +242,7 @@ public final class Row {
         return this;
     }
 
-    /** For fields of texts: says whether the slot has a text of the tail or a value. */
+    /** Sets a text field; notes whether the slot refers to a text in the tail or holds a value. */
     private Row set(Field field, long slot, boolean isInlineText) {
         inlineText = isInlineText ? inlineText | field.bit : inlineText & ~field.bit;
         return set(field, slot);
@@ -258,7 +260,8 @@ public final class Row {
 
     private static OmomiException tooFewIds(int count, int len, int first) {
         return OmomiException.invalidArgument(
-                "first", "expected a place with " + count + " ids from there on in an array of " + len + ", found " + first);
+                "first",
+                "expected an index with " + count + " ids from there on in an array of " + len + ", found " + first);
     }
 
     private OmomiException wrongUse(IdFields fields) {
@@ -266,7 +269,8 @@ public final class Row {
             return new OmomiException(Code.WRONG_FIELD_USE, "the id fields belong to another schema than the request");
         }
         return new OmomiException(
-                Code.WRONG_FIELD_USE, "the id fields are of the " + fields.side.word() + ", but are used in the " + side.word());
+                Code.WRONG_FIELD_USE,
+                "the id fields belong to the " + fields.side.word() + ", but are used in the " + side.word());
     }
 
     private OmomiException wrongUse(Field field, String used) {

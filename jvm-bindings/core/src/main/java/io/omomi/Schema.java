@@ -11,14 +11,15 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The server's declaration: which fields it can supply, by name and type, made once and good for every later model.
- * Immutable and shareable. A model that asks for something else is refused by {@link Scorer#open} with the field's name.
+ * The server's declaration: the fields that it can supply, by name and type. Declared once, valid for every later
+ * model. Immutable; threads may share it. {@link Scorer#open} refuses a model that needs something else, and names the
+ * field.
  */
 public final class Schema {
     private final List<Field> fields;
     private final Map<String, Field> byName;
     private final byte[] encoded;
-    /** See {@link #use}. */
+    /** One object per side, type and many: see {@link #use}. */
     private final Object[] uses = new Object[Side.values().length * FieldType.values().length * 2];
 
     private Schema(List<Declared> declared) {
@@ -34,7 +35,7 @@ public final class Schema {
         fields = Collections.unmodifiableList(all);
         byName = named;
         encoded = encode(declared);
-        // The rules of a declaration are the native library's; it throws SCHEMA_INVALID with the reason.
+        // The native library checks the rules of a declaration, and throws SCHEMA_INVALID with the reason.
         NativeLibrary.load();
         Native.checkSchema(encoded);
     }
@@ -45,9 +46,9 @@ public final class Schema {
     }
 
     /**
-     * The field called {@code name}.
+     * Returns the field called {@code name}.
      *
-     * @throws OmomiException with {@link Code#UNKNOWN_FIELD} if none is declared
+     * @throws OmomiException with {@link Code#UNKNOWN_FIELD} if it is not declared
      */
     public Field field(String name) {
         if (name == null) {
@@ -60,17 +61,20 @@ public final class Schema {
         return field;
     }
 
-    /** All fields in the order of their declaration. */
+    /** Returns all fields in the order of their declaration. */
     public List<Field> fields() {
         return fields;
     }
 
-    /** An object of its own for each side, type and many of this schema: the fields that a setter takes all have the same. */
+    /**
+     * Returns an object that identifies side, type and many in this schema. Fields that the same setter accepts share
+     * it.
+     */
     Object use(Side side, FieldType type, boolean many) {
         return uses[(side.ordinal() * FieldType.values().length + type.ordinal()) * 2 + (many ? 1 : 0)];
     }
 
-    /** The declaration as the native library reads it: see {@code decode_schema} there. */
+    /** Returns the declaration in the form that the native library reads: see {@code decode_schema} there. */
     byte[] encoded() {
         return encoded;
     }
@@ -90,7 +94,7 @@ public final class Schema {
         return bytes.toByteArray();
     }
 
-    /** What the builder was told about one field. */
+    /** The declaration of one field in the builder. */
     static final class Declared {
         final String name;
         final Side side;
@@ -126,37 +130,37 @@ public final class Schema {
 
         private Builder() {}
 
-        /** A field of 64-bit integers. */
+        /** Adds a field of 64-bit integers. */
         public Builder id(String name, Side side) {
             return add(name, side, FieldType.ID, false);
         }
 
-        /** A field with zero or more 64-bit integers a row. */
+        /** Adds a field with zero or more 64-bit integers per row. */
         public Builder ids(String name, Side side) {
             return add(name, side, FieldType.ID, true);
         }
 
-        /** A field of texts. */
+        /** Adds a field of texts. */
         public Builder text(String name, Side side) {
             return add(name, side, FieldType.TEXT, false);
         }
 
-        /** A field with zero or more texts a row. */
+        /** Adds a field with zero or more texts per row. */
         public Builder texts(String name, Side side) {
             return add(name, side, FieldType.TEXT, true);
         }
 
-        /** A field of numbers in {@code unit} from {@code rangeMin} to {@code rangeMax}. */
+        /** Adds a field of numbers in {@code unit}, from {@code rangeMin} to {@code rangeMax}. */
         public Builder number(String name, Side side, String unit, double rangeMin, double rangeMax) {
             declared.add(new Declared(name, side, FieldType.NUMBER, false, unit, rangeMin, rangeMax));
             return this;
         }
 
         /**
-         * Ends the declaration.
+         * Completes the declaration.
          *
-         * @throws OmomiException with {@link Code#SCHEMA_INVALID} for a name that stands twice or is empty, more than 64
-         *     fields on a side, or a range that is not two finite numbers, the lesser first
+         * @throws OmomiException with {@link Code#SCHEMA_INVALID} for an empty or duplicate name, more than 64 fields
+         *     on a side, or a range that is not two finite numbers with the lower one first
          */
         public Schema build() {
             return new Schema(declared);

@@ -4,10 +4,11 @@ import java.util.Collections;
 import java.util.List;
 
 /**
- * Scores requests with one model, or with several in one call. Make one for each thread: it owns its request and its answers, and a second thread that
- * calls it at the same time meets {@link Code#SCORER_BUSY}. Handing it from thread to thread is allowed.
+ * Scores requests with one model, or with several in one call. Open one for each thread: it owns its request and its
+ * answers, and a second thread that calls it at the same time gets {@link Code#SCORER_BUSY}. It may be passed from
+ * thread to thread.
  *
- * <p>It holds its own reference to each model, so that a model may be closed or replaced at any time. After {@link #close}
+ * <p>It holds its own reference to each model, so a model may be closed or replaced at any time. After {@link #close},
  * every method throws {@link Code#CLOSED}; a close that races with a predict waits for it.
  */
 public final class Scorer extends AbstractScorer {
@@ -19,40 +20,43 @@ public final class Scorer extends AbstractScorer {
     }
 
     /**
-     * A scorer for {@code model}, with memory for requests of {@code layout}.
+     * Opens a scorer for {@code model}, with memory for requests of {@code layout}.
      *
-     * @throws OmomiException with {@link Code#FIELD_MISSING} or {@link Code#FIELD_MISMATCH} if the model needs a field that
-     *     the layout's schema does not declare, or declares with another side, type, unit or range; {@link Code#CLOSED} if
-     *     the model is closed
+     * @throws OmomiException with {@link Code#FIELD_MISSING} or {@link Code#FIELD_MISMATCH} if the model needs a field
+     *     that the layout's schema does not declare, or declares with another side, type, unit or range; {@link
+     *     Code#CLOSED} if the model is closed
      */
     public static Scorer open(Model model, RequestLayout layout) {
         return open(Collections.singletonList(model), layout);
     }
 
-    /** The same for requests that name candidates of {@code set}: see {@link #open(List, RequestLayout, CandidateSet)}. */
+    /**
+     * Opens a scorer for requests that name candidates of {@code set}: see {@link #open(List, RequestLayout,
+     * CandidateSet)}.
+     */
     public static Scorer open(Model model, RequestLayout layout, CandidateSet set) {
         return open(Collections.singletonList(model), layout, set);
     }
 
     /**
-     * A scorer for several models, whose layout was made {@linkplain RequestLayout#forModels for as many}: one call then
-     * scores a request for all of them (the arms of a test, a shadow), which costs less than a call for each. Each answers
-     * as it would alone, but a context that one of them cannot read fails the call.
+     * Opens a scorer for several models, whose layout was created {@linkplain RequestLayout#forModels for that many}.
+     * One call then scores a request with all of them (the arms of a test, a shadow), which costs less than one call
+     * for each. Each model gives the same answers as alone, but a context that one of them cannot read fails the call.
      *
-     * @throws OmomiException as {@link #open(Model, RequestLayout)} does; {@link Code#INVALID_ARGUMENT} for a layout of
-     *     another number of models, or of prepared candidates
+     * @throws OmomiException like {@link #open(Model, RequestLayout)}, and with {@link Code#INVALID_ARGUMENT} if the
+     *     layout is for another number of models, or for prepared candidates
      */
     public static Scorer open(List<Model> models, RequestLayout layout) {
         return open(models, layout, null, false);
     }
 
     /**
-     * The same for requests that name candidates of {@code set} by index. A model that is new to the set is prepared now,
-     * which takes the time of some look-ups for each candidate.
+     * Opens a scorer for requests that name candidates of {@code set} by index. The candidates are prepared now for
+     * each model that is new to the set, which takes a few look-ups per candidate.
      *
-     * @throws OmomiException as {@link #open(Model, RequestLayout)} does; {@link Code#INVALID_ARGUMENT} for a layout of
-     *     another number of models, one that is not {@linkplain RequestLayout#prepared of prepared candidates}, or one of
-     *     another schema than the set's
+     * @throws OmomiException like {@link #open(Model, RequestLayout)}, and with {@link Code#INVALID_ARGUMENT} if the
+     *     layout is for another number of models, is not {@linkplain RequestLayout#prepared for prepared candidates},
+     *     or belongs to another schema than the set
      */
     public static Scorer open(List<Model> models, RequestLayout layout, CandidateSet set) {
         return open(models, layout, set, true);
@@ -75,7 +79,7 @@ public final class Scorer extends AbstractScorer {
         }
         String[] logicIds = new String[models.size()];
         long[] shares = new long[models.size()];
-        // The scorer takes references of its own, from these: no two models have to be locked at once.
+        // The scorer takes its own references from these, so no two models have to be locked together.
         try {
             for (int i = 0; i < shares.length; i++) {
                 shares[i] = models.get(i).share();
@@ -94,23 +98,23 @@ public final class Scorer extends AbstractScorer {
     }
 
     /**
-     * Scores the first {@code candidateCount} candidates of the request, in place. A candidate that cannot be read costs
-     * itself only: see {@link #status}. The request stays as it is.
+     * Scores the first {@code candidateCount} candidates of the request in place. A candidate that cannot be read fails
+     * alone: see {@link #status}. The request is not changed.
      *
-     * @throws OmomiException with {@link Code#CONTEXT_MALFORMED} or {@link Code#TOO_MANY_CANDIDATES}, and then there are
-     *     no answers; {@link Code#SCORER_BUSY} if another thread is in a call; {@link Code#CLOSED}
+     * @throws OmomiException with {@link Code#CONTEXT_MALFORMED} or {@link Code#TOO_MANY_CANDIDATES}, and then there
+     *     are no answers; {@link Code#SCORER_BUSY} if another thread is in a call; {@link Code#CLOSED}
      */
     public void predict(int candidateCount) {
         score(candidateCount, NO_BUDGET);
     }
 
     /**
-     * The same, but begins no further chunk of 256 candidates once {@code budgetNanos} nanoseconds have passed since the
-     * call; 0 or less is no time at all. Candidates that were not reached have the status {@link CandidateStatus#LATE} and
-     * no probability, and {@link #lateCount} says how many; for several models they are the same ones. That the time was up
-     * is no error.
+     * Scores the request like {@link #predict}, within a time limit: starts no further chunk of up to 256 candidates
+     * once {@code budgetNanos} nanoseconds have passed since the call. 0 or less leaves no time at all. Candidates that
+     * were not reached have the status {@link CandidateStatus#LATE} and no probability, and {@link #lateCount} counts
+     * them; with several models, they are the same for all. Reaching the limit is not an error.
      *
-     * @throws OmomiException as {@link #predict} does
+     * @throws OmomiException like {@link #predict}
      */
     public void predictWithin(int candidateCount, long budgetNanos) {
         score(candidateCount, Math.max(0, budgetNanos));
@@ -121,7 +125,7 @@ public final class Scorer extends AbstractScorer {
         return logicId(0);
     }
 
-    /** The name of the serving logic of model {@code model}. */
+    /** Returns the logic id of model {@code model}. */
     public String logicId(int model) {
         result(model);
         return logicIds[model];

@@ -1,17 +1,19 @@
 package io.omomi;
 
-/** Whether requests get answers. None of these is a failure: a server answers by its own logic where this one does not. */
+/**
+ * Whether requests get answers. No state is a failure: if there are no answers, the server answers by its own logic.
+ */
 public enum ServingState {
     /** A generation answers. */
     SERVING,
-    /** There is none that could be served yet. */
+    /** No generation has been served yet. */
     NO_MODEL,
-    /** People switched scoring off. */
+    /** Scoring is switched off. */
     OFF;
 
     private static final ServingState[] ALL = values();
 
-    /** The state of a number that the native library gave, whose table is held against this one by a test. */
+    /** Returns the state with that number of the native library. A test compares the two tables. */
     static ServingState ofNumber(int number) {
         return ALL[number];
     }

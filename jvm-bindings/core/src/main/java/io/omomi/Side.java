@@ -1,10 +1,10 @@
 package io.omomi;
 
-/** Whether all candidates of a request share a field's value. */
+/** The side of a request that a field belongs to. */
 public enum Side {
-    /** One value a request. */
+    /** One value per request, shared by all candidates. */
     CONTEXT("context"),
-    /** One value a candidate. */
+    /** One value per candidate. */
     CANDIDATE("candidate");
 
     private final String word;
@@ -13,7 +13,7 @@ public enum Side {
         this.word = word;
     }
 
-    /** {@code context} or {@code candidate}, as in a contract. */
+    /** Returns {@code context} or {@code candidate}, as in a contract. */
     public String word() {
         return word;
     }

@@ -1,11 +1,14 @@
 package io.omomi;
 
-/** What signatures have to do with whether a weight file is served. */
+/** How signatures are checked before a weight file is served. */
 public enum SignaturePolicy {
-    /** Nothing: they are not looked at. */
+    /** Signatures are ignored. */
     OFF,
-    /** A signature by a trusted key has to be right; files without one are served: for the time in which signing is introduced. */
+    /**
+     * A signature, if there is one, must be valid and made by a trusted key. Unsigned files are served. For the time in
+     * which signing is introduced.
+     */
     ACCEPT,
-    /** A right signature by a trusted key has to be there. */
+    /** A valid signature by a trusted key is required. */
     REQUIRE
 }

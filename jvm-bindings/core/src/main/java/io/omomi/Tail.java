@@ -4,13 +4,13 @@ import java.nio.ByteBuffer;
 import java.nio.LongBuffer;
 
 /**
- * The tail of a request block: texts and lists, one behind the other. Texts gather in an array first and go to the block many
- * at a time, because a byte in an array costs a fraction of a byte in the block.
+ * The tail of a request block: texts and lists, one after the other. Texts are first gathered in an array and written
+ * to the block many at a time, because a byte in an array costs a fraction of a byte in the block.
  */
 final class Tail {
-    /** Some hundred names of categories. */
+    /** Size of the array: room for some hundred category names. */
     private static final int GATHERED_LEN_BYTES = 4096;
-    /** Chars that fit there whatever they are. */
+    /** Number of chars that always fit into the array. */
     private static final int GATHERED_CHARS = GATHERED_LEN_BYTES / Utf8.MAX_BYTES_PER_CHAR;
 
     private final ByteBuffer block;
@@ -19,7 +19,7 @@ final class Tail {
     private final int capacity;
     private final byte[] gathered = new byte[GATHERED_LEN_BYTES];
     private int used;
-    /** Of the bytes in use, those that are in the block; the others are gathered. */
+    /** Number of used bytes that are already in the block. The others are still gathered. */
     private int written;
 
     Tail(ByteBuffer block, LongBuffer words, RequestLayout layout) {
@@ -29,7 +29,7 @@ final class Tail {
         this.capacity = layout.tailLenBytes();
     }
 
-    /** Bytes in use. */
+    /** Returns the number of bytes in use. */
     int used() {
         return used;
     }
@@ -40,9 +40,9 @@ final class Tail {
     }
 
     /**
-     * Appends a text and returns what refers to it in a row or a list.
+     * Appends a text and returns the reference to it for a row or a list.
      *
-     * @throws OmomiException with {@link Code#TAIL_FULL} if it does not fit; nothing has been appended then
+     * @throws OmomiException with {@link Code#TAIL_FULL} if it does not fit; then nothing has been appended
      */
     long putText(CharSequence text) {
         int start = used;
@@ -60,10 +60,10 @@ final class Tail {
     }
 
     /**
-     * Takes room for a list of {@code count} values, with {@code textsLen} bytes behind it for its texts, and returns where
-     * in the tail it begins. The texts are still to be put.
+     * Reserves room for a list of {@code count} values, followed by {@code textsLen} bytes for its texts, and returns
+     * its offset in the tail. The texts are put afterwards.
      *
-     * @throws OmomiException with {@link Code#TAIL_FULL} if they do not fit; nothing has been taken then
+     * @throws OmomiException with {@link Code#TAIL_FULL} if they do not fit; then nothing has been reserved
      */
     int takeList(int count, long textsLen) {
         int start = (used + Block.SLOT_LEN - 1) & -Block.SLOT_LEN;
@@ -77,12 +77,12 @@ final class Tail {
         return start;
     }
 
-    /** Writes value {@code index} of the list that begins at {@code list}. */
+    /** Writes value {@code index} of the list at {@code list}. */
     void setListed(int list, int index, long value) {
         words.put((offset + list) / Block.SLOT_LEN + index, value);
     }
 
-    /** Brings the block up to date. */
+    /** Writes gathered texts to the block. */
     void flush() {
         int len = used - written;
         if (len > 0) {
@@ -92,12 +92,12 @@ final class Tail {
         }
     }
 
-    /** What refers to {@code count} bytes or values at {@code start}: two u32 as one little-endian u64. */
+    /** Returns the reference to {@code count} bytes or values at {@code start}: two u32 as one little-endian u64. */
     static long reference(int start, int count) {
         return Integer.toUnsignedLong(start) | (long) count << Integer.SIZE;
     }
 
-    /** By pieces, after a look at whether all of them fit. */
+    /** Appends a long text in pieces, after checking that all of it fits. */
     private void putLongText(CharSequence text, int count) {
         long len = Utf8.len(text);
         if (len > capacity - used) {
@@ -106,7 +106,7 @@ final class Tail {
         int end;
         for (int first = 0; first < count; first = end) {
             end = Math.min(first + GATHERED_CHARS, count);
-            // A pair of surrogates stays together.
+            // Do not separate a pair of surrogates.
             if (end < count && Character.isHighSurrogate(text.charAt(end - 1))) {
                 end--;
             }
@@ -115,7 +115,7 @@ final class Tail {
         }
     }
 
-    /** Takes {@code len} bytes that have been gathered behind the others. */
+    /** Adds {@code len} bytes, already in the array, to the used part. */
     private void take(int len) {
         if (len > capacity - used) {
             throw full((long) used + len);

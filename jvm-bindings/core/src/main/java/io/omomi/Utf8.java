@@ -5,9 +5,9 @@ import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 
-/** Text to bytes: without garbage into a request's tail, or strictly for the calls that are made once. */
+/** Encodes text as UTF-8: without allocation into a request's tail, or strictly for rare calls. */
 final class Utf8 {
-    /** Bytes that a char takes at most: a pair of surrogates takes four together. */
+    /** Maximum number of bytes per char. A pair of surrogates takes four bytes together. */
     static final int MAX_BYTES_PER_CHAR = 3;
 
     private static final int EIGHT = 8;
@@ -15,8 +15,8 @@ final class Utf8 {
     private Utf8() {}
 
     /**
-     * Bytes that {@link #put} writes for {@code text}. An unpaired surrogate takes 3 bytes that are not UTF-8: the
-     * native library sees them and refuses the candidate, as it would refuse them from any caller.
+     * Returns the number of bytes that {@link #put} writes for {@code text}. An unpaired surrogate takes 3 bytes that
+     * are not valid UTF-8: the native library detects them and refuses the candidate, as from any caller.
      */
     static long len(CharSequence text) {
         int count = text.length();
@@ -27,7 +27,7 @@ final class Utf8 {
                 if (c < 0x800) {
                     len += 1;
                 } else if (isPair(c, text, i, count)) {
-                    // Two chars, four bytes.
+                    // Two chars become four bytes.
                     len += 2;
                     i++;
                 } else {
@@ -39,11 +39,11 @@ final class Utf8 {
     }
 
     /**
-     * Writes {@code text}, whose length is {@code count}, at {@code start} of an array, which must have room for {@link
-     * #MAX_BYTES_PER_CHAR} bytes each, and returns the position behind it.
+     * Writes {@code text}, whose length is {@code count}, at {@code start} of an array, and returns the position after
+     * it. The array must have room for {@link #MAX_BYTES_PER_CHAR} bytes per char.
      */
     static int put(CharSequence text, int count, byte[] bytes, int start) {
-        // Nearly every category is a string and ASCII: then its bytes are copied as they are.
+        // Nearly every category is an ASCII string, whose bytes are copied as they are.
         if (text instanceof String && isAscii((String) text, count)) {
             putAscii((String) text, count, bytes, start);
             return start + count;
@@ -51,7 +51,10 @@ final class Utf8 {
         return putChars(text, 0, count, bytes, start);
     }
 
-    /** The same for the chars from {@code first} up to {@code end}, which must not part a pair of surrogates. */
+    /**
+     * Writes the chars of {@code text} from {@code first} up to {@code end}, like {@link #put}. The range must not
+     * separate a pair of surrogates.
+     */
     static int putChars(CharSequence text, int first, int end, byte[] bytes, int start) {
         int at = start;
         for (int i = first; i < end; i++) {
@@ -76,7 +79,10 @@ final class Utf8 {
         return at;
     }
 
-    /** Eight chars at a time, written out: where many setters are compiled into one method, the JVM unrolls no loops any more. */
+    /**
+     * Checks eight chars at a time, unrolled by hand: if many setters are compiled into one method, the JVM no longer
+     * unrolls loops.
+     */
     private static boolean isAscii(String text, int count) {
         int i = 0;
         for (; i <= count - EIGHT; i += EIGHT) {
@@ -94,7 +100,10 @@ final class Utf8 {
         return true;
     }
 
-    /** Copies the lower byte of each char, which is all there is of ASCII; deprecated, because it does so with any text. */
+    /**
+     * Copies the lower byte of each char, which is all of an ASCII char. The method is deprecated because it does so
+     * with any text.
+     */
     @SuppressWarnings("deprecation")
     private static void putAscii(String text, int count, byte[] bytes, int start) {
         text.getBytes(0, count, bytes, start);
@@ -105,7 +114,7 @@ final class Utf8 {
     }
 
     /**
-     * The bytes of {@code text} as a new array.
+     * Returns the bytes of {@code text} as a new array.
      *
      * @throws OmomiException with {@link Code#NOT_UTF8} for an unpaired surrogate
      */

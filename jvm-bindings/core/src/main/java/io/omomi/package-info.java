@@ -1,9 +1,10 @@
 /**
- * Scores ads with an omomi weight file without keeping one weight on the heap.
+ * Scores ads with an omomi weight file without keeping a single weight on the heap.
  *
- * <p>A server declares its fields once ({@link io.omomi.Schema}), opens a weight file ({@link io.omomi.Model}) and gives
- * each scoring thread its own {@link io.omomi.Scorer}. A request (one context, many candidates) is written into the
- * scorer's {@link io.omomi.Request}, {@link io.omomi.Scorer#predict} answers it in place; nothing is allocated on the way.
+ * <p>A server declares its fields once ({@link io.omomi.Schema}), opens a weight file ({@link io.omomi.Model}) and
+ * gives each scoring thread its own {@link io.omomi.Scorer}. A request (one context, many candidates) is written into
+ * the scorer's {@link io.omomi.Request}, and {@link io.omomi.Scorer#predict} answers it in place. Scoring allocates
+ * nothing.
  *
  * <pre>{@code
  * Schema schema = Schema.builder()
@@ -30,6 +31,6 @@
  * <p>A server that runs for months follows a store instead of opening files: see {@link io.omomi.LiveModel} and {@link
  * io.omomi.LiveScorer}.
  *
- * <p>Whatever goes wrong is an {@link io.omomi.OmomiException} with a stable code, the side that must act, and what to do.
+ * <p>Every error is an {@link io.omomi.OmomiException} with a stable code, the side that must act, and what to do.
  */
 package io.omomi;

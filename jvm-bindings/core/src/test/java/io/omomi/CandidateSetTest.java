@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.function.Executable;
 
-/** Prepared candidates, several models and time limits: the answers of rows and of one model, bit for bit. */
+/** Prepared candidates, several models and time limits give the answers of rows and of single models, bit for bit. */
 final class CandidateSetTest {
     private static final int CANDIDATES = 200;
     private static final RequestLayout PREPARED = RequestLayout.prepared(Fixture.SCHEMA, CANDIDATES, 4096);
@@ -76,7 +76,7 @@ final class CandidateSetTest {
     }
 
     @Test
-    void candidates_named_together_are_those_named_one_by_one() {
+    void indices_set_together_equal_indices_set_one_by_one() {
         int[] names = new int[CANDIDATES];
         Arrays.setAll(names, i -> i);
         scorer.request().setCandidates(names, CANDIDATES - 1);
@@ -84,12 +84,12 @@ final class CandidateSetTest {
         for (int i = 0; i < CANDIDATES - 1; i++) {
             assertSame(inline, i, scorer, 1, i);
         }
-        // The last one still has the name that it had.
+        // The last one still has its index.
         assertSame(inline, 0, scorer, 1, CANDIDATES - 1);
     }
 
     @Test
-    void names_that_are_refused_leave_the_others_as_they_were() {
+    void refused_indices_leave_the_others_unchanged() {
         assertRefused(Code.NULL_ARGUMENT, () -> scorer.request().setCandidates(null, 0));
         assertRefused(Code.INVALID_ARGUMENT, () -> scorer.request().setCandidates(new int[3], 4));
         assertRefused(Code.INVALID_ARGUMENT, () -> scorer.request().setCandidates(new int[3], -1));
@@ -104,7 +104,7 @@ final class CandidateSetTest {
     }
 
     @Test
-    void all_probabilities_at_once_are_those_read_one_by_one() {
+    void probabilities_read_together_equal_those_read_one_by_one() {
         inline.request().candidate(3).setText(Fixture.CATEGORY, UNPAIRED);
         inline.predict(CANDIDATES);
         scorer.predict(CANDIDATES - 1);
@@ -121,7 +121,7 @@ final class CandidateSetTest {
     }
 
     @Test
-    void rows_may_be_replaced_and_removed_and_a_gap_costs_only_itself() {
+    void rows_may_be_replaced_and_removed_and_a_gap_fails_alone() {
         assertEquals(CANDIDATES, set.count());
         assertTrue(set.remove(5));
         assertFalse(set.remove(5));
@@ -140,14 +140,14 @@ final class CandidateSetTest {
         assertSame(inline, 6, scorer, 1, 4);
         assertEquals(2, scorer.scoredCount());
         assertEquals(3, scorer.refusedCount(1));
-        assertEquals(5, set.add(row -> Fixture.fillCandidate(row, 5, text)), "the lowest index that is free");
-        assertEquals(CANDIDATES, set.add(row -> {}), "behind the last");
+        assertEquals(5, set.add(row -> Fixture.fillCandidate(row, 5, text)), "the lowest free index");
+        assertEquals(CANDIDATES, set.add(row -> {}), "after the last");
         assertEquals(CANDIDATES + 1, set.count());
         assertEquals(CANDIDATES + 10, set.capacity());
     }
 
     @Test
-    void what_is_not_reached_in_time_is_late_and_nothing_is_half_done() {
+    void candidates_not_reached_in_time_are_late_and_none_is_half_scored() {
         for (long budget : new long[] {Long.MIN_VALUE, -1, 0, 1_000, 20_000, Long.MAX_VALUE}) {
             inline.predictWithin(CANDIDATES, Long.MAX_VALUE);
             scorer.predictWithin(CANDIDATES, budget);
@@ -223,9 +223,9 @@ final class CandidateSetTest {
                 careless("null fill", Code.NULL_ARGUMENT, () -> set.add(null)),
                 careless("null fill of put", Code.NULL_ARGUMENT, () -> set.put(0, null)),
                 careless("put at -1", Code.INVALID_ARGUMENT, () -> set.put(-1, row -> {})),
-                careless("put behind the last", Code.INVALID_ARGUMENT, () -> set.put(CANDIDATES + 10, row -> {})),
+                careless("put after the last", Code.INVALID_ARGUMENT, () -> set.put(CANDIDATES + 10, row -> {})),
                 careless("remove -1", Code.INVALID_ARGUMENT, () -> set.remove(-1)),
-                careless("remove behind the last", Code.INVALID_ARGUMENT, () -> set.remove(CANDIDATES + 10)),
+                careless("remove after the last", Code.INVALID_ARGUMENT, () -> set.remove(CANDIDATES + 10)),
                 careless("unpaired surrogate", Code.INVALID_ARGUMENT,
                         () -> set.add(row -> row.setText(Fixture.CATEGORY, UNPAIRED))),
                 careless("too many values", Code.INVALID_ARGUMENT,
@@ -237,7 +237,7 @@ final class CandidateSetTest {
                 careless("a fill that puts", Code.INVALID_ARGUMENT, () -> set.put(0, row -> set.put(0, inner -> {}))),
                 careless("row of a prepared candidate", Code.INVALID_ARGUMENT, () -> named.candidate(0)),
                 careless("name of a row", Code.INVALID_ARGUMENT, () -> inline.request().setCandidate(0, 0)),
-                careless("name behind the last", Code.TOO_MANY_CANDIDATES, () -> named.setCandidate(CANDIDATES, 0)),
+                careless("name after the last", Code.TOO_MANY_CANDIDATES, () -> named.setCandidate(CANDIDATES, 0)),
                 careless("name -1", Code.INVALID_ARGUMENT, () -> named.setCandidate(-1, 0)),
                 careless("predict too many within", Code.TOO_MANY_CANDIDATES,
                         () -> scorer.predictWithin(CANDIDATES + 1, 1_000)),

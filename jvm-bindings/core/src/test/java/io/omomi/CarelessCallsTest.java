@@ -22,7 +22,7 @@ import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Whatever a caller does meets an exception with a code, or costs one candidate; nothing ends the process. */
+/** A careless call gets an exception with a code, or one candidate fails; nothing ends the process. */
 final class CarelessCallsTest {
     private static final String UNPAIRED = "東\ud83d京";
 
@@ -107,9 +107,9 @@ final class CarelessCallsTest {
         add(table, "candidate 500 of 500", Code.TOO_MANY_CANDIDATES, () -> request.candidate(500));
         add(table, "candidate -1", Code.INVALID_ARGUMENT, () -> request.candidate(-1));
         add(table, "predict too many", Code.TOO_MANY_CANDIDATES, () -> scorer.predict(501));
-        add(table, "predict the greatest int", Code.TOO_MANY_CANDIDATES, () -> scorer.predict(Integer.MAX_VALUE));
+        add(table, "predict Integer.MAX_VALUE", Code.TOO_MANY_CANDIDATES, () -> scorer.predict(Integer.MAX_VALUE));
         add(table, "predict minus one", Code.INVALID_ARGUMENT, () -> scorer.predict(-1));
-        add(table, "answer behind the last", Code.INVALID_ARGUMENT, () -> {
+        add(table, "answer after the last", Code.INVALID_ARGUMENT, () -> {
             scorer.predict(2);
             scorer.probability(2);
         });
@@ -213,7 +213,7 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void a_bad_candidate_costs_that_candidate_alone_and_says_why() {
+    void a_bad_candidate_fails_alone_and_says_why() {
         for (int i = 0; i < 5; i++) {
             request.candidate(i).setId(Fixture.CREATIVE_ID, i).setText(Fixture.CATEGORY, "自動車");
         }
@@ -243,7 +243,7 @@ final class CarelessCallsTest {
         }
     }
 
-    /** What no setter writes, but a stray writer might. */
+    /** Writes a slot that no setter writes, but a stray write might. */
     private void corruptSlot(int candidate, Field field, long slot) {
         RequestLayout layout = request.layout;
         int row = layout.candidatesOffset + candidate * layout.candidateStride;
@@ -251,7 +251,7 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void a_field_that_is_set_twice_takes_the_last_value() {
+    void a_field_that_is_set_twice_keeps_the_last_value() {
         request.candidate(0).setId(Fixture.CREATIVE_ID, 1).setText(Fixture.CATEGORY, "料理");
         request.candidate(1).setId(Fixture.CREATIVE_ID, 7).setId(Fixture.CREATIVE_ID, 1);
         request.candidate(1).setTextValue(Fixture.CATEGORY, 7).setText(Fixture.CATEGORY, "料理");
@@ -291,7 +291,7 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void a_candidate_that_is_skipped_or_visited_again_has_nothing_of_an_earlier_request() {
+    void a_skipped_or_revisited_candidate_has_no_values_of_an_earlier_request() {
         request.candidate(0).setId(Fixture.CREATIVE_ID, 1);
         scorer.predict(2);
         double one = scorer.logit(0);
@@ -315,7 +315,7 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void a_text_that_does_not_fit_leaves_the_row_as_it_was() {
+    void a_text_that_does_not_fit_leaves_the_row_unchanged() {
         request.candidate(0).setText(Fixture.CATEGORY, "料理");
         request.candidate(1).setText(Fixture.CATEGORY, "料理");
         assertThrows(OmomiException.class, () -> request.candidate(1).setText(Fixture.CATEGORY, "x".repeat(1 << 20)));
@@ -324,14 +324,14 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void no_candidates_are_answered_with_none() {
+    void a_request_without_candidates_gets_no_answers() {
         scorer.predict(0);
         assertEquals(0, scorer.answeredCount());
         assertEquals(0, scorer.scoredCount());
     }
 
     @Test
-    void a_model_is_refused_with_the_name_of_the_field_that_the_schema_lacks_or_declares_otherwise() {
+    void a_refused_model_names_the_field_that_the_schema_lacks_or_declares_differently() {
         OmomiException missing = assertThrows(
                 OmomiException.class,
                 () -> Scorer.open(model, RequestLayout.of(Schema.builder().id("media_id", Side.CONTEXT).build(), 1, 0)));

@@ -8,7 +8,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import org.junit.jupiter.api.Test;
 
-/** The arithmetic that Java reaches makes the keys of the vector file, which every implementation reads. */
+/**
+ * Checks that the functions reached from Java compute the keys of the vector file, which every implementation reads.
+ */
 final class FeatureKeysTest {
     @Test
     void every_vector_has_its_seed_its_value_and_its_key() throws IOException {
@@ -34,7 +36,7 @@ final class FeatureKeysTest {
                 switch (kind) {
                     case "id" -> assertEquals(value, hex(Long.parseLong(input)), line);
                     case "text" -> assertEquals(value, hex(Feature.textValue(text(input))), line);
-                    // Native code finds a number's bucket; the golden requests cover that.
+                    // Native code finds the bucket of a number; the golden requests cover that.
                     default -> assertEquals("number", kind, line);
                 }
                 assertEquals(key, hex(Feature.featureKey(seed, Long.parseUnsignedLong(value, 16))), line);

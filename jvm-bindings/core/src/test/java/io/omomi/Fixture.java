@@ -3,7 +3,7 @@ package io.omomi;
 import java.nio.file.Path;
 import java.util.Map;
 
-/** The weight file of {@code tests/jvm.rs}, which makes it and calls Maven, and the declaration that goes with it. */
+/** The weight file of {@code tests/jvm}, which creates it and calls Maven, and the matching declaration. */
 final class Fixture {
     static final Schema SCHEMA = Schema.builder()
             .id("media_id", Side.CONTEXT)
@@ -16,7 +16,7 @@ final class Fixture {
             .texts("label", Side.CANDIDATE)
             .ids("campaign_id", Side.CANDIDATE)
             .number("creative_age", Side.CANDIDATE, "hours", 0, 2400)
-            // The model does not know this one; a server may declare more than a model reads.
+            // Unknown to the model: a server may declare more than a model reads.
             .text("memo", Side.CANDIDATE)
             .build();
 
@@ -51,12 +51,12 @@ final class Fixture {
         return Model.open(weightFile());
     }
 
-    /** A declaration that supplies exactly what a contract asks for. */
+    /** Returns a declaration of exactly the fields of a contract. */
     static Schema schemaOf(String contract) {
         return declare(Schema.builder(), contract).build();
     }
 
-    /** Adds to a declaration what a contract asks for, in its order. */
+    /** Adds the fields of a contract to a declaration, in the contract's order. */
     static Schema.Builder declare(Schema.Builder builder, String contract) {
         for (Object one : Json.list(Json.map(Json.parse(contract)).get("field"))) {
             Map<String, Object> field = Json.map(one);
@@ -87,7 +87,7 @@ final class Fixture {
         return builder;
     }
 
-    /** Fills a request that sets every field, with texts in Japanese; candidate {@code i} differs from the others. */
+    /** Fills a request that sets every field, with Japanese texts. Candidate {@code i} differs from the others. */
     static void fill(Request request, int candidates, Text text) {
         fillContext(request, text);
         for (int i = 0; i < candidates; i++) {
@@ -113,7 +113,7 @@ final class Fixture {
                 .setNumber(CREATIVE_AGE, i);
     }
 
-    /** A set with the candidates of {@link #fill} at their indices, and room for ten more. */
+    /** Returns a set with the candidates of {@link #fill} at their indices, and room for ten more. */
     static CandidateSet candidateSet(int candidates, Text text) {
         CandidateSet set = CandidateSet.open(SCHEMA, candidates + 10, 8);
         for (int i = 0; i < candidates; i++) {
@@ -123,7 +123,7 @@ final class Fixture {
         return set;
     }
 
-    /** What a caller keeps between requests. */
+    /** The texts that a caller keeps between requests. */
     static final class Text {
         final String[] interests = {"旅行", "スポーツ", "料理", "未知の分野"};
         final java.util.List<String> labels = new java.util.ArrayList<>(java.util.List.of("新着", "sale"));

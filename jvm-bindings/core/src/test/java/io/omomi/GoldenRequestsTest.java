@@ -14,7 +14,10 @@ import java.util.Map;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** The weight file's golden requests, read from its bytes as FORMAT.md says, must come out of the JVM to the last bit. */
+/**
+ * Reads the weight file's golden requests as FORMAT.md specifies, and checks that the JVM gives their answers, bit for
+ * bit.
+ */
 final class GoldenRequestsTest {
     private static final int SECTION_COUNT_OFFSET = 20;
     private static final int HEADER_LEN = 128;

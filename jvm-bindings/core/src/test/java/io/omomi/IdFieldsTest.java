@@ -10,13 +10,16 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** Id fields that are set together come to the same as each set by itself. */
+/** Id fields that are set together have the same effect as each set by itself. */
 final class IdFieldsTest {
     private static final int CANDIDATES = 50;
     private static final int ID_COUNT = 2;
 
     private final Model model = Fixture.model();
-    /** What the model reads, and ids around it that it does not know: the creative's is the contract's first of a candidate. */
+    /**
+     * The fields of the model, surrounded by ids that it does not know. The creative's is the contract's first
+     * candidate field.
+     */
     private final Schema schema = Fixture.declare(Schema.builder().id("before", Side.CANDIDATE), model.contract())
             .id("last", Side.CANDIDATE)
             .build();
@@ -31,7 +34,7 @@ final class IdFieldsTest {
 
     IdFieldsTest() {
         for (int i = 0; i < CANDIDATES; i++) {
-            // Creative i behind another id: what came to the wrong field would have another logit.
+            // Creative i after another id: an id in the wrong field would change the logit.
             ids[ID_COUNT * i] = CANDIDATES - i;
             ids[ID_COUNT * i + 1] = i;
         }
@@ -56,7 +59,7 @@ final class IdFieldsTest {
     }
 
     @Test
-    void ids_from_an_array_have_the_logits_of_ids_set_one_by_one() {
+    void ids_from_an_array_give_the_logits_of_ids_set_one_by_one() {
         for (int i = 0; i < CANDIDATES; i++) {
             together.request().candidate(i).setIdFields(beforeAndCreative, ids, i * ID_COUNT);
             oneByOne.request().candidate(i).setId(creativeId, i);
@@ -66,7 +69,7 @@ final class IdFieldsTest {
     }
 
     @Test
-    void other_setters_go_on_with_what_was_set_together() {
+    void other_setters_work_after_setting_ids_together() {
         Row row = together.request().candidate(0);
         row.setText(category, "").setIdFields(beforeAndCreative, ids, 4).setId(creativeId, 9);
         together.request().candidate(1).setIdFields(beforeAndCreative, ids, 6).unset(creativeId);
@@ -78,7 +81,7 @@ final class IdFieldsTest {
     }
 
     @Test
-    void a_refused_call_leaves_the_row_as_it_was() {
+    void a_refused_call_leaves_the_row_unchanged() {
         together.request().candidate(0).setIdFields(beforeAndCreative, ids, 2 * ID_COUNT);
         oneByOne.request().candidate(0).setId(creativeId, 2);
         for (int first : new int[] {-1, ids.length - ID_COUNT + 1, Integer.MAX_VALUE, Integer.MIN_VALUE}) {
@@ -91,15 +94,15 @@ final class IdFieldsTest {
 
     @ParameterizedTest
     @CsvSource({
-        "before+last, declare one behind the other",
-        "creative_id+before, declare one behind the other",
-        "creative_id+creative_id, declare one behind the other",
+        "before+last, declare fields that are set together",
+        "creative_id+before, declare fields that are set together",
+        "creative_id+creative_id, declare fields that are set together",
         "creative_id+media_id, a context field",
         "category, is used as an id",
         "campaign_id, is used as an id",
-        "before+creative_id+last, declare one behind the other"
+        "before+creative_id+last, declare fields that are set together"
     })
-    void fields_that_cannot_be_set_together_are_refused_when_they_are_named(String names, String reason) {
+    void fields_that_cannot_be_set_together_are_refused_when_they_are_combined(String names, String reason) {
         Field[] fields = List.of(names.split("\\+")).stream().map(schema::field).toArray(Field[]::new);
         OmomiException refused = assertThrows(OmomiException.class, () -> IdFields.of(fields));
         assertEquals(Code.WRONG_FIELD_USE, refused.code());

@@ -5,7 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** A small reader for the JSON of a weight file; integers become {@code Long}, other numbers {@code Double}. */
+/** A small parser for the JSON of a weight file. Integers become {@code Long}, other numbers {@code Double}. */
 final class Json {
     private final String text;
     private int at;

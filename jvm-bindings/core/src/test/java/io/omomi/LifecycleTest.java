@@ -19,7 +19,7 @@ import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Closing, replacing, forgetting: at any time, on any thread. */
+/** Closing, replacing and forgetting, at any time and on any thread. */
 final class LifecycleTest {
     @TestFactory
     Stream<DynamicTest> after_close_every_method_of_a_scorer_throws() {
@@ -179,7 +179,7 @@ final class LifecycleTest {
     }
 
     @Test
-    void a_live_model_that_is_forgotten_is_ended_when_the_next_one_is_opened(@TempDir Path folder) throws Exception {
+    void a_forgotten_live_model_is_closed_when_the_next_one_is_opened(@TempDir Path folder) throws Exception {
         int open = Handle.openCount();
         int threads = LiveChaosTest.liveThreads();
         Store store = new Store(folder);
@@ -199,7 +199,7 @@ final class LifecycleTest {
     }
 
     @Test
-    void a_scorer_outlives_its_model_and_the_mapping_goes_with_the_last_of_them() throws IOException {
+    void a_scorer_outlives_its_model_and_the_mapping_ends_with_the_last_of_them() throws IOException {
         int mapped = mappedWeightFiles();
         Model model = Fixture.model();
         assertTrue(mappedWeightFiles() > mapped, "a model maps its file");
@@ -239,7 +239,8 @@ final class LifecycleTest {
                                 predictions.incrementAndGet();
                             }
                         } catch (OmomiException closed) {
-                            // A model closed between `get` and `open`, or a scorer closed from outside: both say so.
+                            // The model was closed between `get` and `open`, or the scorer was closed from outside:
+                            // both report CLOSED.
                             assertEquals(Code.CLOSED, closed.code());
                         }
                     }
@@ -271,7 +272,7 @@ final class LifecycleTest {
     }
 
     @Test
-    void models_that_are_forgotten_are_freed_when_the_next_one_is_opened() throws Exception {
+    void forgotten_models_are_freed_when_the_next_one_is_opened() throws Exception {
         int open = Handle.openCount();
         int mapped = mappedWeightFiles();
         forget();
@@ -290,7 +291,7 @@ final class LifecycleTest {
     }
 
     @Test
-    void a_second_thread_on_one_scorer_meets_scorer_busy_and_a_close_waits() throws Exception {
+    void a_second_thread_on_one_scorer_gets_scorer_busy_and_a_close_waits() throws Exception {
         RequestLayout large = RequestLayout.of(Fixture.SCHEMA, 65_536, 1024);
         AtomicReference<Throwable> failure = new AtomicReference<>();
         try (Model model = Fixture.model()) {

@@ -21,13 +21,13 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Two threads check known answers without a pause, while a third publishes, damages, pins, freezes and switches off. The property
- * {@code omomi.test.chaos.seconds} says for how long.
+ * Two threads check known answers without a pause, while a third publishes, damages, pins, freezes and switches off.
+ * The property {@code omomi.test.chaos.seconds} is the duration.
  */
 final class LiveChaosTest {
     private static final RequestLayout LAYOUT = RequestLayout.of(Fixture.SCHEMA, Store.CANDIDATES, 16 << 10);
     private static final int DEFAULT_SECONDS = 3;
-    /** What the JVM itself may take or give back meanwhile. */
+    /** Memory that the JVM itself may take or release meanwhile. */
     private static final long RESIDENT_SLACK_BYTES = 96 << 20;
 
     @TempDir
@@ -44,12 +44,12 @@ final class LiveChaosTest {
     private Store store;
     private LiveScorer witness;
     private int storeCount;
-    /** The last generation that was published, and the good ones. */
+    /** The last published generation; then the good ones. */
     private long published;
     private final List<Long> good = new ArrayList<>();
 
     @Test
-    void whatever_happens_to_the_store_each_answer_is_of_one_good_generation_and_the_memory_comes_back() throws Exception {
+    void each_answer_belongs_to_one_good_generation_and_memory_is_freed_no_matter_what_happens_to_the_store() throws Exception {
         for (long generation = 1; generation <= Store.GENERATION_COUNT; generation++) {
             Store.logits(generation);
         }
@@ -62,12 +62,12 @@ final class LiveChaosTest {
         }
         long seconds = Long.getLong("omomi.test.chaos.seconds", DEFAULT_SECONDS);
         long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(seconds);
-        // What is allocated once is there after a quarter of the time.
+        // After a quarter of the time, everything that is allocated once has been allocated.
         long quarter = end - TimeUnit.SECONDS.toNanos(seconds) * 3 / 4;
         long resident = 0;
         long direct = 0;
         long actions = 0;
-        // A busy machine gets more time for as many swaps.
+        // A busy machine gets more time for the same number of swaps.
         long latest = end + TimeUnit.SECONDS.toNanos(60);
         while ((System.nanoTime() < end || (swapsSeen.get() <= 10 && System.nanoTime() < latest)) && failure.get() == null) {
             act();
@@ -80,8 +80,8 @@ final class LiveChaosTest {
         long residentNow = residentBytes();
         store.follow();
         publishGood();
-        // It is on trial until the next look, and the one before it stays as long as a request of it is under way, which on a
-        // busy machine may be without a processor.
+        // It is on trial until the next look. Its predecessor stays in memory while a request of it is in progress,
+        // which may get no processor on a busy machine.
         long patience = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
         do {
             live.get().lookNow();
@@ -110,7 +110,10 @@ final class LiveChaosTest {
         assertTrue(directNow <= direct, direct + " direct buffers, then " + directNow);
     }
 
-    /** A new store with a server that starts on it; the one before it ends while others score with what it served. */
+    /**
+     * Creates a new store and a server that starts on it. The old server ends while others score with its last
+     * generation.
+     */
     private void begin() throws IOException {
         storeCount++;
         store = new Store(folder.resolve("store-" + storeCount));
@@ -128,7 +131,8 @@ final class LiveChaosTest {
     }
 
     private void act() throws IOException {
-        if (published + 2 > Store.GENERATION_COUNT) {
+        // An action publishes up to two generations, and one more is published at the end.
+        if (published + 3 > Store.GENERATION_COUNT) {
             begin();
         }
         switch (random.nextInt(8)) {
@@ -179,7 +183,7 @@ final class LiveChaosTest {
         return good.get(random.nextInt(good.size()));
     }
 
-    /** Asks for a look, or leaves it to the poll. */
+    /** Requests a look, or leaves it to the poll. */
     private void look() {
         if (random.nextBoolean()) {
             live.get().lookNow();
@@ -214,7 +218,7 @@ final class LiveChaosTest {
         }
     }
 
-    /** Scores without a pause with whatever the live model of the moment serves. */
+    /** Scores without a pause with the current live model. */
     private void score() {
         Fixture.Text text = new Fixture.Text();
         try {
@@ -227,7 +231,7 @@ final class LiveChaosTest {
                         before = ask(scorer, before);
                     }
                 } catch (OmomiException closed) {
-                    // The live model of the moment was another one a moment later.
+                    // The live model was replaced in the meantime.
                     assertEquals(Code.CLOSED, closed.code(), closed::toString);
                 }
             }
@@ -264,10 +268,10 @@ final class LiveChaosTest {
                 return Long.parseLong(line.replaceAll("[^0-9]", "")) << 10;
             }
         }
-        throw new AssertionError("the system does not say how much memory is resident");
+        throw new AssertionError("the operating system does not report resident memory");
     }
 
-    /** The JVM frees them some time after it has found that nobody has them. */
+    /** Returns the number of direct buffers. The JVM frees them some time after they become unreachable. */
     private static long directBuffers() throws InterruptedException {
         long min = Long.MAX_VALUE;
         for (int attempt = 0; attempt < 10; attempt++) {
@@ -290,7 +294,7 @@ final class LiveChaosTest {
         }
     }
 
-    /** Threads of the native library. */
+    /** Returns the number of threads of the native library. */
     static int liveThreads() throws IOException {
         int count = 0;
         try (var tasks = Files.newDirectoryStream(Path.of("/proc/self/task"))) {
@@ -298,7 +302,7 @@ final class LiveChaosTest {
                 try {
                     count += Files.readString(task.resolve("comm")).equals("omomi-live\n") ? 1 : 0;
                 } catch (IOException ended) {
-                    // A thread that ended meanwhile is not one of those that are counted.
+                    // A thread that has ended is not counted.
                     continue;
                 }
             }

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What a live model counts, as an object, as Prometheus text and in a registry of Micrometer. */
+/** The metrics of a live model: as an object, as Prometheus text and in a Micrometer registry. */
 final class LiveMetricsTest {
     private static final RequestLayout LAYOUT = RequestLayout.of(Fixture.SCHEMA, Store.CANDIDATES, 16 << 10);
 
@@ -102,7 +102,7 @@ final class LiveMetricsTest {
     }
 
     @Test
-    void a_health_check_is_passed_with_a_model_or_a_fallback_and_off_is_ready(@TempDir Path empty) throws IOException {
+    void a_health_check_passes_with_a_model_or_a_fallback_or_while_off(@TempDir Path empty) throws IOException {
         assertTrue(live.isLive() && live.isReady());
         store.decide("off");
         live.lookNow();
@@ -117,7 +117,7 @@ final class LiveMetricsTest {
     }
 
     @Test
-    void prometheus_text_goes_into_a_direct_buffer_or_says_how_much_room_it_needs() {
+    void prometheus_text_is_written_to_a_direct_buffer_or_the_error_says_the_required_length() {
         ByteBuffer buffer = ByteBuffer.allocateDirect(1 << 20);
         buffer.position(7);
         live.writePrometheus(buffer);
@@ -138,7 +138,7 @@ final class LiveMetricsTest {
     }
 
     @Test
-    void a_registry_of_micrometer_shows_the_numbers_of_the_moment() {
+    void a_micrometer_registry_shows_the_current_metrics() {
         SimpleMeterRegistry registry = new SimpleMeterRegistry();
         new LiveModelMeters(live).bindTo(registry);
         assertEquals(3, registry.get("omomi.predictions").functionCounter().count());

@@ -18,7 +18,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What a server serves as its store changes. */
+/** Serving while the store changes. */
 final class LiveModelTest {
     private static final RequestLayout LAYOUT = RequestLayout.of(Fixture.SCHEMA, Store.CANDIDATES, 16 << 10);
 
@@ -33,7 +33,7 @@ final class LiveModelTest {
         store = new Store(folder.resolve("feed-ctr"));
     }
 
-    /** The generation that answers, after its answers were compared with those that are known. */
+    /** Returns the generation that answers, after comparing its answers with the known ones. */
     private long ask(LiveScorer scorer) {
         Fixture.fill(scorer.request(), Store.CANDIDATES, text);
         assertEquals(ServingState.SERVING, scorer.predict(Store.CANDIDATES));
@@ -48,7 +48,7 @@ final class LiveModelTest {
     }
 
     @Test
-    void a_store_that_is_not_there_is_no_model_yet_and_the_first_publication_is_served() throws IOException {
+    void a_missing_store_means_no_model_yet_and_the_first_publication_is_served() throws IOException {
         Path absent = folder.resolve("none");
         try (LiveModel live = LiveModel.open(absent, Fixture.SCHEMA, Store.options().build());
                 LiveScorer scorer = LiveScorer.open(live, LAYOUT)) {
@@ -67,7 +67,7 @@ final class LiveModelTest {
     }
 
     @Test
-    void the_next_request_after_a_publication_is_answered_by_it_with_its_logic_id() throws IOException {
+    void the_next_request_after_a_publication_is_answered_by_the_new_generation_with_its_logic_id() throws IOException {
         store.publish(1);
         try (LiveModel live = store.open(); LiveScorer scorer = LiveScorer.open(live, LAYOUT)) {
             for (long generation = 1; generation < 6; generation++) {
@@ -80,7 +80,7 @@ final class LiveModelTest {
     }
 
     @Test
-    void a_bad_file_is_refused_with_its_owner_and_the_last_good_one_goes_on() throws IOException {
+    void a_bad_file_is_refused_with_its_owner_and_the_last_good_one_continues() throws IOException {
         store.publish(1);
         try (LiveModel live = store.open(); LiveScorer scorer = LiveScorer.open(live, LAYOUT)) {
             byte[] damaged = Store.bytes(2);
@@ -105,7 +105,7 @@ final class LiveModelTest {
     }
 
     @Test
-    void freeze_off_and_pin_are_honoured_and_predict_says_off_without_an_exception() throws IOException {
+    void freeze_off_and_pin_are_obeyed_and_predict_returns_off_without_an_exception() throws IOException {
         store.publish(1);
         try (LiveModel live = store.open(); LiveScorer scorer = LiveScorer.open(live, LAYOUT)) {
             store.decide("freeze");
@@ -129,7 +129,7 @@ final class LiveModelTest {
     }
 
     @Test
-    void the_status_says_who_answers_and_json_says_the_same() throws IOException {
+    void the_status_names_the_served_generation_and_json_agrees() throws IOException {
         Instant before = Instant.now().minusSeconds(1);
         store.publish(7);
         try (LiveModel live = store.open(Store.options().loadMode(LoadMode.COPY).build())) {
@@ -156,7 +156,7 @@ final class LiveModelTest {
     }
 
     @Test
-    void a_server_refuses_by_its_own_limits_and_another_one_serves() throws IOException {
+    void a_file_refused_by_one_servers_limits_is_served_by_another() throws IOException {
         store.publish(1);
         long len = Store.bytes(1).length;
         Map<Code, LiveOptions.Builder> limits = Map.of(
@@ -181,7 +181,7 @@ final class LiveModelTest {
     }
 
     @Test
-    void prepared_candidates_have_the_logits_of_rows_in_every_generation() throws IOException {
+    void prepared_candidates_get_the_logits_of_rows_in_every_generation() throws IOException {
         RequestLayout prepared = RequestLayout.prepared(Fixture.SCHEMA, Store.CANDIDATES, 4096);
         store.publish(1);
         try (LiveModel live = store.open();
@@ -202,7 +202,7 @@ final class LiveModelTest {
     }
 
     @Test
-    void an_explanation_is_of_the_generation_that_answers() throws IOException {
+    void an_explanation_belongs_to_the_generation_that_answers() throws IOException {
         store.publish(1);
         try (LiveModel live = store.open(); LiveScorer scorer = LiveScorer.open(live, LAYOUT)) {
             ask(scorer);
@@ -214,7 +214,7 @@ final class LiveModelTest {
     }
 
     @Test
-    void a_live_scorer_outlives_its_live_model_and_stays_at_its_generation() throws IOException {
+    void a_live_scorer_outlives_its_live_model_and_keeps_its_generation() throws IOException {
         store.publish(1);
         LiveModel live = store.open();
         try (LiveScorer scorer = LiveScorer.open(live, LAYOUT)) {
@@ -226,7 +226,7 @@ final class LiveModelTest {
     }
 
     @Test
-    void a_second_process_on_one_store_has_a_name_of_its_own_and_both_report() throws IOException {
+    void two_processes_on_one_store_have_different_names_and_both_report() throws IOException {
         store.publish(1);
         try (LiveModel first = store.open();
                 LiveModel second = store.open(Store.options().name("jvm-test-2").build())) {

@@ -19,7 +19,7 @@ import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Each test loads the classes, and with them the library, in a class loader of its own. */
+/** Each test loads the classes, and so the library, in its own class loader. */
 final class NativeLibraryTest {
     private static final String RESOURCE = "io/omomi/native/" + Platform.name() + "/" + System.mapLibraryName("omomi");
 
@@ -50,26 +50,26 @@ final class NativeLibraryTest {
     }
 
     @Test
-    void a_path_that_names_nothing_is_refused_although_the_jar_has_the_library() throws Exception {
+    void a_path_to_a_missing_file_is_refused_even_though_the_jar_has_the_library() throws Exception {
         String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, folder.resolve("no.so").toString()));
         assertContains(refusal, "library_not_loaded", "no.so", NativeLibrary.PATH_PROPERTY);
     }
 
     @Test
-    void a_path_that_names_no_library_is_refused() throws Exception {
+    void a_path_to_a_file_that_is_not_a_library_is_refused() throws Exception {
         Path text = Files.writeString(folder.resolve("libtext.so"), "not a library");
         String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, text.toString()));
         assertContains(refusal, "library_not_loaded", "libtext.so", Platform.name());
     }
 
     @Test
-    void a_path_that_names_another_library_is_refused() throws Exception {
+    void a_path_to_another_library_is_refused() throws Exception {
         String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, otherLibrary().toString()));
         assertContains(refusal, "library_not_loaded", "not omomi's");
     }
 
     @Test
-    void a_folder_that_cannot_be_written_is_named_with_platform_and_remedy() throws Exception {
+    void an_unwritable_folder_is_named_with_platform_and_remedy() throws Exception {
         String refusal = refusal(Map.of(NativeLibrary.FOLDER_PROPERTY, folder.resolve("none").toString()));
         assertContains(
                 refusal, "library_not_loaded", "none", Platform.name(), Platform.libc(), NativeLibrary.FOLDER_PROPERTY);
@@ -93,7 +93,7 @@ final class NativeLibraryTest {
         try (Loader loader = new Loader(root.toUri().toURL())) {
             String refusal = loader.load(Map.of(NativeLibrary.FOLDER_PROPERTY, folder.toString()));
             assertContains(refusal, "library_not_loaded", "damaged", "00 15");
-            // The failure stays; it does not become a NoClassDefFoundError.
+            // The failure is remembered; it does not become a NoClassDefFoundError.
             assertContains(loader.load(Map.of()), "library_not_loaded", "damaged", "00 15");
         }
         assertEquals("[jar]", Files.list(folder).map(path -> path.getFileName().toString()).toList().toString());
@@ -133,7 +133,7 @@ final class NativeLibraryTest {
         return library;
     }
 
-    /** A library that every JVM has loaded and that is not ours, under a name of its own. */
+    /** Returns a library that every JVM has loaded and that is not ours, under a new name. */
     private Path otherLibrary() throws IOException {
         for (String line : Files.readAllLines(Path.of("/proc/self/maps"), StandardCharsets.ISO_8859_1)) {
             if (line.contains("/libm.so") || line.contains("/libm-")) {
@@ -154,7 +154,7 @@ final class NativeLibraryTest {
         return null;
     }
 
-    /** The library's classes once more. What is in front comes first, as another jar would on a class path. */
+    /** Loads the library's classes again. Paths in front come first, like another jar on a class path. */
     private static final class Loader extends URLClassLoader {
         Loader(URL... front) throws IOException {
             this(true, front);
@@ -195,7 +195,7 @@ final class NativeLibraryTest {
             return (Long) loadClass("io.omomi.Feature").getMethod("textValue", CharSequence.class).invoke(null, text);
         }
 
-        /** Loads the library with these properties; answers what it was refused with, or nothing. */
+        /** Loads the library with these properties. Returns the refusal, or nothing. */
         String load(Map<String, String> properties) throws Exception {
             Map<String, String> before = new TreeMap<>();
             for (String name : List.of(NativeLibrary.PATH_PROPERTY, NativeLibrary.FOLDER_PROPERTY)) {

@@ -10,7 +10,7 @@ import java.util.function.IntConsumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Filling, predicting and reading cost no byte of heap. */
+/** Filling, predicting and reading allocate no byte of heap. */
 final class NoAllocationTest {
     private static final int CANDIDATES = 200;
     private static final int WARM_UP_REQUESTS = 2_000;
@@ -32,7 +32,7 @@ final class NoAllocationTest {
     }
 
     @Test
-    void neither_does_one_of_prepared_candidates_for_two_models_within_a_time() {
+    void a_request_of_prepared_candidates_for_two_models_within_a_time_limit_allocates_nothing() {
         Fixture.Text text = new Fixture.Text();
         RequestLayout layout = RequestLayout.prepared(Fixture.SCHEMA, CANDIDATES, 4096).forModels(2);
         try (Model model = Fixture.model();
@@ -45,7 +45,7 @@ final class NoAllocationTest {
     }
 
     @Test
-    void neither_does_one_of_a_live_model_whether_it_serves_or_has_no_model_or_is_off(@TempDir Path folder) throws IOException {
+    void a_request_to_a_live_model_allocates_nothing_whether_it_serves_has_no_model_or_is_off(@TempDir Path folder) throws IOException {
         Fixture.Text text = new Fixture.Text();
         Store store = new Store(folder);
         try (LiveModel live = store.open(); LiveScorer scorer = LiveScorer.open(live, Fixture.LAYOUT)) {
@@ -62,10 +62,10 @@ final class NoAllocationTest {
     private static void assertAllocatesNothing(IntConsumer requests) {
         com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
         long thread = Thread.currentThread().getId();
-        // The first calls load classes and let the compiler of the JVM do its work.
+        // The first calls load classes and let the JVM compile.
         requests.accept(WARM_UP_REQUESTS);
-        // The JVM itself allocates now and then, as it links or compiles, and charges the thread. What a request costs is
-        // there in every round; what the JVM costs is not.
+        // The JVM itself sometimes allocates while it links or compiles, and charges the thread. A request's own cost
+        // would appear in every round; the JVM's does not.
         long min = Long.MAX_VALUE;
         for (int round = 0; round < ROUNDS && min > 0; round++) {
             long before = threads.getThreadAllocatedBytes(thread);

@@ -15,11 +15,11 @@ import java.util.HexFormat;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
-/** A store that a test publishes to, and damages: the layout of {@code src/store} by hand. */
+/** A store to which a test publishes, and which it damages: implements the layout of {@code src/store} by hand. */
 final class Store {
-    /** Generations that {@code tests/jvm} packs: 1 to this. */
+    /** Number of generations that {@code tests/jvm} packs: 1 to this. */
     static final int GENERATION_COUNT = 48;
-    /** Candidates of the request whose answers are known. */
+    /** Number of candidates in the request whose answers are known. */
     static final int CANDIDATES = 20;
 
     private static final Map<Long, double[]> KNOWN_LOGITS = new ConcurrentHashMap<>();
@@ -34,7 +34,7 @@ final class Store {
     static LiveOptions.Builder options() {
         return LiveOptions.builder()
                 .name("jvm-test")
-                // Looks only when it is asked to, and finds a generation good at the next look.
+                // Looks on demand only, and ends a trial successfully at the next look.
                 .pollInterval(java.time.Duration.ofHours(1))
                 .trial(java.time.Duration.ZERO);
     }
@@ -51,12 +51,12 @@ final class Store {
         return dir.resolve("generations").resolve(name(generation));
     }
 
-    /** The bytes of a good file. */
+    /** Returns the bytes of a good file. */
     static byte[] bytes(long generation) throws IOException {
         return Files.readAllBytes(original(generation));
     }
 
-    /** What {@link Fixture#fill} with {@link #CANDIDATES} candidates gets from that generation. */
+    /** Returns the logits that the generation gives to {@link Fixture#fill} with {@link #CANDIDATES} candidates. */
     static double[] logits(long generation) {
         return KNOWN_LOGITS.computeIfAbsent(generation, Store::computeLogits);
     }
@@ -75,12 +75,12 @@ final class Store {
         replace(dir.resolve("control"), (decision + "\n").getBytes());
     }
 
-    /** Takes {@code control} away, so that what is published is served again. */
+    /** Removes {@code control}, so that the published generation is served again. */
     void follow() throws IOException {
         Files.deleteIfExists(dir.resolve("control"));
     }
 
-    /** Changes a file where it lies, as nobody should. */
+    /** Overwrites a file in place, which publishers never do. */
     void overwrite(long generation, byte[] bytes) throws IOException {
         Path path = path(generation);
         if (Files.exists(path)) {

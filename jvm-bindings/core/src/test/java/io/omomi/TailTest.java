@@ -10,13 +10,13 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
-/** What rows refer to stands in the block, whatever way it took there. */
+/** Texts and lists that rows refer to are in the block, whichever way they got there. */
 final class TailTest {
     private static final int CANDIDATES = 500;
     private static final String[] ALPHABETS = {"abcdefgh-0123", "éüß÷a", "広告の分野、重み", "a\ud83d\ude00𠮷"};
 
     @Test
-    void texts_and_lists_of_all_kinds_and_lengths_are_found_where_their_rows_say() {
+    void texts_and_lists_of_all_kinds_and_lengths_are_where_their_rows_say() {
         Request request = request(1 << 20);
         Random random = new Random(7);
         for (int round = 0; round < 20; round++) {
@@ -48,7 +48,7 @@ final class TailTest {
     }
 
     @Test
-    void a_text_longer_than_what_is_gathered_keeps_its_pairs_of_surrogates_together() {
+    void a_text_longer_than_the_gathering_array_keeps_surrogate_pairs_together() {
         Request request = request(64 << 10);
         for (int lead = 0; lead < 4; lead++) {
             String text = "x".repeat(lead) + "\ud83d\ude00".repeat(5_000);
@@ -60,7 +60,7 @@ final class TailTest {
     }
 
     @Test
-    void the_tail_takes_as_many_bytes_as_it_has_and_not_one_more() {
+    void the_tail_accepts_exactly_its_length() {
         for (int len : new int[] {64, 4096, 16 << 10}) {
             for (String one : new String[] {"x", "é", "重", "\ud83d\ude00"}) {
                 Request request = request(len);

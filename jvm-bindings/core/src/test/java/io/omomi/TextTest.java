@@ -9,14 +9,14 @@ import java.util.Arrays;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
-/** Text reaches the native side as UTF-8, whatever it is made of. */
+/** Text reaches the native side as UTF-8, for every kind of CharSequence. */
 final class TextTest {
     @Test
-    void the_encoder_without_garbage_writes_what_the_standard_one_writes() {
+    void the_encoder_without_allocation_writes_what_the_standard_one_writes() {
         Random random = new Random(1);
         for (int round = 0; round < 5_000; round++) {
             StringBuilder text = new StringBuilder();
-            // Every other text is almost all ASCII, which is looked at eight characters at a time.
+            // Every other text is almost all ASCII, which is checked eight characters at a time.
             int kinds = round % 2 == 0 ? 4 : 80;
             for (int i = random.nextInt(40); i > 0; i--) {
                 int point = switch (random.nextInt(kinds)) {
@@ -45,7 +45,7 @@ final class TextTest {
     }
 
     @Test
-    void japanese_texts_give_one_logit_as_bytes_as_values_and_in_lists() {
+    void japanese_texts_give_the_same_logit_as_bytes_as_values_and_in_lists() {
         String[] texts = {"", "料理", "自動車", "旅行", "ｶﾀｶﾅ", "𠮷野家", "👨‍👩‍👧", "nul\0inside"};
         long[] values = Arrays.stream(texts).mapToLong(Feature::textValue).toArray();
         try (Model model = Fixture.model(); Scorer scorer = Scorer.open(model, Fixture.LAYOUT)) {

@@ -11,7 +11,7 @@ import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A damaged or strange file is refused with the right code, owner and action, in both load modes. */
+/** A damaged or foreign file is refused with the right code, owner and action, in both load modes. */
 final class WeightFileFaultsTest {
     @TempDir
     Path folder;
@@ -23,7 +23,7 @@ final class WeightFileFaultsTest {
     }
 
     @Test
-    void a_missing_file_and_a_folder_are_the_affair_of_infra() {
+    void a_missing_file_and_a_folder_are_errors_for_infra() {
         assertRefused(folder.resolve("ない.omomi"), Code.FILE, Owner.INFRA);
         assertRefused(folder, Code.FILE, Owner.INFRA);
     }
@@ -43,7 +43,7 @@ final class WeightFileFaultsTest {
     }
 
     @Test
-    void a_file_that_goes_on_is_too_long() throws IOException {
+    void a_file_with_extra_bytes_is_too_long() throws IOException {
         assertRefused(write(Arrays.copyOf(good, good.length + 1)), Code.TOO_LONG, Owner.INFRA);
     }
 

@@ -10,8 +10,8 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
 /**
- * What the benchmark's thread allocates from the beginning of an iteration to its end. JMH's own profiler counts what JMH
- * allocates between iterations as well.
+ * Counts the bytes that the benchmark's thread allocates between the beginning and the end of an iteration. JMH's own
+ * profiler also counts what JMH allocates between iterations.
  */
 @State(Scope.Thread)
 @AuxCounters(AuxCounters.Type.EVENTS)
@@ -20,7 +20,7 @@ public class Allocated {
     private final long thread = Thread.currentThread().getId();
     private long before;
 
-    /** Bytes of all iterations. */
+    /** Total of all iterations, in bytes. */
     public long bytes;
 
     @Setup(Level.Iteration)

@@ -7,7 +7,7 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
-/** What is paid for the call itself. */
+/** Measures the cost of the call itself. */
 @State(Scope.Thread)
 public class CallBenchmark {
     private Omomi opened;
@@ -23,7 +23,7 @@ public class CallBenchmark {
         opened.close();
     }
 
-    /** In and out. */
+    /** An empty native call. */
     @Benchmark
     public int emptyNativeCall() {
         return NativeCall.empty();

@@ -11,23 +11,23 @@ import java.util.List;
 import java.util.function.IntFunction;
 
 /**
- * Contestants of one JVM that take turns: A B C, C B A, A B C, ..., so that whatever the machine does meanwhile happens to all of
- * them. As {@code benches/support/contest.rs} does it.
+ * Runs contestants in one JVM in turns: A B C, C B A, A B C, ..., so that disturbances of the machine affect all of
+ * them. Works like {@code benches/support/contest.rs}.
  */
 final class Contest {
     /**
-     * How long a turn is, unless a single request takes longer. Half as long passes untimed before it: the caches still have what
-     * the contestant before it left.
+     * Length of a turn, unless a single request takes longer. Half as long passes untimed before it, because the caches
+     * still hold data of the previous contestant.
      */
     private static final long TURN_NANOS = 30_000_000;
-    /** What the compilers of the JVM are given for each contestant, in two portions. */
+    /** Time for the compilers of the JVM for each contestant, in two parts. */
     private static final long WARM_UP_NANOS = 3_000_000_000L;
 
     private final List<String> names;
     private final List<IntFunction<long[]>> turns = new ArrayList<>();
     private final int[] requests;
 
-    /** Opens all contestants, which check their answers, and lets them run until nothing is left to be compiled. */
+    /** Opens all contestants, which check their answers, and runs them until everything is compiled. */
     Contest(Kind kind, List<String> names, int candidates) {
         this.names = names;
         this.requests = new int[names.size()];
@@ -44,7 +44,7 @@ final class Contest {
         }
     }
 
-    /** The times of {@code count} rounds. */
+    /** Returns the times of {@code count} rounds. */
     Rounds run(int count) {
         Rounds rounds = new Rounds(names, count);
         List<Integer> order = new ArrayList<>();
@@ -62,7 +62,10 @@ final class Contest {
         return rounds;
     }
 
-    /** A contestant with classes of its own, down to those of the libraries that it uses: the JDK's alone are shared. */
+    /**
+     * Opens a contestant with its own classes, including those of the libraries that it uses. Only the JDK's are
+     * shared.
+     */
     @SuppressWarnings("unchecked")
     private static IntFunction<long[]> alone(String name, Kind kind, int candidates) {
         try {
@@ -85,7 +88,7 @@ final class Contest {
         }
     }
 
-    /** How many requests fill a turn, found by doubling. */
+    /** Finds the number of requests that fill a turn, by doubling. */
     private static int requestsOfTurn(IntFunction<long[]> turn) {
         int requests = 1;
         while (true) {

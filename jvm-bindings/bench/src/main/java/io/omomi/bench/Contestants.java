@@ -5,11 +5,11 @@ import java.util.List;
 
 /** All contestants by name. */
 final class Contestants {
-    /** What the others are measured against. */
+    /** The contestant that the others are compared with. */
     static final String OMOMI = "omomi";
-    /** With texts: their values computed once and kept. */
+    /** With texts: their values are computed once and kept. */
     static final String OMOMI_KEPT = "omomi, texts hashed beforehand";
-    /** With ids: a row at a time from arrays. */
+    /** With ids: sets a row at a time from arrays. */
     static final String OMOMI_ROWS = "omomi, rows and answers by arrays";
     static final String OMOMI_PREPARED = "omomi, candidates prepared";
     static final String OMOMI_PREPARED_ARRAYS = "omomi, candidates prepared, by arrays";
@@ -29,18 +29,18 @@ final class Contestants {
             FASTUTIL_KEYS, MAPPED_TABLE, HASH_MAP_READY, SCALA_HASH_MAP, HASH_MAP);
     static final List<String> WITH_TEXTS = List.of(OMOMI, OMOMI_KEPT, FASTUTIL_TEXTS, SCALA_HASH_MAP, HASH_MAP);
 
-    /** Behind the name of one of this library's: a step of it, and no whole request. */
+    /** Suffix of the name of one of this library's contestants: times one step instead of a whole request. */
     static final String FILLING = ": filling alone";
     static final String READING = ": reading alone";
 
-    /** Those whose steps are timed one by one. */
+    /** Contestants whose steps are timed separately. */
     static final List<String> IN_STEPS_WITH_IDS =
             List.of(OMOMI, OMOMI_ROWS, OMOMI_PREPARED, OMOMI_PREPARED_ARRAYS, OMOMI_MODELS);
     static final List<String> IN_STEPS_WITH_TEXTS = List.of(OMOMI, OMOMI_KEPT);
 
     private Contestants() {}
 
-    /** A contestant that is ready to score {@code traffic}, and was seen to give the logits that it must. */
+    /** Opens a contestant for {@code traffic}, after checking its logits. */
     static Contestant open(String name, Traffic traffic) {
         if (name.endsWith(FILLING)) {
             return OmomiStep.filling(openOmomi(name.substring(0, name.length() - FILLING.length()), traffic));
@@ -64,7 +64,7 @@ final class Contestants {
         return opened;
     }
 
-    /** A contestant of this library, as ready as the others. */
+    /** Opens a contestant of this library, checked like the others. */
     static Omomi openOmomi(String name, Traffic traffic) {
         Omomi opened = omomi(name, traffic);
         ready(name, opened, traffic);
@@ -89,12 +89,12 @@ final class Contestants {
 
     private static void ready(String name, Contestant contestant, Traffic traffic) {
         check(name, contestant, traffic);
-        // What a server keeps has long been where the collector puts it: neighbours then, and not one object a page among
-        // the garbage that was made with it, which is slower by half for whoever reads texts.
+        // The collector has long moved the objects of a server next to each other. Before that, they are spread one per
+        // page among the garbage created with them, and reading texts takes half as long again.
         System.gc();
     }
 
-    /** Every weight is a multiple of 1/2048, so nothing is rounded and the bits must be the same. */
+    /** Every weight is a multiple of 1/2048, so nothing is rounded and the bits must be equal. */
     private static void check(String name, Contestant contestant, Traffic traffic) {
         for (int request = 0; request < Traffic.REQUESTS; request++) {
             contestant.score(request, Traffic.CANDIDATES);

@@ -5,8 +5,8 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * A map of fastutil for each field, from the text as it is: nothing is put together, and a text keeps its hash once it was
- * asked for. There is no faster way from a text to a weight on the heap without giving up the text.
+ * One fastutil map per field, keyed by the text itself: nothing is concatenated, and a text caches its hash. There is
+ * no faster way from a text to a weight on the heap without giving up the text.
  */
 final class FastutilTexts extends OnHeap {
     private final Traffic traffic;

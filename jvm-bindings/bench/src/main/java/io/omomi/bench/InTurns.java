@@ -7,11 +7,11 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Times all contestants of one kind in turns within this JVM, and prints medians, quartiles and what had to be shown. Called by
- * {@code run --in-turns} with settings {@code name=value}.
+ * Times all contestants of one kind in turns within this JVM, and prints medians, quartiles and whether the targets are
+ * met. Called by {@code run --in-turns} with settings {@code name=value}.
  */
 public final class InTurns {
-    /** What has to be shown is said of tables that do not lie in a core's own caches. */
+    /** The targets are for tables that do not fit into a core's own caches. */
     private static final long MIN_WEIGHTS_OF_TARGETS = 1_000_000;
 
     private final Kind kind;

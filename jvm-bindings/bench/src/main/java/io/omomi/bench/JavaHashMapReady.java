@@ -4,8 +4,8 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * {@code java.util.HashMap<String, Double>} with every {@code field=value} of the traffic made beforehand, outside what is
- * measured, the hash kept in the text: what the map alone costs.
+ * {@code java.util.HashMap<String, Double>} with every {@code field=value} of the traffic created beforehand, outside
+ * the measured time, and its hash cached in the text. Shows the cost of the map alone.
  */
 final class JavaHashMapReady extends OnHeap {
     private final Map<String, Double> weights = new HashMap<>();

@@ -1,8 +1,8 @@
 package io.omomi.bench;
 
 /**
- * The sum of each candidate's weights kept on the heap, and nothing looked up but the context: what preparing candidates comes
- * down to, as long as there is one model, no feature is made of both sides, and nobody replaces the weights.
+ * Keeps the sum of each candidate's weights on the heap, and looks up only the context. That is the ideal of preparing
+ * candidates, if there is one model, no feature combines both sides, and the weights are never replaced.
  */
 final class KeptSums extends OnHeap {
     private final FastutilKeys weights;
@@ -11,7 +11,7 @@ final class KeptSums extends OnHeap {
 
     KeptSums(Traffic traffic) {
         weights = new FastutilKeys(traffic);
-        // As a server has them: a request's candidates are not neighbours.
+        // Like in a server, the candidates of a request are not neighbors.
         places = traffic.shuffledCandidates();
         sums = new double[places.length];
         for (int i = 0; i < places.length; i++) {

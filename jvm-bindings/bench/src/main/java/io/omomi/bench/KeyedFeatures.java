@@ -1,6 +1,6 @@
 package io.omomi.bench;
 
-/** Ids mixed into 64-bit feature keys, as omomi does it, and looked up in one table of primitives. */
+/** Ids mixed into 64-bit feature keys like omomi's, and looked up in one table of primitives. */
 abstract class KeyedFeatures extends OnHeap {
     private final Traffic traffic;
     private final long[] contextSeeds = Weights.seeds(Weights.CONTEXT);
@@ -10,7 +10,7 @@ abstract class KeyedFeatures extends OnHeap {
         this.traffic = traffic;
     }
 
-    /** The weight of a feature, 0 if it has none. */
+    /** Returns the weight of a feature, or 0 if it has none. */
     abstract float weight(long key);
 
     @Override

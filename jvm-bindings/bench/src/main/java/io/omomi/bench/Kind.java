@@ -2,7 +2,7 @@ package io.omomi.bench;
 
 import io.omomi.Feature;
 
-/** The type of all fields: there is a weight file for each. */
+/** The type of all fields. There is one weight file for each. */
 public enum Kind {
     ID {
         @Override
@@ -17,6 +17,6 @@ public enum Kind {
         }
     };
 
-    /** What a category's feature key is made from. */
+    /** Returns the value from which a category's feature key is computed. */
     abstract long value(long category);
 }

@@ -18,13 +18,13 @@ import org.openjdk.jmh.runner.options.TimeValue;
 import org.openjdk.jmh.runner.options.VerboseMode;
 
 /**
- * Runs every benchmark on every JDK that is named, and prints what they have to do with each other. Called by {@code run}:
- * the options are settings {@code name=value}, and the homes of JDKs.
+ * Runs every benchmark on every given JDK, and prints comparisons. Called by {@code run}. The arguments are settings
+ * {@code name=value}, and the homes of JDKs.
  */
 public final class Main {
-    private static final String MOST = Integer.toString(Traffic.CANDIDATES);
+    private static final String MAX_CANDIDATES = Integer.toString(Traffic.CANDIDATES);
 
-    /** Whether to take a glance instead of a measurement. */
+    /** Whether to run short, rough measurements. */
     private final boolean isShort;
     private final Map<String, String> settings;
 
@@ -56,10 +56,10 @@ public final class Main {
     private Summary runOn(Path home) throws RunnerException {
         List<RunResult> results = new ArrayList<>();
         results.addAll(run(options(home, CallBenchmark.class)));
-        results.addAll(run(of(home, RequestBenchmark.class, Kind.ID, Contestants.WITH_IDS, "1", "10", "100", MOST)));
-        results.addAll(run(of(home, RequestBenchmark.class, Kind.TEXT, Contestants.WITH_TEXTS, MOST)));
-        results.addAll(run(of(home, StepBenchmark.class, Kind.ID, Contestants.IN_STEPS_WITH_IDS, MOST)));
-        results.addAll(run(of(home, StepBenchmark.class, Kind.TEXT, Contestants.IN_STEPS_WITH_TEXTS, MOST)));
+        results.addAll(run(of(home, RequestBenchmark.class, Kind.ID, Contestants.WITH_IDS, "1", "10", "100", MAX_CANDIDATES)));
+        results.addAll(run(of(home, RequestBenchmark.class, Kind.TEXT, Contestants.WITH_TEXTS, MAX_CANDIDATES)));
+        results.addAll(run(of(home, StepBenchmark.class, Kind.ID, Contestants.IN_STEPS_WITH_IDS, MAX_CANDIDATES)));
+        results.addAll(run(of(home, StepBenchmark.class, Kind.TEXT, Contestants.IN_STEPS_WITH_TEXTS, MAX_CANDIDATES)));
         Path file = Path.of(settings.get("results"), "jmh-" + home.getFileName() + ".json");
         ResultFormatFactory.getInstance(ResultFormatType.JSON, file.toString()).writeOut(results);
         return new Summary(results);
@@ -79,7 +79,7 @@ public final class Main {
         return new OptionsBuilder()
                 .include("^" + benchmark.getName() + "\\..*" + only)
                 .jvm(home.resolve("bin/java").toString())
-                // Even on one processor, where the JVM would choose the serial collector, which no server runs.
+                // Even on one processor, for which the JVM would choose the serial collector, which servers do not use.
                 .jvmArgsAppend(
                         "-Xms4g", "-Xmx4g", "-XX:+UseG1GC", "-XX:+IgnoreUnrecognizedVMOptions",
                         "--enable-native-access=ALL-UNNAMED",

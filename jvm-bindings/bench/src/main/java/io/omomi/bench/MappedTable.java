@@ -10,13 +10,13 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
 /**
- * A table off the heap without native code: open addressing over a mapped file, slots of 16 bytes with a key and a weight,
- * at most three quarters of them taken.
+ * A table off the heap without native code: open addressing over a mapped file, with slots of 16 bytes for a key and a
+ * weight, and a load factor of at most three quarters.
  */
 final class MappedTable extends KeyedFeatures {
     private static final int SLOT_LEN = 16;
     private static final int WEIGHT_OFFSET = 8;
-    /** A slot with this key is free; no feature of the benchmark has it. */
+    /** Key of a free slot. No feature of the benchmark has it. */
     private static final long FREE = 0;
 
     private final MappedByteBuffer slots;
@@ -38,7 +38,7 @@ final class MappedTable extends KeyedFeatures {
                 mapped.order(ByteOrder.nativeOrder());
                 return mapped;
             } finally {
-                // The mapping outlives the name.
+                // The mapping stays valid without the name.
                 Files.delete(file);
             }
         } catch (IOException failed) {

@@ -2,16 +2,16 @@ package io.omomi.bench;
 
 import java.util.function.BiConsumer;
 
-/** Features as texts, {@code creative=42}: what the first version of a server does, whatever map it keeps them in. */
+/** Features as texts such as {@code creative=42}: the first version of a server, with any map. */
 public abstract class NamedFeatures extends OnHeap {
     private final Traffic traffic;
 
-    /** For the requests of {@code traffic}. */
+    /** Creates a contestant for the requests of {@code traffic}. */
     protected NamedFeatures(Traffic traffic) {
         this.traffic = traffic;
     }
 
-    /** The weight of a feature, 0 if it has none. */
+    /** Returns the weight of a feature, or 0 if it has none. */
     protected abstract double weight(String feature);
 
     /** Puts all weights into the map. */

@@ -1,14 +1,14 @@
 package io.omomi.bench;
 
-/** A contestant of this library, whose steps can be timed one by one. */
+/** A contestant of this library, whose steps can be timed separately. */
 public interface Omomi extends Contestant {
     /** Clears the request and sets every field of the context and of the candidates. */
     void fill(int request, int candidates);
 
-    /** Scores what was filled in. */
+    /** Scores the filled request. */
     void predict(int candidates);
 
-    /** The sum of the probabilities. */
+    /** Returns the sum of the probabilities. */
     float read(int candidates);
 
     @Override

@@ -1,10 +1,13 @@
 package io.omomi.bench;
 
-/** One step of a contestant of this library, as the other steps leave the request: to tell which share of the time it has. */
+/**
+ * One step of a contestant of this library, on a request as the other steps leave it. Shows the step's share of the
+ * time.
+ */
 final class OmomiStep implements Contestant {
     private final Omomi omomi;
     private final boolean fills;
-    /** Candidates that have answers to be read. */
+    /** Number of candidates with answers to read. */
     private int answered;
 
     private OmomiStep(Omomi omomi, boolean fills) {
@@ -12,12 +15,12 @@ final class OmomiStep implements Contestant {
         this.fills = fills;
     }
 
-    /** Fills requests that nobody scores. */
+    /** Fills requests without scoring them. */
     static OmomiStep filling(Omomi omomi) {
         return new OmomiStep(omomi, true);
     }
 
-    /** Reads the answers of one request again and again. */
+    /** Reads the answers of one request repeatedly. */
     static OmomiStep reading(Omomi omomi) {
         return new OmomiStep(omomi, false);
     }

@@ -1,14 +1,14 @@
 package io.omomi.bench;
 
-/** What a server does that looks weights up in a map: the context's sum once, then candidate by candidate. */
+/** A server that looks up weights in a map: sums the context once, then each candidate. */
 public abstract class OnHeap implements Contestant {
     private final double[] logits = new double[Traffic.CANDIDATES];
     private final float[] probabilities = new float[Traffic.CANDIDATES];
 
-    /** The sum of the weights of a request's context. */
+    /** Returns the sum of the weights of a request's context. */
     protected abstract double contextSum(int request);
 
-    /** The sum of the weights of one candidate. */
+    /** Returns the sum of the weights of one candidate. */
     protected abstract double candidateSum(int request, int candidate);
 
     @Override

@@ -7,7 +7,7 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
-/** A whole request: from the server's own objects to probabilities that were read. */
+/** A whole request: from the server's own objects to probabilities that have been read. */
 @State(Scope.Thread)
 public class RequestBenchmark {
     @Param

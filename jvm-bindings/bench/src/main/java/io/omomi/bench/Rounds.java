@@ -4,7 +4,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.function.IntToDoubleFunction;
 
-/** What the contestants of a contest needed, round by round. */
+/** The measurements of a contest, round by round. */
 final class Rounds {
     private final List<String> names;
     private final int count;
@@ -18,26 +18,26 @@ final class Rounds {
         this.bytes = new double[names.size()][count];
     }
 
-    /** What a contestant needed for a request in one round. */
+    /** Records the cost of a request of one contestant in one round. */
     void put(int contestant, int round, double requestNanos, double requestBytes) {
         nanos[contestant][round] = requestNanos;
         bytes[contestant][round] = requestBytes;
     }
 
-    /** Nanoseconds of a request. */
+    /** Returns the nanoseconds per request. */
     Spread nanos(String contestant) {
         double[] found = nanos[index(contestant)];
         return spread(round -> found[round]);
     }
 
-    /** How many times the time of {@code of} a contestant needs, each taken within a round. */
+    /** Returns the time of a contestant divided by that of {@code of}, computed within each round. */
     Spread times(String contestant, String of) {
         double[] found = nanos[index(contestant)];
         double[] reference = nanos[index(of)];
         return spread(round -> found[round] / reference[round]);
     }
 
-    /** Bytes of the heap that a request costs: of the round with the least, because the JVM allocates now and then for itself. */
+    /** Returns the heap bytes per request in the round with the fewest, because the JVM itself sometimes allocates. */
     double bytes(String contestant) {
         return Arrays.stream(bytes[index(contestant)]).min().orElseThrow();
     }

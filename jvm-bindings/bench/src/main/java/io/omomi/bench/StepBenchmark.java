@@ -9,8 +9,8 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
 /**
- * Where the time of a request goes: filling, the native call, reading. The clock is read between the steps, so that each runs
- * with the caches as the others leave them; that costs about 100 ns a request.
+ * Measures the steps of a request: filling, the native call, reading. The clock is read between the steps, so each step
+ * runs with the caches as the others leave them. Reading the clock costs about 100 ns per request.
  */
 @State(Scope.Thread)
 public class StepBenchmark {

@@ -8,7 +8,7 @@ import org.openjdk.jmh.infra.BenchmarkParams;
 import org.openjdk.jmh.results.Result;
 import org.openjdk.jmh.results.RunResult;
 
-/** What the results of one JDK say, as text: medians, and ratios to this library's. */
+/** Formats the results of one JDK: medians, and ratios to this library's. */
 final class Summary {
     private final Collection<RunResult> results;
     private final StringBuilder text = new StringBuilder();
@@ -122,7 +122,7 @@ final class Summary {
         return result.getParams().getParam("contestant");
     }
 
-    /** Bytes that the benchmark's thread allocated for each request. */
+    /** Returns the bytes that the benchmark's thread allocated per request. */
     private static double allocated(RunResult result) {
         long requests = result.getBenchmarkResults().stream()
                 .mapToLong(fork -> fork.getMetadata().getMeasurementOps())
@@ -130,12 +130,12 @@ final class Summary {
         return result.getSecondaryResults().get("bytes").getScore() / requests;
     }
 
-    /** Of all iterations of all forks. */
+    /** Returns the median over all iterations of all forks. */
     private static double median(RunResult result) {
         return result.getPrimaryResult().getStatistics().getPercentile(50);
     }
 
-    /** Half of what lies between the quarter and three quarters of all iterations, in percent of the median. */
+    /** Returns half of the interquartile range over all iterations, in percent of the median. */
     private static double spread(RunResult result) {
         var statistics = result.getPrimaryResult().getStatistics();
         return 50 * (statistics.getPercentile(75) - statistics.getPercentile(25)) / median(result);

@@ -6,13 +6,13 @@ import java.util.Map;
 import java.util.SplittableRandom;
 
 /**
- * The requests that all contestants score: always the same ones, more of them than the caches of a processor core hold the
- * weights of. Nine values of ten have a weight.
+ * The requests that all contestants score. They are always the same, and need more weights than the caches of a
+ * processor core hold. Nine of ten values have a weight.
  */
 public final class Traffic {
-    /** Requests that differ. */
+    /** Number of different requests. */
     public static final int REQUESTS = 64;
-    /** Candidates of each. */
+    /** Number of candidates in each request. */
     public static final int CANDIDATES = 500;
 
     private static final double KNOWN = 0.9;
@@ -24,11 +24,11 @@ public final class Traffic {
     private final String[][] contextTexts = new String[REQUESTS][];
     private final String[][] candidateTexts = new String[REQUESTS][];
 
-    /** The texts are made for the kind {@link Kind#TEXT} only. */
+    /** Creates the traffic. Texts are created for {@link Kind#TEXT} only. */
     public Traffic(Kind kind) {
         this.kind = kind;
         SplittableRandom random = new SplittableRandom(SEED);
-        // As in a server, whose creatives hold their texts: one object for each, and not the ones that a map has as keys.
+        // Like in a server, whose creatives hold their texts: one object per text, distinct from the keys of a map.
         Map<Long, String> texts = new HashMap<>();
         for (int request = 0; request < REQUESTS; request++) {
             context[request] = draw(random, Weights.FIELDS);
@@ -40,32 +40,38 @@ public final class Traffic {
         }
     }
 
-    /** The type of all values. */
+    /** Returns the type of all values. */
     public Kind kind() {
         return kind;
     }
 
-    /** The values of a request's context, in the order of {@link Weights#CONTEXT}. */
+    /** Returns the values of a request's context, in the order of {@link Weights#CONTEXT}. */
     public long[] context(int request) {
         return context[request];
     }
 
-    /** The values of a request's candidates, one candidate behind the other, in the order of {@link Weights#CANDIDATE}. */
+    /**
+     * Returns the values of a request's candidates, one candidate after the other, in the order of {@link
+     * Weights#CANDIDATE}.
+     */
     public long[] candidates(int request) {
         return candidates[request];
     }
 
-    /** As {@link #context}, as texts. */
+    /** Returns the values of {@link #context} as texts. */
     public String[] contextTexts(int request) {
         return contextTexts[request];
     }
 
-    /** As {@link #candidates}, as texts. */
+    /** Returns the values of {@link #candidates} as texts. */
     public String[] candidateTexts(int request) {
         return candidateTexts[request];
     }
 
-    /** A place for each candidate of each request, one request behind the other: all numbers from 0 on, in no order. */
+    /**
+     * Returns an index for each candidate of each request, one request after the other: all numbers from 0 on, in
+     * random order.
+     */
     public int[] shuffledCandidates() {
         int[] places = new int[REQUESTS * CANDIDATES];
         SplittableRandom random = new SplittableRandom(SEED);
@@ -77,7 +83,7 @@ public final class Traffic {
         return places;
     }
 
-    /** The logit that a candidate must get, computed from the weights' definition and no table. */
+    /** Returns the logit that a candidate must get, computed from the definition of the weights without a table. */
     public double expectedLogit(int request, int candidate) {
         double sum = Weights.BIAS;
         for (int field = 0; field < Weights.FIELDS; field++) {
@@ -99,7 +105,7 @@ public final class Traffic {
         boolean uniform = "uniform".equals(System.getProperty("omomi.bench.skew"));
         long[] drawn = new long[count];
         for (int i = 0; i < count; i++) {
-            // Category k with a probability in proportion to 1 / (k + 1), as near as a logarithm comes to Zipf's law.
+            // Category k has a probability proportional to 1 / (k + 1), the logarithmic approximation of Zipf's law.
             double rank = uniform ? random.nextDouble() * known : Math.expm1(random.nextDouble() * Math.log1p(known));
             long category = Math.min((long) rank, known - 1);
             drawn[i] = random.nextDouble() < KNOWN ? category : known + category;

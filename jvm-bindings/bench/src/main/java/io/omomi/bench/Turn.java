@@ -5,8 +5,8 @@ import java.lang.management.ManagementFactory;
 import java.util.function.IntFunction;
 
 /**
- * The loop around one contestant. It is loaded anew for each of them, so that what the compiler learned from one is not what it
- * has to believe of another; whoever calls it knows it by an interface of the JDK.
+ * The loop around one contestant. The class is loaded again for each contestant, so that what the compiler learned from
+ * one does not affect another. Callers use it through an interface of the JDK.
  */
 public final class Turn implements IntFunction<long[]> {
     private final ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
@@ -15,13 +15,13 @@ public final class Turn implements IntFunction<long[]> {
     private int next;
     private float read;
 
-    /** For one of {@link Contestants}. */
+    /** Opens one of {@link Contestants}. */
     public Turn(String contestant, String kind, int candidates) {
         this.contestant = Contestants.open(contestant, new Traffic(Kind.valueOf(kind)));
         this.candidates = candidates;
     }
 
-    /** Scores so many requests, and returns the nanoseconds that this thread spent on it and the bytes that it allocated. */
+    /** Scores that many requests. Returns the nanoseconds that this thread spent, and the bytes that it allocated. */
     @Override
     public long[] apply(int requests) {
         long started = threads.getCurrentThreadCpuTime();

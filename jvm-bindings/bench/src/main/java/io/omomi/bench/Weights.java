@@ -3,8 +3,8 @@ package io.omomi.bench;
 import io.omomi.Feature;
 
 /**
- * The weights that all contestants score with, as a function: what {@code benches/jvm_weights.rs} put into the weight files.
- * Each is a multiple of 1/2048, so that every sum of them is exact in whatever order it is taken.
+ * The weights of all contestants, as a function: the ones that {@code benches/jvm_weights.rs} wrote to the weight
+ * files. Each is a multiple of 1/2048, so every sum is exact in any order.
  */
 final class Weights {
     static final String[] CONTEXT = {
@@ -16,14 +16,14 @@ final class Weights {
     static final int FIELDS = 10;
     static final double BIAS = -2.0;
 
-    /** What takes the weights one by one, to build a table of its own from them. */
+    /** Receives the weights one by one, to build a table from them. */
     interface Visitor {
         void visit(String field, long category, long key, float weight);
     }
 
     private Weights() {}
 
-    /** Categories of each field that have a weight: 0 up to this number, which is not among them. */
+    /** Returns the number of categories of each field that have a weight: 0 up to this number, exclusive. */
     static long knownCategories() {
         return Long.getLong("omomi.bench.weights") / (CONTEXT.length + CANDIDATE.length);
     }
@@ -32,12 +32,12 @@ final class Weights {
         return Math.toIntExact(knownCategories() * (CONTEXT.length + CANDIDATE.length));
     }
 
-    /** What a text field holds for a category. */
+    /** Returns the text of a category. */
     static String text(long category) {
         return String.format("category-%08d", category);
     }
 
-    /** Shows every weight of the file for fields of {@code kind} to {@code visitor}. */
+    /** Passes every weight of the file for fields of {@code kind} to {@code visitor}. */
     static void visit(Kind kind, Visitor visitor) {
         for (String[] side : new String[][] {CONTEXT, CANDIDATE}) {
             for (String field : side) {
@@ -58,7 +58,7 @@ final class Weights {
         return seeds;
     }
 
-    /** The feature key, as {@link Feature#featureKey} makes it, without leaving Java. */
+    /** Computes the feature key like {@link Feature#featureKey}, in Java. */
     static long key(long seed, long value) {
         long x = seed ^ value;
         x = (x ^ x >>> 30) * 0xbf58476d1ce4e5b9L;

@@ -2,7 +2,7 @@ package io.omomi.bench
 
 import io.omomi.scaladsl._
 
-/** The declaration where all fields are ids, and how a server fills its rows: field by field. */
+/** A declaration with id fields only, and how a server fills its rows field by field. */
 object IdAd extends Fields {
   val user = context.id("user")
   val device = context.id("device")

@@ -4,7 +4,7 @@ import java.nio.file.Path
 
 import io.omomi.scaladsl._
 
-/** This library through its Scala face, all fields ids. */
+/** This library through its Scala API, with id fields only. */
 final class OmomiIds(file: Path, traffic: Traffic) extends Omomi {
   private val scorer = Opened.scorer(file, IdAd, tailLenBytes = 0)
   private val request = scorer.request
@@ -20,7 +20,7 @@ final class OmomiIds(file: Path, traffic: Traffic) extends Omomi {
   override def close(): Unit = scorer.close()
 }
 
-/** The same, a row at a time from the server's arrays, and all probabilities into one. */
+/** This library with a row at a time from the server's arrays, and all probabilities read into one array. */
 final class OmomiIdRows(file: Path, traffic: Traffic) extends Omomi {
   private val scorer = Opened.scorer(file, IdAd, tailLenBytes = 0)
   private val request = scorer.request
@@ -47,7 +47,7 @@ final class OmomiIdRows(file: Path, traffic: Traffic) extends Omomi {
 }
 
 private object FillIds {
-  /** Clears a request and fills it with everything there is. */
+  /** Clears a request, and sets all its fields. */
   def apply(request: Request, traffic: Traffic, number: Int, candidates: Int): Unit = {
     request.clear()
     IdAd.fillContext(request.context, traffic.context(number))

@@ -4,7 +4,7 @@ import java.nio.file.Path
 
 import io.omomi.scaladsl._
 
-/** Three models of equal weights, each with memory of its own, that score a request in one call. */
+/** Three models of equal weights, each in separate memory, that score a request in one call. */
 final class OmomiModels(file: Path, traffic: Traffic) extends Omomi {
   private val scorer = Opened.scorerOfModels(file, IdAd, OmomiModels.Count)
   private val request = scorer.request
@@ -29,7 +29,7 @@ final class OmomiModels(file: Path, traffic: Traffic) extends Omomi {
   override def close(): Unit = scorer.close()
 }
 
-/** The same three models with a scorer, a request and a call for each. */
+/** Three models of equal weights, with a separate scorer, request and call for each. */
 final class OmomiModelCalls(file: Path, traffic: Traffic) extends Omomi {
   private val first = Opened.scorerOfModels(file, IdAd, 1)
   private val second = Opened.scorerOfModels(file, IdAd, 1)
@@ -63,7 +63,7 @@ final class OmomiModelCalls(file: Path, traffic: Traffic) extends Omomi {
 private object OmomiModels {
   val Count = 3
 
-  /** The logit of which all models are to be sure. */
+  /** Returns the logit, which all models must agree on. */
   def same(first: Double, second: Double, third: Double): Double =
     if (first == second && second == third) first else Double.NaN
 }

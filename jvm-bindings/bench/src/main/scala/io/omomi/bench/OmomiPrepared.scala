@@ -4,11 +4,11 @@ import java.nio.file.Path
 
 import io.omomi.scaladsl._
 
-/** All candidates of the traffic prepared beforehand; a request has the ids of its context, and names candidates by index: one by
-  * one, or all at once from an array, and probabilities likewise.
+/** All candidates of the traffic, prepared beforehand. A request sets the ids of its context and names candidates by
+  * index: one by one or together from an array, and reads probabilities the same way.
   */
 final class OmomiPrepared(file: Path, traffic: Traffic, arrays: Boolean) extends Omomi {
-  // In an order of their own: the candidates of a request have nothing to do with when they came to the server.
+  // In random order: the candidates of a request have nothing to do with the order of their arrival at the server.
   private val indices = traffic.shuffledCandidates()
   private val set = Opened.set(IdAd, indices.length)
   private val scorer = Opened.preparedScorer(file, IdAd, set)

@@ -4,7 +4,7 @@ import java.nio.file.Path
 
 import io.omomi.scaladsl._
 
-/** Texts, set field by field as a server does. */
+/** Texts, set field by field like in a server. */
 object TextAd extends Fields {
   val user = context.text("user")
   val device = context.text("device")
@@ -29,7 +29,7 @@ object TextAd extends Fields {
   val placement = candidate.text("placement")
 }
 
-/** A creative as a server keeps it that computes the values of its texts once. */
+/** A creative of a server that computes the values of its texts once. */
 private final class KeptTexts(
     val creative: TextValue,
     val campaign: TextValue,
@@ -53,7 +53,7 @@ private object KeptTexts {
   }
 }
 
-/** This library through its Scala face, all fields texts; of the candidates either the texts or values that were kept. */
+/** This library through its Scala API, with text fields only. The candidates have either texts or kept values. */
 final class OmomiTexts(file: Path, traffic: Traffic, kept: Boolean) extends Omomi {
   private val scorer = Opened.scorer(file, TextAd, tailLenBytes = 256 * 1024)
   private val request = scorer.request

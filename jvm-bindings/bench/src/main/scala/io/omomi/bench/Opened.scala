@@ -5,7 +5,7 @@ import java.nio.file.Path
 import io.omomi.LoadMode
 import io.omomi.scaladsl._
 
-/** Scorers for the requests of the benchmark, which hold their models open. */
+/** Opens scorers for the requests of the benchmark. The scorers keep their models open. */
 private object Opened {
   def scorer(file: Path, fields: Fields, tailLenBytes: Int): Scorer = opened(for {
     layout <- Layout.of(fields, Traffic.CANDIDATES, tailLenBytes)
@@ -25,7 +25,7 @@ private object Opened {
     scorer
   })
 
-  /** A scorer of several models, which are copies in memory: not even their pages are shared. */
+  /** Opens a scorer of several models, which are separate copies in memory: they share no pages. */
   def scorerOfModels(file: Path, fields: Fields, count: Int): Scorer = {
     val models = Seq.fill(count)(opened(Model.open(file, LoadMode.COPY)))
     val scorer = opened(for {

@@ -3,7 +3,7 @@ package io.omomi.bench
 import io.omomi.scaladsl._
 
 private object Read {
-  /** The sum of the first model's probabilities. */
+  /** Returns the sum of the first model's probabilities. */
   def sum(scorer: Scorer, candidates: Int): Float = {
     var sum = 0.0f
     var i = 0
@@ -14,7 +14,7 @@ private object Read {
     sum
   }
 
-  /** The same, all of them copied to `into` before. */
+  /** Returns the sum of the first model's probabilities, after copying all of them to `into`. */
   def sumOfAll(scorer: Scorer, into: Array[Float]): Float = {
     val count = scorer.probabilities(into)
     var sum = 0.0f

@@ -7,7 +7,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import org.junit.jupiter.api.Test;
 
-/** The program in the README runs, with nothing but what is public. */
+/** Checks that the program in the README runs with the public API only. */
 final class FirstProgramTest {
     @Test
     void it_prints_a_probability_for_each_of_three_creatives() {

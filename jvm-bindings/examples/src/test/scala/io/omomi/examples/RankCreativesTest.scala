@@ -5,7 +5,7 @@ import java.io.ByteArrayOutputStream
 import org.junit.jupiter.api.Assertions.{assertEquals, assertTrue}
 import org.junit.jupiter.api.Test
 
-/** The program that the README shows runs, on a weight file with the contract of the demo's. */
+/** Runs the program of the README on a weight file with the contract of the demo. */
 class RankCreativesTest {
   @Test
   def it_ranks_500_creatives_and_prints_the_best(): Unit = {

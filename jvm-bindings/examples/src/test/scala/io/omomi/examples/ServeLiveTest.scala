@@ -8,10 +8,10 @@ import org.junit.jupiter.api.Assertions.{assertEquals, assertTrue}
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.io.TempDir
 
-/** The program that the READMEs show serves from a store whose weight file has the contract of the demo's. */
+/** Runs the program of the READMEs on a store whose weight file has the contract of the demo. */
 class ServeLiveTest {
   @Test
-  def it_is_answered_by_what_was_published_and_says_so_where_nothing_was(@TempDir folder: Path): Unit = {
+  def it_is_answered_by_the_published_generation_and_says_so_if_there_is_none(@TempDir folder: Path): Unit = {
     val said = lines(folder)
     assertEquals("ranked without a model: NO_MODEL", said.head)
     assertTrue(said(1).startsWith("ml must act: "), said(1))

@@ -5,34 +5,38 @@ import java.util.function.Consumer
 
 import io.omomi.{Explanation, RequestLayout, ServingState}
 
-/** Where everything lies in a request of some declaration; immutable, made once, good for every later model. */
+/** The positions in a request of one declaration. Immutable, created once, valid for every later model. */
 final class Layout private (private[scaladsl] val underlying: RequestLayout) {
-  /** The same layout with answers of `modelCount` models, which score a request in one call. Left unless they are 1 to 16. */
+  /** Returns this layout with answers of `modelCount` models, which score a request in one call. `Left` unless there
+    * are 1 to 16 models.
+    */
   def forModels(modelCount: Int): Either[OmomiException, Layout] =
     refusable(new Layout(underlying.forModels(modelCount)))
 }
 
 object Layout {
-  /** The layout for requests of up to `candidates` candidates, with `tailLenBytes` bytes for texts and for the values of
-    * fields with many. Left if the declaration or the capacity is not valid.
+  /** Creates the layout of requests with up to `candidates` candidates, with `tailLenBytes` bytes for texts and for
+    * the values of fields with many. `Left` if the declaration or the capacity is not valid.
     */
   def of(fields: Fields, candidates: Int, tailLenBytes: Int): Either[OmomiException, Layout] =
     refusable(new Layout(RequestLayout.of(fields.schema, candidates, tailLenBytes)))
 
-  /** The same for requests that name the candidates of a [[CandidateSet]] by index; the tail is for the context alone. */
+  /** Creates the layout of requests that name the candidates of a [[CandidateSet]] by index. The tail is for the
+    * context alone. `Left` if the declaration or the capacity is not valid.
+    */
   def prepared(fields: Fields, candidates: Int, tailLenBytes: Int): Either[OmomiException, Layout] =
     refusable(new Layout(RequestLayout.prepared(fields.schema, candidates, tailLenBytes)))
 }
 
 object Model {
-  /** Opens a weight file: verifies every byte and recomputes its golden requests. Left says what is wrong with the file,
+  /** Opens a weight file: verifies every byte and recomputes its golden requests. `Left` names the fault of the file
     * and who must act.
     */
   def open(path: Path, mode: LoadMode = io.omomi.LoadMode.MAP): Either[OmomiException, Model] =
     refusable(io.omomi.Model.open(path, mode))
 }
 
-/** Candidates that requests name by index: creatives live for hours, so their rows are handed over once. Any thread may add,
+/** Candidates that requests name by index. Creatives live for hours, so their rows are passed once. Any thread may add,
   * replace and remove candidates at any time, while others score; no predict waits, and none sees half a change.
   *
   * {{{
@@ -43,22 +47,22 @@ object Model {
   * }}}
   */
 final class CandidateSet private (private[scaladsl] val underlying: io.omomi.CandidateSet) extends AutoCloseable {
-  /** Adds a candidate, whose row `fill` sets, and answers with its index. The row is not to be kept. */
+  /** Adds a candidate whose row `fill` sets, and returns its index. `fill` must not keep the row. */
   def add(fill: Row[Candidate] => Unit): Int = underlying.add(filler(fill))
 
-  /** Puts a candidate, whose row `fill` sets, at `index`, in place of what was there. */
+  /** Puts a candidate whose row `fill` sets at `index`, replacing the candidate there, if any. */
   def put(index: Int)(fill: Row[Candidate] => Unit): Unit = underlying.put(index, filler(fill))
 
-  /** Removes the candidate at `index` and says whether there was one. */
+  /** Removes the candidate at `index`, and returns whether there was one. */
   def remove(index: Int): Boolean = underlying.remove(index)
 
-  /** Number of candidates in the set. */
+  /** Returns the number of candidates in the set. */
   def count: Int = underlying.count()
 
-  /** Most candidates at once; indices lie below it. */
+  /** Returns the maximum number of candidates. All indices are below it. */
   def capacity: Int = underlying.capacity()
 
-  /** Gives up this reference to the candidates; scorers have their own. May be called twice. */
+  /** Releases this reference to the candidates; scorers have their own. May be called twice. */
   override def close(): Unit = underlying.close()
 
   private def filler(fill: Row[Candidate] => Unit): Consumer[io.omomi.Row] =
@@ -69,139 +73,140 @@ final class CandidateSet private (private[scaladsl] val underlying: io.omomi.Can
 }
 
 object CandidateSet {
-  /** An empty set for up to `capacity` candidates, whose fields with many have up to `valuesPerField` values. Left if one of
-    * them is out of its limits.
+  /** Creates an empty set for up to `capacity` candidates, whose fields with many have up to `valuesPerField` values.
+    * `Left` if one of them is out of its limits.
     */
   def open(fields: Fields, capacity: Int, valuesPerField: Int): Either[OmomiException, CandidateSet] =
     refusable(new CandidateSet(io.omomi.CandidateSet.open(fields.schema, capacity, valuesPerField)))
 }
 
-/** What a [[Scorer]] and a [[LiveScorer]] have in common: a request and its answers. */
+/** The common part of [[Scorer]] and [[LiveScorer]]: a request and its answers. */
 sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extends AutoCloseable {
-  /** The request to fill; always the same object. */
+  /** The request to fill. It is always the same object. */
   final val request: Request = new Request(underlying.request())
 
-  /** The click probability of a candidate, in (0, 1), or NaN unless it was scored. Of several models the first answers here
-    * and in the other methods without a model.
+  /** Returns the click probability of a candidate, in (0, 1), or NaN unless it was scored. With several models, this
+    * method and the others without a model use the first.
     */
   final def probability(candidate: Int): Float = underlying.probability(candidate)
 
-  /** The click probability of a candidate by model `model`, counted from 0 in the order given to `open`. */
+  /** Returns the click probability of a candidate by model `model`, counted from 0 in the order given to `open`. */
   final def probability(model: Int, candidate: Int): Float = underlying.probability(model, candidate)
 
-  /** Writes the probability of every candidate that was answered to `into`, from place 0 on, faster than one by one, and answers with how
-    * many they are.
+  /** Writes the probability of every answered candidate to `into`, from index 0 on, faster than one by one, and
+    * returns their number.
     */
   final def probabilities(into: Array[Float]): Int = underlying.probabilities(into)
 
-  /** The same by model `model`. */
+  /** Writes the probability by model `model` of every answered candidate to `into`, and returns their number. */
   final def probabilities(model: Int, into: Array[Float]): Int = underlying.probabilities(model, into)
 
-  /** The logit of a candidate, or NaN unless it was scored. */
+  /** Returns the logit of a candidate, or NaN unless it was scored. */
   final def logit(candidate: Int): Double = underlying.logit(candidate)
 
-  /** The logit of a candidate by model `model`. */
+  /** Returns the logit of a candidate by model `model`, or NaN unless it was scored. */
   final def logit(model: Int, candidate: Int): Double = underlying.logit(model, candidate)
 
-  /** What became of a candidate. */
+  /** Returns the status of a candidate: whether it was scored, or why not. */
   final def status(candidate: Int): CandidateStatus = underlying.status(candidate)
 
-  /** What became of a candidate with model `model`. */
+  /** Returns the status of a candidate with model `model`: whether it was scored, or why not. */
   final def status(model: Int, candidate: Int): CandidateStatus = underlying.status(model, candidate)
 
-  /** Models that answer. */
+  /** Returns the number of models that answer. */
   final def modelCount: Int = underlying.modelCount()
 
-  /** Candidates with a probability in the last predict. */
+  /** Returns the number of candidates with a probability in the last predict. */
   final def scoredCount: Int = underlying.scoredCount()
 
-  /** Candidates with a probability by model `model`. */
+  /** Returns the number of candidates with a probability by model `model` in the last predict. */
   final def scoredCount(model: Int): Int = underlying.scoredCount(model)
 
-  /** Candidates that were refused, each with its status. */
+  /** Returns the number of candidates that were refused. Each has its status. */
   final def refusedCount: Int = underlying.refusedCount()
 
-  /** Candidates that model `model` refused. */
+  /** Returns the number of candidates that model `model` refused. */
   final def refusedCount(model: Int): Int = underlying.refusedCount(model)
 
-  /** Candidates that were not reached before the time was up. */
+  /** Returns the number of candidates that were not reached within the time limit. */
   final def lateCount: Int = underlying.lateCount()
 
-  /** Categories for which the model has no weight. */
+  /** Returns the number of categories without a weight. */
   final def unseenCount: Long = underlying.unseenCount()
 
-  /** Categories for which model `model` has no weight. */
+  /** Returns the number of categories for which model `model` has no weight. */
   final def unseenCount(model: Int): Long = underlying.unseenCount(model)
 
-  /** Fields that the model reads and a row left empty. */
+  /** Returns the number of fields that the model reads and that have no value. */
   final def missingCount: Long = underlying.missingCount()
 
-  /** Fields that model `model` reads and a row left empty. */
+  /** Returns the number of fields that model `model` reads and that have no value. */
   final def missingCount(model: Int): Long = underlying.missingCount(model)
 
-  /** Numbers out of their field's range, or NaN. */
+  /** Returns the number of values that are NaN or out of their field's range. */
   final def invalidNumberCount: Long = underlying.invalidNumberCount()
 
-  /** Numbers out of their field's range, or NaN, in fields that model `model` reads. */
+  /** Returns the number of values that are NaN or out of their field's range, in fields that model `model` reads. */
   final def invalidNumberCount(model: Int): Long = underlying.invalidNumberCount(model)
 
-  /** The generation of the model that gave the answers. */
+  /** Returns the generation of the model that gave the answers. */
   final def generation: Long = underlying.generation()
 
-  /** The generation of model `model`. */
+  /** Returns the generation of model `model`. */
   final def generation(model: Int): Long = underlying.generation(model)
 
-  /** The name of the serving logic that gave the answers, to be logged with each score. */
+  /** Returns the logic id of the model that gave the answers, to be logged with each score. */
   def logicId: String
 
-  /** Why a candidate has the logit it has. Allocates; not for the request path. */
+  /** Explains the logit of a candidate. Allocates, so do not call it on the request path. */
   final def explain(candidate: Int): Explanation = underlying.explain(candidate)
 
-  /** Gives up what it holds of models and candidates, after a predict that is under way. May be called twice. */
+  /** Releases the references to models and candidates, after a predict in progress. May be called twice. */
   override final def close(): Unit = underlying.close()
 }
 
-/** Scores requests with one model, or with several in one call. Make one for each thread. It holds its own reference to each
-  * model, which may be closed or replaced at any time; after `close` every method throws.
+/** Scores requests with one model, or with several in one call. Open one for each thread. It holds its own reference
+  * to each model, which may be closed or replaced at any time. After `close`, every method throws.
   */
 final class Scorer private (underlying: io.omomi.Scorer) extends AbstractScorer(underlying) {
-  /** Scores the first `candidateCount` candidates of the request. A candidate that cannot be read costs itself only. */
+  /** Scores the first `candidateCount` candidates of the request. A candidate that cannot be read fails alone. */
   def predict(candidateCount: Int): Unit = underlying.predict(candidateCount)
 
-  /** The same, but begins no further chunk of 256 candidates once `budgetNanos` nanoseconds have passed since the call.
-    * Candidates that were not reached are late: they have no probability, and `lateCount` says how many they are.
+  /** Scores the request like `predict`, within a time limit: starts no further chunk of up to 256 candidates once
+    * `budgetNanos` nanoseconds have passed since the call. Candidates that were not reached are late: they have no
+    * probability, and `lateCount` counts them.
     */
   def predictWithin(candidateCount: Int, budgetNanos: Long): Unit = underlying.predictWithin(candidateCount, budgetNanos)
 
   override def logicId: String = underlying.logicId()
 
-  /** The name of the serving logic of model `model`. */
+  /** Returns the logic id of model `model`. */
   def logicId(model: Int): String = underlying.logicId(model)
 }
 
 object Scorer {
-  /** A scorer for `model`, with memory for requests of `layout`. Left if the model needs a field that is not declared, or
-    * is declared otherwise.
+  /** Opens a scorer for `model`, with memory for requests of `layout`. `Left` if the model needs a field that is not
+    * declared, or is declared differently.
     */
   def open(model: Model, layout: Layout): Either[OmomiException, Scorer] =
     refusable(new Scorer(io.omomi.Scorer.open(model, ofJava(layout))))
 
-  /** The same for requests that name candidates of `set` by index. */
+  /** Opens a scorer for `model` and requests that name candidates of `set` by index. */
   def open(model: Model, layout: Layout, set: CandidateSet): Either[OmomiException, Scorer] =
     refusable(new Scorer(io.omomi.Scorer.open(model, ofJava(layout), ofJava(set))))
 
-  /** A scorer for several models in one call, with a layout for as many. Each answers as it would alone. */
+  /** Opens a scorer for several models in one call, with a layout for that many. Each answers as it would alone. */
   def open(models: Seq[Model], layout: Layout): Either[OmomiException, Scorer] =
     refusable(new Scorer(io.omomi.Scorer.open(ofJava(models), ofJava(layout))))
 
-  /** The same for requests that name candidates of `set` by index. */
+  /** Opens a scorer for several models and requests that name candidates of `set` by index. */
   def open(models: Seq[Model], layout: Layout, set: CandidateSet): Either[OmomiException, Scorer] =
     refusable(new Scorer(io.omomi.Scorer.open(ofJava(models), ofJava(layout), ofJava(set))))
 }
 
 object LiveModel {
-  /** Follows the store in `dir`: what is published there is verified and served, the last good generation where the newest is
-    * bad, or none yet. Left only for options that would never work; `status` says what is not as it should be.
+  /** Opens the store in `dir`: verifies and serves what is published there. If the newest generation is bad, the last
+    * good one is served, or none. `Left` only for options that can never work; `status` reports current problems.
     */
   def open(
       dir: Path,
@@ -210,8 +215,8 @@ object LiveModel {
     refusable(io.omomi.LiveModel.open(dir, fields.schema, options))
 }
 
-/** Scores requests with whatever generation a live model serves. Make one for each thread, once. It goes on with the generation
-  * that it has when its live model is closed; after its own `close` every method throws.
+/** Scores requests with the generation that a live model serves. Open one for each thread, once. When its live model is
+  * closed, it continues with the generation that it has. After its own `close`, every method throws.
   *
   * {{{
   * scorer.predict(candidateCount) match {
@@ -221,12 +226,12 @@ object LiveModel {
   * }}}
   */
 final class LiveScorer private (underlying: io.omomi.LiveScorer) extends AbstractScorer(underlying) {
-  /** Scores the first `candidateCount` candidates of the request, and says whether it did. After anything but `SERVING` there are
-    * no answers, and the server answers by its own logic.
+  /** Scores the first `candidateCount` candidates of the request, and returns whether it did. After anything but
+    * `SERVING` there are no answers, and the server answers by its own logic.
     */
   def predict(candidateCount: Int): ServingState = underlying.predict(candidateCount)
 
-  /** The same within `budgetNanos` nanoseconds: see [[Scorer.predictWithin]]. */
+  /** Scores the request like `predict`, within `budgetNanos` nanoseconds: see [[Scorer.predictWithin]]. */
   def predictWithin(candidateCount: Int, budgetNanos: Long): ServingState =
     underlying.predictWithin(candidateCount, budgetNanos)
 
@@ -234,13 +239,13 @@ final class LiveScorer private (underlying: io.omomi.LiveScorer) extends Abstrac
 }
 
 object LiveScorer {
-  /** A scorer for whatever `live` serves, with memory for requests of `layout`. Left for a layout of other fields than the live
-    * model's, of several models, or of prepared candidates.
+  /** Opens a scorer for the generations that `live` serves, with memory for requests of `layout`. `Left` if the layout
+    * has other fields than the live model, is for several models, or is for prepared candidates.
     */
   def open(live: LiveModel, layout: Layout): Either[OmomiException, LiveScorer] =
     refusable(new LiveScorer(io.omomi.LiveScorer.open(live, ofJava(layout))))
 
-  /** The same for requests that name candidates of `set` by index. */
+  /** Opens a scorer for the generations that `live` serves and requests that name candidates of `set` by index. */
   def open(live: LiveModel, layout: Layout, set: CandidateSet): Either[OmomiException, LiveScorer] =
     refusable(new LiveScorer(io.omomi.LiveScorer.open(live, ofJava(layout), ofJava(set))))
 }

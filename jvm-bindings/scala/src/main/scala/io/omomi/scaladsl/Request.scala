@@ -2,43 +2,47 @@ package io.omomi.scaladsl
 
 import java.util.AbstractList
 
-/** A category of a text field, computed once by `TextValue.of` and kept, for the texts that recur all day. */
+/** The value of a text, computed once by `TextValue.of` and kept, for texts that recur all day. */
 final class TextValue private (val bits: Long) extends AnyVal
 
 object TextValue {
-  /** The value of `text`: XXH3-64 of its UTF-8 bytes. */
+  /** Computes the value of `text`: XXH3-64 of its UTF-8 bytes. */
   def of(text: CharSequence): TextValue = new TextValue(io.omomi.Feature.textValue(text))
 }
 
-/** The request of one scorer, written in place and kept from request to request. */
+/** The request of one scorer. It is filled in place and reused from request to request. */
 final class Request private[scaladsl] (underlying: io.omomi.Request) {
   /** The row of the context. */
   val context: Row[Context] = new Row[Context](underlying.context())
-  // Made for the first candidate: requests of prepared candidates have no rows.
+  // Created for the first candidate: requests of prepared candidates have no rows.
   private var candidateRow: Row[Candidate] = _
 
-  /** Forgets every value. Call it before each request. */
+  /** Clears every value. Call it before each request. */
   def clear(): Unit = underlying.clear()
 
-  /** The row of candidate `index`, counted from 0. It is one object, moved: fill one candidate after another. */
+  /** Returns the row of candidate `index`, counted from 0. All calls return the same object, moved to that row: fill
+    * one candidate after another.
+    */
   def candidate(index: Int): Row[Candidate] = {
     val row = underlying.candidate(index)
     if (candidateRow eq null) candidateRow = new Row[Candidate](row)
     candidateRow
   }
 
-  /** Names candidate `indexInSet` of the scorer's [[CandidateSet]] as candidate `index`. `clear` leaves the names alone. */
+  /** Makes candidate `indexInSet` of the scorer's [[CandidateSet]] the candidate `index` of the request. `clear` keeps
+    * these indices.
+    */
   def setCandidate(index: Int, indexInSet: Int): Unit = underlying.setCandidate(index, indexInSet)
 
-  /** Names the first `count` of `indicesInSet` as candidates 0, 1, 2 and so on, faster than one by one. */
+  /** Makes the first `count` of `indicesInSet` the candidates 0, 1, 2 and so on, faster than one by one. */
   def setCandidates(indicesInSet: Array[Int], count: Int): Unit = underlying.setCandidates(indicesInSet, count)
 
-  /** Bytes of the tail in use: to learn how large a tail real requests need. */
+  /** Returns the number of bytes of the tail in use. Use it to learn how large a tail real requests need. */
   def tailUsedBytes: Int = underlying.tailUsedBytes()
 }
 
-/** The fields of the context or of one candidate: `row(field) = value`. A field that is not set is missing; a field that
-  * is set again takes the last value. Nothing here allocates.
+/** The fields of the context or of one candidate: `row(field) = value`. A field that is not set is missing. If a field
+  * is set twice, the last value is kept. Nothing here allocates.
   */
 final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
   private val listed = new Row.Listed
@@ -49,10 +53,12 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
     ()
   }
 
-  /** Sets id fields that were declared `together` to the first of `ids`, one for each. */
+  /** Sets id fields that were declared `together` to the first elements of `ids`, one for each. */
   def update(fields: IdFields[S], ids: Array[Long]): Unit = setIdFields(fields, ids, 0)
 
-  /** Sets id fields that were declared `together` to the ids from place `first` on, one for each: for many candidates in one array. */
+  /** Sets id fields that were declared `together` to the ids from index `first` on, one for each. For many candidates
+    * in one array.
+    */
   def setIdFields(fields: IdFields[S], ids: Array[Long], first: Int): Unit = {
     underlying.setIdFields(fields.underlying, ids, first)
     ()
@@ -64,7 +70,7 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
     ()
   }
 
-  /** Sets a text field by a value that was computed once. */
+  /** Sets a text field by the value of its text. */
   def update(field: TextField[S], value: TextValue): Unit = {
     underlying.setTextValue(field.underlying, value.bits)
     ()
@@ -76,7 +82,7 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
     ()
   }
 
-  /** Sets a field of many ids. None is a value too: known to be empty. */
+  /** Sets a field of many ids. An empty array is a known value, not a missing one. */
   def update(field: IdsField[S], ids: Array[Long]): Unit = {
     underlying.setIds(field.underlying, ids, if (ids == null) 0 else ids.length)
     ()
@@ -91,7 +97,7 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
   /** Sets a field of many texts. */
   def update(field: TextsField[S], texts: collection.IndexedSeq[String]): Unit = {
     listed.of = texts
-    // A list that is kept would keep the caller's texts reachable.
+    // Clear it afterwards: keeping the list would keep the caller's texts reachable.
     try underlying.setTexts(field.underlying, if (texts == null) null else listed)
     finally listed.of = null
     ()
@@ -105,7 +111,7 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
 }
 
 private object Row {
-  /** Shows an indexed sequence to Java; one for each row, so that nothing is allocated for it. */
+  /** Presents an indexed sequence to Java. One per row, so that it costs no allocation. */
   final class Listed extends AbstractList[CharSequence] {
     var of: collection.IndexedSeq[String] = _
     override def get(index: Int): CharSequence = of(index)

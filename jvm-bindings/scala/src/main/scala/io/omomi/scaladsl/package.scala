@@ -1,6 +1,6 @@
 package io.omomi
 
-/** The Scala face of omomi: declared fields carry their type and side, and nothing on the request path allocates.
+/** The Scala API of omomi. Declared fields carry their type and side, and nothing on the request path allocates.
   *
   * {{{
   * object Ad extends Fields {
@@ -23,22 +23,22 @@ package io.omomi
   * }
   * }}}
   *
-  * Opening answers with an `Either`; everything else throws [[OmomiException]], which means that the calling code is wrong.
+  * Opening returns an `Either`. Everything else throws [[OmomiException]], which means that the calling code is wrong.
   */
 package object scaladsl {
-  /** One weight file in memory, verified and ready: immutable and shareable. */
+  /** One verified weight file in memory. Immutable; threads may share it. */
   type Model = io.omomi.Model
 
-  /** Whatever this library refuses, with a stable code, the side that must act, and what to do. */
+  /** Thrown for everything that this library refuses. Has a stable code, the side that must act, and what to do. */
   type OmomiException = io.omomi.OmomiException
 
-  /** What became of one candidate. */
+  /** Whether a candidate was scored, or why not. */
   type CandidateStatus = io.omomi.CandidateStatus
 
-  /** How a weight file comes into memory. */
+  /** How a weight file is brought into memory. */
   type LoadMode = io.omomi.LoadMode
 
-  /** The model that a store says is to be served, now and later. Any number of threads may use one. */
+  /** Serves the model that a store names as current, and every later one. Any number of threads may use one. */
   type LiveModel = io.omomi.LiveModel
 
   private[scaladsl] def ofJava(layout: Layout): io.omomi.RequestLayout = if (layout == null) null else layout.underlying

@@ -2,7 +2,7 @@ package io.omomi.scaladsl
 
 import java.nio.file.{Path, Paths}
 
-/** The declaration that goes with the weight file of the tests. */
+/** The declaration that matches the weight file of the tests. */
 object Ad extends Fields {
   val mediaId = context.id("media_id")
   val region = context.text("region")
@@ -10,7 +10,7 @@ object Ad extends Fields {
   val segmentId = context.ids("segment_id")
   val floorPrice = context.number("floor_price", "JPY per 1,000 impressions", 0.0, 1000.0)
   val creativeId = candidate.id("creative_id")
-  // The model does not know this one; a server may declare more than a model reads.
+  // Unknown to the model: a server may declare more than a model reads.
   val brandId = candidate.id("brand_id")
   val category = candidate.text("category")
   val label = candidate.texts("label")
@@ -21,6 +21,6 @@ object Ad extends Fields {
 
   val weightFile: Path = Paths.get(System.getProperty("omomi.test.weight.file"))
 
-  /** What must be there, or the test fails with the refusal. */
+  /** Returns the opened object, or fails the test with the refusal. */
   def get[A](opened: Either[OmomiException, A]): A = opened.fold(refused => throw refused, identity)
 }

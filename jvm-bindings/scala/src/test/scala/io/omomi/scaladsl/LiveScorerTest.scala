@@ -9,7 +9,7 @@ import org.junit.jupiter.api.Assertions.{assertEquals, assertTrue}
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.io.TempDir
 
-/** The Scala face of a live model answers as a scorer of the published file does, and says so where there is no answer. */
+/** A live scorer of the Scala API answers like a scorer of the published file, and says when there is no answer. */
 class LiveScorerTest {
   private val options = LiveOptions.builder().name("scala").pollInterval(Duration.ofHours(1)).build()
   private val candidates = 20
@@ -30,7 +30,7 @@ class LiveScorerTest {
   }
 
   @Test
-  def a_live_scorer_has_the_answers_of_a_scorer_once_there_is_a_model(@TempDir store: Path): Unit = {
+  def a_live_scorer_gives_the_answers_of_a_scorer_once_there_is_a_model(@TempDir store: Path): Unit = {
     val live = Ad.get(LiveModel.open(store, Ad, options))
     val layout = Ad.get(Layout.of(Ad, candidates, tailLenBytes = 4096))
     val scorer = Ad.get(LiveScorer.open(live, layout))
@@ -86,7 +86,7 @@ class LiveScorerTest {
   }
 
   @Test
-  def what_would_never_work_is_left(@TempDir store: Path): Unit = {
+  def options_that_can_never_work_give_a_left(@TempDir store: Path): Unit = {
     val nameless = LiveOptions.builder().name("").build()
     assertEquals(Code.INVALID_ARGUMENT, LiveModel.open(store, Ad, nameless).swap.fold(_ => Code.PANIC, _.code))
     val live = Ad.get(LiveModel.open(store, Ad, options))

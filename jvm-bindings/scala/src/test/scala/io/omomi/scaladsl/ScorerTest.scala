@@ -7,7 +7,7 @@ import io.omomi.Code
 import org.junit.jupiter.api.Assertions.{assertEquals, assertThrows, assertTrue}
 import org.junit.jupiter.api.Test
 
-/** The Scala face fills, predicts and answers as the Java core does, and costs as little. */
+/** The Scala API fills, predicts and answers like the Java core, at the same cost. */
 class ScorerTest {
   private val candidates = 100
   private val interests = Vector("旅行", "料理", "未知の分野")
@@ -83,7 +83,7 @@ class ScorerTest {
   }
 
   @Test
-  def ids_from_arrays_and_answers_into_one_are_those_set_and_read_one_by_one(): Unit = withScorer { scorer =>
+  def ids_and_answers_by_arrays_equal_those_set_and_read_one_by_one(): Unit = withScorer { scorer =>
     fill(scorer.request, TextValue.of("自動車"))
     scorer.predict(candidates)
     val expected = (0 until candidates).map(scorer.probability(_))
@@ -106,7 +106,7 @@ class ScorerTest {
     val thread = Thread.currentThread().getId
     val category = TextValue.of("自動車")
     run(scorer, category, 3000)
-    // What a request costs is there in every round; what the JVM allocates as it links and compiles is not.
+    // A request's own cost appears in every round; what the JVM allocates while it links and compiles does not.
     val rounds = (0 until 5).map { _ =>
       var before = threads.getThreadAllocatedBytes(thread)
       val meter = threads.getThreadAllocatedBytes(thread) - before
@@ -187,7 +187,7 @@ class ScorerTest {
   }
 
   @Test
-  def opening_answers_with_a_refusal_and_everything_else_throws(): Unit = {
+  def opening_returns_a_left_and_everything_else_throws(): Unit = {
     assertEquals(Code.FILE, Model.open(Paths.get("ない.omomi")).swap.fold(_ => Code.PANIC, _.code))
     assertEquals(Code.INVALID_ARGUMENT, Layout.of(Ad, 0, 0).swap.fold(_ => Code.PANIC, _.code))
     object Short extends Fields {

@@ -1,5 +1,5 @@
-//! Blocks of rows and of features as bytes. What comes from a file may be anything: a block is checked by its checksum, then by
-//! what it says.
+//! Encodes and decodes blocks of rows and of features. Bytes from a file are hostile: the checksum of a block is
+//! verified first, then its content.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -10,22 +10,22 @@ use super::layout::{
     ROW_LEN,
 };
 
-/// The numbers at the front of a block.
+/// The header of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BlockHeader {
-    /// Rows or features.
+    /// Number of rows or features.
     pub(super) count: u32,
-    /// Features of the rows, or bytes of the categories.
+    /// Total number of features of the rows, or bytes of all categories.
     pub(super) part_count: u32,
     /// Whether rows have importances.
     pub(super) has_importance: bool,
-    /// Place of the block among those of its kind.
+    /// Index of the block among those of its kind.
     pub(super) index: u32,
     checksum: u64,
 }
 
 impl BlockHeader {
-    /// What is wrong is said in words.
+    /// Decodes a header. An error says what was expected and what was found.
     pub(super) fn decode(bytes: &[u8; BLOCK_HEADER_LEN]) -> Result<Self, String> {
         let mut rest = bytes.as_slice();
         let [count, part_count, importance, index] = [(); 4].map(|()| u32::from_le_bytes(take(&mut rest)));
@@ -44,18 +44,18 @@ impl BlockHeader {
         })
     }
 
-    /// Bytes of the payload of a block of rows. At most 77 GB, so it cannot overflow.
+    /// Returns the length of the payload of a block of rows in bytes. It is at most 77 GB, so it cannot overflow.
     pub(super) fn rows_len(&self) -> u64 {
         let row_len = ROW_LEN + if self.has_importance { IMPORTANCE_LEN } else { 0 };
         u64::from(self.count) * row_len + u64::from(self.part_count) * NUMBER_LEN
     }
 
-    /// Bytes of the payload of a block of features.
+    /// Returns the length of the payload of a block of features in bytes.
     pub(super) fn features_len(&self) -> u64 {
         u64::from(self.count) * FEATURE_LEN + u64::from(self.part_count)
     }
 
-    /// Whether header and payload are those that were written.
+    /// Returns whether the checksum matches the header and the payload.
     pub(super) fn matches(&self, header: &[u8; BLOCK_HEADER_LEN], payload: &[u8]) -> bool {
         checksum(&header[..BLOCK_CHECKSUM_OFFSET], payload) == self.checksum
     }
@@ -65,7 +65,7 @@ fn checksum(header: &[u8], payload: &[u8]) -> u64 {
     xxh3_64_with_seed(payload, xxh3_64(header))
 }
 
-/// Puts the header before the payload, for which `bytes` has room at its front.
+/// Writes the header at the front of `bytes`, before the payload.
 fn seal(bytes: &mut [u8], numbers: [u32; 4]) {
     let (header, payload) = bytes.split_at_mut(BLOCK_HEADER_LEN);
     for (place, number) in header.chunks_exact_mut(size_of::<u32>()).zip(numbers) {
@@ -75,7 +75,7 @@ fn seal(bytes: &mut [u8], numbers: [u32; 4]) {
     header[BLOCK_CHECKSUM_OFFSET..].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// Makes `bytes` the block of `rows`, of which there is at least one.
+/// Encodes `rows`, at least one, as a block and stores it in `bytes`.
 pub(super) fn encode_rows(rows: &IndexedRows, index: u32, bytes: &mut Vec<u8>) {
     bytes.clear();
     bytes.resize(BLOCK_HEADER_LEN, 0);
@@ -87,7 +87,7 @@ pub(super) fn encode_rows(rows: &IndexedRows, index: u32, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&(end - start).to_le_bytes());
         start = end;
     }
-    #[expect(clippy::float_cmp, reason = "1 is exactly what rows count that nobody weighed")]
+    #[expect(clippy::float_cmp, reason = "rows without an importance count exactly 1")]
     let has_importance = rows.importance.iter().any(|&importance| importance != 1.0);
     if has_importance {
         bytes.extend(rows.importance.iter().flat_map(|importance| importance.to_le_bytes()));
@@ -96,7 +96,7 @@ pub(super) fn encode_rows(rows: &IndexedRows, index: u32, bytes: &mut Vec<u8>) {
     seal(bytes, [narrow(rows.row_count()), narrow(rows.numbers.len()), u32::from(has_importance), index]);
 }
 
-/// Makes `rows` those of a payload that has the length and the checksum of its header.
+/// Decodes a payload into `rows`. Its length and checksum must match the header.
 pub(super) fn decode_rows(
     header: &BlockHeader,
     payload: &[u8],
@@ -112,10 +112,10 @@ pub(super) fn decode_rows(
     let mut end = 0_u64;
     for len in cut(&mut rest, count * size_of::<u32>()).chunks_exact(size_of::<u32>()) {
         end += u64::from(u32::from_le_bytes(array(len)));
-        rows.ends.push(u32::try_from(end).map_err(|_| "expected fewer features in a block".to_owned())?);
+        rows.ends.push(u32::try_from(end).map_err(|_| "expected fewer than 2^32 features in a block".to_owned())?);
     }
     if end != u64::from(header.part_count) {
-        return Err(format!("expected rows of {} features together, found {end}", header.part_count));
+        return Err(format!("expected rows with {} features in total, found {end}", header.part_count));
     }
     if header.has_importance {
         let importances = cut(&mut rest, count * size_of::<f64>()).chunks_exact(size_of::<f64>());
@@ -126,20 +126,20 @@ pub(super) fn decode_rows(
     rows.numbers.extend(rest.chunks_exact(size_of::<u32>()).map(|bytes| u32::from_le_bytes(array(bytes))));
     let max = rows.numbers.iter().copied().max().map_or(0, u64::from);
     if max >= feature_count && !rows.numbers.is_empty() {
-        return Err(format!("expected numbers of {feature_count} features, found {max}"));
+        return Err(format!("expected feature numbers below {feature_count}, found {max}"));
     }
     Ok(())
 }
 
-/// A feature as the cache has it.
+/// A feature of the cache.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::learn) struct CachedFeature<'a> {
     pub(in crate::learn) key: u64,
     pub(in crate::learn) impressions: f64,
     pub(in crate::learn) clicks: f64,
     pub(in crate::learn) last_seen_us: i64,
-    /// Index into the contract's list of sources.
-    pub(in crate::learn) source: u16,
+    /// Index of its feature group.
+    pub(in crate::learn) group: u16,
     pub(in crate::learn) category: &'a str,
 }
 
@@ -147,7 +147,7 @@ pub(in crate::learn) struct CachedFeature<'a> {
 #[derive(Debug, Default)]
 pub(super) struct FeatureColumns {
     words: [Vec<u8>; 4],
-    sources: Vec<u8>,
+    groups: Vec<u8>,
     lengths: Vec<u8>,
     categories: Vec<u8>,
     count: u32,
@@ -164,7 +164,7 @@ impl FeatureColumns {
         for (column, word) in self.words.iter_mut().zip(words) {
             column.extend_from_slice(&word);
         }
-        self.sources.extend_from_slice(&feature.source.to_le_bytes());
+        self.groups.extend_from_slice(&feature.group.to_le_bytes());
         self.lengths.extend_from_slice(&narrow(feature.category.len()).to_le_bytes());
         self.categories.extend_from_slice(feature.category.as_bytes());
         self.count += 1;
@@ -178,12 +178,12 @@ impl FeatureColumns {
         self.categories.len()
     }
 
-    /// Makes `bytes` the block of the features, and starts the next one.
+    /// Encodes the features as a block, stores it in `bytes`, and starts the next block.
     pub(super) fn encode(&mut self, index: u32, bytes: &mut Vec<u8>) {
         bytes.clear();
         bytes.resize(BLOCK_HEADER_LEN, 0);
         let part_count = narrow(self.categories.len());
-        let columns = [&mut self.sources, &mut self.lengths, &mut self.categories];
+        let columns = [&mut self.groups, &mut self.lengths, &mut self.categories];
         for column in self.words.iter_mut().chain(columns) {
             bytes.append(column);
         }
@@ -191,7 +191,7 @@ impl FeatureColumns {
     }
 }
 
-/// Calls `visit` with each feature of a payload that has the length and the checksum of its header.
+/// Calls `visit` with each feature of a payload, whose length and checksum must match the header.
 pub(super) fn decode_features(
     header: &BlockHeader,
     payload: &[u8],
@@ -200,30 +200,30 @@ pub(super) fn decode_features(
     let count = header.count as usize;
     let mut rest = payload;
     let words = [(); 4].map(|()| cut(&mut rest, count * size_of::<u64>()));
-    let sources = cut(&mut rest, count * size_of::<u16>());
+    let groups = cut(&mut rest, count * size_of::<u16>());
     let lengths = cut(&mut rest, count * size_of::<u32>());
     let mut categories = std::str::from_utf8(rest).map_err(|_| "expected categories in UTF-8".to_owned())?;
     for index in 0..count {
         let word = |column: usize| array(&words[column][index * 8..index * 8 + 8]);
         let length = u32::from_le_bytes(array(&lengths[index * 4..index * 4 + 4]));
-        let category = categories.get(..length as usize).ok_or("expected categories as long as they say")?;
+        let category = categories.get(..length as usize).ok_or("expected categories of the stated lengths")?;
         categories = &categories[category.len()..];
         visit(CachedFeature {
             key: u64::from_le_bytes(word(0)),
             impressions: f64::from_le_bytes(word(1)),
             clicks: f64::from_le_bytes(word(2)),
             last_seen_us: i64::from_le_bytes(word(3)),
-            source: u16::from_le_bytes(array(&sources[index * 2..index * 2 + 2])),
+            group: u16::from_le_bytes(array(&groups[index * 2..index * 2 + 2])),
             category,
         })?;
     }
     Ok(())
 }
 
-/// The first `len` bytes of a payload that has them, because its length was computed from its header.
+/// Cuts the first `len` bytes off a payload. It is long enough, because its length was computed from its header.
 fn cut<'a>(rest: &mut &'a [u8], len: usize) -> &'a [u8] {
-    let (bytes, behind) = rest.split_at(len);
-    *rest = behind;
+    let (bytes, tail) = rest.split_at(len);
+    *rest = tail;
     bytes
 }
 
@@ -232,9 +232,9 @@ fn take<const LEN: usize>(rest: &mut &[u8]) -> [u8; LEN] {
 }
 
 fn array<const LEN: usize>(bytes: &[u8]) -> [u8; LEN] {
-    bytes.try_into().expect("a piece of this length")
+    bytes.try_into().expect("a slice of this length")
 }
 
 fn narrow(count: usize) -> u32 {
-    u32::try_from(count).expect("a block is full long before")
+    u32::try_from(count).expect("a block is full long before 2^32 entries")
 }

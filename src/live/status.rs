@@ -1,5 +1,5 @@
-//! What a serving process says of itself: to whoever asks in the process, and in `state/<name>/report.json` to whoever looks at the
-//! store from outside (`omomi status`).
+//! The status of a serving process: for callers in the process, and in `state/<name>/report.json` for readers of the
+//! store such as `omomi status`.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::weight_file::map::LoadMode;
 pub enum ServingState {
     /// A generation answers.
     Serving,
-    /// There is none that could be served yet: predict says [`Error::NoModel`].
+    /// No generation has been served yet: predict returns [`Error::NoModel`].
     NoModel,
-    /// People switched scoring off: predict says [`Error::SwitchedOff`].
+    /// Scoring is switched off in `control`: predict returns [`Error::SwitchedOff`].
     Off,
 }
 
@@ -39,34 +39,34 @@ impl ServingState {
 /// The generation that answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Served {
-    /// Its number.
+    /// The generation number.
     pub generation: u64,
-    /// Digest of its file.
+    /// Digest of its weight file.
     pub digest: Digest,
-    /// Name of the serving logic.
+    /// Its logic id.
     pub logic_id: String,
     /// Fingerprint of its contract.
     pub contract_fingerprint: u64,
-    /// Number of its weights.
+    /// Number of weights, the bias excluded.
     pub weight_count: u64,
-    /// Length of its file.
+    /// Length of its weight file in bytes.
     pub file_len_bytes: u64,
-    /// How its bytes are in memory; a mapped file that was changed in place becomes a copy.
+    /// How its bytes are in memory. A mapped file that was changed in place becomes a copy.
     pub load_mode: LoadMode,
     /// Whether it is still on trial.
     pub is_on_trial: bool,
-    /// Since when it answers, in seconds since 1970.
+    /// When it began to answer, in seconds since 1970.
     pub since_unix_seconds: u64,
-    /// The end of the data that it was trained on, in seconds since 1970; nothing where its provenance does not say.
+    /// End of its training data, in seconds since 1970; `None` if its provenance does not say.
     pub training_end_unix_seconds: Option<i64>,
 }
 
-/// Something that is not as it should be, and who must act.
+/// A problem, and who must act on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// What it is.
+    /// Its error code.
     pub code: Code,
-    /// What was expected, what was found, what to do.
+    /// What was expected, what was found, and what to do.
     pub text: String,
 }
 
@@ -75,37 +75,37 @@ impl Reason {
         Self { code: error.code(), text: error.full_message() }
     }
 
-    /// Who must act.
+    /// Returns who must act.
     #[must_use]
     pub const fn owner(&self) -> Owner {
         self.code.owner()
     }
 }
 
-/// A step on a generation's way into service.
+/// A stage of bringing a generation into service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Opened, its permissions and length looked at.
+    /// Open the file and check its permissions and length.
     Open,
-    /// Brought into memory: all of it in the mode `copy`.
+    /// Bring it into memory: map it, or read all of it in the mode `copy`.
     Read,
-    /// All bytes read for the digest; in the mode `map` this brings them into memory.
+    /// Read all bytes for the digest. In the mode `map`, this brings them into memory.
     Digest,
-    /// Checksums and sections, and the signature where one is asked for.
+    /// Check checksums and sections, and the signature if the options ask for it.
     Verify,
-    /// Golden requests recomputed.
+    /// Recompute the golden requests.
     Golden,
-    /// Contract and declaration compared.
+    /// Compare the contract with the server's declaration.
     Bind,
-    /// Pages kept in memory, where that is asked for.
+    /// Lock the pages in memory, if the options ask for it.
     Lock,
-    /// A scorer made for every live scorer, candidates prepared.
+    /// Create a scorer for every live scorer, and prepare its candidates.
     Prepare,
-    /// Recent requests scored.
+    /// Score recent requests.
     Warm,
-    /// The trial noted in the journal.
+    /// Record the trial in the journal.
     Journal,
-    /// Every live scorer switched.
+    /// Switch every live scorer.
     Swap,
 }
 
@@ -125,7 +125,7 @@ impl Stage {
         Self::Swap,
     ];
 
-    /// Its name in reports.
+    /// Returns its name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -151,47 +151,48 @@ pub enum Outcome {
     Served,
     /// It was refused.
     Refused(Reason),
-    /// People decided otherwise, or the process was about to end.
+    /// A new decision in `control` ended the attempt, or the process was about to end.
     Interrupted,
 }
 
 /// An attempt to serve a generation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
-    /// The generation.
+    /// The generation number.
     pub generation: u64,
-    /// Digest of its bytes, where they were read.
+    /// Digest of its bytes, if they were read.
     pub digest: Option<Digest>,
     /// When it began, in seconds since 1970.
     pub unix_seconds: u64,
-    /// What each stage took; the last one is where it ended.
+    /// Duration of each stage. The last one is where the attempt ended.
     pub stages: Vec<(Stage, Duration)>,
     /// How it ended.
     pub outcome: Outcome,
 }
 
-/// All that a serving process says of itself.
+/// The full status of a serving process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LiveStatus {
     /// Whether requests get answers.
     pub state: ServingState,
-    /// What people decided, as this process understood it last.
+    /// The last valid decision that this process read from `control`.
     pub control: Control,
-    /// The generation that answers, or would if scoring were not switched off.
+    /// The generation that answers, or that would answer if scoring were not switched off.
     pub served: Option<Served>,
-    /// Generations that are no longer served and still in memory, because a reader is not gone or a trial not over.
+    /// Generations that are no longer served but still in memory, because a reader still uses them or a trial is not
+    /// over.
     pub retired_count: usize,
-    /// Bytes of all models in memory.
+    /// Total size in bytes of all models in memory.
     pub mapped_bytes: u64,
-    /// Of these, the bytes that lie in memory now, where the system says.
+    /// Resident bytes of all models, if the operating system reports them.
     pub resident_bytes: Option<u64>,
-    /// What is not as it should be.
+    /// Current problems.
     pub reasons: Vec<Reason>,
-    /// The last attempts, the newest last.
+    /// Recent attempts, newest last.
     pub attempts: Vec<Attempt>,
-    /// What is not tried again.
+    /// Contents that are not tried again.
     pub quarantined: Vec<Quarantined>,
-    /// When this was written, in seconds since 1970.
+    /// When this status was written, in seconds since 1970.
     pub heartbeat_unix_seconds: u64,
 }
 
@@ -211,7 +212,7 @@ impl LiveStatus {
         }
     }
 
-    /// The same as a JSON object: what `report.json` holds.
+    /// Returns the status as a JSON object, in the form of `report.json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({

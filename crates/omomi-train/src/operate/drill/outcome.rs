@@ -1,34 +1,34 @@
-//! What a rehearsal has shown.
+//! The outcome of a drill.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// All incidents, one after the other.
+/// The outcome of all incidents, in order.
 #[derive(Debug, Clone)]
 pub struct DrillReport {
-    /// The incidents.
+    /// One report per incident.
     pub incidents: Vec<IncidentReport>,
-    /// Requests that were scored during all of them.
+    /// Number of requests that were scored during all incidents.
     pub request_count: u64,
-    /// How often the server looked at its store.
+    /// How often the server polled its store.
     pub poll_interval: Duration,
 }
 
-/// An incident.
+/// The outcome of one incident.
 #[derive(Debug, Clone)]
 pub struct IncidentReport {
-    /// What happened.
+    /// Name of the incident.
     pub name: &'static str,
-    /// What a server ought to do.
+    /// What the server should do.
     pub expected: String,
-    /// What it did.
+    /// What the server did.
     pub seen: String,
-    /// From the moment it happened until the server did, and said, what it ought to; nothing where it did not.
+    /// Time from the incident until the server did and reported what was expected; `None` if it did not.
     pub took: Option<Duration>,
-    /// Requests that got no answer meanwhile, or a wrong one.
+    /// Number of requests in the meantime that got no answer or a wrong one.
     pub failed_count: u64,
-    /// Whether requests may fail: scoring was switched off.
+    /// Whether requests may fail, because scoring is switched off.
     pub may_fail: bool,
 }
 
@@ -39,7 +39,7 @@ impl DrillReport {
         self.incidents.iter().all(IncidentReport::is_as_expected)
     }
 
-    /// The same as a JSON object.
+    /// Returns the report as a JSON object.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -52,7 +52,7 @@ impl DrillReport {
 }
 
 impl IncidentReport {
-    /// Whether it went as expected, and no request failed that may not.
+    /// Whether the incident went as expected, without failed requests unless they were allowed.
     #[must_use]
     pub const fn is_as_expected(&self) -> bool {
         self.took.is_some() && (self.may_fail || self.failed_count == 0)

@@ -1,19 +1,19 @@
-//! The plot of two training states.
+//! The panel of the weights that differ most between two training states.
 
 use std::path::Path;
 
 use super::{Absent, Figure, Panel, Table, model_keys};
 use crate::judge::report::ReportError;
-use crate::judge::report::plot::{self, WeightChange};
+use crate::judge::report::plot::{Axis, Ink, PlotError, Rows};
 use crate::judge::report::subject::Subject;
 use crate::learn::state::{StateBatch, StateReader};
-use crate::readable::grouped;
+use crate::readable::{grouped, with_decimals_of};
 
-/// How many weights are drawn, and how many stand in the table.
+/// How many weights are drawn, and how many are listed in the table.
 const DRAWN_COUNT: usize = 20;
 const LISTED_COUNT: usize = 100;
 
-/// The weights that changed most.
+/// Returns the panel of the largest changes of weights.
 pub(in crate::judge::report) fn weight_changes(
     subject: &Subject<'_>,
     state: Option<&Path>,
@@ -25,12 +25,9 @@ pub(in crate::judge::report) fn weight_changes(
     };
     let changes = Changes::between(subject, state, baseline_state)?;
     if changes.largest.is_empty() {
-        return Ok(Panel::Absent(Absent {
-            title,
-            how: "two states that differ: every weight of these two is the same",
-        }));
+        return Ok(Panel::Absent(Absent { title, how: "two states that differ; all weights of these two are equal" }));
     }
-    let svg = plot::weight_changes(title, &changes.largest[..changes.largest.len().min(DRAWN_COUNT)])?;
+    let svg = draw_weight_changes(title, &changes.largest[..changes.largest.len().min(DRAWN_COUNT)])?;
     let rows = changes.largest.iter().map(|change| {
         [
             change.name.clone(),
@@ -44,8 +41,8 @@ pub(in crate::judge::report) fn weight_changes(
         id: "weight-changes",
         title,
         caption: format!(
-            "From the baseline's weight to the model's; a feature that a state does not have weighs 0. {} of {} weights changed: \
-             {} are new, {} are gone.",
+            "From the baseline's weight to the model's; a feature that a state lacks has weight 0. {} of {} weights \
+             changed: {} are new, {} are gone.",
             grouped(changes.changed),
             grouped(changes.weights),
             grouped(changes.new),
@@ -57,31 +54,31 @@ pub(in crate::judge::report) fn weight_changes(
     }))
 }
 
-/// What two states differ in.
+/// The differences between two states.
 #[derive(Debug, Default)]
 struct Changes {
-    /// Features that have a weight in either.
+    /// Number of features that have a weight in either state.
     weights: u64,
-    /// Those of them whose weight differs.
+    /// Number of features whose weight differs.
     changed: u64,
-    /// Those that have a weight in the model only.
+    /// Number of features that have a weight only in the model.
     new: u64,
-    /// Those that have a weight in the baseline only.
+    /// Number of features that have a weight only in the baseline.
     gone: u64,
-    /// Those that changed most, the largest change first.
+    /// The features with the largest changes, the largest first.
     largest: Vec<WeightChange>,
 }
 
 impl Changes {
-    /// Merges both states by key, a batch of each in memory.
+    /// Merges both states by key, with one batch of each in memory.
     fn between(subject: &Subject<'_>, state: &Path, baseline_state: &Path) -> Result<Self, ReportError> {
         let reader = StateReader::open(state)?;
         subject.check_contract(state, &format!("{:016x}", reader.metadata().contract.fingerprint()))?;
-        let mut model = Rows::new(reader)?;
-        let mut baseline = Rows::new(StateReader::open(baseline_state)?)?;
+        let mut model = StateRows::new(reader)?;
+        let mut baseline = StateRows::new(StateReader::open(baseline_state)?)?;
         let mut changes = Self::default();
         loop {
-            // The bias is the first row of every state and no feature; its key may be that of a feature.
+            // The bias is the first row of every state. It is not a feature, but its key may equal a feature's key.
             let order = match (model.place(), baseline.place()) {
                 (None, None) => return Ok(changes),
                 (Some(_), None) => std::cmp::Ordering::Less,
@@ -102,7 +99,7 @@ impl Changes {
         }
     }
 
-    fn add(&mut self, named: &Rows, model: f64, baseline: f64) {
+    fn add(&mut self, named: &StateRows, model: f64, baseline: f64) {
         self.weights += u64::from(model != 0.0 || baseline != 0.0);
         if model == baseline {
             return;
@@ -119,20 +116,20 @@ impl Changes {
     }
 }
 
-/// A state, read row by row.
-struct Rows {
+/// Reads a state row by row.
+struct StateRows {
     reader: StateReader,
     batch: Option<StateBatch>,
     index: usize,
 }
 
-impl Rows {
+impl StateRows {
     fn new(mut reader: StateReader) -> Result<Self, ReportError> {
         let batch = reader.next_batch()?;
         Ok(Self { reader, batch, index: 0 })
     }
 
-    /// Where the row stands in the order of the states: the bias before all features.
+    /// The position of the row in the order of states: the bias comes before all features.
     fn place(&self) -> Option<(bool, u64)> {
         let row = self.batch.as_ref()?.row(self.index);
         Some((!row.is_bias(), row.key))
@@ -158,4 +155,35 @@ impl Rows {
         }
         Ok(())
     }
+}
+
+/// A weight in two training states.
+#[derive(Debug, Clone, PartialEq)]
+struct WeightChange {
+    /// Name of the feature, such as `creative_id = 4001`.
+    name: String,
+    /// Number of rows with the feature in the training of the model.
+    impressions: u64,
+    /// Weight in the model; 0 if it has none.
+    model: f64,
+    /// Weight in the baseline; 0 if it has none.
+    baseline: f64,
+}
+
+/// Draws each weight as a line from the baseline's value to the model's.
+fn draw_weight_changes(title: &str, changes: &[WeightChange]) -> Result<String, PlotError> {
+    let weights = changes.iter().flat_map(|change| [change.model, change.baseline]).chain([0.0]);
+    let x = Axis::linear(weights, false, with_decimals_of);
+    let figure = |change: &WeightChange| format!("{} impressions", grouped(change.impressions));
+    let names: Vec<_> = changes.iter().map(|change| (change.name.clone(), figure(change))).collect();
+    Rows { title, x: (&x, "weight (logit)"), reference: Some(0.0), names: &names }.draw(
+        |_| Ok(()),
+        |plane, index, y| {
+            let change = &changes[index];
+            let (from, to) = ((x.place(change.baseline), y), (x.place(change.model), y));
+            plane.line(&[from, to], Ink::Quiet, 1.5)?;
+            plane.ring(from, 3.4, Ink::Baseline)?;
+            plane.dot(to, 4.0, Ink::Model)
+        },
+    )
 }

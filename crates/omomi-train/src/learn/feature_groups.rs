@@ -1,7 +1,9 @@
-//! What the features of a row come from: the fields of the contract, then its crosses, in contract order.
+//! Finds the features of rows by feature group. A feature group is a field or a cross; the groups are the fields of the
+//! contract, then its crosses, in contract order.
 //!
-//! Each category of a `many` field is a feature of its own with the value 1, and each time that a row lists it counts. A
-//! cross has one feature a row, or one for each category of its `many` member; where any member is missing it has none.
+//! Each category of a `many` field is a feature with the value 1. A category that a row lists twice counts twice. A
+//! cross has one feature per row, or one per category of its `many` member. If any member is missing, the cross has no
+//! feature.
 
 use std::ops::Range;
 
@@ -14,61 +16,61 @@ use super::indexed_rows::{IndexedRows, may_repeat};
 use super::key_index::KeyIndex;
 use super::table::Table;
 
-/// A field or a cross.
+/// A feature group: a field or a cross.
 #[derive(Debug)]
-pub(super) struct Source {
-    /// The field's name, or the cross's: its members' names joined by `*`.
+pub(super) struct FeatureGroup {
+    /// Name of the field or the cross. The name of a cross is its members' names, joined by `*`.
     pub(super) name: String,
-    pub(super) kind: SourceKind,
+    pub(super) kind: GroupKind,
     seed: u64,
 }
 
 #[derive(Debug)]
-pub(super) enum SourceKind {
+pub(super) enum GroupKind {
     /// Index into the contract's fields.
     Field(usize),
-    /// Indices into the contract's fields, which are also the first sources.
+    /// Indices of the members among the contract's fields. Fields come first, so these are also indices of groups.
     Cross(Vec<usize>),
 }
 
-impl Source {
+impl FeatureGroup {
     pub(super) fn list(contract: &Contract) -> Vec<Self> {
         let fields = contract.fields().iter().enumerate().map(|(index, field)| Self {
             name: field.name.clone(),
-            kind: SourceKind::Field(index),
+            kind: GroupKind::Field(index),
             seed: field.seed(),
         });
         let crosses = contract.crosses().iter().map(|cross| {
             let name = contract.cross_name(cross);
-            Self { seed: feature::field_seed(&name), name, kind: SourceKind::Cross(cross.members.clone()) }
+            Self { seed: feature::field_seed(&name), name, kind: GroupKind::Cross(cross.members.clone()) }
         });
         fields.chain(crosses).collect()
     }
 }
 
-/// Keys ahead of the one at hand whose places in the index are fetched: they arrive while those between are looked up.
+/// How many keys ahead the slots of the index are prefetched: they arrive while the keys in between are looked up.
 const KEYS_AHEAD: usize = 16;
 
-/// Stands for a feature that the table does not have.
+/// Number of a feature that the table does not have.
 pub(super) const UNSEEN: u32 = u32::MAX;
 
-/// The features of some consecutive rows, by source.
+/// The features of some consecutive rows, by group.
 #[derive(Debug, Default)]
 pub(super) struct ChunkFeatures {
-    by_source: Vec<SourceFeatures>,
+    by_group: Vec<GroupFeatures>,
 }
 
-/// Features of one source: row `i` of the chunk has those at `offsets[i]..offsets[i + 1]`.
+/// Features of one group: row `i` of the chunk has those at `offsets[i]..offsets[i + 1]`.
 #[derive(Debug, Default, Clone)]
-struct SourceFeatures {
+struct GroupFeatures {
     offsets: Vec<u32>,
     keys: Vec<u64>,
     numbers: Vec<u32>,
-    /// Numbers of the texts of the batch, by their place in it; [`UNSEEN`] until one is looked up.
+    /// Numbers of the texts of the batch, by position; [`UNSEEN`] until a text is looked up.
     text_numbers: Vec<u32>,
 }
 
-impl SourceFeatures {
+impl GroupFeatures {
     #[inline]
     fn range(&self, row: usize) -> Range<usize> {
         self.offsets[row] as usize..self.offsets[row + 1] as usize
@@ -76,48 +78,48 @@ impl SourceFeatures {
 }
 
 impl ChunkFeatures {
-    /// Finds the features of `rows` in the table, and enters those that it does not have yet.
-    pub(super) fn enter(
+    /// Finds the features of `rows` in the table and adds those that it does not have yet.
+    pub(super) fn find_or_insert(
         &mut self,
-        sources: &[Source],
+        groups: &[FeatureGroup],
         table: &mut Table,
         batch: &RowBatch,
         rows: &Range<usize>,
     ) -> Result<(), TrainError> {
-        self.fill_keys(sources, batch, rows);
-        for (index, source) in sources.iter().enumerate() {
-            let mut numbers = std::mem::take(&mut self.by_source[index].numbers);
+        self.fill_keys(groups, batch, rows);
+        for (index, group) in groups.iter().enumerate() {
+            let mut numbers = std::mem::take(&mut self.by_group[index].numbers);
             numbers.clear();
-            let entered = match &source.kind {
-                SourceKind::Field(field) => {
-                    let mut text_numbers = std::mem::take(&mut self.by_source[index].text_numbers);
+            let inserted = match &group.kind {
+                GroupKind::Field(field) => {
+                    let mut text_numbers = std::mem::take(&mut self.by_group[index].text_numbers);
                     let column = &batch.columns[*field];
-                    let entered = match &column.categories {
+                    let inserted = match &column.categories {
                         Categories::Texts { offsets, places: Some(places), .. } => {
                             if rows.start == 0 {
                                 text_numbers.clear();
                                 text_numbers.resize(offsets.len(), UNSEEN);
                             }
                             let known = (places.as_slice(), text_numbers.as_mut_slice());
-                            self.enter_texts(index, column, rows, table, known, &mut numbers)
+                            self.insert_texts(index, column, rows, table, known, &mut numbers)
                         }
-                        _ => self.enter_field(index, column, rows, table, &mut numbers),
+                        _ => self.insert_field(index, column, rows, table, &mut numbers),
                     };
-                    self.by_source[index].text_numbers = text_numbers;
-                    entered
+                    self.by_group[index].text_numbers = text_numbers;
+                    inserted
                 }
-                SourceKind::Cross(members) => self.enter_cross(index, members, table, &mut numbers),
+                GroupKind::Cross(members) => self.insert_cross(index, members, table, &mut numbers),
             };
-            self.by_source[index].numbers = numbers;
-            entered?;
+            self.by_group[index].numbers = numbers;
+            inserted?;
         }
         Ok(())
     }
 
-    /// Finds the features of `rows` in `index`; [`UNSEEN`] stands for those that it does not have.
-    pub(super) fn find(&mut self, sources: &[Source], index: &KeyIndex, batch: &RowBatch, rows: &Range<usize>) {
-        self.fill_keys(sources, batch, rows);
-        for features in &mut self.by_source {
+    /// Finds the features of `rows` in `index`. Features that it does not have become [`UNSEEN`].
+    pub(super) fn find(&mut self, groups: &[FeatureGroup], index: &KeyIndex, batch: &RowBatch, rows: &Range<usize>) {
+        self.fill_keys(groups, batch, rows);
+        for features in &mut self.by_group {
             features.numbers.clear();
             features.numbers.extend(features.keys.iter().map(|&key| index.find(key).unwrap_or(UNSEEN)));
         }
@@ -125,22 +127,23 @@ impl ChunkFeatures {
 
     /// Calls `visit` with the number of each feature of row `row` of the chunk, in contract order.
     #[inline]
-    pub(super) fn of_row(&self, row: usize, mut visit: impl FnMut(u32)) {
-        for features in &self.by_source {
+    pub(super) fn visit_row(&self, row: usize, mut visit: impl FnMut(u32)) {
+        for features in &self.by_group {
             for &number in &features.numbers[features.range(row)] {
                 visit(number);
             }
         }
     }
 
-    /// Puts the rows of the chunk side by side. How much they count is left to the caller.
+    /// Fills `rows` with the features of the chunk, row by row. The caller adds the importances.
     pub(super) fn fill_rows(&mut self, clicked: &[bool], rows: &mut IndexedRows) {
         rows.clear();
         rows.clicked.extend_from_slice(clicked);
         rows.repeats.resize(clicked.len(), false);
-        // Where the next feature of each row goes: first behind the rows before, at last behind the row itself.
+        // The position of the next feature of each row. It starts at the end of the row before and finishes at the end
+        // of the row itself.
         rows.ends.resize(clicked.len(), 0);
-        for features in &self.by_source {
+        for features in &self.by_group {
             for (end, ends) in rows.ends.iter_mut().zip(features.offsets.windows(2)) {
                 *end += ends[1] - ends[0];
             }
@@ -150,7 +153,7 @@ impl ChunkFeatures {
             start += std::mem::replace(end, start);
         }
         rows.numbers.resize(start as usize, 0);
-        for features in &self.by_source {
+        for features in &self.by_group {
             for (row, ends) in features.offsets.windows(2).enumerate() {
                 let numbers = &features.numbers[ends[0] as usize..ends[1] as usize];
                 let next = &mut rows.ends[row];
@@ -163,10 +166,10 @@ impl ChunkFeatures {
         }
     }
 
-    /// Calls `visit` with the row and the number of each feature, source by source: neighbouring visits touch
-    /// independent places of memory, and the processor waits for several at once.
-    pub(super) fn each(&self, mut visit: impl FnMut(usize, u32)) {
-        for features in &self.by_source {
+    /// Calls `visit` with the row and the number of each feature, group by group. Consecutive visits touch independent
+    /// memory, so the processor waits for several of them at the same time.
+    pub(super) fn visit_all(&self, mut visit: impl FnMut(usize, u32)) {
+        for features in &self.by_group {
             for row in 0..features.offsets.len() - 1 {
                 for &number in &features.numbers[features.range(row)] {
                     visit(row, number);
@@ -175,41 +178,41 @@ impl ChunkFeatures {
         }
     }
 
-    fn fill_keys(&mut self, sources: &[Source], batch: &RowBatch, rows: &Range<usize>) {
-        self.by_source.resize(sources.len(), SourceFeatures::default());
-        for (index, source) in sources.iter().enumerate() {
-            // A cross comes after all fields, so its members' keys are there.
-            let mut features = std::mem::take(&mut self.by_source[index]);
+    fn fill_keys(&mut self, groups: &[FeatureGroup], batch: &RowBatch, rows: &Range<usize>) {
+        self.by_group.resize(groups.len(), GroupFeatures::default());
+        for (index, group) in groups.iter().enumerate() {
+            // A cross comes after all fields, so the keys of its members are already known.
+            let mut features = std::mem::take(&mut self.by_group[index]);
             features.offsets.clear();
             features.keys.clear();
-            match &source.kind {
-                SourceKind::Field(field) => fill_field(source.seed, &batch.columns[*field], rows, &mut features),
-                SourceKind::Cross(members) => self.fill_cross(source.seed, members, rows.len(), &mut features),
+            match &group.kind {
+                GroupKind::Field(field) => fill_field(group.seed, &batch.columns[*field], rows, &mut features),
+                GroupKind::Cross(members) => self.fill_cross(group.seed, members, rows.len(), &mut features),
             }
-            self.by_source[index] = features;
+            self.by_group[index] = features;
         }
     }
 
-    fn fill_cross(&self, seed: u64, members: &[usize], row_count: usize, features: &mut SourceFeatures) {
+    fn fill_cross(&self, seed: u64, members: &[usize], row_count: usize, features: &mut GroupFeatures) {
         features.offsets.push(0);
         for row in 0..row_count {
             self.each_crossing(members, row, |positions| {
-                let keys = members.iter().zip(positions).map(|(&member, &at)| self.by_source[member].keys[at]);
+                let keys = members.iter().zip(positions).map(|(&member, &at)| self.by_group[member].keys[at]);
                 features.keys.push(keys.fold(seed, feature::cross_step));
             });
             features.offsets.push(narrow(features.keys.len()));
         }
     }
 
-    /// Calls `visit` for each feature that a cross of `members` has in `row`, with the places of the members' features.
-    /// At most one member is a `many` field: the contract says so.
+    /// Calls `visit` for each feature that a cross of `members` has in `row`, with the positions of the members'
+    /// features. The contract guarantees that at most one member is a `many` field.
     #[inline]
     fn each_crossing(&self, members: &[usize], row: usize, mut visit: impl FnMut(&[usize])) {
         let mut places = [0_usize; MAX_CROSS_MEMBERS];
         let mut many = 0;
         let mut count = 1;
         for (position, &member) in members.iter().enumerate() {
-            let range = self.by_source[member].range(row);
+            let range = self.by_group[member].range(row);
             places[position] = range.start;
             if range.len() != 1 {
                 many = position;
@@ -222,8 +225,9 @@ impl ChunkFeatures {
         }
     }
 
-    /// As `enter_field`, where each value says which of the texts of the batch it has: each text is looked up once.
-    fn enter_texts(
+    /// Adds the features of a text field whose column lists each distinct text of the batch once, with the position of
+    /// its text for each value. Each text is looked up once per batch.
+    fn insert_texts(
         &self,
         index: usize,
         column: &FieldColumn,
@@ -233,11 +237,11 @@ impl ChunkFeatures {
         numbers: &mut Vec<u32>,
     ) -> Result<(), TrainError> {
         let first = column.offsets[rows.start] as usize;
-        let keys = &self.by_source[index].keys;
+        let keys = &self.by_group[index].keys;
         for (at, (&key, &place)) in keys.iter().zip(&places[first..first + keys.len()]).enumerate() {
             let known = &mut text_numbers[place as usize];
             if *known == UNSEEN {
-                *known = table.find_or_insert(key, narrow_source(index), |origin| {
+                *known = table.find_or_insert(key, narrow_group(index), |origin| {
                     let text = column.text(first + at).expect("a column has a text for each value");
                     origin.extend_from_slice(text.as_bytes());
                 })?;
@@ -247,7 +251,7 @@ impl ChunkFeatures {
         Ok(())
     }
 
-    fn enter_field(
+    fn insert_field(
         &self,
         index: usize,
         column: &FieldColumn,
@@ -256,12 +260,12 @@ impl ChunkFeatures {
         numbers: &mut Vec<u32>,
     ) -> Result<(), TrainError> {
         let first = column.offsets[rows.start] as usize;
-        let keys = &self.by_source[index].keys;
+        let keys = &self.by_group[index].keys;
         for (place, &key) in keys.iter().enumerate() {
             if let Some(&later) = keys.get(place + KEYS_AHEAD) {
                 table.index().fetch(later);
             }
-            let number = table.find_or_insert(key, narrow_source(index), |origin| match &column.categories {
+            let number = table.find_or_insert(key, narrow_group(index), |origin| match &column.categories {
                 Categories::Texts { .. } => {
                     let text = column.text(first + place).expect("a column has a text for each value");
                     origin.extend_from_slice(text.as_bytes());
@@ -275,14 +279,14 @@ impl ChunkFeatures {
         Ok(())
     }
 
-    fn enter_cross(
+    fn insert_cross(
         &self,
         index: usize,
         members: &[usize],
         table: &mut Table,
         numbers: &mut Vec<u32>,
     ) -> Result<(), TrainError> {
-        let features = &self.by_source[index];
+        let features = &self.by_group[index];
         let mut outcome = Ok(());
         for row in 0..features.offsets.len() - 1 {
             let mut place = features.offsets[row] as usize;
@@ -290,13 +294,13 @@ impl ChunkFeatures {
                 table.index().fetch(later);
             }
             self.each_crossing(members, row, |positions| {
-                let entered = table.find_or_insert(features.keys[place], narrow_source(index), |origin| {
+                let inserted = table.find_or_insert(features.keys[place], narrow_group(index), |origin| {
                     for (&member, &at) in members.iter().zip(positions) {
-                        origin.extend_from_slice(&self.by_source[member].numbers[at].to_le_bytes());
+                        origin.extend_from_slice(&self.by_group[member].numbers[at].to_le_bytes());
                     }
                 });
                 place += 1;
-                match entered {
+                match inserted {
                     Ok(number) => numbers.push(number),
                     Err(error) => outcome = Err(error),
                 }
@@ -306,7 +310,7 @@ impl ChunkFeatures {
     }
 }
 
-fn fill_field(seed: u64, column: &FieldColumn, rows: &Range<usize>, features: &mut SourceFeatures) {
+fn fill_field(seed: u64, column: &FieldColumn, rows: &Range<usize>, features: &mut GroupFeatures) {
     let first = column.offsets[rows.start];
     let last = column.offsets[rows.end];
     features.offsets.extend(column.offsets[rows.start..=rows.end].iter().map(|&offset| offset - first));
@@ -315,10 +319,11 @@ fn fill_field(seed: u64, column: &FieldColumn, rows: &Range<usize>, features: &m
 }
 
 fn narrow(count: usize) -> u32 {
-    // A batch counts its values in 32 bits, and a cross has at most as many features as its `many` member has values.
+    // The values of a batch are counted in 32 bits. A cross has at most as many features as its `many` member has
+    // values.
     u32::try_from(count).expect("a chunk has few features")
 }
 
-fn narrow_source(index: usize) -> u16 {
+fn narrow_group(index: usize) -> u16 {
     u16::try_from(index).expect("a contract has at most 128 fields and 64 crosses")
 }

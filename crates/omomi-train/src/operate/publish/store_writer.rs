@@ -1,4 +1,4 @@
-//! The directory of a store as publishers need it: laid out, locked, free of what others left behind.
+//! Write access to the directory of a store: creates its folders, locks it, removes leftovers, and replaces texts.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -11,11 +11,11 @@ use omomi::store::Store;
 
 use super::{MODE_OF_TEXT, PublishError, failed};
 
-/// A store that this process alone publishes to. The system takes the lock back when the process ends, however it ends.
-pub(super) struct Place {
+/// Exclusive write access to a store. The operating system releases the lock when the process ends, no matter how.
+pub(super) struct StoreWriter {
     _lock: Lock,
-    /// The folders that were not there before, outer ones first.
-    made: Vec<PathBuf>,
+    /// The folders that were created, outer ones first.
+    created: Vec<PathBuf>,
 }
 
 /// A lock on a folder, until it is dropped.
@@ -23,52 +23,54 @@ pub(super) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Not left to the closing of the file: a process that another thread is just starting has it open too, for a moment.
+        // Unlocks explicitly: closing the file is not enough while a process that another thread is starting has it
+        // open.
         let _ = self.0.unlock();
     }
 }
 
-impl Place {
-    pub(super) fn take(store: &Store) -> Result<Self, PublishError> {
-        let mut made = Vec::new();
+impl StoreWriter {
+    pub(super) fn lock(store: &Store) -> Result<Self, PublishError> {
+        let mut created = Vec::new();
         for folder in [store.dir().to_owned(), store.generations_path(), store.state_path()] {
             match fs::create_dir(&folder) {
                 Ok(()) => {
                     sync_folder_of(&folder).map_err(failed("sync the folder of", &folder))?;
-                    made.push(folder);
+                    created.push(folder);
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failed("make the folder", &folder)(error)),
+                Err(error) => return Err(failed("create the folder", &folder)(error)),
             }
         }
-        // Locked is the folder, not a file in it, which would stay behind where a first publication is refused.
+        // The lock is on the folder, not on a file in it, because such a file would remain after a failed first
+        // publication.
         let folder = store.generations_path();
         let lock = File::open(&folder).map_err(failed("open", &folder))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: Lock(lock), made }),
+            Ok(()) => Ok(Self { _lock: Lock(lock), created }),
             Err(TryLockError::WouldBlock) => Err(PublishError::Busy { dir: store.dir().to_owned() }),
             Err(TryLockError::Error(error)) => Err(failed("lock", &folder)(error)),
         }
     }
 
-    /// Removes the folders that were made, as far as they are empty.
-    pub(super) fn leave_as_it_was(self) {
-        for folder in self.made.iter().rev() {
+    /// Removes the folders that were created, if they are empty.
+    pub(super) fn remove_new_folders(self) {
+        for folder in self.created.iter().rev() {
             let _ = fs::remove_dir(folder);
         }
     }
 }
 
-/// Waits a moment for whoever else changes `control`; nothing where they do not come to an end. To go on then is right: a store is
-/// switched off even where somebody's process hangs.
+/// Waits briefly while another process changes `control`. Returns `None` if that process does not finish in time. The
+/// caller goes on even then, so that scoring can be switched off while another process hangs.
 pub(super) fn lock_control(store: &Store) -> Result<Option<Lock>, PublishError> {
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const MAX_WAIT: Duration = Duration::from_secs(2);
     let lock = File::open(store.dir()).map_err(failed("open", store.dir()))?;
     let start = Instant::now();
     loop {
         match lock.try_lock() {
             Ok(()) => return Ok(Some(Lock(lock))),
-            Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+            Err(TryLockError::WouldBlock) if start.elapsed() < MAX_WAIT => {
                 std::thread::sleep(Duration::from_millis(10));
             }
             Err(_) => return Ok(None),
@@ -76,7 +78,8 @@ pub(super) fn lock_control(store: &Store) -> Result<Option<Lock>, PublishError> 
     }
 }
 
-/// Removes the hidden siblings of files whose names begin with `name`: their writers are dead, or they would hold the lock.
+/// Removes the hidden siblings of files whose names begin with `name`. Their writers are dead, because a live writer
+/// would hold the lock.
 pub(super) fn remove_leftovers(folder: &Path, name: &str) -> Result<(), PublishError> {
     let entries = folder.read_dir().map_err(failed("list", folder))?;
     for entry in entries {
@@ -86,13 +89,13 @@ pub(super) fn remove_leftovers(folder: &Path, name: &str) -> Result<(), PublishE
             rest.is_some_and(|rest| rest.ends_with(".partial"))
         };
         if entry.file_name().to_str().is_some_and(is_leftover) {
-            fs::remove_file(entry.path()).map_err(failed("remove what was left behind:", &entry.path()))?;
+            fs::remove_file(entry.path()).map_err(failed("remove the leftover", &entry.path()))?;
         }
     }
     Ok(())
 }
 
-/// A text on its way to take the place of the one at `path`: durable already, but for its name.
+/// Writes and syncs a text that will replace the one at `path`; only the rename is left to do.
 pub(super) fn write_text(path: &Path, text: &str) -> Result<NewFile, PublishError> {
     let new_file = NewFile::create(path, true).map_err(failed("write", path))?;
     new_file.file().write_all(text.as_bytes()).map_err(failed("write", path))?;
