@@ -1,8 +1,9 @@
 //! Formats figures and tables for people.
 
-use std::io::{IsTerminal, stdout};
+use std::io::stdout;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use terminal_size::{Width, terminal_size_of};
 
 /// A line below the header, and no other lines.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -25,8 +26,8 @@ pub(crate) fn new_table(header: &[&str]) -> Table {
     if !header.is_empty() {
         table.set_header(header.iter().copied());
     }
-    if stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
+    if let Some((Width(columns), _)) = terminal_size_of(stdout()) {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
     }
     table
 }
