@@ -1,33 +1,33 @@
-//! **omomi** (重み, "weight") scores ads with a click-through-rate model from any language that can call C or the JVM, with
-//! every weight outside the caller's heap; and it trains those models.
+//! **omomi** (重み, "weight") scores ads with a click-through-rate (CTR) model, from any language that can call C or the
+//! JVM, with every weight outside the caller's heap. This crate is the library that a server links. Another crate,
+//! `omomi-train`, makes the weight files.
 //!
 //! ```text
-//!     ad logs (Parquet, CSV, JSONL)
-//!         | log_reader
+//!     weight file 000042.omomi (sealed: exact lengths, checksums, golden requests)
+//!         | weight_file: every byte is verified
 //!         v
-//!       train --> training state (Parquet: what the next training, or an average, goes on from)
-//!                     | pack: l1 threshold, golden requests
-//!                     v
-//!                 weight file 000042.omomi (sealed: lengths, checksums, golden requests)
-//!                     | weight_file::map, verified to the last byte
-//!                     v
-//!     request ---> score ---> probabilities          from Rust, C (capi, include/omomi.h) and the JVM (jni, jvm-bindings/)
-//!  (context +
-//!   candidates)
+//!       model <--- live: a new generation is verified, warmed and swapped in <--- store
+//!         |
+//!         v
+//!       score <--- request: one context, many candidates
+//!         |
+//!         v
+//!     probabilities ---> Rust, C (capi, include/omomi.h), the JVM (jni, jvm-bindings/)
 //! ```
 //!
-//! Training and scoring meet in two modules only: [`feature`] says how a field and a category become a key, and
-//! [`weight_file::layout`] where a weight lies. The [`contract`] is the agreement between the two sides, as data.
+//! Training and serving meet in two modules only: [`feature`] says how a field and a category become a key, and
+//! [`weight_file::layout`] says where a weight is stored. The [`contract`] is the agreement between the two sides, as
+//! data that a machine checks.
 //!
-//! # A program for each reader
+//! # A program
 //!
-//! **Who serves** opens a file, binds it to the fields that the server supplies, and keeps a scorer and a request for each thread:
+//! A server opens a file, binds it to the fields that it supplies, and keeps a scorer and a request per thread:
 //!
 //! ```no_run
 //! use omomi::contract::Side;
 //! use omomi::{Capacity, LoadMode, Model, RequestLayout, Schema, SchemaField, Scorer};
 //!
-//! // Once, when the server starts: what it can supply. Good for every later model.
+//! // Once, when the server starts: the fields that it can supply, for every later model.
 //! let schema = Schema::new(vec![
 //!     SchemaField::id("media_id", Side::Context),
 //!     SchemaField::id("creative_id", Side::Candidate),
@@ -35,11 +35,11 @@
 //! let layout = RequestLayout::new(&schema, Capacity { candidates: 500, tail_len_bytes: 4_096 })?;
 //! let (media_id, creative_id) = (schema.slot("media_id").unwrap(), schema.slot("creative_id").unwrap());
 //!
-//! // For each generation: every byte verified, golden requests recomputed.
+//! // For each generation: every byte is verified, and the golden requests are recomputed.
 //! let model = Model::load("feed-ctr/000042.omomi".as_ref(), LoadMode::Map)?;
 //! let scorer = Scorer::new(model, &layout)?;
 //!
-//! // For each request: nothing is allocated, nothing waits.
+//! // For each request: nothing is allocated, and nothing waits.
 //! let mut request = scorer.new_request();
 //! request.clear();
 //! request.context().set_id(media_id, 17)?;
@@ -50,27 +50,21 @@
 //! # Ok::<(), omomi::Error>(())
 //! ```
 //!
-//! **Who trains** runs `omomi train` and `omomi pack`, or calls [`train::train`](crate::train) and [`pack::pack`](crate::pack) (feature `train`, on by default). **Who writes a reader**
-//! in another language starts from [`weight_file`], the specification, and `tests/reference`, which is such a reader.
+//! A server that must not restart for a new model opens a [`live::LiveModel`] instead, which follows a store. To write a
+//! reader in another language, start from [`weight_file`], which is the specification of the format, and from
+//! `tests/reference`, which is such a reader.
 //!
-//! # The modules, in the order of the picture
+//! # Modules
 //!
 //! | module | what it knows |
 //! | --- | --- |
-//! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; keys; the sigmoid; every error of serving |
-//! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
-//! | `train`, `train_shards`, `tune` | rows to a training state; by many processes at once; a search of the settings |
-//! | `average`, `recalibrate`, `prune` | several states to one; promises that hold; smaller on purpose |
-//! | `pack`, `evaluate`, `explain` | a state to a weight file; how good its predictions are; why a probability |
-//! | `gate`, `report` | whether a weight file may be published; all of this on one page to look at |
-//! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
-//! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
-//! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
-//! | [`store`], `publish` | the directory through which weight files reach the servers, read; and changed |
-//! | [`live`] | a model that follows a store while requests go on; what it says of itself |
-//! | `drill` | incidents, rehearsed against a live process in a copy of a store |
-//! | `latency` | how long requests take under load, stalls included |
-//! | [`capi`] | the same for C, with statuses for errors and panics |
+//! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; feature keys; the sigmoid; every error |
+//! | [`request`] | the fields that a server declares, the memory block of a request, rows outside a block |
+//! | [`weight_file`] | the format, the table and its look-ups, opening, verifying and mapping, signatures |
+//! | [`score`] | a model bound to a request layout: the kernel, its plain twin, prepared candidates, explanations |
+//! | [`store`] | the directory through which weight files reach servers |
+//! | [`live`] | a model that follows a store while requests go on, and what it reports about itself |
+//! | [`capi`], `jni` | the same calls for C and for the JVM, with statuses and exceptions for errors and panics |
 //!
 //! # Layers
 //!
@@ -89,10 +83,10 @@
 //!
 //! # Limits
 //!
-//! One model form: logistic regression over categories and crosses. Linux on x86-64 is where this is measured;
-//! other little-endian Unix systems build; processors other than x86-64 and aarch64 use the plain paths.
-//! On aarch64 the tests of look-ups, kernel and C ABI pass under an emulator, and files come out the same to the byte
-//! (`.ci/aarch64`); it has never run on such a processor, and how fast it is there is unknown.
+//! There is one form of model: logistic regression over categories and crosses. Measurements are from Linux on x86-64.
+//! Other little-endian Unix systems build; processors other than x86-64 and aarch64 use the plain paths. On aarch64, the
+//! tests of look-ups, kernel and C ABI pass under an emulator, and files are equal to the byte (`.ci/aarch64`). The
+//! library has never run on such hardware, and its speed there is unknown.
 
 // Files that unit tests share with integration tests name this crate.
 #[cfg(test)]
