@@ -30,15 +30,11 @@ mod auc;
 mod bootstrap;
 mod evaluation;
 mod facts;
-mod file;
 mod histogram;
 mod log_scorer;
-mod mapped;
 mod metrics;
-mod rates;
 mod run;
 mod slices;
-mod users;
 
 pub use auc::HISTOGRAM_BINS_PER_LOGIT;
 pub use evaluation::{
@@ -46,8 +42,8 @@ pub use evaluation::{
     FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics, UserAuc,
 };
 pub use facts::{field_weights, file_facts};
-pub use file::EvaluationFileError;
-pub use mapped::{EvaluateError, evaluate, evaluate_each};
+pub use evaluation::EvaluationFileError;
+pub use log_scorer::{EvaluateError, evaluate, evaluate_each};
 pub(crate) use metrics::whole;
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};
 pub use run::{By, EvaluateOptions, evaluate_files};
