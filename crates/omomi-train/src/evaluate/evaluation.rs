@@ -401,4 +401,3 @@ impl Evaluation {
         serde_json::from_value(value).map_err(not_one)
     }
 }
-

@@ -1,15 +1,15 @@
 //! Scores log rows with the library that serves: one candidate per request, for several models of one contract
 //! together. Packing and training measure loaded models with it.
 
-use std::sync::Arc;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::log::{Categories, RowBatch, LogError, LogReader};
+use super::{Evaluator, Metrics};
+use crate::log::{Categories, LogError, LogReader, RowBatch};
 use omomi::contract::{Contract, FieldKind};
 use omomi::error::Error;
 use omomi::request::{Capacity, FieldSlot, RequestLayout, Schema};
 use omomi::score::{Answer, Model, Request, Scorer};
-use super::{Evaluator, Metrics};
 
 /// Capacity for the texts and lists of one log row, in bytes.
 const TAIL_LEN_BYTES: usize = 1 << 20;
@@ -147,4 +147,3 @@ pub fn evaluate_each<const COUNT: usize>(
     }
     Ok(std::array::from_fn(|index| evaluators[index].metrics()))
 }
-

@@ -37,12 +37,12 @@ mod run;
 mod slices;
 
 pub use auc::HISTOGRAM_BINS_PER_LOGIT;
+pub use evaluation::EvaluationFileError;
 pub use evaluation::{
     Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
     FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics, UserAuc,
 };
 pub use facts::{field_weights, file_facts};
-pub use evaluation::EvaluationFileError;
 pub use log_scorer::{EvaluateError, evaluate, evaluate_each};
 pub(crate) use metrics::whole;
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};

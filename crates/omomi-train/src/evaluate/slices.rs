@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::evaluation::{Calibration, ColumnSlices, HourSlice, Slice, SliceMetrics, FieldRates};
+use super::evaluation::{Calibration, ColumnSlices, FieldRates, HourSlice, Slice, SliceMetrics};
 use super::histogram::NORMAL_95;
 use super::metrics::Totals;
 use crate::log::RowBatch;

@@ -4,7 +4,6 @@
 //! request, so it also names the category of each key. With the training state, it also reports how often each feature
 //! was seen in training.
 
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,15 +11,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::learn::state::{StateError, StateReader, join_category};
+use crate::learn::table::write_bucket;
 use crate::log::{LogError, LogReader};
 use omomi::Instructions;
-use omomi::contract::{Side, Contract, Field, FieldKind};
+use omomi::contract::{Contract, Field, FieldKind, Side};
 use omomi::error::Error;
-use omomi::math::sigmoid;
-use omomi::request::{RequestRows, row_from_json, FieldValue, Row};
-use omomi::score::Model;
-use crate::learn::table::write_bucket;
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
+use omomi::math::sigmoid;
+use omomi::request::{FieldValue, RequestRows, Row, row_from_json};
+use omomi::score::Model;
 
 /// The explanation of a candidate's probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -325,4 +324,3 @@ fn keys_of(field: &Field, value: &FieldValue) -> Option<Vec<(u64, String)>> {
         (FieldValue::Number(_), _) => return None,
     })
 }
-

@@ -15,7 +15,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{EvaluateError, EvaluateOptions, Evaluation, EvaluationFileError, ModelEvaluation, evaluate_files, Comparison, EvaluatedRows, Overall};
+use crate::evaluate::{
+    Comparison, EvaluateError, EvaluateOptions, EvaluatedRows, Evaluation, EvaluationFileError, ModelEvaluation,
+    Overall, evaluate_files,
+};
 use crate::log::LogReader;
 use crate::operate::publish::{Blessing, PublishError, blessing_path, check_size};
 use crate::settings::{NoSettings, SettingsFaults};
@@ -294,4 +297,3 @@ impl Judgment {
         }
     }
 }
-

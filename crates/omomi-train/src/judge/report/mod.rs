@@ -24,7 +24,6 @@ mod metrics;
 mod panels;
 mod plot;
 mod subject;
-mod verdict;
 
 use std::fs;
 use std::io::{self, Write};
@@ -34,20 +33,19 @@ use askama::Template;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::evaluate::{Difference, Evaluation, GroupsOf, EvaluationFileError};
+use crate::evaluate::{Difference, Evaluation, EvaluationFileError, GroupsOf};
 use crate::judge::gate::GateSettings;
 use crate::learn::provenance_path;
+use crate::learn::state::StateError;
+use crate::operate::publish::PublishError;
 use crate::prune::Bill;
 use crate::readable::grouped;
 use omomi::new_file::{NewFile, refuse_to_replace};
-use crate::learn::state::StateError;
-use crate::operate::publish::PublishError;
 
-use panels::{Panel, Absent, Figure};
-use subject::{Subject, utc_hour};
-use verdict::Verdict;
-use plot::PlotError;
 use metrics::{Card, FieldRow, MetricRow};
+use panels::{Absent, Figure, Panel};
+use plot::PlotError;
+use subject::{Subject, Verdict, utc_hour};
 
 /// The input of a report. Everything but the evaluation is optional.
 #[derive(Debug, Clone, Default)]
@@ -348,4 +346,3 @@ impl Page<'_> {
         include_str!("page.css")
     }
 }
-

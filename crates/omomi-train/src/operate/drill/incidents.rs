@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::copy::{Copy, replace};
-use super::outcome::{DrillReport, IncidentReport};
 use super::server::ServerOptions;
 use super::watched::{Said, Watched};
-use super::{DrillError, DrillOptions, files};
+use super::{DrillError, DrillOptions, DrillReport, IncidentReport, files};
 use omomi::error::Code;
 use omomi::store::Control;
 use omomi::weight_file::map::LoadMode;
