@@ -1,27 +1,21 @@
-//! **omomi** (重み, "weight") scores ads with a click-through-rate model from any language that can call C or the JVM, with
-//! every weight outside the caller's heap; and it trains those models.
+//! **omomi** (重み, "weight") scores ads with a click-through-rate model from any language that can call C or the JVM,
+//! with every weight outside the caller's heap. Its companion, the crate `omomi-train`, trains those models.
 //!
 //! ```text
-//!     ad logs (Parquet, CSV, JSONL)
-//!         | log_reader
-//!         v
-//!       train --> training state (Parquet: what the next training, or an average, goes on from)
-//!                     | pack: l1 threshold, golden requests
-//!                     v
-//!                 weight file 000042.omomi (sealed: lengths, checksums, golden requests)
-//!                     | weight_file::map, verified to the last byte
-//!                     v
-//!     request ---> score ---> probabilities          from Rust, C (capi, include/omomi.h) and the JVM (jni, jvm-bindings/)
-//!  (context +
-//!   candidates)
+//!     ad logs --omomi-train--> weight file 000042.omomi (sealed: lengths, checksums, golden requests)
+//!                                  | weight_file::map, verified to the last byte
+//!                                  v
+//!     request --------------> score ------> probabilities    from Rust, C (capi, include/omomi.h) and the JVM
+//!  (context + candidates)                                    (jni, jvm-bindings/)
 //! ```
 //!
 //! Training and scoring meet in two modules only: [`feature`] says how a field and a category become a key, and
-//! [`weight_file::layout`] where a weight lies. The [`contract`] is the agreement between the two sides, as data.
+//! [`weight_file::layout`] where a weight is stored. The [`contract`] is the agreement between the two sides, as data.
 //!
 //! # A program for each reader
 //!
-//! **Who serves** opens a file, binds it to the fields that the server supplies, and keeps a scorer and a request for each thread:
+//! **Who serves** opens a file, binds it to the fields that the server supplies, and keeps a scorer and a request for
+//! each thread:
 //!
 //! ```no_run
 //! use omomi::contract::Side;
@@ -50,26 +44,19 @@
 //! # Ok::<(), omomi::Error>(())
 //! ```
 //!
-//! **Who trains** runs `omomi train` and `omomi pack`, or calls [`train::train`](crate::train) and [`pack::pack`](crate::pack) (feature `train`, on by default). **Who writes a reader**
-//! in another language starts from [`weight_file`], the specification, and `tests/reference`, which is such a reader.
+//! **Who trains** runs `omomi train` and `omomi pack`, or calls the crate `omomi-train`. **Who writes a reader** in
+//! another language starts from [`weight_file`], the specification, and `tests/reference`, which is such a reader.
 //!
 //! # The modules, in the order of the picture
 //!
 //! | module | what it knows |
 //! | --- | --- |
 //! | [`contract`], [`feature`], [`math`], [`error`] | fields and their meaning; keys; the sigmoid; every error of serving |
-//! | `log_reader`, `generate_log` | rows out of logs; logs out of nothing, with their true probabilities |
-//! | `train`, `train_shards`, `tune` | rows to a training state; by many processes at once; a search of the settings |
-//! | `average`, `recalibrate`, `prune` | several states to one; promises that hold; smaller on purpose |
-//! | `pack`, `evaluate`, `explain` | a state to a weight file; how good its predictions are; why a probability |
-//! | `gate`, `report` | whether a weight file may be published; all of this on one page to look at |
-//! | [`weight_file`] | the format, the table, opening and verifying, mapping and writing |
-//! | [`schema`], [`value`] | what a server declares, and the request block that follows; rows outside a block |
-//! | [`score`] | a model bound to a schema: the kernel, its plain twin, explanations |
-//! | [`store`], `publish` | the directory through which weight files reach the servers, read; and changed |
+//! | [`request`] | what a server declares, and the request block that follows; rows outside a block |
+//! | [`weight_file`] | the format, the table, opening and verifying, mapping, signatures |
+//! | [`score`] | a model bound to a declaration: the kernel, its plain twin, prepared candidates, explanations |
+//! | [`store`] | the directory through which weight files reach the servers |
 //! | [`live`] | a model that follows a store while requests go on; what it says of itself |
-//! | `drill` | incidents, rehearsed against a live process in a copy of a store |
-//! | `latency` | how long requests take under load, stalls included |
 //! | [`capi`] | the same for C, with statuses for errors and panics |
 //!
 //! # Layers

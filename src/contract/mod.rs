@@ -1,7 +1,7 @@
 //! The contract: which fields a model reads, on which side, and what they mean. It is the agreement between the team
 //! that trains and the team that serves, kept as data that a machine checks.
 //!
-//! People write `contract.toml` ([`Contract::from_toml`]). A weight file embeds the [canonical
+//! People write `contract.toml`, which the crate `omomi-train` reads. A weight file embeds the [canonical
 //! JSON](Contract::canonical_json). Logs and weight files identify the contract by its
 //! [fingerprint](Contract::fingerprint). Both forms go through one validation, which reports all faults together, each
 //! with its place.

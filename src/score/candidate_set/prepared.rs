@@ -1,5 +1,5 @@
-//! Stores the rows of a set's candidates, and prepares them for a model before any request: computes their own sums, and
-//! the keys that crosses with the context need.
+//! Stores the rows of a set's candidates, and prepares them for a model before any request: computes their own sums,
+//! and the keys that crosses with the context need.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

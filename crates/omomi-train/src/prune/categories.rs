@@ -1,8 +1,8 @@
 //! Finds features to drop because of their category: not in the live list, not seen for a long time, seen too seldom,
 //! or beyond the number of categories that the contract allows.
 //!
-//! A guard stops a measure that would drop too large a share of a field, for example because a live list is truncated or
-//! because a log has a time in the year 2099.
+//! A guard stops a measure that would drop too large a share of a field, for example because a live list is truncated
+//! or because a log has a time in the year 2099.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;

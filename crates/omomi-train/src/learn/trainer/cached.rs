@@ -92,15 +92,16 @@ mod tests {
     use super::super::tests::{SETTINGS, batch, contract, random_rows, written};
     use super::*;
 
-    /// Returns the bytes of two states after `passes` over the rows: one learned from batches, one from a cache of them.
+    /// Returns the bytes of two states after `passes` over the rows: one learned from batches, one from a cache of
+    /// them.
     fn states(sampling: Sampling, passes: u32, start: Option<&Path>) -> [Vec<u8>; 2] {
         let rows = random_rows(3_000, 9);
         let batches: Vec<RowBatch> = [0, 1_100, 2_200]
             .map(|first| {
                 let end = rows.len().min(first + 1_100);
                 let mut batch = batch(&rows[first..end], Some(i64::try_from(first).unwrap()));
-                // Halves have exact sums in any order. The order matters: the counts of the start are added at another
-                // time.
+                // Halves have exact sums in any order. The order matters: the counts of the start are added at
+                // another time.
                 batch.importance = Some((first..end).map(|row| if row % 3 == 0 { 0.5 } else { 1.0 }).collect());
                 batch
             })

@@ -262,8 +262,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Publishes a good file for a server whose trials do not end, and kills the server as soon as the file is on trial.
-    /// Returns the generation and the time of the kill.
+    /// Publishes a good file for a server whose trials do not end, and kills the server as soon as the file is on
+    /// trial. Returns the generation and the time of the kill.
     fn die_on_trial(&mut self, name: &'static str) -> Result<(u64, Instant), DrillError> {
         self.restart(|options| options.trial = LONG)?;
         self.come_to_rest(name)?;

@@ -1,5 +1,5 @@
-//! The requests of a run: rows kept by slot, and the rows that each request uses. Before anything is timed, a check says
-//! whether the answers are right, and how many features of the requests have a weight.
+//! The requests of a run: rows kept by slot, and the rows that each request uses. Before anything is timed, a check
+//! says whether the answers are right, and how many features of the requests have a weight.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -153,7 +153,8 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    //! Tests the schedule with a clock that moves only while a request is served or waited for, so every latency is known.
+    //! Tests the schedule with a clock that moves only while a request is served or waited for, so every latency is
+    //! known.
 
     use std::cell::Cell;
     use std::convert::Infallible;
@@ -239,9 +240,9 @@ mod tests {
 
     #[test]
     fn requests_that_a_slow_machine_never_starts_are_counted_with_their_waiting_time() {
-        // 1,000 requests fall due in a second, each takes 4 ms, and the grace period ends one second after the run. 501
-        // requests are started (at 0 ms, 4 ms and so on up to 2,000 ms). The other 499 have waited for more than a second
-        // at 2,004 ms.
+        // 1,000 requests fall due in a second, each takes 4 ms, and the grace period ends one second after the run.
+        // 501 requests are started (at 0 ms, 4 ms and so on up to 2,000 ms). The other 499 have waited for more than a
+        // second at 2,004 ms.
         let schedule = Schedule::new(0, Duration::ZERO, SECOND, Some(1_000.0));
         let clock = FakeClock::at(schedule.start_ns());
         let times = schedule.drive(&clock, || clock.serve(4 * MS)).unwrap();

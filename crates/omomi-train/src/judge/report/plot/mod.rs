@@ -1,5 +1,5 @@
-//! The drawing kit of the plots: from plain series to an SVG whose colors are the page's. This file has the two forms of
-//! plots: a plotting area between two axes, and rows along one axis.
+//! The drawing kit of the plots: from plain series to an SVG whose colors are the page's. This file has the two forms
+//! of plots: a plotting area between two axes, and rows along one axis.
 
 mod axis;
 mod canvas;
