@@ -15,13 +15,13 @@ use super::{ShardEvent, TrainShardsError};
 /// Minimum time between two reports. The end of a pass over a row cache is always reported.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Trains like [`train`](crate::learn::train) and reports progress on `out`: one [`ShardEvent`] per line, as JSON. All
+/// Trains like [`train`] and reports progress on `out`: one [`ShardEvent`] per line, as JSON. All
 /// events are `progress` except the last, which is `finished`. If standard input ends, the parent has died and the
 /// process exits.
 ///
 /// # Errors
 ///
-/// Fails like [`train`](crate::learn::train). A failure to write to `out` is ignored.
+/// Fails like [`train`]. A failure to write to `out` is ignored.
 pub fn train_for_parent(
     contract: &Contract,
     options: &TrainOptions,
