@@ -15,7 +15,8 @@ mod sealing;
 /// The fewest lines that a shard may have.
 const LINE_COUNT: u32 = 2;
 
-/// The bytes of a weight file without weights, whose one golden request is `rows`: every logit is 0, every probability a half.
+/// The bytes of a weight file without weights, whose one golden request is `rows`: every logit is 0, every probability
+/// a half.
 pub(crate) fn without_weights(contract: &str, generation: u64, rows: &RequestRows) -> Vec<u8> {
     let contract = Contract::from_json(contract.as_bytes()).unwrap();
     let count = rows.candidates.len();

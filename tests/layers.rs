@@ -1,5 +1,6 @@
 //! No dependency points upward. Each library lists its layers once, in the documentation of its `lib.rs`, and a module
-//! uses only modules that are named before it. Below the top, modules of one folder never import each other in a circle.
+//! uses only modules that are named before it. Below the top, modules of one folder never import each other in a
+//! circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

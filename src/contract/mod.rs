@@ -1,7 +1,7 @@
 //! The contract: which fields a model reads, on which side, and what they mean. It is the agreement between the team
 //! that trains and the team that serves, kept as data that a machine checks.
 //!
-//! People write `contract.toml` ([`Contract::from_toml`]). A weight file embeds the [canonical
+//! People write `contract.toml`, which the crate `omomi-train` reads. A weight file embeds the [canonical
 //! JSON](Contract::canonical_json). Logs and weight files identify the contract by its
 //! [fingerprint](Contract::fingerprint). Both forms go through one validation, which reports all faults together, each
 //! with its place.
@@ -16,13 +16,16 @@
 //! # Ok::<(), omomi::contract::ContractFaults>(())
 //! ```
 
-mod json;
 #[doc(hidden)]
 pub mod validate;
 
 use std::fmt;
 
+use serde_json::Value;
+
 use crate::feature::{self, CROSS_JOINER};
+
+use validate::validate;
 
 /// Largest number of fields on one side (context or candidate): presence is one 64-bit word per row.
 pub const MAX_FIELDS_PER_SIDE: usize = 64;
@@ -161,14 +164,14 @@ impl Contract {
     ///
     /// Returns all faults of the contract together.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ContractFaults> {
-        json::parse(bytes)
+        parse(bytes)
     }
 
     /// Returns the canonical JSON text of this contract: keys sorted, defaults written out, no white space, floats as
     /// the shortest text that reads back to the same double.
     #[must_use]
     pub fn canonical_json(&self) -> String {
-        json::canonical(self)
+        canonical(self)
     }
 
     /// Returns the XXH3-64 of the canonical JSON. Equal contracts have equal fingerprints; different contracts have
@@ -316,6 +319,85 @@ impl fmt::Display for ContractFaults {
 }
 
 impl std::error::Error for ContractFaults {}
+
+fn parse(bytes: &[u8]) -> Result<Contract, ContractFaults> {
+    let root: Value = serde_json::from_slice(bytes).map_err(|error| {
+        ContractFaults(vec![Fault {
+            line: Some(error.line()),
+            place: "contract".to_owned(),
+            message: format!("not JSON: {error}"),
+        }])
+    })?;
+    validate(&root, &|_| None).map_err(ContractFaults)
+}
+
+/// Writes the JSON by hand, because the order of keys is part of the format. The maps of a JSON library change their
+/// order with a feature that any other crate may enable.
+fn canonical(contract: &Contract) -> String {
+    let crosses: Vec<String> = contract
+        .crosses
+        .iter()
+        .map(|cross| {
+            let names: Vec<String> =
+                cross.members.iter().map(|&member| quoted(&contract.fields[member].name)).collect();
+            let (max, over) = category_limit(cross.category_limit);
+            format!("{{\"fields\":[{}]{max}{over}}}", names.join(","))
+        })
+        .collect();
+    let fields: Vec<String> = contract.fields.iter().map(field).collect();
+    format!(
+        "{{\"cross\":[{}],\"field\":[{}],\"label\":{},\"name\":{}}}",
+        crosses.join(","),
+        fields.join(","),
+        quoted(&contract.label),
+        quoted(&contract.name)
+    )
+}
+
+fn field(field: &Field) -> String {
+    let mut text = String::from("{");
+    if let FieldKind::Number { buckets, .. } = &field.kind {
+        let buckets = match buckets {
+            Buckets::Edges(edges) => floats(edges),
+            Buckets::Log2 => "{\"log2\":true}".to_owned(),
+        };
+        text.push_str(&format!("\"buckets\":{buckets},"));
+    }
+    let (max, over) = category_limit(field.category_limit);
+    text.push_str(&format!(
+        "\"log\":{},\"many\":{}{max},\"meaning\":{},\"name\":{}{over}",
+        quoted(field.log.word()),
+        field.many,
+        quoted(&field.meaning),
+        quoted(&field.name)
+    ));
+    if let FieldKind::Number { range, .. } = &field.kind {
+        text.push_str(&format!(",\"range\":{}", floats(range)));
+    }
+    text.push_str(&format!(",\"side\":{},\"type\":{}", quoted(field.side.word()), quoted(field.kind.word())));
+    if let FieldKind::Number { unit, .. } = &field.kind {
+        text.push_str(&format!(",\"unit\":{}", quoted(unit)));
+    }
+    text.push('}');
+    text
+}
+
+/// The two keys of a limit, each after a comma; empty without a limit, so that a contract without limits keeps the
+/// fingerprint that it had before limits existed.
+fn category_limit(limit: Option<CategoryLimit>) -> (String, String) {
+    limit.map_or_else(Default::default, |CategoryLimit { max, over }| {
+        (format!(",\"max_categories\":{max}"), format!(",\"over_max\":{}", quoted(over.word())))
+    })
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn floats(numbers: &[f64]) -> String {
+    let texts: Vec<String> = numbers.iter().map(|&number| Value::from(number).to_string()).collect();
+    format!("[{}]", texts.join(","))
+}
 
 #[cfg(test)]
 mod tests;

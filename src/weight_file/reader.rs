@@ -205,8 +205,8 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         })
     }
 
-    /// Decodes the content without verifying checksums or the lines of the table. For files that another process has just
-    /// verified; for any other file, call [`WeightFile::verify`].
+    /// Decodes the content without verifying checksums or the lines of the table. For files that another process has
+    /// just verified; for any other file, call [`WeightFile::verify`].
     ///
     /// # Errors
     ///

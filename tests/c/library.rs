@@ -10,8 +10,8 @@ pub fn shared_library() -> PathBuf {
     library(&format!("{}omomi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX))
 }
 
-/// A library file: from the folder that `OMOMI_LIBRARY_FOLDER` names (relative to the repository), or of this build, which
-/// cargo puts beside the tests.
+/// A library file: from the folder that `OMOMI_LIBRARY_FOLDER` names (relative to the repository), or of this build,
+/// which cargo puts beside the tests.
 pub fn library(name: &str) -> PathBuf {
     let library = match std::env::var_os(FOLDER_VARIABLE) {
         Some(folder) => Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name),

@@ -1,5 +1,5 @@
-//! What the README and `docs/` show is what is built and tested: their programs are files of the repository, word for word, and
-//! their commands, flags and links exist.
+//! What the README and `docs/` show is what is built and tested: their programs are files of the repository, word for
+//! word, and their commands, flags and links exist.
 //!
 //! `OMOMI_BLESS=1 cargo test -p omomi-cli --test readme` copies the programs into the pages again.
 

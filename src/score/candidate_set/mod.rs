@@ -8,7 +8,6 @@
 
 mod prepared;
 mod records;
-mod stored_row;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -23,7 +22,7 @@ use super::{Model, Request};
 use crate::contract::Side;
 use crate::error::{Error, RowProblem};
 use crate::request::{Candidates, MAX_VALUES_PER_FIELD, RequestLayout};
-use stored_row::StoredRow;
+use prepared::StoredRow;
 
 /// Largest number of candidates in a set.
 pub const MAX_PREPARED_CANDIDATES: usize = 1 << 20;
@@ -96,7 +95,7 @@ impl CandidateSet {
         let declared = layout.schema().fields(Side::Candidate).iter().enumerate();
         Ok(Self {
             layout: layout.clone(),
-            fields: declared.map(|(slot, field)| stored_row::declared(slot, field)).collect(),
+            fields: declared.map(|(slot, field)| prepared::declared(slot, field)).collect(),
             capacity,
             values_per_field,
             state: Mutex::new(State {

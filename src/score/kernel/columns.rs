@@ -4,10 +4,10 @@
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 
-use super::super::block::{RowView, Single, load};
+use super::super::block::{RowView, Single, load, read_text_values};
 use super::super::plan::{Column, KeyPlan, Plan, PlannedField, Reading};
 use super::context::Context;
-use super::{Bits, CHUNK, Job, Running, Work, each_place, is_set, ones, set, texts};
+use super::{Bits, CHUNK, Job, Running, Work, each_place, is_set, ones, set};
 use crate::error::RowProblem;
 use crate::feature::{cross_step, feature_key};
 use crate::request::MAX_VALUES_PER_FIELD;
@@ -127,7 +127,7 @@ impl Columns {
                     *key = load(&words[at]);
                     at += stride;
                 }
-                if holds_value || texts::read_values(job.block.tail(), keys) {
+                if holds_value || read_text_values(job.block.tail(), keys) {
                     // A separate loop over contiguous values, so that it becomes vector code.
                     for key in keys {
                         *key = feature_key(field.seed, *key);

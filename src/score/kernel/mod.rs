@@ -15,7 +15,6 @@ mod columns;
 mod context;
 mod crosses;
 mod prepared;
-mod texts;
 
 use std::ops::Range;
 use std::sync::Arc;

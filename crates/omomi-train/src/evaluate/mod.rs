@@ -30,24 +30,20 @@ mod auc;
 mod bootstrap;
 mod evaluation;
 mod facts;
-mod file;
 mod histogram;
 mod log_scorer;
-mod mapped;
 mod metrics;
-mod rates;
 mod run;
 mod slices;
-mod users;
 
 pub use auc::HISTOGRAM_BINS_PER_LOGIT;
+pub use evaluation::EvaluationFileError;
 pub use evaluation::{
     Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
     FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics, UserAuc,
 };
 pub use facts::{field_weights, file_facts};
-pub use file::EvaluationFileError;
-pub use mapped::{EvaluateError, evaluate, evaluate_each};
+pub use log_scorer::{EvaluateError, evaluate, evaluate_each};
 pub(crate) use metrics::whole;
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};
 pub use run::{By, EvaluateOptions, evaluate_files};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::EvaluateError;
+use super::auc::UserRows;
 use super::bootstrap::Groups;
 use super::evaluation::{
     Comparison, EvaluatedRows, Evaluation, FieldRates, GroupsOf, ModelEvaluation, Overall, ReliabilityBin, UserAuc,
@@ -15,9 +16,7 @@ use super::facts::file_facts;
 use super::histogram::Histogram;
 use super::log_scorer::LogScorer;
 use super::metrics::{Totals, logit_of, probability_log_loss};
-use super::rates::FieldCounts;
-use super::slices::{ColumnTotals, HourTotals, calibration};
-use super::users::UserRows;
+use super::slices::{ColumnTotals, FieldCounts, HourTotals, calibration};
 use crate::log::{LogReader, ReadOptions, RowBatch};
 use omomi::contract::{Contract, Field, FieldKind};
 use omomi::score::Model;

@@ -1,4 +1,5 @@
-//! Judges weight files: how good their predictions are, why they are what they are, and whether a file may be published.
+//! Judges weight files: how good their predictions are, why they are what they are, and whether a file may be
+//! published.
 
 pub mod explain;
 pub mod gate;

@@ -11,10 +11,9 @@ use omomi::contract::MAX_CROSS_MEMBERS;
 use omomi::feature;
 
 use super::TrainError;
-use super::feature_groups::{FeatureGroup, GroupKind};
-use super::indexed_rows::{IndexedRows, may_repeat};
 use super::key_index::KeyIndex;
-use super::table::Table;
+use super::learner::{IndexedRows, may_repeat};
+use super::table::{FeatureGroup, GroupKind, Table};
 
 /// How many keys ahead the slots of the index are prefetched: they arrive while the keys in between are looked up.
 const KEYS_AHEAD: usize = 16;

@@ -1,12 +1,14 @@
 //! Runs a whole training: log files in, a training state and its provenance out.
 
 mod passes;
-mod provenance;
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+use serde_json::{Value, json};
 
 use crate::evaluate::{Evaluator, Metrics};
 use crate::log::{LogFile, LogReader, ReadOptions};
@@ -15,7 +17,10 @@ use omomi::new_file::refuse_to_replace;
 
 use super::start::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::StateError;
-use super::{FieldFeatures, Sampling, Settings, TrainError, Trainer};
+use super::{
+    FieldFeatures, Sampling, Settings, TrainError, Trainer, files_json, metrics_json, start_json, window_json,
+    write_provenance,
+};
 
 /// Options of [`train`].
 #[derive(Debug, Clone)]
@@ -229,7 +234,7 @@ pub fn train(
         rows_per_second: rows as f64 * f64::from(options.passes) / learn_seconds.max(1e-9),
         peak_memory_bytes: peak_memory_bytes(),
     };
-    provenance::write(&provenance_path, contract, options, &account)
+    write_account(&provenance_path, contract, options, &account)
         .map_err(|error| StateError::io("write", &provenance_path, error))?;
     Ok(account)
 }
@@ -270,6 +275,56 @@ fn peak_memory_bytes() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+fn write_account(path: &Path, contract: &Contract, options: &TrainOptions, account: &Account) -> io::Result<()> {
+    write_provenance(path, options.replace, &provenance_of(contract, options, account))
+}
+
+fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account) -> Value {
+    let settings = options.settings;
+    let fields: Vec<Value> = account
+        .fields
+        .iter()
+        .map(|field| json!({ "field": field.field, "features": field.feature_count, "nonzero": field.nonzero_count }))
+        .collect();
+    let invalid_numbers: serde_json::Map<String, Value> =
+        account.invalid_numbers.iter().map(|(field, count)| (field.clone(), json!(count))).collect();
+    json!({
+        "tool_version": env!("CARGO_PKG_VERSION"),
+        "arguments": options.arguments,
+        "contract": { "name": contract.name(), "fingerprint": format!("{:016x}", contract.fingerprint()) },
+        "settings": {
+            "alpha": settings.alpha,
+            "beta": settings.beta,
+            "l1": settings.l1,
+            "l2": settings.l2,
+            "passes": options.passes,
+        },
+        "sampling": { "negative_rate": options.sampling.negative_rate, "seed": options.sampling.seed },
+        "importance_column": options.read.importance_column,
+        "logs": files_json(&account.logs),
+        "held_out_logs": files_json(&account.held_out_logs),
+        "rows": account.rows,
+        "bad_rows": account.bad_rows,
+        "clicks": account.progressive.clicks,
+        "invalid_numbers": invalid_numbers,
+        "training_window": account.window_us.map(window_json),
+        "start": account.start.as_ref().map(start_json),
+        "lineage_days": account.lineage_days,
+        "metrics": {
+            "progressive": metrics_json(&account.progressive),
+            "held_out": account.held_out.as_ref().map(metrics_json),
+        },
+        "features": account.feature_count(),
+        "nonzero": account.nonzero_count(),
+        "fields": fields,
+        "state": { "path": options.state.display().to_string(), "len_bytes": account.state_len_bytes },
+        "seconds": account.seconds,
+        "learn_seconds": account.learn_seconds,
+        "rows_per_second": account.rows_per_second,
+        "peak_memory_bytes": account.peak_memory_bytes,
+    })
 }
 
 #[cfg(test)]

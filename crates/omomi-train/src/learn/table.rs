@@ -1,9 +1,10 @@
-//! The table of all features that training has seen: their coordinates, counts and categories.
+//! The table of all features that training has seen: their coordinates, counts and categories. Features belong to
+//! groups: the fields of the contract, then its crosses, in contract order.
 
 use omomi::contract::{Buckets, Contract, FieldKind};
+use omomi::feature;
 
 use super::TrainError;
-use super::feature_groups::{FeatureGroup, GroupKind};
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::optimizer::Coordinate;
 use super::state::join_category;
@@ -214,6 +215,38 @@ pub(crate) fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text
         None => format!("[{start:?}, {:?}]", range[1]),
     };
     text.push_str(&interval);
+}
+
+/// A feature group: a field or a cross.
+#[derive(Debug)]
+pub(super) struct FeatureGroup {
+    /// Name of the field or the cross. The name of a cross is its members' names, joined by `*`.
+    pub(super) name: String,
+    pub(super) kind: GroupKind,
+    pub(super) seed: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum GroupKind {
+    /// Index into the contract's fields.
+    Field(usize),
+    /// Indices of the members among the contract's fields. Fields come first, so these are also indices of groups.
+    Cross(Vec<usize>),
+}
+
+impl FeatureGroup {
+    pub(super) fn list(contract: &Contract) -> Vec<Self> {
+        let fields = contract.fields().iter().enumerate().map(|(index, field)| Self {
+            name: field.name.clone(),
+            kind: GroupKind::Field(index),
+            seed: field.seed(),
+        });
+        let crosses = contract.crosses().iter().map(|cross| {
+            let name = contract.cross_name(cross);
+            Self { seed: feature::field_seed(&name), name, kind: GroupKind::Cross(cross.members.clone()) }
+        });
+        fields.chain(crosses).collect()
+    }
 }
 
 #[cfg(test)]

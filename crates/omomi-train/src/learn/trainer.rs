@@ -1,11 +1,7 @@
 //! The core of training: learns batches of rows one after the other and writes the training state.
 
 mod cached;
-#[cfg(test)]
-mod cached_tests;
 mod resume;
-#[cfg(test)]
-mod resume_tests;
 
 use std::path::Path;
 
@@ -14,12 +10,11 @@ use crate::log::RowBatch;
 use omomi::contract::Contract;
 
 use super::chunk_features::{ChunkFeatures, UNSEEN};
-use super::feature_groups::FeatureGroup;
 use super::learner::Learner;
 use super::optimizer::Coordinate;
 use super::row_indexer::{CHUNK_ROW_COUNT, LabelSums, RowIndexer};
 use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, widest};
-use super::table::{FeatureCounts, NEVER_US};
+use super::table::{FeatureCounts, FeatureGroup, NEVER_US};
 use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
 
 /// A model in training.

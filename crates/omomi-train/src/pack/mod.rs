@@ -6,7 +6,6 @@
 
 mod draft;
 mod golden_rows;
-mod planned;
 pub mod signing;
 pub mod table;
 mod weights;
@@ -30,7 +29,7 @@ use table::{EncodeError, EncodedWeights, Rounding};
 use writer::{Answered, Parts, PendingFile, WriteError};
 
 pub(crate) use golden_rows::GoldenRows;
-pub use planned::FilePlan;
+pub use weights::FilePlan;
 use weights::Weights;
 pub(crate) use weights::group_names;
 

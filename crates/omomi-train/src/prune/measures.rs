@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::guard::Guard;
+use super::categories::Guard;
 use super::stage::{Stage, Workbench};
 use super::{BudgetBill, ByField, Event, LiveList, MeasureBill, PruneError, budget, categories};
 use crate::learn::WeightRule;

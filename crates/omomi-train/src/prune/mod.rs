@@ -50,7 +50,6 @@ mod bill;
 mod budget;
 mod categories;
 mod error;
-mod guard;
 mod held_out;
 mod live_list;
 mod measures;
@@ -76,7 +75,7 @@ pub use error::PruneError;
 pub use live_list::LiveList;
 pub use measures::Measures;
 
-use guard::Guard;
+use categories::Guard;
 use held_out::HeldOut;
 use stage::{Stage, Workbench};
 

@@ -101,8 +101,8 @@ unsafe fn equal_tags(line: &Line, tag: u32) -> __mmask8 {
     }
 }
 
-/// Returns the weight of a key of the group, combined with [`NO_WEIGHT`], in the lane of its slot. The other lanes are
-/// 0.
+/// Returns the weight of a key of the group, combined with [`NO_WEIGHT`](super::NO_WEIGHT), in the lane of its slot. The
+/// other lanes are 0.
 ///
 /// # Safety
 ///

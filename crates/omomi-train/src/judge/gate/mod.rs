@@ -8,14 +8,16 @@
 //! file before the gate, not afterwards. It does not protect against forgery; signatures do.
 
 mod judge;
-mod judgment;
 pub mod settings;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::evaluate::{
-    EvaluateError, EvaluateOptions, Evaluation, EvaluationFileError, ModelEvaluation, evaluate_files,
+    Comparison, EvaluateError, EvaluateOptions, EvaluatedRows, Evaluation, EvaluationFileError, ModelEvaluation,
+    Overall, evaluate_files,
 };
 use crate::log::LogReader;
 use crate::operate::publish::{Blessing, PublishError, blessing_path, check_size};
@@ -26,7 +28,6 @@ use omomi::store::{Digest, Store};
 use omomi::weight_file::map::LoadMode;
 
 pub use judge::{Candidate, Check, judge};
-pub use judgment::Judgment;
 pub use settings::GateSettings;
 
 /// What to judge, and by which settings.
@@ -235,5 +236,64 @@ fn held_back(options: &GateOptions, checks: Vec<Check>) -> Result<Verdict, GateE
             Err(GateError::Blessing { action: "remove", path, source })
         }
         _ => Ok(Verdict { checks, blessing: None }),
+    }
+}
+
+/// What was judged, by which settings, on which rows, and how. Judging a file again on the same rows gives the same
+/// judgment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judgment {
+    /// Generation of the weight file.
+    pub generation: u64,
+    /// Name of the serving logic.
+    pub logic_id: String,
+    /// Fingerprint of the contract.
+    pub contract_fingerprint: String,
+    /// Times of the first and last training row, in microseconds since 1970-01-01 UTC; `None` if the file does not have
+    /// them.
+    pub training_window_us: Option<[i64; 2]>,
+    /// The rows of the evaluation.
+    pub rows: EvaluatedRows,
+    /// Whether the file was declared the first of its logic.
+    pub first: bool,
+    /// SHA-256 of the baseline.
+    pub baseline_digest: Option<String>,
+    /// The settings of the gate.
+    pub settings: GateSettings,
+    /// SHA-256 of the settings.
+    pub settings_digest: String,
+    /// Metrics of the file.
+    pub overall: Overall,
+    /// Comparison of the file with the baseline.
+    pub comparison: Option<Comparison>,
+    /// All checks.
+    pub checks: Vec<Check>,
+}
+
+impl Judgment {
+    /// Collects what was judged and how.
+    #[must_use]
+    pub fn new(
+        evaluation: &Evaluation,
+        model: &ModelEvaluation,
+        first: bool,
+        settings: &GateSettings,
+        checks: &[Check],
+    ) -> Self {
+        let file = &model.file;
+        Self {
+            generation: file.generation,
+            logic_id: file.logic_id.clone(),
+            contract_fingerprint: file.contract_fingerprint.clone(),
+            training_window_us: file.training_window_us,
+            rows: evaluation.rows.clone(),
+            first,
+            baseline_digest: evaluation.baseline.as_ref().map(|baseline| baseline.file.digest.clone()),
+            settings: settings.clone(),
+            settings_digest: settings.digest().to_string(),
+            overall: model.overall.clone(),
+            comparison: model.comparison.clone(),
+            checks: checks.to_vec(),
+        }
     }
 }

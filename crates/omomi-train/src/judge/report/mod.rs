@@ -20,33 +20,32 @@
 //! The plots show the first weight file of an evaluation and its baseline; further files appear only in the table of
 //! metrics. Plots show at most a few dozen rows, their tables at most 200.
 
-mod error;
 mod metrics;
-mod page;
 mod panels;
 mod plot;
 mod subject;
-mod verdict;
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use askama::Template;
 use serde::de::DeserializeOwned;
+use thiserror::Error;
 
-use crate::evaluate::{Difference, Evaluation, GroupsOf};
+use crate::evaluate::{Difference, Evaluation, EvaluationFileError, GroupsOf};
 use crate::judge::gate::GateSettings;
 use crate::learn::provenance_path;
+use crate::learn::state::StateError;
+use crate::operate::publish::PublishError;
 use crate::prune::Bill;
 use crate::readable::grouped;
 use omomi::new_file::{NewFile, refuse_to_replace};
 
-pub use error::ReportError;
-use page::Page;
-use panels::Panel;
-use subject::{Subject, utc_hour};
-use verdict::Verdict;
+use metrics::{Card, FieldRow, MetricRow};
+use panels::{Absent, Figure, Panel};
+use plot::PlotError;
+use subject::{Subject, Verdict, utc_hour};
 
 /// The input of a report. Everything but the evaluation is optional.
 #[derive(Debug, Clone, Default)]
@@ -198,4 +197,152 @@ fn differences(subject: &Subject<'_>) -> String {
     });
     let (resamples, count) = (grouped(bootstrap.resamples), grouped(bootstrap.groups));
     format!("{change}Intervals of differences: paired bootstrap, {resamples} resamples of {count} {groups}.")
+}
+
+/// Why the report was not written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The output file already exists.
+    #[error("{} exists already; choose another name, or allow replacing it", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operating system returned an error.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// The attempted action.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// A file does not contain the expected JSON.
+    #[error("{} is not {expected}; expected what `{command}` writes", .path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the file should be.
+        expected: &'static str,
+        /// The command that writes it.
+        command: &'static str,
+        /// The parse error.
+        source: serde_json::Error,
+    },
+    /// The format version of a file is not supported.
+    #[error("{} has the format version {found}, expected {expected}; write it again with this omomi", .path.display())]
+    FormatVersion {
+        /// The file.
+        path: PathBuf,
+        /// The supported version.
+        expected: u32,
+        /// The version of the file.
+        found: u32,
+    },
+    /// The evaluation cannot be read.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationFileError),
+    /// The blessing is for another weight file.
+    #[error(
+        "{} blesses another weight file: expected the digest {expected}, found {found}; pass the blessing \
+         beside the evaluated file",
+        .path.display()
+    )]
+    OtherFile {
+        /// The blessing.
+        path: PathBuf,
+        /// Digest of the evaluated file.
+        expected: String,
+        /// The digest in the blessing.
+        found: String,
+    },
+    /// The evaluation has no weight file.
+    #[error("{} evaluates no weight file; expected at least one", .path.display())]
+    NoModel {
+        /// The evaluation.
+        path: PathBuf,
+    },
+    /// A file was made under another contract than the evaluated weight file.
+    #[error(
+        "{} was made under the contract {found}, the evaluated weight file under {expected}; pass the one that \
+         belongs to the weight file",
+        .path.display()
+    )]
+    OtherContract {
+        /// The file.
+        path: PathBuf,
+        /// Fingerprint of the weight file's contract.
+        expected: String,
+        /// Fingerprint of the file's contract.
+        found: String,
+    },
+    /// A training state cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The store or its limits cannot be read.
+    #[error(transparent)]
+    Store(#[from] PublishError),
+    /// A plot could not be drawn.
+    #[error("cannot draw a plot: {0}")]
+    Plot(String),
+    /// The page could not be rendered.
+    #[error("cannot render the page")]
+    Page(#[from] askama::Error),
+}
+
+impl ReportError {
+    fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            return Self::Exists { path: path.to_owned() };
+        }
+        Self::Io { action, path: path.to_owned(), source }
+    }
+}
+
+impl From<PlotError> for ReportError {
+    fn from(error: PlotError) -> Self {
+        Self::Plot(error.to_string())
+    }
+}
+
+/// The values for `page.html`. Everything except the plots and the style sheet is escaped.
+#[derive(Template)]
+#[template(path = "page.html", config = "src/judge/report/askama.toml")]
+struct Page<'a> {
+    /// Name of the serving logic.
+    pub logic_id: &'a str,
+    /// Name of the evaluated file.
+    pub name: &'a str,
+    /// Names and values of the facts at the top.
+    pub facts: Vec<(&'static str, String)>,
+    /// The verdict of the gate.
+    pub verdict: Verdict,
+    /// The most important metrics.
+    pub cards: Vec<Card>,
+    /// Names of the evaluated files.
+    pub files: Vec<String>,
+    /// Whether there is a baseline.
+    pub has_baseline: bool,
+    /// How the intervals of the differences were computed.
+    pub differences: String,
+    /// The metrics of all files.
+    pub metrics: Vec<MetricRow>,
+    /// How fields were filled, one row per field.
+    pub fields: Vec<FieldRow>,
+    /// The plots.
+    pub figures: Vec<Figure>,
+    /// The plots that could not be drawn.
+    pub absent: Vec<Absent>,
+    /// Version of the library that wrote the report.
+    pub tool_version: &'static str,
+}
+
+impl Page<'_> {
+    /// Returns the style sheet.
+    #[expect(clippy::unused_self, reason = "templates call methods of the page")]
+    fn style(&self) -> &'static str {
+        include_str!("page.css")
+    }
 }

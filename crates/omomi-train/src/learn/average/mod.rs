@@ -97,15 +97,19 @@
 mod error;
 mod inputs;
 mod merge;
-mod provenance;
 mod rule;
 mod spread;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde_json::{Value, json};
+
 use crate::learn::state::{Metadata, StateError, StateRow, StateWriter, widest};
-use crate::learn::{StartAccount, decayed, provenance_path, share_of, share_of_bias, write_provenance};
+use crate::learn::{
+    StartAccount, days_of, decayed, provenance_path, share_of, share_of_bias, start_json, window_json, write_provenance,
+};
 use omomi::new_file::refuse_to_replace;
 
 pub use error::AverageError;
@@ -202,7 +206,7 @@ pub fn average(options: &AverageOptions, watch: &mut dyn FnMut(&Event)) -> Resul
     let inputs = Inputs::open(options)?;
     let report = merge_into(options, inputs, watch)?;
     let report = AverageReport { seconds: started.elapsed().as_secs_f64(), ..report };
-    write_provenance(&provenance_path, options.replace, &provenance::to_json(options, &report))
+    write_provenance(&provenance_path, options.replace, &provenance_of(options, &report))
         .map_err(|error| StateError::io("write", &provenance_path, error))?;
     Ok(report)
 }
@@ -315,6 +319,71 @@ fn metadata_of(rule: Rule, shards: &[Shard], start: Option<&CommonStart>) -> Met
         start: start.map(|start| start.start),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     }
+}
+
+/// Keys of a shard's own provenance that the provenance of the average repeats.
+const KEPT: [&str; 6] = ["bad_rows", "held_out_logs", "logs", "metrics", "start", "tool_version"];
+
+fn provenance_of(options: &AverageOptions, report: &AverageReport) -> Value {
+    let metadata = &report.metadata;
+    let settings = metadata.settings;
+    let fields =
+        report.fields.iter().skip(1).map(
+            |field| json!({ "field": field.field, "features": field.feature_count, "nonzero": field.nonzero_count }),
+        );
+    json!({
+        "tool_version": metadata.tool_version,
+        "arguments": options.arguments,
+        "contract": {
+            "name": metadata.contract.name(),
+            "fingerprint": format!("{:016x}", metadata.contract.fingerprint()),
+        },
+        "settings": {
+            "alpha": settings.alpha,
+            "beta": settings.beta,
+            "l1": settings.l1,
+            "l2": settings.l2,
+            "passes": metadata.passes,
+        },
+        "rule": options.rule.name(),
+        "rows": metadata.rows,
+        "clicks": metadata.clicks,
+        "training_window": metadata.window_us.map(window_json),
+        "start": report.start.as_ref().map(start_json),
+        "lineage_days": metadata.window_us.map(days_of),
+        "shards": report.shards.iter().map(shard_json).collect::<Vec<_>>(),
+        "spread": report.fields.iter().map(FieldSpread::to_json).collect::<Vec<_>>(),
+        "features": report.feature_count(),
+        "nonzero": report.nonzero_count(),
+        "fields": fields.collect::<Vec<_>>(),
+        "name_collisions": report.name_collision_count,
+        "state": { "path": options.state.display().to_string(), "len_bytes": report.state_len_bytes },
+        "seconds": report.seconds,
+    })
+}
+
+fn shard_json(shard: &Shard) -> Value {
+    json!({
+        "path": shard.path.display().to_string(),
+        "digest": shard.digest.to_string(),
+        "len_bytes": shard.len_bytes,
+        "rows": shard.rows,
+        "clicks": shard.clicks,
+        "features": shard.feature_count,
+        "training_window": shard.metadata.window_us.map(window_json),
+        "provenance": summary(&shard.path),
+    })
+}
+
+/// Returns the kept part of the shard's provenance, or null if it cannot be read. A state from another engine may have
+/// none.
+fn summary(state: &Path) -> Value {
+    let text = fs::read(provenance_path(state)).unwrap_or_default();
+    let Ok(Value::Object(mut provenance)) = serde_json::from_slice(&text) else {
+        return Value::Null;
+    };
+    provenance.retain(|key, _| KEPT.contains(&key.as_str()));
+    Value::Object(provenance)
 }
 
 #[cfg(test)]

@@ -15,14 +15,16 @@
 //! would follow it. Memory: about 50 bytes per feature and 9 per held-out row.
 
 mod platt;
-mod provenance;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+use serde_json::{Map, Value, json};
 
 use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
-use crate::learn::{StateModel, TrainError, WeightRule, provenance_path, write_provenance};
+use crate::learn::{StateModel, TrainError, WeightRule, files_json, metrics_json, provenance_path, write_provenance};
 use crate::log::{LogError, LogFile, LogReader, ReadOptions};
 use omomi::new_file::refuse_to_replace;
 
@@ -128,10 +130,10 @@ pub fn recalibrate(
     for path in [&options.out, &provenance_path] {
         refuse_to_replace(path, options.replace).map_err(|error| StateError::io("write", path, error))?;
     }
-    let old_provenance = provenance::read(&options.state);
+    let old_provenance = earlier_provenance(&options.state);
     let model = StateModel::read(&options.state)?;
     let mut reader = LogReader::open(&model.metadata().contract, &options.logs, options.read.clone())?;
-    if let Some(path) = provenance::learned(&old_provenance, reader.files()) {
+    if let Some(path) = learned_file(&old_provenance, reader.files()) {
         return Err(RecalibrateError::Learned { path, state: options.state.clone() });
     }
     watch(&Event::Started(&reader));
@@ -157,7 +159,7 @@ pub fn recalibrate(
     let logs = reader.files().to_vec();
     let seconds = started.elapsed().as_secs_f64();
     let report = RecalibrateReport { scaling, weight_rule, logs, before, after, state_len_bytes, seconds };
-    write_provenance(&provenance_path, options.replace, &provenance::to_json(old_provenance, options, &report))
+    write_provenance(&provenance_path, options.replace, &with_recalibration(old_provenance, options, &report))
         .map_err(|error| StateError::io("write", &provenance_path, error))?;
     Ok(report)
 }
@@ -185,6 +187,54 @@ fn rewrite(
         watch(&Event::Written { row_count, of });
     }
     writer.finish()
+}
+
+/// Reads the provenance beside the state. Returns an empty map if there is no valid one.
+fn earlier_provenance(state: &Path) -> Map<String, Value> {
+    let text = fs::read(provenance_path(state)).unwrap_or_default();
+    match serde_json::from_slice(&text) {
+        Ok(Value::Object(provenance)) => provenance,
+        _ => Map::new(),
+    }
+}
+
+/// Returns the first of `files` that the model has learned, according to its provenance. For an average, also checks
+/// the provenance of its shards.
+fn learned_file(provenance: &Map<String, Value>, files: &[LogFile]) -> Option<PathBuf> {
+    // A file can have several names. If the system cannot resolve one, compare the name as given.
+    let place = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let shards = provenance.get("shards").and_then(Value::as_array).into_iter().flatten();
+    let logs = shards.map(|shard| &shard["provenance"]["logs"]).chain(provenance.get("logs"));
+    let logs = logs.filter_map(Value::as_array).flatten().filter_map(|log| log["path"].as_str());
+    let learned: Vec<PathBuf> = logs.map(|path| place(path.as_ref())).collect();
+    files.iter().find(|file| learned.contains(&place(&file.path))).map(|file| file.path.clone())
+}
+
+fn with_recalibration(
+    mut provenance: Map<String, Value>,
+    options: &RecalibrateOptions,
+    report: &RecalibrateReport,
+) -> Value {
+    let scaling = report.scaling;
+    let recalibration = json!({
+        "logs": files_json(&report.logs),
+        "scale": scaling.scale,
+        "shift": scaling.shift,
+        "scale_error": scaling.scale_error,
+        "shift_error": scaling.shift_error,
+        "before": metrics_json(&report.before),
+        "after": metrics_json(&report.after),
+    });
+    let recalibrations = provenance.entry("recalibrations").or_insert_with(|| json!([]));
+    match recalibrations {
+        Value::Array(recalibrations) => recalibrations.push(recalibration),
+        other => *other = json!([recalibration]),
+    }
+    let state = json!({ "path": options.out.display().to_string(), "len_bytes": report.state_len_bytes });
+    provenance.insert("state".to_owned(), state);
+    provenance.insert("arguments".to_owned(), json!(options.arguments));
+    provenance.insert("seconds".to_owned(), json!(report.seconds));
+    Value::Object(provenance)
 }
 
 #[cfg(test)]

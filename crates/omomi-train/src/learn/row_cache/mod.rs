@@ -1,17 +1,14 @@
 #![doc = include_str!("FORMAT.md")]
 
-mod build;
-mod error;
-mod layout;
 mod reader;
 mod row_block;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::log::{LogFile, ReadOptions};
 use omomi::contract::Contract;
@@ -20,12 +17,46 @@ use omomi::store::Digest;
 use super::Sampling;
 use super::row_indexer::LabelSums;
 
-pub(super) use build::build;
-#[cfg(test)]
-pub(super) use build::cache_of_batches;
-pub use error::RowCacheError;
 pub(super) use reader::{Found, RowCache};
-pub(super) use row_block::CachedFeature;
+pub(super) use writer::build;
+#[cfg(test)]
+pub(super) use writer::cache_of_batches;
+
+// Offsets and sizes in a row cache, as specified in `FORMAT.md`.
+
+const MAGIC: &[u8; 8] = b"omomirow";
+const END_MAGIC: &[u8; 8] = b"omomiend";
+/// Version that this library writes, and the only one that it reads.
+const FORMAT_VERSION: u32 = 1;
+
+const VERSION_OFFSET: usize = MAGIC.len();
+const ZERO_OFFSET: usize = VERSION_OFFSET + size_of::<u32>();
+const DIGEST_OFFSET: usize = ZERO_OFFSET + size_of::<u32>();
+const DIGEST_LEN: usize = 32;
+const HEADER_CHECKSUM_OFFSET: usize = DIGEST_OFFSET + DIGEST_LEN + size_of::<u64>();
+const HEADER_LEN: usize = HEADER_CHECKSUM_OFFSET + size_of::<u64>();
+
+const BLOCK_CHECKSUM_OFFSET: usize = 4 * size_of::<u32>();
+const BLOCK_HEADER_LEN: usize = BLOCK_CHECKSUM_OFFSET + size_of::<u64>();
+
+/// Index of the first block of features.
+const FIRST_FEATURES_INDEX: u32 = 1 << 31;
+
+const FLAG_CLICKED: u8 = 1;
+const FLAG_REPEATS: u8 = 2;
+
+const END_MAGIC_OFFSET: usize = 5 * size_of::<u64>();
+const TRAILER_CHECKSUM_OFFSET: usize = END_MAGIC_OFFSET + END_MAGIC.len();
+const TRAILER_LEN: usize = TRAILER_CHECKSUM_OFFSET + size_of::<u64>();
+
+const _: () = assert!(HEADER_LEN == 64 && BLOCK_HEADER_LEN == 24 && TRAILER_LEN == 56);
+
+/// Bytes of a row in a block, without its features and its importance.
+const ROW_LEN: u64 = (size_of::<u8>() + size_of::<u32>()) as u64;
+const IMPORTANCE_LEN: u64 = size_of::<f64>() as u64;
+const NUMBER_LEN: u64 = size_of::<u32>() as u64;
+/// Bytes of a feature in a block, without its category.
+const FEATURE_LEN: u64 = (4 * size_of::<u64>() + size_of::<u16>() + size_of::<u32>()) as u64;
 
 /// Counts from reading the logs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,9 +85,52 @@ pub(super) fn digest_of(
     logs: &[LogFile],
 ) -> io::Result<Digest> {
     let read = ReadOptions { extra_columns: Vec::new(), ..read.clone() };
-    let mut text = format!("{}\n{}\n{read:?}\n{sampling:?}\n", layout::FORMAT_VERSION, contract.canonical_json());
+    let mut text = format!("{}\n{}\n{read:?}\n{sampling:?}\n", FORMAT_VERSION, contract.canonical_json());
     for log in logs {
         text += &format!("{}\n", Digest::of_file(&log.path)?);
     }
     Ok(Digest::of(text.as_bytes()))
 }
+
+/// Why a row cache cannot be built or read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RowCacheError {
+    /// The file cannot be read or written.
+    #[error("cannot {action} the row cache {}", .path.display())]
+    Io {
+        /// The failed action: `write` or `read`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
+    /// The file is not a row cache.
+    #[error("{} is not a row cache: expected a file that begins with `omomirow`; choose another name", .path.display())]
+    NotACache {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The content of the cache is damaged.
+    #[error("the row cache {} is damaged: {problem}; delete it, and the next run rebuilds it", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        problem: String,
+    },
+}
+
+impl RowCacheError {
+    fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(in crate::learn) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), problem: problem.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::learn::indexed_rows::IndexedRows;
+use crate::learn::learner::IndexedRows;
 use omomi::store::Digest;
 
-use super::layout::{
-    BLOCK_HEADER_LEN, DIGEST_LEN, DIGEST_OFFSET, END_MAGIC, END_MAGIC_OFFSET, FIRST_FEATURES_INDEX, FORMAT_VERSION,
-    HEADER_CHECKSUM_OFFSET, HEADER_LEN, MAGIC, TRAILER_CHECKSUM_OFFSET, TRAILER_LEN, VERSION_OFFSET,
-};
 use super::row_block::{BlockHeader, CachedFeature, decode_features, decode_rows};
-use super::{RowCacheError, Summary};
+use super::{
+    BLOCK_HEADER_LEN, DIGEST_LEN, DIGEST_OFFSET, END_MAGIC, END_MAGIC_OFFSET, FIRST_FEATURES_INDEX, FORMAT_VERSION,
+    HEADER_CHECKSUM_OFFSET, HEADER_LEN, MAGIC, RowCacheError, Summary, TRAILER_CHECKSUM_OFFSET, TRAILER_LEN,
+    VERSION_OFFSET,
+};
 
 /// Maximum length of the summary in bytes. It grows with the number of logs.
 const MAX_SUMMARY_LEN: u64 = 1 << 26;

@@ -3,9 +3,9 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::learn::indexed_rows::IndexedRows;
+use crate::learn::learner::IndexedRows;
 
-use super::layout::{
+use super::{
     BLOCK_CHECKSUM_OFFSET, BLOCK_HEADER_LEN, FEATURE_LEN, FLAG_CLICKED, FLAG_REPEATS, IMPORTANCE_LEN, NUMBER_LEN,
     ROW_LEN,
 };

@@ -1,9 +1,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::learn::indexed_rows::IndexedRows;
+use crate::learn::learner::IndexedRows;
 use crate::learn::row_indexer::LabelSums;
 
+use super::row_block::CachedFeature;
 use super::writer::RowCacheWriter;
 use super::*;
 

@@ -20,7 +20,7 @@ use super::inputs::{DigestedLogs, Inputs, Marker, ShardStatus};
 use super::progress::ProgressFile;
 use super::split::distribute;
 use super::supervisor::{Job, ShardObserver, Supervisor};
-use super::work_dir::WorkDir;
+use super::worker::WorkDir;
 use super::{
     OneOf, ProgressEvent, ShardAccount, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions,
 };

@@ -17,8 +17,6 @@
 //! The key-value metadata of the file holds the fields of [`Metadata`], each under its name with the prefix `omomi.`.
 //! The same training gives the same bytes: the file contains no path, no time of day and nothing about the machine.
 
-mod category;
-mod difference;
 mod metadata;
 mod reader;
 mod writer;
@@ -29,11 +27,8 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use thiserror::Error;
 
-pub(crate) use category::join_category;
-pub use category::split_categories;
-pub use difference::Difference;
 pub(crate) use metadata::widest;
-pub use metadata::{Metadata, Start};
+pub use metadata::{Difference, Metadata, Start};
 pub use reader::{StateBatch, StateReader};
 pub use writer::StateWriter;
 
@@ -182,5 +177,44 @@ fn fault(row: &StateRow<'_>, previous_key: Option<u64>) -> Option<String> {
 
 #[cfg(test)]
 pub(crate) mod test_rows;
+
+/// Separates the categories of a cross's members.
+const JOINER: char = '*';
+/// Precedes a [`JOINER`] or an escape that belongs to a category.
+const ESCAPE: char = '\\';
+
+/// Appends the category of the next member of a cross to `text`, which is empty before the first.
+pub(crate) fn join_category(is_first: bool, category: &str, text: &mut String) {
+    if !is_first {
+        text.push(JOINER);
+    }
+    for char in category.chars() {
+        if matches!(char, JOINER | ESCAPE) {
+            text.push(ESCAPE);
+        }
+        text.push(char);
+    }
+}
+
+/// Splits the category of a cross, as written in a training state, into the categories of its members, in contract
+/// order. Returns `None` if an escape is at the end or before a character that needs none, which no training writes.
+#[must_use]
+pub fn split_categories(text: &str) -> Option<Vec<String>> {
+    let mut categories = vec![String::new()];
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        let char = match char {
+            JOINER => {
+                categories.push(String::new());
+                continue;
+            }
+            ESCAPE => chars.next().filter(|char| matches!(*char, JOINER | ESCAPE))?,
+            other => other,
+        };
+        categories.last_mut()?.push(char);
+    }
+    Some(categories)
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@ use std::fs;
 use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
+use proptest::prelude::*;
 
 use crate::learn::{Settings, WeightRule};
 use omomi::contract::Contract;
@@ -217,5 +218,33 @@ fn metadata_that_is_missing_or_contradictory_is_rejected() {
         let expected = expected.replace("c1f7a55d4a29bd9e", &fingerprint);
         let found = message(&StateReader::open(&path).err().unwrap(), &path);
         assert_eq!(found, format!("FILE is not a training state of this version: {expected}"));
+    }
+}
+
+fn joined(categories: &[String]) -> String {
+    let mut text = String::new();
+    for (index, category) in categories.iter().enumerate() {
+        join_category(index == 0, category, &mut text);
+    }
+    text
+}
+
+#[test]
+fn members_of_a_cross_can_be_told_apart_whatever_their_text() {
+    let categories = ["a*b\\".to_owned(), String::new(), "猫".to_owned()];
+    assert_eq!(joined(&categories), "a\\*b\\\\**猫");
+    assert_eq!(split_categories("a\\*b\\\\**猫").unwrap(), categories);
+}
+
+#[test]
+fn escapes_that_no_training_writes_are_rejected() {
+    assert_eq!(split_categories("a\\"), None);
+    assert_eq!(split_categories("\\a*b"), None);
+}
+
+proptest! {
+    #[test]
+    fn splitting_undoes_joining(categories in prop::collection::vec("[a*\\\\猫]{0,5}", 1..5)) {
+        prop_assert_eq!(split_categories(&joined(&categories)).unwrap(), categories);
     }
 }

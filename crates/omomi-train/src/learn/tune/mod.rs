@@ -16,28 +16,29 @@
 //! of trials shows what that costs.
 
 mod design;
-mod error;
-mod sample;
 mod trial;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
+
 use crate::evaluate::Metrics;
-use crate::learn::shards::Split;
-use crate::learn::{Settings, TrainOptions};
-use crate::log::LogReader;
+use crate::learn::average::AverageError;
+use crate::learn::shards::{Split, TrainShardsError};
+use crate::learn::{Settings, TrainError, TrainOptions};
+use crate::log::{LogError, LogReader};
 use omomi::contract::Contract;
 
 pub use design::Searched;
-pub use error::TuneError;
 
 use design::Design;
-use sample::Sample;
+use trial::Sample;
 
 /// Options of a search.
 #[derive(Debug, Clone)]
@@ -253,4 +254,40 @@ impl Drop for ScratchFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Why a search stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TuneError {
+    /// The options name no setting to search.
+    #[error("expected at least one setting to search (alpha, l1, l2 or beta), found none")]
+    NothingToSearch,
+    /// A search with shards has no held-out logs. An average has no progressive loss, because its rows are learned
+    /// before it exists.
+    #[error("an average of shards is judged on held-out rows: expected --held-out logs, found none")]
+    NothingHeldOut,
+    /// The logs, the held-out logs or a shard have no rows.
+    #[error("expected rows in the logs, in every shard and in the held-out logs; one of them has none")]
+    NoRows,
+    /// The folder for states of shards cannot be created.
+    #[error("cannot create the folder {}", .path.display())]
+    Scratch {
+        /// The folder.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
+    /// A log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The logs cannot be split into shards.
+    #[error(transparent)]
+    Shards(#[from] TrainShardsError),
+    /// A trial failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The states of shards cannot be averaged.
+    #[error(transparent)]
+    Average(#[from] AverageError),
 }

@@ -6,8 +6,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::error::DrillError;
-use super::{DrillOptions, files};
+use super::{DrillError, DrillOptions, files};
 use crate::operate::publish::{BlessingPolicy, PublishOptions, Step, Verifier, publish, set_control};
 use omomi::score::Model;
 use omomi::store::{Control, Current, Digest, Store};

@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::copy::{Copy, replace};
-use super::outcome::{DrillReport, IncidentReport};
 use super::server::ServerOptions;
 use super::watched::{Said, Watched};
-use super::{DrillError, DrillOptions, files};
+use super::{DrillError, DrillOptions, DrillReport, IncidentReport, files};
 use omomi::error::Code;
 use omomi::store::Control;
 use omomi::weight_file::map::LoadMode;
@@ -263,8 +262,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Publishes a good file for a server whose trials do not end, and kills the server as soon as the file is on trial.
-    /// Returns the generation and the time of the kill.
+    /// Publishes a good file for a server whose trials do not end, and kills the server as soon as the file is on
+    /// trial. Returns the generation and the time of the kill.
     fn die_on_trial(&mut self, name: &'static str) -> Result<(u64, Instant), DrillError> {
         self.restart(|options| options.trial = LONG)?;
         self.come_to_rest(name)?;

@@ -6,19 +6,21 @@
 //! because some incidents damage files in place.
 
 mod copy;
-mod error;
 mod files;
 mod incidents;
-mod outcome;
 mod server;
 mod watched;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use error::DrillError;
+use serde_json::{Value, json};
+
+use crate::operate::publish::PublishError;
+use crate::pack::writer::WriteError;
+use omomi::error::Error;
+
 pub use incidents::INCIDENT_COUNT;
-pub use outcome::{DrillReport, IncidentReport};
 pub use server::{ServerOptions, serve};
 
 use copy::Copy;
@@ -50,4 +52,120 @@ pub fn drill(
 ) -> Result<DrillReport, DrillError> {
     let copy = Copy::of(dir, options)?;
     incidents::rehearse(copy, options, watch)
+}
+
+/// Why an incident could not be rehearsed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DrillError {
+    /// The store has no published weight file.
+    #[error("{dir} has no published weight file to drill with: `current` is missing; publish a weight file first")]
+    NothingPublished {
+        /// The store.
+        dir: PathBuf,
+    },
+    /// The published file cannot be loaded by a server.
+    #[error(transparent)]
+    Serving(#[from] Error),
+    /// A new generation of the file could not be published in the copy of the store.
+    #[error("could not publish in the copy of the store")]
+    Publish(#[from] PublishError),
+    /// A new generation of the file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The operating system returned an error.
+    #[error("could not {action} {path}")]
+    System {
+        /// The attempted action.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// The server did not return to normal between two incidents.
+    #[error(
+        "before the incident `{incident}`: expected generation {expected} to be served without problems, found: {found}"
+    )]
+    Restless {
+        /// The incident that was about to start.
+        incident: &'static str,
+        /// The generation that the server should be serving.
+        expected: u64,
+        /// The status of the server.
+        found: String,
+    },
+}
+
+impl DrillError {
+    fn system(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::System { action, path, source }
+    }
+}
+
+/// The outcome of all incidents, in order.
+#[derive(Debug, Clone)]
+pub struct DrillReport {
+    /// One report per incident.
+    pub incidents: Vec<IncidentReport>,
+    /// Number of requests that were scored during all incidents.
+    pub request_count: u64,
+    /// How often the server polled its store.
+    pub poll_interval: Duration,
+}
+
+/// The outcome of one incident.
+#[derive(Debug, Clone)]
+pub struct IncidentReport {
+    /// Name of the incident.
+    pub name: &'static str,
+    /// What the server should do.
+    pub expected: String,
+    /// What the server did.
+    pub seen: String,
+    /// Time from the incident until the server did and reported what was expected; `None` if it did not.
+    pub took: Option<Duration>,
+    /// Number of requests in the meantime that got no answer or a wrong one.
+    pub failed_count: u64,
+    /// Whether requests may fail, because scoring is switched off.
+    pub may_fail: bool,
+}
+
+impl DrillReport {
+    /// Whether every incident went as expected.
+    #[must_use]
+    pub fn is_as_expected(&self) -> bool {
+        self.incidents.iter().all(IncidentReport::is_as_expected)
+    }
+
+    /// Returns the report as a JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "is_as_expected": self.is_as_expected(),
+            "poll_interval_seconds": self.poll_interval.as_secs_f64(),
+            "request_count": self.request_count,
+            "incidents": self.incidents.iter().map(IncidentReport::to_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl IncidentReport {
+    /// Whether the incident went as expected, without failed requests unless they were allowed.
+    #[must_use]
+    pub const fn is_as_expected(&self) -> bool {
+        self.took.is_some() && (self.may_fail || self.failed_count == 0)
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "expected": self.expected,
+            "seen": self.seen,
+            "seconds": self.took.map(|took| took.as_secs_f64()),
+            "failed_count": self.failed_count,
+            "is_as_expected": self.is_as_expected(),
+        })
+    }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::error::DrillError;
+use super::DrillError;
 use super::server::ServerOptions;
 
 /// The last status that the server reported.

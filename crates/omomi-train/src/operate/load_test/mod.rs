@@ -44,7 +44,6 @@
 //! Requests fall due at even intervals; real ones come in bursts. The load comes from the process itself: no network,
 //! no JVM.
 
-mod coverage;
 mod durations;
 mod rotation;
 mod rows;
@@ -55,8 +54,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use coverage::Coverage;
 pub use durations::{Durations, clock_cost_ns, processor_name};
+pub use rotation::Coverage;
 pub use rotation::{Rotation, RotationSpec, RowSource};
 pub use rows::{MAX_LOG_CANDIDATES, MAX_LOG_ROWS};
 

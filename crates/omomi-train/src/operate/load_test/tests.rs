@@ -196,8 +196,8 @@ fn an_answer_that_differs_from_the_plain_twins_is_named() {
         rotation.fill(index, 40, request).unwrap();
         scorer.predict(request, 40).unwrap();
     }
-    coverage::compare(7, 40, &one, &one).unwrap();
-    let error = coverage::compare(7, 40, &one, &other).unwrap_err().to_string();
+    rotation::compare(7, 40, &one, &one).unwrap();
+    let error = rotation::compare(7, 40, &one, &other).unwrap_err().to_string();
     assert!(error.starts_with("wrong answer: for candidate 0 of request 7 the kernel gives"), "{error}");
 }
 

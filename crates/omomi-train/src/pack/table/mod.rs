@@ -2,7 +2,6 @@
 
 mod build;
 mod encode;
-mod line_writer;
 
 pub use build::{BuildOptions, BuiltTable, TableFull, build, build_with, bytes_per_weight};
 pub(super) use build::{fill, geometries, scales_section};

@@ -1,7 +1,7 @@
 use omomi::Instructions;
 use proptest::prelude::*;
 
-use super::line_writer::LineWriter;
+use super::build::LineWriter;
 use super::*;
 use omomi::feature::{feature_key, field_seed};
 use omomi::weight_file::layout::EXCEPTION_LEN;

@@ -2,19 +2,15 @@
 
 mod calibration;
 mod evaluation;
-mod file_sizes;
-mod shard_spread;
-mod size_curve;
-mod weight_changes;
+mod sizes;
+mod weights;
 
 use super::subject::Subject;
 
 pub(super) use calibration::calibration;
 pub(super) use evaluation::{entropy_by_hour, field_sizes, reliability};
-pub(super) use file_sizes::file_sizes;
-pub(super) use shard_spread::shard_spread;
-pub(super) use size_curve::size_curve;
-pub(super) use weight_changes::weight_changes;
+pub(super) use sizes::{file_sizes, size_curve};
+pub(super) use weights::{shard_spread, weight_changes};
 
 /// A plot, or what is needed to draw it.
 #[derive(Debug)]

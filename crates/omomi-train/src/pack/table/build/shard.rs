@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::marker::PhantomData;
 
 use crate::pack::table::Entry;
-use crate::pack::table::line_writer::LineWriter;
+use crate::pack::table::build::LineWriter;
 use omomi::weight_file::table::line::Line;
 use omomi::weight_file::table::{Geometry, LINE_LEN, first_line, low_word, step};
 

@@ -4,24 +4,22 @@
 //! request, so it also names the category of each key. With the training state, it also reports how often each feature
 //! was seen in training.
 
-mod names;
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::learn::state::{StateError, StateReader};
+use crate::learn::state::{StateError, StateReader, join_category};
+use crate::learn::table::write_bucket;
 use crate::log::{LogError, LogReader};
 use omomi::Instructions;
-use omomi::contract::Side;
+use omomi::contract::{Contract, Field, FieldKind, Side};
 use omomi::error::Error;
+use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::math::sigmoid;
-use omomi::request::{RequestRows, row_from_json};
+use omomi::request::{FieldValue, RequestRows, Row, row_from_json};
 use omomi::score::Model;
-
-use names::{Categories, Named};
 
 /// The explanation of a candidate's probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -237,4 +235,92 @@ pub fn request_of_json(model: &Model, text: &str) -> Result<RequestRows, Explain
     let candidates = candidates.ok_or_else(|| not_one("`candidates` is missing or not a list".to_owned()))?;
     let candidates: Result<_, _> = candidates.iter().map(|value| row(Side::Candidate, value)).collect();
     Ok(RequestRows { context, candidates: candidates.map_err(not_one)? })
+}
+
+/// A category as text.
+#[derive(Debug, Clone, Default)]
+struct Named {
+    category: String,
+    members: Vec<Member>,
+}
+
+/// Returns all categories of one candidate and its context.
+#[derive(Debug, Default)]
+struct Categories {
+    by_feature: HashMap<(String, u64), Named>,
+    missing: Vec<String>,
+    invalid_numbers: Vec<String>,
+}
+
+impl Categories {
+    fn of(contract: &Contract, context: &Row, candidate: &Row) -> Self {
+        let mut categories = Self::default();
+        let mut by_field: Vec<Vec<(u64, String)>> = Vec::new();
+        for field in contract.fields() {
+            let row = if field.side == Side::Context { context } else { candidate };
+            let own = row.get(&field.name).map(|value| keys_of(field, value));
+            match own {
+                None => categories.missing.push(field.name.clone()),
+                Some(None) => {
+                    categories.missing.push(field.name.clone());
+                    categories.invalid_numbers.push(field.name.clone());
+                }
+                Some(Some(_)) => {}
+            }
+            by_field.push(own.flatten().unwrap_or_default());
+        }
+        for (field, own) in contract.fields().iter().zip(&by_field) {
+            for (key, category) in own {
+                let named = Named { category: category.clone(), members: Vec::new() };
+                categories.by_feature.insert((field.name.clone(), *key), named);
+            }
+        }
+        for cross in contract.crosses() {
+            let name = contract.cross_name(cross);
+            let mut crossed = vec![(field_seed(&name), Named::default())];
+            for &member in &cross.members {
+                let field = &contract.fields()[member].name;
+                crossed = crossed
+                    .iter()
+                    .flat_map(|(state, named)| {
+                        by_field[member].iter().map(|(key, category)| {
+                            (cross_step(*state, *key), with_member(named.clone(), field, category))
+                        })
+                    })
+                    .collect();
+            }
+            categories.by_feature.extend(crossed.into_iter().map(|(key, named)| ((name.clone(), key), named)));
+        }
+        categories
+    }
+
+    fn named(&self, field: &str, key: u64) -> Option<&Named> {
+        self.by_feature.get(&(field.to_owned(), key))
+    }
+}
+
+fn with_member(mut named: Named, field: &str, category: &str) -> Named {
+    join_category(named.members.is_empty(), category, &mut named.category);
+    named.members.push(Member { field: field.to_owned(), category: category.to_owned() });
+    named
+}
+
+/// Returns the feature keys of a value with their categories; none for a number that is treated as missing.
+fn keys_of(field: &Field, value: &FieldValue) -> Option<Vec<(u64, String)>> {
+    let seed = field.seed();
+    let id = |&id: &i64| (feature_key(seed, id_value(id)), id.to_string());
+    let text = |text: &String| (feature_key(seed, text_value(text.as_bytes())), text.clone());
+    Some(match (value, &field.kind) {
+        (FieldValue::Id(value), _) => vec![id(value)],
+        (FieldValue::Ids(values), _) => values.iter().map(id).collect(),
+        (FieldValue::Text(value), _) => vec![text(value)],
+        (FieldValue::Texts(values), _) => values.iter().map(text).collect(),
+        (FieldValue::Number(number), FieldKind::Number { range, buckets, .. }) => {
+            let bucket = buckets.index(*range, *number)?;
+            let mut category = String::new();
+            write_bucket(buckets, *range, bucket, &mut category);
+            vec![(feature_key(seed, bucket), category)]
+        }
+        (FieldValue::Number(_), _) => return None,
+    })
 }
