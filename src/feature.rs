@@ -30,7 +30,7 @@ pub const fn id_value(category: i64) -> u64 {
 #[must_use]
 pub fn text_value(category: &[u8]) -> u64 {
     #[cfg(test)]
-    crate::work::note_hashed_text();
+    crate::work_counter::note_hashed_text();
     xxh3_64(category)
 }
 

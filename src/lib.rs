@@ -114,10 +114,10 @@ pub mod score;
 pub mod short_text;
 pub mod store;
 #[cfg(test)]
-mod test_file;
+mod test_weight_file;
 pub mod weight_file;
 #[cfg(test)]
-mod work;
+mod work_counter;
 
 pub use error::{Code, Error, Owner, RowProblem};
 pub use instructions::Instructions;

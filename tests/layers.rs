@@ -57,7 +57,7 @@ fn read_folder(folder: &Path, module: &mut Module, texts: &mut BTreeMap<Module, 
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         // What only tests use says nothing of the layers.
-        if name.ends_with("tests") || name.starts_with("test_") || name == "work" {
+        if name.ends_with("tests") || name.starts_with("test_") || name == "work_counter" {
             continue;
         }
         if path.is_dir() {

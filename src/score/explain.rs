@@ -1,7 +1,7 @@
 //! Explains why a candidate gets its probability.
 
 use super::block::{Block, RowView};
-use super::reader::Reader;
+use super::row_scorer::Reader;
 use crate::error::{Error, RowProblem};
 use crate::math::sigmoid;
 

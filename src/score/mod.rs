@@ -18,8 +18,8 @@ mod kernel;
 mod model;
 mod plain;
 mod plan;
-mod reader;
 mod request;
+mod row_scorer;
 mod text;
 #[cfg(test)]
 mod work_tests;
@@ -40,7 +40,7 @@ pub use request::{Answer, Request, RowMut};
 use block::{Block, RowView};
 use kernel::{Job, Part, Scratch, TimeLimit};
 use plan::KeyPlan;
-use reader::Reader;
+use row_scorer::Reader;
 
 use crate::error::{Error, RowProblem};
 use crate::instructions::Instructions;

@@ -83,7 +83,7 @@ impl SharedText<'_> {
             return None;
         }
         #[cfg(test)]
-        crate::work::note_hashed_text();
+        crate::work_counter::note_hashed_text();
         Some(value)
     }
 

@@ -6,8 +6,8 @@ use super::{CandidateSet, Model, Request, Scorer};
 use crate::instructions::Instructions;
 use crate::request::RequestLayout;
 use crate::request::{FieldValue, RequestRows, Row};
-use crate::test_file::without_weights;
-use crate::work::{Work, work_of};
+use crate::test_weight_file::without_weights;
+use crate::work_counter::{Work, work_of};
 
 const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
     {"name":"media_id","side":"context","type":"id","meaning":"m"},

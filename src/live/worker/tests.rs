@@ -14,7 +14,7 @@ use crate::error::{Code, Error};
 use crate::request::{Capacity, RequestLayout, Schema};
 use crate::request::{FieldValue, RequestRows, Row};
 use crate::store::{Control, Current, Digest, Store};
-use crate::test_file::without_weights;
+use crate::test_weight_file::without_weights;
 
 const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
     {"name":"creative_id","side":"candidate","type":"id","meaning":"m"}]}"#;

@@ -8,7 +8,7 @@ use super::super::Model;
 use super::super::block::{RowView, Single, Tail};
 use super::super::counts::PackedCounts;
 use super::super::plan::{KeyPlan, Needed, Plan, PlannedField, Reading};
-use super::super::reader::{Reader, RowKeys};
+use super::super::row_scorer::{Reader, RowKeys};
 use super::records::{Records, zeroed};
 use crate::error::{Error, RowProblem};
 use crate::request::layout::{ROW_SLOTS_OFFSET, SLOT_LEN};

@@ -1,17 +1,18 @@
 //! Tests that files without the blessing of `omomi gate` are not published unless the options or the limits allow it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use omomi::Owner;
 use omomi::store::Digest;
-use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, blessing_path, publish};
-use serde_json::json;
+use omomi_train::operate::publish::{Blessing, BlessingPolicy, PublishOptions, blessing_path, publish};
 
 use crate::fixture::{Fixture, Wanted, everything_in, options, published_generation};
 
+/// Writes a blessing of the file with this digest beside `file`.
 fn bless(file: &Path, digest: Digest) {
-    fs::write(blessing_path(file), json!({ "digest": digest.to_string() }).to_string()).unwrap();
+    Blessing::new(digest.to_string(), BTreeMap::<String, String>::new()).write_beside(file).unwrap();
 }
 
 fn asking(file: &Path) -> PublishOptions {

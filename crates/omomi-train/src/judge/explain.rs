@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::learn::feature_table::write_bucket;
 use crate::learn::state::{StateError, StateReader, join_category};
-use crate::learn::table::write_bucket;
 use crate::log::{LogError, LogReader};
 use omomi::Instructions;
 use omomi::contract::{Contract, Field, FieldKind, Side};

@@ -11,9 +11,9 @@ use omomi::contract::MAX_CROSS_MEMBERS;
 use omomi::feature;
 
 use super::TrainError;
+use super::feature_table::{FeatureGroup, GroupKind, Table};
 use super::key_index::KeyIndex;
 use super::learner::{IndexedRows, may_repeat};
-use super::table::{FeatureGroup, GroupKind, Table};
 
 /// How many keys ahead the slots of the index are prefetched: they arrive while the keys in between are looked up.
 const KEYS_AHEAD: usize = 16;

@@ -19,6 +19,7 @@
 
 pub mod average;
 mod chunk_features;
+pub(crate) mod feature_table;
 mod key_index;
 mod learner;
 mod optimizer;
@@ -31,10 +32,9 @@ mod row_indexer;
 mod run;
 mod sampling;
 pub mod shards;
-mod start;
+mod start_state;
 pub mod state;
 mod state_model;
-pub(crate) mod table;
 mod trainer;
 pub mod tune;
 
@@ -52,8 +52,8 @@ pub use row_cache::RowCacheError;
 pub(crate) use run::refuse_leakage;
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
 pub use sampling::Sampling;
-pub use start::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};
-pub(crate) use start::{age_days, days_of, decayed, refuse_start, share_of, share_of_bias};
+pub use start_state::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};
+pub(crate) use start_state::{age_days, days_of, decayed, refuse_start, share_of, share_of_bias};
 pub use state_model::{StateFeature, StateModel};
 pub use trainer::{FieldFeatures, Trainer, WrittenState};
 

@@ -7,10 +7,10 @@ use omomi::contract::Contract;
 
 use super::TrainError;
 use super::chunk_features::ChunkFeatures;
+use super::feature_table::{FeatureCounts, FeatureGroup, NEVER_US, Table};
 use super::learner::IndexedRows;
 use super::sampling::{Sampler, Sampling};
 use super::state::widest;
-use super::table::{FeatureCounts, FeatureGroup, NEVER_US, Table};
 
 /// Rows whose features are looked up before the first of them is learned. Their numbers stay in the CPU cache
 /// meanwhile.

@@ -15,7 +15,7 @@ use crate::log::{LogFile, LogReader, ReadOptions};
 use omomi::contract::Contract;
 use omomi::new_file::refuse_to_replace;
 
-use super::start::{StartAccount, StartOptions, days_of, decay_of};
+use super::start_state::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::StateError;
 use super::{
     FieldFeatures, Sampling, Settings, TrainError, Trainer, files_json, metrics_json, start_json, window_json,

@@ -6,10 +6,10 @@ use std::path::Path;
 use crate::log::RowBatch;
 
 use super::chunk_features::{ChunkFeatures, UNSEEN};
+use super::feature_table::FeatureGroup;
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::row_indexer::CHUNK_ROW_COUNT;
 use super::state::{Metadata, StateReader};
-use super::table::FeatureGroup;
 use super::{TrainError, WeightRule};
 
 /// The features of a training state, numbered from 0 by ascending key, and their weights under a [`WeightRule`].

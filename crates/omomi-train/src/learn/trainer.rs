@@ -10,11 +10,11 @@ use crate::log::RowBatch;
 use omomi::contract::Contract;
 
 use super::chunk_features::{ChunkFeatures, UNSEEN};
+use super::feature_table::{FeatureCounts, FeatureGroup, NEVER_US};
 use super::learner::Learner;
 use super::optimizer::Coordinate;
 use super::row_indexer::{CHUNK_ROW_COUNT, LabelSums, RowIndexer};
 use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, widest};
-use super::table::{FeatureCounts, FeatureGroup, NEVER_US};
 use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
 
 /// A model in training.

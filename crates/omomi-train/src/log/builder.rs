@@ -7,7 +7,7 @@ use arrow_array::StringArray;
 
 use super::error::{RowFault, excerpt};
 use super::parquet_dictionary::{DistinctText, DistinctTexts};
-use super::wanted::{Target, Wanted};
+use super::wanted_columns::{Target, Wanted};
 use super::{Categories, ExtraColumn, FieldColumn, RowBatch, time};
 use omomi::contract::{Field, FieldKind};
 use omomi::feature;

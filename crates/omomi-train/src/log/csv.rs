@@ -13,7 +13,7 @@ use csv_core::ReadRecordResult;
 use super::builder::BatchBuilder;
 use super::error::{BadRow, BadRows, RowFault};
 use super::files::{Compression, MAX_LINE_LEN, open_text, read_failure};
-use super::wanted::{Target, Wanted};
+use super::wanted_columns::{Target, Wanted};
 use super::{LogError, LogFile};
 
 /// Most cells in a record, so that a line of nothing but commas is also bounded.

@@ -14,7 +14,7 @@ use serde_core::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess,
 use super::builder::{BatchBuilder, Scalar};
 use super::error::{BadRow, BadRows, RowFault};
 use super::files::{Compression, MAX_LINE_LEN, open_text, read_failure};
-use super::wanted::{Target, Wanted};
+use super::wanted_columns::{Target, Wanted};
 use super::{LogError, LogFile};
 
 pub(super) struct JsonLinesReader {

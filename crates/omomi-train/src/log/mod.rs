@@ -47,7 +47,7 @@ mod parquet_dictionary;
 mod parquet_schema;
 mod row_part;
 mod time;
-mod wanted;
+mod wanted_columns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,7 +65,7 @@ use files::Format;
 use json_lines::JsonLinesReader;
 use parquet::ParquetReader;
 use row_part::PartFilter;
-use wanted::{Target, Wanted};
+use wanted_columns::{Target, Wanted};
 
 use omomi::contract::Contract;
 

@@ -25,7 +25,7 @@ use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
 use super::parquet_dictionary::{DistinctTexts, with_dictionaries};
 use super::parquet_schema::{check_type, simplified};
-use super::wanted::{Target, Wanted};
+use super::wanted_columns::{Target, Wanted};
 use super::{LogError, LogFile, time};
 use omomi::contract::FieldKind;
 use omomi::feature;

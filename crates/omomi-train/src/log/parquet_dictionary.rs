@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field as ArrowField, Schema};
 use parquet::file::metadata::ParquetMetaData;
 
-use super::wanted::{Target, Wanted};
+use super::wanted_columns::{Target, Wanted};
 use omomi::contract::FieldKind;
 
 /// Most bytes per value in a column of dictionary keys, the dictionary itself excluded.

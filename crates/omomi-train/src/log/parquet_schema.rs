@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field as ArrowField, Schema};
 
 use super::LogError;
-use super::wanted::{Target, Wanted};
+use super::wanted_columns::{Target, Wanted};
 use omomi::contract::FieldKind;
 
 /// Returns the schema to decode with. It is the schema of the file, but all kinds of text (large, view, dictionary)

@@ -3,7 +3,7 @@
 use arrow_cast::parse::string_to_timestamp_nanos;
 
 use super::row_part::PartFilter;
-use super::wanted::Wanted;
+use super::wanted_columns::Wanted;
 use super::{LogError, LogReader, ReadOptions};
 use omomi::contract::Contract;
 

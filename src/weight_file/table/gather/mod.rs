@@ -167,7 +167,7 @@ impl Table<'_> {
     /// If `weights` is shorter than `keys`.
     pub fn gather(&self, instructions: Instructions, keys: &[u64], weights: &mut [f32]) -> usize {
         #[cfg(test)]
-        crate::work::note_look_ups(keys.len());
+        crate::work_counter::note_look_ups(keys.len());
         let weights = &mut weights[..keys.len()];
         let found_count = match instructions.set() {
             Set::Plain => self.gather_plain(keys, weights),

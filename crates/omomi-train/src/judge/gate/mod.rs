@@ -7,7 +7,7 @@
 //! A blessing protects against mistakes. It contains the digest of its file, so it is invalid for other bytes: sign a
 //! file before the gate, not afterwards. It does not protect against forgery; signatures do.
 
-mod judge;
+mod checks;
 pub mod settings;
 
 use std::io::ErrorKind;
@@ -27,7 +27,7 @@ use omomi::score::Model;
 use omomi::store::{Digest, Store};
 use omomi::weight_file::map::LoadMode;
 
-pub use judge::{Candidate, Check, judge};
+pub use checks::{Candidate, Check, judge};
 pub use settings::GateSettings;
 
 /// What to judge, and by which settings.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::learn::feature_table::Table;
 use crate::learn::learner::IndexedRows;
 use crate::learn::pipeline::run_pipeline;
 use crate::learn::row_indexer::{LabelSums, RowIndexer};
-use crate::learn::table::Table;
 use crate::learn::{Sampling, TrainError};
 use crate::log::{LogReader, RowBatch};
 use omomi::contract::Contract;

@@ -1,10 +1,10 @@
 //! Learns from a row cache instead of batches of a log.
 
 use crate::evaluate::Evaluator;
+use crate::learn::feature_table::{FeatureCounts, NEVER_US};
 use crate::learn::learner::IndexedRows;
 use crate::learn::optimizer::Coordinate;
 use crate::learn::row_cache::RowCache;
-use crate::learn::table::{FeatureCounts, NEVER_US};
 use crate::learn::{RowCacheError, TrainError};
 
 use super::{Trainer, first_bias};

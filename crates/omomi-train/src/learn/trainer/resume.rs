@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::learn::feature_table::{FeatureCounts, NEVER_US};
 use crate::learn::optimizer::Coordinate;
-use crate::learn::start::{decayed, digest, refuse_start, share_of, share_of_bias};
+use crate::learn::start_state::{decayed, digest, refuse_start, share_of, share_of_bias};
 use crate::learn::state::{Difference, Start, StateReader, StateRow};
-use crate::learn::table::{FeatureCounts, NEVER_US};
 use crate::learn::{Sampling, Settings, StartAccount, TrainError};
 use omomi::contract::Contract;
 
