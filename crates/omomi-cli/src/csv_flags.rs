@@ -10,8 +10,8 @@ pub(crate) struct CsvFlags {
     /// Character around CSV cells that contain delimiters or line ends, or `none`
     #[arg(long, value_name = "CHARACTER", default_value = "\"", value_parser = character_or_none)]
     csv_quote: CharacterOrNone,
-    /// Character that precedes a quote inside a quoted CSV cell, such as the backslash of Spark and Hive [default: such a
-    /// quote is written twice]
+    /// Character that precedes a quote inside a quoted CSV cell, such as the backslash of Spark and Hive [default: such
+    /// a quote is written twice]
     #[arg(long, value_name = "CHARACTER", value_parser = character)]
     csv_escape: Option<char>,
     /// Most lines in one quoted CSV cell: a stray quote swallows no more rows than that

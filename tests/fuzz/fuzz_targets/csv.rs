@@ -1,5 +1,5 @@
-//! Passes arbitrary bytes to the reader of CSV, in arbitrary dialects. It never panics, reads every line at most once, and
-//! gives the same records wherever its buffer ends. What it accepts, it reads again from its RFC 4180 form.
+//! Passes arbitrary bytes to the reader of CSV, in arbitrary dialects. It never panics, reads every line at most once,
+//! and gives the same records wherever its buffer ends. What it accepts, it reads again from its RFC 4180 form.
 
 #![no_main]
 

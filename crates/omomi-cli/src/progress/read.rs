@@ -29,7 +29,8 @@ enum Shown {
 }
 
 impl ReadProgress {
-    /// Starts the clock, and lists the files that are not read. `label` names the work in progress. With `quiet`, nothing is ever shown.
+    /// Starts the clock, and lists the files that are not read. `label` names the work in progress. With `quiet`,
+    /// nothing is ever shown.
     pub(crate) fn new(label: &str, reader: &LogReader, quiet: bool) -> Self {
         let started = Instant::now();
         let shown = if quiet {
@@ -105,8 +106,8 @@ impl Drop for ReadProgress {
 /// Most skipped files that are listed.
 const MAX_LISTED: usize = 20;
 
-/// Says on standard error which files were not read, except for the first `said`. Not even `--quiet` hides that, because
-/// rows may be missing.
+/// Says on standard error which files were not read, except for the first `said`. Not even `--quiet` hides that,
+/// because rows may be missing.
 pub(crate) fn say_skipped_files(reader: &LogReader, said: usize) {
     let skipped = &reader.skipped_files()[said..];
     for skipped in skipped.iter().take(MAX_LISTED) {

@@ -205,8 +205,8 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Appends one text as the cells of `count` rows directly to the column of `target`, as the Parquet reader does with
-    /// its columns.
+    /// Appends one text as the cells of `count` rows directly to the column of `target`, as the Parquet reader does
+    /// with its columns.
     pub(super) fn append_repeated(
         &mut self,
         target: Target,

@@ -135,8 +135,8 @@ impl std::fmt::Display for CsvFault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::StrayQuote => {
-                "expected quotes around the whole cell, found one inside; write the cell in quotes and the quote inside \
-                 it twice"
+                "expected quotes around the whole cell, found one inside; write the cell in quotes and the quote \
+                 inside it twice"
             }
             Self::TextAfterQuote { after_backslash: false } => {
                 "expected a delimiter or a line end after a closing quote, found other text; write a quote inside a \
@@ -154,7 +154,9 @@ impl std::fmt::Display for CsvFault {
             Self::StrayCarriageReturn => {
                 "expected a line feed after a carriage return, found other text; write the cell in quotes"
             }
-            Self::TooLong => "expected a row of at most 16 MiB, found a longer one; look for a quote that is not closed",
+            Self::TooLong => {
+                "expected a row of at most 16 MiB, found a longer one; look for a quote that is not closed"
+            }
             Self::TooManyCells => {
                 "expected a row of at most 65536 cells, found more; look for a quote that is not closed"
             }

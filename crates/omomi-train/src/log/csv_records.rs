@@ -1,8 +1,8 @@
 //! CSV text as records and cells, strictly by RFC 4180 or by a [`CsvDialect`] that the caller names.
 //!
-//! Whatever the dialect does not allow is a fault of its record, never another reading of it: a quote inside an unquoted
-//! cell, text after a closing quote, a quote that is never closed, a carriage return without a line feed. A record with
-//! a fault ends at the end of the line on which the fault was found, and the next record begins after it.
+//! Whatever the dialect does not allow is a fault of its record, never another reading of it: a quote inside an
+//! unquoted cell, text after a closing quote, a quote that is never closed, a carriage return without a line feed. A
+//! record with a fault ends at the end of the line on which the fault was found, and the next record begins after it.
 
 use std::io::{self, Read};
 

@@ -49,7 +49,10 @@ pub enum LogError {
         pattern: String,
     },
     /// A folder has no file that is a log.
-    #[error("the folder {} has no logs: expected files with names such as part-0.parquet{}", folder.display(), skipped_lines(skipped))]
+    #[error(
+        "the folder {} has no logs: expected files with names such as part-0.parquet{}",
+        folder.display(), skipped_lines(skipped)
+    )]
     NoLogs {
         /// The folder.
         folder: PathBuf,
@@ -75,7 +78,10 @@ pub enum LogError {
         source: io::Error,
     },
     /// A pipe, a device or standard input holds Parquet, which can be read only from a file.
-    #[error("{}: a pipe cannot hold Parquet, because its end is read first: write it to a regular file", file.display())]
+    #[error(
+        "{}: a pipe cannot hold Parquet, because its end is read first: write it to a regular file",
+        file.display()
+    )]
     ParquetPipe {
         /// The pipe.
         file: PathBuf,
@@ -113,7 +119,8 @@ pub enum LogError {
         /// Where and how.
         message: String,
     },
-    /// A folder in the path of a file names a column, such as `dt=2026-01-01`, with a value that the column cannot have.
+    /// A folder in the path of a file names a column, such as `dt=2026-01-01`, with a value that the column cannot
+    /// have.
     #[error("{}: column `{column}` in the name of a folder: {fault}; rename the folder", file.display())]
     BadPartition {
         /// The file.

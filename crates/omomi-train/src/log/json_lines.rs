@@ -24,7 +24,8 @@ pub(super) struct JsonLinesReader {
     line: Vec<u8>,
     row: u64,
     keys: Keys,
-    /// Columns that the path of the file names, each with the index of its key. They are read where a row lacks the key.
+    /// Columns that the path of the file names, each with the index of its key. They are read where a row lacks the
+    /// key.
     partitions: Vec<(usize, Target, Vec<u8>)>,
     many_separator: char,
 }

@@ -3,24 +3,25 @@
 //! [`LogReader`] reads any number of files, one after the other, in bounded memory. The files may have different
 //! formats. Only the columns that the [contract](omomi::contract) or the [`ReadOptions`] name are decoded:
 //!
-//! * Parquet (`.parquet`, `.parq`). `id`: any integers. `text`: strings, plain or dictionary-encoded. `number`: integers, floats
-//!   or decimals. `many`: lists of those. The label: integers, floats or booleans.
+//! * Parquet (`.parquet`, `.parq`). `id`: any integers. `text`: strings, plain or dictionary-encoded. `number`:
+//!   integers, floats or decimals. `many`: lists of those. The label: integers, floats or booleans.
 //! * CSV (`.csv`, and `.tsv` with tabs; `.gz` or `.zst` may follow): cells with a header, quoted as in RFC 4180 or as
 //!   [`CsvDialect`] says. A `many` cell holds its categories, joined by a separator; empty pieces are skipped.
 //! * JSON lines (`.jsonl`, `.ndjson`, `.json`, also with `.gz` or `.zst`): one object per line. `many` is a list. A
 //!   number in quotes is text.
 //!
-//! Instead of files, a folder can be named: all logs in and below it are read. A folder in the path of a file whose name is `column=value` is a column of that
-//! file, unless the file has the column itself. Standard input (`-`) and named pipes are read once, as CSV or JSON lines.
+//! Instead of files, a folder can be named: all logs in and below it are read. A folder in the path of a file whose
+//! name is `column=value` is a column of that file, unless the file has the column itself. Standard input (`-`) and
+//! named pipes are read once, as CSV or JSON lines.
 //!
 //! Null, an absent key and an empty CSV cell are missing values. An empty text in Parquet or JSON is a category; CSV
 //! cannot express it. NaN, and numbers outside their field's range, are treated as missing, and their count is
 //! reported.
 //!
 //! A bad row is one that cannot be used: its label is neither 0 nor 1, its id is not an integer, its text is not UTF-8,
-//! a cell is too long, or its line is malformed. Where a quote swallows several lines of CSV, each of them counts. A bad
-//! row is an error that names the file, row and column. If [`ReadOptions::max_bad_rows`] allows it,
-//! the row is skipped, counted and listed instead.
+//! a cell is too long, or its line is malformed. Where a quote swallows several lines of CSV, each of them counts. A
+//! bad row is an error that names the file, row and column. If [`ReadOptions::max_bad_rows`] allows it, the row is
+//! skipped, counted and listed instead.
 //!
 //! ```no_run
 //! use omomi::contract::Contract;
@@ -37,8 +38,8 @@
 //! # Limits
 //!
 //! A line of text, a CSV row and a text in Parquet have at most 16 MiB, a CSV row at most 65,536 cells, and a page of
-//! Parquet at most 256 MiB. Nested Parquet columns, encrypted Parquet and the codec LZO cannot be read. Parquet files are
-//! decoded on the calling thread. A folder of logs has at most 64 folders within each other.
+//! Parquet at most 256 MiB. Nested Parquet columns, encrypted Parquet and the codec LZO cannot be read. Parquet files
+//! are decoded on the calling thread. A folder of logs has at most 64 folders within each other.
 
 mod batch;
 mod builder;
@@ -69,6 +70,7 @@ pub use csv_records::{CsvDialect, CsvFault, CsvRecord, CsvRecords};
 pub use error::{BadRow, LogError, RowFault};
 pub(crate) use files::FileId;
 pub use files::LogFile;
+pub(crate) use parquet_pages::column_with_long_page;
 pub use row_part::{PartBy, RowPart};
 pub use skipped::{SkipReason, SkippedFile};
 pub use time::time_range;
@@ -161,13 +163,13 @@ enum FormatReader {
 
 impl LogReader {
     /// Finds the files that `patterns` name: paths of files, of folders or of pipes, globs such as `logs/*.parquet`, or
-    /// `-` for standard input. Opens each file and checks that it has the columns of `contract`, so that an error in the
-    /// last file shows before the first is read.
+    /// `-` for standard input. Opens each file and checks that it has the columns of `contract`, so that an error in
+    /// the last file shows before the first is read.
     ///
-    /// Files are read in the order of the patterns; files of one pattern are read in the order of their paths. All files
-    /// in and below a folder are read. Left out, and listed in [`skipped_files`](Self::skipped_files), are: a file that
-    /// comes up again, even under another name; empty files; and files and folders in a folder or of a glob whose names
-    /// begin with `.` or `_` or end as those of checksums.
+    /// Files are read in the order of the patterns; files of one pattern are read in the order of their paths. All
+    /// files in and below a folder are read. Left out, and listed in [`skipped_files`](Self::skipped_files), are: a
+    /// file that comes up again, even under another name; empty files; and files and folders in a folder or of a glob
+    /// whose names begin with `.` or `_` or end as those of checksums.
     ///
     /// # Errors
     ///
@@ -363,8 +365,8 @@ impl LogReader {
         &self.files
     }
 
-    /// Files and folders that the patterns match but that are not read, or have no rows, and why. Complete once all rows
-    /// were read: a text file turns out to have no rows when it is read.
+    /// Files and folders that the patterns match but that are not read, or have no rows, and why. Complete once all
+    /// rows were read: a text file turns out to have no rows when it is read.
     #[must_use]
     pub fn skipped_files(&self) -> &[SkippedFile] {
         &self.skipped

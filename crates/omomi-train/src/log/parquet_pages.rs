@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::csv_records::MAX_RECORD_LEN;
 
@@ -63,6 +63,19 @@ pub(crate) fn long_pages(mut file: &File, chunk: &ColumnChunkMetaData) -> io::Re
         at = at.saturating_add(header.len as u64).saturating_add(header.compressed_len);
     }
     Ok(long)
+}
+
+/// Says which column of a file has a page that is too long, or returns `None` if none has.
+pub(crate) fn column_with_long_page(file: &File, metadata: &ParquetMetaData) -> io::Result<Option<String>> {
+    for chunk in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        if let Some(page) = long_pages(file, chunk)?.first() {
+            let (column, len) = (chunk.column_path().string(), page.len_bytes >> 20);
+            return Ok(Some(format!(
+                "expected texts of at most 16 MiB, found a page of {len} MiB in the column `{column}`"
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether some columns of a file are encrypted, or its footer is. Leaves the file at any position.

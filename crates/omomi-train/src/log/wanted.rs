@@ -87,8 +87,8 @@ impl Wanted {
         self.columns.iter().find(|(_, wanted)| *wanted == target).map_or("", |(name, _)| name)
     }
 
-    /// Finds the index of each wanted column in `found`, the columns of `file`. Fails if one is missing or occurs twice.
-    /// A column is not missing if `take` returns true for it, because it is read from elsewhere.
+    /// Finds the index of each wanted column in `found`, the columns of `file`. Fails if one is missing or occurs
+    /// twice. A column is not missing if `take` returns true for it, because it is read from elsewhere.
     pub(super) fn locate(
         &self,
         file: &Path,

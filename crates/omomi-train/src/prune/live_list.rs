@@ -18,7 +18,8 @@ use omomi::contract::{Field, FieldKind};
 /// A file with the live categories of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveList {
-    /// Path of a CSV file, or of a file with tabs between the cells if its name ends in `.tsv`. It has a header that names a column like the field, or it has one column and no header.
+    /// Path of a CSV file, or of a file with tabs between the cells if its name ends in `.tsv`. It has a header that
+    /// names a column like the field, or it has one column and no header.
     pub path: PathBuf,
     /// Name of the field.
     pub field: String,

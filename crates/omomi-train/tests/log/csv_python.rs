@@ -1,6 +1,7 @@
 //! The CSV reader agrees with Python's `csv` module in strict mode, on generated texts that are mostly malformed.
 //!
-//! Python allows more: a quote inside an unquoted cell, and a carriage return alone. There the comparison of a text ends.
+//! Python allows more: a quote inside an unquoted cell, and a carriage return alone. There the comparison of a text
+//! ends.
 
 use std::fs;
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! CSV that its dialect does not allow is a bad row, never another row. What was reported: an unclosed quote silently
-//! swallowed the rest of a file, a stray quote the rows up to the next one, and quotes that Spark escaped by a backslash
-//! became part of the category. Each of these trained a model with exit code 0.
+//! swallowed the rest of a file, a stray quote the rows up to the next one, and quotes that Spark escaped by a
+//! backslash became part of the category. Each of these trained a model with exit code 0.
 
 use std::fs;
 use std::path::PathBuf;

@@ -312,8 +312,8 @@ fn absent_file_and_endless_line_are_rejected() {
     assert!(error.contains("row 2: expected at most 16 MiB, found more"), "{error}");
 }
 
-/// One answer for text that is not UTF-8: a bad row that can be skipped. Formerly a category was empty, or raw bytes, or
-/// the whole file was damaged, depending on the format and the encoding.
+/// One answer for text that is not UTF-8: a bad row that can be skipped. Formerly a category was empty, or raw bytes,
+/// or the whole file was damaged, depending on the format and the encoding.
 #[test]
 fn text_that_is_not_utf8_costs_only_its_row_in_every_format_and_encoding() {
     let folder = tempfile::tempdir().unwrap();

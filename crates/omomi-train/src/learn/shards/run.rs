@@ -58,6 +58,7 @@ pub fn train_shards(
     for patterns in [&options.recalibrate_on, &train.held_out] {
         if !patterns.is_empty() {
             let held_out = LogReader::open(contract, patterns, train.read.clone())?;
+            held_out.check_repeatable()?;
             refuse_leakage(&used, held_out.files())?;
             used.extend_from_slice(held_out.files());
         }
