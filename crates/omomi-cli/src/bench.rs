@@ -16,6 +16,8 @@ use omomi_train::operate::load_test::{
 };
 
 use crate::Failure;
+use crate::csv_flags::CsvFlags;
+use crate::progress::say_skipped_files;
 use crate::text::say;
 use crate::verify::load;
 
@@ -63,6 +65,8 @@ pub(crate) struct Arguments {
     /// Character between the categories of a `many` field in a CSV cell of the logs
     #[arg(long, value_name = "CHAR", default_value_t = ReadOptions::default().many_separator)]
     many_separator: char,
+    #[command(flatten)]
+    csv: CsvFlags,
     /// Number of unusable log rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
@@ -173,10 +177,12 @@ fn rotation(arguments: &Arguments, model: &Arc<Model>) -> Result<Rotation, Failu
     }
     let options = ReadOptions {
         many_separator: arguments.many_separator,
+        csv: arguments.csv.dialect(),
         max_bad_rows: arguments.max_bad_rows,
         ..ReadOptions::default()
     };
     let mut reader = LogReader::open(model.contract(), &arguments.logs, options)?;
+    say_skipped_files(&reader, 0);
     Ok(Rotation::from_log(model, &mut reader, spec)?)
 }
 

@@ -11,6 +11,7 @@ use omomi_train::learn::fill_quantiles;
 use omomi_train::log::ReadOptions;
 
 use crate::Failure;
+use crate::csv_flags::CsvFlags;
 use crate::text::{grouped, new_table};
 
 /// A number field with more bucket edges than this shows their count, not a list.
@@ -42,6 +43,8 @@ enum Command {
         /// Character between the categories of a `many` field in a CSV cell
         #[arg(long, value_name = "CHAR", default_value_t = '|')]
         many_separator: char,
+        #[command(flatten)]
+        csv: CsvFlags,
         /// Number of unusable log rows to skip before the command fails
         #[arg(long, value_name = "N", default_value_t = 0)]
         max_bad_rows: u64,
@@ -51,9 +54,13 @@ enum Command {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Check { file } => check(file),
-        Command::Quantiles { file, logs, many_separator, max_bad_rows } => {
-            let options =
-                ReadOptions { many_separator: *many_separator, max_bad_rows: *max_bad_rows, ..ReadOptions::default() };
+        Command::Quantiles { file, logs, many_separator, csv, max_bad_rows } => {
+            let options = ReadOptions {
+                many_separator: *many_separator,
+                csv: csv.dialect(),
+                max_bad_rows: *max_bad_rows,
+                ..ReadOptions::default()
+            };
             let filled =
                 fill_quantiles(&read(file)?, logs, options).map_err(|error| format!("{}: {error}", file.display()))?;
             // Ignore the error of a pipe that its reader closed early.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::csv_flags::CsvFlags;
 use crate::progress::ReadProgress;
 use omomi_train::evaluate::{
     By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
@@ -62,6 +63,8 @@ pub(crate) struct LogArguments {
     /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHAR", default_value_t = '|')]
     many_separator: char,
+    #[command(flatten)]
+    csv: CsvFlags,
     /// Number of unusable log rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
@@ -85,6 +88,7 @@ impl LogArguments {
             logs: self.logs.clone(),
             read: ReadOptions {
                 many_separator: self.many_separator,
+                csv: self.csv.dialect(),
                 max_bad_rows: self.max_bad_rows,
                 time_column: self.time_column.clone(),
                 ..ReadOptions::default()

@@ -8,6 +8,8 @@ use omomi_train::log::{LogReader, ReadOptions};
 use serde_json::json;
 
 use crate::Failure;
+use crate::csv_flags::CsvFlags;
+use crate::progress::say_skipped_files;
 use crate::refusal::print_json;
 use crate::text::{grouped, say, table};
 use crate::verify::load;
@@ -39,6 +41,8 @@ pub(crate) struct Arguments {
     /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHAR", default_value_t = '|')]
     many_separator: char,
+    #[command(flatten)]
+    csv: CsvFlags,
     /// Print the explanation as JSON
     #[arg(long)]
     json: bool,
@@ -53,8 +57,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             (request_of_json(&model, &text)?, None)
         }
         None => {
-            let options = ReadOptions { many_separator: arguments.many_separator, ..ReadOptions::default() };
+            let options = ReadOptions {
+                many_separator: arguments.many_separator,
+                csv: arguments.csv.dialect(),
+                ..ReadOptions::default()
+            };
             let mut reader = LogReader::open(model.contract(), &arguments.logs, options)?;
+            say_skipped_files(&reader, 0);
             let (rows, clicked) = request_of_row(&model, &mut reader, arguments.row.unwrap_or(1))?;
             (rows, Some(clicked))
         }

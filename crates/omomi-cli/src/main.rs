@@ -7,6 +7,7 @@ mod average;
 mod bench;
 mod contract;
 mod control;
+mod csv_flags;
 mod demo;
 mod drill;
 mod evaluate;

@@ -8,6 +8,7 @@ use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_enco
 
 use crate::Failure;
 use crate::contract::read_contract;
+use crate::csv_flags::CsvFlags;
 use crate::progress::PackProgress;
 use crate::text::{bytes, grouped, say, table};
 
@@ -43,6 +44,8 @@ pub(crate) struct Arguments {
     /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHAR", default_value_t = '|')]
     many_separator: char,
+    #[command(flatten)]
+    csv: CsvFlags,
     /// Number of unusable held-out rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
@@ -83,6 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         held_out: arguments.held_out.clone(),
         read: ReadOptions {
             many_separator: arguments.many_separator,
+            csv: arguments.csv.dialect(),
             max_bad_rows: arguments.max_bad_rows,
             ..ReadOptions::default()
         },

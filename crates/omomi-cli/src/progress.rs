@@ -15,7 +15,7 @@ use crate::text::{bytes, grouped};
 
 mod read;
 
-pub(crate) use read::ReadProgress;
+pub(crate) use read::{ReadProgress, say_skipped_files};
 
 /// Time between two plain lines of one step, where standard error is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -247,6 +247,7 @@ fn words(happening: &ShardEvent) -> Option<String> {
         ShardEvent::Digested { files, len_bytes, seconds } => {
             format!("{files} logs digested, {} in {seconds:.1} s", bytes(*len_bytes))
         }
+        ShardEvent::Skipped { file, reason } => format!("not read: {}: {reason}", file.display()),
         ShardEvent::Reused { rows, log_loss: loss } => {
             format!("kept from an earlier command: {} rows{}", grouped(*rows), log_loss(loss))
         }

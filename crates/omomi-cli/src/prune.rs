@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::csv_flags::CsvFlags;
 use crate::progress::ReadProgress;
 use indicatif::ProgressBar;
 use omomi_train::log::ReadOptions;
@@ -76,6 +77,8 @@ pub(crate) struct Arguments {
     /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
     many_separator: char,
+    #[command(flatten)]
+    csv: CsvFlags,
     /// Number of unusable held-out rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
@@ -92,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = PruneOptions {
         replace: arguments.force,
         measures: Measures {
-            live: live.map(|(path, field)| LiveList { path, field }),
+            live: live.map(|(path, field)| LiveList { path, field, csv: arguments.csv.dialect() }),
             last_seen: by_field(&arguments.last_seen),
             min_impressions: by_field(&arguments.min_impressions),
             l1: arguments.l1,
@@ -105,6 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         held_out: arguments.held_out.clone(),
         read: ReadOptions {
             many_separator: arguments.many_separator,
+            csv: arguments.csv.dialect(),
             max_bad_rows: arguments.max_bad_rows,
             ..ReadOptions::default()
         },

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::csv_flags::CsvFlags;
 use crate::progress::ReadProgress;
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::provenance_path;
@@ -34,6 +35,8 @@ pub(crate) struct Arguments {
     /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
     many_separator: char,
+    #[command(flatten)]
+    csv: CsvFlags,
     /// Replace the state and its provenance if they exist
     #[arg(long)]
     force: bool,
@@ -49,6 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         read: ReadOptions {
             max_bad_rows: arguments.max_bad_rows,
             many_separator: arguments.many_separator,
+            csv: arguments.csv.dialect(),
             ..ReadOptions::default()
         },
         out: arguments.out.clone(),

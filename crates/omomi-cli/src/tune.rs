@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use crate::csv_flags::CsvFlags;
 use crate::progress::ReadProgress;
 use omomi_train::learn::shards::Split;
 use omomi_train::learn::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
@@ -77,6 +78,8 @@ pub(crate) struct Arguments {
     /// Character between the categories of a `many` field in a CSV cell
     #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
     many_separator: char,
+    #[command(flatten)]
+    csv: CsvFlags,
     /// File to write all trials to, as JSON; an existing file is replaced
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -123,6 +126,7 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
             read: ReadOptions {
                 max_bad_rows: arguments.max_bad_rows,
                 many_separator: arguments.many_separator,
+                csv: arguments.csv.dialect(),
                 time_column: arguments.time_column.clone(),
                 ..ReadOptions::default()
             },
@@ -204,6 +208,7 @@ fn command(arguments: &Arguments, settings: &Settings) -> String {
     if arguments.many_separator != ReadOptions::default().many_separator {
         command.push_str(&format!(" --many-separator {}", quoted(&arguments.many_separator.to_string())));
     }
+    command.push_str(&arguments.csv.words(quoted));
     command + " --state state.parquet"
 }
 

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use omomi_train::log::ReadOptions;
 use omomi_train::log::generate::{self, LogSpec, WriteOptions};
+use omomi_train::log::{CsvDialect, ReadOptions};
 use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
 use omomi_train::prune::{Bill, ByField, LiveList, Measures, PruneError, PruneOptions, PruneReport, bill_path, prune};
 
@@ -262,7 +262,10 @@ fn categories_missing_from_a_live_list_are_dropped_with_their_crosses() {
     let list = |live: &[&String]| {
         let lines: Vec<String> = live.iter().map(|category| format!("on,\"{category}\"\n")).collect();
         fs::write(&path, format!("state,category\n{}", lines.concat())).unwrap();
-        Measures { live: Some(LiveList { path: path.clone(), field: "category".to_owned() }), ..Measures::default() }
+        Measures {
+            live: Some(LiveList { path: path.clone(), field: "category".to_owned(), csv: CsvDialect::default() }),
+            ..Measures::default()
+        }
     };
     let bill = trained.prune(folder.path(), list(live)).bill;
     let mut expected = before.clone();

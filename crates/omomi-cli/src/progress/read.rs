@@ -17,6 +17,8 @@ pub(crate) struct ReadProgress {
     label: String,
     started: Instant,
     shown: Shown,
+    /// How many skipped files were listed.
+    skipped_count: usize,
 }
 
 #[derive(Debug)]
@@ -27,7 +29,8 @@ enum Shown {
 }
 
 impl ReadProgress {
-    /// Starts the clock. `label` names the work in progress. With `quiet`, nothing is ever shown.
+    /// Starts the clock, and lists the files that are not read. `label` names the work in progress. With `quiet`,
+    /// nothing is ever shown.
     pub(crate) fn new(label: &str, reader: &LogReader, quiet: bool) -> Self {
         let started = Instant::now();
         let shown = if quiet {
@@ -42,7 +45,8 @@ impl ReadProgress {
         } else {
             Shown::Lines { last: started }
         };
-        Self { label: label.to_owned(), started, shown }
+        say_skipped_files(reader, 0);
+        Self { label: label.to_owned(), started, shown, skipped_count: reader.skipped_files().len() }
     }
 
     /// Shows the current progress of `reader`. Cheap enough to call for every batch.
@@ -75,6 +79,7 @@ impl ReadProgress {
     /// Prints the total rows and the total time. If a `Progress` is dropped without this call, because of an error, the
     /// bar is removed from the terminal.
     pub(crate) fn finish(self, reader: &LogReader) {
+        say_skipped_files(reader, self.skipped_count);
         let elapsed = self.started.elapsed();
         let words = ProgressSnapshot::of(reader, elapsed).final_words(elapsed);
         match &self.shown {
@@ -95,6 +100,21 @@ impl Drop for ReadProgress {
         {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Most skipped files that are listed.
+const MAX_LISTED: usize = 20;
+
+/// Says on standard error which files were not read, except for the first `said`. Not even `--quiet` hides that,
+/// because rows may be missing.
+pub(crate) fn say_skipped_files(reader: &LogReader, said: usize) {
+    let skipped = &reader.skipped_files()[said..];
+    for skipped in skipped.iter().take(MAX_LISTED) {
+        eprintln!("not read: {skipped}");
+    }
+    if skipped.len() > MAX_LISTED {
+        eprintln!("not read: {} more files", grouped((skipped.len() - MAX_LISTED) as u64));
     }
 }
 

@@ -83,6 +83,28 @@ pub enum TrainError {
     /// The logs have no usable row.
     #[error("the logs have no rows: expected at least one to learn from")]
     NoRows,
+    /// The logs have rows, but none in the part that this process learns.
+    #[error(
+        "none of the {row_count} rows of the logs is in this part: expected at least one; use fewer shards, or split \
+         by something with more different values, such as --split random"
+    )]
+    NoRowsInPart {
+        /// How many rows the logs have.
+        row_count: u64,
+    },
+    /// A field of the contract has no value in any row.
+    #[error(
+        "the field `{field}` has no value in any of {row_count} rows: expected some in the column `{column}`; correct \
+         the logs or the contract, or write may_be_empty = true under the field"
+    )]
+    FieldNeverOccurs {
+        /// The field.
+        field: String,
+        /// Its column.
+        column: String,
+        /// How many rows were read.
+        row_count: u64,
+    },
     /// A file is both among the logs to learn from and among the held-out logs. Its held-out metrics would be
     /// worthless.
     #[error(

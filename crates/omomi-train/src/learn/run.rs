@@ -11,7 +11,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::evaluate::{Evaluator, Metrics};
-use crate::log::{LogFile, LogReader, ReadOptions};
+use crate::log::{FileId, LogFile, LogReader, ReadOptions};
 use omomi::contract::Contract;
 use omomi::new_file::refuse_to_replace;
 
@@ -260,10 +260,8 @@ fn evaluate(
 
 /// Rejects held-out files that are also learned from. Such leakage makes held-out metrics worthless.
 pub(crate) fn refuse_leakage(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
-    // A file can have several names. If the system cannot resolve one, compare the name as given.
-    let place = |file: &LogFile| fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
-    let learned: HashSet<PathBuf> = logs.iter().map(place).collect();
-    match held_out.iter().find(|file| learned.contains(&place(file))) {
+    let learned: HashSet<FileId> = logs.iter().map(LogFile::id).collect();
+    match held_out.iter().find(|file| learned.contains(&file.id())) {
         Some(file) => Err(TrainError::HeldOutIsLearned { path: file.path.clone() }),
         None => Ok(()),
     }

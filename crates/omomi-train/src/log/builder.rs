@@ -205,6 +205,34 @@ impl BatchBuilder {
         Ok(())
     }
 
+    /// Appends one text as the cells of `count` rows directly to the column of `target`, as the Parquet reader does
+    /// with its columns.
+    pub(super) fn append_repeated(
+        &mut self,
+        target: Target,
+        text: Option<&str>,
+        count: usize,
+        many_separator: char,
+    ) -> Result<(), RowFault> {
+        for _ in 0..count {
+            self.push_csv_cell(target, text.unwrap_or_default().as_bytes(), many_separator)?;
+            match target {
+                Target::Field(index) => self.columns[index].finish_row(),
+                Target::Extra(index) => self.extra[index].finish_row(),
+                Target::Label => self.clicked.extend(self.row_clicked.take()),
+                Target::Time => {
+                    let time_us = self.row_time_us.take();
+                    self.time_us.iter_mut().for_each(|times| times.extend(time_us));
+                }
+                Target::Importance => {
+                    let row_importance = self.row_importance.take();
+                    self.importance.iter_mut().for_each(|importance| importance.extend(row_importance));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Updates the length bound after rows were appended directly to the columns.
     pub(super) fn finish_rows(&mut self) {
         let lens = self.columns.iter().map(ColumnBuilder::len).chain(self.extra.iter().map(ExtraBuilder::len));

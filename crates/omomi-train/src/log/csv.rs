@@ -1,62 +1,63 @@
 //! Reads CSV files: a header, then one row per record.
 //!
-//! A record with too many or too few cells, or with a bad cell, costs only that row. The tokenizer, `csv-core`,
-//! continues after such a record and does not change the bytes of the others.
+//! A record with too many or too few cells, with a bad cell, or that the dialect does not allow, costs only that row.
+//! If such a record has several lines, each of them counts as a bad row: it may have been a row of its own.
 
 use std::io::BufRead;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::path::{Path, PathBuf};
 
-use csv_core::ReadRecordResult;
-
+use super::LogError;
 use super::builder::BatchBuilder;
+use super::csv_records::{CsvDialect, CsvFault, CsvRecord, CsvRecords};
 use super::error::{BadRow, BadRows, RowFault};
-use super::files::{Compression, MAX_LINE_LEN, open_text, read_failure};
+use super::files::read_failure;
+use super::partitions::Partitions;
 use super::wanted_columns::{Target, Wanted};
-use super::{LogError, LogFile};
-
-/// Most cells in a record, so that a line of nothing but commas is also bounded.
-const MAX_CELL_COUNT: usize = 1 << 16;
 
 pub(super) struct CsvReader {
-    records: Records,
-    header_cell_count: usize,
+    file: PathBuf,
+    records: CsvRecords<Box<dyn BufRead + Send>>,
+    header: Vec<String>,
     /// The index of each wanted cell in a record, and what the cell is for.
     places: Vec<(usize, Target)>,
+    partitions: Partitions,
     many_separator: char,
+    row: u64,
 }
 
 impl CsvReader {
+    /// Reads the header. Returns `None` if the file has none because it is empty.
     pub(super) fn open(
-        file: &LogFile,
-        compression: Compression,
+        file: &Path,
+        input: Box<dyn BufRead + Send>,
         wanted: &Wanted,
+        dialect: (&CsvDialect, char),
         many_separator: char,
-        read_len: Arc<AtomicU64>,
-    ) -> Result<Self, LogError> {
-        let mut records = Records {
-            file: file.path.clone(),
-            input: open_text(&file.path, compression, read_len)?,
-            tokenizer: csv_core::Reader::new(),
-            bytes: vec![0; 1 << 12],
-            ends: vec![0; 1 << 6],
-            cell_count: 0,
-            row: 0,
-        };
-        if !records.read()? {
-            let message = "expected a header with the names of the columns, found an empty file".to_owned();
-            return Err(LogError::Damaged { file: file.path.clone(), rows_before: 0, message });
+    ) -> Result<Option<Self>, LogError> {
+        let (dialect, default_delimiter) = dialect;
+        let mut records = CsvRecords::new(input, dialect, default_delimiter);
+        let failed = |error| read_failure(file, 0, error);
+        if let Some(found) = other_format(records.first_bytes().map_err(failed)?) {
+            return Err(LogError::OtherFormat { file: file.to_owned(), expected: "CSV", found });
         }
-        let header: Vec<String> =
-            (0..records.cell_count).map(|index| String::from_utf8_lossy(records.cell(index)).into_owned()).collect();
-        let places = wanted.locate(&file.path, &header)?;
-        Ok(Self { header_cell_count: header.len(), records, places, many_separator })
+        let Some(record) = records.read().map_err(failed)? else { return Ok(None) };
+        let bad_header = |message| LogError::BadHeader { file: file.to_owned(), message };
+        if let Some((column, fault)) = record.fault {
+            let fault = RowFault::Csv { fault, line: record.line, line_count: record.line_count };
+            return Err(bad_header(format!("in column {}: {fault}", column + 1)));
+        }
+        let names = (0..records.cell_count()).map(|index| std::str::from_utf8(records.cell(index)).map(str::to_owned));
+        let header = names.collect::<Result<Vec<_>, _>>();
+        let header = header.map_err(|_| bad_header(RowFault::NotUtf8.to_string()))?;
+        let mut partitions = Partitions::of(file);
+        let places = wanted.locate(file, &header, |column, target| partitions.take(column, target))?;
+        partitions.check(file, wanted, many_separator)?;
+        Ok(Some(Self { file: file.to_owned(), records, header, places, partitions, many_separator, row: 0 }))
     }
 
     /// How many rows were read, bad rows included.
     pub(super) fn row(&self) -> u64 {
-        self.records.row
+        self.row
     }
 
     /// Reads rows until the batch is full or the file ends. Returns whether the file may have more rows.
@@ -67,95 +68,98 @@ impl CsvReader {
         bad_rows: &mut BadRows,
     ) -> Result<bool, LogError> {
         while batch.rows_left() > 0 {
-            if !self.records.read()? {
-                return Ok(false);
-            }
-            self.records.row += 1;
-            if let Err((target, fault)) = self.take_row(batch) {
-                batch.discard_row();
-                bad_rows.add(BadRow {
-                    file: self.records.file.clone(),
-                    row: self.records.row,
-                    column: target.map(|target| wanted.name(target).to_owned()),
-                    fault,
-                })?;
+            let record = self.records.read().map_err(|error| read_failure(&self.file, self.row, error))?;
+            let Some(record) = record else { return Ok(false) };
+            if self.take_record(&record, batch, wanted, bad_rows)? {
+                self.row += 1;
             }
         }
         Ok(true)
     }
 
-    fn take_row(&self, batch: &mut BatchBuilder) -> Result<(), (Option<Target>, RowFault)> {
-        let records = &self.records;
-        if records.cell_count != self.header_cell_count {
-            let fault = RowFault::CellCount { expected: self.header_cell_count, found: records.cell_count };
-            return Err((None, fault));
-        }
+    /// Adds a record to the batch. Returns false if it was bad and is counted already.
+    fn take_record(
+        &mut self,
+        record: &CsvRecord,
+        batch: &mut BatchBuilder,
+        wanted: &Wanted,
+        bad_rows: &mut BadRows,
+    ) -> Result<bool, LogError> {
+        let (column, fault, row_count) = if let Some((column, fault)) = record.fault {
+            let fault = RowFault::Csv { fault, line: record.line, line_count: record.line_count };
+            (self.header.get(column).cloned(), fault, record.line_count)
+        } else if self.records.cell_count() != self.header.len() {
+            let fault = RowFault::CellCount { expected: self.header.len(), found: self.records.cell_count() };
+            (None, fault, record.line_count)
+        } else {
+            let Err((target, fault)) = self.take_row(batch) else { return Ok(true) };
+            (Some(wanted.name(target).to_owned()), fault, 1)
+        };
+        batch.discard_row();
+        let bad_row = BadRow { file: self.file.clone(), row: self.row + 1, column, fault };
+        self.row += row_count;
+        bad_rows.add_rows(bad_row, row_count)?;
+        Ok(false)
+    }
+
+    fn take_row(&self, batch: &mut BatchBuilder) -> Result<(), (Target, RowFault)> {
         for &(index, target) in &self.places {
-            let pushed = batch.push_csv_cell(target, records.cell(index), self.many_separator);
-            pushed.map_err(|fault| (Some(target), fault))?;
+            let pushed = batch.push_csv_cell(target, self.records.cell(index), self.many_separator);
+            pushed.map_err(|fault| (target, fault))?;
         }
-        batch.finish_row(records.len()).map_err(|(target, fault)| (Some(target), fault))
+        self.partitions.push(batch, self.many_separator)?;
+        batch.finish_row(self.records.record_len_bytes() + self.header.len())
     }
 }
 
-/// Reads the records of a CSV file one at a time, into buffers that are used again.
-struct Records {
-    file: PathBuf,
-    input: Box<dyn BufRead + Send>,
-    tokenizer: csv_core::Reader,
-    /// The cells of the record, unquoted, back to back.
-    bytes: Vec<u8>,
-    /// The end of each cell in `bytes`.
-    ends: Vec<usize>,
-    cell_count: usize,
-    row: u64,
+/// Recognizes other formats by the first bytes of a file.
+pub(super) fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    let marks: [(&[u8], &str); 9] = [
+        (b"\x1f\x8b", "gzip; end its name in .gz"),
+        (b"\x28\xb5\x2f\xfd", "zstd; end its name in .zst"),
+        (b"PAR1", "Parquet; end its name in .parquet"),
+        (b"PK\x03\x04", "a zip archive; unpack it"),
+        (b"BZh", "bzip2; compress it with gzip or zstd"),
+        (b"\xfd7zXZ\0", "xz; compress it with gzip or zstd"),
+        (b"\x04\x22\x4d\x18", "lz4; compress it with gzip or zstd"),
+        (b"\xff\xfe", "UTF-16; convert it to UTF-8"),
+        (b"\xfe\xff", "UTF-16; convert it to UTF-8"),
+    ];
+    let found = marks.iter().find(|(mark, _)| bytes.starts_with(mark)).map(|(_, found)| *found);
+    // Text in UTF-16 without a mark has a 0 in each ASCII character.
+    let zeros = || bytes.iter().take(64).filter(|&&byte| byte == 0).count();
+    found.or_else(|| (zeros() > 0).then_some("bytes that are not text; check its format and encoding"))
 }
 
-impl Records {
-    /// Reads the next record. Returns false at the end of the file.
-    fn read(&mut self) -> Result<bool, LogError> {
-        let (mut len, mut cell_count) = (0, 0);
-        loop {
-            let input = self.input.fill_buf().map_err(|error| read_failure(&self.file, self.row, error))?;
-            let (result, read, written, ended) =
-                self.tokenizer.read_record(input, &mut self.bytes[len..], &mut self.ends[cell_count..]);
-            self.input.consume(read);
-            len += written;
-            cell_count += ended;
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull if self.bytes.len() < MAX_LINE_LEN => {
-                    self.bytes.resize(self.bytes.len() * 2, 0);
-                }
-                ReadRecordResult::OutputEndsFull if self.ends.len() < MAX_CELL_COUNT => {
-                    self.ends.resize(self.ends.len() * 2, 0);
-                }
-                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => return Err(self.too_long()),
-                ReadRecordResult::Record => {
-                    self.cell_count = cell_count;
-                    return Ok(true);
-                }
-                ReadRecordResult::End => return Ok(false),
+impl std::fmt::Display for CsvFault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::StrayQuote => {
+                "expected quotes around the whole cell, found one inside; write the cell in quotes and the quote \
+                 inside it twice"
             }
-        }
-    }
-
-    fn too_long(&self) -> LogError {
-        let message = format!(
-            "expected a row of at most {} MiB and {MAX_CELL_COUNT} cells, found a longer one; look for a quote that is \
-             not closed",
-            MAX_LINE_LEN >> 20
-        );
-        LogError::Damaged { file: self.file.clone(), rows_before: self.row, message }
-    }
-
-    fn cell(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.bytes[start..self.ends[index]]
-    }
-
-    fn len(&self) -> usize {
-        // Each cell takes at least one byte, its separator.
-        self.cell_count + self.ends[..self.cell_count].last().unwrap_or(&0)
+            Self::TextAfterQuote { after_backslash: false } => {
+                "expected a delimiter or a line end after a closing quote, found other text; write a quote inside a \
+                 quoted cell twice"
+            }
+            Self::TextAfterQuote { after_backslash: true } => {
+                "expected a delimiter or a line end after a closing quote, found other text; if a backslash escapes \
+                 quotes, say so with --csv-escape '\\'"
+            }
+            Self::UnclosedQuote => "expected a closing quote, found the end of the file",
+            Self::TooManyLines => {
+                "expected a closing quote, found too many lines without one; if cells have so many lines, raise \
+                 --csv-cell-lines"
+            }
+            Self::StrayCarriageReturn => {
+                "expected a line feed after a carriage return, found other text; write the cell in quotes"
+            }
+            Self::TooLong => {
+                "expected a row of at most 16 MiB, found a longer one; look for a quote that is not closed"
+            }
+            Self::TooManyCells => {
+                "expected a row of at most 65536 cells, found more; look for a quote that is not closed"
+            }
+        })
     }
 }

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::csv_records::CsvFault;
+use super::skipped::SkippedFile;
+
 /// Most characters of a cell that a message quotes.
 const EXCERPT_CHAR_COUNT: usize = 40;
 
@@ -24,19 +27,42 @@ pub enum LogError {
         /// What is wrong with it.
         message: String,
     },
-    /// No file matches a pattern.
+    /// No file matches a pattern, or only files that are not logs do.
     #[error(
-        "no file matches `{pattern}`: expected the path of a file or a pattern such as 'logs/*.parquet'; check the \
-         path, and quote a pattern so that the shell does not expand it"
+        "no file matches `{pattern}`: expected the path of a file or folder, or a pattern such as 'logs/*.parquet'; \
+         check the path, and quote a pattern so that the shell does not expand it{}",
+        skipped_lines(skipped)
     )]
     NoMatch {
         /// The pattern as given.
         pattern: String,
+        /// Files that match but are not logs.
+        skipped: Vec<SkippedFile>,
+    },
+    /// A URL was given.
+    #[error(
+        "`{pattern}` is a URL: expected a local path; only local files are read, so download the logs first or pipe \
+         them in with `-`"
+    )]
+    Url {
+        /// The URL as given.
+        pattern: String,
+    },
+    /// A folder has no file that is a log.
+    #[error(
+        "the folder {} has no logs: expected files with names such as part-0.parquet{}",
+        folder.display(), skipped_lines(skipped)
+    )]
+    NoLogs {
+        /// The folder.
+        folder: PathBuf,
+        /// Files in it that are not logs.
+        skipped: Vec<SkippedFile>,
     },
     /// The name of a file does not end in the extension of a log format.
     #[error(
-        "{}: expected a name that ends in .parquet, .csv, .jsonl or .ndjson (.gz or .zst may follow all but .parquet); \
-         rename the file or narrow the pattern",
+        "{}: expected a name that ends in .parquet, .parq, .csv, .tsv, .json, .jsonl or .ndjson (.gz or .zst may \
+         follow a text format); rename the file or narrow the pattern",
         file.display()
     )]
     UnknownFormat {
@@ -50,6 +76,69 @@ pub enum LogError {
         file: PathBuf,
         /// The error of the operating system.
         source: io::Error,
+    },
+    /// A pipe, a device or standard input holds Parquet, which can be read only from a file.
+    #[error(
+        "{}: a pipe cannot hold Parquet, because its end is read first: write it to a regular file",
+        file.display()
+    )]
+    ParquetPipe {
+        /// The pipe.
+        file: PathBuf,
+    },
+    /// A pipe, a device or standard input would have to be read more than once.
+    #[error(
+        "{}: a pipe is read only once, and this command reads its logs more than once: write the log to a regular file",
+        file.display()
+    )]
+    ReadOnce {
+        /// The pipe.
+        file: PathBuf,
+    },
+    /// The options for CSV contradict each other.
+    #[error("the CSV dialect cannot be used: {message}")]
+    Dialect {
+        /// What is wrong.
+        message: String,
+    },
+    /// The content of a file has another format than its name says.
+    #[error("{}: expected {expected}, found {found}", file.display())]
+    OtherFormat {
+        /// The file.
+        file: PathBuf,
+        /// The format that the name says.
+        expected: &'static str,
+        /// The format of the content, and what to do.
+        found: &'static str,
+    },
+    /// The header of a CSV file is malformed.
+    #[error("{}: the header is malformed {message}; correct the header", file.display())]
+    BadHeader {
+        /// The file.
+        file: PathBuf,
+        /// Where and how.
+        message: String,
+    },
+    /// A folder in the path of a file names a column, such as `dt=2026-01-01`, with a value that the column cannot
+    /// have.
+    #[error("{}: column `{column}` in the name of a folder: {fault}; rename the folder", file.display())]
+    BadPartition {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+        /// What is wrong with the value.
+        fault: RowFault,
+    },
+    /// A file is well formed but uses something that this reader does not support.
+    #[error("{}: {found} is not supported: {remedy}", file.display())]
+    Unsupported {
+        /// The file.
+        file: PathBuf,
+        /// What it uses.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The content of a file does not have the format that its name promises, or is truncated.
     #[error("{}: damaged after row {rows_before}: {message}; write or copy the file again", file.display())]
@@ -65,7 +154,7 @@ pub enum LogError {
     /// if no line of any file has it.
     #[error(
         "{}: the column `{column}` is missing: the file has {}; correct the contract, the option or the log",
-        file.display(), list(found)
+        file.display(), columns(found, column)
     )]
     MissingColumn {
         /// The file.
@@ -197,6 +286,19 @@ pub enum RowFault {
     /// A cell, or a line of JSON, is not UTF-8.
     #[error("expected UTF-8 text, found other bytes")]
     NotUtf8,
+    /// A record is not CSV of the dialect.
+    #[error("{fault} (line {line}{})", lines_of_record(*line_count))]
+    Csv {
+        /// What is wrong.
+        fault: CsvFault,
+        /// Number of the line on which the record begins, from 1.
+        line: u64,
+        /// How many lines the record has. Each of them counts as a bad row.
+        line_count: u64,
+    },
+    /// A cell or a line is longer than any that belongs in a log.
+    #[error("expected at most 16 MiB, found more")]
+    TooLong,
     /// A line of CSV has more or fewer cells than the header.
     #[error("expected {expected} cells as in the header, found {found}")]
     CellCount {
@@ -227,10 +329,15 @@ pub(super) struct BadRows {
 impl BadRows {
     /// Counts and lists a bad row, which the caller then skips. Returns an error if this is one bad row too many.
     pub(super) fn add(&mut self, bad_row: BadRow) -> Result<(), LogError> {
+        self.add_rows(bad_row, 1)
+    }
+
+    /// Counts `row_count` rows that one fault made bad, and lists the first.
+    pub(super) fn add_rows(&mut self, bad_row: BadRow, row_count: u64) -> Result<(), LogError> {
         if self.max == 0 {
             return Err(LogError::BadRow(bad_row));
         }
-        self.count += 1;
+        self.count += row_count;
         if self.listed.len() < BadRow::MAX_LISTED {
             self.listed.push(bad_row);
         }
@@ -257,9 +364,52 @@ pub(super) fn excerpt(text: &str) -> String {
     excerpt
 }
 
-/// Formats column names for a message.
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "no columns".to_owned() } else { names.join(", ") }
+/// Most column names and skipped files that a message lists.
+const MAX_NAMED: usize = 20;
+
+/// Formats the columns of a file for a message about `missing`: at most [`MAX_NAMED`], each quoted if it would be
+/// unclear otherwise. Names that differ from `missing` in spaces or case only come first.
+fn columns(found: &[String], missing: &str) -> String {
+    if found.is_empty() {
+        return "no columns".to_owned();
+    }
+    let plain = |name: &str| name.trim_matches(|char: char| char.is_whitespace() || char == '\u{feff}').to_lowercase();
+    let is_like = |name: &&String| plain(name) == plain(missing);
+    let named = |name: &String| {
+        let is_clear = name.trim() == name && !name.contains(|char: char| char.is_control() || char == ',');
+        if is_clear && !name.is_empty() && name.chars().count() <= EXCERPT_CHAR_COUNT {
+            name.clone()
+        } else {
+            excerpt(name)
+        }
+    };
+    let mut text = found.iter().take(MAX_NAMED).map(named).collect::<Vec<_>>().join(", ");
+    if found.len() > MAX_NAMED {
+        text.push_str(&format!(" and {} more", found.len() - MAX_NAMED));
+    }
+    if let Some(like) = found.iter().find(is_like) {
+        text.push_str(&format!(", and {} differs only in spaces or case", excerpt(like)));
+    }
+    if let [only] = found
+        && let Some(delimiter) = [';', '\t', '|', ','].into_iter().find(|&delimiter| only.contains(delimiter))
+    {
+        text.push_str(&format!(" (for CSV, is the delimiter {delimiter:?}? name it with --csv-delimiter)"));
+    }
+    text
+}
+
+/// Says how many lines a record has, if it has several.
+fn lines_of_record(line_count: u64) -> String {
+    if line_count == 1 { String::new() } else { format!("; its {line_count} lines count as {line_count} bad rows") }
+}
+
+/// Formats skipped files for a message, each on a line of its own.
+fn skipped_lines(skipped: &[SkippedFile]) -> String {
+    let mut text: String = skipped.iter().take(MAX_NAMED).map(|skipped| format!("\n  skipped: {skipped}")).collect();
+    if skipped.len() > MAX_NAMED {
+        text.push_str(&format!("\n  skipped: {} more", skipped.len() - MAX_NAMED));
+    }
+    text
 }
 
 /// Formats bad rows for a message, each on a line of its own.

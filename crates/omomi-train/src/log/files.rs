@@ -1,37 +1,74 @@
-//! Finds the files that match patterns, and opens text files, decompressing them if necessary.
+//! Finds the files of a log: named, matched by a pattern, or in a folder.
 
-use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::LogError;
+use super::skipped::{SkipReason, SkippedFile, reason_of_name, skipped_part};
 
-const BUFFER_LEN: usize = 1 << 17;
-
-/// Most bytes in a line of CSV or JSON. A longer line is not a log row; usually a quote was not closed.
-pub(super) const MAX_LINE_LEN: usize = 16 << 20;
+/// The name of standard input in place of a path.
+const STANDARD_INPUT: &str = "-";
+/// Most folders within each other. More are most likely a link to a folder above.
+const MAX_DEPTH: usize = 64;
 
 /// A file of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFile {
-    /// Path of the file, in the form in which the pattern gave it.
+    /// Path of the file, in the form in which the pattern gave it, or `-` for standard input.
     pub path: PathBuf,
-    /// Size on disk, in bytes. This is the compressed size if the file is compressed.
+    /// Size on disk, in bytes. This is the compressed size if the file is compressed. 0 for a pipe.
     pub len_bytes: u64,
     /// How many rows the file has, bad rows included. A Parquet file says so when it is opened; for the other formats
     /// this is `None` until the file has been read.
     pub row_count: Option<u64>,
+    /// Whether this is a pipe, a device or standard input, which can be read only once.
+    pub is_pipe: bool,
+}
+
+impl LogFile {
+    /// Returns what identifies the file under all its names.
+    pub(crate) fn id(&self) -> FileId {
+        let metadata = if self.path == Path::new(STANDARD_INPUT) { None } else { self.path.metadata().ok() };
+        metadata.map_or_else(|| FileId::Path(self.path.clone()), |metadata| FileId::of(&self.path, &metadata))
+    }
+}
+
+/// Identifies a file, whatever its name is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum FileId {
+    /// Numbers of the device and of the file on it.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "other systems have no such numbers"))]
+    Numbers(u64, u64),
+    Path(PathBuf),
+}
+
+impl FileId {
+    fn of(path: &Path, metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let _ = path;
+            Self::Numbers(metadata.dev(), metadata.ino())
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = metadata;
+            Self::Path(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
+        }
+    }
 }
 
 /// The format of a file, told from the end of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Parquet,
-    Csv(Compression),
+    /// With the delimiter to use if the dialect names none.
+    Csv(Compression, char),
     JsonLines(Compression),
+    /// A pipe whose name says nothing: its first bytes tell.
+    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,49 +89,176 @@ impl Format {
             (name.as_str(), Compression::None)
         };
         match stem.rsplit_once('.')?.1 {
-            "parquet" if compression == Compression::None => Some(Self::Parquet),
-            "csv" => Some(Self::Csv(compression)),
-            "jsonl" | "ndjson" => Some(Self::JsonLines(compression)),
+            "parquet" | "parq" if compression == Compression::None => Some(Self::Parquet),
+            "csv" => Some(Self::Csv(compression, ',')),
+            "tsv" => Some(Self::Csv(compression, '\t')),
+            "json" | "jsonl" | "ndjson" => Some(Self::JsonLines(compression)),
             _ => None,
         }
     }
 }
 
-/// Returns the files that match `patterns`, in the order of the patterns; the files of one pattern are sorted by name.
-/// A file that matches again is left out, even if it has another path, such as a symbolic link.
-pub(super) fn expand(patterns: &[impl AsRef<str>]) -> Result<Vec<(LogFile, Format)>, LogError> {
+/// The files of a log in reading order, and those that were left out.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) files: Vec<(LogFile, Format)>,
+    pub(super) skipped: Vec<SkippedFile>,
+    /// The files found so far, with the names under which they are read.
+    seen: HashMap<FileId, PathBuf>,
+}
+
+/// Returns the files that `patterns` name, match or contain, in the order of the patterns; the files of one pattern are
+/// sorted by path. A file that comes up again is left out, even if it has another name.
+pub(super) fn expand(patterns: &[impl AsRef<str>]) -> Result<Found, LogError> {
     if patterns.is_empty() {
         return Err(LogError::NoPattern);
     }
-    let mut seen = HashSet::new();
-    let mut files = Vec::new();
+    let mut found = Found::default();
     for pattern in patterns {
-        let pattern = pattern.as_ref();
-        let mut any = false;
-        for path in paths(pattern)? {
-            let unreadable = |source| LogError::Unreadable { file: path.clone(), source };
-            let metadata = path.metadata().map_err(unreadable)?;
-            if metadata.is_dir() {
-                continue;
-            }
-            any = true;
-            let format = Format::of(&path).ok_or_else(|| LogError::UnknownFormat { file: path.clone() })?;
-            if seen.insert(path.canonicalize().map_err(unreadable)?) {
-                files.push((LogFile { path, len_bytes: metadata.len(), row_count: None }, format));
-            }
-        }
-        if !any {
-            return Err(LogError::NoMatch { pattern: pattern.to_owned() });
-        }
+        found.add_pattern(pattern.as_ref())?;
     }
-    Ok(files)
+    Ok(found)
 }
 
-fn paths(pattern: &str) -> Result<Vec<PathBuf>, LogError> {
-    // If a file has exactly this name, the name is not a pattern, even if it contains brackets.
-    if Path::new(pattern).is_file() {
-        return Ok(vec![PathBuf::from(pattern)]);
+impl Found {
+    fn add_pattern(&mut self, pattern: &str) -> Result<(), LogError> {
+        if pattern == STANDARD_INPUT {
+            return self.add_file(Path::new(pattern), None);
+        }
+        let path = Path::new(pattern);
+        if let Ok(metadata) = path.metadata() {
+            // If a file or folder has exactly this name, the name is not a pattern, even if it contains brackets.
+            if metadata.is_dir() {
+                return self.add_folder(path);
+            }
+            let reason = path.file_name().and_then(|name| reason_of_name(&name.to_string_lossy()));
+            return match reason {
+                // A log with such a name was asked for; anything else came from a pattern that the shell expanded.
+                Some(reason) if Format::of(path).is_none() => {
+                    self.skip(path, reason);
+                    Ok(())
+                }
+                _ => self.add_file(path, Some(&metadata)),
+            };
+        }
+        if let Some((scheme, _)) = pattern.split_once("://")
+            && !scheme.is_empty()
+            && scheme.chars().all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char))
+        {
+            return Err(LogError::Url { pattern: pattern.to_owned() });
+        }
+        let (file_count, skipped_count) = (self.seen.len(), self.skipped.len());
+        let mut paths: HashSet<PathBuf> = HashSet::new();
+        let mut any = false;
+        for path in matches(pattern)? {
+            if let Some(skipped) = skipped_part(&path, pattern) {
+                self.skip(&skipped.path, skipped.reason);
+                continue;
+            }
+            let metadata = metadata_of(&path)?;
+            let mut list = Vec::new();
+            if metadata.is_dir() {
+                self.list_folder(&path, 0, &mut list)?;
+            } else {
+                list.push(path);
+            }
+            for path in list {
+                // With `**`, a file is matched and is also in a folder that is matched.
+                if paths.insert(path.clone()) {
+                    any = true;
+                    self.add_file(&path, None)?;
+                }
+            }
+        }
+        if !any && self.seen.len() == file_count {
+            let skipped = self.skipped[skipped_count..].to_vec();
+            return Err(LogError::NoMatch { pattern: pattern.to_owned(), skipped });
+        }
+        Ok(())
     }
+
+    fn add_folder(&mut self, folder: &Path) -> Result<(), LogError> {
+        let skipped_count = self.skipped.len();
+        let mut paths = Vec::new();
+        self.list_folder(folder, 0, &mut paths)?;
+        if paths.is_empty() {
+            let skipped = self.skipped[skipped_count..].to_vec();
+            return Err(LogError::NoLogs { folder: folder.to_owned(), skipped });
+        }
+        paths.iter().try_for_each(|path| self.add_file(path, None))
+    }
+
+    /// Lists the files below a folder, sorted by path.
+    fn list_folder(&mut self, folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), LogError> {
+        let unreadable = |source| LogError::Unreadable { file: folder.to_owned(), source };
+        if depth > MAX_DEPTH {
+            return Err(unreadable(io::Error::other(format!("more than {MAX_DEPTH} folders within each other"))));
+        }
+        let entries = fs::read_dir(folder).map_err(unreadable)?;
+        let mut entries = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
+        let entries = entries.as_mut().map_err(|error| unreadable(io::Error::new(error.kind(), error.to_string())))?;
+        entries.sort();
+        for path in entries.iter() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if let Some(reason) = reason_of_name(&name) {
+                self.skip(path, reason);
+            } else if metadata_of(path)?.is_dir() {
+                self.list_folder(path, depth + 1, paths)?;
+            } else {
+                paths.push(path.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, path: &Path, metadata: Option<&Metadata>) -> Result<(), LogError> {
+        let (len_bytes, is_pipe, id) = if path == Path::new(STANDARD_INPUT) {
+            (0, true, FileId::Path(path.to_owned()))
+        } else {
+            let own;
+            let metadata = match metadata {
+                Some(metadata) => metadata,
+                None => {
+                    own = metadata_of(path)?;
+                    &own
+                }
+            };
+            let is_pipe = !metadata.is_file();
+            (if is_pipe { 0 } else { metadata.len() }, is_pipe, FileId::of(path, metadata))
+        };
+        let format = Format::of(path).or(is_pipe.then_some(Format::Unknown));
+        let format = format.ok_or_else(|| LogError::UnknownFormat { file: path.to_owned() })?;
+        if is_pipe && format == Format::Parquet {
+            return Err(LogError::ParquetPipe { file: path.to_owned() });
+        }
+        if let Some(read_as) = self.seen.get(&id) {
+            let reason = SkipReason::SameFile { read_as: read_as.clone() };
+            self.skip(path, reason);
+            return Ok(());
+        }
+        self.seen.insert(id, path.to_owned());
+        if len_bytes == 0 && !is_pipe {
+            self.skip(path, SkipReason::NoRows);
+            return Ok(());
+        }
+        self.files.push((LogFile { path: path.to_owned(), len_bytes, row_count: None, is_pipe }, format));
+        Ok(())
+    }
+
+    fn skip(&mut self, path: &Path, reason: SkipReason) {
+        let skipped = SkippedFile { path: path.to_owned(), reason };
+        if !self.skipped.contains(&skipped) {
+            self.skipped.push(skipped);
+        }
+    }
+}
+
+fn metadata_of(path: &Path) -> Result<Metadata, LogError> {
+    path.metadata().map_err(|source| LogError::Unreadable { file: path.to_owned(), source })
+}
+
+/// Returns the files and folders that match a pattern, sorted by path.
+fn matches(pattern: &str) -> Result<Vec<PathBuf>, LogError> {
     let found = glob::glob(pattern)
         .map_err(|error| LogError::BadPattern { pattern: pattern.to_owned(), message: error.to_string() })?;
     let mut paths = found
@@ -102,41 +266,6 @@ fn paths(pattern: &str) -> Result<Vec<PathBuf>, LogError> {
         .collect::<Result<Vec<_>, _>>()?;
     paths.sort();
     Ok(paths)
-}
-
-/// Opens a text file and decompresses it. `read_len` counts the bytes read from disk: compressed bytes if the file is
-/// compressed.
-pub(super) fn open_text(
-    path: &Path,
-    compression: Compression,
-    read_len: Arc<AtomicU64>,
-) -> Result<Box<dyn BufRead + Send>, LogError> {
-    let unreadable = |source| LogError::Unreadable { file: path.to_owned(), source };
-    let file = CountedFile { file: File::open(path).map_err(unreadable)?, read_len };
-    let stored = BufReader::with_capacity(BUFFER_LEN, file);
-    Ok(match compression {
-        Compression::None => Box::new(stored),
-        Compression::Gzip => {
-            Box::new(BufReader::with_capacity(BUFFER_LEN, flate2::bufread::MultiGzDecoder::new(stored)))
-        }
-        Compression::Zstd => {
-            let decoder = zstd::Decoder::with_buffer(stored).map_err(unreadable)?;
-            Box::new(BufReader::with_capacity(BUFFER_LEN, decoder))
-        }
-    })
-}
-
-struct CountedFile {
-    file: File,
-    read_len: Arc<AtomicU64>,
-}
-
-impl Read for CountedFile {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.file.read(buffer)?;
-        self.read_len.fetch_add(len as u64, Ordering::Relaxed);
-        Ok(len)
-    }
 }
 
 /// Tells the two causes of a failed read apart: the operating system refused, or the decompressor found damage.
@@ -160,15 +289,18 @@ mod tests {
     fn file_extension_decides_the_format_in_upper_or_lower_case() {
         let cases = [
             ("a.parquet", Some(Format::Parquet)),
-            ("a.b.csv", Some(Format::Csv(Compression::None))),
-            ("A.CSV.GZ", Some(Format::Csv(Compression::Gzip))),
-            ("a.csv.zst", Some(Format::Csv(Compression::Zstd))),
+            ("a.parq", Some(Format::Parquet)),
+            ("a.b.csv", Some(Format::Csv(Compression::None, ','))),
+            ("A.CSV.GZ", Some(Format::Csv(Compression::Gzip, ','))),
+            ("a.csv.zst", Some(Format::Csv(Compression::Zstd, ','))),
+            ("a.tsv.gz", Some(Format::Csv(Compression::Gzip, '\t'))),
             ("a.jsonl", Some(Format::JsonLines(Compression::None))),
             ("a.ndjson.gz", Some(Format::JsonLines(Compression::Gzip))),
+            ("a.json", Some(Format::JsonLines(Compression::None))),
             ("a.parquet.gz", None),
             ("a.gz", None),
             ("csv", None),
-            ("a.json", None),
+            ("a.txt", None),
         ];
         for (name, format) in cases {
             assert_eq!(Format::of(Path::new(name)), format, "{name}");

@@ -4,18 +4,19 @@
 //! good line needs no allocation.
 
 use std::fmt;
-use std::io::{BufRead, Read};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::io::{self, BufRead, Read};
+use std::path::{Path, PathBuf};
 
 use serde_core::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::LogError;
 use super::builder::{BatchBuilder, Scalar};
+use super::csv::other_format;
+use super::csv_records::MAX_RECORD_LEN;
 use super::error::{BadRow, BadRows, RowFault};
-use super::files::{Compression, MAX_LINE_LEN, open_text, read_failure};
+use super::files::read_failure;
+use super::partitions::Partitions;
 use super::wanted_columns::{Target, Wanted};
-use super::{LogError, LogFile};
 
 pub(super) struct JsonLinesReader {
     file: PathBuf,
@@ -23,6 +24,10 @@ pub(super) struct JsonLinesReader {
     line: Vec<u8>,
     row: u64,
     keys: Keys,
+    /// Columns that the path of the file names, each with the index of its key. They are read where a row lacks the
+    /// key.
+    partitions: Vec<(usize, Target, Vec<u8>)>,
+    many_separator: char,
 }
 
 /// The wanted keys, sorted by name, and which of them were found so far.
@@ -61,11 +66,15 @@ impl Keys {
 
 impl JsonLinesReader {
     pub(super) fn open(
-        file: &LogFile,
-        compression: Compression,
+        file: &Path,
+        mut input: Box<dyn BufRead + Send>,
         wanted: &Wanted,
-        read_len: Arc<AtomicU64>,
+        many_separator: char,
     ) -> Result<Self, LogError> {
+        let start = input.fill_buf().map_err(|error| read_failure(file, 0, error))?;
+        if let Some(found) = other_format(start) {
+            return Err(LogError::OtherFormat { file: file.to_owned(), expected: "JSON lines", found });
+        }
         let mut keys: Vec<WantedKey> = wanted
             .columns()
             .iter()
@@ -79,11 +88,22 @@ impl JsonLinesReader {
             }
             same
         });
+        let mut partitions = Partitions::of(file);
+        for (name, target) in wanted.columns() {
+            partitions.take(name, *target);
+        }
+        partitions.check(file, wanted, many_separator)?;
+        let partitions = partitions.cells().iter().map(|(target, text)| {
+            let key = keys.iter().position(|key| key.targets.contains(target)).unwrap_or(0);
+            (key, *target, text.clone().unwrap_or_default().into_bytes())
+        });
         Ok(Self {
-            file: file.path.clone(),
-            input: open_text(&file.path, compression, read_len)?,
+            file: file.to_owned(),
+            input,
             line: Vec::new(),
             row: 0,
+            partitions: partitions.collect(),
+            many_separator,
             keys: Keys { wanted: keys, previous: 0, first_row: Vec::new() },
         })
     }
@@ -95,7 +115,10 @@ impl JsonLinesReader {
 
     /// The columns that at least one row had.
     pub(super) fn seen(&self) -> impl Iterator<Item = Target> {
-        self.keys.wanted.iter().filter(|key| key.last_row > 0).flat_map(|key| key.targets.iter().copied())
+        let in_path = self.partitions.iter().map(|(_, target, _)| *target);
+        let in_rows =
+            self.keys.wanted.iter().filter(|key| key.last_row > 0).flat_map(|key| key.targets.iter().copied());
+        in_rows.chain(in_path)
     }
 
     /// All keys of the first row.
@@ -111,10 +134,11 @@ impl JsonLinesReader {
         bad_rows: &mut BadRows,
     ) -> Result<bool, LogError> {
         while batch.rows_left() > 0 {
-            if !self.read_line()? {
+            let Some(is_short) = self.read_line().map_err(|error| read_failure(&self.file, self.row, error))? else {
                 return Ok(false);
-            }
-            if let Err((target, fault)) = self.take_row(batch) {
+            };
+            let taken = if is_short { self.take_row(batch) } else { Err((None, RowFault::TooLong)) };
+            if let Err((target, fault)) = taken {
                 batch.discard_row();
                 bad_rows.add(BadRow {
                     file: self.file.clone(),
@@ -127,26 +151,25 @@ impl JsonLinesReader {
         Ok(true)
     }
 
-    /// Reads the next line that is not blank. Returns false at the end of the file.
-    fn read_line(&mut self) -> Result<bool, LogError> {
+    /// Reads the next line that is not blank. Returns whether it is short enough to be a row, or `None` at the end of
+    /// the file. Only the start of a longer line is kept.
+    fn read_line(&mut self) -> io::Result<Option<bool>> {
         loop {
             self.line.clear();
-            let limit = MAX_LINE_LEN as u64 + 1;
-            let read = (&mut self.input).take(limit).read_until(b'\n', &mut self.line);
-            let len = read.map_err(|error| read_failure(&self.file, self.row, error))?;
+            let limit = MAX_RECORD_LEN as u64 + 1;
+            let len = (&mut self.input).take(limit).read_until(b'\n', &mut self.line)?;
             if len == 0 {
-                return Ok(false);
+                return Ok(None);
             }
-            if len > MAX_LINE_LEN {
-                let message = format!("expected a line of at most {} MiB, found a longer one", MAX_LINE_LEN >> 20);
-                return Err(LogError::Damaged { file: self.file.clone(), rows_before: self.row, message });
+            if len > MAX_RECORD_LEN && self.line.last() != Some(&b'\n') {
+                self.input.skip_until(b'\n')?;
             }
             if self.row == 0 && self.line.starts_with(b"\xef\xbb\xbf") {
                 self.line.drain(..3);
             }
             if !self.line.trim_ascii().is_empty() {
                 self.row += 1;
-                return Ok(true);
+                return Ok(Some(len <= MAX_RECORD_LEN));
             }
         }
     }
@@ -160,6 +183,12 @@ impl JsonLinesReader {
         parsed.map_err(|error| (None, not_json(&error)))?;
         if let Some((target, fault)) = fault {
             return Err((Some(target), fault));
+        }
+        for (key, target, text) in &self.partitions {
+            if self.keys.wanted[*key].last_row != self.row {
+                let pushed = batch.push_csv_cell(*target, text, self.many_separator);
+                pushed.map_err(|fault| (Some(*target), fault))?;
+            }
         }
         batch.finish_row(self.line.len()).map_err(|(target, fault)| (Some(target), fault))
     }

@@ -3,20 +3,25 @@
 //! [`LogReader`] reads any number of files, one after the other, in bounded memory. The files may have different
 //! formats. Only the columns that the [contract](omomi::contract) or the [`ReadOptions`] name are decoded:
 //!
-//! * Parquet (`.parquet`). `id`: any integers. `text`: strings, plain or dictionary-encoded. `number`: integers, floats
-//!   or decimals. `many`: lists of those. The label: integers, floats or booleans.
-//! * CSV (`.csv`, `.csv.gz`, `.csv.zst`): comma-separated with a header, quoted as in RFC 4180. A `many` cell holds its
-//!   categories, joined by a separator; empty pieces are skipped.
-//! * JSON lines (`.jsonl`, `.ndjson`, also with `.gz` or `.zst`): one object per line. `many` is a list. A number in
-//!   quotes is text.
+//! * Parquet (`.parquet`, `.parq`). `id`: any integers. `text`: strings, plain or dictionary-encoded. `number`:
+//!   integers, floats or decimals. `many`: lists of those. The label: integers, floats or booleans.
+//! * CSV (`.csv`, and `.tsv` with tabs; `.gz` or `.zst` may follow): cells with a header, quoted as in RFC 4180 or as
+//!   [`CsvDialect`] says. A `many` cell holds its categories, joined by a separator; empty pieces are skipped.
+//! * JSON lines (`.jsonl`, `.ndjson`, `.json`, also with `.gz` or `.zst`): one object per line. `many` is a list. A
+//!   number in quotes is text.
+//!
+//! Instead of files, a folder can be named: all logs in and below it are read. A folder in the path of a file whose
+//! name is `column=value` is a column of that file, unless the file has the column itself. Standard input (`-`) and
+//! named pipes are read once, as CSV or JSON lines.
 //!
 //! Null, an absent key and an empty CSV cell are missing values. An empty text in Parquet or JSON is a category; CSV
 //! cannot express it. NaN, and numbers outside their field's range, are treated as missing, and their count is
 //! reported.
 //!
-//! A bad row is one that cannot be used: its label is neither 0 nor 1, its id is not an integer, or its line is
-//! malformed. A bad row is an error that names the file, row and column. If [`ReadOptions::max_bad_rows`] allows it,
-//! the row is skipped, counted and listed instead.
+//! A bad row is one that cannot be used: its label is neither 0 nor 1, its id is not an integer, its text is not UTF-8,
+//! a cell is too long, or its line is malformed. Where a quote swallows several lines of CSV, each of them counts. A
+//! bad row is an error that names the file, row and column. If [`ReadOptions::max_bad_rows`] allows it, the row is
+//! skipped, counted and listed instead.
 //!
 //! ```no_run
 //! use omomi::contract::Contract;
@@ -32,37 +37,50 @@
 //!
 //! # Limits
 //!
-//! A line of text has at most 16 MiB and a CSV row at most 65,536 cells. Nested Parquet columns cannot be read. Parquet
-//! files are decoded on the calling thread.
+//! A line of text, a CSV row and a text in Parquet have at most 16 MiB, a CSV row at most 65,536 cells, and a page of
+//! Parquet at most 256 MiB. Nested Parquet columns, encrypted Parquet and the codec LZO cannot be read. Parquet files
+//! are decoded on the calling thread. A folder of logs has at most 64 folders within each other.
 
 mod batch;
 mod builder;
 mod csv;
+mod csv_records;
 mod error;
 mod files;
 pub mod generate;
 mod json_lines;
+mod open_text;
 mod parquet;
+mod parquet_bytes;
 mod parquet_dictionary;
+mod parquet_pages;
 mod parquet_schema;
+mod partitions;
 mod row_part;
+mod skipped;
 mod time;
 mod wanted_columns;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use batch::{Categories, ExtraColumn, FieldColumn, RowBatch};
+pub use csv_records::{CsvDialect, CsvFault, CsvRecord, CsvRecords};
 pub use error::{BadRow, LogError, RowFault};
+pub(crate) use files::FileId;
 pub use files::LogFile;
+pub(crate) use parquet_pages::column_with_long_page;
 pub use row_part::{PartBy, RowPart};
+pub use skipped::{SkipReason, SkippedFile};
 pub use time::time_range;
 
 use builder::BatchBuilder;
 use csv::CsvReader;
 use error::BadRows;
-use files::Format;
+use files::{Format, Found};
 use json_lines::JsonLinesReader;
+use open_text::open_text;
 use parquet::ParquetReader;
 use row_part::PartFilter;
 use wanted_columns::{Target, Wanted};
@@ -79,6 +97,8 @@ pub struct ReadOptions {
     pub max_bad_rows: u64,
     /// The character between the categories of a `many` field in CSV.
     pub many_separator: char,
+    /// How CSV files are written.
+    pub csv: CsvDialect,
     /// Name of the column with the time of the impression: timestamps of any unit, RFC 3339 text (UTC if it has no
     /// offset), or integers of microseconds since 1970-01-01 UTC. Every row needs a time.
     pub time_column: Option<String>,
@@ -98,6 +118,7 @@ impl Default for ReadOptions {
             batch_row_count: 8_192,
             max_bad_rows: 0,
             many_separator: '|',
+            csv: CsvDialect::default(),
             time_column: None,
             importance_column: None,
             extra_columns: Vec::new(),
@@ -113,6 +134,9 @@ pub struct LogReader {
     options: ReadOptions,
     files: Vec<LogFile>,
     formats: Vec<Format>,
+    skipped: Vec<SkippedFile>,
+    /// The open pipes, by the index of the file. A pipe is opened once; other files are closed after the first look.
+    pipes: BTreeMap<usize, FormatReader>,
     /// Index of the current file, or the number of files at the end.
     file_index: usize,
     /// The current file, if it is open.
@@ -138,11 +162,14 @@ enum FormatReader {
 }
 
 impl LogReader {
-    /// Finds the files that match `patterns` (paths, or globs such as `logs/*.parquet`). Opens each file and checks
-    /// that it has the columns of `contract`, so that an error in the last file shows before the first is read.
+    /// Finds the files that `patterns` name: paths of files, of folders or of pipes, globs such as `logs/*.parquet`, or
+    /// `-` for standard input. Opens each file and checks that it has the columns of `contract`, so that an error in
+    /// the last file shows before the first is read.
     ///
-    /// Files are read in the order of the patterns; files of one pattern are read in the order of their names. A file
-    /// that several patterns match is read once. Folders that match are skipped.
+    /// Files are read in the order of the patterns; files of one pattern are read in the order of their paths. All
+    /// files in and below a folder are read. Left out, and listed in [`skipped_files`](Self::skipped_files), are: a
+    /// file that comes up again, even under another name; empty files; and files and folders in a folder or of a glob
+    /// whose names begin with `.` or `_` or end as those of checksums.
     ///
     /// # Errors
     ///
@@ -164,7 +191,9 @@ impl LogReader {
         options: ReadOptions,
     ) -> Result<Self, LogError> {
         let options = ReadOptions { batch_row_count: options.batch_row_count.max(1), ..options };
-        let (files, formats) = files::expand(patterns)?.into_iter().unzip();
+        options.csv.check().map_err(|message| LogError::Dialect { message })?;
+        let Found { files, skipped, .. } = files::expand(patterns)?;
+        let (files, formats) = files.into_iter().unzip();
         let batch = BatchBuilder::new(&wanted, options.batch_row_count);
         let bad_rows = BadRows { max: options.max_bad_rows, ..BadRows::default() };
         let mut reader = Self {
@@ -172,6 +201,8 @@ impl LogReader {
             options,
             files,
             formats,
+            skipped,
+            pipes: BTreeMap::new(),
             file_index: 0,
             format_reader: None,
             batch,
@@ -182,12 +213,34 @@ impl LogReader {
             seen: Vec::new(),
             json_sample: None,
         };
-        for index in 0..reader.files.len() {
-            if let FormatReader::Parquet(parquet) = reader.open_file(index)? {
-                reader.files[index].row_count = Some(parquet.row_count());
-            }
-        }
+        reader.look_at_files()?;
         Ok(reader)
+    }
+
+    /// Opens every file, to find errors before the first row is read. Leaves out files without rows.
+    fn look_at_files(&mut self) -> Result<(), LogError> {
+        let mut index = 0;
+        while index < self.files.len() {
+            let opened = self.open_file(index)?;
+            let is_empty = match &opened {
+                None => true,
+                Some(FormatReader::Parquet(parquet)) => parquet.row_count() == 0,
+                Some(FormatReader::Csv(_) | FormatReader::JsonLines(_)) => false,
+            };
+            if is_empty {
+                let LogFile { path, .. } = self.files.remove(index);
+                self.formats.remove(index);
+                self.skipped.push(SkippedFile { path, reason: SkipReason::NoRows });
+                continue;
+            }
+            match opened {
+                Some(FormatReader::Parquet(parquet)) => self.files[index].row_count = Some(parquet.row_count()),
+                Some(pipe) if self.files[index].is_pipe => drop(self.pipes.insert(index, pipe)),
+                _ => {}
+            }
+            index += 1;
+        }
+        Ok(())
     }
 
     /// Reads the next batch of rows, or returns `None` at the end of the last file. A batch may contain rows of several
@@ -220,7 +273,16 @@ impl LogReader {
         while self.file_index < self.files.len() && self.batch.rows_left() > 0 {
             let mut format_reader = match self.format_reader.take() {
                 Some(format_reader) => format_reader,
-                None => self.open_file(self.file_index)?,
+                None => match self.pipes.remove(&self.file_index) {
+                    Some(pipe) => pipe,
+                    None => match self.open_file(self.file_index)? {
+                        Some(format_reader) => format_reader,
+                        None => {
+                            self.skip_empty_file();
+                            continue;
+                        }
+                    },
+                },
             };
             if format_reader.fill(&mut self.batch, &self.wanted, &mut self.bad_rows)? {
                 self.format_reader = Some(format_reader);
@@ -235,24 +297,32 @@ impl LogReader {
         Ok(Some(self.batch.take()))
     }
 
-    fn open_file(&self, index: usize) -> Result<FormatReader, LogError> {
+    /// Opens a file. Returns `None` if it is empty.
+    fn open_file(&self, index: usize) -> Result<Option<FormatReader>, LogError> {
         let file = &self.files[index];
         self.read_len.store(0, Ordering::Relaxed);
-        let read_len = Arc::clone(&self.read_len);
-        Ok(match self.formats[index] {
-            Format::Parquet => {
-                let reader = ParquetReader::open(file, &self.wanted, self.options.batch_row_count)?;
-                FormatReader::Parquet(Box::new(reader))
-            }
-            Format::Csv(compression) => {
-                let separator = self.options.many_separator;
-                FormatReader::Csv(Box::new(CsvReader::open(file, compression, &self.wanted, separator, read_len)?))
-            }
-            Format::JsonLines(compression) => {
-                let reader = JsonLinesReader::open(file, compression, &self.wanted, read_len)?;
-                FormatReader::JsonLines(Box::new(reader))
-            }
-        })
+        if self.formats[index] == Format::Parquet {
+            let reader = ParquetReader::open(file, &self.wanted, &self.options)?;
+            return Ok(reader.map(|reader| FormatReader::Parquet(Box::new(reader))));
+        }
+        let read_len = if file.is_pipe { Arc::default() } else { Arc::clone(&self.read_len) };
+        let (text, format) = open_text(file, self.formats[index], read_len)?;
+        let separator = self.options.many_separator;
+        if let Format::Csv(_, delimiter) = format {
+            let dialect = (&self.options.csv, delimiter);
+            let reader = CsvReader::open(&file.path, text, &self.wanted, dialect, separator)?;
+            return Ok(reader.map(|reader| FormatReader::Csv(Box::new(reader))));
+        }
+        let reader = JsonLinesReader::open(&file.path, text, &self.wanted, separator)?;
+        Ok(Some(FormatReader::JsonLines(Box::new(reader))))
+    }
+
+    /// Leaves out the current file, which has become empty or is a pipe without rows.
+    fn skip_empty_file(&mut self) {
+        let path = self.files[self.file_index].path.clone();
+        self.files[self.file_index].row_count = Some(0);
+        self.skipped.push(SkippedFile { path, reason: SkipReason::NoRows });
+        self.file_index += 1;
     }
 
     fn finish_file(&mut self, format_reader: &FormatReader) {
@@ -268,7 +338,11 @@ impl LogReader {
             self.json_sample.get_or_insert_with(|| (self.file_index, reader.first_row_keys().to_vec()));
         }
         self.read_len.store(0, Ordering::Relaxed);
-        self.file_index += 1;
+        if format_reader.row() == 0 {
+            self.skip_empty_file();
+        } else {
+            self.file_index += 1;
+        }
     }
 
     /// Fails if some key is in no line. A key may be absent from any one line, but a key that no line has is most
@@ -291,10 +365,34 @@ impl LogReader {
         &self.files
     }
 
+    /// Files and folders that the patterns match but that are not read, or have no rows, and why. Complete once all
+    /// rows were read: a text file turns out to have no rows when it is read.
+    #[must_use]
+    pub fn skipped_files(&self) -> &[SkippedFile] {
+        &self.skipped
+    }
+
+    /// Checks that every file can be read more than once.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`LogError::ReadOnce`] if a file is a pipe, a device or standard input.
+    pub fn check_repeatable(&self) -> Result<(), LogError> {
+        match self.files.iter().find(|file| file.is_pipe) {
+            Some(pipe) => Err(LogError::ReadOnce { file: pipe.path.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the rows have an importance: whether [`ReadOptions::importance_column`] is set.
     #[must_use]
     pub fn has_importance(&self) -> bool {
         self.options.importance_column.is_some()
+    }
+
+    /// How many rows were read so far, in all parts; bad rows excluded.
+    pub(crate) fn rows_of_all_parts(&self) -> u64 {
+        self.part_filter.row_count()
     }
 
     /// How many rows were returned so far.

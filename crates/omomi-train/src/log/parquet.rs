@@ -1,7 +1,10 @@
 //! Reads Parquet files. Decodes only the wanted columns, at most [`MAX_DECODED_ROW_COUNT`] rows at a time, and appends
 //! them to the batch column by column.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,23 +13,30 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{ArrowError, DataType, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field as ArrowField, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    RowSelector,
 };
+use parquet::basic::CompressionCodec;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::builder::{
     BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, is_importance,
     offset,
 };
+use super::csv_records::MAX_RECORD_LEN;
 use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
+use super::parquet_bytes::with_bytes;
 use super::parquet_dictionary::{DistinctTexts, with_dictionaries};
+use super::parquet_pages::{is_encrypted, long_pages};
 use super::parquet_schema::{check_type, simplified};
+use super::partitions::Partitions;
 use super::wanted_columns::{Target, Wanted};
-use super::{LogError, LogFile, time};
+use super::{LogError, LogFile, ReadOptions, time};
 use omomi::contract::FieldKind;
 use omomi::feature;
 
@@ -35,13 +45,37 @@ const MAX_DECODED_ROW_COUNT: usize = 8_192;
 
 pub(super) struct ParquetReader {
     file: PathBuf,
-    reader: ParquetRecordBatchReader,
+    handle: File,
+    metadata: ArrowReaderMetadata,
+    /// The metadata with which texts are decoded as bytes, once it is needed.
+    bytes_metadata: Option<ArrowReaderMetadata>,
+    /// The decoded columns, by their index in the file.
+    columns: Vec<usize>,
     /// The index of each wanted column among the decoded ones, and its purpose.
     places: Vec<(usize, Target)>,
+    partitions: Partitions,
+    many_separator: char,
+    batch_row_count: usize,
     row_count: u64,
+    /// The rows that are left, in order. The first span is being decoded if `reader` is set.
+    spans: VecDeque<Span>,
+    /// Index of the next row group whose rows are not in `spans`.
+    next_group: usize,
+    reader: Option<ParquetRecordBatchReader>,
     /// How many rows were decoded before those in `decoded`.
     rows_before: u64,
     decoded: Decoded,
+}
+
+/// Some consecutive rows of a row group.
+#[derive(Debug)]
+struct Span {
+    group: usize,
+    rows: Range<usize>,
+    /// The column with a cell that is too long. The span has one row, which is not decoded.
+    too_long: Option<Target>,
+    /// Whether texts are decoded as bytes, because some are not UTF-8.
+    as_bytes: bool,
 }
 
 /// Some decoded rows. Each column has one of the few array types in [`Values`].
@@ -77,28 +111,36 @@ enum Values {
 }
 
 impl ParquetReader {
-    pub(super) fn open(file: &LogFile, wanted: &Wanted, row_count_limit: usize) -> Result<Self, LogError> {
+    /// Opens a file. Returns `None` if it has no rows.
+    pub(super) fn open(file: &LogFile, wanted: &Wanted, options: &ReadOptions) -> Result<Option<Self>, LogError> {
         let path = &file.path;
-        let handle = File::open(path).map_err(|source| LogError::Unreadable { file: path.clone(), source })?;
+        let unreadable = |source| LogError::Unreadable { file: path.clone(), source };
+        let handle = File::open(path).map_err(unreadable)?;
+        if handle.metadata().map_err(unreadable)?.len() == 0 {
+            return Ok(None);
+        }
+        if is_encrypted(&handle).map_err(unreadable)? {
+            return Err(encrypted(path));
+        }
         let damaged = |error| parquet_failure(path, 0, error);
         let metadata = unless_panic(path, 0, || ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()))?;
         let metadata = metadata.map_err(damaged)?;
+        let row_count = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
+        if row_count == 0 {
+            return Ok(None);
+        }
         let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let places = wanted.locate(path, &names)?;
+        let mut partitions = Partitions::of(path);
+        let places = wanted.locate(path, &names, |column, target| partitions.take(column, target))?;
+        partitions.check(path, wanted, options.many_separator)?;
+        check_columns(path, &metadata, &places)?;
         let schema = simplified(metadata.schema(), &places, wanted);
         for &(index, target) in &places {
             check_type(path, wanted, target, schema.field(index).data_type())?;
         }
         let schema = with_dictionaries(schema, metadata.metadata(), &places, wanted);
-        let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
-        let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(damaged)?;
-        let row_count = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
-        let projection = ProjectionMask::roots(metadata.parquet_schema(), places.iter().map(|&(index, _)| index));
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, metadata)
-            .with_projection(projection)
-            .with_batch_size(row_count_limit.min(MAX_DECODED_ROW_COUNT))
-            .build()
-            .map_err(damaged)?;
+        let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), with_schema).map_err(damaged)?;
         // The decoded columns are in the order of the file. A column that is wanted twice is decoded once.
         let mut columns: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
         columns.sort_unstable();
@@ -106,7 +148,23 @@ impl ParquetReader {
         let mut places: Vec<(usize, Target)> =
             places.iter().map(|&(index, target)| (columns.partition_point(|&before| before < index), target)).collect();
         places.sort_by_key(|&(index, _)| index);
-        Ok(Self { file: path.clone(), reader, places, row_count, rows_before: 0, decoded: Decoded::default() })
+        Ok(Some(Self {
+            file: path.clone(),
+            handle,
+            metadata,
+            bytes_metadata: None,
+            columns,
+            places,
+            partitions,
+            many_separator: options.many_separator,
+            batch_row_count: options.batch_row_count.min(MAX_DECODED_ROW_COUNT),
+            row_count,
+            spans: VecDeque::new(),
+            next_group: 0,
+            reader: None,
+            rows_before: 0,
+            decoded: Decoded::default(),
+        }))
     }
 
     /// How many rows the file has according to its footer.
@@ -150,6 +208,15 @@ impl ParquetReader {
             for (target, cells) in &mut decoded.columns {
                 cells.append(*target, decoded.next_row, end, batch);
             }
+            for (target, text) in self.partitions.cells() {
+                let appended =
+                    batch.append_repeated(*target, text.as_deref(), end - decoded.next_row, self.many_separator);
+                appended.map_err(|fault| LogError::BadPartition {
+                    file: self.file.clone(),
+                    column: wanted.name(*target).to_owned(),
+                    fault,
+                })?;
+            }
             batch.finish_rows();
             decoded.next_row = end;
         }
@@ -160,16 +227,126 @@ impl ParquetReader {
     fn decode(&mut self, wanted: &Wanted) -> Result<bool, LogError> {
         self.rows_before += self.decoded.row_count as u64;
         self.decoded = Decoded::default();
-        let Some(rows) = unless_panic(&self.file, self.rows_before, || self.reader.next())? else {
-            if self.rows_before != self.row_count {
-                let message = format!("expected {} rows according to the footer, found fewer", self.row_count);
-                return Err(LogError::Damaged { file: self.file.clone(), rows_before: self.rows_before, message });
+        loop {
+            let Some(span) = self.spans.front() else {
+                if self.plan_next_group()? {
+                    continue;
+                }
+                if self.rows_before != self.row_count {
+                    let message = format!("expected {} rows according to the footer, found fewer", self.row_count);
+                    return Err(LogError::Damaged { file: self.file.clone(), rows_before: self.rows_before, message });
+                }
+                return Ok(false);
+            };
+            if let Some(target) = span.too_long {
+                self.decoded.row_count = 1;
+                self.decoded.bad_rows.push((0, target, RowFault::TooLong));
+                self.spans.pop_front();
+                return Ok(true);
             }
-            return Ok(false);
-        };
-        let damaged = |error: ArrowError| arrow_failure(&self.file, self.rows_before, error);
-        self.decoded = Decoded::new(&rows.map_err(damaged)?, &self.places, wanted).map_err(damaged)?;
+            let mut reader = match self.reader.take() {
+                Some(reader) => reader,
+                None => self.open_span()?,
+            };
+            match unless_panic(&self.file, self.rows_before, || reader.next())? {
+                None => drop(self.spans.pop_front()),
+                Some(Ok(rows)) => {
+                    self.reader = Some(reader);
+                    if let Some(span) = self.spans.front_mut() {
+                        span.rows.start += rows.num_rows();
+                    }
+                    let damaged = |error: ArrowError| arrow_failure(&self.file, self.rows_before, error);
+                    self.decoded = Decoded::new(&rows, &self.places, wanted).map_err(damaged)?;
+                    return Ok(true);
+                }
+                Some(Err(error)) => match self.spans.front_mut() {
+                    // Texts that are not UTF-8 fail like damage. If it is damage, the next attempt fails too.
+                    Some(span) if !span.as_bytes && self.rows_before < self.row_count => span.as_bytes = true,
+                    _ => return Err(arrow_failure(&self.file, self.rows_before, error)),
+                },
+            }
+        }
+    }
+
+    /// Divides the next row group into spans. Returns false if there is none.
+    fn plan_next_group(&mut self) -> Result<bool, LogError> {
+        let metadata = Arc::clone(self.metadata.metadata());
+        let Some(group) = metadata.row_groups().get(self.next_group) else { return Ok(false) };
+        let row_count = usize::try_from(group.num_rows()).unwrap_or(0);
+        let too_long = self.too_long_rows(group)?;
+        let mut start = 0;
+        let span = |rows, too_long| Span { group: self.next_group, rows, too_long, as_bytes: false };
+        for (row, target) in too_long {
+            if (start..row_count).contains(&row) {
+                self.spans.extend((start < row).then(|| span(start..row, None)));
+                self.spans.push_back(span(row..row + 1, Some(target)));
+                start = row + 1;
+            }
+        }
+        self.spans.extend((start < row_count).then(|| span(start..row_count, None)));
+        self.next_group += 1;
         Ok(true)
+    }
+
+    /// Finds the rows of a group with a cell that is too long to be decompressed, in order.
+    fn too_long_rows(&self, group: &RowGroupMetaData) -> Result<BTreeMap<usize, Target>, LogError> {
+        let mut rows = BTreeMap::new();
+        for chunk in group.columns() {
+            let column = chunk.column_descr();
+            let root = self.metadata.parquet_schema().get_column_root(self.leaf_index(group, chunk)).name().to_owned();
+            let index = self.metadata.schema().fields().iter().position(|field| *field.name() == root);
+            let place = index.and_then(|index| self.columns.iter().position(|&column| column == index));
+            let Some(&(_, target)) = self.places.iter().find(|(found, _)| Some(*found) == place) else { continue };
+            let pages = long_pages(&self.handle, chunk);
+            let pages = pages.map_err(|source| LogError::Unreadable { file: self.file.clone(), source })?;
+            for page in pages {
+                let row = usize::try_from(page.values_before).unwrap_or(usize::MAX);
+                if page.is_one_value && column.max_rep_level() == 0 {
+                    rows.entry(row).or_insert(target);
+                    continue;
+                }
+                let found = format!(
+                    "after row {}: column `{root}` with a page of {} MiB",
+                    self.rows_before,
+                    page.len_bytes >> 20
+                );
+                let remedy = "expected pages of at most 256 MiB and cells of at most 16 MiB; write smaller pages";
+                return Err(LogError::Unsupported { file: self.file.clone(), found, remedy });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Returns the index of a column chunk in its row group.
+    fn leaf_index(&self, group: &RowGroupMetaData, chunk: &ColumnChunkMetaData) -> usize {
+        group.columns().iter().position(|other| std::ptr::eq(other, chunk)).unwrap_or(0)
+    }
+
+    /// Opens a decoder for the first span.
+    fn open_span(&mut self) -> Result<ParquetRecordBatchReader, LogError> {
+        let damaged = |error| parquet_failure(&self.file, self.rows_before, error);
+        let Some(span) = self.spans.front() else {
+            return Err(damaged(ParquetError::General("no rows are left".to_owned())));
+        };
+        if span.as_bytes && self.bytes_metadata.is_none() {
+            let bytes = with_bytes(self.metadata.metadata()).map_err(damaged)?;
+            let metadata = ArrowReaderMetadata::try_new(Arc::new(bytes), ArrowReaderOptions::new()).map_err(damaged)?;
+            self.bytes_metadata = Some(metadata);
+        }
+        let metadata = self.bytes_metadata.as_ref().filter(|_| span.as_bytes).unwrap_or(&self.metadata).clone();
+        let handle = self.handle.try_clone();
+        let handle = handle.map_err(|source| LogError::Unreadable { file: self.file.clone(), source })?;
+        let group_row_count = usize::try_from(metadata.metadata().row_group(span.group).num_rows()).unwrap_or(0);
+        let projection = ProjectionMask::roots(metadata.parquet_schema(), self.columns.iter().copied());
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, metadata)
+            .with_projection(projection)
+            .with_row_groups(vec![span.group])
+            .with_batch_size(self.batch_row_count);
+        if span.rows != (0..group_row_count) {
+            let selectors = vec![RowSelector::skip(span.rows.start), RowSelector::select(span.rows.len())];
+            builder = builder.with_row_selection(RowSelection::from(selectors));
+        }
+        unless_panic(&self.file, self.rows_before, || builder.build())?.map_err(damaged)
     }
 }
 
@@ -177,13 +354,75 @@ impl Decoded {
     fn new(rows: &RecordBatch, places: &[(usize, Target)], wanted: &Wanted) -> Result<Self, ArrowError> {
         let mut decoded = Self { row_count: rows.num_rows(), ..Self::default() };
         for &(index, target) in places {
-            let cells = decoded.decode(target, rows.column(index), wanted)?;
+            let array = decoded.with_texts(target, rows.column(index))?;
+            let cells = decoded.decode(target, &array, wanted)?;
+            decoded.note_too_long(target, &cells);
             decoded.columns.push((target, cells));
         }
         // If a row has several faults, only the one in the first column is reported. The sort is stable.
         decoded.bad_rows.sort_by_key(|(row, ..)| *row);
         decoded.bad_rows.dedup_by_key(|(row, ..)| *row);
         Ok(decoded)
+    }
+
+    /// Turns bytes, and lists of bytes, into texts. Notes the rows with bytes that are not UTF-8.
+    fn with_texts(&mut self, target: Target, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        match array.data_type() {
+            DataType::Binary => {
+                let texts = cast_to(array, &DataType::Utf8)?;
+                let bad = (0..array.len()).filter(|&row| array.is_valid(row) && texts.is_null(row));
+                self.bad_rows.extend(bad.map(|row| (row, target, RowFault::NotUtf8)));
+                Ok(texts)
+            }
+            DataType::LargeList(_) => {
+                let lists = array.as_list::<i64>();
+                let item = Arc::new(ArrowField::new("item", lists.value_type(), true));
+                self.with_texts(target, &cast_to(array, &DataType::List(item))?)
+            }
+            DataType::List(item) if *item.data_type() == DataType::Binary => {
+                let lists = array.as_list::<i32>();
+                let texts = cast_to(lists.values(), &DataType::Utf8)?;
+                for row in (0..lists.len()).filter(|&row| lists.is_valid(row)) {
+                    let mut range = index_range(lists.value_offsets(), row);
+                    if range.any(|index| lists.values().is_valid(index) && texts.is_null(index)) {
+                        self.bad_rows.push((row, target, RowFault::NotUtf8));
+                    }
+                }
+                let item = Arc::new(ArrowField::new("item", DataType::Utf8, true));
+                let nulls = lists.nulls().cloned();
+                Ok(Arc::new(ListArray::try_new(item, lists.offsets().clone(), texts, nulls)?))
+            }
+            _ => Ok(Arc::clone(array)),
+        }
+    }
+
+    /// Notes the rows with a text above the limit.
+    fn note_too_long(&mut self, target: Target, cells: &Cells) {
+        let texts = match &cells.values {
+            Values::Texts(texts) => texts,
+            Values::Keys { dictionary, .. } => dictionary,
+            _ => return,
+        };
+        if texts.value_data().len() <= MAX_RECORD_LEN {
+            return;
+        }
+        let is_too_long = |index: usize| match &cells.values {
+            Values::Keys { keys, dictionary, .. } => {
+                let key = usize::try_from(keys.value(index)).unwrap_or(0);
+                keys.is_valid(index) && dictionary.value(key).len() > MAX_RECORD_LEN
+            }
+            _ => texts.value(index).len() > MAX_RECORD_LEN,
+        };
+        for row in 0..self.row_count {
+            let mut range = match &cells.lists {
+                Some(lists) if lists.is_null(row) => continue,
+                Some(lists) => index_range(lists.value_offsets(), row),
+                None => row..row + 1,
+            };
+            if range.any(is_too_long) {
+                self.bad_rows.push((row, target, RowFault::TooLong));
+            }
+        }
     }
 
     fn decode(&mut self, target: Target, array: &ArrayRef, wanted: &Wanted) -> Result<Cells, ArrowError> {
@@ -405,7 +644,7 @@ fn append_texts(column: &mut ColumnBuilder, texts: &StringArray, start: usize, e
     column.offsets.extend(first..=offset(column.values.len()));
 }
 
-fn index_range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
+fn index_range(offsets: &[i32], row: usize) -> Range<usize> {
     // Arrow's offsets are never negative.
     let index = |offset: i32| usize::try_from(offset).unwrap_or(0);
     index(offsets[row])..index(offsets[row + 1])
@@ -460,9 +699,30 @@ fn unless_panic<T>(file: &Path, rows_before: u64, decode: impl FnOnce() -> T) ->
     })
 }
 
+fn encrypted(file: &Path) -> LogError {
+    let remedy = "write it without encryption, to a disk that is encrypted if it must be";
+    LogError::Unsupported { file: file.to_owned(), found: "encrypted Parquet".to_owned(), remedy }
+}
+
+/// Checks that the wanted columns can be decompressed.
+fn check_columns(file: &Path, metadata: &ArrowReaderMetadata, places: &[(usize, Target)]) -> Result<(), LogError> {
+    let names = metadata.schema().fields();
+    for chunk in metadata.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+        let root = chunk.column_path().parts().first();
+        if !places.iter().any(|&(index, _)| Some(names[index].name()) == root) {
+            continue;
+        }
+        if matches!(chunk.compression_codec(), CompressionCodec::LZO) {
+            let remedy = "write it with zstd, snappy, gzip, lz4 or brotli";
+            return Err(LogError::Unsupported { file: file.to_owned(), found: "the codec lzo".to_owned(), remedy });
+        }
+    }
+    Ok(())
+}
+
 fn parquet_failure(file: &Path, rows_before: u64, error: ParquetError) -> LogError {
     match error {
-        ParquetError::External(cause) if cause.is::<std::io::Error>() => match cause.downcast::<std::io::Error>() {
+        ParquetError::External(cause) if cause.is::<io::Error>() => match cause.downcast::<io::Error>() {
             Ok(error) => read_failure(file, rows_before, *error),
             Err(cause) => LogError::Damaged { file: file.to_owned(), rows_before, message: cause.to_string() },
         },

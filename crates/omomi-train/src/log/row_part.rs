@@ -65,6 +65,11 @@ impl PartFilter {
         Ok(Self { parts: parts.to_vec(), row_count: 0 })
     }
 
+    /// Rows seen so far, in all parts.
+    pub(super) fn row_count(&self) -> u64 {
+        self.row_count
+    }
+
     /// The columns that the parts are split by, in the order of the parts.
     pub(super) fn columns(&self) -> impl Iterator<Item = &String> {
         self.parts.iter().filter_map(|part| if let PartBy::Column(column) = &part.by { Some(column) } else { None })

@@ -88,12 +88,20 @@ impl Wanted {
     }
 
     /// Finds the index of each wanted column in `found`, the columns of `file`. Fails if one is missing or occurs
-    /// twice.
-    pub(super) fn locate(&self, file: &Path, found: &[String]) -> Result<Vec<(usize, Target)>, LogError> {
+    /// twice. A column is not missing if `take` returns true for it, because it is read from elsewhere.
+    pub(super) fn locate(
+        &self,
+        file: &Path,
+        found: &[String],
+        mut take: impl FnMut(&str, Target) -> bool,
+    ) -> Result<Vec<(usize, Target)>, LogError> {
         let mut places = Vec::with_capacity(self.columns.len());
         for (name, target) in &self.columns {
             let mut positions = (0..found.len()).filter(|&position| found[position] == *name);
             let Some(position) = positions.next() else {
+                if take(name, *target) {
+                    continue;
+                }
                 return Err(LogError::MissingColumn {
                     file: file.to_owned(),
                     column: name.clone(),

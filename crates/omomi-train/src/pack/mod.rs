@@ -291,6 +291,7 @@ impl Packing<'_> {
 /// Chooses golden requests. Also returns the fields that have a value in none of them.
 fn golden_requests(contract: &Contract, options: &PackOptions) -> Result<(Vec<RequestRows>, Vec<String>), PackError> {
     let mut reader = LogReader::open(contract, &options.held_out, options.read.clone())?;
+    reader.check_repeatable()?;
     let mut golden = GoldenRows::new(contract);
     while !golden.is_enough()
         && let Some(batch) = reader.next_batch()?

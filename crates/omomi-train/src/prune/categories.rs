@@ -80,7 +80,7 @@ pub(super) fn not_live(
             found: format!("the number `{}`", field.name),
         });
     }
-    let live = live_list::read(&list.path, field)?;
+    let live = live_list::read(&list.path, field, &list.csv)?;
     let dead = Dead::new(contract, &list.field, |category| !live.contains(category));
     let dropped = each_row(state, |row| dead.has(row))?;
     let (gone, of) = guard.count(model, &list.field, &dropped);

@@ -11,18 +11,20 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use csv_core::{ReadRecordResult, Reader};
-
 use super::PruneError;
+use crate::log::{CsvDialect, CsvRecord, CsvRecords};
 use omomi::contract::{Field, FieldKind};
 
 /// A file with the live categories of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveList {
-    /// Path of a CSV file. It has a header that names a column like the field, or it has one column and no header.
+    /// Path of a CSV file, or of a file with tabs between the cells if its name ends in `.tsv`. It has a header that
+    /// names a column like the field, or it has one column and no header.
     pub path: PathBuf,
     /// Name of the field.
     pub field: String,
+    /// How the file is written.
+    pub csv: CsvDialect,
 }
 
 /// Reads the live categories of a field, in the form in which a training state has them.
@@ -32,18 +34,25 @@ pub struct LiveList {
 /// Returns [`PruneError::LiveListUnreadable`] if the file cannot be read. Returns [`PruneError::LiveListMalformed`] if
 /// the list has no entries, if a line has fewer or more columns than the first, if the last line is truncated, or if an
 /// entry does not have the field's type.
-pub(super) fn read(path: &Path, field: &Field) -> Result<HashSet<String>, PruneError> {
+pub(super) fn read(path: &Path, field: &Field, dialect: &CsvDialect) -> Result<HashSet<String>, PruneError> {
     let bytes = fs::read(path).map_err(|source| PruneError::LiveListUnreadable { path: path.to_owned(), source })?;
-    parse(&bytes, field).map_err(|(line, problem)| PruneError::LiveListMalformed {
-        path: path.to_owned(),
-        line,
-        problem,
-    })
+    let is_tsv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
+    let parsed = dialect.check().map_err(|problem| (None, problem));
+    let parsed = parsed.and_then(|()| parse(&bytes, field, dialect, if is_tsv { '\t' } else { ',' }));
+    parsed.map_err(|(line, problem)| PruneError::LiveListMalformed { path: path.to_owned(), line, problem })
 }
+
+/// Most columns that a message names.
+const MAX_NAMED: usize = 20;
 
 type Problem = (Option<u64>, String);
 
-fn parse(bytes: &[u8], field: &Field) -> Result<HashSet<String>, Problem> {
+fn parse(
+    bytes: &[u8],
+    field: &Field,
+    dialect: &CsvDialect,
+    default_delimiter: char,
+) -> Result<HashSet<String>, Problem> {
     // Some exporters write a byte order mark before UTF-8.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let other_formats = [(&b"PAR1"[..], "Parquet"), (b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")];
@@ -51,7 +60,7 @@ fn parse(bytes: &[u8], field: &Field) -> Result<HashSet<String>, Problem> {
         return Err((None, format!("expected plain CSV, found {found}")));
     }
     let is_cut_off = !bytes.ends_with(b"\n") && !bytes.ends_with(b"\r");
-    let mut records = Records::new(bytes);
+    let mut records = Records(CsvRecords::new(bytes, dialect, default_delimiter));
     let Some((_, header)) = records.next()? else {
         return Err((None, "expected entries, found an empty file".to_owned()));
     };
@@ -65,14 +74,20 @@ fn parse(bytes: &[u8], field: &Field) -> Result<HashSet<String>, Problem> {
             0
         }
         None => {
-            let found = header.join(", ");
-            return Err((Some(1), format!("expected a column `{}`, found {found}", field.name)));
+            let more = if header.len() > MAX_NAMED {
+                format!(" and {} more", header.len() - MAX_NAMED)
+            } else {
+                String::new()
+            };
+            let found = header.iter().take(MAX_NAMED).map(|name| name.escape_debug().to_string()).collect::<Vec<_>>();
+            let found = found.join(", ");
+            return Err((Some(1), format!("expected a column `{}`, found {found}{more}", field.name)));
         }
     };
     while let Some((line, record)) = records.next()? {
         if record.len() != column_count {
             let found = record.len();
-            let broken = is_cut_off && records.is_at_end() && found < column_count;
+            let broken = is_cut_off && found < column_count && records.next()?.is_none();
             let cut_off = if broken { " and no end of the line: the list is truncated" } else { "" };
             return Err((Some(line), format!("expected {column_count} columns, found {found}{cut_off}")));
         }
@@ -101,58 +116,19 @@ fn entry(cell: &str, field: &Field, line: u64) -> Result<String, Problem> {
 }
 
 /// The records of a CSV text.
-struct Records<'a> {
-    reader: Reader,
-    rest: &'a [u8],
-    /// Number of the line on which `rest` begins.
-    line: u64,
-    text: Vec<u8>,
-    ends: Vec<usize>,
-}
+struct Records<'a>(CsvRecords<&'a [u8]>);
 
-impl<'a> Records<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { reader: Reader::new(), rest: bytes, line: 1, text: vec![0; 1 << 12], ends: vec![0; 16] }
-    }
-
-    fn skip(&mut self, len: usize) {
-        let (read, rest) = self.rest.split_at(len);
-        self.line += read.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        self.rest = rest;
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.rest.is_empty()
-    }
-
+impl Records<'_> {
     /// Reads the next record, skipping empty lines. Returns it with the number of the line on which it starts.
     fn next(&mut self) -> Result<Option<(u64, Vec<String>)>, Problem> {
-        let (mut text_len, mut end_count) = (0, 0);
-        self.skip(self.rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count());
-        let line = self.line;
-        loop {
-            let (result, read, written, ended) =
-                self.reader.read_record(self.rest, &mut self.text[text_len..], &mut self.ends[end_count..]);
-            self.skip(read);
-            text_len += written;
-            end_count += ended;
-            match result {
-                ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
-                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                // The next call has no input left, and then the reader returns the last record.
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::End => return Ok(None),
-                ReadRecordResult::Record => break,
-            }
+        let read = self.0.read().map_err(|error| (None, error.to_string()))?;
+        let Some(CsvRecord { line, fault, .. }) = read else { return Ok(None) };
+        if let Some((column, fault)) = fault {
+            return Err((Some(line), format!("in column {}: {fault}", column + 1)));
         }
-        let mut start = 0;
-        let mut cells = Vec::with_capacity(end_count);
-        for &end in &self.ends[..end_count] {
-            let cell = str::from_utf8(&self.text[start..end]);
-            let cell = cell.map_err(|_| (Some(line), "expected UTF-8, found other bytes".to_owned()))?;
-            cells.push(cell.to_owned());
-            start = end;
-        }
+        let cells = (0..self.0.cell_count()).map(|index| str::from_utf8(self.0.cell(index)).map(str::to_owned));
+        let cells = cells.collect::<Result<_, _>>();
+        let cells = cells.map_err(|_| (Some(line), "expected UTF-8, found other bytes".to_owned()))?;
         Ok(Some((line, cells)))
     }
 }
@@ -170,7 +146,7 @@ mod tests {
     }
 
     fn live(text: &str, field: usize) -> Result<Vec<String>, String> {
-        let parsed = parse(text.as_bytes(), &fields()[field]);
+        let parsed = parse(text.as_bytes(), &fields()[field], &CsvDialect::default(), ',');
         let live =
             parsed.map_err(|(line, problem)| line.map_or(problem.clone(), |line| format!("{line}: {problem}")))?;
         let mut live: Vec<String> = live.into_iter().collect();
@@ -210,6 +186,12 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(live(text, 0), Err(expected.to_owned()), "{text:?}");
         }
+        assert_eq!(
+            live("title\na\n\"b\nc\n", 1),
+            Err("3: in column 1: expected a closing quote, found the end of the file".to_owned())
+        );
+        assert!(live("title\n\"say \\\"hi\\\"\"\n", 1).unwrap_err().contains("--csv-escape"));
+        assert!(live("title\na \"b\"\n", 1).unwrap_err().starts_with("2: in column 1: expected quotes around"));
         assert_eq!(live("title,state\n,on\n", 1), Err("2: expected a category, found an empty cell".to_owned()));
     }
 

@@ -1,6 +1,9 @@
 //! Tests of the log reader: it reads every format, and rejects what it cannot read.
 
+mod csv_python;
+mod csv_strict;
 mod extra_columns;
+mod files;
 mod formats;
 mod importance;
 mod parquet_types;

@@ -212,11 +212,22 @@ pub fn parquet_columns(rows: &[Row]) -> Vec<(&'static str, ArrayRef)> {
 
 /// Writes columns in row groups of three rows, so that even a few rows span several row groups.
 pub fn write_parquet(path: PathBuf, columns: &[(&'static str, ArrayRef)]) -> PathBuf {
+    let zstd = Compression::ZSTD(parquet::basic::ZstdLevel::default());
+    write_parquet_with(path, columns, zstd, true)
+}
+
+pub fn write_parquet_with(
+    path: PathBuf,
+    columns: &[(&'static str, ArrayRef)],
+    compression: Compression,
+    has_dictionary: bool,
+) -> PathBuf {
     let batch =
         RecordBatch::try_from_iter_with_nullable(columns.iter().map(|(name, array)| (*name, Arc::clone(array), true)))
             .unwrap();
     let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(parquet::basic::ZstdLevel::default()))
+        .set_compression(compression)
+        .set_dictionary_enabled(has_dictionary)
         .set_max_row_group_row_count(Some(3))
         .build();
     let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), Some(properties)).unwrap();

@@ -87,7 +87,12 @@ pub(super) fn digest_of(
     let read = ReadOptions { extra_columns: Vec::new(), ..read.clone() };
     let mut text = format!("{}\n{}\n{read:?}\n{sampling:?}\n", FORMAT_VERSION, contract.canonical_json());
     for log in logs {
-        text += &format!("{}\n", Digest::of_file(&log.path)?);
+        // Folders can name columns, such as `dt=2026-01-01`.
+        let folders = log.path.parent().into_iter().flat_map(Path::components).filter_map(|folder| {
+            let folder = folder.as_os_str().to_string_lossy();
+            folder.contains('=').then(|| format!("{folder:?} "))
+        });
+        text += &format!("{}{}\n", folders.collect::<String>(), Digest::of_file(&log.path)?);
     }
     Ok(Digest::of(text.as_bytes()))
 }

@@ -72,6 +72,9 @@ fn learn_from_logs(
     })?;
     watch(Event::Finished(&reader));
     let (rows, bad_rows) = (reader.rows_read(), reader.bad_row_count());
+    if rows == 0 && reader.rows_of_all_parts() > 0 {
+        return Err(TrainError::NoRowsInPart { row_count: reader.rows_of_all_parts() });
+    }
     Ok(Counted { logs: reader.files().to_vec(), rows, bad_rows, invalid_numbers })
 }
 
@@ -87,6 +90,7 @@ fn cache_of(
         // A temporary cache is never reused, so it needs no digest.
         Digest::of(b"")
     } else {
+        reader.check_repeatable()?;
         row_cache::digest_of(contract, &options.read, options.sampling, reader.files())
             .map_err(|source| RowCacheError::Io { action: "read", path: path.to_owned(), source })?
     };

@@ -50,6 +50,13 @@ pub enum ShardEvent {
         /// Duration in seconds.
         seconds: f64,
     },
+    /// A file was left out.
+    Skipped {
+        /// The file or folder.
+        file: std::path::PathBuf,
+        /// Why, in words.
+        reason: String,
+    },
     /// The state of the shard was kept from an earlier command, because nothing that it depends on has changed.
     Reused {
         /// Number of rows that it has learned.

@@ -11,7 +11,7 @@ use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
 use crate::learn::state::{StateError, StateReader};
 use crate::learn::{StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_leakage};
-use crate::log::{LogFile, LogReader, ReadOptions};
+use crate::log::{CsvDialect, LogFile, LogReader, ReadOptions};
 use omomi::contract::Contract;
 use omomi::new_file::refuse_to_replace;
 use omomi::store::Digest;
@@ -53,10 +53,12 @@ pub fn train_shards(
             .map_err(|error| TrainError::from(StateError::io("write", path, error)))?;
     }
     let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
+    reader.check_repeatable()?;
     let mut used = reader.files().to_vec();
     for patterns in [&options.recalibrate_on, &train.held_out] {
         if !patterns.is_empty() {
             let held_out = LogReader::open(contract, patterns, train.read.clone())?;
+            held_out.check_repeatable()?;
             refuse_leakage(&used, held_out.files())?;
             used.extend_from_slice(held_out.files());
         }
@@ -82,6 +84,11 @@ pub fn train_shards(
             seconds: digest_started.elapsed().as_secs_f64(),
         },
     );
+
+    for skipped in reader.skipped_files() {
+        let reason = skipped.reason.to_string();
+        reporter.report(None, ShardEvent::Skipped { file: skipped.path.clone(), reason });
+    }
 
     let mut shards = Vec::new();
     let mut start = plan.start.clone();
@@ -222,6 +229,7 @@ impl<'a> Plan<'a> {
             batch_row_count: _,
             max_bad_rows,
             many_separator,
+            csv,
             time_column,
             importance_column,
             extra_columns: _,
@@ -239,6 +247,11 @@ impl<'a> Plan<'a> {
             ("--max-bad-rows", max_bad_rows.to_string()),
             ("--many-separator", many_separator.to_string()),
         ];
+        let CsvDialect { delimiter, quote, escape, max_cell_lines } = csv;
+        arguments.extend(delimiter.map(|delimiter| ("--csv-delimiter", delimiter.to_string())));
+        arguments.push(("--csv-quote", quote.map_or_else(|| "none".to_owned(), String::from)));
+        arguments.extend(escape.map(|escape| ("--csv-escape", escape.to_string())));
+        arguments.push(("--csv-cell-lines", max_cell_lines.to_string()));
         arguments.extend(time_column.iter().map(|column| ("--time-column", column.clone())));
         arguments.extend(importance_column.iter().map(|column| ("--importance-column", column.clone())));
         if *self.split != Split::File {

@@ -192,7 +192,12 @@ mod tests {
     use super::*;
 
     fn files(lens: &[u64]) -> Vec<LogFile> {
-        let file = |(index, &len_bytes)| LogFile { path: format!("{index}").into(), len_bytes, row_count: None };
+        let file = |(index, &len_bytes)| LogFile {
+            path: format!("{index}").into(),
+            len_bytes,
+            row_count: None,
+            is_pipe: false,
+        };
         lens.iter().enumerate().map(file).collect()
     }
 

@@ -11,6 +11,7 @@ use arrow_schema::{DataType, Schema, TimeUnit};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::{BIAS_FIELD, Metadata, StateError, StateRow, fault, schema};
+use crate::log::column_with_long_page;
 
 /// Number of rows in a batch, which takes a few megabytes.
 const BATCH_ROW_COUNT: usize = 1 << 14;
@@ -52,7 +53,12 @@ impl StateReader {
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let file = File::open(path).map_err(|error| StateError::io("read", path, error))?;
         let parquet_error = |source| StateError::Parquet { action: "read", path: path.to_owned(), source };
+        let pages = file.try_clone().map_err(|error| StateError::io("read", path, error))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_error)?;
+        let long = column_with_long_page(&pages, builder.metadata());
+        if let Some(problem) = long.map_err(|error| StateError::io("read", path, error))? {
+            return Err(StateError::not_a_state(path, problem));
+        }
         check_schema(path, builder.schema())?;
         let file_metadata = builder.metadata().file_metadata();
         let pairs = file_metadata.key_value_metadata().map_or(&[][..], Vec::as_slice);
