@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use omomi::LoadMode;
 use omomi_train::judge::explain::{Account, Feature, explain, request_of_json, request_of_row};
-use omomi_train::log::{LogReader, ReadOptions};
+use omomi_train::log::{LogReader, ReadOptions, contract_of};
 use serde_json::json;
 
 use crate::Failure;
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         None => {
             let options = ReadOptions { many_separator: arguments.many_separator, ..ReadOptions::default() };
-            let mut reader = LogReader::open(model.contract(), &arguments.logs, options)?;
+            let mut reader = LogReader::open(&contract_of(&model), &arguments.logs, options)?;
             let (rows, clicked) = request_of_row(&model, &mut reader, arguments.row.unwrap_or(1))?;
             (rows, Some(clicked))
         }

@@ -3,6 +3,7 @@
 use std::io::stdout;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use omomi::contract::TimeUnit;
 use terminal_size::{Width, terminal_size_of};
 
 /// A line below the header, and no other lines.
@@ -46,6 +47,11 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
         }
     }
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// Parses the unit of times that are integers.
+pub(crate) fn parse_time_unit(text: &str) -> Result<TimeUnit, String> {
+    TimeUnit::of_word(text).ok_or_else(|| format!("expected one of {}", TimeUnit::WORDS.join(", ")))
 }
 
 /// Parses a size in bytes: `200MB` (powers of 1,000), `64MiB` (powers of 1,024) or `5000`.

@@ -35,6 +35,19 @@ pub enum TrainError {
     /// The logs have no usable row.
     #[error("the logs have no rows: expected at least one to learn from")]
     NoRows,
+    /// A field of the contract has no value in any row.
+    #[error(
+        "the field `{field}` has no value in any of {row_count} rows: expected some in the column `{column}`; correct \
+         the logs or the contract, or write may_be_empty = true under the field"
+    )]
+    FieldNeverOccurs {
+        /// The field.
+        field: String,
+        /// Its column.
+        column: String,
+        /// How many rows were read.
+        row_count: u64,
+    },
     /// A file is both among the logs to learn from and among the held-out logs. Its held-out metrics would be
     /// worthless.
     #[error(

@@ -44,7 +44,8 @@ mod weight_rule;
 
 pub use error::TrainError;
 pub use optimizer::{Coordinate, Settings, weight};
-pub(crate) use provenance::{files_json, metrics_json, start_json, utc, window_json, write_provenance};
+pub use provenance::utc;
+pub(crate) use provenance::{files_json, metrics_json, start_json, window_json, write_provenance};
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;
 pub(crate) use run::refuse_leakage;

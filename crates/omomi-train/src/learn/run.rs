@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::evaluate::{Evaluator, Metrics};
-use crate::log::{LogFile, LogReader, ReadOptions};
+use crate::log::{FileMissing, LogFile, LogReader, LogWarning, ReadOptions};
 use omomi::contract::Contract;
 use omomi::new_file::refuse_to_replace;
 
@@ -112,6 +112,13 @@ pub struct Account {
     pub bad_rows: u64,
     /// Names of the fields with invalid numbers (out of range, or NaN), each with their count in one pass.
     pub invalid_numbers: Vec<(String, u64)>,
+    /// Rows without a value, by field of the contract, for all logs and for each of them in their order. Empty if the
+    /// rows came from a row cache.
+    pub missing: FileMissing,
+    /// The missing values of each log, in the order of `logs`. Empty if the rows came from a row cache.
+    pub missing_by_log: Vec<FileMissing>,
+    /// What the reader of the logs noticed that is no error.
+    pub warnings: Vec<LogWarning>,
     /// Times of the first and the last row, in microseconds since 1970-01-01 UTC; `None` without a time column.
     pub window_us: Option<(i64, i64)>,
     /// The state that the run continued from; `None` if it trained from scratch.
@@ -201,6 +208,7 @@ pub fn train(
     if counted.rows == 0 {
         return Err(TrainError::NoRows);
     }
+    refuse_empty_fields(contract, &counted.missing)?;
     let learn_seconds = started.elapsed().as_secs_f64();
 
     let mut held_out = None;
@@ -217,6 +225,9 @@ pub fn train(
         rows,
         bad_rows: counted.bad_rows,
         invalid_numbers: invalid_numbers.map(|(field, count)| (field.name.clone(), count)).collect(),
+        missing: counted.missing,
+        missing_by_log: counted.missing_by_log,
+        warnings: counted.warnings,
         window_us: trainer.window_us(),
         start: trainer.start().cloned(),
         lineage_days: trainer.lineage_us().map(days_of),
@@ -251,6 +262,21 @@ fn evaluate(
     }
     watch(Event::Finished(reader));
     Ok(evaluator.metrics())
+}
+
+/// Fails if a field has no value in any row: most likely its column was renamed, or its source failed.
+fn refuse_empty_fields(contract: &Contract, missing: &FileMissing) -> Result<(), TrainError> {
+    let row_count = missing.row_count;
+    let is_empty = |index: usize| row_count > 0 && missing.missing_counts.get(index) == Some(&row_count);
+    let may_be_empty = |index: usize| contract.reading().fields[index].may_be_empty;
+    match (0..contract.fields().len()).find(|&index| is_empty(index) && !may_be_empty(index)) {
+        None => Ok(()),
+        Some(index) => Err(TrainError::FieldNeverOccurs {
+            field: contract.fields()[index].name.clone(),
+            column: contract.field_column(index).to_owned(),
+            row_count,
+        }),
+    }
 }
 
 /// Rejects held-out files that are also learned from. Such leakage makes held-out metrics worthless.

@@ -25,7 +25,7 @@ pub(super) struct JsonLinesReader {
     keys: Keys,
 }
 
-/// The wanted keys, sorted by name, and which of them were found so far.
+/// The wanted keys of one object, sorted by name, and which of them were found so far.
 struct Keys {
     wanted: Vec<WantedKey>,
     /// Index in `wanted` of the key that was found last.
@@ -34,10 +34,18 @@ struct Keys {
     first_row: Vec<String>,
 }
 
+/// Deepest nesting of a wanted key. Names of columns are short, so this is no limit in practice.
+const MAX_DEPTH: usize = 16;
+
 struct WantedKey {
     name: String,
-    /// What the key is for: several purposes if an extra column is also a column of the contract.
+    /// What the value is for: several purposes if an extra column is also a column of the contract, none if only keys
+    /// of its object are wanted.
     targets: Vec<Target>,
+    /// The wanted keys of the value, if it is an object.
+    inner: Option<Box<Keys>>,
+    /// Whether the column can also be found under another path, because its name has dots.
+    has_other_paths: bool,
     /// Number of the last row that had the key, from 1, or 0 if no row had it.
     last_row: u64,
     /// Index of the key that followed this one last time. Lines usually have their keys in the same order, so it is
@@ -46,6 +54,62 @@ struct WantedKey {
 }
 
 impl Keys {
+    /// The keys of the columns. A name with dots is wanted as it is, and also as a path into nested objects.
+    fn new(columns: &[(String, Target)]) -> Self {
+        let mut keys = Self::none();
+        for (name, target) in columns {
+            keys.add(&[name], *target, name.contains('.'));
+            // Any of the dots may lead into an object: `a.b.c` is `a` > `b.c`, `a.b` > `c` or `a` > `b` > `c`.
+            keys.add_nested(name, &mut Vec::new(), *target);
+        }
+        keys
+    }
+
+    fn none() -> Self {
+        Self { wanted: Vec::new(), previous: 0, first_row: Vec::new() }
+    }
+
+    fn add_nested<'a>(&mut self, name: &'a str, outer: &mut Vec<&'a str>, target: Target) {
+        if outer.len() == MAX_DEPTH {
+            return;
+        }
+        if let Some((first, rest)) = name.split_once('.') {
+            outer.push(first);
+            let path: Vec<&str> = outer.iter().copied().chain([rest]).collect();
+            self.add(&path, target, true);
+            self.add_nested(rest, outer, target);
+            outer.pop();
+        }
+    }
+
+    fn add(&mut self, path: &[&str], target: Target, has_other_paths: bool) {
+        let Some((name, inner)) = path.split_first() else { return };
+        let position = self.wanted.binary_search_by(|wanted| wanted.name.as_str().cmp(name)).unwrap_or_else(|place| {
+            let name = (*name).to_owned();
+            let key =
+                WantedKey { name, targets: Vec::new(), inner: None, has_other_paths: false, last_row: 0, next: 0 };
+            self.wanted.insert(place, key);
+            place
+        });
+        let key = &mut self.wanted[position];
+        if inner.is_empty() {
+            key.targets.push(target);
+            key.has_other_paths |= has_other_paths;
+        } else {
+            key.inner.get_or_insert_with(|| Box::new(Self::none())).add(inner, target, has_other_paths);
+        }
+    }
+
+    /// Adds the columns that at least one row had to `seen`.
+    fn seen(&self, seen: &mut Vec<Target>) {
+        for key in self.wanted.iter().filter(|key| key.last_row > 0) {
+            seen.extend(&key.targets);
+            if let Some(inner) = &key.inner {
+                inner.seen(seen);
+            }
+        }
+    }
+
     fn position(&mut self, key: &str) -> Option<usize> {
         let guess = self.wanted[self.previous].next;
         let position = if self.wanted[guess].name == key {
@@ -59,6 +123,14 @@ impl Keys {
     }
 }
 
+impl WantedKey {
+    /// A column that the value, or one inside it, is for.
+    fn first_target(&self) -> Target {
+        let inner = || self.inner.as_ref()?.wanted.first().map(Self::first_target);
+        self.targets.first().copied().or_else(inner).unwrap_or(Target::Label)
+    }
+}
+
 impl JsonLinesReader {
     pub(super) fn open(
         file: &LogFile,
@@ -66,25 +138,12 @@ impl JsonLinesReader {
         wanted: &Wanted,
         read_len: Arc<AtomicU64>,
     ) -> Result<Self, LogError> {
-        let mut keys: Vec<WantedKey> = wanted
-            .columns()
-            .iter()
-            .map(|(name, target)| WantedKey { name: name.clone(), targets: vec![*target], last_row: 0, next: 0 })
-            .collect();
-        keys.sort_by(|one, other| one.name.cmp(&other.name));
-        keys.dedup_by(|again, first| {
-            let same = again.name == first.name;
-            if same {
-                first.targets.append(&mut again.targets);
-            }
-            same
-        });
         Ok(Self {
             file: file.path.clone(),
             input: open_text(&file.path, compression, read_len)?,
             line: Vec::new(),
             row: 0,
-            keys: Keys { wanted: keys, previous: 0, first_row: Vec::new() },
+            keys: Keys::new(wanted.columns()),
         })
     }
 
@@ -94,8 +153,10 @@ impl JsonLinesReader {
     }
 
     /// The columns that at least one row had.
-    pub(super) fn seen(&self) -> impl Iterator<Item = Target> {
-        self.keys.wanted.iter().filter(|key| key.last_row > 0).flat_map(|key| key.targets.iter().copied())
+    pub(super) fn seen(&self) -> Vec<Target> {
+        let mut seen = Vec::new();
+        self.keys.seen(&mut seen);
+        seen
     }
 
     /// All keys of the first row.
@@ -197,13 +258,20 @@ impl<'de> Visitor<'de> for RowVisitor<'_> {
             };
             let key = &mut self.keys.wanted[position];
             if key.last_row == self.row {
-                self.fault.get_or_insert((key.targets[0], RowFault::RepeatedKey));
+                self.fault.get_or_insert((key.first_target(), RowFault::RepeatedKey));
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             key.last_row = self.row;
-            let cell = Cell { batch: self.batch, targets: &key.targets, in_list: false, fault: self.fault };
-            map.next_value_seed(cell)?;
+            let WantedKey { targets, inner, has_other_paths, .. } = key;
+            let repeated = targets.iter().find(|&&target| *has_other_paths && self.batch.has_value(target));
+            if let Some(&target) = repeated {
+                self.fault.get_or_insert((target, RowFault::RepeatedKey));
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let inner = inner.as_deref_mut().map(|keys| (keys, self.row));
+            map.next_value_seed(Cell { batch: self.batch, targets, inner, in_list: false, fault: self.fault })?;
         }
         Ok(())
     }
@@ -242,6 +310,8 @@ impl Visitor<'_> for KeySeed<'_> {
 struct Cell<'a> {
     batch: &'a mut BatchBuilder,
     targets: &'a [Target],
+    /// The wanted keys of the value, if it is an object, and the number of the row.
+    inner: Option<(&'a mut Keys, u64)>,
     in_list: bool,
     fault: &'a mut Option<(Target, RowFault)>,
 }
@@ -313,7 +383,8 @@ impl<'de> Visitor<'de> for Cell<'_> {
             return self.fault(target, "a list".to_owned());
         }
         loop {
-            let cell = Cell { batch: &mut *self.batch, targets: self.targets, in_list: true, fault: &mut *self.fault };
+            let (batch, fault) = (&mut *self.batch, &mut *self.fault);
+            let cell = Cell { batch, targets: self.targets, inner: None, in_list: true, fault };
             if list.next_element_seed(cell)?.is_none() {
                 return Ok(());
             }
@@ -321,8 +392,14 @@ impl<'de> Visitor<'de> for Cell<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Some(&target) = self.targets.first() else {
+            if let Some((keys, row)) = self.inner {
+                return RowVisitor { batch: self.batch, keys, row, fault: self.fault }.visit_map(map);
+            }
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(());
+        };
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        let target = self.targets[0];
         self.fault(target, "an object".to_owned())
     }
 }

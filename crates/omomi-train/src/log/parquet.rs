@@ -18,16 +18,18 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::ParquetError;
 
 use super::builder::{
-    BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, is_importance,
-    offset,
+    BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, expected_cell, is_importance, offset,
 };
 use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
+use super::notation::{float_id, number_of, text_id};
 use super::parquet_dictionary::{DistinctTexts, with_dictionaries};
-use super::parquet_schema::{check_type, simplified};
+use super::parquet_nested::{Nested, inner_array, leaves, with_nested};
+use super::parquet_schema::{check_type, simplified, with_microseconds};
+use super::time::{EXPECTED_TIME, TimeReader};
 use super::wanted::{Target, Wanted};
-use super::{LogError, LogFile, time};
-use omomi::contract::FieldKind;
+use super::{LogError, LogFile};
+use omomi::contract::{FieldKind, NumberFormat};
 use omomi::feature;
 
 /// Most rows that are decoded at a time, even if a batch is larger. This bounds the memory.
@@ -36,12 +38,20 @@ const MAX_DECODED_ROW_COUNT: usize = 8_192;
 pub(super) struct ParquetReader {
     file: PathBuf,
     reader: ParquetRecordBatchReader,
-    /// The index of each wanted column among the decoded ones, and its purpose.
-    places: Vec<(usize, Target)>,
+    places: Vec<Place>,
     row_count: u64,
     /// How many rows were decoded before those in `decoded`.
     rows_before: u64,
     decoded: Decoded,
+}
+
+/// A wanted column among the decoded ones.
+struct Place {
+    /// Index of the decoded column.
+    column: usize,
+    /// Names that lead from the decoded column into nested records; empty for the column itself.
+    inner: Vec<String>,
+    target: Target,
 }
 
 /// Some decoded rows. Each column has one of the few array types in [`Values`].
@@ -83,29 +93,53 @@ impl ParquetReader {
         let damaged = |error| parquet_failure(path, 0, error);
         let metadata = unless_panic(path, 0, || ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()))?;
         let metadata = metadata.map_err(damaged)?;
-        let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let places = wanted.locate(path, &names)?;
+        let nested = Nested::find(metadata.schema(), wanted);
+        let mut names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
+        names.extend(nested.iter().map(|nested| nested.name.clone()));
+        let root_count = metadata.schema().fields().len();
+        // A nested column comes after the columns of the file, at a place of its own.
+        let (nested_places, places): (Vec<_>, Vec<_>) =
+            wanted.locate(path, &names)?.into_iter().partition(|&(index, _)| index >= root_count);
+        let nested_places: Vec<(&Nested, Target)> =
+            nested_places.into_iter().map(|(index, target)| (&nested[index - root_count], target)).collect();
         let schema = simplified(metadata.schema(), &places, wanted);
+        let schema = with_microseconds(schema, metadata.parquet_schema());
         for &(index, target) in &places {
             check_type(path, wanted, target, schema.field(index).data_type())?;
         }
         let schema = with_dictionaries(schema, metadata.metadata(), &places, wanted);
+        let schema = with_nested(schema, &nested_places, wanted);
+        for (nested, target) in &nested_places {
+            check_type(path, wanted, *target, nested.data_type(&schema))?;
+        }
         let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(damaged)?;
         let row_count = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
-        let projection = ProjectionMask::roots(metadata.parquet_schema(), places.iter().map(|&(index, _)| index));
+        let roots: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
+        let nested_leaves: Vec<&[String]> = nested_places.iter().map(|(nested, _)| nested.path.as_slice()).collect();
+        let leaves = leaves(metadata.parquet_schema(), &roots, &nested_leaves);
+        let projection = ProjectionMask::leaves(metadata.parquet_schema(), leaves);
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, metadata)
             .with_projection(projection)
             .with_batch_size(row_count_limit.min(MAX_DECODED_ROW_COUNT))
             .build()
             .map_err(damaged)?;
         // The decoded columns are in the order of the file. A column that is wanted twice is decoded once.
-        let mut columns: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
+        let mut columns: Vec<usize> = roots;
+        columns.extend(nested_places.iter().map(|(nested, _)| nested.root));
         columns.sort_unstable();
         columns.dedup();
-        let mut places: Vec<(usize, Target)> =
-            places.iter().map(|&(index, target)| (columns.partition_point(|&before| before < index), target)).collect();
-        places.sort_by_key(|&(index, _)| index);
+        let place = |root: usize| columns.partition_point(|&before| before < root);
+        let mut places: Vec<Place> = places
+            .iter()
+            .map(|&(index, target)| Place { column: place(index), inner: Vec::new(), target })
+            .chain(nested_places.iter().map(|(nested, target)| Place {
+                column: place(nested.root),
+                inner: nested.path[1..].to_vec(),
+                target: *target,
+            }))
+            .collect();
+        places.sort_by_key(|place| place.column);
         Ok(Self { file: path.clone(), reader, places, row_count, rows_before: 0, decoded: Decoded::default() })
     }
 
@@ -127,7 +161,7 @@ impl ParquetReader {
         bad_rows: &mut BadRows,
     ) -> Result<bool, LogError> {
         while batch.rows_left() > 0 {
-            if self.decoded.next_row == self.decoded.row_count && !self.decode(wanted)? {
+            if self.decoded.next_row == self.decoded.row_count && !self.decode(wanted, batch)? {
                 return Ok(false);
             }
             let decoded = &mut self.decoded;
@@ -157,7 +191,7 @@ impl ParquetReader {
     }
 
     /// Decodes the next rows. Returns false at the end of the file.
-    fn decode(&mut self, wanted: &Wanted) -> Result<bool, LogError> {
+    fn decode(&mut self, wanted: &Wanted, batch: &mut BatchBuilder) -> Result<bool, LogError> {
         self.rows_before += self.decoded.row_count as u64;
         self.decoded = Decoded::default();
         let Some(rows) = unless_panic(&self.file, self.rows_before, || self.reader.next())? else {
@@ -168,17 +202,23 @@ impl ParquetReader {
             return Ok(false);
         };
         let damaged = |error: ArrowError| arrow_failure(&self.file, self.rows_before, error);
-        self.decoded = Decoded::new(&rows.map_err(damaged)?, &self.places, wanted).map_err(damaged)?;
+        self.decoded = Decoded::new(&rows.map_err(damaged)?, &self.places, wanted, batch).map_err(damaged)?;
         Ok(true)
     }
 }
 
 impl Decoded {
-    fn new(rows: &RecordBatch, places: &[(usize, Target)], wanted: &Wanted) -> Result<Self, ArrowError> {
+    fn new(
+        rows: &RecordBatch,
+        places: &[Place],
+        wanted: &Wanted,
+        batch: &mut BatchBuilder,
+    ) -> Result<Self, ArrowError> {
         let mut decoded = Self { row_count: rows.num_rows(), ..Self::default() };
-        for &(index, target) in places {
-            let cells = decoded.decode(target, rows.column(index), wanted)?;
-            decoded.columns.push((target, cells));
+        for place in places {
+            let array = inner_array(rows.column(place.column), &place.inner)?;
+            let cells = decoded.decode(place.target, &array, wanted, batch)?;
+            decoded.columns.push((place.target, cells));
         }
         // If a row has several faults, only the one in the first column is reported. The sort is stable.
         decoded.bad_rows.sort_by_key(|(row, ..)| *row);
@@ -186,7 +226,13 @@ impl Decoded {
         Ok(decoded)
     }
 
-    fn decode(&mut self, target: Target, array: &ArrayRef, wanted: &Wanted) -> Result<Cells, ArrowError> {
+    fn decode(
+        &mut self,
+        target: Target,
+        array: &ArrayRef,
+        wanted: &Wanted,
+        batch: &mut BatchBuilder,
+    ) -> Result<Cells, ArrowError> {
         let mut lists = None;
         let values = match target {
             Target::Field(index) => {
@@ -195,25 +241,24 @@ impl Decoded {
                 let array = lists.as_ref().map_or(array, ListArray::values);
                 match &field.kind {
                     FieldKind::Id => {
-                        let ids = cast_to(array, &DataType::Int64)?;
+                        let array = without_missing(array, &batch.columns[index])?;
+                        let ids = decode_ids(&array)?;
                         let expected = expected_cell(&field.kind);
-                        self.note_lost(target, lists.as_ref(), array, &ids, expected)?;
-                        Values::Ids(ids.as_primitive::<Int64Type>().clone())
+                        self.note_lost(target, lists.as_ref(), &array, &ids, expected)?;
+                        Values::Ids(ids)
                     }
                     FieldKind::Text => decode_categories(array)?,
                     FieldKind::Number { .. } => {
-                        Values::Numbers(cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+                        let array = without_missing(array, &batch.columns[index])?;
+                        let numbers = decode_numbers(&array, wanted.reading().number_format)?;
+                        self.note_lost(target, lists.as_ref(), &array, &numbers, expected_cell(&field.kind))?;
+                        Values::Numbers(numbers)
                     }
                 }
             }
-            Target::Label => {
-                let labels = cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
-                self.note_bad_labels(&labels);
-                Values::Labels(labels)
-            }
+            Target::Label => Values::Labels(self.decode_labels(array, batch)?),
             Target::Time => {
-                let times = decode_times(array)?;
-                self.note_lost(target, None, array, &times, EXPECTED_TIME)?;
+                let times = self.decode_times(array, &mut batch.times)?;
                 for row in (0..times.len()).filter(|&row| array.is_null(row)) {
                     self.bad_rows.push((row, target, RowFault::Missing { expected: EXPECTED_TIME }));
                 }
@@ -227,6 +272,65 @@ impl Decoded {
             Target::Extra(_) => Values::Texts(decode_texts(array)?),
         };
         Ok(Cells { lists, values })
+    }
+
+    fn decode_labels(&mut self, array: &ArrayRef, batch: &BatchBuilder) -> Result<Float64Array, ArrowError> {
+        if *array.data_type() != DataType::Utf8 {
+            let labels = cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
+            self.note_bad_labels(&labels);
+            return Ok(labels);
+        }
+        let mut labels = Vec::with_capacity(array.len());
+        for (row, text) in array.as_string::<i32>().iter().enumerate() {
+            let clicked = text.and_then(|text| batch.label_texts.clicked(text));
+            if clicked.is_none() {
+                let fault = match text {
+                    Some(text) => RowFault::Label { found: excerpt(text) },
+                    None => RowFault::Missing { expected: EXPECTED_LABEL },
+                };
+                self.bad_rows.push((row, Target::Label, fault));
+            }
+            labels.push(f64::from(u8::from(clicked == Some(true))));
+        }
+        Ok(labels.into())
+    }
+
+    /// Decodes a column of times. Notes the rows whose time cannot be read or is implausible.
+    fn decode_times(&mut self, array: &ArrayRef, times: &mut TimeReader) -> Result<Int64Array, ArrowError> {
+        match array.data_type() {
+            DataType::Utf8 => Ok(array
+                .as_string::<i32>()
+                .iter()
+                .enumerate()
+                .map(|(row, text)| self.good_time(row, times.text(text?)))
+                .collect()),
+            DataType::Timestamp(_, zone) => {
+                let instants = cast_to(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
+                self.note_lost(Target::Time, None, array, &instants, EXPECTED_TIME)?;
+                let instants = instants.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>();
+                for row in (0..instants.len()).filter(|&row| instants.is_valid(row)) {
+                    if let Err(fault) = times.instant(instants.value(row)) {
+                        self.bad_rows.push((row, Target::Time, fault));
+                    }
+                }
+                Ok(instants)
+            }
+            _ => {
+                let numbers = cast_to(array, &DataType::Int64)?;
+                self.note_lost(Target::Time, None, array, &numbers, EXPECTED_TIME)?;
+                Ok(numbers
+                    .as_primitive::<Int64Type>()
+                    .iter()
+                    .enumerate()
+                    .map(|(row, number)| self.good_time(row, times.integer(number?)))
+                    .collect())
+            }
+        }
+    }
+
+    /// Returns a time, or notes that its row is bad.
+    fn good_time(&mut self, row: usize, time: Result<i64, RowFault>) -> Option<i64> {
+        time.map_err(|fault| self.bad_rows.push((row, Target::Time, fault))).ok()
     }
 
     /// Notes the rows whose label is neither 0 nor 1.
@@ -339,7 +443,9 @@ impl Cells {
                     column.push_id(ids.value(index));
                 }
             }),
-            Values::Texts(texts) if self.lists.is_none() && texts.null_count() == 0 => {
+            Values::Texts(texts)
+                if self.lists.is_none() && texts.null_count() == 0 && !column.rules.changes_texts() =>
+            {
                 append_texts(column, texts, start, end);
             }
             Values::Texts(texts) => self.append_each(column, start, end, |column, index| {
@@ -438,15 +544,34 @@ fn decode_texts(array: &ArrayRef) -> Result<StringArray, ArrowError> {
     Ok(cast_to(&instants, &DataType::Utf8)?.as_string::<i32>().clone())
 }
 
-fn decode_times(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
-    match array.data_type() {
-        DataType::Utf8 => Ok(array.as_string::<i32>().iter().map(|text| text.and_then(time::parse_us)).collect()),
-        DataType::Timestamp(_, zone) => {
-            let times = cast_to(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
-            Ok(times.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>())
-        }
-        _ => Ok(cast_to(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
+/// Replaces the texts that mean a missing value with null. Other types are returned as they are.
+fn without_missing(array: &ArrayRef, column: &ColumnBuilder) -> Result<ArrayRef, ArrowError> {
+    if *array.data_type() != DataType::Utf8 || !column.rules.changes_texts() {
+        return Ok(Arc::clone(array));
     }
+    let texts = array.as_string::<i32>().iter().map(|text| text.filter(|text| !column.rules.is_missing(text)));
+    Ok(Arc::new(texts.collect::<StringArray>()))
+}
+
+/// Decodes ids from integers, and from floats and texts where they are exact. A value that is no id becomes null.
+fn decode_ids(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
+    Ok(match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().iter().map(|text| text.and_then(text_id)).collect(),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            let numbers = cast_to(array, &DataType::Float64)?;
+            numbers.as_primitive::<Float64Type>().iter().map(|number| number.and_then(float_id)).collect()
+        }
+        _ => cast_to(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
+    })
+}
+
+/// Decodes numbers. A text that is no number becomes null.
+fn decode_numbers(array: &ArrayRef, format: NumberFormat) -> Result<Float64Array, ArrowError> {
+    if *array.data_type() == DataType::Utf8 {
+        let number = |text: Option<&str>| text.and_then(|text| number_of(text, format));
+        return Ok(array.as_string::<i32>().iter().map(number).collect());
+    }
+    Ok(cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
 }
 
 /// Calls the decoder and turns a panic into an error, because the decoder panics on some kinds of damage. The decoder

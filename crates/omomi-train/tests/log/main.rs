@@ -3,6 +3,7 @@
 mod extra_columns;
 mod formats;
 mod importance;
+mod notations;
 mod parquet_types;
 mod parts;
 mod refusals;

@@ -55,6 +55,7 @@ pub(super) fn digest_of(
 ) -> io::Result<Digest> {
     let read = ReadOptions { extra_columns: Vec::new(), ..read.clone() };
     let mut text = format!("{}\n{}\n{read:?}\n{sampling:?}\n", layout::FORMAT_VERSION, contract.canonical_json());
+    text += &contract.reading_json().unwrap_or_default();
     for log in logs {
         text += &format!("{}\n", Digest::of_file(&log.path)?);
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Account, TrainOptions};
 use crate::learn::{files_json, metrics_json, start_json, window_json, write_provenance};
+use crate::log::FileMissing;
 use omomi::contract::Contract;
 
 pub(super) fn write(path: &Path, contract: &Contract, options: &TrainOptions, account: &Account) -> io::Result<()> {
@@ -22,6 +23,12 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
         .collect();
     let invalid_numbers: serde_json::Map<String, Value> =
         account.invalid_numbers.iter().map(|(field, count)| (field.clone(), json!(count))).collect();
+    let by_field = |missing: &FileMissing| -> serde_json::Map<String, Value> {
+        let counts = contract.fields().iter().zip(&missing.missing_counts).filter(|(_, count)| **count > 0);
+        counts.map(|(field, count)| (field.name.clone(), json!(count))).collect()
+    };
+    let missing_by_log: Vec<Value> = account.missing_by_log.iter().map(|log| Value::Object(by_field(log))).collect();
+    let warnings: Vec<String> = account.warnings.iter().map(ToString::to_string).collect();
     json!({
         "tool_version": env!("CARGO_PKG_VERSION"),
         "arguments": options.arguments,
@@ -41,6 +48,9 @@ fn to_json(contract: &Contract, options: &TrainOptions, account: &Account) -> Va
         "bad_rows": account.bad_rows,
         "clicks": account.progressive.clicks,
         "invalid_numbers": invalid_numbers,
+        "missing_values": by_field(&account.missing),
+        "missing_values_by_log": missing_by_log,
+        "warnings": warnings,
         "training_window": account.window_us.map(window_json),
         "start": account.start.as_ref().map(start_json),
         "lineage_days": account.lineage_days,

@@ -223,6 +223,8 @@ impl<'a> Plan<'a> {
             max_bad_rows,
             many_separator,
             time_column,
+            time_unit,
+            any_time,
             importance_column,
             extra_columns: _,
             parts: _,
@@ -240,6 +242,10 @@ impl<'a> Plan<'a> {
             ("--many-separator", many_separator.to_string()),
         ];
         arguments.extend(time_column.iter().map(|column| ("--time-column", column.clone())));
+        arguments.extend(time_unit.iter().map(|unit| ("--time-unit", unit.word().to_owned())));
+        if *any_time {
+            arguments.push(("--any-time", "true".to_owned()));
+        }
         arguments.extend(importance_column.iter().map(|column| ("--importance-column", column.clone())));
         if *self.split != Split::File {
             let shard = OneOf { number: shard, count: self.options.shard_count };
