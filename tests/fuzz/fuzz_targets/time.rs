@@ -1,5 +1,5 @@
-//! Passes arbitrary text to the parser of times in logs. It never panics. A time that it accepts is plausible, and reads
-//! back the same from its RFC 3339 text.
+//! Passes arbitrary text to the parser of times in logs. It never panics. A time that it accepts is plausible, and
+//! reads back the same from its RFC 3339 text.
 
 #![no_main]
 

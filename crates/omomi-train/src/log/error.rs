@@ -196,8 +196,8 @@ pub enum RowFault {
     },
     /// A time that no log of ads can have: before 2000, or later than a day from now.
     #[error(
-        "expected a time from 2000-01-01 to a day from now, found {found}{hint}; name the unit with --time-unit, or allow \
-         any time with --any-time"
+        "expected a time from 2000-01-01 to a day from now, found {found}{hint}; name the unit with --time-unit, or \
+         allow any time with --any-time"
     )]
     Time {
         /// The time.

@@ -19,9 +19,9 @@
 //! `<NA>` in a CSV cell do. NaN, and numbers outside their field's range, are treated as missing, and their count is
 //! reported. [`LogReader::warnings`] tells what was guessed, and where a field vanishes between two files.
 //!
-//! A bad row is one that cannot be used: its label is neither 0 nor 1, its id is not an integer, its time is before 2000
-//! or in the future, or its line is malformed. A bad row is an error that names the file, row and column. If [`ReadOptions::max_bad_rows`] allows it,
-//! the row is skipped, counted and listed instead.
+//! A bad row is one that cannot be used: its label is neither 0 nor 1, its id is not an integer, its time is before
+//! 2000 or in the future, or its line is malformed. A bad row is an error that names the file, row and column. If
+//! [`ReadOptions::max_bad_rows`] allows it, the row is skipped, counted and listed instead.
 //!
 //! ```no_run
 //! use omomi::contract::Contract;

@@ -33,14 +33,28 @@ pub(super) fn with_microseconds(schema: Schema, columns: &SchemaDescriptor) -> S
     let mut fields: Vec<Arc<ArrowField>> = schema.fields().iter().cloned().collect();
     for leaf in 0..columns.num_columns() {
         let field = &mut fields[columns.get_column_root_idx(leaf)];
-        if columns.column(leaf).physical_type() == PhysicalType::INT96
-            && let DataType::Timestamp(TimeUnit::Nanosecond, zone) = field.data_type()
-        {
-            let data_type = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
-            *field = Arc::new(field.as_ref().clone().with_data_type(data_type));
+        if columns.column(leaf).physical_type() == PhysicalType::INT96 {
+            *field = as_microseconds(field, &columns.column(leaf).path().parts()[1..]);
         }
     }
     Schema::new_with_metadata(fields, schema.metadata().clone())
+}
+
+/// Changes the type of the member at `path` in a column, or of the column itself if the path is empty.
+fn as_microseconds(field: &Arc<ArrowField>, path: &[String]) -> Arc<ArrowField> {
+    let data_type = match (path.split_first(), field.data_type()) {
+        (None, DataType::Timestamp(TimeUnit::Nanosecond, zone)) => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+        }
+        (Some((name, rest)), DataType::Struct(members)) => {
+            let member = |member: &Arc<ArrowField>| {
+                if member.name() == name { as_microseconds(member, rest) } else { Arc::clone(member) }
+            };
+            DataType::Struct(members.iter().map(member).collect())
+        }
+        _ => return Arc::clone(field),
+    };
+    Arc::new(field.as_ref().clone().with_data_type(data_type))
 }
 
 /// Returns the type to decode a column of `data_type` to; see [`simplified`].

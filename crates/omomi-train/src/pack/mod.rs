@@ -180,8 +180,8 @@ pub enum PackError {
     },
     /// The training data ends in the future, so its age would be hidden.
     #[error(
-        "the training data ends in the future, at {end}: expected at most a day from now; correct the times of the logs \
-         and train again (ml), or correct the clock of this machine (infra)"
+        "the training data ends in the future, at {end}: expected at most a day from now; correct the times of the \
+         logs and train again (ml), or correct the clock of this machine (infra)"
     )]
     TrainingEndInFuture {
         /// The time of the last row.

@@ -144,11 +144,13 @@ fn rows_that_no_training_writes_are_rejected() {
         (&[BIAS, row, row], "row 3 of the training state FILE: expected ascending keys, found 5 after 5"),
         (
             &[BIAS, StateRow { z: f64::NAN, ..row }],
-            "row 2 of the training state FILE: feature `猫*-3` of `a*b`: expected finite z and weight of at most 1e30, found NaN and 0.0",
+            "row 2 of the training state FILE: feature `猫*-3` of `a*b`: expected finite z and weight of \
+             at most 1e30, found NaN and 0.0",
         ),
         (
             &[BIAS, StateRow { weight: f64::INFINITY, ..row }],
-            "row 2 of the training state FILE: feature `猫*-3` of `a*b`: expected finite z and weight of at most 1e30, found 0.1 and inf",
+            "row 2 of the training state FILE: feature `猫*-3` of `a*b`: expected finite z and weight of \
+             at most 1e30, found 0.1 and inf",
         ),
         (
             &[BIAS, StateRow { d: 0.0, ..row }],
