@@ -16,9 +16,8 @@ use omomi_train::log::ReadOptions;
 use crate::Failure;
 use crate::contract::read_contract;
 use crate::progress::CountProgress;
-use crate::text::{figure, grouped, table};
+use crate::text::{figure, grouped, table, window_text};
 use crate::train_shards::{self, ShardFlags};
-use omomi_train::learn::utc;
 
 /// Train a model from ad logs and write its training state
 ///
@@ -231,9 +230,8 @@ fn window_line(window: &Metrics, so_far: &Metrics) -> String {
 fn describe(account: &Account, state: &Path) -> String {
     let mut text = format!("{}\n\n{}\n\n", metrics_table(account), field_table(account));
     let mut line = |name: &str, value: String| text.push_str(&format!(" {name:<16}{value}\n"));
-    if let Some((first_us, last_us)) = account.window_us {
-        let time = |time_us| utc(time_us).unwrap_or_else(|| format!("{time_us} us"));
-        line("window", format!("{} to {}", time(first_us), time(last_us)));
+    if let Some(window_us) = account.window_us {
+        line("window", window_text(window_us));
     }
     if account.bad_rows > 0 {
         line("bad rows", format!("{} skipped", grouped(account.bad_rows)));

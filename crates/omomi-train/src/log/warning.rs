@@ -64,7 +64,7 @@ impl fmt::Display for LogWarning {
             ),
             Self::GuessedMissing { column, text, count } => write!(
                 formatter,
-                "column `{column}`: {count} cells are `{text}` and are treated as missing; say what is missing with \
+                "column `{column}`: cells with `{text}` are treated as missing, {count} in all; say what is missing with \
                  `missing = [...]` under [reading] in the contract"
             ),
             Self::KeptMissing { column, text } => write!(
@@ -74,8 +74,8 @@ impl fmt::Display for LogWarning {
             ),
             Self::GuessedLists { column, count } => write!(
                 formatter,
-                "column `{column}`: {count} cells are read as lists in JSON; say so with `lists = \"json\"` under \
-                 [reading] in the contract"
+                "column `{column}`: cells in brackets are read as lists in JSON, {count} in all; say so with \
+                 `lists = \"json\"` under [reading] in the contract"
             ),
             Self::MissingRateJumps { column, file, rate_before, rate } => write!(
                 formatter,
