@@ -64,8 +64,8 @@ impl fmt::Display for LogWarning {
             ),
             Self::GuessedMissing { column, text, count } => write!(
                 formatter,
-                "column `{column}`: cells with `{text}` are treated as missing, {count} in all; say what is missing with \
-                 `missing = [...]` under [reading] in the contract"
+                "column `{column}`: cells with `{text}` are treated as missing, {count} in all; say what is missing \
+                 with `missing = [...]` under [reading] in the contract"
             ),
             Self::KeptMissing { column, text } => write!(
                 formatter,
