@@ -6,7 +6,7 @@
 use arrow_array::StringArray;
 
 use super::error::{RowFault, excerpt};
-use super::notation::{FieldRules, LabelTexts, float_id, is_usual_missing, list_of, number_of, text_id};
+use super::notation::{FieldRules, LabelTexts, float_id, is_usual_missing, list_of, may_be_list, number_of, text_id};
 use super::parquet_dictionary::{DistinctText, DistinctTexts};
 use super::time::{EXPECTED_TIME, TimeReader};
 use super::wanted::{Target, Wanted};
@@ -333,7 +333,8 @@ impl ColumnBuilder {
         let fault = |kind| RowFault::Cell { expected: expected_cell(kind), found: excerpt(text) };
         match self.kind {
             FieldKind::Id => self.push_id(text_id(text).ok_or_else(|| fault(&self.kind))?),
-            FieldKind::Text => self.push_text(text),
+            FieldKind::Text if self.rules.changes_texts() => self.push_text_by_rules(text),
+            FieldKind::Text => self.push_plain_text(text),
             FieldKind::Number { .. } => {
                 let number = number_of(text, self.rules.number_format);
                 self.push_number(number.ok_or_else(|| fault(&self.kind))?);
@@ -344,7 +345,8 @@ impl ColumnBuilder {
 
     /// Parses the categories in a CSV cell and adds them to the row under construction.
     fn parse_list(&mut self, cell: &str, separator: char) -> Result<(), RowFault> {
-        let Some(list) = list_of(cell, separator, self.rules.lists)? else {
+        let is_list = may_be_list(cell, self.rules.lists);
+        let Some(list) = (if is_list { list_of(cell, separator, self.rules.lists)? } else { None }) else {
             return cell.split(separator).filter(|cell| !cell.is_empty()).try_for_each(|cell| self.parse(cell));
         };
         self.rules.list_count += 1;

@@ -264,8 +264,7 @@ impl<'de> Visitor<'de> for RowVisitor<'_> {
             }
             key.last_row = self.row;
             let WantedKey { targets, inner, has_other_paths, .. } = key;
-            let repeated = targets.iter().find(|&&target| *has_other_paths && self.batch.has_value(target));
-            if let Some(&target) = repeated {
+            if *has_other_paths && let Some(&target) = targets.iter().find(|&&target| self.batch.has_value(target)) {
                 self.fault.get_or_insert((target, RowFault::RepeatedKey));
                 map.next_value::<IgnoredAny>()?;
                 continue;

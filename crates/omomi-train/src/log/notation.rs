@@ -18,6 +18,8 @@ pub(super) struct FieldRules {
     /// Texts that mean a missing value. `None` if the contract says nothing about them.
     missing: Option<Vec<String>>,
     nfc: bool,
+    /// Whether texts can be left out or changed: a summary of the two fields above.
+    changes_texts: bool,
     pub(super) number_format: NumberFormat,
     pub(super) lists: Option<ListForm>,
     /// How many cells were treated as missing for each text of [`USUAL_MISSING`], by a guess.
@@ -31,8 +33,10 @@ pub(super) struct FieldRules {
 
 impl FieldRules {
     pub(super) fn new(reading: &Reading, field: &FieldReading) -> Self {
+        let missing = field.missing.clone().or_else(|| reading.missing.clone());
         Self {
-            missing: field.missing.clone().or_else(|| reading.missing.clone()),
+            changes_texts: field.nfc || missing.as_ref().is_some_and(|texts| !texts.is_empty()),
+            missing,
             nfc: field.nfc,
             number_format: reading.number_format,
             lists: reading.lists,
@@ -45,7 +49,7 @@ impl FieldRules {
     /// Whether texts can be left out or changed.
     #[inline]
     pub(super) fn changes_texts(&self) -> bool {
-        self.nfc || self.missing.as_ref().is_some_and(|texts| !texts.is_empty())
+        self.changes_texts
     }
 
     /// Whether the contract says that `text` means a missing value.
@@ -58,6 +62,14 @@ impl FieldRules {
     /// tools write it for one.
     #[inline]
     pub(super) fn is_missing_in_csv(&mut self, cell: &str, kind: &FieldKind) -> bool {
+        if !self.changes_texts && !is_usual_missing(cell) {
+            return false;
+        }
+        self.is_unusual_cell_missing(cell, kind)
+    }
+
+    /// Decides about the few cells that are not plainly a value.
+    fn is_unusual_cell_missing(&mut self, cell: &str, kind: &FieldKind) -> bool {
         if self.missing.is_some() {
             return self.is_missing(cell);
         }
@@ -93,7 +105,9 @@ impl FieldRules {
 /// Whether a text is one of [`USUAL_MISSING`].
 #[inline]
 pub(super) fn is_usual_missing(text: &str) -> bool {
-    (2..=4).contains(&text.len()) && matches!(text, "NULL" | "\\N" | "NaN" | "nan" | "<NA>")
+    // Nearly every cell ends here.
+    let begins_so = matches!(text.as_bytes().first(), Some(b'N' | b'\\' | b'n' | b'<'));
+    begins_so && matches!(text, "NULL" | "\\N" | "NaN" | "nan" | "<NA>")
 }
 
 fn count(counts: &mut [u64; USUAL_MISSING.len()], text: &str) {
@@ -182,10 +196,15 @@ pub(super) fn number_of(text: &str, format: NumberFormat) -> Option<f64> {
     format!("{sign}{first}{}.{}", rest.concat(), fraction.unwrap_or("0")).parse().ok()
 }
 
+/// Whether a CSV cell may be a list in JSON. If not, [`list_of`] need not be asked.
+#[inline]
+pub(super) fn may_be_list(cell: &str, form: Option<ListForm>) -> bool {
+    form == Some(ListForm::Json) || matches!(cell.as_bytes().first(), Some(b'[' | b'{'))
+}
+
 /// Parses a CSV cell as a list in JSON. Returns `None` if its categories are joined by the separator.
 ///
 /// If the contract does not say which of the two it is, a cell in brackets without the separator is a list.
-#[inline]
 pub(super) fn list_of(cell: &str, separator: char, form: Option<ListForm>) -> Result<Option<Vec<Value>>, RowFault> {
     match form {
         Some(ListForm::Separated) => return Ok(None),
