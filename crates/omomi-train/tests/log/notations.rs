@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, StringArray, StructArray};
+use arrow_array::{Array, ArrayRef, Int64Array, StringArray, StructArray};
 use arrow_schema::{DataType, Field};
 use omomi::contract::{Contract, TimeUnit};
 use omomi_train::log::{LogError, LogReader, LogWarning, ReadOptions};

@@ -116,7 +116,7 @@ pub fn train_shards(
 fn warnings_of(work_dir: &WorkDir, shard_count: u32) -> Vec<String> {
     let mut warnings: Vec<String> = Vec::new();
     for shard in 1..=shard_count {
-        let provenance = std::fs::read(provenance_path(&work_dir.shard(1, shard).state)).unwrap_or_default();
+        let provenance = fs::read(provenance_path(&work_dir.shard(1, shard).state)).unwrap_or_default();
         let provenance: serde_json::Value = serde_json::from_slice(&provenance).unwrap_or_default();
         for warning in provenance["warnings"].as_array().into_iter().flatten().filter_map(|text| text.as_str()) {
             if !warnings.iter().any(|known| known == warning) {
