@@ -16,10 +16,13 @@
 //! # Ok::<(), omomi::contract::ContractFaults>(())
 //! ```
 
+mod reading;
 #[doc(hidden)]
 pub mod validate;
 
 use std::fmt;
+
+pub use reading::{FieldReading, ListForm, NumberFormat, Reading, TimeUnit};
 
 use serde_json::Value;
 
@@ -40,18 +43,30 @@ pub const MAX_NAME_LEN_BYTES: usize = 64;
 
 /// A validated contract. Fields and crosses keep the order in which the contract lists them. That order defines the
 /// order of the sums in a score.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Two contracts are equal if their [canonical JSON](Self::canonical_json) is. How logs are [read](Self::reading) does
+/// not count: it is no part of the agreement with the server.
+#[derive(Debug, Clone)]
 pub struct Contract {
     name: String,
     label: String,
     fields: Vec<Field>,
     crosses: Vec<Cross>,
+    reading: Reading,
+}
+
+impl PartialEq for Contract {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { name, label, fields, crosses, reading: _ } = self;
+        *name == other.name && *label == other.label && *fields == other.fields && *crosses == other.crosses
+    }
 }
 
 /// An input slot, such as `creative_id`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
-    /// Name of the field: in the log column, in the server's schema, and in every message.
+    /// Name of the field: in the server's schema, in every message, and in the log unless its
+    /// [`column`](FieldReading::column) says otherwise.
     pub name: String,
     /// The side of a request to which it belongs.
     pub side: Side,
@@ -187,7 +202,8 @@ impl Contract {
         &self.name
     }
 
-    /// Returns the name of the log column that holds the label, 0 or 1.
+    /// Returns the name of the label. The log column with this name holds it, 0 or 1, unless
+    /// [`Reading::label_column`] names another one.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::reading::{FieldReading, ListForm, NumberFormat, Reading, TimeUnit};
 use super::{
     Buckets, CategoryLimit, Contract, Cross, Fault, Field, FieldKind, LogPolicy, MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS,
     MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES, OverLimit, Side,
@@ -16,10 +17,31 @@ pub(super) type LineOf<'a> = &'a dyn Fn(&Path) -> Option<usize>;
 
 type Object = Map<String, Value>;
 
-const CONTRACT_KEYS: &[&str] = &["name", "label", "field", "cross"];
-const FIELD_KEYS: &[&str] = &["name", "side", "type", "many", "meaning", "log", "max_categories", "over_max"];
+const CONTRACT_KEYS: &[&str] = &["name", "label", "reading", "field", "cross"];
+const FIELD_KEYS: &[&str] = &[
+    "name",
+    "side",
+    "type",
+    "many",
+    "meaning",
+    "log",
+    "max_categories",
+    "over_max",
+    "column",
+    "normalize",
+    "missing",
+    "may_be_empty",
+];
+const READING_KEYS: &[&str] =
+    &["label_column", "clicked", "not_clicked", "time_unit", "missing", "number_format", "lists"];
 const NUMBER_KEYS: &[&str] = &["unit", "range", "buckets"];
 const CROSS_KEYS: &[&str] = &["fields", "max_categories", "over_max"];
+
+/// Longest name of a log column, in bytes: enough for a path into nested records.
+const MAX_COLUMN_LEN_BYTES: usize = 256;
+/// Most texts in one list of `[reading]`, and the longest one in bytes.
+const MAX_READING_TEXTS: usize = 64;
+const MAX_READING_TEXT_LEN_BYTES: usize = 256;
 
 /// If the list of fields is longer than this, its length is the only fault that is reported.
 const MAX_FIELDS_LOOKED_AT: usize = 1_024;
@@ -81,22 +103,136 @@ impl Checker<'_> {
         self.unknown_keys(object, &place, CONTRACT_KEYS, &[]);
         let name = self.contract_name(object, &place);
         let label = self.identifier(object, &place, "label");
-        let fields = self.fields(object, &place);
+        let (fields, field_readings): (Vec<_>, Vec<_>) = self.fields(object, &place).into_iter().unzip();
+        let reading = self.reading(object, &place);
         let crosses = self.crosses(object, &place, &fields);
         if let Some(label) = &label
             && fields.iter().flatten().any(|field| field.name == *label)
         {
             self.fault(&place.key("label"), format!("the label `{label}` is also the name of a field"));
         }
-        Some(Contract {
+        let contract = Contract {
             name: name?,
             label: label?,
             fields: fields.into_iter().collect::<Option<_>>()?,
             crosses: crosses.into_iter().collect::<Option<_>>()?,
+            reading: Reading { fields: field_readings.into_iter().collect::<Option<_>>()?, ..reading? },
+        };
+        for index in 0..contract.fields.len() {
+            if contract.field_column(index) == contract.label_column() {
+                let message = format!("the column `{}` is also the column of the label", contract.label_column());
+                self.fault(&place.key("field").key(&index.to_string()).key("column"), message);
+            }
+        }
+        Some(contract)
+    }
+
+    /// Reads the table `[reading]`: how logs are read.
+    fn reading(&mut self, object: &Object, place: &Place) -> Option<Reading> {
+        let Some(value) = object.get("reading") else { return Some(Reading::default()) };
+        let place = Place { words: "reading".to_owned(), ..place.key("reading") };
+        let Some(object) = value.as_object() else {
+            self.fault(&place, format!("expected a table, found {}", kind_of(value)));
+            return None;
+        };
+        self.unknown_keys(object, &place, READING_KEYS, &[]);
+        let label_column = self.column(object, &place, "label_column");
+        let clicked = self.texts(object, &place, "clicked");
+        let not_clicked = self.texts(object, &place, "not_clicked");
+        let missing = self.texts(object, &place, "missing");
+        let time_unit = self.optional_word(object, &place, "time_unit", &TimeUnit::WORDS);
+        let number_format = self.optional_word(object, &place, "number_format", &NumberFormat::WORDS);
+        let lists = self.optional_word(object, &place, "lists", &ListForm::WORDS);
+        let (clicked, not_clicked) = (clicked?.unwrap_or_default(), not_clicked?.unwrap_or_default());
+        if let Some(both) = clicked.iter().find(|text| not_clicked.contains(text)) {
+            self.fault(&place.key("not_clicked"), format!("{both:?} is also in `clicked`"));
+        }
+        Some(Reading {
+            label_column: label_column?,
+            clicked,
+            not_clicked,
+            time_unit: time_unit?.and_then(TimeUnit::of_word),
+            missing: missing?,
+            number_format: number_format?.and_then(NumberFormat::of_word).unwrap_or_default(),
+            lists: lists?.and_then(ListForm::of_word),
+            fields: Vec::new(),
         })
     }
 
-    fn fields(&mut self, object: &Object, place: &Place) -> Vec<Option<Field>> {
+    /// Reads the keys of a field that say how its column is read.
+    fn field_reading(&mut self, object: &Object, place: &Place, kind: Option<&str>) -> Option<FieldReading> {
+        let column = self.column(object, place, "column");
+        let missing = self.texts(object, place, "missing");
+        let normalize = self.optional_word(object, place, "normalize", &["nfc"]);
+        if normalize == Some(Some("nfc")) && matches!(kind, Some("id" | "number")) {
+            self.fault(&place.key("normalize"), "`normalize` is only for text");
+        }
+        let may_be_empty = match object.get("may_be_empty") {
+            None => Some(false),
+            Some(Value::Bool(may_be_empty)) => Some(*may_be_empty),
+            Some(other) => {
+                let message = format!("`may_be_empty` must be true or false, found {}", kind_of(other));
+                self.fault(&place.key("may_be_empty"), message);
+                None
+            }
+        };
+        Some(FieldReading {
+            column: column?,
+            nfc: normalize?.is_some(),
+            missing: missing?,
+            may_be_empty: may_be_empty?,
+        })
+    }
+
+    /// Reads an optional name of a log column. The outer option is empty if it is faulty.
+    #[expect(clippy::option_option, reason = "faulty, absent and present are three different things")]
+    fn column(&mut self, object: &Object, place: &Place, key: &str) -> Option<Option<String>> {
+        if !object.contains_key(key) {
+            return Some(None);
+        }
+        let column = self.text(object, place, key)?;
+        if column.len() > MAX_COLUMN_LEN_BYTES || column.chars().any(char::is_control) {
+            let message = format!("`{key}` must be at most {MAX_COLUMN_LEN_BYTES} bytes of printable text");
+            self.fault(&place.key(key), message);
+            return None;
+        }
+        Some(Some(column))
+    }
+
+    /// Reads an optional list of texts. The outer option is empty if it is faulty.
+    #[expect(clippy::option_option, reason = "faulty, absent and present are three different things")]
+    fn texts(&mut self, object: &Object, place: &Place, key: &str) -> Option<Option<Vec<String>>> {
+        let Some(value) = object.get(key) else { return Some(None) };
+        let texts: Option<Vec<String>> = value
+            .as_array()
+            .filter(|list| list.len() <= MAX_READING_TEXTS)
+            .and_then(|list| list.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+        let texts = texts.filter(|texts| texts.iter().all(|text| text.len() <= MAX_READING_TEXT_LEN_BYTES));
+        if texts.is_none() {
+            let message = format!(
+                "`{key}` must be a list of at most {MAX_READING_TEXTS} texts of at most {MAX_READING_TEXT_LEN_BYTES} \
+                 bytes, found {}",
+                kind_of(value)
+            );
+            self.fault(&place.key(key), message);
+        }
+        texts.map(Some)
+    }
+
+    /// Reads an optional word. The outer option is empty if it is faulty.
+    #[expect(clippy::option_option, reason = "faulty, absent and present are three different things")]
+    fn optional_word(
+        &mut self,
+        object: &Object,
+        place: &Place,
+        key: &str,
+        words: &[&'static str],
+    ) -> Option<Option<&'static str>> {
+        if object.contains_key(key) { self.word(object, place, key, words).map(Some) } else { Some(None) }
+    }
+
+    /// Reads the fields. Each comes with how its column is read.
+    fn fields(&mut self, object: &Object, place: &Place) -> Vec<(Option<Field>, Option<FieldReading>)> {
         let place = place.key("field");
         let Some(list) = object.get("field").and_then(Value::as_array) else {
             self.fault(&place, "expected at least one [[field]], found none");
@@ -111,7 +247,7 @@ impl Checker<'_> {
             self.fault(&place, message);
             return Vec::new();
         }
-        let mut fields: Vec<Option<Field>> = Vec::new();
+        let mut fields: Vec<(Option<Field>, Option<FieldReading>)> = Vec::new();
         for (index, value) in list.iter().enumerate() {
             let name = value.get("name").and_then(Value::as_str);
             let words = match name {
@@ -125,15 +261,18 @@ impl Checker<'_> {
             {
                 self.fault(&place.key("name"), format!("the name is already taken by field {}", first + 1));
             }
+            let kind = value.get("type").and_then(Value::as_str);
+            let reading = value.as_object().map(|object| self.field_reading(object, &place, kind));
             let field = self.field(value, &place);
             if let Some(field) = &field {
-                let earlier = fields.iter().flatten().filter(|other| other.side == field.side).count();
+                let earlier = fields.iter().filter_map(|(other, _)| other.as_ref());
+                let earlier = earlier.filter(|other| other.side == field.side).count();
                 if earlier == MAX_FIELDS_PER_SIDE {
                     let side = field.side.word();
                     self.fault(&place, format!("expected at most {MAX_FIELDS_PER_SIDE} {side} fields, found more"));
                 }
             }
-            fields.push(field);
+            fields.push((field, reading.flatten()));
         }
         fields
     }

@@ -57,13 +57,19 @@ fn is_looking(is_in_pass: bool, since: Option<Duration>, poll_interval: Duration
     is_in_pass || since.is_some_and(|since| since <= patience)
 }
 
-/// Refuses a model whose training data ended longer ago than `limit`, or whose provenance does not say when it ended.
+/// How far in the future training data may end, in seconds, because clocks differ.
+const CLOCK_TOLERANCE_SECONDS: i64 = 86_400;
+
+/// Refuses a model whose training data ended longer ago than `limit` or in the future, or whose provenance does not say
+/// when it ended.
 pub(super) fn check_training_age(model: &Model, limit: Duration) -> Result<(), Error> {
     let found = match model.training_end_unix_seconds() {
         None => "none in its provenance".to_owned(),
         Some(end) => {
             let age = unix_seconds().cast_signed().saturating_sub(end);
-            if u64::try_from(age).is_ok_and(|age| age > limit.as_secs()) {
+            if age < -CLOCK_TOLERANCE_SECONDS {
+                format!("one {} seconds in the future; check the times of the logs and this clock", age.unsigned_abs())
+            } else if u64::try_from(age).is_ok_and(|age| age > limit.as_secs()) {
                 format!("one {age} seconds ago")
             } else {
                 return Ok(());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use omomi::request::MAX_CANDIDATES;
 use omomi::{LoadMode, Model};
-use omomi_train::log::{LogReader, ReadOptions};
+use omomi_train::log::{LogReader, ReadOptions, contract_of};
 use omomi_train::operate::load_test::{
     Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, RowSource, Run, measure,
 };
@@ -181,7 +181,7 @@ fn rotation(arguments: &Arguments, model: &Arc<Model>) -> Result<Rotation, Failu
         max_bad_rows: arguments.max_bad_rows,
         ..ReadOptions::default()
     };
-    let mut reader = LogReader::open(model.contract(), &arguments.logs, options)?;
+    let mut reader = LogReader::open(&contract_of(model), &arguments.logs, options)?;
     say_skipped_files(&reader, 0);
     Ok(Rotation::from_log(model, &mut reader, spec)?)
 }

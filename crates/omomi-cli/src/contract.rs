@@ -104,7 +104,7 @@ fn describe(contract: &Contract) -> String {
         "contract     {}\nlabel        {}\nfields       {fields}: {} context, {} candidate\ncrosses      {crosses}\n\
          fingerprint  {:016x}\n\n{}\n",
         contract.name(),
-        contract.label(),
+        label_text(contract),
         of_side(Side::Context),
         of_side(Side::Candidate),
         contract.fingerprint(),
@@ -116,19 +116,35 @@ fn describe(contract: &Contract) -> String {
     text
 }
 
+/// The label, with its column if that has another name.
+fn label_text(contract: &Contract) -> String {
+    let (label, column) = (contract.label(), contract.label_column());
+    if label == column { label.to_owned() } else { format!("{label}, in the log column `{column}`") }
+}
+
 fn field_table(contract: &Contract) -> Table {
     let mut table = new_table(&["field", "side", "type", "log", "meaning"]);
-    for field in contract.fields() {
+    for (index, field) in contract.fields().iter().enumerate() {
         let many = if field.many { ", many" } else { "" };
         table.add_row([
             field.name.clone(),
             field.side.word().to_owned(),
             format!("{}{many}", field.kind.word()),
             field.log.word().to_owned(),
-            meaning(field),
+            meaning(field) + &reading_text(contract, index),
         ]);
     }
     table
+}
+
+/// Says how the column of a field is read, where the contract says more than the name: one line for each fact.
+fn reading_text(contract: &Contract, index: usize) -> String {
+    let reading = &contract.reading().fields[index];
+    let column = reading.column.as_ref().map(|column| format!("\nlog column `{column}`"));
+    // Scoring hashes the bytes that it gets, so the server has a part in this.
+    let nfc = reading.nfc.then(|| "\nUnicode NFC: the server must send NFC".to_owned());
+    let missing = reading.missing.as_ref().map(|texts| format!("\nmissing: {texts:?}"));
+    column.into_iter().chain(nfc).chain(missing).collect()
 }
 
 /// Returns the meaning of a field. Below it come the unit, range and buckets of a number, and the limit of categories.

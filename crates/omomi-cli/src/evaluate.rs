@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::csv_flags::CsvFlags;
 use crate::progress::ReadProgress;
+use omomi::contract::TimeUnit;
 use omomi_train::evaluate::{
     By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
 };
@@ -57,6 +58,12 @@ pub(crate) struct LogArguments {
     /// Column with the time of the impression: adds figures by hour
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
+    /// Unit of times that are integers [default: that of the contract, or a guess, which is reported]
+    #[arg(long, value_name = "UNIT", value_parser = crate::text::parse_time_unit)]
+    time_unit: Option<TimeUnit>,
+    /// Take any time, even before 2000 or in the future
+    #[arg(long)]
+    any_time: bool,
     /// Seed of the bootstrap: the same seed gives the same intervals
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -91,6 +98,8 @@ impl LogArguments {
                 csv: self.csv.dialect(),
                 max_bad_rows: self.max_bad_rows,
                 time_column: self.time_column.clone(),
+                time_unit: self.time_unit,
+                any_time: self.any_time,
                 ..ReadOptions::default()
             },
             by,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use omomi::LoadMode;
 use omomi_train::judge::explain::{Account, Feature, explain, request_of_json, request_of_row};
-use omomi_train::log::{LogReader, ReadOptions};
+use omomi_train::log::{LogReader, ReadOptions, contract_of};
 use serde_json::json;
 
 use crate::Failure;
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 csv: arguments.csv.dialect(),
                 ..ReadOptions::default()
             };
-            let mut reader = LogReader::open(model.contract(), &arguments.logs, options)?;
+            let mut reader = LogReader::open(&contract_of(&model), &arguments.logs, options)?;
             say_skipped_files(&reader, 0);
             let (rows, clicked) = request_of_row(&model, &mut reader, arguments.row.unwrap_or(1))?;
             (rows, Some(clicked))

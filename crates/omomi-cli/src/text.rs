@@ -3,6 +3,8 @@
 use std::io::stdout;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use omomi::contract::TimeUnit;
+use omomi_train::learn::utc;
 use terminal_size::{Width, terminal_size_of};
 
 /// A line below the header, and no other lines.
@@ -46,6 +48,17 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
         }
     }
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// Writes the times of the first and the last row.
+pub(crate) fn window_text((first_us, last_us): (i64, i64)) -> String {
+    let time = |time_us| utc(time_us).unwrap_or_else(|| format!("{time_us} us"));
+    format!("{} to {}", time(first_us), time(last_us))
+}
+
+/// Parses the unit of times that are integers.
+pub(crate) fn parse_time_unit(text: &str) -> Result<TimeUnit, String> {
+    TimeUnit::of_word(text).ok_or_else(|| format!("expected one of {}", TimeUnit::WORDS.join(", ")))
 }
 
 /// Parses a size in bytes: `200MB` (powers of 1,000), `64MiB` (powers of 1,024) or `5000`.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::csv_flags::CsvFlags;
 use crate::progress::ReadProgress;
+use clap::ArgAction;
+use omomi::contract::TimeUnit;
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::shards::train_for_parent;
 use omomi_train::learn::{
@@ -15,7 +17,7 @@ use omomi_train::log::ReadOptions;
 use crate::Failure;
 use crate::contract::read_contract;
 use crate::progress::CountProgress;
-use crate::text::{figure, grouped, table};
+use crate::text::{figure, grouped, table, window_text};
 use crate::train_shards::{self, ShardFlags};
 
 /// Train a model from ad logs and write its training state
@@ -78,6 +80,12 @@ pub(crate) struct Arguments {
     /// Column with the time of the impression: records the training window and when each feature was last seen
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
+    /// Unit of times that are integers [default: that of the contract, or a guess, which is reported]
+    #[arg(long, value_name = "UNIT", value_parser = crate::text::parse_time_unit)]
+    time_unit: Option<TimeUnit>,
+    /// Take any time, even before 2000 or in the future
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
+    any_time: bool,
     /// Column with the importance of a row, such as 10 for a row that also represents nine rows left out of the log
     #[arg(long, value_name = "COLUMN", visible_alias = "weight-column")]
     importance_column: Option<String>,
@@ -109,6 +117,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             many_separator: arguments.many_separator,
             csv: arguments.csv.dialect(),
             time_column: arguments.time_column.clone(),
+            time_unit: arguments.time_unit,
+            any_time: arguments.any_time,
             importance_column: arguments.importance_column.clone(),
             ..ReadOptions::default()
         },
@@ -224,6 +234,9 @@ fn window_line(window: &Metrics, so_far: &Metrics) -> String {
 fn describe(account: &Account, state: &Path) -> String {
     let mut text = format!("{}\n\n{}\n\n", metrics_table(account), field_table(account));
     let mut line = |name: &str, value: String| text.push_str(&format!(" {name:<16}{value}\n"));
+    if let Some(window_us) = account.window_us {
+        line("window", window_text(window_us));
+    }
     if account.bad_rows > 0 {
         line("bad rows", format!("{} skipped", grouped(account.bad_rows)));
     }
@@ -265,8 +278,14 @@ fn metrics_table(account: &Account) -> String {
 }
 
 fn field_table(account: &Account) -> String {
-    let row = |name: &str, all, kept| vec![name.to_owned(), grouped(all), grouped(kept)];
-    let fields = account.fields.iter().map(|field| row(&field.field, field.feature_count, field.nonzero_count));
-    let all = row("all", account.feature_count(), account.nonzero_count());
-    table(&["field", "features", "not 0"], fields.chain([all]).collect())
+    let row = |name: &str, all, kept, missing: String| vec![name.to_owned(), grouped(all), grouped(kept), missing];
+    let row_count = account.missing.row_count.max(1) as f64;
+    // Crosses come after the fields and have no column of their own.
+    let rates =
+        account.missing.missing_counts.iter().map(|&count| format!("{:.1} %", 100.0 * count as f64 / row_count));
+    let rates = rates.chain(std::iter::repeat(String::new()));
+    let fields = account.fields.iter().zip(rates);
+    let fields = fields.map(|(field, rate)| row(&field.field, field.feature_count, field.nonzero_count, rate));
+    let all = row("all", account.feature_count(), account.nonzero_count(), String::new());
+    table(&["field", "features", "not 0", "missing"], fields.chain([all]).collect())
 }

@@ -14,7 +14,7 @@ use omomi_train::learn::{TrainOptions, provenance_path};
 
 use crate::Failure;
 use crate::progress::ShardsProgress;
-use crate::text::{bytes, figure, grouped, say, table};
+use crate::text::{bytes, figure, grouped, say, table, window_text};
 
 /// Flags for training in shards.
 #[derive(clap::Args)]
@@ -104,6 +104,9 @@ pub(crate) fn run(
     };
     let mut progress = ShardsProgress::new(quiet);
     let account = train_shards(contract, &options, &mut |event| progress.watch(event))?;
+    for warning in &account.warnings {
+        eprintln!("warning: {warning}");
+    }
     print(&account, &options);
     Ok(())
 }
@@ -116,6 +119,9 @@ fn print(account: &ShardsAccount, options: &TrainShardsOptions) {
     let line = |name: &str, value: String| say!(" {name:<16}{value}");
     let average = &account.average;
     line("features", format!("{} ({} not 0)", grouped(average.feature_count()), grouped(average.nonzero_count())));
+    if let Some(window_us) = average.metadata.window_us {
+        line("window", window_text(window_us));
+    }
     line("alpha", format!("{} (of the shards)", average.metadata.settings.alpha));
     if let Some(report) = &account.recalibration {
         let ratios =

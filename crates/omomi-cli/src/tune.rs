@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::csv_flags::CsvFlags;
 use crate::progress::ReadProgress;
+use omomi::contract::TimeUnit;
 use omomi_train::learn::shards::Split;
 use omomi_train::learn::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
 use omomi_train::learn::{Sampling, Settings, TrainOptions};
@@ -72,6 +73,12 @@ pub(crate) struct Arguments {
     /// Column with the time of the impression, for --split time
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
+    /// Unit of times that are integers [default: that of the contract, or a guess, which is reported]
+    #[arg(long, value_name = "UNIT", value_parser = crate::text::parse_time_unit)]
+    time_unit: Option<TimeUnit>,
+    /// Take any time, even before 2000 or in the future
+    #[arg(long)]
+    any_time: bool,
     /// Number of unusable rows to skip in each set of logs before the command fails
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
@@ -128,6 +135,8 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
                 many_separator: arguments.many_separator,
                 csv: arguments.csv.dialect(),
                 time_column: arguments.time_column.clone(),
+                time_unit: arguments.time_unit,
+                any_time: arguments.any_time,
                 ..ReadOptions::default()
             },
             settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
@@ -201,6 +210,12 @@ fn command(arguments: &Arguments, settings: &Settings) -> String {
     }
     if let Some(column) = &arguments.time_column {
         command.push_str(&format!(" --time-column {}", quoted(column)));
+    }
+    if let Some(unit) = arguments.time_unit {
+        command.push_str(&format!(" --time-unit {}", unit.word()));
+    }
+    if arguments.any_time {
+        command.push_str(" --any-time");
     }
     if arguments.max_bad_rows > 0 {
         command.push_str(&format!(" --max-bad-rows {}", arguments.max_bad_rows));

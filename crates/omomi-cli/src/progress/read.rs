@@ -76,10 +76,22 @@ impl ReadProgress {
         }
     }
 
+    fn always(&self, line: &str) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
+            Shown::Nothing | Shown::Lines { .. } => eprintln!("{line}"),
+        }
+    }
+
     /// Prints the total rows and the total time. If a `Progress` is dropped without this call, because of an error, the
     /// bar is removed from the terminal.
+    ///
+    /// What the reader noticed is printed even with `quiet`: guesses, and fields that vanish.
     pub(crate) fn finish(self, reader: &LogReader) {
         say_skipped_files(reader, self.skipped_count);
+        for warning in reader.warnings() {
+            self.always(&format!("warning: {warning}"));
+        }
         let elapsed = self.started.elapsed();
         let words = ProgressSnapshot::of(reader, elapsed).final_words(elapsed);
         match &self.shown {

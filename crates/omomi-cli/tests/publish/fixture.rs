@@ -33,11 +33,18 @@ pub struct Wanted {
     pub weight_count: u64,
     /// Age of the end of the training data.
     pub training_age: Option<Duration>,
+    /// How far the end is in the future, for a file whose age is zero.
+    pub training_lead: Duration,
 }
 
 impl Wanted {
     pub fn generation(generation: u64) -> Self {
-        Self { generation, weight_count: 100, training_age: Some(Duration::from_secs(3_600)) }
+        Self {
+            generation,
+            weight_count: 100,
+            training_age: Some(Duration::from_secs(3_600)),
+            training_lead: Duration::ZERO,
+        }
     }
 
     pub fn bytes(&self) -> Vec<u8> {
@@ -50,6 +57,7 @@ impl Wanted {
         let mut provenance = serde_json::Map::new();
         if let Some(age) = self.training_age {
             let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().saturating_sub(age);
+            let end = end + self.training_lead;
             let last_us = u64::try_from(end.as_micros()).unwrap();
             provenance.insert("training".to_owned(), json!({ "training_window": { "last_us": last_us } }));
         }

@@ -121,6 +121,18 @@ fn a_file_trained_on_old_data_is_rejected() {
 }
 
 #[test]
+fn a_file_whose_data_ends_in_the_future_is_rejected_even_without_limits() {
+    let ahead = |training_lead| Wanted { training_age: Some(Duration::ZERO), training_lead, ..Wanted::generation(1) };
+    let fixture = Fixture::new();
+    std::fs::create_dir_all(fixture.store.generations_path()).unwrap();
+    std::fs::create_dir_all(fixture.store.state_path()).unwrap();
+    let file = ahead(49 * HOUR).file_in(fixture.folder());
+    fixture.assert_refused(&file, ("training_end_in_future", Owner::Ml, "expected at most a day from now"));
+    // Clocks differ a little.
+    fixture.publish(&ahead(HOUR)).unwrap();
+}
+
+#[test]
 fn a_file_without_the_end_of_its_data_is_rejected_if_the_age_is_limited() {
     let wanted = Wanted { training_age: None, ..Wanted::generation(1) };
     let refusal = ("no_training_end", Owner::Ml, "expected `training_window` in its provenance, found none");

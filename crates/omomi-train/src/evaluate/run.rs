@@ -17,7 +17,7 @@ use super::histogram::Histogram;
 use super::log_scorer::LogScorer;
 use super::metrics::{Totals, logit_of, probability_log_loss};
 use super::slices::{ColumnTotals, FieldCounts, HourTotals, calibration};
-use crate::log::{LogReader, ReadOptions, RowBatch};
+use crate::log::{LogReader, ReadOptions, RowBatch, contract_of};
 use omomi::contract::{Contract, Field, FieldKind};
 use omomi::score::Model;
 use omomi::weight_file::map::LoadMode;
@@ -138,7 +138,7 @@ impl Lane {
         };
         let lane = |indices: Vec<usize>| {
             let own: Vec<_> = indices.iter().map(|&index| Arc::clone(&models[index])).collect();
-            let reader = LogReader::open(own[0].contract(), &options.logs, read.clone())?;
+            let reader = LogReader::open(&contract_of(&own[0]), &options.logs, read.clone())?;
             let fields = own.iter().map(|model| FieldCounts::new(model.contract())).collect();
             let scorer = LogScorer::new(own).map_err(|source| EvaluateError::Score { row: 0, source })?;
             Ok(Self { reader, scorer, models: indices, fields })

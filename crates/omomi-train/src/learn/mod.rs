@@ -46,7 +46,8 @@ use crate::log::LogError;
 use state::{Difference, StateError};
 
 pub use optimizer::{Coordinate, Settings, WeightRule, weight};
-pub(crate) use provenance::{files_json, metrics_json, start_json, utc, window_json, write_provenance};
+pub use provenance::utc;
+pub(crate) use provenance::{files_json, metrics_json, start_json, window_json, write_provenance};
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;
 pub(crate) use run::refuse_leakage;

@@ -60,7 +60,8 @@ pub(crate) fn window_json((first_us, last_us): (i64, i64)) -> Value {
 }
 
 /// Formats a time in RFC 3339, UTC. Returns `None` if the year is out of range.
-pub(crate) fn utc(time_us: i64) -> Option<String> {
+#[must_use]
+pub fn utc(time_us: i64) -> Option<String> {
     timestamp_us_to_datetime(time_us).map(|time| format!("{time:?}Z"))
 }
 

@@ -48,8 +48,8 @@ struct OpenField {
 }
 
 /// Returns `text`, a `contract.toml`, with each `{ quantiles = N }` replaced by the edges of N buckets. The buckets
-/// hold about equally many rows of `logs`. Everything else stays the same, including comments. A very frequent value
-/// fills a bucket of its own, so there may be fewer than N buckets.
+/// hold about equally many rows of `logs`. Everything else stays the same, including comments. A value that is in more
+/// than one of N rows has a bucket of its own, so there may be fewer or more than N buckets.
 ///
 /// # Errors
 ///
@@ -133,19 +133,59 @@ impl OpenField {
         self.cut();
         let mut numbers: Vec<f64> = self.sample.iter().map(|(_, number)| *number).collect();
         numbers.sort_by(f64::total_cmp);
-        let quantile = |index: usize| numbers.get(numbers.len() * index / self.bucket_count).copied();
-        let mut edges: Vec<f64> = (1..self.bucket_count).filter_map(quantile).collect();
-        edges.dedup();
-        // A bucket begins at its edge, so an edge at the smallest value would leave an empty bucket before it.
-        edges.retain(|edge| numbers.first().is_some_and(|min| edge > min));
+        let edges = edges_of(&numbers, self.bucket_count);
         if edges.is_empty() {
-            let max = numbers.last().filter(|max| numbers.first().is_some_and(|min| max > &min));
-            let edge = max.ok_or_else(|| QuantileError::NoValues { field: self.name.clone() })?;
-            edges.push(*edge);
+            return Err(QuantileError::NoValues { field: self.name.clone() });
         }
         let texts: Vec<String> = edges.iter().map(|edge| format!("{edge:?}")).collect();
         Ok(format!("[{}]", texts.join(", ")))
     }
+}
+
+/// Returns the edges of about `bucket_count` buckets of sorted numbers. A number that is in more rows than a bucket
+/// should hold gets a bucket of its own. The numbers between two such numbers are cut into equal parts.
+fn edges_of(numbers: &[f64], bucket_count: usize) -> Vec<f64> {
+    let mut min_len = numbers.len() / bucket_count + 1;
+    loop {
+        let edges = edges_around(numbers, bucket_count, min_len);
+        // Many frequent numbers with others between them need up to two buckets each.
+        if edges.len() <= MAX_BUCKET_EDGES {
+            return edges;
+        }
+        min_len *= 2;
+    }
+}
+
+/// Returns the edges if each number that occurs at least `min_len` times gets a bucket of its own.
+fn edges_around(numbers: &[f64], bucket_count: usize, min_len: usize) -> Vec<f64> {
+    // Equal numbers are together; zeros of both signs are equal.
+    let runs: Vec<&[f64]> = numbers.chunk_by(|one, next| one == next).collect();
+    let is_frequent = |run: &&[f64]| run.len() >= min_len;
+    let frequent_count = runs.iter().filter(|run| is_frequent(run)).count();
+    let rare_len: usize = runs.iter().filter(|run| !is_frequent(run)).map(|run| run.len()).sum();
+    let rare_bucket_count = bucket_count.saturating_sub(frequent_count);
+    let mut starts: Vec<f64> = Vec::new();
+    // Rare numbers before the current group, and the buckets that they got.
+    let (mut rare_before, mut buckets_before) = (0, 0);
+    let mut place = 0;
+    for group in runs.chunk_by(|one, next| !is_frequent(one) && !is_frequent(next)) {
+        let group_len: usize = group.iter().map(|run| run.len()).sum();
+        let members = &numbers[place..place + group_len];
+        place += group_len;
+        if group.iter().any(is_frequent) {
+            starts.push(members[0]);
+            continue;
+        }
+        rare_before += group_len;
+        // The nearest whole number of buckets so far, but at least one for this group.
+        let target = (2 * rare_bucket_count * rare_before + rare_len) / (2 * rare_len);
+        let count = target.saturating_sub(buckets_before).max(1);
+        buckets_before += count;
+        starts.extend((0..count).map(|index| members[group_len * index / count]));
+    }
+    starts.dedup();
+    // The first bucket begins at the lower end of the range, which is no edge.
+    starts.into_iter().skip(1).collect()
 }
 
 #[cfg(test)]
@@ -184,7 +224,39 @@ meaning = "lowest bid"
     #[test]
     fn a_frequent_value_fills_a_bucket_of_its_own() {
         let filled = fill(TEXT, (0..400).map(|row| if row < 300 { 0.0 } else { f64::from(row) })).unwrap();
-        assert!(filled.contains("buckets = [300.0]"), "{filled}");
+        assert!(filled.contains("buckets = [300.0, 333.0, 366.0]"), "{filled}");
+    }
+
+    #[test]
+    fn the_lowest_a_middle_and_the_highest_value_fill_buckets_of_their_own_if_they_are_frequent() {
+        let sorted = |mut numbers: Vec<f64>| {
+            numbers.sort_by(f64::total_cmp);
+            numbers
+        };
+        let with_frequent = |frequent: f64| {
+            let others = (0..200).map(|index| f64::from(index) * 5.0 + 1.0);
+            sorted(std::iter::repeat_n(frequent, 800).chain(others).collect())
+        };
+        // 80 % zeros: the rest is cut into the three buckets that are left.
+        assert_eq!(edges_of(&with_frequent(0.0), 4), [1.0, 331.0, 666.0]);
+        assert_eq!(edges_of(&with_frequent(500.0), 4), [251.0, 500.0, 501.0]);
+        assert_eq!(edges_of(&with_frequent(1_000.0), 4), [331.0, 666.0, 1_000.0]);
+        // Each frequent value is alone in its bucket, even if that takes more buckets.
+        let numbers = sorted([vec![1.0; 300], vec![2.0; 20], vec![3.0; 300], vec![4.0; 20], vec![5.0; 300]].concat());
+        assert_eq!(edges_of(&numbers, 4), [2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(edges_of(&[1.0, 1.0, 2.0], 2), [2.0]);
+        assert_eq!(edges_of(&[-0.0, 0.0], 2), [0.0; 0]);
+        assert_eq!(edges_of(&[], 2), [0.0; 0]);
+    }
+
+    #[test]
+    fn edges_fit_a_contract_even_if_every_other_value_is_frequent() {
+        let numbers: Vec<f64> = (0..1_000)
+            .flat_map(|index| std::iter::repeat_n(f64::from(index), if index % 2 == 0 { 200 } else { 1 }))
+            .collect();
+        let edges = edges_of(&numbers, MAX_BUCKET_EDGES);
+        assert!(!edges.is_empty() && edges.len() <= MAX_BUCKET_EDGES, "{}", edges.len());
+        assert!(edges.windows(2).all(|pair| pair[0] < pair[1]));
     }
 
     #[test]

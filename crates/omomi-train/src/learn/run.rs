@@ -11,7 +11,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::evaluate::{Evaluator, Metrics};
-use crate::log::{FileId, LogFile, LogReader, ReadOptions};
+use crate::log::{FileId, FileMissing, LogFile, LogReader, LogWarning, ReadOptions};
 use omomi::contract::Contract;
 use omomi::new_file::refuse_to_replace;
 
@@ -117,6 +117,13 @@ pub struct Account {
     pub bad_rows: u64,
     /// Names of the fields with invalid numbers (out of range, or NaN), each with their count in one pass.
     pub invalid_numbers: Vec<(String, u64)>,
+    /// Rows without a value, by field of the contract, for all logs and for each of them in their order. Empty if the
+    /// rows came from a row cache.
+    pub missing: FileMissing,
+    /// The missing values of each log, in the order of `logs`. Empty if the rows came from a row cache.
+    pub missing_by_log: Vec<FileMissing>,
+    /// What the reader of the logs noticed that is no error.
+    pub warnings: Vec<LogWarning>,
     /// Times of the first and the last row, in microseconds since 1970-01-01 UTC; `None` without a time column.
     pub window_us: Option<(i64, i64)>,
     /// The state that the run continued from; `None` if it trained from scratch.
@@ -206,6 +213,7 @@ pub fn train(
     if counted.rows == 0 {
         return Err(TrainError::NoRows);
     }
+    refuse_empty_fields(contract, &counted.missing)?;
     let learn_seconds = started.elapsed().as_secs_f64();
 
     let mut held_out = None;
@@ -222,6 +230,9 @@ pub fn train(
         rows,
         bad_rows: counted.bad_rows,
         invalid_numbers: invalid_numbers.map(|(field, count)| (field.name.clone(), count)).collect(),
+        missing: counted.missing,
+        missing_by_log: counted.missing_by_log,
+        warnings: counted.warnings,
         window_us: trainer.window_us(),
         start: trainer.start().cloned(),
         lineage_days: trainer.lineage_us().map(days_of),
@@ -258,6 +269,21 @@ fn evaluate(
     Ok(evaluator.metrics())
 }
 
+/// Fails if a field has no value in any row: most likely its column was renamed, or its source failed.
+fn refuse_empty_fields(contract: &Contract, missing: &FileMissing) -> Result<(), TrainError> {
+    let row_count = missing.row_count;
+    let is_empty = |index: usize| row_count > 0 && missing.missing_counts.get(index) == Some(&row_count);
+    let may_be_empty = |index: usize| contract.reading().fields[index].may_be_empty;
+    match (0..contract.fields().len()).find(|&index| is_empty(index) && !may_be_empty(index)) {
+        None => Ok(()),
+        Some(index) => Err(TrainError::FieldNeverOccurs {
+            field: contract.fields()[index].name.clone(),
+            column: contract.field_column(index).to_owned(),
+            row_count,
+        }),
+    }
+}
+
 /// Rejects held-out files that are also learned from. Such leakage makes held-out metrics worthless.
 pub(crate) fn refuse_leakage(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
     let learned: HashSet<FileId> = logs.iter().map(LogFile::id).collect();
@@ -288,6 +314,12 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         .collect();
     let invalid_numbers: serde_json::Map<String, Value> =
         account.invalid_numbers.iter().map(|(field, count)| (field.clone(), json!(count))).collect();
+    let by_field = |missing: &FileMissing| -> serde_json::Map<String, Value> {
+        let counts = contract.fields().iter().zip(&missing.missing_counts).filter(|(_, count)| **count > 0);
+        counts.map(|(field, count)| (field.name.clone(), json!(count))).collect()
+    };
+    let missing_by_log: Vec<Value> = account.missing_by_log.iter().map(|log| Value::Object(by_field(log))).collect();
+    let warnings: Vec<String> = account.warnings.iter().map(ToString::to_string).collect();
     json!({
         "tool_version": env!("CARGO_PKG_VERSION"),
         "arguments": options.arguments,
@@ -307,6 +339,9 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         "bad_rows": account.bad_rows,
         "clicks": account.progressive.clicks,
         "invalid_numbers": invalid_numbers,
+        "missing_values": by_field(&account.missing),
+        "missing_values_by_log": missing_by_log,
+        "warnings": warnings,
         "training_window": account.window_us.map(window_json),
         "start": account.start.as_ref().map(start_json),
         "lineage_days": account.lineage_days,

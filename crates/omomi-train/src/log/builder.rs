@@ -6,9 +6,11 @@
 use arrow_array::StringArray;
 
 use super::error::{RowFault, excerpt};
+use super::notation::{FieldRules, LabelTexts, float_id, is_usual_missing, list_of, may_be_list, number_of, text_id};
 use super::parquet_dictionary::{DistinctText, DistinctTexts};
+use super::time::{EXPECTED_TIME, TimeReader};
 use super::wanted_columns::{Target, Wanted};
-use super::{Categories, ExtraColumn, FieldColumn, RowBatch, time};
+use super::{Categories, ExtraColumn, FieldColumn, RowBatch};
 use omomi::contract::{Field, FieldKind};
 use omomi::feature;
 
@@ -27,10 +29,10 @@ pub(super) const fn expected_cell(kind: &FieldKind) -> &'static str {
 }
 
 pub(super) const EXPECTED_LABEL: &str = "a label of 0 or 1";
-pub(super) const EXPECTED_IMPORTANCE: &str = "how much the row counts: a finite number above 0";
+pub(super) const EXPECTED_IMPORTANCE: &str = "how much the row counts: a number from 1e-9 to 1e9";
 pub(super) const EXPECTED_EXTRA: &str = "text, a number, a boolean or a time";
-pub(super) const EXPECTED_TIME: &str =
-    "a time: an integer of microseconds, or text such as 2019-11-24T00:00:17.004101Z";
+/// Smallest and largest importance. Sums of more rows than any log has stay finite and exact enough between them.
+const IMPORTANCE_RANGE: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
 
 /// A JSON value that is neither null, nor a list, nor an object.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +54,10 @@ pub(super) struct BatchBuilder {
     pub(super) importance: Option<Vec<f64>>,
     pub(super) columns: Vec<ColumnBuilder>,
     pub(super) extra: Vec<ExtraBuilder>,
+    /// Reads the time column.
+    pub(super) times: TimeReader,
+    /// Reads texts in the label column.
+    pub(super) label_texts: LabelTexts,
     /// Of the row under construction.
     row_clicked: Option<bool>,
     row_time_us: Option<i64>,
@@ -76,18 +82,23 @@ pub(super) struct ColumnBuilder {
     pub(super) column: FieldColumn,
     kind: FieldKind,
     many: bool,
+    pub(super) rules: FieldRules,
     /// Of the row under construction.
     row_invalid_number_count: u64,
 }
 
 impl BatchBuilder {
-    pub(super) fn new(wanted: &Wanted, row_count_limit: usize) -> Self {
+    pub(super) fn new(wanted: &Wanted, row_count_limit: usize, times: TimeReader) -> Self {
+        let reading = wanted.reading();
+        let fields = wanted.fields().iter().zip(&reading.fields);
         Self {
+            times,
+            label_texts: LabelTexts::new(reading),
             row_count_limit,
             clicked: Vec::new(),
             time_us: wanted.has(Target::Time).then(Vec::new),
             importance: wanted.has(Target::Importance).then(Vec::new),
-            columns: wanted.fields().iter().map(ColumnBuilder::new).collect(),
+            columns: fields.map(|(field, own)| ColumnBuilder::new(field, FieldRules::new(reading, own))).collect(),
             extra: (0..wanted.extra_count()).map(|_| ExtraBuilder::default()).collect(),
             row_clicked: None,
             row_time_us: None,
@@ -114,18 +125,11 @@ impl BatchBuilder {
         match target {
             Target::Field(index) => {
                 let column = &mut self.columns[index];
-                if column.many {
-                    cell.split(many_separator).filter(|cell| !cell.is_empty()).try_for_each(|cell| column.parse(cell))
-                } else {
-                    column.parse(cell)
-                }
+                if column.many { column.parse_list(cell, many_separator) } else { column.parse(cell) }
             }
             Target::Label => {
-                self.row_clicked = Some(match cell {
-                    "0" | "false" | "0.0" => false,
-                    "1" | "true" | "1.0" => true,
-                    _ => return Err(RowFault::Label { found: excerpt(cell) }),
-                });
+                let clicked = self.label_texts.clicked(cell);
+                self.row_clicked = Some(clicked.ok_or_else(|| RowFault::Label { found: excerpt(cell) })?);
                 Ok(())
             }
             Target::Time => self.push_time_text(cell),
@@ -141,8 +145,9 @@ impl BatchBuilder {
     pub(super) fn push_scalar(&mut self, target: Target, scalar: Scalar<'_>) -> Result<(), RowFault> {
         match (target, scalar) {
             (Target::Field(index), scalar) => self.columns[index].push_scalar(scalar)?,
-            (Target::Label, scalar) => self.row_clicked = Some(scalar.label()?),
-            (Target::Time, Scalar::Integer(microseconds)) => self.row_time_us = Some(microseconds),
+            (Target::Label, scalar) => self.row_clicked = Some(scalar.label(&self.label_texts)?),
+            (Target::Time, Scalar::Integer(number)) => self.row_time_us = Some(self.times.integer(number)?),
+            (Target::Time, Scalar::Float(number)) => self.row_time_us = Some(self.times.float(number)?),
             (Target::Time, Scalar::Text(text)) => self.push_time_text(text)?,
             (Target::Importance, scalar) => self.push_importance(scalar.number(), || scalar.to_found())?,
             (Target::Extra(index), Scalar::Text(text)) => self.extra[index].push(text),
@@ -153,9 +158,7 @@ impl BatchBuilder {
     }
 
     fn push_time_text(&mut self, text: &str) -> Result<(), RowFault> {
-        let time_us = time::parse_us(text);
-        let fault = || RowFault::Cell { expected: EXPECTED_TIME, found: excerpt(text) };
-        self.row_time_us = Some(time_us.ok_or_else(fault)?);
+        self.row_time_us = Some(self.times.text(text)?);
         Ok(())
     }
 
@@ -163,6 +166,17 @@ impl BatchBuilder {
         let fault = || RowFault::Cell { expected: EXPECTED_IMPORTANCE, found: found() };
         self.row_importance = Some(number.filter(|&number| is_importance(number)).ok_or_else(fault)?);
         Ok(())
+    }
+
+    /// Whether the row under construction has a value for `target`.
+    pub(super) fn has_value(&self, target: Target) -> bool {
+        match target {
+            Target::Field(index) => self.columns[index].has_row_value(),
+            Target::Label => self.row_clicked.is_some(),
+            Target::Time => self.row_time_us.is_some(),
+            Target::Importance => self.row_importance.is_some(),
+            Target::Extra(index) => self.extra[index].row_present,
+        }
     }
 
     /// Whether `target` takes a list.
@@ -246,6 +260,10 @@ impl BatchBuilder {
         self.extra.iter_mut().for_each(ExtraBuilder::discard_row);
     }
 
+    pub(super) fn row_count(&self) -> usize {
+        self.clicked.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.clicked.is_empty()
     }
@@ -298,14 +316,30 @@ impl ExtraBuilder {
 }
 
 impl ColumnBuilder {
-    fn new(field: &Field) -> Self {
+    fn new(field: &Field, rules: FieldRules) -> Self {
         let categories = empty_categories(&field.kind, 0, 0);
         Self {
             column: FieldColumn { offsets: vec![0], values: Vec::new(), categories, invalid_number_count: 0 },
             kind: field.kind.clone(),
             many: field.many,
+            rules,
             row_invalid_number_count: 0,
         }
+    }
+
+    /// Whether the row under construction has a value, even an invalid number.
+    fn has_row_value(&self) -> bool {
+        let end = self.column.offsets.last().map_or(0, |&end| end as usize);
+        self.column.values.len() > end || self.row_invalid_number_count > 0
+    }
+
+    /// How many of the rows `first..end` have no value.
+    pub(super) fn missing_count(&self, first: usize, end: usize) -> usize {
+        let Some(offsets) = self.column.offsets.get(first..=end) else { return 0 };
+        if self.many {
+            return offsets.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        }
+        (end - first) - (offsets[offsets.len() - 1] - offsets[0]) as usize
     }
 
     fn len(&self) -> usize {
@@ -315,21 +349,59 @@ impl ColumnBuilder {
         }
     }
 
-    /// Parses one category and adds it to the row under construction.
+    /// Parses one category and adds it to the row under construction, unless its text means a missing value.
     fn parse(&mut self, cell: &str) -> Result<(), RowFault> {
-        let fault = |kind| RowFault::Cell { expected: expected_cell(kind), found: excerpt(cell) };
+        if self.rules.is_missing_in_csv(cell, &self.kind) {
+            return Ok(());
+        }
+        self.parse_text(cell)
+    }
+
+    fn parse_text(&mut self, text: &str) -> Result<(), RowFault> {
+        let fault = |kind| RowFault::Cell { expected: expected_cell(kind), found: excerpt(text) };
         match self.kind {
-            FieldKind::Id => self.push_id(cell.parse().map_err(|_| fault(&self.kind))?),
-            FieldKind::Text => self.push_text(cell),
-            FieldKind::Number { .. } => self.push_number(cell.parse().map_err(|_| fault(&self.kind))?),
+            FieldKind::Id => self.push_id(text_id(text).ok_or_else(|| fault(&self.kind))?),
+            FieldKind::Text if self.rules.changes_texts() => self.push_text_by_rules(text),
+            FieldKind::Text => self.push_plain_text(text),
+            FieldKind::Number { .. } => {
+                let number = number_of(text, self.rules.number_format);
+                self.push_number(number.ok_or_else(|| fault(&self.kind))?);
+            }
         }
         Ok(())
+    }
+
+    /// Parses the categories in a CSV cell and adds them to the row under construction.
+    fn parse_list(&mut self, cell: &str, separator: char) -> Result<(), RowFault> {
+        let is_list = may_be_list(cell, self.rules.lists);
+        let Some(list) = (if is_list { list_of(cell, separator, self.rules.lists)? } else { None }) else {
+            return cell.split(separator).filter(|cell| !cell.is_empty()).try_for_each(|cell| self.parse(cell));
+        };
+        self.rules.list_count += 1;
+        list.iter().try_for_each(|item| match item {
+            serde_json::Value::Null => Ok(()),
+            serde_json::Value::String(text) => self.push_scalar(Scalar::Text(text)),
+            serde_json::Value::Number(number) if number.is_i64() => {
+                self.push_scalar(Scalar::Integer(number.as_i64().unwrap_or(0)))
+            }
+            other => Err(RowFault::Cell { expected: expected_cell(&self.kind), found: excerpt(&other.to_string()) }),
+        })
     }
 
     fn push_scalar(&mut self, scalar: Scalar<'_>) -> Result<(), RowFault> {
         match (&self.kind, scalar) {
             (FieldKind::Id, Scalar::Integer(id)) => self.push_id(id),
+            (FieldKind::Id, Scalar::Float(number)) => {
+                let fault = || RowFault::Cell { expected: expected_cell(&self.kind), found: scalar.to_found() };
+                self.push_id(float_id(number).ok_or_else(fault)?);
+            }
             (FieldKind::Text, Scalar::Text(text)) => self.push_text(text),
+            (FieldKind::Id | FieldKind::Number { .. }, Scalar::Text(text)) => {
+                if !self.rules.is_missing(text) {
+                    let expected = expected_cell(&self.kind);
+                    self.parse_text(text).map_err(|_| RowFault::Cell { expected, found: scalar.to_found() })?;
+                }
+            }
             (FieldKind::Number { .. }, Scalar::Float(number)) => self.push_number(number),
             #[expect(clippy::cast_precision_loss, reason = "a number is a double; the nearest one is meant")]
             (FieldKind::Number { .. }, Scalar::Integer(number)) => self.push_number(number as f64),
@@ -349,6 +421,25 @@ impl ColumnBuilder {
 
     #[inline]
     pub(super) fn push_text(&mut self, text: &str) {
+        if self.rules.changes_texts() {
+            return self.push_text_by_rules(text);
+        }
+        if is_usual_missing(text) {
+            self.rules.note_kept(text);
+        }
+        self.push_plain_text(text);
+    }
+
+    /// Adds a text after its rules: not at all if it means a missing value, normalized if the contract asks for that.
+    fn push_text_by_rules(&mut self, text: &str) {
+        if !self.rules.is_missing(text) {
+            let text = self.rules.normalized(text);
+            self.push_plain_text(&text);
+        }
+    }
+
+    #[inline]
+    fn push_plain_text(&mut self, text: &str) {
         let place = self.push_distinct_text(text);
         if let Categories::Texts { places: Some(places), .. } = &mut self.column.categories {
             places.push(place);
@@ -371,8 +462,18 @@ impl ColumnBuilder {
     pub(super) fn push_key(&mut self, key: usize, dictionary: &StringArray, distinct: &mut DistinctTexts) {
         let text = distinct.text(key, || {
             let text = dictionary.value(key);
-            DistinctText { place: self.push_distinct_text(text), value: feature::text_value(text.as_bytes()) }
+            if self.rules.is_missing(text) {
+                return DistinctText::MISSING;
+            }
+            if is_usual_missing(text) {
+                self.rules.note_kept(text);
+            }
+            let text = self.rules.normalized(text);
+            DistinctText { place: self.push_distinct_text(&text), value: feature::text_value(text.as_bytes()) }
         });
+        if text.is_missing() {
+            return;
+        }
         if let Categories::Texts { places: Some(places), .. } = &mut self.column.categories {
             places.push(text.place);
         }
@@ -456,9 +557,9 @@ pub(super) fn offset(len: usize) -> u32 {
     u32::try_from(len).expect("a batch is full long before its offsets are")
 }
 
-/// Whether a number is a valid importance: finite and above 0.
+/// Whether a number is a valid importance.
 pub(super) fn is_importance(number: f64) -> bool {
-    number > 0.0 && number.is_finite()
+    IMPORTANCE_RANGE.contains(&number)
 }
 
 impl Scalar<'_> {
@@ -474,11 +575,12 @@ impl Scalar<'_> {
         }
     }
 
-    fn label(self) -> Result<bool, RowFault> {
+    fn label(self, texts: &LabelTexts) -> Result<bool, RowFault> {
         match self {
             Self::Bool(clicked) => Ok(clicked),
             Self::Integer(0) | Self::Float(0.0) => Ok(false),
             Self::Integer(1) | Self::Float(1.0) => Ok(true),
+            Self::Text(text) => texts.clicked(text).ok_or_else(|| RowFault::Label { found: self.to_found() }),
             other => Err(RowFault::Label { found: other.to_found() }),
         }
     }

@@ -283,6 +283,28 @@ pub enum RowFault {
         /// The cell, shortened.
         found: String,
     },
+    /// A time that no log of ads can have: before 2000, or later than a day from now.
+    #[error(
+        "expected a time from 2000-01-01 to a day from now, found {found}{hint}; name the unit with --time-unit, or \
+         allow any time with --any-time"
+    )]
+    Time {
+        /// The time.
+        found: String,
+        /// Which unit would make it plausible, if any.
+        hint: &'static str,
+    },
+    /// A list in a CSV cell has a notation that is neither categories with separators nor JSON.
+    #[error(
+        "expected categories joined by `{separator}` or a list in JSON, found {found}; if that is one category, write \
+         lists = \"separated\" under [reading] in the contract"
+    )]
+    List {
+        /// The separator.
+        separator: char,
+        /// The cell, shortened.
+        found: String,
+    },
     /// A cell, or a line of JSON, is not UTF-8.
     #[error("expected UTF-8 text, found other bytes")]
     NotUtf8,

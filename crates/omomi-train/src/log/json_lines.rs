@@ -30,7 +30,7 @@ pub(super) struct JsonLinesReader {
     many_separator: char,
 }
 
-/// The wanted keys, sorted by name, and which of them were found so far.
+/// The wanted keys of one object, sorted by name, and which of them were found so far.
 struct Keys {
     wanted: Vec<WantedKey>,
     /// Index in `wanted` of the key that was found last.
@@ -39,10 +39,18 @@ struct Keys {
     first_row: Vec<String>,
 }
 
+/// Deepest nesting of a wanted key. Names of columns are short, so this is no limit in practice.
+const MAX_DEPTH: usize = 16;
+
 struct WantedKey {
     name: String,
-    /// What the key is for: several purposes if an extra column is also a column of the contract.
+    /// What the value is for: several purposes if an extra column is also a column of the contract, none if only keys
+    /// of its object are wanted.
     targets: Vec<Target>,
+    /// The wanted keys of the value, if it is an object.
+    inner: Option<Box<Keys>>,
+    /// Whether the column can also be found under another path, because its name has dots.
+    has_other_paths: bool,
     /// Number of the last row that had the key, from 1, or 0 if no row had it.
     last_row: u64,
     /// Index of the key that followed this one last time. Lines usually have their keys in the same order, so it is
@@ -51,6 +59,62 @@ struct WantedKey {
 }
 
 impl Keys {
+    /// The keys of the columns. A name with dots is wanted as it is, and also as a path into nested objects.
+    fn new(columns: &[(String, Target)]) -> Self {
+        let mut keys = Self::none();
+        for (name, target) in columns {
+            keys.add(&[name], *target, name.contains('.'));
+            // Any of the dots may lead into an object: `a.b.c` is `a` > `b.c`, `a.b` > `c` or `a` > `b` > `c`.
+            keys.add_nested(name, &mut Vec::new(), *target);
+        }
+        keys
+    }
+
+    fn none() -> Self {
+        Self { wanted: Vec::new(), previous: 0, first_row: Vec::new() }
+    }
+
+    fn add_nested<'a>(&mut self, name: &'a str, outer: &mut Vec<&'a str>, target: Target) {
+        if outer.len() == MAX_DEPTH {
+            return;
+        }
+        if let Some((first, rest)) = name.split_once('.') {
+            outer.push(first);
+            let path: Vec<&str> = outer.iter().copied().chain([rest]).collect();
+            self.add(&path, target, true);
+            self.add_nested(rest, outer, target);
+            outer.pop();
+        }
+    }
+
+    fn add(&mut self, path: &[&str], target: Target, has_other_paths: bool) {
+        let Some((name, inner)) = path.split_first() else { return };
+        let position = self.wanted.binary_search_by(|wanted| wanted.name.as_str().cmp(name)).unwrap_or_else(|place| {
+            let name = (*name).to_owned();
+            let key =
+                WantedKey { name, targets: Vec::new(), inner: None, has_other_paths: false, last_row: 0, next: 0 };
+            self.wanted.insert(place, key);
+            place
+        });
+        let key = &mut self.wanted[position];
+        if inner.is_empty() {
+            key.targets.push(target);
+            key.has_other_paths |= has_other_paths;
+        } else {
+            key.inner.get_or_insert_with(|| Box::new(Self::none())).add(inner, target, has_other_paths);
+        }
+    }
+
+    /// Adds the columns that at least one row had to `seen`.
+    fn seen(&self, seen: &mut Vec<Target>) {
+        for key in self.wanted.iter().filter(|key| key.last_row > 0) {
+            seen.extend(&key.targets);
+            if let Some(inner) = &key.inner {
+                inner.seen(seen);
+            }
+        }
+    }
+
     fn position(&mut self, key: &str) -> Option<usize> {
         let guess = self.wanted[self.previous].next;
         let position = if self.wanted[guess].name == key {
@@ -61,6 +125,14 @@ impl Keys {
         self.wanted[self.previous].next = position;
         self.previous = position;
         Some(position)
+    }
+}
+
+impl WantedKey {
+    /// A column that the value, or one inside it, is for.
+    fn first_target(&self) -> Target {
+        let inner = || self.inner.as_ref()?.wanted.first().map(Self::first_target);
+        self.targets.first().copied().or_else(inner).unwrap_or(Target::Label)
     }
 }
 
@@ -75,26 +147,14 @@ impl JsonLinesReader {
         if let Some(found) = other_format(start) {
             return Err(LogError::OtherFormat { file: file.to_owned(), expected: "JSON lines", found });
         }
-        let mut keys: Vec<WantedKey> = wanted
-            .columns()
-            .iter()
-            .map(|(name, target)| WantedKey { name: name.clone(), targets: vec![*target], last_row: 0, next: 0 })
-            .collect();
-        keys.sort_by(|one, other| one.name.cmp(&other.name));
-        keys.dedup_by(|again, first| {
-            let same = again.name == first.name;
-            if same {
-                first.targets.append(&mut again.targets);
-            }
-            same
-        });
+        let keys = Keys::new(wanted.columns());
         let mut partitions = Partitions::of(file);
         for (name, target) in wanted.columns() {
             partitions.take(name, *target);
         }
         partitions.check(file, wanted, many_separator)?;
         let partitions = partitions.cells().iter().map(|(target, text)| {
-            let key = keys.iter().position(|key| key.targets.contains(target)).unwrap_or(0);
+            let key = keys.wanted.iter().position(|key| key.targets.contains(target)).unwrap_or(0);
             (key, *target, text.clone().unwrap_or_default().into_bytes())
         });
         Ok(Self {
@@ -104,7 +164,7 @@ impl JsonLinesReader {
             row: 0,
             partitions: partitions.collect(),
             many_separator,
-            keys: Keys { wanted: keys, previous: 0, first_row: Vec::new() },
+            keys,
         })
     }
 
@@ -114,11 +174,11 @@ impl JsonLinesReader {
     }
 
     /// The columns that at least one row had.
-    pub(super) fn seen(&self) -> impl Iterator<Item = Target> {
-        let in_path = self.partitions.iter().map(|(_, target, _)| *target);
-        let in_rows =
-            self.keys.wanted.iter().filter(|key| key.last_row > 0).flat_map(|key| key.targets.iter().copied());
-        in_rows.chain(in_path)
+    pub(super) fn seen(&self) -> Vec<Target> {
+        let mut seen = Vec::new();
+        self.keys.seen(&mut seen);
+        seen.extend(self.partitions.iter().map(|(_, target, _)| *target));
+        seen
     }
 
     /// All keys of the first row.
@@ -226,13 +286,19 @@ impl<'de> Visitor<'de> for RowVisitor<'_> {
             };
             let key = &mut self.keys.wanted[position];
             if key.last_row == self.row {
-                self.fault.get_or_insert((key.targets[0], RowFault::RepeatedKey));
+                self.fault.get_or_insert((key.first_target(), RowFault::RepeatedKey));
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             key.last_row = self.row;
-            let cell = Cell { batch: self.batch, targets: &key.targets, in_list: false, fault: self.fault };
-            map.next_value_seed(cell)?;
+            let WantedKey { targets, inner, has_other_paths, .. } = key;
+            if *has_other_paths && let Some(&target) = targets.iter().find(|&&target| self.batch.has_value(target)) {
+                self.fault.get_or_insert((target, RowFault::RepeatedKey));
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let inner = inner.as_deref_mut().map(|keys| (keys, self.row));
+            map.next_value_seed(Cell { batch: self.batch, targets, inner, in_list: false, fault: self.fault })?;
         }
         Ok(())
     }
@@ -271,6 +337,8 @@ impl Visitor<'_> for KeySeed<'_> {
 struct Cell<'a> {
     batch: &'a mut BatchBuilder,
     targets: &'a [Target],
+    /// The wanted keys of the value, if it is an object, and the number of the row.
+    inner: Option<(&'a mut Keys, u64)>,
     in_list: bool,
     fault: &'a mut Option<(Target, RowFault)>,
 }
@@ -342,7 +410,8 @@ impl<'de> Visitor<'de> for Cell<'_> {
             return self.fault(target, "a list".to_owned());
         }
         loop {
-            let cell = Cell { batch: &mut *self.batch, targets: self.targets, in_list: true, fault: &mut *self.fault };
+            let (batch, fault) = (&mut *self.batch, &mut *self.fault);
+            let cell = Cell { batch, targets: self.targets, inner: None, in_list: true, fault };
             if list.next_element_seed(cell)?.is_none() {
                 return Ok(());
             }
@@ -350,8 +419,14 @@ impl<'de> Visitor<'de> for Cell<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Some(&target) = self.targets.first() else {
+            if let Some((keys, row)) = self.inner {
+                return RowVisitor { batch: self.batch, keys, row, fault: self.fault }.visit_map(map);
+            }
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(());
+        };
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        let target = self.targets[0];
         self.fault(target, "an object".to_owned())
     }
 }

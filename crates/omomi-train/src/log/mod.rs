@@ -3,25 +3,30 @@
 //! [`LogReader`] reads any number of files, one after the other, in bounded memory. The files may have different
 //! formats. Only the columns that the [contract](omomi::contract) or the [`ReadOptions`] name are decoded:
 //!
-//! * Parquet (`.parquet`, `.parq`). `id`: any integers. `text`: strings, plain or dictionary-encoded. `number`:
-//!   integers, floats or decimals. `many`: lists of those. The label: integers, floats or booleans.
+//! * Parquet (`.parquet`, `.parq`). `id`: any integers, also as floats or texts where they are exact. `text`: strings,
+//!   plain or dictionary-encoded. `number`: integers, floats, decimals or texts. `many`: lists of those. The label:
+//!   integers, floats, booleans or texts.
 //! * CSV (`.csv`, and `.tsv` with tabs; `.gz` or `.zst` may follow): cells with a header, quoted as in RFC 4180 or as
 //!   [`CsvDialect`] says. A `many` cell holds its categories, joined by a separator; empty pieces are skipped.
-//! * JSON lines (`.jsonl`, `.ndjson`, `.json`, also with `.gz` or `.zst`): one object per line. `many` is a list. A
-//!   number in quotes is text.
+//! * JSON lines (`.jsonl`, `.ndjson`, `.json`, also with `.gz` or `.zst`): one object per line. `many` is a list.
 //!
 //! Instead of files, a folder can be named: all logs in and below it are read. A folder in the path of a file whose
 //! name is `column=value` is a column of that file, unless the file has the column itself. Standard input (`-`) and
 //! named pipes are read once, as CSV or JSON lines.
 //!
+//! The contract may say more about the [notation](omomi::contract::Reading): other names of columns, texts that mean a
+//! missing value, labels as words, Unicode normalization, numbers with separators. In JSON lines and Parquet, a column
+//! name with dots leads into nested records, unless a column has exactly this name.
+//!
 //! Null, an absent key and an empty CSV cell are missing values. An empty text in Parquet or JSON is a category; CSV
-//! cannot express it. NaN, and numbers outside their field's range, are treated as missing, and their count is
-//! reported.
+//! cannot express it. Unless the contract lists the texts that mean a missing value, `NULL`, `\N`, `NaN`, `nan` and
+//! `<NA>` in a CSV cell do. NaN, and numbers outside their field's range, are treated as missing, and their count is
+//! reported. [`LogReader::warnings`] tells what was guessed, and where a field vanishes between two files.
 //!
 //! A bad row is one that cannot be used: its label is neither 0 nor 1, its id is not an integer, its text is not UTF-8,
-//! a cell is too long, or its line is malformed. Where a quote swallows several lines of CSV, each of them counts. A
-//! bad row is an error that names the file, row and column. If [`ReadOptions::max_bad_rows`] allows it, the row is
-//! skipped, counted and listed instead.
+//! its time is before 2000 or in the future, a cell is too long, or its line is malformed. Where a quote swallows
+//! several lines of CSV, each of them counts. A bad row is an error that names the file, row and column. If
+//! [`ReadOptions::max_bad_rows`] allows it, the row is skipped, counted and listed instead.
 //!
 //! ```no_run
 //! use omomi::contract::Contract;
@@ -38,8 +43,9 @@
 //! # Limits
 //!
 //! A line of text, a CSV row and a text in Parquet have at most 16 MiB, a CSV row at most 65,536 cells, and a page of
-//! Parquet at most 256 MiB. Nested Parquet columns, encrypted Parquet and the codec LZO cannot be read. Parquet files
-//! are decoded on the calling thread. A folder of logs has at most 64 folders within each other.
+//! Parquet at most 256 MiB. Encrypted Parquet and the codec LZO cannot be read. Parquet files are decoded on the calling
+//! thread. A folder of logs has at most 64 folders within each other. A time in text is within the years 1678 to 2261.
+//! A guess about the unit of times holds for all files of a log.
 
 mod batch;
 mod builder;
@@ -49,10 +55,13 @@ mod error;
 mod files;
 pub mod generate;
 mod json_lines;
+mod missing;
+mod notation;
 mod open_text;
 mod parquet;
 mod parquet_bytes;
 mod parquet_dictionary;
+mod parquet_nested;
 mod parquet_pages;
 mod parquet_schema;
 mod partitions;
@@ -60,6 +69,7 @@ mod row_part;
 mod skipped;
 mod time;
 mod wanted_columns;
+mod warning;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,22 +80,42 @@ pub use csv_records::{CsvDialect, CsvFault, CsvRecord, CsvRecords};
 pub use error::{BadRow, LogError, RowFault};
 pub(crate) use files::FileId;
 pub use files::LogFile;
+pub use missing::FileMissing;
 pub(crate) use parquet_pages::column_with_long_page;
 pub use row_part::{PartBy, RowPart};
 pub use skipped::{SkipReason, SkippedFile};
+pub(crate) use time::is_in_the_future;
+#[doc(hidden)]
+pub use time::parse_time_us;
 pub use time::time_range;
+pub use warning::LogWarning;
 
 use builder::BatchBuilder;
 use csv::CsvReader;
 use error::BadRows;
 use files::{Format, Found};
 use json_lines::JsonLinesReader;
+use missing::first_jump;
+use notation::USUAL_MISSING;
 use open_text::open_text;
 use parquet::ParquetReader;
 use row_part::PartFilter;
+use time::TimeReader;
 use wanted_columns::{Target, Wanted};
 
-use omomi::contract::Contract;
+use omomi::contract::{Contract, TimeUnit};
+use omomi::score::Model;
+use serde_json::Value;
+
+/// Returns the contract of a weight file, with how its logs are read, as far as its provenance says so.
+#[must_use]
+pub fn contract_of(model: &Model) -> Contract {
+    let contract = model.contract();
+    let reading = model.provenance().pointer("/training/reading").map(Value::to_string);
+    // A file whose provenance is wrong is still good for scoring: its logs are then read by the names of the fields.
+    let contract_with = reading.and_then(|reading| contract.with_reading_json(&reading).ok());
+    contract_with.unwrap_or_else(|| contract.clone())
+}
 
 /// Options for reading a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,10 +130,16 @@ pub struct ReadOptions {
     /// How CSV files are written.
     pub csv: CsvDialect,
     /// Name of the column with the time of the impression: timestamps of any unit, RFC 3339 text (UTC if it has no
-    /// offset), or integers of microseconds since 1970-01-01 UTC. Every row needs a time.
+    /// offset), or integers. Every row needs a time from 2000-01-01 to a day from now.
     pub time_column: Option<String>,
-    /// Name of the column with each row's importance: how much the row counts, a finite number above 0. For example, a
-    /// row has importance 10 if nine more rows like it were left out of the log. Every row needs an importance.
+    /// Unit of times that are integers. `None`: the [contract's](omomi::contract::Reading::time_unit). If it has none
+    /// either, the unit is guessed from the first plausible integer.
+    pub time_unit: Option<TimeUnit>,
+    /// Whether any time is taken, even one before 2000 or in the future. Integers are then microseconds unless a unit
+    /// is stated.
+    pub any_time: bool,
+    /// Name of the column with each row's importance: how much the row counts, a number from 1e-9 to 1e9. For example,
+    /// a row has importance 10 if nine more rows like it were left out of the log. Every row needs an importance.
     pub importance_column: Option<String>,
     /// Names of more columns to return as text, in this order; for example to group rows or to weight them. They may
     /// also be columns of the contract. List columns cannot be read this way.
@@ -120,6 +156,8 @@ impl Default for ReadOptions {
             many_separator: '|',
             csv: CsvDialect::default(),
             time_column: None,
+            time_unit: None,
+            any_time: false,
             importance_column: None,
             extra_columns: Vec::new(),
             parts: Vec::new(),
@@ -152,6 +190,8 @@ pub struct LogReader {
     /// Index of the first JSON file with rows, and the keys of its first row: an example for the error about a key that
     /// no row has.
     json_sample: Option<(usize, Vec<String>)>,
+    /// By file, as far as they were read.
+    missing: Vec<FileMissing>,
 }
 
 /// An open file, with the decoder for its format.
@@ -194,7 +234,8 @@ impl LogReader {
         options.csv.check().map_err(|message| LogError::Dialect { message })?;
         let Found { files, skipped, .. } = files::expand(patterns)?;
         let (files, formats) = files.into_iter().unzip();
-        let batch = BatchBuilder::new(&wanted, options.batch_row_count);
+        let times = TimeReader::new(options.time_unit.or(wanted.reading().time_unit), options.any_time);
+        let batch = BatchBuilder::new(&wanted, options.batch_row_count, times);
         let bad_rows = BadRows { max: options.max_bad_rows, ..BadRows::default() };
         let mut reader = Self {
             wanted,
@@ -212,6 +253,7 @@ impl LogReader {
             read_len: Arc::default(),
             seen: Vec::new(),
             json_sample: None,
+            missing: Vec::new(),
         };
         reader.look_at_files()?;
         Ok(reader)
@@ -284,7 +326,11 @@ impl LogReader {
                     },
                 },
             };
-            if format_reader.fill(&mut self.batch, &self.wanted, &mut self.bad_rows)? {
+            let first_row = self.batch.row_count();
+            let is_open = format_reader.fill(&mut self.batch, &self.wanted, &mut self.bad_rows)?;
+            self.missing.resize(self.file_index + 1, FileMissing::default());
+            self.missing[self.file_index].count(&self.batch, first_row);
+            if is_open {
                 self.format_reader = Some(format_reader);
             } else {
                 self.finish_file(&format_reader);
@@ -430,6 +476,57 @@ impl LogReader {
             FormatReader::Csv(_) | FormatReader::JsonLines(_) => self.read_len.load(Ordering::Relaxed),
         };
         finished + current.min(file.len_bytes)
+    }
+
+    /// How many rows and missing values each file has, in the order of the files, as far as they were read.
+    #[must_use]
+    pub fn missing_by_file(&self) -> &[FileMissing] {
+        &self.missing
+    }
+
+    /// The rows and missing values of all files so far.
+    #[must_use]
+    pub fn missing(&self) -> FileMissing {
+        let mut sum = FileMissing::default();
+        self.missing.iter().for_each(|file| sum.add(file));
+        sum
+    }
+
+    /// What the reader noticed so far that is no error: guesses about notations, and fields whose missing rate jumps
+    /// between files. At most one jump is listed for each field, the first one.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<LogWarning> {
+        let mut warnings = Vec::new();
+        if let Some(unit) = self.batch.times.guessed_unit().filter(|unit| *unit != TimeUnit::Microseconds) {
+            let column = self.wanted.name(Target::Time).to_owned();
+            warnings.push(LogWarning::GuessedTimeUnit { column, unit });
+        }
+        for (index, field) in self.batch.columns.iter().enumerate() {
+            let column = || self.wanted.name(Target::Field(index)).to_owned();
+            let rules = &field.rules;
+            for (text, (&count, &kept)) in
+                USUAL_MISSING.into_iter().zip(rules.guessed_missing.iter().zip(&rules.kept_missing))
+            {
+                if count > 0 {
+                    warnings.push(LogWarning::GuessedMissing { column: column(), text, count });
+                }
+                if kept > 0 {
+                    warnings.push(LogWarning::KeptMissing { column: column(), text });
+                }
+            }
+            if rules.lists.is_none() && rules.list_count > 0 {
+                warnings.push(LogWarning::GuessedLists { column: column(), count: rules.list_count });
+            }
+            if let Some(jump) = first_jump(&self.missing, index) {
+                warnings.push(LogWarning::MissingRateJumps {
+                    column: column(),
+                    file: self.files[jump.file].path.clone(),
+                    rate_before: jump.rate_before,
+                    rate: jump.rate,
+                });
+            }
+        }
+        warnings
     }
 
     /// How many bad rows were skipped so far.

@@ -24,20 +24,22 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::builder::{
-    BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, EXPECTED_TIME, expected_cell, is_importance,
-    offset,
+    BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, expected_cell, is_importance, offset,
 };
 use super::csv_records::MAX_RECORD_LEN;
 use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
+use super::notation::{float_id, number_of, text_id};
 use super::parquet_bytes::with_bytes;
 use super::parquet_dictionary::{DistinctTexts, with_dictionaries};
+use super::parquet_nested::{Nested, inner_array, leaves, with_nested};
 use super::parquet_pages::{is_encrypted, long_pages};
-use super::parquet_schema::{check_type, simplified};
+use super::parquet_schema::{check_type, simplified, with_microseconds};
 use super::partitions::Partitions;
+use super::time::{EXPECTED_TIME, TimeReader};
 use super::wanted_columns::{Target, Wanted};
-use super::{LogError, LogFile, ReadOptions, time};
-use omomi::contract::FieldKind;
+use super::{LogError, LogFile, ReadOptions};
+use omomi::contract::{FieldKind, NumberFormat};
 use omomi::feature;
 
 /// Most rows that are decoded at a time, even if a batch is larger. This bounds the memory.
@@ -51,8 +53,9 @@ pub(super) struct ParquetReader {
     bytes_metadata: Option<ArrowReaderMetadata>,
     /// The decoded columns, by their index in the file.
     columns: Vec<usize>,
-    /// The index of each wanted column among the decoded ones, and its purpose.
-    places: Vec<(usize, Target)>,
+    /// The leaves of the decoded columns, by their index in the file.
+    leaves: Vec<usize>,
+    places: Vec<Place>,
     partitions: Partitions,
     many_separator: char,
     batch_row_count: usize,
@@ -65,6 +68,15 @@ pub(super) struct ParquetReader {
     /// How many rows were decoded before those in `decoded`.
     rows_before: u64,
     decoded: Decoded,
+}
+
+/// A wanted column among the decoded ones.
+struct Place {
+    /// Index of the decoded column.
+    column: usize,
+    /// Names that lead from the decoded column into nested records; empty for the column itself.
+    inner: Vec<String>,
+    target: Target,
 }
 
 /// Some consecutive rows of a row group.
@@ -129,31 +141,57 @@ impl ParquetReader {
         if row_count == 0 {
             return Ok(None);
         }
-        let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let nested = Nested::find(metadata.schema(), wanted);
+        let mut names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
+        names.extend(nested.iter().map(|nested| nested.name.clone()));
+        let root_count = metadata.schema().fields().len();
         let mut partitions = Partitions::of(path);
-        let places = wanted.locate(path, &names, |column, target| partitions.take(column, target))?;
+        let located = wanted.locate(path, &names, |column, target| partitions.take(column, target))?;
         partitions.check(path, wanted, options.many_separator)?;
-        check_columns(path, &metadata, &places)?;
+        // A nested column comes after the columns of the file, at a place of its own.
+        let (nested_places, places): (Vec<_>, Vec<_>) =
+            located.into_iter().partition(|&(index, _)| index >= root_count);
+        let nested_places: Vec<(&Nested, Target)> =
+            nested_places.into_iter().map(|(index, target)| (&nested[index - root_count], target)).collect();
+        // The decoded columns are in the order of the file. A column that is wanted twice is decoded once.
+        let roots: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
+        let mut columns = roots.clone();
+        columns.extend(nested_places.iter().map(|(nested, _)| nested.root));
+        columns.sort_unstable();
+        columns.dedup();
+        check_codecs(path, &metadata, &columns)?;
         let schema = simplified(metadata.schema(), &places, wanted);
+        let schema = with_microseconds(schema, metadata.parquet_schema());
         for &(index, target) in &places {
             check_type(path, wanted, target, schema.field(index).data_type())?;
         }
         let schema = with_dictionaries(schema, metadata.metadata(), &places, wanted);
+        let schema = with_nested(schema, &nested_places, wanted);
+        for (nested, target) in &nested_places {
+            check_type(path, wanted, *target, nested.data_type(&schema))?;
+        }
         let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(schema));
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), with_schema).map_err(damaged)?;
-        // The decoded columns are in the order of the file. A column that is wanted twice is decoded once.
-        let mut columns: Vec<usize> = places.iter().map(|&(index, _)| index).collect();
-        columns.sort_unstable();
-        columns.dedup();
-        let mut places: Vec<(usize, Target)> =
-            places.iter().map(|&(index, target)| (columns.partition_point(|&before| before < index), target)).collect();
-        places.sort_by_key(|&(index, _)| index);
+        let nested_leaves: Vec<&[String]> = nested_places.iter().map(|(nested, _)| nested.path.as_slice()).collect();
+        let leaves = leaves(metadata.parquet_schema(), &roots, &nested_leaves);
+        let place = |root: usize| columns.partition_point(|&before| before < root);
+        let mut places: Vec<Place> = places
+            .iter()
+            .map(|&(index, target)| Place { column: place(index), inner: Vec::new(), target })
+            .chain(nested_places.iter().map(|(nested, target)| Place {
+                column: place(nested.root),
+                inner: nested.path[1..].to_vec(),
+                target: *target,
+            }))
+            .collect();
+        places.sort_by_key(|place| place.column);
         Ok(Some(Self {
             file: path.clone(),
             handle,
             metadata,
             bytes_metadata: None,
             columns,
+            leaves,
             places,
             partitions,
             many_separator: options.many_separator,
@@ -185,7 +223,7 @@ impl ParquetReader {
         bad_rows: &mut BadRows,
     ) -> Result<bool, LogError> {
         while batch.rows_left() > 0 {
-            if self.decoded.next_row == self.decoded.row_count && !self.decode(wanted)? {
+            if self.decoded.next_row == self.decoded.row_count && !self.decode(wanted, batch)? {
                 return Ok(false);
             }
             let decoded = &mut self.decoded;
@@ -224,7 +262,7 @@ impl ParquetReader {
     }
 
     /// Decodes the next rows. Returns false at the end of the file.
-    fn decode(&mut self, wanted: &Wanted) -> Result<bool, LogError> {
+    fn decode(&mut self, wanted: &Wanted, batch: &mut BatchBuilder) -> Result<bool, LogError> {
         self.rows_before += self.decoded.row_count as u64;
         self.decoded = Decoded::default();
         loop {
@@ -256,7 +294,7 @@ impl ParquetReader {
                         span.rows.start += rows.num_rows();
                     }
                     let damaged = |error: ArrowError| arrow_failure(&self.file, self.rows_before, error);
-                    self.decoded = Decoded::new(&rows, &self.places, wanted).map_err(damaged)?;
+                    self.decoded = Decoded::new(&rows, &self.places, wanted, batch).map_err(damaged)?;
                     return Ok(true);
                 }
                 Some(Err(error)) => match self.spans.front_mut() {
@@ -296,13 +334,15 @@ impl ParquetReader {
             let root = self.metadata.parquet_schema().get_column_root(self.leaf_index(group, chunk)).name().to_owned();
             let index = self.metadata.schema().fields().iter().position(|field| *field.name() == root);
             let place = index.and_then(|index| self.columns.iter().position(|&column| column == index));
-            let Some(&(_, target)) = self.places.iter().find(|(found, _)| Some(*found) == place) else { continue };
+            let Some(Place { target, .. }) = self.places.iter().find(|found| Some(found.column) == place) else {
+                continue;
+            };
             let pages = long_pages(&self.handle, chunk);
             let pages = pages.map_err(|source| LogError::Unreadable { file: self.file.clone(), source })?;
             for page in pages {
                 let row = usize::try_from(page.values_before).unwrap_or(usize::MAX);
                 if page.is_one_value && column.max_rep_level() == 0 {
-                    rows.entry(row).or_insert(target);
+                    rows.entry(row).or_insert(*target);
                     continue;
                 }
                 let found = format!(
@@ -331,13 +371,16 @@ impl ParquetReader {
         if span.as_bytes && self.bytes_metadata.is_none() {
             let bytes = with_bytes(self.metadata.metadata()).map_err(damaged)?;
             let metadata = ArrowReaderMetadata::try_new(Arc::new(bytes), ArrowReaderOptions::new()).map_err(damaged)?;
-            self.bytes_metadata = Some(metadata);
+            let schema = with_microseconds(metadata.schema().as_ref().clone(), metadata.parquet_schema());
+            let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+            let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), with_schema);
+            self.bytes_metadata = Some(metadata.map_err(damaged)?);
         }
         let metadata = self.bytes_metadata.as_ref().filter(|_| span.as_bytes).unwrap_or(&self.metadata).clone();
         let handle = self.handle.try_clone();
         let handle = handle.map_err(|source| LogError::Unreadable { file: self.file.clone(), source })?;
         let group_row_count = usize::try_from(metadata.metadata().row_group(span.group).num_rows()).unwrap_or(0);
-        let projection = ProjectionMask::roots(metadata.parquet_schema(), self.columns.iter().copied());
+        let projection = ProjectionMask::leaves(metadata.parquet_schema(), self.leaves.iter().copied());
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, metadata)
             .with_projection(projection)
             .with_row_groups(vec![span.group])
@@ -351,13 +394,19 @@ impl ParquetReader {
 }
 
 impl Decoded {
-    fn new(rows: &RecordBatch, places: &[(usize, Target)], wanted: &Wanted) -> Result<Self, ArrowError> {
+    fn new(
+        rows: &RecordBatch,
+        places: &[Place],
+        wanted: &Wanted,
+        batch: &mut BatchBuilder,
+    ) -> Result<Self, ArrowError> {
         let mut decoded = Self { row_count: rows.num_rows(), ..Self::default() };
-        for &(index, target) in places {
-            let array = decoded.with_texts(target, rows.column(index))?;
-            let cells = decoded.decode(target, &array, wanted)?;
-            decoded.note_too_long(target, &cells);
-            decoded.columns.push((target, cells));
+        for place in places {
+            let array = inner_array(rows.column(place.column), &place.inner)?;
+            let array = decoded.with_texts(place.target, &array)?;
+            let cells = decoded.decode(place.target, &array, wanted, batch)?;
+            decoded.note_too_long(place.target, &cells);
+            decoded.columns.push((place.target, cells));
         }
         // If a row has several faults, only the one in the first column is reported. The sort is stable.
         decoded.bad_rows.sort_by_key(|(row, ..)| *row);
@@ -425,7 +474,13 @@ impl Decoded {
         }
     }
 
-    fn decode(&mut self, target: Target, array: &ArrayRef, wanted: &Wanted) -> Result<Cells, ArrowError> {
+    fn decode(
+        &mut self,
+        target: Target,
+        array: &ArrayRef,
+        wanted: &Wanted,
+        batch: &mut BatchBuilder,
+    ) -> Result<Cells, ArrowError> {
         let mut lists = None;
         let values = match target {
             Target::Field(index) => {
@@ -434,25 +489,24 @@ impl Decoded {
                 let array = lists.as_ref().map_or(array, ListArray::values);
                 match &field.kind {
                     FieldKind::Id => {
-                        let ids = cast_to(array, &DataType::Int64)?;
+                        let array = without_missing(array, &batch.columns[index])?;
+                        let ids = decode_ids(&array)?;
                         let expected = expected_cell(&field.kind);
-                        self.note_lost(target, lists.as_ref(), array, &ids, expected)?;
-                        Values::Ids(ids.as_primitive::<Int64Type>().clone())
+                        self.note_lost(target, lists.as_ref(), &array, &ids, expected)?;
+                        Values::Ids(ids)
                     }
                     FieldKind::Text => decode_categories(array)?,
                     FieldKind::Number { .. } => {
-                        Values::Numbers(cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+                        let array = without_missing(array, &batch.columns[index])?;
+                        let numbers = decode_numbers(&array, wanted.reading().number_format)?;
+                        self.note_lost(target, lists.as_ref(), &array, &numbers, expected_cell(&field.kind))?;
+                        Values::Numbers(numbers)
                     }
                 }
             }
-            Target::Label => {
-                let labels = cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
-                self.note_bad_labels(&labels);
-                Values::Labels(labels)
-            }
+            Target::Label => Values::Labels(self.decode_labels(array, batch)?),
             Target::Time => {
-                let times = decode_times(array)?;
-                self.note_lost(target, None, array, &times, EXPECTED_TIME)?;
+                let times = self.decode_times(array, &mut batch.times)?;
                 for row in (0..times.len()).filter(|&row| array.is_null(row)) {
                     self.bad_rows.push((row, target, RowFault::Missing { expected: EXPECTED_TIME }));
                 }
@@ -466,6 +520,65 @@ impl Decoded {
             Target::Extra(_) => Values::Texts(decode_texts(array)?),
         };
         Ok(Cells { lists, values })
+    }
+
+    fn decode_labels(&mut self, array: &ArrayRef, batch: &BatchBuilder) -> Result<Float64Array, ArrowError> {
+        if *array.data_type() != DataType::Utf8 {
+            let labels = cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
+            self.note_bad_labels(&labels);
+            return Ok(labels);
+        }
+        let mut labels = Vec::with_capacity(array.len());
+        for (row, text) in array.as_string::<i32>().iter().enumerate() {
+            let clicked = text.and_then(|text| batch.label_texts.clicked(text));
+            if clicked.is_none() {
+                let fault = match text {
+                    Some(text) => RowFault::Label { found: excerpt(text) },
+                    None => RowFault::Missing { expected: EXPECTED_LABEL },
+                };
+                self.bad_rows.push((row, Target::Label, fault));
+            }
+            labels.push(f64::from(u8::from(clicked == Some(true))));
+        }
+        Ok(labels.into())
+    }
+
+    /// Decodes a column of times. Notes the rows whose time cannot be read or is implausible.
+    fn decode_times(&mut self, array: &ArrayRef, times: &mut TimeReader) -> Result<Int64Array, ArrowError> {
+        match array.data_type() {
+            DataType::Utf8 => Ok(array
+                .as_string::<i32>()
+                .iter()
+                .enumerate()
+                .map(|(row, text)| self.good_time(row, times.text(text?)))
+                .collect()),
+            DataType::Timestamp(_, zone) => {
+                let instants = cast_to(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
+                self.note_lost(Target::Time, None, array, &instants, EXPECTED_TIME)?;
+                let instants = instants.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>();
+                for row in (0..instants.len()).filter(|&row| instants.is_valid(row)) {
+                    if let Err(fault) = times.instant(instants.value(row)) {
+                        self.bad_rows.push((row, Target::Time, fault));
+                    }
+                }
+                Ok(instants)
+            }
+            _ => {
+                let numbers = cast_to(array, &DataType::Int64)?;
+                self.note_lost(Target::Time, None, array, &numbers, EXPECTED_TIME)?;
+                Ok(numbers
+                    .as_primitive::<Int64Type>()
+                    .iter()
+                    .enumerate()
+                    .map(|(row, number)| self.good_time(row, times.integer(number?)))
+                    .collect())
+            }
+        }
+    }
+
+    /// Returns a time, or notes that its row is bad.
+    fn good_time(&mut self, row: usize, time: Result<i64, RowFault>) -> Option<i64> {
+        time.map_err(|fault| self.bad_rows.push((row, Target::Time, fault))).ok()
     }
 
     /// Notes the rows whose label is neither 0 nor 1.
@@ -578,7 +691,9 @@ impl Cells {
                     column.push_id(ids.value(index));
                 }
             }),
-            Values::Texts(texts) if self.lists.is_none() && texts.null_count() == 0 => {
+            Values::Texts(texts)
+                if self.lists.is_none() && texts.null_count() == 0 && !column.rules.changes_texts() =>
+            {
                 append_texts(column, texts, start, end);
             }
             Values::Texts(texts) => self.append_each(column, start, end, |column, index| {
@@ -677,15 +792,34 @@ fn decode_texts(array: &ArrayRef) -> Result<StringArray, ArrowError> {
     Ok(cast_to(&instants, &DataType::Utf8)?.as_string::<i32>().clone())
 }
 
-fn decode_times(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
-    match array.data_type() {
-        DataType::Utf8 => Ok(array.as_string::<i32>().iter().map(|text| text.and_then(time::parse_us)).collect()),
-        DataType::Timestamp(_, zone) => {
-            let times = cast_to(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
-            Ok(times.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>())
-        }
-        _ => Ok(cast_to(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
+/// Replaces the texts that mean a missing value with null. Other types are returned as they are.
+fn without_missing(array: &ArrayRef, column: &ColumnBuilder) -> Result<ArrayRef, ArrowError> {
+    if *array.data_type() != DataType::Utf8 || !column.rules.changes_texts() {
+        return Ok(Arc::clone(array));
     }
+    let texts = array.as_string::<i32>().iter().map(|text| text.filter(|text| !column.rules.is_missing(text)));
+    Ok(Arc::new(texts.collect::<StringArray>()))
+}
+
+/// Decodes ids from integers, and from floats and texts where they are exact. A value that is no id becomes null.
+fn decode_ids(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
+    Ok(match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().iter().map(|text| text.and_then(text_id)).collect(),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            let numbers = cast_to(array, &DataType::Float64)?;
+            numbers.as_primitive::<Float64Type>().iter().map(|number| number.and_then(float_id)).collect()
+        }
+        _ => cast_to(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
+    })
+}
+
+/// Decodes numbers. A text that is no number becomes null.
+fn decode_numbers(array: &ArrayRef, format: NumberFormat) -> Result<Float64Array, ArrowError> {
+    if *array.data_type() == DataType::Utf8 {
+        let number = |text: Option<&str>| text.and_then(|text| number_of(text, format));
+        return Ok(array.as_string::<i32>().iter().map(number).collect());
+    }
+    Ok(cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
 }
 
 /// Calls the decoder and turns a panic into an error, because the decoder panics on some kinds of damage. The decoder
@@ -704,15 +838,13 @@ fn encrypted(file: &Path) -> LogError {
     LogError::Unsupported { file: file.to_owned(), found: "encrypted Parquet".to_owned(), remedy }
 }
 
-/// Checks that the wanted columns can be decompressed.
-fn check_columns(file: &Path, metadata: &ArrowReaderMetadata, places: &[(usize, Target)]) -> Result<(), LogError> {
+/// Fails if a decoded column has a codec that cannot be read.
+fn check_codecs(file: &Path, metadata: &ArrowReaderMetadata, columns: &[usize]) -> Result<(), LogError> {
     let names = metadata.schema().fields();
     for chunk in metadata.metadata().row_groups().iter().flat_map(|group| group.columns()) {
         let root = chunk.column_path().parts().first();
-        if !places.iter().any(|&(index, _)| Some(names[index].name()) == root) {
-            continue;
-        }
-        if matches!(chunk.compression_codec(), CompressionCodec::LZO) {
+        let is_decoded = columns.iter().any(|&index| Some(names[index].name()) == root);
+        if is_decoded && matches!(chunk.compression_codec(), CompressionCodec::LZO) {
             let remedy = "write it with zstd, snappy, gzip, lz4 or brotli";
             return Err(LogError::Unsupported { file: file.to_owned(), found: "the codec lzo".to_owned(), remedy });
         }

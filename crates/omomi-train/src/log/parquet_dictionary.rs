@@ -84,6 +84,16 @@ pub(super) struct DistinctText {
     pub(super) value: u64,
 }
 
+impl DistinctText {
+    /// A text that means a missing value, and is therefore not in the batch.
+    pub(super) const MISSING: Self = Self { place: NOWHERE - 1, value: 0 };
+
+    #[inline]
+    pub(super) fn is_missing(self) -> bool {
+        self.place == Self::MISSING.place
+    }
+}
+
 /// The index of a text that is not in the batch. No text has this index, because a batch is full long before.
 const NOWHERE: u32 = u32::MAX;
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field as ArrowField, Schema};
+use arrow_schema::{DataType, Field as ArrowField, Schema, TimeUnit};
+use parquet::basic::Type as PhysicalType;
+use parquet::schema::types::SchemaDescriptor;
 
 use super::LogError;
 use super::wanted_columns::{Target, Wanted};
@@ -25,7 +27,38 @@ pub(super) fn simplified(schema: &Schema, places: &[(usize, Target)], wanted: &W
     Schema::new_with_metadata(fields, schema.metadata().clone())
 }
 
-fn simplified_type(data_type: &DataType, is_text: bool) -> DataType {
+/// Decodes the columns of type INT96 as microseconds. As nanoseconds, the years before 1678 and after 2261 would wrap
+/// to other centuries.
+pub(super) fn with_microseconds(schema: Schema, columns: &SchemaDescriptor) -> Schema {
+    let mut fields: Vec<Arc<ArrowField>> = schema.fields().iter().cloned().collect();
+    for leaf in 0..columns.num_columns() {
+        let field = &mut fields[columns.get_column_root_idx(leaf)];
+        if columns.column(leaf).physical_type() == PhysicalType::INT96 {
+            *field = as_microseconds(field, &columns.column(leaf).path().parts()[1..]);
+        }
+    }
+    Schema::new_with_metadata(fields, schema.metadata().clone())
+}
+
+/// Changes the type of the member at `path` in a column, or of the column itself if the path is empty.
+fn as_microseconds(field: &Arc<ArrowField>, path: &[String]) -> Arc<ArrowField> {
+    let data_type = match (path.split_first(), field.data_type()) {
+        (None, DataType::Timestamp(TimeUnit::Nanosecond, zone)) => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+        }
+        (Some((name, rest)), DataType::Struct(members)) => {
+            let member = |member: &Arc<ArrowField>| {
+                if member.name() == name { as_microseconds(member, rest) } else { Arc::clone(member) }
+            };
+            DataType::Struct(members.iter().map(member).collect())
+        }
+        _ => return Arc::clone(field),
+    };
+    Arc::new(field.as_ref().clone().with_data_type(data_type))
+}
+
+/// Returns the type to decode a column of `data_type` to; see [`simplified`].
+pub(super) fn simplified_type(data_type: &DataType, is_text: bool) -> DataType {
     match data_type {
         DataType::Dictionary(_, value) => simplified_type(value, is_text),
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
@@ -50,19 +83,26 @@ pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type
                 _ => None,
             };
             let (fits, expected) = match field.kind {
-                FieldKind::Id if field.many => (item.is_some_and(DataType::is_integer), "a list of integers"),
-                FieldKind::Id => (item.is_some_and(DataType::is_integer), "integers"),
+                FieldKind::Id => {
+                    let is_id = |item: &DataType| item.is_integer() || item.is_floating() || *item == DataType::Utf8;
+                    (item.is_some_and(is_id), if field.many { "a list of integers" } else { "integers" })
+                }
                 FieldKind::Text if field.many => (item == Some(&DataType::Utf8), "a list of texts"),
                 FieldKind::Text => (item == Some(&DataType::Utf8), "text"),
-                FieldKind::Number { .. } => (item.is_some_and(DataType::is_numeric), "numbers"),
+                FieldKind::Number { .. } => {
+                    (item.is_some_and(|item| item.is_numeric() || *item == DataType::Utf8), "numbers")
+                }
             };
             // A column in which every value is null has the type null, and fits every field.
             (fits || item == Some(&DataType::Null), expected)
         }
-        Target::Label => (data_type.is_numeric() || *data_type == DataType::Boolean, "integers or booleans"),
+        Target::Label => {
+            let is_text_or_boolean = matches!(data_type, DataType::Boolean | DataType::Utf8);
+            (data_type.is_numeric() || is_text_or_boolean, "integers, booleans or text")
+        }
         Target::Time => {
             let is_time = matches!(data_type, DataType::Timestamp(..) | DataType::Utf8);
-            (is_time || data_type.is_integer(), "timestamps, integers of microseconds or text")
+            (is_time || data_type.is_integer(), "timestamps, integers or text")
         }
         Target::Importance => (data_type.is_numeric(), "numbers"),
         Target::Extra(_) => {

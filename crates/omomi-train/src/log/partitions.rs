@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use super::LogError;
 use super::builder::BatchBuilder;
 use super::error::RowFault;
+use super::time::TimeReader;
 use super::wanted_columns::{Target, Wanted};
 
 /// What Hive writes for a missing value.
@@ -48,7 +49,11 @@ impl Partitions {
     pub(super) fn check(&self, file: &Path, wanted: &Wanted, many_separator: char) -> Result<(), LogError> {
         for (target, text) in &self.cells {
             let pushed = match text {
-                Some(text) => BatchBuilder::new(wanted, 1).push_csv_cell(*target, text.as_bytes(), many_separator),
+                Some(text) => BatchBuilder::new(wanted, 1, TimeReader::new(None, true)).push_csv_cell(
+                    *target,
+                    text.as_bytes(),
+                    many_separator,
+                ),
                 None if matches!(target, Target::Field(_) | Target::Extra(_)) => Ok(()),
                 None => Err(RowFault::Missing { expected: "a value in every row" }),
             };

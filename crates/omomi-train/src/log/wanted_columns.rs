@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::LogError;
-use omomi::contract::{Contract, Field};
+use omomi::contract::{Contract, Field, Reading};
 
 /// The purpose of a column that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(super) enum Target {
 #[derive(Debug)]
 pub(super) struct Wanted {
     fields: Vec<Field>,
+    /// How the columns are read. Its fields are those of `fields`.
+    reading: Reading,
     /// Names and purposes, in this order: the fields in contract order, the label, the time, the extra columns, the
     /// importance. An extra column may have the name of another column, which is then read for both purposes.
     columns: Vec<(String, Target)>,
@@ -36,8 +38,8 @@ impl Wanted {
     ) -> Result<Self, LogError> {
         let fields = contract.fields().to_vec();
         let mut columns: Vec<(String, Target)> =
-            fields.iter().enumerate().map(|(index, field)| (field.name.clone(), Target::Field(index))).collect();
-        columns.push((contract.label().to_owned(), Target::Label));
+            (0..fields.len()).map(|index| (contract.field_column(index).to_owned(), Target::Field(index))).collect();
+        columns.push((contract.label_column().to_owned(), Target::Label));
         if let Some(time_column) = time_column {
             if columns.iter().any(|(name, _)| name == time_column) {
                 return Err(LogError::TimeColumnTaken { column: time_column.to_owned() });
@@ -45,7 +47,8 @@ impl Wanted {
             columns.push((time_column.to_owned(), Target::Time));
         }
         columns.extend(extra_columns.iter().enumerate().map(|(index, name)| (name.clone(), Target::Extra(index))));
-        Ok(Self { fields, columns, extra_count: extra_columns.len() })
+        let reading = contract.reading().clone();
+        Ok(Self { fields, reading, columns, extra_count: extra_columns.len() })
     }
 
     /// Adds the importance column, if `column` names one.
@@ -62,6 +65,7 @@ impl Wanted {
     /// Removes the fields of the contract, so that only the other columns are read.
     pub(super) fn without_fields(mut self) -> Self {
         self.fields.clear();
+        self.reading.fields.clear();
         self.columns.retain(|(_, target)| !matches!(target, Target::Field(_)));
         self
     }
@@ -73,6 +77,11 @@ impl Wanted {
 
     pub(super) fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// How the columns are read.
+    pub(super) fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     pub(super) fn extra_count(&self) -> usize {

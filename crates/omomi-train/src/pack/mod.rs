@@ -17,9 +17,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::{EvaluateError, Metrics, evaluate_each};
-use crate::learn::provenance_path;
 use crate::learn::state::StateError;
-use crate::log::{LogError, LogReader, ReadOptions};
+use crate::learn::{provenance_path, utc};
+use crate::log::{LogError, LogReader, ReadOptions, is_in_the_future};
 use omomi::contract::Contract;
 use omomi::request::RequestRows;
 use omomi::score::Model;
@@ -38,8 +38,15 @@ pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e
 
 /// Keys of the training provenance that are left out of weight files. Their values differ between two runs over the
 /// same input, and the same input must give the same bytes.
-const RUN_DEPENDENT: &[&str] =
-    &["arguments", "learn_seconds", "peak_memory_bytes", "rows_per_second", "seconds", "state"];
+const RUN_DEPENDENT: &[&str] = &[
+    "arguments",
+    "learn_seconds",
+    "missing_values_by_log",
+    "peak_memory_bytes",
+    "rows_per_second",
+    "seconds",
+    "state",
+];
 
 /// What to pack, and how.
 #[derive(Debug, Clone)]
@@ -170,6 +177,15 @@ pub enum PackError {
         /// The error of the operating system, or what is wrong with the content.
         source: std::io::Error,
     },
+    /// The training data ends in the future, so its age would be hidden.
+    #[error(
+        "the training data ends in the future, at {end}: expected at most a day from now; correct the times of the \
+         logs and train again (ml), or correct the clock of this machine (infra)"
+    )]
+    TrainingEndInFuture {
+        /// The time of the last row.
+        end: String,
+    },
     /// The held-out logs have no rows.
     #[error("the held-out logs have no rows to choose golden requests from")]
     NoHeldOutRows,
@@ -191,7 +207,18 @@ pub fn pack(
     watch: &mut dyn FnMut(&Event<'_>),
 ) -> Result<PackReport, PackError> {
     let pending = PendingFile::create(out)?;
-    let provenance = provenance(&options.state)?;
+    let mut provenance = provenance(&options.state)?;
+    let training = &mut provenance["training"];
+    if let Some(end_us) = training["training_window"]["last_us"].as_i64()
+        && is_in_the_future(end_us)
+    {
+        return Err(PackError::TrainingEndInFuture { end: utc(end_us).unwrap_or_else(|| end_us.to_string()) });
+    }
+    if let Some(reading) = contract.reading_json()
+        && let Ok(reading) = serde_json::from_str(&reading)
+    {
+        training["reading"] = reading;
+    }
     let (golden, uncovered_fields) = golden_requests(contract, options)?;
     let Weights { bias, entries, feature_count } = Weights::read(contract, &options.state, watch)?;
     let packing = Packing { contract, options, golden: &golden, bias };

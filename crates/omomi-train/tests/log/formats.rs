@@ -11,7 +11,7 @@ const NAMES: [&str; 7] =
     ["log.parquet", "log.csv", "log.csv.gz", "log.csv.zst", "log.jsonl", "log.ndjson.gz", "log.jsonl.zst"];
 
 fn with_time() -> ReadOptions {
-    ReadOptions { time_column: Some("shown_at".to_owned()), ..ReadOptions::default() }
+    ReadOptions { time_column: Some("shown_at".to_owned()), any_time: true, ..ReadOptions::default() }
 }
 
 #[test]

@@ -52,9 +52,11 @@ fn every_format_can_have_an_importance_column() {
 fn row_with_an_invalid_or_missing_importance_is_a_bad_row() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
-        ("0", Some(0.0), "expected how much the row counts: a finite number above 0, found "),
-        ("-1.5", Some(-1.5), "expected how much the row counts: a finite number above 0, found "),
-        ("", None, "expected how much the row counts: a finite number above 0, found nothing"),
+        ("0", Some(0.0), "expected how much the row counts: a number from 1e-9 to 1e9, found "),
+        ("-1.5", Some(-1.5), "expected how much the row counts: a number from 1e-9 to 1e9, found "),
+        ("1e308", Some(1e308), "expected how much the row counts: a number from 1e-9 to 1e9, found "),
+        ("1e-10", Some(1e-10), "expected how much the row counts: a number from 1e-9 to 1e9, found "),
+        ("", None, "expected how much the row counts: a number from 1e-9 to 1e9, found nothing"),
     ];
     for (text, number, expected) in cases {
         let array = Arc::new(Float64Array::from(vec![Some(1.0), number, Some(2.0)]));

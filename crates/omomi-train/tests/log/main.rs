@@ -6,6 +6,7 @@ mod extra_columns;
 mod files;
 mod formats;
 mod importance;
+mod notations;
 mod parquet_types;
 mod parts;
 mod refusals;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float32Array, Int8Array, Int64Array, ListArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int8Array, Int64Array, ListArray,
     StringArray, TimestampSecondArray, UInt64Array,
 };
 use arrow_cast::cast;
@@ -34,9 +34,28 @@ fn assert_reads_with(column: &str, array: &dyn Fn(&ArrayRef) -> ArrayRef) {
     slot.1 = array(&slot.1);
     let data_type = slot.1.data_type().clone();
     let path = write_parquet(folder.path().join("log.parquet"), &columns);
-    let options = ReadOptions { time_column: Some("shown_at".to_owned()), ..ReadOptions::default() };
+    let options = ReadOptions { time_column: Some("shown_at".to_owned()), any_time: true, ..ReadOptions::default() };
     let rows = read(&[name(&path)], options);
     assert_eq!(rows.unwrap(), expected(&sample(), true), "{column} as {data_type}");
+}
+
+#[test]
+fn ids_are_read_from_floats_and_texts_where_they_are_exact() {
+    for data_type in [DataType::Float32, DataType::Float64, DataType::Utf8, DataType::LargeUtf8] {
+        assert_reads_with("media_id", &|array| cast(array, &data_type).unwrap());
+        let list = DataType::List(Arc::new(Field::new_list_field(data_type.clone(), true)));
+        assert_reads_with("segments", &|array| cast(array, &list).unwrap());
+    }
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    assert_reads_with("media_id", &|array| cast(&cast(array, &DataType::Utf8).unwrap(), &dictionary).unwrap());
+    let texts: [Option<&str>; 4] = [Some("1.0"), Some("2"), None, Some("4.00")];
+    assert_reads_with("media_id", &|_| Arc::new(StringArray::from(texts.to_vec())));
+}
+
+#[test]
+fn numbers_and_labels_are_read_from_text() {
+    assert_reads_with("floor_price", &|array| cast(array, &DataType::Utf8).unwrap());
+    assert_reads_with("clicked", &|_| Arc::new(StringArray::from(vec!["0", "true", "False", "f"])));
 }
 
 #[test]
@@ -125,16 +144,17 @@ fn null_lists_and_null_items_are_no_categories() {
 fn column_of_a_wrong_type_is_rejected_with_both_types() {
     let integers = || Arc::new(Int64Array::from(vec![0; 4])) as ArrayRef;
     let texts = || Arc::new(StringArray::from(vec!["0"; 4])) as ArrayRef;
-    let dictionary: DictionaryArray<Int32Type> = vec!["0"; 4].into_iter().collect();
-    let cases: [(&str, ArrayRef, &str); 9] = [
-        ("media_id", texts(), "expected integers, found Utf8"),
-        ("media_id", Arc::new(Float32Array::from(vec![0.0; 4])), "expected integers, found Float32"),
-        ("media_id", Arc::new(dictionary), "expected integers, found Utf8"),
+    let cases: [(&str, ArrayRef, &str); 7] = [
+        ("media_id", Arc::new(BooleanArray::from(vec![true; 4])), "expected integers, found Boolean"),
         ("title", integers(), "expected text, found Int64"),
         ("floor_price", Arc::new(BooleanArray::from(vec![true; 4])), "expected numbers, found Boolean"),
         ("tags", texts(), "expected a list of texts, found Utf8"),
         ("segments", integers(), "expected a list of integers, found Int64"),
-        ("clicked", texts(), "expected integers or booleans, found Utf8"),
+        (
+            "clicked",
+            Arc::new(BinaryArray::from_vec(vec![b"0"; 4])),
+            "expected integers, booleans or text, found Binary",
+        ),
         ("media_id", Arc::new(BinaryArray::from_vec(vec![b"0"; 4])), "expected integers, found Binary"),
     ];
     for (column, array, message) in cases {
@@ -163,7 +183,22 @@ fn ids_that_are_too_large_and_bad_labels_are_reported_with_their_row() {
     };
     let good_ids = || Arc::new(Int64Array::from(vec![0; 4])) as ArrayRef;
     let good_labels = || Arc::new(Int8Array::from(vec![0; 4])) as ArrayRef;
-    let cases: [(ArrayRef, ArrayRef, &str); 4] = [
+    let cases: [(ArrayRef, ArrayRef, &str); 7] = [
+        (
+            good_labels(),
+            Arc::new(Float64Array::from(vec![1.0, 2.5, 3.0, 4.0])),
+            "row 2, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found `2.5`",
+        ),
+        (
+            good_labels(),
+            Arc::new(StringArray::from(vec!["1", "2", "x", "4"])),
+            "row 3, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found `x`",
+        ),
+        (
+            Arc::new(StringArray::from(vec!["0", "yes", "1", "1"])),
+            good_ids(),
+            "row 2, column `clicked`: expected a label of 0 or 1, found `yes`",
+        ),
         (
             good_labels(),
             Arc::new(UInt64Array::from(vec![Some(1), None, Some(3), Some(u64::MAX)])),

@@ -21,6 +21,7 @@ fn options(parts: &[(&PartBy, u32, u32)]) -> ReadOptions {
     ReadOptions {
         batch_row_count: 64,
         time_column: Some("shown_at".to_owned()),
+        any_time: true,
         extra_columns: vec!["shown_at".to_owned()],
         parts: parts.iter().map(part).collect(),
         ..ReadOptions::default()

@@ -86,6 +86,7 @@ pub(super) fn digest_of(
 ) -> io::Result<Digest> {
     let read = ReadOptions { extra_columns: Vec::new(), ..read.clone() };
     let mut text = format!("{}\n{}\n{read:?}\n{sampling:?}\n", FORMAT_VERSION, contract.canonical_json());
+    text += &contract.reading_json().unwrap_or_default();
     for log in logs {
         // Folders can name columns, such as `dt=2026-01-01`.
         let folders = log.path.parent().into_iter().flat_map(Path::components).filter_map(|folder| {

@@ -7,7 +7,7 @@ use crate::evaluate::{Evaluator, Metrics, Totals};
 use crate::learn::pipeline::run_pipeline;
 use crate::learn::row_cache::{self, Found, RowCache, RowCacheError};
 use crate::learn::{TrainError, Trainer};
-use crate::log::{LogFile, LogReader, RowBatch};
+use crate::log::{FileMissing, LogFile, LogReader, LogWarning, RowBatch};
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
@@ -21,6 +21,9 @@ pub(super) struct Counted {
     pub(super) bad_rows: u64,
     /// By field of the contract.
     pub(super) invalid_numbers: Vec<u64>,
+    pub(super) missing: FileMissing,
+    pub(super) missing_by_log: Vec<FileMissing>,
+    pub(super) warnings: Vec<LogWarning>,
 }
 
 /// Learns all passes. `reader` must be at the start of the logs.
@@ -75,7 +78,14 @@ fn learn_from_logs(
     if rows == 0 && reader.rows_of_all_parts() > 0 {
         return Err(TrainError::NoRowsInPart { row_count: reader.rows_of_all_parts() });
     }
-    Ok(Counted { logs: reader.files().to_vec(), rows, bad_rows, invalid_numbers })
+    let (missing, missing_by_log, warnings) = noticed(&reader);
+    let logs = reader.files().to_vec();
+    Ok(Counted { logs, rows, bad_rows, invalid_numbers, missing, missing_by_log, warnings })
+}
+
+/// Missing values, and what the reader noticed. Nothing if it read no row.
+fn noticed(reader: &LogReader) -> (FileMissing, Vec<FileMissing>, Vec<LogWarning>) {
+    (reader.missing(), reader.missing_by_file().to_vec(), reader.warnings())
 }
 
 /// Returns the cache at `path`. Rebuilds it unless it holds these logs, read and sampled with these options.
@@ -115,7 +125,9 @@ fn cache_of(
         log.row_count = row_count;
     }
     let (rows, bad_rows) = (summary.rows, summary.bad_rows);
-    let counted = Counted { logs, rows, bad_rows, invalid_numbers: summary.invalid_numbers.clone() };
+    let invalid_numbers = summary.invalid_numbers.clone();
+    let (missing, missing_by_log, warnings) = noticed(&reader);
+    let counted = Counted { logs, rows, bad_rows, invalid_numbers, missing, missing_by_log, warnings };
     Ok((*cache, counted))
 }
 

@@ -78,6 +78,34 @@ fn a_run_leaves_a_state_and_its_provenance() {
     assert_eq!(provenance["invalid_numbers"]["price"], 1);
     assert_eq!(provenance["metrics"]["held_out"]["impressions"], 2);
     assert_eq!(provenance["fields"][0]["features"], 2);
+    assert_eq!(account.missing.row_count, 3);
+    assert_eq!(provenance["missing_values"]["price"], 1);
+}
+
+#[test]
+fn a_field_without_any_value_is_an_error_unless_it_may_be_empty() {
+    let folder = Folder::with_logs();
+    let contract = Contract::from_json(CONTRACT.as_bytes()).unwrap();
+    let text = fs::read_to_string(folder.path("day1.csv")).unwrap();
+    let header = text.lines().next().unwrap().to_owned();
+    let price = header.split(',').position(|name| name == "price").unwrap();
+    for day in ["day1.csv", "day2.csv"] {
+        let text = fs::read_to_string(folder.path(day)).unwrap();
+        let row = |line: &str| {
+            let mut cells: Vec<&str> = line.split(',').collect();
+            if line != header {
+                cells[price] = "";
+            }
+            cells.join(",") + "\n"
+        };
+        folder.write(day, &text.lines().map(row).collect::<String>());
+    }
+    let error = folder.train(&folder.options()).unwrap_err();
+    assert!(error.starts_with("the field `price` has no value in any of 3 rows"), "{error}");
+    assert!(!folder.path("out.parquet").exists());
+    let contract = contract.with_reading_json(r#"{"field":{"price":{"may_be_empty":true}}}"#).unwrap();
+    let account = train(&contract, &folder.options(), &mut |_| ()).unwrap();
+    assert_eq!(account.missing.missing_counts.iter().max(), Some(&3));
 }
 
 #[test]

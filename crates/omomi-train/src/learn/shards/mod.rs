@@ -146,6 +146,8 @@ pub struct ShardsAccount {
     pub recalibration: Option<RecalibrateReport>,
     /// Metrics of the held-out rows under the final state; `None` without held-out rows.
     pub held_out: Option<Metrics>,
+    /// What the readers of the logs noticed in the first round, each text once: guesses, and fields that vanish.
+    pub warnings: Vec<String>,
     /// Seconds of the whole run.
     pub seconds: f64,
 }

@@ -112,10 +112,26 @@ pub fn train_shards(
         [] => None,
         patterns => Some(evaluate(contract, train, patterns)?),
     };
+    let warnings = warnings_of(&work_dir, shard_count);
     let seconds = started.elapsed().as_secs_f64();
     reporter.report(None, ShardEvent::Done { seconds });
     let average = merged.expect("there is at least one round");
-    Ok(ShardsAccount { shards, average, recalibration, held_out, seconds })
+    Ok(ShardsAccount { shards, average, recalibration, held_out, warnings, seconds })
+}
+
+/// Collects what the readers of the shards noticed. It is in their provenance; one that cannot be read has none.
+fn warnings_of(work_dir: &WorkDir, shard_count: u32) -> Vec<String> {
+    let mut warnings: Vec<String> = Vec::new();
+    for shard in 1..=shard_count {
+        let provenance = fs::read(provenance_path(&work_dir.shard(1, shard).state)).unwrap_or_default();
+        let provenance: serde_json::Value = serde_json::from_slice(&provenance).unwrap_or_default();
+        for warning in provenance["warnings"].as_array().into_iter().flatten().filter_map(|text| text.as_str()) {
+            if !warnings.iter().any(|known| known == warning) {
+                warnings.push(warning.to_owned());
+            }
+        }
+    }
+    warnings
 }
 
 fn recalibrate_merged(
@@ -231,6 +247,8 @@ impl<'a> Plan<'a> {
             many_separator,
             csv,
             time_column,
+            time_unit,
+            any_time,
             importance_column,
             extra_columns: _,
             parts: _,
@@ -253,6 +271,10 @@ impl<'a> Plan<'a> {
         arguments.extend(escape.map(|escape| ("--csv-escape", escape.to_string())));
         arguments.push(("--csv-cell-lines", max_cell_lines.to_string()));
         arguments.extend(time_column.iter().map(|column| ("--time-column", column.clone())));
+        arguments.extend(time_unit.iter().map(|unit| ("--time-unit", unit.word().to_owned())));
+        if *any_time {
+            arguments.push(("--any-time", "true".to_owned()));
+        }
         arguments.extend(importance_column.iter().map(|column| ("--importance-column", column.clone())));
         if *self.split != Split::File {
             let shard = OneOf { number: shard, count: self.options.shard_count };

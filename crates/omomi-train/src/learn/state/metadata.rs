@@ -10,12 +10,12 @@ use crate::learn::{Settings, WeightRule};
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
-use super::{FORMAT_VERSION, StateError};
+use super::{FORMAT_VERSION, MAX_COUNT, StateError};
 
 /// Metadata of a training state: what was trained, on what, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
-    /// The contract.
+    /// The contract, with how its logs are read.
     pub contract: Contract,
     /// Settings of the optimizer.
     pub settings: Settings,
@@ -67,6 +67,7 @@ pub(crate) fn widest(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Opti
 const FORMAT_VERSION_KEY: &str = "omomi.state_format_version";
 const CONTRACT_KEY: &str = "omomi.contract";
 const FINGERPRINT_KEY: &str = "omomi.contract_fingerprint";
+const READING_KEY: &str = "omomi.contract_reading";
 const ALPHA_KEY: &str = "omomi.alpha";
 const BETA_KEY: &str = "omomi.beta";
 const L1_KEY: &str = "omomi.l1";
@@ -90,6 +91,17 @@ const START_SHARES_KEY: &str = "omomi.start_shares";
 const TOOL_VERSION_KEY: &str = "omomi.tool_version";
 
 impl Metadata {
+    /// Returns what is wrong with the counts. A sum of rows that is not finite was cut to the largest integer.
+    pub(super) fn fault(&self) -> Option<String> {
+        let Self { rows, clicks, .. } = self;
+        if *rows > MAX_COUNT {
+            return Some(format!(
+                "expected at most {MAX_COUNT} rows, found {rows}; correct the importance of the rows"
+            ));
+        }
+        (clicks > rows).then(|| format!("expected at most {rows} clicks, found {clicks}"))
+    }
+
     pub(super) fn to_pairs(&self) -> Vec<KeyValue> {
         let Settings { alpha, beta, l1, l2 } = self.settings;
         let rule = self.weight_rule;
@@ -127,6 +139,7 @@ impl Metadata {
         ]
         .into_iter()
         .chain(window)
+        .chain(self.contract.reading_json().map(|reading| (READING_KEY, reading)))
         .chain(start.into_iter().flatten())
         .map(|(key, value)| KeyValue::new(key.to_owned(), value))
         .collect()
@@ -148,6 +161,12 @@ impl Metadata {
             let problem = format!("expected the fingerprint {expected} of its contract, found {found}");
             return Err(StateError::not_a_state(path, problem));
         }
+        let contract = match pairs.find(READING_KEY) {
+            None => contract,
+            Some(reading) => contract
+                .with_reading_json(reading)
+                .map_err(|faults| StateError::not_a_state(path, faults.to_string()))?,
+        };
         let settings = Settings {
             alpha: pairs.parsed(ALPHA_KEY)?,
             beta: pairs.parsed(BETA_KEY)?,
@@ -179,7 +198,7 @@ impl Metadata {
             (None, None) => None,
             _ => Some(pairs.start()?),
         };
-        Ok(Self {
+        let metadata = Self {
             contract,
             settings,
             weight_rule,
@@ -192,7 +211,11 @@ impl Metadata {
             passes: pairs.parsed(PASSES_KEY)?,
             start,
             tool_version: pairs.text(TOOL_VERSION_KEY)?.to_owned(),
-        })
+        };
+        match metadata.fault() {
+            None => Ok(metadata),
+            Some(problem) => Err(StateError::not_a_state(path, problem)),
+        }
     }
 }
 

@@ -40,6 +40,12 @@ pub const BIAS_FIELD: &str = "(bias)";
 /// and does no harm, because the bias is recognized by its field.
 pub const BIAS_KEY: u64 = 0;
 
+/// Largest size of `z`, `d` and weight. No training on real rows comes near it; one row of absurd importance does, and
+/// then every prediction is wrong.
+const MAX_MAGNITUDE: f64 = 1e30;
+/// Largest number of rows. Counts are summed as doubles, which are exact up to here.
+const MAX_COUNT: u64 = 1 << 53;
+
 /// One feature of a training state.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StateRow<'a> {
@@ -163,11 +169,20 @@ fn fault(row: &StateRow<'_>, previous_key: Option<u64>) -> Option<String> {
         }
         _ => {}
     }
-    if !row.z.is_finite() || !row.weight.is_finite() {
-        return Some(format!("expected finite z and weight, found {:?} and {:?}", row.z, row.weight));
+    // Also false for NaN.
+    let is_sane = |number: f64| number.abs() <= MAX_MAGNITUDE;
+    if !is_sane(row.z) || !is_sane(row.weight) {
+        let place = format!("feature `{}` of `{}`", row.category, row.field);
+        let (z, weight) = (row.z, row.weight);
+        return Some(format!(
+            "{place}: expected finite z and weight of at most {MAX_MAGNITUDE:e}, found {z:?} and {weight:?}"
+        ));
     }
-    if row.d <= 0.0 || !row.d.is_finite() {
+    if row.d <= 0.0 || !is_sane(row.d) {
         return Some(format!("expected a curvature d above 0, found {:?}", row.d));
+    }
+    if row.impressions > MAX_COUNT {
+        return Some(format!("expected at most {MAX_COUNT} impressions, found {}", row.impressions));
     }
     if row.clicks > row.impressions {
         return Some(format!("expected at most {} clicks, found {}", row.impressions, row.clicks));

@@ -49,8 +49,8 @@ const ROW: StateRow<'static> = StateRow {
     key: u64::MAX,
     z: -1e-300,
     d: f64::MIN_POSITIVE,
-    impressions: u64::MAX,
-    clicks: u64::MAX,
+    impressions: MAX_COUNT,
+    clicks: MAX_COUNT,
     last_seen_us: Some(-1),
     weight: 0.0,
 };
@@ -94,6 +94,23 @@ fn reading_returns_what_was_written() {
 }
 
 #[test]
+fn how_logs_are_read_is_kept_and_a_contract_without_it_adds_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.parquet");
+    let plain = metadata();
+    assert!(plain.to_pairs().iter().all(|pair| pair.key != "omomi.contract_reading"));
+    let field = &plain.contract.fields()[0].name;
+    let reading = format!(r#"{{"field":{{"{field}":{{"column":"user.id"}}}},"time_unit":"ms"}}"#);
+    let contract = plain.contract.with_reading_json(&reading).unwrap();
+    let mut writer = StateWriter::create(&path, &Metadata { contract, ..plain.clone() }, false).unwrap();
+    writer.push(&BIAS).unwrap();
+    writer.finish().unwrap();
+    let found = StateReader::open(&path).unwrap().metadata().contract.clone();
+    assert_eq!(found, plain.contract);
+    assert_eq!(found.reading_json(), Some(reading));
+}
+
+#[test]
 fn a_state_is_not_overwritten_and_a_rejected_one_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.parquet");
@@ -112,17 +129,29 @@ fn rows_that_no_training_writes_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.parquet");
     let row = StateRow { key: 5, impressions: 2, clicks: 1, z: 0.1, d: 7.0, ..ROW };
-    let cases: [(&[StateRow<'_>], &str); 8] = [
+    let cases: [(&[StateRow<'_>], &str); 10] = [
+        (
+            &[BIAS, StateRow { z: -1e151, ..row }],
+            "row 2 of the training state FILE: feature `猫*-3` of `a*b`: expected finite z and weight of at most 1e30, \
+             found -1e151 and 0.0",
+        ),
+        (
+            &[BIAS, StateRow { impressions: u64::MAX, ..row }],
+            "row 2 of the training state FILE: expected at most 9007199254740992 impressions, found \
+             18446744073709551615",
+        ),
         (&[row], "row 1 of the training state FILE: expected the bias first, found `a*b` with key 5"),
         (&[BIAS, BIAS], "row 2 of the training state FILE: expected one bias, found a second"),
         (&[BIAS, row, row], "row 3 of the training state FILE: expected ascending keys, found 5 after 5"),
         (
             &[BIAS, StateRow { z: f64::NAN, ..row }],
-            "row 2 of the training state FILE: expected finite z and weight, found NaN and 0.0",
+            "row 2 of the training state FILE: feature `猫*-3` of `a*b`: expected finite z and weight of \
+             at most 1e30, found NaN and 0.0",
         ),
         (
             &[BIAS, StateRow { weight: f64::INFINITY, ..row }],
-            "row 2 of the training state FILE: expected finite z and weight, found 0.1 and inf",
+            "row 2 of the training state FILE: feature `猫*-3` of `a*b`: expected finite z and weight of \
+             at most 1e30, found 0.1 and inf",
         ),
         (
             &[BIAS, StateRow { d: 0.0, ..row }],
@@ -185,6 +214,11 @@ fn metadata_that_is_missing_or_contradictory_is_rejected() {
         ("omomi.state_format_version", Some("3"), "expected format version 2, found 3; read it with a newer omomi"),
         ("omomi.state_format_version", Some("0"), "expected format version 2, found 0; train again"),
         ("omomi.rows", Some("many"), "expected a valid value under the metadata key `omomi.rows`, found `many`"),
+        (
+            "omomi.rows",
+            Some("18446744073709551615"),
+            "expected at most 9007199254740992 rows, found 18446744073709551615; correct the importance of the rows",
+        ),
         ("omomi.weight_rule.scale", Some("-1"), "the weight rule's scale must be a number above 0, found -1.0"),
         ("omomi.negative_rate", Some("NaN"), "expected a negative_rate above 0 and at most 1, found NaN"),
         (

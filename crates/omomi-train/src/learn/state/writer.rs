@@ -49,9 +49,12 @@ impl StateWriter {
     ///
     /// # Errors
     ///
-    /// Returns [`StateError::Exists`] if `path` exists and `replace` is false, or [`StateError::Io`] or
-    /// [`StateError::Parquet`] if the file cannot be written.
+    /// Returns [`StateError::Exists`] if `path` exists and `replace` is false, [`StateError::Row`] if the metadata has
+    /// impossible counts, or [`StateError::Io`] or [`StateError::Parquet`] if the file cannot be written.
     pub fn create(path: &Path, metadata: &Metadata, replace: bool) -> Result<Self, StateError> {
+        if let Some(problem) = metadata.fault() {
+            return Err(StateError::Row { path: path.to_owned(), row: 1, problem });
+        }
         let new_file = NewFile::create(path, replace).map_err(|error| StateError::io("write", path, error))?;
         let file = new_file.file().try_clone().map_err(|error| StateError::io("write", path, error))?;
         let mut properties = WriterProperties::builder()

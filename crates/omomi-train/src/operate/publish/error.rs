@@ -199,6 +199,12 @@ pub enum PublishError {
         /// Age of the last row.
         found: Duration,
     },
+    /// The training data ends in the future, so its age would be hidden.
+    #[error("the training data ends in the future, at {end}: expected at most a day from now")]
+    TrainingEndInFuture {
+        /// The time of the last row.
+        end: String,
+    },
     /// The age of the training data is limited, but the file does not say when its data ends.
     #[error(
         "the age of the training data is limited, but the file does not say when its data ends: expected \
@@ -313,6 +319,11 @@ impl PublishError {
             }
             Self::NoFieldSizes => ("no_field_sizes", Ml, "pack it with omomi pack"),
             Self::TrainingTooOld { .. } => ("training_too_old", Ml, "train on newer data"),
+            Self::TrainingEndInFuture { .. } => (
+                "training_end_in_future",
+                Ml,
+                "correct the times of the logs and train again, or have the clock of this machine corrected",
+            ),
             Self::NoTrainingEnd => ("no_training_end", Ml, "train with --time-column"),
             Self::ContractNotAccepted { .. } => {
                 ("contract_not_accepted", Ml, "agree on the contract with delivery, who then adds it to limits.toml")

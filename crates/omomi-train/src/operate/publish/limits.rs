@@ -31,6 +31,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::learn::utc;
+use crate::log::is_in_the_future;
 use crate::settings::{self, KeyPath, SettingsFaults};
 use omomi::contract::{Contract, Fault};
 use omomi::store::Store;
@@ -184,6 +186,12 @@ impl Limits {
         let found = content.contract.fingerprint();
         if !self.accepted_contracts.is_empty() && !self.accepted_contracts.contains(&found) {
             return Err(PublishError::ContractNotAccepted { expected: self.accepted_contracts.clone(), found });
+        }
+        if let Some(end_us) = training_end_us(&content.provenance)
+            && is_in_the_future(end_us)
+        {
+            let end = utc(end_us).unwrap_or_else(|| format!("{end_us} us"));
+            return Err(PublishError::TrainingEndInFuture { end });
         }
         if let Some(expected) = self.oldest_training_end {
             let end_us = training_end_us(&content.provenance).ok_or(PublishError::NoTrainingEnd)?;

@@ -1,0 +1,102 @@
+//! Counts missing values by field and file, and tells where a field vanishes from one file to the next.
+
+use super::builder::BatchBuilder;
+
+/// A missing rate is reported as a jump if it differs by at least this much from that of the files before.
+const MIN_JUMP: f64 = 0.1;
+/// A jump must also be this many standard errors, so that a small file is no jump by chance.
+const MIN_STANDARD_ERRORS: f64 = 4.0;
+
+/// How many rows of one file were read, and in how many of them each field has no value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileMissing {
+    /// Rows that were read, without bad rows. Rows of all parts count.
+    pub row_count: u64,
+    /// Rows without a value, by field of the contract. A number out of range counts as no value.
+    pub missing_counts: Vec<u64>,
+}
+
+/// A field whose missing rate jumps from one file to the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Jump {
+    /// Index of the first file with the new rate.
+    pub(super) file: usize,
+    pub(super) rate_before: f64,
+    pub(super) rate: f64,
+}
+
+impl FileMissing {
+    /// Counts the rows of `batch` from `first_row` on.
+    pub(super) fn count(&mut self, batch: &BatchBuilder, first_row: usize) {
+        self.missing_counts.resize(batch.columns.len(), 0);
+        let end = batch.row_count();
+        self.row_count += (end - first_row) as u64;
+        for (count, column) in self.missing_counts.iter_mut().zip(&batch.columns) {
+            *count += column.missing_count(first_row, end) as u64;
+        }
+    }
+
+    /// Adds the counts of another file.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.row_count += other.row_count;
+        self.missing_counts.resize(other.missing_counts.len().max(self.missing_counts.len()), 0);
+        for (count, other) in self.missing_counts.iter_mut().zip(&other.missing_counts) {
+            *count += other;
+        }
+    }
+}
+
+/// Finds the first jump of the missing rate of the field with index `field`.
+pub(super) fn first_jump(files: &[FileMissing], field: usize) -> Option<Jump> {
+    let mut before = (0, 0);
+    for (index, file) in files.iter().enumerate() {
+        let now = (file.row_count, file.missing_counts.get(field).copied().unwrap_or(0));
+        if before.0 > 0 && now.0 > 0 && is_jump(before, now) {
+            return Some(Jump { file: index, rate_before: rate(before), rate: rate(now) });
+        }
+        before = (before.0 + now.0, before.1 + now.1);
+    }
+    None
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate")]
+fn rate((rows, missing): (u64, u64)) -> f64 {
+    missing as f64 / rows as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a test of rates")]
+fn is_jump(before: (u64, u64), now: (u64, u64)) -> bool {
+    // From always to never, or the reverse: no chance, however small the file.
+    if (before.1 == 0 && now.1 == now.0) || (before.1 == before.0 && now.1 == 0) {
+        return true;
+    }
+    let difference = (rate(now) - rate(before)).abs();
+    let pooled = rate((before.0 + now.0, before.1 + now.1));
+    let standard_error = (pooled * (1.0 - pooled) * (1.0 / before.0 as f64 + 1.0 / now.0 as f64)).sqrt();
+    difference >= MIN_JUMP && difference >= MIN_STANDARD_ERRORS * standard_error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jump(files: &[(u64, u64)]) -> Option<usize> {
+        let files: Vec<FileMissing> = files
+            .iter()
+            .map(|&(row_count, missing)| FileMissing { row_count, missing_counts: vec![missing] })
+            .collect();
+        first_jump(&files, 0).map(|jump| jump.file)
+    }
+
+    #[test]
+    fn a_field_that_vanishes_or_appears_is_a_jump_and_noise_is_not() {
+        assert_eq!(jump(&[(3, 0), (3, 3)]), Some(1));
+        assert_eq!(jump(&[(3, 3), (3, 0)]), Some(1));
+        assert_eq!(jump(&[(1_000, 500), (1_000, 480), (1_000, 900)]), Some(2));
+        assert_eq!(jump(&[(1_000, 500), (1_000, 540)]), None);
+        assert_eq!(jump(&[(1_000, 990), (2, 2)]), None, "a rare value is absent from a small file");
+        assert_eq!(jump(&[(0, 0), (5, 5), (0, 0), (5, 5)]), None);
+        assert_eq!(jump(&[(5, 5)]), None);
+        assert_eq!(jump(&[]), None);
+    }
+}

@@ -1,0 +1,314 @@
+//! The notations of values in logs: texts that mean a missing value, labels as words, lists, numbers with separators,
+//! and ids as numbers with a fraction of zero.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
+use super::error::{RowFault, excerpt};
+use omomi::contract::{FieldKind, FieldReading, ListForm, NumberFormat, Reading};
+
+/// Texts that other tools write for a missing value: SQL, MySQL and Hive, pandas.
+pub(super) const USUAL_MISSING: [&str; 5] = ["NULL", "\\N", "NaN", "nan", "<NA>"];
+
+/// How the cells of one field are read.
+#[derive(Debug)]
+pub(super) struct FieldRules {
+    /// Texts that mean a missing value. `None` if the contract says nothing about them.
+    missing: Option<Vec<String>>,
+    nfc: bool,
+    /// Whether texts can be left out or changed: a summary of the two fields above.
+    changes_texts: bool,
+    pub(super) number_format: NumberFormat,
+    pub(super) lists: Option<ListForm>,
+    /// How many cells were treated as missing for each text of [`USUAL_MISSING`], by a guess.
+    pub(super) guessed_missing: [u64; USUAL_MISSING.len()],
+    /// How many values have each text of [`USUAL_MISSING`] as their category, because their format has a null of its
+    /// own. Counts the texts of a dictionary once per batch.
+    pub(super) kept_missing: [u64; USUAL_MISSING.len()],
+    /// How many cells were read as a list in JSON.
+    pub(super) list_count: u64,
+}
+
+impl FieldRules {
+    pub(super) fn new(reading: &Reading, field: &FieldReading) -> Self {
+        let missing = field.missing.clone().or_else(|| reading.missing.clone());
+        Self {
+            changes_texts: field.nfc || missing.as_ref().is_some_and(|texts| !texts.is_empty()),
+            missing,
+            nfc: field.nfc,
+            number_format: reading.number_format,
+            lists: reading.lists,
+            guessed_missing: [0; USUAL_MISSING.len()],
+            kept_missing: [0; USUAL_MISSING.len()],
+            list_count: 0,
+        }
+    }
+
+    /// Whether texts can be left out or changed.
+    #[inline]
+    pub(super) fn changes_texts(&self) -> bool {
+        self.changes_texts
+    }
+
+    /// Whether the contract says that `text` means a missing value.
+    #[inline]
+    pub(super) fn is_missing(&self, text: &str) -> bool {
+        self.missing.as_ref().is_some_and(|texts| texts.iter().any(|missing| missing == text))
+    }
+
+    /// Whether a CSV cell means a missing value: because the contract says so or, if it says nothing, because other
+    /// tools write it for one.
+    #[inline]
+    pub(super) fn is_missing_in_csv(&mut self, cell: &str, kind: &FieldKind) -> bool {
+        if !self.changes_texts && !is_usual_missing(cell) {
+            return false;
+        }
+        self.is_unusual_cell_missing(cell, kind)
+    }
+
+    /// Decides about the few cells that are not plainly a value.
+    fn is_unusual_cell_missing(&mut self, cell: &str, kind: &FieldKind) -> bool {
+        if self.missing.is_some() {
+            return self.is_missing(cell);
+        }
+        if !is_usual_missing(cell) {
+            return false;
+        }
+        // "Not a number" is a number, which is counted as invalid.
+        if matches!(kind, FieldKind::Number { .. }) && cell.eq_ignore_ascii_case("nan") {
+            return false;
+        }
+        count(&mut self.guessed_missing, cell);
+        true
+    }
+
+    /// Notes that a text of [`USUAL_MISSING`] became a category, unless the contract names the texts that do not.
+    #[cold]
+    pub(super) fn note_kept(&mut self, text: &str) {
+        if self.missing.is_none() {
+            count(&mut self.kept_missing, text);
+        }
+    }
+
+    /// Returns the text in the form in which it is hashed.
+    #[inline]
+    pub(super) fn normalized<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if !self.nfc || text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(text.nfc().collect())
+    }
+}
+
+/// Whether a text is one of [`USUAL_MISSING`].
+#[inline]
+pub(super) fn is_usual_missing(text: &str) -> bool {
+    // Nearly every cell ends here.
+    let begins_so = matches!(text.as_bytes().first(), Some(b'N' | b'\\' | b'n' | b'<'));
+    begins_so && matches!(text, "NULL" | "\\N" | "NaN" | "nan" | "<NA>")
+}
+
+fn count(counts: &mut [u64; USUAL_MISSING.len()], text: &str) {
+    if let Some(position) = USUAL_MISSING.iter().position(|usual| *usual == text) {
+        counts[position] += 1;
+    }
+}
+
+/// The texts that a label may have.
+#[derive(Debug)]
+pub(super) struct LabelTexts {
+    clicked: Vec<String>,
+    not_clicked: Vec<String>,
+}
+
+impl LabelTexts {
+    pub(super) fn new(reading: &Reading) -> Self {
+        Self { clicked: reading.clicked.clone(), not_clicked: reading.not_clicked.clone() }
+    }
+
+    /// Whether the label `text` means a click. `None` if it is no label.
+    #[inline]
+    pub(super) fn clicked(&self, text: &str) -> Option<bool> {
+        match text {
+            "0" => Some(false),
+            "1" => Some(true),
+            _ => self.clicked_in_words(text),
+        }
+    }
+
+    fn clicked_in_words(&self, text: &str) -> Option<bool> {
+        let is_in = |texts: &[String]| texts.iter().any(|one| one == text);
+        match text {
+            _ if is_in(&self.clicked) => Some(true),
+            _ if is_in(&self.not_clicked) => Some(false),
+            "0.0" | "false" | "False" | "FALSE" | "f" => Some(false),
+            "1.0" | "true" | "True" | "TRUE" | "t" => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// Parses an id: an integer, or one with a fraction of zeros, such as `2.0`.
+#[inline]
+pub(super) fn text_id(text: &str) -> Option<i64> {
+    if let Ok(id) = text.parse() {
+        return Some(id);
+    }
+    let (whole, fraction) = text.split_once('.')?;
+    if fraction.is_empty() || fraction.bytes().any(|byte| byte != b'0') {
+        return None;
+    }
+    whole.parse().ok()
+}
+
+/// Returns the id that a double is exactly. At 2^53 and above, a double may have been rounded to an integer, so that it
+/// is no id.
+#[inline]
+pub(super) fn float_id(number: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^53")]
+    let id = || number as i64;
+    (number.abs() < 9_007_199_254_740_992.0 && number.fract() == 0.0).then(id)
+}
+
+/// Parses a number in the notation of the contract.
+#[inline]
+pub(super) fn number_of(text: &str, format: NumberFormat) -> Option<f64> {
+    let (group, decimal) = match format {
+        NumberFormat::Plain => return text.parse().ok(),
+        NumberFormat::CommaGroups => (',', '.'),
+        NumberFormat::DotGroups => ('.', ','),
+        NumberFormat::SpaceGroups => (' ', ','),
+    };
+    let (whole, fraction) = text.split_once(decimal).map_or((text, None), |(whole, rest)| (whole, Some(rest)));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    // French writers also group with spaces that do not break.
+    let is_group = |char: char| char == group || (group == ' ' && matches!(char, '\u{a0}' | '\u{202f}'));
+    let mut groups = digits.split(is_group);
+    let first = groups.next().filter(|first| is_digits(first))?;
+    let rest: Vec<&str> = groups.collect();
+    let is_grouped = rest.is_empty() || (first.len() <= 3 && rest.iter().all(|group| group.len() == 3));
+    if !is_grouped || !rest.iter().all(|group| is_digits(group)) || fraction.is_some_and(|digits| !is_digits(digits)) {
+        return None;
+    }
+    format!("{sign}{first}{}.{}", rest.concat(), fraction.unwrap_or("0")).parse().ok()
+}
+
+/// Whether a CSV cell may be a list in JSON. If not, [`list_of`] need not be asked.
+#[inline]
+pub(super) fn may_be_list(cell: &str, form: Option<ListForm>) -> bool {
+    form == Some(ListForm::Json) || matches!(cell.as_bytes().first(), Some(b'[' | b'{'))
+}
+
+/// Parses a CSV cell as a list in JSON. Returns `None` if its categories are joined by the separator.
+///
+/// If the contract does not say which of the two it is, a cell in brackets without the separator is a list.
+pub(super) fn list_of(cell: &str, separator: char, form: Option<ListForm>) -> Result<Option<Vec<Value>>, RowFault> {
+    match form {
+        Some(ListForm::Separated) => return Ok(None),
+        Some(ListForm::Json) => {}
+        None => {
+            let is_enclosed = |open, close| cell.starts_with(open) && cell.ends_with(close);
+            if !is_enclosed('[', ']') && !is_enclosed('{', '}') || cell.contains(separator) {
+                return Ok(None);
+            }
+        }
+    }
+    serde_json::from_str(cell).map(Some).map_err(|_| RowFault::List { separator, found: excerpt(cell) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_where_they_are_exact() {
+        let cases = [
+            ("2", Some(2)),
+            ("2.0", Some(2)),
+            ("-7.000", Some(-7)),
+            ("9223372036854775807.0", Some(i64::MAX)),
+            ("2.5", None),
+            ("2.", None),
+            (".0", None),
+            ("2e0", None),
+            ("", None),
+            ("9223372036854775808", None),
+        ];
+        for (text, id) in cases {
+            assert_eq!(text_id(text), id, "{text}");
+        }
+        let floats = [(2.0, Some(2)), (-0.0, Some(0)), (2.5, None), (f64::NAN, None), (9_007_199_254_740_992.0, None)];
+        for (number, id) in floats {
+            assert_eq!(float_id(number), id, "{number}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_in_the_notation_of_the_contract_only() {
+        let cases = [
+            ("1234.56", [Some(1234.56), Some(1234.56), None, None]),
+            ("1,234.56", [None, Some(1234.56), None, None]),
+            ("1.234,56", [None, None, Some(1234.56), None]),
+            ("1 234,56", [None, None, None, Some(1234.56)]),
+            ("-12.345.678", [None, None, Some(-12_345_678.0), None]),
+            ("1.23,5", [None; 4]),
+            ("1,2,3", [None; 4]),
+            ("1\u{a0}234", [None, None, None, Some(1234.0)]),
+            ("", [None; 4]),
+            ("-", [None; 4]),
+        ];
+        for (text, numbers) in cases {
+            let read = NumberFormat::WORDS.map(|word| number_of(text, NumberFormat::of_word(word).unwrap()));
+            assert_eq!(read, numbers, "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_are_words_of_common_tools_and_of_the_contract() {
+        let usual = LabelTexts::new(&Reading::default());
+        for (texts, clicked) in [
+            (["1", "1.0", "true", "True", "TRUE", "t"], Some(true)),
+            (["0", "0.0", "false", "False", "FALSE", "f"], Some(false)),
+            (["yes", "no", "2", "", "tRUE", "T "], None),
+        ] {
+            for text in texts {
+                assert_eq!(usual.clicked(text), clicked, "{text}");
+            }
+        }
+        let reading = Reading { clicked: vec!["yes".into()], not_clicked: vec!["no".into()], ..Reading::default() };
+        let own = LabelTexts::new(&reading);
+        assert_eq!(
+            ["yes", "no", "1", "Yes"].map(|text| own.clicked(text)),
+            [Some(true), Some(false), Some(true), None]
+        );
+    }
+
+    #[test]
+    fn lists_in_json_are_told_from_joined_categories() {
+        let list = |cell, form| list_of(cell, '|', form).map(|list| list.map(|list| list.len()));
+        assert_eq!(list(r#"["a","b"]"#, None), Ok(Some(2)));
+        assert_eq!(list("[]", None), Ok(Some(0)));
+        assert_eq!(list("[a]|[b]", None), Ok(None));
+        assert_eq!(list("a|b", None), Ok(None));
+        assert_eq!(list("[sale]", Some(ListForm::Separated)), Ok(None));
+        for cell in ["['a', 'b']", "{a,b}", "[sale]"] {
+            let fault = list(cell, None).unwrap_err().to_string();
+            assert!(fault.contains("lists = \"separated\""), "{fault}");
+        }
+        assert!(list("a|b", Some(ListForm::Json)).is_err());
+    }
+
+    #[test]
+    fn nfc_joins_what_looks_the_same() {
+        let field = FieldReading { nfc: true, ..FieldReading::default() };
+        let rules = FieldRules::new(&Reading::default(), &field);
+        assert_eq!(rules.normalized("カ\u{3099}"), "ガ");
+        assert_eq!(rules.normalized("e\u{301}"), "é");
+        assert!(matches!(rules.normalized("ガé"), Cow::Borrowed(_)));
+        let plain = FieldRules::new(&Reading::default(), &FieldReading::default());
+        assert_eq!(plain.normalized("e\u{301}"), "e\u{301}");
+    }
+}
