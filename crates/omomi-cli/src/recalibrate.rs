@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::output::say;
 use crate::progress::ReadProgress;
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::provenance_path;
@@ -10,7 +11,7 @@ use omomi_train::log::ReadOptions;
 
 use crate::Failure;
 use crate::progress::CountProgress;
-use crate::text::{bytes, figure, grouped, say, table};
+use crate::text::{bytes, figure, grouped, table};
 
 /// Recalibrate a training state on held-out logs
 ///

@@ -13,8 +13,9 @@ use omomi_train::learn::shards::{
 use omomi_train::learn::{TrainOptions, provenance_path};
 
 use crate::Failure;
+use crate::output::say;
 use crate::progress::ShardsProgress;
-use crate::text::{bytes, figure, grouped, say, table};
+use crate::text::{bytes, figure, grouped, table};
 
 /// Flags for training in shards.
 #[derive(clap::Args)]

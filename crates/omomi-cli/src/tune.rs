@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use crate::output::{note, say};
 use crate::progress::ReadProgress;
 use omomi_train::learn::shards::Split;
 use omomi_train::learn::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::contract::read_contract;
-use crate::text::{figure, grouped, say, table};
+use crate::text::{figure, grouped, table};
 
 /// Search for the alpha, l1 and l2 with the lowest log loss, within a budget
 ///
@@ -95,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Event::Tried { trial, count, min_loss } if !quiet => {
             reading = None;
-            eprintln!("trial {count}: {}, log loss {:.6}, lowest {min_loss:.6}", words(trial), trial.metrics.log_loss);
+            note!("trial {count}: {}, log loss {:.6}, lowest {min_loss:.6}", words(trial), trial.metrics.log_loss);
         }
         _ => {}
     })?;

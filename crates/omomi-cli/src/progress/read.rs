@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use omomi_train::log::LogReader;
 use omomi_train::readable::grouped;
 
+use crate::output::note;
+
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
 
@@ -57,7 +59,7 @@ impl ReadProgress {
             Shown::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
                 *last = Instant::now();
                 let snapshot = ProgressSnapshot::of(reader, elapsed);
-                eprintln!("{}: {} %, {}", self.label, snapshot.percent(), snapshot.words());
+                note!("{}: {} %, {}", self.label, snapshot.percent(), snapshot.words());
             }
             Shown::Lines { .. } => {}
         }
@@ -67,8 +69,8 @@ impl ReadProgress {
     pub(crate) fn note(&self, line: &str) {
         match &self.shown {
             Shown::Nothing => {}
-            Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
-            Shown::Lines { .. } => eprintln!("{line}"),
+            Shown::Bar(bar) => bar.suspend(|| note!("{line}")),
+            Shown::Lines { .. } => note!("{line}"),
         }
     }
 
@@ -81,9 +83,9 @@ impl ReadProgress {
             Shown::Nothing => {}
             Shown::Bar(bar) => {
                 bar.finish_and_clear();
-                eprintln!("{}: {words}", self.label);
+                note!("{}: {words}", self.label);
             }
-            Shown::Lines { .. } => eprintln!("{}: {words}", self.label),
+            Shown::Lines { .. } => note!("{}: {words}", self.label),
         }
     }
 }
