@@ -10,7 +10,8 @@
  *            probability is never an error code.
  * Errors.    The last argument is your OmomiError, or NULL if the status is enough. A call that fails writes status,
  *            owner (who must act) and a message into it; a call that succeeds leaves it unchanged.
- * Null.      NULL for a required pointer is OMOMI_STATUS_NULL_ARGUMENT. Arrays and texts of length 0 may be NULL.
+ * Null.      NULL for a required pointer is OMOMI_STATUS_NULL_ARGUMENT, in the static inline functions too; those that
+ *            return no status do nothing. Arrays and texts of length 0 may be NULL.
  * Panics.    A defect in the library is OMOMI_STATUS_PANIC and never ends your process; omomi_test_panic() proves it.
  * Structs.   If a struct begins with size_bytes, set it to the struct's sizeof before the call, for outputs as well.
  *            Another size is OMOMI_STATUS_WRONG_SIZE: your code was compiled with another header.
@@ -23,6 +24,12 @@
  * Threads.   Any number of threads may share a model, live model, schema, layout or candidate set. Open one scorer, and
  *            keep one request block, for each thread; a scorer that is in use returns OMOMI_STATUS_SCORER_BUSY. No call
  *            may race with the close of its handle.
+ * Fork.      A live model belongs to the process that opened it, because a fork does not have its thread. In a fork,
+ *            calls on it return OMOMI_STATUS_FORKED at once, and closing it only lets go of it. Its live scorers
+ *            continue with the generation that they have, and no `off` reaches them. A server that forks workers
+ *            (prefork) opens a live model in each worker, after the fork, with a name of its own; the workers share the
+ *            pages of a mapped file. Models, schemas, layouts, and scorers that are not live work in a fork. A
+ *            candidate set that another thread, or a live model, was using at the fork may not: open it after the fork.
  * Cost.      omomi_scorer_predict, omomi_live_scorer_predict, their _within variants, and the static inline functions
  *            allocate nothing, lock nothing and wait for nothing, even on a thread's first call, even when they fail,
  *            even while another thread changes a candidate set or a generation. All other calls, and the two inline
@@ -134,6 +141,8 @@ enum {
   OMOMI_STATUS_ABI_MISMATCH = 14,
   /// For delivery: deploy the library for this platform, and a folder it can be loaded from.
   OMOMI_STATUS_LIBRARY_NOT_LOADED = 15,
+  /// For delivery: open a live model in each process, after the fork.
+  OMOMI_STATUS_FORKED = 16,
   /// For delivery: correct the declaration.
   OMOMI_STATUS_SCHEMA_INVALID = 20,
   /// For delivery: declare the field, or ask for a model without it.
@@ -200,6 +209,8 @@ enum {
   OMOMI_STATUS_STATE_UNUSABLE = 72,
   /// For ml: train on newer logs and publish.
   OMOMI_STATUS_STALE_TRAINING_DATA = 73,
+  /// For infra: raise the limit of locked memory, or do without lock_memory.
+  OMOMI_STATUS_MEMORY_NOT_LOCKED = 76,
   /// For delivery: report the defect.
   OMOMI_STATUS_PANIC = 99,
 };
@@ -254,7 +265,8 @@ typedef struct OmomiCandidateSet OmomiCandidateSet;
 typedef struct OmomiLayout OmomiLayout;
 
 /// Serves the model that a store names as current, and every later one. A thread of the library follows the store, and
-/// verifies each generation before it answers. Any number of threads may use one live model.
+/// verifies each generation before it answers. Any number of threads may use one live model. It belongs to the process
+/// that opened it: see "Fork" above.
 typedef struct OmomiLive OmomiLive;
 
 /// Scores requests with the generation that a live model serves. One generation scores the whole request; the first
@@ -977,7 +989,8 @@ OmomiStatus omomi_live_status_json(const OmomiLive *live,
 
 /// Copies the logic id of a generation that answers or answered recently, with a null byte, into the caller's buffer;
 /// see "Texts" above. Log it with the scores. Returns `OMOMI_STATUS_INVALID_ARGUMENT` for any other generation. Keep
-/// the id, and ask again only when `OmomiOutcome.generation` changes.
+/// the id, and ask again only when `OmomiOutcome.generation` changes. Works in a fork too, for what was known at the
+/// fork.
 ///
 /// The caller promises:
 /// `live` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
@@ -1365,10 +1378,14 @@ typedef struct {
 } OmomiText;
 
 /// Returns the outcome of model `model` in the last predict: generation and counts. `model` must be below the layout's
-/// number of models.
+/// number of models. For null, all members are 0.
 static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request, size_t model) {
   OmomiOutcome outcome;
-  const size_t result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
+  size_t result;
+  memset(&outcome, 0, sizeof outcome);
+  if (request == NULL)
+    return outcome;
+  result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
   memcpy(&outcome, request->block + result, sizeof outcome);
   return outcome;
 }
@@ -1379,10 +1396,17 @@ static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
 }
 
 /// Returns the answer of model `model` for candidate `index` in the last predict. Both must be below the numbers of
-/// models and candidates of that predict.
+/// models and candidates of that predict. For null, the status is OMOMI_CANDIDATE_NO_CANDIDATE.
 static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, size_t model, size_t index) {
   OmomiAnswer answer;
-  const size_t result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
+  size_t result;
+  if (request == NULL) {
+    /* All bits set is NaN. */
+    memset(&answer, 0xff, sizeof answer);
+    answer.status = OMOMI_CANDIDATE_NO_CANDIDATE;
+    return answer;
+  }
+  result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
   memcpy(&answer, request->block + result + sizeof(OmomiOutcome) + index * sizeof answer, sizeof answer);
   return answer;
 }
@@ -1393,15 +1417,19 @@ static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size
   return omomi_request_answer_of(request, 0, index);
 }
 
-/// Returns the number of bytes of the tail that are in use.
+/// Returns the number of bytes of the tail that are in use, or 0 for null.
 static inline uint32_t omomi_request_tail_used_bytes(const OmomiRequest *request) {
-  uint32_t used;
+  uint32_t used = 0;
+  if (request == NULL)
+    return used;
   memcpy(&used, request->block + offsetof(OmomiHeader, tail_used_bytes), sizeof used);
   return used;
 }
 
-/// Clears the context row and the tail. omomi_candidate_row clears each candidate row.
+/// Clears the context row and the tail. omomi_candidate_row clears each candidate row. Ignores null.
 static inline void omomi_request_clear(OmomiRequest *request) {
+  if (request == NULL)
+    return;
   memset(request->block + offsetof(OmomiHeader, tail_used_bytes), 0, sizeof(uint32_t));
   memset(request->block + request->offsets.context_offset, 0, sizeof(OmomiRowHead));
 }
@@ -1429,9 +1457,12 @@ static inline uint16_t omomi_slot_count(size_t row_len) {
   return (uint16_t)((row_len - sizeof(OmomiRowHead)) / 8);
 }
 
-/// Returns the context row, without clearing it.
+/// Returns the context row, without clearing it. The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
 static inline OmomiRow omomi_context_row(OmomiRequest *request) {
   OmomiRow row;
+  memset(&row, 0, sizeof row);
+  if (request == NULL)
+    return row;
   row.request = request;
   row.offset_bytes = (uint32_t)request->offsets.context_offset;
   row.side = OMOMI_SIDE_CONTEXT;
@@ -1441,13 +1472,15 @@ static inline OmomiRow omomi_context_row(OmomiRequest *request) {
 
 /// Returns the row of candidate `index`, cleared. If the layout has no such row, its setters return
 /// OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates are prepared and so have no rows.
+/// The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
 static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
   OmomiRow row;
   row.request = request;
   row.offset_bytes = 0;
   row.side = OMOMI_SIDE_CANDIDATE;
   row.slot_count = 0;
-  if (request->offsets.candidates == OMOMI_CANDIDATES_INLINE && index < request->offsets.candidate_capacity) {
+  if (request != NULL && request->offsets.candidates == OMOMI_CANDIDATES_INLINE &&
+      index < request->offsets.candidate_capacity) {
     row.offset_bytes = (uint32_t)(request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes);
     row.slot_count = omomi_slot_count(request->offsets.candidate_stride_bytes);
     memset(request->block + row.offset_bytes, 0, sizeof(OmomiRowHead));
@@ -1459,7 +1492,10 @@ static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) 
 /// is read when the request is scored. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if
 /// candidates are rows.
 static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set) {
-  const OmomiOffsets *offsets = &request->offsets;
+  const OmomiOffsets *offsets;
+  if (request == NULL)
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  offsets = &request->offsets;
   if (offsets->candidates != OMOMI_CANDIDATES_PREPARED)
     return OMOMI_STATUS_INVALID_ARGUMENT;
   if (index >= offsets->candidate_capacity)
@@ -1468,47 +1504,63 @@ static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, siz
   return OMOMI_STATUS_OK;
 }
 
+/// Internal: the block of a request, or null.
+static inline unsigned char *omomi_request_block(OmomiRequest *request) {
+  return request == NULL ? NULL : request->block;
+}
+
+/// Internal: the length of a request's block, or 0 for null.
+static inline size_t omomi_request_block_len(const OmomiRequest *request) {
+  return request == NULL ? 0 : request->offsets.len_bytes;
+}
+
 /// Calls omomi_scorer_predict for a request.
 static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
                                                 size_t candidate_count, OmomiError *error) {
-  return omomi_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
+  return omomi_scorer_predict(scorer, omomi_request_block(request), omomi_request_block_len(request), candidate_count,
+                              error);
 }
 
 /// Calls omomi_scorer_predict_within for a request.
 static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
                                                        size_t candidate_count, uint64_t budget_us, OmomiError *error) {
-  return omomi_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
-                                     error);
+  return omomi_scorer_predict_within(scorer, omomi_request_block(request), omomi_request_block_len(request),
+                                     candidate_count, budget_us, error);
 }
 
 /// Calls omomi_live_scorer_predict for a request.
 static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                      size_t candidate_count, OmomiError *error) {
-  return omomi_live_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
+  return omomi_live_scorer_predict(scorer, omomi_request_block(request), omomi_request_block_len(request),
+                                   candidate_count, error);
 }
 
 /// Calls omomi_live_scorer_predict_within for a request.
 static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                             size_t candidate_count, uint64_t budget_us,
                                                             OmomiError *error) {
-  return omomi_live_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
-                                          error);
+  return omomi_live_scorer_predict_within(scorer, omomi_request_block(request), omomi_request_block_len(request),
+                                          candidate_count, budget_us, error);
 }
 
 /// Calls omomi_candidate_set_add for a candidate of a request.
 static inline OmomiStatus omomi_request_add_to_set(const OmomiCandidateSet *set, OmomiRequest *request,
                                                    size_t candidate, uint32_t *out_index, OmomiError *error) {
-  return omomi_candidate_set_add(set, request->block, request->offsets.len_bytes, candidate, out_index, error);
+  return omomi_candidate_set_add(set, omomi_request_block(request), omomi_request_block_len(request), candidate,
+                                 out_index, error);
 }
 
 /// Calls omomi_candidate_set_put for a candidate of a request.
 static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set, uint32_t index, OmomiRequest *request,
                                                    size_t candidate, OmomiError *error) {
-  return omomi_candidate_set_put(set, index, request->block, request->offsets.len_bytes, candidate, error);
+  return omomi_candidate_set_put(set, index, omomi_request_block(request), omomi_request_block_len(request), candidate,
+                                 error);
 }
 
 /// Internal: returns why `slot` is not a slot of `row` of that kind.
 static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+  if (row.request == NULL)
+    return OMOMI_STATUS_NULL_ARGUMENT;
   if (row.offset_bytes == 0)
     return row.request->offsets.candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
                                                                       : OMOMI_STATUS_INVALID_ARGUMENT;
@@ -1683,7 +1735,7 @@ static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const Om
   }
   if (status == OMOMI_STATUS_OK)
     omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count), 1);
-  else
+  else if (row.request != NULL)
     memcpy(row.request->block + offsetof(OmomiHeader, tail_used_bytes), &used_before, sizeof used_before);
   return status;
 }

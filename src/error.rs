@@ -122,6 +122,16 @@ pub enum Error {
         /// What is closed.
         what: &'static str,
     },
+    /// This process was forked from the one that opened the live model.
+    #[error(
+        "the live model belongs to process {expected}, found its fork {found}: the thread that follows the store is not in this process; open a live model in each process, after the fork"
+    )]
+    Forked {
+        /// The process that opened the live model.
+        expected: u32,
+        /// This process.
+        found: u32,
+    },
     /// The native library and the code that calls it come from different releases.
     #[error(
         "the native library has ABI version {found}, the caller was made for {expected}: deploy both from one release"
@@ -449,6 +459,21 @@ pub enum Error {
         found: String,
     },
 
+    /// The operating system did not lock the pages of a weight file in memory. They are served without.
+    #[error(
+        "{path} is not locked in memory: expected a limit that has room for its {needed} bytes, found {limit}; raise the limit of locked memory (`ulimit -l`, `LimitMEMLOCK=`), or do without lock_memory"
+    )]
+    MemoryNotLocked {
+        /// The file.
+        path: PathBuf,
+        /// Length of the file, in bytes.
+        needed: u64,
+        /// The process's limit of locked memory.
+        limit: String,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+
     /// The library has a defect.
     #[error("a defect in omomi was caught at the boundary: {message}; report it")]
     Panic {
@@ -505,6 +530,7 @@ impl Error {
             Self::TailFull { .. } => Code::TailFull,
             Self::TooManyValues { .. } => Code::TooManyValues,
             Self::Closed { .. } => Code::Closed,
+            Self::Forked { .. } => Code::Forked,
             Self::AbiMismatch { .. } => Code::AbiMismatch,
             Self::SchemaInvalid { .. } => Code::SchemaInvalid,
             Self::FieldMissing { .. } => Code::FieldMissing,
@@ -539,6 +565,7 @@ impl Error {
             Self::SwitchedOff => Code::SwitchedOff,
             Self::StateUnusable { .. } => Code::StateUnusable,
             Self::StaleTrainingData { .. } => Code::StaleTrainingData,
+            Self::MemoryNotLocked { .. } => Code::MemoryNotLocked,
             Self::Panic { .. } => Code::Panic,
         }
     }

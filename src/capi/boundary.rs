@@ -1,7 +1,7 @@
 //! Shared code of the C boundary: turns errors and panics into statuses, pointers into references, and copies texts. A
 //! failed `predict` allocates nothing here.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -84,8 +84,11 @@ pub(super) unsafe fn check_size<T>(pointer: NonNull<T>, what: &'static str) -> R
     Ok(())
 }
 
-/// Rejects a request block whose length differs from that of `layout`.
-pub(super) fn check_block_len(layout: &RequestLayout, block_len_bytes: usize) -> Result<(), Error> {
+/// Rejects a request block that is null, or whose length differs from that of `layout`.
+pub(super) fn check_block(layout: &RequestLayout, block: *const c_void, block_len_bytes: usize) -> Result<(), Error> {
+    if block.is_null() {
+        return Err(Error::NullArgument { argument: "block" });
+    }
     let expected = layout.offsets().len_bytes;
     if block_len_bytes != expected {
         let (expected, found) = (expected as u64, block_len_bytes as u64);

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::boundary::{check_block_len, close, into_handle, output, reference, status};
+use super::boundary::{check_block, close, into_handle, output, reference, status};
 use super::layout::OmomiLayout;
 use super::{OmomiError, OmomiStatus};
 use crate::score::CandidateSet;
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn omomi_candidate_set_add(
     let body = || {
         // SAFETY: the caller's promise.
         let set = &unsafe { reference(set, "set") }?.0;
-        check_block_len(set.layout(), block_len_bytes)?;
+        check_block(set.layout(), block, block_len_bytes)?;
         let out_index = output(out_index, "out_index")?;
         // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
         let index = unsafe { set.add_block(block.cast(), candidate) }?;
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn omomi_candidate_set_put(
     let body = || {
         // SAFETY: the caller's promise.
         let set = &unsafe { reference(set, "set") }?.0;
-        check_block_len(set.layout(), block_len_bytes)?;
+        check_block(set.layout(), block, block_len_bytes)?;
         // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
         unsafe { set.put_block(index, block.cast(), candidate) }
     };

@@ -10,7 +10,8 @@
  *            probability is never an error code.
  * Errors.    The last argument is your OmomiError, or NULL if the status is enough. A call that fails writes status,
  *            owner (who must act) and a message into it; a call that succeeds leaves it unchanged.
- * Null.      NULL for a required pointer is OMOMI_STATUS_NULL_ARGUMENT. Arrays and texts of length 0 may be NULL.
+ * Null.      NULL for a required pointer is OMOMI_STATUS_NULL_ARGUMENT, in the static inline functions too; those that
+ *            return no status do nothing. Arrays and texts of length 0 may be NULL.
  * Panics.    A defect in the library is OMOMI_STATUS_PANIC and never ends your process; omomi_test_panic() proves it.
  * Structs.   If a struct begins with size_bytes, set it to the struct's sizeof before the call, for outputs as well.
  *            Another size is OMOMI_STATUS_WRONG_SIZE: your code was compiled with another header.
@@ -23,6 +24,12 @@
  * Threads.   Any number of threads may share a model, live model, schema, layout or candidate set. Open one scorer, and
  *            keep one request block, for each thread; a scorer that is in use returns OMOMI_STATUS_SCORER_BUSY. No call
  *            may race with the close of its handle.
+ * Fork.      A live model belongs to the process that opened it, because a fork does not have its thread. In a fork,
+ *            calls on it return OMOMI_STATUS_FORKED at once, and closing it only lets go of it. Its live scorers
+ *            continue with the generation that they have, and no `off` reaches them. A server that forks workers
+ *            (prefork) opens a live model in each worker, after the fork, with a name of its own; the workers share the
+ *            pages of a mapped file. Models, schemas, layouts, and scorers that are not live work in a fork. A
+ *            candidate set that another thread, or a live model, was using at the fork may not: open it after the fork.
  * Cost.      omomi_scorer_predict, omomi_live_scorer_predict, their _within variants, and the static inline functions
  *            allocate nothing, lock nothing and wait for nothing, even on a thread's first call, even when they fail,
  *            even while another thread changes a candidate set or a generation. All other calls, and the two inline

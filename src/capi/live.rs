@@ -15,7 +15,8 @@ use crate::store::Control;
 use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
 /// Serves the model that a store names as current, and every later one. A thread of the library follows the store, and
-/// verifies each generation before it answers. Any number of threads may use one live model.
+/// verifies each generation before it answers. Any number of threads may use one live model. It belongs to the process
+/// that opened it: see "Fork" above.
 #[derive(Debug)]
 pub struct OmomiLive(pub(super) LiveModel);
 
@@ -220,7 +221,7 @@ pub unsafe extern "C" fn omomi_live_close(live: *mut OmomiLive) {
 pub unsafe extern "C" fn omomi_live_look_now(live: *const OmomiLive, error: *mut OmomiError) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        unsafe { reference(live, "live") }?.0.look_now();
+        unsafe { own_live(live, "live") }?.look_now();
         Ok(())
     };
     // SAFETY: the caller's promise.
@@ -241,7 +242,7 @@ pub unsafe extern "C" fn omomi_live_status(
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let live = &unsafe { reference(live, "live") }?.0;
+        let live = unsafe { own_live(live, "live") }?;
         let out_status = output(out_status, "out_status")?;
         // SAFETY: not null, and the caller promises the struct.
         unsafe { check_size(out_status, "out_status") }?;
@@ -273,7 +274,7 @@ pub unsafe extern "C" fn omomi_live_status_json(
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let live = &unsafe { reference(live, "live") }?.0;
+        let live = unsafe { own_live(live, "live") }?;
         let json = live.status().to_json().to_string();
         // SAFETY: the caller's promise.
         unsafe { copy_text(&json, out_text, capacity_bytes, out_len_bytes) }
@@ -284,7 +285,8 @@ pub unsafe extern "C" fn omomi_live_status_json(
 
 /// Copies the logic id of a generation that answers or answered recently, with a null byte, into the caller's buffer;
 /// see "Texts" above. Log it with the scores. Returns `OMOMI_STATUS_INVALID_ARGUMENT` for any other generation. Keep
-/// the id, and ask again only when `OmomiOutcome.generation` changes.
+/// the id, and ask again only when `OmomiOutcome.generation` changes. Works in a fork too, for what was known at the
+/// fork.
 ///
 /// # Safety
 ///
@@ -302,12 +304,27 @@ pub unsafe extern "C" fn omomi_live_logic_id(
     let body = || {
         // SAFETY: the caller's promise.
         let live = &unsafe { reference(live, "live") }?.0;
-        let logic_id = live.logic_id(generation).ok_or_else(|| not_served(generation))?;
+        let logic_id = match live.logic_id(generation) {
+            Some(logic_id) => logic_id,
+            None => return Err(live.check_process().err().unwrap_or_else(|| not_served(generation))),
+        };
         // SAFETY: the caller's promise.
         unsafe { copy_text(&logic_id, out_text, capacity_bytes, out_len_bytes) }
     };
     // SAFETY: the caller's promise.
     unsafe { status(error, body) }
+}
+
+/// Returns the live model of a handle, if it was opened by this process.
+///
+/// # Safety
+///
+/// `live` must be null or open.
+pub(super) unsafe fn own_live<'a>(live: *const OmomiLive, argument: &'static str) -> Result<&'a LiveModel, Error> {
+    // SAFETY: the caller's promise.
+    let live = &unsafe { reference(live, argument) }?.0;
+    live.check_process()?;
+    Ok(live)
 }
 
 fn not_served(generation: u64) -> Error {

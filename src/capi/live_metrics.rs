@@ -4,8 +4,8 @@ use std::ffi::c_char;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::boundary::{check_size, output, reference, slice, status};
-use super::live::{OmomiControl, OmomiLive, OmomiServingState, control, serving_state};
+use super::boundary::{check_size, output, slice, status};
+use super::live::{OmomiControl, OmomiLive, OmomiServingState, control, own_live, serving_state};
 use super::model::{OMOMI_LOAD_MODE_MAP, OmomiLoadMode, load_mode_number};
 use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn omomi_live_metrics(
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let live = &unsafe { reference(live, "live") }?.0;
+        let live = unsafe { own_live(live, "live") }?;
         let out_metrics = output(out_metrics, "out_metrics")?;
         // SAFETY: not null, and the caller promises the struct.
         unsafe { check_size(out_metrics, "out_metrics") }?;
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn omomi_live_prometheus(
         // The last byte stays 0.
         let (text, is_asking) = (buffer.len().saturating_sub(1), buffer.is_empty());
         // SAFETY: the caller's promise.
-        let metrics = |&live| Ok(unsafe { reference::<OmomiLive>(live, "an element of lives") }?.0.metrics());
+        let metrics = |&live| Ok(unsafe { own_live(live, "an element of lives") }?.metrics());
         let written = match lives {
             [live] => metrics(live)?.write_prometheus(&mut buffer[..text]),
             _ => {

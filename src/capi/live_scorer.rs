@@ -3,10 +3,10 @@
 use std::ffi::c_void;
 use std::time::Duration;
 
-use super::boundary::{check_block_len, close, into_handle, output, reference, status};
+use super::boundary::{check_block, close, into_handle, output, reference, status};
 use super::candidate_set::OmomiCandidateSet;
 use super::layout::OmomiLayout;
-use super::live::OmomiLive;
+use super::live::{OmomiLive, own_live};
 use super::scorer::{OmomiContribution, OmomiExplanation, write_explanation};
 use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn omomi_live_scorer_open(
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let live = &unsafe { reference(live, "live") }?.0;
+        let live = unsafe { own_live(live, "live") }?;
         // SAFETY: the caller's promise.
         let layout = &unsafe { reference(layout, "layout") }?.0;
         let out_scorer = output(out_scorer, "out_scorer")?;
@@ -133,7 +133,7 @@ unsafe fn predict(
 ) -> Result<(), Error> {
     // SAFETY: the caller's promise.
     let scorer = &unsafe { reference(scorer, "scorer") }?.0;
-    check_block_len(scorer.layout(), block_len_bytes)?;
+    check_block(scorer.layout(), block, block_len_bytes)?;
     // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
     unsafe { scorer.predict_block(block.cast(), candidate_count, budget) }
 }
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn omomi_live_scorer_explain(
     let body = || {
         // SAFETY: the caller's promise.
         let scorer = &unsafe { reference(scorer, "scorer") }?.0;
-        check_block_len(scorer.layout(), block_len_bytes)?;
+        check_block(scorer.layout(), block, block_len_bytes)?;
         // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
         let explain = || unsafe { scorer.explain_block(block.cast(), candidate) };
         // SAFETY: the caller's promise.

@@ -95,10 +95,14 @@ typedef struct {
 } OmomiText;
 
 /// Returns the outcome of model `model` in the last predict: generation and counts. `model` must be below the layout's
-/// number of models.
+/// number of models. For null, all members are 0.
 static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request, size_t model) {
   OmomiOutcome outcome;
-  const size_t result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
+  size_t result;
+  memset(&outcome, 0, sizeof outcome);
+  if (request == NULL)
+    return outcome;
+  result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
   memcpy(&outcome, request->block + result, sizeof outcome);
   return outcome;
 }
@@ -109,10 +113,17 @@ static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
 }
 
 /// Returns the answer of model `model` for candidate `index` in the last predict. Both must be below the numbers of
-/// models and candidates of that predict.
+/// models and candidates of that predict. For null, the status is OMOMI_CANDIDATE_NO_CANDIDATE.
 static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, size_t model, size_t index) {
   OmomiAnswer answer;
-  const size_t result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
+  size_t result;
+  if (request == NULL) {
+    /* All bits set is NaN. */
+    memset(&answer, 0xff, sizeof answer);
+    answer.status = OMOMI_CANDIDATE_NO_CANDIDATE;
+    return answer;
+  }
+  result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
   memcpy(&answer, request->block + result + sizeof(OmomiOutcome) + index * sizeof answer, sizeof answer);
   return answer;
 }
@@ -123,15 +134,19 @@ static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size
   return omomi_request_answer_of(request, 0, index);
 }
 
-/// Returns the number of bytes of the tail that are in use.
+/// Returns the number of bytes of the tail that are in use, or 0 for null.
 static inline uint32_t omomi_request_tail_used_bytes(const OmomiRequest *request) {
-  uint32_t used;
+  uint32_t used = 0;
+  if (request == NULL)
+    return used;
   memcpy(&used, request->block + offsetof(OmomiHeader, tail_used_bytes), sizeof used);
   return used;
 }
 
-/// Clears the context row and the tail. omomi_candidate_row clears each candidate row.
+/// Clears the context row and the tail. omomi_candidate_row clears each candidate row. Ignores null.
 static inline void omomi_request_clear(OmomiRequest *request) {
+  if (request == NULL)
+    return;
   memset(request->block + offsetof(OmomiHeader, tail_used_bytes), 0, sizeof(uint32_t));
   memset(request->block + request->offsets.context_offset, 0, sizeof(OmomiRowHead));
 }
@@ -159,9 +174,12 @@ static inline uint16_t omomi_slot_count(size_t row_len) {
   return (uint16_t)((row_len - sizeof(OmomiRowHead)) / 8);
 }
 
-/// Returns the context row, without clearing it.
+/// Returns the context row, without clearing it. The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
 static inline OmomiRow omomi_context_row(OmomiRequest *request) {
   OmomiRow row;
+  memset(&row, 0, sizeof row);
+  if (request == NULL)
+    return row;
   row.request = request;
   row.offset_bytes = (uint32_t)request->offsets.context_offset;
   row.side = OMOMI_SIDE_CONTEXT;
@@ -171,13 +189,15 @@ static inline OmomiRow omomi_context_row(OmomiRequest *request) {
 
 /// Returns the row of candidate `index`, cleared. If the layout has no such row, its setters return
 /// OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates are prepared and so have no rows.
+/// The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
 static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
   OmomiRow row;
   row.request = request;
   row.offset_bytes = 0;
   row.side = OMOMI_SIDE_CANDIDATE;
   row.slot_count = 0;
-  if (request->offsets.candidates == OMOMI_CANDIDATES_INLINE && index < request->offsets.candidate_capacity) {
+  if (request != NULL && request->offsets.candidates == OMOMI_CANDIDATES_INLINE &&
+      index < request->offsets.candidate_capacity) {
     row.offset_bytes = (uint32_t)(request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes);
     row.slot_count = omomi_slot_count(request->offsets.candidate_stride_bytes);
     memset(request->block + row.offset_bytes, 0, sizeof(OmomiRowHead));
@@ -189,7 +209,10 @@ static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) 
 /// is read when the request is scored. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if
 /// candidates are rows.
 static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set) {
-  const OmomiOffsets *offsets = &request->offsets;
+  const OmomiOffsets *offsets;
+  if (request == NULL)
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  offsets = &request->offsets;
   if (offsets->candidates != OMOMI_CANDIDATES_PREPARED)
     return OMOMI_STATUS_INVALID_ARGUMENT;
   if (index >= offsets->candidate_capacity)
@@ -198,47 +221,63 @@ static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, siz
   return OMOMI_STATUS_OK;
 }
 
+/// Internal: the block of a request, or null.
+static inline unsigned char *omomi_request_block(OmomiRequest *request) {
+  return request == NULL ? NULL : request->block;
+}
+
+/// Internal: the length of a request's block, or 0 for null.
+static inline size_t omomi_request_block_len(const OmomiRequest *request) {
+  return request == NULL ? 0 : request->offsets.len_bytes;
+}
+
 /// Calls omomi_scorer_predict for a request.
 static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
                                                 size_t candidate_count, OmomiError *error) {
-  return omomi_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
+  return omomi_scorer_predict(scorer, omomi_request_block(request), omomi_request_block_len(request), candidate_count,
+                              error);
 }
 
 /// Calls omomi_scorer_predict_within for a request.
 static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
                                                        size_t candidate_count, uint64_t budget_us, OmomiError *error) {
-  return omomi_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
-                                     error);
+  return omomi_scorer_predict_within(scorer, omomi_request_block(request), omomi_request_block_len(request),
+                                     candidate_count, budget_us, error);
 }
 
 /// Calls omomi_live_scorer_predict for a request.
 static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                      size_t candidate_count, OmomiError *error) {
-  return omomi_live_scorer_predict(scorer, request->block, request->offsets.len_bytes, candidate_count, error);
+  return omomi_live_scorer_predict(scorer, omomi_request_block(request), omomi_request_block_len(request),
+                                   candidate_count, error);
 }
 
 /// Calls omomi_live_scorer_predict_within for a request.
 static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                             size_t candidate_count, uint64_t budget_us,
                                                             OmomiError *error) {
-  return omomi_live_scorer_predict_within(scorer, request->block, request->offsets.len_bytes, candidate_count, budget_us,
-                                          error);
+  return omomi_live_scorer_predict_within(scorer, omomi_request_block(request), omomi_request_block_len(request),
+                                          candidate_count, budget_us, error);
 }
 
 /// Calls omomi_candidate_set_add for a candidate of a request.
 static inline OmomiStatus omomi_request_add_to_set(const OmomiCandidateSet *set, OmomiRequest *request,
                                                    size_t candidate, uint32_t *out_index, OmomiError *error) {
-  return omomi_candidate_set_add(set, request->block, request->offsets.len_bytes, candidate, out_index, error);
+  return omomi_candidate_set_add(set, omomi_request_block(request), omomi_request_block_len(request), candidate,
+                                 out_index, error);
 }
 
 /// Calls omomi_candidate_set_put for a candidate of a request.
 static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set, uint32_t index, OmomiRequest *request,
                                                    size_t candidate, OmomiError *error) {
-  return omomi_candidate_set_put(set, index, request->block, request->offsets.len_bytes, candidate, error);
+  return omomi_candidate_set_put(set, index, omomi_request_block(request), omomi_request_block_len(request), candidate,
+                                 error);
 }
 
 /// Internal: returns why `slot` is not a slot of `row` of that kind.
 static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+  if (row.request == NULL)
+    return OMOMI_STATUS_NULL_ARGUMENT;
   if (row.offset_bytes == 0)
     return row.request->offsets.candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
                                                                       : OMOMI_STATUS_INVALID_ARGUMENT;
@@ -413,7 +452,7 @@ static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const Om
   }
   if (status == OMOMI_STATUS_OK)
     omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count), 1);
-  else
+  else if (row.request != NULL)
     memcpy(row.request->block + offsetof(OmomiHeader, tail_used_bytes), &used_before, sizeof used_before);
   return status;
 }

@@ -5,9 +5,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::boundary::{
-    check_block_len, check_size, close, copy_with_null, into_handle, output, reference, slice, status,
-};
+use super::boundary::{check_block, check_size, close, copy_with_null, into_handle, output, reference, slice, status};
 use super::candidate_set::OmomiCandidateSet;
 use super::layout::OmomiLayout;
 use super::model::OmomiModel;
@@ -214,7 +212,7 @@ unsafe fn predict(
 ) -> Result<(), Error> {
     // SAFETY: the caller's promise.
     let scorer = &unsafe { reference(scorer, "scorer") }?.0;
-    check_block_len(scorer.layout(), block_len_bytes)?;
+    check_block(scorer.layout(), block, block_len_bytes)?;
     // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
     unsafe { scorer.predict_block(block.cast(), candidate_count, budget) }
 }
@@ -246,7 +244,7 @@ pub unsafe extern "C" fn omomi_scorer_explain(
     let body = || {
         // SAFETY: the caller's promise.
         let scorer = &unsafe { reference(scorer, "scorer") }?.0;
-        check_block_len(scorer.layout(), block_len_bytes)?;
+        check_block(scorer.layout(), block, block_len_bytes)?;
         // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
         let explain = || unsafe { scorer.explain_block(block.cast(), candidate) };
         // SAFETY: the caller's promise.

@@ -87,6 +87,7 @@ codes! {
     AbiMismatch = 14, "abi_mismatch", Delivery, "deploy library and caller from one release";
     // Only the JVM raises this code: a process that links the library already has it.
     LibraryNotLoaded = 15, "library_not_loaded", Delivery, "deploy the library for this platform, and a folder it can be loaded from";
+    Forked = 16, "forked", Delivery, "open a live model in each process, after the fork";
     SchemaInvalid = 20, "schema_invalid", Delivery, "correct the declaration";
     FieldMissing = 21, "field_missing", Delivery, "declare the field, or ask for a model without it";
     FieldMismatch = 22, "field_mismatch", Delivery, "agree with the other team on the field";
@@ -120,6 +121,7 @@ codes! {
     SwitchedOff = 71, "switched_off", Delivery, "switch scoring on when the reason is gone";
     StateUnusable = 72, "state_unusable", Delivery, "give the server a state folder of its own that it may write";
     StaleTrainingData = 73, "stale_training_data", Ml, "train on newer logs and publish";
+    MemoryNotLocked = 76, "memory_not_locked", Infra, "raise the limit of locked memory, or do without lock_memory";
     Panic = 99, "panic", Delivery, "report the defect";
 }
 

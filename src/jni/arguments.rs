@@ -1,5 +1,6 @@
 //! Checks and decodes arguments from Java: counts, texts, declarations, layouts and options.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jni::sys::{jint, jlong};
@@ -60,8 +61,8 @@ pub(super) fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
 /// Decodes the bytes that `LiveOptions.java` writes. As i32: load mode, signature policy, maximum number of deaths. As
 /// i64: poll interval, trial, retry and maximum training age (0 for no limit) in nanoseconds; maximum length of a file,
 /// memory budget and minimum generation. Then three flags of one byte each; the number of fingerprints as an i32 and
-/// the fingerprints as i64; the number of key paths as an i32 and each path in UTF-8 after its length as an i32; and
-/// the name in UTF-8.
+/// the fingerprints as i64; the number of key paths as an i32 and each path after its length as an i32 (see
+/// [`path_of`]); and the name in UTF-8.
 pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
     let mut bytes = Numbers(bytes);
     let (load_mode, policy) = (load_mode(bytes.int()?)?, bytes.int()?);
@@ -78,7 +79,7 @@ pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
     let fingerprints = (0..fingerprint_count).map(|_| bytes.take().map(|bits| u64::from_le_bytes(*bits)));
     let contract_fingerprints = fingerprints.collect::<Result<_, Error>>()?;
     let key_count = bytes.count("trustedKeys")?;
-    let key_paths = (0..key_count).map(|_| bytes.text("the path of a key")).collect::<Result<Vec<_>, Error>>()?;
+    let key_paths = (0..key_count).map(|_| bytes.path()).collect::<Result<Vec<_>, Error>>()?;
     let expected_policy = || invalid("signature", format!("expected 0, 1 or 2, found {policy}"));
     Ok(LiveOptions {
         name: utf8(bytes.0.to_vec(), "the name")?,
@@ -128,11 +129,11 @@ impl<'a> Numbers<'a> {
         self.number(argument).map(Duration::from_nanos)
     }
 
-    fn text(&mut self, what: &'static str) -> Result<String, Error> {
-        let len = self.count(what)?;
-        let (text, rest) = self.0.split_at_checked(len).ok_or_else(too_few)?;
+    fn path(&mut self) -> Result<PathBuf, Error> {
+        let len = self.count("the path of a key")?;
+        let (path, rest) = self.0.split_at_checked(len).ok_or_else(too_few)?;
         self.0 = rest;
-        utf8(text.to_vec(), what)
+        path_of(path.to_vec())
     }
 }
 
@@ -157,6 +158,14 @@ fn take<'a, const LEN: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; LEN]> {
 
 pub(super) fn count(number: jint, argument: &'static str) -> Result<usize, Error> {
     usize::try_from(number).map_err(|_| invalid(argument, format!("expected 0 or more, found {number}")))
+}
+
+/// Decodes a path: on Unix, the bytes that the operating system knows it by, in whatever encoding; elsewhere UTF-8.
+pub(super) fn path_of(bytes: Vec<u8>) -> Result<PathBuf, Error> {
+    #[cfg(unix)]
+    return Ok(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes).into());
+    #[cfg(not(unix))]
+    utf8(bytes, "the path").map(PathBuf::from)
 }
 
 pub(super) fn utf8(bytes: Vec<u8>, what: &'static str) -> Result<String, Error> {

@@ -1,13 +1,11 @@
 //! Native methods for live models, all off the request path. Requests use the same native call as those of every other
 //! scorer.
 
-use std::path::Path;
-
 use jni::EnvUnowned;
 use jni::objects::{JByteArray, JByteBuffer, JClass, JString};
 use jni::sys::{jint, jlong};
 
-use super::arguments::{count, decode_layout, decode_live_options, decode_schema, invalid, utf8};
+use super::arguments::{count, decode_layout, decode_live_options, decode_schema, invalid, path_of};
 use super::boundary::{borrow, call, checked_block, free, into_handle};
 use super::candidate_set::CandidateSetHandle;
 use super::live_answers::{encode_metrics, encode_status, ordinal};
@@ -25,10 +23,10 @@ pub extern "system" fn Java_io_omomi_Native_openLiveModel<'local>(
     options: JByteArray<'local>,
 ) -> jlong {
     call(env, |env| {
-        let dir = utf8(env.convert_byte_array(&dir)?, "the directory")?;
+        let dir = path_of(env.convert_byte_array(&dir)?)?;
         let schema = decode_schema(&env.convert_byte_array(&schema)?)?;
         let options = decode_live_options(&env.convert_byte_array(&options)?)?;
-        Ok(into_handle(LiveModel::open(Path::new(&dir), &schema, options)?))
+        Ok(into_handle(LiveModel::open(&dir, &schema, options)?))
     })
 }
 
@@ -190,10 +188,14 @@ pub unsafe extern "system" fn Java_io_omomi_Native_liveLogicId<'local>(
     })
 }
 
+/// Returns the live model of a handle, if it was opened by this process.
+///
 /// # Safety
 ///
 /// The promises of [`borrow`], for a handle of a live model.
 unsafe fn open_live<'a>(handle: jlong) -> Result<&'a LiveModel, Error> {
     // SAFETY: the caller's promise.
-    unsafe { borrow(handle) }.ok_or(Error::Closed { what: "live model" })
+    let live: &LiveModel = unsafe { borrow(handle) }.ok_or(Error::Closed { what: "live model" })?;
+    live.check_process()?;
+    Ok(live)
 }

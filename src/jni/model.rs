@@ -1,13 +1,12 @@
 //! Native methods for models: open weight files and describe them.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use jni::EnvUnowned;
 use jni::objects::{JByteArray, JClass, JLongArray, JString};
 use jni::sys::{jint, jlong};
 
-use super::arguments::{load_mode, utf8};
+use super::arguments::{load_mode, path_of};
 use super::boundary::{borrow, call, free, into_handle, long_array};
 use crate::error::Error;
 use crate::score::Model;
@@ -21,8 +20,8 @@ pub extern "system" fn Java_io_omomi_Native_openModel<'local>(
     mode: jint,
 ) -> jlong {
     call(env, |env| {
-        let path = utf8(env.convert_byte_array(&path)?, "the path")?;
-        Ok(into_handle(Model::load(Path::new(&path), load_mode(mode)?)?))
+        let path = path_of(env.convert_byte_array(&path)?)?;
+        Ok(into_handle(Model::load(&path, load_mode(mode)?)?))
     })
 }
 

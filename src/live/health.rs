@@ -29,9 +29,12 @@ pub struct Health {
 
 impl LiveModel {
     /// Returns whether the background thread works, whether requests may be sent, and what is wrong. Does not wait for
-    /// a load.
+    /// a load. A fork of the process that opened the live model is neither live nor ready.
     #[must_use]
     pub fn health(&self) -> Health {
+        if self.check_process().is_err() {
+            return Health { is_live: false, is_ready: false, reasons: self.status().reasons };
+        }
         let is_live = self.is_live();
         let status = self.shared.status();
         Health { is_live, is_ready: self.is_ready(status.state), reasons: status.reasons.clone() }

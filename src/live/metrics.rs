@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use super::counters::{CounterSums, TrafficCounts};
 use super::field_names::{FieldNames, MAX_FIELDS};
 use super::latency::Latency;
-use super::ledger::{CodeCounts, LastLoad, SampledField, SwapCounts};
-use super::status::ServingState;
+use super::ledger::{CodeCounts, LastLoad, Ledger, SampledField, SwapCounts};
+use super::status::{LiveStatus, ServingState};
 use super::{LiveModel, Shared, seconds_of};
 use crate::store::Control;
 use crate::weight_file::map::LoadMode;
@@ -107,7 +107,7 @@ impl LiveMetrics {
 impl Shared {
     /// Sums over all live scorers, including closed ones.
     fn counter_sums(&self) -> CounterSums {
-        let seats = self.seats();
+        let Some(seats) = self.lock(&self.seats) else { return CounterSums::default() };
         let mut sums = seats.closed_scorers.clone();
         for seat in &seats.all {
             sums.add(&seat.counters);
@@ -122,19 +122,26 @@ impl Shared {
 
 impl LiveModel {
     /// Takes a snapshot. Allocates nothing and never makes a request wait. May wait briefly for the background thread,
-    /// so call it from a thread that serves no request.
+    /// so call it from a thread that serves no request. A fork of the process that opened the live model is neither
+    /// live nor ready.
     #[must_use]
     pub fn metrics(&self) -> LiveMetrics {
         let shared = &*self.shared;
+        let forked = self.check_process().err();
         let sums = shared.counter_sums();
-        let logic_id = shared.seats().logic_ids.last().map(|(_, logic_id)| Arc::clone(logic_id));
-        let is_live = self.is_live();
+        let logic_id = shared.lock(&shared.seats).and_then(|seats| Some(Arc::clone(&seats.logic_ids.last()?.1)));
+        let is_live = forked.is_none() && self.is_live();
         let (swaps, last_load, sampled_requests, fields) = {
-            let ledger = shared.ledger();
+            let (ledger, empty) = (shared.lock(&shared.ledger), Ledger::default());
+            let ledger = ledger.as_deref().unwrap_or(&empty);
             (ledger.swaps, ledger.last_load, ledger.sampled_requests, ledger.fields)
         };
-        let status = shared.status();
+        let (status, empty) = (shared.lock(&shared.status), LiveStatus::before_the_first_look());
+        let status = status.as_deref().unwrap_or(&empty);
         let mut reasons = CodeCounts::default();
+        if let Some(error) = &forked {
+            reasons.add(error.code().index());
+        }
         for reason in &status.reasons {
             reasons.add(reason.code.index());
         }
@@ -144,7 +151,7 @@ impl LiveModel {
             state: status.state,
             control: status.control,
             is_live,
-            is_ready: self.is_ready(status.state),
+            is_ready: forked.is_none() && self.is_ready(status.state),
             served: status.served.as_ref().map(|served| ServedMetrics {
                 generation: served.generation,
                 file_len_bytes: served.file_len_bytes,

@@ -26,7 +26,7 @@ mod atomics {
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -61,6 +61,8 @@ pub struct LiveModel {
 /// State shared by the background thread, its owner and the live scorers.
 #[derive(Debug)]
 struct Shared {
+    /// The process that has the background thread. A fork has none.
+    process_id: u32,
     schema: Schema,
     options: LiveOptions,
     is_off: AtomicBool,
@@ -114,8 +116,27 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Fails in a fork of the process that opened the live model.
+    fn check_process(&self) -> Result<(), Error> {
+        let (expected, found) = (self.process_id, std::process::id());
+        if expected == found { Ok(()) } else { Err(Error::Forked { expected, found }) }
+    }
+
+    /// Locks a part of the state. In a fork, returns `None` instead of waiting: the thread that holds the lock may not
+    /// be in this process.
+    fn lock<'a, T>(&self, part: &'a Mutex<T>) -> Option<MutexGuard<'a, T>> {
+        if self.check_process().is_ok() {
+            return Some(part.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        match part.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
-        let seats = self.seats();
+        let seats = self.lock(&self.seats)?;
         seats.logic_ids.iter().rev().find(|(known, _)| *known == generation).map(|(_, logic_id)| Arc::clone(logic_id))
     }
 }
@@ -132,6 +153,7 @@ impl LiveModel {
     pub fn open(dir: &Path, schema: &Schema, options: LiveOptions) -> Result<Self, Error> {
         options.check()?;
         let shared = Arc::new(Shared {
+            process_id: std::process::id(),
             schema: schema.clone(),
             options,
             is_off: AtomicBool::new(false),
@@ -152,13 +174,24 @@ impl LiveModel {
         Ok(live)
     }
 
+    /// Checks that this process opened the live model. A fork has no background thread, so a live model never changes
+    /// in it: no publication and no `off` reaches it, and [`LiveModel::health`] is neither live nor ready. Scorers
+    /// continue with the generation that they have. Open a live model in each process, after the fork.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Forked`] in a fork.
+    pub fn check_process(&self) -> Result<(), Error> {
+        self.shared.check_process()
+    }
+
     /// Creates a scorer for requests of `layout`. It answers with the generation that is served now, and with each
     /// later one after its swap. Allocates, so do not call it on the request path.
     ///
     /// # Errors
     ///
     /// Returns [`Error::InvalidArgument`] if the layout belongs to another schema, is for several models, or is for
-    /// prepared candidates.
+    /// prepared candidates, and [`Error::Forked`] in a fork of the process that opened the live model.
     pub fn scorer(&self, layout: &RequestLayout) -> Result<LiveScorer, Error> {
         self.scorer_on(layout, None)
     }
@@ -169,12 +202,14 @@ impl LiveModel {
     /// # Errors
     ///
     /// Returns [`Error::InvalidArgument`] if the layout is not for prepared candidates, belongs to another schema than
-    /// the set or the live model, or is for several models.
+    /// the set or the live model, or is for several models, and [`Error::Forked`] in a fork of the process that opened
+    /// the live model.
     pub fn scorer_with_candidates(&self, layout: &RequestLayout, set: &Arc<CandidateSet>) -> Result<LiveScorer, Error> {
         self.scorer_on(layout, Some(Arc::clone(set)))
     }
 
     fn scorer_on(&self, layout: &RequestLayout, set: Option<Arc<CandidateSet>>) -> Result<LiveScorer, Error> {
+        self.check_process()?;
         let invalid = |problem: &str| Err(Error::InvalidArgument { argument: "layout", problem: problem.to_owned() });
         if layout.schema() != &self.shared.schema {
             return invalid("expected the schema of the live model, found another one");
@@ -194,7 +229,7 @@ impl LiveModel {
     /// Returns the generation that answers, or `None` if there is none.
     #[must_use]
     pub fn model(&self) -> Option<Arc<Model>> {
-        self.shared.seats().served.clone()
+        self.shared.lock(&self.shared.seats)?.served.clone()
     }
 
     /// Returns the logic id of a generation that answers, or answered recently: the id that is logged with its scores.
@@ -203,15 +238,24 @@ impl LiveModel {
         self.shared.logic_id(generation)
     }
 
-    /// Returns what is served and why, what was refused and who must act, and how long each step took.
+    /// Returns what is served and why, what was refused and who must act, and how long each step took. In a fork, this
+    /// is the status at the fork, with the reason `forked`.
     #[must_use]
     pub fn status(&self) -> LiveStatus {
-        self.shared.status().clone()
+        let status = self.shared.lock(&self.shared.status).map(|status| status.clone());
+        let mut status = status.unwrap_or_else(LiveStatus::before_the_first_look);
+        if let Err(error) = self.check_process() {
+            status.reasons.push(Reason::of(&error));
+        }
+        status
     }
 
     /// Looks at the store now instead of at the next poll, and returns after that look. Takes seconds if there is a
-    /// large file to load.
+    /// large file to load. In a fork, returns immediately and does nothing: see [`LiveModel::check_process`].
     pub fn look_now(&self) {
+        if self.check_process().is_err() {
+            return;
+        }
         let mut signals = self.shared.signals();
         signals.is_look_requested = true;
         // A pass that is already running may have looked before the caller's change.
@@ -238,6 +282,12 @@ impl LiveModel {
 impl Drop for LiveModel {
     /// Stops the background thread. Live scorers continue with the generation that they have.
     fn drop(&mut self) {
+        if self.check_process().is_err() {
+            // The thread is in another process. Its handle must not even be dropped: that would detach a thread whose
+            // memory this process may have reused.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         self.shared.signals().is_stopped = true;
         self.shared.signals_changed.notify_all();
         if let Some(thread) = self.thread.take() {

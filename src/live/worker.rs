@@ -327,9 +327,8 @@ impl Worker {
         let mut reasons = Vec::new();
         if self.shared.options.lock_memory {
             trace.stage(Stage::Lock, || {
-                if let Err(source) = loaded.model.lock_in_memory() {
-                    let path = loaded.source.path().to_owned();
-                    reasons.push(Reason::of(&Error::File { action: "keep in memory", path, source }));
+                if let Err(error) = loaded.model.lock_in_memory(loaded.source.path()) {
+                    reasons.push(Reason::of(&error));
                 }
                 Ok(())
             })?;

@@ -197,9 +197,9 @@ impl Model {
         Some(last_us.div_euclid(1_000_000))
     }
 
-    /// Locks the file's bytes in memory.
-    pub(crate) fn lock_in_memory(&self) -> std::io::Result<()> {
-        self.file.source().lock()
+    /// Locks the bytes of the file at `path` in memory.
+    pub(crate) fn lock_in_memory(&self, path: &Path) -> Result<(), Error> {
+        self.file.source().lock(path)
     }
 
     /// Returns how many bytes of the file are in memory now, or nothing if the system cannot tell.

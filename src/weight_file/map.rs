@@ -140,11 +140,16 @@ impl FileBytes {
     ///
     /// # Errors
     ///
-    /// Returns the error of the operating system, most often that the process may not lock that much memory.
-    pub(crate) fn lock(&self) -> std::io::Result<()> {
+    /// Returns [`Error::MemoryNotLocked`], most often because the process may not lock that much memory.
+    pub(crate) fn lock(&self, path: &Path) -> Result<(), Error> {
         match &self.0 {
             #[cfg(unix)]
-            Memory::Mapped(map) => map.lock(),
+            Memory::Mapped(map) => map.lock().map_err(|source| Error::MemoryNotLocked {
+                path: path.to_owned(),
+                needed: map.len() as u64,
+                limit: locked_memory_limit(),
+                source,
+            }),
             #[cfg(not(unix))]
             Memory::Mapped(_) => Ok(()),
             Memory::Owned(_) => Ok(()),
@@ -190,6 +195,19 @@ fn check_not_empty(source: &SourceFile) -> Result<(), Error> {
 fn failed(source: &SourceFile, action: &'static str) -> impl Fn(std::io::Error) -> Error {
     let path = source.path().to_owned();
     move |source| Error::File { action, path: path.clone(), source }
+}
+
+/// Describes how much memory this process may lock.
+#[cfg(unix)]
+fn locked_memory_limit() -> String {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a writable struct of the right type.
+    let outcome = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    match limit.rlim_cur {
+        _ if outcome != 0 => "an unknown one".to_owned(),
+        libc::RLIM_INFINITY => "none".to_owned(),
+        bytes => format!("{bytes} bytes"),
+    }
 }
 
 #[cfg(target_os = "linux")]

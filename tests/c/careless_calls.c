@@ -22,6 +22,42 @@ static void statuses_have_names_owners_and_actions(void) {
   CHECK(strchr(omomi_version(), '.') != NULL);
 }
 
+static void null_and_zeroed_rows_in_inline_functions_are_a_status(void) {
+  const OmomiSlot slots[] = {{OMOMI_SIDE_CONTEXT, 0, OMOMI_KIND_ID, 0}, {OMOMI_SIDE_CANDIDATE, 0, OMOMI_KIND_TEXT, 1}};
+  const int64_t ids[] = {1};
+  const uint64_t values[] = {1};
+  const OmomiText texts[] = {{"x", 1}};
+  OmomiRow rows[3];
+  uint32_t index = 77;
+  size_t row, slot;
+  memset(&rows[0], 0, sizeof rows[0]);
+  rows[1] = omomi_context_row(NULL);
+  rows[2] = omomi_candidate_row(NULL, 0);
+  for (row = 0; row < 3; row++) {
+    for (slot = 0; slot < 2; slot++) {
+      EXPECT(NULL_ARGUMENT, omomi_set_id(rows[row], slots[slot], 1));
+      EXPECT(NULL_ARGUMENT, omomi_set_number(rows[row], slots[slot], 1.0));
+      EXPECT(NULL_ARGUMENT, omomi_set_text(rows[row], slots[slot], "x", 1));
+      EXPECT(NULL_ARGUMENT, omomi_set_text_value(rows[row], slots[slot], 1));
+      EXPECT(NULL_ARGUMENT, omomi_set_ids(rows[row], slots[slot], ids, 1));
+      EXPECT(NULL_ARGUMENT, omomi_set_texts(rows[row], slots[slot], texts, 1));
+      EXPECT(NULL_ARGUMENT, omomi_set_text_values(rows[row], slots[slot], values, 1));
+    }
+  }
+  EXPECT(NULL_ARGUMENT, omomi_request_set_candidate(NULL, 0, 0));
+  omomi_request_clear(NULL);
+  CHECK(omomi_request_tail_used_bytes(NULL) == 0 && omomi_request_outcome(NULL).scored_count == 0);
+  CHECK(isnan(omomi_request_answer(NULL, 3).probability) && isnan(omomi_request_answer(NULL, 3).logit));
+  CHECK(omomi_request_answer(NULL, 3).status == OMOMI_CANDIDATE_NO_CANDIDATE);
+  EXPECT_SAYING(NULL_ARGUMENT, "block is null", omomi_request_predict(small.scorer, NULL, 1, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "block is null", omomi_request_predict_within(small.scorer, NULL, 1, 5, &error));
+  EXPECT(NULL_ARGUMENT, omomi_request_predict_live(NULL, NULL, 1, &error));
+  EXPECT(NULL_ARGUMENT, omomi_request_predict_live_within(NULL, NULL, 1, 5, &error));
+  EXPECT(NULL_ARGUMENT, omomi_request_add_to_set(NULL, NULL, 0, &index, &error));
+  EXPECT(NULL_ARGUMENT, omomi_request_put_in_set(NULL, 0, NULL, 0, &error));
+  CHECK(index == 77);
+}
+
 static void a_panic_is_a_status_and_the_process_continues(void) {
   EXPECT_SAYING(PANIC, "a test asked for this panic", omomi_test_panic(&error));
   EXPECT(PANIC, omomi_test_panic(NULL));
@@ -445,6 +481,7 @@ int main(int argc, char **argv) {
   small = small_open(path);
   statuses_have_names_owners_and_actions();
   a_panic_is_a_status_and_the_process_continues();
+  null_and_zeroed_rows_in_inline_functions_are_a_status();
   an_error_struct_of_another_size_is_refused_and_left_alone();
   files_that_are_not_weight_files_are_refused(argv[1]);
   careless_opening_is_a_status(path);

@@ -5,6 +5,9 @@
 
 #include "small.h"
 #include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static OmomiError error = OMOMI_ERROR_INIT;
 static Small small;
@@ -232,6 +235,74 @@ static void misuse_of_predict_is_a_status_and_the_next_call_is_answered(void) {
   CHECK(omomi_request_outcome(&small.request).scored_count == SMALL_FILLED);
 }
 
+/* Runs in a fork. Whatever holds a lock of the live model is not in this process, so no call may wait. */
+static void calls_in_a_fork(void) {
+  OmomiLiveStatus status = OMOMI_LIVE_STATUS_INIT;
+  OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
+  OmomiLiveOptions options = quiet_options();
+  const OmomiLive *lives[1];
+  OmomiLiveScorer *opened = NULL;
+  OmomiLive *own;
+  char text[4096];
+  size_t len;
+  lives[0] = live;
+  EXPECT_SAYING(FORKED, "after the fork", omomi_live_look_now(live, &error));
+  EXPECT(FORKED, omomi_live_status(live, &status, &error));
+  EXPECT(FORKED, omomi_live_status_json(live, text, sizeof text, &len, &error));
+  EXPECT(FORKED, omomi_live_metrics(live, &metrics, &error));
+  EXPECT(FORKED, omomi_live_prometheus(lives, 1, text, sizeof text, &len, &error));
+  EXPECT(FORKED, omomi_live_scorer_open(live, small.layout, NULL, &opened, &error));
+  CHECK(opened == NULL && metrics.is_live == 0 && metrics.is_ready == 0 && status.has_generation == 0);
+  /* Scoring goes on, and so does logging. */
+  EXPECT(OK, omomi_request_predict_live(scorer, &small.request, SMALL_FILLED, &error));
+  CHECK(omomi_request_outcome(&small.request).generation == 7);
+  if (omomi_live_logic_id(live, 7, text, sizeof text, &len, &error) != OMOMI_STATUS_OK)
+    CHECK(error.status == OMOMI_STATUS_FORKED);
+  omomi_live_close(live);
+  EXPECT(OK, omomi_request_predict_live(scorer, &small.request, SMALL_FILLED, &error));
+  omomi_live_scorer_close(scorer);
+  /* The fork's own live model works. */
+  options.name = "fork";
+  options.name_len_bytes = 4;
+  EXPECT(OK, omomi_live_open(dir, strlen(dir), small.schema, &options, &own, &error));
+  EXPECT(OK, omomi_live_look_now(own, &error));
+  EXPECT(OK, omomi_live_scorer_open(own, small.layout, NULL, &opened, &error));
+  EXPECT(OK, omomi_request_predict_live(opened, &small.request, SMALL_FILLED, &error));
+  omomi_live_close(own);
+  omomi_live_scorer_close(opened);
+}
+
+static void *look_often(void *is_over) {
+  while (__atomic_load_n((int *)is_over, __ATOMIC_SEQ_CST) == 0)
+    CHECK(omomi_live_look_now(live, NULL) == OMOMI_STATUS_OK);
+  return NULL;
+}
+
+/* Calls in a fork once hung, and closing printed a panic. Forks at many moments of the background thread. */
+static void a_fork_gets_a_status_at_once_and_may_open_a_live_model_of_its_own(void) {
+  int round, is_over = 0;
+  pthread_t looking;
+  CHECK(pthread_create(&looking, NULL, look_often, &is_over) == 0);
+  for (round = 0; round < 20; round++) {
+    int outcome;
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+      alarm(60);
+      calls_in_a_fork();
+      /* Ends without valgrind's search for leaks: a fork cannot free what the absent thread uses. */
+      raise(SIGKILL);
+    }
+    CHECK(waitpid(child, &outcome, 0) == child);
+    CHECK(WIFSIGNALED(outcome) && WTERMSIG(outcome) == SIGKILL);
+  }
+  __atomic_store_n(&is_over, 1, __ATOMIC_SEQ_CST);
+  CHECK(pthread_join(looking, NULL) == 0);
+  /* The parent is not affected. */
+  EXPECT(OK, omomi_live_look_now(live, &error));
+  EXPECT(OK, omomi_request_predict_live(scorer, &small.request, SMALL_FILLED, &error));
+}
+
 static size_t answered_count;
 
 static void *predict_often(void *unused) {
@@ -280,6 +351,7 @@ int main(int argc, char **argv) {
   prepared_candidates_get_the_answers_of_rows();
   misuse_of_predict_is_a_status_and_the_next_call_is_answered();
   threads_on_one_scorer_get_a_status_or_the_right_answer();
+  a_fork_gets_a_status_at_once_and_may_open_a_live_model_of_its_own();
   omomi_live_close(live);
   omomi_live_scorer_close(scorer);
   small_close(&small);

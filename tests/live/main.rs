@@ -7,6 +7,10 @@ mod deaths;
 mod exposition;
 mod file_operations;
 mod following;
+#[cfg(unix)]
+mod fork;
+#[cfg(target_os = "linux")]
+mod locked_memory;
 mod metrics;
 mod signatures;
 #[path = "../scoring/small_model.rs"]

@@ -6,8 +6,9 @@ use omomi_train::learn::average::{AverageOptions, AverageReport, Event, FieldSpr
 use omomi_train::learn::provenance_path;
 
 use crate::Failure;
+use crate::output::{note, say};
 use crate::progress::CountProgress;
-use crate::text::{bytes, figure, grouped, say, table};
+use crate::text::{bytes, figure, grouped, table};
 
 /// Average training states of several data sets into one
 ///
@@ -60,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print_report(&report);
     if report.name_collision_count > 0 {
         let count = grouped(report.name_collision_count);
-        eprintln!("warning: {count} keys have different names in different states; each key gets one weight");
+        note!("warning: {count} keys have different names in different states; each key gets one weight");
     }
     say!("state      {} ({})", arguments.out.display(), bytes(report.state_len_bytes));
     say!("provenance {}", provenance_path(&arguments.out).display());

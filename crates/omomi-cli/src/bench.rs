@@ -18,7 +18,7 @@ use omomi_train::operate::load_test::{
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
 use crate::progress::say_skipped_files;
-use crate::text::say;
+use crate::output::{note, say};
 use crate::verify::load;
 
 use output::{Outcome, Report, run_words};
@@ -117,7 +117,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             None => check(&rotation, &model, run)?,
         };
         if !arguments.quiet {
-            eprintln!("bench: run {} of {}, {}", outcomes.len() + 1, runs.len(), run_words(run));
+            note!("bench: run {} of {}, {}", outcomes.len() + 1, runs.len(), run_words(run));
         }
         outcomes.push(Outcome { coverage, measurement: measure(&model, &rotation, run)? });
     }
@@ -145,7 +145,7 @@ fn check(rotation: &Rotation, model: &Arc<Model>, run: &Run) -> Result<Coverage,
             RowSource::Invented => "give --logs to use categories that the model knows",
             RowSource::Log => "is this the log of a different model?",
         };
-        eprintln!("warning: {:.0} % of the categories are unseen; {advice}", share * 100.0);
+        note!("warning: {:.0} % of the categories are unseen; {advice}", share * 100.0);
     }
     Ok(coverage)
 }
@@ -190,16 +190,16 @@ fn rotation(arguments: &Arguments, model: &Arc<Model>) -> Result<Rotation, Failu
 fn warn(arguments: &Arguments, rotation: &Rotation) {
     let (rows, max) = (rotation.candidate_count(), rotation.spec().candidates);
     if rows < max {
-        eprintln!(
+        note!(
             "warning: there are {rows} different candidates for requests of {max}, so some requests repeat a candidate"
         );
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     if let Some(threads) = arguments.threads.iter().find(|&&threads| threads > processors) {
-        eprintln!("warning: {threads} threads share {processors} processors, so latencies include waiting for one");
+        note!("warning: {threads} threads share {processors} processors, so latencies include waiting for one");
     }
     if cfg!(debug_assertions) {
-        eprintln!("warning: this omomi was built without --release, so its figures are meaningless");
+        note!("warning: this omomi was built without --release, so its figures are meaningless");
     }
 }
 

@@ -1,7 +1,6 @@
 //! `omomi contract`: checks a contract and shows it, or completes it from logs.
 
 use std::fs;
-use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -12,6 +11,7 @@ use omomi_train::log::ReadOptions;
 
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
+use crate::output::{note, one_line, print_exactly, say};
 use crate::text::{grouped, new_table};
 
 /// A number field with more bucket edges than this shows their count, not a list.
@@ -63,8 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             };
             let filled =
                 fill_quantiles(&read(file)?, logs, options).map_err(|error| format!("{}: {error}", file.display()))?;
-            // Ignore the error of a pipe that its reader closed early.
-            let _ = stdout().write_all(filled.as_bytes());
+            print_exactly(filled.as_bytes());
             Ok(())
         }
     }
@@ -77,14 +76,13 @@ fn check(file: &Path) -> Result<(), Failure> {
         Err(faults) => {
             for fault in &faults.0 {
                 let line = fault.line.map_or_else(String::new, |line| format!("{line}:"));
-                eprintln!("{}:{line} {}: {}", file.display(), fault.place, fault.message);
+                note!("{}:{line} {}: {}", file.display(), fault.place, fault.message);
             }
             let count = faults.0.len();
             return Err(format!("{} has {count} fault{}", file.display(), plural(count)).into());
         }
     };
-    // Ignore the error of a pipe that its reader closed early.
-    let _ = stdout().write_all(describe(&contract).as_bytes());
+    say!("{}", describe(&contract).trim_end());
     Ok(())
 }
 
@@ -160,7 +158,7 @@ fn limit_text(limit: CategoryLimit) -> String {
 
 fn meaning_of_value(field: &Field) -> String {
     let FieldKind::Number { unit, range: [min, max], buckets } = &field.kind else {
-        return field.meaning.clone();
+        return one_line(&field.meaning);
     };
     let buckets = match buckets {
         Buckets::Log2 => "a bucket per power of 2".to_owned(),
@@ -173,7 +171,7 @@ fn meaning_of_value(field: &Field) -> String {
             format!("{} edges from {first} to {last}", edges.len())
         }
     };
-    format!("{}\n{unit}; {min} to {max}; {buckets}", field.meaning)
+    format!("{}\n{}; {min} to {max}; {buckets}", one_line(&field.meaning), one_line(unit))
 }
 
 fn cross_table(contract: &Contract) -> Table {

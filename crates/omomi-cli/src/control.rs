@@ -7,9 +7,9 @@ use omomi_train::operate::publish::{ControlChange, PublishError, pin, rollback, 
 use serde_json::json;
 
 use crate::Failure;
+use crate::output::say;
 use crate::publish::Verifying;
 use crate::refusal::{Refusal, print_json};
-use crate::text::say;
 
 /// Send servers back to the generation that was published before the one they serve
 ///

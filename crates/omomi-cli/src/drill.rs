@@ -9,8 +9,9 @@ use omomi_train::operate::drill::{
 };
 
 use crate::Failure;
+use crate::output::{note, say};
 use crate::refusal::print_json;
-use crate::text::{grouped, say, table};
+use crate::text::{grouped, table};
 
 /// Rehearse incidents of a store and a server, with a copy of the published weight file
 ///
@@ -63,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut done_count = 0;
     let report = drill(&arguments.dir, &options, &mut |incident| {
         done_count += 1;
-        eprintln!("{done_count}/{INCIDENT_COUNT} {}: {}", incident.name, verdict(incident));
+        note!("{done_count}/{INCIDENT_COUNT} {}: {}", incident.name, verdict(incident));
     })?;
     if arguments.json {
         print_json(&report.to_json());

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::csv_flags::CsvFlags;
+use crate::output::{note, say};
 use crate::progress::ReadProgress;
 use omomi::contract::TimeUnit;
 use omomi_train::evaluate::{
@@ -11,7 +12,6 @@ use omomi_train::evaluate::{
 use omomi_train::log::{LogReader, ReadOptions};
 
 use crate::Failure;
-use crate::text::{bytes, figure, grouped, say, table};
 
 /// Number of values of a column that the table shows. The JSON has all of them.
 const SHOWN_VALUES: usize = 10;
@@ -131,7 +131,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let evaluation = evaluate_files(&options, &mut |reader| progress.watch(reader))?;
     drop(progress);
     if evaluation.rows.bad_rows > 0 {
-        eprintln!("skipped: {} rows", grouped(evaluation.rows.bad_rows));
+        note!("skipped: {} rows", grouped(evaluation.rows.bad_rows));
     }
     match &arguments.json {
         Some(path) if path.as_os_str() == "-" => {

@@ -10,8 +10,9 @@ use serde_json::json;
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
 use crate::progress::say_skipped_files;
+use crate::output::{one_line, say};
 use crate::refusal::print_json;
-use crate::text::{grouped, say, table};
+use crate::text::{grouped, table};
 use crate::verify::load;
 
 /// Explain a probability: show the weights that add up to it, largest first
@@ -93,12 +94,17 @@ fn print_account(account: &Account, clicked: Option<bool>, with_counts: bool) {
         }
         row
     }));
-    say!("generation {} of the logic `{}`\n\n{}\n", account.generation, account.logic_id, table(&header, rows));
+    say!(
+        "generation {} of the logic `{}`\n\n{}\n",
+        account.generation,
+        one_line(&account.logic_id),
+        table(&header, rows)
+    );
     if !account.missing.is_empty() {
-        say!("without a value: {}", account.missing.join(", "));
+        say!("without a value: {}", one_line(&account.missing.join(", ")));
     }
     if !account.invalid_numbers.is_empty() {
-        say!("out of range or NaN: {}", account.invalid_numbers.join(", "));
+        say!("out of range or NaN: {}", one_line(&account.invalid_numbers.join(", ")));
     }
     say!("sum of all   {:+.6}  (the logit)", account.logit);
     say!("sigmoid       {:.6}", account.sigmoid);

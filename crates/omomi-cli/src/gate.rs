@@ -8,8 +8,9 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::evaluate::{EvaluateProgress, LogArguments};
+use crate::output::{one_line, say};
 use crate::refusal::print_json;
-use crate::text::{say, table};
+use crate::text::table;
 
 /// Default path of the settings, in the current directory.
 const USUAL_SETTINGS: &str = "gate.toml";
@@ -115,8 +116,9 @@ fn print_verdict(verdict: &Verdict) {
     let rows = verdict.checks.iter().map(row).collect();
     say!("{}", table(&["", "check", "expected", "found"], rows));
     for check in verdict.reasons() {
-        say!("\n{}\n  expected {}, found {}", name_of(check), check.expected, check.found);
-        say!("  who must act: {}\n  what to do: {}", check.owner.word(), check.action);
+        let [expected, found, action] = [&check.expected, &check.found, &check.action].map(|text| one_line(text));
+        say!("\n{}\n  expected {expected}, found {found}", one_line(&name_of(check)));
+        say!("  who must act: {}\n  what to do: {action}", check.owner.word());
     }
     if let Some(path) = &verdict.blessing {
         say!("\nPassed. The blessing: {}", path.display());

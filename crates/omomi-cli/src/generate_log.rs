@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use omomi_train::log::generate::{CONTRACT, LogSpec, Summary, WriteOptions, part_paths, write};
 
 use crate::Failure;
+use crate::output::say;
 
 /// Generate an ad log with realistic distributions, and the true click probability in each row
 #[derive(clap::Args)]
@@ -56,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?);
     let outcome = write(&spec, &paths, options, &mut |rows| progress.inc(rows));
     progress.finish_and_clear();
-    print(&outcome?, place_contract(folder)?)?;
+    print(&outcome?, place_contract(folder)?);
     Ok(())
 }
 
@@ -74,19 +75,18 @@ fn place_contract(folder: &Path) -> Result<(PathBuf, bool), Failure> {
     Ok((path, true))
 }
 
-fn print(summary: &Summary, (contract, contract_is_new): (PathBuf, bool)) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+fn print(summary: &Summary, (contract, contract_is_new): (PathBuf, bool)) {
     let entropy = summary.bayes_normalized_entropy();
-    writeln!(out, "rows                      {}", summary.rows)?;
-    writeln!(out, "clicks                    {}", summary.clicks)?;
-    writeln!(out, "observed CTR              {:.6}", summary.observed_ctr())?;
-    writeln!(out, "mean true probability     {:.6}", summary.mean_true_probability)?;
-    writeln!(out, "Bayes log loss            {:.6}", summary.bayes_log_loss)?;
-    writeln!(out, "constant's log loss       {:.6}", summary.constant_log_loss())?;
-    writeln!(out, "Bayes normalized entropy  {}", entropy.map_or("-".to_owned(), |entropy| format!("{entropy:.4}")))?;
+    say!("rows                      {}", summary.rows);
+    say!("clicks                    {}", summary.clicks);
+    say!("observed CTR              {:.6}", summary.observed_ctr());
+    say!("mean true probability     {:.6}", summary.mean_true_probability);
+    say!("Bayes log loss            {:.6}", summary.bayes_log_loss);
+    say!("constant's log loss       {:.6}", summary.constant_log_loss());
+    say!("Bayes normalized entropy  {}", entropy.map_or("-".to_owned(), |entropy| format!("{entropy:.4}")));
     for (path, bytes) in &summary.files {
-        writeln!(out, "file                      {} ({bytes} bytes)", path.display())?;
+        say!("file                      {} ({bytes} bytes)", path.display());
     }
     let kept = if contract_is_new { "" } else { " (existed already, unchanged)" };
-    writeln!(out, "contract                  {}{kept}", contract.display())
+    say!("contract                  {}{kept}", contract.display());
 }

@@ -9,7 +9,8 @@ use omomi_train::evaluate::field_weights;
 use omomi_train::learn::state::StateReader;
 
 use crate::Failure;
-use crate::text::{bytes, grouped, say, table};
+use crate::output::say;
+use crate::text::{bytes, grouped, table};
 use crate::verify::load;
 
 /// Show the header, sections, contract, provenance and weights per field of a weight file

@@ -1,7 +1,9 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` differs: 2 means that the file is held back, and 64 means misuse.
+//! 2 (misuse). `omomi gate` differs: 2 means that the file is held back, and 64 means misuse. A command whose output
+//! cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and the exit
+//! code is 141.
 
 mod average;
 mod bench;
@@ -15,6 +17,7 @@ mod explain;
 mod gate;
 mod generate_log;
 mod inspect;
+mod output;
 mod pack;
 mod progress;
 mod prune;
@@ -30,10 +33,13 @@ mod train_shards;
 mod tune;
 mod verify;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use omomi::store::Control;
+
+use crate::output::note;
 
 /// Train click-through-rate models from ad logs and pack them into weight files that a server maps and scores.
 #[derive(Parser)]
@@ -78,15 +84,35 @@ enum Command {
     On(control::SwitchArguments),
 }
 
+/// Exit code of a command whose reader closed the pipe: that of a program that the signal SIGPIPE ended, in a shell.
+const CLOSED_PIPE: u8 = 141;
+
 /// The error that ends a command. `main` prints its message.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(misuse) => return answer(&misuse),
+    let code = match Cli::try_parse() {
+        Ok(cli) => run(cli.command),
+        Err(misuse) => answer(&misuse),
     };
-    let outcome = match cli.command {
+    match output::finish() {
+        // The command's own failure says more.
+        _ if code != 0 => ExitCode::from(code),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(CLOSED_PIPE),
+        Err(error) => {
+            note!(
+                "error: standard output cannot be written: {error}; the command did its work, but its output is \
+                 incomplete: write it to another place"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command, and returns its exit code.
+fn run(command: Command) -> u8 {
+    let outcome = match command {
         Command::Average(arguments) => average::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
@@ -115,23 +141,23 @@ fn main() -> ExitCode {
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("error: {}", message_with_causes(failure.as_ref()));
-            ExitCode::from(if failure.is::<gate::HeldBack>() { 2 } else { 1 })
-        }
-    }
+    let Err(failure) = outcome else { return 0 };
+    note!("error: {}", message_with_causes(failure.as_ref()));
+    if failure.is::<gate::HeldBack>() { 2 } else { 1 }
 }
 
 /// Prints the help, the version, or the mistake in the command line, and returns the exit code.
-fn answer(misuse: &clap::Error) -> ExitCode {
-    let _ = misuse.print();
+fn answer(misuse: &clap::Error) -> u8 {
+    let is_printed = misuse.print();
     let is_gate = std::env::args_os().nth(1).is_some_and(|command| command == "gate");
-    match u8::try_from(misuse.exit_code()).unwrap_or(1) {
+    match (u8::try_from(misuse.exit_code()).unwrap_or(1), is_printed) {
         // A script that runs the gate must not mistake a typing error for a verdict.
-        2 if is_gate => ExitCode::from(64),
-        code => ExitCode::from(code),
+        (2, _) if is_gate => 64,
+        (0, Err(error)) => {
+            output::fail(error);
+            0
+        }
+        (code, _) => code,
     }
 }
 

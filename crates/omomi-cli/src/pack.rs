@@ -9,8 +9,9 @@ use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_enco
 use crate::Failure;
 use crate::contract::read_contract;
 use crate::csv_flags::CsvFlags;
+use crate::output::{note, say};
 use crate::progress::PackProgress;
-use crate::text::{bytes, grouped, say, table};
+use crate::text::{bytes, grouped, table};
 
 /// Pack a training state into a sealed weight file
 ///
@@ -100,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     progress.finish();
     print_report(&report);
     for field in &report.uncovered_fields {
-        eprintln!("warning: no held-out row has a value of `{field}`, so no golden request covers that field");
+        note!("warning: no held-out row has a value of `{field}`, so no golden request covers that field");
     }
     say!("Verified and read-only: {}", arguments.out.display());
     Ok(())

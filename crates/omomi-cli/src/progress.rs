@@ -11,6 +11,7 @@ use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, P
 use omomi_train::learn::shards::{ProgressEvent, ShardEvent};
 use omomi_train::pack;
 
+use crate::output::note;
 use crate::text::{bytes, grouped};
 
 mod read;
@@ -55,7 +56,7 @@ impl CountProgress {
             }
             ShownCount::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
                 *last = Instant::now();
-                eprintln!("{name}: {} of {} {things}", grouped(done), grouped(of));
+                note!("{name}: {} of {} {things}", grouped(done), grouped(of));
             }
             ShownCount::Lines { .. } => {}
         }
@@ -65,8 +66,8 @@ impl CountProgress {
     pub(crate) fn note(&self, line: &str) {
         match &self.step {
             _ if self.quiet => {}
-            Some((_, ShownCount::Bar(bar))) => bar.suspend(|| eprintln!("{line}")),
-            _ => eprintln!("{line}"),
+            Some((_, ShownCount::Bar(bar))) => bar.suspend(|| note!("{line}")),
+            _ => note!("{line}"),
         }
     }
 
@@ -208,7 +209,7 @@ impl ShownShards {
                 let last = last.entry(shard).or_insert_with(Instant::now);
                 if last.elapsed() >= LINE_INTERVAL {
                     *last = Instant::now();
-                    eprintln!("{name}{percent:.0} %, {words}");
+                    note!("{name}{percent:.0} %, {words}");
                 }
             }
         }
@@ -225,8 +226,8 @@ impl ShownShards {
     fn line(&self, line: &str) {
         match self {
             Self::Nothing => {}
-            Self::Bars { all, .. } => all.suspend(|| eprintln!("{line}")),
-            Self::Lines { .. } => eprintln!("{line}"),
+            Self::Bars { all, .. } => all.suspend(|| note!("{line}")),
+            Self::Lines { .. } => note!("{line}"),
         }
     }
 }

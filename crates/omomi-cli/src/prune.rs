@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::csv_flags::CsvFlags;
+use crate::output::{note, say};
 use crate::progress::ReadProgress;
 use indicatif::ProgressBar;
 use omomi_train::log::ReadOptions;
@@ -15,7 +16,7 @@ use omomi_train::prune::{
 
 use crate::Failure;
 use crate::pack::EncodingName;
-use crate::text::{bytes, figure, grouped, parse_bytes, say, table};
+use crate::text::{bytes, figure, grouped, parse_bytes, table};
 
 /// Make a training state smaller and report what that costs
 ///
@@ -208,7 +209,7 @@ fn print_report(report: &PruneReport, arguments: &Arguments) {
     say!(" bill            {}", report.bill_path.display());
     say!(" next            omomi pack --state {} --encoding {} ...", arguments.out.display(), bill.encoding);
     for warning in &bill.warnings {
-        eprintln!("warning: {warning}");
+        note!("warning: {warning}");
     }
 }
 

@@ -10,9 +10,10 @@ use omomi_train::operate::publish::{
 use serde_json::json;
 
 use crate::Failure;
+use crate::output::{note, say};
 use crate::refusal::{Refusal, print_json};
 use crate::sign::SignatureArguments;
-use crate::text::{bytes, say};
+use crate::text::bytes;
 
 /// Publish a weight file to a store, the directory from which servers take their models
 ///
@@ -65,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let published = publish(&Store::new(&arguments.to), &options, &mut |_| ()).map_err(refuse)?;
     for warning in &published.warnings {
-        eprintln!("warning: {warning}");
+        note!("warning: {warning}");
     }
     if arguments.json {
         print_outcome(&published)

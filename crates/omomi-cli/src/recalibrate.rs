@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::csv_flags::CsvFlags;
+use crate::output::say;
 use crate::progress::ReadProgress;
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::provenance_path;
@@ -11,7 +12,6 @@ use omomi_train::log::ReadOptions;
 
 use crate::Failure;
 use crate::progress::CountProgress;
-use crate::text::{bytes, figure, grouped, say, table};
 
 /// Recalibrate a training state on held-out logs
 ///

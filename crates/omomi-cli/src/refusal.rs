@@ -6,7 +6,7 @@ use omomi::Error;
 use omomi_train::operate::publish::PublishError;
 use serde_json::{Value, json};
 
-use crate::text::say;
+use crate::output::say;
 use crate::{Failure, message_with_causes};
 
 /// A rejected input: what is wrong, who must act, and what to do.

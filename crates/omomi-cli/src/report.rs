@@ -6,7 +6,7 @@ use omomi_train::judge::report::{ReportInputs, write};
 
 use crate::Failure;
 use crate::gate::settings;
-use crate::text::say;
+use crate::output::say;
 
 /// Write an evaluation as one self-contained HTML page with plots, to read and to mail
 ///

@@ -8,8 +8,8 @@ use omomi_train::pack::signing::{PrivateKey, sign_file};
 use omomi_train::pack::writer::WriteError;
 
 use crate::Failure;
+use crate::output::say;
 use crate::refusal::Refusal;
-use crate::text::say;
 
 /// Make a key pair for signing weight files
 ///

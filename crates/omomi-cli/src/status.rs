@@ -7,8 +7,9 @@ use omomi_train::operate::publish::status::{GenerationStatus, ServerStatus, Stat
 use serde_json::Value;
 
 use crate::Failure;
+use crate::output::{one_line, say};
 use crate::refusal::{Refusal, print_json};
-use crate::text::{bytes, grouped, say, table};
+use crate::text::{bytes, grouped, table};
 
 /// Show what is published, served and quarantined in a store, and why
 ///
@@ -91,14 +92,15 @@ fn say_servers(servers: &[ServerStatus]) {
     say!("{}", table(&["server", "state", "served", "last report"], rows));
     for server in servers {
         let Ok(report) = &server.report else { continue };
+        let name = one_line(&server.name);
         for reason in list(report, "reasons") {
             let [code, text, owner] = ["code", "text", "owner"].map(|key| word(&reason[key]));
-            say!("\n{}: {code}: {text}\n  who must act: {owner}", server.name);
+            say!("\n{name}: {code}: {text}\n  who must act: {owner}");
         }
         for quarantined in list(report, "quarantined") {
             let [reason, owner] = ["reason", "owner"].map(|key| word(&quarantined[key]));
             let generation = &quarantined["generation"];
-            say!("\n{}: generation {generation} is in quarantine: {reason}\n  who must act: {owner}", server.name);
+            say!("\n{name}: generation {generation} is in quarantine: {reason}\n  who must act: {owner}");
         }
     }
 }
@@ -120,8 +122,8 @@ fn list<'a>(report: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     report[key].as_array().into_iter().flatten()
 }
 
-/// Returns a JSON string without quotes, and any other value as JSON, because another version may have written the
-/// report.
+/// Returns a JSON string without quotes on one line, and any other value as JSON, because another version may have
+/// written the report.
 fn word(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value.as_str().map_or_else(|| value.to_string(), one_line)
 }

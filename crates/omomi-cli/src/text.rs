@@ -7,18 +7,12 @@ use omomi::contract::TimeUnit;
 use omomi_train::learn::utc;
 use terminal_size::{Width, terminal_size_of};
 
+pub(crate) use omomi_train::readable::{bytes, grouped};
+
+use crate::output::one_line;
+
 /// A line below the header, and no other lines.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-
-/// Prints a line on standard output. Ignores the error of a pipe that its reader closed early.
-macro_rules! say {
-    ($($arguments:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stdout(), $($arguments)*);
-    }};
-}
-pub(crate) use omomi_train::readable::{bytes, grouped};
-pub(crate) use say;
 
 /// Starts a table as wide as the terminal. Without a terminal it is as wide as its cells, so that `grep` finds them
 /// whole.
@@ -26,7 +20,7 @@ pub(crate) fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE);
     if !header.is_empty() {
-        table.set_header(header.iter().copied());
+        table.set_header(header.iter().map(|name| one_line(name)));
     }
     if let Some((Width(columns), _)) = terminal_size_of(stdout()) {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
@@ -34,14 +28,15 @@ pub(crate) fn new_table(header: &[&str]) -> Table {
     table
 }
 
-/// Formats a table of `rows`. Columns of figures, except the first column, are aligned to the right.
+/// Formats a table of `rows`. Columns of figures, except the first column, are aligned to the right. Control characters
+/// in cells are escaped.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = new_table(header);
     let column_count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let is_figure = |text: &String| text.starts_with(|first: char| first.is_ascii_digit() || "+-".contains(first));
     let figures: Vec<bool> =
         (0..column_count).map(|column| rows.iter().filter_map(|row| row.get(column)).all(is_figure)).collect();
-    table.add_rows(rows);
+    table.add_rows(rows.iter().map(|row| row.iter().map(|cell| one_line(cell))));
     for (column, figures) in figures.into_iter().enumerate().skip(1) {
         if figures && let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);

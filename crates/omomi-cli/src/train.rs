@@ -1,6 +1,6 @@
 //! `omomi train`: trains a model from logs and writes its training state.
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 use std::path::{Path, PathBuf};
 
 use crate::csv_flags::CsvFlags;
@@ -16,6 +16,7 @@ use omomi_train::log::ReadOptions;
 
 use crate::Failure;
 use crate::contract::read_contract;
+use crate::output::{note, say};
 use crate::progress::CountProgress;
 use crate::text::{figure, grouped, table, window_text};
 use crate::train_shards::{self, ShardFlags};
@@ -148,13 +149,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let relearning = CountProgress::new(arguments.quiet);
     let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None, relearning };
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
-    // Ignore the error of a pipe that its reader closed early.
-    let _ = stdout().write_all(describe(&account, &arguments.state).as_bytes());
+    say!("{}", describe(&account, &arguments.state).trim_end());
     if let Some(days) = account.lineage_days
         && account.start.is_some()
         && days > LINEAGE_DAYS_LIMIT
     {
-        eprintln!("warning: the model was trained from nothing {days:.1} days ago; do so again every few weeks");
+        note!("warning: the model was trained from nothing {days:.1} days ago; do so again every few weeks");
     }
     Ok(())
 }
@@ -185,7 +185,7 @@ impl Watcher {
                 }
             }
             Event::CacheIsStale { path } if !self.quiet => {
-                eprintln!("{}: the row cache is of other rows or another version; it is written again", path.display());
+                note!("{}: the row cache is of other rows or another version; it is written again", path.display());
             }
             Event::Relearned { pass, row_count, of } => {
                 let name =
@@ -204,11 +204,11 @@ impl Watcher {
                     progress.finish(reader);
                 }
                 for bad_row in reader.bad_rows() {
-                    eprintln!("skipped: {bad_row}");
+                    note!("skipped: {bad_row}");
                 }
                 let unlisted = reader.bad_row_count() - reader.bad_rows().len() as u64;
                 if unlisted > 0 {
-                    eprintln!("skipped: {} more rows", grouped(unlisted));
+                    note!("skipped: {} more rows", grouped(unlisted));
                 }
             }
             _ => {}

@@ -13,8 +13,9 @@ use omomi_train::learn::shards::{
 use omomi_train::learn::{TrainOptions, provenance_path};
 
 use crate::Failure;
+use crate::output::{note, say};
 use crate::progress::ShardsProgress;
-use crate::text::{bytes, figure, grouped, say, table, window_text};
+use crate::text::{bytes, figure, grouped, table, window_text};
 
 /// Flags for training in shards.
 #[derive(clap::Args)]
@@ -105,7 +106,7 @@ pub(crate) fn run(
     let mut progress = ShardsProgress::new(quiet);
     let account = train_shards(contract, &options, &mut |event| progress.watch(event))?;
     for warning in &account.warnings {
-        eprintln!("warning: {warning}");
+        note!("warning: {warning}");
     }
     print(&account, &options);
     Ok(())

@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use crate::csv_flags::CsvFlags;
+use crate::output::{note, say};
 use crate::progress::ReadProgress;
 use omomi::contract::TimeUnit;
 use omomi_train::learn::shards::Split;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::contract::read_contract;
-use crate::text::{figure, grouped, say, table};
+use crate::text::{figure, grouped, table};
 
 /// Search for the alpha, l1 and l2 with the lowest log loss, within a budget
 ///
@@ -105,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Event::Tried { trial, count, min_loss } if !quiet => {
             reading = None;
-            eprintln!("trial {count}: {}, log loss {:.6}, lowest {min_loss:.6}", words(trial), trial.metrics.log_loss);
+            note!("trial {count}: {}, log loss {:.6}, lowest {min_loss:.6}", words(trial), trial.metrics.log_loss);
         }
         _ => {}
     })?;

@@ -10,9 +10,10 @@ use omomi::{Error, LoadMode, Model};
 use serde_json::json;
 
 use crate::Failure;
+use crate::output::say;
 use crate::refusal::{Refusal, print_json};
 use crate::sign::SignatureArguments;
-use crate::text::{bytes, grouped, say};
+use crate::text::{bytes, grouped};
 
 /// Check every byte of a weight file and recompute its golden requests
 ///

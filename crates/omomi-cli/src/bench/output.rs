@@ -9,7 +9,8 @@ use omomi_train::operate::load_test::{
 use serde_json::{Value, json};
 
 use super::Arguments;
-use crate::text::{bytes, grouped, say, table};
+use crate::output::say;
+use crate::text::{bytes, grouped, table};
 
 /// A measured run, and how many categories of its requests the weight file has.
 pub(super) struct Outcome {

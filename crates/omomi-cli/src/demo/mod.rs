@@ -11,7 +11,8 @@ use omomi::contract::Contract;
 use omomi_train::log::generate::{self, LogSpec, WriteOptions};
 
 use crate::Failure;
-use crate::text::{figure, grouped, say, table};
+use crate::output::say;
+use crate::text::{figure, grouped, table};
 use run::{LOGIC_ID, Run, bayes_metrics};
 
 /// Train, average, prune, pack, evaluate, publish and score, on a real click log and on a generated one

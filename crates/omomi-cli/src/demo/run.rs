@@ -17,7 +17,8 @@ use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
 
 use super::TIME_COLUMN;
 use crate::Failure;
-use crate::text::{bytes, figure, grouped, say};
+use crate::output::say;
+use crate::text::{bytes, figure, grouped};
 
 /// Logic id of the models of the generated log.
 pub(super) const LOGIC_ID: &str = "generated-demo";

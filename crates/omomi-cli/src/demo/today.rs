@@ -19,7 +19,8 @@ use omomi_train::prune::{Measures, PruneOptions, PruneReport, bill_path, prune};
 use super::run::{LOGIC_ID, Run, next_generation};
 use super::{GeneratedLog, TIME_COLUMN};
 use crate::Failure;
-use crate::text::{bytes, figure, grouped, say, table};
+use crate::output::say;
+use crate::text::{bytes, figure, grouped, table};
 
 const SHARD_COUNT: u32 = 2;
 

@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use omomi_train::log::LogReader;
 use omomi_train::readable::grouped;
 
+use crate::output::note;
+
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 const BAR_TEMPLATE: &str = "{prefix} [{bar:24}] {percent:>3} %, {msg}";
 
@@ -61,7 +63,7 @@ impl ReadProgress {
             Shown::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
                 *last = Instant::now();
                 let snapshot = ProgressSnapshot::of(reader, elapsed);
-                eprintln!("{}: {} %, {}", self.label, snapshot.percent(), snapshot.words());
+                note!("{}: {} %, {}", self.label, snapshot.percent(), snapshot.words());
             }
             Shown::Lines { .. } => {}
         }
@@ -71,15 +73,15 @@ impl ReadProgress {
     pub(crate) fn note(&self, line: &str) {
         match &self.shown {
             Shown::Nothing => {}
-            Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
-            Shown::Lines { .. } => eprintln!("{line}"),
+            Shown::Bar(bar) => bar.suspend(|| note!("{line}")),
+            Shown::Lines { .. } => note!("{line}"),
         }
     }
 
     fn always(&self, line: &str) {
         match &self.shown {
-            Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
-            Shown::Nothing | Shown::Lines { .. } => eprintln!("{line}"),
+            Shown::Bar(bar) => bar.suspend(|| note!("{line}")),
+            Shown::Nothing | Shown::Lines { .. } => note!("{line}"),
         }
     }
 
@@ -98,9 +100,9 @@ impl ReadProgress {
             Shown::Nothing => {}
             Shown::Bar(bar) => {
                 bar.finish_and_clear();
-                eprintln!("{}: {words}", self.label);
+                note!("{}: {words}", self.label);
             }
-            Shown::Lines { .. } => eprintln!("{}: {words}", self.label),
+            Shown::Lines { .. } => note!("{}: {words}", self.label),
         }
     }
 }
@@ -123,10 +125,10 @@ const MAX_LISTED: usize = 20;
 pub(crate) fn say_skipped_files(reader: &LogReader, said: usize) {
     let skipped = &reader.skipped_files()[said..];
     for skipped in skipped.iter().take(MAX_LISTED) {
-        eprintln!("not read: {skipped}");
+        note!("not read: {skipped}");
     }
     if skipped.len() > MAX_LISTED {
-        eprintln!("not read: {} more files", grouped((skipped.len() - MAX_LISTED) as u64));
+        note!("not read: {} more files", grouped((skipped.len() - MAX_LISTED) as u64));
     }
 }
 

@@ -20,6 +20,7 @@ public enum Code {
     CLOSED(13, Owner.DELIVERY, "do not use a handle after closing it"),
     ABI_MISMATCH(14, Owner.DELIVERY, "deploy library and caller from one release"),
     LIBRARY_NOT_LOADED(15, Owner.DELIVERY, "deploy the library for this platform, and a folder it can be loaded from"),
+    FORKED(16, Owner.DELIVERY, "open a live model in each process, after the fork"),
     SCHEMA_INVALID(20, Owner.DELIVERY, "correct the declaration"),
     FIELD_MISSING(21, Owner.DELIVERY, "declare the field, or ask for a model without it"),
     FIELD_MISMATCH(22, Owner.DELIVERY, "agree with the other team on the field"),
@@ -53,6 +54,7 @@ public enum Code {
     SWITCHED_OFF(71, Owner.DELIVERY, "switch scoring on when the reason is gone"),
     STATE_UNUSABLE(72, Owner.DELIVERY, "give the server a state folder of its own that it may write"),
     STALE_TRAINING_DATA(73, Owner.ML, "train on newer logs and publish"),
+    MEMORY_NOT_LOCKED(76, Owner.INFRA, "raise the limit of locked memory, or do without lock_memory"),
     PANIC(99, Owner.DELIVERY, "report the defect");
 
     private static final Code[] ALL = values();

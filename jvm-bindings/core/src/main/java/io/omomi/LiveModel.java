@@ -12,6 +12,8 @@ import java.nio.file.Path;
  * <p>Opening never fails because of the contents of the store. If no new generation is good, the last good one is
  * served, or none; {@link #status} gives the reasons.
  *
+ * <p>If native code forks the JVM's process, calls in the fork throw {@link Code#FORKED}: the thread is not there.
+ *
  * <pre>{@code
  * LiveModel live = LiveModel.open(Paths.get("/srv/feed-ctr"), schema, LiveOptions.builder().name("ad-server-1").build());
  * LiveScorer scorer = LiveScorer.open(live, layout);
@@ -33,7 +35,8 @@ public final class LiveModel implements AutoCloseable {
      * Opens the store in {@code dir} for a server that declares {@code schema}. Returns after the first look at the
      * store, so a good generation, if there is one, already answers.
      *
-     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} for options that can never work
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} for options that can never work, and for a directory of
+     *     another file system than the default one
      */
     public static LiveModel open(Path dir, Schema schema, LiveOptions options) {
         if (dir == null) {
@@ -46,7 +49,7 @@ public final class LiveModel implements AutoCloseable {
             throw OmomiException.nullArgument("options");
         }
         NativeLibrary.load();
-        byte[] path = Utf8.strict(dir.toString(), "the directory");
+        byte[] path = PathBytes.of(dir, "dir");
         return new LiveModel(dir, Native.openLiveModel(path, schema.encoded(), options.encoded()));
     }
 

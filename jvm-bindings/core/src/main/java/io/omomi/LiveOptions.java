@@ -187,14 +187,15 @@ public final class LiveOptions {
         /**
          * Builds the options.
          *
-         * @throws OmomiException with {@link Code#NOT_UTF8} for a name with an unpaired surrogate
+         * @throws OmomiException with {@link Code#NOT_UTF8} for a name with an unpaired surrogate, and {@link
+         *     Code#INVALID_ARGUMENT} for a key in another file system than the default one
          */
         public LiveOptions build() {
             byte[] text = Utf8.strict(name, "the name");
             byte[][] paths = new byte[trustedKeys.length][];
             int len = NUMBERS_LEN + contractFingerprints.length * Long.BYTES + text.length;
             for (int i = 0; i < paths.length; i++) {
-                paths[i] = Utf8.strict(trustedKeys[i].toString(), "the path of a key");
+                paths[i] = PathBytes.of(trustedKeys[i], "an element of trustedKeys");
                 len += Integer.BYTES + paths[i].length;
             }
             ByteBuffer bytes = ByteBuffer.allocate(len).order(ByteOrder.LITTLE_ENDIAN);

@@ -39,7 +39,8 @@ public final class Model implements AutoCloseable {
      * gigabyte, so do not call it on the request path.
      *
      * @throws OmomiException if the file is refused, naming the fault and who must act; with {@link
-     *     Code#LIBRARY_NOT_LOADED} if this is the first call and there is no native library
+     *     Code#INVALID_ARGUMENT} for a path of another file system than the default one, such as inside a zip file;
+     *     with {@link Code#LIBRARY_NOT_LOADED} if there is no native library
      */
     public static Model open(Path path, LoadMode mode) {
         if (path == null) {
@@ -49,7 +50,7 @@ public final class Model implements AutoCloseable {
             throw OmomiException.nullArgument("mode");
         }
         NativeLibrary.load();
-        return new Model(path, Native.openModel(Utf8.strict(path.toString(), "the path"), mode.ordinal()));
+        return new Model(path, Native.openModel(PathBytes.of(path, "path"), mode.ordinal()));
     }
 
     /** Returns the file that was opened. */

@@ -4,8 +4,9 @@ import java.nio.ByteBuffer;
 
 /**
  * The native methods for rare calls: opening, closing, querying. {@link AbstractScorer} has the one for each request.
- * All throw {@link OmomiException}. Text is passed as UTF-8 bytes, because JNI's own encoding of strings is not UTF-8.
- * No caller may pass a closed handle; the classes that own handles make sure of that.
+ * All throw {@link OmomiException}. Text is passed as UTF-8 bytes, because JNI's own encoding of strings is not UTF-8;
+ * paths are passed as {@link PathBytes}. No caller may pass a closed handle; the classes that own handles make sure of
+ * that.
  */
 final class Native {
     private Native() {}

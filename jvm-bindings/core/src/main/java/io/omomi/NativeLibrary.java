@@ -6,6 +6,7 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.security.MessageDigest;
@@ -37,6 +38,20 @@ final class NativeLibrary {
         }
     }
 
+    /**
+     * Loads the library, and returns whether that succeeded. For what belongs into static fields: an exception there
+     * would become an {@link ExceptionInInitializerError}, and every later use of the class a {@link
+     * NoClassDefFoundError} without the reason.
+     */
+    static boolean isLoaded() {
+        try {
+            load();
+            return true;
+        } catch (OmomiException remembered) {
+            return false;
+        }
+    }
+
     private static synchronized void loadOnce() {
         if (loaded) {
             return;
@@ -45,6 +60,7 @@ final class NativeLibrary {
             throw new OmomiException(failure.code(), failure.getMessage(), failure);
         }
         try {
+            checkPackage();
             String path = System.getProperty(PATH_PROPERTY);
             if (path != null) {
                 loadFile(path);
@@ -56,7 +72,38 @@ final class NativeLibrary {
         } catch (OmomiException refused) {
             failure = refused;
             throw refused;
+        } catch (RuntimeException | LinkageError cause) {
+            failure = notLoaded(problemOf(cause), cause);
+            throw failure;
         }
+    }
+
+    /** The native library exports its functions under the name of this package. */
+    private static void checkPackage() {
+        // A tool that relocates packages also rewrites names in string constants, so this one is not written as a name.
+        String expected = "io omomi".replace(' ', '.');
+        String name = NativeLibrary.class.getName();
+        String found = name.substring(0, name.lastIndexOf('.'));
+        if (!found.equals(expected)) {
+            throw notLoaded(
+                    "expected its classes in the package " + expected + ", found them relocated to " + found
+                            + "; exclude " + expected + " from the relocation of the shading plugin",
+                    null);
+        }
+    }
+
+    /** Describes what no step of loading expects, and what to do about it. */
+    private static String problemOf(Throwable cause) {
+        // Compared by name, because Java 8 does not have the class.
+        if (cause.getClass().getName().equals("java.lang.IllegalCallerException")) {
+            return "this JVM denies native access; start it with --enable-native-access=ALL-UNNAMED, or with the name"
+                    + " of omomi's module, if it is on the module path";
+        }
+        if (cause instanceof InvalidPathException) {
+            return "the locale of this JVM cannot spell a path; start it with LC_ALL=C.UTF-8, or correct the properties"
+                    + " " + PATH_PROPERTY + ", " + FOLDER_PROPERTY + " and java.io.tmpdir";
+        }
+        return "loading failed in an unexpected way";
     }
 
     private static void loadFile(String path) {

@@ -50,6 +50,7 @@ public final class Request {
     private int begunCount;
 
     Request(RequestLayout layout, String owner) {
+        NativeLibrary.load();
         this.layout = layout;
         this.owner = owner;
         this.schema = layout.schema();

@@ -32,7 +32,9 @@ public final class RequestLayout {
         this.tailLenBytes = tailLenBytes;
         this.isPrepared = isPrepared;
         this.modelCount = modelCount;
-        long[] offsets = Native.layoutOffsets(encoded());
+        // Without a library, nothing can use the layout: see NativeLibrary.isLoaded.
+        long[] none = new long[Block.LEN_BYTES_INDEX + 1];
+        long[] offsets = NativeLibrary.isLoaded() ? Native.layoutOffsets(encoded()) : none;
         this.contextOffset = Math.toIntExact(offsets[Block.CONTEXT_OFFSET_INDEX]);
         this.candidatesOffset = Math.toIntExact(offsets[Block.CANDIDATES_OFFSET_INDEX]);
         this.candidateStride = Math.toIntExact(offsets[Block.CANDIDATE_STRIDE_BYTES_INDEX]);
@@ -45,7 +47,8 @@ public final class RequestLayout {
     /**
      * Creates the layout of requests with up to {@code candidates} candidates, with {@code tailLenBytes} bytes for
      * texts and for the values of {@code many} fields. A text takes its UTF-8 bytes; a value of a {@code many} field
-     * takes 8 more.
+     * takes 8 more. Succeeds without a native library too, so that a layout may be in a static field; whatever uses it
+     * then throws {@link Code#LIBRARY_NOT_LOADED}.
      *
      * @throws OmomiException with {@link Code#INVALID_ARGUMENT} unless there are 1 to 65,536 candidates and 0 to 64 MiB
      *     of tail
@@ -93,11 +96,13 @@ public final class RequestLayout {
 
     /** Returns the length of the tail in bytes: the requested length, rounded up to a multiple of 8. */
     public int tailLenBytes() {
+        NativeLibrary.load();
         return len - tailOffset;
     }
 
     /** Returns the length of a request block in bytes. Each scorer has one, outside the heap. */
     public int lenBytes() {
+        NativeLibrary.load();
         return len;
     }
 

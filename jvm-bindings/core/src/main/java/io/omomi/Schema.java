@@ -35,9 +35,11 @@ public final class Schema {
         fields = Collections.unmodifiableList(all);
         byName = named;
         encoded = encode(declared);
-        // The native library checks the rules of a declaration, and throws SCHEMA_INVALID with the reason.
-        NativeLibrary.load();
-        Native.checkSchema(encoded);
+        // The native library checks the rules of a declaration, and throws SCHEMA_INVALID with the reason. If it cannot
+        // be loaded, the calls that use the schema say why: see NativeLibrary.isLoaded.
+        if (NativeLibrary.isLoaded()) {
+            Native.checkSchema(encoded);
+        }
     }
 
     /** Begins a declaration. */
@@ -157,7 +159,8 @@ public final class Schema {
         }
 
         /**
-         * Completes the declaration.
+         * Completes the declaration. Succeeds without a native library too, so that it may be in a static field;
+         * whatever uses the schema then throws {@link Code#LIBRARY_NOT_LOADED}.
          *
          * @throws OmomiException with {@link Code#SCHEMA_INVALID} for an empty or duplicate name, more than 64 fields
          *     on a side, or a range that is not two finite numbers with the lower one first

@@ -2,6 +2,7 @@ package io.omomi;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -107,6 +108,92 @@ final class NativeLibraryTest {
         Files.writeString(resource, "not the library");
         try (Loader loader = new Loader(false, root.toUri().toURL())) {
             assertContains(loader.load(Map.of()), "library_not_loaded", "sha256");
+        }
+    }
+
+    /**
+     * A static schema once turned every later use of its class into a NoClassDefFoundError, without the reason.
+     */
+    @Test
+    void a_schema_and_a_layout_in_static_fields_need_no_library_and_their_users_say_why() throws Exception {
+        String missing = folder.resolve("none.so").toString();
+        ChildJvm jvm = new ChildJvm().option("-D" + NativeLibrary.PATH_PROPERTY + "=" + missing).main(Static.class);
+        String said = jvm.run();
+        assertEquals(2, said.split("served by a 1-candidate layout", -1).length - 1, said);
+        assertEquals(6, said.split("library_not_loaded: ", -1).length - 1, said);
+        assertEquals(6, said.split("none\\.so", -1).length - 1, said);
+        assertTrue(!said.contains("Error"), said);
+    }
+
+    /** What a server's class has in static fields, and calls that use it. */
+    static final class Static {
+        static final class Feed {
+            static final Schema SCHEMA = Schema.builder().id("creative_id", Side.CANDIDATE).build();
+            static final Field CREATIVE_ID = SCHEMA.field("creative_id");
+            static final RequestLayout LAYOUT = RequestLayout.of(SCHEMA, 1, 0);
+        }
+
+        public static void main(String[] words) {
+            for (int i = 0; i < 2; i++) {
+                System.out.println("served by a " + Feed.LAYOUT.candidates() + "-candidate layout");
+                attempt(() -> Feed.LAYOUT.lenBytes());
+                attempt(() -> LiveModel.open(Path.of("store"), Feed.SCHEMA));
+                attempt(() -> CandidateSet.open(Feed.SCHEMA, 1, 0));
+            }
+        }
+
+        private static void attempt(Runnable call) {
+            try {
+                call.run();
+            } catch (OmomiException refused) {
+                System.out.println(refused.code().codeName() + ": " + refused.getMessage());
+            }
+        }
+    }
+
+    @Test
+    void denied_native_access_is_refused_with_the_option_that_grants_it() throws Exception {
+        assumeTrue(Runtime.version().feature() >= 24, "this JDK does not deny native access");
+        String said = new ChildJvm().option("--illegal-native-access=deny").run("model", "any.omomi");
+        assertContains(said, "OmomiException library_not_loaded: ", "--enable-native-access=ALL-UNNAMED");
+    }
+
+    /** The message was once that the library is not omomi's. */
+    @Test
+    void relocated_classes_are_refused_with_both_packages_and_the_remedy() throws Exception {
+        try (Relocated classes = new Relocated()) {
+            Class<?> feature = classes.loadClass("my.omomi.Feature");
+            InvocationTargetException thrown = assertThrows(
+                    InvocationTargetException.class,
+                    () -> feature.getMethod("textValue", CharSequence.class).invoke(null, "x"));
+            assertEquals("my.omomi.OmomiException", thrown.getCause().getClass().getName());
+            String refusal = thrown.getCause().toString();
+            assertContains(refusal, "library_not_loaded", "package io.omomi", "my.omomi", "exclude io.omomi");
+        }
+    }
+
+    /** Rewrites the package in every constant of the classes, like a shading tool does. */
+    private static final class Relocated extends URLClassLoader {
+        Relocated() {
+            super(new URL[0], ClassLoader.getPlatformClassLoader());
+        }
+
+        @Override
+        protected Class<?> findClass(String name) throws ClassNotFoundException {
+            String original = "/" + name.replace('.', '/').replaceFirst("^my/", "io/") + ".class";
+            try (var stream = NativeLibraryTest.class.getResourceAsStream(original)) {
+                if (stream == null) {
+                    throw new ClassNotFoundException(name);
+                }
+                // One byte per char, and the new name has the old length.
+                String bytes = new String(stream.readAllBytes(), StandardCharsets.ISO_8859_1);
+                byte[] relocated = bytes.replace("io/omomi", "my/omomi")
+                        .replace("io.omomi", "my.omomi")
+                        .getBytes(StandardCharsets.ISO_8859_1);
+                return defineClass(name, relocated, 0, relocated.length);
+            } catch (IOException unreadable) {
+                throw new ClassNotFoundException(name, unreadable);
+            }
         }
     }
 
