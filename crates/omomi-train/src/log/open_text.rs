@@ -13,9 +13,12 @@ use super::files::{Compression, FileId, Format, LogFile};
 
 const BUFFER_LEN: usize = 1 << 17;
 
-/// The pipes that this process has opened, and when each was made. A pipe that is opened again waits for a writer that
+/// Identifies a pipe, also after another one was made in its place.
+type PipeId = (FileId, Option<SystemTime>);
+
+/// The pipes that this process has opened. A pipe that is opened again waits for a writer that
 /// never comes, or gives the rest of what another reader has taken.
-static OPENED_PIPES: LazyLock<Mutex<HashSet<(FileId, Option<SystemTime>)>>> = LazyLock::new(Mutex::default);
+static OPENED_PIPES: LazyLock<Mutex<HashSet<PipeId>>> = LazyLock::new(Mutex::default);
 
 /// A decompressed text.
 pub(super) type Text = Box<dyn BufRead + Send>;
