@@ -60,7 +60,7 @@ fn each_fault_has_its_own_message_and_line() {
         (
             "label = ",
             "lable = 1\nlabel = ",
-            "line 3: contract: unknown key `lable`; known here: name, label, field, cross",
+            "line 3: contract: unknown key `lable`; known here: name, label, reading, field, cross",
         ),
         ("label = \"clicked\"", "", "contract: `label` is missing"),
         (

@@ -136,7 +136,7 @@ fn sentinel_times_are_bad_rows_and_neither_move_the_window_nor_decide_the_unit()
     let json = folder.file("log.jsonl", &rows);
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("site", Arc::new(StringArray::from(vec!["a"; 7]))),
-        ("tags", arrow_array::new_null_array(&DataType::Null, 7)),
+        ("tags", null_lists(7)),
         ("creative", Arc::new(Int64Array::from(vec![1; 7]))),
         ("clicked", Arc::new(Int64Array::from(vec![0; 7]))),
         ("ts", Arc::new(StringArray::from(times.to_vec()))),
@@ -261,6 +261,11 @@ fn owned(texts: Vec<&str>) -> Vec<String> {
     texts.into_iter().map(str::to_owned).collect()
 }
 
+fn null_lists(row_count: usize) -> ArrayRef {
+    let item = Arc::new(Field::new_list_field(DataType::Utf8, true));
+    arrow_array::new_null_array(&DataType::List(item), row_count)
+}
+
 fn list_of(texts: &[&str]) -> ArrayRef {
     let mut list = arrow_array::builder::ListBuilder::new(arrow_array::builder::StringBuilder::new());
     list.append_value(texts.iter().copied().map(Some));
@@ -299,7 +304,7 @@ fn columns_may_have_other_names_and_be_nested() {
     ]);
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("サイト", Arc::new(record)),
-        ("tags", arrow_array::new_null_array(&DataType::Null, 2)),
+        ("tags", null_lists(2)),
         ("creative", Arc::new(Int64Array::from(vec![1, 2]))),
         ("is click", Arc::new(arrow_array::BooleanArray::from(vec![true, false]))),
     ];
@@ -333,7 +338,7 @@ fn a_null_record_has_null_members_at_any_depth() {
     );
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("a", Arc::new(outer)),
-        ("tags", arrow_array::new_null_array(&DataType::Null, 3)),
+        ("tags", null_lists(3)),
         ("creative", Arc::new(Int64Array::from(vec![1; 3]))),
         ("clicked", Arc::new(Int64Array::from(vec![0; 3]))),
     ];
@@ -360,7 +365,7 @@ fn texts_are_normalized_to_nfc_where_the_contract_says_so() {
     assert_eq!(plain.texts[0], [vec!["カ\u{3099}"], vec!["ガ"]].map(owned));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("site", Arc::new(StringArray::from(vec!["カ\u{3099}", "ガ", "カ\u{3099}"]))),
-        ("tags", arrow_array::new_null_array(&DataType::Null, 3)),
+        ("tags", null_lists(3)),
         ("creative", Arc::new(Int64Array::from(vec![1; 3]))),
         ("clicked", Arc::new(Int64Array::from(vec![0; 3]))),
     ];
