@@ -17,8 +17,8 @@ use omomi_train::operate::load_test::{
 
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
-use crate::progress::say_skipped_files;
 use crate::output::{note, say};
+use crate::progress::say_skipped_files;
 use crate::verify::load;
 
 use output::{Outcome, Report, run_words};

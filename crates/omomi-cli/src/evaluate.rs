@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::csv_flags::CsvFlags;
 use crate::output::{note, say};
 use crate::progress::ReadProgress;
+use crate::text::{bytes, figure, grouped, table};
 use omomi::contract::TimeUnit;
 use omomi_train::evaluate::{
     By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
-use crate::progress::say_skipped_files;
 use crate::output::{one_line, say};
+use crate::progress::say_skipped_files;
 use crate::refusal::print_json;
 use crate::text::{grouped, table};
 use crate::verify::load;

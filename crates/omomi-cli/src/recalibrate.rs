@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::csv_flags::CsvFlags;
 use crate::output::say;
 use crate::progress::ReadProgress;
+use crate::text::{bytes, figure, grouped, table};
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::provenance_path;
 use omomi_train::learn::recalibrate::{Event, RecalibrateOptions, RecalibrateReport, recalibrate};

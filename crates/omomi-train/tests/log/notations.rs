@@ -103,13 +103,13 @@ fn unit_of_integer_times_is_guessed_for_the_whole_log_and_reported_or_stated() {
         ("20191124000017", TimeUnit::DateTime, second),
     ] {
         let log = folder.file("log.csv", &(header.to_owned() + &row(text)));
-        let guessed = read(&contract("", ""), &[log.clone()], with_time()).unwrap();
+        let guessed = read(&contract("", ""), std::slice::from_ref(&log), with_time()).unwrap();
         assert_eq!(guessed.times_us, [time_us], "{text}");
         assert_eq!(guessed.warnings, [LogWarning::GuessedTimeUnit { column: "ts".to_owned(), unit }], "{text}");
         let stated = ReadOptions { time_unit: Some(unit), ..with_time() };
-        assert_eq!(read(&contract("", ""), &[log.clone()], stated).unwrap().warnings, []);
+        assert_eq!(read(&contract("", ""), std::slice::from_ref(&log), stated).unwrap().warnings, []);
         let in_contract = format!("[reading]\ntime_unit = \"{}\"", unit.word());
-        let stated = read(&contract(&in_contract, ""), &[log.clone()], with_time()).unwrap();
+        let stated = read(&contract(&in_contract, ""), std::slice::from_ref(&log), with_time()).unwrap();
         assert_eq!((stated.times_us, stated.warnings), (vec![time_us], vec![]));
         let wrong = ReadOptions { time_unit: Some(TimeUnit::Microseconds), ..with_time() };
         let error = read(&contract("", ""), &[log], wrong).unwrap_err().to_string();
@@ -144,7 +144,7 @@ fn sentinel_times_are_bad_rows_and_neither_move_the_window_nor_decide_the_unit()
     let parquet = write_parquet(folder.0.path().join("log.parquet"), &columns);
     for file in [csv, json, parquet] {
         let lenient = ReadOptions { max_bad_rows: 6, ..with_time() };
-        let rows = read(&contract("", ""), &[file.clone()], lenient).unwrap();
+        let rows = read(&contract("", ""), std::slice::from_ref(&file), lenient).unwrap();
         assert_eq!((rows.times_us, rows.bad_row_count), (vec![1_574_553_617_000_000], 6), "{}", file.display());
         assert!(read(&contract("", ""), &[file], with_time()).is_err());
     }
@@ -204,10 +204,13 @@ fn int96_times_do_not_wrap_to_other_centuries() {
     let days = [18_224, 2_932_896, 120_530, -719_162];
     let file = int96_file(&folder, &days);
     let any = ReadOptions { any_time: true, ..with_time() };
-    let rows = read(&contract("", ""), &[file.clone()], any).unwrap();
+    let rows = read(&contract("", ""), std::slice::from_ref(&file), any).unwrap();
     assert_eq!(rows.times_us, days.map(|day| day * 86_400_000_000));
     let lenient = ReadOptions { max_bad_rows: 3, ..with_time() };
-    assert_eq!(read(&contract("", ""), &[file.clone()], lenient).unwrap().times_us, [18_224 * 86_400_000_000]);
+    assert_eq!(
+        read(&contract("", ""), std::slice::from_ref(&file), lenient).unwrap().times_us,
+        [18_224 * 86_400_000_000]
+    );
     let error = read(&contract("", ""), &[file], with_time()).unwrap_err().to_string();
     assert!(error.contains("row 2, column `ts`: expected a time") && error.contains("9999-12-31"), "{error}");
 }
@@ -217,7 +220,7 @@ fn texts_of_other_tools_for_a_missing_value_are_guessed_in_csv_and_reported_or_s
     let folder = Folder::new();
     let header = "site,tags,creative,clicked\n";
     let csv = folder.file("log.csv", &format!("{header}NULL,\\N,NaN,0\n\\N,a|NULL,7,1\nnull,,<NA>,0\n"));
-    let rows = read(&contract("", ""), &[csv.clone()], ReadOptions::default()).unwrap();
+    let rows = read(&contract("", ""), std::slice::from_ref(&csv), ReadOptions::default()).unwrap();
     let expected =
         [vec![vec![], vec![], vec!["null"]], vec![vec![], vec!["a"], vec![]], vec![vec![], vec!["7"], vec![]]];
     assert_eq!(rows.texts, expected.map(|field| field.into_iter().map(owned).collect::<Vec<_>>()));
@@ -310,7 +313,7 @@ fn columns_may_have_other_names_and_be_nested() {
     ];
     let parquet = write_parquet(folder.0.path().join("log.parquet"), &columns);
     for file in [csv, json, parquet] {
-        let rows = read(&odd, &[file.clone()], ReadOptions::default()).unwrap();
+        let rows = read(&odd, std::slice::from_ref(&file), ReadOptions::default()).unwrap();
         assert_eq!(rows.texts[0], [vec!["a"], vec!["b"]].map(owned), "{}", file.display());
         assert_eq!(rows.texts[2], [vec!["1"], vec!["2"]].map(owned));
         assert_eq!(rows.clicked, [true, false]);
@@ -358,7 +361,7 @@ fn a_null_record_has_null_members_at_any_depth() {
 fn texts_are_normalized_to_nfc_where_the_contract_says_so() {
     let folder = Folder::new();
     let csv = folder.file("log.csv", "site,tags,creative,clicked\nカ\u{3099},カ\u{3099},1,0\nガ,,1,0\n");
-    let nfc = read(&contract("", "normalize = \"nfc\""), &[csv.clone()], ReadOptions::default()).unwrap();
+    let nfc = read(&contract("", "normalize = \"nfc\""), std::slice::from_ref(&csv), ReadOptions::default()).unwrap();
     assert_eq!(nfc.texts[0], [vec!["ガ"], vec!["ガ"]].map(owned));
     assert_eq!(nfc.texts[1][0], ["カ\u{3099}"]);
     let plain = read(&contract("", ""), &[csv], ReadOptions::default()).unwrap();
