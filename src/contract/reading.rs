@@ -159,62 +159,6 @@ impl Contract {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contract::ContractFaults;
-
-    const PLAIN: &str = r#"{"name":"n","label":"clicked","field":[
-        {"name":"site","side":"context","type":"text","meaning":"m"},
-        {"name":"price","side":"context","type":"number","unit":"JPY","range":[0,9],"buckets":[1],"meaning":"m"}]}"#;
-
-    fn with(keys: &str, field_keys: &str) -> Result<Contract, ContractFaults> {
-        let text = PLAIN.replace(r#""label""#, &format!(r#"{keys} "label""#));
-        Contract::from_json(text.replacen(r#""side""#, &format!(r#"{field_keys} "side""#), 1).as_bytes())
-    }
-
-    #[test]
-    fn how_logs_are_read_changes_neither_the_canonical_json_nor_equality() {
-        let plain = Contract::from_json(PLAIN.as_bytes()).unwrap();
-        let read = with(
-            r#""reading":{"label_column":"is click","clicked":["yes"],"not_clicked":["no"],"time_unit":"ms",
-                "missing":["-"],"number_format":"1.234,56","lists":"json"},"#,
-            r#""column":"context.サイト","normalize":"nfc","missing":["none"],"may_be_empty":true,"#,
-        )
-        .unwrap();
-        assert_eq!(plain.canonical_json(), read.canonical_json());
-        assert_eq!(plain.fingerprint(), read.fingerprint());
-        assert_eq!(plain, read);
-        assert_ne!(plain.reading(), read.reading());
-        assert_eq!((read.field_column(0), read.field_column(1)), ("context.サイト", "price"));
-        assert_eq!(read.label_column(), "is click");
-        let again = plain.with_reading_json(&read.reading_json().unwrap()).unwrap();
-        assert_eq!(again.reading(), read.reading());
-        assert_eq!(plain.reading_json(), None);
-    }
-
-    #[test]
-    fn faults_of_reading_name_the_place() {
-        let cases = [
-            (r#""reading":{"time_unit":"minutes"},"#, "", "`time_unit` must be one of s, ms, us, ns"),
-            (r#""reading":{"colum":"x"},"#, "", "reading: unknown key `colum`"),
-            (r#""reading":{"missing":"NULL"},"#, "", "reading: `missing` must be a list"),
-            (r#""reading":{"clicked":["a"],"not_clicked":["a"]},"#, "", "\"a\" is also in `clicked`"),
-            (r#""reading":7,"#, "", "reading: expected a table"),
-            ("", r#""column":"clicked","#, "the column `clicked` is also the column of the label"),
-            ("", r#""column":"","#, "`column` is empty"),
-            ("", r#""normalize":"nfd","#, "`normalize` must be one of nfc"),
-        ];
-        for (keys, field_keys, message) in cases {
-            let faults = with(keys, field_keys).unwrap_err().to_string();
-            assert!(faults.contains(message), "{faults}");
-        }
-        let number = PLAIN.replace(r#""unit""#, r#""normalize":"nfc","unit""#);
-        let faults = Contract::from_json(number.as_bytes()).unwrap_err().to_string();
-        assert!(faults.contains("`normalize` is only for text"), "{faults}");
-    }
-}
-
 impl Contract {
     /// Returns how logs are read, as JSON: the keys of `[reading]`, plus a table `field` with the keys of each field by
     /// name. `None` if the contract says nothing about it.
@@ -282,5 +226,61 @@ impl FieldReading {
         object.extend(missing.as_ref().map(|texts| ("missing".to_owned(), json!(texts))));
         object.extend(may_be_empty.then(|| ("may_be_empty".to_owned(), json!(true))));
         object
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::ContractFaults;
+
+    const PLAIN: &str = r#"{"name":"n","label":"clicked","field":[
+        {"name":"site","side":"context","type":"text","meaning":"m"},
+        {"name":"price","side":"context","type":"number","unit":"JPY","range":[0,9],"buckets":[1],"meaning":"m"}]}"#;
+
+    fn with(keys: &str, field_keys: &str) -> Result<Contract, ContractFaults> {
+        let text = PLAIN.replace(r#""label""#, &format!(r#"{keys} "label""#));
+        Contract::from_json(text.replacen(r#""side""#, &format!(r#"{field_keys} "side""#), 1).as_bytes())
+    }
+
+    #[test]
+    fn how_logs_are_read_changes_neither_the_canonical_json_nor_equality() {
+        let plain = Contract::from_json(PLAIN.as_bytes()).unwrap();
+        let read = with(
+            r#""reading":{"label_column":"is click","clicked":["yes"],"not_clicked":["no"],"time_unit":"ms",
+                "missing":["-"],"number_format":"1.234,56","lists":"json"},"#,
+            r#""column":"context.サイト","normalize":"nfc","missing":["none"],"may_be_empty":true,"#,
+        )
+        .unwrap();
+        assert_eq!(plain.canonical_json(), read.canonical_json());
+        assert_eq!(plain.fingerprint(), read.fingerprint());
+        assert_eq!(plain, read);
+        assert_ne!(plain.reading(), read.reading());
+        assert_eq!((read.field_column(0), read.field_column(1)), ("context.サイト", "price"));
+        assert_eq!(read.label_column(), "is click");
+        let again = plain.with_reading_json(&read.reading_json().unwrap()).unwrap();
+        assert_eq!(again.reading(), read.reading());
+        assert_eq!(plain.reading_json(), None);
+    }
+
+    #[test]
+    fn faults_of_reading_name_the_place() {
+        let cases = [
+            (r#""reading":{"time_unit":"minutes"},"#, "", "`time_unit` must be one of s, ms, us, ns"),
+            (r#""reading":{"colum":"x"},"#, "", "reading: unknown key `colum`"),
+            (r#""reading":{"missing":"NULL"},"#, "", "reading: `missing` must be a list"),
+            (r#""reading":{"clicked":["a"],"not_clicked":["a"]},"#, "", "\"a\" is also in `clicked`"),
+            (r#""reading":7,"#, "", "reading: expected a table"),
+            ("", r#""column":"clicked","#, "the column `clicked` is also the column of the label"),
+            ("", r#""column":"","#, "`column` is empty"),
+            ("", r#""normalize":"nfd","#, "`normalize` must be one of nfc"),
+        ];
+        for (keys, field_keys, message) in cases {
+            let faults = with(keys, field_keys).unwrap_err().to_string();
+            assert!(faults.contains(message), "{faults}");
+        }
+        let number = PLAIN.replace(r#""unit""#, r#""normalize":"nfc","unit""#);
+        let faults = Contract::from_json(number.as_bytes()).unwrap_err().to_string();
+        assert!(faults.contains("`normalize` is only for text"), "{faults}");
     }
 }
