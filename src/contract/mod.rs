@@ -17,6 +17,7 @@
 //! ```
 
 mod reading;
+mod reading_json;
 #[doc(hidden)]
 pub mod validate;
 

@@ -32,7 +32,7 @@
 //! use omomi::contract::Contract;
 //! use omomi_train::log::{LogReader, ReadOptions};
 //!
-//! let contract = crate::toml::parse_contract(&std::fs::read_to_string("contract.toml")?)?;
+//! let contract = omomi_train::toml::parse_contract(&std::fs::read_to_string("contract.toml")?)?;
 //! let mut reader = LogReader::open(&contract, &["logs/*.parquet"], ReadOptions::default())?;
 //! while let Some(batch) = reader.next_batch()? {
 //!     println!("{} rows", batch.row_count());
@@ -43,9 +43,9 @@
 //! # Limits
 //!
 //! A line of text, a CSV row and a text in Parquet have at most 16 MiB, a CSV row at most 65,536 cells, and a page of
-//! Parquet at most 256 MiB. Encrypted Parquet and the codec LZO cannot be read. Parquet files are decoded on the calling
-//! thread. A folder of logs has at most 64 folders within each other. A time in text is within the years 1678 to 2261.
-//! A guess about the unit of times holds for all files of a log.
+//! Parquet at most 256 MiB. Encrypted Parquet and the codec LZO cannot be read. Parquet files are decoded on the
+//! calling thread. A folder of logs has at most 64 folders within each other. A time in text is within the years 1678
+//! to 2261. A guess about the unit of times holds for all files of a log.
 
 mod batch;
 mod builder;

@@ -15,7 +15,8 @@ import java.nio.file.Path;
  * <p>If native code forks the JVM's process, calls in the fork throw {@link Code#FORKED}: the thread is not there.
  *
  * <pre>{@code
- * LiveModel live = LiveModel.open(Paths.get("/srv/feed-ctr"), schema, LiveOptions.builder().name("ad-server-1").build());
+ * LiveOptions options = LiveOptions.builder().name("ad-server-1").build();
+ * LiveModel live = LiveModel.open(Paths.get("/srv/feed-ctr"), schema, options);
  * LiveScorer scorer = LiveScorer.open(live, layout);
  * }</pre>
  */
