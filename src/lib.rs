@@ -50,8 +50,8 @@
 //! # Ok::<(), omomi::Error>(())
 //! ```
 //!
-//! A server that must not restart for a new model opens a [`live::LiveModel`] instead, which follows a store. To write a
-//! reader in another language, start from [`weight_file`], which is the specification of the format, and from
+//! A server that must not restart for a new model opens a [`live::LiveModel`] instead, which follows a store. To write
+//! a reader in another language, start from [`weight_file`], which is the specification of the format, and from
 //! `tests/reference`, which is such a reader.
 //!
 //! # Modules
@@ -84,8 +84,8 @@
 //! # Limits
 //!
 //! There is one form of model: logistic regression over categories and crosses. Measurements are from Linux on x86-64.
-//! Other little-endian Unix systems build; processors other than x86-64 and aarch64 use the plain paths. On aarch64, the
-//! tests of look-ups, kernel and C ABI pass under an emulator, and files are equal to the byte (`.ci/aarch64`). The
+//! Other little-endian Unix systems build; processors other than x86-64 and aarch64 use the plain paths. On aarch64,
+//! the tests of look-ups, kernel and C ABI pass under an emulator, and files are equal to the byte (`.ci/aarch64`). The
 //! library has never run on such hardware, and its speed there is unknown.
 
 // Files that unit tests share with integration tests name this crate.

@@ -1,6 +1,6 @@
 //! The C ABI. Functions check their arguments, call the library and translate the result; there is no logic here.
-//! `tests/c/header.rs` generates `include/omomi.h` from these files and compares the two; to write the header again, run
-//! `OMOMI_BLESS=1 cargo test --test c header`. It begins with the conventions.
+//! `tests/c/header.rs` generates `include/omomi.h` from these files and compares the two. To write the header again,
+//! run `OMOMI_BLESS=1 cargo test --test c header`. It begins with the conventions.
 //!
 //! A C programmer reads the names and comments here, so they use C terms. Every number that comes from C is checked
 //! before it becomes a Rust enum. Every output is written last, when nothing can fail any more.

@@ -79,7 +79,8 @@ impl Worker {
             if let Some((_, serving)) = serving
                 && let Serving::Model(scorer) = &**serving
             {
-                // SAFETY: the copy is a block of the seat's layout, which is the scorer's: aligned, and of the layout's length.
+                // SAFETY: the copy is a block of the seat's layout, which is the scorer's: aligned, and as long as the
+                // layout says.
                 let scored = unsafe { scorer.predict_block(request.block_address(), request.candidate_count, None) };
                 // A request that the model refuses has still warmed what it touched.
                 drop(scored);
