@@ -13,7 +13,7 @@ use crate::source::{Names, Source, attributes, is_hidden, is_public, joined, nam
 /// Where an item is declared: its module and its own name.
 type Declared = (Names, String);
 
-/// Stands for the path of an item until it is printed, because the printer takes a name only.
+/// Placeholder for the path of an item until it is printed, because the printer accepts only a name.
 const PLACEHOLDER: &str = "PLACEHOLDER";
 
 /// All lines, sorted by path. Each begins with the kind of the item, as in Rust, and has the full path for its name.

@@ -101,7 +101,7 @@ impl Source {
                 name if self.modules.contains_key(&joined(&here, name)) => here.push(name.to_owned()),
                 name => {
                     let found = self.modules[&here].uses.iter().find(|used| used.name == name)?;
-                    // A name that stands for itself is another crate: `use serde::de;`.
+                    // A name without a meaning of its own in this crate is another crate: `use serde::de;`.
                     if index > 0 || found.target.first().is_some_and(|first| first == name) {
                         return None;
                     }
@@ -136,7 +136,7 @@ impl Source {
         .next()
     }
 
-    /// The modules that a glob stands for, if it is of this crate.
+    /// The modules that a glob names, if it is a glob of this crate.
     pub fn glob(&self, module: &Names, target: &[String]) -> Option<Names> {
         self.resolve_module(module, target)
     }

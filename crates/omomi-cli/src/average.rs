@@ -13,8 +13,8 @@ use crate::text::{bytes, figure, grouped, table};
 /// Average training states of several data sets into one
 ///
 /// All states must have the same contract and the same settings, and must be as `omomi train` wrote them: average
-/// first, then prune and recalibrate. The states are merged row by row, with one batch of each in memory. The result is
-/// the same, to the byte, in any order of the arguments. Its provenance is written next to it as JSON.
+/// first, then prune and recalibrate. The states are merged row by row, with one batch of each in memory. The order of
+/// the arguments does not change a byte of the result. Its provenance is written next to it as JSON.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Training states to average, at least two

@@ -60,6 +60,7 @@ mod notation;
 mod open_text;
 mod parquet;
 mod parquet_bytes;
+mod parquet_decoded;
 mod parquet_dictionary;
 mod parquet_nested;
 mod parquet_pages;

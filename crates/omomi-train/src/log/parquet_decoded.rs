@@ -1,0 +1,493 @@
+//! Decodes the columns of Parquet rows: from the many types that writers use to the few that a batch has.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{ArrowError, DataType, Field as ArrowField, TimeUnit};
+
+use super::builder::{
+    BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, expected_cell, is_importance, offset,
+};
+use super::csv_records::MAX_RECORD_LEN;
+use super::error::{RowFault, excerpt};
+use super::notation::{float_id, number_of, text_id};
+use super::parquet_dictionary::DistinctTexts;
+use super::parquet_nested::inner_array;
+use super::time::{EXPECTED_TIME, TimeReader};
+use super::wanted_columns::{Target, Wanted};
+use omomi::contract::{FieldKind, NumberFormat};
+use omomi::feature;
+
+/// A wanted column among the decoded ones.
+pub(super) struct Place {
+    /// Index of the decoded column.
+    pub(super) column: usize,
+    /// Names that lead from the decoded column into nested records; empty for the column itself.
+    pub(super) inner: Vec<String>,
+    pub(super) target: Target,
+}
+
+/// Some decoded rows. Each column has one of the few array types in [`Values`].
+#[derive(Default)]
+pub(super) struct Decoded {
+    pub(super) columns: Vec<(Target, Cells)>,
+    pub(super) row_count: usize,
+    pub(super) next_row: usize,
+    /// The bad rows, in order, each listed once.
+    pub(super) bad_rows: Vec<(usize, Target, RowFault)>,
+    pub(super) next_bad_row: usize,
+}
+
+/// The values of a column and, if the field is `many`, the lists that contain them.
+pub(super) struct Cells {
+    lists: Option<ListArray>,
+    values: Values,
+}
+
+enum Values {
+    Ids(Int64Array),
+    Texts(StringArray),
+    /// Texts as keys of a dictionary.
+    Keys {
+        keys: Int32Array,
+        dictionary: StringArray,
+        distinct: DistinctTexts,
+    },
+    Numbers(Float64Array),
+    Labels(Float64Array),
+    Times(Int64Array),
+    Importances(Float64Array),
+}
+
+impl Decoded {
+    pub(super) fn new(
+        rows: &RecordBatch,
+        places: &[Place],
+        wanted: &Wanted,
+        batch: &mut BatchBuilder,
+    ) -> Result<Self, ArrowError> {
+        let mut decoded = Self { row_count: rows.num_rows(), ..Self::default() };
+        for place in places {
+            let array = inner_array(rows.column(place.column), &place.inner)?;
+            let array = decoded.with_texts(place.target, &array)?;
+            let cells = decoded.decode(place.target, &array, wanted, batch)?;
+            decoded.note_too_long(place.target, &cells);
+            decoded.columns.push((place.target, cells));
+        }
+        // If a row has several faults, only the one in the first column is reported. The sort is stable.
+        decoded.bad_rows.sort_by_key(|(row, ..)| *row);
+        decoded.bad_rows.dedup_by_key(|(row, ..)| *row);
+        Ok(decoded)
+    }
+
+    /// Turns bytes, and lists of bytes, into texts. Notes the rows with bytes that are not UTF-8.
+    fn with_texts(&mut self, target: Target, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        match array.data_type() {
+            DataType::Binary => {
+                let texts = cast_to(array, &DataType::Utf8)?;
+                let bad = (0..array.len()).filter(|&row| array.is_valid(row) && texts.is_null(row));
+                self.bad_rows.extend(bad.map(|row| (row, target, RowFault::NotUtf8)));
+                Ok(texts)
+            }
+            DataType::LargeList(_) => {
+                let lists = array.as_list::<i64>();
+                let item = Arc::new(ArrowField::new("item", lists.value_type(), true));
+                self.with_texts(target, &cast_to(array, &DataType::List(item))?)
+            }
+            DataType::List(item) if *item.data_type() == DataType::Binary => {
+                let lists = array.as_list::<i32>();
+                let texts = cast_to(lists.values(), &DataType::Utf8)?;
+                for row in (0..lists.len()).filter(|&row| lists.is_valid(row)) {
+                    let mut range = index_range(lists.value_offsets(), row);
+                    if range.any(|index| lists.values().is_valid(index) && texts.is_null(index)) {
+                        self.bad_rows.push((row, target, RowFault::NotUtf8));
+                    }
+                }
+                let item = Arc::new(ArrowField::new("item", DataType::Utf8, true));
+                let nulls = lists.nulls().cloned();
+                Ok(Arc::new(ListArray::try_new(item, lists.offsets().clone(), texts, nulls)?))
+            }
+            _ => Ok(Arc::clone(array)),
+        }
+    }
+
+    /// Notes the rows with a text above the limit.
+    fn note_too_long(&mut self, target: Target, cells: &Cells) {
+        let texts = match &cells.values {
+            Values::Texts(texts) => texts,
+            Values::Keys { dictionary, .. } => dictionary,
+            _ => return,
+        };
+        if texts.value_data().len() <= MAX_RECORD_LEN {
+            return;
+        }
+        let is_too_long = |index: usize| match &cells.values {
+            Values::Keys { keys, dictionary, .. } => {
+                let key = usize::try_from(keys.value(index)).unwrap_or(0);
+                keys.is_valid(index) && dictionary.value(key).len() > MAX_RECORD_LEN
+            }
+            _ => texts.value(index).len() > MAX_RECORD_LEN,
+        };
+        for row in 0..self.row_count {
+            let mut range = match &cells.lists {
+                Some(lists) if lists.is_null(row) => continue,
+                Some(lists) => index_range(lists.value_offsets(), row),
+                None => row..row + 1,
+            };
+            if range.any(is_too_long) {
+                self.bad_rows.push((row, target, RowFault::TooLong));
+            }
+        }
+    }
+
+    fn decode(
+        &mut self,
+        target: Target,
+        array: &ArrayRef,
+        wanted: &Wanted,
+        batch: &mut BatchBuilder,
+    ) -> Result<Cells, ArrowError> {
+        let mut lists = None;
+        let values = match target {
+            Target::Field(index) => {
+                let field = &wanted.fields()[index];
+                lists = field.many.then(|| array.as_list::<i32>().clone());
+                let array = lists.as_ref().map_or(array, ListArray::values);
+                match &field.kind {
+                    FieldKind::Id => {
+                        let array = without_missing(array, &batch.columns[index])?;
+                        let ids = decode_ids(&array)?;
+                        let expected = expected_cell(&field.kind);
+                        self.note_lost(target, lists.as_ref(), &array, &ids, expected)?;
+                        Values::Ids(ids)
+                    }
+                    FieldKind::Text => decode_categories(array)?,
+                    FieldKind::Number { .. } => {
+                        let array = without_missing(array, &batch.columns[index])?;
+                        let numbers = decode_numbers(&array, wanted.reading().number_format)?;
+                        self.note_lost(target, lists.as_ref(), &array, &numbers, expected_cell(&field.kind))?;
+                        Values::Numbers(numbers)
+                    }
+                }
+            }
+            Target::Label => Values::Labels(self.decode_labels(array, batch)?),
+            Target::Time => {
+                let times = self.decode_times(array, &mut batch.times)?;
+                for row in (0..times.len()).filter(|&row| array.is_null(row)) {
+                    self.bad_rows.push((row, target, RowFault::Missing { expected: EXPECTED_TIME }));
+                }
+                Values::Times(times)
+            }
+            Target::Importance => {
+                let importances = cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
+                self.note_bad_importances(&importances);
+                Values::Importances(importances)
+            }
+            Target::Extra(_) => Values::Texts(decode_texts(array)?),
+        };
+        Ok(Cells { lists, values })
+    }
+
+    fn decode_labels(&mut self, array: &ArrayRef, batch: &BatchBuilder) -> Result<Float64Array, ArrowError> {
+        if *array.data_type() != DataType::Utf8 {
+            let labels = cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
+            self.note_bad_labels(&labels);
+            return Ok(labels);
+        }
+        let mut labels = Vec::with_capacity(array.len());
+        for (row, text) in array.as_string::<i32>().iter().enumerate() {
+            let clicked = text.and_then(|text| batch.label_texts.clicked(text));
+            if clicked.is_none() {
+                let fault = match text {
+                    Some(text) => RowFault::Label { found: excerpt(text) },
+                    None => RowFault::Missing { expected: EXPECTED_LABEL },
+                };
+                self.bad_rows.push((row, Target::Label, fault));
+            }
+            labels.push(f64::from(u8::from(clicked == Some(true))));
+        }
+        Ok(labels.into())
+    }
+
+    /// Decodes a column of times. Notes the rows whose time cannot be read or is implausible.
+    fn decode_times(&mut self, array: &ArrayRef, times: &mut TimeReader) -> Result<Int64Array, ArrowError> {
+        match array.data_type() {
+            DataType::Utf8 => Ok(array
+                .as_string::<i32>()
+                .iter()
+                .enumerate()
+                .map(|(row, text)| self.good_time(row, times.text(text?)))
+                .collect()),
+            DataType::Timestamp(_, zone) => {
+                let instants = cast_to(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
+                self.note_lost(Target::Time, None, array, &instants, EXPECTED_TIME)?;
+                let instants = instants.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>();
+                for row in (0..instants.len()).filter(|&row| instants.is_valid(row)) {
+                    if let Err(fault) = times.instant(instants.value(row)) {
+                        self.bad_rows.push((row, Target::Time, fault));
+                    }
+                }
+                Ok(instants)
+            }
+            _ => {
+                let numbers = cast_to(array, &DataType::Int64)?;
+                self.note_lost(Target::Time, None, array, &numbers, EXPECTED_TIME)?;
+                Ok(numbers
+                    .as_primitive::<Int64Type>()
+                    .iter()
+                    .enumerate()
+                    .map(|(row, number)| self.good_time(row, times.integer(number?)))
+                    .collect())
+            }
+        }
+    }
+
+    /// Returns a time, or notes that its row is bad.
+    fn good_time(&mut self, row: usize, time: Result<i64, RowFault>) -> Option<i64> {
+        time.map_err(|fault| self.bad_rows.push((row, Target::Time, fault))).ok()
+    }
+
+    /// Notes the rows whose label is neither 0 nor 1.
+    fn note_bad_labels(&mut self, labels: &Float64Array) {
+        for (row, label) in labels.iter().enumerate() {
+            let fault = match label {
+                #[expect(clippy::float_cmp, reason = "a label is exactly 0 or exactly 1")]
+                Some(label) if label == 0.0 || label == 1.0 => continue,
+                Some(label) => RowFault::Label { found: label.to_string() },
+                None => RowFault::Missing { expected: EXPECTED_LABEL },
+            };
+            self.bad_rows.push((row, Target::Label, fault));
+        }
+    }
+
+    /// Notes the rows that have no importance or an invalid one.
+    fn note_bad_importances(&mut self, importances: &Float64Array) {
+        let expected = EXPECTED_IMPORTANCE;
+        for (row, importance) in importances.iter().enumerate() {
+            let fault = match importance {
+                Some(importance) if is_importance(importance) => continue,
+                Some(importance) => RowFault::Cell { expected, found: format!("{importance:?}") },
+                None => RowFault::Missing { expected },
+            };
+            self.bad_rows.push((row, Target::Importance, fault));
+        }
+    }
+
+    /// Notes the rows with a value in `array` that became null in `cast`, because it does not fit the narrower type.
+    fn note_lost(
+        &mut self,
+        target: Target,
+        lists: Option<&ListArray>,
+        array: &ArrayRef,
+        cast: &dyn Array,
+        expected: &'static str,
+    ) -> Result<(), ArrowError> {
+        if array.logical_null_count() == cast.null_count() {
+            return Ok(());
+        }
+        let texts = cast_to(array, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>();
+        for row in 0..self.row_count {
+            let range = match lists {
+                Some(lists) if lists.is_null(row) => continue,
+                Some(lists) => index_range(lists.value_offsets(), row),
+                None => row..row + 1,
+            };
+            let lost = range.into_iter().find(|&index| array.is_valid(index) && cast.is_null(index));
+            if let Some(index) = lost {
+                let found = excerpt(texts.value(index));
+                self.bad_rows.push((row, target, RowFault::Cell { expected, found }));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cells {
+    /// Appends the rows `start..end`, none of which is bad.
+    pub(super) fn append(&mut self, target: Target, start: usize, end: usize, batch: &mut BatchBuilder) {
+        let batch_count = batch.batch_count;
+        let column = match (&self.values, target) {
+            (Values::Labels(labels), _) => {
+                batch.clicked.extend(labels.values()[start..end].iter().map(|&label| label != 0.0));
+                return;
+            }
+            (Values::Times(times), _) => {
+                if let Some(time_us) = &mut batch.time_us {
+                    time_us.extend_from_slice(&times.values()[start..end]);
+                }
+                return;
+            }
+            (Values::Importances(importances), _) => {
+                if let Some(importance) = &mut batch.importance {
+                    importance.extend_from_slice(&importances.values()[start..end]);
+                }
+                return;
+            }
+            (Values::Texts(texts), Target::Extra(index)) => {
+                let column = &mut batch.extra[index];
+                for row in start..end {
+                    if texts.is_valid(row) {
+                        column.push(texts.value(row));
+                    }
+                    column.finish_row();
+                }
+                return;
+            }
+            (_, Target::Field(index)) => &mut batch.columns[index],
+            (_, Target::Label | Target::Time | Target::Importance | Target::Extra(_)) => return,
+        };
+        if let Values::Keys { keys, dictionary, distinct } = &mut self.values {
+            distinct.begin(batch_count, dictionary.len());
+            column.say_places();
+            append_each(self.lists.as_ref(), column, start, end, |column, index| {
+                if keys.is_valid(index) {
+                    // Arrow checks that the keys of valid values are within the dictionary.
+                    column.push_key(usize::try_from(keys.value(index)).unwrap_or(0), dictionary, distinct);
+                }
+            });
+            return;
+        }
+        match &self.values {
+            Values::Ids(ids) if self.lists.is_none() && ids.null_count() == 0 => {
+                append_ids(column, &ids.values()[start..end])
+            }
+            Values::Ids(ids) => self.append_each(column, start, end, |column, index| {
+                if ids.is_valid(index) {
+                    column.push_id(ids.value(index));
+                }
+            }),
+            Values::Texts(texts)
+                if self.lists.is_none() && texts.null_count() == 0 && !column.rules.changes_texts() =>
+            {
+                append_texts(column, texts, start, end);
+            }
+            Values::Texts(texts) => self.append_each(column, start, end, |column, index| {
+                if texts.is_valid(index) {
+                    column.push_text(texts.value(index));
+                }
+            }),
+            Values::Numbers(numbers) => self.append_each(column, start, end, |column, index| {
+                if numbers.is_valid(index) {
+                    column.push_number(numbers.value(index));
+                }
+            }),
+            Values::Labels(_) | Values::Times(_) | Values::Importances(_) | Values::Keys { .. } => {}
+        }
+    }
+
+    fn append_each(
+        &self,
+        column: &mut ColumnBuilder,
+        start: usize,
+        end: usize,
+        push: impl FnMut(&mut ColumnBuilder, usize),
+    ) {
+        append_each(self.lists.as_ref(), column, start, end, push);
+    }
+}
+
+/// Appends rows: each with its one value or, if there are lists, with the values of its list.
+fn append_each(
+    lists: Option<&ListArray>,
+    column: &mut ColumnBuilder,
+    start: usize,
+    end: usize,
+    mut push: impl FnMut(&mut ColumnBuilder, usize),
+) {
+    for row in start..end {
+        match lists {
+            None => push(column, row),
+            Some(lists) if lists.is_valid(row) => {
+                index_range(lists.value_offsets(), row).for_each(|index| push(column, index));
+            }
+            Some(_) => {}
+        }
+        column.finish_row();
+    }
+}
+
+/// Appends ids, none of which is missing.
+fn append_ids(column: &mut ColumnBuilder, ids: &[i64]) {
+    let column = &mut column.column;
+    let first = offset(column.values.len()) + 1;
+    column.values.extend(ids.iter().map(|&id| feature::id_value(id)));
+    column.offsets.extend(first..=offset(column.values.len()));
+}
+
+/// Appends texts, none of which is missing.
+fn append_texts(column: &mut ColumnBuilder, texts: &StringArray, start: usize, end: usize) {
+    let first = offset(column.column.values.len()) + 1;
+    for index in start..end {
+        column.push_text(texts.value(index));
+    }
+    let column = &mut column.column;
+    column.offsets.extend(first..=offset(column.values.len()));
+}
+
+fn index_range(offsets: &[i32], row: usize) -> Range<usize> {
+    // Arrow's offsets are never negative.
+    let index = |offset: i32| usize::try_from(offset).unwrap_or(0);
+    index(offsets[row])..index(offsets[row + 1])
+}
+
+/// Casts an array. A value that does not fit the new type becomes null.
+fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    if array.data_type() == to {
+        return Ok(Arc::clone(array));
+    }
+    cast_with_options(array, to, &CastOptions { safe: true, ..CastOptions::default() })
+}
+
+/// Decodes the texts of a field: as dictionary keys if the file has a dictionary, otherwise as plain texts.
+fn decode_categories(array: &ArrayRef) -> Result<Values, ArrowError> {
+    let Some(array) = array.as_dictionary_opt::<Int32Type>() else {
+        return Ok(Values::Texts(cast_to(array, &DataType::Utf8)?.as_string::<i32>().clone()));
+    };
+    let dictionary = cast_to(array.values(), &DataType::Utf8)?.as_string::<i32>().clone();
+    Ok(Values::Keys { keys: array.keys().clone(), dictionary, distinct: DistinctTexts::default() })
+}
+
+/// Converts single values of any type to text. A time with a time zone becomes text in UTC, because that needs no
+/// database of time zones.
+fn decode_texts(array: &ArrayRef) -> Result<StringArray, ArrowError> {
+    let instants = match array.data_type() {
+        DataType::Timestamp(unit, Some(_)) => cast_to(array, &DataType::Timestamp(*unit, Some("+00:00".into())))?,
+        _ => Arc::clone(array),
+    };
+    Ok(cast_to(&instants, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+/// Replaces the texts that mean a missing value with null. Other types are returned as they are.
+fn without_missing(array: &ArrayRef, column: &ColumnBuilder) -> Result<ArrayRef, ArrowError> {
+    if *array.data_type() != DataType::Utf8 || !column.rules.changes_texts() {
+        return Ok(Arc::clone(array));
+    }
+    let texts = array.as_string::<i32>().iter().map(|text| text.filter(|text| !column.rules.is_missing(text)));
+    Ok(Arc::new(texts.collect::<StringArray>()))
+}
+
+/// Decodes ids from integers, and from floats and texts where they are exact. A value that is no id becomes null.
+fn decode_ids(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
+    Ok(match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().iter().map(|text| text.and_then(text_id)).collect(),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            let numbers = cast_to(array, &DataType::Float64)?;
+            numbers.as_primitive::<Float64Type>().iter().map(|number| number.and_then(float_id)).collect()
+        }
+        _ => cast_to(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
+    })
+}
+
+/// Decodes numbers. A text that is no number becomes null.
+fn decode_numbers(array: &ArrayRef, format: NumberFormat) -> Result<Float64Array, ArrowError> {
+    if *array.data_type() == DataType::Utf8 {
+        let number = |text: Option<&str>| text.and_then(|text| number_of(text, format));
+        return Ok(array.as_string::<i32>().iter().map(number).collect());
+    }
+    Ok(cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+}
