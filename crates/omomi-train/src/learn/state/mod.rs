@@ -15,7 +15,8 @@
 //! | `weight` | f64 | the weight to serve, computed from `z` and `d` by the state's [weight rule](crate::learn::WeightRule) |
 //!
 //! The key-value metadata of the file holds the fields of [`Metadata`], each under its name with the prefix `omomi.`.
-//! Training again with equal logs and settings gives equal bytes: the file contains no path, no time of day and nothing about the machine.
+//! Training again with equal logs and settings gives equal bytes: the file contains no path, no time of day and nothing
+//! about the machine.
 
 mod metadata;
 mod reader;
