@@ -106,7 +106,7 @@ fn the_signature_covers_every_part_of_the_file() {
     assert_eq!(required(&with_more, &keys), Err(Code::SignatureInvalid));
     for offset in [layout::GENERATION_OFFSET, layout::FILE_ID_OFFSET, layout::FORMAT_VERSION_OFFSET] {
         let mut changed = signed.clone();
-        changed[offset] += 1;
+        changed[offset] = changed[offset].wrapping_add(1);
         reseal(&mut changed);
         assert_eq!(required(&changed, &keys), Err(Code::SignatureInvalid), "byte {offset} of the header");
     }
