@@ -419,6 +419,14 @@ pub enum Error {
         /// What changed.
         change: String,
     },
+    /// There is no store at the path.
+    #[error("there is no store at {}: expected a folder with `generations`, found {found}; correct the path, or mount it", path.display())]
+    StoreMissing {
+        /// The path, made absolute.
+        path: PathBuf,
+        /// What was found.
+        found: &'static str,
+    },
     /// No model is being served yet.
     #[error("there is no model to score with; use the server's fallback until one is served")]
     NoModel,
@@ -427,7 +435,7 @@ pub enum Error {
     SwitchedOff,
     /// The folder for the server's journal cannot be used.
     #[error(
-        "the state folder {path} cannot be used: {problem}; deaths on trial and quarantine are forgotten when this process ends"
+        "the state folder {path} cannot be used: {problem}; orders, deaths on trial and quarantine may be forgotten when this process ends"
     )]
     StateUnusable {
         /// The folder.
@@ -535,6 +543,7 @@ impl Error {
             Self::NameReused { .. } => Code::NameReused,
             Self::KilledProcess { .. } => Code::KilledProcess,
             Self::ChangedInPlace { .. } => Code::ChangedInPlace,
+            Self::StoreMissing { .. } => Code::StoreMissing,
             Self::NoModel => Code::NoModel,
             Self::SwitchedOff => Code::SwitchedOff,
             Self::StateUnusable { .. } => Code::StateUnusable,

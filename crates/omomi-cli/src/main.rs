@@ -1,7 +1,8 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` differs: 2 means that the file is held back, and 64 means misuse.
+//! 2 (misuse). `omomi gate` differs: 2 means that the file is held back, and 64 means misuse. `omomi status --check`
+//! exits with 5 if something is wrong.
 
 mod average;
 mod bench;
@@ -32,7 +33,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use omomi::store::Control;
+use omomi::store::Scoring;
 
 /// Train click-through-rate models from ad logs and pack them into weight files that a server maps and scores.
 #[derive(Parser)]
@@ -69,12 +70,14 @@ enum Command {
     Status(status::Arguments),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
-    /// Keep the current generation on each server, whatever is published later
-    Freeze(control::SwitchArguments),
+    Freeze(control::FreezeArguments),
+    /// Undo rollback, pin or freeze: servers serve what is published again
+    Follow(control::SwitchArguments),
     /// Switch scoring off: servers use their own logic
     Off(control::SwitchArguments),
-    /// Undo rollback, pin, freeze or off: servers follow what is published again
+    /// Switch scoring on; rollback, pin and freeze stay in force
     On(control::SwitchArguments),
+    Unquarantine(control::UnquarantineArguments),
 }
 
 /// The error that ends a command. `main` prints its message.
@@ -94,13 +97,14 @@ fn main() -> ExitCode {
         Command::DrillServer(arguments) => drill::run_server(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
-        Command::Freeze(arguments) => control::run_switch(&arguments, Control::Freeze),
+        Command::Follow(arguments) => control::run_follow(&arguments),
+        Command::Freeze(arguments) => control::run_freeze(&arguments),
         Command::Gate(arguments) => gate::run(&arguments),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Keygen(arguments) => sign::run_keygen(&arguments),
-        Command::Off(arguments) => control::run_switch(&arguments, Control::Off),
-        Command::On(arguments) => control::run_switch(&arguments, Control::Follow),
+        Command::Off(arguments) => control::run_switch(&arguments, Scoring::Off),
+        Command::On(arguments) => control::run_switch(&arguments, Scoring::On),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
@@ -112,13 +116,18 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
+        Command::Unquarantine(arguments) => control::run_unquarantine(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {}", message_with_causes(failure.as_ref()));
-            ExitCode::from(if failure.is::<gate::HeldBack>() { 2 } else { 1 })
+            ExitCode::from(match () {
+                () if failure.is::<gate::HeldBack>() => 2,
+                () if failure.is::<status::Wrong>() => 5,
+                () => 1,
+            })
         }
     }
 }
