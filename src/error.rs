@@ -305,7 +305,7 @@ pub enum Error {
     },
     /// The digest of a published weight file is not the one that the store names.
     #[error(
-        "{path} is not the file that was published: expected the digest {expected}, found {found}; publish it again"
+        "{path} is not the file that was published: expected the digest {expected}, found {found}; restore the published file, or publish the next generation"
     )]
     DigestMismatch {
         /// The file.
@@ -317,7 +317,7 @@ pub enum Error {
     },
     /// A text file of the store has unexpected content.
     #[error(
-        "{path} is malformed: expected {expected}, found {found}; write it again with `omomi publish`, `rollback`, `pin`, `freeze`, `off` or `on`"
+        "{path} is malformed: expected {expected}, found {found}; write it again with `omomi publish`, `follow`, `pin`, `freeze`, `off` or `on`"
     )]
     StoreMalformed {
         /// The file.

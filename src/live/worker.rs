@@ -23,7 +23,7 @@ use super::status::{Attempt, Outcome, Stage};
 use super::{Shared, Signals, health, jitter, signals_of_disks, unix_seconds};
 use crate::error::{Code, Error, Owner};
 use crate::score::Model;
-use crate::store::{Control, Current, Named, Store};
+use crate::store::{Control, Current, Digest, Named, Store};
 use crate::weight_file::map::LoadMode;
 use crate::weight_file::source::{FileStamp, SourceFile};
 
@@ -31,6 +31,8 @@ use crate::weight_file::source::{FileStamp, SourceFile};
 const MAX_ATTEMPTS: usize = 16;
 /// Number of logic ids that are kept, for log rows that are written a little later.
 const MAX_LOGIC_IDS: usize = 16;
+/// Number of files whose digests are kept.
+const MAX_IDENTIFIED: usize = 64;
 /// How often the resident pages are counted.
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the first pass waits for the state of the last process, and each load for its record in the journal. A disk
@@ -79,6 +81,8 @@ pub(super) struct Worker {
     retired: Vec<Arc<Model>>,
     recent: Vec<(Arc<Seat>, SampledRequest)>,
     attempts: VecDeque<Attempt>,
+    /// Digests of files that no text names, as long as the files do not change.
+    identified: VecDeque<(u64, FileStamp, Digest)>,
     /// Reasons found in this pass, apart from those of the decisions.
     reasons: Vec<Reason>,
     counted: Option<Instant>,
@@ -109,6 +113,7 @@ impl Worker {
             retired: Vec::new(),
             recent: Vec::new(),
             attempts: VecDeque::new(),
+            identified: VecDeque::new(),
             reasons: Vec::new(),
             counted: None,
             resident_bytes: None,
@@ -191,12 +196,9 @@ impl Worker {
     /// Takes over what the last process left, once it has been read.
     fn take_found(&mut self) {
         let Some(found) = ({ self.shared.desk().take_found() }) else { return };
-        {
-            self.shared.orders().inherit(found.heard);
-            // What the last process obeyed is no new order.
-            if let Some(heard) = found.heard.filter(|_| self.counted.is_none()) {
-                self.known.begin_under(heard);
-            }
+        // What the last process obeyed is no new order.
+        if let Some(heard) = found.heard.filter(|_| self.counted.is_none()) {
+            self.known.begin_under(heard);
         }
         self.known.inherit(found.inherited);
         self.known.inherit_refused(found.quarantined);
@@ -258,7 +260,7 @@ impl Worker {
 
     fn load(&mut self, what: Named) {
         let (mut trace, unix_seconds) = (Trace::default(), unix_seconds());
-        let (stamp, outcome) = self.open_and_load(what, &mut trace);
+        let (what, stamp, outcome) = self.open_and_load(what, &mut trace);
         let (loaded, kept) = match outcome {
             // It was noted with the swap.
             Ok(()) => (None, Some(Outcome::Served)),
@@ -283,19 +285,19 @@ impl Worker {
         }
     }
 
-    fn open_and_load(&mut self, what: Named, trace: &mut Trace) -> (Option<FileStamp>, Result<(), Stop>) {
+    fn open_and_load(&mut self, what: Named, trace: &mut Trace) -> (Named, Option<FileStamp>, Result<(), Stop>) {
         let source = match self.loader(self.held_bytes(), &|_| Ok(())).open(what, trace) {
             Ok(source) => source,
-            Err(stop) => return (None, Err(stop)),
+            Err(stop) => return (what, None, Err(stop)),
         };
         let stamp = source.stamp();
         let what = match self.identified(what, &source) {
             Ok(what) => what,
-            Err(stop) => return (Some(stamp), Err(stop)),
+            Err(stop) => return (what, Some(stamp), Err(stop)),
         };
         // Do not read again a file that has not changed since it was refused.
         if let Err(reason) = self.known.opened(what, &stamp) {
-            return (Some(stamp), Err(Stop::Known(reason)));
+            return (what, Some(stamp), Err(Stop::Known(reason)));
         }
         if self.known.is_loading() {
             let recorded = trace.stage(Stage::Journal, || {
@@ -304,18 +306,26 @@ impl Worker {
                 Ok(())
             });
             if let Err(stop) = recorded {
-                return (Some(stamp), Err(stop));
+                return (what, Some(stamp), Err(stop));
             }
         }
-        (Some(stamp), self.load_and_swap(what, source, trace))
+        (what, Some(stamp), self.load_and_swap(what, source, trace))
     }
 
     /// Finds out the digest of a file that no text names, so that a death is blamed on the right content.
-    fn identified(&self, what: Named, source: &SourceFile) -> Result<Named, Stop> {
+    fn identified(&mut self, what: Named, source: &SourceFile) -> Result<Named, Stop> {
         if what.digest.is_some() {
             return Ok(what);
         }
-        let digest = load::digest_of_file(source, &mut || self.go_on())?;
+        let (generation, stamp) = (what.generation, source.stamp());
+        let known = self.identified.iter().find(|(known, of, _)| (*known, *of) == (generation, stamp));
+        let digest = match known {
+            Some((_, _, digest)) => *digest,
+            None => load::digest_of_file(source, &mut || self.go_on())?,
+        };
+        self.identified.retain(|(known, _, _)| *known != generation);
+        self.identified.push_back((generation, stamp, digest));
+        self.identified.truncate(MAX_IDENTIFIED);
         let content = Current { generation: what.generation, digest };
         self.known.check_content(content, self.now()).map_err(Stop::Known)?;
         Ok(content.into())

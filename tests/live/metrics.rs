@@ -156,7 +156,10 @@ fn attempts_are_counted_by_outcome_code_and_owner_and_the_last_one_is_timed_by_s
     let load = metrics.last_load.unwrap();
     let reached = Stage::ALL.into_iter().zip(load.stages).filter(|(_, took)| took.is_some());
     let reached: Vec<Stage> = reached.map(|(stage, _)| stage).collect();
-    assert_eq!((load.generation, &*reached), (2, &[Stage::Open, Stage::Read, Stage::Digest, Stage::Verify][..]));
+    assert_eq!(
+        (load.generation, &*reached),
+        (2, &[Stage::Open, Stage::Journal, Stage::Read, Stage::Digest, Stage::Verify][..])
+    );
     let served = metrics.served.unwrap();
     assert_eq!((served.generation, served.file_len_bytes), (1, World::bytes(1).len() as u64));
     assert_eq!(metrics.mapped_bytes, served.file_len_bytes);

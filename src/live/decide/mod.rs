@@ -321,6 +321,7 @@ impl<S: PartialEq> Known<S> {
 
     /// A load has ended. `stamp` is that of its file, if it was opened.
     pub(super) fn loaded(&mut self, what: Named, stamp: Option<S>, loaded: Loaded) {
+        let is_target = self.is_target(what);
         self.loading = None;
         match loaded {
             Loaded::Served(current) => {
@@ -334,7 +335,9 @@ impl<S: PartialEq> Known<S> {
             }
             Loaded::Refused(refusal) => {
                 self.note_refusal(what, stamp, &refusal);
-                if self.is_target(what) {
+                // One reason for the target is enough: a file of its name may also be tried as a last resort.
+                let is_said = self.reasons.iter().any(|reason| reason.code == refusal.reason.code);
+                if is_target && !is_said {
                     self.say(refusal.reason);
                 }
             }

@@ -871,8 +871,7 @@ impl World {
         }
         self.check_proven(name, process)?;
         for proven in &process.proven {
-            if process.proven.len() <= super::MAX_PROVEN && !journal.proven.iter().any(|known| known.digest == *proven)
-            {
+            if process.proven.len() < super::MAX_PROVEN && !journal.proven.iter().any(|known| known.digest == *proven) {
                 return Err(format!("{server} has forgotten that {proven} is proven"));
             }
         }

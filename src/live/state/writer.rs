@@ -1,5 +1,6 @@
 //! The thread that keeps the state folder, and the desk on which others put what it must write.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -218,6 +219,13 @@ impl Writer {
         desk.problem = problem;
         if let Some(found) = found {
             desk.set_aside.extend(found.set_aside.iter().cloned());
+            // Before the first look at `control`: an order of the last process holds until another one is heard.
+            let control = {
+                let mut orders = self.shared.orders();
+                orders.inherit(found.heard);
+                orders.in_force()
+            };
+            self.shared.is_off.store(control.is_off(), Ordering::Relaxed);
             // Nothing is written before the worker knows what was there.
             (desk.memory, desk.found) = (None, Some(found));
             desk.posted += 1;
