@@ -188,7 +188,7 @@ impl Folder {
 }
 
 /// Refuses a path at which there is no store.
-pub(super) fn check_store(store: &Store) -> Result<(), Error> {
+pub(in crate::live) fn check_store(store: &Store) -> Result<(), Error> {
     let missing = |found| Err(Error::StoreMissing { path: store.dir().to_owned(), found });
     match store.dir().metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => return missing("nothing"),

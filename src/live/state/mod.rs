@@ -13,5 +13,6 @@ mod siblings;
 mod text;
 mod writer;
 
+pub(super) use folder::check_store;
 pub(super) use process::boot_ms;
 pub(super) use writer::{Desk, Writer};

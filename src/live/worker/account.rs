@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::super::reason::Reason;
+use super::super::state::check_store;
 use super::super::status::{LiveStatus, Served, ServingState};
 use super::super::{seconds_of, unix_seconds};
 use super::{COUNT_INTERVAL, Holding, Worker};
@@ -34,8 +35,12 @@ impl Worker {
     /// Everything that is wrong, each reason once: what concerns the served generation first.
     fn all_reasons(&self) -> Vec<Reason> {
         let mut reasons: Vec<Reason> = Vec::new();
-        let state: Vec<Reason> = self.shared.desk().problems().iter().map(Reason::of).collect();
-        let has_store = !state.iter().any(|reason| reason.code == crate::error::Code::StoreMissing);
+        // Looked at here, because the thread that keeps the state looks at its own pace.
+        let missing = check_store(&self.store).err().map(|error| Reason::of(&error));
+        let has_store = missing.is_none();
+        let mut state: Vec<Reason> = self.shared.desk().problems().iter().map(Reason::of).collect();
+        state.retain(|reason| reason.code != crate::error::Code::StoreMissing);
+        state.extend(missing);
         let mut decided = self.known.reasons();
         if !has_store {
             // There is nothing to publish to.
