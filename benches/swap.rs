@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use omomi::live::{LiveModel, LiveOptions};
-use omomi::store::{Control, Store};
+use omomi::store::Store;
 use omomi::{LoadMode, Model, Request, RequestLayout, Schema, Scorer};
 
 use support::requests::{Shape, Traffic};
@@ -172,7 +172,7 @@ impl World {
 
     fn pin(&self, arm: u8) {
         let (path, sibling) = (self.store.control_path(), self.store.dir().join("control.new"));
-        std::fs::write(&sibling, Control::Pin(generation_of(arm)).to_string()).expect("room for a line");
+        std::fs::write(&sibling, format!("on pin {:06}", generation_of(arm))).expect("room for a line");
         std::fs::rename(sibling, path).expect("a new control file");
     }
 

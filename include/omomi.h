@@ -179,7 +179,7 @@ enum {
   OMOMI_STATUS_SIGNATURE_INVALID = 53,
   /// For delivery: accept the key, or have the file signed by an accepted one.
   OMOMI_STATUS_SIGNATURE_KEY_UNKNOWN = 54,
-  /// For infra: publish it again.
+  /// For infra: restore the published file under its name, or publish the next generation.
   OMOMI_STATUS_DIGEST_MISMATCH = 55,
   /// For ml: prune the model, or have the limit raised.
   OMOMI_STATUS_FILE_TOO_LARGE = 56,
@@ -191,7 +191,7 @@ enum {
   OMOMI_STATUS_CONTRACT_NOT_EXPECTED = 59,
   /// For infra: remove the write permission.
   OMOMI_STATUS_WRITABLE_BY_OTHERS = 60,
-  /// For infra: write it again with omomi publish, rollback, pin, freeze, off or on.
+  /// For infra: write it again: current with omomi publish, control with omomi follow, pin, freeze, off or on.
   OMOMI_STATUS_STORE_MALFORMED = 61,
   /// For infra: publish the next generation.
   OMOMI_STATUS_NAME_REUSED = 62,
@@ -201,6 +201,8 @@ enum {
   OMOMI_STATUS_CHANGED_IN_PLACE = 65,
   /// For infra: publish the file under its own name.
   OMOMI_STATUS_GENERATION_MISMATCH = 66,
+  /// For delivery: correct the path of the store, or mount it.
+  OMOMI_STATUS_STORE_MISSING = 67,
   /// For ml: publish a model.
   OMOMI_STATUS_NO_MODEL = 70,
   /// For delivery: switch scoring on when the reason is gone.
@@ -417,7 +419,8 @@ typedef struct {
 /// Whether requests get answers: one of `OMOMI_SERVING_STATE_...`.
 typedef uint32_t OmomiServingState;
 
-/// A decision that overrides what is published: one of `OMOMI_CONTROL_...`.
+/// The orders in force: one of `OMOMI_CONTROL_...`. `OMOMI_CONTROL_OFF` hides what would be served if scoring were on;
+/// `omomi_live_status_json` has both orders.
 typedef uint32_t OmomiControl;
 
 /// Status of a live model. `omomi_live_status_json` also has every reason, attempt and quarantined file.
@@ -426,7 +429,7 @@ typedef struct {
   size_t size_bytes;
   /// Whether requests get answers.
   OmomiServingState state;
-  /// The last valid decision that this process read.
+  /// The orders in force: the last ones that this process, or the one before it, heard.
   OmomiControl control;
   /// The pinned generation, or 0 if none is pinned.
   uint64_t pinned_generation;
@@ -727,7 +730,7 @@ typedef struct {
 /// Scoring is switched off: predict returns `OMOMI_STATUS_SWITCHED_OFF`.
 #define OMOMI_SERVING_STATE_OFF 2
 
-/// No override: the published generation is served.
+/// The published generation is served.
 #define OMOMI_CONTROL_FOLLOW 0
 
 /// The served generation stays.
@@ -937,8 +940,9 @@ OmomiStatus omomi_layout_offsets(const OmomiLayout *layout, OmomiOffsets *out_of
 
 /// Opens the store in the directory `dir` for a server that declares `schema`. Returns after the first look at the
 /// store, so a good generation, if there is one, already answers. Never fails because of the contents of the store, not
-/// even if the directory does not exist: `omomi_live_status_json` gives the reasons. Starts a thread. Close the live
-/// model with `omomi_live_close`.
+/// even if the directory does not exist: `omomi_live_status_json` gives the reasons, and nothing is created there. A
+/// later change of the working directory does not matter. Starts three threads. Close the live model with
+/// `omomi_live_close`.
 ///
 /// `options` may be null, for the values of `OMOMI_LIVE_OPTIONS_INIT`. Returns `OMOMI_STATUS_INVALID_ARGUMENT` for
 /// options that can never work.
@@ -953,7 +957,7 @@ OmomiStatus omomi_live_open(const char *dir,
                             OmomiLive **out_live,
                             OmomiError *error);
 
-/// Closes a live model and ends its thread. Live scorers continue with the generation that they have. Ignores null.
+/// Closes a live model and ends its threads, within 2 seconds even if a disk hangs. Live scorers continue with the generation that they have. Ignores null.
 ///
 /// The caller promises:
 /// `live` is null, or is open and not used after this call.

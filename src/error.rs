@@ -315,7 +315,7 @@ pub enum Error {
     },
     /// The digest of a published weight file is not the one that the store names.
     #[error(
-        "{path} is not the file that was published: expected the digest {expected}, found {found}; publish it again"
+        "{path} is not the file that was published: expected the digest {expected}, found {found}; restore the published file, or publish the next generation"
     )]
     DigestMismatch {
         /// The file.
@@ -327,7 +327,7 @@ pub enum Error {
     },
     /// A text file of the store has unexpected content.
     #[error(
-        "{path} is malformed: expected {expected}, found {found}; write it again with `omomi publish`, `rollback`, `pin`, `freeze`, `off` or `on`"
+        "{path} is malformed: expected {expected}, found {found}; write it again with `omomi publish`, `follow`, `pin`, `freeze`, `off` or `on`"
     )]
     StoreMalformed {
         /// The file.
@@ -429,6 +429,14 @@ pub enum Error {
         /// What changed.
         change: String,
     },
+    /// There is no store at the path.
+    #[error("there is no store at {}: expected a folder with `generations`, found {found}; correct the path, or mount it", path.display())]
+    StoreMissing {
+        /// The path, made absolute.
+        path: PathBuf,
+        /// What was found.
+        found: &'static str,
+    },
     /// No model is being served yet.
     #[error("there is no model to score with; use the server's fallback until one is served")]
     NoModel,
@@ -437,7 +445,7 @@ pub enum Error {
     SwitchedOff,
     /// The folder for the server's journal cannot be used.
     #[error(
-        "the state folder {path} cannot be used: {problem}; deaths on trial and quarantine are forgotten when this process ends"
+        "the state folder {path} cannot be used: {problem}; orders, deaths on trial and quarantine may be forgotten when this process ends"
     )]
     StateUnusable {
         /// The folder.
@@ -561,6 +569,7 @@ impl Error {
             Self::NameReused { .. } => Code::NameReused,
             Self::KilledProcess { .. } => Code::KilledProcess,
             Self::ChangedInPlace { .. } => Code::ChangedInPlace,
+            Self::StoreMissing { .. } => Code::StoreMissing,
             Self::NoModel => Code::NoModel,
             Self::SwitchedOff => Code::SwitchedOff,
             Self::StateUnusable { .. } => Code::StateUnusable,

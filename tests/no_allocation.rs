@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use omomi::live::{LiveModel, LiveOptions, LiveScorer};
 use omomi::request::FieldValue;
-use omomi::store::{Control, Current, Digest, Store};
+use omomi::store::{Current, Digest, Store};
 use omomi::{CandidateSet, Capacity, Code, Instructions, Request, RequestLayout, Schema, Scorer};
 
 use small_model::{bytes_of_generation, contract, full_rows, model_for};
@@ -192,8 +192,8 @@ impl Live {
         assert_eq!(self.model.model().unwrap().generation(), generation);
     }
 
-    fn decide(&self, control: Control) {
-        std::fs::write(self.store.control_path(), control.to_string()).unwrap();
+    fn decide(&self, control: &str) {
+        std::fs::write(self.store.control_path(), control).unwrap();
         self.model.look_now();
     }
 
@@ -229,9 +229,9 @@ fn the_first_call_of_a_thread_allocates_nothing_without_a_model_after_each_swap_
         live.publish(generation);
         assert_eq!(first_call_of_a_thread(&scorer, &mut request), (0, Ok(generation)));
     }
-    live.decide(Control::Off);
+    live.decide("off");
     assert_eq!(first_call_of_a_thread(&scorer, &mut request), (0, Err(Code::SwitchedOff)));
-    live.decide(Control::Follow);
+    live.decide("on follow");
     assert_eq!(first_call_of_a_thread(&scorer, &mut request), (0, Ok(3)));
 }
 

@@ -11,7 +11,7 @@ use super::schema::OmomiSchema;
 use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::live::{LiveModel, LiveOptions, LiveStatus, Served, ServingState};
-use crate::store::Control;
+use crate::store::{Control, Target};
 use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
 /// Serves the model that a store names as current, and every later one. A thread of the library follows the store, and
@@ -29,9 +29,10 @@ pub const OMOMI_SERVING_STATE_NO_MODEL: OmomiServingState = 1;
 /// Scoring is switched off: predict returns `OMOMI_STATUS_SWITCHED_OFF`.
 pub const OMOMI_SERVING_STATE_OFF: OmomiServingState = 2;
 
-/// A decision that overrides what is published: one of `OMOMI_CONTROL_...`.
+/// The orders in force: one of `OMOMI_CONTROL_...`. `OMOMI_CONTROL_OFF` hides what would be served if scoring were on;
+/// `omomi_live_status_json` has both orders.
 pub type OmomiControl = u32;
-/// No override: the published generation is served.
+/// The published generation is served.
 pub const OMOMI_CONTROL_FOLLOW: OmomiControl = 0;
 /// The served generation stays.
 pub const OMOMI_CONTROL_FREEZE: OmomiControl = 1;
@@ -120,7 +121,7 @@ pub struct OmomiLiveStatus {
     pub size_bytes: usize,
     /// Whether requests get answers.
     pub state: OmomiServingState,
-    /// The last valid decision that this process read.
+    /// The orders in force: the last ones that this process, or the one before it, heard.
     pub control: OmomiControl,
     /// The pinned generation, or 0 if none is pinned.
     pub pinned_generation: u64,
@@ -161,8 +162,9 @@ pub struct OmomiLiveStatus {
 
 /// Opens the store in the directory `dir` for a server that declares `schema`. Returns after the first look at the
 /// store, so a good generation, if there is one, already answers. Never fails because of the contents of the store, not
-/// even if the directory does not exist: `omomi_live_status_json` gives the reasons. Starts a thread. Close the live
-/// model with `omomi_live_close`.
+/// even if the directory does not exist: `omomi_live_status_json` gives the reasons, and nothing is created there. A
+/// later change of the working directory does not matter. Starts three threads. Close the live model with
+/// `omomi_live_close`.
 ///
 /// `options` may be null, for the values of `OMOMI_LIVE_OPTIONS_INIT`. Returns `OMOMI_STATUS_INVALID_ARGUMENT` for
 /// options that can never work.
@@ -200,7 +202,7 @@ pub unsafe extern "C" fn omomi_live_open(
     unsafe { status(error, body) }
 }
 
-/// Closes a live model and ends its thread. Live scorers continue with the generation that they have. Ignores null.
+/// Closes a live model and ends its threads, within 2 seconds even if a disk hangs. Live scorers continue with the generation that they have. Ignores null.
 ///
 /// # Safety
 ///
@@ -403,12 +405,12 @@ pub(super) const fn serving_state(state: ServingState) -> OmomiServingState {
 
 /// Translates a decision into its number and the pinned generation (0 if none).
 pub(super) const fn control(control: Control) -> (OmomiControl, u64) {
-    match control {
-        Control::Follow => (OMOMI_CONTROL_FOLLOW, 0),
-        Control::Freeze => (OMOMI_CONTROL_FREEZE, 0),
-        Control::Off => (OMOMI_CONTROL_OFF, 0),
-        Control::Pin(generation) => (OMOMI_CONTROL_PIN, generation),
-    }
+    let (target, pinned_generation) = match control.target {
+        Target::Follow => (OMOMI_CONTROL_FOLLOW, 0),
+        Target::Freeze(_) => (OMOMI_CONTROL_FREEZE, 0),
+        Target::Pin(named) => (OMOMI_CONTROL_PIN, named.generation),
+    };
+    (if control.is_off() { OMOMI_CONTROL_OFF } else { target }, pinned_generation)
 }
 
 fn of_rust(status: &LiveStatus) -> OmomiLiveStatus {

@@ -1,23 +1,24 @@
-//! Health of a live model: whether the background thread works, whether requests may be sent, and what is wrong.
+//! Health of a live model: whether it hears orders, whether requests may be sent, and what is wrong.
 
 use std::time::Duration;
 
-use super::status::{Reason, ServingState};
+use super::reason::Reason;
+use super::status::ServingState;
 use super::{LiveModel, unix_seconds};
 use crate::error::Error;
 use crate::score::Model;
 
-/// Poll intervals without a look at the store after which the background thread counts as dead.
+/// Poll intervals without a look at `control` after which the process counts as deaf.
 const MAX_MISSED_LOOKS: u32 = 5;
-/// Minimum time without a look at the store after which the thread counts as dead. A busy machine is no reason to
+/// Minimum time without a look at `control` after which the process counts as deaf. A busy machine is no reason to
 /// restart a process.
 const MIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The result of a health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// Whether the background thread looked at the store recently, or is loading a generation. If not, requests are
-    /// still answered, but no publication and no `off` reaches them: restart the process.
+    /// Whether orders reach the requests: `control` was looked at recently. If not, requests are still answered, but no
+    /// `off` reaches them: restart the process.
     pub is_live: bool,
     /// Whether requests may be sent here. True if a generation answers, if scoring is switched off (the server answers
     /// by its own means), or if there is no generation and
@@ -28,8 +29,8 @@ pub struct Health {
 }
 
 impl LiveModel {
-    /// Returns whether the background thread works, whether requests may be sent, and what is wrong. Does not wait for
-    /// a load. A fork of the process that opened the live model is neither live nor ready.
+    /// Returns whether orders are heard, whether requests may be sent, and what is wrong. Does not wait for a load. A
+    /// fork of the process that opened the live model is neither live nor ready.
     #[must_use]
     pub fn health(&self) -> Health {
         if self.check_process().is_err() {
@@ -42,8 +43,8 @@ impl LiveModel {
 
     pub(super) fn is_live(&self) -> bool {
         let signals = self.shared.signals();
-        let since = signals.passed_at.map(|passed_at| passed_at.elapsed());
-        !self.is_dead() && is_looking(signals.is_in_pass, since, self.shared.options.poll_interval)
+        let since = signals.heard_at.map(|heard_at| heard_at.elapsed());
+        !self.is_deaf() && is_looking(since, self.shared.options.poll_interval)
     }
 
     pub(super) fn is_ready(&self, state: ServingState) -> bool {
@@ -54,10 +55,10 @@ impl LiveModel {
     }
 }
 
-/// Whether the background thread looks often enough: it is in a pass, or its last look was `since` ago.
-fn is_looking(is_in_pass: bool, since: Option<Duration>, poll_interval: Duration) -> bool {
+/// Whether `control` is looked at often enough.
+fn is_looking(since: Option<Duration>, poll_interval: Duration) -> bool {
     let patience = poll_interval.saturating_mul(MAX_MISSED_LOOKS).max(MIN_PATIENCE);
-    is_in_pass || since.is_some_and(|since| since <= patience)
+    since.is_some_and(|since| since <= patience)
 }
 
 /// How far in the future training data may end, in seconds, because clocks differ.
@@ -87,17 +88,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_looks_or_loads_is_live_and_one_that_missed_several_looks_is_not() {
+    fn a_process_that_looks_is_live_and_one_that_missed_several_looks_is_not() {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         let minute = Duration::from_secs(60);
-        assert!(is_looking(false, seconds(1), minute));
-        assert!(is_looking(false, seconds(300), minute));
-        assert!(!is_looking(false, seconds(301), minute));
-        assert!(is_looking(true, seconds(301), minute), "loading takes as long as it takes");
-        assert!(is_looking(true, None, minute), "and the first look may");
-        assert!(!is_looking(false, None, minute), "no look ever ended well");
+        assert!(is_looking(seconds(1), minute));
+        assert!(is_looking(seconds(300), minute));
+        assert!(!is_looking(seconds(301), minute));
+        assert!(!is_looking(None, minute), "no look ever ended well");
         // Short poll intervals must not restart a process on a busy machine.
-        assert!(is_looking(false, seconds(9), Duration::from_millis(10)));
-        assert!(!is_looking(false, seconds(11), Duration::from_millis(10)));
+        assert!(is_looking(seconds(9), Duration::from_millis(10)));
+        assert!(!is_looking(seconds(11), Duration::from_millis(10)));
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::choice::Wanted;
 use super::options::LiveOptions;
-use super::status::{Reason, Stage};
+use super::reason::Reason;
+use super::status::Stage;
 use crate::error::Error;
 use crate::request::Schema;
 use crate::score::{Model, check_bind};
-use crate::store::{Digest, Digester, Store};
+use crate::store::{Current, Digest, Digester, Named, Store};
 use crate::weight_file::WeightFile;
 use crate::weight_file::map::{FileBytes, LoadMode};
 use crate::weight_file::signature::verify_signature;
@@ -25,7 +25,7 @@ pub(super) enum Stop {
     Refused(Error),
     /// This content was refused before.
     Known(Reason),
-    /// A new decision in `control` ended the load, or the process is about to end.
+    /// A new order ended the load, or the process is about to end.
     Interrupted,
 }
 
@@ -71,13 +71,13 @@ pub(super) struct Loader<'a> {
     pub(super) options: &'a LiveOptions,
     /// Total size of the models in memory, in bytes.
     pub(super) held_bytes: u64,
-    /// Checks a digest before the content is verified: refuses a content that is in quarantine.
-    pub(super) check_digest: &'a dyn Fn(Digest) -> Result<(), Stop>,
+    /// Checks a content before it is verified: refuses one that is in quarantine.
+    pub(super) check_content: &'a dyn Fn(Current) -> Result<(), Reason>,
 }
 
 impl Loader<'_> {
     /// Opens the file of `wanted` and checks its type, permissions and length.
-    pub(super) fn open(&self, wanted: &Wanted, trace: &mut Trace) -> Result<SourceFile, Stop> {
+    pub(super) fn open(&self, wanted: Named, trace: &mut Trace) -> Result<SourceFile, Stop> {
         trace.stage(Stage::Open, || {
             let source = SourceFile::open(&self.store.generation_path(wanted.generation))?;
             if !self.options.allow_writable_files {
@@ -98,7 +98,7 @@ impl Loader<'_> {
     /// Reads, verifies and binds the file.
     pub(super) fn load(
         &self,
-        wanted: &Wanted,
+        wanted: Named,
         source: SourceFile,
         trace: &mut Trace,
         go_on: &mut GoOn<'_>,
@@ -111,7 +111,8 @@ impl Loader<'_> {
             let path = source.path().to_owned();
             return Err(Error::DigestMismatch { path, expected, found: digest }.into());
         }
-        (self.check_digest)(digest)?;
+        let content = Current { generation: wanted.generation, digest };
+        (self.check_content)(content).map_err(Stop::Known)?;
         let model = trace.stage(Stage::Verify, || {
             let file = WeightFile::open(bytes)?;
             let found = file.header().generation;
@@ -122,10 +123,7 @@ impl Loader<'_> {
             verify_signature(model.file(), &self.options.trusted_keys, self.options.signature)?;
             Ok(model)
         })?;
-        trace.stage(Stage::Golden, || {
-            model.check_golden()?;
-            go_on()
-        })?;
+        trace.stage(Stage::Golden, || model.check_golden_asking(go_on))?;
         trace.stage(Stage::Bind, || {
             check_contract(&model, &self.options.contract_fingerprints)?;
             Ok(check_bind(&model, self.schema)?)
@@ -136,12 +134,17 @@ impl Loader<'_> {
 
 /// Whether `source` still has the content of `digest`. Needs no memory for a copy.
 pub(super) fn is_still(source: &SourceFile, digest: Digest, go_on: &mut GoOn<'_>) -> Result<bool, Stop> {
+    Ok(digest_of_file(source, go_on)? == digest)
+}
+
+/// Returns the digest of the bytes that `source` has now. Needs no memory for a copy.
+pub(super) fn digest_of_file(source: &SourceFile, go_on: &mut GoOn<'_>) -> Result<Digest, Stop> {
     let mut digester = Digester::new();
     source.read_in_steps(STEP_LEN, &mut |step| {
         digester.update(step);
         go_on()
     })?;
-    Ok(digester.finish() == digest)
+    Ok(digester.finish())
 }
 
 /// Copies the bytes of `source` into private memory, if they still have the digest `digest`.

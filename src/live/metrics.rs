@@ -25,7 +25,7 @@ pub struct LiveMetrics {
     pub latency: Latency,
     /// Whether requests get answers.
     pub state: ServingState,
-    /// The last valid decision read from `control`.
+    /// The orders in force: the last ones that this process, or the one before it, heard.
     pub control: Control,
     /// Whether the background thread works: see [`Health::is_live`](super::Health::is_live).
     pub is_live: bool,

@@ -1,21 +1,27 @@
 #![doc = include_str!("LIVE.md")]
 
 mod census;
-mod choice;
 mod counters;
+mod decide;
+mod exit;
 mod field_names;
 mod health;
-mod journal;
+mod jitter;
 mod latency;
 mod ledger;
+mod listener;
 mod load;
 mod metrics;
 mod options;
 mod prometheus;
+mod quarantined;
+mod reason;
 mod sample;
 mod scorer;
 mod seat;
+mod signals_of_disks;
 mod slot;
+mod state;
 mod status;
 mod worker;
 
@@ -25,37 +31,51 @@ mod atomics {
 }
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use counters::TrafficCounts;
 pub use health::Health;
-pub use journal::Quarantined;
 pub use latency::{LATENCY_BOUND_COUNT, Latency};
 pub use ledger::{CodeCounts, LastLoad, SampledField, SwapCounts};
 pub use metrics::{LiveMetrics, ServedMetrics};
 pub use options::LiveOptions;
+pub use quarantined::Quarantined;
+pub use reason::Reason;
 pub use scorer::LiveScorer;
-pub use status::{Attempt, LiveStatus, Outcome, Reason, Served, ServingState, Stage};
+pub use status::{Attempt, LiveStatus, Outcome, Served, ServingState, Stage};
 
 use crate::error::Error;
 use crate::request::{RequestLayout, Schema};
 use crate::score::{CandidateSet, Model};
 use crate::store::Store;
 use counters::CounterSums;
+use decide::Orders;
 use field_names::FieldNames;
 use ledger::Ledger;
+use listener::Listener;
 use seat::Seat;
+use state::{Desk, Writer};
 use worker::Worker;
 
-/// Serves the model that a store names as current, and every later one: a background thread follows the store, and
-/// every [`LiveScorer`] answers with the generation that passed its checks.
+/// How long the end of the process's live model may take, whatever hangs.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long the end waits for the disk.
+const SAVE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Serves the model that a store names as current, and every later one: background threads follow the store, and every
+/// [`LiveScorer`] answers with the generation that passed its checks.
 #[derive(Debug)]
 pub struct LiveModel {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    /// Loads, swaps and frees.
+    worker: Option<JoinHandle<()>>,
+    /// Hears orders.
+    listener: Option<JoinHandle<()>>,
+    /// Keeps the state folder.
+    writer: Option<JoinHandle<()>>,
 }
 
 /// State shared by the background thread, its owner and the live scorers.
@@ -66,6 +86,11 @@ struct Shared {
     schema: Schema,
     options: LiveOptions,
     is_off: AtomicBool,
+    /// How long the process has run with scoring switched on.
+    ran_ms: AtomicU64,
+    orders: Mutex<Orders>,
+    desk: Mutex<Desk>,
+    desk_changed: Condvar,
     seats: Mutex<Seats>,
     status: Mutex<LiveStatus>,
     ledger: Mutex<Ledger>,
@@ -95,8 +120,10 @@ struct Signals {
     is_look_requested: bool,
     is_in_pass: bool,
     done_passes: u64,
-    /// When the last successful pass ended.
-    passed_at: Option<Instant>,
+    is_listen_requested: bool,
+    done_listens: u64,
+    /// When `control` was last looked at.
+    heard_at: Option<Instant>,
 }
 
 impl Shared {
@@ -135,6 +162,20 @@ impl Shared {
         }
     }
 
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the worker.
+    fn request_look(&self) {
+        self.signals().is_look_requested = true;
+        self.signals_changed.notify_all();
+    }
+
     fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
         let seats = self.lock(&self.seats)?;
         seats.logic_ids.iter().rev().find(|(known, _)| *known == generation).map(|(_, logic_id)| Arc::clone(logic_id))
@@ -143,8 +184,9 @@ impl Shared {
 
 impl LiveModel {
     /// Opens the store in `dir` for a server that declares `schema`. Returns after the first look at the store, so a
-    /// good generation, if there is one, already answers. Never fails because of the contents of the store:
-    /// [`LiveModel::status`] gives the reasons if nothing is served.
+    /// good generation, if there is one, already answers. Never fails because of the contents of the store, and creates
+    /// nothing where there is no store: [`LiveModel::status`] gives the reasons if nothing is served. A later change of
+    /// the process's working directory does not matter.
     ///
     /// # Errors
     ///
@@ -152,25 +194,37 @@ impl LiveModel {
     /// cannot start a thread.
     pub fn open(dir: &Path, schema: &Schema, options: LiveOptions) -> Result<Self, Error> {
         options.check()?;
+        // Only an empty path cannot be made absolute; nothing is found there.
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
         let shared = Arc::new(Shared {
             process_id: std::process::id(),
             schema: schema.clone(),
             options,
             is_off: AtomicBool::new(false),
+            ran_ms: AtomicU64::new(0),
+            orders: Mutex::default(),
+            desk: Mutex::default(),
+            desk_changed: Condvar::new(),
             seats: Mutex::default(),
             status: Mutex::new(LiveStatus::before_the_first_look()),
             ledger: Mutex::default(),
             field_names: Arc::new(FieldNames::of(schema)),
-            store_name: name_of(dir),
+            store_name: name_of(&dir),
             signals: Mutex::default(),
             signals_changed: Condvar::new(),
         });
-        let store = Store::new(dir);
+        let store = Store::new(&dir);
+        let mut live = Self { shared: Arc::clone(&shared), worker: None, listener: None, writer: None };
+        let writer = Writer::new(Arc::clone(&shared), store.clone());
+        let listener = Listener::new(Arc::clone(&shared), store.clone());
         let worker = Worker::new(Arc::clone(&shared), store);
-        let thread = std::thread::Builder::new().name("omomi-live".to_owned()).spawn(move || worker.run());
-        let failed = |source| Error::File { action: "start a thread to follow", path: dir.to_owned(), source };
-        let live = Self { thread: Some(thread.map_err(failed)?), shared };
+        // If one of them cannot be started, dropping the live model stops the others.
+        live.writer = Some(start("omomi-state", &dir, move || writer.run())?);
+        live.listener = Some(start("omomi-orders", &dir, move || listener.run())?);
+        live.worker = Some(start("omomi-live", &dir, move || worker.run())?);
+        exit::watch(&shared);
         live.wait_for_pass(1);
+        live.shared.wait_for_all_saved(SAVE_PATIENCE);
         Ok(live)
     }
 
@@ -256,45 +310,92 @@ impl LiveModel {
         if self.check_process().is_err() {
             return;
         }
-        let mut signals = self.shared.signals();
-        signals.is_look_requested = true;
-        // A pass that is already running may have looked before the caller's change.
-        let wanted = signals.done_passes + 1 + u64::from(signals.is_in_pass);
-        drop(signals);
+        let listens = {
+            let mut signals = self.shared.signals();
+            signals.is_listen_requested = true;
+            // A look that is already running may have read `control` before the caller's change.
+            signals.done_listens + 2
+        };
         self.shared.signals_changed.notify_all();
-        self.wait_for_pass(wanted);
+        self.wait(&self.listener, |signals| {
+            let is_done = signals.done_listens >= listens;
+            signals.is_listen_requested |= !is_done;
+            is_done
+        });
+        let passes = {
+            let mut signals = self.shared.signals();
+            signals.is_look_requested = true;
+            signals.done_passes + 1 + u64::from(signals.is_in_pass)
+        };
+        self.shared.signals_changed.notify_all();
+        self.wait_for_pass(passes);
+        self.shared.wait_for_all_saved(SAVE_PATIENCE);
     }
 
     fn wait_for_pass(&self, number: u64) {
+        self.wait(&self.worker, |signals| signals.done_passes >= number);
+    }
+
+    /// Waits until something is done by a thread, or the thread is dead.
+    fn wait(&self, thread: &Option<JoinHandle<()>>, mut is_done: impl FnMut(&mut Signals) -> bool) {
         let mut signals = self.shared.signals();
-        while signals.done_passes < number && !self.is_dead() {
+        while !is_done(&mut signals) && !is_dead(thread) {
+            self.shared.signals_changed.notify_all();
             // The time limit covers a thread that died without a signal.
             let woken = self.shared.signals_changed.wait_timeout(signals, Duration::from_secs(1));
             signals = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn is_dead(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    /// Whether the thread that hears orders is dead.
+    fn is_deaf(&self) -> bool {
+        is_dead(&self.listener)
     }
 }
 
+fn start(name: &str, dir: &Path, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let failed = |source| Error::File { action: "start a thread to follow", path: dir.to_owned(), source };
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(failed)
+}
+
+fn is_dead(thread: &Option<JoinHandle<()>>) -> bool {
+    thread.as_ref().is_none_or(JoinHandle::is_finished)
+}
+
 impl Drop for LiveModel {
-    /// Stops the background thread. Live scorers continue with the generation that they have.
+    /// Stops the background threads, within 2 seconds: a thread that hangs is left behind, and ends when it can. Live
+    /// scorers continue with the generation that they have.
     fn drop(&mut self) {
         if self.check_process().is_err() {
-            // The thread is in another process. Its handle must not even be dropped: that would detach a thread whose
-            // memory this process may have reused.
-            std::mem::forget(self.thread.take());
+            // The threads are in another process. Their handles must not even be dropped: that would detach threads
+            // whose memory this process may have reused.
+            std::mem::forget([self.worker.take(), self.listener.take(), self.writer.take()]);
             return;
         }
+        let began = Instant::now();
         self.shared.signals().is_stopped = true;
         self.shared.signals_changed.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // The thread catches its panics. If it could not catch one, there is nothing to report here.
-            let _ = thread.join();
+        for thread in [self.listener.take(), self.worker.take()] {
+            join(thread, began + CLOSE_PATIENCE / 2);
         }
+        self.shared.post_end("close", CLOSE_PATIENCE.saturating_sub(began.elapsed()));
+        self.shared.stop_writer();
+        join(self.writer.take(), began + CLOSE_PATIENCE);
     }
+}
+
+/// Waits for the end of a thread until `deadline`.
+fn join(thread: Option<JoinHandle<()>>, deadline: Instant) {
+    const PAUSE: Duration = Duration::from_millis(1);
+    let Some(thread) = thread else { return };
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    // The thread catches its panics. If it could not catch one, there is nothing to report here.
+    let _ = thread.join();
 }
 
 /// The last component of a path, with invalid UTF-8 replaced.

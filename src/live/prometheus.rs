@@ -6,7 +6,7 @@ use super::latency::Latency;
 use super::ledger::{CodeCounts, SampledField};
 use super::metrics::{LiveMetrics, ServedMetrics};
 use super::status::{ServingState, Stage};
-use crate::store::Control;
+use crate::store::Target;
 
 impl LiveMetrics {
     /// Writes the metrics as Prometheus text (`text/plain; version=0.0.4`) into `buffer`, and returns the length of the
@@ -204,16 +204,16 @@ impl Page<'_, '_> {
                 take("", &[("state", &state.name())], &u8::from(state == metrics.state));
             }
         });
-        let help = "1 for the current decision in control, 0 for the others.";
+        let help = "1 for the orders in force, 0 for the others: off, and one of follow, freeze and pin.";
         self.family("omomi_control", "gauge", help, |metrics, take| {
-            let control = match metrics.control {
-                Control::Follow => "follow",
-                Control::Freeze => "freeze",
-                Control::Off => "off",
-                Control::Pin(_) => "pin",
+            let target = match metrics.control.target {
+                Target::Follow => "follow",
+                Target::Freeze(_) => "freeze",
+                Target::Pin(_) => "pin",
             };
             for known in ["follow", "freeze", "off", "pin"] {
-                take("", &[("control", &known)], &u8::from(known == control));
+                let is_off = known == "off" && metrics.control.is_off();
+                take("", &[("control", &known)], &u8::from(is_off || known == target));
             }
         });
         self.served_gauge("omomi_served_generation", "Generation that is served.", |served| Some(served.generation));

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::journal::Quarantined;
-use crate::error::{Code, Error, Owner};
-use crate::store::{Control, Digest};
+use super::quarantined::Quarantined;
+use super::reason::Reason;
+use crate::store::{Control, Digest, Scoring, Target};
 use crate::weight_file::map::LoadMode;
 
 /// Whether requests get answers.
@@ -24,6 +24,14 @@ pub enum ServingState {
 impl ServingState {
     /// Every state.
     pub const ALL: [Self; 3] = [Self::Serving, Self::NoModel, Self::Off];
+
+    pub(super) const fn of(control: Control, is_served: bool) -> Self {
+        match (control.is_off(), is_served) {
+            (true, _) => Self::Off,
+            (false, true) => Self::Serving,
+            (false, false) => Self::NoModel,
+        }
+    }
 
     /// `serving`, `no_model` or `off`.
     #[must_use]
@@ -61,32 +69,13 @@ pub struct Served {
     pub training_end_unix_seconds: Option<i64>,
 }
 
-/// A problem, and who must act on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason {
-    /// Its error code.
-    pub code: Code,
-    /// What was expected, what was found, and what to do.
-    pub text: String,
-}
-
-impl Reason {
-    pub(super) fn of(error: &Error) -> Self {
-        Self { code: error.code(), text: error.full_message() }
-    }
-
-    /// Returns who must act.
-    #[must_use]
-    pub const fn owner(&self) -> Owner {
-        self.code.owner()
-    }
-}
-
 /// A stage of bringing a generation into service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Open the file and check its permissions and length.
     Open,
+    /// Record in the journal that it is being tried.
+    Journal,
     /// Bring it into memory: map it, or read all of it in the mode `copy`.
     Read,
     /// Read all bytes for the digest. In the mode `map`, this brings them into memory.
@@ -103,8 +92,6 @@ pub enum Stage {
     Prepare,
     /// Score recent requests.
     Warm,
-    /// Record the trial in the journal.
-    Journal,
     /// Switch every live scorer.
     Swap,
 }
@@ -113,6 +100,7 @@ impl Stage {
     /// Every stage, in order.
     pub const ALL: [Self; 11] = [
         Self::Open,
+        Self::Journal,
         Self::Read,
         Self::Digest,
         Self::Verify,
@@ -121,7 +109,6 @@ impl Stage {
         Self::Lock,
         Self::Prepare,
         Self::Warm,
-        Self::Journal,
         Self::Swap,
     ];
 
@@ -175,7 +162,7 @@ pub struct Attempt {
 pub struct LiveStatus {
     /// Whether requests get answers.
     pub state: ServingState,
-    /// The last valid decision that this process read from `control`.
+    /// The orders in force: the last ones that this process, or the one before it, heard.
     pub control: Control,
     /// The generation that answers, or that would answer if scoring were not switched off.
     pub served: Option<Served>,
@@ -200,7 +187,7 @@ impl LiveStatus {
     pub(super) const fn before_the_first_look() -> Self {
         Self {
             state: ServingState::NoModel,
-            control: Control::Follow,
+            control: Control { scoring: Scoring::On, target: Target::Follow },
             served: None,
             retired_count: 0,
             mapped_bytes: 0,
@@ -226,7 +213,7 @@ impl LiveStatus {
             "resident_bytes": self.resident_bytes,
             "reasons": self.reasons.iter().map(Reason::to_json).collect::<Vec<_>>(),
             "attempts": self.attempts.iter().map(Attempt::to_json).collect::<Vec<_>>(),
-            "quarantined": self.quarantined.iter().map(quarantined_json).collect::<Vec<_>>(),
+            "quarantined": self.quarantined.iter().map(Quarantined::to_json).collect::<Vec<_>>(),
             "heartbeat_unix_seconds": self.heartbeat_unix_seconds,
         })
     }
@@ -249,12 +236,6 @@ impl Served {
     }
 }
 
-impl Reason {
-    fn to_json(&self) -> Value {
-        json!({ "code": self.code.name(), "owner": self.owner().word(), "text": self.text, "action": self.code.action() })
-    }
-}
-
 impl Attempt {
     fn to_json(&self) -> Value {
         let stages =
@@ -273,16 +254,4 @@ impl Attempt {
             "reason": reason,
         })
     }
-}
-
-fn quarantined_json(quarantined: &Quarantined) -> Value {
-    json!({
-        "digest": quarantined.digest.to_string(),
-        "generation": quarantined.generation,
-        "code": quarantined.code.name(),
-        "owner": quarantined.code.owner().word(),
-        "reason": quarantined.reason,
-        "unix_seconds": quarantined.unix_seconds,
-        "is_lasting": quarantined.is_lasting,
-    })
 }

@@ -1,5 +1,5 @@
-//! The background thread: looks at the store, brings the wanted generation into service, and frees what is no longer
-//! used. Everything that may wait, allocate, read files or unmap happens here.
+//! The background thread that loads, swaps and frees. What to do is decided in [`decide`](super::decide); this thread
+//! looks, does it, and says how it went. Everything that may wait, allocate, read weight files or unmap happens here.
 
 mod account;
 mod swap;
@@ -11,20 +11,19 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::choice::{self, Situation, Wanted};
-use super::health;
-use super::journal::{Memory, Quarantined};
+use super::decide::{Action, Ended, Inherited, Journal, Known, Loaded, Refusal, RefusalKind, Seen, Settings};
 use super::load::{self, Loader, Stop, Trace};
+use super::reason::Reason;
 use super::sample::SampledRequest;
 use super::seat::{Seat, Serving};
 use super::slot::Replaced;
-use super::status::{Attempt, LiveStatus, Outcome, Reason, Stage};
-use super::{Shared, Signals, unix_seconds};
+use super::status::{Attempt, Outcome, Stage};
+use super::{Shared, Signals, health, jitter, signals_of_disks, unix_seconds};
 use crate::error::{Code, Error, Owner};
 use crate::score::Model;
-use crate::store::{Control, Current, Digest, Store};
+use crate::store::{Control, Current, Digest, Named, Store};
 use crate::weight_file::map::LoadMode;
 use crate::weight_file::source::{FileStamp, SourceFile};
 
@@ -32,12 +31,15 @@ use crate::weight_file::source::{FileStamp, SourceFile};
 const MAX_ATTEMPTS: usize = 16;
 /// Number of logic ids that are kept, for log rows that are written a little later.
 const MAX_LOGIC_IDS: usize = 16;
-/// Number of older generations that a server without any good generation tries.
-const MAX_OLDER_TRIED: usize = 3;
-/// How often the report is written when nothing changes (heartbeat).
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Maximum pause between looks. Anything longer means: on demand only.
-const MAX_PAUSE: Duration = Duration::from_secs(366 * 24 * 3_600);
+/// Number of files whose digests are kept.
+const MAX_IDENTIFIED: usize = 64;
+/// How often the resident pages are counted.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the first pass waits for the state of the last process, and each load for its record in the journal. A disk
+/// that hangs must not keep generations from being served.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the first pass waits for the first look at `control`.
+const ORDERS_PATIENCE: Duration = Duration::from_secs(2);
 /// Niceness of the background thread relative to request threads.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
@@ -66,71 +68,56 @@ impl Holding {
     }
 }
 
-/// A generation on trial.
-#[derive(Debug)]
-struct Trial {
-    began: Instant,
-    panics_before: u64,
-}
-
-/// Why a file was not served. Valid as long as the file does not change.
-#[derive(Debug)]
-struct Looked {
-    wanted: Wanted,
-    stamp: FileStamp,
-    digest: Option<Digest>,
-    refusal: Option<Reason>,
-}
-
 #[derive(Debug)]
 pub(super) struct Worker {
     shared: Arc<Shared>,
     store: Store,
-    memory: Memory,
-    started: Instant,
-    /// The last valid decision read from `control`.
-    control: Control,
+    known: Known<FileStamp>,
+    opened: Instant,
     served: Option<Holding>,
     /// The last good generation, while another one is on trial.
     fallback: Option<Holding>,
-    trial: Option<Trial>,
     replaced: Vec<(Arc<Seat>, Replaced<Serving>)>,
     retired: Vec<Arc<Model>>,
-    looked: Vec<Looked>,
     recent: Vec<(Arc<Seat>, SampledRequest)>,
     attempts: VecDeque<Attempt>,
-    /// Reasons found in this pass.
+    /// Digests of files that no text names, as long as the files do not change.
+    identified: VecDeque<(u64, FileStamp, Digest)>,
+    /// Reasons found in this pass, apart from those of the decisions.
     reasons: Vec<Reason>,
-    reported: Option<(LiveStatus, Instant)>,
+    counted: Option<Instant>,
     resident_bytes: Option<u64>,
-    /// Set when nothing else can be served. Then a generation whose trial the previous process did not survive is
-    /// better than none.
-    is_last_resort: bool,
     jitter: u64,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, store: Store) -> Self {
-        let folder = store.state_path().join(&shared.options.name);
+        let options = &shared.options;
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let settings = Settings {
+            trial_ms: millis(options.trial),
+            max_deaths: options.max_deaths,
+            retry_after_death_ms: millis(options.retry_after_death),
+            min_generation: options.min_generation,
+            #[cfg(test)]
+            fault: None,
+        };
+        let nothing = Inherited { journal: Journal::default(), ended: Ended::Unknown };
         Self {
+            known: Known::new(settings, nothing, Control::default(), 0),
             store,
-            memory: Memory::open(folder, shared.options.max_deaths),
-            started: Instant::now(),
-            // Until `control` has been read, change nothing and load nothing.
-            control: Control::Freeze,
+            opened: Instant::now(),
             served: None,
             fallback: None,
-            trial: None,
             replaced: Vec::new(),
             retired: Vec::new(),
-            looked: Vec::new(),
             recent: Vec::new(),
             attempts: VecDeque::new(),
+            identified: VecDeque::new(),
             reasons: Vec::new(),
-            reported: None,
+            counted: None,
             resident_bytes: None,
-            is_last_resort: false,
-            jitter: unix_nanoseconds() | 1,
+            jitter: jitter::seed(),
             shared,
         }
     }
@@ -138,25 +125,25 @@ impl Worker {
     /// Runs passes until the owner stops the thread.
     pub(super) fn run(mut self) {
         lower_priority();
+        signals_of_disks::block();
+        self.shared.wait_for_state(DISK_PATIENCE);
+        self.take_found();
+        self.wait_for_orders();
         loop {
             {
                 let mut signals = self.shared.signals();
                 (signals.is_look_requested, signals.is_in_pass) = (false, true);
             }
             let pass = catch_unwind(AssertUnwindSafe(|| self.pass()));
-            let is_well = pass.is_ok();
             if let Err(panic) = pass {
                 let reasons = &mut self.shared.status().reasons;
                 // Report it once, however often it happens.
                 reasons.retain(|reason| reason.code != Code::Panic);
                 reasons.push(Reason::of(&Error::from_panic(panic.as_ref())));
             }
-            let pause = self.pause();
+            let pause = jitter::up_to(self.shared.options.poll_interval, &mut self.jitter);
             let mut signals = self.shared.signals();
             signals.is_in_pass = false;
-            if is_well {
-                signals.passed_at = Some(Instant::now());
-            }
             signals.done_passes += 1;
             self.shared.signals_changed.notify_all();
             let is_quiet = |signals: &mut Signals| !signals.is_look_requested && !signals.is_stopped;
@@ -165,8 +152,6 @@ impl Worker {
                 break;
             }
         }
-        // The process continues, so the generation on trial did not kill it.
-        self.memory.give_up_trial();
         // A request takes microseconds. What is still in use after all of these attempts is leaked rather than freed
         // under its user.
         for _ in 0..100 {
@@ -178,151 +163,190 @@ impl Worker {
         }
     }
 
+    /// Waits for the first look at `control`.
+    fn wait_for_orders(&self) {
+        let is_unheard = |signals: &mut Signals| signals.done_listens == 0 && !signals.is_stopped;
+        let signals = self.shared.signals();
+        drop(self.shared.signals_changed.wait_timeout_while(signals, ORDERS_PATIENCE, is_unheard));
+    }
+
     fn pass(&mut self) {
         self.reasons.clear();
-        self.read_control();
-        self.watch_file();
-        self.judge_trial();
-        self.follow();
+        self.take_found();
+        if let Some(siblings) = { self.shared.desk().take_siblings() } {
+            self.known.hear_siblings(&siblings);
+        }
+        let lost = self.watch_file();
+        let seen = self.see();
+        self.known.look(seen, self.now());
+        if let Some(reason) = lost {
+            self.known.lost_reason(reason);
+        }
+        if self.known.is_leaving() {
+            self.shared.ledger().withdrawn(Code::Panic);
+        }
+        self.act();
         self.check_training_age();
         self.take_away();
         self.take_samples();
+        self.remember();
         self.report();
     }
 
-    fn read_control(&mut self) {
-        match self.store.read_control() {
-            Ok(control) => self.control = control,
-            // A typing mistake must not stop or change anything.
-            Err(error) => self.reasons.push(Reason::of(&error)),
+    /// Takes over what the last process left, once it has been read.
+    fn take_found(&mut self) {
+        let Some(found) = ({ self.shared.desk().take_found() }) else { return };
+        // What the last process obeyed is no new order.
+        if let Some(heard) = found.heard.filter(|_| self.counted.is_none()) {
+            self.known.begin_under(heard);
         }
-        self.shared.is_off.store(self.control == Control::Off, Ordering::Relaxed);
+        self.known.inherit(found.inherited);
+        self.known.inherit_refused(found.quarantined);
+        self.remember();
     }
 
-    fn situation(&mut self) -> Situation {
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn see(&mut self) -> Seen {
+        let control = self.shared.orders().in_force();
         let absent = |path| Error::File { action: "find", path, source: std::io::ErrorKind::NotFound.into() };
         let current = match self.store.read_current() {
             // Something was served, so `current` existed and was removed.
-            Ok(None) if self.served.is_some() => Err(absent(self.store.current_path())),
+            Ok(None) if self.known.has_served() => Err(absent(self.store.current_path())),
             current => current,
         };
-        let current = current.unwrap_or_else(|error| {
-            self.reasons.push(Reason::of(&error));
-            None
-        });
-        Situation {
-            control: self.control,
-            current,
-            served: self.served.as_ref().map(|served| served.current),
-            good: self.memory.good,
+        let counts = self.shared.request_counts();
+        Seen {
+            control,
+            current: current.map_err(|error| Reason::of(&error)),
+            files: self.store.generations().unwrap_or_default(),
+            pardons: self.pardons(),
+            ran_ms: self.shared.ran_ms.load(Ordering::Relaxed),
+            scored: counts.predictions,
+            panics: counts.panics,
+            unix_seconds: unix_seconds(),
         }
     }
 
-    /// Serves the wanted generation, or records why not.
-    fn follow(&mut self) {
-        let situation = self.situation();
-        let Some(wanted) = choice::wanted(&situation) else {
-            self.looked.clear();
-            if self.served.is_none() && self.control != Control::Off {
-                self.reasons.push(Reason::of(&Error::NoModel));
+    fn pardons(&mut self) -> Vec<super::decide::Pardon> {
+        match self.store.read_pardons() {
+            Ok(pardons) => {
+                let pardon = |pardon: &crate::store::Pardon| super::decide::Pardon {
+                    digest: pardon.digest,
+                    token: pardon.unix_nanoseconds,
+                };
+                pardons.iter().map(pardon).collect()
             }
-            return;
-        };
-        match self.serve(&wanted, &situation) {
-            Ok(()) | Err(Stop::Interrupted) => {}
-            Err(Stop::Refused(error)) => self.reasons.push(Reason::of(&error)),
-            Err(Stop::Known(reason)) => self.reasons.push(reason),
-        }
-        if self.served.is_none() && self.control != Control::Off {
-            self.serve_an_older_one(&wanted, &situation);
-        }
-        if self.served.is_none() && self.control != Control::Off {
-            // One death may be chance, and there is nothing else to serve. One more puts the generation into
-            // quarantine.
-            self.is_last_resort = true;
-            let _ = self.serve(&wanted, &situation);
-            self.is_last_resort = false;
-        }
-    }
-
-    /// Serves the last good generation when nothing is served and the wanted one failed. On a new machine, whose
-    /// journal is empty, tries older published generations.
-    fn serve_an_older_one(&mut self, wanted: &Wanted, situation: &Situation) {
-        let mut older: Vec<Wanted> = situation.good.map(Wanted::of).into_iter().collect();
-        let below = self.store.generations().unwrap_or_default().into_iter().rev();
-        let below = below.filter(|generation| *generation < wanted.generation).take(MAX_OLDER_TRIED);
-        older.extend(below.map(|generation| Wanted { generation, digest: None, is_pinned: false }));
-        let alone = Situation { served: None, good: None, ..*situation };
-        for older in older.iter().filter(|older| *older != wanted) {
-            match self.serve(older, &alone) {
-                Ok(()) | Err(Stop::Interrupted) => break,
-                Err(Stop::Refused(_) | Stop::Known(_)) => {}
+            Err(error) => {
+                self.reasons.push(Reason::of(&error));
+                Vec::new()
             }
         }
     }
 
-    fn serve(&mut self, wanted: &Wanted, situation: &Situation) -> Result<(), Stop> {
-        choice::check_order(wanted, situation, self.shared.options.min_generation)?;
-        if let Some(digest) = wanted.digest {
-            self.check_memory(digest)?;
+    /// Does what is decided, until nothing is left to do in this pass.
+    fn act(&mut self) {
+        loop {
+            match self.known.next(self.now()) {
+                Action::Rest => break,
+                Action::Restore(_) => self.restore(),
+                Action::Load(what) => self.load(what),
+            }
+            self.drop_unneeded_fallback();
         }
+    }
+
+    fn load(&mut self, what: Named) {
         let (mut trace, unix_seconds) = (Trace::default(), unix_seconds());
-        let outcome = self.open_and_load(wanted, &mut trace);
-        let kept = match &outcome {
-            Ok(()) => Outcome::Served,
-            Err(Stop::Refused(error)) => Outcome::Refused(Reason::of(error)),
+        let (what, stamp, outcome) = self.open_and_load(what, &mut trace);
+        let (loaded, kept) = match outcome {
+            // It was noted with the swap.
+            Ok(()) => (None, Some(Outcome::Served)),
+            Err(Stop::Refused(error)) => {
+                let refusal = Refusal { reason: Reason::of(&error), digest: trace.digest, kind: kind_of(&error) };
+                (Some(Loaded::Refused(refusal)), Some(Outcome::Refused(Reason::of(&error))))
+            }
             // The refusal is already recorded.
-            Err(Stop::Known(_)) => return outcome,
-            Err(Stop::Interrupted) => Outcome::Interrupted,
+            Err(Stop::Known(reason)) => {
+                let refusal = Refusal { reason, digest: trace.digest, kind: RefusalKind::Passing };
+                (Some(Loaded::Refused(refusal)), None)
+            }
+            Err(Stop::Interrupted) => (Some(Loaded::Interrupted), Some(Outcome::Interrupted)),
         };
-        let (digest, stages) = (trace.digest, trace.stages);
-        self.note(Attempt { generation: wanted.generation, digest, unix_seconds, stages, outcome: kept });
-        outcome
+        if let Some(loaded) = loaded {
+            self.known.loaded(what, stamp, loaded);
+            self.remember();
+        }
+        if let Some(outcome) = kept {
+            let (digest, stages) = (trace.digest, trace.stages);
+            self.note(Attempt { generation: what.generation, digest, unix_seconds, stages, outcome });
+        }
     }
 
-    fn open_and_load(&mut self, wanted: &Wanted, trace: &mut Trace) -> Result<(), Stop> {
-        let source = self.loader(self.held_bytes(), &|_| Ok(())).open(wanted, trace)?;
+    fn open_and_load(&mut self, what: Named, trace: &mut Trace) -> (Named, Option<FileStamp>, Result<(), Stop>) {
+        let source = match self.loader(self.held_bytes(), &|_| Ok(())).open(what, trace) {
+            Ok(source) => source,
+            Err(stop) => return (what, None, Err(stop)),
+        };
         let stamp = source.stamp();
+        let what = match self.identified(what, &source) {
+            Ok(what) => what,
+            Err(stop) => return (what, Some(stamp), Err(stop)),
+        };
         // Do not read again a file that has not changed since it was refused.
-        if let Some(looked) = self.looked.iter().find(|looked| looked.wanted == *wanted && looked.stamp == stamp) {
-            if let Some(reason) = &looked.refusal {
-                return Err(Stop::Known(reason.clone()));
-            }
-            if let Some(digest) = looked.digest {
-                self.check_memory(digest)?;
+        if let Err(reason) = self.known.opened(what, &stamp) {
+            return (what, Some(stamp), Err(Stop::Known(reason)));
+        }
+        if self.known.is_loading() {
+            let recorded = trace.stage(Stage::Journal, || {
+                let number = self.remember();
+                self.shared.wait_for_saved(number, DISK_PATIENCE);
+                Ok(())
+            });
+            if let Err(stop) = recorded {
+                return (what, Some(stamp), Err(stop));
             }
         }
-        let outcome = self.load_and_swap(wanted, source, trace);
-        if let Err(stop) = &outcome {
-            let digest = trace.digest;
-            let refusal = match stop {
-                // An error of the operating system may be gone a moment later.
-                Stop::Refused(error) if error.code() != Code::File => Some(Reason::of(error)),
-                _ => None,
-            };
-            self.looked.retain(|looked| looked.wanted != *wanted);
-            self.looked.push(Looked { wanted: *wanted, stamp, digest, refusal });
-            if let (Stop::Refused(error), Some(digest)) = (stop, digest)
-                && is_about_the_content(error.code())
-            {
-                self.quarantine(Current { generation: wanted.generation, digest }, error);
-            }
-        }
-        outcome
+        (what, Some(stamp), self.load_and_swap(what, source, trace))
     }
 
-    fn loader<'a>(&'a self, held_bytes: u64, check_digest: &'a dyn Fn(Digest) -> Result<(), Stop>) -> Loader<'a> {
+    /// Finds out the digest of a file that no text names, so that a death is blamed on the right content.
+    fn identified(&mut self, what: Named, source: &SourceFile) -> Result<Named, Stop> {
+        if what.digest.is_some() {
+            return Ok(what);
+        }
+        let (generation, stamp) = (what.generation, source.stamp());
+        let known = self.identified.iter().find(|(known, of, _)| (*known, *of) == (generation, stamp));
+        let digest = match known {
+            Some((_, _, digest)) => *digest,
+            None => load::digest_of_file(source, &mut || self.go_on())?,
+        };
+        self.identified.retain(|(known, _, _)| *known != generation);
+        self.identified.push_back((generation, stamp, digest));
+        self.identified.truncate(MAX_IDENTIFIED);
+        let content = Current { generation: what.generation, digest };
+        self.known.check_content(content, self.now()).map_err(Stop::Known)?;
+        Ok(content.into())
+    }
+
+    /// Ends what takes long if the process is about to end, or if people have ordered something else to be served.
+    fn go_on(&self) -> Result<(), Stop> {
+        let is_wanted = self.shared.orders().in_force().target == self.known.control().target;
+        if is_wanted && !self.shared.signals().is_stopped { Ok(()) } else { Err(Stop::Interrupted) }
+    }
+
+    fn loader<'a>(&'a self, held_bytes: u64, check_content: &'a dyn Fn(Current) -> Result<(), Reason>) -> Loader<'a> {
         let Shared { schema, options, .. } = &*self.shared;
-        Loader { store: &self.store, schema, options, held_bytes, check_digest }
+        Loader { store: &self.store, schema, options, held_bytes, check_content }
     }
 
-    fn load_and_swap(&mut self, wanted: &Wanted, source: SourceFile, trace: &mut Trace) -> Result<(), Stop> {
+    fn load_and_swap(&mut self, what: Named, source: SourceFile, trace: &mut Trace) -> Result<(), Stop> {
         let loaded = {
-            let (shared, store, control) = (&self.shared, &self.store, self.control);
-            let mut last_look = Instant::now();
-            let mut go_on = move || look_around(shared, store, control, &mut last_look);
-            let check_digest = |digest| self.check_memory(digest);
-            self.loader(0, &check_digest).load(wanted, source, trace, &mut go_on)?
+            let now = self.now();
+            let check_content = |content| self.known.check_content(content, now);
+            self.loader(0, &check_content).load(what, source, trace, &mut || self.go_on())?
         };
         let mut reasons = Vec::new();
         if self.shared.options.lock_memory {
@@ -333,33 +357,12 @@ impl Worker {
                 Ok(())
             })?;
         }
-        self.swap_in(loaded, reasons, trace)
+        self.swap_in(what, loaded, reasons, trace)
     }
 
-    /// Refuses a content that is in quarantine, or whose trial the previous process did not survive.
-    fn check_memory(&self, digest: Digest) -> Result<(), Stop> {
-        if let Some(quarantined) = self.memory.quarantine_of(digest) {
-            let (generation, code) = (quarantined.generation, quarantined.code);
-            let text = format!("generation {generation} is in quarantine: {}", quarantined.reason);
-            return Err(Stop::Known(Reason { code, text }));
-        }
-        let deaths = self.memory.deaths.iter().find(|deaths| deaths.tried.digest == digest);
-        match deaths {
-            Some(deaths) if !self.is_last_resort && self.started.elapsed() < self.shared.options.retry_after_death => {
-                Err(Stop::Known(Reason::of(&deaths.error(self.shared.options.max_deaths))))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn quarantine(&mut self, current: Current, error: &Error) {
-        // After a restart with other options or another declaration, the server may accept what its own limits refuse
-        // now.
-        let is_its_own_limit =
-            matches!(error.code(), Code::ContractNotExpected | Code::SignatureMissing | Code::SignatureKeyUnknown)
-                || error.owner() == Owner::Delivery;
-        let is_lasting = error.code() == Code::Panic || !is_its_own_limit;
-        self.memory.quarantine(Quarantined::now(current, error, is_lasting));
+    /// Has everything saved that the next process must know. Returns the number of the change.
+    fn remember(&self) -> u64 {
+        self.shared.post(self.known.journal(), self.known.lasting_refusals())
     }
 
     /// Adds a reason if the training data of the served generation is older than this server's limit, or of unknown
@@ -370,11 +373,6 @@ impl Worker {
         {
             self.reasons.push(Reason::of(&error));
         }
-    }
-
-    /// Panics of all scorers, including closed ones.
-    fn panics(&self) -> u64 {
-        self.shared.request_counts().panics
     }
 
     /// Bytes of all models in memory.
@@ -399,45 +397,23 @@ impl Worker {
         }
         self.attempts.push_back(attempt);
     }
-
-    /// The poll interval, up to a fifth shorter or longer.
-    fn pause(&mut self) -> Duration {
-        // Xorshift: spread matters here, quality does not.
-        self.jitter ^= self.jitter << 13;
-        self.jitter ^= self.jitter >> 7;
-        self.jitter ^= self.jitter << 17;
-        let percent = u32::try_from(80 + self.jitter % 41).unwrap_or(100);
-        self.shared.options.poll_interval.min(MAX_PAUSE) * percent / 100
-    }
 }
 
-/// Called during a load. Stops it if the process is about to end or the decision in `control` changed. Switches scoring
-/// off immediately if the decision is `off`.
-fn look_around(shared: &Shared, store: &Store, control: Control, last_look: &mut Instant) -> Result<(), Stop> {
-    if last_look.elapsed() < shared.options.poll_interval {
-        return Ok(());
-    }
-    *last_look = Instant::now();
-    if shared.signals().is_stopped {
-        return Err(Stop::Interrupted);
-    }
-    match store.read_control() {
-        Ok(now) if now != control => {
-            shared.is_off.store(now == Control::Off, Ordering::Relaxed);
-            Err(Stop::Interrupted)
+/// What a refusal is about.
+fn kind_of(error: &Error) -> RefusalKind {
+    match error.code() {
+        // An error of the operating system may be gone a moment later, and memory may be free.
+        Code::File | Code::MemoryBudget => RefusalKind::Passing,
+        Code::DigestMismatch | Code::GenerationMismatch => RefusalKind::Name,
+        code => {
+            // After a restart with other options or another declaration, the server may accept what its own limits
+            // refuse now.
+            let is_its_own_limit =
+                matches!(code, Code::ContractNotExpected | Code::SignatureMissing | Code::SignatureKeyUnknown)
+                    || error.owner() == Owner::Delivery;
+            RefusalKind::Content { is_lasting: !is_its_own_limit }
         }
-        _ => Ok(()),
     }
-}
-
-/// Whether a refusal is about the bytes, and so holds under any name, rather than about the name or place of the file.
-fn is_about_the_content(code: Code) -> bool {
-    !matches!(code, Code::File | Code::DigestMismatch | Code::GenerationMismatch)
-}
-
-fn unix_nanoseconds() -> u64 {
-    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    u64::try_from(nanoseconds).unwrap_or(1)
 }
 
 /// Lowers the priority of this thread: loading a model must not take a core from requests.

@@ -118,19 +118,35 @@ impl Model {
         let requests = self.golden_requests()?;
         let mut report = GoldenReport { request_count: requests.len(), candidate_count: 0 };
         for (index, golden) in requests.iter().enumerate() {
-            // Rows that no request can hold are a fault of the file. Report them as such, because the error itself
-            // would name another owner.
-            let unfit = |error: Error| Error::Malformed { problem: format!("golden request {index}: {error}") };
-            let (scorer, mut request) = self.scorer_for(&golden.rows, Instructions::detect()).map_err(unfit)?;
-            request.fill(&golden.rows).map_err(unfit)?;
-            let candidate_count = golden.rows.candidates.len();
-            scorer.predict(&mut request, candidate_count)?;
-            compare(index, golden, &request)?;
-            scorer.predict_plain(&mut request, candidate_count)?;
-            compare(index, golden, &request)?;
-            report.candidate_count += candidate_count;
+            report.candidate_count += self.check_one_golden(index, golden)?;
         }
         Ok(report)
+    }
+
+    /// Like [`Model::check_golden`], and calls `go_on` before each request.
+    pub(crate) fn check_golden_asking<E: From<Error>>(
+        self: &Arc<Self>,
+        go_on: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (index, golden) in self.golden_requests()?.iter().enumerate() {
+            go_on()?;
+            self.check_one_golden(index, golden)?;
+        }
+        go_on()
+    }
+
+    fn check_one_golden(self: &Arc<Self>, index: usize, golden: &GoldenRequest) -> Result<usize, Error> {
+        // Rows that no request can hold are a fault of the file. Report them as such, because the error itself
+        // would name another owner.
+        let unfit = |error: Error| Error::Malformed { problem: format!("golden request {index}: {error}") };
+        let (scorer, mut request) = self.scorer_for(&golden.rows, Instructions::detect()).map_err(unfit)?;
+        request.fill(&golden.rows).map_err(unfit)?;
+        let candidate_count = golden.rows.candidates.len();
+        scorer.predict(&mut request, candidate_count)?;
+        compare(index, golden, &request)?;
+        scorer.predict_plain(&mut request, candidate_count)?;
+        compare(index, golden, &request)?;
+        Ok(candidate_count)
     }
 
     /// Creates a scorer and a request that is just large enough for `rows`, with the schema of the model's own

@@ -5,7 +5,8 @@
 //! feed-ctr/
 //!   generations/000041.omomi  000042.omomi    sealed, read-only, never written again
 //!   current                                   "000042 <digest>": what was published last
-//!   control                                   absent, or what people decided: freeze | off | pin 000041
+//!   control                                   the orders: on | off, and follow | freeze 000042 <digest> | pin 000041 <digest>
+//!   pardons                                   optional: contents that people took out of quarantine
 //!   limits.toml                               optional: what may be published
 //!   state/                                    what each serving process keeps and reports
 //! ```
@@ -16,6 +17,7 @@
 
 mod control;
 mod current;
+mod pardon;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -26,8 +28,9 @@ use crate::short_text::{self, TextError};
 
 pub use crate::digest::{Digest, Digester};
 pub use crate::short_text::UnexpectedText;
-pub use control::Control;
+pub use control::{Control, ControlText, Named, Scoring, Target};
 pub use current::Current;
+pub use pardon::{Pardon, Pardons};
 
 /// Longest text file of a store, in bytes. All of them need far less.
 pub const MAX_TEXT_LEN: u64 = 4_096;
@@ -72,10 +75,16 @@ impl Store {
         self.dir.join("current")
     }
 
-    /// Returns the path of the file by which people override `current`.
+    /// Returns the path of the file with the orders of people.
     #[must_use]
     pub fn control_path(&self) -> PathBuf {
         self.dir.join("control")
+    }
+
+    /// Returns the path of the file with the contents that people took out of quarantine.
+    #[must_use]
+    pub fn pardons_path(&self) -> PathBuf {
+        self.dir.join("pardons")
     }
 
     /// Returns the folder in which each serving process has its own folder.
@@ -93,13 +102,23 @@ impl Store {
         read(&self.current_path())
     }
 
-    /// Reads what people decided. Returns [`Control::Follow`] if they decided nothing.
+    /// Reads the orders of people. Returns nothing if the file does not exist. That is no order: what was in force
+    /// stays in force.
     ///
     /// # Errors
     ///
     /// Returns [`Error::StoreMalformed`] if the file has unexpected content, and [`Error::File`] if it cannot be read.
-    pub fn read_control(&self) -> Result<Control, Error> {
-        Ok(read(&self.control_path())?.unwrap_or(Control::Follow))
+    pub fn read_control(&self) -> Result<Option<ControlText>, Error> {
+        read(&self.control_path())
+    }
+
+    /// Reads which contents people took out of quarantine. An absent file has none.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::StoreMalformed`] if the file has unexpected content, and [`Error::File`] if it cannot be read.
+    pub fn read_pardons(&self) -> Result<Vec<Pardon>, Error> {
+        Ok(read::<Pardons>(&self.pardons_path())?.unwrap_or_default().0)
     }
 
     /// Lists the generations that have a weight file, in ascending order. Temporary files and other entries are
@@ -184,7 +203,7 @@ mod tests {
         let (folder, _) = store();
         let store = Store::new(folder.path().join("absent"));
         assert_eq!(store.read_current().unwrap(), None);
-        assert_eq!(store.read_control().unwrap(), Control::Follow);
+        assert_eq!(store.read_control().unwrap(), None);
         assert_eq!(store.generations().unwrap(), [0; 0]);
         assert!(!store.dir().exists());
     }
@@ -194,9 +213,10 @@ mod tests {
         let (_folder, store) = store();
         let current = Current { generation: 42, digest: Digest::of(b"abc") };
         std::fs::write(store.current_path(), current.to_string()).unwrap();
-        std::fs::write(store.control_path(), Control::Pin(41).to_string()).unwrap();
+        let control = Control { scoring: Scoring::Off, target: Target::Pin(current.into()) };
+        std::fs::write(store.control_path(), control.to_string()).unwrap();
         assert_eq!(store.read_current().unwrap(), Some(current));
-        assert_eq!(store.read_control().unwrap(), Control::Pin(41));
+        assert_eq!(store.read_control().unwrap(), Some(control.into()));
     }
 
     #[test]

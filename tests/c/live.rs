@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use omomi::live::LiveOptions;
 use omomi::request::{FieldValue, RequestRows, Row};
-use omomi::store::Control;
 use omomi::{Model, Scorer};
 
 use crate::compiler::{Dialect, Linkage, compile_client, run};
@@ -101,14 +100,14 @@ fn a_c_client_serves_the_last_good_generation_no_matter_what_happens_to_the_stor
     assert_eq!(client.look(), answers(1, 1));
     world.publish(4);
     assert_eq!(client.look(), answers(4, 0));
-    world.control(Control::Off);
+    world.control("off");
     assert_eq!(client.look(), "switched_off, 0 reasons");
-    world.control(Control::Pin(1));
+    world.control("on pin 1");
     assert_eq!(client.look(), answers(1, 0));
-    world.control(Control::Freeze);
+    world.control("on freeze");
     world.publish(5);
     assert_eq!(client.look(), answers(1, 0));
-    world.control(Control::Follow);
+    world.control("on follow");
     assert_eq!(client.look(), answers(5, 0));
     // The client has its own copy.
     fs::remove_file(world.store.generation_path(5)).unwrap();

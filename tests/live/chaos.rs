@@ -15,11 +15,20 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use omomi::live::{LiveModel, LiveOptions, LiveScorer};
-use omomi::store::{Control, Current, Digest};
+use omomi::store::{Current, Digest};
 use omomi::{Answer, CandidateSet, Capacity, LoadMode, Request, RequestLayout};
 
 use crate::world::{CANDIDATE_COUNT, World, expected_answers, layout, options, replace, same_bits, schema};
 use crate::{again, small_model};
+
+/// The orders that the operators of these tests give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Control {
+    Follow,
+    Freeze,
+    Off,
+    Pin(u64),
+}
 
 /// Weights repeat after this many generations.
 const CONTENT_COUNT: u64 = 1_000;
@@ -73,7 +82,8 @@ fn rage(load_mode: LoadMode) {
     println!("{tally}\nbefore: {before:?}\nafter: {after:?}");
 
     assert!(tally.swap_count > 0 && tally.request_count > 0);
-    assert_eq!(after.descriptor_count, before.descriptor_count);
+    // The thread that keeps the state may have a file and its folder open at the moment of a measurement.
+    assert!(after.descriptor_count <= before.descriptor_count + 2, "{before:?} {after:?}");
     assert_eq!(after.weight_file_mapping_count, before.weight_file_mapping_count);
     assert!(after.mapping_count <= before.mapping_count + MAPPING_SLACK_COUNT, "{before:?} {after:?}");
     assert!(after.resident_bytes <= before.resident_bytes + RESIDENT_SLACK_BYTES, "{before:?} {after:?}");
@@ -409,11 +419,13 @@ impl Chaos {
     }
 
     fn set_control(&mut self, control: Control) {
-        if control == Control::Follow {
-            let _ = fs::remove_file(self.world.store.control_path());
-        } else {
-            self.world.control(control);
-        }
+        let text = match control {
+            Control::Follow => "on follow".to_owned(),
+            Control::Freeze => "on freeze".to_owned(),
+            Control::Off => "off freeze".to_owned(),
+            Control::Pin(generation) => format!("on pin {generation}"),
+        };
+        self.world.control(&text);
         self.control = control;
     }
 

@@ -39,8 +39,8 @@ fn a_held_back_generation_is_retried_later_and_becomes_good_if_the_process_survi
     assert_eq!(server.ask(), Ok(1));
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(server.look_and_ask(), Ok(2));
-    server.live.look_now();
-    assert_eq!(journal(&world)["good"]["generation"], 2);
+    server.prove();
+    assert_eq!(journal(&world)["proven"][0]["generation"], 2);
     assert_eq!(journal(&world)["deaths"], Value::Array(vec![]));
 }
 
@@ -61,17 +61,43 @@ fn the_second_death_puts_the_generation_into_quarantine() {
 }
 
 #[test]
-fn a_death_while_loading_is_not_blamed_on_the_generation() {
-    const NAME: &str = "a_death_while_loading_is_not_blamed_on_the_generation";
+fn a_death_while_loading_is_blamed_on_the_generation_too() {
+    const NAME: &str = "a_death_while_loading_is_blamed_on_the_generation_too";
     let Some(world) = world_with_a_good_generation() else { return };
     world.publish_bytes(2, &small_model::slow_bytes_of_generation(2, 1_000));
     let mut server = Killable::start(NAME, &world);
     server.heard("opens");
-    std::thread::sleep(Duration::from_millis(20));
+    while journal(&world)["attempt"]["phase"] != "loading" {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     assert_eq!(server.kill(), "", "it had loaded the file before it was killed");
-    assert_eq!(journal(&world)["trying"], Value::Null);
-    let server = world.serve();
-    assert_eq!((server.live.model().map(|model| model.generation()), server.reasons()), (Some(2), vec![]));
+    let mut server = world.serve();
+    assert_eq!((server.ask(), server.reasons()), (Ok(1), vec!["killed_process"]));
+}
+
+#[test]
+fn a_copied_store_blames_nobody() {
+    const NAME: &str = "a_copied_store_blames_nobody";
+    let Some(world) = world_with_a_good_generation() else { return };
+    world.publish(2);
+    kill_during_its_trial(NAME, &world, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    assert!(std::process::Command::new("cp").arg("-a").args([world.dir(), &copy]).status().unwrap().success());
+    let mut server = World::in_folder(copy).serve();
+    assert_eq!((server.ask(), server.reasons()), (Ok(2), vec![]));
+}
+
+#[test]
+fn deaths_of_one_generation_under_many_names_add_up() {
+    const NAME: &str = "deaths_of_one_generation_under_many_names_add_up";
+    let Some(world) = world_with_a_good_generation() else { return };
+    world.publish(2);
+    kill_during_its_trial(NAME, &world, 2);
+    // Another name: as if the dead process had been another pod.
+    std::fs::rename(world.store.state_path().join("server"), world.store.state_path().join("another")).unwrap();
+    let mut server = world.serve();
+    assert_eq!((server.ask(), server.reasons()), (Ok(1), vec!["killed_process"]));
 }
 
 #[test]
@@ -95,7 +121,7 @@ fn whenever_a_server_is_killed_the_next_one_answers_with_the_new_or_the_last_goo
         server.heard("opens");
         std::thread::sleep(Duration::from_millis(generation - 2));
         server.kill();
-        let was_on_trial = !journal(&world)["trying"].is_null();
+        let was_on_trial = !journal(&world)["attempt"].is_null();
         let mut server = world.serve();
         let expected =
             if was_on_trial { (Ok(generation - 1), vec!["killed_process"]) } else { (Ok(generation), vec![]) };
@@ -104,7 +130,7 @@ fn whenever_a_server_is_killed_the_next_one_answers_with_the_new_or_the_last_goo
         // Completes the trial for the next round.
         let mut server = world.serve_with(LiveOptions { retry_after_death: Duration::ZERO, ..options() });
         assert_eq!(server.ask(), Ok(generation));
-        server.live.look_now();
+        server.prove();
     }
 }
 
@@ -117,8 +143,8 @@ fn world_with_a_good_generation() -> Option<World> {
     }
     let world = World::new();
     world.publish(1);
-    world.serve().live.look_now();
-    assert_eq!(journal(&world)["good"]["generation"], 1);
+    world.serve().prove();
+    assert_eq!(journal(&world)["proven"][0]["generation"], 1);
     Some(world)
 }
 
@@ -135,7 +161,7 @@ fn kill_during_its_trial(test: &str, world: &World, generation: u64) {
     let mut server = Killable::start(test, world);
     server.heard(&format!("serves {generation}"));
     server.kill();
-    assert_eq!(journal(world)["trying"]["generation"], generation);
+    assert_eq!(journal(world)["attempt"]["generation"], generation);
 }
 
 fn journal(world: &World) -> Value {

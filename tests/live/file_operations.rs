@@ -50,7 +50,7 @@ fn world_with_two_generations(load_mode: LoadMode) -> (World, Server) {
     make_writable(&world.store.generation_path(2));
     fs::write(world.store.generations_path().join("new"), World::bytes(3)).unwrap();
     let mut server = world.serve_with(LiveOptions { load_mode, ..options() });
-    server.live.look_now();
+    server.prove();
     assert_eq!((server.ask(), server.reasons()), (Ok(2), vec![]));
     (world, server)
 }

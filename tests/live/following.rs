@@ -2,7 +2,7 @@
 
 use omomi::Code;
 use omomi::live::{LiveOptions, Outcome, ServingState};
-use omomi::store::{Control, Digest};
+use omomi::store::Digest;
 
 use crate::world::{World, options};
 
@@ -59,7 +59,7 @@ fn a_server_starts_with_the_last_good_generation_while_the_newest_is_bad() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
-    server.live.look_now();
+    server.prove();
     drop(server);
     world.publish_bytes(2, b"\x89OMOMI\r\n and then nothing");
     server = world.serve();
@@ -72,24 +72,23 @@ fn freeze_off_and_pin_are_obeyed_even_at_start() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
-    world.control(Control::Freeze);
+    world.control("on freeze");
     world.publish(2);
     assert_eq!(server.look_and_ask(), Ok(1));
-    server.live.look_now();
     drop(server);
     let mut server = world.serve();
     assert_eq!(server.ask(), Ok(1), "a new process serves its predecessor's generation");
-    world.control(Control::Follow);
+    world.control("on follow");
     assert_eq!(server.look_and_ask(), Ok(2));
-    world.control(Control::Pin(1));
+    world.control("on pin 1");
     assert_eq!(server.look_and_ask(), Ok(1));
-    world.control(Control::Off);
+    world.control("off");
     assert_eq!(server.look_and_ask(), Err("switched_off"));
     drop(server);
     let mut server = world.serve();
     assert_eq!(server.ask(), Err("switched_off"));
     assert_eq!(server.live.status().state, ServingState::Off);
-    world.control(Control::Follow);
+    world.control("on follow");
     assert_eq!(server.look_and_ask(), Ok(2));
 }
 
@@ -98,7 +97,7 @@ fn a_malformed_control_file_changes_nothing() {
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
-    world.control(Control::Off);
+    world.control("off");
     assert_eq!(server.look_and_ask(), Err("switched_off"));
     crate::world::replace(&world.store.control_path(), b"onn\n");
     assert_eq!(server.look_and_ask(), Err("switched_off"));
@@ -115,7 +114,7 @@ fn only_a_pin_brings_back_an_older_generation() {
     world.point_to(1);
     assert_eq!(server.look_and_ask(), Ok(2));
     assert_eq!(server.reasons(), ["generation_behind"]);
-    world.control(Control::Pin(1));
+    world.control("on pin 1");
     assert_eq!(server.look_and_ask(), Ok(1));
 }
 
@@ -144,7 +143,7 @@ fn without_a_current_the_served_generation_continues_even_after_a_restart_and_a_
     let world = World::new();
     world.publish(1);
     let mut server = world.serve();
-    server.live.look_now();
+    server.prove();
     std::fs::remove_file(world.store.current_path()).unwrap();
     assert_eq!((server.look_and_ask(), server.reasons()), (Ok(1), vec!["file"]));
     drop(server);
@@ -152,4 +151,124 @@ fn without_a_current_the_served_generation_continues_even_after_a_restart_and_a_
     assert_eq!(server.ask(), Ok(1));
     world.publish(2);
     assert_eq!((server.look_and_ask(), server.reasons()), (Ok(2), vec![]));
+}
+
+#[test]
+fn an_order_holds_when_its_file_or_the_store_is_gone_and_after_a_restart() {
+    let world = World::new();
+    world.publish(1);
+    let mut server = world.serve();
+    world.control("off");
+    assert_eq!(server.look_and_ask(), Err("switched_off"));
+    std::fs::remove_file(world.store.control_path()).unwrap();
+    assert_eq!((server.look_and_ask(), server.reasons()), (Err("switched_off"), vec!["store_malformed"]));
+    drop(server);
+    let mut server = world.serve();
+    assert_eq!(server.ask(), Err("switched_off"), "the journal has it");
+    let elsewhere = world.dir().with_extension("gone");
+    std::fs::rename(world.dir(), &elsewhere).unwrap();
+    assert_eq!((server.look_and_ask(), server.reasons().contains(&"store_missing")), (Err("switched_off"), true));
+    std::fs::rename(&elsewhere, world.dir()).unwrap();
+    world.control("on");
+    assert_eq!((server.look_and_ask(), server.reasons()), (Ok(1), vec![]));
+}
+
+#[test]
+fn a_freeze_or_a_pin_does_not_switch_scoring_on_and_on_does_not_lift_a_pin() {
+    let world = World::new();
+    world.publish(1);
+    world.publish(2);
+    let mut server = world.serve();
+    world.control("off");
+    assert_eq!(server.look_and_ask(), Err("switched_off"));
+    for order in ["freeze", "pin 1"] {
+        world.control(order);
+        assert_eq!(server.look_and_ask(), Err("switched_off"), "{order}");
+    }
+    world.control("on");
+    assert_eq!(server.look_and_ask(), Ok(1));
+    world.control("follow");
+    assert_eq!(server.look_and_ask(), Ok(2));
+}
+
+#[test]
+fn a_store_that_begins_again_at_generation_1_is_served_with_a_reason() {
+    for generation in [1, 5] {
+        let world = World::new();
+        world.publish(5);
+        world.serve().prove();
+        std::fs::remove_file(world.store.generation_path(5)).unwrap();
+        std::fs::remove_file(world.store.current_path()).unwrap();
+        let mut bytes = World::bytes(generation);
+        if generation == 5 {
+            bytes = crate::small_model::slow_bytes_of_generation(5, 2);
+        }
+        world.publish_bytes(generation, &bytes);
+        let server = world.serve();
+        let served = server.live.status().served.map(|served| served.generation);
+        let reason = if generation == 5 { "name_reused" } else { "generation_behind" };
+        assert_eq!((served, server.reasons()), (Some(generation), vec![reason]));
+    }
+}
+
+#[test]
+fn many_newer_generations_that_do_not_verify_are_passed_over() {
+    let world = World::new();
+    world.publish(1);
+    for generation in 2..10 {
+        world.publish_bytes(generation, b"\x89OMOMI\r\n and then nothing");
+    }
+    assert_eq!(world.serve().ask(), Ok(1));
+}
+
+#[test]
+fn a_pin_names_a_content_and_another_one_under_its_name_is_not_served() {
+    let world = World::new();
+    world.publish(1);
+    world.publish(2);
+    let digest = Digest::of(&World::bytes(1));
+    world.control(&format!("on pin 1 {digest}"));
+    world.put(1, &crate::small_model::slow_bytes_of_generation(1, 2));
+    let mut server = world.serve();
+    assert_eq!((server.ask(), server.reasons()), (Ok(2), vec!["digest_mismatch"]));
+    world.put(1, &World::bytes(1));
+    assert_eq!((server.look_and_ask(), server.reasons()), (Ok(1), vec![]));
+}
+
+#[test]
+fn nothing_is_created_where_there_is_no_store_and_a_store_that_appears_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("adds/feed-crt");
+    let live = omomi::live::LiveModel::open(&dir, &crate::world::schema(), options()).unwrap();
+    let reasons = live.status().reasons;
+    assert_eq!((reasons.len(), reasons[0].code, reasons[0].owner().word()), (1, Code::StoreMissing, "delivery"));
+    assert!(reasons[0].text.contains(dir.to_str().unwrap()), "{reasons:?}");
+    assert!(!folder.path().join("adds").exists());
+    let world = World::new();
+    world.publish(1);
+    std::fs::create_dir(folder.path().join("adds")).unwrap();
+    std::fs::rename(world.dir(), &dir).unwrap();
+    live.look_now();
+    let mut server = crate::world::Server::new(live);
+    assert_eq!(server.ask(), Ok(1));
+    // The writer takes the folder at its next look.
+    for _ in 0..300 {
+        if dir.join("state/server/journal.json").exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!((server.look_and_ask(), server.reasons()), (Ok(1), vec![]));
+}
+
+#[test]
+fn a_live_model_is_closed_within_two_seconds_and_its_orderly_end_is_recorded() {
+    let world = World::new();
+    world.publish(1);
+    let server = world.serve();
+    let began = std::time::Instant::now();
+    drop(server);
+    assert!(began.elapsed() < std::time::Duration::from_secs(2));
+    let journal = std::fs::read_to_string(world.store.state_path().join("server/journal.json")).unwrap();
+    assert!(journal.contains(r#""ended": "close""#), "{journal}");
 }

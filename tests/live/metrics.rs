@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use omomi::live::{Latency, LiveMetrics, LiveModel, LiveOptions, SampledField, Stage, TrafficCounts};
-use omomi::store::Control;
 use omomi::{CandidateSet, Capacity, Code, Model, RequestLayout, Scorer};
 use omomi_train::pack::writer::{self, Parts};
 
@@ -55,7 +54,7 @@ fn every_request_is_counted_by_its_outcome() {
     assert_eq!(server.look_and_ask(), Ok(1));
     let too_many = server.scorer.predict(&mut server.request, CANDIDATE_COUNT + 1);
     assert_eq!(too_many.unwrap_err().code(), Code::TooManyCandidates);
-    world.control(Control::Off);
+    world.control("off");
     for _ in 0..3 {
         assert_eq!(server.look_and_ask(), Err("switched_off"));
     }
@@ -157,7 +156,10 @@ fn attempts_are_counted_by_outcome_code_and_owner_and_the_last_one_is_timed_by_s
     let load = metrics.last_load.unwrap();
     let reached = Stage::ALL.into_iter().zip(load.stages).filter(|(_, took)| took.is_some());
     let reached: Vec<Stage> = reached.map(|(stage, _)| stage).collect();
-    assert_eq!((load.generation, &*reached), (2, &[Stage::Open, Stage::Read, Stage::Digest, Stage::Verify][..]));
+    assert_eq!(
+        (load.generation, &*reached),
+        (2, &[Stage::Open, Stage::Journal, Stage::Read, Stage::Digest, Stage::Verify][..])
+    );
     let served = metrics.served.unwrap();
     assert_eq!((served.generation, served.file_len_bytes), (1, World::bytes(1).len() as u64));
     assert_eq!(metrics.mapped_bytes, served.file_len_bytes);
@@ -319,13 +321,13 @@ fn a_server_is_ready_if_it_answers_with_a_model_or_by_its_own_means() {
     assert_eq!(health.reasons[0].code, Code::NoModel);
     let other = world.serve_with(LiveOptions { name: "other".to_owned(), has_fallback: true, ..options() });
     assert!(other.live.health().is_ready);
-    world.control(Control::Off);
+    world.control("off");
     server.live.look_now();
     assert!(server.live.health().is_ready);
     let page = read(&text_of(&server.live.metrics()));
     assert_eq!(page.value("omomi_control", &[("control", "off")]), Some(1.0));
     assert_eq!(page.value("omomi_state", &[("state", "off")]), Some(1.0));
-    world.control(Control::Follow);
+    world.control("on follow");
     world.publish(1);
     server.live.look_now();
     let health = server.live.health();

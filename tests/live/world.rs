@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use omomi::live::{LiveModel, LiveOptions, LiveScorer};
-use omomi::store::{Control, Current, Digest, Store};
+use omomi::store::{Current, Digest, Store};
 use omomi::{Answer, Capacity, Model, Request, RequestLayout, Schema};
 
 use crate::small_model;
@@ -25,6 +25,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
         fs::create_dir(store.generations_path()).unwrap();
+        // The first publication writes it.
+        fs::write(store.control_path(), "on follow\n").unwrap();
         Self { store, _folder: Some(folder) }
     }
 
@@ -64,7 +66,8 @@ impl World {
         self.point_to(generation);
     }
 
-    pub fn control(&self, control: Control) {
+    /// Writes an order.
+    pub fn control(&self, control: &str) {
         replace(&self.store.control_path(), format!("{control}\n").as_bytes());
     }
 
@@ -113,6 +116,12 @@ impl Server {
         let (found, expected) = (self.request.answers(CANDIDATE_COUNT), expected_answers(generation));
         assert!(same_bits(found, expected.into_iter()), "generation {generation} gave other answers");
         Ok(generation)
+    }
+
+    /// Scores a request and looks: that proves the generation of a server without a trial.
+    pub fn prove(&mut self) {
+        self.ask().unwrap();
+        self.live.look_now();
     }
 
     /// Looks at the store, and then asks.

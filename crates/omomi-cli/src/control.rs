@@ -1,9 +1,9 @@
-//! `omomi rollback`, `pin`, `freeze`, `off` and `on`: orders of people that override what is published.
+//! `omomi rollback`, `pin`, `freeze`, `follow`, `off`, `on` and `unquarantine`: orders of people.
 
 use std::path::{Path, PathBuf};
 
-use omomi::store::{Control, Store};
-use omomi_train::operate::publish::{ControlChange, PublishError, pin, rollback, set_control};
+use omomi::store::{Control, Scoring, Store, Target};
+use omomi_train::operate::publish::{ControlChange, PublishError, follow, freeze, pin, rollback, switch, unquarantine};
 use serde_json::json;
 
 use crate::Failure;
@@ -11,15 +11,15 @@ use crate::output::say;
 use crate::publish::Verifying;
 use crate::refusal::{Refusal, print_json};
 
-/// Send servers back to the generation that was published before the one they serve
+/// Send servers back to the generation before the one that they serve
 ///
 /// The older file is verified with its golden requests first. The rollback is a pin: servers do not serve later
-/// generations until `omomi on`.
+/// generations until `omomi follow`. It does not switch scoring on.
 #[derive(clap::Args)]
 pub(crate) struct RollbackArguments {
     /// Directory of the store
     dir: PathBuf,
-    /// Generation to go back to [default: the one before the served generation]
+    /// Generation to go back to [default: the one before the generation that servers serve]
     #[arg(long, value_name = "GENERATION")]
     to: Option<u64>,
     #[command(flatten)]
@@ -31,7 +31,8 @@ pub(crate) struct RollbackArguments {
 
 /// Send servers to one generation and keep them there, whatever is published later
 ///
-/// The file is verified with its golden requests first. After `omomi on`, servers follow what is published again.
+/// The file is verified with its golden requests first. A pin also lifts a quarantine that deaths of processes caused.
+/// It does not switch scoring on. After `omomi follow`, servers serve what is published again.
 #[derive(clap::Args)]
 pub(crate) struct PinArguments {
     /// Generation to serve
@@ -40,6 +41,36 @@ pub(crate) struct PinArguments {
     dir: PathBuf,
     #[command(flatten)]
     verifying: Verifying,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Keep the generation that servers serve, whatever is published later
+///
+/// This also holds for servers that start later. It does not switch scoring on. After `omomi follow`, servers serve what
+/// is published again.
+#[derive(clap::Args)]
+pub(crate) struct FreezeArguments {
+    /// Directory of the store
+    dir: PathBuf,
+    /// Generation to stay at, if servers serve different ones
+    #[arg(long, value_name = "GENERATION")]
+    at: Option<u64>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Take a generation out of the quarantine of all servers, so that they try it again
+///
+/// A pin lifts a quarantine that deaths of processes caused; this command lifts any.
+#[derive(clap::Args)]
+pub(crate) struct UnquarantineArguments {
+    /// Generation to try again
+    generation: u64,
+    /// Directory of the store
+    dir: PathBuf,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -65,46 +96,79 @@ pub(crate) fn run_pin(arguments: &PinArguments) -> Result<(), Failure> {
     report(change, &arguments.dir, arguments.json)
 }
 
-pub(crate) fn run_switch(arguments: &SwitchArguments, control: Control) -> Result<(), Failure> {
-    let change = set_control(&Store::new(&arguments.dir), control, &mut |_| ());
+pub(crate) fn run_freeze(arguments: &FreezeArguments) -> Result<(), Failure> {
+    let change = freeze(&Store::new(&arguments.dir), arguments.at, &mut |_| ());
     report(change, &arguments.dir, arguments.json)
+}
+
+pub(crate) fn run_follow(arguments: &SwitchArguments) -> Result<(), Failure> {
+    report(follow(&Store::new(&arguments.dir), &mut |_| ()), &arguments.dir, arguments.json)
+}
+
+pub(crate) fn run_switch(arguments: &SwitchArguments, scoring: Scoring) -> Result<(), Failure> {
+    report(switch(&Store::new(&arguments.dir), scoring, &mut |_| ()), &arguments.dir, arguments.json)
+}
+
+pub(crate) fn run_unquarantine(arguments: &UnquarantineArguments) -> Result<(), Failure> {
+    let content = unquarantine(&Store::new(&arguments.dir), arguments.generation);
+    let content = content.map_err(|error| Refusal::from(error).report(arguments.json))?;
+    if arguments.json {
+        print_json(&json!({ "generation": content.generation, "digest": content.digest.to_string() }));
+    } else {
+        say!("Servers try generation {} again at their next look", content.generation);
+        say!("  sha256 {}", content.digest);
+    }
+    Ok(())
 }
 
 fn report(change: Result<ControlChange, PublishError>, dir: &Path, json: bool) -> Result<(), Failure> {
     let change = change.map_err(|error| Refusal::from(error).report(json))?;
-    let undo = undo(change.before, dir);
+    let undo = change.before.map(|before| undo(before, change.after, dir));
     if json {
+        let servers = change.effects.iter().map(|(server, effect)| json!({ "name": server, "does": effect }));
         print_json(&json!({
             "control": {
                 "before": change.before.map(|before| before.to_string()),
                 "after": change.after.to_string(),
             },
-            "served": change.served(),
+            "servers": servers.collect::<Vec<_>>(),
             "undo": undo,
         }));
         return Ok(());
     }
-    let before = change.before.map_or("not readable".to_owned(), |before| format!("`{before}`"));
+    let before = change.before.map_or("absent or not readable".to_owned(), |before| format!("`{before}`"));
     say!("Control of {} says `{}`; before it was {before}", dir.display(), change.after);
-    match (change.after, change.served()) {
-        (Control::Off, _) => say!("  served: nothing; servers use their own logic"),
-        (Control::Freeze, _) => {
-            say!("  served: on each server, what it serves now; see omomi status {}", dir.display())
-        }
-        (_, Some(generation)) => say!("  served: generation {generation}"),
-        (_, None) => say!("  served: nothing, because nothing was published yet"),
+    if change.effects.is_empty() {
+        say!("  no server has reported; servers that start obey");
     }
-    say!("  undo: {undo}");
+    for (server, effect) in &change.effects {
+        say!("  {server}: {effect}");
+    }
+    let Control { scoring, target } = change.after;
+    if let Target::Freeze(Some(named)) | Target::Pin(named) = target {
+        let word = if matches!(target, Target::Pin(_)) { "pin" } else { "freeze" };
+        let generation = named.generation;
+        say!("  in force: {word} {generation}; omomi follow {} lifts it", dir.display());
+    }
+    if scoring == Scoring::Off {
+        say!("  in force: off; servers use their own logic until omomi on {}", dir.display());
+    }
+    if let Some(undo) = undo {
+        say!("  undo: {undo}");
+    }
     Ok(())
 }
 
-/// Returns the command that restores the previous order.
-fn undo(before: Option<Control>, dir: &Path) -> String {
+/// Returns the command that restores the previous orders.
+fn undo(before: Control, after: Control, dir: &Path) -> String {
     let dir = dir.display();
-    match before {
-        Some(Control::Freeze) => format!("omomi freeze {dir}"),
-        Some(Control::Off) => format!("omomi off {dir}"),
-        Some(Control::Pin(generation)) => format!("omomi pin {generation} {dir}"),
-        Some(Control::Follow) | None => format!("omomi on {dir}"),
+    if before.scoring != after.scoring {
+        return format!("omomi {} {dir}", before.scoring);
+    }
+    match before.target {
+        Target::Freeze(Some(named)) => format!("omomi freeze {dir} --at {}", named.generation),
+        Target::Freeze(None) => format!("omomi freeze {dir}"),
+        Target::Pin(named) => format!("omomi pin {} {dir}", named.generation),
+        Target::Follow => format!("omomi follow {dir}"),
     }
 }

@@ -1,9 +1,9 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` differs: 2 means that the file is held back, and 64 means misuse. A command whose output
-//! cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and the exit
-//! code is 141.
+//! 2 (misuse). `omomi gate` differs: 2 means that the file is held back, and 64 means misuse. `omomi status --check`
+//! exits with 5 if something is wrong. A command whose output cannot be written has failed. If the reader of a pipe
+//! closed it, as `head` does, there is no message, and the exit code is 141.
 
 mod average;
 mod bench;
@@ -37,7 +37,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use omomi::store::Control;
+use omomi::store::Scoring;
 
 use crate::output::note;
 
@@ -76,12 +76,14 @@ enum Command {
     Status(status::Arguments),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
-    /// Keep the current generation on each server, whatever is published later
-    Freeze(control::SwitchArguments),
+    Freeze(control::FreezeArguments),
+    /// Undo rollback, pin or freeze: servers serve what is published again
+    Follow(control::SwitchArguments),
     /// Switch scoring off: servers use their own logic
     Off(control::SwitchArguments),
-    /// Undo rollback, pin, freeze or off: servers follow what is published again
+    /// Switch scoring on; rollback, pin and freeze stay in force
     On(control::SwitchArguments),
+    Unquarantine(control::UnquarantineArguments),
 }
 
 /// Exit code of a command whose reader closed the pipe: that of a program that the signal SIGPIPE ended, in a shell.
@@ -121,13 +123,14 @@ fn run(command: Command) -> u8 {
         Command::DrillServer(arguments) => drill::run_server(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
-        Command::Freeze(arguments) => control::run_switch(&arguments, Control::Freeze),
+        Command::Follow(arguments) => control::run_follow(&arguments),
+        Command::Freeze(arguments) => control::run_freeze(&arguments),
         Command::Gate(arguments) => gate::run(&arguments),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Keygen(arguments) => sign::run_keygen(&arguments),
-        Command::Off(arguments) => control::run_switch(&arguments, Control::Off),
-        Command::On(arguments) => control::run_switch(&arguments, Control::Follow),
+        Command::Off(arguments) => control::run_switch(&arguments, Scoring::Off),
+        Command::On(arguments) => control::run_switch(&arguments, Scoring::On),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
@@ -139,11 +142,16 @@ fn run(command: Command) -> u8 {
         Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
+        Command::Unquarantine(arguments) => control::run_unquarantine(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     let Err(failure) = outcome else { return 0 };
     note!("error: {}", message_with_causes(failure.as_ref()));
-    if failure.is::<gate::HeldBack>() { 2 } else { 1 }
+    match () {
+        () if failure.is::<gate::HeldBack>() => 2,
+        () if failure.is::<status::Wrong>() => 5,
+        () => 1,
+    }
 }
 
 /// Prints the help, the version, or the mistake in the command line, and returns the exit code.

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use omomi::store::Store;
-use omomi_train::operate::publish::status::{GenerationStatus, ServerStatus, Status};
+use omomi_train::operate::publish::servers::{Life, ServerStatus};
+use omomi_train::operate::publish::status::{GenerationStatus, Status};
 use serde_json::Value;
 
 use crate::Failure;
@@ -14,7 +15,8 @@ use crate::text::{bytes, grouped, table};
 /// Show what is published, served and quarantined in a store, and why
 ///
 /// Reads every byte of each weight file that it shows, to find damage. What servers serve is taken from their last
-/// report. A report that is older than 30 seconds is marked as stale.
+/// report. A process runs if it holds its lock; it is stuck if its report is older than 30 seconds. With --check, the
+/// exit code is 5 if anything is wrong.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Directory of the store
@@ -22,32 +24,59 @@ pub(crate) struct Arguments {
     /// Number of newest generations to read and show
     #[arg(long, value_name = "N", default_value_t = 10)]
     last: usize,
+    /// Exit with 5 if anything is wrong, for monitors
+    #[arg(long)]
+    check: bool,
     /// Print the status as JSON
     #[arg(long)]
     json: bool,
 }
+
+/// Something is wrong in the store or on its servers.
+#[derive(Debug)]
+pub(crate) struct Wrong(Vec<String>);
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} problems: {}", self.0.len(), self.0.join("; "))
+    }
+}
+
+impl std::error::Error for Wrong {}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let status = Status::read(&Store::new(&arguments.dir), arguments.last);
     let status = status.map_err(|error| Refusal::from(error).report(arguments.json))?;
     if arguments.json {
         print_json(&status.to_json());
-        return Ok(());
+    } else {
+        say_decisions(&status);
+        say_generations(&status);
+        say_servers(&status.servers);
+        if status.foreign_count > 0 {
+            say!(
+                "\n{} states in state/ belong to servers of another store, of which this is a copy",
+                status.foreign_count
+            );
+        }
     }
-    say_decisions(&status);
-    say_generations(&status);
-    say_servers(&status.servers);
+    let problems = status.problems();
+    if arguments.check && !problems.is_empty() {
+        return Err(Box::new(Wrong(problems)));
+    }
     Ok(())
 }
 
 fn say_decisions(status: &Status) {
     let current = match &status.current {
+        Ok(Some(current)) if status.is_current_gone => format!("generation {}, whose file is gone", current.generation),
         Ok(Some(current)) => format!("generation {}", current.generation),
         Ok(None) => "nothing yet".to_owned(),
         Err(error) => format!("not known: {} (for {})", error.full_message(), error.owner().word()),
     };
     let control = match &status.control {
-        Ok(control) => control.to_string(),
+        Ok(Some(control)) => control.to_string(),
+        Ok(None) => "absent: servers obey what they heard last".to_owned(),
         Err(error) => format!("not known: {} (for {})", error.full_message(), error.owner().word()),
     };
     say!("published  {current}\ncontrol    {control}\n");
@@ -107,7 +136,17 @@ fn say_servers(servers: &[ServerStatus]) {
 
 fn server_row(server: &ServerStatus) -> Vec<String> {
     let age = server.heartbeat_age_seconds.map_or("-".to_owned(), |age| format!("{} s ago", grouped(age)));
-    let age = if server.is_stale() { format!("{age}, stale: check that the process runs") } else { age };
+    let age = match server.life {
+        Life::Running if server.is_stale() => format!("{age}, stale: the process runs, and is stuck"),
+        Life::Running => age,
+        Life::Ended => format!("{age}, ended"),
+        Life::Died => format!("{age}, died"),
+        Life::Unknown => "on another machine, or before a reboot".to_owned(),
+    };
+    let age = match server.second_pid {
+        Some(pid) => format!("{age}; a second process of this name runs, pid {pid}"),
+        None => age,
+    };
     match &server.report {
         Ok(report) => {
             let served = &report["served"]["generation"];

@@ -1,58 +1,61 @@
-//! Account: updates the status that the process reports, in memory and in `report.json`.
+//! Account: updates the status that the process reports.
 
 use std::time::Instant;
 
-use super::super::status::{LiveStatus, Reason, Served, ServingState};
+use super::super::reason::Reason;
+use super::super::state::check_store;
+use super::super::status::{LiveStatus, Served, ServingState};
 use super::super::{seconds_of, unix_seconds};
-use super::{HEARTBEAT, Holding, Worker};
-use crate::store::Control;
+use super::{COUNT_INTERVAL, Holding, Worker};
 
 impl Worker {
     pub(super) fn report(&mut self) {
-        if let Some(problem) = &self.memory.problem {
-            self.reasons.push(Reason::of(problem));
-        }
-        let state = if self.control == Control::Off {
-            ServingState::Off
-        } else if self.served.is_some() {
-            ServingState::Serving
-        } else {
-            ServingState::NoModel
-        };
         // Counting the resident pages takes milliseconds per gigabyte.
-        if self.reported.as_ref().is_none_or(|(_, written)| written.elapsed() >= HEARTBEAT) {
+        if self.counted.is_none_or(|counted| counted.elapsed() >= COUNT_INTERVAL) {
             self.resident_bytes = self.models().map(|model| model.resident_bytes()).sum();
+            self.counted = Some(Instant::now());
         }
+        let (reasons, control) = (self.all_reasons(), self.shared.orders().in_force());
         let status = LiveStatus {
-            state,
-            control: self.control,
+            state: ServingState::of(control, self.served.is_some()),
+            control,
             served: self.served.as_ref().map(|served| self.describe(served)),
             retired_count: self.retired.len() + usize::from(self.fallback.is_some()),
             mapped_bytes: self.held_bytes(),
             resident_bytes: self.resident_bytes,
-            reasons: self.reasons.clone(),
+            reasons,
             attempts: self.attempts.iter().cloned().collect(),
-            quarantined: self.memory.quarantined.clone(),
+            quarantined: self.known.quarantined(),
             heartbeat_unix_seconds: unix_seconds(),
         };
-        self.write_report(&status);
         *self.shared.status() = status;
+        self.shared.post_report();
     }
 
-    /// Writes the report if it changed, or if the last one is older than the heartbeat interval.
-    fn write_report(&mut self, status: &LiveStatus) {
-        let is_known = self.reported.as_ref().is_some_and(|(known, written)| {
-            let known = (&known.state, &known.served, &known.reasons, &known.attempts, &known.control);
-            let new = (&status.state, &status.served, &status.reasons, &status.attempts, &status.control);
-            known == new && written.elapsed() < HEARTBEAT
-        });
-        if is_known {
-            return;
+    /// Everything that is wrong, each reason once: what concerns the served generation first.
+    fn all_reasons(&self) -> Vec<Reason> {
+        let mut reasons: Vec<Reason> = Vec::new();
+        // Looked at here, because the thread that keeps the state looks at its own pace.
+        let missing = check_store(&self.store).err().map(|error| Reason::of(&error));
+        let has_store = missing.is_none();
+        let mut state: Vec<Reason> = self.shared.desk().problems().iter().map(Reason::of).collect();
+        state.retain(|reason| reason.code != crate::error::Code::StoreMissing);
+        state.extend(missing);
+        let mut decided = self.known.reasons();
+        if !has_store {
+            // There is nothing to publish to.
+            decided.retain(|reason| reason.code != crate::error::Code::NoModel);
         }
-        if self.memory.is_on_disk() {
-            self.memory.write_report(&status.to_json());
+        let orders = self.shared.orders();
+        // Before the first publication, there are no orders.
+        let is_used = self.known.has_served() || self.known.has_current() || orders.last_heard().is_some();
+        let unheard = orders.problem().filter(|_| is_used && has_store).cloned();
+        for reason in self.reasons.iter().cloned().chain(decided).chain(unheard).chain(state) {
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
         }
-        self.reported = Some((status.clone(), Instant::now()));
+        reasons
     }
 
     fn describe(&self, served: &Holding) -> Served {
@@ -65,7 +68,7 @@ impl Worker {
             weight_count: model.weight_count(),
             file_len_bytes: model.header().total_len_bytes,
             load_mode: served.load_mode,
-            is_on_trial: self.trial.is_some(),
+            is_on_trial: self.known.is_on_trial(),
             since_unix_seconds: seconds_of(served.since),
             training_end_unix_seconds: model.training_end_unix_seconds(),
         }

@@ -3,61 +3,76 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use super::super::census::Census;
-use super::super::load::{Loaded, Stop, Trace};
+use super::super::decide::Loaded;
+use super::super::load::{self, Stop, Trace};
+use super::super::reason::Reason;
 use super::super::seat::{Seat, Serving};
-use super::super::status::{Reason, Stage};
-use super::{Holding, MAX_LOGIC_IDS, Trial, Worker};
+use super::super::status::Stage;
+use super::{Holding, MAX_LOGIC_IDS, Worker};
 use crate::error::Error;
 use crate::score::Model;
-use crate::store::Current;
+use crate::store::{Current, Named};
 
 /// For each live scorer, what will answer its requests after the switch.
 type Prepared = Vec<(Arc<Seat>, Box<Serving>)>;
 
 impl Worker {
     /// Creates scorers for the generation, warms them, and switches every live scorer to it.
-    pub(super) fn swap_in(&mut self, loaded: Loaded, reasons: Vec<Reason>, trace: &mut Trace) -> Result<(), Stop> {
-        let Loaded { model, source, digest, load_mode } = loaded;
+    pub(super) fn swap_in(
+        &mut self,
+        what: Named,
+        loaded: load::Loaded,
+        reasons: Vec<Reason>,
+        trace: &mut Trace,
+    ) -> Result<(), Stop> {
+        let load::Loaded { model, source, digest, load_mode } = loaded;
         let current = Current { generation: model.generation(), digest };
         let prepared = trace.stage(Stage::Prepare, || Ok(self.prepare(&model)?))?;
         trace.stage(Stage::Warm, || {
             self.warm(&prepared);
             Ok(())
         })?;
-        let is_known_to_be_good = self.memory.good == Some(current);
-        if !is_known_to_be_good {
-            trace.stage(Stage::Journal, || {
-                self.memory.begin_trial(current);
-                Ok(())
-            })?;
-        }
-        if let Err(stop) = trace.stage(Stage::Swap, || Ok(self.switch(&model, prepared)?)) {
-            self.memory.give_up_trial();
-            return Err(stop);
-        }
+        trace.stage(Stage::Swap, || Ok(self.switch(&model, prepared)?))?;
         let stamp = source.stamp();
         let holding = Holding { model, current, source, stamp, load_mode, since: SystemTime::now(), reasons };
-        let was_on_trial = self.trial.is_some();
         let before = self.served.replace(holding);
-        if is_known_to_be_good {
-            self.trial = None;
-            self.memory.give_up_trial();
-            self.retire(before);
-            let fallback = self.fallback.take();
-            self.retire(fallback);
-        } else {
-            self.trial = Some(Trial { began: Instant::now(), panics_before: self.panics() });
-            if was_on_trial {
-                // The replaced generation did not complete its trial; the fallback before it is known to be good.
-                self.retire(before);
-            } else {
-                self.fallback = before;
+        self.known.loaded(what, Some(stamp), Loaded::Served(current));
+        self.remember();
+        match before {
+            Some(before) if self.known.fallback() == Some(before.current) => {
+                let older = self.fallback.replace(before);
+                self.retire(older);
             }
+            before => self.retire(before),
         }
         Ok(())
+    }
+
+    /// Frees the fallback once it is not needed any more.
+    pub(super) fn drop_unneeded_fallback(&mut self) {
+        if self.fallback.as_ref().map(|fallback| fallback.current) != self.known.fallback() {
+            let fallback = self.fallback.take();
+            self.retire(fallback);
+        }
+    }
+
+    /// Serves the fallback again, if its bytes are still the verified ones.
+    pub(super) fn restore(&mut self) {
+        let fallback = self.fallback.take();
+        if let Some(fallback) = fallback.filter(Holding::is_as_verified)
+            && let Ok(prepared) = self.prepare(&fallback.model)
+            && self.switch(&fallback.model, prepared).is_ok()
+        {
+            let before = self.served.replace(fallback);
+            self.retire(before);
+            self.known.restored(true);
+        } else {
+            self.known.restored(false);
+        }
+        self.remember();
     }
 
     pub(super) fn prepare(&self, model: &Arc<Model>) -> Result<Prepared, Error> {
@@ -117,44 +132,6 @@ impl Worker {
         for seat in &seats.all {
             let replaced = seat.slot.replace(Box::new(Serving::Nothing));
             self.replaced.push((Arc::clone(seat), replaced));
-        }
-    }
-
-    /// Ends the trial: successfully when its time is over, or with the first panic.
-    pub(super) fn judge_trial(&mut self) {
-        let Some(trial) = &self.trial else { return };
-        if self.panics() > trial.panics_before {
-            self.go_back();
-        } else if trial.began.elapsed() >= self.shared.options.trial {
-            self.trial = None;
-            self.memory.end_trial();
-            let fallback = self.fallback.take();
-            self.retire(fallback);
-        }
-    }
-
-    /// Quarantines the generation on trial, which panicked, and serves the last good one, which is still in memory.
-    fn go_back(&mut self) {
-        self.trial = None;
-        self.memory.give_up_trial();
-        let Some(bad) = self.served.take() else { return };
-        let message = format!("scoring with generation {} panicked while it was on trial", bad.current.generation);
-        let error = Error::Panic { message };
-        self.quarantine(bad.current, &error);
-        self.shared.ledger().withdrawn(error.code());
-        self.reasons.push(Reason::of(&error));
-        self.retire(Some(bad));
-        self.serve_fallback();
-    }
-
-    pub(super) fn serve_fallback(&mut self) {
-        if let Some(fallback) = self.fallback.take().filter(Holding::is_as_verified)
-            && let Ok(prepared) = self.prepare(&fallback.model)
-            && self.switch(&fallback.model, prepared).is_ok()
-        {
-            self.served = Some(fallback);
-        } else {
-            self.switch_to_nothing();
         }
     }
 

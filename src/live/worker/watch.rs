@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::load;
-use super::super::status::Reason;
+use super::super::reason::Reason;
 use super::Worker;
 use crate::error::Error;
 use crate::weight_file::map::LoadMode;
@@ -11,19 +11,19 @@ use crate::weight_file::source::FileStamp;
 
 impl Worker {
     /// Checks that a mapped file has not changed. If it has, serving moves to a private copy of the verified bytes, if
-    /// they can still be copied; otherwise to the last good generation, or to none.
-    pub(super) fn watch_file(&mut self) {
-        let Some(served) = &mut self.served else { return };
+    /// they can still be copied. Otherwise nothing is served, until another generation is found: returns why.
+    pub(super) fn watch_file(&mut self) -> Option<Reason> {
+        let served = self.served.as_mut()?;
         self.reasons.extend(served.reasons.iter().cloned());
         if served.load_mode != LoadMode::Map {
-            return;
+            return None;
         }
         let now = match served.source.stamp_now() {
-            Ok(now) if now == served.stamp => return,
+            Ok(now) if now == served.stamp => return None,
             Ok(now) => now,
             Err(error) => {
                 self.reasons.push(Reason::of(&error));
-                return;
+                return None;
             }
         };
         let (current, before) = (served.current, served.stamp);
@@ -33,12 +33,12 @@ impl Worker {
             // while the bytes are checked.
             self.switch_to_nothing();
         }
-        let Some(served) = &mut self.served else { return };
+        let served = self.served.as_mut()?;
         // The file was unlinked, renamed or linked: publishers that free space do that. It needs no copy.
         let is_written = (now.len_bytes, now.written) != (before.len_bytes, before.written);
         if !is_written && matches!(load::is_still(&served.source, current.digest, &mut || Ok(())), Ok(true)) {
             served.stamp = now;
-            return;
+            return None;
         }
         let copy = load::private_copy(&served.source, current.digest, &mut || Ok(()));
         let error = Error::ChangedInPlace { path: served.source.path().to_owned(), change };
@@ -49,27 +49,21 @@ impl Worker {
                 self.reasons.push(Reason::of(&error));
                 let mapped = std::mem::replace(&mut served.model, Arc::clone(&copy));
                 let prepared = self.prepare(&copy);
-                if prepared.and_then(|prepared| self.switch(&copy, prepared)).is_err() {
-                    self.switch_to_nothing();
-                    let unused = self.served.take();
-                    self.retire(unused);
-                }
+                let is_switched = prepared.and_then(|prepared| self.switch(&copy, prepared)).is_ok();
                 self.retired.push(mapped);
+                if is_switched {
+                    return None;
+                }
             }
             Err(_) => {
                 self.shared.ledger().withdrawn(error.code());
-                self.reasons.push(Reason::of(&error));
-                let lost = self.served.take();
-                // The last good generation is no longer available, and the one before it is not known.
-                if self.memory.good == Some(current) && self.fallback.is_none() {
-                    self.memory.forget_good();
-                }
-                self.trial = None;
-                self.memory.give_up_trial();
-                self.retire(lost);
-                self.serve_fallback();
             }
         }
+        self.switch_to_nothing();
+        let lost = self.served.take();
+        self.retire(lost);
+        self.known.lost();
+        Some(Reason::of(&error))
     }
 }
 

@@ -3,14 +3,16 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use omomi::Owner;
-use omomi::store::{Control, Store};
-use omomi_train::operate::publish::{PublishError, publish, set_control};
+use omomi::store::{Scoring, Store};
+use omomi_train::operate::publish::{PublishError, publish, switch};
 
-use crate::fixture::{Fixture, USUAL_WEIGHT_COUNT, Wanted, everything_in, options, published_generation};
+use crate::fixture::{
+    Fixture, USUAL_WEIGHT_COUNT, Wanted, control_of, everything_in, leftovers_in, options, published_generation,
+};
 
 const STORE: &str = "OMOMI_TEST_STORE";
 const FILE: &str = "OMOMI_TEST_FILE";
@@ -118,14 +120,10 @@ fn a_disk_that_fills_up_at_any_point_is_left_as_it_was_and_publishing_works_once
             assert_says_what_failed(&error);
             assert_eq!(everything_in(folder.path()), before, "{options_of_disk}");
             assert_eq!(published_generation(&store), Some(1));
-            // Switching off works, or returns an error.
-            match set_control(&store, Control::Off, &mut |_| ()) {
-                Ok(_) => assert_eq!(store.read_control().unwrap(), Control::Off),
-                Err(error) => {
-                    assert_says_what_failed(&error);
-                    assert_eq!(store.read_control().unwrap(), Control::Follow);
-                }
-            }
+            // An order needs no space: it is written over the one before.
+            switch(&store, Scoring::Off, &mut |_| ()).unwrap();
+            assert!(control_of(&store).is_off(), "{options_of_disk}");
+            assert_eq!(leftovers_in(folder.path()), Vec::<PathBuf>::new());
             disk.remount(&format!("size={},nr_inodes=100", 8 * len));
             publish(&store, &options(&files[1]), &mut |_| ()).unwrap();
         }

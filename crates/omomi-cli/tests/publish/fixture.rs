@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use omomi::Model;
 use omomi::contract::Contract;
 use omomi::request::{FieldValue, RequestRows, Row};
-use omomi::store::{Digest, Store};
+use omomi::store::{Control, ControlText, Digest, Store};
 use omomi::weight_file::Calibrator;
 use omomi::weight_file::map::LoadMode;
 use omomi::weight_file::table::Encoding;
@@ -135,6 +135,12 @@ impl Fixture {
         publish(&self.store, &options(&wanted.file_in(self.folder())), &mut |_| ())
     }
 
+    /// Returns the orders that the store has in writing.
+    #[track_caller]
+    pub fn control(&self) -> Control {
+        control_of(&self.store)
+    }
+
     /// Publishes with these lines in `limits.toml`.
     pub fn publish_within(&self, limits: &str, wanted: &Wanted) -> Result<Published, PublishError> {
         fs::create_dir_all(self.store.dir()).unwrap();
@@ -153,6 +159,23 @@ impl Fixture {
         assert!(!error.action().is_empty());
         assert_eq!(everything_in(self.folder()), before, "something was changed or left behind");
     }
+}
+
+/// Returns the orders that a store has in writing. Both are there.
+#[track_caller]
+pub fn control_of(store: &Store) -> Control {
+    let text = store.read_control().unwrap().expect("`control` is absent");
+    let ControlText { scoring: Some(scoring), target: Some(target) } = text else {
+        panic!("an order is missing: {text:?}")
+    };
+    Control { scoring, target }
+}
+
+/// Returns what `control` says after `on pin` or another word, and a generation of the store.
+#[track_caller]
+pub fn orders(store: &Store, words: &str, generation: u64) -> Control {
+    let digest = Digest::of(&fs::read(store.generation_path(generation)).unwrap());
+    format!("{words} {generation:06} {digest}").parse().unwrap()
 }
 
 /// Lists every file and folder below `folder` with its permissions, and the digest of each file.

@@ -5,11 +5,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use omomi::store::{Control, Store};
-use omomi_train::operate::publish::{Step, publish, rollback, set_control};
+use omomi::store::{Control, Scoring, Store};
+use omomi_train::operate::publish::{Step, follow, freeze, publish, rollback, switch};
 
 use crate::fixture::{
-    Fixture, USUAL_WEIGHT_COUNT, Wanted, leftovers_in, options, published_generation, steps_of_publishing, verifier,
+    Fixture, USUAL_WEIGHT_COUNT, Wanted, leftovers_in, options, orders, published_generation, steps_of_publishing,
+    verifier,
 };
 
 const DEED: &str = "OMOMI_TEST_DEED";
@@ -45,7 +46,9 @@ fn victim() {
     match variable(DEED).as_str() {
         "publish" => drop(publish(&store, &options(Path::new(&variable(FILE))), &mut die)),
         "rollback" => drop(rollback(&store, None, &verifier(), &mut die)),
-        control => drop(set_control(&store, control.parse().unwrap(), &mut die)),
+        "follow" => drop(follow(&store, &mut die)),
+        "off" => drop(switch(&store, Scoring::Off, &mut die)),
+        other => panic!("{other}"),
     }
     panic!("expected to be killed at {step:?}");
 }
@@ -142,37 +145,41 @@ fn a_publication_that_was_named_but_not_made_current_is_completed_only_by_the_sa
     assert_eq!(published_generation(&fixture.store), Some(2));
 }
 
-/// Kills an action that changes `control` from one order to another at every step.
-fn control_killed_at_every_step(deed: &str, from: Control, to: Control) {
+/// Kills an action that changes `control` at every step.
+fn control_killed_at_every_step(deed: &str, from: &dyn Fn(&Store) -> Control, to: &dyn Fn(&Store) -> Control) {
     for step in Step::OF_CONTROL {
         if step == Step::Verify && deed != "rollback" {
             continue;
         }
         let fixture = Fixture::with([1, 2]);
-        if from != Control::Follow {
-            set_control(&fixture.store, from, &mut |_| ()).unwrap();
-        }
+        let (from, to) = (from(&fixture.store), to(&fixture.store));
+        std::fs::write(fixture.store.control_path(), format!("{from}\n")).unwrap();
         do_and_die(deed, &fixture.store, Path::new(""), KillPoint { step, occurrence: 0 });
         let expected = if step > Step::ReplaceText { to } else { from };
-        assert_eq!(fixture.store.read_control().unwrap(), expected, "{deed} killed at {step:?}");
+        assert_eq!(fixture.control(), expected, "{deed} killed at {step:?}");
         assert_eq!(published_generation(&fixture.store), Some(2));
-        set_control(&fixture.store, Control::Freeze, &mut |_| ()).unwrap();
-        assert_eq!(fixture.store.read_control().unwrap(), Control::Freeze, "{deed} killed at {step:?}");
+        freeze(&fixture.store, Some(1), &mut |_| ()).unwrap();
+        let frozen = orders(&fixture.store, "on freeze", 1).target;
+        assert_eq!(fixture.control(), Control { target: frozen, ..expected }, "{deed} killed at {step:?}");
         assert_eq!(leftovers_in(fixture.store.dir()), Vec::<PathBuf>::new(), "{deed} killed at {step:?}");
     }
 }
 
-#[test]
-fn switching_off_takes_effect_fully_or_not_at_all_if_killed() {
-    control_killed_at_every_step("off", Control::Follow, Control::Off);
+fn at(text: &'static str) -> impl Fn(&Store) -> Control {
+    move |_| text.parse().unwrap()
 }
 
 #[test]
-fn switching_on_takes_effect_fully_or_not_at_all_if_killed() {
-    control_killed_at_every_step("follow", Control::Off, Control::Follow);
+fn switching_off_takes_effect_fully_or_not_at_all_if_killed() {
+    control_killed_at_every_step("off", &at("on follow"), &at("off follow"));
+}
+
+#[test]
+fn following_takes_effect_fully_or_not_at_all_if_killed() {
+    control_killed_at_every_step("follow", &|store| orders(store, "off pin", 1), &at("off follow"));
 }
 
 #[test]
 fn rolling_back_takes_effect_fully_or_not_at_all_if_killed() {
-    control_killed_at_every_step("rollback", Control::Follow, Control::Pin(1));
+    control_killed_at_every_step("rollback", &at("on follow"), &|store| orders(store, "on pin", 1));
 }

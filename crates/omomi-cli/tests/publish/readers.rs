@@ -5,9 +5,9 @@ use std::thread;
 
 use omomi::Model;
 use omomi::store::{Control, Digest, Store};
-use omomi_train::operate::publish::{rollback, set_control};
+use omomi_train::operate::publish::{follow, rollback};
 
-use crate::fixture::{Fixture, Wanted, verifier};
+use crate::fixture::{Fixture, Wanted, control_of, verifier};
 
 /// Reads until told to stop. Returns the generations and orders that it saw, without repetitions.
 fn look(store: &Store, stop: &AtomicBool) -> (Vec<u64>, Vec<Control>) {
@@ -18,9 +18,9 @@ fn look(store: &Store, stop: &AtomicBool) -> (Vec<u64>, Vec<Control>) {
         assert_eq!(Digest::of(&bytes), current.digest);
         assert_eq!(Model::from_bytes(bytes).unwrap().generation(), current.generation);
         generations.push(current.generation);
-        let control = store.read_control().unwrap();
-        if let Control::Pin(generation) = control {
-            assert!(store.generations().unwrap().contains(&generation));
+        let control = control_of(store);
+        if let Some(pinned) = control.target.named() {
+            assert!(store.generations().unwrap().contains(&pinned.generation));
         }
         controls.push(control);
     }
@@ -40,7 +40,7 @@ fn a_reader_sees_only_whole_generations_and_in_order() {
             for generation in 2..=12 {
                 fixture.publish(&Wanted::generation(generation)).unwrap();
                 rollback(&fixture.store, None, &verifier(), &mut |_| ()).unwrap();
-                set_control(&fixture.store, Control::Follow, &mut |_| ()).unwrap();
+                follow(&fixture.store, &mut |_| ()).unwrap();
             }
         });
         stop.store(true, Ordering::Relaxed);

@@ -2,12 +2,11 @@
 //! them.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use omomi::Code;
-use omomi::store::Control;
-use omomi_train::operate::publish::set_control;
-use omomi_train::operate::publish::status::{STALE_AFTER_SECONDS, Status};
+use omomi_train::operate::publish::freeze;
+use omomi_train::operate::publish::servers::Life;
+use omomi_train::operate::publish::status::Status;
 use serde_json::json;
 
 use crate::fixture::{Fixture, Wanted};
@@ -18,8 +17,27 @@ fn report(fixture: &Fixture, server: &str, text: &str) {
     fs::write(folder.join("report.json"), text).unwrap();
 }
 
-fn seconds_ago(seconds: u64) -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - seconds
+/// A report of a process of this boot, whose last heartbeat was `age_seconds` ago.
+fn report_of_this_boot(age_seconds: f64) -> serde_json::Value {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let uptime = fs::read_to_string("/proc/uptime").unwrap();
+    let uptime_seconds: f64 = uptime.split_whitespace().next().unwrap().parse().unwrap();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since the boot")]
+    let heartbeat_boot_ms = ((uptime_seconds - age_seconds) * 1_000.0) as u64;
+    json!({
+        "state": "serving",
+        "reasons": [],
+        "ended": null,
+        "process": { "boot": boot.trim(), "pid": 7, "started_ticks": 1 },
+        "heartbeat_boot_ms": heartbeat_boot_ms,
+    })
+}
+
+/// Holds the lock of a server as its process does.
+fn lock(fixture: &Fixture, server: &str) -> fs::File {
+    let lock = fs::File::create(fixture.store.state_path().join(server).join("lock")).unwrap();
+    lock.lock().unwrap();
+    lock
 }
 
 #[test]
@@ -66,23 +84,63 @@ fn malformed_texts_are_problems_and_the_rest_is_shown() {
 }
 
 #[test]
-fn servers_are_shown_with_their_reports_and_ages() {
-    let fixture = Fixture::with([1]);
-    set_control(&fixture.store, Control::Freeze, &mut |_| ()).unwrap();
-    let fresh = json!({ "state": "serving", "heartbeat_unix_seconds": seconds_ago(2) });
-    let stale = json!({ "state": "serving", "heartbeat_unix_seconds": seconds_ago(STALE_AFTER_SECONDS + 5) });
-    report(&fixture, "a-fresh", &fresh.to_string());
-    report(&fixture, "b-stale", &stale.to_string());
-    report(&fixture, "c-broken", "{");
-    fs::create_dir(fixture.store.state_path().join("d-silent")).unwrap();
-    fs::write(fixture.store.state_path().join("no-folder"), "").unwrap();
+fn a_published_file_that_is_gone_is_a_problem() {
+    let fixture = Fixture::with([1, 2]);
+    assert_eq!(Status::read(&fixture.store, 3).unwrap().problems(), Vec::<String>::new());
+    fs::remove_file(fixture.store.generation_path(2)).unwrap();
+    fs::remove_file(fixture.store.control_path()).unwrap();
     let status = Status::read(&fixture.store, 3).unwrap();
-    let names: Vec<_> = status.servers.iter().map(|server| (&*server.name, server.is_stale())).collect();
-    assert_eq!(names, [("a-fresh", false), ("b-stale", true), ("c-broken", true), ("d-silent", true)]);
-    assert_eq!(status.servers[0].report.as_ref().unwrap(), &fresh);
-    assert!(status.servers[2].report.as_ref().unwrap_err().contains("not JSON"));
-    assert_eq!(status.servers[3].report.as_ref().unwrap_err(), "it has no report");
+    assert_eq!(status.to_json()["is_current_gone"], true);
+    let [gone, unwritten] = &status.problems()[..] else { panic!("{:?}", status.problems()) };
+    assert!(gone.contains("generation 2, which is published, is gone"), "{gone}");
+    assert!(unwritten.contains("servers obey what they heard last"), "{unwritten}");
+}
+
+#[test]
+fn servers_are_shown_with_their_lives_reports_and_ages() {
+    let fixture = Fixture::with([1]);
+    freeze(&fixture.store, None, &mut |_| ()).unwrap();
+    let with = |key: &str, value: serde_json::Value| {
+        let mut report = report_of_this_boot(2.0);
+        report[key] = value;
+        report.to_string()
+    };
+    report(&fixture, "a-runs", &report_of_this_boot(2.0).to_string());
+    report(&fixture, "b-is-stuck", &report_of_this_boot(40.0).to_string());
+    report(&fixture, "c-died", &report_of_this_boot(400.0).to_string());
+    report(&fixture, "d-ended", &with("ended", json!("close")));
+    report(&fixture, "e-elsewhere", &with("process", json!({ "boot": "another", "pid": 7, "started_ticks": 1 })));
+    report(&fixture, "f-broken", "{");
+    report(&fixture, "g-of-a-copy", &with("store", json!({ "device": 1, "inode": 1 })));
+    fs::create_dir(fixture.store.state_path().join("h-silent")).unwrap();
+    fs::write(fixture.store.state_path().join("no-folder"), "").unwrap();
+    let _locks = ["a-runs", "b-is-stuck"].map(|server| lock(&fixture, server));
+    let status = Status::read(&fixture.store, 3).unwrap();
+    let lives: Vec<_> = status.servers.iter().map(|server| (&*server.name, server.life, server.is_stale())).collect();
+    let expected = [
+        ("a-runs", Life::Running, false),
+        ("b-is-stuck", Life::Running, true),
+        ("c-died", Life::Died, true),
+        ("d-ended", Life::Ended, false),
+        ("e-elsewhere", Life::Unknown, false),
+        ("f-broken", Life::Unknown, false),
+        ("h-silent", Life::Unknown, false),
+    ];
+    assert_eq!((&lives[..], status.foreign_count), (&expected[..], 1));
+    let ages = status.servers.iter().map(|server| server.heartbeat_age_seconds).collect::<Vec<_>>();
+    assert!(
+        matches!(ages[..], [Some(2..=4), Some(40..=42), Some(400..=402), Some(2..=4), None, None, None]),
+        "{ages:?}"
+    );
+    assert!(status.servers[5].report.as_ref().unwrap_err().contains("not JSON"));
+    assert_eq!(status.servers[6].report.as_ref().unwrap_err(), "it has no report");
+    let problems = status.problems().join("\n");
+    for problem in
+        ["b-is-stuck is stuck", "c-died died", "f-broken: its report is not JSON", "h-silent: it has no report"]
+    {
+        assert!(problems.contains(problem), "{problems}");
+    }
     let json = status.to_json();
-    assert_eq!(json["control"], "freeze");
+    assert_eq!(json["control"], fixture.control().to_string());
     assert_eq!(json["servers"][1]["is_stale"], true);
 }

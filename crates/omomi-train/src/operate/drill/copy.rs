@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::{DrillError, DrillOptions, files};
-use crate::operate::publish::{BlessingPolicy, PublishOptions, Step, Verifier, publish, set_control};
+use crate::operate::publish::{BlessingPolicy, PublishOptions, Step, Verifier, follow, freeze, pin, publish, switch};
 use omomi::score::Model;
-use omomi::store::{Control, Current, Digest, Store};
+use omomi::store::{Current, Digest, Scoring, Store};
 use omomi::weight_file::map::LoadMode;
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
@@ -23,6 +23,18 @@ pub(super) struct Copy {
     pub(super) original: PathBuf,
     bytes: Vec<u8>,
     next_generation: u64,
+}
+
+/// An order of people.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Order {
+    /// Score, and serve what is published.
+    Normal,
+    Off,
+    On,
+    Follow,
+    Freeze,
+    Pin(u64),
 }
 
 /// A folder that is removed with its content on drop.
@@ -112,14 +124,26 @@ impl Copy {
         fs::read_to_string(&path).map_err(DrillError::system("read", path))
     }
 
-    pub(super) fn decide(&self, control: Control) -> Result<Instant, DrillError> {
-        let mut decided = Instant::now();
-        set_control(&self.store, control, &mut |step| {
+    /// Gives an order, and returns when it was in force.
+    pub(super) fn order(&self, order: Order) -> Result<Instant, DrillError> {
+        let mut ordered = Instant::now();
+        let mut watch = |step| {
             if step == Step::ReplaceText {
-                decided = Instant::now();
+                ordered = Instant::now();
             }
-        })?;
-        Ok(decided)
+        };
+        match order {
+            Order::Normal => {
+                follow(&self.store, &mut watch)?;
+                switch(&self.store, Scoring::On, &mut watch)?;
+            }
+            Order::Off => drop(switch(&self.store, Scoring::Off, &mut watch)?),
+            Order::On => drop(switch(&self.store, Scoring::On, &mut watch)?),
+            Order::Follow => drop(follow(&self.store, &mut watch)?),
+            Order::Freeze => drop(freeze(&self.store, None, &mut watch)?),
+            Order::Pin(generation) => drop(pin(&self.store, generation, &self.verifier, &mut watch)?),
+        }
+        Ok(ordered)
     }
 
     pub(super) fn remove(&self, path: &Path) -> Result<Instant, DrillError> {

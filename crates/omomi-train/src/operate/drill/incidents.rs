@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::copy::{Copy, replace};
+use super::copy::{Copy, Order, replace};
 use super::server::ServerOptions;
 use super::watched::{Said, Watched};
 use super::{DrillError, DrillOptions, DrillReport, IncidentReport, files};
 use omomi::error::Code;
-use omomi::store::Control;
 use omomi::weight_file::map::LoadMode;
 
 /// Long enough not to end during a drill.
@@ -77,7 +76,7 @@ enum TidyUp {
     Withdraw(u64, String),
     /// Restore the previous text of `current`.
     PointBack(String),
-    Decide(Control),
+    Order(Order),
     Publish,
 }
 
@@ -215,8 +214,8 @@ impl Stage {
             TidyUp::PointBack(current) => {
                 replace(&self.copy.store.current_path(), current.as_bytes(), 0o644)?;
             }
-            TidyUp::Decide(control) => {
-                self.copy.decide(control)?;
+            TidyUp::Order(order) => {
+                self.copy.order(order)?;
             }
             TidyUp::Publish => {
                 self.publish()?;
@@ -376,45 +375,45 @@ fn nonsense_in_current(stage: &mut Stage) -> Result<Happened, DrillError> {
 fn nonsense_in_control(stage: &mut Stage) -> Result<Happened, DrillError> {
     let at = replace(&stage.copy.store.control_path(), b"offf\n", 0o644)?;
     let expected = Expected::goes_on(stage.good).complaining(Code::StoreMalformed);
-    Ok(Happened { at, expected, tidy_up: TidyUp::Decide(Control::Follow) })
+    Ok(Happened { at, expected, tidy_up: TidyUp::Order(Order::Normal) })
 }
 
 fn freeze(stage: &mut Stage) -> Result<Happened, DrillError> {
-    stage.copy.decide(Control::Freeze)?;
+    stage.copy.order(Order::Freeze)?;
     // The server has to see the freeze before the publication that it must not follow.
     std::thread::sleep(stage.options.poll_interval * POLLS_HELD);
     let frozen = stage.good;
     let at = stage.publish()?;
-    Ok(Happened { at, expected: Expected::goes_on(frozen), tidy_up: TidyUp::Decide(Control::Follow) })
+    Ok(Happened { at, expected: Expected::goes_on(frozen), tidy_up: TidyUp::Order(Order::Normal) })
 }
 
 fn off(stage: &mut Stage) -> Result<Happened, DrillError> {
-    let at = stage.copy.decide(Control::Off)?;
+    let at = stage.copy.order(Order::Off)?;
     let expected = Expected { answered: None, may_fail: true, ..Expected::swaps_to(stage.good) };
-    Ok(Happened { at, expected, tidy_up: TidyUp::Decide(Control::Follow) })
+    Ok(Happened { at, expected, tidy_up: TidyUp::Order(Order::Normal) })
 }
 
 fn on(stage: &mut Stage) -> Result<Happened, DrillError> {
-    stage.copy.decide(Control::Off)?;
+    stage.copy.order(Order::Off)?;
     let is_off = |said: &Said| said.error.as_deref() == Some(Code::SwitchedOff.name());
     // A timeout here has already failed the incident before this one.
     let _ = stage.server.wait_until(is_off, stage.options.time_limit);
-    let at = stage.copy.decide(Control::Follow)?;
+    let at = stage.copy.order(Order::On)?;
     let expected = Expected { may_fail: true, max_changes: 2, ..Expected::swaps_to(stage.good) };
     Ok(Happened { at, expected, tidy_up: TidyUp::Nothing })
 }
 
 fn rollback(stage: &mut Stage) -> Result<Happened, DrillError> {
-    let at = stage.copy.decide(Control::Pin(stage.good_before))?;
-    Ok(Happened { at, expected: Expected::swaps_to(stage.good_before), tidy_up: TidyUp::Decide(Control::Follow) })
+    let at = stage.copy.order(Order::Pin(stage.good_before))?;
+    Ok(Happened { at, expected: Expected::swaps_to(stage.good_before), tidy_up: TidyUp::Order(Order::Normal) })
 }
 
 fn on_after_rollback(stage: &mut Stage) -> Result<Happened, DrillError> {
-    stage.copy.decide(Control::Pin(stage.good_before))?;
+    stage.copy.order(Order::Pin(stage.good_before))?;
     let is_back = |said: &Said| said.answered == Some(stage.good_before);
     // A timeout here has already failed the incident before this one.
     let _ = stage.server.wait_until(is_back, stage.options.time_limit);
-    let at = stage.copy.decide(Control::Follow)?;
+    let at = stage.copy.order(Order::Follow)?;
     let expected = Expected { max_changes: 2, ..Expected::swaps_to(stage.good) };
     Ok(Happened { at, expected, tidy_up: TidyUp::Nothing })
 }
@@ -489,9 +488,9 @@ fn killed_on_trial_twice(stage: &mut Stage) -> Result<Happened, DrillError> {
 }
 
 fn killed_while_off(stage: &mut Stage) -> Result<Happened, DrillError> {
-    stage.copy.decide(Control::Off)?;
+    stage.copy.order(Order::Off)?;
     let at = stage.kill();
     stage.start(|_| ())?;
     let expected = Expected { answered: None, may_fail: true, ..Expected::goes_on(stage.good) };
-    Ok(Happened { at, expected, tidy_up: TidyUp::Decide(Control::Follow) })
+    Ok(Happened { at, expected, tidy_up: TidyUp::Order(Order::Normal) })
 }

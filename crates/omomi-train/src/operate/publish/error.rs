@@ -234,10 +234,16 @@ pub enum PublishError {
         published: Vec<u64>,
     },
     /// Nothing has been published yet.
-    #[error("nothing has been published to {dir} yet, so there is nothing to roll back from")]
+    #[error("nothing has been published to {dir} yet, so there is nothing to stay at or to roll back from")]
     NothingPublished {
         /// The store.
         dir: PathBuf,
+    },
+    /// Servers serve different generations, so it is not clear what is meant.
+    #[error("servers serve different generations: {}", served_by(served))]
+    ServersDiffer {
+        /// Each server, and the generation that it serves.
+        served: Vec<(String, u64)>,
     },
     /// There is no generation before the one that is served.
     #[error("there is no generation before {served} to roll back to")]
@@ -330,9 +336,16 @@ impl PublishError {
             }
             Self::NotPublished { .. } => ("not_published", Delivery, "choose an existing generation"),
             Self::NothingPublished { .. } => ("nothing_published", Ml, "publish a weight file"),
+            Self::ServersDiffer { .. } => {
+                ("servers_differ", Delivery, "name the generation: omomi freeze --at, or omomi rollback --to")
+            }
             Self::NothingBefore { .. } => ("nothing_before", Delivery, "switch off, or publish a newer generation"),
         }
     }
+}
+
+fn served_by(served: &[(String, u64)]) -> String {
+    served.iter().map(|(name, generation)| format!("{name} {generation}")).collect::<Vec<_>>().join(", ")
 }
 
 fn said(message: &str) -> String {

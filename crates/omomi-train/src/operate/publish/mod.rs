@@ -34,6 +34,7 @@ mod error;
 mod fresh_process;
 pub mod limits;
 mod planned;
+pub mod servers;
 pub mod status;
 mod step;
 mod store_writer;
@@ -46,7 +47,7 @@ use std::path::{Path, PathBuf};
 
 use omomi::error::Error;
 use omomi::new_file::{NewFile, sync_folder_of};
-use omomi::store::{Current, Digest, Digester, Store};
+use omomi::store::{Control, Current, Digest, Digester, Store};
 use omomi::weight_file::layout::HEADER_LEN;
 use omomi::weight_file::map::{FileBytes, LoadMode};
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys, verify_signature};
@@ -56,7 +57,7 @@ use store_writer::StoreWriter;
 
 pub use crate::settings::SettingsFaults;
 pub use blessing::{Blessing, BlessingPolicy, blessing_path};
-pub use control::{ControlChange, pin, rollback, set_control};
+pub use control::{ControlChange, follow, freeze, pin, rollback, switch, unquarantine};
 pub use error::PublishError;
 pub use fresh_process::Verifier;
 pub use limits::Limits;
@@ -188,6 +189,10 @@ impl Publication<'_> {
             return Err(error);
         }
         (self.watch)(Step::SyncStore);
+        // Without them, servers follow as well, and say that the orders are missing.
+        if before.is_none() {
+            let _ = self.write_first_orders();
+        }
         sync_folder_of(&self.store.current_path()).map_err(failed("sync the folder of", &self.store.current_path()))?;
         (self.watch)(Step::Done);
         self.warn_unless_followed();
@@ -283,9 +288,28 @@ impl Publication<'_> {
 
     fn warn_unless_followed(&mut self) {
         match self.store.read_control() {
-            Ok(omomi::store::Control::Follow) => {}
-            Ok(control) => self.warnings.push(Warning::NotFollowed { control }),
+            Ok(None) => {}
+            Ok(Some(text)) => {
+                let control = text.over(Control::default());
+                if control != Control::default() {
+                    self.warnings.push(Warning::NotFollowed { control });
+                }
+            }
             Err(error) => self.warnings.push(Warning::ControlUnreadable { problem: error.full_message() }),
+        }
+    }
+
+    /// Writes the orders with the first publication: to follow is an order, too.
+    fn write_first_orders(&mut self) -> Result<(), PublishError> {
+        let path = self.store.control_path();
+        if fs::symlink_metadata(&path).is_ok() {
+            return Ok(());
+        }
+        let text = store_writer::write_new_text(&path, &format!("{}\n", Control::default()))?;
+        match text.take_name() {
+            // Somebody gave another order meanwhile.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            outcome => outcome.map_err(failed("write", &path)),
         }
     }
 }

@@ -1,23 +1,16 @@
 //! The status of a store: what was published, the orders in force, and the last report of each serving process.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use omomi::error::Error;
-use omomi::short_text::{self, TextError};
 use omomi::store::{Control, Current, Digest, Store};
 use omomi::weight_file::WeightFile;
 use omomi::weight_file::map::{FileBytes, LoadMode};
 
-use super::{PublishError, failed};
-
-/// Age in seconds after which a report means that its process is dead or stuck.
-pub const STALE_AFTER_SECONDS: u64 = 30;
-
-/// Maximum length of a process's report, in bytes.
-const MAX_REPORT_LEN: u64 = 4 << 20;
+use super::PublishError;
+use super::servers::{Life, ServerStatus, servers_of};
 
 /// The status of a store.
 #[derive(Debug)]
@@ -28,10 +21,14 @@ pub struct Status {
     pub older_count: usize,
     /// The last publication.
     pub current: Result<Option<Current>, Error>,
-    /// The order in force.
-    pub control: Result<Control, Error>,
+    /// The orders in `control`; `None` if the file is absent. Servers then obey what they heard last.
+    pub control: Result<Option<Control>, Error>,
+    /// Whether the published file is gone, although `current` names it.
+    pub is_current_gone: bool,
     /// The serving processes, sorted by name.
     pub servers: Vec<ServerStatus>,
+    /// Number of states that came from another store with a copy of it.
+    pub foreign_count: usize,
 }
 
 /// A published weight file, verified in full.
@@ -60,25 +57,6 @@ pub struct FileStatus {
     pub training_end: Option<String>,
 }
 
-/// The last report of a serving process.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ServerStatus {
-    /// Name of its folder in `state`.
-    pub name: String,
-    /// The report, or why there is none.
-    pub report: Result<Value, String>,
-    /// Age of the report; `None` if the report has no time.
-    pub heartbeat_age_seconds: Option<u64>,
-}
-
-impl ServerStatus {
-    /// Returns whether the process is dead or stuck, as far as a report can show.
-    #[must_use]
-    pub fn is_stale(&self) -> bool {
-        self.heartbeat_age_seconds.is_none_or(|age| age > STALE_AFTER_SECONDS)
-    }
-}
-
 impl Status {
     /// Reads the status of a store: verifies the newest `generation_count` weight files in full, and reads every
     /// report.
@@ -98,13 +76,61 @@ impl Status {
             file: file_status(&store.generation_path(generation), published.filter(|it| it.generation == generation)),
             is_unfinished: current.is_ok() && published.is_none_or(|current| current.generation < generation),
         };
+        let (servers, foreign_count) = servers_of(store)?;
+        let control = store.read_control().map(|text| text.map(|text| text.over(Control::default())));
         Ok(Self {
+            is_current_gone: published.is_some_and(|published| !all.contains(&published.generation)),
             generations: all[older_count..].iter().map(status_of).collect(),
             older_count,
-            control: store.read_control(),
-            servers: servers(&store.state_path())?,
+            control,
+            servers,
+            foreign_count,
             current,
         })
+    }
+
+    /// Returns everything that somebody should look into, one line each; nothing if all is well.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        match &self.current {
+            Ok(Some(current)) if self.is_current_gone => {
+                problems.push(format!("the file of generation {}, which is published, is gone", current.generation));
+            }
+            Ok(_) => {}
+            Err(error) => problems.push(error.full_message()),
+        }
+        match &self.control {
+            Ok(None) if matches!(self.current, Ok(Some(_))) => {
+                problems.push("`control` is absent: servers obey what they heard last; run omomi follow".to_owned());
+            }
+            Ok(_) => {}
+            Err(error) => problems.push(error.full_message()),
+        }
+        for generation in &self.generations {
+            if let Err(error) = &generation.file {
+                problems.push(format!("generation {}: {}", generation.generation, error.full_message()));
+            }
+        }
+        for server in &self.servers {
+            let name = &server.name;
+            if server.is_stale() {
+                problems.push(format!("{name} {}", if server.life == Life::Died { "died" } else { "is stuck" }));
+            }
+            if let Some(pid) = server.second_pid {
+                problems.push(format!("{name}: a second process of this name runs, with pid {pid}"));
+            }
+            match &server.report {
+                Err(problem) => problems.push(format!("{name}: {problem}")),
+                Ok(report) if server.life != Life::Ended => {
+                    let reasons = report["reasons"].as_array().into_iter().flatten();
+                    let text = |reason: &Value| Some(format!("{name}: {}", reason["text"].as_str()?));
+                    problems.extend(reasons.filter_map(text));
+                }
+                Ok(_) => {}
+            }
+        }
+        problems
     }
 
     /// Returns the status as a JSON object.
@@ -117,7 +143,7 @@ impl Status {
             Err(error) => problem(error),
         };
         let control = match &self.control {
-            Ok(control) => Value::from(control.to_string()),
+            Ok(control) => json!(control.map(|control| control.to_string())),
             Err(error) => problem(error),
         };
         json!({
@@ -125,6 +151,9 @@ impl Status {
             "control": control,
             "generations": self.generations.iter().map(GenerationStatus::to_json).collect::<Vec<_>>(),
             "older_generations": self.older_count,
+            "is_current_gone": self.is_current_gone,
+            "foreign_states": self.foreign_count,
+            "problems": self.problems(),
             "servers": self.servers.iter().map(ServerStatus::to_json).collect::<Vec<_>>(),
         })
     }
@@ -145,22 +174,6 @@ impl GenerationStatus {
         object["generation"] = self.generation.into();
         object["is_unfinished"] = self.is_unfinished.into();
         object
-    }
-}
-
-impl ServerStatus {
-    fn to_json(&self) -> Value {
-        let (report, problem) = match &self.report {
-            Ok(report) => (Some(report), None),
-            Err(problem) => (None, Some(problem)),
-        };
-        json!({
-            "name": self.name,
-            "report": report,
-            "problem": problem,
-            "heartbeat_age_seconds": self.heartbeat_age_seconds,
-            "is_stale": self.is_stale(),
-        })
     }
 }
 
@@ -188,37 +201,4 @@ fn file_status(path: &Path, published: Option<Current>) -> Result<FileStatus, Er
         logic_id: content.logic_id,
         training_end: window["last"].as_str().map(str::to_owned),
     })
-}
-
-/// Returns the status of each process's folder, sorted by name.
-fn servers(state: &Path) -> Result<Vec<ServerStatus>, PublishError> {
-    let entries = match state.read_dir() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed("list", state))?,
-    };
-    let mut servers = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed("list", state))?;
-        if entry.path().is_dir() {
-            servers.push(server_status(entry.file_name().to_string_lossy().into_owned(), &entry.path()));
-        }
-    }
-    servers.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(servers)
-}
-
-fn server_status(name: String, folder: &Path) -> ServerStatus {
-    let report = match short_text::read(&folder.join("report.json"), MAX_REPORT_LEN) {
-        Ok(Some(text)) => {
-            serde_json::from_str::<Value>(&text).map_err(|error| format!("its report is not JSON: {error}"))
-        }
-        Ok(None) => Err("it has no report".to_owned()),
-        Err(TextError::Io { action, source }) => Err(format!("cannot {action} its report: {source}")),
-        Err(TextError::Unexpected { expected, found }) => {
-            Err(format!("its report: expected {expected}, found {found}"))
-        }
-    };
-    let heartbeat = report.as_ref().ok().and_then(|report| report["heartbeat_unix_seconds"].as_u64());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    ServerStatus { name, report, heartbeat_age_seconds: heartbeat.map(|heartbeat| now.saturating_sub(heartbeat)) }
 }

@@ -97,7 +97,16 @@ pub(super) fn remove_leftovers(folder: &Path, name: &str) -> Result<(), PublishE
 
 /// Writes and syncs a text that will replace the one at `path`; only the rename is left to do.
 pub(super) fn write_text(path: &Path, text: &str) -> Result<NewFile, PublishError> {
-    let new_file = NewFile::create(path, true).map_err(failed("write", path))?;
+    write(path, text, true)
+}
+
+/// Writes and syncs a text that will get the name `path` unless it is taken.
+pub(super) fn write_new_text(path: &Path, text: &str) -> Result<NewFile, PublishError> {
+    write(path, text, false)
+}
+
+fn write(path: &Path, text: &str, replace: bool) -> Result<NewFile, PublishError> {
+    let new_file = NewFile::create(path, replace).map_err(failed("write", path))?;
     new_file.file().write_all(text.as_bytes()).map_err(failed("write", path))?;
     let permissions = Permissions::from_mode(MODE_OF_TEXT);
     new_file.file().set_permissions(permissions).map_err(failed("set the permissions of", path))?;

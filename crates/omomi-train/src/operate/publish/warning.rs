@@ -71,7 +71,8 @@ impl fmt::Display for Warning {
             Self::CurrentMalformed { problem } => write!(formatter, "`current` was written again, because {problem}"),
             Self::NotFollowed { control } => write!(
                 formatter,
-                "servers do not follow this publication: `control` is `{control}`; `omomi on` lets them follow"
+                "servers do not follow this publication: `control` is `{control}`; `omomi follow` lifts freeze and pin, \
+                 `omomi on` switches scoring on"
             ),
             Self::ControlUnreadable { problem } => write!(formatter, "cannot tell whether servers follow: {problem}"),
         }

@@ -159,16 +159,16 @@ final class LiveChaosTest {
             }
             case 4, 5 -> {
                 long any = anyGood();
-                store.decide(String.format("pin %06d", any));
+                store.order(String.format("pin %06d", any));
                 expect(any);
             }
             case 6 -> {
-                store.decide("off");
+                store.order("off");
                 live.get().lookNow();
                 assertEquals(ServingState.OFF, witness.predict(Store.CANDIDATES));
             }
             default -> {
-                store.decide("freeze");
+                store.order("freeze");
                 look();
             }
         }

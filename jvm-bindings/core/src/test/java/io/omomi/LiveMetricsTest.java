@@ -104,7 +104,7 @@ final class LiveMetricsTest {
     @Test
     void a_health_check_passes_with_a_model_or_a_fallback_or_while_off(@TempDir Path empty) throws IOException {
         assertTrue(live.isLive() && live.isReady());
-        store.decide("off");
+        store.order("off");
         live.lookNow();
         assertTrue(live.isReady());
         assertTrue(live.metrics().isReady() && live.metrics().isLive());

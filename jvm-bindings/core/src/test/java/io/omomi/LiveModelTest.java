@@ -108,17 +108,17 @@ final class LiveModelTest {
     void freeze_off_and_pin_are_obeyed_and_predict_returns_off_without_an_exception() throws IOException {
         store.publish(1);
         try (LiveModel live = store.open(); LiveScorer scorer = LiveScorer.open(live, LAYOUT)) {
-            store.decide("freeze");
+            store.order("freeze");
             store.publish(2);
             live.lookNow();
             assertEquals(1, ask(scorer));
-            store.decide("off");
+            store.order("off");
             live.lookNow();
             assertEquals(ServingState.OFF, live.state());
             assertEquals(ServingState.OFF, scorer.predict(Store.CANDIDATES));
             assertEquals(ServingState.OFF, scorer.predictWithin(Store.CANDIDATES, 1_000_000));
             assertEquals(0, scorer.answeredCount());
-            store.decide("pin 000001");
+            store.order("pin 000001");
             live.lookNow();
             assertEquals("pin 000001", live.status().control());
             assertEquals(1, ask(scorer));

@@ -53,7 +53,7 @@ final class NoAllocationTest {
             store.publish(1);
             live.lookNow();
             assertAllocatesNothing(requests -> runLive(scorer, text, ServingState.SERVING, requests));
-            store.decide("off");
+            store.order("off");
             live.lookNow();
             assertAllocatesNothing(requests -> runLive(scorer, text, ServingState.OFF, requests));
         }

@@ -70,14 +70,14 @@ final class Store {
         replace(dir.resolve("current"), (String.format("%06d ", generation) + digest(bytes) + "\n").getBytes());
     }
 
-    /** Writes {@code control}: {@code freeze}, {@code off} or {@code pin 000041}. */
-    void decide(String decision) throws IOException {
-        replace(dir.resolve("control"), (decision + "\n").getBytes());
+    /** Writes {@code control}: {@code off}, {@code freeze}, {@code on pin 000041} and so on. */
+    void order(String orders) throws IOException {
+        replace(dir.resolve("control"), (orders + "\n").getBytes());
     }
 
-    /** Removes {@code control}, so that the published generation is served again. */
+    /** Lets the published generation be served again, with scoring on. */
     void follow() throws IOException {
-        Files.deleteIfExists(dir.resolve("control"));
+        order("on follow");
     }
 
     /** Overwrites a file in place, which publishers never do. */
