@@ -38,7 +38,8 @@ pub(crate) struct Wrong(Vec<String>);
 
 impl std::fmt::Display for Wrong {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} problems: {}", self.0.len(), self.0.join("; "))
+        let plural = if self.0.len() == 1 { "" } else { "s" };
+        write!(formatter, "{} problem{plural}: {}", self.0.len(), self.0.join("; "))
     }
 }
 

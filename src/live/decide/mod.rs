@@ -204,6 +204,13 @@ impl<S: PartialEq> Known<S> {
             }
             self.siblings.extend(all);
         }
+        // Deaths that their own process has forgiven, too, must not cover later ones.
+        if !siblings.is_empty() {
+            for forgiven in &mut self.journal.forgiven {
+                let left = deaths::sum(&self.siblings, forgiven.what);
+                (forgiven.count, forgiven.others) = (forgiven.count.min(left.count), forgiven.others.min(left.others));
+            }
+        }
     }
 
     /// Takes over the refusals of earlier processes.
@@ -225,6 +232,10 @@ impl<S: PartialEq> Known<S> {
         }
         if self.seen.control.target != before.control.target {
             self.change_target();
+        }
+        if self.seen.control.target == Target::Follow {
+            // Also what a process without orders had to find out for itself.
+            self.journal.resolved = None;
         }
         self.judge_trial(&before);
         self.plan(now);

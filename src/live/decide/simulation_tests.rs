@@ -221,6 +221,8 @@ struct World {
     processes: BTreeMap<usize, Process>,
     /// Deaths with a content that left evidence, by name.
     killed: BTreeMap<(usize, Digest), u32>,
+    /// Deaths with a content that a pin had forgiven when a process heard it.
+    forgiven: BTreeMap<(usize, Digest), u32>,
     /// All processes that ever died with a content.
     ever_killed: BTreeMap<Digest, u32>,
     proven_ever: BTreeSet<Digest>,
@@ -253,6 +255,7 @@ impl World {
             saved: BTreeMap::new(),
             processes: BTreeMap::new(),
             killed: BTreeMap::new(),
+            forgiven: BTreeMap::new(),
             ever_killed: BTreeMap::new(),
             proven_ever: BTreeSet::new(),
             serial: 0,
@@ -332,13 +335,11 @@ impl World {
             Step::FreezeByHand => self.order(ControlText { scoring: None, target: Some(Target::Freeze(None)) }),
             Step::PinExisting(index) => {
                 if let Some(current) = self.nth(index) {
-                    self.killed.retain(|(_, digest), _| *digest != current.digest);
                     self.order_target(Target::Pin(current.into()));
                 }
             }
             Step::PinByHand(index) => {
-                if let Some(Current { generation, digest: pinned }) = self.nth(index) {
-                    self.killed.retain(|(_, digest), _| *digest != pinned);
+                if let Some(Current { generation, .. }) = self.nth(index) {
                     let target = Some(Target::Pin(Named { generation, digest: None }));
                     self.order(ControlText { scoring: None, target });
                 }
@@ -582,6 +583,15 @@ impl World {
         let control = if self.is_mounted { self.control.clone() } else { ControlSeen::Absent(reason(Code::File)) };
         let before = process.orders.in_force();
         self.hear(&mut process, &control);
+        let target = process.orders.in_force().target;
+        if target != before.target
+            && let Target::Pin(Named { digest: Some(pinned), .. }) = target
+        {
+            // A pin that a process hears forgives the deaths until then.
+            self.killed.remove(&(name, pinned));
+            let elsewhere = self.total_deaths(pinned);
+            self.forgiven.insert((name, pinned), elsewhere);
+        }
         self.save(name, &mut process, false);
         if process.known.journal().served.is_some() || !self.files.is_empty() {
             process.known.hear_siblings(&self.siblings(name));
@@ -681,6 +691,10 @@ impl World {
         self.killed.get(&(name, digest)).copied().unwrap_or(0)
     }
 
+    fn total_deaths(&self, digest: Digest) -> u32 {
+        (0..NAMES.len()).map(|name| self.own_deaths(name, digest)).sum()
+    }
+
     /// Files that would do: verified, they bind, and no order forbids them.
     fn within_reach(&self, control: Control) -> Vec<Digest> {
         let named = control.target.named().filter(|named| named.digest.is_some());
@@ -725,9 +739,12 @@ impl World {
                 NAMES[name]
             ));
         }
-        let total: u32 = (0..NAMES.len()).map(|other| self.own_deaths(other, digest)).sum();
+        let forgiven = self.forgiven.get(&(name, digest)).copied().unwrap_or(0);
+        let total = self.total_deaths(digest).saturating_sub(forgiven);
         let is_sole_killer = self.ever_killed.len() == 1;
-        if total > MAX_DEATHS + 1 && is_sole_killer && has_other && !is_proven && process.has_state {
+        // While the disk hangs, a process that starts cannot write down the death of the one before it.
+        let is_written = process.has_state && !self.is_hanging;
+        if total > MAX_DEATHS + 1 && is_sole_killer && has_other && !is_proven && is_written {
             return Err(format!("{} loads {what}, with which {total} processes of all names died", NAMES[name]));
         }
         let is_only = self.within_reach(control).iter().all(|other| *other == digest);

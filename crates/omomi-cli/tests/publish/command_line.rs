@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -74,20 +73,34 @@ fn publishing_and_rolling_back_print_what_happened_and_how_to_undo_it() {
     );
 
     let said = succeed(folder, "rollback feed-ctr");
-    assert_says(&said, &["`pin 000001`; before it was `follow`", "served: generation 1", "undo: omomi on feed-ctr"]);
+    assert_says(
+        &said,
+        &[
+            "says `on pin 000001 ",
+            "before it was `on follow`",
+            "in force: pin 1; omomi follow feed-ctr lifts it",
+            "undo: omomi follow feed-ctr",
+        ],
+    );
     let output = omomi(folder, "publish packed-3 --unblessed --to feed-ctr");
     assert!(output.status.success());
-    assert_says(&String::from_utf8(output.stderr).unwrap(), &["warning: servers do not follow", "`pin 000001`"]);
+    let warned = String::from_utf8(output.stderr).unwrap();
+    assert_says(&warned, &["warning: servers do not follow", "`on pin 000001 ", "`omomi follow` lifts freeze and pin"]);
     assert!(!String::from_utf8(output.stdout).unwrap().contains("undo"));
 
     let said = succeed(folder, "off feed-ctr");
-    assert_says(&said, &["says `off`", "served: nothing", "undo: omomi pin 1 feed-ctr"]);
-    assert_says(&succeed(folder, "freeze feed-ctr"), &["says `freeze`", "undo: omomi off feed-ctr"]);
-    assert_says(&succeed(folder, "pin 2 feed-ctr"), &["served: generation 2", "undo: omomi freeze feed-ctr"]);
+    assert_says(
+        &said,
+        &["says `off pin 000001 ", "in force: pin 1", "until omomi on feed-ctr", "undo: omomi on feed-ctr"],
+    );
+    assert_says(&succeed(folder, "freeze feed-ctr"), &["says `off freeze 000001 ", "undo: omomi pin 1 feed-ctr"]);
+    assert_says(&succeed(folder, "pin 2 feed-ctr"), &["says `off pin 000002 ", "undo: omomi freeze feed-ctr --at 1"]);
     assert_says(
         &succeed(folder, "on feed-ctr"),
-        &["says `follow`", "served: generation 3", "undo: omomi pin 2 feed-ctr"],
+        &["says `on pin 000002 ", "in force: pin 2", "undo: omomi off feed-ctr"],
     );
+    assert_says(&succeed(folder, "follow feed-ctr"), &["says `on follow`", "undo: omomi pin 2 feed-ctr"]);
+    assert_says(&succeed(folder, "unquarantine 1 feed-ctr"), &["try generation 1 again", "sha256"]);
 }
 
 #[test]
@@ -103,10 +116,10 @@ fn json_output_has_the_same_facts_as_text() {
     assert_eq!([&said["refused"]["code"], &said["refused"]["owner"]], ["not_newer", "ml"]);
     assert!(said["refused"]["message"].is_string() && said["refused"]["action"].is_string(), "{said}");
     let said = succeed_json(folder, "off feed-ctr --json");
-    assert_eq!(said["control"], json!({ "before": "follow", "after": "off" }));
-    assert_eq!([&said["served"], &said["undo"]], [&Value::Null, &json!("omomi on feed-ctr")]);
+    assert_eq!(said["control"], json!({ "before": "on follow", "after": "off follow" }));
+    assert_eq!([&said["servers"], &said["undo"]], [&json!([]), &json!("omomi on feed-ctr")]);
     let said = succeed_json(folder, "pin 1 feed-ctr --json");
-    assert_eq!(said["served"], 1);
+    assert_eq!(said["control"]["after"], format!("off pin 000001 {digest}"));
     let (_, said) = fail(folder, "rollback feed-ctr --json");
     assert_eq!(said["refused"]["code"], "nothing_before");
     let (_, said) = fail(folder, "off elsewhere --json");
@@ -170,7 +183,7 @@ fn the_status_shows_what_is_published_served_and_quarantined_and_why() {
         "served": { "generation": 1 },
         "reasons": [{ "code": "quarantined", "text": "generation 2 is in quarantine", "owner": "ml" }],
         "quarantined": [{ "generation": 2, "code": "field_missing", "owner": "delivery", "reason": "no field `user`" }],
-        "heartbeat_unix_seconds": SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
+        "ended": "close",
     });
     fs::write(state.join("report.json"), report.to_string()).unwrap();
     let said = succeed(folder, "status feed-ctr");
@@ -179,10 +192,10 @@ fn the_status_shows_what_is_published_served_and_quarantined_and_why() {
         &said,
         &[
             "published  generation 2",
-            "control    freeze",
+            "control    on freeze 000002 ",
             &digest,
             "ad-server-7",
-            "s ago",
+            "ended",
             "generation 2 is in quarantine: no field `user`\n  who must act: delivery",
         ],
     );
@@ -190,6 +203,11 @@ fn the_status_shows_what_is_published_served_and_quarantined_and_why() {
     let said = succeed_json(folder, "status feed-ctr --json");
     assert_eq!(said["servers"][0]["report"], report);
     assert_eq!(said["generations"][1]["digest"], digest);
+    assert_eq!(omomi(folder, "status feed-ctr --check").status.code(), Some(0), "a server that ended is no problem");
+    fs::write(fixture.store.current_path(), "?").unwrap();
+    let output = omomi(folder, "status feed-ctr --check");
+    assert_eq!(output.status.code(), Some(5));
+    assert_says(&String::from_utf8(output.stderr).unwrap(), &["error: 1 problem: ", "current"]);
     let (_, said) = fail(folder, "status elsewhere --json");
     assert_eq!(said["refused"]["code"], "not_a_store");
 }

@@ -103,7 +103,7 @@ fn a_disk_that_fills_up_at_any_point_is_left_as_it_was_and_publishing_works_once
     let len = files[0].metadata().unwrap().len();
     // Room for one file and part of another; and inodes for the current store plus none to two more.
     let sizes = [1, 4, 8, 12, 16, 19].map(|twentieths| format!("size={},nr_inodes=100", len + len * twentieths / 20));
-    let inodes = [6, 7, 8].map(|count| format!("size={},nr_inodes={count}", 8 * len));
+    let inodes = [7, 8, 9].map(|count| format!("size={},nr_inodes={count}", 8 * len));
     let mut refusal_count = 0;
     for options_of_disk in sizes.iter().chain(&inodes) {
         let folder = tempfile::tempdir().unwrap();
