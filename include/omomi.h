@@ -957,7 +957,8 @@ OmomiStatus omomi_live_open(const char *dir,
                             OmomiLive **out_live,
                             OmomiError *error);
 
-/// Closes a live model and ends its threads, within 2 seconds even if a disk hangs. Live scorers continue with the generation that they have. Ignores null.
+/// Closes a live model and ends its threads, within 2 seconds even if a disk hangs. Live scorers continue with the
+/// generation that they have. Ignores null.
 ///
 /// The caller promises:
 /// `live` is null, or is open and not used after this call.

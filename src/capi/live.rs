@@ -202,7 +202,8 @@ pub unsafe extern "C" fn omomi_live_open(
     unsafe { status(error, body) }
 }
 
-/// Closes a live model and ends its threads, within 2 seconds even if a disk hangs. Live scorers continue with the generation that they have. Ignores null.
+/// Closes a live model and ends its threads, within 2 seconds even if a disk hangs. Live scorers continue with the
+/// generation that they have. Ignores null.
 ///
 /// # Safety
 ///

@@ -249,12 +249,14 @@ impl Worker {
     /// Does what is decided, until nothing is left to do in this pass.
     fn act(&mut self) {
         loop {
-            match self.known.next(self.now()) {
+            let action = self.known.next(self.now());
+            // Its trial may be over, or an order may forbid it.
+            self.drop_unneeded_fallback();
+            match action {
                 Action::Rest => break,
                 Action::Restore(_) => self.restore(),
                 Action::Load(what) => self.load(what),
             }
-            self.drop_unneeded_fallback();
         }
     }
 

@@ -48,8 +48,8 @@ pub(crate) struct PinArguments {
 
 /// Keep the generation that servers serve, whatever is published later
 ///
-/// This also holds for servers that start later. It does not switch scoring on. After `omomi follow`, servers serve what
-/// is published again.
+/// This also holds for servers that start later. It does not switch scoring on. After `omomi follow`, servers serve
+/// what is published again.
 #[derive(clap::Args)]
 pub(crate) struct FreezeArguments {
     /// Directory of the store

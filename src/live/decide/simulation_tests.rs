@@ -2,8 +2,8 @@
 //! step, what must hold is checked by rules of their own; a history that breaks one is shrunk and printed as a list of
 //! steps.
 //!
-//! `OMOMI_HISTORIES` sets the number of histories, `OMOMI_SEED` the first seed. The rules that earlier releases broke are
-//! broken here one at a time, to show that the simulation notices.
+//! `OMOMI_HISTORIES` sets the number of histories, `OMOMI_SEED` the first seed. The rules that earlier releases broke
+//! are broken here one at a time, to show that the simulation notices.
 
 use std::collections::{BTreeMap, BTreeSet};
 

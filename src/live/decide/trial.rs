@@ -1,5 +1,5 @@
-//! When a generation is proven: it ran for the time of the trial, with scoring switched on, scored requests, and nothing
-//! happened.
+//! When a generation is proven: it ran for the time of the trial, with scoring switched on, scored requests, and
+//! nothing happened.
 
 use super::{Fault, Known, Seen, Serving};
 use crate::error::Error;

@@ -59,6 +59,19 @@ fn generation_served(live: &LiveModel) -> Option<u64> {
 }
 
 #[test]
+fn the_last_good_generation_is_freed_when_the_trial_is_over() {
+    let (folder, store) = store();
+    publish(&store, 1);
+    let server = live(folder.path(), Duration::ZERO);
+    prove(&server);
+    publish(&store, 2);
+    server.look_now();
+    assert_eq!((generation_served(&server), server.status().retired_count), (Some(2), 1));
+    prove(&server);
+    assert_eq!((generation_served(&server), server.status().retired_count), (Some(2), 0));
+}
+
+#[test]
 fn a_generation_that_panics_on_trial_is_quarantined_and_the_last_good_one_answers_immediately() {
     let (folder, store) = store();
     publish(&store, 1);

@@ -6,12 +6,13 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{DrillError, DrillOptions, files};
+use super::{DrillError, DrillOptions, files, server};
 use crate::operate::publish::{BlessingPolicy, PublishOptions, Step, Verifier, follow, freeze, pin, publish, switch};
 use omomi::score::Model;
 use omomi::store::{Current, Digest, Scoring, Store};
 use omomi::weight_file::map::LoadMode;
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
+use serde_json::Value;
 
 /// A store in a temporary folder, which is removed with it.
 #[derive(Debug)]
@@ -122,6 +123,13 @@ impl Copy {
     pub(super) fn current_text(&self) -> Result<String, DrillError> {
         let path = self.store.current_path();
         fs::read_to_string(&path).map_err(DrillError::system("read", path))
+    }
+
+    /// Whether the server has written down that it serves this generation, and that no trial is open.
+    pub(super) fn has_settled(&self, generation: u64) -> bool {
+        let path = self.store.state_path().join(server::NAME).join("journal.json");
+        let journal = fs::read(path).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        journal.is_some_and(|journal| journal["attempt"].is_null() && journal["served"]["generation"] == generation)
     }
 
     /// Gives an order, and returns when it was in force.

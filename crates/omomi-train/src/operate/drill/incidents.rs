@@ -227,7 +227,12 @@ impl Stage {
     /// Waits until the server serves the good generation and reports no problem, as every incident requires.
     fn come_to_rest(&self, incident: &'static str) -> Result<(), DrillError> {
         let is_at_rest = |said: &Said| said.answered == Some(self.good) && said.reasons.is_empty() && !said.is_on_trial;
+        let deadline = Instant::now() + self.options.time_limit;
         if self.server.wait_until(is_at_rest, self.options.time_limit).is_some() {
+            // The state is written by a thread of its own. What is not on the disk yet does not survive a kill.
+            while !self.copy.has_settled(self.good) && Instant::now() < deadline {
+                std::thread::sleep(self.options.poll_interval / 10);
+            }
             return Ok(());
         }
         let found = self.server.said().describe();

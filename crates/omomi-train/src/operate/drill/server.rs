@@ -18,6 +18,9 @@ use omomi::score::{Model, Request};
 use omomi::weight_file::golden::GoldenRequest;
 use omomi::weight_file::map::LoadMode;
 
+/// Name of the server in the store.
+pub(super) const NAME: &str = "drill";
+
 /// Pause between two requests. It allows thousands of requests per second and leaves the processor to other processes.
 const PAUSE: Duration = Duration::from_micros(200);
 /// Time between two reads of the live model's status.
@@ -71,7 +74,7 @@ fn room_for(model: &Arc<Model>, requests: &[GoldenRequest]) -> Result<Capacity, 
 
 fn live_options(options: &ServerOptions) -> LiveOptions {
     LiveOptions {
-        name: "drill".to_owned(),
+        name: NAME.to_owned(),
         load_mode: options.load_mode,
         poll_interval: options.poll_interval,
         trial: options.trial,

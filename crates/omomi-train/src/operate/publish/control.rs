@@ -91,8 +91,8 @@ pub fn pin(
 ///
 /// # Errors
 ///
-/// Returns [`PublishError::NothingPublished`] or [`PublishError::NothingBefore`] if there is nothing to roll back to, and
-/// [`PublishError::ServersDiffer`] if servers serve different generations. Otherwise fails like [`pin`].
+/// Returns [`PublishError::NothingPublished`] or [`PublishError::NothingBefore`] if there is nothing to roll back to,
+/// and [`PublishError::ServersDiffer`] if servers serve different generations. Otherwise fails like [`pin`].
 pub fn rollback(
     store: &Store,
     to: Option<u64>,

@@ -99,8 +99,8 @@ impl ServerStatus {
     }
 }
 
-/// Returns the processes of a store, sorted by name. Folders that a copy brought from another store are not its servers:
-/// they are counted only.
+/// Returns the processes of a store, sorted by name. Folders that a copy brought from another store are not its
+/// servers: they are counted only.
 ///
 /// # Errors
 ///

@@ -159,7 +159,7 @@ final class LiveChaosTest {
             }
             case 4, 5 -> {
                 long any = anyGood();
-                store.order(String.format("pin %06d", any));
+                store.order(String.format("on pin %06d", any));
                 expect(any);
             }
             case 6 -> {
@@ -168,7 +168,7 @@ final class LiveChaosTest {
                 assertEquals(ServingState.OFF, witness.predict(Store.CANDIDATES));
             }
             default -> {
-                store.order("freeze");
+                store.order("on freeze");
                 look();
             }
         }

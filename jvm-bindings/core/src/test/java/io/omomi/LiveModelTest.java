@@ -53,7 +53,8 @@ final class LiveModelTest {
         try (LiveModel live = LiveModel.open(absent, Fixture.SCHEMA, Store.options().build());
                 LiveScorer scorer = LiveScorer.open(live, LAYOUT)) {
             assertEquals(ServingState.NO_MODEL, live.state());
-            assertEquals(List.of(Code.NO_MODEL), codes(live));
+            assertEquals(List.of(Code.STORE_MISSING), codes(live));
+            assertFalse(Files.exists(absent));
             assertEquals(ServingState.NO_MODEL, scorer.predict(Store.CANDIDATES));
             assertEquals(0, scorer.answeredCount());
             OmomiException none = assertThrows(OmomiException.class, () -> scorer.probability(0));
@@ -120,7 +121,11 @@ final class LiveModelTest {
             assertEquals(0, scorer.answeredCount());
             store.order("pin 000001");
             live.lookNow();
-            assertEquals("pin 000001", live.status().control());
+            assertEquals("off pin 000001", live.status().control());
+            assertEquals(ServingState.OFF, scorer.predict(Store.CANDIDATES));
+            store.order("on");
+            live.lookNow();
+            assertEquals("on pin 000001", live.status().control());
             assertEquals(1, ask(scorer));
             store.follow();
             live.lookNow();
@@ -135,7 +140,7 @@ final class LiveModelTest {
         try (LiveModel live = store.open(Store.options().loadMode(LoadMode.COPY).build())) {
             LiveStatus status = live.status();
             assertEquals(ServingState.SERVING, status.state());
-            assertEquals("follow", status.control());
+            assertEquals("on follow", status.control());
             LiveStatus.Served served = status.served().orElseThrow();
             assertEquals(7, served.generation());
             assertEquals("live-ロジック-7", served.logicId());

@@ -29,6 +29,7 @@ final class Store {
     Store(Path dir) throws IOException {
         this.dir = dir;
         Files.createDirectories(dir.resolve("generations"));
+        follow();
     }
 
     static LiveOptions.Builder options() {
