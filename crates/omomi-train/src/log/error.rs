@@ -112,7 +112,7 @@ pub enum LogError {
         found: &'static str,
     },
     /// The header of a CSV file is malformed.
-    #[error("{}: the header is malformed {message}; correct the header", file.display())]
+    #[error("{}: the header is malformed: {message}; correct the header", file.display())]
     BadHeader {
         /// The file.
         file: PathBuf,
