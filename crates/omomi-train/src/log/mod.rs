@@ -99,7 +99,7 @@ use csv::CsvReader;
 use error::BadRows;
 use files::{Format, Found};
 use json_lines::JsonLinesReader;
-use missing::first_jump;
+use missing::{End, first_end, first_jump};
 use notation::USUAL_MISSING;
 use open_text::open_text;
 use parquet::ParquetReader;
@@ -541,6 +541,9 @@ impl LogReader {
                     rate_before: jump.rate_before,
                     rate: jump.rate,
                 });
+            } else if let Some(End { file, row, row_count }) = first_end(&self.missing, index) {
+                let file = self.files[file].path.clone();
+                warnings.push(LogWarning::FieldEnds { column: column(), file, row, row_count });
             }
         }
         warnings

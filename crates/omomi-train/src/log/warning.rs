@@ -56,6 +56,17 @@ pub enum LogWarning {
         /// The file with the same name and the ending of a compressed file.
         compressed: PathBuf,
     },
+    /// A field has no value in the last rows of a file, although most rows before have one.
+    FieldEnds {
+        /// The column.
+        column: String,
+        /// The file.
+        file: PathBuf,
+        /// The last row with a value, from 1, bad rows left out.
+        row: u64,
+        /// How many rows the file has, without bad ones.
+        row_count: u64,
+    },
     /// The missing rate of a field jumps from one file to the next.
     MissingRateJumps {
         /// The column.
@@ -106,6 +117,12 @@ impl fmt::Display for LogWarning {
                  one of them",
                 file.display(),
                 compressed.display()
+            ),
+            Self::FieldEnds { column, file, row, row_count } => write!(
+                formatter,
+                "{}: column `{column}` has no value after row {row} of {row_count}; was it renamed, or did its source \
+                 fail?",
+                file.display()
             ),
             Self::MissingRateJumps { column, file, rate_before, rate } => write!(
                 formatter,

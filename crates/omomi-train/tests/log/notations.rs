@@ -415,3 +415,20 @@ fn field_that_vanishes_in_a_later_file_is_reported_with_the_file() {
     let files = [folder.file("a.jsonl", &rows("site")), folder.file("b.jsonl", &rows("site"))];
     assert_eq!(read(&contract("", ""), &files, ReadOptions::default()).unwrap().warnings, []);
 }
+
+#[test]
+fn a_field_that_ends_within_one_file_is_reported() {
+    let folder = Folder::new();
+    let line = |row| {
+        let key = if row < 300 { "site" } else { "site_id" };
+        format!("{{\"{key}\":\"a\",\"tags\":[\"b\"],\"creative\":1,\"clicked\":0}}\n")
+    };
+    let file = folder.file("log.jsonl", &(0..500).map(line).collect::<String>());
+    for batch_row_count in [1, 100, 8_192] {
+        let options = ReadOptions { batch_row_count, ..ReadOptions::default() };
+        let rows = read(&contract("", ""), std::slice::from_ref(&file), options).unwrap();
+        let expected =
+            LogWarning::FieldEnds { column: "site".to_owned(), file: file.clone(), row: 300, row_count: 500 };
+        assert_eq!(rows.warnings, [expected], "{batch_row_count}");
+    }
+}
