@@ -454,14 +454,15 @@ pub enum Error {
         problem: String,
     },
 
-    /// The training data of the served generation is older than this server's limit.
+    /// The training data of the served generation is older than this server's limit, or ends in the future.
     #[error(
-        "the training data of generation {generation} is stale: expected an end at most {expected} seconds ago, found {found}; train on newer logs and publish"
+        "the training data of generation {generation} is stale: expected an end {}, found {found}; train on newer logs and publish",
+        expected_end(*expected)
     )]
     StaleTrainingData {
         /// The generation.
         generation: u64,
-        /// Largest allowed age of the end of the data, in seconds.
+        /// Largest allowed age of the end of the data, in seconds; `u64::MAX` if any age is allowed.
         expected: u64,
         /// When the data ends.
         found: String,
@@ -517,6 +518,14 @@ impl std::fmt::Display for RowProblem {
             Self::TooManyValues => "a list has more values than one field of a row may have",
             Self::NoCandidate => "the candidate set has no candidate at that index",
         })
+    }
+}
+
+fn expected_end(max_age_seconds: u64) -> String {
+    if max_age_seconds == u64::MAX {
+        "in the past".to_owned()
+    } else {
+        format!("at most {max_age_seconds} seconds ago")
     }
 }
 

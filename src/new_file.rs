@@ -114,10 +114,18 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// Returns `AlreadyExists` if `target` exists and `replace` is false.
+/// Returns `AlreadyExists` if `target` exists and `replace` is false, and `InvalidInput` if it is neither a file nor
+/// free. To replace a device or a pipe would remove it from the system: `/dev/full`, or the pipe behind `/dev/stdout`.
 pub fn refuse_to_replace(target: &Path, replace: bool) -> io::Result<()> {
     if !replace && target.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let is_taken = target.metadata().is_ok_and(|metadata| !metadata.is_file());
+    // `/dev/stdout` is such a link, even where it leads to a file.
+    let is_system_link = fs::read_link(target).is_ok_and(|link| link.starts_with("/proc"));
+    if is_taken || is_system_link {
+        let message = "expected a regular file or a free name, found a folder, a pipe or a device";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     Ok(())
 }
@@ -158,6 +166,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(NewFile::create(&folder.path().join("state"), false).unwrap());
         assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        for target in [Path::new("/dev/full"), Path::new("/dev/stdout"), &link, folder.path()] {
+            assert_eq!(NewFile::create(target, true).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{target:?}");
+        }
+        assert_eq!(names(folder.path()), ["link"]);
     }
 
     #[test]

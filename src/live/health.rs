@@ -64,23 +64,25 @@ fn is_looking(since: Option<Duration>, poll_interval: Duration) -> bool {
 /// How far in the future training data may end, in seconds, because clocks differ.
 const CLOCK_TOLERANCE_SECONDS: i64 = 86_400;
 
-/// Refuses a model whose training data ended longer ago than `limit` or in the future, or whose provenance does not say
-/// when it ended.
-pub(super) fn check_training_age(model: &Model, limit: Duration) -> Result<(), Error> {
+/// Refuses a model whose training data ended in the future. With a limit, also refuses one whose data ended longer ago,
+/// or whose provenance does not say when.
+pub(super) fn check_training_age(model: &Model, limit: Option<Duration>) -> Result<(), Error> {
+    let max_seconds = limit.map_or(u64::MAX, |limit| limit.as_secs());
     let found = match model.training_end_unix_seconds() {
+        None if limit.is_none() => return Ok(()),
         None => "none in its provenance".to_owned(),
         Some(end) => {
             let age = unix_seconds().cast_signed().saturating_sub(end);
             if age < -CLOCK_TOLERANCE_SECONDS {
                 format!("one {} seconds in the future; check the times of the logs and this clock", age.unsigned_abs())
-            } else if u64::try_from(age).is_ok_and(|age| age > limit.as_secs()) {
+            } else if u64::try_from(age).is_ok_and(|age| age > max_seconds) {
                 format!("one {age} seconds ago")
             } else {
                 return Ok(());
             }
         }
     };
-    Err(Error::StaleTrainingData { generation: model.generation(), expected: limit.as_secs(), found })
+    Err(Error::StaleTrainingData { generation: model.generation(), expected: max_seconds, found })
 }
 
 #[cfg(test)]

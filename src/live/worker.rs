@@ -367,11 +367,11 @@ impl Worker {
         self.shared.post(self.known.journal(), self.known.lasting_refusals())
     }
 
-    /// Adds a reason if the training data of the served generation is older than this server's limit, or of unknown
-    /// age.
+    /// Adds a reason if the training data of the served generation ends in the future, or if it is older than this
+    /// server's limit or of unknown age.
     fn check_training_age(&mut self) {
-        if let (Some(limit), Some(served)) = (self.shared.options.max_training_age, &self.served)
-            && let Err(error) = health::check_training_age(&served.model, limit)
+        if let Some(served) = &self.served
+            && let Err(error) = health::check_training_age(&served.model, self.shared.options.max_training_age)
         {
             self.reasons.push(Reason::of(&error));
         }

@@ -313,6 +313,24 @@ fn training_data_of_too_high_or_unknown_age_adds_a_reason_and_the_model_is_still
 }
 
 #[test]
+fn training_data_that_ends_in_the_future_adds_a_reason_whatever_the_limit_is() {
+    for max_training_age in [None, Some(Duration::from_secs(3_600))] {
+        for (ahead, reasons) in [(80_000, vec![]), (90_000, vec!["stale_training_data"])] {
+            let world = World::new();
+            world.publish_bytes(1, &bytes_trained_until(1, "ahead", Some(now() + ahead)));
+            let server = world.serve_with(LiveOptions { max_training_age, ..options() });
+            assert_eq!(server.reasons(), reasons, "{ahead} seconds ahead");
+            for reason in server.live.health().reasons {
+                assert_eq!(reason.owner().word(), "ml");
+                let expected = if max_training_age.is_some() { "at most 3600 seconds ago" } else { "in the past" };
+                assert!(reason.text.contains(&format!("expected an end {expected}, found one ")), "{reason:?}");
+                assert!(reason.text.contains("seconds in the future; check the times of the logs"), "{reason:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_server_is_ready_if_it_answers_with_a_model_or_by_its_own_means() {
     let world = World::new();
     let server = world.serve();

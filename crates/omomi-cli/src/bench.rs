@@ -18,7 +18,7 @@ use omomi_train::operate::load_test::{
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
 use crate::output::{note, say};
-use crate::progress::say_skipped_files;
+use crate::progress::say_noticed;
 use crate::verify::load;
 
 use output::{Outcome, Report, run_words};
@@ -182,7 +182,7 @@ fn rotation(arguments: &Arguments, model: &Arc<Model>) -> Result<Rotation, Failu
         ..ReadOptions::default()
     };
     let mut reader = LogReader::open(&contract_of(model), &arguments.logs, options)?;
-    say_skipped_files(&reader, 0);
+    say_noticed(&reader);
     Ok(Rotation::from_log(model, &mut reader, spec)?)
 }
 

@@ -12,6 +12,7 @@ use omomi_train::log::ReadOptions;
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
 use crate::output::{note, one_line, print_exactly, say};
+use crate::progress::say_noticed;
 use crate::text::{grouped, new_table};
 
 /// A number field with more bucket edges than this shows their count, not a list.
@@ -61,8 +62,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 max_bad_rows: *max_bad_rows,
                 ..ReadOptions::default()
             };
-            let filled =
-                fill_quantiles(&read(file)?, logs, options).map_err(|error| format!("{}: {error}", file.display()))?;
+            let filled = fill_quantiles(&read(file)?, logs, options, &mut say_noticed);
+            let filled = filled.map_err(|error| format!("{}: {error}", file.display()))?;
             print_exactly(filled.as_bytes());
             Ok(())
         }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
 use crate::output::{one_line, say};
-use crate::progress::say_skipped_files;
+use crate::progress::say_noticed;
 use crate::refusal::print_json;
 use crate::text::{grouped, table};
 use crate::verify::load;
@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 ..ReadOptions::default()
             };
             let mut reader = LogReader::open(&contract_of(&model), &arguments.logs, options)?;
-            say_skipped_files(&reader, 0);
+            say_noticed(&reader);
             let (rows, clicked) = request_of_row(&model, &mut reader, arguments.row.unwrap_or(1))?;
             (rows, Some(clicked))
         }

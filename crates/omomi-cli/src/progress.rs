@@ -16,7 +16,7 @@ use crate::text::{bytes, grouped};
 
 mod read;
 
-pub(crate) use read::{ReadProgress, say_skipped_files};
+pub(crate) use read::{ReadProgress, say_noticed};
 
 /// Time between two plain lines of one step, where standard error is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -113,6 +113,7 @@ impl PackProgress {
                 let name = format!("build the table of {}", encoding.name());
                 self.count(&name, "shards", *shard_count as u64, *of as u64);
             }
+            pack::Event::Chosen(reader) => say_noticed(reader),
             pack::Event::Scored(reader) => {
                 self.counted.finish();
                 let start = || ReadProgress::new("score held-out rows", reader, self.quiet);

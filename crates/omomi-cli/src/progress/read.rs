@@ -122,13 +122,29 @@ const MAX_LISTED: usize = 20;
 
 /// Says on standard error which files were not read, except for the first `said`. Not even `--quiet` hides that,
 /// because rows may be missing.
-pub(crate) fn say_skipped_files(reader: &LogReader, said: usize) {
+fn say_skipped_files(reader: &LogReader, said: usize) {
     let skipped = &reader.skipped_files()[said..];
     for skipped in skipped.iter().take(MAX_LISTED) {
         note!("not read: {skipped}");
     }
     if skipped.len() > MAX_LISTED {
         note!("not read: {} more files", grouped((skipped.len() - MAX_LISTED) as u64));
+    }
+}
+
+/// Says on standard error what a command without progress would hide: which files were not read, which rows were
+/// skipped, and what the reader guessed.
+pub(crate) fn say_noticed(reader: &LogReader) {
+    say_skipped_files(reader, 0);
+    for bad_row in reader.bad_rows() {
+        note!("skipped: {bad_row}");
+    }
+    let unlisted = reader.bad_row_count() - reader.bad_rows().len() as u64;
+    if unlisted > 0 {
+        note!("skipped: {} more rows", grouped(unlisted));
+    }
+    for warning in reader.warnings() {
+        note!("warning: {warning}");
     }
 }
 

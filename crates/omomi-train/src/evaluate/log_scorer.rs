@@ -79,6 +79,9 @@ pub enum EvaluateError {
     /// A log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The logs have no usable row.
+    #[error("the logs have no rows: expected at least one to evaluate; correct the pattern or the logs")]
+    NoRows,
     /// There is no weight file to evaluate.
     #[error("expected at least one weight file, found none")]
     NoWeightFile,

@@ -107,6 +107,9 @@ pub fn evaluate_files(
         }
         watch(&lanes[0].reader);
     }
+    if sums.row_count == 0 {
+        return Err(EvaluateError::NoRows);
+    }
     Ok(sums.evaluation(&models, &lanes, options))
 }
 

@@ -84,6 +84,9 @@ pub enum TrainError {
     /// The logs have no usable row.
     #[error("the logs have no rows: expected at least one to learn from")]
     NoRows,
+    /// The held-out logs have no usable row.
+    #[error("the held-out logs have no rows: expected at least one; correct their pattern, or leave them out")]
+    NoHeldOutRows,
     /// The logs have rows, but none in the part that this process learns.
     #[error(
         "none of the {row_count} rows of the logs is in this part: expected at least one; use fewer shards, or split \

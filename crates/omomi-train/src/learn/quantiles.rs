@@ -49,13 +49,19 @@ struct OpenField {
 
 /// Returns `text`, a `contract.toml`, with each `{ quantiles = N }` replaced by the edges of N buckets. The buckets
 /// hold about equally many rows of `logs`. Everything else stays the same, including comments. A value that is in more
-/// than one of N rows has a bucket of its own, so there may be fewer or more than N buckets.
+/// than one of N rows has a bucket of its own, so there may be fewer or more than N buckets. Calls `finished` with the
+/// reader of the logs after the last row, so that the caller can tell what was skipped and guessed.
 ///
 /// # Errors
 ///
 /// Returns [`QuantileError`] if the contract has other faults, a log cannot be read, or a field has fewer than two
 /// different values.
-pub fn fill_quantiles(text: &str, logs: &[impl AsRef<str>], options: ReadOptions) -> Result<String, QuantileError> {
+pub fn fill_quantiles(
+    text: &str,
+    logs: &[impl AsRef<str>],
+    options: ReadOptions,
+    finished: &mut dyn FnMut(&LogReader),
+) -> Result<String, QuantileError> {
     let mut open = open_fields(text)?;
     let stand_ins: Vec<String> = open.iter().map(|field| field.stand_in.clone()).collect();
     let contract = crate::toml::parse_contract(&replaced(text, &open, &stand_ins))?;
@@ -69,6 +75,7 @@ pub fn fill_quantiles(text: &str, logs: &[impl AsRef<str>], options: ReadOptions
             }
         }
     }
+    finished(&reader);
     let edges = open.iter_mut().map(OpenField::edges).collect::<Result<Vec<_>, _>>()?;
     Ok(replaced(text, &open, &edges))
 }
@@ -211,7 +218,7 @@ meaning = "lowest bid"
         let log = folder.path().join("log.csv");
         let rows: String = prices.map(|price| format!("{price},0\n")).collect();
         std::fs::write(&log, format!("price,clicked\n{rows}")).unwrap();
-        fill_quantiles(text, &[log.display().to_string()], ReadOptions::default())
+        fill_quantiles(text, &[log.display().to_string()], ReadOptions::default(), &mut |_| ())
     }
 
     #[test]

@@ -200,6 +200,9 @@ pub fn train(
     };
     if let Some(held_out_reader) = &held_out_reader {
         refuse_leakage(reader.files(), held_out_reader.files())?;
+        if held_out_reader.files().is_empty() {
+            return Err(TrainError::NoHeldOutRows);
+        }
     }
     let mut trainer = match &options.start {
         Some(start) => {

@@ -3,6 +3,8 @@
 //! The readers of CSV and JSON lines push one cell after the other, and then finish or discard the row. The Parquet
 //! reader appends many rows at a time, column by column.
 
+use std::path::{Path, PathBuf};
+
 use arrow_array::StringArray;
 
 use super::error::{RowFault, excerpt};
@@ -66,6 +68,18 @@ pub(super) struct BatchBuilder {
     length_bound: usize,
     /// How many batches were finished before this one.
     pub(super) batch_count: u64,
+    /// The first CSV row with a cell of several lines, and how many there are.
+    pub(super) rows_of_lines: Option<RowsOfLines>,
+}
+
+/// The CSV rows with a cell of several lines, in all files so far.
+#[derive(Debug)]
+pub(super) struct RowsOfLines {
+    /// The file of the first one.
+    pub(super) file: PathBuf,
+    /// The first one, from 1.
+    pub(super) row: u64,
+    pub(super) count: u64,
 }
 
 /// The texts of one extra column so far.
@@ -105,7 +119,15 @@ impl BatchBuilder {
             row_importance: None,
             length_bound: 0,
             batch_count: 0,
+            rows_of_lines: None,
         }
+    }
+
+    /// Counts a good CSV row that has several lines.
+    #[cold]
+    pub(super) fn note_row_of_lines(&mut self, file: &Path, row: u64) {
+        let rows = self.rows_of_lines.get_or_insert_with(|| RowsOfLines { file: file.to_owned(), row, count: 0 });
+        rows.count += 1;
     }
 
     /// How many rows still fit.
@@ -383,6 +405,9 @@ impl ColumnBuilder {
             serde_json::Value::String(text) => self.push_scalar(Scalar::Text(text)),
             serde_json::Value::Number(number) if number.is_i64() => {
                 self.push_scalar(Scalar::Integer(number.as_i64().unwrap_or(0)))
+            }
+            serde_json::Value::Number(number) if number.is_f64() => {
+                self.push_scalar(Scalar::Float(number.as_f64().unwrap_or(f64::NAN)))
             }
             other => Err(RowFault::Cell { expected: expected_cell(&self.kind), found: excerpt(&other.to_string()) }),
         })

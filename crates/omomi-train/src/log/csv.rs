@@ -43,7 +43,8 @@ impl CsvReader {
         let Some(record) = records.read().map_err(failed)? else { return Ok(None) };
         let bad_header = |message| LogError::BadHeader { file: file.to_owned(), message };
         if let Some((column, fault)) = record.fault {
-            let fault = RowFault::Csv { fault, line: record.line, line_count: record.line_count };
+            // The lines of a header are no rows, so they do not count as bad ones.
+            let fault = RowFault::Csv { fault, line: record.line, line_count: 1 };
             return Err(bad_header(format!("in column {}: {fault}", column + 1)));
         }
         let names = (0..records.cell_count()).map(|index| std::str::from_utf8(records.cell(index)).map(str::to_owned));
@@ -58,6 +59,12 @@ impl CsvReader {
     /// How many rows were read, bad rows included.
     pub(super) fn row(&self) -> u64 {
         self.row
+    }
+
+    /// Whether any row follows, good or bad. A file that cannot be read on counts as one with rows: reading the rows
+    /// reports why.
+    pub(super) fn has_rows(&mut self) -> bool {
+        self.records.skip_blank_lines().unwrap_or(true)
     }
 
     /// Reads rows until the batch is full or the file ends. Returns whether the file may have more rows.
@@ -92,7 +99,12 @@ impl CsvReader {
             let fault = RowFault::CellCount { expected: self.header.len(), found: self.records.cell_count() };
             (None, fault, record.line_count)
         } else {
-            let Err((target, fault)) = self.take_row(batch) else { return Ok(true) };
+            let Err((target, fault)) = self.take_row(batch) else {
+                if record.line_count > 1 {
+                    batch.note_row_of_lines(&self.file, self.row + 1);
+                }
+                return Ok(true);
+            };
             (Some(wanted.name(target).to_owned()), fault, 1)
         };
         batch.discard_row();
@@ -113,7 +125,7 @@ impl CsvReader {
 }
 
 /// Recognizes other formats by the first bytes of a file.
-pub(super) fn other_format(bytes: &[u8]) -> Option<&'static str> {
+pub(crate) fn other_format(bytes: &[u8]) -> Option<&'static str> {
     let marks: [(&[u8], &str); 9] = [
         (b"\x1f\x8b", "gzip; end its name in .gz"),
         (b"\x28\xb5\x2f\xfd", "zstd; end its name in .zst"),

@@ -532,7 +532,7 @@ impl<R: Read> CsvRecords<R> {
     }
 
     /// Skips line ends. Returns false at the end of the text.
-    fn skip_blank_lines(&mut self) -> io::Result<bool> {
+    pub(super) fn skip_blank_lines(&mut self) -> io::Result<bool> {
         loop {
             if self.start == self.end {
                 if self.is_at_end {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
+use unicode_normalization::UnicodeNormalization;
 
 use super::csv_records::CsvFault;
 use super::skipped::SkippedFile;
@@ -112,7 +113,7 @@ pub enum LogError {
         found: &'static str,
     },
     /// The header of a CSV file is malformed.
-    #[error("{}: the header is malformed {message}; correct the header", file.display())]
+    #[error("{}: the header is malformed: {message}; correct the header", file.display())]
     BadHeader {
         /// The file.
         file: PathBuf,
@@ -390,12 +391,17 @@ pub(super) fn excerpt(text: &str) -> String {
 const MAX_NAMED: usize = 20;
 
 /// Formats the columns of a file for a message about `missing`: at most [`MAX_NAMED`], each quoted if it would be
-/// unclear otherwise. Names that differ from `missing` in spaces or case only come first.
+/// unclear otherwise. Names a name that differs from `missing` in spaces, case
+/// or Unicode form only.
 fn columns(found: &[String], missing: &str) -> String {
     if found.is_empty() {
         return "no columns".to_owned();
     }
-    let plain = |name: &str| name.trim_matches(|char: char| char.is_whitespace() || char == '\u{feff}').to_lowercase();
+    // The compatible form also makes wide spaces and letters equal to the usual ones.
+    let plain = |name: &str| {
+        let name: String = name.nfkc().collect();
+        name.trim_matches(|char: char| char.is_whitespace() || char == '\u{feff}').to_lowercase()
+    };
     let is_like = |name: &&String| plain(name) == plain(missing);
     let named = |name: &String| {
         let is_clear = name.trim() == name && !name.contains(|char: char| char.is_control() || char == ',');
@@ -410,7 +416,7 @@ fn columns(found: &[String], missing: &str) -> String {
         text.push_str(&format!(" and {} more", found.len() - MAX_NAMED));
     }
     if let Some(like) = found.iter().find(is_like) {
-        text.push_str(&format!(", and {} differs only in spaces or case", excerpt(like)));
+        text.push_str(&format!(", and {} differs only in spaces, case or Unicode form", excerpt(like)));
     }
     if let [only] = found
         && let Some(delimiter) = [';', '\t', '|', ','].into_iter().find(|&delimiter| only.contains(delimiter))

@@ -10,7 +10,7 @@ use super::skipped::{SkipReason, SkippedFile, reason_of_name, skipped_part};
 
 /// The name of standard input in place of a path.
 const STANDARD_INPUT: &str = "-";
-/// Most folders within each other. More are most likely a link to a folder above.
+/// Most folders within each other.
 const MAX_DEPTH: usize = 64;
 
 /// A file of a log.
@@ -158,7 +158,7 @@ impl Found {
             let metadata = metadata_of(&path)?;
             let mut list = Vec::new();
             if metadata.is_dir() {
-                self.list_folder(&path, 0, &mut list)?;
+                self.list_folder(&path, &mut Vec::new(), &mut list)?;
             } else {
                 list.push(path);
             }
@@ -180,7 +180,7 @@ impl Found {
     fn add_folder(&mut self, folder: &Path) -> Result<(), LogError> {
         let skipped_count = self.skipped.len();
         let mut paths = Vec::new();
-        self.list_folder(folder, 0, &mut paths)?;
+        self.list_folder(folder, &mut Vec::new(), &mut paths)?;
         if paths.is_empty() {
             let skipped = self.skipped[skipped_count..].to_vec();
             return Err(LogError::NoLogs { folder: folder.to_owned(), skipped });
@@ -188,12 +188,25 @@ impl Found {
         paths.iter().try_for_each(|path| self.add_file(path, None))
     }
 
-    /// Lists the files below a folder, sorted by path.
-    fn list_folder(&mut self, folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), LogError> {
+    /// Lists the files below a folder, sorted by path. `outer` are the folders around it, each with its name.
+    fn list_folder(
+        &mut self,
+        folder: &Path,
+        outer: &mut Vec<(FileId, PathBuf)>,
+        paths: &mut Vec<PathBuf>,
+    ) -> Result<(), LogError> {
         let unreadable = |source| LogError::Unreadable { file: folder.to_owned(), source };
-        if depth > MAX_DEPTH {
+        if outer.len() > MAX_DEPTH {
             return Err(unreadable(io::Error::other(format!("more than {MAX_DEPTH} folders within each other"))));
         }
+        let id = FileId::of(folder, &metadata_of(folder)?);
+        if let Some((_, read_as)) = outer.iter().find(|(known, _)| *known == id) {
+            // A link to a folder around it, which is being listed.
+            let reason = SkipReason::SameFile { read_as: read_as.clone() };
+            self.skip(folder, reason);
+            return Ok(());
+        }
+        outer.push((id, folder.to_owned()));
         let entries = fs::read_dir(folder).map_err(unreadable)?;
         let mut entries = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
         let entries = entries.as_mut().map_err(|error| unreadable(io::Error::new(error.kind(), error.to_string())))?;
@@ -203,11 +216,12 @@ impl Found {
             if let Some(reason) = reason_of_name(&name) {
                 self.skip(path, reason);
             } else if metadata_of(path)?.is_dir() {
-                self.list_folder(path, depth + 1, paths)?;
+                self.list_folder(path, outer, paths)?;
             } else {
                 paths.push(path.clone());
             }
         }
+        outer.pop();
         Ok(())
     }
 

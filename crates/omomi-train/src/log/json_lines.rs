@@ -173,6 +173,12 @@ impl JsonLinesReader {
         self.row
     }
 
+    /// Whether any row follows, good or bad, of a reader that has not read a row and will not. A file that cannot be
+    /// read on counts as one with rows: reading the rows reports why.
+    pub(super) fn has_rows(mut self) -> bool {
+        self.read_line().map_or(true, |line| line.is_some())
+    }
+
     /// The columns that at least one row had.
     pub(super) fn seen(&self) -> Vec<Target> {
         let mut seen = Vec::new();
@@ -240,7 +246,7 @@ impl JsonLinesReader {
         let mut deserializer = serde_json::Deserializer::from_str(line);
         let visitor = RowVisitor { batch, keys: &mut self.keys, row: self.row, fault: &mut fault };
         let parsed = deserializer.deserialize_map(visitor).and_then(|()| deserializer.end());
-        parsed.map_err(|error| (None, not_json(&error)))?;
+        parsed.map_err(|error| (None, not_json(&error, line)))?;
         if let Some((target, fault)) = fault {
             return Err((Some(target), fault));
         }
@@ -255,8 +261,17 @@ impl JsonLinesReader {
 }
 
 /// Shortens the parser's message. The parser reports a line and a column, but a row is one line, so the column is
-/// enough.
-fn not_json(error: &serde_json::Error) -> RowFault {
+/// enough. Tells JSON that is not one object per line.
+fn not_json(error: &serde_json::Error, line: &str) -> RowFault {
+    let line = line.trim_ascii();
+    if line.starts_with('[') {
+        let message = "the line begins a list; write each object on a line of its own, such as with jq -c '.[]'";
+        return RowFault::NotJson { message: message.to_owned() };
+    }
+    if line == "{" || (error.is_eof() && line.ends_with([',', '{'])) {
+        let message = "the object goes on after the line; write it on one line, such as with jq -c .";
+        return RowFault::NotJson { message: message.to_owned() };
+    }
     let message = error.to_string();
     let words = message.split(" at line ").next().unwrap_or(&message);
     RowFault::NotJson { message: format!("{words} at byte {}", error.column()) }

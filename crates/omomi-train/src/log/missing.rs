@@ -14,6 +14,18 @@ pub struct FileMissing {
     pub row_count: u64,
     /// Rows without a value, by field of the contract. A number out of range counts as no value.
     pub missing_counts: Vec<u64>,
+    /// Rows up to and with the last one that has a value, by field of the contract.
+    value_ends: Vec<u64>,
+}
+
+/// A field that has no value in the last rows of a file, although most rows before have one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct End {
+    /// Index of the file.
+    pub(super) file: usize,
+    /// The last row with a value, from 1, bad rows left out.
+    pub(super) row: u64,
+    pub(super) row_count: u64,
 }
 
 /// A field whose missing rate jumps from one file to the next.
@@ -29,11 +41,19 @@ impl FileMissing {
     /// Counts the rows of `batch` from `first_row` on.
     pub(super) fn count(&mut self, batch: &BatchBuilder, first_row: usize) {
         self.missing_counts.resize(batch.columns.len(), 0);
+        self.value_ends.resize(batch.columns.len(), 0);
         let end = batch.row_count();
-        self.row_count += (end - first_row) as u64;
-        for (count, column) in self.missing_counts.iter_mut().zip(&batch.columns) {
-            *count += column.missing_count(first_row, end) as u64;
+        let counts = self.missing_counts.iter_mut().zip(&mut self.value_ends);
+        for ((count, value_end), column) in counts.zip(&batch.columns) {
+            let missing = column.missing_count(first_row, end);
+            *count += missing as u64;
+            if missing < end - first_row
+                && let Some(last) = (first_row..end).rev().find(|&row| column.missing_count(row, row + 1) == 0)
+            {
+                *value_end = self.row_count + (last - first_row) as u64 + 1;
+            }
         }
+        self.row_count += (end - first_row) as u64;
     }
 
     /// Adds the counts of another file.
@@ -44,6 +64,19 @@ impl FileMissing {
             *count += other;
         }
     }
+}
+
+/// Finds the first file in which the field with index `field` ends before the file does. A run of rows without a value
+/// counts if it would come by chance, at the missing rate before, once in a million times.
+pub(super) fn first_end(files: &[FileMissing], field: usize) -> Option<End> {
+    files.iter().enumerate().find_map(|(index, file)| {
+        let row = file.value_ends.get(field).copied().unwrap_or(0);
+        let run = file.row_count - row;
+        let before = (row + 1, file.missing_counts.get(field)?.saturating_sub(run) + 1);
+        #[expect(clippy::cast_precision_loss, reason = "a test of rates")]
+        let is_end = row > 0 && run > 0 && run as f64 * -rate(before).ln() > 1e6_f64.ln();
+        is_end.then_some(End { file: index, row, row_count: file.row_count })
+    })
 }
 
 /// Finds the first jump of the missing rate of the field with index `field`.
@@ -83,9 +116,24 @@ mod tests {
     fn jump(files: &[(u64, u64)]) -> Option<usize> {
         let files: Vec<FileMissing> = files
             .iter()
-            .map(|&(row_count, missing)| FileMissing { row_count, missing_counts: vec![missing] })
+            .map(|&(row_count, missing)| FileMissing { row_count, missing_counts: vec![missing], value_ends: vec![] })
             .collect();
         first_jump(&files, 0).map(|jump| jump.file)
+    }
+
+    #[test]
+    fn a_field_that_ends_within_a_file_is_found_and_a_rare_one_is_not() {
+        let end = |row_count, missing, value_end| {
+            let file = FileMissing { row_count, missing_counts: vec![missing], value_ends: vec![value_end] };
+            first_end(&[file], 0).map(|end| end.row)
+        };
+        assert_eq!(end(1_000, 500, 500), Some(500));
+        assert_eq!(end(1_000, 750, 500), Some(500), "half of the rows had it");
+        assert_eq!(end(1_000, 998, 500), None, "a rare field");
+        assert_eq!(end(1_000, 1, 999), None, "one row at the end");
+        assert_eq!(end(1_000, 1_000, 0), None, "no row has it, which is another fault");
+        assert_eq!(end(1_000, 0, 1_000), None);
+        assert_eq!(end(0, 0, 0), None);
     }
 
     #[test]

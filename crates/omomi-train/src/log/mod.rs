@@ -19,9 +19,10 @@
 //! name with dots leads into nested records, unless a column has exactly this name.
 //!
 //! Null, an absent key and an empty CSV cell are missing values. An empty text in Parquet or JSON is a category; CSV
-//! cannot express it. Unless the contract lists the texts that mean a missing value, `NULL`, `\N`, `NaN`, `nan` and
-//! `<NA>` in a CSV cell do. NaN, and numbers outside their field's range, are treated as missing, and their count is
-//! reported. [`LogReader::warnings`] tells what was guessed, and where a field vanishes between two files.
+//! cannot express it. Unless the contract lists the texts that mean a missing value, `NULL`, `\N`, `NaN`, `None` and
+//! the like in a CSV cell do; `NA`, `nil` and others that may be categories are reported. NaN, and numbers outside
+//! their field's range, are treated as missing, and their count is reported. [`LogReader::warnings`] tells what was
+//! guessed, and where a field vanishes between two files.
 //!
 //! A bad row is one that cannot be used: its label is neither 0 nor 1, its id is not an integer, its text is not UTF-8,
 //! its time is before 2000 or in the future, a cell is too long, or its line is malformed. Where a quote swallows
@@ -72,11 +73,13 @@ mod time;
 mod wanted_columns;
 mod warning;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use batch::{Categories, ExtraColumn, FieldColumn, RowBatch};
+pub(crate) use csv::other_format;
 pub use csv_records::{CsvDialect, CsvFault, CsvRecord, CsvRecords};
 pub use error::{BadRow, LogError, RowFault};
 pub(crate) use files::FileId;
@@ -91,12 +94,12 @@ pub use time::parse_time_us;
 pub use time::time_range;
 pub use warning::LogWarning;
 
-use builder::BatchBuilder;
+use builder::{BatchBuilder, RowsOfLines};
 use csv::CsvReader;
 use error::BadRows;
 use files::{Format, Found};
 use json_lines::JsonLinesReader;
-use missing::first_jump;
+use missing::{End, first_end, first_jump};
 use notation::USUAL_MISSING;
 use open_text::open_text;
 use parquet::ParquetReader;
@@ -264,13 +267,20 @@ impl LogReader {
     fn look_at_files(&mut self) -> Result<(), LogError> {
         let mut index = 0;
         while index < self.files.len() {
-            let opened = self.open_file(index)?;
-            let is_empty = match &opened {
-                None => true,
-                Some(FormatReader::Parquet(parquet)) => parquet.row_count() == 0,
-                Some(FormatReader::Csv(_) | FormatReader::JsonLines(_)) => false,
+            let mut opened = self.open_file(index)?;
+            let is_pipe = self.files[index].is_pipe;
+            let has_rows = match &mut opened {
+                None => false,
+                Some(FormatReader::Parquet(parquet)) => parquet.row_count() > 0,
+                // Only the reader of the rows may take from a pipe.
+                Some(FormatReader::Csv(_) | FormatReader::JsonLines(_)) if is_pipe => true,
+                Some(FormatReader::Csv(csv)) => csv.has_rows(),
+                Some(FormatReader::JsonLines(_)) => match opened.take() {
+                    Some(FormatReader::JsonLines(json)) => json.has_rows(),
+                    _ => true,
+                },
             };
-            if is_empty {
+            if !has_rows {
                 let LogFile { path, .. } = self.files.remove(index);
                 self.formats.remove(index);
                 self.skipped.push(SkippedFile { path, reason: SkipReason::NoRows });
@@ -413,7 +423,7 @@ impl LogReader {
     }
 
     /// Files and folders that the patterns match but that are not read, or have no rows, and why. Complete once all
-    /// rows were read: a text file turns out to have no rows when it is read.
+    /// rows were read: a pipe turns out to have no rows when it is read.
     #[must_use]
     pub fn skipped_files(&self) -> &[SkippedFile] {
         &self.skipped
@@ -502,6 +512,12 @@ impl LogReader {
             let column = self.wanted.name(Target::Time).to_owned();
             warnings.push(LogWarning::GuessedTimeUnit { column, unit });
         }
+        if let Some(RowsOfLines { file, row, count }) = &self.batch.rows_of_lines {
+            warnings.push(LogWarning::RowsOfLines { file: file.clone(), row: *row, count: *count });
+        }
+        for (file, compressed) in self.copies() {
+            warnings.push(LogWarning::LikelyCopy { file, compressed });
+        }
         for (index, field) in self.batch.columns.iter().enumerate() {
             let column = || self.wanted.name(Target::Field(index)).to_owned();
             let rules = &field.rules;
@@ -525,9 +541,25 @@ impl LogReader {
                     rate_before: jump.rate_before,
                     rate: jump.rate,
                 });
+            } else if let Some(End { file, row, row_count }) = first_end(&self.missing, index) {
+                let file = self.files[file].path.clone();
+                warnings.push(LogWarning::FieldEnds { column: column(), file, row, row_count });
             }
         }
         warnings
+    }
+
+    /// Pairs of files that have one name, the second with the ending of a compressed file added.
+    fn copies(&self) -> Vec<(PathBuf, PathBuf)> {
+        let paths: HashSet<&Path> = self.files.iter().map(|file| file.path.as_path()).collect();
+        let compressed = self.files.iter().filter(|file| {
+            let ending = file.path.extension();
+            ending.is_some_and(|ending| ["gz", "zst"].iter().any(|known| ending.eq_ignore_ascii_case(known)))
+        });
+        compressed
+            .map(|file| (file.path.with_extension(""), file.path.clone()))
+            .filter(|(plain, _)| paths.contains(plain.as_path()))
+            .collect()
     }
 
     /// How many bad rows were skipped so far.

@@ -9,8 +9,28 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use super::error::{RowFault, excerpt};
 use omomi::contract::{FieldKind, FieldReading, ListForm, NumberFormat, Reading};
 
-/// Texts that other tools write for a missing value: SQL, MySQL and Hive, pandas.
-pub(super) const USUAL_MISSING: [&str; 5] = ["NULL", "\\N", "NaN", "nan", "<NA>"];
+/// Texts that other tools write for a missing value: SQL, MySQL and Hive, pandas, JSON, Python, Excel, C and Java, R.
+/// In CSV, the first [`GUESSED_COUNT`] are read as missing, because nobody names a category so. The others may be
+/// categories, such as the country code of Namibia, and are only reported.
+pub(super) const USUAL_MISSING: [&str; 16] = [
+    "NULL",
+    "\\N",
+    "NaN",
+    "nan",
+    "<NA>",
+    "null",
+    "Null",
+    "None",
+    "NaT",
+    "#N/A",
+    "(null)",
+    "NA",
+    "N/A",
+    "n/a",
+    "nil",
+    "undefined",
+];
+const GUESSED_COUNT: usize = 11;
 
 /// How the cells of one field are read.
 #[derive(Debug)]
@@ -80,15 +100,22 @@ impl FieldRules {
         if matches!(kind, FieldKind::Number { .. }) && cell.eq_ignore_ascii_case("nan") {
             return false;
         }
-        count(&mut self.guessed_missing, cell);
-        true
+        let Some(position) = position_of(cell) else { return false };
+        if position < GUESSED_COUNT {
+            self.guessed_missing[position] += 1;
+        } else if matches!(kind, FieldKind::Text) {
+            self.kept_missing[position] += 1;
+        }
+        position < GUESSED_COUNT
     }
 
     /// Notes that a text of [`USUAL_MISSING`] became a category, unless the contract names the texts that do not.
     #[cold]
     pub(super) fn note_kept(&mut self, text: &str) {
-        if self.missing.is_none() {
-            count(&mut self.kept_missing, text);
+        if self.missing.is_none()
+            && let Some(position) = position_of(text)
+        {
+            self.kept_missing[position] += 1;
         }
     }
 
@@ -106,14 +133,15 @@ impl FieldRules {
 #[inline]
 pub(super) fn is_usual_missing(text: &str) -> bool {
     // Nearly every cell ends here.
-    let begins_so = matches!(text.as_bytes().first(), Some(b'N' | b'\\' | b'n' | b'<'));
-    begins_so && matches!(text, "NULL" | "\\N" | "NaN" | "nan" | "<NA>")
+    let begins_so = matches!(text.as_bytes().first(), Some(b'N' | b'\\' | b'n' | b'<' | b'#' | b'(' | b'u'));
+    begins_so && text.len() <= MAX_USUAL_LEN && position_of(text).is_some()
 }
 
-fn count(counts: &mut [u64; USUAL_MISSING.len()], text: &str) {
-    if let Some(position) = USUAL_MISSING.iter().position(|usual| *usual == text) {
-        counts[position] += 1;
-    }
+/// Length of the longest text of [`USUAL_MISSING`].
+const MAX_USUAL_LEN: usize = "undefined".len();
+
+fn position_of(text: &str) -> Option<usize> {
+    USUAL_MISSING.iter().position(|usual| *usual == text)
 }
 
 /// The texts that a label may have.

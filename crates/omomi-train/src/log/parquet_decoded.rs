@@ -222,8 +222,15 @@ impl Decoded {
                 .enumerate()
                 .map(|(row, text)| self.good_time(row, times.text(text?)))
                 .collect()),
-            DataType::Timestamp(_, zone) => {
-                let instants = cast_to(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
+            DataType::Float64 => Ok(array
+                .as_primitive::<Float64Type>()
+                .iter()
+                .enumerate()
+                .map(|(row, number)| self.good_time(row, times.float(number?)))
+                .collect()),
+            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
+                let zone = if let DataType::Timestamp(_, zone) = array.data_type() { zone.clone() } else { None };
+                let instants = cast_to(array, &DataType::Timestamp(TimeUnit::Microsecond, zone))?;
                 self.note_lost(Target::Time, None, array, &instants, EXPECTED_TIME)?;
                 let instants = instants.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>();
                 for row in (0..instants.len()).filter(|&row| instants.is_valid(row)) {
@@ -289,7 +296,9 @@ impl Decoded {
         if array.logical_null_count() == cast.null_count() {
             return Ok(());
         }
-        let texts = cast_to(array, &DataType::Utf8)?;
+        // A time that no calendar has is shown as its number.
+        let texts = cast_to(array, &DataType::Utf8)
+            .or_else(|_| cast_to(&cast_to(array, &DataType::Int64)?, &DataType::Utf8))?;
         let texts = texts.as_string::<i32>();
         for row in 0..self.row_count {
             let range = match lists {

@@ -12,14 +12,15 @@ use super::wanted_columns::{Target, Wanted};
 use omomi::contract::FieldKind;
 
 /// Returns the schema to decode with. It is the schema of the file, but all kinds of text (large, view, dictionary)
-/// become plain text and all kinds of lists become plain lists, so that each kind of value is decoded to one type.
+/// become plain text, all kinds of bytes become plain bytes, and all kinds of lists become plain lists, so that each
+/// kind of value is decoded to one type.
 pub(super) fn simplified(schema: &Schema, places: &[(usize, Target)], wanted: &Wanted) -> Schema {
     let mut fields: Vec<Arc<ArrowField>> = schema.fields().iter().cloned().collect();
     for &(index, target) in places {
         let is_text = match target {
             Target::Field(field) => wanted.fields()[field].kind == FieldKind::Text,
-            Target::Extra(_) => true,
-            Target::Label | Target::Time | Target::Importance => false,
+            Target::Extra(_) | Target::Label | Target::Time => true,
+            Target::Importance => false,
         };
         let data_type = simplified_type(fields[index].data_type(), is_text);
         fields[index] = Arc::new(fields[index].as_ref().clone().with_data_type(data_type));
@@ -62,14 +63,19 @@ pub(super) fn simplified_type(data_type: &DataType, is_text: bool) -> DataType {
     match data_type {
         DataType::Dictionary(_, value) => simplified_type(value, is_text),
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        // Older writers do not mark bytes as text; the reader has to know.
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView if is_text => DataType::Utf8,
+        // Older writers do not mark bytes as text, so the decoder does not check them: the reader has to.
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView if is_text => DataType::Binary,
         DataType::List(item) | DataType::LargeList(item) => {
             let data_type = simplified_type(item.data_type(), is_text);
             DataType::List(Arc::new(item.as_ref().clone().with_data_type(data_type)))
         }
         other => other.clone(),
     }
+}
+
+/// Whether a [`simplified`] type is that of texts, or of bytes that must be texts.
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::Binary)
 }
 
 /// Checks that a column of the [`simplified`] type `data_type` can be read for `target`.
@@ -87,8 +93,7 @@ pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type
                     let is_id = |item: &DataType| item.is_integer() || item.is_floating() || *item == DataType::Utf8;
                     (item.is_some_and(is_id), if field.many { "a list of integers" } else { "integers" })
                 }
-                FieldKind::Text if field.many => (item == Some(&DataType::Utf8), "a list of texts"),
-                FieldKind::Text => (item == Some(&DataType::Utf8), "text"),
+                FieldKind::Text => (item.is_some_and(is_text), if field.many { "a list of texts" } else { "text" }),
                 FieldKind::Number { .. } => {
                     (item.is_some_and(|item| item.is_numeric() || *item == DataType::Utf8), "numbers")
                 }
@@ -97,16 +102,17 @@ pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type
             (fits || item == Some(&DataType::Null), expected)
         }
         Target::Label => {
-            let is_text_or_boolean = matches!(data_type, DataType::Boolean | DataType::Utf8);
-            (data_type.is_numeric() || is_text_or_boolean, "integers, booleans or text")
+            let fits = data_type.is_numeric() || is_text(data_type) || *data_type == DataType::Boolean;
+            (fits, "integers, booleans or text")
         }
         Target::Time => {
-            let is_time = matches!(data_type, DataType::Timestamp(..) | DataType::Utf8);
-            (is_time || data_type.is_integer(), "timestamps, integers or text")
+            let is_time =
+                matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Float64);
+            (is_time || is_text(data_type) || data_type.is_integer(), "timestamps, dates, integers, doubles or text")
         }
         Target::Importance => (data_type.is_numeric(), "numbers"),
         Target::Extra(_) => {
-            let is_other = matches!(data_type, DataType::Utf8 | DataType::Boolean | DataType::Null);
+            let is_other = is_text(data_type) || matches!(data_type, DataType::Boolean | DataType::Null);
             (is_other || data_type.is_numeric() || data_type.is_temporal(), "text, numbers, booleans or times")
         }
     };

@@ -40,6 +40,33 @@ pub enum LogWarning {
         /// How many cells are lists.
         count: u64,
     },
+    /// Quoted CSV cells contain line ends. They are well formed, but so are rows that two stray quotes swallow.
+    RowsOfLines {
+        /// The file of the first such row.
+        file: PathBuf,
+        /// The first such row, from 1.
+        row: u64,
+        /// How many rows have such cells.
+        count: u64,
+    },
+    /// A file and its compressed form are both read, so that rows most likely count twice.
+    LikelyCopy {
+        /// The file.
+        file: PathBuf,
+        /// The file with the same name and the ending of a compressed file.
+        compressed: PathBuf,
+    },
+    /// A field has no value in the last rows of a file, although most rows before have one.
+    FieldEnds {
+        /// The column.
+        column: String,
+        /// The file.
+        file: PathBuf,
+        /// The last row with a value, from 1, bad rows left out.
+        row: u64,
+        /// How many rows the file has, without bad ones.
+        row_count: u64,
+    },
     /// The missing rate of a field jumps from one file to the next.
     MissingRateJumps {
         /// The column.
@@ -76,6 +103,26 @@ impl fmt::Display for LogWarning {
                 formatter,
                 "column `{column}`: cells in brackets are read as lists in JSON, {count} in all; say so with \
                  `lists = \"json\"` under [reading] in the contract"
+            ),
+            Self::RowsOfLines { file, row, count } => write!(
+                formatter,
+                "{}: row {row}{} a quoted cell with line ends; if cells have none, stray quotes swallow rows: correct \
+                 the log, or make such rows bad ones with --csv-cell-lines 1",
+                file.display(),
+                if *count == 1 { " has".to_owned() } else { format!(" and {} more rows have", count - 1) },
+            ),
+            Self::LikelyCopy { file, compressed } => write!(
+                formatter,
+                "{} and {} are both read: if one is the compressed form of the other, their rows count twice; remove \
+                 one of them",
+                file.display(),
+                compressed.display()
+            ),
+            Self::FieldEnds { column, file, row, row_count } => write!(
+                formatter,
+                "{}: column `{column}` has no value after row {row} of {row_count}; was it renamed, or did its source \
+                 fail?",
+                file.display()
             ),
             Self::MissingRateJumps { column, file, rate_before, rate } => write!(
                 formatter,

@@ -89,6 +89,8 @@ pub enum Event<'a> {
         /// How many shards the table has.
         of: usize,
     },
+    /// The golden requests were chosen from the held-out rows, of which often not all were read.
+    Chosen(&'a LogReader),
     /// More held-out rows were scored, with the original weights and with the rounded ones.
     Scored(&'a LogReader),
     /// The file is complete in memory. It is about to be written, read back and verified.
@@ -219,7 +221,7 @@ pub fn pack(
     {
         training["reading"] = reading;
     }
-    let (golden, uncovered_fields) = golden_requests(contract, options)?;
+    let (golden, uncovered_fields) = golden_requests(contract, options, watch)?;
     let Weights { bias, entries, feature_count } = Weights::read(contract, &options.state, watch)?;
     let packing = Packing { contract, options, golden: &golden, bias };
     let made = packing.make(entries.into(), provenance, watch)?;
@@ -316,7 +318,11 @@ impl Packing<'_> {
 }
 
 /// Chooses golden requests. Also returns the fields that have a value in none of them.
-fn golden_requests(contract: &Contract, options: &PackOptions) -> Result<(Vec<RequestRows>, Vec<String>), PackError> {
+fn golden_requests(
+    contract: &Contract,
+    options: &PackOptions,
+    watch: &mut dyn FnMut(&Event<'_>),
+) -> Result<(Vec<RequestRows>, Vec<String>), PackError> {
     let mut reader = LogReader::open(contract, &options.held_out, options.read.clone())?;
     reader.check_repeatable()?;
     let mut golden = GoldenRows::new(contract);
@@ -325,6 +331,7 @@ fn golden_requests(contract: &Contract, options: &PackOptions) -> Result<(Vec<Re
     {
         golden.look_at(&batch);
     }
+    watch(&Event::Chosen(&reader));
     let requests = golden.requests();
     if requests.is_empty() {
         return Err(PackError::NoHeldOutRows);

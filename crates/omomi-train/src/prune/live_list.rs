@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::PruneError;
-use crate::log::{CsvDialect, CsvRecord, CsvRecords};
+use crate::log::{CsvDialect, CsvRecord, CsvRecords, other_format};
 use omomi::contract::{Field, FieldKind};
 
 /// A file with the live categories of a field.
@@ -55,11 +55,17 @@ fn parse(
 ) -> Result<HashSet<String>, Problem> {
     // Some exporters write a byte order mark before UTF-8.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let other_formats = [(&b"PAR1"[..], "Parquet"), (b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")];
-    if let Some((_, found)) = other_formats.iter().find(|(mark, _)| bytes.starts_with(mark)) {
+    if let Some(found) = other_format(bytes) {
+        // Only logs may be compressed.
+        let found = found.split(';').next().unwrap_or_default();
         return Err((None, format!("expected plain CSV, found {found}")));
     }
+    let is_json = bytes.starts_with(b"{\"") || bytes.starts_with(b"[{") || bytes.starts_with(b"[\"");
+    if is_json {
+        return Err((None, "expected CSV, found JSON".to_owned()));
+    }
     let is_cut_off = !bytes.ends_with(b"\n") && !bytes.ends_with(b"\r");
+    let delimiter = dialect.delimiter.unwrap_or(default_delimiter);
     let mut records = Records(CsvRecords::new(bytes, dialect, default_delimiter));
     let Some((_, header)) = records.next()? else {
         return Err((None, "expected entries, found an empty file".to_owned()));
@@ -91,6 +97,17 @@ fn parse(
             let cut_off = if broken { " and no end of the line: the list is truncated" } else { "" };
             return Err((Some(line), format!("expected {column_count} columns, found {found}{cut_off}")));
         }
+        if let Some(cell) = record.iter().find(|cell| has_row_inside(cell, column_count, delimiter)) {
+            let found = cell.lines().nth(1).unwrap_or_default();
+            return Err((
+                Some(line),
+                format!(
+                    "expected quotes around single cells, found a cell over several lines, of which `{}` looks like an \
+                     entry of its own; look for a stray quote",
+                    found.escape_debug()
+                ),
+            ));
+        }
         live.insert(entry(&record[place], field, line)?);
     }
     if live.is_empty() {
@@ -113,6 +130,12 @@ fn entry(cell: &str, field: &Field, line: u64) -> Result<String, Problem> {
         _ if cell.is_empty() => Err((Some(line), "expected a category, found an empty cell".to_owned())),
         _ => Ok(cell.to_owned()),
     }
+}
+
+/// Whether a line inside of a quoted cell has as many cells as a record. Two stray quotes make such a cell, and the
+/// entries between them would silently be missing from the list.
+fn has_row_inside(cell: &str, column_count: usize, delimiter: char) -> bool {
+    cell.lines().skip(1).any(|line| line.matches(delimiter).count() + 1 >= column_count)
 }
 
 /// The records of a CSV text.
@@ -190,6 +213,13 @@ mod tests {
             live("title\na\n\"b\nc\n", 1),
             Err("3: in column 1: expected a closing quote, found the end of the file".to_owned())
         );
+        // Each quote is stray, but together they make a well-formed cell.
+        for text in ["creative_id,state\n1,\"on\n2,off\"\n3,on\n", "title\na\n\"b\nc\"\nd\n"] {
+            let field = usize::from(text.starts_with("title"));
+            assert!(live(text, field).unwrap_err().contains("looks like an entry of its own"), "{text:?}");
+        }
+        assert!(live("title,state,x\n\"a\nb\",on,y\n", 1).is_ok(), "a line end alone is no entry");
+        assert!(live("{\"creative_id\":1}\n", 0).unwrap_err().contains("found JSON"));
         assert!(live("title\n\"say \\\"hi\\\"\"\n", 1).unwrap_err().contains("--csv-escape"));
         assert!(live("title\na \"b\"\n", 1).unwrap_err().starts_with("2: in column 1: expected quotes around"));
         assert_eq!(live("title,state\n,on\n", 1), Err("2: expected a category, found an empty cell".to_owned()));

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use omomi_train::log::{CsvDialect, LogError, LogReader, ReadOptions};
+use omomi_train::log::{CsvDialect, LogError, LogReader, LogWarning, ReadOptions};
 
 use crate::rows::{Row, contract, expected, name, read, read_one, write_text};
 
@@ -187,11 +187,12 @@ fn header_that_cannot_be_read_says_why_in_few_words_without_control_characters()
         (gzip, "expected CSV, found gzip; end its name in .gz"),
         (b"PAR1....PAR1".to_vec(), "expected CSV, found Parquet; end its name in .parquet"),
         (wide.into_bytes(), "column_number_19 and 2980 more"),
-        (b"clicked,  media_id,x\n".to_vec(), "`  media_id` differs only in spaces or case"),
+        (b"clicked,  media_id,x\n".to_vec(), "`  media_id` differs only in spaces, case or Unicode form"),
+        (b"clicked,media\xef\xbc\xbfid\n".to_vec(), "differs only in spaces, case or Unicode form"),
         (b"clicked;media_id\n".to_vec(), "is the delimiter ';'? name it with --csv-delimiter"),
         (b"clicked,\x1b[31mred\n".to_vec(), "\\u{1b}[31mred"),
-        (b"clicked,\"media_id\n".to_vec(), "the header is malformed in column 2: expected a closing quote"),
-        (b"clicked,\xff\n".to_vec(), "the header is malformed expected UTF-8"),
+        (b"clicked,\"media_id\n".to_vec(), "the header is malformed: in column 2: expected a closing quote"),
+        (b"clicked,\xff\n".to_vec(), "the header is malformed: expected UTF-8"),
     ];
     for (bytes, words) in cases {
         let path = file(&folder, "log.csv", bytes);
@@ -199,4 +200,28 @@ fn header_that_cannot_be_read_says_why_in_few_words_without_control_characters()
         assert!(error.contains(words), "{words}: {error}");
         assert!(error.len() < 1_000 && !error.chars().any(char::is_control), "{error:?}");
     }
+}
+
+#[test]
+fn rows_with_line_ends_in_a_cell_are_reported_because_stray_quotes_make_such_rows_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "1,\"1\",\"a\n0,2,b\n0,3,c\"\n0,4,d\n0,5,\"e\nf\"\n";
+    let text = format!("clicked,media_id,title\n{rows}");
+    let path = file(&folder, "log.csv", text);
+    let title = "name = \"log\"\nlabel = \"clicked\"\n[[field]]\nname = \"title\"\nside = \"context\"\n\
+                 type = \"text\"\nmeaning = \"m\"\n";
+    let contract = omomi_train::toml::parse_contract(title).unwrap();
+    let open = |csv| {
+        let options = ReadOptions { csv, max_bad_rows: 9, ..ReadOptions::default() };
+        LogReader::open(&contract, &[name(&path)], options).unwrap()
+    };
+    let mut reader = open(CsvDialect::default());
+    while reader.next_batch().unwrap().is_some() {}
+    assert_eq!(reader.warnings(), [LogWarning::RowsOfLines { file: path.clone(), row: 1, count: 2 }]);
+    let text = reader.warnings()[0].to_string();
+    assert!(text.contains("log.csv: row 1 and 1 more rows have a quoted cell with line ends"), "{text}");
+    // The remedy that the warning names. The lines that follow within a quoted cell are faults of their own.
+    let mut reader = open(CsvDialect { max_cell_lines: 1, ..CsvDialect::default() });
+    while reader.next_batch().unwrap().is_some() {}
+    assert_eq!((reader.warnings(), reader.rows_read(), reader.bad_row_count()), (vec![], 2, 4));
 }

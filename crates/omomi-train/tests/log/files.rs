@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use omomi_train::log::{LogError, LogReader, ReadOptions, SkipReason};
+use omomi_train::log::{LogError, LogReader, LogWarning, ReadOptions, SkipReason};
 
 use crate::rows::{Row, contract, expected, name, read, rows, write, write_text};
 
@@ -85,9 +85,48 @@ fn a_file_under_several_names_is_read_once() {
     assert_eq!(row_count(&mut reader), 5);
     let same = |file: &str| (file.to_owned(), "same as a.csv".to_owned());
     assert_eq!(skipped(&reader, folder.path()), [same("b.csv"), same("c.csv"), same("a.csv")]);
-    // A link to a folder above does not go on for ever.
-    std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).unwrap();
-    assert!(LogReader::open(&contract(), &[name(folder.path())], ReadOptions::default()).is_err());
+    // A link to a folder above is not followed.
+    fs::create_dir(folder.path().join("deep")).unwrap();
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("deep/loop")).unwrap();
+    let mut reader = open(&[name(folder.path())]);
+    assert_eq!(row_count(&mut reader), 5);
+    let folder_itself = ("deep/loop".to_owned(), "same as ".to_owned());
+    assert_eq!(skipped(&reader, folder.path()), [folder_itself, same("b.csv"), same("c.csv")]);
+}
+
+#[test]
+fn a_file_beside_its_compressed_form_is_reported_because_its_rows_count_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["a.csv", "a.csv.gz", "b.csv.gz", "b.csv.zst", "c.jsonl", "c.csv"] {
+        write(folder.path(), file, &rows());
+    }
+    let mut reader = open(&[name(folder.path())]);
+    row_count(&mut reader);
+    let copies = |warning| match warning {
+        LogWarning::LikelyCopy { file, compressed } => Some((file, compressed)),
+        _ => None,
+    };
+    let found: Vec<_> = reader.warnings().into_iter().filter_map(copies).collect();
+    assert_eq!(found, [(folder.path().join("a.csv"), folder.path().join("a.csv.gz"))]);
+}
+
+#[test]
+fn a_header_without_rows_is_known_when_the_log_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.csv", &rows());
+    let header = fs::read_to_string(folder.path().join("a.csv")).unwrap().lines().next().unwrap().to_owned();
+    for (file, text) in
+        [("b.csv", header.clone()), ("c.csv", header.clone() + "\r\n\r\n"), ("d.jsonl", "\n \n".to_owned())]
+    {
+        fs::write(folder.path().join(file), text).unwrap();
+    }
+    // A row that is bad is still a row.
+    fs::write(folder.path().join("e.csv"), header + "\n\"").unwrap();
+    let reader = open(&[name(folder.path())]);
+    let found: Vec<_> = reader.files().iter().map(|file| file.path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(found, ["a.csv", "e.csv"]);
+    let expected = ["b.csv", "c.csv", "d.jsonl"].map(|file| (file.to_owned(), "NoRows".to_owned()));
+    assert_eq!(skipped(&reader, folder.path()), expected);
 }
 
 #[test]

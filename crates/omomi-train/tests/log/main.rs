@@ -9,5 +9,6 @@ mod importance;
 mod notations;
 mod parquet_types;
 mod parts;
+mod pyarrow;
 mod refusals;
 mod rows;

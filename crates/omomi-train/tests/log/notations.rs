@@ -216,18 +216,43 @@ fn int96_times_do_not_wrap_to_other_centuries() {
 }
 
 #[test]
+fn texts_that_may_also_be_a_category_stay_one_and_are_reported() {
+    let folder = Folder::new();
+    let missing = ["null", "Null", "None", "NaT", "#N/A", "(null)", "NaN", "nan"];
+    let kept = ["NA", "N/A", "n/a", "nil", "undefined"];
+    let others = ["none", "nation", "-", "(not set)", "N", "undefine", "na"];
+    let texts: Vec<&str> = missing.iter().chain(&kept).chain(&others).copied().collect();
+    let csv: String = texts.iter().map(|text| format!("{text},x,1,0\n")).collect();
+    let csv = folder.file("log.csv", &format!("site,tags,creative,clicked\n{csv}"));
+    let rows = read(&contract("", ""), &[csv], ReadOptions::default()).unwrap();
+    let found: Vec<&String> = rows.texts[0].iter().flatten().collect();
+    assert_eq!(found, kept.iter().chain(&others).copied().collect::<Vec<_>>());
+    let is_kept = |warning: &&LogWarning| matches!(warning, LogWarning::KeptMissing { .. });
+    assert_eq!(rows.warnings.iter().filter(is_kept).count(), kept.len());
+    assert_eq!(rows.warnings.len(), missing.len() + kept.len());
+
+    // JSON has a null of its own, so that every text is one.
+    let json = texts.iter().map(|text| serde_json::json!({"site": text, "tags": [], "creative": 1, "clicked": 0}));
+    let json: String = json.map(|row| format!("{row}\n")).collect();
+    let json = folder.file("log.jsonl", &json);
+    let rows = read(&contract("", ""), &[json], ReadOptions::default()).unwrap();
+    assert_eq!(rows.texts[0].iter().flatten().collect::<Vec<_>>(), texts);
+    assert_eq!(rows.warnings.iter().filter(is_kept).count(), missing.len() + kept.len());
+}
+
+#[test]
 fn texts_of_other_tools_for_a_missing_value_are_guessed_in_csv_and_reported_or_stated() {
     let folder = Folder::new();
     let header = "site,tags,creative,clicked\n";
     let csv = folder.file("log.csv", &format!("{header}NULL,\\N,NaN,0\n\\N,a|NULL,7,1\nnull,,<NA>,0\n"));
     let rows = read(&contract("", ""), std::slice::from_ref(&csv), ReadOptions::default()).unwrap();
-    let expected =
-        [vec![vec![], vec![], vec!["null"]], vec![vec![], vec!["a"], vec![]], vec![vec![], vec!["7"], vec![]]];
+    let expected = [vec![vec![], vec![], vec![]], vec![vec![], vec!["a"], vec![]], vec![vec![], vec!["7"], vec![]]];
     assert_eq!(rows.texts, expected.map(|field| field.into_iter().map(owned).collect::<Vec<_>>()));
     let guessed = |column: &str, text| LogWarning::GuessedMissing { column: column.to_owned(), text, count: 1 };
     let expected = [
         guessed("site", "NULL"),
         guessed("site", "\\N"),
+        guessed("site", "null"),
         guessed("tags", "NULL"),
         guessed("tags", "\\N"),
         guessed("creative", "NaN"),
@@ -389,4 +414,21 @@ fn field_that_vanishes_in_a_later_file_is_reported_with_the_file() {
     assert_eq!((column.as_str(), file, *rate_before, *rate), ("site", &files[1], 0.0, 1.0));
     let files = [folder.file("a.jsonl", &rows("site")), folder.file("b.jsonl", &rows("site"))];
     assert_eq!(read(&contract("", ""), &files, ReadOptions::default()).unwrap().warnings, []);
+}
+
+#[test]
+fn a_field_that_ends_within_one_file_is_reported() {
+    let folder = Folder::new();
+    let line = |row| {
+        let key = if row < 300 { "site" } else { "site_id" };
+        format!("{{\"{key}\":\"a\",\"tags\":[\"b\"],\"creative\":1,\"clicked\":0}}\n")
+    };
+    let file = folder.file("log.jsonl", &(0..500).map(line).collect::<String>());
+    for batch_row_count in [1, 100, 8_192] {
+        let options = ReadOptions { batch_row_count, ..ReadOptions::default() };
+        let rows = read(&contract("", ""), std::slice::from_ref(&file), options).unwrap();
+        let expected =
+            LogWarning::FieldEnds { column: "site".to_owned(), file: file.clone(), row: 300, row_count: 500 };
+        assert_eq!(rows.warnings, [expected], "{batch_row_count}");
+    }
 }

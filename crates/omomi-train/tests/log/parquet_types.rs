@@ -1,17 +1,20 @@
 //! Parquet has many types for one kind of value. All types that can represent the value give the same rows.
 
+use std::fs;
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int8Array, Int64Array, ListArray,
-    StringArray, TimestampSecondArray, UInt64Array,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int8Array, Int64Array,
+    ListArray, RecordBatch, StringArray, TimestampMillisecondArray, TimestampSecondArray, UInt64Array,
 };
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, TimeUnit};
-use omomi_train::log::ReadOptions;
+use omomi_train::log::{LogReader, ReadOptions};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 
-use crate::rows::{Row, expected, name, parquet_columns, read, read_one, write_parquet};
+use crate::rows::{Row, contract, expected, name, parquet_columns, read, read_one, write_parquet};
 
 fn sample() -> Vec<Row> {
     let row = |id: i64, title: &str| Row {
@@ -144,17 +147,12 @@ fn null_lists_and_null_items_are_no_categories() {
 fn column_of_a_wrong_type_is_rejected_with_both_types() {
     let integers = || Arc::new(Int64Array::from(vec![0; 4])) as ArrayRef;
     let texts = || Arc::new(StringArray::from(vec!["0"; 4])) as ArrayRef;
-    let cases: [(&str, ArrayRef, &str); 7] = [
+    let cases: [(&str, ArrayRef, &str); 6] = [
         ("media_id", Arc::new(BooleanArray::from(vec![true; 4])), "expected integers, found Boolean"),
         ("title", integers(), "expected text, found Int64"),
         ("floor_price", Arc::new(BooleanArray::from(vec![true; 4])), "expected numbers, found Boolean"),
         ("tags", texts(), "expected a list of texts, found Utf8"),
         ("segments", integers(), "expected a list of integers, found Int64"),
-        (
-            "clicked",
-            Arc::new(BinaryArray::from_vec(vec![b"0"; 4])),
-            "expected integers, booleans or text, found Binary",
-        ),
         ("media_id", Arc::new(BinaryArray::from_vec(vec![b"0"; 4])), "expected integers, found Binary"),
     ];
     for (column, array, message) in cases {
@@ -225,5 +223,85 @@ fn ids_that_are_too_large_and_bad_labels_are_reported_with_their_row() {
         let path = write_parquet(folder.path().join("log.parquet"), &columns(clicked, ids));
         let error = read_one(&path).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{}: {message}; ", path.display())), "{error}");
+    }
+}
+
+/// What was found: bytes without the mark of texts became an empty category where they were keys of a dictionary, and
+/// ended the command where they were not.
+#[test]
+fn bytes_without_the_mark_of_texts_are_texts_and_a_row_with_other_bytes_is_bad() {
+    let bytes = |title: &[u8]| title.to_vec();
+    let titles = [bytes(b"a"), bytes(b"caf\xe9"), bytes("\u{732b}".as_bytes()), bytes(b"a")];
+    let titles: Vec<&[u8]> = titles.iter().map(Vec::as_slice).collect();
+    for has_dictionary in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut columns = parquet_columns(&sample());
+        columns.iter_mut().find(|(name, _)| *name == "title").unwrap().1 =
+            Arc::new(BinaryArray::from_vec(titles.clone()));
+        columns.iter_mut().find(|(name, _)| *name == "clicked").unwrap().1 =
+            Arc::new(BinaryArray::from_vec(vec![b"0", b"1", b"1", b"0"]));
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let properties = WriterProperties::builder().set_dictionary_enabled(has_dictionary).build();
+        let path = folder.path().join("log.parquet");
+        let file = fs::File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+
+        let options = ReadOptions { max_bad_rows: 1, ..ReadOptions::default() };
+        let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
+        let batch = reader.next_batch().unwrap().unwrap();
+        let place = contract().fields().iter().position(|field| field.name == "title").unwrap();
+        let column = &batch.columns[place];
+        let found: Vec<_> = (0..3).map(|row| column.text(column.range(row).start).unwrap()).collect();
+        assert_eq!(found, ["a", "\u{732b}", "a"], "dictionary: {has_dictionary}");
+        assert_eq!(batch.clicked, [false, true, false]);
+        let bad_row = reader.bad_rows()[0].to_string();
+        assert!(bad_row.ends_with("row 2, column `title`: expected UTF-8 text, found other bytes"), "{bad_row}");
+    }
+}
+
+#[test]
+fn dates_and_doubles_are_times_and_a_time_of_no_calendar_is_a_bad_row() {
+    const SECOND_US: i64 = 1_000_000;
+    let cases: [(ArrayRef, &[i64], &str); 4] = [
+        (
+            Arc::new(Date32Array::from(vec![18_224, -25_567, 18_224, 18_224])),
+            &[18_224 * 86_400 * SECOND_US; 3],
+            "found 1900-01-01",
+        ),
+        (
+            Arc::new(Float64Array::from(vec![1_574_553_617.5, f64::NAN, 1_574_553_617.25, 1_574_553_617.0])),
+            &[1_574_553_617_500_000, 1_574_553_617_250_000, 1_574_553_617_000_000],
+            "found NaN",
+        ),
+        (
+            Arc::new(TimestampMillisecondArray::from(vec![
+                1_574_553_617_000,
+                i64::MIN + 1,
+                1_574_553_617_000,
+                1_574_553_617_000,
+            ])),
+            &[1_574_553_617 * SECOND_US; 3],
+            "found `-9223372036854775807`",
+        ),
+        (
+            Arc::new(TimestampSecondArray::from(vec![1_574_553_617, i64::MAX, 1_574_553_617, 1_574_553_617])),
+            &[1_574_553_617 * SECOND_US; 3],
+            "found `9223372036854775807`",
+        ),
+    ];
+    for (times, expected, message) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let mut columns = parquet_columns(&sample());
+        columns.retain(|(name, _)| *name != "ts");
+        columns.push(("ts", times));
+        let path = write_parquet(folder.path().join("log.parquet"), &columns);
+        let options = ReadOptions { max_bad_rows: 1, time_column: Some("ts".to_owned()), ..ReadOptions::default() };
+        let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
+        let batch = reader.next_batch().unwrap().unwrap();
+        assert_eq!(batch.time_us.as_deref(), Some(expected), "{message}");
+        let bad_row = reader.bad_rows()[0].to_string();
+        assert!(bad_row.contains("row 2, column `ts`: ") && bad_row.contains(message), "{bad_row}");
     }
 }

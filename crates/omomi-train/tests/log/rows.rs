@@ -72,7 +72,7 @@ pub fn rows() -> Vec<Row> {
             tags: vec!["x".to_owned()],
             ..Row::default()
         },
-        Row { floor_price: Some(0.1 + 0.2), title: Some("null".to_owned()), ..Row::default() },
+        Row { floor_price: Some(0.1 + 0.2), title: Some("nil".to_owned()), ..Row::default() },
     ]
 }
 

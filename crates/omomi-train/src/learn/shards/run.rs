@@ -55,12 +55,17 @@ pub fn train_shards(
     let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
     reader.check_repeatable()?;
     let mut used = reader.files().to_vec();
+    let mut skipped_files = reader.skipped_files().to_vec();
     for patterns in [&options.recalibrate_on, &train.held_out] {
         if !patterns.is_empty() {
             let held_out = LogReader::open(contract, patterns, train.read.clone())?;
             held_out.check_repeatable()?;
             refuse_leakage(&used, held_out.files())?;
             used.extend_from_slice(held_out.files());
+            skipped_files.extend_from_slice(held_out.skipped_files());
+            if held_out.files().is_empty() {
+                return Err(TrainError::NoHeldOutRows.into());
+            }
         }
     }
     let split = options.split.clone().completed(contract, train, &mut |_| ())?;
@@ -85,7 +90,7 @@ pub fn train_shards(
         },
     );
 
-    for skipped in reader.skipped_files() {
+    for skipped in skipped_files {
         let reason = skipped.reason.to_string();
         reporter.report(None, ShardEvent::Skipped { file: skipped.path.clone(), reason });
     }

@@ -51,6 +51,11 @@ impl StateReader {
     /// Returns [`StateError::Io`] or [`StateError::Parquet`] if the file cannot be read, or [`StateError::NotAState`]
     /// with what is missing.
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        // Opening a pipe would wait for a writer that may never come.
+        let is_other = path.metadata().is_ok_and(|metadata| !metadata.is_file());
+        if is_other {
+            return Err(StateError::not_a_state(path, "expected a regular file, found a folder, a pipe or a device"));
+        }
         let file = File::open(path).map_err(|error| StateError::io("read", path, error))?;
         let parquet_error = |source| StateError::Parquet { action: "read", path: path.to_owned(), source };
         let pages = file.try_clone().map_err(|error| StateError::io("read", path, error))?;
