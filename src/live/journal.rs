@@ -9,6 +9,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,7 @@ impl Quarantined {
             digest: tried.digest,
             generation: tried.generation,
             code: error.code(),
-            reason: error.full_message(),
+            reason: error.short_message(),
             unix_seconds: unix_seconds(),
             is_lasting,
         }
@@ -187,9 +188,11 @@ impl Memory {
     }
 
     fn take_lock(&self) -> Result<File, String> {
-        fs::create_dir_all(&self.folder).map_err(|error| error.to_string())?;
+        // Not writable by others, even without a umask.
+        let folders = fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.folder);
+        folders.map_err(|error| error.to_string())?;
         let path = self.path("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(path);
+        let file = File::options().create(true).truncate(false).write(true).mode(0o644).open(path);
         let file = file.map_err(|error| error.to_string())?;
         let began = Instant::now();
         loop {
