@@ -327,8 +327,7 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         };
         let bias = record.f64(layout::TABLE_BIAS_OFFSET);
         let zeros = bytes.get(layout::TABLE_ZEROS_OFFSET..layout::TABLE_LEN).unwrap_or(&[]);
-        // Also true for NaN.
-        if !(bias.abs() <= f64::from(layout::MAX_WEIGHT)) {
+        if bias.is_nan() || bias.abs() > f64::from(layout::MAX_WEIGHT) {
             let max = layout::MAX_WEIGHT;
             return Err(malformed(format!(
                 "its table section is not valid: expected a bias from -{max} to {max}, found {bias:e}"

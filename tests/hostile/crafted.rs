@@ -9,7 +9,9 @@ use std::fs;
 use omomi::contract::Contract;
 use omomi::request::RequestRows;
 use omomi::weight_file::layout::{self, SectionKind};
-use omomi::{Instructions, Model};
+use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
+use omomi::{Code, Instructions, LoadMode, Model};
+use omomi_train::pack::signing::{PrivateKey, sign};
 
 use crate::sealing::{Section, assemble, put, sections_of, with_content};
 use crate::small_model::bytes_of;
@@ -266,5 +268,25 @@ fn a_bias_beyond_what_a_logit_can_use_is_refused() {
             put(content, layout::TABLE_BIAS_OFFSET, &bias.to_le_bytes());
         });
         assert_refused("a bias", &bytes, "expected a bias from -700 to 700");
+    }
+}
+
+/// A file by anybody was parsed first, and its contract was in the errors, even where a signature is required.
+#[test]
+fn where_a_signature_is_required_nothing_of_an_unsigned_file_is_parsed() {
+    let key = PrivateKey::generate();
+    let (keys, policy) = (TrustedKeys::new(vec![key.public()]), SignaturePolicy::Require);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file.omomi");
+    for kind in [SectionKind::Contract, SectionKind::Provenance, SectionKind::Golden, SectionKind::Table] {
+        let wrong = with_content(&tiny_file::bytes(), kind, |content| content[0] ^= 1);
+        fs::write(&path, &wrong).unwrap();
+        let error = Model::load_signed(&path, LoadMode::Map, &keys, policy).unwrap_err();
+        assert_eq!(error.code(), Code::SignatureMissing, "{error}");
+        let signed = sign(tiny_file::bytes(), &key).unwrap();
+        let wrong = with_content(&signed, kind, |content| content[0] ^= 1);
+        fs::write(&path, &wrong).unwrap();
+        let error = Model::load_signed(&path, LoadMode::Map, &keys, policy).unwrap_err();
+        assert_eq!(error.code(), Code::SignatureInvalid, "{error}");
     }
 }

@@ -170,12 +170,18 @@ fn change_table(content: &mut Vec<u8>, random: &mut impl Rng) -> String {
             format!("u32 {value:#x} at {at}")
         }
         2 if content.len() > layout::TABLE_SCALES_OFFSET => {
-            let value = *FLOATS.choose(random).unwrap_or(&0.0) as f32;
+            let value = f32_of(random);
             put(content, layout::TABLE_SCALES_OFFSET, &value.to_le_bytes());
             format!("the first scale is {value:e}")
         }
         _ => change_bytes(content, random),
     }
+}
+
+fn f32_of(random: &mut impl Rng) -> f32 {
+    #[expect(clippy::cast_possible_truncation, reason = "infinities and zeros are good values, too")]
+    let value = *FLOATS.choose(random).unwrap_or(&0.0) as f32;
+    value
 }
 
 fn put_float(content: &mut [u8], at: usize, random: &mut impl Rng) -> String {
@@ -199,7 +205,7 @@ fn change_bytes(content: &mut Vec<u8>, random: &mut impl Rng) -> String {
             format!("cut at {at}")
         }
         1 => {
-            let value = *FLOATS.choose(random).unwrap_or(&0.0) as f32;
+            let value = f32_of(random);
             let at = at & !3;
             if let Some(place) = content.get_mut(at..at + 4) {
                 place.copy_from_slice(&value.to_le_bytes());
