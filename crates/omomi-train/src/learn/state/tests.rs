@@ -260,8 +260,8 @@ fn metadata_that_is_missing_or_contradictory_is_rejected() {
     }
 }
 
-/// Each row of a batch got a copy of its text: a state of a few kilobytes, whose rows share one text of a megabyte, took
-/// gigabytes, and then failed because an array of texts has at most 2 GiB.
+/// Each row of a batch got a copy of its text: a state of a few kilobytes, whose rows share one text of a megabyte,
+/// took gigabytes, and then failed because an array of texts has at most 2 GiB.
 #[test]
 fn rows_that_share_a_long_text_of_a_dictionary_share_its_memory() {
     const ROW_COUNT: usize = 3_000;
