@@ -1,9 +1,9 @@
 //! Writes the canonical JSON of a contract: keys sorted, defaults written out, no white space, floats as the shortest
 //! text that reads back to the same double.
 //!
-//! It is written by hand, because the order of keys is part of the format. The maps of a JSON library change their order
-//! with a feature that any other crate may enable. It is written piece by piece, because a file that someone else wrote
-//! is compared with it, and its contract may be large.
+//! It is written by hand, because the order of keys is part of the format. The maps of a JSON library change their
+//! order with a feature that any other crate may enable. It is written piece by piece, because a file that someone else
+//! wrote is compared with it, and its contract may be large.
 
 use std::fmt::{self, Write};
 

@@ -1,5 +1,5 @@
-//! Counts the memory that each thread has allocated, and its peak. Memory that grows in place counts twice for a moment,
-//! because an allocator may have to copy it.
+//! Counts the memory that each thread has allocated, and its peak. Memory that grows in place counts twice for a
+//! moment, because an allocator may have to copy it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
