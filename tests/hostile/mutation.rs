@@ -1,6 +1,6 @@
 //! Changes a weight file where a person or a fuzzer with knowledge of the format would: in one of its sections, with
-//! values that are at the edge of something. The checksums are computed again afterward, so that every change reaches the
-//! reader of the section.
+//! values that are at the edge of something. The checksums are computed again afterward, so that every change reaches
+//! the reader of the section.
 
 use omomi::weight_file::layout::{self, SectionKind};
 use rand::seq::IndexedRandom as _;
