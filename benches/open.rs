@@ -1,4 +1,5 @@
-//! Loads weight files of 1 and 10 million weights: `taskset -c 1 cargo bench --bench open [-- FILTER]`.
+//! Loads weight files of 1 and 10 million weights: `taskset -c 1 cargo bench --bench open [-- FILTER]`. With
+//! `OMOMI_OPEN_LARGE=1`, loads one of 32 million weights instead: 256 MiB.
 //!
 //! The baselines are reading the bytes of the file once, and what a server with its weights on the heap does at every
 //! reload. The files are in the page cache. Each contestant also frees what it made, because a reload also ends the old
@@ -26,8 +27,11 @@ const CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e-6 };
 
 fn main() {
     let mut bench = Bench::from_args("open");
-    let counts: &[(&str, i64)] =
-        if bench.is_smoke() { &[("1M", 1_000)] } else { &[("1M", 1_000_000), ("10M", 10_000_000)] };
+    let counts: &[(&str, i64)] = match std::env::var_os("OMOMI_OPEN_LARGE") {
+        _ if bench.is_smoke() => &[("1M", 1_000)],
+        Some(_) => &[("32M", 32_000_000)],
+        None => &[("1M", 1_000_000), ("10M", 10_000_000)],
+    };
     for &(name, count) in counts {
         open(&mut bench, name, count);
     }

@@ -10,6 +10,7 @@ pub use code::{Code, Owner};
 
 use crate::contract::ContractFaults;
 use crate::digest::{Digest, KeyId};
+use crate::printable::printable;
 
 /// What went wrong while a weight file was opened, bound or scored.
 #[derive(Debug, thiserror::Error)]
@@ -608,6 +609,15 @@ impl Error {
         // Writing to a string cannot fail.
         let _ = self.write_full_message(&mut text);
         text
+    }
+
+    /// Returns the text of [`Error::full_message`] in at most about 1 kB and without control characters, for places
+    /// that keep it or show it again: reports, quarantine, journal, labels.
+    #[must_use]
+    pub fn short_message(&self) -> String {
+        /// So that the mark of a cut text has room within 1,024 bytes.
+        const MAX_LEN_BYTES: usize = 1_000;
+        printable(&self.full_message(), MAX_LEN_BYTES)
     }
 
     /// Writes the text of [`Error::full_message`] without allocating.

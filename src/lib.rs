@@ -72,7 +72,7 @@
 //!
 //! ```text
 //! layers, from low to high
-//!     math  hex  short_text  prefetch  instructions  new_file  feature  contract  digest  error
+//!     math  hex  printable  bounded_json  short_text  prefetch  instructions  new_file  feature  contract  digest  error
 //!     request
 //!     weight_file
 //!     score
@@ -92,6 +92,8 @@
 #[cfg(test)]
 extern crate self as omomi;
 
+#[doc(hidden)]
+pub mod bounded_json;
 pub mod capi;
 pub mod contract;
 #[doc(hidden)]
@@ -108,6 +110,8 @@ pub mod math;
 pub mod new_file;
 #[doc(hidden)]
 pub mod prefetch;
+#[doc(hidden)]
+pub mod printable;
 pub mod request;
 pub mod score;
 #[doc(hidden)]

@@ -35,7 +35,12 @@ impl NewFile {
         sibling_name.push(name);
         sibling_name.push(format!(".{}-{nanoseconds}.partial", std::process::id()));
         let sibling = target.with_file_name(sibling_name);
-        let file = File::options().read(true).write(true).create_new(true).open(&sibling)?;
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        // Only the owner may write it, even without a umask. A umask can only take more permissions away.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+        let file = options.open(&sibling)?;
         Ok(Self { file, sibling, target: target.to_owned(), replace })
     }
 

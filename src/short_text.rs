@@ -30,7 +30,21 @@ pub fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, TextError> {
     let failed = |action| move |source| TextError::Io { action, source };
     let unexpected = |expected: &str, found| TextError::Unexpected { expected: expected.to_owned(), found };
     // Without O_NONBLOCK, opening a FIFO would wait until another process opens it for writing.
-    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path) {
+    let open = || File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
+    let mut opened = open();
+    // A link to nothing is not the absence of a file: somebody wanted a text here. A file that was created or replaced
+    // in the meantime is opened again.
+    for is_last in [false, true] {
+        if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+            && let Ok(metadata) = path.symlink_metadata()
+        {
+            if is_last && metadata.is_symlink() {
+                return Err(unexpected("a regular file", "a link to a file that does not exist"));
+            }
+            opened = open();
+        }
+    }
+    let file = match opened {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.map_err(failed("open"))?,
     };

@@ -247,8 +247,9 @@ fn the_signature_and_the_signed_data_are_where_the_page_says() {
 
 #[test]
 fn the_limits_of_a_contract_and_of_a_request_match_the_page() {
-    use omomi::contract::{MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS, MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES};
-    use omomi::request::{MAX_CANDIDATES, MAX_TAIL_LEN_BYTES, MAX_VALUES_PER_FIELD};
+    use omomi::contract::{MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS, MAX_CROSSES, MAX_FIELDS_PER_SIDE};
+    use omomi::contract::{MAX_MEANING_LEN_BYTES, MAX_NAME_LEN_BYTES, MAX_UNIT_LEN_BYTES};
+    use omomi::request::{MAX_CANDIDATES, MAX_VALUES_PER_FIELD};
     let page = FORMAT.replace('\n', " ").replace("   ", " ").replace("  ", " ").replace(',', "");
     for words in [
         format!("at most {MAX_FIELDS_PER_SIDE} on a side"),
@@ -256,10 +257,22 @@ fn the_limits_of_a_contract_and_of_a_request_match_the_page() {
         format!("2 to {MAX_CROSS_MEMBERS} distinct members"),
         format!("1 to {MAX_BUCKET_EDGES} edges"),
         format!("[A-Za-z0-9_]{{0{}}}", MAX_NAME_LEN_BYTES - 1),
-        format!("name has at most {MAX_NAME_LEN_BYTES} bytes"),
+        format!("name is printable and has at most {MAX_NAME_LEN_BYTES} bytes"),
+        format!("meaning is printable and has at most {MAX_MEANING_LEN_BYTES} bytes"),
+        format!("unit is printable and has at most {MAX_UNIT_LEN_BYTES} bytes"),
         format!("at most {MAX_CANDIDATES} candidates"),
         format!("at most {MAX_VALUES_PER_FIELD} categories"),
-        format!("at most {} MiB: the bytes of each text", MAX_TAIL_LEN_BYTES >> 20),
+        format!("at most {} bytes: the bytes of each text", layout::MAX_GOLDEN_ROW_LEN),
+        format!("text required printable 1 to {} bytes", layout::MAX_LOGIC_ID_LEN),
+        format!("at most {} levels deep", layout::MAX_JSON_DEPTH),
+        format!("a text or key has at most {} bytes", layout::MAX_JSON_TEXT_LEN),
+        format!("at most {} values", layout::MAX_JSON_VALUES),
+        format!("start of 1900 ({})", layout::MIN_TRAINING_END_US),
+        format!("start of 2200 ({})", layout::MAX_TRAINING_END_US + 1),
+        format!("bias from -{} to {}", layout::MAX_WEIGHT, layout::MAX_WEIGHT),
+        format!("at most 2^{} look-ups", layout::FREE_GOLDEN_LOOKUPS.ilog2()),
+        format!("and {} more for each byte", layout::GOLDEN_LOOKUPS_PER_BYTE),
+        format!("({})", layout::MAX_GOLDEN_LOOKUPS),
     ] {
         assert!(page.contains(&words), "the page does not say `{words}`");
     }

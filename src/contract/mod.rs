@@ -16,6 +16,7 @@
 //! # Ok::<(), omomi::contract::ContractFaults>(())
 //! ```
 
+mod canonical;
 mod reading;
 mod reading_json;
 #[doc(hidden)]
@@ -25,8 +26,7 @@ use std::fmt;
 
 pub use reading::{FieldReading, ListForm, NumberFormat, Reading, TimeUnit};
 
-use serde_json::Value;
-
+use crate::bounded_json::{self, JsonLimits, JsonProblem};
 use crate::feature::{self, CROSS_JOINER};
 
 use validate::validate;
@@ -41,6 +41,13 @@ pub const MAX_CROSS_MEMBERS: usize = 4;
 pub const MAX_BUCKET_EDGES: usize = 1_024;
 /// Longest name of a contract, label or field, in bytes.
 pub const MAX_NAME_LEN_BYTES: usize = 64;
+/// Longest unit of a number field, in bytes.
+pub const MAX_UNIT_LEN_BYTES: usize = 128;
+/// Longest meaning of a field, in bytes.
+pub const MAX_MEANING_LEN_BYTES: usize = 1_024;
+
+/// Most faults that a message lists. It counts the others.
+const MAX_FAULTS_SHOWN: usize = 20;
 
 /// A validated contract. Fields and crosses keep the order in which the contract lists them. That order defines the
 /// order of the sums in a score.
@@ -169,16 +176,17 @@ pub struct Fault {
     pub message: String,
 }
 
-/// Every fault of a contract, in the order of the file.
+/// The faults of a contract, in the order of the file. Its text lists the first 20 and counts the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContractFaults(pub Vec<Fault>);
 
 impl Contract {
-    /// Reads a contract from JSON, in canonical form or not.
+    /// Reads a contract from JSON, in canonical form or not. Takes at most about 12 MB of memory, whatever the bytes.
     ///
     /// # Errors
     ///
-    /// Returns all faults of the contract together.
+    /// Returns the faults of the contract together. An unknown key or a list that is too long ends the reading, and is
+    /// then the only fault.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ContractFaults> {
         parse(bytes)
     }
@@ -187,14 +195,26 @@ impl Contract {
     /// the shortest text that reads back to the same double.
     #[must_use]
     pub fn canonical_json(&self) -> String {
-        canonical(self)
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = canonical::write(self, &mut text);
+        text
+    }
+
+    /// Whether the canonical JSON of this contract is `bytes`. Needs no memory.
+    pub(crate) fn is_canonical_json(&self, bytes: &[u8]) -> bool {
+        let mut rest = canonical::Rest(bytes);
+        canonical::write(self, &mut rest).is_ok() && rest.0.is_empty()
     }
 
     /// Returns the XXH3-64 of the canonical JSON. Equal contracts have equal fingerprints; different contracts have
     /// different ones, except for hash collisions.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(self.canonical_json().as_bytes())
+        let mut hash = canonical::Hash::default();
+        // Writing to a hash cannot fail.
+        let _ = canonical::write(self, &mut hash);
+        hash.0.digest()
     }
 
     /// Returns the name of the contract.
@@ -328,92 +348,74 @@ impl fmt::Display for ContractFaults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
         write!(formatter, "the contract has {count} fault{}", if count == 1 { "" } else { "s" })?;
-        for fault in &self.0 {
+        for fault in self.0.iter().take(MAX_FAULTS_SHOWN) {
             write!(formatter, "\n  {fault}")?;
         }
-        Ok(())
+        match count.saturating_sub(MAX_FAULTS_SHOWN) {
+            0 => Ok(()),
+            more => write!(formatter, "\n  and {more} more"),
+        }
     }
 }
 
 impl std::error::Error for ContractFaults {}
 
+/// Every key that a contract may have, at any level.
+const KNOWN_KEYS: &[&str] = &[
+    "buckets",
+    "clicked",
+    "column",
+    "cross",
+    "field",
+    "fields",
+    "label",
+    "label_column",
+    "lists",
+    "log",
+    "log2",
+    "many",
+    "max_categories",
+    "may_be_empty",
+    "meaning",
+    "missing",
+    "name",
+    "normalize",
+    "not_clicked",
+    "number_format",
+    "over_max",
+    "quantiles",
+    "range",
+    "reading",
+    "side",
+    "time_unit",
+    "type",
+    "unit",
+];
+
+/// The tree of the largest contract has 64 x 2 fields with 1,024 edges and about 15 other values each, and fewer than
+/// 400 objects.
+const JSON_LIMITS: JsonLimits<'_> = JsonLimits {
+    max_depth: 6,
+    max_values: 160_000,
+    max_objects: 1_024,
+    max_text_len_bytes: 4 * MAX_MEANING_LEN_BYTES,
+    known_keys: Some(KNOWN_KEYS),
+    max_items: &[
+        ("field", 2 * MAX_FIELDS_PER_SIDE, "fields"),
+        ("cross", MAX_CROSSES, "crosses"),
+        ("buckets", MAX_BUCKET_EDGES, "bucket edges"),
+    ],
+};
+
 fn parse(bytes: &[u8]) -> Result<Contract, ContractFaults> {
-    let root: Value = serde_json::from_slice(bytes).map_err(|error| {
-        ContractFaults(vec![Fault {
-            line: Some(error.line()),
-            place: "contract".to_owned(),
-            message: format!("not JSON: {error}"),
-        }])
+    let root = bounded_json::read(bytes, &JSON_LIMITS).map_err(|problem| {
+        let (line, message) = match problem {
+            JsonProblem::NotJson(ref error) => (Some(error.line()), format!("not JSON: {problem}")),
+            JsonProblem::Limit(problem) => (None, problem),
+        };
+        ContractFaults(vec![Fault { line, place: "contract".to_owned(), message }])
     })?;
     validate(&root, &|_| None).map_err(ContractFaults)
-}
-
-/// Writes the JSON by hand, because the order of keys is part of the format. The maps of a JSON library change their
-/// order with a feature that any other crate may enable.
-fn canonical(contract: &Contract) -> String {
-    let crosses: Vec<String> = contract
-        .crosses
-        .iter()
-        .map(|cross| {
-            let names: Vec<String> =
-                cross.members.iter().map(|&member| quoted(&contract.fields[member].name)).collect();
-            let (max, over) = category_limit(cross.category_limit);
-            format!("{{\"fields\":[{}]{max}{over}}}", names.join(","))
-        })
-        .collect();
-    let fields: Vec<String> = contract.fields.iter().map(field).collect();
-    format!(
-        "{{\"cross\":[{}],\"field\":[{}],\"label\":{},\"name\":{}}}",
-        crosses.join(","),
-        fields.join(","),
-        quoted(&contract.label),
-        quoted(&contract.name)
-    )
-}
-
-fn field(field: &Field) -> String {
-    let mut text = String::from("{");
-    if let FieldKind::Number { buckets, .. } = &field.kind {
-        let buckets = match buckets {
-            Buckets::Edges(edges) => floats(edges),
-            Buckets::Log2 => "{\"log2\":true}".to_owned(),
-        };
-        text.push_str(&format!("\"buckets\":{buckets},"));
-    }
-    let (max, over) = category_limit(field.category_limit);
-    text.push_str(&format!(
-        "\"log\":{},\"many\":{}{max},\"meaning\":{},\"name\":{}{over}",
-        quoted(field.log.word()),
-        field.many,
-        quoted(&field.meaning),
-        quoted(&field.name)
-    ));
-    if let FieldKind::Number { range, .. } = &field.kind {
-        text.push_str(&format!(",\"range\":{}", floats(range)));
-    }
-    text.push_str(&format!(",\"side\":{},\"type\":{}", quoted(field.side.word()), quoted(field.kind.word())));
-    if let FieldKind::Number { unit, .. } = &field.kind {
-        text.push_str(&format!(",\"unit\":{}", quoted(unit)));
-    }
-    text.push('}');
-    text
-}
-
-/// The two keys of a limit, each after a comma; empty without a limit, so that a contract without limits keeps the
-/// fingerprint that it had before limits existed.
-fn category_limit(limit: Option<CategoryLimit>) -> (String, String) {
-    limit.map_or_else(Default::default, |CategoryLimit { max, over }| {
-        (format!(",\"max_categories\":{max}"), format!(",\"over_max\":{}", quoted(over.word())))
-    })
-}
-
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-fn floats(numbers: &[f64]) -> String {
-    let texts: Vec<String> = numbers.iter().map(|&number| Value::from(number).to_string()).collect();
-    format!("[{}]", texts.join(","))
 }
 
 #[cfg(test)]

@@ -194,7 +194,7 @@ mod tests {
     fn faults_of_reading_name_the_place() {
         let cases = [
             (r#""reading":{"time_unit":"minutes"},"#, "", "`time_unit` must be one of s, ms, us, ns"),
-            (r#""reading":{"colum":"x"},"#, "", "reading: unknown key `colum`"),
+            (r#""reading":{"colum":"x"},"#, "", "unknown key `colum`"),
             (r#""reading":{"missing":"NULL"},"#, "", "reading: `missing` must be a list"),
             (r#""reading":{"clicked":["a"],"not_clicked":["a"]},"#, "", "\"a\" is also in `clicked`"),
             (r#""reading":7,"#, "", "reading: expected a table"),

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 use super::reading::{FieldReading, ListForm, NumberFormat, Reading, TimeUnit};
 use super::{
     Buckets, CategoryLimit, Contract, Cross, Fault, Field, FieldKind, LogPolicy, MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS,
-    MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES, OverLimit, Side,
+    MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_MEANING_LEN_BYTES, MAX_NAME_LEN_BYTES, MAX_UNIT_LEN_BYTES, OverLimit, Side,
 };
+use crate::printable::{is_control, printable};
 
 /// Keys and positions from the root to a value, such as `["field", "3", "unit"]`.
 pub type Path = Vec<String>;
@@ -47,6 +48,9 @@ const MAX_READING_TEXT_LEN_BYTES: usize = 256;
 const MAX_FIELDS_LOOKED_AT: usize = 1_024;
 /// Largest number of faults that are recorded: people do not read more, and hostile bytes may hold millions.
 const MAX_FAULTS: usize = 200;
+/// Longest place and longest message of a fault, in bytes. They may quote what was found.
+const MAX_PLACE_LEN_BYTES: usize = 128;
+const MAX_MESSAGE_LEN_BYTES: usize = 1_024;
 
 pub fn validate(root: &Value, line_of: LineOf<'_>) -> Result<Contract, Vec<Fault>> {
     let mut checker = Checker { faults: Vec::new(), line_of };
@@ -91,7 +95,9 @@ impl Checker<'_> {
         while line.is_none() && path.pop().is_some() {
             line = (self.line_of)(&path);
         }
-        self.faults.push(Fault { line, place: place.words.clone(), message: message.into() });
+        let words = printable(&place.words, MAX_PLACE_LEN_BYTES);
+        let message = printable(&message.into(), MAX_MESSAGE_LEN_BYTES);
+        self.faults.push(Fault { line, place: words, message });
     }
 
     fn contract(&mut self, root: &Value) -> Option<Contract> {
@@ -190,13 +196,7 @@ impl Checker<'_> {
         if !object.contains_key(key) {
             return Some(None);
         }
-        let column = self.text(object, place, key)?;
-        if column.len() > MAX_COLUMN_LEN_BYTES || column.chars().any(char::is_control) {
-            let message = format!("`{key}` must be at most {MAX_COLUMN_LEN_BYTES} bytes of printable text");
-            self.fault(&place.key(key), message);
-            return None;
-        }
-        Some(Some(column))
+        self.short_text(object, place, key, MAX_COLUMN_LEN_BYTES).map(Some)
     }
 
     /// Reads an optional list of texts. The outer option is empty if it is faulty.
@@ -251,7 +251,7 @@ impl Checker<'_> {
         for (index, value) in list.iter().enumerate() {
             let name = value.get("name").and_then(Value::as_str);
             let words = match name {
-                Some(name) => format!("field {} ({name})", index + 1),
+                Some(name) => format!("field {} ({})", index + 1, printable(name, MAX_NAME_LEN_BYTES)),
                 None => format!("field {}", index + 1),
             };
             let place = Place { words, ..place.key(&index.to_string()) };
@@ -285,7 +285,7 @@ impl Checker<'_> {
         let name = self.identifier(object, place, "name");
         let side = self.word(object, place, "side", &["context", "candidate"]);
         let kind = self.word(object, place, "type", &["id", "text", "number"]);
-        let meaning = self.text(object, place, "meaning");
+        let meaning = self.short_text(object, place, "meaning", MAX_MEANING_LEN_BYTES);
         let log = match object.get("log") {
             None => Some("plain"),
             Some(_) => self.word(object, place, "log", &["plain", "hashed", "never"]),
@@ -350,7 +350,7 @@ impl Checker<'_> {
     }
 
     fn number(&mut self, object: &Object, place: &Place) -> Option<FieldKind> {
-        let unit = self.text(object, place, "unit");
+        let unit = self.short_text(object, place, "unit", MAX_UNIT_LEN_BYTES);
         let range = self.range(object, place);
         let buckets = self.buckets(object, place, range);
         Some(FieldKind::Number { unit: unit?, range: range?, buckets: buckets? })
@@ -527,13 +527,19 @@ impl Checker<'_> {
 
     /// A name for people: any printable text up to [`MAX_NAME_LEN_BYTES`].
     fn contract_name(&mut self, object: &Object, place: &Place) -> Option<String> {
-        let name = self.text(object, place, "name")?;
-        if name.len() > MAX_NAME_LEN_BYTES || name.chars().any(char::is_control) {
-            let message = format!("`name` must be at most {MAX_NAME_LEN_BYTES} bytes of printable text");
-            self.fault(&place.key("name"), message);
+        self.short_text(object, place, "name", MAX_NAME_LEN_BYTES)
+    }
+
+    /// Reads a printable text of at most `max` bytes, which people read in terminals, labels and reports.
+    fn short_text(&mut self, object: &Object, place: &Place, key: &str, max: usize) -> Option<String> {
+        let text = self.text(object, place, key)?;
+        if text.len() > max || text.chars().any(is_control) {
+            let found = if text.len() > max { format!("{} bytes", text.len()) } else { format!("{text:?}") };
+            let message = format!("`{key}` must be at most {max} bytes of printable text on one line, found {found}");
+            self.fault(&place.key(key), message);
             return None;
         }
-        Some(name)
+        Some(text)
     }
 
     /// A name that is used in columns, headers and code.
@@ -544,7 +550,8 @@ impl Checker<'_> {
         let goes_on_well = bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !starts_well || !goes_on_well || name.len() > MAX_NAME_LEN_BYTES {
             let message = format!(
-                "`{key}` must be at most {MAX_NAME_LEN_BYTES} letters, digits and underscores, not starting with a digit, found `{name}`"
+                "`{key}` must be at most {MAX_NAME_LEN_BYTES} letters, digits and underscores, not starting with a digit, found `{}`",
+                printable(&name, 2 * MAX_NAME_LEN_BYTES)
             );
             self.fault(&place.key(key), message);
             return None;

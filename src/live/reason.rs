@@ -15,7 +15,7 @@ pub struct Reason {
 
 impl Reason {
     pub(super) fn of(error: &Error) -> Self {
-        Self { code: error.code(), text: error.full_message() }
+        Self { code: error.code(), text: error.short_message() }
     }
 
     /// Returns who must act.

@@ -32,8 +32,6 @@ use std::time::Duration;
 pub use candidate_set::{CandidateSet, MAX_PREPARED_CANDIDATES};
 pub use counts::RequestCounts;
 pub use explain::{Contribution, Explanation};
-#[doc(hidden)]
-pub use model::tail_len_bytes;
 pub use model::{GoldenReport, Model};
 pub use request::{Answer, Request, RowMut};
 

@@ -11,12 +11,16 @@ use crate::contract::Contract;
 use crate::error::Error;
 use crate::instructions::Instructions;
 use crate::request::{Capacity, RequestLayout, Schema};
-use crate::request::{FieldValue, RequestRows, Row};
-use crate::weight_file::golden::{self, GoldenRequest};
-use crate::weight_file::layout::SectionKind;
+use crate::request::{MAX_TAIL_LEN_BYTES, RequestRows, row_tail_len_bytes};
+use crate::weight_file::golden::{self, GoldenBatch, GoldenRequest, LookupBudget};
+use crate::weight_file::layout::{MAX_GOLDEN_ROW_LEN, SectionKind};
 use crate::weight_file::map::{FileBytes, LoadMode};
+use crate::weight_file::signature::{SignaturePolicy, SignatureState, TrustedKeys, verify_signature_asking};
 use crate::weight_file::table::Table;
 use crate::weight_file::{Calibrator, Content, Header, WeightFile};
+
+/// Candidates of golden requests that are computed together.
+const GOLDEN_BATCH_CANDIDATES: usize = 64;
 
 /// A verified model, ready to score. Immutable and shared: clone the `Arc`.
 #[derive(Debug)]
@@ -45,6 +49,41 @@ impl Model {
     /// Each kind of damage has its own variant of [`Error`], with its owner.
     pub fn load(path: &Path, mode: LoadMode) -> Result<Arc<Self>, Error> {
         Self::verified(FileBytes::load(path, mode)?, Some(path.to_owned()))
+    }
+
+    /// Loads a file like [`Model::load`], and checks its signature against `keys` before anything but its header, its
+    /// signature and its checksums is read. Returns the model and what was found.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Model::load`] and [`verify_signature`].
+    pub fn load_signed(
+        path: &Path,
+        mode: LoadMode,
+        keys: &TrustedKeys,
+        policy: SignaturePolicy,
+    ) -> Result<(Arc<Self>, SignatureState), Error> {
+        let file = WeightFile::open(FileBytes::load(path, mode)?)?;
+        let go_on = &mut || Ok::<(), Error>(());
+        let (model, state) = Self::signed(file, Some(path.to_owned()), keys, policy, go_on)?;
+        model.check_golden()?;
+        Ok((model, state))
+    }
+
+    /// Creates a model like [`Model::with_unchecked_answers_of`], and checks the signature first.
+    pub(crate) fn signed<E: From<Error>>(
+        file: WeightFile<FileBytes>,
+        path: Option<PathBuf>,
+        keys: &TrustedKeys,
+        policy: SignaturePolicy,
+        go_on: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<(Arc<Self>, SignatureState), E> {
+        // Checksums find damage, whose remedy is another copy; only an intact file can blame its signature.
+        file.verify_bytes(go_on)?;
+        let state = verify_signature_asking(&file, keys, policy, go_on)?;
+        let content = file.decode_verified(go_on)?;
+        let table_ranges = file.table_ranges();
+        Ok((Arc::new(Self { file, content, table_ranges, path }), state))
     }
 
     /// Loads the file at `sibling`, which is about to be renamed to `path`.
@@ -115,38 +154,48 @@ impl Model {
     /// Returns [`Error::GoldenMismatch`] for the first answer that differs, and [`Error::Malformed`] if the requests
     /// cannot be read.
     pub fn check_golden(self: &Arc<Self>) -> Result<GoldenReport, Error> {
-        let requests = self.golden_requests()?;
-        let mut report = GoldenReport { request_count: requests.len(), candidate_count: 0 };
-        for (index, golden) in requests.iter().enumerate() {
-            report.candidate_count += self.check_one_golden(index, golden)?;
-        }
-        Ok(report)
+        self.check_golden_asking(&mut || Ok(()))
     }
 
-    /// Like [`Model::check_golden`], and calls `go_on` before each request.
+    /// Checks the golden requests like [`Model::check_golden`], a few candidates at a time, so that their memory does
+    /// not depend on the file. Calls `go_on` before each step, and stops with the error that it returns.
     pub(crate) fn check_golden_asking<E: From<Error>>(
         self: &Arc<Self>,
         go_on: &mut dyn FnMut() -> Result<(), E>,
-    ) -> Result<(), E> {
-        for (index, golden) in self.golden_requests()?.iter().enumerate() {
-            go_on()?;
-            self.check_one_golden(index, golden)?;
-        }
-        go_on()
-    }
-
-    fn check_one_golden(self: &Arc<Self>, index: usize, golden: &GoldenRequest) -> Result<usize, Error> {
-        // Rows that no request can hold are a fault of the file. Report them as such, because the error itself
-        // would name another owner.
-        let unfit = |error: Error| Error::Malformed { problem: format!("golden request {index}: {error}") };
-        let (scorer, mut request) = self.scorer_for(&golden.rows, Instructions::detect()).map_err(unfit)?;
-        request.fill(&golden.rows).map_err(unfit)?;
-        let candidate_count = golden.rows.candidates.len();
-        scorer.predict(&mut request, candidate_count)?;
-        compare(index, golden, &request)?;
-        scorer.predict_plain(&mut request, candidate_count)?;
-        compare(index, golden, &request)?;
-        Ok(candidate_count)
+    ) -> Result<GoldenReport, E> {
+        let section = self.file.section(SectionKind::Golden);
+        // Each value of a list takes 8 bytes of the tail, and at least 2 of the text. A batch has a context, and
+        // rows of candidates up to this length and one more.
+        let of_section = section.len().saturating_mul(4).saturating_add(64);
+        let tail_len_bytes = of_section.min(3 * MAX_GOLDEN_ROW_LEN).min(MAX_TAIL_LEN_BYTES);
+        let capacity = Capacity { candidates: GOLDEN_BATCH_CANDIDATES, tail_len_bytes };
+        let (scorer, mut request) = self.scorer_of(capacity, Instructions::detect())?;
+        let mut report = GoldenReport { request_count: 0, candidate_count: 0 };
+        let mut budget = LookupBudget::of_file(self.file.bytes().len() as u64);
+        golden::each_batch(
+            self.contract(),
+            section,
+            &mut budget,
+            GOLDEN_BATCH_CANDIDATES,
+            &mut |batch: GoldenBatch| {
+                go_on()?;
+                let rows = &batch.golden.rows;
+                // Rows that no request can hold are a fault of the file. Report them as such, because the error itself
+                // would name another owner.
+                let unfit =
+                    |error: Error| Error::Malformed { problem: format!("golden request {}: {error}", batch.request) };
+                request.fill(rows).map_err(unfit)?;
+                let candidate_count = rows.candidates.len();
+                scorer.predict(&mut request, candidate_count)?;
+                compare(&batch, &request)?;
+                scorer.predict_plain(&mut request, candidate_count)?;
+                compare(&batch, &request)?;
+                report.request_count = batch.request + 1;
+                report.candidate_count += candidate_count;
+                Ok::<(), E>(())
+            },
+        )?;
+        Ok(report)
     }
 
     /// Creates a scorer and a request that is just large enough for `rows`, with the schema of the model's own
@@ -160,9 +209,12 @@ impl Model {
         rows: &RequestRows,
         instructions: Instructions,
     ) -> Result<(Scorer, Request), Error> {
-        let tail_len = |row: &Row| row.values().map(tail_len_bytes).sum::<usize>();
-        let tail_len_bytes = tail_len(&rows.context) + rows.candidates.iter().map(tail_len).sum::<usize>();
-        let capacity = Capacity { candidates: rows.candidates.len().max(1), tail_len_bytes };
+        let tail_len_bytes =
+            row_tail_len_bytes(&rows.context) + rows.candidates.iter().map(row_tail_len_bytes).sum::<usize>();
+        self.scorer_of(Capacity { candidates: rows.candidates.len().max(1), tail_len_bytes }, instructions)
+    }
+
+    fn scorer_of(self: &Arc<Self>, capacity: Capacity, instructions: Instructions) -> Result<(Scorer, Request), Error> {
         let layout = RequestLayout::new(&Schema::of_contract(self.contract()), capacity)?;
         let scorer = Scorer::new(Arc::clone(self), &layout)?.using(instructions);
         let request = scorer.new_request();
@@ -209,8 +261,7 @@ impl Model {
     /// Returns the end of the training data, in seconds since 1970, if the provenance names it.
     #[must_use]
     pub fn training_end_unix_seconds(&self) -> Option<i64> {
-        let last_us = self.content.provenance.pointer("/training/training_window/last_us")?.as_i64()?;
-        Some(last_us.div_euclid(1_000_000))
+        Some(self.content.training_end_us?.div_euclid(1_000_000))
     }
 
     /// Locks the bytes of the file at `path` in memory.
@@ -249,10 +300,11 @@ impl Model {
         self.content.calibrator
     }
 
-    /// Returns how the model was trained and packed.
+    /// Returns how the model was trained and packed: reads the provenance of the file, which the model does not keep.
     #[must_use]
-    pub const fn provenance(&self) -> &Value {
-        &self.content.provenance
+    pub fn provenance(&self) -> Value {
+        // The file was verified, so its provenance can be read.
+        self.file.provenance().unwrap_or(Value::Null)
     }
 
     /// Returns the header of the file.
@@ -274,23 +326,14 @@ impl Model {
     }
 }
 
-/// Returns the bytes that a value takes in a request's tail, at most.
-pub fn tail_len_bytes(value: &FieldValue) -> usize {
-    match value {
-        FieldValue::Id(_) | FieldValue::Number(_) => 0,
-        FieldValue::Text(text) => text.len(),
-        FieldValue::Ids(ids) => ids.len() * 8 + 8,
-        FieldValue::Texts(texts) => texts.iter().map(|text| text.len() + 8).sum::<usize>() + 8,
-    }
-}
-
-fn compare(request_index: usize, golden: &GoldenRequest, request: &Request) -> Result<(), Error> {
+fn compare(batch: &GoldenBatch, request: &Request) -> Result<(), Error> {
+    let golden = &batch.golden;
     for (index, (logit, probability)) in golden.logits.iter().zip(&golden.probabilities).enumerate() {
         let answer = request.answer(index);
         if answer.logit.to_bits() != logit.to_bits() || answer.probability.to_bits() != probability.to_bits() {
             return Err(Error::GoldenMismatch {
-                request: request_index,
-                candidate: index,
+                request: batch.request,
+                candidate: batch.first_candidate + index,
                 expected: *logit,
                 found: answer.logit,
             });

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::{CandidateSet, Model, Request, Scorer};
+use crate::error::Error;
 use crate::instructions::Instructions;
 use crate::request::RequestLayout;
 use crate::request::{FieldValue, RequestRows, Row};
 use crate::test_weight_file::without_weights;
+use crate::weight_file::WeightFile;
+use crate::weight_file::map::FileBytes;
 use crate::work_counter::{Work, work_of};
 
 const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
@@ -106,4 +109,43 @@ fn a_separate_call_for_each_candidate_looks_the_context_up_each_time() {
     assert_eq!(look_up_count, 100 * (CONTEXT_FEATURE_COUNT + CANDIDATE_FEATURE_COUNT));
     let shared = work_of(|| scorer.predict(&mut request, 100).unwrap());
     assert_eq!(look_up_count - shared.look_up_count, 99 * CONTEXT_FEATURE_COUNT);
+}
+
+/// Golden requests of one file took 29 s, during which a live model heard no order.
+#[test]
+fn each_stage_of_opening_a_file_asks_whether_to_go_on() {
+    let file = without_weights(CONTRACT, 1, &rows(1_000));
+    let opened = |stop_at: usize| {
+        let mut asked = 0;
+        let mut go_on = || {
+            asked += 1;
+            if asked == stop_at { Err(Stopped::Here) } else { Ok(()) }
+        };
+        let bytes = WeightFile::open(FileBytes::from(file.clone())).unwrap();
+        let model = Model::with_unchecked_answers_of(bytes, None, &mut go_on);
+        let verified = model.and_then(|model| model.check_golden_asking(&mut go_on).map(drop));
+        (verified, asked)
+    };
+    let (outcome, asked) = opened(usize::MAX);
+    outcome.unwrap();
+    // Once for each of the 7 chunks and the two stages of decoding, and then for each 64 candidates.
+    assert!(asked >= 1_000 / 64 + 9, "{asked}");
+    for stop_at in 1..=asked {
+        let (outcome, asked) = opened(stop_at);
+        assert!(matches!(outcome, Err(Stopped::Here)), "{stop_at}: {outcome:?}");
+        assert_eq!(asked, stop_at, "went on");
+    }
+}
+
+#[derive(Debug)]
+enum Stopped {
+    Here,
+    #[expect(dead_code, reason = "shown if the test fails")]
+    Failed(Error),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }

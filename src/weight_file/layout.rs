@@ -19,11 +19,33 @@ pub const OLDEST_FORMAT_VERSION: u32 = 1;
 pub const CHUNK_LEN: usize = 1 << 20;
 /// Largest number of sections in a file.
 pub const MAX_SECTIONS: usize = 64;
-/// Longest JSON section other than the golden requests, in bytes. Parsed JSON takes many times its length in memory,
-/// and a hostile file must not exhaust it.
+/// Longest JSON section other than the golden requests, in bytes.
 pub const MAX_JSON_LEN: u64 = 4 << 20;
 /// Longest section of golden requests, in bytes.
 pub const MAX_GOLDEN_LEN: u64 = 8 << 20;
+/// Most levels of lists and objects inside each other in a JSON section.
+pub const MAX_JSON_DEPTH: usize = 32;
+/// Most values in the provenance and in the field sizes. Tools read them into trees, which take many times the length
+/// of the text.
+pub const MAX_JSON_VALUES: usize = 65_536;
+/// Longest text or key in a JSON section, in bytes.
+pub const MAX_JSON_TEXT_LEN: usize = 1 << 20;
+/// Longest logic id, in bytes.
+pub const MAX_LOGIC_ID_LEN: usize = 128;
+/// Most bytes that the texts and lists of a row of a golden request take in a request.
+pub const MAX_GOLDEN_ROW_LEN: usize = 1 << 20;
+/// Most look-ups of the golden requests of any file.
+pub const MAX_GOLDEN_LOOKUPS: u64 = 1 << 22;
+/// Look-ups that the golden requests of every file may need, however short it is.
+pub const FREE_GOLDEN_LOOKUPS: u64 = 1 << 20;
+/// Look-ups that the golden requests may need for each byte of the file, in addition to the free ones.
+pub const GOLDEN_LOOKUPS_PER_BYTE: u64 = 16;
+/// Largest magnitude of a bias and of a weight times its scale. The sigmoid uses no logit beyond it.
+pub const MAX_WEIGHT: f32 = 700.0;
+/// The last time at which training data may end: the end of the year 2199, in microseconds since 1970.
+pub const MAX_TRAINING_END_US: i64 = 7_258_118_400_000_000 - 1;
+/// The first time at which training data may end: the start of the year 1900, in microseconds since 1970.
+pub const MIN_TRAINING_END_US: i64 = -2_208_988_800_000_000;
 
 /// Byte-order mark: u32.
 pub const BYTE_ORDER_OFFSET: usize = MAGIC.len();

@@ -15,7 +15,9 @@ const STEP_LEN: usize = 4 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LoadMode {
     /// A shared mapping. Every page is read before it is used. All processes of the machine share one copy. Truncating
-    /// or overwriting the file in place harms every process that maps it: replace files by rename only.
+    /// or overwriting the file in place harms every process that maps it: replace files by rename only. It cannot
+    /// promise that the bytes stay those that were verified: anyone who mapped the file for writing, even before it
+    /// became read-only, can change them, and the times of the file may not show it.
     #[default]
     Map,
     /// A private, read-only copy, in huge pages if the system provides them. Later changes of the file do not affect

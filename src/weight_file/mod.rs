@@ -13,4 +13,6 @@ pub mod source;
 pub mod table;
 
 pub use header::{Header, Section};
+#[doc(hidden)]
+pub use reader::is_logic_id;
 pub use reader::{Calibrator, Content, WeightFile};

@@ -8,8 +8,10 @@ use super::checksum;
 use super::header::{Header, Record, Section};
 use super::layout::{self, CHUNK_LEN, HEADER_LEN, SECTION_ENTRY_LEN, SectionKind};
 use super::table::{Encoding, Geometry, Table, TableShape};
+use crate::bounded_json::{self, JsonLimits, JsonProblem};
 use crate::contract::Contract;
 use crate::error::Error;
+use crate::printable::{is_control, quoted};
 
 /// A weight file over `B`: a slice, a vector, a mapping.
 #[derive(Debug)]
@@ -23,8 +25,8 @@ pub struct WeightFile<B> {
 pub struct Content {
     /// The contract.
     pub contract: Contract,
-    /// How the model was trained and packed.
-    pub provenance: Value,
+    /// When the training data ends, in microseconds since 1970, if the provenance says it.
+    pub training_end_us: Option<i64>,
     /// Name of the serving logic, from the provenance.
     pub logic_id: String,
     /// Number of weights.
@@ -51,6 +53,14 @@ pub struct Calibrator {
 }
 
 impl Calibrator {
+    /// Whether every published probability is above 0 and below 1, even after rounding to f32.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let [min, max] = [self.min, self.max].map(|sigmoid| self.probability(sigmoid));
+        self.min < self.max && min > 0.0 && max < 1.0
+    }
+
     /// Returns the published probability of a sigmoid.
     #[inline]
     #[must_use]
@@ -118,6 +128,25 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
             .map_or(&[][..], |section| self.section_bytes(section))
     }
 
+    /// Returns how the model was trained and packed: the tree of the provenance section. Takes a few megabytes at most.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Malformed`] if the section is not a JSON object within the limits of `FORMAT.md`.
+    pub fn provenance(&self) -> Result<Value, Error> {
+        read_json_object(self.section(SectionKind::Provenance), "provenance")
+    }
+
+    /// Returns the number of weights of each field and cross, by name, as far as the file says it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Malformed`] if the section is not a JSON object within the limits of `FORMAT.md`.
+    pub fn field_sizes(&self) -> Result<Option<Value>, Error> {
+        let section = self.section(SectionKind::FieldSizes);
+        if section.is_empty() { Ok(None) } else { read_json_object(section, "field sizes").map(Some) }
+    }
+
     /// Reads and checks every byte and every section: steps 5 and 6 of `FORMAT.md`, except for the golden requests,
     /// which need a scorer ([`crate::Model::load`] recomputes them).
     ///
@@ -132,8 +161,18 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     /// seconds. Stops with the error that `go_on` returns.
     pub(crate) fn verify_asking<E: From<Error>>(&self, go_on: &mut dyn FnMut() -> Result<(), E>) -> Result<Content, E> {
         self.verify_bytes(go_on)?;
+        self.decode_verified(go_on)
+    }
+
+    /// Decodes and checks the content of a file whose bytes [`WeightFile::verify_bytes`] has checked.
+    pub(crate) fn decode_verified<E: From<Error>>(
+        &self,
+        go_on: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<Content, E> {
+        go_on()?;
         let content = self.decode_content()?;
-        self.validate_table(&content)?;
+        go_on()?;
+        self.validate_table(&content, go_on)?;
         Ok(content)
     }
 
@@ -155,7 +194,8 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         [range_of(SectionKind::Weights), range_of(SectionKind::Exceptions), scales]
     }
 
-    fn verify_bytes<E: From<Error>>(&self, go_on: &mut dyn FnMut() -> Result<(), E>) -> Result<(), E> {
+    /// Reads every byte and compares it with its checksum. Parses no section.
+    pub(crate) fn verify_bytes<E: From<Error>>(&self, go_on: &mut dyn FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut end = (HEADER_LEN + self.header.sections.len() * SECTION_ENTRY_LEN) as u64;
         for section in &self.header.sections {
             self.verify_zeros(end, section.offset)?;
@@ -215,17 +255,19 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     pub fn decode_content(&self) -> Result<Content, Error> {
         let contract_bytes = self.section(SectionKind::Contract);
         let contract = Contract::from_json(contract_bytes).map_err(Error::FileContract)?;
-        if contract.canonical_json().as_bytes() != contract_bytes {
+        if !contract.is_canonical_json(contract_bytes) {
             return Err(malformed("its contract is not in canonical form"));
         }
-        let provenance = json_object(self.section(SectionKind::Provenance), "provenance")?;
-        let logic_id = match provenance.get("logic_id").and_then(Value::as_str) {
-            Some(logic_id) if !logic_id.is_empty() => logic_id.to_owned(),
-            _ => return Err(malformed("its provenance has no logic id")),
-        };
-        if !self.section(SectionKind::FieldSizes).is_empty() {
-            json_object(self.section(SectionKind::FieldSizes), "field sizes")?;
+        let provenance = self.section(SectionKind::Provenance);
+        check_json_object(provenance, "provenance", layout::MAX_JSON_VALUES)?;
+        let logic_id = logic_id(provenance)?;
+        let training_end_us = training_end_us(provenance)?;
+        let field_sizes = self.section(SectionKind::FieldSizes);
+        if !field_sizes.is_empty() {
+            check_json_object(field_sizes, "field sizes", layout::MAX_JSON_VALUES)?;
         }
+        // Its values are never in a tree, so their number is only limited by the length of the section.
+        check_json_object(self.section(SectionKind::Golden), "golden requests", usize::MAX)?;
         let (weight_count, geometry, bias) = self.table_parameters()?;
         let exceptions = self.section(SectionKind::Exceptions);
         let scales = self.scales();
@@ -235,7 +277,7 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         let calibrator = self.calibrator()?;
         Ok(Content {
             contract,
-            provenance,
+            training_end_us,
             logic_id,
             weight_count,
             exception_count,
@@ -247,17 +289,22 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
     }
 
     /// Checks that the lines of the table are valid, and that they hold as many weights as the table says.
-    fn validate_table(&self, content: &Content) -> Result<(), Error> {
+    fn validate_table<E: From<Error>>(
+        &self,
+        content: &Content,
+        go_on: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
         let Content { contract, weight_count, exception_count, .. } = content;
         let sections = [SectionKind::Weights, SectionKind::Exceptions].map(|kind| self.section(kind));
         let table = Table::with_shape(sections[0], sections[1], self.scales(), content.table_shape);
         // `decode_content` has created the same table.
         let table = table.unwrap_or_else(|| unreachable!());
-        let occupied_count = table.validate(contract.fields().len() + contract.crosses().len())?;
+        let occupied_count = table.validate_asking(contract.fields().len() + contract.crosses().len(), go_on)?;
         if !(occupied_count..=occupied_count + exception_count).contains(weight_count) {
             return Err(malformed(format!(
                 "its table section says {weight_count} weights, but its lines have {occupied_count} and its exceptions {exception_count}"
-            )));
+            ))
+            .into());
         }
         Ok(())
     }
@@ -280,7 +327,13 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         };
         let bias = record.f64(layout::TABLE_BIAS_OFFSET);
         let zeros = bytes.get(layout::TABLE_ZEROS_OFFSET..layout::TABLE_LEN).unwrap_or(&[]);
-        if !bias.is_finite() || zeros.iter().any(|&byte| byte != 0) {
+        if bias.is_nan() || bias.abs() > f64::from(layout::MAX_WEIGHT) {
+            let max = layout::MAX_WEIGHT;
+            return Err(malformed(format!(
+                "its table section is not valid: expected a bias from -{max} to {max}, found {bias:e}"
+            )));
+        }
+        if zeros.iter().any(|&byte| byte != 0) {
             return Err(malformed("its table section is not valid"));
         }
         let geometry = Geometry {
@@ -306,15 +359,96 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
         if !(zeros && min > 0.0 && min < max && max < 1.0) {
             return Err(malformed("its calibrator section is not valid"));
         }
-        Ok(Calibrator { min, max })
+        let calibrator = Calibrator { min, max };
+        if !calibrator.is_open() {
+            return Err(malformed(format!(
+                "its calibrator section is not valid: expected limits that are above 0 and below 1 as f32, found {min:e} and 1 - {:e}",
+                1.0 - max
+            )));
+        }
+        Ok(calibrator)
     }
 }
 
-/// Reads a section of JSON that must be an object.
-pub(crate) fn json_object(bytes: &[u8], section: &str) -> Result<Value, Error> {
-    match serde_json::from_slice::<Value>(bytes) {
-        Ok(value) if value.is_object() => Ok(value),
-        Ok(_) => Err(malformed(format!("its {section} section is JSON, but not an object"))),
-        Err(error) => Err(malformed(format!("its {section} section is not JSON: {error}"))),
+const fn json_limits(max_values: usize) -> JsonLimits<'static> {
+    JsonLimits {
+        max_depth: layout::MAX_JSON_DEPTH,
+        max_values,
+        max_objects: usize::MAX,
+        max_text_len_bytes: layout::MAX_JSON_TEXT_LEN,
+        known_keys: None,
+        max_items: &[],
     }
+}
+
+/// Checks that a section is JSON of one object within the limits. Keeps nothing of it.
+fn check_json_object(bytes: &[u8], section: &str, max_values: usize) -> Result<(), Error> {
+    let outcome = bounded_json::check(bytes, &json_limits(max_values));
+    outcome.map_err(|problem| json_problem(section, &problem))?;
+    // The first byte that is not white space shows what the value is.
+    match bytes.trim_ascii_start().first() {
+        Some(b'{') => Ok(()),
+        _ => Err(malformed(format!("its {section} section is JSON, but not an object"))),
+    }
+}
+
+fn read_json_object(bytes: &[u8], section: &str) -> Result<Value, Error> {
+    check_json_object(bytes, section, layout::MAX_JSON_VALUES)?;
+    let value = bounded_json::read(bytes, &json_limits(layout::MAX_JSON_VALUES));
+    value.map_err(|problem| json_problem(section, &problem))
+}
+
+fn json_problem(section: &str, problem: &JsonProblem) -> Error {
+    malformed(match problem {
+        JsonProblem::NotJson(_) => format!("its {section} section is not JSON: {problem}"),
+        JsonProblem::Limit(_) => format!("its {section} section is beyond a limit: {problem}"),
+    })
+}
+
+/// Returns the text of the last member `key` of an object that was checked, and of the objects before it in `path`.
+fn member<'a>(bytes: &'a [u8], path: &[&str]) -> Option<&'a str> {
+    let (key, rest) = path.split_first()?;
+    let mut found = None;
+    let Ok(_) = bounded_json::each_member::<std::convert::Infallible>(bytes, &mut |name, value| {
+        if name == *key {
+            found = Some(value.get());
+        }
+        Ok(())
+    });
+    if rest.is_empty() { found } else { member(found?.as_bytes(), rest) }
+}
+
+fn logic_id(provenance: &[u8]) -> Result<String, Error> {
+    let logic_id = member(provenance, &["logic_id"]).and_then(|text| serde_json::from_str::<String>(text).ok());
+    let logic_id = logic_id.filter(|logic_id| !logic_id.is_empty());
+    let logic_id = logic_id.ok_or_else(|| malformed("its provenance has no logic id"))?;
+    if !is_logic_id(&logic_id) {
+        let (max, len) = (layout::MAX_LOGIC_ID_LEN, logic_id.len());
+        return Err(malformed(format!(
+            "expected a logic id of at most {max} bytes of printable text on one line, found {len} bytes"
+        )));
+    }
+    Ok(logic_id)
+}
+
+/// Whether a text may be a logic id, which is in labels, logs and reports.
+#[doc(hidden)]
+#[must_use]
+pub fn is_logic_id(text: &str) -> bool {
+    (1..=layout::MAX_LOGIC_ID_LEN).contains(&text.len()) && !text.chars().any(is_control)
+}
+
+fn training_end_us(provenance: &[u8]) -> Result<Option<i64>, Error> {
+    let Some(text) = member(provenance, &["training", "training_window", "last_us"]) else { return Ok(None) };
+    if text == "null" {
+        return Ok(None);
+    }
+    let end_us = text.parse::<i64>().ok().filter(|_| text != "-0");
+    let end_us = end_us.filter(|end_us| (layout::MIN_TRAINING_END_US..=layout::MAX_TRAINING_END_US).contains(end_us));
+    end_us.map(Some).ok_or_else(|| {
+        malformed(format!(
+            "expected an end of the training data from the year 1900 to 2199, in whole microseconds since 1970, found {}",
+            quoted(text)
+        ))
+    })
 }

@@ -22,7 +22,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use super::header::Record;
 use super::layout::{self, SectionKind};
 use super::{Header, WeightFile};
-use crate::digest::Digest;
+use crate::digest::Digester;
 pub use crate::digest::KeyId;
 use crate::error::Error;
 use crate::hex;
@@ -200,24 +200,35 @@ pub fn verify_signature<B: AsRef<[u8]>>(
     keys: &TrustedKeys,
     policy: SignaturePolicy,
 ) -> Result<SignatureState, Error> {
+    verify_signature_asking(file, keys, policy, &mut || Ok(()))
+}
+
+/// Checks a signature like [`verify_signature`]. Calls `go_on` once per megabyte, and stops with the error that it
+/// returns.
+pub(crate) fn verify_signature_asking<B: AsRef<[u8]>, E: From<Error>>(
+    file: &WeightFile<B>,
+    keys: &TrustedKeys,
+    policy: SignaturePolicy,
+    go_on: &mut dyn FnMut() -> Result<(), E>,
+) -> Result<SignatureState, E> {
     if policy == SignaturePolicy::Off {
         return Ok(SignatureState::NotChecked);
     }
     let Some(SignatureSection { key: key_id, signature }) = SignatureSection::of(file)? else {
         return match policy {
-            SignaturePolicy::Require => Err(Error::SignatureMissing { expected: keys.ids() }),
+            SignaturePolicy::Require => Err(Error::SignatureMissing { expected: keys.ids() }.into()),
             SignaturePolicy::Accept | SignaturePolicy::Off => Ok(SignatureState::Unsigned),
         };
     };
     let Some(key) = keys.find(key_id) else {
         return match policy {
-            SignaturePolicy::Require => Err(Error::SignatureKeyUnknown { expected: keys.ids(), found: key_id }),
+            SignaturePolicy::Require => Err(Error::SignatureKeyUnknown { expected: keys.ids(), found: key_id }.into()),
             SignaturePolicy::Accept | SignaturePolicy::Off => Ok(SignatureState::UnknownKey(key_id)),
         };
     };
-    match key.verify_strict(&signed_bytes(file), &signature) {
+    match key.verify_strict(&signed_bytes_asking(file, go_on)?, &signature) {
         Ok(()) => Ok(SignatureState::Signed(key_id)),
-        Err(_) => Err(Error::SignatureInvalid { key: key_id }),
+        Err(_) => Err(Error::SignatureInvalid { key: key_id }.into()),
     }
 }
 
@@ -251,6 +262,14 @@ impl SignatureSection {
 /// Returns the bytes that are signed. They cover everything that the file says; `FORMAT.md` (8) has their layout.
 #[doc(hidden)]
 pub fn signed_bytes<B: AsRef<[u8]>>(file: &WeightFile<B>) -> Vec<u8> {
+    let Ok(bytes) = signed_bytes_asking(file, &mut || Ok::<(), std::convert::Infallible>(()));
+    bytes
+}
+
+fn signed_bytes_asking<B: AsRef<[u8]>, E>(
+    file: &WeightFile<B>,
+    go_on: &mut dyn FnMut() -> Result<(), E>,
+) -> Result<Vec<u8>, E> {
     let Header { format_version, oldest_reader, generation, file_id, sections, .. } = file.header();
     let sections = || sections.iter().filter(|section| section.kind_number != SectionKind::Signature.number());
     let section_count = u32::try_from(sections().count()).unwrap_or(u32::MAX);
@@ -266,7 +285,12 @@ pub fn signed_bytes<B: AsRef<[u8]>>(file: &WeightFile<B>) -> Vec<u8> {
         bytes.extend(section.kind_number.to_le_bytes());
         bytes.extend(flags.to_le_bytes());
         bytes.extend(section.len_bytes.to_le_bytes());
-        bytes.extend(Digest::of(file.section_bytes(section)).as_bytes());
+        let mut digester = Digester::new();
+        for piece in file.section_bytes(section).chunks(layout::CHUNK_LEN) {
+            go_on()?;
+            digester.update(piece);
+        }
+        bytes.extend(digester.finish().as_bytes());
     }
-    bytes
+    Ok(bytes)
 }

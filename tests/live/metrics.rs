@@ -359,7 +359,7 @@ fn a_server_is_ready_if_it_answers_with_a_model_or_by_its_own_means() {
 #[test]
 fn the_prometheus_text_agrees_with_the_metrics() {
     let world = World::new();
-    world.publish_bytes(9, &bytes_trained_until(9, "feed-\"ctr\"\\v1\n", Some(now() - 100)));
+    world.publish_bytes(9, &bytes_trained_until(9, "feed-\"ctr\"\\v1", Some(now() - 100)));
     let mut server = world.serve();
     for _ in 0..7 {
         server.scorer.predict(&mut server.request, CANDIDATE_COUNT).unwrap();
@@ -370,7 +370,7 @@ fn the_prometheus_text_agrees_with_the_metrics() {
     let page = read(&text);
     let store = world.dir().file_name().unwrap().to_str().unwrap();
     assert_eq!(metrics.store_name(), store);
-    assert!(page.series().all(|labels| labels["store"] == store && labels["logic_id"] == "feed-\"ctr\"\\v1\n"));
+    assert!(page.series().all(|labels| labels["store"] == store && labels["logic_id"] == "feed-\"ctr\"\\v1"));
     assert_eq!(page.value("omomi_predictions_total", &[]), Some(7.0));
     assert_eq!(page.value("omomi_candidates_total", &[("status", "scored")]), Some(140.0));
     assert_eq!(page.value("omomi_unseen_categories_total", &[]), Some(metrics.requests.unseen as f64));

@@ -15,6 +15,8 @@ LIMIT_KEYS = {"max_categories", "over_max"}
 MAX_FIELDS_PER_SIDE = 64
 MAX_CROSSES = 64
 MAX_EDGES = 1024
+# Separators of lines and paragraphs, and characters that override the direction of writing.
+LINE_AND_DIRECTION = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 class Contract:
@@ -23,8 +25,7 @@ class Contract:
         expect("contract: keys", ["cross", "field", "label", "name"], sorted(root))
         expect("contract: canonical JSON", canonical(root), data.decode("utf-8"))
         self.name, self.label = root["name"], root["label"]
-        require(is_text(self.name) and len(self.name.encode("utf-8")) <= 64, "contract: name")
-        require(all(unicodedata.category(letter) != "Cc" for letter in self.name), "contract: name")
+        require(is_short_text(self.name, 64), "contract: name")
         require(is_name(self.label), "contract: label")
         self.fields = {}
         for field in as_list(root["field"], "field"):
@@ -71,7 +72,7 @@ def check_field(field):
     require(field["side"] in ("context", "candidate"), "{}: side {}".format(place, field["side"]))
     require(field["log"] in ("plain", "hashed", "never"), "{}: log {}".format(place, field["log"]))
     require(isinstance(field["many"], bool), "{}: many".format(place))
-    require(is_text(field["meaning"]), "{}: meaning".format(place))
+    require(is_short_text(field["meaning"], 1024), "{}: meaning".format(place))
     if is_number:
         check_number_field(place, field)
 
@@ -89,7 +90,7 @@ def limit_keys(place, table):
 
 def check_number_field(place, field):
     require(not field["many"], "{}: a number has one value".format(place))
-    require(is_text(field["unit"]), "{}: unit".format(place))
+    require(is_short_text(field["unit"], 128), "{}: unit".format(place))
     bounds = floats(place, field["range"])
     require(len(bounds) == 2 and bounds[0] < bounds[1], "{}: range {}".format(place, bounds))
     if isinstance(field["buckets"], dict):
@@ -164,6 +165,15 @@ def as_list(value, what):
 
 def is_text(value):
     return isinstance(value, str) and value.strip() != ""
+
+
+def is_short_text(value, most):
+    """Whether it is a text that is not blank, of at most `most` bytes, without control characters."""
+    return is_text(value) and len(value.encode("utf-8")) <= most and is_printable(value)
+
+
+def is_printable(text):
+    return all(unicodedata.category(letter) != "Cc" and letter not in LINE_AND_DIRECTION for letter in text)
 
 
 def is_name(value):

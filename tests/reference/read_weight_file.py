@@ -11,18 +11,26 @@ a complete specification.
 import sys
 
 import weight_file
-from contract import Contract
+from contract import Contract, is_printable
 from score import Scorer, check_golden
-from weight_file import Calibrator, WeightFile, WeightFileError, WeightTable, json_object, require
+from weight_file import (
+    MAX_JSON_VALUES, Calibrator, WeightFile, WeightFileError, WeightTable, json_object, require
+)
+
+# The start of 1900 and the end of 2199, in microseconds since 1970.
+EARLIEST_END_US = -2_208_988_800_000_000
+LATEST_END_US = 7_258_118_400_000_000
 
 
 def read(data):
     """Returns the lines of the summary. Raises WeightFileError."""
     file = WeightFile(data)
     contract = Contract(file.sections[weight_file.CONTRACT])
-    provenance = json_object("provenance", file.sections[weight_file.PROVENANCE])
+    provenance = json_object("provenance", file.sections[weight_file.PROVENANCE], MAX_JSON_VALUES)
     logic_id = provenance.get("logic_id")
     require(isinstance(logic_id, str) and logic_id, "provenance: logic_id is missing")
+    require(len(logic_id.encode("utf-8")) <= 128 and is_printable(logic_id), "provenance: logic_id")
+    check_training_end(provenance)
     table = WeightTable(
         file.sections[weight_file.TABLE],
         file.sections[weight_file.WEIGHTS],
@@ -32,8 +40,8 @@ def read(data):
     calibrator = Calibrator(file.sections[weight_file.CALIBRATOR])
     golden = json_object("golden requests", file.sections[weight_file.GOLDEN])
     if weight_file.FIELD_SIZES in file.sections:
-        json_object("field sizes", file.sections[weight_file.FIELD_SIZES])
-    request_count, candidate_count = check_golden(golden, Scorer(contract, table, calibrator))
+        json_object("field sizes", file.sections[weight_file.FIELD_SIZES], MAX_JSON_VALUES)
+    request_count, candidate_count = check_golden(golden, Scorer(contract, table, calibrator), len(data))
     return [
         "weight file: {} bytes, format version {}, generation {}".format(len(data), file.version, file.generation),
         "logic id: {}".format(logic_id),
@@ -45,6 +53,14 @@ def read(data):
         ),
         "golden: {} requests, {} candidates, all bits equal".format(request_count, candidate_count),
     ]
+
+
+def check_training_end(provenance):
+    value = provenance
+    for key in ["training", "training_window", "last_us"]:
+        value = value.get(key) if isinstance(value, dict) else None
+    known = value is None or type(value) is int and EARLIEST_END_US <= value < LATEST_END_US
+    require(known, "provenance: the training data ends at {}".format(value))
 
 
 def main(arguments):

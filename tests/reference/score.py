@@ -25,7 +25,10 @@ ROUND_TO_WHOLE = 6755399441055744.0
 
 MAX_CANDIDATES = 65_536
 MAX_CATEGORIES = 1_024
-MAX_TAIL_LEN = 64 << 20
+MAX_ROW_LEN = 1 << 20
+MAX_LOOKUPS = 1 << 22
+FREE_LOOKUPS = 1 << 20
+LOOKUPS_PER_BYTE = 16
 
 
 class Scorer:
@@ -97,11 +100,13 @@ def sigmoid(logit):
     return (1.0 if logit >= 0 else e) / (1.0 + e)
 
 
-def check_golden(golden, scorer):
+def check_golden(golden, scorer, file_len):
     """Recomputes all golden requests; returns the numbers of requests and of candidates."""
     requests = golden.get("requests")
     require(isinstance(requests, list) and requests, "golden requests: none")
     candidate_count = 0
+    most = min(MAX_LOOKUPS, FREE_LOOKUPS + LOOKUPS_PER_BYTE * file_len)
+    lookups = 0
     for index, request in enumerate(requests):
         place = "golden request {}".format(index)
         keys = {"candidates", "context", "logits", "probabilities"}
@@ -115,8 +120,12 @@ def check_golden(golden, scorer):
         check_row(place, scorer.contract, "context", context)
         for candidate in candidates:
             check_row(place, scorer.contract, "candidate", candidate)
-        len_bytes = sum(map(tail_len, [context, *candidates]))
-        require(len_bytes <= MAX_TAIL_LEN, "{}: texts and lists of {} bytes".format(place, len_bytes))
+        for row in [context, *candidates]:
+            len_bytes = tail_len(row)
+            require(len_bytes <= MAX_ROW_LEN, "{}: texts and lists of {} bytes".format(place, len_bytes))
+        for candidate in candidates:
+            lookups += lookup_count(scorer.contract, context, candidate)
+            require(lookups <= most, "golden requests: more than {} look-ups".format(most))
         for number, candidate in enumerate(candidates):
             logit = scorer.logit(context, candidate)
             probability = scorer.probability(logit)
@@ -125,6 +134,16 @@ def check_golden(golden, scorer):
             compare(place, number, "probability", found, request["probabilities"][number])
         candidate_count += len(candidates)
     return len(requests), candidate_count
+
+
+def lookup_count(contract, context, candidate):
+    """One for each category of each field, and one for each feature of each cross."""
+    counts = {}
+    for name, field in contract.fields.items():
+        row = context if field["side"] == "context" else candidate
+        value = row.get(name)
+        counts[name] = 0 if value is None else len(value) if field["many"] else 1
+    return sum(counts.values()) + sum(math.prod(counts[name] for name in members) for members in contract.crosses)
 
 
 def compare(place, number, what, found, expected):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import struct
 import zlib
 
@@ -22,6 +23,10 @@ SECTION_NAMES = {
 }
 REQUIRED_KINDS = range(CONTRACT, FIELD_SIZES)
 MEBIBYTE = 1_048_576
+MAX_JSON_DEPTH = 32
+MAX_JSON_VALUES = 65_536
+MAX_JSON_TEXT_LEN = MEBIBYTE
+MAX_WEIGHT = 700.0
 LONGEST = {CONTRACT: 4 * MEBIBYTE, PROVENANCE: 4 * MEBIBYTE, GOLDEN: 8 * MEBIBYTE, FIELD_SIZES: 4 * MEBIBYTE}
 
 TABLE_LEN = 64
@@ -222,13 +227,13 @@ class WeightTable:
         require(2 <= self.shard_lines <= 65_536, "table: {} lines in a shard".format(self.shard_lines))
         self.line_count = self.shard_count * self.shard_lines
         require(self.line_count < 2**32, "table: {} lines".format(self.line_count))
-        require(math.isfinite(self.bias), "table: bias {}".format(self.bias))
+        require(abs(self.bias) <= MAX_WEIGHT, "table: bias {}".format(self.bias))
         require(not any(table[32:TABLE_LEN]), "table: reserved bytes are not zero")
         scale_count = group_count if encoding == I8 else 0
         expect("table: length", TABLE_LEN + 4 * scale_count, len(table))
         self.scales = struct.unpack_from("<{}f".format(scale_count), table, TABLE_LEN) or (1.0,) * group_count
         for scale in self.scales:
-            normal = 2.0**-126 <= scale and math.isfinite(f32_product(scale, 127.0))
+            normal = 2.0**-126 <= scale and f32_product(scale, 127.0) <= MAX_WEIGHT
             require(normal, "table: scale {}".format(scale))
 
         expect("weights: length", LINE_LEN * self.line_count, len(weights))
@@ -239,7 +244,7 @@ class WeightTable:
         last_key = -1
         for key, weight, zero in struct.iter_unpack("<QfI", exceptions):
             require(key > last_key, "exceptions: key {:#018x} is out of order".format(key))
-            valid = math.isfinite(weight) and (encoding != I8 or abs(weight) <= 127)
+            valid = abs(weight) <= (127 if encoding == I8 else MAX_WEIGHT)
             require(valid, "exceptions: weight {} of key {:#018x}".format(weight, key))
             require(zero == 0, "exceptions: reserved bytes are not zero")
             self.exceptions[key] = weight
@@ -278,7 +283,7 @@ class WeightTable:
             if tag == 0:
                 require(bits == 0, "weights: line {}, slot {} is empty but has a weight".format(index, slot))
                 continue
-            valid = weight != -128 if self.encoding == "i8" else math.isfinite(weight)
+            valid = weight != -128 if self.encoding == "i8" else abs(weight) <= MAX_WEIGHT
             require(valid, "weights: line {}, slot {}: the weight is {}".format(index, slot, weight))
             require(tag not in seen, "weights: line {} has the tag {:#x} twice".format(index, tag))
             seen.add(tag)
@@ -301,10 +306,15 @@ class Calibrator:
         require(zero == 0 and not any(zeros), "calibrator: reserved bytes are not zero")
         limits = 0 < self.min < self.max < 1
         require(limits, "calibrator: limits {} and {}".format(self.min, self.max))
+        rounded = f32_product(self.min, 1.0) > 0 and f32_product(self.max, 1.0) < 1
+        require(rounded, "calibrator: limits {} and {} as f32".format(self.min, self.max))
 
 
-def json_object(name, data):
-    """The object of a JSON section, by the strict rules of RFC 8259: no NaN, no half of a surrogate pair."""
+def json_object(name, data, most_values=None):
+    """The object of a JSON section, by the strict rules of RFC 8259 and within the limits of FORMAT.md.
+
+    No NaN, no half of a surrogate pair, and at most `most_values` values if it is given.
+    """
 
     def refuse(word):
         raise ValueError("{} is not JSON".format(word))
@@ -313,13 +323,43 @@ def json_object(name, data):
         number = float(text)
         return number if math.isfinite(number) else refuse(text)
 
+    def whole(text):
+        # A negative zero is no integer.
+        return -0.0 if text == "-0" else int(text) if math.isfinite(float(text)) else refuse(text)
+
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=refuse, parse_float=finite)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        text = data.decode("utf-8")
+        value = json.loads(text, parse_constant=refuse, parse_float=finite, parse_int=whole)
+        count = check_limits(text)
     except (ValueError, RecursionError) as error:
         raise WeightFileError("{}: {}".format(name, error)) from error
+    require(most_values is None or count <= most_values, "{}: {} values".format(name, count))
     require(isinstance(value, dict), "{}: expected a JSON object".format(name))
     return value
+
+
+def check_limits(text):
+    """Checks the depth and the texts of JSON that was read, and returns the number of its values.
+
+    Members whose key occurs again count as well.
+    """
+    depth, count, last = 0, 1, ""
+    for match in re.finditer(r'"(?:[^"\\]|\\.)*"|[][{},]|[^][{},:"\s]+', text):
+        token = match.group()
+        # A list or object has one value more than commas, unless it is empty.
+        if token == "," or last in ("[", "{") and token not in ("]", "}"):
+            count += 1
+        if token in ("[", "{"):
+            depth += 1
+            require(depth <= MAX_JSON_DEPTH, "more than {} levels".format(MAX_JSON_DEPTH))
+        elif token in ("]", "}"):
+            depth -= 1
+        elif token[0] == '"':
+            # Fails for half of a surrogate pair.
+            length = len(json.loads(token).encode("utf-8"))
+            require(length <= MAX_JSON_TEXT_LEN, "a text of {} bytes".format(length))
+        last = token
+    return count
 
 
 def aligned(position, alignment):

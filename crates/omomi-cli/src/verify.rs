@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use omomi::score::GoldenReport;
-use omomi::weight_file::signature::{SignatureState, verify_signature};
+use omomi::weight_file::signature::SignatureState;
 use omomi::{Error, LoadMode, Model};
 use serde_json::json;
 
@@ -78,12 +78,9 @@ pub(crate) fn load(path: &Path, mode: LoadMode) -> Result<Arc<Model>, Failure> {
 
 fn verify(arguments: &Arguments, mode: LoadMode) -> Result<(Arc<Model>, GoldenReport, SignatureState), Error> {
     let signature = arguments.signature.read()?;
-    let model = Model::load(&arguments.file, mode)?;
+    let (policy, keys) = signature.unwrap_or_default();
+    let (model, state) = Model::load_signed(&arguments.file, mode, &keys, policy)?;
     let report = model.check_golden()?;
-    let state = match signature {
-        None => SignatureState::NotChecked,
-        Some((policy, keys)) => verify_signature(model.file(), &keys, policy)?,
-    };
     Ok((model, report, state))
 }
 

@@ -10,6 +10,10 @@ use serde_json::Value;
 
 use omomi::contract::validate::{Path, validate};
 use omomi::contract::{Contract, ContractFaults, Fault};
+use omomi::printable::quoted;
+
+/// Most syntax errors that are reported.
+const MAX_SYNTAX_FAULTS: usize = 20;
 
 /// The line of each key and item.
 pub(crate) type Lines = HashMap<Path, usize>;
@@ -29,37 +33,52 @@ pub fn parse_contract(text: &str) -> Result<Contract, ContractFaults> {
 pub(crate) fn to_json(text: &str, place: &str) -> Result<(Value, Lines), Vec<Fault>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(errors.iter().map(|error| syntax_fault(text, place, error)).collect());
+        let text = Text::new(text);
+        return Err(errors.iter().take(MAX_SYNTAX_FAULTS).map(|error| syntax_fault(&text, place, error)).collect());
     }
+    let text = Text::new(text);
     let mut lines = HashMap::new();
-    let value = table_to_json(text, root.get_ref(), &Vec::new(), &mut lines);
+    let value = table_to_json(&text, root.get_ref(), &Vec::new(), &mut lines);
     Ok((value, lines))
 }
 
-fn syntax_fault(text: &str, place: &str, error: &Error) -> Fault {
+fn syntax_fault(text: &Text, place: &str, error: &Error) -> Fault {
     Fault {
-        line: error.span().map(|span| line_of(text, &span)),
+        line: error.span().map(|span| text.line_of(&span)),
         place: place.to_owned(),
-        message: format!("not TOML: {}", error.message()),
+        message: format!("not TOML: {}", quoted(error.message())),
     }
 }
 
-fn line_of(text: &str, span: &Range<usize>) -> usize {
-    text.as_bytes()[..span.start.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
+/// Where the lines of a text end. Counting them again for each key would take quadratic time.
+struct Text {
+    line_ends: Vec<usize>,
 }
 
-fn table_to_json(text: &str, table: &DeTable<'_>, path: &Path, lines: &mut Lines) -> Value {
+impl Text {
+    fn new(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at);
+        Self { line_ends: ends.collect() }
+    }
+
+    /// Returns the line, counted from 1, on which a span starts.
+    fn line_of(&self, span: &Range<usize>) -> usize {
+        self.line_ends.partition_point(|&end| end < span.start) + 1
+    }
+}
+
+fn table_to_json(text: &Text, table: &DeTable<'_>, path: &Path, lines: &mut Lines) -> Value {
     let mut object = serde_json::Map::new();
     for (key, value) in table {
         let mut path = path.clone();
         path.push(key.get_ref().to_string());
-        lines.insert(path.clone(), line_of(text, &key.span()));
+        lines.insert(path.clone(), text.line_of(&key.span()));
         object.insert(key.get_ref().to_string(), value_to_json(text, value, &path, lines));
     }
     Value::Object(object)
 }
 
-fn value_to_json(text: &str, value: &Spanned<DeValue<'_>>, path: &Path, lines: &mut Lines) -> Value {
+fn value_to_json(text: &Text, value: &Spanned<DeValue<'_>>, path: &Path, lines: &mut Lines) -> Value {
     match value.get_ref() {
         DeValue::String(string) => Value::from(string.as_ref()),
         DeValue::Integer(integer) => {
@@ -74,7 +93,7 @@ fn value_to_json(text: &str, value: &Spanned<DeValue<'_>>, path: &Path, lines: &
             for (index, item) in array.iter().enumerate() {
                 let mut path = path.clone();
                 path.push(index.to_string());
-                lines.insert(path.clone(), line_of(text, &item.span()));
+                lines.insert(path.clone(), text.line_of(&item.span()));
                 list.push(value_to_json(text, item, &path, lines));
             }
             Value::Array(list)

@@ -3,6 +3,7 @@
 use super::LINE_LEN;
 use super::encoding::{Encoding, f16_value};
 use crate::weight_file::header::Record;
+use crate::weight_file::layout::MAX_WEIGHT;
 
 /// One line: tags, weights and an overflow filter.
 pub type Line = [u8; LINE_LEN];
@@ -34,7 +35,8 @@ pub trait LineFormat {
     /// Returns whether some key with the same filter bit was placed in its second line instead of `line`, its first.
     fn overflows(line: &Line, low_word: u32) -> bool;
 
-    /// Returns whether the weight of a slot is valid in a file: finite, and all bits zero in an empty slot.
+    /// Returns whether the weight of a slot is valid in a file: not beyond [`MAX_WEIGHT`], and all bits zero in an
+    /// empty slot.
     fn is_valid(line: &Line, slot: usize) -> bool;
 
     /// Returns the slot of `line` that has `tag`. This is the plain twin of the vector comparisons.
@@ -86,7 +88,7 @@ impl LineFormat for F32Line {
 
     fn is_valid(line: &Line, slot: usize) -> bool {
         let weight = Self::weight(line, slot);
-        if Self::tag(line, slot) == 0 { weight.to_bits() == 0 } else { weight.is_finite() }
+        if Self::tag(line, slot) == 0 { weight.to_bits() == 0 } else { weight.abs() <= MAX_WEIGHT }
     }
 }
 
@@ -152,7 +154,11 @@ impl LineFormat for F16Line {
     }
 
     fn is_valid(line: &Line, slot: usize) -> bool {
-        if Self::tag(line, slot) == 0 { Self::bits(line, slot) == 0 } else { Self::weight(line, slot).is_finite() }
+        if Self::tag(line, slot) == 0 {
+            Self::bits(line, slot) == 0
+        } else {
+            Self::weight(line, slot).abs() <= MAX_WEIGHT
+        }
     }
 }
 

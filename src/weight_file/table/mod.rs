@@ -15,7 +15,7 @@ pub use encoding::{Encoding, f16_value};
 use std::hint::select_unpredictable;
 
 use super::header::Record;
-use super::layout::{self, EXCEPTION_LEN};
+use super::layout::{self, EXCEPTION_LEN, MAX_WEIGHT};
 use crate::error::Error;
 use line::{F16Line, F32Line, I8Line, Line, LineFormat};
 
@@ -294,12 +294,22 @@ impl Table<'_> {
     /// `group_count` is the number of fields and crosses of the contract.
     #[doc(hidden)]
     pub fn validate(&self, group_count: usize) -> Result<u64, Error> {
+        self.validate_asking(group_count, &mut || Ok(()))
+    }
+
+    /// Validates like [`Table::validate`]. Calls `go_on` once per 4 MiB of lines, and stops with the error that it
+    /// returns.
+    pub(crate) fn validate_asking<E: From<Error>>(
+        &self,
+        group_count: usize,
+        go_on: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<u64, E> {
         self.validate_scales(group_count)?;
         self.validate_exceptions()?;
         match self.shape.geometry.encoding {
-            Encoding::F32 => self.validate_lines::<F32Line>(),
-            Encoding::F16 => self.validate_lines::<F16Line>(),
-            Encoding::I8 => self.validate_lines::<I8Line>(),
+            Encoding::F32 => self.validate_lines::<F32Line, E>(go_on),
+            Encoding::F16 => self.validate_lines::<F16Line, E>(go_on),
+            Encoding::I8 => self.validate_lines::<I8Line, E>(go_on),
         }
     }
 
@@ -315,9 +325,9 @@ impl Table<'_> {
         for group in 0..expected {
             let scale = self.scale(group);
             // The largest i8 weight is 127 times the scale.
-            if !scale.is_normal() || scale < 0.0 || !(scale * 127.0).is_finite() {
+            if !scale.is_normal() || scale < 0.0 || scale * 127.0 > MAX_WEIGHT {
                 return Err(malformed(format!(
-                    "scale {group} of its table must be a positive normal number, and finite times 127, found {scale:e}"
+                    "scale {group} of its table must be a positive normal number, and times 127 at most {MAX_WEIGHT}, found {scale:e}"
                 )));
             }
         }
@@ -325,8 +335,7 @@ impl Table<'_> {
     }
 
     fn validate_exceptions(&self) -> Result<(), Error> {
-        // Multiplied by its scale, an exception must be finite, like the weights in the lines.
-        let max = if self.shape.geometry.encoding.has_scales() { 127.0 } else { f32::MAX };
+        let max = if self.shape.geometry.encoding.has_scales() { 127.0 } else { MAX_WEIGHT };
         let mut last_key = None;
         for exception in self.exceptions {
             let record = Record(exception);
@@ -343,12 +352,18 @@ impl Table<'_> {
         Ok(())
     }
 
-    fn validate_lines<F: LineFormat>(&self) -> Result<u64, Error> {
+    fn validate_lines<F: LineFormat, E: From<Error>>(
+        &self,
+        go_on: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<u64, E> {
         let mut occupied_count = 0;
         for (index, line) in self.lines.iter().enumerate() {
+            if index.is_multiple_of(MAX_SHARD_LINES as usize) {
+                go_on()?;
+            }
             let count = validate_line::<F>(line).ok_or_else(|| {
                 malformed(format!(
-                    "line {index} of the weights has a tag twice, a weight that its encoding cannot store, or a weight in an empty slot"
+                    "line {index} of the weights has a tag twice, a weight that its encoding cannot store or beyond {MAX_WEIGHT}, or a weight in an empty slot"
                 ))
             })?;
             occupied_count += u64::from(count);

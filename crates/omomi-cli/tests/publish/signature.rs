@@ -246,3 +246,41 @@ fn the_options_of_the_publisher_override_the_limits_of_the_store() {
     let error = publish(&fixture.store, &options, &mut |_| ()).unwrap_err();
     assert_eq!(error.name(), Code::SignatureMissing.name());
 }
+
+/// `omomi publish --signature off` published an unsigned file to a store that requires signatures.
+#[test]
+fn an_option_of_the_publisher_does_not_override_what_the_store_requires() {
+    let fixture = Fixture::with([1]);
+    let [key, other] = [PrivateKey::generate(), PrivateKey::generate()];
+    let key_path = fixture.store.dir().join("key.pub");
+    fs::write(&key_path, format!("{}\n", key.public())).unwrap();
+    fs::write(fixture.store.dir().join("limits.toml"), "signature = \"require\"\nkeys = [\"key.pub\"]\n").unwrap();
+    let plain = Wanted::generation(2).bytes();
+    let file = fixture.folder().join("file.omomi");
+    let publish_with = |bytes: &[u8], signature: Option<(SignaturePolicy, TrustedKeys)>| {
+        let _ = fs::remove_file(&file);
+        fs::write(&file, bytes).unwrap();
+        let options = PublishOptions { signature, ..options(&file) };
+        publish(&fixture.store, &options, &mut |_| ()).map_err(|error| error.name().to_owned())
+    };
+    for policy in SignaturePolicy::ALL {
+        let outcome = publish_with(&plain, Some((policy, trusted([&other]))));
+        assert_eq!(outcome.unwrap_err(), "signature_missing", "{policy:?}");
+        let by_other = sign(plain.clone(), &other).unwrap();
+        let outcome = publish_with(&by_other, Some((policy, trusted([&other]))));
+        assert_eq!(outcome.unwrap_err(), "signature_key_unknown", "{policy:?}");
+    }
+    assert_eq!(published_generation(&fixture.store), Some(1));
+    publish_with(&sign(plain, &key).unwrap(), Some((SignaturePolicy::Off, TrustedKeys::default()))).unwrap();
+    assert_eq!(published_generation(&fixture.store), Some(2));
+}
+
+/// A link to limits that do not exist was read as no limits.
+#[test]
+fn limits_that_are_a_link_to_nothing_are_an_error() {
+    let fixture = Fixture::with([1]);
+    std::os::unix::fs::symlink("absent.toml", fixture.store.dir().join("limits.toml")).unwrap();
+    let error = fixture.publish(&Wanted::generation(2)).unwrap_err();
+    assert!(error.to_string().contains("a link to a file that does not exist"), "{error}");
+    assert_eq!(published_generation(&fixture.store), Some(1));
+}

@@ -12,7 +12,8 @@ use omomi::weight_file::layout::SectionKind;
 /// Returns the facts of the file of `model`, which was read from `path`.
 #[must_use]
 pub fn file_facts(model: &Model, path: &Path) -> FileFacts {
-    let training = model.provenance().get("training").unwrap_or(&Value::Null);
+    let provenance = model.provenance();
+    let training = &provenance["training"];
     let window = |end: &str| training.pointer(&format!("/training_window/{end}")).and_then(Value::as_i64);
     let fields = field_weights(model);
     FileFacts {
@@ -36,7 +37,7 @@ pub fn file_facts(model: &Model, path: &Path) -> FileFacts {
 /// Returns the number of weights per field and cross, in contract order, as far as the file has it.
 #[must_use]
 pub fn field_weights(model: &Model) -> Vec<FieldWeights> {
-    let Ok(Value::Object(counts)) = serde_json::from_slice(model.file().section(SectionKind::FieldSizes)) else {
+    let Ok(Some(Value::Object(counts))) = model.file().field_sizes() else {
         return Vec::new();
     };
     let weights_len = model.file().section(SectionKind::Weights).len() as u64;

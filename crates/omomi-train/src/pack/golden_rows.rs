@@ -5,7 +5,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::log::RowBatch;
 use omomi::contract::{Contract, Field, FieldKind, Side};
-use omomi::request::{FieldValue, RequestRows, Row};
+use omomi::request::{FieldValue, RequestRows, Row, row_tail_len_bytes};
+use omomi::weight_file::golden::LookupBudget;
+use omomi::weight_file::layout::{FREE_GOLDEN_LOOKUPS, MAX_GOLDEN_ROW_LEN};
 
 /// Number of requests from the sample.
 const SAMPLED_REQUESTS: usize = 32;
@@ -56,6 +58,9 @@ impl<'a> GoldenRows<'a> {
                 context: batch.row(self.contract, Side::Context, index),
                 candidate: batch.row(self.contract, Side::Candidate, index),
             };
+            if [&row.context, &row.candidate].into_iter().any(|row| row_tail_len_bytes(row) > MAX_GOLDEN_ROW_LEN) {
+                continue;
+            }
             for field in 0..self.covering.len() {
                 if self.covering[field].is_none() && covers(field) {
                     self.covering[field] = Some(row.clone());
@@ -94,6 +99,21 @@ impl<'a> GoldenRows<'a> {
             requests.extend(requests_around(field, row));
         }
         requests.push(RequestRows { context: Row::new(), candidates: vec![Row::new(), first.candidate.clone()] });
+        self.within_budget(requests)
+    }
+
+    /// Leaves out the requests that need too many look-ups, beginning with those from the sample.
+    fn within_budget(&self, mut requests: Vec<RequestRows>) -> Vec<RequestRows> {
+        let mut used = 0;
+        requests.reverse();
+        requests.retain(|rows| {
+            let of = |candidate: &Row| LookupBudget::lookups(self.contract, &rows.context, candidate);
+            let needed: u64 = rows.candidates.iter().map(of).sum();
+            let fits = used + needed <= FREE_GOLDEN_LOOKUPS;
+            used += if fits { needed } else { 0 };
+            fits
+        });
+        requests.reverse();
         requests
     }
 }

@@ -13,13 +13,14 @@ use omomi::Instructions;
 use omomi::contract::Contract;
 use omomi::error::Error;
 use omomi::new_file::NewFile;
+use omomi::printable::quoted;
 use omomi::request::RequestRows;
 use omomi::score::Model;
-use omomi::weight_file::Calibrator;
 use omomi::weight_file::golden::{self, GoldenRequest};
 use omomi::weight_file::layout::{self, SectionKind};
 use omomi::weight_file::map::LoadMode;
 use omomi::weight_file::table::{Encoding, Geometry};
+use omomi::weight_file::{Calibrator, is_logic_id};
 
 /// The parts of a weight file.
 #[derive(Debug, Clone)]
@@ -82,9 +83,31 @@ impl Answered {
         if parts.logic_id.is_empty() {
             return Err(WriteError::Parts("the logic id is empty; name the serving logic".to_owned()));
         }
+        if !is_logic_id(parts.logic_id) {
+            let max = layout::MAX_LOGIC_ID_LEN;
+            let found = quoted(parts.logic_id);
+            let problem = format!("expected a logic id of at most {max} bytes of printable text, found `{found}`");
+            return Err(WriteError::Parts(problem));
+        }
+        let max = layout::MAX_WEIGHT;
+        let is_beyond = |weight: f64| weight.is_nan() || weight.abs() > f64::from(max);
         let mut entries = parts.weights.entries().iter();
-        if let Some(&Entry { key, weight, .. }) = entries.find(|entry| !entry.weight.is_finite()) {
-            let problem = format!("the weight of key {key:#018x} is {weight}, expected a finite number");
+        if let Some(&Entry { key, weight, .. }) = entries.find(|entry| is_beyond(entry.weight.into())) {
+            let problem = format!(
+                "the weight of key {key:#018x} is {weight}, expected one from -{max} to {max}: no logit can use more"
+            );
+            return Err(WriteError::Parts(problem));
+        }
+        if is_beyond(parts.bias) {
+            let problem =
+                format!("the bias is {}, expected one from -{max} to {max}: no logit can use more", parts.bias);
+            return Err(WriteError::Parts(problem));
+        }
+        let Calibrator { min, max } = parts.calibrator;
+        if !parts.calibrator.is_open() {
+            let problem = format!(
+                "the limits of the probability are {min:e} and {max}, expected the smaller first, above 0 and below 1 as f32"
+            );
             return Err(WriteError::Parts(problem));
         }
         if parts.golden.is_empty() || parts.golden.iter().any(|rows| rows.candidates.is_empty()) {

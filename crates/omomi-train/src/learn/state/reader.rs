@@ -3,12 +3,15 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, TimestampMicrosecondType, UInt64Type};
-use arrow_array::{Array, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
+use arrow_array::{Array, Float64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, UInt64Array};
 use arrow_schema::{DataType, Schema, TimeUnit};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 
 use super::{BIAS_FIELD, Metadata, StateError, StateRow, fault, schema};
 use crate::log::column_with_long_page;
@@ -32,8 +35,8 @@ pub struct StateReader {
 
 /// Some consecutive rows of a training state.
 pub struct StateBatch {
-    field: StringArray,
-    category: StringArray,
+    field: StringViewArray,
+    category: StringViewArray,
     key: UInt64Array,
     z: Float64Array,
     d: Float64Array,
@@ -59,12 +62,15 @@ impl StateReader {
         let file = File::open(path).map_err(|error| StateError::io("read", path, error))?;
         let parquet_error = |source| StateError::Parquet { action: "read", path: path.to_owned(), source };
         let pages = file.try_clone().map_err(|error| StateError::io("read", path, error))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_error)?;
-        let long = column_with_long_page(&pages, builder.metadata());
+        let stored = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(parquet_error)?;
+        let long = column_with_long_page(&pages, stored.metadata());
         if let Some(problem) = long.map_err(|error| StateError::io("read", path, error))? {
             return Err(StateError::not_a_state(path, problem));
         }
-        check_schema(path, builder.schema())?;
+        check_schema(path, stored.schema())?;
+        let options = ArrowReaderOptions::new().with_schema(Arc::new(with_views(stored.schema())));
+        let viewed = ArrowReaderMetadata::try_new(Arc::clone(stored.metadata()), options).map_err(parquet_error)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, viewed);
         let file_metadata = builder.metadata().file_metadata();
         let pairs = file_metadata.key_value_metadata().map_or(&[][..], Vec::as_slice);
         let metadata = Metadata::from_pairs(path, pairs)?;
@@ -144,8 +150,8 @@ impl StateBatch {
         let floats = |index| batch.column(index).as_primitive::<Float64Type>().clone();
         let integers = |index| batch.column(index).as_primitive::<UInt64Type>().clone();
         Self {
-            field: batch.column(0).as_string().clone(),
-            category: batch.column(1).as_string().clone(),
+            field: batch.column(0).as_string_view().clone(),
+            category: batch.column(1).as_string_view().clone(),
             key: integers(2),
             z: floats(3),
             d: floats(4),
@@ -200,6 +206,16 @@ impl StateBatch {
 
 /// Checks the names, order and types of the columns. Nullability and the name of the time zone UTC may differ, because
 /// engines write them differently.
+/// Returns the schema with texts as views. Rows that have the same text of a dictionary then share it: a text of
+/// megabytes, in every row of a batch, would otherwise take gigabytes.
+fn with_views(stored: &Schema) -> Schema {
+    let fields = stored.fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => Arc::clone(field),
+    });
+    Schema::new_with_metadata(fields.collect::<Vec<_>>(), stored.metadata().clone())
+}
+
 fn check_schema(path: &Path, found: &Schema) -> Result<(), StateError> {
     let expected = schema();
     let names = |schema: &Schema| {

@@ -1,7 +1,12 @@
 use std::fs;
 
-use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    UInt64Array,
+};
+use arrow_schema::{Field, Schema};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 
@@ -253,6 +258,54 @@ fn metadata_that_is_missing_or_contradictory_is_rejected() {
         let found = message(&StateReader::open(&path).err().unwrap(), &path);
         assert_eq!(found, format!("FILE is not a training state of this version: {expected}"));
     }
+}
+
+/// Each row of a batch got a copy of its text: a state of a few kilobytes, whose rows share one text of a megabyte,
+/// took gigabytes, and then failed because an array of texts has at most 2 GiB.
+#[test]
+fn rows_that_share_a_long_text_of_a_dictionary_share_its_memory() {
+    const ROW_COUNT: usize = 3_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.parquet");
+    // The first row is the bias.
+    let keyed = |first: &str, text: &str| -> ArrayRef {
+        let keys = Int32Array::from_iter_values((0..3_000).map(|row| i32::from(row > 0)));
+        Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(vec![first, text]))))
+    };
+    let floats = |number: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![number; ROW_COUNT])) };
+    let counts = || -> ArrayRef { Arc::new(UInt64Array::from(vec![1; ROW_COUNT])) };
+    let keys = 0..ROW_COUNT as u64;
+    let last_seen = TimestampMicrosecondArray::from(vec![1; ROW_COUNT]).with_timezone("UTC");
+    let columns: Vec<ArrayRef> = vec![
+        keyed(BIAS_FIELD, "a"),
+        keyed("", &"x".repeat(1 << 20)),
+        Arc::new(UInt64Array::from_iter_values(keys)),
+        floats(1.0),
+        floats(20.0),
+        counts(),
+        counts(),
+        Arc::new(last_seen),
+        floats(0.5),
+    ];
+    let names = schema();
+    let fields = names.fields().iter().zip(&columns);
+    let fields: Vec<Field> = fields
+        .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), field.is_nullable()))
+        .collect();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    let properties = WriterProperties::builder()
+        .set_key_value_metadata(Some(metadata().to_pairs()))
+        .set_dictionary_page_size_limit(8 << 20)
+        .build();
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer =
+        ArrowWriter::try_new_with_options(fs::File::create(&path).unwrap(), batch.schema(), options).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    assert!(fs::metadata(&path).unwrap().len() < 3 << 20);
+    let mut reader = StateReader::open(&path).unwrap();
+    let batch = reader.next_batch().unwrap().unwrap();
+    assert_eq!(batch.rows().filter(|row| row.category.len() == 1 << 20).count(), ROW_COUNT - 1);
 }
 
 fn joined(categories: &[String]) -> String {

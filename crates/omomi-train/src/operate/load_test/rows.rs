@@ -17,7 +17,7 @@ use omomi::contract::{Contract, Field, FieldKind, Side};
 use omomi::error::Error;
 use omomi::feature::text_value;
 use omomi::request::{FieldSlot, FieldValue, Row, Schema, row_to_json};
-use omomi::score::{RowMut, tail_len_bytes};
+use omomi::score::RowMut;
 use omomi::weight_file::golden::GoldenRequest;
 
 /// Maximum number of rows read from a log.
@@ -235,7 +235,7 @@ enum SlotValue {
 
 impl SlotRow {
     pub(super) fn new(schema: &Schema, row: Row, hashed_texts: bool) -> Self {
-        let tail_len_bytes = row.values().map(tail_len_bytes).sum();
+        let tail_len_bytes = row.values().map(FieldValue::tail_len_bytes).sum();
         let category_count = row.values().map(category_count).sum();
         let slot_value = |value| match value {
             FieldValue::Text(text) if hashed_texts => SlotValue::TextHash(text_value(text.as_bytes())),

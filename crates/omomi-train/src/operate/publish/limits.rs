@@ -187,14 +187,14 @@ impl Limits {
         if !self.accepted_contracts.is_empty() && !self.accepted_contracts.contains(&found) {
             return Err(PublishError::ContractNotAccepted { expected: self.accepted_contracts.clone(), found });
         }
-        if let Some(end_us) = training_end_us(&content.provenance)
+        if let Some(end_us) = content.training_end_us
             && is_in_the_future(end_us)
         {
             let end = utc(end_us).unwrap_or_else(|| format!("{end_us} us"));
             return Err(PublishError::TrainingEndInFuture { end });
         }
         if let Some(expected) = self.oldest_training_end {
-            let end_us = training_end_us(&content.provenance).ok_or(PublishError::NoTrainingEnd)?;
+            let end_us = content.training_end_us.ok_or(PublishError::NoTrainingEnd)?;
             let found = age(end_us);
             if found > expected {
                 return Err(PublishError::TrainingTooOld { expected, found });
@@ -241,11 +241,6 @@ pub fn duration_of(text: &str) -> Option<Duration> {
         _ => return None,
     };
     count.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
-}
-
-/// Returns when the training data of a file ends, in microseconds since 1970-01-01 UTC, if its provenance has it.
-pub(super) fn training_end_us(provenance: &Value) -> Option<i64> {
-    provenance["training"]["training_window"]["last_us"].as_i64()
 }
 
 /// Returns how long ago a time was; zero for a future time.

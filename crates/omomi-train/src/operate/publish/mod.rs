@@ -80,7 +80,8 @@ pub struct PublishOptions {
     pub file: PathBuf,
     /// Verifies the copy.
     pub verifier: Verifier,
-    /// The signature policy and the trusted keys; `None` takes both from the limits of the store.
+    /// The signature policy and the trusted keys; `None` takes both from the limits of the store. If the store requires
+    /// signatures, this adds to its demand, and does not replace it.
     pub signature: Option<(SignaturePolicy, TrustedKeys)>,
     /// Whether the file needs a [blessing](crate::judge::gate); `None` takes this from the limits of the store.
     pub blessing: Option<BlessingPolicy>,
@@ -171,6 +172,7 @@ impl Publication<'_> {
             return Err(PublishError::BlessingOfOther { expected, found: digest });
         }
         (self.watch)(Step::Verify);
+        self.check_signature(&limits, copy_path, generation)?;
         self.options.verifier.verify(copy_path)?;
         (self.watch)(Step::CheckLimits);
         self.check_content(&limits, copy_path, generation)?;
@@ -256,7 +258,25 @@ impl Publication<'_> {
         Ok(found)
     }
 
-    /// Checks the content of the copy against the limits and the signature policy.
+    /// Checks the signature of the copy before anything else of it is read. What the store demands always holds: an
+    /// option can add a demand, and cannot remove one.
+    fn check_signature(&self, limits: &Limits, copy_path: &Path, expected: u64) -> Result<(), PublishError> {
+        let file = WeightFile::open(FileBytes::load(copy_path, LoadMode::Map)?)?;
+        let found = file.header().generation;
+        if found != expected {
+            return Err(PublishError::Changed { expected, found });
+        }
+        // The keys of the option count only beside those of the store, not instead of them.
+        if limits.signature == SignaturePolicy::Require || self.options.signature.is_none() {
+            verify_signature(&file, &TrustedKeys::read(&limits.keys)?, limits.signature)?;
+        }
+        if let Some((policy, keys)) = &self.options.signature {
+            verify_signature(&file, keys, *policy)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the content of the copy against the limits.
     fn check_content(&mut self, limits: &Limits, copy_path: &Path, expected: u64) -> Result<(), PublishError> {
         let file = WeightFile::open(FileBytes::load(copy_path, LoadMode::Map)?)?;
         let found = file.header().generation;
@@ -265,10 +285,6 @@ impl Publication<'_> {
         }
         // The verifier has just read every byte of this copy, in a process of its own.
         let content = file.decode_content()?;
-        match &self.options.signature {
-            Some((policy, keys)) => verify_signature(&file, keys, *policy)?,
-            None => verify_signature(&file, &TrustedKeys::read(&limits.keys)?, limits.signature)?,
-        };
         self.warnings.extend(limits.check_content(&file, &content)?);
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use omomi::error::Error;
+use omomi::printable::quoted;
 use omomi::store::{Control, Current, Digest, Store};
 use omomi::weight_file::WeightFile;
 use omomi::weight_file::map::{FileBytes, LoadMode};
@@ -193,12 +194,13 @@ fn file_status(path: &Path, published: Option<Current>) -> Result<FileStatus, Er
     {
         return Err(Error::DigestMismatch { path: path.to_owned(), expected, found: digest });
     }
-    let window = &content.provenance["training"]["training_window"];
+    let provenance = file.provenance()?;
+    let window = &provenance["training"]["training_window"];
     Ok(FileStatus {
         digest,
         len_bytes: file.header().total_len_bytes,
         weight_count: content.weight_count,
         logic_id: content.logic_id,
-        training_end: window["last"].as_str().map(str::to_owned),
+        training_end: window["last"].as_str().map(quoted),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,8 @@ impl StoreWriter {
     pub(super) fn lock(store: &Store) -> Result<Self, PublishError> {
         let mut created = Vec::new();
         for folder in [store.dir().to_owned(), store.generations_path(), store.state_path()] {
-            match fs::create_dir(&folder) {
+            // Who may write a folder of the store may replace what servers load: only the owner, even without a umask.
+            match fs::DirBuilder::new().mode(0o755).create(&folder) {
                 Ok(()) => {
                     sync_folder_of(&folder).map_err(failed("sync the folder of", &folder))?;
                     created.push(folder);

@@ -12,7 +12,7 @@ use omomi::weight_file::table::{Encoding, Geometry, LINE_LEN, Table, f16_value};
 fn entries(seed_name: &str, count: u64) -> Vec<Entry> {
     let seed = field_seed(seed_name);
     #[expect(clippy::cast_precision_loss, reason = "any weights will do")]
-    let entry = |id| Entry::from((feature_key(seed, id), (id % 9_001) as f32 + 0.5));
+    let entry = |id| Entry::from((feature_key(seed, id), ((id % 9_001) as f32 + 0.5) / 16.0));
     let mut entries: Vec<_> = (0..count).map(entry).collect();
     entries.sort_by_key(|entry| entry.key);
     entries
@@ -46,7 +46,7 @@ fn tables_have_the_documented_size_and_look_ups_rarely_touch_a_second_line() {
     {
         // No weight here rounds to 0, so there are as many weights as keys.
         let mut entries = entries("creative_id", 1_000_000);
-        entries.iter_mut().for_each(|entry| entry.weight = entry.weight.max(100.0));
+        entries.iter_mut().for_each(|entry| entry.weight = entry.weight.max(6.25));
         let built = build(&encoded(&entries, encoding)).unwrap();
         let table = built.table();
         let bytes_per_weight = built.weights.len() as f64 / 1e6;
@@ -135,10 +135,10 @@ fn rate_of_false_positives_for_unseen_keys_is_as_documented() {
 fn keys_with_one_tag_and_one_first_line_all_move_to_their_second_lines() {
     for encoding in Encoding::ALL {
         let mut entries = entries("creative_id", 10_000);
-        entries.retain(|entry| entry.weight > 100.0);
+        entries.retain(|entry| entry.weight > 6.25);
         // Same first line (high bits) and same tag (low bits), but different second lines (bits between).
         let twin = entries[5_000].key;
-        entries.extend([(twin ^ (1 << 30), -1_000.0), (twin ^ (1 << 31), -2_000.0)].map(Entry::from));
+        entries.extend([(twin ^ (1 << 30), -62.5), (twin ^ (1 << 31), -125.0)].map(Entry::from));
         entries.sort_by_key(|entry| entry.key);
         let weights = encoded(&entries, encoding);
         let built = build(&weights).unwrap();
@@ -153,10 +153,10 @@ fn keys_with_one_tag_and_one_first_line_all_move_to_their_second_lines() {
 fn keys_with_one_tag_and_both_lines_become_exceptions_and_keep_their_weights() {
     for encoding in Encoding::ALL {
         let mut entries = entries("creative_id", 10_000);
-        entries.retain(|entry| entry.weight > 100.0);
+        entries.retain(|entry| entry.weight > 6.25);
         let twin = entries[5_000].key;
         // Flip the lowest of the bits that choose the first line, which does not change the line.
-        entries.extend([(twin ^ (1 << 32), -1_000.0), (twin ^ (1 << 33), -2_000.0)].map(Entry::from));
+        entries.extend([(twin ^ (1 << 32), -62.5), (twin ^ (1 << 33), -125.0)].map(Entry::from));
         entries.sort_by_key(|entry| entry.key);
         let weights = encoded(&entries, encoding);
         let built = build(&weights).unwrap();
@@ -203,9 +203,9 @@ fn every_weight_that_a_small_encoding_can_hold_is_gathered_bit_for_bit() {
 fn hundreds_of_exceptions_are_found() {
     for encoding in Encoding::ALL {
         let mut entries = entries("creative_id", 10_000);
-        entries.retain(|entry| entry.weight > 100.0);
+        entries.retain(|entry| entry.weight > 6.25);
         for index in 0..300 {
-            entries.push((entries[index * 30].key ^ (1 << 32), -1_000.0).into());
+            entries.push((entries[index * 30].key ^ (1 << 32), -62.5).into());
         }
         entries.sort_by_key(|entry| entry.key);
         let weights = encoded(&entries, encoding);

@@ -15,6 +15,6 @@ class LiveServerTest {
     Console.withOut(printed)(LiveServer.main(Array(store.toString)))
     val lines = printed.toString("UTF-8").split("\n")
     assertEquals("no model (NO_MODEL): rank by your own logic", lines.head)
-    assertTrue(lines(1).startsWith("ml must act: "), lines(1))
+    assertTrue(lines(1).startsWith("delivery must act: there is no store at "), lines(1))
   }
 }
