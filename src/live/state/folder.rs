@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -68,7 +68,8 @@ impl Folder {
         for folder in [store.state_path(), path.clone()] {
             // On a frozen disk, even an attempt to create a folder that exists would hang.
             if !folder.is_dir() {
-                fs::create_dir(&folder).map_err(failed)?;
+                // Not writable by others, even without a umask.
+                fs::DirBuilder::new().mode(0o755).create(&folder).map_err(failed)?;
             }
         }
         let lock = open_lock(&path.join("lock")).map_err(failed)?;
@@ -229,7 +230,7 @@ pub(super) fn is_locked(folder: &Path) -> bool {
 
 /// Opens a regular file, without waiting for the other end of a FIFO.
 fn open_regular(path: &Path, options: &mut fs::OpenOptions) -> io::Result<File> {
-    let file = options.custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
+    let file = options.custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).mode(0o644).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("expected a regular file")) }
 }
 
