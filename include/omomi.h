@@ -758,6 +758,9 @@ typedef struct {
 /// A private copy, in huge pages if the operating system provides them. Later changes to the file have no effect.
 #define OMOMI_LOAD_MODE_COPY 1
 
+/// A private copy while it fits a quarter of the available memory or the memory budget, and otherwise a shared mapping.
+#define OMOMI_LOAD_MODE_AUTO 2
+
 /// Shared by all candidates of a request: user, media, slot, time.
 #define OMOMI_SIDE_CONTEXT 0
 
@@ -1312,7 +1315,7 @@ extern "C" {
 #define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE }
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
-  { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_MAP, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,     \
+  { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_AUTO, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,    \
     NULL, 0, NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
 #define OMOMI_LIVE_METRICS_INIT                                                                                        \
   { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \

@@ -457,14 +457,13 @@ pub enum Error {
 
     /// The training data of the served generation is older than this server's limit, or ends in the future.
     #[error(
-        "the training data of generation {generation} is stale: expected an end {}, found {found}; train on newer logs and publish",
-        expected_end(*expected)
+        "the training data of generation {generation} is stale: expected an end {expected}, found {found}; train on newer logs and publish"
     )]
     StaleTrainingData {
         /// The generation.
         generation: u64,
-        /// Largest allowed age of the end of the data, in seconds; `u64::MAX` if any age is allowed.
-        expected: u64,
+        /// When the data may end.
+        expected: String,
         /// When the data ends.
         found: String,
     },
@@ -519,14 +518,6 @@ impl std::fmt::Display for RowProblem {
             Self::TooManyValues => "a list has more values than one field of a row may have",
             Self::NoCandidate => "the candidate set has no candidate at that index",
         })
-    }
-}
-
-fn expected_end(max_age_seconds: u64) -> String {
-    if max_age_seconds == u64::MAX {
-        "in the past".to_owned()
-    } else {
-        format!("at most {max_age_seconds} seconds ago")
     }
 }
 

@@ -44,8 +44,9 @@ pub use live_scorer::{
     omomi_live_scorer_predict, omomi_live_scorer_predict_within,
 };
 pub use model::{
-    OMOMI_LOAD_MODE_COPY, OMOMI_LOAD_MODE_MAP, OmomiLoadMode, OmomiModel, OmomiModelInfo, OmomiOpenOptions,
-    omomi_model_close, omomi_model_contract_json, omomi_model_info, omomi_model_logic_id, omomi_model_open,
+    OMOMI_LOAD_MODE_AUTO, OMOMI_LOAD_MODE_COPY, OMOMI_LOAD_MODE_MAP, OmomiLoadMode, OmomiModel, OmomiModelInfo,
+    OmomiOpenOptions, omomi_model_close, omomi_model_contract_json, omomi_model_info, omomi_model_logic_id,
+    omomi_model_open,
 };
 pub use request::{
     OMOMI_CANDIDATE_LATE, OMOMI_CANDIDATE_NO_CANDIDATE, OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL,

@@ -21,6 +21,8 @@ pub type OmomiLoadMode = u32;
 pub const OMOMI_LOAD_MODE_MAP: OmomiLoadMode = 0;
 /// A private copy, in huge pages if the operating system provides them. Later changes to the file have no effect.
 pub const OMOMI_LOAD_MODE_COPY: OmomiLoadMode = 1;
+/// A private copy while it fits a quarter of the available memory or the memory budget, and otherwise a shared mapping.
+pub const OMOMI_LOAD_MODE_AUTO: OmomiLoadMode = 2;
 
 /// Options for opening a weight file.
 #[repr(C)]
@@ -194,8 +196,9 @@ pub(super) fn checked_load_mode(load_mode: OmomiLoadMode) -> Result<LoadMode, Er
     match load_mode {
         OMOMI_LOAD_MODE_MAP => Ok(LoadMode::Map),
         OMOMI_LOAD_MODE_COPY => Ok(LoadMode::Copy),
+        OMOMI_LOAD_MODE_AUTO => Ok(LoadMode::Auto),
         found => {
-            let problem = format!("expected OMOMI_LOAD_MODE_MAP or OMOMI_LOAD_MODE_COPY, found {found}");
+            let problem = format!("expected an OMOMI_LOAD_MODE_..., found {found}");
             Err(Error::InvalidArgument { argument: "options->load_mode", problem })
         }
     }
@@ -205,5 +208,6 @@ pub(super) const fn load_mode_number(load_mode: LoadMode) -> OmomiLoadMode {
     match load_mode {
         LoadMode::Map => OMOMI_LOAD_MODE_MAP,
         LoadMode::Copy => OMOMI_LOAD_MODE_COPY,
+        LoadMode::Auto => OMOMI_LOAD_MODE_AUTO,
     }
 }

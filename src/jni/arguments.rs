@@ -146,7 +146,8 @@ pub(super) fn load_mode(ordinal: jint) -> Result<LoadMode, Error> {
     match ordinal {
         0 => Ok(LoadMode::Map),
         1 => Ok(LoadMode::Copy),
-        _ => Err(invalid("mode", format!("expected 0 or 1, found {ordinal}"))),
+        2 => Ok(LoadMode::Auto),
+        _ => Err(invalid("mode", format!("expected 0 to 2, found {ordinal}"))),
     }
 }
 

@@ -98,7 +98,7 @@ fn encode_served(bytes: &mut Vec<u8>, served: &Served) {
     number(bytes, served.file_len_bytes);
     bytes.push(match served.load_mode {
         LoadMode::Map => 0,
-        LoadMode::Copy => 1,
+        LoadMode::Copy | LoadMode::Auto => 1,
     });
     bytes.push(u8::from(served.is_on_trial));
     number(bytes, served.since_unix_seconds);

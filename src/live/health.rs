@@ -82,7 +82,9 @@ pub(super) fn check_training_age(model: &Model, limit: Option<Duration>) -> Resu
             }
         }
     };
-    Err(Error::StaleTrainingData { generation: model.generation(), expected: max_seconds, found })
+    let expected =
+        limit.map_or_else(|| "in the past".to_owned(), |limit| format!("at most {} seconds ago", limit.as_secs()));
+    Err(Error::StaleTrainingData { generation: model.generation(), expected, found })
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use crate::request::Schema;
 use crate::score::{Model, check_bind};
 use crate::store::{Current, Digest, Digester, Named, Store};
 use crate::weight_file::WeightFile;
-use crate::weight_file::map::{FileBytes, LoadMode};
+use crate::weight_file::load_mode::{ChosenMode, LoadMode, Room};
+use crate::weight_file::map::FileBytes;
 use crate::weight_file::source::SourceFile;
 
 /// Bytes to process between two calls of [`GoOn`].
@@ -40,7 +41,7 @@ pub(super) struct Loaded {
     pub(super) model: Arc<Model>,
     pub(super) source: SourceFile,
     pub(super) digest: Digest,
-    pub(super) load_mode: LoadMode,
+    pub(super) load_mode: ChosenMode,
 }
 
 /// Called repeatedly during a load; an error ends the load.
@@ -86,9 +87,10 @@ impl Loader<'_> {
             if found > expected {
                 return Err(Error::FileTooLarge { expected, found }.into());
             }
-            let (budget, held) = (self.options.memory_budget_bytes, self.held_bytes);
-            // Checking a file takes memory too, which ends with the check.
-            let needed = found.saturating_add(max_opening_len_bytes(found));
+            let budget = self.options.memory_budget_bytes;
+            // A file that is mapped because it does not fit beside the others takes nothing from them.
+            let held = if self.options.load_mode == LoadMode::Auto { 0 } else { self.held_bytes };
+            let needed = needed_bytes(found);
             if held.saturating_add(needed) > budget {
                 return Err(Error::MemoryBudget { expected: budget, held, needed }.into());
             }
@@ -104,8 +106,8 @@ impl Loader<'_> {
         trace: &mut Trace,
         go_on: &mut GoOn<'_>,
     ) -> Result<Loaded, Stop> {
-        let load_mode = self.options.load_mode;
-        let bytes = trace.stage(Stage::Read, || FileBytes::of(&source, load_mode, go_on))?;
+        let load_mode = self.choose_mode(source.len_bytes());
+        let bytes = trace.stage(Stage::Read, || FileBytes::of(&source, load_mode.mode, go_on))?;
         let digest = trace.stage(Stage::Digest, || digest_of(bytes.as_ref(), go_on))?;
         trace.digest = Some(digest);
         if let Some(expected) = wanted.digest.filter(|expected| *expected != digest) {
@@ -135,6 +137,19 @@ impl Loader<'_> {
         })?;
         Ok(Loaded { model, source, digest, load_mode })
     }
+
+    fn choose_mode(&self, len_bytes: u64) -> ChosenMode {
+        let LiveOptions { load_mode, memory_budget_bytes: budget, .. } = *self.options;
+        // The number that means no limit is another one on the JVM.
+        let budget_bytes = (budget < i64::MAX as u64).then_some(budget);
+        let room = Room { held_bytes: self.held_bytes, budget_bytes, available_bytes: None }.measured(load_mode);
+        load_mode.chosen_within(needed_bytes(len_bytes), &room)
+    }
+}
+
+/// Returns the memory that a file needs as a private copy. Checking it takes memory too, which ends with the check.
+fn needed_bytes(file_len_bytes: u64) -> u64 {
+    file_len_bytes.saturating_add(max_opening_len_bytes(file_len_bytes))
 }
 
 /// Returns the most memory that opening a file takes besides its bytes, in bytes: `tests/hostile` checks it.

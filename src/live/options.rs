@@ -28,7 +28,8 @@ pub struct LiveOptions {
     /// Maximum length of a weight file in bytes, checked before it is mapped.
     pub max_file_len_bytes: u64,
     /// Maximum total size in bytes of all models: the served one, the last good one during a trial, retired ones that a
-    /// reader still uses, and the one to load.
+    /// reader still uses, and the one to load. In the mode [`LoadMode::Auto`], a file that does not fit beside the
+    /// others is mapped; one that would not fit alone is refused.
     pub memory_budget_bytes: u64,
     /// Minimum generation that is served, even by a pin.
     pub min_generation: u64,
@@ -54,7 +55,7 @@ impl Default for LiveOptions {
     fn default() -> Self {
         Self {
             name: "server".to_owned(),
-            load_mode: LoadMode::Map,
+            load_mode: LoadMode::Auto,
             poll_interval: Duration::from_secs(1),
             trial: Duration::from_secs(30),
             max_deaths: 1,

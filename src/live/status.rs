@@ -61,6 +61,8 @@ pub struct Served {
     pub file_len_bytes: u64,
     /// How its bytes are in memory. A mapped file that was changed in place becomes a copy.
     pub load_mode: LoadMode,
+    /// Why this mode was chosen.
+    pub load_mode_reason: String,
     /// Whether it is still on trial.
     pub is_on_trial: bool,
     /// When it began to answer, in seconds since 1970.
@@ -229,6 +231,7 @@ impl Served {
             "weight_count": self.weight_count,
             "file_len_bytes": self.file_len_bytes,
             "load_mode": self.load_mode.name(),
+            "load_mode_reason": self.load_mode_reason,
             "is_on_trial": self.is_on_trial,
             "since_unix_seconds": self.since_unix_seconds,
             "training_end_unix_seconds": self.training_end_unix_seconds,

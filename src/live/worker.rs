@@ -24,7 +24,7 @@ use super::{Shared, Signals, health, jitter, signals_of_disks, unix_seconds};
 use crate::error::{Code, Error, Owner};
 use crate::score::Model;
 use crate::store::{Control, Current, Digest, Named, Store};
-use crate::weight_file::map::LoadMode;
+use crate::weight_file::load_mode::{ChosenMode, LoadMode};
 use crate::weight_file::source::{FileStamp, SourceFile};
 
 /// Maximum number of attempts that reports list.
@@ -52,7 +52,7 @@ struct Holding {
     source: SourceFile,
     /// State of the file when its bytes were last known to be right.
     stamp: FileStamp,
-    load_mode: LoadMode,
+    load_mode: ChosenMode,
     since: SystemTime,
     /// Problems that do not stop it from being served: the file was changed in place, or its pages could not be locked.
     reasons: Vec<Reason>,
@@ -62,7 +62,7 @@ impl Holding {
     /// Whether its bytes are still the verified ones. The file of a mapped fallback was not watched while another
     /// generation was served.
     fn is_as_verified(&self) -> bool {
-        self.load_mode == LoadMode::Copy
+        self.load_mode.mode == LoadMode::Copy
             || self.source.stamp_now().is_ok_and(|now| now == self.stamp)
             || matches!(load::is_still(&self.source, self.current.digest, &mut || Ok(())), Ok(true))
     }
@@ -348,7 +348,7 @@ impl Worker {
         let loaded = {
             let now = self.now();
             let check_content = |content| self.known.check_content(content, now);
-            self.loader(0, &check_content).load(what, source, trace, &mut || self.go_on())?
+            self.loader(self.held_bytes(), &check_content).load(what, source, trace, &mut || self.go_on())?
         };
         let mut reasons = Vec::new();
         if self.shared.options.lock_memory {

@@ -5,36 +5,12 @@ use std::path::Path;
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 
+pub use super::load_mode::LoadMode;
 use super::source::SourceFile;
 use crate::error::Error;
 
 /// Bytes that one step copies or releases.
 const STEP_LEN: usize = 4 << 20;
-
-/// How the bytes of a file are brought into memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LoadMode {
-    /// A shared mapping. Every page is read before it is used. All processes of the machine share one copy. Truncating
-    /// or overwriting the file in place harms every process that maps it: replace files by rename only. It cannot
-    /// promise that the bytes stay those that were verified: anyone who mapped the file for writing, even before it
-    /// became read-only, can change them, and the times of the file may not show it.
-    #[default]
-    Map,
-    /// A private, read-only copy, in huge pages if the system provides them. Later changes of the file do not affect
-    /// it, and it is faster because it has fewer TLB misses. Each process needs memory for its own copy.
-    Copy,
-}
-
-impl LoadMode {
-    /// Returns `map` or `copy`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Map => "map",
-            Self::Copy => "copy",
-        }
-    }
-}
 
 /// The bytes of a file in memory.
 #[derive(Debug)]
@@ -81,9 +57,9 @@ impl FileBytes {
     /// [`Error::Truncated`] if it is empty or shrinks in the meantime.
     pub fn load(path: &Path, mode: LoadMode) -> Result<Self, Error> {
         let source = SourceFile::open(path)?;
-        match mode {
+        match mode.chosen(source.len_bytes()).mode {
             LoadMode::Map => Self::mapped(&source, MmapOptions::new().populate()),
-            LoadMode::Copy => Self::copied(&source, &mut || Ok(())),
+            LoadMode::Copy | LoadMode::Auto => Self::copied(&source, &mut || Ok(())),
         }
     }
 
@@ -100,7 +76,7 @@ impl FileBytes {
     ) -> Result<Self, E> {
         match mode {
             LoadMode::Map => Ok(Self::mapped(source, &MmapOptions::new())?),
-            LoadMode::Copy => Self::copied(source, go_on),
+            LoadMode::Copy | LoadMode::Auto => Self::copied(source, go_on),
         }
     }
 

@@ -1,11 +1,13 @@
 #![doc = include_str!("FORMAT.md")]
 
 #[doc(hidden)]
+mod available_memory;
 pub mod checksum;
 pub mod golden;
 #[doc(hidden)]
 pub mod header;
 pub mod layout;
+pub(crate) mod load_mode;
 pub mod map;
 mod reader;
 pub mod signature;

@@ -86,7 +86,8 @@ fn states_load_modes_and_policies_have_their_order_in_java() {
     assert_eq!(enum_constants("ServingState.java"), ServingState::ALL.map(|state| state.name().to_uppercase()));
     let policies = SignaturePolicy::ALL.map(|policy| policy.word().to_uppercase());
     assert_eq!(enum_constants("SignaturePolicy.java"), policies);
-    assert_eq!(enum_constants("LoadMode.java"), [LoadMode::Map, LoadMode::Copy].map(|mode| mode.name().to_uppercase()));
+    let modes = [LoadMode::Map, LoadMode::Copy, LoadMode::Auto].map(|mode| mode.name().to_uppercase());
+    assert_eq!(enum_constants("LoadMode.java"), modes);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use omomi::live::{Latency, LiveMetrics, LiveModel, LiveOptions, SampledField, Stage, TrafficCounts};
-use omomi::{CandidateSet, Capacity, Code, Model, RequestLayout, Scorer};
+use omomi::{CandidateSet, Capacity, Code, LoadMode, Model, RequestLayout, Scorer};
 use omomi_train::pack::writer::{self, Parts};
 
 use crate::exposition::{Page, read};
@@ -176,7 +176,7 @@ fn attempts_are_counted_by_outcome_code_and_owner_and_the_last_one_is_timed_by_s
 fn a_withdrawn_generation_is_counted_by_its_reason() {
     let world = World::new();
     world.publish(1);
-    let mut server = world.serve();
+    let mut server = world.serve_with(LiveOptions { load_mode: LoadMode::Map, ..options() });
     let path = world.store.generation_path(1);
     crate::file_operations::make_writable(&path);
     let other = World::bytes(2);

@@ -12,6 +12,7 @@ use crate::request::{Capacity, RequestLayout, Schema};
 use crate::request::{FieldValue, RequestRows, Row};
 use crate::store::{Current, Digest, Store};
 use crate::test_weight_file::without_weights;
+use crate::weight_file::map::LoadMode;
 
 const CONTRACT: &str = r#"{"name":"small","label":"clicked","field":[
     {"name":"creative_id","side":"candidate","type":"id","meaning":"m"}]}"#;
@@ -30,9 +31,12 @@ fn publish(store: &Store, generation: u64) {
     std::fs::write(store.current_path(), current.to_string()).unwrap();
 }
 
+fn options(trial: Duration) -> LiveOptions {
+    LiveOptions { poll_interval: Duration::from_secs(3_600), trial, ..LiveOptions::default() }
+}
+
 fn live(dir: &Path, trial: Duration) -> LiveModel {
-    let options = LiveOptions { poll_interval: Duration::from_secs(3_600), trial, ..LiveOptions::default() };
-    LiveModel::open(dir, &Schema::of_contract(&contract()), options).unwrap()
+    LiveModel::open(dir, &Schema::of_contract(&contract()), options(trial)).unwrap()
 }
 
 fn store() -> (tempfile::TempDir, Store) {
@@ -151,7 +155,8 @@ fn a_generation_that_panicked_stays_if_the_last_good_one_was_overwritten() {
     let server = live(folder.path(), Duration::ZERO);
     prove(&server);
     drop(server);
-    let server = live(folder.path(), Duration::from_secs(3_600));
+    let options = LiveOptions { load_mode: LoadMode::Map, ..options(Duration::from_secs(3_600)) };
+    let server = LiveModel::open(folder.path(), &Schema::of_contract(&contract()), options).unwrap();
     let scorer = server.scorer(&layout()).unwrap();
     publish(&store, 2);
     server.look_now();

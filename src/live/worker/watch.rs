@@ -1,12 +1,12 @@
-//! Watches the mapped file of the served generation for changes.
+//! Watches the file of the served generation for changes.
 
 use std::sync::Arc;
 
 use super::super::load;
 use super::super::reason::Reason;
 use super::Worker;
-use crate::error::Error;
-use crate::weight_file::map::LoadMode;
+use crate::error::{Code, Error};
+use crate::weight_file::load_mode::{ChosenMode, LoadMode};
 use crate::weight_file::source::FileStamp;
 
 impl Worker {
@@ -14,26 +14,37 @@ impl Worker {
     /// they can still be copied. Otherwise nothing is served, until another generation is found: returns why.
     pub(super) fn watch_file(&mut self) -> Option<Reason> {
         let served = self.served.as_mut()?;
-        self.reasons.extend(served.reasons.iter().cloned());
-        if served.load_mode != LoadMode::Map {
-            return None;
-        }
         let now = match served.source.stamp_now() {
-            Ok(now) if now == served.stamp => return None,
-            Ok(now) => now,
-            Err(error) => {
-                self.reasons.push(Reason::of(&error));
+            Ok(now) if now != served.stamp => now,
+            unchanged => {
+                self.reasons.extend(served.reasons.iter().cloned());
+                self.reasons.extend(unchanged.err().map(|error| Reason::of(&error)));
                 return None;
             }
         };
         let (current, before) = (served.current, served.stamp);
         let change = describe_change(before, now);
+        if served.load_mode.mode != LoadMode::Map {
+            // Requests do not notice. Others that open the file do.
+            let is_damaged = now.len_bytes != served.model.header().total_len_bytes
+                || !matches!(load::is_still(&served.source, current.digest, &mut || Ok(())), Ok(true));
+            served.reasons.retain(|reason| reason.code != Code::ChangedInPlace);
+            if is_damaged {
+                let path = served.source.path().to_owned();
+                let reason = Reason::of(&Error::ChangedInPlace { path, change });
+                served.reasons.push(reason);
+            }
+            served.stamp = now;
+            self.reasons.extend(served.reasons.iter().cloned());
+            return None;
+        }
         if now.len_bytes < before.len_bytes {
             // Touching a page past the new end raises SIGBUS and ends the process, so no request may use the mapping
             // while the bytes are checked.
             self.switch_to_nothing();
         }
         let served = self.served.as_mut()?;
+        self.reasons.extend(served.reasons.iter().cloned());
         // The file was unlinked, renamed or linked: publishers that free space do that. It needs no copy.
         let is_written = (now.len_bytes, now.written) != (before.len_bytes, before.written);
         if !is_written && matches!(load::is_still(&served.source, current.digest, &mut || Ok(())), Ok(true)) {
@@ -45,7 +56,8 @@ impl Worker {
         match copy {
             Ok(copy) => {
                 served.reasons.push(Reason::of(&error));
-                served.load_mode = LoadMode::Copy;
+                served.load_mode =
+                    ChosenMode { mode: LoadMode::Copy, reason: "the file was changed in place".to_owned() };
                 self.reasons.push(Reason::of(&error));
                 let mapped = std::mem::replace(&mut served.model, Arc::clone(&copy));
                 let prepared = self.prepare(&copy);

@@ -41,7 +41,7 @@ public final class LiveOptions {
     public static final class Builder {
         // A test of the native library compares these values with its own defaults.
         private String name = "server";
-        private LoadMode loadMode = LoadMode.MAP;
+        private LoadMode loadMode = LoadMode.AUTO;
         private Duration pollInterval = Duration.ofMillis(1_000);
         private Duration trial = Duration.ofMillis(30_000);
         private int maxDeaths = 1;

@@ -129,7 +129,7 @@ final class LifecycleTest {
         for (long generation = 1; generation <= 20; generation++) {
             store.publish(generation);
             LiveScorer scorer;
-            try (LiveModel live = store.open()) {
+            try (LiveModel live = store.open(Store.options().loadMode(LoadMode.MAP).build())) {
                 scorer = LiveScorer.open(live, Fixture.LAYOUT);
                 assertTrue(mapped(store.path(generation).toString()) > 0, "the live model maps the file");
             }
