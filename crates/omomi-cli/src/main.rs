@@ -1,8 +1,8 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` differs: 2 means that the file is held back, and 64 means misuse. A command whose output
-//! cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and the exit
+//! 2 (misuse). `omomi gate` also has 3 (the file is held back) and 4 (cannot tell). A command whose output cannot be
+//! written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and the exit
 //! code is 141.
 
 mod average;
@@ -143,16 +143,13 @@ fn run(command: Command) -> u8 {
     };
     let Err(failure) = outcome else { return 0 };
     note!("error: {}", message_with_causes(failure.as_ref()));
-    if failure.is::<gate::HeldBack>() { 2 } else { 1 }
+    failure.downcast_ref::<gate::NotPassed>().map_or(1, gate::NotPassed::exit_code)
 }
 
 /// Prints the help, the version, or the mistake in the command line, and returns the exit code.
 fn answer(misuse: &clap::Error) -> u8 {
     let is_printed = misuse.print();
-    let is_gate = std::env::args_os().nth(1).is_some_and(|command| command == "gate");
     match (u8::try_from(misuse.exit_code()).unwrap_or(1), is_printed) {
-        // A script that runs the gate must not mistake a typing error for a verdict.
-        (2, _) if is_gate => 64,
         (0, Err(error)) => {
             output::fail(error);
             0

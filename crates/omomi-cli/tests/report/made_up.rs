@@ -9,7 +9,7 @@ use omomi_train::evaluate::{
     Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
     FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics,
 };
-use omomi_train::judge::gate::{Candidate, GateSettings, Judgment, judge};
+use omomi_train::judge::gate::{Candidate, Declared, GateSettings, Judgment, judge};
 use omomi_train::judge::report::ReportInputs;
 use omomi_train::learn::state::{BIAS_FIELD, Metadata, StateRow, StateWriter};
 use omomi_train::learn::{Settings, WeightRule};
@@ -110,6 +110,7 @@ fn model(generation: u64, worse: f64, is_compared: bool) -> ModelEvaluation {
             mean_probability: 0.0979,
             log_loss: 0.321 * entropy,
             normalized_entropy: Some(entropy),
+            normalized_entropy_interval: Some([entropy - 0.004, entropy + 0.004]),
             auc: Some(0.7421 - 0.006 * worse),
             pr_auc: Some(0.2511 - 0.005 * worse),
             user_auc: None,
@@ -157,7 +158,7 @@ fn file(generation: u64, worse: f64) -> FileFacts {
     FileFacts {
         path: format!("weights/{generation:06}.omomi"),
         len_bytes,
-        digest: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned(),
+        digest: format!("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f2001{generation:03}"),
         generation,
         logic_id: "feed-ctr".to_owned(),
         contract: contract().name().to_owned(),
@@ -193,11 +194,11 @@ fn reliability_bin(bin: usize, worse: f64) -> ReliabilityBin {
 
 fn slice(value: String, seed: usize, worse: f64) -> Slice {
     let clicks = 24_000 / (seed as u64 % 20 + 1);
-    let ratio = 1.0 + (noise(seed) - 0.5) * (0.08 + 0.12 * worse) + if seed == 3 { 0.21 } else { 0.0 };
+    let ratio = 1.0 + (noise(seed) - 0.5) * (0.08 + 0.12 * worse) + if seed == 3 { 0.25 * (1.0 - worse) } else { 0.0 };
     let metrics = SliceMetrics {
         impressions: clicks * 10,
         clicks,
-        mean_probability: 0.1,
+        mean_probability: 0.1 * ratio,
         log_loss: 0.28,
         normalized_entropy: Some(0.87 + 0.02 * noise(seed + 7)),
         calibration: calibration(clicks, ratio),
@@ -294,9 +295,10 @@ fn blessing() -> Blessing<Judgment> {
     let evaluation = evaluation(true);
     let model = &evaluation.models[0];
     let settings = GateSettings { slice_calibration_ratio: [0.7, 1.25], ..GateSettings::default() };
-    let candidate = Candidate { model, baseline: evaluation.baseline.as_ref(), first: false };
+    let baseline = evaluation.baseline.as_ref();
+    let candidate = Candidate { model, baseline, declared: &Declared::Replacement, store: None };
     let checks = judge(candidate, &settings);
-    Blessing::new(model.file.digest.clone(), Judgment::new(&evaluation, model, false, &settings, &checks))
+    Blessing::new(model.file.digest.clone(), Judgment::new(&evaluation, candidate, &settings, "gate.toml", &checks))
 }
 
 /// Writes a state whose weights differ from those of `moved = 0` in proportion to `moved`.

@@ -128,6 +128,8 @@ pub struct Overall {
     pub log_loss: f64,
     /// Log loss divided by the entropy of the observed CTR. `None` if no row or every row was clicked, like the AUCs.
     pub normalized_entropy: Option<f64>,
+    /// The 95 % interval of the normalized entropy, from the bootstrap.
+    pub normalized_entropy_interval: Option<[f64; 2]>,
     /// Probability that a clicked row has a higher prediction than an unclicked one; ties count half.
     pub auc: Option<f64>,
     /// Average precision: the area under the precision-recall curve, in steps.
@@ -316,7 +318,7 @@ pub enum GroupsOf {
 
 impl Evaluation {
     /// The format version that this library writes and reads.
-    pub const FORMAT_VERSION: u32 = 1;
+    pub const FORMAT_VERSION: u32 = 2;
 }
 
 impl ColumnSlices {

@@ -182,7 +182,7 @@ struct Sums<'a> {
     columns: Vec<ColumnTotals>,
     hours: HourTotals,
     users: Option<UserRows>,
-    groups: Option<Groups>,
+    groups: Groups,
 }
 
 struct ModelSums {
@@ -206,7 +206,7 @@ impl<'a> Sums<'a> {
             columns: columns.iter().map(|column| ColumnTotals::new(column, model_count)).collect(),
             hours: HourTotals::default(),
             users: options.user.as_ref().map(|_| UserRows::new(model_count)),
-            groups: options.baseline.as_ref().map(|_| Groups::new(groups_of, model_count)),
+            groups: Groups::new(groups_of, model_count),
         }
     }
 
@@ -250,9 +250,7 @@ impl<'a> Sums<'a> {
         if let (Some(users), Some(user)) = (&mut self.users, user) {
             users.add(user, clicked, &self.probabilities);
         }
-        if let Some(groups) = &mut self.groups {
-            groups.add(user, clicked, &self.losses);
-        }
+        self.groups.add(user, clicked, &self.losses);
     }
 
     fn evaluation(self, models: &[Arc<Model>], lanes: &[Lane], options: &EvaluateOptions) -> Evaluation {
@@ -264,12 +262,16 @@ impl<'a> Sums<'a> {
                 fields[model] = counts.rates();
             }
         }
+        let draws = self.groups.draws(options.seed);
         let mut evaluations: Vec<ModelEvaluation> = Vec::with_capacity(models.len());
         for (index, (sums, fields)) in self.by_model.iter().zip(fields).enumerate() {
             let reliability = sums.histogram.equal_mass(RELIABILITY_BIN_COUNT);
             evaluations.push(ModelEvaluation {
                 file: file_facts(&models[index], paths[index]),
-                overall: overall(sums, &reliability, &fields, user_aucs[index]),
+                overall: Overall {
+                    normalized_entropy_interval: draws.entropy_interval(index),
+                    ..overall(sums, &reliability, &fields, user_aucs[index])
+                },
                 reliability,
                 by: self.columns.iter().map(|column| column.slices(index)).collect(),
                 hours: self.hours.slices(index),
@@ -278,10 +280,9 @@ impl<'a> Sums<'a> {
             });
         }
         let mut baseline = None;
-        if let Some(groups) = &self.groups {
+        if options.baseline.is_some() {
             baseline = evaluations.pop();
-            let differences = groups.differences(options.seed);
-            for (index, (evaluation, differences)) in evaluations.iter_mut().zip(differences).enumerate() {
+            for (index, (evaluation, differences)) in evaluations.iter_mut().zip(draws.differences()).enumerate() {
                 let theirs = &self.by_model[self.by_model.len() - 1].histogram;
                 evaluation.comparison = Some(Comparison {
                     population_stability_index: self.by_model[index]
@@ -333,6 +334,7 @@ fn overall(
         mean_probability: sums.totals.mean_probability(),
         log_loss: metrics.log_loss,
         normalized_entropy: metrics.normalized_entropy,
+        normalized_entropy_interval: None,
         auc: metrics.auc,
         pr_auc: sums.histogram.pr_auc(),
         user_auc,
