@@ -61,10 +61,11 @@ pub(crate) struct Arguments {
     /// Training state to continue from, with the same contract and settings [default: train from nothing]
     #[arg(long, value_name = "FILE")]
     start: Option<PathBuf>,
-    /// Share of --start to keep per day between its last row and the first row of the logs, such as 0.97; 1 keeps all
+    /// Share of --start to keep per day of data between its last row and the last row of the logs, such as 0.97; 1 keeps
+    /// all. The logs are read once more, to find out when they end
     #[arg(long, value_name = "GAMMA_PER_DAY", default_value_t = 1.0, requires = "start")]
     decay: f64,
-    /// Age of --start in days [default: from the times of the rows]
+    /// Days of data by which --start ages [default: from the times of the rows]
     #[arg(long, value_name = "DAYS", requires = "start")]
     age_days: Option<f64>,
     /// Number of runs that continue from --start in parallel and are then averaged: each takes its share of the
@@ -98,6 +99,9 @@ pub(crate) struct Arguments {
     many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
+    /// Learn logs even if --start has learned them already, or if one is a copy of another
+    #[arg(long)]
+    again: bool,
     /// Replace the state and its provenance if they exist
     #[arg(long)]
     force: bool,
@@ -135,6 +139,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         cache: arguments.cache.clone(),
         state: arguments.state.clone(),
         replace: arguments.force,
+        again: arguments.again,
         arguments: std::env::args().skip(1).collect(),
     };
     if let Some(shard_count) = arguments.shards.shards {
@@ -150,6 +155,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None, relearning };
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
     say!("{}", describe(&account, &arguments.state).trim_end());
+    for warning in &account.order_warnings {
+        note!("warning: {warning}");
+    }
     if let Some(days) = account.lineage_days
         && account.start.is_some()
         && days > LINEAGE_DAYS_LIMIT

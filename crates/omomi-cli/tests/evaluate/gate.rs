@@ -172,6 +172,36 @@ fn the_baseline_is_what_the_store_serves_and_a_stuck_pipeline_is_held_back() {
 }
 
 #[test]
+fn rows_that_a_step_has_learned_do_not_bless() {
+    let world = World::new();
+    let learned = "gate 000002.omomi --baseline before.omomi --logs logs/part-001.parquet logs/part-002.parquet --json";
+    let output = world.omomi(learned);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = said["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == "unlearned_rows").unwrap();
+    assert_eq!(check["found"], "20000 of 40000 rows: logs/part-001.parquet by train");
+    // A copy is recognized, and so are the rows of recalibration and of pruning.
+    fs::copy(world.path("logs/part-001.parquet"), world.path("logs/copy.parquet")).unwrap();
+    world.succeed("recalibrate before.parquet --logs logs/copy.parquet --out fitted.parquet --quiet");
+    world.succeed(
+        "prune fitted.parquet --min-impressions 2 --held-out logs/part-002.parquet --out pruned.parquet --quiet",
+    );
+    world.pack("logs/contract.toml", "pruned.parquet", 3, "000003.omomi");
+    let said = world.succeed_json("evaluate 000003.omomi --logs logs/*.parquet --json -");
+    let seen: Vec<_> = said["models"][0]["seen"].as_array().unwrap().iter().map(|seen| seen.to_string()).collect();
+    let expected = [
+        r#"{"log":"logs/copy.parquet","rows":20000,"steps":["recalibrate"]}"#,
+        r#"{"log":"logs/part-000.parquet","rows":20000,"steps":["train"]}"#,
+        r#"{"log":"logs/part-001.parquet","rows":20000,"steps":["recalibrate"]}"#,
+        r#"{"log":"logs/part-002.parquet","rows":20000,"steps":["prune","pack"]}"#,
+    ];
+    assert_eq!(seen, expected);
+    assert!(
+        world.succeed("evaluate 000003.omomi --logs logs/part-002.parquet").contains("by prune and pack; its figures")
+    );
+}
+
+#[test]
 fn too_few_clicks_are_no_verdict() {
     let world = World::new();
     world.succeed("generate-log --rows 1500 --seed 5 --click-rate 0.2 --out few");

@@ -87,6 +87,7 @@ pub fn evaluation(with_baseline: bool) -> Evaluation {
         tool_version: "0.1.0".to_owned(),
         rows: EvaluatedRows {
             logs: vec!["logs/part-004.parquet".to_owned()],
+            log_digests: Vec::new(),
             impressions: 1_000_000,
             clicks: 98_212,
             bad_rows: 3,
@@ -137,6 +138,7 @@ fn model(generation: u64, worse: f64, is_compared: bool) -> ModelEvaluation {
         ],
         hours: (0..HOUR_COUNT).map(|hour| hour_slice(hour, entropy)).collect(),
         fields: FIELDS.map(|(field, _)| field_rates(field, worse)).into(),
+        seen: Vec::new(),
         comparison: is_compared.then(|| Comparison {
             population_stability_index: 0.0123,
             log_loss_difference: Some(Difference { value: -0.00238, low: -0.0027, high: -0.0021 }),
@@ -312,9 +314,11 @@ fn state(path: &Path, moved: f64) -> PathBuf {
         shards: 1,
         window_us: None,
         rows: 1_000_000,
+        effective_rows: 1_000_000,
         clicks: 98_212,
         passes: 1,
         start: None,
+        lineage: Vec::new(),
         tool_version: "0.1.0".to_owned(),
     };
     let bias = StateRow {

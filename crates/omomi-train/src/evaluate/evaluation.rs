@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::lineage::LearningStep;
 use omomi::new_file::NewFile;
 
 /// The evaluation of weight files on the same rows.
@@ -30,6 +31,8 @@ pub struct Evaluation {
 pub struct EvaluatedRows {
     /// Paths of the logs, in reading order.
     pub logs: Vec<String>,
+    /// Digests of the contents of the logs (XXH3-128, as hexadecimal digits), in the same order; `None` for a pipe.
+    pub log_digests: Vec<Option<String>>,
     /// Number of rows.
     pub impressions: u64,
     /// Number of clicked rows.
@@ -60,8 +63,30 @@ pub struct ModelEvaluation {
     pub hours: Vec<HourSlice>,
     /// How each field of the contract was filled, in contract order.
     pub fields: Vec<FieldRates>,
+    /// The logs of this evaluation that a step of the model has used.
+    pub seen: Vec<SeenLog>,
     /// Comparison with the baseline on the same rows; `None` for the baseline itself, or without a baseline.
     pub comparison: Option<Comparison>,
+}
+
+/// A log of the evaluation that steps of the model have used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenLog {
+    /// Path of the log.
+    pub log: String,
+    /// Number of its rows.
+    pub rows: u64,
+    /// The steps that used it.
+    pub steps: Vec<LearningStep>,
+}
+
+impl SeenLog {
+    /// Returns whether a step has learned from the labels of the rows.
+    #[must_use]
+    pub fn is_learned(&self) -> bool {
+        self.steps.iter().any(|step| step.learns())
+    }
 }
 
 /// Facts from a weight file. All numbers are finite, because files with other numbers fail verification.
@@ -92,10 +117,11 @@ pub struct FileFacts {
     pub largest_weight: f64,
     /// Number of weights of each field and cross that has weights, in contract order.
     pub fields: Vec<FieldWeights>,
-    /// Number of training rows; `None` if the provenance does not have it.
+    /// Number of training rows, including those of earlier runs as far as decay leaves them; `None` if the provenance
+    /// does not have it.
     pub training_rows: Option<u64>,
-    /// Times of the first and last training row, in microseconds since 1970-01-01 UTC; `None` if the provenance does
-    /// not have them.
+    /// Times of the first and last training row, those of earlier runs included, in microseconds since 1970-01-01 UTC;
+    /// `None` if the provenance does not have them.
     pub training_window_us: Option<[i64; 2]>,
 }
 

@@ -40,7 +40,7 @@ pub use auc::HISTOGRAM_BINS_PER_LOGIT;
 pub use evaluation::EvaluationFileError;
 pub use evaluation::{
     Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
-    FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics, UserAuc,
+    FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, SeenLog, Slice, SliceMetrics, UserAuc,
 };
 pub use facts::{field_weights, file_facts};
 pub use log_scorer::{EvaluateError, evaluate, evaluate_each};

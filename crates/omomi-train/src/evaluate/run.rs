@@ -10,14 +10,16 @@ use super::EvaluateError;
 use super::auc::UserRows;
 use super::bootstrap::Groups;
 use super::evaluation::{
-    Comparison, EvaluatedRows, Evaluation, FieldRates, GroupsOf, ModelEvaluation, Overall, ReliabilityBin, UserAuc,
+    Comparison, EvaluatedRows, Evaluation, FieldRates, GroupsOf, ModelEvaluation, Overall, ReliabilityBin, SeenLog,
+    UserAuc,
 };
-use super::facts::file_facts;
+use super::facts::{file_facts, lineage_of};
 use super::histogram::Histogram;
 use super::log_scorer::LogScorer;
 use super::metrics::{Totals, logit_of, probability_log_loss};
 use super::slices::{ColumnTotals, FieldCounts, HourTotals, calibration};
-use crate::log::{LogReader, ReadOptions, RowBatch, contract_of};
+use crate::lineage::{LearnedLog, log_digest};
+use crate::log::{LogFile, LogReader, ReadOptions, RowBatch, contract_of};
 use omomi::contract::{Contract, Field, FieldKind};
 use omomi::score::Model;
 use omomi::weight_file::map::LoadMode;
@@ -262,6 +264,7 @@ impl<'a> Sums<'a> {
                 fields[model] = counts.rates();
             }
         }
+        let rows = self.rows(&lanes[0].reader);
         let draws = self.groups.draws(options.seed);
         let mut evaluations: Vec<ModelEvaluation> = Vec::with_capacity(models.len());
         for (index, (sums, fields)) in self.by_model.iter().zip(fields).enumerate() {
@@ -276,6 +279,7 @@ impl<'a> Sums<'a> {
                 by: self.columns.iter().map(|column| column.slices(index)).collect(),
                 hours: self.hours.slices(index),
                 fields,
+                seen: seen_logs(&lineage_of(&models[index]), &rows, &lanes[0].reader),
                 comparison: None,
             });
         }
@@ -298,7 +302,7 @@ impl<'a> Sums<'a> {
         Evaluation {
             format_version: Evaluation::FORMAT_VERSION,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            rows: self.rows(&lanes[0].reader),
+            rows,
             models: evaluations,
             baseline,
         }
@@ -307,6 +311,7 @@ impl<'a> Sums<'a> {
     fn rows(&self, reader: &LogReader) -> EvaluatedRows {
         EvaluatedRows {
             logs: reader.files().iter().map(|file| file.path.display().to_string()).collect(),
+            log_digests: reader.files().iter().map(log_digest).collect(),
             impressions: self.row_count,
             clicks: self.click_count,
             bad_rows: reader.bad_row_count(),
@@ -315,6 +320,16 @@ impl<'a> Sums<'a> {
             window_us: self.window_us,
         }
     }
+}
+
+/// Returns the logs of the evaluation that a step of a model has used.
+fn seen_logs(lineage: &[LearnedLog], rows: &EvaluatedRows, reader: &LogReader) -> Vec<SeenLog> {
+    let seen = |((log, digest), file): ((&String, &Option<String>), &LogFile)| {
+        let digest = digest.as_ref()?;
+        let steps: Vec<_> = lineage.iter().filter(|it| it.digest == *digest).map(|it| it.step).collect();
+        (!steps.is_empty()).then(|| SeenLog { log: log.clone(), rows: file.row_count.unwrap_or(0), steps })
+    };
+    rows.logs.iter().zip(&rows.log_digests).zip(reader.files()).filter_map(seen).collect()
 }
 
 fn overall(

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::GateSettings;
 use super::interval::{Answer, Figure, min_clicks};
 use super::slices::slice_figures;
-use crate::evaluate::{Calibration, Difference, ModelEvaluation};
+use crate::evaluate::{Calibration, Difference, ModelEvaluation, SeenLog};
 use omomi::error::Owner;
 
 /// The result of one check.
@@ -196,6 +196,7 @@ impl Judge<'_> {
         let action = "look for weights that are much too large, then train again";
         self.note("probabilities", Answer::of(found == 0), words, action);
 
+        self.check_seen(model);
         self.check_calibration(model, baseline);
         self.check_slices(model, baseline);
 
@@ -203,6 +204,27 @@ impl Judge<'_> {
         let words = (format!("at most {max}"), format!("{found:.4}"));
         let action = "train with a larger l2, or look for a feature that leaks the label";
         self.note("largest_weight", Answer::of(found <= max), words, action);
+    }
+
+    /// Checks that no step of the model has learned from the rows: on such rows, every figure looks too good.
+    fn check_seen(&mut self, model: &ModelEvaluation) {
+        let learned: Vec<_> = model.seen.iter().filter(|seen| seen.is_learned()).collect();
+        let rows: u64 = learned.iter().map(|seen| seen.rows).sum();
+        let words = |seen: &&SeenLog| {
+            let steps = seen.steps.iter().filter(|step| step.learns()).map(|step| step.name());
+            format!("{} by {}", seen.log, steps.collect::<Vec<_>>().join(" and "))
+        };
+        let found = match learned.first() {
+            None => "none".to_owned(),
+            Some(_) => {
+                let logs: Vec<String> = learned.iter().map(words).take(3).collect();
+                let more = if learned.len() > 3 { " and more" } else { "" };
+                format!("{rows} of {} rows: {}{more}", model.overall.impressions, logs.join(", "))
+            }
+        };
+        let words = ("no row that a step of the model has learned".to_owned(), found);
+        let action = "evaluate on later rows, or leave these logs out of the evaluation";
+        self.note("unlearned_rows", Answer::of(learned.is_empty()), words, action);
     }
 
     /// Checks the calibration ratio by its interval. A file that is better than the served one in both normalized

@@ -9,11 +9,14 @@ use std::time::Instant;
 use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
-use crate::learn::state::{StateError, StateReader};
-use crate::learn::{StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_leakage};
+use crate::learn::state::StateReader;
+use crate::learn::{
+    StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_existing_state,
+    refuse_leakage, refuse_relearning,
+};
+use crate::lineage::find_copy;
 use crate::log::{CsvDialect, LogFile, LogReader, ReadOptions};
 use omomi::contract::Contract;
-use omomi::new_file::refuse_to_replace;
 use omomi::store::Digest;
 
 use super::inputs::{DigestedLogs, Inputs, Marker, ShardStatus};
@@ -48,12 +51,15 @@ pub fn train_shards(
     }
     let train = &options.train;
     train.settings.check()?;
-    for path in [&train.state, &provenance_path(&train.state)] {
-        refuse_to_replace(path, train.replace)
-            .map_err(|error| TrainError::from(StateError::io("write", path, error)))?;
-    }
+    refuse_existing_state(&train.state, train.replace).map_err(TrainError::from)?;
     let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
     reader.check_repeatable()?;
+    refuse_relearning(train, reader.files())?;
+    if !train.again
+        && let Some((path, copy)) = find_copy(reader.files())
+    {
+        return Err(TrainError::CopyOfLog { path, copy }.into());
+    }
     let mut used = reader.files().to_vec();
     for patterns in [&options.recalibrate_on, &train.held_out] {
         if !patterns.is_empty() {
@@ -239,6 +245,8 @@ impl<'a> Plan<'a> {
             cache: _,
             state: _,
             replace: _,
+            // The parent has checked the logs. Later rounds go on from a state that has learned them.
+            again: _,
             arguments: _,
         } = &self.options.train;
         let ReadOptions {

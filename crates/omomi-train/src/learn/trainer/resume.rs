@@ -58,9 +58,11 @@ impl Trainer {
             digest,
             window_us: metadata.window_us,
             rows: metadata.rows,
+            effective_rows: metadata.effective_rows,
             decay,
             shares,
         });
+        trainer.lineage.clone_from(&metadata.lineage);
         let names = trainer.indexer.groups.iter().map(|group| group.name.clone());
         let groups: HashMap<String, u16> = names.zip(0..).collect();
         while let Some(batch) = reader.next_batch()? {

@@ -2,6 +2,7 @@ use super::*;
 use crate::evaluate::{
     Bootstrap, ColumnSlices, Comparison, Difference, FieldRates, FileFacts, GroupsOf, Overall, Slice, SliceMetrics,
 };
+use crate::lineage::LearningStep;
 
 fn ratio(ratio: f64) -> Option<Calibration> {
     Some(Calibration { ratio, low: ratio / 1.02, high: ratio * 1.02 })
@@ -79,6 +80,7 @@ fn at_the_limits() -> ModelEvaluation {
         }],
         hours: Vec::new(),
         fields: vec![field("device", 0.5), field("new", 1.0)],
+        seen: Vec::new(),
         comparison: Some(Comparison {
             population_stability_index: 0.099,
             log_loss_difference: None,
@@ -122,6 +124,7 @@ fn a_file_at_every_limit_passes() {
         "baseline",
         "clicks",
         "probabilities",
+        "unlearned_rows",
         "calibration",
         "slice_calibration",
         "largest_weight",
@@ -147,7 +150,7 @@ fn entropy_rise(model: &mut ModelEvaluation, [low, high]: [f64; 2]) {
 fn a_value_beyond_its_limit_fails_only_its_own_check() {
     const FEW: Answer = Answer::CannotTell { more_clicks: 0 };
     const BAD: Answer = Answer::HeldBack;
-    let beyond: [(&str, Answer, Change); 24] = [
+    let beyond: [(&str, Answer, Change); 25] = [
         ("clicks", FEW, |model| model.overall.clicks = 422),
         ("probabilities", BAD, |model| model.overall.not_probability_count = 1),
         ("calibration", FEW, |model| model.overall.calibration = wide_ratio(1.075)),
@@ -159,6 +162,7 @@ fn a_value_beyond_its_limit_fails_only_its_own_check() {
         ("slice_calibration", BAD, |model| model.by[0].slices[0] = slice("pc", 1_600, 1.35)),
         ("slice_calibration", BAD, |model| model.by[0].slices[0] = slice("new", 1_600, 2.5)),
         ("slice_calibration", BAD, |model| model.by[0].slices[1] = slice("tablet", 30, 3.0)),
+        ("unlearned_rows", BAD, |model| model.seen = vec![seen(&[LearningStep::Pack, LearningStep::Prune])]),
         ("largest_weight", BAD, |model| model.file.largest_weight = 10.000_1),
         ("largest_weight", BAD, |model| model.file.largest_weight = f64::NAN),
         ("changed", BAD, |model| model.file.digest = "of the baseline".to_owned()),
@@ -210,6 +214,22 @@ fn every_slice_beyond_its_limit_is_a_separate_reason_and_the_field_that_lost_mos
     assert_eq!(subjects, [Some("device = watch"), Some("device = tablet"), Some("device = pc"), None]);
     let unseen = checks.iter().find(|check| check.name == "unseen").unwrap();
     assert_eq!(unseen.found, "30.00 %, from 10.00 %; most in `device`, 90.00 % from 25.00 %");
+}
+
+fn seen(steps: &[LearningStep]) -> SeenLog {
+    SeenLog { log: "day.csv".to_owned(), rows: 40_000, steps: steps.to_vec() }
+}
+
+/// A bias that was fitted on the day of the evaluation shows a calibration ratio of 1.0000.
+#[test]
+fn rows_that_a_step_has_learned_do_not_count_and_packing_learns_nothing() {
+    let mut model = at_the_limits();
+    model.seen = vec![seen(&[LearningStep::Pack])];
+    assert_eq!(not_passed(&judged(&model, Some(&baseline()), false)), [""; 0]);
+    model.seen.push(seen(&[LearningStep::Recalibrate, LearningStep::Pack]));
+    let checks = judged(&model, Some(&baseline()), false);
+    let check = checks.iter().find(|check| check.name == "unlearned_rows").unwrap();
+    assert_eq!(check.found, "40000 of 100000 rows: day.csv by recalibrate");
 }
 
 #[test]
