@@ -1,9 +1,9 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` also has 3 (the file is held back) and 4 (cannot tell). A command whose output cannot be
-//! written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and the exit
-//! code is 141.
+//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), and the gate has 4 (cannot tell). A command
+//! whose output cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and
+//! the exit code is 141.
 
 mod average;
 mod bench;
@@ -19,6 +19,7 @@ mod generate_log;
 mod inspect;
 mod output;
 mod pack;
+mod profile;
 mod progress;
 mod prune;
 mod publish;
@@ -62,6 +63,7 @@ enum Command {
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Gate(Box<gate::Arguments>),
+    Profile(Box<profile::Arguments>),
     Report(report::Arguments),
     Explain(explain::Arguments),
     Inspect(inspect::Arguments),
@@ -130,6 +132,7 @@ fn run(command: Command) -> u8 {
         Command::On(arguments) => control::run_switch(&arguments, Control::Follow),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Recalibrate(arguments) => recalibrate::run(&arguments),
@@ -143,6 +146,9 @@ fn run(command: Command) -> u8 {
     };
     let Err(failure) = outcome else { return 0 };
     note!("error: {}", message_with_causes(failure.as_ref()));
+    if failure.is::<profile::Jumped>() {
+        return 3;
+    }
     failure.downcast_ref::<gate::NotPassed>().map_or(1, gate::NotPassed::exit_code)
 }
 

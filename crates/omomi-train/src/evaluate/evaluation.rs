@@ -285,6 +285,9 @@ pub struct FieldRates {
     pub missing_rate: f64,
     /// Number of values that are out of range or NaN, which are treated as missing.
     pub invalid_numbers: u64,
+    /// Numbers of categories by a hash of the category, in [`FieldRates::DISTRIBUTION_LEN`] parts: a sketch of the
+    /// distribution, which shows whether it changes between days.
+    pub distribution: Vec<u64>,
 }
 
 /// Comparison of a weight file with the baseline on the same rows.
@@ -345,6 +348,11 @@ pub enum GroupsOf {
 impl Evaluation {
     /// The format version that this library writes and reads.
     pub const FORMAT_VERSION: u32 = 2;
+}
+
+impl FieldRates {
+    /// Number of parts of the sketch of a distribution.
+    pub const DISTRIBUTION_LEN: usize = 64;
 }
 
 impl ColumnSlices {

@@ -3,4 +3,5 @@
 
 pub mod explain;
 pub mod gate;
+pub mod history;
 pub mod report;

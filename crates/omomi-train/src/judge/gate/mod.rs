@@ -33,6 +33,7 @@ use crate::evaluate::{
     Comparison, EvaluateError, EvaluateOptions, EvaluatedRows, Evaluation, EvaluationFileError, ModelEvaluation,
     Overall, evaluate_files,
 };
+use crate::judge::history::{Day, History, Jump};
 use crate::log::LogReader;
 use crate::operate::publish::{Blessing, PublishError, Replaces, WithoutBaseline, blessing_path, check_size};
 use crate::operate::served::served;
@@ -152,6 +153,16 @@ pub enum GateError {
         /// The expected directory.
         dir: PathBuf,
     },
+    /// The history of a store cannot be read or written.
+    #[error("cannot {action} the history of the store {}", store.display())]
+    History {
+        /// The attempted action.
+        action: &'static str,
+        /// The store.
+        store: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
     /// The store cannot be read.
     #[error(transparent)]
     Store(Box<PublishError>),
@@ -201,6 +212,11 @@ pub fn gate(options: &GateOptions, watch: &mut dyn FnMut(&LogReader)) -> Result<
     let mut checks = judge(candidate, &options.settings);
     if let Some(store) = &options.store {
         checks.push(check_store_size(store, model.file.generation, len_bytes)?);
+    }
+    if let Some(dir) = &options.store
+        && let Some(check) = check_history(dir, &evaluation, options)?
+    {
+        checks.extend(check);
     }
     let slices = slice_figures(model, baseline, &options.settings);
     if checks.iter().any(|check| !check.passed()) {
@@ -287,6 +303,94 @@ fn check_store_size(store: &Path, generation: u64, len_bytes: u64) -> Result<Che
             error @ (PublishError::TooSmall { .. } | PublishError::TooLarge { .. } | PublishError::UnusualLen { .. }),
         ) => Ok(check(false, error.to_string(), error.action(), error.owner())),
         Err(error) => Err(GateError::Store(Box::new(error))),
+    }
+}
+
+/// Compares what the served file sees on the rows with the days before, and records it in the history of the store.
+/// Returns nothing if the evaluation does not have the served file.
+fn check_history(dir: &Path, evaluation: &Evaluation, options: &GateOptions) -> Result<Option<Vec<Check>>, GateError> {
+    let Some(baseline) = evaluation.baseline.as_ref().filter(|_| options.declared == Declared::Replacement) else {
+        return Ok(None);
+    };
+    if served(&Store::new(dir))?.is_none_or(|served| served.digest.to_string() != baseline.file.digest) {
+        return Ok(None);
+    }
+    let profile = profile_day(dir, &evaluation.rows, baseline, options.settings.history_band, None)?;
+    Ok(Some(profile.checks()))
+}
+
+/// Compares what the served file of a store sees on the rows of a day with the days before, and records the day. With
+/// `accept`, people take the day as it is, for this reason.
+///
+/// # Errors
+///
+/// Returns [`GateError::History`] if the history cannot be read or written.
+pub fn profile_day(
+    dir: &Path,
+    rows: &EvaluatedRows,
+    served: &ModelEvaluation,
+    band: f64,
+    accept: Option<&str>,
+) -> Result<Profile, GateError> {
+    let history = History::of_store(dir);
+    let failed = |action| move |source| GateError::History { action, store: dir.to_owned(), source };
+    let before = history.before(rows).map_err(failed("read"))?;
+    let accepted = match accept {
+        Some(reason) => Some(reason.to_owned()),
+        None => history.accepted(rows).map_err(failed("read"))?,
+    };
+    let mut day = Day::of(rows, served, &before);
+    let jumps = day.jumps(&before, band);
+    (day.jumped, day.accepted) = (!jumps.is_empty(), accepted);
+    history.write(&day).map_err(failed("write"))?;
+    Ok(Profile { days_before: before.len(), day, jumps })
+}
+
+/// A day of logs, compared with the days before.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Number of days in the history.
+    pub days_before: usize,
+    /// The day.
+    pub day: Day,
+    /// The figures that jumped, worst first.
+    pub jumps: Vec<Jump>,
+}
+
+impl Profile {
+    /// Returns whether the day may be learned: nothing jumped, or people accepted it.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.jumps.is_empty() || self.day.accepted.is_some()
+    }
+
+    /// Returns a check that holds back for each jump, or one that passed.
+    #[must_use]
+    pub fn checks(&self) -> Vec<Check> {
+        let check = |answer, subject, expected: String, found: String, owner, action: &str| Check {
+            name: "logs".to_owned(),
+            subject,
+            answer,
+            expected,
+            found,
+            owner,
+            action: action.to_owned(),
+        };
+        if self.passed() {
+            let found = match &self.day.accepted {
+                Some(reason) => format!("{} figures jumped, and were accepted: {reason}", self.jumps.len()),
+                None => format!("no figure jumped, of {} days", self.days_before),
+            };
+            let expected = "figures of the served file as on the days before".to_owned();
+            return vec![check(Answer::Passed, None, expected, found, Owner::Delivery, "")];
+        }
+        let of_jump = |jump: &Jump| {
+            let [low, high] = jump.expected;
+            let expected = format!("{low:.4} to {high:.4}, as the served file saw it on the days before");
+            let found = format!("{:.4}: the logs changed, so train on none of them", jump.found);
+            check(Answer::HeldBack, Some(jump.figure.clone()), expected, found, jump.owner, jump.action)
+        };
+        self.jumps.iter().map(of_jump).collect()
     }
 }
 

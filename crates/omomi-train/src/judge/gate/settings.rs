@@ -15,6 +15,7 @@
 //! max_weight = 10.0                       # magnitude of a weight, on the logit scale
 //! size_ratio = [0.5, 2.0]                 # bytes of the file divided by the baseline's
 //! training_rows_ratio = [0.5, 2.0]        # training rows divided by the baseline's, if both files have them
+//! history_band = 1.0                      # factor of how much the served file's figures may move from day to day
 //! first_max_entropy = 0.98                # normalized entropy of a file without a baseline: its whole interval
 //! first_max_unseen = 0.5                  # share of the categories without a weight, of a file without a baseline
 //! first_min_weights = 100                 # weights of a file without a baseline
@@ -64,6 +65,8 @@ pub struct GateSettings {
     pub size_ratio: [f64; 2],
     /// Minimum and maximum ratio of the number of training rows to the baseline's.
     pub training_rows_ratio: [f64; 2],
+    /// Factor that widens the bands in which the figures of the served file move from day to day.
+    pub history_band: f64,
     /// Maximum normalized entropy of a file that has no baseline.
     pub first_max_entropy: f64,
     /// Maximum share of categories without a weight, of a file that has no baseline.
@@ -87,6 +90,7 @@ impl Default for GateSettings {
             max_weight: 10.0,
             size_ratio: [0.5, 2.0],
             training_rows_ratio: [0.5, 2.0],
+            history_band: 1.0,
             first_max_entropy: 0.98,
             first_max_unseen: 0.5,
             first_min_weights: 100,
@@ -125,6 +129,7 @@ impl GateSettings {
             "max_entropy_rise" => self.max_entropy_rise = place.number(value)?,
             "proven_entropy_rise" => self.proven_entropy_rise = place.number(value)?,
             "proven_calibration_ratio" => self.proven_calibration_ratio = place.ratios(value)?,
+            "history_band" => self.history_band = place.number(value)?,
             "first_max_entropy" => self.first_max_entropy = place.number(value)?,
             "first_max_unseen" => self.first_max_unseen = place.number(value)?,
             "first_min_weights" => self.first_min_weights = place.whole_number(value)?,
@@ -175,7 +180,7 @@ mod tests {
         let text = "min_clicks = 1\nmax_entropy_rise = 2\ncalibration_ratio = [3, 3.5]\nslice_calibration_ratio = [4, 4.5]\n\
                     slice_min_clicks = 5\nmax_shift = 6.5\nmax_unseen_rise = 7\nmax_weight = 8\nsize_ratio = [9, 9.5]\n\
                     training_rows_ratio = [10, 10.5]\nproven_entropy_rise = 11\nproven_calibration_ratio = [2, 12]\n\
-                    first_max_entropy = 13\nfirst_max_unseen = 14\nfirst_min_weights = 15\n";
+                    first_max_entropy = 13\nfirst_max_unseen = 14\nfirst_min_weights = 15\nhistory_band = 16\n";
         let expected = GateSettings {
             min_clicks: 1,
             max_entropy_rise: 2.0,
@@ -192,6 +197,7 @@ mod tests {
             first_max_entropy: 13.0,
             first_max_unseen: 14.0,
             first_min_weights: 15,
+            history_band: 16.0,
         };
         assert_eq!(GateSettings::from_toml(text).unwrap(), expected);
         assert_ne!(expected.digest(), GateSettings::default().digest());

@@ -34,6 +34,7 @@ fn field(name: &str, unseen_rate: f64) -> FieldRates {
         missing: 0,
         missing_rate: 0.0,
         invalid_numbers: 0,
+        distribution: Vec::new(),
     }
 }
 
