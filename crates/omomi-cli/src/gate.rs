@@ -23,7 +23,7 @@ const SHOWN_SLICES: usize = 10;
 ///
 /// Checks the file's figures on logs against gate.toml: calibration, in total and by slice; normalized entropy and
 /// shift against the baseline; unseen categories; weights; size; rows of the training. With --store, the baseline is
-/// what the store serves. Limits apply to 95 % intervals. A file that passes gets a blessing next to it,
+/// what the store serves. Limits apply to intervals. A file that passes gets a blessing next to it,
 /// NAME.blessing.json, which omomi publish requires. A file that does not pass loses an earlier blessing. Slices are by
 /// every id or text field, unless --by names columns.
 ///

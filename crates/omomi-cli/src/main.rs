@@ -27,6 +27,7 @@ mod recalibrate;
 mod refusal;
 mod report;
 mod sign;
+mod simulate;
 mod status;
 mod text;
 mod train;
@@ -75,6 +76,8 @@ enum Command {
     Drill(drill::Arguments),
     #[command(hide = true)]
     DrillServer(drill::ServerArguments),
+    #[command(hide = true)]
+    Simulate(simulate::Arguments),
     Status(status::Arguments),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
@@ -139,6 +142,7 @@ fn run(command: Command) -> u8 {
         Command::Report(arguments) => report::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),

@@ -27,7 +27,7 @@ use omomi::weight_file::map::LoadMode;
 /// Number of bins of the reliability curve and of the calibration error.
 const RELIABILITY_BIN_COUNT: u64 = 20;
 /// Number of bins of the population stability index. The usual limits of 0.1 and 0.25 assume this number.
-const SHIFT_BIN_COUNT: u64 = 10;
+pub(super) const SHIFT_BIN_COUNT: u64 = 10;
 
 /// What to evaluate.
 #[derive(Debug, Clone)]

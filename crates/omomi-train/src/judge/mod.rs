@@ -4,4 +4,5 @@
 pub mod explain;
 pub mod gate;
 pub mod history;
+pub mod power;
 pub mod report;

@@ -21,8 +21,8 @@
 //! first_min_weights = 100                 # weights of a file without a baseline
 //! ```
 //!
-//! Limits apply to 95 % intervals, never to points. A file is held back where the whole interval is beyond the first
-//! limit, and passes where the whole interval is within the `proven_` limit. In between, the gate cannot tell, and says
+//! Limits apply to intervals, never to points. A file is held back where the whole interval of 99 % is beyond the first
+//! limit, and passes where the whole interval of 95 % is within the `proven_` limit. In between, the gate cannot tell, and says
 //! how many more clicks are wanted.
 //!
 //! An unknown key is an error, so that a limit with a misspelled name does not silently fail to limit.
