@@ -2,8 +2,8 @@
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
 //! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), and the gate has 4 (cannot tell). A command
-//! whose output cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and
-//! the exit code is 141.
+//! whose output cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message,
+//! and the exit code is 141.
 
 mod average;
 mod bench;

@@ -68,6 +68,10 @@ pub(crate) struct Arguments {
     /// Days of data by which --start ages [default: from the times of the rows]
     #[arg(long, value_name = "DAYS", requires = "start")]
     age_days: Option<f64>,
+    /// Leave out features of --start that no row has had for so many days before its end, so that a state that is
+    /// continued every day stays bounded [default: keep all]
+    #[arg(long, value_name = "DAYS", requires = "start", conflicts_with_all = ["shards", "start_shares"])]
+    forget_unseen: Option<f64>,
     /// Number of runs that continue from --start in parallel and are then averaged: each takes its share of the
     /// evidence
     #[arg(long, value_name = "COUNT", requires = "start", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -133,6 +137,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             state,
             decay_per_day: arguments.decay,
             age_days: arguments.age_days,
+            forget_unseen_days: arguments.forget_unseen,
             shares: arguments.start_shares,
         }),
         passes: arguments.passes,
@@ -256,6 +261,9 @@ fn describe(account: &Account, state: &Path) -> String {
             account.lineage_days.map_or(String::new(), |days| format!(", trained from nothing {days:.1} days ago"));
         let (path, rows) = (start.path.display(), grouped(start.rows));
         line("start", format!("{path} ({rows} rows, of which {:.4} is left{days})", start.decay));
+        if start.forgotten > 0 {
+            line("forgotten", format!("{} features that no row had lately", grouped(start.forgotten)));
+        }
     }
     let seconds = account.learn_seconds;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure for people, never negative")]

@@ -220,7 +220,7 @@ fn the_settings_and_the_store_set_the_limits() {
     let world = World::new();
     let arguments = format!("000002.omomi --baseline before.omomi {LOGS}");
     fs::create_dir_all(world.path("store/generations")).unwrap();
-    let text = "size_ratio = [0.9, 1.1]\nmax_weight = 0.1\nmin_clicks = 1_000_000\n";
+    let text = "size_ratio = [1.3, 3.0]\nmax_weight = 0.1\nmin_clicks = 1_000_000\n";
     fs::write(world.path("gate.toml"), text).unwrap();
     let output = world.omomi(&format!("gate {arguments}"));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -233,7 +233,7 @@ fn the_settings_and_the_store_set_the_limits() {
     let said = String::from_utf8(world.omomi(&format!("gate {arguments} --store store")).stdout).unwrap();
     assert!(said.contains("Settings: store/gate.toml"), "{said}");
     fs::remove_file(world.path("store/gate.toml")).unwrap();
-    fs::write(world.path("rows.toml"), "training_rows_ratio = [0.5, 1.9]\n").unwrap();
+    fs::write(world.path("rows.toml"), "training_rows_ratio = [1.2, 1.9]\n").unwrap();
     assert_eq!(names(&reasons(&world, &format!("{arguments} --gate rows.toml"))), ["training_rows"]);
     fs::write(world.path("wrong.toml"), "max_weight = 1\nmax_shft = 0.1\n").unwrap();
     let error = world.fail(1, &format!("gate {arguments} --gate wrong.toml"));

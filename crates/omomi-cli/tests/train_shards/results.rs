@@ -60,7 +60,13 @@ fn shards_continue_from_a_common_start_which_counts_once() {
     let mut second = fixture.options();
     second.train.logs = later;
     // Half is kept per day, and every shard must use the same age.
-    second.train.start = Some(StartOptions { state: start.clone(), decay_per_day: 0.5, age_days: None, shares: 1 });
+    second.train.start = Some(StartOptions {
+        state: start.clone(),
+        decay_per_day: 0.5,
+        age_days: None,
+        forget_unseen_days: None,
+        shares: 1,
+    });
     let (_, seen) = fixture.merged(&second);
     assert_eq!(seen.stale.len(), 3, "the states of the first training are not part of this one");
     let after = StateReader::open(&second.train.state).unwrap().metadata().clone();

@@ -111,6 +111,7 @@ pub(crate) fn start_json(start: &StartAccount) -> Value {
         "lineage_rows": start.effective_rows,
         "decay": start.decay,
         "shares": start.shares,
+        "forgotten_features": start.forgotten,
     })
 }
 

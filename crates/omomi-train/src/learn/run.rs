@@ -208,7 +208,7 @@ pub fn train(
     let mut trainer = match &options.start {
         Some(start) => {
             let decay = decay_of(start, contract, options)?;
-            Trainer::resume(contract, options.settings, options.sampling, &start.state, decay, start.shares)?
+            Trainer::resume_recent(contract, options.settings, options.sampling, start, decay)?
         }
         None => Trainer::with_sampling(contract, options.settings, options.sampling)?,
     };

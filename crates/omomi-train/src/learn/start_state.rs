@@ -13,7 +13,7 @@ use super::{Settings, TrainError, TrainOptions};
 /// and dead features stay in the state.
 pub const LINEAGE_DAYS_LIMIT: f64 = 28.0;
 
-const DAY_US: f64 = 86_400e6;
+pub(super) const DAY_US: f64 = 86_400e6;
 
 /// The state that training continues from, and how much of it is kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,9 @@ pub struct StartOptions {
     /// logs; both need times. So a day of new rows ages the state by a day, even if the days follow each other without
     /// a gap. Runs whose states will be averaged must use the same age, so give it if their logs end at different times.
     pub age_days: Option<f64>,
+    /// Features that no row has had for this number of days before the end of the state are left out, so that a state
+    /// that is continued every day stays bounded: at least 0. `None` keeps all. Features of unknown age are kept.
+    pub forget_unseen_days: Option<f64>,
     /// Number of runs that continue from the state in parallel, on parts of the rows, to be averaged: at least 1. Each
     /// takes its [share](StartOptions#shares) of the evidence.
     ///
@@ -57,6 +60,8 @@ pub struct StartAccount {
     pub decay: f64,
     /// Number of runs that share the evidence of the state.
     pub shares: u32,
+    /// Number of features that were left out, because no row had had them for too long.
+    pub forgotten: u64,
 }
 
 impl StartAccount {
@@ -120,6 +125,11 @@ pub(super) fn decay_of(start: &StartOptions, contract: &Contract, options: &Trai
         && !(days >= 0.0 && days.is_finite())
     {
         return Err(TrainError::Setting { name: "age_days", expected: "at least 0", found: days });
+    }
+    if let Some(days) = start.forget_unseen_days
+        && !(days >= 0.0 && days.is_finite())
+    {
+        return Err(TrainError::Setting { name: "forget_unseen", expected: "at least 0", found: days });
     }
     if per_day == 1.0 {
         return Ok(1.0);

@@ -13,8 +13,8 @@
 //! max_shift = 0.1                         # population stability index against the baseline's probabilities; must be below
 //! max_unseen_rise = 0.02                  # share of the categories without a weight, minus the baseline's: 2 points
 //! max_weight = 10.0                       # magnitude of a weight, on the logit scale
-//! size_ratio = [0.5, 2.0]                 # bytes of the file divided by the baseline's
-//! training_rows_ratio = [0.5, 2.0]        # training rows divided by the baseline's, if both files have them
+//! size_ratio = [0.5, 2.0]                 # bytes divided by the baseline's; more if it is built on more rows
+//! training_rows_ratio = [0.5, 2.0]        # training rows a day divided by the baseline's, if both files have them
 //! history_band = 1.0                      # factor of how much the served file's figures may move from day to day
 //! first_max_entropy = 0.98                # normalized entropy of a file without a baseline: its whole interval
 //! first_max_unseen = 0.5                  # share of the categories without a weight, of a file without a baseline
@@ -61,9 +61,10 @@ pub struct GateSettings {
     pub max_unseen_rise: f64,
     /// Maximum magnitude of a weight.
     pub max_weight: f64,
-    /// Minimum and maximum ratio of the file's bytes to the baseline's.
+    /// Minimum and maximum ratio of the file's bytes to the baseline's. The maximum grows with the training rows.
     pub size_ratio: [f64; 2],
-    /// Minimum and maximum ratio of the number of training rows to the baseline's.
+    /// Minimum and maximum ratio of the number of training rows a day to the baseline's; of all rows if a file does not
+    /// have its window.
     pub training_rows_ratio: [f64; 2],
     /// Factor that widens the bands in which the figures of the served file move from day to day.
     pub history_band: f64,

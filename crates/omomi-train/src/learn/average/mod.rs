@@ -230,6 +230,7 @@ fn merge_into(
             effective_rows: metadata.effective_rows,
             decay: start.decay,
             shares: start.shares,
+            forgotten: 0,
         }
     });
     let (decay, shares) = start.as_ref().map_or((1.0, 1), |start| (start.decay, start.shares));

@@ -51,6 +51,9 @@ pub fn train_shards(
     }
     let train = &options.train;
     train.settings.check()?;
+    if train.start.as_ref().is_some_and(|start| start.forget_unseen_days.is_some()) {
+        return Err(TrainShardsError::ForgettingShards);
+    }
     refuse_existing_state(&train.state, train.replace).map_err(TrainError::from)?;
     let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
     reader.check_repeatable()?;
@@ -105,8 +108,13 @@ pub fn train_shards(
         let round = Round { plan: &plan, work_dir: &work_dir, logs: &logs, number: round, start: start.as_ref() };
         shards.extend(round.learn(&mut reporter)?);
         let report = round.merge(&mut reporter)?;
-        start =
-            Some(StartOptions { state: round.merged_path(), decay_per_day: 1.0, age_days: None, shares: shard_count });
+        start = Some(StartOptions {
+            state: round.merged_path(),
+            decay_per_day: 1.0,
+            age_days: None,
+            forget_unseen_days: None,
+            shares: shard_count,
+        });
         merged = Some(report);
     }
     reporter.round = None;
@@ -367,7 +375,8 @@ impl Round<'_> {
         let mut command: Vec<OsString> = ["train", "--for-parent", "--force"].map(OsString::from).into();
         command.push(with_value("--contract", &self.plan.options.contract_file));
         command.push(with_value("--state", &paths.state));
-        if let Some(StartOptions { state, decay_per_day, age_days, shares }) = self.start {
+        // A shard forgets nothing: see `TrainShardsError::ForgettingShards`.
+        if let Some(StartOptions { state, decay_per_day, age_days, forget_unseen_days: _, shares }) = self.start {
             command.push(with_value("--start", state));
             command.push(format!("--decay={decay_per_day:?}").into());
             command.push(format!("--start-shares={shares}").into());
