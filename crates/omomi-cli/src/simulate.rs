@@ -1,5 +1,5 @@
-//! `omomi simulate`: shows on made-up logs with known truth how good the judgments are. A hidden command, for people who
-//! change the gate or its settings.
+//! `omomi simulate`: shows on made-up logs with known truth how good the judgments are. A hidden command, for people
+//! who change the gate or its settings.
 
 use std::path::PathBuf;
 

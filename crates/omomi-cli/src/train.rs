@@ -61,8 +61,8 @@ pub(crate) struct Arguments {
     /// Training state to continue from, with the same contract and settings [default: train from nothing]
     #[arg(long, value_name = "FILE")]
     start: Option<PathBuf>,
-    /// Share of --start to keep per day of data between its last row and the last row of the logs, such as 0.97; 1 keeps
-    /// all. The logs are read once more, to find out when they end
+    /// Share of --start to keep per day of data between its last row and the last row of the logs, such as 0.97; 1
+    /// keeps all. The logs are read once more, to find out when they end
     #[arg(long, value_name = "GAMMA_PER_DAY", default_value_t = 1.0, requires = "start")]
     decay: f64,
     /// Days of data by which --start ages [default: from the times of the rows]

@@ -37,7 +37,8 @@ pub fn file_facts(model: &Model, path: &Path) -> FileFacts {
     }
 }
 
-/// Returns the logs that the model of a file has learned from, and the steps that used them, as far as the file says it.
+/// Returns the logs that the model of a file has learned from, and the steps that used them, as far as the file says
+/// it.
 #[must_use]
 pub fn lineage_of(model: &Model) -> Vec<LearnedLog> {
     let lineage = model.provenance().get("training").and_then(|training| training.get("lineage")).cloned();

@@ -10,8 +10,8 @@
 //! figures of the days before, from the store --+
 //! ```
 //!
-//! One file per day: `STORE/history/<end of the window>-<digest of the logs>.json`. A day that jumped does not widen the
-//! bands of the days after, unless people accept it: then the history begins with that day.
+//! One file per day: `STORE/history/<end of the window>-<digest of the logs>.json`. A day that jumped does not widen
+//! the bands of the days after, unless people accept it: then the history begins with that day.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -98,8 +98,8 @@ fn kind(figure: &str) -> Kind {
         "calibration" => (true, 0.1, CHANGED_LABELS),
         "normalized_entropy" => (true, 0.02, CHANGED_FIELD),
         "distance" => (false, 0.1, CHANGED_FIELD),
-        // It also depends on which weights the served file happens to have: one category of a field with few of them can
-        // be a tenth of its rows.
+        // It also depends on which weights the served file happens to have: one category of a field with few of them
+        // can be a tenth of its rows.
         "unseen" => (false, 0.15, CHANGED_FIELD),
         _ => (false, 0.05, CHANGED_FIELD),
     };
@@ -210,7 +210,8 @@ fn learned_from(before: &[Day]) -> impl Iterator<Item = &Day> {
     days.into_iter().skip(skipped)
 }
 
-/// Returns half of the sum of the differences of two distributions: 0 for equal ones, 1 for ones without a common value.
+/// Returns half of the sum of the differences of two distributions: 0 for equal ones, 1 for ones without a common
+/// value.
 fn distance(one: &[f64], other: &[f64]) -> f64 {
     one.iter().zip(other).map(|(one, other)| (one - other).abs()).sum::<f64>() / 2.0
 }

@@ -1,8 +1,8 @@
 //! The provenance of a training state, as JSON beside it: for people, and for the tools that pack and gate.
 //!
 //! The state itself is the only file that counts: it carries its lineage, rows and window. The file beside it adds what
-//! is not the same in every run, such as paths and seconds. It names the content of its state, so that the provenance of
-//! another run is recognized and ignored.
+//! is not the same in every run, such as paths and seconds. It names the content of its state, so that the provenance
+//! of another run is recognized and ignored.
 
 use std::fs;
 use std::io::{self, Write};
@@ -19,8 +19,8 @@ use omomi::new_file::{NewFile, refuse_to_replace};
 use super::state::{StateError, StateReader};
 use super::{StartAccount, days_of, provenance_path};
 
-/// Returns an error if there is a state at `path` that may not be replaced. A provenance without a state was left behind
-/// by a run that died, and is replaced.
+/// Returns an error if there is a state at `path` that may not be replaced. A provenance without a state was left
+/// behind by a run that died, and is replaced.
 pub(crate) fn refuse_existing_state(path: &Path, replace: bool) -> Result<(), StateError> {
     refuse_to_replace(path, replace).map_err(|error| StateError::io("write", path, error))
 }
@@ -37,8 +37,8 @@ pub(crate) fn write_provenance(state: &Path, mut provenance: Value) -> io::Resul
     new_file.commit()
 }
 
-/// Reads the provenance of a state: from the file beside it, completed by what the state itself says. If there is no such
-/// file, or it belongs to another state, the state alone says it.
+/// Reads the provenance of a state: from the file beside it, completed by what the state itself says. If there is no
+/// such file, or it belongs to another state, the state alone says it.
 ///
 /// # Errors
 ///

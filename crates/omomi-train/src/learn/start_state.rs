@@ -20,11 +20,13 @@ pub(super) const DAY_US: f64 = 86_400e6;
 pub struct StartOptions {
     /// The training state. Its contract and settings must be those of the run.
     pub state: PathBuf,
-    /// Decay: factor for `z` and `d` per day by which the state ages, above 0 and at most 1. With 1, nothing is forgotten.
+    /// Decay: factor for `z` and `d` per day by which the state ages, above 0 and at most 1. With 1, nothing is
+    /// forgotten.
     pub decay_per_day: f64,
     /// Days of data by which the state ages in this run. `None` means the time from its last row to the last row of the
     /// logs; both need times. So a day of new rows ages the state by a day, even if the days follow each other without
-    /// a gap. Runs whose states will be averaged must use the same age, so give it if their logs end at different times.
+    /// a gap. Runs whose states will be averaged must use the same age, so give it if their logs end at different
+    /// times.
     pub age_days: Option<f64>,
     /// Features that no row has had for this number of days before the end of the state are left out, so that a state
     /// that is continued every day stays bounded: at least 0. `None` keeps all. Features of unknown age are kept.

@@ -1,8 +1,8 @@
 //! Intervals, and the answers that follow from them: a bar applies to a whole interval, never to a point.
 //!
-//! Every function is pure. A figure is *held back* if its whole interval of 99 % is beyond the bar, *passed* if its whole
-//! interval of 95 % is within the outer bar, and otherwise nobody can tell yet. Holding back needs more certainty,
-//! because a gate has many checks and runs every day: with 95 %, one healthy file in twenty was held back.
+//! Every function is pure. A figure is *held back* if its whole interval of 99 % is beyond the bar, *passed* if its
+//! whole interval of 95 % is within the outer bar, and otherwise nobody can tell yet. Holding back needs more
+//! certainty, because a gate has many checks and runs every day: with 95 %, one healthy file in twenty was held back.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,8 +64,8 @@ pub(super) struct Figure {
 }
 
 impl Figure {
-    /// Answers whether the figure is small enough: held back if it is surely above `bar`, passed if the whole interval is
-    /// at most `outer_bar`. `outer_bar` is at least `bar`.
+    /// Answers whether the figure is small enough: held back if it is surely above `bar`, passed if the whole interval
+    /// is at most `outer_bar`. `outer_bar` is at least `bar`.
     pub(super) fn at_most(self, bar: f64, outer_bar: f64) -> Answer {
         if self.sure_low() > bar {
             return Answer::HeldBack;

@@ -14,7 +14,8 @@
 //!
 //! A file that passes gets a blessing: the file `000042.blessing.json` beside `000042.omomi`, which
 //! [publishing](crate::operate::publish) requires. It names the digests of the file, the baseline and the settings.
-//! Publishing refuses it if the store serves another file by then. A file that does not pass loses its earlier blessing.
+//! Publishing refuses it if the store serves another file by then. A file that does not pass loses its earlier
+//! blessing.
 //!
 //! A blessing protects against mistakes. It contains the digest of its file, so it is invalid for other bytes: sign a
 //! file before the gate, not afterwards. It does not protect against forgery; signatures do.

@@ -22,8 +22,8 @@
 //! ```
 //!
 //! Limits apply to intervals, never to points. A file is held back where the whole interval of 99 % is beyond the first
-//! limit, and passes where the whole interval of 95 % is within the `proven_` limit. In between, the gate cannot tell, and says
-//! how many more clicks are wanted.
+//! limit, and passes where the whole interval of 95 % is within the `proven_` limit. In between, the gate cannot tell,
+//! and says how many more clicks are wanted.
 //!
 //! An unknown key is an error, so that a limit with a misspelled name does not silently fail to limit.
 

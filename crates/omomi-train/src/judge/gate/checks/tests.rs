@@ -255,8 +255,8 @@ fn the_first_file_of_a_logic_has_no_baseline_of_its_logic() {
     assert!(checks.iter().any(|check| check.name == "first_entropy"), "it has to meet the bars of a first file");
 }
 
-/// The rebuild that `train` itself asks for was once refused for 23 times the rows, and a file that had been held back for
-/// two days was held back for ever.
+/// The rebuild that `train` itself asks for was once refused for 23 times the rows, and a file that had been held back
+/// for two days was held back for ever.
 #[test]
 fn rows_are_compared_by_the_day_and_the_size_may_grow_with_the_rows() {
     let day = |number: i64| number * 86_400_000_000;
