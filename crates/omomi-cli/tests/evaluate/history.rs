@@ -150,7 +150,7 @@ fn faults_of_a_whole_day_are_noticed_before_anything_is_trained_on_it() {
             rows.iter_mut().for_each(|row| row.creative += 1);
             rows
         }),
-        ("small letters", "unseen of country", |mut rows| {
+        ("small letters", "distance of country", |mut rows| {
             rows.iter_mut().filter(|row| row.country == "US").for_each(|row| row.country = "us");
             rows
         }),
