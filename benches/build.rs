@@ -187,6 +187,8 @@ fn write_state(contract: &Contract, path: &Path, keys: &[u64]) -> Result<(), Box
         shards: 1,
         window_us: None,
         rows: count as u64,
+        effective_rows: count as u64,
+        lineage: Vec::new(),
         clicks: count as u64 / 10,
         passes: 1,
         start: None,

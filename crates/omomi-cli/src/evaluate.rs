@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::csv_flags::CsvFlags;
-use crate::output::{note, say};
+use crate::output::{note, one_line, say};
 use crate::progress::ReadProgress;
 use crate::text::{bytes, figure, grouped, table};
 use omomi::contract::TimeUnit;
@@ -182,6 +182,19 @@ pub(crate) fn print_evaluation(evaluation: &Evaluation) {
         rows.logs.len(),
         if rows.logs.len() == 1 { "" } else { "s" }
     );
+    for model in models(evaluation) {
+        for seen in &model.seen {
+            let steps: Vec<&str> = seen.steps.iter().map(|step| step.name()).collect();
+            let warning = if seen.is_learned() { "its figures look too good" } else { "it learned nothing from them" };
+            say!(
+                "Seen by generation {}: {} rows of {}, by {}; {warning}\n",
+                model.file.generation,
+                grouped(seen.rows),
+                one_line(&seen.log),
+                steps.join(" and ")
+            );
+        }
+    }
     say!("{}\n", overall_table(evaluation));
     for column in 0..models(evaluation)[0].by.len() {
         say!("{}\n", slice_table(evaluation, column));

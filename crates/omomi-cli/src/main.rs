@@ -1,9 +1,9 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` differs: 2 means that the file is held back, and 64 means misuse. `omomi status --check`
-//! exits with 5 if something is wrong. A command whose output cannot be written has failed. If the reader of a pipe
-//! closed it, as `head` does, there is no message, and the exit code is 141.
+//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), and the gate has 4 (cannot tell). `omomi status
+//! --check` exits with 5 if something is wrong. A command whose output cannot be written has failed. If the reader of a
+//! pipe closed it, as `head` does, there is no message, and the exit code is 141.
 
 mod average;
 mod bench;
@@ -19,6 +19,7 @@ mod generate_log;
 mod inspect;
 mod output;
 mod pack;
+mod profile;
 mod progress;
 mod prune;
 mod publish;
@@ -26,6 +27,7 @@ mod recalibrate;
 mod refusal;
 mod report;
 mod sign;
+mod simulate;
 mod status;
 mod text;
 mod train;
@@ -62,6 +64,7 @@ enum Command {
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Gate(Box<gate::Arguments>),
+    Profile(Box<profile::Arguments>),
     Report(report::Arguments),
     Explain(explain::Arguments),
     Inspect(inspect::Arguments),
@@ -73,6 +76,8 @@ enum Command {
     Drill(drill::Arguments),
     #[command(hide = true)]
     DrillServer(drill::ServerArguments),
+    #[command(hide = true)]
+    Simulate(simulate::Arguments),
     Status(status::Arguments),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
@@ -133,12 +138,14 @@ fn run(command: Command) -> u8 {
         Command::On(arguments) => control::run_switch(&arguments, Scoring::On),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Recalibrate(arguments) => recalibrate::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
@@ -148,19 +155,16 @@ fn run(command: Command) -> u8 {
     let Err(failure) = outcome else { return 0 };
     note!("error: {}", message_with_causes(failure.as_ref()));
     match () {
-        () if failure.is::<gate::HeldBack>() => 2,
+        () if failure.is::<profile::Jumped>() => 3,
         () if failure.is::<status::Wrong>() => 5,
-        () => 1,
+        () => failure.downcast_ref::<gate::NotPassed>().map_or(1, gate::NotPassed::exit_code),
     }
 }
 
 /// Prints the help, the version, or the mistake in the command line, and returns the exit code.
 fn answer(misuse: &clap::Error) -> u8 {
     let is_printed = misuse.print();
-    let is_gate = std::env::args_os().nth(1).is_some_and(|command| command == "gate");
     match (u8::try_from(misuse.exit_code()).unwrap_or(1), is_printed) {
-        // A script that runs the gate must not mistake a typing error for a verdict.
-        (2, _) if is_gate => 64,
         (0, Err(error)) => {
             output::fail(error);
             0

@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// Blessing of the weight file (NAME.blessing.json): adds the verdict of omomi gate
     #[arg(long, value_name = "FILE")]
     blessing: Option<PathBuf>,
-    /// Settings of the gate for a file without a blessing [default: gate.toml in the current directory, or the built-in
+    /// Settings of the gate for a file without a blessing [default: gate.toml in --store, or the built-in
     /// ones]
     #[arg(long, value_name = "FILE", conflicts_with = "blessing")]
     gate: Option<PathBuf>,
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         provenance: arguments.provenance.clone(),
         store: arguments.store.clone(),
         blessing: arguments.blessing.clone(),
-        gate: settings(arguments.gate.as_deref())?,
+        gate: settings(arguments.gate.as_deref(), arguments.store.as_deref())?.0,
         replace: arguments.force,
     };
     write(&inputs, &arguments.out)?;

@@ -61,12 +61,17 @@ pub(crate) struct Arguments {
     /// Training state to continue from, with the same contract and settings [default: train from nothing]
     #[arg(long, value_name = "FILE")]
     start: Option<PathBuf>,
-    /// Share of --start to keep per day between its last row and the first row of the logs, such as 0.97; 1 keeps all
+    /// Share of --start to keep per day of data between its last row and the last row of the logs, such as 0.97; 1
+    /// keeps all. The logs are read once more, to find out when they end
     #[arg(long, value_name = "GAMMA_PER_DAY", default_value_t = 1.0, requires = "start")]
     decay: f64,
-    /// Age of --start in days [default: from the times of the rows]
+    /// Days of data by which --start ages [default: from the times of the rows]
     #[arg(long, value_name = "DAYS", requires = "start")]
     age_days: Option<f64>,
+    /// Leave out features of --start that no row has had for so many days before its end, so that a state that is
+    /// continued every day stays bounded [default: keep all]
+    #[arg(long, value_name = "DAYS", requires = "start", conflicts_with_all = ["shards", "start_shares"])]
+    forget_unseen: Option<f64>,
     /// Number of runs that continue from --start in parallel and are then averaged: each takes its share of the
     /// evidence
     #[arg(long, value_name = "COUNT", requires = "start", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -98,6 +103,9 @@ pub(crate) struct Arguments {
     many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
+    /// Learn logs even if --start has learned them already, or if one is a copy of another
+    #[arg(long)]
+    again: bool,
     /// Replace the state and its provenance if they exist
     #[arg(long)]
     force: bool,
@@ -129,12 +137,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             state,
             decay_per_day: arguments.decay,
             age_days: arguments.age_days,
+            forget_unseen_days: arguments.forget_unseen,
             shares: arguments.start_shares,
         }),
         passes: arguments.passes,
         cache: arguments.cache.clone(),
         state: arguments.state.clone(),
         replace: arguments.force,
+        again: arguments.again,
         arguments: std::env::args().skip(1).collect(),
     };
     if let Some(shard_count) = arguments.shards.shards {
@@ -150,6 +160,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None, relearning };
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
     say!("{}", describe(&account, &arguments.state).trim_end());
+    for warning in &account.order_warnings {
+        note!("warning: {warning}");
+    }
     if let Some(days) = account.lineage_days
         && account.start.is_some()
         && days > LINEAGE_DAYS_LIMIT
@@ -248,6 +261,9 @@ fn describe(account: &Account, state: &Path) -> String {
             account.lineage_days.map_or(String::new(), |days| format!(", trained from nothing {days:.1} days ago"));
         let (path, rows) = (start.path.display(), grouped(start.rows));
         line("start", format!("{path} ({rows} rows, of which {:.4} is left{days})", start.decay));
+        if start.forgotten > 0 {
+            line("forgotten", format!("{} features that no row had lately", grouped(start.forgotten)));
+        }
     }
     let seconds = account.learn_seconds;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure for people, never negative")]

@@ -147,6 +147,7 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
             passes: arguments.passes,
             state: PathBuf::new(),
             replace: false,
+            again: false,
             arguments: Vec::new(),
         },
         searched: arguments.search.clone(),

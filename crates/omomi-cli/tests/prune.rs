@@ -46,6 +46,7 @@ impl Trained {
             passes: 1,
             state: trained.state(),
             replace: false,
+            again: false,
             arguments: Vec::new(),
         };
         train(&omomi_train::toml::parse_contract(contract).unwrap(), &options, &mut |_| ()).unwrap();

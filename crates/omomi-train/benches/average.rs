@@ -104,6 +104,8 @@ fn write_shard(folder: &Path, shard: u64, features: &[Feature]) -> PathBuf {
         shards: 1,
         window_us: None,
         rows: 1_000_000 + shard,
+        effective_rows: 1_000_000 + shard,
+        lineage: Vec::new(),
         clicks: 100_000,
         passes: 1,
         start: None,

@@ -106,6 +106,7 @@ fn learn(logs: &[String], l1: f64, state: &Path) -> Result<(), Box<dyn Error>> {
         passes: 1,
         state: state.to_owned(),
         replace: false,
+        again: false,
         arguments: Vec::new(),
     };
     train(&omomi_train::toml::parse_contract(generate::CONTRACT)?, &options, &mut |_| ())?;

@@ -31,6 +31,7 @@
 //! layers, from low to high
 //!     parent_process  readable  toml  settings
 //!     log
+//!     lineage
 //!     evaluate
 //!     learn
 //!     pack
@@ -42,6 +43,7 @@
 pub mod evaluate;
 pub mod judge;
 pub mod learn;
+pub mod lineage;
 pub mod log;
 pub mod operate;
 pub mod pack;

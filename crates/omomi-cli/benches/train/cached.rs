@@ -59,6 +59,7 @@ impl Run<'_> {
             cache,
             state: self.folder.join("state.parquet"),
             replace: true,
+            again: false,
             arguments: Vec::new(),
         };
         train(self.contract, &options, watch).expect("a log of good rows")

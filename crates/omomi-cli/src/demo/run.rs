@@ -58,6 +58,7 @@ impl Run {
             cache: None,
             state: state.clone(),
             replace: true,
+            again: false,
             arguments: vec!["demo".to_owned()],
         };
         let account = train(contract, &options, &mut |_| ())?;

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use omomi::store::Store;
 use omomi_train::evaluate::{By, Calibration, EvaluateOptions, Evaluation, ModelEvaluation, evaluate_files};
-use omomi_train::judge::gate::{Figures, GateOptions, GateSettings, gate};
+use omomi_train::judge::gate::{Declared, Figures, GateOptions, GateSettings, gate};
 use omomi_train::judge::report::{self, ReportInputs};
 use omomi_train::learn::shards::{ShardsAccount, Split, TrainShardsOptions, shard_alpha, train_shards};
 use omomi_train::learn::{Sampling, Settings, TrainOptions};
 use omomi_train::log::ReadOptions;
 use omomi_train::operate::publish::{PublishOptions, Verifier, blessing_path, publish};
+use omomi_train::operate::served::served;
 use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, chosen_encoding, pack};
 use omomi_train::prune::{Measures, PruneOptions, PruneReport, bill_path, prune};
 
@@ -50,8 +51,12 @@ pub(super) fn run(log: &GeneratedLog, yesterday: &Run) -> Result<Today, Failure>
     say!("\n{}", comparison(&evaluation));
 
     let store = Store::new(log.folder.join("store"));
-    publish_blessed(&yesterday.weight_file, &first_figures(yesterday, log), true, &store)?;
-    publish_blessed(&weight_file, &Figures::Evaluation(evaluation_file.clone()), false, &store)?;
+    let first = match served(&store)? {
+        None => Declared::First,
+        Some(_) => Declared::WithoutBaseline("the demo runs again, from its first day".to_owned()),
+    };
+    publish_blessed(&yesterday.weight_file, &first_figures(yesterday, log), first, &store)?;
+    publish_blessed(&weight_file, &Figures::Evaluation(evaluation_file.clone()), Declared::Replacement, &store)?;
 
     let page = log.folder.join("report.html");
     let inputs = ReportInputs {
@@ -88,6 +93,7 @@ fn train_and_average(log: &GeneratedLog, merged: &Path) -> Result<ShardsAccount,
             passes: 1,
             state: merged.to_owned(),
             replace: true,
+            again: false,
             arguments: vec!["demo".to_owned()],
         },
         contract_file: log.contract_file.clone(),
@@ -185,18 +191,20 @@ fn first_figures(yesterday: &Run, log: &GeneratedLog) -> Figures {
 }
 
 /// Publishes a file if it passes the gate. Otherwise prints the reasons.
-fn publish_blessed(file: &Path, figures: &Figures, first: bool, store: &Store) -> Result<(), Failure> {
+fn publish_blessed(file: &Path, figures: &Figures, declared: Declared, store: &Store) -> Result<(), Failure> {
     let options = GateOptions {
         file: file.to_owned(),
         figures: figures.clone(),
         settings: GateSettings::default(),
-        first,
-        store: None,
+        settings_source: "the built-in settings".to_owned(),
+        declared,
+        store: store.dir().is_dir().then(|| store.dir().to_owned()),
     };
     let verdict = gate(&options, &mut |_| ())?;
     for check in verdict.reasons() {
         let subject = check.subject.as_deref().unwrap_or("the file");
-        say!("  held back    {} of {subject}: expected {}, found {}", check.name, check.expected, check.found);
+        let answer = check.answer.words();
+        say!("  {answer:<12} {} of {subject}: expected {}, found {}", check.name, check.expected, check.found);
     }
     if !verdict.passed() {
         return Ok(());

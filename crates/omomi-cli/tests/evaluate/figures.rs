@@ -252,7 +252,7 @@ fn a_file_does_not_differ_from_itself_and_equal_input_gives_equal_text() {
     assert!(error.contains("the column `sight` is missing"), "{error}");
     fs::write(world.path("other.json"), "{\"format_version\": 99}").unwrap();
     let error = Evaluation::read(&world.path("other.json")).unwrap_err().to_string();
-    assert!(error.contains("expected an evaluation of format version 1, found 99"), "{error}");
+    assert!(error.contains("expected an evaluation of format version 2, found 99"), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod explain;
 mod figures;
 mod gate;
+mod history;
 mod world;
 
 #[path = "../../../../tests/damage/sealing.rs"]

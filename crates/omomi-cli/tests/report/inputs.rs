@@ -61,7 +61,7 @@ fn a_file_that_is_not_an_evaluation_is_rejected() {
         "{message}"
     );
     let inputs = changed(folder.path(), |evaluation| evaluation.format_version = 99);
-    assert!(refusal(&inputs).contains("format version 1, found 99"));
+    assert!(refusal(&inputs).contains("format version 2, found 99"));
     let inputs = changed(folder.path(), |evaluation| evaluation.models.clear());
     assert!(refusal(&inputs).contains("evaluates no weight file"));
 }

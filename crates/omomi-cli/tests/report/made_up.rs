@@ -9,7 +9,7 @@ use omomi_train::evaluate::{
     Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
     FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics,
 };
-use omomi_train::judge::gate::{Candidate, GateSettings, Judgment, judge};
+use omomi_train::judge::gate::{Candidate, Declared, GateSettings, Judgment, judge};
 use omomi_train::judge::report::ReportInputs;
 use omomi_train::learn::state::{BIAS_FIELD, Metadata, StateRow, StateWriter};
 use omomi_train::learn::{Settings, WeightRule};
@@ -87,6 +87,7 @@ pub fn evaluation(with_baseline: bool) -> Evaluation {
         tool_version: "0.1.0".to_owned(),
         rows: EvaluatedRows {
             logs: vec!["logs/part-004.parquet".to_owned()],
+            log_digests: Vec::new(),
             impressions: 1_000_000,
             clicks: 98_212,
             bad_rows: 3,
@@ -110,6 +111,7 @@ fn model(generation: u64, worse: f64, is_compared: bool) -> ModelEvaluation {
             mean_probability: 0.0979,
             log_loss: 0.321 * entropy,
             normalized_entropy: Some(entropy),
+            normalized_entropy_interval: Some([entropy - 0.004, entropy + 0.004]),
             auc: Some(0.7421 - 0.006 * worse),
             pr_auc: Some(0.2511 - 0.005 * worse),
             user_auc: None,
@@ -136,6 +138,7 @@ fn model(generation: u64, worse: f64, is_compared: bool) -> ModelEvaluation {
         ],
         hours: (0..HOUR_COUNT).map(|hour| hour_slice(hour, entropy)).collect(),
         fields: FIELDS.map(|(field, _)| field_rates(field, worse)).into(),
+        seen: Vec::new(),
         comparison: is_compared.then(|| Comparison {
             population_stability_index: 0.0123,
             log_loss_difference: Some(Difference { value: -0.00238, low: -0.0027, high: -0.0021 }),
@@ -157,7 +160,7 @@ fn file(generation: u64, worse: f64) -> FileFacts {
     FileFacts {
         path: format!("weights/{generation:06}.omomi"),
         len_bytes,
-        digest: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned(),
+        digest: format!("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f2001{generation:03}"),
         generation,
         logic_id: "feed-ctr".to_owned(),
         contract: contract().name().to_owned(),
@@ -193,11 +196,11 @@ fn reliability_bin(bin: usize, worse: f64) -> ReliabilityBin {
 
 fn slice(value: String, seed: usize, worse: f64) -> Slice {
     let clicks = 24_000 / (seed as u64 % 20 + 1);
-    let ratio = 1.0 + (noise(seed) - 0.5) * (0.08 + 0.12 * worse) + if seed == 3 { 0.21 } else { 0.0 };
+    let ratio = 1.0 + (noise(seed) - 0.5) * (0.08 + 0.12 * worse) + if seed == 3 { 0.25 * (1.0 - worse) } else { 0.0 };
     let metrics = SliceMetrics {
         impressions: clicks * 10,
         clicks,
-        mean_probability: 0.1,
+        mean_probability: 0.1 * ratio,
         log_loss: 0.28,
         normalized_entropy: Some(0.87 + 0.02 * noise(seed + 7)),
         calibration: calibration(clicks, ratio),
@@ -230,6 +233,7 @@ fn field_rates(field: &str, worse: f64) -> FieldRates {
         missing: 12_000,
         missing_rate: 0.012,
         invalid_numbers: 0,
+        distribution: Vec::new(),
     }
 }
 
@@ -294,9 +298,10 @@ fn blessing() -> Blessing<Judgment> {
     let evaluation = evaluation(true);
     let model = &evaluation.models[0];
     let settings = GateSettings { slice_calibration_ratio: [0.7, 1.25], ..GateSettings::default() };
-    let candidate = Candidate { model, baseline: evaluation.baseline.as_ref(), first: false };
+    let baseline = evaluation.baseline.as_ref();
+    let candidate = Candidate { model, baseline, declared: &Declared::Replacement, store: None };
     let checks = judge(candidate, &settings);
-    Blessing::new(model.file.digest.clone(), Judgment::new(&evaluation, model, false, &settings, &checks))
+    Blessing::new(model.file.digest.clone(), Judgment::new(&evaluation, candidate, &settings, "gate.toml", &checks))
 }
 
 /// Writes a state whose weights differ from those of `moved = 0` in proportion to `moved`.
@@ -310,9 +315,11 @@ fn state(path: &Path, moved: f64) -> PathBuf {
         shards: 1,
         window_us: None,
         rows: 1_000_000,
+        effective_rows: 1_000_000,
         clicks: 98_212,
         passes: 1,
         start: None,
+        lineage: Vec::new(),
         tool_version: "0.1.0".to_owned(),
     };
     let bias = StateRow {

@@ -78,6 +78,7 @@ impl Fixture {
                 passes: 1,
                 state: self.path("merged.parquet"),
                 replace: true,
+                again: false,
                 arguments: Vec::new(),
             },
             contract_file: self.contract_file(),

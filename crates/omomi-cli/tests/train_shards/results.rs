@@ -60,14 +60,26 @@ fn shards_continue_from_a_common_start_which_counts_once() {
     let mut second = fixture.options();
     second.train.logs = later;
     // Half is kept per day, and every shard must use the same age.
-    second.train.start = Some(StartOptions { state: start.clone(), decay_per_day: 0.5, age_days: None, shares: 1 });
+    second.train.start = Some(StartOptions {
+        state: start.clone(),
+        decay_per_day: 0.5,
+        age_days: None,
+        forget_unseen_days: None,
+        shares: 1,
+    });
     let (_, seen) = fixture.merged(&second);
     assert_eq!(seen.stale.len(), 3, "the states of the first training are not part of this one");
     let after = StateReader::open(&second.train.state).unwrap().metadata().clone();
     assert_eq!((after.rows, before.rows < after.rows), (12_000, true));
     let said = after.start.unwrap();
     assert_eq!((said.digest, said.shares), (omomi::store::Digest::of_file(&start).unwrap(), 3));
-    assert!(said.decay > 0.9 && said.decay < 1.0, "{}", said.decay);
+    // From the last row of the start to the last row of the logs.
+    let days = (after.window_us.unwrap().1 - before.window_us.unwrap().1) as f64 / 86_400e6;
+    assert!((said.decay - 0.5_f64.powf(days)).abs() < 1e-9, "{} after {days} days", said.decay);
+    // The start counts once, and as far as decay leaves it.
+    let left = (before.rows as f64 * said.decay).round();
+    assert!((after.effective_rows as f64 - left - (after.rows - before.rows) as f64).abs() < 1.5, "{after:?}");
+    assert!(after.lineage.len() > before.lineage.len());
 }
 
 #[test]

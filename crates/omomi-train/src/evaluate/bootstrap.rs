@@ -1,4 +1,5 @@
-//! The paired bootstrap: estimates how much of the difference between two models on the same rows may be chance.
+//! The paired bootstrap: estimates how much of the difference between two models on the same rows may be chance, and
+//! how much of the normalized entropy of one.
 //!
 //! Rows are drawn in groups, because rows of one user, or of one moment, are not independent. A group has all rows of
 //! some users, or consecutive rows. The number of groups is bounded, and only their sums are kept.
@@ -94,10 +95,14 @@ impl Groups {
         }
     }
 
-    /// Returns the differences of each weight file from the last one, which is the baseline.
-    pub(super) fn differences(&self, seed: u64) -> Vec<Differences> {
-        let filled: Vec<usize> = (0..self.counts.len()).filter(|&group| self.counts[group].impressions > 0).collect();
-        let Some(model_count) = self.losses.len().checked_sub(1) else { return Vec::new() };
+    /// Returns the indices of the groups that have rows.
+    fn filled(&self) -> Vec<usize> {
+        (0..self.counts.len()).filter(|&group| self.counts[group].impressions > 0).collect()
+    }
+
+    /// Draws resamples of the groups. Equal seeds give equal draws.
+    pub(super) fn draws(&self, seed: u64) -> Draws {
+        let filled = self.filled();
         let everything = self.draw(&mut filled.iter().copied());
         let mut random = Pcg64Mcg::new(u128::from(seed) << 64 | u128::from(seed) | 1);
         let below = u64::try_from(filled.len()).unwrap_or(u64::MAX);
@@ -112,14 +117,11 @@ impl Groups {
                 self.draw(&mut drawn)
             })
             .collect();
-        let bootstrap = Bootstrap { groups_of: self.groups_of, groups: below, resamples: RESAMPLE_COUNT as u64, seed };
-        let differences = |model: usize| Differences {
-            log_loss: difference(&everything, &draws, |draw| draw.log_loss_difference(model)),
-            normalized_entropy: difference(&everything, &draws, |draw| draw.normalized_entropy_difference(model)),
-            normalized_entropy_change: difference(&everything, &draws, |draw| draw.change(model)),
-            bootstrap,
-        };
-        (0..model_count).map(differences).collect()
+        Draws { everything, draws, bootstrap: self.bootstrap(below, seed) }
+    }
+
+    fn bootstrap(&self, groups: u64, seed: u64) -> Bootstrap {
+        Bootstrap { groups_of: self.groups_of, groups, resamples: RESAMPLE_COUNT as u64, seed }
     }
 
     fn draw(&self, groups: &mut dyn Iterator<Item = usize>) -> Draw {
@@ -132,6 +134,33 @@ impl Groups {
             }
         }
         draw
+    }
+}
+
+/// Resamples of the groups of all rows.
+pub(super) struct Draws {
+    everything: Draw,
+    draws: Vec<Draw>,
+    bootstrap: Bootstrap,
+}
+
+impl Draws {
+    /// Returns the differences of each weight file from the last one, which is the baseline.
+    pub(super) fn differences(&self) -> Vec<Differences> {
+        let Self { everything, draws, bootstrap } = self;
+        let differences = |model: usize| Differences {
+            log_loss: difference(everything, draws, |draw| draw.log_loss_difference(model)),
+            normalized_entropy: difference(everything, draws, |draw| draw.normalized_entropy_difference(model)),
+            normalized_entropy_change: difference(everything, draws, |draw| draw.change(model)),
+            bootstrap: *bootstrap,
+        };
+        (0..everything.losses.len().saturating_sub(1)).map(differences).collect()
+    }
+
+    /// Returns the 95 % interval of the normalized entropy of a weight file.
+    pub(super) fn entropy_interval(&self, model: usize) -> Option<[f64; 2]> {
+        let interval = difference(&self.everything, &self.draws, |draw| draw.normalized_entropy(model))?;
+        Some([interval.low, interval.high])
     }
 }
 
@@ -158,6 +187,11 @@ impl Draw {
 
     fn log_loss_difference(&self, model: usize) -> Option<f64> {
         (self.impressions > 0).then(|| (self.losses[model] - self.baseline_loss()) / self.impressions as f64)
+    }
+
+    fn normalized_entropy(&self, model: usize) -> Option<f64> {
+        let constant = entropy(self.clicks as f64 / self.impressions.max(1) as f64);
+        (constant > 0.0).then(|| self.losses[model] / self.impressions as f64 / constant)
     }
 
     fn normalized_entropy_difference(&self, model: usize) -> Option<f64> {
@@ -202,7 +236,7 @@ mod tests {
     #[test]
     fn the_interval_is_as_wide_as_for_the_normal_distribution() {
         for groups_of in [GroupsOf::ConsecutiveRows, GroupsOf::Users] {
-            let differences = groups(groups_of, 100_000, 0.01).differences(1)[0];
+            let differences = groups(groups_of, 100_000, 0.01).draws(1).differences()[0];
             let found = differences.log_loss.unwrap();
             // The noise is uniform with width 1, so its standard deviation is 1 / sqrt(12).
             let reach = 1.96 / 12.0_f64.sqrt() / 100_000.0_f64.sqrt();
@@ -221,7 +255,7 @@ mod tests {
     #[test]
     fn equal_rows_and_seeds_give_equal_intervals_and_another_seed_another_interval() {
         let groups = groups(GroupsOf::ConsecutiveRows, 5_000, 0.0);
-        let low = |seed| groups.differences(seed)[0].log_loss.unwrap().low;
+        let low = |seed| groups.draws(seed).differences()[0].log_loss.unwrap().low;
         assert_eq!(low(3).to_bits(), low(3).to_bits());
         assert!((low(3) - low(4)).abs() > 0.0);
     }
@@ -239,10 +273,10 @@ mod tests {
 
     #[test]
     fn there_is_no_difference_of_entropies_without_rows_or_clicks() {
-        assert!(groups(GroupsOf::Users, 0, 0.0).differences(1)[0].log_loss.is_none());
+        assert!(groups(GroupsOf::Users, 0, 0.0).draws(1).differences()[0].log_loss.is_none());
         let mut unclicked = Groups::new(GroupsOf::ConsecutiveRows, 2);
         unclicked.add(None, false, &[0.3, 0.2]);
-        let differences = unclicked.differences(1)[0];
+        let differences = unclicked.draws(1).differences()[0];
         assert!((differences.log_loss.unwrap().value - 0.1).abs() < 1e-12);
         assert!(differences.normalized_entropy.is_none() && differences.normalized_entropy_change.is_none());
     }

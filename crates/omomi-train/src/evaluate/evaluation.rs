@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::lineage::LearningStep;
 use omomi::new_file::NewFile;
 
 /// The evaluation of weight files on the same rows.
@@ -30,6 +31,8 @@ pub struct Evaluation {
 pub struct EvaluatedRows {
     /// Paths of the logs, in reading order.
     pub logs: Vec<String>,
+    /// Digests of the contents of the logs (XXH3-128, as hexadecimal digits), in the same order; `None` for a pipe.
+    pub log_digests: Vec<Option<String>>,
     /// Number of rows.
     pub impressions: u64,
     /// Number of clicked rows.
@@ -60,8 +63,30 @@ pub struct ModelEvaluation {
     pub hours: Vec<HourSlice>,
     /// How each field of the contract was filled, in contract order.
     pub fields: Vec<FieldRates>,
+    /// The logs of this evaluation that a step of the model has used.
+    pub seen: Vec<SeenLog>,
     /// Comparison with the baseline on the same rows; `None` for the baseline itself, or without a baseline.
     pub comparison: Option<Comparison>,
+}
+
+/// A log of the evaluation that steps of the model have used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenLog {
+    /// Path of the log.
+    pub log: String,
+    /// Number of its rows.
+    pub rows: u64,
+    /// The steps that used it.
+    pub steps: Vec<LearningStep>,
+}
+
+impl SeenLog {
+    /// Returns whether a step has learned from the labels of the rows.
+    #[must_use]
+    pub fn is_learned(&self) -> bool {
+        self.steps.iter().any(|step| step.learns())
+    }
 }
 
 /// Facts from a weight file. All numbers are finite, because files with other numbers fail verification.
@@ -92,10 +117,11 @@ pub struct FileFacts {
     pub largest_weight: f64,
     /// Number of weights of each field and cross that has weights, in contract order.
     pub fields: Vec<FieldWeights>,
-    /// Number of training rows; `None` if the provenance does not have it.
+    /// Number of training rows, including those of earlier runs as far as decay leaves them; `None` if the provenance
+    /// does not have it.
     pub training_rows: Option<u64>,
-    /// Times of the first and last training row, in microseconds since 1970-01-01 UTC; `None` if the provenance does
-    /// not have them.
+    /// Times of the first and last training row, those of earlier runs included, in microseconds since 1970-01-01 UTC;
+    /// `None` if the provenance does not have them.
     pub training_window_us: Option<[i64; 2]>,
 }
 
@@ -128,6 +154,8 @@ pub struct Overall {
     pub log_loss: f64,
     /// Log loss divided by the entropy of the observed CTR. `None` if no row or every row was clicked, like the AUCs.
     pub normalized_entropy: Option<f64>,
+    /// The 95 % interval of the normalized entropy, from the bootstrap.
+    pub normalized_entropy_interval: Option<[f64; 2]>,
     /// Probability that a clicked row has a higher prediction than an unclicked one; ties count half.
     pub auc: Option<f64>,
     /// Average precision: the area under the precision-recall curve, in steps.
@@ -257,6 +285,9 @@ pub struct FieldRates {
     pub missing_rate: f64,
     /// Number of values that are out of range or NaN, which are treated as missing.
     pub invalid_numbers: u64,
+    /// Numbers of categories by a hash of the category, in [`FieldRates::DISTRIBUTION_LEN`] parts: a sketch of the
+    /// distribution, which shows whether it changes between days.
+    pub distribution: Vec<u64>,
 }
 
 /// Comparison of a weight file with the baseline on the same rows.
@@ -316,7 +347,12 @@ pub enum GroupsOf {
 
 impl Evaluation {
     /// The format version that this library writes and reads.
-    pub const FORMAT_VERSION: u32 = 1;
+    pub const FORMAT_VERSION: u32 = 2;
+}
+
+impl FieldRates {
+    /// Number of parts of the sketch of a distribution.
+    pub const DISTRIBUTION_LEN: usize = 64;
 }
 
 impl ColumnSlices {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::evaluation::{FieldWeights, FileFacts};
+use crate::lineage::LearnedLog;
 use omomi::score::Model;
 use omomi::store::Digest;
 use omomi::weight_file::layout::SectionKind;
@@ -14,7 +15,10 @@ use omomi::weight_file::layout::SectionKind;
 pub fn file_facts(model: &Model, path: &Path) -> FileFacts {
     let provenance = model.provenance();
     let training = &provenance["training"];
-    let window = |end: &str| training.pointer(&format!("/training_window/{end}")).and_then(Value::as_i64);
+    let window = |end: &str| {
+        let of = |key: &str| training.pointer(&format!("/{key}/{end}")).and_then(Value::as_i64);
+        of("lineage_window").or_else(|| of("training_window"))
+    };
     let fields = field_weights(model);
     FileFacts {
         path: path.display().to_string(),
@@ -29,9 +33,17 @@ pub fn file_facts(model: &Model, path: &Path) -> FileFacts {
         weight_count: model.weight_count(),
         largest_weight: largest_weight(model, &fields),
         fields,
-        training_rows: training.get("rows").and_then(Value::as_u64),
+        training_rows: training.get("lineage_rows").or_else(|| training.get("rows")).and_then(Value::as_u64),
         training_window_us: window("first_us").zip(window("last_us")).map(|(first, last)| [first, last]),
     }
+}
+
+/// Returns the logs that the model of a file has learned from, and the steps that used them, as far as the file says
+/// it.
+#[must_use]
+pub fn lineage_of(model: &Model) -> Vec<LearnedLog> {
+    let lineage = model.provenance().get("training").and_then(|training| training.get("lineage")).cloned();
+    lineage.and_then(|lineage| serde_json::from_value(lineage).ok()).unwrap_or_default()
 }
 
 /// Returns the number of weights per field and cross, in contract order, as far as the file has it.

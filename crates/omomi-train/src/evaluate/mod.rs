@@ -32,6 +32,7 @@ mod evaluation;
 mod facts;
 mod histogram;
 mod log_scorer;
+mod made_up;
 mod metrics;
 mod run;
 mod slices;
@@ -40,10 +41,11 @@ pub use auc::HISTOGRAM_BINS_PER_LOGIT;
 pub use evaluation::EvaluationFileError;
 pub use evaluation::{
     Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,
-    FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, Slice, SliceMetrics, UserAuc,
+    FileFacts, GroupsOf, HourSlice, ModelEvaluation, Overall, ReliabilityBin, SeenLog, Slice, SliceMetrics, UserAuc,
 };
 pub use facts::{field_weights, file_facts};
 pub use log_scorer::{EvaluateError, evaluate, evaluate_each};
+pub(crate) use made_up::evaluation_of_predictions;
 pub(crate) use metrics::whole;
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};
 pub use run::{By, EvaluateOptions, evaluate_files};

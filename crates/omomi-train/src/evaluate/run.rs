@@ -10,14 +10,16 @@ use super::EvaluateError;
 use super::auc::UserRows;
 use super::bootstrap::Groups;
 use super::evaluation::{
-    Comparison, EvaluatedRows, Evaluation, FieldRates, GroupsOf, ModelEvaluation, Overall, ReliabilityBin, UserAuc,
+    Comparison, EvaluatedRows, Evaluation, FieldRates, GroupsOf, ModelEvaluation, Overall, ReliabilityBin, SeenLog,
+    UserAuc,
 };
-use super::facts::file_facts;
+use super::facts::{file_facts, lineage_of};
 use super::histogram::Histogram;
 use super::log_scorer::LogScorer;
 use super::metrics::{Totals, logit_of, probability_log_loss};
 use super::slices::{ColumnTotals, FieldCounts, HourTotals, calibration};
-use crate::log::{LogReader, ReadOptions, RowBatch, contract_of};
+use crate::lineage::{LearnedLog, log_digest};
+use crate::log::{LogFile, LogReader, ReadOptions, RowBatch, contract_of};
 use omomi::contract::{Contract, Field, FieldKind};
 use omomi::score::Model;
 use omomi::weight_file::map::LoadMode;
@@ -25,7 +27,7 @@ use omomi::weight_file::map::LoadMode;
 /// Number of bins of the reliability curve and of the calibration error.
 const RELIABILITY_BIN_COUNT: u64 = 20;
 /// Number of bins of the population stability index. The usual limits of 0.1 and 0.25 assume this number.
-const SHIFT_BIN_COUNT: u64 = 10;
+pub(super) const SHIFT_BIN_COUNT: u64 = 10;
 
 /// What to evaluate.
 #[derive(Debug, Clone)]
@@ -185,7 +187,7 @@ struct Sums<'a> {
     columns: Vec<ColumnTotals>,
     hours: HourTotals,
     users: Option<UserRows>,
-    groups: Option<Groups>,
+    groups: Groups,
 }
 
 struct ModelSums {
@@ -209,7 +211,7 @@ impl<'a> Sums<'a> {
             columns: columns.iter().map(|column| ColumnTotals::new(column, model_count)).collect(),
             hours: HourTotals::default(),
             users: options.user.as_ref().map(|_| UserRows::new(model_count)),
-            groups: options.baseline.as_ref().map(|_| Groups::new(groups_of, model_count)),
+            groups: Groups::new(groups_of, model_count),
         }
     }
 
@@ -253,9 +255,7 @@ impl<'a> Sums<'a> {
         if let (Some(users), Some(user)) = (&mut self.users, user) {
             users.add(user, clicked, &self.probabilities);
         }
-        if let Some(groups) = &mut self.groups {
-            groups.add(user, clicked, &self.losses);
-        }
+        self.groups.add(user, clicked, &self.losses);
     }
 
     fn evaluation(self, models: &[Arc<Model>], lanes: &[Lane], options: &EvaluateOptions) -> Evaluation {
@@ -267,24 +267,29 @@ impl<'a> Sums<'a> {
                 fields[model] = counts.rates();
             }
         }
+        let rows = self.rows(&lanes[0].reader);
+        let draws = self.groups.draws(options.seed);
         let mut evaluations: Vec<ModelEvaluation> = Vec::with_capacity(models.len());
         for (index, (sums, fields)) in self.by_model.iter().zip(fields).enumerate() {
             let reliability = sums.histogram.equal_mass(RELIABILITY_BIN_COUNT);
             evaluations.push(ModelEvaluation {
                 file: file_facts(&models[index], paths[index]),
-                overall: overall(sums, &reliability, &fields, user_aucs[index]),
+                overall: Overall {
+                    normalized_entropy_interval: draws.entropy_interval(index),
+                    ..overall(sums, &reliability, &fields, user_aucs[index])
+                },
                 reliability,
                 by: self.columns.iter().map(|column| column.slices(index)).collect(),
                 hours: self.hours.slices(index),
                 fields,
+                seen: seen_logs(&lineage_of(&models[index]), &rows, &lanes[0].reader),
                 comparison: None,
             });
         }
         let mut baseline = None;
-        if let Some(groups) = &self.groups {
+        if options.baseline.is_some() {
             baseline = evaluations.pop();
-            let differences = groups.differences(options.seed);
-            for (index, (evaluation, differences)) in evaluations.iter_mut().zip(differences).enumerate() {
+            for (index, (evaluation, differences)) in evaluations.iter_mut().zip(draws.differences()).enumerate() {
                 let theirs = &self.by_model[self.by_model.len() - 1].histogram;
                 evaluation.comparison = Some(Comparison {
                     population_stability_index: self.by_model[index]
@@ -300,7 +305,7 @@ impl<'a> Sums<'a> {
         Evaluation {
             format_version: Evaluation::FORMAT_VERSION,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            rows: self.rows(&lanes[0].reader),
+            rows,
             models: evaluations,
             baseline,
         }
@@ -309,6 +314,7 @@ impl<'a> Sums<'a> {
     fn rows(&self, reader: &LogReader) -> EvaluatedRows {
         EvaluatedRows {
             logs: reader.files().iter().map(|file| file.path.display().to_string()).collect(),
+            log_digests: reader.files().iter().map(log_digest).collect(),
             impressions: self.row_count,
             clicks: self.click_count,
             bad_rows: reader.bad_row_count(),
@@ -317,6 +323,16 @@ impl<'a> Sums<'a> {
             window_us: self.window_us,
         }
     }
+}
+
+/// Returns the logs of the evaluation that a step of a model has used.
+fn seen_logs(lineage: &[LearnedLog], rows: &EvaluatedRows, reader: &LogReader) -> Vec<SeenLog> {
+    let seen = |((log, digest), file): ((&String, &Option<String>), &LogFile)| {
+        let digest = digest.as_ref()?;
+        let steps: Vec<_> = lineage.iter().filter(|it| it.digest == *digest).map(|it| it.step).collect();
+        (!steps.is_empty()).then(|| SeenLog { log: log.clone(), rows: file.row_count.unwrap_or(0), steps })
+    };
+    rows.logs.iter().zip(&rows.log_digests).zip(reader.files()).filter_map(seen).collect()
 }
 
 fn overall(
@@ -336,6 +352,7 @@ fn overall(
         mean_probability: sums.totals.mean_probability(),
         log_loss: metrics.log_loss,
         normalized_entropy: metrics.normalized_entropy,
+        normalized_entropy_interval: None,
         auc: metrics.auc,
         pr_auc: sums.histogram.pr_auc(),
         user_auc,

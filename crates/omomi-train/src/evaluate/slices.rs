@@ -126,6 +126,14 @@ struct Field {
     unseen: u64,
     missing: u64,
     invalid_numbers: u64,
+    distribution: Vec<u64>,
+}
+
+/// Returns the part of the sketch of a distribution that a category belongs to. Neighboring numbers are in different
+/// parts.
+fn part_of(value: u64) -> usize {
+    let mixed = (value ^ value >> 32).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> 58).unwrap_or(0)
 }
 
 impl FieldCounts {
@@ -137,6 +145,7 @@ impl FieldCounts {
             unseen: 0,
             missing: 0,
             invalid_numbers: 0,
+            distribution: vec![0; FieldRates::DISTRIBUTION_LEN],
         };
         Self { row_count: 0, fields: contract.fields().iter().map(field).collect() }
     }
@@ -148,6 +157,7 @@ impl FieldCounts {
         for (field, column) in self.fields.iter_mut().zip(&batch.columns) {
             let is_unseen = |&&value: &&u64| table.get(feature_key(field.seed, value)).is_none();
             field.unseen += column.values.iter().filter(is_unseen).count() as u64;
+            column.values.iter().for_each(|&value| field.distribution[part_of(value)] += 1);
             field.categories += column.values.len() as u64;
             field.missing += column.offsets.windows(2).filter(|ends| ends[0] == ends[1]).count() as u64;
             field.invalid_numbers += column.invalid_number_count;
@@ -163,6 +173,7 @@ impl FieldCounts {
             missing: field.missing,
             missing_rate: field.missing as f64 / self.row_count.max(1) as f64,
             invalid_numbers: field.invalid_numbers,
+            distribution: field.distribution.clone(),
         };
         self.fields.iter().map(rates).collect()
     }

@@ -3,4 +3,6 @@
 
 pub mod explain;
 pub mod gate;
+pub mod history;
+pub mod power;
 pub mod report;

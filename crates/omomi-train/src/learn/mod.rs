@@ -47,14 +47,16 @@ use state::{Difference, StateError};
 
 pub use optimizer::{Coordinate, Settings, WeightRule, weight};
 pub use provenance::utc;
-pub(crate) use provenance::{files_json, metrics_json, start_json, window_json, write_provenance};
+pub(crate) use provenance::{
+    files_json, metrics_json, read_provenance, refuse_existing_state, start_json, window_json, write_provenance,
+};
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;
-pub(crate) use run::refuse_leakage;
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
+pub(crate) use run::{refuse_leakage, refuse_relearning};
 pub use sampling::Sampling;
 pub use start_state::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};
-pub(crate) use start_state::{age_days, days_of, decayed, refuse_start, share_of, share_of_bias};
+pub(crate) use start_state::{age_days, days_of, decayed, decayed_rows, refuse_start, share_of, share_of_bias};
 pub use state_model::{StateFeature, StateModel};
 pub use trainer::{FieldFeatures, Trainer, WrittenState};
 
@@ -118,6 +120,29 @@ pub enum TrainError {
     HeldOutIsLearned {
         /// The file.
         path: PathBuf,
+    },
+    /// The start state has learned a log already.
+    #[error(
+        "{} was learned already: {} contains it, perhaps from a copy under another name; name only logs that are new, \
+         or pass --again to learn it once more",
+        .path.display(), .start.display()
+    )]
+    LearnedAlready {
+        /// The log.
+        path: PathBuf,
+        /// The start state.
+        start: PathBuf,
+    },
+    /// Two logs have the same content.
+    #[error(
+        "{} is a copy of {}: expected each row once; name one of them only, or pass --again to learn both",
+        .copy.display(), .path.display()
+    )]
+    CopyOfLog {
+        /// The first log.
+        path: PathBuf,
+        /// Its copy.
+        copy: PathBuf,
     },
     /// The start state has another contract or other settings.
     #[error(

@@ -4,22 +4,21 @@ mod passes;
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::evaluate::{Evaluator, Metrics};
+use crate::lineage::{LearningStep, find_copy, find_learned, learned_logs};
 use crate::log::{FileId, FileMissing, LogFile, LogReader, LogWarning, ReadOptions};
 use omomi::contract::Contract;
-use omomi::new_file::refuse_to_replace;
 
 use super::start_state::{StartAccount, StartOptions, days_of, decay_of};
-use super::state::StateError;
+use super::state::{StateError, StateReader};
 use super::{
-    FieldFeatures, Sampling, Settings, TrainError, Trainer, files_json, metrics_json, start_json, window_json,
-    write_provenance,
+    FieldFeatures, Sampling, Settings, TrainError, Trainer, files_json, metrics_json, refuse_existing_state,
+    start_json, utc, window_json, write_provenance,
 };
 
 /// Options of [`train`].
@@ -48,6 +47,8 @@ pub struct TrainOptions {
     pub state: PathBuf,
     /// Whether existing files are replaced.
     pub replace: bool,
+    /// Whether logs may be learned that the start state has learned, or that are copies of each other.
+    pub again: bool,
     /// The command line of the run, for the provenance only.
     pub arguments: Vec<String>,
 }
@@ -124,8 +125,12 @@ pub struct Account {
     pub missing_by_log: Vec<FileMissing>,
     /// What the reader of the logs noticed that is no error.
     pub warnings: Vec<LogWarning>,
+    /// What is odd about the days of the logs after those of the start state: out of order, or a gap.
+    pub order_warnings: Vec<String>,
     /// Times of the first and the last row, in microseconds since 1970-01-01 UTC; `None` without a time column.
     pub window_us: Option<(i64, i64)>,
+    /// Number of rows that the model is built on, as far as decay leaves those of its start state.
+    pub lineage_rows: u64,
     /// The state that the run continued from; `None` if it trained from scratch.
     pub start: Option<StartAccount>,
     /// Days between the first and the last row that the model is built on, including the rows of its start state;
@@ -190,9 +195,7 @@ pub fn train(
         return Err(TrainError::NoPass);
     }
     let provenance_path = provenance_path(&options.state);
-    for path in [&options.state, &provenance_path] {
-        refuse_to_replace(path, options.replace).map_err(|error| StateError::io("write", path, error))?;
-    }
+    refuse_existing_state(&options.state, options.replace)?;
     let reader = LogReader::open(contract, &options.logs, options.read.clone())?;
     let mut held_out_reader = match options.held_out.as_slice() {
         [] => None,
@@ -204,10 +207,11 @@ pub fn train(
             return Err(TrainError::NoHeldOutRows);
         }
     }
+    refuse_relearning(options, reader.files())?;
     let mut trainer = match &options.start {
         Some(start) => {
             let decay = decay_of(start, contract, options)?;
-            Trainer::resume(contract, options.settings, options.sampling, &start.state, decay, start.shares)?
+            Trainer::resume_recent(contract, options.settings, options.sampling, start, decay)?
         }
         None => Trainer::with_sampling(contract, options.settings, options.sampling)?,
     };
@@ -217,7 +221,14 @@ pub fn train(
         return Err(TrainError::NoRows);
     }
     refuse_empty_fields(contract, &counted.missing)?;
+    if !options.again
+        && let Some((path, copy)) = find_copy(&counted.logs)
+    {
+        return Err(TrainError::CopyOfLog { path, copy });
+    }
     let learn_seconds = started.elapsed().as_secs_f64();
+    let rule = (!options.read.parts.is_empty()).then_some("a part of the rows");
+    trainer.record(learned_logs(LearningStep::Train, &counted.logs, trainer.window_us(), rule));
 
     let mut held_out = None;
     if let Some(reader) = &mut held_out_reader {
@@ -236,8 +247,10 @@ pub fn train(
         missing: counted.missing,
         missing_by_log: counted.missing_by_log,
         warnings: counted.warnings,
+        order_warnings: order_warnings(&trainer),
         window_us: trainer.window_us(),
         start: trainer.start().cloned(),
+        lineage_rows: trainer.effective_rows(),
         lineage_days: trainer.lineage_us().map(days_of),
         progressive: trainer.progressive_metrics(),
         held_out,
@@ -248,7 +261,7 @@ pub fn train(
         rows_per_second: rows as f64 * f64::from(options.passes) / learn_seconds.max(1e-9),
         peak_memory_bytes: peak_memory_bytes(),
     };
-    write_account(&provenance_path, contract, options, &account)
+    write_provenance(&options.state, provenance_of(contract, options, &account))
         .map_err(|error| StateError::io("write", &provenance_path, error))?;
     Ok(account)
 }
@@ -287,6 +300,40 @@ fn refuse_empty_fields(contract: &Contract, missing: &FileMissing) -> Result<(),
     }
 }
 
+/// Rejects logs that the start state has learned already.
+pub(crate) fn refuse_relearning(options: &TrainOptions, logs: &[LogFile]) -> Result<(), TrainError> {
+    let Some(start) = options.start.as_ref().filter(|_| !options.again) else { return Ok(()) };
+    let reader = StateReader::open(&start.state)?;
+    match find_learned(&reader.metadata().lineage, logs) {
+        Some(path) => Err(TrainError::LearnedAlready { path, start: start.state.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Says if the rows begin before the start state ends, or long after.
+fn order_warnings(trainer: &Trainer) -> Vec<String> {
+    let windows = trainer.start().and_then(|start| start.window_us).zip(trainer.window_us());
+    let Some(((_, end_us), (first_us, _))) = windows else { return Vec::new() };
+    let days = days_of((end_us, first_us));
+    let time = |time_us| utc(time_us).unwrap_or_else(|| time_us.to_string());
+    if days < 0.0 {
+        let (first, end) = (time(first_us), time(end_us));
+        return vec![format!(
+            "the logs begin at {first}, before the end of the start state at {end}: days out of order"
+        )];
+    }
+    if days >= MIN_GAP_DAYS {
+        return vec![format!(
+            "{days:.1} days are missing between the start state and the logs, after {}",
+            time(end_us)
+        )];
+    }
+    Vec::new()
+}
+
+/// Days without rows, from which on there is a warning.
+const MIN_GAP_DAYS: f64 = 0.5;
+
 /// Rejects held-out files that are also learned from. Such leakage makes held-out metrics worthless.
 pub(crate) fn refuse_leakage(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
     let learned: HashSet<FileId> = logs.iter().map(LogFile::id).collect();
@@ -304,10 +351,6 @@ fn peak_memory_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-fn write_account(path: &Path, contract: &Contract, options: &TrainOptions, account: &Account) -> io::Result<()> {
-    write_provenance(path, options.replace, &provenance_of(contract, options, account))
-}
-
 fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account) -> Value {
     let settings = options.settings;
     let fields: Vec<Value> = account
@@ -322,7 +365,8 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         counts.map(|(field, count)| (field.name.clone(), json!(count))).collect()
     };
     let missing_by_log: Vec<Value> = account.missing_by_log.iter().map(|log| Value::Object(by_field(log))).collect();
-    let warnings: Vec<String> = account.warnings.iter().map(ToString::to_string).collect();
+    let warnings = account.warnings.iter().map(ToString::to_string).chain(account.order_warnings.iter().cloned());
+    let warnings: Vec<String> = warnings.collect();
     json!({
         "tool_version": env!("CARGO_PKG_VERSION"),
         "arguments": options.arguments,
@@ -348,6 +392,7 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         "training_window": account.window_us.map(window_json),
         "start": account.start.as_ref().map(start_json),
         "lineage_days": account.lineage_days,
+        "lineage_rows": account.lineage_rows,
         "metrics": {
             "progressive": metrics_json(&account.progressive),
             "held_out": account.held_out.as_ref().map(metrics_json),

@@ -13,18 +13,24 @@ use super::{Settings, TrainError, TrainOptions};
 /// and dead features stay in the state.
 pub const LINEAGE_DAYS_LIMIT: f64 = 28.0;
 
-const DAY_US: f64 = 86_400e6;
+pub(super) const DAY_US: f64 = 86_400e6;
 
 /// The state that training continues from, and how much of it is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartOptions {
     /// The training state. Its contract and settings must be those of the run.
     pub state: PathBuf,
-    /// Decay: factor for `z` and `d` per day of the state's age, above 0 and at most 1. With 1, nothing is forgotten.
+    /// Decay: factor for `z` and `d` per day by which the state ages, above 0 and at most 1. With 1, nothing is
+    /// forgotten.
     pub decay_per_day: f64,
-    /// Age of the state in days. `None` means the time from its last row to the first row of the logs; both need times.
-    /// Runs whose states will be averaged must use the same age, so give it if their logs begin at different times.
+    /// Days of data by which the state ages in this run. `None` means the time from its last row to the last row of the
+    /// logs; both need times. So a day of new rows ages the state by a day, even if the days follow each other without
+    /// a gap. Runs whose states will be averaged must use the same age, so give it if their logs end at different
+    /// times.
     pub age_days: Option<f64>,
+    /// Features that no row has had for this number of days before the end of the state are left out, so that a state
+    /// that is continued every day stays bounded: at least 0. `None` keeps all. Features of unknown age are kept.
+    pub forget_unseen_days: Option<f64>,
     /// Number of runs that continue from the state in parallel, on parts of the rows, to be averaged: at least 1. Each
     /// takes its [share](StartOptions#shares) of the evidence.
     ///
@@ -50,10 +56,27 @@ pub struct StartAccount {
     pub window_us: Option<(i64, i64)>,
     /// Number of rows that the state learned, including those of its own start state.
     pub rows: u64,
+    /// Number of these rows as far as earlier decay left them.
+    pub effective_rows: u64,
     /// Factor by which `z` and `d` of the state were multiplied.
     pub decay: f64,
     /// Number of runs that share the evidence of the state.
     pub shares: u32,
+    /// Number of features that were left out, because no row had had them for too long.
+    pub forgotten: u64,
+}
+
+impl StartAccount {
+    /// Returns how many rows the state counts as after its decay.
+    #[must_use]
+    pub fn effective_rows_left(&self) -> u64 {
+        decayed_rows(self.effective_rows, self.decay)
+    }
+}
+
+/// Returns a number of rows after decay, rounded.
+pub(crate) fn decayed_rows(rows: u64, decay: f64) -> u64 {
+    crate::evaluate::whole(rows as f64 * decay)
 }
 
 /// Returns `z` and `d` after decay. The raw weight `-z / d` stays the same until `d` is down to `beta / alpha`, its
@@ -105,6 +128,11 @@ pub(super) fn decay_of(start: &StartOptions, contract: &Contract, options: &Trai
     {
         return Err(TrainError::Setting { name: "age_days", expected: "at least 0", found: days });
     }
+    if let Some(days) = start.forget_unseen_days
+        && !(days >= 0.0 && days.is_finite())
+    {
+        return Err(TrainError::Setting { name: "forget_unseen", expected: "at least 0", found: days });
+    }
     if per_day == 1.0 {
         return Ok(1.0);
     }
@@ -119,15 +147,21 @@ pub(super) fn decay_of(start: &StartOptions, contract: &Contract, options: &Trai
     Ok(decay)
 }
 
-/// Returns the days from the last row of the start state to the first row of the logs, or 0 if they overlap.
+/// Returns the days of data from the last row of the start state to the last row of the logs, or 0 if the state is
+/// newer. Reads all logs, because only their rows say when they end.
 pub(crate) fn age_days(start: &StartOptions, contract: &Contract, options: &TrainOptions) -> Result<f64, TrainError> {
     let window_us = StateReader::open(&start.state)?.metadata().window_us;
+    let no_age = || TrainError::NoAge { path: start.state.clone() };
+    let Some((_, start_us)) = window_us else { return Err(no_age()) };
     let mut reader = LogReader::open(contract, &options.logs, options.read.clone())?;
-    let first_us = reader.next_batch()?.and_then(|batch| batch.time_us?.into_iter().min());
-    let (Some((_, last_us)), Some(first_us)) = (window_us, first_us) else {
-        return Err(TrainError::NoAge { path: start.state.clone() });
-    };
-    Ok((first_us as f64 - last_us as f64).max(0.0) / DAY_US)
+    reader.check_repeatable()?;
+    let mut end_us = None;
+    while let Some(batch) = reader.next_batch()? {
+        let Some(times) = batch.time_us else { return Err(no_age()) };
+        end_us = end_us.max(times.into_iter().max());
+    }
+    let end_us = end_us.ok_or_else(no_age)?;
+    Ok((end_us as f64 - start_us as f64).max(0.0) / DAY_US)
 }
 
 /// Returns the days between the first and the last row of a window.

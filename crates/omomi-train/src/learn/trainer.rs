@@ -6,6 +6,7 @@ mod resume;
 use std::path::Path;
 
 use crate::evaluate::{Evaluator, Metrics, whole};
+use crate::lineage::{LearnedLog, extend_lineage};
 use crate::log::RowBatch;
 use omomi::contract::Contract;
 
@@ -34,6 +35,8 @@ pub struct Trainer {
     has_bias: bool,
     /// The state that training continues from.
     start: Option<StartAccount>,
+    /// The logs that were learned, including those of the start state.
+    lineage: Vec<LearnedLog>,
     pass: u32,
     progressive: Evaluator,
     learner: Learner,
@@ -84,6 +87,7 @@ impl Trainer {
             bias: Coordinate::default(),
             has_bias: false,
             start: None,
+            lineage: Vec::new(),
             pass: 1,
             progressive: Evaluator::bounded(),
             learner: Learner::new(settings),
@@ -167,6 +171,21 @@ impl Trainer {
         widest(self.start.as_ref().and_then(|start| start.window_us), self.indexer.window_us)
     }
 
+    /// Returns the number of rows that the model is built on, as far as decay leaves those of its start state.
+    #[must_use]
+    pub fn effective_rows(&self) -> u64 {
+        let rows = whole(self.indexer.totals.impressions);
+        match &self.start {
+            None => rows,
+            Some(start) => rows.saturating_sub(start.rows).saturating_add(start.effective_rows_left()),
+        }
+    }
+
+    /// Records the logs that were learned, for the state to carry.
+    pub(super) fn record(&mut self, logs: Vec<LearnedLog>) {
+        extend_lineage(&mut self.lineage, logs);
+    }
+
     /// Returns the number of features that were seen, without the bias.
     #[must_use]
     pub fn feature_count(&self) -> usize {
@@ -232,9 +251,11 @@ impl Trainer {
             shards: 1,
             window_us: self.lineage_us(),
             rows: whole(self.indexer.totals.impressions),
+            effective_rows: self.effective_rows(),
             clicks: whole(self.indexer.totals.clicks),
             passes: self.pass,
             start: self.start.as_ref().map(Start::from),
+            lineage: self.lineage.clone(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -1,5 +1,6 @@
 //! Finds the files of a log: named, matched by a pattern, or in a folder.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::io;
@@ -188,7 +189,7 @@ impl Found {
         paths.iter().try_for_each(|path| self.add_file(path, None))
     }
 
-    /// Lists the files below a folder, sorted by path. `outer` are the folders around it, each with its name.
+    /// Lists the files below a folder, sorted by path, digits by their value. `outer` are the folders around it, each with its name.
     fn list_folder(
         &mut self,
         folder: &Path,
@@ -210,7 +211,7 @@ impl Found {
         let entries = fs::read_dir(folder).map_err(unreadable)?;
         let mut entries = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
         let entries = entries.as_mut().map_err(|error| unreadable(io::Error::new(error.kind(), error.to_string())))?;
-        entries.sort();
+        entries.sort_by(|one, other| by_natural_name(one, other));
         for path in entries.iter() {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if let Some(reason) = reason_of_name(&name) {
@@ -271,14 +272,44 @@ fn metadata_of(path: &Path) -> Result<Metadata, LogError> {
     path.metadata().map_err(|source| LogError::Unreadable { file: path.to_owned(), source })
 }
 
-/// Returns the files and folders that match a pattern, sorted by path.
+/// Compares two paths by name, and digits in them by their value: `day-2` comes before `day-10`, as its time does.
+fn by_natural_name(one: &Path, other: &Path) -> Ordering {
+    let (whole_one, whole_other) = (one, other);
+    let (mut one, mut other) = (one.as_os_str().as_encoded_bytes(), other.as_os_str().as_encoded_bytes());
+    while let (Some(&first), Some(&second)) = (one.first(), other.first()) {
+        let order = if first.is_ascii_digit() && second.is_ascii_digit() {
+            let [digits, other_digits] = [take_digits(&mut one), take_digits(&mut other)];
+            digits.len().cmp(&other_digits.len()).then_with(|| digits.cmp(other_digits))
+        } else {
+            (one, other) = (&one[1..], &other[1..]);
+            // A separator comes before every other character, so that the files of a folder stay together.
+            (first != b'/').cmp(&(second != b'/')).then(first.cmp(&second))
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    // `1` and `01` have the same value: the names decide.
+    one.len().cmp(&other.len()).then_with(|| whole_one.cmp(whole_other))
+}
+
+/// Takes the digits at the start of `text`, and returns them without leading zeros.
+fn take_digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
+    let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(len);
+    *text = rest;
+    let zeros = digits.iter().take_while(|&&byte| byte == b'0').count();
+    &digits[zeros..]
+}
+
+/// Returns the files and folders that match a pattern, sorted by path; digits by their value.
 fn matches(pattern: &str) -> Result<Vec<PathBuf>, LogError> {
     let found = glob::glob(pattern)
         .map_err(|error| LogError::BadPattern { pattern: pattern.to_owned(), message: error.to_string() })?;
     let mut paths = found
         .map(|path| path.map_err(|error| LogError::Unreadable { file: error.path().to_owned(), source: error.into() }))
         .collect::<Result<Vec<_>, _>>()?;
-    paths.sort();
+    paths.sort_by(|one, other| by_natural_name(one, other));
     Ok(paths)
 }
 
@@ -298,6 +329,23 @@ pub(super) fn read_failure(file: &Path, rows_before: u64, error: io::Error) -> L
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_in_names_are_compared_by_value_and_the_files_of_a_folder_stay_together() {
+        let sorted = |mut names: Vec<&'static str>| {
+            names.sort_by(|one, other| by_natural_name(Path::new(one), Path::new(other)));
+            names
+        };
+        assert_eq!(sorted(vec!["n-1", "n-10", "n-2", "n-01"]), ["n-01", "n-1", "n-2", "n-10"]);
+        assert_eq!(
+            sorted(vec!["2026-10-1/b", "2026-9-30/a", "2026-10-1/a"]),
+            ["2026-9-30/a", "2026-10-1/a", "2026-10-1/b"]
+        );
+        assert_eq!(sorted(vec!["a-b/1", "a/2", "a/10", "a"]), ["a", "a/2", "a/10", "a-b/1"]);
+        let large = ["18446744073709551616", "9", "18446744073709551617"];
+        assert_eq!(sorted(large.to_vec()), ["9", "18446744073709551616", "18446744073709551617"]);
+        assert_eq!(sorted(vec!["part-001", "part-000"]), ["part-000", "part-001"]);
+    }
 
     #[test]
     fn file_extension_decides_the_format_in_upper_or_lower_case() {

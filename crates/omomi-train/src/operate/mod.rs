@@ -3,3 +3,4 @@
 pub mod drill;
 pub mod load_test;
 pub mod publish;
+pub mod served;

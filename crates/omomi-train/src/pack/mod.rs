@@ -17,8 +17,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::{EvaluateError, Metrics, evaluate_each};
-use crate::learn::state::StateError;
-use crate::learn::{provenance_path, utc};
+use crate::learn::state::{StateError, StateReader};
+use crate::learn::{provenance_path, read_provenance, utc};
+use crate::lineage::{LearnedLog, LearningStep, extend_lineage, learned_logs};
 use crate::log::{LogError, LogReader, ReadOptions, is_in_the_future};
 use omomi::contract::Contract;
 use omomi::request::RequestRows;
@@ -222,6 +223,10 @@ pub fn pack(
         training["reading"] = reading;
     }
     let (golden, uncovered_fields) = golden_requests(contract, options, watch)?;
+    let mut lineage: Vec<LearnedLog> = serde_json::from_value(training["lineage"].take()).unwrap_or_default();
+    let held_out = LogReader::open(contract, &options.held_out, options.read.clone())?;
+    extend_lineage(&mut lineage, learned_logs(LearningStep::Pack, held_out.files(), None, None));
+    training["lineage"] = json!(lineage);
     let Weights { bias, entries, feature_count } = Weights::read(contract, &options.state, watch)?;
     let packing = Packing { contract, options, golden: &golden, bias };
     let made = packing.make(entries.into(), provenance, watch)?;
@@ -355,13 +360,10 @@ fn rounded_json(encoding: Encoding, rounded: &Rounded) -> Value {
 /// Returns the provenance for the weight file: the provenance beside the training state, without [`RUN_DEPENDENT`]
 /// keys.
 fn provenance(state: &Path) -> Result<Map<String, Value>, PackError> {
+    // A state that cannot be read is an error of its own.
+    StateReader::open(state)?;
     let path = provenance_path(state);
-    let unreadable = |source| PackError::Provenance { path: path.clone(), source };
-    let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-    let training: Value = serde_json::from_str(&text).map_err(|error| unreadable(error.into()))?;
-    let Value::Object(mut training) = training else {
-        return Err(unreadable(std::io::Error::other("it is not a JSON object")));
-    };
+    let mut training = read_provenance(state).map_err(|source| PackError::Provenance { path, source })?;
     training.retain(|key, _| !RUN_DEPENDENT.contains(&key.as_str()));
     let mut provenance = Map::new();
     provenance.insert("tool_version".to_owned(), Value::from(env!("CARGO_PKG_VERSION")));

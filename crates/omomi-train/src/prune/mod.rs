@@ -60,7 +60,8 @@ use std::path::{Path, PathBuf};
 
 use crate::learn::state::StateError;
 use crate::learn::{StateModel, provenance_path};
-use crate::log::{LogReader, ReadOptions};
+use crate::lineage::{LearningStep, learned_logs};
+use crate::log::{LogFile, LogReader, ReadOptions};
 use crate::operate::publish::check_planned;
 use crate::pack::{FilePlan, GoldenRows};
 use omomi::contract::Contract;
@@ -197,7 +198,10 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
     let contract = &model.metadata().contract;
     options.measures.check(contract, &model.metadata().weight_rule, !options.held_out.is_empty())?;
     let mut golden = GoldenRows::new(contract);
-    let held_out = read_held_out(&model, options, &mut golden, watch)?;
+    let (held_out, held_out_logs) = match read_held_out(&model, options, &mut golden, watch)? {
+        Some((rows, logs)) => (Some(rows), logs),
+        None => (None, Vec::new()),
+    };
     let golden = held_out.is_some().then_some(&golden);
     let growth_bytes = write::provenance_growth_bytes(&options.measures);
     let plan = FilePlan::new(contract, &options.state, golden, growth_bytes)?;
@@ -223,7 +227,10 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
     };
     bill.warnings = warnings(&bill, contract, options)?;
     watch(Event::Writing);
-    let state_len_bytes = write::write(options, &last, &served_rule(&last), &bill, &bill_path)?;
+    let sample = held_out.as_ref().filter(|rows| rows.sampled_row_count() < rows.row_count());
+    let rule = sample.map(|rows| format!("a sample of {} rows", rows.sampled_row_count()));
+    let learned = learned_logs(LearningStep::Prune, &held_out_logs, None, rule.as_deref());
+    let state_len_bytes = write::write(options, &last, &served_rule(&last), &bill, &bill_path, learned)?;
     let held_out_row_count = held_out.as_ref().map_or(0, HeldOut::row_count);
     Ok(PruneReport { bill, bill_path, held_out_row_count, state_len_bytes })
 }
@@ -238,7 +245,7 @@ fn read_held_out(
     options: &PruneOptions,
     golden: &mut GoldenRows<'_>,
     watch: &mut dyn FnMut(Event<'_>),
-) -> Result<Option<HeldOut>, PruneError> {
+) -> Result<Option<(HeldOut, Vec<LogFile>)>, PruneError> {
     if options.held_out.is_empty() {
         return Ok(None);
     }
@@ -256,7 +263,7 @@ fn read_held_out(
     }
     watch(Event::Finished(&reader));
     rows.refuse_one_sided()?;
-    Ok(Some(rows))
+    Ok(Some((rows, reader.files().to_vec())))
 }
 
 /// Returns the warnings: the bias was not fitted, the budget is not used up, or the store warns about or would reject

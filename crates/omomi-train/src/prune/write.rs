@@ -1,7 +1,6 @@
 //! Writes the files of a pruned state: the state, its provenance and its bill.
 
-use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -9,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::stage::Stage;
 use super::{Bill, Measures, PruneError, PruneOptions};
 use crate::learn::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
-use crate::learn::{WeightRule, provenance_path};
+use crate::learn::{WeightRule, provenance_path, read_provenance, write_provenance};
+use crate::lineage::{LearnedLog, extend_lineage};
 use crate::pack::PackError;
 use omomi::new_file::NewFile;
 
@@ -30,18 +30,26 @@ pub(super) fn write(
     rule: &WeightRule,
     bill: &Bill,
     bill_path: &Path,
+    learned: Vec<LearnedLog>,
 ) -> Result<u64, PruneError> {
     let provenance = provenance(&options.state, bill)?;
-    let len_bytes = write_state(options, stage, rule)?;
-    write_json(&provenance_path(&options.out), &provenance, options.replace)?;
+    let len_bytes = write_state(options, stage, rule, learned)?;
+    let path = provenance_path(&options.out);
+    write_provenance(&options.out, provenance).map_err(|error| StateError::io("write", &path, error))?;
     let bill = serde_json::to_value(bill).map_err(|error| StateError::io("write", bill_path, error.into()))?;
     write_json(bill_path, &bill, options.replace)?;
     Ok(len_bytes)
 }
 
-fn write_state(options: &PruneOptions, stage: &Stage, rule: &WeightRule) -> Result<u64, StateError> {
+fn write_state(
+    options: &PruneOptions,
+    stage: &Stage,
+    rule: &WeightRule,
+    learned: Vec<LearnedLog>,
+) -> Result<u64, StateError> {
     let mut reader = StateReader::open(&options.state)?;
-    let metadata = Metadata { weight_rule: *rule, pruned: true, ..reader.metadata().clone() };
+    let mut metadata = Metadata { weight_rule: *rule, pruned: true, ..reader.metadata().clone() };
+    extend_lineage(&mut metadata.lineage, learned);
     let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
     let mut number = 0;
     while let Some(batch) = reader.next_batch()? {
@@ -64,12 +72,7 @@ fn write_state(options: &PruneOptions, stage: &Stage, rule: &WeightRule) -> Resu
 /// short, because it goes into the weight file.
 fn provenance(state: &Path, bill: &Bill) -> Result<Value, PruneError> {
     let path = provenance_path(state);
-    let unreadable = |source| PackError::Provenance { path: path.clone(), source };
-    let text = fs::read_to_string(&path).map_err(unreadable)?;
-    let provenance: Value = serde_json::from_str(&text).map_err(|error| unreadable(error.into()))?;
-    let Value::Object(mut provenance) = provenance else {
-        return Err(unreadable(io::Error::other("it is not a JSON object")).into());
-    };
+    let mut provenance = read_provenance(state).map_err(|source| PackError::Provenance { path, source })?;
     let mut pruned = summary(bill);
     if let Some(earlier) = provenance.remove("pruned") {
         pruned.insert("earlier".to_owned(), earlier);

@@ -1,14 +1,29 @@
 //! The gate: decides whether a weight file may be published, and gives every reason against it.
 //!
-//! A file that meets the [settings](GateSettings) gets a blessing: the file `000042.blessing.json` beside
-//! `000042.omomi`, which [publishing](crate::operate::publish) requires. A file that is held back loses its earlier
+//! ```text
+//! evaluation, settings, what the store serves --judge--> checks --> passed | cannot tell | held back
+//! ```
+//!
+//! The decision ([`judge`]) is a pure function. Limits apply to intervals: a figure that is worse than allowed only by
+//! chance does not hold a file back, and one that is better only by chance does not let it pass. The answer is then
+//! *cannot tell*, with the number of clicks that are wanted.
+//!
+//! With a store, the baseline is what the store serves. A file that is its own baseline, or has the same weights under
+//! another name, is held back. A file that is declared the first, or to have no baseline for a named reason, has to
+//! meet bars of its own.
+//!
+//! A file that passes gets a blessing: the file `000042.blessing.json` beside `000042.omomi`, which
+//! [publishing](crate::operate::publish) requires. It names the digests of the file, the baseline and the settings.
+//! Publishing refuses it if the store serves another file by then. A file that does not pass loses its earlier
 //! blessing.
 //!
 //! A blessing protects against mistakes. It contains the digest of its file, so it is invalid for other bytes: sign a
 //! file before the gate, not afterwards. It does not protect against forgery; signatures do.
 
 mod checks;
+mod interval;
 pub mod settings;
+mod slices;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -19,16 +34,20 @@ use crate::evaluate::{
     Comparison, EvaluateError, EvaluateOptions, EvaluatedRows, Evaluation, EvaluationFileError, ModelEvaluation,
     Overall, evaluate_files,
 };
+use crate::judge::history::{Day, History, Jump};
 use crate::log::LogReader;
-use crate::operate::publish::{Blessing, PublishError, blessing_path, check_size};
+use crate::operate::publish::{Blessing, PublishError, Replaces, WithoutBaseline, blessing_path, check_size};
+use crate::operate::served::served;
 use crate::settings::{NoSettings, SettingsFaults};
 use omomi::error::{Error, Owner};
 use omomi::score::Model;
 use omomi::store::{Digest, Store};
 use omomi::weight_file::map::LoadMode;
 
-pub use checks::{Candidate, Check, judge};
+pub use checks::{Candidate, Check, Declared, StoreFacts, judge};
+pub use interval::Answer;
 pub use settings::GateSettings;
+pub use slices::{SliceFigure, slice_figures};
 
 /// What to judge, and by which settings.
 #[derive(Debug, Clone)]
@@ -39,9 +58,11 @@ pub struct GateOptions {
     pub figures: Figures,
     /// The settings of the gate.
     pub settings: GateSettings,
-    /// Whether the file is the first of its logic, so that there is no baseline.
-    pub first: bool,
-    /// The store for which to check the size limits.
+    /// Where the settings came from, in words.
+    pub settings_source: String,
+    /// What the file claims to replace.
+    pub declared: Declared,
+    /// The store to publish to. What it serves is the baseline, and its size limits are checked.
     pub store: Option<PathBuf>,
 }
 
@@ -59,7 +80,9 @@ pub enum Figures {
 pub struct Verdict {
     /// All checks.
     pub checks: Vec<Check>,
-    /// Path of the blessing that was written; `None` if the file is held back.
+    /// All slices with enough clicks to say something, worst first.
+    pub slices: Vec<SliceFigure>,
+    /// Path of the blessing that was written; `None` unless the file passed.
     pub blessing: Option<PathBuf>,
 }
 
@@ -70,9 +93,18 @@ impl Verdict {
         self.blessing.is_some()
     }
 
-    /// Returns the failed checks.
-    pub fn reasons(&self) -> impl Iterator<Item = &Check> {
-        self.checks.iter().filter(|check| !check.passed)
+    /// Returns the answer of all checks together.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        Answer::of_all(self.checks.iter().map(|check| check.answer))
+    }
+
+    /// Returns the checks that did not pass: first those that hold the file back.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<&Check> {
+        let mut reasons: Vec<&Check> = self.checks.iter().filter(|check| !check.passed()).collect();
+        reasons.sort_by_key(|check| check.answer != Answer::HeldBack);
+        reasons
     }
 }
 
@@ -113,6 +145,25 @@ pub enum GateError {
         /// Digests of the files that were evaluated.
         found: Vec<String>,
     },
+    /// The store does not exist.
+    #[error(
+        "the store {} does not exist: expected its directory; correct --store, or create the directory for a first file",
+        dir.display()
+    )]
+    NoStore {
+        /// The expected directory.
+        dir: PathBuf,
+    },
+    /// The history of a store cannot be read or written.
+    #[error("cannot {action} the history of the store {}", store.display())]
+    History {
+        /// The attempted action.
+        action: &'static str,
+        /// The store.
+        store: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
     /// The store cannot be read.
     #[error(transparent)]
     Store(Box<PublishError>),
@@ -143,38 +194,66 @@ impl From<NoSettings> for GateError {
 ///
 /// Returns [`GateError`] if the file could not be judged. An earlier blessing then stays as it was.
 pub fn gate(options: &GateOptions, watch: &mut dyn FnMut(&LogReader)) -> Result<Verdict, GateError> {
+    let facts = options.store.as_deref().map(store_facts).transpose()?;
     let model = match Model::load(&options.file, LoadMode::Map) {
         Ok(model) => model,
         Err(error @ Error::File { .. }) => return Err(error.into()),
-        Err(error) => return held_back(options, vec![refused(&error)]),
+        Err(error) => return not_passed(options, vec![refused(&error)], Vec::new()),
     };
     let digest = Digest::of(model.file().bytes());
     let len_bytes = model.header().total_len_bytes;
     drop(model);
     let evaluation = match &options.figures {
         Figures::Evaluation(path) => Evaluation::read(path)?,
-        Figures::Logs(logs) => {
-            let logs = EvaluateOptions { files: vec![options.file.clone()], ..EvaluateOptions::clone(logs) };
-            evaluate_files(&logs, watch)?
-        }
+        Figures::Logs(logs) => evaluate_files(&against_served(options, logs)?, watch)?,
     };
     let model = model_of(&evaluation, digest, options)?;
-    let candidate = Candidate { model, baseline: evaluation.baseline.as_ref(), first: options.first };
+    let baseline = evaluation.baseline.as_ref();
+    let candidate = Candidate { model, baseline, declared: &options.declared, store: facts.as_ref() };
     let mut checks = judge(candidate, &options.settings);
     if let Some(store) = &options.store {
         checks.push(check_store_size(store, model.file.generation, len_bytes)?);
     }
-    if checks.iter().any(|check| !check.passed) {
-        return held_back(options, checks);
+    if let Some(dir) = &options.store
+        && let Some(check) = check_history(dir, &evaluation, options)?
+    {
+        checks.extend(check);
     }
-    let judgment = Judgment::new(&evaluation, model, options.first, &options.settings, &checks);
+    let slices = slice_figures(model, baseline, &options.settings);
+    if checks.iter().any(|check| !check.passed()) {
+        return not_passed(options, checks, slices);
+    }
+    let judgment = Judgment::new(&evaluation, candidate, &options.settings, &options.settings_source, &checks);
     let (blessing, path) = (Blessing::new(model.file.digest.clone(), judgment), blessing_path(&options.file));
     blessing.write_beside(&options.file).map_err(|source| GateError::Blessing {
         action: "write",
         path: path.clone(),
         source,
     })?;
-    Ok(Verdict { checks, blessing: Some(path) })
+    Ok(Verdict { checks, slices, blessing: Some(path) })
+}
+
+/// Returns the options of the evaluation: the baseline is the given one, or else what the store serves.
+fn against_served(options: &GateOptions, logs: &EvaluateOptions) -> Result<EvaluateOptions, GateError> {
+    let mut logs = EvaluateOptions { files: vec![options.file.clone()], ..logs.clone() };
+    if let (None, Declared::Replacement, Some(dir)) = (&logs.baseline, &options.declared, &options.store) {
+        logs.baseline = served(&Store::new(dir))?.map(|served| served.path);
+    }
+    Ok(logs)
+}
+
+/// Reads what a store serves and whether it ever had a file.
+fn store_facts(dir: &Path) -> Result<StoreFacts, GateError> {
+    if !dir.is_dir() {
+        return Err(GateError::NoStore { dir: dir.to_owned() });
+    }
+    let store = Store::new(dir);
+    let served = served(&store)?;
+    Ok(StoreFacts {
+        dir: dir.display().to_string(),
+        served: served.map(|served| (served.generation, served.digest.to_string())),
+        had_files: !store.generations()?.is_empty(),
+    })
 }
 
 fn model_of<'a>(
@@ -200,7 +279,7 @@ fn refused(error: &Error) -> Check {
     Check {
         name: error.code().name().to_owned(),
         subject: None,
-        passed: false,
+        answer: Answer::HeldBack,
         expected: "a weight file that passes its own verification".to_owned(),
         found: error.full_message(),
         owner: error.owner(),
@@ -213,7 +292,7 @@ fn check_store_size(store: &Path, generation: u64, len_bytes: u64) -> Result<Che
     let check = |passed, found: String, action: &str, owner| Check {
         name: "store_size".to_owned(),
         subject: Some(store.display().to_string()),
-        passed,
+        answer: Answer::of(passed),
         expected: "within the limits of the store".to_owned(),
         found,
         owner,
@@ -228,14 +307,102 @@ fn check_store_size(store: &Path, generation: u64, len_bytes: u64) -> Result<Che
     }
 }
 
-/// Removes the blessing of an earlier judgment from a file that is held back.
-fn held_back(options: &GateOptions, checks: Vec<Check>) -> Result<Verdict, GateError> {
+/// Compares what the served file sees on the rows with the days before, and records it in the history of the store.
+/// Returns nothing if the evaluation does not have the served file.
+fn check_history(dir: &Path, evaluation: &Evaluation, options: &GateOptions) -> Result<Option<Vec<Check>>, GateError> {
+    let Some(baseline) = evaluation.baseline.as_ref().filter(|_| options.declared == Declared::Replacement) else {
+        return Ok(None);
+    };
+    if served(&Store::new(dir))?.is_none_or(|served| served.digest.to_string() != baseline.file.digest) {
+        return Ok(None);
+    }
+    let profile = profile_day(dir, &evaluation.rows, baseline, options.settings.history_band, None)?;
+    Ok(Some(profile.checks()))
+}
+
+/// Compares what the served file of a store sees on the rows of a day with the days before, and records the day. With
+/// `accept`, people take the day as it is, for this reason.
+///
+/// # Errors
+///
+/// Returns [`GateError::History`] if the history cannot be read or written.
+pub fn profile_day(
+    dir: &Path,
+    rows: &EvaluatedRows,
+    served: &ModelEvaluation,
+    band: f64,
+    accept: Option<&str>,
+) -> Result<Profile, GateError> {
+    let history = History::of_store(dir);
+    let failed = |action| move |source| GateError::History { action, store: dir.to_owned(), source };
+    let before = history.before(rows).map_err(failed("read"))?;
+    let accepted = match accept {
+        Some(reason) => Some(reason.to_owned()),
+        None => history.accepted(rows).map_err(failed("read"))?,
+    };
+    let mut day = Day::of(rows, served, &before);
+    let jumps = day.jumps(&before, band);
+    (day.jumped, day.accepted) = (!jumps.is_empty(), accepted);
+    history.write(&day).map_err(failed("write"))?;
+    Ok(Profile { days_before: before.len(), day, jumps })
+}
+
+/// A day of logs, compared with the days before.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Number of days in the history.
+    pub days_before: usize,
+    /// The day.
+    pub day: Day,
+    /// The figures that jumped, worst first.
+    pub jumps: Vec<Jump>,
+}
+
+impl Profile {
+    /// Returns whether the day may be learned: nothing jumped, or people accepted it.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.jumps.is_empty() || self.day.accepted.is_some()
+    }
+
+    /// Returns a check that holds back for each jump, or one that passed.
+    #[must_use]
+    pub fn checks(&self) -> Vec<Check> {
+        let check = |answer, subject, expected: String, found: String, owner, action: &str| Check {
+            name: "logs".to_owned(),
+            subject,
+            answer,
+            expected,
+            found,
+            owner,
+            action: action.to_owned(),
+        };
+        if self.passed() {
+            let found = match &self.day.accepted {
+                Some(reason) => format!("{} figures jumped, and were accepted: {reason}", self.jumps.len()),
+                None => format!("no figure jumped, of {} days", self.days_before),
+            };
+            let expected = "figures of the served file as on the days before".to_owned();
+            return vec![check(Answer::Passed, None, expected, found, Owner::Delivery, "")];
+        }
+        let of_jump = |jump: &Jump| {
+            let [low, high] = jump.expected;
+            let expected = format!("{low:.4} to {high:.4}, as the served file saw it on the days before");
+            let found = format!("{:.4}: the logs changed, so train on none of them", jump.found);
+            check(Answer::HeldBack, Some(jump.figure.clone()), expected, found, jump.owner, jump.action)
+        };
+        self.jumps.iter().map(of_jump).collect()
+    }
+}
+
+/// Removes the blessing of an earlier judgment from a file that did not pass.
+fn not_passed(options: &GateOptions, checks: Vec<Check>, slices: Vec<SliceFigure>) -> Result<Verdict, GateError> {
     let path = blessing_path(&options.file);
     match std::fs::remove_file(&path) {
         Err(source) if source.kind() != ErrorKind::NotFound => {
             Err(GateError::Blessing { action: "remove", path, source })
         }
-        _ => Ok(Verdict { checks, blessing: None }),
+        _ => Ok(Verdict { checks, slices, blessing: None }),
     }
 }
 
@@ -254,12 +421,13 @@ pub struct Judgment {
     pub training_window_us: Option<[i64; 2]>,
     /// The rows of the evaluation.
     pub rows: EvaluatedRows,
-    /// Whether the file was declared the first of its logic.
-    pub first: bool,
-    /// SHA-256 of the baseline.
-    pub baseline_digest: Option<String>,
+    /// What the file was compared with.
+    #[serde(flatten)]
+    pub replaces: Replaces,
     /// The settings of the gate.
     pub settings: GateSettings,
+    /// Where the settings came from.
+    pub settings_source: String,
     /// SHA-256 of the settings.
     pub settings_digest: String,
     /// Metrics of the file.
@@ -275,21 +443,32 @@ impl Judgment {
     #[must_use]
     pub fn new(
         evaluation: &Evaluation,
-        model: &ModelEvaluation,
-        first: bool,
+        candidate: Candidate<'_>,
         settings: &GateSettings,
+        settings_source: &str,
         checks: &[Check],
     ) -> Self {
+        let model = candidate.model;
         let file = &model.file;
+        let served = || candidate.store.and_then(|store| Some(store.served.as_ref()?.1.clone()));
+        let baseline_digest = candidate.baseline.map(|baseline| baseline.file.digest.clone());
+        let replaces = match candidate.declared {
+            Declared::Replacement => Replaces { baseline_digest, ..Replaces::default() },
+            Declared::First => Replaces { first: true, ..Replaces::default() },
+            Declared::WithoutBaseline(reason) => {
+                let decision = WithoutBaseline { reason: reason.clone(), served: served() };
+                Replaces { without_baseline: Some(decision), ..Replaces::default() }
+            }
+        };
         Self {
             generation: file.generation,
             logic_id: file.logic_id.clone(),
             contract_fingerprint: file.contract_fingerprint.clone(),
             training_window_us: file.training_window_us,
             rows: evaluation.rows.clone(),
-            first,
-            baseline_digest: evaluation.baseline.as_ref().map(|baseline| baseline.file.digest.clone()),
+            replaces,
             settings: settings.clone(),
+            settings_source: settings_source.to_owned(),
             settings_digest: settings.digest().to_string(),
             overall: model.overall.clone(),
             comparison: model.comparison.clone(),

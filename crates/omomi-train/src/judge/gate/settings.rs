@@ -3,17 +3,27 @@
 //! Every key is optional. This example has all keys with their default values:
 //!
 //! ```toml
-//! min_clicks = 100                      # minimum clicks in the evaluation; fewer prove nothing
-//! max_entropy_rise = 0.001               # normalized entropy divided by the baseline's, minus 1: 0.1 % worse
-//! calibration_ratio = [0.95, 1.05]        # sum of the probabilities divided by the clicks
-//! slice_calibration_ratio = [0.85, 1.15]  # of every slice that has at least slice_min_clicks clicks
-//! slice_min_clicks = 1_600
-//! max_shift = 0.1                        # population stability index against the baseline's probabilities; must be below
-//! max_unseen_rise = 0.02                 # share of the categories without a weight, minus the baseline's: 2 points
-//! max_weight = 10.0                      # magnitude of a weight, on the logit scale
-//! size_ratio = [0.5, 2.0]                 # bytes of the file divided by the baseline's
-//! training_rows_ratio = [0.5, 2.0]        # training rows divided by the baseline's, if both files have them
+//! min_clicks = 0                          # clicks in the evaluation, if more than the limits need
+//! max_entropy_rise = 0.001                # normalized entropy divided by the baseline's, minus 1: not surely above 0.1 %
+//! proven_entropy_rise = 0.01              # its upper end has to be at most this: 1 %
+//! calibration_ratio = [0.95, 1.05]        # probabilities divided by clicks: not surely outside
+//! proven_calibration_ratio = [0.9, 1.1]   # both ends have to be inside
+//! slice_calibration_ratio = [0.85, 1.15]  # not surely outside, for all slices together
+//! slice_min_clicks = 30                   # clicks of a slice, found or expected, so that it says something
+//! max_shift = 0.1                         # population stability index against the baseline's probabilities; must be below
+//! max_unseen_rise = 0.02                  # share of the categories without a weight, minus the baseline's: 2 points
+//! max_weight = 10.0                       # magnitude of a weight, on the logit scale
+//! size_ratio = [0.5, 2.0]                 # bytes divided by the baseline's; more if it is built on more rows
+//! training_rows_ratio = [0.5, 2.0]        # training rows a day divided by the baseline's, if both files have them
+//! history_band = 1.0                      # factor of how much the served file's figures may move from day to day
+//! first_max_entropy = 0.98                # normalized entropy of a file without a baseline: its whole interval
+//! first_max_unseen = 0.5                  # share of the categories without a weight, of a file without a baseline
+//! first_min_weights = 100                 # weights of a file without a baseline
 //! ```
+//!
+//! Limits apply to intervals, never to points. A file is held back where the whole interval of 99 % is beyond the first
+//! limit, and passes where the whole interval of 95 % is within the `proven_` limit. In between, the gate cannot tell,
+//! and says how many more clicks are wanted.
 //!
 //! An unknown key is an error, so that a limit with a misspelled name does not silently fail to limit.
 
@@ -31,15 +41,19 @@ use omomi::store::Digest;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GateSettings {
-    /// Minimum number of clicks in the evaluation.
+    /// Minimum number of clicks in the evaluation. The limits need some number anyway; this can only raise it.
     pub min_clicks: u64,
-    /// Maximum relative rise of the normalized entropy over the baseline's.
+    /// Relative rise of the normalized entropy over the baseline's that must not be surely exceeded.
     pub max_entropy_rise: f64,
-    /// Minimum and maximum calibration ratio.
+    /// Relative rise of the normalized entropy that the whole interval must be within.
+    pub proven_entropy_rise: f64,
+    /// Calibration ratios outside of which the whole interval must not be.
     pub calibration_ratio: [f64; 2],
-    /// Minimum and maximum calibration ratio of a slice.
+    /// Calibration ratios inside of which the whole interval must be.
+    pub proven_calibration_ratio: [f64; 2],
+    /// Calibration ratios of a slice outside of which its whole interval must not be.
     pub slice_calibration_ratio: [f64; 2],
-    /// Minimum number of clicks of a slice that is checked.
+    /// Minimum number of clicks, found or expected, of a slice that is checked.
     pub slice_min_clicks: u64,
     /// Limit of the population stability index, which must be below it.
     pub max_shift: f64,
@@ -47,25 +61,40 @@ pub struct GateSettings {
     pub max_unseen_rise: f64,
     /// Maximum magnitude of a weight.
     pub max_weight: f64,
-    /// Minimum and maximum ratio of the file's bytes to the baseline's.
+    /// Minimum and maximum ratio of the file's bytes to the baseline's. The maximum grows with the training rows.
     pub size_ratio: [f64; 2],
-    /// Minimum and maximum ratio of the number of training rows to the baseline's.
+    /// Minimum and maximum ratio of the number of training rows a day to the baseline's; of all rows if a file does not
+    /// have its window.
     pub training_rows_ratio: [f64; 2],
+    /// Factor that widens the bands in which the figures of the served file move from day to day.
+    pub history_band: f64,
+    /// Maximum normalized entropy of a file that has no baseline.
+    pub first_max_entropy: f64,
+    /// Maximum share of categories without a weight, of a file that has no baseline.
+    pub first_max_unseen: f64,
+    /// Minimum number of weights of a file that has no baseline.
+    pub first_min_weights: u64,
 }
 
 impl Default for GateSettings {
     fn default() -> Self {
         Self {
-            min_clicks: 100,
+            min_clicks: 0,
             max_entropy_rise: 0.001,
+            proven_entropy_rise: 0.01,
             calibration_ratio: [0.95, 1.05],
+            proven_calibration_ratio: [0.9, 1.1],
             slice_calibration_ratio: [0.85, 1.15],
-            slice_min_clicks: 1_600,
+            slice_min_clicks: 30,
             max_shift: 0.1,
             max_unseen_rise: 0.02,
             max_weight: 10.0,
             size_ratio: [0.5, 2.0],
             training_rows_ratio: [0.5, 2.0],
+            history_band: 1.0,
+            first_max_entropy: 0.98,
+            first_max_unseen: 0.5,
+            first_min_weights: 100,
         }
     }
 }
@@ -99,6 +128,12 @@ impl GateSettings {
         match key {
             "min_clicks" => self.min_clicks = place.whole_number(value)?,
             "max_entropy_rise" => self.max_entropy_rise = place.number(value)?,
+            "proven_entropy_rise" => self.proven_entropy_rise = place.number(value)?,
+            "proven_calibration_ratio" => self.proven_calibration_ratio = place.ratios(value)?,
+            "history_band" => self.history_band = place.number(value)?,
+            "first_max_entropy" => self.first_max_entropy = place.number(value)?,
+            "first_max_unseen" => self.first_max_unseen = place.number(value)?,
+            "first_min_weights" => self.first_min_weights = place.whole_number(value)?,
             "calibration_ratio" => self.calibration_ratio = place.ratios(value)?,
             "slice_calibration_ratio" => self.slice_calibration_ratio = place.ratios(value)?,
             "slice_min_clicks" => self.slice_min_clicks = place.whole_number(value)?,
@@ -145,7 +180,8 @@ mod tests {
     fn every_key_is_read_into_its_own_setting() {
         let text = "min_clicks = 1\nmax_entropy_rise = 2\ncalibration_ratio = [3, 3.5]\nslice_calibration_ratio = [4, 4.5]\n\
                     slice_min_clicks = 5\nmax_shift = 6.5\nmax_unseen_rise = 7\nmax_weight = 8\nsize_ratio = [9, 9.5]\n\
-                    training_rows_ratio = [10, 10.5]\n";
+                    training_rows_ratio = [10, 10.5]\nproven_entropy_rise = 11\nproven_calibration_ratio = [2, 12]\n\
+                    first_max_entropy = 13\nfirst_max_unseen = 14\nfirst_min_weights = 15\nhistory_band = 16\n";
         let expected = GateSettings {
             min_clicks: 1,
             max_entropy_rise: 2.0,
@@ -157,6 +193,12 @@ mod tests {
             max_weight: 8.0,
             size_ratio: [9.0, 9.5],
             training_rows_ratio: [10.0, 10.5],
+            proven_entropy_rise: 11.0,
+            proven_calibration_ratio: [2.0, 12.0],
+            first_max_entropy: 13.0,
+            first_max_unseen: 14.0,
+            first_min_weights: 15,
+            history_band: 16.0,
         };
         assert_eq!(GateSettings::from_toml(text).unwrap(), expected);
         assert_ne!(expected.digest(), GateSettings::default().digest());

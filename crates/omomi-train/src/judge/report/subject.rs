@@ -6,7 +6,7 @@ use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 
 use super::{ReportError, ReportInputs, read_json};
 use crate::evaluate::{Evaluation, ModelEvaluation};
-use crate::judge::gate::{Candidate, Check, GateSettings, Judgment, judge};
+use crate::judge::gate::{Answer, Candidate, Check, Declared, GateSettings, Judgment, judge};
 use crate::operate::publish::Blessing;
 
 /// The evaluated weight file and its baseline.
@@ -89,14 +89,17 @@ impl Verdict {
     pub(super) fn of(subject: &Subject<'_>, inputs: &ReportInputs) -> Result<Self, ReportError> {
         let Some(path) = &inputs.blessing else {
             let first = subject.baseline.is_none();
-            let candidate = Candidate { model: subject.model, baseline: subject.baseline, first };
-            let checks = judge(candidate, &inputs.gate);
-            let failed = checks.iter().filter(|check| !check.passed).count();
+            let declared = if first { Declared::First } else { Declared::Replacement };
+            let (model, baseline) = (subject.model, subject.baseline);
+            let checks = judge(Candidate { model, baseline, declared: &declared, store: None }, &inputs.gate);
             let as_first = if first { " as the first file of its logic" } else { "" };
-            let summary = match (failed, checks.len()) {
-                (0, all) => format!("It would pass the gate{as_first}: all {all} checks pass."),
-                (1, all) => format!("The gate would hold it back: 1 of {all} checks fails."),
-                (failed, all) => format!("The gate would hold it back: {failed} of {all} checks fail."),
+            let names = failed_names(&checks);
+            let summary = match Answer::of_all(checks.iter().map(|check| check.answer)) {
+                Answer::Passed => format!("It would pass the gate{as_first}: all {} checks pass.", checks.len()),
+                Answer::HeldBack => format!("The gate would hold it back, for {names}."),
+                Answer::CannotTell { more_clicks } => {
+                    format!("The gate could not tell, for {names}: about {more_clicks} more clicks are wanted.")
+                }
             };
             return Ok(Self::new(summary, &checks, inputs.gate.clone()));
         };
@@ -111,7 +114,7 @@ impl Verdict {
             return Err(ReportError::OtherFile { path: path.clone(), expected, found });
         }
         let judgment = blessing.judgment;
-        let as_first = if judgment.first { " as the first file of its logic" } else { "" };
+        let as_first = if judgment.replaces.first { " as the first file of its logic" } else { "" };
         let summary = format!("It passed the gate{as_first}: all {} checks passed.", judgment.checks.len());
         Ok(Self::new(summary, &judgment.checks, judgment.settings))
     }
@@ -127,9 +130,21 @@ impl Verdict {
             owner: check.owner.word(),
             action: check.action.clone(),
         };
-        let (passed, failed): (Vec<&Check>, Vec<&Check>) = checks.iter().partition(|check| check.passed);
+        let (passed, failed): (Vec<&Check>, Vec<&Check>) = checks.iter().partition(|check| check.passed());
         let class = if failed.is_empty() { "better" } else { "worse" };
         let [failed, passed] = [failed, passed].map(|checks| checks.into_iter().map(words).collect());
         Self { class, summary, failed, passed, settings }
     }
+}
+
+/// Returns the names of the checks that did not pass, each once, in words.
+fn failed_names(checks: &[Check]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for check in checks.iter().filter(|check| !check.passed()) {
+        let name = check.name.replace('_', " ");
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(", ")
 }

@@ -108,9 +108,10 @@ use serde_json::{Value, json};
 
 use crate::learn::state::{Metadata, StateError, StateRow, StateWriter, widest};
 use crate::learn::{
-    StartAccount, days_of, decayed, provenance_path, share_of, share_of_bias, start_json, window_json, write_provenance,
+    StartAccount, days_of, decayed, decayed_rows, provenance_path, refuse_existing_state, share_of, share_of_bias,
+    start_json, window_json, write_provenance,
 };
-use omomi::new_file::refuse_to_replace;
+use crate::lineage::extend_lineage;
 
 pub use error::AverageError;
 pub use inputs::Shard;
@@ -200,13 +201,11 @@ impl AverageReport {
 pub fn average(options: &AverageOptions, watch: &mut dyn FnMut(&Event)) -> Result<AverageReport, AverageError> {
     let started = Instant::now();
     let provenance_path = provenance_path(&options.state);
-    for path in [&options.state, &provenance_path] {
-        refuse_to_replace(path, options.replace).map_err(|error| StateError::io("write", path, error))?;
-    }
+    refuse_existing_state(&options.state, options.replace)?;
     let inputs = Inputs::open(options)?;
     let report = merge_into(options, inputs, watch)?;
     let report = AverageReport { seconds: started.elapsed().as_secs_f64(), ..report };
-    write_provenance(&provenance_path, options.replace, &provenance_of(options, &report))
+    write_provenance(&options.state, provenance_of(options, &report))
         .map_err(|error| StateError::io("write", &provenance_path, error))?;
     Ok(report)
 }
@@ -228,8 +227,10 @@ fn merge_into(
             digest: start.digest,
             window_us: metadata.window_us,
             rows: metadata.rows,
+            effective_rows: metadata.effective_rows,
             decay: start.decay,
             shares: start.shares,
+            forgotten: 0,
         }
     });
     let (decay, shares) = start.as_ref().map_or((1.0, 1), |start| (start.decay, start.shares));
@@ -314,11 +315,24 @@ fn metadata_of(rule: Rule, shards: &[Shard], start: Option<&CommonStart>) -> Met
         shards: shards.iter().fold(0, |sum, shard| sum.saturating_add(shard.metadata.shards)),
         window_us: widest(window_us, common.and_then(|metadata| metadata.window_us)),
         rows: common.map_or(0, |metadata| metadata.rows).saturating_add(of_all(|shard| shard.rows)),
+        effective_rows: effective_rows(shards, start),
         clicks: common.map_or(0, |metadata| metadata.clicks).saturating_add(of_all(|shard| shard.clicks)),
         passes: shards.iter().map(|shard| shard.metadata.passes).max().unwrap_or(1),
         start: start.map(|start| start.start),
+        lineage: {
+            let mut lineage = Vec::new();
+            extend_lineage(&mut lineage, shards.iter().flat_map(|shard| shard.metadata.lineage.clone()));
+            lineage
+        },
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     }
+}
+
+/// Returns the rows of all shards as far as decay leaves them. The start state counts once.
+fn effective_rows(shards: &[Shard], start: Option<&CommonStart>) -> u64 {
+    let of_start = start.map_or(0, |start| decayed_rows(start.metadata.effective_rows, start.start.decay));
+    let own = |shard: &Shard| shard.metadata.effective_rows.saturating_sub(of_start);
+    shards.iter().map(own).fold(of_start, u64::saturating_add)
 }
 
 /// Keys of a shard's own provenance that the provenance of the average repeats.
@@ -347,6 +361,7 @@ fn provenance_of(options: &AverageOptions, report: &AverageReport) -> Value {
         },
         "rule": options.rule.name(),
         "rows": metadata.rows,
+        "lineage_rows": metadata.effective_rows,
         "clicks": metadata.clicks,
         "training_window": metadata.window_us.map(window_json),
         "start": report.start.as_ref().map(start_json),

@@ -24,9 +24,12 @@ use serde_json::{Map, Value, json};
 
 use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
-use crate::learn::{StateModel, TrainError, WeightRule, files_json, metrics_json, provenance_path, write_provenance};
+use crate::learn::{
+    StateModel, TrainError, WeightRule, files_json, metrics_json, provenance_path, refuse_existing_state,
+    write_provenance,
+};
+use crate::lineage::{LearnedLog, LearningStep, extend_lineage, learned_logs};
 use crate::log::{LogError, LogFile, LogReader, ReadOptions};
-use omomi::new_file::refuse_to_replace;
 
 pub use platt::{PlattFault, PlattScaling};
 
@@ -127,9 +130,7 @@ pub fn recalibrate(
 ) -> Result<RecalibrateReport, RecalibrateError> {
     let started = Instant::now();
     let provenance_path = provenance_path(&options.out);
-    for path in [&options.out, &provenance_path] {
-        refuse_to_replace(path, options.replace).map_err(|error| StateError::io("write", path, error))?;
-    }
+    refuse_existing_state(&options.out, options.replace)?;
     let old_provenance = earlier_provenance(&options.state);
     let model = StateModel::read(&options.state)?;
     let mut reader = LogReader::open(&model.metadata().contract, &options.logs, options.read.clone())?;
@@ -155,11 +156,12 @@ pub fn recalibrate(
     let (before, after) = (metrics(1.0, 0.0), metrics(scaling.scale, scaling.shift));
     let weight_rule = model.metadata().weight_rule.recalibrated(scaling.scale, scaling.shift);
     drop(model);
-    let state_len_bytes = rewrite(options, weight_rule, watch)?;
     let logs = reader.files().to_vec();
+    let learned = learned_logs(LearningStep::Recalibrate, &logs, None, None);
+    let state_len_bytes = rewrite(options, weight_rule, learned, watch)?;
     let seconds = started.elapsed().as_secs_f64();
     let report = RecalibrateReport { scaling, weight_rule, logs, before, after, state_len_bytes, seconds };
-    write_provenance(&provenance_path, options.replace, &with_recalibration(old_provenance, options, &report))
+    write_provenance(&options.out, with_recalibration(old_provenance, options, &report))
         .map_err(|error| StateError::io("write", &provenance_path, error))?;
     Ok(report)
 }
@@ -168,10 +170,12 @@ pub fn recalibrate(
 fn rewrite(
     options: &RecalibrateOptions,
     weight_rule: WeightRule,
+    learned: Vec<LearnedLog>,
     watch: &mut dyn FnMut(&Event<'_>),
 ) -> Result<u64, StateError> {
     let mut reader = StateReader::open(&options.state)?;
-    let metadata = Metadata { weight_rule, ..reader.metadata().clone() };
+    let mut metadata = Metadata { weight_rule, ..reader.metadata().clone() };
+    extend_lineage(&mut metadata.lineage, learned);
     let (mut row_count, of) = (0, reader.feature_count() + 1);
     let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
     while let Some(batch) = reader.next_batch()? {

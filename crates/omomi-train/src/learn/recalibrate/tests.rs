@@ -53,6 +53,7 @@ impl Folder {
             passes: 1,
             state: folder.path("state.parquet"),
             replace: false,
+            again: false,
             arguments: Vec::new(),
         };
         train(&Contract::from_json(CONTRACT.as_bytes()).unwrap(), &options, &mut |_| ()).unwrap();

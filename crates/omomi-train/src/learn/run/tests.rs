@@ -41,6 +41,7 @@ impl Folder {
             cache: None,
             state: self.path("out.parquet"),
             replace: false,
+            again: false,
             arguments: vec!["train".to_owned(), "--passes=2".to_owned()],
         }
     }
@@ -62,7 +63,7 @@ fn a_run_leaves_a_state_and_its_provenance() {
     let held_out = account.held_out.unwrap();
     assert_eq!((held_out.impressions, held_out.clicks), (2, 1));
 
-    let mut state = super::super::state::StateReader::open(&folder.path("out.parquet")).unwrap();
+    let mut state = StateReader::open(&folder.path("out.parquet")).unwrap();
     assert_eq!((state.metadata().passes, state.metadata().rows, state.feature_count()), (2, 3, 4));
     let counts: u64 = state.next_batch().unwrap().unwrap().rows().map(|row| row.impressions).sum();
     // Bias 3, media 3, price 2: the second pass does not count rows again.
@@ -112,7 +113,13 @@ fn a_field_without_any_value_is_an_error_unless_it_may_be_empty() {
 fn a_run_continues_from_a_state_that_decays_with_its_age() {
     let folder = Folder::with_logs();
     folder.train(&folder.options()).unwrap();
-    let start = StartOptions { state: folder.path("out.parquet"), decay_per_day: 0.25, age_days: None, shares: 1 };
+    let start = StartOptions {
+        state: folder.path("out.parquet"),
+        decay_per_day: 0.25,
+        age_days: None,
+        forget_unseen_days: None,
+        shares: 1,
+    };
     let options = TrainOptions {
         logs: folder.pattern("late.csv"),
         held_out: Vec::new(),
@@ -121,9 +128,12 @@ fn a_run_continues_from_a_state_that_decays_with_its_age() {
         ..folder.options()
     };
     let account = folder.train(&options).unwrap();
-    // From the 2nd to the 3rd of January is one day.
-    let used = account.start.unwrap();
-    assert_eq!((used.rows, used.decay, account.rows), (3, 0.25, 2));
+    // From the last row of the 2nd of January to that of the 3rd are a day and a few seconds.
+    let used = account.start.clone().unwrap();
+    assert_eq!((used.rows, account.rows), (3, 2));
+    assert!((used.decay - 0.25).abs() < 1e-4, "{}", used.decay);
+    // Of 3 rows, a quarter is left.
+    assert_eq!((used.effective_rows_left(), account.lineage_rows), (1, 3));
     assert!((account.lineage_days.unwrap() - 2.0).abs() < 1e-3);
     let provenance: Value = serde_json::from_slice(&fs::read(folder.path("next.provenance.json")).unwrap()).unwrap();
     assert_eq!(provenance["start"]["digest"], used.digest.to_string());
@@ -152,6 +162,132 @@ fn a_run_continues_from_a_state_that_decays_with_its_age() {
         let options = TrainOptions { start: Some(start), replace: true, ..options.clone() };
         assert_eq!(folder.train(&options).unwrap_err(), expected);
     }
+}
+
+/// In a loop without gaps, decay once did nothing at all: the days between the last row and the first new one are 0.
+#[test]
+fn a_day_of_new_rows_ages_the_state_by_a_day_without_any_gap() {
+    let folder = Folder::with_logs();
+    let header = fs::read_to_string(folder.path("day1.csv")).unwrap().lines().next().unwrap().to_owned();
+    let row = fs::read_to_string(folder.path("day1.csv")).unwrap().lines().nth(1).unwrap().to_owned();
+    let day = |number: u32| {
+        let at = |day: u32, time: &str| row.replace("2026-01-01T00:00:00Z", &format!("2026-01-0{day}T{time}Z"));
+        let (first, last) = (at(number, "00:00:00"), at(number, "23:59:59"));
+        assert_ne!(first, last, "{row}");
+        folder.write(&format!("of-{number}.csv"), &format!("{header}\n{first}\n{last}\n"));
+        folder.pattern(&format!("of-{number}.csv"))
+    };
+    let options = TrainOptions { held_out: Vec::new(), ..folder.options() };
+    folder.train(&TrainOptions { logs: day(1), ..options.clone() }).unwrap();
+    let start = StartOptions {
+        state: folder.path("out.parquet"),
+        decay_per_day: 0.5,
+        age_days: None,
+        forget_unseen_days: None,
+        shares: 1,
+    };
+    let next =
+        TrainOptions { logs: day(2), start: Some(start.clone()), state: folder.path("2.parquet"), ..options.clone() };
+    let account = folder.train(&next).unwrap();
+    assert!((account.start.unwrap().decay - 0.5).abs() < 1e-6);
+    assert!(account.order_warnings.is_empty());
+
+    // A gap ages it too, and is named. Older days change nothing, and are named.
+    let after_gap = TrainOptions { logs: day(4), state: folder.path("4.parquet"), ..next.clone() };
+    let account = folder.train(&after_gap).unwrap();
+    assert!((account.start.unwrap().decay - 0.125).abs() < 1e-6);
+    assert!(account.order_warnings[0].starts_with("2.0 days are missing"), "{:?}", account.order_warnings);
+    let start = StartOptions { state: folder.path("4.parquet"), ..start };
+    let back = TrainOptions { logs: day(3), start: Some(start), state: folder.path("3.parquet"), ..options };
+    let account = folder.train(&back).unwrap();
+    assert_eq!(account.start.unwrap().decay, 1.0);
+    assert!(account.order_warnings[0].contains("days out of order"), "{:?}", account.order_warnings);
+}
+
+/// Rotating user ids once made a state grow from 0.9 to 11.6 MB in 14 days, without end.
+#[test]
+fn a_state_that_is_continued_can_forget_what_no_row_has_had_lately() {
+    let folder = Folder::with_logs();
+    folder.train(&folder.options()).unwrap();
+    // `b` and its bucket were seen on the 1st of January only, and the state ends on the 2nd.
+    let next = |name: &str, forget_unseen_days| {
+        let state = folder.path("out.parquet");
+        let start = StartOptions { state, decay_per_day: 1.0, age_days: None, forget_unseen_days, shares: 1 };
+        let logs = folder.pattern("late.csv");
+        let options = TrainOptions {
+            logs,
+            held_out: Vec::new(),
+            start: Some(start),
+            state: folder.path(name),
+            ..folder.options()
+        };
+        folder.train(&options)
+    };
+    let all = next("all.parquet", None).unwrap();
+    let recent = next("recent.parquet", Some(0.5)).unwrap();
+    let forgotten = recent.start.as_ref().unwrap().forgotten;
+    assert!(forgotten > 0 && all.start.as_ref().unwrap().forgotten == 0);
+    // The bucket of `5` came back with the `7` of the new rows.
+    assert_eq!((all.feature_count() - recent.feature_count(), forgotten), (2, 3));
+    assert_eq!(next("two.parquet", Some(2.0)).unwrap().feature_count(), all.feature_count());
+    assert_eq!(next("none.parquet", Some(-1.0)).unwrap_err(), "forget_unseen must be a number at least 0, found -1.0");
+}
+
+#[test]
+fn what_the_start_state_has_learned_is_refused_under_any_name() {
+    let folder = Folder::with_logs();
+    folder.train(&folder.options()).unwrap();
+    fs::copy(folder.path("day1.csv"), folder.path("copy.csv")).unwrap();
+    let start = StartOptions {
+        state: folder.path("out.parquet"),
+        decay_per_day: 1.0,
+        age_days: None,
+        forget_unseen_days: None,
+        shares: 1,
+    };
+    let again = TrainOptions {
+        logs: folder.pattern("copy.csv"),
+        held_out: Vec::new(),
+        start: Some(start.clone()),
+        state: folder.path("next.parquet"),
+        ..folder.options()
+    };
+    let error = folder.train(&again).unwrap_err();
+    assert!(error.contains("copy.csv was learned already: FOLDER/out.parquet contains it"), "{error}");
+    assert!(!folder.path("next.parquet").exists());
+    folder.train(&TrainOptions { again: true, ..again.clone() }).unwrap();
+    // The lineage goes on: the log of the first run is refused by its grandchild.
+    let start = StartOptions { state: folder.path("next.parquet"), ..start };
+    let logs = folder.pattern("day2.csv");
+    let third = TrainOptions { logs, start: Some(start), state: folder.path("third.parquet"), ..again.clone() };
+    assert!(folder.train(&third).unwrap_err().contains("day2.csv was learned already"));
+    let mut logs = folder.pattern("day1.csv");
+    logs.extend(folder.pattern("copy.csv"));
+    let twice = TrainOptions { logs, start: None, state: folder.path("twice.parquet"), ..again };
+    let error = folder.train(&twice).unwrap_err();
+    assert!(error.contains("copy.csv is a copy of FOLDER/day1.csv"), "{error}");
+    assert!(!folder.path("twice.parquet").exists());
+}
+
+#[test]
+fn a_provenance_of_another_run_is_recognized_and_one_that_was_left_behind_blocks_nothing() {
+    let folder = Folder::with_logs();
+    folder.train(&folder.options()).unwrap();
+    let state = folder.path("out.parquet");
+    assert_eq!(crate::learn::read_provenance(&state).unwrap()["bad_rows"], 0);
+    // A run died after it wrote its state, beside the provenance of an earlier run.
+    let other =
+        TrainOptions { logs: folder.pattern("day1.csv"), state: folder.path("other.parquet"), ..folder.options() };
+    folder.train(&other).unwrap();
+    fs::copy(folder.path("other.provenance.json"), folder.path("out.provenance.json")).unwrap();
+    let provenance = crate::learn::read_provenance(&state).unwrap();
+    assert_eq!((provenance.get("bad_rows"), &provenance["rows"]), (None, &Value::from(3)));
+    assert_eq!(provenance["lineage"].as_array().unwrap().len(), 2);
+    fs::remove_file(folder.path("out.provenance.json")).unwrap();
+    assert_eq!(crate::learn::read_provenance(&state).unwrap()["rows"], 3);
+    // A run died before it wrote its state.
+    fs::rename(folder.path("other.provenance.json"), folder.path("new.provenance.json")).unwrap();
+    folder.train(&TrainOptions { state: folder.path("new.parquet"), ..other }).unwrap();
 }
 
 #[test]
@@ -191,16 +327,12 @@ fn invalid_options_are_rejected_before_anything_is_written() {
 fn existing_files_are_replaced_on_demand_only() {
     let folder = Folder::with_logs();
     let mut options = folder.options();
-    for name in ["out.parquet", "out.provenance.json"] {
-        folder.write(name, "precious");
-        let expected = format!("FOLDER/{name} exists already; choose another name, or ask to replace it");
-        assert_eq!(folder.train(&options).unwrap_err(), expected);
-        assert_eq!(fs::read(folder.path(name)).unwrap(), b"precious");
-        options.replace = true;
-        folder.train(&options).unwrap();
-        options.replace = false;
-        fs::remove_file(folder.path("out.parquet")).unwrap();
-    }
+    folder.write("out.parquet", "precious");
+    let expected = "FOLDER/out.parquet exists already; choose another name, or ask to replace it";
+    assert_eq!(folder.train(&options).unwrap_err(), expected);
+    assert_eq!(fs::read(folder.path("out.parquet")).unwrap(), b"precious");
+    options.replace = true;
+    folder.train(&options).unwrap();
 }
 
 #[test]

@@ -180,6 +180,10 @@ pub enum TrainShardsError {
     /// The logs have no rows, so they cannot be split by time.
     #[error("expected rows with times, to split the logs by time; the logs have no rows")]
     NoTimes,
+    /// The shards would have to forget features of their common start state, which the average then could not count
+    /// once.
+    #[error("shards cannot forget features of their start state; continue from it in one process with --forget-unseen")]
+    ForgettingShards,
     /// The options ask for fewer than 2 shards.
     #[error("expected at least 2 shards, found {found}; train without shards")]
     TooFewShards {

@@ -9,11 +9,14 @@ use std::time::Instant;
 use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
-use crate::learn::state::{StateError, StateReader};
-use crate::learn::{StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_leakage};
+use crate::learn::state::StateReader;
+use crate::learn::{
+    StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_existing_state,
+    refuse_leakage, refuse_relearning,
+};
+use crate::lineage::find_copy;
 use crate::log::{CsvDialect, LogFile, LogReader, ReadOptions};
 use omomi::contract::Contract;
-use omomi::new_file::refuse_to_replace;
 use omomi::store::Digest;
 
 use super::inputs::{DigestedLogs, Inputs, Marker, ShardStatus};
@@ -48,12 +51,18 @@ pub fn train_shards(
     }
     let train = &options.train;
     train.settings.check()?;
-    for path in [&train.state, &provenance_path(&train.state)] {
-        refuse_to_replace(path, train.replace)
-            .map_err(|error| TrainError::from(StateError::io("write", path, error)))?;
+    if train.start.as_ref().is_some_and(|start| start.forget_unseen_days.is_some()) {
+        return Err(TrainShardsError::ForgettingShards);
     }
+    refuse_existing_state(&train.state, train.replace).map_err(TrainError::from)?;
     let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
     reader.check_repeatable()?;
+    refuse_relearning(train, reader.files())?;
+    if !train.again
+        && let Some((path, copy)) = find_copy(reader.files())
+    {
+        return Err(TrainError::CopyOfLog { path, copy }.into());
+    }
     let mut used = reader.files().to_vec();
     let mut skipped_files = reader.skipped_files().to_vec();
     for patterns in [&options.recalibrate_on, &train.held_out] {
@@ -104,8 +113,13 @@ pub fn train_shards(
         let round = Round { plan: &plan, work_dir: &work_dir, logs: &logs, number: round, start: start.as_ref() };
         shards.extend(round.learn(&mut reporter)?);
         let report = round.merge(&mut reporter)?;
-        start =
-            Some(StartOptions { state: round.merged_path(), decay_per_day: 1.0, age_days: None, shares: shard_count });
+        start = Some(StartOptions {
+            state: round.merged_path(),
+            decay_per_day: 1.0,
+            age_days: None,
+            forget_unseen_days: None,
+            shares: shard_count,
+        });
         merged = Some(report);
     }
     reporter.round = None;
@@ -244,6 +258,8 @@ impl<'a> Plan<'a> {
             cache: _,
             state: _,
             replace: _,
+            // The parent has checked the logs. Later rounds go on from a state that has learned them.
+            again: _,
             arguments: _,
         } = &self.options.train;
         let ReadOptions {
@@ -364,7 +380,8 @@ impl Round<'_> {
         let mut command: Vec<OsString> = ["train", "--for-parent", "--force"].map(OsString::from).into();
         command.push(with_value("--contract", &self.plan.options.contract_file));
         command.push(with_value("--state", &paths.state));
-        if let Some(StartOptions { state, decay_per_day, age_days, shares }) = self.start {
+        // A shard forgets nothing: see `TrainShardsError::ForgettingShards`.
+        if let Some(StartOptions { state, decay_per_day, age_days, forget_unseen_days: _, shares }) = self.start {
             command.push(with_value("--start", state));
             command.push(format!("--decay={decay_per_day:?}").into());
             command.push(format!("--start-shares={shares}").into());

@@ -29,6 +29,8 @@ pub fn train_for_parent(
 ) -> Result<Account, TrainError> {
     end_with_parent(EXIT_CODE_OF_ORPHANS);
     let mut reporter = Reporter { out, passes: options.passes, cache_passes: 0.0, log_loss: None, began: None };
+    // The parent has checked the logs.
+    let options = &TrainOptions { again: true, ..options.clone() };
     let account = train(contract, options, &mut |event| reporter.watch(&event))?;
     reporter.finish(&account);
     Ok(account)

@@ -1,12 +1,15 @@
 //! The key-value metadata of a training state, and the difference between two states. States with a difference can
 //! neither be averaged nor continue each other.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
 use parquet::file::metadata::KeyValue;
+use serde_json::Value;
 
 use crate::learn::{Settings, WeightRule};
+use crate::lineage::LearnedLog;
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
@@ -34,12 +37,16 @@ pub struct Metadata {
     pub window_us: Option<(i64, i64)>,
     /// Number of rows of one pass, plus those of the start state.
     pub rows: u64,
-    /// Number of these rows that were clicked.
+    /// Number of rows as far as decay leaves them: those of the start state count as much as their evidence.
+    pub effective_rows: u64,
+    /// Number of the rows that were clicked.
     pub clicks: u64,
     /// Number of passes over the rows.
     pub passes: u32,
     /// The state that training continued from; `None` if it was trained from scratch.
     pub start: Option<Start>,
+    /// The logs that the model has learned from, including those of its start state, and the steps that used them.
+    pub lineage: Vec<LearnedLog>,
     /// Version of the library that wrote the state.
     pub tool_version: String,
 }
@@ -83,6 +90,8 @@ const SHARDS_KEY: &str = "omomi.shards";
 const FIRST_SEEN_KEY: &str = "omomi.first_seen_us";
 const LAST_SEEN_KEY: &str = "omomi.last_seen_us";
 const ROWS_KEY: &str = "omomi.rows";
+const EFFECTIVE_ROWS_KEY: &str = "omomi.effective_rows";
+const LINEAGE_KEY: &str = "omomi.lineage";
 const CLICKS_KEY: &str = "omomi.clicks";
 const PASSES_KEY: &str = "omomi.passes";
 const START_DIGEST_KEY: &str = "omomi.start_digest";
@@ -115,6 +124,10 @@ impl Metadata {
                 (START_SHARES_KEY, start.shares.to_string()),
             ]
         });
+        let effective =
+            (self.effective_rows != self.rows).then(|| (EFFECTIVE_ROWS_KEY, self.effective_rows.to_string()));
+        let lineage = serde_json::to_string(&self.lineage).unwrap_or_else(|_| unreachable!("a plain structure"));
+        let lineage = (!self.lineage.is_empty()).then_some((LINEAGE_KEY, lineage));
         [
             (FORMAT_VERSION_KEY, FORMAT_VERSION.to_string()),
             (CONTRACT_KEY, self.contract.canonical_json()),
@@ -141,6 +154,8 @@ impl Metadata {
         .chain(window)
         .chain(self.contract.reading_json().map(|reading| (READING_KEY, reading)))
         .chain(start.into_iter().flatten())
+        .chain(effective)
+        .chain(lineage)
         .map(|(key, value)| KeyValue::new(key.to_owned(), value))
         .collect()
     }
@@ -207,9 +222,14 @@ impl Metadata {
             shards: pairs.parsed(SHARDS_KEY)?,
             window_us,
             rows: pairs.parsed(ROWS_KEY)?,
+            effective_rows: match pairs.find(EFFECTIVE_ROWS_KEY) {
+                None => pairs.parsed(ROWS_KEY)?,
+                Some(_) => pairs.parsed(EFFECTIVE_ROWS_KEY)?,
+            },
             clicks: pairs.parsed(CLICKS_KEY)?,
             passes: pairs.parsed(PASSES_KEY)?,
             start,
+            lineage: pairs.lineage()?,
             tool_version: pairs.text(TOOL_VERSION_KEY)?.to_owned(),
         };
         match metadata.fault() {
@@ -232,6 +252,14 @@ impl<'a> Pairs<'a> {
     fn text(&self, key: &str) -> Result<&'a str, StateError> {
         self.find(key).ok_or_else(|| {
             let problem = format!("the metadata key `{key}` is missing; tools that rewrite Parquet may drop it");
+            StateError::not_a_state(self.path, problem)
+        })
+    }
+
+    fn lineage(&self) -> Result<Vec<LearnedLog>, StateError> {
+        let Some(text) = self.find(LINEAGE_KEY) else { return Ok(Vec::new()) };
+        serde_json::from_str(text).map_err(|error| {
+            let problem = format!("expected a list of logs under the metadata key `{LINEAGE_KEY}`: {error}");
             StateError::not_a_state(self.path, problem)
         })
     }
@@ -283,11 +311,14 @@ impl Difference {
     #[must_use]
     pub fn between(expected: &Metadata, found: &Metadata) -> Option<Self> {
         if expected.contract != found.contract {
-            let name = |metadata: &Metadata| {
-                let contract = &metadata.contract;
-                format!("`{}` with the fingerprint {:016x}", contract.name(), contract.fingerprint())
+            let [expected, found] = [expected, found].map(|metadata| &metadata.contract);
+            let (of_expected, of_found) = first_other_key(expected, found);
+            let name = |contract: &Contract, key: String| match key.is_empty() {
+                true => format!("`{}` with the fingerprint {:016x}", contract.name(), contract.fingerprint()),
+                false => format!("that with {key}"),
             };
-            return Some(Self { name: "contract", expected: name(expected), found: name(found) });
+            let (expected, found) = (name(expected, of_expected), name(found, of_found));
+            return Some(Self { name: "contract", expected, found });
         }
         let numbers = |metadata: &Metadata| {
             let settings = metadata.settings;
@@ -299,6 +330,50 @@ impl Difference {
             names.into_iter().zip(pairs).find(|(_, (expected, found))| expected != found)?;
         Some(Self { name, expected: format!("{expected:?}"), found: format!("{found:?}") })
     }
+}
+
+/// Returns the first key in which two contracts differ, with the value of each, as `field.price.unit = "JPY"`.
+/// Returns empty texts if only how logs are read differs.
+fn first_other_key(expected: &Contract, found: &Contract) -> (String, String) {
+    let json = |contract: &Contract| serde_json::from_str::<Value>(&contract.canonical_json()).unwrap_or(Value::Null);
+    let (expected, found) = (json(expected), json(found));
+    let Some(path) = first_other_path(&expected, &found) else { return Default::default() };
+    let words = |contract: &Value| {
+        let mut value = contract;
+        let mut name = String::new();
+        for step in &path {
+            // A field is known by its name, not by its place.
+            let label = value.as_array().and_then(|list| list.get(step.parse::<usize>().ok()?)?["name"].as_str());
+            name.push_str(if name.is_empty() { "" } else { "." });
+            name.push_str(label.unwrap_or(step));
+            value = value_at(value, step);
+        }
+        format!("{name} = {}", if value.is_null() { "none".to_owned() } else { value.to_string() })
+    };
+    (words(&expected), words(&found))
+}
+
+/// Returns the keys that lead to the first difference of two values.
+fn first_other_path(one: &Value, other: &Value) -> Option<Vec<String>> {
+    let keys: BTreeSet<String> = match (one, other) {
+        (Value::Object(one), Value::Object(other)) => one.keys().chain(other.keys()).cloned().collect(),
+        (Value::Array(one), Value::Array(other)) => (0..one.len().max(other.len())).map(|at| at.to_string()).collect(),
+        _ => return (one != other).then(Vec::new),
+    };
+    keys.into_iter().find_map(|key| {
+        let mut path = first_other_path(value_at(one, &key), value_at(other, &key))?;
+        path.insert(0, key);
+        Some(path)
+    })
+}
+
+/// Returns the value under a key of an object, or at an index of a list; null if there is none.
+fn value_at<'a>(value: &'a Value, key: &str) -> &'a Value {
+    let found = match value {
+        Value::Array(list) => key.parse().ok().and_then(|index: usize| list.get(index)),
+        value => value.get(key),
+    };
+    found.unwrap_or(&Value::Null)
 }
 
 impl fmt::Display for Difference {

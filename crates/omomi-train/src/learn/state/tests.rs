@@ -29,9 +29,11 @@ fn metadata() -> Metadata {
         shards: 8,
         window_us: Some((-1, 1_574_553_617_004_101)),
         rows: 1_000_000_007,
+        effective_rows: 1_000_000_007,
         clicks: 12,
         passes: 3,
         start: Some(Start { digest: Digest::of(b"start"), decay: 0.97, shares: 1 }),
+        lineage: Vec::new(),
         tool_version: "0.1.0".to_owned(),
     }
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use crate::learn::feature_table::{FeatureCounts, NEVER_US};
 use crate::learn::optimizer::Coordinate;
-use crate::learn::start_state::{decayed, digest, refuse_start, share_of, share_of_bias};
+use crate::learn::start_state::{DAY_US, decayed, digest, refuse_start, share_of, share_of_bias};
 use crate::learn::state::{Difference, Start, StateReader, StateRow};
-use crate::learn::{Sampling, Settings, StartAccount, TrainError};
+use crate::learn::{Sampling, Settings, StartAccount, StartOptions, TrainError};
 use omomi::contract::Contract;
 
 use super::Trainer;
@@ -39,6 +39,27 @@ impl Trainer {
         decay: f64,
         shares: u32,
     ) -> Result<Self, TrainError> {
+        let options = StartOptions {
+            state: start.to_owned(),
+            decay_per_day: 1.0,
+            age_days: None,
+            forget_unseen_days: None,
+            shares,
+        };
+        Self::resume_recent(contract, settings, sampling, &options, decay)
+    }
+
+    /// Creates a model like [`resume`](Self::resume), without the features that no row has had for
+    /// [`forget_unseen_days`](StartOptions::forget_unseen_days) before the end of the state.
+    pub(in crate::learn) fn resume_recent(
+        contract: &Contract,
+        settings: Settings,
+        sampling: Sampling,
+        options: &StartOptions,
+        decay: f64,
+    ) -> Result<Self, TrainError> {
+        let StartOptions { state: start, forget_unseen_days, shares, .. } = options;
+        let shares = *shares;
         let mut trainer = Self::with_sampling(contract, settings, sampling)?;
         if !(decay > 0.0 && decay <= 1.0) {
             return Err(TrainError::Setting { name: "decay", expected: "above 0 and at most 1", found: decay });
@@ -50,21 +71,34 @@ impl Trainer {
         let mut reader = StateReader::open(start)?;
         let metadata = reader.metadata();
         if let Some(difference) = Difference::between(&trainer.metadata(), metadata) {
-            return Err(TrainError::StartDiffers { path: start.to_owned(), difference });
+            return Err(TrainError::StartDiffers { path: start.clone(), difference });
         }
         refuse_start(start, metadata)?;
         trainer.start = Some(StartAccount {
-            path: start.to_owned(),
+            path: start.clone(),
             digest,
             window_us: metadata.window_us,
             rows: metadata.rows,
+            effective_rows: metadata.effective_rows,
             decay,
             shares,
+            forgotten: 0,
         });
+        let end_us = metadata.window_us.map(|(_, end_us)| end_us);
+        #[expect(clippy::cast_possible_truncation, reason = "saturates, like the subtraction")]
+        let oldest_us =
+            forget_unseen_days.zip(end_us).map(|(days, end_us)| end_us.saturating_sub((days * DAY_US) as i64));
+        let mut forgotten = 0;
+        trainer.lineage.clone_from(&metadata.lineage);
         let names = trainer.indexer.groups.iter().map(|group| group.name.clone());
         let groups: HashMap<String, u16> = names.zip(0..).collect();
         while let Some(batch) = reader.next_batch()? {
             for row in batch.rows() {
+                let is_old = oldest_us.zip(row.last_seen_us).is_some_and(|(oldest_us, seen_us)| seen_us < oldest_us);
+                if is_old && !row.is_bias() {
+                    forgotten += 1;
+                    continue;
+                }
                 let (z, d) = decayed(row.z, row.d, decay, &settings);
                 let (z, d) = if row.is_bias() {
                     share_of_bias(z, d, shares, &settings)
@@ -81,6 +115,9 @@ impl Trainer {
                     trainer.indexer.table.insert_known(row.key, group, row.category, coordinate, counts)?;
                 }
             }
+        }
+        if let Some(start) = &mut trainer.start {
+            start.forgotten = forgotten;
         }
         Ok(trainer)
     }

@@ -31,6 +31,7 @@ fn trained(folder: &Path) -> (Arc<Model>, String) {
         cache: None,
         state: folder.join("state.parquet"),
         replace: false,
+        again: false,
         arguments: Vec::new(),
     };
     train(&contract, &options, &mut |_| ()).unwrap();

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use omomi::new_file::NewFile;
 use omomi::store::Digest;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{PublishError, failed};
 
@@ -45,7 +44,60 @@ pub fn blessing_path(weight_file: &Path) -> PathBuf {
     weight_file.with_extension("blessing.json")
 }
 
-/// The content of a blessing file. `Judgment` holds the reasons; publishing reads only which file they are about.
+/// What a blessed file replaces. Publishing compares this with what the store serves.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Replaces {
+    /// Whether the file was declared the first of its store.
+    #[serde(default)]
+    pub first: bool,
+    /// SHA-256 of the baseline; `None` if there was none.
+    #[serde(default)]
+    pub baseline_digest: Option<String>,
+    /// Why there is no baseline, although the store serves or served a file.
+    #[serde(default)]
+    pub without_baseline: Option<WithoutBaseline>,
+}
+
+/// A named decision of people: a file passed the gate without a baseline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithoutBaseline {
+    /// The reason that they gave.
+    pub reason: String,
+    /// SHA-256 of what the store served at that time; `None` if it served nothing, or no store was given.
+    pub served: Option<String>,
+}
+
+impl Replaces {
+    /// Returns the digest of what the store must serve for the file to be published; `None` for nothing.
+    fn expected(&self) -> Option<&String> {
+        match &self.without_baseline {
+            Some(decision) => decision.served.as_ref(),
+            None => self.baseline_digest.as_ref(),
+        }
+    }
+
+    /// Checks that the store serves what the file was compared with.
+    pub(super) fn check(&self, served: Option<Digest>, has_generations: bool) -> Result<(), PublishError> {
+        let (expected, found) = (self.expected().cloned(), served.map(|digest| digest.to_string()));
+        if expected != found {
+            return Err(PublishError::BlessingIsStale { expected: or_nothing(found), found: or_nothing(expected) });
+        }
+        if self.without_baseline.is_none() && found.is_none() && has_generations {
+            return Err(PublishError::BlessingIsStale {
+                expected: "the file of a lost `current`".to_owned(),
+                found: or_nothing(None),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn or_nothing(digest: Option<String>) -> String {
+    digest.unwrap_or_else(|| "nothing".to_owned())
+}
+
+/// The content of a blessing file. `Judgment` holds the reasons and [`Replaces`]; publishing reads only which file they
+/// are about, and what it replaces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Blessing<Judgment> {
     /// Version of this format: [`Blessing::FORMAT_VERSION`].
@@ -61,7 +113,7 @@ pub struct Blessing<Judgment> {
 
 impl Blessing<()> {
     /// The format version that this library writes and reads.
-    pub const FORMAT_VERSION: u32 = 1;
+    pub const FORMAT_VERSION: u32 = 2;
 }
 
 impl<Judgment: Serialize> Blessing<Judgment> {
@@ -85,15 +137,15 @@ impl<Judgment: Serialize> Blessing<Judgment> {
     }
 }
 
-/// Returns the digest in the blessing of `weight_file`.
-pub(super) fn blessed_digest(weight_file: &Path) -> Result<Digest, PublishError> {
+/// Returns the digest in the blessing of `weight_file`, and what the file replaces.
+pub(super) fn read_blessing(weight_file: &Path) -> Result<(Digest, Replaces), PublishError> {
     let path = blessing_path(weight_file);
     let text = match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(PublishError::NoBlessing { path }),
         text => text.map_err(failed("read", &path))?,
     };
-    let blessing: Option<Blessing<Map<String, Value>>> = serde_json::from_str(&text).ok();
+    let blessing: Option<Blessing<Replaces>> = serde_json::from_str(&text).ok();
     let blessing = blessing.filter(|blessing| blessing.format_version == Blessing::FORMAT_VERSION);
-    let digest = blessing.and_then(|blessing| blessing.digest.parse().ok());
-    digest.ok_or(PublishError::NotABlessing { path })
+    let found = blessing.and_then(|blessing| Some((blessing.digest.parse().ok()?, blessing.judgment)));
+    found.ok_or(PublishError::NotABlessing { path })
 }

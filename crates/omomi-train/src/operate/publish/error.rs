@@ -90,6 +90,14 @@ pub enum PublishError {
         /// The digest of the file.
         found: Digest,
     },
+    /// The blessing compares the file with something else than what the store serves.
+    #[error("the blessing is stale: expected a comparison with what the store serves now ({expected}), found {found}")]
+    BlessingIsStale {
+        /// Digest of what the store serves.
+        expected: String,
+        /// Digest of the baseline in the blessing.
+        found: String,
+    },
 
     /// The verification process could not be started.
     #[error("cannot start {program} to verify the file")]
@@ -302,6 +310,11 @@ impl PublishError {
             Self::BlessingOfOther { .. } => {
                 ("blessing_of_other", Ml, "run omomi gate on the file as it is now; sign before the gate, not after")
             }
+            Self::BlessingIsStale { .. } => (
+                "blessing_is_stale",
+                Ml,
+                "run omomi gate with --store again, so that it compares with what is served now",
+            ),
             Self::NoVerifier { .. } => ("no_verifier", Infra, "reinstall omomi"),
             Self::VerifierTooSlow { .. } => {
                 ("verifier_too_slow", Infra, "check the load of the machine, or allow more time")

@@ -3,7 +3,8 @@
 //! Publishing takes these steps. The process may die during any of them without harm:
 //!
 //! 1. Lock the store, so that two publishers cannot interleave, and remove what a dead publisher left behind.
-//! 2. Check the file's header, length and generation, and its [blessing](crate::judge::gate) if one is required.
+//! 2. Check the file's header, length and generation, and its [blessing](crate::judge::gate) if one is required: it
+//!    has to name this file, and what the store serves now as the baseline.
 //! 3. Copy the file to a hidden sibling of its future name, sync it, read it back from the disk, and make it read-only.
 //! 4. Verify **the copy** with its golden requests in a fresh process, so that no file can crash the publisher. Verify
 //!    its [signature](omomi::weight_file::signature) if one is required, and check the [`Limits`]. The verified bytes
@@ -53,10 +54,11 @@ use omomi::weight_file::map::{FileBytes, LoadMode};
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys, verify_signature};
 use omomi::weight_file::{Header, WeightFile};
 
+use super::served::served;
 use store_writer::StoreWriter;
 
 pub use crate::settings::SettingsFaults;
-pub use blessing::{Blessing, BlessingPolicy, blessing_path};
+pub use blessing::{Blessing, BlessingPolicy, Replaces, WithoutBaseline, blessing_path};
 pub use control::{ControlChange, follow, freeze, pin, rollback, switch, unquarantine};
 pub use error::PublishError;
 pub use fresh_process::Verifier;
@@ -152,7 +154,12 @@ impl Publication<'_> {
         let policy = self.options.blessing.unwrap_or(limits.blessing);
         let blessed = match policy {
             BlessingPolicy::Off => None,
-            BlessingPolicy::Require => Some(blessing::blessed_digest(&self.options.file)?),
+            BlessingPolicy::Require => {
+                let (digest, replaces) = blessing::read_blessing(&self.options.file)?;
+                let has_generations = !generations_except(self.store, generation)?.is_empty();
+                replaces.check(self.read_served()?, has_generations)?;
+                Some(digest)
+            }
         };
         let usual_lens = usual_lens(self.store, &generations_except(self.store, generation)?)?;
         self.warnings.extend(limits.check_len(input.len_bytes, &usual_lens)?);
@@ -209,6 +216,14 @@ impl Publication<'_> {
                 Ok(None)
             }
             current => Ok(current?),
+        }
+    }
+
+    /// Returns the digest of what the store serves. A malformed `current` names nothing.
+    fn read_served(&self) -> Result<Option<Digest>, PublishError> {
+        match served(self.store) {
+            Err(Error::StoreMalformed { .. }) => Ok(None),
+            served => Ok(served?.map(|served| served.digest)),
         }
     }
 

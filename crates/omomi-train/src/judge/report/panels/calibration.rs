@@ -1,9 +1,11 @@
 //! The panel of calibration ratios: one ratio per slice of the rows, with its interval. At 1, the probabilities are
 //! right.
 
+use std::collections::HashMap;
+
 use super::{Absent, Figure, Key, MAX_PLOT_ROWS, Panel, Table, models_legend, or_dash};
 use crate::evaluate::{Calibration, ModelEvaluation, Slice};
-use crate::judge::gate::GateSettings;
+use crate::judge::gate::{GateSettings, SliceFigure, slice_figures};
 use crate::judge::report::ReportError;
 use crate::judge::report::plot::{Axis, Ink, Plane, PlotError, Rows};
 use crate::judge::report::subject::Subject;
@@ -22,10 +24,12 @@ pub(in crate::judge::report) fn calibration(subject: &Subject<'_>, gate: &GateSe
     if slices.is_empty() {
         return Ok(Panel::Absent(Absent { title, how: "omomi evaluate --by COLUMN" }));
     }
+    let figures = slice_figures(subject.model, subject.baseline, gate);
+    let slices = worst_first(slices, &figures);
     let rows: Vec<RatioRow> = slices.iter().map(|(column, slice)| ratio_row(subject, column, slice)).collect();
-    let shown: Vec<RatioRow> = chosen(&slices, gate).into_iter().map(|index| rows[index].clone()).collect();
+    let shown: Vec<RatioRow> = rows.iter().take(MAX_PLOT_ROWS).cloned().collect();
     let svg = draw_calibration(title, &shown, gate.slice_calibration_ratio)?;
-    let outside = slices.iter().filter(|(_, slice)| is_judged_outside(slice, gate)).count();
+    let outside = figures.iter().filter(|figure| figure.is_outside).count();
     let [low, high] = gate.slice_calibration_ratio;
     let verdict = match outside {
         0 => "none is".to_owned(),
@@ -34,7 +38,7 @@ pub(in crate::judge::report) fn calibration(subject: &Subject<'_>, gate: &GateSe
     };
     let left_out = match rows.len() - shown.len() {
         0 => String::new(),
-        count => format!(" {} slices with fewer clicks are not drawn.", grouped(count as u64)),
+        count => format!(" {} further slices are not drawn.", grouped(count as u64)),
     };
     let table_rows = slices.iter().zip(&rows).map(|((_, slice), row)| {
         let ratio = |ratio: Ratio| format!("{:.3} ({:.3} to {:.3})", ratio.ratio, ratio.interval[0], ratio.interval[1]);
@@ -57,9 +61,10 @@ pub(in crate::judge::report) fn calibration(subject: &Subject<'_>, gate: &GateSe
         id: "calibration-by-slice",
         title,
         caption: format!(
-            "Above 1, probabilities are too high. Lines are 95 % intervals. Of the slices with at least {} clicks: \
-             {verdict} outside {low} to {high}.{left_out}",
-            grouped(gate.slice_min_clicks)
+            "Above 1, probabilities are too high. Lines are 95 % intervals. The worst slices come first. {} slices have \
+             enough clicks to say something: {verdict} surely outside {low} to {high}, by intervals that hold for all \
+             of them together.{left_out}",
+            grouped(figures.len() as u64)
         ),
         legend,
         svg,
@@ -82,29 +87,18 @@ fn ratio_row(subject: &Subject<'_>, column: &str, slice: &Slice) -> RatioRow {
     }
 }
 
-/// Returns whether the gate rejects this slice.
-fn is_judged_outside(slice: &Slice, gate: &GateSettings) -> bool {
-    let [low, high] = gate.slice_calibration_ratio;
-    let is_outside = |calibration: Calibration| !(low..=high).contains(&calibration.ratio);
-    slice.metrics.clicks >= gate.slice_min_clicks && slice.metrics.calibration.is_some_and(is_outside)
-}
-
-/// Returns the indices of the slices to draw, in order: first those that the gate rejects, then those with the most
-/// clicks, equally many of each column.
-fn chosen(slices: &[(&str, &Slice)], gate: &GateSettings) -> Vec<usize> {
-    // Within a column, slices are sorted by falling clicks, so the number of slices before a slice is its rank.
-    let mut before = 0;
-    let mut last_column = None;
-    let ranks = slices.iter().map(|&(column, slice)| {
-        before = if last_column == Some(column) { before + 1 } else { 0 };
-        last_column = Some(column);
-        if is_judged_outside(slice, gate) { 0 } else { before + 1 }
-    });
-    let mut ranked: Vec<(usize, usize)> = ranks.zip(0..).collect();
-    ranked.sort_unstable();
-    let mut chosen: Vec<usize> = ranked.into_iter().map(|(_, index)| index).take(MAX_PLOT_ROWS).collect();
-    chosen.sort_unstable();
-    chosen
+/// Sorts slices: first those with enough clicks to say something, in the order of their figures, then all others as
+/// they were.
+fn worst_first<'a>(slices: Vec<(&'a str, &'a Slice)>, figures: &[SliceFigure]) -> Vec<(&'a str, &'a Slice)> {
+    let ranks: HashMap<_, _> = figures
+        .iter()
+        .zip(0_usize..)
+        .map(|(figure, rank)| ((&*figure.column, figure.value.as_deref()), rank))
+        .collect();
+    let mut slices = slices;
+    // A stable sort.
+    slices.sort_by_key(|(column, slice)| ranks.get(&(*column, slice.value.as_deref())).copied().unwrap_or(usize::MAX));
+    slices
 }
 
 /// A calibration ratio.

@@ -1,0 +1,364 @@
+//! The history of a store's logs: what the served file saw on the rows of each day, and whether a day is unlike those
+//! before.
+//!
+//! A fault that is in the training log and in the evaluation log deceives any comparison of two files. The served file
+//! was trained before the fault, so its figures jump: calibration, entropy, unseen categories, missing values, the
+//! distribution of a field. The gate reads these figures, and so does `omomi profile`, which runs before training.
+//!
+//! ```text
+//! figures of the served file on today's rows --+--> compare --> jumps, worst first
+//! figures of the days before, from the store --+
+//! ```
+//!
+//! One file per day: `STORE/history/<end of the window>-<digest of the logs>.json`. A day that jumped does not widen
+//! the bands of the days after, unless people accept it: then the history begins with that day.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::evaluate::{EvaluatedRows, ModelEvaluation};
+use omomi::error::Owner;
+use omomi::new_file::NewFile;
+
+/// Most days that bands are learned from.
+const MAX_DAYS: usize = 28;
+/// From this number of days on, bands are as narrow as they get.
+const ENOUGH_DAYS: usize = 4;
+/// Half of a band, in robust standard deviations of the days before.
+const DEVIATIONS: f64 = 5.0;
+/// How much of an interval of 95 % a figure may also move by chance.
+const CHANCE: f64 = 3.0;
+
+/// What the served file saw on the rows of a day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Day {
+    /// Version of this format: [`Day::FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Times of the first and last row, in microseconds since 1970-01-01 UTC; `None` without a time column.
+    pub window_us: Option<[i64; 2]>,
+    /// Digests of the contents of the logs.
+    pub log_digests: Vec<Option<String>>,
+    /// SHA-256 of the served file.
+    pub served_digest: String,
+    /// Number of clicks.
+    pub clicks: u64,
+    /// The figures by name, such as `calibration` or `unseen of creative_id`.
+    pub figures: BTreeMap<String, f64>,
+    /// Shares of the values of each field, by hash.
+    pub distributions: BTreeMap<String, Vec<f64>>,
+    /// Whether a figure jumped.
+    pub jumped: bool,
+    /// Why people accepted the day, although a figure jumped.
+    pub accepted: Option<String>,
+}
+
+/// A figure of a day that is unlike the days before.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Jump {
+    /// Name of the figure.
+    pub figure: String,
+    /// The band that was expected.
+    pub expected: [f64; 2],
+    /// The figure.
+    pub found: f64,
+    /// Distance from the middle of the band, in halves of the band: above 1.
+    pub distance: f64,
+    /// Who must act.
+    #[serde(serialize_with = "write_owner")]
+    pub owner: Owner,
+    /// What they must do.
+    pub action: &'static str,
+}
+
+fn write_owner<S: serde::Serializer>(owner: &Owner, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(owner.word())
+}
+
+/// The scale on which a figure is compared, and how far it may move on any day.
+struct Kind {
+    is_ratio: bool,
+    floor: f64,
+    action: &'static str,
+}
+
+const CHANGED_LABELS: &str = "compare clicks and impressions with their source: rows or clicks may be lost, doubled or made \
+                              by machines";
+const CHANGED_FIELD: &str =
+    "compare the field with its source: another notation, unit, column or time may have been logged";
+
+fn kind(figure: &str) -> Kind {
+    let (is_ratio, floor, action) = match figure.split(" of ").next().unwrap_or_default() {
+        "rows" => (true, 0.5, "check that the logs are complete: parts may be missing or doubled"),
+        "ctr" => (true, 0.15, CHANGED_LABELS),
+        "calibration" => (true, 0.1, CHANGED_LABELS),
+        "normalized_entropy" => (true, 0.02, CHANGED_FIELD),
+        "distance" => (false, 0.1, CHANGED_FIELD),
+        // It also depends on which weights the served file happens to have: some categories of a field with few of them
+        // can be a fifth of its rows. Where the values changed, the distance says it more sharply.
+        "unseen" => (false, 0.3, CHANGED_FIELD),
+        _ => (false, 0.05, CHANGED_FIELD),
+    };
+    Kind { is_ratio, floor, action }
+}
+
+impl Day {
+    /// The format version that this library writes and reads.
+    pub const FORMAT_VERSION: u32 = 1;
+
+    /// Returns what `served` saw on `rows`. `before` are the earlier days, for the distances of distributions.
+    #[must_use]
+    pub fn of(rows: &EvaluatedRows, served: &ModelEvaluation, before: &[Self]) -> Self {
+        let mut figures = BTreeMap::new();
+        let impressions = rows.impressions.max(1) as f64;
+        let clicks = rows.clicks as f64;
+        figures.insert("rows".to_owned(), rows.impressions as f64);
+        figures.insert("ctr".to_owned(), clicks / impressions);
+        let calibration = served.overall.calibration.map(|calibration| calibration.ratio);
+        figures.extend(calibration.map(|ratio| ("calibration".to_owned(), ratio)));
+        figures.extend(served.overall.normalized_entropy.map(|it| ("normalized_entropy".to_owned(), it)));
+        let mut distributions = BTreeMap::new();
+        for field in &served.fields {
+            let name = &field.field;
+            figures.insert(format!("missing of {name}"), field.missing_rate);
+            figures.insert(format!("unseen of {name}"), field.unseen_rate);
+            figures.insert(format!("out of range of {name}"), field.invalid_numbers as f64 / impressions);
+            let sum: u64 = field.distribution.iter().sum();
+            let shares: Vec<f64> = field.distribution.iter().map(|&count| count as f64 / sum.max(1) as f64).collect();
+            let distances =
+                learned_from(before).filter_map(|day| Some(distance(day.distributions.get(name)?, &shares)));
+            let nearest = distances.fold(f64::INFINITY, f64::min);
+            if nearest.is_finite() && sum > 0 {
+                figures.insert(format!("distance of {name}"), nearest);
+            }
+            distributions.insert(name.clone(), shares);
+        }
+        Self {
+            format_version: Self::FORMAT_VERSION,
+            window_us: rows.window_us,
+            log_digests: rows.log_digests.clone(),
+            served_digest: served.file.digest.clone(),
+            clicks: rows.clicks,
+            figures,
+            distributions,
+            jumped: false,
+            accepted: None,
+        }
+    }
+
+    /// Compares the day with the days before, and returns the figures that jumped, worst first. `factor` widens the
+    /// bands. Without days before, nothing can jump.
+    #[must_use]
+    pub fn jumps(&self, before: &[Self], factor: f64) -> Vec<Jump> {
+        let days: Vec<&Self> = learned_from(before).collect();
+        let mut jumps: Vec<Jump> =
+            self.figures.iter().filter_map(|(name, &found)| self.jump(name, found, &days, factor)).collect();
+        jumps.sort_by(|one, other| other.distance.total_cmp(&one.distance));
+        jumps
+    }
+
+    fn jump(&self, name: &str, found: f64, days: &[&Self], factor: f64) -> Option<Jump> {
+        let Kind { is_ratio, floor, action } = kind(name);
+        let scaled = |value: f64| if is_ratio { value.max(1e-9).ln() } else { value };
+        let back = |value: f64| if is_ratio { value.exp() } else { value.clamp(0.0, 1.0) };
+        let values: Vec<f64> =
+            days.iter().filter_map(|day| day.figures.get(name)).map(|&value| scaled(value)).collect();
+        let middle = median(&values)?;
+        let deviations: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();
+        let spread = 1.4826 * median(&deviations).unwrap_or(0.0);
+        // With few days, the spread is not known yet.
+        let few = if values.len() < ENOUGH_DAYS { 2.0 } else { 1.0 };
+        // Clicks are counted, so what depends on them also moves by chance.
+        let by_chance = match name {
+            "ctr" | "calibration" => CHANCE / (self.clicks.max(1) as f64).sqrt(),
+            "normalized_entropy" => 0.5 * CHANCE / (self.clicks.max(1) as f64).sqrt(),
+            _ => 0.0,
+        };
+        let half = factor * few * (DEVIATIONS * spread).max(floor) + by_chance;
+        let distance = (scaled(found) - middle).abs() / half;
+        // Fewer unseen, missing or distant values than ever are no fault.
+        let is_better = !is_ratio && scaled(found) < middle && !name.starts_with("missing");
+        (distance > 1.0 && !is_better).then(|| Jump {
+            figure: name.to_owned(),
+            expected: [back(middle - half), back(middle + half)],
+            found,
+            distance,
+            owner: Owner::Delivery,
+            action,
+        })
+    }
+
+    fn file_name(&self) -> String {
+        let end_us = self.window_us.map_or(0, |[_, end_us]| end_us.max(0));
+        format!(
+            "{end_us:020}-{:016x}.json",
+            xxh3_64(self.log_digests.iter().flatten().cloned().collect::<String>().as_bytes())
+        )
+    }
+}
+
+/// Returns the days that bands are learned from: the last ones that did not jump, from the last accepted one on.
+fn learned_from(before: &[Day]) -> impl Iterator<Item = &Day> {
+    let first = before.iter().rposition(|day| day.accepted.is_some()).unwrap_or(0);
+    let days = before[first..].iter().filter(|day| !day.jumped || day.accepted.is_some());
+    let days: Vec<&Day> = days.collect();
+    let skipped = days.len().saturating_sub(MAX_DAYS);
+    days.into_iter().skip(skipped)
+}
+
+/// Returns half of the sum of the differences of two distributions: 0 for equal ones, 1 for ones without a common
+/// value.
+fn distance(one: &[f64], other: &[f64]) -> f64 {
+    one.iter().zip(other).map(|(one, other)| (one - other).abs()).sum::<f64>() / 2.0
+}
+
+fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len().checked_sub(1)? / 2;
+    Some(f64::midpoint(values[middle], values[values.len() / 2]))
+}
+
+/// The history of a store.
+#[derive(Debug, Clone)]
+pub struct History {
+    folder: PathBuf,
+}
+
+impl History {
+    /// Returns the history of the store in `dir`. Does not access the file system.
+    #[must_use]
+    pub fn of_store(dir: &Path) -> Self {
+        Self { folder: dir.join("history") }
+    }
+
+    /// Reads all days except those of the same logs as `rows`, in the order of their times. A file that is not a day is
+    /// left out.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the operating system.
+    pub fn before(&self, rows: &EvaluatedRows) -> io::Result<Vec<Day>> {
+        let days = self.read()?.into_iter().filter(|day| day.log_digests != rows.log_digests);
+        Ok(days.collect())
+    }
+
+    /// Reads the reason with which people accepted these logs.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the operating system.
+    pub fn accepted(&self, rows: &EvaluatedRows) -> io::Result<Option<String>> {
+        let of_rows = self.read()?.into_iter().find(|day| day.log_digests == rows.log_digests);
+        Ok(of_rows.and_then(|day| day.accepted))
+    }
+
+    fn read(&self) -> io::Result<Vec<Day>> {
+        let entries = match self.folder.read_dir() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        paths.sort();
+        let mut days = Vec::new();
+        for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
+            let day: Option<Day> = serde_json::from_slice(&std::fs::read(path)?).ok();
+            days.extend(day.filter(|day| day.format_version == Day::FORMAT_VERSION));
+        }
+        Ok(days)
+    }
+
+    /// Writes a day, and replaces an earlier one of the same logs.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the operating system.
+    pub fn write(&self, day: &Day) -> io::Result<()> {
+        std::fs::create_dir_all(&self.folder)?;
+        let new_file = NewFile::create(&self.folder.join(day.file_name()), true)?;
+        new_file.file().write_all((serde_json::to_string(day)? + "\n").as_bytes())?;
+        new_file.commit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(calibration: f64, unseen: f64, number: i64) -> Day {
+        let figures = [("calibration", calibration), ("unseen of user", unseen), ("missing of user", 0.1)];
+        Day {
+            format_version: Day::FORMAT_VERSION,
+            window_us: Some([number, number + 1]),
+            log_digests: vec![Some(number.to_string())],
+            served_digest: String::new(),
+            clicks: 10_000,
+            figures: figures.map(|(name, value)| (name.to_owned(), value)).into(),
+            distributions: BTreeMap::new(),
+            jumped: false,
+            accepted: None,
+        }
+    }
+
+    fn names(day: &Day, before: &[Day]) -> Vec<String> {
+        day.jumps(before, 1.0).into_iter().map(|jump| jump.figure).collect()
+    }
+
+    #[test]
+    fn a_figure_far_from_the_days_before_jumps_and_the_worst_comes_first() {
+        let before: Vec<Day> = [1.0, 1.02, 0.98, 1.01].into_iter().zip(1..).map(|(it, at)| day(it, 0.2, at)).collect();
+        assert_eq!(names(&day(1.05, 0.22, 9), &before), [""; 0]);
+        assert_eq!(names(&day(0.80, 0.22, 9), &before), ["calibration"]);
+        assert_eq!(names(&day(1.26, 1.0, 9), &before), ["unseen of user", "calibration"]);
+        assert_eq!(names(&day(1.0, 0.0, 9), &before), [""; 0], "fewer unseen categories are no fault");
+        let with_distance = |it: f64, mut day: Day| {
+            day.figures.insert("distance of hour".to_owned(), it);
+            day
+        };
+        let far: Vec<Day> = before.iter().map(|day| with_distance(0.8, day.clone())).collect();
+        assert_eq!(names(&with_distance(0.1, day(1.0, 0.2, 9)), &far), [""; 0], "a day like another one is no fault");
+        assert_eq!(names(&with_distance(1.0, day(1.0, 0.2, 9)), &far), ["distance of hour"]);
+        assert_eq!(names(&day(0.5, 1.0, 9), &[]), [""; 0], "without days before, nothing can jump");
+        let jump = &day(0.80, 0.2, 9).jumps(&before, 1.0)[0];
+        assert!(jump.expected[0] > 0.8 && jump.expected[1] < 1.2 && jump.owner == Owner::Delivery, "{jump:?}");
+        assert!(day(0.80, 0.2, 9).jumps(&before, 3.0).is_empty(), "people can widen the bands");
+    }
+
+    #[test]
+    fn bands_learn_how_much_a_world_moves() {
+        let calm: Vec<Day> = (0..20).map(|at| day(1.0, 0.2, at)).collect();
+        let moving: Vec<Day> = (0..20).map(|at| day(if at % 2 == 0 { 0.9 } else { 1.1 }, 0.2, at)).collect();
+        assert_eq!(names(&day(1.2, 0.2, 99), &calm), ["calibration"]);
+        assert_eq!(names(&day(1.2, 0.2, 99), &moving), [""; 0]);
+        assert_eq!(names(&day(1.2, 0.2, 99), &calm[..2]), [""; 0], "two days do not say how much it moves");
+    }
+
+    #[test]
+    fn a_day_that_jumped_does_not_teach_until_people_accept_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::of_store(folder.path());
+        for at in 0..5 {
+            history.write(&day(1.0, 0.2, at)).unwrap();
+        }
+        let mut jumped = Day { jumped: true, ..day(1.5, 0.2, 5) };
+        history.write(&jumped).unwrap();
+        std::fs::write(folder.path().join("history/notes.json"), "{").unwrap();
+        let before = history.read().unwrap();
+        assert_eq!(before.len(), 6);
+        assert_eq!(names(&day(1.5, 0.2, 6), &before), ["calibration"]);
+        jumped.accepted = Some("a new kind of ad".to_owned());
+        history.write(&jumped).unwrap();
+        assert_eq!(names(&day(1.5, 0.2, 6), &history.read().unwrap()), [""; 0]);
+        assert_eq!(history.read().unwrap().len(), 6, "a day of the same logs is replaced");
+    }
+
+    #[test]
+    fn distances_are_from_0_to_1() {
+        assert_eq!(distance(&[0.5, 0.5], &[0.5, 0.5]), 0.0);
+        assert_eq!(distance(&[1.0, 0.0], &[0.0, 1.0]), 1.0);
+    }
+}
