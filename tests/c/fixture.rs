@@ -86,6 +86,7 @@ pub fn trained(folder: &Path) -> usize {
         cache: None,
         state: folder.join("state.parquet"),
         replace: false,
+        again: false,
         arguments: Vec::new(),
     };
     train(&contract, &options, &mut |_| ()).unwrap();
