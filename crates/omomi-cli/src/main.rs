@@ -1,9 +1,9 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), and the gate has 4 (cannot tell). `omomi status
-//! --check` exits with 5 if something is wrong. A command whose output cannot be written has failed. If the reader of a
-//! pipe closed it, as `head` does, there is no message, and the exit code is 141.
+//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), and the gate has 4 (cannot tell). `omomi
+//! status --check` exits with 5 if something is wrong. A command whose output cannot be written has failed. If the
+//! reader of a pipe closed it, as `head` does, there is no message, and the exit code is 141.
 
 mod average;
 mod bench;

@@ -215,6 +215,8 @@ impl Writer {
             Err(NoFolder::NoStore(problem) | NoFolder::Unusable(problem)) => (Some(problem), None),
         };
         self.is_first = false;
+        // The first generation may be one with which other processes died.
+        self.look_at_siblings();
         let mut desk = self.shared.desk();
         desk.problem = problem;
         if let Some(found) = found {

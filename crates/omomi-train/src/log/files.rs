@@ -189,7 +189,8 @@ impl Found {
         paths.iter().try_for_each(|path| self.add_file(path, None))
     }
 
-    /// Lists the files below a folder, sorted by path, digits by their value. `outer` are the folders around it, each with its name.
+    /// Lists the files below a folder, sorted by path, digits by their value. `outer` are the folders around it, each
+    /// with its name.
     fn list_folder(
         &mut self,
         folder: &Path,
