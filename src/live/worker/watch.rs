@@ -56,6 +56,7 @@ impl Worker {
         match copy {
             Ok(copy) => {
                 served.reasons.push(Reason::of(&error));
+                served.stamp = now;
                 served.load_mode =
                     ChosenMode { mode: LoadMode::Copy, reason: "the file was changed in place".to_owned() };
                 self.reasons.push(Reason::of(&error));

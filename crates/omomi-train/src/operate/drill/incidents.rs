@@ -440,7 +440,8 @@ fn zeroed(stage: &mut Stage) -> Result<Happened, DrillError> {
     stage.restart(|options| options.load_mode = LoadMode::Copy)?;
     stage.come_to_rest("the served file is zeroed in place (mode copy)")?;
     let at = zero(stage)?;
-    Ok(stage.goes_on(at, TidyUp::Publish))
+    let expected = Expected::goes_on(stage.good).complaining(Code::ChangedInPlace);
+    Ok(Happened { at, expected, tidy_up: TidyUp::Publish })
 }
 
 fn zero(stage: &Stage) -> Result<Instant, DrillError> {
