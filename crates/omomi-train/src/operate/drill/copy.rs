@@ -14,6 +14,8 @@ use omomi::weight_file::map::LoadMode;
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
 use serde_json::Value;
 
+const MAX_FIRST_GENERATION: u64 = 1 << 52;
+
 /// A store in a temporary folder, which is removed with it.
 #[derive(Debug)]
 pub(super) struct Copy {
@@ -69,7 +71,8 @@ impl Copy {
             Verifier { program: options.program.clone(), arguments, time_limit: Verifier::DEFAULT_TIME_LIMIT };
         // Rejects a file that no server would load before anything else is done.
         Model::load(&original, LoadMode::Map)?;
-        let next_generation = current.generation + 1;
+        // The drill publishes many. In its copy, a number near the end of all numbers may start again.
+        let next_generation = current.generation.min(MAX_FIRST_GENERATION) + 1;
         Ok(Self { folder, store, verifier, original, bytes, next_generation })
     }
 
