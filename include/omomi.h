@@ -153,9 +153,9 @@ enum {
   OMOMI_STATUS_FILE = 40,
   /// For ml: choose the next generation's name.
   OMOMI_STATUS_ALREADY_EXISTS = 41,
-  /// For infra: take the weight file, not another one; if it is published, publish the next generation.
+  /// For infra: take the weight file; if it is published, publish the next generation.
   OMOMI_STATUS_NOT_A_WEIGHT_FILE = 42,
-  /// For infra: take the file as it was packed; if it is published, publish the next generation.
+  /// For infra: take the file as packed; if it is published, publish the next generation.
   OMOMI_STATUS_WRONG_BYTE_ORDER = 43,
   /// For delivery: update the serving library first.
   OMOMI_STATUS_TOO_NEW = 44,
@@ -175,7 +175,7 @@ enum {
   OMOMI_STATUS_GOLDEN_MISMATCH = 51,
   /// For ml: sign it; if it is published, publish the next generation, signed.
   OMOMI_STATUS_SIGNATURE_MISSING = 52,
-  /// For infra: take the file as it was signed; if it is published, publish the next generation.
+  /// For infra: take the file as signed; if it is published, publish the next generation.
   OMOMI_STATUS_SIGNATURE_INVALID = 53,
   /// For delivery: accept the key, or have the file signed by an accepted one.
   OMOMI_STATUS_SIGNATURE_KEY_UNKNOWN = 54,

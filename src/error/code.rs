@@ -93,10 +93,8 @@ codes! {
     FieldMismatch = 22, "field_mismatch", Delivery, "agree with the other team on the field";
     File = 40, "file", Infra, "check path, permissions and disk";
     AlreadyExists = 41, "already_exists", Ml, "choose the next generation's name";
-    NotAWeightFile = 42, "not_a_weight_file", Infra,
-        "take the weight file, not another one; if it is published, publish the next generation";
-    WrongByteOrder = 43, "wrong_byte_order", Infra,
-        "take the file as it was packed; if it is published, publish the next generation";
+    NotAWeightFile = 42, "not_a_weight_file", Infra, "take the weight file; if it is published, publish the next generation";
+    WrongByteOrder = 43, "wrong_byte_order", Infra, "take the file as packed; if it is published, publish the next generation";
     TooNew = 44, "too_new", Delivery, "update the serving library first";
     TooOld = 45, "too_old", Ml, "pack the next generation with this release";
     Truncated = 46, "truncated", Infra, "copy the file again; if it is published, publish the next generation";
@@ -106,8 +104,7 @@ codes! {
     FileContract = 50, "file_contract", Ml, "pack the next generation with a released version";
     GoldenMismatch = 51, "golden_mismatch", Ml, "do not serve this file; pack the next generation";
     SignatureMissing = 52, "signature_missing", Ml, "sign it; if it is published, publish the next generation, signed";
-    SignatureInvalid = 53, "signature_invalid", Infra,
-        "take the file as it was signed; if it is published, publish the next generation";
+    SignatureInvalid = 53, "signature_invalid", Infra, "take the file as signed; if it is published, publish the next generation";
     SignatureKeyUnknown = 54, "signature_key_unknown", Delivery, "accept the key, or have the file signed by an accepted one";
     DigestMismatch = 55, "digest_mismatch", Infra, "restore the published file under its name, or publish the next generation";
     FileTooLarge = 56, "file_too_large", Ml, "prune the model, or have the limit raised";
