@@ -71,7 +71,7 @@ fn a_store_that_others_cannot_read_is_a_warning_that_its_advice_ends() {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let warnings = fixture.publish(&Wanted::generation(generation)).unwrap().warnings;
         let [warning @ Warning::NotReadableByOthers { closed, .. }] = &warnings[..] else { panic!("{warnings:?}") };
-        assert_eq!(closed, &[path.clone()], "{warning}");
+        assert_eq!(closed, std::slice::from_ref(&path), "{warning}");
         let text = warning.to_string();
         let advice = text.split('`').nth(1).unwrap();
         assert!(std::process::Command::new("sh").args(["-c", advice]).status().unwrap().success(), "{advice}");
