@@ -153,29 +153,29 @@ enum {
   OMOMI_STATUS_FILE = 40,
   /// For ml: choose the next generation's name.
   OMOMI_STATUS_ALREADY_EXISTS = 41,
-  /// For infra: publish the weight file, not another one.
+  /// For infra: take the weight file; if it is published, publish the next generation.
   OMOMI_STATUS_NOT_A_WEIGHT_FILE = 42,
-  /// For infra: publish the file as it was packed.
+  /// For infra: take the file as packed; if it is published, publish the next generation.
   OMOMI_STATUS_WRONG_BYTE_ORDER = 43,
   /// For delivery: update the serving library first.
   OMOMI_STATUS_TOO_NEW = 44,
-  /// For ml: pack it again.
+  /// For ml: pack the next generation with this release.
   OMOMI_STATUS_TOO_OLD = 45,
-  /// For infra: publish it again.
+  /// For infra: copy the file again; if it is published, publish the next generation.
   OMOMI_STATUS_TRUNCATED = 46,
-  /// For infra: publish it again.
+  /// For infra: copy the file again; if it is published, publish the next generation.
   OMOMI_STATUS_TOO_LONG = 47,
-  /// For infra: publish it again.
+  /// For infra: copy the file again; if it is published, publish the next generation.
   OMOMI_STATUS_DAMAGED = 48,
-  /// For ml: pack it again with a released version.
+  /// For ml: pack the next generation with a released version.
   OMOMI_STATUS_MALFORMED = 49,
-  /// For ml: pack it again with a released version.
+  /// For ml: pack the next generation with a released version.
   OMOMI_STATUS_FILE_CONTRACT = 50,
-  /// For ml: do not serve this file; pack it again.
+  /// For ml: do not serve this file; pack the next generation.
   OMOMI_STATUS_GOLDEN_MISMATCH = 51,
-  /// For ml: sign it, then publish it.
+  /// For ml: sign it; if it is published, publish the next generation, signed.
   OMOMI_STATUS_SIGNATURE_MISSING = 52,
-  /// For infra: publish the file as it was signed.
+  /// For infra: take the file as signed; if it is published, publish the next generation.
   OMOMI_STATUS_SIGNATURE_INVALID = 53,
   /// For delivery: accept the key, or have the file signed by an accepted one.
   OMOMI_STATUS_SIGNATURE_KEY_UNKNOWN = 54,
@@ -199,7 +199,7 @@ enum {
   OMOMI_STATUS_KILLED_PROCESS = 64,
   /// For infra: replace weight files by rename only.
   OMOMI_STATUS_CHANGED_IN_PLACE = 65,
-  /// For infra: publish the file under its own name.
+  /// For infra: publish the next generation; omomi publish gives files their names.
   OMOMI_STATUS_GENERATION_MISMATCH = 66,
   /// For delivery: correct the path of the store, or mount it.
   OMOMI_STATUS_STORE_MISSING = 67,
@@ -790,7 +790,7 @@ const char *omomi_version(void);
 /// for a number that this library does not use. The text is static.
 const char *omomi_status_name(OmomiStatus status);
 
-/// Returns what the owner of a status must do, for example "publish it again". Empty for `OMOMI_STATUS_OK` and for
+/// Returns what the owner of a status must do, for example "correct the argument". Empty for `OMOMI_STATUS_OK` and for
 /// unknown numbers. The text is static.
 const char *omomi_status_action(OmomiStatus status);
 

@@ -228,7 +228,9 @@ pub enum Error {
         found: u32,
     },
     /// The file has a format version that this library no longer reads.
-    #[error("the weight file is too old: expected format version {expected} or later, found {found}; pack it again")]
+    #[error(
+        "the weight file is too old: expected format version {expected} or later, found {found}; pack the next generation with this release"
+    )]
     TooOld {
         /// The oldest version that this library reads.
         expected: u32,
@@ -236,7 +238,9 @@ pub enum Error {
         found: u32,
     },
     /// The file is shorter than expected.
-    #[error("the weight file is truncated: expected {expected} bytes, found {found}; publish it again")]
+    #[error(
+        "the weight file is truncated: expected {expected} bytes, found {found}; copy it again, or publish the next generation"
+    )]
     Truncated {
         /// Expected length, in bytes.
         expected: u64,
@@ -244,7 +248,9 @@ pub enum Error {
         found: u64,
     },
     /// The file is longer than its header says.
-    #[error("the weight file is too long: its header says {expected} bytes, found {found}; publish it again")]
+    #[error(
+        "the weight file is too long: its header says {expected} bytes, found {found}; copy it again, or publish the next generation"
+    )]
     TooLong {
         /// Expected length, in bytes.
         expected: u64,
@@ -253,7 +259,7 @@ pub enum Error {
     },
     /// A checksum does not match.
     #[error(
-        "the weight file is damaged in its {part}: expected the checksum {expected:#010x}, found {found:#010x}; publish it again"
+        "the weight file is damaged in its {part}: expected the checksum {expected:#010x}, found {found:#010x}; copy it again, or publish the next generation"
     )]
     Damaged {
         /// The damaged part and its place.
@@ -265,13 +271,13 @@ pub enum Error {
     },
     /// The checksums match, but the parts contradict each other: the writer has a defect, or the bytes were edited by
     /// hand.
-    #[error("the weight file is malformed: {problem}; pack it again with a released version")]
+    #[error("the weight file is malformed: {problem}; pack the next generation with a released version")]
     Malformed {
         /// The contradiction.
         problem: String,
     },
     /// The contract inside the file is not valid.
-    #[error("the contract inside the weight file is not valid; pack it again with a released version")]
+    #[error("the contract inside the weight file is not valid; pack the next generation with a released version")]
     FileContract(#[source] ContractFaults),
     /// The file does not give the answers to its golden requests that it stores.
     #[error(
@@ -290,7 +296,7 @@ pub enum Error {
 
     /// The file is not signed, but this server requires a signature.
     #[error(
-        "the weight file is not signed: expected a signature by {expected}, found none; sign it with `omomi sign`, then publish it"
+        "the weight file is not signed: expected a signature by {expected}, found none; sign it with `omomi sign` before it is published"
     )]
     SignatureMissing {
         /// Ids of the keys whose signatures are accepted.
@@ -298,7 +304,7 @@ pub enum Error {
     },
     /// The signature does not match the bytes of the file.
     #[error(
-        "the weight file does not match its signature by key {key}: it was changed after it was signed; publish it as it was signed"
+        "the weight file does not match its signature by key {key}: it was changed after it was signed; take it as it was signed, or publish the next generation"
     )]
     SignatureInvalid {
         /// Id of the key.
@@ -372,7 +378,7 @@ pub enum Error {
     },
     /// The generation in the file's header differs from the one in its name.
     #[error(
-        "the generation in the weight file's header differs from its name: expected {expected}, found {found}; publish it under its own name"
+        "the generation in the weight file's header differs from its name: expected {expected}, found {found}; publish the next generation"
     )]
     GenerationMismatch {
         /// The generation in the file's name.

@@ -125,7 +125,7 @@ pub extern "C" fn omomi_status_name(status: OmomiStatus) -> *const c_char {
     name.as_ptr().cast()
 }
 
-/// Returns what the owner of a status must do, for example "publish it again". Empty for `OMOMI_STATUS_OK` and for
+/// Returns what the owner of a status must do, for example "correct the argument". Empty for `OMOMI_STATUS_OK` and for
 /// unknown numbers. The text is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn omomi_status_action(status: OmomiStatus) -> *const c_char {

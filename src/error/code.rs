@@ -93,18 +93,18 @@ codes! {
     FieldMismatch = 22, "field_mismatch", Delivery, "agree with the other team on the field";
     File = 40, "file", Infra, "check path, permissions and disk";
     AlreadyExists = 41, "already_exists", Ml, "choose the next generation's name";
-    NotAWeightFile = 42, "not_a_weight_file", Infra, "publish the weight file, not another one";
-    WrongByteOrder = 43, "wrong_byte_order", Infra, "publish the file as it was packed";
+    NotAWeightFile = 42, "not_a_weight_file", Infra, "take the weight file; if it is published, publish the next generation";
+    WrongByteOrder = 43, "wrong_byte_order", Infra, "take the file as packed; if it is published, publish the next generation";
     TooNew = 44, "too_new", Delivery, "update the serving library first";
-    TooOld = 45, "too_old", Ml, "pack it again";
-    Truncated = 46, "truncated", Infra, "publish it again";
-    TooLong = 47, "too_long", Infra, "publish it again";
-    Damaged = 48, "damaged", Infra, "publish it again";
-    Malformed = 49, "malformed", Ml, "pack it again with a released version";
-    FileContract = 50, "file_contract", Ml, "pack it again with a released version";
-    GoldenMismatch = 51, "golden_mismatch", Ml, "do not serve this file; pack it again";
-    SignatureMissing = 52, "signature_missing", Ml, "sign it, then publish it";
-    SignatureInvalid = 53, "signature_invalid", Infra, "publish the file as it was signed";
+    TooOld = 45, "too_old", Ml, "pack the next generation with this release";
+    Truncated = 46, "truncated", Infra, "copy the file again; if it is published, publish the next generation";
+    TooLong = 47, "too_long", Infra, "copy the file again; if it is published, publish the next generation";
+    Damaged = 48, "damaged", Infra, "copy the file again; if it is published, publish the next generation";
+    Malformed = 49, "malformed", Ml, "pack the next generation with a released version";
+    FileContract = 50, "file_contract", Ml, "pack the next generation with a released version";
+    GoldenMismatch = 51, "golden_mismatch", Ml, "do not serve this file; pack the next generation";
+    SignatureMissing = 52, "signature_missing", Ml, "sign it; if it is published, publish the next generation, signed";
+    SignatureInvalid = 53, "signature_invalid", Infra, "take the file as signed; if it is published, publish the next generation";
     SignatureKeyUnknown = 54, "signature_key_unknown", Delivery, "accept the key, or have the file signed by an accepted one";
     DigestMismatch = 55, "digest_mismatch", Infra, "restore the published file under its name, or publish the next generation";
     FileTooLarge = 56, "file_too_large", Ml, "prune the model, or have the limit raised";
@@ -116,7 +116,8 @@ codes! {
     NameReused = 62, "name_reused", Infra, "publish the next generation";
     KilledProcess = 64, "killed_process", Ml, "find out why before it is served again";
     ChangedInPlace = 65, "changed_in_place", Infra, "replace weight files by rename only";
-    GenerationMismatch = 66, "generation_mismatch", Infra, "publish the file under its own name";
+    GenerationMismatch = 66, "generation_mismatch", Infra,
+        "publish the next generation; omomi publish gives files their names";
     StoreMissing = 67, "store_missing", Delivery, "correct the path of the store, or mount it";
     NoModel = 70, "no_model", Ml, "publish a model";
     SwitchedOff = 71, "switched_off", Delivery, "switch scoring on when the reason is gone";
@@ -137,5 +138,17 @@ mod tests {
             assert!((pair[0] as i32) < pair[1] as i32, "{pair:?}");
         }
         assert!(Code::ALL.iter().all(|code| names.insert(code.name())));
+    }
+
+    #[test]
+    fn nobody_is_asked_to_publish_a_generation_twice() {
+        // `omomi publish` refuses a number that is taken. So a fault of a published file is mended by the next one.
+        for code in Code::ALL {
+            let action = code.action();
+            assert!(!["publish it again", "pack it again"].iter().any(|words| action.contains(words)), "{action}");
+            let is_of_a_file = (43..=55).contains(&(*code as i32)) || *code == Code::GenerationMismatch;
+            let is_of_the_server = matches!(code, Code::TooNew | Code::SignatureKeyUnknown);
+            assert!(!is_of_a_file || is_of_the_server || action.contains("next generation"), "{code:?}: {action}");
+        }
     }
 }

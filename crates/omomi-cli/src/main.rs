@@ -15,6 +15,7 @@ mod drill;
 mod evaluate;
 mod explain;
 mod gate;
+mod gc;
 mod generate_log;
 mod inspect;
 mod output;
@@ -89,6 +90,7 @@ enum Command {
     /// Switch scoring on; rollback, pin and freeze stay in force
     On(control::SwitchArguments),
     Unquarantine(control::UnquarantineArguments),
+    Gc(gc::Arguments),
 }
 
 /// Exit code of a command whose reader closed the pipe: that of a program that the signal SIGPIPE ended, in a shell.
@@ -131,6 +133,7 @@ fn run(command: Command) -> u8 {
         Command::Follow(arguments) => control::run_follow(&arguments),
         Command::Freeze(arguments) => control::run_freeze(&arguments),
         Command::Gate(arguments) => gate::run(&arguments),
+        Command::Gc(arguments) => gc::run(&arguments),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Keygen(arguments) => sign::run_keygen(&arguments),

@@ -90,13 +90,19 @@ fn say_generations(status: &Status) {
     if status.generations.is_empty() {
         return;
     }
-    let rows = status.generations.iter().map(generation_row).collect();
+    let last = status.generations.len() - 1;
+    let rows = status.generations.iter().enumerate().map(|(index, it)| generation_row(it, index == last)).collect();
     say!("{}\n", table(&["generation", "size", "weights", "training end", "sha256", ""], rows));
 }
 
-fn generation_row(generation: &GenerationStatus) -> Vec<String> {
+fn generation_row(generation: &GenerationStatus, is_newest: bool) -> Vec<String> {
     let number = generation.generation.to_string();
-    let remark = if generation.is_unfinished { "never became current; publish it again" } else { "" };
+    let remark = match generation.is_unfinished {
+        // Only the newest number is still free for the same bytes.
+        true if is_newest => "never became current; publish the same file again, or the next generation",
+        true => "never became current; publish the next generation",
+        false => "",
+    };
     match &generation.file {
         Ok(file) => vec![
             number,

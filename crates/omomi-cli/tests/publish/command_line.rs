@@ -138,7 +138,7 @@ fn the_owner_of_a_bad_file_is_passed_on_by_the_verification_process() {
     let (error, said) = fail(folder, "publish packed-1 --unblessed --to feed-ctr --json");
     assert_says(
         &error,
-        &["packed-1: the weight file is damaged in its", "who must act: infra", "what to do: publish it again"],
+        &["packed-1: the weight file is damaged in its", "who must act: infra", "what to do: copy the file again"],
     );
     assert_eq!([&said["refused"]["code"], &said["refused"]["owner"]], ["damaged", "infra"]);
     assert!(!fixture.store.dir().exists());

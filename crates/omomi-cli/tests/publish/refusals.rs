@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use omomi::Owner;
@@ -27,6 +28,79 @@ fn a_generation_stays_taken_after_its_file_is_removed() {
     fs::remove_file(fixture.store.generation_path(7)).unwrap();
     let file = Wanted::generation(7).file_in(fixture.folder());
     fixture.assert_refused(&file, ("not_newer", Owner::Ml, "expected one above 7"));
+}
+
+#[test]
+fn a_number_far_ahead_is_rejected_because_it_would_end_the_store() {
+    const LAST: u64 = (1 << 53) - 1;
+    let fixture = Fixture::new();
+    for generation in [u64::MAX, LAST + 1] {
+        let file = Wanted::generation(generation).file_in(fixture.folder());
+        fixture.assert_refused(&file, ("too_far_ahead", Owner::Ml, "expected at most 9007199254740991"));
+    }
+    let fixture = Fixture::with([7]);
+    for generation in [1_000_007, 20_261_130, u64::MAX] {
+        let file = Wanted::generation(generation).file_in(fixture.folder());
+        fixture.assert_refused(&file, ("too_far_ahead", Owner::Ml, "expected at most 1000006, because the newest one"));
+    }
+    fixture.publish(&Wanted::generation(1_000_006)).unwrap();
+    fixture.publish_within("max_generation_step = 100_000_000", &Wanted::generation(20_261_130)).unwrap();
+    // A file that a dead publisher left counts like a published one, and can still be completed.
+    let fixture = Fixture::with([20_261_130]);
+    let left = Wanted { training_age: None, ..Wanted::generation(20_261_131) };
+    fs::write(fixture.store.generation_path(20_261_131), left.bytes()).unwrap();
+    fs::set_permissions(fixture.store.generation_path(20_261_131), fs::Permissions::from_mode(0o444)).unwrap();
+    fixture.publish(&left).unwrap();
+    // The first number is free, up to the last one.
+    let fixture = Fixture::with([LAST]);
+    let file = Wanted::generation(LAST + 1).file_in(fixture.folder());
+    fixture.assert_refused(&file, ("too_far_ahead", Owner::Ml, "expected at most 9007199254740991"));
+}
+
+#[test]
+fn a_store_that_others_cannot_read_is_a_warning_that_its_advice_ends() {
+    let fixture = Fixture::with([1, 2]);
+    let closing = [
+        (fixture.store.dir().to_owned(), 0o750),
+        (fixture.store.generations_path(), 0o754),
+        (fixture.store.generation_path(1), 0o440),
+        (fixture.store.control_path(), 0o600),
+    ];
+    for (generation, (path, mode)) in (3..).zip(closing) {
+        let before = path.metadata().unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let warnings = fixture.publish(&Wanted::generation(generation)).unwrap().warnings;
+        let [warning @ Warning::NotReadableByOthers { closed, .. }] = &warnings[..] else { panic!("{warnings:?}") };
+        assert_eq!(closed, std::slice::from_ref(&path), "{warning}");
+        let text = warning.to_string();
+        let advice = text.split('`').nth(1).unwrap();
+        assert!(std::process::Command::new("sh").args(["-c", advice]).status().unwrap().success(), "{advice}");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o007, before.mode() & 0o007, "{advice}");
+    }
+    assert_eq!(fixture.publish(&Wanted::generation(9)).unwrap().warnings, []);
+}
+
+#[test]
+fn what_is_advised_about_a_damaged_published_file_can_be_done() {
+    let fixture = Fixture::with([1]);
+    let path = fixture.store.generation_path(1);
+    let whole = fs::read(&path).unwrap();
+    let mut flipped = whole.clone();
+    flipped[5_000] ^= 1;
+    let longer = [&whole[..], b"more"].concat();
+    for (next, (bytes, name)) in
+        (2..).zip([(&flipped[..], "damaged"), (&whole[..100], "truncated"), (&longer, "too_long")])
+    {
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+        let error = omomi::Model::load(&path, omomi::weight_file::map::LoadMode::Copy).unwrap_err();
+        assert_eq!(error.code().name(), name);
+        assert!(error.code().action().contains("if it is published, publish the next generation"), "{error}");
+        // A damaged file stays where it is, and its number stays taken.
+        let again = Wanted::generation(1).file_in(fixture.folder());
+        assert!(publish(&fixture.store, &options(&again), &mut |_| ()).is_err());
+        fixture.publish_within("fail_size_ratio = [0.01, 100]", &Wanted::generation(next)).unwrap();
+    }
 }
 
 #[test]
@@ -141,7 +215,7 @@ fn a_copy_that_reads_back_differently_is_rejected() {
             let mut bytes = fs::read(&sibling).unwrap();
             bytes[1_000] ^= 1;
             // Root may write even to read-only files.
-            let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            let permissions = PermissionsExt::from_mode(0o644);
             fs::set_permissions(&sibling, permissions).unwrap();
             fs::write(&sibling, bytes).unwrap();
         }

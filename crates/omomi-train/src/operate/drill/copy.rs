@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::{DrillError, DrillOptions, files, server};
-use crate::operate::publish::{BlessingPolicy, PublishOptions, Step, Verifier, follow, freeze, pin, publish, switch};
+use crate::operate::publish::{
+    BlessingPolicy, PublishOptions, Step, Verifier, follow, freeze, pin, publish, rollback, switch,
+};
 use omomi::score::Model;
 use omomi::store::{Current, Digest, Scoring, Store};
 use omomi::weight_file::map::LoadMode;
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
 use serde_json::Value;
+
+const MAX_FIRST_GENERATION: u64 = 1 << 52;
 
 /// A store in a temporary folder, which is removed with it.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub(super) enum Order {
     Follow,
     Freeze,
     Pin(u64),
+    /// To the generation before the one that the server serves.
+    Rollback,
 }
 
 /// A folder that is removed with its content on drop.
@@ -69,7 +75,8 @@ impl Copy {
             Verifier { program: options.program.clone(), arguments, time_limit: Verifier::DEFAULT_TIME_LIMIT };
         // Rejects a file that no server would load before anything else is done.
         Model::load(&original, LoadMode::Map)?;
-        let next_generation = current.generation + 1;
+        // The drill publishes many. In its copy, a number near the end of all numbers may start again.
+        let next_generation = current.generation.min(MAX_FIRST_GENERATION) + 1;
         Ok(Self { folder, store, verifier, original, bytes, next_generation })
     }
 
@@ -86,6 +93,10 @@ impl Copy {
     /// Publishes a good file in the proper way. Returns its generation and the time at which `current` was replaced.
     pub(super) fn publish_good(&mut self) -> Result<(u64, Instant), DrillError> {
         let generation = self.new_generation();
+        Ok((generation, self.publish(generation)?))
+    }
+
+    fn publish(&self, generation: u64) -> Result<Instant, DrillError> {
         let file = self.folder.0.join("incoming.omomi");
         write_new(&file, &self.good_bytes(generation)?)?;
         let mut moved = Instant::now();
@@ -100,7 +111,48 @@ impl Copy {
             }
         })?;
         fs::remove_file(&file).map_err(DrillError::system("remove", file))?;
-        Ok((generation, moved))
+        Ok(moved)
+    }
+
+    /// Makes the store again, with a lower number than all before. Returns that number.
+    pub(super) fn rebuild(&self) -> Result<u64, DrillError> {
+        for generation in self.store.generations()? {
+            self.remove(&self.store.generation_path(generation))?;
+        }
+        self.remove(&self.store.current_path())?;
+        let rebuilt = self.next_generation.saturating_sub(1_000).max(1);
+        self.publish(rebuilt)?;
+        Ok(rebuilt)
+    }
+
+    /// Moves the store to another path, as if it were no longer mounted.
+    pub(super) fn move_away(&self) -> Result<Instant, DrillError> {
+        let moved = Instant::now();
+        fs::rename(self.store.dir(), self.away()).map_err(DrillError::system("move", self.store.dir()))?;
+        Ok(moved)
+    }
+
+    pub(super) fn move_back(&self) -> Result<Instant, DrillError> {
+        let moved = Instant::now();
+        fs::rename(self.away(), self.store.dir()).map_err(DrillError::system("move", self.away()))?;
+        Ok(moved)
+    }
+
+    /// Replaces the store by a copy of it.
+    pub(super) fn replace_by_copy(&self) -> Result<(), DrillError> {
+        self.move_away()?;
+        copy_folder(&self.away(), self.store.dir())?;
+        fs::remove_dir_all(self.away()).map_err(DrillError::system("remove", self.away()))
+    }
+
+    fn away(&self) -> PathBuf {
+        self.folder.0.join("away")
+    }
+
+    /// Removes what the server remembers. Its next process is like one with a new name.
+    pub(super) fn forget(&self) -> Result<(), DrillError> {
+        let state = self.store.state_path().join(server::NAME);
+        fs::remove_dir_all(&state).map_err(DrillError::system("remove", state))
     }
 
     /// Stores `bytes` under the name of a generation and points `current` to it without verifying anything, like a
@@ -127,9 +179,20 @@ impl Copy {
 
     /// Whether the server has written down that it serves this generation, and that no trial is open.
     pub(super) fn has_settled(&self, generation: u64) -> bool {
-        let path = self.store.state_path().join(server::NAME).join("journal.json");
-        let journal = fs::read(path).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-        journal.is_some_and(|journal| journal["attempt"].is_null() && journal["served"]["generation"] == generation)
+        let [journal, report] = ["journal.json", "report.json"].map(|name| self.noted(name));
+        let is_served = |noted: &Value| noted["served"]["generation"] == generation;
+        journal["attempt"].is_null() && is_served(&journal) && is_served(&report)
+    }
+
+    /// Whether the server has written down that scoring is off.
+    pub(super) fn is_off_noted(&self) -> bool {
+        self.noted("journal.json")["heard"].as_str().is_some_and(|heard| heard.starts_with("off"))
+    }
+
+    /// Returns a file of the server's state; null if there is none.
+    fn noted(&self, name: &str) -> Value {
+        let path = self.store.state_path().join(server::NAME).join(name);
+        fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
     /// Gives an order, and returns when it was in force.
@@ -149,6 +212,7 @@ impl Copy {
             Order::On => drop(switch(&self.store, Scoring::On, &mut watch)?),
             Order::Follow => drop(follow(&self.store, &mut watch)?),
             Order::Freeze => drop(freeze(&self.store, None, &mut watch)?),
+            Order::Rollback => drop(rollback(&self.store, None, &self.verifier, &mut watch)?),
             Order::Pin(generation) => drop(pin(&self.store, generation, &self.verifier, &mut watch)?),
         }
         Ok(ordered)
@@ -171,6 +235,21 @@ impl Copy {
         fs::set_permissions(&path, Permissions::from_mode(0o444)).map_err(failed("make read-only"))?;
         Ok(written)
     }
+}
+
+/// Copies a folder with everything in it.
+fn copy_folder(from: &Path, to: &Path) -> Result<(), DrillError> {
+    fs::create_dir(to).map_err(DrillError::system("create", to))?;
+    for entry in from.read_dir().map_err(DrillError::system("list", from))? {
+        let entry = entry.map_err(DrillError::system("list", from))?;
+        let (path, copy) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_folder(&path, &copy)?;
+        } else {
+            fs::copy(&path, &copy).map_err(DrillError::system("copy", path))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DrillError> {

@@ -2,6 +2,7 @@
 
 use serde_json::Map;
 
+use crate::pack::signing::{PrivateKey, sign};
 use crate::pack::writer::{self, Parts, WriteError};
 use omomi::contract::Contract;
 use omomi::request::{FieldValue, RequestRows, Row};
@@ -23,6 +24,11 @@ pub(super) fn with_a_flipped_bit(mut bytes: Vec<u8>) -> Vec<u8> {
 pub(super) fn half(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(bytes.len() / 2);
     bytes
+}
+
+/// Returns another file with the same answers: it is good, and its bytes differ.
+pub(super) fn with_other_content(bytes: Vec<u8>) -> Result<Vec<u8>, WriteError> {
+    sign(bytes, &PrivateKey::generate())
 }
 
 /// Returns a file that is not a weight file.

@@ -20,7 +20,7 @@ type Incident = (&'static str, fn(&mut Stage) -> Result<Happened, DrillError>);
 /// Number of incidents.
 pub const INCIDENT_COUNT: usize = INCIDENTS.len();
 
-const INCIDENTS: [Incident; 27] = [
+const INCIDENTS: [Incident; 38] = [
     ("a good file is published", publish),
     ("a file with one flipped bit", flipped_bit),
     ("a truncated file", half),
@@ -48,6 +48,17 @@ const INCIDENTS: [Incident; 27] = [
     ("killed during a trial", killed_on_trial),
     ("killed during a trial for the second time", killed_on_trial_twice),
     ("killed while scoring is off", killed_while_off),
+    ("killed while scoring is off, and `control` is removed", killed_while_off_without_control),
+    ("the store is moved away and back", moved),
+    ("the store is moved away and back while scoring is off", moved_while_off),
+    ("started before the store is mounted, while scoring is off", mounted_late),
+    ("freeze, a publication, and a server that remembers nothing", freeze_and_forget),
+    ("ended in order three times during a trial", ended_on_trial),
+    ("rollback, and rollback again", rollback_twice),
+    ("other content under the name of a pinned generation", other_content_under_a_pin),
+    ("six bad files, and a server that remembers nothing", many_bad_files),
+    ("killed during a trial, and the store is a copy at the next start", copied),
+    ("the store is made again with lower numbers", rebuilt),
 ];
 
 /// An incident that has happened, and how the server should react.
@@ -74,6 +85,7 @@ enum TidyUp {
     Nothing,
     /// Remove a generation, and restore the previous text of `current`.
     Withdraw(u64, String),
+    WithdrawAll(Vec<u64>, String),
     /// Restore the previous text of `current`.
     PointBack(String),
     Order(Order),
@@ -211,6 +223,11 @@ impl Stage {
         match how {
             TidyUp::Nothing => {}
             TidyUp::Withdraw(generation, current) => self.copy.withdraw(generation, &current)?,
+            TidyUp::WithdrawAll(generations, current) => {
+                for generation in generations {
+                    self.copy.withdraw(generation, &current)?;
+                }
+            }
             TidyUp::PointBack(current) => {
                 replace(&self.copy.store.current_path(), current.as_bytes(), 0o644)?;
             }
@@ -250,6 +267,13 @@ impl Stage {
         let killed = self.server.kill();
         self.request_count += self.server.said().request_count;
         killed
+    }
+
+    /// Ends the server in order.
+    fn end(&mut self) -> Instant {
+        let ended = self.server.end();
+        self.request_count += self.server.said().request_count;
+        ended
     }
 
     /// Ends the server and starts another one.
@@ -296,6 +320,32 @@ impl Stage {
         let at = self.copy.publish_carelessly(generation, &bytes, mode)?;
         let expected = Expected::goes_on(self.good).complaining(reason);
         Ok(Happened { at, expected, tidy_up: TidyUp::Withdraw(generation, current) })
+    }
+
+    /// Switches scoring off, and waits until the server has written that down.
+    fn switch_off(&self) -> Result<(), DrillError> {
+        self.copy.order(Order::Off)?;
+        self.wait_for(|said| said.error.as_deref() == Some(Code::SwitchedOff.name()));
+        let deadline = Instant::now() + self.options.time_limit;
+        while !self.copy.is_off_noted() && Instant::now() < deadline {
+            std::thread::sleep(self.options.poll_interval / 10);
+        }
+        Ok(())
+    }
+
+    /// Waits for a step within an incident. A server that does not take it fails the incident by its outcome.
+    fn wait_for(&self, is_met: impl Fn(&Said) -> bool) {
+        let _ = self.server.wait_until(is_met, self.options.time_limit);
+    }
+
+    fn wait_for_missing_store(&self) {
+        self.wait_for(|said| said.reasons.iter().any(|reason| reason == Code::StoreMissing.name()));
+    }
+
+    /// Scoring stays off: no request is answered, not even one.
+    fn stays_off(&self, at: Instant, max_changes: u64) -> Happened {
+        let expected = Expected { answered: None, may_fail: true, max_changes, ..Expected::goes_on(self.good) };
+        Happened { at, expected, tidy_up: TidyUp::Order(Order::Normal) }
     }
 
     fn goes_on(&self, at: Instant, tidy_up: TidyUp) -> Happened {
@@ -499,4 +549,131 @@ fn killed_while_off(stage: &mut Stage) -> Result<Happened, DrillError> {
     stage.start(|_| ())?;
     let expected = Expected { answered: None, may_fail: true, ..Expected::goes_on(stage.good) };
     Ok(Happened { at, expected, tidy_up: TidyUp::Order(Order::Normal) })
+}
+
+fn killed_while_off_without_control(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.switch_off()?;
+    let at = stage.kill();
+    stage.copy.remove(&stage.copy.store.control_path())?;
+    stage.start(|_| ())?;
+    let Happened { at, expected, tidy_up } = stage.stays_off(at, 0);
+    Ok(Happened { at, expected: expected.complaining(Code::StoreMalformed), tidy_up })
+}
+
+fn moved(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.copy.move_away()?;
+    stage.wait_for_missing_store();
+    let at = stage.copy.move_back()?;
+    Ok(stage.goes_on(at, TidyUp::Nothing))
+}
+
+fn moved_while_off(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.switch_off()?;
+    stage.copy.move_away()?;
+    stage.wait_for_missing_store();
+    let at = stage.copy.move_back()?;
+    Ok(stage.stays_off(at, 1))
+}
+
+fn mounted_late(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.switch_off()?;
+    stage.kill();
+    stage.copy.move_away()?;
+    stage.start(|_| ())?;
+    stage.wait_for_missing_store();
+    let at = stage.copy.move_back()?;
+    // First there is no model, then scoring is off.
+    Ok(stage.stays_off(at, 1))
+}
+
+fn freeze_and_forget(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.copy.order(Order::Freeze)?;
+    let frozen = stage.good;
+    stage.publish()?;
+    let at = stage.kill();
+    stage.copy.forget()?;
+    stage.start(|_| ())?;
+    Ok(Happened { at, expected: Expected::goes_on(frozen), tidy_up: TidyUp::Order(Order::Normal) })
+}
+
+fn ended_on_trial(stage: &mut Stage) -> Result<Happened, DrillError> {
+    const NAME: &str = "ended in order three times during a trial";
+    stage.restart(|options| options.trial = LONG)?;
+    stage.come_to_rest(NAME)?;
+    stage.publish()?;
+    for _ in 0..2 {
+        stage.wait_for_trial(NAME, stage.good)?;
+        stage.end();
+        stage.start(|options| options.trial = LONG)?;
+    }
+    stage.wait_for_trial(NAME, stage.good)?;
+    let at = stage.end();
+    stage.start(|_| ())?;
+    Ok(stage.goes_on(at, TidyUp::Nothing))
+}
+
+fn rollback_twice(stage: &mut Stage) -> Result<Happened, DrillError> {
+    const NAME: &str = "rollback, and rollback again";
+    let first = stage.good;
+    stage.publish()?;
+    stage.come_to_rest(NAME)?;
+    stage.publish()?;
+    stage.come_to_rest(NAME)?;
+    stage.copy.order(Order::Rollback)?;
+    let deadline = Instant::now() + stage.options.time_limit;
+    while !stage.copy.has_settled(stage.good_before) && Instant::now() < deadline {
+        std::thread::sleep(stage.options.poll_interval / 10);
+    }
+    let at = stage.copy.order(Order::Rollback)?;
+    // Two publications and two rollbacks.
+    let expected = Expected { max_changes: 4, ..Expected::goes_on(first) };
+    Ok(Happened { at, expected, tidy_up: TidyUp::Order(Order::Normal) })
+}
+
+fn other_content_under_a_pin(stage: &mut Stage) -> Result<Happened, DrillError> {
+    stage.publish()?;
+    stage.come_to_rest("other content under the name of a pinned generation")?;
+    let pinned = stage.good_before;
+    stage.copy.order(Order::Pin(pinned))?;
+    stage.wait_for(|said| said.answered == Some(pinned));
+    let at = stage.kill();
+    let other = files::with_other_content(stage.copy.good_bytes(pinned)?)?;
+    replace(&stage.copy.store.generation_path(pinned), &other, MODE_OF_WEIGHT_FILE)?;
+    stage.start(|_| ())?;
+    let expected = Expected::goes_on(stage.good).complaining(Code::DigestMismatch);
+    Ok(Happened { at, expected, tidy_up: TidyUp::Order(Order::Normal) })
+}
+
+fn many_bad_files(stage: &mut Stage) -> Result<Happened, DrillError> {
+    const COUNT: usize = 6;
+    let current = stage.copy.current_text()?;
+    let at = stage.kill();
+    stage.copy.forget()?;
+    let mut bad = Vec::new();
+    for _ in 0..COUNT {
+        let generation = stage.copy.new_generation();
+        let half = files::half(stage.copy.good_bytes(generation)?);
+        stage.copy.publish_carelessly(generation, &half, MODE_OF_WEIGHT_FILE)?;
+        bad.push(generation);
+    }
+    stage.start(|_| ())?;
+    let expected = Expected::goes_on(stage.good).complaining(Code::Truncated);
+    Ok(Happened { at, expected, tidy_up: TidyUp::WithdrawAll(bad, current) })
+}
+
+fn copied(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let (generation, at) = stage.die_on_trial("killed during a trial, and the store is a copy at the next start")?;
+    stage.copy.replace_by_copy()?;
+    stage.start(|_| ())?;
+    (stage.good_before, stage.good) = (stage.good, generation);
+    // The copy has no evidence of a death: it is another store.
+    Ok(Happened { at, expected: Expected::swaps_to(generation), tidy_up: TidyUp::Nothing })
+}
+
+fn rebuilt(stage: &mut Stage) -> Result<Happened, DrillError> {
+    let at = stage.kill();
+    stage.good = stage.copy.rebuild()?;
+    stage.start(|_| ())?;
+    let expected = Expected::goes_on(stage.good).complaining(Code::GenerationBehind);
+    Ok(Happened { at, expected, tidy_up: TidyUp::Publish })
 }

@@ -119,6 +119,18 @@ impl Watched {
         is_met(&said).then_some(said)
     }
 
+    /// Has the process exit without closing anything, as a JVM does after SIGTERM. Returns the time of that.
+    pub(super) fn end(&mut self) -> Instant {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        drop(self.child.stdin.take());
+        let ended = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && ended.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.kill();
+        ended
+    }
+
     /// Kills the process like `kill -9`, and returns the time of the kill.
     pub(super) fn kill(&mut self) -> Instant {
         // Fails if the process has already ended, which is fine.

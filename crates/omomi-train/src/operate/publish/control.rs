@@ -144,6 +144,10 @@ fn set_control(store: &Store, change: ControlText, watch: &mut dyn FnMut(Step)) 
     if lock.is_some() {
         remove_leftovers(store.dir(), "control")?;
     }
+    // The generation may have been removed while it was verified.
+    if let Some(Target::Pin(named)) = change.target {
+        check_exists(store, named.generation)?;
+    }
     // What servers heard last is in force, even if the text is gone or malformed.
     let servers = servers_of(store).map(|(servers, _)| servers).unwrap_or_default();
     let text = match store.read_control() {

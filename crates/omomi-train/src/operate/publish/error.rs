@@ -41,6 +41,16 @@ pub enum PublishError {
         /// The generation of the file.
         found: u64,
     },
+    /// The generation's number is so far above the others that it may be a typing error.
+    #[error("generation {found} is too far ahead: expected at most {expected}, {}", newest_text(*newest))]
+    TooFarAhead {
+        /// The newest generation, if there is one.
+        newest: Option<u64>,
+        /// Largest number that is accepted.
+        expected: u64,
+        /// The generation of the file.
+        found: u64,
+    },
     /// A file of this generation with other bytes exists, which was never published.
     #[error("{path} already exists with other bytes: expected the digest {expected}, found {found}")]
     NameTaken {
@@ -300,6 +310,11 @@ impl PublishError {
             Self::NotNewer { .. } => {
                 ("not_newer", Ml, "pack it as the next generation; to roll back, use omomi rollback")
             }
+            Self::TooFarAhead { .. } => (
+                "too_far_ahead",
+                Ml,
+                "pack it as the next generation; if the step is intended, raise max_generation_step in limits.toml",
+            ),
             Self::NameTaken { .. } => ("name_taken", Ml, "pack it as the next generation: a name is never used twice"),
             Self::Changed { .. } => ("changed", Ml, "publish a file that no process is writing"),
             Self::ReadBackDiffers { .. } => ("read_back_differs", Infra, "check the disk, then publish it again"),
@@ -359,6 +374,13 @@ impl PublishError {
 
 fn served_by(served: &[(String, u64)]) -> String {
     served.iter().map(|(name, generation)| format!("{name} {generation}")).collect::<Vec<_>>().join(", ")
+}
+
+fn newest_text(newest: Option<u64>) -> String {
+    newest.map_or_else(
+        || "because numbers only grow".to_owned(),
+        |newest| format!("because the newest one is {newest} and numbers only grow"),
+    )
 }
 
 fn said(message: &str) -> String {

@@ -5,6 +5,7 @@
 //! ```toml
 //! min_bytes = 1                    # of a weight file
 //! max_bytes = 16_000_000_000
+//! max_generation_step = 999_999    # how far a generation's number may be above the newest one
 //! warn_size_ratio = [0.7, 1.4]       # its size divided by the median of the last 5 files: outside is a warning
 //! fail_size_ratio = [0.5, 2.0]       # outside is an error
 //! # oldest_training_end = "14 days"  # maximum age of the last row of the training data: days, hours or minutes
@@ -47,6 +48,9 @@ use super::{BlessingPolicy, PublishError, Warning};
 /// Number of files whose median is taken.
 pub(crate) const USUAL_COUNT: usize = 5;
 
+/// Largest number of a generation: the largest integer that every reader of JSON keeps.
+const MAX_GENERATION: u64 = (1 << 53) - 1;
+
 /// Ratios are not checked for fields with fewer weights than this, because a few weights more or less change them too
 /// much.
 const MIN_FIELD_SIZE: u64 = 1_000;
@@ -58,6 +62,8 @@ pub struct Limits {
     pub min_bytes: u64,
     /// Maximum length of a file, in bytes.
     pub max_bytes: u64,
+    /// Maximum difference between a generation's number and the newest one of the store.
+    pub max_generation_step: u64,
     /// Size divided by the median of the last files: a value outside this range causes a warning.
     pub warn_size_ratio: [f64; 2],
     /// Size divided by the median of the last files: a value outside this range is an error.
@@ -81,6 +87,7 @@ impl Default for Limits {
         Self {
             min_bytes: 1,
             max_bytes: 16_000_000_000,
+            max_generation_step: 999_999,
             warn_size_ratio: [0.7, 1.4],
             fail_size_ratio: [0.5, 2.0],
             oldest_training_end: None,
@@ -122,6 +129,7 @@ impl Limits {
         match key {
             "min_bytes" => self.min_bytes = place.whole_number(value)?,
             "max_bytes" => self.max_bytes = place.whole_number(value)?,
+            "max_generation_step" => self.max_generation_step = place.whole_number(value)?,
             "warn_size_ratio" => self.warn_size_ratio = place.ratios(value)?,
             "fail_size_ratio" => self.fail_size_ratio = place.ratios(value)?,
             "oldest_training_end" => self.oldest_training_end = Some(place.duration(value)?),
@@ -138,6 +146,14 @@ impl Limits {
             _ => return Err(place.unknown()),
         }
         Ok(())
+    }
+
+    /// Checks the number of a generation that is newer than all others. A typing error must not end the store: numbers
+    /// only grow.
+    pub(super) fn check_step(&self, newest: Option<u64>, found: u64) -> Result<(), PublishError> {
+        let last = newest.map_or(MAX_GENERATION, |newest| newest.saturating_add(self.max_generation_step));
+        let expected = last.min(MAX_GENERATION);
+        if found <= expected { Ok(()) } else { Err(PublishError::TooFarAhead { newest, expected, found }) }
     }
 
     /// Checks the length of a file against the limits and the lengths of the last files.

@@ -33,6 +33,7 @@ mod blessing;
 mod control;
 mod error;
 mod fresh_process;
+pub mod gc;
 pub mod limits;
 mod planned;
 pub mod servers;
@@ -150,7 +151,7 @@ impl Publication<'_> {
         let mut input = InputFile::open(&self.options.file)?;
         let generation = input.generation;
         let before = self.read_current()?;
-        let is_named = self.check_generation(generation, before)?;
+        let is_named = self.check_generation(generation, before, &limits)?;
         let policy = self.options.blessing.unwrap_or(limits.blessing);
         let blessed = match policy {
             BlessingPolicy::Off => None,
@@ -205,6 +206,7 @@ impl Publication<'_> {
         sync_folder_of(&self.store.current_path()).map_err(failed("sync the folder of", &self.store.current_path()))?;
         (self.watch)(Step::Done);
         self.warn_unless_followed();
+        self.warn_unless_readable();
         Ok(Published { current, before, path, len_bytes: input.len_bytes, warnings: self.warnings })
     }
 
@@ -228,9 +230,14 @@ impl Publication<'_> {
     }
 
     /// Rejects a generation that is not newer than all others. Returns whether the file already has its name.
-    fn check_generation(&self, found: u64, before: Option<Current>) -> Result<bool, PublishError> {
+    fn check_generation(&self, found: u64, before: Option<Current>, limits: &Limits) -> Result<bool, PublishError> {
+        let others = generations_except(self.store, found)?;
         let newest_named = self.store.generations()?.last().copied();
         let newest_current = before.map(|current| current.generation);
+        let newest_other = others.last().copied().max(newest_current);
+        if newest_other.is_none_or(|newest| found > newest) {
+            limits.check_step(newest_other, found)?;
+        }
         match newest_named.max(newest_current) {
             Some(newest) if found == newest && newest_current.is_none_or(|current| current < found) => Ok(true),
             Some(newest) if found <= newest => Err(PublishError::NotNewer { newest, found }),
@@ -327,6 +334,23 @@ impl Publication<'_> {
                 }
             }
             Err(error) => self.warnings.push(Warning::ControlUnreadable { problem: error.full_message() }),
+        }
+    }
+
+    /// Servers may run as other users than the publisher.
+    fn warn_unless_readable(&mut self) {
+        let store = self.store;
+        let folders = [store.dir().to_owned(), store.generations_path()].into_iter().map(|path| (path, 0o005));
+        let texts = [store.current_path(), store.control_path(), store.pardons_path()];
+        let files = store.generations().unwrap_or_default().into_iter();
+        let files = texts.into_iter().chain(files.map(|generation| store.generation_path(generation)));
+        let is_closed = |(path, needed): &(PathBuf, u32)| {
+            path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & needed != *needed)
+        };
+        let closed = folders.chain(files.map(|path| (path, 0o004))).filter(is_closed);
+        let closed: Vec<PathBuf> = closed.map(|(path, _)| path).collect();
+        if !closed.is_empty() {
+            self.warnings.push(Warning::NotReadableByOthers { dir: store.dir().to_owned(), closed });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -14,8 +14,8 @@ use super::{PublishError, failed};
 /// Age in seconds after which the report of a running process means that it is stuck.
 pub const STALE_AFTER_SECONDS: u64 = 30;
 
-/// Maximum length of a process's report, in bytes.
-const MAX_REPORT_LEN: u64 = 4 << 20;
+/// Maximum length of a file in a state folder, in bytes.
+const MAX_STATE_LEN: u64 = 4 << 20;
 
 /// Whether a serving process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,27 +106,38 @@ impl ServerStatus {
 ///
 /// Returns [`omomi::Error::File`] if the folder cannot be listed.
 pub fn servers_of(store: &Store) -> Result<(Vec<ServerStatus>, usize), PublishError> {
-    let state = store.state_path();
-    let entries = match state.read_dir() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        entries => entries.map_err(failed("list", &state))?,
-    };
     let (mut servers, mut foreign_count) = (Vec::new(), 0);
-    for entry in entries {
-        let entry = entry.map_err(failed("list", &state))?;
-        if !entry.path().is_dir() {
-            continue;
-        }
-        let server = server_status(entry.file_name().to_string_lossy().into_owned(), &entry.path());
-        // A running process holds a lock of this very folder.
-        if server.life == Life::Running || is_of(store, &server) {
+    for folder in state_folders(store)? {
+        let server = server_status(&folder);
+        if is_own(store, &server) {
             servers.push(server);
         } else {
             foreign_count += 1;
         }
     }
-    servers.sort_by(|one, other| one.name.cmp(&other.name));
     Ok((servers, foreign_count))
+}
+
+/// Lists the folders of all processes, sorted by name.
+pub(super) fn state_folders(store: &Store) -> Result<Vec<PathBuf>, PublishError> {
+    let state = store.state_path();
+    let entries = match state.read_dir() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed("list", &state))?,
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        folders.push(entry.map_err(failed("list", &state))?.path());
+    }
+    folders.retain(|folder| folder.is_dir());
+    folders.sort();
+    Ok(folders)
+}
+
+/// Whether a process is one of this store, and did not come with a copy of another one.
+pub(super) fn is_own(store: &Store, server: &ServerStatus) -> bool {
+    // A running process holds a lock of this very folder.
+    server.life == Life::Running || is_of(store, server)
 }
 
 fn is_of(store: &Store, server: &ServerStatus) -> bool {
@@ -141,7 +152,9 @@ fn is_of(store: &Store, server: &ServerStatus) -> bool {
     }
 }
 
-fn server_status(name: String, folder: &Path) -> ServerStatus {
+/// Returns the status of the process whose folder this is.
+pub(super) fn server_status(folder: &Path) -> ServerStatus {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let report = read_report(&folder.join("report.json"));
     let is_here = |report: &Value| report["process"]["boot"].as_str() == Some(&boot());
     let life = match &report {
@@ -170,14 +183,19 @@ fn server_status(name: String, folder: &Path) -> ServerStatus {
 }
 
 fn read_report(path: &Path) -> Result<Value, String> {
-    match short_text::read(path, MAX_REPORT_LEN) {
+    read_json(path, "report")?.ok_or_else(|| "it has no report".to_owned())
+}
+
+/// Reads a file of a state folder; nothing if there is none.
+pub(super) fn read_json(path: &Path, what: &str) -> Result<Option<Value>, String> {
+    match short_text::read(path, MAX_STATE_LEN) {
         Ok(Some(text)) => {
-            serde_json::from_str::<Value>(&text).map_err(|error| format!("its report is not JSON: {error}"))
+            serde_json::from_str(&text).map(Some).map_err(|error| format!("its {what} is not JSON: {error}"))
         }
-        Ok(None) => Err("it has no report".to_owned()),
-        Err(TextError::Io { action, source }) => Err(format!("cannot {action} its report: {source}")),
+        Ok(None) => Ok(None),
+        Err(TextError::Io { action, source }) => Err(format!("cannot {action} its {what}: {source}")),
         Err(TextError::Unexpected { expected, found }) => {
-            Err(format!("its report: expected {expected}, found {found}"))
+            Err(format!("its {what}: expected {expected}, found {found}"))
         }
     }
 }

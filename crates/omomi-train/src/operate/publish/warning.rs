@@ -1,6 +1,7 @@
 //! Warnings: findings that do not stop a publication, but that someone should look into.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use omomi::store::Control;
 
@@ -43,6 +44,13 @@ pub enum Warning {
         /// The order in `control`.
         control: Control,
     },
+    /// Servers that run as other users than the owner cannot read the store.
+    NotReadableByOthers {
+        /// The store.
+        dir: PathBuf,
+        /// Its folders and files that others cannot read.
+        closed: Vec<PathBuf>,
+    },
     /// `control` cannot be read, so it is unknown whether servers follow.
     ControlUnreadable {
         /// Why it cannot be read.
@@ -74,6 +82,19 @@ impl fmt::Display for Warning {
                 "servers do not follow this publication: `control` is `{control}`; `omomi follow` lifts freeze and pin, \
                  `omomi on` switches scoring on"
             ),
+            Self::NotReadableByOthers { dir, closed } => {
+                let first = closed.first().unwrap_or(dir).display();
+                let more = match closed.len().saturating_sub(1) {
+                    0 => String::new(),
+                    count => format!(" and {count} more"),
+                };
+                write!(
+                    formatter,
+                    "servers that run as other users cannot read {first}{more}: if there are any, run \
+                     `chmod -R o+rX {}`",
+                    dir.display()
+                )
+            }
             Self::ControlUnreadable { problem } => write!(formatter, "cannot tell whether servers follow: {problem}"),
         }
     }
