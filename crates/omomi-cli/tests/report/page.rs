@@ -130,6 +130,8 @@ fn data_never_becomes_markup() {
         figure(&page, "calibration-by-slice")
             .contains("device = &lt;script&gt;alert(&apos;&amp;&quot;&apos;)&lt;/script&gt;")
     );
+    assert_eq!(page.find(|character| character != '\n' && omomi::printable::is_control(character)), None);
+    assert!(page.contains("\\u{1b}]0;x\\u{7}") && page.contains("\\u{9b}31m\\u{202e}"));
     let mut evaluation = made_up::evaluation(true);
     let file = &mut evaluation.models[0].file;
     for text in [&mut file.logic_id, &mut file.contract, &mut file.path, &mut file.digest, &mut file.encoding] {
@@ -138,6 +140,7 @@ fn data_never_becomes_markup() {
     let page = page_of(&evaluation);
     assert!(!page.contains("<script"));
     assert!(page.matches("&#60;script&#62;").count() > 6);
+    assert_eq!(page.find(|character| character != '\n' && omomi::printable::is_control(character)), None);
 }
 
 #[test]
