@@ -14,6 +14,9 @@ use crate::sealing::with_content;
 use crate::small_model;
 use crate::world::{World, options};
 
+/// Puts something at a path.
+type Make = fn(&Path);
+
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Returns a file whose golden requests take nearly as much as they may.
@@ -58,7 +61,7 @@ fn orders_and_close_are_heard_while_a_slow_file_loads() {
 
 /// Puts what never ends, what waits or what is huge in the place of a file, one after the other.
 fn for_each_hostile(path: &Path, check: impl Fn(&str)) {
-    let make: [(&str, fn(&Path)); 4] = [
+    let make: [(&str, Make); 4] = [
         ("a FIFO", |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success())),
         ("a link to /dev/zero", |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()),
         ("a file of a terabyte", |path| File::create(path).unwrap().set_len(1 << 40).unwrap()),

@@ -6,6 +6,7 @@ mod command_line;
 mod control;
 mod disk_full;
 mod fixture;
+mod hostile;
 mod kill;
 mod limits;
 mod readers;
