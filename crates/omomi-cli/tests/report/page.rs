@@ -127,9 +127,7 @@ fn data_never_becomes_markup() {
     // In text, in a plot, and in a table.
     assert!(page.contains("&#60;script&#62;"));
     // A long name is cut in the plot.
-    assert!(
-        figure(&page, "calibration-by-slice").contains("device = &lt;script&gt;alert(&apos;&amp;&quot;&apos;)&lt;")
-    );
+    assert!(figure(&page, "calibration-by-slice").contains("&lt;script&gt;"));
     assert_eq!(page.find(|character| character != '\n' && omomi::printable::is_control(character)), None);
     assert!(page.contains("\\u{1b}]0;x\\u{7}") && page.contains("\\u{9b}31m\\u{202e}"));
     let mut evaluation = made_up::evaluation(true);
