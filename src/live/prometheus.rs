@@ -6,6 +6,7 @@ use super::latency::Latency;
 use super::ledger::{CodeCounts, SampledField};
 use super::metrics::{LiveMetrics, ServedMetrics};
 use super::status::{ServingState, Stage};
+use crate::printable::is_control;
 use crate::store::Target;
 
 impl LiveMetrics {
@@ -54,20 +55,23 @@ impl Write for Page<'_, '_> {
     }
 }
 
-/// Escapes a label value: puts a backslash before each backslash, quote and line end.
+/// Escapes a label value: puts a backslash before each backslash, quote and line end, and writes other control
+/// characters as text, such as `\\u{1b}`.
 struct Escaping<'a, W>(&'a mut W);
 
 impl<W: Write> Write for Escaping<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for part in text.split_inclusive(['\\', '"', '\n']) {
-            let end = part.len() - usize::from(part.ends_with(['\\', '"', '\n']));
-            self.0.write_str(&part[..end])?;
-            self.0.write_str(match &part[end..] {
-                "\\" => "\\\\",
-                "\"" => "\\\"",
-                "\n" => "\\n",
-                _ => "",
-            })?;
+        let is_special = |character: char| matches!(character, '\\' | '"') || is_control(character);
+        for part in text.split_inclusive(is_special) {
+            let last = part.chars().next_back().filter(|last| is_special(*last));
+            self.0.write_str(&part[..part.len() - last.map_or(0, char::len_utf8)])?;
+            match last {
+                None => {}
+                Some('\\') => self.0.write_str("\\\\")?,
+                Some('"') => self.0.write_str("\\\"")?,
+                Some('\n') => self.0.write_str("\\n")?,
+                Some(other) => write!(self.0, "\\\\u{{{:x}}}", u32::from(other))?,
+            }
         }
         Ok(())
     }

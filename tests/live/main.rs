@@ -9,9 +9,13 @@ mod file_operations;
 mod following;
 #[cfg(unix)]
 mod fork;
+mod hostile;
 #[cfg(target_os = "linux")]
 mod locked_memory;
 mod metrics;
+#[path = "../damage/sealing.rs"]
+#[allow(dead_code, reason = "shared with the damage tests, which use more of it")]
+mod sealing;
 mod signatures;
 #[path = "../scoring/small_model.rs"]
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]

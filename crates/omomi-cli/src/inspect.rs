@@ -9,7 +9,7 @@ use omomi_train::evaluate::field_weights;
 use omomi_train::learn::state::StateReader;
 
 use crate::Failure;
-use crate::output::say;
+use crate::output::{print_pieces, say};
 use crate::text::{bytes, grouped, table};
 use crate::verify::load;
 
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print_sections(&model);
     print_contract(&model);
     print_field_sizes(&model);
-    say!("provenance\n{:#}\n", model.provenance());
+    print_pieces(format_args!("provenance\n{:#}\n", model.provenance()));
     if let Some(state) = &arguments.state {
         print_largest(&model, state, arguments.largest)?;
     }

@@ -30,6 +30,20 @@ pub(crate) fn print_line(text: Arguments<'_>) {
     print_exactly(line.as_bytes());
 }
 
+/// Prints a text like [`print_line`], but piece by piece, so that a long one is not copied as a whole.
+pub(crate) fn print_pieces(text: Arguments<'_>) {
+    struct Pieces;
+    impl std::fmt::Write for Pieces {
+        fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+            print_exactly(escaped(piece, true).as_bytes());
+            Ok(())
+        }
+    }
+    // Errors of standard output are remembered.
+    let _ = Pieces.write_fmt(text);
+    print_exactly(b"\n");
+}
+
 /// Prints bytes on standard output as they are, for output that is made to be stored in a file.
 pub(crate) fn print_exactly(bytes: &[u8]) {
     let mut first_error = FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);

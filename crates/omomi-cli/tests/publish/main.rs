@@ -7,6 +7,7 @@ mod control;
 mod disk_full;
 mod fixture;
 mod gc;
+mod hostile;
 mod kill;
 mod limits;
 mod readers;

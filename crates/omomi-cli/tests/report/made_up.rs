@@ -17,8 +17,8 @@ use omomi_train::operate::publish::Blessing;
 use omomi_train::prune::{Amounts, Bill, BudgetBill, Change, CurvePoint, Quality, RuleBill};
 use serde_json::json;
 
-/// A category that must never become markup.
-pub const HOSTILE: &str = "<script>alert('&\"')</script>";
+/// A category that must never become markup, nor act on a terminal or on the text around it.
+pub const HOSTILE: &str = "<script>alert('&\"')</script>\u{1b}]0;x\u{7}\r\u{9b}31m\u{202e}";
 /// Numbers of bins, hours, slices per column, curve points per way of pruning, and published files.
 pub const BIN_COUNT: usize = 20;
 pub const HOUR_COUNT: usize = 48;

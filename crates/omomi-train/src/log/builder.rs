@@ -16,10 +16,10 @@ use super::{Categories, ExtraColumn, FieldColumn, RowBatch};
 use omomi::contract::{Field, FieldKind};
 use omomi::feature;
 
-/// A batch is full once one of its columns has this many values or bytes of text, even if it has few rows. This bounds
-/// the memory of a batch and keeps its offsets within 32 bits: between two checks, at most 2^31 bytes (one Arrow array)
-/// or one line of text are appended.
-const FULL_LEN: usize = 1 << 28;
+/// A batch is full once its columns have this many values and bytes of text, even if it has few rows. This bounds the
+/// memory of a batch and keeps its offsets within 32 bits: between two checks, 64 MiB and one row, or one line of text,
+/// are appended.
+const FULL_LEN: usize = 1 << 26;
 
 /// Says, for error messages, what a cell of a field of this kind should contain.
 pub(super) const fn expected_cell(kind: &FieldKind) -> &'static str {
@@ -64,7 +64,7 @@ pub(super) struct BatchBuilder {
     row_clicked: Option<bool>,
     row_time_us: Option<i64>,
     row_importance: Option<f64>,
-    /// Upper bound on the length of each column; see `FULL_LEN`.
+    /// Upper bound on the length of all columns; see `FULL_LEN`.
     length_bound: usize,
     /// How many batches were finished before this one.
     pub(super) batch_count: u64,
@@ -272,7 +272,7 @@ impl BatchBuilder {
     /// Updates the length bound after rows were appended directly to the columns.
     pub(super) fn finish_rows(&mut self) {
         let lens = self.columns.iter().map(ColumnBuilder::len).chain(self.extra.iter().map(ExtraBuilder::len));
-        self.length_bound = lens.fold(self.length_bound, usize::max);
+        self.length_bound = self.length_bound.max(lens.sum());
     }
 
     /// Removes the cells of the row under construction.

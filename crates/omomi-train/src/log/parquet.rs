@@ -10,14 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_schema::ArrowError;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
-    RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector,
 };
 use parquet::basic::CompressionCodec;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::builder::BatchBuilder;
 use super::error::{BadRow, BadRows, RowFault};
@@ -25,9 +22,10 @@ use super::files::read_failure;
 use super::parquet_bytes::with_bytes;
 use super::parquet_decoded::{Decoded, Place};
 use super::parquet_dictionary::with_dictionaries;
-use super::parquet_nested::{Nested, leaves, with_nested};
-use super::parquet_pages::{is_encrypted, long_pages};
+use super::parquet_nested::{Nested, inner_array, leaves, with_nested};
+use super::parquet_pages::{self, EXPECTED_PAGES, Groups, PageFault, is_encrypted};
 use super::parquet_schema::{check_type, simplified, with_microseconds};
+use super::parquet_views::{Part, Views, has_keys, with_views, without_keys};
 use super::partitions::Partitions;
 use super::wanted_columns::{Target, Wanted};
 use super::{LogError, LogFile, ReadOptions};
@@ -39,6 +37,8 @@ pub(super) struct ParquetReader {
     file: PathBuf,
     handle: File,
     metadata: ArrowReaderMetadata,
+    /// The metadata with which no column is decoded as keys, once it is needed.
+    values_metadata: Option<ArrowReaderMetadata>,
     /// The metadata with which texts are decoded as bytes, once it is needed.
     bytes_metadata: Option<ArrowReaderMetadata>,
     /// The decoded columns, by their index in the file.
@@ -54,7 +54,11 @@ pub(super) struct ParquetReader {
     spans: VecDeque<Span>,
     /// Index of the next row group whose rows are not in `spans`.
     next_group: usize,
+    /// The row group of the spans, once its pages were looked at.
+    looked_at: Option<Groups>,
     reader: Option<ParquetRecordBatchReader>,
+    /// Rows that were decompressed, but are not in `decoded` yet.
+    views: Views,
     /// How many rows were decoded before those in `decoded`.
     rows_before: u64,
     decoded: Decoded,
@@ -84,7 +88,7 @@ impl ParquetReader {
             return Err(encrypted(path));
         }
         let damaged = |error| parquet_failure(path, 0, error);
-        let metadata = unless_panic(path, 0, || ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()))?;
+        let metadata = unless_panic(path, 0, || parquet_pages::load(&handle))?;
         let metadata = metadata.map_err(damaged)?;
         let row_count = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
         if row_count == 0 {
@@ -119,7 +123,7 @@ impl ParquetReader {
         for (nested, target) in &nested_places {
             check_type(path, wanted, *target, nested.data_type(&schema))?;
         }
-        let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+        let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(with_views(&schema)));
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), with_schema).map_err(damaged)?;
         let nested_leaves: Vec<&[String]> = nested_places.iter().map(|(nested, _)| nested.path.as_slice()).collect();
         let leaves = leaves(metadata.parquet_schema(), &roots, &nested_leaves);
@@ -138,6 +142,7 @@ impl ParquetReader {
             file: path.clone(),
             handle,
             metadata,
+            values_metadata: None,
             bytes_metadata: None,
             columns,
             leaves,
@@ -148,7 +153,9 @@ impl ParquetReader {
             row_count,
             spans: VecDeque::new(),
             next_group: 0,
+            looked_at: None,
             reader: None,
+            views: Views::default(),
             rows_before: 0,
             decoded: Decoded::default(),
         }))
@@ -215,6 +222,17 @@ impl ParquetReader {
         self.rows_before += self.decoded.row_count as u64;
         self.decoded = Decoded::default();
         loop {
+            if let Some(part) = self.views.next_part().map_err(|error| self.arrow_failure(error))? {
+                match part {
+                    Part::Rows(arrays, row_count) => {
+                        let decoded = Decoded::new(&arrays, row_count, &self.places, wanted, batch);
+                        self.decoded = decoded.map_err(|error| self.arrow_failure(error))?;
+                    }
+                    Part::TooLong(place) => self.decoded = too_long_row(self.places[place].target),
+                }
+                return Ok(true);
+            }
+            self.views = Views::default();
             let Some(span) = self.spans.front() else {
                 if self.plan_next_group()? {
                     continue;
@@ -226,8 +244,7 @@ impl ParquetReader {
                 return Ok(false);
             };
             if let Some(target) = span.too_long {
-                self.decoded.row_count = 1;
-                self.decoded.bad_rows.push((0, target, RowFault::TooLong));
+                self.decoded = too_long_row(target);
                 self.spans.pop_front();
                 return Ok(true);
             }
@@ -242,14 +259,14 @@ impl ParquetReader {
                     if let Some(span) = self.spans.front_mut() {
                         span.rows.start += rows.num_rows();
                     }
-                    let damaged = |error: ArrowError| arrow_failure(&self.file, self.rows_before, error);
-                    self.decoded = Decoded::new(&rows, &self.places, wanted, batch).map_err(damaged)?;
-                    return Ok(true);
+                    let arrays = self.places.iter().map(|place| inner_array(rows.column(place.column), &place.inner));
+                    let arrays = arrays.collect::<Result<_, _>>().map_err(|error| self.arrow_failure(error))?;
+                    self.views = Views::new(arrays, rows.num_rows());
                 }
                 Some(Err(error)) => match self.spans.front_mut() {
                     // Texts that are not UTF-8 fail like damage. If it is damage, the next attempt fails too.
                     Some(span) if !span.as_bytes && self.rows_before < self.row_count => span.as_bytes = true,
-                    _ => return Err(arrow_failure(&self.file, self.rows_before, error)),
+                    _ => return Err(self.arrow_failure(error)),
                 },
             }
         }
@@ -260,7 +277,10 @@ impl ParquetReader {
         let metadata = Arc::clone(self.metadata.metadata());
         let Some(group) = metadata.row_groups().get(self.next_group) else { return Ok(false) };
         let row_count = usize::try_from(group.num_rows()).unwrap_or(0);
-        let too_long = self.too_long_rows(group)?;
+        let looked_at = Groups::one(&self.handle, &metadata, self.next_group, &self.leaves, self.batch_row_count);
+        let looked_at = looked_at.map_err(|fault| self.page_fault(fault))?;
+        let too_long = self.too_long_rows(&looked_at);
+        self.looked_at = Some(looked_at);
         let mut start = 0;
         let span = |rows, too_long| Span { group: self.next_group, rows, too_long, as_bytes: false };
         for (row, target) in too_long {
@@ -276,39 +296,32 @@ impl ParquetReader {
     }
 
     /// Finds the rows of a group with a cell that is too long to be decompressed, in order.
-    fn too_long_rows(&self, group: &RowGroupMetaData) -> Result<BTreeMap<usize, Target>, LogError> {
+    fn too_long_rows(&self, looked_at: &Groups) -> BTreeMap<usize, Target> {
         let mut rows = BTreeMap::new();
-        for chunk in group.columns() {
-            let column = chunk.column_descr();
-            let root = self.metadata.parquet_schema().get_column_root(self.leaf_index(group, chunk)).name().to_owned();
-            let index = self.metadata.schema().fields().iter().position(|field| *field.name() == root);
-            let place = index.and_then(|index| self.columns.iter().position(|&column| column == index));
-            let Some(Place { target, .. }) = self.places.iter().find(|found| Some(found.column) == place) else {
-                continue;
-            };
-            let pages = long_pages(&self.handle, chunk);
-            let pages = pages.map_err(|source| LogError::Unreadable { file: self.file.clone(), source })?;
-            for page in pages {
-                let row = usize::try_from(page.values_before).unwrap_or(usize::MAX);
-                if page.is_one_value && column.max_rep_level() == 0 {
-                    rows.entry(row).or_insert(*target);
-                    continue;
-                }
-                let found = format!(
-                    "after row {}: column `{root}` with a page of {} MiB",
-                    self.rows_before,
-                    page.len_bytes >> 20
-                );
-                let remedy = "expected pages of at most 256 MiB and cells of at most 16 MiB; write smaller pages";
-                return Err(LogError::Unsupported { file: self.file.clone(), found, remedy });
+        for &(row, leaf) in &looked_at.too_long {
+            let root = self.metadata.parquet_schema().get_column_root_idx(leaf);
+            let place = self.columns.iter().position(|&column| column == root);
+            if let Some(Place { target, .. }) = self.places.iter().find(|found| Some(found.column) == place) {
+                rows.entry(row).or_insert(*target);
             }
         }
-        Ok(rows)
+        rows
     }
 
-    /// Returns the index of a column chunk in its row group.
-    fn leaf_index(&self, group: &RowGroupMetaData, chunk: &ColumnChunkMetaData) -> usize {
-        group.columns().iter().position(|other| std::ptr::eq(other, chunk)).unwrap_or(0)
+    fn page_fault(&self, fault: PageFault) -> LogError {
+        let (file, rows_before) = (self.file.clone(), self.rows_before);
+        match fault {
+            PageFault::Io(error) => read_failure(&file, rows_before, error),
+            PageFault::Damaged(message) => LogError::Damaged { file, rows_before, message },
+            PageFault::TooLong { found } => {
+                let found = format!("after row {rows_before}: {found}");
+                LogError::Unsupported { file, found, remedy: EXPECTED_PAGES }
+            }
+        }
+    }
+
+    fn arrow_failure(&self, error: ArrowError) -> LogError {
+        arrow_failure(&self.file, self.rows_before, error)
     }
 
     /// Opens a decoder for the first span.
@@ -317,29 +330,47 @@ impl ParquetReader {
         let Some(span) = self.spans.front() else {
             return Err(damaged(ParquetError::General("no rows are left".to_owned())));
         };
+        let Some(looked_at) = &self.looked_at else {
+            return Err(damaged(ParquetError::General("no row group was looked at".to_owned())));
+        };
         if span.as_bytes && self.bytes_metadata.is_none() {
             let bytes = with_bytes(self.metadata.metadata()).map_err(damaged)?;
             let metadata = ArrowReaderMetadata::try_new(Arc::new(bytes), ArrowReaderOptions::new()).map_err(damaged)?;
             let schema = with_microseconds(metadata.schema().as_ref().clone(), metadata.parquet_schema());
-            let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+            let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(with_views(&schema)));
             let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), with_schema);
             self.bytes_metadata = Some(metadata.map_err(damaged)?);
         }
-        let metadata = self.bytes_metadata.as_ref().filter(|_| span.as_bytes).unwrap_or(&self.metadata).clone();
+        // Pages of values among pages of keys: a dictionary of them would have to be built in memory.
+        let has_keys = |leaf: usize| {
+            has_keys(self.metadata.schema().field(self.metadata.parquet_schema().get_column_root_idx(leaf)).data_type())
+        };
+        let mut leaves = self.leaves.iter().zip(&looked_at.has_keys_only);
+        let as_values = leaves.any(|(&leaf, &keys_only)| !keys_only && has_keys(leaf));
+        if as_values && self.values_metadata.is_none() {
+            let schema = with_views(&without_keys(self.metadata.schema()));
+            let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+            let metadata = ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), with_schema);
+            self.values_metadata = Some(metadata.map_err(damaged)?);
+        }
+        let values = self.values_metadata.as_ref().filter(|_| as_values);
+        let bytes = self.bytes_metadata.as_ref().filter(|_| span.as_bytes);
+        let metadata = bytes.or(values).unwrap_or(&self.metadata).clone();
         let handle = self.handle.try_clone();
         let handle = handle.map_err(|source| LogError::Unreadable { file: self.file.clone(), source })?;
         let group_row_count = usize::try_from(metadata.metadata().row_group(span.group).num_rows()).unwrap_or(0);
-        let projection = ProjectionMask::leaves(metadata.parquet_schema(), self.leaves.iter().copied());
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, metadata)
-            .with_projection(projection)
-            .with_row_groups(vec![span.group])
-            .with_batch_size(self.batch_row_count);
-        if span.rows != (0..group_row_count) {
-            let selectors = vec![RowSelector::skip(span.rows.start), RowSelector::select(span.rows.len())];
-            builder = builder.with_row_selection(RowSelection::from(selectors));
-        }
-        unless_panic(&self.file, self.rows_before, || builder.build())?.map_err(damaged)
+        let is_part = span.rows != (0..group_row_count);
+        let selection = is_part.then(|| {
+            RowSelection::from(vec![RowSelector::skip(span.rows.start), RowSelector::select(span.rows.len())])
+        });
+        let decoder = || parquet_pages::decoder(handle, metadata, looked_at, selection);
+        unless_panic(&self.file, self.rows_before, decoder)?.map_err(damaged)
     }
+}
+
+/// A row with a cell that is too long to be copied.
+fn too_long_row(target: Target) -> Decoded {
+    Decoded { row_count: 1, bad_rows: vec![(0, target, RowFault::TooLong)], ..Decoded::default() }
 }
 
 /// Calls the decoder and turns a panic into an error, because the decoder panics on some kinds of damage. The decoder

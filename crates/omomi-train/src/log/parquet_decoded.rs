@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow_array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, Field as ArrowField, TimeUnit};
 
@@ -16,7 +16,6 @@ use super::csv_records::MAX_RECORD_LEN;
 use super::error::{RowFault, excerpt};
 use super::notation::{float_id, number_of, text_id};
 use super::parquet_dictionary::DistinctTexts;
-use super::parquet_nested::inner_array;
 use super::time::{EXPECTED_TIME, TimeReader};
 use super::wanted_columns::{Target, Wanted};
 use omomi::contract::{FieldKind, NumberFormat};
@@ -64,16 +63,17 @@ enum Values {
 }
 
 impl Decoded {
+    /// Decodes `row_count` rows; `arrays` has one array for each place.
     pub(super) fn new(
-        rows: &RecordBatch,
+        arrays: &[ArrayRef],
+        row_count: usize,
         places: &[Place],
         wanted: &Wanted,
         batch: &mut BatchBuilder,
     ) -> Result<Self, ArrowError> {
-        let mut decoded = Self { row_count: rows.num_rows(), ..Self::default() };
-        for place in places {
-            let array = inner_array(rows.column(place.column), &place.inner)?;
-            let array = decoded.with_texts(place.target, &array)?;
+        let mut decoded = Self { row_count, ..Self::default() };
+        for (place, array) in places.iter().zip(arrays) {
+            let array = decoded.with_texts(place.target, array)?;
             let cells = decoded.decode(place.target, &array, wanted, batch)?;
             decoded.note_too_long(place.target, &cells);
             decoded.columns.push((place.target, cells));
@@ -445,7 +445,7 @@ fn index_range(offsets: &[i32], row: usize) -> Range<usize> {
 }
 
 /// Casts an array. A value that does not fit the new type becomes null.
-fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(super) fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == to {
         return Ok(Arc::clone(array));
     }

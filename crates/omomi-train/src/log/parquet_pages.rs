@@ -1,81 +1,315 @@
-//! The sizes of the pages of a Parquet file, before they are decompressed.
+//! The one way into Parquet files, logs and states alike: pages are looked at before they are decompressed.
 //!
 //! A few kilobytes can promise a page of gigabytes, and the decoder allocates what a page header promises. So the page
-//! headers are read first, which costs one small read per page.
+//! headers are read first, which costs one small read per page. They also say how many rows may be decoded at a time.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::basic::CompressionCodec;
+use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::csv_records::MAX_RECORD_LEN;
 
 /// Most bytes of a decompressed page. Writers make pages of about 1 MiB, and some make one page per column of a row
 /// group.
-pub(crate) const MAX_PAGE_LEN: u64 = 256 << 20;
+const MAX_PAGE_LEN: u64 = 256 << 20;
+/// Most bytes of a decompressed dictionary. Most writers stop at 1 MiB.
+const MAX_DICTIONARY_LEN: u64 = 64 << 20;
+/// Most bytes of the pages that decoding some rows needs, besides the largest page of each column.
+const MAX_WINDOW_LEN: u64 = 64 << 20;
+/// Most bytes of the largest pages of all columns together.
+const MAX_PAGES_LEN: u64 = 1 << 30;
 /// Most bytes of a page header. It may contain the smallest and largest value of the page.
 const MAX_HEADER_LEN: usize = 1 << 20;
 /// Bytes to read for a page header at first. Most are shorter.
 const HEADER_LEN: usize = 128;
+/// Levels and the length of the value come on top of a value in a page.
+const LEVELS_LEN: u64 = 64;
+
+/// What pages may have, for messages.
+pub(super) const EXPECTED_PAGES: &str = "expected pages of at most 256 MiB (1 GiB in all columns), dictionaries of at most 64 MiB and cells of at most 16 \
+     MiB; write smaller pages";
+
+/// Reads the metadata at the end of a file.
+pub(crate) fn load(file: &File) -> Result<ArrowReaderMetadata> {
+    ArrowReaderMetadata::load(file, ArrowReaderOptions::new())
+}
+
+/// Opens a decoder for the row groups that were looked at: all of the file, or a part of one. `metadata` may have
+/// another schema than the file.
+pub(crate) fn decoder(
+    file: File,
+    metadata: ArrowReaderMetadata,
+    looked_at: &Groups,
+    selection: Option<RowSelection>,
+) -> Result<ParquetRecordBatchReader> {
+    let projection = ProjectionMask::leaves(metadata.parquet_schema(), looked_at.leaves.iter().copied());
+    let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+        .with_projection(projection)
+        .with_row_groups(looked_at.groups.clone())
+        .with_batch_size(looked_at.max_row_count);
+    if let Some(selection) = selection {
+        builder = builder.with_row_selection(selection);
+    }
+    builder.build()
+}
+
+/// Row groups whose page headers promise no more than may be decompressed.
+#[derive(Debug, Clone)]
+pub(crate) struct Groups {
+    groups: Vec<usize>,
+    leaves: Vec<usize>,
+    /// Most rows to decode at a time.
+    max_row_count: usize,
+    /// The rows of a group with a cell that is too long to be decompressed, and the leaf of the cell.
+    pub(super) too_long: Vec<(usize, usize)>,
+    /// Whether each leaf, in the order of `leaves`, has pages of keys only.
+    pub(super) has_keys_only: Vec<bool>,
+}
+
+/// Why a row group cannot be decoded.
+#[derive(Debug)]
+pub(crate) enum PageFault {
+    Io(io::Error),
+    Damaged(String),
+    TooLong {
+        /// The column and its page.
+        found: String,
+    },
+}
+
+impl From<io::Error> for PageFault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<PageFault> for ParquetError {
+    fn from(fault: PageFault) -> Self {
+        match fault {
+            PageFault::Io(error) => Self::External(Box::new(error)),
+            PageFault::Damaged(message) => Self::General(message),
+            PageFault::TooLong { found } => Self::General(format!("{EXPECTED_PAGES}; found {found}")),
+        }
+    }
+}
+
+impl Groups {
+    /// Looks at the pages of one row group. A page with one value that is too long is left to the caller: it is the
+    /// cell of one row.
+    pub(super) fn one(
+        file: &File,
+        metadata: &ParquetMetaData,
+        group: usize,
+        leaves: &[usize],
+        max_row_count: usize,
+    ) -> Result<Self, PageFault> {
+        let group_metadata = metadata.row_group(group);
+        let (mut too_long, mut has_keys_only) = (Vec::new(), Vec::new());
+        let mut columns = Vec::new();
+        for &leaf in leaves {
+            let chunk = group_metadata.columns().get(leaf);
+            let chunk = chunk.ok_or_else(|| PageFault::Damaged("a row group lacks a column".to_owned()))?;
+            let pages = Pages::of(file, chunk)?;
+            let name = || chunk.column_path().string();
+            for long in &pages.long {
+                let row = usize::try_from(long.values_before).unwrap_or(usize::MAX);
+                if long.is_one_value && chunk.column_descr().max_rep_level() == 0 {
+                    too_long.push((row, leaf));
+                    continue;
+                }
+                let kind = if long.is_data { "page" } else { "dictionary" };
+                let found = format!("column `{}` with a {kind} of {} MiB", name(), long.len_bytes >> 20);
+                return Err(PageFault::TooLong { found });
+            }
+            has_keys_only.push(pages.has_keys_only);
+            columns.push(pages);
+        }
+        let largest: u64 = columns.iter().map(|pages| pages.largest() + pages.dictionary_len).sum();
+        if largest > MAX_PAGES_LEN {
+            let found = format!("columns with pages of {} MiB in all", largest >> 20);
+            return Err(PageFault::TooLong { found });
+        }
+        let row_count = u64::try_from(group_metadata.num_rows()).unwrap_or(0).max(1);
+        let mut max_row_count = max_row_count.max(1);
+        let window_len = |count: usize| -> u64 {
+            let window = |pages: &Pages| {
+                // A list has several values per row. How many a page has is not known, so the average is used.
+                let per_row = pages.value_count.div_ceil(row_count).max(1);
+                pages.window_len(per_row.saturating_mul(count as u64)).saturating_sub(pages.largest())
+            };
+            columns.iter().map(window).sum()
+        };
+        while max_row_count > 1 && window_len(max_row_count) > MAX_WINDOW_LEN {
+            max_row_count /= 2;
+        }
+        Ok(Self { groups: vec![group], leaves: leaves.to_vec(), max_row_count, too_long, has_keys_only })
+    }
+
+    /// Looks at the pages of a whole file, none of which may be too long.
+    pub(crate) fn all(file: &File, metadata: &ParquetMetaData, max_row_count: usize) -> Result<Self, PageFault> {
+        let leaves: Vec<usize> = (0..metadata.file_metadata().schema_descr().num_columns()).collect();
+        let mut all = Self {
+            groups: (0..metadata.num_row_groups()).collect(),
+            leaves: leaves.clone(),
+            max_row_count,
+            too_long: Vec::new(),
+            has_keys_only: Vec::new(),
+        };
+        for group in 0..metadata.num_row_groups() {
+            let one = Self::one(file, metadata, group, &leaves, max_row_count)?;
+            if let Some(&(_, leaf)) = one.too_long.first() {
+                let name = metadata.row_group(group).column(leaf).column_path().string();
+                return Err(PageFault::TooLong { found: format!("more in the column `{name}`") });
+            }
+            all.max_row_count = all.max_row_count.min(one.max_row_count);
+        }
+        Ok(all)
+    }
+}
 
 /// A page that is too long to be decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LongPage {
+struct LongPage {
     /// Number of values before the page in its column chunk.
-    pub(crate) values_before: u64,
+    values_before: u64,
     /// Length of the decompressed page according to its header.
-    pub(crate) len_bytes: u64,
-    /// Whether the page holds one value and nothing else.
-    pub(crate) is_one_value: bool,
+    len_bytes: u64,
+    is_data: bool,
+    /// Whether the page holds one value of a row and nothing else.
+    is_one_value: bool,
 }
 
-/// Returns the pages of a column chunk that are too long: those above [`MAX_PAGE_LEN`], and those that hold one value
-/// above the limit for a cell. Stops at a damaged page header, because the decoder reports it.
-pub(crate) fn long_pages(mut file: &File, chunk: &ColumnChunkMetaData) -> io::Result<Vec<LongPage>> {
-    let first = chunk.dictionary_page_offset().map_or(chunk.data_page_offset(), |at| at.min(chunk.data_page_offset()));
-    let Ok(mut at) = u64::try_from(first) else { return Ok(Vec::new()) };
-    let value_count = u64::try_from(chunk.num_values()).unwrap_or(0);
-    let mut long = Vec::new();
-    let mut values_before = 0;
-    let mut bytes = Vec::new();
-    while values_before < value_count {
-        let mut wanted_len = HEADER_LEN;
-        let header = loop {
-            file.seek(SeekFrom::Start(at))?;
-            bytes.clear();
-            Read::take(file, wanted_len as u64).read_to_end(&mut bytes)?;
-            let header = PageHeader::parse(&bytes);
-            if header.is_some() || bytes.len() < wanted_len || wanted_len >= MAX_HEADER_LEN {
-                break header;
-            }
-            wanted_len *= 8;
+/// The pages of a column chunk.
+#[derive(Debug, Default)]
+struct Pages {
+    /// Those above [`MAX_PAGE_LEN`] or [`MAX_DICTIONARY_LEN`], and those that hold one value above the limit for a
+    /// cell.
+    long: Vec<LongPage>,
+    dictionary_len: u64,
+    /// For each data page that can be decompressed, the number of values before it and its length.
+    data: Vec<(u64, u64)>,
+    value_count: u64,
+    has_keys_only: bool,
+}
+
+impl Pages {
+    /// Reads the page headers of a column chunk: all of those that the decoder may read, whatever the number of values
+    /// in the metadata is.
+    fn of(mut file: &File, chunk: &ColumnChunkMetaData) -> Result<Self, PageFault> {
+        let first = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+        let (Ok(mut at), Ok(len)) = (u64::try_from(first), u64::try_from(chunk.compressed_size())) else {
+            return Err(PageFault::Damaged(format!("column `{}` has no place", chunk.column_path().string())));
         };
-        let Some(header) = header else { break };
-        let limit = if header.is_data && header.value_count == 1 { MAX_RECORD_LEN as u64 } else { MAX_PAGE_LEN };
-        // Levels and the length of the value come on top.
-        if header.uncompressed_len > limit + 64 {
-            let is_one_value = header.is_data && header.value_count == 1;
-            long.push(LongPage { values_before, len_bytes: header.uncompressed_len, is_one_value });
+        let end = at.saturating_add(len);
+        let mut pages = Self { has_keys_only: true, ..Self::default() };
+        let mut bytes = Vec::new();
+        while at < end {
+            let mut wanted_len = HEADER_LEN;
+            let header = loop {
+                file.seek(SeekFrom::Start(at))?;
+                bytes.clear();
+                Read::take(file, wanted_len as u64).read_to_end(&mut bytes)?;
+                let header = PageHeader::parse(&bytes);
+                if header.is_some() || bytes.len() < wanted_len || wanted_len >= MAX_HEADER_LEN {
+                    break header;
+                }
+                wanted_len *= 8;
+            };
+            let Some(header) = header else {
+                let message = format!("column `{}` has a damaged page header", chunk.column_path().string());
+                return Err(PageFault::Damaged(message));
+            };
+            pages.add(&header);
+            let content = at.saturating_add(header.len as u64);
+            if expands_beyond(chunk.compression_codec(), file, content, &header)? {
+                let name = chunk.column_path().string();
+                let message = format!("column `{name}` has a page that is longer than its header says");
+                return Err(PageFault::Damaged(message));
+            }
+            at = content.saturating_add(header.compressed_len);
+        }
+        Ok(pages)
+    }
+
+    fn add(&mut self, header: &PageHeader) {
+        let max_len = match header.value_count {
+            1 => MAX_RECORD_LEN as u64,
+            _ if header.is_data => MAX_PAGE_LEN,
+            _ => MAX_DICTIONARY_LEN,
+        };
+        let is_long = header.uncompressed_len > max_len + LEVELS_LEN;
+        if is_long {
+            self.long.push(LongPage {
+                values_before: self.value_count,
+                len_bytes: header.uncompressed_len,
+                is_data: header.is_data,
+                is_one_value: header.is_data && header.value_count == 1,
+            });
+        } else if header.is_data {
+            self.data.push((self.value_count, header.uncompressed_len));
+        } else {
+            self.dictionary_len = self.dictionary_len.max(header.uncompressed_len);
         }
         if header.is_data {
-            values_before += header.value_count;
+            self.value_count = self.value_count.saturating_add(header.value_count);
+            self.has_keys_only &= matches!(header.encoding, PLAIN_DICTIONARY | RLE_DICTIONARY);
         }
-        at = at.saturating_add(header.len as u64).saturating_add(header.compressed_len);
     }
-    Ok(long)
+
+    fn largest(&self) -> u64 {
+        self.data.iter().map(|&(_, len)| len).max().unwrap_or(0)
+    }
+
+    /// Most bytes of the pages that any `count` consecutive values are in.
+    fn window_len(&self, count: u64) -> u64 {
+        let (mut most, mut held, mut first) = (0_u64, 0_u64, 0);
+        for (index, &(values_before, len)) in self.data.iter().enumerate() {
+            held = held.saturating_add(len);
+            // The window may begin at the last value of its first page.
+            while first < index && self.data[first + 1].0.saturating_add(count) <= values_before.saturating_add(1) {
+                held -= self.data[first].1;
+                first += 1;
+            }
+            most = most.max(held);
+        }
+        most
+    }
 }
 
-/// Says which column of a file has a page that is too long, or returns `None` if none has.
-pub(crate) fn column_with_long_page(file: &File, metadata: &ParquetMetaData) -> io::Result<Option<String>> {
-    for chunk in metadata.row_groups().iter().flat_map(|group| group.columns()) {
-        if let Some(page) = long_pages(file, chunk)?.first() {
-            let (column, len) = (chunk.column_path().string(), page.len_bytes >> 20);
-            return Ok(Some(format!(
-                "expected texts of at most 16 MiB, found a page of {len} MiB in the column `{column}`"
-            )));
-        }
+const PLAIN_DICTIONARY: i64 = 2;
+const RLE_DICTIONARY: i64 = 8;
+
+/// Whether a page becomes longer than its header says. Codecs whose decoders stop there are not tried, nor are pages
+/// that cannot become longer than a page may be.
+fn expands_beyond(codec: CompressionCodec, mut file: &File, at: u64, header: &PageHeader) -> io::Result<bool> {
+    let max_ratio: u64 = match codec {
+        CompressionCodec::GZIP => 1_032,
+        CompressionCodec::LZ4 => 255,
+        CompressionCodec::BROTLI => u64::MAX,
+        _ => return Ok(false),
+    };
+    let max_len = header.uncompressed_len.saturating_sub(header.levels_len);
+    let compressed_len = header.compressed_len.saturating_sub(header.levels_len);
+    if header.uncompressed_len > MAX_PAGE_LEN || compressed_len.saturating_mul(max_ratio) <= MAX_DICTIONARY_LEN {
+        return Ok(false);
     }
-    Ok(None)
+    file.seek(SeekFrom::Start(at.saturating_add(header.levels_len)))?;
+    let content = io::BufReader::new(Read::take(file, compressed_len));
+    let decoded: &mut dyn Read = match codec {
+        CompressionCodec::GZIP => &mut flate2::bufread::MultiGzDecoder::new(content),
+        CompressionCodec::LZ4 => &mut lz4_flex::frame::FrameDecoder::new(content),
+        _ => &mut brotli::Decompressor::new(content, 4_096),
+    };
+    // Damage is left to the decoder, which stops at the same place.
+    let mut expanded = decoded.take(max_len.saturating_add(1));
+    Ok(io::copy(&mut expanded, &mut io::sink()).is_ok_and(|len| len > max_len))
 }
 
 /// Whether some columns of a file are encrypted, or its footer is. Leaves the file at any position.
@@ -120,7 +354,12 @@ struct PageHeader {
     is_data: bool,
     uncompressed_len: u64,
     compressed_len: u64,
+    /// Number of values, also of a dictionary.
     value_count: u64,
+    /// Of a data page.
+    encoding: i64,
+    /// Bytes of levels before the compressed values.
+    levels_len: u64,
 }
 
 impl PageHeader {
@@ -133,13 +372,17 @@ impl PageHeader {
             match (id, kind) {
                 (2, INTEGER) => header.uncompressed_len = u64::try_from(input.integer()?).ok()?,
                 (3, INTEGER) => header.compressed_len = u64::try_from(input.integer()?).ok()?,
-                // The headers of data pages of both versions begin with the number of values.
-                (5 | 8, STRUCT) => {
-                    header.is_data = true;
+                // The headers of data pages of both versions, and those of dictionaries, begin with the number of
+                // values.
+                (5 | 7 | 8, STRUCT) => {
+                    header.is_data |= id != 7;
+                    let outer = id;
                     let mut inner = 0;
                     while let Some(kind) = input.field(&mut inner)? {
-                        match (inner, kind) {
-                            (1, INTEGER) => header.value_count = u64::try_from(input.integer()?).ok()?,
+                        match (outer, inner, kind) {
+                            (_, 1, INTEGER) => header.value_count = u64::try_from(input.integer()?).ok()?,
+                            (5, 2, INTEGER) | (8, 4, INTEGER) => header.encoding = input.integer()?,
+                            (8, 5 | 6, INTEGER) => header.levels_len += u64::try_from(input.integer()?).ok()?,
                             _ => input.skip(kind, 0)?,
                         }
                     }
@@ -249,10 +492,54 @@ mod tests {
 
     #[test]
     fn header_of_a_data_page_is_parsed_and_one_that_goes_on_is_not() {
-        let expected = PageHeader { len: 24, is_data: true, uncompressed_len: 300, compressed_len: 40, value_count: 7 };
+        let expected = PageHeader {
+            len: 24,
+            is_data: true,
+            uncompressed_len: 300,
+            compressed_len: 40,
+            value_count: 7,
+            encoding: 0,
+            levels_len: 0,
+        };
         assert_eq!(PageHeader::parse(&HEADER), Some(expected));
         for len in 0..HEADER.len() {
             assert_eq!(PageHeader::parse(&HEADER[..len]), None, "{len}");
         }
+    }
+
+    #[test]
+    fn window_holds_the_pages_of_any_consecutive_values() {
+        let pages = Pages { data: vec![(0, 10), (4, 20), (8, 30), (12, 5)], ..Pages::default() };
+        assert_eq!(pages.window_len(1), 30);
+        // The last value of a page and the first of the next.
+        assert_eq!(pages.window_len(2), 50);
+        assert_eq!(pages.window_len(5), 50);
+        // The last of the first page, four of the second, the first of the third.
+        assert_eq!(pages.window_len(6), 60);
+        assert_eq!(pages.window_len(16), 65);
+        assert_eq!(pages.window_len(u64::MAX), 65);
+    }
+
+    /// Another way to open Parquet would decompress pages that nobody looked at.
+    #[test]
+    fn nothing_else_of_the_trainer_opens_parquet() {
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut others = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let opens = ["ReaderBuilder", "ArrowReaderMetadata::load", "SerializedFileReader"];
+                let is_other = !path.ends_with("log/parquet_pages.rs") && !path.ends_with("generate/tests.rs");
+                if is_other && opens.iter().any(|word| text.contains(word)) {
+                    others.push(path);
+                }
+            }
+        }
+        assert!(others.is_empty(), "{others:?}");
     }
 }

@@ -5,7 +5,10 @@ mod csv_strict;
 mod extra_columns;
 mod files;
 mod formats;
+mod hostile_parquet;
 mod importance;
+#[path = "../../../../tests/hostile/memory.rs"]
+mod memory;
 mod notations;
 mod parquet_types;
 mod parts;

@@ -41,6 +41,7 @@ use crate::operate::publish::PublishError;
 use crate::prune::Bill;
 use crate::readable::grouped;
 use omomi::new_file::{NewFile, refuse_to_replace};
+use omomi::printable::is_control;
 
 use metrics::{Card, FieldRow, MetricRow};
 use panels::{Absent, Figure, Panel};
@@ -146,7 +147,24 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
         absent,
         tool_version: env!("CARGO_PKG_VERSION"),
     };
-    Ok(page.render()?)
+    Ok(visible(page.render()?))
+}
+
+/// Returns the page with control characters as text, such as `\u{202e}`, wherever they came from. They could change
+/// the order of the text around them, or act on the terminal of those who look at the source.
+fn visible(page: String) -> String {
+    let is_hidden = |character: char| is_control(character) && character != '\n';
+    if !page.contains(is_hidden) {
+        return page;
+    }
+    page.chars().fold(String::with_capacity(page.len()), |mut visible, character| {
+        if is_hidden(character) {
+            visible.extend(character.escape_default());
+        } else {
+            visible.push(character);
+        }
+        visible
+    })
 }
 
 fn read_json<T: DeserializeOwned>(

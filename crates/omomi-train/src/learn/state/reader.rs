@@ -9,12 +9,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, TimestampMicrosecondType, UInt64Type};
 use arrow_array::{Array, Float64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, UInt64Array};
 use arrow_schema::{DataType, Schema, TimeUnit};
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
 
 use super::{BIAS_FIELD, Metadata, StateError, StateRow, fault, schema};
-use crate::log::column_with_long_page;
+use crate::log::{self, Groups, PageFault};
 
 /// Number of rows in a batch, which takes a few megabytes.
 const BATCH_ROW_COUNT: usize = 1 << 14;
@@ -61,17 +59,19 @@ impl StateReader {
         }
         let file = File::open(path).map_err(|error| StateError::io("read", path, error))?;
         let parquet_error = |source| StateError::Parquet { action: "read", path: path.to_owned(), source };
-        let pages = file.try_clone().map_err(|error| StateError::io("read", path, error))?;
-        let stored = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(parquet_error)?;
-        let long = column_with_long_page(&pages, stored.metadata());
-        if let Some(problem) = long.map_err(|error| StateError::io("read", path, error))? {
-            return Err(StateError::not_a_state(path, problem));
-        }
+        let stored = log::load(&file).map_err(parquet_error)?;
         check_schema(path, stored.schema())?;
+        let groups = Groups::all(&file, stored.metadata(), BATCH_ROW_COUNT).map_err(|fault| match fault {
+            PageFault::Io(error) => StateError::io("read", path, error),
+            PageFault::TooLong { found } => {
+                StateError::not_a_state(path, format!("expected texts of at most 16 MiB, found {found}"))
+            }
+            damaged @ PageFault::Damaged(_) => parquet_error(damaged.into()),
+        })?;
         let options = ArrowReaderOptions::new().with_schema(Arc::new(with_views(stored.schema())));
         let viewed = ArrowReaderMetadata::try_new(Arc::clone(stored.metadata()), options).map_err(parquet_error)?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, viewed);
-        let file_metadata = builder.metadata().file_metadata();
+        let parquet = Arc::clone(viewed.metadata());
+        let file_metadata = parquet.file_metadata();
         let pairs = file_metadata.key_value_metadata().map_or(&[][..], Vec::as_slice);
         let metadata = Metadata::from_pairs(path, pairs)?;
         let row_count = u64::try_from(file_metadata.num_rows()).unwrap_or(0);
@@ -86,7 +86,7 @@ impl StateReader {
             field_names: field_names.chain([BIAS_FIELD.to_owned()]).collect(),
             metadata,
             feature_row_count: row_count - 1,
-            batches: builder.with_batch_size(BATCH_ROW_COUNT).build().map_err(parquet_error)?,
+            batches: log::decoder(file, viewed, &groups, None).map_err(parquet_error)?,
             row_count: 0,
             last_key: None,
         })
@@ -204,8 +204,6 @@ impl StateBatch {
     }
 }
 
-/// Checks the names, order and types of the columns. Nullability and the name of the time zone UTC may differ, because
-/// engines write them differently.
 /// Returns the schema with texts as views. Rows that have the same text of a dictionary then share it: a text of
 /// megabytes, in every row of a batch, would otherwise take gigabytes.
 fn with_views(stored: &Schema) -> Schema {
@@ -216,6 +214,8 @@ fn with_views(stored: &Schema) -> Schema {
     Schema::new_with_metadata(fields.collect::<Vec<_>>(), stored.metadata().clone())
 }
 
+/// Checks the names, order and types of the columns. Nullability and the name of the time zone UTC may differ, because
+/// engines write them differently.
 fn check_schema(path: &Path, found: &Schema) -> Result<(), StateError> {
     let expected = schema();
     let names = |schema: &Schema| {

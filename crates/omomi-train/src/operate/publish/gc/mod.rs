@@ -2,8 +2,8 @@
 //!
 //! The [decision](decide::decide) is a pure function of [facts](decide::Facts). A generation stays if it is published,
 //! if it is newer than the published one, if it is one of the newest ones, if `control` names it, or if the journal or
-//! the report of any server names it as served, as good or as ordered, also on other machines. If anything is not known,
-//! such as a journal that cannot be read, all generations stay, and the result says why.
+//! the report of any server names it as served, as good or as ordered, also on other machines. If anything is not
+//! known, such as a journal that cannot be read, all generations stay, and the result says why.
 //!
 //! The state of a process that ended or died long ago goes. That of a process of which it is not known whether it runs,
 //! on another machine or before a reboot, stays.
