@@ -19,6 +19,7 @@ use super::reason::Reason;
 use super::sample::SampledRequest;
 use super::seat::{Seat, Serving};
 use super::slot::Replaced;
+use super::state::check_store;
 use super::status::{Attempt, Outcome, Stage};
 use super::{Shared, Signals, health, jitter, signals_of_disks, unix_seconds};
 use crate::error::{Code, Error, Owner};
@@ -170,8 +171,30 @@ impl Worker {
         drop(self.shared.signals_changed.wait_timeout_while(signals, ORDERS_PATIENCE, is_unheard));
     }
 
+    /// The store may have appeared a moment ago. Nothing is served before its journal and its orders have been read.
+    fn wait_for_a_new_store(&self) {
+        self.shared.post_report();
+        let desk = self.shared.desk();
+        drop(self.shared.desk_changed.wait_timeout_while(desk, DISK_PATIENCE, |desk| desk.has_no_store()));
+        let deadline = Instant::now() + ORDERS_PATIENCE;
+        let mut signals = self.shared.signals();
+        // A look that is already running may have begun before.
+        let wanted = signals.done_listens + 2;
+        while signals.done_listens < wanted && !signals.is_stopped && Instant::now() < deadline {
+            signals.is_listen_requested = true;
+            self.shared.signals_changed.notify_all();
+            let done = signals.done_listens;
+            let is_waiting = |signals: &mut Signals| signals.done_listens == done && !signals.is_stopped;
+            let woken = self.shared.signals_changed.wait_timeout_while(signals, ORDERS_PATIENCE, is_waiting);
+            signals = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     fn pass(&mut self) {
         self.reasons.clear();
+        if self.served.is_none() && check_store(&self.store).is_ok() {
+            self.wait_for_a_new_store();
+        }
         self.take_found();
         if let Some(siblings) = { self.shared.desk().take_siblings() } {
             self.known.hear_siblings(&siblings);

@@ -58,6 +58,11 @@ impl Desk {
         self.siblings.take()
     }
 
+    /// Whether the writer found no store when it looked last.
+    pub(in crate::live) const fn has_no_store(&self) -> bool {
+        matches!(self.problem, Some(Error::StoreMissing { .. })) && !self.is_stopped
+    }
+
     /// Returns what is wrong with the state.
     pub(in crate::live) fn problems(&self) -> Vec<Error> {
         let mut problems: Vec<Error> = self.problem.iter().map(copy_of).collect();
