@@ -15,9 +15,9 @@ use crate::weight_file::map::LoadMode;
 pub enum ServingState {
     /// A generation answers.
     Serving,
-    /// No generation has been served yet: predict returns [`Error::NoModel`].
+    /// No generation has been served yet: predict returns [`Error::NoModel`](crate::Error::NoModel).
     NoModel,
-    /// Scoring is switched off in `control`: predict returns [`Error::SwitchedOff`].
+    /// Scoring is switched off in `control`: predict returns [`Error::SwitchedOff`](crate::Error::SwitchedOff).
     Off,
 }
 

@@ -56,7 +56,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Fails like [`Model::load`] and [`verify_signature`].
+    /// Fails like [`Model::load`] and [`verify_signature`](crate::weight_file::signature::verify_signature).
     pub fn load_signed(
         path: &Path,
         mode: LoadMode,
