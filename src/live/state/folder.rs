@@ -154,6 +154,8 @@ impl Folder {
             // Without it, the next order may not be recorded on a full disk.
             let _ = write_over(&spare, &vec![b'\n'; len]);
         }
+        // The note of a second process that is gone. One that runs writes it again.
+        let _ = fs::remove_file(self.path.join("second.json"));
         sync_folder_of(&path)
     }
 
