@@ -1,5 +1,5 @@
-//! Hostile files: whoever can place a file must not be able to take the memory, the time or the terminals of those who
-//! open it. Files of a few megabytes took gigabytes, minutes, and gave probabilities of 0 and 1.
+//! Hostile files: opening one takes little memory and time, prints no control characters, and never yields a
+//! probability of 0 or 1.
 
 #[path = "../damage/sealing.rs"]
 #[allow(dead_code, reason = "shared with the damage tests, which use more of it")]

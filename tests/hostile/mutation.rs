@@ -276,7 +276,7 @@ fn with_member(object: &[u8], key: &str, value: &str) -> Vec<u8> {
     format!("{{\"{key}\":{value},{}", text.strip_prefix('{').unwrap_or(&text)).into_bytes()
 }
 
-/// Changes a node of a tree. The text `@` stands for `scalar`.
+/// Changes a node of a tree. Replaces the text `@` with `scalar`.
 fn change_node(node: &mut Value, random: &mut impl Rng, scalar: &str) -> String {
     match node {
         Value::Object(object) if !object.is_empty() && random.random_range(0..4) != 0 => {

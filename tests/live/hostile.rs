@@ -1,4 +1,4 @@
-//! Whoever can write into a store can neither delay orders, nor make a server read without end.
+//! Hostile files in a store neither delay orders nor make a server read without end.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;

@@ -7,6 +7,7 @@
 
 mod candidates;
 mod deaths;
+mod fault;
 mod journal;
 mod orders;
 mod seen;
@@ -22,6 +23,7 @@ use crate::error::{Code, Error};
 use crate::store::{Control, Current, Digest, Named, Target};
 
 pub(super) use deaths::Deaths;
+use fault::Fault;
 pub(super) use journal::{Attempt, Ended, Inherited, Journal, MAX_PROVEN, Pardon, Phase};
 pub(super) use orders::{ControlSeen, Orders};
 pub(super) use seen::{Loaded, Refusal, RefusalKind, Seen};
@@ -158,8 +160,8 @@ impl<S: PartialEq> Known<S> {
         known
     }
 
-    /// Takes over what the process before this one remembered; also when a store appears later, or when the lock of
-    /// another process of the same name becomes free.
+    /// Takes over what the process before this one remembered. This happens at the start, when a store appears later,
+    /// and when another process of the same name ends.
     pub(super) fn inherit(&mut self, inherited: Inherited) {
         let Inherited { mut journal, ended } = inherited;
         let died = match self.is_faulty(Fault::DeathsWithoutEvidence) {
@@ -573,36 +575,4 @@ impl<S: PartialEq> Known<S> {
         let refused = self.refused.iter().find(|refused| refused.quarantined.digest == digest);
         refused.is_some_and(|refused| refused.quarantined.code == Code::Panic)
     }
-
-    #[cfg(test)]
-    fn is_faulty(&self, fault: Fault) -> bool {
-        self.settings.fault == Some(fault)
-    }
-
-    #[cfg(not(test))]
-    #[expect(clippy::unused_self, reason = "tests look at the settings")]
-    const fn is_faulty(&self, _fault: Fault) -> bool {
-        false
-    }
-}
-
-#[cfg(test)]
-use simulation_tests::Fault;
-
-/// Rules that only the simulation can switch off.
-#[cfg(not(test))]
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    DeathsWithoutEvidence,
-    OneProven,
-    ServedIsForgotten,
-    LoadingIsNoAttempt,
-    DeadlyIsServed,
-    FewOlderTried,
-    OtherContentIsServed,
-    OldIsRefused,
-    ProvenWhileIdle,
-    TrialOfProven,
-    SiblingsAreIgnored,
-    PauseIsShort,
 }

@@ -8,35 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, ControlSeen, Ended, Inherited, Journal, Known, Loaded, Millis, Orders, Refusal, RefusalKind, Seen, Settings,
+    Action, ControlSeen, Ended, Fault, Inherited, Journal, Known, Loaded, Millis, Orders, Refusal, RefusalKind, Seen,
+    Settings,
 };
 use crate::error::Code;
 use crate::live::quarantined::Quarantined;
 use crate::live::reason::Reason;
 use crate::store::{Control, ControlText, Current, Digest, Named, Scoring, Target};
-
-/// A rule of the decisions that is broken on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::live) enum Fault {
-    DeathsWithoutEvidence,
-    OneProven,
-    ServedIsForgotten,
-    LoadingIsNoAttempt,
-    DeadlyIsServed,
-    FewOlderTried,
-    OtherContentIsServed,
-    OldIsRefused,
-    ProvenWhileIdle,
-    TrialOfProven,
-    SiblingsAreIgnored,
-    PauseIsShort,
-    // The next ones are faults of what surrounds the decisions, so the simulated process makes them.
-    AbsentMeansFollow,
-    OrdersAreForgotten,
-    FreezeSwitchesOn,
-    OrderlyEndIsADeath,
-    CopyBlames,
-}
 
 const FAULTS: [Fault; 17] = [
     Fault::DeathsWithoutEvidence,
