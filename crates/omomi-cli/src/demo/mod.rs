@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     say!("  omomi explain {} --logs {} --row 1", today.weight_file.display(), log.evaluation_part());
     say!("  omomi contract check {}", log.contract_file.display());
     say!("  omomi status {}", today.store.display());
-    say!("  omomi rollback {}    (and omomi on ...)", today.store.display());
+    say!("  omomi rollback {}    (and omomi follow ...)", today.store.display());
     say!("  omomi drill {}    (rehearses incidents of a store and a server)", today.store.display());
     say!("  rank 500 candidates from Scala: jvm-bindings/README.md");
     say!("  (in the repository, run `cargo run --release --` in place of `omomi`)");
