@@ -1,10 +1,11 @@
 //! Measures latency while weight files are swapped: `cargo bench --bench swap`, on two otherwise idle cores.
 //!
 //! One thread scores requests at a fixed rate, each when it is due. Meanwhile a different weight file is served every
-//! few seconds: by a live model in each of its load modes, and naively, by mapping the new file and replacing the `Arc`
-//! of the old one. The latency of a request counts from when it was due, so a stall shows in every request that waited
-//! for it. The output compares requests that were due during a swap with all others. A swap lasts from the first look
-//! at the new file until the memory of the old one is freed.
+//! few seconds: by a live model in each of its load modes (`auto`, the default, first), and naively, by mapping the new
+//! file and replacing the `Arc` of the old one. The latency of a request counts from when it was due, so a stall shows
+//! in every request that waited for it. The output compares requests that were due during a swap with all others. A
+//! swap lasts from the first look at the new file until the memory of the old one is freed. Private memory is what the
+//! process holds besides mapped files.
 //!
 //! `cargo bench --bench swap -- size_mib=1024 seconds=60 every_seconds=10 rate=2000 candidates=200 way=map verbose=1`
 //! shows the defaults, except for the last two. Without `way`, all ways run. `verbose` shows the longest requests and
@@ -80,7 +81,7 @@ impl Plan {
             rate: number("rate", 2_000, 200),
             candidate_count: size(number("candidates", 200, 20)),
             way: asked("way")
-                .map(|name| Way::ALL.into_iter().find(|way| way.name() == name).expect("map, copy or naive")),
+                .map(|name| Way::ALL.into_iter().find(|way| way.name() == name).expect("auto, map, copy or naive")),
             is_verbose: number("verbose", 0, 0) != 0,
         }
     }
@@ -101,6 +102,7 @@ impl Plan {
 /// How a new file replaces the old one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
+    Auto,
     Map,
     Copy,
     /// Maps the new file without reading its pages and serves it immediately. The last user of the old file, the thread
@@ -109,10 +111,11 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Map, Self::Copy, Self::Naive];
+    const ALL: [Self; 4] = [Self::Auto, Self::Map, Self::Copy, Self::Naive];
 
     const fn name(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Map => "map",
             Self::Copy => "copy",
             Self::Naive => "naive",
@@ -121,6 +124,7 @@ impl Way {
 
     fn run(self, plan: &Plan, world: &World) -> Run {
         match self {
+            Self::Auto => live(plan, world, LoadMode::Auto),
             Self::Map => live(plan, world, LoadMode::Map),
             Self::Copy => live(plan, world, LoadMode::Copy),
             Self::Naive => naive(plan, world),
@@ -224,6 +228,8 @@ struct Run {
     swaps: Vec<Window>,
     /// Spans that count neither as swap nor as quiet, because only the measurement needs them.
     left_out: Vec<Window>,
+    /// The most private memory (weights on pages that no other process shares) that was seen during the run.
+    max_private_kib: u64,
 }
 
 impl Run {
@@ -265,7 +271,13 @@ impl Run {
         }
         let lengths = self.swaps.iter().map(|window| (window.to_ns - window.from_ns) as f64 / 1e9);
         let lengths: Vec<String> = lengths.map(|seconds| format!("{seconds:.2}")).collect();
-        println!("{}: {} swaps of {} s", way.name(), self.swaps.len(), lengths.join(", "));
+        println!(
+            "{}: {} swaps of {} s, at most {} MiB of private memory",
+            way.name(),
+            self.swaps.len(),
+            lengths.join(", "),
+            self.max_private_kib / 1024
+        );
         if plan.is_verbose {
             show_longest(longest);
             if let Some(swap) = self.swaps.last() {
@@ -329,9 +341,23 @@ fn drive(plan: &Plan, time: &Time, mut serve: impl FnMut(usize)) -> Vec<Sample> 
     samples
 }
 
-/// Calls `swap` for each swap when it is due, while another thread sends requests to `serve`.
-fn with_load(plan: &Plan, time: &Time, serve: impl FnMut(usize) + Send, mut swap: impl FnMut(u8, u64)) -> Vec<Sample> {
+/// Calls `swap` for each swap when it is due, while another thread sends requests to `serve`. Returns the latencies and
+/// the most private memory that was seen, in KiB.
+fn with_load(
+    plan: &Plan,
+    time: &Time,
+    serve: impl FnMut(usize) + Send,
+    mut swap: impl FnMut(u8, u64),
+) -> (Vec<Sample>, u64) {
     std::thread::scope(|scope| {
+        let memory = scope.spawn(|| {
+            let mut max_kib = 0;
+            while !time.is_over.load(Ordering::Relaxed) {
+                max_kib = max_kib.max(private_kib());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            max_kib
+        });
         let requests = scope.spawn(|| drive(plan, time, serve));
         let every_ns = u64::try_from(plan.every.as_nanos()).expect("seconds");
         let (begin_ns, end_ns) = (time.now_ns(), u64::try_from(plan.duration.as_nanos()).expect("minutes"));
@@ -344,8 +370,15 @@ fn with_load(plan: &Plan, time: &Time, serve: impl FnMut(usize) + Send, mut swap
         }
         time.wait_until(begin_ns + end_ns);
         time.is_over.store(true, Ordering::Relaxed);
-        requests.join().expect("good requests")
+        (requests.join().expect("good requests"), memory.join().expect("readable figures of the process"))
     })
+}
+
+/// The memory of this process that no file backs.
+fn private_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("figures of the process");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line of private memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
 }
 
 fn start() -> Time {
@@ -368,7 +401,7 @@ fn live(plan: &Plan, world: &World, load_mode: LoadMode) -> Run {
     let scorer = live.scorer(&world.layout).expect("a scorer");
     let mut request = scorer.new_request();
     let (time, mut swaps) = (start(), Vec::new());
-    let samples = with_load(
+    let (samples, max_private_kib) = with_load(
         plan,
         &time,
         move |index| {
@@ -396,7 +429,7 @@ fn live(plan: &Plan, world: &World, load_mode: LoadMode) -> Run {
             swaps.push(Window { from_ns, steps: steps.collect(), to_ns: time.now_ns() });
         },
     );
-    Run { samples, swaps, left_out: Vec::new() }
+    Run { samples, swaps, left_out: Vec::new(), max_private_kib }
 }
 
 /// Swaps files naively: one thread replaces the `Arc`, and the thread of the requests drops the old model.
@@ -408,7 +441,7 @@ fn naive(plan: &Plan, world: &World) -> Run {
     let mut scorer = Scorer::new(Arc::clone(&lock()), &world.layout).expect("a scorer");
     let mut request = scorer.new_request();
     let (time, mut swaps, mut left_out) = (start(), Vec::new(), Vec::new());
-    let samples = with_load(
+    let (samples, max_private_kib) = with_load(
         plan,
         &time,
         |index| {
@@ -439,7 +472,7 @@ fn naive(plan: &Plan, world: &World) -> Run {
             swaps.push(Window { from_ns, to_ns: time.now_ns(), steps: Vec::new() });
         },
     );
-    Run { samples, swaps, left_out }
+    Run { samples, swaps, left_out, max_private_kib }
 }
 
 /// Releases the pages, so that the mapping is as right after `mmap`: the next touch of each page is a fault.

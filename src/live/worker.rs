@@ -192,7 +192,8 @@ impl Worker {
 
     fn pass(&mut self) {
         self.reasons.clear();
-        if self.served.is_none() && check_store(&self.store).is_ok() {
+        let is_there = self.served.is_some() || check_store(&self.store).is_ok();
+        if self.served.is_none() && is_there {
             self.wait_for_a_new_store();
         }
         self.take_found();
@@ -208,7 +209,12 @@ impl Worker {
         if self.known.is_leaving() {
             self.shared.ledger().withdrawn(Code::Panic);
         }
-        self.act();
+        if is_there {
+            self.act();
+        } else if check_store(&self.store).is_ok() {
+            // It appeared during this pass, which has not waited for its orders. The next pass does.
+            self.shared.signals().is_look_requested = true;
+        }
         self.check_training_age();
         self.take_away();
         self.take_samples();

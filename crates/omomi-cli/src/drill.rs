@@ -52,6 +52,8 @@ pub(crate) struct ServerArguments {
     trial_ms: u64,
     #[arg(long)]
     retry_ms: u64,
+    #[arg(long)]
+    uses_up_descriptors: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -103,7 +105,8 @@ fn verdict(incident: &IncidentReport) -> &'static str {
 }
 
 pub(crate) fn run_server(arguments: &ServerArguments) -> Result<(), Failure> {
-    let load_mode = if arguments.load_mode == LoadMode::Copy.name() { LoadMode::Copy } else { LoadMode::Map };
+    let modes = [LoadMode::Map, LoadMode::Copy, LoadMode::Auto];
+    let load_mode = modes.into_iter().find(|mode| mode.name() == arguments.load_mode).unwrap_or_default();
     serve(&ServerOptions {
         dir: arguments.dir.clone(),
         schema_of: arguments.schema_of.clone(),
@@ -111,6 +114,8 @@ pub(crate) fn run_server(arguments: &ServerArguments) -> Result<(), Failure> {
         poll_interval: Duration::from_millis(arguments.poll_ms),
         trial: Duration::from_millis(arguments.trial_ms),
         retry_after_death: Duration::from_millis(arguments.retry_ms),
+        limit: None,
+        uses_up_descriptors: arguments.uses_up_descriptors,
     })?;
     Ok(())
 }

@@ -177,6 +177,11 @@ impl Copy {
         fs::read_to_string(&path).map_err(DrillError::system("read", path))
     }
 
+    /// Overwrites what the server has written down about itself.
+    pub(super) fn garble_journal(&self) -> Result<Instant, DrillError> {
+        replace(&self.store.state_path().join(server::NAME).join("journal.json"), b"{\0\0\0\0", 0o644)
+    }
+
     /// Whether the server has written down that it serves this generation, and that no trial is open.
     pub(super) fn has_settled(&self, generation: u64) -> bool {
         let [journal, report] = ["journal.json", "report.json"].map(|name| self.noted(name));
@@ -226,14 +231,28 @@ impl Copy {
 
     /// Overwrites an existing file from its first byte, without truncating it.
     pub(super) fn write_in_place(&self, generation: u64, bytes: &[u8]) -> Result<Instant, DrillError> {
+        self.change_in_place(generation, "write", |file| file.write_all_at(bytes, 0))
+    }
+
+    /// Cuts an existing file off after its first half.
+    pub(super) fn truncate_in_place(&self, generation: u64) -> Result<Instant, DrillError> {
+        self.change_in_place(generation, "truncate", |file| file.set_len(self.bytes.len() as u64 / 2))
+    }
+
+    fn change_in_place(
+        &self,
+        generation: u64,
+        action: &'static str,
+        change: impl FnOnce(&File) -> std::io::Result<()>,
+    ) -> Result<Instant, DrillError> {
         let path = self.store.generation_path(generation);
         let failed = |action| DrillError::system(action, &path);
         fs::set_permissions(&path, Permissions::from_mode(0o644)).map_err(failed("make writable"))?;
         let file = File::options().write(true).open(&path).map_err(failed("open"))?;
-        let written = Instant::now();
-        file.write_all_at(bytes, 0).map_err(failed("write"))?;
+        let changed = Instant::now();
+        change(&file).map_err(failed(action))?;
         fs::set_permissions(&path, Permissions::from_mode(0o444)).map_err(failed("make read-only"))?;
-        Ok(written)
+        Ok(changed)
     }
 }
 

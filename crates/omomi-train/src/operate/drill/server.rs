@@ -1,7 +1,8 @@
 //! The server of a drill: follows a store, scores golden requests without pause, and reports on standard output what it
 //! serves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ const STATUS_PAUSE: Duration = Duration::from_millis(10);
 /// Maximum time between two lines on standard output.
 const MAX_SILENCE: Duration = Duration::from_millis(100);
 
+const MAX_CHANGES_SHOWN: usize = 8;
+
 /// Settings of the server in a drill.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -43,6 +46,10 @@ pub struct ServerOptions {
     pub trial: Duration,
     /// How long to wait before a generation is tried again after a process died while trying it.
     pub retry_after_death: Duration,
+    /// A limit of the process, as the shell's `ulimit` takes it: `-f 0` lets no file grow.
+    pub limit: Option<&'static str>,
+    /// Whether to open files after the first answer until the system allows no more.
+    pub uses_up_descriptors: bool,
 }
 
 /// Serves until standard input closes or the process is ended.
@@ -57,7 +64,7 @@ pub fn serve(options: &ServerOptions) -> Result<(), Error> {
     let asked = original.golden_requests()?;
     let layout = RequestLayout::new(&schema, room_for(&original, &asked)?)?;
     let live = LiveModel::open(&options.dir, &schema, live_options(options))?;
-    Server::new(live.scorer(&layout)?, asked.into()).serve(&live)
+    Server::new(live.scorer(&layout)?, asked.into(), options.uses_up_descriptors).serve(&live)
 }
 
 /// Returns the capacity that the largest request needs.
@@ -96,16 +103,33 @@ struct Server {
     request_count: u64,
     failed_count: u64,
     change_count: u64,
+    /// What answered, or what kept requests from an answer: the last few, the newest first.
+    changes: VecDeque<String>,
+    /// The files that keep the server from opening others; `None` if it is not to use up its descriptors.
+    hoard: Option<Vec<File>>,
     /// The generation of the last answer, or the error code if there was none.
     answered: Result<u64, &'static str>,
 }
 
 impl Server {
-    fn new(scorer: LiveScorer, asked: Arc<[GoldenRequest]>) -> Self {
+    fn new(scorer: LiveScorer, asked: Arc<[GoldenRequest]>, uses_up_descriptors: bool) -> Self {
         let (request, golden) = (scorer.new_request(), HashMap::new());
         let (request_count, failed_count, change_count) = (0, 0, 0);
         let answered = Err("nothing_asked");
-        Self { scorer, request, asked, golden, turn: 0, request_count, failed_count, change_count, answered }
+        let hoard = uses_up_descriptors.then(Vec::new);
+        Self {
+            scorer,
+            request,
+            asked,
+            golden,
+            turn: 0,
+            request_count,
+            failed_count,
+            change_count,
+            changes: VecDeque::new(),
+            hoard,
+            answered,
+        }
     }
 
     fn serve(mut self, live: &LiveModel) -> Result<(), Error> {
@@ -114,9 +138,17 @@ impl Server {
             let answered = self.ask(live)?;
             self.request_count += 1;
             self.failed_count += u64::from(answered.is_err());
+            if let Some(hoard) = self.hoard.as_mut().filter(|hoard| !hoard.is_empty() || answered.is_ok()) {
+                // Again and again, because other threads close files.
+                hoard.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+            }
             let is_change = answered != self.answered;
-            self.change_count += u64::from(is_change);
             self.answered = answered;
+            if is_change {
+                self.change_count += 1;
+                self.changes.truncate(MAX_CHANGES_SHOWN - 1);
+                self.changes.push_front(answered.map_or_else(str::to_owned, |generation| format!("{generation:06}")));
+            }
             if is_change || looked.elapsed() >= STATUS_PAUSE {
                 looked = Instant::now();
                 let status = live.status();
@@ -170,6 +202,7 @@ impl Server {
         line["request_count"] = json!(self.request_count);
         line["failed_count"] = json!(self.failed_count);
         line["change_count"] = json!(self.change_count);
+        line["changes"] = json!(self.changes);
         let mut output = std::io::stdout().lock();
         writeln!(output, "{line}").and_then(|()| output.flush()).is_ok()
     }

@@ -26,6 +26,8 @@ pub(super) struct Said {
     pub(super) failed_count: u64,
     /// How often the answering generation changed, or answers stopped.
     pub(super) change_count: u64,
+    /// What answered, or what kept requests from an answer: the last few, the newest first.
+    pub(super) changes: Vec<String>,
     /// Whether the process has ended.
     pub(super) is_over: bool,
 }
@@ -43,6 +45,7 @@ impl Said {
             request_count: count("request_count"),
             failed_count: count("failed_count"),
             change_count: count("change_count"),
+            changes: line["changes"].as_array().into_iter().flatten().filter_map(text).collect(),
             is_over: false,
         }
     }
@@ -85,7 +88,15 @@ impl Heard {
 impl Watched {
     pub(super) fn start(program: &Path, options: &ServerOptions) -> Result<Self, DrillError> {
         let millis = |duration: Duration| duration.as_millis().to_string();
-        let mut child = Command::new(program)
+        let mut command = match options.limit {
+            None => Command::new(program),
+            Some(limit) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(program);
+                shell
+            }
+        };
+        let mut child = command
             .arg("drill-server")
             .arg(&options.dir)
             .arg("--schema-of")
@@ -94,6 +105,7 @@ impl Watched {
             .args(["--poll-ms", &millis(options.poll_interval)])
             .args(["--trial-ms", &millis(options.trial)])
             .args(["--retry-ms", &millis(options.retry_after_death)])
+            .args(options.uses_up_descriptors.then_some("--uses-up-descriptors"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
