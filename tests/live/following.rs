@@ -262,6 +262,36 @@ fn nothing_is_created_where_there_is_no_store_and_a_store_that_appears_is_found(
 }
 
 #[test]
+fn a_store_that_appears_at_any_time_is_not_served_before_its_orders_were_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, away) = (folder.path().join("store"), folder.path().join("away"));
+    let world = World::new();
+    world.publish(1);
+    world.control("off follow");
+    std::fs::rename(world.dir(), &away).unwrap();
+    for round in 0..100_u64 {
+        let options = LiveOptions { poll_interval: std::time::Duration::from_millis(1), ..options() };
+        let live = omomi::live::LiveModel::open(&dir, &crate::world::schema(), options).unwrap();
+        let mut server = crate::world::Server::new(live);
+        assert_eq!(server.ask(), Err("no_model"));
+        std::thread::sleep(std::time::Duration::from_micros(round * 37 % 4_000));
+        std::fs::rename(&away, &dir).unwrap();
+        let began = std::time::Instant::now();
+        loop {
+            match server.ask() {
+                Err("switched_off") => break,
+                Err("no_model") => assert!(began.elapsed().as_secs() < 60, "the order was not heard"),
+                other => panic!("round {round}: {other:?} while scoring is off"),
+            }
+        }
+        // It may be about to serve what it found.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert_eq!(server.ask(), Err("switched_off"), "round {round}");
+        std::fs::rename(&dir, &away).unwrap();
+    }
+}
+
+#[test]
 fn a_live_model_is_closed_within_two_seconds_and_its_orderly_end_is_recorded() {
     let world = World::new();
     world.publish(1);
