@@ -9,7 +9,8 @@
  *            come in this order: the handle, inputs, outputs, the error. Outputs are written on success only. A
  *            probability is never an error code.
  * Errors.    The last argument is your OmomiError, or NULL if the status is enough. A call that fails writes status,
- *            owner (who must act) and a message into it; a call that succeeds leaves it unchanged.
+ *            owner (who must act) and a message into it; a call that succeeds leaves it unchanged. Without the right
+ *            size_bytes, nothing is written into it, and the call is none the worse.
  * Null.      NULL for a required pointer is OMOMI_STATUS_NULL_ARGUMENT, in the static inline functions too; those that
  *            return no status do nothing. Arrays and texts of length 0 may be NULL.
  * Panics.    A defect in the library is OMOMI_STATUS_PANIC and never ends your process; omomi_test_panic() proves it.
@@ -22,8 +23,16 @@
  *            type once. Closing NULL does nothing. Handles keep what they need of each other, so you may close them in
  *            any order. The library keeps no pointer of yours after a call.
  * Threads.   Any number of threads may share a model, live model, schema, layout or candidate set. Open one scorer, and
- *            keep one request block, for each thread; a scorer that is in use returns OMOMI_STATUS_SCORER_BUSY. No call
- *            may race with the close of its handle.
+ *            keep one request block, for each thread. A scorer belongs to the first thread that predicts with it, and
+ *            another one gets OMOMI_STATUS_SCORER_BUSY, until omomi_scorer_hand_over or omomi_live_scorer_hand_over.
+ *            No call may race with the close of its handle.
+ * Requests.  A request knows which candidates it was given since omomi_request_clear: the others get
+ *            OMOMI_CANDIDATE_NOT_FILLED and no probability. The setters need no check: the request remembers the first
+ *            one that failed, and predict returns its status, with the field and the candidate in the message. A
+ *            predict that fails leaves no answers, and an answer that nobody computed has the status 0,
+ *            OMOMI_CANDIDATE_NOT_COMPUTED.
+ * Numbers.   Probabilities do not depend on the thread's rounding mode, nor on flushing of subnormal numbers
+ *            (-ffast-math): calls that compute set the standard mode and restore yours.
  * Fork.      A live model belongs to the process that opened it, because a fork does not have its thread. In a fork,
  *            calls on it return OMOMI_STATUS_FORKED at once, and closing it only lets go of it. Its live scorers
  *            continue with the generation that they have, and no `off` reaches them. A server that forks workers
@@ -34,6 +43,11 @@
  *            allocate nothing, lock nothing and wait for nothing, even on a thread's first call, even when they fail,
  *            even while another thread changes a candidate set or a generation. All other calls, and the two inline
  *            functions that change a candidate set, are for start-up, for tools and for threads that serve no request.
+ * Mapped     With OMOMI_LOAD_MODE_MAP (the default of omomi_model_open), a file that is overwritten or truncated in place
+ * files.     loses its bytes in every process that maps it: reading beyond the new end raises SIGBUS and ends the
+ *            process, as for every mapped file. Replace weight files by rename, as `omomi publish` does.
+ *            OMOMI_LOAD_MODE_COPY reads a private copy that nothing can change, and the live model's default, AUTO,
+ *            does so where memory permits. The library installs no signal handler.
  * Undefined. The library cannot detect a closed handle, memory that is shorter than you say, or a struct that another
  *            thread writes meanwhile. As everywhere in C, avoiding them is up to you. If another thread writes a
  *            request block during predict, only the answers of that request are wrong.
@@ -59,7 +73,7 @@
  *     omomi_set_id(omomi_context_row(&request), media_id, 17);
  *     omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 4001);
  *     omomi_set_id(omomi_candidate_row(&request, 1), creative_id, 4002);
- *     if (omomi_request_predict(scorer, &request, 2, &error) == OMOMI_STATUS_OK)
+ *     if (omomi_request_predict(scorer, &request, OMOMI_ALL_FILLED, &error) == OMOMI_STATUS_OK)
  *         printf("%g\n", omomi_request_answer(&request, 1).probability);
  *
  * PREPARED   Creatives live for hours: pass their rows once, and let requests name them by index. The answers are the
@@ -72,13 +86,14 @@
  *     const OmomiModel *models[] = {model};                               or several, to score with one call
  *     omomi_scorer_open_with(models, 1, prepared_layout, set, &prepared_scorer, &error);
  *
- *     omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 4001);  for each creative, by any thread, at any time
+ *     omomi_request_clear(&request);                                      for each creative, by any thread, at any time
+ *     omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 4001);
  *     omomi_request_add_to_set(set, &request, 0, &index_of_4001, &error);
  *
  *     omomi_request_clear(&prepared_request);                             for each request
  *     omomi_set_id(omomi_context_row(&prepared_request), media_id, 17);
  *     omomi_request_set_candidate(&prepared_request, 0, index_of_4001);
- *     omomi_request_predict_within(prepared_scorer, &prepared_request, 1, 2000, &error);     within 2 ms
+ *     status = omomi_request_predict_within(prepared_scorer, &prepared_request, 1, 2000, &error);     within 2 ms
  *
  * LIVE       A server that runs for months follows a store, the directory that `omomi publish` writes to. A thread of
  * SERVING    the library verifies what is published there. The last good generation answers requests, whatever happens
@@ -143,6 +158,8 @@ enum {
   OMOMI_STATUS_LIBRARY_NOT_LOADED = 15,
   /// For delivery: open a live model in each process, after the fork.
   OMOMI_STATUS_FORKED = 16,
+  /// For infra: give the process more memory, or make less of it necessary.
+  OMOMI_STATUS_OUT_OF_MEMORY = 17,
   /// For delivery: correct the declaration.
   OMOMI_STATUS_SCHEMA_INVALID = 20,
   /// For delivery: declare the field, or ask for a model without it.
@@ -217,6 +234,15 @@ enum {
   OMOMI_STATUS_PANIC = 99,
 };
 
+/// Marks a call whose status must be looked at: without it, outputs and answers mean nothing.
+#if defined(__GNUC__)
+#define OMOMI_MUST_USE __attribute__((warn_unused_result))
+#define OMOMI_COLD __attribute__((cold))
+#else
+#define OMOMI_MUST_USE
+#define OMOMI_COLD
+#endif
+
 /// Increases with every change for which clients must be compiled again. If the library is found at run time, compare
 /// it with `omomi_abi_version()` at start.
 #define OMOMI_ABI_VERSION 1
@@ -236,23 +262,29 @@ enum {
 /// Maximum number of values of a `many` field in one row.
 #define OMOMI_MAX_VALUES_PER_FIELD 1024
 
+/// In `OmomiAnswer.status`: no predict has given an answer for the candidate, or the last one failed.
+#define OMOMI_CANDIDATE_NOT_COMPUTED 0
+
 /// In `OmomiAnswer.status`: the candidate has a logit and a probability.
-#define OMOMI_CANDIDATE_SCORED 0
+#define OMOMI_CANDIDATE_SCORED 1
 
 /// In `OmomiAnswer.status`: a text or a list of its row is outside the used part of the tail.
-#define OMOMI_CANDIDATE_OUTSIDE_TAIL 1
+#define OMOMI_CANDIDATE_OUTSIDE_TAIL 2
 
 /// In `OmomiAnswer.status`: a text of its row is not UTF-8.
-#define OMOMI_CANDIDATE_NOT_UTF8 2
+#define OMOMI_CANDIDATE_NOT_UTF8 3
 
 /// In `OmomiAnswer.status`: a list of its row has more than `OMOMI_MAX_VALUES_PER_FIELD` values.
-#define OMOMI_CANDIDATE_TOO_MANY_VALUES 3
+#define OMOMI_CANDIDATE_TOO_MANY_VALUES 4
 
 /// In `OmomiAnswer.status`: the candidate set has no candidate at that index.
-#define OMOMI_CANDIDATE_NO_CANDIDATE 4
+#define OMOMI_CANDIDATE_NO_CANDIDATE 5
+
+/// In `OmomiAnswer.status`: the candidate was not filled, or not named, since the request was cleared.
+#define OMOMI_CANDIDATE_NOT_FILLED 6
 
 /// In `OmomiAnswer.status`: the time limit passed before the candidate was reached.
-#define OMOMI_CANDIDATE_LATE 5
+#define OMOMI_CANDIDATE_LATE 7
 
 /// Maximum length of the name of a field or of a cross, including its null byte.
 #define OMOMI_NAME_CAPACITY_BYTES 264
@@ -272,8 +304,8 @@ typedef struct OmomiLayout OmomiLayout;
 typedef struct OmomiLive OmomiLive;
 
 /// Scores requests with the generation that a live model serves. One generation scores the whole request; the first
-/// request after a swap is scored by the new one. Open one for each thread. A second thread that calls meanwhile
-/// immediately gets `OMOMI_STATUS_SCORER_BUSY`.
+/// request after a swap is scored by the new one. Open one for each thread. It belongs to the first thread that uses
+/// it, until `omomi_live_scorer_hand_over`; another thread immediately gets `OMOMI_STATUS_SCORER_BUSY`.
 typedef struct OmomiLiveScorer OmomiLiveScorer;
 
 /// A verified weight file, ready to score. Immutable: any number of threads may use one model.
@@ -284,7 +316,8 @@ typedef struct OmomiModel OmomiModel;
 typedef struct OmomiSchema OmomiSchema;
 
 /// One or several models bound to a layout, with the memory that one thread needs for scoring. Open one for each
-/// thread. A second thread that calls meanwhile immediately gets `OMOMI_STATUS_SCORER_BUSY`, without any harm.
+/// thread. It belongs to the first thread that uses it, until `omomi_scorer_hand_over`; another thread immediately gets
+/// `OMOMI_STATUS_SCORER_BUSY`, without any harm.
 typedef struct OmomiScorer OmomiScorer;
 
 /// The result of a call: `OMOMI_STATUS_OK` or the number of an error. Numbers are never reused, and later versions may
@@ -350,6 +383,10 @@ typedef struct {
   size_t model_count;
   /// One of `OMOMI_CANDIDATES_...`.
   OmomiCandidates candidates;
+  /// The type of the context row: its slots have the same.
+  uint32_t context_row_type;
+  /// The type of candidate rows: their slots have the same.
+  uint32_t candidate_row_type;
 } OmomiOffsets;
 
 /// How a weight file is brought into memory: one of `OMOMI_LOAD_MODE_...`.
@@ -584,6 +621,13 @@ typedef struct {
   char name[OMOMI_NAME_CAPACITY_BYTES];
 } OmomiContribution;
 
+/// How urgent a message is: one of `OMOMI_LOG_...`. Later versions may add levels.
+typedef uint32_t OmomiLogLevel;
+
+/// Receives a message of `len_bytes` bytes of UTF-8, with a null byte after them, on whatever thread it arises. The text
+/// is valid during the call. The callback must return, and must not call this library.
+typedef void (*OmomiLogCallback)(void *data, OmomiLogLevel level, const char *message, size_t len_bytes);
+
 /// Options for opening a weight file.
 typedef struct {
   /// `sizeof(OmomiOpenOptions)`, set by the caller.
@@ -640,11 +684,11 @@ typedef struct {
   double range_max;
 } OmomiField;
 
-/// The position of a declared field in the rows of its side, and its type. Get it once, keep it, and pass it to the
-/// setters.
+/// The position of a declared field in the rows of its side, and its type. Get it once from `omomi_schema_slot`, keep
+/// it, and pass it to the setters. Requests of another schema refuse it.
 typedef struct {
-  /// One of `OMOMI_SIDE_...`.
-  OmomiSide side;
+  /// The schema and the side of the rows that have the slot. 0 in a slot that nothing filled.
+  uint32_t row_type;
   /// Index of the slot in a row of that side, from 0.
   uint32_t index;
   /// One of `OMOMI_KIND_...`.
@@ -653,14 +697,30 @@ typedef struct {
   uint32_t many;
 } OmomiSlot;
 
-/// The header of a request block. The caller writes the first two members: `omomi_request_init` and the setters do so.
+/// The header of a request block. The inline functions write it, except for the last two members, which predict writes.
 typedef struct {
   /// `OMOMI_LAYOUT_VERSION`.
   uint32_t layout_version;
   /// Number of bytes of the tail that this request uses.
   uint32_t tail_used_bytes;
+  /// Number of candidates up to the last one that was filled since the request was cleared.
+  uint32_t filled_count;
+  /// Number of candidates among them that were skipped.
+  uint32_t gap_count;
+  /// The first status other than OK that a setter returned since the request was cleared, or 0.
+  uint32_t refusal;
+  /// The candidate of that refusal; `UINT32_MAX` for the context.
+  uint32_t refused_row;
+  /// Index of the slot that was refused.
+  uint32_t refused_field;
+  /// `row_type` of the slot that was refused.
+  uint32_t refused_row_type;
+  /// 1 if the last predict gave answers, 0 if it failed or if there was none.
+  uint32_t is_answered;
+  /// Number of candidates that the last predict gave answers for.
+  uint32_t answered_count;
   /// Reserved: leave unchanged.
-  uint32_t reserved[14];
+  uint32_t reserved[6];
 } OmomiHeader;
 
 /// The header of a model's result, written by predict. The answers follow.
@@ -752,6 +812,9 @@ typedef struct {
 /// A valid signature by a trusted key is required.
 #define OMOMI_SIGNATURE_REQUIRE 2
 
+/// A defect in the library, which failed one call.
+#define OMOMI_LOG_ERROR 1
+
 /// A shared mapping: all processes of the machine share one copy. Replace the file by rename; never write to it.
 #define OMOMI_LOAD_MODE_MAP 0
 
@@ -801,7 +864,8 @@ OmomiOwner omomi_status_owner(OmomiStatus status);
 const char *omomi_owner_name(OmomiOwner owner);
 
 /// Panics inside the library on purpose, and returns `OMOMI_STATUS_PANIC`. This proves, for the build that you deploy,
-/// that a defect in the library fails one call and does not end the process. Prints a line to stderr, like every panic.
+/// that a defect in the library fails one call and does not end the process. The log callback gets a message, as with
+/// every panic.
 ///
 /// The caller promises:
 /// `error` is null or points to an `OmomiError`.
@@ -813,6 +877,7 @@ OmomiStatus omomi_test_panic(OmomiError *error);
 ///
 /// The caller promises:
 /// `layout` is null or open; `out_set` and `error` are null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_candidate_set_open(const OmomiLayout *layout,
                                      size_t candidate_capacity,
                                      size_t values_per_field,
@@ -835,6 +900,7 @@ void omomi_candidate_set_close(OmomiCandidateSet *set);
 /// The caller promises:
 /// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `out_index` and
 /// `error` are null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_candidate_set_add(const OmomiCandidateSet *set,
                                     void *block,
                                     size_t block_len_bytes,
@@ -851,6 +917,7 @@ OmomiStatus omomi_candidate_set_add(const OmomiCandidateSet *set,
 /// The caller promises:
 /// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null
 /// or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_candidate_set_put(const OmomiCandidateSet *set,
                                     uint32_t index,
                                     void *block,
@@ -913,6 +980,7 @@ OmomiStatus omomi_cross_key(const char *name,
 ///
 /// The caller promises:
 /// `schema` is null or open; `out_layout` and `error` are null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_layout_open(const OmomiSchema *schema,
                               size_t candidate_capacity,
                               size_t tail_len_bytes,
@@ -924,6 +992,7 @@ OmomiStatus omomi_layout_open(const OmomiSchema *schema,
 ///
 /// The caller promises:
 /// `schema` is null or open; `options` is null or points to its struct; `out_layout` and `error` are null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_layout_open_with(const OmomiSchema *schema,
                                    const OmomiLayoutOptions *options,
                                    OmomiLayout **out_layout,
@@ -939,7 +1008,10 @@ void omomi_layout_close(OmomiLayout *layout);
 ///
 /// The caller promises:
 /// `layout` is null or open; `out_offsets` and `error` are null or writable.
-OmomiStatus omomi_layout_offsets(const OmomiLayout *layout, OmomiOffsets *out_offsets, OmomiError *error);
+OMOMI_MUST_USE
+OmomiStatus omomi_layout_offsets(const OmomiLayout *layout,
+                                 OmomiOffsets *out_offsets,
+                                 OmomiError *error);
 
 /// Opens the store in the directory `dir` for a server that declares `schema`. Returns after the first look at the
 /// store, so a good generation, if there is one, already answers. Never fails because of the contents of the store, not
@@ -953,6 +1025,7 @@ OmomiStatus omomi_layout_offsets(const OmomiLayout *layout, OmomiOffsets *out_of
 /// The caller promises:
 /// `dir` is null or points to `dir_len_bytes` readable bytes, `schema` is null or open, `options` is null or points to
 /// its struct, whose texts and arrays are as long as it says; `out_live` and `error` are null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_live_open(const char *dir,
                             size_t dir_len_bytes,
                             const OmomiSchema *schema,
@@ -1023,7 +1096,8 @@ OmomiStatus omomi_live_metrics(const OmomiLive *live, OmomiLiveMetrics *out_metr
 uint64_t omomi_live_latency_bound_ns(size_t index);
 
 /// Copies the metrics of one or several live models into the caller's buffer as Prometheus text (`text/plain;
-/// version=0.0.4`) with a null byte; see "Texts" above. The directories of their stores must have different names.
+/// version=0.0.4`) with a null byte; see "Texts" above. The directories of their stores must have different names. A
+/// live model that is named twice is written once.
 /// Every series has the labels `store`, the name of the store's directory, and `logic_id`. The text can grow after you
 /// ask for its length; the status is then `OMOMI_STATUS_WRONG_SIZE`. Keep a buffer of twice the length. For one live
 /// model, nothing is allocated.
@@ -1049,6 +1123,7 @@ OmomiStatus omomi_live_prometheus(const OmomiLive *const *lives,
 ///
 /// The caller promises:
 /// `live`, `layout` and `set` are null or open; `out_scorer` and `error` are null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_live_scorer_open(const OmomiLive *live,
                                    const OmomiLayout *layout,
                                    const OmomiCandidateSet *set,
@@ -1061,16 +1136,25 @@ OmomiStatus omomi_live_scorer_open(const OmomiLive *live,
 /// `scorer` is null, or is open and not used after this call.
 void omomi_live_scorer_close(OmomiLiveScorer *scorer);
 
+/// Leaves a scorer to the next thread that uses it. A scorer belongs to the first thread that calls predict or explain
+/// with it: another one gets `OMOMI_STATUS_SCORER_BUSY`, because the requests of two threads would be mixed in one
+/// block, and the answers would look right. A pool that lends scorers calls this when one comes back. Ignores null.
+///
+/// The caller promises:
+/// `scorer` is null or open, and no thread is in a call with it.
+void omomi_live_scorer_hand_over(const OmomiLiveScorer *scorer);
+
 /// Scores the first `candidate_count` candidates of the request in `block`, like `omomi_scorer_predict`. The outcome
 /// names the generation that answered. Allocates nothing and waits for nothing, no matter what happens in the store.
 ///
 /// Two statuses are part of normal operation, and the server answers by its own logic: `OMOMI_STATUS_NO_MODEL` while no
-/// generation can be served, and `OMOMI_STATUS_SWITCHED_OFF` while scoring is switched off. Such a call writes no
+/// generation can be served, and `OMOMI_STATUS_SWITCHED_OFF` while scoring is switched off. Such a call leaves no
 /// answers, and costs less than one that does.
 ///
 /// The caller promises:
 /// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
 /// null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_live_scorer_predict(const OmomiLiveScorer *scorer,
                                       void *block,
                                       size_t block_len_bytes,
@@ -1083,6 +1167,7 @@ OmomiStatus omomi_live_scorer_predict(const OmomiLiveScorer *scorer,
 /// The caller promises:
 /// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
 /// null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_live_scorer_predict_within(const OmomiLiveScorer *scorer,
                                              void *block,
                                              size_t block_len_bytes,
@@ -1107,6 +1192,18 @@ OmomiStatus omomi_live_scorer_explain(const OmomiLiveScorer *scorer,
                                       size_t contribution_capacity,
                                       OmomiError *error);
 
+/// Sets the callback for messages of the library in this process, or removes it if `callback` is null. Without one,
+/// messages are dropped: the library itself writes to no stream, because writing to a closed pipe would end the process.
+/// What a call has to say is in its status and its error; messages say that the library caught a defect of its own,
+/// also on the thread of a live model.
+///
+/// The caller promises:
+/// `callback` is null, or may be called with `data` by any thread until another call of this function has returned and
+/// every message that began before has ended; `error` is null or writable.
+OmomiStatus omomi_set_log(OmomiLogCallback callback,
+                          void *data,
+                          OmomiError *error);
+
 /// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests. Fails unless all of this
 /// succeeds, so an open model can always score. Reads the whole file, so do not call it from a request thread. Every
 /// kind of damage has its own status. Close the model with `omomi_model_close`.
@@ -1116,6 +1213,7 @@ OmomiStatus omomi_live_scorer_explain(const OmomiLiveScorer *scorer,
 /// The caller promises:
 /// `path` is null or points to `path_len_bytes` readable bytes, `options` is null or points to its struct; `out_model`
 /// and `error` are null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_model_open(const char *path,
                              size_t path_len_bytes,
                              const OmomiOpenOptions *options,
@@ -1165,6 +1263,7 @@ OmomiStatus omomi_model_contract_json(const OmomiModel *model,
 /// The caller promises:
 /// `fields` is null or points to `field_count` structs whose texts are as long as they say; `out_schema` and `error`
 /// are null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_schema_open(const OmomiField *fields,
                               size_t field_count,
                               OmomiSchema **out_schema,
@@ -1175,7 +1274,7 @@ OmomiStatus omomi_schema_open(const OmomiField *fields,
 ///
 /// The caller promises:
 /// `model` is null or open; `out_schema` and `error` are null or writable.
-OmomiStatus omomi_schema_of_model(const OmomiModel *model, OmomiSchema **out_schema, OmomiError *error);
+OMOMI_MUST_USE OmomiStatus omomi_schema_of_model(const OmomiModel *model, OmomiSchema **out_schema, OmomiError *error);
 
 /// Closes a schema. Layouts that were created from it continue to work. Ignores null.
 ///
@@ -1188,6 +1287,7 @@ void omomi_schema_close(OmomiSchema *schema);
 /// The caller promises:
 /// `schema` is null or open; `name` is null or points to `name_len_bytes` readable bytes; `out_slot` and `error` are
 /// null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_schema_slot(const OmomiSchema *schema,
                               const char *name,
                               size_t name_len_bytes,
@@ -1202,6 +1302,7 @@ OmomiStatus omomi_schema_slot(const OmomiSchema *schema,
 ///
 /// The caller promises:
 /// `model` and `layout` are null or open; `out_scorer` and `error` are null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_scorer_open(const OmomiModel *model,
                               const OmomiLayout *layout,
                               OmomiScorer **out_scorer,
@@ -1219,6 +1320,7 @@ OmomiStatus omomi_scorer_open(const OmomiModel *model,
 /// The caller promises:
 /// `models` is null or points to `model_count` pointers, each of them null or an open model; `layout` and `set` are
 /// null or open; `out_scorer` and `error` are null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_scorer_open_with(const OmomiModel *const *models,
                                    size_t model_count,
                                    const OmomiLayout *layout,
@@ -1232,17 +1334,29 @@ OmomiStatus omomi_scorer_open_with(const OmomiModel *const *models,
 /// `scorer` is null, or is open and not used after this call.
 void omomi_scorer_close(OmomiScorer *scorer);
 
-/// Scores the first `candidate_count` candidates of the request in `block`. Writes an answer for each of them, and the
-/// counts. Allocates nothing and waits for nothing, even when it fails.
+/// Leaves a scorer to the next thread that uses it. A scorer belongs to the first thread that calls predict or explain
+/// with it: another one gets `OMOMI_STATUS_SCORER_BUSY`, because the requests of two threads would be mixed in one
+/// block, and the answers would look right. A pool that lends scorers calls this when one comes back. Ignores null.
 ///
-/// A candidate whose row cannot be read fails alone: its answer has a status and no probability. A context row that
-/// cannot be read fails the call with `OMOMI_STATUS_CONTEXT_MALFORMED`. A call that fails writes no answer.
+/// The caller promises:
+/// `scorer` is null or open, and no thread is in a call with it.
+void omomi_scorer_hand_over(const OmomiScorer *scorer);
+
+/// Scores the first `candidate_count` candidates of the request in `block`, or with `OMOMI_ALL_FILLED` those up to the
+/// last one that was filled. Writes an answer for each of them, and the counts. Allocates nothing and waits for
+/// nothing, even when it fails.
+///
+/// A candidate whose row cannot be read, or that was not filled since the request was cleared, fails alone: its answer
+/// has a status and no probability. A context row that cannot be read fails the call with
+/// `OMOMI_STATUS_CONTEXT_MALFORMED`. If a setter failed since the request was cleared, the call returns its status. A
+/// call that fails leaves no answers, not even those of an earlier call.
 ///
 /// `block` must be aligned to 8 bytes, and `block_len_bytes` must be exactly the length that the scorer's layout gives.
 ///
 /// The caller promises:
 /// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
 /// null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_scorer_predict(const OmomiScorer *scorer,
                                  void *block,
                                  size_t block_len_bytes,
@@ -1257,6 +1371,7 @@ OmomiStatus omomi_scorer_predict(const OmomiScorer *scorer,
 /// The caller promises:
 /// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
 /// null or writable.
+OMOMI_MUST_USE
 OmomiStatus omomi_scorer_predict_within(const OmomiScorer *scorer,
                                         void *block,
                                         size_t block_len_bytes,
@@ -1294,7 +1409,9 @@ OmomiStatus omomi_scorer_explain(const OmomiScorer *scorer,
  * REQUESTS
  *
  * Static inline functions that fill and read a request block, so that callers compute no offsets. They allocate
- * nothing. A setter that fails writes nothing. If a field is set twice, the last value is kept.
+ * nothing. If a field is set twice, the last value is kept. A setter that fails changes no row, and the request
+ * remembers the first failure since it was cleared: predict then returns that status, and its message names the field
+ * and the candidate. So setters need no check of their own.
  */
 
 #if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
@@ -1307,12 +1424,15 @@ OmomiStatus omomi_scorer_explain(const OmomiScorer *scorer,
 extern "C" {
 #endif
 
+/// In place of a number of candidates: up to the last one that was filled since the request was cleared.
+#define OMOMI_ALL_FILLED ((size_t)-1)
+
 /// Initializers that set size_bytes: `OmomiError error = OMOMI_ERROR_INIT;`.
 #define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
 #define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
 #define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
 #define OMOMI_LAYOUT_OPTIONS_INIT { sizeof(OmomiLayoutOptions), 0, 0, 1, OMOMI_CANDIDATES_INLINE }
-#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE }
+#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE, 0, 0 }
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
   { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_AUTO, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,    \
@@ -1369,14 +1489,13 @@ typedef struct {
   OmomiOffsets offsets;
 } OmomiRequest;
 
-/// A row of a request that is being filled, and its offset in the block. If the request has no such row, `offset_bytes`
-/// and `slot_count` are 0. The struct fits into two registers; a larger one would be passed through memory to every
-/// function that takes a row.
+/// A row of a request that is being filled, its offset in the block, and its type, which is that of its slots. If the
+/// request has no such row, both numbers are 0. The struct fits into two registers; a larger one would be passed through
+/// memory to every function that takes a row.
 typedef struct {
   OmomiRequest *request;
   uint32_t offset_bytes;
-  uint16_t side;
-  uint16_t slot_count;
+  uint32_t row_type;
 } OmomiRow;
 
 /// A text of a list, in UTF-8.
@@ -1385,13 +1504,56 @@ typedef struct {
   size_t len_bytes;
 } OmomiText;
 
-/// Returns the outcome of model `model` in the last predict: generation and counts. `model` must be below the layout's
-/// number of models. For null, all members are 0.
+/// Internal: whether the request has a block.
+static inline int omomi_request_has_block(const OmomiRequest *request) {
+  return request != NULL && request->block != NULL;
+}
+
+/// Internal: reads a member of the header.
+static inline uint32_t omomi_header_get(const OmomiRequest *request, size_t offset_bytes) {
+  uint32_t value;
+  memcpy(&value, request->block + offset_bytes, sizeof value);
+  return value;
+}
+
+/// Internal: writes a member of the header.
+static inline void omomi_header_set(OmomiRequest *request, size_t offset_bytes, uint32_t value) {
+  memcpy(request->block + offset_bytes, &value, sizeof value);
+}
+
+/// Returns the number of candidates that have an answer of the last predict: 0 after one that failed, and for null.
+static inline size_t omomi_request_answered_count(const OmomiRequest *request) {
+  return omomi_request_has_block(request) ? omomi_header_get(request, offsetof(OmomiHeader, answered_count)) : 0;
+}
+
+/// Returns the number of candidates up to the last one that was filled since the request was cleared, or 0 for null.
+static inline size_t omomi_request_filled_count(const OmomiRequest *request) {
+  return omomi_request_has_block(request) ? omomi_header_get(request, offsetof(OmomiHeader, filled_count)) : 0;
+}
+
+/// Returns the first status other than OMOMI_STATUS_OK that a setter returned since the request was cleared. Predict
+/// returns it too.
+static inline OmomiStatus omomi_request_refusal(const OmomiRequest *request) {
+  if (!omomi_request_has_block(request))
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  return (OmomiStatus)omomi_header_get(request, offsetof(OmomiHeader, refusal));
+}
+
+/// Makes the request forget that a setter failed: for callers that look at the status and score without the value.
+/// Ignores null.
+static inline void omomi_request_forget_refusal(OmomiRequest *request) {
+  if (omomi_request_has_block(request))
+    omomi_header_set(request, offsetof(OmomiHeader, refusal), 0);
+}
+
+/// Returns the outcome of model `model` in the last predict: generation and counts. All members are 0 for null, for a
+/// model that the layout does not have, and after a predict that failed.
 static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request, size_t model) {
   OmomiOutcome outcome;
   size_t result;
   memset(&outcome, 0, sizeof outcome);
-  if (request == NULL)
+  if (!omomi_request_has_block(request) || model >= request->offsets.model_count ||
+      !omomi_header_get(request, offsetof(OmomiHeader, is_answered)))
     return outcome;
   result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
   memcpy(&outcome, request->block + result, sizeof outcome);
@@ -1403,15 +1565,16 @@ static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
   return omomi_request_outcome_of(request, 0);
 }
 
-/// Returns the answer of model `model` for candidate `index` in the last predict. Both must be below the numbers of
-/// models and candidates of that predict. For null, the status is OMOMI_CANDIDATE_NO_CANDIDATE.
+/// Returns the answer of model `model` for candidate `index` in the last predict. The status is
+/// OMOMI_CANDIDATE_NOT_COMPUTED for null, for a model or candidate that the last predict gave no answer for, and after
+/// one that failed; then logit and probability are NaN.
 static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, size_t model, size_t index) {
   OmomiAnswer answer;
   size_t result;
-  if (request == NULL) {
+  if (index >= omomi_request_answered_count(request) || model >= request->offsets.model_count) {
     /* All bits set is NaN. */
     memset(&answer, 0xff, sizeof answer);
-    answer.status = OMOMI_CANDIDATE_NO_CANDIDATE;
+    answer.status = OMOMI_CANDIDATE_NOT_COMPUTED;
     return answer;
   }
   result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
@@ -1419,32 +1582,29 @@ static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, s
   return answer;
 }
 
-/// Returns the answer of the first model for candidate `index` in the last predict. `index` must be below the number of
-/// candidates of that predict.
+/// Returns the answer of the first model for candidate `index` in the last predict, like omomi_request_answer_of.
 static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
   return omomi_request_answer_of(request, 0, index);
 }
 
 /// Returns the number of bytes of the tail that are in use, or 0 for null.
 static inline uint32_t omomi_request_tail_used_bytes(const OmomiRequest *request) {
-  uint32_t used = 0;
-  if (request == NULL)
-    return used;
-  memcpy(&used, request->block + offsetof(OmomiHeader, tail_used_bytes), sizeof used);
-  return used;
+  return omomi_request_has_block(request) ? omomi_header_get(request, offsetof(OmomiHeader, tail_used_bytes)) : 0;
 }
 
-/// Clears the context row and the tail. omomi_candidate_row clears each candidate row. Ignores null.
+/// Clears the request: no field is set, no candidate is filled, the tail is empty, and there are no answers and no
+/// refusal. Call it before each request. Ignores null.
 static inline void omomi_request_clear(OmomiRequest *request) {
-  if (request == NULL)
+  const size_t first = offsetof(OmomiHeader, tail_used_bytes);
+  if (!omomi_request_has_block(request))
     return;
-  memset(request->block + offsetof(OmomiHeader, tail_used_bytes), 0, sizeof(uint32_t));
+  memset(request->block + first, 0, offsetof(OmomiHeader, reserved) - first);
   memset(request->block + request->offsets.context_offset, 0, sizeof(OmomiRowHead));
 }
 
 /// Initializes an empty request in `block`, which the caller owns and has aligned to 8 bytes, better 64. Returns
 /// OMOMI_STATUS_MISALIGNED, or OMOMI_STATUS_WRONG_SIZE if `block_len_bytes` is not `offsets->len_bytes`.
-static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiOffsets *offsets, void *block,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiOffsets *offsets, void *block,
                                              size_t block_len_bytes) {
   const uint32_t version = OMOMI_LAYOUT_VERSION;
   if (request == NULL || offsets == NULL || block == NULL)
@@ -1460,55 +1620,118 @@ static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiO
   return OMOMI_STATUS_OK;
 }
 
-/// Internal: the number of slots in a row of `row_len` bytes.
-static inline uint16_t omomi_slot_count(size_t row_len) {
-  return (uint16_t)((row_len - sizeof(OmomiRowHead)) / 8);
+/// Internal: remembers a refusal, unless there is an earlier one. `row` is a candidate or UINT32_MAX for the context.
+OMOMI_COLD static inline void omomi_request_remember(OmomiRequest *request, OmomiStatus status, uint32_t row,
+                                                     uint32_t field, uint32_t row_type) {
+  if (!omomi_request_has_block(request) || omomi_request_refusal(request) != OMOMI_STATUS_OK)
+    return;
+  omomi_header_set(request, offsetof(OmomiHeader, refusal), (uint32_t)status);
+  omomi_header_set(request, offsetof(OmomiHeader, refused_row), row);
+  omomi_header_set(request, offsetof(OmomiHeader, refused_field), field);
+  omomi_header_set(request, offsetof(OmomiHeader, refused_row_type), row_type);
 }
 
-/// Returns the context row, without clearing it. The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
+/// Internal: why the request has no candidate `index` that is used as `used_as`. Remembers it.
+OMOMI_COLD static inline OmomiStatus omomi_request_no_candidate(OmomiRequest *request, size_t index,
+                                                                OmomiCandidates used_as) {
+  OmomiStatus status = OMOMI_STATUS_TOO_MANY_CANDIDATES;
+  if (!omomi_request_has_block(request))
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  if (request->offsets.candidates != used_as)
+    status = OMOMI_STATUS_INVALID_ARGUMENT;
+  omomi_request_remember(request, status, index < UINT32_MAX ? (uint32_t)index : UINT32_MAX - 1, UINT32_MAX, 0);
+  return status;
+}
+
+/// Returns the context row with its current values. The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
 static inline OmomiRow omomi_context_row(OmomiRequest *request) {
   OmomiRow row;
   memset(&row, 0, sizeof row);
-  if (request == NULL)
+  if (!omomi_request_has_block(request))
     return row;
   row.request = request;
   row.offset_bytes = (uint32_t)request->offsets.context_offset;
-  row.side = OMOMI_SIDE_CONTEXT;
-  row.slot_count = omomi_slot_count(request->offsets.candidates_offset - request->offsets.context_offset);
+  row.row_type = request->offsets.context_row_type;
   return row;
 }
 
-/// Returns the row of candidate `index`, cleared. If the layout has no such row, its setters return
+/// Clears a row: all its fields are missing again. A candidate still counts as filled. Ignores a row of null, and one
+/// that the layout does not have.
+static inline void omomi_row_clear(OmomiRow row) {
+  if (omomi_request_has_block(row.request) && row.offset_bytes != 0)
+    memset(row.request->block + row.offset_bytes, 0, sizeof(OmomiRowHead));
+}
+
+/// Internal: begins the row of a candidate that does not follow the last one that was filled.
+OMOMI_COLD static inline void omomi_request_fill_out_of_order(OmomiRequest *request, size_t index, size_t filled) {
+  const size_t gap_count_at = offsetof(OmomiHeader, gap_count), stride = request->offsets.candidate_stride_bytes;
+  const uint64_t gap[2] = {0, UINT64_MAX};
+  unsigned char *const rows = request->block + request->offsets.candidates_offset;
+  const uint32_t gap_count = omomi_header_get(request, gap_count_at);
+  size_t skipped;
+  if (index < filled) {
+    if (gap_count != 0 && memcmp(rows + index * stride, gap, sizeof gap) == 0) {
+      memset(rows + index * stride, 0, sizeof(OmomiRowHead));
+      omomi_header_set(request, gap_count_at, gap_count - 1);
+    }
+    return;
+  }
+  for (skipped = filled; skipped < index; skipped++)
+    memcpy(rows + skipped * stride, gap, sizeof gap);
+  memset(rows + index * stride, 0, sizeof(OmomiRowHead));
+  omomi_header_set(request, gap_count_at, gap_count + (uint32_t)(index - filled));
+  omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
+}
+
+/// Returns the row of candidate `index`, with the values that it was given since the request was cleared. The candidate
+/// counts as filled from now on, even if no field is set; those below it that were never filled get
+/// OMOMI_CANDIDATE_NOT_FILLED. If the layout has no such row, its setters and predict return
 /// OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates are prepared and so have no rows.
 /// The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
 static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
   OmomiRow row;
+  size_t filled;
   row.request = request;
   row.offset_bytes = 0;
-  row.side = OMOMI_SIDE_CANDIDATE;
-  row.slot_count = 0;
-  if (request != NULL && request->offsets.candidates == OMOMI_CANDIDATES_INLINE &&
-      index < request->offsets.candidate_capacity) {
-    row.offset_bytes = (uint32_t)(request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes);
-    row.slot_count = omomi_slot_count(request->offsets.candidate_stride_bytes);
+  row.row_type = 0;
+  if (!omomi_request_has_block(request) || request->offsets.candidates != OMOMI_CANDIDATES_INLINE ||
+      index >= request->offsets.candidate_capacity) {
+    (void)omomi_request_no_candidate(request, index, OMOMI_CANDIDATES_INLINE);
+    return row;
+  }
+  row.offset_bytes = (uint32_t)(request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes);
+  row.row_type = request->offsets.candidate_row_type;
+  filled = omomi_header_get(request, offsetof(OmomiHeader, filled_count));
+  if (index == filled) {
     memset(request->block + row.offset_bytes, 0, sizeof(OmomiRowHead));
+    omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
+  } else {
+    omomi_request_fill_out_of_order(request, index, filled);
   }
   return row;
 }
 
 /// Makes prepared candidate `index_in_set` of the scorer's candidate set the candidate `index` of the request. The set
-/// is read when the request is scored. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if
-/// candidates are rows.
+/// is read when the request is scored. Candidates below it that were never named since the request was cleared get
+/// OMOMI_CANDIDATE_NOT_FILLED. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates
+/// are rows.
 static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set) {
-  const OmomiOffsets *offsets;
-  if (request == NULL)
-    return OMOMI_STATUS_NULL_ARGUMENT;
-  offsets = &request->offsets;
-  if (offsets->candidates != OMOMI_CANDIDATES_PREPARED)
-    return OMOMI_STATUS_INVALID_ARGUMENT;
-  if (index >= offsets->candidate_capacity)
-    return OMOMI_STATUS_TOO_MANY_CANDIDATES;
-  memcpy(request->block + offsets->candidates_offset + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
+  size_t filled;
+  unsigned char *names;
+  if (!omomi_request_has_block(request) || request->offsets.candidates != OMOMI_CANDIDATES_PREPARED ||
+      index >= request->offsets.candidate_capacity)
+    return omomi_request_no_candidate(request, index, OMOMI_CANDIDATES_PREPARED);
+  names = request->block + request->offsets.candidates_offset;
+  filled = omomi_header_get(request, offsetof(OmomiHeader, filled_count));
+  if (index >= filled) {
+    /* All bits set stands for a candidate that was not named. */
+    memset(names + filled * sizeof index_in_set, 0xff, (index - filled) * sizeof index_in_set);
+    omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
+  }
+  /* No set has an index that large, so this changes no answer. */
+  if (index_in_set == UINT32_MAX)
+    index_in_set--;
+  memcpy(names + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
   return OMOMI_STATUS_OK;
 }
 
@@ -1522,29 +1745,29 @@ static inline size_t omomi_request_block_len(const OmomiRequest *request) {
   return request == NULL ? 0 : request->offsets.len_bytes;
 }
 
-/// Calls omomi_scorer_predict for a request.
-static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
+/// Calls omomi_scorer_predict for a request. Pass OMOMI_ALL_FILLED to score the candidates that were filled.
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
                                                 size_t candidate_count, OmomiError *error) {
   return omomi_scorer_predict(scorer, omomi_request_block(request), omomi_request_block_len(request), candidate_count,
                               error);
 }
 
 /// Calls omomi_scorer_predict_within for a request.
-static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
                                                        size_t candidate_count, uint64_t budget_us, OmomiError *error) {
   return omomi_scorer_predict_within(scorer, omomi_request_block(request), omomi_request_block_len(request),
                                      candidate_count, budget_us, error);
 }
 
 /// Calls omomi_live_scorer_predict for a request.
-static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                      size_t candidate_count, OmomiError *error) {
   return omomi_live_scorer_predict(scorer, omomi_request_block(request), omomi_request_block_len(request),
                                    candidate_count, error);
 }
 
 /// Calls omomi_live_scorer_predict_within for a request.
-static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                             size_t candidate_count, uint64_t budget_us,
                                                             OmomiError *error) {
   return omomi_live_scorer_predict_within(scorer, omomi_request_block(request), omomi_request_block_len(request),
@@ -1552,37 +1775,60 @@ static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScore
 }
 
 /// Calls omomi_candidate_set_add for a candidate of a request.
-static inline OmomiStatus omomi_request_add_to_set(const OmomiCandidateSet *set, OmomiRequest *request,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_add_to_set(const OmomiCandidateSet *set, OmomiRequest *request,
                                                    size_t candidate, uint32_t *out_index, OmomiError *error) {
   return omomi_candidate_set_add(set, omomi_request_block(request), omomi_request_block_len(request), candidate,
                                  out_index, error);
 }
 
 /// Calls omomi_candidate_set_put for a candidate of a request.
-static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set, uint32_t index, OmomiRequest *request,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set, uint32_t index, OmomiRequest *request,
                                                    size_t candidate, OmomiError *error) {
   return omomi_candidate_set_put(set, index, omomi_request_block(request), omomi_request_block_len(request), candidate,
                                  error);
 }
 
+/// Internal: notes that `slot` of `row` was refused. Returns the status.
+OMOMI_COLD static inline OmomiStatus omomi_row_refuse(OmomiRow row, OmomiSlot slot, OmomiStatus status) {
+  uint32_t candidate = UINT32_MAX;
+  if (omomi_request_has_block(row.request) && row.offset_bytes >= row.request->offsets.candidates_offset)
+    candidate = (uint32_t)((row.offset_bytes - row.request->offsets.candidates_offset) /
+                           row.request->offsets.candidate_stride_bytes);
+  omomi_request_remember(row.request, status, candidate, slot.index, slot.row_type);
+  return status;
+}
+
+/// Internal: the number of fields in a row of that type.
+static inline uint32_t omomi_row_field_count(uint32_t row_type) {
+  return row_type & 0x7f;
+}
+
 /// Internal: returns why `slot` is not a slot of `row` of that kind.
-static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
-  if (row.request == NULL)
+OMOMI_COLD static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+  if (!omomi_request_has_block(row.request))
     return OMOMI_STATUS_NULL_ARGUMENT;
   if (row.offset_bytes == 0)
     return row.request->offsets.candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
                                                                       : OMOMI_STATUS_INVALID_ARGUMENT;
-  if (slot.side != row.side || slot.kind != kind || slot.many != many)
-    return OMOMI_STATUS_WRONG_FIELD_USE;
-  return OMOMI_STATUS_UNKNOWN_FIELD;
+  if (slot.row_type != row.row_type || slot.kind != kind || slot.many != many)
+    return omomi_row_refuse(row, slot, OMOMI_STATUS_WRONG_FIELD_USE);
+  return omomi_row_refuse(row, slot, OMOMI_STATUS_UNKNOWN_FIELD);
 }
 
 /// Internal: checks that `slot` is a slot of `row` of that kind. Does not read the request: the compiler would have to
 /// reload it for each field, because every store might have changed it.
 static inline OmomiStatus omomi_row_check(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
-  if (slot.side == row.side && slot.kind == kind && slot.many == many && slot.index < row.slot_count)
+  if (slot.row_type == row.row_type && slot.kind == kind && slot.many == many &&
+      slot.index < omomi_row_field_count(row.row_type))
     return OMOMI_STATUS_OK;
   return omomi_row_refusal(row, slot, kind, many);
+}
+
+/// Internal: reads a word of the block.
+static inline uint64_t omomi_word_at(const unsigned char *bytes) {
+  uint64_t word;
+  memcpy(&word, bytes, sizeof word);
+  return word;
 }
 
 /// Internal: writes a slot and marks it present. For texts, also notes whether the slot refers to bytes in the tail.
@@ -1608,18 +1854,110 @@ static inline OmomiStatus omomi_tail_take(OmomiRequest *request, size_t len_byte
                                           uint32_t *out_start) {
   const size_t used = omomi_request_tail_used_bytes(request);
   const size_t start = (used + alignment - 1) / alignment * alignment;
-  uint32_t end;
   if (start > request->offsets.tail_len_bytes || len_bytes > request->offsets.tail_len_bytes - start)
     return OMOMI_STATUS_TAIL_FULL;
-  end = (uint32_t)(start + len_bytes);
-  memcpy(request->block + offsetof(OmomiHeader, tail_used_bytes), &end, sizeof end);
+  omomi_header_set(request, offsetof(OmomiHeader, tail_used_bytes), (uint32_t)(start + len_bytes));
   *out_start = (uint32_t)start;
   return OMOMI_STATUS_OK;
 }
 
+/// Internal: the part of a reference that is the length or the number of values, as one word.
+static inline uint64_t omomi_reference_len(uint64_t reference) {
+  return reference >> 32 & 0x7ffffff;
+}
+
+/// Internal: the room class of a reference: n for a value that has room for 2^n bytes, and 0 for what it takes.
+static inline unsigned omomi_reference_class(uint64_t reference) {
+  return (unsigned)(reference >> 59);
+}
+
+/// Internal: the end of the room of a text or of a list in the tail, or 0 if the reference was written by hand and is
+/// wrong.
+static inline size_t omomi_tail_end(const OmomiRequest *request, uint64_t reference, size_t element_len_bytes) {
+  const unsigned room_class = omomi_reference_class(reference);
+  const size_t len = room_class == 0 ? (size_t)omomi_reference_len(reference) * element_len_bytes : (size_t)1 << room_class;
+  const size_t end = (size_t)(uint32_t)reference + len;
+  return end <= omomi_request_tail_used_bytes(request) ? end : 0;
+}
+
+/// Internal: reserves `len_bytes` of the tail for a value that replaces the one in bytes `start` to `end`, whose room
+/// class is `*room_class`: in its place if there is room, and else with room to spare, so that setting a field again and
+/// again does not fill the tail.
+OMOMI_COLD static inline OmomiStatus omomi_tail_take_again(OmomiRequest *request, size_t start, size_t end,
+                                                           size_t len_bytes, size_t alignment, uint32_t *out_start,
+                                                           unsigned *room_class) {
+  const size_t used_at = offsetof(OmomiHeader, tail_used_bytes);
+  const uint32_t used = omomi_request_tail_used_bytes(request);
+  OmomiStatus status;
+  unsigned wanted = 0;
+  if (end == used && *room_class == 0) {
+    omomi_header_set(request, used_at, (uint32_t)start);
+    status = omomi_tail_take(request, len_bytes, alignment, out_start);
+    if (status != OMOMI_STATUS_OK)
+      omomi_header_set(request, used_at, used);
+    return status;
+  }
+  if (len_bytes <= end - start) {
+    if (*room_class == 0 && len_bytes != end - start) {
+      while ((size_t)2 << *room_class <= end - start)
+        ++*room_class;
+      if (len_bytes > (size_t)1 << *room_class)
+        *room_class = 0;
+    }
+    *out_start = (uint32_t)start;
+    return OMOMI_STATUS_OK;
+  }
+  *room_class = 0;
+  if (len_bytes > request->offsets.tail_len_bytes)
+    return OMOMI_STATUS_TAIL_FULL;
+  while ((size_t)1 << wanted < len_bytes)
+    wanted++;
+  if (omomi_tail_take(request, (size_t)1 << wanted, alignment, out_start) == OMOMI_STATUS_OK) {
+    *room_class = wanted;
+    return OMOMI_STATUS_OK;
+  }
+  return omomi_tail_take(request, len_bytes, alignment, out_start);
+}
+
+/// Internal: reserves `len_bytes` of the tail for a field that is set again.
+OMOMI_COLD static inline OmomiStatus omomi_row_take_again(OmomiRow row, OmomiSlot slot, size_t len_bytes,
+                                                          size_t alignment, uint32_t *out_start,
+                                                          unsigned *room_class) {
+  const unsigned char *const bytes = row.request->block + row.offset_bytes;
+  const uint64_t inline_text = omomi_word_at(bytes + offsetof(OmomiRowHead, inline_text)) >> slot.index & 1;
+  const uint64_t reference = omomi_word_at(bytes + sizeof(OmomiRowHead) + 8 * (size_t)slot.index);
+  const size_t start = (uint32_t)reference;
+  size_t end = omomi_tail_end(row.request, reference, alignment), index;
+  *room_class = omomi_reference_class(reference);
+  if (end != 0 && *room_class == 0 && slot.many && inline_text) {
+    const unsigned char *const list = row.request->block + row.request->offsets.tail_offset + start;
+    for (index = 0; end != 0 && index < omomi_reference_len(reference); index++) {
+      const size_t text_end = omomi_tail_end(row.request, omomi_word_at(list + 8 * index), 1);
+      end = text_end == 0 ? 0 : text_end > end ? text_end : end;
+    }
+  }
+  if (end < start || start % alignment != 0) {
+    *room_class = 0;
+    return omomi_tail_take(row.request, len_bytes, alignment, out_start);
+  }
+  return omomi_tail_take_again(row.request, start, end, len_bytes, alignment, out_start, room_class);
+}
+
+/// Internal: reserves `len_bytes` of the tail for a field: for a text, or for a list with its texts.
+static inline OmomiStatus omomi_row_take(OmomiRow row, OmomiSlot slot, size_t len_bytes, size_t alignment,
+                                         uint32_t *out_start, unsigned *room_class) {
+  const unsigned char *const bytes = row.request->block + row.offset_bytes;
+  uint64_t in_tail = omomi_word_at(bytes + offsetof(OmomiRowHead, present));
+  if (!slot.many)
+    in_tail &= omomi_word_at(bytes + offsetof(OmomiRowHead, inline_text));
+  if (in_tail >> slot.index & 1)
+    return omomi_row_take_again(row, slot, len_bytes, alignment, out_start, room_class);
+  return omomi_tail_take(row.request, len_bytes, alignment, out_start);
+}
+
 /// Internal: a reference to bytes or to a list in the tail, as one word.
-static inline uint64_t omomi_reference(uint32_t start, uint32_t count) {
-  return (uint64_t)start | (uint64_t)count << 32;
+static inline uint64_t omomi_reference(uint32_t start, uint32_t count, unsigned room_class) {
+  return (uint64_t)start | (uint64_t)count << 32 | (uint64_t)room_class << 59;
 }
 
 /// Internal: copies the bytes of a text. The length is rarely known at compile time, and a call of memcpy takes longer
@@ -1642,35 +1980,22 @@ static inline void omomi_copy_text(unsigned char *to, const char *from, size_t l
   }
 }
 
-/// Internal: puts a text into the tail.
-static inline OmomiStatus omomi_tail_put_text(OmomiRequest *request, const char *text, size_t len_bytes,
-                                              uint64_t *out_reference) {
-  uint32_t start;
-  OmomiStatus status;
-  if (text == NULL && len_bytes != 0)
-    return OMOMI_STATUS_NULL_ARGUMENT;
-  status = omomi_tail_take(request, len_bytes, 1, &start);
-  if (status != OMOMI_STATUS_OK)
-    return status;
-  omomi_copy_text(request->block + request->offsets.tail_offset + start, text, len_bytes);
-  *out_reference = omomi_reference(start, (uint32_t)len_bytes);
-  return OMOMI_STATUS_OK;
-}
-
-/// Internal: puts a list of `count` words into the tail.
+/// Internal: sets a field to a list of `count` words.
 static inline OmomiStatus omomi_row_store_words(OmomiRow row, OmomiSlot slot, const void *words, size_t count) {
-  uint32_t start;
-  OmomiStatus status;
+  uint32_t start = 0;
+  unsigned room_class = 0;
+  OmomiStatus status = OMOMI_STATUS_OK;
   if (words == NULL && count != 0)
-    return OMOMI_STATUS_NULL_ARGUMENT;
-  if (count > OMOMI_MAX_VALUES_PER_FIELD)
-    return OMOMI_STATUS_TOO_MANY_VALUES;
-  status = omomi_tail_take(row.request, count * 8, 8, &start);
+    status = OMOMI_STATUS_NULL_ARGUMENT;
+  else if (count > OMOMI_MAX_VALUES_PER_FIELD)
+    status = OMOMI_STATUS_TOO_MANY_VALUES;
+  else
+    status = omomi_row_take(row, slot, count * 8, 8, &start, &room_class);
   if (status != OMOMI_STATUS_OK)
-    return status;
+    return omomi_row_refuse(row, slot, status);
   if (count != 0)
     memcpy(row.request->block + row.request->offsets.tail_offset + start, words, count * 8);
-  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count), 0);
+  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count, room_class), 0);
   return OMOMI_STATUS_OK;
 }
 
@@ -1694,13 +2019,20 @@ static inline OmomiStatus omomi_set_number(OmomiRow row, OmomiSlot slot, double 
 
 /// Sets a text field by its text. The text is UTF-8, which is checked when the request is scored.
 static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, const char *text, size_t len_bytes) {
-  uint64_t reference = 0;
+  uint32_t start = 0;
+  unsigned room_class = 0;
   OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 0);
-  if (status == OMOMI_STATUS_OK)
-    status = omomi_tail_put_text(row.request, text, len_bytes, &reference);
-  if (status == OMOMI_STATUS_OK)
-    omomi_row_store(row, slot, reference, 1);
-  return status;
+  if (status != OMOMI_STATUS_OK)
+    return status;
+  if (text == NULL && len_bytes != 0)
+    status = OMOMI_STATUS_NULL_ARGUMENT;
+  else
+    status = omomi_row_take(row, slot, len_bytes, 1, &start, &room_class);
+  if (status != OMOMI_STATUS_OK)
+    return omomi_row_refuse(row, slot, status);
+  omomi_copy_text(row.request->block + row.request->offsets.tail_offset + start, text, len_bytes);
+  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)len_bytes, room_class), 1);
+  return OMOMI_STATUS_OK;
 }
 
 /// Sets a text field by the value of its text: see omomi_text_value.
@@ -1725,27 +2057,39 @@ static inline OmomiStatus omomi_set_text_values(OmomiRow row, OmomiSlot slot, co
 
 /// Sets a `many` field of texts by its texts.
 static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const OmomiText *texts, size_t count) {
-  const uint32_t used_before = omomi_request_tail_used_bytes(row.request);
-  uint32_t start = 0;
-  size_t index;
+  size_t len_bytes = count * 8, index;
+  uint32_t start = 0, end;
+  unsigned room_class = 0;
+  unsigned char *tail;
   OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 1);
-  if (status == OMOMI_STATUS_OK && texts == NULL && count != 0)
+  if (status != OMOMI_STATUS_OK)
+    return status;
+  if (texts == NULL && count != 0)
     status = OMOMI_STATUS_NULL_ARGUMENT;
-  if (status == OMOMI_STATUS_OK && count > OMOMI_MAX_VALUES_PER_FIELD)
+  else if (count > OMOMI_MAX_VALUES_PER_FIELD)
     status = OMOMI_STATUS_TOO_MANY_VALUES;
-  if (status == OMOMI_STATUS_OK)
-    status = omomi_tail_take(row.request, count * 8, 8, &start);
   for (index = 0; status == OMOMI_STATUS_OK && index < count; index++) {
-    uint64_t reference = 0;
-    unsigned char *word = row.request->block + row.request->offsets.tail_offset + start + 8 * index;
-    status = omomi_tail_put_text(row.request, texts[index].text, texts[index].len_bytes, &reference);
-    memcpy(word, &reference, sizeof reference);
+    if (texts[index].text == NULL && texts[index].len_bytes != 0)
+      status = OMOMI_STATUS_NULL_ARGUMENT;
+    else if (texts[index].len_bytes > row.request->offsets.tail_len_bytes)
+      status = OMOMI_STATUS_TAIL_FULL;
+    else
+      len_bytes += texts[index].len_bytes;
   }
   if (status == OMOMI_STATUS_OK)
-    omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count), 1);
-  else if (row.request != NULL)
-    memcpy(row.request->block + offsetof(OmomiHeader, tail_used_bytes), &used_before, sizeof used_before);
-  return status;
+    status = omomi_row_take(row, slot, len_bytes, 8, &start, &room_class);
+  if (status != OMOMI_STATUS_OK)
+    return omomi_row_refuse(row, slot, status);
+  tail = row.request->block + row.request->offsets.tail_offset;
+  end = start + (uint32_t)count * 8;
+  for (index = 0; index < count; index++) {
+    const uint64_t reference = omomi_reference(end, (uint32_t)texts[index].len_bytes, 0);
+    omomi_copy_text(tail + end, texts[index].text, texts[index].len_bytes);
+    memcpy(tail + start + 8 * index, &reference, sizeof reference);
+    end += (uint32_t)texts[index].len_bytes;
+  }
+  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count, room_class), 1);
+  return OMOMI_STATUS_OK;
 }
 
 #ifdef __cplusplus

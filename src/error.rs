@@ -10,6 +10,7 @@ pub use code::{Code, Owner};
 
 use crate::contract::ContractFaults;
 use crate::digest::{Digest, KeyId};
+use crate::log;
 use crate::printable::printable;
 
 /// What went wrong while a weight file was opened, bound or scored.
@@ -62,9 +63,30 @@ pub enum Error {
         /// Number of candidates that were passed.
         found: u64,
     },
+    /// A candidate set has no room for another candidate.
+    #[error("the candidate set is full: it has room for {expected}; remove candidates, or open a larger set")]
+    CandidateSetFull {
+        /// The capacity of the set.
+        expected: u64,
+    },
     /// Two threads used one scorer at the same time.
     #[error("the scorer is in use by another thread: make one scorer per thread")]
     ScorerBusy,
+    /// A thread used a scorer that belongs to another thread.
+    #[error(
+        "the scorer belongs to another thread: make one scorer per thread, or let the other thread hand it over first"
+    )]
+    ScorerOwned,
+    /// A setter of the request refused a value, and the caller went on. It has the code that the setter returned.
+    #[error("{what} in {place} was refused before: {code}; the request keeps its first refusal until it is cleared")]
+    ValueRefused {
+        /// The field, or what else was refused.
+        what: Arc<str>,
+        /// The row for which the value was.
+        place: RowPlace,
+        /// The status that the setter returned.
+        code: Code,
+    },
     /// The context row cannot be read, so no candidate can be scored.
     #[error("the context is malformed in field `{field}`: {problem}")]
     ContextMalformed {
@@ -97,6 +119,11 @@ pub enum Error {
         /// How the caller used it.
         used: &'static str,
     },
+    /// A slot of another schema was used in a row.
+    #[error(
+        "the slot is of another schema than the request, or was never filled; take it from the schema of the request's layout"
+    )]
+    ForeignSlot,
     /// The texts and the lists of `many` fields do not fit into the request's tail.
     #[error(
         "the request's tail is full: it has {expected} bytes, {found} are needed; make the request's layout with a larger tail"
@@ -142,6 +169,15 @@ pub enum Error {
         expected: u32,
         /// The library's version.
         found: u32,
+    },
+
+    /// There is no memory for something large.
+    #[error("there is no memory for {what}: expected {needed} bytes more; give the process more memory, or use less")]
+    OutOfMemory {
+        /// What needs the memory.
+        what: &'static str,
+        /// Its size, in bytes.
+        needed: u64,
     },
 
     /// The server's schema is not valid.
@@ -502,18 +538,21 @@ pub enum Error {
 #[repr(u32)]
 pub enum RowProblem {
     /// A text or a list of values is outside the part of the tail that is in use.
-    OutsideTail = 1,
+    OutsideTail = 2,
     /// A text is not UTF-8.
-    NotUtf8 = 2,
+    NotUtf8 = 3,
     /// A list has more values than one field of a row may have.
-    TooManyValues = 3,
+    TooManyValues = 4,
     /// The candidate set has no candidate at that index.
-    NoCandidate = 4,
+    NoCandidate = 5,
+    /// The request was not given this candidate since it was cleared.
+    NotFilled = 6,
 }
 
 impl RowProblem {
     /// Every problem.
-    pub const ALL: [Self; 4] = [Self::OutsideTail, Self::NotUtf8, Self::TooManyValues, Self::NoCandidate];
+    pub const ALL: [Self; 5] =
+        [Self::OutsideTail, Self::NotUtf8, Self::TooManyValues, Self::NoCandidate, Self::NotFilled];
 }
 
 impl std::fmt::Display for RowProblem {
@@ -523,7 +562,26 @@ impl std::fmt::Display for RowProblem {
             Self::NotUtf8 => "a text is not UTF-8",
             Self::TooManyValues => "a list has more values than one field of a row may have",
             Self::NoCandidate => "the candidate set has no candidate at that index",
+            Self::NotFilled => "the candidate was not filled since the request was cleared",
         })
+    }
+}
+
+/// A row of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowPlace {
+    /// The row of the context.
+    Context,
+    /// The row of the candidate with this index.
+    Candidate(u32),
+}
+
+impl std::fmt::Display for RowPlace {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Context => formatter.write_str("the context"),
+            Self::Candidate(index) => write!(formatter, "candidate {index}"),
+        }
     }
 }
 
@@ -536,17 +594,19 @@ impl Error {
             Self::InvalidArgument { .. } | Self::LayoutVersion { .. } => Code::InvalidArgument,
             Self::Misaligned { .. } => Code::Misaligned,
             Self::WrongSize { .. } => Code::WrongSize,
-            Self::TooManyCandidates { .. } => Code::TooManyCandidates,
-            Self::ScorerBusy => Code::ScorerBusy,
+            Self::TooManyCandidates { .. } | Self::CandidateSetFull { .. } => Code::TooManyCandidates,
+            Self::ScorerBusy | Self::ScorerOwned => Code::ScorerBusy,
+            Self::ValueRefused { code, .. } => *code,
             Self::ContextMalformed { .. } => Code::ContextMalformed,
             Self::NotUtf8 { .. } => Code::NotUtf8,
             Self::UnknownField { .. } => Code::UnknownField,
-            Self::WrongFieldUse { .. } => Code::WrongFieldUse,
+            Self::WrongFieldUse { .. } | Self::ForeignSlot => Code::WrongFieldUse,
             Self::TailFull { .. } => Code::TailFull,
             Self::TooManyValues { .. } => Code::TooManyValues,
             Self::Closed { .. } => Code::Closed,
             Self::Forked { .. } => Code::Forked,
             Self::AbiMismatch { .. } => Code::AbiMismatch,
+            Self::OutOfMemory { .. } => Code::OutOfMemory,
             Self::SchemaInvalid { .. } => Code::SchemaInvalid,
             Self::FieldMissing { .. } => Code::FieldMissing,
             Self::FieldMismatch { .. } => Code::FieldMismatch,
@@ -596,7 +656,9 @@ impl Error {
     pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Self::Panic { message: text.unwrap_or("no message").to_owned() }
+        let text = text.unwrap_or("no message");
+        log::note_caught_panic(text);
+        Self::Panic { message: text.to_owned() }
     }
 
     /// Returns the message followed by the messages of its causes, each printed once.

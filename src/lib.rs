@@ -62,6 +62,7 @@
 //! | [`request`] | the fields that a server declares, the memory block of a request, rows outside a block |
 //! | [`weight_file`] | the format, the table and its look-ups, opening, verifying and mapping, signatures |
 //! | [`score`] | a model bound to a request layout: the kernel, its plain twin, prepared candidates, explanations |
+//! | [`log`] | messages about defects that the library caught in itself |
 //! | [`store`] | the directory through which weight files reach servers |
 //! | [`live`] | a model that follows a store while requests go on, and what it reports about itself |
 //! | [`capi`], `jni` | the same calls for C and for the JVM, with statuses and exceptions for errors and panics |
@@ -72,7 +73,8 @@
 //!
 //! ```text
 //! layers, from low to high
-//!     math  hex  printable  bounded_json  short_text  prefetch  instructions  new_file  feature  contract  digest  error
+//!     math  log  hex  printable  bounded_json  short_text  prefetch  instructions  rounding  new_file  feature  contract
+//!     digest  error  memory
 //!     request
 //!     weight_file
 //!     score
@@ -105,7 +107,9 @@ pub mod hex;
 mod instructions;
 mod jni;
 pub mod live;
+pub mod log;
 pub mod math;
+mod memory;
 #[doc(hidden)]
 pub mod new_file;
 #[doc(hidden)]
@@ -113,6 +117,7 @@ pub mod prefetch;
 #[doc(hidden)]
 pub mod printable;
 pub mod request;
+mod rounding;
 pub mod score;
 #[doc(hidden)]
 pub mod short_text;
@@ -123,7 +128,7 @@ pub mod weight_file;
 #[cfg(test)]
 mod work_counter;
 
-pub use error::{Code, Error, Owner, RowProblem};
+pub use error::{Code, Error, Owner, RowPlace, RowProblem};
 pub use instructions::Instructions;
 pub use request::{CandidateStatus, Candidates, Capacity, FieldSlot, RequestLayout, Schema, SchemaField, SchemaKind};
 pub use score::{Answer, CandidateSet, Explanation, Model, Request, RequestCounts, Scorer};

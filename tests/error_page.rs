@@ -69,6 +69,8 @@ fn made() -> String {
         let (number, name, owner, action) = (code as i32, code.name(), code.owner().word(), code.action());
         writeln!(text, "| {number} | `{name}` | {message} | {owner} | {action} |").unwrap();
     }
+    // It has the code of the setter that refused a value, so the page explains it above the list.
+    assert!(messages.remove("ValueRefused").is_some());
     assert!(messages.is_empty(), "messages without a code: {messages:?}");
     text
 }

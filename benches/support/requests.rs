@@ -75,7 +75,7 @@ impl Traffic {
         let contract = contract(shape);
         let schema = Schema::of_contract(&contract);
         let seeds = |side| schema.fields(side).iter().map(|field| field_seed(&field.name)).collect::<Vec<u64>>();
-        let slots = |side| (0..FIELD_COUNT).map(|index| FieldSlot { side, index }).collect();
+        let slots = |side| schema.slots(side).collect();
         let known_per_field = shape.weight_count / (2 * FIELD_COUNT + shape.cross_count);
         let category_count = i64::try_from(known_per_field * 10 / 9).expect("few categories");
         let mut draw =

@@ -7,32 +7,30 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use super::{OMOMI_MESSAGE_CAPACITY_BYTES, OmomiError, OmomiStatus, owner};
-use crate::error::{Code, Error};
+use crate::error::Error;
+use crate::log::hear_panics;
 use crate::request::RequestLayout;
 
 pub(super) const OK: OmomiStatus = 0;
 
-/// Runs `body` and returns its result as a status. On an error or a panic, also writes the details to `error`.
+/// Runs `body` and returns its result as a status. On an error or a panic, also writes the details to `error`, unless
+/// that has the size of another build, or was never initialized.
 ///
 /// # Safety
 ///
 /// `error` must be null or point to an `OmomiError` that no other thread uses.
 pub(super) unsafe fn status(error: *mut OmomiError, body: impl FnOnce() -> Result<(), Error>) -> OmomiStatus {
-    if let Some(error) = NonNull::new(error) {
-        // SAFETY: the caller's promise.
-        if unsafe { check_size(error, "error") }.is_err() {
-            // The size of another build, or uninitialized memory: do not write to it.
-            return Code::WrongSize as OmomiStatus;
-        }
-    }
     let failure = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return OK,
         Ok(Err(failure)) => failure,
         Err(panic) => Error::from_panic(panic.as_ref()),
     };
     if let Some(error) = NonNull::new(error) {
-        // SAFETY: the caller's promise, and its size is that of the struct.
-        unsafe { report(error, &failure) };
+        // SAFETY: the caller's promise.
+        if unsafe { check_size(error, "error") }.is_ok() {
+            // SAFETY: as above, and its size is that of the struct.
+            unsafe { report(error, &failure) };
+        }
     }
     failure.code() as OmomiStatus
 }
@@ -51,6 +49,8 @@ pub(super) unsafe fn close<T>(handle: *mut T) {
 }
 
 pub(super) fn into_handle<T>(value: T) -> *mut T {
+    // Without a handle, there is no call that could go wrong.
+    hear_panics();
     Box::into_raw(Box::new(value))
 }
 
@@ -212,6 +212,7 @@ fn fitting_len(text: &str, room: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
 
     #[test]
     fn a_long_message_is_cut_at_the_end_of_a_character() {

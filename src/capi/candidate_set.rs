@@ -23,6 +23,7 @@ pub struct OmomiCandidateSet(pub(super) Arc<CandidateSet>);
 /// # Safety
 ///
 /// `layout` is null or open; `out_set` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_candidate_set_open(
     layout: *const OmomiLayout,
@@ -66,6 +67,7 @@ pub unsafe extern "C" fn omomi_candidate_set_close(set: *mut OmomiCandidateSet) 
 ///
 /// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `out_index` and
 /// `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_candidate_set_add(
     set: *const OmomiCandidateSet,
@@ -100,6 +102,7 @@ pub unsafe extern "C" fn omomi_candidate_set_add(
 ///
 /// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null
 /// or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_candidate_set_put(
     set: *const OmomiCandidateSet,

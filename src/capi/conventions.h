@@ -9,7 +9,8 @@
  *            come in this order: the handle, inputs, outputs, the error. Outputs are written on success only. A
  *            probability is never an error code.
  * Errors.    The last argument is your OmomiError, or NULL if the status is enough. A call that fails writes status,
- *            owner (who must act) and a message into it; a call that succeeds leaves it unchanged.
+ *            owner (who must act) and a message into it; a call that succeeds leaves it unchanged. Without the right
+ *            size_bytes, nothing is written into it, and the call is none the worse.
  * Null.      NULL for a required pointer is OMOMI_STATUS_NULL_ARGUMENT, in the static inline functions too; those that
  *            return no status do nothing. Arrays and texts of length 0 may be NULL.
  * Panics.    A defect in the library is OMOMI_STATUS_PANIC and never ends your process; omomi_test_panic() proves it.
@@ -22,8 +23,16 @@
  *            type once. Closing NULL does nothing. Handles keep what they need of each other, so you may close them in
  *            any order. The library keeps no pointer of yours after a call.
  * Threads.   Any number of threads may share a model, live model, schema, layout or candidate set. Open one scorer, and
- *            keep one request block, for each thread; a scorer that is in use returns OMOMI_STATUS_SCORER_BUSY. No call
- *            may race with the close of its handle.
+ *            keep one request block, for each thread. A scorer belongs to the first thread that predicts with it, and
+ *            another one gets OMOMI_STATUS_SCORER_BUSY, until omomi_scorer_hand_over or omomi_live_scorer_hand_over.
+ *            No call may race with the close of its handle.
+ * Requests.  A request knows which candidates it was given since omomi_request_clear: the others get
+ *            OMOMI_CANDIDATE_NOT_FILLED and no probability. The setters need no check: the request remembers the first
+ *            one that failed, and predict returns its status, with the field and the candidate in the message. A
+ *            predict that fails leaves no answers, and an answer that nobody computed has the status 0,
+ *            OMOMI_CANDIDATE_NOT_COMPUTED.
+ * Numbers.   Probabilities do not depend on the thread's rounding mode, nor on flushing of subnormal numbers
+ *            (-ffast-math): calls that compute set the standard mode and restore yours.
  * Fork.      A live model belongs to the process that opened it, because a fork does not have its thread. In a fork,
  *            calls on it return OMOMI_STATUS_FORKED at once, and closing it only lets go of it. Its live scorers
  *            continue with the generation that they have, and no `off` reaches them. A server that forks workers
@@ -34,6 +43,11 @@
  *            allocate nothing, lock nothing and wait for nothing, even on a thread's first call, even when they fail,
  *            even while another thread changes a candidate set or a generation. All other calls, and the two inline
  *            functions that change a candidate set, are for start-up, for tools and for threads that serve no request.
+ * Mapped     With OMOMI_LOAD_MODE_MAP (the default of omomi_model_open), a file that is overwritten or truncated in place
+ * files.     loses its bytes in every process that maps it: reading beyond the new end raises SIGBUS and ends the
+ *            process, as for every mapped file. Replace weight files by rename, as `omomi publish` does.
+ *            OMOMI_LOAD_MODE_COPY reads a private copy that nothing can change, and the live model's default, AUTO,
+ *            does so where memory permits. The library installs no signal handler.
  * Undefined. The library cannot detect a closed handle, memory that is shorter than you say, or a struct that another
  *            thread writes meanwhile. As everywhere in C, avoiding them is up to you. If another thread writes a
  *            request block during predict, only the answers of that request are wrong.
@@ -59,7 +73,7 @@
  *     omomi_set_id(omomi_context_row(&request), media_id, 17);
  *     omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 4001);
  *     omomi_set_id(omomi_candidate_row(&request, 1), creative_id, 4002);
- *     if (omomi_request_predict(scorer, &request, 2, &error) == OMOMI_STATUS_OK)
+ *     if (omomi_request_predict(scorer, &request, OMOMI_ALL_FILLED, &error) == OMOMI_STATUS_OK)
  *         printf("%g\n", omomi_request_answer(&request, 1).probability);
  *
  * PREPARED   Creatives live for hours: pass their rows once, and let requests name them by index. The answers are the
@@ -72,13 +86,14 @@
  *     const OmomiModel *models[] = {model};                               or several, to score with one call
  *     omomi_scorer_open_with(models, 1, prepared_layout, set, &prepared_scorer, &error);
  *
- *     omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 4001);  for each creative, by any thread, at any time
+ *     omomi_request_clear(&request);                                      for each creative, by any thread, at any time
+ *     omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 4001);
  *     omomi_request_add_to_set(set, &request, 0, &index_of_4001, &error);
  *
  *     omomi_request_clear(&prepared_request);                             for each request
  *     omomi_set_id(omomi_context_row(&prepared_request), media_id, 17);
  *     omomi_request_set_candidate(&prepared_request, 0, index_of_4001);
- *     omomi_request_predict_within(prepared_scorer, &prepared_request, 1, 2000, &error);     within 2 ms
+ *     status = omomi_request_predict_within(prepared_scorer, &prepared_request, 1, 2000, &error);     within 2 ms
  *
  * LIVE       A server that runs for months follows a store, the directory that `omomi publish` writes to. A thread of
  * SERVING    the library verifies what is published there. The last good generation answers requests, whatever happens

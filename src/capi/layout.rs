@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use super::boundary::{check_size, close, into_handle, output, reference, status};
 use super::schema::OmomiSchema;
 use super::{OmomiError, OmomiStatus};
+use crate::contract::Side;
 use crate::error::Error;
 use crate::request::{Candidates, Capacity, RequestLayout, Schema};
 
@@ -63,6 +64,10 @@ pub struct OmomiOffsets {
     pub model_count: usize,
     /// One of `OMOMI_CANDIDATES_...`.
     pub candidates: OmomiCandidates,
+    /// The type of the context row: its slots have the same.
+    pub context_row_type: u32,
+    /// The type of candidate rows: their slots have the same.
+    pub candidate_row_type: u32,
 }
 
 /// Creates the layout of requests with up to `candidate_capacity` inline candidates (1 to 65,536), for one model. The
@@ -72,6 +77,7 @@ pub struct OmomiOffsets {
 /// # Safety
 ///
 /// `schema` is null or open; `out_layout` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_layout_open(
     schema: *const OmomiSchema,
@@ -92,6 +98,7 @@ pub unsafe extern "C" fn omomi_layout_open(
 /// # Safety
 ///
 /// `schema` is null or open; `options` is null or points to its struct; `out_layout` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_layout_open_with(
     schema: *const OmomiSchema,
@@ -134,6 +141,7 @@ pub unsafe extern "C" fn omomi_layout_close(layout: *mut OmomiLayout) {
 /// # Safety
 ///
 /// `layout` is null or open; `out_offsets` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_layout_offsets(
     layout: *const OmomiLayout,
@@ -163,6 +171,8 @@ pub unsafe extern "C" fn omomi_layout_offsets(
                 Candidates::Inline => OMOMI_CANDIDATES_INLINE,
                 Candidates::Prepared => OMOMI_CANDIDATES_PREPARED,
             },
+            context_row_type: layout.schema().row_type(Side::Context).0,
+            candidate_row_type: layout.schema().row_type(Side::Candidate).0,
         };
         // SAFETY: as above.
         unsafe { out_offsets.write(offsets) };

@@ -173,6 +173,7 @@ pub struct OmomiLiveStatus {
 ///
 /// `dir` is null or points to `dir_len_bytes` readable bytes, `schema` is null or open, `options` is null or points to
 /// its struct, whose texts and arrays are as long as it says; `out_live` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_open(
     dir: *const c_char,

@@ -147,7 +147,8 @@ pub extern "C" fn omomi_live_latency_bound_ns(index: usize) -> u64 {
 }
 
 /// Copies the metrics of one or several live models into the caller's buffer as Prometheus text (`text/plain;
-/// version=0.0.4`) with a null byte; see "Texts" above. The directories of their stores must have different names.
+/// version=0.0.4`) with a null byte; see "Texts" above. The directories of their stores must have different names. A
+/// live model that is named twice is written once.
 /// Every series has the labels `store`, the name of the store's directory, and `logic_id`. The text can grow after you
 /// ask for its length; the status is then `OMOMI_STATUS_WRONG_SIZE`. Keep a buffer of twice the length. For one live
 /// model, nothing is allocated.
@@ -192,7 +193,9 @@ pub unsafe extern "C" fn omomi_live_prometheus(
         let written = match lives {
             [live] => metrics(live)?.write_prometheus(&mut buffer[..text]),
             _ => {
-                let all = lives.iter().map(metrics).collect::<Result<Vec<LiveMetrics>, Error>>()?;
+                let is_first = |&(index, live): &(usize, &*const OmomiLive)| !lives[..index].contains(live);
+                let lives = lives.iter().enumerate().filter(is_first).map(|(_, live)| live);
+                let all = lives.map(metrics).collect::<Result<Vec<LiveMetrics>, Error>>()?;
                 LiveMetrics::write_prometheus_of(&all.iter().collect::<Vec<_>>(), &mut buffer[..text])
             }
         };

@@ -7,16 +7,21 @@ use super::boundary::{check_block, close, into_handle, output, reference, status
 use super::candidate_set::OmomiCandidateSet;
 use super::layout::OmomiLayout;
 use super::live::{OmomiLive, own_live};
+use super::owner::Owner;
 use super::scorer::{OmomiContribution, OmomiExplanation, write_explanation};
 use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::live::LiveScorer;
+use crate::score::forget_answers;
 
 /// Scores requests with the generation that a live model serves. One generation scores the whole request; the first
-/// request after a swap is scored by the new one. Open one for each thread. A second thread that calls meanwhile
-/// immediately gets `OMOMI_STATUS_SCORER_BUSY`.
+/// request after a swap is scored by the new one. Open one for each thread. It belongs to the first thread that uses
+/// it, until `omomi_live_scorer_hand_over`; another thread immediately gets `OMOMI_STATUS_SCORER_BUSY`.
 #[derive(Debug)]
-pub struct OmomiLiveScorer(LiveScorer);
+pub struct OmomiLiveScorer {
+    scorer: LiveScorer,
+    owner: Owner,
+}
 
 /// Creates a scorer for requests of `layout`, which is for one model. It answers with the served generation, and with
 /// each later one after its swap. `set` is null unless the layout is for prepared candidates, which are prepared for a
@@ -30,6 +35,7 @@ pub struct OmomiLiveScorer(LiveScorer);
 /// # Safety
 ///
 /// `live`, `layout` and `set` are null or open; `out_scorer` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_scorer_open(
     live: *const OmomiLive,
@@ -49,7 +55,7 @@ pub unsafe extern "C" fn omomi_live_scorer_open(
             Some(set) => live.scorer_with_candidates(layout, &set.0),
             None => live.scorer(layout),
         };
-        let scorer = OmomiLiveScorer(scorer?);
+        let scorer = OmomiLiveScorer { scorer: scorer?, owner: Owner::new() };
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_scorer.write(into_handle(scorer)) };
         Ok(())
@@ -69,17 +75,33 @@ pub unsafe extern "C" fn omomi_live_scorer_close(scorer: *mut OmomiLiveScorer) {
     unsafe { close(scorer) };
 }
 
+/// Leaves a scorer to the next thread that uses it. A scorer belongs to the first thread that calls predict or explain
+/// with it: another one gets `OMOMI_STATUS_SCORER_BUSY`, because the requests of two threads would be mixed in one
+/// block, and the answers would look right. A pool that lends scorers calls this when one comes back. Ignores null.
+///
+/// # Safety
+///
+/// `scorer` is null or open, and no thread is in a call with it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_live_scorer_hand_over(scorer: *const OmomiLiveScorer) {
+    // SAFETY: the caller's promise.
+    if let Some(handle) = unsafe { scorer.as_ref() } {
+        handle.owner.hand_over();
+    }
+}
+
 /// Scores the first `candidate_count` candidates of the request in `block`, like `omomi_scorer_predict`. The outcome
 /// names the generation that answered. Allocates nothing and waits for nothing, no matter what happens in the store.
 ///
 /// Two statuses are part of normal operation, and the server answers by its own logic: `OMOMI_STATUS_NO_MODEL` while no
-/// generation can be served, and `OMOMI_STATUS_SWITCHED_OFF` while scoring is switched off. Such a call writes no
+/// generation can be served, and `OMOMI_STATUS_SWITCHED_OFF` while scoring is switched off. Such a call leaves no
 /// answers, and costs less than one that does.
 ///
 /// # Safety
 ///
 /// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
 /// null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_scorer_predict(
     scorer: *const OmomiLiveScorer,
@@ -103,6 +125,7 @@ pub unsafe extern "C" fn omomi_live_scorer_predict(
 ///
 /// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
 /// null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_scorer_predict_within(
     scorer: *const OmomiLiveScorer,
@@ -132,8 +155,12 @@ unsafe fn predict(
     budget: Option<Duration>,
 ) -> Result<(), Error> {
     // SAFETY: the caller's promise.
-    let scorer = &unsafe { reference(scorer, "scorer") }?.0;
+    unsafe { forget_answers(block.cast(), block_len_bytes) };
+    // SAFETY: the caller's promise.
+    let handle = unsafe { reference(scorer, "scorer") }?;
+    let scorer = &handle.scorer;
     check_block(scorer.layout(), block, block_len_bytes)?;
+    handle.owner.check()?;
     // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
     unsafe { scorer.predict_block(block.cast(), candidate_count, budget) }
 }
@@ -160,8 +187,10 @@ pub unsafe extern "C" fn omomi_live_scorer_explain(
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let scorer = &unsafe { reference(scorer, "scorer") }?.0;
+        let handle = unsafe { reference(scorer, "scorer") }?;
+        let scorer = &handle.scorer;
         check_block(scorer.layout(), block, block_len_bytes)?;
+        handle.owner.check()?;
         // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
         let explain = || unsafe { scorer.explain_block(block.cast(), candidate) };
         // SAFETY: the caller's promise.

@@ -12,7 +12,9 @@ mod layout;
 mod live;
 mod live_metrics;
 mod live_scorer;
+mod log;
 mod model;
+mod owner;
 mod request;
 mod schema;
 mod scorer;
@@ -40,18 +42,19 @@ pub use live_metrics::{
     omomi_live_metrics, omomi_live_prometheus,
 };
 pub use live_scorer::{
-    OmomiLiveScorer, omomi_live_scorer_close, omomi_live_scorer_explain, omomi_live_scorer_open,
-    omomi_live_scorer_predict, omomi_live_scorer_predict_within,
+    OmomiLiveScorer, omomi_live_scorer_close, omomi_live_scorer_explain, omomi_live_scorer_hand_over,
+    omomi_live_scorer_open, omomi_live_scorer_predict, omomi_live_scorer_predict_within,
 };
+pub use log::{OMOMI_LOG_ERROR, OmomiLogCallback, OmomiLogLevel, omomi_set_log};
 pub use model::{
     OMOMI_LOAD_MODE_AUTO, OMOMI_LOAD_MODE_COPY, OMOMI_LOAD_MODE_MAP, OmomiLoadMode, OmomiModel, OmomiModelInfo,
     OmomiOpenOptions, omomi_model_close, omomi_model_contract_json, omomi_model_info, omomi_model_logic_id,
     omomi_model_open,
 };
 pub use request::{
-    OMOMI_CANDIDATE_LATE, OMOMI_CANDIDATE_NO_CANDIDATE, OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL,
-    OMOMI_CANDIDATE_SCORED, OMOMI_CANDIDATE_TOO_MANY_VALUES, OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD,
-    OmomiAnswer, OmomiHeader, OmomiOutcome, OmomiRowHead,
+    OMOMI_CANDIDATE_LATE, OMOMI_CANDIDATE_NO_CANDIDATE, OMOMI_CANDIDATE_NOT_COMPUTED, OMOMI_CANDIDATE_NOT_FILLED,
+    OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL, OMOMI_CANDIDATE_SCORED, OMOMI_CANDIDATE_TOO_MANY_VALUES,
+    OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD, OmomiAnswer, OmomiHeader, OmomiOutcome, OmomiRowHead,
 };
 pub use schema::{
     OMOMI_KIND_ID, OMOMI_KIND_NUMBER, OMOMI_KIND_TEXT, OMOMI_SIDE_CANDIDATE, OMOMI_SIDE_CONTEXT, OmomiField, OmomiKind,
@@ -59,7 +62,8 @@ pub use schema::{
 };
 pub use scorer::{
     OMOMI_NAME_CAPACITY_BYTES, OmomiContribution, OmomiExplanation, OmomiScorer, omomi_scorer_close,
-    omomi_scorer_explain, omomi_scorer_open, omomi_scorer_open_with, omomi_scorer_predict, omomi_scorer_predict_within,
+    omomi_scorer_explain, omomi_scorer_hand_over, omomi_scorer_open, omomi_scorer_open_with, omomi_scorer_predict,
+    omomi_scorer_predict_within,
 };
 
 use crate::error::{Code, Owner};
@@ -151,13 +155,15 @@ pub extern "C" fn omomi_owner_name(owner: OmomiOwner) -> *const c_char {
 }
 
 /// Panics inside the library on purpose, and returns `OMOMI_STATUS_PANIC`. This proves, for the build that you deploy,
-/// that a defect in the library fails one call and does not end the process. Prints a line to stderr, like every panic.
+/// that a defect in the library fails one call and does not end the process. The log callback gets a message, as with
+/// every panic.
 ///
 /// # Safety
 ///
 /// `error` is null or points to an `OmomiError`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_test_panic(error: *mut OmomiError) -> OmomiStatus {
+    crate::log::hear_panics();
     // SAFETY: the caller's promise.
     unsafe { boundary::status(error, || panic!("a test asked for this panic")) }
 }

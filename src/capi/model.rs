@@ -62,6 +62,7 @@ pub struct OmomiModelInfo {
 ///
 /// `path` is null or points to `path_len_bytes` readable bytes, `options` is null or points to its struct; `out_model`
 /// and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_model_open(
     path: *const c_char,

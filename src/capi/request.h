@@ -3,7 +3,9 @@
  * REQUESTS
  *
  * Static inline functions that fill and read a request block, so that callers compute no offsets. They allocate
- * nothing. A setter that fails writes nothing. If a field is set twice, the last value is kept.
+ * nothing. If a field is set twice, the last value is kept. A setter that fails changes no row, and the request
+ * remembers the first failure since it was cleared: predict then returns that status, and its message names the field
+ * and the candidate. So setters need no check of their own.
  */
 
 #if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
@@ -16,12 +18,15 @@
 extern "C" {
 #endif
 
+/// In place of a number of candidates: up to the last one that was filled since the request was cleared.
+#define OMOMI_ALL_FILLED ((size_t)-1)
+
 /// Initializers that set size_bytes: `OmomiError error = OMOMI_ERROR_INIT;`.
 #define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
 #define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
 #define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
 #define OMOMI_LAYOUT_OPTIONS_INIT { sizeof(OmomiLayoutOptions), 0, 0, 1, OMOMI_CANDIDATES_INLINE }
-#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE }
+#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE, 0, 0 }
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
   { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_AUTO, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,    \
@@ -78,14 +83,13 @@ typedef struct {
   OmomiOffsets offsets;
 } OmomiRequest;
 
-/// A row of a request that is being filled, and its offset in the block. If the request has no such row, `offset_bytes`
-/// and `slot_count` are 0. The struct fits into two registers; a larger one would be passed through memory to every
-/// function that takes a row.
+/// A row of a request that is being filled, its offset in the block, and its type, which is that of its slots. If the
+/// request has no such row, both numbers are 0. The struct fits into two registers; a larger one would be passed through
+/// memory to every function that takes a row.
 typedef struct {
   OmomiRequest *request;
   uint32_t offset_bytes;
-  uint16_t side;
-  uint16_t slot_count;
+  uint32_t row_type;
 } OmomiRow;
 
 /// A text of a list, in UTF-8.
@@ -94,13 +98,56 @@ typedef struct {
   size_t len_bytes;
 } OmomiText;
 
-/// Returns the outcome of model `model` in the last predict: generation and counts. `model` must be below the layout's
-/// number of models. For null, all members are 0.
+/// Internal: whether the request has a block.
+static inline int omomi_request_has_block(const OmomiRequest *request) {
+  return request != NULL && request->block != NULL;
+}
+
+/// Internal: reads a member of the header.
+static inline uint32_t omomi_header_get(const OmomiRequest *request, size_t offset_bytes) {
+  uint32_t value;
+  memcpy(&value, request->block + offset_bytes, sizeof value);
+  return value;
+}
+
+/// Internal: writes a member of the header.
+static inline void omomi_header_set(OmomiRequest *request, size_t offset_bytes, uint32_t value) {
+  memcpy(request->block + offset_bytes, &value, sizeof value);
+}
+
+/// Returns the number of candidates that have an answer of the last predict: 0 after one that failed, and for null.
+static inline size_t omomi_request_answered_count(const OmomiRequest *request) {
+  return omomi_request_has_block(request) ? omomi_header_get(request, offsetof(OmomiHeader, answered_count)) : 0;
+}
+
+/// Returns the number of candidates up to the last one that was filled since the request was cleared, or 0 for null.
+static inline size_t omomi_request_filled_count(const OmomiRequest *request) {
+  return omomi_request_has_block(request) ? omomi_header_get(request, offsetof(OmomiHeader, filled_count)) : 0;
+}
+
+/// Returns the first status other than OMOMI_STATUS_OK that a setter returned since the request was cleared. Predict
+/// returns it too.
+static inline OmomiStatus omomi_request_refusal(const OmomiRequest *request) {
+  if (!omomi_request_has_block(request))
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  return (OmomiStatus)omomi_header_get(request, offsetof(OmomiHeader, refusal));
+}
+
+/// Makes the request forget that a setter failed: for callers that look at the status and score without the value.
+/// Ignores null.
+static inline void omomi_request_forget_refusal(OmomiRequest *request) {
+  if (omomi_request_has_block(request))
+    omomi_header_set(request, offsetof(OmomiHeader, refusal), 0);
+}
+
+/// Returns the outcome of model `model` in the last predict: generation and counts. All members are 0 for null, for a
+/// model that the layout does not have, and after a predict that failed.
 static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request, size_t model) {
   OmomiOutcome outcome;
   size_t result;
   memset(&outcome, 0, sizeof outcome);
-  if (request == NULL)
+  if (!omomi_request_has_block(request) || model >= request->offsets.model_count ||
+      !omomi_header_get(request, offsetof(OmomiHeader, is_answered)))
     return outcome;
   result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
   memcpy(&outcome, request->block + result, sizeof outcome);
@@ -112,15 +159,16 @@ static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
   return omomi_request_outcome_of(request, 0);
 }
 
-/// Returns the answer of model `model` for candidate `index` in the last predict. Both must be below the numbers of
-/// models and candidates of that predict. For null, the status is OMOMI_CANDIDATE_NO_CANDIDATE.
+/// Returns the answer of model `model` for candidate `index` in the last predict. The status is
+/// OMOMI_CANDIDATE_NOT_COMPUTED for null, for a model or candidate that the last predict gave no answer for, and after
+/// one that failed; then logit and probability are NaN.
 static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, size_t model, size_t index) {
   OmomiAnswer answer;
   size_t result;
-  if (request == NULL) {
+  if (index >= omomi_request_answered_count(request) || model >= request->offsets.model_count) {
     /* All bits set is NaN. */
     memset(&answer, 0xff, sizeof answer);
-    answer.status = OMOMI_CANDIDATE_NO_CANDIDATE;
+    answer.status = OMOMI_CANDIDATE_NOT_COMPUTED;
     return answer;
   }
   result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
@@ -128,32 +176,29 @@ static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, s
   return answer;
 }
 
-/// Returns the answer of the first model for candidate `index` in the last predict. `index` must be below the number of
-/// candidates of that predict.
+/// Returns the answer of the first model for candidate `index` in the last predict, like omomi_request_answer_of.
 static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
   return omomi_request_answer_of(request, 0, index);
 }
 
 /// Returns the number of bytes of the tail that are in use, or 0 for null.
 static inline uint32_t omomi_request_tail_used_bytes(const OmomiRequest *request) {
-  uint32_t used = 0;
-  if (request == NULL)
-    return used;
-  memcpy(&used, request->block + offsetof(OmomiHeader, tail_used_bytes), sizeof used);
-  return used;
+  return omomi_request_has_block(request) ? omomi_header_get(request, offsetof(OmomiHeader, tail_used_bytes)) : 0;
 }
 
-/// Clears the context row and the tail. omomi_candidate_row clears each candidate row. Ignores null.
+/// Clears the request: no field is set, no candidate is filled, the tail is empty, and there are no answers and no
+/// refusal. Call it before each request. Ignores null.
 static inline void omomi_request_clear(OmomiRequest *request) {
-  if (request == NULL)
+  const size_t first = offsetof(OmomiHeader, tail_used_bytes);
+  if (!omomi_request_has_block(request))
     return;
-  memset(request->block + offsetof(OmomiHeader, tail_used_bytes), 0, sizeof(uint32_t));
+  memset(request->block + first, 0, offsetof(OmomiHeader, reserved) - first);
   memset(request->block + request->offsets.context_offset, 0, sizeof(OmomiRowHead));
 }
 
 /// Initializes an empty request in `block`, which the caller owns and has aligned to 8 bytes, better 64. Returns
 /// OMOMI_STATUS_MISALIGNED, or OMOMI_STATUS_WRONG_SIZE if `block_len_bytes` is not `offsets->len_bytes`.
-static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiOffsets *offsets, void *block,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiOffsets *offsets, void *block,
                                              size_t block_len_bytes) {
   const uint32_t version = OMOMI_LAYOUT_VERSION;
   if (request == NULL || offsets == NULL || block == NULL)
@@ -169,55 +214,118 @@ static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiO
   return OMOMI_STATUS_OK;
 }
 
-/// Internal: the number of slots in a row of `row_len` bytes.
-static inline uint16_t omomi_slot_count(size_t row_len) {
-  return (uint16_t)((row_len - sizeof(OmomiRowHead)) / 8);
+/// Internal: remembers a refusal, unless there is an earlier one. `row` is a candidate or UINT32_MAX for the context.
+OMOMI_COLD static inline void omomi_request_remember(OmomiRequest *request, OmomiStatus status, uint32_t row,
+                                                     uint32_t field, uint32_t row_type) {
+  if (!omomi_request_has_block(request) || omomi_request_refusal(request) != OMOMI_STATUS_OK)
+    return;
+  omomi_header_set(request, offsetof(OmomiHeader, refusal), (uint32_t)status);
+  omomi_header_set(request, offsetof(OmomiHeader, refused_row), row);
+  omomi_header_set(request, offsetof(OmomiHeader, refused_field), field);
+  omomi_header_set(request, offsetof(OmomiHeader, refused_row_type), row_type);
 }
 
-/// Returns the context row, without clearing it. The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
+/// Internal: why the request has no candidate `index` that is used as `used_as`. Remembers it.
+OMOMI_COLD static inline OmomiStatus omomi_request_no_candidate(OmomiRequest *request, size_t index,
+                                                                OmomiCandidates used_as) {
+  OmomiStatus status = OMOMI_STATUS_TOO_MANY_CANDIDATES;
+  if (!omomi_request_has_block(request))
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  if (request->offsets.candidates != used_as)
+    status = OMOMI_STATUS_INVALID_ARGUMENT;
+  omomi_request_remember(request, status, index < UINT32_MAX ? (uint32_t)index : UINT32_MAX - 1, UINT32_MAX, 0);
+  return status;
+}
+
+/// Returns the context row with its current values. The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
 static inline OmomiRow omomi_context_row(OmomiRequest *request) {
   OmomiRow row;
   memset(&row, 0, sizeof row);
-  if (request == NULL)
+  if (!omomi_request_has_block(request))
     return row;
   row.request = request;
   row.offset_bytes = (uint32_t)request->offsets.context_offset;
-  row.side = OMOMI_SIDE_CONTEXT;
-  row.slot_count = omomi_slot_count(request->offsets.candidates_offset - request->offsets.context_offset);
+  row.row_type = request->offsets.context_row_type;
   return row;
 }
 
-/// Returns the row of candidate `index`, cleared. If the layout has no such row, its setters return
+/// Clears a row: all its fields are missing again. A candidate still counts as filled. Ignores a row of null, and one
+/// that the layout does not have.
+static inline void omomi_row_clear(OmomiRow row) {
+  if (omomi_request_has_block(row.request) && row.offset_bytes != 0)
+    memset(row.request->block + row.offset_bytes, 0, sizeof(OmomiRowHead));
+}
+
+/// Internal: begins the row of a candidate that does not follow the last one that was filled.
+OMOMI_COLD static inline void omomi_request_fill_out_of_order(OmomiRequest *request, size_t index, size_t filled) {
+  const size_t gap_count_at = offsetof(OmomiHeader, gap_count), stride = request->offsets.candidate_stride_bytes;
+  const uint64_t gap[2] = {0, UINT64_MAX};
+  unsigned char *const rows = request->block + request->offsets.candidates_offset;
+  const uint32_t gap_count = omomi_header_get(request, gap_count_at);
+  size_t skipped;
+  if (index < filled) {
+    if (gap_count != 0 && memcmp(rows + index * stride, gap, sizeof gap) == 0) {
+      memset(rows + index * stride, 0, sizeof(OmomiRowHead));
+      omomi_header_set(request, gap_count_at, gap_count - 1);
+    }
+    return;
+  }
+  for (skipped = filled; skipped < index; skipped++)
+    memcpy(rows + skipped * stride, gap, sizeof gap);
+  memset(rows + index * stride, 0, sizeof(OmomiRowHead));
+  omomi_header_set(request, gap_count_at, gap_count + (uint32_t)(index - filled));
+  omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
+}
+
+/// Returns the row of candidate `index`, with the values that it was given since the request was cleared. The candidate
+/// counts as filled from now on, even if no field is set; those below it that were never filled get
+/// OMOMI_CANDIDATE_NOT_FILLED. If the layout has no such row, its setters and predict return
 /// OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates are prepared and so have no rows.
 /// The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
 static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
   OmomiRow row;
+  size_t filled;
   row.request = request;
   row.offset_bytes = 0;
-  row.side = OMOMI_SIDE_CANDIDATE;
-  row.slot_count = 0;
-  if (request != NULL && request->offsets.candidates == OMOMI_CANDIDATES_INLINE &&
-      index < request->offsets.candidate_capacity) {
-    row.offset_bytes = (uint32_t)(request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes);
-    row.slot_count = omomi_slot_count(request->offsets.candidate_stride_bytes);
+  row.row_type = 0;
+  if (!omomi_request_has_block(request) || request->offsets.candidates != OMOMI_CANDIDATES_INLINE ||
+      index >= request->offsets.candidate_capacity) {
+    (void)omomi_request_no_candidate(request, index, OMOMI_CANDIDATES_INLINE);
+    return row;
+  }
+  row.offset_bytes = (uint32_t)(request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes);
+  row.row_type = request->offsets.candidate_row_type;
+  filled = omomi_header_get(request, offsetof(OmomiHeader, filled_count));
+  if (index == filled) {
     memset(request->block + row.offset_bytes, 0, sizeof(OmomiRowHead));
+    omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
+  } else {
+    omomi_request_fill_out_of_order(request, index, filled);
   }
   return row;
 }
 
 /// Makes prepared candidate `index_in_set` of the scorer's candidate set the candidate `index` of the request. The set
-/// is read when the request is scored. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if
-/// candidates are rows.
+/// is read when the request is scored. Candidates below it that were never named since the request was cleared get
+/// OMOMI_CANDIDATE_NOT_FILLED. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates
+/// are rows.
 static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set) {
-  const OmomiOffsets *offsets;
-  if (request == NULL)
-    return OMOMI_STATUS_NULL_ARGUMENT;
-  offsets = &request->offsets;
-  if (offsets->candidates != OMOMI_CANDIDATES_PREPARED)
-    return OMOMI_STATUS_INVALID_ARGUMENT;
-  if (index >= offsets->candidate_capacity)
-    return OMOMI_STATUS_TOO_MANY_CANDIDATES;
-  memcpy(request->block + offsets->candidates_offset + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
+  size_t filled;
+  unsigned char *names;
+  if (!omomi_request_has_block(request) || request->offsets.candidates != OMOMI_CANDIDATES_PREPARED ||
+      index >= request->offsets.candidate_capacity)
+    return omomi_request_no_candidate(request, index, OMOMI_CANDIDATES_PREPARED);
+  names = request->block + request->offsets.candidates_offset;
+  filled = omomi_header_get(request, offsetof(OmomiHeader, filled_count));
+  if (index >= filled) {
+    /* All bits set stands for a candidate that was not named. */
+    memset(names + filled * sizeof index_in_set, 0xff, (index - filled) * sizeof index_in_set);
+    omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
+  }
+  /* No set has an index that large, so this changes no answer. */
+  if (index_in_set == UINT32_MAX)
+    index_in_set--;
+  memcpy(names + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
   return OMOMI_STATUS_OK;
 }
 
@@ -231,29 +339,29 @@ static inline size_t omomi_request_block_len(const OmomiRequest *request) {
   return request == NULL ? 0 : request->offsets.len_bytes;
 }
 
-/// Calls omomi_scorer_predict for a request.
-static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
+/// Calls omomi_scorer_predict for a request. Pass OMOMI_ALL_FILLED to score the candidates that were filled.
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
                                                 size_t candidate_count, OmomiError *error) {
   return omomi_scorer_predict(scorer, omomi_request_block(request), omomi_request_block_len(request), candidate_count,
                               error);
 }
 
 /// Calls omomi_scorer_predict_within for a request.
-static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
                                                        size_t candidate_count, uint64_t budget_us, OmomiError *error) {
   return omomi_scorer_predict_within(scorer, omomi_request_block(request), omomi_request_block_len(request),
                                      candidate_count, budget_us, error);
 }
 
 /// Calls omomi_live_scorer_predict for a request.
-static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                      size_t candidate_count, OmomiError *error) {
   return omomi_live_scorer_predict(scorer, omomi_request_block(request), omomi_request_block_len(request),
                                    candidate_count, error);
 }
 
 /// Calls omomi_live_scorer_predict_within for a request.
-static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                             size_t candidate_count, uint64_t budget_us,
                                                             OmomiError *error) {
   return omomi_live_scorer_predict_within(scorer, omomi_request_block(request), omomi_request_block_len(request),
@@ -261,37 +369,60 @@ static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScore
 }
 
 /// Calls omomi_candidate_set_add for a candidate of a request.
-static inline OmomiStatus omomi_request_add_to_set(const OmomiCandidateSet *set, OmomiRequest *request,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_add_to_set(const OmomiCandidateSet *set, OmomiRequest *request,
                                                    size_t candidate, uint32_t *out_index, OmomiError *error) {
   return omomi_candidate_set_add(set, omomi_request_block(request), omomi_request_block_len(request), candidate,
                                  out_index, error);
 }
 
 /// Calls omomi_candidate_set_put for a candidate of a request.
-static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set, uint32_t index, OmomiRequest *request,
+OMOMI_MUST_USE static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set, uint32_t index, OmomiRequest *request,
                                                    size_t candidate, OmomiError *error) {
   return omomi_candidate_set_put(set, index, omomi_request_block(request), omomi_request_block_len(request), candidate,
                                  error);
 }
 
+/// Internal: notes that `slot` of `row` was refused. Returns the status.
+OMOMI_COLD static inline OmomiStatus omomi_row_refuse(OmomiRow row, OmomiSlot slot, OmomiStatus status) {
+  uint32_t candidate = UINT32_MAX;
+  if (omomi_request_has_block(row.request) && row.offset_bytes >= row.request->offsets.candidates_offset)
+    candidate = (uint32_t)((row.offset_bytes - row.request->offsets.candidates_offset) /
+                           row.request->offsets.candidate_stride_bytes);
+  omomi_request_remember(row.request, status, candidate, slot.index, slot.row_type);
+  return status;
+}
+
+/// Internal: the number of fields in a row of that type.
+static inline uint32_t omomi_row_field_count(uint32_t row_type) {
+  return row_type & 0x7f;
+}
+
 /// Internal: returns why `slot` is not a slot of `row` of that kind.
-static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
-  if (row.request == NULL)
+OMOMI_COLD static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+  if (!omomi_request_has_block(row.request))
     return OMOMI_STATUS_NULL_ARGUMENT;
   if (row.offset_bytes == 0)
     return row.request->offsets.candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
                                                                       : OMOMI_STATUS_INVALID_ARGUMENT;
-  if (slot.side != row.side || slot.kind != kind || slot.many != many)
-    return OMOMI_STATUS_WRONG_FIELD_USE;
-  return OMOMI_STATUS_UNKNOWN_FIELD;
+  if (slot.row_type != row.row_type || slot.kind != kind || slot.many != many)
+    return omomi_row_refuse(row, slot, OMOMI_STATUS_WRONG_FIELD_USE);
+  return omomi_row_refuse(row, slot, OMOMI_STATUS_UNKNOWN_FIELD);
 }
 
 /// Internal: checks that `slot` is a slot of `row` of that kind. Does not read the request: the compiler would have to
 /// reload it for each field, because every store might have changed it.
 static inline OmomiStatus omomi_row_check(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
-  if (slot.side == row.side && slot.kind == kind && slot.many == many && slot.index < row.slot_count)
+  if (slot.row_type == row.row_type && slot.kind == kind && slot.many == many &&
+      slot.index < omomi_row_field_count(row.row_type))
     return OMOMI_STATUS_OK;
   return omomi_row_refusal(row, slot, kind, many);
+}
+
+/// Internal: reads a word of the block.
+static inline uint64_t omomi_word_at(const unsigned char *bytes) {
+  uint64_t word;
+  memcpy(&word, bytes, sizeof word);
+  return word;
 }
 
 /// Internal: writes a slot and marks it present. For texts, also notes whether the slot refers to bytes in the tail.
@@ -317,18 +448,110 @@ static inline OmomiStatus omomi_tail_take(OmomiRequest *request, size_t len_byte
                                           uint32_t *out_start) {
   const size_t used = omomi_request_tail_used_bytes(request);
   const size_t start = (used + alignment - 1) / alignment * alignment;
-  uint32_t end;
   if (start > request->offsets.tail_len_bytes || len_bytes > request->offsets.tail_len_bytes - start)
     return OMOMI_STATUS_TAIL_FULL;
-  end = (uint32_t)(start + len_bytes);
-  memcpy(request->block + offsetof(OmomiHeader, tail_used_bytes), &end, sizeof end);
+  omomi_header_set(request, offsetof(OmomiHeader, tail_used_bytes), (uint32_t)(start + len_bytes));
   *out_start = (uint32_t)start;
   return OMOMI_STATUS_OK;
 }
 
+/// Internal: the part of a reference that is the length or the number of values, as one word.
+static inline uint64_t omomi_reference_len(uint64_t reference) {
+  return reference >> 32 & 0x7ffffff;
+}
+
+/// Internal: the room class of a reference: n for a value that has room for 2^n bytes, and 0 for what it takes.
+static inline unsigned omomi_reference_class(uint64_t reference) {
+  return (unsigned)(reference >> 59);
+}
+
+/// Internal: the end of the room of a text or of a list in the tail, or 0 if the reference was written by hand and is
+/// wrong.
+static inline size_t omomi_tail_end(const OmomiRequest *request, uint64_t reference, size_t element_len_bytes) {
+  const unsigned room_class = omomi_reference_class(reference);
+  const size_t len = room_class == 0 ? (size_t)omomi_reference_len(reference) * element_len_bytes : (size_t)1 << room_class;
+  const size_t end = (size_t)(uint32_t)reference + len;
+  return end <= omomi_request_tail_used_bytes(request) ? end : 0;
+}
+
+/// Internal: reserves `len_bytes` of the tail for a value that replaces the one in bytes `start` to `end`, whose room
+/// class is `*room_class`: in its place if there is room, and else with room to spare, so that setting a field again and
+/// again does not fill the tail.
+OMOMI_COLD static inline OmomiStatus omomi_tail_take_again(OmomiRequest *request, size_t start, size_t end,
+                                                           size_t len_bytes, size_t alignment, uint32_t *out_start,
+                                                           unsigned *room_class) {
+  const size_t used_at = offsetof(OmomiHeader, tail_used_bytes);
+  const uint32_t used = omomi_request_tail_used_bytes(request);
+  OmomiStatus status;
+  unsigned wanted = 0;
+  if (end == used && *room_class == 0) {
+    omomi_header_set(request, used_at, (uint32_t)start);
+    status = omomi_tail_take(request, len_bytes, alignment, out_start);
+    if (status != OMOMI_STATUS_OK)
+      omomi_header_set(request, used_at, used);
+    return status;
+  }
+  if (len_bytes <= end - start) {
+    if (*room_class == 0 && len_bytes != end - start) {
+      while ((size_t)2 << *room_class <= end - start)
+        ++*room_class;
+      if (len_bytes > (size_t)1 << *room_class)
+        *room_class = 0;
+    }
+    *out_start = (uint32_t)start;
+    return OMOMI_STATUS_OK;
+  }
+  *room_class = 0;
+  if (len_bytes > request->offsets.tail_len_bytes)
+    return OMOMI_STATUS_TAIL_FULL;
+  while ((size_t)1 << wanted < len_bytes)
+    wanted++;
+  if (omomi_tail_take(request, (size_t)1 << wanted, alignment, out_start) == OMOMI_STATUS_OK) {
+    *room_class = wanted;
+    return OMOMI_STATUS_OK;
+  }
+  return omomi_tail_take(request, len_bytes, alignment, out_start);
+}
+
+/// Internal: reserves `len_bytes` of the tail for a field that is set again.
+OMOMI_COLD static inline OmomiStatus omomi_row_take_again(OmomiRow row, OmomiSlot slot, size_t len_bytes,
+                                                          size_t alignment, uint32_t *out_start,
+                                                          unsigned *room_class) {
+  const unsigned char *const bytes = row.request->block + row.offset_bytes;
+  const uint64_t inline_text = omomi_word_at(bytes + offsetof(OmomiRowHead, inline_text)) >> slot.index & 1;
+  const uint64_t reference = omomi_word_at(bytes + sizeof(OmomiRowHead) + 8 * (size_t)slot.index);
+  const size_t start = (uint32_t)reference;
+  size_t end = omomi_tail_end(row.request, reference, alignment), index;
+  *room_class = omomi_reference_class(reference);
+  if (end != 0 && *room_class == 0 && slot.many && inline_text) {
+    const unsigned char *const list = row.request->block + row.request->offsets.tail_offset + start;
+    for (index = 0; end != 0 && index < omomi_reference_len(reference); index++) {
+      const size_t text_end = omomi_tail_end(row.request, omomi_word_at(list + 8 * index), 1);
+      end = text_end == 0 ? 0 : text_end > end ? text_end : end;
+    }
+  }
+  if (end < start || start % alignment != 0) {
+    *room_class = 0;
+    return omomi_tail_take(row.request, len_bytes, alignment, out_start);
+  }
+  return omomi_tail_take_again(row.request, start, end, len_bytes, alignment, out_start, room_class);
+}
+
+/// Internal: reserves `len_bytes` of the tail for a field: for a text, or for a list with its texts.
+static inline OmomiStatus omomi_row_take(OmomiRow row, OmomiSlot slot, size_t len_bytes, size_t alignment,
+                                         uint32_t *out_start, unsigned *room_class) {
+  const unsigned char *const bytes = row.request->block + row.offset_bytes;
+  uint64_t in_tail = omomi_word_at(bytes + offsetof(OmomiRowHead, present));
+  if (!slot.many)
+    in_tail &= omomi_word_at(bytes + offsetof(OmomiRowHead, inline_text));
+  if (in_tail >> slot.index & 1)
+    return omomi_row_take_again(row, slot, len_bytes, alignment, out_start, room_class);
+  return omomi_tail_take(row.request, len_bytes, alignment, out_start);
+}
+
 /// Internal: a reference to bytes or to a list in the tail, as one word.
-static inline uint64_t omomi_reference(uint32_t start, uint32_t count) {
-  return (uint64_t)start | (uint64_t)count << 32;
+static inline uint64_t omomi_reference(uint32_t start, uint32_t count, unsigned room_class) {
+  return (uint64_t)start | (uint64_t)count << 32 | (uint64_t)room_class << 59;
 }
 
 /// Internal: copies the bytes of a text. The length is rarely known at compile time, and a call of memcpy takes longer
@@ -351,35 +574,22 @@ static inline void omomi_copy_text(unsigned char *to, const char *from, size_t l
   }
 }
 
-/// Internal: puts a text into the tail.
-static inline OmomiStatus omomi_tail_put_text(OmomiRequest *request, const char *text, size_t len_bytes,
-                                              uint64_t *out_reference) {
-  uint32_t start;
-  OmomiStatus status;
-  if (text == NULL && len_bytes != 0)
-    return OMOMI_STATUS_NULL_ARGUMENT;
-  status = omomi_tail_take(request, len_bytes, 1, &start);
-  if (status != OMOMI_STATUS_OK)
-    return status;
-  omomi_copy_text(request->block + request->offsets.tail_offset + start, text, len_bytes);
-  *out_reference = omomi_reference(start, (uint32_t)len_bytes);
-  return OMOMI_STATUS_OK;
-}
-
-/// Internal: puts a list of `count` words into the tail.
+/// Internal: sets a field to a list of `count` words.
 static inline OmomiStatus omomi_row_store_words(OmomiRow row, OmomiSlot slot, const void *words, size_t count) {
-  uint32_t start;
-  OmomiStatus status;
+  uint32_t start = 0;
+  unsigned room_class = 0;
+  OmomiStatus status = OMOMI_STATUS_OK;
   if (words == NULL && count != 0)
-    return OMOMI_STATUS_NULL_ARGUMENT;
-  if (count > OMOMI_MAX_VALUES_PER_FIELD)
-    return OMOMI_STATUS_TOO_MANY_VALUES;
-  status = omomi_tail_take(row.request, count * 8, 8, &start);
+    status = OMOMI_STATUS_NULL_ARGUMENT;
+  else if (count > OMOMI_MAX_VALUES_PER_FIELD)
+    status = OMOMI_STATUS_TOO_MANY_VALUES;
+  else
+    status = omomi_row_take(row, slot, count * 8, 8, &start, &room_class);
   if (status != OMOMI_STATUS_OK)
-    return status;
+    return omomi_row_refuse(row, slot, status);
   if (count != 0)
     memcpy(row.request->block + row.request->offsets.tail_offset + start, words, count * 8);
-  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count), 0);
+  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count, room_class), 0);
   return OMOMI_STATUS_OK;
 }
 
@@ -403,13 +613,20 @@ static inline OmomiStatus omomi_set_number(OmomiRow row, OmomiSlot slot, double 
 
 /// Sets a text field by its text. The text is UTF-8, which is checked when the request is scored.
 static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, const char *text, size_t len_bytes) {
-  uint64_t reference = 0;
+  uint32_t start = 0;
+  unsigned room_class = 0;
   OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 0);
-  if (status == OMOMI_STATUS_OK)
-    status = omomi_tail_put_text(row.request, text, len_bytes, &reference);
-  if (status == OMOMI_STATUS_OK)
-    omomi_row_store(row, slot, reference, 1);
-  return status;
+  if (status != OMOMI_STATUS_OK)
+    return status;
+  if (text == NULL && len_bytes != 0)
+    status = OMOMI_STATUS_NULL_ARGUMENT;
+  else
+    status = omomi_row_take(row, slot, len_bytes, 1, &start, &room_class);
+  if (status != OMOMI_STATUS_OK)
+    return omomi_row_refuse(row, slot, status);
+  omomi_copy_text(row.request->block + row.request->offsets.tail_offset + start, text, len_bytes);
+  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)len_bytes, room_class), 1);
+  return OMOMI_STATUS_OK;
 }
 
 /// Sets a text field by the value of its text: see omomi_text_value.
@@ -434,27 +651,39 @@ static inline OmomiStatus omomi_set_text_values(OmomiRow row, OmomiSlot slot, co
 
 /// Sets a `many` field of texts by its texts.
 static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const OmomiText *texts, size_t count) {
-  const uint32_t used_before = omomi_request_tail_used_bytes(row.request);
-  uint32_t start = 0;
-  size_t index;
+  size_t len_bytes = count * 8, index;
+  uint32_t start = 0, end;
+  unsigned room_class = 0;
+  unsigned char *tail;
   OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 1);
-  if (status == OMOMI_STATUS_OK && texts == NULL && count != 0)
+  if (status != OMOMI_STATUS_OK)
+    return status;
+  if (texts == NULL && count != 0)
     status = OMOMI_STATUS_NULL_ARGUMENT;
-  if (status == OMOMI_STATUS_OK && count > OMOMI_MAX_VALUES_PER_FIELD)
+  else if (count > OMOMI_MAX_VALUES_PER_FIELD)
     status = OMOMI_STATUS_TOO_MANY_VALUES;
-  if (status == OMOMI_STATUS_OK)
-    status = omomi_tail_take(row.request, count * 8, 8, &start);
   for (index = 0; status == OMOMI_STATUS_OK && index < count; index++) {
-    uint64_t reference = 0;
-    unsigned char *word = row.request->block + row.request->offsets.tail_offset + start + 8 * index;
-    status = omomi_tail_put_text(row.request, texts[index].text, texts[index].len_bytes, &reference);
-    memcpy(word, &reference, sizeof reference);
+    if (texts[index].text == NULL && texts[index].len_bytes != 0)
+      status = OMOMI_STATUS_NULL_ARGUMENT;
+    else if (texts[index].len_bytes > row.request->offsets.tail_len_bytes)
+      status = OMOMI_STATUS_TAIL_FULL;
+    else
+      len_bytes += texts[index].len_bytes;
   }
   if (status == OMOMI_STATUS_OK)
-    omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count), 1);
-  else if (row.request != NULL)
-    memcpy(row.request->block + offsetof(OmomiHeader, tail_used_bytes), &used_before, sizeof used_before);
-  return status;
+    status = omomi_row_take(row, slot, len_bytes, 8, &start, &room_class);
+  if (status != OMOMI_STATUS_OK)
+    return omomi_row_refuse(row, slot, status);
+  tail = row.request->block + row.request->offsets.tail_offset;
+  end = start + (uint32_t)count * 8;
+  for (index = 0; index < count; index++) {
+    const uint64_t reference = omomi_reference(end, (uint32_t)texts[index].len_bytes, 0);
+    omomi_copy_text(tail + end, texts[index].text, texts[index].len_bytes);
+    memcpy(tail + start + 8 * index, &reference, sizeof reference);
+    end += (uint32_t)texts[index].len_bytes;
+  }
+  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count, room_class), 1);
+  return OMOMI_STATUS_OK;
 }
 
 #ifdef __cplusplus

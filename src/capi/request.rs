@@ -11,20 +11,24 @@ pub const OMOMI_LAYOUT_VERSION: u32 = 1;
 /// Maximum number of values of a `many` field in one row.
 pub const OMOMI_MAX_VALUES_PER_FIELD: usize = 1024;
 
+/// In `OmomiAnswer.status`: no predict has given an answer for the candidate, or the last one failed.
+pub const OMOMI_CANDIDATE_NOT_COMPUTED: u32 = 0;
 /// In `OmomiAnswer.status`: the candidate has a logit and a probability.
-pub const OMOMI_CANDIDATE_SCORED: u32 = 0;
+pub const OMOMI_CANDIDATE_SCORED: u32 = 1;
 /// In `OmomiAnswer.status`: a text or a list of its row is outside the used part of the tail.
-pub const OMOMI_CANDIDATE_OUTSIDE_TAIL: u32 = 1;
+pub const OMOMI_CANDIDATE_OUTSIDE_TAIL: u32 = 2;
 /// In `OmomiAnswer.status`: a text of its row is not UTF-8.
-pub const OMOMI_CANDIDATE_NOT_UTF8: u32 = 2;
+pub const OMOMI_CANDIDATE_NOT_UTF8: u32 = 3;
 /// In `OmomiAnswer.status`: a list of its row has more than `OMOMI_MAX_VALUES_PER_FIELD` values.
-pub const OMOMI_CANDIDATE_TOO_MANY_VALUES: u32 = 3;
+pub const OMOMI_CANDIDATE_TOO_MANY_VALUES: u32 = 4;
 /// In `OmomiAnswer.status`: the candidate set has no candidate at that index.
-pub const OMOMI_CANDIDATE_NO_CANDIDATE: u32 = 4;
+pub const OMOMI_CANDIDATE_NO_CANDIDATE: u32 = 5;
+/// In `OmomiAnswer.status`: the candidate was not filled, or not named, since the request was cleared.
+pub const OMOMI_CANDIDATE_NOT_FILLED: u32 = 6;
 /// In `OmomiAnswer.status`: the time limit passed before the candidate was reached.
-pub const OMOMI_CANDIDATE_LATE: u32 = 5;
+pub const OMOMI_CANDIDATE_LATE: u32 = 7;
 
-/// The header of a request block. The caller writes the first two members: `omomi_request_init` and the setters do so.
+/// The header of a request block. The inline functions write it, except for the last two members, which predict writes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiHeader {
@@ -32,8 +36,24 @@ pub struct OmomiHeader {
     pub layout_version: u32,
     /// Number of bytes of the tail that this request uses.
     pub tail_used_bytes: u32,
+    /// Number of candidates up to the last one that was filled since the request was cleared.
+    pub filled_count: u32,
+    /// Number of candidates among them that were skipped.
+    pub gap_count: u32,
+    /// The first status other than OK that a setter returned since the request was cleared, or 0.
+    pub refusal: u32,
+    /// The candidate of that refusal; `UINT32_MAX` for the context.
+    pub refused_row: u32,
+    /// Index of the slot that was refused.
+    pub refused_field: u32,
+    /// `row_type` of the slot that was refused.
+    pub refused_row_type: u32,
+    /// 1 if the last predict gave answers, 0 if it failed or if there was none.
+    pub is_answered: u32,
+    /// Number of candidates that the last predict gave answers for.
+    pub answered_count: u32,
     /// Reserved: leave unchanged.
-    pub reserved: [u32; 14],
+    pub reserved: [u32; 6],
 }
 
 /// The header of a model's result, written by predict. The answers follow.
@@ -89,11 +109,22 @@ const _: () = {
     assert!(OMOMI_CANDIDATE_NOT_UTF8 == RowProblem::NotUtf8 as u32);
     assert!(OMOMI_CANDIDATE_TOO_MANY_VALUES == RowProblem::TooManyValues as u32);
     assert!(OMOMI_CANDIDATE_NO_CANDIDATE == RowProblem::NoCandidate as u32);
+    assert!(OMOMI_CANDIDATE_NOT_FILLED == RowProblem::NotFilled as u32);
     assert!(OMOMI_CANDIDATE_LATE == CandidateStatus::Late.number());
+    assert!(OMOMI_CANDIDATE_SCORED == CandidateStatus::Scored.number());
+    assert!(OMOMI_CANDIDATE_NOT_COMPUTED == CandidateStatus::NotComputed.number());
 
     assert!(size_of::<OmomiHeader>() == layout::HEADER_LEN);
     assert!(offset_of!(OmomiHeader, layout_version) == layout::LAYOUT_VERSION_OFFSET);
     assert!(offset_of!(OmomiHeader, tail_used_bytes) == layout::TAIL_USED_OFFSET);
+    assert!(offset_of!(OmomiHeader, filled_count) == layout::FILLED_COUNT_OFFSET);
+    assert!(offset_of!(OmomiHeader, gap_count) == layout::GAP_COUNT_OFFSET);
+    assert!(offset_of!(OmomiHeader, refusal) == layout::REFUSAL_OFFSET);
+    assert!(offset_of!(OmomiHeader, refused_row) == layout::REFUSED_ROW_OFFSET);
+    assert!(offset_of!(OmomiHeader, refused_field) == layout::REFUSED_FIELD_OFFSET);
+    assert!(offset_of!(OmomiHeader, refused_row_type) == layout::REFUSED_ROW_TYPE_OFFSET);
+    assert!(offset_of!(OmomiHeader, is_answered) == layout::IS_ANSWERED_OFFSET);
+    assert!(offset_of!(OmomiHeader, answered_count) == layout::ANSWERED_COUNT_OFFSET);
 
     assert!(size_of::<OmomiOutcome>() == layout::OUTCOME_LEN);
     assert!(offset_of!(OmomiOutcome, generation) == layout::GENERATION_OFFSET);

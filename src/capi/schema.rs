@@ -59,13 +59,13 @@ pub struct OmomiField {
     pub range_max: f64,
 }
 
-/// The position of a declared field in the rows of its side, and its type. Get it once, keep it, and pass it to the
-/// setters.
+/// The position of a declared field in the rows of its side, and its type. Get it once from `omomi_schema_slot`, keep
+/// it, and pass it to the setters. Requests of another schema refuse it.
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiSlot {
-    /// One of `OMOMI_SIDE_...`.
-    pub side: OmomiSide,
+    /// The schema and the side of the rows that have the slot. 0 in a slot that nothing filled.
+    pub row_type: u32,
     /// Index of the slot in a row of that side, from 0.
     pub index: u32,
     /// One of `OMOMI_KIND_...`.
@@ -84,6 +84,7 @@ pub struct OmomiSlot {
 ///
 /// `fields` is null or points to `field_count` structs whose texts are as long as they say; `out_schema` and `error`
 /// are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_schema_open(
     fields: *const OmomiField,
@@ -122,6 +123,7 @@ pub unsafe extern "C" fn omomi_schema_open(
 /// # Safety
 ///
 /// `model` is null or open; `out_schema` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_schema_of_model(
     model: *const OmomiModel,
@@ -158,6 +160,7 @@ pub unsafe extern "C" fn omomi_schema_close(schema: *mut OmomiSchema) {
 ///
 /// `schema` is null or open; `name` is null or points to `name_len_bytes` readable bytes; `out_slot` and `error` are
 /// null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_schema_slot(
     schema: *const OmomiSchema,
@@ -177,17 +180,13 @@ pub unsafe extern "C" fn omomi_schema_slot(
             return Err(Error::UnknownField { field: name.to_owned() });
         };
         let field = &schema.fields(slot.side)[slot.index];
-        let side = match slot.side {
-            Side::Context => OMOMI_SIDE_CONTEXT,
-            Side::Candidate => OMOMI_SIDE_CANDIDATE,
-        };
         let kind = match field.kind {
             SchemaKind::Id => OMOMI_KIND_ID,
             SchemaKind::Text => OMOMI_KIND_TEXT,
             SchemaKind::Number { .. } => OMOMI_KIND_NUMBER,
         };
         // SAFETY: not null, and the caller promises that it can be written.
-        unsafe { out_slot.write(OmomiSlot { side, index, kind, many: u32::from(field.many) }) };
+        unsafe { out_slot.write(OmomiSlot { row_type: slot.row_type.0, index, kind, many: u32::from(field.many) }) };
         Ok(())
     };
     // SAFETY: the caller's promise.

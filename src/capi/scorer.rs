@@ -9,15 +9,20 @@ use super::boundary::{check_block, check_size, close, copy_with_null, into_handl
 use super::candidate_set::OmomiCandidateSet;
 use super::layout::OmomiLayout;
 use super::model::OmomiModel;
+use super::owner::Owner;
 use super::{OmomiError, OmomiStatus};
 use crate::contract::{MAX_CROSS_MEMBERS, MAX_NAME_LEN_BYTES};
 use crate::error::Error;
-use crate::score::{Contribution, Explanation, Scorer};
+use crate::score::{Contribution, Explanation, Scorer, forget_answers};
 
 /// One or several models bound to a layout, with the memory that one thread needs for scoring. Open one for each
-/// thread. A second thread that calls meanwhile immediately gets `OMOMI_STATUS_SCORER_BUSY`, without any harm.
+/// thread. It belongs to the first thread that uses it, until `omomi_scorer_hand_over`; another thread immediately gets
+/// `OMOMI_STATUS_SCORER_BUSY`, without any harm.
 #[derive(Debug)]
-pub struct OmomiScorer(Scorer);
+pub struct OmomiScorer {
+    scorer: Scorer,
+    owner: Owner,
+}
 
 /// Maximum length of the name of a field or of a cross, including its null byte.
 pub const OMOMI_NAME_CAPACITY_BYTES: usize = 264;
@@ -63,6 +68,7 @@ pub struct OmomiContribution {
 /// # Safety
 ///
 /// `model` and `layout` are null or open; `out_scorer` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_scorer_open(
     model: *const OmomiModel,
@@ -76,7 +82,7 @@ pub unsafe extern "C" fn omomi_scorer_open(
         // SAFETY: the caller's promise.
         let layout = &unsafe { reference(layout, "layout") }?.0;
         let out_scorer = output(out_scorer, "out_scorer")?;
-        let scorer = OmomiScorer(Scorer::new(Arc::clone(model), layout)?);
+        let scorer = OmomiScorer { scorer: Scorer::new(Arc::clone(model), layout)?, owner: Owner::new() };
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_scorer.write(into_handle(scorer)) };
         Ok(())
@@ -98,6 +104,7 @@ pub unsafe extern "C" fn omomi_scorer_open(
 ///
 /// `models` is null or points to `model_count` pointers, each of them null or an open model; `layout` and `set` are
 /// null or open; `out_scorer` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_scorer_open_with(
     models: *const *const OmomiModel,
@@ -125,7 +132,7 @@ pub unsafe extern "C" fn omomi_scorer_open_with(
             Some(set) => Scorer::with_candidates(models, layout, &set.0),
             None => Scorer::for_models(models, layout),
         };
-        let scorer = OmomiScorer(scorer?);
+        let scorer = OmomiScorer { scorer: scorer?, owner: Owner::new() };
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_scorer.write(into_handle(scorer)) };
         Ok(())
@@ -145,11 +152,29 @@ pub unsafe extern "C" fn omomi_scorer_close(scorer: *mut OmomiScorer) {
     unsafe { close(scorer) };
 }
 
-/// Scores the first `candidate_count` candidates of the request in `block`. Writes an answer for each of them, and the
-/// counts. Allocates nothing and waits for nothing, even when it fails.
+/// Leaves a scorer to the next thread that uses it. A scorer belongs to the first thread that calls predict or explain
+/// with it: another one gets `OMOMI_STATUS_SCORER_BUSY`, because the requests of two threads would be mixed in one
+/// block, and the answers would look right. A pool that lends scorers calls this when one comes back. Ignores null.
 ///
-/// A candidate whose row cannot be read fails alone: its answer has a status and no probability. A context row that
-/// cannot be read fails the call with `OMOMI_STATUS_CONTEXT_MALFORMED`. A call that fails writes no answer.
+/// # Safety
+///
+/// `scorer` is null or open, and no thread is in a call with it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_scorer_hand_over(scorer: *const OmomiScorer) {
+    // SAFETY: the caller's promise.
+    if let Some(handle) = unsafe { scorer.as_ref() } {
+        handle.owner.hand_over();
+    }
+}
+
+/// Scores the first `candidate_count` candidates of the request in `block`, or with `OMOMI_ALL_FILLED` those up to the
+/// last one that was filled. Writes an answer for each of them, and the counts. Allocates nothing and waits for
+/// nothing, even when it fails.
+///
+/// A candidate whose row cannot be read, or that was not filled since the request was cleared, fails alone: its answer
+/// has a status and no probability. A context row that cannot be read fails the call with
+/// `OMOMI_STATUS_CONTEXT_MALFORMED`. If a setter failed since the request was cleared, the call returns its status. A
+/// call that fails leaves no answers, not even those of an earlier call.
 ///
 /// `block` must be aligned to 8 bytes, and `block_len_bytes` must be exactly the length that the scorer's layout gives.
 ///
@@ -157,6 +182,7 @@ pub unsafe extern "C" fn omomi_scorer_close(scorer: *mut OmomiScorer) {
 ///
 /// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
 /// null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_scorer_predict(
     scorer: *const OmomiScorer,
@@ -182,6 +208,7 @@ pub unsafe extern "C" fn omomi_scorer_predict(
 ///
 /// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
 /// null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_scorer_predict_within(
     scorer: *const OmomiScorer,
@@ -211,8 +238,12 @@ unsafe fn predict(
     budget: Option<Duration>,
 ) -> Result<(), Error> {
     // SAFETY: the caller's promise.
-    let scorer = &unsafe { reference(scorer, "scorer") }?.0;
+    unsafe { forget_answers(block.cast(), block_len_bytes) };
+    // SAFETY: the caller's promise.
+    let handle = unsafe { reference(scorer, "scorer") }?;
+    let scorer = &handle.scorer;
     check_block(scorer.layout(), block, block_len_bytes)?;
+    handle.owner.check()?;
     // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
     unsafe { scorer.predict_block(block.cast(), candidate_count, budget) }
 }
@@ -243,8 +274,10 @@ pub unsafe extern "C" fn omomi_scorer_explain(
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let scorer = &unsafe { reference(scorer, "scorer") }?.0;
+        let handle = unsafe { reference(scorer, "scorer") }?;
+        let scorer = &handle.scorer;
         check_block(scorer.layout(), block, block_len_bytes)?;
+        handle.owner.check()?;
         // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
         let explain = || unsafe { scorer.explain_block(block.cast(), candidate) };
         // SAFETY: the caller's promise.

@@ -70,6 +70,12 @@ macro_rules! codes {
     };
 }
 
+impl std::fmt::Display for Code {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
 codes! {
     NullArgument = 1, "null_argument", Delivery, "pass the argument";
     InvalidArgument = 2, "invalid_argument", Delivery, "correct the argument";
@@ -88,6 +94,7 @@ codes! {
     // Only the JVM raises this code: a process that links the library already has it.
     LibraryNotLoaded = 15, "library_not_loaded", Delivery, "deploy the library for this platform, and a folder it can be loaded from";
     Forked = 16, "forked", Delivery, "open a live model in each process, after the fork";
+    OutOfMemory = 17, "out_of_memory", Infra, "give the process more memory, or make less of it necessary";
     SchemaInvalid = 20, "schema_invalid", Delivery, "correct the declaration";
     FieldMissing = 21, "field_missing", Delivery, "declare the field, or ask for a model without it";
     FieldMismatch = 22, "field_mismatch", Delivery, "agree with the other team on the field";

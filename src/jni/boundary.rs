@@ -5,6 +5,7 @@ use jni::sys::{jint, jlong};
 use jni::{Env, EnvUnowned, JValue, Outcome, jni_sig, jni_str};
 
 use crate::error::Error;
+use crate::log::hear_panics;
 use crate::request::RequestLayout;
 
 /// Why a call throws an exception.
@@ -72,6 +73,8 @@ pub(super) fn checked_block<'local>(
 }
 
 pub(super) fn into_handle<T>(value: T) -> jlong {
+    // Without a handle, there is no call that could go wrong.
+    hear_panics();
     (Box::into_raw(Box::new(value)).expose_provenance() as u64).cast_signed()
 }
 

@@ -10,7 +10,7 @@ use super::arguments::{decode_layout, decode_schema};
 use super::boundary::{call, long_array};
 
 /// Increases with every change of a native method's name, signature or meaning. `Block.java` has the same number.
-const ABI_VERSION: jint = 4;
+const ABI_VERSION: jint = 5;
 
 /// Returns the version of the native interface.
 #[unsafe(no_mangle)]

@@ -21,7 +21,8 @@ impl LiveMetrics {
     }
 
     /// Writes the metrics of several live models as one Prometheus text, with each heading once, and returns its
-    /// length. The directories of their stores must have different names. Allocates nothing.
+    /// length. The directories of their stores must have different names. Metrics that are named twice are written
+    /// once. Allocates nothing.
     ///
     /// # Errors
     ///
@@ -88,7 +89,10 @@ impl Page<'_, '_> {
     fn family(&mut self, name: &str, kind: &str, help: &str, series: impl Fn(&LiveMetrics, Take<'_>)) {
         let mut has_heading = false;
         let all = self.metrics;
-        for metrics in all {
+        for (index, metrics) in all.iter().enumerate() {
+            if all[..index].iter().any(|earlier| std::ptr::eq(*earlier, *metrics)) {
+                continue;
+            }
             series(metrics, &mut |suffix, labels, value| {
                 // Writing to a page never fails.
                 if !has_heading {

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use crate::error::Error;
+use crate::memory::zeroed_words;
 use crate::request::{RequestLayout, layout};
 
 /// Maximum number of candidates in a copy: enough for warming and counting, and copied in a microsecond.
@@ -34,9 +36,10 @@ pub(super) struct SampledRequest {
 }
 
 impl Sample {
-    pub(super) fn new(layout: &RequestLayout) -> Self {
-        let words = (0..layout.offsets().len_bytes / WORD).map(|_| AtomicU64::new(0)).collect();
-        Self { state: AtomicU8::new(WANTED), candidate_count: AtomicUsize::new(0), words }
+    pub(super) fn new(layout: &RequestLayout) -> Result<Self, Error> {
+        let words = zeroed_words(layout.offsets().len_bytes / WORD, "the copy of a request")?;
+        let words = words.into_iter().map(AtomicU64::new).collect();
+        Ok(Self { state: AtomicU8::new(WANTED), candidate_count: AtomicUsize::new(0), words })
     }
 
     /// Copies the request in `request` if a copy is wanted. Otherwise costs one atomic load. Never waits.

@@ -9,7 +9,7 @@ use super::Shared;
 use super::seat::{Seat, Serving};
 use crate::error::Error;
 use crate::request::RequestLayout;
-use crate::score::{Explanation, Request, Scorer};
+use crate::score::{ALL_FILLED, Explanation, Request, Scorer, check_request, forget_answers};
 
 /// Scores requests with the generation that a [`LiveModel`](super::LiveModel) serves. One generation scores the whole
 /// request; the first request after a swap is scored by the new one. For one thread at a time.
@@ -49,6 +49,15 @@ impl LiveScorer {
         self.predict_within(request, candidate_count, None)
     }
 
+    /// Scores the candidates that `request` was given since it was cleared, like [`Scorer::predict_filled`].
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`LiveScorer::predict`].
+    pub fn predict_filled(&self, request: &mut Request) -> Result<(), Error> {
+        self.predict_within(request, ALL_FILLED, None)
+    }
+
     /// Scores the first `candidate_count` candidates of `request` within the time `budget`, like
     /// [`Scorer::predict_within`].
     ///
@@ -61,6 +70,7 @@ impl LiveScorer {
         candidate_count: usize,
         budget: Option<Duration>,
     ) -> Result<(), Error> {
+        request.forget_answers();
         request.check_layout(&self.seat.layout)?;
         let block = request.block_address();
         // SAFETY: the request owns an aligned block of this layout, of the layout's length, and is borrowed mutably.
@@ -84,16 +94,24 @@ impl LiveScorer {
         budget: Option<Duration>,
     ) -> Result<(), Error> {
         if self.shared.is_off.load(Ordering::Relaxed) {
+            // SAFETY: the caller's promise.
+            unsafe { check_request(block, &self.seat.layout, candidate_count) }?;
             self.seat.counters.off();
             return Err(Error::SwitchedOff);
         }
         let started = Instant::now();
         let Some(serving) = self.seat.slot.claim() else {
             self.seat.counters.busy();
+            // SAFETY: the caller's promise.
+            unsafe { forget_answers(block, self.seat.layout.offsets().len_bytes) };
             return Err(Error::ScorerBusy);
         };
         let predict = || match &*serving {
-            Serving::Nothing => Err(Error::NoModel),
+            Serving::Nothing => {
+                // SAFETY: the caller's promise.
+                unsafe { check_request(block, &self.seat.layout, candidate_count) }?;
+                Err(Error::NoModel)
+            }
             Serving::Model(scorer) => {
                 // SAFETY: the caller's promise.
                 let counts = unsafe { scorer.predict_counting(block, candidate_count, budget) }?;

@@ -43,7 +43,7 @@ impl Seat {
         Ok(Self {
             slot: Slot::new(Box::new(serving)),
             counters: Counters::new(),
-            sample: Sample::new(layout),
+            sample: Sample::new(layout)?,
             layout: layout.clone(),
             candidates,
         })

@@ -434,7 +434,7 @@ impl Worker {
 fn kind_of(error: &Error) -> RefusalKind {
     match error.code() {
         // An error of the operating system may be gone a moment later, and memory may be free.
-        Code::File | Code::MemoryBudget => RefusalKind::Passing,
+        Code::File | Code::MemoryBudget | Code::OutOfMemory => RefusalKind::Passing,
         Code::DigestMismatch | Code::GenerationMismatch => RefusalKind::Name,
         code => {
             // After a restart with other options or another declaration, the server may accept what its own limits

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Schema;
+use super::{RowType, Schema};
 use crate::contract::Side;
-use crate::error::{Error, RowProblem};
+use crate::error::{Code, Error, RowProblem};
 
 /// Largest number of values of a `many` field in one row.
 pub const MAX_VALUES_PER_FIELD: usize = 1_024;
@@ -21,8 +21,32 @@ pub const LAYOUT_VERSION: u32 = 1;
 pub const LAYOUT_VERSION_OFFSET: usize = 0;
 /// Bytes of the tail that this request uses: u32, written by the caller.
 pub const TAIL_USED_OFFSET: usize = LAYOUT_VERSION_OFFSET + size_of::<u32>();
+/// Candidates that this request has begun: u32, written by the caller. Each candidate below is filled or is a gap.
+pub const FILLED_COUNT_OFFSET: usize = TAIL_USED_OFFSET + size_of::<u32>();
+/// Gaps among the candidates that this request has begun: u32, written by the caller.
+pub const GAP_COUNT_OFFSET: usize = FILLED_COUNT_OFFSET + size_of::<u32>();
+/// Number of the first refusal of a setter, or 0: u32, written by the caller.
+pub const REFUSAL_OFFSET: usize = GAP_COUNT_OFFSET + size_of::<u32>();
+/// The candidate of the first refusal, or [`REFUSED_IN_CONTEXT`]: u32, written by the caller.
+pub const REFUSED_ROW_OFFSET: usize = REFUSAL_OFFSET + size_of::<u32>();
+/// The index of the field of the first refusal: u32, written by the caller.
+pub const REFUSED_FIELD_OFFSET: usize = REFUSED_ROW_OFFSET + size_of::<u32>();
+/// The type of the row that the slot of the first refusal belongs to: u32, written by the caller.
+pub const REFUSED_ROW_TYPE_OFFSET: usize = REFUSED_FIELD_OFFSET + size_of::<u32>();
+/// Whether the last predict gave answers, 1 or 0: u32, written by predict.
+pub const IS_ANSWERED_OFFSET: usize = REFUSED_ROW_TYPE_OFFSET + size_of::<u32>();
+/// Candidates that the last predict gave answers for: u32, written by predict.
+pub const ANSWERED_COUNT_OFFSET: usize = IS_ANSWERED_OFFSET + size_of::<u32>();
 /// Length of the header.
 pub const HEADER_LEN: usize = 64;
+
+/// In place of the candidate of a refusal: it was in the context.
+pub const REFUSED_IN_CONTEXT: u32 = u32::MAX;
+
+/// The second word of a row that is a gap: no field is set, and every text refers to bytes.
+pub const GAP_INLINE_TEXT: u64 = u64::MAX;
+/// The index of a prepared candidate that is a gap.
+pub const GAP_INDEX: u32 = u32::MAX;
 
 /// In an outcome: generation of the model that answered: u64.
 pub const GENERATION_OFFSET: usize = 0;
@@ -51,11 +75,15 @@ pub const ROW_SLOTS_OFFSET: usize = ROW_INLINE_TEXT_OFFSET + size_of::<u64>();
 /// Length of a slot, and of a value in the tail.
 pub const SLOT_LEN: usize = size_of::<u64>();
 
+/// In a reference to the tail: the number of bits of the length, or of the number of values. The bits above it are the
+/// room class of a value that replaced another one: `n` for `2^n` bytes, and 0 for as many bytes as it takes.
+pub const REFERENCE_LEN_BITS: u32 = 27;
+
 /// In an answer: the logit: f64.
 pub const ANSWER_LOGIT_OFFSET: usize = 0;
 /// In an answer: the probability: f32.
 pub const ANSWER_PROBABILITY_OFFSET: usize = ANSWER_LOGIT_OFFSET + size_of::<f64>();
-/// In an answer: the candidate's status, 0 if it was scored: u32.
+/// In an answer: the candidate's status: u32.
 pub const ANSWER_STATUS_OFFSET: usize = ANSWER_PROBABILITY_OFFSET + size_of::<f32>();
 /// Length of an answer.
 pub const ANSWER_LEN: usize = ANSWER_STATUS_OFFSET + size_of::<u32>();
@@ -63,9 +91,10 @@ pub const ANSWER_LEN: usize = ANSWER_STATUS_OFFSET + size_of::<u32>();
 /// Length of the index of a prepared candidate.
 pub const INDEX_LEN: usize = size_of::<u32>();
 
-const _: () = assert!(TAIL_USED_OFFSET + size_of::<u32>() <= HEADER_LEN);
+const _: () = assert!(ANSWERED_COUNT_OFFSET + size_of::<u32>() <= HEADER_LEN);
 const _: () = assert!(INVALID_NUMBER_COUNT_OFFSET + size_of::<u32>() <= OUTCOME_LEN);
 const _: () = assert!(ANSWER_LEN == 16);
+const _: () = assert!(MAX_TAIL_LEN_BYTES < 1 << REFERENCE_LEN_BITS);
 
 /// The capacity of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,10 +121,33 @@ pub enum Candidates {
 #[derive(Debug, Clone)]
 pub struct RequestLayout {
     schema: Arc<Schema>,
+    /// The names of the fields, shared with errors of the request path, which must not allocate.
+    names: Arc<FieldNames>,
     capacity: Capacity,
     candidates: Candidates,
     model_count: usize,
     offsets: Offsets,
+}
+
+/// What the errors of a request call its fields.
+#[derive(Debug)]
+struct FieldNames {
+    context: Vec<Arc<str>>,
+    candidate: Vec<Arc<str>>,
+    foreign: Arc<str>,
+    candidate_itself: Arc<str>,
+}
+
+impl FieldNames {
+    fn new(schema: &Schema) -> Self {
+        let of = |side| schema.fields(side).iter().map(|field| format!("field `{}`", field.name).into()).collect();
+        Self {
+            context: of(Side::Context),
+            candidate: of(Side::Candidate),
+            foreign: "a slot of another schema, or one that was never filled,".into(),
+            candidate_itself: "the row".into(),
+        }
+    }
 }
 
 /// Byte offsets of a request block. All starts are multiples of 8.
@@ -124,7 +176,7 @@ impl RequestLayout {
     ///
     /// Returns [`Error::InvalidArgument`] if `capacity` is outside its limits.
     pub fn new(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
-        Self::with(Arc::new(schema.clone()), capacity, Candidates::Inline, 1)
+        Self::with(Arc::new(schema.clone()), None, capacity, Candidates::Inline, 1)
     }
 
     /// Returns the layout of requests with up to `capacity` under `schema`, which name prepared candidates by their
@@ -134,7 +186,7 @@ impl RequestLayout {
     ///
     /// Returns [`Error::InvalidArgument`] if `capacity` is outside its limits.
     pub fn prepared(schema: &Schema, capacity: Capacity) -> Result<Self, Error> {
-        Self::with(Arc::new(schema.clone()), capacity, Candidates::Prepared, 1)
+        Self::with(Arc::new(schema.clone()), None, capacity, Candidates::Prepared, 1)
     }
 
     /// Returns this layout with answers of `model_count` models, which score a request in one call.
@@ -143,11 +195,13 @@ impl RequestLayout {
     ///
     /// Returns [`Error::InvalidArgument`] if `model_count` is not 1 to [`MAX_MODELS`].
     pub fn for_models(&self, model_count: usize) -> Result<Self, Error> {
-        Self::with(Arc::clone(&self.schema), self.capacity, self.candidates, model_count)
+        let names = Some(Arc::clone(&self.names));
+        Self::with(Arc::clone(&self.schema), names, self.capacity, self.candidates, model_count)
     }
 
     fn with(
         schema: Arc<Schema>,
+        names: Option<Arc<FieldNames>>,
         capacity: Capacity,
         candidates: Candidates,
         model_count: usize,
@@ -185,13 +239,31 @@ impl RequestLayout {
             tail_offset,
             len_bytes: tail_offset + capacity.tail_len_bytes,
         };
-        Ok(Self { schema, capacity, candidates, model_count, offsets })
+        let names = names.unwrap_or_else(|| Arc::new(FieldNames::new(&schema)));
+        Ok(Self { schema, names, capacity, candidates, model_count, offsets })
     }
 
     /// Returns the schema.
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
+    }
+
+    /// Returns what an error calls a field whose value was refused: the one with this index in rows of type `row_type`.
+    /// Does not allocate.
+    pub(crate) fn refused_name(&self, row_type: u32, field: u32, code: Code) -> Arc<str> {
+        let is_of = |side| self.schema.row_type(side) == RowType(row_type);
+        let names = match (is_of(Side::Context), is_of(Side::Candidate)) {
+            (true, _) => &*self.names.context,
+            (_, true) => &self.names.candidate,
+            _ => &[],
+        };
+        let name = usize::try_from(field).ok().and_then(|field| names.get(field));
+        let other = match code {
+            Code::TooManyCandidates | Code::InvalidArgument => &self.names.candidate_itself,
+            _ => &self.names.foreign,
+        };
+        Arc::clone(name.unwrap_or(other))
     }
 
     /// Returns the capacity, its tail rounded up to a multiple of 8.
@@ -222,23 +294,28 @@ impl RequestLayout {
 /// The status of a candidate's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CandidateStatus {
+    /// No predict has given an answer for the candidate.
+    NotComputed,
     /// The candidate has a logit and a probability.
     Scored,
-    /// The candidate's row could not be read, so it has neither.
+    /// The candidate could not be read, so it has neither.
     Refused(RowProblem),
     /// The time limit passed before the candidate was reached, so it has neither.
     Late,
 }
 
+/// The number of [`CandidateStatus::Scored`] in an answer. It is not that of memory that nobody wrote.
+const SCORED_NUMBER: u32 = 1;
 /// The number of [`CandidateStatus::Late`] in an answer.
-const LATE_NUMBER: u32 = 5;
+const LATE_NUMBER: u32 = 7;
 
 impl CandidateStatus {
-    /// Returns the number in the answer: 0 if the candidate was scored.
+    /// Returns the number in the answer: 1 if the candidate was scored, 0 if no predict has given an answer.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
-            Self::Scored => 0,
+            Self::NotComputed => 0,
+            Self::Scored => SCORED_NUMBER,
             Self::Refused(problem) => problem as u32,
             Self::Late => LATE_NUMBER,
         }
@@ -248,7 +325,8 @@ impl CandidateStatus {
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
         match number {
-            0 => Some(Self::Scored),
+            0 => Some(Self::NotComputed),
+            SCORED_NUMBER => Some(Self::Scored),
             LATE_NUMBER => Some(Self::Late),
             _ => RowProblem::ALL.into_iter().find(|problem| *problem as u32 == number).map(Self::Refused),
         }

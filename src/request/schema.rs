@@ -18,6 +18,10 @@
 //! # Ok::<(), omomi::Error>(())
 //! ```
 
+use std::fmt::Write;
+
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::contract::{Contract, FieldKind, MAX_FIELDS_PER_SIDE, Side};
 use crate::error::Error;
 
@@ -26,6 +30,8 @@ use crate::error::Error;
 pub struct Schema {
     context: Vec<SchemaField>,
     candidate: Vec<SchemaField>,
+    /// Follows from the fields: equal schemas have equal numbers.
+    number: u32,
 }
 
 /// One declared field.
@@ -58,13 +64,35 @@ pub enum SchemaKind {
 }
 
 /// The slot of a declared field in the rows of its side. Look it up once and keep it: setting a value then needs no
-/// look-up by name.
+/// look-up by name. Rows of another schema refuse it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldSlot {
     /// The side whose rows have the field.
     pub side: Side,
     /// The index of the slot in such a row, from 0.
     pub index: usize,
+    pub(crate) row_type: RowType,
+}
+
+/// The schema and the side of a row. A row takes slots of its own type only, and no slot has the type 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowType(pub(crate) u32);
+
+impl RowType {
+    /// Bits for the number of fields of the side, so that a setter in C can check the index of a slot.
+    const COUNT_BITS: u32 = 7;
+    const SIDE_BITS: u32 = 1;
+    const _HAS_ROOM: () = assert!(MAX_FIELDS_PER_SIDE < 1 << Self::COUNT_BITS);
+
+    fn new(schema_number: u32, side: Side, field_count: usize) -> Self {
+        let side = match side {
+            Side::Context => 0,
+            Side::Candidate => 1,
+        };
+        // A side has at most 64 fields.
+        let count = u32::try_from(field_count).unwrap_or(0);
+        Self((schema_number << Self::SIDE_BITS | side) << Self::COUNT_BITS | count)
+    }
 }
 
 impl SchemaField {
@@ -102,7 +130,7 @@ impl Schema {
     /// is `many`, or a range is not two finite numbers, the smaller first.
     pub fn new(fields: Vec<SchemaField>) -> Result<Self, Error> {
         let invalid = |problem: String| Err(Error::SchemaInvalid { problem });
-        let mut schema = Self { context: Vec::new(), candidate: Vec::new() };
+        let mut schema = Self { context: Vec::new(), candidate: Vec::new(), number: 0 };
         for field in fields {
             if field.name.is_empty() {
                 return invalid("a field has no name".to_owned());
@@ -128,14 +156,14 @@ impl Schema {
             }
             fields.push(field);
         }
-        Ok(schema)
+        Ok(schema.numbered())
     }
 
     /// Returns the schema that declares exactly the fields of `contract`, in contract order. For tools and tests. A
     /// server should declare its fields itself: only then does binding detect that the contract has changed.
     #[must_use]
     pub fn of_contract(contract: &Contract) -> Self {
-        let mut schema = Self { context: Vec::new(), candidate: Vec::new() };
+        let mut schema = Self { context: Vec::new(), candidate: Vec::new(), number: 0 };
         for field in contract.fields() {
             let kind = match &field.kind {
                 FieldKind::Id => SchemaKind::Id,
@@ -145,7 +173,34 @@ impl Schema {
             let declared = SchemaField { name: field.name.clone(), side: field.side, kind, many: field.many };
             schema.fields_mut(field.side).push(declared);
         }
-        schema
+        schema.numbered()
+    }
+
+    /// Returns this schema with its number: a digest of its fields, so that slots of a schema that was declared twice
+    /// fit the rows of both.
+    fn numbered(mut self) -> Self {
+        /// What the type of a row has room for, next to the side and the number of fields.
+        const NUMBER_BITS: u32 = u32::BITS - RowType::SIDE_BITS - RowType::COUNT_BITS;
+        let mut text = String::new();
+        for field in self.context.iter().chain(&self.candidate) {
+            // The name comes last, in quotes, so that different fields never have one text.
+            let _ = write!(text, "{:?} {} {:?} {:?};", field.side, field.many, field.kind, field.name);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a part of a digest is a digest")]
+        let digest = xxh3_64(text.as_bytes()) as u32;
+        self.number = digest >> (u32::BITS - NUMBER_BITS);
+        self
+    }
+
+    /// Returns the type of the rows of one side.
+    pub(crate) fn row_type(&self, side: Side) -> RowType {
+        RowType::new(self.number, side, self.fields(side).len())
+    }
+
+    /// Returns the slots of one side, in the order of [`Schema::fields`].
+    pub fn slots(&self, side: Side) -> impl ExactSizeIterator<Item = FieldSlot> + use<> {
+        let row_type = self.row_type(side);
+        (0..self.fields(side).len()).map(move |index| FieldSlot { side, index, row_type })
     }
 
     /// Returns the fields of one side. The index of a field in this list is the index of its slot.
@@ -162,7 +217,7 @@ impl Schema {
     pub fn slot(&self, name: &str) -> Option<FieldSlot> {
         [Side::Context, Side::Candidate].into_iter().find_map(|side| {
             let index = self.fields(side).iter().position(|field| field.name == name)?;
-            Some(FieldSlot { side, index })
+            Some(FieldSlot { side, index, row_type: self.row_type(side) })
         })
     }
 

@@ -11,20 +11,24 @@ use super::counts::RequestCounts;
 use super::plan::{PlannedField, Reading};
 use super::request::Answer;
 use super::text::SharedText;
-use crate::error::{Error, RowProblem};
+use crate::error::{Code, Error, RowPlace, RowProblem};
 use crate::feature::id_value;
 use crate::request::layout::{
-    ANSWER_LEN, GENERATION_OFFSET, HEADER_LEN, INDEX_LEN, LATE_COUNT_OFFSET, LAYOUT_VERSION, LAYOUT_VERSION_OFFSET,
-    MISSING_COUNT_OFFSET, OUTCOME_LEN, ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET,
-    SCORED_COUNT_OFFSET, SLOT_LEN, TAIL_USED_OFFSET,
+    ANSWER_LEN, ANSWERED_COUNT_OFFSET, FILLED_COUNT_OFFSET, GAP_COUNT_OFFSET, GAP_INDEX, GAP_INLINE_TEXT,
+    GENERATION_OFFSET, HEADER_LEN, INDEX_LEN, IS_ANSWERED_OFFSET, LATE_COUNT_OFFSET, LAYOUT_VERSION,
+    LAYOUT_VERSION_OFFSET, MISSING_COUNT_OFFSET, OUTCOME_LEN, REFERENCE_LEN_BITS, REFUSAL_OFFSET, REFUSED_FIELD_OFFSET,
+    REFUSED_IN_CONTEXT, REFUSED_ROW_OFFSET, REFUSED_ROW_TYPE_OFFSET, ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET,
+    ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN, TAIL_USED_OFFSET,
 };
 use crate::request::{CandidateStatus, MAX_VALUES_PER_FIELD, Offsets, RequestLayout};
 
-/// A request block whose address, version and tail have been checked.
+/// A request block whose address, version, tail and numbers of candidates have been checked.
 pub(super) struct Block<'a> {
     words: &'a [AtomicU64],
     offsets: Offsets,
     tail: Tail<'a>,
+    filled_count: usize,
+    has_gaps: bool,
 }
 
 /// The part of a tail that is in use: texts, and values of `many` fields.
@@ -53,6 +57,9 @@ pub(super) enum Single {
 
 const WORD: usize = size_of::<u64>();
 
+/// The bits of a length in a reference to the tail.
+const LEN_MASK: usize = (1 << REFERENCE_LEN_BITS) - 1;
+
 impl<'a> Block<'a> {
     /// # Safety
     ///
@@ -69,13 +76,35 @@ impl<'a> Block<'a> {
         // bytes. Other writers may share atomics.
         let words = unsafe { std::slice::from_raw_parts(address.cast::<AtomicU64>(), offsets.len_bytes / WORD) };
         let (front, tail) = words.split_at(offsets.tail_offset / WORD);
-        let mut block = Self { words: front, offsets, tail: Tail { words: tail, used_bytes: 0 } };
-        let version = block.header_u32(LAYOUT_VERSION_OFFSET);
+        let (version, tail_used) = halves(load(&front[LAYOUT_VERSION_OFFSET / WORD]));
         if version != LAYOUT_VERSION {
             return Err(Error::LayoutVersion { expected: LAYOUT_VERSION, found: version });
         }
-        block.tail = Tail::new(tail, block.header_u32(TAIL_USED_OFFSET) as usize)?;
-        Ok(block)
+        let tail = Tail::new(tail, tail_used as usize)?;
+        let (filled_count, gap_count) = halves(load(&front[FILLED_COUNT_OFFSET / WORD]));
+        let capacity = layout.capacity().candidates;
+        if filled_count as usize > capacity {
+            return Err(Error::TooManyCandidates { expected: capacity as u64, found: filled_count.into() });
+        }
+        if halves(load(&front[REFUSAL_OFFSET / WORD])).0 != 0 {
+            return Err(refusal(front, layout));
+        }
+        Ok(Self { words: front, offsets, tail, filled_count: filled_count as usize, has_gaps: gap_count != 0 })
+    }
+
+    /// Returns the number of candidates that the request has begun. The last of them is filled; others may be gaps.
+    pub(super) const fn filled_count(&self) -> usize {
+        self.filled_count
+    }
+
+    /// Returns whether some of the candidates that the request has begun are gaps.
+    pub(super) const fn has_gaps(&self) -> bool {
+        self.has_gaps
+    }
+
+    /// Notes that each of the first `count` candidates has an answer.
+    pub(super) fn note_answers(&self, count: usize) {
+        store(&self.words[IS_ANSWERED_OFFSET / WORD], 1 | (count as u64) << 32);
     }
 
     pub(super) fn context(&self) -> RowView<'a> {
@@ -107,6 +136,18 @@ impl<'a> Block<'a> {
         // SAFETY: the range is inside the block by the assertion; the start is a multiple of 4; and half of an
         // atomically shared word is an atomically shared half-word.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<AtomicU32>().add(start / INDEX_LEN), count) }
+    }
+
+    /// Returns why there is no candidate at `index` of a block with prepared candidates: it was not named, or the set
+    /// has none at the index that was named.
+    pub(super) fn problem_of_name(&self, index: usize) -> RowProblem {
+        let is_named = index < self.filled_count && self.name(index) != GAP_INDEX;
+        if is_named { RowProblem::NoCandidate } else { RowProblem::NotFilled }
+    }
+
+    /// Returns the index in the set of candidate `index` of a block with prepared candidates.
+    pub(super) fn name(&self, index: usize) -> u32 {
+        u32::from_le(self.candidate_indices(index, 1)[0].load(Ordering::Relaxed))
     }
 
     pub(super) const fn tail(&self) -> Tail<'a> {
@@ -147,12 +188,43 @@ impl<'a> Block<'a> {
         (self.offsets.results_offset + model * self.offsets.result_stride_bytes) / WORD
     }
 
-    fn header_u32(&self, offset: usize) -> u32 {
-        assert!(offset < HEADER_LEN);
-        let (low, high) = unpack(load(&self.words[offset / WORD]));
-        #[expect(clippy::cast_possible_truncation, reason = "halves of a word")]
-        let half = if offset.is_multiple_of(WORD) { low } else { high } as u32;
-        half
+    /// Returns the row of candidate `index`, or why there is none.
+    pub(super) fn filled_candidate(&self, index: usize) -> Result<RowView<'a>, RowProblem> {
+        if index >= self.filled_count {
+            return Err(RowProblem::NotFilled);
+        }
+        let row = self.candidate(index);
+        if self.has_gaps && row.is_gap() { Err(RowProblem::NotFilled) } else { Ok(row) }
+    }
+}
+
+// Pairs of numbers in the header are read and written as one word.
+const _: () = assert!(LAYOUT_VERSION_OFFSET.is_multiple_of(WORD) && TAIL_USED_OFFSET == LAYOUT_VERSION_OFFSET + 4);
+const _: () = assert!(FILLED_COUNT_OFFSET.is_multiple_of(WORD) && GAP_COUNT_OFFSET == FILLED_COUNT_OFFSET + 4);
+const _: () = assert!(REFUSAL_OFFSET.is_multiple_of(WORD) && REFUSED_ROW_OFFSET == REFUSAL_OFFSET + 4);
+const _: () = assert!(REFUSED_FIELD_OFFSET.is_multiple_of(WORD) && REFUSED_ROW_TYPE_OFFSET == REFUSED_FIELD_OFFSET + 4);
+const _: () = assert!(IS_ANSWERED_OFFSET.is_multiple_of(WORD) && ANSWERED_COUNT_OFFSET == IS_ANSWERED_OFFSET + 4);
+
+/// Returns the error for the first refusal that the header of a request remembers.
+#[cold]
+fn refusal(front: &[AtomicU64], layout: &RequestLayout) -> Error {
+    let (number, row) = halves(load(&front[REFUSAL_OFFSET / WORD]));
+    let (field, row_type) = halves(load(&front[REFUSED_FIELD_OFFSET / WORD]));
+    // A number that no setter writes is a damaged header.
+    let code = Code::ALL.iter().copied().find(|&code| code as u32 == number).unwrap_or(Code::InvalidArgument);
+    let place = if row == REFUSED_IN_CONTEXT { RowPlace::Context } else { RowPlace::Candidate(row) };
+    Error::ValueRefused { what: layout.refused_name(row_type, field, code), place, code }
+}
+
+/// Makes a request forget the answers of an earlier call, when this one fails before it reads the block.
+///
+/// # Safety
+///
+/// `address` is null or points to `len_bytes` bytes that can be read and written.
+pub(crate) unsafe fn forget_answers(address: *mut u8, len_bytes: usize) {
+    if !address.is_null() && address.addr().is_multiple_of(WORD) && len_bytes >= HEADER_LEN {
+        // SAFETY: the word is inside the header, aligned, and other writers may share atomics.
+        store(unsafe { &*address.add(IS_ANSWERED_OFFSET).cast::<AtomicU64>() }, 0);
     }
 }
 
@@ -169,18 +241,28 @@ impl<'a> Tail<'a> {
     /// Returns the text that `reference` points to.
     #[inline(always)]
     pub(super) fn text(&self, reference: u64) -> Result<SharedText<'a>, RowProblem> {
-        let (offset, len) = unpack(reference);
+        let (offset, mut len) = unpack(reference);
         if offset.checked_add(len).is_none_or(|end| end > self.used_bytes) {
-            return Err(RowProblem::OutsideTail);
+            len = self.without_class(offset, len)?;
         }
         // SAFETY: the text is inside the tail by the check above.
         Ok(unsafe { SharedText::new(self.words.as_ptr().cast::<u8>().add(offset), len) })
+    }
+
+    /// Returns the length of a text in a part of the tail that has more room than it takes, because an earlier value of
+    /// the field was there.
+    #[cold]
+    fn without_class(&self, offset: usize, len: usize) -> Result<usize, RowProblem> {
+        let len = len & LEN_MASK;
+        let is_inside = offset.checked_add(len).is_some_and(|end| end <= self.used_bytes);
+        if is_inside { Ok(len) } else { Err(RowProblem::OutsideTail) }
     }
 
     /// Returns the values of a `many` field.
     #[inline]
     fn list(&self, reference: u64) -> Result<&'a [AtomicU64], RowProblem> {
         let (offset, count) = unpack(reference);
+        let count = count & LEN_MASK;
         if count > MAX_VALUES_PER_FIELD {
             return Err(RowProblem::TooManyValues);
         }
@@ -204,6 +286,12 @@ impl<'a> RowView<'a> {
     #[inline]
     pub(super) const fn with_head(words: &'a [AtomicU64], tail: Tail<'a>, present: u64, inline_text: u64) -> Self {
         Self { words, tail, present, inline_text }
+    }
+
+    /// Returns whether the row is a gap: one that was skipped while later ones were filled.
+    #[inline]
+    pub(super) const fn is_gap(&self) -> bool {
+        self.present == 0 && self.inline_text == GAP_INLINE_TEXT
     }
 
     /// Returns the value of a field, if it is a single id and has a value. This is the fast path for most fields.
@@ -280,6 +368,12 @@ pub(super) fn store(word: &AtomicU64, value: u64) {
 #[inline]
 const fn unpack(word: u64) -> (usize, usize) {
     ((word & 0xffff_ffff) as usize, (word >> 32) as usize)
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
+const fn halves(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
 }
 
 /// Replaces references to texts by the values of the texts. Returns whether all of them could be read. If not, the

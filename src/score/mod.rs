@@ -35,6 +35,7 @@ pub use explain::{Contribution, Explanation};
 pub use model::{GoldenReport, Model};
 pub use request::{Answer, Request, RowMut};
 
+pub(crate) use block::forget_answers;
 use block::{Block, RowView};
 use kernel::{Job, Part, Scratch, TimeLimit};
 use plan::KeyPlan;
@@ -42,7 +43,9 @@ use row_scorer::Reader;
 
 use crate::error::{Error, RowProblem};
 use crate::instructions::Instructions;
+use crate::request::layout::GAP_INDEX;
 use crate::request::{Candidates, RequestLayout, Schema};
+use crate::rounding::in_standard_mode;
 
 /// One or several models bound to a request layout, with the working memory of one thread.
 ///
@@ -80,6 +83,30 @@ pub(crate) fn check_candidates(layout: &RequestLayout, set: Option<&CandidateSet
     };
     Err(Error::InvalidArgument { argument: "layout", problem: problem.to_owned() })
 }
+
+/// Rejects a request that no model could score, for a call without a model. Also makes it forget its answers.
+///
+/// # Safety
+///
+/// The promises of [`Scorer::predict_block`].
+pub(crate) unsafe fn check_request(block: *mut u8, layout: &RequestLayout, count: usize) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    unsafe { forget_answers(block, layout.offsets().len_bytes) };
+    // SAFETY: the caller's promise.
+    unsafe { Block::new(block, layout) }?;
+    check_count(layout, if count == ALL_FILLED { 0 } else { count })
+}
+
+fn check_count(layout: &RequestLayout, candidate_count: usize) -> Result<(), Error> {
+    let capacity = layout.capacity().candidates;
+    if candidate_count > capacity {
+        return Err(Error::TooManyCandidates { expected: capacity as u64, found: candidate_count as u64 });
+    }
+    Ok(())
+}
+
+/// In place of a number of candidates: up to the last one that was filled since the request was cleared.
+pub const ALL_FILLED: usize = usize::MAX;
 
 /// A function that returns the row of a candidate.
 type RowOf<'f, 'r> = &'f dyn Fn(usize) -> Result<RowView<'r>, RowProblem>;
@@ -168,7 +195,7 @@ impl Scorer {
             Ok(Part::new(&keys, model, plan, prepared))
         });
         let parts = parts.collect::<Result<Vec<_>, Error>>()?;
-        let scratch = UnsafeCell::new(Scratch::new(&keys, &parts));
+        let scratch = UnsafeCell::new(Scratch::new(&keys, &parts)?);
         let chunk = kernel::chunk(&keys, candidates.as_deref());
         Ok(Self {
             layout: layout.clone(),
@@ -211,14 +238,25 @@ impl Scorer {
         Request::new(&self.layout)
     }
 
+    /// Scores the candidates that `request` was given since it was cleared, up to the last one. Otherwise like
+    /// [`Scorer::predict`].
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Scorer::predict`].
+    pub fn predict_filled(&self, request: &mut Request) -> Result<(), Error> {
+        self.predict_within(request, ALL_FILLED, None)
+    }
+
     /// Scores the first `candidate_count` candidates of `request`, and writes an answer for each of them and the
-    /// counts. Does not allocate or wait.
+    /// counts. Does not allocate or wait. With [`ALL_FILLED`], scores up to the last candidate that was filled.
     ///
     /// # Errors
     ///
     /// Returns [`Error::TooManyCandidates`], [`Error::ScorerBusy`], [`Error::ContextMalformed`], or
-    /// [`Error::InvalidArgument`] for a request of another layout. After an error, no answer has been written. A
-    /// malformed candidate is no error: the status in its answer says what is wrong.
+    /// [`Error::InvalidArgument`] for a request of another layout. After an error, the request has no answers, not even
+    /// those of an earlier call. A malformed candidate is no error, and neither is one that was not filled: the status
+    /// in its answer says what is wrong.
     pub fn predict(&self, request: &mut Request, candidate_count: usize) -> Result<(), Error> {
         self.predict_within(request, candidate_count, None)
     }
@@ -237,6 +275,7 @@ impl Scorer {
         candidate_count: usize,
         budget: Option<Duration>,
     ) -> Result<(), Error> {
+        request.forget_answers();
         request.check_layout(&self.layout)?;
         let block = request.block_address();
         // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed
@@ -284,19 +323,24 @@ impl Scorer {
     ) -> Result<RequestCounts, Error> {
         let time_limit = budget.map(TimeLimit::starting_now);
         // SAFETY: the caller's promise.
+        unsafe { forget_answers(block, self.layout.offsets().len_bytes) };
+        // SAFETY: the caller's promise.
         let block = unsafe { Block::new(block, &self.layout) }?;
-        self.check_count(candidate_count)?;
+        let asked_count = if candidate_count == ALL_FILLED { block.filled_count() } else { candidate_count };
+        self.check_count(asked_count)?;
         let job = Job {
             keys: &self.keys,
             parts: &self.parts,
             instructions: self.instructions,
             block: &block,
             candidates: self.layout.candidates(),
-            candidate_count,
+            asked_count,
+            candidate_count: asked_count.min(block.filled_count()),
             chunk: self.chunk,
             time_limit,
         };
-        kernel::predict(&job, Claim::take(self)?.scratch())
+        let mut claim = Claim::take(self)?;
+        in_standard_mode(|| kernel::predict(&job, claim.scratch()))
     }
 
     /// Scores like [`Scorer::predict`], with the plain twin: one candidate at a time, allocating, and simple enough to
@@ -306,14 +350,18 @@ impl Scorer {
     ///
     /// Fails like [`Scorer::predict`].
     pub fn predict_plain(&self, request: &mut Request, candidate_count: usize) -> Result<(), Error> {
+        request.forget_answers();
         request.check_layout(&self.layout)?;
-        self.check_count(candidate_count)?;
         // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed
         // mutably.
         let block = unsafe { Block::new(request.block_address(), &self.layout) }?;
+        let candidate_count = if candidate_count == ALL_FILLED { block.filled_count() } else { candidate_count };
+        self.check_count(candidate_count)?;
         self.with_rows(&block, |row_of| {
             let mut parts = self.parts.iter().enumerate();
-            parts.try_for_each(|part| plain::predict(&self.keys, part, &block, candidate_count, row_of))
+            in_standard_mode(|| {
+                parts.try_for_each(|part| plain::predict(&self.keys, part, &block, candidate_count, row_of))
+            })
         })
     }
 
@@ -345,7 +393,9 @@ impl Scorer {
         let block = unsafe { Block::new(block, &self.layout) }?;
         self.check_count(candidate.saturating_add(1))?;
         let reader = Reader { model: self.model(), keys: &self.keys, plan: &self.parts[0].plan };
-        self.with_rows(&block, |row_of| explain::explain(reader, &block, candidate, row_of(candidate)))
+        self.with_rows(&block, |row_of| {
+            in_standard_mode(|| explain::explain(reader, &block, candidate, row_of(candidate)))
+        })
     }
 
     /// Calls `observer` for each category of the request in `block`, with the name of its field and whether the first
@@ -385,18 +435,16 @@ impl Scorer {
     /// not change meanwhile.
     fn with_rows<T>(&self, block: &Block<'_>, body: impl FnOnce(RowOf<'_, '_>) -> T) -> T {
         let Some(set) = &self.candidates else {
-            return body(&|index| Ok(block.candidate(index)));
+            return body(&|index| block.filled_candidate(index));
         };
         let rows = set.rows();
-        let indices = block.candidate_indices(0, self.layout.capacity().candidates);
-        body(&|index| rows.get(u32::from_le(indices[index].load(Ordering::Relaxed))))
+        body(&|index| {
+            let named = if index < block.filled_count() { block.name(index) } else { GAP_INDEX };
+            if named == GAP_INDEX { Err(RowProblem::NotFilled) } else { rows.get(named) }
+        })
     }
 
     fn check_count(&self, candidate_count: usize) -> Result<(), Error> {
-        let capacity = self.layout.capacity().candidates;
-        if candidate_count > capacity {
-            return Err(Error::TooManyCandidates { expected: capacity as u64, found: candidate_count as u64 });
-        }
-        Ok(())
+        check_count(&self.layout, candidate_count)
     }
 }

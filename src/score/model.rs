@@ -217,7 +217,7 @@ impl Model {
     fn scorer_of(self: &Arc<Self>, capacity: Capacity, instructions: Instructions) -> Result<(Scorer, Request), Error> {
         let layout = RequestLayout::new(&Schema::of_contract(self.contract()), capacity)?;
         let scorer = Scorer::new(Arc::clone(self), &layout)?.using(instructions);
-        let request = scorer.new_request();
+        let request = Request::try_new(scorer.layout())?;
         Ok((scorer, request))
     }
 

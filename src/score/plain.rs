@@ -46,6 +46,7 @@ pub(super) fn predict<'b>(
         counts.missing_count += keys.missing_count;
         counts.invalid_number_count += keys.invalid_number_count;
     }
+    block.note_answers(candidate_count);
     block.write_outcome(model_index, part.model.generation(), RequestCounts::from(counts));
     Ok(())
 }

@@ -3,22 +3,30 @@
 use super::counts::RequestCounts;
 use crate::contract::Side;
 use crate::error::Error;
+use crate::memory::zeroed_words;
 use crate::request::layout::{
-    ANSWER_LEN, GENERATION_OFFSET, INDEX_LEN, LATE_COUNT_OFFSET, LAYOUT_VERSION, MISSING_COUNT_OFFSET, OUTCOME_LEN,
-    ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN,
+    ANSWER_LEN, FILLED_COUNT_OFFSET, GAP_INDEX, GAP_INLINE_TEXT, GENERATION_OFFSET, INDEX_LEN, IS_ANSWERED_OFFSET,
+    LATE_COUNT_OFFSET, LAYOUT_VERSION, MISSING_COUNT_OFFSET, OUTCOME_LEN, REFERENCE_LEN_BITS, ROW_INLINE_TEXT_OFFSET,
+    ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN,
 };
 use crate::request::{
-    CandidateStatus, Candidates, FieldSlot, MAX_VALUES_PER_FIELD, RequestLayout, SchemaField, SchemaKind,
+    CandidateStatus, Candidates, FieldSlot, MAX_VALUES_PER_FIELD, RequestLayout, RowType, SchemaField, SchemaKind,
 };
 use crate::request::{FieldValue, RequestRows, Row};
 
 /// A request: one context row, the candidate rows, and after [`Scorer::predict`](super::Scorer::predict) the answers.
-/// Create it once and reuse it: filling it does not allocate.
+/// Create it once and reuse it: filling it does not allocate. It knows which candidates it was given since it was
+/// cleared: the others have no probability.
 #[derive(Debug, Clone)]
 pub struct Request {
     layout: RequestLayout,
     words: Vec<u64>,
     tail_used_bytes: usize,
+    /// Each candidate below was filled or is a gap.
+    filled_count: usize,
+    gap_count: usize,
+    context_type: RowType,
+    candidate_type: RowType,
 }
 
 /// The answer for one candidate.
@@ -38,35 +46,87 @@ pub struct RowMut<'a> {
     request: &'a mut Request,
     side: Side,
     start: usize,
+    row_type: RowType,
+}
+
+/// A part of the tail that belongs to one field of one row.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    start: usize,
+    len: usize,
+    /// Its length is `2^class`, or for 0 what the value takes.
+    class: u32,
 }
 
 const WORD: usize = size_of::<u64>();
 
 impl Request {
-    /// Creates an empty request of `layout`.
+    /// Creates an empty request of `layout`. Aborts the process if there is no memory for it: see
+    /// [`Request::try_new`].
     #[must_use]
     pub fn new(layout: &RequestLayout) -> Self {
-        let mut words = vec![0; layout.offsets().len_bytes / WORD];
-        words[0] = u64::from(LAYOUT_VERSION);
-        Self { layout: layout.clone(), words, tail_used_bytes: 0 }
+        Self::with_words(layout, vec![0; layout.offsets().len_bytes / WORD])
     }
 
-    /// Empties the context row and the tail. [`Request::candidate`] empties each candidate row.
+    /// Creates an empty request of `layout`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::OutOfMemory`].
+    pub fn try_new(layout: &RequestLayout) -> Result<Self, Error> {
+        Ok(Self::with_words(layout, zeroed_words(layout.offsets().len_bytes / WORD, "a request")?))
+    }
+
+    fn with_words(layout: &RequestLayout, mut words: Vec<u64>) -> Self {
+        words[0] = u64::from(LAYOUT_VERSION);
+        Self {
+            layout: layout.clone(),
+            words,
+            tail_used_bytes: 0,
+            filled_count: 0,
+            gap_count: 0,
+            context_type: layout.schema().row_type(Side::Context),
+            candidate_type: layout.schema().row_type(Side::Candidate),
+        }
+    }
+
+    /// Empties the request: no field is set, no candidate is filled, the tail is empty, and there are no answers. Call
+    /// it before each request.
     #[inline]
     pub fn clear(&mut self) {
         self.tail_used_bytes = 0;
         self.store_tail_used();
+        self.store_filled(0, 0);
+        self.forget_answers();
         self.clear_row(self.layout.offsets().context_offset);
+    }
+
+    /// Returns the number of candidates up to the last one that was filled since the request was cleared.
+    #[must_use]
+    pub const fn filled_count(&self) -> usize {
+        self.filled_count
+    }
+
+    pub(crate) fn forget_answers(&mut self) {
+        self.words[IS_ANSWERED_OFFSET / WORD] = 0;
+    }
+
+    #[inline]
+    fn store_filled(&mut self, filled_count: usize, gap_count: usize) {
+        (self.filled_count, self.gap_count) = (filled_count, gap_count);
+        self.words[FILLED_COUNT_OFFSET / WORD] = pack(filled_count, gap_count).to_le();
     }
 
     /// Returns the context row with its current values.
     #[inline]
     pub fn context(&mut self) -> RowMut<'_> {
-        let start = self.layout.offsets().context_offset;
-        RowMut { request: self, side: Side::Context, start }
+        let (start, row_type) = (self.layout.offsets().context_offset, self.context_type);
+        RowMut { request: self, side: Side::Context, start, row_type }
     }
 
-    /// Empties the row of candidate `index` and returns it.
+    /// Returns the row of candidate `index`, with the values that it was given since the request was cleared. The
+    /// candidate counts as filled from now on, even if no field is set. Candidates below it that were never filled are
+    /// gaps: their status will be [`RowProblem::NotFilled`](crate::RowProblem::NotFilled).
     ///
     /// # Errors
     ///
@@ -77,8 +137,36 @@ impl Request {
         self.check_candidate(index, Candidates::Inline)?;
         let offsets = self.layout.offsets();
         let start = offsets.candidates_offset + index * offsets.candidate_stride_bytes;
+        if index == self.filled_count {
+            self.clear_row(start);
+            self.store_filled(index + 1, self.gap_count);
+        } else if index > self.filled_count || self.gap_count > 0 {
+            self.fill_out_of_order(index, start);
+        }
+        let row_type = self.candidate_type;
+        Ok(RowMut { request: self, side: Side::Candidate, start, row_type })
+    }
+
+    /// Begins the row of a candidate that does not follow the last one.
+    #[cold]
+    fn fill_out_of_order(&mut self, index: usize, start: usize) {
+        if index < self.filled_count {
+            let is_gap = self.words[(start + ROW_PRESENT_OFFSET) / WORD] == 0
+                && self.words[(start + ROW_INLINE_TEXT_OFFSET) / WORD] == GAP_INLINE_TEXT;
+            if is_gap {
+                self.clear_row(start);
+                self.store_filled(self.filled_count, self.gap_count - 1);
+            }
+            return;
+        }
+        let offsets = self.layout.offsets();
+        for gap in self.filled_count..index {
+            let start = offsets.candidates_offset + gap * offsets.candidate_stride_bytes;
+            self.clear_row(start);
+            self.words[(start + ROW_INLINE_TEXT_OFFSET) / WORD] = GAP_INLINE_TEXT;
+        }
         self.clear_row(start);
-        Ok(RowMut { request: self, side: Side::Candidate, start })
+        self.store_filled(index + 1, self.gap_count + index - self.filled_count);
     }
 
     /// Makes prepared candidate `index_in_set` of the scorer's [`CandidateSet`](super::CandidateSet) the candidate
@@ -91,11 +179,23 @@ impl Request {
     #[inline]
     pub fn set_candidate(&mut self, index: usize, index_in_set: u32) -> Result<(), Error> {
         self.check_candidate(index, Candidates::Prepared)?;
+        if index >= self.filled_count {
+            for gap in self.filled_count..index {
+                self.store_name(gap, GAP_INDEX);
+            }
+            self.store_filled(index + 1, 0);
+        }
+        // No set has an index that large, so this changes no answer.
+        self.store_name(index, index_in_set.min(GAP_INDEX - 1));
+        Ok(())
+    }
+
+    #[inline]
+    fn store_name(&mut self, index: usize, name: u32) {
         let at = self.layout.offsets().candidates_offset + index * INDEX_LEN;
         let shift = at % WORD * 8;
         let word = &mut self.words[at / WORD];
-        *word = (u64::from_le(*word) & !(0xffff_ffff << shift) | u64::from(index_in_set) << shift).to_le();
-        Ok(())
+        *word = (u64::from_le(*word) & !(0xffff_ffff << shift) | u64::from(name) << shift).to_le();
     }
 
     #[inline]
@@ -124,14 +224,16 @@ impl Request {
 
     /// Returns the context row, or the row of the first candidate, with its current values. A row of a log fills only
     /// these two.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Request::candidate`].
     #[doc(hidden)]
-    pub fn row_of(&mut self, side: Side) -> RowMut<'_> {
-        let offsets = self.layout.offsets();
-        let start = match side {
-            Side::Context => offsets.context_offset,
-            Side::Candidate => offsets.candidates_offset,
-        };
-        RowMut { request: self, side, start }
+    pub fn row_of(&mut self, side: Side) -> Result<RowMut<'_>, Error> {
+        match side {
+            Side::Context => Ok(self.context()),
+            Side::Candidate => self.candidate(0),
+        }
     }
 
     /// Empties the request and fills it from `rows`, looking up each field by its name. Fields that the schema does not
@@ -159,7 +261,8 @@ impl Request {
         self.answer_of(0, index)
     }
 
-    /// Returns the answer of model `model` for candidate `index` of the last `predict`.
+    /// Returns the answer of model `model` for candidate `index` of the last `predict`. Its status is
+    /// [`CandidateStatus::NotComputed`] if that `predict` failed, or did not ask for the candidate.
     ///
     /// # Panics
     ///
@@ -168,13 +271,27 @@ impl Request {
     pub fn answer_of(&self, model: usize, index: usize) -> Answer {
         assert!(index < self.layout.capacity().candidates, "no candidate {index}");
         let at = self.result(model) + (OUTCOME_LEN + index * ANSWER_LEN) / WORD;
+        if index >= self.answered_count() {
+            return Answer::without_probability(CandidateStatus::NotComputed);
+        }
         let (probability, status) = halves(self.word(at + 1));
         Answer {
             logit: f64::from_bits(self.word(at)),
             probability: f32::from_bits(probability),
             // Only `predict` writes answers, and it writes only known statuses.
-            status: CandidateStatus::from_number(status).unwrap_or(CandidateStatus::Scored),
+            status: CandidateStatus::from_number(status).unwrap_or(CandidateStatus::NotComputed),
         }
+    }
+
+    /// Returns the number of candidates that have an answer of the last `predict`: 0 after one that failed.
+    #[must_use]
+    pub fn answered_count(&self) -> usize {
+        halves(self.word(IS_ANSWERED_OFFSET / WORD)).1 as usize
+    }
+
+    /// Returns whether the last `predict` gave answers, maybe for no candidate at all.
+    fn is_answered(&self) -> bool {
+        halves(self.word(IS_ANSWERED_OFFSET / WORD)).0 != 0
     }
 
     /// Returns the answers of the first model for the first `candidate_count` candidates of the last `predict`.
@@ -193,10 +310,11 @@ impl Request {
         self.generation_of(0)
     }
 
-    /// Returns the generation of model `model` in the last `predict`.
+    /// Returns the generation of model `model` in the last `predict`, or 0 after one that failed.
     #[must_use]
     pub fn generation_of(&self, model: usize) -> u64 {
-        self.word(self.result(model) + GENERATION_OFFSET / WORD)
+        let at = self.result(model) + GENERATION_OFFSET / WORD;
+        if self.is_answered() { self.word(at) } else { 0 }
     }
 
     /// Returns the counts of the first model in the last `predict`.
@@ -205,9 +323,12 @@ impl Request {
         self.counts_of(0)
     }
 
-    /// Returns the counts of model `model` in the last `predict`.
+    /// Returns the counts of model `model` in the last `predict`, all 0 after one that failed.
     #[must_use]
     pub fn counts_of(&self, model: usize) -> RequestCounts {
+        if !self.is_answered() {
+            return RequestCounts::default();
+        }
         let pair = |offset: usize| halves(self.word(self.result(model) + offset / WORD));
         let (scored_count, refused_count) = pair(SCORED_COUNT_OFFSET);
         let (late_count, unseen_count) = pair(LATE_COUNT_OFFSET);
@@ -286,12 +407,55 @@ impl Request {
     #[inline]
     fn put_text(&mut self, text: &str) -> Result<u64, Error> {
         let start = self.take_tail(text.len(), 1)?;
+        Ok(self.put_text_at(start, text))
+    }
+
+    /// Writes value `index` of the list at `start`.
+    fn put_listed(&mut self, start: usize, index: usize, value: u64) {
+        self.tail_bytes_mut(start + index * SLOT_LEN, SLOT_LEN).copy_from_slice(&value.to_le_bytes());
+    }
+
+    #[inline]
+    fn put_text_at(&mut self, start: usize, text: &str) -> u64 {
         copy_text(self.tail_bytes_mut(start, text.len()), text.as_bytes());
-        Ok(pack(start, text.len()))
+        pack(start, text.len())
+    }
+
+    /// Reserves `len` bytes of the tail for a value that replaces the one in `old`: in its place if there is room, and
+    /// else with room to spare, so that setting a field again and again does not fill the tail.
+    #[cold]
+    fn take_tail_again(&mut self, old: Room, len: usize, alignment: usize) -> Result<Room, Error> {
+        let used_before = self.tail_used_bytes;
+        let is_last = old.start + old.len == used_before;
+        if is_last && old.class == 0 {
+            self.tail_used_bytes = old.start;
+            let start = self.take_tail(len, alignment).inspect_err(|_| self.tail_used_bytes = used_before)?;
+            return Ok(Room { start, len, class: 0 });
+        }
+        if len <= old.len {
+            // The largest class that the old value has room for.
+            let class = match old.class {
+                // Nothing is spared, or there is nothing to spare.
+                0 if len == old.len || old.len == 0 => 0,
+                0 => Some(old.len.ilog2()).filter(|class| len <= 1 << class).unwrap_or(0),
+                class => class,
+            };
+            return Ok(Room { class, ..old });
+        }
+        let class = len.next_power_of_two().ilog2();
+        match self.take_tail(1 << class, alignment) {
+            Ok(start) => Ok(Room { start, len: 1 << class, class }),
+            Err(_) => Ok(Room { start: self.take_tail(len, alignment)?, len, class: 0 }),
+        }
     }
 }
 
 impl RowMut<'_> {
+    /// Makes all fields of the row missing again. The candidate still counts as filled.
+    pub fn clear(&mut self) {
+        self.request.clear_row(self.start);
+    }
+
     /// Sets an `id` field.
     ///
     /// # Errors
@@ -313,7 +477,13 @@ impl RowMut<'_> {
     #[inline]
     pub fn set_text(&mut self, field: FieldSlot, text: &str) -> Result<(), Error> {
         self.check(field, false, "a text", |kind| matches!(kind, SchemaKind::Text))?;
-        let reference = self.request.put_text(text)?;
+        let reference = match self.word_in_tail(field, true) {
+            Some(old) => {
+                let room = self.take_again(self.text_at(old), text.len(), 1)?;
+                self.request.put_text_at(room.start, text) | class_bits(room)
+            }
+            None => self.request.put_text(text)?,
+        };
         self.store(field, reference, true);
         Ok(())
     }
@@ -350,8 +520,11 @@ impl RowMut<'_> {
     /// more than [`MAX_VALUES_PER_FIELD`] values, and [`Error::TailFull`] if there is no room for them.
     pub fn set_ids(&mut self, field: FieldSlot, ids: &[i64]) -> Result<(), Error> {
         self.check(field, true, "a list of ids", |kind| matches!(kind, SchemaKind::Id))?;
-        let reference = self.put_list(field, ids.len(), |index, _| Ok(ids[index].cast_unsigned()))?;
-        self.store(field, reference, false);
+        let room = self.take_list(field, ids.len(), 0)?;
+        for (index, id) in ids.iter().enumerate() {
+            self.request.put_listed(room.start, index, id.cast_unsigned());
+        }
+        self.store(field, pack(room.start, ids.len()) | class_bits(room), false);
         Ok(())
     }
 
@@ -363,8 +536,15 @@ impl RowMut<'_> {
     /// more than [`MAX_VALUES_PER_FIELD`] values, and [`Error::TailFull`] if there is no room for them.
     pub fn set_texts(&mut self, field: FieldSlot, texts: &[impl AsRef<str>]) -> Result<(), Error> {
         self.check(field, true, "a list of texts", |kind| matches!(kind, SchemaKind::Text))?;
-        let reference = self.put_list(field, texts.len(), |index, request| request.put_text(texts[index].as_ref()))?;
-        self.store(field, reference, true);
+        let texts_len = texts.iter().fold(0, |len: usize, text| len.saturating_add(text.as_ref().len()));
+        let room = self.take_list(field, texts.len(), texts_len)?;
+        let mut end = room.start + texts.len() * SLOT_LEN;
+        for (index, text) in texts.iter().enumerate() {
+            let reference = self.request.put_text_at(end, text.as_ref());
+            end += text.as_ref().len();
+            self.request.put_listed(room.start, index, reference);
+        }
+        self.store(field, pack(room.start, texts.len()) | class_bits(room), true);
         Ok(())
     }
 
@@ -387,22 +567,61 @@ impl RowMut<'_> {
         Ok(())
     }
 
-    fn put_list(
-        &mut self,
-        field: FieldSlot,
-        count: usize,
-        mut value: impl FnMut(usize, &mut Request) -> Result<u64, Error>,
-    ) -> Result<u64, Error> {
+    /// Reserves room in the tail for a list of `count` values and, behind it, for `texts_len` bytes of texts.
+    fn take_list(&mut self, field: FieldSlot, count: usize, texts_len: usize) -> Result<Room, Error> {
         if count > MAX_VALUES_PER_FIELD {
             let field = self.declared(field).map_or_else(String::new, |field| field.name.clone());
             return Err(Error::TooManyValues { field, expected: MAX_VALUES_PER_FIELD as u64, found: count as u64 });
         }
-        let start = self.request.take_tail(count * SLOT_LEN, SLOT_LEN)?;
-        for index in 0..count {
-            let value = value(index, self.request)?;
-            self.request.tail_bytes_mut(start + index * SLOT_LEN, SLOT_LEN).copy_from_slice(&value.to_le_bytes());
+        let len = (count * SLOT_LEN).saturating_add(texts_len);
+        let old = self.word_in_tail(field, false).and_then(|old| self.list_at(field, old));
+        self.take_again(old, len, SLOT_LEN)
+    }
+
+    fn take_again(&mut self, old: Option<Room>, len: usize, alignment: usize) -> Result<Room, Error> {
+        match old {
+            Some(old) => self.request.take_tail_again(old, len, alignment),
+            None => Ok(Room { start: self.request.take_tail(len, alignment)?, len, class: 0 }),
         }
-        Ok(pack(start, count))
+    }
+
+    /// Returns the word of a field that has a value in the tail since the request was cleared. With `by_bytes`, only if
+    /// the value is a text.
+    #[inline]
+    fn word_in_tail(&self, field: FieldSlot, by_bytes: bool) -> Option<u64> {
+        let words = &self.request.words[self.start / WORD..];
+        let present = words[ROW_PRESENT_OFFSET / WORD];
+        let bits = if by_bytes { present & words[ROW_INLINE_TEXT_OFFSET / WORD] } else { present };
+        let is_set = u64::from_le(bits) >> field.index & 1 == 1;
+        is_set.then(|| u64::from_le(words[ROW_SLOTS_OFFSET / WORD + field.index]))
+    }
+
+    /// Returns the room of a text, or nothing if `reference` was written by hand and is wrong.
+    fn text_at(&self, reference: u64) -> Option<Room> {
+        let (start, len, class) = unpack(reference);
+        self.room(start, len, class)
+    }
+
+    /// Returns the room of a list and of its texts, which follow it, or nothing if a reference is wrong.
+    fn list_at(&self, field: FieldSlot, reference: u64) -> Option<Room> {
+        let (start, count, class) = unpack(reference);
+        let mut room = self.room(start, count * SLOT_LEN, class)?;
+        if !start.is_multiple_of(SLOT_LEN) {
+            return None;
+        }
+        if class == 0 && self.word_in_tail(field, true).is_some() {
+            let first = (self.request.layout.offsets().tail_offset + start) / WORD;
+            for &reference in &self.request.words[first..first + count] {
+                let text = self.text_at(u64::from_le(reference))?;
+                room.len = room.len.max((text.start + text.len).checked_sub(start)?);
+            }
+        }
+        Some(room)
+    }
+
+    fn room(&self, start: usize, len: usize, class: u32) -> Option<Room> {
+        let len = if class == 0 { len } else { 1 << class };
+        (start + len <= self.request.tail_used_bytes).then_some(Room { start, len, class })
     }
 
     #[inline]
@@ -419,13 +638,18 @@ impl RowMut<'_> {
         is_kind: impl Fn(&SchemaKind) -> bool,
     ) -> Result<(), Error> {
         match self.declared(field) {
-            Some(declared) if field.side == self.side && declared.many == many && is_kind(&declared.kind) => Ok(()),
+            Some(declared) if field.row_type == self.row_type && declared.many == many && is_kind(&declared.kind) => {
+                Ok(())
+            }
             _ => self.refuse(field, used),
         }
     }
 
     #[cold]
     fn refuse(&self, field: FieldSlot, used: &'static str) -> Result<(), Error> {
+        if ![self.request.context_type, self.request.candidate_type].contains(&field.row_type) {
+            return Err(Error::ForeignSlot);
+        }
         let Some(declared) = self.declared(field) else {
             return Err(Error::UnknownField { field: format!("{} field {}", field.side.word(), field.index) });
         };
@@ -479,6 +703,17 @@ fn describe(field: &SchemaField) -> String {
 /// Packs two u32 into a word, the lower one first. Lengths of a request's tail are below 2^32.
 const fn pack(low: usize, high: usize) -> u64 {
     low as u64 | (high as u64) << 32
+}
+
+/// Unpacks a reference to the tail: its start, its length or number of values, and its room class.
+const fn unpack(reference: u64) -> (usize, usize, u32) {
+    let (start, len) = halves(reference);
+    (start as usize, (len & !(u32::MAX << REFERENCE_LEN_BITS)) as usize, len >> REFERENCE_LEN_BITS)
+}
+
+/// Returns the room class as a part of a reference.
+const fn class_bits(room: Room) -> u64 {
+    (room.class as u64) << (u32::BITS + REFERENCE_LEN_BITS)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "each half is taken")]

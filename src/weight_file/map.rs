@@ -85,7 +85,7 @@ impl FileBytes {
         // SAFETY: the mapping is only read. The rules for replacing weight files (write once, then read-only, replace
         // by rename) ask people never to change a mapped file. Where people cannot be relied on, use `Copy`.
         let map = unsafe { options.map(source.file()) };
-        map.map(|map| Self(Memory::Mapped(map))).map_err(failed(source, "map"))
+        map.map(|map| Self(Memory::Mapped(map))).map_err(without_memory(source, "map"))
     }
 
     fn copied<E: From<Error>>(source: &SourceFile, go_on: &mut dyn FnMut() -> Result<(), E>) -> Result<Self, E> {
@@ -93,7 +93,7 @@ impl FileBytes {
         let Ok(len) = usize::try_from(source.len_bytes()) else {
             return Err(failed(source, "copy")(std::io::Error::other("it is larger than the address space")).into());
         };
-        let mut memory = MmapMut::map_anon(len).map_err(failed(source, "find memory for"))?;
+        let mut memory = MmapMut::map_anon(len).map_err(without_memory(source, "find memory for"))?;
         // Best effort: without huge pages, the copy is only slower.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
@@ -168,6 +168,15 @@ fn check_not_empty(source: &SourceFile) -> Result<(), Error> {
         return Err(Error::Truncated { expected: super::layout::HEADER_LEN as u64, found: 0 });
     }
     Ok(())
+}
+
+/// Returns an error for a call that needs as much memory as the file has bytes.
+fn without_memory(source: &SourceFile, action: &'static str) -> impl Fn(std::io::Error) -> Error {
+    let (failed, needed) = (failed(source, action), source.len_bytes());
+    move |error| match error.kind() {
+        std::io::ErrorKind::OutOfMemory => Error::OutOfMemory { what: "a weight file", needed },
+        _ => failed(error),
+    }
 }
 
 fn failed(source: &SourceFile, action: &'static str) -> impl Fn(std::io::Error) -> Error {

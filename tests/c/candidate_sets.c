@@ -100,6 +100,24 @@ static void prepared_candidates_get_the_answers_of_their_rows_and_a_gap_fails_al
   free(request.block);
 }
 
+static void a_candidate_that_was_not_named_is_not_scored(void) {
+  OmomiRequest request = new_request(&prepared_offsets);
+  size_t index;
+  fill_context(&request);
+  for (index = 0; index < 4; index++)
+    EXPECT(OK, omomi_request_set_candidate(&request, index, 0));
+  EXPECT(OK, omomi_request_predict(prepared_scorer, &request, OMOMI_ALL_FILLED, &error));
+  CHECK(omomi_request_answered_count(&request) == 4);
+  fill_context(&request);
+  EXPECT(OK, omomi_request_set_candidate(&request, 2, 1));
+  EXPECT(OK, omomi_request_predict(prepared_scorer, &request, 4, &error));
+  for (index = 0; index < 4; index++)
+    CHECK(omomi_request_answer(&request, index).status ==
+          (index == 2 ? OMOMI_CANDIDATE_SCORED : OMOMI_CANDIDATE_NOT_FILLED));
+  CHECK(omomi_request_outcome(&request).refused_count == 3);
+  free(request.block);
+}
+
 static void an_impossible_layout_or_scorer_is_refused(void) {
   OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
   OmomiLayout *layout = NULL;
@@ -198,7 +216,10 @@ static void careless_use_of_a_set_is_refused_and_leaves_it_unchanged(void) {
   CHECK(index == 77 && removed == 77);
   for (count = SMALL_FILLED; count < SET_CAPACITY; count++)
     EXPECT(OK, omomi_request_add_to_set(set, &request, 1, &index, &error));
-  EXPECT_SAYING(TOO_MANY_CANDIDATES, "8", omomi_request_add_to_set(set, &request, 1, &index, &error));
+  EXPECT_SAYING(TOO_MANY_CANDIDATES, "the candidate set is full: it has room for 8",
+                omomi_request_add_to_set(set, &request, 1, &index, &error));
+  EXPECT_SAYING(INVALID_ARGUMENT, "was not filled",
+                omomi_request_put_in_set(set, 0, &request, SMALL_FILLED, &error));
   CHECK(index == SET_CAPACITY - 1);
 
   EXPECT(TOO_MANY_CANDIDATES, omomi_request_set_candidate(&named, SMALL_CANDIDATES, 0));
@@ -218,7 +239,7 @@ static void misuse_of_predict_within_is_a_status_and_writes_no_answer(void) {
   EXPECT(MISALIGNED, omomi_scorer_predict_within(small.scorer, block + 1, len, 1, 9, &error));
   EXPECT(WRONG_SIZE, omomi_scorer_predict_within(small.scorer, block, len - 8, 1, 9, &error));
   EXPECT(TOO_MANY_CANDIDATES, omomi_scorer_predict_within(small.scorer, block, len, SMALL_CANDIDATES + 1, 9, &error));
-  CHECK(memcmp(before, block, len) == 0);
+  CHECK(memcmp(before, block, len) == 0 && omomi_request_answered_count(&request) == 0);
   EXPECT(OK, omomi_request_predict_within(small.scorer, &request, SMALL_FILLED, UINT64_MAX, &error));
   CHECK(omomi_request_outcome(&request).scored_count == SMALL_FILLED);
   free(before);
@@ -276,6 +297,7 @@ static void *score_often(void *unused) {
   (void)unused;
   CHECK(omomi_scorer_open_with(models, 2, prepared_layout, set, &scorer, &thread_error) == OMOMI_STATUS_OK);
   fill_context(&request);
+  CHECK(omomi_request_set_candidate(&request, 0, 0) == OMOMI_STATUS_OK);
   while (scored_count == 0 || __atomic_load_n(&done, __ATOMIC_SEQ_CST) == 0) {
     OmomiAnswer answer;
     CHECK(omomi_request_predict(scorer, &request, 1, &thread_error) == OMOMI_STATUS_OK);
@@ -317,6 +339,7 @@ static void a_scorer_outlives_its_set(void) {
   fill_context(&request);
   omomi_candidate_set_close(set);
   omomi_layout_close(prepared_layout);
+  EXPECT(OK, omomi_request_set_candidate(&request, 0, 0));
   EXPECT(OK, omomi_request_predict(prepared_scorer, &request, 1, &error));
   CHECK(omomi_request_outcome_of(&request, 1).scored_count == 1);
   omomi_scorer_close(prepared_scorer);
@@ -330,6 +353,7 @@ int main(int argc, char **argv) {
   small = small_open(path);
   open_prepared();
   prepared_candidates_get_the_answers_of_their_rows_and_a_gap_fails_alone();
+  a_candidate_that_was_not_named_is_not_scored();
   an_impossible_layout_or_scorer_is_refused();
   careless_use_of_a_set_is_refused_and_leaves_it_unchanged();
   misuse_of_predict_within_is_a_status_and_writes_no_answer();

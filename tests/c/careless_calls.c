@@ -3,9 +3,13 @@
  * bad candidate fails alone. Has the cases of tests/scoring/careless_calls.rs. FOLDER has small.omomi and broken files.
  */
 
+#define _POSIX_C_SOURCE 200809L
+
 #include "small.h"
+#include <fenv.h>
 #include <math.h>
 #include <pthread.h>
+#include <unistd.h>
 
 static OmomiError error = OMOMI_ERROR_INIT;
 static Small small;
@@ -28,6 +32,7 @@ static void null_and_zeroed_rows_in_inline_functions_are_a_status(void) {
   const uint64_t values[] = {1};
   const OmomiText texts[] = {{"x", 1}};
   OmomiRow rows[3];
+  OmomiRequest zeroed;
   uint32_t index = 77;
   size_t row, slot;
   memset(&rows[0], 0, sizeof rows[0]);
@@ -48,7 +53,7 @@ static void null_and_zeroed_rows_in_inline_functions_are_a_status(void) {
   omomi_request_clear(NULL);
   CHECK(omomi_request_tail_used_bytes(NULL) == 0 && omomi_request_outcome(NULL).scored_count == 0);
   CHECK(isnan(omomi_request_answer(NULL, 3).probability) && isnan(omomi_request_answer(NULL, 3).logit));
-  CHECK(omomi_request_answer(NULL, 3).status == OMOMI_CANDIDATE_NO_CANDIDATE);
+  CHECK(omomi_request_answer(NULL, 3).status == OMOMI_CANDIDATE_NOT_COMPUTED);
   EXPECT_SAYING(NULL_ARGUMENT, "block is null", omomi_request_predict(small.scorer, NULL, 1, &error));
   EXPECT_SAYING(NULL_ARGUMENT, "block is null", omomi_request_predict_within(small.scorer, NULL, 1, 5, &error));
   EXPECT(NULL_ARGUMENT, omomi_request_predict_live(NULL, NULL, 1, &error));
@@ -56,6 +61,37 @@ static void null_and_zeroed_rows_in_inline_functions_are_a_status(void) {
   EXPECT(NULL_ARGUMENT, omomi_request_add_to_set(NULL, NULL, 0, &index, &error));
   EXPECT(NULL_ARGUMENT, omomi_request_put_in_set(NULL, 0, NULL, 0, &error));
   CHECK(index == 77);
+  memset(&zeroed, 0, sizeof zeroed);
+  omomi_request_clear(&zeroed);
+  omomi_request_forget_refusal(&zeroed);
+  omomi_row_clear(omomi_context_row(&zeroed));
+  EXPECT(NULL_ARGUMENT, omomi_set_id(omomi_context_row(&zeroed), slots[0], 1));
+  EXPECT(NULL_ARGUMENT, omomi_set_id(omomi_candidate_row(&zeroed, 0), slots[0], 1));
+  EXPECT(NULL_ARGUMENT, omomi_request_set_candidate(&zeroed, 0, 0));
+  CHECK(omomi_request_answer(&zeroed, 0).status == OMOMI_CANDIDATE_NOT_COMPUTED);
+  CHECK(omomi_request_outcome(&zeroed).generation == 0 && omomi_request_tail_used_bytes(&zeroed) == 0);
+  EXPECT(NULL_ARGUMENT, omomi_request_predict(small.scorer, &zeroed, OMOMI_ALL_FILLED, &error));
+}
+
+static void count_message(void *data, OmomiLogLevel level, const char *message, size_t len_bytes) {
+  CHECK(level == OMOMI_LOG_ERROR && strlen(message) == len_bytes);
+  CHECK(strstr(message, "a test asked for this panic") != NULL && strstr(message, ".rs:") != NULL);
+  ++*(int *)data;
+}
+
+/* A caught panic once wrote to stderr, and ended a process whose stderr was a closed pipe. */
+static void a_panic_writes_to_no_stream_and_reaches_the_log_callback(void) {
+  int message_count = 0, ends[2], kept = dup(2);
+  char read_bytes[64];
+  CHECK(pipe(ends) == 0 && dup2(ends[1], 2) == 2);
+  EXPECT(OK, omomi_set_log(count_message, &message_count, &error));
+  EXPECT(PANIC, omomi_test_panic(NULL));
+  EXPECT(OK, omomi_set_log(NULL, NULL, NULL));
+  EXPECT(PANIC, omomi_test_panic(NULL));
+  CHECK(message_count == 1);
+  /* Nothing came through the pipe. */
+  CHECK(dup2(kept, 2) == 2 && close(kept) == 0 && close(ends[1]) == 0);
+  CHECK(read(ends[0], read_bytes, sizeof read_bytes) == 0 && close(ends[0]) == 0);
 }
 
 static void a_panic_is_a_status_and_the_process_continues(void) {
@@ -63,12 +99,22 @@ static void a_panic_is_a_status_and_the_process_continues(void) {
   EXPECT(PANIC, omomi_test_panic(NULL));
 }
 
-static void an_error_struct_of_another_size_is_refused_and_left_alone(void) {
+static void an_error_struct_of_another_size_is_left_alone(void) {
   OmomiError other = OMOMI_ERROR_INIT;
   other.size_bytes = 16;
   other.message[0] = 'x';
-  EXPECT(WRONG_SIZE, omomi_scorer_predict(NULL, NULL, 0, 0, &other));
+  EXPECT(NULL_ARGUMENT, omomi_scorer_predict(NULL, NULL, 0, 0, &other));
   CHECK(other.status == OMOMI_STATUS_OK && other.message[0] == 'x');
+}
+
+static void an_error_struct_that_nobody_initialized_fails_no_good_call(void) {
+  OmomiError garbage;
+  OmomiSlot slot;
+  memset(&garbage, 0xa5, sizeof garbage);
+  CHECK(omomi_schema_slot(small.schema, "tag", 3, &slot, &garbage) == OMOMI_STATUS_OK);
+  CHECK(omomi_request_predict(small.scorer, &small.request, SMALL_FILLED, &garbage) == OMOMI_STATUS_OK);
+  CHECK(omomi_request_predict(small.scorer, NULL, SMALL_FILLED, &garbage) == OMOMI_STATUS_NULL_ARGUMENT);
+  CHECK((unsigned char)garbage.message[0] == 0xa5);
 }
 
 static void files_that_are_not_weight_files_are_refused(const char *folder) {
@@ -244,7 +290,24 @@ static void an_impossible_layout_or_scorer_is_refused(void) {
   omomi_schema_close(schema);
 }
 
-static void misuse_of_predict_is_a_status_and_writes_no_answer(void) {
+/* A candidate that nobody scored once read as "scored", with a probability of 0 or that of the call before. */
+static int no_answers(const OmomiRequest *request) {
+  const size_t wrong[] = {0, 1, SMALL_CANDIDATES, (size_t)-1};
+  size_t model, index;
+  for (model = 0; model < 4; model++) {
+    for (index = 0; index < 4; index++) {
+      const OmomiAnswer answer = omomi_request_answer_of(request, wrong[model], wrong[index]);
+      if (answer.status != OMOMI_CANDIDATE_NOT_COMPUTED || !isnan(answer.probability) || !isnan(answer.logit))
+        return 0;
+    }
+    if (omomi_request_outcome_of(request, wrong[model]).scored_count != 0 ||
+        omomi_request_outcome_of(request, wrong[model]).generation != 0)
+      return 0;
+  }
+  return omomi_request_answered_count(request) == 0;
+}
+
+static void misuse_of_predict_is_a_status_and_leaves_no_answer(void) {
   OmomiRequest request = small_request(&small);
   unsigned char *block = request.block, *before = (unsigned char *)new_block(&small.offsets);
   const size_t len = small.offsets.len_bytes;
@@ -260,9 +323,9 @@ static void misuse_of_predict_is_a_status_and_writes_no_answer(void) {
   EXPECT(WRONG_SIZE, omomi_scorer_predict(small.scorer, block, len + 8, 1, &error));
   EXPECT(WRONG_SIZE, omomi_scorer_predict(small.scorer, block, 0, 1, &error));
   EXPECT_SAYING(TOO_MANY_CANDIDATES, "21", omomi_scorer_predict(small.scorer, block, len, 21, &error));
-  EXPECT(TOO_MANY_CANDIDATES, omomi_scorer_predict(small.scorer, block, len, (size_t)-1, &error));
+  EXPECT(TOO_MANY_CANDIDATES, omomi_scorer_predict(small.scorer, block, len, (size_t)-2, &error));
   EXPECT(NULL_ARGUMENT, omomi_scorer_predict(NULL, NULL, 0, 0, NULL));
-  CHECK(memcmp(before, block, len) == 0);
+  CHECK(memcmp(before + sizeof(OmomiHeader), block + sizeof(OmomiHeader), len - sizeof(OmomiHeader)) == 0);
 
   memcpy(block, &number, 4);
   EXPECT_SAYING(INVALID_ARGUMENT, "found 9", omomi_request_predict(small.scorer, &request, 1, &error));
@@ -275,7 +338,14 @@ static void misuse_of_predict_is_a_status_and_writes_no_answer(void) {
   EXPECT_SAYING(CONTEXT_MALFORMED, "field `region`", omomi_request_predict(small.scorer, &request, 1, &error));
   CHECK(memcmp(before + small.offsets.results_offset, block + small.offsets.results_offset,
                small.offsets.result_stride_bytes) == 0);
+  CHECK(no_answers(&request));
   memcpy(block, before, len);
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, SMALL_FILLED, &error));
+  EXPECT(NULL_ARGUMENT, omomi_request_predict(NULL, &request, SMALL_FILLED, &error));
+  CHECK(no_answers(&request));
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, SMALL_FILLED, &error));
+  EXPECT(TOO_MANY_CANDIDATES, omomi_request_predict(small.scorer, &request, 21, &error));
+  CHECK(no_answers(&request));
   EXPECT(OK, omomi_request_predict(small.scorer, &request, 0, &error));
   CHECK(omomi_request_outcome(&request).scored_count == 0);
   free(before);
@@ -343,7 +413,10 @@ static void setters_refuse_values_that_do_not_fit_and_keep_the_last_of_two_value
   uint64_t value;
   OmomiAnswer answers[2];
   EXPECT(TOO_MANY_CANDIDATES, omomi_set_id(row, creative_id, 1));
+  EXPECT_SAYING(TOO_MANY_CANDIDATES, "the row in candidate 20 was refused",
+                omomi_request_predict(small.scorer, &request, SMALL_FILLED, &error));
   row = omomi_candidate_row(&request, 0);
+  omomi_row_clear(row);
   used = omomi_request_tail_used_bytes(&request);
   nowhere.index = 99;
   EXPECT(UNKNOWN_FIELD, omomi_set_id(row, nowhere, 1));
@@ -367,9 +440,12 @@ static void setters_refuse_values_that_do_not_fit_and_keep_the_last_of_two_value
   EXPECT(OK, omomi_set_text(row, title, "twice", 5));
   EXPECT(OK, omomi_set_number(row, age, (double)NAN));
   row = omomi_candidate_row(&request, 1);
+  omomi_row_clear(row);
   EXPECT(OK, omomi_set_id(row, creative_id, 1));
   EXPECT(OK, omomi_text_value("twice", 5, &value, &error));
   EXPECT(OK, omomi_set_text_value(row, title, value));
+  EXPECT(TOO_MANY_CANDIDATES, omomi_request_predict(small.scorer, &request, 2, &error));
+  omomi_request_forget_refusal(&request);
   EXPECT(OK, omomi_request_predict(small.scorer, &request, 2, &error));
   answers[0] = omomi_request_answer(&request, 0);
   answers[1] = omomi_request_answer(&request, 1);
@@ -432,7 +508,179 @@ static void careless_calls_for_feature_keys_are_refused(void) {
   CHECK(number == 5);
 }
 
+static void only_candidates_that_were_filled_have_a_probability(void) {
+  OmomiRequest request = small_request(&small);
+  size_t index;
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, OMOMI_ALL_FILLED, &error));
+  CHECK(omomi_request_answered_count(&request) == SMALL_FILLED && omomi_request_filled_count(&request) == SMALL_FILLED);
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, SMALL_CANDIDATES, &error));
+  for (index = 0; index < SMALL_CANDIDATES; index++) {
+    const OmomiAnswer answer = omomi_request_answer(&request, index);
+    CHECK((answer.status == OMOMI_CANDIDATE_SCORED) == (index < SMALL_FILLED));
+    CHECK(index < SMALL_FILLED || (answer.status == OMOMI_CANDIDATE_NOT_FILLED && isnan(answer.probability)));
+  }
+  CHECK(omomi_request_outcome(&request).refused_count == SMALL_CANDIDATES - SMALL_FILLED);
+  omomi_request_clear(&request);
+  CHECK(no_answers(&request) && omomi_request_filled_count(&request) == 0);
+  /* In any order, with a gap. */
+  (void)omomi_candidate_row(&request, 3);
+  (void)omomi_candidate_row(&request, 0);
+  (void)omomi_candidate_row(&request, 1);
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, OMOMI_ALL_FILLED, &error));
+  for (index = 0; index < 4; index++)
+    CHECK(omomi_request_answer(&request, index).status ==
+          (index == 2 ? OMOMI_CANDIDATE_NOT_FILLED : OMOMI_CANDIDATE_SCORED));
+  CHECK(omomi_request_answered_count(&request) == 4);
+  free(request.block);
+}
+
+static void the_second_call_for_a_row_keeps_its_fields(void) {
+  OmomiRequest request = small_request(&small);
+  const OmomiSlot creative_id = small_slot(&small, "creative_id"), title = small_slot(&small, "title");
+  OmomiAnswer one_call, two_calls;
+  OmomiRow row;
+  uint32_t missing_count;
+  omomi_request_clear(&request);
+  row = omomi_candidate_row(&request, 0);
+  EXPECT(OK, omomi_set_id(row, creative_id, 1));
+  EXPECT(OK, omomi_set_text(row, title, "a title", 7));
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, 1, &error));
+  one_call = omomi_request_answer(&request, 0);
+  omomi_request_clear(&request);
+  EXPECT(OK, omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 1));
+  EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, 0), title, "a title", 7));
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, 1, &error));
+  two_calls = omomi_request_answer(&request, 0);
+  CHECK(memcmp(&one_call, &two_calls, sizeof one_call) == 0);
+  missing_count = omomi_request_outcome(&request).missing_count;
+  omomi_row_clear(omomi_candidate_row(&request, 0));
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, 1, &error));
+  CHECK(omomi_request_outcome(&request).missing_count == missing_count + 2);
+  memset(&row, 0, sizeof row);
+  omomi_row_clear(row);
+  omomi_row_clear(omomi_candidate_row(NULL, 0));
+  free(request.block);
+}
+
+static void slots_of_another_schema_are_refused(void) {
+  const OmomiField field = omomi_id_field("creative_id", OMOMI_SIDE_CANDIDATE);
+  OmomiSlot creative_id = small_slot(&small, "creative_id"), media_id = small_slot(&small, "media_id"), foreign, zero;
+  OmomiRequest request = small_request(&small);
+  OmomiSchema *schema;
+  memset(&zero, 0, sizeof zero);
+  EXPECT(OK, omomi_schema_open(&field, 1, &schema, &error));
+  EXPECT(OK, omomi_schema_slot(schema, "creative_id", 11, &foreign, &error));
+  EXPECT(WRONG_FIELD_USE, omomi_set_id(omomi_candidate_row(&request, 0), foreign, 1));
+  EXPECT_SAYING(WRONG_FIELD_USE, "a slot of another schema, or one that was never filled, in candidate 0",
+                omomi_request_predict(small.scorer, &request, 1, &error));
+  omomi_request_clear(&request);
+  EXPECT(WRONG_FIELD_USE, omomi_set_id(omomi_context_row(&request), zero, 1));
+  EXPECT(WRONG_FIELD_USE, omomi_set_id(omomi_candidate_row(&request, 0), zero, 1));
+  EXPECT_SAYING(WRONG_FIELD_USE, "in the context", omomi_request_predict(small.scorer, &request, 1, &error));
+  omomi_request_clear(&request);
+  EXPECT(WRONG_FIELD_USE, omomi_set_id(omomi_context_row(&request), creative_id, 1));
+  EXPECT_SAYING(WRONG_FIELD_USE, "field `creative_id` in the context was refused before",
+                omomi_request_predict(small.scorer, &request, 1, &error));
+  omomi_request_clear(&request);
+  EXPECT(OK, omomi_set_id(omomi_context_row(&request), media_id, 1));
+  EXPECT(OK, omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 1));
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, 1, &error));
+  omomi_schema_close(schema);
+  /* An equal schema has equal slots. */
+  EXPECT(OK, omomi_schema_of_model(small.model, &schema, &error));
+  EXPECT(OK, omomi_schema_slot(schema, "creative_id", 11, &foreign, &error));
+  EXPECT(OK, omomi_set_id(omomi_candidate_row(&request, 0), foreign, 1));
+  omomi_schema_close(schema);
+  free(request.block);
+}
+
+static void predict_returns_the_first_refusal_of_a_setter(void) {
+  static const char long_text[70000];
+  OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
+  OmomiRequest request = small_request(&small);
+  const OmomiSlot creative_id = small_slot(&small, "creative_id"), title = small_slot(&small, "title");
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, 1, &error));
+  CHECK(omomi_request_refusal(&request) == OMOMI_STATUS_OK);
+  /* Most callers do not look at the statuses of setters. */
+  omomi_set_text(omomi_candidate_row(&request, 2), title, long_text, sizeof long_text);
+  omomi_set_text(omomi_candidate_row(&request, 1), creative_id, "x", 1);
+  CHECK(omomi_request_refusal(&request) == OMOMI_STATUS_TAIL_FULL);
+  EXPECT_SAYING(TAIL_FULL, "field `title` in candidate 2 was refused before: tail_full",
+                omomi_request_predict(small.scorer, &request, 3, &error));
+  CHECK(no_answers(&request));
+  EXPECT(TAIL_FULL, omomi_scorer_explain(small.scorer, request.block, small.offsets.len_bytes, 0, &explanation, NULL, 0,
+                                         &error));
+  omomi_request_forget_refusal(&request);
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, 3, &error));
+  omomi_set_text(omomi_context_row(&request), small_slot(&small, "region"), NULL, 3);
+  EXPECT_SAYING(NULL_ARGUMENT, "field `region` in the context", omomi_request_predict(small.scorer, &request, 3, &error));
+  omomi_request_clear(&request);
+  EXPECT(INVALID_ARGUMENT, omomi_request_set_candidate(&request, 1, 0));
+  EXPECT(INVALID_ARGUMENT, omomi_request_predict(small.scorer, &request, 0, &error));
+  small_fill(&small, &request);
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, 3, &error));
+  CHECK(omomi_request_refusal(NULL) == OMOMI_STATUS_NULL_ARGUMENT);
+  omomi_request_forget_refusal(NULL);
+  free(request.block);
+}
+
+static void setting_a_field_again_reuses_the_tail(void) {
+  OmomiRequest request = small_request(&small), expected = small_request(&small);
+  const OmomiText interests[] = {{"travel", 6}, {"news", 4}, {"", 0}, {"sports", 6}};
+  const int64_t tags[] = {1, 2, 3, 4, 5};
+  const uint32_t used = omomi_request_tail_used_bytes(&request);
+  const OmomiSlot interest = small_slot(&small, "interest"), region = small_slot(&small, "region");
+  const OmomiSlot title = small_slot(&small, "title"), tag = small_slot(&small, "tag");
+  const OmomiText full[] = {{"\xe6\x97\x85\xe8\xa1\x8c", 6}, {"", 0}, {"news", 4}};
+  size_t round, index;
+  for (round = 0; round < 10000; round++) {
+    const OmomiRow context = omomi_context_row(&request);
+    EXPECT(OK, omomi_set_texts(context, interest, interests, round % 3));
+    EXPECT(OK, omomi_set_text(context, region, "kyoto", round % 6));
+    for (index = 0; index < SMALL_FILLED; index++) {
+      EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, index), title, "a title", 7));
+      EXPECT(OK, omomi_set_ids(omomi_candidate_row(&request, index), tag, tags, 2));
+    }
+    EXPECT(OK, omomi_set_texts(context, interest, full, 3));
+    EXPECT(OK, omomi_set_text(context, region, "\xe6\x9d\xb1\xe4\xba\xac", 6));
+    if (round > 20)
+      CHECK(omomi_request_tail_used_bytes(&request) < used + 256);
+  }
+  for (index = 0; index < SMALL_FILLED; index++) {
+    const int64_t own[] = {(int64_t)index % 3, 100 + (int64_t)index % 5};
+    EXPECT(OK, omomi_set_ids(omomi_candidate_row(&request, index), tag, own, 2));
+  }
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, SMALL_FILLED, &error));
+  EXPECT(OK, omomi_request_predict(small.scorer, &expected, SMALL_FILLED, &error));
+  for (index = 0; index < SMALL_FILLED; index++)
+    CHECK(omomi_request_answer(&request, index).logit == omomi_request_answer(&expected, index).logit);
+  free(request.block);
+  free(expected.block);
+}
+
+static void the_rounding_mode_of_a_thread_changes_no_probability(void) {
+  const int modes[] = {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+  OmomiRequest request = small_request(&small);
+  OmomiAnswer expected[SMALL_FILLED];
+  size_t mode, index;
+  EXPECT(OK, omomi_request_predict(small.scorer, &request, SMALL_FILLED, &error));
+  for (index = 0; index < SMALL_FILLED; index++)
+    expected[index] = omomi_request_answer(&request, index);
+  for (mode = 0; mode < 3; mode++) {
+    CHECK(fesetround(modes[mode]) == 0);
+    EXPECT(OK, omomi_request_predict(small.scorer, &request, SMALL_FILLED, &error));
+    CHECK(fegetround() == modes[mode]);
+    for (index = 0; index < SMALL_FILLED; index++) {
+      const OmomiAnswer answer = omomi_request_answer(&request, index);
+      CHECK(memcmp(&answer, &expected[index], sizeof answer) == 0);
+    }
+  }
+  CHECK(fesetround(FE_TONEAREST) == 0);
+  free(request.block);
+}
+
 static OmomiAnswer expected_answers[SMALL_FILLED];
+static int owner_count;
 
 static void *predict_often(void *unused) {
   OmomiError thread_error = OMOMI_ERROR_INIT;
@@ -442,6 +690,9 @@ static void *predict_often(void *unused) {
   for (round = 0; round < 2000; round++) {
     const OmomiStatus status = omomi_request_predict(small.scorer, &request, SMALL_FILLED, &thread_error);
     CHECK(status == OMOMI_STATUS_OK || status == OMOMI_STATUS_SCORER_BUSY);
+    CHECK(status == OMOMI_STATUS_OK || no_answers(&request));
+    if (round == 0 && status == OMOMI_STATUS_OK)
+      __atomic_add_fetch(&owner_count, 1, __ATOMIC_SEQ_CST);
     for (index = 0; status == OMOMI_STATUS_OK && index < SMALL_FILLED; index++) {
       const OmomiAnswer answer = omomi_request_answer(&request, index);
       CHECK(memcmp(&answer, &expected_answers[index], sizeof answer) == 0);
@@ -451,7 +702,7 @@ static void *predict_often(void *unused) {
   return NULL;
 }
 
-static void threads_on_one_scorer_get_a_status_or_the_right_answer(void) {
+static void a_scorer_belongs_to_one_thread_until_it_is_handed_over(void) {
   pthread_t threads[4];
   size_t index;
   EXPECT(OK, omomi_request_predict(small.scorer, &small.request, SMALL_FILLED, &error));
@@ -461,6 +712,18 @@ static void threads_on_one_scorer_get_a_status_or_the_right_answer(void) {
     CHECK(pthread_create(&threads[index], NULL, predict_often, NULL) == 0);
   for (index = 0; index < 4; index++)
     CHECK(pthread_join(threads[index], NULL) == 0);
+  CHECK(owner_count == 0);
+  omomi_scorer_hand_over(small.scorer);
+  omomi_scorer_hand_over(NULL);
+  for (index = 0; index < 4; index++)
+    CHECK(pthread_create(&threads[index], NULL, predict_often, NULL) == 0);
+  for (index = 0; index < 4; index++)
+    CHECK(pthread_join(threads[index], NULL) == 0);
+  CHECK(owner_count == 1);
+  EXPECT_SAYING(SCORER_BUSY, "belongs to another thread",
+                omomi_request_predict(small.scorer, &small.request, SMALL_FILLED, &error));
+  omomi_scorer_hand_over(small.scorer);
+  EXPECT(OK, omomi_request_predict(small.scorer, &small.request, SMALL_FILLED, &error));
 }
 
 static void a_scorer_outlives_its_model_schema_and_layout(const char *path) {
@@ -481,19 +744,27 @@ int main(int argc, char **argv) {
   small = small_open(path);
   statuses_have_names_owners_and_actions();
   a_panic_is_a_status_and_the_process_continues();
+  a_panic_writes_to_no_stream_and_reaches_the_log_callback();
   null_and_zeroed_rows_in_inline_functions_are_a_status();
-  an_error_struct_of_another_size_is_refused_and_left_alone();
+  an_error_struct_of_another_size_is_left_alone();
+  an_error_struct_that_nobody_initialized_fails_no_good_call();
   files_that_are_not_weight_files_are_refused(argv[1]);
   careless_opening_is_a_status(path);
   texts_of_a_model_fit_the_buffer_or_the_call_fails();
   an_invalid_declaration_is_refused();
   an_impossible_layout_or_scorer_is_refused();
-  misuse_of_predict_is_a_status_and_writes_no_answer();
+  misuse_of_predict_is_a_status_and_leaves_no_answer();
+  only_candidates_that_were_filled_have_a_probability();
+  the_second_call_for_a_row_keeps_its_fields();
+  slots_of_another_schema_are_refused();
+  predict_returns_the_first_refusal_of_a_setter();
+  setting_a_field_again_reuses_the_tail();
   a_bad_candidate_fails_alone();
   setters_refuse_values_that_do_not_fit_and_keep_the_last_of_two_values();
   an_explanation_sums_to_its_logit_or_the_call_fails();
   careless_calls_for_feature_keys_are_refused();
-  threads_on_one_scorer_get_a_status_or_the_right_answer();
+  the_rounding_mode_of_a_thread_changes_no_probability();
+  a_scorer_belongs_to_one_thread_until_it_is_handed_over();
   a_scorer_outlives_its_model_schema_and_layout(path);
   small_close(&small);
   printf("every careless call was survived\n");

@@ -34,9 +34,21 @@ fn statuses() -> String {
         let (owner, action) = (code.owner().word(), code.action());
         writeln!(text, "  /// For {owner}: {action}.\n  OMOMI_STATUS_{name} = {},", code as i32).unwrap();
     }
-    text.push_str("};");
+    text.push_str("};\n");
+    text.push_str(ATTRIBUTES);
     text
 }
+
+/// What compilers know beyond the standard, and other compilers ignore.
+const ATTRIBUTES: &str = "
+/// Marks a call whose status must be looked at: without it, outputs and answers mean nothing.
+#if defined(__GNUC__)
+#define OMOMI_MUST_USE __attribute__((warn_unused_result))
+#define OMOMI_COLD __attribute__((cold))
+#else
+#define OMOMI_MUST_USE
+#define OMOMI_COLD
+#endif";
 
 fn made() -> String {
     let source = |name: &str| root().join("src/capi").join(name);
@@ -56,6 +68,7 @@ fn made() -> String {
         usize_is_size_t: true,
         ..Config::default()
     };
+    config.function.must_use = Some("OMOMI_MUST_USE".to_owned());
     config.export.include = ["OmomiHeader", "OmomiOutcome", "OmomiRowHead", "OmomiAnswer"].map(str::to_owned).to_vec();
     let mut bytes = Vec::new();
     // The other files are its modules.
@@ -106,13 +119,17 @@ fn layouts() -> String {
         OmomiOpenOptions { size_bytes load_mode }
         OmomiModelInfo { size_bytes generation weight_count file_len_bytes contract_fingerprint bias }
         OmomiField { size_bytes name name_len_bytes side kind many reserved unit unit_len_bytes range_min range_max }
-        OmomiSlot { side index kind many }
+        OmomiSlot { row_type index kind many }
         OmomiOffsets {
             size_bytes context_offset candidates_offset candidate_stride_bytes results_offset result_stride_bytes
-            tail_offset len_bytes candidate_capacity tail_len_bytes model_count candidates
+            tail_offset len_bytes candidate_capacity tail_len_bytes model_count candidates context_row_type
+            candidate_row_type
         }
         OmomiLayoutOptions { size_bytes candidate_capacity tail_len_bytes model_count candidates }
-        OmomiHeader { layout_version tail_used_bytes reserved }
+        OmomiHeader {
+            layout_version tail_used_bytes filled_count gap_count refusal refused_row refused_field refused_row_type
+            is_answered answered_count reserved
+        }
         OmomiOutcome {
             generation scored_count refused_count late_count unseen_count missing_count invalid_number_count reserved
         }

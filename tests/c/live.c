@@ -111,10 +111,10 @@ static void reports_the_status_as_json(void) {
 /* The metrics, and the same as Prometheus text, which fits the buffer, or the call fails. */
 static void reports_its_metrics(void) {
   OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
-  const OmomiLive *lives[1];
+  const OmomiLive *lives[2];
   size_t len = 0, again = 0, bucket;
   uint64_t timed_count = 0;
-  char *text;
+  char *text, *line;
   EXPECT(OK, omomi_live_metrics(live, &metrics, &error));
   CHECK(metrics.state == OMOMI_SERVING_STATE_SERVING && metrics.is_live == 1 && metrics.is_ready == 1);
   CHECK(metrics.prediction_count > answered_count && metrics.scored_count == SMALL_FILLED * metrics.prediction_count);
@@ -132,6 +132,10 @@ static void reports_its_metrics(void) {
   EXPECT_SAYING(WRONG_SIZE, "out_text", omomi_live_prometheus(lives, 1, text, 100, &again, &error));
   EXPECT(OK, omomi_live_prometheus(lives, 1, text, 2 * len, &again, &error));
   CHECK(strlen(text) == again && strncmp(text, "# HELP ", 7) == 0 && strstr(text, "omomi_") != NULL);
+  lives[1] = live;
+  EXPECT(OK, omomi_live_prometheus(lives, 2, text, 2 * len, &again, &error));
+  line = strstr(text, "\nomomi_ready{");
+  CHECK(line != NULL && strstr(line + 1, "\nomomi_ready{") == NULL); /* once, though the live model is there twice */
   free(text);
 }
 

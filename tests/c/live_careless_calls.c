@@ -223,7 +223,7 @@ static void misuse_of_predict_is_a_status_and_the_next_call_is_answered(void) {
   EXPECT(NULL_ARGUMENT, omomi_live_scorer_predict(scorer, NULL, len, 1, &error));
   EXPECT(MISALIGNED, omomi_live_scorer_predict(scorer, block + 1, len, 1, &error));
   EXPECT(WRONG_SIZE, omomi_live_scorer_predict(scorer, block, len - 8, 1, &error));
-  EXPECT(TOO_MANY_CANDIDATES, omomi_live_scorer_predict_within(scorer, block, len, (size_t)-1, 5, &error));
+  EXPECT(TOO_MANY_CANDIDATES, omomi_live_scorer_predict_within(scorer, block, len, (size_t)-2, 5, &error));
   EXPECT(NULL_ARGUMENT, omomi_live_scorer_predict(NULL, NULL, 0, 0, NULL));
   EXPECT(NULL_ARGUMENT, omomi_live_scorer_explain(NULL, block, len, 0, &explanation, NULL, 0, &error));
   EXPECT(WRONG_SIZE, omomi_live_scorer_explain(scorer, block, 8, 0, &explanation, NULL, 0, &error));
@@ -326,6 +326,8 @@ static void *predict_often(void *unused) {
 static void threads_on_one_scorer_get_a_status_or_the_right_answer(void) {
   pthread_t threads[2];
   size_t index;
+  omomi_live_scorer_hand_over(scorer);
+  omomi_live_scorer_hand_over(NULL);
   for (index = 0; index < 2; index++)
     CHECK(pthread_create(&threads[index], NULL, predict_often, NULL) == 0);
   for (index = 0; index < 20; index++)
@@ -333,6 +335,8 @@ static void threads_on_one_scorer_get_a_status_or_the_right_answer(void) {
   for (index = 0; index < 2; index++)
     CHECK(pthread_join(threads[index], NULL) == 0);
   CHECK(answered_count > 0);
+  EXPECT(SCORER_BUSY, omomi_request_predict_live(scorer, &small.request, SMALL_FILLED, &error));
+  omomi_live_scorer_hand_over(scorer);
 }
 
 int main(int argc, char **argv) {

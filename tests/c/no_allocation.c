@@ -129,7 +129,7 @@ static void predict_prepared(void) {
   omomi_candidate_set_close(set);
 }
 
-/* Calls predict often on the shared scorer. Some calls meet those of the other thread. */
+/* Calls predict often on the shared scorer. */
 static void *predict_often(void *memory) {
   OmomiRequest *request = (OmomiRequest *)memory;
   OmomiError error = OMOMI_ERROR_INIT;
@@ -274,12 +274,16 @@ int main(int argc, char **argv) {
   CHECK(disarm() > 10);
 
   predict_once(NULL);
+  omomi_scorer_hand_over(small.scorer);
   CHECK(pthread_create(&threads[0], NULL, predict_once, NULL) == 0);
   CHECK(pthread_join(threads[0], NULL) == 0);
+  omomi_scorer_hand_over(small.scorer);
   predict_prepared();
   fail_in_every_way();
   predict_live(argv[1]);
 
+  /* The first of them to predict becomes the owner, and the other is refused. */
+  omomi_scorer_hand_over(small.scorer);
   CHECK(pthread_barrier_init(&barrier, NULL, 3) == 0);
   for (index = 0; index < 2; index++) {
     requests[index] = small_request(&small);

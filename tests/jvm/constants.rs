@@ -24,6 +24,9 @@ fn each_number_of_the_request_block_is_the_same_in_java() {
         ("LAYOUT_VERSION", layout::LAYOUT_VERSION as usize),
         ("LAYOUT_VERSION_OFFSET", layout::LAYOUT_VERSION_OFFSET),
         ("TAIL_USED_OFFSET", layout::TAIL_USED_OFFSET),
+        ("FILLED_COUNT_OFFSET", layout::FILLED_COUNT_OFFSET),
+        ("GAP_COUNT_OFFSET", layout::GAP_COUNT_OFFSET),
+        ("REFERENCE_LEN_BITS", layout::REFERENCE_LEN_BITS as usize),
         ("GENERATION_OFFSET", layout::GENERATION_OFFSET),
         ("SCORED_COUNT_OFFSET", layout::SCORED_COUNT_OFFSET),
         ("REFUSED_COUNT_OFFSET", layout::REFUSED_COUNT_OFFSET),
@@ -135,7 +138,7 @@ fn the_default_options_of_live_serving_are_the_same_in_java() {
 #[test]
 fn each_status_of_a_candidate_has_its_number_in_java() {
     let java = enum_constants("CandidateStatus.java");
-    let mut rust = vec!["SCORED".to_owned()];
+    let mut rust = vec!["NOT_COMPUTED".to_owned(), "SCORED".to_owned()];
     for problem in RowProblem::ALL {
         assert_eq!(problem as usize, rust.len());
         let name = format!("{problem:?}").chars().fold(String::new(), |mut name, letter| {

@@ -395,6 +395,8 @@ fn a_too_small_buffer_yields_the_required_length_and_several_models_share_headin
     assert_eq!(first.write_prometheus(&mut vec![0; needed - 1]), Err(needed));
     assert_eq!(first.write_prometheus(&mut vec![0; needed]), Ok(needed));
     let mut buffer = vec![0; 64 << 10];
+    // A scrape with each series twice is refused as a whole.
+    assert_eq!(LiveMetrics::write_prometheus_of(&[&first, &first], &mut buffer), Ok(needed));
     let len = LiveMetrics::write_prometheus_of(&[&first, &second], &mut buffer).unwrap();
     let both = read(std::str::from_utf8(&buffer[..len]).unwrap());
     let of = |name: &str, metrics: &LiveMetrics| both.value(name, &[("store", metrics.store_name())]);

@@ -75,10 +75,10 @@ fn one_bad_byte_in_a_text_affects_only_its_candidate() {
 }
 
 #[test]
-fn a_malformed_context_fails_the_call_and_leaves_the_answers_alone() {
+fn a_malformed_context_fails_the_call_and_leaves_no_answer_of_the_call_before() {
     let (scorer, mut request) = scorer_and_request();
     scorer.predict(&mut request, 3).unwrap();
-    let before = request.answer(0);
+    assert_eq!(request.answer(0).status, CandidateStatus::Scored);
     let at = request.layout().offsets().context_offset + 16 + slot(&request, "region").index * 8;
     // SAFETY: inside the block that the request owns.
     unsafe { request.block_address().add(at).cast::<u64>().write(u64::MAX) };
@@ -87,7 +87,9 @@ fn a_malformed_context_fails_the_call_and_leaves_the_answers_alone() {
         error.to_string(),
         "the context is malformed in field `region`: a text or list is outside the part of the tail that is in use"
     );
-    assert_eq!(request.answer(0), before);
+    assert_eq!(request.answer(0).status, CandidateStatus::NotComputed);
+    assert!(request.answer(0).probability.is_nan() && request.answer(0).logit.is_nan());
+    assert_eq!((request.answered_count(), request.generation(), request.counts().scored_count), (0, 0, 0));
 }
 
 #[test]
@@ -117,6 +119,7 @@ fn setters_reject_wrong_values_and_keep_the_last_of_two_values() {
     let (scorer, mut request) = scorer_and_request();
     let (creative_id, title, tag) = (slot(&request, "creative_id"), slot(&request, "title"), slot(&request, "tag"));
     let (region, age) = (slot(&request, "region"), slot(&request, "age_seconds"));
+    request.clear();
     assert_eq!(request.candidate(20).unwrap_err().code(), Code::TooManyCandidates);
     {
         let mut row = request.candidate(0).unwrap();
@@ -125,7 +128,8 @@ fn setters_reject_wrong_values_and_keep_the_last_of_two_values() {
         assert_eq!(row.set_text(region, "x").unwrap_err().code(), Code::WrongFieldUse);
         assert_eq!(row.set_ids(tag, &[0; 20_000]).unwrap_err().code(), Code::TooManyValues);
         assert_eq!(row.set_text(title, &"x".repeat(70_000)).unwrap_err().code(), Code::TailFull);
-        let nowhere = omomi::FieldSlot { side: Side::Candidate, index: 99 };
+        let mut nowhere = creative_id;
+        nowhere.index = 99;
         assert_eq!(row.set_id(nowhere, 1).unwrap_err().code(), Code::UnknownField);
         row.set_id(creative_id, 0).unwrap();
         row.set_id(creative_id, 1).unwrap();
@@ -135,6 +139,157 @@ fn setters_reject_wrong_values_and_keep_the_last_of_two_values() {
     scorer.predict(&mut request, 2).unwrap();
     assert_eq!(request.answer(0), request.answer(1));
     assert_eq!(request.counts().invalid_number_count, 1);
+}
+
+#[test]
+fn only_candidates_that_were_filled_since_the_request_was_cleared_have_a_probability() {
+    // 490 empty rows were once scored at 0.1457 each, or the rows of the request before.
+    let (scorer, mut request) = scorer_and_request();
+    let rows = full_rows(3);
+    request.fill(&full_rows(20)).unwrap();
+    scorer.predict_filled(&mut request).unwrap();
+    assert_eq!((request.answered_count(), request.counts().scored_count), (20, 20));
+
+    request.fill(&rows).unwrap();
+    assert_eq!((request.filled_count(), request.answered_count()), (3, 0), "clearing forgets the answers");
+    for run in [Scorer::predict, Scorer::predict_plain] {
+        run(&scorer, &mut request, 20).unwrap();
+        assert!(request.answers(3).all(|answer| answer.status == CandidateStatus::Scored));
+        for answer in request.answers(20).skip(3) {
+            assert_eq!(answer.status, CandidateStatus::Refused(RowProblem::NotFilled));
+            assert!(answer.probability.is_nan() && answer.logit.is_nan());
+        }
+        assert_eq!((request.counts().scored_count, request.counts().refused_count), (3, 17));
+        run(&scorer, &mut request, omomi::score::ALL_FILLED).unwrap();
+        assert_eq!((request.answered_count(), request.counts().refused_count), (3, 0));
+        assert_eq!(request.answer(3).status, CandidateStatus::NotComputed);
+    }
+    assert_eq!(scorer.explain(&mut request, 7).unwrap_err().code(), Code::InvalidArgument);
+    request.clear();
+    scorer.predict_filled(&mut request).unwrap();
+    assert_eq!((request.answered_count(), request.generation()), (0, 7));
+}
+
+#[test]
+fn a_candidate_that_was_skipped_is_a_gap_until_it_is_filled() {
+    let (scorer, mut request) = scorer_and_request();
+    let (creative_id, rows) = (slot(&request, "creative_id"), full_rows(5));
+    let fill_like = |request: &mut Request, order: &[usize]| {
+        request.fill(&rows).unwrap();
+        request.clear();
+        request.context().set_all(&rows.context).unwrap();
+        for &index in order {
+            request.candidate(index).unwrap().set_all(&rows.candidates[index]).unwrap();
+        }
+    };
+    let mut expected = request.clone();
+    expected.fill(&rows).unwrap();
+    scorer.predict(&mut expected, 5).unwrap();
+    fill_like(&mut request, &[3, 1]);
+    for run in [Scorer::predict, Scorer::predict_plain] {
+        run(&scorer, &mut request, omomi::score::ALL_FILLED).unwrap();
+        let statuses: Vec<_> = request.answers(4).map(|answer| answer.status).collect();
+        let gap = CandidateStatus::Refused(RowProblem::NotFilled);
+        assert_eq!(statuses, [gap, CandidateStatus::Scored, gap, CandidateStatus::Scored]);
+        assert_eq!([request.answer(1), request.answer(3)], [expected.answer(1), expected.answer(3)]);
+        assert_eq!((request.counts().scored_count, request.counts().refused_count), (2, 2));
+    }
+    fill_like(&mut request, &[4, 0, 3, 1, 2]);
+    scorer.predict_filled(&mut request).unwrap();
+    assert!(request.answers(5).eq(expected.answers(5)), "the order of filling does not matter");
+
+    // A candidate without a single field is filled all the same: its fields are missing.
+    request.clear();
+    request.candidate(1).unwrap();
+    scorer.predict_filled(&mut request).unwrap();
+    assert_eq!(request.answer(1).status, CandidateStatus::Scored);
+    // A row is kept until it is cleared.
+    request.candidate(1).unwrap().set_id(creative_id, 1).unwrap();
+    scorer.predict_filled(&mut request).unwrap();
+    let with_id = request.answer(1);
+    request.candidate(1).unwrap();
+    scorer.predict_filled(&mut request).unwrap();
+    assert_eq!(request.answer(1), with_id);
+    let missing_before = request.counts().missing_count;
+    request.candidate(1).unwrap().clear();
+    scorer.predict_filled(&mut request).unwrap();
+    assert_eq!(request.counts().missing_count, missing_before + 1);
+}
+
+#[test]
+fn slots_of_another_schema_are_refused_and_those_of_an_equal_one_fit() {
+    let (_, mut request) = scorer_and_request();
+    let other = Schema::new(vec![SchemaField::id("creative_id", Side::Candidate)]).unwrap();
+    let foreign = other.slot("creative_id").unwrap();
+    let error = request.candidate(0).unwrap().set_id(foreign, 1).unwrap_err();
+    assert!(error.code() == Code::WrongFieldUse && error.to_string().contains("another schema"), "{error}");
+    let own = slot(&request, "creative_id");
+    let error = request.context().set_id(own, 1).unwrap_err();
+    assert!(error.to_string().contains("a field of the other side"), "{error}");
+    let equal = Schema::of_contract(&contract()).slot("creative_id").unwrap();
+    request.candidate(0).unwrap().set_id(equal, 1).unwrap();
+}
+
+#[test]
+fn setting_a_text_or_a_list_again_reuses_the_tail() {
+    let (scorer, mut request) = scorer_and_request();
+    let (title, tag, interest) = (slot(&request, "title"), slot(&request, "tag"), slot(&request, "interest"));
+    let rows = full_rows(3);
+    request.fill(&rows).unwrap();
+    let used = |request: &mut Request| {
+        // SAFETY: inside the block that the request owns.
+        unsafe { request.block_address().cast::<u32>().add(1).read() }
+    };
+    let used_before = used(&mut request);
+    // 64 kB of tail: 10,000 rounds of some 60 bytes filled it.
+    for _ in 0..10_000 {
+        request.context().set_all(&rows.context).unwrap();
+        for (index, row) in rows.candidates.iter().enumerate() {
+            request.candidate(index).unwrap().set_all(row).unwrap();
+        }
+    }
+    assert_eq!(used(&mut request), used_before);
+    let mut expected = request.clone();
+    expected.fill(&rows).unwrap();
+    for request in [&mut request, &mut expected] {
+        scorer.predict_filled(request).unwrap();
+    }
+    assert!(request.answers(3).eq(expected.answers(3)));
+
+    // A value that is not the last of the tail may also grow and shrink without end.
+    for round in 0..10_000 {
+        request.candidate(1).unwrap().set_text(title, &"x".repeat(round % 40)).unwrap();
+        request.candidate(0).unwrap().set_ids(tag, &vec![1; round % 9]).unwrap();
+        request.context().set_texts(interest, &vec!["a text"; round % 5]).unwrap();
+    }
+    assert!(used(&mut request) < used_before + 1_000, "{}", used(&mut request));
+    request.context().set_all(&rows.context).unwrap();
+    for (index, row) in rows.candidates.iter().enumerate() {
+        request.candidate(index).unwrap().set_all(row).unwrap();
+    }
+    scorer.predict_filled(&mut request).unwrap();
+    assert!(request.answers(3).eq(expected.answers(3)));
+    scorer.predict_plain(&mut request, 3).unwrap();
+    assert!(request.answers(3).eq(expected.answers(3)));
+    request.clear();
+    for round in 0..100_000 {
+        let len = round % 40;
+        request.candidate(0).unwrap().set_text(title, &"x".repeat(len)).unwrap();
+    }
+    request.clear();
+    for round in 0..10_000 {
+        request.candidate(0).unwrap().set_ids(tag, &vec![1; round % 9]).unwrap();
+    }
+    request.clear();
+    for round in 0..10_000 {
+        request.context().set_texts(interest, &vec!["a text"; round % 5]).unwrap();
+    }
+    let full = "x".repeat(70_000);
+    let used_before = used(&mut request);
+    assert_eq!(request.candidate(0).unwrap().set_text(title, &full).unwrap_err().code(), Code::TailFull);
+    let texts = ["a", full.as_str()];
+    assert_eq!(request.context().set_texts(interest, &texts).unwrap_err().code(), Code::TailFull);
+    assert_eq!(used(&mut request), used_before, "a setter that fails takes nothing");
 }
 
 #[test]

@@ -138,6 +138,35 @@ fn replace_and_remove(rows: &RequestRows, model: &Arc<Model>) {
 }
 
 #[test]
+fn a_candidate_that_was_not_named_since_the_request_was_cleared_is_not_scored() {
+    // It was once scored as candidate 0 of the set, or as the one that the request before had named.
+    let rows = full_rows(20);
+    for model in models_for(&rows) {
+        let set = set_with(&rows);
+        let layout = prepared_layout(6);
+        let scorer = Scorer::with_candidates(vec![Arc::clone(&model)], &layout, &set).unwrap();
+        let mut request = request_naming(&layout, &rows.context, &[3, 4, 5, 6, 7, 8]);
+        scorer.predict_filled(&mut request).unwrap();
+        let expected = request.answer(1);
+        request.clear();
+        request.context().set_all(&rows.context).unwrap();
+        request.set_candidate(2, 4).unwrap();
+        for run in [Scorer::predict, Scorer::predict_plain] {
+            run(&scorer, &mut request, 5).unwrap();
+            let not_filled = CandidateStatus::Refused(RowProblem::NotFilled);
+            for index in [0, 1, 3, 4] {
+                assert_eq!(request.answer(index).status, not_filled, "candidate {index}");
+                assert!(request.answer(index).probability.is_nan());
+            }
+            assert_eq!(request.answer(2), expected);
+            assert_eq!((request.counts().scored_count, request.counts().refused_count), (1, 4));
+        }
+        scorer.predict_filled(&mut request).unwrap();
+        assert_eq!(request.answered_count(), 3);
+    }
+}
+
+#[test]
 fn careless_use_is_rejected_and_leaves_the_set_unchanged() {
     let rows = full_rows(3);
     let set = set_with(&rows);
@@ -163,10 +192,13 @@ fn careless_use_is_rejected_and_leaves_the_set_unchanged() {
         set.add(&mut carrier, 0),
         "`tag`: a list has more values than one field of a row may have (up to 8 in this set)",
     );
+    refused(set.add(&mut carrier, 1), "candidate 1 cannot be put into a set: the candidate was not filled");
+    carrier.candidate(1).unwrap();
     for _ in 3..13 {
         set.add(&mut carrier, 1).unwrap();
     }
-    assert_eq!(refused(set.add(&mut carrier, 1), "13"), Code::TooManyCandidates);
+    // The message once spoke of the rows of the request's layout.
+    assert_eq!(refused(set.add(&mut carrier, 1), "set is full: it has room for 13"), Code::TooManyCandidates);
     assert_eq!(set.candidate_count(), 13);
 
     let mut other = Request::new(&inline_layout(4));

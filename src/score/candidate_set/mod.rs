@@ -129,9 +129,9 @@ impl CandidateSet {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::TooManyCandidates`] if the set is full or the request has no such row. Returns
-    /// [`Error::InvalidArgument`] if the request has another layout, or if the row cannot be read or has too many
-    /// values; then the error names the field. After an error, the set is unchanged.
+    /// Returns [`Error::CandidateSetFull`], or [`Error::TooManyCandidates`] if the request has no such row. Returns
+    /// [`Error::InvalidArgument`] if the request has another layout, or if the row was not filled, cannot be read or
+    /// has too many values; then the error names the field. After an error, the set is unchanged.
     pub fn add(&self, request: &mut Request, candidate: usize) -> Result<u32, Error> {
         request.check_layout(&self.layout)?;
         // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed
@@ -169,7 +169,7 @@ impl CandidateSet {
         let mut state = self.lock();
         let index = state.free.first().copied().unwrap_or(state.rows.len());
         if index >= self.capacity {
-            return Err(Error::TooManyCandidates { expected: self.capacity as u64, found: self.capacity as u64 + 1 });
+            return Err(Error::CandidateSetFull { expected: self.capacity as u64 });
         }
         state.replace(index, Some(row));
         #[expect(clippy::cast_possible_truncation, reason = "below the capacity")]
@@ -228,7 +228,11 @@ impl CandidateSet {
                 found: (candidate as u64).saturating_add(1),
             });
         }
-        StoredRow::copy(block.candidate(candidate), &self.fields, self.values_per_field).map_err(|(field, problem)| {
+        let row = block.filled_candidate(candidate).map_err(|problem| {
+            let problem = format!("candidate {candidate} cannot be put into a set: {problem}");
+            Error::InvalidArgument { argument: "request", problem }
+        })?;
+        StoredRow::copy(row, &self.fields, self.values_per_field).map_err(|(field, problem)| {
             let limit = match problem {
                 RowProblem::TooManyValues => format!(" (up to {} in this set)", self.values_per_field),
                 _ => String::new(),

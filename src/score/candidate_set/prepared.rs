@@ -13,6 +13,7 @@ use super::records::{Records, zeroed};
 use crate::error::{Error, RowProblem};
 use crate::request::layout::{ROW_SLOTS_OFFSET, SLOT_LEN};
 use crate::request::{Schema, SchemaField, SchemaKind};
+use crate::rounding::in_standard_mode;
 
 /// The bits of a sum are stored combined with these (exclusive or), so that memory that was never written, all zeros,
 /// reads as NaN: no candidate.
@@ -68,8 +69,8 @@ pub(in crate::score) struct Lists<'a> {
 }
 
 impl Sums {
-    fn new(capacity: usize) -> Self {
-        Self { entries: zeroed(capacity) }
+    fn new(capacity: usize) -> Result<Self, Error> {
+        Ok(Self { entries: zeroed(capacity)? })
     }
 
     fn write(&self, index: usize, [sum, counts]: [u64; 2]) {
@@ -162,8 +163,8 @@ impl Prepared {
         let needed = keys.needed(&plan);
         let key_words = needed.single_fields.len() + needed.many_fields.len() * (1 + values_per_field);
         let contents = match key_words {
-            0 => Contents::Sums(Sums::new(capacity)),
-            words => Contents::Records(Records::new(capacity, KEYS_WORD + words)),
+            0 => Contents::Sums(Sums::new(capacity)?),
+            words => Contents::Records(Records::new(capacity, KEYS_WORD + words)?),
         };
         Ok(Self { model: Arc::clone(model), keys, plan, needed, values_per_field, contents })
     }
@@ -187,9 +188,9 @@ impl Prepared {
     pub(super) fn update(&self, index: usize, row: Option<&StoredRow>) {
         let reader = Reader { model: &self.model, keys: &self.keys, plan: &self.plan };
         // A stored row was already read once, so nothing in it is malformed. A malformed row would leave no candidate.
-        let keys = row.and_then(|row| reader.candidate_keys(row.view()).ok());
+        let keys = row.and_then(|row| in_standard_mode(|| reader.candidate_keys(row.view()).ok()));
         let [sum, counts] = keys.as_ref().map_or([0; 2], |keys| {
-            let sum = reader.own_sum(keys, &mut |_, _, _| ());
+            let sum = in_standard_mode(|| reader.own_sum(keys, &mut |_, _, _| ()));
             let counts = sum.unseen_count | keys.missing_count << 32 | keys.invalid_number_count << 48;
             [sum.logit.to_bits() ^ NO_CANDIDATE, counts]
         });

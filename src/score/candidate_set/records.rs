@@ -9,16 +9,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use crate::error::Error;
+use crate::memory;
 use crate::prefetch::prefetch_far;
 
 const CACHE_LINE_WORDS: usize = 8;
 
 /// Allocates groups of words that are 0. The system provides the memory only as it is used.
-pub(super) fn zeroed<const LEN: usize>(count: usize) -> Box<[[AtomicU64; LEN]]> {
+pub(super) fn zeroed<const LEN: usize>(count: usize) -> Result<Box<[[AtomicU64; LEN]]>, Error> {
     // The allocator returns zeroed memory untouched; a loop over atomics would touch all of it.
-    let words = Box::into_raw(vec![[0_u64; LEN]; count].into_boxed_slice());
+    let words = Box::into_raw(memory::zeroed::<LEN>(count, "the candidates of a set, prepared for a model")?);
     // SAFETY: the box was just made, and an `AtomicU64` has the size, alignment and bit patterns of a `u64`.
-    unsafe { Box::from_raw(words as *mut [[AtomicU64; LEN]]) }
+    Ok(unsafe { Box::from_raw(words as *mut [[AtomicU64; LEN]]) })
 }
 
 /// A fixed number of records of a fixed length. All words are 0 until a record is first written. The system provides
@@ -39,15 +41,15 @@ const VERSION_WORD: usize = 0;
 const CONTENT_WORD: usize = 1;
 
 impl Records {
-    pub(super) fn new(count: usize, content_len: usize) -> Self {
+    pub(super) fn new(count: usize, content_len: usize) -> Result<Self, Error> {
         let len = CONTENT_WORD + content_len;
         // Short records never cross the boundary of a cache line.
         let stride = if len <= CACHE_LINE_WORDS { len.next_power_of_two() } else { len };
-        let words: Box<[[AtomicU64; 1]]> = zeroed(count * stride + CACHE_LINE_WORDS);
+        let words: Box<[[AtomicU64; 1]]> = zeroed(count * stride + CACHE_LINE_WORDS)?;
         // If the allocator cannot tell, 0 is as good as any other start.
         let start = words.as_ptr().align_offset(CACHE_LINE_WORDS * size_of::<AtomicU64>()).min(CACHE_LINE_WORDS);
         let spare = (0..content_len).map(|_| AtomicU64::new(0)).collect();
-        Self { words, start, count, stride, spare }
+        Ok(Self { words, start, count, stride, spare })
     }
 
     /// Replaces record `index`.
@@ -118,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_record_that_was_never_written_is_all_zeros_and_an_index_out_of_range_has_none() {
-        let records = Records::new(3, 2);
+        let records = Records::new(3, 2).unwrap();
         let sum = |content: &[AtomicU64]| content.iter().map(|word| word.load(Ordering::Relaxed)).sum::<u64>();
         assert_eq!(records.read(2, sum), Some(0));
         assert_eq!(records.read(3, sum), None);
@@ -128,7 +130,7 @@ mod tests {
     /// All words of a content are equal in this test, so a mixture of two contents would show.
     #[test]
     fn readers_never_see_a_mixture_while_a_writer_replaces_records_without_pause() {
-        let records = Records::new(2, 5);
+        let records = Records::new(2, 5).unwrap();
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             let readers: Vec<_> = (0..2)

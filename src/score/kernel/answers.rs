@@ -5,7 +5,11 @@ use std::sync::atomic::AtomicU64;
 use super::super::block::store;
 use super::{CHUNK, Sums};
 use crate::math::{exp_of_rest, reduce, sigmoid_of};
+use crate::request::CandidateStatus;
 use crate::weight_file::Calibrator;
+
+/// The status of a candidate that was scored.
+const SCORED: u64 = CandidateStatus::Scored.number() as u64;
 
 /// Writes the logit, the probability and the status "scored" of each candidate of a chunk. Returns whether any sum is
 /// NaN. Without crosses with the context, their sum of 0 is not added, which changes no bit.
@@ -20,9 +24,11 @@ pub(super) fn write(
     let (answers, _) = answers.as_chunks::<2>();
     let count = answers.len().min(CHUNK);
     let Sums { own: logits, crossed, shifted, exps, probabilities } = sums;
+    // Arrays: their length is known, so that the loops below check no index.
+    let (crossed, shifted, exps) = (&**crossed, &mut **shifted, &mut **exps);
     let (logits, probabilities) = (&mut logits[..count], &mut probabilities[..count]);
     let mut has_nan = false;
-    let lanes = logits.iter_mut().zip(&*crossed).zip(shifted.iter_mut().zip(exps.iter_mut()));
+    let lanes = logits.iter_mut().zip(crossed).zip(shifted.iter_mut().zip(exps.iter_mut()));
     for ((logit, crossed), (shifted, rest)) in lanes {
         // The own sums become logits in place.
         *logit += start;
@@ -43,8 +49,7 @@ pub(super) fn write(
     }
     for ([logit_word, other_word], (logit, probability)) in answers.iter().zip(logits.iter().zip(&*probabilities)) {
         store(logit_word, logit.to_bits());
-        // The status of a candidate that was scored is 0.
-        store(other_word, u64::from(probability.to_bits()));
+        store(other_word, SCORED << 32 | u64::from(probability.to_bits()));
     }
     has_nan
 }

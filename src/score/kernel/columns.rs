@@ -7,11 +7,12 @@ use std::sync::atomic::AtomicU64;
 use super::super::block::{RowView, Single, load, read_text_values};
 use super::super::plan::{Column, KeyPlan, Plan, PlannedField, Reading};
 use super::context::Context;
-use super::{Bits, CHUNK, Job, Running, Work, each_place, is_set, ones, set};
-use crate::error::RowProblem;
+use super::{Bits, CHUNK, Job, OF_SCORER, Running, Work, each_place, is_set, ones, set};
+use crate::error::{Error, RowProblem};
 use crate::feature::{cross_step, feature_key};
+use crate::memory::{array, filled, with_room};
 use crate::request::MAX_VALUES_PER_FIELD;
-use crate::request::layout::{ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SLOT_LEN};
+use crate::request::layout::{GAP_INLINE_TEXT, ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SLOT_LEN};
 use crate::weight_file::table::Table;
 
 /// Largest number of keys in a record that fits into one cache line. A special loop reads such records.
@@ -36,9 +37,11 @@ pub(super) struct Columns {
     pub(super) many: Vec<ManyColumn>,
     /// Values that could not be read. The list is nearly always empty.
     malformed: Vec<Malformed>,
+    /// The candidates that are gaps.
+    gaps: Bits,
     /// The first two words of each row.
-    present: [u64; CHUNK],
-    inline_text: [u64; CHUNK],
+    present: Box<[u64; CHUNK]>,
+    inline_text: Box<[u64; CHUNK]>,
 }
 
 /// The keys of a `many` field.
@@ -48,7 +51,7 @@ pub(super) struct ManyColumn {
     pub(super) keys: Vec<u64>,
     weights: Vec<f32>,
     /// The end of each candidate's keys.
-    ends: [u32; CHUNK],
+    ends: Box<[u32; CHUNK]>,
     /// The candidates without the field. An empty list counts as a value.
     absent: Bits,
 }
@@ -66,18 +69,19 @@ struct Malformed {
 pub(super) const MANY_CAPACITY: usize = 2 * MAX_VALUES_PER_FIELD;
 
 impl Columns {
-    pub(super) fn new(plan: &KeyPlan) -> Self {
-        Self {
+    pub(super) fn new(plan: &KeyPlan) -> Result<Self, Error> {
+        Ok(Self {
             count: 0,
-            keys: vec![0; (plan.column_count + LINE_KEYS) * CHUNK],
-            weights: vec![0.0; plan.column_count * CHUNK],
-            absent: vec![Bits::default(); plan.column_count],
-            invalid: vec![Bits::default(); plan.column_count],
-            many: (0..plan.many_column_count).map(|_| ManyColumn::new()).collect(),
-            malformed: Vec::with_capacity(plan.candidate.len() * CHUNK),
-            present: [0; CHUNK],
-            inline_text: [0; CHUNK],
-        }
+            keys: filled(0, (plan.column_count + LINE_KEYS) * CHUNK, OF_SCORER)?,
+            weights: filled(0.0, plan.column_count * CHUNK, OF_SCORER)?,
+            absent: filled(Bits::default(), plan.column_count, OF_SCORER)?,
+            invalid: filled(Bits::default(), plan.column_count, OF_SCORER)?,
+            many: (0..plan.many_column_count).map(|_| ManyColumn::new()).collect::<Result<_, _>>()?,
+            malformed: with_room(plan.candidate.len() * CHUNK, OF_SCORER)?,
+            gaps: Bits::default(),
+            present: array(0, OF_SCORER)?,
+            inline_text: array(0, OF_SCORER)?,
+        })
     }
 
     /// Number of candidates in the chunk.
@@ -99,7 +103,7 @@ impl Columns {
         self.count = if self.many.is_empty() { wanted } else { self.read_many_fields(job, first, wanted) };
         let (words, stride) = job.block.candidate_words(first, self.count);
         let (mut all_present, mut all_inline, mut any_inline) = (u64::MAX, u64::MAX, 0);
-        let heads = self.present.iter_mut().zip(&mut self.inline_text).take(self.count);
+        let heads = self.present.iter_mut().zip(self.inline_text.iter_mut()).take(self.count);
         let mut at = 0;
         for (present, inline_text) in heads {
             *present = load(&words[at + ROW_PRESENT_OFFSET / SLOT_LEN]);
@@ -108,6 +112,10 @@ impl Columns {
             all_inline &= *inline_text;
             any_inline |= *inline_text;
             at += stride;
+        }
+        self.gaps = Bits::default();
+        if job.block.has_gaps() {
+            self.note_gaps();
         }
         for (index, field) in job.keys.candidate.iter().enumerate() {
             let Column::Single(column) = job.keys.field_columns[index] else { continue };
@@ -136,6 +144,17 @@ impl Columns {
                 }
             }
             self.read_field(job, index, field, column, words, stride);
+        }
+    }
+
+    /// Notes which rows are gaps. Their fields are all absent, so nothing of them is read.
+    #[cold]
+    fn note_gaps(&mut self) {
+        let heads = self.present.iter().zip(self.inline_text.iter()).take(self.count);
+        for (place, (&present, &inline_text)) in heads.enumerate() {
+            if present == 0 && inline_text == GAP_INLINE_TEXT {
+                set(&mut self.gaps, place);
+            }
         }
     }
 
@@ -261,7 +280,7 @@ impl Columns {
     /// Returns the candidates that a model with this plan cannot read.
     #[inline(always)]
     pub(super) fn refused(&self, plan: &Plan) -> Bits {
-        let mut refused = Bits::default();
+        let mut refused = self.gaps;
         for malformed in &self.malformed {
             if plan.candidate.iter().any(|field| field.index == malformed.field) {
                 set(&mut refused, malformed.place);
@@ -272,6 +291,9 @@ impl Columns {
 
     /// Returns why a candidate cannot be read: the problem of its first malformed field, in contract order.
     pub(super) fn problem(&self, plan: &Plan, place: usize) -> Option<RowProblem> {
+        if is_set(&self.gaps, place) {
+            return Some(RowProblem::NotFilled);
+        }
         plan.candidate
             .iter()
             .find_map(|field| {
@@ -363,13 +385,13 @@ impl Columns {
 }
 
 impl ManyColumn {
-    fn new() -> Self {
-        Self {
-            keys: Vec::with_capacity(MANY_CAPACITY),
-            weights: vec![0.0; MANY_CAPACITY],
-            ends: [0; CHUNK],
+    fn new() -> Result<Self, Error> {
+        Ok(Self {
+            keys: with_room(MANY_CAPACITY, OF_SCORER)?,
+            weights: filled(0.0, MANY_CAPACITY, OF_SCORER)?,
+            ends: array(0, OF_SCORER)?,
             absent: Bits::default(),
-        }
+        })
     }
 
     pub(super) fn clear(&mut self) {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::super::block::Single;
 use super::super::counts::RunningCounts;
 use super::super::plan::KeyPlan;
-use super::{Job, Work};
+use super::{Job, OF_SCORER, Work};
 use crate::contract::Side;
 use crate::error::Error;
 use crate::feature::{cross_step, feature_key};
+use crate::memory::{filled, with_room};
 use crate::request::MAX_VALUES_PER_FIELD;
 use crate::weight_file::table::Table;
 
@@ -34,14 +35,14 @@ struct ContextField {
 }
 
 impl Context {
-    pub(super) fn new(plan: &KeyPlan) -> Self {
+    pub(super) fn new(plan: &KeyPlan) -> Result<Self, Error> {
         let capacity = plan.context.iter().map(|field| if field.many { MAX_VALUES_PER_FIELD } else { 1 }).sum();
-        Self {
-            keys: Vec::with_capacity(capacity),
-            weights: vec![0.0; capacity],
-            fields: Vec::with_capacity(plan.context.len()),
-            cross_starts: Vec::with_capacity(plan.crosses.len()),
-        }
+        Ok(Self {
+            keys: with_room(capacity, OF_SCORER)?,
+            weights: filled(0.0, capacity, OF_SCORER)?,
+            fields: with_room(plan.context.len(), OF_SCORER)?,
+            cross_starts: with_room(plan.crosses.len(), OF_SCORER)?,
+        })
     }
 
     /// Returns the feature keys of a field.

@@ -4,9 +4,11 @@
 use super::super::plan::{Member, PlannedCross};
 use super::columns::Columns;
 use super::context::Context;
-use super::{CHUNK, Work};
+use super::{CHUNK, OF_SCORER, Work};
 use crate::contract::Side;
+use crate::error::Error;
 use crate::feature::cross_step;
+use crate::memory::{filled, with_room};
 
 /// Number of keys that are looked up together.
 const BATCH: usize = 1_024;
@@ -22,8 +24,12 @@ pub(super) struct Stream {
 const _: () = assert!(CHUNK <= 1 << u8::BITS);
 
 impl Stream {
-    pub(super) fn new() -> Self {
-        Self { keys: Vec::with_capacity(BATCH), owners: Vec::with_capacity(BATCH), weights: vec![0.0; BATCH] }
+    pub(super) fn new() -> Result<Self, Error> {
+        Ok(Self {
+            keys: with_room(BATCH, OF_SCORER)?,
+            owners: with_room(BATCH, OF_SCORER)?,
+            weights: filled(0.0, BATCH, OF_SCORER)?,
+        })
     }
 
     /// Returns `sum` plus the crosses among context fields, in contract order.

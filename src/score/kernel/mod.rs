@@ -28,6 +28,7 @@ use super::plan::{Column, KeyPlan, Needed, Plan, Use};
 use super::request::Answer;
 use crate::error::{Error, RowProblem};
 use crate::instructions::{Instructions, Set};
+use crate::memory::array;
 use crate::request::{CandidateStatus, Candidates, MAX_MODELS};
 use crate::weight_file::table::Table;
 use columns::Columns;
@@ -112,20 +113,29 @@ pub(super) struct Scratch {
 /// Sums of a chunk's candidates for one model.
 #[derive(Debug)]
 struct Sums {
-    own: [f64; CHUNK],
-    crossed: [f64; CHUNK],
+    own: Box<[f64; CHUNK]>,
+    crossed: Box<[f64; CHUNK]>,
     /// The probabilities, and two intermediate results of the sigmoid.
-    probabilities: [f32; CHUNK],
-    shifted: [f64; CHUNK],
-    exps: [f64; CHUNK],
+    probabilities: Box<[f32; CHUNK]>,
+    shifted: Box<[f64; CHUNK]>,
+    exps: Box<[f64; CHUNK]>,
 }
 
 impl Sums {
-    const fn new() -> Self {
-        const ZEROS: [f64; CHUNK] = [0.0; CHUNK];
-        Self { own: ZEROS, crossed: ZEROS, probabilities: [0.0; CHUNK], shifted: ZEROS, exps: ZEROS }
+    fn new() -> Result<Self, Error> {
+        let zeros = || array(0.0, OF_SCORER);
+        Ok(Self {
+            own: zeros()?,
+            crossed: zeros()?,
+            probabilities: array(0.0, OF_SCORER)?,
+            shifted: zeros()?,
+            exps: zeros()?,
+        })
     }
 }
+
+/// What needs the memory that is allocated with a scorer. All of it is on the heap, for threads with a small stack.
+const OF_SCORER: &str = "a scorer";
 
 /// The state of a model between the chunks of one request.
 #[derive(Debug, Default, Clone, Copy)]
@@ -136,14 +146,14 @@ struct Running {
 }
 
 impl Scratch {
-    pub(super) fn new(keys: &KeyPlan, parts: &[Part]) -> Self {
-        Self {
-            context: Context::new(keys),
-            columns: Columns::new(keys),
-            stream: Stream::new(),
-            sums: Sums::new(),
+    pub(super) fn new(keys: &KeyPlan, parts: &[Part]) -> Result<Self, Error> {
+        Ok(Self {
+            context: Context::new(keys)?,
+            columns: Columns::new(keys)?,
+            stream: Stream::new()?,
+            sums: Sums::new()?,
             running: vec![Running::default(); parts.len()],
-        }
+        })
     }
 }
 
@@ -154,6 +164,9 @@ pub(super) struct Job<'a> {
     pub(super) instructions: Instructions,
     pub(super) block: &'a Block<'a>,
     pub(super) candidates: Candidates,
+    /// Number of candidates that are asked for. Those that the request did not begin are refused.
+    pub(super) asked_count: usize,
+    /// Number of candidates among them that the request has begun.
     pub(super) candidate_count: usize,
     /// Number of candidates in a chunk, at most [`CHUNK`].
     pub(super) chunk: usize,
@@ -298,12 +311,17 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<RequestCounts, E
             job.block.write_answer(model, index, Answer::without_probability(CandidateStatus::Late));
         }
         running.counts.late_count = (job.candidate_count - first) as u64;
+        for index in job.candidate_count..job.asked_count {
+            job.block.write_answer(model, index, Answer::refused(RowProblem::NotFilled));
+        }
+        running.counts.refused_count += (job.asked_count - job.candidate_count) as u64;
         let counts = RequestCounts::from(running.counts);
         job.block.write_outcome(model, part.model.generation(), counts);
         if model == 0 {
             first_counts = counts;
         }
     }
+    job.block.note_answers(job.asked_count);
     Ok(first_counts)
 }
 
@@ -405,8 +423,8 @@ impl Work<'_> {
             for (place, sum) in sums.own[..count].iter().enumerate() {
                 if sum.is_nan() {
                     refused_count += 1;
-                    let answer = Answer::refused(RowProblem::NoCandidate);
-                    self.job.block.write_answer(model, first + place, answer);
+                    let problem = self.job.block.problem_of_name(first + place);
+                    self.job.block.write_answer(model, first + place, Answer::refused(problem));
                 }
             }
         }

@@ -42,13 +42,13 @@ impl LogScorer {
     /// Scores row `row` of `batch` with all models.
     pub(super) fn score(&mut self, batch: &RowBatch, row: usize) -> Result<(), Error> {
         self.request.clear();
-        // Clears the row of the only candidate.
+        // The only candidate is filled, even if none of its fields has a value.
         self.request.candidate(0)?;
         let model = Arc::clone(self.scorer.model());
         for ((field, &slot), column) in model.contract().fields().iter().zip(&self.slots).zip(&batch.columns) {
             let range = column.range(row);
             let Some(first) = range.clone().next() else { continue };
-            let mut target = self.request.row_of(slot.side);
+            let mut target = self.request.row_of(slot.side)?;
             match (&column.categories, &field.kind) {
                 (Categories::Numbers(numbers), FieldKind::Number { .. }) => target.set_number(slot, numbers[first])?,
                 (Categories::Texts { .. }, _) if field.many => {

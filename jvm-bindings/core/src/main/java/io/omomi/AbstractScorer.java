@@ -17,8 +17,6 @@ public abstract class AbstractScorer implements AutoCloseable {
     private final int modelCount;
     private final int resultsOffset;
     private final int resultStride;
-    /** Number of candidates of the last successful predict. Only these have answers. */
-    private int answeredCount;
 
     AbstractScorer(Request request, long address) {
         this.request = request;
@@ -31,8 +29,20 @@ public abstract class AbstractScorer implements AutoCloseable {
 
     /** Returns the request to fill. It is always the same object. */
     public final Request request() {
-        request.checkIdle();
+        request.checkOpen();
         return request;
+    }
+
+    /**
+     * Leaves the scorer to the next thread that uses it. A scorer belongs to the first thread that fills its request,
+     * predicts or reads an answer; another thread gets {@link Code#SCORER_BUSY}, because the requests of two threads
+     * would be mixed, and the answers would look right. A thread that has ended needs no such call. {@link ScorerPool}
+     * makes it when a scorer comes back.
+     *
+     * @throws OmomiException with {@link Code#SCORER_BUSY} if the scorer belongs to another thread that is alive
+     */
+    public final void handOver() {
+        request.handOver();
     }
 
     /**
@@ -42,11 +52,12 @@ public abstract class AbstractScorer implements AutoCloseable {
     final int score(int candidateCount, long budgetNanos) {
         request.enter();
         try {
-            answeredCount = 0;
-            request.seal(candidateCount);
+            request.forgetAnswers();
+            request.seal();
             int code = predict0(address, candidateCount, budgetNanos);
             if (code == 0) {
-                answeredCount = candidateCount;
+                request.answeredCount = candidateCount;
+                request.isAnswered = true;
             } else if (code != NO_MODEL && code != SWITCHED_OFF) {
                 Native.throwPredictError(address, code);
             }
@@ -93,7 +104,7 @@ public abstract class AbstractScorer implements AutoCloseable {
         if (probabilities == null) {
             throw OmomiException.nullArgument("probabilities");
         }
-        int count = answeredCount;
+        int count = request.answeredCount;
         if (count > probabilities.length) {
             throw OmomiException.invalidArgument(
                     "probabilities",
@@ -131,14 +142,14 @@ public abstract class AbstractScorer implements AutoCloseable {
 
     /** Returns the number of models that answer. */
     public final int modelCount() {
-        request.checkIdle();
+        request.checkOpen();
         return modelCount;
     }
 
     /** Returns the number of candidates of the last predict, or 0 before the first and after one that threw. */
     public final int answeredCount() {
-        request.checkIdle();
-        return answeredCount;
+        request.checkOwner();
+        return request.answeredCount;
     }
 
     /** Returns the number of candidates with a probability in the last predict. */
@@ -207,14 +218,15 @@ public abstract class AbstractScorer implements AutoCloseable {
         return Integer.toUnsignedLong(count(model, Block.INVALID_NUMBER_COUNT_OFFSET));
     }
 
-    /** Returns the generation of the model that gave the answers, or 0 before the first predict. */
+    /** Returns the generation of the model that gave the answers, or 0 if there are none. */
     public final long generation() {
         return generation(0);
     }
 
-    /** Returns the generation of model {@code model}, or 0 before the first predict. */
+    /** Returns the generation of model {@code model}, or 0 if there are no answers. */
     public final long generation(int model) {
-        return request.block.getLong(result(model) + Block.GENERATION_OFFSET);
+        int result = result(model);
+        return request.isAnswered ? request.block.getLong(result + Block.GENERATION_OFFSET) : 0;
     }
 
     /** Returns the logic id of the model, to be logged with each score. */
@@ -229,7 +241,7 @@ public abstract class AbstractScorer implements AutoCloseable {
     public final Explanation explain(int candidate) {
         request.enter();
         try {
-            request.seal(candidate + 1);
+            request.seal();
             return new Explanation(Native.explain(address, candidate));
         } finally {
             request.leave();
@@ -246,6 +258,7 @@ public abstract class AbstractScorer implements AutoCloseable {
 
     private int answer(int model, int candidate) {
         int result = result(model);
+        int answeredCount = request.answeredCount;
         if (candidate < 0 || candidate >= answeredCount) {
             throw OmomiException.invalidArgument(
                     "candidate", "expected one of the " + answeredCount + " answered candidates, found " + candidate);
@@ -254,12 +267,13 @@ public abstract class AbstractScorer implements AutoCloseable {
     }
 
     private int count(int model, int offset) {
-        return request.block.getInt(result(model) + offset);
+        int result = result(model);
+        return request.isAnswered ? request.block.getInt(result + offset) : 0;
     }
 
     /** The offset of a model's result. */
     final int result(int model) {
-        request.checkIdle();
+        request.checkOwner();
         if (model < 0 || model >= modelCount) {
             throw OmomiException.invalidArgument(
                     "model", "expected one of the " + modelCount + " models of this scorer, found " + model);

@@ -5,11 +5,13 @@ package io.omomi;
  * src/request/REQUEST.md} specifies them; a test of the native library compares each with its own.
  */
 interface Block {
-    int ABI_VERSION = 4;
+    int ABI_VERSION = 5;
 
     int LAYOUT_VERSION = 1;
     int LAYOUT_VERSION_OFFSET = 0;
     int TAIL_USED_OFFSET = 4;
+    int FILLED_COUNT_OFFSET = 8;
+    int GAP_COUNT_OFFSET = 12;
 
     int GENERATION_OFFSET = 0;
     int SCORED_COUNT_OFFSET = 8;
@@ -32,6 +34,9 @@ interface Block {
 
     /** Length of the index that names a prepared candidate in a request: a u32. */
     int INDEX_LEN = 4;
+
+    /** In a reference to the tail: the number of bits of the length, or of the number of values. */
+    int REFERENCE_LEN_BITS = 27;
 
     int MAX_VALUES_PER_FIELD = 1024;
 

@@ -84,19 +84,19 @@ public final class CandidateSet implements AutoCloseable {
      *     Code#CLOSED}
      */
     public synchronized boolean remove(int index) {
-        carrier.checkIdle();
+        carrier.checkOpen();
         return Native.removeCandidate(handle.address(), index) != 0;
     }
 
     /** Returns the number of candidates in the set. */
     public synchronized int count() {
-        carrier.checkIdle();
+        carrier.checkOpen();
         return Math.toIntExact(Native.candidateCount(handle.address()));
     }
 
     /** Returns the maximum number of candidates. All indices are below it. */
     public int capacity() {
-        carrier.checkIdle();
+        carrier.checkOpen();
         return capacity;
     }
 
@@ -109,7 +109,7 @@ public final class CandidateSet implements AutoCloseable {
 
     /** Opens a native scorer with its own reference. Holds the lock of {@link #close}, which frees what this reads. */
     synchronized long openScorer(long[] models, RequestLayout layout, Request request) {
-        carrier.checkIdle();
+        carrier.checkOpen();
         return Native.openScorer(models, layout.encoded(), handle.address(), request.block);
     }
 
@@ -117,7 +117,7 @@ public final class CandidateSet implements AutoCloseable {
      * Opens a native live scorer with its own reference. Holds the lock of {@link #close}, which frees what this reads.
      */
     synchronized long openLiveScorer(LiveModel live, RequestLayout layout, Request request) {
-        carrier.checkIdle();
+        carrier.checkOpen();
         return live.openScorer(layout, handle.address(), request);
     }
 
@@ -134,8 +134,10 @@ public final class CandidateSet implements AutoCloseable {
             fill.accept(carrier.candidate(0));
         } finally {
             isFilling = false;
+            // The lock of this object keeps other threads out, so the next call may come from any of them.
+            carrier.handOver();
         }
         // The filler may have closed the set; the next call reports that.
-        carrier.seal(1);
+        carrier.seal();
     }
 }

@@ -21,6 +21,7 @@ public enum Code {
     ABI_MISMATCH(14, Owner.DELIVERY, "deploy library and caller from one release"),
     LIBRARY_NOT_LOADED(15, Owner.DELIVERY, "deploy the library for this platform, and a folder it can be loaded from"),
     FORKED(16, Owner.DELIVERY, "open a live model in each process, after the fork"),
+    OUT_OF_MEMORY(17, Owner.INFRA, "give the process more memory, or make less of it necessary"),
     SCHEMA_INVALID(20, Owner.DELIVERY, "correct the declaration"),
     FIELD_MISSING(21, Owner.DELIVERY, "declare the field, or ask for a model without it"),
     FIELD_MISMATCH(22, Owner.DELIVERY, "agree with the other team on the field"),

@@ -2,8 +2,8 @@ package io.omomi;
 
 /**
  * Scores requests with the generation that a {@link LiveModel} serves. One generation scores the whole request; the
- * first request after a swap is scored by the new one. Open one for each thread, once: it serves every later
- * generation.
+ * first request after a swap is scored by the new one. Open one for each thread, once, or lend them through a {@link
+ * ScorerPool}: it serves every later generation. It belongs to the first thread that uses it, until {@link #handOver}.
  *
  * <p>When its live model is closed, the scorer continues with the generation that it has. After its own {@link #close},
  * every method throws {@link Code#CLOSED}; a close that races with a predict waits for it.
@@ -64,23 +64,33 @@ public final class LiveScorer extends AbstractScorer {
     }
 
     /**
+     * Scores the candidates that the request was given since it was cleared, up to the last one: see {@link
+     * #predict(int)}.
+     *
+     * @throws OmomiException like {@link #predict(int)}
+     */
+    public ServingState predict() {
+        return state(score(request.filledCount(), NO_BUDGET));
+    }
+
+    /**
      * Scores the first {@code candidateCount} candidates of the request in place, and returns whether it did. After
      * anything but {@link ServingState#SERVING} there are no answers, and the server answers by its own logic. That is
      * not a failure, costs less than an answer, and allocates nothing either. A candidate that cannot be read fails
      * alone: see {@link #status}.
      *
      * @throws OmomiException with {@link Code#CONTEXT_MALFORMED} or {@link Code#TOO_MANY_CANDIDATES}, and then there
-     *     are no answers; {@link Code#SCORER_BUSY} if another thread is in a call; {@link Code#CLOSED}
+     *     are no answers; {@link Code#SCORER_BUSY} if the scorer belongs to another thread; {@link Code#CLOSED}
      */
     public ServingState predict(int candidateCount) {
         return state(score(candidateCount, NO_BUDGET));
     }
 
     /**
-     * Scores the request like {@link #predict}, within {@code budgetNanos} nanoseconds: see {@link
+     * Scores the request like {@link #predict(int)}, within {@code budgetNanos} nanoseconds: see {@link
      * Scorer#predictWithin}.
      *
-     * @throws OmomiException like {@link #predict}
+     * @throws OmomiException like {@link #predict(int)}
      */
     public ServingState predictWithin(int candidateCount, long budgetNanos) {
         return state(score(candidateCount, Math.max(0, budgetNanos)));

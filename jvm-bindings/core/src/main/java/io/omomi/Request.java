@@ -4,18 +4,24 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.LongBuffer;
 import java.util.concurrent.atomic.AtomicIntegerFieldUpdater;
+import java.util.concurrent.atomic.AtomicReferenceFieldUpdater;
 import java.util.concurrent.locks.LockSupport;
 
 /**
  * The request block of one scorer: the context, the candidates and their texts. It is filled in place and reused from
  * request to request. Nothing here allocates.
  *
- * <p>Like its scorer, it belongs to one thread at a time. The Java object owns the memory, so that a careless call,
- * even one after close, throws an exception and never reaches freed memory.
+ * <p>It knows which candidates it was given since it was cleared; only these are scored. Like its scorer, it belongs to
+ * the first thread that uses it, until {@link AbstractScorer#handOver}. The Java object owns the memory, so that a
+ * careless call, even one after close, throws an exception and never reaches freed memory.
  */
 public final class Request {
     private static final AtomicIntegerFieldUpdater<Request> STATE =
             AtomicIntegerFieldUpdater.newUpdater(Request.class, "state");
+    private static final AtomicReferenceFieldUpdater<Request, Thread> OWNER =
+            AtomicReferenceFieldUpdater.newUpdater(Request.class, Thread.class, "owner");
+    /** The owner of a closed request: a thread that never runs. */
+    private static final Thread NOBODY = new Thread(() -> {}, "omomi-nobody");
     private static final int IDLE = 0;
     private static final int BUSY = 1;
     private static final int CLOSED = 2;
@@ -30,12 +36,17 @@ public final class Request {
 
     private final Row context;
     private final Row candidate;
-    /** The kind of the owner, for the message of a call after close. */
-    private final String owner;
+    /** What the request is a part of, for the message of a call after close. */
+    private final String kind;
+    /**
+     * The thread that may fill, predict and read. The requests of two threads would be mixed in one block, and the
+     * answers would look right.
+     */
+    private volatile Thread owner;
     private volatile int state = IDLE;
     /**
      * The state as seen by the last calling thread, which the setters check. They need a check, but cannot afford a
-     * volatile read each. A thread that shares a request by mistake fails the other check with its next candidate.
+     * volatile read each. A thread that shares a request by mistake fails when it clears it or moves to a candidate.
      */
     private int stateForSetters = IDLE;
     /** Number of candidates that are rows; then the number of candidates that are named. One of the two is 0. */
@@ -44,15 +55,19 @@ public final class Request {
     /** Start of the first candidate's row; then the length of a row. Both in words. */
     private final int firstCandidateWord;
     private final int candidateWords;
-    /**
-     * Number of candidate rows that are part of this request. Later rows still have the contents of an earlier request.
-     */
-    private int begunCount;
+    /** Number of candidates up to the last one that was filled or named since the request was cleared. */
+    private int filledCount;
+    /** Number of rows among them that were skipped. */
+    private int gapCount;
+    /** Number of candidates of the last successful predict. Only these have answers. */
+    int answeredCount;
+    /** Whether the last predict gave answers, maybe for no candidate at all. */
+    boolean isAnswered;
 
-    Request(RequestLayout layout, String owner) {
+    Request(RequestLayout layout, String kind) {
         NativeLibrary.load();
         this.layout = layout;
-        this.owner = owner;
+        this.kind = kind;
         this.schema = layout.schema();
         this.rowCount = layout.isPrepared() ? 0 : layout.candidates();
         this.nameCount = layout.isPrepared() ? layout.candidates() : 0;
@@ -70,17 +85,30 @@ public final class Request {
     }
 
     /**
-     * Clears the request: the context and all candidates have no fields set, and the tail is empty. Call it before each
-     * request.
+     * Clears the request: the context has no fields set, no candidate is filled or named, the tail is empty, and there
+     * are no answers. Call it before each request.
      *
      * @throws OmomiException with {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
      */
     public void clear() {
-        checkIdle();
-        context.clear();
-        candidate.clear();
-        begunCount = 0;
+        checkOwner();
+        context.forget();
+        candidate.forget();
+        filledCount = 0;
+        gapCount = 0;
+        forgetAnswers();
         tail.clear();
+    }
+
+    void forgetAnswers() {
+        answeredCount = 0;
+        isAnswered = false;
+    }
+
+    /** Returns the number of candidates up to the last one that was filled or named since the request was cleared. */
+    public int filledCount() {
+        checkOwner();
+        return filledCount;
     }
 
     /**
@@ -89,46 +117,76 @@ public final class Request {
      * @throws OmomiException with {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
      */
     public Row context() {
-        checkIdle();
+        checkNotOthers();
         return context;
     }
 
     /**
-     * Returns the row of candidate {@code index}, counted from 0. All calls return the same object, moved to that row:
-     * fill one candidate after another.
+     * Returns the row of candidate {@code index}, counted from 0, with the fields that were set since the request was
+     * cleared. The candidate counts as filled from now on, even if no field is set; those below it that were never
+     * filled get {@link CandidateStatus#NOT_FILLED}. All calls return the same object, moved to that row: fill one
+     * candidate after another.
      *
      * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the layout has no such row, {@link
      *     Code#INVALID_ARGUMENT} if its candidates are prepared and so have no rows, {@link Code#CLOSED} or {@link
      *     Code#SCORER_BUSY}
      */
     public Row candidate(int index) {
-        checkIdle();
+        checkOwner();
         if (index < 0 || index >= rowCount) {
             throw noSuchCandidate(index, false);
         }
-        if (index < begunCount) {
-            return candidate.resume(firstWord(index));
+        if (index == filledCount) {
+            filledCount = index + 1;
+            return candidate.begin(firstWord(index));
         }
-        beginUpTo(index);
-        begunCount = index + 1;
-        return candidate.begin(firstWord(index));
+        return outOfOrder(index);
+    }
+
+    /** Moves to the row of a candidate that does not follow the last one. */
+    private Row outOfOrder(int index) {
+        int word = firstWord(index);
+        candidate.seal();
+        if (index < filledCount) {
+            if (gapCount > 0 && words.get(word + Row.PRESENT_WORD) == 0 && words.get(word + Row.INLINE_TEXT_WORD) == -1) {
+                gapCount--;
+                return candidate.restart(word);
+            }
+            return candidate.resume(word);
+        }
+        for (int i = filledCount; i < index; i++) {
+            words.put(firstWord(i) + Row.PRESENT_WORD, 0);
+            words.put(firstWord(i) + Row.INLINE_TEXT_WORD, -1);
+        }
+        gapCount += index - filledCount;
+        filledCount = index + 1;
+        return candidate.restart(word);
     }
 
     /**
      * Makes prepared candidate {@code indexInSet} of the scorer's {@link CandidateSet} the candidate {@code index} of
      * the request. The set is read when the request is scored: if it has no such candidate, the status is {@link
-     * CandidateStatus#NO_CANDIDATE}. {@link #clear} keeps these indices; set those of all candidates that are to be
-     * scored.
+     * CandidateStatus#NO_CANDIDATE}. Candidates below it that were not named since the request was cleared get {@link
+     * CandidateStatus#NOT_FILLED}.
      *
      * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the layout has no such candidate, {@link
      *     Code#INVALID_ARGUMENT} if its candidates are rows, {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
      */
     public void setCandidate(int index, int indexInSet) {
-        checkIdle();
+        checkOwner();
         if (index < 0 || index >= nameCount) {
             throw noSuchCandidate(index, true);
         }
-        block.putInt(layout.candidatesOffset + index * Block.INDEX_LEN, indexInSet);
+        for (; filledCount < index; filledCount++) {
+            block.putInt(layout.candidatesOffset + filledCount * Block.INDEX_LEN, -1);
+        }
+        filledCount = Math.max(filledCount, index + 1);
+        block.putInt(layout.candidatesOffset + index * Block.INDEX_LEN, name(indexInSet));
+    }
+
+    /** No set has the index that stands for a candidate without a name, so another such index changes no answer. */
+    private static int name(int indexInSet) {
+        return indexInSet == -1 ? -2 : indexInSet;
     }
 
     /**
@@ -139,7 +197,7 @@ public final class Request {
      *     outside the array; then no candidate has changed
      */
     public void setCandidates(int[] indicesInSet, int count) {
-        checkIdle();
+        checkOwner();
         if (indicesInSet == null) {
             throw OmomiException.nullArgument("indicesInSet");
         }
@@ -153,13 +211,14 @@ public final class Request {
         ByteBuffer block = this.block;
         int offset = layout.candidatesOffset;
         for (int i = 0; i < count; i++) {
-            block.putInt(offset + i * Block.INDEX_LEN, indicesInSet[i]);
+            block.putInt(offset + i * Block.INDEX_LEN, name(indicesInSet[i]));
         }
+        filledCount = Math.max(filledCount, count);
     }
 
     /** Returns the number of bytes of the tail that are in use. Use it to learn how large a tail real requests need. */
     public int tailUsedBytes() {
-        checkIdle();
+        checkOwner();
         return tail.used();
     }
 
@@ -180,37 +239,81 @@ public final class Request {
                         + " was asked for");
     }
 
-    /** Begins the rows below {@code count} that were skipped. They have no fields set. */
-    private void beginUpTo(int count) {
-        while (begunCount < count) {
-            candidate.begin(firstWord(begunCount++));
-        }
-    }
-
     private int firstWord(int index) {
         return firstCandidateWord + index * candidateWords;
     }
 
-    /** Writes pending changes to the block, for a native call that reads {@code candidateCount} rows. */
-    void seal(int candidateCount) {
+    /** Writes pending changes to the block, for a native call that reads it. */
+    void seal() {
         context.seal();
         // If candidates are named by index, the indices are where rows would be: no row may be written there.
         if (rowCount > 0) {
-            beginUpTo(Math.min(candidateCount, rowCount));
             candidate.seal();
         }
         tail.flush();
         block.putInt(Block.TAIL_USED_OFFSET, tail.used());
+        block.putInt(Block.FILLED_COUNT_OFFSET, filledCount);
+        block.putInt(Block.GAP_COUNT_OFFSET, gapCount);
     }
 
-    void checkIdle() {
-        int now = state;
-        if (now != IDLE) {
-            throw notIdle(now);
+    /** Rejects a call of another thread than the owner. If there is none, the calling thread becomes the owner. */
+    void checkOwner() {
+        if (owner != Thread.currentThread()) {
+            takeOver();
         }
     }
 
-    /** The check of {@link #checkIdle}, for setters. */
+    /** Rejects a call of another thread than the owner, and makes no thread the owner. */
+    void checkNotOthers() {
+        Thread now = owner;
+        if (now != null && now != Thread.currentThread()) {
+            throw owned(now);
+        }
+    }
+
+    private void takeOver() {
+        Thread now = owner;
+        // An owner that has ended cannot hand over.
+        if (now == NOBODY || now != null && now.isAlive() || !OWNER.compareAndSet(this, now, Thread.currentThread())) {
+            throw owned(owner);
+        }
+        if (state == CLOSED) {
+            owner = NOBODY;
+            throw OmomiException.closed(kind);
+        }
+    }
+
+    /** Leaves the request to the next thread that uses it. */
+    void handOver() {
+        Thread now = owner;
+        if (now == null || now == NOBODY) {
+            return;
+        }
+        if (now != Thread.currentThread() && now.isAlive()) {
+            throw owned(now);
+        }
+        OWNER.compareAndSet(this, now, null);
+    }
+
+    private OmomiException owned(Thread now) {
+        if (now == NOBODY || state == CLOSED) {
+            return OmomiException.closed(kind);
+        }
+        String name = now == null ? "another thread" : "the thread `" + now.getName() + "`";
+        return new OmomiException(
+                Code.SCORER_BUSY,
+                "the " + kind + " belongs to " + name
+                        + ": make one scorer per thread, lend scorers through a ScorerPool, or hand it over first");
+    }
+
+    /** Rejects a call after close. */
+    void checkOpen() {
+        if (state == CLOSED) {
+            throw OmomiException.closed(kind);
+        }
+    }
+
+    /** The check of setters. */
     void checkMayBeSet() {
         int now = stateForSetters;
         if (now != IDLE) {
@@ -220,6 +323,7 @@ public final class Request {
 
     /** Claims the block for one native call. */
     void enter() {
+        checkOwner();
         if (!STATE.compareAndSet(this, IDLE, BUSY)) {
             throw notIdle(state);
         }
@@ -241,12 +345,13 @@ public final class Request {
             LockSupport.parkNanos(CLOSE_POLL_NANOS);
         }
         stateForSetters = CLOSED;
+        owner = NOBODY;
         return true;
     }
 
     private OmomiException notIdle(int state) {
         if (state == CLOSED) {
-            return OmomiException.closed(owner);
+            return OmomiException.closed(kind);
         }
         return new OmomiException(
                 Code.SCORER_BUSY, "the scorer is in use by another thread: make one scorer per thread");

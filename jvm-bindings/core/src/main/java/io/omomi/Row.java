@@ -10,8 +10,8 @@ import java.util.List;
  * thread; the row is then unchanged. Nothing here allocates.
  */
 public final class Row {
-    private static final int PRESENT_WORD = Block.ROW_PRESENT_OFFSET / Block.SLOT_LEN;
-    private static final int INLINE_TEXT_WORD = Block.ROW_INLINE_TEXT_OFFSET / Block.SLOT_LEN;
+    static final int PRESENT_WORD = Block.ROW_PRESENT_OFFSET / Block.SLOT_LEN;
+    static final int INLINE_TEXT_WORD = Block.ROW_INLINE_TEXT_OFFSET / Block.SLOT_LEN;
 
     private final Request request;
     /** The block as words: the JVM checks the index of a word in fewer steps than the eight bytes at an offset. */
@@ -70,10 +70,24 @@ public final class Row {
         words.put(firstWord + INLINE_TEXT_WORD, inlineText);
     }
 
-    /** Clears all fields of the row. */
-    void clear() {
+    /** Moves to the row at a word of the block, and begins it. The row before is already in the block. */
+    Row restart(int newFirstWord) {
+        firstWord = newFirstWord;
+        forget();
+        return this;
+    }
+
+    /** Makes all fields of the row missing. */
+    void forget() {
         present = 0;
         inlineText = 0;
+    }
+
+    /** Makes all fields of the row missing again. The candidate still counts as filled. */
+    public Row clear() {
+        request.checkMayBeSet();
+        forget();
+        return this;
     }
 
     /** Sets an {@code id} field. */
@@ -121,7 +135,10 @@ public final class Row {
         if (text == null) {
             throw OmomiException.nullArgument("text");
         }
-        return set(field, tail.putText(text), true);
+        long slot = isInTail(field, present & inlineText)
+                ? tail.putTextAgain(words.get(firstWord + field.slotWord), text)
+                : tail.putText(text);
+        return set(field, slot, true);
     }
 
     /** Sets a {@code text} field by the value of its text, computed once by {@link Feature#textValue} and kept. */
@@ -168,6 +185,13 @@ public final class Row {
         for (int i = 0; i < count; i++) {
             len += textLen(texts[i]);
         }
+        if (isInTail(field, present)) {
+            long slot = takeListAgain(field, count, len);
+            for (int i = 0; i < count; i++) {
+                tail.putListedText(slot, i, texts[i]);
+            }
+            return set(field, slot, true);
+        }
         int list = tail.takeList(count, len);
         for (int i = 0; i < count; i++) {
             tail.setListed(list, i, tail.putText(texts[i]));
@@ -187,6 +211,13 @@ public final class Row {
         for (int i = 0; i < count; i++) {
             len += textLen(texts.get(i));
         }
+        if (isInTail(field, present)) {
+            long slot = takeListAgain(field, count, len);
+            for (int i = 0; i < count; i++) {
+                tail.putListedText(slot, i, texts.get(i));
+            }
+            return set(field, slot, true);
+        }
         int list = tail.takeList(count, len);
         for (int i = 0; i < count; i++) {
             tail.setListed(list, i, tail.putText(texts.get(i)));
@@ -201,6 +232,7 @@ public final class Row {
         }
         check(field, request.schema.use(side, field.type(), field.isMany()), "a field of the " + side.word());
         present &= ~field.bit;
+        inlineText &= ~field.bit;
         return this;
     }
 
@@ -216,11 +248,28 @@ public final class Row {
             throw OmomiException.nullArgument(argument);
         }
         checkCount(field, count, values.length, argument);
+        if (isInTail(field, present)) {
+            long slot = takeListAgain(field, count, 0);
+            for (int i = 0; i < count; i++) {
+                tail.setListed((int) slot, i, values[i]);
+            }
+            return set(field, slot, false);
+        }
         int list = tail.takeList(count, 0);
         for (int i = 0; i < count; i++) {
             tail.setListed(list, i, values[i]);
         }
         return set(field, Tail.reference(list, count), false);
+    }
+
+    /** Whether the field has a value in the tail, which the next one replaces. */
+    private static boolean isInTail(Field field, long bits) {
+        return (bits & field.bit) != 0;
+    }
+
+    private long takeListAgain(Field field, int count, long textsLen) {
+        return tail.takeListAgain(
+                words.get(firstWord + field.slotWord), (inlineText & field.bit) != 0, count, textsLen);
     }
 
     private static void checkCount(Field field, int count, int available, String argument) {

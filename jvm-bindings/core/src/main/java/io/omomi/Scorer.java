@@ -4,9 +4,9 @@ import java.util.Collections;
 import java.util.List;
 
 /**
- * Scores requests with one model, or with several in one call. Open one for each thread: it owns its request and its
- * answers, and a second thread that calls it at the same time gets {@link Code#SCORER_BUSY}. It may be passed from
- * thread to thread.
+ * Scores requests with one model, or with several in one call. Open one for each thread, or lend them through a {@link
+ * ScorerPool}: it owns its request and its answers. It belongs to the first thread that uses it, and another one gets
+ * {@link Code#SCORER_BUSY}, until {@link #handOver}.
  *
  * <p>It holds its own reference to each model, so a model may be closed or replaced at any time. After {@link #close},
  * every method throws {@link Code#CLOSED}; a close that races with a predict waits for it.
@@ -98,23 +98,33 @@ public final class Scorer extends AbstractScorer {
     }
 
     /**
-     * Scores the first {@code candidateCount} candidates of the request in place. A candidate that cannot be read fails
-     * alone: see {@link #status}. The request is not changed.
+     * Scores the candidates that the request was given since it was cleared, up to the last one: see {@link
+     * #predict(int)}.
+     *
+     * @throws OmomiException like {@link #predict(int)}
+     */
+    public void predict() {
+        score(request.filledCount(), NO_BUDGET);
+    }
+
+    /**
+     * Scores the first {@code candidateCount} candidates of the request in place. A candidate that cannot be read, or
+     * that was not filled, fails alone: see {@link #status}. The request is not changed.
      *
      * @throws OmomiException with {@link Code#CONTEXT_MALFORMED} or {@link Code#TOO_MANY_CANDIDATES}, and then there
-     *     are no answers; {@link Code#SCORER_BUSY} if another thread is in a call; {@link Code#CLOSED}
+     *     are no answers; {@link Code#SCORER_BUSY} if the scorer belongs to another thread; {@link Code#CLOSED}
      */
     public void predict(int candidateCount) {
         score(candidateCount, NO_BUDGET);
     }
 
     /**
-     * Scores the request like {@link #predict}, within a time limit: starts no further chunk of up to 256 candidates
-     * once {@code budgetNanos} nanoseconds have passed since the call. 0 or less leaves no time at all. Candidates that
-     * were not reached have the status {@link CandidateStatus#LATE} and no probability, and {@link #lateCount} counts
-     * them; with several models, they are the same for all. Reaching the limit is not an error.
+     * Scores the request like {@link #predict(int)}, within a time limit: starts no further chunk of up to 256
+     * candidates once {@code budgetNanos} nanoseconds have passed since the call. 0 or less leaves no time at all.
+     * Candidates that were not reached have the status {@link CandidateStatus#LATE} and no probability, and {@link
+     * #lateCount} counts them; with several models, they are the same for all. Reaching the limit is not an error.
      *
-     * @throws OmomiException like {@link #predict}
+     * @throws OmomiException like {@link #predict(int)}
      */
     public void predictWithin(int candidateCount, long budgetNanos) {
         score(candidateCount, Math.max(0, budgetNanos));

@@ -21,6 +21,8 @@ final class Tail {
     private int used;
     /** Number of used bytes that are already in the block. The others are still gathered. */
     private int written;
+    /** Where the next text of a list that replaces another one goes. */
+    private int nextText;
 
     Tail(ByteBuffer block, LongBuffer words, RequestLayout layout) {
         this.block = block;
@@ -57,6 +59,105 @@ final class Tail {
             take(Utf8.put(text, count, gathered, at) - at);
         }
         return reference(start, used - start);
+    }
+
+    /**
+     * Puts a text in place of the one that {@code old} refers to: into its room if it fits, and else into a new one
+     * with room to spare, so that setting a field again and again does not fill the tail.
+     *
+     * @throws OmomiException with {@link Code#TAIL_FULL} if it does not fit; then nothing has changed
+     */
+    long putTextAgain(long old, CharSequence text) {
+        long len = Utf8.len(text);
+        long slot = takeAgain((int) old, roomLen(old, 1), roomClass(old), len, 1, len);
+        writeText((int) slot, text);
+        return slot;
+    }
+
+    /**
+     * Reserves room for a list like {@link #takeList}, in place of the one that {@code old} refers to, and returns the
+     * reference to it.
+     */
+    long takeListAgain(long old, boolean hasTexts, int count, long textsLen) {
+        int start = (int) old;
+        int len = roomLen(old, Block.SLOT_LEN);
+        if (roomClass(old) == 0 && hasTexts) {
+            for (int i = 0; i < count(old); i++) {
+                long text = words.get((offset + start) / Block.SLOT_LEN + i);
+                len = Math.max(len, (int) text + count(text) - start);
+            }
+        }
+        long slot = takeAgain(
+                start, len, roomClass(old), (long) count * Block.SLOT_LEN + textsLen, Block.SLOT_LEN, count);
+        nextText = (int) slot + count * Block.SLOT_LEN;
+        return slot;
+    }
+
+    /** Writes text {@code index} of a list from {@link #takeListAgain}; the texts are written in their order. */
+    void putListedText(long list, int index, CharSequence text) {
+        int len = (int) Utf8.len(text);
+        writeText(nextText, text);
+        setListed((int) list, index, reference(nextText, len));
+        nextText += len;
+    }
+
+    /** Returns the reference to {@code count} bytes or values in a room of {@code len} bytes. */
+    private long takeAgain(int start, int roomLen, int roomClass, long len, int alignment, long count) {
+        flush();
+        boolean isLast = start + roomLen == used && roomClass == 0;
+        int kept = roomClass;
+        int at = start;
+        if (isLast) {
+            if (len > capacity - start) {
+                throw full(start + len);
+            }
+            used = start + (int) len;
+        } else if (len <= roomLen) {
+            if (kept == 0 && len != roomLen) {
+                kept = Integer.SIZE - 1 - Integer.numberOfLeadingZeros(roomLen);
+                kept = len <= 1L << kept ? kept : 0;
+            }
+        } else {
+            at = (used + alignment - 1) & -alignment;
+            if (len > capacity - at) {
+                throw full(at + len);
+            }
+            kept = Integer.SIZE - Integer.numberOfLeadingZeros((int) len - 1);
+            kept = 1L << kept <= capacity - at ? kept : 0;
+            used = at + (kept == 0 ? (int) len : 1 << kept);
+        }
+        written = used;
+        return reference(at, (int) count) | (long) kept << (Integer.SIZE + Block.REFERENCE_LEN_BITS);
+    }
+
+    /** Writes a text to the block, at bytes that were reserved before. */
+    private void writeText(int start, CharSequence text) {
+        int at = offset + start;
+        int count = text.length();
+        int end;
+        for (int first = 0; first < count; first = end) {
+            end = Math.min(first + GATHERED_CHARS, count);
+            if (end < count && Character.isHighSurrogate(text.charAt(end - 1))) {
+                end--;
+            }
+            int len = Utf8.putChars(text, first, end, gathered, 0);
+            block.position(at);
+            block.put(gathered, 0, len);
+            at += len;
+        }
+    }
+
+    private static int count(long reference) {
+        return (int) (reference >>> Integer.SIZE) & ((1 << Block.REFERENCE_LEN_BITS) - 1);
+    }
+
+    private static int roomClass(long reference) {
+        return (int) (reference >>> (Integer.SIZE + Block.REFERENCE_LEN_BITS));
+    }
+
+    private static int roomLen(long reference, int elementLen) {
+        int roomClass = roomClass(reference);
+        return roomClass == 0 ? count(reference) * elementLen : 1 << roomClass;
     }
 
     /**

@@ -121,6 +121,22 @@ final class CandidateSetTest {
     }
 
     @Test
+    void a_candidate_that_was_not_named_since_the_request_was_cleared_is_not_scored() {
+        scorer.request().clear();
+        Fixture.fillContext(scorer.request(), text);
+        scorer.request().setCandidate(2, 6);
+        scorer.predict(5);
+        for (int i : new int[] {0, 1, 3, 4}) {
+            assertEquals(CandidateStatus.NOT_FILLED, scorer.status(1, i));
+            assertTrue(Float.isNaN(scorer.probability(i)));
+        }
+        assertSame(inline, 6, scorer, 1, 2);
+        assertEquals(4, scorer.refusedCount());
+        scorer.predict();
+        assertEquals(3, scorer.answeredCount());
+    }
+
+    @Test
     void rows_may_be_replaced_and_removed_and_a_gap_fails_alone() {
         assertEquals(CANDIDATES, set.count());
         assertTrue(set.remove(5));

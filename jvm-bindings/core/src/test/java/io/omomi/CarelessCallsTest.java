@@ -136,7 +136,8 @@ final class CarelessCallsTest {
             assertEquals(code, thrown.code(), thrown::toString);
             assertFalse(thrown.getMessage().isEmpty());
             request.clear();
-            scorer.predict(1);
+            request.candidate(0);
+            scorer.predict();
             assertEquals(CandidateStatus.SCORED, scorer.status(0));
         }));
     }
@@ -264,6 +265,7 @@ final class CarelessCallsTest {
 
     @Test
     void nan_and_numbers_out_of_range_are_counted_and_missing() {
+        request.candidate(0);
         scorer.predict(1);
         double without = scorer.logit(0);
         long missing = scorer.missingCount();
@@ -276,24 +278,31 @@ final class CarelessCallsTest {
     }
 
     @Test
-    void an_unset_field_and_a_cleared_request_are_missing_again() {
+    void an_unset_field_and_a_cleared_row_or_request_are_missing_again() {
+        request.candidate(0);
         scorer.predict(1);
         double empty = scorer.logit(0);
         request.candidate(0).setId(Fixture.CREATIVE_ID, 1).unset(Fixture.CREATIVE_ID);
         scorer.predict(1);
         assertEquals(empty, scorer.logit(0));
+        request.candidate(0).setId(Fixture.CREATIVE_ID, 1).setText(Fixture.CATEGORY, "x").clear();
+        scorer.predict(1);
+        assertEquals(empty, scorer.logit(0));
         Fixture.fill(request, 500, new Fixture.Text());
         request.clear();
         scorer.predict(500);
+        assertEquals(500, scorer.refusedCount());
         for (int i = 0; i < 500; i++) {
-            assertEquals(empty, scorer.logit(i));
+            assertEquals(CandidateStatus.NOT_FILLED, scorer.status(i));
+            assertTrue(Float.isNaN(scorer.probability(i)));
         }
     }
 
     @Test
-    void a_skipped_or_revisited_candidate_has_no_values_of_an_earlier_request() {
+    void a_skipped_candidate_is_not_scored_and_a_revisited_one_has_no_values_of_an_earlier_request() {
         request.candidate(0).setId(Fixture.CREATIVE_ID, 1);
-        scorer.predict(2);
+        request.candidate(1);
+        scorer.predict();
         double one = scorer.logit(0);
         double empty = scorer.logit(1);
         assertNotEquals(one, empty, "the id has a weight");
@@ -305,13 +314,42 @@ final class CarelessCallsTest {
         request.candidate(3);
         scorer.predict(6);
         for (int i = 0; i < 6; i++) {
-            assertEquals(i == 1 || i == 3 ? one : empty, scorer.logit(i), "candidate " + i);
+            double expected = i == 1 || i == 3 ? one : i == 4 ? empty : Double.NaN;
+            assertEquals(expected, scorer.logit(i), "candidate " + i);
+            assertEquals(
+                    Double.isNaN(expected) ? CandidateStatus.NOT_FILLED : CandidateStatus.SCORED, scorer.status(i));
         }
+        assertEquals(3, scorer.refusedCount());
         request.candidate(4).setId(Fixture.CREATIVE_ID, 1);
         scorer.predict(6);
         assertEquals(one, scorer.logit(3));
         assertEquals(one, scorer.logit(4));
-        assertEquals(empty, scorer.logit(5));
+        assertEquals(CandidateStatus.NOT_FILLED, scorer.status(5));
+        request.candidate(0);
+        scorer.predict();
+        assertEquals(5, scorer.answeredCount());
+        assertEquals(empty, scorer.logit(0));
+        assertEquals(CandidateStatus.NOT_FILLED, scorer.status(2));
+    }
+
+    @Test
+    void a_refused_predict_or_a_cleared_request_leaves_no_answers_of_the_call_before() {
+        request.candidate(0);
+        for (Executable after : new Executable[] {
+            () -> assertThrows(OmomiException.class, () -> scorer.predict(501)), request::clear
+        }) {
+            scorer.predict(1);
+            assertEquals(1, scorer.scoredCount());
+            try {
+                after.execute();
+            } catch (Throwable thrown) {
+                throw new AssertionError(thrown);
+            }
+            assertEquals(0, scorer.answeredCount());
+            assertEquals(0, scorer.scoredCount());
+            assertEquals(0, scorer.generation());
+            assertThrows(OmomiException.class, () -> scorer.probability(0));
+        }
     }
 
     @Test

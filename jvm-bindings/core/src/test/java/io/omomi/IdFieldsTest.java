@@ -48,8 +48,13 @@ final class IdFieldsTest {
     }
 
     private void assertSameLogits() {
-        together.predict(CANDIDATES);
-        oneByOne.predict(CANDIDATES);
+        for (int i = 0; i < CANDIDATES; i++) {
+            // Candidates whose fields are all missing are filled, too.
+            together.request().candidate(i);
+            oneByOne.request().candidate(i);
+        }
+        together.predict();
+        oneByOne.predict();
         for (int i = 0; i < CANDIDATES; i++) {
             assertEquals(CandidateStatus.SCORED, together.status(i));
             assertEquals(oneByOne.logit(i), together.logit(i), "candidate " + i);

@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
@@ -206,6 +207,7 @@ final class LifecycleTest {
         Scorer scorer = Scorer.open(model, Fixture.LAYOUT);
         model.close();
         assertTrue(mappedWeightFiles() > mapped, "the scorer holds the mapping");
+        scorer.request().candidate(0);
         scorer.predict(1);
         assertTrue(scorer.probability(0) > 0);
         scorer.close();
@@ -291,15 +293,17 @@ final class LifecycleTest {
     }
 
     @Test
-    void a_second_thread_on_one_scorer_gets_scorer_busy_and_a_close_waits() throws Exception {
+    void a_second_thread_on_one_scorer_gets_scorer_busy_and_its_close_waits() throws Exception {
         RequestLayout large = RequestLayout.of(Fixture.SCHEMA, 65_536, 1024);
         AtomicReference<Throwable> failure = new AtomicReference<>();
         try (Model model = Fixture.model()) {
             Scorer scorer = Scorer.open(model, large);
+            CountDownLatch isOwned = new CountDownLatch(1);
             Thread first = new Thread(() -> {
                 try {
                     while (true) {
                         scorer.predict(65_536);
+                        isOwned.countDown();
                     }
                 } catch (OmomiException closed) {
                     if (closed.code() != Code.CLOSED && closed.code() != Code.SCORER_BUSY) {
@@ -310,18 +314,66 @@ final class LifecycleTest {
                 }
             });
             first.start();
-            boolean wasBusy = false;
-            for (int attempt = 0; attempt < 1_000_000 && !wasBusy && first.isAlive(); attempt++) {
-                try {
-                    scorer.request().clear();
-                } catch (OmomiException busy) {
-                    assertEquals(Code.SCORER_BUSY, busy.code());
-                    wasBusy = true;
-                }
+            isOwned.await();
+            for (Executable call : new Executable[] {
+                () -> scorer.request().clear(),
+                () -> scorer.request().context(),
+                () -> scorer.request().candidate(0),
+                scorer::predict,
+                scorer::answeredCount,
+                scorer::generation,
+                scorer::handOver,
+                () -> scorer.explain(0)
+            }) {
+                OmomiException refused = assertThrows(OmomiException.class, call);
+                assertEquals(Code.SCORER_BUSY, refused.code());
+                assertTrue(refused.getMessage().contains(first.getName()), refused.getMessage());
             }
             scorer.close();
             first.join();
-            assertTrue(wasBusy);
+        }
+        if (failure.get() != null) {
+            throw new AssertionError(failure.get());
+        }
+    }
+
+    @Test
+    void a_scorer_belongs_to_one_thread_until_it_is_handed_over_or_the_thread_ends() throws Exception {
+        try (Model model = Fixture.model();
+                Scorer scorer = Scorer.open(model, Fixture.LAYOUT)) {
+            // Rows of the context may be kept before the first use, as the Scala API does.
+            Row context = scorer.request().context();
+            onOtherThread(() -> scorer.request().clear());
+            context.setId(Fixture.MEDIA_ID, 3);
+            scorer.request().candidate(0);
+            scorer.predict();
+            OmomiException refused = assertThrows(
+                    OmomiException.class, () -> onOtherThread(() -> scorer.request().clear()));
+            assertEquals(Code.SCORER_BUSY, refused.code());
+            scorer.handOver();
+            scorer.handOver();
+            onOtherThread(() -> {
+                scorer.predict();
+                assertTrue(scorer.probability(0) > 0);
+            });
+            // That thread has ended.
+            assertTrue(scorer.probability(0) > 0);
+        }
+    }
+
+    private static void onOtherThread(Executable body) throws Exception {
+        AtomicReference<Throwable> failure = new AtomicReference<>();
+        Thread thread = new Thread(() -> {
+            try {
+                body.execute();
+            } catch (Throwable thrown) {
+                failure.set(thrown);
+            }
+        });
+        thread.start();
+        thread.join();
+        if (failure.get() instanceof OmomiException refused) {
+            throw refused;
         }
         if (failure.get() != null) {
             throw new AssertionError(failure.get());

@@ -36,10 +36,10 @@ final class LiveMetricsTest {
         store.publish(1);
         live.lookNow();
         Fixture.fill(scorer.request(), Store.CANDIDATES, new Fixture.Text());
+        assertThrows(OmomiException.class, () -> scorer.predict(Store.CANDIDATES + 1));
         for (int i = 0; i < 3; i++) {
             assertEquals(ServingState.SERVING, scorer.predict(Store.CANDIDATES));
         }
-        assertThrows(OmomiException.class, () -> scorer.predict(Store.CANDIDATES + 1));
         byte[] damaged = Store.bytes(2);
         damaged[damaged.length / 2] ^= 1;
         store.publish(2, damaged);

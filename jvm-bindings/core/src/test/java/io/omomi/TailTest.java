@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -34,7 +35,7 @@ final class TailTest {
                 categories.add(category);
                 labels.add(listed);
             }
-            request.seal(CANDIDATES);
+            request.seal();
             for (int i = 0; i < CANDIDATES; i++) {
                 assertEquals(categories.get(i), text(request, slot(request, i, Fixture.CATEGORY)));
                 for (int place = 0; place < labels.get(i).size(); place++) {
@@ -54,7 +55,7 @@ final class TailTest {
             String text = "x".repeat(lead) + "\ud83d\ude00".repeat(5_000);
             request.clear();
             request.candidate(0).setText(Fixture.CATEGORY, text);
-            request.seal(1);
+            request.seal();
             assertEquals(text, text(request, slot(request, 0, Fixture.CATEGORY)));
         }
     }
@@ -76,11 +77,50 @@ final class TailTest {
                 assertThrows(OmomiException.class, () -> request.candidate(2).setText(Fixture.CATEGORY, "z"));
                 assertThrows(OmomiException.class, () -> request.candidate(2).setTexts(Fixture.LABEL, Arrays.asList("")));
                 request.candidate(2).setText(Fixture.CATEGORY, "");
-                request.seal(3);
+                request.seal();
                 assertEquals(fits, text(request, slot(request, 0, Fixture.CATEGORY)));
                 assertEquals("y".repeat(left), text(request, slot(request, 1, Fixture.CATEGORY)));
             }
         }
+    }
+
+    @Test
+    void setting_a_text_or_a_list_again_reuses_the_tail() {
+        Request request = request(8 << 10);
+        Random random = new Random(11);
+        String[] categories = new String[8];
+        List<List<String>> labels = new ArrayList<>(Collections.nCopies(8, null));
+        long[] ids = {1, 2, 3, 4, 5, 6, 7, 8};
+        for (int round = 0; round < 20_000; round++) {
+            int i = random.nextInt(8);
+            String category = "重x\ud83d\ude00y".repeat(random.nextInt(5));
+            List<String> listed = Collections.nCopies(random.nextInt(4), "ラベル".repeat(random.nextInt(3)));
+            Row row = request.candidate(i);
+            row.setText(Fixture.CATEGORY, category).setIds(Fixture.CAMPAIGN_ID, ids, random.nextInt(8));
+            if (round % 2 == 0) {
+                row.setTexts(Fixture.LABEL, listed);
+            } else {
+                row.setTexts(Fixture.LABEL, listed.toArray(new String[0]), listed.size());
+            }
+            categories[i] = category;
+            labels.set(i, listed);
+        }
+        request.seal();
+        for (int i = 0; i < 8; i++) {
+            assertEquals(categories[i], text(request, slot(request, i, Fixture.CATEGORY)));
+            long list = slot(request, i, Fixture.LABEL);
+            for (int place = 0; place < labels.get(i).size(); place++) {
+                int at = request.layout.tailOffset + (int) list + place * Block.SLOT_LEN;
+                assertEquals(labels.get(i).get(place), text(request, request.block.getLong(at)));
+            }
+        }
+        int used = request.tailUsedBytes();
+        assertThrows(OmomiException.class, () -> request.candidate(0).setText(Fixture.CATEGORY, "x".repeat(9_000)));
+        assertThrows(
+                OmomiException.class,
+                () -> request.candidate(0).setTexts(Fixture.LABEL, Arrays.asList("x", "y".repeat(9_000))));
+        assertEquals(used, request.tailUsedBytes(), "a setter that fails takes nothing");
+        assertEquals(categories[0], text(request, slot(request, 0, Fixture.CATEGORY)));
     }
 
     private static Request request(int tailLenBytes) {
@@ -104,7 +144,7 @@ final class TailTest {
     }
 
     private static String text(Request request, long reference) {
-        byte[] bytes = new byte[(int) (reference >>> 32)];
+        byte[] bytes = new byte[(int) (reference >>> 32) & (1 << Block.REFERENCE_LEN_BITS) - 1];
         for (int i = 0; i < bytes.length; i++) {
             bytes[i] = request.block.get(request.layout.tailOffset + (int) reference + i);
         }

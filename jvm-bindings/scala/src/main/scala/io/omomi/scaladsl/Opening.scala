@@ -82,6 +82,8 @@ object CandidateSet {
 
 /** The common part of [[Scorer]] and [[LiveScorer]]: a request and its answers. */
 sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extends AutoCloseable {
+  private[scaladsl] final def javaScorer: io.omomi.AbstractScorer = underlying
+
   /** The request to fill. It is always the same object. */
   final val request: Request = new Request(underlying.request())
 
@@ -115,6 +117,11 @@ sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extend
 
   /** Returns the number of models that answer. */
   final def modelCount: Int = underlying.modelCount()
+
+  /** Leaves the scorer to the next thread that uses it. It belongs to the first thread that fills, predicts or reads;
+    * another one gets an exception. [[ScorerPool]] calls this when a scorer comes back.
+    */
+  final def handOver(): Unit = underlying.handOver()
 
   /** Returns the number of candidates with a probability in the last predict. */
   final def scoredCount: Int = underlying.scoredCount()
@@ -169,7 +176,12 @@ sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extend
   * to each model, which may be closed or replaced at any time. After `close`, every method throws.
   */
 final class Scorer private (underlying: io.omomi.Scorer) extends AbstractScorer(underlying) {
-  /** Scores the first `candidateCount` candidates of the request. A candidate that cannot be read fails alone. */
+  /** Scores the candidates that the request was given since it was cleared, up to the last one. */
+  def predict(): Unit = underlying.predict()
+
+  /** Scores the first `candidateCount` candidates of the request. A candidate that cannot be read, or that was not
+    * filled, fails alone.
+    */
   def predict(candidateCount: Int): Unit = underlying.predict(candidateCount)
 
   /** Scores the request like `predict`, within a time limit: starts no further chunk of up to 256 candidates once
@@ -226,6 +238,9 @@ object LiveModel {
   * }}}
   */
 final class LiveScorer private (underlying: io.omomi.LiveScorer) extends AbstractScorer(underlying) {
+  /** Scores the candidates that the request was given since it was cleared, and returns whether it did. */
+  def predict(): ServingState = underlying.predict()
+
   /** Scores the first `candidateCount` candidates of the request, and returns whether it did. After anything but
     * `SERVING` there are no answers, and the server answers by its own logic.
     */

@@ -17,11 +17,15 @@ final class Request private[scaladsl] (underlying: io.omomi.Request) {
   // Created for the first candidate: requests of prepared candidates have no rows.
   private var candidateRow: Row[Candidate] = _
 
-  /** Clears every value. Call it before each request. */
+  /** Clears every value, and forgets which candidates were filled, and the answers. Call it before each request. */
   def clear(): Unit = underlying.clear()
 
-  /** Returns the row of candidate `index`, counted from 0. All calls return the same object, moved to that row: fill
-    * one candidate after another.
+  /** Returns the number of candidates up to the last one that was filled or named since the request was cleared. */
+  def filledCount: Int = underlying.filledCount()
+
+  /** Returns the row of candidate `index`, counted from 0, with the values that were set since the request was cleared.
+    * The candidate counts as filled from now on; those below it that were never filled are not scored. All calls
+    * return the same object, moved to that row: fill one candidate after another.
     */
   def candidate(index: Int): Row[Candidate] = {
     val row = underlying.candidate(index)
@@ -29,8 +33,8 @@ final class Request private[scaladsl] (underlying: io.omomi.Request) {
     candidateRow
   }
 
-  /** Makes candidate `indexInSet` of the scorer's [[CandidateSet]] the candidate `index` of the request. `clear` keeps
-    * these indices.
+  /** Makes candidate `indexInSet` of the scorer's [[CandidateSet]] the candidate `index` of the request. Those
+    * below it that were not named since the request was cleared are not scored.
     */
   def setCandidate(index: Int, indexInSet: Int): Unit = underlying.setCandidate(index, indexInSet)
 
@@ -100,6 +104,12 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
     // Clear it afterwards: keeping the list would keep the caller's texts reachable.
     try underlying.setTexts(field.underlying, if (texts == null) null else listed)
     finally listed.of = null
+    ()
+  }
+
+  /** Makes all fields missing again. The candidate still counts as filled. */
+  def clear(): Unit = {
+    underlying.clear()
     ()
   }
 

@@ -187,6 +187,70 @@ class ScorerTest {
   }
 
   @Test
+  def only_candidates_that_were_filled_since_the_request_was_cleared_are_scored(): Unit = withScorer { scorer =>
+    fill(scorer.request, TextValue.of("自動車"))
+    scorer.predict()
+    assertEquals(candidates, scorer.scoredCount)
+    scorer.request.clear()
+    assertEquals(0, scorer.scoredCount)
+    scorer.request.candidate(2)(Ad.creativeId) = 1L
+    scorer.request.candidate(2)(Ad.category) = TextValue.of("自動車")
+    scorer.predict()
+    assertEquals(3, scorer.request.filledCount)
+    assertEquals(io.omomi.CandidateStatus.NOT_FILLED, scorer.status(0))
+    assertEquals(io.omomi.CandidateStatus.SCORED, scorer.status(2))
+    val missing = scorer.missingCount
+    scorer.request.candidate(2).clear()
+    scorer.predict(3)
+    assertEquals(missing + 2, scorer.missingCount)
+  }
+
+  @Test
+  def a_pool_lends_a_scorer_to_one_thread_at_a_time(): Unit = {
+    val model = Ad.get(Model.open(Ad.weightFile))
+    val layout = Ad.get(Layout.of(Ad, candidates, tailLenBytes = 64 * 1024))
+    val pool = Ad.get(ScorerPool.of(capacity = 2)(Scorer.open(model, layout)))
+    val expected = pool.use { scorer =>
+      fill(scorer.request, TextValue.of("自動車"))
+      scorer.predict()
+      scorer.logit(7)
+    }
+    val found = new java.util.concurrent.ConcurrentLinkedQueue[Double]
+    val threads = (0 until 50).map { _ =>
+      val thread = new Thread(new Runnable {
+        override def run(): Unit = {
+          found.add(pool.use { scorer =>
+            fill(scorer.request, TextValue.of("自動車"))
+            scorer.predict()
+            scorer.logit(7)
+          })
+          ()
+        }
+      })
+      thread.start()
+      thread
+    }
+    threads.foreach(_.join())
+    assertEquals(50, found.size)
+    assertTrue(found.stream().allMatch(_ == expected))
+    assertTrue(pool.openCount <= 2)
+    val taken = pool.take(0L).get
+    taken.close()
+    pool.giveBack(taken)
+    assertEquals(candidates, pool.use { scorer =>
+      fill(scorer.request, TextValue.of("自動車"))
+      scorer.predict()
+      scorer.scoredCount
+    })
+    pool.close()
+    assertEquals(Code.CLOSED, assertThrows(classOf[OmomiException], () => pool.use(_ => ())).code)
+    assertEquals(
+      Code.INVALID_ARGUMENT,
+      ScorerPool.of(capacity = 0)(Scorer.open(model, layout)).swap.fold(_ => Code.PANIC, _.code))
+    model.close()
+  }
+
+  @Test
   def opening_returns_a_left_and_everything_else_throws(): Unit = {
     assertEquals(Code.FILE, Model.open(Paths.get("ない.omomi")).swap.fold(_ => Code.PANIC, _.code))
     assertEquals(Code.INVALID_ARGUMENT, Layout.of(Ad, 0, 0).swap.fold(_ => Code.PANIC, _.code))
