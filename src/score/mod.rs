@@ -183,6 +183,7 @@ impl Scorer {
     }
 
     /// Returns this scorer with the given set of instructions. For tests and benchmarks.
+    #[doc(hidden)]
     #[must_use]
     pub fn using(self, instructions: Instructions) -> Self {
         Self { instructions, ..self }
@@ -305,6 +306,7 @@ impl Scorer {
     /// # Errors
     ///
     /// Fails like [`Scorer::predict`].
+    #[doc(hidden)]
     pub fn predict_plain(&self, request: &mut Request, candidate_count: usize) -> Result<(), Error> {
         request.check_layout(&self.layout)?;
         self.check_count(candidate_count)?;

@@ -232,6 +232,21 @@ public final class Request {
         STATE.lazySet(this, IDLE);
     }
 
+    boolean isClosed() {
+        return state == CLOSED;
+    }
+
+    /** Describes the layout and the values of the context, for people. For the thread that fills the request. */
+    @Override
+    public String toString() {
+        if (state != IDLE) {
+            return "Request(" + layout + (isClosed() ? ", closed)" : ", in use)");
+        }
+        context.seal();
+        tail.flush();
+        return "Request(" + layout + ", context " + SetValues.of(this, -1) + ")";
+    }
+
     /** Closes permanently, after a native call in progress. Returns whether this call closed it. */
     boolean close() {
         while (!STATE.compareAndSet(this, IDLE, CLOSED)) {
