@@ -388,14 +388,13 @@ fn start() -> Time {
 /// Swaps files with a live model, as intended.
 fn live(plan: &Plan, world: &World, load_mode: LoadMode) -> Run {
     world.pin(0);
-    let options = LiveOptions {
-        load_mode,
-        name: load_mode.name().to_owned(),
-        poll_interval: Duration::from_millis(100),
-        trial: Duration::ZERO,
-        allow_writable_files: true,
-        ..LiveOptions::default()
-    };
+    let options = LiveOptions::default().with(|it| {
+        it.load_mode = load_mode;
+        it.name = load_mode.name().to_owned();
+        it.poll_interval = Duration::from_millis(100);
+        it.trial = Duration::ZERO;
+        it.allow_writable_files = true;
+    });
     let schema = Schema::of_contract(&world.traffic.contract);
     let live = LiveModel::open(world.store.dir(), &schema, options).expect("a live model");
     let scorer = live.scorer(&world.layout).expect("a scorer");
@@ -434,7 +433,7 @@ fn live(plan: &Plan, world: &World, load_mode: LoadMode) -> Run {
 
 /// Swaps files naively: one thread replaces the `Arc`, and the thread of the requests drops the old model.
 fn naive(plan: &Plan, world: &World) -> Run {
-    let served = Mutex::new(Model::load(&world.path(0), LoadMode::Map).expect("a model"));
+    let served = Mutex::new(Model::load(world.path(0), LoadMode::Map).expect("a model"));
     let lock = || served.lock().unwrap_or_else(PoisonError::into_inner);
     let version = AtomicU64::new(0);
     let mut known = 0;
@@ -460,7 +459,7 @@ fn naive(plan: &Plan, world: &World) -> Run {
             // released.
             time.wait_until(due_ns.saturating_sub(u64::try_from(plan.every.as_nanos() / 2).expect("seconds")));
             let from_ns = time.now_ns();
-            let model = Model::load(&world.path(arm), LoadMode::Map).expect("a model");
+            let model = Model::load(world.path(arm), LoadMode::Map).expect("a model");
             release_pages(model.file().bytes());
             left_out.push(Window { from_ns, to_ns: time.now_ns(), steps: Vec::new() });
             time.wait_until(due_ns);

@@ -52,7 +52,7 @@
  *            thread writes meanwhile. As everywhere in C, avoiding them is up to you. If another thread writes a
  *            request block during predict, only the answers of that request are wrong.
  *
- * EXAMPLE    (error checks left out; tests/c/example.c is complete)
+ * EXAMPLE    (error checks left out; examples/score_one_file.c is complete)
  *
  *     OmomiField fields[] = {
  *         omomi_id_field("media_id", OMOMI_SIDE_CONTEXT),

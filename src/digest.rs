@@ -35,7 +35,7 @@ impl Digest {
     /// # Errors
     ///
     /// Returns the error of the operating system.
-    pub fn of_file(path: &Path) -> io::Result<Self> {
+    pub fn of_file(path: impl AsRef<Path>) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let mut digester = Digester::new();
         let mut piece = vec![0; PIECE_LEN_BYTES];

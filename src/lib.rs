@@ -36,7 +36,7 @@
 //! let (media_id, creative_id) = (schema.slot("media_id").unwrap(), schema.slot("creative_id").unwrap());
 //!
 //! // For each generation: every byte is verified, and the golden requests are recomputed.
-//! let model = Model::load("feed-ctr/000042.omomi".as_ref(), LoadMode::Map)?;
+//! let model = Model::load("feed-ctr/000042.omomi", LoadMode::Map)?;
 //! let scorer = Scorer::new(model, &layout)?;
 //!
 //! // For each request: nothing is allocated, and nothing waits.

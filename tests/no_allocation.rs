@@ -176,8 +176,10 @@ impl Live {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
         std::fs::create_dir(store.generations_path()).unwrap();
-        let options =
-            LiveOptions { poll_interval: Duration::from_secs(3_600), trial: Duration::ZERO, ..LiveOptions::default() };
+        let options = LiveOptions::default().with(|it| {
+            it.poll_interval = Duration::from_secs(3_600);
+            it.trial = Duration::ZERO;
+        });
         let model = LiveModel::open(folder.path(), &Schema::of_contract(&contract()), options).unwrap();
         Self { store, model, _folder: folder }
     }

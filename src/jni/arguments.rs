@@ -58,6 +58,26 @@ pub(super) fn decode_schema(mut bytes: &[u8]) -> Result<Schema, Error> {
     Schema::new(fields)
 }
 
+/// Encodes a schema in the form that [`decode_schema`] reads.
+pub(super) fn encode_schema(schema: &Schema) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for field in [Side::Context, Side::Candidate].into_iter().flat_map(|side| schema.fields(side)) {
+        let (kind, unit, range) = match &field.kind {
+            SchemaKind::Id => (0, "", [0.0; 2]),
+            SchemaKind::Text => (1, "", [0.0; 2]),
+            SchemaKind::Number { unit, range } => (2, unit.as_str(), *range),
+        };
+        bytes.extend([u8::from(field.side == Side::Candidate), kind, u8::from(field.many)]);
+        bytes.extend(range.iter().flat_map(|bound| bound.to_le_bytes()));
+        // Names and units of a contract have at most 128 bytes.
+        for text in [field.name.as_str(), unit] {
+            bytes.extend(u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
+        }
+        bytes.extend(field.name.bytes().chain(unit.bytes()));
+    }
+    bytes
+}
+
 /// Decodes the bytes that `LiveOptions.java` writes. As i32: load mode, signature policy, maximum number of deaths. As
 /// i64: poll interval, trial, retry and maximum training age (0 for no limit) in nanoseconds; maximum length of a file,
 /// memory budget and minimum generation. Then three flags of one byte each; the number of fingerprints as an i32 and

@@ -6,9 +6,11 @@ use jni::EnvUnowned;
 use jni::objects::{JByteArray, JClass, JLongArray, JString};
 use jni::sys::{jint, jlong};
 
-use super::arguments::{load_mode, path_of};
+use super::arguments::{encode_schema, load_mode, path_of};
 use super::boundary::{borrow, call, free, into_handle, long_array};
+use crate::contract::Contract;
 use crate::error::Error;
+use crate::request::Schema;
 use crate::score::Model;
 
 /// Opens a weight file. Free the handle with `closeModel`.
@@ -93,6 +95,20 @@ pub unsafe extern "system" fn Java_io_omomi_Native_modelContract<'local>(
         // SAFETY: Java passes a handle of an open model.
         let model = unsafe { open_model(model) }?;
         Ok(env.new_string(model.contract().canonical_json())?)
+    })
+}
+
+/// Returns the declaration of the fields of a contract, which is JSON, in the form that `Schema.java` reads.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_contractSchema<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    contract: JByteArray<'local>,
+) -> JByteArray<'local> {
+    call(env, |env| {
+        let contract = Contract::from_json(&env.convert_byte_array(&contract)?)
+            .map_err(|faults| Error::InvalidArgument { argument: "contract", problem: faults.to_string() })?;
+        Ok(env.byte_array_from_slice(&encode_schema(&Schema::of_contract(&contract)))?)
     })
 }
 

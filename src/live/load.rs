@@ -79,7 +79,7 @@ impl Loader<'_> {
     /// Opens the file of `wanted` and checks its type, permissions and length.
     pub(super) fn open(&self, wanted: Named, trace: &mut Trace) -> Result<SourceFile, Stop> {
         trace.stage(Stage::Open, || {
-            let source = SourceFile::open(&self.store.generation_path(wanted.generation))?;
+            let source = SourceFile::open(self.store.generation_path(wanted.generation))?;
             if !self.options.allow_writable_files {
                 source.check_permissions()?;
             }

@@ -192,7 +192,8 @@ impl LiveModel {
     ///
     /// Returns [`Error::InvalidArgument`] if the options can never work, and [`Error::File`] if the operating system
     /// cannot start a thread.
-    pub fn open(dir: &Path, schema: &Schema, options: LiveOptions) -> Result<Self, Error> {
+    pub fn open(dir: impl AsRef<Path>, schema: &Schema, options: LiveOptions) -> Result<Self, Error> {
+        let dir = dir.as_ref();
         options.check()?;
         // Only an empty path cannot be made absolute; nothing is found there.
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());

@@ -6,8 +6,20 @@ use crate::error::Error;
 use crate::weight_file::map::LoadMode;
 use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
-/// Options of a [`LiveModel`](super::LiveModel). The defaults suit a server that trusts its disk.
+/// Options of a [`LiveModel`](super::LiveModel). The defaults suit a server that trusts its disk. Later versions may
+/// have more of them, so start from the defaults and [change](Self::with) what differs.
+///
+/// ```
+/// use omomi::live::LiveOptions;
+///
+/// let options = LiveOptions::default().with(|it| {
+///     it.name = "ad-server-1".to_owned();
+///     it.has_fallback = true;
+/// });
+/// assert_eq!(options.name, "ad-server-1");
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LiveOptions {
     /// Name of this serving process, unique among the processes that share the store. Its journal, quarantine and
     /// report are in `state/<name>`. Letters, digits, `-`, `_` and `.`; the first character is not `.`.
@@ -75,6 +87,13 @@ impl Default for LiveOptions {
 }
 
 impl LiveOptions {
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// Rejects options that can never work.
     pub(super) fn check(&self) -> Result<(), Error> {
         let invalid = |problem: String| Err(Error::InvalidArgument { argument: "options", problem });

@@ -210,6 +210,7 @@ impl Scorer {
     }
 
     /// Returns this scorer with the given set of instructions. For tests and benchmarks.
+    #[doc(hidden)]
     #[must_use]
     pub fn using(self, instructions: Instructions) -> Self {
         Self { instructions, ..self }
@@ -349,6 +350,7 @@ impl Scorer {
     /// # Errors
     ///
     /// Fails like [`Scorer::predict`].
+    #[doc(hidden)]
     pub fn predict_plain(&self, request: &mut Request, candidate_count: usize) -> Result<(), Error> {
         request.forget_answers();
         request.check_layout(&self.layout)?;

@@ -47,7 +47,8 @@ impl Model {
     /// # Errors
     ///
     /// Each kind of damage has its own variant of [`Error`], with its owner.
-    pub fn load(path: &Path, mode: LoadMode) -> Result<Arc<Self>, Error> {
+    pub fn load(path: impl AsRef<Path>, mode: LoadMode) -> Result<Arc<Self>, Error> {
+        let path = path.as_ref();
         Self::verified(FileBytes::load(path, mode)?, Some(path.to_owned()))
     }
 
@@ -58,11 +59,12 @@ impl Model {
     ///
     /// Fails like [`Model::load`] and [`verify_signature`](crate::weight_file::signature::verify_signature).
     pub fn load_signed(
-        path: &Path,
+        path: impl AsRef<Path>,
         mode: LoadMode,
         keys: &TrustedKeys,
         policy: SignaturePolicy,
     ) -> Result<(Arc<Self>, SignatureState), Error> {
+        let path = path.as_ref();
         let file = WeightFile::open(FileBytes::load(path, mode)?)?;
         let go_on = &mut || Ok::<(), Error>(());
         let (model, state) = Self::signed(file, Some(path.to_owned()), keys, policy, go_on)?;

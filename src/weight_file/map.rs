@@ -55,7 +55,7 @@ impl FileBytes {
     ///
     /// Returns [`Error::File`] if the file cannot be opened or read, or is not a regular file. Returns
     /// [`Error::Truncated`] if it is empty or shrinks in the meantime.
-    pub fn load(path: &Path, mode: LoadMode) -> Result<Self, Error> {
+    pub fn load(path: impl AsRef<Path>, mode: LoadMode) -> Result<Self, Error> {
         let source = SourceFile::open(path)?;
         match mode.chosen(source.len_bytes()).mode {
             LoadMode::Map => Self::mapped(&source, MmapOptions::new().populate()),

@@ -51,7 +51,8 @@ impl PublicKey {
     ///
     /// Returns [`Error::File`] if the file cannot be read, and [`Error::InvalidArgument`] if it does not contain a
     /// public key.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
         let text = key_text(path)?;
         text.parse().map_err(|problem| not_a_key(path, problem))
     }
@@ -118,7 +119,7 @@ impl TrustedKeys {
     ///
     /// Fails like [`PublicKey::read`].
     pub fn read<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, Error> {
-        paths.into_iter().map(|path| PublicKey::read(path.as_ref())).collect::<Result<_, _>>().map(Self)
+        paths.into_iter().map(PublicKey::read).collect::<Result<_, _>>().map(Self)
     }
 
     /// Returns the keys.

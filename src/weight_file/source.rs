@@ -54,7 +54,8 @@ impl SourceFile {
     /// # Errors
     ///
     /// Returns [`Error::File`] if the file cannot be opened or is not a regular file.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
         let failed = |action| move |source| Error::File { action, path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         options.read(true);

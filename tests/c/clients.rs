@@ -8,7 +8,7 @@ use crate::fixture::{Fixture, trained};
 
 /// Compiles a client of `tests/c` into the fixture's folder.
 fn client(fixture: &Fixture, dialect: Dialect, source: &str, linkage: Linkage) -> PathBuf {
-    let program = fixture.path(&format!("{dialect:?}-{linkage:?}-{}", source.replace('.', "-")));
+    let program = fixture.path(&format!("{dialect:?}-{linkage:?}-{}", source.replace(['.', '/'], "-")));
     compile_client(dialect, source, linkage, &program);
     program
 }
@@ -81,13 +81,50 @@ fn feature_keys_from_c_are_those_of_the_vector_file() {
 #[test]
 fn the_example_ranks_three_creatives_and_reports_what_is_wrong_with_another_file() {
     let fixture = Fixture::new();
-    let program = client(&fixture, Dialect::C99, "example.c", Linkage::Shared);
-    let said = run(Command::new(&program).arg(fixture.path("small.omomi")));
+    let program = client(&fixture, Dialect::C99, "../../examples/score_one_file.c", Linkage::Shared);
+    let said = run(Command::new(&program).arg("examples/generated-ctr.omomi"));
     assert_eq!(said.matches(": probability 0.").count(), 3, "{said}");
     let output = Command::new(&program).arg(fixture.path("text.omomi")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.starts_with("not a weight file") && said.ends_with("(for infra)\n"), "{said}");
+}
+
+/// The lines of the first shell block of a page that has a line with `mark`.
+fn shell_lines(page: &str, mark: &str) -> Vec<String> {
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.into_iter().find(|block| block.contains(mark)).unwrap();
+    block.lines().map(str::to_owned).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_link_lines_of_the_pages_make_programs_that_run() {
+    use std::os::unix::fs::symlink;
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let here = |name: &str| folder.path().join(name);
+    for name in ["include", "examples"] {
+        symlink(root.join(name), here(name)).unwrap();
+    }
+    // The pages name the library of a release, which `.ci/run` tests; other runs test that of this build.
+    std::fs::create_dir(here("target")).unwrap();
+    symlink(crate::library::shared_library().parent().unwrap(), here("target/dist")).unwrap();
+    let mut lines = shell_lines(include_str!("../../docs/serving.md"), "score_one_file.c");
+    std::fs::copy(root.join("examples/score_one_file.c"), here("program.c")).unwrap();
+    std::fs::copy(root.join("examples/generated_ctr.h"), here("generated_ctr.h")).unwrap();
+    lines.extend(shell_lines(include_str!("../../README.md"), "program.c"));
+    lines.push("./a.out examples/generated-ctr.omomi".to_owned());
+    lines.retain(|line| !line.starts_with("cargo "));
+    assert_eq!(lines.len(), 6, "{lines:#?}");
+    for line in lines {
+        let mut shell = Command::new("sh");
+        let said = run(shell.args(["-euc", &line]).current_dir(folder.path()).env_remove("LD_LIBRARY_PATH"));
+        if line.starts_with("./") {
+            assert_eq!(said.matches(": probability 0.").count(), 3, "{line}\n{said}");
+        }
+    }
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn the_default_options_of_live_serving_are_the_same_in_java() {
         ("hasFallback", rust.has_fallback.to_string()),
         ("contractFingerprints", format!("new long[{}]", rust.contract_fingerprints.len())),
     ];
-    assert!(rust.max_training_age.is_none() && source.contains("private Duration maxTrainingAge;"));
+    assert!(rust.max_training_age.is_none() && source.contains("private @Nullable Duration maxTrainingAge;"));
     for (option, value) in expected {
         assert_eq!(defaults.get(option), Some(&value.as_str()), "{option}");
     }

@@ -2,7 +2,7 @@
 //! tests with `-Xcheck:jni`, on Maven's JDK and on JDK 25 if there is one.
 //!
 //! `OMOMI_JVM_CHAOS_SECONDS=60 cargo test --test jvm` runs the chaos test of live models that long, instead of a few
-//! seconds.
+//! seconds. `OMOMI_JVM_TESTS=ScorerTest,TextTest cargo test --test jvm` runs only these classes, on Maven's JDK alone.
 
 mod constants;
 #[path = "../c/library.rs"]
@@ -11,6 +11,7 @@ mod weight_files;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Messages of `-Xcheck:jni` when native code breaks a rule.
 const JNI_COMPLAINTS: [&str; 3] = ["WARNING in native method", "FATAL ERROR in native method", "WARNING: JNI"];
@@ -23,6 +24,7 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
         );
         return;
     }
+    let _build = BUILD.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let project = root.join("jvm-bindings");
     let folder = tempfile::tempdir().unwrap();
@@ -33,12 +35,18 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     weight_files::write_generations(&contract, GENERATION_COUNT, &generations);
     weight_files::write(&omomi_train::toml::parse_contract(omomi_train::log::generate::CONTRACT).unwrap(), &demo_file);
 
+    let awkward_file = folder.path().join("000044.omomi");
+    let awkward = omomi_train::toml::parse_contract(include_str!("../declarations/awkward.toml")).unwrap();
+    weight_files::write(&awkward, &awkward_file);
+
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--no-transfer-progress", "--file"]).arg(project.join("pom.xml"));
     for (property, path) in [
         ("omomi.native.library", library::shared_library()),
         ("omomi.test.weight.file", weight_file),
         ("omomi.test.demo.file", demo_file),
+        ("omomi.test.awkward.file", awkward_file),
+        ("omomi.test.example.file", root.join("examples/generated-ctr.omomi")),
         ("omomi.test.generations", generations),
         ("omomi.test.feature.keys", root.join("tests/feature_keys.tsv")),
     ] {
@@ -47,7 +55,11 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     if let Some(seconds) = std::env::var_os("OMOMI_JVM_CHAOS_SECONDS") {
         maven.arg(format!("-Domomi.test.chaos.seconds={}", seconds.display()));
     }
-    let second_jdk = second_jdk();
+    let chosen = std::env::var("OMOMI_JVM_TESTS").ok();
+    if let Some(classes) = &chosen {
+        maven.args([&format!("-Dtest={classes}"), "-Dsurefire.failIfNoSpecifiedTests=false"]);
+    }
+    let second_jdk = second_jdk().filter(|_| chosen.is_none());
     match &second_jdk {
         Some(home) => drop(maven.arg(format!("-Domomi.second.jdk={}", home.display()))),
         None => eprintln!("not tested on JDK 25: set JAVA25_HOME to one"),
@@ -62,6 +74,12 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
 
+    if chosen.is_some() {
+        let counts = text.lines().filter(|line| line.contains("Tests run: ")).collect::<Vec<_>>();
+        assert!(!counts.is_empty(), "no such test class");
+        eprintln!("{}", counts.join("\n"));
+        return;
+    }
     let mut said = text;
     for module in MODULES {
         let target = project.join(module).join("target");
@@ -75,6 +93,40 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
+/// A test that changes the folders of the build, or reads them, holds this.
+static BUILD: Mutex<()> = Mutex::new(());
+
+/// Without the library, Maven once ran 75 tests into errors, or made jars without it and said `BUILD SUCCESS`.
+#[test]
+fn maven_says_in_its_first_error_that_the_library_is_missing_or_is_the_wrong_one() {
+    if Command::new("mvn").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no `mvn`");
+        return;
+    }
+    let _build = BUILD.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("libomomi.so");
+    std::fs::write(&text, "not a library").unwrap();
+    let native = |path: &Path| format!("-Domomi.native.library={}", path.display());
+    let (absent, foreign) = (native(Path::new("/absent/libomomi.so")), native(Path::new("/bin/true")));
+    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("jvm-bindings/pom.xml");
+    for (arguments, expected) in [
+        (vec![], "this build needs the native library: make it with `cargo build --profile dist -p omomi --lib`"),
+        (vec!["--projects", "core"], "this build needs the native library"),
+        (vec![absent.as_str()], "there is no file /absent/libomomi.so"),
+        (vec!["--projects", "core", native(&text).leak()], "cannot load /"),
+        (vec!["--projects", "core", foreign.as_str()], "cannot load /bin/true"),
+    ] {
+        let mut maven = Command::new("mvn");
+        maven.args(["--batch-mode", "--quiet", "-Dmaven.test.skip=true", "--file"]).arg(&pom).args(&arguments);
+        let output = maven.arg("package").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!output.status.success(), "{arguments:?}");
+        let first = said.lines().find(|line| line.contains("[ERROR] Failed")).unwrap();
+        assert!(first.contains(expected), "{arguments:?}\n{first}");
+    }
+}
+
 #[test]
 fn the_readme_shows_the_programs_that_the_tests_run() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("jvm-bindings");
@@ -83,7 +135,6 @@ fn the_readme_shows_the_programs_that_the_tests_run() {
         "examples/src/main/scala/io/omomi/examples/RankCreatives.scala",
         "examples/src/main/scala/io/omomi/examples/ServeLive.scala",
         "core/src/test/java/io/omomi/example/FirstProgram.java",
-        "core/src/test/java/io/omomi/example/LiveModelMeters.java",
     ] {
         let source = std::fs::read_to_string(project.join(program)).unwrap();
         assert!(readme.contains(&source), "README.md shows another {program}: copy the file into it");
@@ -93,7 +144,7 @@ fn the_readme_shows_the_programs_that_the_tests_run() {
 /// Number of generations that the tests of live models publish.
 const GENERATION_COUNT: u64 = 48;
 
-const MODULES: [&str; 5] = ["core", "scala-2.12", "scala-2.13", "scala-3", "examples"];
+const MODULES: [&str; 6] = ["core", "micrometer", "scala-2.12", "scala-2.13", "scala-3", "examples"];
 const REPORTS: &str = "surefire-reports";
 const SECOND_REPORTS: &str = "surefire-reports-second-jdk";
 

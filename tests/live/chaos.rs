@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use omomi::live::{LiveModel, LiveOptions, LiveScorer};
+use omomi::live::{LiveModel, LiveScorer};
 use omomi::store::{Current, Digest};
 use omomi::{Answer, CandidateSet, Capacity, LoadMode, Request, RequestLayout};
 
@@ -182,9 +182,13 @@ impl Chaos {
         answers.compute(1);
         world.publish(1);
         let open = |options| Arc::new(LiveModel::open(world.dir(), &schema(), options).unwrap());
-        let live = open(LiveOptions { load_mode, ..options() });
+        let live = open(options().with(|it| it.load_mode = load_mode));
         let poll_interval = Duration::from_millis(1);
-        let hasty = open(LiveOptions { load_mode, name: "hasty".to_owned(), poll_interval, ..options() });
+        let hasty = open(options().with(|it| {
+            it.load_mode = load_mode;
+            it.name = "hasty".to_owned();
+            it.poll_interval = poll_interval;
+        }));
         let candidates = Arc::new(CandidateSet::new(&layout(), CANDIDATE_COUNT, 8).unwrap());
         let mut chaos = Self {
             world,

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
 
-use omomi::live::LiveOptions;
 use serde_json::Value;
 
 use crate::again;
@@ -35,7 +34,7 @@ fn a_held_back_generation_is_retried_later_and_becomes_good_if_the_process_survi
     let Some(world) = world_with_a_good_generation() else { return };
     world.publish(2);
     kill_during_its_trial(NAME, &world, 2);
-    let mut server = world.serve_with(LiveOptions { retry_after_death: Duration::from_millis(200), ..options() });
+    let mut server = world.serve_with(options().with(|it| it.retry_after_death = Duration::from_millis(200)));
     assert_eq!(server.ask(), Ok(1));
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(server.look_and_ask(), Ok(2));
@@ -52,7 +51,7 @@ fn the_second_death_puts_the_generation_into_quarantine() {
     kill_during_its_trial(NAME, &world, 2);
     kill_during_its_trial(NAME, &world, 2);
     for _ in 0..2 {
-        let mut server = world.serve_with(LiveOptions { retry_after_death: Duration::ZERO, ..options() });
+        let mut server = world.serve_with(options().with(|it| it.retry_after_death = Duration::ZERO));
         assert_eq!((server.ask(), server.reasons()), (Ok(1), vec!["killed_process"]));
         let quarantined = &server.live.status().quarantined[0];
         assert_eq!((quarantined.generation, quarantined.is_lasting), (2, true));
@@ -128,7 +127,7 @@ fn whenever_a_server_is_killed_the_next_one_answers_with_the_new_or_the_last_goo
         assert_eq!((server.ask(), server.reasons()), expected);
         drop(server);
         // Completes the trial for the next round.
-        let mut server = world.serve_with(LiveOptions { retry_after_death: Duration::ZERO, ..options() });
+        let mut server = world.serve_with(options().with(|it| it.retry_after_death = Duration::ZERO));
         assert_eq!(server.ask(), Ok(generation));
         server.prove();
     }
@@ -150,7 +149,10 @@ fn world_with_a_good_generation() -> Option<World> {
 
 fn serve_until_killed(dir: String) {
     println!("\nopens");
-    let options = LiveOptions { trial: LONG, retry_after_death: Duration::ZERO, ..options() };
+    let options = options().with(|it| {
+        it.trial = LONG;
+        it.retry_after_death = Duration::ZERO;
+    });
     let mut server = World::in_folder(dir).serve_with(options);
     println!("serves {}", server.ask().unwrap());
     // The pipe closes with the process that would have killed this one.

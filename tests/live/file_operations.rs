@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use omomi::LoadMode;
-use omomi::live::LiveOptions;
 
 use crate::again;
 use crate::world::{CANDIDATE_COUNT, Server, World, expected_answers, options, same_bits};
@@ -49,7 +48,7 @@ fn world_with_two_generations(load_mode: LoadMode) -> (World, Server) {
     world.publish(2);
     make_writable(&world.store.generation_path(2));
     fs::write(world.store.generations_path().join("new"), World::bytes(3)).unwrap();
-    let mut server = world.serve_with(LiveOptions { load_mode, ..options() });
+    let mut server = world.serve_with(options().with(|it| it.load_mode = load_mode));
     server.prove();
     assert_eq!((server.ask(), server.reasons()), (Ok(2), vec![]));
     (world, server)

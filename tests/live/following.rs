@@ -1,7 +1,7 @@
 //! Serving while the store changes.
 
 use omomi::Code;
-use omomi::live::{LiveOptions, Outcome, ServingState};
+use omomi::live::{Outcome, ServingState};
 use omomi::store::Digest;
 
 use crate::world::{World, options};
@@ -124,10 +124,10 @@ fn a_file_refused_by_one_servers_limits_is_served_by_a_server_with_other_limits(
     world.publish(1);
     let len_bytes = World::bytes(2).len() as u64;
     for (limits, code) in [
-        (LiveOptions { max_file_len_bytes: len_bytes - 1, ..options() }, "file_too_large"),
-        (LiveOptions { memory_budget_bytes: len_bytes - 1, ..options() }, "memory_budget"),
-        (LiveOptions { min_generation: 2, ..options() }, "generation_behind"),
-        (LiveOptions { contract_fingerprints: vec![1, 2], ..options() }, "contract_not_expected"),
+        (options().with(|it| it.max_file_len_bytes = len_bytes - 1), "file_too_large"),
+        (options().with(|it| it.memory_budget_bytes = len_bytes - 1), "memory_budget"),
+        (options().with(|it| it.min_generation = 2), "generation_behind"),
+        (options().with(|it| it.contract_fingerprints = vec![1, 2]), "contract_not_expected"),
     ] {
         let mut server = world.serve_with(limits);
         assert_eq!((server.ask(), server.reasons()), (Err("no_model"), vec![code]));
@@ -270,7 +270,7 @@ fn a_store_that_appears_at_any_time_is_not_served_before_its_orders_were_read() 
     world.control("off follow");
     std::fs::rename(world.dir(), &away).unwrap();
     for round in 0..100_u64 {
-        let options = LiveOptions { poll_interval: std::time::Duration::from_millis(1), ..options() };
+        let options = options().with(|it| it.poll_interval = std::time::Duration::from_millis(1));
         let live = omomi::live::LiveModel::open(&dir, &crate::world::schema(), options).unwrap();
         let mut server = crate::world::Server::new(live);
         assert_eq!(server.ask(), Err("no_model"));

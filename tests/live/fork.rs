@@ -74,7 +74,7 @@ fn a_fork_drops_the_live_model_of_its_parent_and_opens_one_of_its_own() {
     let succeeded = succeeds_in_a_fork(|| {
         drop(parent.take());
         world.publish(2);
-        let mut own = world.serve_with(omomi::live::LiveOptions { name: "fork".to_owned(), ..options() });
+        let mut own = world.serve_with(options().with(|it| it.name = "fork".to_owned()));
         assert_eq!(own.ask(), Ok(2));
         assert!(own.live.health().is_ready);
         world.publish(3);

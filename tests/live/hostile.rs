@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use omomi::Model;
-use omomi::live::{LiveOptions, ServingState};
+use omomi::live::ServingState;
 use omomi::weight_file::layout::{MAX_GOLDEN_LEN, SectionKind};
 
 use crate::again;
@@ -37,7 +37,7 @@ fn orders_and_close_are_heard_while_a_slow_file_loads() {
     Model::from_bytes(slow[0].clone()).unwrap();
     let duration = start.elapsed();
     println!("a file of {} bytes loads in {duration:?}", slow[0].len());
-    let mut server = world.serve_with(LiveOptions { poll_interval: POLL_INTERVAL, ..options() });
+    let mut server = world.serve_with(options().with(|it| it.poll_interval = POLL_INTERVAL));
     assert_eq!(server.ask(), Ok(1));
     for (generation, file) in (2..).zip(&slow) {
         world.publish_bytes(generation, file);
@@ -124,7 +124,7 @@ fn texts_of_the_store_that_cannot_be_read_are_reported_and_the_generation_contin
 
 /// Returns the first reason of a new server, which serves what the last one has proven.
 fn server_reason(world: &World) -> String {
-    let mut server = world.serve_with(LiveOptions { name: "other".to_owned(), ..options() });
+    let mut server = world.serve_with(options().with(|it| it.name = "other".to_owned()));
     server.live.look_now();
     let reasons = server.reasons();
     let _ = server.ask();

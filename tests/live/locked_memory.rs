@@ -1,7 +1,5 @@
 //! Locking the served file in memory.
 
-use omomi::live::LiveOptions;
-
 use crate::world::{World, options};
 
 /// The reason once was `file`, which sent people to path, permissions and disk.
@@ -12,7 +10,7 @@ fn a_limit_of_locked_memory_is_a_reason_of_its_own_and_serving_continues() {
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const none) }, 0);
     let world = World::new();
     world.publish(1);
-    let mut server = world.serve_with(LiveOptions { lock_memory: true, ..options() });
+    let mut server = world.serve_with(options().with(|it| it.lock_memory = true));
     assert_eq!(server.ask(), Ok(1));
     let status = server.live.status();
     let Some(reason) = status.reasons.first() else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use omomi::live::{Latency, LiveMetrics, LiveModel, LiveOptions, SampledField, Stage, TrafficCounts};
+use omomi::live::{Latency, LiveMetrics, LiveModel, SampledField, Stage, TrafficCounts};
 use omomi::{CandidateSet, Capacity, Code, LoadMode, Model, RequestLayout, Scorer};
 use omomi_train::pack::writer::{self, Parts};
 
@@ -105,7 +105,10 @@ fn metrics_can_be_taken_while_requests_are_scored_and_generations_change() {
     let live = LiveModel::open(
         world.dir(),
         &schema(),
-        LiveOptions { name: "other".to_owned(), poll_interval: Duration::from_millis(1), ..options() },
+        options().with(|it| {
+            it.name = "other".to_owned();
+            it.poll_interval = Duration::from_millis(1);
+        }),
     );
     let live = live.unwrap();
     server.scorer = live.scorer(&layout()).unwrap();
@@ -176,7 +179,7 @@ fn attempts_are_counted_by_outcome_code_and_owner_and_the_last_one_is_timed_by_s
 fn a_withdrawn_generation_is_counted_by_its_reason() {
     let world = World::new();
     world.publish(1);
-    let mut server = world.serve_with(LiveOptions { load_mode: LoadMode::Map, ..options() });
+    let mut server = world.serve_with(options().with(|it| it.load_mode = LoadMode::Map));
     let path = world.store.generation_path(1);
     crate::file_operations::make_writable(&path);
     let other = World::bytes(2);
@@ -293,7 +296,7 @@ fn training_data_of_too_high_or_unknown_age_adds_a_reason_and_the_model_is_still
     for (age, reasons) in [(Some(3_500), vec![]), (Some(3_700), vec!["stale_training_data"])] {
         let world = World::new();
         world.publish_bytes(1, &bytes_trained_until(1, "aged", age.map(|age: u64| now() - age)));
-        let server = world.serve_with(LiveOptions { max_training_age: Some(hour), ..options() });
+        let server = world.serve_with(options().with(|it| it.max_training_age = Some(hour)));
         assert_eq!(server.reasons(), reasons);
         let (metrics, health) = (server.live.metrics(), server.live.health());
         assert!(metrics.training_age_seconds().unwrap().abs_diff(age.unwrap()) < 100);
@@ -301,7 +304,7 @@ fn training_data_of_too_high_or_unknown_age_adds_a_reason_and_the_model_is_still
     }
     let world = World::new();
     world.publish(1);
-    let server = world.serve_with(LiveOptions { max_training_age: Some(hour), ..options() });
+    let server = world.serve_with(options().with(|it| it.max_training_age = Some(hour)));
     let reason = server.live.health().reasons.remove(0);
     assert_eq!((reason.code, reason.owner().word()), (Code::StaleTrainingData, "ml"));
     assert!(
@@ -309,7 +312,7 @@ fn training_data_of_too_high_or_unknown_age_adds_a_reason_and_the_model_is_still
         "{reason:?}"
     );
     assert_eq!(server.live.metrics().training_age_seconds(), None);
-    assert_eq!(world.serve_with(LiveOptions { name: "free".to_owned(), ..options() }).reasons(), [""; 0]);
+    assert_eq!(world.serve_with(options().with(|it| it.name = "free".to_owned())).reasons(), [""; 0]);
 }
 
 #[test]
@@ -318,7 +321,7 @@ fn training_data_that_ends_in_the_future_adds_a_reason_whatever_the_limit_is() {
         for (ahead, reasons) in [(80_000, vec![]), (90_000, vec!["stale_training_data"])] {
             let world = World::new();
             world.publish_bytes(1, &bytes_trained_until(1, "ahead", Some(now() + ahead)));
-            let server = world.serve_with(LiveOptions { max_training_age, ..options() });
+            let server = world.serve_with(options().with(|it| it.max_training_age = max_training_age));
             assert_eq!(server.reasons(), reasons, "{ahead} seconds ahead");
             for reason in server.live.health().reasons {
                 assert_eq!(reason.owner().word(), "ml");
@@ -337,7 +340,10 @@ fn a_server_is_ready_if_it_answers_with_a_model_or_by_its_own_means() {
     let health = server.live.health();
     assert!(health.is_live && !health.is_ready);
     assert_eq!(health.reasons[0].code, Code::NoModel);
-    let other = world.serve_with(LiveOptions { name: "other".to_owned(), has_fallback: true, ..options() });
+    let other = world.serve_with(options().with(|it| {
+        it.name = "other".to_owned();
+        it.has_fallback = true;
+    }));
     assert!(other.live.health().is_ready);
     world.control("off");
     server.live.look_now();

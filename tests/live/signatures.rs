@@ -7,11 +7,10 @@ use omomi_train::pack::signing::{PrivateKey, sign};
 use crate::world::{World, options};
 
 fn trusting(keys: &[&PrivateKey]) -> LiveOptions {
-    LiveOptions {
-        signature: SignaturePolicy::Require,
-        trusted_keys: TrustedKeys::new(keys.iter().map(|key| key.public()).collect()),
-        ..options()
-    }
+    options().with(|it| {
+        it.signature = SignaturePolicy::Require;
+        it.trusted_keys = TrustedKeys::new(keys.iter().map(|key| key.public()).collect());
+    })
 }
 
 #[test]
@@ -40,7 +39,7 @@ fn a_file_signed_by_an_unknown_key_is_served_by_a_server_that_trusts_the_key() {
 
 #[test]
 fn requiring_signatures_without_a_trusted_key_is_refused_immediately() {
-    let options = LiveOptions { signature: SignaturePolicy::Require, ..options() };
+    let options = options().with(|it| it.signature = SignaturePolicy::Require);
     let world = World::new();
     let refused = omomi::live::LiveModel::open(world.dir(), &crate::world::schema(), options);
     assert_eq!(refused.unwrap_err().code().name(), "invalid_argument");

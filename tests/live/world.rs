@@ -82,7 +82,10 @@ impl World {
 
 /// Options that look at the store on demand only, and end a trial successfully at the next look.
 pub fn options() -> LiveOptions {
-    LiveOptions { poll_interval: Duration::from_secs(3_600), trial: Duration::ZERO, ..LiveOptions::default() }
+    LiveOptions::default().with(|it| {
+        it.poll_interval = Duration::from_secs(3_600);
+        it.trial = Duration::ZERO;
+    })
 }
 
 pub fn schema() -> Schema {

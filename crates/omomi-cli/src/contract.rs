@@ -1,24 +1,32 @@
-//! `omomi contract`: checks a contract and shows it, or completes it from logs.
+//! `omomi contract`: checks a contract and shows it, completes it from logs, and tells a server's team what to declare.
 
-use std::fs;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use comfy_table::Table;
+use omomi::LoadMode;
 use omomi::contract::{Buckets, CategoryLimit, Contract, Field, FieldKind, OverLimit, Side};
+use omomi::weight_file::layout::MAGIC;
+use omomi_train::agreement::{ChangeKind, Difference, Language, Naming, compare, declaration};
 use omomi_train::learn::fill_quantiles;
 use omomi_train::log::ReadOptions;
+use serde_json::json;
 
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
 use crate::output::{note, one_line, print_exactly, say};
 use crate::progress::say_noticed;
-use crate::text::{grouped, new_table};
+use crate::refusal::print_json;
+use crate::text::{grouped, new_table, table};
+use crate::verify::load;
 
 /// A number field with more bucket edges than this shows their count, not a list.
 const MAX_LISTED_EDGES: usize = 8;
 
-/// Check a contract, or complete it from logs
+/// Check a contract, complete it from logs, make a server's declaration from it, or compare two
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -50,7 +58,65 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 0)]
         max_bad_rows: u64,
     },
+    /// Print the server's declaration of all fields as source text, made from a contract or a weight file
+    ///
+    /// Redirect it into a file of the server's sources. Binding a model checks the declaration again, so a file that is
+    /// out of date is refused by name of the field, never misread. `omomi contract diff` shows what changed.
+    #[command(group(clap::ArgGroup::new("language").required(true)))]
+    Generate {
+        /// Path of the contract.toml, or of a weight file
+        file: PathBuf,
+        /// An object for Scala 2.12, 2.13 and 3
+        #[arg(long, group = "language")]
+        scala: bool,
+        /// A class for Java 8 or newer; the file must have the name of the class
+        #[arg(long, group = "language")]
+        java: bool,
+        /// A header for C99, C++11 or newer
+        #[arg(long, group = "language")]
+        c: bool,
+        /// A struct for Rust
+        #[arg(long, group = "language")]
+        rust: bool,
+        /// Name of the object, class or struct [default: made from the name of the contract]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Package of the object or class [default: none]
+        #[arg(long, value_name = "PACKAGE", conflicts_with_all = ["c", "rust"])]
+        package: Option<String>,
+    },
+    /// Show what a server's team must change from one contract to another, field by field
+    ///
+    /// Exit code 0: the contracts are equal, and ask for the same form of texts. 3: they differ. 1: a file cannot be
+    /// read, or is no contract.
+    Diff {
+        /// Contract that the server was made for: a contract.toml or a weight file
+        old: PathBuf,
+        /// The other contract: a contract.toml or a weight file
+        new: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
+
+/// The failure of `omomi contract diff` if the contracts differ.
+#[derive(Debug)]
+pub(crate) struct Differs {
+    must_change: bool,
+}
+
+impl fmt::Display for Differs {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.must_change {
+            "the contracts differ: serve by the new one after the server has changed"
+        } else {
+            "the contracts differ, but the declaration of the server fits both"
+        })
+    }
+}
+
+impl std::error::Error for Differs {}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
@@ -66,6 +132,62 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             let filled = filled.map_err(|error| format!("{}: {error}", file.display()))?;
             print_exactly(filled.as_bytes());
             Ok(())
+        }
+        Command::Generate { file, scala, java, c, rust: _, name, package } => {
+            // Exactly one of the four is given.
+            let language = match () {
+                () if *scala => Language::Scala,
+                () if *java => Language::Java,
+                () if *c => Language::C,
+                () => Language::Rust,
+            };
+            let naming = Naming { name: name.clone(), package: package.clone() };
+            print_exactly(declaration(&read_either(file)?, language, &naming)?.as_bytes());
+            Ok(())
+        }
+        Command::Diff { old, new, json } => diff(old, new, *json),
+    }
+}
+
+fn diff(old_file: &Path, new_file: &Path, json: bool) -> Result<(), Failure> {
+    let (old, new) = (read_either(old_file)?, read_either(new_file)?);
+    let difference = compare(&old, &new);
+    if json {
+        let changes = difference
+            .changes
+            .iter()
+            .map(|change| json!({ "server": change.kind.word(), "place": change.place, "text": change.text }));
+        let changes: Vec<_> = changes.collect();
+        let fingerprints = [&old, &new].map(|it| format!("{:016x}", it.fingerprint()));
+        print_json(&json!({ "equal": difference.is_empty(), "fingerprints": fingerprints, "changes": changes }));
+    } else {
+        print_difference([(&old, old_file), (&new, new_file)], &difference);
+    }
+    if difference.is_empty() {
+        return Ok(());
+    }
+    Err(Differs { must_change: difference.of_kind(ChangeKind::Change).next().is_some() }.into())
+}
+
+fn print_difference(contracts: [(&Contract, &Path); 2], difference: &Difference) {
+    let heads = contracts.iter().zip(["old", "new"]).map(|((contract, file), which)| {
+        let fingerprint = format!("{:016x}", contract.fingerprint());
+        vec![which.to_owned(), contract.name().to_owned(), fingerprint, file.display().to_string()]
+    });
+    say!("{}", table(&[], heads.collect()));
+    if difference.is_empty() {
+        say!("\nthe contracts are equal");
+    }
+    for kind in ChangeKind::ALL {
+        let rows: Vec<_> =
+            difference.of_kind(kind).map(|change| vec![change.place.clone(), change.text.clone()]).collect();
+        if !rows.is_empty() {
+            let title = match kind {
+                ChangeKind::Change => "the server must change",
+                ChangeKind::Check => "the server's team must check",
+                ChangeKind::Nothing => "the server changes nothing for",
+            };
+            say!("\n{title}\n{}", table(&[], rows));
         }
     }
 }
@@ -94,6 +216,27 @@ fn read(path: &Path) -> Result<String, Failure> {
 /// Reads the contract in the file at `path`.
 pub(crate) fn read_contract(path: &Path) -> Result<Contract, Failure> {
     omomi_train::toml::parse_contract(&read(path)?).map_err(|faults| format!("{}: {faults}", path.display()).into())
+}
+
+/// Reads the contract in the file at `path`: a contract.toml, or a weight file, which is verified.
+pub(crate) fn read_either(path: &Path) -> Result<Contract, Failure> {
+    let mut start = Vec::new();
+    // What cannot be read here cannot be read as a contract either, which says why.
+    if let Ok(file) = File::open(path) {
+        drop(file.take(MAGIC.len() as u64).read_to_end(&mut start));
+    }
+    if start != MAGIC {
+        return read_contract(path);
+    }
+    let model = load(path, LoadMode::Map)?;
+    // The form of texts is no part of the contract in the file.
+    match &model.provenance()["training"]["reading"] {
+        serde_json::Value::Null => Ok(model.contract().clone()),
+        reading => model
+            .contract()
+            .with_reading_json(&reading.to_string())
+            .map_err(|faults| format!("{}: how its logs were read: {faults}", path.display()).into()),
+    }
 }
 
 fn describe(contract: &Contract) -> String {

@@ -93,7 +93,8 @@ fn print_contract(model: &Model) {
     let contract = model.contract();
     let fields = contract.fields().iter().map(|field| {
         let unit = match &field.kind {
-            FieldKind::Number { unit, .. } => format!(" ({unit})"),
+            // What a declaration needs, in the form that source code has.
+            FieldKind::Number { unit, range: [min, max], .. } => format!(" in {unit}, {min:?} to {max:?}"),
             FieldKind::Id | FieldKind::Text => String::new(),
         };
         let many = if field.many { "many " } else { "" };

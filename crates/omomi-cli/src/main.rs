@@ -1,9 +1,10 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), and the gate has 4 (cannot tell). `omomi
-//! status --check` exits with 5 if something is wrong. A command whose output cannot be written has failed. If the
-//! reader of a pipe closed it, as `head` does, there is no message, and the exit code is 141.
+//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff` has 3 (they differ), and
+//! the gate has 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. A command whose output
+//! cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and the exit
+//! code is 141.
 
 mod average;
 mod bench;
@@ -14,6 +15,7 @@ mod demo;
 mod drill;
 mod evaluate;
 mod explain;
+mod fixture;
 mod gate;
 mod gc;
 mod generate_log;
@@ -63,6 +65,7 @@ enum Command {
     Recalibrate(recalibrate::Arguments),
     Prune(Box<prune::Arguments>),
     Pack(pack::Arguments),
+    Fixture(fixture::Arguments),
     Evaluate(evaluate::Arguments),
     Gate(Box<gate::Arguments>),
     Profile(Box<profile::Arguments>),
@@ -130,6 +133,7 @@ fn run(command: Command) -> u8 {
         Command::DrillServer(arguments) => drill::run_server(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Fixture(arguments) => fixture::run(&arguments),
         Command::Follow(arguments) => control::run_follow(&arguments),
         Command::Freeze(arguments) => control::run_freeze(&arguments),
         Command::Gate(arguments) => gate::run(&arguments),
@@ -158,7 +162,7 @@ fn run(command: Command) -> u8 {
     let Err(failure) = outcome else { return 0 };
     note!("error: {}", message_with_causes(failure.as_ref()));
     match () {
-        () if failure.is::<profile::Jumped>() => 3,
+        () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,
         () if failure.is::<status::Wrong>() => 5,
         () => failure.downcast_ref::<gate::NotPassed>().map_or(1, gate::NotPassed::exit_code),
     }

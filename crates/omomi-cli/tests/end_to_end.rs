@@ -57,7 +57,7 @@ fn logs_become_a_weight_file_that_verify_accepts_and_inspect_explains() {
     {
         assert!(inspected.contains(part), "{part} is not in\n{inspected}");
     }
-    let model = Model::load(&folder.join("000001.omomi"), LoadMode::Copy).unwrap();
+    let model = Model::load(folder.join("000001.omomi"), LoadMode::Copy).unwrap();
     assert_eq!((model.logic_id(), model.generation()), ("feed-v1", 1));
     let golden = model.golden_requests().unwrap();
     assert!(golden.len() >= 32);
@@ -90,7 +90,7 @@ fn smaller_encodings_report_the_cost_of_rounding_and_it_is_tiny() {
     let folder = folder.path();
     succeed(folder, &format!("{PACK} --generation 1 --out f32.omomi"));
     let weights_len = |name: &str| {
-        let model = Model::load(&folder.join(name), LoadMode::Copy).unwrap();
+        let model = Model::load(folder.join(name), LoadMode::Copy).unwrap();
         (model.file().section(SectionKind::Weights).len() as f64, model.weight_count())
     };
     let (f32_len, f32_count) = weights_len("f32.omomi");
@@ -100,7 +100,7 @@ fn smaller_encodings_report_the_cost_of_rounding_and_it_is_tiny() {
         for words in ["largest rounding error", "mean rounding error", "change of log loss"] {
             assert!(packed.contains(words), "{packed}");
         }
-        let model = Model::load(&folder.join(&name), LoadMode::Copy).unwrap();
+        let model = Model::load(folder.join(&name), LoadMode::Copy).unwrap();
         let said = &model.provenance()["encoding"];
         println!("{encoding}: {said:#}");
         assert_eq!(said["name"], encoding);

@@ -57,8 +57,8 @@ fn every_program_in_the_pages_is_a_file_that_is_compiled() {
         (SERVING, "scala", "object QuickStart", format!("{EXAMPLES}/QuickStart.scala"), "import java"),
         (SERVING, "scala", "object ServeLive", format!("{EXAMPLES}/ServeLive.scala"), "import java"),
         (SERVING, "java", "class FirstProgram", FIRST_PROGRAM.to_owned(), "import io"),
-        (SERVING, "rust", "fn main", "examples/score_one_file.rs".to_owned(), "use omomi"),
-        (SERVING, "c", "int main", "tests/c/example.c".to_owned(), "#include"),
+        (SERVING, "rust", "fn main", "examples/score_one_file.rs".to_owned(), "/// Made by"),
+        (SERVING, "c", "int main", "examples/score_one_file.c".to_owned(), "#include"),
     ] {
         let file = read(&path);
         let start = file.find(first_line).unwrap_or_else(|| panic!("{path} has no `{first_line}`"));

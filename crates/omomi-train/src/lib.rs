@@ -11,6 +11,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
+//! | [`agreement`] | turns a contract into a server's declaration, and says what a new contract changes for the server |
 //! | [`log`] | reads rows from logs, and generates logs whose true probabilities are known |
 //! | [`evaluate`] | measures predictions: log loss, normalized entropy, AUC and calibration, with confidence intervals |
 //! | [`learn`] | trains: rows to a state, in one process or many; averages, recalibrates and tunes |
@@ -29,7 +30,7 @@
 //!
 //! ```text
 //! layers, from low to high
-//!     parent_process  readable  toml  settings
+//!     parent_process  readable  toml  settings  agreement
 //!     log
 //!     lineage
 //!     evaluate
@@ -40,6 +41,7 @@
 //!     judge
 //! ```
 
+pub mod agreement;
 pub mod evaluate;
 pub mod judge;
 pub mod learn;

@@ -220,6 +220,7 @@ impl<'a> Table<'a> {
     }
 
     /// Returns how many lines a look-up of `key` touches: 1 or 2. For tests and statistics.
+    #[doc(hidden)]
     #[must_use]
     pub fn lines_touched(&self, key: u64) -> usize {
         match self.shape.geometry.encoding {

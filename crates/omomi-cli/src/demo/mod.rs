@@ -57,6 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     say!("  omomi verify {}", today.weight_file.display());
     say!("  omomi explain {} --logs {} --row 1", today.weight_file.display(), log.evaluation_part());
     say!("  omomi contract check {}", log.contract_file.display());
+    say!("  omomi contract generate --scala {}    (or --java, --c, --rust)", today.weight_file.display());
     say!("  omomi status {}", today.store.display());
     say!("  omomi rollback {}    (and omomi follow ...)", today.store.display());
     say!("  omomi drill {}    (rehearses incidents of a store and a server)", today.store.display());

@@ -49,7 +49,7 @@ fn the_weights_of_a_log_row_add_up_and_the_largest_comes_first() {
 #[test]
 fn a_golden_request_is_explained_with_the_probability_in_the_file() {
     let world = World::new();
-    let model = Model::load(&world.path("000002.omomi"), LoadMode::Map).unwrap();
+    let model = Model::load(world.path("000002.omomi"), LoadMode::Map).unwrap();
     let golden = &model.golden_requests().unwrap()[0];
     let candidates: Vec<Value> = golden.rows.candidates.iter().map(row_to_json).collect();
     let request = json!({ "context": row_to_json(&golden.rows.context), "candidates": candidates });

@@ -44,7 +44,7 @@ fn each_request(
 }
 
 fn score_one_by_one(world: &World, file: &str) -> Vec<Scored> {
-    let model = Model::load(&world.path(file), LoadMode::Copy).unwrap();
+    let model = Model::load(world.path(file), LoadMode::Copy).unwrap();
     let options = ReadOptions {
         time_column: Some("timestamp".to_owned()),
         extra_columns: vec!["device".to_owned(), "user_id".to_owned()],
@@ -190,7 +190,7 @@ fn metrics_are_equal_to_those_of_rows_scored_one_by_one() {
 fn field_rates_and_facts_match_the_file() {
     let world = World::new();
     let evaluation = evaluate(&world, "");
-    let model = Model::load(&world.path("000002.omomi"), LoadMode::Map).unwrap();
+    let model = Model::load(world.path("000002.omomi"), LoadMode::Map).unwrap();
     let facts = &evaluation.models[0].file;
     assert_eq!(facts.weight_count, model.weight_count());
     assert_eq!(facts.fields.iter().map(|field| field.weight_count).sum::<u64>(), model.weight_count());

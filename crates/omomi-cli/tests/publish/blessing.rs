@@ -22,7 +22,7 @@ fn bless_against(file: &Path, digest: Digest, replaces: Replaces) {
 
 /// Returns the digest of a published generation.
 fn digest_of(fixture: &Fixture, generation: u64) -> String {
-    Digest::of_file(&fixture.store.generation_path(generation)).unwrap().to_string()
+    Digest::of_file(fixture.store.generation_path(generation)).unwrap().to_string()
 }
 
 fn asking(file: &Path) -> PublishOptions {

@@ -172,7 +172,7 @@ fn keys_are_read_back_from_files_that_other_users_cannot_read() {
         (PublicKey::read(&path).err(), "expected `ed25519-public`"),
         (PrivateKey::read(&public_path).err(), "found mode 0644"),
         (PublicKey::read(fixture.folder()).err(), "expected a regular file, found a folder"),
-        (PublicKey::read(&fixture.folder().join("absent")).err(), "cannot open the key"),
+        (PublicKey::read(fixture.folder().join("absent")).err(), "cannot open the key"),
     ] {
         let message = read.expect("something else was read as a key").to_string();
         assert!(message.contains(words), "expected `{words}` in: {message}");

@@ -4,9 +4,10 @@
 use std::fs;
 
 use omomi::Code;
-use omomi_train::operate::publish::freeze;
+use omomi::store::{Control, Scoring, Target};
 use omomi_train::operate::publish::servers::Life;
 use omomi_train::operate::publish::status::Status;
+use omomi_train::operate::publish::{follow, freeze, switch};
 use serde_json::json;
 
 use crate::fixture::{Fixture, Wanted};
@@ -94,6 +95,35 @@ fn a_published_file_that_is_gone_is_a_problem() {
     let [gone, unwritten] = &status.problems()[..] else { panic!("{:?}", status.problems()) };
     assert!(gone.contains("generation 2, which is published, is gone"), "{gone}");
     assert!(unwritten.contains("servers obey what they heard last"), "{unwritten}");
+}
+
+#[test]
+fn without_a_readable_control_an_order_changes_what_running_servers_heard_last() {
+    let fixture = Fixture::with([1, 2]);
+    let pinned = crate::fixture::orders(&fixture.store, "on pin", 1);
+    let heard = |server: &str, age_seconds: f64, control: &str| {
+        let mut text = report_of_this_boot(age_seconds);
+        text["control"] = json!(control);
+        report(&fixture, server, &text.to_string());
+    };
+    let after_on = || {
+        fs::write(fixture.store.control_path(), "stop!").unwrap();
+        switch(&fixture.store, Scoring::On, &mut |_| ()).unwrap().after
+    };
+    // The later report of two servers that died counts.
+    heard("a-died-long-ago", 400.0, "on follow");
+    heard("b-died", 300.0, &pinned.to_string());
+    assert_eq!(after_on(), pinned);
+    // A running one counts before them, even if it is stuck.
+    heard("c-runs", 350.0, "off follow");
+    let _lock = lock(&fixture, "c-runs");
+    assert_eq!(after_on(), Control::default());
+    // One that is off keeps all off until people say otherwise.
+    heard("d-runs", 1.0, &pinned.to_string());
+    let _lock = lock(&fixture, "d-runs");
+    fs::write(fixture.store.control_path(), "stop!").unwrap();
+    let change = follow(&fixture.store, &mut |_| ()).unwrap();
+    assert_eq!(change.after, Control { scoring: Scoring::Off, target: Target::Follow });
 }
 
 #[test]

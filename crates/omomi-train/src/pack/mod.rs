@@ -5,6 +5,7 @@
 //! complete and verified. If packing fails, there is no new file, and a file that already has the name is not touched.
 
 mod draft;
+mod fixture;
 mod golden_rows;
 pub mod signing;
 pub mod table;
@@ -29,6 +30,7 @@ use omomi::weight_file::table::Encoding;
 use table::{EncodeError, EncodedWeights, Rounding};
 use writer::{Answered, Parts, PendingFile, WriteError};
 
+pub use fixture::{FixtureError, write_fixture};
 pub(crate) use golden_rows::GoldenRows;
 pub use weights::FilePlan;
 use weights::Weights;

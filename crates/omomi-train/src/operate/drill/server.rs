@@ -80,14 +80,13 @@ fn room_for(model: &Arc<Model>, requests: &[GoldenRequest]) -> Result<Capacity, 
 }
 
 fn live_options(options: &ServerOptions) -> LiveOptions {
-    LiveOptions {
-        name: NAME.to_owned(),
-        load_mode: options.load_mode,
-        poll_interval: options.poll_interval,
-        trial: options.trial,
-        retry_after_death: options.retry_after_death,
-        ..LiveOptions::default()
-    }
+    LiveOptions::default().with(|it| {
+        it.name = NAME.to_owned();
+        it.load_mode = options.load_mode;
+        it.poll_interval = options.poll_interval;
+        it.trial = options.trial;
+        it.retry_after_death = options.retry_after_death;
+    })
 }
 
 /// Sends golden requests and counts the outcomes.

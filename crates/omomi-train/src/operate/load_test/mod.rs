@@ -10,7 +10,7 @@
 //! use omomi_train::operate::load_test::{Rotation, RotationSpec, Run, measure};
 //! use omomi::{LoadMode, Model};
 //!
-//! let model = Model::load("feed-ctr/000042.omomi".as_ref(), LoadMode::Map)?;
+//! let model = Model::load("feed-ctr/000042.omomi", LoadMode::Map)?;
 //! let spec = RotationSpec { requests: 4_096, candidates: 500, seed: 1, hashed_texts: false };
 //! let rotation = Rotation::synthetic(&model, spec)?;
 //! rotation.check(&model, 500, false)?;

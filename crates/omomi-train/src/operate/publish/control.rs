@@ -154,7 +154,7 @@ fn set_control(store: &Store, change: ControlText, watch: &mut dyn FnMut(Step)) 
         Err(Error::StoreMalformed { .. }) => None,
         text => text?,
     };
-    let heard = || servers.iter().find_map(ServerStatus::control).unwrap_or_default();
+    let heard = || heard_last(&servers).unwrap_or_default();
     let before = text.map(|text| match text {
         ControlText { scoring: Some(_), target: Some(_) } => text.over(Control::default()),
         // A part that was not named stays as servers heard it.
@@ -169,6 +169,22 @@ fn set_control(store: &Store, change: ControlText, watch: &mut dyn FnMut(Step)) 
     let current = store.read_current().unwrap_or_default();
     let effects = servers.iter().map(|server| (server.name.clone(), effect(server, after, current))).collect();
     Ok(ControlChange { before, after, current, effects })
+}
+
+/// Returns the orders that servers heard last: those of a running one, before those of one that may run, before those
+/// that ended servers left. Of several, those of the latest report, but a running one that is off keeps all off.
+fn heard_last(servers: &[ServerStatus]) -> Option<Control> {
+    let heard = servers.iter().filter_map(|server| {
+        let likelihood = match server.life {
+            Life::Running => 0,
+            Life::Unknown => 1,
+            Life::Ended | Life::Died => 2,
+        };
+        let control = server.control()?;
+        let is_on = likelihood != 0 || !control.is_off();
+        Some(((likelihood, is_on, std::cmp::Reverse(server.heartbeat_boot_ms())), control))
+    });
+    heard.min_by_key(|(rank, _)| *rank).map(|(_, control)| control)
 }
 
 /// Replaces the text. On a full disk, writes over the text that is there, which needs no space: an order to switch off

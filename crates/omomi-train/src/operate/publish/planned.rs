@@ -57,6 +57,6 @@ fn gone_fields(sizes: &BTreeMap<String, u64>, before: &[BTreeMap<String, u64>]) 
 
 /// Returns the number of weights per field of a published file; empty if the file does not list them.
 fn field_sizes_of(store: &Store, generation: u64) -> Result<BTreeMap<String, u64>, PublishError> {
-    let file = WeightFile::open(FileBytes::load(&store.generation_path(generation), LoadMode::Map)?)?;
+    let file = WeightFile::open(FileBytes::load(store.generation_path(generation), LoadMode::Map)?)?;
     Ok(serde_json::from_slice(file.section(SectionKind::FieldSizes)).unwrap_or_default())
 }

@@ -82,6 +82,13 @@ impl ServerStatus {
         self.report.as_ref().ok()?["control"].as_str()?.parse().ok()
     }
 
+    /// Returns when it reported last, in milliseconds since this machine started; nothing if another machine wrote the
+    /// report, or before a reboot.
+    pub(super) fn heartbeat_boot_ms(&self) -> Option<u64> {
+        self.heartbeat_age_seconds?;
+        self.report.as_ref().ok()?["heartbeat_boot_ms"].as_u64()
+    }
+
     pub(super) fn to_json(&self) -> Value {
         let (report, problem) = match &self.report {
             Ok(report) => (Some(report), None),

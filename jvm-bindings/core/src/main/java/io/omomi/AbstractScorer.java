@@ -1,10 +1,11 @@
 package io.omomi;
 
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 
 /**
  * The common part of {@link Scorer} and {@link LiveScorer}: a request, its answers, and {@link #close}. Use it for code
- * that reads answers without depending on which model gives them. There are no other subclasses.
+ * that reads answers without depending on which model gives them. No other class can extend it.
  */
 public abstract class AbstractScorer implements AutoCloseable {
     static final long NO_BUDGET = -1;
@@ -17,12 +18,15 @@ public abstract class AbstractScorer implements AutoCloseable {
     private final int modelCount;
     private final int resultsOffset;
     private final int resultStride;
+    private final Answers[] answers;
 
     AbstractScorer(Request request, long address) {
         this.request = request;
         this.handle = new Handle(this, address, Native::closeScorer);
         this.address = address;
         this.modelCount = request.layout.modelCount();
+        this.answers = new Answers[modelCount];
+        Arrays.setAll(answers, model -> new Answers(this, model));
         this.resultsOffset = request.layout.resultsOffset;
         this.resultStride = request.layout.resultStride;
     }
@@ -54,7 +58,7 @@ public abstract class AbstractScorer implements AutoCloseable {
         try {
             request.forgetAnswers();
             request.seal();
-            int code = predict0(address, candidateCount, budgetNanos);
+            int code = call(candidateCount, budgetNanos);
             if (code == 0) {
                 request.answeredCount = candidateCount;
                 request.isAnswered = true;
@@ -69,7 +73,8 @@ public abstract class AbstractScorer implements AutoCloseable {
 
     /**
      * Returns the click probability of a candidate, in (0, 1), or NaN unless its status is {@link
-     * CandidateStatus#SCORED}. With several models, this method and the others without a model use the first.
+     * CandidateStatus#SCORED}. With several models, this method and the other accessors here are about the first: see
+     * {@link #answers}.
      */
     public final float probability(int candidate) {
         return probability(0, candidate);
@@ -79,7 +84,7 @@ public abstract class AbstractScorer implements AutoCloseable {
      * Returns the click probability of a candidate by model {@code model}, counted from 0 in the order given to {@code
      * open}.
      */
-    public final float probability(int model, int candidate) {
+    final float probability(int model, int candidate) {
         return request.block.getFloat(answer(model, candidate) + Block.ANSWER_PROBABILITY_OFFSET);
     }
 
@@ -99,7 +104,7 @@ public abstract class AbstractScorer implements AutoCloseable {
      * Writes the probability by model {@code model} of every answered candidate to {@code probabilities}, from index 0
      * on, and returns their number. Throws like {@link #probabilities(float[])}.
      */
-    public final int probabilities(int model, float[] probabilities) {
+    final int probabilities(int model, float[] probabilities) {
         int offset = result(model) + Block.OUTCOME_LEN + Block.ANSWER_PROBABILITY_OFFSET;
         if (probabilities == null) {
             throw OmomiException.nullArgument("probabilities");
@@ -126,7 +131,7 @@ public abstract class AbstractScorer implements AutoCloseable {
      * Returns the logit of a candidate by model {@code model}, or NaN unless its status is {@link
      * CandidateStatus#SCORED}.
      */
-    public final double logit(int model, int candidate) {
+    final double logit(int model, int candidate) {
         return request.block.getDouble(answer(model, candidate) + Block.ANSWER_LOGIT_OFFSET);
     }
 
@@ -136,8 +141,20 @@ public abstract class AbstractScorer implements AutoCloseable {
     }
 
     /** Returns the status of a candidate with model {@code model}: whether it was scored, or why not. */
-    public final CandidateStatus status(int model, int candidate) {
+    final CandidateStatus status(int model, int candidate) {
         return CandidateStatus.ofNumber(request.block.getInt(answer(model, candidate) + Block.ANSWER_STATUS_OFFSET));
+    }
+
+    /**
+     * Returns the answers of model {@code model}, counted from 0 in the order given to {@code open}. All calls return
+     * the same object, which shows the last predict.
+     *
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} if there is no such model, {@link Code#CLOSED} or
+     *     {@link Code#SCORER_BUSY}
+     */
+    public final Answers answers(int model) {
+        result(model);
+        return answers[model];
     }
 
     /** Returns the number of models that answer. */
@@ -158,7 +175,7 @@ public abstract class AbstractScorer implements AutoCloseable {
     }
 
     /** Returns the number of candidates with a probability by model {@code model} in the last predict. */
-    public final int scoredCount(int model) {
+    final int scoredCount(int model) {
         return count(model, Block.SCORED_COUNT_OFFSET);
     }
 
@@ -168,7 +185,7 @@ public abstract class AbstractScorer implements AutoCloseable {
     }
 
     /** Returns the number of candidates that model {@code model} refused in the last predict. Each has its status. */
-    public final int refusedCount(int model) {
+    final int refusedCount(int model) {
         return count(model, Block.REFUSED_COUNT_OFFSET);
     }
 
@@ -188,7 +205,7 @@ public abstract class AbstractScorer implements AutoCloseable {
     /**
      * Returns the number of categories for which model {@code model} has no weight. Those of the context count once.
      */
-    public final long unseenCount(int model) {
+    final long unseenCount(int model) {
         return Integer.toUnsignedLong(count(model, Block.UNSEEN_COUNT_OFFSET));
     }
 
@@ -201,7 +218,7 @@ public abstract class AbstractScorer implements AutoCloseable {
      * Returns the number of fields that model {@code model} reads and that have no value. Those of the context count
      * once.
      */
-    public final long missingCount(int model) {
+    final long missingCount(int model) {
         return Integer.toUnsignedLong(count(model, Block.MISSING_COUNT_OFFSET));
     }
 
@@ -214,7 +231,7 @@ public abstract class AbstractScorer implements AutoCloseable {
      * Returns the number of values that are NaN or out of their field's range, in fields that model {@code model}
      * reads.
      */
-    public final long invalidNumberCount(int model) {
+    final long invalidNumberCount(int model) {
         return Integer.toUnsignedLong(count(model, Block.INVALID_NUMBER_COUNT_OFFSET));
     }
 
@@ -224,7 +241,7 @@ public abstract class AbstractScorer implements AutoCloseable {
     }
 
     /** Returns the generation of model {@code model}, or 0 if there are no answers. */
-    public final long generation(int model) {
+    final long generation(int model) {
         int result = result(model);
         return request.isAnswered ? request.block.getLong(result + Block.GENERATION_OFFSET) : 0;
     }
@@ -242,10 +259,19 @@ public abstract class AbstractScorer implements AutoCloseable {
         request.enter();
         try {
             request.seal();
-            return new Explanation(Native.explain(address, candidate));
+            return new Explanation(explanation(candidate), SetValues.of(request, candidate));
         } finally {
             request.leave();
         }
+    }
+
+    /** Returns the logic id of model {@code model}. */
+    abstract String logicId(int model);
+
+    /** Returns what this scores: for people. May be called at any time. */
+    @Override
+    public final String toString() {
+        return getClass().getSimpleName() + "(" + request.layout + (request.isClosed() ? ", closed)" : ")");
     }
 
     /** Releases the references to models and candidate set, after a predict in progress. May be called twice. */
@@ -279,6 +305,15 @@ public abstract class AbstractScorer implements AutoCloseable {
                     "model", "expected one of the " + modelCount + " models of this scorer, found " + model);
         }
         return resultsOffset + model * resultStride;
+    }
+
+    /** Scores the sealed block. The scorers of {@link TestScorers} do it otherwise. */
+    int call(int candidateCount, long budgetNanos) {
+        return predict0(address, candidateCount, budgetNanos);
+    }
+
+    Object[] explanation(int candidate) {
+        return Native.explain(address, candidate);
     }
 
     /**

@@ -107,6 +107,12 @@ public final class CandidateSet implements AutoCloseable {
         handle.close();
     }
 
+    /** Describes the capacity, for people. May be called at any time. */
+    @Override
+    public String toString() {
+        return "CandidateSet(at most " + capacity + " candidates" + (carrier.isClosed() ? ", closed)" : ")");
+    }
+
     /** Opens a native scorer with its own reference. Holds the lock of {@link #close}, which frees what this reads. */
     synchronized long openScorer(long[] models, RequestLayout layout, Request request) {
         carrier.checkOpen();

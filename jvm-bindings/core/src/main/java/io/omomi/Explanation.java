@@ -3,15 +3,21 @@ package io.omomi;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 
 /** Explains the logit of one candidate: the bias and the weight of each of its features, in the order of summation. */
 public final class Explanation {
     private final double logit;
     private final double bias;
     private final List<Part> parts;
+    private final Map<String, String> values;
 
-    /** Takes the result of {@link Native#explain}: names, feature keys, weights, and the logit followed by the bias. */
-    Explanation(Object[] answer) {
+    /**
+     * Takes the result of {@link Native#explain}: names, feature keys, weights, and the logit followed by the bias. And
+     * the values that were set, by the names of their fields.
+     */
+    Explanation(Object[] answer, Map<String, String> values) {
+        this.values = values;
         String[] names = (String[]) answer[0];
         long[] keys = (long[]) answer[1];
         double[] weights = (double[]) answer[2];
@@ -40,10 +46,24 @@ public final class Explanation {
         return parts;
     }
 
-    /** Returns one line for each part, for people. */
+    /**
+     * Returns the values that were set in the request, as texts, by the names of their fields: those of the context,
+     * then those of the candidate. A field that was not set is missing. A list is in brackets, and a text that was set
+     * by its value is {@code text value} with hexadecimal digits. Values of a prepared candidate are in its set, and
+     * not here.
+     */
+    public Map<String, String> values() {
+        return values;
+    }
+
+    /** Returns one line for each value that was set, and one for each part, for people. */
     @Override
     public String toString() {
-        StringBuilder text = new StringBuilder("logit ").append(logit).append("\n  bias ").append(bias);
+        StringBuilder text = new StringBuilder("logit ").append(logit);
+        for (Map.Entry<String, String> value : values.entrySet()) {
+            text.append("\n  ").append(value.getKey()).append(" = ").append(value.getValue());
+        }
+        text.append("\n  bias ").append(bias);
         for (Part part : parts) {
             text.append("\n  ").append(part);
         }

@@ -20,12 +20,14 @@ final class Handle extends PhantomReference<Object> {
     private final LongConsumer free;
     private long address;
 
-    /** Creates a handle. {@code free} must not refer to {@code owner}. */
+    /** Creates a handle, or one of nothing for the address 0. {@code free} must not refer to {@code owner}. */
     Handle(Object owner, long address, LongConsumer free) {
         super(owner, FORGOTTEN);
         this.address = address;
         this.free = free;
-        OPEN.add(this);
+        if (address != 0) {
+            OPEN.add(this);
+        }
         freeForgotten();
     }
 

@@ -16,13 +16,16 @@ public final class IdFields {
     /** Their bits in the masks of the row. */
     final long bits;
 
-    private IdFields(Field first, int count, long bits) {
+    private final String names;
+
+    private IdFields(Field first, int count, long bits, String names) {
         this.schema = first.schema;
         this.side = first.side();
         this.use = first.use;
         this.count = count;
         this.firstSlotWord = first.slotWord;
         this.bits = bits;
+        this.names = names;
     }
 
     /**
@@ -40,6 +43,7 @@ public final class IdFields {
             throw OmomiException.invalidArgument("fields", "expected one or more, found none");
         }
         long bits = 0;
+        StringBuilder names = new StringBuilder();
         for (int i = 0; i < fields.length; i++) {
             Field field = fields[i];
             if (field == null) {
@@ -54,13 +58,20 @@ public final class IdFields {
                 checkFollows(fields[i - 1], field);
             }
             bits |= field.bit;
+            names.append(i == 0 ? "" : ", ").append(field.name());
         }
-        return new IdFields(fields[0], fields.length, bits);
+        return new IdFields(fields[0], fields.length, bits, names.toString());
     }
 
     /** Returns the number of fields, which is also the number of ids that are read from an array. */
     public int count() {
         return count;
+    }
+
+    /** Names the fields, for people. */
+    @Override
+    public String toString() {
+        return "IdFields(" + names + ")";
     }
 
     private static void checkFollows(Field before, Field field) {

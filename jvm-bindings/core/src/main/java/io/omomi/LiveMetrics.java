@@ -249,6 +249,14 @@ public final class LiveMetrics {
         return fields;
     }
 
+    /** Gives the most important numbers, for people. */
+    @Override
+    public String toString() {
+        return "LiveMetrics(" + state + ", generation " + (generation.isPresent() ? generation.getAsLong() : "none") + ", "
+                + predictionCount + " scored requests, " + failedCount + " refused, " + (noModelCount + offCount)
+                + " without a model, reasons " + reasonCounts + ")";
+    }
+
     /** Category counts of one field in sampled requests. */
     public static final class SampledField {
         private final String name;

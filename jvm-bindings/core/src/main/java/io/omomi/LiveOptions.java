@@ -4,6 +4,8 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Options of a {@link LiveModel}. Immutable. The defaults suit a server that trusts its disk. Options that can never
@@ -18,9 +20,11 @@ public final class LiveOptions {
 
     /** In the form that the native library reads: see {@code decode_live_options} there. */
     private final byte[] encoded;
+    private final String description;
 
-    private LiveOptions(byte[] encoded) {
+    private LiveOptions(byte[] encoded, String description) {
         this.encoded = encoded;
+        this.description = description;
     }
 
     /** Returns a builder with the default values. */
@@ -35,6 +39,12 @@ public final class LiveOptions {
 
     byte[] encoded() {
         return encoded;
+    }
+
+    /** Lists all options, for people. */
+    @Override
+    public String toString() {
+        return "LiveOptions(" + description + ")";
     }
 
     /** Changes options that differ from the defaults. For one thread. */
@@ -56,7 +66,7 @@ public final class LiveOptions {
         private long[] contractFingerprints = new long[0];
         private Path[] trustedKeys = new Path[0];
         /** Null for no limit. */
-        private Duration maxTrainingAge;
+        private @Nullable Duration maxTrainingAge;
 
         private Builder() {}
 
@@ -214,7 +224,21 @@ public final class LiveOptions {
             for (byte[] path : paths) {
                 bytes.putInt(path.length).put(path);
             }
-            return new LiveOptions(bytes.put(text).array());
+            return new LiveOptions(bytes.put(text).array(), description());
+        }
+
+        private String description() {
+            return "name " + name + ", loadMode " + loadMode + ", pollInterval " + pollInterval + ", trial " + trial
+                    + ", maxDeaths " + maxDeaths + ", retryAfterDeath " + retryAfterDeath + ", maxFileLenBytes "
+                    + limit(maxFileLenBytes) + ", memoryBudgetBytes " + limit(memoryBudgetBytes) + ", minGeneration "
+                    + minGeneration + ", contractFingerprints " + Arrays.toString(contractFingerprints) + ", signature "
+                    + signature + ", trustedKeys " + Arrays.toString(trustedKeys) + ", allowWritableFiles "
+                    + allowWritableFiles + ", maxTrainingAge " + (maxTrainingAge == null ? "none" : maxTrainingAge)
+                    + ", lockMemory " + lockMemory + ", hasFallback " + hasFallback;
+        }
+
+        private static String limit(long bytes) {
+            return bytes == Long.MAX_VALUE ? "none" : Long.toString(bytes);
         }
 
         private static <T> T given(T value, String argument) {

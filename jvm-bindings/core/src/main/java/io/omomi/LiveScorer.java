@@ -1,5 +1,7 @@
 package io.omomi;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * Scores requests with the generation that a {@link LiveModel} serves. One generation scores the whole request; the
  * first request after a swap is scored by the new one. Open one for each thread, once, or lend them through a {@link
@@ -16,12 +18,12 @@ package io.omomi;
  * }
  * }</pre>
  */
-public final class LiveScorer extends AbstractScorer {
+public class LiveScorer extends AbstractScorer {
     /** The generation to which the known {@link #logicId} belongs. */
     private long knownGeneration;
-    private String logicId;
+    private @Nullable String logicId;
 
-    private LiveScorer(Request request, long address) {
+    LiveScorer(Request request, long address) {
         super(request, address);
     }
 
@@ -48,7 +50,7 @@ public final class LiveScorer extends AbstractScorer {
         return open(live, layout, set, true);
     }
 
-    private static LiveScorer open(LiveModel live, RequestLayout layout, CandidateSet set, boolean needsSet) {
+    private static LiveScorer open(LiveModel live, RequestLayout layout, @Nullable CandidateSet set, boolean needsSet) {
         if (live == null) {
             throw OmomiException.nullArgument("live");
         }
@@ -82,7 +84,7 @@ public final class LiveScorer extends AbstractScorer {
      * @throws OmomiException with {@link Code#CONTEXT_MALFORMED} or {@link Code#TOO_MANY_CANDIDATES}, and then there
      *     are no answers; {@link Code#SCORER_BUSY} if the scorer belongs to another thread; {@link Code#CLOSED}
      */
-    public ServingState predict(int candidateCount) {
+    public final ServingState predict(int candidateCount) {
         return state(score(candidateCount, NO_BUDGET));
     }
 
@@ -92,7 +94,7 @@ public final class LiveScorer extends AbstractScorer {
      *
      * @throws OmomiException like {@link #predict(int)}
      */
-    public ServingState predictWithin(int candidateCount, long budgetNanos) {
+    public final ServingState predictWithin(int candidateCount, long budgetNanos) {
         return state(score(candidateCount, Math.max(0, budgetNanos)));
     }
 
@@ -116,6 +118,12 @@ public final class LiveScorer extends AbstractScorer {
             }
         }
         return logicId;
+    }
+
+    @Override
+    String logicId(int model) {
+        result(model);
+        return logicId();
     }
 
     private static ServingState state(int code) {

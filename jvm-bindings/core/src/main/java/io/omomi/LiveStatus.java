@@ -6,12 +6,13 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import org.jspecify.annotations.Nullable;
 
 /** Status of a {@link LiveModel} at its last look. Immutable. */
 public final class LiveStatus {
     private final ServingState state;
     private final String control;
-    private final Served served;
+    private final @Nullable Served served;
     private final long retiredCount;
     private final long mappedBytes;
     private final OptionalLong residentBytes;
@@ -119,7 +120,7 @@ public final class LiveStatus {
         private final LoadMode loadMode;
         private final boolean isOnTrial;
         private final Instant since;
-        private final Instant trainingEnd;
+        private final @Nullable Instant trainingEnd;
 
         private Served(Encoded encoded) {
             generation = encoded.number();
@@ -183,6 +184,13 @@ public final class LiveStatus {
         /** Returns the end of its training data, if its provenance says so. */
         public Optional<Instant> trainingEnd() {
             return Optional.ofNullable(trainingEnd);
+        }
+
+        /** Names the generation, its logic and its file, for people. */
+        @Override
+        public String toString() {
+            return "generation " + generation + " of " + logicId + " since " + since + (isOnTrial ? ", on trial" : "")
+                    + ", " + loadMode + ", sha256 " + digest;
         }
     }
 

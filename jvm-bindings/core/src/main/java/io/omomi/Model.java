@@ -89,6 +89,11 @@ public final class Model implements AutoCloseable {
         return contract;
     }
 
+    /** Returns the declaration of exactly the fields that the model reads: see {@link Schema#ofContract}. */
+    public Schema schema() {
+        return Schema.ofContract(contract());
+    }
+
     /** Releases this reference to the weight file. May be called twice, and while scorers of this model score. */
     @Override
     public synchronized void close() {

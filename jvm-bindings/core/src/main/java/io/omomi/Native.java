@@ -15,6 +15,9 @@ final class Native {
 
     static native void checkSchema(byte[] schema);
 
+    /** Returns the declaration of a contract's fields, in the form of {@link Schema#encoded}. */
+    static native byte[] contractSchema(byte[] contract);
+
     static native long[] layoutOffsets(byte[] layout);
 
     /** Returns the address of a direct buffer's first byte. */

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Loads the native library, once for each class loader. If the property {@value #PATH_PROPERTY} is set, loads the file
@@ -23,7 +24,7 @@ final class NativeLibrary {
     private static final String RESOURCE_ROOT = "/io/omomi/native/";
 
     private static volatile boolean loaded;
-    private static OmomiException failure;
+    private static @Nullable OmomiException failure;
 
     private NativeLibrary() {}
 
@@ -200,7 +201,7 @@ final class NativeLibrary {
         }
     }
 
-    private static OmomiException notLoaded(String problem, Throwable cause) {
+    private static OmomiException notLoaded(String problem, @Nullable Throwable cause) {
         String reason = cause == null ? "" : ": " + cause;
         return new OmomiException(
                 Code.LIBRARY_NOT_LOADED,

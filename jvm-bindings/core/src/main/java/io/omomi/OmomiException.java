@@ -1,5 +1,7 @@
 package io.omomi;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * Thrown for everything that this library refuses. Has a stable code, the side that must act, and what to do. The
  * message says what was expected and what was found.
@@ -18,7 +20,7 @@ public final class OmomiException extends RuntimeException {
         this(code, message, null);
     }
 
-    OmomiException(Code code, String message, Throwable cause) {
+    OmomiException(Code code, String message, @Nullable Throwable cause) {
         super(message, cause);
         this.code = code;
     }

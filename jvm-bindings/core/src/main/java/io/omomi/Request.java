@@ -184,6 +184,19 @@ public final class Request {
         block.putInt(layout.candidatesOffset + index * Block.INDEX_LEN, name(indexInSet));
     }
 
+    /** Whether the request was given the candidate since it was cleared. Needs a sealed request. */
+    boolean isFilled(int index) {
+        if (index >= filledCount) {
+            return false;
+        }
+        if (layout.isPrepared()) {
+            return block.getInt(layout.candidatesOffset + index * Block.INDEX_LEN) != -1;
+        }
+        int word = firstWord(index);
+        boolean isGap = words.get(word + Row.PRESENT_WORD) == 0 && words.get(word + Row.INLINE_TEXT_WORD) == -1;
+        return gapCount == 0 || !isGap;
+    }
+
     /** No set has the index that stands for a candidate without a name, so another such index changes no answer. */
     private static int name(int indexInSet) {
         return indexInSet == -1 ? -2 : indexInSet;
@@ -334,6 +347,21 @@ public final class Request {
         stateForSetters = IDLE;
         // Earlier writes are visible to each thread that sees this one; nothing waits for that.
         STATE.lazySet(this, IDLE);
+    }
+
+    boolean isClosed() {
+        return state == CLOSED;
+    }
+
+    /** Describes the layout and the values of the context, for people. For the thread that fills the request. */
+    @Override
+    public String toString() {
+        if (state != IDLE) {
+            return "Request(" + layout + (isClosed() ? ", closed)" : ", in use)");
+        }
+        context.seal();
+        tail.flush();
+        return "Request(" + layout + ", context " + SetValues.of(this, -1) + ")";
     }
 
     /** Closes permanently, after a native call in progress. Returns whether this call closed it. */

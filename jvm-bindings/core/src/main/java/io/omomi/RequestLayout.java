@@ -106,6 +106,13 @@ public final class RequestLayout {
         return len;
     }
 
+    /** Describes the capacity, for people. */
+    @Override
+    public String toString() {
+        return "RequestLayout(" + candidates + (isPrepared ? " prepared candidates, " : " candidates, ") + tailLenBytes
+                + " bytes of tail" + (modelCount == 1 ? ")" : ", " + modelCount + " models)");
+    }
+
     /** Returns the layout in the form that the native library reads: see {@code decode_layout} there. */
     byte[] encoded() {
         byte[] fields = schema.encoded();

@@ -3,6 +3,7 @@ package io.omomi;
 import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -48,6 +49,44 @@ public final class Schema {
     }
 
     /**
+     * Returns the declaration of exactly the fields of a contract, those of the context first. For tools and tests. A
+     * server should declare its fields itself ({@code omomi contract generate --java} prints the text): only then
+     * does opening a scorer detect that the contract has changed.
+     *
+     * @param contract the contract as JSON, as {@link Model#contract} returns it
+     * @throws OmomiException with {@link Code#INVALID_ARGUMENT} and the faults if it is no contract, or {@link
+     *     Code#LIBRARY_NOT_LOADED}
+     */
+    public static Schema ofContract(String contract) {
+        if (contract == null) {
+            throw OmomiException.nullArgument("contract");
+        }
+        NativeLibrary.load();
+        byte[] bytes = Native.contractSchema(Utf8.strict(contract, "the contract"));
+        ByteBuffer rest = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+        List<Declared> declared = new ArrayList<>();
+        while (rest.hasRemaining()) {
+            Side side = Side.values()[rest.get()];
+            FieldType type = FieldType.values()[rest.get()];
+            boolean many = rest.get() != 0;
+            double rangeMin = rest.getDouble();
+            double rangeMax = rest.getDouble();
+            byte[] name = new byte[rest.getInt()];
+            byte[] unit = new byte[rest.getInt()];
+            rest.get(name).get(unit);
+            declared.add(new Declared(
+                    new String(name, StandardCharsets.UTF_8),
+                    side,
+                    type,
+                    many,
+                    new String(unit, StandardCharsets.UTF_8),
+                    rangeMin,
+                    rangeMax));
+        }
+        return new Schema(declared);
+    }
+
+    /**
      * Returns the field called {@code name}.
      *
      * @throws OmomiException with {@link Code#UNKNOWN_FIELD} if it is not declared
@@ -74,6 +113,12 @@ public final class Schema {
      */
     Object use(Side side, FieldType type, boolean many) {
         return uses[(side.ordinal() * FieldType.values().length + type.ordinal()) * 2 + (many ? 1 : 0)];
+    }
+
+    /** Names the fields, for people. */
+    @Override
+    public String toString() {
+        return "Schema" + fields;
     }
 
     /** Returns the declaration in the form that the native library reads: see {@code decode_schema} there. */

@@ -2,6 +2,7 @@ package io.omomi;
 
 import java.util.Collections;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Scores requests with one model, or with several in one call. Open one for each thread, or lend them through a {@link
@@ -11,10 +12,10 @@ import java.util.List;
  * <p>It holds its own reference to each model, so a model may be closed or replaced at any time. After {@link #close},
  * every method throws {@link Code#CLOSED}; a close that races with a predict waits for it.
  */
-public final class Scorer extends AbstractScorer {
+public class Scorer extends AbstractScorer {
     private final String[] logicIds;
 
-    private Scorer(Request request, long address, String[] logicIds) {
+    Scorer(Request request, long address, String[] logicIds) {
         super(request, address);
         this.logicIds = logicIds;
     }
@@ -62,7 +63,7 @@ public final class Scorer extends AbstractScorer {
         return open(models, layout, set, true);
     }
 
-    private static Scorer open(List<Model> models, RequestLayout layout, CandidateSet set, boolean needsSet) {
+    private static Scorer open(List<Model> models, RequestLayout layout, @Nullable CandidateSet set, boolean needsSet) {
         if (models == null) {
             throw OmomiException.nullArgument("models");
         }
@@ -114,7 +115,7 @@ public final class Scorer extends AbstractScorer {
      * @throws OmomiException with {@link Code#CONTEXT_MALFORMED} or {@link Code#TOO_MANY_CANDIDATES}, and then there
      *     are no answers; {@link Code#SCORER_BUSY} if the scorer belongs to another thread; {@link Code#CLOSED}
      */
-    public void predict(int candidateCount) {
+    public final void predict(int candidateCount) {
         score(candidateCount, NO_BUDGET);
     }
 
@@ -126,17 +127,17 @@ public final class Scorer extends AbstractScorer {
      *
      * @throws OmomiException like {@link #predict(int)}
      */
-    public void predictWithin(int candidateCount, long budgetNanos) {
+    public final void predictWithin(int candidateCount, long budgetNanos) {
         score(candidateCount, Math.max(0, budgetNanos));
     }
 
     @Override
-    public String logicId() {
+    public final String logicId() {
         return logicId(0);
     }
 
-    /** Returns the logic id of model {@code model}. */
-    public String logicId(int model) {
+    @Override
+    String logicId(int model) {
         result(model);
         return logicIds[model];
     }

@@ -32,5 +32,11 @@
  * io.omomi.LiveScorer}.
  *
  * <p>Every error is an {@link io.omomi.OmomiException} with a stable code, the side that must act, and what to do.
+ *
+ * <p>No method takes or returns null, unless it says so by {@link org.jspecify.annotations.Nullable}: a null argument
+ * is an {@code OmomiException} with {@link io.omomi.Code#NULL_ARGUMENT}.
  */
+@NullMarked
 package io.omomi;
+
+import org.jspecify.annotations.NullMarked;

@@ -5,8 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
-import io.omomi.example.LiveModelMeters;
 import java.io.IOException;
 import java.nio.Buffer;
 import java.nio.ByteBuffer;
@@ -135,18 +133,5 @@ final class LiveMetricsTest {
             assertEquals(Code.INVALID_ARGUMENT, refused.code());
         }
         assertEquals(Code.NULL_ARGUMENT, assertThrows(OmomiException.class, () -> live.writePrometheus(null)).code());
-    }
-
-    @Test
-    void a_micrometer_registry_shows_the_current_metrics() {
-        SimpleMeterRegistry registry = new SimpleMeterRegistry();
-        new LiveModelMeters(live).bindTo(registry);
-        assertEquals(3, registry.get("omomi.predictions").functionCounter().count());
-        assertEquals(1, registry.get("omomi.requests.without.model").functionCounter().count());
-        assertEquals(1, registry.get("omomi.ready").gauge().value());
-        assertEquals(1, registry.get("omomi.generation").gauge().value());
-        assertEquals(1, registry.get("omomi.reasons").gauge().value());
-        scorer.predict(Store.CANDIDATES);
-        assertEquals(4, registry.get("omomi.predictions").functionCounter().count());
     }
 }

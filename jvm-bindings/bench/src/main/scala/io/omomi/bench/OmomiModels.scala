@@ -17,14 +17,17 @@ final class OmomiModels(file: Path, traffic: Traffic) extends Omomi {
     var sum = 0.0f
     var i = 0
     while (i < candidates) {
-      sum += scorer.probability(0, i) + scorer.probability(1, i) + scorer.probability(2, i)
+      sum += scorer.answers(0).probability(i) + scorer.answers(1).probability(i) + scorer.answers(2).probability(i)
       i += 1
     }
     sum
   }
 
   override def logit(candidate: Int): Double =
-    OmomiModels.same(scorer.logit(0, candidate), scorer.logit(1, candidate), scorer.logit(2, candidate))
+    OmomiModels.same(
+      scorer.answers(0).logit(candidate),
+      scorer.answers(1).logit(candidate),
+      scorer.answers(2).logit(candidate))
 
   override def close(): Unit = scorer.close()
 }

@@ -15,11 +15,11 @@ final class FirstProgramTest {
         PrintStream before = System.out;
         System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
         try {
-            FirstProgram.main(new String[] {System.getProperty("omomi.test.weight.file")});
+            FirstProgram.main(new String[] {System.getProperty("omomi.test.example.file")});
         } finally {
             System.setOut(before);
         }
         String text = printed.toString(StandardCharsets.UTF_8);
-        assertEquals(3, text.lines().filter(line -> line.matches("creative [0-2]: 0\\.[0-9]+")).count(), text);
+        assertEquals(3, text.lines().filter(line -> line.matches("creative [0-9]{4}: 0\\.[0-9]+")).count(), text);
     }
 }

@@ -4,17 +4,11 @@ import java.nio.file.Paths
 
 import io.omomi.scaladsl._
 
-/** What this server can supply, declared once: good for every later model. */
-object Feed extends Fields {
-  val siteId = context.id("site_id")
-  val region = context.text("region")
-  val creativeId = candidate.id("creative_id")
-}
-
+/** GeneratedCtr declares the fields: `omomi contract generate --scala examples/generated-ctr.toml` made it. */
 object QuickStart {
   def main(arguments: Array[String]): Unit = {
     val opened = for {
-      layout <- Layout.of(Feed, candidates = 500, tailLenBytes = 4096)
+      layout <- Layout.of(GeneratedCtr, candidates = 500, tailLenBytes = 4096)
       model <- Model.open(Paths.get(arguments(0))) // every byte verified, golden requests recomputed
       scorer <- Scorer.open(model, layout) // one for each thread
     } yield {
@@ -27,9 +21,9 @@ object QuickStart {
       case Right(scorer) =>
         val request = scorer.request
         request.clear()
-        request.context(Feed.siteId) = 3L
-        request.context(Feed.region) = "東京都"
-        for (i <- 0 until 500) request.candidate(i)(Feed.creativeId) = 4000L + i
+        request.context(GeneratedCtr.siteId) = 3L
+        request.context(GeneratedCtr.region) = "東京都"
+        for (i <- 0 until 500) request.candidate(i)(GeneratedCtr.creativeId) = 4000L + i
         scorer.predict(500) // no lock, no garbage
         println(s"${scorer.logicId}: ${scorer.probability(0)}")
         scorer.close()

@@ -4,32 +4,9 @@ import java.nio.file.Paths
 
 import io.omomi.scaladsl._
 
-/** The fields that this server can supply, declared once. */
-object Ad extends Fields {
-  val userId = context.id("user_id")
-  val device = context.text("device")
-  val os = context.text("os")
-  val region = context.text("region")
-  val segment = context.text("segment")
-  val interest = context.texts("interest")
-  val hour = context.id("hour")
-  val siteId = context.id("site_id")
-  val slot = context.text("slot")
-  val size = context.text("size")
-  val exchange = context.text("exchange")
-  val floorPrice = context.number("floor_price", "JPY per 1,000 impressions", 0.0, 100000.0)
-
-  val creativeId = candidate.id("creative_id")
-  val campaignId = candidate.id("campaign_id")
-  val advertiserId = candidate.id("advertiser_id")
-  val category = candidate.text("category")
-  val format = candidate.text("format")
-  val theme = candidate.text("theme")
-  val landing = candidate.text("landing")
-  val creativeAge = candidate.number("creative_age", "hours", 0.0, 2400.0)
-}
-
-/** Ranks 500 creatives for one user with the weight file of `omomi demo`: give its path. */
+/** Ranks 500 creatives for one user with the weight file of `omomi demo`, or with examples/generated-ctr.omomi: give
+  * its path. GeneratedCtr declares the fields: `omomi contract generate --scala` made it.
+  */
 object RankCreatives {
   private val candidateCount = 500
   private val shown = 5
@@ -37,7 +14,7 @@ object RankCreatives {
   def main(arguments: Array[String]): Unit = {
     val opened = for {
       path <- arguments.headOption.toRight("usage: RankCreatives WEIGHT_FILE")
-      layout <- said(Layout.of(Ad, candidates = candidateCount, tailLenBytes = 64 * 1024))
+      layout <- said(Layout.of(GeneratedCtr, candidates = candidateCount, tailLenBytes = 64 * 1024))
       model <- said(Model.open(Paths.get(path)))
       scorer <- said(Scorer.open(model, layout))
     } yield {
@@ -64,21 +41,21 @@ object RankCreatives {
     request.clear()
 
     val user = request.context
-    user(Ad.userId) = 4711L
-    user(Ad.device) = "smartphone"
-    user(Ad.region) = "東京都"
-    user(Ad.interest) = Vector("旅行", "料理")
-    user(Ad.hour) = 12L
-    user(Ad.siteId) = 3L
-    user(Ad.floorPrice) = 120.0
+    user(GeneratedCtr.userId) = 4711L
+    user(GeneratedCtr.device) = "smartphone"
+    user(GeneratedCtr.region) = "東京都"
+    user(GeneratedCtr.interest) = Vector("旅行", "料理")
+    user(GeneratedCtr.hour) = 12L
+    user(GeneratedCtr.siteId) = 3L
+    user(GeneratedCtr.floorPrice) = 120.0
 
     val video = TextValue.of("video")
     for (i <- 0 until candidateCount) {
       val creative = request.candidate(i)
-      creative(Ad.creativeId) = i.toLong
-      creative(Ad.campaignId) = i / 3L
-      creative(Ad.format) = video
-      creative(Ad.creativeAge) = 24.0
+      creative(GeneratedCtr.creativeId) = i.toLong
+      creative(GeneratedCtr.campaignId) = i / 3L
+      creative(GeneratedCtr.format) = video
+      creative(GeneratedCtr.creativeAge) = 24.0
     }
 
     scorer.predict(candidateCount)

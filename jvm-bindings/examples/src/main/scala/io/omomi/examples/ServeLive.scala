@@ -3,14 +3,13 @@ package io.omomi.examples
 import java.nio.file.Paths
 
 import io.omomi.scaladsl._
-import io.omomi.{LiveOptions, ServingState}
 
 object ServeLive {
   def main(arguments: Array[String]): Unit = {
     val options = LiveOptions.builder().name("ad-server-1").build() // another name for each process
     val opened = for {
-      layout <- Layout.of(Ad, candidates = 500, tailLenBytes = 4096)
-      live <- LiveModel.open(Paths.get(arguments(0)), Ad, options) // once; never fails because of a bad file
+      layout <- Layout.of(GeneratedCtr, candidates = 500, tailLenBytes = 4096)
+      live <- LiveModel.open(Paths.get(arguments(0)), GeneratedCtr, options) // once; never fails because of a bad file
       scorer <- LiveScorer.open(live, layout) // one for each thread, good for every later generation
     } yield (live, scorer)
 
@@ -18,8 +17,8 @@ object ServeLive {
       case Left(refused) => println(s"${refused.getMessage} (${refused.owner.word}: ${refused.action})")
       case Right((live, scorer)) =>
         scorer.request.clear()
-        scorer.request.context(Ad.siteId) = 3L
-        for (i <- 0 until 500) scorer.request.candidate(i)(Ad.creativeId) = 4000L + i
+        scorer.request.context(GeneratedCtr.siteId) = 3L
+        for (i <- 0 until 500) scorer.request.candidate(i)(GeneratedCtr.creativeId) = 4000L + i
         scorer.predict(500) match { // by what was published last and is good; nothing waits
           case ServingState.SERVING => println(s"generation ${scorer.generation}: ${scorer.probability(0)}")
           case other => println(s"ranked without a model: $other") // none yet, or people switched scoring off

@@ -3,7 +3,7 @@ package io.omomi.scaladsl
 import java.nio.file.Path
 import java.util.function.Consumer
 
-import io.omomi.{Explanation, RequestLayout, ServingState}
+import io.omomi.{Explanation, RequestLayout}
 
 /** The positions in a request of one declaration. Immutable, created once, valid for every later model. */
 final class Layout private (private[scaladsl] val underlying: RequestLayout) {
@@ -12,6 +12,8 @@ final class Layout private (private[scaladsl] val underlying: RequestLayout) {
     */
   def forModels(modelCount: Int): Either[OmomiException, Layout] =
     refusable(new Layout(underlying.forModels(modelCount)))
+
+  override def toString: String = underlying.toString
 }
 
 object Layout {
@@ -19,13 +21,21 @@ object Layout {
     * the values of fields with many. `Left` if the declaration or the capacity is not valid.
     */
   def of(fields: Fields, candidates: Int, tailLenBytes: Int): Either[OmomiException, Layout] =
-    refusable(new Layout(RequestLayout.of(fields.schema, candidates, tailLenBytes)))
+    refusable(new Layout(RequestLayout.of(ofJava(fields), candidates, tailLenBytes)))
+
+  /** Creates a layout like `of`, and throws instead of returning a `Left`. */
+  def ofOrThrow(fields: Fields, candidates: Int, tailLenBytes: Int): Layout =
+    orThrow(of(fields, candidates, tailLenBytes))
 
   /** Creates the layout of requests that name the candidates of a [[CandidateSet]] by index. The tail is for the
     * context alone. `Left` if the declaration or the capacity is not valid.
     */
   def prepared(fields: Fields, candidates: Int, tailLenBytes: Int): Either[OmomiException, Layout] =
-    refusable(new Layout(RequestLayout.prepared(fields.schema, candidates, tailLenBytes)))
+    refusable(new Layout(RequestLayout.prepared(ofJava(fields), candidates, tailLenBytes)))
+
+  /** Creates a layout like `prepared`, and throws instead of returning a `Left`. */
+  def preparedOrThrow(fields: Fields, candidates: Int, tailLenBytes: Int): Layout =
+    orThrow(prepared(fields, candidates, tailLenBytes))
 }
 
 object Model {
@@ -34,6 +44,9 @@ object Model {
     */
   def open(path: Path, mode: LoadMode = io.omomi.LoadMode.MAP): Either[OmomiException, Model] =
     refusable(io.omomi.Model.open(path, mode))
+
+  /** Opens a weight file like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(path: Path, mode: LoadMode = io.omomi.LoadMode.MAP): Model = orThrow(open(path, mode))
 }
 
 /** Candidates that requests name by index. Creatives live for hours, so their rows are passed once. Any thread may add,
@@ -65,6 +78,8 @@ final class CandidateSet private (private[scaladsl] val underlying: io.omomi.Can
   /** Releases this reference to the candidates; scorers have their own. May be called twice. */
   override def close(): Unit = underlying.close()
 
+  override def toString: String = underlying.toString
+
   private def filler(fill: Row[Candidate] => Unit): Consumer[io.omomi.Row] =
     if (fill == null) null
     else new Consumer[io.omomi.Row] {
@@ -77,7 +92,11 @@ object CandidateSet {
     * `Left` if one of them is out of its limits.
     */
   def open(fields: Fields, capacity: Int, valuesPerField: Int): Either[OmomiException, CandidateSet] =
-    refusable(new CandidateSet(io.omomi.CandidateSet.open(fields.schema, capacity, valuesPerField)))
+    refusable(new CandidateSet(io.omomi.CandidateSet.open(ofJava(fields), capacity, valuesPerField)))
+
+  /** Creates a set like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(fields: Fields, capacity: Int, valuesPerField: Int): CandidateSet =
+    orThrow(open(fields, capacity, valuesPerField))
 }
 
 /** The common part of [[Scorer]] and [[LiveScorer]]: a request and its answers. */
@@ -88,32 +107,25 @@ sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extend
   final val request: Request = new Request(underlying.request())
 
   /** Returns the click probability of a candidate, in (0, 1), or NaN unless it was scored. With several models, this
-    * method and the others without a model use the first.
+    * method and the other accessors here are about the first: see `answers`.
     */
   final def probability(candidate: Int): Float = underlying.probability(candidate)
-
-  /** Returns the click probability of a candidate by model `model`, counted from 0 in the order given to `open`. */
-  final def probability(model: Int, candidate: Int): Float = underlying.probability(model, candidate)
 
   /** Writes the probability of every answered candidate to `into`, from index 0 on, faster than one by one, and
     * returns their number.
     */
   final def probabilities(into: Array[Float]): Int = underlying.probabilities(into)
 
-  /** Writes the probability by model `model` of every answered candidate to `into`, and returns their number. */
-  final def probabilities(model: Int, into: Array[Float]): Int = underlying.probabilities(model, into)
-
   /** Returns the logit of a candidate, or NaN unless it was scored. */
   final def logit(candidate: Int): Double = underlying.logit(candidate)
-
-  /** Returns the logit of a candidate by model `model`, or NaN unless it was scored. */
-  final def logit(model: Int, candidate: Int): Double = underlying.logit(model, candidate)
 
   /** Returns the status of a candidate: whether it was scored, or why not. */
   final def status(candidate: Int): CandidateStatus = underlying.status(candidate)
 
-  /** Returns the status of a candidate with model `model`: whether it was scored, or why not. */
-  final def status(model: Int, candidate: Int): CandidateStatus = underlying.status(model, candidate)
+  /** Returns the answers of model `model`, counted from 0 in the order given to `open`. The accessors here are about
+    * the first model.
+    */
+  final def answers(model: Int): Answers = underlying.answers(model)
 
   /** Returns the number of models that answer. */
   final def modelCount: Int = underlying.modelCount()
@@ -123,17 +135,14 @@ sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extend
     */
   final def handOver(): Unit = underlying.handOver()
 
+  /** Returns the number of candidates of the last predict, or 0 before the first and after one that threw. */
+  final def answeredCount: Int = underlying.answeredCount()
+
   /** Returns the number of candidates with a probability in the last predict. */
   final def scoredCount: Int = underlying.scoredCount()
 
-  /** Returns the number of candidates with a probability by model `model` in the last predict. */
-  final def scoredCount(model: Int): Int = underlying.scoredCount(model)
-
   /** Returns the number of candidates that were refused. Each has its status. */
   final def refusedCount: Int = underlying.refusedCount()
-
-  /** Returns the number of candidates that model `model` refused. */
-  final def refusedCount(model: Int): Int = underlying.refusedCount(model)
 
   /** Returns the number of candidates that were not reached within the time limit. */
   final def lateCount: Int = underlying.lateCount()
@@ -141,32 +150,22 @@ sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extend
   /** Returns the number of categories without a weight. */
   final def unseenCount: Long = underlying.unseenCount()
 
-  /** Returns the number of categories for which model `model` has no weight. */
-  final def unseenCount(model: Int): Long = underlying.unseenCount(model)
-
   /** Returns the number of fields that the model reads and that have no value. */
   final def missingCount: Long = underlying.missingCount()
-
-  /** Returns the number of fields that model `model` reads and that have no value. */
-  final def missingCount(model: Int): Long = underlying.missingCount(model)
 
   /** Returns the number of values that are NaN or out of their field's range. */
   final def invalidNumberCount: Long = underlying.invalidNumberCount()
 
-  /** Returns the number of values that are NaN or out of their field's range, in fields that model `model` reads. */
-  final def invalidNumberCount(model: Int): Long = underlying.invalidNumberCount(model)
-
   /** Returns the generation of the model that gave the answers. */
   final def generation: Long = underlying.generation()
-
-  /** Returns the generation of model `model`. */
-  final def generation(model: Int): Long = underlying.generation(model)
 
   /** Returns the logic id of the model that gave the answers, to be logged with each score. */
   def logicId: String
 
   /** Explains the logit of a candidate. Allocates, so do not call it on the request path. */
   final def explain(candidate: Int): Explanation = underlying.explain(candidate)
+
+  override final def toString: String = underlying.toString
 
   /** Releases the references to models and candidates, after a predict in progress. May be called twice. */
   override final def close(): Unit = underlying.close()
@@ -175,7 +174,7 @@ sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extend
 /** Scores requests with one model, or with several in one call. Open one for each thread. It holds its own reference
   * to each model, which may be closed or replaced at any time. After `close`, every method throws.
   */
-final class Scorer private (underlying: io.omomi.Scorer) extends AbstractScorer(underlying) {
+final class Scorer private[scaladsl] (underlying: io.omomi.Scorer) extends AbstractScorer(underlying) {
   /** Scores the candidates that the request was given since it was cleared, up to the last one. */
   def predict(): Unit = underlying.predict()
 
@@ -191,9 +190,6 @@ final class Scorer private (underlying: io.omomi.Scorer) extends AbstractScorer(
   def predictWithin(candidateCount: Int, budgetNanos: Long): Unit = underlying.predictWithin(candidateCount, budgetNanos)
 
   override def logicId: String = underlying.logicId()
-
-  /** Returns the logic id of model `model`. */
-  def logicId(model: Int): String = underlying.logicId(model)
 }
 
 object Scorer {
@@ -214,6 +210,18 @@ object Scorer {
   /** Opens a scorer for several models and requests that name candidates of `set` by index. */
   def open(models: Seq[Model], layout: Layout, set: CandidateSet): Either[OmomiException, Scorer] =
     refusable(new Scorer(io.omomi.Scorer.open(ofJava(models), ofJava(layout), ofJava(set))))
+
+  /** Opens a scorer like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(model: Model, layout: Layout): Scorer = orThrow(open(model, layout))
+
+  /** Opens a scorer for prepared candidates like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(model: Model, layout: Layout, set: CandidateSet): Scorer = orThrow(open(model, layout, set))
+
+  /** Opens a scorer for several models like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(models: Seq[Model], layout: Layout): Scorer = orThrow(open(models, layout))
+
+  /** Opens a scorer for several models and prepared candidates, and throws instead of returning a `Left`. */
+  def openOrThrow(models: Seq[Model], layout: Layout, set: CandidateSet): Scorer = orThrow(open(models, layout, set))
 }
 
 object LiveModel {
@@ -224,7 +232,14 @@ object LiveModel {
       dir: Path,
       fields: Fields,
       options: io.omomi.LiveOptions = io.omomi.LiveOptions.defaults()): Either[OmomiException, LiveModel] =
-    refusable(io.omomi.LiveModel.open(dir, fields.schema, options))
+    refusable(io.omomi.LiveModel.open(dir, ofJava(fields), options))
+
+  /** Opens a store like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(
+      dir: Path,
+      fields: Fields,
+      options: io.omomi.LiveOptions = io.omomi.LiveOptions.defaults()): LiveModel =
+    orThrow(open(dir, fields, options))
 }
 
 /** Scores requests with the generation that a live model serves. Open one for each thread, once. When its live model is
@@ -237,7 +252,7 @@ object LiveModel {
   * }
   * }}}
   */
-final class LiveScorer private (underlying: io.omomi.LiveScorer) extends AbstractScorer(underlying) {
+final class LiveScorer private[scaladsl] (underlying: io.omomi.LiveScorer) extends AbstractScorer(underlying) {
   /** Scores the candidates that the request was given since it was cleared, and returns whether it did. */
   def predict(): ServingState = underlying.predict()
 
@@ -263,4 +278,10 @@ object LiveScorer {
   /** Opens a scorer for the generations that `live` serves and requests that name candidates of `set` by index. */
   def open(live: LiveModel, layout: Layout, set: CandidateSet): Either[OmomiException, LiveScorer] =
     refusable(new LiveScorer(io.omomi.LiveScorer.open(live, ofJava(layout), ofJava(set))))
+
+  /** Opens a scorer like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(live: LiveModel, layout: Layout): LiveScorer = orThrow(open(live, layout))
+
+  /** Opens a scorer for prepared candidates like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(live: LiveModel, layout: Layout, set: CandidateSet): LiveScorer = orThrow(open(live, layout, set))
 }

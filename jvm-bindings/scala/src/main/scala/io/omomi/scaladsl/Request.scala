@@ -2,6 +2,8 @@ package io.omomi.scaladsl
 
 import java.util.AbstractList
 
+import scala.annotation.implicitNotFound
+
 /** The value of a text, computed once by `TextValue.of` and kept, for texts that recur all day. */
 final class TextValue private (val bits: Long) extends AnyVal
 
@@ -40,6 +42,8 @@ final class Request private[scaladsl] (underlying: io.omomi.Request) {
 
   /** Makes the first `count` of `indicesInSet` the candidates 0, 1, 2 and so on, faster than one by one. */
   def setCandidates(indicesInSet: Array[Int], count: Int): Unit = underlying.setCandidates(indicesInSet, count)
+
+  override def toString: String = underlying.toString
 
   /** Returns the number of bytes of the tail in use. Use it to learn how large a tail real requests need. */
   def tailUsedBytes: Int = underlying.tailUsedBytes()
@@ -113,11 +117,76 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
     ()
   }
 
+  /** Sets an id field. */
+  def update(field: IdField[S], id: Int): Unit = update(field, id.toLong)
+
+  /** Sets a number field. */
+  def update(field: NumberField[S], number: Int): Unit = update(field, number.toDouble)
+
+  /** Sets a field to a value of another type: a collection, or an `Option`, of which `None` makes the field missing.
+    * Allocates; on a path where that counts, pass arrays, `IndexedSeq`s and plain values.
+    *
+    * If there is no such value, the compiler says what the field takes.
+    */
+  def update[F, V](field: F, value: V)(implicit taken: Taken[S, F, V]): Unit = taken.set(this, field, value)
+
   /** Makes a field missing again. */
   def unset(field: Field[S]): Unit = {
     underlying.unset(field.underlying)
     ()
   }
+}
+
+/** Evidence that a row of the side `S` takes a `V` for a field of the type `F`. Only this library has instances. */
+@implicitNotFound("""a row of the ${S} does not take a ${V} for this ${F}.
+An IdField takes a Long, a TextField a String or a TextValue, a NumberField a Double, an IdsField a collection of Long,
+a TextsField a collection of String, IdFields an Array[Long]; each field also takes an Option of that.
+The row `request.context` takes fields declared with `context`, `request.candidate(i)` those with `candidate`.""")
+sealed abstract class Taken[S <: Side, F, -V] {
+  private[scaladsl] def set(row: Row[S], field: F, value: V): Unit
+}
+
+object Taken {
+  private final class By[S <: Side, F, V](how: (Row[S], F, V) => Unit) extends Taken[S, F, V] {
+    private[scaladsl] override def set(row: Row[S], field: F, value: V): Unit = how(row, field, value)
+  }
+
+  implicit def id[S <: Side]: Taken[S, IdField[S], Long] = new By((row, field, id) => row.update(field, id))
+
+  implicit def smallId[S <: Side]: Taken[S, IdField[S], Int] = new By((row, field, id) => row.update(field, id.toLong))
+
+  implicit def text[S <: Side]: Taken[S, TextField[S], CharSequence] =
+    new By((row, field, text) => row.update(field, text))
+
+  implicit def textValue[S <: Side]: Taken[S, TextField[S], TextValue] =
+    new By((row, field, value) => row.update(field, value))
+
+  implicit def number[S <: Side]: Taken[S, NumberField[S], Double] =
+    new By((row, field, number) => row.update(field, number))
+
+  implicit def wholeNumber[S <: Side]: Taken[S, NumberField[S], Int] =
+    new By((row, field, number) => row.update(field, number.toDouble))
+
+  implicit def longNumber[S <: Side]: Taken[S, NumberField[S], Long] =
+    new By((row, field, number) => row.update(field, number.toDouble))
+
+  implicit def singleNumber[S <: Side]: Taken[S, NumberField[S], Float] =
+    new By((row, field, number) => row.update(field, number.toDouble))
+
+  implicit def idArray[S <: Side]: Taken[S, IdsField[S], Array[Long]] = new By((row, field, ids) => row.update(field, ids))
+
+  implicit def ids[S <: Side]: Taken[S, IdsField[S], collection.Iterable[Long]] =
+    new By((row, field, ids) => row.update(field, if (ids == null) null else ids.toArray[Long]))
+
+  implicit def textArray[S <: Side]: Taken[S, TextsField[S], Array[String]] =
+    new By((row, field, texts) => row.update(field, texts))
+
+  implicit def texts[S <: Side]: Taken[S, TextsField[S], collection.Iterable[String]] =
+    new By((row, field, texts) => row.update(field, if (texts == null) null else texts.toArray[String]))
+
+  /** `None` makes the field missing. */
+  implicit def option[S <: Side, F <: Field[S], V](implicit some: Taken[S, F, V]): Taken[S, F, Option[V]] =
+    new By((row, field, value) => if (value.isEmpty) row.unset(field) else some.set(row, field, value.get))
 }
 
 private object Row {

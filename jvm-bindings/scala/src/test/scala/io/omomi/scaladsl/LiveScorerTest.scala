@@ -4,7 +4,7 @@ import java.nio.file.{Files, Path}
 import java.security.MessageDigest
 import java.time.Duration
 
-import io.omomi.{Code, LiveOptions, ServingState}
+import io.omomi.Code
 import org.junit.jupiter.api.Assertions.{assertEquals, assertTrue}
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.io.TempDir

@@ -1,6 +1,6 @@
-/* example WEIGHT_FILE: opens a weight file and ranks three creatives for one user. */
+/* score_one_file WEIGHT_FILE: opens a weight file and ranks three creatives for one user. */
 
-#include <omomi.h>
+#include "generated_ctr.h" /* made by: omomi contract generate --c examples/generated-ctr.toml */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,36 +14,18 @@ static void check(OmomiStatus status) {
   }
 }
 
-static OmomiSlot slot(const OmomiSchema *schema, const char *name) {
-  OmomiSlot slot;
-  check(omomi_schema_slot(schema, name, strlen(name), &slot, &error));
-  return slot;
-}
-
 int main(int argc, char **argv) {
   if (argc != 2)
     return 2;
 
   /* Once, when the server starts: the fields that it can supply, valid for every later model. */
-  const OmomiField fields[] = {
-      omomi_id_field("media_id", OMOMI_SIDE_CONTEXT),
-      omomi_text_field("region", OMOMI_SIDE_CONTEXT),
-      omomi_many(omomi_text_field("interest", OMOMI_SIDE_CONTEXT)),
-      omomi_number_field("floor_price", OMOMI_SIDE_CONTEXT, "JPY per 1,000 impressions", 0.0, 1000.0),
-      omomi_id_field("creative_id", OMOMI_SIDE_CANDIDATE),
-      omomi_text_field("title", OMOMI_SIDE_CANDIDATE),
-      omomi_many(omomi_id_field("tag", OMOMI_SIDE_CANDIDATE)),
-      omomi_number_field("age_seconds", OMOMI_SIDE_CANDIDATE, "s", 0.0, 1e9),
-  };
   OmomiSchema *schema;
   OmomiLayout *layout;
   OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
-  check(omomi_schema_open(fields, sizeof fields / sizeof fields[0], &schema, &error));
+  GeneratedCtr ad;
+  check(generated_ctr_open(&schema, &ad, &error));
   check(omomi_layout_open(schema, 500, 64 * 1024, &layout, &error));
   check(omomi_layout_offsets(layout, &offsets, &error));
-  const OmomiSlot media_id = slot(schema, "media_id"), region = slot(schema, "region");
-  const OmomiSlot interest = slot(schema, "interest"), floor_price = slot(schema, "floor_price");
-  const OmomiSlot creative_id = slot(schema, "creative_id");
 
   /* For each generation: every byte is verified before anything is scored. */
   OmomiModel *model;
@@ -57,16 +39,16 @@ int main(int argc, char **argv) {
   check(omomi_request_init(&request, &offsets, block, offsets.len_bytes));
 
   /* For each request: allocates nothing and never waits. Fields that are not set are missing. */
-  const int64_t creatives[] = {4001, 4002, 4003};
-  const OmomiText interests[] = {{"travel", 6}, {"news", 4}};
+  const int64_t creatives[] = {1624, 2519, 4001};
+  const OmomiText interests[] = {{"旅行", strlen("旅行")}, {"料理", strlen("料理")}};
   omomi_request_clear(&request);
   const OmomiRow context = omomi_context_row(&request);
-  omomi_set_id(context, media_id, 17);
-  omomi_set_text(context, region, "tokyo", 5);
-  omomi_set_texts(context, interest, interests, 2);
-  omomi_set_number(context, floor_price, 50.0);
+  omomi_set_id(context, ad.site_id, 7);
+  omomi_set_text(context, ad.region, "東京都", strlen("東京都"));
+  omomi_set_texts(context, ad.interest, interests, 2);
+  omomi_set_number(context, ad.floor_price, 50.0);
   for (size_t index = 0; index < 3; index++)
-    omomi_set_id(omomi_candidate_row(&request, index), creative_id, creatives[index]);
+    omomi_set_id(omomi_candidate_row(&request, index), ad.creative_id, creatives[index]);
   check(omomi_request_predict(scorer, &request, 3, &error));
   for (size_t index = 0; index < 3; index++) {
     const OmomiAnswer answer = omomi_request_answer(&request, index);
