@@ -86,6 +86,7 @@ pub use error::{BadRow, LogError, RowFault};
 pub(crate) use files::FileId;
 pub use files::LogFile;
 pub use missing::FileMissing;
+pub(crate) use notation::{nfc, text_id};
 pub(crate) use parquet_pages::{Groups, PageFault, decoder, load};
 pub use row_part::{PartBy, RowPart};
 pub use skipped::{SkipReason, SkippedFile};
