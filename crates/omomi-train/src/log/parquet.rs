@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use parquet::basic::CompressionCodec;
 use parquet::errors::ParquetError;
 
 use super::builder::BatchBuilder;
+use super::csv::other_format_than_parquet;
 use super::error::{BadRow, BadRows, RowFault};
 use super::files::read_failure;
 use super::parquet_bytes::with_bytes;
@@ -32,6 +33,9 @@ use super::{LogError, LogFile, ReadOptions};
 
 /// Most rows that are decoded at a time, even if a batch is larger. This bounds the memory.
 const MAX_DECODED_ROW_COUNT: usize = 8_192;
+
+/// Bytes by which another format is recognized.
+const FIRST_LEN: u64 = 64;
 
 pub(super) struct ParquetReader {
     file: PathBuf,
@@ -83,6 +87,11 @@ impl ParquetReader {
         let handle = File::open(path).map_err(unreadable)?;
         if handle.metadata().map_err(unreadable)?.len() == 0 {
             return Ok(None);
+        }
+        let mut start = Vec::new();
+        Read::take(&handle, FIRST_LEN).read_to_end(&mut start).map_err(unreadable)?;
+        if let Some(found) = other_format_than_parquet(&start) {
+            return Err(LogError::OtherFormat { file: path.clone(), expected: "Parquet", found });
         }
         if is_encrypted(&handle).map_err(unreadable)? {
             return Err(encrypted(path));
