@@ -26,8 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Called by the loader of the operating system, before Rust's own start.
-// SAFETY: the section holds pointers to functions of the C ABI that the loader calls once, each without a thread besides
-// it. The loader passes arguments that the function does not take, as the C ABI allows.
+// SAFETY: the section holds pointers to functions of the C ABI. The loader calls each once, before there is another
+// thread. It passes arguments that the function does not take, as the C ABI allows.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 #[used]
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]

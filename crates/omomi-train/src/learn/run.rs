@@ -125,8 +125,8 @@ pub struct Account {
     pub missing_by_log: Vec<FileMissing>,
     /// What the reader of the logs noticed that is no error.
     pub warnings: Vec<LogWarning>,
-    /// How many values the start state has not seen, by field, of each log in the order of `logs`. Empty without a start
-    /// state, and if the rows came from a row cache.
+    /// How many values the start state has not seen, by field, of each log in the order of `logs`. Empty without a
+    /// start state, and if the rows came from a row cache.
     pub unseen_by_log: Vec<FileUnseen>,
     /// Fields with nearly only values that the start state has not seen, or suddenly many of them.
     pub unseen_warnings: Vec<String>,

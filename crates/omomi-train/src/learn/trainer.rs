@@ -182,8 +182,8 @@ impl Trainer {
         }
     }
 
-    /// Returns how many values the start state has not seen, by log file and field. Empty without a start state, and for
-    /// rows of a row cache.
+    /// Returns how many values the start state has not seen, by log file and field. Empty without a start state, and
+    /// for rows of a row cache.
     pub(super) fn unseen_by_file(&self) -> &[FileUnseen] {
         self.indexer.unseen.as_ref().map_or(&[], |unseen| unseen.by_file())
     }

@@ -103,16 +103,16 @@ pub(crate) fn unseen_warnings(contract: &Contract, logs: &[LogFile], by_file: &[
             rates().enumerate().find_map(|(file, now)| Some((file, rate(now?))).filter(|(_, now)| *now > MAX_RATE));
         if let Some((file, rate)) = strange {
             return Some(format!(
-                "{}: {} of the values of `{name}` are not in the start state; is it of the same logs, and is the notation \
-                 of the field the same?",
+                "{}: {} of the values of `{name}` are not in the start state; is it of the same logs, and is the \
+                 notation of the field the same?",
                 path(file),
                 percent(rate)
             ));
         }
         let jump = first_jump(rates().map(Option::unwrap_or_default), MIN_JUMP)?;
         Some(format!(
-            "{}: {} of the values of `{name}` are not in the start state, in the files before {}; has the notation of the \
-             field changed?",
+            "{}: {} of the values of `{name}` are not in the start state, in the files before {}; has the notation of \
+             the field changed?",
             path(jump.file),
             percent(jump.rate),
             percent(jump.rate_before)

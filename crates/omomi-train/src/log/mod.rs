@@ -3,9 +3,9 @@
 //! [`LogReader`] reads any number of files, one after the other, in bounded memory. The files may have different
 //! formats. Only the columns that the [contract](omomi::contract) or the [`ReadOptions`] name are decoded:
 //!
-//! * Parquet (`.parquet`, `.parq`). `id`: any integers, also as floats or texts where they are exact. `text`: strings,
-//!   plain or dictionary-encoded. `number`: integers, floats, decimals or texts. `many`: lists of those. The label:
-//!   integers, floats, booleans or texts.
+//! * Parquet (`.parquet`, `.parq`). `id`: any integers, also as floats, decimals or texts where they are exact. `text`:
+//!   strings, plain or dictionary-encoded. `number`: integers, floats, decimals or texts. `many`: lists of those. The
+//!   label: integers, floats, booleans or texts.
 //! * CSV (`.csv`, and `.tsv` with tabs; `.gz` or `.zst` may follow): cells with a header, quoted as in RFC 4180 or as
 //!   [`CsvDialect`] says. A `many` cell holds its categories, joined by a separator; empty pieces are skipped.
 //! * JSON lines (`.jsonl`, `.ndjson`, `.json`, also with `.gz` or `.zst`): one object per line. `many` is a list.

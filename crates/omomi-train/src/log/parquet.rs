@@ -20,12 +20,12 @@ use super::builder::BatchBuilder;
 use super::csv::other_format_than_parquet;
 use super::error::{BadRow, BadRows, RowFault};
 use super::files::read_failure;
-use super::parquet_bytes::with_bytes;
+use super::parquet_bytes;
 use super::parquet_decoded::{Decoded, Place};
 use super::parquet_dictionary::with_dictionaries;
 use super::parquet_nested::{Nested, inner_array, leaves, with_nested};
 use super::parquet_pages::{self, EXPECTED_PAGES, Groups, PageFault, is_encrypted};
-use super::parquet_schema::{check_type, simplified, with_microseconds};
+use super::parquet_schema::{check_type, simplified, with_int96_bytes};
 use super::parquet_views::{Part, Views, has_keys, with_views, without_keys};
 use super::partitions::Partitions;
 use super::wanted_columns::{Target, Wanted};
@@ -123,7 +123,6 @@ impl ParquetReader {
         columns.dedup();
         check_codecs(path, &metadata, &columns)?;
         let schema = simplified(metadata.schema(), &places, wanted);
-        let schema = with_microseconds(schema, metadata.parquet_schema());
         for &(index, target) in &places {
             check_type(path, wanted, target, schema.field(index).data_type())?;
         }
@@ -132,8 +131,15 @@ impl ParquetReader {
         for (nested, target) in &nested_places {
             check_type(path, wanted, *target, nested.data_type(&schema))?;
         }
+        let (schema, metadata) = match with_int96_bytes(&schema, metadata.parquet_schema()) {
+            None => (schema, Arc::clone(metadata.metadata())),
+            Some(schema) => {
+                let with_bytes = parquet_bytes::with_int96_bytes(metadata.metadata()).map_err(damaged)?;
+                (schema, Arc::new(with_bytes))
+            }
+        };
         let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(with_views(&schema)));
-        let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), with_schema).map_err(damaged)?;
+        let metadata = ArrowReaderMetadata::try_new(metadata, with_schema).map_err(damaged)?;
         let nested_leaves: Vec<&[String]> = nested_places.iter().map(|(nested, _)| nested.path.as_slice()).collect();
         let leaves = leaves(metadata.parquet_schema(), &roots, &nested_leaves);
         let place = |root: usize| columns.partition_point(|&before| before < root);
@@ -343,10 +349,9 @@ impl ParquetReader {
             return Err(damaged(ParquetError::General("no row group was looked at".to_owned())));
         };
         if span.as_bytes && self.bytes_metadata.is_none() {
-            let bytes = with_bytes(self.metadata.metadata()).map_err(damaged)?;
+            let bytes = parquet_bytes::with_bytes(self.metadata.metadata()).map_err(damaged)?;
             let metadata = ArrowReaderMetadata::try_new(Arc::new(bytes), ArrowReaderOptions::new()).map_err(damaged)?;
-            let schema = with_microseconds(metadata.schema().as_ref().clone(), metadata.parquet_schema());
-            let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(with_views(&schema)));
+            let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(with_views(metadata.schema())));
             let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), with_schema);
             self.bytes_metadata = Some(metadata.map_err(damaged)?);
         }

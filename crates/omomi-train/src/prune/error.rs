@@ -9,8 +9,8 @@ use crate::operate::publish::PublishError;
 use crate::pack::PackError;
 
 /// What to do about texts that look the same and are not.
-pub(super) const NFC_REMEDY: &str = "write the list in the form of the logs, or set `normalize = \"nfc\"` for the field \
-                                     in the contract and train again";
+pub(super) const NFC_REMEDY: &str = "write the list in the form of the logs, or set `normalize = \"nfc\"` for the \
+                                     field in the contract and train again";
 
 /// Why a state was not pruned.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +82,8 @@ pub enum PruneError {
     NoTimes,
     /// Too many categories would be dropped, some of them only because the live list has them in another Unicode form.
     #[error(
-        "{}: {count} categories of `{field}` have the same text as an entry, but in another Unicode form, such as `{}`; \
-         {NFC_REMEDY}; the owner of the list must act",
+        "{}: {count} categories of `{field}` have the same text as an entry, but in another Unicode form, such as \
+         `{}`; {NFC_REMEDY}; the owner of the list must act",
         .path.display(), .example.escape_default()
     )]
     OtherUnicodeForm {

@@ -151,8 +151,8 @@ pub struct ShardsAccount {
     pub logs: Vec<LogFile>,
     /// Rows without a value by field of the contract, of each log in the order of `logs`.
     pub missing_by_log: Vec<FileMissing>,
-    /// How many values the start state has not seen, by field, of each log in the order of `logs`. Empty without a start
-    /// state.
+    /// How many values the start state has not seen, by field, of each log in the order of `logs`. Empty without a
+    /// start state.
     pub unseen_by_log: Vec<FileUnseen>,
     /// What the readers of the logs noticed in the first round, each text once: guesses, and fields that vanish.
     pub warnings: Vec<String>,
