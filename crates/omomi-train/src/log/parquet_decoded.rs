@@ -430,13 +430,16 @@ fn append_each(
     end: usize,
     mut push: impl FnMut(&mut ColumnBuilder, usize),
 ) {
+    let Some(lists) = lists else {
+        for row in start..end {
+            push(column, row);
+            column.finish_row();
+        }
+        return;
+    };
     for row in start..end {
-        match lists {
-            None => push(column, row),
-            Some(lists) if lists.is_valid(row) => {
-                index_range(lists.value_offsets(), row).for_each(|index| push(column, index));
-            }
-            Some(_) => {}
+        if lists.is_valid(row) {
+            index_range(lists.value_offsets(), row).for_each(|index| push(column, index));
         }
         column.finish_row();
     }
