@@ -171,13 +171,11 @@ fn run(command: Command) -> u8 {
 /// Prints the help, the version, or the mistake in the command line, and returns the exit code.
 fn answer(misuse: &clap::Error) -> u8 {
     let is_printed = misuse.print();
-    match (u8::try_from(misuse.exit_code()).unwrap_or(1), is_printed) {
-        (0, Err(error)) => {
-            output::fail(error);
-            0
-        }
-        (code, _) => code,
+    let code = u8::try_from(misuse.exit_code()).unwrap_or(1);
+    if code == 0 {
+        output::note_written(is_printed);
     }
+    code
 }
 
 /// Returns the message of an error, followed by the messages of its causes, each once.

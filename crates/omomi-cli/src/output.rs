@@ -4,6 +4,8 @@
 //! output. Control characters of log rows, weight files and reports are escaped, because a terminal obeys them: they
 //! can set its title, hide lines, or write a false result over the true one.
 
+mod closed;
+
 use std::fmt::{Arguments, Write as _};
 use std::io::{self, Write, stderr, stdout};
 use std::sync::{Mutex, PoisonError};
@@ -48,13 +50,15 @@ pub(crate) fn print_pieces(text: Arguments<'_>) {
 pub(crate) fn print_exactly(bytes: &[u8]) {
     let mut first_error = FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
     if first_error.is_none() {
-        *first_error = stdout().write_all(bytes).err();
+        *first_error = closed::check().and_then(|()| stdout().write_all(bytes)).err();
     }
 }
 
-/// Remembers that standard output could not be written.
-pub(crate) fn fail(error: io::Error) {
-    FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+/// Remembers whether a text was written to standard output that another function wrote there.
+pub(crate) fn note_written(written: io::Result<()>) {
+    if let Err(error) = written.and_then(|()| closed::check()) {
+        FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
 }
 
 /// Prints a text and a line feed on standard error. Escapes control characters other than line feeds. Ignores errors:

@@ -4,7 +4,8 @@ use std::io::stdout;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use omomi::contract::TimeUnit;
-use omomi_train::learn::utc;
+use omomi_train::learn::{FileUnseen, utc};
+use omomi_train::log::FileMissing;
 use terminal_size::{Width, terminal_size_of};
 
 pub(crate) use omomi_train::readable::{bytes, grouped};
@@ -79,6 +80,33 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
 /// Formats a metric with 4 decimals, or `-` if it is undefined.
 pub(crate) fn figure(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
+}
+
+/// The columns `missing` and, with a start state, `unseen`: their names, and their cells by field.
+pub(crate) fn rate_columns(missing: &[FileMissing], unseen: &[FileUnseen]) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let sums = |counts: &mut dyn Iterator<Item = &Vec<u64>>| {
+        counts.fold(Vec::new(), |mut sums: Vec<u64>, counts| {
+            sums.resize(sums.len().max(counts.len()), 0);
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            sums
+        })
+    };
+    let rate = |count: u64, of: u64| match of {
+        0 => "-".to_owned(),
+        _ => format!("{:.1} %", 100.0 * count as f64 / of as f64),
+    };
+    let row_count = missing.iter().map(|log| log.row_count).sum();
+    let missing_counts = sums(&mut missing.iter().map(|log| &log.missing_counts));
+    let mut cells: Vec<Vec<String>> = missing_counts.iter().map(|&count| vec![rate(count, row_count)]).collect();
+    if unseen.is_empty() {
+        return (vec!["missing"], cells);
+    }
+    let values = sums(&mut unseen.iter().map(|log| &log.value_counts));
+    let unseen = sums(&mut unseen.iter().map(|log| &log.unseen_counts));
+    for (cells, (&unseen, &values)) in cells.iter_mut().zip(unseen.iter().zip(&values)) {
+        cells.push(rate(unseen, values));
+    }
+    (vec!["missing", "unseen"], cells)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::Failure;
 use crate::contract::read_contract;
 use crate::output::{note, say};
 use crate::progress::CountProgress;
-use crate::text::{figure, grouped, table, window_text};
+use crate::text::{figure, grouped, rate_columns, table, window_text};
 use crate::train_shards::{self, ShardFlags};
 
 /// Train a model from ad logs and write its training state
@@ -160,7 +160,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None, relearning };
     let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
     say!("{}", describe(&account, &arguments.state).trim_end());
-    for warning in &account.order_warnings {
+    for warning in account.order_warnings.iter().chain(&account.unseen_warnings) {
         note!("warning: {warning}");
     }
     if let Some(days) = account.lineage_days
@@ -294,14 +294,14 @@ fn metrics_table(account: &Account) -> String {
 }
 
 fn field_table(account: &Account) -> String {
-    let row = |name: &str, all, kept, missing: String| vec![name.to_owned(), grouped(all), grouped(kept), missing];
-    let row_count = account.missing.row_count.max(1) as f64;
+    let row = |name: &str, all, kept| vec![name.to_owned(), grouped(all), grouped(kept)];
+    let fields = account.fields.iter().map(|field| row(&field.field, field.feature_count, field.nonzero_count));
+    let mut rows: Vec<Vec<String>> =
+        fields.chain([row("all", account.feature_count(), account.nonzero_count())]).collect();
+    let (names, rates) = rate_columns(&account.missing_by_log, &account.unseen_by_log);
     // Crosses come after the fields and have no column of their own.
-    let rates =
-        account.missing.missing_counts.iter().map(|&count| format!("{:.1} %", 100.0 * count as f64 / row_count));
-    let rates = rates.chain(std::iter::repeat(String::new()));
-    let fields = account.fields.iter().zip(rates);
-    let fields = fields.map(|(field, rate)| row(&field.field, field.feature_count, field.nonzero_count, rate));
-    let all = row("all", account.feature_count(), account.nonzero_count(), String::new());
-    table(&["field", "features", "not 0", "missing"], fields.chain([all]).collect())
+    let no_rates = vec![String::new(); names.len()];
+    let rates = rates.into_iter().chain(std::iter::repeat(no_rates));
+    rows.iter_mut().zip(rates).for_each(|(row, rates)| row.extend(rates));
+    table(&[&["field", "features", "not 0"], names.as_slice()].concat(), rows)
 }

@@ -15,7 +15,7 @@ use omomi_train::learn::{TrainOptions, provenance_path};
 use crate::Failure;
 use crate::output::{note, say};
 use crate::progress::ShardsProgress;
-use crate::text::{bytes, figure, grouped, table, window_text};
+use crate::text::{bytes, figure, grouped, rate_columns, table, window_text};
 
 /// Flags for training in shards.
 #[derive(clap::Args)]
@@ -114,6 +114,7 @@ pub(crate) fn run(
 
 fn print(account: &ShardsAccount, options: &TrainShardsOptions) {
     say!("{}\n", shard_table(account));
+    say!("{}\n", field_table(account));
     if let Some(held_out) = &account.held_out {
         say!("{}\n", metrics_table(held_out));
     }
@@ -138,6 +139,13 @@ fn print(account: &ShardsAccount, options: &TrainShardsOptions) {
     line("state", format!("{} ({} bytes)", state.display(), grouped(average.state_len_bytes)));
     line("provenance", provenance_path(state).display().to_string());
     line("shards", options.work_dir.display().to_string());
+}
+
+fn field_table(account: &ShardsAccount) -> String {
+    let (names, rates) = rate_columns(&account.missing_by_log, &account.unseen_by_log);
+    let fields = account.average.metadata.contract.fields().iter().zip(rates);
+    let rows = fields.map(|(field, rates)| [vec![field.name.clone()], rates].concat());
+    table(&[&["field"], names.as_slice()].concat(), rows.collect())
 }
 
 fn shard_table(account: &ShardsAccount) -> String {

@@ -175,6 +175,33 @@ fn a_command_whose_reader_is_gone_fails_without_a_message() {
     }
 }
 
+/// Like `omomi inspect FILE >&-`: Rust opens `/dev/null` in its place, and the command exited with 0.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+#[test]
+fn a_command_whose_output_is_closed_fails_and_says_so() {
+    let world = World::new("news");
+    for words in COMMANDS {
+        let mut shell = Command::new("sh");
+        shell
+            .current_dir(world.0.path())
+            .args(["-c", "exec \"$@\" >&-", "sh", env!("CARGO_BIN_EXE_omomi")])
+            .args(words);
+        let output = shell.output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {errors}");
+        assert!(errors.contains("standard output cannot be written: it is closed"), "{words:?}: {errors}");
+    }
+    // The command did its work all the same.
+    assert!(world.path("2.omomi").exists());
+    // Output that nobody wants is not closed.
+    for null in
+        [File::options().write(true).open("/dev/null"), File::options().read(true).write(true).open("/dev/null")]
+    {
+        let output = world.command(&["inspect", "1.omomi"]).stdout(null.unwrap()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn a_gate_whose_verdict_cannot_be_written_does_not_pass_and_misuse_keeps_its_code() {
     if !Path::new("/dev/full").exists() {

@@ -296,6 +296,69 @@ fn categories_missing_from_a_live_list_are_dropped_with_their_crosses() {
     assert_eq!(bill.total.fields.iter().find(|field| field.field == "category").unwrap().after.categories, 3);
 }
 
+/// A state of a log whose titles are in both Unicode forms, trained with or without `normalize`, and its live list in
+/// the decomposed form: pruned with this share that may be dropped.
+fn prune_titles(normalize: &str, max_dropped_share: f64) -> Result<(Vec<String>, Vec<String>), PruneError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let contract = format!(
+        "name = \"titles\"\nlabel = \"clicked\"\n[[field]]\nname = \"title\"\nside = \"candidate\"\ntype = \"text\"\n\
+         meaning = \"the title\"\n{normalize}\n"
+    );
+    let titles = ["\u{30ac}", "\u{30ab}\u{3099}", "caf\u{e9}", "plain", "old"];
+    let rows = (0..50).map(|row| format!("{},{}\n", titles[row % titles.len()], u8::from(row % 3 == 0)));
+    fs::write(path("log.csv"), format!("title,clicked\n{}", rows.collect::<String>())).unwrap();
+    let options = TrainOptions {
+        logs: vec![path("log.csv").display().to_string()],
+        held_out: Vec::new(),
+        read: ReadOptions::default(),
+        settings: Settings { l1: 0.0, ..Settings::default() },
+        start: None,
+        sampling: Sampling::default(),
+        cache: None,
+        passes: 1,
+        state: path("state.parquet"),
+        replace: false,
+        again: false,
+        arguments: Vec::new(),
+    };
+    train(&omomi_train::toml::parse_contract(&contract).unwrap(), &options, &mut |_| ()).unwrap();
+    fs::write(path("live.csv"), "title\n\u{30ab}\u{3099}\ncafe\u{301}\nplain\n").unwrap();
+    let list = LiveList { path: path("live.csv"), field: "title".to_owned(), csv: CsvDialect::default() };
+    let measures = Measures { live: Some(list), ..Measures::default() };
+    let options = PruneOptions {
+        measures,
+        max_dropped_share,
+        ..PruneOptions::new(path("state.parquet"), path("pruned.parquet"))
+    };
+    let report = prune(&options, &mut |_| ())?;
+    let kept = rows_of(&path("pruned.parquet"));
+    Ok((kept, report.bill.warnings))
+}
+
+fn rows_of(state: &Path) -> Vec<String> {
+    let rows = rows(state);
+    rows.keys().filter(|(field, _)| field == "title").map(|(_, category)| category.clone()).collect()
+}
+
+/// The trainer normalized logs and not live lists, so that a list in the other Unicode form dropped what is live.
+#[test]
+fn a_live_list_is_normalized_like_the_log_and_otherwise_another_unicode_form_is_told() {
+    let (kept, warnings) = prune_titles("normalize = \"nfc\"", 0.5).unwrap();
+    assert_eq!(kept, ["caf\u{e9}", "plain", "\u{30ac}"]);
+    assert!(!warnings.iter().any(|warning| warning.contains("Unicode")), "{warnings:?}");
+
+    let (kept, warnings) = prune_titles("", 0.7).unwrap();
+    assert_eq!(kept, ["plain", "\u{30ab}\u{3099}"]);
+    let expected = "2 categories of `title` are dropped, such as";
+    assert!(warnings.iter().any(|warning| warning.starts_with(expected) && warning.contains("nfc")), "{warnings:?}");
+
+    // More than half of the categories would go.
+    let refusal = prune_titles("", 0.5).unwrap_err().to_string();
+    let expected = "2 categories of `title` have the same text as an entry, but in another Unicode form, such as `";
+    assert!(refusal.contains(expected) && refusal.contains("the owner of the list must act"), "{refusal}");
+}
+
 #[test]
 fn bias_is_fitted_again_after_a_cut_by_magnitude() {
     let trained = Trained::once();

@@ -2,6 +2,7 @@
 
 mod failures;
 mod fixture;
+mod noticed;
 mod parent;
 mod reruns;
 mod results;

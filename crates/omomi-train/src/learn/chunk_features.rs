@@ -145,6 +145,12 @@ impl ChunkFeatures {
         }
     }
 
+    /// The numbers of the features of one group in some rows of the chunk.
+    pub(super) fn numbers_of_rows(&self, group: usize, rows: &Range<usize>) -> &[u32] {
+        let features = &self.by_group[group];
+        &features.numbers[features.offsets[rows.start] as usize..features.offsets[rows.end] as usize]
+    }
+
     fn fill_keys(&mut self, groups: &[FeatureGroup], batch: &RowBatch, rows: &Range<usize>) {
         self.by_group.resize(groups.len(), GroupFeatures::default());
         for (index, group) in groups.iter().enumerate() {

@@ -37,6 +37,7 @@ pub mod state;
 mod state_model;
 mod trainer;
 pub mod tune;
+mod unseen;
 
 use std::path::PathBuf;
 
@@ -53,12 +54,14 @@ pub(crate) use provenance::{
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
-pub(crate) use run::{refuse_leakage, refuse_relearning};
+pub(crate) use run::{refuse_empty_fields, refuse_leakage, refuse_relearning, train_part};
 pub use sampling::Sampling;
 pub use start_state::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};
 pub(crate) use start_state::{age_days, days_of, decayed, decayed_rows, refuse_start, share_of, share_of_bias};
 pub use state_model::{StateFeature, StateModel};
 pub use trainer::{FieldFeatures, Trainer, WrittenState};
+pub use unseen::FileUnseen;
+pub(crate) use unseen::unseen_warnings;
 
 /// Why training stopped.
 #[derive(Debug, Error)]

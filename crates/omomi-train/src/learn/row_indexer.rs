@@ -11,6 +11,7 @@ use super::feature_table::{FeatureCounts, FeatureGroup, NEVER_US, Table};
 use super::learner::IndexedRows;
 use super::sampling::{Sampler, Sampling};
 use super::state::widest;
+use super::unseen::UnseenCounter;
 
 /// Rows whose features are looked up before the first of them is learned. Their numbers stay in the CPU cache
 /// meanwhile.
@@ -26,6 +27,8 @@ pub(super) struct RowIndexer {
     pub(super) totals: FeatureCounts,
     /// Times of the first and the last row that was counted here.
     pub(super) window_us: Option<(i64, i64)>,
+    /// Counts what the start state has not seen, if there is one.
+    pub(super) unseen: Option<UnseenCounter>,
     chunk: ChunkFeatures,
     rows: IndexedRows,
 }
@@ -53,6 +56,7 @@ impl RowIndexer {
             sampler: Sampler::new(sampling),
             totals: FeatureCounts::NONE,
             window_us: None,
+            unseen: None,
             chunk: ChunkFeatures::default(),
             rows: IndexedRows::default(),
         }
@@ -84,6 +88,9 @@ impl RowIndexer {
             let rows = start..batch.row_count().min(start + CHUNK_ROW_COUNT);
             start = rows.end;
             self.chunk.find_or_insert(&self.groups, &mut self.table, batch, &rows)?;
+            if is_first && let Some(unseen) = &mut self.unseen {
+                unseen.count(&self.chunk, batch, &rows);
+            }
             self.chunk.fill_rows(&batch.clicked[rows.clone()], &mut self.rows);
             self.rows.importance.extend_from_slice(&importance[rows.clone()]);
             if is_first {

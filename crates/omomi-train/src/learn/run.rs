@@ -17,8 +17,8 @@ use omomi::contract::Contract;
 use super::start_state::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::{StateError, StateReader};
 use super::{
-    FieldFeatures, Sampling, Settings, TrainError, Trainer, files_json, metrics_json, refuse_existing_state,
-    start_json, utc, window_json, write_provenance,
+    FieldFeatures, FileUnseen, Sampling, Settings, TrainError, Trainer, files_json, metrics_json,
+    refuse_existing_state, start_json, unseen_warnings, utc, window_json, write_provenance,
 };
 
 /// Options of [`train`].
@@ -125,6 +125,11 @@ pub struct Account {
     pub missing_by_log: Vec<FileMissing>,
     /// What the reader of the logs noticed that is no error.
     pub warnings: Vec<LogWarning>,
+    /// How many values the start state has not seen, by field, of each log in the order of `logs`. Empty without a
+    /// start state, and if the rows came from a row cache.
+    pub unseen_by_log: Vec<FileUnseen>,
+    /// Fields with nearly only values that the start state has not seen, or suddenly many of them.
+    pub unseen_warnings: Vec<String>,
     /// What is odd about the days of the logs after those of the start state: out of order, or a gap.
     pub order_warnings: Vec<String>,
     /// Times of the first and the last row, in microseconds since 1970-01-01 UTC; `None` without a time column.
@@ -188,6 +193,25 @@ pub fn train(
     options: &TrainOptions,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Account, TrainError> {
+    train_with(contract, options, false, watch)
+}
+
+/// Trains like [`train`] on a part of the logs: a field may have no value in it. The process that starts the
+/// others checks that.
+pub(crate) fn train_part(
+    contract: &Contract,
+    options: &TrainOptions,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<Account, TrainError> {
+    train_with(contract, options, true, watch)
+}
+
+fn train_with(
+    contract: &Contract,
+    options: &TrainOptions,
+    is_part: bool,
+    watch: &mut dyn FnMut(Event<'_>),
+) -> Result<Account, TrainError> {
     let started = Instant::now();
     options.settings.check()?;
     options.sampling.check()?;
@@ -196,7 +220,10 @@ pub fn train(
     }
     let provenance_path = provenance_path(&options.state);
     refuse_existing_state(&options.state, options.replace)?;
-    let reader = LogReader::open(contract, &options.logs, options.read.clone())?;
+    let mut reader = LogReader::open(contract, &options.logs, options.read.clone())?;
+    if is_part {
+        reader.allow_absent_keys();
+    }
     let mut held_out_reader = match options.held_out.as_slice() {
         [] => None,
         patterns => Some(LogReader::open(contract, patterns, options.read.clone())?),
@@ -220,7 +247,9 @@ pub fn train(
     if counted.rows == 0 {
         return Err(TrainError::NoRows);
     }
-    refuse_empty_fields(contract, &counted.missing)?;
+    if !is_part {
+        refuse_empty_fields(contract, &counted.missing)?;
+    }
     if !options.again
         && let Some((path, copy)) = find_copy(&counted.logs)
     {
@@ -237,9 +266,10 @@ pub fn train(
     let written = trainer.write_state(&options.state, options.replace)?;
 
     let rows = counted.rows;
+    let unseen_by_log = trainer.unseen_by_file().to_vec();
     let invalid_numbers = contract.fields().iter().zip(counted.invalid_numbers).filter(|&(_, count)| count > 0);
+    let logs = counted.logs;
     let account = Account {
-        logs: counted.logs,
         held_out_logs: held_out_reader.map_or(Vec::new(), |reader| reader.files().to_vec()),
         rows,
         bad_rows: counted.bad_rows,
@@ -247,6 +277,9 @@ pub fn train(
         missing: counted.missing,
         missing_by_log: counted.missing_by_log,
         warnings: counted.warnings,
+        unseen_warnings: unseen_warnings(contract, &logs, &unseen_by_log),
+        unseen_by_log,
+        logs,
         order_warnings: order_warnings(&trainer),
         window_us: trainer.window_us(),
         start: trainer.start().cloned(),
@@ -286,7 +319,7 @@ fn evaluate(
 }
 
 /// Fails if a field has no value in any row: most likely its column was renamed, or its source failed.
-fn refuse_empty_fields(contract: &Contract, missing: &FileMissing) -> Result<(), TrainError> {
+pub(crate) fn refuse_empty_fields(contract: &Contract, missing: &FileMissing) -> Result<(), TrainError> {
     let row_count = missing.row_count;
     let is_empty = |index: usize| row_count > 0 && missing.missing_counts.get(index) == Some(&row_count);
     let may_be_empty = |index: usize| contract.reading().fields[index].may_be_empty;
@@ -365,7 +398,10 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         counts.map(|(field, count)| (field.name.clone(), json!(count))).collect()
     };
     let missing_by_log: Vec<Value> = account.missing_by_log.iter().map(|log| Value::Object(by_field(log))).collect();
-    let warnings = account.warnings.iter().map(ToString::to_string).chain(account.order_warnings.iter().cloned());
+    let rows_by_log: Vec<u64> = account.missing_by_log.iter().map(|log| log.row_count).collect();
+    let unseen_by_log: Vec<Value> = account.unseen_by_log.iter().map(|log| unseen_json(contract, log)).collect();
+    let warnings = account.warnings.iter().map(ToString::to_string);
+    let warnings = warnings.chain(account.order_warnings.iter().chain(&account.unseen_warnings).cloned());
     let warnings: Vec<String> = warnings.collect();
     json!({
         "tool_version": env!("CARGO_PKG_VERSION"),
@@ -388,6 +424,8 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         "invalid_numbers": invalid_numbers,
         "missing_values": by_field(&account.missing),
         "missing_values_by_log": missing_by_log,
+        "rows_by_log": rows_by_log,
+        "unseen_values_by_log": unseen_by_log,
         "warnings": warnings,
         "training_window": account.window_us.map(window_json),
         "start": account.start.as_ref().map(start_json),
@@ -406,6 +444,15 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         "rows_per_second": account.rows_per_second,
         "peak_memory_bytes": account.peak_memory_bytes,
     })
+}
+
+/// The values of each field that has some, and how many of them are unseen.
+fn unseen_json(contract: &Contract, unseen: &FileUnseen) -> Value {
+    let counts = contract.fields().iter().zip(unseen.value_counts.iter().zip(&unseen.unseen_counts));
+    let counts = counts.filter(|(_, (values, _))| **values > 0);
+    counts
+        .map(|(field, (values, unseen))| (field.name.clone(), json!({ "values": values, "unseen": unseen })))
+        .collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::learner::Learner;
 use super::optimizer::Coordinate;
 use super::row_indexer::{CHUNK_ROW_COUNT, LabelSums, RowIndexer};
 use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, widest};
+use super::unseen::FileUnseen;
 use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
 
 /// A model in training.
@@ -179,6 +180,12 @@ impl Trainer {
             None => rows,
             Some(start) => rows.saturating_sub(start.rows).saturating_add(start.effective_rows_left()),
         }
+    }
+
+    /// Returns how many values the start state has not seen, by log file and field. Empty without a start state, and
+    /// for rows of a row cache.
+    pub(super) fn unseen_by_file(&self) -> &[FileUnseen] {
+        self.indexer.unseen.as_ref().map_or(&[], |unseen| unseen.by_file())
     }
 
     /// Records the logs that were learned, for the state to carry.

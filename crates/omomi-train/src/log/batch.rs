@@ -17,6 +17,9 @@ pub struct RowBatch {
     pub columns: Vec<FieldColumn>,
     /// One column for each of [`ReadOptions::extra_columns`](super::ReadOptions::extra_columns), in their order.
     pub extra: Vec<ExtraColumn>,
+    /// The files that the rows are from, in order: the index of each in [`LogReader::files`](super::LogReader::files),
+    /// and where its rows end in this batch.
+    pub file_ends: Vec<(usize, usize)>,
 }
 
 /// The categories of one field in the rows of a batch. Row `i` has those at `offsets[i]..offsets[i + 1]`. A field that

@@ -53,6 +53,7 @@ pub(super) struct BatchBuilder {
     row_count_limit: usize,
     pub(super) clicked: Vec<bool>,
     pub(super) time_us: Option<Vec<i64>>,
+    file_ends: Vec<(usize, usize)>,
     pub(super) importance: Option<Vec<f64>>,
     pub(super) columns: Vec<ColumnBuilder>,
     pub(super) extra: Vec<ExtraBuilder>,
@@ -111,6 +112,7 @@ impl BatchBuilder {
             row_count_limit,
             clicked: Vec::new(),
             time_us: wanted.has(Target::Time).then(Vec::new),
+            file_ends: Vec::new(),
             importance: wanted.has(Target::Importance).then(Vec::new),
             columns: fields.map(|(field, own)| ColumnBuilder::new(field, FieldRules::new(reading, own))).collect(),
             extra: (0..wanted.extra_count()).map(|_| ExtraBuilder::default()).collect(),
@@ -290,6 +292,14 @@ impl BatchBuilder {
         self.clicked.is_empty()
     }
 
+    /// Notes that the rows since the last call are from this file.
+    pub(super) fn end_file(&mut self, file_index: usize) {
+        let end = self.clicked.len();
+        if self.file_ends.last().map_or(0, |&(_, end)| end) < end {
+            self.file_ends.push((file_index, end));
+        }
+    }
+
     /// Returns the finished rows and starts the next batch, with the capacity that this one needed.
     pub(super) fn take(&mut self) -> RowBatch {
         let row_count = self.clicked.len();
@@ -301,6 +311,7 @@ impl BatchBuilder {
             importance: self.importance.as_mut().map(|all| std::mem::replace(all, Vec::with_capacity(row_count))),
             columns: self.columns.iter_mut().map(ColumnBuilder::take).collect(),
             extra: self.extra.iter_mut().map(ExtraBuilder::take).collect(),
+            file_ends: std::mem::take(&mut self.file_ends),
         }
     }
 }

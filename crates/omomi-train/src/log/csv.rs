@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::LogError;
 use super::builder::BatchBuilder;
 use super::csv_records::{CsvDialect, CsvFault, CsvRecord, CsvRecords};
-use super::error::{BadRow, BadRows, RowFault};
+use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
 use super::partitions::Partitions;
 use super::wanted_columns::{Target, Wanted};
@@ -98,6 +98,12 @@ impl CsvReader {
         } else if self.records.cell_count() != self.header.len() {
             let fault = RowFault::CellCount { expected: self.header.len(), found: self.records.cell_count() };
             (None, fault, record.line_count)
+        } else if self.records.cell(0).starts_with(BYTE_ORDER_MARK) {
+            // Files were joined. The mark would become a part of a category that nobody sees.
+            let expected = "a byte order mark only at the start of a file, also where files are joined";
+            let rest = String::from_utf8_lossy(&self.records.cell(0)[BYTE_ORDER_MARK.len()..]);
+            let fault = RowFault::Cell { expected, found: format!("one before {}", excerpt(&rest)) };
+            (self.header.first().cloned(), fault, record.line_count)
         } else {
             let Err((target, fault)) = self.take_row(batch) else {
                 if record.line_count > 1 {
@@ -124,12 +130,17 @@ impl CsvReader {
     }
 }
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Recognizes other formats by the first bytes of a file.
 pub(crate) fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    let marks: [(&[u8], &str); 9] = [
+    let marks: [(&[u8], &str); 12] = [
         (b"\x1f\x8b", "gzip; end its name in .gz"),
         (b"\x28\xb5\x2f\xfd", "zstd; end its name in .zst"),
         (b"PAR1", "Parquet; end its name in .parquet"),
+        (b"ARROW1\0\0", "Arrow (Feather); convert it to Parquet"),
+        (b"\xff\xff\xff\xff", "an Arrow stream; convert it to Parquet"),
+        (b"Obj\x01", "Avro; convert it to Parquet"),
         (b"PK\x03\x04", "a zip archive; unpack it"),
         (b"BZh", "bzip2; compress it with gzip or zstd"),
         (b"\xfd7zXZ\0", "xz; compress it with gzip or zstd"),
@@ -141,6 +152,27 @@ pub(crate) fn other_format(bytes: &[u8]) -> Option<&'static str> {
     // Text in UTF-16 without a mark has a 0 in each ASCII character.
     let zeros = || bytes.iter().take(64).filter(|&&byte| byte == 0).count();
     found.or_else(|| (zeros() > 0).then_some("bytes that are not text; check its format and encoding"))
+}
+
+/// Recognizes by its first bytes a file that is no Parquet. Returns `None` for one that may be, even if it is damaged.
+pub(super) fn other_format_than_parquet(bytes: &[u8]) -> Option<&'static str> {
+    // A file may end within its first bytes.
+    if [b"PAR1", b"PARE"].iter().any(|mark| bytes.starts_with(*mark) || mark.starts_with(bytes)) {
+        return None;
+    }
+    if bytes.starts_with(b"ORC") {
+        return Some("ORC; convert it to Parquet");
+    }
+    let compressed = "compressed bytes; write Parquet with a codec of its own, without compressing the file";
+    match other_format(bytes) {
+        Some(_) if bytes.starts_with(b"\x1f\x8b") || bytes.starts_with(b"\x28\xb5\x2f\xfd") => Some(compressed),
+        // Zeros say nothing: a file whose blocks were lost begins with them.
+        Some(found) if bytes[0] != 0 && !found.starts_with("bytes") => Some(found),
+        None if !bytes.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()) => {
+            Some("text; end its name in .csv, .tsv or .jsonl")
+        }
+        _ => None,
+    }
 }
 
 impl std::fmt::Display for CsvFault {

@@ -3,7 +3,7 @@
 use super::builder::BatchBuilder;
 
 /// A missing rate is reported as a jump if it differs by at least this much from that of the files before.
-const MIN_JUMP: f64 = 0.1;
+pub(super) const MIN_JUMP: f64 = 0.1;
 /// A jump must also be this many standard errors, so that a small file is no jump by chance.
 const MIN_STANDARD_ERRORS: f64 = 4.0;
 
@@ -28,13 +28,16 @@ pub(super) struct End {
     pub(super) row_count: u64,
 }
 
-/// A field whose missing rate jumps from one file to the next.
+/// How often something happened in a file: how many rows or values there are, and to how many it happened.
+type Rate = (u64, u64);
+
+/// A rate that jumps from one file to the next.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Jump {
+pub(crate) struct Jump {
     /// Index of the first file with the new rate.
-    pub(super) file: usize,
-    pub(super) rate_before: f64,
-    pub(super) rate: f64,
+    pub(crate) file: usize,
+    pub(crate) rate_before: f64,
+    pub(crate) rate: f64,
 }
 
 impl FileMissing {
@@ -56,8 +59,18 @@ impl FileMissing {
         self.row_count += (end - first_row) as u64;
     }
 
+    /// The counts of a file that another process read.
+    pub(crate) fn of_counts(row_count: u64, missing_counts: Vec<u64>) -> Self {
+        Self { row_count, missing_counts, value_ends: Vec::new() }
+    }
+
+    /// In how many of the rows the field with index `field` has no value.
+    pub(super) fn rate(&self, field: usize) -> Rate {
+        (self.row_count, self.missing_counts.get(field).copied().unwrap_or(0))
+    }
+
     /// Adds the counts of another file.
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.row_count += other.row_count;
         self.missing_counts.resize(other.missing_counts.len().max(self.missing_counts.len()), 0);
         for (count, other) in self.missing_counts.iter_mut().zip(&other.missing_counts) {
@@ -79,13 +92,12 @@ pub(super) fn first_end(files: &[FileMissing], field: usize) -> Option<End> {
     })
 }
 
-/// Finds the first jump of the missing rate of the field with index `field`.
-pub(super) fn first_jump(files: &[FileMissing], field: usize) -> Option<Jump> {
+/// Finds the first file whose rate differs by at least `min_jump` from that of the files before together.
+pub(crate) fn first_jump(files: impl Iterator<Item = Rate>, min_jump: f64) -> Option<Jump> {
     let mut before = (0, 0);
-    for (index, file) in files.iter().enumerate() {
-        let now = (file.row_count, file.missing_counts.get(field).copied().unwrap_or(0));
-        if before.0 > 0 && now.0 > 0 && is_jump(before, now) {
-            return Some(Jump { file: index, rate_before: rate(before), rate: rate(now) });
+    for (file, now) in files.enumerate() {
+        if before.0 > 0 && now.0 > 0 && is_jump(before, now, min_jump) {
+            return Some(Jump { file, rate_before: rate(before), rate: rate(now) });
         }
         before = (before.0 + now.0, before.1 + now.1);
     }
@@ -93,12 +105,12 @@ pub(super) fn first_jump(files: &[FileMissing], field: usize) -> Option<Jump> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate")]
-fn rate((rows, missing): (u64, u64)) -> f64 {
+fn rate((rows, missing): Rate) -> f64 {
     missing as f64 / rows as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a test of rates")]
-fn is_jump(before: (u64, u64), now: (u64, u64)) -> bool {
+fn is_jump(before: Rate, now: Rate, min_jump: f64) -> bool {
     // From always to never, or the reverse: no chance, however small the file.
     if (before.1 == 0 && now.1 == now.0) || (before.1 == before.0 && now.1 == 0) {
         return true;
@@ -106,7 +118,7 @@ fn is_jump(before: (u64, u64), now: (u64, u64)) -> bool {
     let difference = (rate(now) - rate(before)).abs();
     let pooled = rate((before.0 + now.0, before.1 + now.1));
     let standard_error = (pooled * (1.0 - pooled) * (1.0 / before.0 as f64 + 1.0 / now.0 as f64)).sqrt();
-    difference >= MIN_JUMP && difference >= MIN_STANDARD_ERRORS * standard_error
+    difference >= min_jump && difference >= MIN_STANDARD_ERRORS * standard_error
 }
 
 #[cfg(test)]
@@ -118,7 +130,7 @@ mod tests {
             .iter()
             .map(|&(row_count, missing)| FileMissing { row_count, missing_counts: vec![missing], value_ends: vec![] })
             .collect();
-        first_jump(&files, 0).map(|jump| jump.file)
+        first_jump(files.iter().map(|file| file.rate(0)), MIN_JUMP).map(|jump| jump.file)
     }
 
     #[test]

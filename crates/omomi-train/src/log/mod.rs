@@ -3,9 +3,9 @@
 //! [`LogReader`] reads any number of files, one after the other, in bounded memory. The files may have different
 //! formats. Only the columns that the [contract](omomi::contract) or the [`ReadOptions`] name are decoded:
 //!
-//! * Parquet (`.parquet`, `.parq`). `id`: any integers, also as floats or texts where they are exact. `text`: strings,
-//!   plain or dictionary-encoded. `number`: integers, floats, decimals or texts. `many`: lists of those. The label:
-//!   integers, floats, booleans or texts.
+//! * Parquet (`.parquet`, `.parq`). `id`: any integers, also as floats, decimals or texts where they are exact. `text`:
+//!   strings, plain or dictionary-encoded. `number`: integers, floats, decimals or texts. `many`: lists of those. The
+//!   label: integers, floats, booleans or texts.
 //! * CSV (`.csv`, and `.tsv` with tabs; `.gz` or `.zst` may follow): cells with a header, quoted as in RFC 4180 or as
 //!   [`CsvDialect`] says. A `many` cell holds its categories, joined by a separator; empty pieces are skipped.
 //! * JSON lines (`.jsonl`, `.ndjson`, `.json`, also with `.gz` or `.zst`): one object per line. `many` is a list.
@@ -86,6 +86,8 @@ pub use error::{BadRow, LogError, RowFault};
 pub(crate) use files::FileId;
 pub use files::LogFile;
 pub use missing::FileMissing;
+pub(crate) use missing::first_jump;
+pub(crate) use notation::{nfc, text_id};
 pub(crate) use parquet_pages::{Groups, PageFault, decoder, load};
 pub use row_part::{PartBy, RowPart};
 pub use skipped::{SkipReason, SkippedFile};
@@ -100,7 +102,7 @@ use csv::CsvReader;
 use error::BadRows;
 use files::{Format, Found};
 use json_lines::JsonLinesReader;
-use missing::{End, first_end, first_jump};
+use missing::{End, MIN_JUMP, first_end};
 use notation::USUAL_MISSING;
 use open_text::open_text;
 use parquet::ParquetReader;
@@ -120,6 +122,18 @@ pub fn contract_of(model: &Model) -> Contract {
     // A file whose provenance is wrong is still good for scoring: its logs are then read by the names of the fields.
     let contract_with = reading.and_then(|reading| contract.with_reading_json(&reading).ok());
     contract_with.unwrap_or_else(|| contract.clone())
+}
+
+/// Returns the warning about the first jump of the missing rate of a field, the one with index `field`.
+pub(crate) fn missing_jump(
+    column: &str,
+    field: usize,
+    missing: &[FileMissing],
+    path: impl Fn(usize) -> PathBuf,
+) -> Option<LogWarning> {
+    let jump = first_jump(missing.iter().map(|file| file.rate(field)), MIN_JUMP)?;
+    let (column, file) = (column.to_owned(), path(jump.file));
+    Some(LogWarning::MissingRateJumps { column, file, rate_before: jump.rate_before, rate: jump.rate })
 }
 
 /// Options for reading a log.
@@ -197,6 +211,8 @@ pub struct LogReader {
     json_sample: Option<(usize, Vec<String>)>,
     /// By file, as far as they were read.
     missing: Vec<FileMissing>,
+    /// Whether no JSON line has to have the key of a field.
+    keys_may_be_absent: bool,
 }
 
 /// An open file, with the decoder for its format.
@@ -259,6 +275,7 @@ impl LogReader {
             seen: Vec::new(),
             json_sample: None,
             missing: Vec::new(),
+            keys_may_be_absent: false,
         };
         reader.look_at_files()?;
         Ok(reader)
@@ -340,6 +357,7 @@ impl LogReader {
             };
             let first_row = self.batch.row_count();
             let is_open = format_reader.fill(&mut self.batch, &self.wanted, &mut self.bad_rows)?;
+            self.batch.end_file(self.file_index);
             self.missing.resize(self.file_index + 1, FileMissing::default());
             self.missing[self.file_index].count(&self.batch, first_row);
             if is_open {
@@ -407,7 +425,9 @@ impl LogReader {
     /// likely misspelled.
     fn check_json_keys(&self) -> Result<(), LogError> {
         let Some((file_index, keys)) = &self.json_sample else { return Ok(()) };
-        let missing = self.wanted.columns().iter().find(|(_, target)| !self.seen.contains(target));
+        let may_be_absent = |target: &Target| self.keys_may_be_absent && matches!(target, Target::Field(_));
+        let mut columns = self.wanted.columns().iter();
+        let missing = columns.find(|(_, target)| !self.seen.contains(target) && !may_be_absent(target));
         missing.map_or(Ok(()), |(column, _)| {
             Err(LogError::MissingColumn {
                 file: self.files[*file_index].path.clone(),
@@ -415,6 +435,11 @@ impl LogReader {
                 found: keys.clone(),
             })
         })
+    }
+
+    /// Reads a log that is only a part of another one: the key of a field may be in no line of its JSON.
+    pub(crate) fn allow_absent_keys(&mut self) {
+        self.keys_may_be_absent = true;
     }
 
     /// The files of the log, in reading order.
@@ -535,13 +560,9 @@ impl LogReader {
             if rules.lists.is_none() && rules.list_count > 0 {
                 warnings.push(LogWarning::GuessedLists { column: column(), count: rules.list_count });
             }
-            if let Some(jump) = first_jump(&self.missing, index) {
-                warnings.push(LogWarning::MissingRateJumps {
-                    column: column(),
-                    file: self.files[jump.file].path.clone(),
-                    rate_before: jump.rate_before,
-                    rate: jump.rate,
-                });
+            let jump = missing_jump(&column(), index, &self.missing, |file| self.files[file].path.clone());
+            if jump.is_some() {
+                warnings.extend(jump);
             } else if let Some(End { file, row, row_count }) = first_end(&self.missing, index) {
                 let file = self.files[file].path.clone();
                 warnings.push(LogWarning::FieldEnds { column: column(), file, row, row_count });

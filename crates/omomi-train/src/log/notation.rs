@@ -122,11 +122,17 @@ impl FieldRules {
     /// Returns the text in the form in which it is hashed.
     #[inline]
     pub(super) fn normalized<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if !self.nfc || text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
-            return Cow::Borrowed(text);
-        }
-        Cow::Owned(text.nfc().collect())
+        if self.nfc { nfc(text) } else { Cow::Borrowed(text) }
     }
+}
+
+/// Returns the text in Unicode NFC.
+#[inline]
+pub(crate) fn nfc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.nfc().collect())
 }
 
 /// Whether a text is one of [`USUAL_MISSING`].
@@ -180,7 +186,7 @@ impl LabelTexts {
 
 /// Parses an id: an integer, or one with a fraction of zeros, such as `2.0`.
 #[inline]
-pub(super) fn text_id(text: &str) -> Option<i64> {
+pub(crate) fn text_id(text: &str) -> Option<i64> {
     if let Ok(id) = text.parse() {
         return Some(id);
     }

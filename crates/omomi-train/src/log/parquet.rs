@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,14 +17,15 @@ use parquet::basic::CompressionCodec;
 use parquet::errors::ParquetError;
 
 use super::builder::BatchBuilder;
+use super::csv::other_format_than_parquet;
 use super::error::{BadRow, BadRows, RowFault};
 use super::files::read_failure;
-use super::parquet_bytes::with_bytes;
+use super::parquet_bytes;
 use super::parquet_decoded::{Decoded, Place};
 use super::parquet_dictionary::with_dictionaries;
 use super::parquet_nested::{Nested, inner_array, leaves, with_nested};
 use super::parquet_pages::{self, EXPECTED_PAGES, Groups, PageFault, is_encrypted};
-use super::parquet_schema::{check_type, simplified, with_microseconds};
+use super::parquet_schema::{check_type, simplified, with_int96_bytes};
 use super::parquet_views::{Part, Views, has_keys, with_views, without_keys};
 use super::partitions::Partitions;
 use super::wanted_columns::{Target, Wanted};
@@ -32,6 +33,9 @@ use super::{LogError, LogFile, ReadOptions};
 
 /// Most rows that are decoded at a time, even if a batch is larger. This bounds the memory.
 const MAX_DECODED_ROW_COUNT: usize = 8_192;
+
+/// Bytes by which another format is recognized.
+const FIRST_LEN: u64 = 64;
 
 pub(super) struct ParquetReader {
     file: PathBuf,
@@ -84,6 +88,11 @@ impl ParquetReader {
         if handle.metadata().map_err(unreadable)?.len() == 0 {
             return Ok(None);
         }
+        let mut start = Vec::new();
+        Read::take(&handle, FIRST_LEN).read_to_end(&mut start).map_err(unreadable)?;
+        if let Some(found) = other_format_than_parquet(&start) {
+            return Err(LogError::OtherFormat { file: path.clone(), expected: "Parquet", found });
+        }
         if is_encrypted(&handle).map_err(unreadable)? {
             return Err(encrypted(path));
         }
@@ -114,7 +123,6 @@ impl ParquetReader {
         columns.dedup();
         check_codecs(path, &metadata, &columns)?;
         let schema = simplified(metadata.schema(), &places, wanted);
-        let schema = with_microseconds(schema, metadata.parquet_schema());
         for &(index, target) in &places {
             check_type(path, wanted, target, schema.field(index).data_type())?;
         }
@@ -123,8 +131,15 @@ impl ParquetReader {
         for (nested, target) in &nested_places {
             check_type(path, wanted, *target, nested.data_type(&schema))?;
         }
+        let (schema, metadata) = match with_int96_bytes(&schema, metadata.parquet_schema()) {
+            None => (schema, Arc::clone(metadata.metadata())),
+            Some(schema) => {
+                let with_bytes = parquet_bytes::with_int96_bytes(metadata.metadata()).map_err(damaged)?;
+                (schema, Arc::new(with_bytes))
+            }
+        };
         let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(with_views(&schema)));
-        let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), with_schema).map_err(damaged)?;
+        let metadata = ArrowReaderMetadata::try_new(metadata, with_schema).map_err(damaged)?;
         let nested_leaves: Vec<&[String]> = nested_places.iter().map(|(nested, _)| nested.path.as_slice()).collect();
         let leaves = leaves(metadata.parquet_schema(), &roots, &nested_leaves);
         let place = |root: usize| columns.partition_point(|&before| before < root);
@@ -334,10 +349,9 @@ impl ParquetReader {
             return Err(damaged(ParquetError::General("no row group was looked at".to_owned())));
         };
         if span.as_bytes && self.bytes_metadata.is_none() {
-            let bytes = with_bytes(self.metadata.metadata()).map_err(damaged)?;
+            let bytes = parquet_bytes::with_bytes(self.metadata.metadata()).map_err(damaged)?;
             let metadata = ArrowReaderMetadata::try_new(Arc::new(bytes), ArrowReaderOptions::new()).map_err(damaged)?;
-            let schema = with_microseconds(metadata.schema().as_ref().clone(), metadata.parquet_schema());
-            let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(with_views(&schema)));
+            let with_schema = ArrowReaderOptions::new().with_schema(Arc::new(with_views(metadata.schema())));
             let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), with_schema);
             self.bytes_metadata = Some(metadata.map_err(damaged)?);
         }

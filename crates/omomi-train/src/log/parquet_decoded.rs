@@ -4,10 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, StringArray};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+use arrow_array::{
+    Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
+};
 use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{ArrowError, DataType, Field as ArrowField, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field as ArrowField, TimeUnit as ArrowUnit};
 
 use super::builder::{
     BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, expected_cell, is_importance, offset,
@@ -15,10 +17,11 @@ use super::builder::{
 use super::csv_records::MAX_RECORD_LEN;
 use super::error::{RowFault, excerpt};
 use super::notation::{float_id, number_of, text_id};
+use super::parquet_bytes::{INT96_LEN, int96_us};
 use super::parquet_dictionary::DistinctTexts;
 use super::time::{EXPECTED_TIME, TimeReader};
 use super::wanted_columns::{Target, Wanted};
-use omomi::contract::{FieldKind, NumberFormat};
+use omomi::contract::{FieldKind, NumberFormat, TimeUnit};
 use omomi::feature;
 
 /// A wanted column among the decoded ones.
@@ -73,7 +76,7 @@ impl Decoded {
     ) -> Result<Self, ArrowError> {
         let mut decoded = Self { row_count, ..Self::default() };
         for (place, array) in places.iter().zip(arrays) {
-            let array = decoded.with_texts(place.target, array)?;
+            let array = decoded.without_bytes(place.target, array)?;
             let cells = decoded.decode(place.target, &array, wanted, batch)?;
             decoded.note_too_long(place.target, &cells);
             decoded.columns.push((place.target, cells));
@@ -84,8 +87,9 @@ impl Decoded {
         Ok(decoded)
     }
 
-    /// Turns bytes, and lists of bytes, into texts. Notes the rows with bytes that are not UTF-8.
-    fn with_texts(&mut self, target: Target, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    /// Turns bytes, and lists of bytes, into texts, and INT96 into times. Notes the rows with bytes that are not UTF-8,
+    /// and with times that are too far away.
+    fn without_bytes(&mut self, target: Target, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         match array.data_type() {
             DataType::Binary => {
                 let texts = cast_to(array, &DataType::Utf8)?;
@@ -93,10 +97,20 @@ impl Decoded {
                 self.bad_rows.extend(bad.map(|row| (row, target, RowFault::NotUtf8)));
                 Ok(texts)
             }
+            DataType::FixedSizeBinary(INT96_LEN) => {
+                let time_us = |(row, bytes): (usize, Option<&[u8]>)| {
+                    let time_us = int96_us(bytes?.try_into().ok()?);
+                    let fault =
+                        |day| RowFault::Cell { expected: EXPECTED_TIME, found: excerpt(&format!("Julian day {day}")) };
+                    time_us.map_err(|day| self.bad_rows.push((row, target, fault(day)))).ok()
+                };
+                let instants = array.as_fixed_size_binary().iter().enumerate().map(time_us);
+                Ok(Arc::new(instants.collect::<TimestampMicrosecondArray>()))
+            }
             DataType::LargeList(_) => {
                 let lists = array.as_list::<i64>();
                 let item = Arc::new(ArrowField::new("item", lists.value_type(), true));
-                self.with_texts(target, &cast_to(array, &DataType::List(item))?)
+                self.without_bytes(target, &cast_to(array, &DataType::List(item))?)
             }
             DataType::List(item) if *item.data_type() == DataType::Binary => {
                 let lists = array.as_list::<i32>();
@@ -177,6 +191,7 @@ impl Decoded {
             Target::Label => Values::Labels(self.decode_labels(array, batch)?),
             Target::Time => {
                 let times = self.decode_times(array, &mut batch.times)?;
+                // An INT96 that is too far away is null here, and noted before.
                 for row in (0..times.len()).filter(|&row| array.is_null(row)) {
                     self.bad_rows.push((row, target, RowFault::Missing { expected: EXPECTED_TIME }));
                 }
@@ -222,6 +237,7 @@ impl Decoded {
                 .enumerate()
                 .map(|(row, text)| self.good_time(row, times.text(text?)))
                 .collect()),
+            data_type if data_type.is_decimal() => self.decode_times(&cast_to(array, &DataType::Utf8)?, times),
             DataType::Float64 => Ok(array
                 .as_primitive::<Float64Type>()
                 .iter()
@@ -229,16 +245,22 @@ impl Decoded {
                 .map(|(row, number)| self.good_time(row, times.float(number?)))
                 .collect()),
             DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
-                let zone = if let DataType::Timestamp(_, zone) = array.data_type() { zone.clone() } else { None };
-                let instants = cast_to(array, &DataType::Timestamp(TimeUnit::Microsecond, zone))?;
-                self.note_lost(Target::Time, None, array, &instants, EXPECTED_TIME)?;
-                let instants = instants.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>();
-                for row in (0..instants.len()).filter(|&row| instants.is_valid(row)) {
-                    if let Err(fault) = times.instant(instants.value(row)) {
-                        self.bad_rows.push((row, Target::Time, fault));
-                    }
-                }
-                Ok(instants)
+                let unit = match array.data_type() {
+                    DataType::Timestamp(ArrowUnit::Second, _) => TimeUnit::Seconds,
+                    DataType::Timestamp(ArrowUnit::Millisecond, _) | DataType::Date64 => TimeUnit::Milliseconds,
+                    DataType::Timestamp(ArrowUnit::Nanosecond, _) => TimeUnit::Nanoseconds,
+                    _ => TimeUnit::Microseconds,
+                };
+                let is_days = *array.data_type() == DataType::Date32;
+                // Days have 32 bits, so that their seconds do not overflow.
+                let (unit, scale) = if is_days { (TimeUnit::Seconds, 86_400) } else { (unit, 1) };
+                let numbers = cast_to(array, &DataType::Int64)?;
+                Ok(numbers
+                    .as_primitive::<Int64Type>()
+                    .iter()
+                    .enumerate()
+                    .map(|(row, number)| self.good_time(row, times.stored(number? * scale, unit)))
+                    .collect())
             }
             _ => {
                 let numbers = cast_to(array, &DataType::Int64)?;
@@ -408,13 +430,16 @@ fn append_each(
     end: usize,
     mut push: impl FnMut(&mut ColumnBuilder, usize),
 ) {
+    let Some(lists) = lists else {
+        for row in start..end {
+            push(column, row);
+            column.finish_row();
+        }
+        return;
+    };
     for row in start..end {
-        match lists {
-            None => push(column, row),
-            Some(lists) if lists.is_valid(row) => {
-                index_range(lists.value_offsets(), row).for_each(|index| push(column, index));
-            }
-            Some(_) => {}
+        if lists.is_valid(row) {
+            index_range(lists.value_offsets(), row).for_each(|index| push(column, index));
         }
         column.finish_row();
     }
@@ -468,7 +493,24 @@ fn decode_texts(array: &ArrayRef) -> Result<StringArray, ArrowError> {
         DataType::Timestamp(unit, Some(_)) => cast_to(array, &DataType::Timestamp(*unit, Some("+00:00".into())))?,
         _ => Arc::clone(array),
     };
-    Ok(cast_to(&instants, &DataType::Utf8)?.as_string::<i32>().clone())
+    let is_time = matches!(instants.data_type(), DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
+    let texts = match cast_to(&instants, &DataType::Utf8) {
+        Err(_) if is_time => return time_texts(&instants),
+        texts => texts?,
+    };
+    Ok(texts.as_string::<i32>().clone())
+}
+
+/// Converts times to text one by one. A time that no calendar has becomes its number.
+fn time_texts(times: &ArrayRef) -> Result<StringArray, ArrowError> {
+    let numbers = cast_to(times, &DataType::Int64)?;
+    let text = |row: usize| {
+        let text = cast_to(&times.slice(row, 1), &DataType::Utf8);
+        let text = text.or_else(|_| cast_to(&numbers.slice(row, 1), &DataType::Utf8))?;
+        let text = text.as_string::<i32>();
+        Ok(text.is_valid(0).then(|| text.value(0).to_owned()))
+    };
+    (0..times.len()).map(text).collect()
 }
 
 /// Replaces the texts that mean a missing value with null. Other types are returned as they are.
@@ -480,7 +522,8 @@ fn without_missing(array: &ArrayRef, column: &ColumnBuilder) -> Result<ArrayRef,
     Ok(Arc::new(texts.collect::<StringArray>()))
 }
 
-/// Decodes ids from integers, and from floats and texts where they are exact. A value that is no id becomes null.
+/// Decodes ids from integers, and from floats, decimals and texts where they are exact. A value that is no id becomes
+/// null.
 fn decode_ids(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
     Ok(match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().iter().map(|text| text.and_then(text_id)).collect(),
@@ -488,6 +531,8 @@ fn decode_ids(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
             let numbers = cast_to(array, &DataType::Float64)?;
             numbers.as_primitive::<Float64Type>().iter().map(|number| number.and_then(float_id)).collect()
         }
+        // A cast to integers would drop a fraction without a word.
+        data_type if data_type.is_decimal() => decode_ids(&cast_to(array, &DataType::Utf8)?)?,
         _ => cast_to(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
     })
 }

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field as ArrowField, Schema, TimeUnit};
+use arrow_schema::{DataType, Field as ArrowField, Schema};
 use parquet::basic::Type as PhysicalType;
 use parquet::schema::types::SchemaDescriptor;
 
 use super::LogError;
+use super::parquet_bytes::INT96_LEN;
 use super::wanted_columns::{Target, Wanted};
 use omomi::contract::FieldKind;
 
@@ -28,28 +29,27 @@ pub(super) fn simplified(schema: &Schema, places: &[(usize, Target)], wanted: &W
     Schema::new_with_metadata(fields, schema.metadata().clone())
 }
 
-/// Decodes the columns of type INT96 as microseconds. As nanoseconds, the years before 1678 and after 2261 would wrap
-/// to other centuries.
-pub(super) fn with_microseconds(schema: Schema, columns: &SchemaDescriptor) -> Schema {
+/// Decodes INT96 as [bytes](super::parquet_bytes), except in lists and maps. Returns `None` if the file has none.
+pub(super) fn with_int96_bytes(schema: &Schema, columns: &SchemaDescriptor) -> Option<Schema> {
     let mut fields: Vec<Arc<ArrowField>> = schema.fields().iter().cloned().collect();
+    let mut has_int96 = false;
     for leaf in 0..columns.num_columns() {
         let field = &mut fields[columns.get_column_root_idx(leaf)];
         if columns.column(leaf).physical_type() == PhysicalType::INT96 {
-            *field = as_microseconds(field, &columns.column(leaf).path().parts()[1..]);
+            *field = as_bytes(field, &columns.column(leaf).path().parts()[1..]);
+            has_int96 = true;
         }
     }
-    Schema::new_with_metadata(fields, schema.metadata().clone())
+    has_int96.then(|| Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
 /// Changes the type of the member at `path` in a column, or of the column itself if the path is empty.
-fn as_microseconds(field: &Arc<ArrowField>, path: &[String]) -> Arc<ArrowField> {
+fn as_bytes(field: &Arc<ArrowField>, path: &[String]) -> Arc<ArrowField> {
     let data_type = match (path.split_first(), field.data_type()) {
-        (None, DataType::Timestamp(TimeUnit::Nanosecond, zone)) => {
-            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
-        }
+        (None, DataType::Timestamp(..)) => DataType::FixedSizeBinary(INT96_LEN),
         (Some((name, rest)), DataType::Struct(members)) => {
             let member = |member: &Arc<ArrowField>| {
-                if member.name() == name { as_microseconds(member, rest) } else { Arc::clone(member) }
+                if member.name() == name { as_bytes(member, rest) } else { Arc::clone(member) }
             };
             DataType::Struct(members.iter().map(member).collect())
         }
@@ -90,7 +90,8 @@ pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type
             };
             let (fits, expected) = match field.kind {
                 FieldKind::Id => {
-                    let is_id = |item: &DataType| item.is_integer() || item.is_floating() || *item == DataType::Utf8;
+                    let is_number = |item: &DataType| item.is_integer() || item.is_floating() || item.is_decimal();
+                    let is_id = |item: &DataType| is_number(item) || *item == DataType::Utf8;
                     (item.is_some_and(is_id), if field.many { "a list of integers" } else { "integers" })
                 }
                 FieldKind::Text => (item.is_some_and(is_text), if field.many { "a list of texts" } else { "text" }),
@@ -108,7 +109,8 @@ pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type
         Target::Time => {
             let is_time =
                 matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Float64);
-            (is_time || is_text(data_type) || data_type.is_integer(), "timestamps, dates, integers, doubles or text")
+            let is_number = data_type.is_integer() || data_type.is_decimal();
+            (is_time || is_text(data_type) || is_number, "timestamps, dates, integers, doubles or text")
         }
         Target::Importance => (data_type.is_numeric(), "numbers"),
         Target::Extra(_) => {

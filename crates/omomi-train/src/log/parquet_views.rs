@@ -83,7 +83,8 @@ impl Views {
     pub(super) fn new(arrays: Vec<ArrayRef>, row_count: usize) -> Self {
         let mut lens = vec![0_u64; row_count];
         let mut too_long = Vec::new();
-        for (index, array) in arrays.iter().enumerate() {
+        // Most columns are numbers or keys, which have no texts to add up.
+        for (index, array) in arrays.iter().enumerate().filter(|(_, array)| has_views(array.data_type())) {
             let mut row = 0;
             add_lens(array, &mut |len| {
                 lens[row] += len;
@@ -122,6 +123,15 @@ impl Views {
         self.next_row = end;
         let arrays = self.arrays.iter().map(|array| copied(&array.slice(start, end - start)));
         Ok(Some(Part::Rows(arrays.collect::<Result<_, _>>()?, end - start)))
+    }
+}
+
+/// Whether an array of this type has views, or lists of them.
+fn has_views(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8View | DataType::BinaryView => true,
+        DataType::List(item) => has_views(item.data_type()),
+        _ => false,
     }
 }
 

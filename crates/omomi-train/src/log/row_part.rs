@@ -149,6 +149,13 @@ impl RowBatch {
         }
         self.columns.iter_mut().for_each(|column| column.keep_rows(keep));
         self.extra.iter_mut().for_each(|column| column.keep_rows(keep));
+        let (mut start, mut kept_end) = (0, 0);
+        for (_, end) in &mut self.file_ends {
+            let rows = keep.get(start..*end).unwrap_or_default();
+            start = *end;
+            kept_end += rows.iter().filter(|&&keep| keep).count();
+            *end = kept_end;
+        }
     }
 }
 

@@ -60,6 +60,15 @@ impl TimeReader {
         Err(RowFault::Time { found, hint: "" })
     }
 
+    /// Checks a time that is stored as a number in this unit.
+    #[inline]
+    pub(super) fn stored(&self, number: i64, unit: TimeUnit) -> Result<i64, RowFault> {
+        match time_us_of(number, unit) {
+            Some(time_us) => self.instant(time_us),
+            None => Err(RowFault::Cell { expected: EXPECTED_TIME, found: excerpt(&number.to_string()) }),
+        }
+    }
+
     /// Reads an integer. Without a stated unit, the first integer that is plausible in some unit decides the unit of
     /// all integers. At most one unit makes an integer plausible.
     #[inline]
@@ -98,16 +107,21 @@ impl TimeReader {
         }
         #[expect(clippy::cast_possible_truncation, reason = "checked above")]
         let whole = number.floor() as i64;
+        let before = (self.unit, self.is_unit_guessed);
         let time_us = self.integer(whole)?;
         let unit_us = match self.unit {
             Some(TimeUnit::Seconds) => 1e6,
             Some(TimeUnit::Milliseconds) => 1e3,
-            Some(TimeUnit::Day | TimeUnit::DateTime) if number.fract() != 0.0 => return Err(fault()),
+            Some(TimeUnit::Day | TimeUnit::DateTime) if number.fract() != 0.0 => {
+                // A bad row decides nothing about the unit.
+                (self.unit, self.is_unit_guessed) = before;
+                return Err(fault());
+            }
             _ => 0.0,
         };
         #[expect(clippy::cast_possible_truncation, reason = "below 1,000,000")]
         let fraction_us = ((number - number.floor()) * unit_us).floor() as i64;
-        Ok(time_us + fraction_us)
+        time_us.checked_add(fraction_us).filter(|&time_us| self.has(time_us)).ok_or_else(fault)
     }
 
     /// Reads text: an integer, a number of seconds or milliseconds with a fraction, or a time in RFC 3339, where a
@@ -261,6 +275,8 @@ pub fn time_range(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const TIME_US: i64 = 1_574_553_617_004_101;
@@ -324,7 +340,7 @@ mod tests {
         assert_eq!((stated.text("1574553617"), stated.guessed_unit()), (Ok(1_574_553_617_000_000), None));
     }
 
-    proptest::proptest! {
+    proptest! {
         #[test]
         fn any_text_is_read_or_refused_and_what_is_read_is_plausible_and_reads_back_the_same(
             text in "([0-9]{1,20}|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[T ]?[0-9:.,+Z-]{0,24}( UTC)?|[0-9]{1,18}[.][0-9]*|.*)"
@@ -338,6 +354,79 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Numbers near the ends of 64 bits, near the largest one of each unit, and any others.
+    fn extreme() -> impl Strategy<Value = i64> {
+        let near = |place: i64| (-3..=3_i64).prop_map(move |step| place.saturating_add(step));
+        prop_oneof![
+            any::<i64>(),
+            near(i64::MAX),
+            near(i64::MIN),
+            near(0),
+            (0..3_u32, any::<bool>()).prop_flat_map(move |(power, is_negative)| {
+                let last = i64::MAX / 1_000_i64.pow(power);
+                near(if is_negative { -last } else { last })
+            }),
+            near(99_991_231),
+            near(99_991_231_235_959),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_of_any_size_are_the_right_time_or_none_in_every_unit(number in extreme()) {
+            for (unit, up, down) in [
+                (TimeUnit::Seconds, 1_000_000, 1),
+                (TimeUnit::Milliseconds, 1_000, 1),
+                (TimeUnit::Microseconds, 1, 1),
+                (TimeUnit::Nanoseconds, 1, 1_000),
+            ] {
+                let right = i64::try_from((i128::from(number) * up).div_euclid(down)).ok();
+                prop_assert_eq!(time_us_of(number, unit), right, "{:?}", unit);
+                let any_time = TimeReader::new(Some(unit), true).text(&number.to_string()).ok();
+                prop_assert_eq!(any_time, right, "{:?}", unit);
+                prop_assert_eq!(TimeReader::new(None, true).stored(number, unit).ok(), right, "{:?}", unit);
+            }
+            // A date has eight digits, and one with a time fourteen.
+            let dates = [
+                (TimeUnit::Day, 10_000_101..=99_991_231),
+                (TimeUnit::DateTime, 10_000_101_000_000..=99_991_231_235_960),
+            ];
+            for (unit, digits) in dates {
+                let time_us = time_us_of(number, unit);
+                prop_assert!(time_us.is_none() || digits.contains(&number), "{} is {:?}", number, time_us);
+            }
+        }
+
+        #[test]
+        fn numbers_with_a_fraction_never_overflow(whole in extreme(), fraction in 0.0..1.0_f64) {
+            for unit in TimeUnit::WORDS.map(TimeUnit::of_word) {
+                #[expect(clippy::cast_precision_loss, reason = "any double will do")]
+                let number = whole as f64 + fraction;
+                let _ = TimeReader::new(unit, true).float(number);
+                let _ = TimeReader::new(unit, true).text(&format!("{number:.3}"));
+                let _ = TimeReader::new(unit, false).float(number);
+            }
+        }
+    }
+
+    /// The fraction of a second was added without a check: this overflowed.
+    #[test]
+    fn the_last_second_of_64_bits_has_no_fraction_beyond_them() {
+        let mut seconds = TimeReader::new(Some(TimeUnit::Seconds), true);
+        assert_eq!(seconds.text("9223372036854.5"), Ok(9_223_372_036_854_500_000));
+        assert!(seconds.text("9223372036854.9").is_err());
+        assert!(seconds.text("9223372036855").is_err());
+    }
+
+    /// A bad row decided the unit, and the good rows after it were refused.
+    #[test]
+    fn a_date_with_a_fraction_is_refused_and_decides_nothing() {
+        let mut times = TimeReader::new(None, false);
+        assert!(times.float(20_191_124.5).is_err());
+        assert_eq!(times.guessed_unit(), None);
+        assert_eq!(times.float(1_574_553_617.25), Ok(1_574_553_617_250_000));
     }
 
     #[test]

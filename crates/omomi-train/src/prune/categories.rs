@@ -4,14 +4,17 @@
 //! A guard stops a measure that would drop too large a share of a field, for example because a live list is truncated
 //! or because a log has a time in the year 2099.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
 use super::PruneError;
-use super::live_list::{self, LiveList};
+use super::error::NFC_REMEDY;
+use super::live_list::{self, ListField, LiveList};
 use crate::learn::StateModel;
 use crate::learn::state::{StateReader, StateRow, split_categories};
+use crate::log::nfc;
 use crate::pack::group_names;
 use omomi::contract::{Contract, FieldKind, OverLimit};
 
@@ -61,7 +64,8 @@ pub(super) fn seldom_seen(model: &StateModel, min: &ByField<u64>) -> Result<Vec<
 }
 
 /// Tells for each feature, by number, whether it is dead: a category of the list's field that is not in the list, or a
-/// cross that contains such a category.
+/// cross that contains such a category. Also returns a warning if the list has a dropped category in another Unicode
+/// form.
 ///
 /// Fails if the list is unusable, if it matches no category of the state, or if it would drop too large a share.
 pub(super) fn not_live(
@@ -69,7 +73,7 @@ pub(super) fn not_live(
     model: &StateModel,
     list: &LiveList,
     guard: &Guard,
-) -> Result<Vec<bool>, PruneError> {
+) -> Result<(Vec<bool>, Option<String>), PruneError> {
     let contract = &model.metadata().contract;
     let unknown = || PruneError::UnknownField { field: list.field.clone(), known: group_names(contract) };
     let field = contract.field(&list.field).ok_or_else(unknown)?;
@@ -80,16 +84,43 @@ pub(super) fn not_live(
             found: format!("the number `{}`", field.name),
         });
     }
-    let live = live_list::read(&list.path, field, &list.csv)?;
+    let place = contract.fields().iter().position(|other| other.name == field.name).ok_or_else(unknown)?;
+    let reading = &contract.reading().fields[place];
+    let live = live_list::read(&list.path, ListField { field, reading }, &list.csv)?;
+    // Where the contract asks for NFC, a category in another form is one that no server sends.
+    let composed: HashSet<Cow<'_, str>> = match reading.nfc {
+        true => HashSet::new(),
+        false => live.iter().filter(|entry| !entry.is_ascii()).map(|entry| nfc(entry)).collect(),
+    };
+    let (mut other_form_count, mut example) = (0_u64, String::new());
     let dead = Dead::new(contract, &list.field, |category| !live.contains(category));
-    let dropped = each_row(state, |row| dead.has(row))?;
+    let dropped = each_row(state, |row| {
+        let is_dead = dead.has(row)?;
+        if is_dead && row.field == list.field && !row.category.is_ascii() && composed.contains(&*nfc(row.category)) {
+            other_form_count += 1;
+            example.replace_range(.., row.category);
+        }
+        Ok(is_dead)
+    })?;
     let (gone, of) = guard.count(model, &list.field, &dropped);
+    if other_form_count > 0 && guard.refuses(gone, of) {
+        let (path, field, count) = (list.path.clone(), list.field.clone(), other_form_count);
+        return Err(PruneError::OtherUnicodeForm { path, field, count, example });
+    }
+    let warning = (other_form_count > 0).then(|| {
+        format!(
+            "{other_form_count} categories of `{}` are dropped, such as `{}`, although the live list has the same text \
+             in another Unicode form; {NFC_REMEDY}",
+            list.field,
+            example.escape_default()
+        )
+    });
     if gone == of && !guard.allow {
         let (path, field, entries) = (list.path.clone(), list.field.clone(), live.len() as u64);
         return Err(PruneError::NoneLive { path, field, entries, categories: of });
     }
     guard.check(model, &list.field, &dropped, "the live list", "the owner of the list")?;
-    Ok(dropped)
+    Ok((dropped, warning))
 }
 
 /// Tells for each feature, by number, whether it was last seen too long before the end of the training window. The
@@ -242,6 +273,11 @@ impl Guard {
         seen.fold((0, 0), |(gone, of), (_, &dropped)| (gone + u64::from(dropped), of + 1))
     }
 
+    /// Whether dropping `gone` of `of` categories is an error.
+    fn refuses(&self, gone: u64, of: u64) -> bool {
+        !self.allow && gone as f64 > self.max_dropped_share * of as f64
+    }
+
     /// Returns an error if too large a share of `field` is in `dropped`. The error says that `who` must act.
     pub(super) fn check(
         &self,
@@ -252,7 +288,7 @@ impl Guard {
         who: &'static str,
     ) -> Result<(), PruneError> {
         let (gone, of) = self.count(model, field, dropped);
-        if self.allow || gone as f64 <= self.max_dropped_share * of as f64 {
+        if !self.refuses(gone, of) {
             return Ok(());
         }
         let max_share = self.max_dropped_share;

@@ -8,6 +8,10 @@ use crate::log::LogError;
 use crate::operate::publish::PublishError;
 use crate::pack::PackError;
 
+/// What to do about texts that look the same and are not.
+pub(super) const NFC_REMEDY: &str = "write the list in the form of the logs, or set `normalize = \"nfc\"` for the \
+                                     field in the contract and train again";
+
 /// Why a state was not pruned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -76,6 +80,22 @@ pub enum PruneError {
          or leave out --last-seen"
     )]
     NoTimes,
+    /// Too many categories would be dropped, some of them only because the live list has them in another Unicode form.
+    #[error(
+        "{}: {count} categories of `{field}` have the same text as an entry, but in another Unicode form, such as \
+         `{}`; {NFC_REMEDY}; the owner of the list must act",
+        .path.display(), .example.escape_default()
+    )]
+    OtherUnicodeForm {
+        /// The list.
+        path: PathBuf,
+        /// Name of the field.
+        field: String,
+        /// Number of such categories.
+        count: u64,
+        /// One of them.
+        example: String,
+    },
     /// The live list cannot be read.
     #[error("cannot read the live list {}", .path.display())]
     LiveListUnreadable {

@@ -2,6 +2,9 @@
 //!
 //! The list is checked strictly, because a damaged list would make a model forget what it has learned.
 //!
+//! Entries are read like the log's column of the field: where the contract says `normalize = "nfc"`, they are
+//! normalized, and an id may have a fraction of zeros.
+//!
 //! # Limits
 //!
 //! Only plain CSV is supported: no Parquet, no compression. A list that is truncated between two lines looks like a
@@ -12,19 +15,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::PruneError;
-use crate::log::{CsvDialect, CsvRecord, CsvRecords, other_format};
-use omomi::contract::{Field, FieldKind};
+use crate::log::{CsvDialect, CsvRecord, CsvRecords, nfc, other_format, text_id};
+use omomi::contract::{Field, FieldKind, FieldReading};
 
 /// A file with the live categories of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveList {
     /// Path of a CSV file, or of a file with tabs between the cells if its name ends in `.tsv`. It has a header that
-    /// names a column like the field, or it has one column and no header.
+    /// names a column like the field, or else like the log's column of the field; or it has one column and no header.
     pub path: PathBuf,
     /// Name of the field.
     pub field: String,
     /// How the file is written.
     pub csv: CsvDialect,
+}
+
+/// The field of a live list, and how its column is read in logs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ListField<'a> {
+    pub(super) field: &'a Field,
+    pub(super) reading: &'a FieldReading,
 }
 
 /// Reads the live categories of a field, in the form in which a training state has them.
@@ -34,7 +44,7 @@ pub struct LiveList {
 /// Returns [`PruneError::LiveListUnreadable`] if the file cannot be read. Returns [`PruneError::LiveListMalformed`] if
 /// the list has no entries, if a line has fewer or more columns than the first, if the last line is truncated, or if an
 /// entry does not have the field's type.
-pub(super) fn read(path: &Path, field: &Field, dialect: &CsvDialect) -> Result<HashSet<String>, PruneError> {
+pub(super) fn read(path: &Path, field: ListField<'_>, dialect: &CsvDialect) -> Result<HashSet<String>, PruneError> {
     let bytes = fs::read(path).map_err(|source| PruneError::LiveListUnreadable { path: path.to_owned(), source })?;
     let is_tsv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
     let parsed = dialect.check().map_err(|problem| (None, problem));
@@ -49,10 +59,11 @@ type Problem = (Option<u64>, String);
 
 fn parse(
     bytes: &[u8],
-    field: &Field,
+    list_field: ListField<'_>,
     dialect: &CsvDialect,
     default_delimiter: char,
 ) -> Result<HashSet<String>, Problem> {
+    let ListField { field, reading } = list_field;
     // Some exporters write a byte order mark before UTF-8.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if let Some(found) = other_format(bytes) {
@@ -70,13 +81,14 @@ fn parse(
     let Some((_, header)) = records.next()? else {
         return Err((None, "expected entries, found an empty file".to_owned()));
     };
-    let column = header.iter().position(|name| *name == field.name);
+    let column_named = |wanted: &str| header.iter().position(|name| name == wanted);
+    let column = column_named(&field.name).or_else(|| column_named(reading.column.as_deref()?));
     let column_count = header.len();
     let mut live = HashSet::new();
     let place = match column {
         Some(place) => place,
         None if column_count == 1 => {
-            live.insert(entry(&header[0], field, 1)?);
+            live.insert(entry(&header[0], list_field, 1)?);
             0
         }
         None => {
@@ -108,7 +120,7 @@ fn parse(
                 ),
             ));
         }
-        live.insert(entry(&record[place], field, line)?);
+        live.insert(entry(&record[place], list_field, line)?);
     }
     if live.is_empty() {
         return Err((None, "expected entries, found only a header".to_owned()));
@@ -117,17 +129,18 @@ fn parse(
 }
 
 /// Converts a cell to a category, in the form in which a training state has it.
-fn entry(cell: &str, field: &Field, line: u64) -> Result<String, Problem> {
+fn entry(cell: &str, ListField { field, reading }: ListField<'_>, line: u64) -> Result<String, Problem> {
     match field.kind {
-        FieldKind::Id => match cell.trim().parse::<i64>() {
-            Ok(id) => Ok(id.to_string()),
-            Err(_) => {
+        FieldKind::Id => match text_id(cell.trim()) {
+            Some(id) => Ok(id.to_string()),
+            None => {
                 let header = if line == 1 { format!(" or the header `{}`", field.name) } else { String::new() };
                 let name = &field.name;
                 Err((Some(line), format!("expected an integer{header}, because `{name}` is an id, found `{cell}`")))
             }
         },
         _ if cell.is_empty() => Err((Some(line), "expected a category, found an empty cell".to_owned())),
+        _ if reading.nfc => Ok(nfc(cell).into_owned()),
         _ => Ok(cell.to_owned()),
     }
 }
@@ -150,8 +163,13 @@ impl Records<'_> {
             return Err((Some(line), format!("in column {}: {fault}", column + 1)));
         }
         let cells = (0..self.0.cell_count()).map(|index| str::from_utf8(self.0.cell(index)).map(str::to_owned));
-        let cells = cells.collect::<Result<_, _>>();
+        let cells = cells.collect::<Result<Vec<_>, _>>();
         let cells = cells.map_err(|_| (Some(line), "expected UTF-8, found other bytes".to_owned()))?;
+        if cells.first().is_some_and(|cell| cell.starts_with('\u{feff}')) {
+            let problem =
+                "expected a byte order mark only at the start of the list, found one here; join lists without it";
+            return Err((Some(line), problem.to_owned()));
+        }
         Ok(Some((line, cells)))
     }
 }
@@ -169,7 +187,12 @@ mod tests {
     }
 
     fn live(text: &str, field: usize) -> Result<Vec<String>, String> {
-        let parsed = parse(text.as_bytes(), &fields()[field], &CsvDialect::default(), ',');
+        live_by(text, field, &FieldReading::default())
+    }
+
+    fn live_by(text: &str, field: usize, reading: &FieldReading) -> Result<Vec<String>, String> {
+        let list_field = ListField { field: &fields()[field], reading };
+        let parsed = parse(text.as_bytes(), list_field, &CsvDialect::default(), ',');
         let live =
             parsed.map_err(|(line, problem)| line.map_or(problem.clone(), |line| format!("{line}: {problem}")))?;
         let mut live: Vec<String> = live.into_iter().collect();
@@ -187,6 +210,22 @@ mod tests {
         assert_eq!(live("title\n\"a*b, \"\"c\"\"\"\n猫\n", 1), texts);
     }
 
+    /// Logs were normalized and lists were not, so that a list in another Unicode form dropped what is live.
+    #[test]
+    fn entries_are_read_like_the_column_of_the_log() {
+        let reading = FieldReading { column: Some("item.title".to_owned()), nfc: true, ..FieldReading::default() };
+        let composed = Ok(vec!["caf\u{e9}".to_owned(), "\u{30ac}".to_owned()]);
+        for text in [
+            "item.title\n\u{30ab}\u{3099}\ncafe\u{301}\n\u{30ac}\n",
+            "title,item.title\n\u{30ab}\u{3099},x\ncafe\u{301},y\n",
+            "\u{30ab}\u{3099}\ncafe\u{301}\n",
+        ] {
+            assert_eq!(live_by(text, 1, &reading), composed, "{text:?}");
+        }
+        assert_eq!(live("cafe\u{301}\n", 1), Ok(vec!["cafe\u{301}".to_owned()]), "only where the contract says so");
+        assert_eq!(live("17.0\n-3.00\n", 0), Ok(vec!["-3".to_owned(), "17".to_owned()]), "pandas writes ids so");
+    }
+
     #[test]
     fn damaged_lists_are_rejected() {
         let cases = [
@@ -202,6 +241,10 @@ mod tests {
             (
                 "id\n17\n",
                 "1: expected an integer or the header `creative_id`, because `creative_id` is an id, found `id`",
+            ),
+            (
+                "17\n\u{feff}18\n",
+                "2: expected a byte order mark only at the start of the list, found one here; join lists without it",
             ),
             ("17\r\nNULL\r\n", "2: expected an integer, because `creative_id` is an id, found `NULL`"),
             ("17\n1.5\n", "2: expected an integer, because `creative_id` is an id, found `1.5`"),

@@ -34,6 +34,7 @@ pub(super) struct Taken {
     pub(super) last: Stage,
     pub(super) measures: Vec<MeasureBill>,
     pub(super) budget: Option<BudgetBill>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Measures {
@@ -83,9 +84,11 @@ impl Measures {
     ) -> Result<Taken, PruneError> {
         let mut taken = Taking { workbench, watch, last: first.clone(), measures: Vec::new() };
         let model = workbench.model;
+        let mut warnings = Vec::new();
         if let Some(list) = &self.live {
             taken.begin("live");
-            let dropped = categories::not_live(state, model, list, guard)?;
+            let (dropped, warning) = categories::not_live(state, model, list, guard)?;
+            warnings.extend(warning);
             let name = list.path.file_name().unwrap_or_default().display();
             taken.drop_features("live", format!("{} in {name}", list.field), &dropped);
         }
@@ -121,7 +124,7 @@ impl Measures {
         let has_none: Vec<bool> = taken.last.weights.iter().map(|&weight| weight == 0.0).collect();
         taken.begin("zero");
         taken.drop_features("zero", "weights of 0 are left out".to_owned(), &has_none);
-        Ok(Taken { last: taken.last, measures: taken.measures, budget })
+        Ok(Taken { last: taken.last, measures: taken.measures, budget, warnings })
     }
 }
 

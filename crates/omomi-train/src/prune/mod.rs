@@ -223,9 +223,10 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
         total: workbench.change(&first, &last),
         measures: taken.measures,
         budget: taken.budget,
-        warnings: Vec::new(),
+        warnings: taken.warnings,
     };
-    bill.warnings = warnings(&bill, contract, options)?;
+    let more = warnings(&bill, contract, options)?;
+    bill.warnings.extend(more);
     watch(Event::Writing);
     let sample = held_out.as_ref().filter(|rows| rows.sampled_row_count() < rows.row_count());
     let rule = sample.map(|rows| format!("a sample of {} rows", rows.sampled_row_count()));

@@ -202,6 +202,61 @@ fn header_that_cannot_be_read_says_why_in_few_words_without_control_characters()
     }
 }
 
+/// `cat` of two files with a byte order mark made an invisible category of the first cell.
+#[test]
+fn a_byte_order_mark_in_the_middle_of_a_file_is_a_bad_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = "title,media_id,clicked,floor_price,tags,segments\n";
+    let mark = "\u{feff}";
+    for text in [
+        format!("{mark}{header}a,1,0,,,\n{mark}b,2,1,,,\nc,3,0,,,\n"),
+        format!("{mark}{header}a,1,0,,,\n{mark}\"b\",2,1,,,\nc,3,0,,,\n"),
+        format!("{mark}{header}a,1,0,,,\n{mark},2,1,,,\nc,3,0,,,\n"),
+    ] {
+        let path = file(&folder, "log.csv", &text);
+        let options = ReadOptions { max_bad_rows: 1, ..ReadOptions::default() };
+        let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
+        assert_eq!(reader.next_batch().unwrap().unwrap().columns[0].values, [1, 3], "{text:?}");
+        assert_eq!((reader.bad_row_count(), reader.bad_rows()[0].row), (1, 2), "{text:?}");
+    }
+    let path = file(&folder, "log.csv", format!("{header}{mark}b,2,1,,,\n"));
+    let error = read_one(&path).unwrap_err().to_string();
+    assert!(error.contains("row 1, column `title`: expected a byte order mark only at the start of a file"), "{error}");
+    assert!(error.contains("found one before `b`"), "{error}");
+}
+
+/// All of them were "damaged", and nothing is gained by copying them again.
+#[test]
+fn another_format_under_the_name_of_parquet_is_named_and_a_damaged_file_stays_a_damaged_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let gzip = fs::read(file(&folder, "real.csv.gz", HEADER)).unwrap();
+    let cases: [(Vec<u8>, &str); 11] = [
+        (HEADER.into(), "expected Parquet, found text; end its name in .csv"),
+        (b"<html>Forbidden</html>".to_vec(), "expected Parquet, found text"),
+        ("\u{feff}見出し\n".into(), "expected Parquet, found text"),
+        (gzip, "expected Parquet, found compressed bytes"),
+        (b"ARROW1\0\0\xff\xff\xff\xff".to_vec(), "expected Parquet, found Arrow (Feather); convert it to Parquet"),
+        (b"\xff\xff\xff\xff\x10\0\0\0".to_vec(), "expected Parquet, found an Arrow stream"),
+        (b"ORC\x0a\x03\0".to_vec(), "expected Parquet, found ORC"),
+        (b"Obj\x01\x04".to_vec(), "expected Parquet, found Avro"),
+        (b"PK\x03\x04\x14\0".to_vec(), "expected Parquet, found a zip archive; unpack it"),
+        (b"PAR1\x15\x04\x15".to_vec(), "damaged after row 0"),
+        ([0; 4_096].to_vec(), "damaged after row 0"),
+    ];
+    for (bytes, words) in cases {
+        let path = file(&folder, "log.parquet", bytes);
+        let error = read_one(&path).unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    for (bytes, words) in
+        [(&b"ARROW1\0\0"[..], "expected CSV, found Arrow (Feather)"), (b"Obj\x01\x04", "expected CSV, found Avro")]
+    {
+        let path = file(&folder, "log.csv", bytes);
+        let error = read_one(&path).unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+}
+
 #[test]
 fn rows_with_line_ends_in_a_cell_are_reported_because_stray_quotes_make_such_rows_too() {
     let folder = tempfile::tempdir().unwrap();

@@ -15,3 +15,4 @@ mod parts;
 mod pyarrow;
 mod refusals;
 mod rows;
+mod time_python;

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::{Array, ArrayRef, Int64Array, StringArray, StructArray};
 use arrow_schema::{DataType, Field};
 use omomi::contract::{Contract, TimeUnit};
@@ -177,7 +178,7 @@ fn int96_file(folder: &Folder, days: &[i64]) -> PathBuf {
                     .iter()
                     .map(|day| {
                         let mut time = Int96::new();
-                        time.set_data(17, 0, u32::try_from(day + 2_440_588).unwrap());
+                        time.set_data(17, 0, i32::try_from(day + 2_440_588).unwrap().cast_unsigned());
                         time
                     })
                     .collect();
@@ -213,6 +214,82 @@ fn int96_times_do_not_wrap_to_other_centuries() {
     );
     let error = read(&contract("", ""), &[file], with_time()).unwrap_err().to_string();
     assert!(error.contains("row 2, column `ts`: expected a time") && error.contains("9999-12-31"), "{error}");
+}
+
+/// As microseconds, the days 292,000 years away wrapped: 584,542 years before and after 2019 are a day of 2019 again.
+#[test]
+fn int96_times_beyond_64_bits_are_bad_rows_even_where_any_time_is_taken() {
+    let folder = Folder::new();
+    let days = [18_224, 213_503_982 + 18_224, 18_224 - 213_503_982, 2_145_043_059, -2_149_924_236, 106_751_991];
+    let file = int96_file(&folder, &days);
+    for (any_time, times_us) in [(false, &days[..1]), (true, &[days[0], days[5]])] {
+        let options = ReadOptions { any_time, max_bad_rows: 5, ..with_time() };
+        let rows = read(&contract("", ""), std::slice::from_ref(&file), options).unwrap();
+        assert_eq!(rows.times_us, times_us.iter().map(|day| day * 86_400_000_000).collect::<Vec<_>>());
+    }
+    let error = read(&contract("", ""), std::slice::from_ref(&file), with_time()).unwrap_err().to_string();
+    assert!(error.contains("row 2, column `ts`: expected a time") && error.contains("Julian day 215962794"), "{error}");
+    // As an extra column, too.
+    let options = ReadOptions { extra_columns: vec!["ts".to_owned()], max_bad_rows: 5, ..ReadOptions::default() };
+    let name = file.display().to_string();
+    let mut reader = LogReader::open(&contract("", ""), &[name], options).unwrap();
+    let batch = reader.next_batch().unwrap().unwrap();
+    let texts: Vec<_> = (0..batch.row_count()).map(|row| batch.extra[0].text(row)).collect();
+    // The last one has no calendar: such a time made the whole file a damaged one.
+    assert_eq!(texts, [Some("2019-11-24T00:00:00"), Some("9223372022400000000")]);
+    assert_eq!(reader.bad_row_count(), 4);
+}
+
+/// Every type of a time in Parquet, with numbers at the ends of its range: the right time, or a bad row.
+#[test]
+fn extreme_times_of_every_parquet_type_are_right_or_bad_rows() {
+    use arrow_array::{
+        Date32Array, Date64Array, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
+        TimestampSecondArray,
+    };
+    let folder = Folder::new();
+    let mut numbers = vec![0, -1, 1, -1_001, 1_574_553_617, i64::MAX, i64::MIN];
+    for power in [1, 1_000, 1_000_000, 86_400_000_000] {
+        let (first, last) = (i64::MIN / power, i64::MAX / power);
+        numbers.extend([last, last.saturating_add(1), first, first.saturating_sub(1)]);
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    let days: Vec<i32> =
+        [i32::MIN, -106_751_992, -106_751_991, -1, 0, 18_224, 106_751_991, 106_751_992, i32::MAX].into();
+    let wide = |numbers: &[i64]| numbers.iter().map(|&number| i128::from(number)).collect::<Vec<_>>();
+    let whole_days: Vec<i64> = numbers.iter().map(|number| number / 86_400_000 * 86_400_000).collect();
+    let columns: [(ArrayRef, Vec<i128>, i128, i128); 6] = [
+        (Arc::new(TimestampSecondArray::from(numbers.clone())), wide(&numbers), 1_000_000, 1),
+        (Arc::new(TimestampMillisecondArray::from(numbers.clone())), wide(&numbers), 1_000, 1),
+        (Arc::new(TimestampMicrosecondArray::from(numbers.clone())), wide(&numbers), 1, 1),
+        (Arc::new(TimestampNanosecondArray::from(numbers.clone())), wide(&numbers), 1, 1_000),
+        (
+            Arc::new(Date32Array::from(days.clone())),
+            days.iter().map(|&day| i128::from(day)).collect(),
+            86_400_000_000,
+            1,
+        ),
+        (Arc::new(Date64Array::from(whole_days.clone())), wide(&whole_days), 1_000, 1),
+    ];
+    for (times, numbers, up, down) in columns {
+        let data_type = times.data_type().clone();
+        let right: Vec<i64> =
+            numbers.iter().filter_map(|number| i64::try_from((number * up).div_euclid(down)).ok()).collect();
+        let count = numbers.len();
+        let ones: ArrayRef = Arc::new(Int64Array::from(vec![1; count]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["a"; count]));
+        let mut tags = ListBuilder::new(StringBuilder::new());
+        (0..count).for_each(|_| tags.append(true));
+        let tags: ArrayRef = Arc::new(tags.finish());
+        let columns =
+            [("site", texts), ("tags", tags), ("creative", Arc::clone(&ones)), ("clicked", ones), ("ts", times)];
+        let file = write_parquet(folder.0.path().join("times.parquet"), &columns);
+        let options = ReadOptions { any_time: true, max_bad_rows: u64::MAX, ..with_time() };
+        let rows = read(&contract("", ""), &[file], options).unwrap();
+        assert_eq!(rows.times_us, right, "{data_type}");
+        assert_eq!(rows.bad_row_count, (count - right.len()) as u64, "{data_type}");
+    }
 }
 
 #[test]
@@ -295,7 +372,7 @@ fn null_lists(row_count: usize) -> ArrayRef {
 }
 
 fn list_of(texts: &[&str]) -> ArrayRef {
-    let mut list = arrow_array::builder::ListBuilder::new(arrow_array::builder::StringBuilder::new());
+    let mut list = ListBuilder::new(StringBuilder::new());
     list.append_value(texts.iter().copied().map(Some));
     Arc::new(list.finish())
 }

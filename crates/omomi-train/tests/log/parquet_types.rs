@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int8Array, Int64Array,
-    ListArray, RecordBatch, StringArray, TimestampMillisecondArray, TimestampSecondArray, UInt64Array,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
+    Int64Array, ListArray, RecordBatch, StringArray, TimestampMillisecondArray, TimestampSecondArray, UInt64Array,
 };
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, TimeUnit};
@@ -53,6 +53,35 @@ fn ids_are_read_from_floats_and_texts_where_they_are_exact() {
     assert_reads_with("media_id", &|array| cast(&cast(array, &DataType::Utf8).unwrap(), &dictionary).unwrap());
     let texts: [Option<&str>; 4] = [Some("1.0"), Some("2"), None, Some("4.00")];
     assert_reads_with("media_id", &|_| Arc::new(StringArray::from(texts.to_vec())));
+}
+
+/// Snowflake and Oracle write every integer as a decimal. A cast would make 1 of 1.5.
+#[test]
+fn ids_and_times_are_read_from_decimals_where_they_are_exact() {
+    for data_type in [DataType::Decimal128(38, 0), DataType::Decimal128(20, 2), DataType::Decimal256(60, 5)] {
+        assert_reads_with("media_id", &|array| cast(array, &data_type).unwrap());
+        let list = DataType::List(Arc::new(Field::new_list_field(data_type.clone(), true)));
+        assert_reads_with("segments", &|array| cast(array, &list).unwrap());
+        assert_reads_with("shown_at", &|array| {
+            cast(&cast(&cast(array, &DataType::Int64).unwrap(), &DataType::Utf8).unwrap(), &data_type).unwrap()
+        });
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (number, scale, found) in
+        [(15, 1, "found `1.5`"), (92_233_720_368_547_758_080, 1, "found `9223372036854775808.0`")]
+    {
+        let decimals = Decimal128Array::from(vec![10, number, 30, 40]).with_precision_and_scale(38, scale).unwrap();
+        let mut columns = parquet_columns(&sample());
+        columns.retain(|(name, _)| *name != "media_id");
+        columns.push(("media_id", Arc::new(decimals)));
+        let path = write_parquet(folder.path().join("log.parquet"), &columns);
+        let options = ReadOptions { max_bad_rows: 1, ..ReadOptions::default() };
+        let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
+        let ids = reader.next_batch().unwrap().unwrap().columns[0].values.clone();
+        assert_eq!(ids, [1, 3, 4]);
+        let bad_row = reader.bad_rows()[0].to_string();
+        assert!(bad_row.contains("row 2, column `media_id`: ") && bad_row.contains(found), "{bad_row}");
+    }
 }
 
 #[test]

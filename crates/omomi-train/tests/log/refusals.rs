@@ -254,7 +254,7 @@ fn truncated_and_corrupt_files_are_reported_as_damaged() {
         }
     }
     for (name, bytes) in [
-        ("a.parquet", b"not Parquet, but long enough".as_slice()),
+        ("a.parquet", b"PAR1 not Parquet, but long enough".as_slice()),
         ("b.csv.gz", b"not gzip"),
         ("c.jsonl.zst", b"not zstd"),
     ] {

@@ -72,6 +72,7 @@
 //! a file whose length changes may move other files to other shards. Names of logs must be UTF-8.
 
 mod inputs;
+mod noticed;
 mod progress;
 mod run;
 mod split;
@@ -86,8 +87,8 @@ use thiserror::Error;
 use crate::evaluate::Metrics;
 use crate::learn::average::{AverageError, AverageReport, Rule};
 use crate::learn::recalibrate::{RecalibrateError, RecalibrateReport};
-use crate::learn::{TrainError, TrainOptions};
-use crate::log::LogError;
+use crate::learn::{FileUnseen, TrainError, TrainOptions};
+use crate::log::{FileMissing, LogError, LogFile};
 
 pub use progress::{ProgressEvent, ShardEvent};
 pub use run::train_shards;
@@ -146,6 +147,13 @@ pub struct ShardsAccount {
     pub recalibration: Option<RecalibrateReport>,
     /// Metrics of the held-out rows under the final state; `None` without held-out rows.
     pub held_out: Option<Metrics>,
+    /// All logs, in reading order.
+    pub logs: Vec<LogFile>,
+    /// Rows without a value by field of the contract, of each log in the order of `logs`.
+    pub missing_by_log: Vec<FileMissing>,
+    /// How many values the start state has not seen, by field, of each log in the order of `logs`. Empty without a
+    /// start state.
+    pub unseen_by_log: Vec<FileUnseen>,
     /// What the readers of the logs noticed in the first round, each text once: guesses, and fields that vanish.
     pub warnings: Vec<String>,
     /// Seconds of the whole run.

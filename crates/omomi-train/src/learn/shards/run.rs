@@ -11,15 +11,16 @@ use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
 use crate::learn::state::StateReader;
 use crate::learn::{
-    StartOptions, StateModel, TrainError, TrainOptions, age_days, provenance_path, refuse_existing_state,
+    StartOptions, StateModel, TrainError, TrainOptions, age_days, refuse_empty_fields, refuse_existing_state,
     refuse_leakage, refuse_relearning,
 };
 use crate::lineage::find_copy;
-use crate::log::{CsvDialect, LogFile, LogReader, ReadOptions};
+use crate::log::{CsvDialect, FileMissing, LogFile, LogReader, ReadOptions};
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
 use super::inputs::{DigestedLogs, Inputs, Marker, ShardStatus};
+use super::noticed::Noticed;
 use super::progress::ProgressFile;
 use super::split::distribute;
 use super::supervisor::{Job, ShardObserver, Supervisor};
@@ -107,11 +108,18 @@ pub fn train_shards(
     let mut shards = Vec::new();
     let mut start = plan.start.clone();
     let mut merged = None;
+    let mut noticed = Noticed::default();
     for round in 1..=round_count.max(1) {
         reporter.round = Some(round);
         work_dir.begin_round(round)?;
         let round = Round { plan: &plan, work_dir: &work_dir, logs: &logs, number: round, start: start.as_ref() };
         shards.extend(round.learn(&mut reporter)?);
+        if round.number == 1 {
+            noticed = Noticed::read(contract, &work_dir, shard_count, &options.split, reader.files());
+            let mut missing = FileMissing::default();
+            noticed.missing_by_log.iter().for_each(|log| missing.add(log));
+            refuse_empty_fields(contract, &missing)?;
+        }
         let report = round.merge(&mut reporter)?;
         start = Some(StartOptions {
             state: round.merged_path(),
@@ -131,26 +139,22 @@ pub fn train_shards(
         [] => None,
         patterns => Some(evaluate(contract, train, patterns)?),
     };
-    let warnings = warnings_of(&work_dir, shard_count);
+    let Noticed { missing_by_log, unseen_by_log, warnings } = noticed;
+    let logs = reader.files().to_vec();
     let seconds = started.elapsed().as_secs_f64();
     reporter.report(None, ShardEvent::Done { seconds });
     let average = merged.expect("there is at least one round");
-    Ok(ShardsAccount { shards, average, recalibration, held_out, warnings, seconds })
-}
-
-/// Collects what the readers of the shards noticed. It is in their provenance; one that cannot be read has none.
-fn warnings_of(work_dir: &WorkDir, shard_count: u32) -> Vec<String> {
-    let mut warnings: Vec<String> = Vec::new();
-    for shard in 1..=shard_count {
-        let provenance = fs::read(provenance_path(&work_dir.shard(1, shard).state)).unwrap_or_default();
-        let provenance: serde_json::Value = serde_json::from_slice(&provenance).unwrap_or_default();
-        for warning in provenance["warnings"].as_array().into_iter().flatten().filter_map(|text| text.as_str()) {
-            if !warnings.iter().any(|known| known == warning) {
-                warnings.push(warning.to_owned());
-            }
-        }
-    }
-    warnings
+    Ok(ShardsAccount {
+        logs,
+        shards,
+        average,
+        recalibration,
+        held_out,
+        missing_by_log,
+        unseen_by_log,
+        warnings,
+        seconds,
+    })
 }
 
 fn recalibrate_merged(

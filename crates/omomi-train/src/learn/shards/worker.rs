@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::learn::{Account, Event, Step, TrainError, TrainOptions, train};
+use crate::learn::{Account, Event, Step, TrainError, TrainOptions, train_part};
 use crate::parent_process::end_with_parent;
 use omomi::contract::Contract;
 
@@ -15,13 +15,13 @@ use super::{ShardEvent, TrainShardsError};
 /// Minimum time between two reports. The end of a pass over a row cache is always reported.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Trains like [`train`] and reports progress on `out`: one [`ShardEvent`] per line, as JSON. All
+/// Trains like [`train`](crate::learn::train), except that a field may have no value, and reports progress on `out`: one [`ShardEvent`] per line, as JSON. All
 /// events are `progress` except the last, which is `finished`. If standard input ends, the parent has died and the
 /// process exits.
 ///
 /// # Errors
 ///
-/// Fails like [`train`]. A failure to write to `out` is ignored.
+/// Fails like [`train`](crate::learn::train). A failure to write to `out` is ignored.
 pub fn train_for_parent(
     contract: &Contract,
     options: &TrainOptions,
@@ -31,7 +31,7 @@ pub fn train_for_parent(
     let mut reporter = Reporter { out, passes: options.passes, cache_passes: 0.0, log_loss: None, began: None };
     // The parent has checked the logs.
     let options = &TrainOptions { again: true, ..options.clone() };
-    let account = train(contract, options, &mut |event| reporter.watch(&event))?;
+    let account = train_part(contract, options, &mut |event| reporter.watch(&event))?;
     reporter.finish(&account);
     Ok(account)
 }

@@ -7,6 +7,7 @@ use crate::learn::feature_table::{FeatureCounts, NEVER_US};
 use crate::learn::optimizer::Coordinate;
 use crate::learn::start_state::{DAY_US, decayed, digest, refuse_start, share_of, share_of_bias};
 use crate::learn::state::{Difference, Start, StateReader, StateRow};
+use crate::learn::unseen::UnseenCounter;
 use crate::learn::{Sampling, Settings, StartAccount, StartOptions, TrainError};
 use omomi::contract::Contract;
 
@@ -119,6 +120,7 @@ impl Trainer {
         if let Some(start) = &mut trainer.start {
             start.forgotten = forgotten;
         }
+        trainer.indexer.unseen = Some(UnseenCounter::new(contract, trainer.indexer.table.len()));
         Ok(trainer)
     }
 

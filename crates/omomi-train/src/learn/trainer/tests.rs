@@ -83,9 +83,8 @@ pub(super) fn batch(rows: &[Row], first_time_us: Option<i64>) -> RowBatch {
     RowBatch {
         clicked: rows.iter().map(|row| row.clicked).collect(),
         time_us: first_time_us.map(|first| (first..).take(rows.len()).collect()),
-        importance: None,
         columns: vec![ids(|row| row.media_id), interest, price, ids(|row| row.creative_id)],
-        extra: Vec::new(),
+        ..RowBatch::default()
     }
 }
 

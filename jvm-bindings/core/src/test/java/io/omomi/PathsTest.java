@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.common.jimfs.Configuration;
+import com.google.common.jimfs.Jimfs;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystem;
@@ -27,12 +29,34 @@ final class PathsTest {
         Path onDisk = Files.copy(Fixture.weightFile(), folder.resolve("model.omomi"));
         URI archive = URI.create("jar:" + folder.resolve("files.zip").toUri());
         try (FileSystem zip = FileSystems.newFileSystem(archive, Map.of("create", "true"))) {
-            Path inside = zip.getPath(onDisk.toString());
-            assertRefused(() -> Model.open(inside), "path: ", "model.omomi", "`jar`", "copy it to a disk");
-            assertRefused(() -> Model.open(inside, LoadMode.COPY), "path: ");
-            assertRefused(() -> LiveModel.open(inside, Fixture.SCHEMA), "dir: ");
-            assertRefused(() -> LiveOptions.builder().trustedKeys(onDisk, inside).build(), "trustedKeys: ");
+            assertRefusedEverywhere(zip.getPath(onDisk.toString()), onDisk, "`jar`");
+            assertRefusedEverywhere(zip.getPath("model.omomi"), onDisk, "`jar`");
         }
+    }
+
+    @Test
+    void paths_of_a_file_system_in_memory_are_refused_by_every_call_that_takes_a_path() throws Exception {
+        Path onDisk = Files.copy(Fixture.weightFile(), folder.resolve("model.omomi"));
+        for (Configuration kind : List.of(Configuration.unix(), Configuration.osX(), Configuration.windows())) {
+            try (FileSystem memory = Jimfs.newFileSystem(kind)) {
+                Path inside = Files.copy(Fixture.weightFile(), memory.getPath("model.omomi"));
+                assertRefusedEverywhere(inside, onDisk, "`jimfs`");
+                assertRefusedEverywhere(inside.toAbsolutePath(), onDisk, "`jimfs`");
+            }
+        }
+        try (FileSystem memory = Jimfs.newFileSystem(Configuration.unix())) {
+            // The file on disk has this name; the one in memory does not exist.
+            assertRefusedEverywhere(memory.getPath(onDisk.toString()), onDisk, "`jimfs`");
+        }
+    }
+
+    private static void assertRefusedEverywhere(Path inside, Path onDisk, String kind) {
+        assertRefused(() -> Model.open(inside), "path: ", "model.omomi", kind, "copy it to a disk");
+        for (LoadMode mode : LoadMode.values()) {
+            assertRefused(() -> Model.open(inside, mode), "path: ", kind);
+        }
+        assertRefused(() -> LiveModel.open(inside, Fixture.SCHEMA), "dir: ", kind);
+        assertRefused(() -> LiveOptions.builder().trustedKeys(onDisk, inside).build(), "trustedKeys: ", kind);
     }
 
     private static void assertRefused(Runnable call, String... words) {
@@ -87,6 +111,15 @@ final class PathsTest {
         ChildJvm jvm = new ChildJvm().option("-Duser.dir=" + folder);
         assertEquals("generation 42\n", jvm.run("model", "relative.omomi"));
         assertEquals("generation 4\n", jvm.run("store", "store"));
+        Files.createDirectory(folder.resolve("below"));
+        ChildJvm below = new ChildJvm().option("-Duser.dir=" + folder.resolve("below"));
+        for (String up : List.of("../", "./../", "../below/../")) {
+            assertEquals("generation 42\n", below.run("model", up + "relative.omomi"), up);
+            assertEquals("generation 4\n", below.run("store", up + "store"), up);
+        }
+        // An empty path is the folder itself.
+        ChildJvm inStore = new ChildJvm().option("-Duser.dir=" + folder.resolve("store"));
+        assertEquals("generation 4\n", inStore.run("store", ""));
         // The same relative path somewhere else is not found.
         assertTrue(new ChildJvm().run("model", "relative.omomi").startsWith("OmomiException file: "));
     }
