@@ -46,6 +46,7 @@ final class TestScorersTest {
         ServingState[] state = {ServingState.NO_MODEL};
         try (LiveScorer scorer = TestScorers.liveScorer(LAYOUT, "given", () -> state[0], (i, values) -> 0.5)) {
             scorer.request().clear();
+            scorer.request().candidate(0);
             scorer.request().candidate(1);
             assertEquals(ServingState.NO_MODEL, scorer.predict(2));
             assertEquals(0, scorer.answeredCount());
@@ -64,7 +65,9 @@ final class TestScorersTest {
     void wrong_calls_are_refused_as_by_a_real_scorer() {
         Scorer scorer = TestScorers.scorer(LAYOUT, "given", (i, values) -> i == 0 ? Double.NaN : i / 2.0);
         scorer.request().clear();
-        scorer.request().candidate(3);
+        for (int i = 0; i < 4; i++) {
+            scorer.request().candidate(i);
+        }
         scorer.predict(2);
         assertTrue(Float.isNaN(scorer.probability(0)) && Double.isNaN(scorer.logit(0)));
         assertEquals("1 1", scorer.scoredCount() + " " + scorer.refusedCount());
