@@ -90,6 +90,22 @@ fn the_example_ranks_three_creatives_and_reports_what_is_wrong_with_another_file
     assert!(said.starts_with("not a weight file") && said.ends_with("(for infra)\n"), "{said}");
 }
 
+/// The test kit for C: a test knows the answers of a file that it made from a list of weights.
+#[test]
+fn the_example_gives_the_answers_of_a_listed_fixture() {
+    let fixture = Fixture::new();
+    let contract = omomi_train::toml::parse_contract(include_str!("../../examples/generated-ctr.toml")).unwrap();
+    let weights = "bias = -2.0\n[[weight]]\nof = { site_id = 7 }\nvalue = 0.5\n\
+                   [[weight]]\nof = { creative_id = 2519 }\nvalue = 1.5\n";
+    omomi_train::pack::write_fixture(&contract, weights, 1, "fixture", &fixture.path("listed.omomi")).unwrap();
+    let program = client(&fixture, Dialect::C99, "../../examples/score_one_file.c", Linkage::Static);
+    let said = run(Command::new(program).arg(fixture.path("listed.omomi")));
+    // The sigmoid of -1.5 and of 0.
+    let expected = "creative 1624: probability 0.1824\ncreative 2519: probability 0.5000\n\
+                    creative 4001: probability 0.1824\n";
+    assert_eq!(said, expected);
+}
+
 /// The lines of the first shell block of a page that has a line with `mark`.
 fn shell_lines(page: &str, mark: &str) -> Vec<String> {
     let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());

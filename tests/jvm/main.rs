@@ -125,6 +125,23 @@ fn maven_says_in_its_first_error_that_the_library_is_missing_or_is_the_wrong_one
         let first = said.lines().find(|line| line.contains("[ERROR] Failed")).unwrap();
         assert!(first.contains(expected), "{arguments:?}\n{first}");
     }
+
+    // The Java core alone, as a server in Java needs it: nothing of Scala is built or downloaded.
+    let jar = pom.with_file_name("core/target/omomi-0.1.0.jar");
+    let _ = std::fs::remove_file(&jar);
+    let mut maven = Command::new("mvn");
+    maven.args(["--batch-mode", "-Dmaven.test.skip=true", "--projects", "core", "--also-make", "--file"]).arg(&pom);
+    let output = maven.arg(native(&library::shared_library())).arg("package").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && !said.to_lowercase().contains("scala"), "{said}");
+    assert!(said.contains("the native library loads on "), "{said}");
+    let packed = std::fs::read(&jar).unwrap();
+    let library = shared_library_name();
+    assert!(packed.windows(library.len()).any(|window| window == library.as_bytes()), "the jar has no {library}");
+}
+
+fn shared_library_name() -> String {
+    library::shared_library().file_name().unwrap().to_string_lossy().into_owned()
 }
 
 #[test]

@@ -353,15 +353,10 @@ public final class Request {
         return state == CLOSED;
     }
 
-    /** Describes the layout and the values of the context, for people. For the thread that fills the request. */
+    /** Describes the layout, for people. May be called at any time, by any thread. */
     @Override
     public String toString() {
-        if (state != IDLE) {
-            return "Request(" + layout + (isClosed() ? ", closed)" : ", in use)");
-        }
-        context.seal();
-        tail.flush();
-        return "Request(" + layout + ", context " + SetValues.of(this, -1) + ")";
+        return "Request(" + layout + (isClosed() ? ", closed)" : ")");
     }
 
     /** Closes permanently, after a native call in progress. Returns whether this call closed it. */

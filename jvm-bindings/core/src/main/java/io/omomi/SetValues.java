@@ -51,7 +51,7 @@ final class SetValues {
             return one(field.type(), slot, isInlineText);
         }
         int start = (int) slot;
-        int count = (int) (slot >>> Integer.SIZE);
+        int count = Tail.count(slot);
         List<String> shown = new ArrayList<>();
         for (int i = 0; i < Math.min(count, SHOWN_VALUES); i++) {
             long value = request.block.getLong(request.layout.tailOffset + start + i * Block.SLOT_LEN);
@@ -75,7 +75,7 @@ final class SetValues {
     }
 
     private String inTail(long reference) {
-        byte[] bytes = new byte[(int) (reference >>> Integer.SIZE)];
+        byte[] bytes = new byte[Tail.count(reference)];
         int first = request.layout.tailOffset + (int) reference;
         for (int i = 0; i < bytes.length; i++) {
             bytes[i] = request.block.get(first + i);

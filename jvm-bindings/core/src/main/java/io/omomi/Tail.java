@@ -198,6 +198,11 @@ final class Tail {
         return Integer.toUnsignedLong(start) | (long) count << Integer.SIZE;
     }
 
+    /** Returns the number of bytes or values that a reference refers to. */
+    static int count(long reference) {
+        return (int) (reference >>> Integer.SIZE);
+    }
+
     /** Appends a long text in pieces, after checking that all of it fits. */
     private void putLongText(CharSequence text, int count) {
         long len = Utf8.len(text);

@@ -139,14 +139,9 @@ final class AnswersTest {
         assertEquals("CandidateSet(at most 3 candidates, closed)", set.toString());
         try (Model model = Fixture.model()) {
             Scorer scorer = Scorer.open(model, Fixture.LAYOUT);
-            scorer.request().clear();
-            scorer.request().context().setText(Fixture.REGION, "東京都");
             Request request = scorer.request();
             String layout = "RequestLayout(500 candidates, 65536 bytes of tail)";
-            assertEquals("Request(" + layout + ", context {region=東京都})", request.toString());
-            // Asking changes nothing.
-            scorer.request().context().setId(Fixture.MEDIA_ID, 3);
-            assertEquals("Request(" + layout + ", context {media_id=3, region=東京都})", request.toString());
+            assertEquals("Request(" + layout + ")", request.toString());
             assertEquals("Scorer(" + layout + ")", scorer.toString());
             scorer.close();
             assertEquals("Scorer(" + layout + ", closed)", scorer.toString());

@@ -46,6 +46,7 @@ final class TestScorersTest {
         ServingState[] state = {ServingState.NO_MODEL};
         try (LiveScorer scorer = TestScorers.liveScorer(LAYOUT, "given", () -> state[0], (i, values) -> 0.5)) {
             scorer.request().clear();
+            scorer.request().candidate(0);
             scorer.request().candidate(1);
             assertEquals(ServingState.NO_MODEL, scorer.predict(2));
             assertEquals(0, scorer.answeredCount());

@@ -38,7 +38,9 @@ final class LiveModelMetersTest {
         new LiveModelMeters(live, Tags.of("store", "feed")).bindTo(registry);
         assertEquals(0, registry.get("omomi.ready").tag("store", "feed").gauge().value());
         scorer.request().clear();
-        scorer.request().candidate(3);
+        for (int i = 0; i < 4; i++) {
+            scorer.request().candidate(i);
+        }
         assertEquals(ServingState.NO_MODEL, scorer.predict(4));
         assertEquals(1, count(registry, "omomi.requests.without.model", "reason", "no_model"));
         assertEquals(0, count(registry, "omomi.requests.without.model", "reason", "off"));

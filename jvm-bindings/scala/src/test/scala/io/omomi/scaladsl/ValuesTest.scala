@@ -17,6 +17,7 @@ class ValuesTest {
     try {
       scorer.request.clear()
       fill(scorer.request)
+      scorer.request.candidate(0)
       scorer.predict(1)
       assertEquals(1, scorer.answeredCount)
       assertEquals(CandidateStatus.SCORED, scorer.status(0))
