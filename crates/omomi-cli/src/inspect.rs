@@ -93,7 +93,7 @@ fn print_contract(model: &Model) {
     let contract = model.contract();
     let fields = contract.fields().iter().map(|field| {
         let unit = match &field.kind {
-            FieldKind::Number { unit, .. } => format!(" ({unit})"),
+            FieldKind::Number { unit, range: [min, max], .. } => format!(" ({unit}; {min} to {max})"),
             FieldKind::Id | FieldKind::Text => String::new(),
         };
         let many = if field.many { "many " } else { "" };

@@ -19,13 +19,13 @@ object Layout {
     * the values of fields with many. `Left` if the declaration or the capacity is not valid.
     */
   def of(fields: Fields, candidates: Int, tailLenBytes: Int): Either[OmomiException, Layout] =
-    refusable(new Layout(RequestLayout.of(fields.schema, candidates, tailLenBytes)))
+    refusable(new Layout(RequestLayout.of(schemaOf(fields), candidates, tailLenBytes)))
 
   /** Creates the layout of requests that name the candidates of a [[CandidateSet]] by index. The tail is for the
     * context alone. `Left` if the declaration or the capacity is not valid.
     */
   def prepared(fields: Fields, candidates: Int, tailLenBytes: Int): Either[OmomiException, Layout] =
-    refusable(new Layout(RequestLayout.prepared(fields.schema, candidates, tailLenBytes)))
+    refusable(new Layout(RequestLayout.prepared(schemaOf(fields), candidates, tailLenBytes)))
 }
 
 object Model {
@@ -77,7 +77,7 @@ object CandidateSet {
     * `Left` if one of them is out of its limits.
     */
   def open(fields: Fields, capacity: Int, valuesPerField: Int): Either[OmomiException, CandidateSet] =
-    refusable(new CandidateSet(io.omomi.CandidateSet.open(fields.schema, capacity, valuesPerField)))
+    refusable(new CandidateSet(io.omomi.CandidateSet.open(schemaOf(fields), capacity, valuesPerField)))
 }
 
 /** The common part of [[Scorer]] and [[LiveScorer]]: a request and its answers. */
@@ -224,7 +224,7 @@ object LiveModel {
       dir: Path,
       fields: Fields,
       options: io.omomi.LiveOptions = io.omomi.LiveOptions.defaults()): Either[OmomiException, LiveModel] =
-    refusable(io.omomi.LiveModel.open(dir, fields.schema, options))
+    refusable(io.omomi.LiveModel.open(dir, schemaOf(fields), options))
 }
 
 /** Scores requests with the generation that a live model serves. Open one for each thread, once. When its live model is

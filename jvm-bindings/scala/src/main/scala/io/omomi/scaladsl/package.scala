@@ -43,6 +43,9 @@ package object scaladsl {
 
   private[scaladsl] def ofJava(layout: Layout): io.omomi.RequestLayout = if (layout == null) null else layout.underlying
 
+  /** Null stays null, which Java refuses like any other wrong argument. */
+  private[scaladsl] def schemaOf(fields: Fields): io.omomi.Schema = if (fields == null) null else fields.schema
+
   private[scaladsl] def ofJava(set: CandidateSet): io.omomi.CandidateSet = if (set == null) null else set.underlying
 
   private[scaladsl] def ofJava(models: Seq[Model]): java.util.ArrayList[Model] =
