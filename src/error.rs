@@ -186,20 +186,20 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
-    /// The model needs a field that the server's schema does not declare.
-    #[error("the model needs the {side} field `{field}` ({kind}), which the schema does not declare")]
+    /// The model needs fields that the server's schema does not declare. Names all of them.
+    #[error("the model needs {fields}, which the schema does not declare{more}")]
     FieldMissing {
-        /// Name of the field.
-        field: String,
-        /// Its side in the contract.
-        side: &'static str,
-        /// Its type in the contract.
-        kind: String,
+        /// The fields, each with its side and its type in the contract.
+        fields: String,
+        /// Fields that the schema declares differently, or nothing.
+        more: String,
     },
-    /// The model's contract and the server's schema describe the same field differently.
-    #[error("field `{field}` differs in its {aspect}: the model's contract says {expected}, the schema says {found}")]
+    /// The model's contract and the server's schema describe fields differently. Names all of them.
+    #[error(
+        "field `{field}` differs in its {aspect}: the model's contract says {expected}, the schema says {found}{more}"
+    )]
     FieldMismatch {
-        /// Name of the field.
+        /// Name of the first field.
         field: String,
         /// What differs: side, type, many, unit or range.
         aspect: &'static str,
@@ -207,6 +207,8 @@ pub enum Error {
         expected: String,
         /// The value in the server's schema.
         found: String,
+        /// The other differences, or nothing.
+        more: String,
     },
 
     /// The operating system could not read or write a file.
@@ -317,16 +319,18 @@ pub enum Error {
     FileContract(#[source] ContractFaults),
     /// The file does not give the answers to its golden requests that it stores.
     #[error(
-        "golden request {request}, candidate {candidate}: expected the logit {expected:?}, found {found:?}; do not serve this file"
+        "golden request {request}, candidate {candidate}: expected the {what} {expected:?}, found {found:?}; do not serve this file"
     )]
     GoldenMismatch {
         /// Index of the request.
         request: usize,
         /// Index of the candidate.
         candidate: usize,
-        /// The logit in the file.
+        /// What differs: `logit`, or `probability` if only that does.
+        what: &'static str,
+        /// The value in the file.
         expected: f64,
-        /// The logit that this library computes.
+        /// The value that this library computes.
         found: f64,
     },
 
@@ -559,7 +563,7 @@ impl std::fmt::Display for RowProblem {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::OutsideTail => "a text or list is outside the part of the tail that is in use",
-            Self::NotUtf8 => "a text is not UTF-8",
+            Self::NotUtf8 => "a text is not UTF-8 (a string of the JVM: it has an unpaired surrogate)",
             Self::TooManyValues => "a list has more values than one field of a row may have",
             Self::NoCandidate => "the candidate set has no candidate at that index",
             Self::NotFilled => "the candidate was not filled since the request was cleared",

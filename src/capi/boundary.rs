@@ -179,34 +179,78 @@ unsafe fn report(error: NonNull<OmomiError>, failure: &Error) {
     unsafe {
         (&raw mut (*error).status).write(failure.code() as OmomiStatus);
         (&raw mut (*error).owner).write(owner(failure.owner()));
-        let mut message = Message { place: (&raw mut (*error).message).cast(), len: 0 };
-        // Writing fails if the message is cut, which is fine.
+        let mut len = Length(0);
+        let _ = failure.write_full_message(&mut len);
+        let mut message =
+            Message { place: (&raw mut (*error).message).cast(), len: 0, position: 0, total: len.0, is_cut: false };
         let _ = failure.write_full_message(&mut message);
         message.place.add(message.len).write(0);
     }
 }
 
-/// Writes into the message of an error, and keeps one byte for the null at its end.
+/// Passes each character of a message to `take`, as C can read it: a null byte would end it.
+fn each_character(text: &str, mut take: impl FnMut(&str)) {
+    for character in text.chars() {
+        match character {
+            '\0' => take("\\0"),
+            other => take(other.encode_utf8(&mut [0; 4])),
+        }
+    }
+}
+
+/// Counts the bytes of a message.
+struct Length(usize);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        each_character(text, |character| self.0 += character.len());
+        Ok(())
+    }
+}
+
+/// Writes into the message of an error, and keeps one byte for the null at its end. Leaves out the middle of a message
+/// that is too long: names of what went wrong come first, and the reason comes last.
 struct Message {
     /// Start of `OMOMI_MESSAGE_CAPACITY_BYTES` writable bytes, of which `len` are written.
     place: *mut u8,
     len: usize,
+    /// The bytes of the whole message that came so far, and their number in the end.
+    position: usize,
+    total: usize,
+    is_cut: bool,
+}
+
+/// Stands for the part of a message that was left out.
+const CUT: &str = " ... ";
+/// Bytes before the part that is left out.
+const HEAD_LEN: usize = 600;
+/// Bytes after it.
+const END_LEN: usize = OMOMI_MESSAGE_CAPACITY_BYTES - 1 - HEAD_LEN - CUT.len();
+
+impl Message {
+    fn push(&mut self, text: &str) {
+        if self.len + text.len() < OMOMI_MESSAGE_CAPACITY_BYTES {
+            // SAFETY: there is room for the text and for a null byte after it.
+            unsafe { self.place.add(self.len).copy_from_nonoverlapping(text.as_ptr(), text.len()) };
+            self.len += text.len();
+        }
+    }
 }
 
 impl fmt::Write for Message {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = OMOMI_MESSAGE_CAPACITY_BYTES - 1 - self.len;
-        let fitting = &text[..fitting_len(text, room)];
-        // SAFETY: `fitting` is no longer than the room after the first `len` bytes.
-        unsafe { self.place.add(self.len).copy_from_nonoverlapping(fitting.as_ptr(), fitting.len()) };
-        self.len += fitting.len();
-        if fitting.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
+        each_character(text, |character| {
+            let (start, end) = (self.position, self.position + character.len());
+            self.position = end;
+            if self.total < OMOMI_MESSAGE_CAPACITY_BYTES || end <= HEAD_LEN || start >= self.total - END_LEN {
+                self.push(character);
+            } else if !self.is_cut {
+                self.is_cut = true;
+                self.push(CUT);
+            }
+        });
+        Ok(())
     }
-}
-
-/// Returns the length of the longest prefix of `text` that has at most `room` bytes and ends with a whole character.
-fn fitting_len(text: &str, room: usize) -> usize {
-    (0..=room.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -215,20 +259,21 @@ mod tests {
     use crate::error::Code;
 
     #[test]
-    fn a_long_message_is_cut_at_the_end_of_a_character() {
+    fn the_middle_of_a_long_message_is_left_out_between_two_characters() {
         let mut error = OmomiError {
             size_bytes: size_of::<OmomiError>(),
             status: 0,
             owner: 0,
             message: [1; OMOMI_MESSAGE_CAPACITY_BYTES],
         };
-        let failure = Error::UnknownField { field: "重".repeat(1_000) };
+        let failure = Error::UnknownField { field: format!("{}\0end", "重".repeat(1_000)) };
         // SAFETY: the struct is this function's own.
         let status = unsafe { status(&raw mut error, || Err(failure)) };
         assert_eq!(status, Code::UnknownField as OmomiStatus);
         // SAFETY: as above; the message has a null byte at its end.
         let message = unsafe { std::ffi::CStr::from_ptr(error.message.as_ptr()) }.to_str().unwrap();
         assert!(message.starts_with("the schema has no field `重"), "{message}");
-        assert!((1_021..1_024).contains(&message.len()), "{}", message.len());
+        assert!(message.ends_with("重\\0end`") && message.contains("重 ... 重"), "{message}");
+        assert!((1_010..1_024).contains(&message.len()), "{}", message.len());
     }
 }

@@ -240,7 +240,11 @@ impl Worker {
 
     fn see(&mut self) -> Seen {
         let control = self.shared.orders().in_force();
-        let absent = |path| Error::File { action: "find", path, source: std::io::ErrorKind::NotFound.into() };
+        let absent = |path| Error::File {
+            action: "find",
+            path,
+            source: std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file"),
+        };
         let current = match self.store.read_current() {
             // Something was served, so `current` existed and was removed.
             Ok(None) if self.known.has_served() => Err(absent(self.store.current_path())),

@@ -332,13 +332,14 @@ fn compare(batch: &GoldenBatch, request: &Request) -> Result<(), Error> {
     let golden = &batch.golden;
     for (index, (logit, probability)) in golden.logits.iter().zip(&golden.probabilities).enumerate() {
         let answer = request.answer(index);
-        if answer.logit.to_bits() != logit.to_bits() || answer.probability.to_bits() != probability.to_bits() {
-            return Err(Error::GoldenMismatch {
-                request: batch.request,
-                candidate: batch.first_candidate + index,
-                expected: *logit,
-                found: answer.logit,
-            });
+        let (request, candidate) = (batch.request, batch.first_candidate + index);
+        if answer.logit.to_bits() != logit.to_bits() {
+            let (expected, found) = (*logit, answer.logit);
+            return Err(Error::GoldenMismatch { request, candidate, what: "logit", expected, found });
+        }
+        if answer.probability.to_bits() != probability.to_bits() {
+            let (expected, found) = (f64::from(*probability), f64::from(answer.probability));
+            return Err(Error::GoldenMismatch { request, candidate, what: "probability", expected, found });
         }
     }
     Ok(())

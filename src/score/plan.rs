@@ -135,6 +135,7 @@ impl KeyPlan {
     }
 
     fn add(&mut self, contract: &Contract, schema: &Schema) -> Result<Plan, Error> {
+        check_fields(contract, schema)?;
         let mut plan = Plan::default();
         let mut members = Vec::new();
         for (group, field) in contract.fields().iter().enumerate() {
@@ -239,26 +240,50 @@ fn runs(columns: impl Iterator<Item = Option<usize>>) -> Vec<Range<usize>> {
     runs
 }
 
-fn bind_field(field: &Field, schema: &Schema) -> Result<PlannedField, Error> {
-    let Some(slot) = schema.slot(&field.name) else {
-        return Err(Error::FieldMissing {
-            field: field.name.clone(),
-            side: field.side.word(),
-            kind: format!("{}{}", if field.many { "many " } else { "" }, field.kind.word()),
-        });
-    };
-    let declared = &schema.fields(slot.side)[slot.index];
-    for (aspect, expected, found) in [
-        ("side", field.side.word().to_owned(), slot.side.word().to_owned()),
+/// Rejects a contract with fields that `schema` does not declare, or declares differently. Names all of them, so that a
+/// declaration is corrected in one round.
+fn check_fields(contract: &Contract, schema: &Schema) -> Result<(), Error> {
+    let (mut missing, mut differences) = (Vec::new(), Vec::new());
+    for field in contract.fields() {
+        let many = if field.many { "many " } else { "" };
+        match schema.slot(&field.name) {
+            Some(slot) => differences.extend(difference(field, slot.side, &schema.fields(slot.side)[slot.index])),
+            None => {
+                missing.push(format!("the {} field `{}` ({many}{})", field.side.word(), field.name, field.kind.word()));
+            }
+        }
+    }
+    let mut mismatch = None;
+    for (field, aspect, expected, found) in differences.into_iter().rev() {
+        let more = mismatch.map_or_else(String::new, |later: Error| format!("; {later}"));
+        mismatch = Some(Error::FieldMismatch { field, aspect, expected, found, more });
+    }
+    match mismatch {
+        _ if !missing.is_empty() => {
+            let more = mismatch.map_or_else(String::new, |mismatch| format!("; and {mismatch}"));
+            Err(Error::FieldMissing { fields: missing.join(", "), more })
+        }
+        Some(mismatch) => Err(mismatch),
+        None => Ok(()),
+    }
+}
+
+/// Returns the first aspect in which a declared field differs from the contract's: name, aspect, expected and found.
+fn difference(field: &Field, side: Side, declared: &SchemaField) -> Option<(String, &'static str, String, String)> {
+    let aspects = [
+        ("side", field.side.word().to_owned(), side.word().to_owned()),
         ("type", field.kind.word().to_owned(), kind_word(&declared.kind).to_owned()),
         ("many", field.many.to_string(), declared.many.to_string()),
         ("unit", contract_unit(field), schema_unit(declared)),
         ("range", contract_range(field), schema_range(declared)),
-    ] {
-        if expected != found {
-            return Err(Error::FieldMismatch { field: field.name.clone(), aspect, expected, found });
-        }
-    }
+    ];
+    let differing = aspects.into_iter().find(|(_, expected, found)| expected != found);
+    differing.map(|(aspect, expected, found)| (field.name.clone(), aspect, expected, found))
+}
+
+/// Plans a field of a contract that was checked.
+fn bind_field(field: &Field, schema: &Schema) -> Result<PlannedField, Error> {
+    let slot = schema.slot(&field.name).ok_or_else(|| Error::UnknownField { field: field.name.clone() })?;
     let reading = match &field.kind {
         FieldKind::Id => Reading::Id,
         FieldKind::Text => Reading::Text,

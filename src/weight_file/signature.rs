@@ -85,7 +85,7 @@ impl FromStr for PublicKey {
 /// Reads the text of a key file.
 #[doc(hidden)]
 pub fn key_text(path: &Path) -> Result<String, Error> {
-    let absent = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    let absent = || std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file");
     match short_text::read(path, MAX_KEY_TEXT_LEN) {
         Ok(Some(text)) => Ok(text),
         Ok(None) => Err(Error::File { action: "open the key", path: path.to_owned(), source: absent() }),

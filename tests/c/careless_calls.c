@@ -158,7 +158,14 @@ static void careless_opening_is_a_status(const char *path) {
   EXPECT_SAYING(NULL_ARGUMENT, "path is null", omomi_model_open(NULL, 5, NULL, &model, &error));
   EXPECT(NULL_ARGUMENT, omomi_model_open(NULL, 0, NULL, &model, &error));
   EXPECT_SAYING(NULL_ARGUMENT, "out_model is null", omomi_model_open(path, len, NULL, NULL, &error));
-  EXPECT(FILE, omomi_model_open("a\0b", 3, NULL, &model, &error));
+  EXPECT_SAYING(FILE, "a\\0b", omomi_model_open("a\0b", 3, NULL, &model, &error));
+  {
+    /* A path of megabytes once pushed the reason out of the message. */
+    static char longest[1 << 20];
+    memset(longest, 'x', sizeof longest);
+    EXPECT_SAYING(FILE, "ame too long", omomi_model_open(longest, sizeof longest, NULL, &model, &error));
+    CHECK(strncmp(error.message, "cannot open xxx", 15) == 0 && strlen(error.message) < sizeof error.message);
+  }
   EXPECT_SAYING(NOT_UTF8, "first bad byte is at 1", omomi_model_open("a\xff", 2, NULL, &model, &error));
   EXPECT(INVALID_ARGUMENT, omomi_model_open(path, (size_t)-1, NULL, &model, &error));
   options.load_mode = 7;
@@ -256,6 +263,7 @@ static void an_invalid_declaration_is_refused(void) {
   EXPECT_SAYING(SCHEMA_INVALID, "more than 64 context fields", declare(fields, 65));
 
   EXPECT_SAYING(UNKNOWN_FIELD, "no field `nowhere`", omomi_schema_slot(small.schema, "nowhere", 7, &slot, &error));
+  EXPECT_SAYING(UNKNOWN_FIELD, "no field `tag\\0`", omomi_schema_slot(small.schema, "tag", 4, &slot, &error));
   EXPECT(NULL_ARGUMENT, omomi_schema_slot(NULL, "tag", 3, &slot, &error));
   EXPECT(NULL_ARGUMENT, omomi_schema_slot(small.schema, NULL, 3, &slot, &error));
   EXPECT(NULL_ARGUMENT, omomi_schema_slot(small.schema, "tag", 3, NULL, &error));

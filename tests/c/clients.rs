@@ -69,6 +69,15 @@ fn a_predict_from_c_allocates_nothing() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn opening_needs_little_stack_and_missing_memory_is_a_status() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C99, "memory.c", Linkage::Shared);
+    let said = run(Command::new(program).arg(fixture.folder()));
+    assert_eq!(said, "little stack, and a status for missing memory\n");
+}
+
+#[test]
 fn feature_keys_from_c_are_those_of_the_vector_file() {
     let fixture = Fixture::new();
     let program = client(&fixture, Dialect::C99, "feature_keys.c", Linkage::Shared);

@@ -215,6 +215,31 @@ static void prepared_candidates_get_the_answers_of_rows(void) {
   free(request.block);
 }
 
+/* A careless request was once reported as "no model" until there was one. */
+static void misuse_is_reported_even_while_there_is_no_model(const char *folder) {
+  char empty[4096];
+  OmomiLiveOptions options = quiet_options();
+  OmomiLive *waiting;
+  OmomiLiveScorer *waiting_scorer;
+  const size_t len = small.offsets.len_bytes;
+  OmomiRequest request = small_request(&small);
+  snprintf(empty, sizeof empty, "%s/no-store", folder);
+  EXPECT(OK, omomi_live_open(empty, strlen(empty), small.schema, &options, &waiting, &error));
+  EXPECT(OK, omomi_live_scorer_open(waiting, small.layout, NULL, &waiting_scorer, &error));
+  EXPECT(NULL_ARGUMENT, omomi_live_scorer_predict(waiting_scorer, NULL, len, 1, &error));
+  EXPECT(MISALIGNED, omomi_live_scorer_predict(waiting_scorer, request.block + 4, len, 1, &error));
+  EXPECT(WRONG_SIZE, omomi_live_scorer_predict(waiting_scorer, request.block, len - 8, 1, &error));
+  EXPECT(TOO_MANY_CANDIDATES, omomi_request_predict_live(waiting_scorer, &request, SMALL_CANDIDATES + 1, &error));
+  omomi_set_id(omomi_context_row(&request), small_slot(&small, "title"), 1);
+  EXPECT(WRONG_FIELD_USE, omomi_request_predict_live(waiting_scorer, &request, 1, &error));
+  omomi_request_forget_refusal(&request);
+  EXPECT(NO_MODEL, omomi_request_predict_live(waiting_scorer, &request, OMOMI_ALL_FILLED, &error));
+  CHECK(omomi_request_answered_count(&request) == 0);
+  omomi_live_scorer_close(waiting_scorer);
+  omomi_live_close(waiting);
+  free(request.block);
+}
+
 static void misuse_of_predict_is_a_status_and_the_next_call_is_answered(void) {
   unsigned char *block = small.request.block;
   const size_t len = small.offsets.len_bytes;
@@ -354,6 +379,7 @@ int main(int argc, char **argv) {
   a_scorer_of_another_layout_is_refused();
   prepared_candidates_get_the_answers_of_rows();
   misuse_of_predict_is_a_status_and_the_next_call_is_answered();
+  misuse_is_reported_even_while_there_is_no_model(argv[1]);
   threads_on_one_scorer_get_a_status_or_the_right_answer();
   a_fork_gets_a_status_at_once_and_may_open_a_live_model_of_its_own();
   omomi_live_close(live);

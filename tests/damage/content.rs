@@ -337,11 +337,13 @@ fn golden_requests_that_no_request_can_hold_are_malformed_and_not_a_fault_of_the
 fn an_answer_that_differs_in_its_last_bit_is_a_golden_mismatch() {
     let golden = sections_of(&tiny_file::bytes()).swap_remove(6).content;
     let golden = String::from_utf8(golden).unwrap();
-    for list in ["\"logits\":[\"", "\"probabilities\":[\""] {
+    for (list, what) in [("\"logits\":[\"", "logit"), ("\"probabilities\":[\"", "probability")] {
         let start = golden.find(list).unwrap() + list.len();
         let end = start + golden[start..].find('"').unwrap();
         let bytes = with(SectionKind::Golden, |content| content[end - 1] ^= 1);
-        assert_refused(&bytes, Code::GoldenMismatch, "golden request 0, candidate 0");
+        // With only the probability different, the message once showed two equal logits.
+        let text = format!("golden request 0, candidate 0: expected the {what} ");
+        assert_refused(&bytes, Code::GoldenMismatch, &text);
     }
 }
 

@@ -302,3 +302,15 @@ fn a_live_model_is_closed_within_two_seconds_and_its_orderly_end_is_recorded() {
     let journal = std::fs::read_to_string(world.store.state_path().join("server/journal.json")).unwrap();
     assert!(journal.contains(r#""ended": "close""#), "{journal}");
 }
+
+#[test]
+fn two_live_models_of_one_name_in_one_process_are_called_that() {
+    // The second was once said to be in another process.
+    let world = World::new();
+    world.publish(1);
+    let _first = world.serve();
+    let second = world.serve();
+    let status = second.live.status();
+    let reason = status.reasons.iter().find(|reason| reason.code == Code::StateUnusable).unwrap();
+    assert!(reason.text.contains("another live model of this process has the same name"), "{}", reason.text);
+}

@@ -44,6 +44,24 @@ fn a_field_that_the_model_needs_and_the_server_lacks_is_named() {
 }
 
 #[test]
+fn all_fields_that_are_missing_or_differ_are_named_at_once() {
+    // A new declaration once took a round for each of them.
+    let none = bind(vec![SchemaField::id("creative_id", Side::Context)]).unwrap_err().to_string();
+    for field in fields() {
+        assert!(none.contains(&format!("`{}`", field.name)), "{} in {none}", field.name);
+    }
+    assert!(none.contains("; and field `creative_id` differs in its side"), "{none}");
+    let as_text = |field: SchemaField| SchemaField::text(&field.name, field.side);
+    let different = bind(fields().into_iter().map(as_text).collect()).unwrap_err();
+    assert_eq!(different.code(), omomi::Code::FieldMismatch);
+    let different = different.to_string();
+    assert_eq!(different.matches("differs in its").count(), different.matches("; field").count() + 1);
+    for name in ["media_id", "creative_id", "tag", "floor_price"] {
+        assert!(different.contains(&format!("field `{name}` differs in its")), "{name} in {different}");
+    }
+}
+
+#[test]
 fn every_mismatch_is_an_error_that_names_the_field() {
     let replaced = |with: SchemaField| {
         let replace = |field: SchemaField| if field.name == with.name { with.clone() } else { field };

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
@@ -33,7 +34,41 @@ pub(super) struct Folder {
     path: PathBuf,
     /// Held until it is dropped.
     lock: File,
+    _is_own: OwnLock,
     pub(super) store: StoreId,
+}
+
+/// Notes that this process holds a lock, to tell its own live models from other processes.
+#[derive(Debug)]
+struct OwnLock(Option<(u64, u64)>);
+
+/// The locks that this process holds, by device and inode.
+static OWN_LOCKS: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+
+impl OwnLock {
+    fn id(lock: &File) -> Option<(u64, u64)> {
+        lock.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+
+    fn note(lock: &File) -> Self {
+        let id = Self::id(lock);
+        OWN_LOCKS.lock().unwrap_or_else(PoisonError::into_inner).extend(id);
+        Self(id)
+    }
+
+    fn is_known(lock: &File) -> bool {
+        let own = OWN_LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::id(lock).is_some_and(|id| own.contains(&id))
+    }
+}
+
+impl Drop for OwnLock {
+    fn drop(&mut self) {
+        let mut own = OWN_LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = own.iter().position(|id| Some(*id) == self.0) {
+            own.swap_remove(place);
+        }
+    }
 }
 
 /// What the process before this one left.
@@ -64,7 +99,8 @@ impl Folder {
         let path = store.state_path().join(name);
         let unusable = |problem: String| Error::StateUnusable { path: path.clone(), problem };
         let failed = |error: io::Error| NoFolder::Unusable(unusable(error.to_string()));
-        let id = StoreId::of(store.dir()).ok_or_else(|| failed(ErrorKind::NotFound.into()))?;
+        let id = StoreId::of(store.dir())
+            .ok_or_else(|| failed(io::Error::new(ErrorKind::NotFound, "there is no such folder")))?;
         for folder in [store.state_path(), path.clone()] {
             // On a frozen disk, even an attempt to create a folder that exists would hang.
             if !folder.is_dir() {
@@ -76,12 +112,19 @@ impl Folder {
         let began = Instant::now();
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(Self { path, lock, store: id }),
+                Ok(()) => {
+                    let _is_own = OwnLock::note(&lock);
+                    return Ok(Self { path, lock, _is_own, store: id });
+                }
                 Err(fs::TryLockError::WouldBlock) if is_patient && began.elapsed() < LOCK_PATIENCE => {
                     std::thread::sleep(LOCK_PAUSE);
                 }
                 Err(fs::TryLockError::WouldBlock) => {
-                    let problem = "another process of the same name holds it".to_owned();
+                    let problem = match OwnLock::is_known(&lock) {
+                        true => "another live model of this process has the same name; give each one a name of its own",
+                        false => "another process of the same name holds it",
+                    };
+                    let problem = problem.to_owned();
                     return Err(NoFolder::Taken(unusable(problem)));
                 }
                 Err(fs::TryLockError::Error(error)) => return Err(failed(error)),

@@ -14,6 +14,9 @@ public final class OmomiException extends RuntimeException {
     /** Also called by the native library, which depends on this signature. */
     OmomiException(int codeNumber, String message) {
         this(Code.ofNumber(codeNumber), message, null);
+        if (code == Code.PANIC) {
+            Log.defect(message);
+        }
     }
 
     OmomiException(Code code, String message) {

@@ -299,12 +299,18 @@ public final class Row {
 
     private void check(Field field, Object use, String used) {
         if (field == null) {
-            throw OmomiException.nullArgument("field");
+            throw noField();
         }
         if (field.use != use) {
             throw wrongUse(field, used);
         }
         request.checkMayBeSet();
+    }
+
+    private static OmomiException noField() {
+        return new OmomiException(
+                Code.NULL_ARGUMENT,
+                "field is null; in Scala, a field is a val, not a lazy val, of the Fields that the layout was made of");
     }
 
     private static OmomiException tooFewIds(int count, int len, int first) {

@@ -369,11 +369,43 @@ final class CarelessCallsTest {
     }
 
     @Test
+    void a_defect_of_the_library_is_logged() {
+        List<String> messages = new ArrayList<>();
+        java.util.logging.Handler handler = new java.util.logging.Handler() {
+            @Override
+            public void publish(java.util.logging.LogRecord record) {
+                messages.add(record.getLevel() + " " + record.getMessage());
+            }
+
+            @Override
+            public void flush() {}
+
+            @Override
+            public void close() {}
+        };
+        java.util.logging.Logger logger = java.util.logging.Logger.getLogger("io.omomi");
+        logger.addHandler(handler);
+        logger.setUseParentHandlers(false);
+        // As the native library throws it.
+        OmomiException defect = new OmomiException(Code.PANIC.number(), "a defect in omomi {0}");
+        OmomiException other = new OmomiException(Code.FILE.number(), "cannot open x");
+        logger.removeHandler(handler);
+        logger.setUseParentHandlers(true);
+        assertEquals(List.of("SEVERE a defect in omomi {0}"), messages);
+        assertEquals(Code.PANIC, defect.code());
+        assertEquals(Code.FILE, other.code());
+    }
+
+    @Test
     void a_refused_model_names_the_field_that_the_schema_lacks_or_declares_differently() {
         OmomiException missing = assertThrows(
                 OmomiException.class,
                 () -> Scorer.open(model, RequestLayout.of(Schema.builder().id("media_id", Side.CONTEXT).build(), 1, 0)));
         assertEquals(Code.FIELD_MISSING, missing.code());
+        for (Field field : Fixture.SCHEMA.fields()) {
+            boolean isNeeded = !field.name().equals("memo") && !field.name().equals("media_id");
+            assertEquals(isNeeded, missing.getMessage().contains("`" + field.name() + "`"), missing.getMessage());
+        }
         Schema.Builder otherwise = Schema.builder();
         for (Field field : Fixture.SCHEMA.fields()) {
             if (field == Fixture.FLOOR_PRICE) {

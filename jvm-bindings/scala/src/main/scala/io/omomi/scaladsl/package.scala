@@ -47,11 +47,13 @@ package object scaladsl {
 
   /** The values of [[CandidateStatus]]. */
   object CandidateStatus {
+    final val NOT_COMPUTED = io.omomi.CandidateStatus.NOT_COMPUTED
     final val SCORED = io.omomi.CandidateStatus.SCORED
     final val OUTSIDE_TAIL = io.omomi.CandidateStatus.OUTSIDE_TAIL
     final val NOT_UTF8 = io.omomi.CandidateStatus.NOT_UTF8
     final val TOO_MANY_VALUES = io.omomi.CandidateStatus.TOO_MANY_VALUES
     final val NO_CANDIDATE = io.omomi.CandidateStatus.NO_CANDIDATE
+    final val NOT_FILLED = io.omomi.CandidateStatus.NOT_FILLED
     final val LATE = io.omomi.CandidateStatus.LATE
   }
 

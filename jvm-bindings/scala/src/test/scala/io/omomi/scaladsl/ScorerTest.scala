@@ -254,6 +254,24 @@ class ScorerTest {
   def opening_returns_a_left_and_everything_else_throws(): Unit = {
     assertEquals(Code.FILE, Model.open(Paths.get("ない.omomi")).swap.fold(_ => Code.PANIC, _.code))
     assertEquals(Code.INVALID_ARGUMENT, Layout.of(Ad, 0, 0).swap.fold(_ => Code.PANIC, _.code))
+    for (opened <- Seq(
+        Layout.of(null, 1, 0),
+        Layout.prepared(null, 1, 0),
+        CandidateSet.open(null, 1, 0),
+        Model.open(null),
+        LiveModel.open(Paths.get("x"), null),
+        LiveModel.open(null, Ad),
+        Scorer.open(null: Model, null),
+        Scorer.open(null: Seq[Model], null, null),
+        LiveScorer.open(null, null)))
+      assertEquals(Code.NULL_ARGUMENT, opened.swap.fold(_ => Code.PANIC, _.code))
+    object Unbound extends Fields {
+      val mediaId = context.id("media_id")
+    }
+    withScorer { scorer =>
+      val unbound = assertThrows(classOf[OmomiException], () => scorer.request.context(Unbound.mediaId) = 1L)
+      assertTrue(unbound.getMessage.contains("lazy val"), unbound.getMessage)
+    }
     object Short extends Fields {
       val mediaId = context.id("media_id")
     }
