@@ -1194,15 +1194,13 @@ OmomiStatus omomi_live_scorer_explain(const OmomiLiveScorer *scorer,
 
 /// Sets the callback for messages of the library in this process, or removes it if `callback` is null. Without one,
 /// messages are dropped: the library itself writes to no stream, because writing to a closed pipe would end the
-/// process. What a call has to say is in its status and its error; messages say that the library caught a defect of its own,
-/// also on the thread of a live model.
+/// process. What a call has to say is in its status and its error; messages say that the library caught a defect of its
+/// own, also on the thread of a live model.
 ///
 /// The caller promises:
 /// `callback` is null, or may be called with `data` by any thread until another call of this function has returned and
 /// every message that began before has ended; `error` is null or writable.
-OmomiStatus omomi_set_log(OmomiLogCallback callback,
-                          void *data,
-                          OmomiError *error);
+OmomiStatus omomi_set_log(OmomiLogCallback callback, void *data, OmomiError *error);
 
 /// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests. Fails unless all of this
 /// succeeds, so an open model can always score. Reads the whole file, so do not call it from a request thread. Every

@@ -33,8 +33,8 @@ impl Data {
 
 /// Sets the callback for messages of the library in this process, or removes it if `callback` is null. Without one,
 /// messages are dropped: the library itself writes to no stream, because writing to a closed pipe would end the
-/// process. What a call has to say is in its status and its error; messages say that the library caught a defect of its own,
-/// also on the thread of a live model.
+/// process. What a call has to say is in its status and its error; messages say that the library caught a defect of its
+/// own, also on the thread of a live model.
 ///
 /// # Safety
 ///
