@@ -624,8 +624,8 @@ typedef struct {
 /// How urgent a message is: one of `OMOMI_LOG_...`. Later versions may add levels.
 typedef uint32_t OmomiLogLevel;
 
-/// Receives a message of `len_bytes` bytes of UTF-8, with a null byte after them, on whatever thread it arises. The text
-/// is valid during the call. The callback must return, and must not call this library.
+/// Receives a message of `len_bytes` bytes of UTF-8, with a null byte after them, on whatever thread it arises. The
+/// text is valid during the call. The callback must return, and must not call this library.
 typedef void (*OmomiLogCallback)(void *data, OmomiLogLevel level, const char *message, size_t len_bytes);
 
 /// Options for opening a weight file.
@@ -1193,16 +1193,14 @@ OmomiStatus omomi_live_scorer_explain(const OmomiLiveScorer *scorer,
                                       OmomiError *error);
 
 /// Sets the callback for messages of the library in this process, or removes it if `callback` is null. Without one,
-/// messages are dropped: the library itself writes to no stream, because writing to a closed pipe would end the process.
-/// What a call has to say is in its status and its error; messages say that the library caught a defect of its own,
-/// also on the thread of a live model.
+/// messages are dropped: the library itself writes to no stream, because writing to a closed pipe would end the
+/// process. What a call has to say is in its status and its error; messages say that the library caught a defect of its
+/// own, also on the thread of a live model.
 ///
 /// The caller promises:
 /// `callback` is null, or may be called with `data` by any thread until another call of this function has returned and
 /// every message that began before has ended; `error` is null or writable.
-OmomiStatus omomi_set_log(OmomiLogCallback callback,
-                          void *data,
-                          OmomiError *error);
+OmomiStatus omomi_set_log(OmomiLogCallback callback, void *data, OmomiError *error);
 
 /// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests. Fails unless all of this
 /// succeeds, so an open model can always score. Reads the whole file, so do not call it from a request thread. Every

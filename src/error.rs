@@ -204,11 +204,11 @@ pub enum Error {
         /// What differs: side, type, many, unit or range.
         aspect: &'static str,
         /// The value in the model's contract.
-        expected: String,
+        expected: Box<str>,
         /// The value in the server's schema.
-        found: String,
+        found: Box<str>,
         /// The other differences, or nothing.
-        more: String,
+        more: Box<str>,
     },
 
     /// The operating system could not read or write a file.

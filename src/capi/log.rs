@@ -12,8 +12,8 @@ pub type OmomiLogLevel = u32;
 /// A defect in the library, which failed one call.
 pub const OMOMI_LOG_ERROR: OmomiLogLevel = 1;
 
-/// Receives a message of `len_bytes` bytes of UTF-8, with a null byte after them, on whatever thread it arises. The text
-/// is valid during the call. The callback must return, and must not call this library.
+/// Receives a message of `len_bytes` bytes of UTF-8, with a null byte after them, on whatever thread it arises. The
+/// text is valid during the call. The callback must return, and must not call this library.
 pub type OmomiLogCallback =
     Option<unsafe extern "C" fn(data: *mut c_void, level: OmomiLogLevel, message: *const c_char, len_bytes: usize)>;
 
@@ -32,9 +32,9 @@ impl Data {
 }
 
 /// Sets the callback for messages of the library in this process, or removes it if `callback` is null. Without one,
-/// messages are dropped: the library itself writes to no stream, because writing to a closed pipe would end the process.
-/// What a call has to say is in its status and its error; messages say that the library caught a defect of its own,
-/// also on the thread of a live model.
+/// messages are dropped: the library itself writes to no stream, because writing to a closed pipe would end the
+/// process. What a call has to say is in its status and its error; messages say that the library caught a defect of its
+/// own, also on the thread of a live model.
 ///
 /// # Safety
 ///

@@ -256,6 +256,7 @@ fn check_fields(contract: &Contract, schema: &Schema) -> Result<(), Error> {
     let mut mismatch = None;
     for (field, aspect, expected, found) in differences.into_iter().rev() {
         let more = mismatch.map_or_else(String::new, |later: Error| format!("; {later}"));
+        let (expected, found, more) = (expected.into(), found.into(), more.into());
         mismatch = Some(Error::FieldMismatch { field, aspect, expected, found, more });
     }
     match mismatch {

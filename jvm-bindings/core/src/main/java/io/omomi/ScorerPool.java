@@ -15,7 +15,8 @@ import java.util.function.Supplier;
  * The scorer that came back last is lent first, because its memory is still in the caches.
  *
  * <pre>{@code
- * ScorerPool<Scorer> pool = ScorerPool.of(Runtime.getRuntime().availableProcessors(), () -> Scorer.open(model, layout));
+ * int processors = Runtime.getRuntime().availableProcessors();
+ * ScorerPool<Scorer> pool = ScorerPool.of(processors, () -> Scorer.open(model, layout));
  * float[] probabilities = pool.use(scorer -> {
  *     fill(scorer.request());
  *     scorer.predict();

@@ -147,7 +147,7 @@ final class Tail {
         }
     }
 
-    private static int count(long reference) {
+    static int count(long reference) {
         return (int) (reference >>> Integer.SIZE) & ((1 << Block.REFERENCE_LEN_BITS) - 1);
     }
 
@@ -196,11 +196,6 @@ final class Tail {
     /** Returns the reference to {@code count} bytes or values at {@code start}: two u32 as one little-endian u64. */
     static long reference(int start, int count) {
         return Integer.toUnsignedLong(start) | (long) count << Integer.SIZE;
-    }
-
-    /** Returns the number of bytes or values that a reference refers to. */
-    static int count(long reference) {
-        return (int) (reference >>> Integer.SIZE);
     }
 
     /** Appends a long text in pieces, after checking that all of it fits. */

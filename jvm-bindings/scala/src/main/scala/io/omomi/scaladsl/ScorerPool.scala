@@ -60,8 +60,8 @@ final class ScorerPool[S <: AbstractScorer] private (capacity: Int, open: () => 
 }
 
 object ScorerPool {
-  /** Creates a pool of up to `capacity` scorers, which `open` opens as they are needed. `Left` unless the capacity is at
-    * least 1.
+  /** Creates a pool of up to `capacity` scorers, which `open` opens as they are needed. `Left` unless the capacity is
+    * at least 1.
     */
   def of[S <: AbstractScorer](capacity: Int)(open: => Either[OmomiException, S]): Either[OmomiException, ScorerPool[S]] =
     refusable(new ScorerPool[S](capacity, () => open))

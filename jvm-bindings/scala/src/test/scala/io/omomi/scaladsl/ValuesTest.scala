@@ -153,6 +153,6 @@ class ValuesTest {
     import CandidateStatus._
     assertEquals(
       io.omomi.CandidateStatus.values.toSet,
-      Set(SCORED, OUTSIDE_TAIL, NOT_UTF8, TOO_MANY_VALUES, NO_CANDIDATE, LATE))
+      Set(NOT_COMPUTED, SCORED, OUTSIDE_TAIL, NOT_UTF8, TOO_MANY_VALUES, NO_CANDIDATE, NOT_FILLED, LATE))
   }
 }
