@@ -56,6 +56,11 @@ impl FileMissing {
         self.row_count += (end - first_row) as u64;
     }
 
+    /// Returns the counts of a file that another process has read.
+    pub(crate) fn of_counts(row_count: u64, missing_counts: Vec<u64>) -> Self {
+        Self { row_count, missing_counts, value_ends: Vec::new() }
+    }
+
     /// Adds the counts of another file.
     pub(super) fn add(&mut self, other: &Self) {
         self.row_count += other.row_count;

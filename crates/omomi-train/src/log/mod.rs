@@ -122,6 +122,17 @@ pub fn contract_of(model: &Model) -> Contract {
     contract_with.unwrap_or_else(|| contract.clone())
 }
 
+/// Returns where missing rates jump from one file to the next, for files that several processes have read.
+pub(crate) fn missing_jumps(contract: &Contract, paths: &[PathBuf], missing: &[FileMissing]) -> Vec<LogWarning> {
+    let jump = |field: usize| {
+        let jump = first_jump(missing, field)?;
+        let file = paths.get(jump.file)?.clone();
+        let column = contract.field_column(field).to_owned();
+        Some(LogWarning::MissingRateJumps { column, file, rate_before: jump.rate_before, rate: jump.rate })
+    };
+    (0..contract.fields().len()).filter_map(jump).collect()
+}
+
 /// Options for reading a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadOptions {

@@ -15,7 +15,7 @@ use crate::learn::{
     refuse_leakage, refuse_relearning,
 };
 use crate::lineage::find_copy;
-use crate::log::{CsvDialect, LogFile, LogReader, ReadOptions};
+use crate::log::{CsvDialect, FileMissing, LogFile, LogReader, ReadOptions, missing_jumps};
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
@@ -131,26 +131,40 @@ pub fn train_shards(
         [] => None,
         patterns => Some(evaluate(contract, train, patterns)?),
     };
-    let warnings = warnings_of(&work_dir, shard_count);
+    let paths: Vec<PathBuf> = reader.files().iter().map(|file| file.path.clone()).collect();
+    let warnings = warnings_of(&work_dir, shard_count, contract, &paths);
     let seconds = started.elapsed().as_secs_f64();
     reporter.report(None, ShardEvent::Done { seconds });
     let average = merged.expect("there is at least one round");
     Ok(ShardsAccount { shards, average, recalibration, held_out, warnings, seconds })
 }
 
-/// Collects what the readers of the shards noticed. It is in their provenance; one that cannot be read has none.
-fn warnings_of(work_dir: &WorkDir, shard_count: u32) -> Vec<String> {
+/// Collects what the readers of the shards noticed, and where missing rates jump from one file to the next, because each
+/// process sees only its own files. It is in their provenance; one that cannot be read has none.
+fn warnings_of(work_dir: &WorkDir, shard_count: u32, contract: &Contract, paths: &[PathBuf]) -> Vec<String> {
     let mut warnings: Vec<String> = Vec::new();
+    let mut missing = BTreeMap::new();
     for shard in 1..=shard_count {
         let provenance = fs::read(provenance_path(&work_dir.shard(1, shard).state)).unwrap_or_default();
         let provenance: serde_json::Value = serde_json::from_slice(&provenance).unwrap_or_default();
-        for warning in provenance["warnings"].as_array().into_iter().flatten().filter_map(|text| text.as_str()) {
-            if !warnings.iter().any(|known| known == warning) {
-                warnings.push(warning.to_owned());
-            }
+        warnings.extend(texts(&provenance["warnings"]).map(str::to_owned));
+        let list = |name: &str| provenance[name].as_array().cloned().unwrap_or_default();
+        for (log, counts) in list("logs").iter().zip(list("missing_values_by_log")) {
+            let counts = contract.fields().iter().map(|field| counts[&field.name].as_u64().unwrap_or(0)).collect();
+            let path = PathBuf::from(log["path"].as_str().unwrap_or_default());
+            missing.insert(path, FileMissing::of_counts(log["rows"].as_u64().unwrap_or(0), counts));
         }
     }
+    let of_file = |path: &PathBuf| missing.get(path).cloned().unwrap_or_default();
+    let by_file: Vec<FileMissing> = paths.iter().map(of_file).collect();
+    warnings.extend(missing_jumps(contract, paths, &by_file).iter().map(ToString::to_string));
+    let mut known = std::collections::HashSet::new();
+    warnings.retain(|warning| known.insert(warning.clone()));
     warnings
+}
+
+fn texts(list: &serde_json::Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str)
 }
 
 fn recalibrate_merged(

@@ -83,6 +83,8 @@ impl Trainer {
             decay,
             shares,
             forgotten: 0,
+            dropped_recalibration: Some((metadata.weight_rule.scale, metadata.weight_rule.shift))
+                .filter(|&rule| rule != (1.0, 0.0)),
         });
         let end_us = metadata.window_us.map(|(_, end_us)| end_us);
         #[expect(clippy::cast_possible_truncation, reason = "saturates, like the subtraction")]
@@ -119,6 +121,7 @@ impl Trainer {
         if let Some(start) = &mut trainer.start {
             start.forgotten = forgotten;
         }
+        trainer.known = trainer.indexer.known();
         Ok(trainer)
     }
 
