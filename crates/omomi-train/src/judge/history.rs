@@ -439,10 +439,10 @@ mod tests {
             day
         };
         let moving: Vec<Day> = (0..9).map(|at| with(0.06, 0.86, at)).collect();
-        assert_eq!(names(&with(0.2, 0.86, 99), &moving), [""; 0], "a large creative was born");
-        assert_eq!(names(&with(0.2, 0.89, 99), &moving), ["distance of creative"], "its ids were shifted");
+        assert_eq!(names(&with(0.17, 0.86, 99), &moving), [""; 0], "a large creative was born");
+        assert_eq!(names(&with(0.17, 0.89, 99), &moving), ["distance of creative"], "its ids were shifted");
         assert_eq!(names(&with(0.5, 0.86, 99), &moving), ["distance of creative"]);
-        let mut unknown = with(0.2, 0.86, 99);
+        let mut unknown = with(0.17, 0.86, 99);
         unknown.figures.insert("unseen of creative".to_owned(), 0.5);
         let known = |day: &Day| {
             let mut day = day.clone();
