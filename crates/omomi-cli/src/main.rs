@@ -41,7 +41,7 @@ mod verify;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use omomi::store::Scoring;
 
 use crate::output::note;
@@ -103,7 +103,8 @@ const CLOSED_PIPE: u8 = 141;
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let code = match Cli::try_parse() {
+    let matches = with_negative_values(Cli::command()).try_get_matches();
+    let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(cli.command),
         Err(misuse) => answer(&misuse),
     };
@@ -120,6 +121,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Takes a negative number after a flag as its value, so that an error names the flag, not an unknown flag `-0`.
+fn with_negative_values(command: clap::Command) -> clap::Command {
+    let with_value = |flag: clap::Arg| {
+        let takes_values = flag.get_action().takes_values() && !flag.is_positional();
+        if takes_values { flag.allow_negative_numbers(true) } else { flag }
+    };
+    command.mut_args(with_value).mut_subcommands(with_negative_values)
 }
 
 /// Runs a command, and returns its exit code.

@@ -20,8 +20,9 @@ use crate::text::{grouped, table};
 ///
 /// Run it before omomi train: it takes seconds, and a fault that is in the training log and in the evaluation log
 /// deceives any comparison of two files. Shows rows, CTR, calibration and entropy of the served file, and by field the
-/// missing, unseen and out-of-range shares and the distance of the distribution from the days before. Bands are learned
-/// from the history of the store; history_band in gate.toml widens them. The day is recorded in the history.
+/// missing, unseen and out-of-range shares, the number of different values, and the distance of the distribution from
+/// the days before. Bands are learned from the history of the store; history_band and history_bands in gate.toml widen
+/// them. The day is recorded in the history.
 ///
 /// Exit code 0: as on the days before. 3: a figure jumped, and nothing should be trained on the logs. 1: failed. 2:
 /// misuse of the command line.
@@ -69,8 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let evaluation = evaluate_files(&options, &mut |reader| progress.watch(reader))?;
     drop(progress);
     let model = &evaluation.models[0];
-    let (band, accept) = (settings.history_band, arguments.accept.as_deref());
-    let profile = profile_day(&arguments.store, &evaluation.rows, model, band, accept)?;
+    let profile = profile_day(&arguments.store, &evaluation.rows, model, &settings, arguments.accept.as_deref())?;
     if arguments.json {
         print_json(&json!({
             "passed": profile.passed(),
@@ -100,10 +100,12 @@ fn print_profile(profile: &Profile) {
     );
     let row = |field: &String| {
         let of = |kind: &str| figure(&format!("{kind} of {field}"));
-        vec![field.clone(), of("missing"), of("unseen"), of("out of range"), of("distance")]
+        let distinct = day.figures.get(&format!("distinct of {field}"));
+        let distinct = distinct.map_or_else(|| "-".to_owned(), |count| format!("{count:.0}"));
+        vec![field.clone(), of("missing"), of("unseen"), of("out of range"), distinct, of("distance")]
     };
     let rows = day.distributions.keys().map(row).collect();
-    say!("{}", table(&["field", "missing", "unseen", "out of range", "distance"], rows));
+    say!("{}", table(&["field", "missing", "unseen", "out of range", "distinct", "distance"], rows));
     for jump in &profile.jumps {
         let [low, high] = jump.expected;
         say!("\n{}\n  expected {low:.4} to {high:.4}, found {:.4}", one_line(&jump.figure), jump.found);

@@ -10,7 +10,8 @@ use omomi::contract::TimeUnit;
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::shards::train_for_parent;
 use omomi_train::learn::{
-    Account, Event, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions, provenance_path, train,
+    Account, Event, FieldFeatures, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions,
+    provenance_path, train,
 };
 use omomi_train::log::ReadOptions;
 
@@ -18,7 +19,7 @@ use crate::Failure;
 use crate::contract::read_contract;
 use crate::output::{note, say};
 use crate::progress::CountProgress;
-use crate::text::{figure, grouped, rate_columns, table, window_text};
+use crate::text::{figure, grouped, table, window_text};
 use crate::train_shards::{self, ShardFlags};
 
 /// Train a model from ad logs and write its training state
@@ -250,6 +251,10 @@ fn describe(account: &Account, state: &Path) -> String {
     if let Some(window_us) = account.window_us {
         line("window", window_text(window_us));
     }
+    if let Some(settled) = account.settled_bias {
+        let (hours, rows) = (settled.hours, grouped(settled.rows));
+        line("bias", format!("{:+.4}, settled on the last {hours} hours ({rows} rows)", settled.shift));
+    }
     if account.bad_rows > 0 {
         line("bad rows", format!("{} skipped", grouped(account.bad_rows)));
     }
@@ -294,14 +299,28 @@ fn metrics_table(account: &Account) -> String {
 }
 
 fn field_table(account: &Account) -> String {
-    let row = |name: &str, all, kept| vec![name.to_owned(), grouped(all), grouped(kept)];
-    let fields = account.fields.iter().map(|field| row(&field.field, field.feature_count, field.nonzero_count));
-    let mut rows: Vec<Vec<String>> =
-        fields.chain([row("all", account.feature_count(), account.nonzero_count())]).collect();
-    let (names, rates) = rate_columns(&account.missing_by_log, &account.unseen_by_log);
+    let row_count = account.missing.row_count.max(1) as f64;
+    let share = |share: f64| format!("{:.1} %", 100.0 * share);
     // Crosses come after the fields and have no column of their own.
-    let no_rates = vec![String::new(); names.len()];
-    let rates = rates.into_iter().chain(std::iter::repeat(no_rates));
-    rows.iter_mut().zip(rates).for_each(|(row, rates)| row.extend(rates));
-    table(&[&["field", "features", "not 0"], names.as_slice()].concat(), rows)
+    let missing = account.missing.missing_counts.iter().map(|&count| share(count as f64 / row_count));
+    let missing = missing.chain(std::iter::repeat(String::new()));
+    let out_of_range = |name: &str| {
+        let found = account.invalid_numbers.iter().find(|(field, _)| field == name);
+        found.map_or_else(String::new, |&(_, count)| share(count as f64 / account.rows.max(1) as f64))
+    };
+    let row = |(field, missing): (&FieldFeatures, String)| {
+        vec![
+            field.field.clone(),
+            grouped(field.feature_count),
+            grouped(field.nonzero_count),
+            missing,
+            out_of_range(&field.field),
+            field.unseen_rate.map_or_else(String::new, share),
+        ]
+    };
+    let mut rows: Vec<Vec<String>> = account.fields.iter().zip(missing).map(row).collect();
+    let mut all = vec!["all".to_owned(), grouped(account.feature_count()), grouped(account.nonzero_count())];
+    all.resize(6, String::new());
+    rows.push(all);
+    table(&["field", "features", "not 0", "missing", "out of range", "unseen"], rows)
 }

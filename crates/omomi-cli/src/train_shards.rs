@@ -10,6 +10,7 @@ use omomi_train::learn::shards::{
     OneOf, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, narrow_to_round, shard_alpha,
     train_shards,
 };
+use omomi_train::learn::state::StateReader;
 use omomi_train::learn::{TrainOptions, provenance_path};
 
 use crate::Failure;
@@ -46,7 +47,7 @@ pub(crate) struct ShardFlags {
     /// Also accept shards with less than half or more than twice the median number of rows
     #[arg(long, requires = "shards")]
     allow_uneven: bool,
-    /// Learning rate of the shards [default: --alpha times the square root of the number of shards]
+    /// Learning rate of the shards [default: that of --start, or --alpha times the square root of the number of shards]
     #[arg(long, value_name = "ALPHA", requires = "shards")]
     shard_alpha: Option<f64>,
     /// Logs to recalibrate the merged state on: they must not be among --logs. Evaluate on other logs
@@ -87,7 +88,12 @@ pub(crate) fn run(
     quiet: bool,
 ) -> Result<(), Failure> {
     let mut train = train;
-    train.settings.alpha = flags.shard_alpha.unwrap_or_else(|| shard_alpha(train.settings.alpha, shard_count));
+    train.settings.alpha = match (flags.shard_alpha, &train.start) {
+        (Some(alpha), _) => alpha,
+        // Evidence is counted by the learning rate, so shards go on with that of the start state.
+        (None, Some(start)) => StateReader::open(&start.state)?.metadata().settings.alpha,
+        (None, None) => shard_alpha(train.settings.alpha, shard_count),
+    };
     let core_count = || available_parallelism().map_or(1, usize::from);
     let options = TrainShardsOptions {
         contract_file: contract_file.to_owned(),

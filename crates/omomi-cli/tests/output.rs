@@ -313,3 +313,22 @@ fn has_text(value: &serde_json::Value, text: &str) -> bool {
         _ => false,
     }
 }
+
+/// `--decay -0.9` was an unknown flag `-0`.
+#[test]
+fn a_negative_value_is_reported_with_its_flag() {
+    let omomi = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_omomi")).args(arguments).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("contract.toml"), CONTRACT).unwrap();
+    let train =
+        ["train", "--contract", &path("contract.toml"), "--logs", &path("log.csv"), "--state", &path("out.parquet")];
+    let said = omomi(&[&train[..], &["--alpha", "-0.5"]].concat());
+    assert!(said.contains("alpha must be a number above 0, found -0.5"), "{said}");
+    let said = omomi(&[&train[..], &["--passes", "-3"]].concat());
+    assert!(said.contains("invalid value '-3' for '--passes <PASSES>'"), "{said}");
+}

@@ -251,6 +251,55 @@ fn categories_last_seen_too_long_ago_are_dropped_with_their_crosses() {
     assert_eq!(rows(&folder.path().join("pruned.parquet")), expected);
 }
 
+/// Users come and go, so a state of 20 days keeps 7 days of 20. The guard refused that from the day on when more than
+/// half of the users were old.
+#[test]
+fn last_seen_works_in_an_old_state_as_in_a_young_one_and_most_of_a_young_one_is_still_guarded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let contract = "name = \"users\"\nlabel = \"clicked\"\n[[field]]\nname = \"user\"\nside = \"context\"\ntype = \"id\"\n\
+                    meaning = \"who\"\n";
+    let contract = omomi_train::toml::parse_contract(contract).unwrap();
+    let prune_after = |days: u32, users_of: &dyn Fn(u32, u32) -> u32| {
+        let mut text = "clicked,user,time\n".to_owned();
+        for day in 0..days {
+            for row in 0..200 {
+                let (clicked, user) = (u32::from(row % 5 == 0), users_of(day, row));
+                text.push_str(&format!("{clicked},{user},2026-01-{:02}T00:{:02}:00Z\n", day + 1, row % 60));
+            }
+        }
+        fs::write(path("log.csv"), text).unwrap();
+        let state = path(&format!("{days}.parquet"));
+        let options = TrainOptions {
+            logs: vec![path("log.csv").display().to_string()],
+            held_out: Vec::new(),
+            read: ReadOptions { time_column: Some("time".to_owned()), ..ReadOptions::default() },
+            settings: Settings { l1: 0.0, ..Settings::default() },
+            sampling: Sampling::default(),
+            start: None,
+            passes: 1,
+            cache: None,
+            state: state.clone(),
+            replace: true,
+            again: false,
+            arguments: Vec::new(),
+        };
+        train(&contract, &options, &mut |_| ()).unwrap();
+        let last_seen = by_field(None, &[("user", Duration::from_secs(7 * 86_400))]);
+        let measures = Measures { last_seen, ..Measures::default() };
+        let options = PruneOptions { measures, replace: true, ..PruneOptions::new(&state, path("pruned.parquet")) };
+        prune(&options, &mut |_| ()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let new_each_day = |day: u32, row: u32| day * 1_000 + row;
+    for days in [5, 10, 20, 28] {
+        assert_eq!(prune_after(days, &new_each_day), Ok(()), "{days} days");
+    }
+    // Nearly all users were seen on the first day only: something is wrong with the times.
+    let only_first = |day: u32, row: u32| if day == 0 { row } else { 0 };
+    let refusal = prune_after(10, &only_first).unwrap_err();
+    assert!(refusal.contains("--last-seen would drop 199 of the 200 categories of `user`"), "{refusal}");
+}
+
 #[test]
 fn categories_missing_from_a_live_list_are_dropped_with_their_crosses() {
     let trained = Trained::once();

@@ -19,6 +19,7 @@
 //! | [`operate`] | publishes to a store, rehearses incidents, and measures latency under load |
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
+//! | [`simulate`] | shows on a made-up month how good the judgments are |
 //! | [`toml`] | reads contracts and settings as people write them |
 //!
 //! Training and serving meet in two modules only, both of the crate `omomi`: [`omomi::feature`] says how a field and a
@@ -39,6 +40,7 @@
 //!     operate
 //!     prune
 //!     judge
+//!     simulate
 //! ```
 
 pub mod agreement;
@@ -53,6 +55,7 @@ mod parent_process;
 pub mod prune;
 pub mod readable;
 mod settings;
+pub mod simulate;
 pub mod toml;
 
 pub use settings::SettingsFaults;

@@ -233,6 +233,7 @@ fn field_rates(field: &str, worse: f64) -> FieldRates {
         missing: 12_000,
         missing_rate: 0.012,
         invalid_numbers: 0,
+        distinct: 0,
         distribution: Vec::new(),
     }
 }

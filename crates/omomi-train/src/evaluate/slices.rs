@@ -1,11 +1,13 @@
 //! Metrics of parts of the rows: of each value of a column, and of each hour. Counts of how each field is filled, and
 //! of which of its categories have a weight.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::evaluation::{Calibration, ColumnSlices, FieldRates, HourSlice, Slice, SliceMetrics};
 use super::histogram::NORMAL_95;
-use super::metrics::Totals;
+use super::metrics::{Totals, whole};
 use crate::log::RowBatch;
 use omomi::contract::Contract;
 use omomi::feature::feature_key;
@@ -127,6 +129,47 @@ struct Field {
     missing: u64,
     invalid_numbers: u64,
     distribution: Vec<u64>,
+    distinct: Distinct,
+}
+
+/// Counts different values in bounded memory, by their smallest hashes.
+struct Distinct {
+    smallest: BTreeSet<u64>,
+    /// Hashes that were just added, by their last bits: most values are among them.
+    recent: [u64; 64],
+}
+
+impl Default for Distinct {
+    fn default() -> Self {
+        Self { smallest: BTreeSet::new(), recent: [0; 64] }
+    }
+}
+
+impl Distinct {
+    const MAX_HASHES: usize = 1_024;
+
+    fn add(&mut self, value: u64) {
+        // 0 marks an empty place among the recent ones.
+        let hash = xxh3_64(&value.to_le_bytes()) | 1;
+        let recent = &mut self.recent[usize::try_from(hash >> 58).unwrap_or(0)];
+        if std::mem::replace(recent, hash) == hash {
+            return;
+        }
+        if self.smallest.len() < Self::MAX_HASHES {
+            self.smallest.insert(hash);
+        } else if self.smallest.last().is_some_and(|&last| hash < last) && self.smallest.insert(hash) {
+            self.smallest.pop_last();
+        }
+    }
+
+    fn count(&self) -> u64 {
+        match self.smallest.last() {
+            Some(&last) if self.smallest.len() == Self::MAX_HASHES => {
+                whole((Self::MAX_HASHES - 1) as f64 / (last as f64 / 2.0_f64.powi(64)))
+            }
+            _ => self.smallest.len() as u64,
+        }
+    }
 }
 
 /// Returns the part of the sketch of a distribution that a category belongs to. Neighboring numbers are in different
@@ -146,6 +189,7 @@ impl FieldCounts {
             missing: 0,
             invalid_numbers: 0,
             distribution: vec![0; FieldRates::DISTRIBUTION_LEN],
+            distinct: Distinct::default(),
         };
         Self { row_count: 0, fields: contract.fields().iter().map(field).collect() }
     }
@@ -157,7 +201,10 @@ impl FieldCounts {
         for (field, column) in self.fields.iter_mut().zip(&batch.columns) {
             let is_unseen = |&&value: &&u64| table.get(feature_key(field.seed, value)).is_none();
             field.unseen += column.values.iter().filter(is_unseen).count() as u64;
-            column.values.iter().for_each(|&value| field.distribution[part_of(value)] += 1);
+            for &value in &column.values {
+                field.distribution[part_of(value)] += 1;
+                field.distinct.add(value);
+            }
             field.categories += column.values.len() as u64;
             field.missing += column.offsets.windows(2).filter(|ends| ends[0] == ends[1]).count() as u64;
             field.invalid_numbers += column.invalid_number_count;
@@ -173,6 +220,7 @@ impl FieldCounts {
             missing: field.missing,
             missing_rate: field.missing as f64 / self.row_count.max(1) as f64,
             invalid_numbers: field.invalid_numbers,
+            distinct: field.distinct.count(),
             distribution: field.distribution.clone(),
         };
         self.fields.iter().map(rates).collect()
@@ -203,6 +251,20 @@ mod tests {
         assert_eq!((metrics.impressions, metrics.clicks), (2, 1));
         assert_eq!(metrics.calibration.unwrap().ratio, 0.5);
         assert_eq!(metrics.normalized_entropy.unwrap(), 0.5 / 2.0_f64.ln());
+    }
+
+    #[test]
+    fn different_values_are_counted_exactly_up_to_a_thousand_and_then_estimated() {
+        let count = |values: std::ops::Range<u64>| {
+            let mut distinct = Distinct::default();
+            values.clone().chain(values).for_each(|value| distinct.add(value));
+            distinct.count()
+        };
+        assert_eq!([count(0..0), count(0..1), count(5..1_028)], [0, 1, 1_023]);
+        for many in [2_000, 50_000] {
+            let found = count(0..many) as f64 / many as f64;
+            assert!((found - 1.0).abs() < 0.1, "{many}: {found}");
+        }
     }
 
     #[test]

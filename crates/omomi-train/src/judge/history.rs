@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::evaluate::{EvaluatedRows, ModelEvaluation};
@@ -28,6 +29,8 @@ use omomi::new_file::NewFile;
 const MAX_DAYS: usize = 28;
 /// From this number of days on, bands are as narrow as they get.
 const ENOUGH_DAYS: usize = 4;
+/// The last days, from which a figure may drift away from the median of all.
+const LATELY_DAYS: usize = 3;
 /// Half of a band, in robust standard deviations of the days before.
 const DEVIATIONS: f64 = 5.0;
 /// How much of an interval of 95 % a figure may also move by chance.
@@ -79,6 +82,33 @@ fn write_owner<S: serde::Serializer>(owner: &Owner, serializer: S) -> Result<S::
     serializer.serialize_str(owner.word())
 }
 
+/// How far the bands of figures are widened: by a factor for all, and by factors that people have set for some.
+#[derive(Debug, Clone, Copy)]
+pub struct Bands<'a> {
+    /// Factor of all bands.
+    pub factor: f64,
+    /// Further factors by the name of a figure, or of a kind of figures such as `distance`.
+    pub by_figure: &'a BTreeMap<String, f64>,
+}
+
+impl Bands<'_> {
+    fn factor_of(&self, figure: &str) -> f64 {
+        let kind = figure.split(" of ").next().unwrap_or_default();
+        let own = self.by_figure.get(figure).or_else(|| self.by_figure.get(kind));
+        self.factor * own.copied().unwrap_or(1.0)
+    }
+}
+
+/// Distance between days from which on a field's values come and go: creatives are born and die, and the largest of
+/// them may move a tenth of all rows overnight.
+const TURNOVER: f64 = 0.025;
+/// How far the distribution of such a field may move, as long as the served file is as good as before and knows as many
+/// of its values.
+const TURNOVER_DISTANCE: f64 = 0.12;
+/// From this part of its band on, a rise of the entropy says that the served file is not as good as before, and one of
+/// the unseen values of a field that it does not know them as before.
+const FELT: f64 = 0.5;
+
 /// The scale on which a figure is compared, and how far it may move on any day.
 struct Kind {
     is_ratio: bool,
@@ -98,6 +128,8 @@ fn kind(figure: &str) -> Kind {
         "calibration" => (true, 0.1, CHANGED_LABELS),
         "normalized_entropy" => (true, 0.02, CHANGED_FIELD),
         "distance" => (false, 0.1, CHANGED_FIELD),
+        // Twice or half as many different values.
+        "distinct" => (true, 0.7, CHANGED_FIELD),
         // It also depends on which weights the served file happens to have: some categories of a field with few of them
         // can be a fifth of its rows. Where the values changed, the distance says it more sharply.
         "unseen" => (false, 0.3, CHANGED_FIELD),
@@ -127,6 +159,9 @@ impl Day {
             figures.insert(format!("missing of {name}"), field.missing_rate);
             figures.insert(format!("unseen of {name}"), field.unseen_rate);
             figures.insert(format!("out of range of {name}"), field.invalid_numbers as f64 / impressions);
+            if field.distinct > 0 {
+                figures.insert(format!("distinct of {name}"), field.distinct as f64);
+            }
             let sum: u64 = field.distribution.iter().sum();
             let shares: Vec<f64> = field.distribution.iter().map(|&count| count as f64 / sum.max(1) as f64).collect();
             let distances =
@@ -150,26 +185,37 @@ impl Day {
         }
     }
 
-    /// Compares the day with the days before, and returns the figures that jumped, worst first. `factor` widens the
-    /// bands. Without days before, nothing can jump.
+    /// Compares the day with the days before, and returns the figures that jumped, worst first. Without days before,
+    /// nothing can jump.
     #[must_use]
-    pub fn jumps(&self, before: &[Self], factor: f64) -> Vec<Jump> {
+    pub fn jumps(&self, before: &[Self], bands: Bands<'_>) -> Vec<Jump> {
         let days: Vec<&Self> = learned_from(before).collect();
-        let mut jumps: Vec<Jump> =
-            self.figures.iter().filter_map(|(name, &found)| self.jump(name, found, &days, factor)).collect();
+        let rises = |name: &str| {
+            let place = self.place(name, &days, bands);
+            place.is_some_and(|place| place.middle + FELT * place.half < place.found)
+        };
+        let is_worse = rises("normalized_entropy");
+        let jumps = self.figures.keys().filter_map(|name| {
+            let field = name.strip_prefix("distance of ");
+            let is_felt = is_worse || field.is_some_and(|field| rises(&format!("unseen of {field}")));
+            self.place(name, &days, bands)?.jump(name, is_felt)
+        });
+        let mut jumps: Vec<Jump> = jumps.collect();
         jumps.sort_by(|one, other| other.distance.total_cmp(&one.distance));
         jumps
     }
 
-    fn jump(&self, name: &str, found: f64, days: &[&Self], factor: f64) -> Option<Jump> {
+    /// Returns where a figure is in its band; `None` if it is not known, or was not known before.
+    fn place(&self, name: &str, days: &[&Self], bands: Bands<'_>) -> Option<Place> {
         let Kind { is_ratio, floor, action } = kind(name);
         let scaled = |value: f64| if is_ratio { value.max(1e-9).ln() } else { value };
-        let back = |value: f64| if is_ratio { value.exp() } else { value.clamp(0.0, 1.0) };
+        let found = scaled(*self.figures.get(name)?);
         let values: Vec<f64> =
             days.iter().filter_map(|day| day.figures.get(name)).map(|&value| scaled(value)).collect();
         let middle = median(&values)?;
-        let deviations: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();
-        let spread = 1.4826 * median(&deviations).unwrap_or(0.0);
+        // How much a figure moves from day to day. Deviations from the median would be wide where a figure only drifts.
+        let steps: Vec<f64> = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
+        let spread = 1.4826 * median(&steps).unwrap_or(0.0) / std::f64::consts::SQRT_2;
         // With few days, the spread is not known yet.
         let few = if values.len() < ENOUGH_DAYS { 2.0 } else { 1.0 };
         // Clicks are counted, so what depends on them also moves by chance.
@@ -178,18 +224,14 @@ impl Day {
             "normalized_entropy" => 0.5 * CHANCE / (self.clicks.max(1) as f64).sqrt(),
             _ => 0.0,
         };
-        let half = factor * few * (DEVIATIONS * spread).max(floor) + by_chance;
-        let distance = (scaled(found) - middle).abs() / half;
-        // Fewer unseen, missing or distant values than ever are no fault.
-        let is_better = !is_ratio && scaled(found) < middle && !name.starts_with("missing");
-        (distance > 1.0 && !is_better).then(|| Jump {
-            figure: name.to_owned(),
-            expected: [back(middle - half), back(middle + half)],
-            found,
-            distance,
-            owner: Owner::Delivery,
-            action,
-        })
+        let half = bands.factor_of(name) * few * (DEVIATIONS * spread).max(floor) + by_chance;
+        // A world may drift, and has weekends: a figure near that of the last days, or of a week ago, is no surprise.
+        // Shares and distances have no weekends.
+        let lately = median(&values[values.len().saturating_sub(LATELY_DAYS)..]);
+        let week_ago = values.len().checked_sub(7).filter(|_| is_ratio).map(|index| values[index]);
+        let near = [Some(middle), lately, week_ago].into_iter().flatten();
+        let middle = near.min_by(|one, other| (found - one).abs().total_cmp(&(found - other).abs()))?;
+        Some(Place { found, middle, half, is_ratio, action })
     }
 
     fn file_name(&self) -> String {
@@ -198,6 +240,38 @@ impl Day {
             "{end_us:020}-{:016x}.json",
             xxh3_64(self.log_digests.iter().flatten().cloned().collect::<String>().as_bytes())
         )
+    }
+}
+
+/// A figure and its band, on the scale on which they are compared.
+struct Place {
+    found: f64,
+    middle: f64,
+    half: f64,
+    is_ratio: bool,
+    action: &'static str,
+}
+
+impl Place {
+    /// Returns the jump of the figure, if it is one. `is_felt` says whether the served file is worse than before, or
+    /// knows less of the field.
+    fn jump(&self, name: &str, is_felt: bool) -> Option<Jump> {
+        let &Self { found, middle, mut half, is_ratio, action } = self;
+        if name.starts_with("distance of ") && middle > TURNOVER && !is_felt {
+            half = half.max(TURNOVER_DISTANCE);
+        }
+        let distance = (found - middle).abs() / half;
+        // Fewer unseen, missing or distant values than ever are no fault.
+        let is_better = !is_ratio && found < middle && !name.starts_with("missing");
+        let back = |value: f64| if is_ratio { value.exp() } else { value.clamp(0.0, 1.0) };
+        (distance > 1.0 && !is_better).then(|| Jump {
+            figure: name.to_owned(),
+            expected: [back(middle - half), back(middle + half)],
+            found: if is_ratio { found.exp() } else { found },
+            distance,
+            owner: Owner::Delivery,
+            action,
+        })
     }
 }
 
@@ -272,6 +346,20 @@ impl History {
         Ok(days)
     }
 
+    /// Records that a file passed the gate without a baseline, for a reason that people gave.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the operating system.
+    pub fn write_decision(&self, digest: &str, decision: &impl Serialize) -> io::Result<()> {
+        std::fs::create_dir_all(&self.folder)?;
+        let name = format!("without-baseline-{}.json", digest.get(..16).unwrap_or(digest));
+        let new_file = NewFile::create(&self.folder.join(name), true)?;
+        let record = json!({ "digest": digest, "without_baseline": decision });
+        new_file.file().write_all(format!("{record}\n").as_bytes())?;
+        new_file.commit()
+    }
+
     /// Writes a day, and replaces an earlier one of the same logs.
     ///
     /// # Errors
@@ -304,8 +392,14 @@ mod tests {
         }
     }
 
+    static NONE: BTreeMap<String, f64> = BTreeMap::new();
+
+    fn bands(factor: f64) -> Bands<'static> {
+        Bands { factor, by_figure: &NONE }
+    }
+
     fn names(day: &Day, before: &[Day]) -> Vec<String> {
-        day.jumps(before, 1.0).into_iter().map(|jump| jump.figure).collect()
+        day.jumps(before, bands(1.0)).into_iter().map(|jump| jump.figure).collect()
     }
 
     #[test]
@@ -319,13 +413,48 @@ mod tests {
             day.figures.insert("distance of hour".to_owned(), it);
             day
         };
-        let far: Vec<Day> = before.iter().map(|day| with_distance(0.8, day.clone())).collect();
+        let far: Vec<Day> = before.iter().map(|day| with_distance(0.5, day.clone())).collect();
         assert_eq!(names(&with_distance(0.1, day(1.0, 0.2, 9)), &far), [""; 0], "a day like another one is no fault");
         assert_eq!(names(&with_distance(1.0, day(1.0, 0.2, 9)), &far), ["distance of hour"]);
         assert_eq!(names(&day(0.5, 1.0, 9), &[]), [""; 0], "without days before, nothing can jump");
-        let jump = &day(0.80, 0.2, 9).jumps(&before, 1.0)[0];
-        assert!(jump.expected[0] > 0.8 && jump.expected[1] < 1.2 && jump.owner == Owner::Delivery, "{jump:?}");
-        assert!(day(0.80, 0.2, 9).jumps(&before, 3.0).is_empty(), "people can widen the bands");
+        let jump = &day(0.80, 0.2, 9).jumps(&before, bands(1.0))[0];
+        assert!(jump.expected[0] > 0.8 && jump.expected[1] < 1.25 && jump.owner == Owner::Delivery, "{jump:?}");
+        assert!(day(0.80, 0.2, 9).jumps(&before, bands(3.0)).is_empty(), "people can widen the bands");
+        for (name, count) in [("calibration", 0), ("unseen", 1), ("unseen of user", 1)] {
+            let by_figure = BTreeMap::from([(name.to_owned(), 3.0)]);
+            let found = day(0.80, 0.2, 9).jumps(&before, Bands { factor: 1.0, by_figure: &by_figure });
+            assert_eq!(found.len(), count, "{name}");
+        }
+    }
+
+    #[test]
+    fn values_that_come_and_go_may_move_as_long_as_the_served_file_is_as_good_as_before() {
+        let with = |distance: f64, entropy: f64, number: i64| {
+            let mut day = day(1.0, 0.2, number);
+            day.figures.extend([
+                ("distance of creative".to_owned(), distance),
+                ("normalized_entropy".to_owned(), entropy),
+                ("distinct of creative".to_owned(), 240.0),
+            ]);
+            day
+        };
+        let moving: Vec<Day> = (0..9).map(|at| with(0.06, 0.86, at)).collect();
+        assert_eq!(names(&with(0.17, 0.86, 99), &moving), [""; 0], "a large creative was born");
+        assert_eq!(names(&with(0.17, 0.89, 99), &moving), ["distance of creative"], "its ids were shifted");
+        assert_eq!(names(&with(0.5, 0.86, 99), &moving), ["distance of creative"]);
+        let mut unknown = with(0.17, 0.86, 99);
+        unknown.figures.insert("unseen of creative".to_owned(), 0.5);
+        let known = |day: &Day| {
+            let mut day = day.clone();
+            day.figures.insert("unseen of creative".to_owned(), 0.3);
+            day
+        };
+        assert_eq!(names(&unknown, &moving.iter().map(known).collect::<Vec<_>>()), ["distance of creative"]);
+        let calm: Vec<Day> = (0..9).map(|at| with(0.01, 0.86, at)).collect();
+        assert_eq!(names(&with(0.3, 0.86, 99), &calm), ["distance of creative"], "its values never moved");
+        let mut constant = with(0.06, 0.86, 99);
+        constant.figures.insert("distinct of creative".to_owned(), 1.0);
+        assert_eq!(names(&constant, &moving), ["distinct of creative"]);
     }
 
     #[test]
@@ -335,6 +464,11 @@ mod tests {
         assert_eq!(names(&day(1.2, 0.2, 99), &calm), ["calibration"]);
         assert_eq!(names(&day(1.2, 0.2, 99), &moving), [""; 0]);
         assert_eq!(names(&day(1.2, 0.2, 99), &calm[..2]), [""; 0], "two days do not say how much it moves");
+        let drifting: Vec<Day> = (0..20_i32).map(|at| day(1.0 + 0.02 * f64::from(at), 0.2, i64::from(at))).collect();
+        assert_eq!(names(&day(1.42, 0.2, 99), &drifting), [""; 0], "a slow drift is no jump");
+        assert_eq!(names(&day(1.7, 0.2, 99), &drifting), ["calibration"]);
+        let learning: Vec<Day> = (0..10_i32).map(|at| day(1.0, 0.79 - 0.028 * f64::from(at), i64::from(at))).collect();
+        assert_eq!(names(&day(1.0, 1.0, 99), &learning), ["unseen of user"], "users were rehashed while it learned");
     }
 
     #[test]

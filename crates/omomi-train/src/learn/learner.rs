@@ -137,6 +137,8 @@ pub(super) struct IndexedRows {
     pub(super) repeats: Vec<bool>,
     /// Importance of each row.
     pub(super) importance: Vec<f64>,
+    /// The hour of each row; empty if the log has no times.
+    pub(super) hours: Vec<i32>,
 }
 
 /// If a `many` field has more categories than this, a repeat is assumed: searching for one would cost more.
@@ -165,6 +167,7 @@ impl IndexedRows {
         self.clicked.clear();
         self.repeats.clear();
         self.importance.clear();
+        self.hours.clear();
     }
 
     /// Appends the rows of `others`.
@@ -175,6 +178,7 @@ impl IndexedRows {
         self.clicked.extend_from_slice(&others.clicked);
         self.repeats.extend_from_slice(&others.repeats);
         self.importance.extend_from_slice(&others.importance);
+        self.hours.extend_from_slice(&others.hours);
     }
 }
 

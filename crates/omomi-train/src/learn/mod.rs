@@ -21,6 +21,7 @@ pub mod average;
 mod chunk_features;
 pub(crate) mod feature_table;
 mod key_index;
+mod last_day;
 mod learner;
 mod optimizer;
 mod pipeline;
@@ -46,10 +47,12 @@ use thiserror::Error;
 use crate::log::LogError;
 use state::{Difference, StateError};
 
+pub use last_day::SettledBias;
 pub use optimizer::{Coordinate, Settings, WeightRule, weight};
 pub use provenance::utc;
 pub(crate) use provenance::{
-    files_json, metrics_json, read_provenance, refuse_existing_state, start_json, window_json, write_provenance,
+    files_json, is_of_state, metrics_json, read_provenance, refuse_existing_state, start_json, window_json,
+    write_provenance,
 };
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;

@@ -53,8 +53,7 @@ pub(crate) fn read_provenance(state: &Path) -> io::Result<Map<String, Value>> {
             _ => return Err(io::Error::other("it is not a JSON object")),
         },
     };
-    let content = provenance.get("state").and_then(|state| state["content"].as_str());
-    if content.is_some_and(|content| content_digest(state).is_ok_and(|found| found != content)) {
+    if !is_of_state(&provenance, state) {
         provenance.clear();
     }
     let own = json!({
@@ -77,6 +76,12 @@ pub(crate) fn read_provenance(state: &Path) -> io::Result<Map<String, Value>> {
     provenance.insert("lineage_window".to_owned(), json!(metadata.window_us.map(window_json)));
     provenance.insert("lineage".to_owned(), json!(metadata.lineage));
     Ok(provenance)
+}
+
+/// Returns whether a provenance belongs to a state. One that does not say so is taken.
+pub(crate) fn is_of_state(provenance: &Map<String, Value>, state: &Path) -> bool {
+    let content = provenance.get("state").and_then(|state| state["content"].as_str());
+    content.is_none_or(|content| content_digest(state).is_ok_and(|found| found == content))
 }
 
 pub(crate) fn files_json(files: &[LogFile]) -> Vec<Value> {

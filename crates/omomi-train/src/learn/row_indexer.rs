@@ -8,6 +8,7 @@ use omomi::contract::Contract;
 use super::TrainError;
 use super::chunk_features::ChunkFeatures;
 use super::feature_table::{FeatureCounts, FeatureGroup, NEVER_US, Table};
+use super::last_day::hour_of;
 use super::learner::IndexedRows;
 use super::sampling::{Sampler, Sampling};
 use super::state::widest;
@@ -31,6 +32,15 @@ pub(super) struct RowIndexer {
     pub(super) unseen: Option<UnseenCounter>,
     chunk: ChunkFeatures,
     rows: IndexedRows,
+}
+
+/// What a start state knows.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Number of its features, which have the first numbers.
+    pub(super) feature_count: usize,
+    /// Impressions of the features of each group.
+    pub(super) impressions: Vec<f64>,
 }
 
 /// Total importance of the clicked rows of a batch, and of the other rows.
@@ -66,6 +76,15 @@ impl RowIndexer {
         self.sampler.sampling()
     }
 
+    /// Returns what is known before the first row.
+    pub(super) fn known(&self) -> Known {
+        let mut impressions = vec![0.0; self.groups.len()];
+        for (number, counts) in (0..).zip(&self.table.counts) {
+            impressions[self.table.group(number)] += counts.impressions;
+        }
+        Known { feature_count: self.table.len(), impressions }
+    }
+
     /// Prepares for another pass: the next batch is the first of the log.
     pub(super) fn rewind(&mut self) {
         self.sampler.rewind();
@@ -95,6 +114,7 @@ impl RowIndexer {
             self.rows.importance.extend_from_slice(&importance[rows.clone()]);
             if is_first {
                 let times_us = batch.time_us.as_ref().map(|times_us| &times_us[rows]);
+                self.rows.hours.extend(times_us.into_iter().flatten().copied().map(hour_of));
                 count(&self.chunk, &self.rows, times_us, &mut self.table.counts, &mut self.totals);
                 let ends = times_us.map(|times_us| (times_us.iter().copied().min(), times_us.iter().copied().max()));
                 self.window_us = widest(self.window_us, ends.and_then(|(first, last)| first.zip(last)));

@@ -17,7 +17,7 @@ use omomi::contract::Contract;
 use super::start_state::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::{StateError, StateReader};
 use super::{
-    FieldFeatures, FileUnseen, Sampling, Settings, TrainError, Trainer, files_json, metrics_json,
+    FieldFeatures, FileUnseen, Sampling, Settings, SettledBias, TrainError, Trainer, files_json, metrics_json,
     refuse_existing_state, start_json, unseen_warnings, utc, window_json, write_provenance,
 };
 
@@ -130,8 +130,10 @@ pub struct Account {
     pub unseen_by_log: Vec<FileUnseen>,
     /// Fields with nearly only values that the start state has not seen, or suddenly many of them.
     pub unseen_warnings: Vec<String>,
-    /// What is odd about the days of the logs after those of the start state: out of order, or a gap.
+    /// What is odd about the start state: days out of order, a gap before the logs, or a recalibration that is dropped.
     pub order_warnings: Vec<String>,
+    /// How the bias was settled on the last day; `None` without a time column.
+    pub settled_bias: Option<SettledBias>,
     /// Times of the first and the last row, in microseconds since 1970-01-01 UTC; `None` without a time column.
     pub window_us: Option<(i64, i64)>,
     /// Number of rows that the model is built on, as far as decay leaves those of its start state.
@@ -255,6 +257,7 @@ fn train_with(
     {
         return Err(TrainError::CopyOfLog { path, copy });
     }
+    let settled_bias = trainer.settle_bias();
     let learn_seconds = started.elapsed().as_secs_f64();
     let rule = (!options.read.parts.is_empty()).then_some("a part of the rows");
     trainer.record(learned_logs(LearningStep::Train, &counted.logs, trainer.window_us(), rule));
@@ -280,7 +283,8 @@ fn train_with(
         unseen_warnings: unseen_warnings(contract, &logs, &unseen_by_log),
         unseen_by_log,
         logs,
-        order_warnings: order_warnings(&trainer),
+        order_warnings: start_warnings(&trainer),
+        settled_bias,
         window_us: trainer.window_us(),
         start: trainer.start().cloned(),
         lineage_rows: trainer.effective_rows(),
@@ -343,7 +347,18 @@ pub(crate) fn refuse_relearning(options: &TrainOptions, logs: &[LogFile]) -> Res
     }
 }
 
-/// Says if the rows begin before the start state ends, or long after.
+/// Says what is odd about the start state: it was recalibrated, or the rows begin before it ends or long after.
+fn start_warnings(trainer: &Trainer) -> Vec<String> {
+    let mut warnings = order_warnings(trainer);
+    if let Some((scale, shift)) = trainer.start().and_then(|start| start.dropped_recalibration) {
+        warnings.push(format!(
+            "training goes on without the recalibration of the start state (scale {scale:.4}, shift {shift:+.4}): \
+             recalibrate the new state, too"
+        ));
+    }
+    warnings
+}
+
 fn order_warnings(trainer: &Trainer) -> Vec<String> {
     let windows = trainer.start().and_then(|start| start.window_us).zip(trainer.window_us());
     let Some(((_, end_us), (first_us, _))) = windows else { return Vec::new() };
@@ -355,7 +370,8 @@ fn order_warnings(trainer: &Trainer) -> Vec<String> {
             "the logs begin at {first}, before the end of the start state at {end}: days out of order"
         )];
     }
-    if days >= MIN_GAP_DAYS {
+    // A shard sees only some of the rows, so its gap is none of the logs.
+    if days >= MIN_GAP_DAYS && trainer.start().is_some_and(|start| start.shares == 1) {
         return vec![format!(
             "{days:.1} days are missing between the start state and the logs, after {}",
             time(end_us)
@@ -428,6 +444,7 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         "unseen_values_by_log": unseen_by_log,
         "warnings": warnings,
         "training_window": account.window_us.map(window_json),
+        "settled_bias": account.settled_bias.map(|it| json!({ "hours": it.hours, "rows": it.rows, "shift": it.shift })),
         "start": account.start.as_ref().map(start_json),
         "lineage_days": account.lineage_days,
         "lineage_rows": account.lineage_rows,

@@ -64,6 +64,8 @@ pub struct StartAccount {
     pub shares: u32,
     /// Number of features that were left out, because no row had had them for too long.
     pub forgotten: u64,
+    /// Scale and shift of a recalibration of the state, with which training does not go on.
+    pub dropped_recalibration: Option<(f64, f64)>,
 }
 
 impl StartAccount {

@@ -12,9 +12,10 @@ use omomi::contract::Contract;
 
 use super::chunk_features::{ChunkFeatures, UNSEEN};
 use super::feature_table::{FeatureCounts, FeatureGroup, NEVER_US};
+use super::last_day::{LastDay, SettledBias};
 use super::learner::Learner;
 use super::optimizer::Coordinate;
-use super::row_indexer::{CHUNK_ROW_COUNT, LabelSums, RowIndexer};
+use super::row_indexer::{CHUNK_ROW_COUNT, Known, LabelSums, RowIndexer};
 use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, widest};
 use super::unseen::FileUnseen;
 use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
@@ -41,10 +42,14 @@ pub struct Trainer {
     pass: u32,
     progressive: Evaluator,
     learner: Learner,
+    /// Rows of the last day, for [`settle_bias`](Self::settle_bias).
+    last_day: LastDay,
+    /// What the start state knows.
+    known: Known,
 }
 
 /// Number of features of one field or cross in a trained model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FieldFeatures {
     /// Name of the field or cross.
     pub field: String,
@@ -52,10 +57,13 @@ pub struct FieldFeatures {
     pub feature_count: u64,
     /// Number of features whose weight is not 0.
     pub nonzero_count: u64,
+    /// Share of the categories in the rows of this run that the start state does not know, from 0 to 1; `None` without
+    /// a start state, or without a category.
+    pub unseen_rate: Option<f64>,
 }
 
 /// A training state that was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WrittenState {
     /// Size of the file in bytes.
     pub len_bytes: u64,
@@ -92,6 +100,8 @@ impl Trainer {
             pass: 1,
             progressive: Evaluator::bounded(),
             learner: Learner::new(settings),
+            last_day: LastDay::default(),
+            known: Known::default(),
         })
     }
 
@@ -104,13 +114,16 @@ impl Trainer {
     /// cannot be used after that.
     pub fn learn(&mut self, batch: &RowBatch) -> Result<(), TrainError> {
         let is_first = self.pass == 1;
-        let Self { settings, indexer, bias, has_bias, progressive, learner, .. } = self;
+        let Self { settings, indexer, bias, has_bias, progressive, learner, last_day, .. } = self;
         indexer.each_chunk(batch, is_first, &mut |chunk| {
             if !std::mem::replace(has_bias, true) {
                 *bias = first_bias(settings, chunk.batch_sums);
             }
             let progressive = is_first.then_some(&mut *progressive);
             learner.learn(chunk.rows, bias, &mut chunk.table.coordinates, progressive);
+            if is_first {
+                last_day.add(chunk.rows, |number| number);
+            }
             Ok(())
         })
     }
@@ -119,6 +132,17 @@ impl Trainer {
     pub fn begin_next_pass(&mut self) {
         self.pass += 1;
         self.indexer.rewind();
+    }
+
+    /// Shifts the bias so that the model predicts as many clicks as the last 24 hours with rows had. Without this last
+    /// step, the bias is that of the last rows, such as the evening. Call it once, after the last row. Returns `None`,
+    /// and changes nothing, if the rows have no times.
+    pub fn settle_bias(&mut self) -> Option<SettledBias> {
+        let bias = self.bias_weight();
+        let logit = |numbers: &[u32]| numbers.iter().fold(bias, |logit, &number| logit + self.weight(number));
+        let settled = self.last_day.settle(logit)?;
+        self.bias.z -= settled.shift * self.settings.curvature(self.bias.n);
+        Some(settled)
     }
 
     /// Predicts the rows of a batch without learning from them. Calls `visit` with the logit of each row and whether it
@@ -225,6 +249,8 @@ impl Trainer {
         let mut numbers: Vec<u32> = (0..).take(keys.len()).collect();
         numbers.sort_unstable_by_key(|&number| keys[number as usize]);
         let mut category = String::new();
+        // All impressions of each field, and those of categories that the start state does not know.
+        let mut impressions = vec![[0.0; 2]; fields.len()];
         for number in numbers {
             let group = self.indexer.table.group(number);
             category.clear();
@@ -235,6 +261,9 @@ impl Trainer {
             let weight = self.settings.feature_weight(z, d);
             fields[group].feature_count += 1;
             fields[group].nonzero_count += u64::from(weight != 0.0);
+            let count = self.indexer.table.counts[index].impressions;
+            impressions[group][0] += count;
+            impressions[group][1] += if index >= self.known.feature_count { count } else { 0.0 };
             let name = self.indexer.groups[group].name.as_str();
             writer.push(&state_row(
                 (name, &category),
@@ -243,6 +272,9 @@ impl Trainer {
                 self.indexer.table.counts[index],
                 weight,
             ))?;
+        }
+        for ((field, [all, unseen]), known) in fields.iter_mut().zip(impressions).zip(&self.known.impressions) {
+            field.unseen_rate = (all > *known).then(|| unseen / (all - known));
         }
         Ok(WrittenState { len_bytes: writer.finish()?, fields })
     }
@@ -292,7 +324,7 @@ fn first_bias(settings: &Settings, sums: LabelSums) -> Coordinate {
 
 impl FieldFeatures {
     fn none(group: &FeatureGroup) -> Self {
-        Self { field: group.name.clone(), feature_count: 0, nonzero_count: 0 }
+        Self { field: group.name.clone(), feature_count: 0, nonzero_count: 0, unseen_rate: None }
     }
 }
 

@@ -59,7 +59,7 @@ impl FileMissing {
         self.row_count += (end - first_row) as u64;
     }
 
-    /// The counts of a file that another process read.
+    /// Returns the counts of a file that another process has read.
     pub(crate) fn of_counts(row_count: u64, missing_counts: Vec<u64>) -> Self {
         Self { row_count, missing_counts, value_ends: Vec::new() }
     }

@@ -137,7 +137,7 @@ pub(super) fn not_seen_since(
     let metadata = model.metadata();
     let contract = &metadata.contract;
     let longest_by_group = longest.of_groups(contract)?;
-    let Some((_, end_us)) = metadata.window_us else { return Err(PruneError::NoTimes) };
+    let Some((begin_us, end_us)) = metadata.window_us else { return Err(PruneError::NoTimes) };
     let names = group_names(contract);
     let first_us = |longest: Duration| end_us.saturating_sub(i64::try_from(longest.as_micros()).unwrap_or(i64::MAX));
     let first_us: BTreeMap<&str, i64> = names
@@ -169,7 +169,11 @@ pub(super) fn not_seen_since(
         let also = each_row(state, |row| dead.has(row))?;
         dropped.iter_mut().zip(also).for_each(|(dropped, also)| *dropped |= also);
     }
-    for field in contract.fields() {
+    let age = Duration::from_micros(end_us.saturating_sub(begin_us).max(1).cast_unsigned());
+    for (field, longest) in contract.fields().iter().zip(&longest_by_group) {
+        // Of values that come and go, a state of 20 days keeps 7 days of 20. So the older the state, the more may go.
+        let expected = longest.map_or(1.0, |longest| longest.as_secs_f64() / age.as_secs_f64()).min(1.0);
+        let guard = Guard { max_dropped_share: 1.0 - (1.0 - guard.max_dropped_share) * expected, ..*guard };
         guard.check(model, &field.name, &dropped, "--last-seen", "the owner of the log's time column")?;
     }
     Ok(dropped)

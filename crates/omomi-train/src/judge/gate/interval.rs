@@ -134,6 +134,11 @@ pub(super) fn quantile_of(count: usize) -> f64 {
     -normal_quantile(0.025 / count.max(1) as f64)
 }
 
+/// Returns the normal quantile with which `count` two-sided intervals hold together in 99 % of all cases.
+pub(super) fn sure_quantile_of(count: usize) -> f64 {
+    -normal_quantile(0.005 / count.max(1) as f64)
+}
+
 /// The normal quantile of `probability`, for one below 0.5: Hastings' approximation (Abramowitz and Stegun, 26.2.23),
 /// off by less than 0.000 45.
 fn normal_quantile(probability: f64) -> f64 {
@@ -152,6 +157,9 @@ mod tests {
     fn quantiles_and_poisson_intervals_are_those_of_tables() {
         for (count, expected) in [(1, 1.960), (10, 2.807), (1_000, 4.056)] {
             assert!((quantile_of(count) - expected).abs() < 0.002, "{count}: {}", quantile_of(count));
+        }
+        for (count, expected) in [(1, 2.576), (10, 3.291)] {
+            assert!((sure_quantile_of(count) - expected).abs() < 0.002, "{count}: {}", sure_quantile_of(count));
         }
         // The exact interval of Garwood.
         for (clicks, low, high) in

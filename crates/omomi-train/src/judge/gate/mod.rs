@@ -34,7 +34,7 @@ use crate::evaluate::{
     Comparison, EvaluateError, EvaluateOptions, EvaluatedRows, Evaluation, EvaluationFileError, ModelEvaluation,
     Overall, evaluate_files,
 };
-use crate::judge::history::{Day, History, Jump};
+use crate::judge::history::{Bands, Day, History, Jump};
 use crate::log::LogReader;
 use crate::operate::publish::{Blessing, PublishError, Replaces, WithoutBaseline, blessing_path, check_size};
 use crate::operate::served::served;
@@ -224,6 +224,13 @@ pub fn gate(options: &GateOptions, watch: &mut dyn FnMut(&LogReader)) -> Result<
         return not_passed(options, checks, slices);
     }
     let judgment = Judgment::new(&evaluation, candidate, &options.settings, &options.settings_source, &checks);
+    if let (Some(decision), Some(dir)) = (&judgment.replaces.without_baseline, &options.store) {
+        History::of_store(dir).write_decision(&model.file.digest, decision).map_err(|source| GateError::History {
+            action: "write",
+            store: dir.clone(),
+            source,
+        })?;
+    }
     let (blessing, path) = (Blessing::new(model.file.digest.clone(), judgment), blessing_path(&options.file));
     blessing.write_beside(&options.file).map_err(|source| GateError::Blessing {
         action: "write",
@@ -316,7 +323,7 @@ fn check_history(dir: &Path, evaluation: &Evaluation, options: &GateOptions) -> 
     if served(&Store::new(dir))?.is_none_or(|served| served.digest.to_string() != baseline.file.digest) {
         return Ok(None);
     }
-    let profile = profile_day(dir, &evaluation.rows, baseline, options.settings.history_band, None)?;
+    let profile = profile_day(dir, &evaluation.rows, baseline, &options.settings, None)?;
     Ok(Some(profile.checks()))
 }
 
@@ -330,7 +337,7 @@ pub fn profile_day(
     dir: &Path,
     rows: &EvaluatedRows,
     served: &ModelEvaluation,
-    band: f64,
+    settings: &GateSettings,
     accept: Option<&str>,
 ) -> Result<Profile, GateError> {
     let history = History::of_store(dir);
@@ -341,7 +348,8 @@ pub fn profile_day(
         None => history.accepted(rows).map_err(failed("read"))?,
     };
     let mut day = Day::of(rows, served, &before);
-    let jumps = day.jumps(&before, band);
+    let bands = Bands { factor: settings.history_band, by_figure: &settings.history_bands };
+    let jumps = day.jumps(&before, bands);
     (day.jumped, day.accepted) = (!jumps.is_empty(), accepted);
     history.write(&day).map_err(failed("write"))?;
     Ok(Profile { days_before: before.len(), day, jumps })

@@ -16,6 +16,7 @@
 //! size_ratio = [0.5, 2.0]                 # bytes divided by the baseline's; more if it is built on more rows
 //! training_rows_ratio = [0.5, 2.0]        # training rows a day divided by the baseline's, if both files have them
 //! history_band = 1.0                      # factor of how much the served file's figures may move from day to day
+//! history_bands = {}                      # further factors of some: { ctr = 2.0, "distance of site_id" = 3.0 }
 //! first_max_entropy = 0.98                # normalized entropy of a file without a baseline: its whole interval
 //! first_max_unseen = 0.5                  # share of the categories without a weight, of a file without a baseline
 //! first_min_weights = 100                 # weights of a file without a baseline
@@ -27,6 +28,7 @@
 //!
 //! An unknown key is an error, so that a limit with a misspelled name does not silently fail to limit.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -63,11 +65,14 @@ pub struct GateSettings {
     pub max_weight: f64,
     /// Minimum and maximum ratio of the file's bytes to the baseline's. The maximum grows with the training rows.
     pub size_ratio: [f64; 2],
-    /// Minimum and maximum ratio of the number of training rows a day to the baseline's; of all rows if a file does not
-    /// have its window.
+    /// Minimum and maximum ratio of the number of training rows a day to the baseline's. If a file does not have its
+    /// window, only the minimum counts, for all rows.
     pub training_rows_ratio: [f64; 2],
     /// Factor that widens the bands in which the figures of the served file move from day to day.
     pub history_band: f64,
+    /// Further factors for the bands of some figures, by the name of the figure or of its kind.
+    #[serde(default)]
+    pub history_bands: BTreeMap<String, f64>,
     /// Maximum normalized entropy of a file that has no baseline.
     pub first_max_entropy: f64,
     /// Maximum share of categories without a weight, of a file that has no baseline.
@@ -92,6 +97,7 @@ impl Default for GateSettings {
             size_ratio: [0.5, 2.0],
             training_rows_ratio: [0.5, 2.0],
             history_band: 1.0,
+            history_bands: BTreeMap::new(),
             first_max_entropy: 0.98,
             first_max_unseen: 0.5,
             first_min_weights: 100,
@@ -131,6 +137,13 @@ impl GateSettings {
             "proven_entropy_rise" => self.proven_entropy_rise = place.number(value)?,
             "proven_calibration_ratio" => self.proven_calibration_ratio = place.ratios(value)?,
             "history_band" => self.history_band = place.number(value)?,
+            "history_bands" => {
+                let Some(table) = value.as_object() else {
+                    return Err(place.unexpected("a table of figures with numbers", value));
+                };
+                let bands = table.iter().map(|(figure, value)| Ok((figure.clone(), place.key(figure).number(value)?)));
+                self.history_bands = bands.collect::<Result<_, _>>()?;
+            }
             "first_max_entropy" => self.first_max_entropy = place.number(value)?,
             "first_max_unseen" => self.first_max_unseen = place.number(value)?,
             "first_min_weights" => self.first_min_weights = place.whole_number(value)?,
@@ -181,7 +194,8 @@ mod tests {
         let text = "min_clicks = 1\nmax_entropy_rise = 2\ncalibration_ratio = [3, 3.5]\nslice_calibration_ratio = [4, 4.5]\n\
                     slice_min_clicks = 5\nmax_shift = 6.5\nmax_unseen_rise = 7\nmax_weight = 8\nsize_ratio = [9, 9.5]\n\
                     training_rows_ratio = [10, 10.5]\nproven_entropy_rise = 11\nproven_calibration_ratio = [2, 12]\n\
-                    first_max_entropy = 13\nfirst_max_unseen = 14\nfirst_min_weights = 15\nhistory_band = 16\n";
+                    first_max_entropy = 13\nfirst_max_unseen = 14\nfirst_min_weights = 15\nhistory_band = 16\n\
+                    history_bands = { ctr = 17, \"distance of site\" = 18 }\n";
         let expected = GateSettings {
             min_clicks: 1,
             max_entropy_rise: 2.0,
@@ -199,6 +213,7 @@ mod tests {
             first_max_unseen: 14.0,
             first_min_weights: 15,
             history_band: 16.0,
+            history_bands: [("ctr".to_owned(), 17.0), ("distance of site".to_owned(), 18.0)].into(),
         };
         assert_eq!(GateSettings::from_toml(text).unwrap(), expected);
         assert_ne!(expected.digest(), GateSettings::default().digest());

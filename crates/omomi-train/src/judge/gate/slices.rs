@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::GateSettings;
-use super::interval::{poisson_interval, quantile_of};
+use super::interval::{poisson_interval, quantile_of, sure_quantile_of};
 use crate::evaluate::{ModelEvaluation, Slice};
 
 /// Added to clicks and expected clicks, so that a slice without clicks has a finite ratio.
@@ -38,8 +38,9 @@ pub struct SliceFigure {
     pub baseline_ratio: Option<f64>,
     /// Whether the whole interval is outside the limits.
     pub is_outside: bool,
-    /// Whether the slice holds the file back: it is outside, and further from 1 than the baseline by more than the
-    /// limits are wide, even when the change of the whole calibration is left out.
+    /// Whether the slice holds the file back: it is outside even with intervals that hold together in 99 % of all
+    /// cases, and further from 1 than the baseline by more than the limits are wide and half of the baseline's own
+    /// distance, even when the change of the whole calibration is left out.
     pub is_held_back: bool,
 }
 
@@ -76,7 +77,7 @@ pub fn slice_figures(
     let min = settings.slice_min_clicks as f64;
     let has_enough = |slice: &&Slice| slice.metrics.clicks as f64 >= min || expected(slice) >= min;
     let count = model.by.iter().flat_map(|by| &by.slices).filter(has_enough).count();
-    let quantile = quantile_of(count);
+    let [quantile, sure_quantile] = [quantile_of(count), sure_quantile_of(count)];
     let [min_ratio, max_ratio] = settings.slice_calibration_ratio;
     let whole = |model: Option<&ModelEvaluation>| Some(model?.overall.calibration?.ratio.ln());
     let mut figures = Vec::with_capacity(count);
@@ -89,6 +90,9 @@ pub fn slice_figures(
             let (low, high) = (expected(slice) / most, (fewest > 0.0).then(|| expected(slice) / fewest));
             let baseline_ratio = others.get(&slice.value.as_deref()).map(|slice| ratio(slice));
             let is_outside = low > max_ratio || high.is_some_and(|high| high < min_ratio);
+            let [sure_fewest, sure_most] = poisson_interval(slice.metrics.clicks as f64, sure_quantile);
+            let is_surely_outside = expected(slice) / sure_most > max_ratio
+                || (sure_fewest > 0.0 && expected(slice) / sure_fewest < min_ratio);
             let worsening = match baseline_ratio {
                 // Nothing is served that could be better: only a slice that is surely off by this factor counts.
                 None if low > FIRST_FACTOR || high.is_some_and(|high| high < 1.0 / FIRST_FACTOR) => f64::INFINITY,
@@ -96,7 +100,8 @@ pub fn slice_figures(
                 Some(before) => {
                     let of_whole = whole(baseline).zip(whole(Some(model))).map_or(0.0, |(before, now)| now - before);
                     let (now, before) = (ratio(slice).ln(), before.ln());
-                    (now.abs() - before.abs()).min((now - of_whole).abs() - before.abs())
+                    // Of two files that are both far off, the worse one has to be worse by more.
+                    (now.abs() - before.abs()).min((now - of_whole).abs() - before.abs()) - before.abs() / 2.0
                 }
             };
             figures.push(SliceFigure {
@@ -109,7 +114,7 @@ pub fn slice_figures(
                 high,
                 baseline_ratio,
                 is_outside,
-                is_held_back: is_outside && worsening > max_ratio.ln().min(-min_ratio.ln()),
+                is_held_back: is_surely_outside && worsening > max_ratio.ln().min(-min_ratio.ln()),
             });
         }
     }

@@ -1,6 +1,6 @@
 //! The metrics of the report: the most important ones as cards, and all of them as a table.
 
-use super::subject::{self, Subject};
+use super::subject::{self, CheckWords, Subject};
 use crate::evaluate::{Calibration, Difference, Evaluation, ModelEvaluation};
 use crate::readable::{bytes, grouped};
 
@@ -50,7 +50,11 @@ pub(super) struct FieldRow {
 }
 
 /// Returns the most important metrics.
-pub(super) fn cards(subject: &Subject<'_>) -> Vec<Card> {
+///
+/// A metric of a check that did not pass has the color of the verdict; the value of the baseline is beside it.
+pub(super) fn cards(subject: &Subject<'_>, failed: &[CheckWords]) -> Vec<Card> {
+    let is_failed = |name: &str| failed.iter().any(|check| check.name == name);
+    let class = |is_failed: bool, class: &'static str| if is_failed { "worse" } else { class };
     let overall = &subject.model.overall;
     let baseline = subject.baseline.map(|baseline| &baseline.overall);
     let change = subject.model.comparison.as_ref().and_then(|comparison| comparison.normalized_entropy_change);
@@ -59,15 +63,18 @@ pub(super) fn cards(subject: &Subject<'_>) -> Vec<Card> {
         name: "Normalized entropy",
         value: figure(overall.normalized_entropy),
         beside: change.map_or_else(|| "1 for a constant".to_owned(), change_words),
-        class: change.map_or("", class_of_loss),
+        class: class(is_failed("normalized entropy"), change.map_or("", class_of_loss)),
     };
+    let served = baseline.and_then(|baseline| baseline.calibration);
+    let served = served.map_or_else(String::new, |served| format!("; baseline {:.3}", served.ratio));
     let calibration = Card {
         name: "Calibration ratio",
         value: overall.calibration.map_or_else(none, |calibration| format!("{:.3}", calibration.ratio)),
         beside: overall
             .calibration
-            .map_or_else(|| "no clicks".to_owned(), |Calibration { low, high, .. }| format!("{low:.3} to {high:.3}")),
-        class: "",
+            .map_or_else(|| "no clicks".to_owned(), |Calibration { low, high, .. }| format!("{low:.3} to {high:.3}"))
+            + &served,
+        class: class(is_failed("calibration"), ""),
     };
     let auc = Card {
         name: "AUC",
@@ -84,7 +91,7 @@ pub(super) fn cards(subject: &Subject<'_>) -> Vec<Card> {
             || format!("{} weights", grouped(file.weight_count)),
             |baseline| format!("baseline {}", bytes(baseline.file.len_bytes)),
         ),
-        class: "",
+        class: class(is_failed("size"), ""),
     };
     vec![entropy, calibration, auc, size]
 }

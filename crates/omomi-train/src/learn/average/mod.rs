@@ -231,6 +231,7 @@ fn merge_into(
             decay: start.decay,
             shares: start.shares,
             forgotten: 0,
+            dropped_recalibration: None,
         }
     });
     let (decay, shares) = start.as_ref().map_or((1.0, 1), |start| (start.decay, start.shares));

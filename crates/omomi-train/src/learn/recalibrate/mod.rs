@@ -25,10 +25,10 @@ use serde_json::{Map, Value, json};
 use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
 use crate::learn::{
-    StateModel, TrainError, WeightRule, files_json, metrics_json, provenance_path, refuse_existing_state,
+    StateModel, TrainError, WeightRule, files_json, is_of_state, metrics_json, provenance_path, refuse_existing_state,
     write_provenance,
 };
-use crate::lineage::{LearnedLog, LearningStep, extend_lineage, learned_logs};
+use crate::lineage::{LearnedLog, LearningStep, extend_lineage, find_learned, learned_logs};
 use crate::log::{LogError, LogFile, LogReader, ReadOptions};
 
 pub use platt::{PlattFault, PlattScaling};
@@ -95,7 +95,7 @@ pub enum RecalibrateError {
     /// The rows give no credible scale and shift.
     #[error(transparent)]
     Fit(#[from] PlattFault),
-    /// According to its provenance, the state was trained on one of the logs.
+    /// The state was trained on one of the logs, perhaps on a copy under another name.
     #[error(
         "{} is among the logs that {} was trained on; recalibrate on rows that it has not learned",
         .path.display(), .state.display()
@@ -131,10 +131,11 @@ pub fn recalibrate(
     let started = Instant::now();
     let provenance_path = provenance_path(&options.out);
     refuse_existing_state(&options.out, options.replace)?;
-    let old_provenance = earlier_provenance(&options.state);
     let model = StateModel::read(&options.state)?;
+    let old_provenance = earlier_provenance(&options.state);
     let mut reader = LogReader::open(&model.metadata().contract, &options.logs, options.read.clone())?;
-    if let Some(path) = learned_file(&old_provenance, reader.files()) {
+    let by_content = find_learned(&model.metadata().lineage, reader.files());
+    if let Some(path) = by_content.or_else(|| learned_file(&old_provenance, reader.files())) {
         return Err(RecalibrateError::Learned { path, state: options.state.clone() });
     }
     watch(&Event::Started(&reader));
@@ -193,11 +194,12 @@ fn rewrite(
     writer.finish()
 }
 
-/// Reads the provenance beside the state. Returns an empty map if there is no valid one.
+/// Reads the provenance beside the state. Returns an empty map if there is no valid one, or if it belongs to another
+/// state.
 fn earlier_provenance(state: &Path) -> Map<String, Value> {
     let text = fs::read(provenance_path(state)).unwrap_or_default();
     match serde_json::from_slice(&text) {
-        Ok(Value::Object(provenance)) => provenance,
+        Ok(Value::Object(provenance)) if is_of_state(&provenance, state) => provenance,
         _ => Map::new(),
     }
 }

@@ -127,6 +127,13 @@ fn invalid_recalibrations_are_rejected_and_nothing_is_written() {
         "FOLDER/./day1.csv is among the logs that FOLDER/state.parquet was trained on; recalibrate on rows that it \
          has not learned"
     );
+    // A copy under another name is the same log, even if the provenance beside the state is lost.
+    fs::copy(folder.path("day1.csv"), folder.path("copy.csv")).unwrap();
+    let copy = RecalibrateOptions { logs: folder.pattern("copy.csv"), ..options.clone() };
+    let beside = fs::read(folder.path("state.provenance.json")).unwrap();
+    fs::remove_file(folder.path("state.provenance.json")).unwrap();
+    assert!(folder.refusal(&copy).starts_with("FOLDER/copy.csv is among the logs"));
+    fs::write(folder.path("state.provenance.json"), beside).unwrap();
     // Logs of the shards of an average count as well.
     let provenance = folder.path("state.provenance.json");
     let text = fs::read_to_string(&provenance).unwrap();

@@ -27,7 +27,7 @@ pub(super) use writer::cache_of_batches;
 const MAGIC: &[u8; 8] = b"omomirow";
 const END_MAGIC: &[u8; 8] = b"omomiend";
 /// Version that this library writes, and the only one that it reads.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 const VERSION_OFFSET: usize = MAGIC.len();
 const ZERO_OFFSET: usize = VERSION_OFFSET + size_of::<u32>();
@@ -45,15 +45,20 @@ const FIRST_FEATURES_INDEX: u32 = 1 << 31;
 const FLAG_CLICKED: u8 = 1;
 const FLAG_REPEATS: u8 = 2;
 
+/// What a block of rows has besides flags, lengths and numbers.
+const HAS_IMPORTANCE: u32 = 1;
+const HAS_HOURS: u32 = 2;
+
 const END_MAGIC_OFFSET: usize = 5 * size_of::<u64>();
 const TRAILER_CHECKSUM_OFFSET: usize = END_MAGIC_OFFSET + END_MAGIC.len();
 const TRAILER_LEN: usize = TRAILER_CHECKSUM_OFFSET + size_of::<u64>();
 
 const _: () = assert!(HEADER_LEN == 64 && BLOCK_HEADER_LEN == 24 && TRAILER_LEN == 56);
 
-/// Bytes of a row in a block, without its features and its importance.
+/// Bytes of a row in a block, without its features, its importance and its hour.
 const ROW_LEN: u64 = (size_of::<u8>() + size_of::<u32>()) as u64;
 const IMPORTANCE_LEN: u64 = size_of::<f64>() as u64;
+const HOUR_LEN: u64 = size_of::<i32>() as u64;
 const NUMBER_LEN: u64 = size_of::<u32>() as u64;
 /// Bytes of a feature in a block, without its category.
 const FEATURE_LEN: u64 = (4 * size_of::<u64>() + size_of::<u16>() + size_of::<u32>()) as u64;

@@ -6,8 +6,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::learn::learner::IndexedRows;
 
 use super::{
-    BLOCK_CHECKSUM_OFFSET, BLOCK_HEADER_LEN, FEATURE_LEN, FLAG_CLICKED, FLAG_REPEATS, IMPORTANCE_LEN, NUMBER_LEN,
-    ROW_LEN,
+    BLOCK_CHECKSUM_OFFSET, BLOCK_HEADER_LEN, FEATURE_LEN, FLAG_CLICKED, FLAG_REPEATS, HAS_HOURS, HAS_IMPORTANCE,
+    HOUR_LEN, IMPORTANCE_LEN, NUMBER_LEN, ROW_LEN,
 };
 
 /// The header of a block.
@@ -19,6 +19,8 @@ pub(super) struct BlockHeader {
     pub(super) part_count: u32,
     /// Whether rows have importances.
     pub(super) has_importance: bool,
+    /// Whether rows have hours.
+    pub(super) has_hours: bool,
     /// Index of the block among those of its kind.
     pub(super) index: u32,
     checksum: u64,
@@ -28,25 +30,27 @@ impl BlockHeader {
     /// Decodes a header. An error says what was expected and what was found.
     pub(super) fn decode(bytes: &[u8; BLOCK_HEADER_LEN]) -> Result<Self, String> {
         let mut rest = bytes.as_slice();
-        let [count, part_count, importance, index] = [(); 4].map(|()| u32::from_le_bytes(take(&mut rest)));
+        let [count, part_count, columns, index] = [(); 4].map(|()| u32::from_le_bytes(take(&mut rest)));
         if count == 0 {
             return Err("expected a block with at least 1 entry, found one with none".to_owned());
         }
-        if importance > 1 {
-            return Err(format!("expected 0 or 1 to say whether rows have importances, found {importance}"));
+        if columns > HAS_IMPORTANCE + HAS_HOURS {
+            return Err(format!("expected 0 to 3 to say whether rows have importances and hours, found {columns}"));
         }
         Ok(Self {
             count,
             part_count,
-            has_importance: importance == 1,
+            has_importance: columns & HAS_IMPORTANCE != 0,
+            has_hours: columns & HAS_HOURS != 0,
             index,
             checksum: u64::from_le_bytes(take(&mut rest)),
         })
     }
 
-    /// Returns the length of the payload of a block of rows in bytes. It is at most 77 GB, so it cannot overflow.
+    /// Returns the length of the payload of a block of rows in bytes. It is at most 94 GB, so it cannot overflow.
     pub(super) fn rows_len(&self) -> u64 {
-        let row_len = ROW_LEN + if self.has_importance { IMPORTANCE_LEN } else { 0 };
+        let row_len =
+            ROW_LEN + if self.has_importance { IMPORTANCE_LEN } else { 0 } + if self.has_hours { HOUR_LEN } else { 0 };
         u64::from(self.count) * row_len + u64::from(self.part_count) * NUMBER_LEN
     }
 
@@ -92,8 +96,11 @@ pub(super) fn encode_rows(rows: &IndexedRows, index: u32, bytes: &mut Vec<u8>) {
     if has_importance {
         bytes.extend(rows.importance.iter().flat_map(|importance| importance.to_le_bytes()));
     }
+    let has_hours = !rows.hours.is_empty();
+    bytes.extend(rows.hours.iter().flat_map(|hour| hour.to_le_bytes()));
     bytes.extend(rows.numbers.iter().flat_map(|number| number.to_le_bytes()));
-    seal(bytes, [narrow(rows.row_count()), narrow(rows.numbers.len()), u32::from(has_importance), index]);
+    let columns = u32::from(has_importance) * HAS_IMPORTANCE + u32::from(has_hours) * HAS_HOURS;
+    seal(bytes, [narrow(rows.row_count()), narrow(rows.numbers.len()), columns, index]);
 }
 
 /// Decodes a payload into `rows`. Its length and checksum must match the header.
@@ -122,6 +129,10 @@ pub(super) fn decode_rows(
         rows.importance.extend(importances.map(|bytes| f64::from_le_bytes(array(bytes))));
     } else {
         rows.importance.resize(count, 1.0);
+    }
+    if header.has_hours {
+        let hours = cut(&mut rest, count * size_of::<i32>()).chunks_exact(size_of::<i32>());
+        rows.hours.extend(hours.map(|bytes| i32::from_le_bytes(array(bytes))));
     }
     rows.numbers.extend(rest.chunks_exact(size_of::<u32>()).map(|bytes| u32::from_le_bytes(array(bytes))));
     let max = rows.numbers.iter().copied().max().map_or(0, u64::from);

@@ -33,6 +33,9 @@ fn rows(numbers: &[&[u32]], importance: f64) -> IndexedRows {
         rows.clicked.push(row % 2 == 0);
         rows.repeats.push(row % 3 == 2);
         rows.importance.push(if row % 2 == 0 { 1.0 } else { importance });
+        if importance != 1.0 {
+            rows.hours.push(i32::try_from(row).unwrap() - 1);
+        }
     }
     rows
 }

@@ -383,3 +383,80 @@ fn a_file_that_is_not_a_row_cache_is_left_alone() {
     assert_eq!(folder.train(&options).unwrap_err(), expected);
     assert!(fs::read_to_string(folder.path("day1.csv")).unwrap().starts_with("clicked,"));
 }
+
+/// Rows in order of time left the bias at the level of the evening: the next day had a calibration ratio of 0.8.
+#[test]
+fn the_bias_is_that_of_the_last_day_and_without_times_that_of_the_last_rows() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    // A tenth of the rows is clicked in the morning, a half in the evening.
+    let mut text = "clicked,media,price,time\n".to_owned();
+    for row in 0..24_000 {
+        let hour = row / 1_000;
+        let clicked = row % if hour < 12 { 10 } else { 2 } == 0;
+        let (media, second) = (["a", "b", "c"][row % 3], row % 1_000);
+        let time = format!("2026-01-01T{hour:02}:{:02}:{:02}Z", second / 60, second % 60);
+        text.push_str(&format!("{},{media},{},{time}\n", u8::from(clicked), row % 20));
+    }
+    folder.write("day.csv", &text);
+    let mean = |state: &Path| {
+        let model = crate::learn::StateModel::read(state).unwrap();
+        let mut reader =
+            LogReader::open(&model.metadata().contract, &folder.pattern("day.csv"), ReadOptions::default()).unwrap();
+        let (mut sum, mut count) = (0.0, 0.0);
+        while let Some(batch) = reader.next_batch().unwrap() {
+            model.predict(&batch, |logit, _| {
+                sum += omomi::math::sigmoid(logit);
+                count += 1.0;
+            });
+        }
+        sum / count
+    };
+    let options = TrainOptions { logs: folder.pattern("day.csv"), held_out: Vec::new(), passes: 1, ..folder.options() };
+    let account = folder.train(&options).unwrap();
+    let settled = account.settled_bias.unwrap();
+    assert_eq!((settled.hours, settled.rows), (24, 24_000));
+    assert!((mean(&options.state) / 0.3 - 1.0).abs() < 0.01, "{}", mean(&options.state));
+    let without = TrainOptions { read: ReadOptions::default(), state: folder.path("without.parquet"), ..options };
+    assert_eq!(folder.train(&without).unwrap().settled_bias, None);
+    assert!(mean(&without.state) > 0.4, "{}", mean(&without.state));
+}
+
+#[test]
+fn categories_that_the_start_state_does_not_know_are_counted_by_field_and_a_dropped_recalibration_is_named() {
+    let folder = Folder::with_logs();
+    let first = TrainOptions { logs: folder.pattern("day1.csv"), held_out: Vec::new(), ..folder.options() };
+    assert_eq!(folder.train(&first).unwrap().fields[0].unseen_rate, None);
+    // The state as a recalibration leaves it.
+    let mut reader = StateReader::open(&first.state).unwrap();
+    let weight_rule = crate::learn::WeightRule::of(&Settings::default()).recalibrated(2.0, 0.5);
+    let metadata = crate::learn::state::Metadata { weight_rule, ..reader.metadata().clone() };
+    let start = folder.path("recalibrated.parquet");
+    let mut writer = crate::learn::state::StateWriter::create(&start, &metadata, false).unwrap();
+    while let Some(batch) = reader.next_batch().unwrap() {
+        for row in batch.rows() {
+            let weight = if row.is_bias() {
+                weight_rule.bias_weight(row.z, row.d)
+            } else {
+                weight_rule.feature_weight(row.z, row.d)
+            };
+            writer.push(&crate::learn::state::StateRow { weight, ..row }).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    folder.write("next.csv", "clicked,media,price,time\n0,a,5,2026-01-01T01:00:00Z\n1,d,5,2026-01-01T01:00:01Z\n");
+    let start = StartOptions { state: start, decay_per_day: 1.0, age_days: None, forget_unseen_days: None, shares: 1 };
+    let next = TrainOptions {
+        logs: folder.pattern("next.csv"),
+        start: Some(start),
+        state: folder.path("next.parquet"),
+        ..first
+    };
+    let account = folder.train(&next).unwrap();
+    let rates: Vec<Option<f64>> = account.fields.iter().map(|field| field.unseen_rate).collect();
+    assert_eq!(rates, [Some(0.5), Some(0.0)], "media d is new; the price is not");
+    assert_eq!(
+        account.order_warnings,
+        ["training goes on without the recalibration of the start state (scale 2.0000, shift +0.5000): recalibrate \
+             the new state, too"]
+    );
+}

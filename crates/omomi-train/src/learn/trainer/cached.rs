@@ -69,6 +69,9 @@ impl Trainer {
         while cache.next_rows(&mut rows)? {
             let progressive = (self.pass == 1).then_some(&mut self.progressive);
             self.learner.learn(&rows, &mut self.bias, &mut coordinates, progressive);
+            if self.pass == 1 {
+                self.last_day.add(&rows, |number| slots.0[number as usize]);
+            }
             row_count += rows.row_count() as u64;
             watch(row_count, &mut self.progressive);
         }
@@ -130,6 +133,9 @@ mod tests {
             by_cache.learn_cached(&mut cache, &slots, &mut |so_far, _| row_count = so_far).unwrap();
         }
         assert_eq!(row_count, cache.row_count());
+        let settled = by_batches.settle_bias();
+        assert!(settled.is_some_and(|settled| settled.shift != 0.0));
+        assert_eq!(by_cache.settle_bias(), settled);
         assert_eq!(by_cache.progressive_metrics(), by_batches.progressive_metrics());
         assert_eq!(by_cache.window_us(), by_batches.window_us());
         [by_batches, by_cache].map(|trainer| {

@@ -84,6 +84,8 @@ impl Trainer {
             decay,
             shares,
             forgotten: 0,
+            dropped_recalibration: Some((metadata.weight_rule.scale, metadata.weight_rule.shift))
+                .filter(|&rule| rule != (1.0, 0.0)),
         });
         let end_us = metadata.window_us.map(|(_, end_us)| end_us);
         #[expect(clippy::cast_possible_truncation, reason = "saturates, like the subtraction")]
@@ -121,6 +123,7 @@ impl Trainer {
             start.forgotten = forgotten;
         }
         trainer.indexer.unseen = Some(UnseenCounter::new(contract, trainer.indexer.table.len()));
+        trainer.known = trainer.indexer.known();
         Ok(trainer)
     }
 

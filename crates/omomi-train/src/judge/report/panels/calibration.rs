@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use super::{Absent, Figure, Key, MAX_PLOT_ROWS, Panel, Table, models_legend, or_dash};
 use crate::evaluate::{Calibration, ModelEvaluation, Slice};
 use crate::judge::gate::{GateSettings, SliceFigure, slice_figures};
-use crate::judge::report::ReportError;
 use crate::judge::report::plot::{Axis, Ink, Plane, PlotError, Rows};
 use crate::judge::report::subject::Subject;
+use crate::judge::report::{ReportError, visible};
 use crate::readable::{grouped, with_decimals_of};
 
 /// Returns the panel of the calibration ratios of slices.
@@ -80,7 +80,10 @@ fn ratio_row(subject: &Subject<'_>, column: &str, slice: &Slice) -> RatioRow {
     let ratio =
         |calibration: Calibration| Ratio { ratio: calibration.ratio, interval: [calibration.low, calibration.high] };
     RatioRow {
-        name: slice.value.as_ref().map_or_else(|| format!("{column}: none"), |value| format!("{column} = {value}")),
+        // Escapes are longer than what they stand for, and a long name is shortened by its length.
+        name: visible(
+            slice.value.as_ref().map_or_else(|| format!("{column}: none"), |value| format!("{column} = {value}")),
+        ),
         figure: format!("{} clicks", grouped(slice.metrics.clicks)),
         model: slice.metrics.calibration.map(ratio),
         baseline: subject.baseline.and_then(of_baseline).map(ratio),
