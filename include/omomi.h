@@ -43,6 +43,8 @@
  *            allocate nothing, lock nothing and wait for nothing, even on a thread's first call, even when they fail,
  *            even while another thread changes a candidate set or a generation. All other calls, and the two inline
  *            functions that change a candidate set, are for start-up, for tools and for threads that serve no request.
+ * Memory.    Where there is no room for a private copy of a weight file, a candidate set or a scorer, the call returns
+ *            OMOMI_STATUS_OUT_OF_MEMORY. Small allocations that fail end the process, as everywhere in Rust.
  * Mapped     With OMOMI_LOAD_MODE_MAP (the default of omomi_model_open), a file that is overwritten or truncated in place
  * files.     loses its bytes in every process that maps it: reading beyond the new end raises SIGBUS and ends the
  *            process, as for every mapped file. Replace weight files by rename, as `omomi publish` does.

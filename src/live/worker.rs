@@ -78,6 +78,8 @@ pub(super) struct Worker {
     served: Option<Holding>,
     /// The last good generation, while another one is on trial.
     fallback: Option<Holding>,
+    /// Another file under the name of the served one, and what is wrong with it.
+    namesake: Option<(FileStamp, Option<Reason>)>,
     replaced: Vec<(Arc<Seat>, Replaced<Serving>)>,
     retired: Vec<Arc<Model>>,
     recent: Vec<(Arc<Seat>, SampledRequest)>,
@@ -110,6 +112,7 @@ impl Worker {
             opened: Instant::now(),
             served: None,
             fallback: None,
+            namesake: None,
             replaced: Vec::new(),
             retired: Vec::new(),
             recent: Vec::new(),
@@ -201,6 +204,7 @@ impl Worker {
             self.known.hear_siblings(&siblings);
         }
         let lost = self.watch_file();
+        self.watch_name();
         let seen = self.see();
         self.known.look(seen, self.now());
         if let Some(reason) = lost {

@@ -52,6 +52,7 @@ fn every_request_is_counted_by_its_outcome() {
     assert_eq!(server.ask(), Err("no_model"));
     world.publish(1);
     assert_eq!(server.look_and_ask(), Ok(1));
+    let counts = server.request.counts();
     let too_many = server.scorer.predict(&mut server.request, CANDIDATE_COUNT + 1);
     assert_eq!(too_many.unwrap_err().code(), Code::TooManyCandidates);
     world.control("off");
@@ -59,7 +60,6 @@ fn every_request_is_counted_by_its_outcome() {
         assert_eq!(server.look_and_ask(), Err("switched_off"));
     }
     let metrics = server.live.metrics();
-    let counts = server.request.counts();
     let expected = TrafficCounts {
         predictions: 1,
         failed: 1,

@@ -7,7 +7,7 @@ use super::super::reason::Reason;
 use super::Worker;
 use crate::error::{Code, Error};
 use crate::weight_file::load_mode::{ChosenMode, LoadMode};
-use crate::weight_file::source::FileStamp;
+use crate::weight_file::source::{FileStamp, SourceFile};
 
 impl Worker {
     /// Checks that a mapped file has not changed. If it has, serving moves to a private copy of the verified bytes, if
@@ -77,6 +77,24 @@ impl Worker {
         self.retire(lost);
         self.known.lost();
         Some(Reason::of(&error))
+    }
+
+    /// Checks that the name of the served file still leads to its content: the next start would find what is there. A
+    /// file that replaces it is read once. One that is gone is shown by `omomi status`.
+    pub(super) fn watch_name(&mut self) {
+        let Some(served) = &self.served else { return };
+        let named = SourceFile::open(served.source.path());
+        let Some(other) = named.ok().filter(|file| file.stamp().identity != served.stamp.identity) else {
+            self.namesake = None;
+            return;
+        };
+        if self.namesake.as_ref().is_none_or(|(stamp, _)| *stamp != other.stamp()) {
+            let Ok(found) = load::digest_of_file(&other, &mut || self.go_on()) else { return };
+            let (path, expected) = (other.path().to_owned(), served.current.digest);
+            let error = Error::DigestMismatch { path, expected, found };
+            self.namesake = Some((other.stamp(), (found != expected).then(|| Reason::of(&error))));
+        }
+        self.reasons.extend(self.namesake.iter().filter_map(|(_, reason)| reason.clone()));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bias of the last day of training.
 //!
-//! The learner follows its rows, so after rows in order of time, its probabilities are right for the last hours: for
-//! the evening, if the logs end at midnight. A model serves a whole day. Therefore a run ends with one step: the bias is
+//! The learner follows its rows. After rows in order of time, its probabilities are right for the last hours: for the
+//! evening, if the logs end at midnight. A model serves a whole day. Therefore a run ends with one step: the bias is
 //! shifted so that the final weights predict as many clicks as the last 24 hours with rows had. On generated days whose
 //! click rate swings by half between morning and evening, this brings the calibration ratio of the next day from 0.8 or
 //! 1.2 to within a few hundredths of 1.

@@ -15,9 +15,9 @@ use super::{ShardEvent, TrainShardsError};
 /// Minimum time between two reports. The end of a pass over a row cache is always reported.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Trains like [`train`](crate::learn::train), except that a field may have no value, and reports progress on `out`: one [`ShardEvent`] per line, as JSON. All
-/// events are `progress` except the last, which is `finished`. If standard input ends, the parent has died and the
-/// process exits.
+/// Trains like [`train`](crate::learn::train), except that a field may have no value, and reports progress on `out`: one
+/// [`ShardEvent`] per line, as JSON. All events are `progress` except the last, which is `finished`. If standard input
+/// ends, the parent has died and the process exits.
 ///
 /// # Errors
 ///
