@@ -2,6 +2,7 @@
 //! can go on.
 
 use std::alloc::{Layout, alloc_zeroed};
+use std::ops::{Deref, DerefMut};
 
 use crate::error::Error;
 
@@ -59,14 +60,40 @@ pub(crate) fn filled<T: Clone>(element: T, count: usize, what: &'static str) -> 
     Ok(list)
 }
 
-/// Creates an array on the heap without a copy of it on the stack.
+/// An array on the heap that begins a cache line, so that vector code never reads or writes across the border of two.
+pub(crate) type Lanes<T, const LEN: usize> = Box<Aligned<[T; LEN]>>;
+
+/// A value that begins a cache line.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Aligned<T>(T);
+
+impl<T> Deref for Aligned<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+/// Creates an array of at most a few KiB.
 ///
 /// # Errors
 ///
 /// Returns [`Error::OutOfMemory`].
-pub(crate) fn array<T: Clone, const LEN: usize>(element: T, what: &'static str) -> Result<Box<[T; LEN]>, Error> {
-    let list = filled(element, LEN, what)?.into_boxed_slice();
-    Ok(list.try_into().unwrap_or_else(|_| unreachable!()))
+pub(crate) fn array<T: Copy, const LEN: usize>(element: T, what: &'static str) -> Result<Lanes<T, LEN>, Error> {
+    let list = filled(Aligned([element; LEN]), 1, what)?.into_boxed_slice();
+    let list: Box<[Aligned<[T; LEN]>; 1]> = list.try_into().unwrap_or_else(|_| unreachable!());
+    // SAFETY: an array of one element has the layout of the element.
+    Ok(unsafe { Box::from_raw(Box::into_raw(list).cast()) })
 }
 
 #[cfg(test)]
@@ -87,6 +114,7 @@ mod tests {
         }
         assert_eq!(zeroed::<2>(3, "x").unwrap().as_flattened(), [0; 6]);
         assert_eq!(zeroed_words(0, "x").unwrap(), [0; 0]);
-        assert_eq!(*array::<u8, 3>(7, "x").unwrap(), [7; 3]);
+        let lanes = array::<u8, 3>(7, "x").unwrap();
+        assert_eq!((**lanes, lanes.as_ptr().addr() % 64), ([7; 3], 0));
     }
 }

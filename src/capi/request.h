@@ -215,8 +215,8 @@ OMOMI_MUST_USE static inline OmomiStatus omomi_request_init(OmomiRequest *reques
 }
 
 /// Internal: remembers a refusal, unless there is an earlier one. `row` is a candidate or UINT32_MAX for the context.
-OMOMI_COLD static inline void omomi_request_remember(OmomiRequest *request, OmomiStatus status, uint32_t row,
-                                                     uint32_t field, uint32_t row_type) {
+OMOMI_COLD void omomi_request_remember(OmomiRequest *request, OmomiStatus status, uint32_t row, uint32_t field,
+                                       uint32_t row_type) {
   if (!omomi_request_has_block(request) || omomi_request_refusal(request) != OMOMI_STATUS_OK)
     return;
   omomi_header_set(request, offsetof(OmomiHeader, refusal), (uint32_t)status);
@@ -226,8 +226,7 @@ OMOMI_COLD static inline void omomi_request_remember(OmomiRequest *request, Omom
 }
 
 /// Internal: why the request has no candidate `index` that is used as `used_as`. Remembers it.
-OMOMI_COLD static inline OmomiStatus omomi_request_no_candidate(OmomiRequest *request, size_t index,
-                                                                OmomiCandidates used_as) {
+OMOMI_COLD OmomiStatus omomi_request_no_candidate(OmomiRequest *request, size_t index, OmomiCandidates used_as) {
   OmomiStatus status = OMOMI_STATUS_TOO_MANY_CANDIDATES;
   if (!omomi_request_has_block(request))
     return OMOMI_STATUS_NULL_ARGUMENT;
@@ -257,7 +256,7 @@ static inline void omomi_row_clear(OmomiRow row) {
 }
 
 /// Internal: begins the row of a candidate that does not follow the last one that was filled.
-OMOMI_COLD static inline void omomi_request_fill_out_of_order(OmomiRequest *request, size_t index, size_t filled) {
+OMOMI_COLD void omomi_request_fill_out_of_order(OmomiRequest *request, size_t index, size_t filled) {
   const size_t gap_count_at = offsetof(OmomiHeader, gap_count), stride = request->offsets.candidate_stride_bytes;
   const uint64_t gap[2] = {0, UINT64_MAX};
   unsigned char *const rows = request->block + request->offsets.candidates_offset;
@@ -284,7 +283,8 @@ OMOMI_COLD static inline void omomi_request_fill_out_of_order(OmomiRequest *requ
 /// The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
 static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
   OmomiRow row;
-  size_t filled;
+  unsigned char *block;
+  uint32_t filled;
   row.request = request;
   row.offset_bytes = 0;
   row.row_type = 0;
@@ -295,14 +295,26 @@ static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) 
   }
   row.offset_bytes = (uint32_t)(request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes);
   row.row_type = request->offsets.candidate_row_type;
-  filled = omomi_header_get(request, offsetof(OmomiHeader, filled_count));
-  if (index == filled) {
-    memset(request->block + row.offset_bytes, 0, sizeof(OmomiRowHead));
-    omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
+  /* The compiler would have to read the address again after each store. */
+  block = request->block;
+  memcpy(&filled, block + offsetof(OmomiHeader, filled_count), sizeof filled);
+  if (OMOMI_LIKELY(index == filled)) {
+    filled++;
+    memcpy(block + offsetof(OmomiHeader, filled_count), &filled, sizeof filled);
+    memset(block + row.offset_bytes, 0, sizeof(OmomiRowHead));
   } else {
     omomi_request_fill_out_of_order(request, index, filled);
   }
   return row;
+}
+
+/// Internal: begins prepared candidate `index`, which does not follow the last one. Those from `filled` on were not
+/// named.
+OMOMI_COLD void omomi_request_skip_names(OmomiRequest *request, size_t filled, size_t index) {
+  /* All bits set stands for a candidate that was not named. */
+  memset(request->block + request->offsets.candidates_offset + filled * sizeof(uint32_t), 0xff,
+         (index - filled) * sizeof(uint32_t));
+  omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
 }
 
 /// Makes prepared candidate `index_in_set` of the scorer's candidate set the candidate `index` of the request. The set
@@ -310,22 +322,22 @@ static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) 
 /// OMOMI_CANDIDATE_NOT_FILLED. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates
 /// are rows.
 static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set) {
-  size_t filled;
-  unsigned char *names;
+  unsigned char *block;
+  uint32_t filled;
   if (!omomi_request_has_block(request) || request->offsets.candidates != OMOMI_CANDIDATES_PREPARED ||
       index >= request->offsets.candidate_capacity)
     return omomi_request_no_candidate(request, index, OMOMI_CANDIDATES_PREPARED);
-  names = request->block + request->offsets.candidates_offset;
-  filled = omomi_header_get(request, offsetof(OmomiHeader, filled_count));
-  if (index >= filled) {
-    /* All bits set stands for a candidate that was not named. */
-    memset(names + filled * sizeof index_in_set, 0xff, (index - filled) * sizeof index_in_set);
-    omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
-  }
+  block = request->block;
+  memcpy(&filled, block + offsetof(OmomiHeader, filled_count), sizeof filled);
   /* No set has an index that large, so this changes no answer. */
-  if (index_in_set == UINT32_MAX)
-    index_in_set--;
-  memcpy(names + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
+  index_in_set -= index_in_set == UINT32_MAX;
+  memcpy(block + request->offsets.candidates_offset + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
+  if (OMOMI_LIKELY(index == filled)) {
+    filled++;
+    memcpy(block + offsetof(OmomiHeader, filled_count), &filled, sizeof filled);
+  } else if (index > filled) {
+    omomi_request_skip_names(request, filled, index);
+  }
   return OMOMI_STATUS_OK;
 }
 
@@ -382,13 +394,15 @@ OMOMI_MUST_USE static inline OmomiStatus omomi_request_put_in_set(const OmomiCan
                                  error);
 }
 
-/// Internal: notes that `slot` of `row` was refused. Returns the status.
-OMOMI_COLD static inline OmomiStatus omomi_row_refuse(OmomiRow row, OmomiSlot slot, OmomiStatus status) {
+/// Internal: notes that a slot of the row at `offset_bytes` was refused. Returns the status. Takes numbers: a compiler
+/// that had to pass a slot to a function would copy it to memory for each field, although this is rarely called.
+OMOMI_COLD OmomiStatus omomi_row_refuse(OmomiRequest *request, uint32_t offset_bytes, uint32_t slot_row_type,
+                                        uint32_t slot_index, OmomiStatus status) {
   uint32_t candidate = UINT32_MAX;
-  if (omomi_request_has_block(row.request) && row.offset_bytes >= row.request->offsets.candidates_offset)
-    candidate = (uint32_t)((row.offset_bytes - row.request->offsets.candidates_offset) /
-                           row.request->offsets.candidate_stride_bytes);
-  omomi_request_remember(row.request, status, candidate, slot.index, slot.row_type);
+  if (omomi_request_has_block(request) && offset_bytes >= request->offsets.candidates_offset)
+    candidate =
+        (uint32_t)((offset_bytes - request->offsets.candidates_offset) / request->offsets.candidate_stride_bytes);
+  omomi_request_remember(request, status, candidate, slot_index, slot_row_type);
   return status;
 }
 
@@ -397,25 +411,30 @@ static inline uint32_t omomi_row_field_count(uint32_t row_type) {
   return row_type & 0x7f;
 }
 
-/// Internal: returns why `slot` is not a slot of `row` of that kind.
-OMOMI_COLD static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
-  if (!omomi_request_has_block(row.request))
+/// Internal: returns why a row does not take the value of a slot, which may be of another kind.
+OMOMI_COLD OmomiStatus omomi_row_refusal_of(OmomiRequest *request, uint32_t offset_bytes, uint32_t row_type,
+                                            uint32_t slot_row_type, uint32_t slot_index, int is_of_kind) {
+  if (!omomi_request_has_block(request))
     return OMOMI_STATUS_NULL_ARGUMENT;
-  if (row.offset_bytes == 0)
-    return row.request->offsets.candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
-                                                                      : OMOMI_STATUS_INVALID_ARGUMENT;
-  if (slot.row_type != row.row_type || slot.kind != kind || slot.many != many)
-    return omomi_row_refuse(row, slot, OMOMI_STATUS_WRONG_FIELD_USE);
-  return omomi_row_refuse(row, slot, OMOMI_STATUS_UNKNOWN_FIELD);
+  if (offset_bytes == 0)
+    return request->offsets.candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
+                                                                  : OMOMI_STATUS_INVALID_ARGUMENT;
+  if (slot_row_type != row_type || !is_of_kind)
+    return omomi_row_refuse(request, offset_bytes, slot_row_type, slot_index, OMOMI_STATUS_WRONG_FIELD_USE);
+  return omomi_row_refuse(request, offset_bytes, slot_row_type, slot_index, OMOMI_STATUS_UNKNOWN_FIELD);
 }
 
-/// Internal: checks that `slot` is a slot of `row` of that kind. Does not read the request: the compiler would have to
-/// reload it for each field, because every store might have changed it.
-static inline OmomiStatus omomi_row_check(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
-  if (slot.row_type == row.row_type && slot.kind == kind && slot.many == many &&
-      slot.index < omomi_row_field_count(row.row_type))
-    return OMOMI_STATUS_OK;
-  return omomi_row_refusal(row, slot, kind, many);
+/// Internal: returns why `slot` is not a slot of `row` of that kind.
+static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+  return omomi_row_refusal_of(row.request, row.offset_bytes, row.row_type, slot.row_type, slot.index,
+                              slot.kind == kind && slot.many == many);
+}
+
+/// Internal: whether `slot` is a slot of `row` of that kind. Does not read the request: the compiler would have to reload
+/// it for each field, because every store might have changed it.
+static inline int omomi_row_takes(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+  return slot.row_type == row.row_type && slot.kind == kind && slot.many == many &&
+         slot.index < omomi_row_field_count(row.row_type);
 }
 
 /// Internal: reads a word of the block.
@@ -477,9 +496,8 @@ static inline size_t omomi_tail_end(const OmomiRequest *request, uint64_t refere
 /// Internal: reserves `len_bytes` of the tail for a value that replaces the one in bytes `start` to `end`, whose room
 /// class is `*room_class`: in its place if there is room, and else with room to spare, so that setting a field again and
 /// again does not fill the tail.
-OMOMI_COLD static inline OmomiStatus omomi_tail_take_again(OmomiRequest *request, size_t start, size_t end,
-                                                           size_t len_bytes, size_t alignment, uint32_t *out_start,
-                                                           unsigned *room_class) {
+OMOMI_COLD OmomiStatus omomi_tail_take_again(OmomiRequest *request, size_t start, size_t end, size_t len_bytes,
+                                             size_t alignment, uint32_t *out_start, unsigned *room_class) {
   const size_t used_at = offsetof(OmomiHeader, tail_used_bytes);
   const uint32_t used = omomi_request_tail_used_bytes(request);
   OmomiStatus status;
@@ -514,9 +532,8 @@ OMOMI_COLD static inline OmomiStatus omomi_tail_take_again(OmomiRequest *request
 }
 
 /// Internal: reserves `len_bytes` of the tail for a field that is set again.
-OMOMI_COLD static inline OmomiStatus omomi_row_take_again(OmomiRow row, OmomiSlot slot, size_t len_bytes,
-                                                          size_t alignment, uint32_t *out_start,
-                                                          unsigned *room_class) {
+OMOMI_COLD OmomiStatus omomi_row_take_again(OmomiRow row, OmomiSlot slot, size_t len_bytes, size_t alignment,
+                                            uint32_t *out_start, unsigned *room_class) {
   const unsigned char *const bytes = row.request->block + row.offset_bytes;
   const uint64_t inline_text = omomi_word_at(bytes + offsetof(OmomiRowHead, inline_text)) >> slot.index & 1;
   const uint64_t reference = omomi_word_at(bytes + sizeof(OmomiRowHead) + 8 * (size_t)slot.index);
@@ -586,7 +603,7 @@ static inline OmomiStatus omomi_row_store_words(OmomiRow row, OmomiSlot slot, co
   else
     status = omomi_row_take(row, slot, count * 8, 8, &start, &room_class);
   if (status != OMOMI_STATUS_OK)
-    return omomi_row_refuse(row, slot, status);
+    return omomi_row_refuse(row.request, row.offset_bytes, slot.row_type, slot.index, status);
   if (count != 0)
     memcpy(row.request->block + row.request->offsets.tail_offset + start, words, count * 8);
   omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count, room_class), 0);
@@ -595,58 +612,99 @@ static inline OmomiStatus omomi_row_store_words(OmomiRow row, OmomiSlot slot, co
 
 /// Sets an id field.
 static inline OmomiStatus omomi_set_id(OmomiRow row, OmomiSlot slot, int64_t id) {
-  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_ID, 0);
-  if (status == OMOMI_STATUS_OK)
-    omomi_row_store(row, slot, (uint64_t)id, 0);
-  return status;
+  if (!omomi_row_takes(row, slot, OMOMI_KIND_ID, 0))
+    return omomi_row_refusal(row, slot, OMOMI_KIND_ID, 0);
+  omomi_row_store(row, slot, (uint64_t)id, 0);
+  return OMOMI_STATUS_OK;
 }
 
 /// Sets a number field. A number out of the field's range, or NaN, counts as missing when the request is scored.
 static inline OmomiStatus omomi_set_number(OmomiRow row, OmomiSlot slot, double number) {
-  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_NUMBER, 0);
   uint64_t word;
+  if (!omomi_row_takes(row, slot, OMOMI_KIND_NUMBER, 0))
+    return omomi_row_refusal(row, slot, OMOMI_KIND_NUMBER, 0);
   memcpy(&word, &number, sizeof word);
-  if (status == OMOMI_STATUS_OK)
-    omomi_row_store(row, slot, word, 0);
-  return status;
+  omomi_row_store(row, slot, word, 0);
+  return OMOMI_STATUS_OK;
 }
 
-/// Sets a text field by its text. The text is UTF-8, which is checked when the request is scored.
-static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, const char *text, size_t len_bytes) {
+/// Internal: sets a text in place of an earlier one, or where there may be no text or no room.
+OMOMI_COLD OmomiStatus omomi_row_store_text_again(OmomiRequest *request, uint32_t offset_bytes, uint32_t row_type,
+                                                  uint32_t slot_index, const char *text, size_t len_bytes) {
   uint32_t start = 0;
   unsigned room_class = 0;
-  OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 0);
-  if (status != OMOMI_STATUS_OK)
-    return status;
+  OmomiStatus status;
+  OmomiRow row;
+  OmomiSlot slot;
+  row.request = request;
+  row.offset_bytes = offset_bytes;
+  row.row_type = row_type;
+  slot.row_type = row_type;
+  slot.index = slot_index;
+  slot.kind = OMOMI_KIND_TEXT;
+  slot.many = 0;
   if (text == NULL && len_bytes != 0)
     status = OMOMI_STATUS_NULL_ARGUMENT;
   else
     status = omomi_row_take(row, slot, len_bytes, 1, &start, &room_class);
   if (status != OMOMI_STATUS_OK)
-    return omomi_row_refuse(row, slot, status);
+    return omomi_row_refuse(row.request, row.offset_bytes, slot.row_type, slot.index, status);
   omomi_copy_text(row.request->block + row.request->offsets.tail_offset + start, text, len_bytes);
   omomi_row_store(row, slot, omomi_reference(start, (uint32_t)len_bytes, room_class), 1);
   return OMOMI_STATUS_OK;
 }
 
+/// Sets a text field by its text. The text is UTF-8, which is checked when the request is scored.
+static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, const char *text, size_t len_bytes) {
+  uint64_t present, inline_text, reference, bit;
+  unsigned char *block, *head;
+  size_t tail_offset, tail_len;
+  uint32_t start, end;
+  if (!omomi_row_takes(row, slot, OMOMI_KIND_TEXT, 0))
+    return omomi_row_refusal(row, slot, OMOMI_KIND_TEXT, 0);
+  /* Reads all of the request before the first store, after which the compiler would have to read it again. */
+  block = row.request->block;
+  tail_offset = row.request->offsets.tail_offset;
+  tail_len = row.request->offsets.tail_len_bytes;
+  head = block + row.offset_bytes;
+  memcpy(&start, block + offsetof(OmomiHeader, tail_used_bytes), sizeof start);
+  present = omomi_word_at(head + offsetof(OmomiRowHead, present));
+  inline_text = omomi_word_at(head + offsetof(OmomiRowHead, inline_text));
+  bit = (uint64_t)1 << slot.index;
+  if ((inline_text & bit) != 0 || text == NULL || start > tail_len || len_bytes > tail_len - start)
+    return omomi_row_store_text_again(row.request, row.offset_bytes, row.row_type, slot.index, text, len_bytes);
+  end = start + (uint32_t)len_bytes;
+  reference = omomi_reference(start, (uint32_t)len_bytes, 0);
+  present |= bit;
+  inline_text |= bit;
+  memcpy(block + offsetof(OmomiHeader, tail_used_bytes), &end, sizeof end);
+  memcpy(head + offsetof(OmomiRowHead, present), &present, sizeof present);
+  memcpy(head + offsetof(OmomiRowHead, inline_text), &inline_text, sizeof inline_text);
+  memcpy(head + sizeof(OmomiRowHead) + 8 * (size_t)slot.index, &reference, sizeof reference);
+  omomi_copy_text(block + tail_offset + start, text, len_bytes);
+  return OMOMI_STATUS_OK;
+}
+
 /// Sets a text field by the value of its text: see omomi_text_value.
 static inline OmomiStatus omomi_set_text_value(OmomiRow row, OmomiSlot slot, uint64_t value) {
-  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 0);
-  if (status == OMOMI_STATUS_OK)
-    omomi_row_store(row, slot, value, 0);
-  return status;
+  if (!omomi_row_takes(row, slot, OMOMI_KIND_TEXT, 0))
+    return omomi_row_refusal(row, slot, OMOMI_KIND_TEXT, 0);
+  omomi_row_store(row, slot, value, 0);
+  return OMOMI_STATUS_OK;
 }
 
 /// Sets a `many` field of ids. An empty list is a known value; it does not count as missing.
 static inline OmomiStatus omomi_set_ids(OmomiRow row, OmomiSlot slot, const int64_t *ids, size_t count) {
-  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_ID, 1);
-  return status == OMOMI_STATUS_OK ? omomi_row_store_words(row, slot, ids, count) : status;
+  if (!omomi_row_takes(row, slot, OMOMI_KIND_ID, 1))
+    return omomi_row_refusal(row, slot, OMOMI_KIND_ID, 1);
+  return omomi_row_store_words(row, slot, ids, count);
 }
 
 /// Sets a `many` field of texts by the values of its texts: see omomi_text_value.
 static inline OmomiStatus omomi_set_text_values(OmomiRow row, OmomiSlot slot, const uint64_t *values, size_t count) {
-  const OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 1);
-  return status == OMOMI_STATUS_OK ? omomi_row_store_words(row, slot, values, count) : status;
+  if (!omomi_row_takes(row, slot, OMOMI_KIND_TEXT, 1))
+    return omomi_row_refusal(row, slot, OMOMI_KIND_TEXT, 1);
+  return omomi_row_store_words(row, slot, values, count);
 }
 
 /// Sets a `many` field of texts by its texts.
@@ -655,9 +713,9 @@ static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const Om
   uint32_t start = 0, end;
   unsigned room_class = 0;
   unsigned char *tail;
-  OmomiStatus status = omomi_row_check(row, slot, OMOMI_KIND_TEXT, 1);
-  if (status != OMOMI_STATUS_OK)
-    return status;
+  OmomiStatus status = OMOMI_STATUS_OK;
+  if (!omomi_row_takes(row, slot, OMOMI_KIND_TEXT, 1))
+    return omomi_row_refusal(row, slot, OMOMI_KIND_TEXT, 1);
   if (texts == NULL && count != 0)
     status = OMOMI_STATUS_NULL_ARGUMENT;
   else if (count > OMOMI_MAX_VALUES_PER_FIELD)
@@ -673,7 +731,7 @@ static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const Om
   if (status == OMOMI_STATUS_OK)
     status = omomi_row_take(row, slot, len_bytes, 8, &start, &room_class);
   if (status != OMOMI_STATUS_OK)
-    return omomi_row_refuse(row, slot, status);
+    return omomi_row_refuse(row.request, row.offset_bytes, slot.row_type, slot.index, status);
   tail = row.request->block + row.request->offsets.tail_offset;
   end = start + (uint32_t)count * 8;
   for (index = 0; index < count; index++) {

@@ -175,11 +175,11 @@ pub unsafe extern "C" fn omomi_schema_slot(
         // SAFETY: the caller's promise.
         let name = unsafe { text(name, name_len_bytes, "name") }?;
         let out_slot = output(out_slot, "out_slot")?;
-        let Some((slot, index)) = schema.slot(name).and_then(|slot| Some((slot, u32::try_from(slot.index).ok()?)))
+        let Some((slot, index)) = schema.slot(name).and_then(|slot| Some((slot, u32::try_from(slot.index()).ok()?)))
         else {
             return Err(Error::UnknownField { field: name.to_owned() });
         };
-        let field = &schema.fields(slot.side)[slot.index];
+        let field = &schema.fields(slot.side())[slot.index()];
         let kind = match field.kind {
             SchemaKind::Id => OMOMI_KIND_ID,
             SchemaKind::Text => OMOMI_KIND_TEXT,

@@ -322,11 +322,17 @@ impl CandidateStatus {
     }
 
     /// Returns the status with that number.
+    #[inline]
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
+        // Nearly all.
+        if number == SCORED_NUMBER { Some(Self::Scored) } else { Self::other_from_number(number) }
+    }
+
+    #[cold]
+    fn other_from_number(number: u32) -> Option<Self> {
         match number {
             0 => Some(Self::NotComputed),
-            SCORED_NUMBER => Some(Self::Scored),
             LATE_NUMBER => Some(Self::Late),
             _ => RowProblem::ALL.into_iter().find(|problem| *problem as u32 == number).map(Self::Refused),
         }

@@ -10,5 +10,5 @@ pub use layout::{
 };
 pub(crate) use rows::row_from_text;
 pub use rows::{FieldValue, RequestRows, Row, row_from_json, row_tail_len_bytes, row_to_json};
-pub(crate) use schema::RowType;
 pub use schema::{FieldSlot, Schema, SchemaField, SchemaKind};
+pub(crate) use schema::{RowType, ValueType};

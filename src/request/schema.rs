@@ -64,14 +64,63 @@ pub enum SchemaKind {
 }
 
 /// The slot of a declared field in the rows of its side. Look it up once and keep it: setting a value then needs no
-/// look-up by name. Rows of another schema refuse it.
+/// look-up by name. Rows of another schema refuse it. Only a [`Schema`] makes slots, so a setter that compares the types
+/// of row and value needs to look at nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldSlot {
-    /// The side whose rows have the field.
-    pub side: Side,
-    /// The index of the slot in such a row, from 0.
-    pub index: usize,
     pub(crate) row_type: RowType,
+    pub(crate) value_type: ValueType,
+    side: Side,
+    index: u8,
+}
+
+/// What a setter of a row takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ValueType {
+    Id,
+    Text,
+    Number,
+    Ids,
+    Texts,
+}
+
+impl FieldSlot {
+    /// Returns the side whose rows have the field.
+    #[inline]
+    #[must_use]
+    pub const fn side(self) -> Side {
+        self.side
+    }
+
+    /// Returns the index of the slot in such a row, from 0.
+    #[inline]
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+impl ValueType {
+    const fn of(field: &SchemaField) -> Self {
+        match (&field.kind, field.many) {
+            (SchemaKind::Id, false) => Self::Id,
+            (SchemaKind::Id, true) => Self::Ids,
+            (SchemaKind::Text, false) => Self::Text,
+            (SchemaKind::Text, true) => Self::Texts,
+            (SchemaKind::Number { .. }, _) => Self::Number,
+        }
+    }
+
+    /// Returns what an error calls such a value.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Id => "an id",
+            Self::Text => "a text",
+            Self::Number => "a number",
+            Self::Ids => "a list of ids",
+            Self::Texts => "a list of texts",
+        }
+    }
 }
 
 /// The schema and the side of a row. A row takes slots of its own type only, and no slot has the type 0.
@@ -200,7 +249,8 @@ impl Schema {
     /// Returns the slots of one side, in the order of [`Schema::fields`].
     pub fn slots(&self, side: Side) -> impl ExactSizeIterator<Item = FieldSlot> + use<> {
         let row_type = self.row_type(side);
-        (0..self.fields(side).len()).map(move |index| FieldSlot { side, index, row_type })
+        let slots = (0..).zip(self.fields(side)).map(|(index, field)| slot_of(field, index, row_type));
+        slots.collect::<Vec<_>>().into_iter()
     }
 
     /// Returns the fields of one side. The index of a field in this list is the index of its slot.
@@ -216,8 +266,8 @@ impl Schema {
     #[must_use]
     pub fn slot(&self, name: &str) -> Option<FieldSlot> {
         [Side::Context, Side::Candidate].into_iter().find_map(|side| {
-            let index = self.fields(side).iter().position(|field| field.name == name)?;
-            Some(FieldSlot { side, index, row_type: self.row_type(side) })
+            let (index, field) = (0..).zip(self.fields(side)).find(|(_, field)| field.name == name)?;
+            Some(slot_of(field, index, self.row_type(side)))
         })
     }
 
@@ -227,4 +277,9 @@ impl Schema {
             Side::Candidate => &mut self.candidate,
         }
     }
+}
+
+/// Returns the slot of the field at `index` of its side, of which there are at most 64.
+const fn slot_of(field: &SchemaField, index: u8, row_type: RowType) -> FieldSlot {
+    FieldSlot { row_type, value_type: ValueType::of(field), side: field.side, index }
 }

@@ -247,7 +247,7 @@ fn check_fields(contract: &Contract, schema: &Schema) -> Result<(), Error> {
     for field in contract.fields() {
         let many = if field.many { "many " } else { "" };
         match schema.slot(&field.name) {
-            Some(slot) => differences.extend(difference(field, slot.side, &schema.fields(slot.side)[slot.index])),
+            Some(slot) => differences.extend(difference(field, slot.side(), &schema.fields(slot.side())[slot.index()])),
             None => {
                 missing.push(format!("the {} field `{}` ({many}{})", field.side.word(), field.name, field.kind.word()));
             }
@@ -293,7 +293,7 @@ fn bind_field(field: &Field, schema: &Schema) -> Result<PlannedField, Error> {
     Ok(PlannedField {
         name: Arc::from(field.name.as_str()),
         seed: field.seed(),
-        slot: slot.index,
+        slot: slot.index(),
         reading,
         many: field.many,
     })

@@ -1,5 +1,7 @@
 //! A request block that Rust owns and fills.
 
+use std::ops::Range;
+
 use super::counts::RequestCounts;
 use crate::contract::Side;
 use crate::error::Error;
@@ -11,6 +13,7 @@ use crate::request::layout::{
 };
 use crate::request::{
     CandidateStatus, Candidates, FieldSlot, MAX_VALUES_PER_FIELD, RequestLayout, RowType, SchemaField, SchemaKind,
+    ValueType,
 };
 use crate::request::{FieldValue, RequestRows, Row};
 
@@ -22,9 +25,9 @@ pub struct Request {
     layout: RequestLayout,
     words: Vec<u64>,
     tail_used_bytes: usize,
-    /// Each candidate below was filled or is a gap.
-    filled_count: usize,
-    gap_count: usize,
+    /// Number of rows of candidates, and of names of prepared candidates. One of them is 0.
+    row_capacity: usize,
+    name_capacity: usize,
     context_type: RowType,
     candidate_type: RowType,
 }
@@ -44,7 +47,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct RowMut<'a> {
     request: &'a mut Request,
-    side: Side,
+    /// The index of its first word.
     start: usize,
     row_type: RowType,
 }
@@ -59,6 +62,15 @@ struct Room {
 }
 
 const WORD: usize = size_of::<u64>();
+
+/// The first words of a row say which fields it has.
+const ROW_HEAD_LEN: usize = ROW_SLOTS_OFFSET / WORD;
+const PRESENT: usize = ROW_PRESENT_OFFSET / WORD;
+const INLINE_TEXT: usize = ROW_INLINE_TEXT_OFFSET / WORD;
+const _: () = assert!(PRESENT < ROW_HEAD_LEN && INLINE_TEXT < ROW_HEAD_LEN);
+
+/// The word of the header with the number of candidates that were begun and, above it, the number of gaps.
+const FILLED: usize = FILLED_COUNT_OFFSET / WORD;
 
 impl Request {
     /// Creates an empty request of `layout`. Aborts the process if there is no memory for it: see
@@ -78,13 +90,14 @@ impl Request {
     }
 
     fn with_words(layout: &RequestLayout, mut words: Vec<u64>) -> Self {
-        words[0] = u64::from(LAYOUT_VERSION);
+        words[0] = u64::from(LAYOUT_VERSION).to_le();
+        let (capacity, used_as) = (layout.capacity().candidates, layout.candidates());
         Self {
             layout: layout.clone(),
             words,
             tail_used_bytes: 0,
-            filled_count: 0,
-            gap_count: 0,
+            row_capacity: if used_as == Candidates::Inline { capacity } else { 0 },
+            name_capacity: if used_as == Candidates::Prepared { capacity } else { 0 },
             context_type: layout.schema().row_type(Side::Context),
             candidate_type: layout.schema().row_type(Side::Candidate),
         }
@@ -98,30 +111,36 @@ impl Request {
         self.store_tail_used();
         self.store_filled(0, 0);
         self.forget_answers();
-        self.clear_row(self.layout.offsets().context_offset);
+        self.clear_row(self.layout.offsets().context_offset / WORD);
     }
 
     /// Returns the number of candidates up to the last one that was filled since the request was cleared.
     #[must_use]
-    pub const fn filled_count(&self) -> usize {
-        self.filled_count
+    pub fn filled_count(&self) -> usize {
+        self.filled_and_gap_counts().0
     }
 
     pub(crate) fn forget_answers(&mut self) {
         self.words[IS_ANSWERED_OFFSET / WORD] = 0;
     }
 
+    /// Returns the number of candidates that were begun, each of which is filled or a gap, and the number of gaps.
+    #[inline]
+    fn filled_and_gap_counts(&self) -> (usize, usize) {
+        let (filled_count, gap_count) = halves(self.word(FILLED));
+        (filled_count as usize, gap_count as usize)
+    }
+
     #[inline]
     fn store_filled(&mut self, filled_count: usize, gap_count: usize) {
-        (self.filled_count, self.gap_count) = (filled_count, gap_count);
-        self.words[FILLED_COUNT_OFFSET / WORD] = pack(filled_count, gap_count).to_le();
+        self.words[FILLED] = pack(filled_count, gap_count).to_le();
     }
 
     /// Returns the context row with its current values.
     #[inline]
     pub fn context(&mut self) -> RowMut<'_> {
-        let (start, row_type) = (self.layout.offsets().context_offset, self.context_type);
-        RowMut { request: self, side: Side::Context, start, row_type }
+        let (start, row_type) = (self.layout.offsets().context_offset / WORD, self.context_type);
+        RowMut { request: self, start, row_type }
     }
 
     /// Returns the row of candidate `index`, with the values that it was given since the request was cleared. The
@@ -134,39 +153,47 @@ impl Request {
     /// candidates are prepared.
     #[inline]
     pub fn candidate(&mut self, index: usize) -> Result<RowMut<'_>, Error> {
-        self.check_candidate(index, Candidates::Inline)?;
-        let offsets = self.layout.offsets();
-        let start = offsets.candidates_offset + index * offsets.candidate_stride_bytes;
-        if index == self.filled_count {
+        if index >= self.row_capacity {
+            return Err(self.refusal(index, Candidates::Inline));
+        }
+        let start = self.start_of(index);
+        let (filled_count, gap_count) = self.filled_and_gap_counts();
+        if index == filled_count {
             self.clear_row(start);
-            self.store_filled(index + 1, self.gap_count);
-        } else if index > self.filled_count || self.gap_count > 0 {
+            self.store_filled(index + 1, gap_count);
+        } else if index > filled_count || gap_count > 0 {
             self.fill_out_of_order(index, start);
         }
         let row_type = self.candidate_type;
-        Ok(RowMut { request: self, side: Side::Candidate, start, row_type })
+        Ok(RowMut { request: self, start, row_type })
+    }
+
+    /// Returns the index of the first word of the row of candidate `index`.
+    #[inline]
+    fn start_of(&self, index: usize) -> usize {
+        let offsets = self.layout.offsets();
+        (offsets.candidates_offset + index * offsets.candidate_stride_bytes) / WORD
     }
 
     /// Begins the row of a candidate that does not follow the last one.
     #[cold]
     fn fill_out_of_order(&mut self, index: usize, start: usize) {
-        if index < self.filled_count {
-            let is_gap = self.words[(start + ROW_PRESENT_OFFSET) / WORD] == 0
-                && self.words[(start + ROW_INLINE_TEXT_OFFSET) / WORD] == GAP_INLINE_TEXT;
+        let (filled_count, gap_count) = self.filled_and_gap_counts();
+        if index < filled_count {
+            let is_gap = self.words[start + PRESENT] == 0 && self.words[start + INLINE_TEXT] == GAP_INLINE_TEXT;
             if is_gap {
                 self.clear_row(start);
-                self.store_filled(self.filled_count, self.gap_count - 1);
+                self.store_filled(filled_count, gap_count.saturating_sub(1));
             }
             return;
         }
-        let offsets = self.layout.offsets();
-        for gap in self.filled_count..index {
-            let start = offsets.candidates_offset + gap * offsets.candidate_stride_bytes;
+        for gap in filled_count..index {
+            let start = self.start_of(gap);
             self.clear_row(start);
-            self.words[(start + ROW_INLINE_TEXT_OFFSET) / WORD] = GAP_INLINE_TEXT;
+            self.words[start + INLINE_TEXT] = GAP_INLINE_TEXT;
         }
         self.clear_row(start);
-        self.store_filled(index + 1, self.gap_count + index - self.filled_count);
+        self.store_filled(index + 1, gap_count + index - filled_count);
     }
 
     /// Makes prepared candidate `index_in_set` of the scorer's [`CandidateSet`](super::CandidateSet) the candidate
@@ -178,16 +205,24 @@ impl Request {
     /// candidates are rows.
     #[inline]
     pub fn set_candidate(&mut self, index: usize, index_in_set: u32) -> Result<(), Error> {
-        self.check_candidate(index, Candidates::Prepared)?;
-        if index >= self.filled_count {
-            for gap in self.filled_count..index {
-                self.store_name(gap, GAP_INDEX);
+        if index >= self.name_capacity {
+            return Err(self.refusal(index, Candidates::Prepared));
+        }
+        let (filled_count, _) = self.filled_and_gap_counts();
+        if index >= filled_count {
+            if index > filled_count {
+                self.skip_names(filled_count..index);
             }
             self.store_filled(index + 1, 0);
         }
         // No set has an index that large, so this changes no answer.
         self.store_name(index, index_in_set.min(GAP_INDEX - 1));
         Ok(())
+    }
+
+    #[cold]
+    fn skip_names(&mut self, gaps: Range<usize>) {
+        gaps.for_each(|gap| self.store_name(gap, GAP_INDEX));
     }
 
     #[inline]
@@ -198,28 +233,35 @@ impl Request {
         *word = (u64::from_le(*word) & !(0xffff_ffff << shift) | u64::from(name) << shift).to_le();
     }
 
-    #[inline]
-    fn check_candidate(&self, index: usize, used_as: Candidates) -> Result<(), Error> {
-        if index < self.layout.capacity().candidates && self.layout.candidates() == used_as {
-            return Ok(());
-        }
-        self.refuse_candidate(index, used_as)
-    }
-
+    /// Returns why there is no candidate `index` that is used like that.
     #[cold]
-    fn refuse_candidate(&self, index: usize, used_as: Candidates) -> Result<(), Error> {
+    fn refusal(&self, index: usize, used_as: Candidates) -> Error {
         let capacity = self.layout.capacity().candidates;
         if index >= capacity {
-            return Err(Error::TooManyCandidates {
-                expected: capacity as u64,
-                found: (index as u64).saturating_add(1),
-            });
+            return Error::TooManyCandidates { expected: capacity as u64, found: (index as u64).saturating_add(1) };
         }
         let problem = match used_as {
             Candidates::Inline => "its layout is for prepared candidates, which have no rows and are named by index",
             Candidates::Prepared => "its layout is for candidates that are rows in the request",
         };
-        Err(Error::InvalidArgument { argument: "request", problem: problem.to_owned() })
+        Error::InvalidArgument { argument: "request", problem: problem.to_owned() }
+    }
+
+    fn declared(&self, field: FieldSlot) -> Option<&SchemaField> {
+        self.layout.schema().fields(field.side()).get(field.index())
+    }
+
+    /// Returns why a row of that type does not take a value of a field.
+    #[cold]
+    fn refusal_of_field(&self, row_type: RowType, field: FieldSlot, used_as: ValueType) -> Error {
+        if ![self.context_type, self.candidate_type].contains(&field.row_type) {
+            return Error::ForeignSlot;
+        }
+        let Some(declared) = self.declared(field) else {
+            return Error::UnknownField { field: format!("{} field {}", field.side().word(), field.index()) };
+        };
+        let used = if field.row_type == row_type { used_as.word() } else { "a field of the other side" };
+        Error::WrongFieldUse { field: declared.name.clone(), declared: describe(declared), used }
     }
 
     /// Returns the context row, or the row of the first candidate, with its current values. A row of a log fills only
@@ -256,6 +298,7 @@ impl Request {
     /// # Panics
     ///
     /// If the layout has no such candidate.
+    #[inline]
     #[must_use]
     pub fn answer(&self, index: usize) -> Answer {
         self.answer_of(0, index)
@@ -267,11 +310,18 @@ impl Request {
     /// # Panics
     ///
     /// If the layout has no such model or candidate.
+    #[inline]
     #[must_use]
     pub fn answer_of(&self, model: usize, index: usize) -> Answer {
+        self.answer_in(self.result(model), self.answered_count(), index)
+    }
+
+    /// Returns answer `index` of a result that has `answered_count` answers.
+    #[inline]
+    fn answer_in(&self, result: usize, answered_count: usize, index: usize) -> Answer {
         assert!(index < self.layout.capacity().candidates, "no candidate {index}");
-        let at = self.result(model) + (OUTCOME_LEN + index * ANSWER_LEN) / WORD;
-        if index >= self.answered_count() {
+        let at = result + (OUTCOME_LEN + index * ANSWER_LEN) / WORD;
+        if index >= answered_count {
             return Answer::without_probability(CandidateStatus::NotComputed);
         }
         let (probability, status) = halves(self.word(at + 1));
@@ -284,6 +334,7 @@ impl Request {
     }
 
     /// Returns the number of candidates that have an answer of the last `predict`: 0 after one that failed.
+    #[inline]
     #[must_use]
     pub fn answered_count(&self) -> usize {
         halves(self.word(IS_ANSWERED_OFFSET / WORD)).1 as usize
@@ -294,14 +345,23 @@ impl Request {
         halves(self.word(IS_ANSWERED_OFFSET / WORD)).0 != 0
     }
 
-    /// Returns the answers of the first model for the first `candidate_count` candidates of the last `predict`.
+    /// Returns the answers of the first model for the first `candidate_count` candidates of the last `predict`. Reading
+    /// the answer of a candidate that the layout does not have panics.
+    #[inline]
     pub fn answers(&self, candidate_count: usize) -> impl ExactSizeIterator<Item = Answer> + '_ {
         self.answers_of(0, candidate_count)
     }
 
-    /// Returns the answers of model `model` for the first `candidate_count` candidates of the last `predict`.
+    /// Returns the answers of model `model` for the first `candidate_count` candidates of the last `predict`. Reading
+    /// the answer of a candidate that the layout does not have panics.
+    ///
+    /// # Panics
+    ///
+    /// If the layout has no such model.
+    #[inline]
     pub fn answers_of(&self, model: usize, candidate_count: usize) -> impl ExactSizeIterator<Item = Answer> + '_ {
-        (0..candidate_count).map(move |index| self.answer_of(model, index))
+        let (result, answered_count) = (self.result(model), self.answered_count());
+        (0..candidate_count).map(move |index| self.answer_in(result, answered_count, index))
     }
 
     /// Returns the generation of the first model in the last `predict`.
@@ -337,6 +397,7 @@ impl Request {
     }
 
     /// Returns the index of the first word of a model's result.
+    #[inline]
     fn result(&self, model: usize) -> usize {
         assert!(model < self.layout.model_count(), "no model {model}");
         let offsets = self.layout.offsets();
@@ -365,14 +426,14 @@ impl Request {
         Ok(())
     }
 
+    #[inline]
     fn word(&self, index: usize) -> u64 {
         u64::from_le(self.words[index])
     }
 
     #[inline]
     fn clear_row(&mut self, start: usize) {
-        self.words[(start + ROW_PRESENT_OFFSET) / WORD] = 0;
-        self.words[(start + ROW_INLINE_TEXT_OFFSET) / WORD] = 0;
+        self.words[start..start + ROW_HEAD_LEN].fill(0);
     }
 
     #[inline]
@@ -402,12 +463,6 @@ impl Request {
         // SAFETY: the range is inside the block by the assertion; bytes need no alignment, and every bit pattern is a
         // valid u64.
         unsafe { std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast::<u8>().add(at), len) }
-    }
-
-    #[inline]
-    fn put_text(&mut self, text: &str) -> Result<u64, Error> {
-        let start = self.take_tail(text.len(), 1)?;
-        Ok(self.put_text_at(start, text))
     }
 
     /// Writes value `index` of the list at `start`.
@@ -463,8 +518,8 @@ impl RowMut<'_> {
     /// Returns [`Error::WrongFieldUse`] if the field has another type or side.
     #[inline]
     pub fn set_id(&mut self, field: FieldSlot, id: i64) -> Result<(), Error> {
-        self.check(field, false, "an id", |kind| matches!(kind, SchemaKind::Id))?;
-        self.store(field, id.cast_unsigned(), false);
+        self.check(field, ValueType::Id)?;
+        self.store(field, id.cast_unsigned());
         Ok(())
     }
 
@@ -476,15 +531,39 @@ impl RowMut<'_> {
     /// room for the text.
     #[inline]
     pub fn set_text(&mut self, field: FieldSlot, text: &str) -> Result<(), Error> {
-        self.check(field, false, "a text", |kind| matches!(kind, SchemaKind::Text))?;
-        let reference = match self.word_in_tail(field, true) {
-            Some(old) => {
-                let room = self.take_again(self.text_at(old), text.len(), 1)?;
-                self.request.put_text_at(room.start, text) | class_bits(room)
-            }
-            None => self.request.put_text(text)?,
-        };
-        self.store(field, reference, true);
+        self.check(field, ValueType::Text)?;
+        let start = self.request.tail_used_bytes;
+        // No text is so long that this overflows.
+        let end = start + text.len();
+        let has_room = end <= self.request.layout.capacity().tail_len_bytes;
+        let (head, slots) = self.request.words[self.start..].split_at_mut(ROW_HEAD_LEN);
+        let bit = bit_of(field);
+        if head[INLINE_TEXT] & bit != 0 || !has_room {
+            return self.again().set_text_again(field, text);
+        }
+        slots[field.index()] = pack(start, text.len()).to_le();
+        head[PRESENT] |= bit;
+        head[INLINE_TEXT] |= bit;
+        self.request.tail_used_bytes = end;
+        self.request.store_tail_used();
+        self.request.put_text_at(start, text);
+        Ok(())
+    }
+
+    /// Returns this row for a call that is not inlined. If `self` were passed, the compiler would keep it in memory and
+    /// read it again after each store.
+    #[inline]
+    const fn again(&mut self) -> RowMut<'_> {
+        RowMut { request: &mut *self.request, start: self.start, row_type: self.row_type }
+    }
+
+    /// Sets a text in place of an earlier one, or where there may be no room.
+    #[cold]
+    fn set_text_again(mut self, field: FieldSlot, text: &str) -> Result<(), Error> {
+        let old = self.word_in_tail(field, true).and_then(|old| self.text_at(old));
+        let room = self.take_again(old, text.len(), 1)?;
+        let reference = self.request.put_text_at(room.start, text) | class_bits(room);
+        self.store_of_text(field, reference, true);
         Ok(())
     }
 
@@ -495,8 +574,8 @@ impl RowMut<'_> {
     /// Returns [`Error::WrongFieldUse`] if the field has another type or side.
     #[inline]
     pub fn set_text_value(&mut self, field: FieldSlot, value: u64) -> Result<(), Error> {
-        self.check(field, false, "a text", |kind| matches!(kind, SchemaKind::Text))?;
-        self.store(field, value, false);
+        self.check(field, ValueType::Text)?;
+        self.store_of_text(field, value, false);
         Ok(())
     }
 
@@ -507,8 +586,8 @@ impl RowMut<'_> {
     /// Returns [`Error::WrongFieldUse`] if the field has another type or side.
     #[inline]
     pub fn set_number(&mut self, field: FieldSlot, number: f64) -> Result<(), Error> {
-        self.check(field, false, "a number", |kind| matches!(kind, SchemaKind::Number { .. }))?;
-        self.store(field, number.to_bits(), false);
+        self.check(field, ValueType::Number)?;
+        self.store(field, number.to_bits());
         Ok(())
     }
 
@@ -519,12 +598,12 @@ impl RowMut<'_> {
     /// Returns [`Error::WrongFieldUse`] if the field has another type or side, [`Error::TooManyValues`] if there are
     /// more than [`MAX_VALUES_PER_FIELD`] values, and [`Error::TailFull`] if there is no room for them.
     pub fn set_ids(&mut self, field: FieldSlot, ids: &[i64]) -> Result<(), Error> {
-        self.check(field, true, "a list of ids", |kind| matches!(kind, SchemaKind::Id))?;
+        self.check(field, ValueType::Ids)?;
         let room = self.take_list(field, ids.len(), 0)?;
         for (index, id) in ids.iter().enumerate() {
             self.request.put_listed(room.start, index, id.cast_unsigned());
         }
-        self.store(field, pack(room.start, ids.len()) | class_bits(room), false);
+        self.store(field, pack(room.start, ids.len()) | class_bits(room));
         Ok(())
     }
 
@@ -535,7 +614,7 @@ impl RowMut<'_> {
     /// Returns [`Error::WrongFieldUse`] if the field has another type or side, [`Error::TooManyValues`] if there are
     /// more than [`MAX_VALUES_PER_FIELD`] values, and [`Error::TailFull`] if there is no room for them.
     pub fn set_texts(&mut self, field: FieldSlot, texts: &[impl AsRef<str>]) -> Result<(), Error> {
-        self.check(field, true, "a list of texts", |kind| matches!(kind, SchemaKind::Text))?;
+        self.check(field, ValueType::Texts)?;
         let texts_len = texts.iter().fold(0, |len: usize, text| len.saturating_add(text.as_ref().len()));
         let room = self.take_list(field, texts.len(), texts_len)?;
         let mut end = room.start + texts.len() * SLOT_LEN;
@@ -544,7 +623,7 @@ impl RowMut<'_> {
             end += text.as_ref().len();
             self.request.put_listed(room.start, index, reference);
         }
-        self.store(field, pack(room.start, texts.len()) | class_bits(room), true);
+        self.store_of_text(field, pack(room.start, texts.len()) | class_bits(room), true);
         Ok(())
     }
 
@@ -570,7 +649,7 @@ impl RowMut<'_> {
     /// Reserves room in the tail for a list of `count` values and, behind it, for `texts_len` bytes of texts.
     fn take_list(&mut self, field: FieldSlot, count: usize, texts_len: usize) -> Result<Room, Error> {
         if count > MAX_VALUES_PER_FIELD {
-            let field = self.declared(field).map_or_else(String::new, |field| field.name.clone());
+            let field = self.request.declared(field).map_or_else(String::new, |field| field.name.clone());
             return Err(Error::TooManyValues { field, expected: MAX_VALUES_PER_FIELD as u64, found: count as u64 });
         }
         let len = (count * SLOT_LEN).saturating_add(texts_len);
@@ -589,11 +668,9 @@ impl RowMut<'_> {
     /// the value is a text.
     #[inline]
     fn word_in_tail(&self, field: FieldSlot, by_bytes: bool) -> Option<u64> {
-        let words = &self.request.words[self.start / WORD..];
-        let present = words[ROW_PRESENT_OFFSET / WORD];
-        let bits = if by_bytes { present & words[ROW_INLINE_TEXT_OFFSET / WORD] } else { present };
-        let is_set = u64::from_le(bits) >> field.index & 1 == 1;
-        is_set.then(|| u64::from_le(words[ROW_SLOTS_OFFSET / WORD + field.index]))
+        let (head, slots) = self.request.words[self.start..].split_at(ROW_HEAD_LEN);
+        let bits = if by_bytes { head[PRESENT] & head[INLINE_TEXT] } else { head[PRESENT] };
+        (bits & bit_of(field) != 0).then(|| u64::from_le(slots[field.index()]))
     }
 
     /// Returns the room of a text, or nothing if `reference` was written by hand and is wrong.
@@ -625,48 +702,34 @@ impl RowMut<'_> {
     }
 
     #[inline]
-    fn declared(&self, field: FieldSlot) -> Option<&SchemaField> {
-        self.request.layout.schema().fields(field.side).get(field.index)
-    }
-
-    #[inline]
-    fn check(
-        &self,
-        field: FieldSlot,
-        many: bool,
-        used: &'static str,
-        is_kind: impl Fn(&SchemaKind) -> bool,
-    ) -> Result<(), Error> {
-        match self.declared(field) {
-            Some(declared) if field.row_type == self.row_type && declared.many == many && is_kind(&declared.kind) => {
-                Ok(())
-            }
-            _ => self.refuse(field, used),
+    fn check(&self, field: FieldSlot, used_as: ValueType) -> Result<(), Error> {
+        if field.row_type == self.row_type && field.value_type == used_as {
+            return Ok(());
         }
+        Err(self.request.refusal_of_field(self.row_type, field, used_as))
     }
 
-    #[cold]
-    fn refuse(&self, field: FieldSlot, used: &'static str) -> Result<(), Error> {
-        if ![self.request.context_type, self.request.candidate_type].contains(&field.row_type) {
-            return Err(Error::ForeignSlot);
-        }
-        let Some(declared) = self.declared(field) else {
-            return Err(Error::UnknownField { field: format!("{} field {}", field.side.word(), field.index) });
-        };
-        let used = if field.side == self.side { used } else { "a field of the other side" };
-        Err(Error::WrongFieldUse { field: declared.name.clone(), declared: describe(declared), used })
-    }
-
+    /// Stores a value that is not a text, and has no bit in the head for that.
     #[inline]
-    fn store(&mut self, field: FieldSlot, word: u64, by_bytes: bool) {
-        let bit = 1_u64 << field.index;
-        let words = &mut self.request.words[self.start / WORD..];
-        words[ROW_SLOTS_OFFSET / WORD + field.index] = word.to_le();
-        let present = &mut words[ROW_PRESENT_OFFSET / WORD];
-        *present |= bit.to_le();
-        let inline_text = &mut words[ROW_INLINE_TEXT_OFFSET / WORD];
-        *inline_text = if by_bytes { *inline_text | bit.to_le() } else { *inline_text & !bit.to_le() };
+    fn store(&mut self, field: FieldSlot, word: u64) {
+        let (head, slots) = self.request.words[self.start..].split_at_mut(ROW_HEAD_LEN);
+        slots[field.index()] = word.to_le();
+        head[PRESENT] |= bit_of(field);
     }
+
+    /// Stores the value of a text, or a reference to its bytes.
+    #[inline]
+    fn store_of_text(&mut self, field: FieldSlot, word: u64, by_bytes: bool) {
+        self.store(field, word);
+        let (bit, inline_text) = (bit_of(field), &mut self.request.words[self.start + INLINE_TEXT]);
+        *inline_text = if by_bytes { *inline_text | bit } else { *inline_text & !bit };
+    }
+}
+
+/// Returns the bit of a field in the words of a row's head.
+#[inline]
+const fn bit_of(field: FieldSlot) -> u64 {
+    (1_u64 << field.index()).to_le()
 }
 
 /// Copies a text to a slice of the same length. Nearly every text is at most two words long, and a call of `memcpy`

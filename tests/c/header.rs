@@ -44,10 +44,18 @@ const ATTRIBUTES: &str = "
 /// Marks a call whose status must be looked at: without it, outputs and answers mean nothing.
 #if defined(__GNUC__)
 #define OMOMI_MUST_USE __attribute__((warn_unused_result))
-#define OMOMI_COLD __attribute__((cold))
 #else
 #define OMOMI_MUST_USE
-#define OMOMI_COLD
+#endif
+
+/// Internal: begins a function of this file that is rarely called, so that it stays out of the loops that call it.
+/// Marks a condition that is nearly always true.
+#if defined(__GNUC__)
+#define OMOMI_COLD static __attribute__((cold, noinline, unused))
+#define OMOMI_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#else
+#define OMOMI_COLD static inline
+#define OMOMI_LIKELY(condition) (condition)
 #endif";
 
 fn made() -> String {

@@ -66,7 +66,7 @@ fn a_text_that_cannot_be_read_affects_only_its_candidate_at_any_place_in_a_colum
     let offsets = request.layout().offsets();
     let title = request.layout().schema().slot("title").unwrap();
     for index in (1..texts.len()).step_by(13) {
-        let slot = offsets.candidates_offset + index * offsets.candidate_stride_bytes + 16 + title.index * 8;
+        let slot = offsets.candidates_offset + index * offsets.candidate_stride_bytes + 16 + title.index() * 8;
         // SAFETY: the addresses are inside the block that the request owns, at multiples of their sizes.
         let first_byte = unsafe {
             let block = request.block_address();

@@ -25,7 +25,7 @@ pub(super) fn write(
     let count = answers.len().min(CHUNK);
     let Sums { own: logits, crossed, shifted, exps, probabilities } = sums;
     // Arrays: their length is known, so that the loops below check no index.
-    let (crossed, shifted, exps) = (&**crossed, &mut **shifted, &mut **exps);
+    let (crossed, shifted, exps) = (&***crossed, &mut ***shifted, &mut ***exps);
     let (logits, probabilities) = (&mut logits[..count], &mut probabilities[..count]);
     let mut has_nan = false;
     let lanes = logits.iter_mut().zip(crossed).zip(shifted.iter_mut().zip(exps.iter_mut()));

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::{Bits, CHUNK, Job, OF_SCORER, Running, Work, each_place, is_set, ones, set};
 use crate::error::{Error, RowProblem};
 use crate::feature::{cross_step, feature_key};
-use crate::memory::{array, filled, with_room};
+use crate::memory::{Lanes, array, filled, with_room};
 use crate::request::MAX_VALUES_PER_FIELD;
 use crate::request::layout::{GAP_INLINE_TEXT, ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SLOT_LEN};
 use crate::weight_file::table::Table;
@@ -40,8 +40,8 @@ pub(super) struct Columns {
     /// The candidates that are gaps.
     gaps: Bits,
     /// The first two words of each row.
-    present: Box<[u64; CHUNK]>,
-    inline_text: Box<[u64; CHUNK]>,
+    present: Lanes<u64, CHUNK>,
+    inline_text: Lanes<u64, CHUNK>,
 }
 
 /// The keys of a `many` field.
@@ -51,7 +51,7 @@ pub(super) struct ManyColumn {
     pub(super) keys: Vec<u64>,
     weights: Vec<f32>,
     /// The end of each candidate's keys.
-    ends: Box<[u32; CHUNK]>,
+    ends: Lanes<u32, CHUNK>,
     /// The candidates without the field. An empty list counts as a value.
     absent: Bits,
 }

@@ -28,7 +28,7 @@ use super::plan::{Column, KeyPlan, Needed, Plan, Use};
 use super::request::Answer;
 use crate::error::{Error, RowProblem};
 use crate::instructions::{Instructions, Set};
-use crate::memory::array;
+use crate::memory::{Lanes, array};
 use crate::request::{CandidateStatus, Candidates, MAX_MODELS};
 use crate::weight_file::table::Table;
 use columns::Columns;
@@ -113,12 +113,12 @@ pub(super) struct Scratch {
 /// Sums of a chunk's candidates for one model.
 #[derive(Debug)]
 struct Sums {
-    own: Box<[f64; CHUNK]>,
-    crossed: Box<[f64; CHUNK]>,
+    own: Lanes<f64, CHUNK>,
+    crossed: Lanes<f64, CHUNK>,
     /// The probabilities, and two intermediate results of the sigmoid.
-    probabilities: Box<[f32; CHUNK]>,
-    shifted: Box<[f64; CHUNK]>,
-    exps: Box<[f64; CHUNK]>,
+    probabilities: Lanes<f32, CHUNK>,
+    shifted: Lanes<f64, CHUNK>,
+    exps: Lanes<f64, CHUNK>,
 }
 
 impl Sums {

@@ -48,7 +48,7 @@ impl LogScorer {
         for ((field, &slot), column) in model.contract().fields().iter().zip(&self.slots).zip(&batch.columns) {
             let range = column.range(row);
             let Some(first) = range.clone().next() else { continue };
-            let mut target = self.request.row_of(slot.side)?;
+            let mut target = self.request.row_of(slot.side())?;
             match (&column.categories, &field.kind) {
                 (Categories::Numbers(numbers), FieldKind::Number { .. }) => target.set_number(slot, numbers[first])?,
                 (Categories::Texts { .. }, _) if field.many => {
