@@ -443,6 +443,13 @@ mod tests {
         let far: Vec<Day> = before.iter().map(|day| with_distance(0.5, day.clone())).collect();
         assert_eq!(names(&with_distance(0.1, day(1.0, 0.2, 9)), &far), [""; 0], "a day like another one is no fault");
         assert_eq!(names(&with_distance(1.0, day(1.0, 0.2, 9)), &far), ["distance of hour"]);
+        let sorted = |it: f64, mut day: Day| {
+            day.figures.insert("clicks after a click".to_owned(), it);
+            day
+        };
+        let by_time: Vec<Day> = before.iter().map(|day| sorted(0.11, day.clone())).collect();
+        assert_eq!(names(&sorted(1.0, day(1.0, 0.2, 9)), &by_time), ["clicks after a click"], "sorted by the label");
+        assert_eq!(names(&sorted(0.05, day(1.0, 0.2, 9)), &by_time), [""; 0]);
         assert_eq!(names(&day(0.5, 1.0, 9), &[]), [""; 0], "without days before, nothing can jump");
         let jump = &day(0.80, 0.2, 9).jumps(&before, bands(1.0))[0];
         assert!(jump.expected[0] > 0.8 && jump.expected[1] < 1.25 && jump.owner == Owner::Delivery, "{jump:?}");
