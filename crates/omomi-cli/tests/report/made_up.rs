@@ -108,7 +108,6 @@ fn model(generation: u64, worse: f64, is_compared: bool) -> ModelEvaluation {
         overall: Overall {
             impressions: 1_000_000,
             clicks: 98_212,
-            adjacent_clicks: 9_645,
             not_probability_count: 0,
             mean_probability: 0.0979,
             log_loss: 0.321 * entropy,
