@@ -95,7 +95,12 @@ impl Logs {
 }
 
 fn good(number: usize) -> String {
-    format!(r#"{{"site":"site-{}","creative":{},"clicked":{}}}"#, number % 7, number % 11, u8::from(number % 4 == 0))
+    format!(
+        r#"{{"site":"site-{}","creative":{},"clicked":{}}}"#,
+        number % 7,
+        number % 11,
+        u8::from(number.is_multiple_of(4))
+    )
 }
 
 fn renamed(number: usize) -> String {
