@@ -90,6 +90,7 @@ pub fn evaluation(with_baseline: bool) -> Evaluation {
             log_digests: Vec::new(),
             impressions: 1_000_000,
             clicks: 98_212,
+            adjacent_clicks: 9_645,
             bad_rows: 3,
             user_column: None,
             time_column: Some("time".to_owned()),

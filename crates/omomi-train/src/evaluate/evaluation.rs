@@ -37,6 +37,10 @@ pub struct EvaluatedRows {
     pub impressions: u64,
     /// Number of clicked rows.
     pub clicks: u64,
+    /// Number of clicked rows that directly follow another one: nearly all of them in a log that was sorted by its
+    /// label. 0 in older evaluations.
+    #[serde(default)]
+    pub adjacent_clicks: u64,
     /// Number of bad rows, which were skipped.
     pub bad_rows: u64,
     /// Name of the user column; `None` if there is none.
@@ -355,7 +359,7 @@ impl Evaluation {
 
 impl FieldRates {
     /// Number of parts of the sketch of a distribution.
-    pub const DISTRIBUTION_LEN: usize = 64;
+    pub const DISTRIBUTION_LEN: usize = 256;
 }
 
 impl ColumnSlices {

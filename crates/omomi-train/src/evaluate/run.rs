@@ -179,6 +179,8 @@ struct Sums<'a> {
     options: &'a EvaluateOptions,
     row_count: u64,
     click_count: u64,
+    adjacent_click_count: u64,
+    is_after_click: bool,
     window_us: Option<[i64; 2]>,
     /// Values of the current row, one per model, the baseline last.
     probabilities: Vec<f32>,
@@ -204,6 +206,8 @@ impl<'a> Sums<'a> {
             options,
             row_count: 0,
             click_count: 0,
+            adjacent_click_count: 0,
+            is_after_click: false,
             window_us: None,
             probabilities: vec![0.0; model_count],
             losses: vec![0.0; model_count],
@@ -220,6 +224,8 @@ impl<'a> Sums<'a> {
         let clicked = batch.clicked[row];
         self.row_count += 1;
         self.click_count += u64::from(clicked);
+        self.adjacent_click_count += u64::from(clicked && self.is_after_click);
+        self.is_after_click = clicked;
         let time_us = batch.time_us.as_ref().map(|times| times[row]);
         if let Some(time_us) = time_us {
             let [first, last] = self.window_us.unwrap_or([time_us; 2]);
@@ -317,6 +323,7 @@ impl<'a> Sums<'a> {
             log_digests: reader.files().iter().map(log_digest).collect(),
             impressions: self.row_count,
             clicks: self.click_count,
+            adjacent_clicks: self.adjacent_click_count,
             bad_rows: reader.bad_row_count(),
             user_column: self.options.user.clone(),
             time_column: self.options.read.time_column.clone(),

@@ -176,7 +176,7 @@ impl Distinct {
 /// parts.
 fn part_of(value: u64) -> usize {
     let mixed = (value ^ value >> 32).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    usize::try_from(mixed >> 58).unwrap_or(0)
+    usize::try_from(mixed >> (u64::BITS - FieldRates::DISTRIBUTION_LEN.ilog2())).unwrap_or(0)
 }
 
 impl FieldCounts {

@@ -109,6 +109,10 @@ const TURNOVER_DISTANCE: f64 = 0.12;
 /// the unseen values of a field that it does not know them as before.
 const FELT: f64 = 0.5;
 
+/// How much further the entropy may fall than rise: a day on which the served file is right more often is seldom a
+/// fault.
+const BETTER_ENTROPY: f64 = 2.0;
+
 /// The scale on which a figure is compared, and how far it may move on any day.
 struct Kind {
     is_ratio: bool,
@@ -120,6 +124,7 @@ const CHANGED_LABELS: &str = "compare clicks and impressions with their source: 
                               by machines";
 const CHANGED_FIELD: &str =
     "compare the field with its source: another notation, unit, column or time may have been logged";
+const CHANGED_ORDER: &str = "write the rows in order of time, not of the label, and each of them once";
 
 fn kind(figure: &str) -> Kind {
     let (is_ratio, floor, action) = match figure.split(" of ").next().unwrap_or_default() {
@@ -127,6 +132,7 @@ fn kind(figure: &str) -> Kind {
         "ctr" => (true, 0.15, CHANGED_LABELS),
         "calibration" => (true, 0.1, CHANGED_LABELS),
         "normalized_entropy" => (true, 0.02, CHANGED_FIELD),
+        "clicks after a click" => (false, 0.2, CHANGED_ORDER),
         "distance" => (false, 0.1, CHANGED_FIELD),
         // Twice or half as many different values.
         "distinct" => (true, 0.7, CHANGED_FIELD),
@@ -150,6 +156,9 @@ impl Day {
         let clicks = rows.clicks as f64;
         figures.insert("rows".to_owned(), rows.impressions as f64);
         figures.insert("ctr".to_owned(), clicks / impressions);
+        if rows.adjacent_clicks > 0 {
+            figures.insert("clicks after a click".to_owned(), rows.adjacent_clicks as f64 / clicks);
+        }
         let calibration = served.overall.calibration.map(|calibration| calibration.ratio);
         figures.extend(calibration.map(|ratio| ("calibration".to_owned(), ratio)));
         figures.extend(served.overall.normalized_entropy.map(|it| ("normalized_entropy".to_owned(), it)));
@@ -163,12 +172,14 @@ impl Day {
                 figures.insert(format!("distinct of {name}"), field.distinct as f64);
             }
             let sum: u64 = field.distribution.iter().sum();
-            let shares: Vec<f64> = field.distribution.iter().map(|&count| count as f64 / sum.max(1) as f64).collect();
-            let distances =
-                learned_from(before).filter_map(|day| Some(distance(day.distributions.get(name)?, &shares)));
+            // Six digits are enough, and keep the files of the history short.
+            let share = |&count: &u64| (count as f64 / sum.max(1) as f64 * 1e6).round() / 1e6;
+            let shares: Vec<f64> = field.distribution.iter().map(share).collect();
+            let chance = distance_by_chance(&shares, sum);
+            let distances = learned_from(before).filter_map(|day| distance(day.distributions.get(name)?, &shares));
             let nearest = distances.fold(f64::INFINITY, f64::min);
             if nearest.is_finite() && sum > 0 {
-                figures.insert(format!("distance of {name}"), nearest);
+                figures.insert(format!("distance of {name}"), (nearest - chance).max(0.0));
             }
             distributions.insert(name.clone(), shares);
         }
@@ -215,7 +226,12 @@ impl Day {
         let middle = median(&values)?;
         // How much a figure moves from day to day. Deviations from the median would be wide where a figure only drifts.
         let steps: Vec<f64> = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
-        let spread = 1.4826 * median(&steps).unwrap_or(0.0) / std::f64::consts::SQRT_2;
+        let mut spread = 1.4826 * median(&steps).unwrap_or(0.0) / std::f64::consts::SQRT_2;
+        if name.starts_with("distance of ") {
+            // After a far day, a near one is likely, so steps alone would be too wide.
+            let deviations: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();
+            spread = spread.min(1.4826 * median(&deviations).unwrap_or(0.0));
+        }
         // With few days, the spread is not known yet.
         let few = if values.len() < ENOUGH_DAYS { 2.0 } else { 1.0 };
         // Clicks are counted, so what depends on them also moves by chance.
@@ -260,6 +276,9 @@ impl Place {
         if name.starts_with("distance of ") && middle > TURNOVER && !is_felt {
             half = half.max(TURNOVER_DISTANCE);
         }
+        if name == "normalized_entropy" && found < middle {
+            half *= BETTER_ENTROPY;
+        }
         let distance = (found - middle).abs() / half;
         // Fewer unseen, missing or distant values than ever are no fault.
         let is_better = !is_ratio && found < middle && !name.starts_with("missing");
@@ -285,9 +304,17 @@ fn learned_from(before: &[Day]) -> impl Iterator<Item = &Day> {
 }
 
 /// Returns half of the sum of the differences of two distributions: 0 for equal ones, 1 for ones without a common
-/// value.
-fn distance(one: &[f64], other: &[f64]) -> f64 {
-    one.iter().zip(other).map(|(one, other)| (one - other).abs()).sum::<f64>() / 2.0
+/// value. `None` if their sketches have different numbers of parts, as those of another version.
+fn distance(one: &[f64], other: &[f64]) -> Option<f64> {
+    let differences = || one.iter().zip(other).map(|(one, other)| (one - other).abs());
+    (one.len() == other.len()).then(|| differences().sum::<f64>() / 2.0)
+}
+
+/// Returns how distant two samples of a distribution are on average, only because they are samples of `count` values.
+fn distance_by_chance(shares: &[f64], count: u64) -> f64 {
+    // The difference of two shares is normal, and a normal number is sqrt(2 / pi) of its deviation from 0 on average.
+    let deviation = |share: &f64| (2.0 * share / count.max(1) as f64).sqrt();
+    shares.iter().map(deviation).sum::<f64>() * std::f64::consts::FRAC_2_SQRT_PI / std::f64::consts::SQRT_2 / 2.0
 }
 
 fn median(values: &[f64]) -> Option<f64> {
@@ -416,6 +443,13 @@ mod tests {
         let far: Vec<Day> = before.iter().map(|day| with_distance(0.5, day.clone())).collect();
         assert_eq!(names(&with_distance(0.1, day(1.0, 0.2, 9)), &far), [""; 0], "a day like another one is no fault");
         assert_eq!(names(&with_distance(1.0, day(1.0, 0.2, 9)), &far), ["distance of hour"]);
+        let sorted = |it: f64, mut day: Day| {
+            day.figures.insert("clicks after a click".to_owned(), it);
+            day
+        };
+        let by_time: Vec<Day> = before.iter().map(|day| sorted(0.11, day.clone())).collect();
+        assert_eq!(names(&sorted(1.0, day(1.0, 0.2, 9)), &by_time), ["clicks after a click"], "sorted by the label");
+        assert_eq!(names(&sorted(0.05, day(1.0, 0.2, 9)), &by_time), [""; 0]);
         assert_eq!(names(&day(0.5, 1.0, 9), &[]), [""; 0], "without days before, nothing can jump");
         let jump = &day(0.80, 0.2, 9).jumps(&before, bands(1.0))[0];
         assert!(jump.expected[0] > 0.8 && jump.expected[1] < 1.25 && jump.owner == Owner::Delivery, "{jump:?}");
@@ -491,8 +525,27 @@ mod tests {
     }
 
     #[test]
+    fn samples_of_one_distribution_are_as_distant_as_chance_explains() {
+        use rand::{RngExt, SeedableRng};
+        let mut random = rand_pcg::Pcg64Mcg::seed_from_u64(5);
+        for count in [1_000_u32, 40_000] {
+            let mut sample = || {
+                let mut shares = vec![0.0; 256];
+                for _ in 0..count {
+                    shares[random.random_range(0..256)] += 1.0 / f64::from(count);
+                }
+                shares
+            };
+            let (one, other) = (sample(), sample());
+            let (found, expected) = (distance(&one, &other).unwrap(), distance_by_chance(&other, u64::from(count)));
+            assert!((found / expected - 1.0).abs() < 0.15, "{count}: {found} of {expected}");
+        }
+    }
+
+    #[test]
     fn distances_are_from_0_to_1() {
-        assert_eq!(distance(&[0.5, 0.5], &[0.5, 0.5]), 0.0);
-        assert_eq!(distance(&[1.0, 0.0], &[0.0, 1.0]), 1.0);
+        assert_eq!(distance(&[0.5, 0.5], &[0.5, 0.5]), Some(0.0));
+        assert_eq!(distance(&[1.0, 0.0], &[0.0, 1.0]), Some(1.0));
+        assert_eq!(distance(&[1.0, 0.0], &[0.5, 0.25, 0.25]), None, "a sketch of another version");
     }
 }

@@ -228,7 +228,9 @@ impl Judge<'_> {
     }
 
     /// Checks the calibration ratio by its interval. A file that is better than the served one in both normalized
-    /// entropy and calibration is not held back for its calibration.
+    /// entropy and calibration is not held back for its calibration. Where the clicks are too few to tell, a file that
+    /// is better in normalized entropy passes if its ratio itself is inside the outer bar, because the alternative is
+    /// the served file; the entropy has a check of its own, by its interval.
     fn check_calibration(&mut self, model: &ModelEvaluation, baseline: Option<&ModelEvaluation>) {
         let (bar, outer_bar) = (self.settings.calibration_ratio, self.settings.proven_calibration_ratio);
         let expected =
@@ -248,8 +250,11 @@ impl Judge<'_> {
                 found.push_str(", which is worse in both normalized entropy and calibration");
                 answer = Answer::Passed;
             }
-            if matches!(answer, Answer::CannotTell { .. }) && is_better(model, baseline, SAME_CALIBRATION) {
-                found.push_str(", which is worse in normalized entropy and no better calibrated");
+            let is_inside = calibration.is_some_and(|it| outer_bar[0] <= it.ratio && it.ratio <= outer_bar[1]);
+            let tolerance = if is_inside { f64::INFINITY } else { SAME_CALIBRATION };
+            if matches!(answer, Answer::CannotTell { .. }) && is_better(model, baseline, tolerance) {
+                let and = if is_inside { "" } else { " and no better calibrated" };
+                found.push_str(&format!(", which is worse in normalized entropy{and}"));
                 answer = Answer::Passed;
             }
         }
