@@ -64,8 +64,8 @@ pub enum SchemaKind {
 }
 
 /// The slot of a declared field in the rows of its side. Look it up once and keep it: setting a value then needs no
-/// look-up by name. Rows of another schema refuse it. Only a [`Schema`] makes slots, so a setter that compares the types
-/// of row and value needs to look at nothing else.
+/// look-up by name. Rows of another schema refuse it. Only a [`Schema`] makes slots, so a setter needs to compare only
+/// the types of row and value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldSlot {
     pub(crate) row_type: RowType,
