@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use omomi::live::{LiveModel, LiveOptions};
-use omomi::store::Store;
+use omomi::store::{Digest, Store};
 use omomi::{LoadMode, Model, Request, RequestLayout, Schema, Scorer};
 
 use support::requests::{Shape, Traffic};
@@ -139,6 +139,8 @@ struct World {
     layout: RequestLayout,
     /// The first logit of each request, file by file.
     logits: Vec<Vec<u64>>,
+    /// An order names its content.
+    digests: Vec<Digest>,
 }
 
 impl World {
@@ -165,9 +167,11 @@ impl World {
             (0..REQUEST_COUNT).map(first_logit).collect()
         });
         let logits = logits.collect();
+        let digest = |arm| Digest::of(&std::fs::read(store.generation_path(generation_of(arm))).expect("a file"));
+        let digests = (0..FILE_COUNT).map(digest).collect();
         // Free their memory for the measurement.
         traffic.weights = Vec::new();
-        Self { store, traffic, layout, logits }
+        Self { store, traffic, layout, logits, digests }
     }
 
     fn path(&self, arm: u8) -> PathBuf {
@@ -176,7 +180,8 @@ impl World {
 
     fn pin(&self, arm: u8) {
         let (path, sibling) = (self.store.control_path(), self.store.dir().join("control.new"));
-        std::fs::write(&sibling, format!("on pin {:06}", generation_of(arm))).expect("room for a line");
+        let digest = self.digests[usize::from(arm)];
+        std::fs::write(&sibling, format!("on pin {:06} {digest}", generation_of(arm))).expect("room for a line");
         std::fs::rename(sibling, path).expect("a new control file");
     }
 
