@@ -1725,7 +1725,7 @@ static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) 
 /// Internal: begins prepared candidate `index`, which does not follow the last one. Those from `filled` on were not
 /// named.
 OMOMI_COLD void omomi_request_skip_names(OmomiRequest *request, size_t filled, size_t index) {
-  /* All bits set stands for a candidate that was not named. */
+  /* With all bits set, the index means that no candidate was named. */
   memset(request->block + request->offsets.candidates_offset + filled * sizeof(uint32_t), 0xff,
          (index - filled) * sizeof(uint32_t));
   omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);

@@ -3,7 +3,7 @@
 //! `-ffast-math`, which flushes subnormal numbers to zero on every thread.
 
 /// Runs `body` in the standard mode: rounding to nearest, with subnormal numbers and without traps. If the thread is in
-/// another mode, sets that again afterwards, also when `body` panics.
+/// another mode, restores that mode afterwards, even if `body` panics.
 #[inline(always)]
 pub(crate) fn in_standard_mode<T>(body: impl FnOnce() -> T) -> T {
     let found = control::read();

@@ -220,7 +220,7 @@ struct Message {
     is_cut: bool,
 }
 
-/// Stands for the part of a message that was left out.
+/// Replaces the part of a message that was left out.
 const CUT: &str = " ... ";
 /// Bytes before the part that is left out.
 const HEAD_LEN: usize = 600;

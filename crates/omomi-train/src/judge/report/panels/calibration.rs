@@ -80,7 +80,7 @@ fn ratio_row(subject: &Subject<'_>, column: &str, slice: &Slice) -> RatioRow {
     let ratio =
         |calibration: Calibration| Ratio { ratio: calibration.ratio, interval: [calibration.low, calibration.high] };
     RatioRow {
-        // Escapes are longer than what they stand for, and a long name is shortened by its length.
+        // Escaped before a long name is shortened, because an escape is longer than its character.
         name: visible(
             slice.value.as_ref().map_or_else(|| format!("{column}: none"), |value| format!("{column} = {value}")),
         ),

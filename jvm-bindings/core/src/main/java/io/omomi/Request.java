@@ -197,7 +197,7 @@ public final class Request {
         return gapCount == 0 || !isGap;
     }
 
-    /** No set has the index that stands for a candidate without a name, so another such index changes no answer. */
+    /** -1 marks a gap. As an unsigned number, it is an index that no set has, and so is -2. */
     private static int name(int indexInSet) {
         return indexInSet == -1 ? -2 : indexInSet;
     }
