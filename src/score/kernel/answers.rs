@@ -23,10 +23,10 @@ pub(super) fn write(
 ) -> bool {
     let (answers, _) = answers.as_chunks::<2>();
     let count = answers.len().min(CHUNK);
-    let Sums { own: logits, crossed, shifted, exps, probabilities } = sums;
+    let Sums { own: logits, crossed, shifted, exps, others } = sums;
     // Arrays: their length is known, so that the loops below check no index.
     let (crossed, shifted, exps) = (&***crossed, &mut ***shifted, &mut ***exps);
-    let (logits, probabilities) = (&mut logits[..count], &mut probabilities[..count]);
+    let (logits, others) = (&mut logits[..count], &mut others[..count]);
     let mut has_nan = false;
     let lanes = logits.iter_mut().zip(crossed).zip(shifted.iter_mut().zip(exps.iter_mut()));
     for ((logit, crossed), (shifted, rest)) in lanes {
@@ -42,14 +42,14 @@ pub(super) fn write(
     for exp in &mut exps[..count] {
         *exp = exp_of_rest(*exp);
     }
-    for ((probability, &logit), (&shifted, &exp)) in
-        probabilities.iter_mut().zip(&*logits).zip(shifted.iter().zip(&*exps))
-    {
-        *probability = calibrator.probability(sigmoid_of(logit, shifted, exp));
+    // Status and probability are put together here, where the compiler makes vector code: stores of atomics stay scalar.
+    for ((other, &logit), (&shifted, &exp)) in others.iter_mut().zip(&*logits).zip(shifted.iter().zip(&*exps)) {
+        let probability = calibrator.probability(sigmoid_of(logit, shifted, exp));
+        *other = SCORED << 32 | u64::from(probability.to_bits());
     }
-    for ([logit_word, other_word], (logit, probability)) in answers.iter().zip(logits.iter().zip(&*probabilities)) {
+    for ([logit_word, other_word], (logit, &other)) in answers.iter().zip(logits.iter().zip(&*others)) {
         store(logit_word, logit.to_bits());
-        store(other_word, SCORED << 32 | u64::from(probability.to_bits()));
+        store(other_word, other);
     }
     has_nan
 }

@@ -115,22 +115,17 @@ pub(super) struct Scratch {
 struct Sums {
     own: Lanes<f64, CHUNK>,
     crossed: Lanes<f64, CHUNK>,
-    /// The probabilities, and two intermediate results of the sigmoid.
-    probabilities: Lanes<f32, CHUNK>,
+    /// Two intermediate results of the sigmoid.
     shifted: Lanes<f64, CHUNK>,
     exps: Lanes<f64, CHUNK>,
+    /// The second words of the answers: status and probability.
+    others: Lanes<u64, CHUNK>,
 }
 
 impl Sums {
     fn new() -> Result<Self, Error> {
         let zeros = || array(0.0, OF_SCORER);
-        Ok(Self {
-            own: zeros()?,
-            crossed: zeros()?,
-            probabilities: array(0.0, OF_SCORER)?,
-            shifted: zeros()?,
-            exps: zeros()?,
-        })
+        Ok(Self { own: zeros()?, crossed: zeros()?, shifted: zeros()?, exps: zeros()?, others: array(0, OF_SCORER)? })
     }
 }
 
